@@ -1,0 +1,8 @@
+//! The organisation's chain of trust: certificates, the log they stand in, who is a member by it.
+//!
+//! Decides what may be certified by whom. Everything here is public except names, which are sealed.
+
+pub mod bootstrap;
+pub mod certificate;
+pub mod members;
+pub mod verify;

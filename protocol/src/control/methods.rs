@@ -1,0 +1,481 @@
+//! The methods: one constant for each name, one struct for its parameters, one for its result.
+//!
+//! Parameters are JSON objects by name; unknown fields are refused, so that a misspelt option is not silently lost.
+
+use serde::{Deserialize, Serialize};
+
+use super::ceremony::{CeremonyId, CeremonyView, Subject};
+use super::secret::SecretText;
+use crate::ids::{DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
+
+/// Method names: `noun.verb`, as in the CLI.
+pub mod method {
+    /// [`super::StatusResult`]
+    pub const STATUS: &str = "status.show";
+    /// [`super::OrgBootstrap`] → [`super::OrgBootstrapped`]
+    pub const ORG_BOOTSTRAP: &str = "org.bootstrap";
+    /// [`super::DeviceListResult`]
+    pub const DEVICE_LIST: &str = "device.list";
+    /// [`super::DeviceUnlock`] → [`super::DeviceView`]
+    pub const DEVICE_UNLOCK: &str = "device.unlock";
+    /// [`super::DeviceSelector`] → [`super::DeviceView`]
+    pub const DEVICE_LOCK: &str = "device.lock";
+    /// [`super::InviteUser`] → [`super::InviteResult`]
+    pub const INVITE_USER: &str = "invite.user";
+    /// [`super::InviteDevice`] → [`super::InviteResult`]
+    pub const INVITE_DEVICE: &str = "invite.device";
+    /// [`super::DeviceSelector`] → [`super::InviteListResult`]
+    pub const INVITE_LIST: &str = "invite.list";
+    /// [`super::InviteCancel`] → [`super::Empty`]
+    pub const INVITE_CANCEL: &str = "invite.cancel";
+    /// [`super::GreetStart`] → [`super::CeremonyView`]
+    pub const GREET_START: &str = "greet.start";
+    /// [`super::ClaimStart`] → [`super::CeremonyView`]
+    pub const CLAIM_START: &str = "claim.start";
+    /// [`super::CeremonyListResult`]
+    pub const CEREMONY_LIST: &str = "ceremony.list";
+    /// [`super::CeremonySelector`] → [`super::CeremonyView`]
+    pub const CEREMONY_SHOW: &str = "ceremony.show";
+    /// Subscription: [`super::CeremonySelector`]; each item a [`super::CeremonyView`], the present one first; ends
+    /// with the ceremony.
+    pub const CEREMONY_WATCH: &str = "ceremony.watch";
+    /// Ends the subscription.
+    pub const CEREMONY_UNWATCH: &str = "ceremony.unwatch";
+    /// Name of the subscription's notifications.
+    pub const CEREMONY_CHANGED: &str = "ceremony.changed";
+    /// [`super::CeremonyChoose`] → [`super::CeremonyView`]
+    pub const CEREMONY_CHOOSE: &str = "ceremony.choose";
+    /// [`super::CeremonyIdentify`] → [`super::CeremonyView`]
+    pub const CEREMONY_IDENTIFY: &str = "ceremony.identify";
+    /// [`super::CeremonyApprove`] → [`super::CeremonyView`]
+    pub const CEREMONY_APPROVE: &str = "ceremony.approve";
+    /// [`super::CeremonyFinish`] → [`super::CeremonyView`]
+    pub const CEREMONY_FINISH: &str = "ceremony.finish";
+    /// [`super::CeremonySelector`] → [`super::CeremonyView`]
+    pub const CEREMONY_CANCEL: &str = "ceremony.cancel";
+    /// [`super::DeviceSelector`] → [`super::UserListResult`]
+    pub const USER_LIST: &str = "user.list";
+    /// [`super::DeviceSelector`] → [`super::TrustVerifyResult`]
+    pub const TRUST_VERIFY: &str = "trust.verify";
+    /// [`super::TrustShow`] → [`super::TrustShowResult`]
+    pub const TRUST_SHOW: &str = "trust.show";
+}
+
+/// No result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Empty {}
+
+/// Chooses one of this machine's devices. Both absent: the only one there is, or the only unlocked one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceSelector {
+    /// By the start of its id, 4 digits at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// By its organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<OrganisationId>,
+}
+
+/// What a member may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProfileName {
+    /// Invites, certifies, revokes.
+    Administrator,
+    /// Uses and shares safes.
+    Standard,
+    /// Uses safes shared with them; sees no other members' names.
+    Outsider,
+}
+
+/// What is known of a device on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceState {
+    /// Its keys are on disk only.
+    Locked,
+    /// Its keys are in memory.
+    Unlocked,
+}
+
+/// Whether a device is certified in its organisation's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registration {
+    /// Seen in the verified log.
+    Registered,
+    /// The greeter's device has still to put it there.
+    Pending,
+    /// It will never be: the attempt was cancelled.
+    Void,
+}
+
+/// One device on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceView {
+    /// Which.
+    pub device: DeviceId,
+    /// Whose.
+    pub user: UserId,
+    /// Where.
+    pub organisation: OrganisationId,
+    /// The metadata server's address.
+    pub server: String,
+    /// Whether its keys are in memory.
+    pub state: DeviceState,
+    /// Whether it is certified.
+    pub registration: Registration,
+    /// The person's name; only while unlocked.
+    pub name: Option<Label>,
+    /// The person's address; only while unlocked.
+    pub email: Option<Email>,
+    /// What the device is called; only while unlocked.
+    pub label: Option<Label>,
+    /// Certified by it and not yet in the log; only while unlocked.
+    pub outbox: Option<u32>,
+}
+
+/// `device.list`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceListResult {
+    /// In the order of organisation and id.
+    pub devices: Vec<DeviceView>,
+}
+
+/// `status.show`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusResult {
+    /// The daemon's version.
+    pub version: String,
+    /// [`super::API_VERSION`] of the daemon.
+    pub api_version: String,
+    /// The daemon's process.
+    pub pid: u32,
+    /// This machine's devices.
+    pub devices: Vec<DeviceView>,
+    /// Ceremonies under way or just ended.
+    pub ceremonies: Vec<CeremonyView>,
+}
+
+/// `org.bootstrap`: founds an organisation whose name the server's administrator has reserved.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrgBootstrap {
+    /// The metadata server's address, `https://host[:port]`.
+    pub server: String,
+    /// The reserved name.
+    pub organisation: OrganisationId,
+    /// The bootstrap token, 64 hexadecimal digits.
+    pub token: SecretText,
+    /// The founder.
+    pub email: Email,
+    /// The founder's name.
+    pub name: Label,
+    /// What this terminal is called.
+    pub device_label: Label,
+    /// Protects the key file.
+    pub password: SecretText,
+    /// Whether members must type codes rather than pick them.
+    #[serde(default)]
+    pub typed_codes: bool,
+}
+
+/// `org.bootstrap`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrgBootstrapped {
+    /// The first device, unlocked.
+    pub device: DeviceView,
+    /// SHA-256 of the root key.
+    pub root_fingerprint: String,
+}
+
+/// `device.unlock`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceUnlock {
+    /// Which.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// Opens the key file.
+    pub password: SecretText,
+}
+
+/// `invite.user`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InviteUser {
+    /// As which device.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// Whom.
+    pub email: Email,
+    /// Days until it expires; 30 if absent.
+    #[serde(default)]
+    pub days: Option<u32>,
+    /// Whether the server shall mail the link.
+    #[serde(default)]
+    pub mail: bool,
+}
+
+/// `invite.device`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InviteDevice {
+    /// As which device.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// Days until it expires; 30 if absent.
+    #[serde(default)]
+    pub days: Option<u32>,
+    /// Whether the server shall mail the link to the member's own address.
+    #[serde(default)]
+    pub mail: bool,
+}
+
+/// `invite.user`, `invite.device`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct InviteResult {
+    /// Names the invitation.
+    pub token: Token,
+    /// To be given to the invited person and nobody else.
+    pub link: SecretText,
+    /// The same as a `parsec://` address; absent for a server on plain http.
+    pub link_alias: Option<SecretText>,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// `not_asked`, `sent`, `written`, `failed` or `not_configured`.
+    pub mail: String,
+}
+
+/// One invitation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvitationItem {
+    /// Names it.
+    pub token: Token,
+    /// For whom.
+    pub subject: Subject,
+    /// `pending`, `in_use`, `completed`, `cancelled`, `expired` or `exhausted`.
+    pub status: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// Wrong codes so far.
+    pub mismatches: u32,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Whether this daemon holds its link secret, which greeting needs.
+    pub can_greet: bool,
+}
+
+/// `invite.list`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteListResult {
+    /// Newest first.
+    pub invitations: Vec<InvitationItem>,
+}
+
+/// `invite.cancel`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InviteCancel {
+    /// As which device.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// Which.
+    pub token: Token,
+}
+
+/// `greet.start`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GreetStart {
+    /// As which device.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// Which invitation.
+    pub token: Token,
+}
+
+/// `claim.start`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimStart {
+    /// The link, `https://…` or `parsec://…`.
+    pub link: SecretText,
+}
+
+/// Chooses a ceremony.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CeremonySelector {
+    /// Which.
+    pub ceremony: CeremonyId,
+}
+
+/// `ceremony.list`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CeremonyListResult {
+    /// Oldest first.
+    pub ceremonies: Vec<CeremonyView>,
+}
+
+/// How the code came to be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChoiceMode {
+    /// Picked among the four shown.
+    Picked,
+    /// Typed as heard.
+    Typed,
+}
+
+/// `ceremony.choose`: the code that was heard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CeremonyChoose {
+    /// Which ceremony.
+    pub ceremony: CeremonyId,
+    /// The code; `null` says that none of those shown was heard, and ends the attempt.
+    pub code: Option<String>,
+    /// Picked or typed.
+    pub mode: ChoiceMode,
+}
+
+/// `ceremony.identify`: who the claimer is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CeremonyIdentify {
+    /// Which ceremony.
+    pub ceremony: CeremonyId,
+    /// The person's name; absent for a new terminal of a member.
+    #[serde(default)]
+    pub name: Option<Label>,
+    /// What this terminal is called.
+    pub device_label: Label,
+}
+
+/// `ceremony.approve`: the greeter vouches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CeremonyApprove {
+    /// Which ceremony.
+    pub ceremony: CeremonyId,
+    /// The greeter heard the claimer say that they found the code. Must be `true`; no program may assume it.
+    pub claimer_confirmed: bool,
+    /// Replaces the name the claimer gave.
+    #[serde(default)]
+    pub name: Option<Label>,
+    /// Replaces the label the claimer gave.
+    #[serde(default)]
+    pub device_label: Option<Label>,
+    /// What the new member may do; `standard` if absent. Must be absent for a new terminal.
+    #[serde(default)]
+    pub profile: Option<ProfileName>,
+}
+
+/// `ceremony.finish`: the claimer's password. The last thing asked.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CeremonyFinish {
+    /// Which ceremony.
+    pub ceremony: CeremonyId,
+    /// Protects the key file.
+    pub password: SecretText,
+}
+
+/// One device of a member, from the verified log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberDevice {
+    /// Which.
+    pub device: DeviceId,
+    /// What it is called; absent if it can't be opened with the directory key.
+    pub label: Option<Label>,
+    /// When it was certified.
+    pub certified: Timestamp,
+    /// Whether it has been revoked.
+    pub revoked: bool,
+}
+
+/// One member, from the verified log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Who.
+    pub user: UserId,
+    /// Address.
+    pub email: Email,
+    /// Name; absent if it can't be opened with the directory key.
+    pub name: Option<Label>,
+    /// What they may do.
+    pub profile: ProfileName,
+    /// Whether they have been revoked.
+    pub revoked: bool,
+    /// Their terminals.
+    pub devices: Vec<MemberDevice>,
+}
+
+/// `user.list`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserListResult {
+    /// In the order of certification.
+    pub users: Vec<Member>,
+}
+
+/// `trust.verify`: the whole log, fetched and verified anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustVerifyResult {
+    /// Certificates verified.
+    pub count: u64,
+    /// The log's head, hexadecimal.
+    pub head: String,
+    /// SHA-256 of the root key, hexadecimal.
+    pub root_fingerprint: String,
+    /// Members not revoked.
+    pub users: u64,
+    /// Their devices not revoked.
+    pub devices: u64,
+}
+
+/// `trust.show`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustShow {
+    /// As which device.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// Whose chain; the caller's own if absent. An e-mail address or the start of a user id.
+    #[serde(default)]
+    pub user: Option<String>,
+}
+
+/// One link of a chain of trust.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustLink {
+    /// Position of the certificate in the log.
+    pub position: u64,
+    /// `user` or `device`.
+    pub kind: String,
+    /// What it certifies, in words: name, address, label.
+    pub subject: String,
+    /// The certified key, hexadecimal.
+    pub key: String,
+    /// Who signed, in words; `root` for the first two.
+    pub signed_by: String,
+    /// The signing key, hexadecimal.
+    pub signer_key: String,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// `trust.show`: from the user up to the root, each certificate signed by the key of the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustShowResult {
+    /// Who.
+    pub user: UserId,
+    /// The links, the user's own first.
+    pub chain: Vec<TrustLink>,
+    /// SHA-256 of the root key, where every chain ends.
+    pub root_fingerprint: String,
+}

@@ -1,0 +1,181 @@
+//! Every error a local program can get: stable name, whose fault, what to do, whether to retry, exit code.
+//!
+//! Decides the whole vocabulary in one table. A message says what happened this time; the hint is the remedy.
+
+use serde::{Deserialize, Serialize};
+
+/// Whose fault an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The one who asked: other input would have worked.
+    Caller,
+    /// The other person or their terminal.
+    Peer,
+    /// The metadata server, or the way to it.
+    Server,
+    /// This machine: disk, clock, memory.
+    Machine,
+    /// The daemon: a bug.
+    Daemon,
+    /// Nobody can tell from here; somebody may be interfering.
+    Interference,
+}
+
+/// Defines the table of problems.
+macro_rules! problems {
+    ($($name:ident $text:literal $fault:ident retry=$retry:literal exit=$exit:literal $hint:literal;)+) => {
+        /// The name of an error. Names never change their meaning.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[allow(missing_docs, reason = "the name and the hint in the table say it")]
+        pub enum ProblemKind { $(#[serde(rename = $text)] $name,)+ }
+
+        impl ProblemKind {
+            /// All of them, for tables and tests.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+            /// The stable name.
+            #[must_use]
+            pub const fn name(self) -> &'static str { match self { $(Self::$name => $text),+ } }
+            /// Whose fault it is.
+            #[must_use]
+            pub const fn fault(self) -> Fault { match self { $(Self::$name => Fault::$fault),+ } }
+            /// Whether the same request may work later.
+            #[must_use]
+            pub const fn retryable(self) -> bool { match self { $(Self::$name => $retry),+ } }
+            /// The exit code of a CLI, by sysexits.
+            #[must_use]
+            pub const fn exit_code(self) -> u8 { match self { $(Self::$name => $exit),+ } }
+            /// What to do.
+            #[must_use]
+            pub const fn hint(self) -> &'static str { match self { $(Self::$name => $hint),+ } }
+        }
+    };
+}
+
+// Exit codes (sysexits.h): 64 usage, 65 bad data, 66 no input, 68 no host/user, 69 unavailable, 70 bug, 73 can't create,
+// 74 I/O, 75 try again or resume, 76 protocol (codes differ, bad signature, fork), 77 not permitted, 78 configuration.
+problems! {
+    InvalidRequest "invalid_request" Caller retry=false exit=64 "See `parsecctl help` or docs/local-api.md for what this call takes.";
+    UnknownMethod "unknown_method" Caller retry=false exit=64 "The daemon may be older or newer than this program: compare `parsecctl --version` with `parsecctl status`.";
+    TooLarge "too_large" Caller retry=false exit=65 "Send less at once.";
+    NotAllowed "not_allowed" Caller retry=false exit=77 "Ask an administrator of the organisation.";
+    AccessDenied "access_denied" Caller retry=false exit=77 "Only the user who runs the daemon may use its socket.";
+    DaemonUnreachable "daemon_unreachable" Machine retry=true exit=69 "Start it with `systemctl --user start parsecd`, or run `parsecd` in a terminal.";
+    ShuttingDown "shutting_down" Daemon retry=true exit=75 "The daemon is stopping; start it again and repeat the command.";
+    Internal "internal" Daemon retry=false exit=70 "This is a bug in Parsec. The daemon's log has the details; please report it.";
+
+    DeviceUnknown "device_unknown" Caller retry=false exit=68 "`parsecctl device list` shows the devices on this machine.";
+    DeviceAmbiguous "device_ambiguous" Caller retry=false exit=64 "Several devices fit: name one with --device.";
+    DeviceLocked "device_locked" Caller retry=false exit=77 "Unlock it first: `parsecctl device unlock`.";
+    DevicePending "device_pending" Caller retry=true exit=75 "The greeter's device has to register it first; it does so by itself once both are online.";
+    DeviceVoid "device_void" Peer retry=false exit=76 "Its enrolment was cancelled before it was registered. Ask for a new invitation.";
+    WrongPassword "wrong_password" Caller retry=true exit=77 "Check the keyboard layout and try again. A forgotten password can't be recovered: enrol this terminal anew.";
+    WeakPassword "weak_password" Caller retry=false exit=65 "Use at least 8 characters; four random words are good.";
+    KeyFileDamaged "key_file_damaged" Machine retry=false exit=65 "Restore the device's folder from a backup, or enrol this terminal anew.";
+    StoreDamaged "store_damaged" Machine retry=false exit=65 "Restore the device's folder from a backup, or enrol this terminal anew.";
+    StoreTooNew "store_too_new" Machine retry=false exit=78 "The store was written by a newer Parsec: install that version or a later one.";
+    DiskFull "disk_full" Machine retry=true exit=74 "Free some space and repeat the command; nothing was lost.";
+    DiskFailed "disk_failed" Machine retry=true exit=74 "Look at the daemon's log and the disk; nothing that was acknowledged is lost.";
+    UnsafePath "unsafe_path" Machine retry=false exit=78 "Parsec's folders must belong to you alone (mode 0700) and not be links.";
+    NoRandomness "no_randomness" Machine retry=true exit=69 "The system's random source failed. Restart the machine.";
+
+    LinkMalformed "link_malformed" Caller retry=false exit=65 "Copy the whole link, including everything after #.";
+    LinkTooNew "link_too_new" Caller retry=false exit=78 "The link was made by a newer Parsec: update this one.";
+    PlainHttpRefused "plain_http_refused" Caller retry=false exit=78 "Use the server's https address; plain http is accepted for this machine only.";
+    ServerUnreachable "server_unreachable" Server retry=true exit=69 "Check the network and the server's address, then try again.";
+    ServerTls "server_tls" Interference retry=false exit=76 "The server's certificate is not trusted here. Check the address and the clock, or add the organisation's CA.";
+    ServerFailed "server_failed" Server retry=true exit=69 "The server had a problem of its own; try again later or tell its administrator.";
+    ServerMisbehaved "server_misbehaved" Server retry=false exit=76 "The server answered with something no honest server sends. Tell its administrator.";
+    ServerBusy "server_busy" Server retry=true exit=75 "Too many requests; wait a moment and try again.";
+    QuotaReached "quota_reached" Server retry=false exit=69 "The organisation has reached a limit of its server. Cancel old invitations or ask the server's administrator.";
+    ClockWrong "clock_wrong" Machine retry=true exit=78 "Set this machine's clock (`timedatectl set-ntp true`), then try again.";
+
+    OrganisationUnknown "organisation_unknown" Caller retry=false exit=68 "Check the organisation's name and the server's address.";
+    OrganisationExists "organisation_exists" Caller retry=false exit=73 "It was founded already. Ask one of its administrators for an invitation.";
+    BootstrapRefused "bootstrap_refused" Caller retry=false exit=77 "Ask the server's administrator for a new bootstrap token.";
+    AlreadyMember "already_member" Caller retry=false exit=65 "This address belongs to a member. For another terminal of theirs, they run `parsecctl invite device`.";
+    InvitationUnknown "invitation_unknown" Caller retry=false exit=68 "Ask for a new invitation, or check the link.";
+    InvitationInUse "invitation_in_use" Peer retry=true exit=75 "Somebody has already started with this link. If it wasn't you, tell the person who invited you, on the phone.";
+    InvitationCancelled "invitation_cancelled" Peer retry=false exit=69 "Ask for a new invitation.";
+    InvitationExpired "invitation_expired" Caller retry=false exit=69 "Ask for a new invitation.";
+    InvitationExhausted "invitation_exhausted" Interference retry=false exit=76 "Too many wrong codes or attempts: somebody may be interfering. Talk to each other, then make a new invitation.";
+    InvitationCompleted "invitation_completed" Caller retry=false exit=65 "The link has been used. If it wasn't you, tell an administrator at once.";
+    GreeterTaken "greeter_taken" Peer retry=true exit=75 "Another member is already greeting; leave it to them, or wait until they have ended.";
+    Revoked "revoked" Server retry=false exit=77 "This device or user has been revoked. Ask an administrator.";
+    NotAuthenticated "not_authenticated" Server retry=false exit=77 "The server doesn't know this device. If it was just enrolled, wait until the greeter has registered it.";
+
+    CeremonyUnknown "ceremony_unknown" Caller retry=false exit=68 "It has ended, or the daemon was restarted. Start again with the same link or invitation.";
+    NotNow "not_now" Caller retry=false exit=64 "The ceremony is at another step: look at its `stage` and `allowed`.";
+    TooManyCeremonies "too_many_ceremonies" Caller retry=true exit=75 "End a running ceremony first.";
+    CodeMismatch "code_mismatch" Interference retry=false exit=76 "The codes differ: either one was misheard or somebody is in between. Nothing was certified. Talk to each other, then start again.";
+    CodeMalformed "code_malformed" Caller retry=true exit=65 "A code has 4 characters out of A-Z without I and O, and 2-9.";
+    CodeOfWrongDirection "code_of_wrong_direction" Caller retry=true exit=65 "That is the code you read out yourself. Give the one you heard from the other person.";
+    ChoiceNotOffered "choice_not_offered" Caller retry=true exit=65 "Give one of the codes shown, or say that none fits.";
+    TypingRequired "typing_required" Caller retry=true exit=65 "This organisation requires the code to be typed as it was heard.";
+    NotConfirmed "not_confirmed" Caller retry=true exit=65 "Ask the newcomer on the phone whether they found your code; only then confirm it.";
+    PeerCancelled "peer_cancelled" Peer retry=true exit=75 "Talk to each other, then start again.";
+    PeerTimedOut "peer_timed_out" Peer retry=true exit=75 "No message came for ten minutes. Start again when both have time.";
+    PeerMismatch "peer_mismatch" Interference retry=false exit=76 "The other side saw a code that differs: somebody may be in between. Nothing was certified. Talk to each other, then start again.";
+    BadMessage "bad_message" Interference retry=false exit=76 "A message was not what the protocol allows: it was changed on the way, or the other program is broken. Start again.";
+    WrongLink "wrong_link" Interference retry=false exit=76 "The two sides do not hold the same link. Check that it is the newest invitation and was copied whole.";
+    ChainInvalid "chain_invalid" Interference retry=false exit=76 "The server's log does not check. Do not go on; tell an administrator of the organisation.";
+    RolledBack "rolled_back" Interference retry=false exit=76 "The server shows another past than before. Do not go on; tell an administrator of the organisation.";
+    AttemptLost "attempt_lost" Machine retry=true exit=75 "The ceremony was cut off before any key was kept. Start again with the same link.";
+}
+
+/// An error as it travels: `data` of a JSON-RPC error, or the end of a ceremony.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The stable name.
+    pub name: ProblemKind,
+    /// What happened, in a sentence for people.
+    pub message: String,
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// What to do.
+    pub hint: String,
+    /// Whether the same request may work later.
+    pub retryable: bool,
+    /// The exit code of a CLI.
+    pub exit_code: u8,
+}
+
+impl Problem {
+    /// A problem with what happened this time.
+    #[must_use]
+    pub fn new(name: ProblemKind, message: impl Into<String>) -> Self {
+        Self {
+            name,
+            message: message.into(),
+            fault: name.fault(),
+            hint: name.hint().to_owned(),
+            retryable: name.retryable(),
+            exit_code: name.exit_code(),
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_hints_are_sentences() {
+        let mut names: Vec<_> = ProblemKind::ALL.iter().map(|kind| kind.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ProblemKind::ALL.len());
+        for kind in ProblemKind::ALL {
+            assert!(kind.hint().ends_with('.'), "{}", kind.name());
+            assert!((64..=78).contains(&kind.exit_code()), "{}", kind.name());
+        }
+    }
+}

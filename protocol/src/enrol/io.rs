@@ -1,0 +1,349 @@
+//! What goes into the two machines and what comes out: the whole contract between them and their driver.
+//!
+//! A driver carries out outputs in order and stops at the first that fails. `Persist` and `Keep` are durable
+//! before the next output is touched; that order is what makes a crash at any moment harmless.
+
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+
+use super::sas::SasCode;
+use crate::chain::certificate::{Head, Profile};
+use crate::chain::verify::VerifiedLog;
+use crate::ids::{DeviceId, Email, Invited, Label, OrganisationId, Timestamp, Token, UserId};
+use crate::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
+use crate::public::{EncryptionKey, Hash, VerifyKey};
+use crate::receipt::Receipt;
+
+/// The road an attempt runs on. Bound by the prologue, so that nobody can move a ceremony unnoticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum TransportKind {
+    /// The metadata server's relay.
+    #[n(0)]
+    Relay,
+    /// A direct libp2p stream.
+    #[n(1)]
+    PeerToPeer,
+}
+
+/// What both sides must agree on before the first message (the prologue).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Where.
+    pub organisation: OrganisationId,
+    /// Which invitation.
+    pub token: Token,
+    /// For whom.
+    pub invited: Invited,
+    /// The greeter.
+    pub greeter_user: UserId,
+    /// The greeter's terminal.
+    pub greeter_device: DeviceId,
+    /// The road.
+    pub transport: TransportKind,
+}
+
+/// A person's answer to "which code did you hear?".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeAnswer {
+    /// Picked among those proposed.
+    Picked(SasCode),
+    /// Typed as heard.
+    Typed(SasCode),
+    /// None of those proposed.
+    NoneFits,
+}
+
+/// What a machine asks when it wants a code: four proposals in random order, or typing only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeQuestion {
+    /// Pick one, type one, or say that none fits.
+    PickOrType([SasCode; 4]),
+    /// The organisation requires typing.
+    TypeOnly,
+}
+
+/// A person's or driver's input that doesn't fit now. Nothing has changed; the caller may try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The machine awaits something else.
+    #[error("not at this step")]
+    NotNow,
+    /// Picked a code that was not proposed.
+    #[error("not one of the proposed codes")]
+    NotProposed,
+    /// Picked where the organisation requires typing.
+    #[error("the code must be typed")]
+    TypingRequired,
+    /// Typed the code that this side reads out itself.
+    #[error("that is this side's own code")]
+    OwnCode,
+    /// The greeter has not heard the claimer say that the code was found.
+    #[error("the claimer's spoken confirmation is missing")]
+    NotConfirmed,
+    /// A name is needed for a new user, and must be absent for a new device.
+    #[error("a name is given for a new user, and for nobody else")]
+    WrongIdentity,
+    /// The greeter's view of the log doesn't let it certify this (unknown to the log, wrong profile, address taken).
+    #[error("the greeter may not certify this")]
+    MayNotCertify,
+    /// The random source failed.
+    #[error("the system's random source failed")]
+    NoEntropy,
+}
+
+/// Why a machine is over. Final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Closed {
+    /// The person here chose a wrong code or none.
+    #[error("the code chosen here is not the one that belongs to this channel")]
+    CodeMismatch,
+    /// The person here cancelled.
+    #[error("cancelled here")]
+    Cancelled,
+    /// No message for [`crate::limits::MESSAGE_WAIT_SECONDS`].
+    #[error("no message for too long")]
+    TimedOut,
+    /// The first encrypted message does not open: another link secret, or another idea of the setting.
+    #[error("the two sides do not share link and setting")]
+    WrongLink,
+    /// A message is not what it must be at this step: length, encoding, authentication.
+    #[error("message {step} does not check")]
+    BadMessage {
+        /// Which message.
+        step: u8,
+    },
+    /// A low-order or non-canonical X25519 key, or an all-zero result.
+    #[error("the other side's key is not acceptable")]
+    BadKey,
+    /// The claimer's nonce does not open its commitment.
+    #[error("the commitment does not open")]
+    CommitmentBroken,
+    /// The root key handed over is not the one the codes covered.
+    #[error("the root key is not the one the codes covered")]
+    RootMismatch,
+    /// The log or the new certificates don't verify up to the root key.
+    #[error("the certificates do not verify up to the root key")]
+    ChainInvalid,
+    /// The receipt is not the new device's, or not over these certificates.
+    #[error("the receipt does not verify")]
+    BadReceipt,
+}
+
+/// What happened, for the claimer.
+#[derive(Debug)]
+pub enum ClaimerInput {
+    /// The other side deposited this step: 1, 3, 5 or 7. A step that was already taken is passed over silently.
+    Message {
+        /// Its number.
+        step: u8,
+        /// Its bytes as received.
+        bytes: Vec<u8>,
+    },
+    /// The person's answer to [`ClaimerOutput::AskCode`].
+    Code(CodeAnswer),
+    /// The person's answer to [`ClaimerOutput::AskIdentity`].
+    Identity {
+        /// The person's name; for a new user only.
+        name: Option<Label>,
+        /// What the terminal is called.
+        device_label: Label,
+    },
+    /// The answer to [`ClaimerOutput::NeedLog`]: exactly that many envelopes from position 0.
+    Log(Vec<Vec<u8>>),
+    /// [`ClaimerOutput::Keep`] has been carried out: password set, keys durable.
+    Saved,
+    /// Time passed.
+    Tick,
+    /// The person stops.
+    Cancel,
+}
+
+/// What the claimer's driver is to do.
+#[derive(Debug)]
+pub enum ClaimerOutput {
+    /// Deposit this step: 0, 2, 4, 6 or 8.
+    Send {
+        /// Its number.
+        step: u8,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Show the code the person reads out.
+    Show(SasCode),
+    /// Ask which code was heard.
+    AskCode(CodeQuestion),
+    /// Tell the person to say that the code was found; ask who they are.
+    AskIdentity,
+    /// Fetch the first `count` envelopes of the log and give them as [`ClaimerInput::Log`].
+    NeedLog {
+        /// How many.
+        count: u64,
+    },
+    /// Everything is verified. Ask for a password, make the keys durable, then give [`ClaimerInput::Saved`].
+    Keep(Box<NewDevice>),
+    /// Call again with [`ClaimerInput::Tick`] at this time if nothing else happened.
+    WakeAt(Timestamp),
+    /// Message 8 was handed out; the ceremony is over for the claimer.
+    Done,
+    /// Over. Tell the other side and the person.
+    Closed(Closed),
+}
+
+/// What happened, for the greeter.
+#[derive(Debug)]
+pub enum GreeterInput<'a> {
+    /// The other side deposited this step: 0, 2, 4, 6 or 8. A step that was already taken is passed over silently.
+    Message {
+        /// Its number.
+        step: u8,
+        /// Its bytes as received.
+        bytes: Vec<u8>,
+    },
+    /// The person's answer to [`GreeterOutput::AskCode`].
+    Code(CodeAnswer),
+    /// The person's answer to [`GreeterOutput::AskApproval`].
+    Approve(Approval<'a>),
+    /// Time passed.
+    Tick,
+    /// The person stops.
+    Cancel,
+}
+
+/// The greeter vouches.
+#[derive(Debug)]
+pub struct Approval<'a> {
+    /// The greeter heard the claimer say that the code was found. Without it nothing is signed.
+    pub claimer_confirmed: bool,
+    /// Replaces the claimed name.
+    pub name: Option<Label>,
+    /// Replaces the claimed label.
+    pub device_label: Option<Label>,
+    /// What the new user may do. Ignored for a new device, which shares its user's profile.
+    pub profile: Profile,
+    /// Signs the certificates.
+    pub signing_key: &'a DeviceSigningKey,
+    /// Seals the names; handed over.
+    pub directory_key: &'a DirectoryKey,
+    /// The greeter's own user keys: handed over to a new device, not touched for a new user.
+    pub user_key: &'a UserDecryptionKey,
+    /// Likewise.
+    pub manifest_key: &'a ManifestKey,
+    /// The greeter's verified view of the log: `seen` of the certificates.
+    pub log: &'a VerifiedLog,
+}
+
+/// What the claimer says in message 6. Hearsay until approved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The person's name; for a new user only.
+    pub name: Option<Label>,
+    /// What the terminal is called.
+    pub device_label: Label,
+    /// The user's public key; for a new user only.
+    pub encryption_key: Option<EncryptionKey>,
+    /// The terminal's public key. Possession has been proved.
+    pub verify_key: VerifyKey,
+}
+
+/// What the greeter's driver is to do.
+#[derive(Debug)]
+pub enum GreeterOutput {
+    /// Deposit this step: 1, 3, 5 or 7.
+    Send {
+        /// Its number.
+        step: u8,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Ask which code was heard.
+    AskCode(CodeQuestion),
+    /// Show the code the person reads out.
+    Show(SasCode),
+    /// Show what the claimer says and ask the person to vouch.
+    AskApproval(Claim),
+    /// Make this durable before message 7 goes out: from it alone the enrolment can be finished.
+    Persist(Box<SealedEnrolment>),
+    /// Hand certificates and receipt to the server, in one request.
+    Publish(Box<Publication>),
+    /// Call again with [`GreeterInput::Tick`] at this time if nothing else happened.
+    WakeAt(Timestamp),
+    /// Over. Tell the other side and the person.
+    Closed(Closed),
+}
+
+/// A claimer's keys and everything else its key file and store need. Holds secrets.
+#[derive(Debug)]
+pub struct NewDevice {
+    /// Where.
+    pub organisation: OrganisationId,
+    /// Who.
+    pub user: UserId,
+    /// Which terminal.
+    pub device: DeviceId,
+    /// The certified address.
+    pub email: Email,
+    /// The certified name.
+    pub name: Label,
+    /// The certified label.
+    pub device_label: Label,
+    /// What the user may do.
+    pub profile: Profile,
+    /// The pinned root key.
+    pub root: VerifyKey,
+    /// Whether this organisation requires codes to be typed.
+    pub typed_codes: bool,
+    /// Opens what is sent to the user.
+    pub user_key: UserDecryptionKey,
+    /// Opens the user's manifest.
+    pub manifest_key: ManifestKey,
+    /// This terminal's signing key.
+    pub signing_key: DeviceSigningKey,
+    /// This terminal's store key.
+    pub store_key: LocalStoreKey,
+    /// Opens the members' names.
+    pub directory_key: DirectoryKey,
+    /// The log's head when the greeter signed.
+    pub seen: Head,
+    /// The log's envelopes up to `seen`, verified.
+    pub log: Vec<Vec<u8>>,
+    /// The certificates of this enrolment; not in the log yet.
+    pub certificates: Vec<Vec<u8>>,
+    /// Message 8, to be deposited once the keys are durable, also after a restart.
+    pub receipt: Receipt,
+    /// Whether the user is new, so that this device is to make the first manifest.
+    pub first_device: bool,
+}
+
+/// What the greeter signed, kept in its outbox until it is published or void. Its form on disk is this
+/// struct's encoding.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SealedEnrolment {
+    /// The new or extended user.
+    #[n(0)]
+    pub user: UserId,
+    /// The new terminal.
+    #[n(1)]
+    pub device: DeviceId,
+    /// Its key: what message 8 must verify under.
+    #[n(2)]
+    pub verify_key: VerifyKey,
+    /// The ceremony's handshake hash.
+    #[n(3)]
+    pub handshake: Hash,
+    /// The root key handed over.
+    #[n(4)]
+    pub root: VerifyKey,
+    /// The envelopes.
+    #[n(5)]
+    pub certificates: Vec<ByteVec>,
+}
+
+/// What goes to the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// The envelopes.
+    pub certificates: Vec<Vec<u8>>,
+    /// Message 8, verified.
+    pub receipt: Receipt,
+}

@@ -1,0 +1,380 @@
+//! Identifiers and short texts that travel: who, what, when.
+//!
+//! Decides what a well-formed identifier is, once, where it enters. Refuses everything that could be mistaken
+//! for another identifier, break a path, or reorder a line on a terminal. Holds no secret, except that
+//! [`Token`] admits to an invitation's relay and so has a silent `Debug`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use minicbor::decode::{self, Decoder};
+use minicbor::encode::{self, Encoder, Write};
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{EMAIL_MAX_BYTES, LABEL_MAX_BYTES, ORGANISATION_ID_MAX_BYTES};
+
+/// Why a text is not the identifier it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Not exactly 32 hexadecimal digits.
+    #[error("expected {expected} lower-case hexadecimal digits")]
+    NotHex {
+        /// Number of digits expected.
+        expected: usize,
+    },
+    /// Not 1 to 32 of `a-z 0-9 -`, starting with a letter or digit.
+    #[error(
+        "an organisation id is 1 to {ORGANISATION_ID_MAX_BYTES} characters of a-z, 0-9 and -, not starting with -"
+    )]
+    Organisation,
+    /// Not `local@domain` in printable ASCII, at most 254 bytes.
+    #[error(
+        "not an e-mail address this version accepts (local@domain, ASCII, at most {EMAIL_MAX_BYTES} characters)"
+    )]
+    Email,
+    /// Empty, longer than [`LABEL_MAX_BYTES`], padded by spaces, or with control or direction characters.
+    #[error(
+        "a name is 1 to {LABEL_MAX_BYTES} bytes of text without control characters or surrounding spaces"
+    )]
+    Label,
+}
+
+/// Writes `bytes` as lower-case hexadecimal digits.
+fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// Reads exactly `2 * N` lower-case hexadecimal digits.
+pub(crate) fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], IdError> {
+    let refuse = IdError::NotHex { expected: 2 * N };
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return Err(refuse);
+    }
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut out = [0; N];
+    for (slot, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = pair else { return Err(refuse) };
+        *slot = match (digit(*high), digit(*low)) {
+            (Some(high), Some(low)) => high << 4 | low,
+            _ => return Err(refuse),
+        };
+    }
+    Ok(out)
+}
+
+/// Defines a fixed-length byte value: CBOR byte string of exactly that length, hexadecimal in text and JSON.
+macro_rules! fixed_bytes {
+    ($(#[$doc:meta])* $name:ident, $length:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; $length]);
+
+        impl $name {
+            /// Length in bytes.
+            pub const LENGTH: usize = $length;
+
+            /// Takes the bytes as they are.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; $length]) -> Self {
+                Self(bytes)
+            }
+
+            /// The bytes.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; $length] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $crate::ids::write_hex_of(&self.0, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = $crate::ids::IdError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                $crate::ids::parse_hex(text).map(Self)
+            }
+        }
+
+        impl<C> Encode<C> for $name {
+            fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+                e.bytes(&self.0)?.ok()
+            }
+        }
+
+        impl<'b, C> Decode<'b, C> for $name {
+            fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+                d.bytes()?
+                    .try_into()
+                    .map(Self)
+                    .map_err(|_| decode::Error::message(concat!("wrong length of ", stringify!($name))))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use fixed_bytes;
+
+/// For [`fixed_bytes`] users in other modules.
+pub(crate) fn write_hex_of(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_hex(bytes, f)
+}
+
+/// `Debug` like `Display`, inside the type's name, for values that may be shown.
+macro_rules! debug_as_hex {
+    ($($name:ident),+ $(,)?) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+    )+};
+}
+pub(crate) use debug_as_hex;
+
+fixed_bytes! {
+    /// A person. 16 random bytes; never a key, so that one can't be read as the other (protocol.md, *Identifiers*).
+    UserId, 16
+}
+fixed_bytes! {
+    /// One terminal of a person. 16 random bytes.
+    DeviceId, 16
+}
+fixed_bytes! {
+    /// Names an invitation to the server: 16 random bytes, so it can't be guessed.
+    Token, 16
+}
+fixed_bytes! {
+    /// Names one run of the ceremony. 16 random bytes drawn by the claimer.
+    AttemptId, 16
+}
+debug_as_hex!(UserId, DeviceId, AttemptId);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// Microseconds since 1970-01-01T00:00:00 UTC.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize,
+)]
+#[cbor(transparent)]
+#[serde(transparent)]
+pub struct Timestamp(#[n(0)] pub u64);
+
+impl Timestamp {
+    /// Microseconds in a second.
+    pub const SECOND: u64 = 1_000_000;
+
+    /// The moment `seconds` later, staying at the end of time if there is none.
+    #[must_use]
+    pub const fn plus_seconds(self, seconds: u64) -> Self {
+        Self(self.0.saturating_add(seconds.saturating_mul(Self::SECOND)))
+    }
+}
+
+/// Defines a checked text: parsed where it enters, the same everywhere after.
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let check: fn(&str) -> Result<String, IdError> = $check;
+                check(text).map(Self)
+            }
+        }
+
+        impl<C> Encode<C> for $name {
+            fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+                e.str(&self.0)?.ok()
+            }
+        }
+
+        impl<'b, C> Decode<'b, C> for $name {
+            fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+                let text = d.str()?;
+                let parsed: Self = text.parse().map_err(|_| decode::Error::message(concat!("not a ", stringify!($name))))?;
+                // The wire carries the normal form; another spelling would be a second encoding of one value.
+                if parsed.0 == text { Ok(parsed) } else { Err(decode::Error::message("not in normal form")) }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+checked_text! {
+    /// An organisation's name on its server: 1 to 32 of `a-z 0-9 -`, not starting with `-`. Safe in a URL and a path.
+    OrganisationId, |text| {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let fits = (1..=ORGANISATION_ID_MAX_BYTES).contains(&text.len());
+        if fits && text.bytes().all(allowed) && !text.starts_with('-') {
+            Ok(text.to_owned())
+        } else {
+            Err(IdError::Organisation)
+        }
+    }
+}
+
+checked_text! {
+    /// An e-mail address, ASCII, lower-cased: the form in which the invited and the certified one are compared.
+    Email, |text| {
+        let text = text.to_ascii_lowercase();
+        let parts = text.split_once('@');
+        let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"(),:;<>[\\]@".contains(&byte);
+        match parts {
+            Some((local, domain))
+                if text.len() <= EMAIL_MAX_BYTES
+                    && !local.is_empty()
+                    && !domain.is_empty()
+                    && local.bytes().all(allowed)
+                    && domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.')
+                    && !domain.starts_with(['.', '-'])
+                    && !domain.ends_with(['.', '-'])
+                    && !domain.contains("..") =>
+            {
+                Ok(text)
+            }
+            _ => Err(IdError::Email),
+        }
+    }
+}
+
+checked_text! {
+    /// What a person calls themself or a terminal: 1 to 64 bytes of UTF-8, no control or direction characters.
+    Label, |text| {
+        // Direction and invisible characters let one name look like another on the greeter's screen.
+        let hostile = |c: char| {
+            c.is_control()
+                || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+                    | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+        };
+        let fits = (1..=LABEL_MAX_BYTES).contains(&text.len());
+        if fits && text.trim() == text && !text.chars().any(hostile) {
+            Ok(text.to_owned())
+        } else {
+            Err(IdError::Label)
+        }
+    }
+}
+
+/// Whom an invitation is for.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Invited {
+    /// A new person.
+    #[n(0)]
+    User(#[n(0)] Email),
+    /// A new terminal of this person.
+    #[n(1)]
+    Device(#[n(0)] UserId),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn organisation_ids_stay_safe_in_paths_and_urls() {
+        for good in ["a", "acme", "acme-2", "0", &"x".repeat(32)] {
+            assert!(good.parse::<OrganisationId>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "A", "a/b", "..", "a b", "ä", &"x".repeat(33), "a\n", "a#b"] {
+            assert!(bad.parse::<OrganisationId>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn emails_have_one_form() {
+        assert_eq!(
+            "Bob@Example.ORG".parse::<Email>().map(|e| e.to_string()),
+            Ok("bob@example.org".to_owned())
+        );
+        for bad in [
+            "",
+            "bob",
+            "@x",
+            "bob@",
+            "a@b@c",
+            "a b@c",
+            "a\n@c",
+            "<a@b>",
+            "a@b..c",
+            "a@-b",
+            "é@b",
+            "a@b\r\nBcc: x@y",
+        ] {
+            assert!(bad.parse::<Email>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn labels_cannot_dress_up() {
+        for bad in ["", " bob", "bob ", "a\u{202e}b", "a\x1b[2J", "a\tb", "a\nb", "\u{feff}a", "a\u{200b}b"] {
+            assert!(bad.parse::<Label>().is_err(), "{bad:?}");
+        }
+        assert!("Zoë O’Neill-李".parse::<Label>().is_ok());
+    }
+
+    #[test]
+    fn a_token_is_not_printed_by_debug() {
+        assert_eq!(format!("{:?}", Token::from_bytes([7; 16])), "Token(..)");
+    }
+
+    #[test]
+    fn upper_case_on_the_wire_is_a_second_encoding() {
+        let bytes = minicbor::to_vec("Bob@example.org").unwrap();
+        assert!(minicbor::decode::<Email>(&bytes).is_err());
+    }
+}

@@ -1,0 +1,237 @@
+//! Secret keys: one type per purpose, wiped when dropped, silent when printed, impossible to clone.
+//!
+//! Decides how each key is made and used. Refuses to be serialised by accident: the only way out is
+//! `expose`, whose callers are the key file, message 7 and nobody else (tests/tidy.rs counts them).
+
+use std::fmt;
+
+use ed25519_dalek::{Signer as _, SigningKey};
+use minicbor::decode::{self, Decoder};
+use minicbor::encode::{self, Encoder, Write};
+use minicbor::{Decode, Encode};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::public::{Context, EncryptionKey, Signature, VerifyKey};
+
+/// Where random bytes come from: the operating system in the product, a seed in tests.
+pub trait Entropy {
+    /// Fills `bytes` with independent uniform random bytes.
+    ///
+    /// # Errors
+    /// [`NoEntropy`] if the source has none; nothing may then be used.
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy>;
+}
+
+/// The random source failed. Ours or the operating system's fault; never retried silently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system's random source failed")]
+pub struct NoEntropy;
+
+/// Draws `N` random bytes.
+///
+/// # Errors
+/// [`NoEntropy`].
+pub fn random<const N: usize>(entropy: &mut dyn Entropy) -> Result<[u8; N], NoEntropy> {
+    let mut bytes = [0; N];
+    entropy.fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// 32 secret bytes on the heap (so that a move leaves no copy behind), wiped when dropped.
+struct Secret32(Box<Zeroizing<[u8; 32]>>);
+
+impl Secret32 {
+    fn random(entropy: &mut dyn Entropy) -> Result<Self, NoEntropy> {
+        let mut secret = Self(Box::new(Zeroizing::new([0; 32])));
+        entropy.fill(secret.0.as_mut_slice())?;
+        Ok(secret)
+    }
+
+    fn from_bytes(bytes: &mut [u8; 32]) -> Self {
+        let mut secret = Self(Box::new(Zeroizing::new([0; 32])));
+        secret.0.copy_from_slice(bytes);
+        bytes.zeroize();
+        secret
+    }
+}
+
+impl ZeroizeOnDrop for Secret32 {}
+
+/// Defines a secret of 32 bytes with its own purpose.
+macro_rules! secret {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub struct $name(Secret32);
+
+        impl $name {
+            /// A new one.
+            ///
+            /// # Errors
+            /// [`NoEntropy`].
+            pub fn random(entropy: &mut dyn Entropy) -> Result<Self, NoEntropy> {
+                Secret32::random(entropy).map(Self)
+            }
+
+            /// Takes the bytes and wipes where they came from.
+            #[must_use]
+            pub fn from_bytes(bytes: &mut [u8; 32]) -> Self {
+                Self(Secret32::from_bytes(bytes))
+            }
+
+            /// The bytes. For the key file, message 7 and the primitive that needs them.
+            #[must_use]
+            pub fn expose(&self) -> &[u8; 32] {
+                &self.0.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(..)"))
+            }
+        }
+
+        impl<C> Encode<C> for $name {
+            fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+                e.bytes(self.expose())?.ok()
+            }
+        }
+
+        impl<'b, C> Decode<'b, C> for $name {
+            fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+                let mut bytes: [u8; 32] =
+                    d.bytes()?.try_into().map_err(|_| decode::Error::message("a secret key has 32 bytes"))?;
+                Ok(Self::from_bytes(&mut bytes))
+            }
+        }
+    };
+}
+
+secret! {
+    /// The seed of a device's Ed25519 key. Only the seed is stored; the public half is always recomputed, because
+    /// signing with a public key that doesn't belong to the seed gives the seed away.
+    DeviceSigningKey
+}
+secret! {
+    /// The organisation's root key. Signs the first user and device, then is dropped for ever.
+    RootSigningKey
+}
+secret! {
+    /// A user's X25519 private key: opens what is sent to the user. The same on all devices of the user.
+    UserDecryptionKey
+}
+secret! {
+    /// Encrypts the user's manifest. The same on all devices of the user.
+    ManifestKey
+}
+secret! {
+    /// Encrypts this terminal's store. Never leaves the terminal.
+    LocalStoreKey
+}
+secret! {
+    /// Seals names of people and terminals inside certificates against the server; every member holds it.
+    DirectoryKey
+}
+secret! {
+    /// The link's secret: the pre-shared key of the ceremony's channel is derived from it.
+    LinkSecret
+}
+
+/// Defines signing for a seed.
+macro_rules! signs {
+    ($name:ident) => {
+        impl $name {
+            /// The public half, recomputed from the seed.
+            #[must_use]
+            pub fn verify_key(&self) -> VerifyKey {
+                VerifyKey::from_bytes(SigningKey::from_bytes(self.expose()).verifying_key().to_bytes())
+            }
+
+            /// Signs `context ‖ message` (RFC 8032).
+            #[must_use]
+            pub fn sign(&self, context: Context, message: &[u8]) -> Signature {
+                let key = SigningKey::from_bytes(self.expose());
+                Signature::from_bytes(key.sign(&context.message(message)).to_bytes())
+            }
+        }
+    };
+}
+signs!(DeviceSigningKey);
+signs!(RootSigningKey);
+
+impl UserDecryptionKey {
+    /// The public half, recomputed.
+    #[must_use]
+    pub fn encryption_key(&self) -> EncryptionKey {
+        let secret = x25519_dalek::StaticSecret::from(*self.expose());
+        EncryptionKey::from_bytes(x25519_dalek::PublicKey::from(&secret).to_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Counter(u8);
+    impl Entropy for Counter {
+        fn fill(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+            for byte in bytes {
+                *byte = self.0;
+                self.0 = self.0.wrapping_add(1);
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn debug_is_silent() {
+        let shown = [
+            format!("{:?}", DeviceSigningKey::random(&mut Counter(0)).unwrap()),
+            format!("{:?}", RootSigningKey::random(&mut Counter(0)).unwrap()),
+            format!("{:?}", UserDecryptionKey::random(&mut Counter(0)).unwrap()),
+            format!("{:?}", ManifestKey::random(&mut Counter(0)).unwrap()),
+            format!("{:?}", LocalStoreKey::random(&mut Counter(0)).unwrap()),
+            format!("{:?}", DirectoryKey::random(&mut Counter(0)).unwrap()),
+            format!("{:?}", LinkSecret::random(&mut Counter(0)).unwrap()),
+        ];
+        let silent = [
+            "DeviceSigningKey(..)",
+            "RootSigningKey(..)",
+            "UserDecryptionKey(..)",
+            "ManifestKey(..)",
+            "LocalStoreKey(..)",
+            "DirectoryKey(..)",
+            "LinkSecret(..)",
+        ];
+        assert_eq!(shown, silent);
+    }
+
+    #[test]
+    fn a_signature_has_one_meaning() {
+        let key = DeviceSigningKey::random(&mut Counter(1)).unwrap();
+        let contexts = [
+            Context::Certificate,
+            Context::Request,
+            Context::Receipt,
+            Context::Possession,
+            Context::Manifest,
+        ];
+        for made in contexts {
+            let signature = key.sign(made, b"message");
+            for read in contexts {
+                assert_eq!(key.verify_key().verify(read, b"message", &signature).is_ok(), made == read);
+            }
+        }
+    }
+
+    #[test]
+    fn weak_verify_keys_are_not_sound() {
+        // The identity point: every signature of small order would verify.
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        assert!(!VerifyKey::from_bytes(identity).is_sound());
+        assert!(!VerifyKey::from_bytes([0; 32]).is_sound());
+        assert!(!VerifyKey::from_bytes([0xff; 32]).is_sound());
+        assert!(DeviceSigningKey::random(&mut Counter(1)).unwrap().verify_key().is_sound());
+    }
+}

@@ -1,0 +1,43 @@
+//! Every bound that more than one party must agree on, with its reason.
+//!
+//! A bound used by one side alone stands beside the code that enforces it.
+
+/// Longest organisation id. It appears in URLs, file names and every certificate.
+pub const ORGANISATION_ID_MAX_BYTES: usize = 32;
+/// Longest e-mail address: RFC 5321's path limit of 256 less the angle brackets.
+pub const EMAIL_MAX_BYTES: usize = 254;
+/// Longest name of a person or terminal. Sealed names are padded to this, so that length tells nothing.
+pub const LABEL_MAX_BYTES: usize = 64;
+
+/// Deepest nesting of arrays in any encoding. The deepest real value is 6; the rest is room for new kinds.
+pub const CODEC_MAX_DEPTH: usize = 12;
+/// Largest certificate envelope. A user certificate with the longest e-mail is under 700 bytes.
+pub const CERTIFICATE_MAX_BYTES: usize = 2_048;
+/// Largest user manifest envelope. One safe entry is about 100 bytes: some 2,000 safes.
+pub const MANIFEST_MAX_BYTES: usize = 256 * 1024;
+/// Most certificates in one answer: 64 KiB to 1 MiB a page, whatever the log's length.
+pub const LOG_PAGE_MAX_CERTIFICATES: usize = 500;
+/// Most certificates one log may have: 10,000 members with 10 devices each.
+pub const LOG_MAX_CERTIFICATES: u64 = 100_000;
+
+/// One Noise message (Noise specification section 3), hence one ceremony step.
+pub const STEP_MAX_BYTES: usize = 65_535;
+/// Largest body any request or answer may have: a manifest, or a page of certificates, and their framing.
+pub const BODY_MAX_BYTES: usize = 1_100_000;
+/// Number of ceremony messages, 0 to 8 (protocol.md, *The ceremony*).
+pub const STEPS: u8 = 9;
+
+/// How long either machine waits for the other side's next message: people talk, look for the phone, type.
+pub const MESSAGE_WAIT_SECONDS: u64 = 600;
+/// An attempt without any request from the claimer for this long may be replaced by a new one.
+pub const ATTEMPT_IDLE_SECONDS: u64 = 900;
+/// Wrong codes that an invitation survives. Each is one more ticket in a lottery at 1 in 2^40.
+pub const MISMATCHES_MAX: u32 = 3;
+/// Ceremony runs an invitation survives, mismatches included.
+pub const ATTEMPTS_MAX: u32 = 10;
+/// Days an invitation can be claimed unless its maker says otherwise.
+pub const INVITATION_DAYS_DEFAULT: u32 = 30;
+/// Longest life of an invitation: a forgotten link must not open a door next year.
+pub const INVITATION_DAYS_MAX: u32 = 90;
+/// How far a signed request's time may be from the server's: common drift of an unsynchronised clock.
+pub const REQUEST_TIME_SKEW_SECONDS: u64 = 300;

@@ -1,0 +1,524 @@
+//! What the daemon and the metadata server say to each other over HTTP (docs/protocol.md, *Metadata server*).
+//!
+//! Decides paths, headers, bodies, error codes and how a request is signed. Bodies are canonical CBOR; every
+//! struct below is an array of its fields in the order of their numbers. Knows nothing of what the opaque
+//! bytes mean: steps, manifests and names are sealed before they come here.
+
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+
+use crate::codec;
+use crate::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
+use crate::public::{Hash, VerifyKey};
+use crate::receipt::Receipt;
+
+/// The version in every path.
+pub const API_PREFIX: &str = "/v1";
+/// Media type of every body but step bytes, the landing page and event streams.
+pub const MEDIA_TYPE: &str = "application/cbor";
+/// Family *invited*: the invitation's token, 32 hexadecimal digits. A header, because paths end up in logs.
+pub const HEADER_TOKEN: &str = "parsec-token";
+/// Family *invited*, calls about an attempt: the claimer's attempt secret, 64 hexadecimal digits.
+pub const HEADER_ATTEMPT_SECRET: &str = "parsec-attempt-secret";
+/// Family *authenticated*: the device's id, 32 hexadecimal digits.
+pub const HEADER_DEVICE: &str = "parsec-device";
+/// Family *authenticated*: microseconds since 1970, decimal.
+pub const HEADER_TIME: &str = "parsec-time";
+/// Family *authenticated*: 32 hexadecimal digits, never used twice by a device.
+pub const HEADER_NONCE: &str = "parsec-nonce";
+/// Family *authenticated*: the signature over [`RequestToSign`], 128 hexadecimal digits.
+pub const HEADER_SIGNATURE: &str = "parsec-signature";
+/// Family *anonymous*, bootstrap only: the bootstrap token, 64 hexadecimal digits.
+pub const HEADER_BOOTSTRAP: &str = "parsec-bootstrap";
+
+/// What a device signs for each authenticated request, under [`crate::public::Context::Request`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct RequestToSign {
+    /// The organisation in the path.
+    #[n(0)]
+    pub organisation: OrganisationId,
+    /// The signing device.
+    #[n(1)]
+    pub device: DeviceId,
+    /// `GET`, `POST` or `PUT`.
+    #[n(2)]
+    pub method: String,
+    /// Path and query exactly as sent.
+    #[n(3)]
+    pub target: String,
+    /// Value of [`HEADER_TIME`].
+    #[n(4)]
+    pub time: Timestamp,
+    /// Value of [`HEADER_NONCE`].
+    #[n(5)]
+    pub nonce: Token,
+    /// SHA-256 of the body, of no bytes where there is none.
+    #[n(6)]
+    pub body: Hash,
+}
+
+impl RequestToSign {
+    /// The bytes to sign.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+}
+
+/// The paths, built in one place for both sides. `{org}`, `{token}`, … are filled by the functions' arguments.
+pub mod path {
+    use super::API_PREFIX;
+    use crate::ids::{AttemptId, OrganisationId, Token};
+
+    /// POST, anonymous: [`super::BootstrapRequest`].
+    #[must_use]
+    pub fn bootstrap(org: &OrganisationId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/bootstrap")
+    }
+    /// GET, invited: [`super::InvitedInfo`].
+    #[must_use]
+    pub fn invited(org: &OrganisationId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/invited")
+    }
+    /// GET, invited: certificates from position `from` (0 first), at most one page: [`super::LogPage`].
+    #[must_use]
+    pub fn invited_log(org: &OrganisationId, from: u64) -> String {
+        format!("{API_PREFIX}/organisations/{org}/invited/log?from={from}")
+    }
+    /// POST, invited: [`super::StartAttempt`] → [`super::AttemptView`].
+    #[must_use]
+    pub fn invited_attempts(org: &OrganisationId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/invited/attempts")
+    }
+    /// GET, invited + attempt secret: [`super::AttemptView`]. With `/events`: the stream of it.
+    #[must_use]
+    pub fn invited_attempt(org: &OrganisationId, attempt: &AttemptId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/invited/attempts/{attempt}")
+    }
+    /// GET and POST, authenticated: [`super::InvitationList`]; [`super::NewInvitation`] → [`super::InvitationMade`].
+    #[must_use]
+    pub fn invitations(org: &OrganisationId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/invitations")
+    }
+    /// GET, authenticated: [`super::InvitationView`]. With `/events`: the stream of it. POST with `/cancel`: no body.
+    #[must_use]
+    pub fn invitation(org: &OrganisationId, token: &Token) -> String {
+        format!("{API_PREFIX}/organisations/{org}/invitations/{token}")
+    }
+    /// GET, authenticated: [`super::AttemptView`]; POST with `/join`: no body → [`super::AttemptView`]; POST with
+    /// `/complete`: [`super::Completion`] → [`super::Completed`].
+    #[must_use]
+    pub fn greeter_attempt(org: &OrganisationId, token: &Token, attempt: &AttemptId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/invitations/{token}/attempts/{attempt}")
+    }
+    /// Under either side's attempt path. PUT: the step's bytes as the body, `204`. GET: the bytes, or `not_yet`.
+    #[must_use]
+    pub fn step(attempt_path: &str, step: u8) -> String {
+        format!("{attempt_path}/steps/{step}")
+    }
+    /// Under either side's attempt path, POST: [`super::CancelAttempt`].
+    #[must_use]
+    pub fn cancel(base: &str) -> String {
+        format!("{base}/cancel")
+    }
+    /// Under an attempt's or invitation's path, GET: `text/event-stream`.
+    #[must_use]
+    pub fn events(base: &str) -> String {
+        format!("{base}/events")
+    }
+    /// Under the greeter's attempt path, POST.
+    #[must_use]
+    pub fn join(attempt_path: &str) -> String {
+        format!("{attempt_path}/join")
+    }
+    /// Under the greeter's attempt path, POST.
+    #[must_use]
+    pub fn complete(attempt_path: &str) -> String {
+        format!("{attempt_path}/complete")
+    }
+    /// GET, authenticated: certificates from position `from`: [`super::LogPage`].
+    #[must_use]
+    pub fn log(org: &OrganisationId, from: u64) -> String {
+        format!("{API_PREFIX}/organisations/{org}/log?from={from}")
+    }
+    /// GET and PUT, authenticated: [`super::ManifestView`]; [`super::ManifestUpload`].
+    #[must_use]
+    pub fn manifest(org: &OrganisationId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/manifest")
+    }
+    /// GET, anonymous: `204` while the server serves.
+    pub const HEALTH: &str = "/v1/health";
+}
+
+/// Founds an organisation whose name the server's administrator has reserved. Idempotent for equal bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct BootstrapRequest {
+    /// The root key, pinned by every member.
+    #[n(0)]
+    pub root: VerifyKey,
+    /// Exactly two envelopes: first user, first device.
+    #[n(1)]
+    pub certificates: Vec<ByteVec>,
+}
+
+/// What the bearer of a token may know before the ceremony. Unauthenticated: the prologue binds it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct InvitedInfo {
+    /// For whom.
+    #[n(0)]
+    pub invited: Invited,
+    /// E-mail of the inviting member, to be shown as hearsay.
+    #[n(1)]
+    pub invited_by: Email,
+    /// End of the invitation.
+    #[n(2)]
+    pub expires: Timestamp,
+    /// What state it is in.
+    #[n(3)]
+    pub status: InvitationStatus,
+}
+
+/// The life of an invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum InvitationStatus {
+    /// Nobody is using it.
+    #[n(0)]
+    Pending,
+    /// An attempt is under way.
+    #[n(1)]
+    InUse,
+    /// The certificates are in the log.
+    #[n(2)]
+    Completed,
+    /// A member cancelled it.
+    #[n(3)]
+    Cancelled,
+    /// Its time is over.
+    #[n(4)]
+    Expired,
+    /// [`crate::limits::MISMATCHES_MAX`] wrong codes or [`crate::limits::ATTEMPTS_MAX`] attempts.
+    #[n(5)]
+    Exhausted,
+}
+
+/// Starts an attempt. The claimer draws both values, so that asking again after a lost answer is harmless.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct StartAttempt {
+    /// The attempt's name.
+    #[n(0)]
+    pub attempt: AttemptId,
+    /// SHA-256 of the 32-byte secret that later requests show in [`HEADER_ATTEMPT_SECRET`].
+    #[n(1)]
+    pub secret_hash: Hash,
+}
+
+/// Why an attempt ended. Said by a peer or the server: never a reason to trust anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum EndReason {
+    /// A wrong code was chosen, or none of them.
+    #[n(0)]
+    CodeMismatch,
+    /// A person stopped it.
+    #[n(1)]
+    Cancelled,
+    /// A message did not check.
+    #[n(2)]
+    BadMessage,
+    /// No message for too long.
+    #[n(3)]
+    TimedOut,
+    /// The invitation ended under it.
+    #[n(4)]
+    InvitationEnded,
+    /// It is done; the certificates are in the log.
+    #[n(5)]
+    Completed,
+    /// Replaced after [`crate::limits::ATTEMPT_IDLE_SECONDS`] without a request, or abandoned by a restarted daemon.
+    #[n(6)]
+    Abandoned,
+}
+
+/// Who greets in an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct GreeterIds {
+    /// The person.
+    #[n(0)]
+    pub user: UserId,
+    /// The terminal.
+    #[n(1)]
+    pub device: DeviceId,
+}
+
+/// One attempt, as both sides may see it. Each change is pushed, whole, to the event streams.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct AttemptView {
+    /// Which.
+    #[n(0)]
+    pub attempt: AttemptId,
+    /// Bit `n` is set once step `n` is deposited.
+    #[n(1)]
+    pub steps: u16,
+    /// Set once a greeter joined.
+    #[n(2)]
+    pub greeter: Option<GreeterIds>,
+    /// Set once it is over.
+    #[n(3)]
+    pub ended: Option<EndReason>,
+}
+
+/// One invitation, as members may see it. Each change is pushed, whole, to the event streams.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct InvitationView {
+    /// Names it.
+    #[n(0)]
+    pub token: Token,
+    /// For whom.
+    #[n(1)]
+    pub invited: Invited,
+    /// By whom.
+    #[n(2)]
+    pub created_by: UserId,
+    /// When.
+    #[n(3)]
+    pub created: Timestamp,
+    /// Until when.
+    #[n(4)]
+    pub expires: Timestamp,
+    /// What state it is in.
+    #[n(5)]
+    pub status: InvitationStatus,
+    /// Wrong codes so far.
+    #[n(6)]
+    pub mismatches: u32,
+    /// Attempts so far, this one included.
+    #[n(7)]
+    pub attempts: u32,
+    /// The newest attempt, if there was one.
+    #[n(8)]
+    pub attempt: Option<AttemptView>,
+}
+
+/// The organisation's invitations a member may see: all for an administrator, their own devices' for others.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct InvitationList {
+    /// Newest first, at most [`INVITATION_LIST_MAX`].
+    #[n(0)]
+    pub invitations: Vec<InvitationView>,
+}
+
+/// Most invitations in a list; the newest are shown.
+pub const INVITATION_LIST_MAX: usize = 1_000;
+
+/// Makes an invitation. The token is drawn by the device; asking again with the same bytes is harmless.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct NewInvitation {
+    /// 16 random bytes.
+    #[n(0)]
+    pub token: Token,
+    /// For whom.
+    #[n(1)]
+    pub invited: Invited,
+    /// End of it; at most [`crate::limits::INVITATION_DAYS_MAX`] days ahead.
+    #[n(2)]
+    pub expires: Timestamp,
+    /// The link to mail to the invited person. Never stored, never logged. Absent: no mail is sent.
+    #[n(3)]
+    pub mail_link: Option<String>,
+}
+
+/// What became of the mail. A mail that failed doesn't fail the invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum MailOutcome {
+    /// None was asked for.
+    #[n(0)]
+    NotAsked,
+    /// The mail server took it.
+    #[n(1)]
+    Sent,
+    /// Written to the mail directory.
+    #[n(2)]
+    Written,
+    /// The mail server did not take it.
+    #[n(3)]
+    Failed,
+    /// This server sends no mail.
+    #[n(4)]
+    NotConfigured,
+}
+
+/// An invitation was made, or already was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct InvitationMade {
+    /// What became of the mail.
+    #[n(0)]
+    pub mail: MailOutcome,
+}
+
+/// Ends an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct CancelAttempt {
+    /// Why.
+    #[n(0)]
+    pub reason: EndReason,
+}
+
+/// A page of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct LogPage {
+    /// How many certificates the log has now.
+    #[n(0)]
+    pub count: u64,
+    /// Envelopes from the asked position on, at most [`crate::limits::LOG_PAGE_MAX_CERTIFICATES`].
+    #[n(1)]
+    pub certificates: Vec<ByteVec>,
+}
+
+/// Ends an attempt well: certificates, receipt and the invitation's completion, all or nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Completion {
+    /// One envelope (a device) or two (a user, then its device).
+    #[n(0)]
+    pub certificates: Vec<ByteVec>,
+    /// The claimer's receipt.
+    #[n(1)]
+    pub receipt: Receipt,
+}
+
+/// The certificates are in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Completed {
+    /// Position of the first of them.
+    #[n(0)]
+    pub position: u64,
+}
+
+/// The caller's own manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ManifestView {
+    /// The newest one's version; 0 while there is none.
+    #[n(0)]
+    pub version: u64,
+    /// The newest one's envelope.
+    #[n(1)]
+    pub envelope: Option<ByteVec>,
+}
+
+/// Replaces the caller's manifest. Idempotent for equal bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ManifestUpload {
+    /// One more than the newest version.
+    #[n(0)]
+    pub version: u64,
+    /// Opaque; at most [`crate::limits::MANIFEST_MAX_BYTES`].
+    #[n(1)]
+    pub envelope: ByteVec,
+}
+
+/// Body of every answer that is not 2xx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct ErrorBody {
+    /// What.
+    #[n(0)]
+    pub code: ErrorCode,
+    /// The server's clock, so that a wrong one on either side can be named.
+    #[n(1)]
+    pub server_time: Timestamp,
+    /// Seconds after which to try again; 0 where trying again won't help.
+    #[n(2)]
+    pub retry_after: u32,
+}
+
+/// Defines the error codes: CBOR number, HTTP status, stable name.
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $status:literal, $text:literal;)+) => {
+        /// Why the server refused. The name is stable; docs/protocol.md lists all with their meaning.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+        #[cbor(index_only)]
+        pub enum ErrorCode { $($(#[$doc])* #[n($number)] $name,)+ }
+
+        impl ErrorCode {
+            /// All of them, for tests and tables.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+            /// The HTTP status it travels under.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status),+ }
+            }
+            /// The stable name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// The body, a header or the path is not what the call takes.
+    BadRequest = 0, 400, "bad_request";
+    /// The body is larger than the call takes.
+    TooLarge = 1, 413, "too_large";
+    /// No such call.
+    UnknownCall = 2, 404, "unknown_call";
+    /// No such organisation, or it isn't founded yet.
+    OrganisationUnknown = 3, 404, "organisation_unknown";
+    /// The organisation has been founded already, with another root key.
+    OrganisationExists = 4, 409, "organisation_exists";
+    /// The bootstrap token is not this organisation's.
+    BootstrapRefused = 5, 403, "bootstrap_refused";
+    /// Unknown device, or a signature that doesn't verify.
+    NotAuthenticated = 6, 401, "not_authenticated";
+    /// The request's time is too far from the server's.
+    ClockSkew = 7, 401, "clock_skew";
+    /// This nonce was used before: a replay.
+    Replayed = 8, 401, "replayed";
+    /// The device or its user has been revoked.
+    Revoked = 9, 403, "revoked";
+    /// The member may not do this.
+    NotAllowed = 10, 403, "not_allowed";
+    /// No invitation has this token.
+    InvitationUnknown = 11, 404, "invitation_unknown";
+    /// Somebody else is using it.
+    InvitationInUse = 12, 409, "invitation_in_use";
+    /// A member cancelled it.
+    InvitationCancelled = 13, 410, "invitation_cancelled";
+    /// Its time is over.
+    InvitationExpired = 14, 410, "invitation_expired";
+    /// Too many wrong codes or attempts.
+    InvitationExhausted = 15, 410, "invitation_exhausted";
+    /// The enrolment is done.
+    InvitationCompleted = 16, 410, "invitation_completed";
+    /// The token is taken by an invitation that differs.
+    InvitationConflict = 17, 409, "invitation_conflict";
+    /// The e-mail belongs to a member already.
+    AlreadyMember = 18, 409, "already_member";
+    /// No such attempt, or its secret is another.
+    AttemptUnknown = 19, 404, "attempt_unknown";
+    /// The attempt is over.
+    AttemptEnded = 20, 410, "attempt_ended";
+    /// Another member's terminal greets in this attempt.
+    GreeterTaken = 21, 409, "greeter_taken";
+    /// The step is not there yet.
+    NotYet = 22, 404, "not_yet";
+    /// Other bytes were deposited for this step.
+    StepConflict = 23, 409, "step_conflict";
+    /// Not this side's step, or out of order.
+    StepRefused = 24, 409, "step_refused";
+    /// The claimer holds its keys: the attempt can only be completed now.
+    AttemptSealed = 25, 409, "attempt_sealed";
+    /// The certificates or the receipt do not check, or don't fit the invitation.
+    CertificateRefused = 26, 422, "certificate_refused";
+    /// The manifest's version is not the next one.
+    ManifestConflict = 27, 409, "manifest_conflict";
+    /// Too many requests.
+    RateLimited = 28, 429, "rate_limited";
+    /// The organisation, or the server, has reached a quota.
+    QuotaReached = 29, 507, "quota_reached";
+    /// The server failed; nothing was changed.
+    Internal = 30, 500, "internal";
+    /// The server is stopping or overloaded.
+    Unavailable = 31, 503, "unavailable";
+}
