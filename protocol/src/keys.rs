@@ -133,6 +133,10 @@ secret! {
     DirectoryKey
 }
 secret! {
+    /// The key of a safe. Enrolment hands none out; a manifest may hold some.
+    SafeKey
+}
+secret! {
     /// The link's secret: the pre-shared key of the ceremony's channel is derived from it.
     LinkSecret
 }

@@ -19,6 +19,9 @@ pub const MANIFEST_MAX_BYTES: usize = 256 * 1024;
 pub const LOG_PAGE_MAX_CERTIFICATES: usize = 500;
 /// Most certificates one log may have: 10,000 members with 10 devices each.
 pub const LOG_MAX_CERTIFICATES: u64 = 100_000;
+/// Most devices a user may ever have had, revoked ones included: so that a member who may certify nothing but their
+/// own terminals cannot fill the log for everybody.
+pub const DEVICES_PER_USER_MAX: usize = 200;
 
 /// One Noise message (Noise specification section 3), hence one ceremony step.
 pub const STEP_MAX_BYTES: usize = 65_535;

@@ -105,6 +105,21 @@ impl VerifyKey {
     }
 }
 
+impl EncryptionKey {
+    /// Whether this is a usable key at all: canonical, not of small order. With a key of small order every
+    /// shared secret is the same; a second spelling of a key would pass for somebody else's.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        // Not below p = 2^255 - 19, little-endian; the top bit is ignored by X25519, so it may not be used here.
+        let [low, middle @ .., high] = self.as_bytes();
+        let reduced =
+            *high < 0x7f || (*high == 0x7f && (*low < 0xed || middle.iter().any(|byte| *byte != 0xff)));
+        // Any clamped scalar is a multiple of 8 and takes exactly the points of small order to zero.
+        let scalar = x25519_dalek::StaticSecret::from([1; 32]);
+        reduced && scalar.diffie_hellman(&x25519_dalek::PublicKey::from(*self.as_bytes())).was_contributory()
+    }
+}
+
 impl Hash {
     /// SHA-256 of the parts, one after the other. Callers keep the split unambiguous: at most one part has a
     /// length of its own.

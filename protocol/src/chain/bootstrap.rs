@@ -1,7 +1,16 @@
 //! Founding an organisation: the root key signs the first user and device, and is gone.
+//!
+//! Decides what the first two certificates say. Refuses to hand out the root's private half: it lives in one
+//! function's frame and is wiped when that returns.
 
+use minicbor::bytes::ByteVec;
+
+use super::certificate::{Author, Body, Head, Payload, Profile};
+use super::members::{NameOf, seal_name};
 use crate::ids::{DeviceId, Email, Label, OrganisationId, Timestamp, UserId};
-use crate::keys::{DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, UserDecryptionKey};
+use crate::keys::{
+    DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, RootSigningKey, UserDecryptionKey, random,
+};
 use crate::public::VerifyKey;
 
 /// Who founds.
@@ -41,5 +50,87 @@ pub struct Founded {
 /// # Errors
 /// [`NoEntropy`].
 pub fn found(founder: &Founder<'_>, now: Timestamp, entropy: &mut dyn Entropy) -> Result<Founded, NoEntropy> {
-    todo!("{founder:?} {now:?} {:p}", entropy)
+    let root_key = RootSigningKey::random(entropy)?;
+    let root = root_key.verify_key();
+    let user = UserId::from_bytes(random(entropy)?);
+    let device = DeviceId::from_bytes(random(entropy)?);
+    let Founder { organisation, email, name, device_label, user_key, signing_key, directory_key } = *founder;
+
+    let mut seen = Head::empty(organisation, &root);
+    let mut sign = |body: Body| {
+        let payload =
+            Payload { organisation: organisation.clone(), author: Author::Root, time: now, seen, body };
+        let envelope = payload.sign_with(|context, message| root_key.sign(context, message));
+        seen = seen.after(&envelope);
+        envelope
+    };
+    let sealed_name = seal_name(directory_key, organisation, NameOf::User(user), name, entropy)?;
+    let sealed_label = seal_name(directory_key, organisation, NameOf::Device(device), device_label, entropy)?;
+    let certificates = vec![
+        sign(Body::User {
+            user,
+            email: email.clone(),
+            sealed_name: ByteVec::from(sealed_name),
+            encryption_key: user_key.encryption_key(),
+            profile: Profile::Administrator,
+        }),
+        sign(Body::Device {
+            device,
+            user,
+            sealed_label: ByteVec::from(sealed_label),
+            verify_key: signing_key.verify_key(),
+        }),
+    ];
+    Ok(Founded { root, user, device, certificates })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::members::open_name;
+    use crate::chain::verify::VerifiedLog;
+
+    struct Counter(u8);
+    impl Entropy for Counter {
+        fn fill(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+            for byte in bytes {
+                *byte = self.0;
+                self.0 = self.0.wrapping_add(7);
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_founding_verifies_and_says_who() {
+        let entropy = &mut Counter(1);
+        let directory_key = DirectoryKey::random(entropy).unwrap();
+        let user_key = UserDecryptionKey::random(entropy).unwrap();
+        let signing_key = DeviceSigningKey::random(entropy).unwrap();
+        let organisation: OrganisationId = "acme".parse().unwrap();
+        let founder = Founder {
+            organisation: &organisation,
+            email: &"alice@acme.test".parse().unwrap(),
+            name: &"Alice".parse().unwrap(),
+            device_label: &"laptop".parse().unwrap(),
+            user_key: &user_key,
+            signing_key: &signing_key,
+            directory_key: &directory_key,
+        };
+        let founded = found(&founder, Timestamp(5), entropy).unwrap();
+        let log = VerifiedLog::empty(organisation.clone(), founded.root)
+            .extended(founded.certificates.iter().map(Vec::as_slice))
+            .unwrap();
+        let user = log.user(&founded.user).unwrap();
+        let device = log.device(&founded.device).unwrap();
+        assert_eq!((user.profile, user.encryption_key), (Profile::Administrator, user_key.encryption_key()));
+        assert_eq!((device.user, device.verify_key), (founded.user, signing_key.verify_key()));
+        let name = open_name(&directory_key, &organisation, NameOf::User(founded.user), &user.sealed_name);
+        let label =
+            open_name(&directory_key, &organisation, NameOf::Device(founded.device), &device.sealed_label);
+        assert_eq!((name, label), (Some("Alice".parse().unwrap()), Some("laptop".parse().unwrap())));
+        assert_eq!(log.head().count, 2);
+        let shown = format!("{founder:?}");
+        assert!(shown.contains("UserDecryptionKey(..)") && shown.contains("DeviceSigningKey(..)"));
+    }
 }

@@ -1,7 +1,25 @@
 //! Names of people and terminals: sealed against the server, opened for members (docs/protocol.md, *Sealed names*).
+//!
+//! Decides how a name is padded, bound to its place and encrypted. Refuses, with one silent `None`, everything
+//! that is not a name sealed for exactly this place: only members could tell, so the log stays valid either way.
 
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use minicbor::Encode;
+use zeroize::Zeroizing;
+
+use crate::chain::certificate::SEALED_NAME_BYTES;
+use crate::codec;
 use crate::ids::{DeviceId, Label, OrganisationId, UserId};
-use crate::keys::{DirectoryKey, Entropy, NoEntropy};
+use crate::keys::{DirectoryKey, Entropy, NoEntropy, random};
+use crate::limits::LABEL_MAX_BYTES;
+
+/// Bytes of the nonce in front: random, 24 bytes, so that no counter has to be agreed on between members.
+const NONCE_BYTES: usize = 24;
+/// One length byte and the longest name.
+const PADDED_BYTES: usize = 1 + LABEL_MAX_BYTES;
+/// Keeps sealed names apart from every other use of a key.
+const CONTEXT: &[u8] = b"parsec-name-v1\0";
 
 /// Whose name it is; part of the associated data, so that a sealed name can't be moved to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +30,28 @@ pub enum NameOf {
     Device(DeviceId),
 }
 
-/// Seals a name: [`super::certificate::SEALED_NAME_BYTES`].
+/// The place, as bound: an id is not enough, since a user and a device could be given the same one.
+#[derive(Encode)]
+struct Place<'a> {
+    #[n(0)]
+    organisation: &'a OrganisationId,
+    #[n(1)]
+    kind: u8,
+    #[n(2)]
+    id: UserId,
+}
+
+/// The associated data of a name.
+fn associated_data(organisation: &OrganisationId, whose: NameOf) -> Vec<u8> {
+    let (kind, id) = match whose {
+        NameOf::User(user) => (0, *user.as_bytes()),
+        NameOf::Device(device) => (1, *device.as_bytes()),
+    };
+    let place = codec::encode(&Place { organisation, kind, id: UserId::from_bytes(id) });
+    [CONTEXT, &place].concat()
+}
+
+/// Seals a name: [`SEALED_NAME_BYTES`].
 ///
 /// # Errors
 /// [`NoEntropy`].
@@ -23,7 +62,19 @@ pub fn seal_name(
     name: &Label,
     entropy: &mut dyn Entropy,
 ) -> Result<Vec<u8>, NoEntropy> {
-    todo!("{key:?} {organisation} {whose:?} {name} {:p}", entropy)
+    let nonce: [u8; NONCE_BYTES] = random(entropy)?;
+    let text = name.as_str().as_bytes();
+    let mut padded = Zeroizing::new([0; PADDED_BYTES]);
+    // A label is 1 to 64 bytes by its type, so its length fits one byte and its text the padding.
+    for (slot, byte) in padded.iter_mut().zip(u8::try_from(text.len()).iter().chain(text)) {
+        *slot = *byte;
+    }
+    let aad = associated_data(organisation, whose);
+    #[expect(clippy::expect_used, reason = "fails only above 256 GiB; this plaintext has 65 bytes")]
+    let ciphertext = XChaCha20Poly1305::new(<&Key>::from(key.expose()))
+        .encrypt(&XNonce::from(nonce), Payload { msg: padded.as_slice(), aad: &aad })
+        .expect("65 bytes can be sealed");
+    Ok([nonce.as_slice(), &ciphertext].concat())
 }
 
 /// Opens a name; `None` if it isn't one sealed for this place with this key.
@@ -34,5 +85,20 @@ pub fn open_name(
     whose: NameOf,
     sealed: &[u8],
 ) -> Option<Label> {
-    todo!("{key:?} {organisation} {whose:?} {sealed:?}")
+    if sealed.len() != SEALED_NAME_BYTES {
+        return None;
+    }
+    let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+    let aad = associated_data(organisation, whose);
+    let padded = XChaCha20Poly1305::new(<&Key>::from(key.expose()))
+        .decrypt(&XNonce::from(*nonce), Payload { msg: ciphertext, aad: &aad })
+        .ok()
+        .map(Zeroizing::new)?;
+    let (length, rest) = padded.split_first()?;
+    let (text, padding) = rest.split_at_checked(usize::from(*length))?;
+    // One spelling for a name: padding that says something would be a channel beside the name.
+    if padding.iter().any(|byte| *byte != 0) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -5,4 +5,6 @@
 pub mod bootstrap;
 pub mod certificate;
 pub mod members;
+pub mod path;
+mod rules;
 pub mod verify;

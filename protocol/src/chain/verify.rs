@@ -1,10 +1,15 @@
 //! Which log is valid (docs/protocol.md, *The log*), and the type that only validation can make.
+//!
+//! Decides what is known after each accepted certificate; `rules` decides whether the next one may stand there.
+//! Refuses everything from the first certificate that fails: what was accepted before it stays as it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::certificate::{Author, Head, Profile};
+use super::certificate::{Author, Body, Head, Payload, Profile};
+use super::rules;
+pub use super::rules::Fault;
 use crate::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
-use crate::public::{EncryptionKey, VerifyKey};
+use crate::public::{EncryptionKey, Hash, VerifyKey};
 
 /// A member by the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,10 +58,37 @@ pub struct DeviceRecord {
 /// A log that verified from the root key to its head. Obtained from the verifier alone.
 #[derive(Debug, Clone)]
 pub struct VerifiedLog {
-    organisation: OrganisationId,
-    root: VerifyKey,
-    users: BTreeMap<UserId, UserRecord>,
-    devices: BTreeMap<DeviceId, DeviceRecord>,
+    pub(super) organisation: OrganisationId,
+    pub(super) root: VerifyKey,
+    /// The running hash at every count from 0: a certificate may have seen any of them.
+    heads: Vec<Hash>,
+    users: Vec<UserRecord>,
+    devices: Vec<DeviceRecord>,
+    user_index: BTreeMap<UserId, UserIndex>,
+    device_index: BTreeMap<DeviceId, usize>,
+    /// Of users not revoked.
+    emails: BTreeSet<Email>,
+    /// Of all users there ever were.
+    encryption_keys: BTreeSet<EncryptionKey>,
+    /// Of all devices there ever were.
+    verify_keys: BTreeSet<VerifyKey>,
+    /// What each author said last; none is the root.
+    authors: BTreeMap<Option<DeviceId>, LastWord>,
+}
+
+/// What is known of a user beside the record.
+#[derive(Debug, Clone)]
+struct UserIndex {
+    at: usize,
+    devices: Vec<usize>,
+    profile_position: u64,
+}
+
+/// The view and the time of an author's newest certificate.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LastWord {
+    pub(super) seen: u64,
+    pub(super) time: Timestamp,
 }
 
 /// One certificate that fails makes the log invalid from there.
@@ -69,19 +101,24 @@ pub struct LogError {
     pub fault: Fault,
 }
 
-/// What can be wrong with a certificate at its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// Size or encoding.
-    #[error("it is malformed")]
-    Malformed,
-}
-
 impl VerifiedLog {
     /// The log before its first certificate.
     #[must_use]
     pub fn empty(organisation: OrganisationId, root: VerifyKey) -> Self {
-        Self { organisation, root, users: BTreeMap::new(), devices: BTreeMap::new() }
+        let heads = vec![Head::empty(&organisation, &root).hash];
+        Self {
+            organisation,
+            root,
+            heads,
+            users: Vec::new(),
+            devices: Vec::new(),
+            user_index: BTreeMap::new(),
+            device_index: BTreeMap::new(),
+            emails: BTreeSet::new(),
+            encryption_keys: BTreeSet::new(),
+            verify_keys: BTreeSet::new(),
+            authors: BTreeMap::new(),
+        }
     }
 
     /// This log with further certificates. On failure this one is as it was.
@@ -89,7 +126,9 @@ impl VerifiedLog {
     /// # Errors
     /// [`LogError`] names the first certificate that doesn't verify.
     pub fn extended<'a>(&self, envelopes: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, LogError> {
-        todo!("{}", envelopes.into_iter().count())
+        let mut log = self.clone();
+        envelopes.into_iter().try_for_each(|envelope| log.push(envelope))?;
+        Ok(log)
     }
 
     /// Like [`Self::extended`], in place: certificates before the bad one are kept.
@@ -97,7 +136,12 @@ impl VerifiedLog {
     /// # Errors
     /// [`LogError`].
     pub fn push(&mut self, envelope: &[u8]) -> Result<(), LogError> {
-        todo!("{envelope:?}")
+        let position = self.count();
+        let payload = rules::accept(self, envelope).map_err(|fault| LogError { position, fault })?;
+        let head = self.head().after(envelope);
+        self.apply(payload, position);
+        self.heads.push(head.hash);
+        Ok(())
     }
 
     /// In which organisation.
@@ -112,37 +156,153 @@ impl VerifiedLog {
         &self.root
     }
 
+    /// How many certificates it has.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.heads.len().saturating_sub(1) as u64
+    }
+
     /// Where it ends now.
     #[must_use]
     pub fn head(&self) -> Head {
-        todo!()
+        self.head_at(self.count()).unwrap_or_else(|| Head::empty(&self.organisation, &self.root))
     }
 
     /// Where it was after `count` certificates; none if there are fewer.
     #[must_use]
     pub fn head_at(&self, count: u64) -> Option<Head> {
-        todo!("{count}")
+        let hash = *self.heads.get(usize::try_from(count).ok()?)?;
+        Some(Head { count, hash })
     }
 
     /// A user, revoked or not.
     #[must_use]
     pub fn user(&self, user: &UserId) -> Option<&UserRecord> {
-        self.users.get(user)
+        self.users.get(self.user_index.get(user)?.at)
     }
 
     /// A device, revoked or not.
     #[must_use]
     pub fn device(&self, device: &DeviceId) -> Option<&DeviceRecord> {
-        self.devices.get(device)
+        self.devices.get(*self.device_index.get(device)?)
     }
 
     /// All users, in the order of certification.
     pub fn users(&self) -> impl Iterator<Item = &UserRecord> {
-        self.users.values()
+        self.users.iter()
     }
 
     /// All devices, in the order of certification.
     pub fn devices(&self) -> impl Iterator<Item = &DeviceRecord> {
-        self.devices.values()
+        self.devices.iter()
+    }
+
+    /// Devices of a user, revoked ones too, in the order of certification.
+    pub fn devices_of(&self, user: &UserId) -> impl Iterator<Item = &DeviceRecord> {
+        let indices = self.user_index.get(user).map_or(&[][..], |index| &index.devices);
+        indices.iter().filter_map(|at| self.devices.get(*at))
+    }
+
+    /// Where the user's present profile was stated.
+    pub(super) fn profile_position(&self, user: &UserId) -> Option<u64> {
+        self.user_index.get(user).map(|index| index.profile_position)
+    }
+
+    /// Whether a user who is not revoked has this address.
+    pub(super) fn email_in_use(&self, email: &Email) -> bool {
+        self.emails.contains(email)
+    }
+
+    /// Whether any user, revoked or not, has this key.
+    pub(super) fn encryption_key_used(&self, key: &EncryptionKey) -> bool {
+        self.encryption_keys.contains(key)
+    }
+
+    /// Whether any device, revoked or not, has this key.
+    pub(super) fn verify_key_used(&self, key: &VerifyKey) -> bool {
+        self.verify_keys.contains(key)
+    }
+
+    /// What this author said last.
+    pub(super) fn last_word(&self, author: Author) -> Option<LastWord> {
+        self.authors.get(&author_key(author)).copied()
+    }
+
+    /// Takes in what an accepted certificate says. Cannot fail: `rules` looked at everything.
+    fn apply(&mut self, payload: Payload, position: u64) {
+        let Payload { organisation: _, author, time, seen, body } = payload;
+        self.authors.insert(author_key(author), LastWord { seen: seen.count, time });
+        match body {
+            Body::User { user, email, sealed_name, encryption_key, profile } => {
+                let index =
+                    UserIndex { at: self.users.len(), devices: Vec::new(), profile_position: position };
+                self.user_index.insert(user, index);
+                self.emails.insert(email.clone());
+                self.encryption_keys.insert(encryption_key);
+                self.users.push(UserRecord {
+                    user,
+                    email,
+                    sealed_name: sealed_name.into(),
+                    encryption_key,
+                    profile,
+                    position,
+                    author,
+                    certified: time,
+                    revoked: None,
+                });
+            }
+            Body::Device { device, user, sealed_label, verify_key } => {
+                if let Some(owner) = self.user_index.get_mut(&user) {
+                    owner.devices.push(self.devices.len());
+                }
+                self.device_index.insert(device, self.devices.len());
+                self.verify_keys.insert(verify_key);
+                self.devices.push(DeviceRecord {
+                    device,
+                    user,
+                    sealed_label: sealed_label.into(),
+                    verify_key,
+                    position,
+                    author,
+                    certified: time,
+                    revoked: None,
+                });
+            }
+            Body::ProfileChange { user, profile } => {
+                if let Some(index) = self.user_index.get_mut(&user) {
+                    index.profile_position = position;
+                    if let Some(record) = self.users.get_mut(index.at) {
+                        record.profile = profile;
+                    }
+                }
+            }
+            Body::UserRevoked { user } => {
+                let Some(index) = self.user_index.get(&user) else { return };
+                if let Some(record) = self.users.get_mut(index.at) {
+                    record.revoked = Some(time);
+                    // A later member may have the address; the keys and ids stay taken for ever.
+                    self.emails.remove(&record.email);
+                }
+                for at in &index.devices {
+                    if let Some(record) = self.devices.get_mut(*at) {
+                        record.revoked.get_or_insert(time);
+                    }
+                }
+            }
+            Body::DeviceRevoked { device } => {
+                let record = self.device_index.get(&device).and_then(|at| self.devices.get_mut(*at));
+                if let Some(record) = record {
+                    record.revoked = Some(time);
+                }
+            }
+        }
+    }
+}
+
+/// The key under which an author's last word is kept.
+const fn author_key(author: Author) -> Option<DeviceId> {
+    match author {
+        Author::Root => None,
+        Author::Device(device) => Some(device),
     }
 }

@@ -1,0 +1,93 @@
+//! Why is this key trusted? The chain of certificates from a member or terminal up to the root key.
+//!
+//! Decides which statements a person has to believe, in which order. Takes them from a [`VerifiedLog`] alone, so
+//! nothing here can be unverified; refuses (with an empty chain) only subjects that the log doesn't name.
+
+use super::certificate::Author;
+use super::verify::VerifiedLog;
+use crate::ids::{DeviceId, Timestamp, UserId};
+use crate::public::{EncryptionKey, VerifyKey};
+
+/// Whom a link is about, with the key it vouches for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A person.
+    User(UserId, EncryptionKey),
+    /// A terminal.
+    Device(DeviceId, VerifyKey),
+}
+
+/// One certificate of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// Where in the log: 0 is the first.
+    pub position: u64,
+    /// About whom.
+    pub subject: Subject,
+    /// Who signed.
+    pub author: Author,
+    /// With which key the signature was checked.
+    pub author_key: VerifyKey,
+    /// When, by the author's clock.
+    pub time: Timestamp,
+    /// Since when the subject is revoked, if it is.
+    pub revoked: Option<Timestamp>,
+}
+
+/// From whom a chain starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// A person.
+    User(UserId),
+    /// A terminal.
+    Device(DeviceId),
+}
+
+/// The chain, from `start` to a certificate by the root key; empty for a subject the log doesn't name. A terminal
+/// that somebody else certified is followed by its person, who was certified by the same author. As long as the
+/// log at most: every author stands before what it signed, so positions only fall.
+#[must_use]
+pub fn chain(log: &VerifiedLog, start: Start) -> Vec<Link> {
+    let mut links = Vec::new();
+    let mut next = Some(start);
+    while let Some(subject) = next {
+        let Some(link) = link(log, subject) else { break };
+        links.push(link);
+        next = match (subject, link.author) {
+            (Start::Device(device), author) => person_or_author(log, &device, author),
+            (Start::User(_), Author::Device(author)) => Some(Start::Device(author)),
+            (Start::User(_), Author::Root) => None,
+        };
+    }
+    links
+}
+
+/// What comes after a terminal: the terminal of the same person that certified it, or else its person.
+fn person_or_author(log: &VerifiedLog, device: &DeviceId, author: Author) -> Option<Start> {
+    let user = log.device(device)?.user;
+    match author {
+        Author::Device(author) if log.device(&author)?.user == user => Some(Start::Device(author)),
+        Author::Device(_) | Author::Root => Some(Start::User(user)),
+    }
+}
+
+/// The certificate about one subject.
+fn link(log: &VerifiedLog, subject: Start) -> Option<Link> {
+    let (position, subject, author, time, revoked) = match subject {
+        Start::User(user) => {
+            let record = log.user(&user)?;
+            let subject = Subject::User(user, record.encryption_key);
+            (record.position, subject, record.author, record.certified, record.revoked)
+        }
+        Start::Device(device) => {
+            let record = log.device(&device)?;
+            let subject = Subject::Device(device, record.verify_key);
+            (record.position, subject, record.author, record.certified, record.revoked)
+        }
+    };
+    let author_key = match author {
+        Author::Root => *log.root(),
+        Author::Device(device) => log.device(&device)?.verify_key,
+    };
+    Some(Link { position, subject, author, author_key, time, revoked })
+}
