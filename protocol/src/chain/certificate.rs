@@ -128,6 +128,17 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// Whether a ceremony made it: a new user or device.
+    #[must_use]
+    pub const fn is_enrolment(&self) -> bool {
+        match self {
+            Self::User { .. } | Self::Device { .. } => true,
+            Self::ProfileChange { .. } | Self::UserRevoked { .. } | Self::DeviceRevoked { .. } => false,
+        }
+    }
+}
+
 /// Nonce 24, one length byte and 64 of padded text, tag 16.
 pub const SEALED_NAME_BYTES: usize = 24 + 1 + 64 + 16;
 

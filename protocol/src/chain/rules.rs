@@ -163,6 +163,11 @@ fn check_view(log: &VerifiedLog, payload: &Payload) -> Result<(), Fault> {
     if here.hash != payload.seen.hash {
         return Err(Fault::SeenOther);
     }
+    // Enrolments signed by one device may be published in another order than they were signed: the newcomer whose
+    // ceremony began first may be the last to choose a password. Their order decides nothing; that of the rest does.
+    if payload.body.is_enrolment() {
+        return Ok(());
+    }
     match log.last_word(payload.author) {
         Some(last) if payload.seen.count < last.seen => Err(Fault::SeenWentBack),
         Some(last) if payload.time < last.time => Err(Fault::TimeWentBack),

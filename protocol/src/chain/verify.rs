@@ -72,7 +72,7 @@ pub struct VerifiedLog {
     encryption_keys: BTreeSet<EncryptionKey>,
     /// Of all devices there ever were.
     verify_keys: BTreeSet<VerifyKey>,
-    /// What each author said last; none is the root.
+    /// What each author said last, enrolments aside; none is the root.
     authors: BTreeMap<Option<DeviceId>, LastWord>,
 }
 
@@ -231,7 +231,9 @@ impl VerifiedLog {
     /// Takes in what an accepted certificate says. Cannot fail: `rules` looked at everything.
     fn apply(&mut self, payload: Payload, position: u64) {
         let Payload { organisation: _, author, time, seen, body } = payload;
-        self.authors.insert(author_key(author), LastWord { seen: seen.count, time });
+        if !body.is_enrolment() {
+            self.authors.insert(author_key(author), LastWord { seen: seen.count, time });
+        }
         match body {
             Body::User { user, email, sealed_name, encryption_key, profile } => {
                 let index =
