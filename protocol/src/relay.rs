@@ -4,6 +4,8 @@
 //! struct below is an array of its fields in the order of their numbers. Knows nothing of what the opaque
 //! bytes mean: steps, manifests and names are sealed before they come here.
 
+mod error;
+
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
@@ -11,6 +13,8 @@ use crate::codec;
 use crate::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
 use crate::public::{Hash, VerifyKey};
 use crate::receipt::Receipt;
+
+pub use error::{ErrorBody, ErrorCode};
 
 /// The version in every path.
 pub const API_PREFIX: &str = "/v1";
@@ -415,110 +419,4 @@ pub struct ManifestUpload {
     /// Opaque; at most [`crate::limits::MANIFEST_MAX_BYTES`].
     #[n(1)]
     pub envelope: ByteVec,
-}
-
-/// Body of every answer that is not 2xx.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub struct ErrorBody {
-    /// What.
-    #[n(0)]
-    pub code: ErrorCode,
-    /// The server's clock, so that a wrong one on either side can be named.
-    #[n(1)]
-    pub server_time: Timestamp,
-    /// Seconds after which to try again; 0 where trying again won't help.
-    #[n(2)]
-    pub retry_after: u32,
-}
-
-/// Defines the error codes: CBOR number, HTTP status, stable name.
-macro_rules! error_codes {
-    ($($(#[$doc:meta])* $name:ident = $number:literal, $status:literal, $text:literal;)+) => {
-        /// Why the server refused. The name is stable; docs/protocol.md lists all with their meaning.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-        #[cbor(index_only)]
-        pub enum ErrorCode { $($(#[$doc])* #[n($number)] $name,)+ }
-
-        impl ErrorCode {
-            /// All of them, for tests and tables.
-            pub const ALL: &'static [Self] = &[$(Self::$name),+];
-            /// The HTTP status it travels under.
-            #[must_use]
-            pub const fn status(self) -> u16 {
-                match self { $(Self::$name => $status),+ }
-            }
-            /// The stable name.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text),+ }
-            }
-        }
-    };
-}
-
-error_codes! {
-    /// The body, a header or the path is not what the call takes.
-    BadRequest = 0, 400, "bad_request";
-    /// The body is larger than the call takes.
-    TooLarge = 1, 413, "too_large";
-    /// No such call.
-    UnknownCall = 2, 404, "unknown_call";
-    /// No such organisation, or it isn't founded yet.
-    OrganisationUnknown = 3, 404, "organisation_unknown";
-    /// The organisation has been founded already, with another root key.
-    OrganisationExists = 4, 409, "organisation_exists";
-    /// The bootstrap token is not this organisation's.
-    BootstrapRefused = 5, 403, "bootstrap_refused";
-    /// Unknown device, or a signature that doesn't verify.
-    NotAuthenticated = 6, 401, "not_authenticated";
-    /// The request's time is too far from the server's.
-    ClockSkew = 7, 401, "clock_skew";
-    /// This nonce was used before: a replay.
-    Replayed = 8, 401, "replayed";
-    /// The device or its user has been revoked.
-    Revoked = 9, 403, "revoked";
-    /// The member may not do this.
-    NotAllowed = 10, 403, "not_allowed";
-    /// No invitation has this token.
-    InvitationUnknown = 11, 404, "invitation_unknown";
-    /// Somebody else is using it.
-    InvitationInUse = 12, 409, "invitation_in_use";
-    /// A member cancelled it.
-    InvitationCancelled = 13, 410, "invitation_cancelled";
-    /// Its time is over.
-    InvitationExpired = 14, 410, "invitation_expired";
-    /// Too many wrong codes or attempts.
-    InvitationExhausted = 15, 410, "invitation_exhausted";
-    /// The enrolment is done.
-    InvitationCompleted = 16, 410, "invitation_completed";
-    /// The token is taken by an invitation that differs.
-    InvitationConflict = 17, 409, "invitation_conflict";
-    /// The e-mail belongs to a member already.
-    AlreadyMember = 18, 409, "already_member";
-    /// No such attempt, or its secret is another.
-    AttemptUnknown = 19, 404, "attempt_unknown";
-    /// The attempt is over.
-    AttemptEnded = 20, 410, "attempt_ended";
-    /// Another member's terminal greets in this attempt.
-    GreeterTaken = 21, 409, "greeter_taken";
-    /// The step is not there yet.
-    NotYet = 22, 404, "not_yet";
-    /// Other bytes were deposited for this step.
-    StepConflict = 23, 409, "step_conflict";
-    /// Not this side's step, or out of order.
-    StepRefused = 24, 409, "step_refused";
-    /// The claimer holds its keys: the attempt can only be completed now.
-    AttemptSealed = 25, 409, "attempt_sealed";
-    /// The certificates or the receipt do not check, or don't fit the invitation.
-    CertificateRefused = 26, 422, "certificate_refused";
-    /// The manifest's version is not the next one.
-    ManifestConflict = 27, 409, "manifest_conflict";
-    /// Too many requests.
-    RateLimited = 28, 429, "rate_limited";
-    /// The organisation, or the server, has reached a quota.
-    QuotaReached = 29, 507, "quota_reached";
-    /// The server failed; nothing was changed.
-    Internal = 30, 500, "internal";
-    /// The server is stopping or overloaded.
-    Unavailable = 31, 503, "unavailable";
 }

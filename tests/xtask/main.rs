@@ -1,2 +1,32 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: the commands of the workspace itself. Decides what a whole test run and a demonstration are.
+
+mod run_tests;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The workspace's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Builds all binaries, then runs all tests.
+    Test {
+        /// A file of tests/tests/, such as `main_flow`, or a part of a test's name.
+        filter: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    match Arguments::parse().command {
+        Command::Test { filter } => run_tests::run(root, filter.as_deref()),
+    }
+}

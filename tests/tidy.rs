@@ -1,0 +1,284 @@
+//! The house rules, as tests: who imports whom, how long a file may be, who prints, who sees a secret.
+//!
+//! Each finding quotes the reason for its rule. The rules themselves are tried on small bad inputs below: a rule that can't fail
+//! is no rule.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+#[path = "tidy/imports.rs"]
+mod imports;
+#[path = "tidy/rules.rs"]
+mod rules;
+#[path = "tidy/source.rs"]
+mod source;
+
+use std::fs;
+use std::path::Path;
+
+use source::Source;
+
+/// A broken rule: where, what, and why it is one.
+#[derive(Debug)]
+struct Finding {
+    place: String,
+    what: String,
+    reason: &'static str,
+}
+
+impl Finding {
+    fn new(path: &str, line: usize, what: String, reason: &'static str) -> Self {
+        Self { place: format!("{path}:{line}"), what, reason }
+    }
+}
+
+/// Every file of the repository that a person wrote, as text.
+fn repository() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            let name = entry.file_name().into_string().unwrap();
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() && name != "target" && name != ".git" {
+                folders.push(path);
+            } else if kind.is_file() && name != ".git" && name != "Cargo.lock" {
+                if let Ok(text) = fs::read_to_string(&path) {
+                    files.push((path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), text));
+                }
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn rust(files: &[(String, String)]) -> Vec<Source> {
+    files
+        .iter()
+        .filter(|(path, _)| path.ends_with(".rs"))
+        .map(|(path, text)| Source::new(path, text))
+        .collect()
+}
+
+fn refuse(findings: &[Finding]) {
+    let lines: Vec<String> =
+        findings.iter().map(|f| format!("{} {}\n    because {}", f.place, f.what, f.reason)).collect();
+    assert!(findings.is_empty(), "\n{}\n{} in all\n", lines.join("\n"), findings.len());
+}
+
+#[test]
+fn rooms_import_only_what_they_may() {
+    let files = repository();
+    let manifests: Vec<_> = files.iter().filter(|(path, _)| path.ends_with("/Cargo.toml")).cloned().collect();
+    assert!(manifests.len() >= 5, "found only {} crates: is this the repository?", manifests.len());
+    refuse(&imports::check(&rust(&files), &manifests));
+}
+
+#[test]
+fn files_keep_the_house_rules() {
+    let sources = rust(&repository());
+    assert!(sources.len() > 20, "found only {} files: is this the repository?", sources.len());
+    refuse(&rules::check(&sources));
+}
+
+#[test]
+fn nothing_committed_names_the_machine_it_was_written_on() {
+    let findings: Vec<_> =
+        repository().iter().flat_map(|(path, text)| rules::check_text(path, text)).collect();
+    refuse(&findings);
+}
+
+mod the_rules_can_fail {
+    use super::*;
+
+    const FINE: &str = "//! Decides nothing at all.\n";
+
+    fn import(path: &str, line: &str) -> usize {
+        imports::check(&[Source::new(path, &format!("{FINE}{line}\n"))], &[]).len()
+    }
+
+    fn rule(path: &str, text: &str) -> usize {
+        rules::check(&[Source::new(path, text)]).len()
+    }
+
+    #[test]
+    fn imports() {
+        for (path, line) in [
+            ("protocol/src/enrol/io.rs", "use parsecd::store;"),
+            ("protocol/src/codec.rs", "use std::time::{Duration, SystemTime};"),
+            ("protocol/src/codec.rs", "fn f() { std::env::var_os(\"X\"); }"),
+            ("protocol/src/codec.rs", "use getrandom::fill;"),
+            ("protocol/src/enrol/io.rs", "use crate::{ids::Token, relay::Attempt};"),
+            ("protocol/src/enrol/io.rs", "use super::super::control::Stage;"),
+            ("protocol/src/chain/log.rs", "fn f(_: crate::relay::Attempt) {}"),
+            ("protocol/src/enrol/claimer/mod.rs", "use crate::enrol::greeter::Greeter;"),
+            ("protocol/src/enrol/claimer.rs", "use super::greeter::Greeter;"),
+            ("protocol/src/enrol/greeter.rs", "use super::{io, claimer::Claimer};"),
+            ("daemon/src/rpc/methods.rs", "use crate::store::Store;"),
+            ("daemon/src/store/mod.rs", "use crate::{\n    paths,\n    transport as road,\n};"),
+            ("daemon/src/transport/relay.rs", "fn f() { crate::rpc::serve(); }"),
+            ("daemon/src/main.rs", "use parsec_metadata::http;"),
+            ("ctl/src/main.rs", "use parsec_protocol::keys::LinkSecret;"),
+            ("ctl/src/main.rs", "use parsec_protocol::{control::Stage, enrol::sas};"),
+            ("ctl/src/main.rs", "use parsec_protocol::*;"),
+            ("ctl/src/main.rs", "use parsecd::config;"),
+            ("server/src/http.rs", "use parsec_protocol::keys;"),
+            ("server/src/http.rs", "use parsec_protocol::chain::verify::VerifiedLog;"),
+            ("server/src/http.rs", "use parsec_protocol::chain;"),
+            ("server/src/http.rs", "fn f() { parsec_protocol::manifest::open(); }"),
+        ] {
+            assert_eq!(import(path, line), 1, "{path}: {line}");
+        }
+    }
+
+    #[test]
+    fn imports_that_are_fine() {
+        for (path, line) in [
+            ("protocol/src/enrol/claimer.rs", "use super::io::Setting; use crate::chain::certificate::Head;"),
+            (
+                "protocol/src/enrol/claimer.rs",
+                "#[cfg(test)]\nmod tests { use super::super::greeter::Greeter; }",
+            ),
+            (
+                "protocol/src/enrol/claimer.rs",
+                "// use super::greeter::Greeter;\nconst A: &str = \"use crate::relay::X;\";",
+            ),
+            ("protocol/src/codec.rs", "use std::time::Duration;"),
+            ("daemon/src/enrolment/run.rs", "use crate::store::Store; use crate::transport::Road;"),
+            ("daemon/src/store/chain.rs", "use super::atomic; use crate::store::device;"),
+            ("daemon/src/main.rs", "use parsecd::rpc; use parsecd::store;"),
+            (
+                "ctl/src/main.rs",
+                "use parsec_protocol::control::{self, Stage}; use parsec_protocol::ids::Token;",
+            ),
+            ("server/src/http.rs", "use parsec_protocol::{chain::certificate::{Body, Head}, relay, public};"),
+        ] {
+            assert_eq!(import(path, line), 0, "{path}: {line}");
+        }
+    }
+
+    #[test]
+    fn two_files_with_libp2p() {
+        let file = |path| Source::new(path, "//! Carries the bytes away.\nuse libp2p::Swarm;\n");
+        assert_eq!(imports::check(&[file("daemon/src/transport/p2p.rs")], &[]).len(), 0);
+        let both = [file("daemon/src/transport/p2p.rs"), file("daemon/src/main.rs")];
+        assert_eq!(imports::check(&both, &[]).len(), 1);
+    }
+
+    #[test]
+    fn manifests() {
+        let check = |path: &str, text: &str| imports::check(&[], &[(path.to_owned(), text.to_owned())]).len();
+        let lints = "[lints]\nworkspace = true\n";
+        assert_eq!(
+            check("ctl/Cargo.toml", &format!("[dependencies]\nparsec-protocol.workspace = true\n{lints}")),
+            0
+        );
+        assert_eq!(check("ctl/Cargo.toml", &format!("[dependencies]\nparsecd.workspace = true\n{lints}")), 1);
+        assert_eq!(
+            check("protocol/Cargo.toml", &format!("[dependencies]\nparsecd = {{ path = \"\" }}\n{lints}")),
+            1
+        );
+        assert_eq!(check("ctl/Cargo.toml", "[dependencies]\n"), 1);
+    }
+
+    #[test]
+    fn headers() {
+        assert_eq!(rule("ctl/src/a.rs", FINE), 0);
+        assert_eq!(rule("ctl/src/a.rs", "use x;\n"), 1);
+        assert_eq!(rule("ctl/src/a.rs", "//! placeholder\n"), 1);
+        assert_eq!(rule("ctl/src/a.rs", "// Decides nothing at all.\n"), 1);
+    }
+
+    #[test]
+    fn lengths() {
+        let lines = |count: usize| format!("{FINE}{}", "fn f() {}\n".repeat(count));
+        assert_eq!(rule("ctl/src/a.rs", &lines(199)), 0);
+        assert_eq!(rule("ctl/src/a.rs", &lines(200)), 1, "the median");
+        assert_eq!(rule("ctl/src/a.rs", &lines(500)), 2, "the median and the longest");
+        let tests = format!("{FINE}#[cfg(test)]\nmod tests {{\n{}}}\n", "fn f() {}\n".repeat(900));
+        assert_eq!(rule("ctl/src/a.rs", &tests), 0, "tests do not count");
+        let after = format!("{tests}{}", "fn f() {}\n".repeat(300));
+        assert_eq!(rule("ctl/src/a.rs", &after), 1, "what follows the tests does");
+    }
+
+    #[test]
+    fn empty_names() {
+        assert_eq!(rule("ctl/src/utils.rs", FINE), 1);
+        assert_eq!(rule("ctl/src/helpers/text.rs", FINE), 1);
+        assert_eq!(rule("ctl/src/a.rs", &format!("{FINE}pub mod common;\n")), 1);
+        assert_eq!(rule("ctl/src/a.rs", &format!("{FINE}mod manager {{}}\n")), 1);
+        assert_eq!(rule("ctl/src/a.rs", &format!("{FINE}mod commonplace;\n")), 0);
+    }
+
+    #[test]
+    fn prints() {
+        for line in ["fn f() { println!(); }", "fn f() { eprint!(\"{}\", x); }", "fn f() { dbg!(1); }"] {
+            assert_eq!(rule("daemon/src/store/a.rs", &format!("{FINE}{line}\n")), 1, "{line}");
+            assert_eq!(rule("ctl/src/output.rs", &format!("{FINE}{line}\n")), 0, "{line}");
+        }
+        assert_eq!(
+            rule(
+                "daemon/src/a.rs",
+                &format!("{FINE}#[cfg(test)]\nmod tests {{ fn f() {{ println!() }} }}\n")
+            ),
+            0
+        );
+        assert_eq!(
+            rule("daemon/src/a.rs", &format!("{FINE}// println!\nconst A: &str = \"println!\";\n")),
+            0
+        );
+        let quotes = "const A: char = '\"'; fn f<'a>() { println!(); }";
+        assert_eq!(rule("daemon/src/a.rs", &format!("{FINE}{quotes}\n")), 1, "{quotes}");
+        let raw = "const A: &str = r#\"\"//\"#; fn f() { println!(); }";
+        assert_eq!(rule("daemon/src/a.rs", &format!("{FINE}{raw}\n")), 1, "{raw}");
+    }
+
+    #[test]
+    fn unfinished() {
+        assert_eq!(rule("ctl/src/a.rs", &format!("{FINE}fn f() {{ todo!() }}\n")), 1);
+        assert_eq!(rule("ctl/src/a.rs", &format!("{FINE}fn f() {{ unimplemented!() }}\n")), 1);
+    }
+
+    #[test]
+    fn secrets() {
+        assert_eq!(rule("daemon/src/rpc/a.rs", &format!("{FINE}fn f() {{ key.expose(); }}\n")), 1);
+        assert_eq!(rule("protocol/src/keys.rs", &format!("{FINE}fn f() {{ key.expose(); }}\n")), 0);
+        let factor = "fn f() { write(WorkFactor::for_tests()); }";
+        assert_eq!(rule("daemon/src/a.rs", &format!("{FINE}{factor}\n")), 1);
+        assert_eq!(rule("tests/src/a.rs", &format!("{FINE}{factor}\n")), 0);
+    }
+
+    #[test]
+    fn allowances() {
+        assert_eq!(rule("ctl/src/a.rs", &format!("{FINE}#[allow(dead_code)]\nfn f() {{}}\n")), 1);
+        assert_eq!(
+            rule("ctl/src/a.rs", &format!("{FINE}#[expect(x, reason = \"because\")]\nfn f() {{}}\n")),
+            0
+        );
+    }
+
+    #[test]
+    fn sleeps() {
+        let sleep = "std::thread::sleep(x);";
+        assert_eq!(rule("tests/tests/a.rs", &format!("{FINE}fn f() {{ {sleep} }}\n")), 1);
+        assert_eq!(
+            rule("ctl/src/a.rs", &format!("{FINE}#[cfg(test)]\nmod tests {{ fn f() {{ {sleep} }} }}\n")),
+            1
+        );
+        assert_eq!(rule("ctl/src/a.rs", &format!("{FINE}fn f() {{ {sleep} }}\n")), 0);
+    }
+
+    #[test]
+    fn machines() {
+        let check = |line: &str| rules::check_text("README.md", line).len();
+        assert_eq!(check(concat!("see /wo", "rk/main")), 1);
+        assert_eq!(check(concat!("cd /wo", "rk")), 1);
+        assert_eq!(check(concat!("../share", "d/design.md")), 1);
+        assert_eq!(check(concat!("/ro", "ot/.cargo")), 1);
+        for fine in ["cd /workspace", "frame/worker", "client/work-factor", "unshared/x", "it works/ends"] {
+            assert_eq!(check(fine), 0, "{fine}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Who may import whom: the import rules of docs/architecture.md, each with its reason.
+//!
+//! Decides on resolved paths and on the workspace dependencies of each Cargo.toml. Test items are not looked at: evidence may
+//! see everything.
+
+use super::Finding;
+use super::source::Source;
+
+/// From somewhere, some things must not be seen.
+struct Wall {
+    /// Paths of modules, `/`-joined, that stand on this side; a prefix covers what is below it.
+    from: &'static [&'static str],
+    /// What they must not name.
+    never: &'static [&'static str],
+    /// Why.
+    reason: &'static str,
+}
+
+const WALLS: &[Wall] = &[
+    Wall {
+        from: &["protocol"],
+        never: &["parsecd", "parsec_metadata", "parsecctl", "parsec_tests"],
+        reason: "protocol/ is what all parties agree on; if it knew one of them, the others would have to link it",
+    },
+    Wall {
+        from: &["protocol"],
+        never: &[
+            "tokio",
+            "getrandom",
+            "rusqlite",
+            "reqwest",
+            "axum",
+            "std/fs",
+            "std/net",
+            "std/os",
+            "std/env",
+            "std/process",
+            "std/thread",
+            "std/io/stdin",
+            "std/io/stdout",
+            "std/io/stderr",
+            "std/time/SystemTime",
+            "std/time/Instant",
+        ],
+        reason: "protocol/ is pure: time, randomness and I/O are arguments, so every run can be replayed from a seed",
+    },
+    Wall {
+        from: &["protocol/enrol", "protocol/chain", "protocol/safes", "protocol/manifest"],
+        never: &["protocol/control", "protocol/relay"],
+        reason: "what is signed and agreed on must not depend on how it travels or on how it is shown",
+    },
+    Wall {
+        from: &["protocol/enrol/claimer"],
+        never: &["protocol/enrol/greeter"],
+        reason: "the two sides share messages, never state: a shortcut between them would be a check that nobody makes",
+    },
+    Wall {
+        from: &["protocol/enrol/greeter"],
+        never: &["protocol/enrol/claimer"],
+        reason: "the two sides share messages, never state: a shortcut between them would be a check that nobody makes",
+    },
+    Wall {
+        from: &["daemon/rpc"],
+        never: &["daemon/store", "daemon/transport"],
+        reason: "what a local program asks reaches disk and network only through the daemon's loop, which checks rights",
+    },
+    Wall {
+        from: &["daemon/store"],
+        never: &["daemon/rpc", "daemon/transport"],
+        reason: "what is on disk must not depend on what somebody on a socket or on the network said",
+    },
+    Wall {
+        from: &["daemon/transport"],
+        never: &["daemon/rpc", "daemon/store"],
+        reason: "the road carries opaque bytes; it can't leak keys or local state that it can't reach",
+    },
+    Wall {
+        from: &["ctl"],
+        never: &["parsecd", "parsec_metadata", "parsec_tests"],
+        reason: "parsecctl asks over the socket like any other program: it links nothing that holds keys",
+    },
+    Wall {
+        from: &["server"],
+        never: &["parsecd", "parsecctl", "parsec_tests"],
+        reason: "the server is run by another person: it must not link code that handles keys",
+    },
+    Wall {
+        from: &["daemon"],
+        never: &["parsec_metadata", "parsecctl", "parsec_tests"],
+        reason: "the daemon speaks to the server and to parsecctl over their protocols alone",
+    },
+];
+
+/// A crate that may see only parts of protocol/.
+struct Window {
+    from: &'static str,
+    only: &'static [&'static str],
+    reason: &'static str,
+}
+
+const WINDOWS: &[Window] = &[
+    Window {
+        from: "ctl",
+        only: &["control", "ids"],
+        reason: "parsecctl holds no secret and decides nothing: it needs the words of the local API and ids, no more",
+    },
+    Window {
+        from: "server",
+        only: &["relay", "ids", "limits", "codec", "public", "receipt", "chain/certificate"],
+        reason: "the server remembers and cannot read: it must not be able to name a secret key, a machine or a manifest",
+    },
+];
+
+/// Checks all files.
+pub fn check(sources: &[Source], manifests: &[(String, String)]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for source in sources {
+        for (line, path) in source.paths() {
+            check_path(source, line, &path, &mut findings);
+        }
+    }
+    check_libp2p(sources, &mut findings);
+    for (path, text) in manifests {
+        check_manifest(path, text, &mut findings);
+    }
+    findings
+}
+
+fn check_path(source: &Source, line: usize, path: &[String], findings: &mut Vec<Finding>) {
+    let (folder, module) = source.module();
+    let here = std::iter::once(folder).chain(module).collect::<Vec<_>>().join("/");
+    let own = crate_name(folder);
+    let named = path.join("/");
+    // A crate's own main.rs names it from outside.
+    let named = match named.strip_prefix(own) {
+        Some(rest) if rest.starts_with('/') => format!("{folder}{rest}"),
+        _ => named,
+    };
+    for wall in WALLS {
+        if wall.from.iter().any(|from| below(&here, from))
+            && wall.never.iter().any(|never| below(&named, never))
+        {
+            findings.push(Finding::new(
+                &source.path,
+                line,
+                format!("names `{}`", path.join("::")),
+                wall.reason,
+            ));
+        }
+    }
+    let Some(inside) = named.strip_prefix("parsec_protocol/") else { return };
+    for window in WINDOWS.iter().filter(|window| below(&here, window.from)) {
+        if !window.only.iter().any(|only| below(inside, only)) {
+            findings.push(Finding::new(
+                &source.path,
+                line,
+                format!("names `{}`", path.join("::")),
+                window.reason,
+            ));
+        }
+    }
+}
+
+fn crate_name(folder: &str) -> &'static str {
+    match folder {
+        "daemon" => "parsecd",
+        "server" => "parsec_metadata",
+        "ctl" => "parsecctl",
+        "protocol" => "parsec_protocol",
+        _ => "parsec_tests",
+    }
+}
+
+fn below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn check_libp2p(sources: &[Source], findings: &mut Vec<Finding>) {
+    let naming: Vec<_> = sources
+        .iter()
+        .filter(|s| s.paths().iter().any(|(_, path)| path.first().is_some_and(|p| p == "libp2p")))
+        .collect();
+    for source in naming.iter().skip(1) {
+        let reason = "libp2p changes often and its types must not spread: one file turns them into ours";
+        findings.push(Finding::new(&source.path, 1, "names libp2p, as another file does".into(), reason));
+    }
+}
+
+/// The workspace's own crates that each of them may depend on, outside of its tests.
+fn allowed_dependencies(folder: &str) -> &'static [&'static str] {
+    match folder {
+        "daemon" | "server" | "ctl" => &["parsec-protocol"],
+        "tests" => &["parsec-protocol", "parsecd"],
+        _ => &[],
+    }
+}
+
+fn check_manifest(path: &str, text: &str, findings: &mut Vec<Finding>) {
+    let Some((folder, _)) = path.split_once('/') else { return };
+    let mut section = "";
+    for (number, line) in text.lines().enumerate() {
+        if line.starts_with('[') {
+            section = line.trim();
+        }
+        let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+        let ours =
+            matches!(name, "parsec-protocol" | "parsecd" | "parsec-metadata" | "parsecctl" | "parsec-tests");
+        if section == "[dependencies]" && ours && !allowed_dependencies(folder).contains(&name) {
+            let reason = "a crate that is not linked can't be used by mistake, not even through a re-export";
+            findings.push(Finding::new(path, number + 1, format!("depends on `{name}`"), reason));
+        }
+    }
+    if !text.contains("[lints]\nworkspace = true") {
+        let reason = "unsafe code, panics and prints are refused in the whole workspace, or not at all";
+        findings.push(Finding::new(path, 1, "does not take the workspace's lints".into(), reason));
+    }
+}

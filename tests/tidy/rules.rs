@@ -1,0 +1,213 @@
+//! The rules about one file at a time: header, length, names, prints, secrets, and where the text came from.
+//!
+//! Decides by exact lists: who may print, who may see a secret's bytes. A new entry in a list is a decision that a reader sees in the
+//! change.
+
+use super::Finding;
+use super::source::{Source, is_test_path};
+
+/// Longest file, tests not counted.
+const LINES_MAX: usize = 500;
+/// Most lines the file in the middle may have.
+const LINES_MEDIAN_MAX: usize = 200;
+
+/// Names that say nothing: what is inside grows without end.
+const EMPTY_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "common", "manager", "misc"];
+
+/// Where output is made. Everything else hands text or events to these.
+const PRINTERS: &[&str] = &["ctl/src/output.rs", "ctl/src/prompt.rs"];
+
+/// Every file that sees the bytes of a secret, with what it needs them for.
+const EXPOSERS: &[(&str, &str)] = &[
+    (
+        "protocol/src/keys.rs",
+        "signs with the seed, recomputes public halves, encodes for the key file and message 7",
+    ),
+    ("protocol/src/control/secret.rs", "defines it"),
+    ("protocol/src/enrol/", "keys the channel with the link secret"),
+    ("protocol/src/chain/names.rs", "seals and opens names under the directory key"),
+    ("protocol/src/manifest.rs", "seals and opens the manifest"),
+];
+
+/// Checks all files.
+pub fn check(sources: &[Source]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for source in sources {
+        header(source, &mut findings);
+        length(source, &mut findings);
+        names(source, &mut findings);
+        prints(source, &mut findings);
+        unfinished(source, &mut findings);
+        exposed(source, &mut findings);
+        test_work_factor(source, &mut findings);
+        silent_allowances(source, &mut findings);
+        sleeping_tests(source, &mut findings);
+    }
+    median(sources, &mut findings);
+    findings
+}
+
+fn header(source: &Source, findings: &mut Vec<Finding>) {
+    let first = source.text.lines().next().unwrap_or_default();
+    let words = first.strip_prefix("//! ").map_or(0, |text| text.split_whitespace().count());
+    if words < 3 {
+        let reason = "a reader must learn in one line what a file decides, before anything else";
+        findings.push(Finding::new(&source.path, 1, "does not open with a `//!` sentence".into(), reason));
+    }
+}
+
+fn length(source: &Source, findings: &mut Vec<Finding>) {
+    let lines = source.lines_that_count();
+    if lines > LINES_MAX {
+        let reason = "a longer file decides more than one thing: split it by what each part decides";
+        findings.push(Finding::new(&source.path, LINES_MAX, format!("{lines} lines besides tests"), reason));
+    }
+}
+
+fn median(sources: &[Source], findings: &mut Vec<Finding>) {
+    let mut lengths: Vec<usize> =
+        sources.iter().filter(|s| !is_test_path(&s.path)).map(Source::lines_that_count).collect();
+    lengths.sort_unstable();
+    let median = lengths.get(lengths.len() / 2).copied().unwrap_or_default();
+    if median > LINES_MEDIAN_MAX {
+        let reason = "most files should fit one sitting";
+        findings.push(Finding::new(".", 0, format!("half of the files have {median} lines or more"), reason));
+    }
+}
+
+fn names(source: &Source, findings: &mut Vec<Finding>) {
+    let reason = "such a name says nothing about what belongs there, so everything ends up there";
+    for part in source.path.trim_end_matches(".rs").split('/') {
+        if EMPTY_NAMES.contains(&part) {
+            findings.push(Finding::new(&source.path, 1, format!("is called `{part}`"), reason));
+        }
+    }
+    for (number, line) in source.code.lines().enumerate() {
+        let after =
+            line.trim().trim_start_matches("pub(crate) ").trim_start_matches("pub ").strip_prefix("mod ");
+        let name = after.map(|rest| rest.trim_end_matches([' ', '{', ';', '}'])).unwrap_or_default();
+        if EMPTY_NAMES.contains(&name) {
+            findings.push(Finding::new(&source.path, number + 1, format!("has a module `{name}`"), reason));
+        }
+    }
+}
+
+fn prints(source: &Source, findings: &mut Vec<Finding>) {
+    let allowed = PRINTERS.contains(&source.path.as_str()) || source.path.ends_with("/main.rs");
+    if allowed {
+        return;
+    }
+    for name in ["print!", "println!", "eprint!", "eprintln!", "dbg!"] {
+        for line in uses(&source.product, name) {
+            let reason = "one place decides what a person sees and escapes hostile text; a stray print can leak a secret";
+            findings.push(Finding::new(&source.path, line, format!("has `{name}`"), reason));
+        }
+    }
+}
+
+fn unfinished(source: &Source, findings: &mut Vec<Finding>) {
+    for name in ["todo!", "unimplemented!"] {
+        for line in uses(&source.code, name) {
+            let reason = "an unfinished path is a crash that somebody else finds";
+            findings.push(Finding::new(&source.path, line, format!("has `{name}`"), reason));
+        }
+    }
+}
+
+fn exposed(source: &Source, findings: &mut Vec<Finding>) {
+    if EXPOSERS.iter().any(|(path, _)| source.path.starts_with(path)) {
+        return;
+    }
+    for line in uses(&source.product, "expose(") {
+        let reason =
+            "every place that sees a secret's bytes is listed, with what for, in tests/tidy/rules.rs";
+        findings.push(Finding::new(&source.path, line, "exposes a secret and is not listed".into(), reason));
+    }
+}
+
+fn test_work_factor(source: &Source, findings: &mut Vec<Finding>) {
+    for line in uses(&source.product, "WorkFactor::for_tests") {
+        let reason = "a key file written at the tests' work factor can be guessed a thousand times faster";
+        findings.push(Finding::new(
+            &source.path,
+            line,
+            "uses the tests' work factor in the product".into(),
+            reason,
+        ));
+    }
+}
+
+fn silent_allowances(source: &Source, findings: &mut Vec<Finding>) {
+    for name in ["[allow(", "[expect("] {
+        for line in uses(&source.code, name) {
+            let text: String = source.text.lines().skip(line - 1).take(4).collect();
+            if !text.split("\")]").next().unwrap_or_default().contains("reason = \"") {
+                let reason = "a lint is switched off for a reason, or not at all";
+                findings.push(Finding::new(
+                    &source.path,
+                    line,
+                    format!("has `#{name}…)]` without one"),
+                    reason,
+                ));
+            }
+        }
+    }
+}
+
+fn sleeping_tests(source: &Source, findings: &mut Vec<Finding>) {
+    for (number, (code, product)) in source.code.lines().zip(source.product.lines()).enumerate() {
+        if code != product
+            && ["thread::sleep(", "time::sleep(", " sleep("].iter().any(|sleep| code.contains(sleep))
+        {
+            let reason =
+                "a test that sleeps is slow on a fast machine and wrong on a slow one: wait for the event";
+            findings.push(Finding::new(&source.path, number + 1, "sleeps in a test".into(), reason));
+        }
+    }
+}
+
+/// Lines on which a name is used, not as the end of a longer one and not where it is defined.
+fn uses(code: &str, name: &str) -> Vec<usize> {
+    let mut lines = Vec::new();
+    for (number, line) in code.lines().enumerate() {
+        let mut from = 0;
+        while let Some(at) = line.get(from..).and_then(|rest| rest.find(name)).map(|at| at + from) {
+            let before = line.get(..at).unwrap_or_default();
+            let longer = before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            if !longer && !before.ends_with("fn ") {
+                lines.push(number + 1);
+                break;
+            }
+            from = at + name.len();
+        }
+    }
+    lines
+}
+
+/// Things that belong to the machine a file was written on. In two halves, so that this file is not one of them.
+fn machine_words() -> [String; 4] {
+    [["/wo", "rk"], ["share", "d/"], ["/ro", "ot/"], ["/tmp/la", "nd"]].map(|halves| halves.concat())
+}
+
+/// Checks any committed text: no path of the machine it was written on.
+pub fn check_text(path: &str, text: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        for word in machine_words() {
+            let found = line.match_indices(&word).any(|(at, _)| {
+                let before = line.get(..at).unwrap_or_default().chars().next_back();
+                let after = line.get(at + word.len()..).unwrap_or_default().chars().next();
+                // "/workspace" and "framework/worker" are words, not places.
+                let inside = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
+                let ends = word.ends_with('/')
+                    || !after.is_some_and(|c| c.is_alphanumeric() || c == '-' || c == '_');
+                !inside && ends
+            });
+            if found {
+                let reason = "what is committed must mean something on every machine";
+                findings.push(Finding::new(path, number + 1, format!("mentions `{word}`"), reason));
+            }
+        }
+    }
+    findings
+}
