@@ -1,1 +1,7 @@
-//! placeholder
+//! The per-user daemon of Parsec.
+//!
+//! Decides every effect: files, sockets, timers, randomness. What parties must agree on is decided in
+//! `parsec_protocol`; the rooms `rpc`, `store` and `transport` never import each other.
+
+pub mod rpc;
+pub mod store;

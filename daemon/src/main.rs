@@ -1,2 +1,3 @@
-//! placeholder
+//! parsecd: placeholder until the rooms are in.
+
 fn main() {}

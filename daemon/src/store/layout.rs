@@ -1,0 +1,1 @@
+//! Paths and records inside a device folder.

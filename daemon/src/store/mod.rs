@@ -1,0 +1,199 @@
+//! Everything the daemon keeps on disk: one folder for each device, with its keys and its local store.
+//!
+//! Decides what is durable when, and under which modes. Refuses folders that others could write to, files it did not
+//! write, formats newer than itself, and key files that would take too much work to open. All calls block: callers
+//! off the loop's thread run them with `spawn_blocking`.
+
+mod atomic;
+mod chain;
+mod database;
+mod device;
+mod invitations;
+mod keyfile;
+mod layout;
+mod migrations;
+mod outbox;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use parsec_protocol::chain::certificate::{Head, Profile};
+pub use parsec_protocol::control::Registration;
+use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Label, OrganisationId, Timestamp, Token, UserId};
+use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, UserDecryptionKey};
+use parsec_protocol::public::VerifyKey;
+use zeroize::Zeroizing;
+
+pub use database::Store;
+pub use device::Devices;
+pub use keyfile::WorkFactor;
+
+/// Why something could not be kept or found. Nothing has changed on disk, unless the variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another daemon uses this data folder.
+    #[error("another daemon uses {}", .0.display())]
+    InUse(PathBuf),
+    /// A folder or file that is a link, belongs to somebody else, or that others may enter.
+    #[error("{} {why}", path.display())]
+    UnsafePath {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong, completing the sentence.
+        why: &'static str,
+    },
+    /// No such device on this machine.
+    #[error("no such device on this machine")]
+    NoSuchDevice,
+    /// This device has a folder already.
+    #[error("this device has a folder already")]
+    Exists,
+    /// The password has fewer than [`PASSWORD_MIN_CHARACTERS`] characters.
+    #[error("the password has fewer than {PASSWORD_MIN_CHARACTERS} characters")]
+    WeakPassword,
+    /// The key file does not open with this password.
+    #[error("the key file does not open with this password")]
+    WrongPassword,
+    /// The key file asks for more memory and time than this program ever writes.
+    #[error("the key file asks for scrypt work factor {0}")]
+    TooMuchWork(u8),
+    /// The key file is not what was written.
+    #[error("the key file is damaged: {0}")]
+    KeyFileDamaged(&'static str),
+    /// The store, or another file beside the key file, is not what was written.
+    #[error("the store is damaged: {0}")]
+    Damaged(&'static str),
+    /// Written by a newer Parsec.
+    #[error("written by a newer Parsec (format {found}, this one reads up to {known})")]
+    TooNew {
+        /// Its version.
+        found: u32,
+        /// The newest this program knows.
+        known: u32,
+    },
+    /// A log can only grow at its end, by one gapless piece.
+    #[error("the stored log has {have} certificates, so none can be added at {from}")]
+    Gap {
+        /// Stored.
+        have: u64,
+        /// Asked for.
+        from: u64,
+    },
+    /// More than a bound allows.
+    #[error("{0} is larger than allowed")]
+    TooLarge(&'static str),
+    /// No space, or no quota.
+    #[error("the disk is full")]
+    DiskFull,
+    /// The disk failed in another way.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The database failed in another way.
+    #[error("the store's database failed: {0}")]
+    Database(rusqlite::Error),
+    /// The system's random source failed.
+    #[error("the system's random source failed")]
+    NoEntropy,
+    /// A thread panicked while it held the store. Only a restart helps.
+    #[error("an earlier failure left the store unusable")]
+    Poisoned,
+}
+
+/// Fewest characters of a password. What scrypt costs an attacker times 26^8 guesses is years of a data centre; less
+/// is not worth encrypting with.
+pub const PASSWORD_MIN_CHARACTERS: usize = 8;
+
+/// What is known of a device without its password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceSummary {
+    /// Which.
+    pub device: DeviceId,
+    /// Whose.
+    pub user: UserId,
+    /// Where.
+    pub organisation: OrganisationId,
+    /// The metadata server's address.
+    pub server: String,
+    /// Whether it is certified.
+    pub registration: Registration,
+}
+
+/// Message 8 and what depositing it takes. Kept readable without the password, so that it goes out after a restart;
+/// the secret in it ends with the attempt and opens nothing else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PendingReceipt {
+    /// Where.
+    pub organisation: OrganisationId,
+    /// The metadata server's address.
+    pub server: String,
+    /// Which run of the ceremony.
+    pub attempt: AttemptId,
+    /// Proves to the server that the attempt is ours.
+    pub attempt_secret: Zeroizing<[u8; 32]>,
+    /// Which invitation.
+    pub token: Token,
+    /// Message 8.
+    pub message: Vec<u8>,
+}
+
+impl fmt::Debug for PendingReceipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PendingReceipt({} {:?})", self.organisation, self.attempt)
+    }
+}
+
+/// A device's keys and what was true when they were saved. From the key file alone, so as good as its password.
+#[derive(Debug)]
+pub struct DeviceKeys {
+    /// Opens what is sent to the user.
+    pub user_key: UserDecryptionKey,
+    /// Opens the user's manifest.
+    pub manifest_key: ManifestKey,
+    /// Signs for this device.
+    pub signing_key: DeviceSigningKey,
+    /// Opens the members' names.
+    pub directory_key: DirectoryKey,
+    /// The pinned root key.
+    pub root: VerifyKey,
+    /// The user's address.
+    pub email: Email,
+    /// The user's name.
+    pub name: Label,
+    /// What the device is called.
+    pub device_label: Label,
+    /// What the user might do when the keys were saved; the log says what they may do now.
+    pub profile: Profile,
+    /// Whether the organisation requires codes to be typed.
+    pub typed_codes: bool,
+    /// The metadata server's address.
+    pub server: String,
+    /// The log's head when the keys were saved: no log that does not contain it is believed.
+    pub head: Head,
+}
+
+/// A device whose password was right.
+#[derive(Debug)]
+pub struct OpenDevice {
+    /// What is known without the password.
+    pub summary: DeviceSummary,
+    /// The keys. Dropping them locks the device.
+    pub keys: DeviceKeys,
+    /// The local store.
+    pub store: Store,
+}
+
+/// An invitation made on this device.
+#[derive(Debug)]
+pub struct StoredInvitation {
+    /// The part of the link that the server doesn't know.
+    pub link_secret: LinkSecret,
+    /// For whom.
+    pub invited: Invited,
+    /// When it ends.
+    pub expires: Timestamp,
+}
