@@ -181,3 +181,125 @@ pub fn open(
     let content: Content = codec::decode(&plaintext, MANIFEST_MAX_BYTES)?;
     Ok((place, content.safes.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed(u8);
+    impl Entropy for Fixed {
+        fn fill(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+            bytes.fill(self.0);
+            Ok(())
+        }
+    }
+
+    fn key(byte: u8) -> ManifestKey {
+        ManifestKey::from_bytes(&mut [byte; 32])
+    }
+
+    fn author(byte: u8) -> DeviceSigningKey {
+        DeviceSigningKey::from_bytes(&mut [byte; 32])
+    }
+
+    fn place() -> ManifestPlace {
+        ManifestPlace {
+            organisation: "acme".parse().unwrap(),
+            user: UserId::from_bytes([1; 16]),
+            version: 1,
+            author: DeviceId::from_bytes([2; 16]),
+            time: Timestamp(3),
+        }
+    }
+
+    fn seal_at(place: &ManifestPlace) -> Vec<u8> {
+        seal_empty(place, &key(4), &author(5), &mut Fixed(6)).unwrap()
+    }
+
+    fn read(envelope: &[u8]) -> Result<(ManifestPlace, usize), ManifestError> {
+        let ManifestPlace { organisation, user, author: device, .. } = place();
+        open(envelope, &organisation, &user, &key(4), |id| (*id == device).then(|| author(5).verify_key()))
+    }
+
+    /// Signs a changed payload with the true author's key: what the server can't, but a device without the manifest
+    /// key could.
+    fn resigned(change: impl FnOnce(&mut Payload)) -> Vec<u8> {
+        let envelope: Envelope = codec::decode(&seal_at(&place()), MANIFEST_MAX_BYTES).unwrap();
+        let mut payload: Payload = codec::decode(&envelope.payload, MANIFEST_MAX_BYTES).unwrap();
+        change(&mut payload);
+        let payload = codec::encode(&payload);
+        let signature = author(5).sign(Context::Manifest, &payload);
+        codec::encode(&Envelope { payload: payload.into(), signature })
+    }
+
+    #[test]
+    fn an_empty_manifest_opens() {
+        assert_eq!(read(&seal_at(&place())), Ok((place(), 0)));
+        assert_eq!(read(&resigned(|_| {})), Ok((place(), 0)));
+    }
+
+    #[test]
+    fn safes_are_counted() {
+        let safe = Safe { id: [7; 16].into(), key: crate::keys::SafeKey::from_bytes(&mut [8; 32]), role: 0 };
+        let content = Content { safes: vec![safe] };
+        let envelope = seal(&place(), &content, &key(4), &author(5), &mut Fixed(6)).unwrap();
+        assert_eq!(read(&envelope), Ok((place(), 1)));
+    }
+
+    #[test]
+    fn another_place_is_refused() {
+        let other_org = ManifestPlace { organisation: "other".parse().unwrap(), ..place() };
+        let other_user = ManifestPlace { user: UserId::from_bytes([9; 16]), ..place() };
+        let zero = ManifestPlace { version: 0, ..place() };
+        for bad in [other_org, other_user, zero] {
+            assert_eq!(read(&seal_at(&bad)), Err(ManifestError::WrongPlace), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn another_author_is_refused() {
+        let stranger = ManifestPlace { author: DeviceId::from_bytes([9; 16]), ..place() };
+        assert_eq!(read(&seal_at(&stranger)), Err(ManifestError::Forged));
+        let forged = seal_empty(&place(), &key(4), &author(9), &mut Fixed(6)).unwrap();
+        assert_eq!(read(&forged), Err(ManifestError::Forged));
+    }
+
+    #[test]
+    fn the_ciphertext_belongs_to_its_place_and_key() {
+        assert_eq!(read(&resigned(|it| it.version = 2)), Err(ManifestError::Forged));
+        assert_eq!(read(&resigned(|it| it.time = Timestamp(4))), Err(ManifestError::Forged));
+        assert_eq!(read(&resigned(|it| it.nonce[0] ^= 1)), Err(ManifestError::Forged));
+        assert_eq!(read(&resigned(|it| it.ciphertext[0] ^= 1)), Err(ManifestError::Forged));
+        let other_key = seal_empty(&place(), &key(9), &author(5), &mut Fixed(6)).unwrap();
+        assert_eq!(read(&other_key), Err(ManifestError::Forged));
+    }
+
+    #[test]
+    fn no_byte_can_be_changed_added_or_cut() {
+        let envelope = seal_at(&place());
+        for at in 0..envelope.len() {
+            let mut bad = envelope.clone();
+            bad[at] ^= 1;
+            assert!(read(&bad).is_err(), "byte {at}");
+            assert!(read(&envelope[..at]).is_err(), "cut at {at}");
+        }
+        let longer = [envelope.as_slice(), &[0]].concat();
+        assert_eq!(read(&longer), Err(ManifestError::Codec(CodecError::Trailing)));
+        let huge = vec![0; MANIFEST_MAX_BYTES + 1];
+        assert!(matches!(read(&huge), Err(ManifestError::Codec(CodecError::TooLong { .. }))));
+    }
+
+    #[test]
+    fn a_sealed_name_is_no_manifest_under_the_same_bytes_of_key() {
+        // A3: even if one key served both, the associated data keep the two apart.
+        let (organisation, user) = (place().organisation, place().user);
+        let directory_key = crate::keys::DirectoryKey::from_bytes(&mut [4; 32]);
+        let whose = crate::chain::members::NameOf::User(user);
+        let name = "Alice".parse().unwrap();
+        let sealed =
+            crate::chain::members::seal_name(&directory_key, &organisation, whose, &name, &mut Fixed(6))
+                .unwrap();
+        let moved = resigned(|it| it.ciphertext = sealed[NONCE_BYTES..].to_vec().into());
+        assert_eq!(read(&moved), Err(ManifestError::Forged));
+    }
+}

@@ -102,3 +102,113 @@ pub fn open_name(
     }
     std::str::from_utf8(text).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed(u8);
+    impl Entropy for Fixed {
+        fn fill(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+            bytes.fill(self.0);
+            Ok(())
+        }
+    }
+    struct Dry;
+    impl Entropy for Dry {
+        fn fill(&mut self, _: &mut [u8]) -> Result<(), NoEntropy> {
+            Err(NoEntropy)
+        }
+    }
+
+    const ALICE: NameOf = NameOf::User(UserId::from_bytes([3; 16]));
+
+    fn key(byte: u8) -> DirectoryKey {
+        DirectoryKey::from_bytes(&mut [byte; 32])
+    }
+
+    fn organisation() -> OrganisationId {
+        "acme".parse().unwrap()
+    }
+
+    fn seal(name: &str) -> Vec<u8> {
+        seal_name(&key(1), &organisation(), ALICE, &name.parse().unwrap(), &mut Fixed(2)).unwrap()
+    }
+
+    /// Seals any plaintext, as a hostile member could.
+    fn seal_raw(plaintext: &[u8]) -> Vec<u8> {
+        let aad = associated_data(&organisation(), ALICE);
+        let ciphertext = XChaCha20Poly1305::new(<&Key>::from(key(1).expose()))
+            .encrypt(&XNonce::from([2; 24]), Payload { msg: plaintext, aad: &aad })
+            .unwrap();
+        [&[2; 24][..], &ciphertext].concat()
+    }
+
+    fn open(sealed: &[u8]) -> Option<Label> {
+        open_name(&key(1), &organisation(), ALICE, sealed)
+    }
+
+    #[test]
+    fn names_of_every_length_come_back_and_look_alike() {
+        for name in ["a".to_owned(), "Zoë O’Neill".to_owned(), "x".repeat(LABEL_MAX_BYTES)] {
+            let sealed = seal(&name);
+            assert_eq!(sealed.len(), SEALED_NAME_BYTES);
+            assert_eq!(open(&sealed).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn a_name_opens_in_its_place_only() {
+        let sealed = seal("Alice");
+        assert!(open(&sealed).is_some());
+        let device = NameOf::Device(DeviceId::from_bytes([3; 16]));
+        let bob = NameOf::User(UserId::from_bytes([4; 16]));
+        assert_eq!(open_name(&key(2), &organisation(), ALICE, &sealed), None, "another key");
+        assert_eq!(
+            open_name(&key(1), &"acme2".parse().unwrap(), ALICE, &sealed),
+            None,
+            "another organisation"
+        );
+        assert_eq!(open_name(&key(1), &organisation(), bob, &sealed), None, "another person");
+        assert_eq!(open_name(&key(1), &organisation(), device, &sealed), None, "a terminal with the same id");
+    }
+
+    #[test]
+    fn no_byte_can_be_changed_added_or_cut() {
+        let sealed = seal("Alice");
+        for at in 0..sealed.len() {
+            let mut bad = sealed.clone();
+            bad[at] ^= 1;
+            assert_eq!(open(&bad), None, "byte {at}");
+            assert_eq!(open(&sealed[..at]), None, "cut at {at}");
+        }
+        assert_eq!(open(&[sealed.as_slice(), &[0]].concat()), None);
+    }
+
+    #[test]
+    fn what_a_member_seals_badly_is_unreadable() {
+        let mut plaintext = [0; PADDED_BYTES];
+        plaintext[..6].copy_from_slice(b"\x05Alice");
+        assert_eq!(open(&seal_raw(&plaintext)).unwrap().as_str(), "Alice");
+        assert_eq!(seal_raw(&plaintext), seal("Alice"), "the layout is the specification's");
+        let with = |at: usize, byte: u8| {
+            let mut changed = plaintext;
+            changed[at] = byte;
+            seal_raw(&changed)
+        };
+        assert_eq!(open(&with(64, 1)), None, "padding that says something");
+        assert_eq!(open(&with(0, 0)), None, "no text, and then padding that isn't zero");
+        assert_eq!(open(&with(0, 6)), None, "a zero byte in the name");
+        assert_eq!(open(&with(0, 65)), None, "longer than there is");
+        assert_eq!(open(&with(0, 255)), None, "longer than there is");
+        assert_eq!(open(&with(3, 0xff)), None, "not UTF-8");
+        assert_eq!(open(&with(3, 0x1b)), None, "an escape sequence for the terminal");
+        assert_eq!(open(&seal_raw(&plaintext[..64])), None, "shorter than all others");
+    }
+
+    #[test]
+    fn no_entropy_no_name() {
+        let name = "Alice".parse().unwrap();
+        assert_eq!(seal_name(&key(1), &organisation(), ALICE, &name, &mut Dry), Err(NoEntropy));
+    }
+}

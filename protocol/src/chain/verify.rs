@@ -175,6 +175,13 @@ impl VerifiedLog {
         Some(Head { count, hash })
     }
 
+    /// Whether this log passes through `kept`, a head that was signed, handed over or stored: if not, it is
+    /// another past, or an earlier state of this one, and must be refused.
+    #[must_use]
+    pub fn extends(&self, kept: &Head) -> bool {
+        self.head_at(kept.count).as_ref() == Some(kept)
+    }
+
     /// A user, revoked or not.
     #[must_use]
     pub fn user(&self, user: &UserId) -> Option<&UserRecord> {
@@ -306,5 +313,24 @@ const fn author_key(author: Author) -> Option<DeviceId> {
     match author {
         Author::Root => None,
         Author::Device(device) => Some(device),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::LOG_MAX_CERTIFICATES;
+
+    #[test]
+    fn a_full_log_looks_at_no_further_bytes() {
+        let mut log = VerifiedLog::empty("acme".parse().unwrap(), VerifyKey::from_bytes([9; 32]));
+        let hash = log.head().hash;
+        // A log of n certificates has n + 1 heads.
+        log.heads.resize(usize::try_from(LOG_MAX_CERTIFICATES).unwrap(), hash);
+        let last = LOG_MAX_CERTIFICATES - 1;
+        assert_eq!(log.push(b"junk"), Err(LogError { position: last, fault: Fault::Malformed }));
+        log.heads.push(hash);
+        let error = LogError { position: LOG_MAX_CERTIFICATES, fault: Fault::LogFull };
+        assert_eq!(log.push(b"junk"), Err(error));
     }
 }
