@@ -1,0 +1,494 @@
+//! Every record that travels has exactly one spelling (checks.md B3 and B4; docs/protocol.md, *Encoding*).
+//!
+//! Random values go out and come back; then their bytes are damaged in every way we could think of, and whatever
+//! is still accepted must be spelt as we would spell it. `PARSEC_RECORD_ROUNDS` sets the number of values of each
+//! record (300 unless set; a long run takes 100,000).
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use std::fmt::Debug;
+
+use minicbor::{Decode, Encode};
+use parsec_protocol::chain::certificate::{Author, Body, Envelope, Head, Payload, Profile};
+use parsec_protocol::codec::{self, CodecError};
+use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Timestamp, Token, UserId};
+use parsec_protocol::keys::Entropy as _;
+use parsec_protocol::limits::BODY_MAX_BYTES;
+use parsec_protocol::manifest::ManifestPlace;
+use parsec_protocol::public::{EncryptionKey, Hash, Signature, VerifyKey};
+use parsec_protocol::receipt::Receipt;
+use parsec_protocol::relay;
+use support::Seed;
+
+/// Values of each record, drawn from a seed.
+struct Draw(Seed);
+
+impl Draw {
+    fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.fill(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// Often small, often at an edge of a length of heads, sometimes anything.
+    fn number(&mut self) -> u64 {
+        let [kind, shift] = self.bytes();
+        match kind % 3 {
+            0 => u64::from(shift % 30),
+            1 => {
+                let edge = [1u64 << 8, 1 << 16, 1 << 32, 24, u64::MAX][usize::from(shift) % 5];
+                edge.wrapping_add(u64::from(shift >> 4) % 3).wrapping_sub(1)
+            }
+            _ => u64::from_be_bytes(self.bytes()),
+        }
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(u64::from_be_bytes(self.bytes()) % end as u64).unwrap()
+    }
+
+    fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
+
+    fn blob(&mut self) -> Vec<u8> {
+        let length = self.pick(&[0, 1, 23, 24, 105, 255, 256, 700]);
+        let mut bytes = vec![0; length];
+        self.0.fill(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn text(&mut self) -> String {
+        let letters = ['a', 'é', '李', '\u{10ffff}', '\0', ' '];
+        (0..self.below(40)).map(|_| self.pick(&letters)).collect()
+    }
+
+    fn many<T>(&mut self, draw: fn(&mut Self) -> T) -> Vec<T> {
+        (0..self.pick(&[0, 1, 2, 3, 30])).map(|_| draw(self)).collect()
+    }
+
+    fn maybe<T>(&mut self, draw: fn(&mut Self) -> T) -> Option<T> {
+        let [coin] = self.bytes();
+        (coin % 2 == 0).then(|| draw(self))
+    }
+
+    fn time(&mut self) -> Timestamp {
+        Timestamp(self.number())
+    }
+
+    fn hash(&mut self) -> Hash {
+        Hash::from_bytes(self.bytes())
+    }
+
+    fn user(&mut self) -> UserId {
+        UserId::from_bytes(self.bytes())
+    }
+
+    fn device(&mut self) -> DeviceId {
+        DeviceId::from_bytes(self.bytes())
+    }
+
+    fn email(&mut self) -> Email {
+        format!("m{}@acme.test", self.number()).parse().unwrap()
+    }
+
+    fn key(&mut self) -> VerifyKey {
+        VerifyKey::from_bytes(self.bytes())
+    }
+
+    fn author(&mut self) -> Author {
+        self.maybe(Self::device).map_or(Author::Root, Author::Device)
+    }
+
+    fn head(&mut self) -> Head {
+        Head { count: self.number(), hash: self.hash() }
+    }
+
+    fn profile(&mut self) -> Profile {
+        self.pick(&[Profile::Administrator, Profile::Standard, Profile::Outsider])
+    }
+
+    fn body(&mut self) -> Body {
+        match self.below(5) {
+            0 => Body::User {
+                user: self.user(),
+                email: self.email(),
+                sealed_name: self.blob().into(),
+                encryption_key: EncryptionKey::from_bytes(self.bytes()),
+                profile: self.profile(),
+            },
+            1 => Body::Device {
+                device: self.device(),
+                user: self.user(),
+                sealed_label: self.blob().into(),
+                verify_key: self.key(),
+            },
+            2 => Body::ProfileChange { user: self.user(), profile: self.profile() },
+            3 => Body::UserRevoked { user: self.user() },
+            _ => Body::DeviceRevoked { device: self.device() },
+        }
+    }
+
+    fn payload(&mut self) -> Payload {
+        Payload {
+            organisation: support::organisation(),
+            author: self.author(),
+            time: self.time(),
+            seen: self.head(),
+            body: self.body(),
+        }
+    }
+
+    fn envelope(&mut self) -> Envelope {
+        Envelope { payload: self.blob().into(), signature: Signature::from_bytes(self.bytes()) }
+    }
+
+    fn receipt(&mut self) -> Receipt {
+        Receipt {
+            handshake: self.hash(),
+            certificates: self.many(Self::hash),
+            root: self.key(),
+            signature: Signature::from_bytes(self.bytes()),
+        }
+    }
+
+    fn place(&mut self) -> ManifestPlace {
+        ManifestPlace {
+            organisation: support::organisation(),
+            user: self.user(),
+            version: self.number(),
+            author: self.device(),
+            time: self.time(),
+        }
+    }
+
+    fn request(&mut self) -> relay::RequestToSign {
+        relay::RequestToSign {
+            organisation: support::organisation(),
+            device: self.device(),
+            method: self.text(),
+            target: self.text(),
+            time: self.time(),
+            nonce: Token::from_bytes(self.bytes()),
+            body: self.hash(),
+        }
+    }
+
+    fn bootstrap(&mut self) -> relay::BootstrapRequest {
+        relay::BootstrapRequest { root: self.key(), certificates: self.many(|draw| draw.blob().into()) }
+    }
+
+    fn invited(&mut self) -> Invited {
+        if self.below(2) == 0 { Invited::User(self.email()) } else { Invited::Device(self.user()) }
+    }
+
+    fn status(&mut self) -> relay::InvitationStatus {
+        use relay::InvitationStatus::{Cancelled, Completed, Exhausted, Expired, InUse, Pending};
+        self.pick(&[Pending, InUse, Completed, Cancelled, Expired, Exhausted])
+    }
+
+    fn invited_info(&mut self) -> relay::InvitedInfo {
+        relay::InvitedInfo {
+            invited: self.invited(),
+            invited_by: self.email(),
+            expires: self.time(),
+            status: self.status(),
+        }
+    }
+
+    fn start(&mut self) -> relay::StartAttempt {
+        relay::StartAttempt { attempt: AttemptId::from_bytes(self.bytes()), secret_hash: self.hash() }
+    }
+
+    fn reason(&mut self) -> relay::EndReason {
+        use relay::EndReason::{
+            Abandoned, BadMessage, Cancelled, CodeMismatch, Completed, InvitationEnded, TimedOut,
+        };
+        self.pick(&[CodeMismatch, Cancelled, BadMessage, TimedOut, InvitationEnded, Completed, Abandoned])
+    }
+
+    fn greeter(&mut self) -> relay::GreeterIds {
+        relay::GreeterIds { user: self.user(), device: self.device() }
+    }
+
+    fn attempt(&mut self) -> relay::AttemptView {
+        relay::AttemptView {
+            attempt: AttemptId::from_bytes(self.bytes()),
+            steps: u16::from_be_bytes(self.bytes()),
+            greeter: self.maybe(Self::greeter),
+            ended: self.maybe(Self::reason),
+        }
+    }
+
+    fn invitation(&mut self) -> relay::InvitationView {
+        relay::InvitationView {
+            token: Token::from_bytes(self.bytes()),
+            invited: self.invited(),
+            created_by: self.user(),
+            created: self.time(),
+            expires: self.time(),
+            status: self.status(),
+            mismatches: u32::from_be_bytes(self.bytes()),
+            attempts: u32::from_be_bytes(self.bytes()),
+            attempt: self.maybe(Self::attempt),
+        }
+    }
+
+    fn list(&mut self) -> relay::InvitationList {
+        relay::InvitationList { invitations: self.many(Self::invitation) }
+    }
+
+    fn new_invitation(&mut self) -> relay::NewInvitation {
+        relay::NewInvitation {
+            token: Token::from_bytes(self.bytes()),
+            invited: self.invited(),
+            expires: self.time(),
+            mail_link: self.maybe(Self::text),
+        }
+    }
+
+    fn made(&mut self) -> relay::InvitationMade {
+        use relay::MailOutcome::{Failed, NotAsked, NotConfigured, Sent, Written};
+        relay::InvitationMade { mail: self.pick(&[NotAsked, Sent, Written, Failed, NotConfigured]) }
+    }
+
+    fn cancel(&mut self) -> relay::CancelAttempt {
+        relay::CancelAttempt { reason: self.reason() }
+    }
+
+    fn page(&mut self) -> relay::LogPage {
+        relay::LogPage { count: self.number(), certificates: self.many(|draw| draw.blob().into()) }
+    }
+
+    fn completion(&mut self) -> relay::Completion {
+        relay::Completion { certificates: self.many(|draw| draw.blob().into()), receipt: self.receipt() }
+    }
+
+    fn completed(&mut self) -> relay::Completed {
+        relay::Completed { position: self.number() }
+    }
+
+    fn manifest_view(&mut self) -> relay::ManifestView {
+        relay::ManifestView { version: self.number(), envelope: self.maybe(|draw| draw.blob().into()) }
+    }
+
+    fn manifest_upload(&mut self) -> relay::ManifestUpload {
+        relay::ManifestUpload { version: self.number(), envelope: self.blob().into() }
+    }
+
+    fn error(&mut self) -> relay::ErrorBody {
+        relay::ErrorBody {
+            code: self.pick(relay::ErrorCode::ALL),
+            server_time: self.time(),
+            retry_after: u32::from_be_bytes(self.bytes()),
+        }
+    }
+
+    /// Other bytes, close to these.
+    fn damaged(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = bytes.to_vec();
+        let at = self.below(out.len().max(1));
+        let any = self.pick(&[
+            0x00, 0x01, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x20, 0x40, 0x58, 0x5f, 0x60, 0x78, 0x7f, 0x80, 0x81,
+            0x82, 0x98, 0x9f, 0xa0, 0xc1, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfb, 0xff,
+        ]);
+        match self.below(10) {
+            0 => out[at] ^= 1 << self.below(8),
+            1 => out[at] = any,
+            2 => out.insert(at, any),
+            3 => drop(out.remove(at)),
+            4 => out.truncate(at),
+            5 => out.push(any),
+            // One field more, or less, than the first array says; absent, empty or zero.
+            6 => {
+                out[0] = out[0].wrapping_add(1);
+                out.push(self.pick(&[0xf6, 0x00, 0x80, 0x40]));
+            }
+            7 => out[0] = out[0].wrapping_sub(1),
+            // A head spelt longer than it must be.
+            8 => {
+                let (major, short) = (out[at] & 0xe0, out[at] & 0x1f);
+                if short < 24 {
+                    out[at] = major | 24;
+                    out.insert(at + 1, short);
+                }
+            }
+            _ => {
+                let to = self.below(out.len());
+                out.copy_within(at.min(to)..at.max(to), 0);
+            }
+        }
+        out
+    }
+}
+
+fn rounds() -> usize {
+    std::env::var("PARSEC_RECORD_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300)
+}
+
+/// How many damaged inputs each value gives.
+const DAMAGES: usize = 30;
+
+/// What became of the damaged inputs.
+#[derive(Default, Debug)]
+struct Seen {
+    accepted: usize,
+    refused: usize,
+    /// A decoder without our checks would have taken them for the value of other bytes.
+    only_refused_by_us: usize,
+}
+
+/// Values come back; damaged bytes are refused, or are the one spelling of another value.
+fn round_trips<T>(draw: fn(&mut Draw) -> T, seed: u64) -> Seen
+where
+    T: Debug + PartialEq + Encode<()> + for<'b> Decode<'b, ()>,
+{
+    let mut seen = Seen::default();
+    let mut source = Draw(Seed(seed << 32));
+    for _ in 0..rounds() {
+        let value = draw(&mut source);
+        let bytes = codec::encode(&value);
+        assert!(!bytes.is_empty());
+        assert_eq!(codec::decode::<T>(&bytes, BODY_MAX_BYTES).as_ref(), Ok(&value));
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert_eq!(codec::decode::<T>(&longer, BODY_MAX_BYTES), Err(CodecError::Trailing));
+        for _ in 0..DAMAGES {
+            let damaged = source.damaged(&bytes);
+            match codec::decode::<T>(&damaged, BODY_MAX_BYTES) {
+                Ok(other) => {
+                    assert_eq!(codec::encode(&other), damaged, "accepted in a second spelling: {other:?}");
+                    seen.accepted += 1;
+                }
+                Err(_) => {
+                    seen.refused += 1;
+                    seen.only_refused_by_us += usize::from(minicbor::decode::<T>(&damaged).is_ok());
+                }
+            }
+        }
+    }
+    assert!(seen.refused > 0, "the damage does nothing");
+    seen
+}
+
+macro_rules! records {
+    ($($name:ident: $draw:ident = $seed:literal;)+) => {
+        $(#[test] fn $name() {
+            let seen = round_trips(Draw::$draw, $seed);
+            assert!(seen.accepted + seen.refused == rounds() * DAMAGES, "{seen:?}");
+        })+
+
+        #[test]
+        fn the_checks_are_needed() {
+            // Were `codec::decode` no more than the library's decoder, the tests above would find second spellings.
+            let found = [$(round_trips(Draw::$draw, $seed).only_refused_by_us),+];
+            assert!(found.iter().all(|found| *found > 0), "{found:?}");
+        }
+    };
+}
+
+records! {
+    certificate_author: author = 1;
+    certificate_head: head = 2;
+    certificate_body: body = 3;
+    certificate_payload: payload = 4;
+    certificate_envelope: envelope = 5;
+    receipt: receipt = 6;
+    manifest_place: place = 7;
+    request_to_sign: request = 8;
+    relay_bootstrap: bootstrap = 9;
+    relay_invited: invited = 10;
+    relay_invited_info: invited_info = 11;
+    relay_start_attempt: start = 12;
+    relay_greeter_ids: greeter = 13;
+    relay_attempt_view: attempt = 14;
+    relay_invitation_view: invitation = 15;
+    relay_invitation_list: list = 16;
+    relay_new_invitation: new_invitation = 17;
+    relay_invitation_made: made = 18;
+    relay_cancel_attempt: cancel = 19;
+    relay_log_page: page = 20;
+    relay_completion: completion = 21;
+    relay_completed: completed = 22;
+    relay_manifest_view: manifest_view = 23;
+    relay_manifest_upload: manifest_upload = 24;
+    relay_error_body: error = 25;
+}
+
+// --- how the library spells what the specification leaves to it
+
+#[derive(Debug, PartialEq, Encode, Decode)]
+struct Gaps {
+    #[n(0)]
+    first: Option<u8>,
+    #[n(1)]
+    second: u8,
+    #[n(2)]
+    third: Option<u8>,
+    #[n(3)]
+    fourth: Option<u8>,
+}
+
+fn gaps(first: Option<u8>, third: Option<u8>, fourth: Option<u8>) -> Vec<u8> {
+    codec::encode(&Gaps { first, second: 7, third, fourth })
+}
+
+#[test]
+fn absent_fields_are_null_inside_and_left_off_at_the_end() {
+    assert_eq!(gaps(Some(1), Some(2), Some(3)), [0x84, 1, 7, 2, 3]);
+    assert_eq!(gaps(None, Some(2), Some(3)), [0x84, 0xf6, 7, 2, 3]);
+    assert_eq!(gaps(None, None, Some(3)), [0x84, 0xf6, 7, 0xf6, 3]);
+    assert_eq!(gaps(None, Some(2), None), [0x83, 0xf6, 7, 2]);
+    assert_eq!(gaps(None, None, None), [0x82, 0xf6, 7]);
+    // The other way to write the last two is refused.
+    assert_eq!(codec::decode::<Gaps>(&[0x84, 0xf6, 7, 2, 0xf6], 9), Err(CodecError::NotCanonical));
+    assert_eq!(codec::decode::<Gaps>(&[0x83, 0xf6, 7, 0xf6], 9), Err(CodecError::NotCanonical));
+    assert_eq!(codec::decode::<Gaps>(&[0x81, 0xf6], 9), Err(CodecError::Unexpected));
+}
+
+#[test]
+fn a_choice_is_its_number_and_its_fields() {
+    let id = DeviceId::from_bytes([9; 16]);
+    assert_eq!(codec::encode(&Author::Root), [0x82, 0, 0x80]);
+    assert_eq!(codec::encode(&Author::Device(id))[..4], [0x82, 1, 0x81, 0x50]);
+    assert_eq!(codec::encode(&Profile::Outsider), [2]);
+    assert_eq!(codec::decode::<Author>(&[0], 9), Err(CodecError::Unexpected), "the number alone");
+    assert_eq!(codec::decode::<Author>(&[0x81, 0], 9), Err(CodecError::Unexpected));
+    assert_eq!(
+        codec::decode::<Author>(&[0x82, 0, 0x81, 0], 9),
+        Err(CodecError::NotCanonical),
+        "a field too many"
+    );
+    assert_eq!(codec::decode::<Author>(&[0x82, 2, 0x80], 9), Err(CodecError::Unexpected), "no such case");
+    assert_eq!(codec::decode::<Profile>(&[3], 9), Err(CodecError::Unexpected), "no such case");
+    assert_eq!(codec::decode::<Profile>(&[0x82, 2, 0x80], 9), Err(CodecError::Unexpected));
+}
+
+#[test]
+fn an_attempt_nobody_joined_has_two_fields() {
+    let attempt = AttemptId::from_bytes([0; 16]);
+    let view = relay::AttemptView { attempt, steps: 1, greeter: None, ended: None };
+    assert_eq!(codec::encode(&view)[0], 0x82);
+    let ended = relay::AttemptView { ended: Some(relay::EndReason::Cancelled), ..view };
+    let bytes = codec::encode(&ended);
+    assert_eq!((bytes[0], &bytes[bytes.len() - 2..]), (0x84, &[0xf6, 1][..]));
+}
+
+#[test]
+fn numbers_and_texts_that_no_record_has() {
+    let big = [0x1b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    assert_eq!(codec::decode::<u32>(&big, 9), Err(CodecError::Unexpected));
+    assert_eq!(codec::decode::<u64>(&big, 9), Ok(u64::MAX));
+    assert_eq!(
+        codec::decode::<u64>(&[0x3b, 0, 0, 0, 0, 0, 0, 0, 0], 9),
+        Err(CodecError::NotCanonical),
+        "negative"
+    );
+    assert_eq!(codec::decode::<u64>(&[0xc2, 0x41, 1], 9), Err(CodecError::NotCanonical), "big number");
+    assert_eq!(
+        codec::decode::<UserId>(&[[0x4f].as_slice(), &[0; 15]].concat(), 99),
+        Err(CodecError::Unexpected)
+    );
+    assert_eq!(codec::decode::<Email>(b"\x65A@b.c", 99), Err(CodecError::Unexpected), "upper case");
+}
