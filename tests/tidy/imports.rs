@@ -106,7 +106,8 @@ const WINDOWS: &[Window] = &[
     },
     Window {
         from: "server",
-        only: &["relay", "ids", "limits", "codec", "public", "receipt", "chain/certificate"],
+        // The verifier too: a certificate that the server let in and every reader refused would end the log for all.
+        only: &["relay", "ids", "limits", "codec", "public", "receipt", "chain/certificate", "chain/verify"],
         reason: "the server remembers and cannot read: it must not be able to name a secret key, a machine or a manifest",
     },
 ];
