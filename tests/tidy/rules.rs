@@ -25,7 +25,7 @@ const EXPOSERS: &[(&str, &str)] = &[
     ),
     ("protocol/src/control/secret.rs", "defines it"),
     ("protocol/src/enrol/", "keys the channel with the link secret"),
-    ("protocol/src/chain/names.rs", "seals and opens names under the directory key"),
+    ("protocol/src/chain/members.rs", "seals and opens names under the directory key"),
     ("protocol/src/manifest.rs", "seals and opens the manifest"),
 ];
 

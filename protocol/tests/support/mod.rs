@@ -3,15 +3,8 @@
 //! Decides nothing about validity: every field can be set to something wrong before it is signed. Everything is
 //! drawn from a seed, so that the same test makes the same bytes.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::expect_used,
-    clippy::panic,
-    unreachable_pub,
-    reason = "tests"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use parsec_protocol::chain::certificate::{Author, Body, Head, Payload, Profile, SEALED_NAME_BYTES};
 use parsec_protocol::chain::verify::{Fault, LogError, VerifiedLog};
@@ -217,4 +210,52 @@ pub fn weak_verify_key() -> VerifyKey {
 /// Some head that no log of these tests has.
 pub fn foreign_head(count: u64) -> Head {
     Head { count, hash: Hash::of(&[b"another log"]) }
+}
+
+/// `bad` breaks `fault` in `org`, where `good` is accepted.
+#[track_caller]
+pub fn refused(org: &Org, fault: Fault, bad: &[u8], good: &[u8]) {
+    assert_eq!(org.fault(good), Ok(()), "the twin without the fault");
+    assert_eq!(org.fault(bad), Err(fault));
+}
+
+/// The same for two statements by the same author.
+#[track_caller]
+pub fn refused_body(org: &Org, by: By, fault: Fault, bad: Body, good: Body) {
+    refused(org, fault, &envelope(by, &org.payload(by, bad)), &envelope(by, &org.payload(by, good)));
+}
+
+/// The same for one statement by two authors.
+#[track_caller]
+pub fn refused_author(org: &Org, fault: Fault, bad: By, good: By, body: Body) {
+    refused(
+        org,
+        fault,
+        &envelope(bad, &org.payload(bad, body.clone())),
+        &envelope(good, &org.payload(good, body)),
+    );
+}
+
+/// The same for a payload that is changed before it is signed.
+#[track_caller]
+pub fn refused_change(org: &Org, by: By, fault: Fault, change: impl FnOnce(&mut Payload)) {
+    let good = org.payload(by, device_body(99, by_user(by)));
+    let mut bad = good.clone();
+    change(&mut bad);
+    assert_ne!(bad, good);
+    refused(org, fault, &envelope(by, &bad), &envelope(by, &good));
+}
+
+/// In these tests a device has its user's number, or ten times it.
+pub fn by_user(by: By) -> u64 {
+    match by {
+        By::Device(20) => 2,
+        By::Device(number) => number,
+        By::Root => 0,
+    }
+}
+
+/// A standard member's certificate.
+pub fn standard(number: u64) -> Body {
+    user_body(number, Profile::Standard)
 }
