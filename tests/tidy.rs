@@ -43,10 +43,12 @@ fn repository() -> Vec<(String, String)> {
             let kind = entry.file_type().unwrap();
             if kind.is_dir() && name != "target" && name != ".git" {
                 folders.push(path);
-            } else if kind.is_file() && name != ".git" && name != "Cargo.lock" {
-                if let Ok(text) = fs::read_to_string(&path) {
-                    files.push((path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), text));
-                }
+            } else if kind.is_file()
+                && name != ".git"
+                && name != "Cargo.lock"
+                && let Ok(text) = fs::read_to_string(&path)
+            {
+                files.push((path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), text));
             }
         }
     }

@@ -1,4 +1,28 @@
 //! The harness: real servers, daemons and command lines under a test's control. Decides how they are started, watched and ended.
+//!
+//! Everything a test starts is ended with it, and what it logged is shown when the test fails. Waits are for events; a deadline is
+//! there only so that a broken product fails a test rather than hangs it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "the harness is test code: what goes wrong here must fail the test, loudly and at once"
+)]
+
+pub mod ceremony;
+pub mod ctl;
+pub mod logs;
+pub mod people;
+pub mod process;
+pub mod proxy;
+pub mod ready;
+pub mod rpc;
+pub mod scene;
+pub mod server;
+pub mod terminal;
 
 use std::io::Write;
 
@@ -14,4 +38,13 @@ pub fn skip(test: &str, reason: &str) {
         let _ = file.write_all(format!("{line}\n").as_bytes());
     }
     let _ = writeln!(std::io::stderr(), "skipped: {line}");
+}
+
+/// Whether a program can be found on this machine.
+#[must_use]
+pub fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| folder.join(program).exists())
 }

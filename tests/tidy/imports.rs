@@ -113,7 +113,7 @@ const WINDOWS: &[Window] = &[
 ];
 
 /// Checks all files.
-pub fn check(sources: &[Source], manifests: &[(String, String)]) -> Vec<Finding> {
+pub(crate) fn check(sources: &[Source], manifests: &[(String, String)]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {
         for (line, path) in source.paths() {

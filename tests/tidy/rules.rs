@@ -30,7 +30,7 @@ const EXPOSERS: &[(&str, &str)] = &[
 ];
 
 /// Checks all files.
-pub fn check(sources: &[Source]) -> Vec<Finding> {
+pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {
         header(source, &mut findings);
@@ -190,7 +190,7 @@ fn machine_words() -> [String; 4] {
 }
 
 /// Checks any committed text: no path of the machine it was written on.
-pub fn check_text(path: &str, text: &str) -> Vec<Finding> {
+pub(crate) fn check_text(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, line) in text.lines().enumerate() {
         for word in machine_words() {

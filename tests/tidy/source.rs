@@ -4,27 +4,27 @@
 //! compiler's own visibility rules still guard.
 
 /// A source file: its path in the repository, its text, and two readings of it.
-pub struct Source {
+pub(crate) struct Source {
     /// From the root of the repository, with `/`.
-    pub path: String,
+    pub(crate) path: String,
     /// As on disk.
-    pub text: String,
+    pub(crate) text: String,
     /// Same length in lines; comments and the insides of strings are blank.
-    pub code: String,
+    pub(crate) code: String,
     /// Like `code`, and test items are blank too.
-    pub product: String,
+    pub(crate) product: String,
 }
 
 impl Source {
     /// Reads a text.
-    pub fn new(path: &str, text: &str) -> Self {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         let code = without_comments(text);
         let product = if is_test_path(path) { blank(&code) } else { without_tests(&code) };
         Self { path: path.to_owned(), text: text.to_owned(), code, product }
     }
 
     /// Lines that are not inside a test item; for a file of tests alone, all of them.
-    pub fn lines_that_count(&self) -> usize {
+    pub(crate) fn lines_that_count(&self) -> usize {
         if is_test_path(&self.path) {
             return self.text.lines().count();
         }
@@ -33,7 +33,7 @@ impl Source {
     }
 
     /// The crate's folder and the module's path inside it: `daemon`, `[store, chain]`.
-    pub fn module(&self) -> (&str, Vec<&str>) {
+    pub(crate) fn module(&self) -> (&str, Vec<&str>) {
         let mut parts: Vec<&str> = self.path.trim_end_matches(".rs").split('/').collect();
         let folder = parts.first().copied().unwrap_or_default();
         parts.drain(..parts.len().min(2));
@@ -44,7 +44,7 @@ impl Source {
     }
 
     /// Every path the product part names, with its line, `crate`, `self` and `super` resolved to the crate's folder.
-    pub fn paths(&self) -> Vec<(usize, Vec<String>)> {
+    pub(crate) fn paths(&self) -> Vec<(usize, Vec<String>)> {
         let (folder, module) = self.module();
         named_paths(&self.product)
             .into_iter()
@@ -54,7 +54,7 @@ impl Source {
 }
 
 /// Whether the file holds nothing but tests or test tools: the `tests` crate, and modules split off as `tests.rs`.
-pub fn is_test_path(path: &str) -> bool {
+pub(crate) fn is_test_path(path: &str) -> bool {
     path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs")
 }
 

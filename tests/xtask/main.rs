@@ -1,5 +1,8 @@
 //! `cargo xtask`: the commands of the workspace itself. Decides what a whole test run and a demonstration are.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
+
+mod demo;
 mod run_tests;
 
 use std::path::Path;
@@ -22,11 +25,21 @@ enum Command {
         /// A file of tests/tests/, such as `main_flow`, or a part of a test's name.
         filter: Option<String>,
     },
+    /// Builds all binaries and shows a real enrolment of Bob and of Alice's second terminal.
+    Demo {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+        /// Leaves everything running and prints how to go on by hand.
+        #[arg(long)]
+        keep: bool,
+    },
 }
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     match Arguments::parse().command {
         Command::Test { filter } => run_tests::run(root, filter.as_deref()),
+        Command::Demo { json, keep } => demo::run(root, json, keep),
     }
 }

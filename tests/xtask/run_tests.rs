@@ -20,6 +20,11 @@ pub(crate) fn run(root: &Path, filter: Option<&str>) -> ExitCode {
     }
 }
 
+/// Builds every binary of the workspace; whether that went well.
+pub(crate) fn build(root: &Path) -> std::io::Result<bool> {
+    Ok(cargo(root).args(["build", "--workspace", "--bins"]).status()?.success())
+}
+
 fn cargo(root: &Path) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root);
@@ -27,7 +32,7 @@ fn cargo(root: &Path) -> Command {
 }
 
 fn build_and_test(root: &Path, filter: Option<&str>) -> std::io::Result<bool> {
-    if !cargo(root).args(["build", "--workspace", "--bins"]).status()?.success() {
+    if !build(root)? {
         return Ok(false);
     }
     let skipped = root.join("target").join("tests-skipped");

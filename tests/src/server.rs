@@ -1,0 +1,107 @@
+//! A real metadata server with its own folder: started on a free port, killed, started again where it was.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::{Process, binary};
+
+/// A metadata server of a test.
+#[derive(Debug)]
+pub struct Server {
+    folder: PathBuf,
+    options: Vec<String>,
+    address: SocketAddr,
+    process: Process,
+}
+
+impl Server {
+    /// Starts one on a free port, with its database, its logs and its mail in `folder`.
+    #[must_use]
+    pub fn start(folder: &Path, options: &[&str]) -> Self {
+        std::fs::create_dir_all(folder).unwrap();
+        let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+        let (process, address) = launch(folder, "127.0.0.1:0", &options);
+        Self { folder: folder.to_owned(), options, address, process }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address to give to clients that reach it directly.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its folder: everything it keeps, and its log.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again at the same address, whether it still runs or not.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        let (process, address) = launch(&self.folder, &self.address.to_string(), &self.options);
+        self.process = process;
+        self.address = address;
+    }
+
+    /// Leaves it running after the test; returns its process id.
+    #[must_use]
+    pub fn release(self) -> u32 {
+        self.process.release()
+    }
+
+    /// Reserves an organisation; returns its bootstrap token.
+    #[must_use]
+    pub fn reserve(&self, organisation: &str) -> String {
+        let output = Command::new(binary("parsec-metadata"))
+            .args(["create-organisation", organisation, "--database"])
+            .arg(self.folder.join("metadata.sqlite"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let token = text
+            .split_whitespace()
+            .find(|word| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit()));
+        token.unwrap_or_else(|| panic!("no token in {text:?}")).to_owned()
+    }
+}
+
+fn launch(folder: &Path, listen: &str, options: &[String]) -> (Process, SocketAddr) {
+    let ready = crate::ready::Ready::new(&folder.join("ready"));
+    let mut command = Command::new(binary("parsec-metadata"));
+    command
+        .args(["serve", "--listen", listen])
+        .arg("--database")
+        .arg(folder.join("metadata.sqlite"))
+        .arg("--ready-file")
+        .arg(ready.path())
+        .args(options);
+    let mut process = Process::start("parsec-metadata", command, &folder.join("server.log"));
+    let said = ready.wait(&mut process);
+    let address = said.trim().trim_start_matches("http://").parse();
+    (process, address.unwrap_or_else(|_| panic!("the server says that it is ready at {said:?}")))
+}

@@ -1,0 +1,270 @@
+//! A person's terminal: a real parsecd with its own data and runtime folders, started, killed and started again.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use parsec_protocol::control::{
+    CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock, DeviceView, GreetStart,
+    InviteDevice, InviteResult, InviteUser, OrgBootstrap, OrgBootstrapped, SOCKET_DIRECTORY, SOCKET_NAME,
+    SecretText, StatusResult, TrustVerifyResult, UserListResult, method,
+};
+use parsec_protocol::ids::Token;
+
+use crate::ceremony::{Ended, Side};
+use crate::ctl::{self, Said};
+use crate::process::{Process, binary};
+use crate::ready::Ready;
+use crate::rpc::{Client, Failed};
+
+/// A terminal of a test. Its folder name is short, because the socket's path has 107 bytes at most.
+#[derive(Debug)]
+pub struct Terminal {
+    name: String,
+    folder: PathBuf,
+    options: Vec<String>,
+    process: Option<Process>,
+}
+
+impl Terminal {
+    /// Starts a daemon in a folder, which may hold what an earlier one kept.
+    #[must_use]
+    pub fn start(name: &str, folder: &Path) -> Self {
+        Self::start_with(name, folder, &[])
+    }
+
+    /// The same with options for parsecd.
+    #[must_use]
+    pub fn start_with(name: &str, folder: &Path, options: &[&str]) -> Self {
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let mut terminal = Self { name: name.to_owned(), folder: folder.to_owned(), options, process: None };
+        terminal.restart();
+        terminal
+    }
+
+    /// Starts it again, whether it still runs or not.
+    pub fn restart(&mut self) {
+        self.kill();
+        for part in ["data", "run"] {
+            private_folder(&self.folder.join(part));
+        }
+        let ready = Ready::new(&self.folder.join("ready"));
+        let mut command = Command::new(binary("parsecd"));
+        command
+            .arg("--data-dir")
+            .arg(self.data())
+            .arg("--ready-file")
+            .arg(ready.path())
+            .args(&self.options)
+            .env("XDG_RUNTIME_DIR", self.runtime())
+            .env("HOME", &self.folder);
+        let name = format!("parsecd of {}", self.name);
+        let mut process = Process::start(&name, command, &self.folder.join("daemon.log"));
+        let _ = ready.wait(&mut process);
+        self.process = Some(process);
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// If it has been killed.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().unwrap()
+    }
+
+    /// Leaves the daemon running after the test; returns its process id.
+    pub fn release(&mut self) -> Option<u32> {
+        self.process.take().map(Process::release)
+    }
+
+    /// Its folder: data, runtime folder and log.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What the daemon keeps.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// `$XDG_RUNTIME_DIR`.
+    #[must_use]
+    pub fn runtime(&self) -> PathBuf {
+        self.folder.join("run")
+    }
+
+    /// The daemon's socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.runtime().join(SOCKET_DIRECTORY).join(SOCKET_NAME)
+    }
+
+    /// What the daemon has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("daemon.log")).unwrap_or_default()
+    }
+
+    /// Runs parsecctl against this daemon.
+    #[must_use]
+    pub fn ctl(&self, arguments: &[&str]) -> Said {
+        ctl::run(&self.runtime(), arguments, "")
+    }
+
+    /// The same with a text on its standard input.
+    #[must_use]
+    pub fn ctl_input(&self, arguments: &[&str], input: &str) -> Said {
+        ctl::run(&self.runtime(), arguments, input)
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    /// [`Failed::Gone`].
+    pub fn client(&self) -> Result<Client, Failed> {
+        Client::connect(&self.socket())
+    }
+
+    /// Calls a method on a connection of its own.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn call<R: serde::de::DeserializeOwned>(
+        &self,
+        method: &str,
+        parameters: impl serde::Serialize,
+    ) -> Result<R, Failed> {
+        self.client()?.call(method, parameters)
+    }
+
+    /// `status.show`
+    #[must_use]
+    pub fn status(&self) -> StatusResult {
+        self.call(method::STATUS, ()).unwrap()
+    }
+
+    /// This machine's devices.
+    #[must_use]
+    pub fn devices(&self) -> Vec<DeviceView> {
+        self.call::<DeviceListResult>(method::DEVICE_LIST, ()).unwrap().devices
+    }
+
+    /// Unlocks its only device.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn unlock(&self, password: &str) -> Result<DeviceView, Failed> {
+        let password = SecretText::new(password.to_owned().into());
+        self.call(method::DEVICE_UNLOCK, DeviceUnlock { select: DeviceSelector::default(), password })
+    }
+
+    /// Founds an organisation.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn found(&self, founding: &Founding<'_>) -> Result<OrgBootstrapped, Failed> {
+        self.call(
+            method::ORG_BOOTSTRAP,
+            OrgBootstrap {
+                server: founding.server.to_owned(),
+                organisation: founding.organisation.parse().unwrap(),
+                token: SecretText::new(founding.token.to_owned().into()),
+                email: founding.email.parse().unwrap(),
+                name: founding.name.parse().unwrap(),
+                device_label: founding.label.parse().unwrap(),
+                password: SecretText::new(founding.password.to_owned().into()),
+                typed_codes: founding.typed_codes,
+            },
+        )
+    }
+
+    /// Invites a person; no mail.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn invite(&self, email: &str) -> Result<InviteResult, Failed> {
+        let email = email.parse().unwrap();
+        let parameters = InviteUser { select: DeviceSelector::default(), email, days: None, mail: false };
+        self.call(method::INVITE_USER, parameters)
+    }
+
+    /// Invites a second terminal of one's own; no mail.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn invite_device(&self) -> Result<InviteResult, Failed> {
+        let parameters = InviteDevice { select: DeviceSelector::default(), days: None, mail: false };
+        self.call(method::INVITE_DEVICE, parameters)
+    }
+
+    /// Starts to greet.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub fn greet(&self, token: Token) -> Result<Side, Ended> {
+        let view: CeremonyView =
+            self.call(method::GREET_START, GreetStart { select: DeviceSelector::default(), token })?;
+        Side::attach(&self.socket(), view.id)
+    }
+
+    /// Starts to claim.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub fn claim(&self, link: &str) -> Result<Side, Ended> {
+        let link = SecretText::new(link.to_owned().into());
+        let view: CeremonyView = self.call(method::CLAIM_START, ClaimStart { link })?;
+        Side::attach(&self.socket(), view.id)
+    }
+
+    /// The members, from the verified log.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn users(&self) -> Result<UserListResult, Failed> {
+        self.call(method::USER_LIST, DeviceSelector::default())
+    }
+
+    /// Fetches and verifies the whole log.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn verify(&self) -> Result<TrustVerifyResult, Failed> {
+        self.call(method::TRUST_VERIFY, DeviceSelector::default())
+    }
+}
+
+/// What founding an organisation takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Founding<'a> {
+    /// The server's address.
+    pub server: &'a str,
+    /// The reserved name.
+    pub organisation: &'a str,
+    /// The bootstrap token.
+    pub token: &'a str,
+    /// The founder's address.
+    pub email: &'a str,
+    /// The founder's name.
+    pub name: &'a str,
+    /// What the founder's terminal is called.
+    pub label: &'a str,
+    /// Protects the key file.
+    pub password: &'a str,
+    /// Whether codes must be typed.
+    pub typed_codes: bool,
+}
+
+/// Makes a folder that only its owner can enter.
+pub fn private_folder(path: &Path) {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).unwrap();
+}
