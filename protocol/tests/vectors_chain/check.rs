@@ -1,0 +1,177 @@
+//! Judges a vector as a reader would: only from what the file gives.
+//!
+//! The names of refusals are those of the error types; other implementations may call them otherwise, but must
+//! refuse at the same layer.
+
+use parsec_protocol::chain::certificate::{Envelope, Head};
+use parsec_protocol::chain::members::{NameOf, open_name};
+use parsec_protocol::chain::verify::{Fault, VerifiedLog};
+use parsec_protocol::codec::{self, CodecError};
+use parsec_protocol::ids::{DeviceId, OrganisationId, UserId};
+use parsec_protocol::keys::{DirectoryKey, ManifestKey};
+use parsec_protocol::manifest::{self, ManifestError};
+use parsec_protocol::public::{Context, Hash, Signature, VerifyKey};
+use parsec_protocol::receipt::Receipt;
+use parsec_protocol::relay::{AttemptView, NewInvitation, RequestToSign};
+use serde_json::{Value, json};
+
+/// Prefixes of the files' names.
+pub(crate) const LAYERS: &[&str] = &["codec", "certificate", "log", "name", "manifest", "request", "receipt"];
+
+/// What the file gives if it is accepted, or the refusal.
+pub(crate) type Judgement = Result<Value, Value>;
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(value: &Value) -> Vec<u8> {
+    let digits = value.as_str().unwrap().as_bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16).unwrap();
+    digits.chunks(2).map(|pair| u8::try_from(digit(pair[0]) * 16 + digit(pair[1])).unwrap()).collect()
+}
+
+fn text<'a>(given: &'a Value, name: &str) -> &'a str {
+    given[name].as_str().unwrap_or_else(|| panic!("the file lacks {name}"))
+}
+
+fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(given: &Value, name: &str) -> T {
+    text(given, name).parse().unwrap()
+}
+
+fn secret(given: &Value, name: &str) -> [u8; 32] {
+    unhex(&given[name]).try_into().unwrap()
+}
+
+/// Judges by layer.
+pub(crate) fn judge(layer: &str, given: &Value) -> Judgement {
+    match layer {
+        "codec" => codec(given),
+        "certificate" => certificate(given),
+        "log" => log(given),
+        "name" => name(given),
+        "manifest" => manifest(given),
+        "request" => request(given),
+        "receipt" => receipt(given),
+        other => panic!("unknown layer {other}"),
+    }
+}
+
+fn codec(given: &Value) -> Judgement {
+    let bytes = unhex(&given["bytes"]);
+    let max = 4_096;
+    let again = match text(given, "record") {
+        "head" => codec::decode::<Head>(&bytes, max).map(|value| codec::encode(&value)),
+        "attempt" => codec::decode::<AttemptView>(&bytes, max).map(|value| codec::encode(&value)),
+        "new invitation" => codec::decode::<NewInvitation>(&bytes, max).map(|value| codec::encode(&value)),
+        other => panic!("unknown record {other}"),
+    };
+    again.map(|bytes| json!(hex(&bytes))).map_err(|error| {
+        let name = match error {
+            CodecError::TooLong { .. } => "TooLong",
+            CodecError::TooDeep => "TooDeep",
+            CodecError::Truncated => "Truncated",
+            CodecError::Trailing => "Trailing",
+            CodecError::NotCanonical => "NotCanonical",
+            CodecError::Unexpected => "Unexpected",
+        };
+        json!(name)
+    })
+}
+
+fn certificate(given: &Value) -> Judgement {
+    let malformed = |_| json!("Malformed");
+    let envelope = Envelope::decode(&unhex(&given["envelope"])).map_err(malformed)?;
+    let payload = envelope.payload().map_err(malformed)?;
+    envelope.verify(&parsed(given, "author key")).map_err(|_| json!("BadSignature"))?;
+    Ok(json!({
+        "organisation": payload.organisation, "time": payload.time,
+        "seen": [payload.seen.count, payload.seen.hash], "body": hex(&codec::encode(&payload.body)),
+    }))
+}
+
+fn log(given: &Value) -> Judgement {
+    let envelopes: Vec<_> = given["envelopes"].as_array().unwrap().iter().map(unhex).collect();
+    let log = VerifiedLog::empty(parsed(given, "organisation"), parsed(given, "root"));
+    let log = log
+        .extended(envelopes.iter().map(Vec::as_slice))
+        .map_err(|error| json!({"position": error.position, "fault": fault_name(error.fault)}))?;
+    Ok(json!({
+        "head": [log.head().count, log.head().hash],
+        "members": log.users().filter(|user| user.revoked.is_none()).map(|user| &user.email).collect::<Vec<_>>(),
+        "devices": log.devices().filter(|device| device.revoked.is_none()).map(|device| device.device).collect::<Vec<_>>(),
+    }))
+}
+
+fn name(given: &Value) -> Judgement {
+    let whose = match text(given, "kind") {
+        "user" => NameOf::User(parsed::<UserId>(given, "id")),
+        "device" => NameOf::Device(parsed::<DeviceId>(given, "id")),
+        other => panic!("unknown kind {other}"),
+    };
+    let key = DirectoryKey::from_bytes(&mut secret(given, "directory key"));
+    let organisation: OrganisationId = parsed(given, "organisation");
+    open_name(&key, &organisation, whose, &unhex(&given["sealed"]))
+        .map(|name| json!(name))
+        .ok_or_else(|| json!("Unreadable"))
+}
+
+fn manifest(given: &Value) -> Judgement {
+    let key = ManifestKey::from_bytes(&mut secret(given, "manifest key"));
+    let device: DeviceId = parsed(given, "author");
+    let author_key: VerifyKey = parsed(given, "author key");
+    let (place, safes) = manifest::open(
+        &unhex(&given["envelope"]),
+        &parsed(given, "organisation"),
+        &parsed(given, "user"),
+        &key,
+        |author| (*author == device).then_some(author_key),
+    )
+    .map_err(|error| match error {
+        ManifestError::Codec(_) => json!("Codec"),
+        ManifestError::WrongPlace => json!("WrongPlace"),
+        ManifestError::Forged => json!("Forged"),
+    })?;
+    Ok(json!({"version": place.version, "time": place.time, "safes": safes}))
+}
+
+fn request(given: &Value) -> Judgement {
+    let request = RequestToSign {
+        organisation: parsed(given, "organisation"),
+        device: parsed(given, "device"),
+        method: text(given, "method").to_owned(),
+        target: text(given, "target").to_owned(),
+        time: serde_json::from_value(given["time"].clone()).unwrap(),
+        nonce: parsed(given, "nonce"),
+        body: Hash::of(&[&unhex(&given["body"])]),
+    };
+    let (key, signature): (VerifyKey, Signature) = (parsed(given, "key"), parsed(given, "signature"));
+    key.verify(Context::Request, &request.bytes(), &signature).map_err(|_| json!("BadSignature"))?;
+    Ok(json!(hex(&request.bytes())))
+}
+
+fn receipt(given: &Value) -> Judgement {
+    let receipt: Receipt = codec::decode(&unhex(&given["receipt"]), 1_024).map_err(|_| json!("Malformed"))?;
+    receipt.verify(&parsed(given, "device key")).map_err(|_| json!("BadSignature"))?;
+    Ok(json!({"handshake": receipt.handshake, "certificates": receipt.certificates, "root": receipt.root}))
+}
+
+/// Names every fault once; a new one doesn't compile until it is listed.
+macro_rules! faults {
+    ($($name:ident),+ $(,)?) => {
+        /// All faults of the log.
+        pub(crate) const FAULTS: &[&str] = &[$(stringify!($name)),+];
+
+        /// The name that stands in files.
+        pub(crate) fn fault_name(fault: Fault) -> &'static str {
+            match fault { $(Fault::$name => stringify!($name)),+ }
+        }
+    };
+}
+
+faults! {
+    Malformed, LogFull, WrongOrganisation, NotByRoot, RootTooLate, AuthorUnknown, AuthorRevoked, BadSignature,
+    SeenAhead, SeenOther, SeenWentBack, TimeWentBack, NotAFounding, NotAdministrator, UserIdTaken, EmailTaken,
+    EncryptionKeyTaken, WeakEncryptionKey, SealedNameLength, DeviceIdTaken, VerifyKeyTaken, WeakVerifyKey, NotOwnUser,
+    TooManyDevices, SubjectUnknown, SubjectRevoked, AboutOneself, SameProfile, StaleProfile, OwnDevice,
+}

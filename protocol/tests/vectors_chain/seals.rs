@@ -1,0 +1,141 @@
+//! Vectors of what is encrypted: names and manifests.
+
+use parsec_protocol::chain::members::{NameOf, seal_name};
+use parsec_protocol::ids::Timestamp;
+use parsec_protocol::keys::{DirectoryKey, ManifestKey};
+use parsec_protocol::manifest::{ManifestPlace, seal_empty};
+use serde_json::{Value, json};
+
+use crate::check::hex;
+use crate::support::{BEGINNING, ORGANISATION, Seed, device, organisation, signing_key, user};
+
+use crate::make::Set;
+
+pub(crate) fn names(set: &mut Set) {
+    let key = [1; 32];
+    let seal = |name: &str| {
+        let directory_key = DirectoryKey::from_bytes(&mut key.clone());
+        let name = name.parse().unwrap();
+        seal_name(&directory_key, &organisation(), NameOf::User(user(1)), &name, &mut Seed(7)).unwrap()
+    };
+    let given = |sealed: &[u8]| {
+        json!({
+            "organisation": ORGANISATION, "kind": "user", "id": user(1), "directory key": hex(&key), "sealed": hex(sealed),
+        })
+    };
+    let sealed = seal("Zoë O’Neill");
+    let good = given(&sealed);
+    let longest = "x".repeat(64);
+    set.put("name", "short", "a name", &good, Ok(json!("Zoë O’Neill")));
+    set.put("name", "longest", "a name of 64 bytes", &given(&seal(&longest)), Ok(json!(longest)));
+    let unreadable = || Err(json!("Unreadable"));
+    let with = |name: &str, value: Value| {
+        let mut given = good.clone();
+        given[name] = value;
+        given
+    };
+    set.put(
+        "name",
+        "another-key",
+        "opened with another key",
+        &with("directory key", json!(hex(&[2; 32]))),
+        unreadable(),
+    );
+    set.put(
+        "name",
+        "another-organisation",
+        "moved to another organisation",
+        &with("organisation", json!("other")),
+        unreadable(),
+    );
+    set.put("name", "another-user", "moved to another user", &with("id", json!(user(2))), unreadable());
+    set.put(
+        "name",
+        "as-device",
+        "moved to a device with the same id",
+        &with("kind", json!("device")),
+        unreadable(),
+    );
+    let mut changed = sealed.clone();
+    changed[50] ^= 1;
+    set.put("name", "changed", "one bit changed", &given(&changed), unreadable());
+    set.put("name", "cut", "one byte cut off", &given(&sealed[..104]), unreadable());
+}
+
+pub(crate) fn manifests(set: &mut Set) {
+    let place = ManifestPlace {
+        organisation: organisation(),
+        user: user(1),
+        version: 1,
+        author: device(1),
+        time: Timestamp(BEGINNING),
+    };
+    let seal = |place: &ManifestPlace, by: u64| {
+        let key = ManifestKey::from_bytes(&mut [3; 32]);
+        seal_empty(place, &key, &signing_key(by), &mut Seed(9)).unwrap()
+    };
+    let given = |envelope: &[u8]| {
+        json!({
+            "organisation": ORGANISATION, "user": user(1), "manifest key": hex(&[3; 32]), "author": device(1),
+            "author key": signing_key(1).verify_key(), "envelope": hex(envelope),
+        })
+    };
+    let envelope = seal(&place, 1);
+    let good = given(&envelope);
+    set.put(
+        "manifest",
+        "empty",
+        "the manifest every user starts with",
+        &good,
+        Ok(json!({"version": 1, "time": BEGINNING, "safes": 0})),
+    );
+    let with = |name: &str, value: Value| {
+        let mut given = good.clone();
+        given[name] = value;
+        given
+    };
+    let no = |refuse: &str| Err(json!(refuse));
+    set.put(
+        "manifest",
+        "another-organisation",
+        "of another organisation",
+        &with("organisation", json!("other")),
+        no("WrongPlace"),
+    );
+    set.put("manifest", "another-user", "of another user", &with("user", json!(user(2))), no("WrongPlace"));
+    set.put(
+        "manifest",
+        "version-zero",
+        "versions count from 1",
+        &given(&seal(&ManifestPlace { version: 0, ..place.clone() }, 1)),
+        no("WrongPlace"),
+    );
+    set.put(
+        "manifest",
+        "another-author",
+        "by a device that may not write for the user",
+        &with("author", json!(device(2))),
+        no("Forged"),
+    );
+    set.put(
+        "manifest",
+        "another-signature",
+        "signed by another device's key",
+        &given(&seal(&place, 2)),
+        no("Forged"),
+    );
+    set.put(
+        "manifest",
+        "another-key",
+        "opened with another manifest key",
+        &with("manifest key", json!(hex(&[4; 32]))),
+        no("Forged"),
+    );
+    set.put(
+        "manifest",
+        "trailing",
+        "a byte after the envelope",
+        &given(&[envelope.as_slice(), &[0]].concat()),
+        no("Codec"),
+    );
+}
