@@ -1,36 +1,144 @@
-//! The certificates of the organisation's log, as they were signed.
+//! The certificates of the organisation's log, as they were signed, and the user's newest manifest.
+//!
+//! Decides that the log only grows, without gaps, and that the manifest never goes back. Refuses nothing else: what
+//! comes in was verified by the caller.
+
+use parsec_protocol::chain::certificate::Head;
+use parsec_protocol::limits::{CERTIFICATE_MAX_BYTES, LOG_MAX_CERTIFICATES, MANIFEST_MAX_BYTES};
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{Store, StoreError};
 
-#[expect(clippy::todo, unused_variables, clippy::missing_errors_doc, reason = "signatures first; bodies follow")]
 impl Store {
-    /// Adds verified certificates at position `from`, which must be [`Self::log_count`]; all or none.
+    /// Adds verified certificates at position `from`, which must be [`Self::log_count`]; all or none. Durable when it
+    /// returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Gap`], [`StoreError::TooLarge`], [`StoreError::DiskFull`], the disk's.
     pub fn append_certificates(&self, from: u64, envelopes: &[Vec<u8>]) -> Result<(), StoreError> {
-        todo!()
+        let mut inner = self.inner()?;
+        let have = inner.head.count;
+        if from != have {
+            return Err(StoreError::Gap { have, from });
+        }
+        let mut head = inner.head;
+        let transaction = inner.connection.transaction()?;
+        {
+            let mut insert = transaction.prepare("INSERT INTO log (position, envelope) VALUES (?1, ?2)")?;
+            for envelope in envelopes {
+                if envelope.len() > CERTIFICATE_MAX_BYTES || head.count >= LOG_MAX_CERTIFICATES {
+                    return Err(StoreError::TooLarge("the log"));
+                }
+                insert.execute((integer(head.count)?, envelope))?;
+                head = head.after(envelope);
+            }
+        }
+        transaction.commit()?;
+        inner.head = head;
+        Ok(())
     }
 
     /// All envelopes in order.
+    ///
+    /// # Errors
+    /// The disk's.
     pub fn certificates(&self) -> Result<Vec<Vec<u8>>, StoreError> {
-        todo!()
+        let inner = self.inner()?;
+        let mut select = inner.connection.prepare("SELECT envelope FROM log ORDER BY position")?;
+        let rows = select.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// How many there are.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`].
     pub fn log_count(&self) -> Result<u64, StoreError> {
-        todo!()
+        Ok(self.inner()?.head.count)
+    }
+
+    /// The running hash over them.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`].
+    pub fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.inner()?.head)
     }
 
     /// Version of the newest manifest seen, 0 if none was.
+    ///
+    /// # Errors
+    /// The disk's.
     pub fn manifest_version(&self) -> Result<u64, StoreError> {
-        todo!()
+        Ok(self.manifest()?.map_or(0, |(version, _)| version))
     }
 
-    /// Keeps a newer manifest envelope.
+    /// Keeps a newer manifest envelope. The same again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::ManifestNotNewer`], [`StoreError::TooLarge`], [`StoreError::DiskFull`], the disk's.
     pub fn put_manifest(&self, version: u64, envelope: &[u8]) -> Result<(), StoreError> {
-        todo!()
+        if envelope.len() > MANIFEST_MAX_BYTES {
+            return Err(StoreError::TooLarge("the manifest"));
+        }
+        match self.manifest()? {
+            Some((have, kept)) if have == version && kept == envelope => return Ok(()),
+            Some((have, _)) if have >= version => return Err(StoreError::ManifestNotNewer { have, version }),
+            Some(_) | None => {}
+        }
+        let inner = self.inner()?;
+        inner.connection.execute(
+            "INSERT INTO manifest (only, version, envelope) VALUES (1, ?1, ?2)
+             ON CONFLICT (only) DO UPDATE SET version = excluded.version, envelope = excluded.envelope
+             WHERE excluded.version > manifest.version",
+            (integer(version)?, envelope),
+        )?;
+        Ok(())
     }
 
-    /// The newest manifest envelope.
+    /// The newest manifest envelope and its version.
+    ///
+    /// # Errors
+    /// The disk's.
     pub fn manifest(&self) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        todo!()
+        let inner = self.inner()?;
+        let row = inner
+            .connection
+            .query_row("SELECT version, envelope FROM manifest", [], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get(1)?))
+            })
+            .optional()?;
+        row.map(|(version, envelope)| Ok((natural(version)?, envelope))).transpose()
     }
+}
+
+/// Walks over the stored log: positions without a gap, through the head that the key file pins.
+pub(super) fn head_of(connection: &Connection, empty: Head, pinned: Head) -> Result<Head, StoreError> {
+    let mut head = empty;
+    let mut met = head == pinned;
+    let mut select = connection.prepare("SELECT position, envelope FROM log ORDER BY position")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        if natural(row.get(0)?)? != head.count {
+            return Err(StoreError::Damaged("its log has a gap"));
+        }
+        head =
+            head.after(row.get_ref(1)?.as_blob().map_err(|_| StoreError::Damaged("its log is malformed"))?);
+        met |= head == pinned;
+    }
+    if met {
+        Ok(head)
+    } else {
+        Err(StoreError::Damaged("its log is older than the device's keys, or another one"))
+    }
+}
+
+/// SQLite's integers are signed.
+pub(super) fn integer(natural: u64) -> Result<i64, StoreError> {
+    i64::try_from(natural).map_err(|_| StoreError::TooLarge("a number"))
+}
+
+/// And so may be a stored one that we did not write.
+pub(super) fn natural(integer: i64) -> Result<u64, StoreError> {
+    u64::try_from(integer).map_err(|_| StoreError::Damaged("a negative number in it"))
 }

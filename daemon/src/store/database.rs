@@ -1,10 +1,157 @@
 //! A device's local store: an SQLCipher database under the local store key.
+//!
+//! Decides how it is opened: raw key (no password, no derivation), every page authenticated and checked, memory wiped
+//! by SQLCipher, temporary tables in memory, every commit synced before it is acknowledged. Refuses a database of
+//! another program, of a later version, or whose log does not contain the head that the key file pins.
 
-use std::sync::Mutex;
+use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard};
+
+use parsec_protocol::chain::certificate::Head;
+use parsec_protocol::enrol::io::NewDevice;
+use parsec_protocol::ids::OrganisationId;
+use parsec_protocol::keys::LocalStoreKey;
+use parsec_protocol::public::VerifyKey;
+use rusqlite::{Connection, OpenFlags};
+use zeroize::Zeroizing;
+
+use super::atomic::Folder;
+use super::{StoreError, chain, layout, migrations};
+
+/// "PRSC": tells this program's databases from others'.
+const APPLICATION_ID: i32 = 0x5052_5343;
 
 /// An open store. Calls from several threads take turns.
-#[derive(Debug)]
 pub struct Store {
-    #[expect(dead_code, reason = "signatures first")]
-    connection: Mutex<rusqlite::Connection>,
+    inner: Mutex<Inner>,
+}
+
+/// The connection, and the head of the log in it.
+pub(super) struct Inner {
+    pub(super) connection: Connection,
+    pub(super) head: Head,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store(..)")
+    }
+}
+
+impl Store {
+    /// Makes the store of a new device in its folder, with the log it verified; durable when this returns.
+    pub(super) fn create(folder: &Folder, new: &NewDevice) -> Result<(), StoreError> {
+        // Made by us with its final mode; SQLite gives the files beside it the same.
+        folder.write_new(layout::STORE, &[])?;
+        let mut connection = connect(folder, &new.store_key)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        migrations::run(&mut connection)?;
+        let head = Head::empty(&new.organisation, &new.root);
+        let inner = Inner { connection, head };
+        let store = Self { inner: Mutex::new(inner) };
+        store.append_certificates(0, &new.log)?;
+        if store.head()? != new.seen {
+            return Err(StoreError::Damaged("the log does not lead to its head"));
+        }
+        let inner = store.inner.into_inner().map_err(|_| StoreError::Poisoned)?;
+        // Closing writes everything into the one file: SQLite knows its files by path, and the folder gets another.
+        inner.connection.close().map_err(|(_, error)| StoreError::from(error))?;
+        folder.sync_file(layout::STORE)
+    }
+
+    /// Opens a device's store and checks all of it.
+    pub(super) fn open(
+        folder: &Folder,
+        key: &LocalStoreKey,
+        organisation: &OrganisationId,
+        root: &VerifyKey,
+        pinned: Head,
+    ) -> Result<Self, StoreError> {
+        if !folder.has(layout::STORE)? {
+            return Err(StoreError::Damaged("it is missing"));
+        }
+        let mut connection = connect(folder, key)?;
+        let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        if id != APPLICATION_ID {
+            return Err(StoreError::Damaged("it is not Parsec's"));
+        }
+        check_integrity(&connection)?;
+        migrations::run(&mut connection)?;
+        let head = chain::head_of(&connection, Head::empty(organisation, root), pinned)?;
+        Ok(Self { inner: Mutex::new(Inner { connection, head }) })
+    }
+
+    pub(super) fn inner(&self) -> Result<MutexGuard<'_, Inner>, StoreError> {
+        self.inner.lock().map_err(|_| StoreError::Poisoned)
+    }
+}
+
+/// Opens the file and gives it its key.
+fn connect(folder: &Folder, key: &LocalStoreKey) -> Result<Connection, StoreError> {
+    folder.check_file(layout::STORE)?;
+    for file in layout::BESIDE_STORE {
+        folder.check_file(file)?;
+    }
+    // No creation, no URI names, no links anywhere in the path.
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(folder.path().join(layout::STORE), flags)?;
+    // Nobody else opens the file: waiting would only hide a mistake.
+    connection.busy_timeout(std::time::Duration::ZERO)?;
+    // Before the key is known to SQLCipher, so that its copies are wiped too. What goes wrong is in the error: its own
+    // lines on stderr would bypass the log.
+    connection.execute_batch("PRAGMA cipher_log_level = NONE; PRAGMA cipher_memory_security = ON;")?;
+    connection.execute_batch(&key_pragma(key))?;
+    // EXCLUSIVE before WAL: then there is no shared-memory file. FULL: an acknowledged commit survives a power cut.
+    connection.execute_batch(
+        "PRAGMA locking_mode = EXCLUSIVE;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA secure_delete = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA cell_size_check = ON;
+         PRAGMA foreign_keys = ON;",
+    )?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(StoreError::Damaged("it can't keep a write-ahead log"));
+    }
+    connection.execute_batch("PRAGMA synchronous = FULL;")?;
+    Ok(connection)
+}
+
+/// `PRAGMA key` with the raw key: 64 digits inside `x''` make SQLCipher use the bytes as they are.
+fn key_pragma(key: &LocalStoreKey) -> Zeroizing<String> {
+    // Room for all of it at once: growing would leave unwiped copies behind.
+    let mut pragma = Zeroizing::new(String::with_capacity(96));
+    pragma.push_str("PRAGMA key = \"x'");
+    for byte in key.expose() {
+        // Writing to a String can't fail.
+        let _ = write!(pragma, "{byte:02x}");
+    }
+    pragma.push_str("'\";");
+    pragma
+}
+
+/// Every page's authentication code, then SQLite's own structure.
+fn check_integrity(connection: &Connection) -> Result<(), StoreError> {
+    let mut statement = connection.prepare("PRAGMA cipher_integrity_check")?;
+    if statement.query([])?.next()?.is_some() {
+        return Err(StoreError::Damaged("a page does not authenticate"));
+    }
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict == "ok" { Ok(()) } else { Err(StoreError::Damaged("its structure is broken")) }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::DiskFull,
+            // A wrong key, or a first page that does not authenticate: the key file is authenticated, so the latter.
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                Self::Damaged("a page does not authenticate")
+            }
+            Some(_) | None => Self::Database(error),
+        }
+    }
 }

@@ -13,13 +13,17 @@ mod keyfile;
 mod layout;
 mod migrations;
 mod outbox;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
 
 use parsec_protocol::chain::certificate::{Head, Profile};
 pub use parsec_protocol::control::Registration;
-use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Label, OrganisationId, Timestamp, Token, UserId};
+use parsec_protocol::ids::{
+    AttemptId, DeviceId, Email, Invited, Label, OrganisationId, Timestamp, Token, UserId,
+};
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, UserDecryptionKey};
 use parsec_protocol::public::VerifyKey;
 use zeroize::Zeroizing;
@@ -79,6 +83,17 @@ pub enum StoreError {
         /// Asked for.
         from: u64,
     },
+    /// Kept already, with other contents.
+    #[error("kept already, with other contents")]
+    Conflict,
+    /// The manifest kept is as new as this one, or newer.
+    #[error("the manifest kept has version {have}, so {version} is none to keep")]
+    ManifestNotNewer {
+        /// Kept.
+        have: u64,
+        /// Offered.
+        version: u64,
+    },
     /// More than a bound allows.
     #[error("{0} is larger than allowed")]
     TooLarge(&'static str),
@@ -96,9 +111,6 @@ pub enum StoreError {
     /// The database failed in another way.
     #[error("the store's database failed: {0}")]
     Database(rusqlite::Error),
-    /// The system's random source failed.
-    #[error("the system's random source failed")]
-    NoEntropy,
     /// A thread panicked while it held the store. Only a restart helps.
     #[error("an earlier failure left the store unusable")]
     Poisoned,

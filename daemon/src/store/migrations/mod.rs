@@ -1,1 +1,59 @@
 //! The history of the store's format.
+//!
+//! Decides the version (`user_version` = number of steps taken) and takes each missing step in a transaction of its
+//! own, so that a power cut leaves a version that exists. Refuses a store of a later version. A step is frozen once
+//! released: plain SQL that uses no type of the program, which changes.
+
+use rusqlite::Connection;
+
+use super::StoreError;
+
+/// One step each, oldest first. Never edited, only added to.
+const STEPS: [&str; 1] = [include_str!("0001.sql")];
+
+/// The newest version this program knows.
+const KNOWN: u32 = 1;
+const _: () = assert!(KNOWN as usize == STEPS.len());
+
+/// Brings the store to the newest version.
+pub(super) fn run(connection: &mut Connection) -> Result<(), StoreError> {
+    let found: u32 = connection
+        .pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))
+        .map(|version| u32::try_from(version).unwrap_or(u32::MAX))?;
+    if found > KNOWN {
+        return Err(StoreError::TooNew { found, known: KNOWN });
+    }
+    for (version, step) in (1..=KNOWN).zip(STEPS) {
+        if version > found {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(step)?;
+            transaction.pragma_update(None, "user_version", version)?;
+            transaction.commit()?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parsec_protocol::public::Hash;
+
+    /// Editing a released step would give two stores of one version two shapes.
+    #[test]
+    fn steps_are_frozen() {
+        let digests = STEPS.map(|step| Hash::of(&[step.as_bytes()]).to_string());
+        assert_eq!(digests, ["261be74c7d6d394adbb46bb5eda357a37e5b8f6fd2e22f80fd6c41d56fca2faf"]);
+    }
+
+    #[test]
+    fn a_later_version_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        run(&mut connection).unwrap();
+        run(&mut connection).unwrap();
+        connection.pragma_update(None, "user_version", KNOWN + 1).unwrap();
+        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 2, known: 1 })));
+        connection.pragma_update(None, "user_version", -1).unwrap();
+        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { .. })));
+    }
+}

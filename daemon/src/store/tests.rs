@@ -1,0 +1,513 @@
+//! The store as a whole: what is durable, what is refused, what can be read without the password.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use parsec_protocol::chain::certificate::{Head, Profile};
+use parsec_protocol::control::SecretText;
+use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment};
+use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Timestamp, Token, UserId};
+use parsec_protocol::keys::{
+    DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, ManifestKey, UserDecryptionKey,
+};
+use parsec_protocol::public::{Hash, VerifyKey};
+use parsec_protocol::receipt::Receipt;
+use zeroize::Zeroizing;
+
+use super::*;
+
+const SERVER: &str = "https://parsec.example.org";
+const NAME: &str = "Zebedee Planted-Name";
+const LABEL: &str = "planted-laptop-label";
+const EMAIL: &str = "planted-address@example.org";
+
+fn password(text: &str) -> SecretText {
+    SecretText::new(Zeroizing::new(text.to_owned()))
+}
+
+fn right() -> SecretText {
+    password("correct horse battery")
+}
+
+fn new_device(id: u8) -> NewDevice {
+    let organisation: OrganisationId = "acme".parse().unwrap();
+    let root = VerifyKey::from_bytes([9; 32]);
+    let log: Vec<Vec<u8>> = (0..3u8).map(|n| vec![n; 300]).collect();
+    let seen = log.iter().fold(Head::empty(&organisation, &root), |head, envelope| head.after(envelope));
+    let signing_key = DeviceSigningKey::from_bytes(&mut [3; 32]);
+    let receipt = Receipt::sign(&signing_key, Hash::of(&[b"handshake"]), vec![], root);
+    NewDevice {
+        organisation,
+        user: UserId::from_bytes([1; 16]),
+        device: DeviceId::from_bytes([id; 16]),
+        email: EMAIL.parse().unwrap(),
+        name: NAME.parse().unwrap(),
+        device_label: LABEL.parse().unwrap(),
+        profile: Profile::Standard,
+        root,
+        typed_codes: true,
+        user_key: UserDecryptionKey::from_bytes(&mut [1; 32]),
+        manifest_key: ManifestKey::from_bytes(&mut [2; 32]),
+        signing_key,
+        store_key: LocalStoreKey::from_bytes(&mut [4; 32]),
+        directory_key: DirectoryKey::from_bytes(&mut [5; 32]),
+        seen,
+        log,
+        certificates: vec![],
+        receipt,
+        first_device: true,
+    }
+}
+
+fn receipt() -> PendingReceipt {
+    PendingReceipt {
+        organisation: "acme".parse().unwrap(),
+        server: SERVER.to_owned(),
+        attempt: AttemptId::from_bytes([6; 16]),
+        attempt_secret: Zeroizing::new([7; 32]),
+        token: Token::from_bytes([8; 16]),
+        message: vec![0xab; 500],
+    }
+}
+
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+    fn data(&self) -> PathBuf {
+        self.0.path().join("parsec")
+    }
+    fn open(&self) -> Devices {
+        self.try_open().unwrap()
+    }
+    fn try_open(&self) -> Result<Devices, StoreError> {
+        Devices::open_with(&self.data(), WorkFactor::for_tests())
+    }
+    fn folder(&self, id: u8) -> PathBuf {
+        self.data().join("devices").join(format!("acme.{}", DeviceId::from_bytes([id; 16])))
+    }
+}
+
+/// Every file and folder under `path`.
+fn tree(path: &Path) -> Vec<PathBuf> {
+    let mut found = vec![path.to_owned()];
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            found.extend(tree(&entry.unwrap().path()));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_device_is_there_after_a_restart() {
+    let home = Home::new();
+    let new = new_device(1);
+    {
+        let devices = home.open();
+        assert_eq!(devices.list().unwrap(), []);
+        let open = devices.create(&new, SERVER, Some(&receipt()), &right()).unwrap();
+        assert_eq!(open.summary.registration, Registration::Pending);
+        assert_eq!(open.store.certificates().unwrap(), new.log);
+    }
+    let devices = home.open();
+    let summary = devices.list().unwrap().pop().unwrap();
+    assert_eq!((summary.device, summary.user, summary.server.as_str()), (new.device, new.user, SERVER));
+    assert_eq!(devices.pending().unwrap(), [(new.device, receipt())]);
+    devices.set_registration(new.device, Registration::Registered).unwrap();
+    assert_eq!(devices.pending().unwrap(), []);
+    assert!(!home.folder(1).join("pending").exists());
+
+    let open = devices.unlock(new.device, &right()).unwrap();
+    assert_eq!(open.summary.registration, Registration::Registered);
+    let keys = open.keys;
+    assert_eq!(keys.user_key.expose(), new.user_key.expose());
+    assert_eq!(keys.manifest_key.expose(), new.manifest_key.expose());
+    assert_eq!(keys.signing_key.expose(), new.signing_key.expose());
+    assert_eq!(keys.directory_key.expose(), new.directory_key.expose());
+    assert_eq!((keys.root, keys.head, keys.typed_codes), (new.root, new.seen, true));
+    assert_eq!((keys.name, keys.email, keys.device_label), (new.name, new.email, new.device_label));
+    assert_eq!((keys.profile, keys.server.as_str()), (Profile::Standard, SERVER));
+    assert_eq!(open.store.head().unwrap(), new.seen);
+}
+
+#[test]
+fn wrong_weak_missing_and_double() {
+    let home = Home::new();
+    let devices = home.open();
+    let new = new_device(1);
+    let weak = devices.create(&new, SERVER, None, &password("seven77"));
+    assert!(matches!(weak, Err(StoreError::WeakPassword)));
+    assert_eq!(devices.list().unwrap(), []);
+    drop(devices.create(&new, SERVER, None, &right()).unwrap());
+    assert!(matches!(devices.create(&new, SERVER, None, &right()), Err(StoreError::Exists)));
+    assert!(matches!(devices.unlock(new.device, &password("wrong horse")), Err(StoreError::WrongPassword)));
+    let nobody = DeviceId::from_bytes([0xee; 16]);
+    assert!(matches!(devices.unlock(nobody, &right()), Err(StoreError::NoSuchDevice)));
+    assert!(matches!(devices.set_registration(nobody, Registration::Void), Err(StoreError::NoSuchDevice)));
+    drop(devices.unlock(new.device, &right()).unwrap());
+    devices.remove(new.device).unwrap();
+    assert_eq!(devices.list().unwrap(), []);
+    assert!(matches!(devices.remove(new.device), Err(StoreError::NoSuchDevice)));
+    assert_eq!(fs::read_dir(home.data().join("devices")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_failed_creation_leaves_nothing() {
+    let home = Home::new();
+    let devices = home.open();
+    let mut new = new_device(1);
+    new.log.pop();
+    assert!(matches!(devices.create(&new, SERVER, None, &right()), Err(StoreError::Damaged(_))));
+    assert_eq!(fs::read_dir(home.data().join("devices")).unwrap().count(), 0);
+    drop(devices.create(&new_device(1), SERVER, None, &right()).unwrap());
+}
+
+#[test]
+fn one_daemon_for_each_data_folder() {
+    let home = Home::new();
+    let first = home.open();
+    assert!(matches!(home.try_open(), Err(StoreError::InUse(_))));
+    drop(first);
+    home.open();
+}
+
+#[test]
+fn what_a_crash_left_is_cleared() {
+    let home = Home::new();
+    let devices = home.open();
+    drop(devices.create(&new_device(1), SERVER, None, &right()).unwrap());
+    drop(devices);
+    let folder = home.folder(1);
+    let half = home.data().join("devices/.new-acme.02020202020202020202020202020202");
+    fs::create_dir(&half).unwrap();
+    fs::set_permissions(&half, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(half.join("key.age"), "half a key file").unwrap();
+    fs::write(folder.join(".writing-about"), "half an about").unwrap();
+    let devices = home.open();
+    assert!(!half.exists());
+    assert!(!folder.join(".writing-about").exists());
+    assert_eq!(devices.list().unwrap().len(), 1);
+    drop(devices.unlock(DeviceId::from_bytes([1; 16]), &right()).unwrap());
+}
+
+#[test]
+fn the_password_changes_at_once_and_wholly() {
+    let home = Home::new();
+    let devices = home.open();
+    let id = new_device(1).device;
+    drop(devices.create(&new_device(1), SERVER, None, &right()).unwrap());
+    let new = password("tr0ub4dor and three");
+    assert!(matches!(
+        devices.change_password(id, &right(), &password("short")),
+        Err(StoreError::WeakPassword)
+    ));
+    assert!(matches!(devices.change_password(id, &new, &new), Err(StoreError::WrongPassword)));
+    let old_file = fs::read(home.folder(1).join("key.age")).unwrap();
+    devices.change_password(id, &right(), &new).unwrap();
+    assert!(matches!(devices.unlock(id, &right()), Err(StoreError::WrongPassword)));
+    drop(devices.unlock(id, &new).unwrap());
+    // A crash between the two files: the old key file under the new note, and under the note of both.
+    fs::write(home.folder(1).join("key.age"), &old_file).unwrap();
+    drop(devices.unlock(id, &right()).unwrap());
+    drop(devices.change_password(id, &right(), &new).map(|()| devices.unlock(id, &new).unwrap()).unwrap());
+}
+
+#[test]
+fn the_store_keeps_what_it_acknowledged() {
+    let home = Home::new();
+    let devices = home.open();
+    let new = new_device(1);
+    let open = devices.create(&new, SERVER, None, &right()).unwrap();
+    let store = open.store;
+    let more = vec![vec![7u8; 10], vec![8u8; 20]];
+    assert!(matches!(store.append_certificates(2, &more), Err(StoreError::Gap { have: 3, from: 2 })));
+    assert!(matches!(store.append_certificates(4, &more), Err(StoreError::Gap { have: 3, from: 4 })));
+    let too_large = [vec![1], vec![0; 5_000]];
+    assert!(matches!(store.append_certificates(3, &too_large), Err(StoreError::TooLarge(_))));
+    assert_eq!(store.log_count().unwrap(), 3);
+    store.append_certificates(3, &more).unwrap();
+    let token = Token::from_bytes([1; 16]);
+    let secret = LinkSecret::from_bytes(&mut [0x5a; 32]);
+    let invited = Invited::User("bob@example.org".parse::<Email>().unwrap());
+    store.put_invitation(token, &secret, &invited, Timestamp(5)).unwrap();
+    assert!(matches!(
+        store.put_invitation(token, &secret, &invited, Timestamp(6)),
+        Err(StoreError::Conflict)
+    ));
+    let sealed = SealedEnrolment {
+        user: new.user,
+        device: new.device,
+        verify_key: new.root,
+        handshake: Hash::of(&[b"h"]),
+        root: new.root,
+        certificates: vec![vec![1, 2, 3].into()],
+    };
+    let attempt = AttemptId::from_bytes([3; 16]);
+    store.put_sealed(attempt, token, &sealed).unwrap();
+    store.put_sealed(attempt, token, &sealed).unwrap();
+    let other = SealedEnrolment { handshake: Hash::of(&[b"other"]), ..sealed.clone() };
+    assert!(matches!(store.put_sealed(attempt, token, &other), Err(StoreError::Conflict)));
+    assert_eq!(store.manifest_version().unwrap(), 0);
+    store.put_manifest(1, b"one").unwrap();
+    store.put_manifest(2, b"two").unwrap();
+    store.put_manifest(2, b"two").unwrap();
+    for (version, bytes) in [(1, b"one"), (2, b"new")] {
+        assert!(matches!(
+            store.put_manifest(version, bytes),
+            Err(StoreError::ManifestNotNewer { have: 2, .. })
+        ));
+    }
+    drop(store);
+    drop(devices);
+
+    let store = home.open().unlock(new.device, &right()).unwrap().store;
+    assert_eq!(store.certificates().unwrap(), [new.log, more].concat());
+    let kept = store.invitation(token).unwrap().unwrap();
+    assert_eq!((kept.link_secret.expose(), kept.invited, kept.expires), (&[0x5a; 32], invited, Timestamp(5)));
+    assert_eq!(store.invitation_tokens().unwrap(), [token]);
+    store.drop_invitation(token).unwrap();
+    assert!(store.invitation(token).unwrap().is_none());
+    assert_eq!(store.sealed().unwrap(), [(attempt, token, sealed)]);
+    store.drop_sealed(attempt).unwrap();
+    assert_eq!(store.sealed().unwrap(), []);
+    assert_eq!(store.manifest().unwrap(), Some((2, b"two".to_vec())));
+}
+
+#[test]
+fn an_older_store_does_not_fit_newer_keys() {
+    // The store of a device with a shorter log, put into the folder of one whose key file pins a longer log.
+    let (old_home, home) = (Home::new(), Home::new());
+    let mut short = new_device(1);
+    short.log.pop();
+    short.seen = short.log.iter().fold(Head::empty(&short.organisation, &short.root), |h, e| h.after(e));
+    drop(old_home.open().create(&short, SERVER, None, &right()).unwrap());
+    let devices = home.open();
+    drop(devices.create(&new_device(1), SERVER, None, &right()).unwrap());
+    fs::copy(old_home.folder(1).join("store.db"), home.folder(1).join("store.db")).unwrap();
+    let refused = devices.unlock(short.device, &right());
+    assert!(matches!(
+        refused,
+        Err(StoreError::Damaged("its log is older than the device's keys, or another one"))
+    ));
+}
+
+#[test]
+fn another_devices_key_file_is_refused() {
+    let home = Home::new();
+    let devices = home.open();
+    drop(devices.create(&new_device(1), SERVER, None, &right()).unwrap());
+    drop(devices.create(&new_device(2), SERVER, None, &right()).unwrap());
+    fs::copy(home.folder(1).join("key.age"), home.folder(2).join("key.age")).unwrap();
+    let refused = devices.unlock(DeviceId::from_bytes([2; 16]), &right());
+    assert!(matches!(refused, Err(StoreError::KeyFileDamaged("it is another device's"))));
+    fs::copy(home.folder(1).join("about"), home.folder(2).join("about")).unwrap();
+    assert_eq!(devices.list().unwrap().len(), 1);
+}
+
+#[test]
+fn only_the_owner_gets_in_and_nothing_planted_can_be_read() {
+    let home = Home::new();
+    let devices = home.open();
+    let open = devices.create(&new_device(1), SERVER, Some(&receipt()), &right()).unwrap();
+    let token = Token::from_bytes([1; 16]);
+    let secret = LinkSecret::from_bytes(&mut b"planted-link-secret-of-32-bytes!".to_owned());
+    let invited = Invited::User("planted-bob@example.org".parse().unwrap());
+    open.store.put_invitation(token, &secret, &invited, Timestamp(5)).unwrap();
+    // Looked at while the write-ahead log is there, too.
+    let files = tree(&home.data());
+    assert!(files.iter().any(|path| path.ends_with("store.db-wal")));
+    assert!(!files.iter().any(|path| path.ends_with("store.db-shm")));
+    for path in files {
+        let meta = fs::metadata(&path).unwrap();
+        let mode = if meta.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(meta.mode() & 0o7777, mode, "{}", path.display());
+        if meta.is_file() {
+            let contents = fs::read(&path).unwrap();
+            let planted = [NAME, LABEL, EMAIL, "planted", "CREATE TABLE", "SQLite format"];
+            for text in planted {
+                assert!(
+                    !contents.windows(text.len()).any(|window| window == text.as_bytes()),
+                    "{text} in {}",
+                    path.display()
+                );
+            }
+            for seed in 1..=5u8 {
+                assert!(!contents.windows(16).any(|window| window == [seed; 16]) || path.ends_with("about"));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_flipped_byte_of_the_key_file_is_noticed() {
+    let home = Home::new();
+    let devices = home.open();
+    let id = new_device(1).device;
+    drop(devices.create(&new_device(1), SERVER, None, &right()).unwrap());
+    let path = home.folder(1).join("key.age");
+    let good = fs::read(&path).unwrap();
+    let refused = |bytes: &[u8], what: &str| {
+        fs::write(&path, bytes).unwrap();
+        match devices.unlock(id, &right()) {
+            Err(StoreError::KeyFileDamaged(_) | StoreError::TooMuchWork(_)) => {}
+            other => panic!("{what}: {other:?}"),
+        }
+    };
+    for position in 0..good.len() {
+        let mut bad = good.clone();
+        bad[position] ^= 1;
+        refused(&bad, &format!("byte {position} flipped"));
+        refused(&good[..position], &format!("cut at {position}"));
+    }
+    refused(&[good.as_slice(), b"x"].concat(), "a byte more");
+    refused(&vec![b'x'; 16 * 1024], "no age file at all");
+    fs::write(&path, vec![b'x'; 16 * 1024 + 1]).unwrap();
+    assert!(matches!(devices.unlock(id, &right()), Err(StoreError::TooLarge(_))));
+    fs::write(&path, &good).unwrap();
+    drop(devices.unlock(id, &right()).unwrap());
+}
+
+#[test]
+fn every_flipped_page_of_the_store_is_noticed() {
+    let home = Home::new();
+    let devices = home.open();
+    let id = new_device(1).device;
+    drop(devices.create(&new_device(1), SERVER, None, &right()).unwrap());
+    let path = home.folder(1).join("store.db");
+    let good = fs::read(&path).unwrap();
+    // A prime step: every page, at ever other places in it.
+    for position in (0..good.len()).step_by(509) {
+        let mut bad = good.clone();
+        bad[position] ^= 0x10;
+        fs::write(&path, &bad).unwrap();
+        assert!(
+            matches!(devices.unlock(id, &right()), Err(StoreError::Damaged(_))),
+            "byte {position} flipped"
+        );
+    }
+    for length in (0..good.len()).step_by(1021) {
+        fs::write(&path, &good[..length]).unwrap();
+        let refused = devices.unlock(id, &right());
+        assert!(matches!(refused, Err(StoreError::Damaged(_))), "cut at {length}: {refused:?}");
+    }
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(devices.unlock(id, &right()), Err(StoreError::Damaged(_))));
+    fs::write(&path, &good).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    drop(devices.unlock(id, &right()).unwrap());
+}
+
+#[test]
+fn about_and_pending_are_checked() {
+    let home = Home::new();
+    let devices = home.open();
+    let id = new_device(1).device;
+    drop(devices.create(&new_device(1), SERVER, Some(&receipt()), &right()).unwrap());
+    for file in ["about", "pending"] {
+        let path = home.folder(1).join(file);
+        let good = fs::read(&path).unwrap();
+        for length in 0..good.len() {
+            fs::write(&path, &good[..length]).unwrap();
+            assert_eq!(devices.pending().unwrap(), []);
+        }
+        let mut later = good.clone();
+        later[1] = 2;
+        fs::write(&path, &later).unwrap();
+        assert_eq!(devices.pending().unwrap(), []);
+        if file == "about" {
+            assert!(matches!(devices.unlock(id, &right()), Err(StoreError::TooNew { found: 2, known: 1 })));
+        }
+        fs::write(&path, &good).unwrap();
+    }
+    assert_eq!(devices.pending().unwrap().len(), 1);
+}
+
+#[test]
+fn links_fifos_and_open_modes_are_refused() {
+    let home = Home::new();
+    drop(home.open().create(&new_device(1), SERVER, Some(&receipt()), &right()).unwrap());
+    let id = new_device(1).device;
+    let target = home.0.path().join("target");
+    fs::write(&target, "untouched").unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).unwrap();
+    let moved = home.0.path().join("moved");
+    let unsafe_path = |error: StoreError, what: &str| {
+        assert!(matches!(error, StoreError::UnsafePath { .. }), "{what}: {error:?}");
+        assert_eq!(fs::read(&target).unwrap(), b"untouched");
+    };
+    for file in ["lock", "key.age", "about", "store.db", "store.db-wal", "store.db-journal"] {
+        let path = if file == "lock" { home.data().join(file) } else { home.folder(1).join(file) };
+        let there = path.exists();
+        if there {
+            fs::rename(&path, &moved).unwrap();
+        }
+        let attack = |what: &str| match home.try_open().and_then(|devices| devices.unlock(id, &right())) {
+            Ok(_) => panic!("{file} replaced by {what}"),
+            Err(error) => unsafe_path(error, &format!("{file} replaced by {what}")),
+        };
+        symlink(&target, &path).unwrap();
+        attack("a link");
+        fs::remove_file(&path).unwrap();
+        symlink("/nowhere/at/all", &path).unwrap();
+        attack("a dangling link");
+        fs::remove_file(&path).unwrap();
+        fs::hard_link(&target, &path).unwrap();
+        attack("a hard link");
+        fs::remove_file(&path).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+            .unwrap();
+        attack("a FIFO");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        attack("a folder");
+        fs::remove_dir(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        attack("a file open to the group");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+            attack("another user's file");
+        }
+        fs::remove_file(&path).unwrap();
+        if there {
+            fs::rename(&moved, &path).unwrap();
+        }
+    }
+    for folder in [home.data(), home.data().join("devices"), home.folder(1)] {
+        let open = || home.try_open().and_then(|devices| devices.unlock(id, &right())).map(drop);
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).unwrap();
+        unsafe_path(open().unwrap_err(), "a folder open to the group");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::rename(&folder, &moved).unwrap();
+        symlink(&moved, &folder).unwrap();
+        unsafe_path(open().unwrap_err(), "a folder behind a link");
+        fs::remove_file(&folder).unwrap();
+        symlink("/nowhere/at/all", &folder).unwrap();
+        unsafe_path(open().unwrap_err(), "a folder behind a dangling link");
+        fs::remove_file(&folder).unwrap();
+        fs::write(&folder, "").unwrap();
+        unsafe_path(open().unwrap_err(), "a file in a folder's place");
+        fs::remove_file(&folder).unwrap();
+        fs::rename(&moved, &folder).unwrap();
+        open().unwrap();
+    }
+}
+
+#[test]
+fn a_planted_file_aside_is_not_written_through() {
+    let home = Home::new();
+    let devices = home.open();
+    let id = new_device(1).device;
+    drop(devices.create(&new_device(1), SERVER, None, &right()).unwrap());
+    let target = home.0.path().join("target");
+    fs::write(&target, "untouched").unwrap();
+    symlink(&target, home.folder(1).join(".writing-about")).unwrap();
+    devices.set_registration(id, Registration::Void).unwrap();
+    assert_eq!(fs::read(&target).unwrap(), b"untouched");
+    assert_eq!(devices.list().unwrap()[0].registration, Registration::Void);
+}
