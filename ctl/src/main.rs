@@ -1,2 +1,60 @@
-//! placeholder
-fn main() {}
+//! `parsecctl`: the command line of the Parsec daemon. Asks, shows, passes answers on.
+//!
+//! Decides how a command ends: which stream says what, and the exit code (`failure`). Refuses to hold a key, to
+//! open a network connection, and to answer for a person.
+
+mod args;
+mod ceremony;
+mod client;
+mod commands;
+mod failure;
+mod output;
+mod password;
+mod prompt;
+mod text;
+
+use std::alloc::System;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use parsec_protocol::control::{Problem, ProblemKind};
+use zeroizing_alloc::ZeroAlloc;
+
+use crate::args::Arguments;
+use crate::failure::{Failure, Report};
+use crate::output::Output;
+
+/// Passwords also pass through buffers of libraries we do not own; every freed block is wiped.
+#[global_allocator]
+static WIPED: ZeroAlloc<System> = ZeroAlloc(System);
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse_arguments(&error),
+    };
+    let output = Output::new(arguments.global.json, arguments.global.quiet);
+    match commands::run(arguments, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Help and version are answers and go to stdout; everything else is a usage error, 64 as in sysexits.
+fn refuse_arguments(error: &clap::Error) -> ExitCode {
+    let answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if !answer && std::env::args_os().any(|argument| argument == "--json") {
+        // The options could not be read, so this one is looked for by hand: a script shall get what it can read.
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let problem = Problem::new(ProblemKind::InvalidRequest, first);
+        Output::new(true, true).failure(&Failure::Report(Report::from(problem)));
+    } else if error.print().is_err() {
+        // Nobody reads: the exit code is all that is left to say it.
+    }
+    ExitCode::from(if answer { 0 } else { failure::USAGE })
+}

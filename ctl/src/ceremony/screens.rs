@@ -1,0 +1,191 @@
+//! The words of the ceremony: for each role and stage what happens, whom to call, what to say.
+//!
+//! Decides what two people on the phone read. Refuses to let the two codes be mistaken for each other: every screen
+//! names the role and the step, and a code is either one to say or one to listen for.
+
+use parsec_protocol::control::{CeremonyView, Choice, ClaimerInfo, Role, Stage, Subject};
+
+use crate::text::shown;
+
+/// Steps either side goes through.
+const STEPS: u8 = 5;
+
+/// Whether both sides are terminals of one person.
+pub(super) fn is_own_terminal(view: &CeremonyView) -> bool {
+    matches!(view.subject, Some(Subject::Device { .. }))
+}
+
+/// The one at the other end.
+pub(super) fn peer(view: &CeremonyView) -> String {
+    match (view.role, &view.subject, &view.invited_by) {
+        (Role::Greeter, Some(Subject::User { email }), _) => shown(email),
+        (Role::Greeter, Some(Subject::Device { .. }), _) => "your new terminal".to_owned(),
+        (Role::Greeter, None, _) => "the newcomer".to_owned(),
+        (Role::Claimer, Some(Subject::Device { .. }), _) => "your other terminal".to_owned(),
+        (Role::Claimer, _, Some(email)) => shown(email),
+        (Role::Claimer, _, None) => "the person who invited you".to_owned(),
+    }
+}
+
+/// The role and the step, above everything else.
+pub(super) fn heading(view: &CeremonyView) -> Option<String> {
+    let (role, step, what) = match (view.role, view.stage) {
+        (Role::Greeter, Stage::Connecting | Stage::WaitingForPeer | Stage::Handshake) => ("GREETER", 1, "get together"),
+        (Role::Greeter, Stage::ChooseCode) => ("GREETER", 2, "listen to the newcomer's code"),
+        (Role::Greeter, Stage::SayCode) => ("GREETER", 3, "say your code"),
+        (Role::Greeter, Stage::Approve) => ("GREETER", 4, "check who it is, and vouch"),
+        (Role::Greeter, Stage::WaitingForPassword | Stage::Registering) => ("GREETER", 5, "wait for the newcomer's password"),
+        (Role::Claimer, Stage::Connecting | Stage::WaitingForPeer | Stage::Handshake) => ("CLAIMER", 1, "get together"),
+        (Role::Claimer, Stage::SayCode) => ("CLAIMER", 2, "say your code"),
+        (Role::Claimer, Stage::ChooseCode) => ("CLAIMER", 3, "listen to the greeter's code"),
+        (Role::Claimer, Stage::Identify | Stage::WaitingForApproval) => ("CLAIMER", 4, "say who you are"),
+        (Role::Claimer, Stage::SetPassword | Stage::Registering) => ("CLAIMER", 5, "choose a password"),
+        (_, Stage::Done | Stage::Closed)
+        // Stages of the other role: nothing to head.
+        | (Role::Greeter, Stage::Identify | Stage::WaitingForApproval | Stage::SetPassword)
+        | (Role::Claimer, Stage::Approve | Stage::WaitingForPassword) => return None,
+    };
+    Some(format!("You are the {role}, step {step} of {STEPS}: {what}"))
+}
+
+/// What happens at this stage and what to do, indented under the heading.
+pub(super) fn body(view: &CeremonyView) -> Option<String> {
+    let peer = peer(view);
+    let own = is_own_terminal(view);
+    let text = match (view.role, view.stage) {
+        (_, Stage::Connecting) => "Connecting to the server...".to_owned(),
+        (Role::Greeter, Stage::WaitingForPeer) if own => {
+            "On the new terminal, run `parsecctl claim` with the link. Keep both screens in view.\nWaiting for it...".to_owned()
+        }
+        (Role::Greeter, Stage::WaitingForPeer) => format!(
+            "You are about to vouch for {peer} in {}.\n\
+             Call them now, on the phone or over video, so that you know it is them; stay on the line to the end.\n\
+             Ask them to run `parsecctl claim` with the link they received.\n\
+             Waiting for them...",
+            view.organisation
+        ),
+        (Role::Claimer, Stage::WaitingForPeer) if own => {
+            format!(
+                "This becomes another terminal of yours in {}.\n\
+                 On the terminal you already have, run `parsecctl greet`. Keep both screens in view.\nWaiting for it...",
+                view.organisation
+            )
+        }
+        (Role::Claimer, Stage::WaitingForPeer) => format!(
+            "You are about to join {}. {peer} invited you and will vouch for you.\n\
+             Talk to each other now, on the phone or over video; stay on the line to the end.\n\
+             Ask them to run `parsecctl greet`.\n\
+             Waiting for them...",
+            view.organisation
+        ),
+        (_, Stage::Handshake) => "Both are here. Agreeing on keys...".to_owned(),
+        (_, Stage::SayCode) => say(view, &peer, own),
+        (_, Stage::ChooseCode) => listen(view, &peer, own),
+        (Role::Claimer, Stage::Identify) if own => "The codes agree: this terminal and the other one are connected with nobody in between.".to_owned(),
+        (Role::Claimer, Stage::Identify) => format!(
+            "The codes agree: nobody is in between.\n\n\
+             Tell {peer} aloud:  \"I found your code.\"\n\n\
+             Then say who you are; {peer} will look at it."
+        ),
+        (Role::Claimer, Stage::WaitingForApproval) => {
+            let remind = if own { "Now confirm on the other terminal." } else { "If you have not said \"I found your code\" yet, say it now." };
+            format!("{remind}\nWaiting for {peer} to vouch...")
+        }
+        (Role::Greeter, Stage::Approve) => approve(view, &peer),
+        (Role::Claimer, Stage::SetPassword) => "Everything is verified: your keys are certified, up to the organisation's root key.\n\
+             Choose a password. It protects the keys on this terminal, never leaves it, and can't be recovered."
+            .to_owned(),
+        (Role::Greeter, Stage::WaitingForPassword) if own => "Choose a password on the new terminal.\nWaiting for it...".to_owned(),
+        (Role::Greeter, Stage::WaitingForPassword) => format!("{peer} chooses a password for their terminal; it is not for your ears.\nWaiting for them..."),
+        (_, Stage::Registering) => "Putting the certificates into the organisation's log...".to_owned(),
+        (_, Stage::Done | Stage::Closed)
+        | (Role::Greeter, Stage::Identify | Stage::WaitingForApproval | Stage::SetPassword)
+        | (Role::Claimer, Stage::Approve | Stage::WaitingForPassword) => return None,
+    };
+    Some(indented(&text))
+}
+
+fn say(view: &CeremonyView, peer: &str, own: bool) -> String {
+    let Some(code) = &view.say else { return "Waiting for the code...".to_owned() };
+    let before = if own { "Look for this code on the other terminal:" } else { "Say this code aloud:" };
+    let after = match (own, view.role, view.typed_required) {
+        (true, _, true) => "Type it there.",
+        (true, _, false) => "Pick it there. If it is not among those shown, answer \"none\" there.",
+        (false, _, true) => "They type it on their side.",
+        (false, _, false) => "They look for it on their screen.",
+    };
+    let wait =
+        if own { "Waiting for the other terminal...".to_owned() } else { format!("Waiting for {peer}...") };
+    format!("{before}\n\n    {}     {}\n\n{after} {wait}", shown(&code.code), shown(&code.spelled))
+}
+
+fn listen(view: &CeremonyView, peer: &str, own: bool) -> String {
+    let whose = if own {
+        format!("{} shows a code of four characters.", capitalised(peer))
+    } else {
+        format!("{peer} now reads a code of four characters to you.")
+    };
+    if view.choices.is_empty() {
+        let how = if own { "Type it as you see it there." } else { "Type it as you hear it." };
+        return format!("{whose}\n{how} This organisation shows no codes to pick from.");
+    }
+    let question = if own {
+        "Which code does it show?".to_owned()
+    } else {
+        format!("Which code does {peer} read to you?")
+    };
+    let list: Vec<String> = view.choices.iter().enumerate().map(numbered).collect();
+    format!("{whose}\n{question}\n\n{}\n  n)  none of these", list.join("\n"))
+}
+
+fn numbered((index, choice): (usize, &Choice)) -> String {
+    format!("  {})  {}     {}", index + 1, shown(&choice.code), shown(&choice.spelled))
+}
+
+fn approve(view: &CeremonyView, peer: &str) -> String {
+    let Some(ClaimerInfo { name, device_label }) = &view.claimer else { return String::new() };
+    match name {
+        Some(name) => format!(
+            "{peer} says:\n  Name:      {}\n  Terminal:  {}\nYou may correct what will be certified.",
+            shown(name),
+            shown(device_label)
+        ),
+        None => format!(
+            "The new terminal is to be called {}. You may correct that.\n\
+             It will be added to your own account and get your user keys.",
+            shown(device_label)
+        ),
+    }
+}
+
+/// The question that stands between a stranger and a signature.
+pub(super) fn vouch(view: &CeremonyView, name: Option<&str>, label: &str, profile: &str) -> String {
+    let peer = peer(view);
+    if is_own_terminal(view) {
+        return indented(&format!(
+            "You are about to add the terminal {} to your own account.\n\n\
+             Did YOU, on that terminal, find the code shown here before?",
+            shown(label)
+        ));
+    }
+    indented(&format!(
+        "You are about to vouch that this person is known to you:\n\
+         \x20 {} <{peer}>, terminal {}, as {profile}\n\n\
+         Did you HEAR them say that they found your code?",
+        shown(name.unwrap_or("(no name)")),
+        shown(label)
+    ))
+}
+
+/// Two spaces before each line that has something on it.
+fn indented(text: &str) -> String {
+    text.lines()
+        .map(|line| if line.is_empty() { String::new() } else { format!("  {line}") })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}

@@ -1,0 +1,416 @@
+//! The way to the daemon: one JSON object a line over its Unix socket, one call at a time, and one subscription.
+//!
+//! Decides framing and how answers and notifications are told apart. Refuses a line longer than the contract allows
+//! while it is being read, an answer to something else than was asked, and a socket that another user answers.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use parsec_protocol::control::{
+    CeremonyId, CeremonySelector, CeremonyView, LINE_MAX_BYTES, Problem, ProblemKind, SOCKET_DIRECTORY,
+    SOCKET_NAME, method,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, Report};
+
+/// Bytes asked of the socket at once; most lines fit.
+const READ_BYTES: usize = 16 * 1024;
+/// Ceremony states kept until they are asked for. A ceremony has some twenty; if more pile up, the oldest can go,
+/// because each is the whole state.
+const CHANGES_MAX: usize = 256;
+/// JSON-RPC 2.0: the daemon doesn't know the method.
+const METHOD_NOT_FOUND: i64 = -32_601;
+/// JSON-RPC 2.0: it knows the method and not these parameters, or can't read the request.
+const INVALID: [i64; 3] = [-32_602, -32_600, -32_700];
+
+/// A connection to the daemon.
+pub(crate) struct Connection {
+    stream: UnixStream,
+    /// Received and not yet read as lines. Answers can hold links, so it is wiped.
+    received: Zeroizing<Vec<u8>>,
+    last_id: u64,
+    changes: VecDeque<CeremonyView>,
+}
+
+#[derive(Serialize)]
+struct Request<'a, P> {
+    jsonrpc: &'static str,
+    id: u64,
+    method: &'a str,
+    params: &'a P,
+}
+
+/// Whatever the daemon sends: an answer if it has an `id`, else a notification.
+#[derive(Deserialize)]
+struct Incoming<'a> {
+    id: Option<u64>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    error: Option<RpcError>,
+    method: Option<String>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct RpcError {
+    code: i64,
+    message: String,
+    data: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Notified {
+    result: CeremonyView,
+}
+
+/// Where the daemon listens unless told otherwise.
+///
+/// # Errors
+/// `$XDG_RUNTIME_DIR` is unset, as in a session that is none.
+pub(crate) fn default_socket() -> Result<PathBuf, Failure> {
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| Path::new(dir).is_absolute()) {
+        Some(dir) => Ok(PathBuf::from(dir).join(SOCKET_DIRECTORY).join(SOCKET_NAME)),
+        None => Err(Failure::Report(
+            Report::from(Problem::new(
+                ProblemKind::DaemonUnreachable,
+                "XDG_RUNTIME_DIR is not set, so the daemon's socket can't be found",
+            ))
+            .with_hint("Log in to a proper session, or name the daemon's socket with --socket PATH."),
+        )),
+    }
+}
+
+impl Connection {
+    /// Connects to the daemon at `path`.
+    ///
+    /// # Errors
+    /// `daemon_unreachable`; `access_denied` if the one that answers is another user: a password must not go there.
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
+        let place = path.display();
+        let stream = UnixStream::connect(path).map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::NotFound => "it is not running (there is no socket)".to_owned(),
+                io::ErrorKind::ConnectionRefused => {
+                    "it is not running (nobody answers at the socket)".to_owned()
+                }
+                io::ErrorKind::PermissionDenied => "the socket belongs to another user".to_owned(),
+                _ => error.to_string(),
+            };
+            Failure::new(
+                ProblemKind::DaemonUnreachable,
+                format!("The daemon can't be reached at {place}: {why}"),
+            )
+        })?;
+        let peer = rustix::net::sockopt::socket_peercred(&stream)
+            .map_err(|error| Failure::new(ProblemKind::DaemonUnreachable, error.to_string()))?;
+        if peer.uid == rustix::process::geteuid() {
+            Ok(Self::over(stream))
+        } else {
+            Err(Failure::new(
+                ProblemKind::AccessDenied,
+                format!("The program that answers at {place} runs as another user ({})", peer.uid.as_raw()),
+            ))
+        }
+    }
+
+    /// Speaks over an open stream.
+    pub(crate) fn over(stream: UnixStream) -> Self {
+        Self { stream, received: Zeroizing::default(), last_id: 0, changes: VecDeque::new() }
+    }
+
+    /// The socket, to wait on together with a terminal.
+    pub(crate) const fn stream(&self) -> &UnixStream {
+        &self.stream
+    }
+
+    /// Asks and waits for the answer. Ceremony changes that come in between are kept for [`Self::change`].
+    ///
+    /// # Errors
+    /// The daemon's problem; `daemon_unreachable` if it goes away; `internal` if its answer is not one.
+    pub(crate) fn call<P: Serialize, R: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: &P,
+    ) -> Result<R, Failure> {
+        self.last_id += 1;
+        let asked = self.last_id;
+        let mut line = Zeroizing::new(Vec::new());
+        serde_json::to_writer(&mut *line, &Request { jsonrpc: "2.0", id: asked, method, params })
+            .map_err(|error| Failure::new(ProblemKind::Internal, error.to_string()))?;
+        line.push(b'\n');
+        self.stream.write_all(&line).map_err(|error| gone(&error.to_string()))?;
+        loop {
+            while let Some(line) = self.line() {
+                if let Some(answer) = self.take(&line, asked)? {
+                    return serde_json::from_str(answer.get())
+                        .map_err(|error| nonsense(&format!("{method}: {error}")));
+                }
+            }
+            self.receive()?;
+        }
+    }
+
+    /// Follows a ceremony from its present state on.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(crate) fn watch(&mut self, ceremony: CeremonyId) -> Result<(), Failure> {
+        // The subscription's id is of no use to a connection that has one subscription and ends with it.
+        self.call::<_, Value>(method::CEREMONY_WATCH, &CeremonySelector { ceremony }).map(drop)
+    }
+
+    /// The next change already received, if any.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(crate) fn change(&mut self) -> Result<Option<CeremonyView>, Failure> {
+        while let Some(line) = self.line() {
+            if self.take(&line, 0)?.is_some() {
+                return Err(nonsense("an answer that was not asked for"));
+            }
+        }
+        Ok(self.changes.pop_front())
+    }
+
+    /// Reads what is there, waiting if there is nothing.
+    ///
+    /// # Errors
+    /// `daemon_unreachable`, `too_large`.
+    pub(crate) fn receive(&mut self) -> Result<(), Failure> {
+        let mut chunk = Zeroizing::new([0; READ_BYTES]);
+        let count = loop {
+            match self.stream.read(&mut *chunk) {
+                Ok(0) => return Err(gone("it closed the connection")),
+                Ok(count) => break count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(gone(&error.to_string())),
+            }
+        };
+        self.received.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        if self.received.len() > LINE_MAX_BYTES && !self.received.contains(&b'\n') {
+            return Err(Failure::new(
+                ProblemKind::TooLarge,
+                format!("The daemon sent a line of more than {LINE_MAX_BYTES} bytes"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Takes one whole line out of what was received.
+    fn line(&mut self) -> Option<Zeroizing<Vec<u8>>> {
+        let end = self.received.iter().position(|byte| *byte == b'\n')?;
+        let line = Zeroizing::new(self.received.get(..end)?.to_vec());
+        self.received.drain(..=end);
+        Some(line)
+    }
+
+    /// Sorts one line: the answer to `asked`, or a change to keep.
+    fn take(&mut self, line: &[u8], asked: u64) -> Result<Option<Box<RawValue>>, Failure> {
+        let text = std::str::from_utf8(line).map_err(|_| nonsense("a line that is not UTF-8"))?;
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        let incoming: Incoming<'_> =
+            serde_json::from_str(text).map_err(|error| nonsense(&error.to_string()))?;
+        if let Some(error) = incoming.error {
+            return Err(Failure::Report(report(error)));
+        }
+        match (incoming.id, incoming.method) {
+            (Some(id), None) if id == asked => {
+                Ok(Some(incoming.result.map_or_else(|| RawValue::NULL.to_owned(), ToOwned::to_owned)))
+            }
+            (None, Some(method)) if method == method::CEREMONY_CHANGED => {
+                let params = incoming.params.map_or("null", RawValue::get);
+                let notified: Notified =
+                    serde_json::from_str(params).map_err(|error| nonsense(&format!("{method}: {error}")))?;
+                if self.changes.len() == CHANGES_MAX {
+                    self.changes.pop_front();
+                }
+                self.changes.push_back(notified.result);
+                Ok(None)
+            }
+            // A newer daemon may notify of things this program doesn't know.
+            (None, Some(_)) => Ok(None),
+            _ => Err(nonsense("an answer to another question")),
+        }
+    }
+}
+
+/// The problem in an error's `data`; without one, what the code says.
+fn report(error: RpcError) -> Report {
+    let kind = match error.code {
+        METHOD_NOT_FOUND => ProblemKind::UnknownMethod,
+        code if INVALID.contains(&code) => ProblemKind::InvalidRequest,
+        _ => ProblemKind::Internal,
+    };
+    error
+        .data
+        .and_then(|data| serde_json::from_value(data).ok())
+        .unwrap_or_else(|| Problem::new(kind, error.message).into())
+}
+
+fn gone(why: &str) -> Failure {
+    Failure::new(ProblemKind::DaemonUnreachable, format!("The daemon went away: {why}"))
+}
+
+fn nonsense(what: &str) -> Failure {
+    Failure::new(ProblemKind::Internal, format!("The daemon sent something unexpected: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::io::{BufRead as _, BufReader};
+
+    use parsec_protocol::control::{Empty, StatusResult};
+
+    use super::*;
+
+    const VIEW: &str = r#"{"id":7,"revision":REV,"role":"greeter","organisation":"acme","subject":null,"token":null,
+        "invited_by":null,"attempt":null,"stage":"connecting","allowed":["cancel"],"say":null,"choices":[],
+        "typed_required":false,"claimer":null,"outcome":null,"note":null}"#;
+
+    fn changed(revision: u64) -> String {
+        let view = VIEW.replace("REV", &revision.to_string()).replace('\n', "");
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"ceremony.changed","params":{{"subscription":1,"result":{view}}}}}"#
+        )
+    }
+
+    /// Runs `ask` against a daemon that reads one request and then sends `reply`, in pieces of `piece` bytes.
+    fn against<T: Send>(
+        reply: &str,
+        piece: usize,
+        ask: impl FnOnce(&mut Connection) -> T + Send,
+    ) -> (String, T) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        std::thread::scope(|scope| {
+            let daemon = scope.spawn(move || {
+                let mut request = String::new();
+                BufReader::new(&theirs).read_line(&mut request).unwrap();
+                for bytes in reply.as_bytes().chunks(piece) {
+                    // The client may have refused and hung up already.
+                    let _sent = (&theirs).write_all(bytes);
+                }
+                request
+            });
+            let mut connection = Connection::over(ours);
+            let answer = ask(&mut connection);
+            drop(connection);
+            (daemon.join().unwrap(), answer)
+        })
+    }
+
+    fn status(connection: &mut Connection) -> Result<StatusResult, Failure> {
+        connection.call(method::STATUS, &Empty {})
+    }
+
+    fn name_of(failure: Failure) -> String {
+        match failure {
+            Failure::Report(report) => report.name,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const STATUS: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"version":"1","api_version":"1.0","pid":2,"devices":[],"ceremonies":[]}}"#;
+
+    #[test]
+    fn a_call_is_one_line_and_its_answer_may_come_in_pieces() {
+        for piece in [1, 2, 7, 100_000] {
+            let (request, answer) = against(&format!("\n{STATUS}\n"), piece, status);
+            assert_eq!(request, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"status.show\",\"params\":{}}\n");
+            assert_eq!(answer.unwrap().pid, 2);
+        }
+    }
+
+    #[test]
+    fn changes_that_come_before_the_answer_are_kept_in_order() {
+        let reply = format!(
+            "{}\n{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"sub-1\"}}\n{}\n{{\"jsonrpc\":\"2.0\",\"method\":\"x.new\",\"params\":1}}\n{}\n",
+            changed(1),
+            changed(2),
+            changed(3)
+        );
+        let (_, revisions) = against(&reply, 50, |connection| {
+            connection.watch(CeremonyId(7)).unwrap();
+            let mut seen = Vec::new();
+            while seen.len() < 3 {
+                match connection.change().unwrap() {
+                    Some(view) => seen.push(view.revision),
+                    None => connection.receive().unwrap(),
+                }
+            }
+            seen
+        });
+        assert_eq!(revisions, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_problem_keeps_its_name_and_exit_code() {
+        let problem = Problem::new(ProblemKind::CodeMismatch, "m");
+        let reply = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{{\"code\":-32000,\"message\":\"m\",\"data\":{}}}}}\n",
+            serde_json::to_string(&problem).unwrap()
+        );
+        let failure = against(&reply, 1000, status).1.unwrap_err();
+        assert_eq!(failure, Failure::Report(problem.into()));
+        assert_eq!(failure.exit_code(), 76);
+    }
+
+    #[test]
+    fn an_error_without_a_problem_is_told_by_its_code() {
+        for (code, name) in [(-32_601, "unknown_method"), (-32_602, "invalid_request"), (-1, "internal")] {
+            let reply =
+                format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{{\"code\":{code},\"message\":\"m\"}}}}\n");
+            assert_eq!(name_of(against(&reply, 1000, status).1.unwrap_err()), name);
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused() {
+        for (reply, name) in [
+            ("", "daemon_unreachable"),
+            ("{\"jsonrpc\":\"2.0\",\"id\":1,\"resu", "daemon_unreachable"),
+            ("hello\n", "internal"),
+            ("\u{fffd}\n", "internal"),
+            ("{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}\n", "internal"),
+            ("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n", "internal"),
+            ("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":null}\n", "internal"),
+            ("[]\n", "internal"),
+        ] {
+            assert_eq!(name_of(against(reply, 1000, status).1.unwrap_err()), name, "{reply:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut_at_the_cap() {
+        let endless = "x".repeat(LINE_MAX_BYTES + 2 * READ_BYTES);
+        assert_eq!(name_of(against(&endless, 65_536, status).1.unwrap_err()), "too_large");
+    }
+
+    #[test]
+    fn a_flood_of_changes_keeps_the_newest() {
+        let flood: String =
+            (1..=(CHANGES_MAX as u64 + 10)).map(|revision| changed(revision) + "\n").collect();
+        let (_, first) = against(&(flood + STATUS + "\n"), 100_000, |connection| {
+            status(connection).unwrap();
+            connection.change().unwrap().unwrap().revision
+        });
+        assert_eq!(first, 11);
+    }
+
+    #[test]
+    fn no_daemon_says_so_with_a_remedy() {
+        let failure = Connection::open(Path::new("/nonexistent/parsecd.sock")).err().unwrap();
+        assert_eq!(failure.exit_code(), 69);
+    }
+}

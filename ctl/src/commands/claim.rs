@@ -1,0 +1,70 @@
+//! `claim`: the newcomer's side of the ceremony.
+//!
+//! Decides where the link comes from. Refuses a password that is too weak before anybody is called to the phone.
+
+use parsec_protocol::control::{CeremonyView, ClaimStart, Role, SecretText, method};
+use zeroize::Zeroizing;
+
+use super::{Context, ceremony};
+use crate::args::Claim;
+use crate::ceremony::Prepared;
+use crate::failure::Failure;
+use crate::password;
+use crate::prompt::Terminal;
+
+pub(super) fn run(context: &Context<'_>, mut command: Claim) -> Result<(), Failure> {
+    let terminal = ceremony::terminal(context, command.detach)?;
+    let mut daemon = context.connect()?;
+    let password = match command.password.given()? {
+        Some(password) => {
+            let known = [command.name.as_ref(), command.device_label.as_ref()];
+            let known: Vec<&str> = known.into_iter().flatten().map(|label| label.as_str()).collect();
+            Some(password::accept(password, &known)?)
+        }
+        None => None,
+    };
+    let view = match command.ceremony {
+        Some(id) => ceremony::attach(&mut daemon, id, Role::Claimer)?,
+        None => {
+            let link = link(context, &mut command, terminal.as_ref())?;
+            daemon
+                .call::<_, CeremonyView>(method::CLAIM_START, &ClaimStart { link: SecretText::new(link) })?
+        }
+    };
+    let prepared =
+        Prepared { name: command.name, device_label: command.device_label, password, ..Prepared::default() };
+    ceremony::take_part(context, daemon, view, terminal.as_ref(), prepared, command.detach)
+}
+
+/// The link: argument, file, or asked for. Not shown while it is pasted: it stays good until it is used.
+fn link(
+    context: &Context<'_>,
+    command: &mut Claim,
+    terminal: Option<&Terminal>,
+) -> Result<Zeroizing<String>, Failure> {
+    if let Some(link) = command.link.take() {
+        return Ok(trimmed(&Zeroizing::new(link)));
+    }
+    if let Some(path) = &command.link_file {
+        return password::read_secret(path, "link").map(|link| trimmed(&link));
+    }
+    let Some(terminal) = terminal else {
+        return Err(Failure::usage(
+            "The link is needed, and nobody can be asked",
+            "Give it with --link-file FILE (or - for stdin), or as an argument.",
+        ));
+    };
+    loop {
+        let link = terminal
+            .answer("Paste the link from your invitation and press Enter (it is not shown): ", true)?;
+        context.output.say("");
+        if !link.trim().is_empty() {
+            return Ok(trimmed(&link));
+        }
+    }
+}
+
+/// Without the space that copying leaves around it.
+fn trimmed(link: &Zeroizing<String>) -> Zeroizing<String> {
+    Zeroizing::new(link.trim().to_owned())
+}

@@ -1,0 +1,205 @@
+//! `invite user|device|list|cancel`, and how an invitation is named.
+//!
+//! Decides which invitation a short token or an address means. Refuses to guess between several.
+
+use parsec_protocol::control::{
+    Empty, InvitationItem, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser,
+    ProblemKind, Subject, method,
+};
+use parsec_protocol::ids::Token;
+
+use super::{Context, short};
+use crate::args::Invite;
+use crate::client::Connection;
+use crate::failure::Failure;
+use crate::output::table;
+use crate::text::{moment, shown};
+
+/// Fewest digits of a token that are taken as its start.
+const TOKEN_DIGITS_MIN: usize = 4;
+
+pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure> {
+    let select = context.global.select();
+    match command {
+        Invite::User { email, days, no_mail } => {
+            let whom = email.to_string();
+            let asked = InviteUser { select, email, days, mail: !no_mail };
+            let result: InviteResult = context.call(method::INVITE_USER, &asked)?;
+            show_link(context, "parsec.invite.user/1", &result, &whom)
+        }
+        Invite::Device { days, mail } => {
+            let asked = InviteDevice { select, days, mail };
+            let result: InviteResult = context.call(method::INVITE_DEVICE, &asked)?;
+            show_link(context, "parsec.invite.device/1", &result, "your new terminal")
+        }
+        Invite::List => list(context),
+        Invite::Cancel { invitation } => {
+            let mut daemon = context.connect()?;
+            let token = match invitation.parse() {
+                Ok(token) => token,
+                Err(_) => find(context, &mut daemon, Some(&invitation), |item| is_open(item))?.token,
+            };
+            let _done: Empty = daemon.call(method::INVITE_CANCEL, &InviteCancel { select, token })?;
+            context.output.result("parsec.invite.cancel/1", &serde_json::json!({ "token": token }), || {
+                format!("Invitation {} is cancelled; its link does nothing any more.", short(token))
+            })
+        }
+    }
+}
+
+fn show_link(context: &Context<'_>, schema: &str, result: &InviteResult, whom: &str) -> Result<(), Failure> {
+    let mail = match result.mail.as_str() {
+        "sent" => format!("The server has mailed the link to {whom}; here it is again:"),
+        "written" => {
+            format!("The server has no mail and wrote the message for {whom} to its folder. The link:")
+        }
+        "failed" => format!("The server could not send the mail. Hand this link to {whom} yourself:"),
+        "not_configured" => format!("The server sends no mail. Hand this link to {whom} yourself:"),
+        _ => format!("Hand this link to {whom} and nobody else:"),
+    };
+    context.output.say(&format!("{}\n", shown(mail)));
+    context.output.result(schema, result, || shown(result.link.expose()))?;
+    if let Some(alias) = &result.link_alias {
+        context
+            .output
+            .say(&format!("\nThe same for a Parsec that is installed already:\n{}", shown(alias.expose())));
+    }
+    context.output.say(&format!(
+        "\nIt expires {}. Invitation {}.\nNext: call them, then run: parsecctl greet {}",
+        moment(result.expires),
+        short(result.token),
+        short(result.token)
+    ));
+    Ok(())
+}
+
+fn list(context: &Context<'_>) -> Result<(), Failure> {
+    let result: InviteListResult = context.call(method::INVITE_LIST, &context.global.select())?;
+    context.output.result("parsec.invite.list/1", &result, || {
+        if result.invitations.is_empty() {
+            return "No invitations. Make one with: parsecctl invite user EMAIL".to_owned();
+        }
+        let rows: Vec<Vec<String>> = result
+            .invitations
+            .iter()
+            .map(|item| {
+                vec![
+                    short(item.token),
+                    subject(&item.subject),
+                    item.status.clone(),
+                    moment(item.expires),
+                    format!("{}", item.attempts),
+                    format!("{}", item.mismatches),
+                    if item.can_greet { "yes" } else { "no" }.to_owned(),
+                ]
+            })
+            .collect();
+        table(&["TOKEN", "FOR", "STATUS", "EXPIRES", "ATTEMPTS", "WRONG CODES", "GREET HERE"], &rows)
+    })
+}
+
+/// For whom, in words.
+pub(super) fn subject(subject: &Subject) -> String {
+    match subject {
+        Subject::User { email } => email.to_string(),
+        Subject::Device { user } => format!("a terminal of user {}", short(user)),
+    }
+}
+
+/// Whether it can still lead somewhere.
+pub(super) fn is_open(item: &InvitationItem) -> bool {
+    matches!(item.status.as_str(), "pending" | "in_use")
+}
+
+/// The one invitation that `named` means among those that fit; without a name, the only one.
+///
+/// # Errors
+/// `invitation_unknown`; `invalid_request` if several fit.
+pub(super) fn find(
+    context: &Context<'_>,
+    daemon: &mut Connection,
+    named: Option<&str>,
+    fits: impl Fn(&InvitationItem) -> bool,
+) -> Result<InvitationItem, Failure> {
+    let all: InviteListResult = daemon.call(method::INVITE_LIST, &context.global.select())?;
+    choose(all.invitations.into_iter().filter(fits).collect(), named)
+}
+
+fn choose(open: Vec<InvitationItem>, named: Option<&str>) -> Result<InvitationItem, Failure> {
+    let mut fitting: Vec<InvitationItem> =
+        open.into_iter().filter(|item| named.is_none_or(|name| is_named(item, name))).collect();
+    match (fitting.pop(), named) {
+        (Some(only), _) if fitting.is_empty() => Ok(only),
+        (Some(last), _) => {
+            fitting.push(last);
+            let these: Vec<String> = fitting
+                .iter()
+                .map(|item| format!("{} for {}", short(item.token), subject(&item.subject)))
+                .collect();
+            Err(Failure::usage(
+                format!("Several invitations fit: {}", these.join("; ")),
+                "Name one by the start of its token.",
+            ))
+        }
+        (None, Some(name)) => Err(Failure::new(
+            ProblemKind::InvitationUnknown,
+            format!("No open invitation that can be greeted from here is called {name:?}"),
+        )
+        .advised("See `parsecctl invite list`.")),
+        (None, None) => Err(Failure::new(
+            ProblemKind::InvitationUnknown,
+            "There is no open invitation that can be greeted from here".to_owned(),
+        )
+        .advised("Make one with `parsecctl invite user EMAIL` or `parsecctl invite device`.")),
+    }
+}
+
+fn is_named(item: &InvitationItem, name: &str) -> bool {
+    if name.contains('@') {
+        return matches!(&item.subject, Subject::User { email } if email.as_str() == name.to_ascii_lowercase());
+    }
+    let start = name.to_ascii_lowercase();
+    start.len() >= TOKEN_DIGITS_MIN
+        && start.len() <= 2 * Token::LENGTH
+        && item.token.to_string().starts_with(&start)
+}
+
+#[cfg(test)]
+mod tests {
+    use parsec_protocol::ids::Timestamp;
+
+    use super::*;
+
+    fn invitation(first: u8, email: &str) -> InvitationItem {
+        InvitationItem {
+            token: Token::from_bytes([first; 16]),
+            subject: Subject::User { email: email.parse().unwrap() },
+            status: "pending".into(),
+            created: Timestamp(0),
+            expires: Timestamp(0),
+            mismatches: 0,
+            attempts: 0,
+            can_greet: true,
+        }
+    }
+
+    #[test]
+    fn an_invitation_is_found_by_token_address_or_being_the_only_one() {
+        let two = || vec![invitation(0xab, "bob@x.org"), invitation(0xac, "carol@x.org")];
+        assert_eq!(choose(two(), Some("abab")).unwrap(), invitation(0xab, "bob@x.org"));
+        assert_eq!(choose(two(), Some("ACAC")).unwrap(), invitation(0xac, "carol@x.org"));
+        assert_eq!(choose(two(), Some("Bob@X.org")).unwrap(), invitation(0xab, "bob@x.org"));
+        assert_eq!(choose(vec![invitation(1, "bob@x.org")], None).unwrap(), invitation(1, "bob@x.org"));
+    }
+
+    #[test]
+    fn it_is_never_guessed() {
+        let two = || vec![invitation(0xab, "bob@x.org"), invitation(0xab, "carol@x.org")];
+        assert_eq!(choose(two(), None).unwrap_err().exit_code(), 64);
+        assert_eq!(choose(two(), Some("abab")).unwrap_err().exit_code(), 64);
+        assert_eq!(choose(two(), Some("ab")).unwrap_err().exit_code(), 68, "too short a start");
+        assert_eq!(choose(two(), Some("")).unwrap_err().exit_code(), 68);
+        assert_eq!(choose(two(), Some("dora@x.org")).unwrap_err().exit_code(), 68);
+        assert_eq!(choose(vec![], None).unwrap_err().exit_code(), 68);
+    }
+}

@@ -1,0 +1,79 @@
+//! One file for each noun: its calls, and how their results look to people.
+//!
+//! Decides which call a command makes. Refuses to keep anything between two commands.
+
+mod ceremony;
+mod claim;
+mod device;
+mod greet;
+mod invite;
+mod org;
+mod status;
+mod trust;
+mod user;
+
+use parsec_protocol::control::ProfileName;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::args::{Arguments, Command, Global};
+use crate::client::{Connection, default_socket};
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// What every command has.
+pub(crate) struct Context<'a> {
+    pub(crate) global: &'a Global,
+    pub(crate) output: &'a Output,
+}
+
+impl Context<'_> {
+    /// A connection to the daemon.
+    pub(crate) fn connect(&self) -> Result<Connection, Failure> {
+        match &self.global.socket {
+            Some(path) => Connection::open(path),
+            None => Connection::open(&default_socket()?),
+        }
+    }
+
+    /// One call on a connection of its own.
+    fn call<P: Serialize, R: DeserializeOwned>(&self, method: &str, params: &P) -> Result<R, Failure> {
+        self.connect()?.call(method, params)
+    }
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// Whatever ended it.
+pub(crate) fn run(arguments: Arguments, output: &Output) -> Result<(), Failure> {
+    let context = Context { global: &arguments.global, output };
+    match arguments.command {
+        Command::Org(command) => org::run(&context, command),
+        Command::Invite(command) => invite::run(&context, command),
+        Command::Greet(command) => greet::run(&context, &command),
+        Command::Claim(command) => claim::run(&context, command),
+        Command::Ceremony(command) => ceremony::run(&context, command),
+        Command::Device(command) => device::run(&context, &command),
+        Command::User(command) => user::run(&context, &command),
+        Command::Trust(command) => trust::run(&context, &command),
+        Command::Status => status::run(&context),
+    }
+}
+
+/// The first digits of an id: enough to tell it from others, and what `--device` and `greet` take.
+fn short(id: impl std::fmt::Display) -> String {
+    id.to_string().chars().take(SHORT_DIGITS).collect()
+}
+
+/// Digits of an id shown in lists: among 100,000 ids, two share 8 digits less often than not.
+const SHORT_DIGITS: usize = 8;
+
+/// A profile in words.
+pub(crate) const fn profile(name: ProfileName) -> &'static str {
+    match name {
+        ProfileName::Administrator => "administrator",
+        ProfileName::Standard => "standard",
+        ProfileName::Outsider => "outsider",
+    }
+}

@@ -1,0 +1,70 @@
+//! `org bootstrap`: founds an organisation.
+//!
+//! Decides where token and password come from. Refuses both as arguments.
+
+use parsec_protocol::control::{OrgBootstrap, OrgBootstrapped, SecretText, method};
+
+use super::Context;
+use crate::args::{Bootstrap, Org};
+use crate::failure::Failure;
+use crate::password;
+use crate::prompt::Terminal;
+use crate::text::{grouped, shown};
+
+pub(super) fn run(context: &Context<'_>, command: Org) -> Result<(), Failure> {
+    let Org::Bootstrap(arguments) = command;
+    bootstrap(context, arguments)
+}
+
+fn bootstrap(context: &Context<'_>, arguments: Bootstrap) -> Result<(), Failure> {
+    let Some(organisation) = context.global.organisation.clone() else {
+        return Err(Failure::usage(
+            "The organisation's name is missing",
+            "Give the reserved name with --organisation ORG.",
+        ));
+    };
+    // Before any question: nobody shall invent a password for a daemon that isn't there.
+    let mut daemon = context.connect()?;
+    let no_input = context.global.no_input;
+    let token = match &arguments.token_file {
+        Some(path) => password::read_secret(path, "bootstrap token")?,
+        None => {
+            let instead = "Give it with --token-file FILE (or - for stdin).";
+            let terminal = Terminal::open(no_input, context.output, "The bootstrap token", instead)?;
+            let token =
+                terminal.answer("Bootstrap token from the server's administrator (not shown): ", true)?;
+            context.output.say("");
+            token
+        }
+    };
+    let known = [arguments.email.as_str(), arguments.name.as_str(), organisation.as_str()];
+    let password = password::choose(&arguments.password, no_input, context.output, &known)?;
+    context.output.say(&format!("Founding {organisation}..."));
+    let founded: OrgBootstrapped = daemon.call(
+        method::ORG_BOOTSTRAP,
+        &OrgBootstrap {
+            server: arguments.server,
+            organisation: organisation.clone(),
+            token: SecretText::new(token.trim().to_owned().into()),
+            email: arguments.email,
+            name: arguments.name,
+            device_label: arguments.device_label,
+            password,
+            typed_codes: arguments.typed_codes,
+        },
+    )?;
+    context.output.result("parsec.org.bootstrap/1", &founded, || {
+        format!(
+            "{organisation} is founded. You are its first administrator, and this terminal is unlocked.\n\
+             Root key:  {}\n\
+             Device:    {} on {}",
+            grouped(&founded.root_fingerprint),
+            founded.device.device,
+            shown(&founded.device.server)
+        )
+    })?;
+    context.output.say(
+        "\nEvery member's terminal shows the same root key; compare it when in doubt.\nNext: parsecctl invite user EMAIL",
+    );
+    Ok(())
+}

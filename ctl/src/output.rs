@@ -1,0 +1,153 @@
+//! The one mouth: everything this program says leaves here.
+//!
+//! Rules: results go to stdout, talk to stderr; with `--json` stdout carries one JSON object a line and nothing else;
+//! there are no colours; no text from outside steers the terminal; a reader that went away ends the command quietly.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::failure::Failure;
+use crate::text::{shown, shown_json, shown_lines};
+
+/// Where to speak, and how.
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+}
+
+impl Output {
+    /// `quiet` silences talk, not results and not failures.
+    pub(crate) const fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet }
+    }
+
+    /// Whether stdout is for programs.
+    pub(crate) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// A result: `schema` and the fields of `result` as one JSON line, or `text` for people.
+    ///
+    /// # Errors
+    /// stdout is closed or can't be written.
+    pub(crate) fn result(
+        &self,
+        schema: &str,
+        result: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        if self.json { self.object(&[("schema", schema)], result) } else { self.line(&text()) }
+    }
+
+    /// One JSON line: `head`, then the fields of `body`.
+    ///
+    /// # Errors
+    /// stdout is closed or can't be written.
+    pub(crate) fn object(&self, head: &[(&str, &str)], body: &impl Serialize) -> Result<(), Failure> {
+        let mut object: Map<String, Value> =
+            head.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+        match serde_json::to_value(body) {
+            Ok(Value::Object(fields)) => object.extend(fields),
+            Ok(other) => drop(object.insert("value".to_owned(), other)),
+            Err(error) => return Err(Failure::OutputFailed(error.to_string())),
+        }
+        write_stdout(&shown_json(&Value::Object(object).to_string()))
+    }
+
+    /// Text on stdout.
+    ///
+    /// # Errors
+    /// stdout is closed or can't be written.
+    pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
+        write_stdout(&shown_lines(text))
+    }
+
+    /// Talk: what happens and what to do, on stderr.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.quiet {
+            write_stderr(&format!("{}\n", shown_lines(text)));
+        }
+    }
+
+    /// A question: it is asked even when quiet, and the answer is typed behind it.
+    pub(crate) fn ask(text: &str) {
+        write_stderr(&shown_lines(text));
+    }
+
+    /// The end of a command that failed: what happened, and the remedy.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        match failure {
+            Failure::Report(report) if self.json => {
+                let body = serde_json::json!({ "problem": report });
+                // If stdout is gone too, the exit code still says it.
+                let _told = self.object(&[("schema", "parsec.error/1"), ("event", "error")], &body);
+            }
+            Failure::Report(report) => write_stderr(&format!(
+                "parsecctl: {}\n  What to do: {}\n  ({})\n",
+                shown(&report.message),
+                shown(&report.hint),
+                shown(&report.name)
+            )),
+            Failure::Interrupted(what) => write_stderr(&format!("{}\n", shown_lines(what))),
+            Failure::OutputClosed => {}
+            Failure::OutputFailed(why) => {
+                write_stderr(&format!("parsecctl: can't write the result: {}\n", shown(why)))
+            }
+        }
+    }
+}
+
+/// One line to stdout, at once: a script may be waiting for it.
+fn write_stdout(line: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(format!("{line}\n").as_bytes()).and_then(|()| stdout.flush()).map_err(
+        |error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::OutputClosed,
+            _ => Failure::OutputFailed(error.to_string()),
+        },
+    )
+}
+
+/// To stderr. If nobody listens there, there is nobody to tell.
+fn write_stderr(text: &str) {
+    let _told = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Rows under headings, columns padded to the widest.
+pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let all: Vec<Vec<String>> = std::iter::once(headings.iter().map(|h| (*h).to_owned()).collect())
+        .chain(rows.iter().map(|row| row.iter().map(shown).collect()))
+        .collect();
+    let widths: Vec<usize> = (0..headings.len())
+        .map(|column| {
+            all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
+        .collect();
+    all.iter()
+        .map(|row| {
+            let cells: Vec<String> =
+                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            cells.join("  ").trim_end().to_owned()
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_cell_cannot_forge_a_row() {
+        let text = table(&["A", "B"], &[vec!["x\ny\x1b[2J".into(), "z".into()]]);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(!text.contains('\x1b'));
+    }
+
+    #[test]
+    fn columns_line_up() {
+        assert_eq!(table(&["A", "LONG"], &[vec!["abc".into(), "d".into()]]), "A    LONG\nabc  d");
+    }
+}

@@ -1,0 +1,158 @@
+//! Text from outside, made fit for a terminal; times and fingerprints for people.
+//!
+//! Decides which characters reach a screen. Refuses escapes, control and direction characters: a name that moves
+//! the cursor could repaint the code above it.
+
+use std::fmt::{Display, Write as _};
+
+use parsec_protocol::ids::Timestamp;
+
+/// Whether `c` could steer a terminal, or hide or reorder what stands beside it.
+pub(crate) fn is_hostile(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// One field on one line: hostile characters are shown as `\u{1b}`, line ends included.
+pub(crate) fn shown(field: impl Display) -> String {
+    field.to_string().chars().fold(String::new(), |mut line, c| {
+        if is_hostile(c) {
+            line.extend(c.escape_unicode());
+        } else {
+            line.push(c);
+        }
+        line
+    })
+}
+
+/// A whole text: as [`shown`], but lines stay lines. The last net before a stream.
+pub(crate) fn shown_lines(text: &str) -> String {
+    text.split('\n').map(shown).collect::<Vec<_>>().join("\n")
+}
+
+/// JSON in which no hostile character stands as itself. They can occur within its strings only, where `\uXXXX` is the same.
+pub(crate) fn shown_json(json: &str) -> String {
+    json.chars().fold(String::new(), |mut out, c| {
+        if is_hostile(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                // Writing to a String can't fail.
+                let _infallible = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+/// A fingerprint in groups of four, so that it can be read aloud and compared.
+pub(crate) fn grouped(hexadecimal: &str) -> String {
+    let letters: Vec<char> = shown(hexadecimal).chars().collect();
+    letters.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
+}
+
+/// `2026-11-23 13:20 UTC`.
+pub(crate) fn moment(time: Timestamp) -> String {
+    let minutes = time.0 / Timestamp::SECOND / 60;
+    let (year, month, day) = civil(minutes / 1440);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60 % 24, minutes % 60)
+}
+
+/// Days since 1970-01-01 to year, month, day of the Gregorian calendar, counted in eras of 400 years from 1 March of year 0.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let day_of_era = days % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = days / 146_097 * 400 + year_of_era + u64::from(month <= 2);
+    (year, month, day_of_year - (153 * shifted_month + 2) / 5 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names that did harm to terminals, logs and readers elsewhere.
+    const HOSTILE: &[&str] = &[
+        "\x1b[2J\x1b[H",
+        "\x1b]0;title\x07",
+        "\x1b]8;;http://evil\x1b\\click\x1b]8;;\x1b\\",
+        "\x1b]52;c;ZXZpbA==\x07",
+        "\x1bP$q\"p\x1b\\",
+        "\u{9b}31mred",
+        "\u{9d}0;title\u{9c}",
+        "a\rb",
+        "a\nb",
+        "a\x08\x08b",
+        "a\x7fb",
+        "a\0b",
+        "a\x0e\x0fb",
+        "\u{202e}gpj.exe",
+        "\u{2066}x\u{2069}",
+        "\u{200f}abc",
+        "\u{61c}abc",
+        "zero\u{200b}width",
+        "\u{feff}bom",
+        "soft\u{ad}hyphen",
+        "\u{2028}line",
+        "\u{e0041}tag",
+        "\u{3164}filler",
+    ];
+
+    #[test]
+    fn escapes_are_neutralised_in_every_kind_of_output() {
+        for bad in HOSTILE {
+            let field = shown(bad);
+            assert!(!field.chars().any(is_hostile), "{field:?}");
+            assert!(field.contains("\\u{"), "what was there stays visible: {field:?}");
+            let lines = shown_lines(bad);
+            assert!(!lines.chars().any(|c| c != '\n' && is_hostile(c)), "{lines:?}");
+            let json = shown_json(&serde_json::to_string(bad).unwrap());
+            assert!(!json.chars().any(is_hostile), "{json:?}");
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), *bad, "the value itself is untouched");
+        }
+    }
+
+    #[test]
+    fn every_control_character_and_pair_of_escape_and_letter_is_neutralised() {
+        for c in ('\0'..='\u{1f}').chain('\u{7f}'..='\u{9f}') {
+            assert!(!shown(c).chars().any(is_hostile));
+        }
+        for c in ' '..='~' {
+            assert!(!shown(format!("\x1b{c}x")).contains('\x1b'));
+        }
+    }
+
+    #[test]
+    fn honest_names_stay_as_they_are() {
+        for good in ["Zoë O’Neill-李", "bob@example.org", "Владимир", "שלום", "laptop (home) \\ 2"]
+        {
+            assert_eq!(shown(good), good);
+        }
+    }
+
+    #[test]
+    fn moments_are_those_of_the_calendar() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00 UTC"),
+            (951_782_400, "2000-02-29 00:00 UTC"),
+            (951_868_800, "2000-03-01 00:00 UTC"),
+            (1_795_440_059, "2026-11-23 13:20 UTC"),
+            (4_107_542_400, "2100-03-01 00:00 UTC"),
+        ] {
+            assert_eq!(moment(Timestamp(seconds * Timestamp::SECOND)), text);
+        }
+        assert!(!moment(Timestamp(u64::MAX)).is_empty());
+    }
+
+    #[test]
+    fn fingerprints_are_grouped() {
+        assert_eq!(grouped("0123456789"), "0123 4567 89");
+    }
+}
