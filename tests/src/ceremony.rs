@@ -18,18 +18,20 @@ pub enum Ended {
     Problem(Box<Problem>),
     /// Its daemon went away.
     Gone,
+    /// The test struck.
+    Interrupted,
 }
 
 impl Ended {
     /// The stable name.
     ///
     /// # Panics
-    /// If the daemon went away instead.
+    /// If it was no problem of the daemon's.
     #[must_use]
     pub fn name(&self) -> ProblemKind {
         match self {
             Self::Problem(problem) => problem.name,
-            Self::Gone => panic!("the daemon went away"),
+            Self::Gone | Self::Interrupted => panic!("no problem, but {self:?}"),
         }
     }
 }
@@ -43,7 +45,58 @@ impl From<Failed> for Ended {
     }
 }
 
+/// Rings whenever something happens that somebody in the test waits for.
 #[derive(Debug, Default)]
+pub struct Bell {
+    rung: Mutex<(u64, bool)>,
+    changed: Condvar,
+}
+
+impl Bell {
+    /// Something happened.
+    pub fn ring(&self) {
+        self.rung.lock().unwrap().0 += 1;
+        self.changed.notify_all();
+    }
+
+    /// Everybody who waits is to stop waiting: the test has struck.
+    pub fn interrupt(&self) {
+        self.rung.lock().unwrap().1 = true;
+        self.changed.notify_all();
+    }
+
+    /// Waiting works again.
+    pub fn resume(&self) {
+        self.rung.lock().unwrap().1 = false;
+    }
+
+    /// Waits until `look` finds something, looking again each time the bell rings.
+    ///
+    /// # Errors
+    /// [`Ended::Interrupted`].
+    ///
+    /// # Panics
+    /// After [`DEADLINE`] without a ring.
+    pub fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, Ended> {
+        let mut heard = self.rung.lock().unwrap().0;
+        loop {
+            if let Some(found) = look() {
+                return Ok(found);
+            }
+            let rung = self.rung.lock().unwrap();
+            let wait = |state: &mut (u64, bool)| state.0 == heard && !state.1;
+            let (rung, timeout) = self.changed.wait_timeout_while(rung, DEADLINE, wait).unwrap();
+            assert!(!timeout.timed_out(), "waited {DEADLINE:?} for {what}");
+            if rung.1 {
+                return Err(Ended::Interrupted);
+            }
+            heard = rung.0;
+        }
+    }
+}
+
+/// What is known of one side.
+#[derive(Debug, Default, Clone)]
 struct Seen {
     view: Option<CeremonyView>,
     gone: bool,
@@ -54,7 +107,8 @@ struct Seen {
 pub struct Side {
     id: CeremonyId,
     client: Client,
-    seen: Arc<(Mutex<Seen>, Condvar)>,
+    seen: Arc<Mutex<Seen>>,
+    bell: Arc<Bell>,
     watching: UnixStream,
     watcher: Option<std::thread::JoinHandle<()>>,
 }
@@ -64,36 +118,16 @@ impl Side {
     ///
     /// # Errors
     /// [`Ended`].
-    pub fn attach(socket: &Path, id: CeremonyId) -> Result<Self, Ended> {
+    pub fn attach(socket: &Path, id: CeremonyId, bell: &Arc<Bell>) -> Result<Self, Ended> {
         let mut events = Client::connect(socket)?;
         let client = Client::connect(socket)?;
         let _: serde_json::Value = events.call(method::CEREMONY_WATCH, CeremonySelector { ceremony: id })?;
         events.patient();
         let watching = events.handle();
-        let seen = Arc::new((Mutex::new(Seen::default()), Condvar::new()));
-        let told = Arc::clone(&seen);
-        let watcher = std::thread::spawn(move || {
-            loop {
-                let view = match events.line() {
-                    Ok(line) if line["method"] == method::CEREMONY_CHANGED => {
-                        serde_json::from_value::<CeremonyView>(line["params"]["result"].clone()).ok()
-                    }
-                    Ok(_) => continue,
-                    Err(_) => None,
-                };
-                let mut seen = told.0.lock().unwrap();
-                let gone = view.is_none();
-                match view {
-                    Some(view) => seen.view = Some(view),
-                    None => seen.gone = true,
-                }
-                told.1.notify_all();
-                if gone {
-                    return;
-                }
-            }
-        });
-        Ok(Self { id, client, seen, watching, watcher: Some(watcher) })
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let told = (Arc::clone(&seen), Arc::clone(bell));
+        let watcher = std::thread::spawn(move || watch(events, &told.0, &told.1));
+        Ok(Self { id, client, seen, bell: Arc::clone(bell), watching, watcher: Some(watcher) })
     }
 
     /// Which ceremony of its daemon.
@@ -102,36 +136,48 @@ impl Side {
         self.id
     }
 
+    /// What rings when this side changes.
+    #[must_use]
+    pub fn bell(&self) -> Arc<Bell> {
+        Arc::clone(&self.bell)
+    }
+
+    /// The newest view, if there is one yet.
+    #[must_use]
+    pub fn view(&self) -> Option<CeremonyView> {
+        self.seen.lock().unwrap().view.clone()
+    }
+
+    /// How it ended, if it has; a daemon that went away ended it too.
+    #[must_use]
+    pub fn end(&self) -> Option<Result<Outcome, Ended>> {
+        let seen = self.seen.lock().unwrap().clone();
+        match seen.view.and_then(|view| view.outcome) {
+            Some(Outcome::Failed { problem }) => Some(Err(Ended::Problem(Box::new(problem)))),
+            // Enrolled, but not yet known to be in the log: for a greeter that is not the end.
+            Some(outcome) => Some(Ok(outcome)),
+            None => seen.gone.then_some(Err(Ended::Gone)),
+        }
+    }
+
     /// Waits until the view fits.
     ///
     /// # Errors
     /// [`Ended`] if the ceremony ended before.
     ///
     /// # Panics
-    /// After [`DEADLINE`].
+    /// After [`DEADLINE`] without any change.
     pub fn until(
         &self,
         what: &str,
         mut fits: impl FnMut(&CeremonyView) -> bool,
     ) -> Result<CeremonyView, Ended> {
-        let (lock, changed) = &*self.seen;
-        let mut seen = lock.lock().unwrap();
-        loop {
-            if let Some(view) = &seen.view {
-                if fits(view) {
-                    return Ok(view.clone());
-                }
-                if let Some(Outcome::Failed { problem }) = &view.outcome {
-                    return Err(Ended::Problem(Box::new(problem.clone())));
-                }
+        self.bell.until(&format!("{what}; seen last: {:?}", self.view()), || {
+            if let Some(view) = self.view().filter(|view| fits(view)) {
+                return Some(Ok(view));
             }
-            if seen.gone {
-                return Err(Ended::Gone);
-            }
-            let (next, timed_out) = changed.wait_timeout(seen, DEADLINE).unwrap();
-            seen = next;
-            assert!(!timed_out.timed_out(), "waited {DEADLINE:?} for {what}; seen last: {:?}", seen.view);
-        }
+            self.end().map(|end| Err(end.err().unwrap_or(Ended::Gone)))
+        })?
     }
 
     /// Waits for a stage.
@@ -147,8 +193,7 @@ impl Side {
     /// # Errors
     /// [`Ended`] if it was not a good one.
     pub fn outcome(&self) -> Result<Outcome, Ended> {
-        let view = self.until("the end", |view| matches!(view.outcome, Some(Outcome::Enrolled { .. })))?;
-        view.outcome.ok_or(Ended::Gone)
+        self.bell.until(&format!("the end; seen last: {:?}", self.view()), || self.end())?
     }
 
     /// Waits for the code to say, as a person would read it out.
@@ -212,6 +257,26 @@ impl Side {
     /// [`Ended`].
     pub fn cancel(&mut self) -> Result<CeremonyView, Ended> {
         Ok(self.client.call(method::CEREMONY_CANCEL, CeremonySelector { ceremony: self.id })?)
+    }
+}
+
+/// Takes every view the daemon sends; the end of the stream is an event too.
+fn watch(mut events: Client, seen: &Mutex<Seen>, bell: &Bell) {
+    loop {
+        let line = events.line();
+        let gone = line.is_err();
+        match line {
+            Ok(line) if line["method"] == method::CEREMONY_CHANGED => {
+                let view = serde_json::from_value(line["params"]["result"].clone());
+                seen.lock().unwrap().view = Some(view.unwrap_or_else(|error| panic!("{error} in {line}")));
+            }
+            Ok(_) => {}
+            Err(_) => seen.lock().unwrap().gone = true,
+        }
+        bell.ring();
+        if gone {
+            return;
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Decides nothing a person wouldn't: nobody here looks at the other side's screen except through what is said.
 
-use parsec_protocol::control::{ChoiceMode, Outcome, ProfileName, Stage};
+use parsec_protocol::control::{CeremonyView, ChoiceMode, Outcome, ProblemKind, ProfileName, Stage};
 
 use crate::ceremony::{Ended, Side};
 
@@ -39,35 +39,80 @@ pub struct Ends {
     pub greeter: Result<Outcome, Ended>,
 }
 
-/// Plays a ceremony from the codes to the password, on both sides in one thread.
+/// Plays a whole ceremony: both people look at their screens and do what is to be done next, until both ends are known.
+///
+/// Can be interrupted and taken up again: it goes by what the screens show.
 ///
 /// # Errors
-/// How the side that stopped first ended.
-pub fn talk(
+/// [`Ended::Interrupted`].
+pub fn play(
     claimer: &mut Side,
     greeter: &mut Side,
     newcomer: Newcomer<'_>,
     phone: Phone,
-) -> Result<(), Ended> {
-    let said = claimer.code_to_say()?;
-    greeter.stage(Stage::ChooseCode)?;
-    greeter.choose(Some(&said), phone.mode)?;
-    let said = greeter.code_to_say()?;
-    claimer.stage(Stage::ChooseCode)?;
-    claimer.choose(Some(&said), phone.mode)?;
-    claimer.stage(Stage::Identify)?;
-    claimer.identify(newcomer.name, newcomer.label)?;
-    greeter.stage(Stage::Approve)?;
-    greeter.approve(newcomer.name.map(|_| ProfileName::Standard))?;
-    claimer.stage(Stage::SetPassword)?;
-    claimer.finish(newcomer.password)?;
-    Ok(())
+) -> Result<Ends, Ended> {
+    let bell = claimer.bell();
+    let mut heard = Heard::default();
+    let (mut done_claimer, mut done_greeter) = (0, 0);
+    bell.until("both to end", || {
+        if let (Some(claimer), Some(greeter)) = (claimer.end(), greeter.end()) {
+            return Some(Ends { claimer, greeter });
+        }
+        heard.listen(claimer, greeter);
+        act(claimer, &mut done_claimer, |side, stage| match stage {
+            Stage::ChooseCode => heard.greeter.as_deref().map(|code| side.choose(Some(code), phone.mode)),
+            Stage::Identify => Some(side.identify(newcomer.name, newcomer.label)),
+            Stage::SetPassword => Some(side.finish(newcomer.password)),
+            _ => None,
+        });
+        act(greeter, &mut done_greeter, |side, stage| match stage {
+            Stage::ChooseCode => heard.claimer.as_deref().map(|code| side.choose(Some(code), phone.mode)),
+            Stage::Approve => Some(side.approve(newcomer.name.map(|_| ProfileName::Standard))),
+            _ => None,
+        });
+        None
+    })
 }
 
-/// Plays a whole ceremony, both ends included.
-pub fn enrol(claimer: &mut Side, greeter: &mut Side, newcomer: Newcomer<'_>, phone: Phone) -> Ends {
-    match talk(claimer, greeter, newcomer, phone) {
-        Ok(()) => Ends { claimer: claimer.outcome(), greeter: greeter.outcome() },
-        Err(ended) => Ends { claimer: Err(ended.clone()), greeter: Err(ended) },
+/// What has been said on the phone.
+#[derive(Debug, Default)]
+struct Heard {
+    claimer: Option<String>,
+    greeter: Option<String>,
+}
+
+impl Heard {
+    fn listen(&mut self, claimer: &Side, greeter: &Side) {
+        let said = |side: &Side| side.view().and_then(|view| view.say).map(|say| say.code);
+        self.claimer = said(claimer).or(self.claimer.take());
+        self.greeter = said(greeter).or(self.greeter.take());
     }
+}
+
+/// Lets a person do one thing for each change of the screen.
+fn act(
+    side: &mut Side,
+    done: &mut u64,
+    person: impl FnOnce(&mut Side, Stage) -> Option<Result<CeremonyView, Ended>>,
+) {
+    let Some(view) = side.view().filter(|view| view.revision > *done) else { return };
+    match person(side, view.stage) {
+        Some(Ok(_)) => *done = view.revision,
+        // The daemon went away: the watcher sees that too.
+        Some(Err(Ended::Gone | Ended::Interrupted)) => {}
+        Some(Err(Ended::Problem(problem))) => match problem.name {
+            // The screen changed in between.
+            ProblemKind::NotNow | ProblemKind::CeremonyUnknown => {}
+            _ => panic!("at {:?}: {problem:?}", view.stage),
+        },
+        None => {}
+    }
+}
+
+/// The same for a ceremony that nobody interrupts.
+///
+/// # Panics
+/// If somebody does.
+pub fn enrol(claimer: &mut Side, greeter: &mut Side, newcomer: Newcomer<'_>, phone: Phone) -> Ends {
+    play(claimer, greeter, newcomer, phone).unwrap()
 }

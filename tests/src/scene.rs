@@ -1,10 +1,12 @@
 //! An organisation ready for a test: a server behind a proxy, and Alice, its first administrator, at her unlocked terminal.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use parsec_protocol::control::{ChoiceMode, InviteResult};
 use tempfile::TempDir;
 
+use crate::ceremony::Bell;
 use crate::people::{self, Ends, Newcomer, Phone};
 use crate::proxy::Proxy;
 use crate::server::Server;
@@ -115,8 +117,9 @@ impl Scene {
         newcomer: Newcomer<'_>,
         mode: ChoiceMode,
     ) -> Ends {
-        let mut claimer = terminal.claim(invitation.link.expose()).unwrap();
-        let mut greeter = self.alice.greet(invitation.token).unwrap();
+        let bell = Arc::new(Bell::default());
+        let mut claimer = terminal.claim(invitation.link.expose(), &bell).unwrap();
+        let mut greeter = self.alice.greet(invitation.token, &bell).unwrap();
         people::enrol(&mut claimer, &mut greeter, newcomer, Phone { mode })
     }
 

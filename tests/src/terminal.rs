@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use parsec_protocol::control::{
     CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock, DeviceView, GreetStart,
@@ -10,7 +11,7 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::ids::Token;
 
-use crate::ceremony::{Ended, Side};
+use crate::ceremony::{Bell, Ended, Side};
 use crate::ctl::{self, Said};
 use crate::process::{Process, binary};
 use crate::ready::Ready;
@@ -209,20 +210,20 @@ impl Terminal {
     ///
     /// # Errors
     /// [`Ended`].
-    pub fn greet(&self, token: Token) -> Result<Side, Ended> {
+    pub fn greet(&self, token: Token, bell: &Arc<Bell>) -> Result<Side, Ended> {
         let view: CeremonyView =
             self.call(method::GREET_START, GreetStart { select: DeviceSelector::default(), token })?;
-        Side::attach(&self.socket(), view.id)
+        Side::attach(&self.socket(), view.id, bell)
     }
 
     /// Starts to claim.
     ///
     /// # Errors
     /// [`Ended`].
-    pub fn claim(&self, link: &str) -> Result<Side, Ended> {
+    pub fn claim(&self, link: &str, bell: &Arc<Bell>) -> Result<Side, Ended> {
         let link = SecretText::new(link.to_owned().into());
         let view: CeremonyView = self.call(method::CLAIM_START, ClaimStart { link })?;
-        Side::attach(&self.socket(), view.id)
+        Side::attach(&self.socket(), view.id, bell)
     }
 
     /// The members, from the verified log.

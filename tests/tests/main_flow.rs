@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::sync::Arc;
+
 use parsec_protocol::control::{ChoiceMode, Outcome, ProblemKind, Registration};
+use parsec_tests::ceremony::Bell;
 use parsec_tests::scene::{ALICE_AGAIN, ALICE_EMAIL, BOB, BOB_EMAIL, Scene, Setting};
 
 #[test]
@@ -45,8 +48,9 @@ fn where_codes_must_be_typed_a_picked_one_is_refused() {
     let scene = Scene::found(Setting { organisation: "typists", typed_codes: true, ..Setting::default() });
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let claimer = bob.claim(invitation.link.expose()).unwrap();
-    let mut greeter = scene.alice.greet(invitation.token).unwrap();
+    let bell = Arc::new(Bell::default());
+    let claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
+    let mut greeter = scene.alice.greet(invitation.token, &bell).unwrap();
     let said = claimer.code_to_say().unwrap();
     let view = greeter.stage(parsec_protocol::control::Stage::ChooseCode).unwrap();
     assert!(view.typed_required && view.choices.is_empty(), "{view:?}");

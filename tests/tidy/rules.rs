@@ -140,8 +140,8 @@ fn test_work_factor(source: &Source, findings: &mut Vec<Finding>) {
 fn silent_allowances(source: &Source, findings: &mut Vec<Finding>) {
     for name in ["[allow(", "[expect("] {
         for line in uses(&source.code, name) {
-            let text: String = source.text.lines().skip(line - 1).take(4).collect();
-            if !text.split("\")]").next().unwrap_or_default().contains("reason = \"") {
+            let text: String = source.text.lines().skip(line - 1).take(12).map(str::trim).collect();
+            if !text.split(")]").next().unwrap_or_default().contains("reason = \"") {
                 let reason = "a lint is switched off for a reason, or not at all";
                 findings.push(Finding::new(
                     &source.path,

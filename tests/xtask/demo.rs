@@ -4,10 +4,11 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use parsec_protocol::control::{ChoiceMode, InviteResult, Outcome, ProfileName, Stage};
-use parsec_tests::ceremony::{Ended, Side};
+use parsec_tests::ceremony::{Bell, Ended, Side};
 use parsec_tests::people::Newcomer;
 use parsec_tests::process::binary;
 use parsec_tests::scene::{ALICE_AGAIN, BOB, BOB_EMAIL, Scene, Setting};
@@ -29,7 +30,7 @@ pub(crate) fn run(root: &Path, json: bool, keep: bool) -> ExitCode {
         Err(ended) => {
             let text = match ended {
                 Ended::Problem(problem) => format!("{problem} {}", problem.hint),
-                Ended::Gone => "a daemon went away".to_owned(),
+                Ended::Gone | Ended::Interrupted => "a daemon went away".to_owned(),
             };
             teller.tell("failed", &text, json!({}));
             ExitCode::FAILURE
@@ -138,8 +139,9 @@ fn ceremony(
     [greeter_name, claimer_name]: [&str; 2],
     newcomer: Newcomer<'_>,
 ) -> Result<(), Ended> {
-    let mut claimer = claiming.claim(invitation.link.expose())?;
-    let mut greeter = greeting.greet(invitation.token)?;
+    let bell = Arc::new(Bell::default());
+    let mut claimer = claiming.claim(invitation.link.expose(), &bell)?;
+    let mut greeter = greeting.greet(invitation.token, &bell)?;
     teller.tell(
         "started",
         &format!("{claimer_name} opens the link, {greeter_name} starts to greet."),
