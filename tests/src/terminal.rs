@@ -23,6 +23,7 @@ pub struct Terminal {
     name: String,
     folder: PathBuf,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     process: Option<Process>,
 }
 
@@ -37,9 +38,21 @@ impl Terminal {
     #[must_use]
     pub fn start_with(name: &str, folder: &Path, options: &[&str]) -> Self {
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut terminal = Self { name: name.to_owned(), folder: folder.to_owned(), options, process: None };
+        let mut terminal = Self {
+            name: name.to_owned(),
+            folder: folder.to_owned(),
+            options,
+            environment: Vec::new(),
+            process: None,
+        };
         terminal.restart();
         terminal
+    }
+
+    /// From the next start on, the daemon has these in its environment, and nothing that was given so before.
+    pub fn set_environment(&mut self, environment: &[(&str, &str)]) {
+        self.environment =
+            environment.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
     }
 
     /// Starts it again, whether it still runs or not.
@@ -56,6 +69,7 @@ impl Terminal {
             .arg("--ready-file")
             .arg(ready.path())
             .args(&self.options)
+            .envs(self.environment.iter().map(|(key, value)| (key, value)))
             .env("XDG_RUNTIME_DIR", self.runtime())
             .env("HOME", &self.folder);
         let name = format!("parsecd of {}", self.name);
