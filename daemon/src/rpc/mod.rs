@@ -1,1 +1,66 @@
 //! The local API: one JSON object a line over a Unix socket of the user alone.
+//!
+//! Decides how many clients there may be and how serving ends. What the methods do is the loop's business.
+
+mod access;
+mod connection;
+mod frame;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use jsonrpsee::Methods;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use access::{AccessError, Listener};
+
+/// Clients at once: a person's terminals, a plug-in and some scripts. Each may hold 8 MiB of requests and 4 MiB of
+/// answers at the very worst, and a few kilobytes otherwise.
+const CONNECTIONS_MAX: usize = 32;
+/// How long requests under way may take to end once the daemon stops. None waits for a person; the server's answers
+/// take a second or two, and systemd would wait 90.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
+/// Pause after a failure to accept, which is nearly always "too many open files" and would come again at once.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Serves clients until `shutdown`, then lets requests under way finish for [`GRACE`]. The socket's name is gone when
+/// this returns.
+pub async fn serve(listener: Listener, methods: impl Into<Methods>, shutdown: CancellationToken) {
+    let methods = methods.into();
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        match (accepted, Arc::clone(&slots).try_acquire_owned()) {
+            (Ok(stream), Ok(slot)) => {
+                let (methods, shutdown) = (methods.clone(), shutdown.clone());
+                connections.spawn(async move {
+                    connection::serve(stream, methods, shutdown).await;
+                    drop(slot);
+                });
+            }
+            (Ok(stream), Err(_)) => {
+                tracing::warn!(max = CONNECTIONS_MAX, "refused a connection: too many");
+                // Whatever fits into the socket at once: nobody waits for this client.
+                let _ = stream.try_write(format!("{}\n", *connection::busy()).as_bytes());
+            }
+            (Err(error), _) => {
+                tracing::error!(%error, "can't accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let finished =
+        tokio::time::timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
+    if finished.is_err() {
+        tracing::warn!("cut requests off that did not end");
+    }
+}

@@ -1,0 +1,258 @@
+//! One connection: requests in, answers and notifications out.
+//!
+//! Decides how much one client may have under way: requests, subscriptions, bytes not yet taken. Refuses more by
+//! closing, never by growing: a client that does not read loses its connection and nothing else.
+
+use std::sync::Arc;
+
+use jsonrpsee::types::{ErrorCode, ErrorObjectOwned, Id, Request, error};
+use jsonrpsee::{MethodCallback, Methods};
+use parsec_protocol::control::{LINE_MAX_BYTES, Problem, ProblemKind};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use super::frame::{FrameError, LineReader};
+
+/// Requests one connection may have under way. A person's terminal has one, a script a few; reading pauses meanwhile,
+/// so that their lines stay below 8 MiB.
+pub(super) const IN_FLIGHT_MAX: usize = 8;
+/// Subscriptions one connection may hold: one for each ceremony there can be, and some to spare.
+pub(super) const SUBSCRIPTIONS_MAX: usize = 16;
+/// Bytes of answers and notifications that wait for a client to read them: four of the largest lines.
+pub(super) const OUTGOING_MAX_BYTES: usize = 4 * LINE_MAX_BYTES;
+/// Lines that wait likewise, for the memory beside their bytes.
+const OUTGOING_MAX_LINES: usize = 1_024;
+/// Notifications of one subscription between its source and this connection.
+const NOTIFICATIONS_MAX: usize = 16;
+
+/// A line on its way out, and its share of [`OUTGOING_MAX_BYTES`].
+struct Outgoing {
+    line: Zeroizing<String>,
+    _share: OwnedSemaphorePermit,
+}
+
+/// Where answers go. Never waits: what doesn't fit ends the connection.
+#[derive(Clone)]
+struct Out {
+    lines: mpsc::Sender<Outgoing>,
+    bytes: Arc<Semaphore>,
+    /// Ends the connection.
+    cut: CancellationToken,
+}
+
+impl Out {
+    fn send(&self, line: Zeroizing<String>) {
+        let size = u32::try_from(line.len()).unwrap_or(u32::MAX);
+        let sent = match Arc::clone(&self.bytes).try_acquire_many_owned(size) {
+            Ok(share) => self.lines.try_send(Outgoing { line, _share: share }).is_ok(),
+            Err(_) => false,
+        };
+        if !sent && !self.cut.is_cancelled() {
+            tracing::info!("closed a connection whose client does not read");
+            self.cut.cancel();
+        }
+    }
+}
+
+/// Serves one client until it leaves, misbehaves, or `shutdown`.
+pub(super) async fn serve(stream: UnixStream, methods: Methods, shutdown: CancellationToken) {
+    let (reader, writer) = stream.into_split();
+    let (lines, queue) = mpsc::channel(OUTGOING_MAX_LINES);
+    let cut = CancellationToken::new();
+    let out = Out { lines, bytes: Arc::new(Semaphore::new(OUTGOING_MAX_BYTES)), cut: cut.clone() };
+    // Dropped with this call, and its tasks with it: nothing outlives the connection.
+    let mut requests = JoinSet::new();
+    let write = write_lines(writer, queue);
+    let read = async {
+        read_requests(LineReader::new(reader, LINE_MAX_BYTES), &methods, out, &mut requests, &shutdown).await;
+    };
+    tokio::select! {
+        () = cut.cancelled() => {}
+        // The writer ends when every sender is gone, which is when everything has been answered and written.
+        ((), ()) = async { tokio::join!(read, write) } => {}
+    }
+}
+
+async fn write_lines(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Outgoing>) {
+    while let Some(mut outgoing) = queue.recv().await {
+        outgoing.line.push('\n');
+        if writer.write_all(outgoing.line.as_bytes()).await.is_err() {
+            // The client is gone. Its requests are finished all the same, and their answers dropped.
+            break;
+        }
+    }
+}
+
+/// Takes requests until the end, then waits for those under way.
+async fn read_requests(
+    mut lines: LineReader<impl tokio::io::AsyncRead + Unpin>,
+    methods: &Methods,
+    out: Out,
+    requests: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+) {
+    let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+    let subscriptions = Arc::new(Semaphore::new(SUBSCRIPTIONS_MAX));
+    // Ends the subscriptions when the client has said its last: they would go on for ever.
+    let done = CancellationToken::new();
+    loop {
+        let permit = tokio::select! {
+            () = shutdown.cancelled() => break,
+            permit = Arc::clone(&in_flight).acquire_owned() => permit,
+        };
+        let Ok(permit) = permit else { break };
+        let line = tokio::select! {
+            () = shutdown.cancelled() => break,
+            line = lines.next() => line,
+        };
+        match line {
+            Ok(Some(line)) => {
+                let call = Call {
+                    methods: methods.clone(),
+                    out: out.clone(),
+                    done: done.clone(),
+                    subscriptions: Arc::clone(&subscriptions),
+                };
+                requests.spawn(call.run(line, permit));
+            }
+            Ok(None) => break,
+            Err(FrameError::NotUtf8) => {
+                out.send(refusal(
+                    Id::Null,
+                    error::PARSE_ERROR_CODE,
+                    ProblemKind::InvalidRequest,
+                    "the line is not UTF-8",
+                ));
+            }
+            Err(FrameError::Io(error)) => {
+                tracing::debug!(%error, "a connection failed");
+                break;
+            }
+            Err(other) => {
+                out.send(refuse_frame(&other));
+                break;
+            }
+        }
+        while requests.try_join_next().is_some() {}
+    }
+    done.cancel();
+    while requests.join_next().await.is_some() {}
+}
+
+/// One request and, for a subscription, what follows.
+struct Call {
+    methods: Methods,
+    out: Out,
+    done: CancellationToken,
+    subscriptions: Arc<Semaphore>,
+}
+
+impl Call {
+    async fn run(self, line: Zeroizing<String>, under_way: OwnedSemaphorePermit) {
+        let request: Request<'_> = match serde_json::from_str(&line) {
+            Ok(request) => request,
+            Err(error) => {
+                // The reader's own words may quote what was sent, a password for instance: say only where.
+                let text =
+                    format!("not a JSON-RPC 2.0 request with an id (line 1, column {})", error.column());
+                let code =
+                    if error.is_data() { error::INVALID_REQUEST_CODE } else { error::PARSE_ERROR_CODE };
+                self.out.send(refusal(Id::Null, code, ProblemKind::InvalidRequest, &text));
+                return;
+            }
+        };
+        let id = request.id.into_owned();
+        let mut subscription = None;
+        match self.methods.method(&request.method) {
+            None => {
+                let code = error::METHOD_NOT_FOUND_CODE;
+                self.out.send(refusal(id, code, ProblemKind::UnknownMethod, "there is no such method"));
+                return;
+            }
+            Some(MethodCallback::Subscription(_)) => {
+                match Arc::clone(&self.subscriptions).try_acquire_owned() {
+                    Ok(share) => subscription = Some(share),
+                    Err(_) => {
+                        let code = error::TOO_MANY_SUBSCRIPTIONS_CODE;
+                        let text = "this connection holds as many subscriptions as it may";
+                        self.out.send(refusal(id, code, ProblemKind::InvalidRequest, text));
+                        return;
+                    }
+                }
+            }
+            Some(MethodCallback::Sync(_) | MethodCallback::Async(_) | MethodCallback::Unsubscription(_)) => {}
+        }
+        // A task of its own, so that a panic in a method answers this request with an error and stops there.
+        let methods = self.methods.clone();
+        let mut task = JoinSet::new();
+        task.spawn(async move { methods.raw_json_request(&line, NOTIFICATIONS_MAX).await });
+        let answered = match task.join_next().await {
+            Some(Ok(Ok(answered))) => answered,
+            Some(Ok(Err(_)) | Err(_)) | None => {
+                tracing::error!("a method failed without an answer");
+                let code = error::INTERNAL_ERROR_CODE;
+                self.out.send(refusal(id, code, ProblemKind::Internal, "the daemon failed at this request"));
+                return;
+            }
+        };
+        let (answer, mut notifications) = answered;
+        self.out.send(within_limit(id, String::from(Box::<str>::from(answer))));
+        drop(under_way);
+        if subscription.is_some() {
+            loop {
+                let notification = tokio::select! {
+                    () = self.done.cancelled() => break,
+                    notification = notifications.recv() => notification,
+                };
+                let Some(notification) = notification else { break };
+                self.out.send(Zeroizing::new(String::from(Box::<str>::from(notification))));
+            }
+        }
+    }
+}
+
+/// An answer no line can carry becomes an error: the other side would refuse the line, and everything after it.
+fn within_limit(id: Id<'_>, answer: String) -> Zeroizing<String> {
+    let answer = Zeroizing::new(answer);
+    if answer.len() <= LINE_MAX_BYTES {
+        return answer;
+    }
+    refusal(
+        id,
+        error::OVERSIZED_RESPONSE_CODE,
+        ProblemKind::TooLarge,
+        "the answer is larger than a line may be",
+    )
+}
+
+fn refuse_frame(error: &FrameError) -> Zeroizing<String> {
+    let (code, kind) = match error {
+        FrameError::TooLong(_) => (error::OVERSIZED_REQUEST_CODE, ProblemKind::TooLarge),
+        FrameError::Batch => (error::BATCHES_NOT_SUPPORTED_CODE, ProblemKind::InvalidRequest),
+        FrameError::NotJson | FrameError::NotUtf8 | FrameError::Io(_) => {
+            (error::PARSE_ERROR_CODE, ProblemKind::InvalidRequest)
+        }
+        // Plain words, for whoever sees them in a browser or in curl.
+        FrameError::Http => return Zeroizing::new(error.to_string()),
+    };
+    refusal(Id::Null, code, kind, &error.to_string())
+}
+
+/// A refused connection's only line.
+pub(super) fn busy() -> Zeroizing<String> {
+    let text = "the daemon serves as many programs as it can";
+    refusal(Id::Null, ErrorCode::ServerIsBusy.code(), ProblemKind::TooLarge, text)
+}
+
+/// A JSON-RPC error as every method of the daemon answers it, with the problem in `data`.
+fn refusal(id: Id<'_>, code: i32, kind: ProblemKind, message: &str) -> Zeroizing<String> {
+    let problem = Problem::new(kind, message);
+    let error = ErrorObjectOwned::owned(code, message, Some(problem));
+    let answer = jsonrpsee::types::Response::<()>::new(jsonrpsee::types::ResponsePayload::error(error), id);
+    // Texts and numbers always have a JSON form.
+    Zeroizing::new(serde_json::to_string(&answer).unwrap_or_default())
+}
