@@ -24,7 +24,7 @@ const EXPOSERS: &[(&str, &str)] = &[
         "signs with the seed, recomputes public halves, encodes for the key file and message 7",
     ),
     ("protocol/src/control/secret.rs", "defines it"),
-    ("protocol/src/enrol/", "keys the channel with the link secret"),
+    ("protocol/src/enrol/", "keys the channel with the link secret, hands the user keys over in message 7"),
     ("protocol/src/chain/members.rs", "seals and opens names under the directory key"),
     ("protocol/src/manifest.rs", "seals and opens the manifest"),
     ("daemon/src/store/keyfile.rs", "gives the password to age"),

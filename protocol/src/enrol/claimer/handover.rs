@@ -1,0 +1,232 @@
+//! The checks of message 7, in the order of docs/protocol.md (*Message 7*).
+//!
+//! Decides whether what the greeter hands over is what the claimer asked for, and whether it hangs together up to the root key
+//! that the codes covered. Refuses a single byte that doesn't fit: the claimer is about to trust all of it for years.
+
+use crate::chain::certificate::{Author, Body, Envelope, Head, Payload, Profile};
+use crate::chain::members::{NameOf, open_name};
+use crate::chain::verify::VerifiedLog;
+use crate::enrol::evidence::RootCovered;
+use crate::enrol::io::{Closed, NewDevice, Setting};
+use crate::enrol::messages::{Handover, UserKeys};
+use crate::ids::{DeviceId, Email, Invited, Label, UserId};
+use crate::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
+use crate::limits::LOG_MAX_CERTIFICATES;
+use crate::public::{Hash, VerifyKey};
+use crate::receipt::Receipt;
+
+/// A log begins with two certificates, so nobody who could greet has seen fewer.
+const SEEN_MIN: u64 = 2;
+/// Something in message 7 isn't what was asked for.
+const UNFIT: Closed = Closed::BadMessage { step: 7 };
+
+/// What the claimer drew for its claim. User keys are there for a new user; a new terminal is given its user's.
+pub(super) struct KeysOfClaim {
+    pub(super) signing: DeviceSigningKey,
+    pub(super) store: LocalStoreKey,
+    pub(super) user: Option<(UserDecryptionKey, ManifestKey)>,
+}
+
+/// Message 7 after the checks that need no log, with the claimer's own keys.
+pub(super) struct Received {
+    user: UserId,
+    device: DeviceId,
+    email: Email,
+    name: Label,
+    device_label: Label,
+    profile: Profile,
+    root: VerifyKey,
+    directory_key: DirectoryKey,
+    seen: Head,
+    certificates: Vec<Vec<u8>>,
+    signing_key: DeviceSigningKey,
+    store_key: LocalStoreKey,
+    user_key: UserDecryptionKey,
+    manifest_key: ManifestKey,
+    first_device: bool,
+}
+
+/// Checks message 7 against what was asked for: organisation, e-mail or user id, the claimer's own keys, the number of
+/// certificates, the names as they are sealed.
+///
+/// # Errors
+/// [`Closed::BadMessage`].
+pub(super) fn read(
+    setting: &Setting,
+    keys: KeysOfClaim,
+    handover: Handover,
+    _: RootCovered,
+) -> Result<Received, Closed> {
+    let Handover {
+        user,
+        device,
+        email,
+        name,
+        device_label,
+        profile,
+        root,
+        directory_key,
+        seen,
+        certificates,
+        user_keys,
+    } = handover;
+    let KeysOfClaim { signing, store, user: own } = keys;
+    let first_device = own.is_some();
+    let (user_key, manifest_key) = match (own, user_keys) {
+        (Some(own), None) => own,
+        (None, Some(UserKeys { decryption, manifest })) => (decryption, manifest),
+        (Some(_), Some(_)) | (None, None) => return Err(UNFIT),
+    };
+    let received = Received {
+        user,
+        device,
+        email,
+        name,
+        device_label,
+        profile,
+        root,
+        directory_key,
+        seen,
+        certificates: certificates.into_iter().map(Vec::from).collect(),
+        signing_key: signing,
+        store_key: store,
+        user_key,
+        manifest_key,
+        first_device,
+    };
+    let fits = match (&setting.invited, received.certificates.as_slice()) {
+        (Invited::User(invited), [of_user, of_device]) => {
+            received.email == *invited
+                && received.is_own_user(setting, of_user)
+                && received.is_own_device(setting, of_device)
+        }
+        (Invited::Device(invited), [of_device]) => {
+            received.user == *invited && received.is_own_device(setting, of_device)
+        }
+        (Invited::User(_) | Invited::Device(_), _) => false,
+    };
+    if fits && (SEEN_MIN..=LOG_MAX_CERTIFICATES).contains(&received.seen.count) {
+        Ok(received)
+    } else {
+        Err(UNFIT)
+    }
+}
+
+impl Received {
+    /// How much of the log the greeter had seen.
+    pub(super) const fn seen_count(&self) -> u64 {
+        self.seen.count
+    }
+
+    /// What a certificate says, if it belongs to this ceremony. Its signature is checked with the log.
+    fn body(&self, setting: &Setting, envelope: &[u8]) -> Option<Body> {
+        let Payload { organisation, author, time: _, seen, body } =
+            Envelope::decode(envelope).ok()?.payload().ok()?;
+        let fits = organisation == setting.organisation
+            && author == Author::Device(setting.greeter_device)
+            && seen == self.seen;
+        fits.then_some(body)
+    }
+
+    fn is_own_user(&self, setting: &Setting, envelope: &[u8]) -> bool {
+        let Some(Body::User { user, email, sealed_name, encryption_key, profile }) =
+            self.body(setting, envelope)
+        else {
+            return false;
+        };
+        user == self.user
+            && email == self.email
+            && profile == self.profile
+            && encryption_key == self.user_key.encryption_key()
+            && self.is_sealed(setting, NameOf::User(user), &sealed_name, &self.name)
+    }
+
+    fn is_own_device(&self, setting: &Setting, envelope: &[u8]) -> bool {
+        let Some(Body::Device { device, user, sealed_label, verify_key }) = self.body(setting, envelope)
+        else {
+            return false;
+        };
+        device == self.device
+            && user == self.user
+            && verify_key == self.signing_key.verify_key()
+            && self.is_sealed(setting, NameOf::Device(device), &sealed_label, &self.device_label)
+    }
+
+    fn is_sealed(&self, setting: &Setting, whose: NameOf, sealed: &[u8], name: &Label) -> bool {
+        open_name(&self.directory_key, &setting.organisation, whose, sealed).as_ref() == Some(name)
+    }
+
+    /// Checks the log as far as the greeter had seen it, what it says about greeter and user, then the new certificates on
+    /// top of it.
+    ///
+    /// # Errors
+    /// [`Closed::ChainInvalid`]; [`Closed::BadMessage`] if the user keys are not those of the certified user.
+    pub(super) fn verify(self, setting: &Setting, log: Vec<Vec<u8>>) -> Result<Verified, Closed> {
+        let mut chain = VerifiedLog::empty(setting.organisation.clone(), self.root);
+        // Not more than asked for: the rest would be work without use, ordered by a server.
+        if log.len() as u64 != self.seen.count {
+            return Err(Closed::ChainInvalid);
+        }
+        log.iter().try_for_each(|envelope| chain.push(envelope)).map_err(|_| Closed::ChainInvalid)?;
+        if chain.head() != self.seen || !is_greeter(&chain, setting) {
+            return Err(Closed::ChainInvalid);
+        }
+        if !self.first_device {
+            self.check_user(&chain, setting)?;
+        }
+        let on_top = self.certificates.iter().try_for_each(|envelope| chain.push(envelope));
+        on_top.map_err(|_| Closed::ChainInvalid)?;
+        Ok(Verified { received: self, log })
+    }
+
+    /// For a new terminal: the user is the one in the log, under the name and with the key that stand there.
+    fn check_user(&self, chain: &VerifiedLog, setting: &Setting) -> Result<(), Closed> {
+        let record = chain.user(&self.user).ok_or(Closed::ChainInvalid)?;
+        let fits = record.email == self.email
+            && record.profile == self.profile
+            && record.encryption_key == self.user_key.encryption_key()
+            && self.is_sealed(setting, NameOf::User(record.user), &record.sealed_name, &self.name);
+        if fits { Ok(()) } else { Err(UNFIT) }
+    }
+}
+
+/// Whether the log knows the greeter of the prologue as that user's terminal.
+fn is_greeter(chain: &VerifiedLog, setting: &Setting) -> bool {
+    chain.device(&setting.greeter_device).is_some_and(|device| device.user == setting.greeter_user)
+}
+
+/// Message 7, and the log that bears it out. Made by [`Received::verify`] alone.
+pub(super) struct Verified {
+    received: Received,
+    log: Vec<Vec<u8>>,
+}
+
+impl Verified {
+    /// Signs the receipt; with it, everything the terminal needs from here on.
+    pub(super) fn into_device(self, setting: &Setting, handshake: Hash, typed_codes: bool) -> NewDevice {
+        let Self { received, log } = self;
+        let certified = received.certificates.iter().map(|bytes| Hash::of(&[bytes])).collect();
+        let receipt = Receipt::sign(&received.signing_key, handshake, certified, received.root);
+        NewDevice {
+            organisation: setting.organisation.clone(),
+            user: received.user,
+            device: received.device,
+            email: received.email,
+            name: received.name,
+            device_label: received.device_label,
+            profile: received.profile,
+            root: received.root,
+            typed_codes,
+            user_key: received.user_key,
+            manifest_key: received.manifest_key,
+            signing_key: received.signing_key,
+            store_key: received.store_key,
+            directory_key: received.directory_key,
+            seen: received.seen,
+            log,
+            certificates: received.certificates,
+            receipt,
+            first_device: received.first_device,
+        }
+    }
+}

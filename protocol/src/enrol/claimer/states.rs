@@ -1,0 +1,301 @@
+//! What the claimer can be waiting for, and what it does when that comes.
+//!
+//! Each state is named after what it awaits and holds what is needed from there on; a transition consumes it. A state that
+//! needs a check to have passed takes the proof of it as an argument. Refuses by returning the state unchanged; fails by not
+//! returning it.
+
+use super::handover::{self, KeysOfClaim, Received};
+use crate::codec;
+use crate::enrol::channel::{Channel, Handshake};
+use crate::enrol::evidence::{self, PeerConfirmed, RootCovered};
+use crate::enrol::io::{ClaimerOutput, Closed, CodeAnswer, Refused, Setting};
+use crate::enrol::messages::{self, ClaimRecord, Commit, GreeterTurn, Handover, Introduction, Nonce, Reveal};
+use crate::enrol::sas::{CodeRecognised, CodeScreen, Codes, Decoys, SasInputs};
+use crate::enrol::turn::{Patience, Turn};
+use crate::ids::{Invited, Label, Timestamp};
+use crate::keys::{
+    DeviceSigningKey, Entropy, LinkSecret, LocalStoreKey, ManifestKey, NoEntropy, UserDecryptionKey, random,
+};
+use crate::public::{Context, Hash};
+
+/// What a message does to a state.
+type Taken = Result<(State, Vec<ClaimerOutput>), Closed>;
+
+/// Where the claimer stands.
+pub(super) enum State {
+    AwaitsAnswer(AwaitsAnswer),
+    AwaitsGreeterTurn(AwaitsGreeterTurn),
+    AwaitsRecognised(AwaitsRecognised),
+    AwaitsCode(AwaitsCode),
+    AwaitsIdentity(AwaitsIdentity),
+    AwaitsHandover(AwaitsHandover),
+    AwaitsLog(Box<AwaitsLog>),
+    AwaitsSaved(AwaitsSaved),
+    Over,
+}
+
+impl State {
+    /// For `Debug`.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::AwaitsAnswer(_) => "answer",
+            Self::AwaitsGreeterTurn(_) => "greeter's turn",
+            Self::AwaitsRecognised(_) => "recognised",
+            Self::AwaitsCode(_) => "code",
+            Self::AwaitsIdentity(_) => "identity",
+            Self::AwaitsHandover(_) => "handover",
+            Self::AwaitsLog(_) => "log",
+            Self::AwaitsSaved(_) => "saved",
+            Self::Over => "nothing: it is over",
+        }
+    }
+
+    /// Whether a message was taken before this state was reached: the relay may hand it out again.
+    pub(super) const fn has_taken(&self, step: u8) -> bool {
+        let next = match self {
+            Self::AwaitsAnswer(_) => 1,
+            Self::AwaitsGreeterTurn(_) => 3,
+            Self::AwaitsRecognised(_) => 5,
+            Self::AwaitsCode(_) | Self::AwaitsIdentity(_) | Self::AwaitsHandover(_) => 7,
+            Self::AwaitsLog(_) | Self::AwaitsSaved(_) | Self::Over => 9,
+        };
+        // Even steps are this side's own: one that comes back is a reflection and no duplicate.
+        !step.is_multiple_of(2) && step < next
+    }
+
+    /// After message 7 nobody waits for a message any more: the greeter's part is done and durable, and choosing a
+    /// password or fetching the log may take as long as it takes.
+    pub(super) const fn patience(&self, now: Timestamp) -> Patience {
+        match self {
+            Self::AwaitsAnswer(_)
+            | Self::AwaitsGreeterTurn(_)
+            | Self::AwaitsRecognised(_)
+            | Self::AwaitsCode(_)
+            | Self::AwaitsIdentity(_)
+            | Self::AwaitsHandover(_) => Patience::from(now),
+            Self::AwaitsLog(_) | Self::AwaitsSaved(_) | Self::Over => Patience::Endless,
+        }
+    }
+}
+
+impl From<NoEntropy> for Refused {
+    fn from(NoEntropy: NoEntropy) -> Self {
+        Self::NoEntropy
+    }
+}
+
+/// Message 1.
+pub(super) struct AwaitsAnswer {
+    handshake: Handshake,
+    nonce: Nonce,
+    decoys: Decoys,
+}
+
+impl AwaitsAnswer {
+    /// Draws everything random up to the codes: later steps can't fail half-way for want of it.
+    pub(super) fn begin(
+        setting: &Setting,
+        secret: &LinkSecret,
+        entropy: &mut dyn Entropy,
+    ) -> Result<(Self, Vec<u8>), Refused> {
+        let mut handshake = Handshake::new(true, setting, secret, entropy)?;
+        let nonce = Nonce(random(entropy)?);
+        let decoys = Decoys::draw(entropy)?;
+        // Writing the first half involves no key of the other side; the ephemeral key's bytes are there already.
+        let message = handshake.write().map_err(|_| Refused::NoEntropy)?;
+        Ok((Self { handshake, nonce, decoys }, message))
+    }
+
+    pub(super) fn take(self, message: &[u8]) -> Taken {
+        let Self { mut handshake, nonce, decoys } = self;
+        handshake.read(1, message)?;
+        let mut channel = handshake.finish();
+        let commitment = evidence::commitment(&nonce.0, channel.handshake());
+        let bytes = messages::seal(&mut channel, &Commit { commitment });
+        let next = AwaitsGreeterTurn { channel, nonce, decoys };
+        Ok((State::AwaitsGreeterTurn(next), vec![ClaimerOutput::Send { step: 2, bytes }]))
+    }
+}
+
+/// Message 3.
+pub(super) struct AwaitsGreeterTurn {
+    channel: Channel,
+    nonce: Nonce,
+    decoys: Decoys,
+}
+
+impl AwaitsGreeterTurn {
+    pub(super) fn take(self, message: &[u8]) -> Taken {
+        let Self { mut channel, nonce, decoys } = self;
+        let turn: GreeterTurn = messages::open(&mut channel, 3, message)?;
+        let codes = Codes::derive(&SasInputs {
+            split_keys: channel.split_keys(),
+            handshake: channel.handshake(),
+            claimer_nonce: &nonce.0,
+            greeter_nonce: &turn.nonce.0,
+            root_commitment: &turn.root_commitment,
+            typing_required: turn.typing_required,
+        });
+        let screen = CodeScreen::new(codes.greeter, codes.claimer, turn.typing_required, &decoys);
+        let bytes = messages::seal(&mut channel, &Reveal { nonce });
+        let outputs = vec![ClaimerOutput::Send { step: 4, bytes }, ClaimerOutput::Show(codes.claimer)];
+        Ok((State::AwaitsRecognised(AwaitsRecognised { channel, turn, screen }), outputs))
+    }
+}
+
+/// Message 5. The claimer's code is shown.
+pub(super) struct AwaitsRecognised {
+    channel: Channel,
+    turn: GreeterTurn,
+    screen: CodeScreen,
+}
+
+impl AwaitsRecognised {
+    pub(super) fn take(self, message: &[u8]) -> Taken {
+        let Self { mut channel, turn, screen } = self;
+        let confirmed = PeerConfirmed::check(&mut channel, message)?;
+        Ok(AwaitsCode::enter(channel, turn, screen, confirmed))
+    }
+}
+
+/// The person's answer: which code does the greeter read out?
+pub(super) struct AwaitsCode {
+    channel: Channel,
+    turn: GreeterTurn,
+    screen: CodeScreen,
+}
+
+impl AwaitsCode {
+    /// Asked only now: who could see the claimer look for a code before the greeter had found the other one would
+    /// learn whether to go on.
+    fn enter(
+        channel: Channel,
+        turn: GreeterTurn,
+        screen: CodeScreen,
+        _: PeerConfirmed,
+    ) -> (State, Vec<ClaimerOutput>) {
+        let ask = ClaimerOutput::AskCode(screen.question());
+        (State::AwaitsCode(Self { channel, turn, screen }), vec![ask])
+    }
+
+    pub(super) fn take(self, answer: CodeAnswer) -> Turn<State, ClaimerOutput> {
+        match self.screen.judge(answer) {
+            Err(refused) => Turn::Refuse(State::AwaitsCode(self), refused),
+            Ok(None) => Turn::Close(Closed::CodeMismatch),
+            Ok(Some(recognised)) => {
+                let Self { channel, turn, screen: _ } = self;
+                let next = State::AwaitsIdentity(AwaitsIdentity { channel, turn, recognised });
+                Turn::Go(next, vec![ClaimerOutput::AskIdentity])
+            }
+        }
+    }
+}
+
+/// Who the person is. The first state that knows whom it is talking to.
+pub(super) struct AwaitsIdentity {
+    channel: Channel,
+    turn: GreeterTurn,
+    recognised: CodeRecognised,
+}
+
+impl AwaitsIdentity {
+    pub(super) fn take(
+        self,
+        setting: &Setting,
+        name: Option<Label>,
+        device_label: Label,
+        entropy: &mut dyn Entropy,
+    ) -> Turn<State, ClaimerOutput> {
+        let new_user = match (&setting.invited, &name) {
+            (Invited::User(_), Some(_)) => true,
+            (Invited::Device(_), None) => false,
+            (Invited::User(_), None) | (Invited::Device(_), Some(_)) => {
+                return Turn::Refuse(State::AwaitsIdentity(self), Refused::WrongIdentity);
+            }
+        };
+        let Ok(keys) = draw_keys(new_user, entropy) else {
+            return Turn::Refuse(State::AwaitsIdentity(self), Refused::NoEntropy);
+        };
+        let Self { mut channel, turn, recognised } = self;
+        let claim = ClaimRecord {
+            name,
+            device_label,
+            encryption_key: keys.user.as_ref().map(|(key, _)| key.encryption_key()),
+            verify_key: keys.signing.verify_key(),
+        };
+        let bytes = introduce(&mut channel, &keys.signing, claim, &recognised);
+        let next = AwaitsHandover { channel, turn, keys };
+        Turn::Go(State::AwaitsHandover(next), vec![ClaimerOutput::Send { step: 6, bytes }])
+    }
+}
+
+fn draw_keys(new_user: bool, entropy: &mut dyn Entropy) -> Result<KeysOfClaim, NoEntropy> {
+    let signing = DeviceSigningKey::random(entropy)?;
+    let store = LocalStoreKey::random(entropy)?;
+    let user = if new_user {
+        Some((UserDecryptionKey::random(entropy)?, ManifestKey::random(entropy)?))
+    } else {
+        None
+    };
+    Ok(KeysOfClaim { signing, store, user })
+}
+
+/// Message 6. Sent to a recognised greeter only: it carries the person's name.
+fn introduce(
+    channel: &mut Channel,
+    signing_key: &DeviceSigningKey,
+    claim: ClaimRecord,
+    _: &CodeRecognised,
+) -> Vec<u8> {
+    let signed = messages::possession_message(channel.handshake(), &claim);
+    let possession = signing_key.sign(Context::Possession, &signed);
+    messages::seal(channel, &Introduction { claim, possession })
+}
+
+/// Message 7.
+pub(super) struct AwaitsHandover {
+    channel: Channel,
+    turn: GreeterTurn,
+    keys: KeysOfClaim,
+}
+
+impl AwaitsHandover {
+    pub(super) fn take(self, setting: &Setting, message: &[u8]) -> Taken {
+        let Self { mut channel, turn, keys } = self;
+        let handover: Handover = messages::open(&mut channel, 7, message)?;
+        let handshake = *channel.handshake();
+        let covered = RootCovered::check(&turn.root_commitment, &turn.nonce.0, &handshake, &handover.root)?;
+        let received = handover::read(setting, keys, handover, covered)?;
+        let count = received.seen_count();
+        let next = AwaitsLog { received, handshake, typed_codes: turn.typing_required };
+        Ok((State::AwaitsLog(Box::new(next)), vec![ClaimerOutput::NeedLog { count }]))
+    }
+}
+
+/// The log up to what the greeter had seen.
+pub(super) struct AwaitsLog {
+    received: Received,
+    handshake: Hash,
+    typed_codes: bool,
+}
+
+impl AwaitsLog {
+    pub(super) fn take(self, setting: &Setting, log: Vec<Vec<u8>>) -> Taken {
+        let Self { received, handshake, typed_codes } = self;
+        let device = received.verify(setting, log)?.into_device(setting, handshake, typed_codes);
+        let message = codec::encode(&device.receipt);
+        Ok((State::AwaitsSaved(AwaitsSaved { message }), vec![ClaimerOutput::Keep(Box::new(device))]))
+    }
+}
+
+/// That the keys are durable.
+pub(super) struct AwaitsSaved {
+    message: Vec<u8>,
+}
+
+impl AwaitsSaved {
+    pub(super) fn take(self) -> Turn<State, ClaimerOutput> {
+        let send = ClaimerOutput::Send { step: 8, bytes: self.message };
+        Turn::Go(State::Over, vec![send, ClaimerOutput::Done])
+    }
+}

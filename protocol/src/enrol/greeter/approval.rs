@@ -1,0 +1,179 @@
+//! The moment of certification: who may be certified, and what exactly is signed.
+//!
+//! Decides by the greeter's verified log, before a signature exists, whether the certificates would stand in it; signs the keys
+//! of the claim as they came out of the channel and nothing that anyone typed or a server said. Refuses without the proofs of
+//! both recognitions: they are arguments.
+
+use minicbor::bytes::ByteVec;
+
+use crate::chain::certificate::{Author, Body, Head, Payload, Profile};
+use crate::chain::members::{NameOf, open_name, seal_name};
+use crate::chain::verify::UserRecord;
+use crate::enrol::evidence::{HeardConfirmation, PossessionProved};
+use crate::enrol::io::{Approval, Refused, SealedEnrolment, Setting};
+use crate::enrol::messages::{ClaimRecord, Handover, UserKeys};
+use crate::enrol::sas::CodeRecognised;
+use crate::ids::{DeviceId, Email, Invited, Label, Timestamp, UserId};
+use crate::keys::{DirectoryKey, Entropy, ManifestKey, UserDecryptionKey, random};
+use crate::public::{EncryptionKey, Hash, VerifyKey};
+
+/// All that a certification rests on.
+pub(super) struct Basis<'a> {
+    pub(super) setting: &'a Setting,
+    /// The root key that message 3 committed to.
+    pub(super) root: &'a VerifyKey,
+    pub(super) claim: &'a ClaimRecord,
+    pub(super) approval: &'a Approval<'a>,
+    pub(super) handshake: &'a Hash,
+}
+
+/// Without these nothing is signed: the code was found here, the claimer said aloud that it was found there, and the claim's key
+/// is its sender's.
+pub(super) type Proofs<'a> = (&'a CodeRecognised, &'a HeardConfirmation, &'a PossessionProved);
+
+/// What is to be certified, with whatever the two kinds differ in.
+enum Subject {
+    User { email: Email, name: Label, encryption_key: EncryptionKey },
+    Device { email: Email, name: Label, profile: Profile },
+}
+
+/// Signs the new user and terminal, or the new terminal, and makes the greeter's record and message 7.
+///
+/// # Errors
+/// [`Refused::WrongIdentity`], [`Refused::MayNotCertify`], [`Refused::NoEntropy`]: nothing has left this function then.
+pub(super) fn sign(
+    basis: &Basis<'_>,
+    (_, _, _): Proofs<'_>,
+    now: Timestamp,
+    entropy: &mut dyn Entropy,
+) -> Result<(SealedEnrolment, Handover), Refused> {
+    let Basis { setting, root, claim, approval, handshake } = *basis;
+    let greeter = greeter(basis)?;
+    let subject = subject(basis, greeter)?;
+    let device_label = approval.device_label.as_ref().unwrap_or(&claim.device_label).clone();
+    let device = DeviceId::from_bytes(random(entropy)?);
+    let user = match &subject {
+        Subject::User { .. } => UserId::from_bytes(random(entropy)?),
+        Subject::Device { .. } => setting.greeter_user,
+    };
+
+    let seal = |whose: NameOf, name: &Label, entropy: &mut dyn Entropy| {
+        let sealed = seal_name(approval.directory_key, &setting.organisation, whose, name, entropy)?;
+        Ok::<_, Refused>(ByteVec::from(sealed))
+    };
+    let mut bodies = Vec::new();
+    let (email, name, profile, user_keys) = match subject {
+        Subject::User { email, name, encryption_key } => {
+            bodies.push(Body::User {
+                user,
+                email: email.clone(),
+                sealed_name: seal(NameOf::User(user), &name, entropy)?,
+                encryption_key,
+                profile: approval.profile,
+            });
+            (email, name, approval.profile, None)
+        }
+        Subject::Device { email, name, profile } => {
+            let keys = UserKeys {
+                decryption: UserDecryptionKey::from_bytes(&mut { *approval.user_key.expose() }),
+                manifest: ManifestKey::from_bytes(&mut { *approval.manifest_key.expose() }),
+            };
+            (email, name, profile, Some(keys))
+        }
+    };
+    bodies.push(Body::Device {
+        device,
+        user,
+        sealed_label: seal(NameOf::Device(device), &device_label, entropy)?,
+        verify_key: claim.verify_key,
+    });
+
+    let seen = approval.log.head();
+    let certificates: Vec<Vec<u8>> = bodies.into_iter().map(|body| certify(basis, seen, now, body)).collect();
+    // The reader's own judgement, before anything leaves: a certificate that others would refuse would break their logs.
+    approval.log.extended(certificates.iter().map(Vec::as_slice)).map_err(|_| Refused::MayNotCertify)?;
+
+    let certificates: Vec<ByteVec> = certificates.into_iter().map(ByteVec::from).collect();
+    let sealed = SealedEnrolment {
+        user,
+        device,
+        verify_key: claim.verify_key,
+        handshake: *handshake,
+        root: *root,
+        certificates: certificates.clone(),
+    };
+    let handover = Handover {
+        user,
+        device,
+        email,
+        name,
+        device_label,
+        profile,
+        root: *root,
+        directory_key: DirectoryKey::from_bytes(&mut { *approval.directory_key.expose() }),
+        seen,
+        certificates,
+        user_keys,
+    };
+    Ok((sealed, handover))
+}
+
+/// One envelope.
+fn certify(basis: &Basis<'_>, seen: Head, now: Timestamp, body: Body) -> Vec<u8> {
+    let Setting { organisation, greeter_device, .. } = basis.setting;
+    let author = Author::Device(*greeter_device);
+    let payload = Payload { organisation: organisation.clone(), author, time: now, seen, body };
+    payload.sign_with(|context, message| basis.approval.signing_key.sign(context, message))
+}
+
+/// The greeter as the log has it: the device of the prologue, with this key, neither it nor its user revoked, under the
+/// root key that the codes cover.
+fn greeter<'a>(basis: &Basis<'a>) -> Result<&'a UserRecord, Refused> {
+    let Basis { setting, root, approval, .. } = *basis;
+    let log = approval.log;
+    let device = log.device(&setting.greeter_device).ok_or(Refused::MayNotCertify)?;
+    let user = log.user(&setting.greeter_user).ok_or(Refused::MayNotCertify)?;
+    let fits = log.organisation() == &setting.organisation
+        && log.root() == root
+        && device.user == setting.greeter_user
+        && device.verify_key == approval.signing_key.verify_key()
+        && device.revoked.is_none()
+        && user.revoked.is_none();
+    if fits { Ok(user) } else { Err(Refused::MayNotCertify) }
+}
+
+/// Whether this greeter may certify this claim, and as what.
+fn subject(basis: &Basis<'_>, greeter: &UserRecord) -> Result<Subject, Refused> {
+    let Basis { setting, claim, approval, .. } = *basis;
+    let log = approval.log;
+    if log.devices().any(|other| other.verify_key == claim.verify_key) || log.root() == &claim.verify_key {
+        return Err(Refused::MayNotCertify);
+    }
+    match (&setting.invited, &claim.name, claim.encryption_key) {
+        (Invited::User(email), Some(claimed), Some(encryption_key)) => {
+            let taken = log.users().any(|other| {
+                other.encryption_key == encryption_key || (other.revoked.is_none() && other.email == *email)
+            });
+            if taken || greeter.profile != Profile::Administrator {
+                return Err(Refused::MayNotCertify);
+            }
+            let name = approval.name.as_ref().unwrap_or(claimed).clone();
+            Ok(Subject::User { email: email.clone(), name, encryption_key })
+        }
+        (Invited::Device(user), None, None) => {
+            if approval.name.is_some() {
+                return Err(Refused::WrongIdentity);
+            }
+            // Only one's own: nobody else has the user's private keys to hand over.
+            if *user != greeter.user || approval.user_key.encryption_key() != greeter.encryption_key {
+                return Err(Refused::MayNotCertify);
+            }
+            let whose = NameOf::User(greeter.user);
+            let name = open_name(approval.directory_key, &setting.organisation, whose, &greeter.sealed_name)
+                .ok_or(Refused::MayNotCertify)?;
+            Ok(Subject::Device { email: greeter.email.clone(), name, profile: greeter.profile })
+        }
+        // Checked when message 6 came.
+        (Invited::User(_) | Invited::Device(_), _, _) => Err(Refused::WrongIdentity),
+    }
+}

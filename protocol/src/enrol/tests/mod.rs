@@ -1,0 +1,327 @@
+//! The ceremony under test: two machines, an organisation to join, a clock and randomness made of a seed.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod steps;
+
+use sha2::{Digest as _, Sha256};
+
+use super::claimer::Claimer;
+use super::greeter::Greeter;
+use super::io::{
+    Approval, ClaimerInput, ClaimerOutput, Closed, CodeAnswer, CodeQuestion, GreeterInput, GreeterOutput,
+    NewDevice, Publication, Refused, SealedEnrolment, Setting, TransportKind,
+};
+use super::sas::SasCode;
+use crate::chain::bootstrap::{Founded, Founder, found};
+use crate::chain::certificate::Profile;
+use crate::chain::verify::VerifiedLog;
+use crate::ids::{Invited, Label, Timestamp, Token};
+use crate::keys::{
+    DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, ManifestKey, NoEntropy, UserDecryptionKey,
+};
+
+/// SHA-256 of seed and counter: as good as random, and the same again.
+pub(super) struct Seeded {
+    seed: u64,
+    count: u64,
+}
+
+impl Seeded {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self { seed, count: 0 }
+    }
+
+    /// A number below `bound`, near enough to uniform for choosing what goes wrong.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes).unwrap();
+        u64::from_le_bytes(bytes) % bound
+    }
+}
+
+impl Entropy for Seeded {
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+        for chunk in bytes.chunks_mut(32) {
+            let block =
+                Sha256::new().chain_update(self.seed.to_le_bytes()).chain_update(self.count.to_le_bytes());
+            self.count += 1;
+            chunk.copy_from_slice(&block.finalize()[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+/// A source that has run dry.
+pub(super) struct Dry;
+
+impl Entropy for Dry {
+    fn fill(&mut self, _: &mut [u8]) -> Result<(), NoEntropy> {
+        Err(NoEntropy)
+    }
+}
+
+pub(super) const START: Timestamp = Timestamp(1_800_000_000_000_000);
+
+pub(super) fn label(text: &str) -> Label {
+    text.parse().unwrap()
+}
+
+/// An organisation of one administrator, who greets.
+pub(super) struct World {
+    pub(super) log: VerifiedLog,
+    pub(super) envelopes: Vec<Vec<u8>>,
+    pub(super) founded: Founded,
+    pub(super) signing_key: DeviceSigningKey,
+    pub(super) directory_key: DirectoryKey,
+    pub(super) user_key: UserDecryptionKey,
+    pub(super) manifest_key: ManifestKey,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let entropy = &mut Seeded::new(u64::MAX);
+        let signing_key = DeviceSigningKey::random(entropy).unwrap();
+        let directory_key = DirectoryKey::random(entropy).unwrap();
+        let user_key = UserDecryptionKey::random(entropy).unwrap();
+        let manifest_key = ManifestKey::random(entropy).unwrap();
+        let founder = Founder {
+            organisation: &"acme".parse().unwrap(),
+            email: &"alice@acme.test".parse().unwrap(),
+            name: &label("Alice"),
+            device_label: &label("laptop"),
+            user_key: &user_key,
+            signing_key: &signing_key,
+            directory_key: &directory_key,
+        };
+        let founded = found(&founder, START, entropy).unwrap();
+        let envelopes = founded.certificates.clone();
+        let log = VerifiedLog::empty("acme".parse().unwrap(), founded.root)
+            .extended(envelopes.iter().map(Vec::as_slice))
+            .unwrap();
+        Self { log, envelopes, founded, signing_key, directory_key, user_key, manifest_key }
+    }
+
+    pub(super) fn setting(&self, invited: Invited) -> Setting {
+        Setting {
+            organisation: "acme".parse().unwrap(),
+            token: Token::from_bytes([7; 16]),
+            invited,
+            greeter_user: self.founded.user,
+            greeter_device: self.founded.device,
+            transport: TransportKind::Relay,
+        }
+    }
+
+    pub(super) fn bob(&self) -> Setting {
+        self.setting(Invited::User("bob@acme.test".parse().unwrap()))
+    }
+
+    pub(super) fn second_terminal(&self) -> Setting {
+        self.setting(Invited::Device(self.founded.user))
+    }
+
+    pub(super) fn approval(&self) -> Approval<'_> {
+        Approval {
+            claimer_confirmed: true,
+            name: None,
+            device_label: None,
+            profile: Profile::Standard,
+            signing_key: &self.signing_key,
+            directory_key: &self.directory_key,
+            user_key: &self.user_key,
+            manifest_key: &self.manifest_key,
+            log: &self.log,
+        }
+    }
+}
+
+pub(super) fn link_secret() -> LinkSecret {
+    LinkSecret::from_bytes(&mut [9; 32])
+}
+
+/// What one side's driver has seen so far. The two sides' outputs differ in type only; here they meet.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) sent: Vec<(u8, Vec<u8>)>,
+    pub(super) shown: Option<SasCode>,
+    pub(super) asked: Option<CodeQuestion>,
+    pub(super) closed: Option<Closed>,
+    pub(super) wake_at: Option<Timestamp>,
+    /// Claimer only.
+    pub(super) asked_identity: bool,
+    pub(super) need_log: Option<u64>,
+    pub(super) kept: Option<Box<NewDevice>>,
+    pub(super) done: bool,
+    /// Greeter only.
+    pub(super) asked_approval: bool,
+    pub(super) persisted: Option<Box<SealedEnrolment>>,
+    pub(super) published: Option<Box<Publication>>,
+}
+
+impl Seen {
+    pub(super) fn claimer(&mut self, outputs: Vec<ClaimerOutput>) {
+        for output in outputs {
+            assert!(self.closed.is_none(), "an output after the end");
+            match output {
+                ClaimerOutput::Send { step, bytes } => self.sent.push((step, bytes)),
+                ClaimerOutput::Show(code) => self.shown = Some(code),
+                ClaimerOutput::AskCode(question) => self.asked = Some(question),
+                ClaimerOutput::AskIdentity => self.asked_identity = true,
+                ClaimerOutput::NeedLog { count } => self.need_log = Some(count),
+                ClaimerOutput::Keep(device) => self.kept = Some(device),
+                ClaimerOutput::WakeAt(moment) => self.wake_at = Some(moment),
+                ClaimerOutput::Done => self.done = true,
+                ClaimerOutput::Closed(why) => self.closed = Some(why),
+            }
+        }
+    }
+
+    pub(super) fn greeter(&mut self, outputs: Vec<GreeterOutput>) {
+        for output in outputs {
+            assert!(self.closed.is_none(), "an output after the end");
+            match output {
+                GreeterOutput::Send { step, bytes } => {
+                    assert!(step != 7 || self.persisted.is_some(), "7 went out before it was durable");
+                    self.sent.push((step, bytes));
+                }
+                GreeterOutput::AskCode(question) => self.asked = Some(question),
+                GreeterOutput::Show(code) => {
+                    assert!(self.sent.iter().any(|(step, _)| *step == 5), "shown before 5");
+                    self.shown = Some(code);
+                }
+                GreeterOutput::AskApproval(_) => self.asked_approval = true,
+                GreeterOutput::Persist(record) => self.persisted = Some(record),
+                GreeterOutput::Publish(publication) => self.published = Some(publication),
+                GreeterOutput::WakeAt(moment) => self.wake_at = Some(moment),
+                GreeterOutput::Closed(why) => self.closed = Some(why),
+            }
+        }
+    }
+
+    pub(super) fn message(&self, step: u8) -> Vec<u8> {
+        self.sent
+            .iter()
+            .find(|(sent, _)| *sent == step)
+            .unwrap_or_else(|| panic!("no message {step}"))
+            .1
+            .clone()
+    }
+}
+
+/// Both sides of a ceremony, with what each has seen.
+pub(super) struct Pair {
+    pub(super) claimer: Claimer,
+    pub(super) greeter: Greeter,
+    pub(super) c: Seen,
+    pub(super) g: Seen,
+    pub(super) entropy: Seeded,
+    pub(super) now: Timestamp,
+    pub(super) new_user: bool,
+}
+
+impl Pair {
+    pub(super) fn start(world: &World, claims: Setting, greets: Setting, typed: bool, seed: u64) -> Self {
+        let mut entropy = Seeded::new(seed);
+        let new_user = matches!(claims.invited, Invited::User(_));
+        let (claimer, first) = Claimer::start(claims, &link_secret(), START, &mut entropy).unwrap();
+        let (greeter, second) =
+            Greeter::start(greets, &link_secret(), world.founded.root, typed, START, &mut entropy).unwrap();
+        let (mut c, mut g) = (Seen::default(), Seen::default());
+        c.claimer(first);
+        g.greeter(second);
+        Self { claimer, greeter, c, g, entropy, now: START, new_user }
+    }
+
+    pub(super) fn fair(world: &World, setting: &Setting, typed: bool, seed: u64) -> Self {
+        Self::start(world, setting.clone(), setting.clone(), typed, seed)
+    }
+
+    pub(super) fn tell_claimer(&mut self, input: ClaimerInput) -> Result<(), Refused> {
+        let outputs = self.claimer.step(input, self.now, &mut self.entropy)?;
+        self.c.claimer(outputs);
+        Ok(())
+    }
+
+    pub(super) fn tell_greeter(&mut self, input: GreeterInput<'_>) -> Result<(), Refused> {
+        let outputs = self.greeter.step(input, self.now, &mut self.entropy)?;
+        self.g.greeter(outputs);
+        Ok(())
+    }
+
+    /// Hands the other side a message as it was sent.
+    pub(super) fn deliver(&mut self, step: u8) {
+        if step.is_multiple_of(2) {
+            let bytes = self.c.message(step);
+            self.tell_greeter(GreeterInput::Message { step, bytes }).unwrap();
+        } else {
+            let bytes = self.g.message(step);
+            self.tell_claimer(ClaimerInput::Message { step, bytes }).unwrap();
+        }
+    }
+
+    /// Runs honestly until `stop` is the next thing to be handed over or answered.
+    pub(super) fn run_to(&mut self, world: &World, stop: Point) {
+        for point in POINTS {
+            if *point == stop {
+                return;
+            }
+            self.pass(world, *point);
+        }
+    }
+
+    pub(super) fn pass(&mut self, world: &World, point: Point) {
+        match point {
+            Point::Message(step) => self.deliver(step),
+            Point::GreeterCode => {
+                let heard = self.c.shown.expect("the claimer shows its code");
+                self.tell_greeter(GreeterInput::Code(CodeAnswer::Typed(heard))).unwrap();
+            }
+            Point::ClaimerCode => {
+                let heard = self.g.shown.expect("the greeter shows its code");
+                self.tell_claimer(ClaimerInput::Code(CodeAnswer::Typed(heard))).unwrap();
+            }
+            Point::Identity => {
+                let name = self.new_user.then(|| label("Bob"));
+                self.tell_claimer(ClaimerInput::Identity { name, device_label: label("desk") }).unwrap();
+            }
+            Point::Approval => self.tell_greeter(GreeterInput::Approve(world.approval())).unwrap(),
+            Point::Log => self.tell_claimer(ClaimerInput::Log(world.envelopes.clone())).unwrap(),
+            Point::Saved => self.tell_claimer(ClaimerInput::Saved).unwrap(),
+            Point::End => {}
+        }
+    }
+}
+
+/// Where an honest ceremony can be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Point {
+    Message(u8),
+    GreeterCode,
+    ClaimerCode,
+    Identity,
+    Approval,
+    Log,
+    Saved,
+    End,
+}
+
+/// The honest order.
+pub(super) const POINTS: &[Point] = &[
+    Point::Message(0),
+    Point::Message(1),
+    Point::Message(2),
+    Point::Message(3),
+    Point::Message(4),
+    Point::GreeterCode,
+    Point::Message(5),
+    Point::ClaimerCode,
+    Point::Identity,
+    Point::Message(6),
+    Point::Approval,
+    Point::Message(7),
+    Point::Log,
+    Point::Saved,
+    Point::Message(8),
+    Point::End,
+];
