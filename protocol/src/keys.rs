@@ -229,6 +229,17 @@ mod tests {
     }
 
     #[test]
+    fn a_weak_key_verifies_nothing() {
+        // R = identity, S = 0 satisfies the plain equation under a key of small order, for many messages.
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let mut forged = [0; 64];
+        forged[0] = 1;
+        let (key, forged) = (VerifyKey::from_bytes(identity), Signature::from_bytes(forged));
+        assert!(key.verify(Context::Certificate, b"anything", &forged).is_err());
+    }
+
+    #[test]
     fn weak_verify_keys_are_not_sound() {
         // The identity point: every signature of small order would verify.
         let mut identity = [0; 32];

@@ -216,7 +216,17 @@ fn enrolments_of_one_device_in_any_order() {
     };
     let slow = sign(&org, 5);
     org.say(By::Device(0), Body::DeviceRevoked { device: device(20) });
+    org.say(By::Device(0), Body::DeviceRevoked { device: device(3) });
     let fast = sign(&org, 6);
     let log = org.log.extended(fast.iter().map(Vec::as_slice)).unwrap();
     log.extended(slow.iter().map(Vec::as_slice)).unwrap();
+}
+
+#[test]
+fn a_decision_may_be_published_after_a_later_enrolment() {
+    let mut org = Org::staffed();
+    let decision = envelope(By::Device(0), &decision(&org));
+    org.say(By::Device(1), standard(5));
+    org.say(By::Device(0), standard(6));
+    assert_eq!(org.fault(&decision), Ok(()));
 }

@@ -56,6 +56,19 @@ fn an_old_promotion_sent_again() {
 }
 
 #[test]
+fn a_profile_change_that_crossed_another() {
+    // Two administrators decide at once; the second to arrive did not know of the first.
+    let mut org = Org::staffed();
+    let change = |profile| Body::ProfileChange { user: user(2), profile };
+    let before = org.payload(By::Device(1), change(Profile::Outsider));
+    org.say(By::Device(0), change(Profile::Administrator));
+    let after = org.payload(By::Device(1), change(Profile::Outsider));
+    assert_eq!((before.seen.count, after.seen.count), (14, 15));
+    let [before, after] = [before, after].map(|payload| envelope(By::Device(1), &payload));
+    refused(&org, Fault::StaleProfile, &before, &after);
+}
+
+#[test]
 fn user_revoked_by_others_than_administrators() {
     let org = Org::staffed();
     let body = Body::UserRevoked { user: user(1) };
@@ -110,6 +123,11 @@ fn all_five_kinds_are_recorded() {
     let revoked = |number| log.device(&device(number)).unwrap().revoked;
     assert_eq!(revoked(20), Some(Timestamp(BEGINNING + 15)));
     assert_eq!(revoked(4), Some(Timestamp(BEGINNING + 13)), "with its user");
+    let mut later = org.clone();
+    later.say(By::Device(0), Body::UserRevoked { user: user(2) });
+    let revoked_later = |number| later.log.device(&device(number)).unwrap().revoked;
+    assert_eq!(revoked_later(20), revoked(20), "not trusted since its own revocation, the earlier one");
+    assert_eq!(revoked_later(2), Some(Timestamp(BEGINNING + 16)));
     assert_eq!((revoked(2), revoked(0)), (None, None));
     assert_eq!(log.user(&user(4)).unwrap().revoked, Some(Timestamp(BEGINNING + 13)));
     let head: Head = log.head();
