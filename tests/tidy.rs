@@ -204,6 +204,8 @@ mod the_rules_can_fail {
         assert_eq!(rule("ctl/src/a.rs", &tests), 0, "tests do not count");
         let after = format!("{tests}{}", "fn f() {}\n".repeat(300));
         assert_eq!(rule("ctl/src/a.rs", &after), 1, "what follows the tests does");
+        assert_eq!(rule("tests/tests/a.rs", &lines(900)), 0, "nor does a file of tests");
+        assert_eq!(rule("tests/src/a.rs", &lines(900)), 1, "the harness does");
     }
 
     #[test]
