@@ -1,0 +1,150 @@
+//! Keeps docs/local-api.md true: every method and error is in it, and every example is one that the types accept.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use parsec_protocol::control::{
+    CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
+    CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock, DeviceView, Empty, GreetStart,
+    InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, OrgBootstrap, OrgBootstrapped,
+    Outcome, Problem, ProblemKind, StatusResult, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult,
+    method,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, from_value, to_value};
+
+fn document() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/local-api.md");
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// Every line of JSON in the document, each of its own.
+fn examples() -> Vec<Value> {
+    let text = document();
+    let lines = text.lines().filter(|line| line.starts_with(r#"{"jsonrpc""#));
+    lines.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+/// Reads a value as `T` and writes it again: nothing in it was passed over.
+fn is<T: DeserializeOwned + Serialize>(value: &Value) {
+    let read: T = from_value(value.clone()).unwrap_or_else(|error| panic!("{error} in {value}"));
+    let written = to_value(read).unwrap();
+    for (name, field) in value.as_object().unwrap() {
+        assert_eq!(Some(field), written.get(name), "{name} in {value}");
+    }
+    // What the type has and the example has not must be something that may be left out.
+    let absent = written.as_object().unwrap().iter().filter(|(name, _)| value.get(name).is_none());
+    for (name, field) in absent {
+        let default = field.is_null() || field == false || field.as_object().is_some_and(serde_json::Map::is_empty);
+        assert!(default, "{name} is missing in {value}");
+    }
+}
+
+/// What the method takes and gives.
+fn check(name: &str, parameters: &Value, result: &Value) {
+    match name {
+        method::STATUS => (is::<Empty>(parameters), is::<StatusResult>(result)),
+        method::ORG_BOOTSTRAP => (is::<OrgBootstrap>(parameters), is::<OrgBootstrapped>(result)),
+        method::DEVICE_LIST => (is::<Empty>(parameters), is::<DeviceListResult>(result)),
+        method::DEVICE_UNLOCK => (is::<DeviceUnlock>(parameters), is::<DeviceView>(result)),
+        method::DEVICE_LOCK => (is::<DeviceSelector>(parameters), is::<DeviceView>(result)),
+        method::INVITE_USER => (is::<InviteUser>(parameters), is::<InviteResult>(result)),
+        method::INVITE_DEVICE => (is::<InviteDevice>(parameters), is::<InviteResult>(result)),
+        method::INVITE_LIST => (is::<DeviceSelector>(parameters), is::<InviteListResult>(result)),
+        method::INVITE_CANCEL => (is::<InviteCancel>(parameters), is::<Empty>(result)),
+        method::GREET_START => (is::<GreetStart>(parameters), is::<CeremonyView>(result)),
+        method::CLAIM_START => (is::<ClaimStart>(parameters), is::<CeremonyView>(result)),
+        method::CEREMONY_LIST => (is::<Empty>(parameters), is::<CeremonyListResult>(result)),
+        method::CEREMONY_SHOW | method::CEREMONY_CANCEL => {
+            (is::<CeremonySelector>(parameters), is::<CeremonyView>(result))
+        }
+        method::CEREMONY_CHOOSE => (is::<CeremonyChoose>(parameters), is::<CeremonyView>(result)),
+        method::CEREMONY_IDENTIFY => (is::<CeremonyIdentify>(parameters), is::<CeremonyView>(result)),
+        method::CEREMONY_APPROVE => (is::<CeremonyApprove>(parameters), is::<CeremonyView>(result)),
+        method::CEREMONY_FINISH => (is::<CeremonyFinish>(parameters), is::<CeremonyView>(result)),
+        method::USER_LIST => (is::<DeviceSelector>(parameters), is::<UserListResult>(result)),
+        method::TRUST_VERIFY => (is::<DeviceSelector>(parameters), is::<TrustVerifyResult>(result)),
+        method::TRUST_SHOW => (is::<TrustShow>(parameters), is::<TrustShowResult>(result)),
+        method::CEREMONY_WATCH => (is::<CeremonySelector>(parameters), assert!(result.is_u64())),
+        method::CEREMONY_UNWATCH => (assert!(parameters.is_array()), assert!(result.is_boolean())),
+        other => panic!("{other} is no method"),
+    };
+}
+
+#[test]
+fn every_example_of_the_local_api_is_right() {
+    let examples = examples();
+    let mut shown = BTreeSet::new();
+    for request in examples.iter().filter(|example| example.get("params").is_some()) {
+        let name = request["method"].as_str().unwrap();
+        shown.insert(name.to_owned());
+        if name == method::CEREMONY_CHANGED {
+            is::<CeremonyView>(&request["params"]["result"]);
+            continue;
+        }
+        let answer = examples.iter().find(|other| other["id"] == request["id"] && other.get("result").is_some());
+        check(name, &request["params"], &answer.unwrap_or_else(|| panic!("{name} has no answer"))["result"]);
+    }
+    let source = include_str!("../../protocol/src/control/methods.rs");
+    let names = source.lines().filter_map(|line| line.trim().strip_prefix("pub const ")?.split('"').nth(1));
+    let names: BTreeSet<_> = names.map(str::to_owned).collect();
+    assert!(names.len() >= 24, "the methods are not found any more");
+    assert_eq!(shown, names);
+}
+
+#[test]
+fn problems_are_written_as_they_are_sent() {
+    for example in examples() {
+        let outcome = &example["result"]["outcome"];
+        let mut problems = vec![example["error"]["data"].clone()];
+        if let Ok(Outcome::Failed { problem }) = from_value(outcome.clone()) {
+            problems.push(to_value(problem).unwrap());
+        }
+        for value in problems.into_iter().filter(|value| !value.is_null()) {
+            let problem: Problem = from_value(value.clone()).unwrap();
+            assert_eq!(to_value(Problem::new(problem.name, problem.message.clone())).unwrap(), value);
+        }
+    }
+}
+
+#[test]
+fn every_error_is_in_the_table() {
+    let text = document();
+    let rows: Vec<_> = text.split("## Errors").nth(1).unwrap().lines().filter(|l| l.starts_with("| `")).collect();
+    let wanted: Vec<_> = ProblemKind::ALL.iter().map(|kind| row(*kind)).collect();
+    let all = wanted.join("\n");
+    assert_eq!(rows, wanted.iter().map(String::as_str).collect::<Vec<_>>(), "the table should be:\n{all}");
+}
+
+fn row(kind: ProblemKind) -> String {
+    let fault = to_value(kind.fault()).unwrap();
+    let retry = if kind.retryable() { "yes" } else { "no" };
+    format!("| `{}` | {} | {retry} | {} | {} |", kind.name(), fault.as_str().unwrap(), kind.exit_code(), kind.hint())
+}
+
+/// Documents don't point at files that are not there.
+#[test]
+fn links_between_the_documents_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders = vec![root.join("docs")];
+    let mut files: Vec<_> = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root.join(name)).into();
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                files.push(path);
+            }
+        }
+    }
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            let outside = target.is_empty() || target.contains("://");
+            assert!(outside || file.parent().unwrap().join(target).exists(), "{} -> {target}", file.display());
+        }
+    }
+}
