@@ -71,7 +71,12 @@ impl Output {
         }
     }
 
-    /// A question: it is asked even when quiet, and the answer is typed behind it.
+    /// What a person must have seen to answer: a screen of the ceremony, why an answer can't be taken. Even when quiet.
+    pub(crate) fn screen(text: &str) {
+        write_stderr(&format!("{}\n", shown_lines(text)));
+    }
+
+    /// A question; the answer is typed behind it. Even when quiet.
     pub(crate) fn ask(text: &str) {
         write_stderr(&shown_lines(text));
     }

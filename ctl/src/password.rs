@@ -136,16 +136,13 @@ pub(crate) fn accept(password: Zeroizing<String>, known: &[&str]) -> Result<Secr
     }
 }
 
-/// Judges two typed passwords in front of the person: the words to say, and the password if it can be taken.
-pub(crate) fn judge_typed(
-    first: Zeroizing<String>,
-    second: &str,
-    known: &[&str],
-) -> (String, Option<SecretText>) {
+/// Judges two typed passwords in front of the person. `None`: they were told why, and it is asked again.
+pub(crate) fn judge_typed(first: Zeroizing<String>, second: &str, known: &[&str]) -> Option<SecretText> {
     if *first != *second {
-        return ("  The two are not the same. Try again.".to_owned(), None);
+        Output::screen("  The two are not the same. Try again.");
+        return None;
     }
-    (String::new(), accept(first, known).ok())
+    accept(first, known).ok()
 }
 
 /// What to say about a password just typed, before it is asked for again. `None`: it can't be taken.
@@ -185,14 +182,12 @@ pub(crate) fn choose(
     loop {
         let first = terminal.answer("  Password (not shown): ", true)?;
         let (words, usable) = comment(&first, known);
-        output.say(&format!("\n{words}"));
+        Output::screen(&words);
         if !usable {
             continue;
         }
         let second = terminal.answer("  The same again: ", true)?;
-        let (words, password) = judge_typed(first, &second, known);
-        output.say(&words);
-        if let Some(password) = password {
+        if let Some(password) = judge_typed(first, &second, known) {
             return Ok(password);
         }
     }
@@ -207,9 +202,7 @@ pub(crate) fn enter(source: &PasswordSource, no_input: bool, output: &Output) ->
         return Ok(SecretText::new(password));
     }
     let terminal = Terminal::open(no_input, output, "The password", INSTEAD)?;
-    let password = terminal.answer("Password of this terminal's keys (not shown): ", true)?;
-    output.say("");
-    Ok(SecretText::new(password))
+    terminal.answer("Password of this terminal's keys (not shown): ", true).map(SecretText::new)
 }
 
 /// What to do where nobody can be asked.
@@ -260,8 +253,8 @@ mod tests {
     #[test]
     fn two_that_differ_are_not_taken() {
         let first = Zeroizing::new("correct horse battery staple".to_owned());
-        assert!(judge_typed(first.clone(), "correct horse battery stapl", &[]).1.is_none());
-        assert!(judge_typed(first, "correct horse battery staple", &[]).1.is_some());
+        assert!(judge_typed(first.clone(), "correct horse battery stapl", &[]).is_none());
+        assert!(judge_typed(first, "correct horse battery staple", &[]).is_some());
     }
 
     #[test]

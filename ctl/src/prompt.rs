@@ -83,6 +83,17 @@ impl Terminal {
         self.set(false)
     }
 
+    /// The question is answered: the line ends, which hidden typing did not show.
+    ///
+    /// # Errors
+    /// The terminal failed.
+    pub(crate) fn answered(&self, hidden: bool) -> Result<(), Failure> {
+        if hidden {
+            Output::screen("");
+        }
+        self.rest()
+    }
+
     /// Waits for one line.
     ///
     /// # Errors
@@ -108,7 +119,10 @@ impl Terminal {
     pub(crate) fn answer(&self, question: &str, hidden: bool) -> Result<Zeroizing<String>, Failure> {
         self.ask(question, hidden)?;
         match self.read()? {
-            Typed::Line(line) => Ok(line),
+            Typed::Line(line) => {
+                self.answered(hidden)?;
+                Ok(line)
+            }
             Typed::Interrupt | Typed::End => {
                 Err(Failure::Interrupted("\nStopped; nothing was done.".to_owned()))
             }

@@ -201,3 +201,128 @@ pub(crate) fn conclude(view: &CeremonyView, output: &Output) -> Result<(), Failu
 const ROOT_KEY: &str = "Every member's terminal shows the same root key; compare it when in doubt.";
 /// Keys are safe, the log does not have them yet.
 const PENDING: &str = "The certificates are not in the log yet; the greeter's terminal puts them there by itself when it is online.";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::net::UnixStream;
+
+    use parsec_protocol::control::{CeremonyId, Choice, ClaimerInfo, Problem, Subject};
+    use serde_json::Value;
+
+    use super::*;
+
+    fn view(role: Role, stage: Stage, allowed: &[Action]) -> CeremonyView {
+        let code = |code: &str| Choice { code: code.into(), spelled: String::new() };
+        CeremonyView {
+            id: CeremonyId(7),
+            revision: 1,
+            role,
+            organisation: "acme".parse().unwrap(),
+            subject: Some(Subject::User { email: "bob@example.org".parse().unwrap() }),
+            token: None,
+            invited_by: None,
+            attempt: None,
+            stage,
+            allowed: allowed.to_vec(),
+            say: Some(code("K7EM")),
+            choices: ["KAB2", "K9XY", "KQ34", "KZZ9"].map(code).to_vec(),
+            typed_required: false,
+            claimer: Some(ClaimerInfo { name: None, device_label: "laptop".parse().unwrap() }),
+            outcome: None,
+            note: None,
+        }
+    }
+
+    fn failed() -> Outcome {
+        Outcome::Failed { problem: Problem::new(ProblemKind::CodeMismatch, "The codes differ") }
+    }
+
+    /// A daemon that answers every call with the first view, tells of all the views after `ceremony.watch`, and
+    /// goes away when the client does. Returns what it was asked.
+    fn against<T>(
+        views: &[CeremonyView],
+        take_part: impl FnOnce(Connection, CeremonyView) -> T,
+    ) -> (Vec<String>, T) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        std::thread::scope(|scope| {
+            let daemon = scope.spawn(|| {
+                let mut asked = Vec::new();
+                for line in BufReader::new(&theirs).lines() {
+                    let request: Value = serde_json::from_str(&line.unwrap()).unwrap();
+                    let method = request["method"].as_str().unwrap().to_owned();
+                    let watch = method == method::CEREMONY_WATCH;
+                    let result =
+                        if watch { Value::from(1) } else { serde_json::to_value(&views[0]).unwrap() };
+                    let mut lines =
+                        vec![serde_json::json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })];
+                    for (index, view) in views.iter().enumerate().take(if watch { views.len() } else { 0 }) {
+                        let view = CeremonyView { revision: index as u64 + 1, ..view.clone() };
+                        let params = serde_json::json!({ "subscription": 1, "result": view });
+                        let method = method::CEREMONY_CHANGED;
+                        lines.push(
+                            serde_json::json!({ "jsonrpc": "2.0", "method": method, "params": params }),
+                        );
+                    }
+                    for line in lines {
+                        // The client may have seen enough.
+                        let _told = writeln!(&theirs, "{line}");
+                    }
+                    asked.push(method);
+                }
+                asked
+            });
+            let done = take_part(Connection::over(ours), views[0].clone());
+            (daemon.join().unwrap(), done)
+        })
+    }
+
+    #[test]
+    fn a_script_never_gives_what_only_a_person_can_know() {
+        let everything = [Action::Choose, Action::Identify, Action::Approve, Action::Finish, Action::Cancel];
+        for role in [Role::Greeter, Role::Claimer] {
+            let mut views: Vec<CeremonyView> =
+                [Stage::ChooseCode, Stage::Identify, Stage::Approve, Stage::SetPassword]
+                    .map(|stage| view(role, stage, &everything))
+                    .to_vec();
+            let mut last = view(role, Stage::Closed, &[]);
+            last.outcome = Some(failed());
+            views.push(last);
+            let prepared = Prepared {
+                name: Some("Bob".parse().unwrap()),
+                device_label: Some("laptop".parse().unwrap()),
+                profile: Some(ProfileName::Standard),
+                password: Some(SecretText::new("correct horse battery staple".to_owned().into())),
+            };
+            let (asked, end) =
+                against(&views, |daemon, first| stream(daemon, &first, &Output::new(true, true), prepared));
+            assert_eq!(end.unwrap_err().exit_code(), 76);
+            assert_eq!(asked, [method::CEREMONY_WATCH, method::CEREMONY_IDENTIFY, method::CEREMONY_FINISH]);
+        }
+    }
+
+    #[test]
+    fn waiting_ends_at_the_stage_or_with_the_ceremony() {
+        let mut closed = view(Role::Greeter, Stage::Closed, &[]);
+        closed.outcome = Some(failed());
+        let views =
+            [view(Role::Greeter, Stage::Connecting, &[]), view(Role::Greeter, Stage::SayCode, &[]), closed];
+        let wait = |stage: Stage| {
+            against(&views, |mut daemon, first| wait_until(&mut daemon, first, &[stage], None)).1
+        };
+        assert_eq!(wait(Stage::Connecting).unwrap().stage, Stage::Connecting);
+        assert_eq!(wait(Stage::SayCode).unwrap().stage, Stage::SayCode);
+        assert_eq!(wait(Stage::Closed).unwrap().stage, Stage::Closed);
+        assert_eq!(wait(Stage::Done).unwrap_err().exit_code(), 76);
+    }
+
+    #[test]
+    fn waiting_has_an_end_of_its_own() {
+        let views = [view(Role::Greeter, Stage::Connecting, &[])];
+        let (_, end) =
+            against(&views, |mut daemon, first| wait_until(&mut daemon, first, &[Stage::Done], Some(0)));
+        assert_eq!(end.unwrap_err().exit_code(), 75);
+    }
+}

@@ -123,7 +123,7 @@ fn listen(view: &CeremonyView, peer: &str, own: bool) -> String {
     let whose = if own {
         format!("{} shows a code of four characters.", capitalised(peer))
     } else {
-        format!("{peer} now reads a code of four characters to you.")
+        format!("Listen: {peer} now says a code of four characters.")
     };
     if view.choices.is_empty() {
         let how = if own { "Type it as you see it there." } else { "Type it as you hear it." };

@@ -89,11 +89,11 @@ impl Talk<'_> {
                 at = Some(self.view.stage);
                 let heading = screens::heading(&self.view);
                 if heading.is_some() && heading != headed {
-                    self.output.say(&format!("\n{}", heading.clone().unwrap_or_default()));
+                    Output::screen(&format!("\n{}", heading.clone().unwrap_or_default()));
                     headed = heading;
                 }
                 if let Some(body) = screens::body(&self.view) {
-                    self.output.say(&body);
+                    Output::screen(&body);
                 }
             }
             if self.view.note != noted {
@@ -128,12 +128,12 @@ impl Talk<'_> {
         let (code, mode) = loop {
             let line = heard!(self.ask(question, false));
             match code::read(&line, &self.view.choices) {
-                Answer::Again(why) => self.output.say(&format!("  {}", shown(why))),
+                Answer::Again(why) => Output::screen(&format!("  {}", shown(why))),
                 Answer::NoneOfThese => break (None, ChoiceMode::Picked),
                 Answer::Picked(code) => break (Some(code), ChoiceMode::Picked),
                 Answer::Typed(code) if self.view.choices.is_empty() => {
                     // Read back first: a slip of the finger must not look like an attack and cost the attempt.
-                    self.output.say(&format!("  You typed {code}: {}.", code::spelled(&code)));
+                    Output::screen(&format!("  You typed {code}: {}.", code::spelled(&code)));
                     let sure = heard!(self.ask(
                         "  Is that what was said? Type yes, or anything else to type the code anew: ",
                         false
@@ -157,7 +157,7 @@ impl Talk<'_> {
                 let line = heard!(self.ask("  Your name: ", false));
                 match line.trim().parse::<Label>() {
                     Ok(name) => break Some(name),
-                    Err(error) => self.output.say(&format!("  {error}")),
+                    Err(error) => Output::screen(&format!("  {error}")),
                 }
             },
         };
@@ -192,8 +192,8 @@ impl Talk<'_> {
             },
         };
         let in_words = chosen.map_or("", profile);
-        self.output.say("");
-        self.output.say(&screens::vouch(
+        Output::screen("");
+        Output::screen(&screens::vouch(
             &self.view,
             name.as_ref().map(Label::as_str),
             label.as_str(),
@@ -212,7 +212,7 @@ impl Talk<'_> {
                 )
                 .advised("Talk to each other, then start again with `parsecctl greet`."));
             }
-            self.output.say("  Only the word yes vouches.");
+            Output::screen("  Only the word yes vouches.");
         }
         let ceremony = self.view.id;
         let approval = CeremonyApprove {
@@ -234,20 +234,14 @@ impl Talk<'_> {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let first = heard!(self.ask("  Password (not shown): ", true));
         let (words, usable) = password::comment(&first, &known);
-        self.output.say(&format!("\n{words}"));
+        Output::screen(&words);
         if !usable {
             return Ok(());
         }
         let second = heard!(self.ask("  The same again: ", true));
-        let (words, password) = password::judge_typed(first, &second, &known);
-        self.output.say(&words);
-        match password {
-            Some(password) => {
-                self.output.say("  Locking the keys with it; this takes a second or two...");
-                self.request(method::CEREMONY_FINISH, &CeremonyFinish { ceremony, password })
-            }
-            None => Ok(()),
-        }
+        let Some(password) = password::judge_typed(first, &second, &known) else { return Ok(()) };
+        self.output.say("  Locking the keys with it; this takes a second or two...");
+        self.request(method::CEREMONY_FINISH, &CeremonyFinish { ceremony, password })
     }
 
     /// Asks for a name; Enter keeps `kept`. Not a security question. `None`: the ceremony moved on.
@@ -263,14 +257,14 @@ impl Talk<'_> {
             }
             match line.trim().parse() {
                 Ok(label) => return Ok(Some(label)),
-                Err(error) => self.output.say(&format!("  {error}")),
+                Err(error) => Output::screen(&format!("  {error}")),
             }
         }
     }
 
     /// Asks what the newcomer may do; Enter means standard, the one that can't invite or see too little.
     fn profile(&mut self) -> Result<Option<ProfileName>, Failure> {
-        self.output.say(
+        Output::screen(
             "  What may they do?\n    administrator  invites and vouches for others\n    standard       uses and shares safes\n    outsider       uses safes shared with them, sees no other members' names",
         );
         loop {
@@ -280,7 +274,7 @@ impl Talk<'_> {
             };
             match read_profile(&line) {
                 Some(chosen) => return Ok(Some(chosen)),
-                None => self.output.say("  Type administrator, standard or outsider."),
+                None => Output::screen("  Type administrator, standard or outsider."),
             }
         }
     }
@@ -293,7 +287,7 @@ impl Talk<'_> {
             if let Some(typed) = self.poll()? {
                 match typed {
                     Typed::Line(line) => {
-                        self.terminal.rest()?;
+                        self.terminal.answered(hidden)?;
                         return Ok(Heard::Line(line));
                     }
                     Typed::Interrupt => return Err(self.interrupted()),
@@ -302,7 +296,7 @@ impl Talk<'_> {
             }
             if self.view.stage != stage || self.view.outcome.is_some() {
                 self.terminal.rest()?;
-                self.output.say("");
+                Output::screen("");
                 return Ok(Heard::Moved);
             }
         }
@@ -365,7 +359,7 @@ impl Talk<'_> {
                 Ok(())
             }
             Err(Failure::Report(report)) if ASKED_AGAIN.iter().any(|kind| report.is(*kind)) => {
-                self.output.say(&format!("  {} {}", shown(&report.message), shown(&report.hint)));
+                Output::screen(&format!("  {} {}", shown(&report.message), shown(&report.hint)));
                 Ok(())
             }
             Err(failure) => Err(failure),
@@ -374,7 +368,7 @@ impl Talk<'_> {
 
     /// Ctrl-C: ends the ceremony on both sides and says what became of it.
     fn interrupted(&mut self) -> Failure {
-        self.output.say("\nEnding the ceremony...");
+        Output::screen("\nEnding the ceremony...");
         Failure::Interrupted(match self.cancel() {
             Some(what) => what,
             None => format!(

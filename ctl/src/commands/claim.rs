@@ -26,7 +26,7 @@ pub(super) fn run(context: &Context<'_>, mut command: Claim) -> Result<(), Failu
     let view = match command.ceremony {
         Some(id) => ceremony::attach(&mut daemon, id, Role::Claimer)?,
         None => {
-            let link = link(context, &mut command, terminal.as_ref())?;
+            let link = link(&mut command, terminal.as_ref())?;
             daemon
                 .call::<_, CeremonyView>(method::CLAIM_START, &ClaimStart { link: SecretText::new(link) })?
         }
@@ -37,11 +37,7 @@ pub(super) fn run(context: &Context<'_>, mut command: Claim) -> Result<(), Failu
 }
 
 /// The link: argument, file, or asked for. Not shown while it is pasted: it stays good until it is used.
-fn link(
-    context: &Context<'_>,
-    command: &mut Claim,
-    terminal: Option<&Terminal>,
-) -> Result<Zeroizing<String>, Failure> {
+fn link(command: &mut Claim, terminal: Option<&Terminal>) -> Result<Zeroizing<String>, Failure> {
     if let Some(link) = command.link.take() {
         return Ok(trimmed(&Zeroizing::new(link)));
     }
@@ -57,7 +53,6 @@ fn link(
     loop {
         let link = terminal
             .answer("Paste the link from your invitation and press Enter (it is not shown): ", true)?;
-        context.output.say("");
         if !link.trim().is_empty() {
             return Ok(trimmed(&link));
         }

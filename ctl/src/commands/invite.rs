@@ -37,7 +37,7 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
             let mut daemon = context.connect()?;
             let token = match invitation.parse() {
                 Ok(token) => token,
-                Err(_) => find(context, &mut daemon, Some(&invitation), |item| is_open(item))?.token,
+                Err(_) => find(context, &mut daemon, Some(&invitation), is_open)?.token,
             };
             let _done: Empty = daemon.call(method::INVITE_CANCEL, &InviteCancel { select, token })?;
             context.output.result("parsec.invite.cancel/1", &serde_json::json!({ "token": token }), || {
