@@ -12,16 +12,17 @@ use parsec_protocol::ids::{Email, Label, OrganisationId};
 use crate::password::PasswordSource;
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 64 wrong usage, 65 bad data, 68 not found, 69 not available, 70 bug, 74 disk, 75 try again or
-resume, 76 codes differ or a signature is wrong, 77 not permitted, 78 configuration, 130 stopped with Ctrl-C.
-Results go to stdout, talk to stderr. With --json, stdout has one JSON object a line, each naming its schema.";
+Results go to stdout, talk to stderr. With --json, stdout has one JSON object a line, each naming its schema.
+
+Exit codes: 0 done, 64 wrong usage, 65 bad data, 68 not found, 69 not available, 70 bug, 74 disk, 75 try again or resume, \
+76 codes differ or a signature is wrong, 77 not permitted, 78 configuration, 130 stopped with Ctrl-C.";
 
 /// Enrols people and terminals in a Parsec organisation, by asking the daemon parsecd
 ///
 /// The usual way in: an administrator runs `parsecctl invite user bob@example.org` and calls Bob. Then the
 /// administrator runs `parsecctl greet` and Bob `parsecctl claim`. Both follow what they see on the screen.
 #[derive(Debug, Parser)]
-#[command(name = "parsecctl", version, after_long_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "parsecctl", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -449,6 +450,7 @@ mod tests {
         for bad in [
             "",
             "nonsense",
+            "help nonsense",
             "org bootstrap --organisation acme",
             "org bootstrap --server https://x --organisation acme --email a@b --name A --device-label L --token abc",
             "org bootstrap --server https://x --organisation acme --email a@b --name A --device-label L --password abc",

@@ -24,11 +24,15 @@ pub(super) fn run(context: &Context<'_>, command: Ceremony) -> Result<(), Failur
             let result: CeremonyListResult = daemon.call(method::CEREMONY_LIST, &Empty {})?;
             return context.output.result("parsec.ceremony.list/1", &result, || overview(&result.ceremonies));
         }
-        Ceremony::Show { id } => show(&mut daemon, id)?,
+        Ceremony::Show { id } => {
+            let view = show(&mut daemon, id)?;
+            return context.output.result(SCHEMA, &view, || described(&view));
+        }
         Ceremony::Wait { id, until, timeout } => {
             let stages: Vec<Stage> = until.into_iter().map(Into::into).collect();
             let first = show(&mut daemon, id)?;
-            ceremony::wait_until(&mut daemon, first, &stages, timeout)?
+            let view = ceremony::wait_until(&mut daemon, first, &stages, timeout)?;
+            return context.output.result(SCHEMA, &view, || described(&view));
         }
         Ceremony::Choose { id, code, none: _ } => {
             // The grammar allows exactly one of the two; no code means none of those shown.
@@ -55,9 +59,15 @@ pub(super) fn run(context: &Context<'_>, command: Ceremony) -> Result<(), Failur
             daemon.call(method::CEREMONY_FINISH, &CeremonyFinish { ceremony: CeremonyId(id), password })?
         }
         Ceremony::Cancel { id } => {
-            daemon.call(method::CEREMONY_CANCEL, &CeremonySelector { ceremony: CeremonyId(id) })?
+            let asked = CeremonySelector { ceremony: CeremonyId(id) };
+            let view: CeremonyView = daemon.call(method::CEREMONY_CANCEL, &asked)?;
+            return context.output.result(SCHEMA, &view, || described(&view));
         }
     };
+    // A wrong code is the caller's failure too, whether the daemon tells it as an error or as the ceremony's end.
+    if let Some(Outcome::Failed { problem }) = view.outcome {
+        return Err(Failure::Report(problem.into()));
+    }
     context.output.result(SCHEMA, &view, || described(&view))
 }
 
