@@ -19,7 +19,7 @@ use crate::text::shown;
 
 pub(super) fn run(context: &Context<'_>, command: Ceremony) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
-    let view = match command {
+    let view: CeremonyView = match command {
         Ceremony::List => {
             let result: CeremonyListResult = daemon.call(method::CEREMONY_LIST, &Empty {})?;
             return context.output.result("parsec.ceremony.list/1", &result, || overview(&result.ceremonies));
