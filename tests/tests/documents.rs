@@ -9,8 +9,8 @@ use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
     CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock, DeviceView, Empty, GreetStart,
     InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, OrgBootstrap, OrgBootstrapped,
-    Outcome, Problem, ProblemKind, StatusResult, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult,
-    method,
+    Outcome, Problem, ProblemKind, StatusResult, TrustShow, TrustShowResult, TrustVerifyResult,
+    UserListResult, method,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,7 +38,8 @@ fn is<T: DeserializeOwned + Serialize>(value: &Value) {
     // What the type has and the example has not must be something that may be left out.
     let absent = written.as_object().unwrap().iter().filter(|(name, _)| value.get(name).is_none());
     for (name, field) in absent {
-        let default = field.is_null() || field == false || field.as_object().is_some_and(serde_json::Map::is_empty);
+        let default =
+            field.is_null() || field == false || field.as_object().is_some_and(serde_json::Map::is_empty);
         assert!(default, "{name} is missing in {value}");
     }
 }
@@ -85,7 +86,8 @@ fn every_example_of_the_local_api_is_right() {
             is::<CeremonyView>(&request["params"]["result"]);
             continue;
         }
-        let answer = examples.iter().find(|other| other["id"] == request["id"] && other.get("result").is_some());
+        let answer =
+            examples.iter().find(|other| other["id"] == request["id"] && other.get("result").is_some());
         check(name, &request["params"], &answer.unwrap_or_else(|| panic!("{name} has no answer"))["result"]);
     }
     let source = include_str!("../../protocol/src/control/methods.rs");
@@ -113,7 +115,8 @@ fn problems_are_written_as_they_are_sent() {
 #[test]
 fn every_error_is_in_the_table() {
     let text = document();
-    let rows: Vec<_> = text.split("## Errors").nth(1).unwrap().lines().filter(|l| l.starts_with("| `")).collect();
+    let rows: Vec<_> =
+        text.split("## Errors").nth(1).unwrap().lines().filter(|l| l.starts_with("| `")).collect();
     let wanted: Vec<_> = ProblemKind::ALL.iter().map(|kind| row(*kind)).collect();
     let all = wanted.join("\n");
     assert_eq!(rows, wanted.iter().map(String::as_str).collect::<Vec<_>>(), "the table should be:\n{all}");
@@ -122,7 +125,13 @@ fn every_error_is_in_the_table() {
 fn row(kind: ProblemKind) -> String {
     let fault = to_value(kind.fault()).unwrap();
     let retry = if kind.retryable() { "yes" } else { "no" };
-    format!("| `{}` | {} | {retry} | {} | {} |", kind.name(), fault.as_str().unwrap(), kind.exit_code(), kind.hint())
+    format!(
+        "| `{}` | {} | {retry} | {} | {} |",
+        kind.name(),
+        fault.as_str().unwrap(),
+        kind.exit_code(),
+        kind.hint()
+    )
 }
 
 /// Documents don't point at files that are not there.
@@ -130,7 +139,8 @@ fn row(kind: ProblemKind) -> String {
 fn links_between_the_documents_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut folders = vec![root.join("docs")];
-    let mut files: Vec<_> = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root.join(name)).into();
+    let mut files: Vec<_> =
+        ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root.join(name)).into();
     while let Some(folder) = folders.pop() {
         for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
@@ -144,7 +154,11 @@ fn links_between_the_documents_lead_somewhere() {
         let text = std::fs::read_to_string(&file).unwrap();
         for target in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
             let outside = target.is_empty() || target.contains("://");
-            assert!(outside || file.parent().unwrap().join(target).exists(), "{} -> {target}", file.display());
+            assert!(
+                outside || file.parent().unwrap().join(target).exists(),
+                "{} -> {target}",
+                file.display()
+            );
         }
     }
 }
