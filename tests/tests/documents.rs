@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use parsec_protocol::codec;
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
     CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock, DeviceView, Empty, GreetStart,
@@ -12,6 +13,7 @@ use parsec_protocol::control::{
     Outcome, Problem, ProblemKind, StatusResult, TrustShow, TrustShowResult, TrustVerifyResult,
     UserListResult, method,
 };
+use parsec_protocol::relay::ErrorCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, from_value, to_value};
@@ -132,6 +134,21 @@ fn row(kind: ProblemKind) -> String {
         kind.exit_code(),
         kind.hint()
     )
+}
+
+/// A stranger writes the other side from this table.
+#[test]
+fn every_error_of_the_server_is_in_the_protocol() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/protocol.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let table = text.split("| code | status |").nth(1).unwrap();
+    let rows: Vec<_> = table.lines().filter_map(|line| line.strip_prefix("| ")?.rsplit_once(" | ")).collect();
+    let rows: Vec<_> = rows.into_iter().map(|(row, _)| row.to_owned()).collect();
+    let number = |code: ErrorCode| u64::from(*codec::encode(&code).last().unwrap());
+    let wanted = ErrorCode::ALL
+        .iter()
+        .map(|code| format!("{} | {} | `{}`", number(*code), code.status(), code.name()));
+    assert_eq!(rows, wanted.collect::<Vec<_>>());
 }
 
 /// Documents don't point at files that are not there.
