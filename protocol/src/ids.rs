@@ -292,15 +292,35 @@ checked_text! {
     }
 }
 
+/// Characters that show nothing or turn the direction of text (Unicode 16: `Default_Ignorable_Code_Point`, line and
+/// paragraph separators, the blank Braille pattern, interlinear annotation). Two names that differ only in these look the
+/// same.
+const INVISIBLE: &[std::ops::RangeInclusive<char>] = &[
+    '\u{ad}'..='\u{ad}',
+    '\u{34f}'..='\u{34f}',
+    '\u{61c}'..='\u{61c}',
+    '\u{115f}'..='\u{1160}',
+    '\u{17b4}'..='\u{17b5}',
+    '\u{180b}'..='\u{180f}',
+    '\u{200b}'..='\u{200f}',
+    '\u{2028}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{2800}'..='\u{2800}',
+    '\u{3164}'..='\u{3164}',
+    '\u{fe00}'..='\u{fe0f}',
+    '\u{feff}'..='\u{feff}',
+    '\u{ffa0}'..='\u{ffa0}',
+    '\u{fff0}'..='\u{fffb}',
+    '\u{1bca0}'..='\u{1bca3}',
+    '\u{1d173}'..='\u{1d17a}',
+    '\u{e0000}'..='\u{e0fff}',
+];
+
 checked_text! {
     /// What a person calls themself or a terminal: 1 to 64 bytes of UTF-8, no control or direction characters.
     Label, |text| {
         // Direction and invisible characters let one name look like another on the greeter's screen.
-        let hostile = |c: char| {
-            c.is_control()
-                || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-                    | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-        };
+        let hostile = |c: char| c.is_control() || INVISIBLE.iter().any(|range| range.contains(&c));
         let fits = (1..=LABEL_MAX_BYTES).contains(&text.len());
         if fits && text.trim() == text && !text.chars().any(hostile) {
             Ok(text.to_owned())
@@ -364,7 +384,12 @@ mod tests {
         for bad in ["", " bob", "bob ", "a\u{202e}b", "a\x1b[2J", "a\tb", "a\nb", "\u{feff}a", "a\u{200b}b"] {
             assert!(bad.parse::<Label>().is_err(), "{bad:?}");
         }
+        for bad in INVISIBLE.iter().flat_map(|range| [*range.start(), *range.end()]) {
+            let name = format!("a{bad}b");
+            assert!(name.parse::<Label>().is_err(), "{name:?}");
+        }
         assert!("Zoë O’Neill-李".parse::<Label>().is_ok());
+        assert!("R2-D2 🤖".parse::<Label>().is_ok());
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 mod error;
 
+use std::fmt;
+
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
@@ -316,7 +318,7 @@ pub struct InvitationList {
 pub const INVITATION_LIST_MAX: usize = 1_000;
 
 /// Makes an invitation. The token is drawn by the device; asking again with the same bytes is harmless.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub struct NewInvitation {
     /// 16 random bytes.
     #[n(0)]
@@ -330,6 +332,15 @@ pub struct NewInvitation {
     /// The link to mail to the invited person. Never stored, never logged. Absent: no mail is sent.
     #[n(3)]
     pub mail_link: Option<String>,
+}
+
+impl fmt::Debug for NewInvitation {
+    /// Without the link, in which the link secret is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token, invited, expires, mail_link } = self;
+        let mail_link = mail_link.as_ref().map(|_| "..");
+        write!(f, "NewInvitation({token:?}, {invited:?}, {expires:?}, mail_link: {mail_link:?})")
+    }
 }
 
 /// What became of the mail. A mail that failed doesn't fail the invitation.
