@@ -6,6 +6,9 @@ use std::process::Command;
 
 use crate::process::{Process, binary};
 
+/// Options that lift the limits per address and organisation: every person of a test comes from the same machine.
+pub const NO_LIMITS: &[&str] = &[];
+
 /// A metadata server of a test.
 #[derive(Debug)]
 pub struct Server {
