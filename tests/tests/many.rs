@@ -15,17 +15,20 @@ use parsec_protocol::chain::certificate::{Head, Profile};
 use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::control::{
-    CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyId, CeremonyIdentify, CeremonyView, ChoiceMode, Problem, ProblemKind,
-    Role, SecretText, Stage,
+    CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyId, CeremonyIdentify, CeremonyView, ChoiceMode,
+    Problem, ProblemKind, Role, SecretText, Stage,
 };
 use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment, Setting, TransportKind};
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, OrganisationId, Token, UserId};
-use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, UserDecryptionKey, random};
+use parsec_protocol::keys::{
+    DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, UserDecryptionKey, random,
+};
 use parsec_protocol::public::{Context, Signature};
 use parsec_protocol::relay::{BootstrapRequest, Completion, NewInvitation};
 use parsec_tests::scene::BOB_PASSWORD;
 use parsec_tests::server;
 use parsec_tests::terminal::private_folder;
+use parsecd::clock;
 use parsecd::enrolment::claimer::{self, Keeper};
 use parsecd::enrolment::greeter::{self, Voucher};
 use parsecd::enrolment::view::Board;
@@ -35,7 +38,6 @@ use parsecd::store::{DeviceKeys, Devices, PendingReceipt, WorkFactor};
 use parsecd::transport::Road;
 use parsecd::transport::http::{Client, Server};
 use parsecd::transport::relay::{ClaimerRoad, GreeterRoad, Invitee, Member, Signer, bootstrap};
-use parsecd::clock;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -82,7 +84,8 @@ impl Voucher for Vouches {
             if page.certificates.is_empty() {
                 return Ok(Arc::clone(&log));
             }
-            *log = Arc::new(log.extended(page.certificates.iter().map(|envelope| envelope.as_slice())).unwrap());
+            *log =
+                Arc::new(log.extended(page.certificates.iter().map(|envelope| envelope.as_slice())).unwrap());
         }
     }
 
@@ -245,7 +248,8 @@ async fn ceremony(alice: Arc<Alice>, number: usize, folder: PathBuf) -> Result<(
     let mut secret: [u8; 32] = random(entropy).map_err(|e| e.to_string())?;
     let mut same = secret;
     let invited = Invited::User(format!("bob{number}@acme.example").parse().unwrap());
-    let member = Member::new(alice.server.clone(), alice.organisation.clone(), Arc::new(Signs(Arc::clone(&alice))));
+    let member =
+        Member::new(alice.server.clone(), alice.organisation.clone(), Arc::new(Signs(Arc::clone(&alice))));
     let expires = clock::now().plus_seconds(86_400);
     let new = NewInvitation { token, invited: invited.clone(), expires, mail_link: None };
     member.invite(&new).await.map_err(|e| format!("invite: {e}"))?;
@@ -295,7 +299,10 @@ async fn publish(road: &GreeterRoad, sealed: &SealedEnrolment) {
     let (tell, mut seen) = watch::channel(None);
     let arrived = async {
         while seen.changed().await.is_ok() {
-            let there = seen.borrow_and_update().as_ref().is_some_and(|view: &parsec_protocol::relay::AttemptView| view.steps >> 8 & 1 == 1);
+            let there = seen
+                .borrow_and_update()
+                .as_ref()
+                .is_some_and(|view: &parsec_protocol::relay::AttemptView| view.steps >> 8 & 1 == 1);
             if there {
                 return;
             }
@@ -316,7 +323,8 @@ async fn publish(road: &GreeterRoad, sealed: &SealedEnrolment) {
 
 #[test]
 fn a_thousand_ceremonies_none_lost_none_half_done() {
-    let count = std::env::var("PARSEC_TESTS_CEREMONIES").ok().and_then(|n| n.parse().ok()).unwrap_or(CEREMONIES);
+    let count =
+        std::env::var("PARSEC_TESTS_CEREMONIES").ok().and_then(|n| n.parse().ok()).unwrap_or(CEREMONIES);
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
     private_folder(&folder.path().join("server"));
     let server = server::Server::start(&folder.path().join("server"), server::NO_LIMITS);
@@ -356,7 +364,8 @@ fn a_thousand_ceremonies_none_lost_none_half_done() {
     let password = SecretText::new(Zeroizing::new(BOB_PASSWORD.to_owned()));
     let mut half = Vec::new();
     for number in 0..count {
-        let devices = Devices::open_with(&folder.path().join(format!("bob{number}")), WorkFactor::for_tests()).unwrap();
+        let devices =
+            Devices::open_with(&folder.path().join(format!("bob{number}")), WorkFactor::for_tests()).unwrap();
         let kept = devices.list().unwrap();
         let matches = kept.len() == 1 && {
             let open = devices.unlock(kept[0].device, &password).unwrap();
@@ -368,5 +377,8 @@ fn a_thousand_ceremonies_none_lost_none_half_done() {
         }
     }
     assert!(half.is_empty(), "half enrolled: {half:?}");
-    println!("{count} ceremonies, {AT_ONCE} at a time: {seconds:.1} s, {:.0} a minute", 60.0 * count as f64 / seconds);
+    println!(
+        "{count} ceremonies, {AT_ONCE} at a time: {seconds:.1} s, {:.0} a minute",
+        60.0 * count as f64 / seconds
+    );
 }
