@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::process::{Process, binary};
 
 /// Options that lift the limits per address and organisation: every person of a test comes from the same machine.
-pub const NO_LIMITS: &[&str] = &[];
+pub const NO_LIMITS: &[&str] = &["--no-rate-limits", "--pending-invitations", "100000"];
 
 /// A metadata server of a test.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Server {
     #[must_use]
     pub fn reserve(&self, organisation: &str) -> String {
         let output = Command::new(binary("parsec-metadata"))
-            .args(["create-organisation", organisation, "--database"])
+            .args(["organisation", "create", organisation, "--database"])
             .arg(self.folder.join("metadata.sqlite"))
             .output()
             .unwrap();

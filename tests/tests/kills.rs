@@ -15,6 +15,7 @@ use parsec_tests::people::{self, Newcomer, Phone};
 use parsec_tests::process::kill_by_id;
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
 use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_PASSWORD, Scene, Setting};
+use parsec_tests::server::NO_LIMITS;
 use parsec_tests::terminal::Terminal;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +93,7 @@ fn whoever_is_killed_at_whatever_message_nobody_is_half_enrolled() {
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                let mut scene = Scene::found(Setting::default());
+                let mut scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
                 loop {
                     let next = cases.lock().unwrap().next();
                     let Some((number, case)) = next else { break };

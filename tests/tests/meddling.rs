@@ -12,6 +12,7 @@ use parsec_tests::ceremony::Bell;
 use parsec_tests::people::{self, Phone};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
 use parsec_tests::scene::{BOB, BOB_EMAIL, Scene, Setting};
+use parsec_tests::server::NO_LIMITS;
 
 /// What is done to one message on its way from the relay to its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,7 @@ impl Meddler for Recorder {
 
 #[test]
 fn a_changed_message_ends_the_ceremony_and_certifies_nothing() {
-    let scene = Scene::found(Setting::default());
+    let scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
     let recorder = Arc::new(Recorder::default());
     let meddler: Arc<dyn Meddler> = Arc::clone(&recorder) as _;
     scene.proxy.meddle(meddler);
@@ -146,7 +147,7 @@ impl Meddler for Away {
 
 #[test]
 fn a_server_that_is_away_for_a_while_costs_only_time() {
-    let scene = Scene::found(Setting::default());
+    let scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
     for step in 0..STEPS {
         let away = Arc::new(Away { step, gone: AtomicBool::new(false), lost: Mutex::new(0) });
         let meddler: Arc<dyn Meddler> = Arc::clone(&away) as _;
@@ -174,7 +175,7 @@ impl Meddler for Down {
 
 #[test]
 fn with_the_server_down_every_command_says_so_and_works_later() {
-    let scene = Scene::found(Setting::default());
+    let scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
     scene.proxy.meddle(Arc::new(Down));
