@@ -53,7 +53,8 @@ pub(crate) fn stream(
             daemon.receive()?;
             continue;
         };
-        if view.revision <= shown {
+        // Half a view is followed by its other half at once.
+        if view.revision <= shown || !screens::is_complete(&view) {
             continue;
         }
         shown = view.revision;
@@ -104,7 +105,7 @@ pub(crate) fn wait_until(
     let mut view = first;
     daemon.watch(view.id)?;
     loop {
-        if stages.contains(&view.stage) {
+        if stages.contains(&view.stage) && screens::is_complete(&view) {
             return Ok(view);
         }
         match &view.outcome {

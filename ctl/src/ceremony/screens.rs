@@ -27,6 +27,25 @@ pub(super) fn peer(view: &CeremonyView) -> String {
     }
 }
 
+/// Whether everything its stage is about is there. A view can be caught between two changes; half a question is none.
+pub(super) fn is_complete(view: &CeremonyView) -> bool {
+    match view.stage {
+        Stage::SayCode => view.say.is_some(),
+        // Typing is asked for where it is required, never because the proposals are still to come.
+        Stage::ChooseCode => view.typed_required || !view.choices.is_empty(),
+        Stage::Approve => view.claimer.is_some(),
+        Stage::Done | Stage::Closed => view.outcome.is_some(),
+        Stage::Connecting
+        | Stage::WaitingForPeer
+        | Stage::Handshake
+        | Stage::Identify
+        | Stage::WaitingForApproval
+        | Stage::SetPassword
+        | Stage::WaitingForPassword
+        | Stage::Registering => true,
+    }
+}
+
 /// The role and the step, above everything else.
 pub(super) fn heading(view: &CeremonyView) -> Option<String> {
     let (role, step, what) = match (view.role, view.stage) {
@@ -188,4 +207,126 @@ fn indented(text: &str) -> String {
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use parsec_protocol::control::{CeremonyId, ClaimerInfo};
+
+    use super::*;
+
+    const STAGES: [Stage; 13] = [
+        Stage::Connecting,
+        Stage::WaitingForPeer,
+        Stage::Handshake,
+        Stage::SayCode,
+        Stage::ChooseCode,
+        Stage::Identify,
+        Stage::WaitingForApproval,
+        Stage::Approve,
+        Stage::SetPassword,
+        Stage::WaitingForPassword,
+        Stage::Registering,
+        Stage::Done,
+        Stage::Closed,
+    ];
+
+    fn view(role: Role, stage: Stage) -> CeremonyView {
+        let code = |code: &str| Choice { code: code.into(), spelled: "Kilo".into() };
+        CeremonyView {
+            id: CeremonyId(1),
+            revision: 1,
+            role,
+            organisation: "acme".parse().unwrap(),
+            subject: Some(Subject::User { email: "bob@example.org".parse().unwrap() }),
+            token: None,
+            invited_by: Some("alice@example.org".parse().unwrap()),
+            attempt: None,
+            stage,
+            allowed: vec![],
+            say: Some(code("K7EM")),
+            choices: ["KAB2", "K9XY", "KQ34", "KZZ9"].map(code).to_vec(),
+            typed_required: false,
+            claimer: Some(ClaimerInfo {
+                name: Some("Bob".parse().unwrap()),
+                device_label: "laptop".parse().unwrap(),
+            }),
+            outcome: None,
+            note: None,
+        }
+    }
+
+    #[test]
+    fn a_code_to_say_and_codes_to_choose_from_never_share_a_screen() {
+        for role in [Role::Greeter, Role::Claimer] {
+            for stage in STAGES {
+                let text = body(&view(role, stage)).unwrap_or_default();
+                assert_eq!(text.contains("K7EM"), stage == Stage::SayCode, "{role:?} {stage:?}: {text}");
+                assert_eq!(text.contains("KAB2"), stage == Stage::ChooseCode, "{role:?} {stage:?}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_screen_with_a_code_names_role_and_step() {
+        for (role, word, peer) in
+            [(Role::Greeter, "GREETER", "bob@example.org"), (Role::Claimer, "CLAIMER", "alice@example.org")]
+        {
+            for stage in [Stage::SayCode, Stage::ChooseCode] {
+                let view = view(role, stage);
+                assert!(heading(&view).unwrap().starts_with(&format!("You are the {word}, step ")));
+                assert!(body(&view).unwrap().contains(peer));
+            }
+        }
+    }
+
+    #[test]
+    fn the_choose_screen_has_four_codes_and_none_and_marks_no_one() {
+        let text = body(&view(Role::Greeter, Stage::ChooseCode)).unwrap();
+        for line in ["1)  KAB2", "2)  K9XY", "3)  KQ34", "4)  KZZ9", "n)  none of these"] {
+            assert_eq!(text.matches(line).count(), 1, "{text}");
+        }
+        assert!(!text.contains(['*', '>', '[']), "nothing looks preselected: {text}");
+    }
+
+    #[test]
+    fn where_codes_must_be_typed_none_is_shown() {
+        let mut typed = view(Role::Greeter, Stage::ChooseCode);
+        typed.typed_required = true;
+        typed.choices.clear();
+        let text = body(&typed).unwrap();
+        assert!(
+            is_complete(&typed) && text.contains("Type it as you hear it") && !text.contains("1)"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn half_a_view_asks_nothing() {
+        let mut choose = view(Role::Greeter, Stage::ChooseCode);
+        choose.choices.clear();
+        let mut say = view(Role::Greeter, Stage::SayCode);
+        say.say = None;
+        let mut approve = view(Role::Greeter, Stage::Approve);
+        approve.claimer = None;
+        for half in [choose, say, approve, view(Role::Greeter, Stage::Done)] {
+            assert!(!is_complete(&half), "{:?}", half.stage);
+        }
+    }
+
+    #[test]
+    fn a_terminal_of_ones_own_is_never_called_on_the_phone() {
+        for role in [Role::Greeter, Role::Claimer] {
+            for stage in STAGES {
+                let mut own = view(role, stage);
+                own.subject = Some(Subject::Device { user: "00".repeat(16).parse().unwrap() });
+                let text = body(&own).unwrap_or_default();
+                for word in ["phone", "aloud", "hear", "bob@", "alice@"] {
+                    assert!(!text.contains(word), "{role:?} {stage:?} says {word}: {text}");
+                }
+            }
+        }
+    }
 }

@@ -51,6 +51,16 @@ macro_rules! heard {
     };
 }
 
+/// What is on the screen already.
+#[derive(Default)]
+struct Told {
+    stage: Option<Stage>,
+    heading: Option<String>,
+    note: Option<String>,
+    /// The question for a code was shown.
+    chose: bool,
+}
+
 /// One person's part in one ceremony.
 struct Talk<'a> {
     daemon: Connection,
@@ -81,27 +91,13 @@ pub(crate) fn converse(
 
 impl Talk<'_> {
     fn run(mut self) -> Result<(), Failure> {
-        let mut at = None;
-        let mut headed = None;
-        let mut noted = None;
+        let mut told = Told::default();
         loop {
-            if at != Some(self.view.stage) {
-                at = Some(self.view.stage);
-                let heading = screens::heading(&self.view);
-                if heading.is_some() && heading != headed {
-                    Output::screen(&format!("\n{}", heading.clone().unwrap_or_default()));
-                    headed = heading;
-                }
-                if let Some(body) = screens::body(&self.view) {
-                    Output::screen(&body);
-                }
+            if !screens::is_complete(&self.view) {
+                self.wait()?;
+                continue;
             }
-            if self.view.note != noted {
-                noted.clone_from(&self.view.note);
-                if let Some(note) = &noted {
-                    self.output.say(&format!("  ({})", shown(note)));
-                }
-            }
+            self.tell(&mut told);
             if self.view.outcome.is_some() {
                 return conclude(&self.view, self.output);
             }
@@ -115,23 +111,45 @@ impl Talk<'_> {
         }
     }
 
+    /// Shows what is new: a stage once, a note when it changes.
+    fn tell(&self, told: &mut Told) {
+        // Between the codes the machines exchange messages again; people need not hear of it.
+        let between = self.view.stage == Stage::Handshake && told.chose;
+        if told.stage != Some(self.view.stage) && !between {
+            told.stage = Some(self.view.stage);
+            told.chose |= self.view.stage == Stage::ChooseCode;
+            let heading = screens::heading(&self.view);
+            if let Some(new) = heading.as_ref().filter(|_| heading != told.heading) {
+                Output::screen(&format!("\n{new}"));
+                told.heading.clone_from(&heading);
+            }
+            if let Some(body) = screens::body(&self.view) {
+                Output::screen(&body);
+            }
+        }
+        if self.view.note != told.note {
+            told.note.clone_from(&self.view.note);
+            if let Some(note) = &told.note {
+                self.output.say(&format!("  ({})", shown(note)));
+            }
+        }
+    }
+
     fn may(&self, action: Action) -> bool {
         self.view.allowed.contains(&action)
     }
 
     fn choose(&mut self) -> Result<(), Failure> {
-        let question = if self.view.choices.is_empty() {
-            "  The code you hear: "
-        } else {
-            "\n  1, 2, 3, 4 or n, or type the code: "
-        };
+        let must_type = self.view.choices.is_empty();
+        let question =
+            if must_type { "  The code you hear: " } else { "\n  1, 2, 3, 4 or n, or type the code: " };
         let (code, mode) = loop {
             let line = heard!(self.ask(question, false));
             match code::read(&line, &self.view.choices) {
                 Answer::Again(why) => Output::screen(&format!("  {}", shown(why))),
                 Answer::NoneOfThese => break (None, ChoiceMode::Picked),
                 Answer::Picked(code) => break (Some(code), ChoiceMode::Picked),
-                Answer::Typed(code) if self.view.choices.is_empty() => {
+                Answer::Typed(code) if must_type => {
                     // Read back first: a slip of the finger must not look like an attack and cost the attempt.
                     Output::screen(&format!("  You typed {code}: {}.", code::spelled(&code)));
                     let sure = heard!(self.ask(
