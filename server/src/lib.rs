@@ -1,1 +1,223 @@
-//! placeholder
+//! The metadata server: relays ceremonies and keeps the certificate log, and can read neither (docs/protocol.md, *Metadata server*).
+//!
+//! Decides how the parts are put together and in which order they stop: no new connections, streams end, requests finish, mail
+//! finishes, the database closes.
+
+mod administration;
+mod clock;
+mod config;
+mod errors;
+mod http;
+mod invitations;
+mod landing;
+mod log_rules;
+mod mail;
+mod quota;
+mod store;
+mod watchers;
+
+use std::future::Future;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum_server::Handle;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use administration::{AdministrationError, Listed, create_organisation, list_organisations, renew_token};
+pub use clock::Clock;
+pub use config::{Config, ConfigError, LogFormat, Mail, ServeOptions, database_exists};
+pub use mail::MailSetupError;
+pub use quota::{Quotas, Rate, Rates};
+pub use store::OpenError;
+
+/// How long requests may go on after the server was told to stop.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+/// How long a client may take to send a request's head, and a connection may stay without one.
+const HEAD_WAIT: Duration = Duration::from_secs(60);
+/// How long a TLS handshake may take.
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
+
+/// Why the server didn't start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The address is taken or not ours, or the sockets failed.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database can't be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Mail can't be set up.
+    #[error(transparent)]
+    Mail(#[from] MailSetupError),
+    /// Certificate or key can't be used.
+    #[error("the TLS certificate or key can't be used: {0}")]
+    Tls(std::io::Error),
+    /// Nobody could be told that the server is ready.
+    #[error("the address can't be written where it was asked for: {0}")]
+    Ready(std::io::Error),
+    /// Serving failed.
+    #[error("the server failed: {0}")]
+    Serve(std::io::Error),
+}
+
+/// A server that listens but doesn't answer yet.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    config: Config,
+    tls: Option<RustlsConfig>,
+    app: Arc<http::App>,
+    threads: store::Threads,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Runs a server until `shutdown` is done.
+///
+/// # Errors
+/// [`RunError`], before anything was served or when the sockets fail for good.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+    Server::bind(config).await?.run(shutdown).await
+}
+
+impl Server {
+    /// Opens the database, listens, and tells whoever waits for it.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub async fn bind(config: Config) -> Result<Self, RunError> {
+        let tls = match &config.tls {
+            Some((certificate, key)) => {
+                // Fails only if a provider was chosen before, which is as good.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                Some(RustlsConfig::from_pem_file(certificate, key).await.map_err(RunError::Tls)?)
+            }
+            None => None,
+        };
+        let failed = |source| RunError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let public_url = config.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
+
+        let road = match &config.mail {
+            Mail::None => mail::Road::None,
+            Mail::Directory(directory) => mail::Road::Directory(directory.clone()),
+            Mail::Smtp { url_file, ca } => mail::smtp(url_file, ca.as_deref())?,
+        };
+        let mailer = mail::Mailer::new(road, config.mail_from.as_deref(), &public_url)?;
+        let watchers = Arc::new(watchers::Watchers::default());
+        let (store, threads) = store::Store::open(&config.database, Arc::clone(&watchers))?;
+        let app = Arc::new(http::App {
+            store,
+            watchers,
+            quota: quota::Quota::new(config.rates),
+            quotas: config.quotas,
+            nonces: http::Nonces::default(),
+            presence: http::Presence::new(config.clock.now()),
+            clock: config.clock.clone(),
+            mailer,
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            behind_proxy: config.behind_proxy,
+        });
+        tracing::info!(%address, public_url, "listening");
+        announce(&config, address).map_err(RunError::Ready)?;
+        Ok(Self { listener, address, config, tls, app, threads })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` is done, then stops in order.
+    ///
+    /// # Errors
+    /// [`RunError::Serve`].
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let Self { listener, config, tls, app, threads, .. } = self;
+        let service = Router::new()
+            .fallback(http::handle)
+            .with_state(Arc::clone(&app))
+            .into_make_service_with_connect_info::<SocketAddr>();
+        let handle = Handle::new();
+        let mut server = axum_server::from_tcp(listener)
+            .map_err(RunError::Serve)?
+            .http1_only()
+            .handle(handle.clone())
+            .first_request_timeout(HEAD_WAIT)
+            .acceptor(NoDelayAcceptor::new());
+        server.http_builder().http1().header_read_timeout(HEAD_WAIT);
+
+        let stopping = app.stopping.clone();
+        let stop = async {
+            shutdown.await;
+            tracing::info!("stopping");
+            stopping.cancel();
+            handle.graceful_shutdown(Some(STOP_WAIT));
+            std::future::pending().await
+        };
+        let serve = async {
+            match tls {
+                Some(tls) => {
+                    let inner = RustlsAcceptor::new(tls)
+                        .handshake_timeout(HANDSHAKE_WAIT)
+                        .acceptor(NoDelayAcceptor::new());
+                    server.acceptor(http::Limited::new(inner, config.connections)).serve(service).await
+                }
+                None => {
+                    let inner = NoDelayAcceptor::new();
+                    server.acceptor(http::Limited::new(inner, config.connections)).serve(service).await
+                }
+            }
+        };
+        let served = tokio::select! {
+            served = serve => served.map_err(RunError::Serve),
+            () = stop => Ok(()),
+        };
+        // Requests have been answered or given up; what they left behind is finished, then the database closes.
+        app.stopping.cancel();
+        app.tasks.close();
+        app.tasks.wait().await;
+        drop(app);
+        if tokio::task::spawn_blocking(move || threads.join()).await.is_err() {
+            tracing::error!("waiting for the database failed");
+        }
+        tracing::info!("stopped");
+        served
+    }
+}
+
+/// Writes the address to where it was asked for.
+fn announce(config: &Config, address: SocketAddr) -> std::io::Result<()> {
+    if let Some(path) = &config.ready_file {
+        // Aside and renamed, so that whoever waits for the file never reads half of it.
+        let aside = path.with_extension("tmp");
+        std::fs::write(&aside, format!("{address}\n"))?;
+        std::fs::rename(&aside, path)?;
+    }
+    if let Some(descriptor) = config.ready_fd {
+        let path = format!("/proc/self/fd/{descriptor}");
+        let mut file = std::fs::OpenOptions::new().write(true).open(Path::new(&path))?;
+        writeln!(file, "{address}")?;
+    }
+    Ok(())
+}

@@ -1,2 +1,159 @@
-//! placeholder
-fn main() {}
+//! The command line of the metadata server.
+//!
+//! Decides where output goes: results on stdout, the log on stderr. Everything else is in the library.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use parsec_metadata::{
+    AdministrationError, LogFormat, ServeOptions, create_organisation, database_exists, list_organisations,
+    renew_token, run,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// The untrusted metadata server of Parsec: relays enrolments and keeps the certificate log.
+#[derive(Parser)]
+#[command(version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT
+    Serve(Box<ServeOptions>),
+    /// Reserve names for organisations
+    #[command(subcommand)]
+    Organisation(Organisation),
+}
+
+#[derive(Subcommand)]
+enum Organisation {
+    /// Reserve a name and print the bootstrap token with which its first member founds it
+    Create(Named),
+    /// Print a new bootstrap token for a name that nobody has founded yet
+    Token(Named),
+    /// List the names
+    List(Database),
+}
+
+#[derive(Args)]
+struct Named {
+    /// 1 to 32 of a-z, 0-9 and -
+    name: String,
+    #[command(flatten)]
+    database: Database,
+}
+
+#[derive(Args)]
+struct Database {
+    /// SQLite database of the server
+    #[arg(long, value_name = "PATH")]
+    database: PathBuf,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// EX_CONFIG of sysexits.h: the settings must be changed.
+const EXIT_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    match CommandLine::parse().command {
+        Command::Serve(options) => serve(*options),
+        Command::Organisation(command) => match administer(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, ExitCode::FAILURE),
+        },
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a command line's last words")]
+fn fail(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
+    eprintln!("parsec-metadata: {error}");
+    code
+}
+
+fn serve(options: ServeOptions) -> ExitCode {
+    let options = match options.with_file() {
+        Ok(options) => options,
+        Err(error) => return fail(&error, ExitCode::from(EXIT_CONFIG)),
+    };
+    start_log(options.log_format.unwrap_or(LogFormat::Text));
+    let config = match options.check() {
+        Ok(config) => config,
+        Err(error) => return fail(&error, ExitCode::from(EXIT_CONFIG)),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, ExitCode::FAILURE),
+    };
+    let result = runtime.block_on(async {
+        let (mut terminate, mut interrupt) =
+            match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+                (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+                (Err(error), _) | (_, Err(error)) => return Err(parsec_metadata::RunError::Serve(error)),
+            };
+        run(config, async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, ExitCode::FAILURE),
+    }
+}
+
+fn start_log(format: LogFormat) {
+    // Of the libraries only what went wrong: their finer levels may show what passes through them.
+    let filter = EnvFilter::new("warn,parsec_metadata=info");
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "results go to stdout")]
+fn administer(command: Organisation) -> Result<(), AdministrationError> {
+    match command {
+        Organisation::Create(Named { name, database }) => {
+            let token = create_organisation(&database.database, &name)?;
+            println!("{}", token_line(&name, &token, database.json));
+        }
+        Organisation::Token(Named { name, database }) => {
+            let token = renew_token(&database.database, &name)?;
+            println!("{}", token_line(&name, &token, database.json));
+        }
+        Organisation::List(database) => {
+            if !database_exists(&database.database) {
+                return Ok(());
+            }
+            for entry in list_organisations(&database.database)? {
+                let (name, founded) = (&entry.name, entry.founded);
+                let (users, certificates) = (entry.users, entry.certificates);
+                if database.json {
+                    // Names are a-z, 0-9 and -: nothing to escape.
+                    println!(
+                        r#"{{"name":"{name}","founded":{founded},"users":{users},"certificates":{certificates}}}"#
+                    );
+                } else {
+                    let state = if founded { "founded" } else { "not founded" };
+                    println!("{name}\t{state}\t{users} users\t{certificates} certificates");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn token_line(name: &str, token: &str, json: bool) -> String {
+    if json { format!(r#"{{"organisation":"{name}","token":"{token}"}}"#) } else { token.to_owned() }
+}

@@ -1,0 +1,110 @@
+//! What the server's administrator does with the database at hand: reserve names, hand out bootstrap tokens.
+//!
+//! Decides that a token is shown once: the database keeps its hash. Works beside a running server.
+
+use std::path::Path;
+
+use parsec_protocol::ids::OrganisationId;
+use parsec_protocol::public::Hash;
+
+use crate::clock::Clock;
+use crate::store::{self, members};
+
+/// Why it didn't work.
+#[derive(Debug, thiserror::Error)]
+pub enum AdministrationError {
+    /// Not a name.
+    #[error("{0}")]
+    Name(#[from] parsec_protocol::ids::IdError),
+    /// The database can't be used.
+    #[error(transparent)]
+    Open(#[from] store::OpenError),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The name is taken.
+    #[error("this organisation exists; `organisation token` makes a new token while it is not founded")]
+    Exists,
+    /// Nothing to make a new token for.
+    #[error("there is no such organisation, or it is founded already")]
+    NoneToFound,
+    /// The system has no random bytes.
+    #[error("the system's random source failed")]
+    NoEntropy,
+}
+
+/// An organisation in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// Whether somebody has founded it.
+    pub founded: bool,
+    /// Members who were not revoked.
+    pub users: i64,
+    /// Certificates in its log.
+    pub certificates: i64,
+}
+
+/// A bootstrap token and what is kept of it.
+fn token() -> Result<(String, Hash), AdministrationError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|_| AdministrationError::NoEntropy)?;
+    Ok((Hash::from_bytes(bytes).to_string(), Hash::of(&[&bytes])))
+}
+
+/// Reserves a name and returns its bootstrap token: 64 hexadecimal digits, shown only now. Makes the database if there is none.
+///
+/// # Errors
+/// [`AdministrationError`].
+pub fn create_organisation(database: &Path, name: &str) -> Result<String, AdministrationError> {
+    let organisation: OrganisationId = name.parse()?;
+    let (token, hash) = token()?;
+    let sql = store::open_writer(database)?;
+    let reserved = members::reserve(&sql, &organisation, hash, Clock::System.now())?;
+    if reserved { Ok(token) } else { Err(AdministrationError::Exists) }
+}
+
+/// A new token for a name that nobody has founded; the old one is void.
+///
+/// # Errors
+/// [`AdministrationError`].
+pub fn renew_token(database: &Path, name: &str) -> Result<String, AdministrationError> {
+    let organisation: OrganisationId = name.parse()?;
+    let (token, hash) = token()?;
+    let sql = store::open_writer(database)?;
+    let renewed = members::reissue(&sql, &organisation, hash)?;
+    if renewed { Ok(token) } else { Err(AdministrationError::NoneToFound) }
+}
+
+/// All organisations.
+///
+/// # Errors
+/// [`AdministrationError`].
+pub fn list_organisations(database: &Path) -> Result<Vec<Listed>, AdministrationError> {
+    let sql = store::open_writer(database)?;
+    let rows = members::list(&sql)?;
+    Ok(rows
+        .into_iter()
+        .map(|(name, founded, users, certificates)| Listed { name, founded, users, certificates })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_reserved_once_and_its_token_is_not_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("db");
+        let token = create_organisation(&path, "acme").unwrap();
+        assert_eq!(token.len(), 64);
+        assert!(matches!(create_organisation(&path, "acme"), Err(AdministrationError::Exists)));
+        assert!(matches!(create_organisation(&path, "ACME"), Err(AdministrationError::Name(_))));
+        assert_ne!(renew_token(&path, "acme").unwrap(), token);
+        assert!(matches!(renew_token(&path, "other"), Err(AdministrationError::NoneToFound)));
+        let listed = list_organisations(&path).unwrap();
+        assert_eq!(listed, [Listed { name: "acme".into(), founded: false, users: 0, certificates: 0 }]);
+    }
+}

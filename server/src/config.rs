@@ -1,0 +1,406 @@
+//! What the server is told when it starts: from the command line, and from a TOML file for what isn't given there.
+//!
+//! Decides defaults. Refuses unknown settings, combinations that contradict each other, and plain HTTP where strangers could listen.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::clock::Clock;
+use crate::quota::{Quotas, Rate, Rates};
+
+/// Everything `serve` needs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The SQLite file; made if there is none.
+    pub database: PathBuf,
+    /// Where to listen; port 0: any free one.
+    pub listen: SocketAddr,
+    /// How the world reaches this server: `https://host[:port]`. From the address it listens on where not given.
+    pub public_url: Option<String>,
+    /// Certificate chain and key, PEM. Without: plain HTTP.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// A proxy in front does TLS and says in `x-forwarded-for` who asks.
+    pub behind_proxy: bool,
+    /// Plain HTTP on other than loopback addresses, for tests in closed networks.
+    pub insecure_plain_http: bool,
+    /// Where mail goes.
+    pub mail: Mail,
+    /// The mail's sender.
+    pub mail_from: Option<String>,
+    /// `None`: no rate limits.
+    pub rates: Option<Rates>,
+    /// Quotas of stored things.
+    pub quotas: Quotas,
+    /// Connections open at once.
+    pub connections: usize,
+    /// A file to write the bound address to, once listening.
+    pub ready_file: Option<PathBuf>,
+    /// A descriptor of this process to write the bound address to, once listening.
+    pub ready_fd: Option<u32>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// Connections at once, unless told otherwise: some hundred ceremonies with two streams each and room for as many idle ones. Fewer
+/// than the 4,096 descriptors a service may usually have.
+pub(crate) const CONNECTIONS_DEFAULT: usize = 2_048;
+
+impl Config {
+    /// A server for tests and for one machine: no mail, no rate limits, default quotas.
+    #[must_use]
+    pub fn local(database: PathBuf) -> Self {
+        Self {
+            database,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            public_url: None,
+            tls: None,
+            behind_proxy: false,
+            insecure_plain_http: false,
+            mail: Mail::None,
+            mail_from: None,
+            rates: None,
+            quotas: Quotas::default(),
+            connections: CONNECTIONS_DEFAULT,
+            ready_file: None,
+            ready_fd: None,
+            clock: Clock::System,
+        }
+    }
+}
+
+/// Where mail goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mail {
+    /// Nowhere.
+    None,
+    /// One file for each mail.
+    Directory(PathBuf),
+    /// A mail server.
+    Smtp {
+        /// A file with one line: `smtp://USER:PASSWORD@HOST:PORT`.
+        url_file: PathBuf,
+        /// A certificate to trust besides the system's, PEM.
+        ca: Option<PathBuf>,
+    },
+}
+
+/// Options of `serve`. Everything may also stand in the file, under the same name.
+#[derive(Debug, Default, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ServeOptions {
+    /// TOML file with any of these options; the command line goes before it
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// SQLite database; made if there is none
+    #[arg(long, value_name = "PATH")]
+    database: Option<PathBuf>,
+    /// Address to listen on; port 0 takes any free one [default: 127.0.0.1:6770]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// How the world reaches this server, as in https://parsec.example.org
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// TLS certificate chain, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
+    /// TLS private key, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// A proxy in front does TLS and sets x-forwarded-for
+    #[arg(long)]
+    behind_proxy: bool,
+    /// Allow plain HTTP on other than loopback addresses
+    #[arg(long)]
+    insecure_plain_http: bool,
+    /// Write mails into this directory instead of sending them
+    #[arg(long, value_name = "DIR")]
+    mail_directory: Option<PathBuf>,
+    /// File with the mail server's smtp://USER:PASSWORD@HOST:PORT (STARTTLS) or smtps://… (TLS)
+    #[arg(long, value_name = "FILE")]
+    smtp_url_file: Option<PathBuf>,
+    /// Certificate to trust for the mail server besides the system's, PEM
+    #[arg(long, value_name = "FILE")]
+    smtp_ca: Option<PathBuf>,
+    /// Sender of mails
+    #[arg(long, value_name = "ADDRESS")]
+    mail_from: Option<String>,
+    /// text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Write the bound address to this file once listening
+    #[arg(long, value_name = "PATH")]
+    #[serde(skip)]
+    ready_file: Option<PathBuf>,
+    /// Write the bound address to this descriptor once listening
+    #[arg(long, value_name = "N")]
+    #[serde(skip)]
+    ready_fd: Option<u32>,
+    /// No rate limits: for tests and private networks
+    #[arg(long)]
+    no_rate_limits: bool,
+    /// Requests of one address, as PER_SECOND:BURST [default: 50:500]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate_limit_address: Option<Rate>,
+    /// Requests with one token [default: 20:200]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate_limit_token: Option<Rate>,
+    /// Requests of one device [default: 200:2000]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate_limit_device: Option<Rate>,
+    /// Signed requests in one organisation [default: 1000:10000]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate_limit_organisation: Option<Rate>,
+    /// Mails of one organisation [default: 1:200]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate_limit_mail: Option<Rate>,
+    /// Invitations of one organisation that can still be used [default: 1000]
+    #[arg(long, value_name = "N")]
+    pending_invitations: Option<u64>,
+    /// Connections open at once [default: 2048]
+    #[arg(long, value_name = "N")]
+    connections: Option<usize>,
+}
+
+/// How the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// What is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file isn't TOML, or has a setting that doesn't exist.
+    #[error("{path}: {source}")]
+    Toml {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: Box<toml::de::Error>,
+    },
+    /// `--database` is missing.
+    #[error("--database is missing")]
+    NoDatabase,
+    /// Half of a TLS key pair.
+    #[error("--tls-certificate and --tls-key go together")]
+    HalfTls,
+    /// Two ways to send mail.
+    #[error("--mail-directory and --smtp-url-file exclude each other")]
+    TwoMails,
+    /// Strangers could listen.
+    #[error(
+        "plain HTTP on {0} would let others listen: give --tls-certificate and --tls-key, or --behind-proxy, or (for tests) \
+         --insecure-plain-http"
+    )]
+    PlainHttp(SocketAddr),
+    /// The public URL can't stand in a link.
+    #[error("--public-url must be https://HOST[:PORT] (http:// for this machine alone), without a path")]
+    PublicUrl,
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    let parsed = text.split_once(':').and_then(|(per_second, burst)| {
+        Some(Rate { per_second: per_second.parse().ok()?, burst: burst.parse().ok()? })
+    });
+    parsed
+        .filter(|rate| rate.per_second > 0 && rate.burst > 0)
+        .ok_or_else(|| "expected PER_SECOND:BURST, as in 50:500".to_owned())
+}
+
+impl ServeOptions {
+    /// Puts the file's settings under those of the command line.
+    ///
+    /// # Errors
+    /// [`ConfigError`] where the file can't be read.
+    pub fn with_file(self) -> Result<Self, ConfigError> {
+        let Some(path) = self.config.clone() else { return Ok(self) };
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| ConfigError::File { path: path.clone(), source })?;
+        let file: Self =
+            toml::from_str(&text).map_err(|source| ConfigError::Toml { path, source: Box::new(source) })?;
+        Ok(Self {
+            config: self.config,
+            database: self.database.or(file.database),
+            listen: self.listen.or(file.listen),
+            public_url: self.public_url.or(file.public_url),
+            tls_certificate: self.tls_certificate.or(file.tls_certificate),
+            tls_key: self.tls_key.or(file.tls_key),
+            behind_proxy: self.behind_proxy || file.behind_proxy,
+            insecure_plain_http: self.insecure_plain_http || file.insecure_plain_http,
+            mail_directory: self.mail_directory.or(file.mail_directory),
+            smtp_url_file: self.smtp_url_file.or(file.smtp_url_file),
+            smtp_ca: self.smtp_ca.or(file.smtp_ca),
+            mail_from: self.mail_from.or(file.mail_from),
+            log_format: self.log_format.or(file.log_format),
+            ready_file: self.ready_file,
+            ready_fd: self.ready_fd,
+            no_rate_limits: self.no_rate_limits || file.no_rate_limits,
+            rate_limit_address: self.rate_limit_address.or(file.rate_limit_address),
+            rate_limit_token: self.rate_limit_token.or(file.rate_limit_token),
+            rate_limit_device: self.rate_limit_device.or(file.rate_limit_device),
+            rate_limit_organisation: self.rate_limit_organisation.or(file.rate_limit_organisation),
+            rate_limit_mail: self.rate_limit_mail.or(file.rate_limit_mail),
+            pending_invitations: self.pending_invitations.or(file.pending_invitations),
+            connections: self.connections.or(file.connections),
+        })
+    }
+
+    /// Checks that the settings fit together.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting.
+    pub fn check(self) -> Result<Config, ConfigError> {
+        let listen = self.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 6770)));
+        let tls = match (self.tls_certificate, self.tls_key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => return Err(ConfigError::HalfTls),
+        };
+        let private = listen.ip().to_canonical().is_loopback();
+        if tls.is_none() && !private && !self.behind_proxy && !self.insecure_plain_http {
+            return Err(ConfigError::PlainHttp(listen));
+        }
+        let mail = match (self.mail_directory, self.smtp_url_file) {
+            (None, None) => Mail::None,
+            (Some(directory), None) => Mail::Directory(directory),
+            (None, Some(url_file)) => Mail::Smtp { url_file, ca: self.smtp_ca },
+            (Some(_), Some(_)) => return Err(ConfigError::TwoMails),
+        };
+        let default = Rates::default();
+        let rates = Rates {
+            address: self.rate_limit_address.unwrap_or(default.address),
+            token: self.rate_limit_token.unwrap_or(default.token),
+            device: self.rate_limit_device.unwrap_or(default.device),
+            organisation: self.rate_limit_organisation.unwrap_or(default.organisation),
+            mail: self.rate_limit_mail.unwrap_or(default.mail),
+        };
+        let quotas = Quotas::default();
+        Ok(Config {
+            database: self.database.ok_or(ConfigError::NoDatabase)?,
+            listen,
+            public_url: self.public_url.map(|text| check_public_url(&text)).transpose()?,
+            tls,
+            behind_proxy: self.behind_proxy,
+            insecure_plain_http: self.insecure_plain_http,
+            mail,
+            mail_from: self.mail_from,
+            rates: (!self.no_rate_limits).then_some(rates),
+            quotas: Quotas {
+                pending_invitations: self.pending_invitations.unwrap_or(quotas.pending_invitations),
+                ..quotas
+            },
+            connections: self.connections.unwrap_or(CONNECTIONS_DEFAULT),
+            ready_file: self.ready_file,
+            ready_fd: self.ready_fd,
+            clock: Clock::System,
+        })
+    }
+}
+
+/// `https://host[:port]`, or `http://` for a loopback host, as the protocol's links allow.
+fn check_public_url(text: &str) -> Result<String, ConfigError> {
+    let url = url::Url::parse(text).map_err(|_| ConfigError::PublicUrl)?;
+    let bare = matches!(url.path(), "" | "/")
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    let loopback = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err(ConfigError::PublicUrl),
+    };
+    let allowed = match url.scheme() {
+        "https" => true,
+        "http" => loopback,
+        _ => false,
+    };
+    if bare && allowed {
+        Ok(url.as_str().trim_end_matches('/').to_owned())
+    } else {
+        Err(ConfigError::PublicUrl)
+    }
+}
+
+/// Whether `path` may be used as a database by the `organisation` commands: they never make one by a slip of the hand.
+#[must_use]
+pub fn database_exists(path: &Path) -> bool {
+    path.is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(toml: &str) -> ServeOptions {
+        toml::from_str(toml).unwrap()
+    }
+
+    #[test]
+    fn plain_http_needs_loopback_or_a_word() {
+        let base = "database = 'x'\nlisten = '0.0.0.0:80'\n";
+        assert!(matches!(options(base).check(), Err(ConfigError::PlainHttp(_))));
+        for word in
+            ["behind-proxy = true", "insecure-plain-http = true", "tls-certificate = 'c'\ntls-key = 'k'"]
+        {
+            assert!(options(&format!("{base}{word}")).check().is_ok(), "{word}");
+        }
+        assert!(options("database = 'x'\nlisten = '[::1]:0'").check().is_ok());
+        assert!(matches!(options("database = 'x'\ntls-key = 'k'").check(), Err(ConfigError::HalfTls)));
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file_and_unknown_settings_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c.toml");
+        std::fs::write(
+            &path,
+            "database = 'file'\nconnections = 7\nrate-limit-mail = { per_second = 1, burst = 2 }",
+        )
+        .unwrap();
+        let line =
+            ServeOptions { config: Some(path.clone()), database: Some("line".into()), ..Default::default() };
+        let config = line.with_file().unwrap().check().unwrap();
+        assert_eq!((config.database, config.connections), (PathBuf::from("line"), 7));
+        assert_eq!(config.rates.unwrap().mail.burst, 2);
+
+        std::fs::write(&path, "databse = 'file'").unwrap();
+        let line = ServeOptions { config: Some(path), ..Default::default() };
+        assert!(matches!(line.with_file(), Err(ConfigError::Toml { .. })));
+    }
+
+    #[test]
+    fn a_public_url_is_a_bare_origin() {
+        for good in
+            ["https://a.example", "https://a.example:8443/", "http://127.0.0.1:8080", "http://[::1]:1"]
+        {
+            assert!(check_public_url(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "a.example",
+            "http://a.example",
+            "https://a.example/x",
+            "https://u@a.example",
+            "ftp://a",
+            "https://a?b",
+        ] {
+            assert!(check_public_url(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Why a request was refused, and the one place where other modules' failures become a code of the protocol.
+//!
+//! Decides what the caller learns: an [`ErrorCode`] and when to try again; causes inside the server go to the log alone.
+
+use parsec_protocol::relay::ErrorCode;
+
+/// A refusal, as the caller will see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// What.
+    pub(crate) code: ErrorCode,
+    /// Seconds after which to try again; 0: no use.
+    pub(crate) retry_after: u32,
+}
+
+/// Seconds to wait where the server is stopping, overloaded or out of disk: it is restarted or relieved by then, or it takes a person.
+const RETRY_SOON: u32 = 5;
+
+impl Refusal {
+    /// The server can't now, but may soon.
+    pub(crate) const UNAVAILABLE: Self = Self { code: ErrorCode::Unavailable, retry_after: RETRY_SOON };
+
+    /// Too many requests.
+    pub(crate) const fn rate_limited(retry_after: u32) -> Self {
+        Self { code: ErrorCode::RateLimited, retry_after }
+    }
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, retry_after: 0 }
+    }
+}
+
+/// The database failed. The cause is the operator's business, so it goes to the log; SQLite's messages hold no bound values.
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        tracing::error!(%error, "the database failed");
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => {
+                Self { code: ErrorCode::QuotaReached, retry_after: RETRY_SOON }
+            }
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                Self::UNAVAILABLE
+            }
+            // SQLite's list of codes is open: all others are faults of this server or its disk.
+            Some(_) | None => ErrorCode::Internal.into(),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Calls without an identity: founding an organisation with the token that the server's administrator handed out.
+//!
+//! Decides that a founding is complete and consistent before anything of it is stored. An unknown name and a wrong token get the
+//! same answer.
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::response::Response;
+use parsec_protocol::ids::OrganisationId;
+use parsec_protocol::limits::CERTIFICATE_MAX_BYTES;
+use parsec_protocol::public::Hash;
+use parsec_protocol::relay::{BootstrapRequest, ErrorCode, HEADER_BOOTSTRAP};
+
+use super::{App, body};
+use crate::errors::Refusal;
+use crate::log_rules;
+use crate::store::members;
+
+/// Two certificates, a key, their framing.
+const FOUNDING_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 64;
+
+/// Founds.
+pub(crate) async fn bootstrap(
+    app: &App,
+    organisation: OrganisationId,
+    parts: &Parts,
+    content: Body,
+) -> Result<Response, Refusal> {
+    // The token is 32 random bytes; hashes are what is compared, so the comparison's time tells nothing.
+    let token: Hash = body::header(&parts.headers, HEADER_BOOTSTRAP).ok_or(ErrorCode::BootstrapRefused)?;
+    let token_hash = Hash::of(&[token.as_bytes()]);
+    let org = organisation.clone();
+    let stored = app.store.read(move |sql| members::organisation(sql, &org)).await?;
+    if stored.map(|stored| stored.bootstrap_hash) != Some(token_hash) {
+        return Err(ErrorCode::BootstrapRefused.into());
+    }
+
+    let content = body::read(content, FOUNDING_MAX_BYTES).await?;
+    let request: BootstrapRequest = body::decode(&content)?;
+    let request_hash = Hash::of(&[&content]);
+    let checked = log_rules::read(&organisation, &request.certificates)
+        .and_then(|proposal| {
+            let heads = log_rules::check_founding(&organisation, &proposal, &request.root)?;
+            Ok((proposal, heads))
+        })
+        .inspect_err(|fault| tracing::warn!(%fault, "a founding was refused"));
+    app.store
+        .write(move |transaction| {
+            let sql = transaction.sql;
+            let stored = members::organisation(sql, &organisation)?.ok_or(ErrorCode::BootstrapRefused)?;
+            if stored.bootstrap_hash != token_hash {
+                return Err(ErrorCode::BootstrapRefused.into());
+            }
+            match stored.founded {
+                Some((_, hash)) if hash == request_hash => return Ok(()),
+                Some(_) => return Err(ErrorCode::OrganisationExists.into()),
+                None => {}
+            }
+            let (proposal, heads) = checked.map_err(ErrorCode::from)?;
+            members::set_founded(sql, &organisation, &request.root, request_hash)?;
+            members::append(sql, &organisation, &proposal, &heads)?;
+            Ok(())
+        })
+        .await?;
+    Ok(body::done())
+}

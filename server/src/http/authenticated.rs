@@ -1,0 +1,426 @@
+//! Calls signed by a member's device.
+//!
+//! Decides which invitations a member sees, and puts checks and changes of a call into one transaction: completing stores
+//! certificates, receipt and the invitation's end together, or nothing.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::response::Response;
+use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token};
+use parsec_protocol::limits::{BODY_MAX_BYTES, CERTIFICATE_MAX_BYTES, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
+use parsec_protocol::relay::{
+    CancelAttempt, Completed, Completion, ErrorCode, InvitationList, InvitationMade, MailOutcome,
+    ManifestUpload, NewInvitation,
+};
+use rusqlite::Connection;
+
+use super::events::{self, State};
+use super::invited::{deposit, read_step};
+use super::route::MemberCall;
+use super::{App, body, signed};
+use crate::errors::Refusal;
+use crate::invitations::{self, Member, Side};
+use crate::log_rules::{self, Certifier, Surroundings};
+use crate::mail::Letter;
+use crate::quota::Key;
+use crate::store::invitations::{Chosen, Loaded};
+use crate::store::members::Signer;
+use crate::store::{attempts, invitations as rows, manifests, members};
+use crate::watchers::Topic;
+
+/// A reason, or a new invitation with the longest link (2,048) and e-mail.
+const SMALL_MAX_BYTES: usize = 4_096;
+/// Two certificates, a receipt, their framing.
+const COMPLETION_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 512;
+/// A manifest, its version, their framing.
+const UPLOAD_MAX_BYTES: usize = MANIFEST_MAX_BYTES + 64;
+const _: () = assert!(UPLOAD_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
+
+/// The signer of a request whose signature was checked.
+#[derive(Clone)]
+struct Caller {
+    organisation: OrganisationId,
+    device: DeviceId,
+}
+
+impl Caller {
+    /// The signer as of this transaction: a revocation may have come in between.
+    fn signer(&self, sql: &Connection) -> Result<Signer, Refusal> {
+        let signer =
+            members::signer(sql, &self.organisation, &self.device)?.ok_or(ErrorCode::NotAuthenticated)?;
+        if signer.revoked { Err(ErrorCode::Revoked.into()) } else { Ok(signer) }
+    }
+
+    fn member(&self, sql: &Connection) -> Result<Member, Refusal> {
+        self.signer(sql).map(|signer| signer.member)
+    }
+
+    /// An invitation this member may see; others don't exist for them.
+    fn load(&self, sql: &Connection, token: &Token, now: Timestamp) -> Result<(Member, Loaded), Refusal> {
+        let member = self.member(sql)?;
+        let loaded = rows::load(sql, &self.organisation, token, now)?
+            .filter(|loaded| loaded.invitation.is_for(&member))
+            .ok_or(ErrorCode::InvitationUnknown)?;
+        Ok((member, loaded))
+    }
+
+    fn choose(
+        &self,
+        sql: &Connection,
+        (token, attempt): (Token, AttemptId),
+        now: Timestamp,
+    ) -> Result<(Member, Chosen), Refusal> {
+        let (member, loaded) = self.load(sql, &token, now)?;
+        let chosen = loaded.with_attempt(sql, &attempt)?.ok_or(ErrorCode::AttemptUnknown)?;
+        Ok((member, chosen))
+    }
+
+    fn topic(&self, token: Token) -> Topic {
+        Topic { organisation: self.organisation.clone(), token }
+    }
+}
+
+/// The most a call's body may have.
+const fn body_max(call: &MemberCall) -> usize {
+    match call {
+        MemberCall::Invite | MemberCall::CancelAttempt(..) => SMALL_MAX_BYTES,
+        MemberCall::PutStep(..) => STEP_MAX_BYTES,
+        MemberCall::Complete(..) => COMPLETION_MAX_BYTES,
+        MemberCall::PutManifest => UPLOAD_MAX_BYTES,
+        MemberCall::Invitations
+        | MemberCall::Invitation(_)
+        | MemberCall::Events(_)
+        | MemberCall::Cancel(_)
+        | MemberCall::Attempt(..)
+        | MemberCall::Join(..)
+        | MemberCall::GetStep(..)
+        | MemberCall::Log { .. }
+        | MemberCall::Manifest => 0,
+    }
+}
+
+/// Answers a call of this family.
+pub(crate) async fn answer(
+    app: Arc<App>,
+    organisation: OrganisationId,
+    call: MemberCall,
+    parts: &Parts,
+    content: Body,
+) -> Result<Response, Refusal> {
+    let claimed = signed::open(&app, &organisation, parts).await?;
+    let content = body::read(content, body_max(&call)).await?;
+    let member = claimed.check(&app, &content)?;
+    let caller = Caller { organisation, device: member.device };
+    let now = app.clock.now();
+    match call {
+        MemberCall::Invitations => list(&app, caller, now).await,
+        MemberCall::Invite => invite(&app, caller, body::decode(&content)?, now).await,
+        MemberCall::Invitation(token) => {
+            let load = move |sql: &Connection| caller.load(sql, &token, now).map(|(_, loaded)| loaded.view());
+            Ok(body::record(&app.store.read(load).await?))
+        }
+        MemberCall::Events(token) => events(app.clone(), caller, token).await,
+        MemberCall::Cancel(token) => cancel(&app, caller, token, now).await,
+        MemberCall::Attempt(token, attempt) => {
+            let load = move |sql: &Connection| caller.choose(sql, (token, attempt), now);
+            Ok(body::record(&app.store.read(load).await?.1.attempt.view()))
+        }
+        MemberCall::Join(token, attempt) => join(&app, caller, (token, attempt), now).await,
+        MemberCall::PutStep(token, attempt, step) => {
+            app.store
+                .write(move |transaction| {
+                    let (member, mut chosen) = caller.choose(transaction.sql, (token, attempt), now)?;
+                    invitations::greets(&chosen.attempt, &member)?;
+                    if deposit(transaction.sql, &mut chosen, Side::Greeter, step, &content)? {
+                        transaction.changed(caller.topic(token));
+                    }
+                    Ok(())
+                })
+                .await?;
+            Ok(body::done())
+        }
+        MemberCall::GetStep(token, attempt, step) => {
+            let load = move |sql: &Connection| {
+                let (member, chosen) = caller.choose(sql, (token, attempt), now)?;
+                invitations::greets(&chosen.attempt, &member)?;
+                read_step(sql, &chosen, Side::Greeter, step)
+            };
+            Ok(body::octets(app.store.read(load).await?))
+        }
+        MemberCall::CancelAttempt(token, attempt) => {
+            let asked: CancelAttempt = body::decode(&content)?;
+            cancel_attempt(&app, caller, (token, attempt), asked, now).await
+        }
+        MemberCall::Complete(token, attempt) => {
+            complete(&app, caller, (token, attempt), body::decode(&content)?, now).await
+        }
+        MemberCall::Log { from } => {
+            let load = move |sql: &Connection| {
+                caller.member(sql)?;
+                members::page(sql, &caller.organisation, from)
+            };
+            Ok(body::record(&app.store.read(load).await?))
+        }
+        MemberCall::Manifest => {
+            let load = move |sql: &Connection| {
+                let member = caller.member(sql)?;
+                manifests::newest(sql, &caller.organisation, &member.user)
+            };
+            Ok(body::record(&app.store.read(load).await?))
+        }
+        MemberCall::PutManifest => {
+            let upload: ManifestUpload = body::decode(&content)?;
+            if upload.envelope.is_empty() || upload.envelope.len() > MANIFEST_MAX_BYTES {
+                return Err(ErrorCode::TooLarge.into());
+            }
+            app.store
+                .write(move |transaction| {
+                    let member = caller.member(transaction.sql)?;
+                    manifests::put(transaction.sql, &caller.organisation, &member.user, &upload)
+                })
+                .await?;
+            Ok(body::done())
+        }
+    }
+}
+
+async fn list(app: &App, caller: Caller, now: Timestamp) -> Result<Response, Refusal> {
+    let invitations = app
+        .store
+        .read(move |sql| {
+            let member = caller.member(sql)?;
+            rows::list(sql, &caller.organisation, &member, now)
+        })
+        .await?;
+    Ok(body::record(&InvitationList { invitations }))
+}
+
+/// What making an invitation left to do.
+struct Made {
+    /// What became of the mail before, where this was asked for before.
+    mail: Option<MailOutcome>,
+    to: Email,
+    by: Email,
+}
+
+async fn invite(
+    app: &Arc<App>,
+    caller: Caller,
+    asked: NewInvitation,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    let link = match &asked.mail_link {
+        // Only links of this server, of this organisation: nobody can mail anything else through here.
+        Some(link) => Some(app.mailer.check_link(&caller.organisation, link).ok_or(ErrorCode::BadRequest)?),
+        None => None,
+    };
+    let (organisation, token) = (caller.organisation.clone(), asked.token);
+    let quotas = app.quotas;
+    let made = app
+        .store
+        .write(move |transaction| {
+            let sql = transaction.sql;
+            let member = caller.member(sql)?;
+            let org = &caller.organisation;
+            let by = members::email_of(sql, org, &member.user)?;
+            let to = match &asked.invited {
+                Invited::User(email) => email.clone(),
+                Invited::Device(_) => by.clone(),
+            };
+            if let Some(present) = rows::load(sql, org, &asked.token, now)? {
+                let old = &present.invitation;
+                let same = old.created_by == member.user
+                    && old.invited == asked.invited
+                    && old.expires == asked.expires;
+                if !same {
+                    return Err(ErrorCode::InvitationConflict.into());
+                }
+                return Ok(Made { mail: rows::mail_outcome(sql, present.number)?, to, by });
+            }
+            let invitation = invitations::make(&member, &asked, now)?;
+            if let Invited::User(email) = &asked.invited
+                && members::email_in_use(sql, org, email)?
+            {
+                return Err(ErrorCode::AlreadyMember.into());
+            }
+            if rows::alive(sql, org, now)? >= quotas.pending_invitations
+                || rows::total(sql, org)? >= quotas.invitations
+            {
+                return Err(ErrorCode::QuotaReached.into());
+            }
+            rows::insert(sql, org, &invitation)?;
+            transaction.changed(caller.topic(asked.token));
+            Ok(Made { mail: None, to, by })
+        })
+        .await?;
+    let mail = match (link, made.mail) {
+        (None, before) => before.unwrap_or(MailOutcome::NotAsked),
+        // It was sent before: asking again must not send again.
+        (Some(_), Some(before @ (MailOutcome::Sent | MailOutcome::Written))) => before,
+        (Some(link), _) => {
+            let letter = Letter { organisation: organisation.clone(), to: made.to, by: made.by, link };
+            send(app, organisation, token, letter).await
+        }
+    };
+    Ok(body::record(&InvitationMade { mail }))
+}
+
+/// Sends a letter in a task of its own, so that a caller who hangs up doesn't stop it half-way, and notes what became of it.
+async fn send(app: &Arc<App>, organisation: OrganisationId, token: Token, letter: Letter) -> MailOutcome {
+    if app.quota.take(&Key::Mail(organisation.clone())).is_err() {
+        tracing::warn!("an organisation asks for too many mails");
+        return MailOutcome::Failed;
+    }
+    let shared = Arc::clone(app);
+    let sending = app.tasks.spawn(async move {
+        let outcome = shared.mailer.send(letter).await;
+        let note = shared.store.write(move |transaction| {
+            Ok(rows::set_mail_outcome(transaction.sql, &organisation, &token, outcome)?)
+        });
+        if note.await.is_err() {
+            tracing::warn!("what became of a mail could not be noted; asked again, it will be sent again");
+        }
+        outcome
+    });
+    sending.await.unwrap_or(MailOutcome::Failed)
+}
+
+async fn events(app: Arc<App>, caller: Caller, token: Token) -> Result<Response, Refusal> {
+    let watcher = app.watchers.watch(caller.topic(token))?;
+    let reading = Arc::clone(&app);
+    let read: events::Reader = Box::new(move || {
+        let (app, caller) = (Arc::clone(&reading), caller.clone());
+        Box::pin(async move {
+            let now = app.clock.now();
+            let load = move |sql: &Connection| caller.load(sql, &token, now).map(|(_, loaded)| loaded);
+            let loaded = app.store.read(load).await?;
+            let changes_at = (!loaded.invitation.is_final()).then_some(loaded.invitation.expires);
+            Ok(State { encoded: parsec_protocol::codec::encode(&loaded.view()), changes_at })
+        })
+    });
+    events::open(app, watcher, read, Box::new(|| {})).await
+}
+
+async fn cancel(app: &App, caller: Caller, token: Token, now: Timestamp) -> Result<Response, Refusal> {
+    app.store
+        .write(move |transaction| {
+            let (_, mut loaded) = caller.load(transaction.sql, &token, now)?;
+            if invitations::cancel(&mut loaded.invitation, loaded.newest.as_mut())? {
+                rows::update(transaction.sql, &loaded)?;
+                transaction.changed(caller.topic(token));
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(body::done())
+}
+
+async fn join(
+    app: &App,
+    caller: Caller,
+    place: (Token, AttemptId),
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    let view = app
+        .store
+        .write(move |transaction| {
+            let (member, mut chosen) = caller.choose(transaction.sql, place, now)?;
+            invitations::join(&mut chosen.attempt, &member)?;
+            chosen.save(transaction.sql)?;
+            transaction.changed(caller.topic(place.0));
+            Ok(chosen.attempt.view())
+        })
+        .await?;
+    Ok(body::record(&view))
+}
+
+async fn cancel_attempt(
+    app: &App,
+    caller: Caller,
+    place: (Token, AttemptId),
+    asked: CancelAttempt,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    app.store
+        .write(move |transaction| {
+            let (_, mut chosen) = caller.choose(transaction.sql, place, now)?;
+            if invitations::cancel_attempt(&mut chosen.invitation, &mut chosen.attempt, asked.reason)? {
+                chosen.save(transaction.sql)?;
+                transaction.changed(caller.topic(place.0));
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(body::done())
+}
+
+async fn complete(
+    app: &App,
+    caller: Caller,
+    place: (Token, AttemptId),
+    request: Completion,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    let completed = app
+        .store
+        .write(move |transaction| {
+            let position = complete_in(transaction.sql, &caller, place, &request, now)?;
+            transaction.changed(caller.topic(place.0));
+            Ok(Completed { position })
+        })
+        .await?;
+    Ok(body::record(&completed))
+}
+
+/// Everything that completing checks and changes.
+fn complete_in(
+    sql: &Connection,
+    caller: &Caller,
+    place: (Token, AttemptId),
+    request: &Completion,
+    now: Timestamp,
+) -> Result<u64, Refusal> {
+    let org = &caller.organisation;
+    let signer = caller.signer(sql)?;
+    let (member, mut chosen) = caller.choose(sql, place, now)?;
+    let fingerprint = log_rules::fingerprint(request);
+    let number = chosen.attempt.number;
+    if let Some((before, position)) = attempts::completion(sql, chosen.number, number)? {
+        return if before == fingerprint { Ok(position) } else { Err(ErrorCode::AttemptEnded.into()) };
+    }
+    invitations::greets(&chosen.attempt, &member)?;
+    invitations::complete(&mut chosen.invitation, &mut chosen.attempt)?;
+
+    let refused = |fault: log_rules::LogFault| {
+        tracing::warn!(%fault, "an enrolment was refused");
+        Refusal::from(ErrorCode::from(fault))
+    };
+    let (root, _) = members::organisation(sql, org)?
+        .and_then(|organisation| organisation.founded)
+        .ok_or(ErrorCode::Internal)?;
+    let proposal = log_rules::read(org, &request.certificates).map_err(refused)?;
+    let count = members::count(sql, org)?;
+    let present = members::head_at(sql, org, &root, count)?.ok_or(ErrorCode::Internal)?;
+    let mut heads = Vec::new();
+    for seen in proposal.seen_counts() {
+        heads.extend(members::head_at(sql, org, &root, seen)?);
+    }
+    let known = members::known(sql, org, &proposal)?;
+    let certifier = Certifier {
+        user: member.user,
+        device: member.device,
+        profile: member.profile,
+        verify_key: signer.verify_key,
+    };
+    let around = Surroundings { root, present, heads: &heads, known: &known };
+    let invited = &chosen.invitation.invited;
+    let after = log_rules::check_enrolment(&proposal, invited, &certifier, &request.receipt, &around)
+        .map_err(refused)?;
+
+    let position = members::append(sql, org, &proposal, &after)?;
+    attempts::set_completion(sql, chosen.number, number, fingerprint, position, &request.receipt)?;
+    chosen.save(sql)?;
+    Ok(position)
+}

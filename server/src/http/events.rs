@@ -1,0 +1,101 @@
+//! Event streams: the whole present state at once, then after each change.
+//!
+//! Decides when a stream speaks and when it ends: when the server stops, or its reader may no longer see the state. Nothing is
+//! polled: a stream wakes for a change, for the invitation's end, and to keep the connection.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use futures_util::stream;
+use parsec_protocol::ids::Timestamp;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+
+use super::{App, body};
+use crate::errors::Refusal;
+use crate::watchers::Watcher;
+
+/// Below the minute after which home routers and proxies drop silent connections.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Longest single timer; an invitation's end may be months away.
+const TIMER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a stream tells: the encoded state, and when it will change by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) encoded: Vec<u8>,
+    pub(crate) changes_at: Option<Timestamp>,
+}
+
+/// Reads the present state.
+pub(crate) type Reader =
+    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<State, Refusal>> + Send>> + Send + Sync>;
+
+struct Stream {
+    app: Arc<App>,
+    watcher: Watcher,
+    read: Reader,
+    told: State,
+    first: bool,
+    keep_alive: tokio::time::Interval,
+    /// Called with each sign that the reader is still connected.
+    alive: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Opens a stream. The first state is read before the answer, so that a refusal is an ordinary one. `watcher` was registered before,
+/// so that no change falls between.
+pub(crate) async fn open(
+    app: Arc<App>,
+    watcher: Watcher,
+    read: Reader,
+    alive: Box<dyn Fn() + Send + Sync>,
+) -> Result<Response, Refusal> {
+    let told = read().await?;
+    let mut keep_alive = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+    keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let stream = Stream { app, watcher, read, told, first: true, keep_alive, alive };
+    Ok(body::events(Body::from_stream(stream::unfold(stream, next))))
+}
+
+async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infallible>, Stream)> {
+    if std::mem::take(&mut stream.first) {
+        return Some((Ok(event(&stream.told)), stream));
+    }
+    loop {
+        let change = match stream.told.changes_at {
+            Some(at) => {
+                let left = Duration::from_micros(at.0.saturating_sub(stream.app.clock.now().0));
+                sleep(left.min(TIMER_MAX))
+            }
+            None => sleep(TIMER_MAX),
+        };
+        tokio::select! {
+            () = stream.app.stopping.cancelled() => return None,
+            () = stream.watcher.changed() => {}
+            () = change => {}
+            _ = stream.keep_alive.tick() => {
+                (stream.alive)();
+                return Some((Ok(Bytes::from_static(b":\n\n")), stream));
+            }
+        }
+        let mut state = (stream.read)().await.ok()?;
+        if state.changes_at.is_some_and(|at| at <= stream.app.clock.now()) {
+            // It has happened, or it didn't: an attempt past its receipt outlives its invitation.
+            state.changes_at = None;
+        }
+        let news = state.encoded != stream.told.encoded;
+        stream.told = state;
+        if news {
+            return Some((Ok(event(&stream.told)), stream));
+        }
+    }
+}
+
+fn event(state: &State) -> Bytes {
+    let data = Base64UrlUnpadded::encode_string(&state.encoded);
+    Bytes::from(format!("event: state\ndata: {data}\n\n"))
+}

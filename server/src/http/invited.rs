@@ -1,0 +1,275 @@
+//! Calls of somebody who holds an invitation's token.
+//!
+//! Decides that the token, and for an attempt its secret, were shown; an unknown organisation, an unknown token and a wrong one get
+//! the same answer, as do an unknown attempt and a wrong secret.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::response::Response;
+use parsec_protocol::ids::{AttemptId, OrganisationId, Timestamp, Token};
+use parsec_protocol::limits::STEP_MAX_BYTES;
+use parsec_protocol::public::Hash;
+use parsec_protocol::relay::{
+    AttemptView, CancelAttempt, ErrorCode, HEADER_ATTEMPT_SECRET, HEADER_TOKEN, InvitedInfo, StartAttempt,
+};
+use rusqlite::Connection;
+
+use super::events::{self, State};
+use super::route::InvitedCall;
+use super::{App, body};
+use crate::errors::Refusal;
+use crate::invitations::{self, Side, Start};
+use crate::quota::Key;
+use crate::store::invitations::{Chosen, Loaded};
+use crate::store::{attempts, invitations as rows, members};
+use crate::watchers::Topic;
+
+/// An id and a hash, or a reason, with their framing.
+const SMALL_MAX_BYTES: usize = 256;
+
+/// What the headers show.
+#[derive(Clone)]
+struct Bearer {
+    organisation: OrganisationId,
+    token: Token,
+}
+
+impl Bearer {
+    fn load(&self, sql: &Connection, now: Timestamp) -> Result<Loaded, Refusal> {
+        let loaded = rows::load(sql, &self.organisation, &self.token, now)?;
+        loaded.ok_or_else(|| ErrorCode::InvitationUnknown.into())
+    }
+
+    fn topic(&self) -> Topic {
+        Topic { organisation: self.organisation.clone(), token: self.token }
+    }
+}
+
+/// A bearer who also shows an attempt's secret.
+#[derive(Clone)]
+struct Claimer {
+    bearer: Bearer,
+    attempt: AttemptId,
+    secret_hash: Hash,
+}
+
+impl Claimer {
+    fn load(&self, sql: &Connection, now: Timestamp) -> Result<Chosen, Refusal> {
+        let chosen = self.bearer.load(sql, now)?.with_attempt(sql, &self.attempt)?;
+        let chosen = chosen.filter(|chosen| chosen.attempt.secret_hash == self.secret_hash);
+        chosen.ok_or_else(|| ErrorCode::AttemptUnknown.into())
+    }
+}
+
+/// Answers a call of this family.
+pub(crate) async fn answer(
+    app: Arc<App>,
+    organisation: OrganisationId,
+    call: InvitedCall,
+    parts: &Parts,
+    content: Body,
+) -> Result<Response, Refusal> {
+    let token: Token = body::header(&parts.headers, HEADER_TOKEN).ok_or(ErrorCode::InvitationUnknown)?;
+    app.quota.take(&Key::Token(token))?;
+    let bearer = Bearer { organisation, token };
+    let claimer = |attempt| -> Result<Claimer, Refusal> {
+        let secret: Hash =
+            body::header(&parts.headers, HEADER_ATTEMPT_SECRET).ok_or(ErrorCode::AttemptUnknown)?;
+        let secret_hash = Hash::of(&[secret.as_bytes()]);
+        Ok(Claimer { bearer: bearer.clone(), attempt, secret_hash })
+    };
+    match call {
+        InvitedCall::Info => info(&app, bearer).await,
+        InvitedCall::Log { from } => log(&app, bearer, from).await,
+        InvitedCall::Start => start(&app, bearer, content).await,
+        InvitedCall::Attempt(attempt) => view(&app, claimer(attempt)?).await,
+        InvitedCall::Events(attempt) => events(app.clone(), claimer(attempt)?).await,
+        InvitedCall::PutStep(attempt, step) => put_step(&app, claimer(attempt)?, step, content).await,
+        InvitedCall::GetStep(attempt, step) => get_step(&app, claimer(attempt)?, step).await,
+        InvitedCall::Cancel(attempt) => cancel(&app, claimer(attempt)?, content).await,
+    }
+}
+
+async fn info(app: &App, bearer: Bearer) -> Result<Response, Refusal> {
+    let now = app.clock.now();
+    let info = app
+        .store
+        .read(move |sql| {
+            let loaded = bearer.load(sql, now)?;
+            let invited_by = members::email_of(sql, &bearer.organisation, &loaded.invitation.created_by)?;
+            let invitation = loaded.invitation;
+            Ok(InvitedInfo {
+                invited: invitation.invited,
+                invited_by,
+                expires: invitation.expires,
+                status: invitation.status,
+            })
+        })
+        .await?;
+    Ok(body::record(&info))
+}
+
+async fn log(app: &App, bearer: Bearer, from: u64) -> Result<Response, Refusal> {
+    let now = app.clock.now();
+    let page = app
+        .store
+        .read(move |sql| {
+            bearer.load(sql, now)?;
+            members::page(sql, &bearer.organisation, from)
+        })
+        .await?;
+    Ok(body::record(&page))
+}
+
+async fn start(app: &Arc<App>, bearer: Bearer, content: Body) -> Result<Response, Refusal> {
+    let content = body::read(content, SMALL_MAX_BYTES).await?;
+    let asked: StartAttempt = body::decode(&content)?;
+    let now = app.clock.now();
+    let shared = Arc::clone(app);
+    let started = app
+        .store
+        .write(move |transaction| {
+            let sql = transaction.sql;
+            let mut loaded = bearer.load(sql, now)?;
+            let named = attempts::named(sql, loaded.number, &asked.attempt)?;
+            let newest = loaded.newest.as_mut();
+            let seen =
+                newest.as_ref().map_or(now, |newest| shared.presence.last(&newest.id, newest.claimer_seen));
+            let asked = (asked.attempt, asked.secret_hash);
+            let start = invitations::start(&mut loaded.invitation, named.as_ref(), newest, seen, asked, now)?;
+            match start {
+                Start::Known => {
+                    let known = loaded.with_attempt(sql, &asked.0)?.ok_or(ErrorCode::Internal)?;
+                    Ok(Ok(known.attempt.view()))
+                }
+                Start::New(attempt) => {
+                    rows::update(sql, &loaded)?;
+                    attempts::insert(sql, loaded.number, &attempt)?;
+                    transaction.changed(bearer.topic());
+                    Ok(Ok(attempt.view()))
+                }
+                // Refused, and yet something changed: the idle attempt is over.
+                Start::Exhausted => {
+                    rows::update(sql, &loaded)?;
+                    transaction.changed(bearer.topic());
+                    Ok(Err(Refusal::from(ErrorCode::InvitationExhausted)))
+                }
+            }
+        })
+        .await??;
+    app.presence.touch(started.attempt, now);
+    Ok(body::record(&started))
+}
+
+async fn load_view(app: &App, claimer: Claimer) -> Result<(AttemptView, Timestamp), Refusal> {
+    let now = app.clock.now();
+    let chosen = app.store.read(move |sql| claimer.load(sql, now)).await?;
+    app.presence.touch(chosen.attempt.id, now);
+    Ok((chosen.attempt.view(), chosen.invitation.expires))
+}
+
+async fn view(app: &App, claimer: Claimer) -> Result<Response, Refusal> {
+    let (view, _) = load_view(app, claimer).await?;
+    Ok(body::record(&view))
+}
+
+async fn events(app: Arc<App>, claimer: Claimer) -> Result<Response, Refusal> {
+    let watcher = app.watchers.watch(claimer.bearer.topic())?;
+    let attempt = claimer.attempt;
+    let reading = Arc::clone(&app);
+    let read: events::Reader = Box::new(move || {
+        let (app, claimer) = (Arc::clone(&reading), claimer.clone());
+        Box::pin(async move {
+            let (view, expires) = load_view(&app, claimer).await?;
+            let changes_at = view.ended.is_none().then_some(expires);
+            Ok(State { encoded: parsec_protocol::codec::encode(&view), changes_at })
+        })
+    });
+    let present = Arc::clone(&app);
+    let alive = Box::new(move || present.presence.touch(attempt, present.clock.now()));
+    events::open(app, watcher, read, alive).await
+}
+
+async fn put_step(app: &App, claimer: Claimer, step: u8, content: Body) -> Result<Response, Refusal> {
+    let now = app.clock.now();
+    let early = claimer.clone();
+    // Before the body: who doesn't know the secret can't make the server read 64 KiB.
+    app.store.read(move |sql| early.load(sql, now).map(|_| ())).await?;
+    let content = body::read(content, STEP_MAX_BYTES).await?;
+    let attempt = claimer.attempt;
+    app.store
+        .write(move |transaction| {
+            let sql = transaction.sql;
+            let mut chosen = claimer.load(sql, now)?;
+            chosen.attempt.claimer_seen = now;
+            if deposit(sql, &mut chosen, Side::Claimer, step, &content)? {
+                transaction.changed(claimer.bearer.topic());
+            }
+            Ok(())
+        })
+        .await?;
+    app.presence.touch(attempt, now);
+    Ok(body::done())
+}
+
+/// Either side's deposit. `false`: it was there already.
+pub(crate) fn deposit(
+    sql: &Connection,
+    chosen: &mut Chosen,
+    side: Side,
+    step: u8,
+    content: &[u8],
+) -> Result<bool, Refusal> {
+    // A step of nothing can't be one, and would be a row that says nothing.
+    if content.is_empty() {
+        return Err(ErrorCode::BadRequest.into());
+    }
+    let hash = Hash::of(&[content]);
+    let present = attempts::step_hash(sql, chosen.number, chosen.attempt.number, step)?;
+    let new = invitations::deposit(&mut chosen.attempt, side, step, hash, present)?;
+    if new {
+        attempts::insert_step(sql, chosen.number, chosen.attempt.number, step, hash, content)?;
+        chosen.save(sql)?;
+    }
+    Ok(new)
+}
+
+/// Either side's reading.
+pub(crate) fn read_step(sql: &Connection, chosen: &Chosen, side: Side, step: u8) -> Result<Vec<u8>, Refusal> {
+    invitations::readable(&chosen.attempt, side, step)?;
+    let found = attempts::step_bytes(sql, chosen.number, chosen.attempt.number, step)?;
+    found.ok_or_else(|| ErrorCode::Internal.into())
+}
+
+async fn get_step(app: &App, claimer: Claimer, step: u8) -> Result<Response, Refusal> {
+    let now = app.clock.now();
+    let attempt = claimer.attempt;
+    let found = app
+        .store
+        .read(move |sql| {
+            let chosen = claimer.load(sql, now)?;
+            Ok(read_step(sql, &chosen, Side::Claimer, step))
+        })
+        .await?;
+    app.presence.touch(attempt, now);
+    Ok(body::octets(found?))
+}
+
+async fn cancel(app: &App, claimer: Claimer, content: Body) -> Result<Response, Refusal> {
+    let content = body::read(content, SMALL_MAX_BYTES).await?;
+    let asked: CancelAttempt = body::decode(&content)?;
+    let now = app.clock.now();
+    app.store
+        .write(move |transaction| {
+            let mut chosen = claimer.load(transaction.sql, now)?;
+            if invitations::cancel_attempt(&mut chosen.invitation, &mut chosen.attempt, asked.reason)? {
+                chosen.save(transaction.sql)?;
+                transaction.changed(claimer.bearer.topic());
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(body::done())
+}

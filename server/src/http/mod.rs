@@ -1,0 +1,143 @@
+//! The front door: every request comes in through [`handle`] and goes out through it.
+//!
+//! Decides order: what call it is, whether its sender asks too much, then the family's own checks. Logs the call's pattern, never a
+//! path, a header or a body.
+
+mod anonymous;
+mod authenticated;
+mod body;
+mod connections;
+mod events;
+mod invited;
+mod presence;
+mod route;
+mod signed;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
+use parsec_protocol::relay::ErrorCode;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use connections::Limited;
+pub(crate) use presence::Presence;
+pub(crate) use signed::Nonces;
+
+use crate::clock::Clock;
+use crate::errors::Refusal;
+use crate::mail::Mailer;
+use crate::quota::{Key, Quota, Quotas};
+use crate::store::Store;
+use crate::watchers::Watchers;
+use route::Route;
+
+/// How long a request may take, its body's arrival included. Event streams are only opened within it.
+const REQUEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) store: Store,
+    pub(crate) watchers: Arc<Watchers>,
+    pub(crate) clock: Clock,
+    pub(crate) quota: Quota,
+    pub(crate) quotas: Quotas,
+    pub(crate) nonces: Nonces,
+    pub(crate) presence: Presence,
+    pub(crate) mailer: Mailer,
+    /// Cancelled when the server stops: streams end.
+    pub(crate) stopping: CancellationToken,
+    /// Work that outlives its request: sending mail.
+    pub(crate) tasks: TaskTracker,
+    /// Whether `x-forwarded-for` is the proxy's word.
+    pub(crate) behind_proxy: bool,
+}
+
+/// Answers one request.
+pub(crate) async fn handle(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let begun = Instant::now();
+    let method = request.method().clone();
+    let route = Route::of(&method, request.uri());
+    let pattern = route.as_ref().map_or("none", Route::pattern);
+
+    let answer = match route {
+        Ok(route) => {
+            let address = client_address(&app, peer.ip(), request.headers());
+            let answering = Box::pin(answer(Arc::clone(&app), route, address, request));
+            match tokio::time::timeout(REQUEST_WAIT, answering).await {
+                Ok(answer) => answer,
+                Err(_) => Err(Refusal::UNAVAILABLE),
+            }
+        }
+        Err(code) => Err(code.into()),
+    };
+    let refused = answer.as_ref().err().map_or("", |refusal| refusal.code.name());
+    let response = answer.unwrap_or_else(|refusal| body::refusal(refusal, app.clock.now()));
+    tracing::info!(
+        method = known_method(&method),
+        route = pattern,
+        status = response.status().as_u16(),
+        refused,
+        microseconds = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+        "request"
+    );
+    response
+}
+
+async fn answer(app: Arc<App>, route: Route, address: IpAddr, request: Request) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    match route {
+        Route::Health => Ok(body::done()),
+        Route::Landing => {
+            app.quota.take(&Key::address(address))?;
+            Ok(crate::landing::page())
+        }
+        Route::Bootstrap(organisation) => {
+            app.quota.take(&Key::address(address))?;
+            anonymous::bootstrap(&app, organisation, &parts, body).await
+        }
+        Route::Invited(organisation, call) => {
+            app.quota.take(&Key::address(address))?;
+            invited::answer(app, organisation, call, &parts, body).await
+        }
+        Route::Member(organisation, call) => {
+            // A member's own buckets count once the signature is checked; who can't sign spends their address's.
+            match authenticated::answer(Arc::clone(&app), organisation, call, &parts, body).await {
+                Err(refusal) if refusal.code == ErrorCode::NotAuthenticated => {
+                    app.quota.take(&Key::address(address))?;
+                    Err(refusal)
+                }
+                other => other,
+            }
+        }
+    }
+}
+
+/// Whose request this is, for rates: the connection's other end, or what the proxy added last.
+fn client_address(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    if !app.behind_proxy {
+        return peer;
+    }
+    let last = headers.get_all("x-forwarded-for").iter().next_back();
+    let last = last.and_then(|value| value.to_str().ok()).and_then(|value| value.rsplit(',').next());
+    last.and_then(|text| text.trim().parse().ok()).unwrap_or(peer)
+}
+
+/// The methods by name; an invented one is not echoed into the log.
+fn known_method(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        _ => "other",
+    }
+}

@@ -1,0 +1,257 @@
+//! Which call a request is: method and path, taken apart once.
+//!
+//! Decides the whole list of calls (docs/protocol.md, *Metadata server*). Refuses every other path and every malformed id before
+//! anything is looked up. Its patterns, not the paths, go to the log: paths hold tokens.
+
+use axum::http::{Method, Uri};
+use parsec_protocol::ids::{AttemptId, OrganisationId, Token};
+use parsec_protocol::relay::ErrorCode;
+
+/// A call that needs no identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
+    Health,
+    Landing,
+    Bootstrap(OrganisationId),
+    Invited(OrganisationId, InvitedCall),
+    Member(OrganisationId, MemberCall),
+}
+
+/// A call of somebody who holds a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InvitedCall {
+    Info,
+    Log { from: u64 },
+    Start,
+    Attempt(AttemptId),
+    Events(AttemptId),
+    PutStep(AttemptId, u8),
+    GetStep(AttemptId, u8),
+    Cancel(AttemptId),
+}
+
+/// A call signed by a member's device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MemberCall {
+    Invitations,
+    Invite,
+    Invitation(Token),
+    Events(Token),
+    Cancel(Token),
+    Attempt(Token, AttemptId),
+    Join(Token, AttemptId),
+    PutStep(Token, AttemptId, u8),
+    GetStep(Token, AttemptId, u8),
+    CancelAttempt(Token, AttemptId),
+    Complete(Token, AttemptId),
+    Log { from: u64 },
+    Manifest,
+    PutManifest,
+}
+
+impl Route {
+    /// What the log calls it.
+    pub(crate) const fn pattern(&self) -> &'static str {
+        match self {
+            Self::Health => "health",
+            Self::Landing => "landing",
+            Self::Bootstrap(_) => "bootstrap",
+            Self::Invited(_, call) => match call {
+                InvitedCall::Info => "invited",
+                InvitedCall::Log { .. } => "invited/log",
+                InvitedCall::Start => "invited/attempts",
+                InvitedCall::Attempt(_) => "invited/attempts/A",
+                InvitedCall::Events(_) => "invited/attempts/A/events",
+                InvitedCall::PutStep(..) | InvitedCall::GetStep(..) => "invited/attempts/A/steps/N",
+                InvitedCall::Cancel(_) => "invited/attempts/A/cancel",
+            },
+            Self::Member(_, call) => match call {
+                MemberCall::Invitations | MemberCall::Invite => "invitations",
+                MemberCall::Invitation(_) => "invitations/T",
+                MemberCall::Events(_) => "invitations/T/events",
+                MemberCall::Cancel(_) => "invitations/T/cancel",
+                MemberCall::Attempt(..) => "invitations/T/attempts/A",
+                MemberCall::Join(..) => "invitations/T/attempts/A/join",
+                MemberCall::PutStep(..) | MemberCall::GetStep(..) => "invitations/T/attempts/A/steps/N",
+                MemberCall::CancelAttempt(..) => "invitations/T/attempts/A/cancel",
+                MemberCall::Complete(..) => "invitations/T/attempts/A/complete",
+                MemberCall::Log { .. } => "log",
+                MemberCall::Manifest | MemberCall::PutManifest => "manifest",
+            },
+        }
+    }
+
+    /// Reads method and path.
+    pub(crate) fn of(method: &Method, uri: &Uri) -> Result<Self, ErrorCode> {
+        let segments: Vec<&str> = uri.path().split('/').skip(1).take(SEGMENTS_MAX + 1).collect();
+        match segments.as_slice() {
+            ["v1", "health"] if *method == Method::GET || *method == Method::HEAD => Ok(Self::Health),
+            // By any method, so that whatever a mail scanner tries, it gets a page and changes nothing.
+            ["join", organisation] => organisation_id(organisation).map(|_| Self::Landing),
+            ["v1", "organisations", organisation, rest @ ..] => {
+                let route = call(method.as_str(), rest, uri.query())?;
+                Ok(route(organisation_id(organisation)?))
+            }
+            _ => Err(ErrorCode::UnknownCall),
+        }
+    }
+}
+
+/// The longest path: `v1/organisations/O/invitations/T/attempts/A/steps/N`.
+const SEGMENTS_MAX: usize = 9;
+
+fn organisation_id(text: &str) -> Result<OrganisationId, ErrorCode> {
+    text.parse().map_err(|_| ErrorCode::OrganisationUnknown)
+}
+
+type WithOrganisation = Box<dyn FnOnce(OrganisationId) -> Route>;
+
+fn call(method: &str, rest: &[&str], query: Option<&str>) -> Result<WithOrganisation, ErrorCode> {
+    let invited = |call| -> Result<WithOrganisation, ErrorCode> {
+        Ok(Box::new(move |organisation| Route::Invited(organisation, call)))
+    };
+    let member = |call| -> Result<WithOrganisation, ErrorCode> {
+        Ok(Box::new(move |organisation| Route::Member(organisation, call)))
+    };
+    match (method, rest) {
+        ("GET", ["invited", "log"]) => return invited(InvitedCall::Log { from: from(query)? }),
+        ("GET", ["log"]) => return member(MemberCall::Log { from: from(query)? }),
+        _ if query.is_some() => return Err(ErrorCode::BadRequest),
+        _ => {}
+    }
+    match (method, rest) {
+        ("POST", ["bootstrap"]) => Ok(Box::new(Route::Bootstrap)),
+        ("GET", ["invited"]) => invited(InvitedCall::Info),
+        ("POST", ["invited", "attempts"]) => invited(InvitedCall::Start),
+        (_, ["invited", "attempts", attempt, rest @ ..]) => invited(invited_attempt(method, attempt, rest)?),
+        ("GET", ["invitations"]) => member(MemberCall::Invitations),
+        ("POST", ["invitations"]) => member(MemberCall::Invite),
+        (_, ["invitations", token, rest @ ..]) => member(invitation(method, token, rest)?),
+        ("GET", ["manifest"]) => member(MemberCall::Manifest),
+        ("PUT", ["manifest"]) => member(MemberCall::PutManifest),
+        _ => Err(ErrorCode::UnknownCall),
+    }
+}
+
+fn invited_attempt(method: &str, attempt: &str, rest: &[&str]) -> Result<InvitedCall, ErrorCode> {
+    let attempt: AttemptId = attempt.parse().map_err(|_| ErrorCode::AttemptUnknown)?;
+    match (method, rest) {
+        ("GET", []) => Ok(InvitedCall::Attempt(attempt)),
+        ("GET", ["events"]) => Ok(InvitedCall::Events(attempt)),
+        ("PUT", ["steps", number]) => Ok(InvitedCall::PutStep(attempt, step(number)?)),
+        ("GET", ["steps", number]) => Ok(InvitedCall::GetStep(attempt, step(number)?)),
+        ("POST", ["cancel"]) => Ok(InvitedCall::Cancel(attempt)),
+        _ => Err(ErrorCode::UnknownCall),
+    }
+}
+
+fn invitation(method: &str, token: &str, rest: &[&str]) -> Result<MemberCall, ErrorCode> {
+    let token: Token = token.parse().map_err(|_| ErrorCode::InvitationUnknown)?;
+    match (method, rest) {
+        ("GET", []) => Ok(MemberCall::Invitation(token)),
+        ("GET", ["events"]) => Ok(MemberCall::Events(token)),
+        ("POST", ["cancel"]) => Ok(MemberCall::Cancel(token)),
+        (_, ["attempts", attempt, rest @ ..]) => {
+            let attempt: AttemptId = attempt.parse().map_err(|_| ErrorCode::AttemptUnknown)?;
+            match (method, rest) {
+                ("GET", []) => Ok(MemberCall::Attempt(token, attempt)),
+                ("POST", ["join"]) => Ok(MemberCall::Join(token, attempt)),
+                ("PUT", ["steps", number]) => Ok(MemberCall::PutStep(token, attempt, step(number)?)),
+                ("GET", ["steps", number]) => Ok(MemberCall::GetStep(token, attempt, step(number)?)),
+                ("POST", ["cancel"]) => Ok(MemberCall::CancelAttempt(token, attempt)),
+                ("POST", ["complete"]) => Ok(MemberCall::Complete(token, attempt)),
+                _ => Err(ErrorCode::UnknownCall),
+            }
+        }
+        _ => Err(ErrorCode::UnknownCall),
+    }
+}
+
+/// One decimal digit: whether there is such a step is the rules' question.
+fn step(text: &str) -> Result<u8, ErrorCode> {
+    match text.as_bytes() {
+        [digit @ b'0'..=b'9'] => Ok(digit - b'0'),
+        _ => Err(ErrorCode::StepRefused),
+    }
+}
+
+fn from(query: Option<&str>) -> Result<u64, ErrorCode> {
+    let Some(query) = query else { return Ok(0) };
+    let digits = query.strip_prefix("from=").ok_or(ErrorCode::BadRequest)?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(ErrorCode::BadRequest);
+    }
+    digits.parse().map_err(|_| ErrorCode::BadRequest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parsec_protocol::relay::path;
+
+    fn of(method: Method, target: &str) -> Result<Route, ErrorCode> {
+        Route::of(&method, &target.parse().unwrap())
+    }
+
+    #[test]
+    fn the_paths_of_the_protocol_are_the_calls_of_the_server() {
+        let org: OrganisationId = "acme".parse().unwrap();
+        let (token, attempt) = (Token::from_bytes([1; 16]), AttemptId::from_bytes([2; 16]));
+        let invited = path::invited_attempt(&org, &attempt);
+        let greeter = path::greeter_attempt(&org, &token, &attempt);
+        let mine = |call| Ok(Route::Invited(org.clone(), call));
+        let members = |call| Ok(Route::Member(org.clone(), call));
+        let cases = [
+            (Method::GET, path::HEALTH.to_owned(), Ok(Route::Health)),
+            (Method::POST, path::bootstrap(&org), Ok(Route::Bootstrap(org.clone()))),
+            (Method::GET, path::invited(&org), mine(InvitedCall::Info)),
+            (Method::GET, path::invited_log(&org, 7), mine(InvitedCall::Log { from: 7 })),
+            (Method::POST, path::invited_attempts(&org), mine(InvitedCall::Start)),
+            (Method::GET, invited.clone(), mine(InvitedCall::Attempt(attempt))),
+            (Method::GET, path::events(&invited), mine(InvitedCall::Events(attempt))),
+            (Method::PUT, path::step(&invited, 8), mine(InvitedCall::PutStep(attempt, 8))),
+            (Method::GET, path::step(&invited, 7), mine(InvitedCall::GetStep(attempt, 7))),
+            (Method::POST, path::cancel(&invited), mine(InvitedCall::Cancel(attempt))),
+            (Method::GET, path::invitations(&org), members(MemberCall::Invitations)),
+            (Method::POST, path::invitations(&org), members(MemberCall::Invite)),
+            (Method::GET, path::invitation(&org, &token), members(MemberCall::Invitation(token))),
+            (Method::GET, path::events(&path::invitation(&org, &token)), members(MemberCall::Events(token))),
+            (Method::POST, path::cancel(&path::invitation(&org, &token)), members(MemberCall::Cancel(token))),
+            (Method::GET, greeter.clone(), members(MemberCall::Attempt(token, attempt))),
+            (Method::POST, path::join(&greeter), members(MemberCall::Join(token, attempt))),
+            (Method::PUT, path::step(&greeter, 1), members(MemberCall::PutStep(token, attempt, 1))),
+            (Method::GET, path::step(&greeter, 0), members(MemberCall::GetStep(token, attempt, 0))),
+            (Method::POST, path::cancel(&greeter), members(MemberCall::CancelAttempt(token, attempt))),
+            (Method::POST, path::complete(&greeter), members(MemberCall::Complete(token, attempt))),
+            (Method::GET, path::log(&org, 0), members(MemberCall::Log { from: 0 })),
+            (Method::GET, path::manifest(&org), members(MemberCall::Manifest)),
+            (Method::PUT, path::manifest(&org), members(MemberCall::PutManifest)),
+            (Method::HEAD, "/join/acme".to_owned(), Ok(Route::Landing)),
+        ];
+        for (method, target, expected) in cases {
+            assert_eq!(of(method, &target), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for (method, target, expected) in [
+            (Method::GET, "/", ErrorCode::UnknownCall),
+            (Method::DELETE, "/v1/health", ErrorCode::UnknownCall),
+            (Method::GET, "/v1/organisations/acme", ErrorCode::UnknownCall),
+            (Method::GET, "/v1/organisations/acme/log/", ErrorCode::UnknownCall),
+            (Method::GET, "/v1/organisations/A/log", ErrorCode::OrganisationUnknown),
+            (Method::GET, "/v1/organisations/%61cme/log", ErrorCode::OrganisationUnknown),
+            (Method::GET, "/v1/organisations/acme/log?from=-1", ErrorCode::BadRequest),
+            (Method::GET, "/v1/organisations/acme/log?from=+1", ErrorCode::BadRequest),
+            (Method::GET, "/v1/organisations/acme/log?from=1&from=2", ErrorCode::BadRequest),
+            (Method::GET, "/v1/organisations/acme/log?from=99999999999999999999", ErrorCode::BadRequest),
+            (Method::GET, "/v1/organisations/acme/invitations?x", ErrorCode::BadRequest),
+            (Method::GET, "/v1/organisations/acme/invitations/xyz", ErrorCode::InvitationUnknown),
+            (Method::GET, "/join/ACME", ErrorCode::OrganisationUnknown),
+            (Method::GET, "/join/acme/x", ErrorCode::UnknownCall),
+        ] {
+            assert_eq!(of(method, target), Err(expected), "{target}");
+        }
+    }
+}

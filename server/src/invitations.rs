@@ -1,0 +1,365 @@
+//! The rules of invitations and greeting attempts (docs/protocol.md, *Invitations*, *Attempts*), without any I/O.
+//!
+//! Decides who may do what in which state, and what state follows. Refuses with the code that the caller gets. Knows nothing of
+//! HTTP or SQL; time is an argument.
+
+use parsec_protocol::chain::certificate::Profile;
+use parsec_protocol::ids::{AttemptId, DeviceId, Invited, Timestamp, Token, UserId};
+use parsec_protocol::limits::{
+    ATTEMPT_IDLE_SECONDS, ATTEMPTS_MAX, INVITATION_DAYS_MAX, MISMATCHES_MAX, STEPS,
+};
+use parsec_protocol::public::Hash;
+use parsec_protocol::relay::{
+    AttemptView, EndReason, ErrorCode, GreeterIds, InvitationStatus, InvitationView, NewInvitation,
+};
+
+/// The last step, the receipt: once it is there, the claimer's keys are durable.
+pub(crate) const RECEIPT_STEP: u8 = 8;
+/// The step after which the claimer may be making its keys durable at any moment.
+const HANDOVER_STEP: u8 = 7;
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+
+/// Who signed a request: an active member's active device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) user: UserId,
+    pub(crate) device: DeviceId,
+    pub(crate) profile: Profile,
+}
+
+/// Which half of the ceremony a request belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Deposits even steps, reads odd ones.
+    Claimer,
+    /// The other way round.
+    Greeter,
+}
+
+impl Side {
+    const fn deposits(self, step: u8) -> bool {
+        match self {
+            Self::Claimer => step.is_multiple_of(2),
+            Self::Greeter => !step.is_multiple_of(2),
+        }
+    }
+}
+
+/// The right to start a ceremony.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Invitation {
+    pub(crate) token: Token,
+    pub(crate) invited: Invited,
+    pub(crate) created_by: UserId,
+    pub(crate) created: Timestamp,
+    pub(crate) expires: Timestamp,
+    pub(crate) status: InvitationStatus,
+    pub(crate) mismatches: u32,
+    pub(crate) attempts: u32,
+}
+
+/// One run of the ceremony.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    pub(crate) id: AttemptId,
+    /// 1 for the invitation's first.
+    pub(crate) number: u32,
+    pub(crate) secret_hash: Hash,
+    /// Bit n: step n was deposited.
+    pub(crate) steps: u16,
+    pub(crate) greeter: Option<GreeterIds>,
+    pub(crate) ended: Option<EndReason>,
+    /// The last sign of life of its claimer.
+    pub(crate) claimer_seen: Timestamp,
+}
+
+impl Attempt {
+    pub(crate) const fn is_open(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    pub(crate) const fn has(&self, step: u8) -> bool {
+        step < STEPS && self.steps & (1 << step) != 0
+    }
+
+    /// Open, and the claimer holds durable keys.
+    pub(crate) const fn is_sealed(&self) -> bool {
+        self.is_open() && self.has(RECEIPT_STEP)
+    }
+
+    pub(crate) const fn view(&self) -> AttemptView {
+        AttemptView { attempt: self.id, steps: self.steps, greeter: self.greeter, ended: self.ended }
+    }
+}
+
+impl Invitation {
+    /// Whether nothing can happen with it any more.
+    pub(crate) const fn is_final(&self) -> bool {
+        match self.status {
+            InvitationStatus::Pending | InvitationStatus::InUse => false,
+            InvitationStatus::Completed
+            | InvitationStatus::Cancelled
+            | InvitationStatus::Expired
+            | InvitationStatus::Exhausted => true,
+        }
+    }
+
+    pub(crate) fn view(&self, newest: Option<&Attempt>) -> InvitationView {
+        InvitationView {
+            token: self.token,
+            invited: self.invited.clone(),
+            created_by: self.created_by,
+            created: self.created,
+            expires: self.expires,
+            status: self.status,
+            mismatches: self.mismatches,
+            attempts: self.attempts,
+            attempt: newest.map(Attempt::view),
+        }
+    }
+
+    /// Who may see, cancel and greet: its maker and, for a new user, any administrator.
+    pub(crate) fn is_for(&self, member: &Member) -> bool {
+        let administrator = match member.profile {
+            Profile::Administrator => true,
+            Profile::Standard | Profile::Outsider => false,
+        };
+        let administrators_too = match self.invited {
+            Invited::User(_) => true,
+            Invited::Device(_) => false,
+        };
+        self.created_by == member.user || (administrators_too && administrator)
+    }
+
+    /// Whether an attempt may be started or joined in this state.
+    const fn alive(&self) -> Result<(), ErrorCode> {
+        match self.status {
+            InvitationStatus::Pending | InvitationStatus::InUse => Ok(()),
+            InvitationStatus::Completed => Err(ErrorCode::InvitationCompleted),
+            InvitationStatus::Cancelled => Err(ErrorCode::InvitationCancelled),
+            InvitationStatus::Expired => Err(ErrorCode::InvitationExpired),
+            InvitationStatus::Exhausted => Err(ErrorCode::InvitationExhausted),
+        }
+    }
+}
+
+/// A new invitation, if this member may make it. Whether the e-mail is free and the token new is the store's question.
+pub(crate) fn make(member: &Member, asked: &NewInvitation, now: Timestamp) -> Result<Invitation, ErrorCode> {
+    let allowed = match (&asked.invited, member.profile) {
+        (Invited::User(_), Profile::Administrator) => true,
+        (Invited::User(_), Profile::Standard | Profile::Outsider) => false,
+        (Invited::Device(user), _) => *user == member.user,
+    };
+    if !allowed {
+        return Err(ErrorCode::NotAllowed);
+    }
+    // One more day than the bound: the maker's clock may be off by as much as its requests may.
+    let latest = now.plus_seconds((u64::from(INVITATION_DAYS_MAX) + 1) * SECONDS_PER_DAY);
+    if asked.expires <= now || asked.expires > latest {
+        return Err(ErrorCode::BadRequest);
+    }
+    Ok(Invitation {
+        token: asked.token,
+        invited: asked.invited.clone(),
+        created_by: member.user,
+        created: now,
+        expires: asked.expires,
+        status: InvitationStatus::Pending,
+        mismatches: 0,
+        attempts: 0,
+    })
+}
+
+/// Applies the passing of time: an invitation past its end is expired, and an open attempt ends with it, unless the claimer
+/// already holds keys that only completing makes good.
+pub(crate) fn settle(invitation: &mut Invitation, newest: Option<&mut Attempt>, now: Timestamp) {
+    if invitation.is_final() || now < invitation.expires {
+        return;
+    }
+    if let Some(attempt) = newest {
+        if attempt.is_sealed() {
+            return;
+        }
+        if attempt.is_open() {
+            attempt.ended = Some(EndReason::InvitationEnded);
+        }
+    }
+    invitation.status = InvitationStatus::Expired;
+}
+
+fn end(invitation: &mut Invitation, attempt: &mut Attempt, reason: EndReason) {
+    attempt.ended = Some(reason);
+    if reason == EndReason::CodeMismatch {
+        invitation.mismatches = invitation.mismatches.saturating_add(1);
+    }
+    let exhausted = invitation.mismatches >= MISMATCHES_MAX || invitation.attempts >= ATTEMPTS_MAX;
+    invitation.status = if exhausted { InvitationStatus::Exhausted } else { InvitationStatus::Pending };
+}
+
+/// What a request to start an attempt comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// This one, new.
+    New(Attempt),
+    /// It was asked for before: as it is now.
+    Known,
+    /// An idle one was ended to make room, and that was the last one allowed.
+    Exhausted,
+}
+
+/// Starts an attempt. `named` is the attempt that already has the asked id, `newest` the invitation's last one; `seen` is the last
+/// known sign of life of the newest one's claimer.
+pub(crate) fn start(
+    invitation: &mut Invitation,
+    named: Option<&Attempt>,
+    newest: Option<&mut Attempt>,
+    seen: Timestamp,
+    asked: (AttemptId, Hash),
+    now: Timestamp,
+) -> Result<Start, ErrorCode> {
+    let (id, secret_hash) = asked;
+    if let Some(named) = named {
+        let same = named.secret_hash == secret_hash;
+        return if same { Ok(Start::Known) } else { Err(ErrorCode::AttemptUnknown) };
+    }
+    invitation.alive()?;
+    if let Some(open) = newest.filter(|attempt| attempt.is_open()) {
+        let idle = now >= seen.plus_seconds(ATTEMPT_IDLE_SECONDS);
+        if !idle || open.has(HANDOVER_STEP) {
+            return Err(ErrorCode::InvitationInUse);
+        }
+        end(invitation, open, EndReason::Abandoned);
+        if invitation.is_final() {
+            return Ok(Start::Exhausted);
+        }
+    }
+    invitation.attempts = invitation.attempts.saturating_add(1);
+    invitation.status = InvitationStatus::InUse;
+    let number = invitation.attempts;
+    Ok(Start::New(Attempt {
+        id,
+        number,
+        secret_hash,
+        steps: 0,
+        greeter: None,
+        ended: None,
+        claimer_seen: now,
+    }))
+}
+
+/// Binds the greeter's device to the attempt.
+pub(crate) fn join(attempt: &mut Attempt, member: &Member) -> Result<(), ErrorCode> {
+    let me = GreeterIds { user: member.user, device: member.device };
+    match attempt.greeter {
+        Some(greeter) if greeter == me => Ok(()),
+        Some(_) => Err(ErrorCode::GreeterTaken),
+        None if attempt.is_open() => {
+            attempt.greeter = Some(me);
+            Ok(())
+        }
+        None => Err(ErrorCode::AttemptEnded),
+    }
+}
+
+/// Whether this device greets in this attempt.
+pub(crate) fn greets(attempt: &Attempt, member: &Member) -> Result<(), ErrorCode> {
+    match attempt.greeter {
+        Some(greeter) if greeter.device == member.device => Ok(()),
+        Some(_) => Err(ErrorCode::GreeterTaken),
+        None => Err(ErrorCode::StepRefused),
+    }
+}
+
+/// Takes a step. `present` is the hash of what was deposited under this number before. `Ok(false)`: it was there already.
+pub(crate) fn deposit(
+    attempt: &mut Attempt,
+    side: Side,
+    step: u8,
+    hash: Hash,
+    present: Option<Hash>,
+) -> Result<bool, ErrorCode> {
+    if step >= STEPS || !side.deposits(step) {
+        return Err(ErrorCode::StepRefused);
+    }
+    // Before the question whether the attempt is over: an answer that got lost is given again.
+    match present {
+        Some(present) if present == hash => return Ok(false),
+        Some(_) => return Err(ErrorCode::StepConflict),
+        None => {}
+    }
+    if !attempt.is_open() {
+        return Err(ErrorCode::AttemptEnded);
+    }
+    let before = (1_u16 << step) - 1;
+    if attempt.greeter.is_none() || attempt.steps != before {
+        return Err(ErrorCode::StepRefused);
+    }
+    attempt.steps |= 1 << step;
+    Ok(true)
+}
+
+/// Whether this side may read that step, and it is there.
+pub(crate) const fn readable(attempt: &Attempt, side: Side, step: u8) -> Result<(), ErrorCode> {
+    if step >= STEPS || side.deposits(step) {
+        return Err(ErrorCode::StepRefused);
+    }
+    if !attempt.is_open() {
+        return Err(ErrorCode::AttemptEnded);
+    }
+    if attempt.has(step) { Ok(()) } else { Err(ErrorCode::NotYet) }
+}
+
+/// Ends an attempt for one side's reason. `Ok(false)`: it had ended that way before.
+pub(crate) fn cancel_attempt(
+    invitation: &mut Invitation,
+    attempt: &mut Attempt,
+    reason: EndReason,
+) -> Result<bool, ErrorCode> {
+    match reason {
+        EndReason::CodeMismatch
+        | EndReason::Cancelled
+        | EndReason::BadMessage
+        | EndReason::TimedOut
+        | EndReason::Abandoned => {}
+        // The server's to say.
+        EndReason::InvitationEnded | EndReason::Completed => return Err(ErrorCode::BadRequest),
+    }
+    if let Some(ended) = attempt.ended {
+        return if ended == reason { Ok(false) } else { Err(ErrorCode::AttemptEnded) };
+    }
+    if attempt.is_sealed() {
+        return Err(ErrorCode::AttemptSealed);
+    }
+    end(invitation, attempt, reason);
+    Ok(true)
+}
+
+/// Cancels an invitation, and its open attempt with it. `Ok(false)`: it was cancelled before.
+pub(crate) fn cancel(invitation: &mut Invitation, newest: Option<&mut Attempt>) -> Result<bool, ErrorCode> {
+    if invitation.status == InvitationStatus::Cancelled {
+        return Ok(false);
+    }
+    invitation.alive()?;
+    if let Some(attempt) = newest.filter(|attempt| attempt.is_open()) {
+        // The claimer's keys are durable: what was promised to it is not taken back half-way.
+        if attempt.is_sealed() {
+            return Err(ErrorCode::AttemptSealed);
+        }
+        attempt.ended = Some(EndReason::InvitationEnded);
+    }
+    invitation.status = InvitationStatus::Cancelled;
+    Ok(true)
+}
+
+/// Completes: the certificates were checked and are being added in the same transaction.
+pub(crate) fn complete(invitation: &mut Invitation, attempt: &mut Attempt) -> Result<(), ErrorCode> {
+    if !attempt.is_open() {
+        return Err(ErrorCode::AttemptEnded);
+    }
+    if !attempt.is_sealed() {
+        return Err(ErrorCode::NotYet);
+    }
+    attempt.ended = Some(EndReason::Completed);
+    invitation.status = InvitationStatus::Completed;
+    Ok(())
+}

@@ -1,0 +1,351 @@
+//! The mail that carries an invitation's link: by an SMTP server, or into a directory.
+//!
+//! Decides what it says and how long sending may take. Refuses links of other servers. The link passes through and is kept nowhere:
+//! not in the database, not in a log. A mail that fails never fails the invitation.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lettre::message::header::ContentType;
+use lettre::message::{Mailbox, Message};
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
+use parsec_protocol::ids::{Email, OrganisationId};
+use parsec_protocol::relay::MailOutcome;
+use tokio::sync::Semaphore;
+
+/// The protocol's longest link.
+const LINK_MAX_BYTES: usize = 2_048;
+/// How long a mail server may take: the caller is waiting for the answer, and its daemon gives up after some 30 seconds.
+const SEND_WAIT: Duration = Duration::from_secs(10);
+/// Mails on their way at once: more than a small mail server takes in parallel.
+const SENDING_MAX: usize = 16;
+
+/// A link that was checked to be this server's. Silent in `Debug`: it opens an invitation.
+pub(crate) struct Link(String);
+
+/// What is to be mailed.
+pub(crate) struct Letter {
+    pub(crate) organisation: OrganisationId,
+    pub(crate) to: Email,
+    pub(crate) by: Email,
+    pub(crate) link: Link,
+}
+
+/// Where mail goes.
+pub(crate) enum Road {
+    /// Nowhere.
+    None,
+    /// One file for each.
+    Directory(PathBuf),
+    /// A mail server.
+    Smtp(Box<AsyncSmtpTransport<Tokio1Executor>>),
+}
+
+/// Sends mail.
+pub(crate) struct Mailer {
+    road: Road,
+    from: Mailbox,
+    /// `https://host[:port]`, without a slash at the end.
+    public_url: String,
+    sending: Arc<Semaphore>,
+}
+
+/// Why mail can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum MailSetupError {
+    /// The file can't be read.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The SMTP address isn't one. Its text is not repeated: it holds a password.
+    #[error(
+        "the SMTP URL file must hold one line smtp://[USER:PASSWORD@]HOST[:PORT] (STARTTLS) or smtps://… (TLS): {0}"
+    )]
+    Url(&'static str),
+    /// The certificate isn't one, or TLS can't be set up.
+    #[error("TLS to the mail server can't be set up: {0}")]
+    Tls(lettre::transport::smtp::Error),
+    /// The sender isn't an address.
+    #[error("--mail-from is not an e-mail address")]
+    From,
+}
+
+impl Mailer {
+    /// A mailer from `from`, or from `parsec@` this server's host.
+    pub(crate) fn new(road: Road, from: Option<&str>, public_url: &str) -> Result<Self, MailSetupError> {
+        let host = url::Url::parse(public_url).ok();
+        let host = host.as_ref().and_then(url::Url::domain).unwrap_or("localhost");
+        let own = format!("Parsec invitations <parsec@{host}>");
+        let from = from.unwrap_or(&own).parse().map_err(|_| MailSetupError::From)?;
+        let public_url = public_url.trim_end_matches('/').to_owned();
+        Ok(Self { road, from, public_url, sending: Arc::new(Semaphore::new(SENDING_MAX)) })
+    }
+
+    /// The link, if it is one to this server and organisation and nothing more.
+    pub(crate) fn check_link(&self, organisation: &OrganisationId, link: &str) -> Option<Link> {
+        let payload = link.strip_prefix(&format!("{}/join/{organisation}#", self.public_url))?;
+        let fits = !payload.is_empty() && link.len() <= LINK_MAX_BYTES;
+        let plain = payload.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        (fits && plain).then(|| Link(link.to_owned()))
+    }
+
+    /// Sends, or says that it didn't work.
+    pub(crate) async fn send(&self, letter: Letter) -> MailOutcome {
+        if matches!(self.road, Road::None) {
+            return MailOutcome::NotConfigured;
+        }
+        let Some(message) = self.compose(&letter) else {
+            tracing::warn!("a mail could not be composed");
+            return MailOutcome::Failed;
+        };
+        let Ok(_place) = self.sending.try_acquire() else {
+            tracing::warn!("too many mails at once");
+            return MailOutcome::Failed;
+        };
+        match &self.road {
+            Road::None => MailOutcome::NotConfigured,
+            Road::Directory(directory) => {
+                let directory = directory.clone();
+                let writing = tokio::task::spawn_blocking(move || write(&directory, &message.formatted()));
+                match writing.await {
+                    Ok(Ok(())) => MailOutcome::Written,
+                    Ok(Err(error)) => {
+                        tracing::warn!(%error, "a mail could not be written");
+                        MailOutcome::Failed
+                    }
+                    Err(_) => MailOutcome::Failed,
+                }
+            }
+            Road::Smtp(transport) => match tokio::time::timeout(SEND_WAIT, transport.send(message)).await {
+                Ok(Ok(_)) => MailOutcome::Sent,
+                Ok(Err(error)) => {
+                    // The kind alone: a mail server's answer may repeat what it was given.
+                    let (permanent, timeout, tls) =
+                        (error.is_permanent(), error.is_timeout(), error.is_tls());
+                    tracing::warn!(permanent, timeout, tls, "the mail server did not take a mail");
+                    MailOutcome::Failed
+                }
+                Err(_) => {
+                    tracing::warn!("the mail server took too long");
+                    MailOutcome::Failed
+                }
+            },
+        }
+    }
+
+    /// All that varies was checked where it came in: addresses and names hold no line break, the link only base64url.
+    fn compose(&self, letter: &Letter) -> Option<Message> {
+        let Letter { organisation, to, by, link } = letter;
+        let text = format!(
+            "Hello,\n\
+             \n\
+             {by} invites you to the organisation \"{organisation}\".\n\
+             \n\
+             What to do:\n\
+             \n\
+             1. Install parsecd and parsecctl on the computer you want to use.\n\
+             2. Agree with {by} on a time for a phone call. You will need to hear each other.\n\
+             3. In a command window, run (with the quotes, all on one line):\n\
+             \n\
+             parsecctl claim '{}'\n\
+             \n\
+             What will happen: on the phone, each of you reads four characters out loud, and the other looks for\n\
+             them on the screen. If they are not there, say so and stop. At the end you choose a password.\n\
+             \n\
+             Keep this mail to yourself: the link is your invitation. If you did not expect it, ask {by}, or do\n\
+             nothing. Opening the link in a browser only shows these steps.\n",
+            link.0
+        );
+        Message::builder()
+            .from(self.from.clone())
+            .to(Mailbox::new(None, to.as_str().parse().ok()?))
+            .subject(format!("Your invitation to {organisation}"))
+            .message_id(None)
+            .header(ContentType::TEXT_PLAIN)
+            .body(text)
+            .ok()
+    }
+}
+
+/// Writes a mail under a random name, readable by this user alone, complete or not at all.
+fn write(directory: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut name = [0; 16];
+    getrandom::fill(&mut name).map_err(std::io::Error::other)?;
+    let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+    let aside = directory.join(format!(".{name}.tmp"));
+    let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside).and_then(
+        |mut file| {
+            file.write_all(content)?;
+            file.sync_all()?;
+            std::fs::rename(&aside, directory.join(format!("{name}.eml")))
+        },
+    );
+    if written.is_err() {
+        // It may not exist; what counts is that no half mail with a link stays behind.
+        let _ = std::fs::remove_file(&aside);
+    }
+    written
+}
+
+/// Sets up SMTP from the line in `url_file`: `smtp://` means STARTTLS or nothing, `smtps://` TLS from the start.
+pub(crate) fn smtp(url_file: &Path, ca: Option<&Path>) -> Result<Road, MailSetupError> {
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|source| MailSetupError::File { path: path.to_owned(), source })
+    };
+    let text = read(url_file)?;
+    let url = url::Url::parse(text.trim()).map_err(|_| MailSetupError::Url("it is not a URL"))?;
+    let host = url.host_str().ok_or(MailSetupError::Url("it has no host"))?;
+    if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
+        return Err(MailSetupError::Url("it has a path"));
+    }
+    let mut parameters = TlsParameters::builder(host.to_owned());
+    if let Some(ca) = ca {
+        let certificate = Certificate::from_pem(read(ca)?.as_bytes()).map_err(MailSetupError::Tls)?;
+        parameters = parameters.add_root_certificate(certificate);
+    }
+    let parameters = parameters.build().map_err(MailSetupError::Tls)?;
+    // A scheme that isn't the web's: its addresses are plain text to the parser.
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    let loopback = address.map_or(host == "localhost", |address| address.is_loopback());
+    let (tls, port) = match (url.scheme(), url.query()) {
+        ("smtp", None) => (Tls::Required(parameters), 587),
+        ("smtps", None) => (Tls::Wrapper(parameters), 465),
+        ("smtp", Some("tls=none")) if loopback => (Tls::None, 25),
+        ("smtp", Some("tls=none")) => {
+            return Err(MailSetupError::Url("tls=none is for a mail server on this machine"));
+        }
+        ("smtp" | "smtps", Some(_)) => return Err(MailSetupError::Url("unknown option after ?")),
+        _ => return Err(MailSetupError::Url("unknown scheme")),
+    };
+    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
+        .port(url.port().unwrap_or(port))
+        .tls(tls)
+        .timeout(Some(SEND_WAIT));
+    if !url.username().is_empty() {
+        let plain =
+            |text: &str| percent_decode(text).ok_or(MailSetupError::Url("a bad % in user or password"));
+        builder = builder.credentials(Credentials::new(
+            plain(url.username())?,
+            plain(url.password().unwrap_or_default())?,
+        ));
+    }
+    Ok(Road::Smtp(Box::new(builder.build())))
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            let digits = std::str::from_utf8(&digits).ok()?;
+            out.push(u8::from_str_radix(digits, 16).ok()?);
+        } else {
+            out.push(byte);
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn mailer(road: Road) -> Mailer {
+        Mailer::new(road, None, "https://parsec.example.org:8443/").unwrap()
+    }
+
+    fn letter(mailer: &Mailer) -> Letter {
+        let organisation: OrganisationId = "acme".parse().unwrap();
+        let link =
+            mailer.check_link(&organisation, "https://parsec.example.org:8443/join/acme#AAbb-_9").unwrap();
+        Letter {
+            organisation,
+            to: "bob@example.org".parse().unwrap(),
+            by: "alice@example.org".parse().unwrap(),
+            link,
+        }
+    }
+
+    #[test]
+    fn only_links_to_this_server_and_organisation_are_mailed() {
+        let (mailer, organisation) = (mailer(Road::None), "acme".parse().unwrap());
+        for bad in [
+            "https://evil.example/join/acme#AA",
+            "https://parsec.example.org:8443/join/other#AA",
+            "https://parsec.example.org:8443/join/acme#",
+            "https://parsec.example.org:8443/join/acme",
+            "https://parsec.example.org:8443/join/acme#AA\r\nBcc: all@example.org",
+            "https://parsec.example.org:8443/join/acme#AA buy at https://evil.example",
+            "http://parsec.example.org:8443/join/acme#AA",
+            "https://parsec.example.org:8443@evil.example/join/acme#AA",
+        ] {
+            assert!(mailer.check_link(&organisation, bad).is_none(), "{bad}");
+        }
+        let long = format!("https://parsec.example.org:8443/join/acme#{}", "A".repeat(2_048));
+        assert!(mailer.check_link(&organisation, &long).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_mail_is_one_private_file_with_an_unbroken_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let mailer = mailer(Road::Directory(directory.path().to_owned()));
+        assert_eq!(mailer.send(letter(&mailer)).await, MailOutcome::Written);
+        let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap).collect();
+        assert_eq!(files.len(), 1);
+        assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let mail = std::fs::read_to_string(files[0].path()).unwrap();
+        assert!(
+            mail.contains("parsecctl claim 'https://parsec.example.org:8443/join/acme#AAbb-_9'"),
+            "{mail}"
+        );
+        assert!(mail.contains("\r\nTo: bob@example.org\r\n"), "{mail}");
+        assert!(mail.contains("alice@example.org invites you"), "{mail}");
+    }
+
+    #[tokio::test]
+    async fn a_mail_that_fails_leaves_nothing_and_is_only_a_failed_mail() {
+        let directory = tempfile::tempdir().unwrap();
+        let mailer = mailer(Road::Directory(directory.path().join("missing")));
+        assert_eq!(mailer.send(letter(&mailer)).await, MailOutcome::Failed);
+    }
+
+    #[test]
+    fn the_smtp_file_is_strict_and_its_errors_silent() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("smtp");
+        let road = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            smtp(&path, None)
+        };
+        for good in [
+            "smtp://mail.example.org",
+            "smtps://u:p%40ss@mail.example.org:466\n",
+            "smtp://127.0.0.1:1025?tls=none",
+        ] {
+            assert!(road(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "mail.example.org",
+            "http://secret@mail.example.org",
+            "smtp://u:secret@mail.example.org?tls=none",
+            "smtp://u:secret@mail.example.org?x",
+            "smtp://u:secret@mail.example.org/x",
+            "smtp://u:secret%zz@mail.example.org",
+        ] {
+            let error = road(bad).err().unwrap();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{bad}");
+        }
+    }
+}

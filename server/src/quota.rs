@@ -1,0 +1,224 @@
+//! How much anybody may ask for: token buckets per address, token, device and organisation, and the quotas of stored things.
+//!
+//! Decides when a request is one too many. Memory is bounded whatever the number of addresses: full buckets are forgotten, and
+//! when all places are taken, newcomers share one bucket.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use parsec_protocol::ids::{DeviceId, OrganisationId, Token};
+
+use crate::errors::Refusal;
+
+/// Buckets remembered, about 100 bytes each.
+const BUCKETS_MAX: usize = 100_000;
+
+/// A bucket's size and how fast it fills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Requests a second in the long run; at least 1.
+    pub per_second: u32,
+    /// Requests at once.
+    pub burst: u32,
+}
+
+/// All rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// Anonymous and invited requests of one address. A household or office behind one address does some ten ceremonies at once, of
+    /// some 20 requests each.
+    pub address: Rate,
+    /// Requests with one token: a ceremony's, many times over.
+    pub token: Rate,
+    /// Requests signed by one device. A greeter's daemon resumes all its ceremonies at once after it was offline.
+    pub device: Rate,
+    /// Signed requests in one organisation, so that one organisation leaves room for others.
+    pub organisation: Rate,
+    /// Mails of one organisation: enough to invite a school class at once, useless for advertising.
+    pub mail: Rate,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            address: Rate { per_second: 50, burst: 500 },
+            token: Rate { per_second: 20, burst: 200 },
+            device: Rate { per_second: 200, burst: 2_000 },
+            organisation: Rate { per_second: 1_000, burst: 10_000 },
+            mail: Rate { per_second: 1, burst: 200 },
+        }
+    }
+}
+
+/// Quotas of things that are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    /// Invitations of one organisation that can still be used.
+    pub pending_invitations: u64,
+    /// Invitations of one organisation in all: twice as many as a full log has certificates.
+    pub invitations: u64,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { pending_invitations: 1_000, invitations: 200_000 }
+    }
+}
+
+/// Whose bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    Address(IpAddr),
+    Token(Token),
+    Device(OrganisationId, DeviceId),
+    Organisation(OrganisationId),
+    Mail(OrganisationId),
+}
+
+impl Key {
+    /// An address's bucket. IPv6 hosts own a /64 at least, so that is what counts as one.
+    pub(crate) fn address(address: IpAddr) -> Self {
+        Self::Address(match address.to_canonical() {
+            IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+}
+
+/// Requests left at a moment, in thousandths.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    level: u64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn refill(&mut self, rate: Rate, now: Instant) {
+        let elapsed = u64::try_from(now.saturating_duration_since(self.at).as_millis()).unwrap_or(u64::MAX);
+        let full = u64::from(rate.burst) * 1_000;
+        // A request a second is one thousandth a millisecond.
+        let gained = elapsed.saturating_mul(u64::from(rate.per_second));
+        self.level = self.level.saturating_add(gained).min(full);
+        self.at = now;
+    }
+}
+
+#[derive(Debug, Default)]
+struct Buckets {
+    own: HashMap<Key, Bucket>,
+    shared: Option<Bucket>,
+}
+
+/// The server's memory of who asked how much.
+#[derive(Debug)]
+pub(crate) struct Quota {
+    rates: Option<Rates>,
+    buckets: Mutex<Buckets>,
+}
+
+impl Quota {
+    /// `None`: no rates at all, for tests and private networks.
+    pub(crate) fn new(rates: Option<Rates>) -> Self {
+        Self { rates, buckets: Mutex::default() }
+    }
+
+    /// Takes one request out of a bucket.
+    pub(crate) fn take(&self, key: &Key) -> Result<(), Refusal> {
+        self.take_at(key, Instant::now())
+    }
+
+    fn take_at(&self, key: &Key, now: Instant) -> Result<(), Refusal> {
+        let Some(rates) = &self.rates else { return Ok(()) };
+        let rate = rates.of(key);
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.own.len() >= BUCKETS_MAX && !buckets.own.contains_key(key) {
+            buckets.own.retain(|key, bucket| {
+                let rate = rates.of(key);
+                bucket.refill(rate, now);
+                bucket.level < u64::from(rate.burst) * 1_000
+            });
+        }
+        let full = Bucket { level: u64::from(rate.burst) * 1_000, at: now };
+        let crowded = buckets.own.len() >= BUCKETS_MAX && !buckets.own.contains_key(key);
+        let bucket = if crowded {
+            buckets.shared.get_or_insert(full)
+        } else {
+            buckets.own.entry(key.clone()).or_insert(full)
+        };
+        bucket.refill(rate, now);
+        match bucket.level.checked_sub(1_000) {
+            Some(left) => {
+                bucket.level = left;
+                Ok(())
+            }
+            None => Err(Refusal::rate_limited(1)),
+        }
+    }
+}
+
+impl Rates {
+    const fn of(&self, key: &Key) -> Rate {
+        match key {
+            Key::Address(_) => self.address,
+            Key::Token(_) => self.token,
+            Key::Device(..) => self.device,
+            Key::Organisation(_) => self.organisation,
+            Key::Mail(_) => self.mail,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::time::Duration;
+
+    fn address(n: u32) -> Key {
+        Key::address(Ipv4Addr::from(n).into())
+    }
+
+    #[test]
+    fn a_bucket_empties_and_fills_and_is_nobody_elses() {
+        let quota = Quota::new(Some(Rates::default()));
+        let start = Instant::now();
+        for _ in 0..500 {
+            assert_eq!(quota.take_at(&address(1), start), Ok(()));
+        }
+        assert!(quota.take_at(&address(1), start).is_err());
+        assert_eq!(quota.take_at(&address(2), start), Ok(()));
+        let later = start + Duration::from_millis(20);
+        assert_eq!(quota.take_at(&address(1), later), Ok(()));
+        assert!(quota.take_at(&address(1), later).is_err());
+    }
+
+    #[test]
+    fn a_crowd_of_addresses_shares_one_bucket_and_takes_no_more_memory() {
+        let quota = Quota::new(Some(Rates::default()));
+        let start = Instant::now();
+        let crowd = u32::try_from(BUCKETS_MAX).unwrap();
+        for n in 0..crowd {
+            quota.take_at(&address(n), start).unwrap();
+        }
+        let refused = (0..600).filter(|n| quota.take_at(&address(crowd + n), start).is_err()).count();
+        assert_eq!(refused, 100);
+        assert_eq!(quota.buckets.lock().unwrap().own.len(), BUCKETS_MAX);
+        // Buckets that are full again make room.
+        assert_eq!(quota.take_at(&address(crowd), start + Duration::from_secs(60)), Ok(()));
+        assert_eq!(quota.buckets.lock().unwrap().own.len(), 1);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address_and_a_mapped_one_is_ipv4() {
+        let host = |last| Key::address(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last).into());
+        assert_eq!(host(1), host(2));
+        assert_ne!(host(1), Key::address(Ipv6Addr::new(0x2001, 0xdb8, 0, 2, 0, 0, 0, 1).into()));
+        assert_eq!(
+            Key::address("::ffff:10.0.0.1".parse().unwrap()),
+            Key::address("10.0.0.1".parse().unwrap())
+        );
+    }
+}

@@ -1,0 +1,249 @@
+//! The database, behind two threads: one writes, one reads.
+//!
+//! Decides how changes become durable: the writer takes what has queued up, runs each piece of work in a savepoint of one
+//! transaction, commits once, tells the watchers, and only then answers. Refuses work when a queue is full.
+
+pub(crate) mod attempts;
+pub(crate) mod invitations;
+pub(crate) mod manifests;
+pub(crate) mod members;
+mod schema;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+pub use schema::OpenError;
+pub(crate) use schema::open_writer;
+
+use crate::errors::Refusal;
+use crate::watchers::{Topic, Watchers};
+
+/// Pieces of work waiting for a thread. At some 100 commits a second with up to [`BATCH_MAX`] in each, this is well under a second of
+/// work; a longer queue would only make every caller wait beyond its patience.
+const QUEUE_MAX: usize = 1_024;
+/// Pieces of work in one transaction: bounds how long the first waits for the last.
+const BATCH_MAX: usize = 128;
+
+/// What a piece of work may touch: the database, and the list of what changed.
+pub(crate) struct Transaction<'a> {
+    /// Inside a transaction.
+    pub(crate) sql: &'a Connection,
+    changed: &'a mut Vec<Topic>,
+}
+
+impl Transaction<'_> {
+    /// Tells the topic's watchers once this is durable.
+    pub(crate) fn changed(&mut self, topic: Topic) {
+        self.changed.push(topic);
+    }
+}
+
+/// Work for a thread, with its type of result hidden.
+trait Work: Send {
+    /// Runs it; `false`: its changes are to be taken back.
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> bool;
+    /// Answers. `fate`: whether the transaction around it was committed.
+    fn answer(self: Box<Self>, fate: Result<(), Refusal>);
+}
+
+struct Task<F, T> {
+    work: Option<F>,
+    outcome: Option<Result<T, Refusal>>,
+    reply: oneshot::Sender<Result<T, Refusal>>,
+}
+
+impl<F, T> Work for Task<F, T>
+where
+    F: FnOnce(&mut Transaction<'_>) -> Result<T, Refusal> + Send,
+    T: Send,
+{
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> bool {
+        let outcome = self.work.take().map(|work| work(transaction));
+        let keep = matches!(outcome, Some(Ok(_)));
+        self.outcome = outcome;
+        keep
+    }
+
+    fn answer(self: Box<Self>, fate: Result<(), Refusal>) {
+        let answer = match fate {
+            Ok(()) => self.outcome.unwrap_or(Err(Refusal::UNAVAILABLE)),
+            Err(refusal) => Err(refusal),
+        };
+        // The caller may have gone; the change stays.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// The database. Copies share the threads; the threads end when the last copy is dropped.
+#[derive(Clone)]
+pub(crate) struct Store {
+    writer: mpsc::Sender<Box<dyn Work>>,
+    reader: mpsc::Sender<Box<dyn Work>>,
+}
+
+/// The threads, to be waited for after the last [`Store`] is gone.
+#[derive(Debug)]
+pub(crate) struct Threads(Vec<std::thread::JoinHandle<()>>);
+
+impl Threads {
+    /// Waits until both have ended. Blocks.
+    pub(crate) fn join(self) {
+        for thread in self.0 {
+            if thread.join().is_err() {
+                tracing::error!("a database thread had failed");
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Opens the database and starts the threads.
+    pub(crate) fn open(path: &Path, watchers: Arc<Watchers>) -> Result<(Self, Threads), OpenError> {
+        let (writing, reading) = (open_writer(path)?, schema::open_reader(path)?);
+        let (writer, write_queue) = mpsc::channel(QUEUE_MAX);
+        let (reader, read_queue) = mpsc::channel(QUEUE_MAX);
+        let unwatched = Arc::new(Watchers::default());
+        let threads = vec![
+            std::thread::Builder::new()
+                .name("store-writer".to_owned())
+                .spawn(move || serve(&writing, "BEGIN IMMEDIATE", write_queue, &watchers))?,
+            std::thread::Builder::new()
+                .name("store-reader".to_owned())
+                .spawn(move || serve(&reading, "BEGIN DEFERRED", read_queue, &unwatched))?,
+        ];
+        Ok((Self { writer, reader }, Threads(threads)))
+    }
+
+    /// Runs a change. When this answers `Ok`, it is on disk; when `Err`, nothing of it is, except that a failed answer to a commit
+    /// leaves open which (callers repeat: all calls are idempotent).
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        hand_over(&self.writer, work).await
+    }
+
+    /// Reads the newest durable state.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        hand_over(&self.reader, |transaction: &mut Transaction<'_>| work(transaction.sql)).await
+    }
+}
+
+async fn hand_over<T: Send + 'static>(
+    queue: &mpsc::Sender<Box<dyn Work>>,
+    work: impl FnOnce(&mut Transaction<'_>) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let (reply, answer) = oneshot::channel();
+    let task = Task { work: Some(work), outcome: None, reply };
+    queue.try_send(Box::new(task)).map_err(|_| Refusal::UNAVAILABLE)?;
+    answer.await.unwrap_or(Err(Refusal::UNAVAILABLE))
+}
+
+/// A thread's life.
+fn serve(
+    connection: &Connection,
+    begin: &str,
+    mut queue: mpsc::Receiver<Box<dyn Work>>,
+    watchers: &Watchers,
+) {
+    let mut batch: Vec<Box<dyn Work>> = Vec::with_capacity(BATCH_MAX);
+    while let Some(first) = queue.blocking_recv() {
+        batch.push(first);
+        while batch.len() < BATCH_MAX {
+            match queue.try_recv() {
+                Ok(next) => batch.push(next),
+                Err(_) => break,
+            }
+        }
+        let mut changed = Vec::new();
+        let fate = run_batch(connection, begin, &mut batch, &mut changed);
+        if fate.is_ok() {
+            watchers.notify(&changed);
+        }
+        for work in batch.drain(..) {
+            work.answer(fate);
+        }
+    }
+}
+
+fn run_batch(
+    connection: &Connection,
+    begin: &str,
+    batch: &mut [Box<dyn Work>],
+    changed: &mut Vec<Topic>,
+) -> Result<(), Refusal> {
+    let fate = try_batch(connection, begin, batch, changed);
+    if fate.is_err()
+        && !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "a failed transaction could not be taken back");
+    }
+    fate
+}
+
+fn try_batch(
+    connection: &Connection,
+    begin: &str,
+    batch: &mut [Box<dyn Work>],
+    changed: &mut Vec<Topic>,
+) -> Result<(), Refusal> {
+    connection.execute_batch(begin)?;
+    for work in batch {
+        connection.execute_batch("SAVEPOINT work")?;
+        let mut own = Vec::new();
+        let keep = work.run(&mut Transaction { sql: connection, changed: &mut own });
+        if connection.is_autocommit() {
+            // A full disk makes SQLite take back the whole transaction: all of the batch has failed.
+            return Err(Refusal::UNAVAILABLE);
+        }
+        if keep {
+            changed.append(&mut own);
+        } else {
+            connection.execute_batch("ROLLBACK TO work")?;
+        }
+        connection.execute_batch("RELEASE work")?;
+    }
+    connection.execute_batch("COMMIT")?;
+    Ok(())
+}
+
+/// The number a fieldless value of the protocol has on the wire; stored under it.
+fn number_of<T: minicbor::Encode<()>>(value: &T) -> i64 {
+    parsec_protocol::codec::encode(value).first().map_or(-1, |byte| i64::from(*byte))
+}
+
+/// The value of a stored number.
+fn from_number<T>(number: i64) -> Result<T, Refusal>
+where
+    T: for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()>,
+{
+    let byte = u8::try_from(number).map_err(|_| damaged("number"))?;
+    parsec_protocol::codec::decode(&[byte], 1).map_err(|_| damaged("number"))
+}
+
+/// A count or time of the protocol, as SQLite stores it. What doesn't fit is far beyond every bound that was checked before.
+fn stored(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn unstored(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// Exactly `N` stored bytes.
+fn bytes<const N: usize>(value: Vec<u8>) -> Result<[u8; N], Refusal> {
+    value.try_into().map_err(|_| damaged("length"))
+}
+
+/// A stored value is not what this program stores: the file was changed by something else.
+fn damaged(what: &'static str) -> Refusal {
+    tracing::error!(what, "the database holds a value that this server would not have stored");
+    parsec_protocol::relay::ErrorCode::Internal.into()
+}

@@ -1,0 +1,137 @@
+//! Opens the database file and brings it to the newest schema.
+//!
+//! Decides how SQLite is set up: every acknowledged change is on disk. Refuses a file of another program or of a newer version.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+/// "PRSM", so that `file` and this program know whose database it is.
+const APPLICATION_ID: i32 = 0x5052_534d;
+/// Frozen scripts in order; `user_version` counts those that ran.
+const MIGRATIONS: &[&str] = &[include_str!("schema/0001_first.sql")];
+/// How long a second program (the `organisation` commands, a backup) may hold the file before a change fails.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
+
+/// Why the database can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file can't be made, opened or protected.
+    #[error("the database file can't be opened: {0}")]
+    File(#[from] std::io::Error),
+    /// SQLite failed.
+    #[error("the database can't be read: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file belongs to something else.
+    #[error("this is not a database of parsec-metadata")]
+    Foreign,
+    /// A newer server wrote it.
+    #[error(
+        "the database was written by a newer version ({found}, this one knows {known}); use that version"
+    )]
+    TooNew {
+        /// Schema found.
+        found: usize,
+        /// Newest schema known here.
+        known: usize,
+    },
+}
+
+/// Opens for writing, making the file (0600) if there is none.
+pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    // Made by hand first: SQLite would make it readable for all that the umask lets.
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    drop(file);
+    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    check_owner(&connection)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: a commit is answered only when the log is on disk, also after a power cut.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Opens for reading what a writer has brought up to date.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn check_owner(connection: &Connection) -> Result<(), OpenError> {
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application == APPLICATION_ID || (application == 0 && objects == 0) {
+        Ok(())
+    } else {
+        Err(OpenError::Foreign)
+    }
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = usize::try_from(version).unwrap_or(usize::MAX);
+    let Some(missing) = MIGRATIONS.get(found..) else {
+        return Err(OpenError::TooNew { found, known: MIGRATIONS.len() });
+    };
+    if !missing.is_empty() {
+        for script in missing {
+            transaction.execute_batch(script)?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(
+            None,
+            "user_version",
+            i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX),
+        )?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_is_ours_private_and_can_be_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        drop(open_writer(&path).unwrap());
+        drop(open_writer(&path).unwrap());
+        let reader = open_reader(&path).unwrap();
+        assert!(reader.execute("DELETE FROM organisation", []).is_err());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn other_programs_and_newer_versions_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let foreign = dir.path().join("foreign");
+        Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        assert!(matches!(open_writer(&foreign), Err(OpenError::Foreign)));
+
+        let newer = dir.path().join("newer");
+        open_writer(&newer).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        assert!(matches!(open_writer(&newer), Err(OpenError::TooNew { found: 99, .. })));
+
+        let noise = dir.path().join("noise");
+        std::fs::write(&noise, vec![7; 9000]).unwrap();
+        assert!(matches!(open_writer(&noise), Err(OpenError::Sqlite(_))));
+    }
+}
