@@ -118,6 +118,9 @@ pub(crate) fn wait_until(
             }
             None => {}
         }
+        if stages.iter().all(|stage| position(view.role, *stage) < position(view.role, view.stage)) {
+            return Err(Failure::new(ProblemKind::NotNow, "The ceremony is past this stage"));
+        }
         view = loop {
             if let Some(change) = daemon.change()? {
                 break change;
@@ -138,6 +141,23 @@ pub(crate) fn wait_until(
                 Err(error) => return Err(Failure::new(ProblemKind::Internal, error.to_string())),
             }
         };
+    }
+}
+
+/// The order in which a side goes through the stages. The handshake comes again between the codes, which makes
+/// waiting too patient there, never too hasty.
+const fn position(role: Role, stage: Stage) -> u8 {
+    match (role, stage) {
+        (_, Stage::Connecting) => 0,
+        (_, Stage::WaitingForPeer) => 1,
+        (_, Stage::Handshake) => 2,
+        (Role::Claimer, Stage::SayCode) | (Role::Greeter, Stage::ChooseCode) => 3,
+        (Role::Claimer, Stage::ChooseCode) | (Role::Greeter, Stage::SayCode) => 4,
+        (_, Stage::Identify | Stage::Approve) => 5,
+        (_, Stage::WaitingForApproval) => 6,
+        (_, Stage::SetPassword | Stage::WaitingForPassword) => 7,
+        (_, Stage::Registering) => 8,
+        (_, Stage::Done | Stage::Closed) => 9,
     }
 }
 
@@ -201,7 +221,7 @@ pub(crate) fn conclude(view: &CeremonyView, output: &Output) -> Result<(), Failu
 /// What the fingerprint is good for.
 const ROOT_KEY: &str = "Every member's terminal shows the same root key; compare it when in doubt.";
 /// Keys are safe, the log does not have them yet.
-const PENDING: &str = "The certificates are not in the log yet; the greeter's terminal puts them there by itself when it is online.";
+const PENDING: &str = "The certificates are not in the log yet; the greeter's terminal puts them\nthere by itself when it is online.";
 
 #[cfg(test)]
 mod tests {
@@ -318,6 +338,8 @@ mod tests {
         assert_eq!(wait(Stage::SayCode).unwrap().stage, Stage::SayCode);
         assert_eq!(wait(Stage::Closed).unwrap().stage, Stage::Closed);
         assert_eq!(wait(Stage::Done).unwrap_err().exit_code(), 76);
+        assert_eq!(wait(Stage::ChooseCode).unwrap_err().exit_code(), 64, "a greeter chooses before saying");
+        assert_eq!(wait(Stage::Approve).unwrap_err().exit_code(), 76);
     }
 
     #[test]

@@ -78,8 +78,8 @@ pub(super) fn body(view: &CeremonyView) -> Option<String> {
         }
         (Role::Greeter, Stage::WaitingForPeer) => format!(
             "You are about to vouch for {peer} in {}.\n\
-             Call them now, on the phone or over video, so that you know it is them; stay on the line to the end.\n\
-             Ask them to run `parsecctl claim` with the link they received.\n\
+             Call them now, on the phone or over video, so that you know it is them.\n\
+             Stay on the line to the end. to run `parsecctl claim` with their link.\n\
              Waiting for them...",
             view.organisation
         ),
@@ -91,8 +91,9 @@ pub(super) fn body(view: &CeremonyView) -> Option<String> {
             )
         }
         (Role::Claimer, Stage::WaitingForPeer) => format!(
-            "You are about to join {}. {peer} invited you and will vouch for you.\n\
-             Talk to each other now, on the phone or over video; stay on the line to the end.\n\
+            "You are about to join {}. {peer} invited you\n\
+             and will vouch for you.\n\
+             Talk to each other now, on the phone or over video, to the end.\n\
              Ask them to run `parsecctl greet`.\n\
              Waiting for them...",
             view.organisation
@@ -100,7 +101,7 @@ pub(super) fn body(view: &CeremonyView) -> Option<String> {
         (_, Stage::Handshake) => "Both are here. Agreeing on keys...".to_owned(),
         (_, Stage::SayCode) => say(view, &peer, own),
         (_, Stage::ChooseCode) => listen(view, &peer, own),
-        (Role::Claimer, Stage::Identify) if own => "The codes agree: this terminal and the other one are connected with nobody in between.".to_owned(),
+        (Role::Claimer, Stage::Identify) if own => "The codes agree: nobody is between this terminal and the other one.".to_owned(),
         (Role::Claimer, Stage::Identify) => format!(
             "The codes agree: nobody is in between.\n\n\
              Tell {peer} aloud:  \"I found your code.\"\n\n\
@@ -111,11 +112,12 @@ pub(super) fn body(view: &CeremonyView) -> Option<String> {
             format!("{remind}\nWaiting for {peer} to vouch...")
         }
         (Role::Greeter, Stage::Approve) => approve(view, &peer),
-        (Role::Claimer, Stage::SetPassword) => "Everything is verified: your keys are certified, up to the organisation's root key.\n\
-             Choose a password. It protects the keys on this terminal, never leaves it, and can't be recovered."
+        (Role::Claimer, Stage::SetPassword) => "Everything is verified: your keys are certified, up to the root key.\n\
+             Choose a password. It protects the keys on this terminal, never leaves it,\n\
+             and can't be recovered."
             .to_owned(),
         (Role::Greeter, Stage::WaitingForPassword) if own => "Choose a password on the new terminal.\nWaiting for it...".to_owned(),
-        (Role::Greeter, Stage::WaitingForPassword) => format!("{peer} chooses a password for their terminal; it is not for your ears.\nWaiting for them..."),
+        (Role::Greeter, Stage::WaitingForPassword) => format!("{peer} chooses a password; it is not for your ears.\nWaiting for them..."),
         (_, Stage::Registering) => "Putting the certificates into the organisation's log...".to_owned(),
         (_, Stage::Done | Stage::Closed)
         | (Role::Greeter, Stage::Identify | Stage::WaitingForApproval | Stage::SetPassword)
