@@ -79,7 +79,7 @@ pub(super) fn body(view: &CeremonyView) -> Option<String> {
         (Role::Greeter, Stage::WaitingForPeer) => format!(
             "You are about to vouch for {peer} in {}.\n\
              Call them now, on the phone or over video, so that you know it is them.\n\
-             Stay on the line to the end. to run `parsecctl claim` with their link.\n\
+             Ask them to run `parsecctl claim` with their link, and stay on the line.\n\
              Waiting for them...",
             view.organisation
         ),
