@@ -492,3 +492,52 @@ fn numbers_and_texts_that_no_record_has() {
     );
     assert_eq!(codec::decode::<Email>(b"\x65A@b.c", 99), Err(CodecError::Unexpected), "upper case");
 }
+
+#[test]
+fn the_bounds_hold_together() {
+    use parsec_protocol::chain::certificate::SEALED_NAME_BYTES;
+    use parsec_protocol::limits::{
+        CERTIFICATE_MAX_BYTES, CODEC_MAX_DEPTH, EMAIL_MAX_BYTES, LOG_PAGE_MAX_CERTIFICATES,
+        MANIFEST_MAX_BYTES, ORGANISATION_ID_MAX_BYTES,
+    };
+    // The largest certificate there can be: longest address, longest organisation id, largest numbers.
+    let payload = Payload {
+        organisation: "o".repeat(ORGANISATION_ID_MAX_BYTES).parse().unwrap(),
+        author: Author::Device(DeviceId::from_bytes([1; 16])),
+        time: Timestamp(u64::MAX),
+        seen: Head { count: u64::MAX, hash: Hash::of(&[]) },
+        body: Body::User {
+            user: UserId::from_bytes([1; 16]),
+            email: format!("a@{}", "b".repeat(EMAIL_MAX_BYTES - 2)).parse().unwrap(),
+            sealed_name: vec![0; SEALED_NAME_BYTES].into(),
+            encryption_key: EncryptionKey::from_bytes([1; 32]),
+            profile: Profile::Outsider,
+        },
+    };
+    let largest = payload.sign_with(|_, _| Signature::from_bytes([1; 64]));
+    assert!(largest.len() < 700 && largest.len() < CERTIFICATE_MAX_BYTES, "{}", largest.len());
+    // A page and a manifest fit the largest body even if each envelope is as large as it may be.
+    let certificates = vec![vec![0; CERTIFICATE_MAX_BYTES].into(); LOG_PAGE_MAX_CERTIFICATES];
+    assert!(codec::encode(&relay::LogPage { count: u64::MAX, certificates }).len() <= BODY_MAX_BYTES);
+    let upload = relay::ManifestUpload { version: u64::MAX, envelope: vec![0; MANIFEST_MAX_BYTES].into() };
+    assert!(codec::encode(&upload).len() <= BODY_MAX_BYTES);
+    // The deepest record: a list of invitations, with an attempt that somebody joined.
+    let mut draw = Draw(Seed(1));
+    let attempt = relay::AttemptView { greeter: Some(draw.greeter()), ..draw.attempt() };
+    let invitation = relay::InvitationView { attempt: Some(attempt), ..draw.invitation() };
+    let deepest = codec::encode(&relay::InvitationList { invitations: vec![invitation] });
+    assert!(depth(&deepest) <= 6 && depth(&deepest) < CODEC_MAX_DEPTH, "{}", depth(&deepest));
+}
+
+/// Arrays inside each other.
+fn depth(bytes: &[u8]) -> usize {
+    fn walk(decoder: &mut minicbor::Decoder<'_>) -> usize {
+        if decoder.datatype().unwrap() != minicbor::data::Type::Array {
+            decoder.skip().unwrap();
+            return 0;
+        }
+        let length = decoder.array().unwrap().unwrap();
+        (0..length).map(|_| walk(decoder)).max().unwrap_or(0) + 1
+    }
+    walk(&mut minicbor::Decoder::new(bytes))
+}

@@ -469,7 +469,7 @@ pub struct TrustLink {
     pub time: Timestamp,
 }
 
-/// `trust.show`: from the user up to the root, each certificate signed by the key of the next.
+/// `trust.show`: from the user up to the root, each certificate signed by a terminal further down, the last ones by the root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustShowResult {
     /// Who.

@@ -1,0 +1,140 @@
+//! Nothing made for one purpose passes for another, even where one key served both (checks.md A3).
+//!
+//! Every artefact is made with keys of the same 32 bytes, then given to every opener. Each opens its own and no other.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use parsec_protocol::chain::certificate::{Author, Body, Envelope, Payload};
+use parsec_protocol::chain::members::{NameOf, open_name, seal_name};
+use parsec_protocol::codec;
+use parsec_protocol::ids::{DeviceId, Timestamp, Token, UserId};
+use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, ManifestKey};
+use parsec_protocol::manifest::{self, ManifestPlace};
+use parsec_protocol::public::{Context, Hash, Signature, VerifyKey};
+use parsec_protocol::receipt::Receipt;
+use parsec_protocol::relay::RequestToSign;
+use support::{Org, Seed, organisation};
+
+/// What an artefact is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Certificate,
+    Receipt,
+    Request,
+    Manifest,
+    UserName,
+    DeviceName,
+}
+
+const ALL: [Purpose; 6] = [
+    Purpose::Certificate,
+    Purpose::Receipt,
+    Purpose::Request,
+    Purpose::Manifest,
+    Purpose::UserName,
+    Purpose::DeviceName,
+];
+
+/// One id for user and device, one seed for every key.
+const ID: [u8; 16] = [3; 16];
+const SEED: [u8; 32] = [5; 32];
+
+fn signing() -> DeviceSigningKey {
+    DeviceSigningKey::from_bytes(&mut SEED.clone())
+}
+
+fn verify() -> VerifyKey {
+    signing().verify_key()
+}
+
+fn request() -> RequestToSign {
+    RequestToSign {
+        organisation: organisation(),
+        device: DeviceId::from_bytes(ID),
+        method: "GET".into(),
+        target: "/".into(),
+        time: Timestamp(1),
+        nonce: Token::from_bytes(ID),
+        body: Hash::of(&[]),
+    }
+}
+
+fn make(purpose: Purpose) -> Vec<u8> {
+    let name = |whose| {
+        let key = DirectoryKey::from_bytes(&mut SEED.clone());
+        seal_name(&key, &organisation(), whose, &"Alice".parse().unwrap(), &mut Seed(1)).unwrap()
+    };
+    match purpose {
+        Purpose::Certificate => Payload {
+            organisation: organisation(),
+            author: Author::Device(DeviceId::from_bytes(ID)),
+            time: Timestamp(1),
+            seen: Org::empty().log.head(),
+            body: Body::UserRevoked { user: UserId::from_bytes(ID) },
+        }
+        .sign_with(|context, message| signing().sign(context, message)),
+        Purpose::Receipt => {
+            codec::encode(&Receipt::sign(&signing(), Hash::of(&[]), vec![Hash::of(&[])], verify()))
+        }
+        Purpose::Request => signing().sign(Context::Request, &request().bytes()).as_bytes().to_vec(),
+        Purpose::Manifest => {
+            let place = ManifestPlace {
+                organisation: organisation(),
+                user: UserId::from_bytes(ID),
+                version: 1,
+                author: DeviceId::from_bytes(ID),
+                time: Timestamp(1),
+            };
+            let key = ManifestKey::from_bytes(&mut SEED.clone());
+            manifest::seal_empty(&place, &key, &signing(), &mut Seed(1)).unwrap()
+        }
+        Purpose::UserName => name(NameOf::User(UserId::from_bytes(ID))),
+        Purpose::DeviceName => name(NameOf::Device(DeviceId::from_bytes(ID))),
+    }
+}
+
+fn opens(purpose: Purpose, bytes: &[u8]) -> bool {
+    let name = |whose| {
+        open_name(&DirectoryKey::from_bytes(&mut SEED.clone()), &organisation(), whose, bytes).is_some()
+    };
+    match purpose {
+        Purpose::Certificate => {
+            Envelope::decode(bytes).is_ok_and(|it| it.verify(&verify()).is_ok() && it.payload().is_ok())
+        }
+        Purpose::Receipt => {
+            codec::decode::<Receipt>(bytes, 1_024).is_ok_and(|it| it.verify(&verify()).is_ok())
+        }
+        Purpose::Request => <[u8; 64]>::try_from(bytes).is_ok_and(|bytes| {
+            let signature = Signature::from_bytes(bytes);
+            verify().verify(Context::Request, &request().bytes(), &signature).is_ok()
+        }),
+        Purpose::Manifest => {
+            let key = ManifestKey::from_bytes(&mut SEED.clone());
+            let user = UserId::from_bytes(ID);
+            manifest::open(bytes, &organisation(), &user, &key, |_| Some(verify())).is_ok()
+        }
+        Purpose::UserName => name(NameOf::User(UserId::from_bytes(ID))),
+        Purpose::DeviceName => name(NameOf::Device(DeviceId::from_bytes(ID))),
+    }
+}
+
+#[test]
+fn every_artefact_opens_for_its_own_purpose_only() {
+    for made in ALL {
+        let bytes = make(made);
+        for opened in ALL {
+            assert_eq!(opens(opened, &bytes), made == opened, "{made:?} as {opened:?}");
+        }
+    }
+}
+
+#[test]
+fn signatures_do_not_move_between_envelopes_of_one_shape() {
+    // A certificate and a manifest are both [payload, signature]; a device that signs manifests must not have signed a
+    // certificate by it, whatever the server makes it sign.
+    let manifest = Envelope::decode(&make(Purpose::Manifest)).unwrap();
+    assert!(manifest.verify(&verify()).is_err());
+    assert!(verify().verify(Context::Manifest, &manifest.payload, &manifest.signature).is_ok());
+}
