@@ -1,6 +1,7 @@
 //! Waits until a program says that it is ready, by a file it writes: told by the kernel, not asked again and again.
 
 use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,7 +18,7 @@ const LOOKS: u32 = 600;
 #[derive(Debug)]
 pub struct Ready {
     path: PathBuf,
-    events: std::os::fd::OwnedFd,
+    events: OwnedFd,
 }
 
 impl Ready {
@@ -25,11 +26,13 @@ impl Ready {
     #[must_use]
     pub fn new(path: &Path) -> Self {
         let _ = std::fs::remove_file(path);
-        let events = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).unwrap();
-        let flags =
-            inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE;
-        inotify::add_watch(&events, path.parent().unwrap(), flags).unwrap();
-        Self { path: path.to_owned(), events }
+        Self { path: path.to_owned(), events: watch(path.parent().unwrap()) }
+    }
+
+    /// Expects any file in a folder that is there already.
+    #[must_use]
+    pub fn anything_in(folder: &Path) -> Self {
+        Self { path: folder.to_owned(), events: watch(folder) }
     }
 
     /// Where the program is to write it.
@@ -38,16 +41,31 @@ impl Ready {
         &self.path
     }
 
-    /// Waits for a whole line in it.
+    /// Waits for a whole line in the file.
     ///
     /// # Panics
     /// If the program ends, or a minute passes.
     #[must_use]
     pub fn wait(&self, process: &mut Process) -> String {
+        self.until(process, || std::fs::read_to_string(&self.path).ok().filter(|text| text.ends_with('\n')))
+    }
+
+    /// Waits for a file in the folder; returns what is in it.
+    ///
+    /// # Panics
+    /// If the program ends, or a minute passes.
+    #[must_use]
+    pub fn first(&self, process: &mut Process) -> String {
+        self.until(process, || {
+            let first = std::fs::read_dir(&self.path).ok()?.next()?.ok()?;
+            std::fs::read_to_string(first.path()).ok().filter(|text| text.ends_with('\n'))
+        })
+    }
+
+    fn until(&self, process: &mut Process, look: impl Fn() -> Option<String>) -> String {
         for _ in 0..LOOKS {
-            match std::fs::read_to_string(&self.path) {
-                Ok(text) if text.ends_with('\n') => return text,
-                _ => {}
+            if let Some(text) = look() {
+                return text;
             }
             assert!(process.runs(), "ended before it was ready:\n{}", crate::logs::tail(&process.log()));
             let mut polled = [PollFd::new(&self.events, PollFlags::IN)];
@@ -58,4 +76,12 @@ impl Ready {
         }
         panic!("not ready after a minute:\n{}", crate::logs::tail(&process.log()));
     }
+}
+
+fn watch(folder: &Path) -> OwnedFd {
+    let events = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).unwrap();
+    let flags =
+        inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE;
+    inotify::add_watch(&events, folder, flags).unwrap();
+    events
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use parsec_tests::process::Process;
 use parsec_tests::ready::Ready;
 use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_EMAIL};
 use parsec_tests::server::Server;
-use parsec_tests::skip;
 use parsec_tests::terminal::{Founding, Terminal, private_folder};
+use parsec_tests::{installed, skip};
 
 /// Alice, at a server with these options, in a folder of its own.
 fn alice_with(folder: &Path, options: &[&str]) -> (Server, Terminal) {
@@ -142,6 +143,41 @@ fn a_mail_server_that_nobody_vouches_for_gets_nothing() {
     let (_server, alice) = alice_with(folder.path(), &["--smtp-url-file", url.to_str().unwrap()]);
     assert_eq!(invite_by_mail(&alice).mail, "failed");
     assert!(!mail.join("mail-1.eml").exists());
+}
+
+#[test]
+fn a_real_mail_transfer_agent_delivers_it() {
+    const NAME: &str = "a_real_mail_transfer_agent_delivers_it";
+    let Some(python) = python() else {
+        skip(NAME, "target/venv has no trustme; .ci/run installs it");
+        return;
+    };
+    if !installed("postfix") || !rustix::process::getuid().is_root() {
+        skip(NAME, "this takes root and the package postfix");
+        return;
+    }
+    // Not in a private folder: postfix delivers as its own user.
+    let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mail = folder.path().join("mail");
+    private_folder(&mail);
+    let ready = Ready::new(&mail.join("ready"));
+    let mut command = Command::new(python);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/mail/postfix.py")).arg(&mail);
+    let mut postfix = Process::start("postfix.py", command, &folder.path().join("postfix.log"));
+    let port = ready.wait(&mut postfix).trim().to_owned();
+    let url = folder.path().join("smtp-url");
+    std::fs::write(&url, format!("smtp://localhost:{port}\n")).unwrap();
+    let ca = mail.join("ca.pem");
+    let options = ["--smtp-url-file", url.to_str().unwrap(), "--smtp-ca", ca.to_str().unwrap()];
+    let (server, alice) = alice_with(folder.path(), &options);
+    let new = mail.join("mail").join("new");
+    let arrives = Ready::anything_in(&new);
+    let invitation = invite_by_mail(&alice);
+    assert_eq!(invitation.mail, "sent", "{}", server.log());
+    let text = arrives.first(&mut postfix);
+    joins_with(folder.path(), &alice, &invitation, &link_in(&text));
+    assert!(postfix.stop().success());
 }
 
 #[test]
