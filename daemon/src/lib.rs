@@ -3,5 +3,8 @@
 //! Decides every effect: files, sockets, timers, randomness. What parties must agree on is decided in
 //! `parsec_protocol`; the rooms `rpc`, `store` and `transport` never import each other.
 
+pub mod config;
+pub mod hardening;
+pub mod paths;
 pub mod rpc;
 pub mod store;

@@ -1,3 +1,152 @@
-//! parsecd: placeholder until the rooms are in.
+//! parsecd: from the command line to a served socket, and back when told to stop.
+//!
+//! Decides the order: close the process to others, then read the configuration, then take the data folder, then
+//! listen, then say that it is ready. Refuses to go on where one of them fails, with a sentence and what to do.
 
-fn main() {}
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use parsecd::config::{Arguments, Config, ConfigError, LogFormat};
+use parsecd::hardening::{self, HardeningError};
+use parsecd::paths::Places;
+use parsecd::rpc::{self, AccessError, Listener};
+use parsecd::store::{Devices, StoreError};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Everything that is freed is wiped: passwords and keys also pass through buffers of libraries.
+#[global_allocator]
+static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
+/// Why the daemon did not start, or not stay.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Hardening(#[from] HardeningError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    #[error("{what}: {source}")]
+    System { what: &'static str, source: std::io::Error },
+}
+
+impl Failure {
+    /// By sysexits.h: 69 in use, 71 system, 74 disk, 77 not permitted, 78 configuration.
+    const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Hardening(_) | Self::System { .. } => 71,
+            Self::Config(_) | Self::Access(AccessError::PathTooLong(_)) => 78,
+            Self::Store(StoreError::InUse(_)) | Self::Access(AccessError::InUse(_)) => 69,
+            Self::Store(StoreError::UnsafePath { .. }) | Self::Access(AccessError::UnsafePath { .. }) => 77,
+            Self::Access(AccessError::Io { .. }) | Self::Store(_) => 74,
+        }
+    }
+
+    const fn hint(&self) -> &'static str {
+        match self {
+            Self::Hardening(_) => {
+                "The system refuses what keeps keys inside this process; is it in a sandbox?"
+            }
+            Self::Config(_) => "See `parsecd --help`.",
+            Self::Store(StoreError::InUse(_)) | Self::Access(AccessError::InUse(_)) => {
+                "One daemon is enough for a user: `parsecctl status` shows it. For a second one, give both --data-dir and --socket."
+            }
+            Self::Store(StoreError::UnsafePath { .. }) | Self::Access(AccessError::UnsafePath { .. }) => {
+                "Parsec's folders must belong to you alone (chmod 700) and not be links."
+            }
+            Self::Access(AccessError::PathTooLong(_)) => {
+                "Set XDG_RUNTIME_DIR to a shorter path, or give --socket."
+            }
+            Self::Store(_) | Self::Access(AccessError::Io { .. }) | Self::System { .. } => {
+                "Look at the disk and at the folder's rights; nothing was changed."
+            }
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // --help and --version come this way, too. If even this can't be printed, the code says it.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+        }
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tracing::error!(hint = failure.hint(), "{failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let hardened = hardening::harden();
+    let config = Config::resolve(arguments, &Places::from_environment());
+    let log = config.as_ref().map_or(arguments.log.unwrap_or_default(), |config| config.log);
+    start_log(log, arguments.verbose);
+    hardened?;
+    let config = config?;
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|source| Failure::System { what: "starting threads", source })?;
+    runtime.block_on(serve(arguments, config))
+}
+
+/// Logs to stderr. The libraries' own debugging is never shown: it prints whole requests, passwords included.
+fn start_log(format: LogFormat, verbose: bool) {
+    let filter =
+        tracing_subscriber::EnvFilter::new(if verbose { "warn,parsecd=debug" } else { "warn,parsecd=info" });
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(false).with_target(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+async fn serve(arguments: &Arguments, config: Config) -> Result<(), Failure> {
+    let stop = CancellationToken::new();
+    let system = |what| move |source| Failure::System { what, source };
+    // Before anything can be asked of the daemon, so that no signal finds it unprepared.
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("listening for signals"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listening for signals"))?;
+
+    let data_dir = config.data_dir.clone();
+    let _devices = tokio::task::spawn_blocking(move || Devices::open(&data_dir))
+        .await
+        .map_err(|error| Failure::System { what: "opening the data folder", source: error.into() })??;
+    let listener = Listener::bind(&config.socket)?;
+
+    let serving = rpc::serve(listener, jsonrpsee::RpcModule::new(()), stop.clone());
+    tracing::info!(socket = %config.socket.display(), version = env!("CARGO_PKG_VERSION"), "ready");
+    announce(arguments, &config).map_err(system("saying that it is ready"))?;
+    let stopped = async {
+        let why = tokio::select! {
+            _ = terminate.recv() => "terminated",
+            _ = interrupt.recv() => "interrupted",
+        };
+        tracing::info!(why, "stopping");
+        stop.cancel();
+    };
+    tokio::join!(serving, stopped);
+    Ok(())
+}
+
+/// Tells whoever started the daemon that the socket answers.
+fn announce(arguments: &Arguments, config: &Config) -> std::io::Result<()> {
+    let line = format!("{}\n", config.socket.display());
+    if let Some(path) = &arguments.ready_file {
+        std::fs::write(path, &line)?;
+    }
+    if let Some(number) = arguments.ready_fd {
+        let path = format!("/proc/self/fd/{number}");
+        std::fs::OpenOptions::new().write(true).open(path)?.write_all(line.as_bytes())?;
+    }
+    Ok(())
+}

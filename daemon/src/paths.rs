@@ -1,0 +1,120 @@
+//! Where things are, by the XDG base directory specification.
+//!
+//! Decides the default places. Refuses relative ones, as the specification asks, and to guess a runtime folder: a
+//! socket under `/tmp` could be somebody else's.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use parsec_protocol::control::{SOCKET_DIRECTORY, SOCKET_NAME};
+
+/// The name of the program's folders under the XDG ones.
+const FOLDER: &str = "parsec";
+/// The configuration file's name.
+const CONFIG: &str = "parsecd.toml";
+
+/// There is no place for something.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Neither `$XDG_DATA_HOME` nor `$HOME` is an absolute path.
+    #[error("no place for the keys: set HOME or give --data-dir")]
+    NoHome,
+    /// `$XDG_RUNTIME_DIR` is no absolute path.
+    #[error(
+        "no place for the socket: log in through a session that sets XDG_RUNTIME_DIR, or give --runtime-dir or --socket"
+    )]
+    NoRuntime,
+}
+
+/// The environment as far as it decides places.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// `$XDG_DATA_HOME`
+    pub data_home: Option<OsString>,
+    /// `$XDG_CONFIG_HOME`
+    pub config_home: Option<OsString>,
+    /// `$XDG_RUNTIME_DIR`
+    pub runtime_dir: Option<OsString>,
+    /// `$HOME`
+    pub home: Option<OsString>,
+}
+
+impl Places {
+    /// From this process's environment.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let var = std::env::var_os;
+        Self {
+            data_home: var("XDG_DATA_HOME"),
+            config_home: var("XDG_CONFIG_HOME"),
+            runtime_dir: var("XDG_RUNTIME_DIR"),
+            home: var("HOME"),
+        }
+    }
+
+    /// The data folder: `$XDG_DATA_HOME/parsec` or `~/.local/share/parsec`.
+    ///
+    /// # Errors
+    /// [`PathError::NoHome`].
+    pub fn data_dir(&self) -> Result<PathBuf, PathError> {
+        let under_home = || absolute(self.home.as_ref()).map(|home| home.join(".local/share"));
+        let base = absolute(self.data_home.as_ref()).map(Path::to_owned).or_else(under_home);
+        Ok(base.ok_or(PathError::NoHome)?.join(FOLDER))
+    }
+
+    /// The configuration file, if there is a home: `$XDG_CONFIG_HOME/parsec/parsecd.toml` or the same in `~/.config`.
+    #[must_use]
+    pub fn config_file(&self) -> Option<PathBuf> {
+        let under_home = || absolute(self.home.as_ref()).map(|home| home.join(".config"));
+        let base = absolute(self.config_home.as_ref()).map(Path::to_owned).or_else(under_home)?;
+        Some(base.join(FOLDER).join(CONFIG))
+    }
+
+    /// The socket: `$XDG_RUNTIME_DIR/parsecd/parsecd.sock`.
+    ///
+    /// # Errors
+    /// [`PathError::NoRuntime`].
+    pub fn socket(&self) -> Result<PathBuf, PathError> {
+        absolute(self.runtime_dir.as_ref()).map(socket_under).ok_or(PathError::NoRuntime)
+    }
+}
+
+/// The socket's place under a runtime folder.
+#[must_use]
+pub fn socket_under(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join(SOCKET_DIRECTORY).join(SOCKET_NAME)
+}
+
+fn absolute(value: Option<&OsString>) -> Option<&Path> {
+    value.map(Path::new).filter(|path| path.is_absolute())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_follow_xdg() {
+        let mut places = Places { home: Some("/home/bob".into()), ..Places::default() };
+        assert_eq!(places.data_dir(), Ok("/home/bob/.local/share/parsec".into()));
+        assert_eq!(places.config_file(), Some("/home/bob/.config/parsec/parsecd.toml".into()));
+        assert_eq!(places.socket(), Err(PathError::NoRuntime));
+        places.data_home = Some("/data".into());
+        places.runtime_dir = Some("/run/user/1".into());
+        assert_eq!(places.data_dir(), Ok("/data/parsec".into()));
+        assert_eq!(places.socket(), Ok("/run/user/1/parsecd/parsecd.sock".into()));
+    }
+
+    #[test]
+    fn relative_places_are_none() {
+        let places = Places {
+            home: Some("home".into()),
+            data_home: Some("".into()),
+            config_home: Some(".".into()),
+            runtime_dir: Some("run".into()),
+        };
+        assert_eq!(places.data_dir(), Err(PathError::NoHome));
+        assert_eq!(places.config_file(), None);
+        assert_eq!(places.socket(), Err(PathError::NoRuntime));
+    }
+}
