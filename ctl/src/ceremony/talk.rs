@@ -23,7 +23,7 @@ use crate::prompt::{Terminal, Typed};
 use crate::text::shown;
 
 /// Problems after which the same question is asked again: the answer was wrong in form, and cost nothing.
-const ASKED_AGAIN: [ProblemKind; 8] = [
+const ASKED_AGAIN: [ProblemKind; 10] = [
     ProblemKind::CodeMalformed,
     ProblemKind::CodeOfWrongDirection,
     ProblemKind::ChoiceNotOffered,
@@ -32,6 +32,9 @@ const ASKED_AGAIN: [ProblemKind; 8] = [
     ProblemKind::WeakPassword,
     ProblemKind::InvalidRequest,
     ProblemKind::NotNow,
+    // The keys could not be kept; the ceremony waits with them in memory until there is room.
+    ProblemKind::DiskFull,
+    ProblemKind::DiskFailed,
 ];
 
 /// What a question led to.
@@ -371,8 +374,13 @@ impl Talk<'_> {
     fn request(&mut self, method: &str, asked: &impl Serialize) -> Result<(), Failure> {
         match self.daemon.call::<_, CeremonyView>(method, asked) {
             Ok(view) => {
+                let answered = self.view.stage;
                 if view.revision > self.view.revision {
                     self.view = view;
+                }
+                // The answer was taken: the same question must not come again while the machines act on it.
+                while self.view.stage == answered && self.view.outcome.is_none() {
+                    self.wait()?;
                 }
                 Ok(())
             }
