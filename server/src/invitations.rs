@@ -82,6 +82,12 @@ impl Attempt {
         step < STEPS && self.steps & (1 << step) != 0
     }
 
+    /// Whether a greeter has approved its claimer, who now needs the log. A link alone is no reason to show the members'
+    /// addresses.
+    pub(crate) const fn may_see_log(&self) -> bool {
+        self.is_open() && self.has(HANDOVER_STEP)
+    }
+
     /// Open, and the claimer holds durable keys.
     pub(crate) const fn is_sealed(&self) -> bool {
         self.is_open() && self.has(RECEIPT_STEP)
@@ -340,11 +346,9 @@ pub(crate) fn cancel(invitation: &mut Invitation, newest: Option<&mut Attempt>) 
         return Ok(false);
     }
     invitation.alive()?;
+    // A sealed one too: a claimer can deposit anything as step 8, and an enrolment can have become impossible. Without this
+    // way out the invitation would be in use for ever.
     if let Some(attempt) = newest.filter(|attempt| attempt.is_open()) {
-        // The claimer's keys are durable: what was promised to it is not taken back half-way.
-        if attempt.is_sealed() {
-            return Err(ErrorCode::AttemptSealed);
-        }
         attempt.ended = Some(EndReason::InvitationEnded);
     }
     invitation.status = InvitationStatus::Cancelled;
@@ -362,4 +366,55 @@ pub(crate) fn complete(invitation: &mut Invitation, attempt: &mut Attempt) -> Re
     attempt.ended = Some(EndReason::Completed);
     invitation.status = InvitationStatus::Completed;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open_with(steps: u16) -> (Invitation, Attempt) {
+        let invitation = Invitation {
+            token: Token::from_bytes([1; 16]),
+            invited: Invited::User("bob@example.org".parse().unwrap()),
+            created_by: UserId::from_bytes([2; 16]),
+            created: Timestamp(0),
+            expires: Timestamp(u64::MAX),
+            status: InvitationStatus::InUse,
+            mismatches: 0,
+            attempts: 1,
+        };
+        let attempt = Attempt {
+            id: AttemptId::from_bytes([3; 16]),
+            number: 1,
+            secret_hash: Hash::of(&[]),
+            steps,
+            greeter: None,
+            ended: None,
+            claimer_seen: Timestamp(0),
+        };
+        (invitation, attempt)
+    }
+
+    #[test]
+    fn a_sealed_attempt_ends_with_its_invitation_and_by_nothing_else() {
+        let (mut invitation, mut attempt) = open_with(0b1_1111_1111);
+        for reason in [EndReason::Cancelled, EndReason::BadMessage, EndReason::CodeMismatch] {
+            let answer = cancel_attempt(&mut invitation, &mut attempt, reason);
+            assert_eq!(answer, Err(ErrorCode::AttemptSealed));
+        }
+        assert_eq!(cancel(&mut invitation, Some(&mut attempt)), Ok(true));
+        assert_eq!(invitation.status, InvitationStatus::Cancelled);
+        assert_eq!(attempt.ended, Some(EndReason::InvitationEnded));
+        assert_eq!(complete(&mut invitation, &mut attempt), Err(ErrorCode::AttemptEnded));
+    }
+
+    #[test]
+    fn the_log_is_for_a_claimer_who_was_approved() {
+        for (steps, may) in [(0, false), (0b111_1111, false), (0b1111_1111, true), (0b1_1111_1111, true)] {
+            let (_, mut attempt) = open_with(steps);
+            assert_eq!(attempt.may_see_log(), may, "{steps:b}");
+            attempt.ended = Some(EndReason::Cancelled);
+            assert!(!attempt.may_see_log());
+        }
+    }
 }

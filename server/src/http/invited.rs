@@ -20,7 +20,7 @@ use super::events::{self, State};
 use super::route::InvitedCall;
 use super::{App, body};
 use crate::errors::Refusal;
-use crate::invitations::{self, Side, Start};
+use crate::invitations::{self, Attempt, Side, Start};
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::{attempts, invitations as rows, members};
@@ -116,7 +116,10 @@ async fn log(app: &App, bearer: Bearer, from: u64) -> Result<Response, Refusal> 
     let page = app
         .store
         .read(move |sql| {
-            bearer.load(sql, now)?;
+            let loaded = bearer.load(sql, now)?;
+            if !loaded.newest.as_ref().is_some_and(Attempt::may_see_log) {
+                return Err(ErrorCode::NotYet.into());
+            }
             members::page(sql, &bearer.organisation, from)
         })
         .await?;
