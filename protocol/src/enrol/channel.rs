@@ -321,3 +321,12 @@ impl Dh for X25519 {
         out.first_chunk_mut().ok_or(snow::Error::Dh).map(|out| *out = *shared.as_bytes())
     }
 }
+
+/// The Diffie-Hellman alone, with this private key.
+#[cfg(test)]
+pub(super) fn tests_x25519(mut private: [u8; 32]) -> impl Dh {
+    let mut dh = X25519::default();
+    dh.set(&private);
+    zeroize::Zeroize::zeroize(&mut private);
+    dh
+}

@@ -2,7 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod attacks;
+mod bound;
+mod codes;
+mod handovers;
+mod links;
+mod network;
+mod peers;
 mod steps;
+mod vouching;
 
 use sha2::{Digest as _, Sha256};
 
@@ -209,6 +217,19 @@ impl Seen {
     }
 }
 
+pub(super) fn to_greeter(step: u8, bytes: &[u8]) -> GreeterInput<'static> {
+    GreeterInput::Message { step, bytes: bytes.to_vec() }
+}
+
+pub(super) fn to_claimer(step: u8, bytes: &[u8]) -> ClaimerInput {
+    ClaimerInput::Message { step, bytes: bytes.to_vec() }
+}
+
+/// Whether the greeter has given anything out that a certificate could be made of.
+pub(super) fn nothing_was_signed(g: &Seen) -> bool {
+    g.persisted.is_none() && g.published.is_none() && !g.sent.iter().any(|(step, _)| *step == 7)
+}
+
 /// Both sides of a ceremony, with what each has seen.
 pub(super) struct Pair {
     pub(super) claimer: Claimer,
@@ -247,6 +268,11 @@ impl Pair {
         let outputs = self.greeter.step(input, self.now, &mut self.entropy)?;
         self.g.greeter(outputs);
         Ok(())
+    }
+
+    /// What the greeter awaits, as its `Debug` says it.
+    pub(super) fn g_state(&self) -> String {
+        format!("{:?}", self.greeter)
     }
 
     /// Hands the other side a message as it was sent.

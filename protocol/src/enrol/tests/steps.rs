@@ -36,3 +36,150 @@ fn a_second_terminal_comes_in() {
     assert_eq!((device.name.as_str(), device.profile), ("Alice", Profile::Administrator));
     assert!(!device.first_device && device.typed_codes);
 }
+
+/// Whatever doesn't fit is refused or passed over, and the ceremony then goes on as if nothing had been said.
+#[test]
+fn a_refused_input_leaves_everything_as_it_was() {
+    let world = World::new();
+    for (setting, typed, seed) in
+        [(world.bob(), false, 30), (world.bob(), true, 31), (world.second_terminal(), false, 32)]
+    {
+        let mut plain = Pair::fair(&world, &setting, typed, seed);
+        let mut pestered = Pair::fair(&world, &setting, typed, seed);
+        for point in POINTS {
+            pester(&world, &mut pestered, *point);
+            plain.pass(&world, *point);
+            pestered.pass(&world, *point);
+            // The same bytes, shown codes and questions, at every point: nothing random was drawn in between either.
+            assert_eq!(plain.c.sent, pestered.c.sent, "{point:?}");
+            assert_eq!(plain.g.sent, pestered.g.sent, "{point:?}");
+        }
+        assert!(pestered.c.done && pestered.g.published.is_some());
+    }
+}
+
+fn pester(world: &World, pair: &mut Pair, point: Point) {
+    let odd: SasCode = "ZZZZ".parse().unwrap();
+    if point != Point::ClaimerCode {
+        let typed = pair.tell_claimer(ClaimerInput::Code(CodeAnswer::Typed(odd)));
+        assert_eq!(typed, Err(Refused::NotNow), "{point:?}");
+    } else {
+        let own = pair.c.shown.unwrap();
+        assert_eq!(pair.tell_claimer(ClaimerInput::Code(CodeAnswer::Typed(own))), Err(Refused::OwnCode));
+        assert!(pair.tell_claimer(ClaimerInput::Code(CodeAnswer::Picked(odd))).is_err());
+    }
+    if point != Point::GreeterCode {
+        let typed = pair.tell_greeter(GreeterInput::Code(CodeAnswer::Typed(odd)));
+        assert_eq!(typed, Err(Refused::NotNow), "{point:?}");
+    } else {
+        assert!(pair.tell_greeter(GreeterInput::Code(CodeAnswer::Picked(odd))).is_err());
+    }
+    let wrong_name = (!pair.new_user).then(|| label("Bob"));
+    let identity = ClaimerInput::Identity { name: wrong_name, device_label: label("desk") };
+    let expected = if point == Point::Identity { Refused::WrongIdentity } else { Refused::NotNow };
+    assert_eq!(pair.tell_claimer(identity), Err(expected), "{point:?}");
+    if point == Point::Identity {
+        let name = pair.new_user.then(|| label("Bob"));
+        let identity = ClaimerInput::Identity { name, device_label: label("desk") };
+        assert_eq!(pair.claimer.step(identity, START, &mut Dry).err(), Some(Refused::NoEntropy));
+    }
+    if point != Point::Log {
+        assert_eq!(pair.tell_claimer(ClaimerInput::Log(Vec::new())), Err(Refused::NotNow));
+    }
+    if point != Point::Saved {
+        assert_eq!(pair.tell_claimer(ClaimerInput::Saved), Err(Refused::NotNow));
+    }
+    let approval = Approval { claimer_confirmed: point != Point::Approval, ..world.approval() };
+    let expected = if point == Point::Approval { Refused::NotConfirmed } else { Refused::NotNow };
+    assert_eq!(pair.tell_greeter(GreeterInput::Approve(approval)), Err(expected), "{point:?}");
+    if point == Point::Approval {
+        let approval = GreeterInput::Approve(world.approval());
+        assert_eq!(pair.greeter.step(approval, START, &mut Dry).err(), Some(Refused::NoEntropy));
+    }
+    // Every message so far once more, as the relay may do, and with other bytes, as it should not.
+    for (step, bytes) in pair.c.sent.clone() {
+        if !matches!(point, Point::Message(next) if next <= step) {
+            pair.tell_greeter(to_greeter(step, &bytes)).unwrap();
+            pair.tell_greeter(to_greeter(step, b"other")).unwrap();
+        }
+    }
+    for (step, bytes) in pair.g.sent.clone() {
+        if !matches!(point, Point::Message(next) if next <= step) {
+            pair.tell_claimer(to_claimer(step, &bytes)).unwrap();
+            pair.tell_claimer(to_claimer(step, b"other")).unwrap();
+        }
+    }
+    pair.tell_claimer(ClaimerInput::Tick).unwrap();
+    pair.tell_greeter(GreeterInput::Tick).unwrap();
+    assert_eq!((pair.c.closed, pair.g.closed), (None, None), "{point:?}");
+}
+
+#[test]
+fn a_message_ahead_of_its_turn_closes() {
+    let world = World::new();
+    for point in POINTS {
+        for step in (0..=10u8).chain([254, 255]) {
+            let mut pair = Pair::fair(&world, &world.bob(), false, 33);
+            pair.run_to(&world, *point);
+            if pair.c.done {
+                break;
+            }
+            // What each side has taken or takes next is no step ahead.
+            let taken = pair.g.sent.iter().any(|(sent, _)| *sent == step);
+            if !taken {
+                pair.tell_claimer(to_claimer(step, b"early")).unwrap();
+                assert_eq!(pair.c.closed, Some(Closed::BadMessage { step }), "{point:?}");
+            }
+            let taken = pair.c.sent.iter().any(|(sent, _)| *sent == step);
+            if !taken {
+                pair.tell_greeter(to_greeter(step, b"early")).unwrap();
+                let due = step == 8 && pair.g.persisted.is_some();
+                let expected = if due { Closed::BadReceipt } else { Closed::BadMessage { step } };
+                assert_eq!(pair.g.closed, Some(expected), "{point:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_over_stays_over() {
+    let world = World::new();
+    for point in POINTS.iter().take_while(|point| **point != Point::Message(8)) {
+        let mut pair = Pair::fair(&world, &world.bob(), false, 34);
+        pair.run_to(&world, *point);
+        pair.tell_claimer(ClaimerInput::Cancel).unwrap();
+        pair.tell_greeter(GreeterInput::Cancel).unwrap();
+        assert_eq!((pair.c.closed, pair.g.closed), (Some(Closed::Cancelled), Some(Closed::Cancelled)));
+        // `Seen` fails the test on any output from here on.
+        pair.tell_claimer(ClaimerInput::Cancel).unwrap();
+        pair.tell_claimer(ClaimerInput::Tick).unwrap();
+        pair.tell_greeter(GreeterInput::Tick).unwrap();
+        for step in 0..9 {
+            pair.tell_claimer(to_claimer(step, b"late")).unwrap();
+            pair.tell_greeter(to_greeter(step, b"late")).unwrap();
+        }
+        assert_eq!(pair.tell_claimer(ClaimerInput::Saved), Err(Refused::NotNow));
+        assert_eq!(pair.tell_greeter(GreeterInput::Approve(world.approval())), Err(Refused::NotNow));
+    }
+}
+
+#[test]
+fn machines_say_what_they_await_and_nothing_else() {
+    let world = World::new();
+    let mut pair = Pair::fair(&world, &world.bob(), false, 35);
+    for point in POINTS {
+        pair.pass(&world, *point);
+        for shown in [format!("{:?}", pair.claimer), pair.g_state()] {
+            assert!(shown.len() < 60 && shown.contains("awaits"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn without_randomness_nothing_starts() {
+    let world = World::new();
+    let claimer = Claimer::start(world.bob(), &link_secret(), START, &mut Dry);
+    assert_eq!(claimer.err(), Some(Refused::NoEntropy));
+    let greeter = Greeter::start(world.bob(), &link_secret(), world.founded.root, false, START, &mut Dry);
+    assert_eq!(greeter.err(), Some(Refused::NoEntropy));
+}

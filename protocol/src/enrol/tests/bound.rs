@@ -1,0 +1,191 @@
+//! What is bound before a code exists: setting, link secret, every bit and length of every message, sound keys.
+
+use super::super::channel::HANDSHAKE_MESSAGE_BYTES;
+use super::*;
+use crate::ids::{DeviceId, Email, OrganisationId, UserId};
+
+#[test]
+fn a_setting_that_differs_in_one_field_never_gets_to_codes() {
+    let world = World::new();
+    let good = world.bob();
+    let email: Email = "bob@acme.tesu".parse().unwrap();
+    let organisation: OrganisationId = "acmf".parse().unwrap();
+    let others = [
+        Setting { organisation, ..good.clone() },
+        Setting { token: Token::from_bytes([8; 16]), ..good.clone() },
+        Setting { invited: Invited::User(email), ..good.clone() },
+        Setting { invited: Invited::Device(UserId::from_bytes([1; 16])), ..good.clone() },
+        Setting { greeter_user: UserId::from_bytes([2; 16]), ..good.clone() },
+        Setting { greeter_device: DeviceId::from_bytes([2; 16]), ..good.clone() },
+        // The two ids are neighbours in the prologue: they can't change places.
+        Setting {
+            greeter_user: UserId::from_bytes(*good.greeter_device.as_bytes()),
+            greeter_device: DeviceId::from_bytes(*good.greeter_user.as_bytes()),
+            ..good.clone()
+        },
+        Setting { transport: TransportKind::PeerToPeer, ..good.clone() },
+    ];
+    for other in others {
+        for (claims, greets) in [(&good, &other), (&other, &good)] {
+            let mut pair = Pair::start(&world, claims.clone(), greets.clone(), false, 1);
+            pair.deliver(0);
+            assert_eq!(pair.g.closed, Some(Closed::WrongLink));
+            assert!(pair.g.sent.is_empty() && pair.g.asked.is_none());
+        }
+    }
+}
+
+#[test]
+fn another_link_secret_is_another_channel() {
+    let world = World::new();
+    let mut pair = Pair::fair(&world, &world.bob(), false, 1);
+    for bit in 0..256 {
+        let mut secret = *link_secret().expose();
+        secret[bit / 8] ^= 1 << (bit % 8);
+        let secret = LinkSecret::from_bytes(&mut secret);
+        let (_, first) = Claimer::start(world.bob(), &secret, START, &mut pair.entropy).unwrap();
+        let mut c = Seen::default();
+        c.claimer(first);
+        let mut greeter = Pair::fair(&world, &world.bob(), false, 2);
+        greeter.tell_greeter(to_greeter(0, &c.message(0))).unwrap();
+        assert_eq!(greeter.g.closed, Some(Closed::WrongLink));
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_any_message_closes() {
+    let world = World::new();
+    for (setting, seed) in [(world.bob(), 3), (world.second_terminal(), 4)] {
+        for step in 0..=8u8 {
+            let mut sample = Pair::fair(&world, &setting, false, seed);
+            sample.run_to(&world, Point::Message(step));
+            let sent = if step.is_multiple_of(2) { sample.c.message(step) } else { sample.g.message(step) };
+            // First and last byte, and a few between.
+            for at in [0, 1, sent.len() / 3, sent.len() / 2, sent.len() - 17, sent.len() - 1] {
+                let mut bytes = sent.clone();
+                bytes[at] ^= 0x10;
+                let mut pair = Pair::fair(&world, &setting, false, seed);
+                pair.run_to(&world, Point::Message(step));
+                if step.is_multiple_of(2) {
+                    pair.tell_greeter(to_greeter(step, &bytes)).unwrap();
+                    assert!(pair.g.closed.is_some(), "step {step} at {at}");
+                } else {
+                    pair.tell_claimer(to_claimer(step, &bytes)).unwrap();
+                    assert!(pair.c.closed.is_some(), "step {step} at {at}");
+                    assert!(pair.c.kept.is_none());
+                }
+                assert!(pair.g.published.is_none());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_other_length_is_refused() {
+    let world = World::new();
+    for step in 0..=8u8 {
+        let mut sample = Pair::fair(&world, &world.bob(), false, 5);
+        sample.run_to(&world, Point::Message(step));
+        let sent = if step.is_multiple_of(2) { sample.c.message(step) } else { sample.g.message(step) };
+        for length in
+            [0, 1, 15, 16, 17, 31, 32, 47, 48, 49, sent.len() - 1, sent.len() + 1, 65_535, 65_536, 1 << 20]
+        {
+            if length == sent.len() {
+                continue;
+            }
+            let mut bytes = sent.clone();
+            bytes.resize(length, 0);
+            let mut pair = Pair::fair(&world, &world.bob(), false, 5);
+            pair.run_to(&world, Point::Message(step));
+            let closed = if step.is_multiple_of(2) {
+                pair.tell_greeter(to_greeter(step, &bytes)).unwrap();
+                pair.g.closed
+            } else {
+                pair.tell_claimer(to_claimer(step, &bytes)).unwrap();
+                pair.c.closed
+            };
+            let expected = if step == 8 { Closed::BadReceipt } else { Closed::BadMessage { step } };
+            assert_eq!(closed, Some(expected), "step {step}, {length} bytes");
+        }
+    }
+}
+
+/// Points of small order, in every spelling of 32 bytes that X25519 would accept (the list of RFC 7748's security notes and of
+/// the curve's author), and canonical numbers' second spellings.
+fn bad_keys() -> Vec<[u8; 32]> {
+    const ORDER_8: [[u8; 32]; 2] = [
+        [
+            0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a,
+            0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
+        ],
+        [
+            0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b,
+            0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
+        ],
+    ];
+    let small = |value: u8| {
+        let mut bytes = [0; 32];
+        bytes[0] = value;
+        bytes
+    };
+    // p is 2^255 - 19: its lowest byte is 0xed.
+    let near_p = |lowest: u8| {
+        let mut bytes = [0xff; 32];
+        bytes[0] = lowest;
+        bytes[31] = 0x7f;
+        bytes
+    };
+    let mut keys = vec![small(0), small(1), near_p(0xec)];
+    keys.extend(ORDER_8);
+    // p to 2^255 - 1: the numbers 0 to 18 again.
+    keys.extend((0xed..=0xff).map(near_p));
+    // The top bit, which X25519 ignores, on all of these and on a sound key.
+    let mut sound = [0; 32];
+    sound[0] = 9;
+    let with_top_bit: Vec<_> = keys
+        .iter()
+        .chain([&sound])
+        .map(|key| {
+            let mut key = *key;
+            key[31] |= 0x80;
+            key
+        })
+        .collect();
+    keys.extend(with_top_bit);
+    keys
+}
+
+#[test]
+fn bad_keys_are_refused_before_any_code() {
+    let world = World::new();
+    assert_eq!(bad_keys().len(), 5 + 19 + 25);
+    for key in bad_keys() {
+        let mut bytes = key.to_vec();
+        bytes.resize(HANDSHAKE_MESSAGE_BYTES, 0);
+        let mut pair = Pair::fair(&world, &world.bob(), false, 6);
+        pair.tell_greeter(to_greeter(0, &bytes)).unwrap();
+        pair.tell_claimer(to_claimer(1, &bytes)).unwrap();
+        assert_eq!(
+            (pair.g.closed, pair.c.closed),
+            (Some(Closed::BadKey), Some(Closed::BadKey)),
+            "{key:02x?}"
+        );
+        assert!(pair.g.sent.is_empty() && pair.c.sent.len() == 1);
+        assert!(pair.g.asked.is_none() && pair.c.shown.is_none());
+    }
+}
+
+/// The check above looks at the key's bytes. This one shows that the Diffie-Hellman itself refuses too: a message 0 that is
+/// authentic in every other way.
+#[test]
+fn the_second_lock_holds_too() {
+    use snow::types::Dh as _;
+    let dh = super::super::channel::tests_x25519([5; 32]);
+    for key in bad_keys() {
+        let mut out = [0; 56];
+        let mut public = [0; 56];
+        public[..32].copy_from_slice(&key);
+        assert!(dh.dh(&public, &mut out).is_err(), "{key:02x?}");
+        assert_eq!(out, [0; 56]);
+    }
+}

@@ -1,0 +1,276 @@
+//! Certification and handover: what the greeter refuses to sign, and what the claimer refuses to believe.
+
+use super::super::messages::{self, ClaimRecord, Introduction};
+use super::peers::FalseClaimer;
+use super::*;
+use crate::chain::certificate::{Author, Body, Head, Payload};
+use crate::chain::members::{NameOf, open_name};
+use crate::codec;
+use crate::ids::{DeviceId, UserId};
+use crate::public::{Context, EncryptionKey, Hash, VerifyKey};
+
+/// A second administrator with one terminal, and what they need for vouching.
+struct Second {
+    user: UserId,
+    device: DeviceId,
+    signing_key: DeviceSigningKey,
+    user_key: UserDecryptionKey,
+    manifest_key: ManifestKey,
+}
+
+/// Lets somebody in for real and puts them into the log.
+fn let_in(world: &mut World, email: &str, profile: Profile, seed: u64) -> Second {
+    let setting = world.setting(Invited::User(email.parse().unwrap()));
+    let mut pair = Pair::fair(world, &setting, false, seed);
+    pair.run_to(world, Point::Approval);
+    pair.tell_greeter(GreeterInput::Approve(Approval { profile, ..world.approval() })).unwrap();
+    for point in [Point::Message(7), Point::Log, Point::Saved, Point::Message(8)] {
+        pair.pass(world, point);
+    }
+    let device = *pair.c.kept.unwrap();
+    world.envelopes.extend(device.certificates);
+    world.log = VerifiedLog::empty("acme".parse().unwrap(), world.founded.root)
+        .extended(world.envelopes.iter().map(Vec::as_slice))
+        .unwrap();
+    Second {
+        user: device.user,
+        device: device.device,
+        signing_key: device.signing_key,
+        user_key: device.user_key,
+        manifest_key: device.manifest_key,
+    }
+}
+
+/// Appends a certificate by the founder.
+fn state(world: &mut World, body: Body) {
+    let envelope = certificate(world, world.log.head(), body);
+    world.log.push(&envelope).unwrap();
+    world.envelopes.push(envelope);
+}
+
+fn certificate(world: &World, seen: Head, body: Body) -> Vec<u8> {
+    let author = Author::Device(world.founded.device);
+    let payload = Payload { organisation: "acme".parse().unwrap(), author, time: START, seen, body };
+    payload.sign_with(|context, message| world.signing_key.sign(context, message))
+}
+
+/// A pair up to the approval of this setting.
+fn before_approval(world: &World, setting: &Setting, seed: u64) -> Pair {
+    let mut pair = Pair::fair(world, setting, false, seed);
+    pair.run_to(world, Point::Approval);
+    pair
+}
+
+#[test]
+fn names_may_be_edited_keys_may_not() {
+    let world = World::new();
+    let mut pair = before_approval(&world, &world.bob(), 40);
+    let approval = Approval {
+        name: Some(label("Robert")),
+        device_label: Some(label("tower")),
+        profile: Profile::Outsider,
+        ..world.approval()
+    };
+    pair.tell_greeter(GreeterInput::Approve(approval)).unwrap();
+    for point in [Point::Message(7), Point::Log, Point::Saved, Point::Message(8)] {
+        pair.pass(&world, point);
+    }
+    let device = pair.c.kept.unwrap();
+    assert_eq!((device.name.as_str(), device.device_label.as_str()), ("Robert", "tower"));
+    let log = world.log.extended(device.certificates.iter().map(Vec::as_slice)).unwrap();
+    let user = log.user(&device.user).unwrap();
+    let sealed =
+        open_name(&world.directory_key, log.organisation(), NameOf::User(device.user), &user.sealed_name);
+    assert_eq!((sealed, user.profile), (Some(label("Robert")), Profile::Outsider));
+    assert_eq!(user.encryption_key, device.user_key.encryption_key());
+    assert_eq!(log.device(&device.device).unwrap().verify_key, device.signing_key.verify_key());
+    // Both certificates have one view of the log.
+    assert_eq!(device.seen, world.log.head());
+}
+
+#[test]
+fn only_who_may_certify_does() {
+    let mut world = World::new();
+    let other = let_in(&mut world, "carol@acme.test", Profile::Administrator, 41);
+    let standard = let_in(&mut world, "dave@acme.test", Profile::Standard, 42);
+    let empty = VerifiedLog::empty("acme".parse().unwrap(), world.founded.root);
+    let refuse = |setting: &Setting, approval: Approval<'_>, why: Refused, what: &str| {
+        let mut pair = before_approval(&world, setting, 43);
+        assert_eq!(pair.tell_greeter(GreeterInput::Approve(approval)), Err(why), "{what}");
+        assert!(nothing_was_signed(&pair.g), "{what}");
+        // Refused is not over: the same approval, as it should be, goes through where it may.
+        assert!(pair.g.closed.is_none(), "{what}");
+    };
+    let may_not = Refused::MayNotCertify;
+    let bob = world.bob();
+    let own = world.second_terminal();
+    let approval = || world.approval();
+
+    refuse(&bob, Approval { log: &empty, ..approval() }, may_not, "a log that doesn't know the greeter");
+    refuse(&bob, Approval { signing_key: &other.signing_key, ..approval() }, may_not, "another's key");
+    let by_dave = Setting { greeter_user: standard.user, greeter_device: standard.device, ..bob.clone() };
+    refuse(
+        &by_dave,
+        Approval { signing_key: &standard.signing_key, ..approval() },
+        may_not,
+        "no administrator",
+    );
+    let mixed = Setting { greeter_user: other.user, ..bob.clone() };
+    refuse(&mixed, approval(), may_not, "another's terminal");
+    let taken = world.setting(Invited::User("carol@acme.test".parse().unwrap()));
+    refuse(&taken, approval(), may_not, "an address that a member has");
+    let for_carol = world.setting(Invited::Device(other.user));
+    refuse(&for_carol, approval(), may_not, "a terminal of somebody else");
+    refuse(&own, Approval { user_key: &other.user_key, ..approval() }, may_not, "another's user key");
+    refuse(
+        &own,
+        Approval { name: Some(label("Eve")), ..approval() },
+        Refused::WrongIdentity,
+        "a name for a terminal",
+    );
+    let stranger = DirectoryKey::random(&mut Seeded::new(5)).unwrap();
+    refuse(&own, Approval { directory_key: &stranger, ..approval() }, may_not, "another directory");
+
+    // A standard member may certify their own terminal, and a revoked one nothing.
+    let daves = Setting {
+        invited: Invited::Device(standard.user),
+        greeter_user: standard.user,
+        greeter_device: standard.device,
+        ..bob.clone()
+    };
+    let by_dave = |log| Approval {
+        signing_key: &standard.signing_key,
+        user_key: &standard.user_key,
+        manifest_key: &standard.manifest_key,
+        log,
+        ..world.approval()
+    };
+    let mut pair = before_approval(&world, &daves, 44);
+    pair.tell_greeter(GreeterInput::Approve(by_dave(&world.log))).unwrap();
+    assert!(pair.g.persisted.is_some());
+    let revoked = {
+        let envelope = certificate(&world, world.log.head(), Body::DeviceRevoked { device: standard.device });
+        world.log.extended([envelope.as_slice()]).unwrap()
+    };
+    refuse(&daves, by_dave(&revoked), may_not, "a revoked terminal");
+}
+
+#[test]
+fn another_root_than_the_codes_covered_signs_nothing() {
+    let world = World::new();
+    let mut entropy = Seeded::new(45);
+    let root = DeviceSigningKey::random(&mut entropy).unwrap().verify_key();
+    let mut pair = Pair::fair(&world, &world.bob(), false, 45);
+    pair.greeter = Greeter::start(world.bob(), &link_secret(), root, false, START, &mut entropy).unwrap().0;
+    pair.run_to(&world, Point::Approval);
+    let approved = pair.tell_greeter(GreeterInput::Approve(world.approval()));
+    assert_eq!(approved, Err(Refused::MayNotCertify));
+}
+
+#[test]
+fn an_address_is_free_again_after_revocation() {
+    let mut world = World::new();
+    let bob = let_in(&mut world, "bob@acme.test", Profile::Standard, 46);
+    state(&mut world, Body::UserRevoked { user: bob.user });
+    let again = let_in(&mut world, "bob@acme.test", Profile::Standard, 47);
+    assert_ne!(again.user, bob.user);
+}
+
+/// Claims that a claimer's own program would not make.
+#[test]
+fn a_claim_must_be_sound_and_its_own() {
+    let world = World::new();
+    let own = DeviceSigningKey::random(&mut Seeded::new(48)).unwrap();
+    let other = DeviceSigningKey::random(&mut Seeded::new(49)).unwrap();
+    let sound = UserDecryptionKey::random(&mut Seeded::new(50)).unwrap().encryption_key();
+    let claim = |name: Option<&str>, encryption_key, verify_key| ClaimRecord {
+        name: name.map(label),
+        device_label: label("desk"),
+        encryption_key,
+        verify_key,
+    };
+    let weak = EncryptionKey::from_bytes([0; 32]);
+    let mut identity = [0; 32];
+    identity[0] = 1;
+    let bad = Some(Closed::BadMessage { step: 6 });
+    let user = world.bob();
+    let device = world.second_terminal();
+    let key = own.verify_key();
+    for (what, setting, claim, expected) in [
+        ("good", &user, claim(Some("Bob"), Some(sound), key), None),
+        ("good", &device, claim(None, None, key), None),
+        ("no name", &user, claim(None, Some(sound), key), bad),
+        ("no encryption key", &user, claim(Some("Bob"), None, key), bad),
+        ("a name for a terminal", &device, claim(Some("Bob"), None, key), bad),
+        ("an encryption key for a terminal", &device, claim(None, Some(sound), key), bad),
+        ("a weak encryption key", &user, claim(Some("Bob"), Some(weak), key), Some(Closed::BadKey)),
+        ("another's verify key", &user, claim(Some("Bob"), Some(sound), other.verify_key()), bad),
+        ("a weak verify key", &user, claim(Some("Bob"), Some(sound), VerifyKey::from_bytes(identity)), bad),
+    ] {
+        let mut pair = Pair::fair(&world, setting, false, 51);
+        let mut claimer = FalseClaimer::against(&mut pair, setting);
+        let codes = claimer.up_to_codes(&mut pair, [1; 32]);
+        pair.tell_greeter(GreeterInput::Code(CodeAnswer::Typed(codes.claimer))).unwrap();
+        let signed = messages::possession_message(claimer.channel.handshake(), &claim);
+        let possession = own.sign(Context::Possession, &signed);
+        claimer.say(&mut pair, 6, &codec::encode(&Introduction { claim, possession }));
+        assert_eq!(pair.g.closed, expected, "{what}");
+        assert_eq!(pair.g.asked_approval, expected.is_none(), "{what}");
+    }
+}
+
+#[test]
+fn a_proof_of_possession_is_for_one_ceremony_and_one_meaning() {
+    let world = World::new();
+    let own = DeviceSigningKey::random(&mut Seeded::new(52)).unwrap();
+    for wrong in 0..3 {
+        let setting = world.second_terminal();
+        let mut pair = Pair::fair(&world, &setting, false, 53);
+        let mut claimer = FalseClaimer::against(&mut pair, &setting);
+        let codes = claimer.up_to_codes(&mut pair, [1; 32]);
+        pair.tell_greeter(GreeterInput::Code(CodeAnswer::Typed(codes.claimer))).unwrap();
+        let claim = ClaimRecord {
+            name: None,
+            device_label: label("desk"),
+            encryption_key: None,
+            verify_key: own.verify_key(),
+        };
+        let here = messages::possession_message(claimer.channel.handshake(), &claim);
+        let elsewhere = messages::possession_message(&Hash::from_bytes([1; 32]), &claim);
+        let possession = match wrong {
+            0 => own.sign(Context::Possession, &elsewhere),
+            1 => own.sign(Context::Receipt, &here),
+            _ => own.sign(Context::Possession, &here[1..]),
+        };
+        claimer.say(&mut pair, 6, &codec::encode(&Introduction { claim, possession }));
+        assert_eq!(pair.g.closed, Some(Closed::BadMessage { step: 6 }));
+    }
+}
+
+#[test]
+fn a_key_that_is_in_the_log_is_not_certified_again() {
+    let mut world = World::new();
+    let bob = let_in(&mut world, "bob@acme.test", Profile::Standard, 54);
+    let free = UserDecryptionKey::random(&mut Seeded::new(55)).unwrap();
+    let fresh = DeviceSigningKey::random(&mut Seeded::new(56)).unwrap();
+    for (encryption_key, signing) in
+        [(bob.user_key.encryption_key(), &fresh), (free.encryption_key(), &bob.signing_key)]
+    {
+        let setting = world.setting(Invited::User("eve@acme.test".parse().unwrap()));
+        let mut pair = Pair::fair(&world, &setting, false, 57);
+        let mut claimer = FalseClaimer::against(&mut pair, &setting);
+        let codes = claimer.up_to_codes(&mut pair, [1; 32]);
+        pair.tell_greeter(GreeterInput::Code(CodeAnswer::Typed(codes.claimer))).unwrap();
+        let claim = ClaimRecord {
+            name: Some(label("Eve")),
+            device_label: label("desk"),
+            encryption_key: Some(encryption_key),
+            verify_key: signing.verify_key(),
+        };
+        let signed = messages::possession_message(claimer.channel.handshake(), &claim);
+        let possession = signing.sign(Context::Possession, &signed);
+        claimer.say(&mut pair, 6, &codec::encode(&Introduction { claim, possession }));
+        let approved = pair.tell_greeter(GreeterInput::Approve(world.approval()));
+        assert_eq!(approved, Err(Refused::MayNotCertify));
+    }
+}
