@@ -1,0 +1,113 @@
+//! The key file as others see it: plain age opens it, and a thief pays for every guess.
+
+use std::io::{Read as _, Write as _};
+
+use age::secrecy::SecretString;
+
+use super::*;
+use crate::store::keyfile;
+
+/// Encrypts as any age program would, with a work factor of its own.
+fn foreign(contents: &[u8], work: u8) -> Vec<u8> {
+    let mut recipient = age::scrypt::Recipient::new(SecretString::from(right().expose().to_owned()));
+    recipient.set_work_factor(work);
+    let encryptor = age::Encryptor::with_recipients(std::iter::once(&recipient as _)).unwrap();
+    let mut sealed = Vec::new();
+    let mut writer = encryptor.wrap_output(&mut sealed).unwrap();
+    writer.write_all(contents).unwrap();
+    writer.finish().unwrap();
+    sealed
+}
+
+fn plain_age(sealed: &[u8], password: &str) -> Result<Vec<u8>, age::DecryptError> {
+    let identity = age::scrypt::Identity::new(SecretString::from(password.to_owned()));
+    let decryptor = age::Decryptor::new_buffered(sealed)?;
+    let mut contents = Vec::new();
+    decryptor.decrypt(std::iter::once(&identity as _))?.read_to_end(&mut contents)?;
+    Ok(contents)
+}
+
+/// The product's own way, with the product's work factor.
+#[test]
+fn age_opens_what_the_product_writes() {
+    let home = Home::new();
+    let devices = Devices::open(&home.data()).unwrap();
+    drop(devices.create(&new_device(1), SERVER, None, &right()).unwrap());
+    let sealed = fs::read(home.folder(1).join("key.age")).unwrap();
+    let first_lines = String::from_utf8_lossy(&sealed[..80]).into_owned();
+    let mut lines = first_lines.lines();
+    assert_eq!(lines.next(), Some("age-encryption.org/v1"));
+    let stanza = lines.next().unwrap();
+    assert!(stanza.starts_with("-> scrypt ") && stanza.ends_with(" 18"), "{stanza}");
+    // Under a limit of our own, because age's default depends on how fast this machine is just now.
+    let record = keyfile::unseal(&sealed, &right()).unwrap();
+    let opened = keyfile::parse(&record).unwrap();
+    assert_eq!(opened.keys.signing_key.expose(), &[3; 32]);
+    assert_eq!(opened.store_key.expose(), &[4; 32]);
+    drop(devices.unlock(new_device(1).device, &right()).unwrap());
+}
+
+#[test]
+fn the_format_is_plain_age() {
+    let record = keyfile::record(&new_device(1), SERVER).unwrap();
+    let sealed = keyfile::seal(&record, &right(), WorkFactor::for_tests()).unwrap();
+    assert_eq!(plain_age(&sealed, right().expose()).unwrap(), *record);
+    assert!(plain_age(&sealed, "another password").is_err());
+    let theirs = foreign(&record, 3);
+    assert_eq!(*keyfile::unseal(&theirs, &right()).unwrap(), *record);
+}
+
+/// Work factor 23 would take 8 GiB. The header says so before any work is done: were it done, this test would not end.
+#[test]
+fn too_much_work_is_refused_before_it_is_done() {
+    let sealed = foreign(b"anything", 2);
+    let text = String::from_utf8_lossy(&sealed).into_owned();
+    let at = text.find(" 2\n").unwrap();
+    for work in [21u8, 22, 23, 63] {
+        let mut greedy = sealed[..at].to_vec();
+        greedy.extend_from_slice(format!(" {work}\n").as_bytes());
+        greedy.extend_from_slice(&sealed[at + 3..]);
+        let refused = keyfile::unseal(&greedy, &right());
+        assert!(matches!(refused, Err(StoreError::TooMuchWork(asked)) if asked == work), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_file_under_a_key_instead_of_a_password_is_refused() {
+    let key = age::x25519::Identity::generate();
+    let sealed = age::encrypt(&key.to_public(), b"anything").unwrap();
+    assert!(matches!(keyfile::unseal(&sealed, &right()), Err(StoreError::KeyFileDamaged(_))));
+}
+
+/// A record whose seed does not belong to the certified key, made by hand: signing with it would give the seed away.
+#[test]
+fn a_mismatched_signing_key_is_refused() {
+    let new = new_device(1);
+    let certified = *new.signing_key.verify_key().as_bytes();
+    let good = keyfile::record(&new, SERVER).unwrap();
+    assert!(keyfile::parse(&good).is_ok());
+    let at = good.windows(32).position(|window| window == certified).unwrap();
+    let mut bad = good.to_vec();
+    bad[at] ^= 1;
+    assert!(matches!(
+        keyfile::parse(&bad),
+        Err(StoreError::KeyFileDamaged("the signing key is not the certified one"))
+    ));
+}
+
+#[test]
+fn records_of_other_versions_and_shapes_are_refused() {
+    let good = keyfile::record(&new_device(1), SERVER).unwrap();
+    let with_version = |version: u8| {
+        let mut record = good.to_vec();
+        assert_eq!(record[1], 1);
+        record[1] = version;
+        keyfile::parse(&record)
+    };
+    assert!(matches!(with_version(2), Err(StoreError::TooNew { found: 2, known: 1 })));
+    assert!(matches!(with_version(0), Err(StoreError::KeyFileDamaged(_))));
+    let trailing = [good.as_slice(), &[0]].concat();
+    for bad in [&b""[..], b"\x80", b"\xff", b"not a record", &trailing, &good[..good.len() - 1]] {
+        assert!(matches!(keyfile::parse(bad), Err(StoreError::KeyFileDamaged(_))), "{bad:?}");
+    }
+}
