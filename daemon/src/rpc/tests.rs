@@ -458,3 +458,38 @@ async fn of_many_daemons_one_lives() {
         assert!(std::os::unix::net::UnixStream::connect(&path).is_ok());
     }
 }
+
+/// With every mode opened by hand, as a careless administrator might: the kernel's note of who connects still decides.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_user_is_not_served() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let served = Served::start();
+    let path = served.path();
+    for (place, mode) in
+        [(path.as_path(), 0o666), (path.parent().unwrap(), 0o755), (served.folder.path(), 0o755)]
+    {
+        fs::set_permissions(place, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let script = "import socket,sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+try:
+    s.sendall(b'{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"echo\",\"params\":[1]}\\n')
+    sys.stdout.write('got ' + s.makefile().read())
+except OSError:
+    sys.stdout.write('got ')";
+    let ask = |uid: u32| {
+        use std::os::unix::process::CommandExt as _;
+        let mut command = std::process::Command::new("python3");
+        command.args(["-c", script]).arg(&path);
+        let output = command.uid(uid).stdin(std::process::Stdio::null()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(tokio::task::block_in_place(|| ask(65_534)), "got ");
+    let mut client = served.client().await;
+    client.call(1, "echo").await;
+    assert_eq!(client.line().await.unwrap()["id"], 1);
+}

@@ -83,7 +83,7 @@ impl Folder {
             path: path.to_owned(),
             why: "does not end in a folder's name",
         })?;
-        let at = Self::open_at(rustix::fs::CWD, &parent.join(name), parent.join(name))?;
+        let at = Self::open_at(rustix::fs::CWD, parent.join(name), parent.join(name))?;
         rustix::fs::fsync(&at.fd).map_err(|errno| io_error("syncing the data folder", errno))?;
         Ok(at)
     }

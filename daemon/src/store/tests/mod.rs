@@ -3,6 +3,7 @@
 mod access;
 mod damage;
 mod disk;
+mod faults;
 mod key_file;
 
 use std::fs;

@@ -1,0 +1,128 @@
+//! Every system call that changes the disk fails once, and is the last one before a kill once: afterwards the old
+//! state is there, or the new one, and the next start works.
+
+use std::process::Command;
+
+use super::*;
+
+const CHILD: &str = "PARSECD_TEST_FAULTS_FOLDER";
+/// What the store changes the disk with.
+const CALLS: [&str; 9] =
+    ["fsync", "fdatasync", "write", "pwrite64", "ftruncate", "mkdirat", "renameat", "renameat2", "unlinkat"];
+/// Far more calls of one kind than the run makes; stops a sweep that would never end.
+const CALLS_MAX: u32 = 200;
+
+fn second() -> SecretText {
+    password("another good one")
+}
+
+/// What is done while calls fail. Results are returned, not unwrapped: failing is allowed, anything else is not.
+fn work(data: &Path) -> Result<(), StoreError> {
+    let devices = Devices::open_with(data, WorkFactor::for_tests())?;
+    let open = devices.create(&new_device(1), SERVER, Some(&receipt()), &right())?;
+    open.store.append_certificates(3, &[vec![7; 500]])?;
+    fs::write(data.join("acknowledged"), "4").map_err(|source| StoreError::Io { what: "test", source })?;
+    drop(open);
+    devices.change_password(new_device(1).device, &right(), &second())?;
+    devices.set_registration(new_device(1).device, Registration::Registered)?;
+    devices.remove(new_device(1).device)
+}
+
+/// What must be true after whatever happened.
+fn check(data: &Path, what: &str) {
+    let devices =
+        Devices::open_with(data, WorkFactor::for_tests()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let id = new_device(1).device;
+    let acknowledged = data.join("acknowledged").exists();
+    let known = devices.list().unwrap();
+    let folders = fs::read_dir(data.join("devices")).unwrap().count();
+    assert_eq!(folders, known.len(), "{what}: something half made is there");
+    let Some(summary) = known.first() else {
+        // Not made yet, or removed: either way it can be made now.
+        drop(
+            devices
+                .create(&new_device(1), SERVER, None, &right())
+                .unwrap_or_else(|error| panic!("{what}: {error}")),
+        );
+        return;
+    };
+    let (old, new) = (devices.unlock(id, &right()), devices.unlock(id, &second()));
+    assert!(old.is_ok() != new.is_ok(), "{what}: {old:?} {new:?}");
+    let refused = old.as_ref().err().or(new.as_ref().err()).unwrap();
+    assert!(matches!(refused, StoreError::WrongPassword), "{what}: {refused}");
+    let count = old.or(new).unwrap().store.log_count().unwrap();
+    assert!(count == 4 || (count == 3 && !acknowledged), "{what}: {count} certificates");
+    match summary.registration {
+        Registration::Pending => assert_eq!(devices.pending().unwrap().len(), 1, "{what}"),
+        Registration::Registered => assert!(devices.pending().unwrap().is_empty(), "{what}"),
+        Registration::Void => panic!("{what}: void"),
+    }
+}
+
+/// The process that is made to fail; nothing otherwise.
+#[test]
+fn the_work_that_fails() {
+    if let Some(folder) = std::env::var_os(CHILD) {
+        let _ = work(Path::new(&folder));
+    }
+}
+
+/// Returns how many points there were, each a call and an effect.
+fn sweep(calls: &[&str], effects: &[&str]) -> u32 {
+    let mut points = 0;
+    for call in calls {
+        for effect in effects {
+            for number in 1..=CALLS_MAX {
+                let home = Home::new();
+                let what = format!("{call} number {number}: {effect}");
+                let trace = home.0.path().join("trace");
+                let output = Command::new("strace")
+                    .args(["-f", "-qq", "-e", &format!("trace={call}"), "-e"])
+                    .arg(format!("inject={call}:{effect}:when={number}"))
+                    .arg("-o")
+                    .arg(&trace)
+                    .arg(std::env::current_exe().unwrap())
+                    .args(["--exact", "store::tests::faults::the_work_that_fails", "--test-threads", "1"])
+                    .env(CHILD, home.data())
+                    .output()
+                    .unwrap();
+                let said = [output.stdout, output.stderr].concat();
+                let said = String::from_utf8_lossy(&said).into_owned();
+                assert!(!said.contains("panicked at daemon"), "{what}: {said}");
+                check(&home.data(), &what);
+                let trace = fs::read_to_string(trace).unwrap();
+                if !trace.contains("(INJECTED)") && !trace.contains("killed by SIGKILL") {
+                    break;
+                }
+                points += 1;
+            }
+        }
+    }
+    println!("{points} points");
+    points
+}
+
+fn can_inject() -> bool {
+    let can = Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success());
+    if !can {
+        println!("skipped: strace is not installed");
+    }
+    can
+}
+
+#[test]
+fn every_sync_and_rename_may_be_the_last() {
+    if can_inject() {
+        let points = sweep(&["fsync", "renameat", "renameat2", "mkdirat"], &["signal=KILL"]);
+        assert!(points > 20, "only {points} points: does the sweep still see the store's calls?");
+    }
+}
+
+#[test]
+#[ignore = "two minutes; `cargo test -p parsecd --lib -- --ignored` before a release and after a change of the store"]
+fn every_write_may_fail_or_be_the_last() {
+    if can_inject() {
+        let points = sweep(&CALLS, &["error=EIO", "error=ENOSPC", "signal=KILL"]);
+        assert!(points > 200, "only {points} points: does the sweep still see the store's calls?");
+    }
+}
