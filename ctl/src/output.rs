@@ -18,7 +18,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// `quiet` silences talk, not results and not failures.
+    /// `quiet` silences talk, not results and not failures; so does `json`, because no person reads along.
     pub(crate) const fn new(json: bool, quiet: bool) -> Self {
         Self { json, quiet }
     }
@@ -66,7 +66,7 @@ impl Output {
 
     /// Talk: what happens and what to do, on stderr.
     pub(crate) fn say(&self, text: &str) {
-        if !self.quiet {
+        if !self.quiet && !self.json {
             write_stderr(&format!("{}\n", shown_lines(text)));
         }
     }

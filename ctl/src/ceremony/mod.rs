@@ -202,7 +202,7 @@ pub(crate) fn conclude(view: &CeremonyView, output: &Output) -> Result<(), Failu
                 }
             };
             output.line(&format!(
-                "\n{headline}\n  User:      {user}\n  Device:    {device}\n  Root key:  {}",
+                "{headline}\n  User:      {user}\n  Device:    {device}\n  Root key:  {}",
                 grouped(root_fingerprint)
             ))?;
             output.say(ROOT_KEY);

@@ -137,7 +137,7 @@ fn say(view: &CeremonyView, peer: &str, own: bool) -> String {
     };
     let wait =
         if own { "Waiting for the other terminal...".to_owned() } else { format!("Waiting for {peer}...") };
-    format!("{before}\n\n    {}     {}\n\n{after} {wait}", shown(&code.code), shown(&code.spelled))
+    format!("{before}\n\n    {}     {}\n\n{after}\n{wait}", shown(&code.code), shown(&code.spelled))
 }
 
 fn listen(view: &CeremonyView, peer: &str, own: bool) -> String {

@@ -102,6 +102,7 @@ impl Talk<'_> {
             }
             self.tell(&mut told);
             if self.view.outcome.is_some() {
+                Output::screen("");
                 return conclude(&self.view, self.output);
             }
             match self.view.stage {

@@ -147,7 +147,7 @@ pub(super) fn overview(ceremonies: &[CeremonyView]) -> String {
             ]
         })
         .collect();
-    table(&["CEREMONY", "ROLE", "ORGANISATION", "STAGE", ""], &rows)
+    table(&["CEREMONY", "ROLE", "ORGANISATION", "STAGE", "OUTCOME"], &rows)
 }
 
 const fn role(role: Role) -> &'static str {

@@ -25,12 +25,18 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
             let whom = email.to_string();
             let asked = InviteUser { select, email, days, mail: !no_mail };
             let result: InviteResult = context.call(method::INVITE_USER, &asked)?;
-            show_link(context, "parsec.invite.user/1", &result, &whom)
+            show_link(context, "parsec.invite.user/1", &result, &whom, "call them")
         }
         Invite::Device { days, mail } => {
             let asked = InviteDevice { select, days, mail };
             let result: InviteResult = context.call(method::INVITE_DEVICE, &asked)?;
-            show_link(context, "parsec.invite.device/1", &result, "your new terminal")
+            show_link(
+                context,
+                "parsec.invite.device/1",
+                &result,
+                "your new terminal",
+                "run `parsecctl claim` there",
+            )
         }
         Invite::List => list(context),
         Invite::Cancel { invitation } => {
@@ -47,7 +53,13 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
     }
 }
 
-fn show_link(context: &Context<'_>, schema: &str, result: &InviteResult, whom: &str) -> Result<(), Failure> {
+fn show_link(
+    context: &Context<'_>,
+    schema: &str,
+    result: &InviteResult,
+    whom: &str,
+    first: &str,
+) -> Result<(), Failure> {
     let mail = match result.mail.as_str() {
         "sent" => format!("The server has mailed the link to {whom}; here it is again:"),
         "written" => {
@@ -65,7 +77,7 @@ fn show_link(context: &Context<'_>, schema: &str, result: &InviteResult, whom: &
             .say(&format!("\nThe same for a Parsec that is installed already:\n{}", shown(alias.expose())));
     }
     context.output.say(&format!(
-        "\nIt expires {}. Invitation {}.\nNext: call them, then run: parsecctl greet {}",
+        "\nIt expires {}. Invitation {}.\nNext: {first}, and run here: parsecctl greet {}",
         moment(result.expires),
         short(result.token),
         short(result.token)
@@ -90,7 +102,7 @@ fn list(context: &Context<'_>) -> Result<(), Failure> {
                     moment(item.expires),
                     format!("{}", item.attempts),
                     format!("{}", item.mismatches),
-                    if item.can_greet { "yes" } else { "no" }.to_owned(),
+                    if item.can_greet && is_open(item) { "yes" } else { "no" }.to_owned(),
                 ]
             })
             .collect();

@@ -46,7 +46,11 @@ fn drawn(result: &TrustShowResult) -> String {
         lines.push(format!("{}: {}", shown(&link.kind), shown(&link.subject)));
         lines.push(format!("  key        {}", grouped(&link.key)));
         lines.push(format!("  certified  {}, certificate {} of the log", moment(link.time), link.position));
-        lines.push(format!("  signed by  {}, key {}", shown(&link.signed_by), grouped(&link.signer_key)));
+        lines.push(format!(
+            "  signed by  {}\n             with key {}",
+            shown(&link.signed_by),
+            grouped(&link.signer_key)
+        ));
         lines.push("    |".to_owned());
     }
     lines.push(format!("root key, SHA-256 {}", grouped(&result.root_fingerprint)));
