@@ -101,7 +101,10 @@ pub(super) fn read(
                 && received.is_own_device(setting, of_device)
         }
         (Invited::Device(invited), [of_device]) => {
-            received.user == *invited && received.is_own_device(setting, of_device)
+            // A person greets their own terminals: nobody else should have the keys that are handed over.
+            setting.greeter_user == *invited
+                && received.user == *invited
+                && received.is_own_device(setting, of_device)
         }
         (Invited::User(_) | Invited::Device(_), _) => false,
     };

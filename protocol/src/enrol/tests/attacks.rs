@@ -307,3 +307,41 @@ fn a_server_cannot_say_recognised_or_anything_else() {
         assert!(pair.c.asked.is_none());
     }
 }
+
+/// Somebody who has the link can seal anything. Whatever it is, the machine closes or goes on, and signs nothing.
+#[test]
+fn anything_under_a_good_seal_is_read_without_harm() {
+    let world = World::new();
+    let setting = world.bob();
+    let mut chance = Seeded::new(21);
+    // Beginnings that get deep into the decoder: arrays, byte strings and texts of the lengths the records have.
+    let heads: &[&[u8]] =
+        &[&[0x81, 0x58, 0x20], &[0x83, 0x58, 0x20], &[0x82, 0x84], &[0x8a, 0x50], &[0x8b, 0x50], &[]];
+    for _ in 0..400 {
+        let mut plaintext = heads[chance.below(heads.len() as u64) as usize].to_vec();
+        let mut rest = vec![0; chance.below(120) as usize];
+        chance.fill(&mut rest).unwrap();
+        plaintext.extend(rest);
+
+        let mut pair = Pair::fair(&world, &setting, false, 22);
+        let mut claimer = FalseClaimer::against(&mut pair, &setting);
+        let point = chance.below(3);
+        if point > 0 {
+            let codes = claimer.up_to_codes(&mut pair, [1; 32]);
+            pair.tell_greeter(GreeterInput::Code(CodeAnswer::Typed(codes.claimer))).unwrap();
+            claimer.say(&mut pair, 6, &plaintext);
+            assert_eq!(pair.g.closed, Some(Closed::BadMessage { step: 6 }));
+        } else {
+            claimer.say(&mut pair, 2, &plaintext);
+            // 32 bytes of the right form are a commitment to something.
+            assert!(matches!(pair.g.closed, None | Some(Closed::BadMessage { step: 2 })));
+        }
+        assert!(nothing_was_signed(&pair.g));
+
+        let mut pair = Pair::fair(&world, &setting, false, 23);
+        let mut greeter = FalseGreeter::against(&mut pair, &setting);
+        greeter.say(&mut pair, 3, &plaintext);
+        assert!(matches!(pair.c.closed, None | Some(Closed::BadMessage { step: 3 })));
+        assert!(pair.c.kept.is_none());
+    }
+}

@@ -337,6 +337,41 @@ fn the_root_of_message_3_and_of_message_7_are_one() {
     assert!(pair.c.need_log.is_none());
 }
 
+/// A user without a terminal would let an administrator, who has that user's keys, greet the user's first terminal as if it were the
+/// user. The log's rules allow it to whoever certified the user; the ceremony doesn't.
+#[test]
+fn a_terminal_is_greeted_by_its_own_person_only() {
+    let mut world = World::new();
+    let keys = ClaimRecord {
+        name: None,
+        device_label: label("desk"),
+        encryption_key: None,
+        verify_key: world.signing_key.verify_key(),
+    };
+    let of_user = {
+        let carols = UserDecryptionKey::from_bytes(&mut [3; 32]).encryption_key();
+        let mut draft = Draft::good(&world, &world.bob(), keys);
+        draft.keys.encryption_key = Some(carols);
+        draft.certificates = 1;
+        Vec::from(draft.finish(&world).certificates.remove(0))
+    };
+    world.log.push(&of_user).unwrap();
+    world.envelopes.push(of_user);
+    let setting = world.setting(Invited::Device(USER));
+    let pair = told(&world, &setting, &world.founded.root, &world.envelopes, |draft| {
+        draft.handover.user = USER;
+        draft.certified_user = USER;
+        draft.handover.email = "bob@acme.test".parse().unwrap();
+        draft.handover.name = label("Bob");
+        draft.handover.profile = Profile::Standard;
+        if let Some(keys) = &mut draft.handover.user_keys {
+            keys.decryption = UserDecryptionKey::from_bytes(&mut [3; 32]);
+        }
+    });
+    assert_eq!(pair.c.closed, Some(Closed::BadMessage { step: 7 }));
+    assert!(pair.c.kept.is_none());
+}
+
 // --- message 8
 
 #[test]
