@@ -47,12 +47,15 @@ fn drawn(result: &TrustShowResult) -> String {
         lines.push(format!("  key        {}", grouped(&link.key)));
         lines.push(format!("  certified  {}, certificate {} of the log", moment(link.time), link.position));
         lines.push(format!(
-            "  signed by  {}\n             with key {}",
+            "  signed by  {}\n  its key    {}",
             shown(&link.signed_by),
             grouped(&link.signer_key)
         ));
         lines.push("    |".to_owned());
     }
-    lines.push(format!("root key, SHA-256 {}", grouped(&result.root_fingerprint)));
+    lines.push(format!(
+        "root key, where every chain ends\n  SHA-256    {}",
+        grouped(&result.root_fingerprint)
+    ));
     lines.join("\n")
 }
