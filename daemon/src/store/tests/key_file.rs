@@ -111,3 +111,44 @@ fn records_of_other_versions_and_shapes_are_refused() {
         assert!(matches!(keyfile::parse(bad), Err(StoreError::KeyFileDamaged(_))), "{bad:?}");
     }
 }
+
+/// The real program, at a real terminal: it asks for the password there and nowhere else.
+#[test]
+fn the_age_program_opens_the_file_with_the_password() {
+    use std::process::{Command, Stdio};
+    let installed = |program: &str, option: &str| {
+        Command::new(program).arg(option).output().is_ok_and(|output| output.status.success())
+    };
+    if !installed("age", "--version") || !installed("script", "--version") {
+        println!("skipped: age or script is not installed");
+        return;
+    }
+    let home = Home::new();
+    drop(Devices::open(&home.data()).unwrap().create(&new_device(1), SERVER, None, &right()).unwrap());
+    let (sealed, opened) = (home.folder(1).join("key.age"), home.0.path().join("opened"));
+    let mut age = Command::new("script")
+        .arg("--quiet")
+        .arg("--return")
+        .arg("--command")
+        .arg(format!("age --decrypt --output {} {}", opened.display(), sealed.display()))
+        .arg("/dev/null")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Once it asks: what is typed before a program switches echo off may be thrown away.
+    let mut said = Vec::new();
+    let mut terminal = age.stdout.take().unwrap();
+    while !said.ends_with(b": ") {
+        let mut byte = [0];
+        assert_eq!(terminal.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&said));
+        said.push(byte[0]);
+    }
+    let mut keyboard = age.stdin.take().unwrap();
+    writeln!(keyboard, "{}", right().expose()).unwrap();
+    terminal.read_to_end(&mut said).unwrap();
+    assert!(age.wait().unwrap().success(), "{}", String::from_utf8_lossy(&said));
+    drop(keyboard);
+    let record = fs::read(opened).unwrap();
+    assert_eq!(keyfile::parse(&record).unwrap().keys.user_key.expose(), &[1; 32]);
+}

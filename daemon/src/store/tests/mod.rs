@@ -4,6 +4,7 @@ mod access;
 mod damage;
 mod disk;
 mod faults;
+mod former;
 mod key_file;
 
 use std::fs;
