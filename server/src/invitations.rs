@@ -124,17 +124,13 @@ impl Invitation {
         }
     }
 
-    /// Who may see, cancel and greet: its maker and, for a new user, any administrator.
+    /// Who may see, cancel and greet: for a new user any administrator, for a new terminal its user.
     pub(crate) fn is_for(&self, member: &Member) -> bool {
-        let administrator = match member.profile {
-            Profile::Administrator => true,
-            Profile::Standard | Profile::Outsider => false,
-        };
-        let administrators_too = match self.invited {
-            Invited::User(_) => true,
-            Invited::Device(_) => false,
-        };
-        self.created_by == member.user || (administrators_too && administrator)
+        match (&self.invited, member.profile) {
+            (Invited::User(_), Profile::Administrator) => true,
+            (Invited::User(_), Profile::Standard | Profile::Outsider) => false,
+            (Invited::Device(user), _) => *user == member.user,
+        }
     }
 
     /// Whether an attempt may be started or joined in this state.
@@ -340,7 +336,8 @@ pub(crate) fn cancel_attempt(
     Ok(true)
 }
 
-/// Cancels an invitation, and its open attempt with it. `Ok(false)`: it was cancelled before.
+/// Cancels an invitation, and its open attempt with it, even a sealed one: a claimer could deposit anything as its last step, and an
+/// enrolment can have become impossible, so a member must be able to say that it is over. `Ok(false)`: it was cancelled before.
 pub(crate) fn cancel(invitation: &mut Invitation, newest: Option<&mut Attempt>) -> Result<bool, ErrorCode> {
     if invitation.status == InvitationStatus::Cancelled {
         return Ok(false);

@@ -39,8 +39,11 @@ pub use store::OpenError;
 
 /// How long requests may go on after the server was told to stop.
 const STOP_WAIT: Duration = Duration::from_secs(10);
-/// How long a client may take to send a request's head, and a connection may stay without one.
-const HEAD_WAIT: Duration = Duration::from_secs(60);
+/// How long a new connection may take to send its first request's head.
+const FIRST_HEAD_WAIT: Duration = Duration::from_secs(30);
+/// How long a connection may stay without a further request's head: longer than the 90 seconds for which clients keep idle ones, so that
+/// it isn't closed under a request that is just being sent.
+const HEAD_WAIT: Duration = Duration::from_secs(100);
 /// How long a TLS handshake may take.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 
@@ -163,7 +166,7 @@ impl Server {
             .map_err(RunError::Serve)?
             .http1_only()
             .handle(handle.clone())
-            .first_request_timeout(HEAD_WAIT)
+            .first_request_timeout(FIRST_HEAD_WAIT)
             .acceptor(NoDelayAcceptor::new());
         server.http_builder().http1().header_read_timeout(HEAD_WAIT);
 

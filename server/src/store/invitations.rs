@@ -219,7 +219,7 @@ pub(crate) fn list(
     };
     let query = format!(
         "SELECT {COLUMNS} FROM invitation
-         WHERE organisation = ?1 AND ((email IS NOT NULL AND ?2) OR created_by = ?3)
+         WHERE organisation = ?1 AND ((email IS NOT NULL AND ?2) OR user = ?3)
          ORDER BY number DESC LIMIT ?4"
     );
     let mut select = sql.prepare_cached(&query)?;

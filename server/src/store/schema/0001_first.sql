@@ -58,7 +58,7 @@ CREATE TABLE invitation (
     CHECK ((email IS NULL) <> (user IS NULL))
 ) STRICT;
 CREATE INDEX invitation_alive ON invitation (organisation, status, expires);
-CREATE INDEX invitation_maker ON invitation (organisation, created_by, number);
+CREATE INDEX invitation_user ON invitation (organisation, user, number);
 
 CREATE TABLE attempt (
     invitation     INTEGER NOT NULL REFERENCES invitation (number),
