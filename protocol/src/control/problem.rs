@@ -113,6 +113,7 @@ problems! {
     ChoiceNotOffered "choice_not_offered" Caller retry=true exit=65 "Give one of the codes shown, or say that none fits.";
     TypingRequired "typing_required" Caller retry=true exit=65 "This organisation requires the code to be typed as it was heard.";
     NotConfirmed "not_confirmed" Caller retry=true exit=65 "Ask the newcomer on the phone whether they found your code; only then confirm it.";
+    Cancelled "cancelled" Caller retry=true exit=75 "Start again when both have time.";
     PeerCancelled "peer_cancelled" Peer retry=true exit=75 "Talk to each other, then start again.";
     PeerTimedOut "peer_timed_out" Peer retry=true exit=75 "No message came for ten minutes. Start again when both have time.";
     PeerMismatch "peer_mismatch" Interference retry=false exit=76 "The other side saw a code that differs: somebody may be in between. Nothing was certified. Talk to each other, then start again.";
