@@ -325,3 +325,6 @@ fn check_subject(
 pub(crate) fn fingerprint(completion: &Completion) -> Hash {
     Hash::of(&[&parsec_protocol::codec::encode(completion)])
 }
+
+#[cfg(test)]
+mod agreement;

@@ -1,0 +1,184 @@
+//! The server and every reader agree on what may enter a log: shown by asking both about the same enrolments.
+//!
+//! A certificate that the server let in and readers refuse would end the log for everybody, and nobody could take it back. So
+//! hostile members make all sorts of enrolments here, good but for one thing or none, and both judges must say the same.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[path = "../../../protocol/tests/support/mod.rs"]
+mod support;
+
+use parsec_protocol::chain::certificate::{Body, Payload, Profile};
+use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::ids::{Invited, Timestamp};
+use parsec_protocol::public::{EncryptionKey, Hash};
+use parsec_protocol::receipt::Receipt;
+use rusqlite::Connection;
+use support::{
+    By, Org, device, device_body, email, encryption_key, envelope, foreign_head, organisation, root_key,
+    signing_key, user, user_body, weak_verify_key,
+};
+
+use super::{Certifier, LogFault, Surroundings, check_enrolment, check_founding, read};
+use crate::store::{members, open_writer};
+
+/// Enrolments tried.
+const ENROLMENTS: u64 = 1_500;
+/// People and terminals there can be: few, so that ids and keys are often taken.
+const CAST: u64 = 40;
+
+/// A number below `end`, another for every `purpose` and `round`.
+fn draw(round: u64, purpose: &str, end: u64) -> u64 {
+    let hash = Hash::of(&[purpose.as_bytes(), &round.to_be_bytes()]);
+    u64::from_be_bytes(*hash.as_bytes().first_chunk().unwrap()) % end
+}
+
+/// One thing that is wrong, or nothing.
+fn spoil(round: u64, org: &Org, payloads: &mut [Payload]) {
+    let last = payloads.len() - 1;
+    let at = usize::try_from(draw(round, "which", payloads.len() as u64)).unwrap();
+    match draw(round, "spoil", 40) {
+        0 => payloads[at].organisation = "other".parse().unwrap(),
+        1 => payloads[at].seen = foreign_head(payloads[at].seen.count),
+        2 => payloads[at].seen.count += 1,
+        3 => payloads[at].seen = org.log.head_at(0).unwrap(),
+        4 => payloads[at].seen = org.log.head_at(draw(round, "seen", org.log.count())).unwrap(),
+        5 => payloads[at].author = By::Root.author(),
+        6 => payloads[at].author = By::Device(draw(round, "author", CAST)).author(),
+        7 => payloads[at].time = Timestamp(draw(round, "time", u64::MAX)),
+        8 => payloads.swap(0, last),
+        9 => payloads[at].body = Body::UserRevoked { user: user(1) },
+        10 => payloads[at].body = Body::ProfileChange { user: user(1), profile: Profile::Outsider },
+        spoil => match &mut payloads[at].body {
+            Body::User { user: id, email: address, sealed_name, encryption_key: key, .. } => match spoil {
+                11 => *sealed_name = vec![0; 104].into(),
+                12 => *key = EncryptionKey::from_bytes([0; 32]),
+                13 => *key = EncryptionKey::from_bytes([0xff; 32]),
+                14 => *key = encryption_key(draw(round, "key", CAST)),
+                15 => *address = email(draw(round, "email", CAST)),
+                16 => *id = user(draw(round, "user", CAST)),
+                _ => {}
+            },
+            Body::Device { device: id, user: owner, sealed_label, verify_key: key } => match spoil {
+                11 => *sealed_label = vec![0; 106].into(),
+                12 => *key = weak_verify_key(),
+                13 => *key = root_key(0).verify_key(),
+                14 => *key = signing_key(draw(round, "key", CAST)).verify_key(),
+                15 => *id = device(draw(round, "device", CAST)),
+                16 => *owner = user(draw(round, "owner", CAST)),
+                _ => {}
+            },
+            Body::ProfileChange { .. } | Body::UserRevoked { .. } | Body::DeviceRevoked { .. } => {}
+        },
+    }
+}
+
+/// The invitation under which such an enrolment would come: the best one its maker could have got.
+fn invitation(payloads: &[Payload]) -> Invited {
+    match &payloads[0].body {
+        Body::User { email, .. } => Invited::User(email.clone()),
+        Body::Device { user, .. } | Body::ProfileChange { user, .. } | Body::UserRevoked { user } => {
+            Invited::Device(*user)
+        }
+        Body::DeviceRevoked { .. } => Invited::Device(user(0)),
+    }
+}
+
+/// The server's judgement, by its tables; what it accepts is in them afterwards.
+fn server(
+    sql: &Connection,
+    org: &Org,
+    by: u64,
+    new: u64,
+    payloads: &[Payload],
+    envelopes: &[Vec<u8>],
+) -> Result<(), LogFault> {
+    let (id, root) = (organisation(), *org.log.root());
+    let hashes = envelopes.iter().map(|envelope| Hash::of(&[envelope])).collect();
+    let certificates: Vec<_> = envelopes.iter().map(|envelope| envelope.clone().into()).collect();
+    let proposal = read(&id, &certificates)?;
+    // The receipt's key is the certified one where anybody holds it.
+    let holder =
+        [new].into_iter().chain(0..CAST).find(|n| signing_key(*n).verify_key() == proposal.device.verify_key);
+    let receipt = Receipt::sign(&signing_key(holder.unwrap_or(new)), Hash::of(&[]), hashes, root);
+    let signer = members::signer(sql, &id, &device(by)).unwrap().unwrap();
+    let certifier = Certifier {
+        user: signer.member.user,
+        device: signer.member.device,
+        profile: signer.member.profile,
+        verify_key: signer.verify_key,
+    };
+    let present = members::head_at(sql, &id, &root, members::count(sql, &id).unwrap()).unwrap().unwrap();
+    let heads: Vec<_> =
+        proposal.seen_counts().filter_map(|seen| members::head_at(sql, &id, &root, seen).unwrap()).collect();
+    let known = members::known(sql, &id, &proposal).unwrap();
+    let around = Surroundings { root, present, heads: &heads, known: &known };
+    let after = check_enrolment(&proposal, &invitation(payloads), &certifier, &receipt, &around)?;
+    members::append(sql, &id, &proposal, &after).unwrap();
+    Ok(())
+}
+
+fn reader(org: &Org, envelopes: &[Vec<u8>]) -> Option<VerifiedLog> {
+    org.log.extended(envelopes.iter().map(Vec::as_slice)).ok()
+}
+
+#[test]
+fn server_and_readers_agree_on_every_enrolment() {
+    let dir = tempfile::tempdir().unwrap();
+    let sql = open_writer(&dir.path().join("db")).unwrap();
+    let (id, mut org) = (organisation(), Org::founded());
+    let founding: Vec<_> = org.envelopes.iter().map(|envelope| envelope.clone().into()).collect();
+    let proposal = read(&id, &founding).unwrap();
+    let after = check_founding(&id, &proposal, org.log.root()).unwrap();
+    assert!(members::reserve(&sql, &id, Hash::of(&[]), Timestamp(0)).unwrap());
+    members::append(&sql, &id, &proposal, &after).unwrap();
+
+    let (mut accepted, mut refused) = (0, 0);
+    for round in 0..ENROLMENTS {
+        let devices: Vec<_> = org.log.devices().map(|record| record.device).collect();
+        let by = (0..CAST)
+            .find(|n| {
+                device(*n) == devices[usize::try_from(draw(round, "by", devices.len() as u64)).unwrap()]
+            })
+            .unwrap();
+        let new = draw(round, "new", CAST);
+        let profiles = [Profile::Administrator, Profile::Standard, Profile::Outsider];
+        let own = (0..CAST).find(|n| user(*n) == org.log.device(&device(by)).unwrap().user).unwrap();
+        let bodies = if draw(round, "kind", 2) == 0 {
+            vec![
+                user_body(new, profiles[usize::try_from(draw(round, "profile", 3)).unwrap()]),
+                device_body(new, new),
+            ]
+        } else {
+            vec![device_body(
+                new,
+                if draw(round, "whose", 4) == 0 { draw(round, "owner", CAST) } else { own },
+            )]
+        };
+        let mut payloads: Vec<_> = bodies.into_iter().map(|body| org.payload(By::Device(by), body)).collect();
+        spoil(round, &org, &mut payloads);
+        let mut envelopes: Vec<_> =
+            payloads.iter().map(|payload| envelope(By::Device(by), payload)).collect();
+        if draw(round, "forge", 30) == 0 {
+            envelopes[0] = envelope(By::Device(draw(round, "forger", CAST)), &payloads[0]);
+        }
+        let (said, verified) = (server(&sql, &org, by, new, &payloads, &envelopes), reader(&org, &envelopes));
+        match (said, verified) {
+            (Ok(()), Some(log)) => {
+                org.log = log;
+                org.envelopes.extend(envelopes);
+                accepted += 1;
+            }
+            (Ok(()), None) => panic!("round {round}: the server took what readers refuse: {payloads:?}"),
+            (Err(fault), Some(_)) => {
+                // The server takes enrolments by the signing device alone, whole, under an invitation.
+                let whole = matches!(fault, LogFault::WrongKinds | LogFault::BadReceipt);
+                assert!(whole, "round {round}: the server refused what readers take, {fault}: {payloads:?}");
+                refused += 1;
+            }
+            (Err(_), None) => refused += 1,
+        }
+    }
+    assert!(accepted > 20 && refused > 500, "{accepted} accepted, {refused} refused");
+    assert_eq!(members::count(&sql, &id).unwrap(), org.log.count());
+}
