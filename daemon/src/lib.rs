@@ -3,8 +3,13 @@
 //! Decides every effect: files, sockets, timers, randomness. What parties must agree on is decided in
 //! `parsec_protocol`; the rooms `rpc`, `store` and `transport` never import each other.
 
+pub mod clock;
 pub mod config;
+pub mod enrolment;
+pub mod entropy;
 pub mod hardening;
 pub mod paths;
+pub mod problems;
 pub mod rpc;
 pub mod store;
+pub mod transport;

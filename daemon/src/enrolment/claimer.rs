@@ -1,0 +1,288 @@
+//! The claimer's driver.
+//!
+//! Decides nothing about trust: it carries the machine's outputs out, in order, and stops at the first that fails.
+//! Refuses to hand out message 8 before the keys are durable, by doing nothing between `Keep` and `Saved` but that.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parsec_protocol::control::{Action, Problem, SecretText, Stage};
+use parsec_protocol::enrol::claimer::Claimer;
+use parsec_protocol::enrol::io::{ClaimerInput, ClaimerOutput, NewDevice, Refused, Setting, TransportKind};
+use parsec_protocol::ids::{Invited, OrganisationId, Timestamp, Token};
+use parsec_protocol::keys::LinkSecret;
+use parsec_protocol::relay::{AttemptView, EndReason};
+use tokio::sync::watch;
+
+use super::{Act, Desk, End, Request, answer, next_state, not_now};
+use crate::transport::{Road, RoadError};
+use crate::{clock, entropy, problems};
+
+/// How long the person is kept waiting for the greeter's device to register this one. It goes on without them.
+const REGISTRATION_WAIT: Duration = Duration::from_secs(30);
+
+/// Makes a claimer's keys durable, under a password.
+pub trait Keeper: Send + Sync {
+    /// Returns once everything needed after a power cut is on disk.
+    ///
+    /// # Errors
+    /// The problem; nothing was kept, and the person may try again.
+    fn keep(
+        &self,
+        new: Arc<NewDevice>,
+        password: SecretText,
+    ) -> impl Future<Output = Result<(), Problem>> + Send;
+}
+
+/// What the link and the server said.
+#[derive(Debug)]
+pub struct Invitation {
+    /// Where.
+    pub organisation: OrganisationId,
+    /// Which.
+    pub token: Token,
+    /// For whom, as the server says; the prologue binds it.
+    pub invited: Invited,
+    /// Keys the channel.
+    pub link_secret: LinkSecret,
+}
+
+/// A machine and what its driver remembers beside it.
+struct Driver<'a, R, K> {
+    desk: &'a mut Desk,
+    road: &'a R,
+    keeper: &'a K,
+    machine: Claimer,
+    outputs: VecDeque<ClaimerOutput>,
+    /// Verified, and waiting for a password.
+    to_keep: Option<Arc<NewDevice>>,
+    wake: Option<Timestamp>,
+    /// The next message of the other side.
+    next: u8,
+    done: bool,
+}
+
+/// Runs the claimer's side from the start of the attempt to the end of the ceremony.
+///
+/// # Errors
+/// [`End`]: the caller shows it and tells the relay.
+pub async fn run<R: Road, K: Keeper>(
+    desk: &mut Desk,
+    road: &R,
+    invitation: &Invitation,
+    keeper: &K,
+) -> Result<(), End> {
+    let (tell, mut seen) = watch::channel(None);
+    let follow = road.follow(tell);
+    tokio::pin!(follow);
+    desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
+    let greeter = loop {
+        let mut trouble = road.trouble();
+        let view = tokio::select! {
+            view = next_state(&mut seen, &mut follow) => view?,
+            request = desk.request() => {
+                let _ = request?.reply.send(Err(not_now()));
+                continue;
+            }
+            Ok(()) = trouble.changed() => {
+                desk.board.note(trouble.borrow_and_update().clone());
+                continue;
+            }
+        };
+        if let Some(reason) = view.ended {
+            return Err(End::Peer(reason));
+        }
+        if let Some(greeter) = view.greeter {
+            break greeter;
+        }
+    };
+    desk.board.stage(Stage::Handshake, &[Action::Cancel]);
+    let setting = Setting {
+        organisation: invitation.organisation.clone(),
+        token: invitation.token,
+        invited: invitation.invited.clone(),
+        greeter_user: greeter.user,
+        greeter_device: greeter.device,
+        transport: TransportKind::Relay,
+    };
+    let (machine, outputs) =
+        Claimer::start(setting, &invitation.link_secret, clock::now(), &mut entropy::System)
+            .map_err(|error| End::Here(problems::refused(error)))?;
+    let mut driver = Driver {
+        desk,
+        road,
+        keeper,
+        machine,
+        outputs: outputs.into(),
+        to_keep: None,
+        wake: None,
+        next: 1,
+        done: false,
+    };
+    driver.carry_out().await?;
+    let mut newest = None;
+    let mut trouble = road.trouble();
+    while !driver.done {
+        // A state may announce several steps; each is taken before the next state is waited for.
+        if let Some(view) = newest.take() {
+            newest = driver.take_step(view).await?;
+            continue;
+        }
+        let sleep = tokio::time::sleep(driver.wake.map_or(Duration::MAX, clock::until));
+        tokio::select! {
+            view = next_state(&mut seen, &mut follow) => newest = Some(view?),
+            request = driver.desk.request() => driver.person(request?).await?,
+            () = sleep => {
+                driver.wake = None;
+                let outputs = driver.step(ClaimerInput::Tick).map_err(|error| End::Here(problems::refused(error)))?;
+                driver.outputs.extend(outputs);
+                driver.carry_out().await?;
+            }
+            Ok(()) = trouble.changed() => driver.desk.board.note(trouble.borrow_and_update().clone()),
+        }
+    }
+    let Some(new) = driver.to_keep else {
+        return Err(End::Here(Problem::new(
+            parsec_protocol::control::ProblemKind::Internal,
+            "The ceremony ended without keys.",
+        )));
+    };
+    // The keys are here and the receipt is out: from now on everything happens by itself, also without this task.
+    let registered = async {
+        loop {
+            match next_state(&mut seen, &mut follow).await {
+                Ok(AttemptView { ended: Some(EndReason::Completed), .. }) => return Ok(true),
+                Ok(AttemptView { ended: Some(reason), .. }) => return Err(End::Peer(reason)),
+                Ok(AttemptView { ended: None, .. }) => {}
+                Err(_) => return Ok(false),
+            }
+        }
+    };
+    let registered = tokio::time::timeout(REGISTRATION_WAIT, registered).await.unwrap_or(Ok(false))?;
+    desk.board.done(new.user, new.device, &new.root, registered);
+    Ok(())
+}
+
+impl<R: Road, K: Keeper> Driver<'_, R, K> {
+    fn step(&mut self, input: ClaimerInput) -> Result<Vec<ClaimerOutput>, Refused> {
+        self.machine.step(input, clock::now(), &mut entropy::System)
+    }
+
+    /// Takes the next step if this state announces it; returns the state if there may be more in it.
+    async fn take_step(&mut self, view: AttemptView) -> Result<Option<AttemptView>, End> {
+        if let Some(reason) = view.ended {
+            return Err(End::Peer(reason));
+        }
+        if view.steps.checked_shr(u32::from(self.next)).unwrap_or(0) & 1 == 0 {
+            return Ok(None);
+        }
+        let step = self.next;
+        let bytes = self.desk.carry(self.road, self.road.fetch(step)).await?;
+        self.next = step.saturating_add(2);
+        match self.step(ClaimerInput::Message { step, bytes }) {
+            Ok(outputs) => {
+                self.outputs.extend(outputs);
+                self.carry_out().await?;
+            }
+            Err(error) => return Err(End::Here(problems::refused(error))),
+        }
+        Ok(Some(view))
+    }
+
+    /// Carries the outputs out, in order.
+    async fn carry_out(&mut self) -> Result<(), End> {
+        while let Some(output) = self.outputs.pop_front() {
+            match output {
+                ClaimerOutput::Send { step, bytes } => {
+                    self.desk.carry(self.road, self.road.deposit(step, bytes)).await?;
+                }
+                ClaimerOutput::Show(code) => self.desk.board.say(code),
+                ClaimerOutput::AskCode(question) => self.desk.board.ask_code(&question),
+                ClaimerOutput::AskIdentity => {
+                    self.desk.board.stage(Stage::Identify, &[Action::Identify, Action::Cancel]);
+                }
+                ClaimerOutput::NeedLog { count } => {
+                    let log = self.desk.carry(self.road, first(self.road, count)).await?;
+                    let outputs = self
+                        .step(ClaimerInput::Log(log))
+                        .map_err(|error| End::Here(problems::refused(error)))?;
+                    self.outputs.extend(outputs);
+                }
+                ClaimerOutput::Keep(new) => {
+                    self.to_keep = Some(Arc::new(*new));
+                    self.desk.board.stage(Stage::SetPassword, &[Action::Finish, Action::Cancel]);
+                }
+                ClaimerOutput::WakeAt(moment) => self.wake = Some(moment),
+                ClaimerOutput::Done => self.done = true,
+                ClaimerOutput::Closed(closed) => return Err(End::Machine(closed)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the person asks. The answer goes out as soon as the machine has taken it; the network comes after.
+    async fn person(&mut self, request: Request) -> Result<(), End> {
+        let Request { act, reply } = request;
+        let stepped = match act {
+            Act::Choose(choose) => answer(&choose)
+                .and_then(|code| self.step(ClaimerInput::Code(code)).map_err(problems::refused)),
+            Act::Identify(identify) => self
+                .step(ClaimerInput::Identity { name: identify.name, device_label: identify.device_label })
+                .map(|outputs| {
+                    self.desk.board.stage(Stage::WaitingForApproval, &[Action::Cancel]);
+                    outputs
+                })
+                .map_err(problems::refused),
+            Act::Finish(finish) => self.keep(finish.password).await,
+            Act::Approve(_) | Act::Cancel => Err(not_now()),
+        };
+        match stepped {
+            Ok(outputs) => {
+                // A closed machine is shown before the answer, so that the asker sees the outcome at once.
+                if let Some(ClaimerOutput::Closed(closed)) = outputs.first() {
+                    let closed = *closed;
+                    End::Machine(closed).show(&self.desk.board);
+                    let _ = reply.send(Ok(self.desk.board.now()));
+                    return Err(End::Machine(closed));
+                }
+                if matches!(self.desk.board.now().stage, Stage::ChooseCode) {
+                    self.desk.board.stage(Stage::Handshake, &[Action::Cancel]);
+                }
+                self.outputs.extend(outputs);
+                let _ = reply.send(Ok(self.desk.board.now()));
+                self.carry_out().await
+            }
+            Err(problem) => {
+                let _ = reply.send(Err(problem));
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the keys durable; from then on the person can't stop it any more.
+    async fn keep(&mut self, password: SecretText) -> Result<Vec<ClaimerOutput>, Problem> {
+        let new = self.to_keep.as_ref().filter(|_| self.desk.may_cancel).ok_or_else(not_now)?;
+        self.keeper.keep(Arc::clone(new), password).await?;
+        self.desk.may_cancel = false;
+        self.desk.board.stage(Stage::Registering, &[]);
+        self.desk.board.note(Some("The keys are kept. The greeter's device registers this terminal now.".into()));
+        self.step(ClaimerInput::Saved).map_err(problems::refused)
+    }
+}
+
+/// The first `count` envelopes of the log.
+async fn first<R: Road>(road: &R, count: u64) -> Result<Vec<Vec<u8>>, RoadError> {
+    let mut log: Vec<Vec<u8>> = Vec::new();
+    let wanted = usize::try_from(count).map_err(|_| RoadError::Misbehaved("a log is too long"))?;
+    while log.len() < wanted {
+        let page = road.log_page(log.len() as u64).await?;
+        if page.certificates.is_empty() {
+            return Err(RoadError::Misbehaved("the log is shorter than the greeter saw it"));
+        }
+        log.extend(page.certificates.into_iter().map(Vec::from));
+    }
+    log.truncate(wanted);
+    Ok(log)
+}

@@ -1,0 +1,254 @@
+//! The greeter's driver, up to the moment when message 7 is out.
+//!
+//! Decides nothing about trust: it carries the machine's outputs out, in order. Refuses to send message 7 before the
+//! record of it is durable, by the order of the outputs; what comes after is the outbox's.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parsec_protocol::chain::certificate::Profile;
+use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::control::{Action, CeremonyApprove, Problem, ProblemKind, ProfileName, Stage};
+use parsec_protocol::enrol::greeter::Greeter;
+use parsec_protocol::enrol::io::{
+    Approval, GreeterInput, GreeterOutput, Refused, SealedEnrolment, Setting,
+};
+use parsec_protocol::ids::{Invited, Timestamp};
+use parsec_protocol::keys::LinkSecret;
+use parsec_protocol::relay::AttemptView;
+use tokio::sync::watch;
+
+use super::{Act, Desk, End, Request, answer, next_state, not_now};
+use crate::store::DeviceKeys;
+use crate::transport::Road;
+use crate::{clock, entropy, problems};
+
+/// What vouching takes from the unlocked device.
+pub trait Voucher: Send + Sync {
+    /// Its keys.
+    fn keys(&self) -> &DeviceKeys;
+    /// The log as it is now, verified.
+    ///
+    /// # Errors
+    /// The problem; nothing was signed.
+    fn fresh_log(&self) -> impl Future<Output = Result<Arc<VerifiedLog>, Problem>> + Send;
+    /// Returns once the record is on disk.
+    ///
+    /// # Errors
+    /// The problem; message 7 is not sent.
+    fn persist(&self, sealed: &SealedEnrolment) -> impl Future<Output = Result<(), Problem>> + Send;
+}
+
+/// A machine and what its driver remembers beside it.
+struct Driver<'a, R, V> {
+    desk: &'a mut Desk,
+    road: &'a R,
+    voucher: &'a V,
+    invited: Invited,
+    machine: Greeter,
+    outputs: VecDeque<GreeterOutput>,
+    wake: Option<Timestamp>,
+    /// The next message of the other side.
+    next: u8,
+    /// Durable; message 7 may go out.
+    sealed: Option<SealedEnrolment>,
+    /// Message 7 is out.
+    sent: bool,
+}
+
+/// Runs the greeter's side until message 7 is out; returns what was signed.
+///
+/// # Errors
+/// [`End`]: the caller shows it and tells the relay.
+pub async fn run<R: Road, V: Voucher>(
+    desk: &mut Desk,
+    road: &R,
+    setting: Setting,
+    link_secret: &LinkSecret,
+    voucher: &V,
+) -> Result<SealedEnrolment, End> {
+    let (tell, mut seen) = watch::channel(None);
+    let follow = road.follow(tell);
+    tokio::pin!(follow);
+    desk.board.stage(Stage::Handshake, &[Action::Cancel]);
+    let invited = setting.invited.clone();
+    let keys = voucher.keys();
+    let (machine, outputs) =
+        Greeter::start(setting, link_secret, keys.root, keys.typed_codes, clock::now(), &mut entropy::System)
+            .map_err(|error| End::Here(problems::refused(error)))?;
+    let mut driver = Driver {
+        desk,
+        road,
+        voucher,
+        invited,
+        machine,
+        outputs: outputs.into(),
+        wake: None,
+        next: 0,
+        sealed: None,
+        sent: false,
+    };
+    driver.carry_out().await?;
+    let mut newest = None;
+    let mut trouble = road.trouble();
+    loop {
+        if driver.sent
+            && let Some(sealed) = driver.sealed.take()
+        {
+            return Ok(sealed);
+        }
+        if let Some(view) = newest.take() {
+            newest = driver.take_step(view).await?;
+            continue;
+        }
+        let sleep = tokio::time::sleep(driver.wake.map_or(Duration::MAX, clock::until));
+        tokio::select! {
+            view = next_state(&mut seen, &mut follow) => newest = Some(view?),
+            request = driver.desk.request() => driver.person(request?).await?,
+            () = sleep => {
+                driver.wake = None;
+                let outputs = driver.step(GreeterInput::Tick).map_err(|error| End::Here(problems::refused(error)))?;
+                driver.outputs.extend(outputs);
+                driver.carry_out().await?;
+            }
+            Ok(()) = trouble.changed() => driver.desk.board.note(trouble.borrow_and_update().clone()),
+        }
+    }
+}
+
+impl<R: Road, V: Voucher> Driver<'_, R, V> {
+    fn step(&mut self, input: GreeterInput<'_>) -> Result<Vec<GreeterOutput>, Refused> {
+        self.machine.step(input, clock::now(), &mut entropy::System)
+    }
+
+    /// Takes the next step if this state announces it; returns the state if there may be more in it.
+    async fn take_step(&mut self, view: AttemptView) -> Result<Option<AttemptView>, End> {
+        if let Some(reason) = view.ended {
+            return Err(End::Peer(reason));
+        }
+        if view.steps.checked_shr(u32::from(self.next)).unwrap_or(0) & 1 == 0 {
+            return Ok(None);
+        }
+        let step = self.next;
+        let bytes = self.desk.carry(self.road, self.road.fetch(step)).await?;
+        self.next = step.saturating_add(2);
+        match self.step(GreeterInput::Message { step, bytes }) {
+            Ok(outputs) => {
+                self.outputs.extend(outputs);
+                self.carry_out().await?;
+            }
+            Err(error) => return Err(End::Here(problems::refused(error))),
+        }
+        Ok(Some(view))
+    }
+
+    /// Carries the outputs out, in order.
+    async fn carry_out(&mut self) -> Result<(), End> {
+        while let Some(output) = self.outputs.pop_front() {
+            match output {
+                GreeterOutput::Send { step, bytes } => {
+                    self.desk.carry(self.road, self.road.deposit(step, bytes)).await?;
+                    if self.sealed.is_some() {
+                        self.sent = true;
+                        return Ok(());
+                    }
+                }
+                GreeterOutput::Show(code) => self.desk.board.say(code),
+                GreeterOutput::AskCode(question) => self.desk.board.ask_code(&question),
+                GreeterOutput::AskApproval(claim) => self.desk.board.ask_approval(claim),
+                GreeterOutput::Persist(sealed) => {
+                    self.voucher.persist(&sealed).await.map_err(End::Here)?;
+                    self.sealed = Some(*sealed);
+                }
+                // Message 8 is the outbox's to take, from the record alone; the machine never sees it here.
+                GreeterOutput::Publish(_) => {}
+                GreeterOutput::WakeAt(moment) => self.wake = Some(moment),
+                GreeterOutput::Closed(closed) => return Err(End::Machine(closed)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the person asks. The answer goes out as soon as the machine has taken it.
+    async fn person(&mut self, request: Request) -> Result<(), End> {
+        let Request { act, reply } = request;
+        let stepped = match act {
+            Act::Choose(choose) => answer(&choose)
+                .and_then(|code| self.step(GreeterInput::Code(code)).map_err(problems::refused)),
+            Act::Approve(approve) => self.approve(approve).await,
+            Act::Identify(_) | Act::Finish(_) | Act::Cancel => Err(not_now()),
+        };
+        match stepped {
+            Ok(outputs) => {
+                if let Some(GreeterOutput::Closed(closed)) = outputs.first() {
+                    let closed = *closed;
+                    End::Machine(closed).show(&self.desk.board);
+                    let _ = reply.send(Ok(self.desk.board.now()));
+                    return Err(End::Machine(closed));
+                }
+                if matches!(self.desk.board.now().stage, Stage::ChooseCode) {
+                    self.desk.board.stage(Stage::Handshake, &[Action::Cancel]);
+                }
+                self.outputs.extend(outputs);
+                let _ = reply.send(Ok(self.desk.board.now()));
+                self.carry_out().await
+            }
+            Err(problem) => {
+                let _ = reply.send(Err(problem));
+                Ok(())
+            }
+        }
+    }
+
+    /// Vouches, on the log as it is now. A failure leaves the question open.
+    async fn approve(&mut self, approve: CeremonyApprove) -> Result<Vec<GreeterOutput>, Problem> {
+        if !matches!(self.desk.board.now().stage, Stage::Approve) {
+            return Err(not_now());
+        }
+        if approve.profile.is_some() && matches!(self.invited, Invited::Device(_)) {
+            let text = "A new terminal has its user's profile; none can be given.";
+            return Err(Problem::new(ProblemKind::InvalidRequest, text));
+        }
+        // Before any network: the statement is what a person forgets, and nothing is to be done without it.
+        if !approve.claimer_confirmed {
+            return Err(problems::refused(Refused::NotConfirmed));
+        }
+        let log = self.voucher.fresh_log().await?;
+        let keys = self.voucher.keys();
+        let approval = Approval {
+            claimer_confirmed: approve.claimer_confirmed,
+            name: approve.name,
+            device_label: approve.device_label,
+            profile: profile(approve.profile),
+            signing_key: &keys.signing_key,
+            directory_key: &keys.directory_key,
+            user_key: &keys.user_key,
+            manifest_key: &keys.manifest_key,
+            log: &log,
+        };
+        let outputs = self.machine.step(GreeterInput::Approve(approval), clock::now(), &mut entropy::System);
+        let outputs = outputs.map_err(|error| match (error, &self.invited) {
+            (Refused::MayNotCertify, Invited::User(email))
+                if log.users().any(|user| user.revoked.is_none() && user.email == *email) =>
+            {
+                Problem::new(ProblemKind::AlreadyMember, "The address belongs to a member already.")
+            }
+            (error, _) => problems::refused(error),
+        })?;
+        if !matches!(outputs.first(), Some(GreeterOutput::Closed(_))) {
+            self.desk.board.stage(Stage::WaitingForPassword, &[Action::Cancel]);
+        }
+        Ok(outputs)
+    }
+}
+
+/// The profile a new member gets.
+const fn profile(name: Option<ProfileName>) -> Profile {
+    match name {
+        Some(ProfileName::Administrator) => Profile::Administrator,
+        Some(ProfileName::Standard) | None => Profile::Standard,
+        Some(ProfileName::Outsider) => Profile::Outsider,
+    }
+}

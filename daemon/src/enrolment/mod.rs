@@ -1,0 +1,245 @@
+//! The ceremony's drivers: one task around each machine, which carries its outputs out in order and feeds it what
+//! happens.
+//!
+//! Decides who may end a ceremony and how each end is told to the relay and to the person. Refuses to let anything but
+//! the machine advance one: what the relay says about the other side can only end it.
+
+pub mod claimer;
+pub mod greeter;
+pub mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+
+use parsec_protocol::control::{
+    CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyView, ChoiceMode, Problem,
+    ProblemKind,
+};
+use parsec_protocol::enrol::io::{Closed, CodeAnswer};
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::problems;
+use crate::transport::{Road, RoadError};
+use view::Board;
+
+/// Requests that may wait for one ceremony: a person's program has one at a time.
+pub const REQUESTS_MAX: usize = 8;
+
+/// What a person asks of a running ceremony.
+#[derive(Debug)]
+pub enum Act {
+    /// The code that was heard.
+    Choose(CeremonyChoose),
+    /// Who the claimer is.
+    Identify(CeremonyIdentify),
+    /// The greeter vouches.
+    Approve(CeremonyApprove),
+    /// The claimer's password.
+    Finish(CeremonyFinish),
+    /// Stop.
+    Cancel,
+}
+
+/// An [`Act`] and where its answer goes.
+#[derive(Debug)]
+pub struct Request {
+    /// What.
+    pub act: Act,
+    /// The view afterwards, or why not.
+    pub reply: oneshot::Sender<Result<CeremonyView, Problem>>,
+}
+
+/// Why a ceremony ends without success.
+#[derive(Debug)]
+pub enum End {
+    /// The machine here is over.
+    Machine(Closed),
+    /// The person here stopped; their program waits for the closed view.
+    Person(oneshot::Sender<Result<CeremonyView, Problem>>),
+    /// The relay says that the attempt is over.
+    Peer(EndReason),
+    /// The road failed for good.
+    Road(RoadError),
+    /// Something on this machine failed.
+    Here(Problem),
+    /// The daemon stops, or the device is locked.
+    Stopped(Problem),
+}
+
+impl End {
+    /// What to tell the relay; nothing where the attempt is over already.
+    #[must_use]
+    pub const fn reason(&self) -> Option<EndReason> {
+        match self {
+            Self::Machine(closed) => Some(problems::end_reason(*closed)),
+            Self::Person(_) => Some(EndReason::Cancelled),
+            Self::Peer(_) => None,
+            // Whatever the server did, an attempt that is still open there must not block the link.
+            Self::Road(_) | Self::Here(_) | Self::Stopped(_) => Some(EndReason::Abandoned),
+        }
+    }
+
+    /// Shows the end and answers the person who asked for it.
+    pub fn show(self, board: &Board) {
+        match self {
+            Self::Machine(closed) => board.closed(problems::closed(closed)),
+            Self::Person(reply) => {
+                board.closed(problems::closed(Closed::Cancelled));
+                let _ = reply.send(Ok(board.now()));
+            }
+            Self::Peer(reason) => board.closed(problems::ended(reason)),
+            Self::Road(error) => board.closed(error.into()),
+            Self::Here(problem) | Self::Stopped(problem) => board.closed(problem),
+        }
+    }
+}
+
+/// Where a driver sits: what it shows, who asks, and when it must stop.
+#[derive(Debug)]
+pub struct Desk {
+    /// What it shows.
+    pub board: Board,
+    requests: mpsc::Receiver<Request>,
+    stop: CancellationToken,
+    why_stopped: ProblemKind,
+    /// Whether the person may still stop: not once keys are durable or certificates are signed.
+    pub may_cancel: bool,
+}
+
+impl Desk {
+    /// A desk for one ceremony. `why_stopped` is what the person is told when `stop` comes.
+    #[must_use]
+    pub const fn new(
+        board: Board,
+        requests: mpsc::Receiver<Request>,
+        stop: CancellationToken,
+        why_stopped: ProblemKind,
+    ) -> Self {
+        Self { board, requests, stop, why_stopped, may_cancel: true }
+    }
+
+    fn stopped(&self) -> End {
+        let text = match self.why_stopped {
+            ProblemKind::DeviceLocked => "The device was locked.",
+            _ => "The daemon was stopped.",
+        };
+        End::Stopped(Problem::new(self.why_stopped, text))
+    }
+
+    /// Waits for what a person asks. Cancelling ends the ceremony here, where the machine can't.
+    ///
+    /// # Errors
+    /// [`End::Person`], [`End::Stopped`].
+    pub async fn request(&mut self) -> Result<Request, End> {
+        loop {
+            let request = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(self.stopped()),
+                request = self.requests.recv() => request,
+            };
+            let Some(request) = request else {
+                // The daemon's loop is gone.
+                return Err(self.stopped());
+            };
+            if !matches!(request.act, Act::Cancel) {
+                return Ok(request);
+            }
+            if self.may_cancel {
+                return Err(End::Person(request.reply));
+            }
+            let _ = request.reply.send(Err(not_now()));
+        }
+    }
+
+    /// Carries something out that may take long, while the person can still stop. Other requests are answered with
+    /// `not_now`. Shows what is being tried again.
+    ///
+    /// # Errors
+    /// [`End`]; an attempt that is over is told with its reason.
+    pub async fn carry<R: Road, T>(
+        &mut self,
+        road: &R,
+        work: impl Future<Output = Result<T, RoadError>>,
+    ) -> Result<T, End> {
+        let mut trouble = road.trouble();
+        tokio::pin!(work);
+        let done = loop {
+            tokio::select! {
+                biased;
+                done = &mut work => break done,
+                request = self.request() => {
+                    let _ = request?.reply.send(Err(not_now()));
+                }
+                Ok(()) = trouble.changed() => self.board.note(trouble.borrow_and_update().clone()),
+            }
+        };
+        self.board.note(None);
+        match done {
+            Ok(value) => Ok(value),
+            Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => Err(why_ended(road, error).await),
+            Err(error) => Err(End::Road(error)),
+        }
+    }
+}
+
+/// The reason of an attempt that the relay calls ended.
+async fn why_ended<R: Road>(road: &R, error: RoadError) -> End {
+    match road.state().await {
+        Ok(AttemptView { ended: Some(reason), .. }) => End::Peer(reason),
+        Ok(AttemptView { ended: None, .. }) | Err(_) => End::Road(error),
+    }
+}
+
+/// The ceremony is at another step.
+#[must_use]
+pub fn not_now() -> Problem {
+    Problem::new(ProblemKind::NotNow, "This can't be asked at this step.")
+}
+
+/// A person's answer, read strictly: no character is guessed at.
+///
+/// # Errors
+/// `code_malformed`.
+pub fn answer(choose: &CeremonyChoose) -> Result<CodeAnswer, Problem> {
+    let Some(text) = &choose.code else { return Ok(CodeAnswer::NoneFits) };
+    let code =
+        text.parse().map_err(|error| Problem::new(ProblemKind::CodeMalformed, format!("{error}.")))?;
+    Ok(match choose.mode {
+        ChoiceMode::Picked => CodeAnswer::Picked(code),
+        ChoiceMode::Typed => CodeAnswer::Typed(code),
+    })
+}
+
+/// The next state of the attempt, or why it can't be followed any more.
+async fn next_state(
+    seen: &mut watch::Receiver<Option<AttemptView>>,
+    follow: impl Future<Output = RoadError>,
+) -> Result<AttemptView, End> {
+    tokio::pin!(follow);
+    loop {
+        tokio::select! {
+            biased;
+            Ok(()) = seen.changed() => {
+                if let Some(view) = seen.borrow_and_update().clone() {
+                    return Ok(view);
+                }
+            }
+            error = &mut follow => return Err(End::Road(error)),
+        }
+    }
+}
+
+/// Ends a ceremony: shows why, then tells the relay until it has heard. The relay's answer changes nothing.
+pub async fn finish<R: Road>(end: End, board: &Board, road: &R) {
+    let reason = end.reason();
+    end.show(board);
+    if let Some(reason) = reason
+        && let Err(error) = road.cancel(reason).await
+    {
+        tracing::debug!(%error, "the relay was told of an ended attempt and did not take it");
+    }
+}

@@ -1,0 +1,1 @@
+//! Both drivers against each other, in one process.

@@ -1,0 +1,292 @@
+//! Every failure inside the daemon, as the problem a person sees: one table for each boundary, without a catch-all arm.
+//!
+//! Decides names and sentences. Refuses to pass on what a person has no business with: paths of keys, tokens, codes.
+
+use parsec_protocol::chain::verify::LogError;
+use parsec_protocol::control::{Problem, ProblemKind as Kind};
+use parsec_protocol::enrol::io::{Closed, Refused};
+use parsec_protocol::enrol::link::LinkError;
+use parsec_protocol::ids::Timestamp;
+use parsec_protocol::keys::NoEntropy;
+use parsec_protocol::relay::{EndReason, ErrorCode};
+
+use crate::store::StoreError;
+use crate::transport::RoadError;
+
+/// A moment as a person reads it: UTC, to the second.
+fn moment(time: Timestamp) -> String {
+    let seconds = time.0 / Timestamp::SECOND;
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Civil date from days since 1970-01-01, in years that begin in March (so that leap days come last).
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3_600, rest % 3_600 / 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// What a server's refusal means to a person.
+#[must_use]
+pub const fn code_kind(code: ErrorCode) -> Kind {
+    match code {
+        ErrorCode::BadRequest
+        | ErrorCode::UnknownCall
+        | ErrorCode::TooLarge
+        | ErrorCode::StepConflict
+        | ErrorCode::StepRefused
+        | ErrorCode::InvitationConflict
+        | ErrorCode::CertificateRefused
+        | ErrorCode::ManifestConflict
+        | ErrorCode::NotYet => Kind::ServerMisbehaved,
+        ErrorCode::OrganisationUnknown => Kind::OrganisationUnknown,
+        ErrorCode::OrganisationExists => Kind::OrganisationExists,
+        ErrorCode::BootstrapRefused => Kind::BootstrapRefused,
+        ErrorCode::NotAuthenticated => Kind::NotAuthenticated,
+        ErrorCode::ClockSkew => Kind::ClockWrong,
+        ErrorCode::Replayed | ErrorCode::Internal | ErrorCode::Unavailable => Kind::ServerFailed,
+        ErrorCode::Revoked => Kind::Revoked,
+        ErrorCode::NotAllowed => Kind::NotAllowed,
+        ErrorCode::InvitationUnknown => Kind::InvitationUnknown,
+        ErrorCode::InvitationInUse => Kind::InvitationInUse,
+        ErrorCode::InvitationCancelled => Kind::InvitationCancelled,
+        ErrorCode::InvitationExpired => Kind::InvitationExpired,
+        ErrorCode::InvitationExhausted => Kind::InvitationExhausted,
+        ErrorCode::InvitationCompleted => Kind::InvitationCompleted,
+        ErrorCode::AlreadyMember => Kind::AlreadyMember,
+        ErrorCode::AttemptUnknown => Kind::AttemptLost,
+        ErrorCode::AttemptEnded => Kind::PeerCancelled,
+        ErrorCode::GreeterTaken => Kind::GreeterTaken,
+        ErrorCode::AttemptSealed => Kind::NotNow,
+        ErrorCode::RateLimited => Kind::ServerBusy,
+        ErrorCode::QuotaReached => Kind::QuotaReached,
+    }
+}
+
+/// What happened, where the server refused.
+const fn code_sentence(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::OrganisationUnknown => "The server has no organisation of this name.",
+        ErrorCode::OrganisationExists => "The organisation was founded already, under another root key.",
+        ErrorCode::BootstrapRefused => "The server does not take this bootstrap token for this organisation.",
+        ErrorCode::NotAuthenticated => "The server does not know this device.",
+        ErrorCode::ClockSkew => "The clocks of this machine and of the server differ.",
+        ErrorCode::Replayed => "The server saw this request twice.",
+        ErrorCode::Revoked => "This device, or its user, has been revoked.",
+        ErrorCode::NotAllowed => "The server does not allow this to the member.",
+        ErrorCode::InvitationUnknown => "The server knows no such invitation.",
+        ErrorCode::InvitationInUse => "Somebody has already started with this link.",
+        ErrorCode::InvitationCancelled => "The invitation was cancelled.",
+        ErrorCode::InvitationExpired => "The invitation has expired.",
+        ErrorCode::InvitationExhausted => "The invitation was withdrawn after too many wrong codes or attempts.",
+        ErrorCode::InvitationCompleted => "The invitation has been used.",
+        ErrorCode::InvitationConflict => "The server has another invitation under the same token.",
+        ErrorCode::AlreadyMember => "The address belongs to a member already.",
+        ErrorCode::AttemptUnknown => "The server does not know this attempt any more.",
+        ErrorCode::AttemptEnded => "The attempt has ended.",
+        ErrorCode::GreeterTaken => "Another member's terminal greets in this attempt.",
+        ErrorCode::AttemptSealed => "The newcomer holds the keys already: the enrolment can only be completed now.",
+        ErrorCode::CertificateRefused => "The server refuses the certificates.",
+        ErrorCode::ManifestConflict => "The server has another manifest.",
+        ErrorCode::RateLimited => "The server asks to wait.",
+        ErrorCode::QuotaReached => "The organisation or the server has reached a limit.",
+        ErrorCode::Internal => "The server failed; it says that nothing was changed.",
+        ErrorCode::Unavailable => "The server is stopping or overloaded.",
+        ErrorCode::BadRequest
+        | ErrorCode::UnknownCall
+        | ErrorCode::TooLarge
+        | ErrorCode::NotYet
+        | ErrorCode::StepConflict
+        | ErrorCode::StepRefused => "The server refuses a request that the protocol allows.",
+    }
+}
+
+impl From<RoadError> for Problem {
+    fn from(error: RoadError) -> Self {
+        let text = error.to_string();
+        match error {
+            RoadError::PlainHttp(_) => Self::new(Kind::PlainHttpRefused, text),
+            RoadError::Address(_) => Self::new(Kind::InvalidRequest, text),
+            RoadError::Setup(_) => Self::new(Kind::ServerTls, text),
+            RoadError::Unreachable(_) => Self::new(Kind::ServerUnreachable, text),
+            RoadError::Tls(_) => Self::new(Kind::ServerTls, text),
+            RoadError::Misbehaved(_) => Self::new(Kind::ServerMisbehaved, text),
+            RoadError::Refused { code: ErrorCode::ClockSkew, server_time, local_time, .. } => Self::new(
+                Kind::ClockWrong,
+                format!(
+                    "The clocks differ: it is {} here and {} at the server.",
+                    moment(local_time),
+                    moment(server_time)
+                ),
+            ),
+            RoadError::Refused { code, .. } => Self::new(code_kind(code), code_sentence(code)),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let kind = match &error {
+            StoreError::InUse(_) => Kind::DiskFailed,
+            StoreError::UnsafePath { .. } => Kind::UnsafePath,
+            StoreError::NoSuchDevice => Kind::DeviceUnknown,
+            StoreError::WeakPassword => Kind::WeakPassword,
+            StoreError::WrongPassword => Kind::WrongPassword,
+            StoreError::TooMuchWork(_) | StoreError::KeyFileDamaged(_) => Kind::KeyFileDamaged,
+            StoreError::Damaged(_) => Kind::StoreDamaged,
+            StoreError::TooNew { .. } => Kind::StoreTooNew,
+            StoreError::DiskFull => Kind::DiskFull,
+            StoreError::Io { .. } | StoreError::Database(_) => Kind::DiskFailed,
+            StoreError::NoEntropy => Kind::NoRandomness,
+            StoreError::Exists | StoreError::Gap { .. } | StoreError::TooLarge(_) | StoreError::Poisoned => {
+                Kind::Internal
+            }
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+/// A person's input that a machine refused; the ceremony goes on.
+#[must_use]
+pub fn refused(error: Refused) -> Problem {
+    let kind = match error {
+        Refused::NotNow => Kind::NotNow,
+        Refused::NotProposed => Kind::ChoiceNotOffered,
+        Refused::TypingRequired => Kind::TypingRequired,
+        Refused::OwnCode => Kind::CodeOfWrongDirection,
+        Refused::NotConfirmed => Kind::NotConfirmed,
+        Refused::WrongIdentity => Kind::InvalidRequest,
+        Refused::MayNotCertify => Kind::NotAllowed,
+        Refused::NoEntropy => Kind::NoRandomness,
+    };
+    Problem::new(kind, sentence(&error.to_string()))
+}
+
+/// Why a machine here is over.
+#[must_use]
+pub fn closed(why: Closed) -> Problem {
+    let kind = match why {
+        Closed::CodeMismatch => Kind::CodeMismatch,
+        Closed::Cancelled => Kind::Cancelled,
+        Closed::TimedOut => Kind::PeerTimedOut,
+        Closed::WrongLink => Kind::WrongLink,
+        Closed::BadMessage { .. }
+        | Closed::BadKey
+        | Closed::CommitmentBroken
+        | Closed::RootMismatch
+        | Closed::BadReceipt => Kind::BadMessage,
+        Closed::ChainInvalid => Kind::ChainInvalid,
+    };
+    Problem::new(kind, sentence(&why.to_string()))
+}
+
+/// What to tell the relay about a machine that is over here.
+#[must_use]
+pub const fn end_reason(why: Closed) -> EndReason {
+    match why {
+        Closed::CodeMismatch => EndReason::CodeMismatch,
+        Closed::Cancelled => EndReason::Cancelled,
+        Closed::TimedOut => EndReason::TimedOut,
+        Closed::WrongLink
+        | Closed::BadMessage { .. }
+        | Closed::BadKey
+        | Closed::CommitmentBroken
+        | Closed::RootMismatch
+        | Closed::ChainInvalid
+        | Closed::BadReceipt => EndReason::BadMessage,
+    }
+}
+
+/// Why the relay says an attempt is over. Hearsay: it ends this side, and proves nothing.
+#[must_use]
+pub fn ended(reason: EndReason) -> Problem {
+    let (kind, text) = match reason {
+        EndReason::CodeMismatch => (Kind::PeerMismatch, "The other side says that the codes differ."),
+        EndReason::Cancelled => (Kind::PeerCancelled, "The other side stopped."),
+        EndReason::BadMessage => (Kind::BadMessage, "The other side got a message that does not check."),
+        EndReason::TimedOut => (Kind::PeerTimedOut, "The other side waited for too long."),
+        EndReason::InvitationEnded => (Kind::InvitationCancelled, "The invitation has ended."),
+        EndReason::Completed => (Kind::InvitationCompleted, "The server says that the enrolment is completed."),
+        EndReason::Abandoned => (Kind::PeerCancelled, "The other side's program was stopped, or another attempt began."),
+    };
+    Problem::new(kind, text)
+}
+
+/// Why a text is no link.
+#[must_use]
+pub fn link(error: LinkError) -> Problem {
+    let kind = match error {
+        LinkError::Malformed => Kind::LinkMalformed,
+        LinkError::TooNew => Kind::LinkTooNew,
+        LinkError::PlainHttp => Kind::PlainHttpRefused,
+    };
+    Problem::new(kind, sentence(&error.to_string()))
+}
+
+/// Why a log is not believed.
+#[must_use]
+pub fn log(error: &LogError) -> Problem {
+    Problem::new(Kind::ChainInvalid, sentence(&error.to_string()))
+}
+
+/// The random source failed.
+#[must_use]
+pub fn no_entropy(error: NoEntropy) -> Problem {
+    Problem::new(Kind::NoRandomness, sentence(&error.to_string()))
+}
+
+/// The daemon is stopping.
+#[must_use]
+pub fn stopping() -> Problem {
+    Problem::new(Kind::ShuttingDown, "The daemon is stopping.")
+}
+
+/// A clause made a sentence.
+fn sentence(clause: &str) -> String {
+    let mut letters = clause.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_clock_names_both_times() {
+        let problem = Problem::from(RoadError::Refused {
+            code: ErrorCode::ClockSkew,
+            server_time: Timestamp(951_827_696_000_000),
+            local_time: Timestamp(0),
+            retry_after: 0,
+        });
+        assert_eq!(problem.name, Kind::ClockWrong);
+        assert!(problem.message.contains("2000-02-29 12:34:56 UTC"), "{}", problem.message);
+        assert!(problem.message.contains("1970-01-01 00:00:00 UTC"));
+    }
+
+    #[test]
+    fn every_refusal_of_the_server_is_a_problem_with_a_sentence() {
+        for code in ErrorCode::ALL {
+            let problem = Problem::from(RoadError::Refused {
+                code: *code,
+                server_time: Timestamp(0),
+                local_time: Timestamp(0),
+                retry_after: 0,
+            });
+            assert!(problem.message.ends_with('.'), "{}", code.name());
+            assert_ne!(problem.name, Kind::Internal, "{}: the server's fault is not ours", code.name());
+        }
+    }
+
+    #[test]
+    fn a_mismatch_here_and_one_there_are_told_apart() {
+        assert_eq!(closed(Closed::CodeMismatch).name, Kind::CodeMismatch);
+        assert_eq!(ended(EndReason::CodeMismatch).name, Kind::PeerMismatch);
+        assert_eq!(end_reason(Closed::CodeMismatch), EndReason::CodeMismatch);
+    }
+}

@@ -1,0 +1,301 @@
+//! One metadata server over HTTP: what is sent, how much is read, and what a failure means.
+//!
+//! Decides that nothing goes out unencrypted except to this machine, that no redirect is followed, that every body is
+//! capped while it is read, and that every call has an end. Refuses answers that are not the protocol's.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use parsec_protocol::codec;
+use parsec_protocol::limits::BODY_MAX_BYTES;
+use parsec_protocol::relay::{ErrorBody, ErrorCode, MEDIA_TYPE};
+use reqwest::{Method, StatusCode};
+
+use super::RoadError;
+use crate::clock;
+
+/// A server that doesn't take a connection in this time is not there.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+/// No call but an event stream takes longer: the largest body is about a megabyte.
+const CALL_WAIT: Duration = Duration::from_secs(60);
+/// The server says something every 20 seconds on an event stream; three missed means that the connection is dead.
+const STREAM_SILENCE: Duration = Duration::from_secs(60);
+/// Largest error body: three numbers.
+const ERROR_MAX_BYTES: usize = 64;
+
+/// A client with the daemon's TLS settings. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    calls: reqwest::Client,
+    streams: reqwest::Client,
+}
+
+impl Client {
+    /// With the system's trusted authorities and, if given, those of a PEM file's text.
+    ///
+    /// # Errors
+    /// [`RoadError::Setup`].
+    pub fn new(extra_ca: Option<&[u8]>) -> Result<Self, RoadError> {
+        // The first call installs it; later ones find it there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let setup = |error: reqwest::Error| RoadError::Setup(format!("TLS could not be set up: {error}"));
+        let authorities = match extra_ca {
+            Some(pem) => reqwest::Certificate::from_pem_bundle(pem).map_err(setup)?,
+            None => Vec::new(),
+        };
+        let builder = || {
+            reqwest::Client::builder()
+                .tls_certs_merge(authorities.iter().cloned())
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(CONNECT_WAIT)
+                .http1_only()
+                .user_agent(concat!("parsecd/", env!("CARGO_PKG_VERSION")))
+        };
+        Ok(Self {
+            calls: builder().timeout(CALL_WAIT).build().map_err(setup)?,
+            streams: builder().read_timeout(STREAM_SILENCE).build().map_err(setup)?,
+        })
+    }
+}
+
+/// A request, as it goes out.
+#[derive(Debug)]
+pub struct Call {
+    /// `GET`, `POST` or `PUT`.
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// Headers of the family of calls. Never logged: some hold secrets.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body and its media type.
+    pub body: Option<(&'static str, Vec<u8>)>,
+}
+
+impl Call {
+    /// A call without a body.
+    #[must_use]
+    pub const fn new(method: Method, target: String) -> Self {
+        Self { method, target, headers: Vec::new(), body: None }
+    }
+
+    /// With a CBOR body.
+    #[must_use]
+    pub fn with<T: minicbor::Encode<()>>(mut self, value: &T) -> Self {
+        self.body = Some((MEDIA_TYPE, codec::encode(value)));
+        self
+    }
+
+    /// With a step's bytes.
+    #[must_use]
+    pub fn with_step(mut self, bytes: Vec<u8>) -> Self {
+        self.body = Some(("application/octet-stream", bytes));
+        self
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+}
+
+/// One server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    client: Client,
+    base: String,
+}
+
+impl Server {
+    /// The server at `base`, `https://host[:port]`.
+    ///
+    /// # Errors
+    /// [`RoadError::PlainHttp`], [`RoadError::Address`].
+    pub fn new(client: Client, base: &str) -> Result<Self, RoadError> {
+        let bad = || RoadError::Address(base.to_owned());
+        let url = url::Url::parse(base).map_err(|_| bad())?;
+        let plain = !matches!(url.path(), "" | "/")
+            || url.query().is_some()
+            || url.fragment().is_some()
+            || !url.username().is_empty()
+            || url.password().is_some();
+        if plain {
+            return Err(bad());
+        }
+        let loopback = match url.host().ok_or_else(bad)? {
+            url::Host::Domain(name) => name == "localhost",
+            url::Host::Ipv4(address) => address.is_loopback(),
+            url::Host::Ipv6(address) => address.is_loopback(),
+        };
+        match url.scheme() {
+            "https" => {}
+            "http" if loopback => {}
+            "http" => return Err(RoadError::PlainHttp(base.to_owned())),
+            _ => return Err(bad()),
+        }
+        Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
+    }
+
+    /// The address without a slash at its end.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.base
+    }
+
+    fn request(&self, client: &reqwest::Client, call: Call) -> reqwest::RequestBuilder {
+        let mut request = client.request(call.method, format!("{}{}", self.base, call.target));
+        for (name, value) in call.headers {
+            request = request.header(name, value);
+        }
+        if let Some((media, body)) = call.body {
+            request = request.header(reqwest::header::CONTENT_TYPE, media).body(body);
+        }
+        request
+    }
+
+    /// Carries a call out; the body of a 2xx answer.
+    ///
+    /// # Errors
+    /// [`RoadError`].
+    pub async fn call(&self, call: Call) -> Result<Vec<u8>, RoadError> {
+        let answer = self.request(&self.client.calls, call).send().await.map_err(|error| broken(&error))?;
+        if !answer.status().is_success() {
+            return Err(refusal(answer).await);
+        }
+        read(answer, BODY_MAX_BYTES).await
+    }
+
+    /// Carries a call out and reads its answer.
+    ///
+    /// # Errors
+    /// [`RoadError`].
+    pub async fn ask<T>(&self, call: Call) -> Result<T, RoadError>
+    where
+        T: for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()>,
+    {
+        let body = self.call(call).await?;
+        codec::decode(&body, BODY_MAX_BYTES).map_err(|_| RoadError::Misbehaved("a body is not what the call answers"))
+    }
+
+    /// Opens an event stream.
+    ///
+    /// # Errors
+    /// [`RoadError`].
+    pub async fn open(&self, call: Call) -> Result<Stream, RoadError> {
+        // The stream client has no total limit, so the answer's head gets one here.
+        let sent = self.request(&self.client.streams, call).send();
+        let answer = tokio::time::timeout(CALL_WAIT, sent)
+            .await
+            .map_err(|_| RoadError::Unreachable("no answer".into()))?
+            .map_err(|error| broken(&error))?;
+        if answer.status().is_success() { Ok(Stream { answer }) } else { Err(refusal(answer).await) }
+    }
+}
+
+/// The bytes of an event stream.
+#[derive(Debug)]
+pub struct Stream {
+    answer: reqwest::Response,
+}
+
+impl Stream {
+    /// The next bytes; none at the stream's end.
+    ///
+    /// # Errors
+    /// [`RoadError::Unreachable`].
+    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, RoadError> {
+        self.answer.chunk().await.map_err(|error| broken(&error))
+    }
+}
+
+/// Reads a body, never more than `max` bytes of it.
+async fn read(mut answer: reqwest::Response, max: usize) -> Result<Vec<u8>, RoadError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| broken(&error))? {
+        if body.len() + chunk.len() > max {
+            return Err(RoadError::Misbehaved("a body is larger than any answer"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// What an answer that is not 2xx means. A proxy before the server may answer in its own words.
+async fn refusal(answer: reqwest::Response) -> RoadError {
+    let status = answer.status();
+    let local_time = clock::now();
+    let body = match read(answer, ERROR_MAX_BYTES).await {
+        Ok(body) => body,
+        Err(RoadError::Misbehaved(_)) => Vec::new(),
+        Err(error) => return error,
+    };
+    match codec::decode::<ErrorBody>(&body, ERROR_MAX_BYTES) {
+        Ok(ErrorBody { code, server_time, retry_after }) => {
+            RoadError::Refused { code, server_time, local_time, retry_after }
+        }
+        Err(_) => {
+            let code = match status {
+                StatusCode::TOO_MANY_REQUESTS => ErrorCode::RateLimited,
+                StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                    ErrorCode::Unavailable
+                }
+                status if status.is_server_error() => ErrorCode::Internal,
+                _ => return RoadError::Misbehaved("an error is not one of the protocol's"),
+            };
+            RoadError::Refused { code, server_time: local_time, local_time, retry_after: 0 }
+        }
+    }
+}
+
+/// What a failed connection means. Names no address or path: those may hold what the log must not.
+fn broken(error: &reqwest::Error) -> RoadError {
+    let mut cause = error.source();
+    let mut last = "the connection broke".to_owned();
+    while let Some(here) = cause {
+        let inner = here.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+        let tls = here
+            .downcast_ref::<rustls::Error>()
+            .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
+        if let Some(tls) = tls {
+            return RoadError::Tls(tls.to_string());
+        }
+        last = here.to_string();
+        cause = here.source();
+    }
+    if error.is_timeout() {
+        last = "no answer in time".to_owned();
+    }
+    RoadError::Unreachable(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_reaches_this_machine_only() {
+        let client = Client::new(None).unwrap();
+        for good in ["https://a.test", "https://a.test:8443/", "http://localhost:1", "http://127.3.2.1", "http://[::1]:9"]
+        {
+            assert!(Server::new(client.clone(), good).is_ok(), "{good}");
+        }
+        for plain in ["http://a.test", "http://10.0.0.1", "http://localhost.a.test", "http://[::2]"] {
+            assert!(matches!(Server::new(client.clone(), plain), Err(RoadError::PlainHttp(_))), "{plain}");
+        }
+        for bad in ["", "a.test", "ftp://a.test", "https://u@a.test", "https://a.test/x", "https://a.test?q", "https://"]
+        {
+            assert!(matches!(Server::new(client.clone(), bad), Err(RoadError::Address(_))), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_unreachable() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let server = Server::new(Client::new(None).unwrap(), &address).unwrap();
+        let error = server.call(Call::new(Method::GET, "/v1/health".into())).await.unwrap_err();
+        assert!(matches!(error, RoadError::Unreachable(_)) && error.passes(), "{error}");
+    }
+}

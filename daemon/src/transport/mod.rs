@@ -1,0 +1,108 @@
+//! The road an attempt runs on: opaque steps go one way, opaque steps come the other, and either side may end it.
+//!
+//! Decides what a road is and which of its failures pass by themselves. Never advances a ceremony: what it reports
+//! about the other side can only end one.
+
+pub mod events;
+pub mod http;
+pub mod relay;
+pub mod retry;
+
+use std::future::Future;
+
+use parsec_protocol::ids::Timestamp;
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, LogPage};
+use tokio::sync::watch;
+
+/// Why something could not be carried.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RoadError {
+    /// `http://`, and not to this machine.
+    #[error("{0} is not encrypted")]
+    PlainHttp(String),
+    /// Not the address of a server.
+    #[error("{0} is not the address of a server")]
+    Address(String),
+    /// The CA file, or the TLS library, could not be used.
+    #[error("{0}")]
+    Setup(String),
+    /// No connection, or it broke.
+    #[error("the server can't be reached: {0}")]
+    Unreachable(String),
+    /// The server's certificate is not trusted, or TLS failed otherwise.
+    #[error("no trusted connection to the server: {0}")]
+    Tls(String),
+    /// The answer is not one the protocol has.
+    #[error("the server's answer is wrong: {0}")]
+    Misbehaved(&'static str),
+    /// The server said no.
+    #[error("the server refused: {}", code.name())]
+    Refused {
+        /// Why.
+        code: ErrorCode,
+        /// Its clock.
+        server_time: Timestamp,
+        /// The clock here.
+        local_time: Timestamp,
+        /// Seconds it asks to wait.
+        retry_after: u32,
+    },
+}
+
+impl RoadError {
+    /// Whether the same request may work later without anybody doing anything. All calls are idempotent, so a
+    /// request whose answer was lost may be sent again.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::PlainHttp(_) | Self::Address(_) | Self::Setup(_) | Self::Tls(_) | Self::Misbehaved(_) => false,
+            // A nonce is drawn anew each time: `replayed` means that a proxy sent the first one twice.
+            Self::Refused { code, .. } => matches!(
+                code,
+                ErrorCode::RateLimited
+                    | ErrorCode::Internal
+                    | ErrorCode::Unavailable
+                    | ErrorCode::Replayed
+                    | ErrorCode::NotYet
+            ),
+        }
+    }
+
+    /// The server's code, if it refused.
+    #[must_use]
+    pub const fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Refused { code, .. } => Some(*code),
+            Self::PlainHttp(_)
+            | Self::Address(_)
+            | Self::Setup(_)
+            | Self::Unreachable(_)
+            | Self::Tls(_)
+            | Self::Misbehaved(_) => None,
+        }
+    }
+}
+
+/// What is being tried again at the moment, in a sentence; none while all is well.
+pub type Trouble = watch::Sender<Option<String>>;
+
+/// One side of one attempt. All calls are idempotent, try again by themselves while [`RoadError::passes`], and may be
+/// dropped at any point.
+pub trait Road: Send + Sync + 'static {
+    /// Deposits a step of this side.
+    fn deposit(&self, step: u8, bytes: Vec<u8>) -> impl Future<Output = Result<(), RoadError>> + Send;
+    /// A step of the other side that has been announced.
+    fn fetch(&self, step: u8) -> impl Future<Output = Result<Vec<u8>, RoadError>> + Send;
+    /// The attempt as it is now.
+    fn state(&self) -> impl Future<Output = Result<AttemptView, RoadError>> + Send;
+    /// Ends the attempt.
+    fn cancel(&self, reason: EndReason) -> impl Future<Output = Result<(), RoadError>> + Send;
+    /// A page of the organisation's log.
+    fn log_page(&self, from: u64) -> impl Future<Output = Result<LogPage, RoadError>> + Send;
+    /// Reports every state of the attempt into `seen`, the newest replacing what wasn't looked at. Returns only when
+    /// the attempt can't be followed any more.
+    fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> impl Future<Output = RoadError> + Send;
+    /// What is being tried again.
+    fn trouble(&self) -> watch::Receiver<Option<String>>;
+}

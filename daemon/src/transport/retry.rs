@@ -1,0 +1,111 @@
+//! Trying again: after which pause, and when to give up.
+//!
+//! Decides that only failures that pass by themselves are tried again, with pauses that grow to a bound and are
+//! spread at random, so that a thousand terminals don't come back to a restarted server in the same second.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::{RoadError, Trouble};
+
+/// First pause: shorter than a person notices.
+const PAUSE_FIRST: Duration = Duration::from_millis(250);
+/// Longest pause: a server that is back is found again within this.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// The pauses of one row of failures.
+#[derive(Debug, Default)]
+pub struct Pauses {
+    failures: u32,
+}
+
+impl Pauses {
+    /// The next pause: doubled each time, then half of it fixed and half random; never below what the server asked.
+    pub fn next_pause(&mut self, error: &RoadError) -> Duration {
+        let full = PAUSE_FIRST.saturating_mul(1_u32.checked_shl(self.failures.min(16)).unwrap_or(1)).min(PAUSE_MAX);
+        self.failures = self.failures.saturating_add(1);
+        let mut byte = [0; 1];
+        // Without randomness the pause is merely not spread.
+        let spread = getrandom::fill(&mut byte).map_or(0, |()| u32::from(byte[0]));
+        let jittered = full / 2 + (full / 2).saturating_mul(spread) / 256;
+        let asked = match error {
+            RoadError::Refused { retry_after, .. } => Duration::from_secs(u64::from(*retry_after)),
+            RoadError::PlainHttp(_)
+            | RoadError::Address(_)
+            | RoadError::Setup(_)
+            | RoadError::Unreachable(_)
+            | RoadError::Tls(_)
+            | RoadError::Misbehaved(_) => Duration::ZERO,
+        };
+        jittered.max(asked.min(PAUSE_MAX))
+    }
+
+    /// Whether the last try failed too.
+    #[must_use]
+    pub const fn failed_before(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// It worked.
+    pub const fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// Carries `call` out until it works or fails for good. Says in `trouble` what is being tried again.
+pub async fn until_done<T, F, Fut>(trouble: &Trouble, mut call: F) -> Result<T, RoadError>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, RoadError>>,
+{
+    let mut pauses = Pauses::default();
+    loop {
+        match call().await {
+            Err(error) if error.passes() => {
+                trouble.send_replace(Some(format!("{error}; trying again")));
+                tokio::time::sleep(pauses.next_pause(&error)).await;
+            }
+            done => {
+                trouble.send_if_modified(|now| now.take().is_some());
+                return done;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_passes_is_tried_again() {
+        let trouble = Trouble::new(None);
+        let mut left = 3;
+        let answer = until_done(&trouble, || {
+            left -= 1;
+            let result = if left > 0 { Err(RoadError::Unreachable("gone".into())) } else { Ok(7) };
+            async move { result }
+        });
+        assert_eq!(answer.await, Ok(7));
+        assert_eq!(*trouble.borrow(), None);
+        let mut calls = 0;
+        let answer: Result<(), _> = until_done(&trouble, || {
+            calls += 1;
+            async { Err(RoadError::Misbehaved("x")) }
+        })
+        .await;
+        assert_eq!((answer, calls), (Err(RoadError::Misbehaved("x")), 1));
+    }
+
+    #[test]
+    fn pauses_grow_to_their_bound() {
+        let mut pauses = Pauses::default();
+        let gone = RoadError::Unreachable(String::new());
+        let first = pauses.next_pause(&gone);
+        assert!(first >= PAUSE_FIRST / 2 && first <= PAUSE_FIRST);
+        for _ in 0..40 {
+            assert!(pauses.next_pause(&gone) <= PAUSE_MAX);
+        }
+        assert!(pauses.next_pause(&gone) >= PAUSE_MAX / 2);
+    }
+}
