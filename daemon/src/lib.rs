@@ -5,9 +5,11 @@
 
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod enrolment;
 pub mod entropy;
 pub mod hardening;
+pub mod outbox;
 pub mod paths;
 pub mod problems;
 pub mod rpc;

@@ -82,14 +82,18 @@ const fn code_sentence(code: ErrorCode) -> &'static str {
         ErrorCode::InvitationInUse => "Somebody has already started with this link.",
         ErrorCode::InvitationCancelled => "The invitation was cancelled.",
         ErrorCode::InvitationExpired => "The invitation has expired.",
-        ErrorCode::InvitationExhausted => "The invitation was withdrawn after too many wrong codes or attempts.",
+        ErrorCode::InvitationExhausted => {
+            "The invitation was withdrawn after too many wrong codes or attempts."
+        }
         ErrorCode::InvitationCompleted => "The invitation has been used.",
         ErrorCode::InvitationConflict => "The server has another invitation under the same token.",
         ErrorCode::AlreadyMember => "The address belongs to a member already.",
         ErrorCode::AttemptUnknown => "The server does not know this attempt any more.",
         ErrorCode::AttemptEnded => "The attempt has ended.",
         ErrorCode::GreeterTaken => "Another member's terminal greets in this attempt.",
-        ErrorCode::AttemptSealed => "The newcomer holds the keys already: the enrolment can only be completed now.",
+        ErrorCode::AttemptSealed => {
+            "The newcomer holds the keys already: the enrolment can only be completed now."
+        }
         ErrorCode::CertificateRefused => "The server refuses the certificates.",
         ErrorCode::ManifestConflict => "The server has another manifest.",
         ErrorCode::RateLimited => "The server asks to wait.",
@@ -141,10 +145,12 @@ impl From<StoreError> for Problem {
             StoreError::TooNew { .. } => Kind::StoreTooNew,
             StoreError::DiskFull => Kind::DiskFull,
             StoreError::Io { .. } | StoreError::Database(_) => Kind::DiskFailed,
-            StoreError::NoEntropy => Kind::NoRandomness,
-            StoreError::Exists | StoreError::Gap { .. } | StoreError::TooLarge(_) | StoreError::Poisoned => {
-                Kind::Internal
-            }
+            StoreError::Exists
+            | StoreError::Conflict
+            | StoreError::ManifestNotNewer { .. }
+            | StoreError::Gap { .. }
+            | StoreError::TooLarge(_)
+            | StoreError::Poisoned => Kind::Internal,
         };
         Self::new(kind, error.to_string())
     }
@@ -210,8 +216,12 @@ pub fn ended(reason: EndReason) -> Problem {
         EndReason::BadMessage => (Kind::BadMessage, "The other side got a message that does not check."),
         EndReason::TimedOut => (Kind::PeerTimedOut, "The other side waited for too long."),
         EndReason::InvitationEnded => (Kind::InvitationCancelled, "The invitation has ended."),
-        EndReason::Completed => (Kind::InvitationCompleted, "The server says that the enrolment is completed."),
-        EndReason::Abandoned => (Kind::PeerCancelled, "The other side's program was stopped, or another attempt began."),
+        EndReason::Completed => {
+            (Kind::InvitationCompleted, "The server says that the enrolment is completed.")
+        }
+        EndReason::Abandoned => {
+            (Kind::PeerCancelled, "The other side's program was stopped, or another attempt began.")
+        }
     };
     Problem::new(kind, text)
 }

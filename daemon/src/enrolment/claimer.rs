@@ -230,10 +230,7 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
                 .and_then(|code| self.step(ClaimerInput::Code(code)).map_err(problems::refused)),
             Act::Identify(identify) => self
                 .step(ClaimerInput::Identity { name: identify.name, device_label: identify.device_label })
-                .map(|outputs| {
-                    self.desk.board.stage(Stage::WaitingForApproval, &[Action::Cancel]);
-                    outputs
-                })
+                .inspect(|_| self.desk.board.stage(Stage::WaitingForApproval, &[Action::Cancel]))
                 .map_err(problems::refused),
             Act::Finish(finish) => self.keep(finish.password).await,
             Act::Approve(_) | Act::Cancel => Err(not_now()),
@@ -267,7 +264,9 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
         self.keeper.keep(Arc::clone(new), password).await?;
         self.desk.may_cancel = false;
         self.desk.board.stage(Stage::Registering, &[]);
-        self.desk.board.note(Some("The keys are kept. The greeter's device registers this terminal now.".into()));
+        self.desk
+            .board
+            .note(Some("The keys are kept. The greeter's device registers this terminal now.".into()));
         self.step(ClaimerInput::Saved).map_err(problems::refused)
     }
 }

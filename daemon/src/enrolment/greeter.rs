@@ -12,9 +12,7 @@ use parsec_protocol::chain::certificate::Profile;
 use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::control::{Action, CeremonyApprove, Problem, ProblemKind, ProfileName, Stage};
 use parsec_protocol::enrol::greeter::Greeter;
-use parsec_protocol::enrol::io::{
-    Approval, GreeterInput, GreeterOutput, Refused, SealedEnrolment, Setting,
-};
+use parsec_protocol::enrol::io::{Approval, GreeterInput, GreeterOutput, Refused, SealedEnrolment, Setting};
 use parsec_protocol::ids::{Invited, Timestamp};
 use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::relay::AttemptView;

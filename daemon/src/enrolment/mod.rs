@@ -206,8 +206,7 @@ pub fn not_now() -> Problem {
 /// `code_malformed`.
 pub fn answer(choose: &CeremonyChoose) -> Result<CodeAnswer, Problem> {
     let Some(text) = &choose.code else { return Ok(CodeAnswer::NoneFits) };
-    let code =
-        text.parse().map_err(|error| Problem::new(ProblemKind::CodeMalformed, format!("{error}.")))?;
+    let code = text.parse().map_err(|error| Problem::new(ProblemKind::CodeMalformed, format!("{error}.")))?;
     Ok(match choose.mode {
         ChoiceMode::Picked => CodeAnswer::Picked(code),
         ChoiceMode::Typed => CodeAnswer::Typed(code),

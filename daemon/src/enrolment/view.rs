@@ -119,7 +119,9 @@ impl Board {
     pub fn done(&self, user: UserId, device: DeviceId, root: &VerifyKey, registered: bool) {
         let root_fingerprint = root.fingerprint().to_string();
         self.stage(Stage::Done, &[]);
-        self.change(|view| view.outcome = Some(Outcome::Enrolled { user, device, root_fingerprint, registered }));
+        self.change(|view| {
+            view.outcome = Some(Outcome::Enrolled { user, device, root_fingerprint, registered })
+        });
     }
 
     /// Ended otherwise.

@@ -4,7 +4,9 @@
 
 mod access;
 mod connection;
+pub mod errors;
 mod frame;
+pub mod methods;
 #[cfg(test)]
 mod tests;
 

@@ -59,7 +59,8 @@ impl Parser {
         match field {
             b"event" => self.is_state = value == b"state",
             b"data" => {
-                let text = std::str::from_utf8(value).map_err(|_| RoadError::Misbehaved("an event is not text"))?;
+                let text =
+                    std::str::from_utf8(value).map_err(|_| RoadError::Misbehaved("an event is not text"))?;
                 let data = Base64UrlUnpadded::decode_vec(text)
                     .map_err(|_| RoadError::Misbehaved("an event is not base64url"))?;
                 if self.data.replace(data).is_some() {

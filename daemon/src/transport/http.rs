@@ -175,7 +175,8 @@ impl Server {
         T: for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()>,
     {
         let body = self.call(call).await?;
-        codec::decode(&body, BODY_MAX_BYTES).map_err(|_| RoadError::Misbehaved("a body is not what the call answers"))
+        codec::decode(&body, BODY_MAX_BYTES)
+            .map_err(|_| RoadError::Misbehaved("a body is not what the call answers"))
     }
 
     /// Opens an event stream.
@@ -276,15 +277,27 @@ mod tests {
     #[test]
     fn plain_http_reaches_this_machine_only() {
         let client = Client::new(None).unwrap();
-        for good in ["https://a.test", "https://a.test:8443/", "http://localhost:1", "http://127.3.2.1", "http://[::1]:9"]
-        {
+        for good in [
+            "https://a.test",
+            "https://a.test:8443/",
+            "http://localhost:1",
+            "http://127.3.2.1",
+            "http://[::1]:9",
+        ] {
             assert!(Server::new(client.clone(), good).is_ok(), "{good}");
         }
         for plain in ["http://a.test", "http://10.0.0.1", "http://localhost.a.test", "http://[::2]"] {
             assert!(matches!(Server::new(client.clone(), plain), Err(RoadError::PlainHttp(_))), "{plain}");
         }
-        for bad in ["", "a.test", "ftp://a.test", "https://u@a.test", "https://a.test/x", "https://a.test?q", "https://"]
-        {
+        for bad in [
+            "",
+            "a.test",
+            "ftp://a.test",
+            "https://u@a.test",
+            "https://a.test/x",
+            "https://a.test?q",
+            "https://",
+        ] {
             assert!(matches!(Server::new(client.clone(), bad), Err(RoadError::Address(_))), "{bad}");
         }
     }

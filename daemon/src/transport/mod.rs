@@ -56,7 +56,9 @@ impl RoadError {
     pub fn passes(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
-            Self::PlainHttp(_) | Self::Address(_) | Self::Setup(_) | Self::Tls(_) | Self::Misbehaved(_) => false,
+            Self::PlainHttp(_) | Self::Address(_) | Self::Setup(_) | Self::Tls(_) | Self::Misbehaved(_) => {
+                false
+            }
             // A nonce is drawn anew each time: `replayed` means that a proxy sent the first one twice.
             Self::Refused { code, .. } => matches!(
                 code,

@@ -13,9 +13,9 @@ use parsec_protocol::limits::{BODY_MAX_BYTES, STEP_MAX_BYTES};
 use parsec_protocol::public::{Hash, Signature, VerifyKey};
 use parsec_protocol::relay::{
     AttemptView, BootstrapRequest, CancelAttempt, Completed, Completion, EndReason, HEADER_ATTEMPT_SECRET,
-    HEADER_BOOTSTRAP, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, HEADER_TOKEN, InvitationList,
-    InvitationMade, InvitationStatus, InvitationView, InvitedInfo, LogPage, ManifestUpload, ManifestView,
-    NewInvitation, RequestToSign, StartAttempt, path,
+    HEADER_BOOTSTRAP, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, HEADER_TOKEN,
+    InvitationList, InvitationMade, InvitationStatus, InvitationView, InvitedInfo, LogPage, ManifestUpload,
+    ManifestView, NewInvitation, RequestToSign, StartAttempt, path,
 };
 use reqwest::Method;
 use tokio::sync::watch;

@@ -1,0 +1,106 @@
+//! The closed set of things that can happen to the daemon, and how a request reaches its loop.
+//!
+//! Decides that whatever changes the daemon's state is one of these values, handled one after the other.
+
+use std::sync::Arc;
+
+use parsec_protocol::control::{
+    CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock,
+    DeviceView, Empty, GreetStart, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser,
+    OrgBootstrap, OrgBootstrapped, Problem, Registration, StatusResult, TrustShow, TrustShowResult,
+    TrustVerifyResult, UserListResult,
+};
+use parsec_protocol::ids::DeviceId;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::session::Session;
+use crate::enrolment::Act;
+use crate::problems;
+use crate::store::{DeviceSummary, OpenDevice};
+
+/// Where an answer goes.
+pub type Reply<T> = oneshot::Sender<Result<T, Problem>>;
+
+/// What a local program asks: one for each method.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the method of the same name; docs/local-api.md says what it does")]
+pub enum Command {
+    Status(Reply<StatusResult>),
+    OrgBootstrap(OrgBootstrap, Reply<OrgBootstrapped>),
+    DeviceList(Reply<DeviceListResult>),
+    DeviceUnlock(DeviceUnlock, Reply<DeviceView>),
+    DeviceLock(DeviceSelector, Reply<DeviceView>),
+    InviteUser(InviteUser, Reply<InviteResult>),
+    InviteDevice(InviteDevice, Reply<InviteResult>),
+    InviteList(DeviceSelector, Reply<InviteListResult>),
+    InviteCancel(InviteCancel, Reply<Empty>),
+    GreetStart(GreetStart, Reply<CeremonyView>),
+    ClaimStart(ClaimStart, Reply<CeremonyView>),
+    CeremonyList(Reply<CeremonyListResult>),
+    CeremonyWatch(CeremonyId, Reply<watch::Receiver<CeremonyView>>),
+    CeremonyAct(CeremonyId, Act, Reply<CeremonyView>),
+    UserList(DeviceSelector, Reply<UserListResult>),
+    TrustVerify(DeviceSelector, Reply<TrustVerifyResult>),
+    TrustShow(TrustShow, Reply<TrustShowResult>),
+}
+
+/// For whom a device was opened.
+#[derive(Debug)]
+pub enum OpenedFor {
+    /// `device.unlock`
+    Unlock(Reply<DeviceView>),
+    /// `org.bootstrap`
+    Founding(Reply<OrgBootstrapped>),
+    /// A claim that kept its keys; it waits for nothing.
+    Claim,
+}
+
+/// What happens.
+#[derive(Debug)]
+pub enum Event {
+    /// A local program asks.
+    Command(Command),
+    /// A device's keys came into memory: an unlock, a founding, a claim.
+    Opened(Box<OpenDevice>, OpenedFor),
+    /// Its stored log has been verified.
+    Started(Arc<Session>, OpenedFor),
+    /// It became known whether a device is certified.
+    Registered(DeviceId, Registration),
+    /// A founding was refused: the device was removed.
+    Removed(DeviceSummary),
+    /// A device is locked, and nothing runs for it any more.
+    Locked(DeviceId, Option<Reply<DeviceView>>),
+}
+
+/// Events that may wait for the loop. Clients are bounded by the socket, tasks by their owners; the loop never blocks.
+pub const EVENTS_MAX: usize = 256;
+
+/// The way to the loop.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    events: mpsc::Sender<Event>,
+}
+
+impl Handle {
+    /// Speaks to the loop that reads the other end.
+    #[must_use]
+    pub const fn new(events: mpsc::Sender<Event>) -> Self {
+        Self { events }
+    }
+
+    /// Asks the loop and waits for its answer.
+    ///
+    /// # Errors
+    /// The answer's problem; `shutting_down` if there is no loop any more.
+    pub async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Event::Command(command(reply))).await;
+        answer.await.unwrap_or_else(|_| Err(problems::stopping()))
+    }
+
+    /// Reports something to the loop.
+    pub async fn tell(&self, event: Event) {
+        // Without a loop the daemon is stopping, and nobody waits for this.
+        let _ = self.events.send(event).await;
+    }
+}

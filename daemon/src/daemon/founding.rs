@@ -1,0 +1,183 @@
+//! `org.bootstrap`: founds an organisation.
+//!
+//! The order that survives a crash at any moment: the device becomes durable, is marked as not registered, then the
+//! server is asked, then it is marked as registered. The server takes the same bytes twice; so repeating the command
+//! with the same password goes on with the device that is there. A definite refusal removes it.
+
+use std::sync::Arc;
+
+use minicbor::bytes::ByteVec;
+use parsec_protocol::chain::bootstrap::{Founder, found};
+use parsec_protocol::chain::certificate::{Head, Profile};
+use parsec_protocol::control::{OrgBootstrap, Problem, ProblemKind, Registration};
+use parsec_protocol::enrol::io::NewDevice;
+use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
+use parsec_protocol::public::Hash;
+use parsec_protocol::receipt::Receipt;
+use parsec_protocol::relay::{BootstrapRequest, ErrorCode};
+
+use super::invitations::PATIENCE;
+use super::session::blocking;
+use crate::store::{DeviceSummary, Devices, OpenDevice, StoreError};
+use crate::transport::http::{Client, Server};
+use crate::transport::retry::until_done;
+use crate::transport::{Trouble, relay};
+use crate::{clock, entropy, problems};
+
+/// Founds, or goes on founding.
+///
+/// # Errors
+/// The problem; after a definite refusal the device that was made is removed again.
+pub async fn run(
+    devices: &Arc<Devices>,
+    client: Client,
+    request: OrgBootstrap,
+) -> Result<OpenDevice, Problem> {
+    let server = Server::new(client, &request.server)?;
+    if request.token.expose().parse::<Hash>().is_err() {
+        return Err(Problem::new(ProblemKind::InvalidRequest, "A bootstrap token is 64 hexadecimal digits."));
+    }
+    let request = Arc::new(request);
+    let address = server.address().to_owned();
+    let (keys_of, its_devices) = (Arc::clone(&request), Arc::clone(devices));
+    let open = match existing(devices, &request, &address).await? {
+        Some(open) => open,
+        None => blocking(move || make(&its_devices, &keys_of, &address)).await?,
+    };
+    let device = open.summary.device;
+    let open = Arc::new(open);
+    let for_log = Arc::clone(&open);
+    let certificates = blocking(move || for_log.store.certificates()).await?;
+    let body = BootstrapRequest {
+        root: open.keys.root,
+        certificates: certificates.into_iter().take(2).map(ByteVec::from).collect(),
+    };
+    let trouble = Trouble::new(None);
+    let post = until_done(&trouble, || {
+        relay::bootstrap(&server, &request.organisation, request.token.expose(), &body)
+    });
+    let its_devices = Arc::clone(devices);
+    match tokio::time::timeout(PATIENCE, post).await {
+        Ok(Ok(())) => {
+            blocking(move || its_devices.set_registration(device, Registration::Registered)).await?;
+            let mut open = Arc::into_inner(open)
+                .ok_or_else(|| Problem::new(ProblemKind::Internal, "The new device is in use elsewhere."))?;
+            open.summary.registration = Registration::Registered;
+            Ok(open)
+        }
+        Ok(Err(error)) => {
+            // A refusal that names a reason is definite: these keys will never be anybody's. Everything else may
+            // have worked, so the keys stay and the same command goes on with them.
+            if error.code().is_some_and(is_definite) {
+                drop(open);
+                blocking(move || its_devices.remove(device)).await?;
+            }
+            Err(error.into())
+        }
+        Err(_) => {
+            let why = trouble.borrow().clone().unwrap_or_else(|| "no answer".into());
+            Err(Problem::new(ProblemKind::ServerUnreachable, format!("The server did not confirm: {why}.")))
+        }
+    }
+}
+
+/// Whether a refusal means that this founding will never be taken.
+const fn is_definite(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::OrganisationExists
+            | ErrorCode::OrganisationUnknown
+            | ErrorCode::BootstrapRefused
+            | ErrorCode::BadRequest
+            | ErrorCode::CertificateRefused
+            | ErrorCode::QuotaReached
+    )
+}
+
+/// A device that an earlier, interrupted founding left.
+async fn existing(
+    devices: &Arc<Devices>,
+    request: &Arc<OrgBootstrap>,
+    server: &str,
+) -> Result<Option<OpenDevice>, Problem> {
+    let (devices, request, server) = (Arc::clone(devices), Arc::clone(request), server.to_owned());
+    let found = blocking(move || {
+        let fits = |summary: &DeviceSummary| {
+            summary.organisation == request.organisation
+                && summary.server == server
+                && summary.registration == Registration::Pending
+        };
+        let receipts = devices.pending()?;
+        let mut refused = false;
+        for summary in devices.list()?.into_iter().filter(fits) {
+            // A claimed device has a receipt; one that is being founded has none.
+            if receipts.iter().any(|(device, _)| *device == summary.device) {
+                continue;
+            }
+            match devices.unlock(summary.device, &request.password) {
+                Ok(open) if open.keys.email == request.email => return Ok(Some(open)),
+                Ok(_) | Err(StoreError::WrongPassword) => refused = true,
+                Err(error) => return Err(error),
+            }
+        }
+        if refused { Err(StoreError::WrongPassword) } else { Ok(None) }
+    });
+    found.await.map_err(|problem| match problem.name {
+        ProblemKind::WrongPassword => Problem::new(
+            ProblemKind::WrongPassword,
+            "Founding this organisation was begun here before, with another password or address.",
+        ),
+        _ => problem,
+    })
+}
+
+/// Draws all keys and makes the device durable, not registered yet.
+fn make(devices: &Devices, request: &OrgBootstrap, server: &str) -> Result<OpenDevice, Problem> {
+    let source = &mut entropy::System;
+    let dry = problems::no_entropy;
+    let user_key = UserDecryptionKey::random(source).map_err(dry)?;
+    let signing_key = DeviceSigningKey::random(source).map_err(dry)?;
+    let directory_key = DirectoryKey::random(source).map_err(dry)?;
+    let founder = Founder {
+        organisation: &request.organisation,
+        email: &request.email,
+        name: &request.name,
+        device_label: &request.device_label,
+        user_key: &user_key,
+        signing_key: &signing_key,
+        directory_key: &directory_key,
+    };
+    let founded = found(&founder, clock::now(), source).map_err(dry)?;
+    let mut seen = Head::empty(&request.organisation, &founded.root);
+    for envelope in &founded.certificates {
+        seen = seen.after(envelope);
+    }
+    // There was no ceremony, so there is no receipt; the field is for message 8 alone.
+    let hash = Hash::of(&[b"founded"]);
+    let receipt = Receipt::sign(&signing_key, hash, Vec::new(), founded.root);
+    let new = NewDevice {
+        organisation: request.organisation.clone(),
+        user: founded.user,
+        device: founded.device,
+        email: request.email.clone(),
+        name: request.name.clone(),
+        device_label: request.device_label.clone(),
+        profile: Profile::Administrator,
+        root: founded.root,
+        typed_codes: request.typed_codes,
+        user_key,
+        manifest_key: ManifestKey::random(source).map_err(dry)?,
+        signing_key,
+        store_key: LocalStoreKey::random(source).map_err(dry)?,
+        directory_key,
+        seen,
+        log: founded.certificates,
+        certificates: Vec::new(),
+        receipt,
+        first_device: true,
+    };
+    let mut open = devices.create(&new, server, None, &request.password)?;
+    devices.set_registration(open.summary.device, Registration::Pending)?;
+    open.summary.registration = Registration::Pending;
+    Ok(open)
+}

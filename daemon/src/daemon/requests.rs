@@ -1,0 +1,272 @@
+//! What each request of a local program does, as seen from the loop.
+//!
+//! Decides which device or ceremony it is about; the work itself runs in a task of that device, so that locking ends it.
+
+use std::sync::Arc;
+
+use parsec_protocol::control::{
+    CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock,
+    GreetStart, Problem, ProblemKind, Role, StatusResult,
+};
+use parsec_protocol::enrol::link::Link;
+use parsec_protocol::ids::{DeviceId, Invited, Token};
+use tokio::sync::mpsc;
+
+use super::ceremonies::{self, ClaimNeeds};
+use super::command::{Command, Event, OpenedFor, Reply};
+use super::select::{self, Wanted};
+use super::session::{Session, blocking, view};
+use super::{Ceremony, Daemon, founding, invitations, members};
+use crate::enrolment::view::Board;
+use crate::enrolment::{Desk, REQUESTS_MAX, Request};
+use crate::problems;
+use crate::transport::http::Server;
+
+impl Daemon {
+    /// Does what a local program asks, or starts it.
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::Status(reply) => {
+                let _ = reply.send(Ok(self.status()));
+            }
+            Command::DeviceList(reply) => {
+                let devices = self.status().devices;
+                let _ = reply.send(Ok(DeviceListResult { devices }));
+            }
+            Command::OrgBootstrap(request, reply) => {
+                let (devices, client, handle) =
+                    (Arc::clone(&self.devices), self.client.clone(), self.handle.clone());
+                self.spawn(async move {
+                    match founding::run(&devices, client, request).await {
+                        Ok(open) => {
+                            handle.tell(Event::Opened(Box::new(open), OpenedFor::Founding(reply))).await
+                        }
+                        Err(problem) => {
+                            let _ = reply.send(Err(problem));
+                        }
+                    }
+                });
+            }
+            Command::DeviceUnlock(request, reply) => self.unlock(request, reply),
+            Command::DeviceLock(selector, reply) => match self.choose_to_lock(&selector) {
+                Ok(device) => self.lock(device, Some(reply)),
+                Err(problem) => {
+                    let _ = reply.send(Err(problem));
+                }
+            },
+            Command::InviteUser(request, reply) => {
+                self.with_session(&request.select, reply, async move |session| {
+                    invitations::make(&session, Invited::User(request.email), request.days, request.mail)
+                        .await
+                })
+            }
+            Command::InviteDevice(request, reply) => {
+                self.with_session(&request.select, reply, async move |session| {
+                    let user = session.open.summary.user;
+                    invitations::make(&session, Invited::Device(user), request.days, request.mail).await
+                });
+            }
+            Command::InviteList(select, reply) => {
+                self.with_session(&select, reply, async |session| invitations::list(&session).await);
+            }
+            Command::InviteCancel(request, reply) => {
+                self.with_session(&request.select, reply, async move |session| {
+                    invitations::cancel(&session, request.token).await
+                });
+            }
+            Command::UserList(select, reply) => {
+                self.with_session(&select, reply, async |session| members::list(&session).await);
+            }
+            Command::TrustVerify(select, reply) => {
+                self.with_session(&select, reply, async |session| members::verify(&session).await);
+            }
+            Command::TrustShow(request, reply) => {
+                self.with_session(&request.select, reply, async move |session| {
+                    members::show(&session, request.user.as_deref()).await
+                })
+            }
+            Command::GreetStart(request, reply) => self.greet(&request, reply),
+            Command::ClaimStart(request, reply) => {
+                let _ = reply.send(self.claim(&request));
+            }
+            Command::CeremonyList(reply) => {
+                let ceremonies = self.status().ceremonies;
+                let _ = reply.send(Ok(CeremonyListResult { ceremonies }));
+            }
+            Command::CeremonyWatch(id, reply) => {
+                let _ = reply.send(self.ceremony(id).map(|ceremony| ceremony.view.clone()));
+            }
+            Command::CeremonyAct(id, act, reply) => match self.ceremony(id) {
+                // A full queue means that somebody sends requests without waiting for answers.
+                Ok(ceremony) => match ceremony.requests.try_send(Request { act, reply }) {
+                    Ok(()) => {}
+                    Err(mpsc::error::TrySendError::Full(request)) => {
+                        let text = "Too many requests at once for this ceremony.";
+                        let _ = request.reply.send(Err(Problem::new(ProblemKind::NotNow, text)));
+                    }
+                    Err(mpsc::error::TrySendError::Closed(request)) => {
+                        let text = "The ceremony has ended.";
+                        let _ = request.reply.send(Err(Problem::new(ProblemKind::NotNow, text)));
+                    }
+                },
+                Err(problem) => {
+                    let _ = reply.send(Err(problem));
+                }
+            },
+        }
+    }
+
+    fn status(&self) -> StatusResult {
+        let mut devices: Vec<_> = self
+            .known
+            .values()
+            .map(|summary| view(summary, self.unlocked.get(&summary.device).map(|it| &*it.session)))
+            .collect();
+        devices.sort_by(|a, b| (&a.organisation, a.device).cmp(&(&b.organisation, b.device)));
+        StatusResult {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            api_version: parsec_protocol::control::API_VERSION.to_owned(),
+            pid: std::process::id(),
+            devices,
+            ceremonies: self.ceremonies.values().map(|ceremony| ceremony.view.borrow().clone()).collect(),
+        }
+    }
+
+    fn ceremony(&self, id: CeremonyId) -> Result<&Ceremony, Problem> {
+        self.ceremonies
+            .get(&id)
+            .ok_or_else(|| Problem::new(ProblemKind::CeremonyUnknown, "There is no ceremony of this number."))
+    }
+
+    fn choose(&self, selector: &DeviceSelector, wanted: Wanted) -> Result<DeviceId, Problem> {
+        select::device(&self.known, |device| self.unlocked.contains_key(&device), selector, wanted)
+    }
+
+    /// The device to lock: one that is locked already is fine.
+    fn choose_to_lock(&self, selector: &DeviceSelector) -> Result<DeviceId, Problem> {
+        match self.choose(selector, Wanted::Unlocked) {
+            Err(problem)
+                if matches!(
+                    problem.name,
+                    ProblemKind::DeviceLocked | ProblemKind::DevicePending | ProblemKind::DeviceVoid
+                ) =>
+            {
+                self.choose(selector, Wanted::Locked)
+            }
+            chosen => chosen,
+        }
+    }
+
+    fn unlock(&self, request: DeviceUnlock, reply: Reply<parsec_protocol::control::DeviceView>) {
+        let device = match self.choose(&request.select, Wanted::Locked) {
+            Ok(device) => device,
+            Err(problem) => {
+                let _ = reply.send(Err(problem));
+                return;
+            }
+        };
+        let (devices, handle) = (Arc::clone(&self.devices), self.handle.clone());
+        self.spawn(async move {
+            match blocking(move || devices.unlock(device, &request.password)).await {
+                Ok(open) => handle.tell(Event::Opened(Box::new(open), OpenedFor::Unlock(reply))).await,
+                Err(problem) => {
+                    let _ = reply.send(Err(problem));
+                }
+            }
+        });
+    }
+
+    /// The session of the device that is meant.
+    fn session(&mut self, selector: &DeviceSelector) -> Result<Arc<Session>, Problem> {
+        let device = self.choose(selector, Wanted::Unlocked)?;
+        self.touch(device);
+        let unlocked = self.unlocked.get(&device);
+        unlocked
+            .map(|unlocked| Arc::clone(&unlocked.session))
+            .ok_or_else(|| Problem::new(ProblemKind::DeviceLocked, "The device is locked."))
+    }
+
+    /// Runs work with the keys of the device that is meant; locking ends it.
+    fn with_session<T, W, F>(&mut self, selector: &DeviceSelector, reply: Reply<T>, work: W)
+    where
+        T: Send + 'static,
+        W: FnOnce(Arc<Session>) -> F,
+        F: Future<Output = Result<T, Problem>> + Send + 'static,
+    {
+        let session = match self.session(selector) {
+            Ok(session) => session,
+            Err(problem) => {
+                let _ = reply.send(Err(problem));
+                return;
+            }
+        };
+        let stop = session.stop.clone();
+        let tasks = session.tasks.clone();
+        let work = work(session);
+        tasks.spawn(async move {
+            let done = tokio::select! {
+                () = stop.cancelled() => Err(Problem::new(ProblemKind::DeviceLocked, "The device was locked.")),
+                done = work => done,
+            };
+            let _ = reply.send(done);
+        });
+    }
+
+    /// Starts a greeting. The answer waits for the store only.
+    fn greet(&mut self, request: &GreetStart, reply: Reply<CeremonyView>) {
+        let started = self.session(&request.select).and_then(|session| {
+            if let Some(running) = self.greeting(request.token) {
+                return Ok(running);
+            }
+            let id = self.new_ceremony()?;
+            let organisation = session.open.summary.organisation.clone();
+            let board = Board::new(id, Role::Greeter, organisation, Some(request.token));
+            let (requests, queue) = mpsc::channel(REQUESTS_MAX);
+            let device = session.open.summary.device;
+            let (shown, view) = (board.now(), board.watch());
+            self.ceremonies.insert(id, Ceremony { view, requests, device: Some(device) });
+            let desk = Desk::new(board, queue, session.stop.clone(), ProblemKind::DeviceLocked);
+            let token = request.token;
+            let tasks = session.tasks.clone();
+            tasks.spawn(async move {
+                match session.store(move |store| store.invitation(token)).await {
+                    Ok(Some(invitation)) => ceremonies::greet(desk, session, invitation, token).await,
+                    Ok(None) => {
+                        let text =
+                            "This terminal does not hold the invitation's link: greet where it was made.";
+                        desk.board.closed(Problem::new(ProblemKind::InvitationUnknown, text));
+                    }
+                    Err(problem) => desk.board.closed(problem),
+                }
+            });
+            Ok(shown)
+        });
+        let _ = reply.send(started);
+    }
+
+    /// A greeting of this invitation that is under way: two would take each other's messages.
+    fn greeting(&self, token: Token) -> Option<CeremonyView> {
+        let mut views = self.ceremonies.values().map(|ceremony| ceremony.view.borrow().clone());
+        views.find(|view| view.role == Role::Greeter && view.token == Some(token) && view.outcome.is_none())
+    }
+
+    fn claim(&mut self, request: &ClaimStart) -> Result<CeremonyView, Problem> {
+        let link: Link = request.link.expose().trim().parse().map_err(problems::link)?;
+        let server = Server::new(self.client.clone(), &link.server)?;
+        let id = self.new_ceremony()?;
+        let board = Board::new(id, Role::Claimer, link.organisation.clone(), None);
+        let (requests, queue) = mpsc::channel(REQUESTS_MAX);
+        let (shown, view) = (board.now(), board.watch());
+        self.ceremonies.insert(id, Ceremony { view, requests, device: None });
+        let desk = Desk::new(board, queue, self.stop.clone(), ProblemKind::ShuttingDown);
+        let needs = ClaimNeeds {
+            devices: Arc::clone(&self.devices),
+            attempts: self.attempts.clone(),
+            handle: self.handle.clone(),
+            stop: self.stop.clone(),
+        };
+        // Not cut off by `stop`: it ends by itself then, and tells the relay.
+        self.tasks.spawn(ceremonies::claim(desk, link, server, needs));
+        Ok(shown)
+    }
+}

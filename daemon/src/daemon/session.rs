@@ -1,0 +1,248 @@
+//! An unlocked device: its keys, its verified log, and the tasks that need them.
+//!
+//! Decides which log is believed: the stored one if it verifies and contains the head the keys were saved with, then
+//! only what extends it. Refuses a server that shows fewer certificates than before, or others.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use parsec_protocol::chain::verify::{Fault, LogError, VerifiedLog};
+use parsec_protocol::control::{DeviceState, DeviceView, Problem, ProblemKind};
+use parsec_protocol::ids::{AttemptId, DeviceId};
+use parsec_protocol::public::{Context, Signature};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::outbox::Progress;
+use crate::problems;
+use crate::store::{DeviceSummary, OpenDevice, Store, StoreError};
+use crate::transport::RoadError;
+use crate::transport::http::{Client, Server};
+use crate::transport::relay::{Member, Signer};
+
+impl Signer for OpenDevice {
+    fn device(&self) -> DeviceId {
+        self.summary.device
+    }
+
+    fn sign_request(&self, message: &[u8]) -> Signature {
+        self.keys.signing_key.sign(Context::Request, message)
+    }
+}
+
+/// An unlocked device. When the last reference is dropped its keys are wiped.
+#[derive(Debug)]
+pub struct Session {
+    /// Keys and store.
+    pub open: Arc<OpenDevice>,
+    /// The server, as this device.
+    pub member: Member,
+    /// Ends everything that runs for it.
+    pub stop: CancellationToken,
+    /// Everything that runs for it.
+    pub tasks: TaskTracker,
+    /// Rows of the outbox that are being finished.
+    pub rows: Mutex<BTreeMap<AttemptId, watch::Receiver<Progress>>>,
+    log: tokio::sync::Mutex<Arc<VerifiedLog>>,
+}
+
+/// Runs a call of the store where it may block.
+///
+/// # Errors
+/// The store's, as a problem.
+pub async fn blocking<T: Send + 'static, E: Into<Problem> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(_) => Err(Problem::new(ProblemKind::Internal, "A call of the store failed without an answer.")),
+    }
+}
+
+/// What a certificate that fails means: another past, or no valid log at all.
+fn not_believed(error: &LogError) -> Problem {
+    match error.fault {
+        Fault::SeenOther | Fault::SeenAhead => {
+            Problem::new(ProblemKind::RolledBack, problems::log(error).message)
+        }
+        _ => problems::log(error),
+    }
+}
+
+impl Session {
+    /// Verifies the stored log under the keys; no network.
+    ///
+    /// # Errors
+    /// `store_damaged` where the stored log does not verify or lacks what the keys were saved with.
+    pub async fn start(
+        open: OpenDevice,
+        client: Client,
+        stop: CancellationToken,
+    ) -> Result<Arc<Self>, Problem> {
+        let open = Arc::new(open);
+        let server = Server::new(client, &open.summary.server)?;
+        let signer: Arc<dyn Signer> = Arc::clone(&open) as Arc<dyn Signer>;
+        let member = Member::new(server, open.summary.organisation.clone(), signer);
+        let stored = Arc::clone(&open);
+        let log = blocking(move || {
+            let empty = VerifiedLog::empty(stored.summary.organisation.clone(), stored.keys.root);
+            let envelopes = stored.store.certificates()?;
+            let log = empty
+                .extended(envelopes.iter().map(Vec::as_slice))
+                .map_err(|_| StoreError::Damaged("its log does not verify"))?;
+            if log.extends(&stored.keys.head) {
+                Ok(log)
+            } else {
+                Err(StoreError::Damaged("its log lacks what was there when the keys were saved"))
+            }
+        })
+        .await?;
+        Ok(Arc::new(Self {
+            open,
+            member,
+            stop,
+            tasks: TaskTracker::new(),
+            rows: Mutex::default(),
+            log: tokio::sync::Mutex::new(Arc::new(log)),
+        }))
+    }
+
+    /// The log as verified last.
+    pub async fn log(&self) -> Arc<VerifiedLog> {
+        Arc::clone(&*self.log.lock().await)
+    }
+
+    /// Fetches what is new in the log, verifies it and keeps it. Each page is durable before the next.
+    ///
+    /// # Errors
+    /// The server's refusal; `rolled_back` or `chain_invalid`, and then the log is as it was before the bad page.
+    pub async fn sync(&self) -> Result<Arc<VerifiedLog>, SyncError> {
+        let mut log = self.log.lock().await;
+        loop {
+            let have = log.count();
+            let page = self.member.log_page(have).await?;
+            if page.count < have {
+                let text = format!(
+                    "The server's log has {} certificates; this device has verified {have}.",
+                    page.count
+                );
+                return Err(SyncError::Log(Problem::new(ProblemKind::RolledBack, text)));
+            }
+            if page.certificates.is_empty() {
+                return if page.count == have {
+                    Ok(Arc::clone(&log))
+                } else {
+                    Err(SyncError::Road(RoadError::Misbehaved("a page of the log lacks its certificates")))
+                };
+            }
+            let envelopes: Vec<Vec<u8>> = page.certificates.into_iter().map(Vec::from).collect();
+            let (before, open) = (Arc::clone(&log), Arc::clone(&self.open));
+            let longer = blocking(move || {
+                let longer = match before.extended(envelopes.iter().map(Vec::as_slice)) {
+                    Ok(longer) => longer,
+                    Err(error) => return Ok::<_, StoreError>(Err(error)),
+                };
+                open.store.append_certificates(have, &envelopes)?;
+                Ok(Ok(longer))
+            })
+            .await
+            .map_err(SyncError::Log)?
+            .map_err(|error| SyncError::Log(not_believed(&error)))?;
+            *log = Arc::new(longer);
+        }
+    }
+
+    /// The whole log from the server, verified anew and compared with the stored one.
+    ///
+    /// # Errors
+    /// As [`Self::sync`].
+    pub async fn verify_anew(&self) -> Result<Arc<VerifiedLog>, SyncError> {
+        let stored = self.sync().await?;
+        let mut log = VerifiedLog::empty(stored.organisation().clone(), *stored.root());
+        while log.count() < stored.count() {
+            let page = self.member.log_page(log.count()).await?;
+            if page.certificates.is_empty() {
+                return Err(SyncError::Road(RoadError::Misbehaved(
+                    "a page of the log lacks its certificates",
+                )));
+            }
+            log = tokio::task::spawn_blocking(move || {
+                page.certificates.iter().try_for_each(|envelope| log.push(envelope)).map(|()| log)
+            })
+            .await
+            .map_err(|_| {
+                SyncError::Log(Problem::new(ProblemKind::Internal, "Verifying failed without an answer."))
+            })?
+            .map_err(|error| SyncError::Log(not_believed(&error)))?;
+        }
+        if log.extends(&stored.head()) {
+            Ok(Arc::new(log))
+        } else {
+            let text = "The server's log is valid, but not the one this device verified before.";
+            Err(SyncError::Log(Problem::new(ProblemKind::RolledBack, text)))
+        }
+    }
+
+    /// Runs a call of this device's store where it may block.
+    ///
+    /// # Errors
+    /// The store's, as a problem.
+    pub async fn store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let open = Arc::clone(&self.open);
+        blocking(move || work(&open.store)).await
+    }
+
+    /// Enrolments this device signed that are not in the log yet.
+    #[must_use]
+    pub fn outbox(&self) -> u32 {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = rows.values().filter(|progress| !progress.borrow().is_over()).count();
+        u32::try_from(open).unwrap_or(u32::MAX)
+    }
+}
+
+/// Why the log could not be brought up to date.
+#[derive(Debug)]
+pub enum SyncError {
+    /// The way to the server, or its refusal.
+    Road(RoadError),
+    /// What it sent is not believed, or could not be kept.
+    Log(Problem),
+}
+
+impl From<RoadError> for SyncError {
+    fn from(error: RoadError) -> Self {
+        Self::Road(error)
+    }
+}
+
+impl From<SyncError> for Problem {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Road(error) => error.into(),
+            SyncError::Log(problem) => problem,
+        }
+    }
+}
+
+/// A device as the local API shows it.
+#[must_use]
+pub fn view(summary: &DeviceSummary, session: Option<&Session>) -> DeviceView {
+    let keys = session.map(|session| &session.open.keys);
+    DeviceView {
+        device: summary.device,
+        user: summary.user,
+        organisation: summary.organisation.clone(),
+        server: summary.server.clone(),
+        state: if session.is_some() { DeviceState::Unlocked } else { DeviceState::Locked },
+        registration: summary.registration,
+        name: keys.map(|keys| keys.name.clone()),
+        email: keys.map(|keys| keys.email.clone()),
+        label: keys.map(|keys| keys.device_label.clone()),
+        outbox: session.map(Session::outbox),
+    }
+}

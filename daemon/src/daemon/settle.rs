@@ -1,0 +1,102 @@
+//! What an unlocked device does by itself: brings its log up to date, finds itself in it, makes its user's first
+//! manifest, and finishes its outbox.
+//!
+//! Decides nothing a person should. Tries again while the server is away; stops at what needs a person, and says so
+//! in the log of the daemon. Every step is idempotent, so a crash between any two is harmless.
+
+use std::sync::Arc;
+
+use parsec_protocol::control::{Problem, ProblemKind, Registration};
+use parsec_protocol::manifest::{ManifestPlace, seal_empty};
+use parsec_protocol::relay::{ErrorCode, ManifestUpload};
+
+use super::command::{Event, Handle};
+use super::session::{Session, SyncError};
+use crate::transport::retry::until_done;
+use crate::transport::{RoadError, Trouble};
+use crate::{clock, entropy, outbox, problems};
+
+/// Runs until everything is settled, or the device is locked.
+pub async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
+    if let Err(problem) = outbox::finish_all(&session).await {
+        tracing::error!(device = %session.open.summary.device, %problem, "the outbox can't be read");
+    }
+    if let Err(problem) = settle(&session, registered, &handle).await {
+        let name = problem.name.name();
+        tracing::warn!(device = %session.open.summary.device, name, %problem, "the device is not settled");
+    }
+}
+
+async fn settle(session: &Session, registered: bool, handle: &Handle) -> Result<(), Problem> {
+    let trouble = Trouble::new(None);
+    // What is not believed is no matter of trying again, so it travels as a success through the loop that does.
+    let synced = until_done(&trouble, || async {
+        match session.sync().await {
+            Ok(log) => Ok(Ok(log)),
+            Err(SyncError::Road(error)) => Err(error),
+            Err(SyncError::Log(problem)) => Ok(Err(problem)),
+        }
+    });
+    let log = match synced.await {
+        Ok(log) => log?,
+        // A device that is not registered yet can't ask; it is told when it is.
+        Err(error) if !registered && error.code() == Some(ErrorCode::NotAuthenticated) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let summary = &session.open.summary;
+    let keys = &session.open.keys;
+    let found = log.device(&summary.device);
+    match found {
+        Some(device) if device.user == summary.user && device.verify_key == keys.signing_key.verify_key() => {
+        }
+        Some(_) => {
+            let text = "The log names another key or user under this device's id.";
+            return Err(Problem::new(ProblemKind::ChainInvalid, text));
+        }
+        None => return Ok(()),
+    }
+    if !registered {
+        handle.tell(Event::Registered(summary.device, Registration::Registered)).await;
+    }
+    let first = log.devices_of(&summary.user).next().is_some_and(|device| device.device == summary.device);
+    if first { manifest(session, &trouble).await } else { Ok(()) }
+}
+
+/// Makes the user's first manifest, if there is none. The bytes are kept before they go out, so that the same go out
+/// after a crash.
+async fn manifest(session: &Session, trouble: &Trouble) -> Result<(), Problem> {
+    let there = until_done(trouble, || session.member.manifest()).await?;
+    if there.version > 0 {
+        return Ok(());
+    }
+    let kept = session.store(crate::store::Store::manifest).await?;
+    let envelope = match kept {
+        Some((1, envelope)) => envelope,
+        Some(_) => {
+            let text = "The server has no manifest, and this device has seen one.";
+            return Err(Problem::new(ProblemKind::RolledBack, text));
+        }
+        None => {
+            let summary = &session.open.summary;
+            let place = ManifestPlace {
+                organisation: summary.organisation.clone(),
+                user: summary.user,
+                version: 1,
+                author: summary.device,
+                time: clock::now(),
+            };
+            let keys = &session.open.keys;
+            let envelope = seal_empty(&place, &keys.manifest_key, &keys.signing_key, &mut entropy::System)
+                .map_err(problems::no_entropy)?;
+            let copy = envelope.clone();
+            session.store(move |store| store.put_manifest(1, &copy)).await?;
+            envelope
+        }
+    };
+    let upload = ManifestUpload { version: 1, envelope: envelope.into() };
+    match until_done(trouble, || session.member.put_manifest(&upload)).await {
+        Ok(()) => Ok(()),
+        Err(RoadError::Refused { code: ErrorCode::ManifestConflict, .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
