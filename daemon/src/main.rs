@@ -7,7 +7,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use parsec_protocol::control::Problem;
 use parsecd::config::{Arguments, Config, ConfigError, LogFormat};
+use parsecd::daemon::{Daemon, Settings};
 use parsecd::hardening::{self, HardeningError};
 use parsecd::paths::Places;
 use parsecd::rpc::{self, AccessError, Listener};
@@ -31,6 +33,10 @@ enum Failure {
     Store(#[from] StoreError),
     #[error(transparent)]
     Access(#[from] AccessError),
+    #[error(transparent)]
+    Daemon(#[from] Problem),
+    #[error("two methods have one name: {0}")]
+    Methods(#[from] jsonrpsee::core::RegisterMethodError),
     #[error("{what}: {source}")]
     System { what: &'static str, source: std::io::Error },
 }
@@ -39,6 +45,8 @@ impl Failure {
     /// By sysexits.h: 69 in use, 71 system, 74 disk, 77 not permitted, 78 configuration.
     const fn exit_code(&self) -> u8 {
         match self {
+            Self::Daemon(problem) => problem.exit_code,
+            Self::Methods(_) => 70,
             Self::Hardening(_) | Self::System { .. } => 71,
             Self::Config(_) | Self::Access(AccessError::PathTooLong(_)) => 78,
             Self::Store(StoreError::InUse(_)) | Self::Access(AccessError::InUse(_)) => 69,
@@ -49,6 +57,8 @@ impl Failure {
 
     const fn hint(&self) -> &'static str {
         match self {
+            Self::Daemon(problem) => problem.name.hint(),
+            Self::Methods(_) => "This is a bug in Parsec; please report it.",
             Self::Hardening(_) => {
                 "The system refuses what keeps keys inside this process; is it in a sandbox?"
             }
@@ -118,12 +128,17 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listening for signals"))?;
 
     let data_dir = config.data_dir.clone();
-    let _devices = tokio::task::spawn_blocking(move || Devices::open(&data_dir))
-        .await
-        .map_err(|error| Failure::System { what: "opening the data folder", source: error.into() })??;
+    let settings = Settings { extra_ca: config.extra_ca.clone(), idle_lock: config.idle_lock };
+    let (daemon, handle) = tokio::task::spawn_blocking(move || {
+        let devices = Devices::open(&data_dir)?;
+        Ok::<_, Failure>(Daemon::new(devices, &data_dir, settings)?)
+    })
+    .await
+    .map_err(|error| Failure::System { what: "opening the data folder", source: error.into() })??;
+    let methods = rpc::methods::module(handle)?;
     let listener = Listener::bind(&config.socket)?;
 
-    let serving = rpc::serve(listener, jsonrpsee::RpcModule::new(()), stop.clone());
+    let serving = rpc::serve(listener, methods, stop.clone());
     tracing::info!(socket = %config.socket.display(), version = env!("CARGO_PKG_VERSION"), "ready");
     announce(arguments, &config).map_err(system("saying that it is ready"))?;
     let stopped = async {
@@ -134,7 +149,7 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<(), Failure> {
         tracing::info!(why, "stopping");
         stop.cancel();
     };
-    tokio::join!(serving, stopped);
+    tokio::join!(serving, daemon.run(stop.clone()), stopped);
     Ok(())
 }
 
