@@ -343,8 +343,6 @@ pub(crate) fn cancel(invitation: &mut Invitation, newest: Option<&mut Attempt>) 
         return Ok(false);
     }
     invitation.alive()?;
-    // A sealed one too: a claimer can deposit anything as step 8, and an enrolment can have become impossible. Without this
-    // way out the invitation would be in use for ever.
     if let Some(attempt) = newest.filter(|attempt| attempt.is_open()) {
         attempt.ended = Some(EndReason::InvitationEnded);
     }
