@@ -142,19 +142,19 @@ pub struct ServeOptions {
     #[arg(long)]
     no_rate_limits: bool,
     /// Requests of one address, as PER_SECOND:BURST [default: 50:500]
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE")]
     rate_limit_address: Option<Rate>,
     /// Requests with one token [default: 20:200]
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE")]
     rate_limit_token: Option<Rate>,
     /// Requests of one device [default: 200:2000]
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE")]
     rate_limit_device: Option<Rate>,
     /// Signed requests in one organisation [default: 1000:10000]
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE")]
     rate_limit_organisation: Option<Rate>,
     /// Mails of one organisation [default: 1:200]
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE")]
     rate_limit_mail: Option<Rate>,
     /// Invitations of one organisation that can still be used [default: 1000]
     #[arg(long, value_name = "N")]
@@ -211,15 +211,6 @@ pub enum ConfigError {
     /// The public URL can't stand in a link.
     #[error("--public-url must be https://HOST[:PORT] (http:// for this machine alone), without a path")]
     PublicUrl,
-}
-
-fn rate(text: &str) -> Result<Rate, String> {
-    let parsed = text.split_once(':').and_then(|(per_second, burst)| {
-        Some(Rate { per_second: per_second.parse().ok()?, burst: burst.parse().ok()? })
-    });
-    parsed
-        .filter(|rate| rate.per_second > 0 && rate.burst > 0)
-        .ok_or_else(|| "expected PER_SECOND:BURST, as in 50:500".to_owned())
 }
 
 impl ServeOptions {
@@ -369,17 +360,14 @@ mod tests {
     fn the_command_line_goes_before_the_file_and_unknown_settings_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("c.toml");
-        std::fs::write(
-            &path,
-            "database = 'file'\nconnections = 7\nrate-limit-mail = { per_second = 1, burst = 2 }",
-        )
-        .unwrap();
+        std::fs::write(&path, "database = 'file'\nconnections = 7\nrate-limit-mail = '1:2'").unwrap();
         let line =
             ServeOptions { config: Some(path.clone()), database: Some("line".into()), ..Default::default() };
         let config = line.with_file().unwrap().check().unwrap();
         assert_eq!((config.database, config.connections), (PathBuf::from("line"), 7));
         assert_eq!(config.rates.unwrap().mail.burst, 2);
 
+        assert!(toml::from_str::<ServeOptions>("rate-limit-mail = '0:2'").is_err());
         std::fs::write(&path, "databse = 'file'").unwrap();
         let line = ServeOptions { config: Some(path), ..Default::default() };
         assert!(matches!(line.with_file(), Err(ConfigError::Toml { .. })));

@@ -336,8 +336,7 @@ pub(crate) fn cancel_attempt(
     Ok(true)
 }
 
-/// Cancels an invitation, and its open attempt with it, even a sealed one: a claimer could deposit anything as its last step, and an
-/// enrolment can have become impossible, so a member must be able to say that it is over. `Ok(false)`: it was cancelled before.
+/// Cancels an invitation, and its open attempt with it. `Ok(false)`: it was cancelled before.
 pub(crate) fn cancel(invitation: &mut Invitation, newest: Option<&mut Attempt>) -> Result<bool, ErrorCode> {
     if invitation.status == InvitationStatus::Cancelled {
         return Ok(false);

@@ -34,7 +34,7 @@ pub use administration::{AdministrationError, Listed, create_organisation, list_
 pub use clock::Clock;
 pub use config::{Config, ConfigError, LogFormat, Mail, ServeOptions, database_exists};
 pub use mail::MailSetupError;
-pub use quota::{Quotas, Rate, Rates};
+pub use quota::{Quotas, Rate, RateError, Rates};
 pub use store::OpenError;
 
 /// How long requests may go on after the server was told to stop.

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -17,12 +18,33 @@ const BUCKETS_MAX: usize = 100_000;
 
 /// A bucket's size and how fast it fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "String")]
 pub struct Rate {
     /// Requests a second in the long run; at least 1.
     pub per_second: u32,
     /// Requests at once.
     pub burst: u32,
+}
+
+/// Not a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected PER_SECOND:BURST, both above 0, as in 50:500")]
+pub struct RateError;
+
+impl FromStr for Rate {
+    type Err = RateError;
+    fn from_str(text: &str) -> Result<Self, RateError> {
+        let (per_second, burst) = text.split_once(':').ok_or(RateError)?;
+        let number = |text: &str| text.parse().ok().filter(|number| *number > 0).ok_or(RateError);
+        Ok(Self { per_second: number(per_second)?, burst: number(burst)? })
+    }
+}
+
+impl TryFrom<String> for Rate {
+    type Error = RateError;
+    fn try_from(text: String) -> Result<Self, RateError> {
+        text.parse()
+    }
 }
 
 /// All rates.

@@ -301,3 +301,45 @@ async fn cancelled_and_expired_invitations_say_so_and_end_their_attempts() {
         assert_eq!(claim.put(&bench, 8, b"late").await.status, 410);
     }
 }
+
+#[tokio::test]
+async fn a_mail_is_sent_once_and_only_with_this_servers_link() {
+    let mails = tempfile::tempdir().unwrap();
+    let bench = Bench::with(|config| {
+        config.mail = parsec_metadata::Mail::Directory(mails.path().to_owned());
+        config.public_url = Some("https://parsec.example.org".to_owned());
+    })
+    .await;
+    let alice = bench.founded().await;
+    let target = path::invitations(&alice.organisation);
+    let mut asked = NewInvitation {
+        token: Token::from_bytes(drawn()),
+        invited: Invited::User("bob@example.org".parse().unwrap()),
+        expires: bench.now().plus_seconds(DAY),
+        mail_link: Some("https://evil.example/join/acme#PLANTEDLINK".to_owned()),
+    };
+    assert_eq!(alice.post(&bench, &target, &asked).await.code(), ErrorCode::BadRequest);
+    let list: InvitationList = alice.call(&bench, "GET", &target, &[]).await.record();
+    assert!(list.invitations.is_empty(), "a refused link makes no invitation");
+
+    asked.mail_link = Some("https://parsec.example.org/join/acme#PLANTEDLINK".to_owned());
+    for _ in 0..2 {
+        let made: InvitationMade = alice.post(&bench, &target, &asked).await.record();
+        assert_eq!(made.mail, parsec_protocol::relay::MailOutcome::Written);
+    }
+    assert_eq!(std::fs::read_dir(mails.path()).unwrap().count(), 1);
+
+    // A mail that can't be written doesn't take the invitation with it.
+    std::fs::remove_dir_all(mails.path()).unwrap();
+    asked.token = Token::from_bytes(drawn());
+    let made: InvitationMade = alice.post(&bench, &target, &asked).await.record();
+    assert_eq!(made.mail, parsec_protocol::relay::MailOutcome::Failed);
+    alice.see(&bench, &asked.token).await;
+
+    bench.stop.cancel();
+    bench.served.await.unwrap().unwrap();
+    for entry in std::fs::read_dir(bench.folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(11).any(|window| window == b"PLANTEDLINK"), "the link is kept nowhere");
+    }
+}

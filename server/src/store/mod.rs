@@ -247,3 +247,68 @@ fn damaged(what: &'static str) -> Refusal {
     tracing::error!(what, "the database holds a value that this server would not have stored");
     parsec_protocol::relay::ErrorCode::Internal.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parsec_protocol::ids::{OrganisationId, Timestamp};
+    use parsec_protocol::public::Hash;
+    use parsec_protocol::relay::ErrorCode;
+
+    fn reserve(name: &str) -> impl FnOnce(&mut Transaction<'_>) -> Result<(), Refusal> + use<> {
+        let name: OrganisationId = name.parse().unwrap();
+        move |transaction| {
+            members::reserve(transaction.sql, &name, Hash::from_bytes([1; 32]), Timestamp(0))?;
+            Ok(())
+        }
+    }
+
+    /// Work that begins a change and then refuses must leave nothing, and its neighbours in the batch everything.
+    #[tokio::test]
+    async fn one_refusal_in_a_batch_takes_back_its_own_changes_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, threads) = Store::open(&folder.path().join("db"), Arc::default()).unwrap();
+        let refused = |name: &str| {
+            let begin = reserve(name);
+            move |transaction: &mut Transaction<'_>| -> Result<(), Refusal> {
+                begin(transaction)?;
+                Err(ErrorCode::NotAllowed.into())
+            }
+        };
+        let answers = tokio::join!(
+            store.write(reserve("a")),
+            store.write(refused("b")),
+            store.write(reserve("c")),
+            store.write(refused("d")),
+        );
+        assert_eq!(
+            answers,
+            (Ok(()), Err(ErrorCode::NotAllowed.into()), Ok(()), Err(ErrorCode::NotAllowed.into()))
+        );
+        let names = store.read(|sql| Ok(members::list(sql)?)).await.unwrap();
+        assert_eq!(names.iter().map(|row| row.0.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+        drop(store);
+        threads.join();
+    }
+
+    /// A batch whose commit fails: everybody in it is told, nobody is told `Ok`.
+    #[tokio::test]
+    async fn a_failed_commit_fails_the_batch_and_the_next_one_works() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, threads) = Store::open(&folder.path().join("db"), Arc::default()).unwrap();
+        let broken = store.write(|transaction| {
+            // Checked at the commit alone: a certificate of an organisation that isn't there.
+            transaction.sql.execute_batch(
+                "PRAGMA defer_foreign_keys = ON;
+                 INSERT INTO certificate (organisation, position, envelope, head) VALUES ('x', 0, x'00', x'00')",
+            )?;
+            Ok(())
+        });
+        assert_eq!(broken.await, Err(ErrorCode::Internal.into()));
+        store.write(reserve("a")).await.unwrap();
+        let names = store.read(|sql| Ok(members::list(sql)?)).await.unwrap();
+        assert_eq!(names.len(), 1);
+        drop(store);
+        threads.join();
+    }
+}
