@@ -159,9 +159,17 @@ fn announce(arguments: &Arguments, config: &Config) -> std::io::Result<()> {
     if let Some(path) = &arguments.ready_file {
         std::fs::write(path, &line)?;
     }
-    if let Some(number) = arguments.ready_fd {
-        let path = format!("/proc/self/fd/{number}");
-        std::fs::OpenOptions::new().write(true).open(path)?.write_all(line.as_bytes())?;
+    match arguments.ready_fd {
+        None => {}
+        Some(1) => {
+            let mut output = std::io::stdout();
+            output.write_all(line.as_bytes()).and_then(|()| output.flush())?;
+        }
+        // Opened anew, which works for what this user owns: taking over a bare number can't be checked.
+        Some(number) => {
+            let path = format!("/proc/self/fd/{number}");
+            std::fs::OpenOptions::new().write(true).open(path)?.write_all(line.as_bytes())?;
+        }
     }
     Ok(())
 }
