@@ -372,6 +372,17 @@ fn a_terminal_is_greeted_by_its_own_person_only() {
     assert!(pair.c.kept.is_none());
 }
 
+#[test]
+fn the_greeter_of_the_prologue_is_the_one_in_the_log() {
+    let world = World::new();
+    let setting = Setting { greeter_user: USER, ..world.bob() };
+    let pair = told(&world, &setting, &world.founded.root, &world.envelopes, |draft| {
+        draft.handover.user = UserId::from_bytes([0x66; 16]);
+        draft.certified_user = UserId::from_bytes([0x66; 16]);
+    });
+    assert_eq!(pair.c.closed, Some(Closed::ChainInvalid));
+}
+
 // --- message 8
 
 #[test]
