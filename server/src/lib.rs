@@ -106,11 +106,7 @@ impl Server {
     /// [`RunError`].
     pub async fn bind(config: Config) -> Result<Self, RunError> {
         let tls = match &config.tls {
-            Some((certificate, key)) => {
-                // Fails only if a provider was chosen before, which is as good.
-                let _ = rustls::crypto::ring::default_provider().install_default();
-                Some(RustlsConfig::from_pem_file(certificate, key).await.map_err(RunError::Tls)?)
-            }
+            Some((certificate, key)) => Some(tls_config(certificate, key).await.map_err(RunError::Tls)?),
             None => None,
         };
         let failed = |source| RunError::Listen { address: config.listen, source };
@@ -207,6 +203,16 @@ impl Server {
         tracing::info!("stopped");
         served
     }
+}
+
+async fn tls_config(certificate: &Path, key: &Path) -> std::io::Result<RustlsConfig> {
+    // Fails only if a provider was chosen before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let read = RustlsConfig::from_pem_file(certificate, key).await?;
+    // As read, it would offer HTTP/2 too, which this server doesn't speak.
+    let mut config = rustls::ServerConfig::clone(&read.get_inner());
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(RustlsConfig::from_config(Arc::new(config)))
 }
 
 /// Writes the address to where it was asked for.
