@@ -238,8 +238,11 @@ impl Daemon {
                 self.answer_opened(&session, reason);
             }
             Event::Registered(device, registration) => self.registered(device, registration),
-            Event::Removed(summary) => {
-                self.known.remove(&summary.device);
+            Event::Listed(summaries) => {
+                // What the loop knows is newer; only what it hasn't heard of is taken.
+                for summary in summaries {
+                    self.known.entry(summary.device).or_insert(summary);
+                }
             }
             Event::Locked(device, reply) => {
                 if let (Some(reply), Some(summary)) = (reply, self.known.get(&device)) {

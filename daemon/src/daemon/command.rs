@@ -66,8 +66,8 @@ pub enum Event {
     Started(Arc<Session>, OpenedFor),
     /// It became known whether a device is certified.
     Registered(DeviceId, Registration),
-    /// A founding was refused: the device was removed.
-    Removed(DeviceSummary),
+    /// What is on disk after a founding that did not succeed: an unfinished device may be there.
+    Listed(Vec<DeviceSummary>),
     /// A device is locked, and nothing runs for it any more.
     Locked(DeviceId, Option<Reply<DeviceView>>),
 }

@@ -14,12 +14,13 @@ use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
 use parsec_protocol::public::Hash;
 use parsec_protocol::receipt::Receipt;
-use parsec_protocol::relay::{BootstrapRequest, ErrorCode};
+use parsec_protocol::relay::{BootstrapRequest, ErrorCode, path};
+use reqwest::Method;
 
 use super::invitations::PATIENCE;
 use super::session::blocking;
 use crate::store::{DeviceSummary, Devices, OpenDevice, StoreError};
-use crate::transport::http::{Client, Server};
+use crate::transport::http::{Call, Client, Server};
 use crate::transport::retry::until_done;
 use crate::transport::{Trouble, relay};
 use crate::{clock, entropy, problems};
@@ -37,6 +38,8 @@ pub async fn run(
     if request.token.expose().parse::<Hash>().is_err() {
         return Err(Problem::new(ProblemKind::InvalidRequest, "A bootstrap token is 64 hexadecimal digits."));
     }
+    // Nothing is made for a server that isn't there: a mistyped address must not leave keys behind.
+    server.call(Call::new(Method::GET, path::HEALTH.to_owned())).await?;
     let request = Arc::new(request);
     let address = server.address().to_owned();
     let (keys_of, its_devices) = (Arc::clone(&request), Arc::clone(devices));

@@ -42,6 +42,9 @@ impl Daemon {
                             handle.tell(Event::Opened(Box::new(open), OpenedFor::Founding(reply))).await
                         }
                         Err(problem) => {
+                            if let Ok(list) = blocking(move || devices.list()).await {
+                                handle.tell(Event::Listed(list)).await;
+                            }
                             let _ = reply.send(Err(problem));
                         }
                     }

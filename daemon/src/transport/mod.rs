@@ -5,6 +5,8 @@
 
 pub mod events;
 pub mod http;
+#[cfg(test)]
+pub mod memory;
 pub mod relay;
 pub mod retry;
 

@@ -1,1 +1,284 @@
-//! Both drivers against each other, in one process.
+//! Both drivers against each other, in one process, over a road in memory.
+
+use std::sync::{Arc, Mutex};
+
+use parsec_protocol::chain::bootstrap::{Founder, found};
+use parsec_protocol::chain::certificate::Profile;
+use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::control::{
+    CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyId, CeremonyIdentify, CeremonyView, ChoiceMode,
+    Outcome, Problem, ProblemKind, Role, SecretText, Stage,
+};
+use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment, Setting, TransportKind};
+use parsec_protocol::ids::{Invited, Token};
+use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, UserDecryptionKey};
+use parsec_protocol::relay::{EndReason, GreeterIds};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use super::view::Board;
+use super::{Act, Desk, REQUESTS_MAX, Request, claimer, finish, greeter};
+use crate::store::DeviceKeys;
+use crate::transport::memory::MemoryRoad;
+use crate::{clock, entropy};
+
+/// Remembers, in order, what became durable.
+#[derive(Default)]
+struct Disk(Mutex<Vec<String>>);
+
+struct Keeper(Arc<Disk>, MemoryRoad);
+
+impl claimer::Keeper for Keeper {
+    async fn keep(&self, new: Arc<NewDevice>, password: SecretText) -> Result<(), Problem> {
+        if password.expose().len() < 8 {
+            return Err(Problem::new(ProblemKind::WeakPassword, "weak"));
+        }
+        self.0.0.lock().unwrap().push(format!("kept {} after {} steps", new.name, self.1.steps()));
+        Ok(())
+    }
+}
+
+struct Voucher(Arc<Disk>, MemoryRoad, DeviceKeys, Arc<VerifiedLog>);
+
+impl greeter::Voucher for Voucher {
+    fn keys(&self) -> &DeviceKeys {
+        &self.2
+    }
+    async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
+        Ok(Arc::clone(&self.3))
+    }
+    async fn persist(&self, _: &SealedEnrolment) -> Result<(), Problem> {
+        self.0.0.lock().unwrap().push(format!("sealed after {} steps", self.1.steps()));
+        Ok(())
+    }
+}
+
+/// A person with a program that shows the view.
+struct Person {
+    view: watch::Receiver<CeremonyView>,
+    requests: mpsc::Sender<Request>,
+}
+
+impl Person {
+    async fn at(&mut self, stage: Stage) -> CeremonyView {
+        let seen =
+            self.view.wait_for(|view| view.stage == stage || view.outcome.is_some()).await.unwrap().clone();
+        assert_eq!(seen.stage, stage, "{:?}", seen.outcome);
+        seen
+    }
+
+    async fn asks(&self, act: Act) -> Result<CeremonyView, ProblemKind> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request { act, reply }).await.unwrap();
+        answer.await.unwrap().map_err(|problem| problem.name)
+    }
+
+    async fn chooses(&self, code: Option<&str>, mode: ChoiceMode) -> Result<CeremonyView, ProblemKind> {
+        let code = code.map(str::to_owned);
+        self.asks(Act::Choose(CeremonyChoose { ceremony: CeremonyId(1), code, mode })).await
+    }
+
+    async fn approves(&self, claimer_confirmed: bool) -> Result<CeremonyView, ProblemKind> {
+        let ceremony = CeremonyId(1);
+        let approve =
+            CeremonyApprove { ceremony, claimer_confirmed, name: None, device_label: None, profile: None };
+        self.asks(Act::Approve(approve)).await
+    }
+
+    async fn finishes(&self, password: &str) -> Result<CeremonyView, ProblemKind> {
+        let password = SecretText::new(Zeroizing::new(password.into()));
+        self.asks(Act::Finish(CeremonyFinish { ceremony: CeremonyId(1), password })).await
+    }
+
+    async fn problem(&mut self) -> ProblemKind {
+        let view = self.view.wait_for(|view| view.outcome.is_some()).await.unwrap();
+        match view.outcome.clone().unwrap() {
+            Outcome::Failed { problem } => problem.name,
+            Outcome::Enrolled { .. } => panic!("enrolled"),
+        }
+    }
+}
+
+/// Alice, Bob, the road between them and their disks. The tasks end with it.
+struct Scene {
+    alice: Person,
+    bob: Person,
+    road: MemoryRoad,
+    disk: Arc<Disk>,
+    _tasks: JoinSet<()>,
+}
+
+fn desk(role: Role) -> (Desk, Person) {
+    let board = Board::new(CeremonyId(1), role, "acme".parse().unwrap(), None);
+    let (requests, queue) = mpsc::channel(REQUESTS_MAX);
+    let person = Person { view: board.watch(), requests };
+    (Desk::new(board, queue, CancellationToken::new(), ProblemKind::ShuttingDown), person)
+}
+
+fn scene(typed_codes: bool) -> Scene {
+    let source = &mut entropy::System;
+    let user_key = UserDecryptionKey::random(source).unwrap();
+    let signing_key = DeviceSigningKey::random(source).unwrap();
+    let directory_key = DirectoryKey::random(source).unwrap();
+    let founder = Founder {
+        organisation: &"acme".parse().unwrap(),
+        email: &"alice@acme.test".parse().unwrap(),
+        name: &"Alice".parse().unwrap(),
+        device_label: &"laptop".parse().unwrap(),
+        user_key: &user_key,
+        signing_key: &signing_key,
+        directory_key: &directory_key,
+    };
+    let founded = found(&founder, clock::now(), source).unwrap();
+    let log = VerifiedLog::empty("acme".parse().unwrap(), founded.root)
+        .extended(founded.certificates.iter().map(Vec::as_slice))
+        .unwrap();
+    let keys = DeviceKeys {
+        user_key,
+        manifest_key: ManifestKey::random(source).unwrap(),
+        signing_key,
+        directory_key,
+        root: founded.root,
+        email: "alice@acme.test".parse().unwrap(),
+        name: "Alice".parse().unwrap(),
+        device_label: "laptop".parse().unwrap(),
+        profile: Profile::Administrator,
+        typed_codes,
+        server: "https://a.test".into(),
+        head: log.head(),
+    };
+    let road =
+        MemoryRoad::new(GreeterIds { user: founded.user, device: founded.device }, founded.certificates);
+    let token = Token::from_bytes([1; 16]);
+    let invited = Invited::User("bob@acme.test".parse().unwrap());
+    let setting = Setting {
+        organisation: "acme".parse().unwrap(),
+        token,
+        invited: invited.clone(),
+        greeter_user: founded.user,
+        greeter_device: founded.device,
+        transport: TransportKind::Relay,
+    };
+    let secret = || LinkSecret::from_bytes(&mut [5; 32]);
+    let invitation =
+        claimer::Invitation { organisation: "acme".parse().unwrap(), token, invited, link_secret: secret() };
+    let disk = Arc::new(Disk::default());
+    let (mut alices, alice) = desk(Role::Greeter);
+    let (mut bobs, bob) = desk(Role::Claimer);
+    let mut tasks = JoinSet::new();
+    let (voucher, greeter_road) =
+        (Voucher(Arc::clone(&disk), road.clone(), keys, Arc::new(log)), road.clone());
+    tasks.spawn(async move {
+        match greeter::run(&mut alices, &greeter_road, setting, &secret(), &voucher).await {
+            Ok(sealed) => alices.board.done(sealed.user, sealed.device, &sealed.root, false),
+            Err(end) => finish(end, &alices.board, &greeter_road).await,
+        }
+    });
+    let (keeper, claimer_road) = (Keeper(Arc::clone(&disk), road.clone()), road.clone());
+    tasks.spawn(async move {
+        if let Err(end) = claimer::run(&mut bobs, &claimer_road, &invitation, &keeper).await {
+            finish(end, &bobs.board, &claimer_road).await;
+        }
+    });
+    Scene { alice, bob, road, disk, _tasks: tasks }
+}
+
+impl Scene {
+    /// Both codes are found, and Bob says who he is.
+    async fn to_approval(&mut self, mode: ChoiceMode) {
+        let code = self.bob.at(Stage::SayCode).await.say.unwrap().code;
+        self.alice.at(Stage::ChooseCode).await;
+        self.alice.chooses(Some(&code), mode).await.unwrap();
+        let code = self.alice.at(Stage::SayCode).await.say.unwrap().code;
+        self.bob.at(Stage::ChooseCode).await;
+        self.bob.chooses(Some(&code), mode).await.unwrap();
+        self.bob.at(Stage::Identify).await;
+        let identify = CeremonyIdentify {
+            ceremony: CeremonyId(1),
+            name: Some("Bob".parse().unwrap()),
+            device_label: "desk".parse().unwrap(),
+        };
+        self.bob.asks(Act::Identify(identify)).await.unwrap();
+        self.alice.at(Stage::Approve).await;
+    }
+}
+
+#[tokio::test]
+async fn a_ceremony_goes_through_and_its_durable_points_hold() {
+    for (typed, mode) in [(false, ChoiceMode::Picked), (true, ChoiceMode::Typed)] {
+        let mut scene = scene(typed);
+        scene.to_approval(mode).await;
+        assert_eq!(scene.alice.approves(false).await, Err(ProblemKind::NotConfirmed));
+        assert_eq!(scene.road.steps(), 7, "nothing went out without the statement");
+        scene.alice.approves(true).await.unwrap();
+        scene.alice.at(Stage::Done).await;
+        scene.bob.at(Stage::SetPassword).await;
+        assert_eq!(scene.bob.finishes("short").await, Err(ProblemKind::WeakPassword));
+        assert_eq!(scene.road.steps(), 8, "no receipt without keys");
+        assert_eq!(scene.bob.finishes("long enough").await.unwrap().stage, Stage::Registering);
+        assert_eq!(scene.bob.asks(Act::Cancel).await, Err(ProblemKind::NotNow), "the keys are durable");
+        scene.road.state_completed();
+        let done = scene.bob.at(Stage::Done).await;
+        assert!(matches!(done.outcome, Some(Outcome::Enrolled { registered: true, .. })));
+        assert_eq!(*scene.disk.0.lock().unwrap(), ["sealed after 7 steps", "kept Bob after 8 steps"]);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_code_or_none_ends_both_sides() {
+    for none in [false, true] {
+        let mut scene = scene(false);
+        let right = scene.bob.at(Stage::SayCode).await.say.unwrap().code;
+        let choices = scene.alice.at(Stage::ChooseCode).await.choices;
+        let wrong = choices.iter().find(|choice| choice.code != right).unwrap();
+        let code = if none { None } else { Some(wrong.code.as_str()) };
+        let view = scene.alice.chooses(code, ChoiceMode::Picked).await.unwrap();
+        assert_eq!(view.stage, Stage::Closed, "the asker sees the end at once");
+        assert_eq!(scene.alice.problem().await, ProblemKind::CodeMismatch);
+        assert_eq!(scene.bob.problem().await, ProblemKind::PeerMismatch);
+        assert_eq!(scene.road.ended(), Some(EndReason::CodeMismatch));
+        assert_eq!(scene.road.steps(), 5, "no step goes out after a wrong code");
+    }
+}
+
+#[tokio::test]
+async fn slips_change_nothing() {
+    let mut scene = scene(false);
+    let bobs = scene.bob.at(Stage::SayCode).await.say.unwrap().code;
+    scene.alice.at(Stage::ChooseCode).await;
+    assert_eq!(scene.alice.chooses(Some("0000"), ChoiceMode::Typed).await, Err(ProblemKind::CodeMalformed));
+    assert_eq!(scene.alice.approves(true).await, Err(ProblemKind::NotNow));
+    assert_eq!(scene.bob.chooses(Some(&bobs), ChoiceMode::Typed).await, Err(ProblemKind::NotNow));
+    scene.alice.chooses(Some(&bobs), ChoiceMode::Typed).await.unwrap();
+    scene.bob.at(Stage::ChooseCode).await;
+    let own = scene.bob.chooses(Some(&bobs), ChoiceMode::Typed).await;
+    assert_eq!(own, Err(ProblemKind::CodeOfWrongDirection));
+    assert_eq!(scene.bob.at(Stage::ChooseCode).await.choices.len(), 4);
+}
+
+#[tokio::test]
+async fn either_person_may_stop() {
+    for by_alice in [true, false] {
+        let mut scene = scene(false);
+        scene.bob.at(Stage::SayCode).await;
+        scene.alice.at(Stage::ChooseCode).await;
+        let (one, other) =
+            if by_alice { (&mut scene.alice, &mut scene.bob) } else { (&mut scene.bob, &mut scene.alice) };
+        assert_eq!(one.asks(Act::Cancel).await.unwrap().stage, Stage::Closed);
+        assert_eq!(one.problem().await, ProblemKind::Cancelled);
+        assert_eq!(other.problem().await, ProblemKind::PeerCancelled);
+    }
+}
+
+#[tokio::test]
+async fn picking_is_refused_where_typing_is_required() {
+    let mut scene = scene(true);
+    let right = scene.bob.at(Stage::SayCode).await.say.unwrap().code;
+    let view = scene.alice.at(Stage::ChooseCode).await;
+    assert!(view.choices.is_empty());
+    assert_eq!(scene.alice.chooses(Some(&right), ChoiceMode::Picked).await, Err(ProblemKind::TypingRequired));
+    scene.alice.chooses(Some(&right), ChoiceMode::Typed).await.unwrap();
+    scene.alice.at(Stage::SayCode).await;
+}

@@ -1,0 +1,107 @@
+//! A road within one process, for tests: what the relay does, without a server.
+//!
+//! Decides what the server would: steps are kept, states pushed, an ended attempt takes nothing more.
+
+use std::sync::{Arc, Mutex};
+
+use parsec_protocol::ids::{AttemptId, Timestamp};
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, GreeterIds, LogPage};
+use tokio::sync::watch;
+
+use super::{Road, RoadError, Trouble};
+
+/// One attempt; both sides hold a clone.
+#[derive(Debug, Clone)]
+pub struct MemoryRoad {
+    state: Arc<watch::Sender<AttemptView>>,
+    steps: Arc<Mutex<Vec<Vec<u8>>>>,
+    log: Arc<Vec<Vec<u8>>>,
+    trouble: Arc<Trouble>,
+}
+
+fn refused(code: ErrorCode) -> RoadError {
+    RoadError::Refused { code, server_time: Timestamp(0), local_time: Timestamp(0), retry_after: 0 }
+}
+
+impl MemoryRoad {
+    /// A fresh attempt that `greeter` has joined.
+    #[must_use]
+    pub fn new(greeter: GreeterIds, log: Vec<Vec<u8>>) -> Self {
+        let attempt = AttemptId::from_bytes([7; 16]);
+        let view = AttemptView { attempt, steps: 0, greeter: Some(greeter), ended: None };
+        Self {
+            state: Arc::new(watch::Sender::new(view)),
+            steps: Arc::default(),
+            log: Arc::new(log),
+            trouble: Arc::new(Trouble::new(None)),
+        }
+    }
+
+    /// How many steps are there.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.steps.lock().unwrap().len()
+    }
+
+    /// The certificates are in the log.
+    pub fn state_completed(&self) {
+        self.state.send_modify(|view| view.ended = Some(EndReason::Completed));
+    }
+
+    /// Why it ended, if it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<EndReason> {
+        self.state.borrow().ended
+    }
+}
+
+impl Road for MemoryRoad {
+    async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), RoadError> {
+        if self.ended().is_some() {
+            return Err(refused(ErrorCode::AttemptEnded));
+        }
+        let mut steps = self.steps.lock().unwrap();
+        if steps.len() != usize::from(step) {
+            return Err(refused(ErrorCode::StepRefused));
+        }
+        steps.push(bytes);
+        self.state.send_modify(|view| view.steps |= 1 << step);
+        Ok(())
+    }
+
+    async fn fetch(&self, step: u8) -> Result<Vec<u8>, RoadError> {
+        self.steps.lock().unwrap().get(usize::from(step)).cloned().ok_or_else(|| refused(ErrorCode::NotYet))
+    }
+
+    async fn state(&self) -> Result<AttemptView, RoadError> {
+        Ok(self.state.borrow().clone())
+    }
+
+    async fn cancel(&self, reason: EndReason) -> Result<(), RoadError> {
+        self.state.send_modify(|view| {
+            view.ended.get_or_insert(reason);
+        });
+        Ok(())
+    }
+
+    async fn log_page(&self, from: u64) -> Result<LogPage, RoadError> {
+        let certificates =
+            self.log.iter().skip(usize::try_from(from).unwrap()).cloned().map(Into::into).collect();
+        Ok(LogPage { count: self.log.len() as u64, certificates })
+    }
+
+    async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
+        let mut state = self.state.subscribe();
+        loop {
+            let view = state.borrow_and_update().clone();
+            seen.send_replace(Some(view));
+            if state.changed().await.is_err() {
+                return RoadError::Unreachable("gone".into());
+            }
+        }
+    }
+
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.subscribe()
+    }
+}
