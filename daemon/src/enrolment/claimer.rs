@@ -150,17 +150,28 @@ pub async fn run<R: Road, K: Keeper>(
         )));
     };
     // The keys are here and the receipt is out: from now on everything happens by itself, also without this task.
-    let registered = async {
-        loop {
-            match next_state(&mut seen, &mut follow).await {
-                Ok(AttemptView { ended: Some(EndReason::Completed), .. }) => return Ok(true),
-                Ok(AttemptView { ended: Some(reason), .. }) => return Err(End::Peer(reason)),
-                Ok(AttemptView { ended: None, .. }) => {}
-                Err(_) => return Ok(false),
-            }
+    let give_up = tokio::time::sleep(REGISTRATION_WAIT);
+    tokio::pin!(give_up);
+    let registered = loop {
+        let view = tokio::select! {
+            () = &mut give_up => break false,
+            view = next_state(&mut seen, &mut follow) => view,
+            request = desk.request() => match request {
+                Ok(request) => {
+                    let _ = request.reply.send(Err(not_now()));
+                    continue;
+                }
+                // Stopping changes nothing any more: the receipt is followed again at the next start.
+                Err(_) => break false,
+            },
+        };
+        match view {
+            Ok(AttemptView { ended: Some(EndReason::Completed), .. }) => break true,
+            Ok(AttemptView { ended: Some(reason), .. }) => return Err(End::Peer(reason)),
+            Ok(AttemptView { ended: None, .. }) => {}
+            Err(_) => break false,
         }
     };
-    let registered = tokio::time::timeout(REGISTRATION_WAIT, registered).await.unwrap_or(Ok(false))?;
     desk.board.done(new.user, new.device, &new.root, registered);
     Ok(())
 }
