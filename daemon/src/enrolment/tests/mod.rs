@@ -187,7 +187,7 @@ fn scene(typed_codes: bool) -> Scene {
 
 impl Scene {
     /// Both codes are found, and Bob says who he is.
-    async fn to_approval(&mut self, mode: ChoiceMode) {
+    async fn until_approval(&mut self, mode: ChoiceMode) {
         let code = self.bob.at(Stage::SayCode).await.say.unwrap().code;
         self.alice.at(Stage::ChooseCode).await;
         self.alice.chooses(Some(&code), mode).await.unwrap();
@@ -209,7 +209,7 @@ impl Scene {
 async fn a_ceremony_goes_through_and_its_durable_points_hold() {
     for (typed, mode) in [(false, ChoiceMode::Picked), (true, ChoiceMode::Typed)] {
         let mut scene = scene(typed);
-        scene.to_approval(mode).await;
+        scene.until_approval(mode).await;
         assert_eq!(scene.alice.approves(false).await, Err(ProblemKind::NotConfirmed));
         assert_eq!(scene.road.steps(), 7, "nothing went out without the statement");
         scene.alice.approves(true).await.unwrap();
