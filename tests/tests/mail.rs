@@ -52,7 +52,8 @@ fn link_in(mail: &str) -> String {
         mail.to_owned()
     };
     let start = mail.find("http://").unwrap_or_else(|| panic!("no link in {mail}"));
-    mail[start..].split_whitespace().next().unwrap().to_owned()
+    let ends = |c: char| !c.is_ascii_alphanumeric() && !":/#.-_".contains(c);
+    mail[start..].split(ends).next().unwrap().to_owned()
 }
 
 /// Bob joins with what he found in his mail.

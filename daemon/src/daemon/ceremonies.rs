@@ -103,7 +103,14 @@ async fn attempt_of(
     records: &Attempts,
     keeper: &DeviceKeeper,
 ) -> Result<(), End> {
-    let info = desk.carry(road, road.info()).await?;
+    // Nothing has been started yet, so there is nobody to tell, and a mistyped address must not look like a long wait.
+    let info = match desk.carry(road, road.info()).await {
+        Err(End::Road(error)) => {
+            desk.board.closed(error.into());
+            return Ok(());
+        }
+        info => info?,
+    };
     let same_kind = matches!(
         (&info.invited, link.kind),
         (Invited::User(_), LinkKind::User) | (Invited::Device(_), LinkKind::Device)

@@ -311,12 +311,12 @@ impl ClaimerRoad {
         until_done(&self.trouble, || self.invitee.start(self.attempt, &self.secret)).await
     }
 
-    /// What the invitation is for.
+    /// What the invitation is for. The first contact, so it is tried once: the person waits for it, and the address may be wrong.
     ///
     /// # Errors
-    /// [`RoadError`], once trying again makes no sense.
+    /// [`RoadError`].
     pub async fn info(&self) -> Result<InvitedInfo, RoadError> {
-        until_done(&self.trouble, || self.invitee.info()).await
+        self.invitee.info().await
     }
 
     fn base(&self) -> String {
