@@ -63,3 +63,12 @@ fn where_codes_must_be_typed_a_picked_one_is_refused() {
     let ends = scene.enrol(&carol, &invitation, BOB, ChoiceMode::Typed);
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
 }
+
+#[test]
+fn unlocking_what_is_unlocked_checks_the_password_and_changes_nothing() {
+    let scene = Scene::found(Setting::default());
+    assert_eq!(scene.alice.unlock("another password").unwrap_err().name(), Some(ProblemKind::WrongPassword));
+    let view = scene.alice.unlock(parsec_tests::scene::ALICE_PASSWORD).unwrap();
+    assert_eq!(view.state, parsec_protocol::control::DeviceState::Unlocked);
+    assert_eq!(scene.alice.verify().unwrap().count, 2);
+}

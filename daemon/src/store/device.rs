@@ -137,6 +137,15 @@ impl Devices {
         self.open_folder(&name, record)
     }
 
+    /// Whether this is the device's password, where its store is open already and can't be opened twice.
+    ///
+    /// # Errors
+    /// As [`Self::unlock`].
+    pub fn check_password(&self, device: DeviceId, password: &SecretText) -> Result<(), StoreError> {
+        let name = self.find(device)?.ok_or(StoreError::NoSuchDevice)?;
+        self.open_key_file(&self.devices.folder(&name)?, &name, password).map(drop)
+    }
+
     /// Replaces the password: afterwards the new one opens the key file and the old one doesn't; before, or if it
     /// fails, the other way round.
     ///
