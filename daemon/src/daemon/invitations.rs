@@ -3,6 +3,8 @@
 //! Decides that a link secret is in the encrypted store before the server hears of the invitation: an invitation that
 //! nobody can greet would be worse than a secret without one.
 
+use std::sync::Arc;
+
 use parsec_protocol::control::{
     Empty, InvitationItem, InviteListResult, InviteResult, Problem, ProblemKind, SecretText,
 };
@@ -45,19 +47,17 @@ pub async fn make(
         Invited::User(_) => LinkKind::User,
         Invited::Device(_) => LinkKind::Device,
     };
-    let mut copy = *secret.expose();
-    let stored = LinkSecret::from_bytes(&mut copy);
-    let for_store = invited.clone();
-    session.store(move |store| store.put_invitation(token, &stored, &for_store, expires)).await?;
     let summary = &session.open.summary;
-    let link = Link {
+    let link = Arc::new(Link {
         server: summary.server.clone(),
         organisation: summary.organisation.clone(),
         kind,
         token,
         secret,
         hints: Vec::new(),
-    };
+    });
+    let (kept, whose) = (Arc::clone(&link), invited.clone());
+    session.store(move |store| store.put_invitation(token, &kept.secret, &whose, expires)).await?;
     let url = link.to_url();
     let new = NewInvitation { token, invited, expires, mail_link: mail.then(|| url.to_string()) };
     let trouble = Trouble::new(None);
