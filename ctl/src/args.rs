@@ -103,7 +103,7 @@ pub(crate) enum Org {
 
 #[derive(Debug, Args)]
 pub(crate) struct Bootstrap {
-    /// The metadata server, https://HOST[:PORT]
+    /// The metadata server, `https://HOST[:PORT]`
     #[arg(long, value_name = "URL")]
     pub(crate) server: String,
     /// Your e-mail address

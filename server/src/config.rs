@@ -100,7 +100,7 @@ pub struct ServeOptions {
     /// Address to listen on; port 0 takes any free one [default: 127.0.0.1:6770]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
-    /// How the world reaches this server, as in https://parsec.example.org
+    /// How the world reaches this server, as in `https://parsec.example.org`
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
     /// TLS certificate chain, PEM

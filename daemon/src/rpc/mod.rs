@@ -28,7 +28,7 @@ const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 /// Pause after a failure to accept, which is nearly always "too many open files" and would come again at once.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Serves clients until `shutdown`, then lets requests under way finish for [`GRACE`]. The socket's name is gone when
+/// Serves clients until `shutdown`, then lets requests under way finish for a moment. The socket's name is gone when
 /// this returns.
 pub async fn serve(listener: Listener, methods: impl Into<Methods>, shutdown: CancellationToken) {
     let methods = methods.into();
