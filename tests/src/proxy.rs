@@ -161,8 +161,10 @@ impl Proxy {
                 let meddler = Arc::clone(&meddler.lock().unwrap());
                 let streams = Arc::clone(&streams);
                 connections.push(std::thread::spawn(move || {
-                    // A cut connection is what half of the tests are about.
+                    let end = client.try_clone();
+                    // A cut connection is what half of the tests are about. It must be seen as one: another handle of it is kept.
                     let _ = serve(client, upstream, &*meddler, &streams);
+                    let _ = end.map(|end| end.shutdown(Shutdown::Both));
                 }));
                 connections.retain(|connection| !connection.is_finished());
             }
