@@ -46,10 +46,17 @@ struct Killer {
     process: u32,
     armed: AtomicBool,
     completed: AtomicU32,
+    cancelled: AtomicU32,
     bell: Arc<Bell>,
 }
 
 impl Killer {
+    /// Waits until the relay has heard that the attempt is over: people who start again in the same millisecond are no people.
+    fn relay_knows(&self) {
+        let told = || (self.cancelled.load(Ordering::SeqCst) > 0).then_some(());
+        self.bell.until("the relay to hear of the end", told).unwrap();
+    }
+
     fn strike(&self, request: &Request, moment: Moment) -> Fate {
         let here = request.deposits() == Some(self.case.step) && moment == self.case.moment;
         if !here || !self.armed.swap(false, Ordering::SeqCst) {
@@ -69,6 +76,10 @@ impl Meddler for Killer {
     fn answer(&self, request: &Request, answer: &mut Answer) -> Fate {
         if request.target.ends_with("/complete") && answer.status < 300 {
             self.completed.fetch_add(1, Ordering::SeqCst);
+            self.bell.ring();
+        }
+        if request.target.ends_with("/cancel") {
+            self.cancelled.fetch_add(1, Ordering::SeqCst);
             self.bell.ring();
         }
         self.strike(request, Moment::After)
@@ -119,6 +130,7 @@ fn run(scene: &mut Scene, number: usize, case: Case) {
         process,
         armed: AtomicBool::new(true),
         completed: AtomicU32::new(0),
+        cancelled: AtomicU32::new(0),
         bell: Arc::clone(&bell),
     });
     let meddler: Arc<dyn Meddler> = Arc::clone(&killer) as _;
@@ -140,7 +152,7 @@ fn run(scene: &mut Scene, number: usize, case: Case) {
         }
         Victim::Claimer => {
             bob.restart();
-            after_claimer(case, &bob, &mut greeter);
+            after_claimer(case, &bob, &mut greeter, &killer);
         }
         Victim::Greeter => {
             scene.alice.restart();
@@ -155,10 +167,11 @@ fn run(scene: &mut Scene, number: usize, case: Case) {
 }
 
 /// Bob's daemon is back. If it had made its keys durable it goes on by itself, else the attempt is lost and Alice ends it.
-fn after_claimer(case: Case, bob: &Terminal, greeter: &mut Side) {
+fn after_claimer(case: Case, bob: &Terminal, greeter: &mut Side, killer: &Killer) {
     if bob.devices().is_empty() {
         let _ = greeter.cancel();
         assert!(greeter.outcome().is_err(), "{case:?}: enrolled a claimer without keys");
+        killer.relay_knows();
     } else {
         let end = greeter.outcome();
         assert!(end.is_ok(), "{case:?}: Bob has his keys, but Alice: {end:?}");
@@ -171,6 +184,7 @@ fn after_greeter(case: Case, claimer: &mut Side, killer: &Killer) {
     if !sent {
         let _ = claimer.cancel();
         assert!(claimer.outcome().is_err(), "{case:?}: enrolled by a greeter that was gone");
+        killer.relay_knows();
         return;
     }
     if case.step == 7 {
