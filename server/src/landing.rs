@@ -22,8 +22,7 @@ const PAGE: &str = r#"<!doctype html>
 <li>Have <code>parsecd</code> and <code>parsecctl</code> installed on the terminal you want to use. Whoever invited you can tell you where
 to get them.</li>
 <li>Copy this page's whole address, with everything behind the <code>#</code>. It is the invitation: show it to nobody else.</li>
-<li>In a command window, run <pre>parsecctl claim '&lt;this link&gt;'</pre> with the address you copied in place of
-<code>&lt;this link&gt;</code>, and keep the quotes.</li>
+<li>In a command window, run <pre>parsecctl claim</pre> and paste the address you copied when it asks for the link.</li>
 <li>Then be on the phone with the person who invited you. Each of you will read four characters out loud, and the other will
 look for them on the screen. If they are not there, say so and stop.</li>
 </ol>
@@ -60,6 +59,6 @@ mod tests {
         for hostile in ["<script", "src=", "href=", "<form", "<img", "<link", "onload", "style"] {
             assert!(!super::PAGE.contains(hostile), "{hostile}");
         }
-        assert!(super::PAGE.contains("parsecctl claim '&lt;this link&gt;'"));
+        assert!(super::PAGE.contains("<pre>parsecctl claim</pre>"));
     }
 }

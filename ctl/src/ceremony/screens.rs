@@ -27,6 +27,14 @@ pub(super) fn peer(view: &CeremonyView) -> String {
     }
 }
 
+/// The address the invitation is for, so that a link that was meant for somebody else is noticed at the start.
+fn invited_as(view: &CeremonyView) -> String {
+    match &view.subject {
+        Some(Subject::User { email }) => format!(" as {}", shown(email)),
+        Some(Subject::Device { .. }) | None => String::new(),
+    }
+}
+
 /// Whether everything its stage is about is there. A view can be caught between two changes; half a question is none.
 pub(super) fn is_complete(view: &CeremonyView) -> bool {
     match view.stage {
@@ -91,12 +99,13 @@ pub(super) fn body(view: &CeremonyView) -> Option<String> {
             )
         }
         (Role::Claimer, Stage::WaitingForPeer) => format!(
-            "You are about to join {}. {peer} invited you\n\
+            "You are about to join {}{}. {peer} invited you\n\
              and will vouch for you.\n\
              Talk to each other now, on the phone or over video, to the end.\n\
              Ask them to run `parsecctl greet`.\n\
              Waiting for them...",
-            view.organisation
+            view.organisation,
+            invited_as(view)
         ),
         (_, Stage::Handshake) => "Both are here. Agreeing on keys...".to_owned(),
         (_, Stage::SayCode) => say(view, &peer, own),

@@ -179,8 +179,5 @@ fn make(devices: &Devices, request: &OrgBootstrap, server: &str) -> Result<OpenD
         receipt,
         first_device: true,
     };
-    let mut open = devices.create(&new, server, None, &request.password)?;
-    devices.set_registration(open.summary.device, Registration::Pending)?;
-    open.summary.registration = Registration::Pending;
-    Ok(open)
+    Ok(devices.create(&new, server, None, &request.password)?)
 }

@@ -63,12 +63,18 @@ impl Board {
 
     /// Another stage. What belonged to the one before is no longer shown.
     pub fn stage(&self, stage: Stage, allowed: &[Action]) {
+        self.enter(stage, allowed, |_| ());
+    }
+
+    /// Another stage with what belongs to it, in one change: nobody sees a question without its proposals.
+    fn enter(&self, stage: Stage, allowed: &[Action], fill: impl FnOnce(&mut CeremonyView)) {
         self.change(|view| {
             view.stage = stage;
             view.allowed = allowed.to_vec();
             view.say = None;
             view.choices = Vec::new();
             view.note = None;
+            fill(view);
         });
     }
 
@@ -94,14 +100,12 @@ impl Board {
 
     /// A code to read aloud.
     pub fn say(&self, code: SasCode) {
-        self.stage(Stage::SayCode, &[Action::Cancel]);
-        self.change(|view| view.say = Some(choice(code)));
+        self.enter(Stage::SayCode, &[Action::Cancel], |view| view.say = Some(choice(code)));
     }
 
     /// A code to be given.
     pub fn ask_code(&self, question: &CodeQuestion) {
-        self.stage(Stage::ChooseCode, &[Action::Choose, Action::Cancel]);
-        self.change(|view| match question {
+        self.enter(Stage::ChooseCode, &[Action::Choose, Action::Cancel], |view| match question {
             CodeQuestion::PickOrType(codes) => view.choices = codes.iter().copied().map(choice).collect(),
             CodeQuestion::TypeOnly => view.typed_required = true,
         });
@@ -109,8 +113,7 @@ impl Board {
 
     /// What the claimer says of themself.
     pub fn ask_approval(&self, claim: Claim) {
-        self.stage(Stage::Approve, &[Action::Approve, Action::Cancel]);
-        self.change(|view| {
+        self.enter(Stage::Approve, &[Action::Approve, Action::Cancel], |view| {
             view.claimer = Some(ClaimerInfo { name: claim.name, device_label: claim.device_label });
         });
     }
@@ -118,9 +121,8 @@ impl Board {
     /// Well ended.
     pub fn done(&self, user: UserId, device: DeviceId, root: &VerifyKey, registered: bool) {
         let root_fingerprint = root.fingerprint().to_string();
-        self.stage(Stage::Done, &[]);
-        self.change(|view| {
-            view.outcome = Some(Outcome::Enrolled { user, device, root_fingerprint, registered })
+        self.enter(Stage::Done, &[], |view| {
+            view.outcome = Some(Outcome::Enrolled { user, device, root_fingerprint, registered });
         });
     }
 
@@ -158,50 +160,9 @@ pub fn subject(invited: &Invited) -> Subject {
     }
 }
 
-/// A code, plain and in words that survive a bad line (ICAO spelling).
+/// A code, plain and in words that survive a bad line.
 fn choice(code: SasCode) -> Choice {
-    let code = code.to_string();
-    let spelled: Vec<_> = code.chars().map(word).collect();
-    Choice { spelled: spelled.join(" "), code }
-}
-
-/// The word for one character of a code.
-const fn word(symbol: char) -> &'static str {
-    match symbol {
-        'A' => "Alfa",
-        'B' => "Bravo",
-        'C' => "Charlie",
-        'D' => "Delta",
-        'E' => "Echo",
-        'F' => "Foxtrot",
-        'G' => "Golf",
-        'H' => "Hotel",
-        'J' => "Juliett",
-        'K' => "Kilo",
-        'L' => "Lima",
-        'M' => "Mike",
-        'N' => "November",
-        'P' => "Papa",
-        'Q' => "Quebec",
-        'R' => "Romeo",
-        'S' => "Sierra",
-        'T' => "Tango",
-        'U' => "Uniform",
-        'V' => "Victor",
-        'W' => "Whiskey",
-        'X' => "X-ray",
-        'Y' => "Yankee",
-        'Z' => "Zulu",
-        '2' => "Two",
-        '3' => "Three",
-        '4' => "Four",
-        '5' => "Five",
-        '6' => "Six",
-        '7' => "Seven",
-        '8' => "Eight",
-        '9' => "Nine",
-        _ => "?",
-    }
+    Choice { code: code.to_string(), spelled: code.spelled() }
 }
 
 #[cfg(test)]
@@ -209,13 +170,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_symbol_has_a_word_of_its_own() {
-        let mut words: Vec<_> =
-            parsec_protocol::enrol::sas::ALPHABET.iter().map(|symbol| word(char::from(*symbol))).collect();
-        assert!(!words.contains(&"?"));
-        words.sort_unstable();
-        words.dedup();
-        assert_eq!(words.len(), 32);
+    fn a_question_comes_with_its_proposals() {
+        let board = Board::new(CeremonyId(1), Role::Greeter, "acme".parse().unwrap(), None);
+        let before = board.now().revision;
+        let codes = ["AAAA", "ABBA", "ACCA", "ADDA"].map(|code| code.parse().unwrap());
+        board.ask_code(&CodeQuestion::PickOrType(codes));
+        let view = board.now();
+        assert_eq!((view.revision, view.choices.len()), (before + 1, 4));
     }
 
     #[test]

@@ -79,7 +79,8 @@ impl Devices {
         Ok(found)
     }
 
-    /// Makes a device durable: when this returns, everything is; before, or if it fails, nothing is there.
+    /// Makes a device durable, not registered yet: when this returns, everything is; before, or if it fails, nothing
+    /// is there.
     ///
     /// # Errors
     /// [`StoreError::WeakPassword`], [`StoreError::Exists`], [`StoreError::DiskFull`], the disk's.
@@ -95,7 +96,8 @@ impl Devices {
             let _turn = turn(&self.scrypt);
             keyfile::seal(&record, password, self.work)?
         };
-        let registration = if pending.is_some() { Registration::Pending } else { Registration::Registered };
+        // Whoever makes a device has still to hear that the log has it, after a ceremony as after a founding.
+        let registration = Registration::Pending;
         let summary = DeviceSummary {
             device: new.device,
             user: new.user,

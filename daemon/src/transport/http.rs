@@ -47,6 +47,8 @@ impl Client {
             reqwest::Client::builder()
                 .tls_certs_merge(authorities.iter().cloned())
                 .redirect(reqwest::redirect::Policy::none())
+                // A proxy named in the environment would be handed what is meant for this machine alone.
+                .no_proxy()
                 .connect_timeout(CONNECT_WAIT)
                 .http1_only()
                 .user_agent(concat!("parsecd/", env!("CARGO_PKG_VERSION")))

@@ -9,6 +9,7 @@ mod handovers;
 mod links;
 mod network;
 mod peers;
+mod robots;
 mod steps;
 mod vouching;
 
