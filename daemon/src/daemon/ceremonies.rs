@@ -283,9 +283,9 @@ async fn join(desk: &mut Desk, session: &Session, token: Token) -> Result<(Attem
         let trouble = Trouble::new(None);
         let join = crate::transport::retry::until_done(&trouble, || session.member.join(token, attempt));
         match desk.carry(&road, join).await {
-            Ok(_) => return Ok((attempt, road)),
-            // It ended between the event and the call; another one will come.
-            Err(End::Peer(_)) => left = Some(attempt),
+            Ok(AttemptView { ended: None, .. }) => return Ok((attempt, road)),
+            // It ended between the event and the call, also where this device had joined it before; another will come.
+            Ok(AttemptView { ended: Some(_), .. }) | Err(End::Peer(_)) => left = Some(attempt),
             Err(end) => return Err(end),
         }
     }
