@@ -115,6 +115,53 @@ fn whoever_is_killed_at_whatever_message_nobody_is_half_enrolled() {
     });
 }
 
+/// Keeps message 8 from the relay while armed, as a network does that is down.
+struct Muffled {
+    armed: AtomicBool,
+    told: AtomicBool,
+    bell: Arc<Bell>,
+}
+
+impl Meddler for Muffled {
+    fn request(&self, request: &mut Request) -> Fate {
+        if request.deposits() != Some(8) || !self.armed.load(Ordering::SeqCst) {
+            return Fate::Pass;
+        }
+        if !self.told.swap(true, Ordering::SeqCst) {
+            self.bell.interrupt();
+        }
+        Fate::Lose
+    }
+}
+
+/// A daemon that is told to stop tells the relay of ceremonies that can't go on. One whose keys are durable goes on.
+#[test]
+fn stopping_in_order_after_the_password_gives_nothing_up() {
+    let scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
+    let mut bob = scene.terminal("bob");
+    let email = "bob@acme.example";
+    let invitation = scene.alice.invite(email).unwrap();
+    let bell = Arc::new(Bell::default());
+    let muffled = Arc::new(Muffled {
+        armed: AtomicBool::new(true),
+        told: AtomicBool::new(false),
+        bell: Arc::clone(&bell),
+    });
+    scene.proxy.meddle(Arc::clone(&muffled) as Arc<dyn Meddler>);
+    let mut claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
+    let mut greeter = scene.alice.greet(invitation.token, &bell).unwrap();
+    let ended = people::play(&mut claimer, &mut greeter, BOB, Phone::default());
+    assert!(matches!(ended, Err(Ended::Interrupted)), "{ended:?}");
+    bell.resume();
+    assert!(bob.process().stop().success());
+    muffled.armed.store(false, Ordering::SeqCst);
+    bob.restart();
+    greeter.outcome().unwrap();
+    drop((claimer, greeter));
+    let case = Case { victim: Victim::Claimer, step: 8, moment: Moment::Before };
+    assert!(consistent(case, &scene, &bob, email), "void by an orderly stop");
+}
+
 fn run(scene: &mut Scene, number: usize, case: Case) {
     let email = format!("bob{number}@acme.example");
     let mut bob = scene.terminal(&format!("b{number}"));

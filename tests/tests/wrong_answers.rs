@@ -142,6 +142,26 @@ fn slips_that_end_nothing() {
     greeter.outcome().unwrap();
 }
 
+/// Nobody waits thirty days for a test: the end is moved in the server's own database, while it is stopped.
+#[test]
+fn an_expired_link_says_so_to_both() {
+    let mut scene = Scene::found(Setting::default());
+    let bob = scene.terminal("bob");
+    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    scene.server.kill();
+    let database = rusqlite::Connection::open(scene.server.folder().join("metadata.sqlite")).unwrap();
+    let moved = database.execute("UPDATE invitation SET expires = created + 1", []).unwrap();
+    assert_eq!(moved, 1);
+    drop(database);
+    scene.restart_server();
+    let said = bob.ctl_input(&["claim", "--json", "--link-file", "-"], invitation.link.expose());
+    assert_eq!(said.code, 69, "{said:?}");
+    assert!(said.stdout.contains("invitation_expired"), "{said:?}");
+    let said = scene.alice.ctl(&["greet", "--json", BOB_EMAIL]);
+    assert!(said.code != 0 && said.stdout.contains("\"problem\""), "{said:?}");
+    nothing_certified(&scene, &bob);
+}
+
 #[test]
 fn links_that_do_not_work() {
     let scene = Scene::found(Setting::default());

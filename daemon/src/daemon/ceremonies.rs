@@ -87,6 +87,12 @@ pub async fn claim(mut desk: Desk, link: Link, server: Server, needs: ClaimNeeds
     let end = attempt_of(&mut desk, &road, link, started, &records, &keeper).await;
     let heard = match end {
         Ok(()) => true,
+        // The keys are durable: the receipt is followed by the loop, and after a restart by the next one. To cancel now would
+        // take the ground from under keys that a person has just been given.
+        Err(end) if !desk.may_cancel => {
+            end.show(&desk.board);
+            true
+        }
         Err(end) => until_farewell(&needs.stop, enrolment::finish(end, &desk.board, &road)).await,
     };
     if heard {
