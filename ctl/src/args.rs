@@ -331,7 +331,7 @@ pub(crate) enum Profile {
     Administrator,
     /// Uses and shares safes
     Standard,
-    /// Uses safes shared with them, and sees no other members' names
+    /// Uses safes shared with them
     Outsider,
 }
 

@@ -287,7 +287,7 @@ impl Talk<'_> {
     /// Asks what the newcomer may do; Enter means standard, the one that can't invite or see too little.
     fn profile(&mut self) -> Result<Option<ProfileName>, Failure> {
         Output::screen(
-            "  What may they do?\n    administrator  invites and vouches for others\n    standard       uses and shares safes\n    outsider       uses safes shared with them, sees no other members' names",
+            "  What may they do?\n    administrator  invites and vouches for others\n    standard       uses and shares safes\n    outsider       uses safes shared with them",
         );
         loop {
             let line = match self.ask("  Profile [standard]: ", false)? {

@@ -86,7 +86,7 @@ pub enum ProfileName {
     Administrator,
     /// Uses and shares safes.
     Standard,
-    /// Uses safes shared with them; sees no other members' names.
+    /// Uses safes shared with them.
     Outsider,
 }
 
