@@ -48,6 +48,19 @@ impl MemoryRoad {
         self.state.send_modify(|view| view.ended = Some(EndReason::Completed));
     }
 
+    /// What a hostile server may do: forgets every step, as if the attempt had just begun.
+    #[must_use]
+    pub fn forget_steps(&self) -> Vec<Vec<u8>> {
+        let forgotten = std::mem::take(&mut *self.steps.lock().unwrap());
+        self.state.send_modify(|view| view.steps = 0);
+        forgotten
+    }
+
+    /// What a hostile server may do: ends it in the name of the other side.
+    pub fn end(&self, reason: EndReason) {
+        self.state.send_modify(|view| view.ended = Some(reason));
+    }
+
     /// Why it ended, if it has.
     #[must_use]
     pub fn ended(&self) -> Option<EndReason> {

@@ -107,7 +107,7 @@ struct Scene {
     bob: Person,
     road: MemoryRoad,
     disk: Arc<Disk>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 fn desk(role: Role) -> (Desk, Person) {
@@ -182,7 +182,7 @@ fn scene(typed_codes: bool) -> Scene {
             finish(end, &bobs.board, &claimer_road).await;
         }
     });
-    Scene { alice, bob, road, disk, _tasks: tasks }
+    Scene { alice, bob, road, disk, tasks }
 }
 
 impl Scene {
@@ -281,4 +281,35 @@ async fn picking_is_refused_where_typing_is_required() {
     assert_eq!(scene.alice.chooses(Some(&right), ChoiceMode::Picked).await, Err(ProblemKind::TypingRequired));
     scene.alice.chooses(Some(&right), ChoiceMode::Typed).await.unwrap();
     scene.alice.at(Stage::SayCode).await;
+}
+
+/// A relay that cuts ceremonies off after the commitment, to get another try at the codes. Each try costs it a person's new
+/// start: a machine that is cut off says so, ends, and never speaks again by itself.
+#[tokio::test]
+async fn a_relay_gets_no_silent_restart() {
+    let reasons = [
+        EndReason::CodeMismatch,
+        EndReason::Cancelled,
+        EndReason::BadMessage,
+        EndReason::TimedOut,
+        EndReason::InvitationEnded,
+        EndReason::Completed,
+        EndReason::Abandoned,
+    ];
+    let mut first_messages = std::collections::BTreeSet::new();
+    for (round, reason) in (0..1_000).zip(reasons.into_iter().cycle()) {
+        let mut scene = scene(false);
+        let code = scene.bob.at(Stage::SayCode).await.say;
+        scene.alice.at(Stage::ChooseCode).await;
+        let forgotten = scene.road.forget_steps();
+        assert!(first_messages.insert(forgotten[0].clone()), "round {round}: a key was used twice");
+        assert_eq!(scene.bob.view.borrow().say, code, "round {round}: another code without a person");
+        scene.road.end(reason);
+        // Both people are told, and both tasks end: nothing is left that could begin again.
+        scene.bob.problem().await;
+        scene.alice.problem().await;
+        while scene.tasks.join_next().await.is_some() {}
+        assert_eq!(scene.road.steps(), 0, "round {round}: a machine began again by itself");
+        assert!(scene.disk.0.lock().unwrap().is_empty());
+    }
 }
