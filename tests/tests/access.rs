@@ -14,7 +14,7 @@ use parsec_tests::skip;
 use parsec_tests::terminal::{Terminal, private_folder};
 
 /// Starts under watch; enough that a window of microseconds between making and closing shows up now and then.
-const STARTS: usize = 100;
+const STARTS: usize = 1_000;
 /// The user "nobody" of every distribution we know.
 const NOBODY: u32 = 65_534;
 

@@ -152,7 +152,7 @@ impl Entropy for Quick {
 
 #[test]
 fn decoys_keep_their_distance_and_tell_nothing() {
-    const SAMPLES: usize = 100_000;
+    const SAMPLES: usize = 1_000_000;
     let mut entropy = Quick(88_172_645_463_325_252);
     let mut places = [0usize; 4];
     let mut symbols = [[0usize; 32]; 3];
