@@ -74,6 +74,22 @@ fn python() -> Option<PathBuf> {
     has.is_ok_and(|output| output.status.success()).then_some(python)
 }
 
+/// A mail server that demands STARTTLS and this password, the folder where mails arrive, and the file with its address.
+fn smtp(python: &Path, folder: &Path, password: &str) -> (Process, PathBuf, PathBuf) {
+    let mail = folder.join("mail");
+    private_folder(&mail);
+    std::fs::write(mail.join("password"), format!("{password}\n")).unwrap();
+    let ready = Ready::new(&mail.join("ready"));
+    let mut command = Command::new(python);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/mail/smtp.py")).arg(&mail);
+    let mut process = Process::start("smtp.py", command, &folder.join("smtp.log"));
+    let port = ready.wait(&mut process).trim().to_owned();
+    let url = folder.join("smtp-url");
+    std::fs::write(&url, format!("smtp://parsec:{}@localhost:{port}\n", password.replace(' ', "%20")))
+        .unwrap();
+    (process, mail, url)
+}
+
 #[test]
 fn mail_goes_encrypted_and_authenticated_and_its_link_works() {
     let Some(python) = python() else {
@@ -81,17 +97,7 @@ fn mail_goes_encrypted_and_authenticated_and_its_link_works() {
         return;
     };
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let mail = folder.path().join("mail");
-    private_folder(&mail);
-    std::fs::write(mail.join("password"), "kestrel over the barn\n").unwrap();
-    let ready = Ready::new(&mail.join("ready"));
-    let mut command = Command::new(python);
-    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/mail/smtp.py")).arg(&mail);
-    let mut smtp = Process::start("smtp.py", command, &folder.path().join("smtp.log"));
-    let port = ready.wait(&mut smtp).trim().to_owned();
-    let url = folder.path().join("smtp-url");
-    std::fs::write(&url, format!("smtp://parsec:kestrel%20over%20the%20barn@localhost:{port}\n")).unwrap();
-
+    let (mut smtp, mail, url) = smtp(&python, folder.path(), "kestrel over the barn");
     let ca = mail.join("ca.pem");
     let options = [
         "--smtp-url-file",
@@ -131,16 +137,7 @@ fn a_mail_server_that_nobody_vouches_for_gets_nothing() {
         return;
     };
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let mail = folder.path().join("mail");
-    private_folder(&mail);
-    std::fs::write(mail.join("password"), "kestrel\n").unwrap();
-    let ready = Ready::new(&mail.join("ready"));
-    let mut command = Command::new(python);
-    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/mail/smtp.py")).arg(&mail);
-    let mut smtp = Process::start("smtp.py", command, &folder.path().join("smtp.log"));
-    let port = ready.wait(&mut smtp).trim().to_owned();
-    let url = folder.path().join("smtp-url");
-    std::fs::write(&url, format!("smtp://parsec:kestrel@localhost:{port}\n")).unwrap();
+    let (_smtp, mail, url) = smtp(&python, folder.path(), "kestrel");
     let (_server, alice) = alice_with(folder.path(), &["--smtp-url-file", url.to_str().unwrap()]);
     assert_eq!(invite_by_mail(&alice).mail, "failed");
     assert!(!mail.join("mail-1.eml").exists());

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use parsec_protocol::control::InviteResult;
 use parsec_tests::ctl;
 use parsec_tests::scene::{BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
 use parsec_tests::terminal::Terminal;
@@ -67,15 +68,21 @@ fn number_of(list: &str, code: &str) -> String {
     line.trim().split(')').next().unwrap().to_owned()
 }
 
+/// Alice's screen and Bob's, with the link pasted.
+fn both_start(scene: &Scene, bob: &Terminal, invitation: &InviteResult) -> (Screen, Screen) {
+    let alice_sees = Screen::open(&scene.alice, &["greet", BOB_EMAIL]);
+    let mut bob_sees = Screen::open(bob, &["claim"]);
+    bob_sees.see("Paste the link");
+    bob_sees.answer(invitation.link.expose());
+    (alice_sees, bob_sees)
+}
+
 #[test]
 fn two_people_two_terminals_one_phone() {
     let scene = Scene::found(Setting::default());
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let mut alice_sees = Screen::open(&scene.alice, &["greet", BOB_EMAIL]);
-    let mut bob_sees = Screen::open(&bob, &["claim"]);
-    bob_sees.see("Paste the link");
-    bob_sees.answer(invitation.link.expose());
+    let (mut alice_sees, mut bob_sees) = both_start(&scene, &bob, &invitation);
 
     // Bob reads out his code. Alice presses Enter, then types nonsense: nothing is chosen.
     let said = code_to_say(&mut bob_sees);
@@ -148,10 +155,7 @@ fn none_of_these_ends_it_on_both_screens() {
     let scene = Scene::found(Setting::default());
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let mut alice_sees = Screen::open(&scene.alice, &["greet", BOB_EMAIL]);
-    let mut bob_sees = Screen::open(&bob, &["claim"]);
-    bob_sees.see("Paste the link");
-    bob_sees.answer(invitation.link.expose());
+    let (mut alice_sees, mut bob_sees) = both_start(&scene, &bob, &invitation);
     code_to_say(&mut bob_sees);
     alice_sees.see("or type the code: ");
     alice_sees.answer("n");
@@ -166,10 +170,7 @@ fn ctrl_c_ends_it_on_both_sides_and_the_link_stays_good() {
     let scene = Scene::found(Setting::default());
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let mut alice_sees = Screen::open(&scene.alice, &["greet", BOB_EMAIL]);
-    let mut bob_sees = Screen::open(&bob, &["claim"]);
-    bob_sees.see("Paste the link");
-    bob_sees.answer(invitation.link.expose());
+    let (mut alice_sees, mut bob_sees) = both_start(&scene, &bob, &invitation);
     code_to_say(&mut bob_sees);
     alice_sees.see("or type the code: ");
     bob_sees.session.send_control('c').unwrap();

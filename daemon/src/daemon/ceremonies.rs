@@ -87,13 +87,7 @@ pub async fn claim(mut desk: Desk, link: Link, server: Server, needs: ClaimNeeds
     let end = attempt_of(&mut desk, &road, link, started, &records, &keeper).await;
     let heard = match end {
         Ok(()) => true,
-        // The keys are durable: the receipt is followed by the loop, and after a restart by the next one. To cancel now would
-        // take the ground from under keys that a person has just been given.
-        Err(end) if !desk.may_cancel => {
-            end.show(&desk.board);
-            true
-        }
-        Err(end) => until_farewell(&needs.stop, enrolment::finish(end, &desk.board, &road)).await,
+        Err(end) => until_farewell(&needs.stop, enrolment::finish(end, &desk, &road)).await,
     };
     if heard {
         // Blocking for one unlink; a failure is made good at the next start.
@@ -223,7 +217,7 @@ pub async fn greet(mut desk: Desk, session: Arc<Session>, invitation: StoredInvi
         Ok(sealed) => follow_row(desk, &session, &road, Row { attempt, token, sealed, sent: true }).await,
         Err(end) => {
             // Whatever was signed is void once the relay has heard; the outbox sees to it if it was not.
-            until_farewell(&session.stop, enrolment::finish(end, &desk.board, &road)).await;
+            until_farewell(&session.stop, enrolment::finish(end, &desk, &road)).await;
             if let Ok(Some(row)) = follow_earlier(&session, attempt).await {
                 outbox::finish(&session, row);
             }

@@ -233,9 +233,12 @@ async fn next_state(
 }
 
 /// Ends a ceremony: shows why, then tells the relay until it has heard. The relay's answer changes nothing.
-pub async fn finish<R: Road>(end: End, board: &Board, road: &R) {
-    let reason = end.reason();
-    end.show(board);
+///
+/// Past the point where the person may stop, nothing else may either: the keys are durable, and what they wait for is
+/// followed by the loop and, after a restart, by the next one. The relay is then told nothing.
+pub async fn finish<R: Road>(end: End, desk: &Desk, road: &R) {
+    let reason = if desk.may_cancel { end.reason() } else { None };
+    end.show(&desk.board);
     if let Some(reason) = reason
         && let Err(error) = road.cancel(reason).await
     {

@@ -173,13 +173,13 @@ fn scene(typed_codes: bool) -> Scene {
     tasks.spawn(async move {
         match greeter::run(&mut alices, &greeter_road, setting, &secret(), &voucher).await {
             Ok(sealed) => alices.board.done(sealed.user, sealed.device, &sealed.root, false),
-            Err(end) => finish(end, &alices.board, &greeter_road).await,
+            Err(end) => finish(end, &alices, &greeter_road).await,
         }
     });
     let (keeper, claimer_road) = (Keeper(Arc::clone(&disk), road.clone()), road.clone());
     tasks.spawn(async move {
         if let Err(end) = claimer::run(&mut bobs, &claimer_road, &invitation, &keeper).await {
-            finish(end, &bobs.board, &claimer_road).await;
+            finish(end, &bobs, &claimer_road).await;
         }
     });
     Scene { alice, bob, road, disk, tasks }
