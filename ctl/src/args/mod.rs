@@ -1,0 +1,203 @@
+//! What can be typed after `parsecctl`, and the help that explains it: the options of every command, and the nouns.
+//!
+//! Decides names and shapes of commands and options; each file beside this one has the verbs of its nouns. Refuses, by
+//! leaving it out, any option that carries a password or a bootstrap token, and any that confirms a code by itself.
+
+mod ceremony;
+mod device;
+mod enrolment;
+mod members;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use parsec_protocol::control::DeviceSelector;
+use parsec_protocol::ids::OrganisationId;
+
+pub(crate) use ceremony::Ceremony;
+pub(crate) use device::Device;
+pub(crate) use enrolment::{Bootstrap, Claim, Greet, Invite, Org};
+pub(crate) use members::{Trust, User};
+
+const EXIT_CODES: &str = "\
+Results go to stdout, talk to stderr. With --json, stdout has one JSON object a line, each naming its schema.
+
+Exit codes: 0 done, 64 wrong usage, 65 bad data, 68 not found, 69 not available, 70 bug, 74 disk, 75 try again or resume, \
+76 codes differ or a signature is wrong, 77 not permitted, 78 configuration, 130 stopped with Ctrl-C.";
+
+/// Enrols people and terminals in a Parsec organisation, by asking the daemon parsecd
+///
+/// The usual way in: an administrator runs `parsecctl invite user bob@example.org` and calls Bob. Then the
+/// administrator runs `parsecctl greet` and Bob `parsecctl claim`. Both follow what they see on the screen.
+#[derive(Debug, Parser)]
+#[command(name = "parsecctl", version, after_long_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Print results as JSON, one object a line; ask nothing
+    #[arg(long, global = true, display_order = 90)]
+    pub(crate) json: bool,
+    /// The daemon's socket [default: $XDG_RUNTIME_DIR/parsecd/parsecd.sock]
+    #[arg(long, global = true, value_name = "PATH", display_order = 91)]
+    pub(crate) socket: Option<PathBuf>,
+    /// Act as this device of this machine: the start of its id
+    #[arg(long, global = true, value_name = "ID", display_order = 92)]
+    pub(crate) device: Option<String>,
+    /// Act in this organisation
+    #[arg(long, global = true, value_name = "ORG", display_order = 93)]
+    pub(crate) organisation: Option<OrganisationId>,
+    /// Ask nothing: fail and name the option that is missing
+    #[arg(long, global = true, display_order = 94)]
+    pub(crate) no_input: bool,
+    /// Say nothing but results, questions and failures
+    #[arg(long, global = true, display_order = 95)]
+    pub(crate) quiet: bool,
+}
+
+impl Global {
+    /// As which device to act.
+    pub(crate) fn select(&self) -> DeviceSelector {
+        DeviceSelector { device: self.device.clone(), organisation: self.organisation.clone() }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Found an organisation
+    #[command(subcommand)]
+    Org(Org),
+    /// Invite a person or a terminal of your own
+    #[command(subcommand)]
+    Invite(Invite),
+    /// Vouch for the person you invited: the ceremony, on your side
+    Greet(Greet),
+    /// Join with the link you received: the ceremony, on the newcomer's side
+    Claim(Claim),
+    /// Steps of a running ceremony, one by one, for scripts
+    #[command(subcommand)]
+    Ceremony(Ceremony),
+    /// The devices on this machine
+    #[command(subcommand)]
+    Device(Device),
+    /// The members of an organisation
+    #[command(subcommand)]
+    User(User),
+    /// Check the organisation's log, and who vouched for whom
+    #[command(subcommand)]
+    Trust(Trust),
+    /// What the daemon is doing
+    Status,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(std::iter::once("parsecctl").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_people_type_is_understood() {
+        for good in [
+            "status",
+            "status --json --quiet --no-input --socket /run/x.sock",
+            "--json device list",
+            "device unlock --device 12ab --organisation acme --password-file -",
+            "device lock",
+            "org bootstrap --server https://x --organisation acme --email a@b --name A --device-label L --typed-codes --token-file - --password-fd 3",
+            "invite user bob@example.org",
+            "invite user bob@example.org --days 3 --no-mail",
+            "invite device --mail",
+            "invite list",
+            "invite cancel 12ab",
+            "greet",
+            "greet bob@example.org --profile administrator",
+            "greet --ceremony 4",
+            "greet --detach --json",
+            "claim",
+            "claim https://h/join/acme#x",
+            "claim --link-file - --name Bob --device-label laptop --password-file /p --json",
+            "claim --ceremony 4",
+            "ceremony list",
+            "ceremony show 1",
+            "ceremony wait 1 --until say-code,choose-code --timeout 5",
+            "ceremony wait 1 --until say_code",
+            "ceremony choose 1 --code K7EM",
+            "ceremony choose 1 --none",
+            "ceremony identify 1 --name Bob --device-label laptop",
+            "ceremony approve 1 --claimer-confirmed --profile outsider",
+            "ceremony finish 1 --password-fd 3",
+            "ceremony cancel 1",
+            "user list",
+            "trust verify",
+            "trust show bob@example.org",
+        ] {
+            assert!(parse(good).is_ok(), "{good}: {}", parse(good).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_or_unsafe_is_refused() {
+        for bad in [
+            "",
+            "nonsense",
+            "help nonsense",
+            "org bootstrap --organisation acme",
+            "org bootstrap --server https://x --organisation acme --email a@b --name A --device-label L --token abc",
+            "org bootstrap --server https://x --organisation acme --email a@b --name A --device-label L --password abc",
+            "invite user not-an-address",
+            "invite user a@b --days -1",
+            "invite cancel",
+            "greet --ceremony 4 bob@example.org",
+            "greet --yes",
+            "greet --code K7EM",
+            "greet --claimer-confirmed",
+            "greet --profile king",
+            "claim --password hunter2",
+            "claim x --link-file y",
+            "ceremony choose 1",
+            "ceremony choose 1 --code K7EM --none",
+            "ceremony approve 1",
+            "ceremony identify 1 --name Bob",
+            "ceremony wait 1",
+            "ceremony wait 1 --until noon",
+            "ceremony finish 1 --password hunter2",
+            "device unlock --password hunter2",
+            "device unlock --password-file a --password-fd 3",
+            "status --organisation ../..",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        assert!(Arguments::try_parse_from(["parsecctl", "claim", "--name", "a\u{202e}b"]).is_err());
+    }
+
+    #[test]
+    fn no_option_takes_a_secret_or_confirms_by_itself() {
+        fn walk(command: &clap::Command, seen: &mut Vec<String>) {
+            seen.extend(command.get_arguments().filter_map(|a| a.get_long()).map(ToOwned::to_owned));
+            command.get_subcommands().for_each(|sub| walk(sub, seen));
+        }
+        let mut seen = Vec::new();
+        walk(&Arguments::command(), &mut seen);
+        for forbidden in
+            ["password", "token", "yes", "force", "assume-yes", "auto-confirm", "weak-password", "first"]
+        {
+            assert!(!seen.iter().any(|long| long == forbidden), "{forbidden}");
+        }
+    }
+}
