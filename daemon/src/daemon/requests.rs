@@ -131,6 +131,7 @@ impl Daemon {
             api_version: parsec_protocol::control::API_VERSION.to_owned(),
             pid: std::process::id(),
             devices,
+            alarms: Vec::new(),
             ceremonies: self.ceremonies.values().map(|ceremony| ceremony.view.borrow().clone()).collect(),
         }
     }

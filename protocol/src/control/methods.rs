@@ -1,65 +1,13 @@
-//! The methods: one constant for each name, one struct for its parameters, one for its result.
+//! What the methods take and give: one struct for a method's parameters, one for its result. Names are in [`super::method`].
 //!
 //! Parameters are JSON objects by name; unknown fields are refused, so that a misspelt option is not silently lost.
 
 use serde::{Deserialize, Serialize};
 
 use super::ceremony::{CeremonyId, CeremonyView, Subject};
+use super::events::Alarm;
 use super::secret::SecretText;
 use crate::ids::{DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
-
-/// Method names: `noun.verb`, as in the CLI.
-pub mod method {
-    /// [`super::StatusResult`]
-    pub const STATUS: &str = "status.show";
-    /// [`super::OrgBootstrap`] → [`super::OrgBootstrapped`]
-    pub const ORG_BOOTSTRAP: &str = "org.bootstrap";
-    /// [`super::DeviceListResult`]
-    pub const DEVICE_LIST: &str = "device.list";
-    /// [`super::DeviceUnlock`] → [`super::DeviceView`]
-    pub const DEVICE_UNLOCK: &str = "device.unlock";
-    /// [`super::DeviceSelector`] → [`super::DeviceView`]
-    pub const DEVICE_LOCK: &str = "device.lock";
-    /// [`super::InviteUser`] → [`super::InviteResult`]
-    pub const INVITE_USER: &str = "invite.user";
-    /// [`super::InviteDevice`] → [`super::InviteResult`]
-    pub const INVITE_DEVICE: &str = "invite.device";
-    /// [`super::DeviceSelector`] → [`super::InviteListResult`]
-    pub const INVITE_LIST: &str = "invite.list";
-    /// [`super::InviteCancel`] → [`super::Empty`]
-    pub const INVITE_CANCEL: &str = "invite.cancel";
-    /// [`super::GreetStart`] → [`super::CeremonyView`]
-    pub const GREET_START: &str = "greet.start";
-    /// [`super::ClaimStart`] → [`super::CeremonyView`]
-    pub const CLAIM_START: &str = "claim.start";
-    /// [`super::CeremonyListResult`]
-    pub const CEREMONY_LIST: &str = "ceremony.list";
-    /// [`super::CeremonySelector`] → [`super::CeremonyView`]
-    pub const CEREMONY_SHOW: &str = "ceremony.show";
-    /// Subscription: [`super::CeremonySelector`]; each item a [`super::CeremonyView`], the present one first; ends
-    /// with the ceremony.
-    pub const CEREMONY_WATCH: &str = "ceremony.watch";
-    /// Ends the subscription.
-    pub const CEREMONY_UNWATCH: &str = "ceremony.unwatch";
-    /// Name of the subscription's notifications.
-    pub const CEREMONY_CHANGED: &str = "ceremony.changed";
-    /// [`super::CeremonyChoose`] → [`super::CeremonyView`]
-    pub const CEREMONY_CHOOSE: &str = "ceremony.choose";
-    /// [`super::CeremonyIdentify`] → [`super::CeremonyView`]
-    pub const CEREMONY_IDENTIFY: &str = "ceremony.identify";
-    /// [`super::CeremonyApprove`] → [`super::CeremonyView`]
-    pub const CEREMONY_APPROVE: &str = "ceremony.approve";
-    /// [`super::CeremonyFinish`] → [`super::CeremonyView`]
-    pub const CEREMONY_FINISH: &str = "ceremony.finish";
-    /// [`super::CeremonySelector`] → [`super::CeremonyView`]
-    pub const CEREMONY_CANCEL: &str = "ceremony.cancel";
-    /// [`super::DeviceSelector`] → [`super::UserListResult`]
-    pub const USER_LIST: &str = "user.list";
-    /// [`super::DeviceSelector`] → [`super::TrustVerifyResult`]
-    pub const TRUST_VERIFY: &str = "trust.verify";
-    /// [`super::TrustShow`] → [`super::TrustShowResult`]
-    pub const TRUST_SHOW: &str = "trust.show";
-}
 
 /// No result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,6 +105,9 @@ pub struct StatusResult {
     pub devices: Vec<DeviceView>,
     /// Ceremonies under way or just ended.
     pub ceremonies: Vec<CeremonyView>,
+    /// What a person has to look at: an organisation's log that does not check. Since API 1.1.
+    #[serde(default)]
+    pub alarms: Vec<Alarm>,
 }
 
 /// `org.bootstrap`: founds an organisation whose name the server's administrator has reserved.
@@ -200,6 +151,30 @@ pub struct DeviceUnlock {
     pub select: DeviceSelector,
     /// Opens the key file.
     pub password: SecretText,
+}
+
+/// `device.password`: closes the key file with another password.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DevicePassword {
+    /// Which.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// Opens the key file now.
+    pub password: SecretText,
+    /// Shall open it from now on, alone.
+    pub new_password: SecretText,
+}
+
+/// `device.forget`: removes a device's keys and store from this machine. The organisation goes on knowing it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceForget {
+    /// The whole id: what is removed is named, not guessed.
+    pub device: DeviceId,
+    /// Also where certificates are lost with it that it has signed and the server has not got yet.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// `invite.user`
@@ -421,6 +396,29 @@ pub struct Member {
 pub struct UserListResult {
     /// In the order of certification.
     pub users: Vec<Member>,
+}
+
+/// `user.show`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserShow {
+    /// As which device.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// An e-mail address or the start of a user id; the caller's own if absent.
+    #[serde(default)]
+    pub user: Option<String>,
+}
+
+/// `user.show`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserShowResult {
+    /// Who.
+    pub member: Member,
+    /// Who vouched for them, link by link up to the root, as `trust.show` gives it.
+    pub chain: Vec<TrustLink>,
+    /// SHA-256 of the root key.
+    pub root_fingerprint: String,
 }
 
 /// `trust.verify`: the whole log, fetched and verified anew.

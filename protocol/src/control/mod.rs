@@ -4,20 +4,31 @@
 //! exit code. Refuses to hold keys: a code or a password passes through, nothing else secret does.
 
 mod ceremony;
+mod events;
+mod hello;
+pub mod method;
 mod methods;
 mod problem;
 mod secret;
+mod tokens;
 
 pub use ceremony::{Action, CeremonyId, CeremonyView, Choice, ClaimerInfo, Outcome, Role, Stage, Subject};
+pub use events::*;
+pub use hello::*;
 pub use methods::*;
 pub use problem::{Fault, Problem, ProblemKind};
 pub use secret::SecretText;
+pub use tokens::*;
 
 /// Version of this API. The major number changes when a client written for it would break.
-pub const API_VERSION: &str = "1.0";
+pub const API_VERSION: &str = "1.1";
+/// The oldest version whose clients still work: a client of this one finds all that it knows.
+pub const API_OLDEST: &str = "1.0";
 /// Longest line either side accepts, in bytes: the largest result is a list of some thousand members.
 pub const LINE_MAX_BYTES: usize = 1024 * 1024;
 /// The socket's place under `$XDG_RUNTIME_DIR`.
 pub const SOCKET_DIRECTORY: &str = "parsecd";
-/// The socket's file name.
+/// The file name of the user's own socket.
 pub const SOCKET_NAME: &str = "parsecd.sock";
+/// The file name of the socket for plug-ins.
+pub const PLUGIN_SOCKET_NAME: &str = "plugin.sock";

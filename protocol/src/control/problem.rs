@@ -28,26 +28,31 @@ macro_rules! problems {
         /// The name of an error. Names never change their meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[allow(missing_docs, reason = "the name and the hint in the table say it")]
-        pub enum ProblemKind { $(#[serde(rename = $text)] $name,)+ }
+        pub enum ProblemKind {
+            $(#[serde(rename = $text)] $name,)+
+            /// A name that a newer daemon has. The fields beside it say the rest. Never sent.
+            #[serde(other, rename = "other")]
+            Other,
+        }
 
         impl ProblemKind {
-            /// All of them, for tables and tests.
+            /// All that are sent, for tables and tests.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
             /// The stable name.
             #[must_use]
-            pub const fn name(self) -> &'static str { match self { $(Self::$name => $text),+ } }
+            pub const fn name(self) -> &'static str { match self { $(Self::$name => $text,)+ Self::Other => "other" } }
             /// Whose fault it is.
             #[must_use]
-            pub const fn fault(self) -> Fault { match self { $(Self::$name => Fault::$fault),+ } }
+            pub const fn fault(self) -> Fault { match self { $(Self::$name => Fault::$fault,)+ Self::Other => Fault::Daemon } }
             /// Whether the same request may work later.
             #[must_use]
-            pub const fn retryable(self) -> bool { match self { $(Self::$name => $retry),+ } }
+            pub const fn retryable(self) -> bool { match self { $(Self::$name => $retry,)+ Self::Other => false } }
             /// The exit code of a CLI, by sysexits.
             #[must_use]
-            pub const fn exit_code(self) -> u8 { match self { $(Self::$name => $exit),+ } }
+            pub const fn exit_code(self) -> u8 { match self { $(Self::$name => $exit,)+ Self::Other => 70 } }
             /// What to do.
             #[must_use]
-            pub const fn hint(self) -> &'static str { match self { $(Self::$name => $hint),+ } }
+            pub const fn hint(self) -> &'static str { match self { $(Self::$name => $hint,)+ Self::Other => "Update this program: the daemon is newer." } }
         }
     };
 }
@@ -63,6 +68,13 @@ problems! {
     DaemonUnreachable "daemon_unreachable" Machine retry=true exit=69 "Start it with `systemctl --user start parsecd`, or run `parsecd` in a terminal.";
     ShuttingDown "shutting_down" Daemon retry=true exit=75 "The daemon is stopping; start it again and repeat the command.";
     Internal "internal" Daemon retry=false exit=70 "This is a bug in Parsec. The daemon's log has the details; please report it.";
+
+    ApiMismatch "api_mismatch" Caller retry=false exit=64 "The program and the daemon are of different generations: update the older one (`parsecctl --version`, `parsecd --version`).";
+    ConfirmationRequired "confirmation_required" Caller retry=false exit=77 "Give the device's password in this terminal once: `parsecctl device unlock`.";
+    TokenInvalid "token_invalid" Caller retry=false exit=77 "Make the plug-in a token with `parsecctl token create`, and give it in `rpc.hello`.";
+    TokenExpired "token_expired" Caller retry=false exit=77 "Make a new one with `parsecctl token create`.";
+    RateLimited "rate_limited" Caller retry=true exit=75 "Ask less often; events save asking.";
+    TooManyGuesses "too_many_guesses" Caller retry=true exit=75 "Wait as long as the message says, then give the right password.";
 
     DeviceUnknown "device_unknown" Caller retry=false exit=68 "`parsecctl device list` shows the devices on this machine.";
     DeviceAmbiguous "device_ambiguous" Caller retry=false exit=64 "Several devices fit: name one with --device.";
@@ -167,6 +179,13 @@ impl std::error::Error for Problem {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_of_the_future_does_not_lose_the_rest() {
+        let text = r#"{"name":"too_rainy","message":"m","fault":"peer","hint":"h.","retryable":true,"exit_code":75}"#;
+        let problem: Problem = serde_json::from_str(text).unwrap();
+        assert_eq!((problem.name, problem.exit_code), (ProblemKind::Other, 75));
+    }
 
     #[test]
     fn names_are_unique_and_hints_are_sentences() {

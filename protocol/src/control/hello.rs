@@ -1,0 +1,108 @@
+//! The first words of a connection, and what the daemon finds when it examines itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::secret::SecretText;
+use super::tokens::TokenId;
+
+/// `rpc.hello`: may be left out at the user's own socket; comes first at the plug-in socket.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hello {
+    /// The program and its version, for the daemon's log: `parsecctl/0.1.0`. Believed in nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// The API version the program was written for, `MAJOR.MINOR`. Another major is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
+    /// What `token.create` gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretText>,
+}
+
+/// Which socket a program came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Door {
+    /// The user's own socket.
+    Own,
+    /// The plug-in socket.
+    Plugin,
+}
+
+/// `rpc.hello`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelloResult {
+    /// The daemon's version.
+    pub version: String,
+    /// [`super::API_VERSION`] of the daemon.
+    pub api_version: String,
+    /// The oldest API version that still works with it.
+    pub api_oldest: String,
+    /// Which socket this is.
+    pub door: Door,
+    /// The token that was recognised.
+    pub token: Option<TokenId>,
+    /// What this connection may call.
+    pub methods: Vec<MethodView>,
+}
+
+/// One method.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MethodView {
+    /// Its name.
+    pub name: String,
+    /// What calling it takes: `anyone`, `watch`, `look`, `enrol`, `vouch` or `own`.
+    pub right: String,
+    /// Set for one that will go.
+    pub deprecated: Option<Deprecation>,
+}
+
+/// When a method goes, and what takes its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deprecation {
+    /// API version from which on it should not be used.
+    pub since: String,
+    /// API version that won't have it any more.
+    pub removed: String,
+    /// What to use instead.
+    pub instead: String,
+}
+
+/// How one check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// As it should be.
+    Ok,
+    /// Could not be looked at; `found` says why.
+    Skipped,
+    /// Works, but will trouble somebody.
+    Warning,
+    /// Does not work.
+    Failed,
+}
+
+/// One check of `doctor.run`, or one of a program's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// A stable name: `clock`, `server`, `key_file`, …
+    pub name: String,
+    /// Of what: a device, a path.
+    pub subject: Option<String>,
+    /// How it went.
+    pub health: Health,
+    /// What was found, in a sentence.
+    pub found: String,
+    /// What to do; absent if all is well.
+    pub remedy: Option<String>,
+    /// The exit code of a CLI if it failed, by sysexits.
+    pub exit_code: u8,
+}
+
+/// `doctor.run`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoctorResult {
+    /// In the order they were made.
+    pub checks: Vec<Check>,
+}

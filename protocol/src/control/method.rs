@@ -1,0 +1,77 @@
+//! Method names: `noun.verb`, as in the CLI. A name never changes its meaning.
+
+/// [`super::Hello`] → [`super::HelloResult`]
+pub const HELLO: &str = "rpc.hello";
+/// The OpenRPC document of this API.
+pub const DISCOVER: &str = "rpc.discover";
+/// [`super::StatusResult`]
+pub const STATUS: &str = "status.show";
+/// [`super::OrgBootstrap`] → [`super::OrgBootstrapped`]
+pub const ORG_BOOTSTRAP: &str = "org.bootstrap";
+/// [`super::DeviceListResult`]
+pub const DEVICE_LIST: &str = "device.list";
+/// [`super::DeviceUnlock`] → [`super::DeviceView`]
+pub const DEVICE_UNLOCK: &str = "device.unlock";
+/// [`super::DeviceSelector`] → [`super::DeviceView`]
+pub const DEVICE_LOCK: &str = "device.lock";
+/// [`super::DevicePassword`] → [`super::DeviceView`]
+pub const DEVICE_PASSWORD: &str = "device.password";
+/// [`super::DeviceForget`] → [`super::Empty`]
+pub const DEVICE_FORGET: &str = "device.forget";
+/// [`super::InviteUser`] → [`super::InviteResult`]
+pub const INVITE_USER: &str = "invite.user";
+/// [`super::InviteDevice`] → [`super::InviteResult`]
+pub const INVITE_DEVICE: &str = "invite.device";
+/// [`super::DeviceSelector`] → [`super::InviteListResult`]
+pub const INVITE_LIST: &str = "invite.list";
+/// [`super::InviteCancel`] → [`super::Empty`]
+pub const INVITE_CANCEL: &str = "invite.cancel";
+/// [`super::GreetStart`] → [`super::CeremonyView`]
+pub const GREET_START: &str = "greet.start";
+/// [`super::ClaimStart`] → [`super::CeremonyView`]
+pub const CLAIM_START: &str = "claim.start";
+/// [`super::CeremonyListResult`]
+pub const CEREMONY_LIST: &str = "ceremony.list";
+/// [`super::CeremonySelector`] → [`super::CeremonyView`]
+pub const CEREMONY_SHOW: &str = "ceremony.show";
+/// Subscription: [`super::CeremonySelector`]; each item a [`super::CeremonyView`], the present one first; ends
+/// with the ceremony.
+pub const CEREMONY_WATCH: &str = "ceremony.watch";
+/// Ends the subscription.
+pub const CEREMONY_UNWATCH: &str = "ceremony.unwatch";
+/// Name of the subscription's notifications.
+pub const CEREMONY_CHANGED: &str = "ceremony.changed";
+/// [`super::CeremonyChoose`] → [`super::CeremonyView`]
+pub const CEREMONY_CHOOSE: &str = "ceremony.choose";
+/// [`super::CeremonyIdentify`] → [`super::CeremonyView`]
+pub const CEREMONY_IDENTIFY: &str = "ceremony.identify";
+/// [`super::CeremonyApprove`] → [`super::CeremonyView`]
+pub const CEREMONY_APPROVE: &str = "ceremony.approve";
+/// [`super::CeremonyFinish`] → [`super::CeremonyView`]
+pub const CEREMONY_FINISH: &str = "ceremony.finish";
+/// [`super::CeremonySelector`] → [`super::CeremonyView`]
+pub const CEREMONY_CANCEL: &str = "ceremony.cancel";
+/// [`super::DeviceSelector`] → [`super::UserListResult`]
+pub const USER_LIST: &str = "user.list";
+/// [`super::UserShow`] → [`super::UserShowResult`]
+pub const USER_SHOW: &str = "user.show";
+/// [`super::DeviceSelector`] → [`super::TrustVerifyResult`]
+pub const TRUST_VERIFY: &str = "trust.verify";
+/// [`super::TrustShow`] → [`super::TrustShowResult`]
+pub const TRUST_SHOW: &str = "trust.show";
+/// Subscription: [`super::EventsWatch`]; each item an [`super::EventItem`]; ends with the connection.
+pub const EVENTS_WATCH: &str = "events.watch";
+/// Ends the subscription.
+pub const EVENTS_UNWATCH: &str = "events.unwatch";
+/// Name of the subscription's notifications.
+pub const EVENTS_ITEM: &str = "events.item";
+/// [`super::TokenCreate`] → [`super::TokenCreated`]
+pub const TOKEN_CREATE: &str = "token.create";
+/// [`super::TokenListResult`]
+pub const TOKEN_LIST: &str = "token.list";
+/// [`super::TokenSelector`] → [`super::Empty`]
+pub const TOKEN_REVOKE: &str = "token.revoke";
+/// [`super::TokenUses`] → [`super::TokenUsesResult`]
+pub const TOKEN_USES: &str = "token.uses";
+/// [`super::DoctorResult`]
+pub const DOCTOR: &str = "doctor.run";
