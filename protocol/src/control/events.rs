@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::ceremony::{CeremonyId, Role, Stage, Subject};
-use super::methods::{DeviceView, StatusResult};
+use super::methods::DeviceView;
+use super::overview::Overview;
 use super::problem::{Problem, ProblemKind};
 use super::tokens::TokenId;
 use crate::ids::{DeviceId, OrganisationId, Timestamp, UserId};
@@ -47,8 +48,8 @@ pub enum EventItem {
         id: u64,
         /// When it was taken.
         time: Timestamp,
-        /// Everything that `status.show` gives.
-        status: Box<StatusResult>,
+        /// What `status.show` gives, with ceremonies as summaries: this goes to plug-ins, too.
+        status: Box<Overview>,
     },
     /// Events are missing here: too old, of an earlier run, or too many for a slow reader. A snapshot follows.
     Gap {
@@ -180,8 +181,8 @@ pub struct CeremonySummary {
     pub stage: Stage,
     /// Ended well: the member and the terminal.
     pub enrolled: Option<EnrolledIds>,
-    /// Ended otherwise: why.
-    pub problem: Option<Problem>,
+    /// Ended otherwise: the problem's name. `ceremony.show` has the rest.
+    pub problem: Option<ProblemKind>,
 }
 
 /// Who was enrolled.

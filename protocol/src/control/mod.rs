@@ -8,6 +8,7 @@ mod events;
 mod hello;
 pub mod method;
 mod methods;
+mod overview;
 mod problem;
 mod secret;
 mod tokens;
@@ -16,6 +17,7 @@ pub use ceremony::{Action, CeremonyId, CeremonyView, Choice, ClaimerInfo, Outcom
 pub use events::*;
 pub use hello::*;
 pub use methods::*;
+pub use overview::{ENDED_CEREMONIES_MAX, Overview};
 pub use problem::{Fault, Problem, ProblemKind};
 pub use secret::SecretText;
 pub use tokens::*;
