@@ -10,6 +10,7 @@ mod commands;
 mod failure;
 mod output;
 mod password;
+mod plain;
 mod prompt;
 mod text;
 
@@ -34,7 +35,8 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return refuse_arguments(&error),
     };
-    let output = Output::new(arguments.global.json, arguments.global.quiet);
+    let global = &arguments.global;
+    let output = Output { json: global.json, quiet: global.quiet, plain: global.plain };
     match commands::run(arguments, &output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -52,7 +54,7 @@ fn refuse_arguments(error: &clap::Error) -> ExitCode {
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
         let problem = Problem::new(ProblemKind::InvalidRequest, first);
-        Output::new(true, true).failure(&Failure::Report(Report::from(problem)));
+        Output { json: true, ..Output::default() }.failure(&Failure::Report(Report::from(problem)));
     } else if error.print().is_err() {
         // Nobody reads: the exit code is all that is left to say it.
     }

@@ -1,31 +1,44 @@
 //! The one mouth: everything this program says leaves here.
 //!
 //! Rules: results go to stdout, talk to stderr; with `--json` stdout carries one JSON object a line and nothing else;
-//! there are no colours; no text from outside steers the terminal; a reader that went away ends the command quietly.
+//! with `--plain` no meaning is carried by columns or indentation; there are no colours; no text from outside steers
+//! the terminal; a reader that went away ends the command quietly.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::failure::Failure;
+use crate::plain;
 use crate::text::{shown, shown_json, shown_lines};
 
 /// Where to speak, and how.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Output {
-    json: bool,
-    quiet: bool,
+    /// stdout is for programs.
+    pub(crate) json: bool,
+    /// No talk; results, questions and failures stay.
+    pub(crate) quiet: bool,
+    /// For ears and for one line at a time: see [`crate::plain`].
+    pub(crate) plain: bool,
 }
 
 impl Output {
-    /// `quiet` silences talk, not results and not failures; so does `json`, because no person reads along.
-    pub(crate) const fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet }
-    }
-
-    /// Whether stdout is for programs.
+    /// Whether stdout is for programs. No person reads along then, so there is no talk either.
     pub(crate) const fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Whether a screen reader reads along.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// Text as this run shows it: hostile characters neutralised, and layout taken out if it is to be plain.
+    fn fit(&self, text: &str) -> String {
+        if self.plain { plain::flat(&shown_lines(text)) } else { shown_lines(text) }
     }
 
     /// A result: `schema` and the fields of `result` as one JSON line, or `text` for people.
@@ -61,24 +74,31 @@ impl Output {
     /// # Errors
     /// stdout is closed or can't be written.
     pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
-        write_stdout(&shown_lines(text))
+        write_stdout(&self.fit(text))
     }
 
     /// Talk: what happens and what to do, on stderr.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet && !self.json {
-            write_stderr(&format!("{}\n", shown_lines(text)));
+            write_stderr(&format!("{}\n", self.fit(text)));
         }
     }
 
     /// What a person must have seen to answer: a screen of the ceremony, why an answer can't be taken. Even when quiet.
-    pub(crate) fn screen(text: &str) {
-        write_stderr(&format!("{}\n", shown_lines(text)));
+    pub(crate) fn screen(&self, text: &str) {
+        write_stderr(&format!("{}\n", self.fit(text)));
     }
 
     /// A question; the answer is typed behind it. Even when quiet.
-    pub(crate) fn ask(text: &str) {
-        write_stderr(&shown_lines(text));
+    pub(crate) fn ask(&self, text: &str) {
+        let question = self.fit(text);
+        // The space between question and answer is the only one that ends a line.
+        write_stderr(if text.ends_with(' ') { format!("{question} ") } else { question }.as_str());
+    }
+
+    /// Rows under headings: columns padded to the widest, or with `--plain` one fact a line.
+    pub(crate) fn table(&self, headings: &[&str], rows: &[Vec<String>]) -> String {
+        if self.plain { plain::records(headings, rows) } else { table(headings, rows) }
     }
 
     /// The end of a command that failed: what happened, and the remedy.
@@ -89,13 +109,13 @@ impl Output {
                 // If stdout is gone too, the exit code still says it.
                 let _told = self.object(&[("schema", "parsec.error/1"), ("event", "error")], &body);
             }
-            Failure::Report(report) => write_stderr(&format!(
-                "parsecctl: {}\n  What to do: {}\n  ({})\n",
+            Failure::Report(report) => self.screen(&format!(
+                "parsecctl: {}\n  What to do: {}\n  ({})",
                 shown(&report.message),
                 shown(&report.hint),
                 shown(&report.name)
             )),
-            Failure::Interrupted(what) => write_stderr(&format!("{}\n", shown_lines(what))),
+            Failure::Interrupted(what) => self.screen(what),
             Failure::OutputClosed => {}
             Failure::OutputFailed(why) => {
                 write_stderr(&format!("parsecctl: can't write the result: {}\n", shown(why)))
@@ -120,22 +140,22 @@ fn write_stderr(text: &str) {
     let _told = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Rows under headings, columns padded to the widest.
-pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+/// Rows under headings, columns padded to the widest by what they take on a screen.
+fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let all: Vec<Vec<String>> = std::iter::once(headings.iter().map(|h| (*h).to_owned()).collect())
         .chain(rows.iter().map(|row| row.iter().map(shown).collect()))
         .collect();
     let widths: Vec<usize> = (0..headings.len())
         .map(|column| {
-            all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+            all.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0)
         })
         .collect();
+    let padded = |(cell, width): (&String, &usize)| {
+        let missing = width.saturating_sub(cell.width());
+        format!("{cell}{}", " ".repeat(missing))
+    };
     all.iter()
-        .map(|row| {
-            let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            cells.join("  ").trim_end().to_owned()
-        })
+        .map(|row| row.iter().zip(&widths).map(padded).collect::<Vec<_>>().join("  ").trim_end().to_owned())
         .collect::<Vec<_>>()
         .join("\n")
 }
@@ -154,5 +174,13 @@ mod tests {
     #[test]
     fn columns_line_up() {
         assert_eq!(table(&["A", "LONG"], &[vec!["abc".into(), "d".into()]]), "A    LONG\nabc  d");
+        assert_eq!(table(&["A", "B"], &[vec!["李".into(), "d".into()]]), "A   B\n李  d", "two cells wide");
+    }
+
+    #[test]
+    fn plain_output_has_no_table() {
+        let output = Output { plain: true, ..Output::default() };
+        assert_eq!(output.table(&["A", "B"], &[vec!["x".into(), "y".into()]]), "A: x\nB: y");
+        assert_eq!(output.fit("  Root key:   ab\n    |\nend"), "Root key: ab\nend");
     }
 }

@@ -137,9 +137,14 @@ pub(crate) fn accept(password: Zeroizing<String>, known: &[&str]) -> Result<Secr
 }
 
 /// Judges two typed passwords in front of the person. `None`: they were told why, and it is asked again.
-pub(crate) fn judge_typed(first: Zeroizing<String>, second: &str, known: &[&str]) -> Option<SecretText> {
+pub(crate) fn judge_typed(
+    first: Zeroizing<String>,
+    second: &str,
+    known: &[&str],
+    output: &Output,
+) -> Option<SecretText> {
     if *first != *second {
-        Output::screen("  The two are not the same. Try again.");
+        output.screen("  The two are not the same. Try again.");
         return None;
     }
     accept(first, known).ok()
@@ -182,12 +187,12 @@ pub(crate) fn choose(
     loop {
         let first = terminal.answer("  Password (not shown): ", true)?;
         let (words, usable) = comment(&first, known);
-        Output::screen(&words);
+        output.screen(&words);
         if !usable {
             continue;
         }
         let second = terminal.answer("  The same again: ", true)?;
-        if let Some(password) = judge_typed(first, &second, known) {
+        if let Some(password) = judge_typed(first, &second, known, output) {
             return Ok(password);
         }
     }
@@ -252,9 +257,9 @@ mod tests {
 
     #[test]
     fn two_that_differ_are_not_taken() {
-        let first = Zeroizing::new("correct horse battery staple".to_owned());
-        assert!(judge_typed(first.clone(), "correct horse battery stapl", &[]).is_none());
-        assert!(judge_typed(first, "correct horse battery staple", &[]).is_some());
+        let (output, first) = (Output::default(), Zeroizing::new("correct horse battery staple".to_owned()));
+        assert!(judge_typed(first.clone(), "correct horse battery stapl", &[], &output).is_none());
+        assert!(judge_typed(first, "correct horse battery staple", &[], &output).is_some());
     }
 
     #[test]

@@ -26,6 +26,7 @@ const CTRL_C: u8 = 3;
 /// A terminal with a person at it, and the settings it had.
 pub(crate) struct Terminal {
     before: Termios,
+    output: Output,
 }
 
 /// What came from the person.
@@ -59,7 +60,7 @@ impl Terminal {
             return Err(Failure::usage(format!("{what} is needed, and {why}"), instead));
         }
         let before = tcgetattr(stdin()).map_err(|error| terminal_failed(&error))?;
-        let terminal = Self { before };
+        let terminal = Self { before, output: *output };
         terminal.set(false)?;
         Ok(terminal)
     }
@@ -71,7 +72,7 @@ impl Terminal {
     pub(crate) fn ask(&self, question: &str, hidden: bool) -> Result<(), Failure> {
         self.set(!hidden)?;
         tcflush(stdin(), QueueSelector::IFlush).map_err(|error| terminal_failed(&error))?;
-        Output::ask(question);
+        self.output.ask(question);
         Ok(())
     }
 
@@ -89,7 +90,7 @@ impl Terminal {
     /// The terminal failed.
     pub(crate) fn answered(&self, hidden: bool) -> Result<(), Failure> {
         if hidden {
-            Output::screen("");
+            self.output.screen("");
         }
         self.rest()
     }
@@ -181,7 +182,7 @@ mod tests {
 
     #[test]
     fn without_a_terminal_the_failure_names_the_option() {
-        let output = Output::new(true, false);
+        let output = Output { json: true, ..Output::default() };
         let failure =
             Terminal::open(false, &output, "A password", "Give it with --password-file FILE.").err();
         let Some(Failure::Report(report)) = failure else { panic!("{failure:?}") };

@@ -59,6 +59,9 @@ pub(crate) struct Global {
     /// Say nothing but results, questions and failures
     #[arg(long, global = true, display_order = 95)]
     pub(crate) quiet: bool,
+    /// For screen readers: no columns, one fact a line, codes spelled out
+    #[arg(long, global = true, conflicts_with = "json", display_order = 96)]
+    pub(crate) plain: bool,
 }
 
 impl Global {

@@ -100,9 +100,12 @@ fn typed(line: &str) -> Option<String> {
     (code.chars().count() == CODE_CHARS && code.chars().all(known)).then_some(code)
 }
 
-/// A code in words, to read it back.
-pub(super) fn spelled(code: &str) -> String {
+/// A code in words, to read it aloud; `plain`: each with its character, "K for Kilo, 7 for Seven", for who can't see it.
+pub(crate) fn spelled(code: &str, plain: bool) -> String {
     let word = |c: char| ALPHABET.iter().find(|(letter, _)| *letter == c).map_or("?", |(_, word)| word);
+    if plain {
+        return code.chars().map(|c| format!("{c} for {}", word(c))).collect::<Vec<_>>().join(", ");
+    }
     code.chars().map(word).collect::<Vec<_>>().join(" ")
 }
 
@@ -113,7 +116,7 @@ mod tests {
     fn four() -> Vec<Choice> {
         ["K7EM", "KAB2", "K9XY", "KQ34"]
             .into_iter()
-            .map(|code| Choice { code: code.into(), spelled: spelled(code) })
+            .map(|code| Choice { code: code.into(), spelled: spelled(code, false) })
             .collect()
     }
 
@@ -175,6 +178,7 @@ mod tests {
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), 32);
-        assert_eq!(spelled("K7EM"), "Kilo Seven Echo Mike");
+        assert_eq!(spelled("K7EM", false), "Kilo Seven Echo Mike");
+        assert_eq!(spelled("K7EM", true), "K for Kilo, 7 for Seven, E for Echo, M for Mike");
     }
 }

@@ -5,7 +5,7 @@
 //! `parsecctl ceremony`, never from here.
 
 mod code;
-mod screens;
+pub(crate) mod screens;
 mod talk;
 
 use parsec_protocol::control::{
@@ -318,8 +318,9 @@ mod tests {
                 profile: Some(ProfileName::Standard),
                 password: Some(SecretText::new("correct horse battery staple".to_owned().into())),
             };
-            let (asked, end) =
-                against(&views, |daemon, first| stream(daemon, &first, &Output::new(true, true), prepared));
+            let (asked, end) = against(&views, |daemon, first| {
+                stream(daemon, &first, &Output { json: true, ..Output::default() }, prepared)
+            });
             assert_eq!(end.unwrap_err().exit_code(), 76);
             assert_eq!(asked, [method::CEREMONY_WATCH, method::CEREMONY_IDENTIFY, method::CEREMONY_FINISH]);
         }

@@ -5,6 +5,7 @@
 
 use parsec_protocol::control::{CeremonyView, Choice, ClaimerInfo, Role, Stage, Subject};
 
+use super::code;
 use crate::text::shown;
 
 /// Steps either side goes through.
@@ -76,7 +77,7 @@ pub(super) fn heading(view: &CeremonyView) -> Option<String> {
 }
 
 /// What happens at this stage and what to do, indented under the heading.
-pub(super) fn body(view: &CeremonyView) -> Option<String> {
+pub(super) fn body(view: &CeremonyView, plain: bool) -> Option<String> {
     let peer = peer(view);
     let own = is_own_terminal(view);
     let text = match (view.role, view.stage) {
@@ -108,8 +109,8 @@ pub(super) fn body(view: &CeremonyView) -> Option<String> {
             invited_as(view)
         ),
         (_, Stage::Handshake) => "Both are here. Agreeing on keys...".to_owned(),
-        (_, Stage::SayCode) => say(view, &peer, own),
-        (_, Stage::ChooseCode) => listen(view, &peer, own),
+        (_, Stage::SayCode) => say(view, &peer, own, plain),
+        (_, Stage::ChooseCode) => listen(view, &peer, own, plain),
         (Role::Claimer, Stage::Identify) if own => "The codes agree: nobody is between this terminal and the other one.".to_owned(),
         (Role::Claimer, Stage::Identify) => format!(
             "The codes agree: nobody is in between.\n\n\
@@ -135,7 +136,7 @@ pub(super) fn body(view: &CeremonyView) -> Option<String> {
     Some(indented(&text))
 }
 
-fn say(view: &CeremonyView, peer: &str, own: bool) -> String {
+fn say(view: &CeremonyView, peer: &str, own: bool, plain: bool) -> String {
     let Some(code) = &view.say else { return "Waiting for the code...".to_owned() };
     let before = if own { "Look for this code on the other terminal:" } else { "Say this code aloud:" };
     let after = match (own, view.role, view.typed_required) {
@@ -146,10 +147,10 @@ fn say(view: &CeremonyView, peer: &str, own: bool) -> String {
     };
     let wait =
         if own { "Waiting for the other terminal...".to_owned() } else { format!("Waiting for {peer}...") };
-    format!("{before}\n\n    {}     {}\n\n{after}\n{wait}", shown(&code.code), shown(&code.spelled))
+    format!("{before}\n\n    {}\n\n{after}\n{wait}", in_words(code, plain))
 }
 
-fn listen(view: &CeremonyView, peer: &str, own: bool) -> String {
+fn listen(view: &CeremonyView, peer: &str, own: bool, plain: bool) -> String {
     let whose = if own {
         format!("{} shows a code of four characters.", capitalised(peer))
     } else {
@@ -164,12 +165,22 @@ fn listen(view: &CeremonyView, peer: &str, own: bool) -> String {
     } else {
         format!("Which code does {peer} read to you?")
     };
-    let list: Vec<String> = view.choices.iter().enumerate().map(numbered).collect();
+    let list: Vec<String> =
+        view.choices.iter().enumerate().map(|(index, code)| numbered(index, code, plain)).collect();
     format!("{whose}\n{question}\n\n{}\n  n)  none of these", list.join("\n"))
 }
 
-fn numbered((index, choice): (usize, &Choice)) -> String {
-    format!("  {})  {}     {}", index + 1, shown(&choice.code), shown(&choice.spelled))
+fn numbered(index: usize, choice: &Choice, plain: bool) -> String {
+    format!("  {})  {}", index + 1, in_words(choice, plain))
+}
+
+/// A code and how it is said.
+pub(crate) fn in_words(choice: &Choice, plain: bool) -> String {
+    if plain {
+        format!("{}: {}", shown(&choice.code), shown(code::spelled(&choice.code, true)))
+    } else {
+        format!("{}     {}", shown(&choice.code), shown(&choice.spelled))
+    }
 }
 
 fn approve(view: &CeremonyView, peer: &str) -> String {
@@ -273,7 +284,7 @@ mod tests {
     fn a_code_to_say_and_codes_to_choose_from_never_share_a_screen() {
         for role in [Role::Greeter, Role::Claimer] {
             for stage in STAGES {
-                let text = body(&view(role, stage)).unwrap_or_default();
+                let text = body(&view(role, stage), false).unwrap_or_default();
                 assert_eq!(text.contains("K7EM"), stage == Stage::SayCode, "{role:?} {stage:?}: {text}");
                 assert_eq!(text.contains("KAB2"), stage == Stage::ChooseCode, "{role:?} {stage:?}: {text}");
             }
@@ -288,14 +299,14 @@ mod tests {
             for stage in [Stage::SayCode, Stage::ChooseCode] {
                 let view = view(role, stage);
                 assert!(heading(&view).unwrap().starts_with(&format!("You are the {word}, step ")));
-                assert!(body(&view).unwrap().contains(peer));
+                assert!(body(&view, false).unwrap().contains(peer));
             }
         }
     }
 
     #[test]
     fn the_choose_screen_has_four_codes_and_none_and_marks_no_one() {
-        let text = body(&view(Role::Greeter, Stage::ChooseCode)).unwrap();
+        let text = body(&view(Role::Greeter, Stage::ChooseCode), false).unwrap();
         for line in ["1)  KAB2", "2)  K9XY", "3)  KQ34", "4)  KZZ9", "n)  none of these"] {
             assert_eq!(text.matches(line).count(), 1, "{text}");
         }
@@ -307,7 +318,7 @@ mod tests {
         let mut typed = view(Role::Greeter, Stage::ChooseCode);
         typed.typed_required = true;
         typed.choices.clear();
-        let text = body(&typed).unwrap();
+        let text = body(&typed, false).unwrap();
         assert!(
             is_complete(&typed) && text.contains("Type it as you hear it") && !text.contains("1)"),
             "{text}"
@@ -333,11 +344,21 @@ mod tests {
             for stage in STAGES {
                 let mut own = view(role, stage);
                 own.subject = Some(Subject::Device { user: "00".repeat(16).parse().unwrap() });
-                let text = body(&own).unwrap_or_default();
+                let text = body(&own, false).unwrap_or_default();
                 for word in ["phone", "aloud", "hear", "bob@", "alice@"] {
                     assert!(!text.contains(word), "{role:?} {stage:?} says {word}: {text}");
                 }
             }
+        }
+    }
+
+    /// Columns and numbers with a bracket mean nothing to the ear; the letters must come one by one.
+    #[test]
+    fn plain_screens_spell_their_codes() {
+        for (stage, code) in [(Stage::SayCode, "K7EM"), (Stage::ChooseCode, "KZZ9")] {
+            let text = body(&view(Role::Greeter, stage), true).unwrap();
+            let spelled = code::spelled(code, true);
+            assert!(text.contains(&format!("{code}: {spelled}")), "{text}");
         }
     }
 }

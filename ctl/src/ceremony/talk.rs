@@ -102,7 +102,7 @@ impl Talk<'_> {
             }
             self.tell(&mut told);
             if self.view.outcome.is_some() {
-                Output::screen("");
+                self.output.screen("");
                 return conclude(&self.view, self.output);
             }
             match self.view.stage {
@@ -124,11 +124,11 @@ impl Talk<'_> {
             told.chose |= self.view.stage == Stage::ChooseCode;
             let heading = screens::heading(&self.view);
             if let Some(new) = heading.as_ref().filter(|_| heading != told.heading) {
-                Output::screen(&format!("\n{new}"));
+                self.output.screen(&format!("\n{new}"));
                 told.heading.clone_from(&heading);
             }
-            if let Some(body) = screens::body(&self.view) {
-                Output::screen(&body);
+            if let Some(body) = screens::body(&self.view, self.output.is_plain()) {
+                self.output.screen(&body);
             }
         }
         if self.view.note != told.note {
@@ -150,12 +150,15 @@ impl Talk<'_> {
         let (code, mode) = loop {
             let line = heard!(self.ask(question, false));
             match code::read(&line, &self.view.choices) {
-                Answer::Again(why) => Output::screen(&format!("  {}", shown(why))),
+                Answer::Again(why) => self.output.screen(&format!("  {}", shown(why))),
                 Answer::NoneOfThese => break (None, ChoiceMode::Picked),
                 Answer::Picked(code) => break (Some(code), ChoiceMode::Picked),
                 Answer::Typed(code) if must_type => {
                     // Read back first: a slip of the finger must not look like an attack and cost the attempt.
-                    Output::screen(&format!("  You typed {code}: {}.", code::spelled(&code)));
+                    self.output.screen(&format!(
+                        "  You typed {code}: {}.",
+                        code::spelled(&code, self.output.is_plain())
+                    ));
                     let sure = heard!(self.ask(
                         "  Is that what was said? Type yes, or anything else to type the code anew: ",
                         false
@@ -179,7 +182,7 @@ impl Talk<'_> {
                 let line = heard!(self.ask("  Your name: ", false));
                 match line.trim().parse::<Label>() {
                     Ok(name) => break Some(name),
-                    Err(error) => Output::screen(&format!("  {error}")),
+                    Err(error) => self.output.screen(&format!("  {error}")),
                 }
             },
         };
@@ -214,8 +217,8 @@ impl Talk<'_> {
             },
         };
         let in_words = chosen.map_or("", profile);
-        Output::screen("");
-        Output::screen(&screens::vouch(
+        self.output.screen("");
+        self.output.screen(&screens::vouch(
             &self.view,
             name.as_ref().map(Label::as_str),
             label.as_str(),
@@ -234,7 +237,7 @@ impl Talk<'_> {
                 )
                 .advised("Talk to each other, then start again with `parsecctl greet`."));
             }
-            Output::screen("  Only the word yes vouches.");
+            self.output.screen("  Only the word yes vouches.");
         }
         let ceremony = self.view.id;
         let approval = CeremonyApprove {
@@ -256,12 +259,14 @@ impl Talk<'_> {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let first = heard!(self.ask("  Password (not shown): ", true));
         let (words, usable) = password::comment(&first, &known);
-        Output::screen(&words);
+        self.output.screen(&words);
         if !usable {
             return Ok(());
         }
         let second = heard!(self.ask("  The same again: ", true));
-        let Some(password) = password::judge_typed(first, &second, &known) else { return Ok(()) };
+        let Some(password) = password::judge_typed(first, &second, &known, self.output) else {
+            return Ok(());
+        };
         self.output.say("  Locking the keys with it; this takes a second or two...");
         self.request(method::CEREMONY_FINISH, &CeremonyFinish { ceremony, password })
     }
@@ -279,14 +284,14 @@ impl Talk<'_> {
             }
             match line.trim().parse() {
                 Ok(label) => return Ok(Some(label)),
-                Err(error) => Output::screen(&format!("  {error}")),
+                Err(error) => self.output.screen(&format!("  {error}")),
             }
         }
     }
 
     /// Asks what the newcomer may do; Enter means standard, the one that can't invite or see too little.
     fn profile(&mut self) -> Result<Option<ProfileName>, Failure> {
-        Output::screen(
+        self.output.screen(
             "  What may they do?\n    administrator  invites and vouches for others\n    standard       uses and shares safes\n    outsider       uses safes shared with them",
         );
         loop {
@@ -296,7 +301,7 @@ impl Talk<'_> {
             };
             match read_profile(&line) {
                 Some(chosen) => return Ok(Some(chosen)),
-                None => Output::screen("  Type administrator, standard or outsider."),
+                None => self.output.screen("  Type administrator, standard or outsider."),
             }
         }
     }
@@ -318,7 +323,7 @@ impl Talk<'_> {
             }
             if self.view.stage != stage || self.view.outcome.is_some() {
                 self.terminal.rest()?;
-                Output::screen("");
+                self.output.screen("");
                 return Ok(Heard::Moved);
             }
         }
@@ -386,7 +391,7 @@ impl Talk<'_> {
                 Ok(())
             }
             Err(Failure::Report(report)) if ASKED_AGAIN.iter().any(|kind| report.is(*kind)) => {
-                Output::screen(&format!("  {} {}", shown(&report.message), shown(&report.hint)));
+                self.output.screen(&format!("  {} {}", shown(&report.message), shown(&report.hint)));
                 Ok(())
             }
             Err(failure) => Err(failure),
@@ -395,7 +400,7 @@ impl Talk<'_> {
 
     /// Ctrl-C: ends the ceremony on both sides and says what became of it.
     fn interrupted(&mut self) -> Failure {
-        Output::screen("\nEnding the ceremony...");
+        self.output.screen("\nEnding the ceremony...");
         Failure::Interrupted(match self.cancel() {
             Some(what) => what,
             None => format!(

@@ -9,10 +9,10 @@ use parsec_protocol::control::{
 
 use super::Context;
 use crate::args::Ceremony;
-use crate::ceremony::{self, Prepared, SCHEMA};
+use crate::ceremony::{self, Prepared, SCHEMA, screens};
 use crate::client::Connection;
 use crate::failure::Failure;
-use crate::output::table;
+use crate::output::Output;
 use crate::password;
 use crate::prompt::Terminal;
 use crate::text::shown;
@@ -22,17 +22,19 @@ pub(super) fn run(context: &Context<'_>, command: Ceremony) -> Result<(), Failur
     let view: CeremonyView = match command {
         Ceremony::List => {
             let result: CeremonyListResult = daemon.call(method::CEREMONY_LIST, &Empty {})?;
-            return context.output.result("parsec.ceremony.list/1", &result, || overview(&result.ceremonies));
+            return context
+                .output
+                .result("parsec.ceremony.list/1", &result, || overview(&result.ceremonies, context.output));
         }
         Ceremony::Show { id } => {
             let view = show(&mut daemon, id)?;
-            return context.output.result(SCHEMA, &view, || described(&view));
+            return context.output.result(SCHEMA, &view, || described(&view, context.output));
         }
         Ceremony::Wait { id, until, timeout } => {
             let stages: Vec<Stage> = until.into_iter().map(Into::into).collect();
             let first = show(&mut daemon, id)?;
             let view = ceremony::wait_until(&mut daemon, first, &stages, timeout)?;
-            return context.output.result(SCHEMA, &view, || described(&view));
+            return context.output.result(SCHEMA, &view, || described(&view, context.output));
         }
         Ceremony::Choose { id, code, none: _ } => {
             // The grammar allows exactly one of the two; no code means none of those shown.
@@ -61,14 +63,14 @@ pub(super) fn run(context: &Context<'_>, command: Ceremony) -> Result<(), Failur
         Ceremony::Cancel { id } => {
             let asked = CeremonySelector { ceremony: CeremonyId(id) };
             let view: CeremonyView = daemon.call(method::CEREMONY_CANCEL, &asked)?;
-            return context.output.result(SCHEMA, &view, || described(&view));
+            return context.output.result(SCHEMA, &view, || described(&view, context.output));
         }
     };
     // A wrong code is the caller's failure too, whether the daemon tells it as an error or as the ceremony's end.
     if let Some(Outcome::Failed { problem }) = view.outcome {
         return Err(Failure::Report(problem.into()));
     }
-    context.output.result(SCHEMA, &view, || described(&view))
+    context.output.result(SCHEMA, &view, || described(&view, context.output))
 }
 
 fn show(daemon: &mut Connection, id: u64) -> Result<CeremonyView, Failure> {
@@ -131,7 +133,7 @@ pub(super) fn take_part(
 }
 
 /// Ceremonies as rows.
-pub(super) fn overview(ceremonies: &[CeremonyView]) -> String {
+pub(super) fn overview(ceremonies: &[CeremonyView], output: &Output) -> String {
     if ceremonies.is_empty() {
         return "No ceremony is under way.".to_owned();
     }
@@ -147,7 +149,7 @@ pub(super) fn overview(ceremonies: &[CeremonyView]) -> String {
             ]
         })
         .collect();
-    table(&["CEREMONY", "ROLE", "ORGANISATION", "STAGE", "OUTCOME"], &rows)
+    output.table(&["CEREMONY", "ROLE", "ORGANISATION", "STAGE", "OUTCOME"], &rows)
 }
 
 const fn role(role: Role) -> &'static str {
@@ -195,7 +197,7 @@ const fn action(action: Action) -> &'static str {
 }
 
 /// One ceremony in lines.
-fn described(view: &CeremonyView) -> String {
+fn described(view: &CeremonyView, output: &Output) -> String {
     let mut lines = vec![format!(
         "Ceremony {}: {} in {}, stage: {}",
         view.id.0,
@@ -204,12 +206,10 @@ fn described(view: &CeremonyView) -> String {
         stage(view.stage)
     )];
     lines.extend(
-        view.say.as_ref().map(|code| format!("Say aloud: {} ({})", shown(&code.code), shown(&code.spelled))),
+        view.say.as_ref().map(|code| format!("Say aloud: {}", screens::in_words(code, output.is_plain()))),
     );
     lines.extend(
-        view.choices
-            .iter()
-            .map(|code| format!("Proposed:  {} ({})", shown(&code.code), shown(&code.spelled))),
+        view.choices.iter().map(|code| format!("Proposed:  {}", screens::in_words(code, output.is_plain()))),
     );
     if let Some(said) = &view.claimer {
         let name = said.name.as_ref().map_or_else(String::new, |name| format!("{}, ", shown(name)));

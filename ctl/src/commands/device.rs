@@ -9,7 +9,7 @@ use parsec_protocol::control::{
 use super::{Context, short};
 use crate::args::Device;
 use crate::failure::Failure;
-use crate::output::table;
+use crate::output::Output;
 use crate::password;
 use crate::text::shown;
 
@@ -18,7 +18,9 @@ pub(super) fn run(context: &Context<'_>, command: &Device) -> Result<(), Failure
     match command {
         Device::List => {
             let result: DeviceListResult = context.call(method::DEVICE_LIST, &Empty {})?;
-            context.output.result("parsec.device.list/1", &result, || devices(&result.devices))
+            context
+                .output
+                .result("parsec.device.list/1", &result, || devices(&result.devices, context.output))
         }
         Device::Unlock { password } => {
             let mut daemon = context.connect()?;
@@ -45,7 +47,7 @@ fn described(device: &DeviceView) -> String {
 }
 
 /// The table of devices.
-pub(super) fn devices(devices: &[DeviceView]) -> String {
+pub(super) fn devices(devices: &[DeviceView], output: &Output) -> String {
     if devices.is_empty() {
         return "No device on this machine yet. Join with `parsecctl claim`, or found an organisation with `parsecctl org bootstrap`."
             .to_owned();
@@ -74,5 +76,5 @@ pub(super) fn devices(devices: &[DeviceView]) -> String {
             ]
         })
         .collect();
-    table(&["DEVICE", "ORGANISATION", "USER", "LABEL", "STATE", "REGISTRATION", "SERVER"], &rows)
+    output.table(&["DEVICE", "ORGANISATION", "USER", "LABEL", "STATE", "REGISTRATION", "SERVER"], &rows)
 }

@@ -12,7 +12,6 @@ use super::{Context, short};
 use crate::args::Invite;
 use crate::client::Connection;
 use crate::failure::Failure;
-use crate::output::table;
 use crate::text::{moment, shown};
 
 /// Fewest digits of a token that are taken as its start.
@@ -106,7 +105,9 @@ fn list(context: &Context<'_>) -> Result<(), Failure> {
                 ]
             })
             .collect();
-        table(&["TOKEN", "FOR", "STATUS", "EXPIRES", "ATTEMPTS", "WRONG CODES", "GREET HERE"], &rows)
+        context
+            .output
+            .table(&["TOKEN", "FOR", "STATUS", "EXPIRES", "ATTEMPTS", "WRONG CODES", "GREET HERE"], &rows)
     })
 }
 

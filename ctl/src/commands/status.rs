@@ -19,11 +19,11 @@ pub(super) fn run(context: &Context<'_>) -> Result<(), Failure> {
             ));
         }
         lines.push(String::new());
-        lines.push(device::devices(&status.devices));
+        lines.push(device::devices(&status.devices, context.output));
         lines.extend(status.devices.iter().filter_map(waiting));
         if !status.ceremonies.is_empty() {
             lines.push(String::new());
-            lines.push(ceremony::overview(&status.ceremonies));
+            lines.push(ceremony::overview(&status.ceremonies, context.output));
         }
         lines.join("\n")
     })

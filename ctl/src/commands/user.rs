@@ -7,7 +7,6 @@ use parsec_protocol::control::{UserListResult, method};
 use super::{Context, profile, short};
 use crate::args::User;
 use crate::failure::Failure;
-use crate::output::table;
 use crate::text::moment;
 
 pub(super) fn run(context: &Context<'_>, command: &User) -> Result<(), Failure> {
@@ -15,7 +14,7 @@ pub(super) fn run(context: &Context<'_>, command: &User) -> Result<(), Failure> 
     let result: UserListResult = context.call(method::USER_LIST, &context.global.select())?;
     context.output.result("parsec.user.list/1", &result, || {
         let rows: Vec<Vec<String>> = result.users.iter().flat_map(rows).collect();
-        table(&["USER", "EMAIL", "NAME", "PROFILE", "TERMINAL", "LABEL", "SINCE"], &rows)
+        context.output.table(&["USER", "EMAIL", "NAME", "PROFILE", "TERMINAL", "LABEL", "SINCE"], &rows)
     })
 }
 
