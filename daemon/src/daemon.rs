@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::enrolment::Request;
 use crate::enrolment::view::is_over;
+use crate::service::supervisor::{Heart, Standing};
 use crate::store::{DeviceSummary, Devices};
 use crate::transport::http::Client;
 use command::{EVENTS_MAX, Event, Handle, OpenedFor, Reply};
@@ -115,13 +116,18 @@ impl Daemon {
     }
 
     /// Runs until `shutdown`; then ends every ceremony and locks every device.
-    pub async fn run(mut self, shutdown: CancellationToken) {
+    ///
+    /// The service manager sees by `heart` that the loop turns.
+    pub async fn run(mut self, shutdown: CancellationToken, mut heart: Heart) {
         self.tidy_up();
         loop {
+            heart.show(self.standing());
             let idle = self.next_idle();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
+                // Before the requests: however many there are, the loop turns.
+                () = heart.due() => heart.beat(),
                 event = self.events.recv() => match event {
                     Some(event) => self.take(event),
                     None => break,
@@ -147,6 +153,11 @@ impl Daemon {
         if tokio::time::timeout(GRACE, async { tokio::join!(ended, drain) }).await.is_err() {
             tracing::warn!("cut tasks off that did not end");
         }
+    }
+
+    fn standing(&self) -> Standing {
+        let live = self.ceremonies.values().filter(|it| !is_over(&it.view.borrow())).count();
+        Standing { devices: self.known.len(), unlocked: self.unlocked.len(), ceremonies: live }
     }
 
     /// Runs work that the daemon's end cuts off.

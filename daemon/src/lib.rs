@@ -13,5 +13,6 @@ pub mod outbox;
 pub mod paths;
 pub mod problems;
 pub mod rpc;
+pub mod service;
 pub mod store;
 pub mod transport;

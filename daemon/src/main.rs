@@ -1,7 +1,7 @@
 //! parsecd: from the command line to a served socket, and back when told to stop.
 //!
-//! Decides the order: close the process to others, then read the configuration, then take the data folder, then
-//! listen, then say that it is ready. Refuses to go on where one of them fails, with a sentence and what to do.
+//! Decides the order: close the process to others, take over what the service manager opened, then read the
+//! configuration, then take the data folder, then listen, then say that it is ready. Refuses to go on where one of them fails, with a sentence and what to do.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -13,6 +13,8 @@ use parsecd::daemon::{Daemon, Settings};
 use parsecd::hardening::{self, HardeningError};
 use parsecd::paths::Places;
 use parsecd::rpc::{self, AccessError, Listener};
+use parsecd::service::activation::{ActivationError, Passed};
+use parsecd::service::supervisor::Supervisor;
 use parsecd::store::{Devices, StoreError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +36,8 @@ enum Failure {
     #[error(transparent)]
     Access(#[from] AccessError),
     #[error(transparent)]
+    Activation(#[from] ActivationError),
+    #[error(transparent)]
     Daemon(#[from] Problem),
     #[error("two methods have one name: {0}")]
     Methods(#[from] jsonrpsee::core::RegisterMethodError),
@@ -48,7 +52,7 @@ impl Failure {
             Self::Daemon(problem) => problem.exit_code,
             Self::Methods(_) => 70,
             Self::Hardening(_) | Self::System { .. } => 71,
-            Self::Config(_) | Self::Access(AccessError::PathTooLong(_)) => 78,
+            Self::Config(_) | Self::Activation(_) | Self::Access(AccessError::PathTooLong(_)) => 78,
             Self::Store(StoreError::InUse(_)) | Self::Access(AccessError::InUse(_)) => 69,
             Self::Store(StoreError::UnsafePath { .. }) | Self::Access(AccessError::UnsafePath { .. }) => 77,
             Self::Access(AccessError::Io { .. }) | Self::Store(_) => 74,
@@ -63,6 +67,9 @@ impl Failure {
                 "The system refuses what keeps keys inside this process; is it in a sandbox?"
             }
             Self::Config(_) => "See `parsecd --help`.",
+            Self::Activation(_) => {
+                "The socket units must listen where the daemon does: `systemctl --user cat parsecd.socket`, and the configuration's socket."
+            }
             Self::Store(StoreError::InUse(_)) | Self::Access(AccessError::InUse(_)) => {
                 "One daemon is enough for a user: `parsecctl status` shows it. For a second one, give both --data-dir and --socket."
             }
@@ -99,14 +106,17 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let hardened = hardening::harden();
+    let passed = Passed::take();
+    let supervisor = Supervisor::from_environment();
     let config = Config::resolve(arguments, &Places::from_environment());
     let log = config.as_ref().map_or(arguments.log.unwrap_or_default(), |config| config.log);
     start_log(log, arguments.verbose);
     hardened?;
+    let passed = passed?;
     let config = config?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|source| Failure::System { what: "starting threads", source })?;
-    runtime.block_on(serve(arguments, config))
+    runtime.block_on(serve(arguments, config, passed, supervisor))
 }
 
 /// Logs to stderr. The libraries' own debugging is never shown: it prints whole requests, passwords included.
@@ -120,7 +130,12 @@ fn start_log(format: LogFormat, verbose: bool) {
     }
 }
 
-async fn serve(arguments: &Arguments, config: Config) -> Result<(), Failure> {
+async fn serve(
+    arguments: &Arguments,
+    config: Config,
+    mut passed: Passed,
+    supervisor: Supervisor,
+) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let system = |what| move |source| Failure::System { what, source };
     // Before anything can be asked of the daemon, so that no signal finds it unprepared.
@@ -136,20 +151,26 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<(), Failure> {
     .await
     .map_err(|error| Failure::System { what: "opening the data folder", source: error.into() })??;
     let methods = rpc::methods::module(handle)?;
-    let listener = Listener::bind(&config.socket)?;
+    let listener = match passed.claim(&config.socket) {
+        Some(socket) => Listener::adopt(socket, &config.socket)?,
+        None => Listener::bind(&config.socket)?,
+    };
+    passed.nothing_left()?;
 
     let serving = rpc::serve(listener, methods, stop.clone());
     tracing::info!(socket = %config.socket.display(), version = env!("CARGO_PKG_VERSION"), "ready");
     announce(arguments, &config).map_err(system("saying that it is ready"))?;
+    supervisor.ready();
     let stopped = async {
         let why = tokio::select! {
             _ = terminate.recv() => "terminated",
             _ = interrupt.recv() => "interrupted",
         };
         tracing::info!(why, "stopping");
+        supervisor.stopping();
         stop.cancel();
     };
-    tokio::join!(serving, daemon.run(stop.clone()), stopped);
+    tokio::join!(serving, daemon.run(stop.clone(), supervisor.heart()), stopped);
     Ok(())
 }
 

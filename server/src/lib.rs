@@ -14,6 +14,7 @@ mod log_rules;
 mod mail;
 mod quota;
 mod store;
+mod supervisor;
 mod watchers;
 
 use std::future::Future;
@@ -36,6 +37,7 @@ pub use config::{Config, ConfigError, LogFormat, Mail, ServeOptions, database_ex
 pub use mail::MailSetupError;
 pub use quota::{Quotas, Rate, RateError, Rates};
 pub use store::OpenError;
+use supervisor::Supervisor;
 
 /// How long requests may go on after the server was told to stop.
 const STOP_WAIT: Duration = Duration::from_secs(10);
@@ -152,7 +154,7 @@ impl Server {
     /// # Errors
     /// [`RunError::Serve`].
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let Self { listener, config, tls, app, threads, .. } = self;
+        let Self { listener, address, config, tls, app, threads } = self;
         let service = Router::new()
             .fallback(http::handle)
             .with_state(Arc::clone(&app))
@@ -166,10 +168,13 @@ impl Server {
             .acceptor(NoDelayAcceptor::new());
         server.http_builder().http1().header_read_timeout(HEAD_WAIT);
 
+        let supervisor = Supervisor::from_environment();
+        supervisor.ready(address);
         let stopping = app.stopping.clone();
         let stop = async {
             shutdown.await;
             tracing::info!("stopping");
+            supervisor.stopping();
             stopping.cancel();
             handle.graceful_shutdown(Some(STOP_WAIT));
             std::future::pending().await
@@ -191,6 +196,7 @@ impl Server {
         let served = tokio::select! {
             served = serve => served.map_err(RunError::Serve),
             () = stop => Ok(()),
+            never = supervisor.beat() => match never {},
         };
         // Requests have been answered or given up; what they left behind is finished, then the database closes.
         app.stopping.cancel();

@@ -1,8 +1,9 @@
 //! Who may speak to the daemon: processes of the user it runs for, over one socket in that user's own folder.
 //!
-//! Decides the socket's place, modes and lock. Refuses a folder that others may enter (before anything is made in it),
+//! Decides the socket's place, modes and lock, its own or one that the service manager made. Refuses a folder that others may enter (before anything is made in it),
 //! a place where another daemon listens, to remove anything but a dead socket, and connections of other users.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
@@ -51,15 +52,21 @@ fn failed(what: &'static str) -> impl FnOnce(Errno) -> AccessError {
     move |errno| AccessError::Io { what, source: errno.into() }
 }
 
-/// A listening socket. Dropped, it takes its name out of the folder again.
+/// A listening socket. Dropped, it takes its name out of the folder again, if it put it there.
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixListener,
+    made: Option<Made>,
+    _lock: OwnedFd,
+}
+
+/// A name in the file system that this process made.
+#[derive(Debug)]
+struct Made {
     folder: OwnedFd,
-    name: std::ffi::OsString,
+    name: OsString,
     /// Which inode is ours, so that no other's name is removed.
     inode: (u64, u64),
-    _lock: OwnedFd,
 }
 
 impl Listener {
@@ -69,21 +76,8 @@ impl Listener {
     /// # Errors
     /// [`AccessError`]; nothing that was there has been touched, except for a socket that nobody listens on.
     pub fn bind(path: &Path) -> Result<Self, AccessError> {
-        let length = path.as_os_str().as_bytes().len();
-        if length > PATH_MAX_BYTES {
-            return Err(AccessError::PathTooLong(length));
-        }
-        let bad = |why| AccessError::UnsafePath { path: path.to_owned(), why };
-        let name = path.file_name().ok_or_else(|| bad("does not end in a socket's name"))?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let folder = open_folder(parent.unwrap_or(Path::new(".")))?;
-
-        // The lock decides between daemons started at once; its file stays, because removing it would let two hold
-        // "the" lock.
-        let mut lock_name = name.to_owned();
-        lock_name.push(".lock");
-        let lock = take_lock(&folder, &lock_name, path)?;
-        clear_dead_socket(&folder, name, path)?;
+        let (folder, name, lock) = take_place(path)?;
+        clear_dead_socket(&folder, &name, path)?;
 
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
@@ -94,15 +88,26 @@ impl Listener {
             .map_err(failed("closing the socket to others"))?;
         let address = SocketAddrUnix::new(path).map_err(failed("naming the socket"))?;
         rustix::net::bind(&socket, &address).map_err(failed("binding the socket"))?;
-        let stat = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(failed("examining the socket"))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Socket || stat.st_mode & 0o177 != 0 {
-            return Err(bad("did not get mode 0600: the file system or the kernel ignores it"));
-        }
+        let stat = closed_socket(&folder, &name, path)?;
         rustix::net::listen(&socket, BACKLOG).map_err(failed("listening"))?;
         let socket = UnixListener::from_std(socket.into())
             .map_err(|source| AccessError::Io { what: "listening", source })?;
-        Ok(Self { socket, folder, name: name.to_owned(), inode: (stat.st_dev, stat.st_ino), _lock: lock })
+        let made = Some(Made { folder, name, inode: (stat.st_dev, stat.st_ino) });
+        Ok(Self { socket, made, _lock: lock })
+    }
+
+    /// Listens with a socket that the service manager bound to `path`. Folder, mode and lock must be as if it were our
+    /// own; its name stays when we end, because the manager goes on listening. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub fn adopt(socket: std::os::unix::net::UnixListener, path: &Path) -> Result<Self, AccessError> {
+        let (folder, name, lock) = take_place(path)?;
+        closed_socket(&folder, &name, path)?;
+        let failed = |source| AccessError::Io { what: "taking over the socket", source };
+        socket.set_nonblocking(true).map_err(failed)?;
+        let socket = UnixListener::from_std(socket).map_err(failed)?;
+        Ok(Self { socket, made: None, _lock: lock })
     }
 
     /// The next connection of this user; those of others are closed unread.
@@ -124,12 +129,48 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
+        let Some(Made { folder, name, inode }) = &self.made else { return };
         // The lock is still held: no other daemon can have bound the name meanwhile, but a person may have moved it.
-        let there = rustix::fs::statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW);
-        if there.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.inode) {
+        let there = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+        if there.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == *inode) {
             // Otherwise the next start finds a dead socket and removes it.
-            let _ = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
+            let _ = rustix::fs::unlinkat(folder, name, AtFlags::empty());
         }
+    }
+}
+
+/// Opens the socket's folder and takes the lock beside its name.
+fn take_place(path: &Path) -> Result<(OwnedFd, OsString, OwnedFd), AccessError> {
+    let length = path.as_os_str().as_bytes().len();
+    if length > PATH_MAX_BYTES {
+        return Err(AccessError::PathTooLong(length));
+    }
+    let bad = |why| AccessError::UnsafePath { path: path.to_owned(), why };
+    let name = path.file_name().ok_or_else(|| bad("does not end in a socket's name"))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let folder = open_folder(parent.unwrap_or(Path::new(".")))?;
+
+    // The lock decides between daemons started at once; its file stays, because removing it would let two hold
+    // "the" lock.
+    let mut lock_name = name.to_owned();
+    lock_name.push(".lock");
+    let lock = take_lock(&folder, &lock_name, path)?;
+    Ok((folder, name.to_owned(), lock))
+}
+
+/// What is at the socket's name: a socket of ours that others can't open.
+fn closed_socket(folder: &OwnedFd, name: &OsStr, path: &Path) -> Result<Stat, AccessError> {
+    let bad = |why| Err(AccessError::UnsafePath { path: path.to_owned(), why });
+    let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(failed("examining the socket"))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+        bad("is not a socket")
+    } else if stat.st_uid != rustix::process::geteuid().as_raw() {
+        bad("belongs to another user")
+    } else if stat.st_mode & 0o177 != 0 {
+        bad("does not have mode 0600: SocketMode= is missing in its unit, or the file system ignores modes")
+    } else {
+        Ok(stat)
     }
 }
 
@@ -170,7 +211,7 @@ fn open_folder(path: &Path) -> Result<OwnedFd, AccessError> {
     }
 }
 
-fn take_lock(folder: &OwnedFd, name: &std::ffi::OsStr, socket: &Path) -> Result<OwnedFd, AccessError> {
+fn take_lock(folder: &OwnedFd, name: &OsStr, socket: &Path) -> Result<OwnedFd, AccessError> {
     let bad = |why| AccessError::UnsafePath { path: socket.with_file_name(name), why };
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let lock = match rustix::fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR) {
@@ -192,7 +233,7 @@ fn take_lock(folder: &OwnedFd, name: &std::ffi::OsStr, socket: &Path) -> Result<
 
 /// Removes the socket of a daemon that is gone. One that answers is in use, whoever made it; anything else that has
 /// the name stays.
-fn clear_dead_socket(folder: &OwnedFd, name: &std::ffi::OsStr, path: &Path) -> Result<(), AccessError> {
+fn clear_dead_socket(folder: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), AccessError> {
     let bad = |why| AccessError::UnsafePath { path: path.to_owned(), why };
     let stat = match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
