@@ -1,4 +1,4 @@
-//! The way to the daemon: one JSON object a line over its Unix socket, one call at a time, and one subscription.
+//! The way to the daemon: one JSON object a line over its Unix socket, one call at a time, and what it tells by itself.
 //!
 //! Decides framing and how answers and notifications are told apart. Refuses a line longer than the contract allows
 //! while it is being read, an answer to something else than was asked, and a socket that another user answers.
@@ -7,10 +7,11 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use parsec_protocol::control::{
-    CeremonyId, CeremonySelector, CeremonyView, LINE_MAX_BYTES, Problem, ProblemKind, SOCKET_DIRECTORY,
-    SOCKET_NAME, method,
+    API_VERSION, CeremonyId, CeremonySelector, CeremonyView, EventPosition, EventsWatch, Hello, HelloResult,
+    LINE_MAX_BYTES, Problem, ProblemKind, SOCKET_DIRECTORY, SOCKET_NAME, method,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ const READ_BYTES: usize = 16 * 1024;
 /// Ceremony states kept until they are asked for. A ceremony has some twenty; if more pile up, the oldest can go,
 /// because each is the whole state.
 const CHANGES_MAX: usize = 256;
+/// Events kept until they are asked for: twice what the daemon itself keeps for a reader that comes back. If more pile
+/// up, the oldest go, and the ids of the others show it.
+const ITEMS_MAX: usize = 2_048;
 /// JSON-RPC 2.0: the daemon doesn't know the method.
 const METHOD_NOT_FOUND: i64 = -32_601;
 /// JSON-RPC 2.0: it knows the method and not these parameters, or can't read the request.
@@ -37,6 +41,7 @@ pub(crate) struct Connection {
     received: Zeroizing<Vec<u8>>,
     last_id: u64,
     changes: VecDeque<CeremonyView>,
+    items: VecDeque<Value>,
 }
 
 #[derive(Serialize)]
@@ -67,8 +72,8 @@ struct RpcError {
 }
 
 #[derive(Deserialize)]
-struct Notified {
-    result: CeremonyView,
+struct Notified<T> {
+    result: T,
 }
 
 /// Where the daemon listens unless told otherwise.
@@ -123,7 +128,21 @@ impl Connection {
 
     /// Speaks over an open stream.
     pub(crate) fn over(stream: UnixStream) -> Self {
-        Self { stream, received: Zeroizing::default(), last_id: 0, changes: VecDeque::new() }
+        Self {
+            stream,
+            received: Zeroizing::default(),
+            last_id: 0,
+            changes: VecDeque::new(),
+            items: VecDeque::new(),
+        }
+    }
+
+    /// Waits for answers no longer than this. A daemon that hangs must not hang who examines it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn patience(&self, wait: Duration) -> Result<(), Failure> {
+        self.stream.set_read_timeout(Some(wait)).map_err(|error| gone(&error.to_string()))
     }
 
     /// The socket, to wait on together with a terminal.
@@ -158,6 +177,48 @@ impl Connection {
         }
     }
 
+    /// Says who asks, and hears what the daemon is. `None`: one of API 1.0, which has no such call and works with
+    /// this program all the same.
+    ///
+    /// # Errors
+    /// `api_mismatch` if either side is of another generation; as [`Self::call`].
+    pub(crate) fn greet(&mut self) -> Result<Option<HelloResult>, Failure> {
+        let hello = Hello {
+            client: Some(concat!("parsecctl/", env!("CARGO_PKG_VERSION")).to_owned()),
+            api: Some(API_VERSION.to_owned()),
+            token: None,
+        };
+        match self.call::<_, HelloResult>(method::HELLO, &hello) {
+            Ok(result) if major(&result.api_version) == major(API_VERSION) => Ok(Some(result)),
+            Ok(result) => Err(Failure::new(
+                ProblemKind::ApiMismatch,
+                format!(
+                    "The daemon speaks version {} of the local interface, this program {API_VERSION}",
+                    result.api_version
+                ),
+            )),
+            Err(Failure::Report(report)) if report.is(ProblemKind::UnknownMethod) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Follows what happens in the daemon, from `after` on or from now on.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(crate) fn follow(&mut self, after: Option<EventPosition>) -> Result<(), Failure> {
+        self.call::<_, Value>(method::EVENTS_WATCH, &EventsWatch { after }).map(drop)
+    }
+
+    /// The next event already received, if any, as the daemon wrote it: a newer one may have kinds unknown here.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(crate) fn item(&mut self) -> Result<Option<Value>, Failure> {
+        self.sort()?;
+        Ok(self.items.pop_front())
+    }
+
     /// Follows a ceremony from its present state on.
     ///
     /// # Errors
@@ -172,12 +233,18 @@ impl Connection {
     /// # Errors
     /// As [`Self::call`].
     pub(crate) fn change(&mut self) -> Result<Option<CeremonyView>, Failure> {
+        self.sort()?;
+        Ok(self.changes.pop_front())
+    }
+
+    /// Sorts all lines that are there; none can be an answer.
+    fn sort(&mut self) -> Result<(), Failure> {
         while let Some(line) = self.line() {
             if self.take(&line, 0)?.is_some() {
                 return Err(nonsense("an answer that was not asked for"));
             }
         }
-        Ok(self.changes.pop_front())
+        Ok(())
     }
 
     /// Reads what is there, waiting if there is nothing.
@@ -191,6 +258,9 @@ impl Connection {
                 Ok(0) => return Err(gone("it closed the connection")),
                 Ok(count) => break count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Err(gone("it did not answer in time"));
+                }
                 Err(error) => return Err(gone(&error.to_string())),
             }
         };
@@ -228,13 +298,11 @@ impl Connection {
                 Ok(Some(incoming.result.map_or_else(|| RawValue::NULL.to_owned(), ToOwned::to_owned)))
             }
             (None, Some(method)) if method == method::CEREMONY_CHANGED => {
-                let params = incoming.params.map_or("null", RawValue::get);
-                let notified: Notified =
-                    serde_json::from_str(params).map_err(|error| nonsense(&format!("{method}: {error}")))?;
-                if self.changes.len() == CHANGES_MAX {
-                    self.changes.pop_front();
-                }
-                self.changes.push_back(notified.result);
+                keep(&mut self.changes, CHANGES_MAX, incoming.params, &method)?;
+                Ok(None)
+            }
+            (None, Some(method)) if method == method::EVENTS_ITEM => {
+                keep(&mut self.items, ITEMS_MAX, incoming.params, &method)?;
                 Ok(None)
             }
             // A newer daemon may notify of things this program doesn't know.
@@ -242,6 +310,28 @@ impl Connection {
             _ => Err(nonsense("an answer to another question")),
         }
     }
+}
+
+/// Keeps what a subscription tells; the oldest makes room for the newest.
+fn keep<T: DeserializeOwned>(
+    kept: &mut VecDeque<T>,
+    most: usize,
+    params: Option<&RawValue>,
+    method: &str,
+) -> Result<(), Failure> {
+    let params = params.map_or("null", RawValue::get);
+    let notified: Notified<T> =
+        serde_json::from_str(params).map_err(|error| nonsense(&format!("{method}: {error}")))?;
+    if kept.len() == most {
+        kept.pop_front();
+    }
+    kept.push_back(notified.result);
+    Ok(())
+}
+
+/// `1` of `1.4`.
+fn major(version: &str) -> &str {
+    version.split('.').next().unwrap_or_default()
 }
 
 /// The problem in an error's `data`; without one, what the code says.
@@ -271,7 +361,7 @@ mod tests {
 
     use std::io::{BufRead as _, BufReader};
 
-    use parsec_protocol::control::{Empty, StatusResult};
+    use parsec_protocol::control::{Action, Empty, Stage, StatusResult, StreamId};
 
     use super::*;
 
@@ -352,6 +442,88 @@ mod tests {
             seen
         });
         assert_eq!(revisions, [1, 2, 3]);
+    }
+
+    fn greeting(api: &str) -> Result<bool, u8> {
+        let reply = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"result":{{"version":"9.9.9","api_version":"{api}","api_oldest":"1.0","door":"own","token":null,"methods":[],"moon":1}}}}"#
+        );
+        let (request, answer) = against(&(reply + "\n"), 1000, Connection::greet);
+        assert!(request.contains(r#""method":"rpc.hello""#) && request.contains(API_VERSION), "{request}");
+        answer.map(|hello| hello.is_some()).map_err(|failure| failure.exit_code())
+    }
+
+    #[test]
+    fn a_daemon_of_another_generation_is_not_spoken_to() {
+        assert_eq!(greeting("1.0"), Ok(true));
+        assert_eq!(greeting("1.99"), Ok(true));
+        for other in ["2.0", "0.9", "11.0", ""] {
+            assert_eq!(greeting(other), Err(64), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_is_older_than_the_greeting_is_spoken_to_all_the_same() {
+        let reply = "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"m\"}}\n";
+        assert!(against(reply, 1000, Connection::greet).1.unwrap().is_none());
+    }
+
+    #[test]
+    fn events_are_kept_as_they_came_and_in_order() {
+        let item = |id: u64| {
+            format!(
+                r#"{{"jsonrpc":"2.0","method":"events.item","params":{{"subscription":1,"result":{{"kind":"rain","id":{id}}}}}}}"#
+            )
+        };
+        let reply = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":1}}\n{}\n{}\n", item(4), item(5));
+        let (request, items) = against(&reply, 30, |connection| {
+            connection.follow(Some(EventPosition { stream: StreamId("ab".into()), id: 3 })).unwrap();
+            let mut seen = Vec::new();
+            while seen.len() < 2 {
+                match connection.item().unwrap() {
+                    Some(item) => seen.push(item),
+                    None => connection.receive().unwrap(),
+                }
+            }
+            seen
+        });
+        assert!(request.contains(r#""params":{"after":{"stream":"ab","id":3}}"#), "{request}");
+        assert_eq!(items, [4, 5].map(|id| serde_json::json!({ "kind": "rain", "id": id })));
+    }
+
+    #[test]
+    fn a_daemon_that_hangs_is_not_waited_for_without_end() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut connection = Connection::over(ours);
+        connection.patience(Duration::from_millis(1)).unwrap();
+        assert_eq!(name_of(status(&mut connection).unwrap_err()), "daemon_unreachable");
+    }
+
+    #[test]
+    fn a_problem_of_the_future_ends_with_the_exit_code_it_came_with() {
+        let reply = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"m","data":{"name":"moon_too_full","message":"m","fault":"moon","hint":"h.","retryable":true,"exit_code":75}}}"#;
+        let failure = against(&format!("{reply}\n"), 1000, status).1.unwrap_err();
+        assert_eq!(failure.exit_code(), 75);
+        assert_eq!(name_of(failure), "moon_too_full");
+    }
+
+    #[test]
+    fn a_stage_of_the_future_does_not_end_a_ceremony() {
+        let reply = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":1}}\n{}\n",
+            changed(1).replace("connecting", "dancing").replace("\"cancel\"", "\"dance\",\"cancel\"")
+        );
+        let (_, view) = against(&reply, 1000, |connection| {
+            connection.watch(CeremonyId(7)).unwrap();
+            loop {
+                match connection.change().unwrap() {
+                    Some(view) => break view,
+                    None => connection.receive().unwrap(),
+                }
+            }
+        });
+        assert_eq!(view.stage, Stage::Unknown);
+        assert_eq!(view.allowed, [Action::Unknown, Action::Cancel]);
     }
 
     #[test]

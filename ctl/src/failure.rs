@@ -77,6 +77,8 @@ pub(crate) enum Failure {
     OutputClosed,
     /// stdout can't be written: a full disk.
     OutputFailed(String),
+    /// The result, already on stdout, says what is wrong; only the exit code is left to give.
+    Told(u8),
 }
 
 impl Failure {
@@ -95,7 +97,9 @@ impl Failure {
     pub(crate) fn advised(self, hint: &str) -> Self {
         match self {
             Self::Report(report) => Self::Report(report.with_hint(hint)),
-            other @ (Self::Interrupted(_) | Self::OutputClosed | Self::OutputFailed(_)) => other,
+            other @ (Self::Interrupted(_) | Self::OutputClosed | Self::OutputFailed(_) | Self::Told(_)) => {
+                other
+            }
         }
     }
 
@@ -108,6 +112,7 @@ impl Failure {
             Self::Interrupted(_) => INTERRUPTED,
             Self::OutputClosed => OUTPUT_CLOSED,
             Self::OutputFailed(_) => IO,
+            Self::Told(code) => *code,
         }
     }
 }

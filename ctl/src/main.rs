@@ -12,6 +12,7 @@ mod output;
 mod password;
 mod plain;
 mod prompt;
+mod schema;
 mod text;
 
 use std::alloc::System;

@@ -12,7 +12,11 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::failure::Failure;
 use crate::plain;
+use crate::schema::{self, Schema};
 use crate::text::{shown, shown_json, shown_lines};
+
+/// Cursor to the corner, everything behind it cleared (ECMA-48). The one thing here that steers a terminal.
+const HOME_AND_CLEAR: &str = "\x1b[H\x1b[J";
 
 /// Where to speak, and how.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,26 +51,49 @@ impl Output {
     /// stdout is closed or can't be written.
     pub(crate) fn result(
         &self,
-        schema: &str,
+        schema: Schema,
         result: &impl Serialize,
         text: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
-        if self.json { self.object(&[("schema", schema)], result) } else { self.line(&text()) }
+        if self.json { self.object(schema, &[], result) } else { self.line(&text()) }
     }
 
-    /// One JSON line: `head`, then the fields of `body`.
+    /// One JSON line: the schema's name, `head`, then the fields of `body`.
     ///
     /// # Errors
     /// stdout is closed or can't be written.
-    pub(crate) fn object(&self, head: &[(&str, &str)], body: &impl Serialize) -> Result<(), Failure> {
-        let mut object: Map<String, Value> =
-            head.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+    pub(crate) fn object(
+        &self,
+        schema: Schema,
+        head: &[(&str, &str)],
+        body: &impl Serialize,
+    ) -> Result<(), Failure> {
+        let mut object: Map<String, Value> = std::iter::once(&("schema", schema.name()))
+            .chain(head)
+            .map(|(name, value)| ((*name).to_owned(), Value::from(*value)))
+            .collect();
         match serde_json::to_value(body) {
             Ok(Value::Object(fields)) => object.extend(fields),
             Ok(other) => drop(object.insert("value".to_owned(), other)),
             Err(error) => return Err(Failure::OutputFailed(error.to_string())),
         }
         write_stdout(&shown_json(&Value::Object(object).to_string()))
+    }
+
+    /// JSON on stdout as it came, for a result whose shape is the daemon's business.
+    ///
+    /// # Errors
+    /// stdout is closed or can't be written.
+    pub(crate) fn json(&self, json: &str) -> Result<(), Failure> {
+        write_stdout(&shown_json(json))
+    }
+
+    /// A whole screen in the place of the one before. Only for a terminal.
+    ///
+    /// # Errors
+    /// stdout is closed or can't be written.
+    pub(crate) fn redraw(&self, text: &str) -> Result<(), Failure> {
+        write_stdout(&format!("{HOME_AND_CLEAR}{}", shown_lines(text)))
     }
 
     /// Text on stdout.
@@ -107,7 +134,7 @@ impl Output {
             Failure::Report(report) if self.json => {
                 let body = serde_json::json!({ "problem": report });
                 // If stdout is gone too, the exit code still says it.
-                let _told = self.object(&[("schema", "parsec.error/1"), ("event", "error")], &body);
+                let _told = self.object(schema::ERROR, &[("event", "error")], &body);
             }
             Failure::Report(report) => self.screen(&format!(
                 "parsecctl: {}\n  What to do: {}\n  ({})",
@@ -116,7 +143,7 @@ impl Output {
                 shown(&report.name)
             )),
             Failure::Interrupted(what) => self.screen(what),
-            Failure::OutputClosed => {}
+            Failure::OutputClosed | Failure::Told(_) => {}
             Failure::OutputFailed(why) => {
                 write_stderr(&format!("parsecctl: can't write the result: {}\n", shown(why)))
             }

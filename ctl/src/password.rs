@@ -34,7 +34,29 @@ pub(crate) struct PasswordSource {
     password_fd: Option<u32>,
 }
 
+/// Where the password comes from that takes another's place.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct NewPasswordSource {
+    /// Read the new password from the first line of FILE instead of asking (`-` is stdin)
+    #[arg(long, value_name = "FILE", conflicts_with = "new_password_fd")]
+    new_password_file: Option<PathBuf>,
+    /// Read the new password from the open descriptor N instead of asking
+    #[arg(long, value_name = "N")]
+    new_password_fd: Option<u32>,
+}
+
+impl From<NewPasswordSource> for PasswordSource {
+    fn from(source: NewPasswordSource) -> Self {
+        Self { password_file: source.new_password_file, password_fd: source.new_password_fd }
+    }
+}
+
 impl PasswordSource {
+    /// Whether it is standard input, which ends with its first reader.
+    pub(crate) fn is_stdin(&self) -> bool {
+        self.password_file.as_deref() == Some(Path::new("-")) || self.password_fd == Some(0)
+    }
+
     /// The password of an option, if one was given.
     ///
     /// # Errors

@@ -62,6 +62,11 @@ pub(crate) fn moment(time: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60 % 24, minutes % 60)
 }
 
+/// `2026-11-23 13:20:59 UTC`.
+pub(crate) fn moment_to_the_second(time: Timestamp) -> String {
+    moment(time).replace(" UTC", &format!(":{:02} UTC", time.0 / Timestamp::SECOND % 60))
+}
+
 /// Days since 1970-01-01 to year, month, day of the Gregorian calendar, counted in eras of 400 years from 1 March of year 0.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
@@ -149,6 +154,10 @@ mod tests {
             assert_eq!(moment(Timestamp(seconds * Timestamp::SECOND)), text);
         }
         assert!(!moment(Timestamp(u64::MAX)).is_empty());
+        assert_eq!(
+            moment_to_the_second(Timestamp(1_795_440_059 * Timestamp::SECOND)),
+            "2026-11-23 13:20:59 UTC"
+        );
     }
 
     #[test]

@@ -38,6 +38,7 @@ const EXPOSERS: &[(&str, &str)] = &[
     ),
     ("daemon/src/daemon/leftovers.rs", "ends an attempt with its secret after a crash"),
     ("ctl/src/commands/invite.rs", "shows the link to the person who made it"),
+    ("ctl/src/commands/token.rs", "shows a new token's secret, or writes it to a file of its owner's alone"),
 ];
 
 /// Checks all files.

@@ -1,10 +1,11 @@
 //! `device`: the devices on this machine.
 //!
-//! Refuses a password as an argument.
+//! Refuses a password as an argument, and to forget a device that is not named by its whole id.
 
 use clap::Subcommand;
+use parsec_protocol::ids::DeviceId;
 
-use crate::password::PasswordSource;
+use crate::password::{NewPasswordSource, PasswordSource};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Device {
@@ -17,4 +18,29 @@ pub(crate) enum Device {
     },
     /// Wipe a device's keys from memory
     Lock,
+    /// Change the password that opens a device's keys
+    #[command(after_long_help = "Example:\n  parsecctl device password --organisation acme")]
+    Password {
+        #[command(flatten)]
+        password: PasswordSource,
+        #[command(flatten)]
+        new_password: NewPasswordSource,
+    },
+    /// Remove a device's keys from this machine, for good
+    ///
+    /// Asks you to type the device's name. The organisation goes on knowing the device; only an administrator can revoke it.
+    #[command(
+        after_long_help = "Example:\n  parsecctl device list --json        # the whole ids\n  parsecctl device forget a0b1c2d3e4f5061728394a5b6c7d8e9f"
+    )]
+    Forget {
+        /// Its whole id
+        #[arg(value_name = "ID")]
+        id: DeviceId,
+        /// The same id once more, instead of typing the device's name
+        #[arg(long, value_name = "ID")]
+        confirm: Option<DeviceId>,
+        /// Also where certificates it has signed have not reached the server and are lost with it
+        #[arg(long)]
+        force: bool,
+    },
 }

@@ -9,6 +9,11 @@ use parsec_protocol::control::ProfileName;
 pub(crate) enum User {
     /// Show the members and their terminals
     List,
+    /// Show one member: terminals, and who vouched for them
+    Show {
+        /// An e-mail address or the start of a user id; yourself if left out
+        user: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,9 +4,11 @@
 //! leaving it out, any option that carries a password or a bootstrap token, and any that confirms a code by itself.
 
 mod ceremony;
+mod daemon;
 mod device;
 mod enrolment;
 mod members;
+mod token;
 
 use std::path::PathBuf;
 
@@ -15,9 +17,11 @@ use parsec_protocol::control::DeviceSelector;
 use parsec_protocol::ids::OrganisationId;
 
 pub(crate) use ceremony::Ceremony;
+pub(crate) use daemon::{Events, Rpc, Status};
 pub(crate) use device::Device;
 pub(crate) use enrolment::{Bootstrap, Claim, Greet, Invite, Org};
 pub(crate) use members::{Trust, User};
+pub(crate) use token::{NewToken, Token};
 
 const EXIT_CODES: &str = "\
 Results go to stdout, talk to stderr. With --json, stdout has one JSON object a line, each naming its schema.
@@ -95,8 +99,20 @@ pub(crate) enum Command {
     /// Check the organisation's log, and who vouched for whom
     #[command(subcommand)]
     Trust(Trust),
+    /// Access for plug-ins: programs that look on at the daemon's second socket
+    #[command(subcommand)]
+    Token(Token),
     /// What the daemon is doing
-    Status,
+    Status(Status),
+    /// What happens in the daemon, as it happens, one line for each event
+    Events(Events),
+    /// Look for what is wrong: the daemon, its socket, its keys, the clock, the servers
+    ///
+    /// Works without a daemon, too. Changes nothing. Ends with 0 if nothing failed, else with the exit code of the worst.
+    Doctor,
+    /// The daemon's local interface itself, for what has no command here
+    #[command(subcommand)]
+    Rpc(Rpc),
 }
 
 #[cfg(test)]
@@ -119,6 +135,24 @@ mod tests {
         for good in [
             "status",
             "status --json --quiet --no-input --socket /run/x.sock",
+            "status --watch",
+            "events --after 00112233445566778899aabbccddeeff:41 --follow-restarts --json",
+            "doctor --json",
+            "rpc hello",
+            "rpc discover",
+            "rpc call status.show",
+            "rpc call status.show {}",
+            "rpc call device.unlock -",
+            "token create files --method status.show --method events.watch --days 30 --rate 60 --output /t",
+            "token list",
+            "token revoke 0011223344556677",
+            "token uses",
+            "token uses 0011223344556677 --limit 5",
+            "device password --password-file a --new-password-file b",
+            "device forget a0b1c2d3e4f5061728394a5b6c7d8e9f",
+            "device forget a0b1c2d3e4f5061728394a5b6c7d8e9f --confirm a0b1c2d3e4f5061728394a5b6c7d8e9f --force",
+            "user show",
+            "user show bob@example.org",
             "--json device list",
             "device unlock --device 12ab --organisation acme --password-file -",
             "device lock",
@@ -182,6 +216,19 @@ mod tests {
             "ceremony finish 1 --password hunter2",
             "device unlock --password hunter2",
             "device unlock --password-file a --password-fd 3",
+            "device password --password hunter2",
+            "device password --new-password hunter2",
+            "device forget",
+            "device forget a0b1",
+            "device forget a0b1c2d3e4f5061728394a5b6c7d8e9f --yes",
+            "events --after 41",
+            "events --after :41",
+            "events --after x:-1",
+            "token create files",
+            "token create --method status.show",
+            "token revoke",
+            "rpc call",
+            "doctor now",
             "status --organisation ../..",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
@@ -192,7 +239,10 @@ mod tests {
     #[test]
     fn no_option_takes_a_secret_or_confirms_by_itself() {
         fn walk(command: &clap::Command, seen: &mut Vec<String>) {
-            seen.extend(command.get_arguments().filter_map(|a| a.get_long()).map(ToOwned::to_owned));
+            // What is forced there is a loss that was told; the device is named and confirmed all the same.
+            let known = |long: &&str| command.get_name() == "forget" && *long == "force";
+            let longs = command.get_arguments().filter_map(|a| a.get_long());
+            seen.extend(longs.filter(|long| !known(long)).map(ToOwned::to_owned));
             command.get_subcommands().for_each(|sub| walk(sub, seen));
         }
         let mut seen = Vec::new();

@@ -21,10 +21,8 @@ pub(crate) use talk::converse;
 use crate::client::Connection;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::schema;
 use crate::text::grouped;
-
-/// Schema of one ceremony state.
-pub(crate) const SCHEMA: &str = "parsec.ceremony/1";
 
 /// What was given on the command line and need not be asked.
 #[derive(Debug, Default)]
@@ -58,7 +56,7 @@ pub(crate) fn stream(
             continue;
         }
         shown = view.revision;
-        output.object(&[("schema", SCHEMA), ("event", "ceremony")], &view)?;
+        output.object(schema::CEREMONY, &[("event", "ceremony")], &view)?;
         if view.outcome.is_some() {
             return conclude(&view, output);
         }
@@ -158,6 +156,8 @@ const fn position(role: Role, stage: Stage) -> u8 {
         (_, Stage::SetPassword | Stage::WaitingForPassword) => 7,
         (_, Stage::Registering) => 8,
         (_, Stage::Done | Stage::Closed) => 9,
+        // Nobody knows where it belongs: whatever is waited for may still come.
+        (_, Stage::Unknown) => 0,
     }
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn conclude(view: &CeremonyView, output: &Output) -> Result<(), Failu
         Outcome::Failed { problem } => Err(Failure::Report(problem.clone().into())),
         Outcome::Enrolled { .. } if output.is_json() => {
             let ended = Ended { id: view.id, role: view.role, organisation: &view.organisation, outcome };
-            output.object(&[("schema", "parsec.ceremony.done/1"), ("event", "done")], &ended)
+            output.object(schema::CEREMONY_DONE, &[("event", "done")], &ended)
         }
         Outcome::Enrolled { user, device, root_fingerprint, registered } => {
             let who = screens::peer(view);

@@ -51,7 +51,8 @@ pub(super) fn is_complete(view: &CeremonyView) -> bool {
         | Stage::WaitingForApproval
         | Stage::SetPassword
         | Stage::WaitingForPassword
-        | Stage::Registering => true,
+        | Stage::Registering
+        | Stage::Unknown => true,
     }
 }
 
@@ -68,7 +69,7 @@ pub(super) fn heading(view: &CeremonyView) -> Option<String> {
         (Role::Claimer, Stage::ChooseCode) => ("CLAIMER", 3, "listen to the greeter's code"),
         (Role::Claimer, Stage::Identify | Stage::WaitingForApproval) => ("CLAIMER", 4, "say who you are"),
         (Role::Claimer, Stage::SetPassword | Stage::Registering) => ("CLAIMER", 5, "choose a password"),
-        (_, Stage::Done | Stage::Closed)
+        (_, Stage::Done | Stage::Closed | Stage::Unknown)
         // Stages of the other role: nothing to head.
         | (Role::Greeter, Stage::Identify | Stage::WaitingForApproval | Stage::SetPassword)
         | (Role::Claimer, Stage::Approve | Stage::WaitingForPassword) => return None,
@@ -129,7 +130,7 @@ pub(super) fn body(view: &CeremonyView, plain: bool) -> Option<String> {
         (Role::Greeter, Stage::WaitingForPassword) if own => "Choose a password on the new terminal.\nWaiting for it...".to_owned(),
         (Role::Greeter, Stage::WaitingForPassword) => format!("{peer} chooses a password; it is not for your ears.\nWaiting for them..."),
         (_, Stage::Registering) => "Putting the certificates into the organisation's log...".to_owned(),
-        (_, Stage::Done | Stage::Closed)
+        (_, Stage::Done | Stage::Closed | Stage::Unknown)
         | (Role::Greeter, Stage::Identify | Stage::WaitingForApproval | Stage::SetPassword)
         | (Role::Claimer, Stage::Approve | Stage::WaitingForPassword) => return None,
     };

@@ -5,7 +5,7 @@
 
 use parsec_protocol::control::{
     Action, CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector,
-    CeremonyView, ChoiceMode, Outcome, ProblemKind, ProfileName, Stage, method,
+    CeremonyView, ChoiceMode, DeviceSelector, Outcome, ProblemKind, ProfileName, Stage, method,
 };
 use parsec_protocol::ids::Label;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::code::{self, Answer};
 use super::{Prepared, conclude, screens};
 use crate::client::Connection;
-use crate::commands::profile;
+use crate::commands::{confirm, profile};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::password;
@@ -378,7 +378,18 @@ impl Talk<'_> {
 
     /// Passes an answer on. A problem of form is told and the question comes again.
     fn request(&mut self, method: &str, asked: &impl Serialize) -> Result<(), Failure> {
-        match self.daemon.call::<_, CeremonyView>(method, asked) {
+        let mut answer = self.daemon.call::<_, CeremonyView>(method, asked);
+        if let Err(Failure::Report(report)) = &answer
+            && report.is(ProblemKind::ConfirmationRequired)
+        {
+            let select = DeviceSelector { device: None, organisation: Some(self.view.organisation.clone()) };
+            match confirm::unlock(&mut self.daemon, self.terminal, self.output, report.clone(), &select) {
+                Ok(()) => answer = self.daemon.call(method, asked),
+                Err(Failure::Interrupted(_)) => return Err(self.interrupted()),
+                Err(failure) => return Err(failure),
+            }
+        }
+        match answer {
             Ok(view) => {
                 let answered = self.view.stage;
                 if view.revision > self.view.revision {

@@ -9,12 +9,13 @@ use parsec_protocol::control::{
 
 use super::Context;
 use crate::args::Ceremony;
-use crate::ceremony::{self, Prepared, SCHEMA, screens};
+use crate::ceremony::{self, Prepared, screens};
 use crate::client::Connection;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::password;
 use crate::prompt::Terminal;
+use crate::schema;
 use crate::text::shown;
 
 pub(super) fn run(context: &Context<'_>, command: Ceremony) -> Result<(), Failure> {
@@ -24,17 +25,17 @@ pub(super) fn run(context: &Context<'_>, command: Ceremony) -> Result<(), Failur
             let result: CeremonyListResult = daemon.call(method::CEREMONY_LIST, &Empty {})?;
             return context
                 .output
-                .result("parsec.ceremony.list/1", &result, || overview(&result.ceremonies, context.output));
+                .result(schema::CEREMONY_LIST, &result, || overview(&result.ceremonies, context.output));
         }
         Ceremony::Show { id } => {
             let view = show(&mut daemon, id)?;
-            return context.output.result(SCHEMA, &view, || described(&view, context.output));
+            return context.output.result(schema::CEREMONY, &view, || described(&view, context.output));
         }
         Ceremony::Wait { id, until, timeout } => {
             let stages: Vec<Stage> = until.into_iter().map(Into::into).collect();
             let first = show(&mut daemon, id)?;
             let view = ceremony::wait_until(&mut daemon, first, &stages, timeout)?;
-            return context.output.result(SCHEMA, &view, || described(&view, context.output));
+            return context.output.result(schema::CEREMONY, &view, || described(&view, context.output));
         }
         Ceremony::Choose { id, code, none: _ } => {
             // The grammar allows exactly one of the two; no code means none of those shown.
@@ -54,7 +55,7 @@ pub(super) fn run(context: &Context<'_>, command: Ceremony) -> Result<(), Failur
                 device_label,
                 profile: profile.map(Into::into),
             };
-            daemon.call(method::CEREMONY_APPROVE, &asked)?
+            context.ask(&mut daemon, method::CEREMONY_APPROVE, &asked)?
         }
         Ceremony::Finish { id, password } => {
             let password = password::choose(&password, context.global.no_input, context.output, &[])?;
@@ -63,14 +64,14 @@ pub(super) fn run(context: &Context<'_>, command: Ceremony) -> Result<(), Failur
         Ceremony::Cancel { id } => {
             let asked = CeremonySelector { ceremony: CeremonyId(id) };
             let view: CeremonyView = daemon.call(method::CEREMONY_CANCEL, &asked)?;
-            return context.output.result(SCHEMA, &view, || described(&view, context.output));
+            return context.output.result(schema::CEREMONY, &view, || described(&view, context.output));
         }
     };
     // A wrong code is the caller's failure too, whether the daemon tells it as an error or as the ceremony's end.
     if let Some(Outcome::Failed { problem }) = view.outcome {
         return Err(Failure::Report(problem.into()));
     }
-    context.output.result(SCHEMA, &view, || described(&view, context.output))
+    context.output.result(schema::CEREMONY, &view, || described(&view, context.output))
 }
 
 fn show(daemon: &mut Connection, id: u64) -> Result<CeremonyView, Failure> {
@@ -126,7 +127,7 @@ pub(super) fn take_part(
     detach: bool,
 ) -> Result<(), Failure> {
     match terminal {
-        _ if detach => context.output.result(SCHEMA, &view, || view.id.0.to_string()),
+        _ if detach => context.output.result(schema::CEREMONY, &view, || view.id.0.to_string()),
         Some(terminal) => ceremony::converse(daemon, view, terminal, context.output, prepared),
         None => ceremony::stream(daemon, &view, context.output, prepared),
     }
@@ -152,7 +153,7 @@ pub(super) fn overview(ceremonies: &[CeremonyView], output: &Output) -> String {
     output.table(&["CEREMONY", "ROLE", "ORGANISATION", "STAGE", "OUTCOME"], &rows)
 }
 
-const fn role(role: Role) -> &'static str {
+pub(super) const fn role(role: Role) -> &'static str {
     match role {
         Role::Claimer => "claimer",
         Role::Greeter => "greeter",
@@ -168,7 +169,7 @@ fn outcome(outcome: &Outcome) -> String {
 }
 
 /// A stage in words; `wait --until` takes them with hyphens.
-const fn stage(stage: Stage) -> &'static str {
+pub(super) const fn stage(stage: Stage) -> &'static str {
     match stage {
         Stage::Connecting => "connecting",
         Stage::WaitingForPeer => "waiting for peer",
@@ -183,6 +184,7 @@ const fn stage(stage: Stage) -> &'static str {
         Stage::Registering => "registering",
         Stage::Done => "done",
         Stage::Closed => "closed",
+        Stage::Unknown => "one that this program is too old for",
     }
 }
 
@@ -193,6 +195,7 @@ const fn action(action: Action) -> &'static str {
         Action::Approve => "approve",
         Action::Finish => "finish",
         Action::Cancel => "cancel",
+        Action::Unknown => "(something new)",
     }
 }
 

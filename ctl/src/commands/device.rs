@@ -1,47 +1,147 @@
-//! `device list|unlock|lock`.
+//! `device list|unlock|lock|password|forget`.
 //!
-//! Decides how a device looks to people. Refuses a password as an argument.
+//! Decides how a device looks to people. Refuses a password as an argument, and to remove keys before somebody has named
+//! the device a second time.
 
 use parsec_protocol::control::{
-    DeviceListResult, DeviceState, DeviceUnlock, DeviceView, Empty, Registration, method,
+    DeviceForget, DeviceListResult, DevicePassword, DeviceState, DeviceUnlock, DeviceView, Empty,
+    Registration, method,
 };
+use parsec_protocol::ids::DeviceId;
 
+use super::confirm::OPENING;
 use super::{Context, short};
 use crate::args::Device;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::password;
+use crate::password::{self, PasswordSource};
+use crate::prompt::Terminal;
+use crate::schema;
 use crate::text::shown;
 
-pub(super) fn run(context: &Context<'_>, command: &Device) -> Result<(), Failure> {
+pub(super) fn run(context: &Context<'_>, command: Device) -> Result<(), Failure> {
     let select = context.global.select();
     match command {
         Device::List => {
             let result: DeviceListResult = context.call(method::DEVICE_LIST, &Empty {})?;
-            context
-                .output
-                .result("parsec.device.list/1", &result, || devices(&result.devices, context.output))
+            context.output.result(schema::DEVICE_LIST, &result, || devices(&result.devices, context.output))
         }
         Device::Unlock { password } => {
             let mut daemon = context.connect()?;
-            let password = password::enter(password, context.global.no_input, context.output)?;
+            let password = password::enter(&password, context.global.no_input, context.output)?;
+            context.output.say(OPENING);
             let device: DeviceView =
                 daemon.call(method::DEVICE_UNLOCK, &DeviceUnlock { select, password })?;
             context
                 .output
-                .result("parsec.device.unlock/1", &device, || format!("{} is unlocked.", described(&device)))
+                .result(schema::DEVICE_UNLOCK, &device, || format!("{} is unlocked.", described(&device)))
         }
         Device::Lock => {
             let device: DeviceView = context.call(method::DEVICE_LOCK, &select)?;
-            context.output.result("parsec.device.lock/1", &device, || {
+            context.output.result(schema::DEVICE_LOCK, &device, || {
                 format!("{} is locked; its keys are wiped from memory.", described(&device))
             })
         }
+        Device::Password { password, new_password } => {
+            change_password(context, &password, &new_password.into())
+        }
+        Device::Forget { id, confirm, force } => forget(context, id, confirm, force),
     }
 }
 
+/// Asks for the old password and the new one, in this order, and changes them in one step.
+fn change_password(context: &Context<'_>, old: &PasswordSource, new: &PasswordSource) -> Result<(), Failure> {
+    if old.is_stdin() && new.is_stdin() {
+        return Err(Failure::usage(
+            "Only one of the two passwords can come from standard input",
+            "Give the other with a file or another descriptor.",
+        ));
+    }
+    let no_input = context.global.no_input;
+    // Before any question: nobody shall invent a password for a daemon that isn't there.
+    let mut daemon = context.connect()?;
+    let select = context.global.select();
+    let list: DeviceListResult = daemon.call(method::DEVICE_LIST, &Empty {})?;
+    let known: Vec<String> = list.devices.iter().flat_map(known_words).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let password = password::enter(old, no_input, context.output)?;
+    let new_password = password::choose(new, no_input, context.output, &known)?;
+    context.output.say("Locking the keys with it; this takes a second or two...");
+    let asked = DevicePassword { select, password, new_password };
+    let device: DeviceView = daemon.call(method::DEVICE_PASSWORD, &asked)?;
+    context.output.result(schema::DEVICE_PASSWORD, &device, || {
+        format!("{}: the new password opens it from now on, and the old one does not.", described(&device))
+    })
+}
+
+/// What is known of a device by whoever attacks it.
+fn known_words(device: &DeviceView) -> Vec<String> {
+    let texts =
+        [device.name.as_ref().map(ToString::to_string), device.label.as_ref().map(ToString::to_string)];
+    let email = device.email.as_ref().map(ToString::to_string);
+    texts.into_iter().flatten().chain(email).chain([device.organisation.to_string()]).collect()
+}
+
+/// Removes a device, once it has been named twice.
+fn forget(
+    context: &Context<'_>,
+    id: DeviceId,
+    confirm: Option<DeviceId>,
+    force: bool,
+) -> Result<(), Failure> {
+    let mut daemon = context.connect()?;
+    let list: DeviceListResult = daemon.call(method::DEVICE_LIST, &Empty {})?;
+    let device = list.devices.iter().find(|device| device.device == id);
+    match (confirm, device) {
+        (Some(again), _) if again == id => {}
+        (Some(_), _) => {
+            return Err(Failure::usage(
+                "The two ids differ, so nothing was removed",
+                "Give the same whole id twice: `parsecctl device forget ID --confirm ID`.",
+            ));
+        }
+        (None, Some(device)) => ask_name(context, device)?,
+        // The daemon says that there is no such device.
+        (None, None) => {}
+    }
+    let _done: Empty =
+        context.ask(&mut daemon, method::DEVICE_FORGET, &DeviceForget { device: id, force })?;
+    context.output.result(schema::DEVICE_FORGET, &serde_json::json!({ "device": id }), || {
+        format!(
+            "Device {} is gone from this machine. Ask an administrator to revoke it if somebody else might have its keys.",
+            short(id)
+        )
+    })
+}
+
+/// Has the device's name typed; its organisation's while it is locked and nobody knows the name.
+fn ask_name(context: &Context<'_>, device: &DeviceView) -> Result<(), Failure> {
+    let terminal = Terminal::open(
+        context.global.no_input,
+        context.output,
+        "Somebody's word",
+        "Give the whole id twice: `parsecctl device forget ID --confirm ID`.",
+    )?;
+    let (what, wanted) = match &device.label {
+        Some(label) => ("the device's name", label.to_string()),
+        None => ("the organisation's name", device.organisation.to_string()),
+    };
+    context.output.screen(&format!(
+        "{} and its keys will be removed from this machine. This can't be undone.",
+        described(device)
+    ));
+    let typed = terminal.answer(&format!("Type {what} ({}) to go on: ", shown(&wanted)), false)?;
+    if typed.trim() == wanted {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        format!("That is not {what}, so nothing was removed"),
+        "Run it again if you want the keys gone.",
+    ))
+}
+
 /// One device in a sentence.
-fn described(device: &DeviceView) -> String {
+pub(super) fn described(device: &DeviceView) -> String {
     let label = device.label.as_ref().map(|label| format!(" ({})", shown(label))).unwrap_or_default();
     format!("Device {}{label} in {}", short(device.device), device.organisation)
 }

@@ -12,6 +12,7 @@ use super::{Context, short};
 use crate::args::Invite;
 use crate::client::Connection;
 use crate::failure::Failure;
+use crate::schema::{self, Schema};
 use crate::text::{moment, shown};
 
 /// Fewest digits of a token that are taken as its start.
@@ -24,14 +25,14 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
             let whom = email.to_string();
             let asked = InviteUser { select, email, days, mail: !no_mail };
             let result: InviteResult = context.call(method::INVITE_USER, &asked)?;
-            show_link(context, "parsec.invite.user/1", &result, &whom, "call them")
+            show_link(context, schema::INVITE_USER, &result, &whom, "call them")
         }
         Invite::Device { days, mail } => {
             let asked = InviteDevice { select, days, mail };
             let result: InviteResult = context.call(method::INVITE_DEVICE, &asked)?;
             show_link(
                 context,
-                "parsec.invite.device/1",
+                schema::INVITE_DEVICE,
                 &result,
                 "your new terminal",
                 "run `parsecctl claim` there",
@@ -44,8 +45,9 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
                 Ok(token) => token,
                 Err(_) => find(context, &mut daemon, Some(&invitation), is_open)?.token,
             };
-            let _done: Empty = daemon.call(method::INVITE_CANCEL, &InviteCancel { select, token })?;
-            context.output.result("parsec.invite.cancel/1", &serde_json::json!({ "token": token }), || {
+            let _done: Empty =
+                context.ask(&mut daemon, method::INVITE_CANCEL, &InviteCancel { select, token })?;
+            context.output.result(schema::INVITE_CANCEL, &serde_json::json!({ "token": token }), || {
                 format!("Invitation {} is cancelled; its link does nothing any more.", short(token))
             })
         }
@@ -54,7 +56,7 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
 
 fn show_link(
     context: &Context<'_>,
-    schema: &str,
+    schema: Schema,
     result: &InviteResult,
     whom: &str,
     first: &str,
@@ -86,7 +88,7 @@ fn show_link(
 
 fn list(context: &Context<'_>) -> Result<(), Failure> {
     let result: InviteListResult = context.call(method::INVITE_LIST, &context.global.select())?;
-    context.output.result("parsec.invite.list/1", &result, || {
+    context.output.result(schema::INVITE_LIST, &result, || {
         if result.invitations.is_empty() {
             return "No invitations. Make one with: parsecctl invite user EMAIL".to_owned();
         }
@@ -134,7 +136,7 @@ pub(super) fn find(
     named: Option<&str>,
     fits: impl Fn(&InvitationItem) -> bool,
 ) -> Result<InvitationItem, Failure> {
-    let all: InviteListResult = daemon.call(method::INVITE_LIST, &context.global.select())?;
+    let all: InviteListResult = context.ask(daemon, method::INVITE_LIST, &context.global.select())?;
     choose(all.invitations.into_iter().filter(fits).collect(), named)
 }
 

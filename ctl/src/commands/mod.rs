@@ -4,13 +4,20 @@
 
 mod ceremony;
 mod claim;
+pub(crate) mod confirm;
 mod device;
+mod doctor;
+mod events;
 mod greet;
 mod invite;
 mod org;
+mod rpc;
 mod status;
+mod token;
 mod trust;
 mod user;
+
+use std::path::PathBuf;
 
 use parsec_protocol::control::ProfileName;
 use serde::Serialize;
@@ -28,17 +35,21 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// A connection to the daemon.
-    pub(crate) fn connect(&self) -> Result<Connection, Failure> {
-        match &self.global.socket {
-            Some(path) => Connection::open(path),
-            None => Connection::open(&default_socket()?),
-        }
+    /// Where the daemon listens.
+    fn socket(&self) -> Result<PathBuf, Failure> {
+        self.global.socket.clone().map_or_else(default_socket, Ok)
     }
 
-    /// One call on a connection of its own.
+    /// A connection to the daemon, once it is known to be of this generation.
+    pub(crate) fn connect(&self) -> Result<Connection, Failure> {
+        let mut daemon = Connection::open(&self.socket()?)?;
+        daemon.greet()?;
+        Ok(daemon)
+    }
+
+    /// One call on a connection of its own; a person may be asked for the device's password.
     fn call<P: Serialize, R: DeserializeOwned>(&self, method: &str, params: &P) -> Result<R, Failure> {
-        self.connect()?.call(method, params)
+        self.ask(&mut self.connect()?, method, params)
     }
 }
 
@@ -54,10 +65,14 @@ pub(crate) fn run(arguments: Arguments, output: &Output) -> Result<(), Failure> 
         Command::Greet(command) => greet::run(&context, &command),
         Command::Claim(command) => claim::run(&context, command),
         Command::Ceremony(command) => ceremony::run(&context, command),
-        Command::Device(command) => device::run(&context, &command),
+        Command::Device(command) => device::run(&context, command),
         Command::User(command) => user::run(&context, &command),
         Command::Trust(command) => trust::run(&context, &command),
-        Command::Status => status::run(&context),
+        Command::Token(command) => token::run(&context, command),
+        Command::Status(command) => status::run(&context, &command),
+        Command::Events(command) => events::run(&context, command),
+        Command::Doctor => doctor::run(&context),
+        Command::Rpc(command) => rpc::run(&context, command),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::args::{Bootstrap, Org};
 use crate::failure::Failure;
 use crate::password;
 use crate::prompt::Terminal;
+use crate::schema;
 use crate::text::{grouped, shown};
 
 pub(super) fn run(context: &Context<'_>, command: Org) -> Result<(), Failure> {
@@ -53,7 +54,7 @@ fn bootstrap(context: &Context<'_>, arguments: Bootstrap) -> Result<(), Failure>
             typed_codes: arguments.typed_codes,
         },
     )?;
-    context.output.result("parsec.org.bootstrap/1", &founded, || {
+    context.output.result(schema::ORG_BOOTSTRAP, &founded, || {
         format!(
             "{organisation} is founded. You are its first administrator, and this terminal is unlocked.\n\
              Root key:  {}\n\

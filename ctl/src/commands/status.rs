@@ -1,32 +1,85 @@
-//! `status`: the daemon, this machine's devices, the ceremonies.
+//! `status`: the daemon, this machine's devices, the ceremonies; with `--watch`, again after each change.
 //!
-//! Decides what is worth a line. Refuses nothing.
+//! Decides what is worth a line. Refuses to ask the daemon on a timer: its events say when to look.
+
+use std::io::IsTerminal as _;
 
 use parsec_protocol::control::{API_VERSION, DeviceView, Empty, StatusResult, method};
 
-use super::{Context, ceremony, device};
+use super::{Context, ceremony, device, events};
+use crate::args::Status;
+use crate::client::Connection;
 use crate::failure::Failure;
-use crate::text::shown;
+use crate::output::Output;
+use crate::schema;
+use crate::text::{moment, shown};
 
-pub(super) fn run(context: &Context<'_>) -> Result<(), Failure> {
-    let status: StatusResult = context.call(method::STATUS, &Empty {})?;
-    context.output.result("parsec.status/1", &status, || {
-        let mut lines = vec![format!("parsecd {} is running (process {})", shown(&status.version), status.pid)];
-        if status.api_version != API_VERSION {
-            lines.push(format!(
-                "It speaks version {} of the local interface, this program {API_VERSION}: update the older one.",
-                shown(&status.api_version)
-            ));
+pub(super) fn run(context: &Context<'_>, command: &Status) -> Result<(), Failure> {
+    let mut daemon = context.connect()?;
+    if command.watch {
+        return watch(context, daemon);
+    }
+    let status: StatusResult = daemon.call(method::STATUS, &Empty {})?;
+    context.output.result(schema::STATUS, &status, || described(&status, context.output))
+}
+
+/// Shows every state that differs from the one shown before: on a terminal in its place, else behind it.
+fn watch(context: &Context<'_>, mut daemon: Connection) -> Result<(), Failure> {
+    let redraws = !context.output.is_json() && !context.output.is_plain() && can_redraw();
+    // First the stream, then the state: no change can fall between the two.
+    daemon.follow(None)?;
+    let mut last: Option<StatusResult> = None;
+    loop {
+        while daemon.item()?.is_some() {}
+        let status: StatusResult = daemon.call(method::STATUS, &Empty {})?;
+        if last.as_ref() != Some(&status) {
+            if redraws {
+                context.output.redraw(&described(&status, context.output))?;
+            } else {
+                let first = last.is_none();
+                context.output.result(schema::STATUS, &status, || {
+                    let text = described(&status, context.output);
+                    if first { text } else { format!("\n{text}") }
+                })?;
+            }
+            last = Some(status);
         }
+        events::wait(&mut daemon)?;
+    }
+}
+
+/// Whether stdout is a screen whose cursor can be moved.
+fn can_redraw() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|kind| kind != "dumb")
+}
+
+/// The whole state in lines.
+fn described(status: &StatusResult, output: &Output) -> String {
+    let mut lines = vec![format!("parsecd {} is running (process {})", shown(&status.version), status.pid)];
+    if status.api_version != API_VERSION {
+        lines.push(format!(
+            "It speaks version {} of the local interface, this program {API_VERSION}: update the older one.",
+            shown(&status.api_version)
+        ));
+    }
+    for alarm in &status.alarms {
         lines.push(String::new());
-        lines.push(device::devices(&status.devices, context.output));
-        lines.extend(status.devices.iter().filter_map(waiting));
-        if !status.ceremonies.is_empty() {
-            lines.push(String::new());
-            lines.push(ceremony::overview(&status.ceremonies, context.output));
-        }
-        lines.join("\n")
-    })
+        lines.push(format!(
+            "ALARM in {} since {}: {}\n  What to do: {}",
+            alarm.organisation,
+            moment(alarm.since),
+            shown(&alarm.problem.message),
+            shown(&alarm.problem.hint)
+        ));
+    }
+    lines.push(String::new());
+    lines.push(device::devices(&status.devices, output));
+    lines.extend(status.devices.iter().filter_map(waiting));
+    if !status.ceremonies.is_empty() {
+        lines.push(String::new());
+        lines.push(ceremony::overview(&status.ceremonies, output));
+    }
+    lines.join("\n")
 }
 
 /// Certificates of a device that are on their way to the log.

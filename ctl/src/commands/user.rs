@@ -1,25 +1,58 @@
-//! `user list`: the members, from the verified log.
+//! `user list|show`: the members, from the verified log.
 //!
 //! Decides how members look to people. Refuses nothing; the daemon has verified what is shown.
 
-use parsec_protocol::control::{UserListResult, method};
+use parsec_protocol::control::{Member, UserListResult, UserShow, UserShowResult, method};
 
-use super::{Context, profile, short};
+use super::{Context, profile, short, trust};
 use crate::args::User;
 use crate::failure::Failure;
-use crate::text::moment;
+use crate::schema;
+use crate::text::{moment, shown};
 
 pub(super) fn run(context: &Context<'_>, command: &User) -> Result<(), Failure> {
-    let User::List = command;
+    match command {
+        User::List => list(context),
+        User::Show { user } => show(context, user.clone()),
+    }
+}
+
+fn list(context: &Context<'_>) -> Result<(), Failure> {
     let result: UserListResult = context.call(method::USER_LIST, &context.global.select())?;
-    context.output.result("parsec.user.list/1", &result, || {
+    context.output.result(schema::USER_LIST, &result, || {
         let rows: Vec<Vec<String>> = result.users.iter().flat_map(rows).collect();
         context.output.table(&["USER", "EMAIL", "NAME", "PROFILE", "TERMINAL", "LABEL", "SINCE"], &rows)
     })
 }
 
+fn show(context: &Context<'_>, user: Option<String>) -> Result<(), Failure> {
+    let asked = UserShow { select: context.global.select(), user };
+    let result: UserShowResult = context.call(method::USER_SHOW, &asked)?;
+    context.output.result(schema::USER_SHOW, &result, || {
+        let Member { user, email, name, profile: may, revoked, devices } = &result.member;
+        let mut lines = vec![
+            format!("User:      {user}"),
+            format!("Name:      {}", name.as_ref().map_or_else(|| "(unreadable)".to_owned(), shown)),
+            format!("E-mail:    {}", shown(email)),
+            format!("Profile:   {}{}", profile(*may), if *revoked { " (revoked)" } else { "" }),
+        ];
+        for device in devices {
+            let label = device.label.as_ref().map_or_else(|| "(unreadable)".to_owned(), shown);
+            let revoked = if device.revoked { " (revoked)" } else { "" };
+            lines.push(format!(
+                "Terminal:  {label}{revoked}, {}, since {}",
+                short(device.device),
+                moment(device.certified)
+            ));
+        }
+        lines.push(String::new());
+        lines.extend(trust::chain(&result.chain, &result.root_fingerprint));
+        lines.join("\n")
+    })
+}
+
 /// One row for each terminal; the person's columns are filled in the first.
-fn rows(member: &parsec_protocol::control::Member) -> Vec<Vec<String>> {
+fn rows(member: &Member) -> Vec<Vec<String>> {
     let unreadable = || "(unreadable)".to_owned();
     let revoked = |is: bool| if is { " (revoked)" } else { "" };
     let person = vec![

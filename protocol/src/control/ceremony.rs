@@ -66,6 +66,9 @@ pub enum Stage {
     Done,
     /// Ended otherwise; see `outcome`.
     Closed,
+    /// A stage that a newer daemon has: wait for the next. Never sent.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What may be asked of a ceremony now. Each is a method: `ceremony.choose` and so on.
@@ -82,6 +85,9 @@ pub enum Action {
     Finish,
     /// `ceremony.cancel`
     Cancel,
+    /// Something that a newer daemon takes. Never sent.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A proposed code, plain and spelled out.

@@ -1,0 +1,170 @@
+//! `token create|list|revoke|uses`: access for plug-ins.
+//!
+//! Decides where a token's secret goes: to stdout, or to a file of its own that exists before the token does. Refuses to
+//! write over a file, and to leave a token behind whose secret could not be kept.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use parsec_protocol::control::{
+    Empty, ProblemKind, TokenCreate, TokenCreated, TokenId, TokenListResult, TokenSelector, TokenUses,
+    TokenUsesResult, TokenView, method,
+};
+
+use super::Context;
+use crate::args::{NewToken, Token};
+use crate::failure::Failure;
+use crate::schema;
+use crate::text::{moment, moment_to_the_second, shown};
+
+/// The owner alone reads and writes a secret.
+const SECRET_MODE: u32 = 0o600;
+
+pub(super) fn run(context: &Context<'_>, command: Token) -> Result<(), Failure> {
+    match command {
+        Token::Create(new) => create(context, new),
+        Token::List => list(context),
+        Token::Revoke { id } => {
+            let asked = TokenSelector { id: TokenId(id) };
+            let _done: Empty = context.call(method::TOKEN_REVOKE, &asked)?;
+            context.output.result(schema::TOKEN_REVOKE, &asked, || {
+                format!("Token {} is revoked; its connections have ended.", shown(&asked.id.0))
+            })
+        }
+        Token::Uses { id, limit } => uses(context, TokenUses { id: id.map(TokenId), limit }),
+    }
+}
+
+fn create(context: &Context<'_>, new: NewToken) -> Result<(), Failure> {
+    let mut daemon = context.connect()?;
+    // The file first: if it can't be made, there is no token whose secret nobody has.
+    let kept = new.output.as_deref().map(|path| make_file(path).map(|file| (path, file))).transpose()?;
+    let asked =
+        TokenCreate { name: new.name, methods: new.methods, days: new.days, rate_per_minute: new.rate };
+    let made: Result<TokenCreated, Failure> = context.ask(&mut daemon, method::TOKEN_CREATE, &asked);
+    let Some((path, mut file)) = kept else { return show_secret(context, &made?) };
+    let made = made.inspect_err(|_| remove(path))?;
+    let written = writeln!(file, "{}", made.secret.expose()).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        remove(path);
+        let selector = TokenSelector { id: made.token.id };
+        let undone: Result<Empty, Failure> = context.ask(&mut daemon, method::TOKEN_REVOKE, &selector);
+        let left = match undone {
+            Ok(_) => "the token was revoked again".to_owned(),
+            Err(_) => format!("revoke it: parsecctl token revoke {}", shown(&selector.id.0)),
+        };
+        return Err(Failure::new(
+            ProblemKind::DiskFailed,
+            format!("The secret can't be written to {}: {error}; {left}", path.display()),
+        ));
+    }
+    context.output.result(schema::TOKEN_CREATE, &serde_json::json!({ "token": made.token }), || {
+        format!("{}\nIts secret is in {}.", described(&made.token), shown(path.display()))
+    })
+}
+
+/// The secret on stdout, everything about it on stderr: `parsecctl token create … > file` works, too.
+fn show_secret(context: &Context<'_>, made: &TokenCreated) -> Result<(), Failure> {
+    context.output.say(&format!("{}\nIts secret, shown this once:", described(&made.token)));
+    context.output.result(schema::TOKEN_CREATE, made, || shown(made.secret.expose()))
+}
+
+fn described(token: &TokenView) -> String {
+    format!(
+        "Token {} ({}) allows {} until {}.",
+        shown(&token.id.0),
+        shown(&token.name),
+        shown(token.methods.join(", ")),
+        moment(token.expires)
+    )
+}
+
+/// Makes a new file for a secret, whose mode is right from its first moment.
+fn make_file(path: &Path) -> Result<File, Failure> {
+    OpenOptions::new().write(true).create_new(true).mode(SECRET_MODE).open(path).map_err(|error| {
+        Failure::usage(
+            format!("The file {} can't be made: {error}", path.display()),
+            "Name a file that does not exist yet, in a folder of yours.",
+        )
+    })
+}
+
+/// Takes the empty file away again.
+fn remove(path: &Path) {
+    // It holds nothing; if it stays, the next attempt says so.
+    let _removed = std::fs::remove_file(path);
+}
+
+fn list(context: &Context<'_>) -> Result<(), Failure> {
+    let result: TokenListResult = context.call(method::TOKEN_LIST, &Empty {})?;
+    context.output.result(schema::TOKEN_LIST, &result, || {
+        if result.tokens.is_empty() {
+            return "No tokens. Make one with: parsecctl token create NAME --method METHOD".to_owned();
+        }
+        let rows: Vec<Vec<String>> = result
+            .tokens
+            .iter()
+            .map(|token| {
+                vec![
+                    token.id.0.clone(),
+                    token.name.clone(),
+                    token.methods.join(" "),
+                    moment(token.expires),
+                    token.uses.to_string(),
+                    token.refused.to_string(),
+                    token.last_used.map_or_else(|| "never".to_owned(), moment),
+                ]
+            })
+            .collect();
+        context.output.table(&["TOKEN", "NAME", "METHODS", "EXPIRES", "USES", "REFUSED", "LAST USED"], &rows)
+    })
+}
+
+fn uses(context: &Context<'_>, asked: TokenUses) -> Result<(), Failure> {
+    let result: TokenUsesResult = context.call(method::TOKEN_USES, &asked)?;
+    context.output.result(schema::TOKEN_USES, &result, || {
+        if result.uses.is_empty() {
+            return "Nothing was asked with a token.".to_owned();
+        }
+        let unknown = || "-".to_owned();
+        let rows: Vec<Vec<String>> = result
+            .uses
+            .iter()
+            .map(|it| {
+                vec![
+                    moment_to_the_second(it.time),
+                    it.id.as_ref().map_or_else(unknown, |id| id.0.clone()),
+                    it.name.clone().unwrap_or_else(unknown),
+                    it.method.clone(),
+                    it.pid.to_string(),
+                    it.refused.map_or_else(|| "answered".to_owned(), |why| why.name().to_owned()),
+                ]
+            })
+            .collect();
+        context.output.table(&["TIME", "TOKEN", "NAME", "METHOD", "PROCESS", "HOW"], &rows)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_gets_a_new_file_for_its_owner_alone() {
+        let directory = std::env::temp_dir().join(format!("parsecctl-token-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("token");
+        let made = make_file(&path).unwrap();
+        assert_eq!(made.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(make_file(&path).is_err(), "what is there is not written over");
+        let link = directory.join("link");
+        std::os::unix::fs::symlink(directory.join("elsewhere"), &link).unwrap();
+        assert!(make_file(&link).is_err(), "a link is not followed");
+        assert!(!directory.join("elsewhere").exists());
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}
