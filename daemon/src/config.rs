@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use parsec_protocol::control::PLUGIN_SOCKET_NAME;
 use serde::Deserialize;
 
+use crate::daemon::approval::Approval;
 use crate::paths::{PathError, Places, socket_under};
 
 /// Largest configuration file: a few lines, and many comments.
@@ -44,12 +46,19 @@ pub struct Arguments {
     /// The socket itself; its folder must be yours alone
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// The plug-ins' socket; beside --socket there is none unless this names it [default: beside the default socket]
+    #[arg(long, value_name = "PATH")]
+    pub plugin_socket: Option<PathBuf>,
     /// Configuration file [default: $XDG_CONFIG_HOME/parsec/parsecd.toml, if there is one]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Lock a device not used for so long; 0 for never [default: 3600]
     #[arg(long, value_name = "SECONDS")]
     pub idle_lock: Option<u64>,
+    /// Whose password counts for vouching: that of the same terminal session, or of any program of yours [default:
+    /// session]
+    #[arg(long, value_name = "REACH")]
+    pub approval: Option<Approval>,
     /// Certificate authorities to trust beside the system's, as PEM
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
@@ -73,7 +82,9 @@ pub struct Arguments {
 struct File {
     data_dir: Option<PathBuf>,
     socket: Option<PathBuf>,
+    plugin_socket: Option<PathBuf>,
     idle_lock: Option<u64>,
+    approval: Option<Approval>,
     ca_file: Option<PathBuf>,
     log: Option<LogFormat>,
 }
@@ -85,6 +96,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The local socket.
     pub socket: PathBuf,
+    /// The plug-ins' socket, if there is one.
+    pub plugin_socket: Option<PathBuf>,
+    /// How far one confirmation reaches.
+    pub approval: Approval,
     /// After how long without use a device is locked; `None` for never.
     pub idle_lock: Option<Duration>,
     /// Authorities to trust beside the system's, as PEM.
@@ -127,12 +142,19 @@ impl Config {
     /// [`ConfigError`].
     pub fn resolve(arguments: &Arguments, places: &Places) -> Result<Self, ConfigError> {
         let file = read_file(arguments.config.as_deref(), places)?;
+        let named = arguments.runtime_dir.is_none() && file.socket.is_some();
         let socket = match (&arguments.socket, &arguments.runtime_dir, file.socket) {
             (Some(socket), _, _) => socket.clone(),
             (None, Some(runtime), _) => socket_under(runtime),
             (None, None, Some(socket)) => socket,
             (None, None, None) => places.socket()?,
         };
+        // Beside a socket in a place of its own nothing is made that nobody asked for.
+        let beside = arguments.socket.is_none() && !named;
+        let plugin_socket = arguments.plugin_socket.clone().or(file.plugin_socket);
+        let plugin_socket =
+            plugin_socket.or_else(|| beside.then(|| socket.with_file_name(PLUGIN_SOCKET_NAME)));
+        let approval = arguments.approval.or(file.approval).unwrap_or_default();
         let data_dir = match arguments.data_dir.clone().or(file.data_dir) {
             Some(data_dir) => data_dir,
             None => places.data_dir()?,
@@ -147,7 +169,7 @@ impl Config {
             None => None,
         };
         let log = arguments.log.or(file.log).unwrap_or_default();
-        Ok(Self { data_dir, socket, idle_lock, extra_ca, log })
+        Ok(Self { data_dir, socket, plugin_socket, approval, idle_lock, extra_ca, log })
     }
 }
 
@@ -206,11 +228,14 @@ mod tests {
         let plain = with_file("", &[]).unwrap();
         assert_eq!(plain.data_dir, Path::new("/nowhere/bob/.local/share/parsec"));
         assert_eq!(plain.socket, Path::new("/run/user/1/parsecd/parsecd.sock"));
+        assert_eq!(plain.plugin_socket.as_deref(), Some(Path::new("/run/user/1/parsecd/plugin.sock")));
+        assert_eq!(plain.approval, Approval::Session);
         assert_eq!((plain.idle_lock, plain.log), (Some(IDLE_LOCK_DEFAULT), LogFormat::Text));
         let text = "idle_lock = 5\nlog = \"json\"\nsocket = \"/s\"\ndata_dir = \"/d\"";
         let file = with_file(text, &[]).unwrap();
         assert_eq!((file.idle_lock, file.log), (Some(Duration::from_secs(5)), LogFormat::Json));
         assert_eq!((file.data_dir.as_path(), file.socket.as_path()), (Path::new("/d"), Path::new("/s")));
+        assert_eq!(file.plugin_socket, None);
         let options = ["--idle-lock", "0", "--log", "text", "--runtime-dir", "/r", "--data-dir", "/o"];
         let both = with_file(text, &options).unwrap();
         assert_eq!((both.idle_lock, both.log), (None, LogFormat::Text));

@@ -4,6 +4,7 @@
 //! the network or scrypt runs in a task that the loop owns, and comes back as an event. Refuses more ceremonies than it
 //! can show.
 
+pub mod approval;
 pub mod ceremonies;
 pub mod command;
 pub mod founding;
@@ -34,6 +35,7 @@ use crate::enrolment::view::is_over;
 use crate::service::supervisor::{Heart, Standing};
 use crate::store::{DeviceSummary, Devices};
 use crate::transport::http::Client;
+use approval::{Approval, Confirmed};
 use command::{EVENTS_MAX, Event, Handle, OpenedFor, Reply};
 use leftovers::Attempts;
 use session::{Session, blocking};
@@ -52,6 +54,8 @@ pub struct Settings {
     pub extra_ca: Option<Vec<u8>>,
     /// A device that was not asked for anything for this long is locked; never if absent.
     pub idle_lock: Option<Duration>,
+    /// How far one confirmation reaches.
+    pub approval: Approval,
 }
 
 /// An unlocked device and when it was used last.
@@ -59,6 +63,7 @@ pub struct Settings {
 struct Unlocked {
     session: Arc<Session>,
     used: Instant,
+    confirmed: Confirmed,
 }
 
 /// A ceremony, under way or ended.
@@ -77,6 +82,7 @@ pub struct Daemon {
     attempts: Attempts,
     client: Client,
     idle_lock: Option<Duration>,
+    approval: Approval,
     known: BTreeMap<DeviceId, DeviceSummary>,
     unlocked: BTreeMap<DeviceId, Unlocked>,
     ceremonies: BTreeMap<CeremonyId, Ceremony>,
@@ -103,6 +109,7 @@ impl Daemon {
             attempts,
             client,
             idle_lock: settings.idle_lock,
+            approval: settings.approval,
             known,
             unlocked: BTreeMap::new(),
             ceremonies: BTreeMap::new(),
@@ -212,7 +219,13 @@ impl Daemon {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Command(command) => self.command(command),
+            Event::Command(asker, command) => match self.permitted(&asker, &command) {
+                Ok(()) => self.command(command, &asker.caller),
+                Err(problem) => {
+                    let _ = asker.refuse.send(problem);
+                }
+            },
+            Event::Confirmed(session, by, reply) => self.confirmed(&session, by.as_ref(), reply),
             Event::Opened(open, reason) => {
                 let summary = open.summary.clone();
                 let device = summary.device;
@@ -223,7 +236,7 @@ impl Daemon {
                     self.answer_opened(&session, reason);
                     return;
                 }
-                if new && matches!(reason, OpenedFor::Claim) {
+                if new && matches!(reason, OpenedFor::Claim(_)) {
                     self.follow_receipt(device);
                 }
                 let (client, stop, handle) =
@@ -240,7 +253,8 @@ impl Daemon {
                 let mut new = false;
                 let unlocked = || {
                     new = true;
-                    Unlocked { session: Arc::clone(&session), used: Instant::now() }
+                    let confirmed = Confirmed::default();
+                    Unlocked { session: Arc::clone(&session), used: Instant::now(), confirmed }
                 };
                 self.unlocked.entry(device).or_insert_with(unlocked);
                 if new {
@@ -269,16 +283,19 @@ impl Daemon {
         let Some(summary) = self.known.get(&device) else {
             return refuse_opened(reason, Problem::new(ProblemKind::DeviceUnknown, "The device is gone."));
         };
+        if let Some(unlocked) = self.unlocked.get_mut(&device) {
+            unlocked.confirmed.add(reason.by());
+        }
         let view = session::view(summary, Some(session));
         match reason {
-            OpenedFor::Unlock(reply) => {
+            OpenedFor::Unlock(reply, _) => {
                 let _ = reply.send(Ok(view));
             }
-            OpenedFor::Founding(reply) => {
+            OpenedFor::Founding(reply, _) => {
                 let root_fingerprint = session.open.keys.root.fingerprint().to_string();
                 let _ = reply.send(Ok(OrgBootstrapped { device: view, root_fingerprint }));
             }
-            OpenedFor::Claim => {}
+            OpenedFor::Claim(_) => {}
         }
     }
 
@@ -395,12 +412,12 @@ impl Daemon {
 /// Tells whoever waits for a device that it can't be had.
 fn refuse_opened(reason: OpenedFor, problem: Problem) {
     match reason {
-        OpenedFor::Unlock(reply) => {
+        OpenedFor::Unlock(reply, _) => {
             let _ = reply.send(Err(problem));
         }
-        OpenedFor::Founding(reply) => {
+        OpenedFor::Founding(reply, _) => {
             let _ = reply.send(Err(problem));
         }
-        OpenedFor::Claim => tracing::error!(%problem, "a new device could not be opened"),
+        OpenedFor::Claim(_) => tracing::error!(%problem, "a new device could not be opened"),
     }
 }

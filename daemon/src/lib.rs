@@ -3,6 +3,7 @@
 //! Decides every effect: files, sockets, timers, randomness. What parties must agree on is decided in
 //! `parsec_protocol`; the rooms `rpc`, `store` and `transport` never import each other.
 
+pub mod caller;
 pub mod clock;
 pub mod config;
 pub mod daemon;
@@ -15,4 +16,5 @@ pub mod problems;
 pub mod rpc;
 pub mod service;
 pub mod store;
+pub mod tokens;
 pub mod transport;

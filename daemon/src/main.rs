@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use parsec_protocol::control::Problem;
+use parsec_protocol::control::{Door, Problem};
 use parsecd::config::{Arguments, Config, ConfigError, LogFormat};
 use parsecd::daemon::{Daemon, Settings};
 use parsecd::hardening::{self, HardeningError};
@@ -133,7 +133,7 @@ fn start_log(format: LogFormat, verbose: bool) {
 async fn serve(
     arguments: &Arguments,
     config: Config,
-    mut passed: Passed,
+    passed: Passed,
     supervisor: Supervisor,
 ) -> Result<(), Failure> {
     let stop = CancellationToken::new();
@@ -143,21 +143,21 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listening for signals"))?;
 
     let data_dir = config.data_dir.clone();
-    let settings = Settings { extra_ca: config.extra_ca.clone(), idle_lock: config.idle_lock };
+    let settings = Settings {
+        extra_ca: config.extra_ca.clone(),
+        idle_lock: config.idle_lock,
+        approval: config.approval,
+    };
     let (daemon, handle) = tokio::task::spawn_blocking(move || {
         let devices = Devices::open(&data_dir)?;
         Ok::<_, Failure>(Daemon::new(devices, &data_dir, settings)?)
     })
     .await
     .map_err(|error| Failure::System { what: "opening the data folder", source: error.into() })??;
-    let methods = rpc::methods::module(handle)?;
-    let listener = match passed.claim(&config.socket) {
-        Some(socket) => Listener::adopt(socket, &config.socket)?,
-        None => Listener::bind(&config.socket)?,
-    };
-    passed.nothing_left()?;
+    let service = rpc::Service::new(rpc::methods::module(handle.clone())?, rpc::gate::Rights(handle));
+    let doors = open_doors(&config, passed)?;
 
-    let serving = rpc::serve(listener, methods, stop.clone());
+    let serving = service.serve(doors, stop.clone());
     tracing::info!(socket = %config.socket.display(), version = env!("CARGO_PKG_VERSION"), "ready");
     announce(arguments, &config).map_err(system("saying that it is ready"))?;
     supervisor.ready();
@@ -172,6 +172,27 @@ async fn serve(
     };
     tokio::join!(serving, daemon.run(stop.clone(), supervisor.heart()), stopped);
     Ok(())
+}
+
+/// The sockets: those that were handed over, and others at the configured places.
+fn open_doors(config: &Config, mut passed: Passed) -> Result<Vec<(Door, Listener)>, Failure> {
+    let own = passed.claim(&config.socket);
+    let activated = own.is_some();
+    let own = match own {
+        Some(socket) => Listener::adopt(socket, &config.socket)?,
+        None => Listener::bind(&config.socket)?,
+    };
+    let mut doors = vec![(Door::Own, own)];
+    if let Some(path) = &config.plugin_socket {
+        match passed.claim(path) {
+            Some(socket) => doors.push((Door::Plugin, Listener::adopt(socket, path)?)),
+            // A manager that opens one door and not the other has been told so.
+            None if activated => tracing::info!("no door for plug-ins was handed over, so there is none"),
+            None => doors.push((Door::Plugin, Listener::bind(path)?)),
+        }
+    }
+    passed.nothing_left()?;
+    Ok(doors)
 }
 
 /// Tells whoever started the daemon that the socket answers.

@@ -39,11 +39,19 @@ pub struct Setting {
     pub direct: bool,
     /// More options for the server.
     pub server_options: &'static [&'static str],
+    /// More options for Alice's daemon.
+    pub daemon_options: &'static [&'static str],
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { organisation: "acme", typed_codes: false, direct: false, server_options: &[] }
+        Self {
+            organisation: "acme",
+            typed_codes: false,
+            direct: false,
+            server_options: &[],
+            daemon_options: &[],
+        }
     }
 }
 
@@ -70,7 +78,7 @@ impl Scene {
         private_folder(&folder.path().join("server"));
         let server = Server::start(&folder.path().join("server"), setting.server_options);
         let proxy = Proxy::start(server.address());
-        let alice = Terminal::start("Alice", &folder.path().join("alice"));
+        let alice = Terminal::start_with("Alice", &folder.path().join("alice"), setting.daemon_options);
         let bootstrap_token = server.reserve(setting.organisation);
         alice
             .found(&Founding {

@@ -9,9 +9,9 @@ use parsec_protocol::codec;
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
     CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock, DeviceView, Empty, GreetStart,
-    InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, OrgBootstrap, OrgBootstrapped,
-    Outcome, Problem, ProblemKind, StatusResult, TrustShow, TrustShowResult, TrustVerifyResult,
-    UserListResult, method,
+    Hello, HelloResult, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, OrgBootstrap,
+    OrgBootstrapped, Outcome, Problem, ProblemKind, StatusResult, TrustShow, TrustShowResult,
+    TrustVerifyResult, UserListResult, method,
 };
 use parsec_protocol::relay::ErrorCode;
 use serde::Serialize;
@@ -49,6 +49,7 @@ fn is<T: DeserializeOwned + Serialize>(value: &Value) {
 /// What the method takes and gives.
 fn check(name: &str, parameters: &Value, result: &Value) {
     match name {
+        method::HELLO => (is::<Hello>(parameters), is::<HelloResult>(result)),
         method::STATUS => (is::<Empty>(parameters), is::<StatusResult>(result)),
         method::ORG_BOOTSTRAP => (is::<OrgBootstrap>(parameters), is::<OrgBootstrapped>(result)),
         method::DEVICE_LIST => (is::<Empty>(parameters), is::<DeviceListResult>(result)),

@@ -10,6 +10,14 @@ use parsec_tests::scene::{BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
 use parsec_tests::terminal::Terminal;
 use rexpect::session::{PtySession, spawn_command};
 
+/// Every screen is a session of its own, and the device was unlocked by none of them.
+const CONFIRMED: Setting = Setting {
+    organisation: "acme",
+    typed_codes: false,
+    direct: false,
+    server_options: &[],
+    daemon_options: &["--approval", "device"],
+};
 /// Longest wait for words on a screen, in milliseconds.
 const WAIT: u64 = 120_000;
 
@@ -79,7 +87,7 @@ fn both_start(scene: &Scene, bob: &Terminal, invitation: &InviteResult) -> (Scre
 
 #[test]
 fn two_people_two_terminals_one_phone() {
-    let scene = Scene::found(Setting::default());
+    let scene = Scene::found(CONFIRMED);
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
     let (mut alice_sees, mut bob_sees) = both_start(&scene, &bob, &invitation);
@@ -152,7 +160,7 @@ fn two_people_two_terminals_one_phone() {
 
 #[test]
 fn none_of_these_ends_it_on_both_screens() {
-    let scene = Scene::found(Setting::default());
+    let scene = Scene::found(CONFIRMED);
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
     let (mut alice_sees, mut bob_sees) = both_start(&scene, &bob, &invitation);
@@ -167,7 +175,7 @@ fn none_of_these_ends_it_on_both_screens() {
 
 #[test]
 fn ctrl_c_ends_it_on_both_sides_and_the_link_stays_good() {
-    let scene = Scene::found(Setting::default());
+    let scene = Scene::found(CONFIRMED);
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
     let (mut alice_sees, mut bob_sees) = both_start(&scene, &bob, &invitation);

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use super::command::{Event, Handle, OpenedFor};
 use super::leftovers::{Attempts, Started};
 use super::session::{Session, blocking};
+use crate::caller::CallerSession;
 use crate::enrolment::{self, Desk, End, claimer, greeter, not_now};
 use crate::outbox::{self, Progress, Row};
 use crate::store::{DeviceKeys, Devices, PendingReceipt, StoredInvitation};
@@ -149,7 +150,12 @@ struct DeviceKeeper {
 }
 
 impl claimer::Keeper for DeviceKeeper {
-    async fn keep(&self, new: Arc<NewDevice>, password: SecretText) -> Result<(), Problem> {
+    async fn keep(
+        &self,
+        new: Arc<NewDevice>,
+        password: SecretText,
+        by: Option<CallerSession>,
+    ) -> Result<(), Problem> {
         let pending = PendingReceipt {
             organisation: new.organisation.clone(),
             server: self.server.clone(),
@@ -162,7 +168,7 @@ impl claimer::Keeper for DeviceKeeper {
         let server = self.server.clone();
         let open = blocking(move || devices.create(&new, &server, Some(&pending), &password)).await?;
         // The loop follows the receipt from here on, whatever becomes of this ceremony.
-        self.handle.tell(Event::Opened(Box::new(open), OpenedFor::Claim)).await;
+        self.handle.tell(Event::Opened(Box::new(open), OpenedFor::Claim(by))).await;
         Ok(())
     }
 }

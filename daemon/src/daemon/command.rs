@@ -14,9 +14,11 @@ use parsec_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::session::Session;
+use crate::caller::{Caller, CallerSession};
 use crate::enrolment::Act;
 use crate::problems;
 use crate::store::{DeviceSummary, OpenDevice};
+use crate::tokens::Desk;
 
 /// Where an answer goes.
 pub type Reply<T> = oneshot::Sender<Result<T, Problem>>;
@@ -44,22 +46,54 @@ pub enum Command {
     TrustShow(TrustShow, Reply<TrustShowResult>),
 }
 
-/// For whom a device was opened.
+/// What a request needs beside the right to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// That the caller's session has given the password (docs/decisions/0012).
+    Confirmation,
+}
+
+/// Who asks, and what the table of methods says about what they ask.
+#[derive(Debug)]
+pub struct Asker {
+    /// Who.
+    pub caller: Arc<Caller>,
+    /// Beside the right, which the socket has checked.
+    pub needs: Needs,
+    /// Where a refusal goes, whatever the answer would have been.
+    pub refuse: oneshot::Sender<Problem>,
+}
+
+/// For whom a device was opened, and whose word that was.
 #[derive(Debug)]
 pub enum OpenedFor {
     /// `device.unlock`
-    Unlock(Reply<DeviceView>),
+    Unlock(Reply<DeviceView>, Option<CallerSession>),
     /// `org.bootstrap`
-    Founding(Reply<OrgBootstrapped>),
+    Founding(Reply<OrgBootstrapped>, Option<CallerSession>),
     /// A claim that kept its keys; it waits for nothing.
-    Claim,
+    Claim(Option<CallerSession>),
+}
+
+impl OpenedFor {
+    /// The session that gave the password.
+    #[must_use]
+    pub const fn by(&self) -> Option<&CallerSession> {
+        match self {
+            Self::Unlock(_, by) | Self::Founding(_, by) | Self::Claim(by) => by.as_ref(),
+        }
+    }
 }
 
 /// What happens.
 #[derive(Debug)]
 pub enum Event {
     /// A local program asks.
-    Command(Command),
+    Command(Asker, Command),
+    /// The password of an unlocked device was given again, and was right.
+    Confirmed(Arc<Session>, Option<CallerSession>, Reply<DeviceView>),
     /// A device's keys came into memory: an unlock, a founding, a claim.
     Opened(Box<OpenDevice>, OpenedFor),
     /// Its stored log has been verified.
@@ -79,23 +113,41 @@ pub const EVENTS_MAX: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Handle {
     events: mpsc::Sender<Event>,
+    tokens: Desk,
 }
 
 impl Handle {
     /// Speaks to the loop that reads the other end.
     #[must_use]
     pub const fn new(events: mpsc::Sender<Event>) -> Self {
-        Self { events }
+        Self { events, tokens: Desk }
     }
 
-    /// Asks the loop and waits for its answer.
+    /// Asks the loop for somebody and waits for its answer.
     ///
     /// # Errors
-    /// The answer's problem; `shutting_down` if there is no loop any more.
-    pub async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Problem> {
+    /// The answer's problem; `confirmation_required`; `shutting_down` if there is no loop any more.
+    pub async fn ask<T>(
+        &self,
+        caller: &Arc<Caller>,
+        needs: Needs,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, Problem> {
         let (reply, answer) = oneshot::channel();
-        self.tell(Event::Command(command(reply))).await;
-        answer.await.unwrap_or_else(|_| Err(problems::stopping()))
+        let (refuse, refused) = oneshot::channel();
+        let asker = Asker { caller: Arc::clone(caller), needs, refuse };
+        self.tell(Event::Command(asker, command(reply))).await;
+        match answer.await {
+            Ok(answer) => answer,
+            // The loop drops one of the two; both, if it has ended.
+            Err(_) => Err(refused.await.unwrap_or_else(|_| problems::stopping())),
+        }
+    }
+
+    /// Where plug-ins' tokens are recognised and counted.
+    #[must_use]
+    pub const fn tokens(&self) -> &Desk {
+        &self.tokens
     }
 
     /// Reports something to the loop.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock,
-    GreetStart, Problem, ProblemKind, Role, StatusResult,
+    DeviceView, GreetStart, Problem, ProblemKind, Role, StatusResult,
 };
 use parsec_protocol::enrol::link::Link;
 use parsec_protocol::ids::{DeviceId, Invited, Token};
@@ -17,6 +17,7 @@ use super::command::{Command, Event, OpenedFor, Reply};
 use super::select::{self, Wanted};
 use super::session::{Session, blocking, view};
 use super::{Ceremony, Daemon, founding, invitations, members};
+use crate::caller::{Caller, CallerSession};
 use crate::enrolment::view::Board;
 use crate::enrolment::{Desk, REQUESTS_MAX, Request};
 use crate::problems;
@@ -24,7 +25,7 @@ use crate::transport::http::Server;
 
 impl Daemon {
     /// Does what a local program asks, or starts it.
-    pub(super) fn command(&mut self, command: Command) {
+    pub(super) fn command(&mut self, command: Command, caller: &Caller) {
         match command {
             Command::Status(reply) => {
                 let _ = reply.send(Ok(self.status()));
@@ -36,10 +37,11 @@ impl Daemon {
             Command::OrgBootstrap(request, reply) => {
                 let (devices, client, handle) =
                     (Arc::clone(&self.devices), self.client.clone(), self.handle.clone());
+                let by = caller.session.clone();
                 self.spawn(async move {
                     match founding::run(&devices, client, request).await {
                         Ok(open) => {
-                            handle.tell(Event::Opened(Box::new(open), OpenedFor::Founding(reply))).await
+                            handle.tell(Event::Opened(Box::new(open), OpenedFor::Founding(reply, by))).await
                         }
                         Err(problem) => {
                             if let Ok(list) = blocking(move || devices.list()).await {
@@ -50,7 +52,7 @@ impl Daemon {
                     }
                 });
             }
-            Command::DeviceUnlock(request, reply) => self.unlock(request, reply),
+            Command::DeviceUnlock(request, reply) => self.unlock(request, caller.session.clone(), reply),
             Command::DeviceLock(selector, reply) => match self.choose_to_lock(&selector) {
                 Ok(device) => self.lock(device, Some(reply)),
                 Err(problem) => {
@@ -101,17 +103,19 @@ impl Daemon {
             }
             Command::CeremonyAct(id, act, reply) => match self.ceremony(id) {
                 // A full queue means that somebody sends requests without waiting for answers.
-                Ok(ceremony) => match ceremony.requests.try_send(Request { act, reply }) {
-                    Ok(()) => {}
-                    Err(mpsc::error::TrySendError::Full(request)) => {
-                        let text = "Too many requests at once for this ceremony.";
-                        let _ = request.reply.send(Err(Problem::new(ProblemKind::NotNow, text)));
+                Ok(ceremony) => {
+                    match ceremony.requests.try_send(Request { act, by: caller.session.clone(), reply }) {
+                        Ok(()) => {}
+                        Err(mpsc::error::TrySendError::Full(request)) => {
+                            let text = "Too many requests at once for this ceremony.";
+                            let _ = request.reply.send(Err(Problem::new(ProblemKind::NotNow, text)));
+                        }
+                        Err(mpsc::error::TrySendError::Closed(request)) => {
+                            let text = "The ceremony has ended.";
+                            let _ = request.reply.send(Err(Problem::new(ProblemKind::NotNow, text)));
+                        }
                     }
-                    Err(mpsc::error::TrySendError::Closed(request)) => {
-                        let text = "The ceremony has ended.";
-                        let _ = request.reply.send(Err(Problem::new(ProblemKind::NotNow, text)));
-                    }
-                },
+                }
                 Err(problem) => {
                     let _ = reply.send(Err(problem));
                 }
@@ -136,13 +140,13 @@ impl Daemon {
         }
     }
 
-    fn ceremony(&self, id: CeremonyId) -> Result<&Ceremony, Problem> {
+    pub(super) fn ceremony(&self, id: CeremonyId) -> Result<&Ceremony, Problem> {
         self.ceremonies
             .get(&id)
             .ok_or_else(|| Problem::new(ProblemKind::CeremonyUnknown, "There is no ceremony of this number."))
     }
 
-    fn choose(&self, selector: &DeviceSelector, wanted: Wanted) -> Result<DeviceId, Problem> {
+    pub(super) fn choose(&self, selector: &DeviceSelector, wanted: Wanted) -> Result<DeviceId, Problem> {
         select::device(&self.known, |device| self.unlocked.contains_key(&device), selector, wanted)
     }
 
@@ -161,7 +165,7 @@ impl Daemon {
         }
     }
 
-    fn unlock(&self, request: DeviceUnlock, reply: Reply<parsec_protocol::control::DeviceView>) {
+    fn unlock(&self, request: DeviceUnlock, by: Option<CallerSession>, reply: Reply<DeviceView>) {
         let device = match self.choose(&request.select, Wanted::Locked) {
             Ok(device) => device,
             Err(problem) => {
@@ -170,23 +174,46 @@ impl Daemon {
             }
         };
         let (devices, handle) = (Arc::clone(&self.devices), self.handle.clone());
-        if let (Some(open), Some(summary)) = (self.unlocked.get(&device), self.known.get(&device)) {
-            // Nothing to open. The password is checked all the same: a wrong one must not look like the right one.
-            let view = view(summary, Some(&open.session));
+        if let Some(open) = self.unlocked.get(&device) {
+            // Nothing to open. The password is checked all the same: a wrong one must not look like the right one,
+            // and the right one confirms that a person sits at the caller's session.
+            let session = Arc::clone(&open.session);
             self.spawn(async move {
-                let checked = blocking(move || devices.check_password(device, &request.password)).await;
-                let _ = reply.send(checked.map(|()| view));
+                match blocking(move || devices.check_password(device, &request.password)).await {
+                    Ok(()) => handle.tell(Event::Confirmed(session, by, reply)).await,
+                    Err(problem) => {
+                        let _ = reply.send(Err(problem));
+                    }
+                }
             });
             return;
         }
         self.spawn(async move {
             match blocking(move || devices.unlock(device, &request.password)).await {
-                Ok(open) => handle.tell(Event::Opened(Box::new(open), OpenedFor::Unlock(reply))).await,
+                Ok(open) => handle.tell(Event::Opened(Box::new(open), OpenedFor::Unlock(reply, by))).await,
                 Err(problem) => {
                     let _ = reply.send(Err(problem));
                 }
             }
         });
+    }
+
+    /// Notes whose word was given, unless the device was locked meanwhile: a later unlocking is another one.
+    pub(super) fn confirmed(
+        &mut self,
+        session: &Arc<Session>,
+        by: Option<&CallerSession>,
+        reply: Reply<DeviceView>,
+    ) {
+        let device = session.open.summary.device;
+        let answer = match (self.unlocked.get_mut(&device), self.known.get(&device)) {
+            (Some(unlocked), Some(summary)) if Arc::ptr_eq(&unlocked.session, session) => {
+                unlocked.confirmed.add(by);
+                Ok(view(summary, Some(session)))
+            }
+            _ => Err(Problem::new(ProblemKind::DeviceLocked, "The device was locked.")),
+        };
+        let _ = reply.send(answer);
     }
 
     /// The session of the device that is meant.

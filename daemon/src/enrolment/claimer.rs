@@ -17,6 +17,7 @@ use parsec_protocol::relay::{AttemptView, EndReason};
 use tokio::sync::watch;
 
 use super::{Act, Desk, End, Request, answer, next_state, not_now};
+use crate::caller::CallerSession;
 use crate::transport::{Road, RoadError};
 use crate::{clock, entropy, problems};
 
@@ -25,7 +26,7 @@ const REGISTRATION_WAIT: Duration = Duration::from_secs(30);
 
 /// Makes a claimer's keys durable, under a password.
 pub trait Keeper: Send + Sync {
-    /// Returns once everything needed after a power cut is on disk.
+    /// Returns once everything needed after a power cut is on disk. `by` is the session that gave the password.
     ///
     /// # Errors
     /// The problem; nothing was kept, and the person may try again.
@@ -33,6 +34,7 @@ pub trait Keeper: Send + Sync {
         &self,
         new: Arc<NewDevice>,
         password: SecretText,
+        by: Option<CallerSession>,
     ) -> impl Future<Output = Result<(), Problem>> + Send;
 }
 
@@ -235,7 +237,7 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
 
     /// What the person asks. The answer goes out as soon as the machine has taken it; the network comes after.
     async fn person(&mut self, request: Request) -> Result<(), End> {
-        let Request { act, reply } = request;
+        let Request { act, by, reply } = request;
         let stepped = match act {
             Act::Choose(choose) => answer(&choose)
                 .and_then(|code| self.step(ClaimerInput::Code(code)).map_err(problems::refused)),
@@ -243,7 +245,7 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
                 .step(ClaimerInput::Identity { name: identify.name, device_label: identify.device_label })
                 .inspect(|_| self.desk.board.stage(Stage::WaitingForApproval, &[Action::Cancel]))
                 .map_err(problems::refused),
-            Act::Finish(finish) => self.keep(finish.password).await,
+            Act::Finish(finish) => self.keep(finish.password, by).await,
             Act::Approve(_) | Act::Cancel => Err(not_now()),
         };
         match stepped {
@@ -270,9 +272,13 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
     }
 
     /// Makes the keys durable; from then on the person can't stop it any more.
-    async fn keep(&mut self, password: SecretText) -> Result<Vec<ClaimerOutput>, Problem> {
+    async fn keep(
+        &mut self,
+        password: SecretText,
+        by: Option<CallerSession>,
+    ) -> Result<Vec<ClaimerOutput>, Problem> {
         let new = self.to_keep.as_ref().filter(|_| self.desk.may_cancel).ok_or_else(not_now)?;
-        self.keeper.keep(Arc::clone(new), password).await?;
+        self.keeper.keep(Arc::clone(new), password, by).await?;
         self.desk.may_cancel = false;
         self.desk.board.stage(Stage::Registering, &[]);
         self.desk

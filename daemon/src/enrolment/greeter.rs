@@ -171,7 +171,7 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
 
     /// What the person asks. The answer goes out as soon as the machine has taken it.
     async fn person(&mut self, request: Request) -> Result<(), End> {
-        let Request { act, reply } = request;
+        let Request { act, reply, .. } = request;
         let stepped = match act {
             Act::Choose(choose) => answer(&choose)
                 .and_then(|code| self.step(GreeterInput::Code(code)).map_err(problems::refused)),

@@ -22,6 +22,7 @@ use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::caller::CallerSession;
 use crate::problems;
 use crate::transport::{Road, RoadError};
 use view::Board;
@@ -49,6 +50,8 @@ pub enum Act {
 pub struct Request {
     /// What.
     pub act: Act,
+    /// From which session; it has shown that it knows the password if this is [`Act::Finish`] and goes well.
+    pub by: Option<CallerSession>,
     /// The view afterwards, or why not.
     pub reply: oneshot::Sender<Result<CeremonyView, Problem>>,
 }

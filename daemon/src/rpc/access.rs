@@ -9,10 +9,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use parsec_protocol::control::Door;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::{UnixListener, UnixStream};
+
+use crate::caller::Caller;
 
 /// Longest path of a socket: `sun_path` has 108 bytes, the last a zero.
 const PATH_MAX_BYTES: usize = 107;
@@ -114,13 +117,16 @@ impl Listener {
     ///
     /// # Errors
     /// The system's: out of descriptors or memory.
-    pub(super) async fn accept(&self) -> io::Result<UnixStream> {
+    pub(super) async fn accept(&self, door: Door) -> io::Result<(UnixStream, Caller)> {
         loop {
             let (stream, _) = self.socket.accept().await?;
-            // The kernel noted who connected, at that moment; nothing the peer sends can change it.
-            match stream.peer_cred() {
-                Ok(peer) if peer.uid() == rustix::process::geteuid().as_raw() => return Ok(stream),
-                Ok(peer) => tracing::warn!(uid = peer.uid(), "refused a connection of another user"),
+            // The kernel noted who connected, at that moment; nothing the peer sends can change it, nor the address
+            // its own socket may be bound to, which is not even looked at.
+            match Caller::of(&stream, door) {
+                Ok(caller) if caller.uid == rustix::process::geteuid().as_raw() => {
+                    return Ok((stream, caller));
+                }
+                Ok(caller) => tracing::warn!(uid = caller.uid, "refused a connection of another user"),
                 Err(error) => tracing::warn!(%error, "refused a connection of an unknown user"),
             }
         }

@@ -3,9 +3,10 @@
 //! Decides how much one client may have under way: requests, subscriptions, bytes not yet taken. Refuses more by
 //! closing, never by growing: a client that does not read loses its connection and nothing else.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jsonrpsee::types::{ErrorCode, ErrorObjectOwned, Id, Request, error};
+use jsonrpsee::types::{ErrorCode, ErrorObjectOwned, Id, Request, Response, ResponsePayload, error};
 use jsonrpsee::{MethodCallback, Methods};
 use parsec_protocol::control::{LINE_MAX_BYTES, Problem, ProblemKind};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
@@ -15,7 +16,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use super::errors;
 use super::frame::{FrameError, LineReader};
+use super::gate::Gate;
+use crate::caller::Caller;
 
 /// Requests one connection may have under way. A person's terminal has one, a script a few; reading pauses meanwhile,
 /// so that their lines stay below 8 MiB.
@@ -58,8 +62,32 @@ impl Out {
     }
 }
 
-/// Serves one client until it leaves, misbehaves, or `shutdown`.
-pub(super) async fn serve(stream: UnixStream, methods: Methods, shutdown: CancellationToken) {
+/// Somebody at the door, and what is served there.
+#[derive(Clone)]
+pub(super) struct Visit {
+    methods: Methods,
+    gate: Arc<dyn Gate>,
+    caller: Arc<Caller>,
+    /// Ids of the subscriptions of this connection: nobody else may end them. The library knows all connections by
+    /// the same number.
+    held: Arc<Mutex<BTreeSet<u64>>>,
+}
+
+impl Visit {
+    pub(super) fn new(methods: &Methods, gate: Arc<dyn Gate>, caller: Caller) -> Self {
+        let (mut methods, caller) = (methods.clone(), Arc::new(caller));
+        methods.extensions_mut().insert(Arc::clone(&caller));
+        Self { methods, gate, caller, held: Arc::default() }
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        // Each change is one call: a panic elsewhere leaves nothing half done.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves one client until it leaves, misbehaves, or `shutdown`, or its token is taken back.
+pub(super) async fn serve(stream: UnixStream, visit: Visit, shutdown: CancellationToken) {
     let (reader, writer) = stream.into_split();
     let (lines, queue) = mpsc::channel(OUTGOING_MAX_LINES);
     let cut = CancellationToken::new();
@@ -67,11 +95,17 @@ pub(super) async fn serve(stream: UnixStream, methods: Methods, shutdown: Cancel
     // Dropped with this call, and its tasks with it: nothing outlives the connection.
     let mut requests = JoinSet::new();
     let write = write_lines(writer, queue);
+    let revoked = {
+        let caller = Arc::clone(&visit.caller);
+        async move { caller.granted.wait().await.cut.cancelled().await }
+    };
     let read = async {
-        read_requests(LineReader::new(reader, LINE_MAX_BYTES), &methods, out, &mut requests, &shutdown).await;
+        read_requests(LineReader::new(reader, LINE_MAX_BYTES), &visit, out, &mut requests, &shutdown).await;
     };
     tokio::select! {
         () = cut.cancelled() => {}
+        // Answers under way and subscriptions too: what was taken back ends now.
+        () = revoked => tracing::info!("closed the connection of a plug-in whose token is over"),
         // The writer ends when every sender is gone, which is when everything has been answered and written.
         ((), ()) = async { tokio::join!(read, write) } => {}
     }
@@ -90,7 +124,7 @@ async fn write_lines(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Recei
 /// Takes requests until the end, then waits for those under way.
 async fn read_requests(
     mut lines: LineReader<impl tokio::io::AsyncRead + Unpin>,
-    methods: &Methods,
+    visit: &Visit,
     out: Out,
     requests: &mut JoinSet<()>,
     shutdown: &CancellationToken,
@@ -112,7 +146,7 @@ async fn read_requests(
         match line {
             Ok(Some(line)) => {
                 let call = Call {
-                    methods: methods.clone(),
+                    visit: visit.clone(),
                     out: out.clone(),
                     done: done.clone(),
                     subscriptions: Arc::clone(&subscriptions),
@@ -145,7 +179,7 @@ async fn read_requests(
 
 /// One request and, for a subscription, what follows.
 struct Call {
-    methods: Methods,
+    visit: Visit,
     out: Out,
     done: CancellationToken,
     subscriptions: Arc<Semaphore>,
@@ -165,9 +199,10 @@ impl Call {
                 return;
             }
         };
-        let id = request.id.into_owned();
+        let id = request.id.clone().into_owned();
         let mut subscription = None;
-        match self.methods.method(&request.method) {
+        let mut ending = None;
+        match self.visit.methods.method(&request.method) {
             None => {
                 let code = error::METHOD_NOT_FOUND_CODE;
                 self.out.send(refusal(id, code, ProblemKind::UnknownMethod, "there is no such method"));
@@ -184,10 +219,19 @@ impl Call {
                     }
                 }
             }
-            Some(MethodCallback::Sync(_) | MethodCallback::Async(_) | MethodCallback::Unsubscription(_)) => {}
+            Some(MethodCallback::Unsubscription(_)) => ending = Some(subscription_id(&request)),
+            Some(MethodCallback::Sync(_) | MethodCallback::Async(_)) => {}
+        }
+        if let Err(problem) = self.visit.gate.admit(&self.visit.caller, &request.method).await {
+            self.out.send(error_line(id, &errors::object(&problem)));
+            return;
+        }
+        if ending.is_some_and(|ended| ended.is_none_or(|ended| !self.visit.held().contains(&ended))) {
+            self.out.send(answer_line(id, false));
+            return;
         }
         // A task of its own, so that a panic in a method answers this request with an error and stops there.
-        let methods = self.methods.clone();
+        let methods = self.visit.methods.clone();
         let mut task = JoinSet::new();
         task.spawn(async move { methods.raw_json_request(&line, NOTIFICATIONS_MAX).await });
         let answered = match task.join_next().await {
@@ -200,6 +244,9 @@ impl Call {
             }
         };
         let (answer, mut notifications) = answered;
+        // Known before the answer goes out, so that the client can end it at once.
+        let begun = subscription.is_some().then(|| begun_id(answer.get())).flatten();
+        self.visit.held().extend(begun);
         self.out.send(within_limit(id, String::from(Box::<str>::from(answer))));
         drop(under_way);
         if subscription.is_some() {
@@ -211,6 +258,9 @@ impl Call {
                 let Some(notification) = notification else { break };
                 self.out.send(Zeroizing::new(String::from(Box::<str>::from(notification))));
             }
+        }
+        if let Some(begun) = begun {
+            self.visit.held().remove(&begun);
         }
     }
 }
@@ -248,11 +298,37 @@ pub(super) fn busy() -> Zeroizing<String> {
     refusal(Id::Null, ErrorCode::ServerIsBusy.code(), ProblemKind::TooLarge, text)
 }
 
+/// The subscription that a request ends: its only parameter.
+fn subscription_id(request: &Request<'_>) -> Option<u64> {
+    let [id] = serde_json::from_str::<[u64; 1]>(request.params.as_ref()?.get()).ok()?;
+    Some(id)
+}
+
+/// The subscription that an answer begins; nothing if it is a refusal.
+fn begun_id(answer: &str) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Begun {
+        result: u64,
+    }
+    serde_json::from_str::<Begun>(answer).ok().map(|begun| begun.result)
+}
+
 /// A JSON-RPC error as every method of the daemon answers it, with the problem in `data`.
 fn refusal(id: Id<'_>, code: i32, kind: ProblemKind, message: &str) -> Zeroizing<String> {
     let problem = Problem::new(kind, message);
-    let error = ErrorObjectOwned::owned(code, message, Some(problem));
-    let answer = jsonrpsee::types::Response::<()>::new(jsonrpsee::types::ResponsePayload::error(error), id);
+    error_line(id, &ErrorObjectOwned::owned(code, message, Some(problem)))
+}
+
+fn error_line(id: Id<'_>, error: &ErrorObjectOwned) -> Zeroizing<String> {
+    line(id, ResponsePayload::<()>::error(error.clone()))
+}
+
+fn answer_line(id: Id<'_>, result: bool) -> Zeroizing<String> {
+    line(id, ResponsePayload::success(result))
+}
+
+fn line<T: Clone + serde::Serialize>(id: Id<'_>, payload: ResponsePayload<'_, T>) -> Zeroizing<String> {
+    let answer = Response::new(payload, id);
     // Texts and numbers always have a JSON form.
     Zeroizing::new(serde_json::to_string(&answer).unwrap_or_default())
 }

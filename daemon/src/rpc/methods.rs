@@ -3,8 +3,10 @@
 //! Decides nothing else: a method reads its parameters and asks the loop. Refuses parameters it does not know, without
 //! repeating them: they may hold a password that landed in the wrong field.
 
+use std::sync::Arc;
+
 use jsonrpsee::types::{ErrorObjectOwned, Params};
-use jsonrpsee::{PendingSubscriptionSink, RpcModule, SubscriptionMessage};
+use jsonrpsee::{Extensions, PendingSubscriptionSink, RpcModule, SubscriptionMessage};
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector, DeviceSelector,
     Empty, Problem, ProblemKind, method,
@@ -13,31 +15,72 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::errors::object;
-use crate::daemon::command::{Command, Handle};
+use super::{hello, redact};
+use crate::caller::Caller;
+use crate::daemon::command::{Command, Handle, Needs};
 use crate::enrolment::Act;
 use crate::enrolment::view::is_over;
 
-/// What somebody must be allowed to, to call a method. The socket of the user alone allows all of it.
+/// What somebody must be allowed to, to call a method. The user's own socket allows all of it, the plug-in socket
+/// [`Right::Anyone`] and, of [`Right::Watch`], what a token names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Right {
-    /// Sees what is there; changes nothing.
+    /// Asks what this is.
+    Anyone,
+    /// Sees that something goes on. A plug-in may be given it.
+    Watch,
+    /// Sees what is there, people's names and codes included; changes nothing.
     Look,
-    /// Takes part in ceremonies and invites.
+    /// Takes part in ceremonies, and takes back what was given.
     Enrol,
-    /// Opens and closes devices, founds organisations.
+    /// Signs in the user's name: invites and vouches. Needs the confirmation of a person at the caller's session.
+    Vouch,
+    /// Opens and closes devices, founds organisations, gives plug-ins their tokens.
     Own,
 }
 
+impl Right {
+    /// Its name in `rpc.hello`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Anyone => "anyone",
+            Self::Watch => "watch",
+            Self::Look => "look",
+            Self::Enrol => "enrol",
+            Self::Vouch => "vouch",
+            Self::Own => "own",
+        }
+    }
+
+    /// Who signs in the user's name must have given the password.
+    const fn needs(self) -> Needs {
+        match self {
+            Self::Vouch => Needs::Confirmation,
+            Self::Anyone | Self::Watch | Self::Look | Self::Enrol | Self::Own => Needs::Nothing,
+        }
+    }
+}
+
+/// Registers a method under the name of its row.
+type Register = fn(&mut RpcModule<Handle>, &'static Row) -> Result<(), jsonrpsee::core::RegisterMethodError>;
+
 /// One row of the table.
-struct Row {
-    name: &'static str,
-    right: Right,
-    register: fn(&mut RpcModule<Handle>, &'static str) -> Result<(), jsonrpsee::core::RegisterMethodError>,
+pub(super) struct Row {
+    /// `noun.verb`
+    pub(super) name: &'static str,
+    /// What calling it takes.
+    pub(super) right: Right,
+    /// What it takes beside.
+    pub(super) needs: Needs,
+    /// A subscription's other method, which ends it.
+    pub(super) ends: Option<&'static str>,
+    register: Register,
 }
 
 /// Reads parameters. None at all is the same as an empty object.
-fn read<T: DeserializeOwned>(params: &Params<'_>) -> Result<T, ErrorObjectOwned> {
+pub(super) fn read<T: DeserializeOwned>(params: &Params<'_>) -> Result<T, ErrorObjectOwned> {
     let refuse = |text: String| object(&Problem::new(ProblemKind::InvalidRequest, text));
     let text = params.as_str().unwrap_or("{}");
     if !text.trim_start().starts_with('{') {
@@ -50,26 +93,41 @@ fn read<T: DeserializeOwned>(params: &Params<'_>) -> Result<T, ErrorObjectOwned>
 }
 
 /// A result's text. Not a clone of the result: links in it are wiped when it is dropped.
-fn raw<T: Serialize>(result: &T) -> Result<Box<serde_json::value::RawValue>, ErrorObjectOwned> {
+pub(super) fn raw<T: Serialize>(result: &T) -> Result<Box<serde_json::value::RawValue>, ErrorObjectOwned> {
     serde_json::value::to_raw_value(result)
         .map_err(|_| object(&Problem::new(ProblemKind::Internal, "A result has no JSON.")))
 }
 
-/// A row whose method takes parameters and asks the loop one thing.
+/// Who asks, as the connection noted it.
+pub(super) fn caller(extensions: &Extensions) -> Result<Arc<Caller>, ErrorObjectOwned> {
+    let missing = || object(&Problem::new(ProblemKind::Internal, "A request came from nobody."));
+    extensions.get::<Arc<Caller>>().cloned().ok_or_else(missing)
+}
+
+/// A row whose method takes parameters and asks the loop one thing. After `=>`: what is shown of the result to whom.
 macro_rules! ask {
     ($name:ident, $right:ident, |$params:ident: $takes:ty| $command:expr) => {
+        ask!($name, $right, Right::$right.needs(), |$params: $takes| $command => |_: &Caller, result| result)
+    };
+    ($name:ident, $right:ident, |$params:ident: $takes:ty| $command:expr => $shown:expr) => {
+        ask!($name, $right, Right::$right.needs(), |$params: $takes| $command => $shown)
+    };
+    ($name:ident, $right:ident, $needs:expr, |$params:ident: $takes:ty| $command:expr => $shown:expr) => {
         Row {
             name: method::$name,
             right: Right::$right,
-            register: |module, name| {
+            needs: $needs,
+            ends: None,
+            register: |module, row| {
                 module
-                    .register_async_method(name, |params, handle, _| async move {
+                    .register_async_method(row.name, move |params, handle, extensions| async move {
+                        let caller = caller(&extensions)?;
                         let $params: $takes = read(&params)?;
                         handle
-                            .ask($command)
+                            .ask(&caller, row.needs, $command)
                             .await
                             .map_err(|problem| object(&problem))
-                            .and_then(|result| raw(&result))
+                            .and_then(|result| raw(&$shown(&caller, result)))
                     })
                     .map(|_| ())
             },
@@ -77,28 +135,34 @@ macro_rules! ask {
     };
 }
 
+/// A row that does something else than ask the loop once.
+const fn special(name: &'static str, right: Right, register: Register) -> Row {
+    Row { name, right, needs: right.needs(), ends: None, register }
+}
+
 /// The table.
-const TABLE: &[Row] = &[
-    ask!(STATUS, Look, |_none: Empty| Command::Status),
+pub(super) const TABLE: &[Row] = &[
+    special(method::HELLO, Right::Anyone, register_hello),
+    ask!(STATUS, Watch, |_none: Empty| Command::Status => redact::status),
     ask!(ORG_BOOTSTRAP, Own, |params: _| |reply| Command::OrgBootstrap(params, reply)),
-    ask!(DEVICE_LIST, Look, |_none: Empty| Command::DeviceList),
+    ask!(DEVICE_LIST, Watch, |_none: Empty| Command::DeviceList),
     ask!(DEVICE_UNLOCK, Own, |params: _| |reply| Command::DeviceUnlock(params, reply)),
     ask!(DEVICE_LOCK, Own, |params: DeviceSelector| |reply| Command::DeviceLock(params, reply)),
-    ask!(INVITE_USER, Enrol, |params: _| |reply| Command::InviteUser(params, reply)),
-    ask!(INVITE_DEVICE, Enrol, |params: _| |reply| Command::InviteDevice(params, reply)),
+    ask!(INVITE_USER, Vouch, |params: _| |reply| Command::InviteUser(params, reply)),
+    ask!(INVITE_DEVICE, Vouch, |params: _| |reply| Command::InviteDevice(params, reply)),
     ask!(INVITE_LIST, Look, |params: DeviceSelector| |reply| Command::InviteList(params, reply)),
     ask!(INVITE_CANCEL, Enrol, |params: _| |reply| Command::InviteCancel(params, reply)),
-    ask!(GREET_START, Enrol, |params: _| |reply| Command::GreetStart(params, reply)),
+    ask!(GREET_START, Vouch, |params: _| |reply| Command::GreetStart(params, reply)),
     ask!(CLAIM_START, Enrol, |params: _| |reply| Command::ClaimStart(params, reply)),
-    ask!(CEREMONY_LIST, Look, |_none: Empty| Command::CeremonyList),
-    Row { name: method::CEREMONY_SHOW, right: Right::Look, register: register_show },
+    ask!(CEREMONY_LIST, Watch, |_none: Empty| Command::CeremonyList => redact::ceremonies),
+    special(method::CEREMONY_SHOW, Right::Look, register_show),
     ask!(CEREMONY_CHOOSE, Enrol, |params: CeremonyChoose| |reply| {
         Command::CeremonyAct(params.ceremony, Act::Choose(params), reply)
     }),
     ask!(CEREMONY_IDENTIFY, Enrol, |params: CeremonyIdentify| |reply| {
         Command::CeremonyAct(params.ceremony, Act::Identify(params), reply)
     }),
-    ask!(CEREMONY_APPROVE, Enrol, |params: CeremonyApprove| |reply| {
+    ask!(CEREMONY_APPROVE, Vouch, |params: CeremonyApprove| |reply| {
         Command::CeremonyAct(params.ceremony, Act::Approve(params), reply)
     }),
     ask!(CEREMONY_FINISH, Own, |params: CeremonyFinish| |reply| {
@@ -110,7 +174,10 @@ const TABLE: &[Row] = &[
     ask!(USER_LIST, Look, |params: DeviceSelector| |reply| Command::UserList(params, reply)),
     ask!(TRUST_VERIFY, Look, |params: DeviceSelector| |reply| Command::TrustVerify(params, reply)),
     ask!(TRUST_SHOW, Look, |params: _| |reply| Command::TrustShow(params, reply)),
-    Row { name: method::CEREMONY_WATCH, right: Right::Look, register: register_watch },
+    Row {
+        ends: Some(method::CEREMONY_UNWATCH),
+        ..special(method::CEREMONY_WATCH, Right::Look, register_watch)
+    },
 ];
 
 /// All methods, each asking the loop behind `handle`.
@@ -120,7 +187,7 @@ const TABLE: &[Row] = &[
 pub fn module(handle: Handle) -> Result<RpcModule<Handle>, jsonrpsee::core::RegisterMethodError> {
     let mut module = RpcModule::new(handle);
     for row in TABLE {
-        (row.register)(&mut module, row.name)?;
+        (row.register)(&mut module, row)?;
     }
     Ok(module)
 }
@@ -130,14 +197,33 @@ pub fn table() -> impl Iterator<Item = (&'static str, Right)> {
     TABLE.iter().map(|row| (row.name, row.right))
 }
 
-fn register_show(
+/// The row of a method, or of the subscription that it ends.
+pub(super) fn row(name: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.name == name || row.ends == Some(name))
+}
+
+fn register_hello(
     module: &mut RpcModule<Handle>,
-    name: &'static str,
+    row: &'static Row,
 ) -> Result<(), jsonrpsee::core::RegisterMethodError> {
     module
-        .register_async_method(name, |params, handle, _| async move {
+        .register_async_method(row.name, move |params, handle, extensions| async move {
+            let caller = caller(&extensions)?;
+            let said = hello::hello(&caller, &handle, read(&params)?).await;
+            said.map_err(|problem| object(&problem)).and_then(|result| raw(&result))
+        })
+        .map(|_| ())
+}
+
+fn register_show(
+    module: &mut RpcModule<Handle>,
+    row: &'static Row,
+) -> Result<(), jsonrpsee::core::RegisterMethodError> {
+    module
+        .register_async_method(row.name, move |params, handle, extensions| async move {
+            let caller = caller(&extensions)?;
             let CeremonySelector { ceremony } = read(&params)?;
-            let watch = handle.ask(|reply| Command::CeremonyWatch(ceremony, reply)).await;
+            let watch = handle.ask(&caller, row.needs, |reply| Command::CeremonyWatch(ceremony, reply)).await;
             let view = watch.map_err(|problem| object(&problem))?.borrow().clone();
             Ok::<_, ErrorObjectOwned>(view)
         })
@@ -146,23 +232,31 @@ fn register_show(
 
 fn register_watch(
     module: &mut RpcModule<Handle>,
-    name: &'static str,
+    row: &'static Row,
 ) -> Result<(), jsonrpsee::core::RegisterMethodError> {
     module
         .register_subscription(
-            name,
+            row.name,
             method::CEREMONY_CHANGED,
             method::CEREMONY_UNWATCH,
-            |params, pending, handle, _| async move { watch(&params, pending, &handle).await },
+            move |params, pending, handle, extensions| async move {
+                watch(&params, pending, &handle, row, caller(&extensions)).await
+            },
         )
         .map(|_| ())
 }
 
 /// Sends every view that a slow reader doesn't miss, the present one first, until the ceremony has ended.
-async fn watch(params: &Params<'_>, pending: PendingSubscriptionSink, handle: &Handle) {
-    let asked = match read::<CeremonySelector>(params) {
-        Ok(CeremonySelector { ceremony }) => {
-            let asked = handle.ask(|reply| Command::CeremonyWatch(ceremony, reply)).await;
+async fn watch(
+    params: &Params<'_>,
+    pending: PendingSubscriptionSink,
+    handle: &Handle,
+    row: &Row,
+    caller: Result<Arc<Caller>, ErrorObjectOwned>,
+) {
+    let asked = match caller.and_then(|caller| Ok((caller, read::<CeremonySelector>(params)?.ceremony))) {
+        Ok((caller, ceremony)) => {
+            let asked = handle.ask(&caller, row.needs, |reply| Command::CeremonyWatch(ceremony, reply)).await;
             asked.map_err(|problem| object(&problem))
         }
         Err(error) => Err(error),
@@ -195,11 +289,23 @@ mod tests {
     fn names_are_unique_and_all_there() {
         let (events, _loop) = tokio::sync::mpsc::channel(1);
         let module = module(Handle::new(events)).unwrap();
-        for (name, _) in table() {
+        for name in TABLE.iter().flat_map(|row| [Some(row.name), row.ends]).flatten() {
             assert!(module.method(name).is_some(), "{name}");
         }
-        assert!(module.method(method::CEREMONY_UNWATCH).is_some());
-        assert_eq!(table().count() + 1, module.method_names().count());
+        // Nothing is registered that has no row, and so no right.
+        for name in module.method_names() {
+            assert!(row(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_signs_in_the_users_name_needs_a_confirmation() {
+        let vouching =
+            [method::INVITE_USER, method::INVITE_DEVICE, method::GREET_START, method::CEREMONY_APPROVE];
+        for row in TABLE {
+            let needs = vouching.contains(&row.name) || row.name == method::TOKEN_CREATE;
+            assert_eq!(row.needs == Needs::Confirmation, needs, "{}", row.name);
+        }
     }
 
     #[test]

@@ -6,18 +6,25 @@ mod access;
 mod connection;
 pub mod errors;
 mod frame;
+pub mod gate;
+mod hello;
 pub mod methods;
+mod redact;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use jsonrpsee::Methods;
+use parsec_protocol::control::Door;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use connection::Visit;
+
 pub use access::{AccessError, Listener};
+pub use gate::Gate;
 
 /// Clients at once: a person's terminals, a plug-in and some scripts. Each may hold 8 MiB of requests and 4 MiB of
 /// answers at the very worst, and a few kilobytes otherwise.
@@ -28,41 +35,62 @@ const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 /// Pause after a failure to accept, which is nearly always "too many open files" and would come again at once.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Serves clients until `shutdown`, then lets requests under way finish for a moment. The socket's name is gone when
-/// this returns.
-pub async fn serve(listener: Listener, methods: impl Into<Methods>, shutdown: CancellationToken) {
-    let methods = methods.into();
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            () = shutdown.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        while connections.try_join_next().is_some() {}
-        match (accepted, Arc::clone(&slots).try_acquire_owned()) {
-            (Ok(stream), Ok(slot)) => {
-                let (methods, shutdown) = (methods.clone(), shutdown.clone());
-                connections.spawn(async move {
-                    connection::serve(stream, methods, shutdown).await;
-                    drop(slot);
-                });
-            }
-            (Ok(stream), Err(_)) => {
-                tracing::warn!(max = CONNECTIONS_MAX, "refused a connection: too many");
-                // Whatever fits into the socket at once: nobody waits for this client.
-                let _ = stream.try_write(format!("{}\n", *connection::busy()).as_bytes());
-            }
-            (Err(error), _) => {
-                tracing::error!(%error, "can't accept connections");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+/// What is served, and to whom.
+#[derive(Clone)]
+pub struct Service {
+    methods: Methods,
+    gate: Arc<dyn Gate>,
+    slots: Arc<Semaphore>,
+}
+
+impl Service {
+    /// Serves `methods` to whom `gate` lets in.
+    pub fn new(methods: impl Into<Methods>, gate: impl Gate) -> Self {
+        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        Self { methods: methods.into(), gate: Arc::new(gate), slots }
+    }
+
+    /// Serves clients until `shutdown`, then lets requests under way finish for a moment. The sockets' names are gone
+    /// when this returns.
+    pub async fn serve(self, doors: Vec<(Door, Listener)>, shutdown: CancellationToken) {
+        let doors = doors.into_iter().map(|(door, listener)| self.attend(door, listener, &shutdown));
+        futures_util::future::join_all(doors).await;
+    }
+
+    /// One door.
+    async fn attend(&self, door: Door, listener: Listener, shutdown: &CancellationToken) {
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => break,
+                accepted = listener.accept(door) => accepted,
+            };
+            while connections.try_join_next().is_some() {}
+            match (accepted, Arc::clone(&self.slots).try_acquire_owned()) {
+                (Ok((stream, caller)), Ok(slot)) => {
+                    let visit = Visit::new(&self.methods, Arc::clone(&self.gate), caller);
+                    let shutdown = shutdown.clone();
+                    connections.spawn(async move {
+                        connection::serve(stream, visit, shutdown).await;
+                        drop(slot);
+                    });
+                }
+                (Ok((stream, _)), Err(_)) => {
+                    tracing::warn!(max = CONNECTIONS_MAX, "refused a connection: too many");
+                    // Whatever fits into the socket at once: nobody waits for this client.
+                    let _ = stream.try_write(format!("{}\n", *connection::busy()).as_bytes());
+                }
+                (Err(error), _) => {
+                    tracing::error!(%error, "can't accept connections");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
-    }
-    drop(listener);
-    let finished =
-        tokio::time::timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
-    if finished.is_err() {
-        tracing::warn!("cut requests off that did not end");
+        drop(listener);
+        let finished =
+            tokio::time::timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
+        if finished.is_err() {
+            tracing::warn!("cut requests off that did not end");
+        }
     }
 }

@@ -5,9 +5,10 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::{RpcModule, SubscriptionSink};
-use parsec_protocol::control::LINE_MAX_BYTES;
+use parsec_protocol::control::{LINE_MAX_BYTES, Problem};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -16,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::connection::{IN_FLIGHT_MAX, OUTGOING_MAX_BYTES, SUBSCRIPTIONS_MAX};
 use super::*;
+use crate::caller::Caller;
 
 /// What the methods of the test share with it.
 #[derive(Default)]
@@ -63,6 +65,15 @@ fn module(bench: Arc<Bench>) -> RpcModule<Arc<Bench>> {
     module
 }
 
+/// Lets everybody do everything.
+struct Open;
+
+impl Gate for Open {
+    fn admit<'a>(&'a self, _: &'a Arc<Caller>, _: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
 fn panic_now() -> &'static str {
     panic!("a bug in a method")
 }
@@ -80,7 +91,8 @@ impl Served {
         let listener = Listener::bind(&socket_in(folder.path())).unwrap();
         let bench = Arc::new(Bench::default());
         let stop = CancellationToken::new();
-        let task = tokio::spawn(serve(listener, module(Arc::clone(&bench)), stop.clone()));
+        let service = Service::new(module(Arc::clone(&bench)), Open);
+        let task = tokio::spawn(service.serve(vec![(Door::Own, listener)], stop.clone()));
         Self { folder, bench, stop, task }
     }
 
@@ -262,6 +274,24 @@ async fn subscriptions_notify_and_end_with_the_connection() {
     client.line().await.unwrap();
     drop(client);
     served.bench.ended.notified().await;
+}
+
+/// The library keeps the subscriptions of all connections in one place, under one number.
+#[tokio::test]
+async fn nobody_ends_the_subscription_of_another() {
+    let served = Served::start();
+    let (mut one, mut two) = (served.client().await, served.client().await);
+    one.call(1, "watch").await;
+    let id = one.line().await.unwrap()["result"].clone();
+    one.line().await.unwrap();
+    let end = format!("{{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"unwatch\",\"params\":[{id}]}}\n");
+    two.send(&end).await;
+    assert_eq!(two.line().await.unwrap()["result"], false);
+    one.send(&end).await;
+    assert_eq!(one.line().await.unwrap()["result"], true);
+    served.bench.ended.notified().await;
+    one.send(&end).await;
+    assert_eq!(one.line().await.unwrap()["result"], false);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::view::Board;
 use super::{Act, Desk, REQUESTS_MAX, Request, claimer, finish, greeter};
+use crate::caller::CallerSession;
 use crate::store::DeviceKeys;
 use crate::transport::memory::MemoryRoad;
 use crate::{clock, entropy};
@@ -31,7 +32,12 @@ struct Disk(Mutex<Vec<String>>);
 struct Keeper(Arc<Disk>, MemoryRoad);
 
 impl claimer::Keeper for Keeper {
-    async fn keep(&self, new: Arc<NewDevice>, password: SecretText) -> Result<(), Problem> {
+    async fn keep(
+        &self,
+        new: Arc<NewDevice>,
+        password: SecretText,
+        _: Option<CallerSession>,
+    ) -> Result<(), Problem> {
         if password.expose().len() < 8 {
             return Err(Problem::new(ProblemKind::WeakPassword, "weak"));
         }
@@ -71,7 +77,7 @@ impl Person {
 
     async fn asks(&self, act: Act) -> Result<CeremonyView, ProblemKind> {
         let (reply, answer) = oneshot::channel();
-        self.requests.send(Request { act, reply }).await.unwrap();
+        self.requests.send(Request { act, by: None, reply }).await.unwrap();
         answer.await.unwrap().map_err(|problem| problem.name)
     }
 

@@ -1,0 +1,74 @@
+//! The one place where it is decided whether a caller may call a method.
+//!
+//! Decides by the door somebody came through, the token they presented, and the method's right in the one table. Refuses
+//! before the method sees its parameters. What a session must have confirmed is a second question, which the loop
+//! answers, because it knows which device is meant; what asks it is a column of the same table.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use parsec_protocol::control::{Door, Problem, ProblemKind, method};
+
+use super::methods::{self, Right, Row};
+use crate::caller::Caller;
+use crate::daemon::command::Handle;
+
+/// What plug-ins can be given at all. A token names some of it; nothing else is ever answered at their door.
+pub const PLUGIN_METHODS: [&str; 4] =
+    [method::STATUS, method::DEVICE_LIST, method::CEREMONY_LIST, method::EVENTS_WATCH];
+
+/// Decides who may call what.
+pub trait Gate: Send + Sync + 'static {
+    /// Whether `caller` may call `method` now. Counted as a use if so.
+    ///
+    /// # Errors
+    /// Why not.
+    fn admit<'a>(&'a self, caller: &'a Arc<Caller>, method: &'a str) -> BoxFuture<'a, Result<(), Problem>>;
+}
+
+/// The gate of the daemon's own methods.
+#[derive(Debug)]
+pub struct Rights(pub Handle);
+
+impl Gate for Rights {
+    fn admit<'a>(&'a self, caller: &'a Arc<Caller>, method: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
+        Box::pin(async move {
+            let Some(row) = methods::row(method) else {
+                return Err(Problem::new(ProblemKind::UnknownMethod, "there is no such method"));
+            };
+            match (caller.door, row.right) {
+                // Every right: the kernel said that it is the user. What signs needs a confirmation, see `Needs`.
+                (Door::Own, _) | (Door::Plugin, Right::Anyone) => Ok(()),
+                (Door::Plugin, _) => self.plugin(caller, row).await,
+            }
+        })
+    }
+}
+
+impl Rights {
+    async fn plugin(&self, caller: &Caller, row: &Row) -> Result<(), Problem> {
+        let Some(granted) = caller.granted.get() else {
+            let text = "A plug-in presents its token first, with `rpc.hello`.";
+            return Err(Problem::new(ProblemKind::TokenInvalid, text));
+        };
+        // Twice: by the fixed list, whatever a token says, and by the token. Ending a subscription is part of having it.
+        if !(row.right == Right::Watch && PLUGIN_METHODS.contains(&row.name) && granted.allows(row.name)) {
+            let text = "This token does not allow this method.";
+            return Err(Problem::new(ProblemKind::AccessDenied, text));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plug_ins_can_be_given_what_is_watched_and_nothing_else() {
+        for row in methods::TABLE {
+            let given = PLUGIN_METHODS.contains(&row.name);
+            assert_eq!(row.right == Right::Watch, given, "{}", row.name);
+        }
+    }
+}

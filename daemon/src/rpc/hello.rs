@@ -1,0 +1,103 @@
+//! `rpc.hello`: which daemon this is, what may be called here, and a plug-in's token.
+//!
+//! Decides whether program and daemon understand each other. Refuses another major version, a token at the user's own
+//! door (whoever gives one there has mistaken the socket), and a second token on one connection.
+
+use std::sync::Arc;
+
+use parsec_protocol::control::{
+    API_OLDEST, API_VERSION, Door, Hello, HelloResult, MethodView, Problem, ProblemKind,
+};
+
+use super::gate::PLUGIN_METHODS;
+use super::methods::{Right, TABLE};
+use crate::caller::Caller;
+use crate::daemon::command::Handle;
+
+/// Longest name of a program that is logged.
+const CLIENT_MAX_CHARACTERS: usize = 64;
+
+/// Answers `rpc.hello`.
+pub(super) async fn hello(
+    caller: &Arc<Caller>,
+    handle: &Handle,
+    request: Hello,
+) -> Result<HelloResult, Problem> {
+    if let Some(api) = &request.api {
+        understood(api)?;
+    }
+    if let Some(client) = &request.client {
+        // For whoever looks for a culprit; escaped, since anything may be in it.
+        let client: String = client.chars().take(CLIENT_MAX_CHARACTERS).collect();
+        tracing::debug!(?client, pid = caller.pid, "a program says hello");
+    }
+    if let Some(secret) = &request.token {
+        if caller.door == Door::Own {
+            let text = "Tokens are for the plug-in socket; this one asks for none.";
+            return Err(Problem::new(ProblemKind::InvalidRequest, text));
+        }
+        let granted = handle.tokens().present(secret, caller.pid).await?;
+        if caller.granted.set(granted).is_err() {
+            let text = "A connection presents one token, once.";
+            return Err(Problem::new(ProblemKind::InvalidRequest, text));
+        }
+    }
+    let granted = caller.granted.get();
+    let callable = |name: &str, right: Right| match caller.door {
+        Door::Own => true,
+        Door::Plugin if right == Right::Anyone => true,
+        Door::Plugin => PLUGIN_METHODS.contains(&name) && granted.is_some_and(|granted| granted.allows(name)),
+    };
+    let methods = TABLE.iter().filter(|row| callable(row.name, row.right));
+    Ok(HelloResult {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        api_version: API_VERSION.to_owned(),
+        api_oldest: API_OLDEST.to_owned(),
+        door: caller.door,
+        token: granted.map(|granted| granted.id.clone()),
+        methods: methods
+            .map(|row| MethodView {
+                name: row.name.to_owned(),
+                right: row.right.name().to_owned(),
+                deprecated: None,
+            })
+            .collect(),
+    })
+}
+
+/// Whether a program written for this version finds here what it knows.
+fn understood(api: &str) -> Result<(), Problem> {
+    let number = |part: &str| -> Option<u32> {
+        let plain = !part.is_empty() && part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit());
+        if plain { part.parse().ok() } else { None }
+    };
+    let asked = api.split_once('.').and_then(|(major, minor)| Some((number(major)?, number(minor)?)));
+    let Some((major, _)) = asked else {
+        return Err(Problem::new(ProblemKind::InvalidRequest, "`api` is two numbers: MAJOR.MINOR."));
+    };
+    // A newer minor is welcome: it finds out by `methods` what is missing here.
+    if API_VERSION.split_once('.').and_then(|(ours, _)| number(ours)) == Some(major) {
+        Ok(())
+    } else {
+        let text = format!("This daemon speaks {API_VERSION}, and the program another generation.");
+        Err(Problem::new(ProblemKind::ApiMismatch, text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_major_is_refused_and_nonsense_too() {
+        for api in ["1.0", "1.1", "1.9999", API_VERSION, API_OLDEST] {
+            understood(api).unwrap();
+        }
+        for api in ["0.1", "2.0", "11.1"] {
+            assert_eq!(understood(api).unwrap_err().name, ProblemKind::ApiMismatch, "{api}");
+        }
+        for api in ["", "1", "1.", ".1", "1.1.1", "+1.0", "1.x", "1.99999", " 1.1", "１.1"] {
+            assert_eq!(understood(api).unwrap_err().name, ProblemKind::InvalidRequest, "{api}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What a plug-in sees of what the user sees.
+//!
+//! Decides field by field: a new field of a ceremony stops the compiler here. Refuses codes, the proposals among which
+//! the true one is, invitations' tokens, what a newcomer says of themself, and sentences, which may quote any of these.
+
+use parsec_protocol::control::{CeremonyListResult, CeremonyView, Door, Outcome, Problem, StatusResult};
+
+use crate::caller::Caller;
+
+/// `status.show`
+pub(super) fn status(caller: &Caller, mut result: StatusResult) -> StatusResult {
+    if caller.door == Door::Plugin {
+        result.ceremonies = result.ceremonies.into_iter().map(ceremony).collect();
+        for alarm in &mut result.alarms {
+            plain(&mut alarm.problem);
+        }
+    }
+    result
+}
+
+/// `ceremony.list`
+pub(super) fn ceremonies(caller: &Caller, mut result: CeremonyListResult) -> CeremonyListResult {
+    if caller.door == Door::Plugin {
+        result.ceremonies = result.ceremonies.into_iter().map(ceremony).collect();
+    }
+    result
+}
+
+fn ceremony(view: CeremonyView) -> CeremonyView {
+    let CeremonyView {
+        id,
+        revision,
+        role,
+        organisation,
+        subject,
+        token: _,
+        invited_by,
+        attempt: _,
+        stage,
+        allowed: _,
+        say: _,
+        choices: _,
+        typed_required,
+        claimer: _,
+        outcome,
+        note: _,
+    } = view;
+    let outcome = match outcome {
+        Some(Outcome::Failed { mut problem }) => {
+            plain(&mut problem);
+            Some(Outcome::Failed { problem })
+        }
+        outcome @ (Some(Outcome::Enrolled { .. }) | None) => outcome,
+    };
+    CeremonyView {
+        id,
+        revision,
+        role,
+        organisation,
+        subject,
+        token: None,
+        invited_by,
+        attempt: None,
+        stage,
+        allowed: Vec::new(),
+        say: None,
+        choices: Vec::new(),
+        typed_required,
+        claimer: None,
+        outcome,
+        note: None,
+    }
+}
+
+/// A problem's name says what happened; its sentence may say with what.
+fn plain(problem: &mut Problem) {
+    *problem = Problem::new(problem.name, "See the user's own programs for what happened.");
+}
+
+#[cfg(test)]
+mod tests {
+    use parsec_protocol::control::{Alarm, ProblemKind, Role, Stage};
+    use parsec_protocol::ids::Timestamp;
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// Every text a ceremony can hold has a mark in it; none may come out.
+    fn marked(outcome: &str) -> CeremonyView {
+        serde_json::from_str(&format!(
+            r#"{{"id":1,"revision":6,"role":"greeter","organisation":"acme","subject":{{"kind":"user","email":"bob@example.org"}},
+            "token":"00112233445566778899aabbccddee01","invited_by":"alice@example.org","attempt":"00112233445566778899aabbccddee02",
+            "stage":"choose_code","allowed":["choose"],"say":{{"code":"MARK","spelled":"Mike MARK"}},
+            "choices":[{{"code":"MARK","spelled":"MARK"}}],"typed_required":false,
+            "claimer":{{"name":"MARK","device_label":"MARK"}},"outcome":{outcome},"note":"MARK"}}"#
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn codes_tokens_and_sentences_stay_at_the_users_door() {
+        let failed = r#"{"result":"failed","problem":{"name":"code_mismatch","message":"MARK","fault":"peer","hint":"MARK.","retryable":false,"exit_code":76}}"#;
+        let caller = |door| Arc::new(Caller::pretended(door));
+        for outcome in ["null", failed] {
+            let problem = Problem::new(ProblemKind::ChainInvalid, "MARK");
+            let full = StatusResult {
+                version: "1".into(),
+                api_version: "1".into(),
+                pid: 1,
+                devices: Vec::new(),
+                ceremonies: vec![marked(outcome)],
+                alarms: vec![Alarm { organisation: "acme".parse().unwrap(), problem, since: Timestamp(0) }],
+            };
+            assert_eq!(status(&caller(Door::Own), full.clone()), full);
+            let list = CeremonyListResult { ceremonies: full.ceremonies.clone() };
+            assert_eq!(ceremonies(&caller(Door::Own), list.clone()), list);
+            let shown = status(&caller(Door::Plugin), full);
+            let listed = ceremonies(&caller(Door::Plugin), list);
+            for text in [serde_json::to_string(&shown).unwrap(), serde_json::to_string(&listed).unwrap()] {
+                for secret in ["MARK", "ddee01", "ddee02"] {
+                    assert!(!text.contains(secret), "{secret} in {text}");
+                }
+            }
+            let kept = &shown.ceremonies[0];
+            assert_eq!((kept.role, kept.stage), (Role::Greeter, Stage::ChooseCode));
+        }
+    }
+}
