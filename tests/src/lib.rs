@@ -14,7 +14,9 @@
 
 pub mod ceremony;
 pub mod ctl;
+pub mod json_output;
 pub mod logs;
+pub mod openrpc;
 pub mod people;
 pub mod process;
 pub mod proxy;
@@ -22,6 +24,7 @@ pub mod ready;
 pub mod rpc;
 pub mod scene;
 pub mod server;
+pub mod tap;
 pub mod terminal;
 
 use std::io::Write;

@@ -8,10 +8,12 @@ use std::path::Path;
 use parsec_protocol::codec;
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
-    CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock, DeviceView, Empty, GreetStart,
-    Hello, HelloResult, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, OrgBootstrap,
-    OrgBootstrapped, Outcome, Problem, ProblemKind, StatusResult, TrustShow, TrustShowResult,
-    TrustVerifyResult, UserListResult, method,
+    CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceSelector, DeviceUnlock,
+    DeviceView, DoctorResult, Empty, Event, EventItem, EventsWatch, GreetStart, Hello, HelloResult,
+    InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, OrgBootstrap, OrgBootstrapped,
+    Outcome, Problem, ProblemKind, StatusResult, TokenCreate, TokenCreated, TokenListResult, TokenSelector,
+    TokenUses, TokenUsesResult, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserShow,
+    UserShowResult, method, schema,
 };
 use parsec_protocol::relay::ErrorCode;
 use serde::Serialize;
@@ -49,7 +51,6 @@ fn is<T: DeserializeOwned + Serialize>(value: &Value) {
 /// What the method takes and gives.
 fn check(name: &str, parameters: &Value, result: &Value) {
     match name {
-        method::HELLO => (is::<Hello>(parameters), is::<HelloResult>(result)),
         method::STATUS => (is::<Empty>(parameters), is::<StatusResult>(result)),
         method::ORG_BOOTSTRAP => (is::<OrgBootstrap>(parameters), is::<OrgBootstrapped>(result)),
         method::DEVICE_LIST => (is::<Empty>(parameters), is::<DeviceListResult>(result)),
@@ -73,7 +74,20 @@ fn check(name: &str, parameters: &Value, result: &Value) {
         method::TRUST_VERIFY => (is::<DeviceSelector>(parameters), is::<TrustVerifyResult>(result)),
         method::TRUST_SHOW => (is::<TrustShow>(parameters), is::<TrustShowResult>(result)),
         method::CEREMONY_WATCH => (is::<CeremonySelector>(parameters), assert!(result.is_u64())),
-        method::CEREMONY_UNWATCH => (assert!(parameters.is_array()), assert!(result.is_boolean())),
+        method::HELLO => (is::<Hello>(parameters), is::<HelloResult>(result)),
+        method::DISCOVER => (is::<Empty>(parameters), assert!(result.get("openrpc").is_some())),
+        method::DEVICE_PASSWORD => (is::<DevicePassword>(parameters), is::<DeviceView>(result)),
+        method::DEVICE_FORGET => (is::<DeviceForget>(parameters), is::<Empty>(result)),
+        method::USER_SHOW => (is::<UserShow>(parameters), is::<UserShowResult>(result)),
+        method::TOKEN_CREATE => (is::<TokenCreate>(parameters), is::<TokenCreated>(result)),
+        method::TOKEN_LIST => (is::<Empty>(parameters), is::<TokenListResult>(result)),
+        method::TOKEN_REVOKE => (is::<TokenSelector>(parameters), is::<Empty>(result)),
+        method::TOKEN_USES => (is::<TokenUses>(parameters), is::<TokenUsesResult>(result)),
+        method::DOCTOR => (is::<Empty>(parameters), is::<DoctorResult>(result)),
+        method::EVENTS_WATCH => (is::<EventsWatch>(parameters), assert!(result.is_u64())),
+        method::CEREMONY_UNWATCH | method::EVENTS_UNWATCH => {
+            (assert!(parameters.is_array()), assert!(result.is_boolean()))
+        }
         other => panic!("{other} is no method"),
     };
 }
@@ -89,18 +103,36 @@ fn every_example_of_the_local_api_is_right() {
             is::<CeremonyView>(&request["params"]["result"]);
             continue;
         }
+        if name == method::EVENTS_ITEM {
+            let item = &request["params"]["result"];
+            is::<EventItem>(item);
+            assert_ne!(from_value(item.clone()).ok(), Some(EventItem::Unknown), "{item}");
+            assert_ne!(from_value(item["event"].clone()).ok(), Some(Event::Unknown), "{item}");
+            continue;
+        }
         let answer =
             examples.iter().find(|other| other["id"] == request["id"] && other.get("result").is_some());
         check(name, &request["params"], &answer.unwrap_or_else(|| panic!("{name} has no answer"))["result"]);
     }
-    // Every method that is served is shown, and nothing is shown that is no name.
-    let source = include_str!("../../protocol/src/control/method.rs");
-    let names = source.lines().filter_map(|line| line.trim().strip_prefix("pub const ")?.split('"').nth(1));
-    let names: BTreeSet<_> = names.map(str::to_owned).collect();
-    let served: BTreeSet<_> = parsecd::rpc::methods::table().map(|(name, _)| name.to_owned()).collect();
-    assert!(served.len() >= 22, "the methods are not found any more");
-    assert!(served.is_subset(&shown), "not shown: {:?}", served.difference(&shown));
-    assert!(shown.is_subset(&names), "no method: {:?}", shown.difference(&names));
+    let mut names: BTreeSet<_> = schema::SHAPES.iter().map(|shape| shape.name.to_owned()).collect();
+    names.extend(schema::SHAPES.iter().filter_map(|shape| Some(shape.follows?.notification.to_owned())));
+    assert_eq!(shown, names);
+}
+
+/// Whoever follows events finds every type in the table.
+#[test]
+fn every_event_is_in_the_table() {
+    let schema = parsec_tests::openrpc::sent::<Event>();
+    let types =
+        schema["oneOf"].as_array().unwrap().iter().map(|one| one["properties"]["type"]["const"].as_str());
+    let types: BTreeSet<_> = types.map(|name| name.unwrap().to_owned()).collect();
+    let text = document();
+    let section = text.split("## Following events").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows =
+        section.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('|').nth(1));
+    let told: BTreeSet<_> =
+        rows.flat_map(|names| names.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    assert_eq!(told, types);
 }
 
 #[test]

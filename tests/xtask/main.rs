@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
 mod demo;
+mod openrpc;
 mod run_tests;
 
 use std::path::Path;
@@ -34,6 +35,8 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Writes docs/openrpc.json and docs/schemas/ anew from the types of the local API.
+    Openrpc,
 }
 
 fn main() -> ExitCode {
@@ -41,5 +44,6 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Test { filter } => run_tests::run(root, filter.as_deref()),
         Command::Demo { json, keep } => demo::run(root, json, keep),
+        Command::Openrpc => openrpc::run(),
     }
 }

@@ -143,6 +143,7 @@ const fn special(name: &'static str, right: Right, register: Register) -> Row {
 /// The table.
 pub(super) const TABLE: &[Row] = &[
     special(method::HELLO, Right::Anyone, register_hello),
+    special(method::DISCOVER, Right::Anyone, super::discover::register),
     ask!(STATUS, Watch, |_none: Empty| Command::Status => redact::status),
     ask!(ORG_BOOTSTRAP, Own, |params: _| |reply| Command::OrgBootstrap(params, reply)),
     ask!(DEVICE_LIST, Watch, |_none: Empty| Command::DeviceList),

@@ -4,6 +4,7 @@
 
 mod access;
 mod connection;
+mod discover;
 pub mod errors;
 mod frame;
 pub mod gate;

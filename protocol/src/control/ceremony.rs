@@ -7,11 +7,13 @@ use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Token, UserI
 
 /// Names a ceremony within one daemon: a number that is never used twice while the daemon runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct CeremonyId(pub u64);
 
 /// Which side of the ceremony this daemon plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Joins.
@@ -22,6 +24,7 @@ pub enum Role {
 
 /// What the invitation is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Subject {
     /// A new person.
@@ -38,6 +41,7 @@ pub enum Subject {
 
 /// Where a ceremony stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Reaching the server.
@@ -73,6 +77,7 @@ pub enum Stage {
 
 /// What may be asked of a ceremony now. Each is a method: `ceremony.choose` and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// `ceremony.choose`
@@ -92,6 +97,7 @@ pub enum Action {
 
 /// A proposed code, plain and spelled out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Choice {
     /// Four characters.
     pub code: String,
@@ -101,6 +107,7 @@ pub struct Choice {
 
 /// What the claimer says of themself. Hearsay until the greeter approves it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClaimerInfo {
     /// The person's name; absent for a new terminal of a member.
     pub name: Option<Label>,
@@ -110,6 +117,7 @@ pub struct ClaimerInfo {
 
 /// How a ceremony ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "result")]
 pub enum Outcome {
     /// Keys are on the claimer's terminal.
@@ -119,6 +127,7 @@ pub enum Outcome {
         /// The new terminal.
         device: DeviceId,
         /// SHA-256 of the organisation's root key, the same at every member's.
+        #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
         root_fingerprint: String,
         /// Whether the certificates are known to be in the log yet.
         registered: bool,
@@ -132,6 +141,7 @@ pub enum Outcome {
 
 /// A ceremony's whole visible state. Each change has a higher `revision`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CeremonyView {
     /// Which.
     pub id: CeremonyId,

@@ -19,6 +19,7 @@ pub struct StreamId(pub String);
 
 /// The last event that was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EventPosition {
     /// Of which run.
@@ -29,6 +30,7 @@ pub struct EventPosition {
 
 /// `events.watch`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EventsWatch {
     /// Go on after this one. Absent: begin with a snapshot.
@@ -38,6 +40,7 @@ pub struct EventsWatch {
 
 /// One notification of `events.watch`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum EventItem {
     /// The state after event `id`; what follows builds on it.
@@ -73,11 +76,13 @@ pub enum EventItem {
     },
     /// A kind that a newer daemon has: pass over it.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum Event {
     /// A device came to be on this machine.
@@ -163,11 +168,13 @@ pub enum Event {
     Stopping,
     /// A type that a newer daemon has: pass over it.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 
 /// A ceremony, as anybody who may see that there is one sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CeremonySummary {
     /// Which.
     pub id: CeremonyId,
@@ -187,6 +194,7 @@ pub struct CeremonySummary {
 
 /// Who was enrolled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EnrolledIds {
     /// The member.
     pub user: UserId,
@@ -196,6 +204,7 @@ pub struct EnrolledIds {
 
 /// Something that stays until a person has dealt with it, or the daemon ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Alarm {
     /// Where.
     pub organisation: OrganisationId,

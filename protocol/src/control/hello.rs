@@ -7,6 +7,7 @@ use super::tokens::TokenId;
 
 /// `rpc.hello`: may be left out at the user's own socket; comes first at the plug-in socket.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Hello {
     /// The program and its version, for the daemon's log: `parsecctl/0.1.0`. Believed in nothing.
@@ -22,6 +23,7 @@ pub struct Hello {
 
 /// Which socket a program came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Door {
     /// The user's own socket.
@@ -32,6 +34,7 @@ pub enum Door {
 
 /// `rpc.hello`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HelloResult {
     /// The daemon's version.
     pub version: String,
@@ -49,6 +52,7 @@ pub struct HelloResult {
 
 /// One method.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MethodView {
     /// Its name.
     pub name: String,
@@ -60,6 +64,7 @@ pub struct MethodView {
 
 /// When a method goes, and what takes its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Deprecation {
     /// API version from which on it should not be used.
     pub since: String,
@@ -71,6 +76,7 @@ pub struct Deprecation {
 
 /// How one check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// As it should be.
@@ -85,6 +91,7 @@ pub enum Health {
 
 /// One check of `doctor.run`, or one of a program's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// A stable name: `clock`, `server`, `key_file`, …
     pub name: String,
@@ -102,6 +109,7 @@ pub struct Check {
 
 /// `doctor.run`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DoctorResult {
     /// In the order they were made.
     pub checks: Vec<Check>,

@@ -11,11 +11,13 @@ use crate::ids::{DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserI
 
 /// No result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Empty {}
 
 /// Chooses one of this machine's devices. Both absent: the only one there is, or the only unlocked one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeviceSelector {
     /// By the start of its id, 4 digits at least.
@@ -28,6 +30,7 @@ pub struct DeviceSelector {
 
 /// What a member may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProfileName {
     /// Invites, certifies, revokes.
@@ -40,6 +43,7 @@ pub enum ProfileName {
 
 /// What is known of a device on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceState {
     /// Its keys are on disk only.
@@ -50,6 +54,7 @@ pub enum DeviceState {
 
 /// Whether a device is certified in its organisation's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Registration {
     /// Seen in the verified log.
@@ -62,6 +67,7 @@ pub enum Registration {
 
 /// One device on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceView {
     /// Which.
     pub device: DeviceId,
@@ -87,6 +93,7 @@ pub struct DeviceView {
 
 /// `device.list`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceListResult {
     /// In the order of organisation and id.
     pub devices: Vec<DeviceView>,
@@ -94,6 +101,7 @@ pub struct DeviceListResult {
 
 /// `status.show`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StatusResult {
     /// The daemon's version.
     pub version: String,
@@ -112,6 +120,7 @@ pub struct StatusResult {
 
 /// `org.bootstrap`: founds an organisation whose name the server's administrator has reserved.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OrgBootstrap {
     /// The metadata server's address, `https://host[:port]`.
@@ -135,15 +144,18 @@ pub struct OrgBootstrap {
 
 /// `org.bootstrap`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OrgBootstrapped {
     /// The first device, unlocked.
     pub device: DeviceView,
     /// SHA-256 of the root key.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
     pub root_fingerprint: String,
 }
 
 /// `device.unlock`
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeviceUnlock {
     /// Which.
@@ -155,6 +167,7 @@ pub struct DeviceUnlock {
 
 /// `device.password`: closes the key file with another password.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DevicePassword {
     /// Which.
@@ -168,6 +181,7 @@ pub struct DevicePassword {
 
 /// `device.forget`: removes a device's keys and store from this machine. The organisation goes on knowing it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeviceForget {
     /// The whole id: what is removed is named, not guessed.
@@ -179,6 +193,7 @@ pub struct DeviceForget {
 
 /// `invite.user`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InviteUser {
     /// As which device.
@@ -196,6 +211,7 @@ pub struct InviteUser {
 
 /// `invite.device`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InviteDevice {
     /// As which device.
@@ -211,6 +227,7 @@ pub struct InviteDevice {
 
 /// `invite.user`, `invite.device`
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InviteResult {
     /// Names the invitation.
     pub token: Token,
@@ -226,6 +243,7 @@ pub struct InviteResult {
 
 /// One invitation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InvitationItem {
     /// Names it.
     pub token: Token,
@@ -247,6 +265,7 @@ pub struct InvitationItem {
 
 /// `invite.list`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InviteListResult {
     /// Newest first.
     pub invitations: Vec<InvitationItem>,
@@ -254,6 +273,7 @@ pub struct InviteListResult {
 
 /// `invite.cancel`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InviteCancel {
     /// As which device.
@@ -265,6 +285,7 @@ pub struct InviteCancel {
 
 /// `greet.start`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GreetStart {
     /// As which device.
@@ -276,6 +297,7 @@ pub struct GreetStart {
 
 /// `claim.start`
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClaimStart {
     /// The link, `https://…` or `parsec://…`.
@@ -284,6 +306,7 @@ pub struct ClaimStart {
 
 /// Chooses a ceremony.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CeremonySelector {
     /// Which.
@@ -292,6 +315,7 @@ pub struct CeremonySelector {
 
 /// `ceremony.list`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CeremonyListResult {
     /// Oldest first.
     pub ceremonies: Vec<CeremonyView>,
@@ -299,6 +323,7 @@ pub struct CeremonyListResult {
 
 /// How the code came to be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ChoiceMode {
     /// Picked among the four shown.
@@ -309,6 +334,7 @@ pub enum ChoiceMode {
 
 /// `ceremony.choose`: the code that was heard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CeremonyChoose {
     /// Which ceremony.
@@ -321,6 +347,7 @@ pub struct CeremonyChoose {
 
 /// `ceremony.identify`: who the claimer is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CeremonyIdentify {
     /// Which ceremony.
@@ -334,6 +361,7 @@ pub struct CeremonyIdentify {
 
 /// `ceremony.approve`: the greeter vouches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CeremonyApprove {
     /// Which ceremony.
@@ -353,127 +381,11 @@ pub struct CeremonyApprove {
 
 /// `ceremony.finish`: the claimer's password. The last thing asked.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CeremonyFinish {
     /// Which ceremony.
     pub ceremony: CeremonyId,
     /// Protects the key file.
     pub password: SecretText,
-}
-
-/// One device of a member, from the verified log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberDevice {
-    /// Which.
-    pub device: DeviceId,
-    /// What it is called; absent if it can't be opened with the directory key.
-    pub label: Option<Label>,
-    /// When it was certified.
-    pub certified: Timestamp,
-    /// Whether it has been revoked.
-    pub revoked: bool,
-}
-
-/// One member, from the verified log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    /// Who.
-    pub user: UserId,
-    /// Address.
-    pub email: Email,
-    /// Name; absent if it can't be opened with the directory key.
-    pub name: Option<Label>,
-    /// What they may do.
-    pub profile: ProfileName,
-    /// Whether they have been revoked.
-    pub revoked: bool,
-    /// Their terminals.
-    pub devices: Vec<MemberDevice>,
-}
-
-/// `user.list`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UserListResult {
-    /// In the order of certification.
-    pub users: Vec<Member>,
-}
-
-/// `user.show`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UserShow {
-    /// As which device.
-    #[serde(default)]
-    pub select: DeviceSelector,
-    /// An e-mail address or the start of a user id; the caller's own if absent.
-    #[serde(default)]
-    pub user: Option<String>,
-}
-
-/// `user.show`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UserShowResult {
-    /// Who.
-    pub member: Member,
-    /// Who vouched for them, link by link up to the root, as `trust.show` gives it.
-    pub chain: Vec<TrustLink>,
-    /// SHA-256 of the root key.
-    pub root_fingerprint: String,
-}
-
-/// `trust.verify`: the whole log, fetched and verified anew.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrustVerifyResult {
-    /// Certificates verified.
-    pub count: u64,
-    /// The log's head, hexadecimal.
-    pub head: String,
-    /// SHA-256 of the root key, hexadecimal.
-    pub root_fingerprint: String,
-    /// Members not revoked.
-    pub users: u64,
-    /// Their devices not revoked.
-    pub devices: u64,
-}
-
-/// `trust.show`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrustShow {
-    /// As which device.
-    #[serde(default)]
-    pub select: DeviceSelector,
-    /// Whose chain; the caller's own if absent. An e-mail address or the start of a user id.
-    #[serde(default)]
-    pub user: Option<String>,
-}
-
-/// One link of a chain of trust.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrustLink {
-    /// Position of the certificate in the log.
-    pub position: u64,
-    /// `user` or `device`.
-    pub kind: String,
-    /// What it certifies, in words: name, address, label.
-    pub subject: String,
-    /// The certified key, hexadecimal.
-    pub key: String,
-    /// Who signed, in words; `root` for the first two.
-    pub signed_by: String,
-    /// The signing key, hexadecimal.
-    pub signer_key: String,
-    /// When.
-    pub time: Timestamp,
-}
-
-/// `trust.show`: from the user up to the root, each certificate signed by a terminal further down, the last ones by the root.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrustShowResult {
-    /// Who.
-    pub user: UserId,
-    /// The links, the user's own first.
-    pub chain: Vec<TrustLink>,
-    /// SHA-256 of the root key, where every chain ends.
-    pub root_fingerprint: String,
 }

@@ -6,16 +6,20 @@
 mod ceremony;
 mod events;
 mod hello;
+mod members;
 pub mod method;
 mod methods;
 mod overview;
 mod problem;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod secret;
 mod tokens;
 
 pub use ceremony::{Action, CeremonyId, CeremonyView, Choice, ClaimerInfo, Outcome, Role, Stage, Subject};
 pub use events::*;
 pub use hello::*;
+pub use members::*;
 pub use methods::*;
 pub use overview::{ENDED_CEREMONIES_MAX, Overview};
 pub use problem::{Fault, Problem, ProblemKind};

@@ -15,6 +15,7 @@ pub const ENDED_CEREMONIES_MAX: usize = 64;
 
 /// What `status.show` gives, less what only the person may see: ceremonies are summaries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Overview {
     /// The daemon's version.
     pub version: String,

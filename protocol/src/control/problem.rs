@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whose fault an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// The one who asked: other input would have worked.
@@ -27,11 +28,13 @@ macro_rules! problems {
     ($($name:ident $text:literal $fault:ident retry=$retry:literal exit=$exit:literal $hint:literal;)+) => {
         /// The name of an error. Names never change their meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[allow(missing_docs, reason = "the name and the hint in the table say it")]
         pub enum ProblemKind {
             $(#[serde(rename = $text)] $name,)+
             /// A name that a newer daemon has. The fields beside it say the rest. Never sent.
             #[serde(other, rename = "other")]
+            #[cfg_attr(feature = "schema", schemars(skip))]
             Other,
         }
 
@@ -139,6 +142,7 @@ problems! {
 
 /// An error as it travels: `data` of a JSON-RPC error, or the end of a ceremony.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Problem {
     /// The stable name.
     pub name: ProblemKind,

@@ -15,6 +15,7 @@ pub struct TokenId(pub String);
 
 /// `token.create`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenCreate {
     /// What it is for, in a few words; must not be another token's.
@@ -31,6 +32,7 @@ pub struct TokenCreate {
 
 /// `token.create`
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenCreated {
     /// The token.
     pub token: TokenView,
@@ -40,6 +42,7 @@ pub struct TokenCreated {
 
 /// One token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenView {
     /// Which.
     pub id: TokenId,
@@ -63,6 +66,7 @@ pub struct TokenView {
 
 /// `token.list`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenListResult {
     /// Oldest first.
     pub tokens: Vec<TokenView>,
@@ -70,6 +74,7 @@ pub struct TokenListResult {
 
 /// `token.revoke`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenSelector {
     /// Which.
@@ -78,6 +83,7 @@ pub struct TokenSelector {
 
 /// `token.uses`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenUses {
     /// Only this token's.
@@ -90,6 +96,7 @@ pub struct TokenUses {
 
 /// One use of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenUse {
     /// When.
     pub time: Timestamp,
@@ -107,6 +114,7 @@ pub struct TokenUse {
 
 /// `token.uses`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenUsesResult {
     /// Newest first.
     pub uses: Vec<TokenUse>,

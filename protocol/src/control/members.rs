@@ -1,0 +1,138 @@
+//! What the methods about members take and give: who they are, and who vouched for them, all from the verified log.
+
+use serde::{Deserialize, Serialize};
+
+use super::methods::{DeviceSelector, ProfileName};
+use crate::ids::{DeviceId, Email, Label, Timestamp, UserId};
+
+/// One device of a member, from the verified log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MemberDevice {
+    /// Which.
+    pub device: DeviceId,
+    /// What it is called; absent if it can't be opened with the directory key.
+    pub label: Option<Label>,
+    /// When it was certified.
+    pub certified: Timestamp,
+    /// Whether it has been revoked.
+    pub revoked: bool,
+}
+
+/// One member, from the verified log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Member {
+    /// Who.
+    pub user: UserId,
+    /// Address.
+    pub email: Email,
+    /// Name; absent if it can't be opened with the directory key.
+    pub name: Option<Label>,
+    /// What they may do.
+    pub profile: ProfileName,
+    /// Whether they have been revoked.
+    pub revoked: bool,
+    /// Their terminals.
+    pub devices: Vec<MemberDevice>,
+}
+
+/// `user.list`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UserListResult {
+    /// In the order of certification.
+    pub users: Vec<Member>,
+}
+
+/// `user.show`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UserShow {
+    /// As which device.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// An e-mail address or the start of a user id; the caller's own if absent.
+    #[serde(default)]
+    pub user: Option<String>,
+}
+
+/// `user.show`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UserShowResult {
+    /// Who.
+    pub member: Member,
+    /// Who vouched for them, link by link up to the root, as `trust.show` gives it.
+    pub chain: Vec<TrustLink>,
+    /// SHA-256 of the root key.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
+    pub root_fingerprint: String,
+}
+
+/// `trust.verify`: the whole log, fetched and verified anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TrustVerifyResult {
+    /// Certificates verified.
+    pub count: u64,
+    /// The log's head, hexadecimal.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
+    pub head: String,
+    /// SHA-256 of the root key, hexadecimal.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
+    pub root_fingerprint: String,
+    /// Members not revoked.
+    pub users: u64,
+    /// Their devices not revoked.
+    pub devices: u64,
+}
+
+/// `trust.show`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TrustShow {
+    /// As which device.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// Whose chain; the caller's own if absent. An e-mail address or the start of a user id.
+    #[serde(default)]
+    pub user: Option<String>,
+}
+
+/// One link of a chain of trust.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TrustLink {
+    /// Position of the certificate in the log.
+    pub position: u64,
+    /// `user` or `device`.
+    pub kind: String,
+    /// What it certifies, in words: name, address, label.
+    pub subject: String,
+    /// The certified key, hexadecimal.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
+    pub key: String,
+    /// Who signed, in words; `root` for the first two.
+    pub signed_by: String,
+    /// The signing key, hexadecimal.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
+    pub signer_key: String,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// `trust.show`: from the user up to the root, each certificate signed by a terminal further down, the last ones by the root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TrustShowResult {
+    /// Who.
+    pub user: UserId,
+    /// The links, the user's own first.
+    pub chain: Vec<TrustLink>,
+    /// SHA-256 of the root key, where every chain ends.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
+    pub root_fingerprint: String,
+}

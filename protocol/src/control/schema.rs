@@ -1,0 +1,205 @@
+//! The local API as JSON Schemas: what docs/openrpc.json and docs/schemas are made from.
+//!
+//! Decides which types each method takes and gives, in one table, and how an identifier looks from outside: its pattern and
+//! bounds. Refuses to be part of a shipped program: behind the feature `schema`, for documents and tests.
+
+use std::borrow::Cow;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::{
+    CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
+    CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceSelector, DeviceUnlock,
+    DeviceView, DoctorResult, Empty, EventItem, EventsWatch, GreetStart, Hello, HelloResult, InviteCancel,
+    InviteDevice, InviteListResult, InviteResult, InviteUser, OrgBootstrap, OrgBootstrapped, SecretText,
+    StatusResult, StreamId, TokenCreate, TokenCreated, TokenId, TokenListResult, TokenSelector, TokenUses,
+    TokenUsesResult, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserShow, UserShowResult,
+    method,
+};
+use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
+use crate::limits::{EMAIL_MAX_BYTES, LABEL_MAX_BYTES};
+
+/// Makes the schema of one type.
+pub type Make = fn(&mut SchemaGenerator) -> Schema;
+
+/// One method as another program sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub takes: Takes,
+    /// What it gives.
+    pub gives: Make,
+    /// What follows the answer, if it is a subscription.
+    pub follows: Option<Follows>,
+}
+
+/// How parameters are given.
+#[derive(Debug, Clone, Copy)]
+pub enum Takes {
+    /// An object: the fields of this type.
+    Fields(Make),
+    /// An array with the id of a subscription, to end it.
+    Subscription,
+}
+
+/// The notifications of a subscription.
+#[derive(Debug, Clone, Copy)]
+pub struct Follows {
+    /// Their name.
+    pub notification: &'static str,
+    /// What each carries.
+    pub item: Make,
+    /// The method that ends them.
+    pub end: &'static str,
+}
+
+const fn call<P: JsonSchema, R: JsonSchema>(name: &'static str) -> Shape {
+    Shape { name, takes: Takes::Fields(whole::<P>), gives: reference::<R>, follows: None }
+}
+
+const fn watch<P: JsonSchema, I: JsonSchema>(
+    name: &'static str,
+    notification: &'static str,
+    end: &'static str,
+) -> Shape {
+    let follows = Follows { notification, item: reference::<I>, end };
+    Shape { name, takes: Takes::Fields(whole::<P>), gives: subscription, follows: Some(follows) }
+}
+
+const fn unwatch(name: &'static str) -> Shape {
+    Shape { name, takes: Takes::Subscription, gives: reference::<bool>, follows: None }
+}
+
+fn whole<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    T::json_schema(generator)
+}
+
+fn reference<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// The id of a subscription.
+#[must_use]
+pub fn subscription(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "minimum": 0, "description": "Names the subscription within this connection."})
+}
+
+fn document(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "required": ["openrpc", "info", "methods"], "description": "An OpenRPC document."})
+}
+
+/// All methods there can be.
+pub const SHAPES: &[Shape] = &[
+    call::<Hello, HelloResult>(method::HELLO),
+    Shape { name: method::DISCOVER, takes: Takes::Fields(whole::<Empty>), gives: document, follows: None },
+    call::<Empty, StatusResult>(method::STATUS),
+    call::<OrgBootstrap, OrgBootstrapped>(method::ORG_BOOTSTRAP),
+    call::<Empty, DeviceListResult>(method::DEVICE_LIST),
+    call::<DeviceUnlock, DeviceView>(method::DEVICE_UNLOCK),
+    call::<DeviceSelector, DeviceView>(method::DEVICE_LOCK),
+    call::<DevicePassword, DeviceView>(method::DEVICE_PASSWORD),
+    call::<DeviceForget, Empty>(method::DEVICE_FORGET),
+    call::<InviteUser, InviteResult>(method::INVITE_USER),
+    call::<InviteDevice, InviteResult>(method::INVITE_DEVICE),
+    call::<DeviceSelector, InviteListResult>(method::INVITE_LIST),
+    call::<InviteCancel, Empty>(method::INVITE_CANCEL),
+    call::<GreetStart, CeremonyView>(method::GREET_START),
+    call::<ClaimStart, CeremonyView>(method::CLAIM_START),
+    call::<Empty, CeremonyListResult>(method::CEREMONY_LIST),
+    call::<CeremonySelector, CeremonyView>(method::CEREMONY_SHOW),
+    call::<CeremonyChoose, CeremonyView>(method::CEREMONY_CHOOSE),
+    call::<CeremonyIdentify, CeremonyView>(method::CEREMONY_IDENTIFY),
+    call::<CeremonyApprove, CeremonyView>(method::CEREMONY_APPROVE),
+    call::<CeremonyFinish, CeremonyView>(method::CEREMONY_FINISH),
+    call::<CeremonySelector, CeremonyView>(method::CEREMONY_CANCEL),
+    watch::<CeremonySelector, CeremonyView>(
+        method::CEREMONY_WATCH,
+        method::CEREMONY_CHANGED,
+        method::CEREMONY_UNWATCH,
+    ),
+    unwatch(method::CEREMONY_UNWATCH),
+    watch::<EventsWatch, EventItem>(method::EVENTS_WATCH, method::EVENTS_ITEM, method::EVENTS_UNWATCH),
+    unwatch(method::EVENTS_UNWATCH),
+    call::<DeviceSelector, UserListResult>(method::USER_LIST),
+    call::<UserShow, UserShowResult>(method::USER_SHOW),
+    call::<DeviceSelector, TrustVerifyResult>(method::TRUST_VERIFY),
+    call::<TrustShow, TrustShowResult>(method::TRUST_SHOW),
+    call::<TokenCreate, TokenCreated>(method::TOKEN_CREATE),
+    call::<Empty, TokenListResult>(method::TOKEN_LIST),
+    call::<TokenSelector, Empty>(method::TOKEN_REVOKE),
+    call::<TokenUses, TokenUsesResult>(method::TOKEN_USES),
+    call::<Empty, DoctorResult>(method::DOCTOR),
+];
+
+/// Settings for schemas that OpenRPC takes: draft 7, definitions under `path`.
+#[must_use]
+pub fn settings(path: &'static str) -> SchemaSettings {
+    SchemaSettings::draft07().with(|settings| {
+        settings.definitions_path = path.into();
+        settings.meta_schema = None;
+    })
+}
+
+/// Describes types that are written as one JSON value.
+macro_rules! described {
+    ($($type:ty, $name:literal => $schema:tt;)+) => {$(
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    )+};
+}
+
+described! {
+    UserId, "UserId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Names a person."};
+    DeviceId, "DeviceId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Names a terminal."};
+    Token, "Token" => {
+        "type": "string", "pattern": "^[0-9a-f]{32}$",
+        "description": "Names an invitation. Not for strangers: it admits to the invitation's relay."
+    };
+    AttemptId, "AttemptId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Names one run of a ceremony."};
+    TokenId, "TokenId" => {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "Names a plug-in's token. Not secret."};
+    StreamId, "StreamId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Names one run of the daemon."};
+    Timestamp, "Timestamp" => {
+        "type": "integer", "minimum": 0, "maximum": 18_446_744_073_709_551_615_u64,
+        "description": "Microseconds since 1970-01-01T00:00:00 UTC."
+    };
+    OrganisationId, "OrganisationId" => {
+        "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,31}$", "description": "An organisation's name on its server."
+    };
+    Email, "Email" => {
+        "type": "string", "maxLength": EMAIL_MAX_BYTES,
+        "pattern": "^[!#$%&'*+./0-9=?A-Z^_`a-z{|}~-]+@(?![.-])(?!.*[.][.])[A-Za-z0-9.-]*[A-Za-z0-9]$",
+        "description": "An e-mail address in ASCII. Upper case is turned into lower case."
+    };
+    Label, "Label" => {
+        "type": "string", "minLength": 1, "maxLength": LABEL_MAX_BYTES,
+        "pattern": "^[^\\x00-\\x20\\x7f-\\xa0]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\x00-\\x20\\x7f-\\xa0])?$",
+        "description": "A name: at most 64 bytes of UTF-8, without surrounding spaces, control, direction or invisible characters."
+    };
+}
+
+/// A secret has no name among the schemas: it is one where it is used.
+impl JsonSchema for SecretText {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "SecretText".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = json_schema!({"type": "string", "format": "password", "x-secret": true});
+        if generator.contract().is_deserialize() {
+            // Goes in and never comes back.
+            schema.insert("writeOnly".to_owned(), true.into());
+        }
+        schema
+    }
+}
