@@ -1,0 +1,91 @@
+"""A whole enrolment by a program that knows docs/openrpc.json and nothing else of Parsec.
+
+Founds an organisation at Alice's daemon and enrols Bob at his. The people are played as they should be: each code is read off
+one side's `say` and given to the other side, and Alice approves because Bob "said" that he found hers. Prints one JSON object.
+
+    enrolment.py --document docs/openrpc.json --alice SOCKET --bob SOCKET --server URL --token-file FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from openrpc_client import Client, Problem, WrongParameters
+
+
+class Side:
+    """One side of the ceremony: a connection that follows it, and one that acts."""
+
+    def __init__(self, path: str, document: Any, ceremony: int) -> None:
+        self.follow, self.act, self.ceremony = Client(path, document), Client(path, document), ceremony
+        self.follow.ceremony.watch(ceremony=ceremony)
+        self.view: Any = None
+
+    def until(self, stage: str, *, full: str | None = None) -> Any:
+        """Follows to a stage; `full` names a field that must not be empty yet."""
+        while self.view is None or self.view["stage"] != stage or (full and not self.view[full]):
+            _, self.view = self.follow.told()
+            outcome = self.view["outcome"]
+            if outcome and outcome["result"] == "failed":
+                raise SystemExit(f"the ceremony failed: {outcome['problem']['name']}")
+        return self.view
+
+    def choose(self, heard: str) -> None:
+        offered = [choice["code"] for choice in self.until("choose_code", full="choices")["choices"]]
+        assert heard in offered, f"{heard} is not among {offered}"
+        self.act.ceremony.choose(ceremony=self.ceremony, code=heard, mode="picked")
+
+
+def refuses(wrong: type[Exception], call: Any, **params: Any) -> bool:
+    try:
+        call(**params)
+    except wrong:
+        return True
+    return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for name in ("document", "alice", "bob", "server", "token-file"):
+        parser.add_argument(f"--{name}", required=name != "document")
+    options = parser.parse_args()
+    # Without a file the daemon is asked for the document.
+    document = json.loads(Path(options.document).read_text()) if options.document else None
+
+    alice, bob = Client(options.alice, document), Client(options.bob, document)
+    founded = alice.org.bootstrap(
+        server=options.server, organisation="acme", token=Path(options.token_file).read_text().strip(),
+        email="alice@acme.example", name="Alice Hollybrook", device_label="desktop", password="alice walks seven dogs",
+    )
+    # What the document forbids is never sent; what only the daemon can know, it refuses by name.
+    assert refuses(WrongParameters, alice.invite.user, email="not an address")
+    assert refuses(WrongParameters, alice.invite.user, email="bob@acme.example", dayz=3)
+    assert refuses(Problem, bob.invite.user, email="bob@acme.example")
+
+    invited = alice.invite.user(email="bob@acme.example", days=1)
+    claimer = Side(options.bob, document, bob.claim.start(link=invited["link"])["id"])
+    greeter = Side(options.alice, document, alice.greet.start(token=invited["token"])["id"])
+
+    greeter.choose(claimer.until("say_code", full="say")["say"]["code"])
+    claimer.choose(greeter.until("say_code", full="say")["say"]["code"])
+    claimer.until("identify")
+    claimer.act.ceremony.identify(ceremony=claimer.ceremony, name="Bob Quillfeather", device_label="laptop")
+    shown = greeter.until("approve", full="claimer")["claimer"]
+    assert shown["name"] == "Bob Quillfeather", shown
+    greeter.act.ceremony.approve(ceremony=greeter.ceremony, claimer_confirmed=True, profile="standard")
+    claimer.until("set_password")
+    claimer.act.ceremony.finish(ceremony=claimer.ceremony, password="bob counts grey herons")
+    ends = [side.until("done", full="outcome")["outcome"] for side in (greeter, claimer)]
+
+    verified = [client.trust.verify() for client in (alice, bob)]
+    assert verified[0]["head"] == verified[1]["head"] and verified[0]["users"] == 2, verified
+    assert {end["root_fingerprint"] for end in ends} == {founded["root_fingerprint"]}
+    members = {user["email"]: user["name"] for user in bob.user.list()["users"]}
+    print(json.dumps({"members": members, "device": ends[1]["device"]}))
+
+
+if __name__ == "__main__":
+    main()
