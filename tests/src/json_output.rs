@@ -5,14 +5,15 @@
 use std::path::PathBuf;
 
 use parsec_protocol::control::{
-    CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, InviteListResult,
-    InviteResult, OrgBootstrapped, Problem, Role, StatusResult, TrustShowResult, TrustVerifyResult,
-    UserListResult,
+    CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
+    HelloResult, InviteListResult, InviteResult, OrgBootstrapped, Problem, Role, StatusResult, StreamId,
+    TokenListResult, TokenSelector, TokenUsesResult, TokenView, TrustShowResult, TrustVerifyResult,
+    UserListResult, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, OrganisationId, Token, UserId};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::openrpc::{docs, sent};
 
@@ -52,6 +53,63 @@ struct Cancelled {
     token: Token,
 }
 
+/// A device that is no more.
+#[derive(Serialize, JsonSchema)]
+struct Forgotten {
+    /// Which.
+    device: DeviceId,
+}
+
+/// A token without its secret, which went to a file.
+#[derive(Serialize, JsonSchema)]
+struct Created {
+    /// The token.
+    token: TokenView,
+    /// What the plug-in gives in `rpc.hello`; left out where it went to a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+/// Any method's result.
+#[derive(Serialize, JsonSchema)]
+struct Called {
+    /// The method.
+    method: String,
+    /// What the daemon answered: docs/openrpc.json says what it is.
+    result: Value,
+}
+
+/// The daemon's description of itself.
+#[derive(Serialize, JsonSchema)]
+struct Discovered {
+    /// An OpenRPC document.
+    document: Map<String, Value>,
+}
+
+/// What `events --follow-restarts` says by itself.
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its shape is asked for")]
+enum Line {
+    /// The daemon went away.
+    Disconnected {
+        /// Of which run the last item was.
+        stream: Option<StreamId>,
+        /// The last item.
+        id: Option<u64>,
+    },
+    /// It is back.
+    Connected,
+}
+
+/// An event, or what became of the connection.
+fn event() -> Value {
+    let (mut items, lines) = (sent::<EventItem>(), sent::<Line>());
+    let lines = lines["oneOf"].as_array().unwrap().clone();
+    items["oneOf"].as_array_mut().unwrap().extend(lines);
+    items
+}
+
 /// One name and the type behind it; the events that a line may carry beside it.
 struct Row {
     name: &'static str,
@@ -84,6 +142,18 @@ const TABLE: &[Row] = &[
     row::<UserListResult>("parsec.user.list/1"),
     row::<TrustVerifyResult>("parsec.trust.verify/1"),
     row::<TrustShowResult>("parsec.trust.show/1"),
+    row::<DeviceView>("parsec.device.password/1"),
+    row::<Forgotten>("parsec.device.forget/1"),
+    row::<DoctorResult>("parsec.doctor/1"),
+    Row { name: "parsec.event/1", events: &[], make: event },
+    row::<Called>("parsec.rpc.call/1"),
+    row::<Discovered>("parsec.rpc.discover/1"),
+    row::<HelloResult>("parsec.rpc.hello/1"),
+    row::<Created>("parsec.token.create/1"),
+    row::<TokenListResult>("parsec.token.list/1"),
+    row::<TokenSelector>("parsec.token.revoke/1"),
+    row::<TokenUsesResult>("parsec.token.uses/1"),
+    row::<UserShowResult>("parsec.user.show/1"),
 ];
 
 /// Every name with its schema.
@@ -101,13 +171,22 @@ fn schema(row: &Row) -> Value {
     let mut schema = (row.make)();
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!(row.name);
+    match schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        Some(kinds) => kinds.iter_mut().for_each(|kind| sign(kind, row)),
+        None => sign(&mut schema, row),
+    }
+    schema
+}
+
+/// Adds the fields that say what a line is.
+fn sign(schema: &mut Value, row: &Row) {
     schema["properties"]["schema"] = json!({"const": row.name});
     if !row.events.is_empty() {
         let about = "What happened; left out where a command has one result.";
         schema["properties"]["event"] = json!({"enum": row.events, "description": about});
     }
-    if let Some(required) = schema["required"].as_array_mut() {
-        required.insert(0, json!("schema"));
+    if schema["required"].is_null() {
+        schema["required"] = json!([]);
     }
-    schema
+    schema["required"].as_array_mut().unwrap().insert(0, json!("schema"));
 }
