@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use parsec_protocol::control::schema::{self, SHAPES, Shape, Takes};
-use parsec_protocol::control::{API_VERSION, Problem, ProblemKind};
+use parsec_protocol::control::{API_VERSION, Problem, ProblemKind, method};
 use parsecd::rpc::methods;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -40,7 +40,7 @@ pub fn document() -> Value {
     // A failed call answers with one, whatever the method.
     made.gives.subschema_for::<Problem>();
     let rows = rows();
-    let methods: Vec<_> = rows.iter().map(|row| method(row, &mut made, &words)).collect();
+    let methods: Vec<_> = rows.iter().map(|row| describe(row, &mut made, &words)).collect();
     let notifications: Vec<_> = rows
         .iter()
         .filter_map(|row| Some((row, row.shape.follows?)))
@@ -114,9 +114,10 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-fn method(row: &Row, made: &mut Schemas, words: &Words) -> Value {
+fn describe(row: &Row, made: &mut Schemas, words: &Words) -> Value {
     let name = row.shape.name;
     let (summary, description) = words.about(name);
+    let going = method::deprecation(name);
     let (structure, params) = match row.shape.takes {
         Takes::Fields(make) => ("by-name", fields(make(&mut made.takes).as_value())),
         Takes::Subscription => {
@@ -136,11 +137,14 @@ fn method(row: &Row, made: &mut Schemas, words: &Words) -> Value {
         "params": params,
         "result": {"name": "result", "required": true, "schema": (row.shape.gives)(&mut made.gives)},
         "errors": errors,
-        "deprecated": false,
+        "deprecated": going.is_some(),
         "examples": words.calls(name, structure == "by-name"),
         "x-right": row.right,
         "x-plugin-door": row.plugin,
     });
+    if let Some(going) = going {
+        method["x-deprecation"] = json!(going);
+    }
     if let Some(follows) = row.shape.follows {
         method["x-subscription"] = json!({"notification": follows.notification, "end": follows.end});
     }

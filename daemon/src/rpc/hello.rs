@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use parsec_protocol::control::{
-    API_OLDEST, API_VERSION, Door, Hello, HelloResult, MethodView, Problem, ProblemKind,
+    API_OLDEST, API_VERSION, Door, Hello, HelloResult, MethodView, Problem, ProblemKind, method,
 };
 
 use super::gate::PLUGIN_METHODS;
@@ -59,7 +59,7 @@ pub(super) async fn hello(
             .map(|row| MethodView {
                 name: row.name.to_owned(),
                 right: row.right.name().to_owned(),
-                deprecated: None,
+                deprecated: method::deprecation(row.name),
             })
             .collect(),
     })

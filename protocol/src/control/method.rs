@@ -75,3 +75,17 @@ pub const TOKEN_REVOKE: &str = "token.revoke";
 pub const TOKEN_USES: &str = "token.uses";
 /// [`super::DoctorResult`]
 pub const DOCTOR: &str = "doctor.run";
+
+/// Methods that will go: name, since which version it should not be used, which version won't have it, what to use instead.
+/// docs/local-api.md, *Versions*, says how long each stays. None so far.
+const GOING: &[(&str, &str, &str, &str)] = &[];
+
+/// Whether a method will go.
+#[must_use]
+pub fn deprecation(name: &str) -> Option<super::Deprecation> {
+    GOING.iter().find(|(going, ..)| *going == name).map(|(_, since, removed, instead)| super::Deprecation {
+        since: (*since).to_owned(),
+        removed: (*removed).to_owned(),
+        instead: (*instead).to_owned(),
+    })
+}
