@@ -80,12 +80,13 @@ impl Output {
         write_stdout(&shown_json(&Value::Object(object).to_string()))
     }
 
-    /// JSON on stdout as it came, for a result whose shape is the daemon's business.
+    /// JSON on stdout, over as many lines as it has, for a result whose shape is the daemon's business.
     ///
     /// # Errors
     /// stdout is closed or can't be written.
     pub(crate) fn json(&self, json: &str) -> Result<(), Failure> {
-        write_stdout(&shown_json(json))
+        let lines: Vec<String> = json.split('\n').map(shown_json).collect();
+        write_stdout(&lines.join("\n"))
     }
 
     /// A whole screen in the place of the one before. Only for a terminal.

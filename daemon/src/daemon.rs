@@ -7,6 +7,7 @@
 pub mod approval;
 pub mod ceremonies;
 pub mod command;
+pub mod doctor;
 pub mod founding;
 pub mod invitations;
 pub mod leftovers;

@@ -66,7 +66,12 @@ pub(crate) fn unlock(
     select: &DeviceSelector,
 ) -> Result<(), Failure> {
     let list: DeviceListResult = daemon.call(method::DEVICE_LIST, &Empty {})?;
-    let wanted = if why.is(ProblemKind::DeviceLocked) { DeviceState::Locked } else { DeviceState::Unlocked };
+    let any_open = list.devices.iter().any(|device| device.state == DeviceState::Unlocked);
+    let wanted = if any_open && !why.is(ProblemKind::DeviceLocked) {
+        DeviceState::Unlocked
+    } else {
+        DeviceState::Locked
+    };
     let Some(device) = only(&list.devices, select, wanted) else { return Err(Failure::Report(why)) };
     output.screen(&shown(&why.message));
     let question = format!("Password of {} (not shown): ", sentence_inside(&described(device)));

@@ -103,7 +103,8 @@ impl Daemon {
             | Command::DeviceLock(selector, _) => With::Selected(selector),
             Command::TrustShow(request, _) => With::Selected(&request.select),
             Command::DeviceUnlock(request, _) => With::Selected(&request.select),
-            Command::Status(_)
+            Command::Doctor(_)
+            | Command::Status(_)
             | Command::OrgBootstrap(..)
             | Command::DeviceList(_)
             | Command::ClaimStart(..)

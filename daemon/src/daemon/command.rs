@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock,
-    DeviceView, Empty, GreetStart, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser,
-    OrgBootstrap, OrgBootstrapped, Problem, Registration, StatusResult, TrustShow, TrustShowResult,
-    TrustVerifyResult, UserListResult,
+    DeviceView, DoctorResult, Empty, GreetStart, InviteCancel, InviteDevice, InviteListResult, InviteResult,
+    InviteUser, OrgBootstrap, OrgBootstrapped, Problem, Registration, StatusResult, TrustShow,
+    TrustShowResult, TrustVerifyResult, UserListResult,
 };
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -28,6 +28,7 @@ pub type Reply<T> = oneshot::Sender<Result<T, Problem>>;
 #[expect(missing_docs, reason = "each is the method of the same name; docs/local-api.md says what it does")]
 pub enum Command {
     Status(Reply<StatusResult>),
+    Doctor(Reply<DoctorResult>),
     OrgBootstrap(OrgBootstrap, Reply<OrgBootstrapped>),
     DeviceList(Reply<DeviceListResult>),
     DeviceUnlock(DeviceUnlock, Reply<DeviceView>),

@@ -34,6 +34,7 @@ impl Daemon {
                 let devices = self.status().devices;
                 let _ = reply.send(Ok(DeviceListResult { devices }));
             }
+            Command::Doctor(reply) => self.doctor(reply),
             Command::OrgBootstrap(request, reply) => {
                 let (devices, client, handle) =
                     (Arc::clone(&self.devices), self.client.clone(), self.handle.clone());

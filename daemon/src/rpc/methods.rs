@@ -175,6 +175,7 @@ pub(super) const TABLE: &[Row] = &[
     ask!(USER_LIST, Look, |params: DeviceSelector| |reply| Command::UserList(params, reply)),
     ask!(TRUST_VERIFY, Look, |params: DeviceSelector| |reply| Command::TrustVerify(params, reply)),
     ask!(TRUST_SHOW, Look, |params: _| |reply| Command::TrustShow(params, reply)),
+    ask!(DOCTOR, Look, |_none: Empty| Command::Doctor),
     Row {
         ends: Some(method::CEREMONY_UNWATCH),
         ..special(method::CEREMONY_WATCH, Right::Look, register_watch)

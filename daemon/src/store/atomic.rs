@@ -125,6 +125,13 @@ impl Folder {
         self.folder(name)
     }
 
+    /// Bytes an unprivileged user can still write to its file system.
+    pub(super) fn free_bytes(&self) -> Result<u64, StoreError> {
+        let system =
+            rustix::fs::fstatvfs(&self.fd).map_err(|errno| io_error("looking for free space", errno))?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    }
+
     /// Whether there is anything of this name.
     pub(super) fn has(&self, name: &str) -> Result<bool, StoreError> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {

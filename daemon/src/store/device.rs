@@ -242,6 +242,11 @@ impl Devices {
         self.devices.remove_folder(&gone)
     }
 
+    /// The folder of all devices' folders.
+    pub(super) const fn devices(&self) -> &Folder {
+        &self.devices
+    }
+
     /// The name of a device's folder.
     fn find(&self, device: DeviceId) -> Result<Option<String>, StoreError> {
         let is_it = |name: &String| layout::parse_folder_name(name).is_some_and(|(_, found)| found == device);
@@ -334,7 +339,7 @@ fn clear_leftovers(devices: &Folder) -> Result<(), StoreError> {
     devices.sync()
 }
 
-fn read_about(folder: &Folder, name: &str) -> Result<About, StoreError> {
+pub(super) fn read_about(folder: &Folder, name: &str) -> Result<About, StoreError> {
     let bytes = folder
         .read(layout::ABOUT, layout::ABOUT_MAX_BYTES)?
         .ok_or(StoreError::Damaged("its `about` is missing"))?;

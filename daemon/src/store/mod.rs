@@ -8,6 +8,7 @@ mod atomic;
 mod chain;
 mod database;
 mod device;
+mod inspect;
 mod invitations;
 mod keyfile;
 mod layout;
@@ -30,6 +31,7 @@ use zeroize::Zeroizing;
 
 pub use database::Store;
 pub use device::Devices;
+pub use inspect::Inspected;
 pub use keyfile::WorkFactor;
 
 /// Why something could not be kept or found. Nothing has changed on disk, unless the variant says otherwise.
