@@ -139,12 +139,15 @@ fn nothing_that_was_promised_is_broken() {
     }
 }
 
+/// A place in the document, and what is done to it.
+type Change = (&'static str, fn(&mut Value));
+
 /// Each way to break a client is found.
 #[test]
 fn breaking_changes_are_seen() {
     let (_, old) = promised().into_iter().find(|(version, _)| version == "1.0").unwrap();
     let device = "/components/schemas/DeviceView";
-    let changes: &[(&str, fn(&mut Value))] = &[
+    let changes: &[Change] = &[
         ("/methods/0", |method| method["name"] = json!("ceremony.bless")),
         ("/methods/0/params", |params| {
             params.as_array_mut().unwrap().push(json!({"name": "new", "required": true, "schema": {}}));
