@@ -14,6 +14,7 @@
 
 pub mod ceremony;
 pub mod ctl;
+pub mod debian;
 pub mod json_output;
 pub mod logs;
 pub mod openrpc;

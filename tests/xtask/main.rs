@@ -1,7 +1,8 @@
-//! `cargo xtask`: the commands of the workspace itself. Decides what a whole test run and a demonstration are.
+//! `cargo xtask`: the commands of the workspace itself. Decides what a whole test run, a demonstration and a package are.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
+mod deb;
 mod demo;
 mod openrpc;
 mod run_tests;
@@ -37,6 +38,8 @@ enum Command {
     },
     /// Writes docs/openrpc.json and docs/schemas/ anew from the types of the local API.
     Openrpc,
+    /// Makes Debian packages of the programs; prints where they are.
+    Deb(deb::Options),
 }
 
 fn main() -> ExitCode {
@@ -45,5 +48,6 @@ fn main() -> ExitCode {
         Command::Test { filter } => run_tests::run(root, filter.as_deref()),
         Command::Demo { json, keep } => demo::run(root, json, keep),
         Command::Openrpc => openrpc::run(),
+        Command::Deb(options) => deb::run(root, &options),
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn build(root: &Path) -> std::io::Result<bool> {
     Ok(cargo(root).args(["build", "--workspace", "--bins"]).status()?.success())
 }
 
-fn cargo(root: &Path) -> Command {
+pub(crate) fn cargo(root: &Path) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root);
     // What the outer cargo says about xtask's own package would look to build scripts like a changed environment, and half the
