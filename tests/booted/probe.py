@@ -151,42 +151,47 @@ def directives(before):
     def yes(good, detail):
         return ("yes" if good else "no"), detail
 
-    with open("/proc/self/uid_map", encoding="ascii") as file:
-        uid_map = " ".join(file.read().split())
     yield "PrivateUsers", *other_than_before("user")
     yield "NoNewPrivileges", *yes(status("NoNewPrivs") == "1", status("NoNewPrivs"))
     yield "CapabilityBoundingSet", *yes(int(status("CapBnd"), 16) == 0, status("CapBnd"))
     yield "UMask", *yes(status("Umask") == "0077", status("Umask"))
-    yield "Seccomp", *yes(status("Seccomp") == "2", f"mode {status('Seccomp')}, uid_map {uid_map}")
 
     # The file system
     home, runtime = os.environ.get("HOME", "/"), os.environ.get("XDG_RUNTIME_DIR", "/run")
     root = table["/"]["options"]
     yield "ProtectSystem", *yes("ro" in root, ",".join(root))
     said = write_in(home) if os.environ.get("XDG_RUNTIME_DIR") else write_in("/home")
-    yield "ProtectHome", *yes(said in ("EROFS", "ENOENT") or "/home" in table, f"write: {said or 'allowed'}")
+    yield "ProtectHome", *yes(said in ("EROFS", "ENOENT", "EACCES"), f"write: {said or 'allowed'}")
     said = write_in(runtime)
     yield "ProtectRuntime", *yes(said in ("EROFS", "ENOENT"), f"write in {runtime}: {said or 'allowed'}")
     tmp = table.get("/tmp", {"root": "none", "type": "none"})
     private = "systemd-private" in tmp["root"] or (tmp["type"] == "tmpfs" and not os.listdir("/tmp"))
+    if os.environ.get("XDG_RUNTIME_DIR"):
+        seen = sorted(set(os.listdir(home)) - {".config", ".local"})
+        yield "TemporaryFileSystem.home", *yes(not seen, f"in the home: {' '.join(seen) or '-'}")
+        seen = sorted(set(os.listdir(runtime)) - {"parsecd", "systemd", "credentials"})
+        bus = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        said = tried(lambda: bus.connect(f"{runtime}/systemd/private"))
+        yield "TemporaryFileSystem.runtime", *yes(not seen and said, f"{' '.join(seen) or '-'}; the manager: {said or 'answers'}")
     yield "PrivateTmp", *yes(private, f"{tmp['type']} {tmp['root']}")
     devices = set(os.listdir("/dev"))
     surplus = devices & {"console", "net", "fuse", "kmsg", "mem", "sda", "vda", "tty0", "tty1", "kvm"}
     yield "PrivateDevices", *yes(not surplus and "null" in devices, f"also has: {' '.join(sorted(surplus)) or '-'}")
     yield "PrivateMounts", *other_than_before("mnt")
     yield "PrivateIPC", *other_than_before("ipc")
-    copy = os.path.join(data_folder(), "probe-program")
+    for place in (data_folder(), "/tmp", "/dev/shm", os.path.join(runtime, "parsecd")):
+        copy = os.path.join(place, "probe-program")
 
-    def run_a_copy():
-        with open("/bin/true", "rb") as program, open(copy, "wb") as file:
-            file.write(program.read())
-        os.chmod(copy, 0o700)
-        subprocess.run([copy], check=False)
+        def run_a_copy():
+            with open("/bin/true", "rb") as program, open(copy, "wb") as file:
+                file.write(program.read())
+            os.chmod(copy, 0o700)
+            subprocess.run([copy], check=False)
 
-    said = tried(run_a_copy)
-    yield "NoExecPaths", *yes(said in ("EACCES", "EPERM"), f"own copy of a program: {said or 'runs'}")
-    if os.path.exists(copy):
-        os.unlink(copy)
+        said = tried(run_a_copy)
+        yield f"NoExecPaths.{place}", *yes(said, f"own copy of a program: {said or 'runs'}")
+        if os.path.exists(copy):
+            os.unlink(copy)
     said = tried(lambda: subprocess.run(["/usr/bin/true"], check=True))
     yield "ExecPaths", *yes(not said, f"/usr/bin/true: {said or 'runs'}")
 
