@@ -102,12 +102,21 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// The daemon itself, for what it was told to do at its start. It belongs to no session, so nothing that it does
+    /// counts as a person's confirmation.
+    #[must_use]
+    pub fn itself() -> Self {
+        let (uid, pid) = (rustix::process::geteuid().as_raw(), i32::try_from(std::process::id()).ok());
+        Self { uid, pid, session: None, door: Door::Own, granted: SetOnce::new() }
+    }
+}
+
 #[cfg(test)]
 impl Caller {
     /// This process, as if it had come through a door.
     pub(crate) fn pretended(door: Door) -> Self {
-        let (uid, pid) = (rustix::process::geteuid().as_raw(), i32::try_from(std::process::id()).ok());
-        Self { uid, pid, session: None, door, granted: SetOnce::new() }
+        Self { door, ..Self::itself() }
     }
 }
 

@@ -22,15 +22,16 @@ const CA_MAX_BYTES: u64 = 1024 * 1024;
 /// visitor, and an afternoon's work is not interrupted.
 const IDLE_LOCK_DEFAULT: Duration = Duration::from_secs(3_600);
 
-/// How log lines look on stderr.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+/// Where log lines go, and how they look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people and the journal.
-    #[default]
+    /// To stderr, for people.
     Text,
-    /// One JSON object a line.
+    /// To stderr, one JSON object a line.
     Json,
+    /// To the journal, with its fields.
+    Journal,
 }
 
 /// Keeps this user's Parsec keys and speaks for them: parsecctl and other programs ask it over a local socket
@@ -62,7 +63,7 @@ pub struct Arguments {
     /// Certificate authorities to trust beside the system's, as PEM
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// How log lines look [default: text]
+    /// Where and how to log [default: journal if stderr leads there, else text]
     #[arg(long, value_name = "FORMAT")]
     pub log: Option<LogFormat>,
     /// Log more: what the daemon does, step by step; never what passes through it
@@ -104,8 +105,8 @@ pub struct Config {
     pub idle_lock: Option<Duration>,
     /// Authorities to trust beside the system's, as PEM.
     pub extra_ca: Option<Vec<u8>>,
-    /// How log lines look.
-    pub log: LogFormat,
+    /// Where and how to log; as stderr suggests, if nobody says.
+    pub log: Option<LogFormat>,
 }
 
 /// The configuration can't be used.
@@ -168,7 +169,7 @@ impl Config {
             Some(path) => Some(read_capped(&path, CA_MAX_BYTES)?),
             None => None,
         };
-        let log = arguments.log.or(file.log).unwrap_or_default();
+        let log = arguments.log.or(file.log);
         Ok(Self { data_dir, socket, plugin_socket, approval, idle_lock, extra_ca, log })
     }
 }
@@ -230,15 +231,15 @@ mod tests {
         assert_eq!(plain.socket, Path::new("/run/user/1/parsecd/parsecd.sock"));
         assert_eq!(plain.plugin_socket.as_deref(), Some(Path::new("/run/user/1/parsecd/plugin.sock")));
         assert_eq!(plain.approval, Approval::Session);
-        assert_eq!((plain.idle_lock, plain.log), (Some(IDLE_LOCK_DEFAULT), LogFormat::Text));
+        assert_eq!((plain.idle_lock, plain.log), (Some(IDLE_LOCK_DEFAULT), None));
         let text = "idle_lock = 5\nlog = \"json\"\nsocket = \"/s\"\ndata_dir = \"/d\"";
         let file = with_file(text, &[]).unwrap();
-        assert_eq!((file.idle_lock, file.log), (Some(Duration::from_secs(5)), LogFormat::Json));
+        assert_eq!((file.idle_lock, file.log), (Some(Duration::from_secs(5)), Some(LogFormat::Json)));
         assert_eq!((file.data_dir.as_path(), file.socket.as_path()), (Path::new("/d"), Path::new("/s")));
         assert_eq!(file.plugin_socket, None);
         let options = ["--idle-lock", "0", "--log", "text", "--runtime-dir", "/r", "--data-dir", "/o"];
         let both = with_file(text, &options).unwrap();
-        assert_eq!((both.idle_lock, both.log), (None, LogFormat::Text));
+        assert_eq!((both.idle_lock, both.log), (None, Some(LogFormat::Text)));
         assert_eq!(both.socket, Path::new("/r/parsecd/parsecd.sock"));
         assert_eq!(both.data_dir, Path::new("/o"));
     }

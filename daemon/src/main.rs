@@ -4,6 +4,7 @@
 //! configuration, then take the data folder, then listen, then say that it is ready. Refuses to go on where one of them fails, with a sentence and what to do.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -14,10 +15,14 @@ use parsecd::hardening::{self, HardeningError};
 use parsecd::paths::Places;
 use parsecd::rpc::{self, AccessError, Listener};
 use parsecd::service::activation::{ActivationError, Passed};
+use parsecd::service::credentials;
+use parsecd::service::journal::{self, Journal};
 use parsecd::service::supervisor::Supervisor;
 use parsecd::store::{Devices, StoreError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Everything that is freed is wiped: passwords and keys also pass through buffers of libraries.
 #[global_allocator]
@@ -104,38 +109,49 @@ fn main() -> ExitCode {
     }
 }
 
+/// What the service manager said at the start.
+struct Told {
+    supervisor: Supervisor,
+    credentials: Option<PathBuf>,
+}
+
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let hardened = hardening::harden();
     let passed = Passed::take();
-    let supervisor = Supervisor::from_environment();
+    let told =
+        Told { supervisor: Supervisor::from_environment(), credentials: credentials::from_environment() };
     let config = Config::resolve(arguments, &Places::from_environment());
-    let log = config.as_ref().map_or(arguments.log.unwrap_or_default(), |config| config.log);
+    let log = config.as_ref().map_or(arguments.log, |config| config.log);
     start_log(log, arguments.verbose);
     hardened?;
     let passed = passed?;
     let config = config?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|source| Failure::System { what: "starting threads", source })?;
-    runtime.block_on(serve(arguments, config, passed, supervisor))
+    runtime.block_on(serve(arguments, config, passed, told))
 }
 
-/// Logs to stderr. The libraries' own debugging is never shown: it prints whole requests, passwords included.
-fn start_log(format: LogFormat, verbose: bool) {
+/// Logs to stderr or the journal. The libraries' own debugging is never shown: it prints whole requests, passwords
+/// included.
+fn start_log(format: Option<LogFormat>, verbose: bool) {
     let filter =
         tracing_subscriber::EnvFilter::new(if verbose { "warn,parsecd=debug" } else { "warn,parsecd=info" });
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.with_ansi(false).with_target(false).init(),
-        LogFormat::Json => log.json().init(),
+    let suggested = if journal::is_stderr() { LogFormat::Journal } else { LogFormat::Text };
+    let format = format.unwrap_or(suggested);
+    let stderr = || tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = tracing_subscriber::registry().with(filter);
+    match (format, Journal::open("parsecd")) {
+        (LogFormat::Journal, Ok(journal)) => log.with(journal).init(),
+        (LogFormat::Text, _) => log.with(stderr().with_ansi(false).with_target(false)).init(),
+        (LogFormat::Json, _) => log.with(stderr().json()).init(),
+        (LogFormat::Journal, Err(error)) => {
+            log.with(stderr().with_ansi(false).with_target(false)).init();
+            tracing::warn!(%error, "there is no journal to log to");
+        }
     }
 }
 
-async fn serve(
-    arguments: &Arguments,
-    config: Config,
-    passed: Passed,
-    supervisor: Supervisor,
-) -> Result<(), Failure> {
+async fn serve(arguments: &Arguments, config: Config, passed: Passed, told: Told) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let system = |what| move |source| Failure::System { what, source };
     // Before anything can be asked of the daemon, so that no signal finds it unprepared.
@@ -154,23 +170,25 @@ async fn serve(
     })
     .await
     .map_err(|error| Failure::System { what: "opening the data folder", source: error.into() })??;
-    let service = rpc::Service::new(rpc::methods::module(handle.clone())?, rpc::gate::Rights(handle));
+    let service = rpc::Service::new(rpc::methods::module(handle.clone())?, rpc::gate::Rights(handle.clone()));
     let doors = open_doors(&config, passed)?;
 
     let serving = service.serve(doors, stop.clone());
     tracing::info!(socket = %config.socket.display(), version = env!("CARGO_PKG_VERSION"), "ready");
     announce(arguments, &config).map_err(system("saying that it is ready"))?;
-    supervisor.ready();
+    told.supervisor.ready();
     let stopped = async {
         let why = tokio::select! {
             _ = terminate.recv() => "terminated",
             _ = interrupt.recv() => "interrupted",
         };
         tracing::info!(why, "stopping");
-        supervisor.stopping();
+        told.supervisor.stopping();
         stop.cancel();
     };
-    tokio::join!(serving, daemon.run(stop.clone(), supervisor.heart()), stopped);
+    // Beside the loop that answers it: a device whose key file takes a second keeps nobody waiting.
+    let unlocking = credentials::unlock(told.credentials, handle);
+    tokio::join!(serving, daemon.run(stop.clone(), told.supervisor.heart()), stopped, unlocking);
     Ok(())
 }
 

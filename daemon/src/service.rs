@@ -3,4 +3,6 @@
 //! Decides nothing without it: each part is absent when its variable is, and the daemon runs as it does from a shell.
 
 pub mod activation;
+pub mod credentials;
+pub mod journal;
 pub mod supervisor;

@@ -127,7 +127,7 @@ pub struct ServeOptions {
     /// Sender of mails
     #[arg(long, value_name = "ADDRESS")]
     mail_from: Option<String>,
-    /// text or json [default: text]
+    /// Where and how to log [default: journal if stderr leads there, else text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
     /// Write the bound address to this file once listening
@@ -164,14 +164,16 @@ pub struct ServeOptions {
     connections: Option<usize>,
 }
 
-/// How the log looks.
+/// Where the log goes, and how it looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// To stderr, for people.
     Text,
-    /// One object a line.
+    /// To stderr, one object a line.
     Json,
+    /// To the journal, with its fields.
+    Journal,
 }
 
 /// What is wrong with the settings.

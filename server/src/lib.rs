@@ -9,6 +9,7 @@ mod config;
 mod errors;
 mod http;
 mod invitations;
+pub mod journal;
 mod landing;
 mod log_rules;
 mod mail;

@@ -7,11 +7,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use parsec_metadata::{
-    AdministrationError, LogFormat, ServeOptions, create_organisation, database_exists, list_organisations,
-    renew_token, run,
+    AdministrationError, LogFormat, ServeOptions, create_organisation, database_exists, journal,
+    journal::Journal, list_organisations, renew_token, run,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The untrusted metadata server of Parsec: relays enrolments and keeps the certificate log.
 #[derive(Parser)]
@@ -82,7 +84,7 @@ fn serve(options: ServeOptions) -> ExitCode {
         Ok(options) => options,
         Err(error) => return fail(&error, ExitCode::from(EXIT_CONFIG)),
     };
-    start_log(options.log_format.unwrap_or(LogFormat::Text));
+    start_log(options.log_format);
     let config = match options.check() {
         Ok(config) => config,
         Err(error) => return fail(&error, ExitCode::from(EXIT_CONFIG)),
@@ -111,13 +113,21 @@ fn serve(options: ServeOptions) -> ExitCode {
     }
 }
 
-fn start_log(format: LogFormat) {
+fn start_log(format: Option<LogFormat>) {
     // Of the libraries only what went wrong: their finer levels may show what passes through them.
     let filter = EnvFilter::new("warn,parsec_metadata=info");
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.with_ansi(false).init(),
-        LogFormat::Json => log.json().init(),
+    let suggested = if journal::is_stderr() { LogFormat::Journal } else { LogFormat::Text };
+    let format = format.unwrap_or(suggested);
+    let stderr = || tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = tracing_subscriber::registry().with(filter);
+    match (format, Journal::open("parsec-metadata")) {
+        (LogFormat::Journal, Ok(journal)) => log.with(journal).init(),
+        (LogFormat::Text, _) => log.with(stderr().with_ansi(false)).init(),
+        (LogFormat::Json, _) => log.with(stderr().json()).init(),
+        (LogFormat::Journal, Err(error)) => {
+            log.with(stderr().with_ansi(false)).init();
+            tracing::warn!(%error, "there is no journal to log to");
+        }
     }
 }
 

@@ -268,6 +268,10 @@ def needs():
     yield "resolv.conf", said in ("", "ENOENT"), said or "readable"
     said = tried(lambda: os.listdir("/etc/ssl/certs"))
     yield "authorities", said in ("", "ENOENT"), said or "readable"
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials:
+        said = tried(lambda: [open(os.path.join(credentials, name), "rb").close() for name in os.listdir(credentials)])
+        yield "credentials", not said and bool(os.listdir(credentials)), said or " ".join(os.listdir(credentials))
     yield "getrandom", len(os.getrandom(32)) == 32, ""
     try:
         hashlib.scrypt(b"x", salt=b"y" * 16, n=2**18, r=8, p=1, maxmem=300 * 2**20, dklen=32)
