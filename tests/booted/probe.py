@@ -179,7 +179,10 @@ def directives(before):
     yield "PrivateDevices", *yes(not surplus and "null" in devices, f"also has: {' '.join(sorted(surplus)) or '-'}")
     yield "PrivateMounts", *other_than_before("mnt")
     yield "PrivateIPC", *other_than_before("ipc")
-    for place in (data_folder(), "/tmp", "/dev/shm", os.path.join(runtime, "parsecd")):
+    places = [data_folder(), "/tmp", "/dev/shm"]
+    if os.environ.get("XDG_RUNTIME_DIR"):
+        places.append(os.path.join(runtime, "parsecd"))
+    for place in places:
         copy = os.path.join(place, "probe-program")
 
         def run_a_copy():
@@ -197,7 +200,8 @@ def directives(before):
 
     # The kernel
     sysctl = table.get("/proc/sys", {"options": ["-"]})["options"]
-    yield "ProtectKernelTunables", *yes("ro" in sysctl, f"/proc/sys {','.join(sysctl)}")
+    gone = not os.path.exists("/proc/sys")
+    yield "ProtectKernelTunables", *yes(gone or "ro" in sysctl, f"/proc/sys {'gone' if gone else ','.join(sysctl)}")
     said = tried(lambda: os.listdir("/usr/lib/modules"))
     yield "ProtectKernelModules", *(("unknown", "no modules") if said == "ENOENT" else yes(said, said or "listed"))
     result, said = call("syslog", 10, 0, 0)

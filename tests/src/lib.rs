@@ -27,6 +27,7 @@ pub mod scene;
 pub mod server;
 pub mod tap;
 pub mod terminal;
+pub mod units;
 
 use std::io::Write;
 

@@ -4,6 +4,7 @@
 
 mod deb;
 mod demo;
+mod exposure;
 mod openrpc;
 mod run_tests;
 
@@ -27,6 +28,8 @@ enum Command {
         /// A file of tests/tests/, such as `main_flow`, or a part of a test's name.
         filter: Option<String>,
     },
+    /// Says how exposed the systemd units are, by systemd's own count, and checks them.
+    Exposure,
     /// Builds all binaries and shows a real enrolment of Bob and of Alice's second terminal.
     Demo {
         /// One JSON object a line.
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     match Arguments::parse().command {
         Command::Test { filter } => run_tests::run(root, filter.as_deref()),
+        Command::Exposure => exposure::run(root),
         Command::Demo { json, keep } => demo::run(root, json, keep),
         Command::Openrpc => openrpc::run(),
         Command::Deb(options) => deb::run(root, &options),
