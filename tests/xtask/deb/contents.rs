@@ -49,6 +49,7 @@ pub(super) const PACKAGES: &[Package] = &[
             ("systemd/parsecd.socket", USER_UNITS, How::Plain),
             ("systemd/parsecd-plugin.socket", USER_UNITS, How::Plain),
             ("systemd/parsecd.service", USER_UNITS, How::Plain),
+            ("systemd/parsecd-places", "usr/lib/systemd/user-generators/", How::Program),
             ("packaging/claim/claim-link", "usr/libexec/parsec/", How::Program),
             ("packaging/claim/parsec-claim.desktop", "usr/share/applications/", How::Plain),
             ("docs/walkthrough.md", "usr/share/doc/parsec/", How::Plain),
