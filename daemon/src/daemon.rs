@@ -8,10 +8,13 @@ pub mod approval;
 pub mod ceremonies;
 pub mod command;
 pub mod doctor;
+pub mod forgetting;
 pub mod founding;
+pub mod guesses;
 pub mod invitations;
 pub mod leftovers;
 pub mod members;
+pub mod passwords;
 pub mod requests;
 pub mod select;
 pub mod session;
@@ -23,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parsec_protocol::control::{
-    CeremonyId, CeremonyView, OrgBootstrapped, Problem, ProblemKind, Registration,
+    CeremonyId, CeremonyView, DeviceView, OrgBootstrapped, Problem, ProblemKind, Registration,
 };
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, watch};
@@ -32,19 +35,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::enrolment::Request;
-use crate::enrolment::view::is_over;
+use crate::enrolment::view::{Board, is_over};
+use crate::events::{Hub, Reason};
 use crate::service::supervisor::{Heart, Standing};
 use crate::store::{DeviceSummary, Devices};
 use crate::transport::http::Client;
 use approval::{Approval, Confirmed};
 use command::{EVENTS_MAX, Event, Handle, OpenedFor, Reply};
+use forgetting::{Leaving, unless_forgotten};
 use leftovers::Attempts;
+use passwords::Passwords;
 use session::{Session, blocking};
 
 /// Ceremonies under way at once. A person has one; a script at an enrolment desk some tens.
 const LIVE_MAX: usize = 64;
-/// Ended ceremonies that can still be looked at.
-const ENDED_MAX: usize = 64;
 /// How long tasks may take to end once the daemon stops: the relay is told of ended attempts meanwhile.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -88,6 +92,9 @@ pub struct Daemon {
     unlocked: BTreeMap<DeviceId, Unlocked>,
     ceremonies: BTreeMap<CeremonyId, Ceremony>,
     next_ceremony: u64,
+    passwords: Passwords,
+    leaving: Leaving,
+    hub: Hub,
     events: mpsc::Receiver<Event>,
     handle: Handle,
     tasks: TaskTracker,
@@ -102,9 +109,11 @@ impl Daemon {
     pub fn new(devices: Devices, data_dir: &Path, settings: Settings) -> Result<(Self, Handle), Problem> {
         let client = Client::new(settings.extra_ca.as_deref())?;
         let attempts = Attempts::open(data_dir.join("attempts"))?;
-        let known = devices.list()?.into_iter().map(|summary| (summary.device, summary)).collect();
+        let known = devices.list()?;
+        let hub = Hub::new(known.iter().map(|summary| session::view(summary, None)).collect())?;
+        let known = known.into_iter().map(|summary| (summary.device, summary)).collect();
         let (send, events) = mpsc::channel(EVENTS_MAX);
-        let handle = Handle::new(send);
+        let handle = Handle::new(send, hub.clone());
         let daemon = Self {
             devices: Arc::new(devices),
             attempts,
@@ -115,6 +124,9 @@ impl Daemon {
             unlocked: BTreeMap::new(),
             ceremonies: BTreeMap::new(),
             next_ceremony: 1,
+            passwords: Passwords::default(),
+            leaving: Leaving::default(),
+            hub,
             events,
             handle: handle.clone(),
             tasks: TaskTracker::new(),
@@ -181,8 +193,13 @@ impl Daemon {
 
     /// Goes on with what an earlier daemon left: receipts go out, attempts without keys are ended.
     fn tidy_up(&self) {
-        let (devices, attempts, client, handle) =
-            (Arc::clone(&self.devices), self.attempts.clone(), self.client.clone(), self.handle.clone());
+        let (devices, attempts, client, handle, leaving) = (
+            Arc::clone(&self.devices),
+            self.attempts.clone(),
+            self.client.clone(),
+            self.handle.clone(),
+            self.leaving.clone(),
+        );
         self.spawn(async move {
             let its_devices = Arc::clone(&devices);
             let pending = match blocking(move || its_devices.pending()).await {
@@ -207,9 +224,10 @@ impl Daemon {
                 });
             }
             for (device, receipt) in pending {
-                let (client, handle) = (client.clone(), handle.clone());
+                let (client, handle, leaving) = (client.clone(), handle.clone(), leaving.clone());
                 work.spawn(async move {
-                    if let Some(registration) = leftovers::register(client, receipt).await {
+                    let register = leftovers::register(client, receipt);
+                    if let Some(Some(registration)) = unless_forgotten(&leaving, device, register).await {
                         handle.tell(Event::Registered(device, registration)).await;
                     }
                 });
@@ -226,50 +244,36 @@ impl Daemon {
                     let _ = asker.refuse.send(problem);
                 }
             },
-            Event::Confirmed(session, by, reply) => self.confirmed(&session, by.as_ref(), reply),
+            Event::Tried(given, tried) => self.tried(given, tried),
             Event::Opened(open, reason) => {
-                let summary = open.summary.clone();
-                let device = summary.device;
-                let new = self.known.insert(device, summary).is_none();
-                if let Some(unlocked) = self.unlocked.get(&device) {
-                    // The password was right and the device is unlocked already: the second set of keys goes.
-                    let session = Arc::clone(&unlocked.session);
-                    self.answer_opened(&session, reason);
-                    return;
-                }
+                let new = self.learn(open.summary.clone());
                 if new && matches!(reason, OpenedFor::Claim(_)) {
-                    self.follow_receipt(device);
+                    self.follow_receipt(open.summary.device);
                 }
                 let (client, stop, handle) =
                     (self.client.clone(), self.stop.child_token(), self.handle.clone());
                 self.spawn(async move {
-                    match Session::start(*open, client, stop).await {
+                    match Session::start(*open, client, stop, handle.hub().clone()).await {
                         Ok(session) => handle.tell(Event::Started(session, reason)).await,
                         Err(problem) => refuse_opened(reason, problem),
                     }
                 });
             }
             Event::Started(session, reason) => {
-                let device = session.open.summary.device;
-                let mut new = false;
-                let unlocked = || {
-                    new = true;
-                    let confirmed = Confirmed::default();
-                    Unlocked { session: Arc::clone(&session), used: Instant::now(), confirmed }
-                };
-                self.unlocked.entry(device).or_insert_with(unlocked);
-                if new {
-                    self.settle(device);
-                }
+                let (device, session) = (session.open.summary.device, self.unlocked(session));
+                self.touch(device);
                 self.answer_opened(&session, reason);
             }
             Event::Registered(device, registration) => self.registered(device, registration),
             Event::Listed(summaries) => {
                 // What the loop knows is newer; only what it hasn't heard of is taken.
                 for summary in summaries {
-                    self.known.entry(summary.device).or_insert(summary);
+                    if !self.known.contains_key(&summary.device) {
+                        self.learn(summary);
+                    }
                 }
             }
+            Event::Forgotten(summary, done, reply) => self.forgotten(summary, done, reply),
             Event::Locked(device, reply) => {
                 if let (Some(reply), Some(summary)) = (reply, self.known.get(&device)) {
                     let _ = reply.send(Ok(session::view(summary, None)));
@@ -278,20 +282,56 @@ impl Daemon {
         }
     }
 
-    fn answer_opened(&mut self, session: &Session, reason: OpenedFor) {
+    /// Takes note of a device on this machine; whether it was new.
+    fn learn(&mut self, summary: DeviceSummary) -> bool {
+        let device = summary.device;
+        let registration = summary.registration;
+        let old = self.known.insert(device, summary);
+        match (&old, self.view(device)) {
+            (None, Some(view)) => self.hub.device_added(view),
+            (Some(old), Some(view)) if old.registration != registration => {
+                self.hub.device_changed(view, Reason::Registration);
+            }
+            (Some(_) | None, _) => {}
+        }
+        old.is_none()
+    }
+
+    /// A device as it is now.
+    fn view(&self, device: DeviceId) -> Option<DeviceView> {
+        let session = self.unlocked.get(&device).map(|unlocked| &*unlocked.session);
+        self.known.get(&device).map(|summary| session::view(summary, session))
+    }
+
+    /// Tells that a device is not what it was.
+    fn changed(&self, device: DeviceId, reason: Reason) {
+        if let Some(view) = self.view(device) {
+            self.hub.device_changed(view, reason);
+        }
+    }
+
+    /// A device's keys are in memory and its log is verified. If another set is there already, this one goes.
+    fn unlocked(&mut self, session: Arc<Session>) -> Arc<Session> {
         let device = session.open.summary.device;
-        self.touch(device);
-        let Some(summary) = self.known.get(&device) else {
+        if let Some(there) = self.unlocked.get(&device) {
+            return Arc::clone(&there.session);
+        }
+        let confirmed = Confirmed::default();
+        let unlocked = Unlocked { session: Arc::clone(&session), used: Instant::now(), confirmed };
+        self.unlocked.insert(device, unlocked);
+        self.changed(device, Reason::Unlocked);
+        self.settle(device);
+        session
+    }
+
+    fn answer_opened(&mut self, session: &Session, reason: OpenedFor) {
+        let Some(view) = self.view(session.open.summary.device) else {
             return refuse_opened(reason, Problem::new(ProblemKind::DeviceUnknown, "The device is gone."));
         };
-        if let Some(unlocked) = self.unlocked.get_mut(&device) {
+        if let Some(unlocked) = self.unlocked.get_mut(&session.open.summary.device) {
             unlocked.confirmed.add(reason.by());
         }
-        let view = session::view(summary, Some(session));
         match reason {
-            OpenedFor::Unlock(reply, _) => {
-                let _ = reply.send(Ok(view));
-            }
             OpenedFor::Founding(reply, _) => {
                 let root_fingerprint = session.open.keys.root.fingerprint().to_string();
                 let _ = reply.send(Ok(OrgBootstrapped { device: view, root_fingerprint }));
@@ -303,10 +343,12 @@ impl Daemon {
     /// Deposits the receipt of a device that was just made, and follows it.
     fn follow_receipt(&self, device: DeviceId) {
         let (devices, client, handle) = (Arc::clone(&self.devices), self.client.clone(), self.handle.clone());
+        let leaving = self.leaving.clone();
         self.spawn(async move {
             let Ok(pending) = blocking(move || devices.pending()).await else { return };
             let Some((_, receipt)) = pending.into_iter().find(|(id, _)| *id == device) else { return };
-            if let Some(registration) = leftovers::register(client, receipt).await {
+            let register = leftovers::register(client, receipt);
+            if let Some(Some(registration)) = unless_forgotten(&leaving, device, register).await {
                 handle.tell(Event::Registered(device, registration)).await;
             }
         });
@@ -337,6 +379,7 @@ impl Daemon {
             return;
         }
         summary.registration = registration;
+        self.changed(device, Reason::Registration);
         let devices = Arc::clone(&self.devices);
         // A failure is made good at the next start, when the receipt is still there and the server asked again.
         self.spawn(async move {
@@ -372,50 +415,62 @@ impl Daemon {
                 self.touch(device);
             } else {
                 tracing::info!(%device, "locked after idling");
-                self.lock(device, None);
+                self.lock(device, Reason::Idle, None);
             }
         }
     }
 
-    /// Ends all that runs for a device and drops its keys; answers once they are gone.
-    fn lock(&mut self, device: DeviceId, reply: Option<Reply<parsec_protocol::control::DeviceView>>) {
-        let handle = self.handle.clone();
-        let session = self.unlocked.remove(&device).map(|unlocked| unlocked.session);
+    /// Locks a device; answers once its keys are gone.
+    fn lock(&mut self, device: DeviceId, reason: Reason, reply: Option<Reply<DeviceView>>) {
+        let (closed, handle) = (self.close(device, reason), self.handle.clone());
         self.tasks.spawn(async move {
-            if let Some(session) = session {
-                session.stop.cancel();
-                session.tasks.close();
-                session.tasks.wait().await;
-            }
+            closed.await;
             handle.tell(Event::Locked(device, reply)).await;
         });
     }
 
+    /// Ends all that runs for a device and drops its keys. It counts as locked at once; the answer waits until the
+    /// keys are gone.
+    fn close(&mut self, device: DeviceId, reason: Reason) -> impl Future<Output = ()> + Send + 'static {
+        let session = self.unlocked.remove(&device).map(|unlocked| unlocked.session);
+        if let Some(session) = &session {
+            session.stop.cancel();
+            self.changed(device, reason);
+        }
+        async move {
+            if let Some(session) = session {
+                session.tasks.close();
+                session.tasks.wait().await;
+            }
+        }
+    }
+
     /// The number of a new ceremony, once there is room for it.
     fn new_ceremony(&mut self) -> Result<CeremonyId, Problem> {
-        let over = |it: &Ceremony| is_over(&it.view.borrow());
-        let (ended, live): (Vec<_>, Vec<_>) = self.ceremonies.iter().partition(|(_, it)| over(it));
-        if live.len() >= LIVE_MAX {
+        let live = self.ceremonies.values().filter(|it| !is_over(&it.view.borrow())).count();
+        if live >= LIVE_MAX {
             let text = format!("{LIVE_MAX} ceremonies are under way.");
             return Err(Problem::new(ProblemKind::TooManyCeremonies, text));
-        }
-        let surplus = ended.len().saturating_sub(ENDED_MAX - 1);
-        let oldest: Vec<_> = ended.iter().take(surplus).map(|(id, _)| **id).collect();
-        for id in oldest {
-            self.ceremonies.remove(&id);
         }
         let id = CeremonyId(self.next_ceremony);
         self.next_ceremony = self.next_ceremony.saturating_add(1);
         Ok(id)
+    }
+
+    /// Tells that a ceremony has begun and makes it one of the daemon's; the oldest of those ended make room for it.
+    fn begin(&mut self, board: Board, requests: mpsc::Sender<Request>, device: Option<DeviceId>) -> Board {
+        for gone in self.hub.ceremony_started(&board.now()) {
+            self.ceremonies.remove(&gone);
+        }
+        let board = board.told_to(self.hub.clone());
+        self.ceremonies.insert(board.now().id, Ceremony { view: board.watch(), requests, device });
+        board
     }
 }
 
 /// Tells whoever waits for a device that it can't be had.
 fn refuse_opened(reason: OpenedFor, problem: Problem) {
     match reason {
-        OpenedFor::Unlock(reply, _) => {
-            let _ = reply.send(Err(problem));
-        }
         OpenedFor::Founding(reply, _) => {
             let _ = reply.send(Err(problem));
         }

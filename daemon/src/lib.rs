@@ -9,6 +9,7 @@ pub mod config;
 pub mod daemon;
 pub mod enrolment;
 pub mod entropy;
+pub mod events;
 pub mod hardening;
 pub mod outbox;
 pub mod paths;

@@ -170,6 +170,7 @@ async fn serve(arguments: &Arguments, config: Config, passed: Passed, told: Told
     })
     .await
     .map_err(|error| Failure::System { what: "opening the data folder", source: error.into() })??;
+    let hub = handle.hub().clone();
     let service = rpc::Service::new(rpc::methods::module(handle.clone())?, rpc::gate::Rights(handle.clone()));
     let doors = open_doors(&config, passed)?;
 
@@ -184,6 +185,8 @@ async fn serve(arguments: &Arguments, config: Config, passed: Passed, told: Told
         };
         tracing::info!(why, "stopping");
         told.supervisor.stopping();
+        // Before connections close: those who follow the events are told that this was the last one.
+        hub.farewell().await;
         stop.cancel();
     };
     // Beside the loop that answers it: a device whose key file takes a second keeps nobody waiting.

@@ -74,6 +74,8 @@ pub fn finish(session: &Arc<Session>, row: Row) -> watch::Receiver<Progress> {
     rows.retain(|_, progress| !progress.borrow().is_over());
     let (tell, progress) = watch::channel(Progress::Waiting);
     rows.insert(row.attempt, progress.clone());
+    drop(rows);
+    session.outbox_changed();
     let (session, tasks) = (Arc::clone(session), session.tasks.clone());
     tasks.spawn(async move {
         let work = async {
@@ -82,6 +84,7 @@ pub fn finish(session: &Arc<Session>, row: Row) -> watch::Receiver<Progress> {
                 Err(problem) => Progress::Failed(problem),
             };
             tell.send_replace(end);
+            session.outbox_changed();
         };
         tokio::select! {
             () = session.stop.cancelled() => {}

@@ -102,11 +102,14 @@ impl Daemon {
             | Command::TrustVerify(selector, _)
             | Command::DeviceLock(selector, _) => With::Selected(selector),
             Command::TrustShow(request, _) => With::Selected(&request.select),
+            Command::UserShow(request, _) => With::Selected(&request.select),
             Command::DeviceUnlock(request, _) => With::Selected(&request.select),
+            Command::DevicePassword(request, _) => With::Selected(&request.select),
             Command::Doctor(_)
             | Command::Status(_)
             | Command::OrgBootstrap(..)
             | Command::DeviceList(_)
+            | Command::DeviceForget(..)
             | Command::ClaimStart(..)
             | Command::CeremonyList(_)
             | Command::CeremonyWatch(..) => With::Any,

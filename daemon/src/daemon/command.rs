@@ -5,17 +5,19 @@
 use std::sync::Arc;
 
 use parsec_protocol::control::{
-    CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock,
-    DeviceView, DoctorResult, Empty, GreetStart, InviteCancel, InviteDevice, InviteListResult, InviteResult,
-    InviteUser, OrgBootstrap, OrgBootstrapped, Problem, Registration, StatusResult, TrustShow,
-    TrustShowResult, TrustVerifyResult, UserListResult,
+    CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword,
+    DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, GreetStart, InviteCancel, InviteDevice,
+    InviteListResult, InviteResult, InviteUser, OrgBootstrap, OrgBootstrapped, Problem, Registration,
+    StatusResult, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserShow, UserShowResult,
 };
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::passwords::{Given, Tried};
 use super::session::Session;
 use crate::caller::{Caller, CallerSession};
 use crate::enrolment::Act;
+use crate::events::Hub;
 use crate::problems;
 use crate::store::{DeviceSummary, OpenDevice};
 use crate::tokens::Desk;
@@ -33,6 +35,8 @@ pub enum Command {
     DeviceList(Reply<DeviceListResult>),
     DeviceUnlock(DeviceUnlock, Reply<DeviceView>),
     DeviceLock(DeviceSelector, Reply<DeviceView>),
+    DevicePassword(DevicePassword, Reply<DeviceView>),
+    DeviceForget(DeviceForget, Reply<Empty>),
     InviteUser(InviteUser, Reply<InviteResult>),
     InviteDevice(InviteDevice, Reply<InviteResult>),
     InviteList(DeviceSelector, Reply<InviteListResult>),
@@ -43,6 +47,7 @@ pub enum Command {
     CeremonyWatch(CeremonyId, Reply<watch::Receiver<CeremonyView>>),
     CeremonyAct(CeremonyId, Act, Reply<CeremonyView>),
     UserList(DeviceSelector, Reply<UserListResult>),
+    UserShow(UserShow, Reply<UserShowResult>),
     TrustVerify(DeviceSelector, Reply<TrustVerifyResult>),
     TrustShow(TrustShow, Reply<TrustShowResult>),
 }
@@ -70,8 +75,6 @@ pub struct Asker {
 /// For whom a device was opened, and whose word that was.
 #[derive(Debug)]
 pub enum OpenedFor {
-    /// `device.unlock`
-    Unlock(Reply<DeviceView>, Option<CallerSession>),
     /// `org.bootstrap`
     Founding(Reply<OrgBootstrapped>, Option<CallerSession>),
     /// A claim that kept its keys; it waits for nothing.
@@ -83,7 +86,7 @@ impl OpenedFor {
     #[must_use]
     pub const fn by(&self) -> Option<&CallerSession> {
         match self {
-            Self::Unlock(_, by) | Self::Founding(_, by) | Self::Claim(by) => by.as_ref(),
+            Self::Founding(_, by) | Self::Claim(by) => by.as_ref(),
         }
     }
 }
@@ -93,9 +96,9 @@ impl OpenedFor {
 pub enum Event {
     /// A local program asks.
     Command(Asker, Command),
-    /// The password of an unlocked device was given again, and was right.
-    Confirmed(Arc<Session>, Option<CallerSession>, Reply<DeviceView>),
-    /// A device's keys came into memory: an unlock, a founding, a claim.
+    /// A password that somebody gave has been tried.
+    Tried(Given, Tried),
+    /// A device's keys came into memory for the first time: a founding, a claim.
     Opened(Box<OpenDevice>, OpenedFor),
     /// Its stored log has been verified.
     Started(Arc<Session>, OpenedFor),
@@ -105,6 +108,8 @@ pub enum Event {
     Listed(Vec<DeviceSummary>),
     /// A device is locked, and nothing runs for it any more.
     Locked(DeviceId, Option<Reply<DeviceView>>),
+    /// A device's folder is gone, or could not be removed.
+    Forgotten(DeviceSummary, Result<(), Problem>, Reply<Empty>),
 }
 
 /// Events that may wait for the loop. Clients are bounded by the socket, tasks by their owners; the loop never blocks.
@@ -115,13 +120,20 @@ pub const EVENTS_MAX: usize = 256;
 pub struct Handle {
     events: mpsc::Sender<Event>,
     tokens: Desk,
+    hub: Hub,
 }
 
 impl Handle {
     /// Speaks to the loop that reads the other end.
     #[must_use]
-    pub const fn new(events: mpsc::Sender<Event>) -> Self {
-        Self { events, tokens: Desk }
+    pub const fn new(events: mpsc::Sender<Event>, hub: Hub) -> Self {
+        Self { events, tokens: Desk, hub }
+    }
+
+    /// What the loop tells everybody.
+    #[must_use]
+    pub const fn hub(&self) -> &Hub {
+        &self.hub
     }
 
     /// Asks the loop for somebody and waits for its answer.

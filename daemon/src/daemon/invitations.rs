@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use parsec_protocol::control::{
-    Empty, InvitationItem, InviteListResult, InviteResult, Problem, ProblemKind, SecretText,
+    Empty, Event, InvitationItem, InviteListResult, InviteResult, Problem, ProblemKind, SecretText,
 };
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::ids::{Invited, Token};
@@ -77,6 +77,8 @@ pub async fn make(
             ));
         }
     };
+    let (organisation, subject) = (summary.organisation.clone(), subject(&new.invited));
+    session.events().publish(Event::InvitationCreated { organisation, subject, expires });
     let mail = match made.mail {
         MailOutcome::NotAsked => "not_asked",
         MailOutcome::Sent => "sent",
@@ -124,6 +126,8 @@ pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
 pub async fn cancel(session: &Session, token: Token) -> Result<Empty, Problem> {
     session.member.cancel_invitation(token).await?;
     session.store(move |store| store.drop_invitation(token)).await?;
+    let organisation = session.open.summary.organisation.clone();
+    session.events().publish(Event::InvitationCancelled { organisation });
     Ok(Empty {})
 }
 

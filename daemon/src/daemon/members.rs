@@ -8,7 +8,7 @@ use parsec_protocol::chain::path::{self, Start, Subject};
 use parsec_protocol::chain::verify::{DeviceRecord, UserRecord, VerifiedLog};
 use parsec_protocol::control::{
     Member, MemberDevice, Problem, ProblemKind, ProfileName, TrustLink, TrustShowResult, TrustVerifyResult,
-    UserListResult,
+    UserListResult, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Label, UserId};
 use parsec_protocol::keys::DirectoryKey;
@@ -31,6 +31,30 @@ impl Names<'_> {
 
     fn device(&self, record: &DeviceRecord) -> Option<Label> {
         open_name(self.key, self.log.organisation(), NameOf::Device(record.device), &record.sealed_label)
+    }
+
+    fn member(&self, user: &UserRecord) -> Member {
+        Member {
+            user: user.user,
+            email: user.email.clone(),
+            name: self.user(user),
+            profile: match user.profile {
+                Profile::Administrator => ProfileName::Administrator,
+                Profile::Standard => ProfileName::Standard,
+                Profile::Outsider => ProfileName::Outsider,
+            },
+            revoked: user.revoked.is_some(),
+            devices: self
+                .log
+                .devices_of(&user.user)
+                .map(|device| MemberDevice {
+                    device: device.device,
+                    label: self.device(device),
+                    certified: device.certified,
+                    revoked: device.revoked.is_some(),
+                })
+                .collect(),
+        }
     }
 
     fn user_in_words(&self, user: &UserId) -> String {
@@ -64,30 +88,30 @@ async fn newest(session: &Session) -> Result<std::sync::Arc<VerifiedLog>, Proble
 pub async fn list(session: &Session) -> Result<UserListResult, Problem> {
     let log = newest(session).await?;
     let names = Names { log: &log, key: &session.open.keys.directory_key };
-    let users = log
-        .users()
-        .map(|user| Member {
-            user: user.user,
-            email: user.email.clone(),
-            name: names.user(user),
-            profile: match user.profile {
-                Profile::Administrator => ProfileName::Administrator,
-                Profile::Standard => ProfileName::Standard,
-                Profile::Outsider => ProfileName::Outsider,
-            },
-            revoked: user.revoked.is_some(),
-            devices: log
-                .devices_of(&user.user)
-                .map(|device| MemberDevice {
-                    device: device.device,
-                    label: names.device(device),
-                    certified: device.certified,
-                    revoked: device.revoked.is_some(),
-                })
-                .collect(),
-        })
-        .collect();
+    let users = log.users().map(|user| names.member(user)).collect();
     Ok(UserListResult { users })
+}
+
+/// One member, and who vouched for them.
+///
+/// # Errors
+/// As [`show`].
+pub async fn user(session: &Session, user: Option<&str>) -> Result<UserShowResult, Problem> {
+    let log = newest(session).await?;
+    let user = match user {
+        None => session.open.summary.user,
+        Some(text) => find(&log, text)?,
+    };
+    let names = Names { log: &log, key: &session.open.keys.directory_key };
+    // The log of a device that is not registered yet lacks its user.
+    let record = log
+        .user(&user)
+        .ok_or_else(|| Problem::new(ProblemKind::InvalidRequest, "The log has no member of this id yet."))?;
+    Ok(UserShowResult {
+        member: names.member(record),
+        chain: chain(&names, user),
+        root_fingerprint: log.root().fingerprint().to_string(),
+    })
 }
 
 /// The whole log, fetched and verified anew.
@@ -116,7 +140,13 @@ pub async fn show(session: &Session, user: Option<&str>) -> Result<TrustShowResu
         Some(text) => find(&log, text)?,
     };
     let names = Names { log: &log, key: &session.open.keys.directory_key };
-    let chain = path::chain(&log, Start::User(user))
+    let chain = chain(&names, user);
+    Ok(TrustShowResult { user, chain, root_fingerprint: log.root().fingerprint().to_string() })
+}
+
+/// The links from a user up to the root, in words.
+fn chain(names: &Names<'_>, user: UserId) -> Vec<TrustLink> {
+    path::chain(names.log, Start::User(user))
         .into_iter()
         .map(|link| {
             let (kind, subject, key) = match link.subject {
@@ -136,8 +166,7 @@ pub async fn show(session: &Session, user: Option<&str>) -> Result<TrustShowResu
                 time: link.time,
             }
         })
-        .collect();
-    Ok(TrustShowResult { user, chain, root_fingerprint: log.root().fingerprint().to_string() })
+        .collect()
 }
 
 /// A user by address or by the start of an id; members before those who were revoked.

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use parsec_protocol::control::{
-    CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock,
-    DeviceView, GreetStart, Problem, ProblemKind, Role, StatusResult,
+    CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, GreetStart,
+    Problem, ProblemKind, Role, StatusResult,
 };
 use parsec_protocol::enrol::link::Link;
 use parsec_protocol::ids::{DeviceId, Invited, Token};
@@ -17,9 +17,10 @@ use super::command::{Command, Event, OpenedFor, Reply};
 use super::select::{self, Wanted};
 use super::session::{Session, blocking, view};
 use super::{Ceremony, Daemon, founding, invitations, members};
-use crate::caller::{Caller, CallerSession};
+use crate::caller::Caller;
 use crate::enrolment::view::Board;
 use crate::enrolment::{Desk, REQUESTS_MAX, Request};
+use crate::events::Reason;
 use crate::problems;
 use crate::transport::http::Server;
 
@@ -53,13 +54,15 @@ impl Daemon {
                     }
                 });
             }
-            Command::DeviceUnlock(request, reply) => self.unlock(request, caller.session.clone(), reply),
-            Command::DeviceLock(selector, reply) => match self.choose_to_lock(&selector) {
-                Ok(device) => self.lock(device, Some(reply)),
+            Command::DeviceUnlock(request, reply) => self.unlock(request, caller, reply),
+            Command::DeviceLock(selector, reply) => match self.choose_any(&selector) {
+                Ok(device) => self.lock(device, Reason::Locked, Some(reply)),
                 Err(problem) => {
                     let _ = reply.send(Err(problem));
                 }
             },
+            Command::DevicePassword(request, reply) => self.change_password(request, caller, reply),
+            Command::DeviceForget(request, reply) => self.forget(&request, reply),
             Command::InviteUser(request, reply) => {
                 self.with_session(&request.select, reply, async move |session| {
                     invitations::make(&session, Invited::User(request.email), request.days, request.mail)
@@ -82,6 +85,11 @@ impl Daemon {
             }
             Command::UserList(select, reply) => {
                 self.with_session(&select, reply, async |session| members::list(&session).await);
+            }
+            Command::UserShow(request, reply) => {
+                self.with_session(&request.select, reply, async move |session| {
+                    members::user(&session, request.user.as_deref()).await
+                });
             }
             Command::TrustVerify(select, reply) => {
                 self.with_session(&select, reply, async |session| members::verify(&session).await);
@@ -131,13 +139,14 @@ impl Daemon {
             .map(|summary| view(summary, self.unlocked.get(&summary.device).map(|it| &*it.session)))
             .collect();
         devices.sort_by(|a, b| (&a.organisation, a.device).cmp(&(&b.organisation, b.device)));
+        // As the events have it: the hub keeps what it has told.
         StatusResult {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             api_version: parsec_protocol::control::API_VERSION.to_owned(),
             pid: std::process::id(),
             devices,
-            alarms: Vec::new(),
             ceremonies: self.ceremonies.values().map(|ceremony| ceremony.view.borrow().clone()).collect(),
+            alarms: self.hub.alarms(),
         }
     }
 
@@ -148,11 +157,17 @@ impl Daemon {
     }
 
     pub(super) fn choose(&self, selector: &DeviceSelector, wanted: Wanted) -> Result<DeviceId, Problem> {
-        select::device(&self.known, |device| self.unlocked.contains_key(&device), selector, wanted)
+        let is_unlocked = |device| self.unlocked.contains_key(&device);
+        let device = select::device(&self.known, is_unlocked, selector, wanted)?;
+        if self.is_here(device) {
+            Ok(device)
+        } else {
+            Err(Problem::new(ProblemKind::DeviceUnknown, "The device is being removed."))
+        }
     }
 
-    /// The device to lock: one that is locked already is fine.
-    fn choose_to_lock(&self, selector: &DeviceSelector) -> Result<DeviceId, Problem> {
+    /// The device to lock, or whose password is to be changed: the unlocked one, but a locked one that is meant will do.
+    pub(super) fn choose_any(&self, selector: &DeviceSelector) -> Result<DeviceId, Problem> {
         match self.choose(selector, Wanted::Unlocked) {
             Err(problem)
                 if matches!(
@@ -164,57 +179,6 @@ impl Daemon {
             }
             chosen => chosen,
         }
-    }
-
-    fn unlock(&self, request: DeviceUnlock, by: Option<CallerSession>, reply: Reply<DeviceView>) {
-        let device = match self.choose(&request.select, Wanted::Locked) {
-            Ok(device) => device,
-            Err(problem) => {
-                let _ = reply.send(Err(problem));
-                return;
-            }
-        };
-        let (devices, handle) = (Arc::clone(&self.devices), self.handle.clone());
-        if let Some(open) = self.unlocked.get(&device) {
-            // Nothing to open. The password is checked all the same: a wrong one must not look like the right one,
-            // and the right one confirms that a person sits at the caller's session.
-            let session = Arc::clone(&open.session);
-            self.spawn(async move {
-                match blocking(move || devices.check_password(device, &request.password)).await {
-                    Ok(()) => handle.tell(Event::Confirmed(session, by, reply)).await,
-                    Err(problem) => {
-                        let _ = reply.send(Err(problem));
-                    }
-                }
-            });
-            return;
-        }
-        self.spawn(async move {
-            match blocking(move || devices.unlock(device, &request.password)).await {
-                Ok(open) => handle.tell(Event::Opened(Box::new(open), OpenedFor::Unlock(reply, by))).await,
-                Err(problem) => {
-                    let _ = reply.send(Err(problem));
-                }
-            }
-        });
-    }
-
-    /// Notes whose word was given, unless the device was locked meanwhile: a later unlocking is another one.
-    pub(super) fn confirmed(
-        &mut self,
-        session: &Arc<Session>,
-        by: Option<&CallerSession>,
-        reply: Reply<DeviceView>,
-    ) {
-        let device = session.open.summary.device;
-        let answer = match (self.unlocked.get_mut(&device), self.known.get(&device)) {
-            (Some(unlocked), Some(summary)) if Arc::ptr_eq(&unlocked.session, session) => {
-                unlocked.confirmed.add(by);
-                Ok(view(summary, Some(session)))
-            }
-            _ => Err(Problem::new(ProblemKind::DeviceLocked, "The device was locked.")),
-        };
-        let _ = reply.send(answer);
     }
 
     /// The session of the device that is meant.
@@ -263,9 +227,8 @@ impl Daemon {
             let organisation = session.open.summary.organisation.clone();
             let board = Board::new(id, Role::Greeter, organisation, Some(request.token));
             let (requests, queue) = mpsc::channel(REQUESTS_MAX);
-            let device = session.open.summary.device;
-            let (shown, view) = (board.now(), board.watch());
-            self.ceremonies.insert(id, Ceremony { view, requests, device: Some(device) });
+            let board = self.begin(board, requests, Some(session.open.summary.device));
+            let shown = board.now();
             let desk = Desk::new(board, queue, session.stop.clone(), ProblemKind::DeviceLocked);
             let token = request.token;
             let tasks = session.tasks.clone();
@@ -297,8 +260,8 @@ impl Daemon {
         let id = self.new_ceremony()?;
         let board = Board::new(id, Role::Claimer, link.organisation.clone(), None);
         let (requests, queue) = mpsc::channel(REQUESTS_MAX);
-        let (shown, view) = (board.now(), board.watch());
-        self.ceremonies.insert(id, Ceremony { view, requests, device: None });
+        let board = self.begin(board, requests, None);
+        let shown = board.now();
         let desk = Desk::new(board, queue, self.stop.clone(), ProblemKind::ShuttingDown);
         let needs = ClaimNeeds {
             devices: Arc::clone(&self.devices),

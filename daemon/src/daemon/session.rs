@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::events::Hub;
 use crate::outbox::Progress;
 use crate::problems;
 use crate::store::{DeviceSummary, OpenDevice, Store, StoreError};
@@ -44,6 +45,7 @@ pub struct Session {
     pub tasks: TaskTracker,
     /// Rows of the outbox that are being finished.
     pub rows: Mutex<BTreeMap<AttemptId, watch::Receiver<Progress>>>,
+    events: Hub,
     log: tokio::sync::Mutex<Arc<VerifiedLog>>,
 }
 
@@ -79,6 +81,7 @@ impl Session {
         open: OpenDevice,
         client: Client,
         stop: CancellationToken,
+        events: Hub,
     ) -> Result<Arc<Self>, Problem> {
         let open = Arc::new(open);
         let server = Server::new(client, &open.summary.server)?;
@@ -104,6 +107,7 @@ impl Session {
             stop,
             tasks: TaskTracker::new(),
             rows: Mutex::default(),
+            events,
             log: tokio::sync::Mutex::new(Arc::new(log)),
         }))
     }
@@ -118,6 +122,31 @@ impl Session {
     /// # Errors
     /// The server's refusal; `rolled_back` or `chain_invalid`, and then the log is as it was before the bad page.
     pub async fn sync(&self) -> Result<Arc<VerifiedLog>, SyncError> {
+        self.watched(self.catch_up().await)
+    }
+
+    /// Whoever asked, and if it was nobody: a log that is not believed is an alarm.
+    fn watched<T>(&self, done: Result<T, SyncError>) -> Result<T, SyncError> {
+        if let Err(SyncError::Log(problem)) = &done {
+            self.alarm(problem);
+        }
+        done
+    }
+
+    /// Raises an alarm where a problem is one of trust.
+    pub fn alarm(&self, problem: &Problem) {
+        if matches!(problem.name, ProblemKind::ChainInvalid | ProblemKind::RolledBack) {
+            self.events.alarm(&self.open.summary.organisation, problem);
+        }
+    }
+
+    /// The daemon's events.
+    #[must_use]
+    pub const fn events(&self) -> &Hub {
+        &self.events
+    }
+
+    async fn catch_up(&self) -> Result<Arc<VerifiedLog>, SyncError> {
         let mut log = self.log.lock().await;
         loop {
             let have = log.count();
@@ -158,6 +187,10 @@ impl Session {
     /// # Errors
     /// As [`Self::sync`].
     pub async fn verify_anew(&self) -> Result<Arc<VerifiedLog>, SyncError> {
+        self.watched(self.whole_log().await)
+    }
+
+    async fn whole_log(&self) -> Result<Arc<VerifiedLog>, SyncError> {
         let stored = self.sync().await?;
         let mut log = VerifiedLog::empty(stored.organisation().clone(), *stored.root());
         while log.count() < stored.count() {
@@ -194,6 +227,11 @@ impl Session {
     ) -> Result<T, Problem> {
         let open = Arc::clone(&self.open);
         blocking(move || work(&open.store)).await
+    }
+
+    /// Tells that the outbox has changed.
+    pub fn outbox_changed(&self) {
+        self.events.outbox(self.open.summary.device, &self.stop, || self.outbox());
     }
 
     /// Enrolments this device signed that are not in the log yet.

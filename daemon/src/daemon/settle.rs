@@ -22,6 +22,7 @@ pub async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
         tracing::error!(device = %session.open.summary.device, %problem, "the outbox can't be read");
     }
     if let Err(problem) = settle(&session, registered, &handle).await {
+        session.alarm(&problem);
         let name = problem.name.name();
         tracing::warn!(device = %session.open.summary.device, name, %problem, "the device is not settled");
     }

@@ -11,10 +11,13 @@ use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, 
 use parsec_protocol::public::VerifyKey;
 use tokio::sync::watch;
 
+use crate::events::Hub;
+
 /// Publishes a ceremony's view. Whoever watches gets the newest; none can hold the ceremony up.
 #[derive(Debug)]
 pub struct Board {
     view: watch::Sender<CeremonyView>,
+    events: Option<Hub>,
 }
 
 impl Board {
@@ -39,7 +42,15 @@ impl Board {
             outcome: None,
             note: None,
         };
-        Self { view: watch::Sender::new(view) }
+        Self { view: watch::Sender::new(view), events: None }
+    }
+
+    /// From now on, whoever follows the daemon's events is told of changes, too. In order, and before anybody sees
+    /// the new view: the hub is told while the view is locked.
+    #[must_use]
+    pub fn told_to(mut self, events: Hub) -> Self {
+        self.events = Some(events);
+        self
     }
 
     /// For whoever wants to see it.
@@ -58,6 +69,9 @@ impl Board {
         self.view.send_modify(|view| {
             change(view);
             view.revision = view.revision.saturating_add(1);
+            if let Some(events) = &self.events {
+                events.ceremony(view);
+            }
         });
     }
 

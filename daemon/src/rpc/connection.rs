@@ -30,6 +30,11 @@ pub(super) const SUBSCRIPTIONS_MAX: usize = 16;
 pub(super) const OUTGOING_MAX_BYTES: usize = 4 * LINE_MAX_BYTES;
 /// Lines that wait likewise, for the memory beside their bytes.
 const OUTGOING_MAX_LINES: usize = 1_024;
+/// Bytes of notifications among them. A subscription waits for room here, so that a client that reads slowly makes its
+/// sources wait and not its connection fail; what is left is for answers.
+const NOTIFIED_MAX_BYTES: usize = LINE_MAX_BYTES;
+/// What a notification counts at least: so that small ones leave answers room among [`OUTGOING_MAX_LINES`].
+const NOTIFIED_MIN_BYTES: usize = 2 * NOTIFIED_MAX_BYTES / OUTGOING_MAX_LINES;
 /// Notifications of one subscription between its source and this connection.
 const NOTIFICATIONS_MAX: usize = 16;
 
@@ -37,6 +42,8 @@ const NOTIFICATIONS_MAX: usize = 16;
 struct Outgoing {
     line: Zeroizing<String>,
     _share: OwnedSemaphorePermit,
+    /// For a notification, its share of [`NOTIFIED_MAX_BYTES`].
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// Where answers go. Never waits: what doesn't fit ends the connection.
@@ -44,15 +51,35 @@ struct Outgoing {
 struct Out {
     lines: mpsc::Sender<Outgoing>,
     bytes: Arc<Semaphore>,
+    notified: Arc<Semaphore>,
     /// Ends the connection.
     cut: CancellationToken,
 }
 
 impl Out {
     fn send(&self, line: Zeroizing<String>) {
+        self.push(line, None);
+    }
+
+    /// Sends a notification once there is room for it, or drops it: with `done` nobody listens any more, or there is no
+    /// time left.
+    async fn notify(&self, line: Zeroizing<String>, done: &CancellationToken) {
+        let size = line.len().clamp(NOTIFIED_MIN_BYTES, NOTIFIED_MAX_BYTES);
+        let room = Arc::clone(&self.notified).acquire_many_owned(u32::try_from(size).unwrap_or(u32::MAX));
+        let room = tokio::select! {
+            biased;
+            room = room => room,
+            () = done.cancelled() => return,
+        };
+        if let Ok(room) = room {
+            self.push(line, Some(room));
+        }
+    }
+
+    fn push(&self, line: Zeroizing<String>, room: Option<OwnedSemaphorePermit>) {
         let size = u32::try_from(line.len()).unwrap_or(u32::MAX);
         let sent = match Arc::clone(&self.bytes).try_acquire_many_owned(size) {
-            Ok(share) => self.lines.try_send(Outgoing { line, _share: share }).is_ok(),
+            Ok(share) => self.lines.try_send(Outgoing { line, _share: share, _room: room }).is_ok(),
             Err(_) => false,
         };
         if !sent && !self.cut.is_cancelled() {
@@ -91,7 +118,12 @@ pub(super) async fn serve(stream: UnixStream, visit: Visit, shutdown: Cancellati
     let (reader, writer) = stream.into_split();
     let (lines, queue) = mpsc::channel(OUTGOING_MAX_LINES);
     let cut = CancellationToken::new();
-    let out = Out { lines, bytes: Arc::new(Semaphore::new(OUTGOING_MAX_BYTES)), cut: cut.clone() };
+    let out = Out {
+        lines,
+        bytes: Arc::new(Semaphore::new(OUTGOING_MAX_BYTES)),
+        notified: Arc::new(Semaphore::new(NOTIFIED_MAX_BYTES)),
+        cut: cut.clone(),
+    };
     // Dropped with this call, and its tasks with it: nothing outlives the connection.
     let mut requests = JoinSet::new();
     let write = write_lines(writer, queue);
@@ -251,12 +283,15 @@ impl Call {
         drop(under_way);
         if subscription.is_some() {
             loop {
+                // What is here already goes out before the end: the last event, for one.
                 let notification = tokio::select! {
-                    () = self.done.cancelled() => break,
+                    biased;
                     notification = notifications.recv() => notification,
+                    () = self.done.cancelled() => break,
                 };
                 let Some(notification) = notification else { break };
-                self.out.send(Zeroizing::new(String::from(Box::<str>::from(notification))));
+                let line = Zeroizing::new(String::from(Box::<str>::from(notification)));
+                self.out.notify(line, &self.done).await;
             }
         }
         if let Some(begun) = begun {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::errors::object;
-use super::{hello, redact};
+use super::{events, hello, redact};
 use crate::caller::Caller;
 use crate::daemon::command::{Command, Handle, Needs};
 use crate::enrolment::Act;
@@ -149,6 +149,8 @@ pub(super) const TABLE: &[Row] = &[
     ask!(DEVICE_LIST, Watch, |_none: Empty| Command::DeviceList),
     ask!(DEVICE_UNLOCK, Own, |params: _| |reply| Command::DeviceUnlock(params, reply)),
     ask!(DEVICE_LOCK, Own, |params: DeviceSelector| |reply| Command::DeviceLock(params, reply)),
+    ask!(DEVICE_PASSWORD, Own, |params: _| |reply| Command::DevicePassword(params, reply)),
+    ask!(DEVICE_FORGET, Own, |params: _| |reply| Command::DeviceForget(params, reply)),
     ask!(INVITE_USER, Vouch, |params: _| |reply| Command::InviteUser(params, reply)),
     ask!(INVITE_DEVICE, Vouch, |params: _| |reply| Command::InviteDevice(params, reply)),
     ask!(INVITE_LIST, Look, |params: DeviceSelector| |reply| Command::InviteList(params, reply)),
@@ -173,12 +175,17 @@ pub(super) const TABLE: &[Row] = &[
         Command::CeremonyAct(params.ceremony, Act::Cancel, reply)
     }),
     ask!(USER_LIST, Look, |params: DeviceSelector| |reply| Command::UserList(params, reply)),
+    ask!(USER_SHOW, Look, |params: _| |reply| Command::UserShow(params, reply)),
     ask!(TRUST_VERIFY, Look, |params: DeviceSelector| |reply| Command::TrustVerify(params, reply)),
     ask!(TRUST_SHOW, Look, |params: _| |reply| Command::TrustShow(params, reply)),
     ask!(DOCTOR, Look, |_none: Empty| Command::Doctor),
     Row {
         ends: Some(method::CEREMONY_UNWATCH),
         ..special(method::CEREMONY_WATCH, Right::Look, register_watch)
+    },
+    Row {
+        ends: Some(method::EVENTS_UNWATCH),
+        ..special(method::EVENTS_WATCH, Right::Watch, events::register)
     },
 ];
 
@@ -286,11 +293,12 @@ async fn watch(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::Hub;
 
     #[test]
     fn names_are_unique_and_all_there() {
         let (events, _loop) = tokio::sync::mpsc::channel(1);
-        let module = module(Handle::new(events)).unwrap();
+        let module = module(Handle::new(events, Hub::new(Vec::new()).unwrap())).unwrap();
         for name in TABLE.iter().flat_map(|row| [Some(row.name), row.ends]).flatten() {
             assert!(module.method(name).is_some(), "{name}");
         }

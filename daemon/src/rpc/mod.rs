@@ -6,6 +6,7 @@ mod access;
 mod connection;
 mod discover;
 pub mod errors;
+mod events;
 mod frame;
 pub mod gate;
 mod hello;

@@ -3,7 +3,9 @@
 //! Decides field by field: a new field of a ceremony stops the compiler here. Refuses codes, the proposals among which
 //! the true one is, invitations' tokens, what a newcomer says of themself, and sentences, which may quote any of these.
 
-use parsec_protocol::control::{CeremonyListResult, CeremonyView, Door, Outcome, Problem, StatusResult};
+use parsec_protocol::control::{
+    CeremonyListResult, CeremonyView, Door, Event, EventItem, Outcome, Problem, StatusResult,
+};
 
 use crate::caller::Caller;
 
@@ -24,6 +26,22 @@ pub(super) fn ceremonies(caller: &Caller, mut result: CeremonyListResult) -> Cer
         result.ceremonies = result.ceremonies.into_iter().map(ceremony).collect();
     }
     result
+}
+
+/// `events.item`. What else is in an event was made for everybody: its types have no field for more.
+pub(super) fn item(caller: &Caller, mut item: EventItem) -> EventItem {
+    if caller.door == Door::Plugin {
+        match &mut item {
+            EventItem::Snapshot { status, .. } => {
+                for alarm in &mut status.alarms {
+                    plain(&mut alarm.problem);
+                }
+            }
+            EventItem::Event { event: Event::Alarm { alarm }, .. } => plain(&mut alarm.problem),
+            EventItem::Event { .. } | EventItem::Gap { .. } | EventItem::Unknown => {}
+        }
+    }
+    item
 }
 
 fn ceremony(view: CeremonyView) -> CeremonyView {
@@ -79,7 +97,7 @@ fn plain(problem: &mut Problem) {
 
 #[cfg(test)]
 mod tests {
-    use parsec_protocol::control::{Alarm, ProblemKind, Role, Stage};
+    use parsec_protocol::control::{Alarm, Overview, ProblemKind, Role, Stage, StreamId};
     use parsec_protocol::ids::Timestamp;
     use std::sync::Arc;
 
@@ -112,11 +130,22 @@ mod tests {
                 alarms: vec![Alarm { organisation: "acme".parse().unwrap(), problem, since: Timestamp(0) }],
             };
             assert_eq!(status(&caller(Door::Own), full.clone()), full);
+            let (full_alarm, status) = (full.alarms[0].clone(), Box::new(Overview::from(&full)));
             let list = CeremonyListResult { ceremonies: full.ceremonies.clone() };
             assert_eq!(ceremonies(&caller(Door::Own), list.clone()), list);
-            let shown = status(&caller(Door::Plugin), full);
+            let shown = self::status(&caller(Door::Plugin), full);
             let listed = ceremonies(&caller(Door::Plugin), list);
-            for text in [serde_json::to_string(&shown).unwrap(), serde_json::to_string(&listed).unwrap()] {
+            let (stream, id, time) = (StreamId("5".into()), 1, Timestamp(0));
+            let raised = Event::Alarm { alarm: full_alarm };
+            let event = EventItem::Event { stream: stream.clone(), id, time, event: raised };
+            let snapshot = EventItem::Snapshot { stream, id, time, status };
+            let items = [event, snapshot].map(|told| item(&caller(Door::Plugin), told));
+            let texts = [
+                serde_json::to_string(&shown).unwrap(),
+                serde_json::to_string(&listed).unwrap(),
+                serde_json::to_string(&items).unwrap(),
+            ];
+            for text in texts {
                 for secret in ["MARK", "ddee01", "ddee02"] {
                     assert!(!text.contains(secret), "{secret} in {text}");
                 }

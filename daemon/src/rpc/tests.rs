@@ -297,10 +297,6 @@ async fn nobody_ends_the_subscription_of_another() {
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off_and_alone() {
     let served = Served::start();
-    let mut slow = served.client().await;
-    slow.call(1, "flood").await;
-    // The source ends because its connection did: nobody read a byte.
-    served.bench.ended.notified().await;
     let mut greedy = served.client().await;
     for id in 0..u32::try_from(2 * OUTGOING_MAX_BYTES / LINE_MAX_BYTES + 8).unwrap() * 2 {
         // Fails once the daemon has closed the connection.
@@ -315,6 +311,30 @@ async fn a_client_that_does_not_read_is_cut_off_and_alone() {
     let mut rest = Vec::new();
     let _ = greedy.0.read_to_end(&mut rest).await;
     assert!(rest.len() <= OUTGOING_MAX_BYTES + LINE_MAX_BYTES, "{}", rest.len());
+}
+
+#[tokio::test]
+async fn a_subscription_waits_for_its_client_and_leaves_room_for_answers() {
+    let served = Served::start();
+    let mut slow = served.client().await;
+    slow.call(1, "flood").await;
+    assert_eq!(slow.line().await.unwrap()["id"], 1);
+    slow.call(2, "echo").await;
+    let mut before = 0;
+    loop {
+        let line = slow.line().await.expect("the connection stays");
+        if line["id"] == 2 {
+            break;
+        }
+        before += 1;
+    }
+    // What the connection and the socket hold, and what the source had ready; the flood itself never ends.
+    assert!(before < 32, "{before} before the answer");
+    for _ in 0..32 {
+        assert_eq!(slow.line().await.unwrap()["method"], "flooded");
+    }
+    drop(slow);
+    served.bench.ended.notified().await;
 }
 
 #[tokio::test]

@@ -203,14 +203,24 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Opened, StoreError> {
     })
 }
 
+/// Whether a password may protect a key file.
+///
+/// # Errors
+/// [`StoreError::WeakPassword`].
+pub fn check_strength(password: &SecretText) -> Result<(), StoreError> {
+    if password.expose().chars().count() < PASSWORD_MIN_CHARACTERS {
+        Err(StoreError::WeakPassword)
+    } else {
+        Ok(())
+    }
+}
+
 /// Encrypts a record under a password.
 ///
 /// # Errors
 /// [`StoreError::WeakPassword`]; nothing else in practice.
 pub(super) fn seal(record: &[u8], password: &SecretText, work: WorkFactor) -> Result<Vec<u8>, StoreError> {
-    if password.expose().chars().count() < PASSWORD_MIN_CHARACTERS {
-        return Err(StoreError::WeakPassword);
-    }
+    check_strength(password)?;
     let failed = |_| StoreError::KeyFileDamaged("it can't be encrypted");
     let mut recipient = age::scrypt::Recipient::new(SecretString::from(password.expose().to_owned()));
     recipient.set_work_factor(work.0);

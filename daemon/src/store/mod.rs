@@ -32,7 +32,7 @@ use zeroize::Zeroizing;
 pub use database::Store;
 pub use device::Devices;
 pub use inspect::Inspected;
-pub use keyfile::WorkFactor;
+pub use keyfile::{WorkFactor, check_strength};
 
 /// Why something could not be kept or found. Nothing has changed on disk, unless the variant says otherwise.
 #[derive(Debug, thiserror::Error)]
