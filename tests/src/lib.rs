@@ -15,6 +15,7 @@
 pub mod ceremony;
 pub mod ctl;
 pub mod debian;
+pub mod events;
 pub mod json_output;
 pub mod logs;
 pub mod openrpc;
