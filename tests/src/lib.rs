@@ -20,6 +20,7 @@ pub mod json_output;
 pub mod logs;
 pub mod openrpc;
 pub mod people;
+pub mod played;
 pub mod process;
 pub mod proxy;
 pub mod ready;

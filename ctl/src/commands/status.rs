@@ -30,7 +30,6 @@ fn watch(context: &Context<'_>, mut daemon: Connection) -> Result<(), Failure> {
     daemon.follow(None)?;
     let mut last: Option<StatusResult> = None;
     loop {
-        while daemon.item()?.is_some() {}
         let status: StatusResult = daemon.call(method::STATUS, &Empty {})?;
         if last.as_ref() != Some(&status) {
             if redraws {
@@ -44,7 +43,11 @@ fn watch(context: &Context<'_>, mut daemon: Connection) -> Result<(), Failure> {
             }
             last = Some(status);
         }
-        events::wait(&mut daemon)?;
+        // An event may have come with the answer: what is here already must be looked at before waiting.
+        while daemon.item()?.is_none() {
+            events::wait(&mut daemon)?;
+        }
+        while daemon.item()?.is_some() {}
     }
 }
 
