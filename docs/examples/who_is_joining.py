@@ -119,7 +119,7 @@ class Board:
         if ceremony.get("enrolled"):
             end = f", terminal {ceremony['enrolled']['device'][:8]}"
         elif ceremony.get("problem"):
-            end = f": {ceremony['problem']['name']}"
+            end = f": {ceremony['problem']}"
         line = f"{ceremony['organisation']}: {whom} {side} - {ceremony['stage'].replace('_', ' ')}{end}"
         # A snapshot repeats what is known.
         if self.shown.get(ceremony["id"]) != line:
