@@ -20,7 +20,8 @@ class Side:
     """One side of the ceremony: a connection that follows it, and one that acts."""
 
     def __init__(self, path: str, document: Any, ceremony: int) -> None:
-        self.follow, self.act, self.ceremony = Client(path, document), Client(path, document), ceremony
+        self.follow, self.act = (Client(path, document, strict=True) for _ in range(2))
+        self.ceremony = ceremony
         self.follow.ceremony.watch(ceremony=ceremony)
         self.view: Any = None
 
@@ -55,7 +56,7 @@ def main() -> None:
     # Without a file the daemon is asked for the document.
     document = json.loads(Path(options.document).read_text()) if options.document else None
 
-    alice, bob = Client(options.alice, document), Client(options.bob, document)
+    alice, bob = (Client(path, document, strict=True) for path in (options.alice, options.bob))
     founded = alice.org.bootstrap(
         server=options.server, organisation="acme", token=Path(options.token_file).read_text().strip(),
         email="alice@acme.example", name="Alice Hollybrook", device_label="desktop", password="alice walks seven dogs",

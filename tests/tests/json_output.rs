@@ -8,6 +8,7 @@ mod judge;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -20,18 +21,8 @@ use serde_json::{Value, json};
 const REMEDY: &str = "add it to tests/src/json_output.rs and run `cargo xtask openrpc`";
 
 /// The daemon doesn't serve these commands yet.
-const AWAITED: &[&str] = &[
-    "parsec.device.forget/1",
-    "parsec.device.password/1",
-    "parsec.doctor/1",
-    "parsec.event/1",
-    "parsec.rpc.hello/1",
-    "parsec.token.create/1",
-    "parsec.token.list/1",
-    "parsec.token.revoke/1",
-    "parsec.token.uses/1",
-    "parsec.user.show/1",
-];
+const AWAITED: &[&str] =
+    &["parsec.token.create/1", "parsec.token.list/1", "parsec.token.revoke/1", "parsec.token.uses/1"];
 
 /// Every name of a schema that parsecctl's source has.
 fn named() -> BTreeSet<String> {
@@ -104,6 +95,8 @@ fn live(script: &Script, alice: &Terminal, bob: &Terminal, server: &Server, fold
     script.ask(alice, "status", "");
     script.ask(alice, "rpc call status.show", "");
     script.ask(alice, "rpc discover", "");
+    script.ask(alice, "rpc hello", "");
+    script.run(alice, "doctor", "");
     assert_eq!(script.run(alice, "device unlock --password-file -", "no device\n").code, 68);
     let password = folder.join("password");
     std::fs::write(&password, "alice walks seven dogs\n").unwrap();
@@ -160,7 +153,40 @@ fn live(script: &Script, alice: &Terminal, bob: &Terminal, server: &Server, fold
     assert_eq!(script.run(bob, "trust verify", "").code, 77);
     script.ask(bob, "device unlock --password-file -", "bob counts grey herons\n");
     script.ask(bob, "device list", "");
+    script.ask(bob, "user show alice@acme.example", "");
+
+    let new = folder.join("new");
+    std::fs::write(&new, "bob counts grey geese\n").unwrap();
+    let line = format!("device password --password-file - --new-password-file {}", new.display());
+    let device = script.ask(bob, &line, "bob counts grey herons\n")["device"].clone();
+    let device = device.as_str().unwrap();
+    script.ask(bob, &format!("device forget {device} --confirm {device}"), "");
     script.ask(bob, "status", "");
+}
+
+/// Follows events over a restart of the daemon.
+fn follow(script: &Script, terminal: &mut Terminal) {
+    let mut follower = ctl::command(&terminal.runtime(), &["events", "--follow-restarts", "--json"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut until = |what: &str| loop {
+        let line = lines.next().unwrap_or_else(|| panic!("no {what}"));
+        script.keep(&line);
+        if line.contains(what) {
+            return;
+        }
+    };
+    until("\"snapshot\"");
+    terminal.process().stop();
+    until("\"disconnected\"");
+    terminal.restart();
+    until("\"connected\"");
+    until("\"snapshot\"");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
 }
 
 #[test]
@@ -168,10 +194,11 @@ fn every_line_is_what_its_schema_says() {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
     private_folder(&folder.path().join("server"));
     let server = Server::start(&folder.path().join("server"), &[]);
-    let alice = Terminal::start("alice", &folder.path().join("alice"));
+    let mut alice = Terminal::start("alice", &folder.path().join("alice"));
     let bob = Terminal::start("bob", &folder.path().join("bob"));
     let script = Script::default();
     live(&script, &alice, &bob, &server, folder.path());
+    follow(&script, &mut alice);
 
     let mut judges: BTreeMap<_, _> =
         json_output::schemas().map(|(name, _)| (name.to_owned(), None)).collect();

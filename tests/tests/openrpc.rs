@@ -33,6 +33,19 @@ fn the_document_fits_into_a_line() {
     assert!(size < parsec_protocol::control::LINE_MAX_BYTES / 2, "{size} bytes");
 }
 
+/// Schemas are for documents and tests; what runs beside keys has no code that it doesn't need.
+#[test]
+fn no_shipped_program_has_schemas_in_it() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let manifest = |room: &str| std::fs::read_to_string(root.join(room).join("Cargo.toml")).unwrap();
+    assert!(manifest("protocol").contains("schemars = { workspace = true, optional = true }"));
+    assert!(!manifest("protocol").contains("default = "), "no feature is on by itself");
+    for room in ["daemon", "ctl", "server"] {
+        let asked = manifest(room).lines().any(|line| line.contains("schema"));
+        assert!(!asked, "{room} turns the feature on");
+    }
+}
+
 #[test]
 fn the_document_is_openrpc() {
     let mut meta: Value = serde_json::from_str(include_str!("../openrpc/meta-schema-1.3.json")).unwrap();
