@@ -56,6 +56,7 @@ pub(super) const PACKAGES: &[Package] = &[
             ("docs/security.md", "usr/share/doc/parsec/", How::Plain),
             ("docs/known-limits.md", "usr/share/doc/parsec/", How::Plain),
             ("docs/local-api.md", "usr/share/doc/parsec/", How::Plain),
+            ("docs/openrpc.json", "usr/share/doc/parsec/", How::Plain),
         ],
         pages: &["parsecd", "parsecctl"],
     },
