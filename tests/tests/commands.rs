@@ -8,11 +8,15 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::Stdio;
 
 use parsec_tests::ctl::{self, Said};
-use parsec_tests::scene::{ALICE_PASSWORD, Scene, Setting};
-use parsec_tests::terminal::private_folder;
+use parsec_tests::scene::{ALICE_PASSWORD, BOB_EMAIL, Scene, Setting};
+use parsec_tests::terminal::{Terminal, private_folder};
 use serde_json::{Value, json};
+
+/// Longest wait for words on a screen, in milliseconds.
+const WAIT: u64 = 120_000;
 
 /// What a doctor says: health by name and subject, and its exit code.
 fn examined(said: &Said) -> (BTreeMap<String, String>, i32) {
@@ -165,5 +169,150 @@ fn a_method_can_be_called_by_name_with_its_secrets_on_stdin() {
         let said = alice.ctl(&["rpc", "call", method, parameters, "--json"]);
         assert_eq!(said.code, code, "{method} {parameters}: {said:?}");
         assert_eq!(said.json()["problem"]["exit_code"], code);
+    }
+}
+
+/// The exit code of a device unlocked by a script with this password.
+fn unlocks(terminal: &Terminal, password: &str) -> i32 {
+    terminal.ctl_input(&["device", "unlock", "--password-file", "-"], password).code
+}
+
+#[test]
+fn a_password_is_changed_and_a_device_forgotten() {
+    let scene = Scene::found(Setting::default());
+    let alice = &scene.alice;
+    let new = scene.path("new");
+    std::fs::write(&new, "alice feeds nine geese\n").unwrap();
+    let change = |old: &str| {
+        let options = [
+            "device",
+            "password",
+            "--password-file",
+            "-",
+            "--new-password-file",
+            new.to_str().unwrap(),
+            "--json",
+        ];
+        alice.ctl_input(&options, old)
+    };
+    let wrong = change("not hers at all");
+    assert_eq!((wrong.code, &wrong.json()["problem"]["name"]), (77, &json!("wrong_password")));
+    assert_eq!(change(ALICE_PASSWORD).well().json()["schema"], "parsec.device.password/1");
+    assert_eq!(alice.ctl(&["device", "lock"]).well().code, 0);
+    assert_eq!(unlocks(alice, ALICE_PASSWORD), 77);
+    assert_eq!(unlocks(alice, "alice feeds nine geese"), 0);
+
+    let member = alice.ctl(&["user", "show", "--json"]).well().json();
+    assert_eq!(member["member"]["devices"].as_array().unwrap().len(), 1);
+    assert!(alice.ctl(&["user", "show"]).well().stdout.contains("root key, where every chain ends"));
+    assert_eq!(alice.ctl(&["user", "show", "nobody@acme.example"]).code, 64);
+
+    let id = alice.devices()[0].device.to_string();
+    assert_eq!(alice.ctl(&["device", "forget", &id]).code, 64, "nobody can be asked");
+    assert_eq!(alice.devices().len(), 1);
+    let gone = alice.ctl(&["device", "forget", &id, "--confirm", &id, "--json"]).well();
+    assert_eq!(gone.json()["device"], id);
+    assert!(alice.devices().is_empty());
+    assert_eq!(alice.ctl(&["device", "forget", &id, "--confirm", &id]).code, 68);
+}
+
+#[test]
+fn events_and_the_watched_status_follow_a_real_daemon() {
+    let scene = Scene::found(Setting::default());
+    let alice = &scene.alice;
+    let mut events = Follower::start(alice, &["events", "--json"]);
+    let snapshot = events.until("the state", |line| line["kind"] == "snapshot");
+    let mut watched = Follower::start(alice, &["status", "--watch", "--json"]);
+    let state = |line: &Value, state: &str| line["devices"][0]["state"] == state;
+    watched.until("unlocked", |line| state(line, "unlocked"));
+
+    assert_eq!(alice.ctl(&["device", "lock"]).well().code, 0);
+    let locked = events.until("locking", |line| line["event"]["reason"] == "locked");
+    watched.until("locked", |line| state(line, "locked"));
+    assert_eq!(unlocks(alice, ALICE_PASSWORD), 0);
+    watched.until("unlocked again", |line| state(line, "unlocked"));
+
+    // Taken up again after the event that was seen: nothing is missing, nothing comes twice.
+    let place = format!("{}:{}", locked["stream"].as_str().unwrap(), locked["id"]);
+    let mut again = Follower::start(alice, &["events", "--json", "--after", &place]);
+    let next = again.until("anything", |_| true);
+    assert_eq!(next["id"].as_u64(), locked["id"].as_u64().map(|id| id + 1), "{next}");
+    assert_eq!(next["stream"], snapshot["stream"]);
+    // A place in another run: said to be one.
+    let mut lost =
+        Follower::start(alice, &["events", "--json", "--after", "00112233445566778899aabbccddeeff:1"]);
+    assert_eq!(lost.until("anything", |_| true)["kind"], "gap");
+    assert_eq!(lost.until("the state", |_| true)["kind"], "snapshot");
+}
+
+#[test]
+fn events_go_on_with_the_next_daemon() {
+    let mut scene = Scene::found(Setting::default());
+    let mut events = Follower::start(&scene.alice, &["events", "--json", "--follow-restarts"]);
+    let first = events.until("the state", |line| line["kind"] == "snapshot");
+    scene.alice.kill();
+    events.until("the end", |line| line["kind"] == "disconnected");
+    scene.alice.restart();
+    events.until("the next daemon", |line| line["kind"] == "connected");
+    let gap = events.until("what is missing", |line| line["kind"] == "gap");
+    assert_ne!(gap["stream"], first["stream"]);
+    events.until("the state", |line| line["kind"] == "snapshot");
+}
+
+/// A terminal window is a session of its own: the password given elsewhere does not speak for who sits at it.
+#[test]
+fn inviting_at_a_new_terminal_asks_for_the_password_and_goes_on() {
+    let scene = Scene::found(Setting::default());
+    let mut command = ctl::command(&scene.alice.runtime(), &["invite", "user", BOB_EMAIL, "--no-mail"]);
+    command.env("TERM", "dumb");
+    let mut window = rexpect::session::spawn_command(command, Some(WAIT)).unwrap();
+    window.exp_string("(not shown): ").unwrap();
+    window.send_line("not hers at all").unwrap();
+    window.exp_string("(not shown): ").unwrap();
+    window.send_line(ALICE_PASSWORD).unwrap();
+    window.exp_string("/join/acme#").unwrap();
+    window.exp_eof().unwrap();
+    assert_eq!(
+        scene.alice.ctl(&["invite", "list", "--json"]).well().json()["invitations"][0]["status"],
+        "pending"
+    );
+}
+
+/// A parsecctl that runs on, and its lines as JSON.
+struct Follower {
+    child: std::process::Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Follower {
+    fn start(terminal: &Terminal, arguments: &[&str]) -> Self {
+        let mut command = ctl::command(&terminal.runtime(), arguments);
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// The next line for which this holds.
+    fn until(&mut self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let mut seen = Vec::new();
+        for line in self.lines.by_ref() {
+            let line = line.unwrap();
+            let value: Value =
+                serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"));
+            if holds(&value) {
+                return value;
+            }
+            seen.push(line);
+        }
+        panic!("it ended before {what}; seen: {seen:#?}");
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
