@@ -6,6 +6,7 @@ mod disk;
 mod faults;
 mod former;
 mod key_file;
+mod password;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
