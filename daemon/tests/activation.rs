@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process};
 
 /// A daemon that says nothing for so long is broken.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -90,7 +91,22 @@ impl Manager {
 
     /// What the daemon says when it can't use what it was given.
     fn refused(&self, passed: Vec<OwnedFd>, code: i32) -> String {
-        let output = self.command(passed, "$$").output().unwrap();
+        let mut child = self.command(passed, "$$").spawn().unwrap();
+        let ended = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+        loop {
+            let mut polled = [PollFd::new(&ended, PollFlags::IN), PollFd::new(&self.notices, PollFlags::IN)];
+            poll(&mut polled, None).unwrap();
+            if !polled[0].revents().is_empty() {
+                break;
+            }
+            let mut buffer = [0; 4096];
+            let length = self.notices.recv(&mut buffer).unwrap();
+            if String::from_utf8_lossy(&buffer[..length]).contains("READY=1") {
+                child.kill().unwrap();
+                panic!("it took over what it should refuse");
+            }
+        }
+        let output = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{said}");
         said
