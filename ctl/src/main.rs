@@ -7,9 +7,12 @@ mod args;
 mod ceremony;
 mod client;
 mod commands;
+mod completion;
 mod failure;
+mod man;
 mod output;
 mod password;
+mod picture;
 mod plain;
 mod prompt;
 mod schema;
@@ -56,8 +59,8 @@ fn refuse_arguments(error: &clap::Error) -> ExitCode {
         let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
         let problem = Problem::new(ProblemKind::InvalidRequest, first);
         Output { json: true, ..Output::default() }.failure(&Failure::Report(Report::from(problem)));
-    } else if error.print().is_err() {
-        // Nobody reads: the exit code is all that is left to say it.
+    } else {
+        Output::grammar(&error.to_string(), answer);
     }
     ExitCode::from(if answer { 0 } else { failure::USAGE })
 }

@@ -6,6 +6,7 @@
 
 use std::io::{self, Write};
 
+use parsec_protocol::control::ProblemKind;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use unicode_width::UnicodeWidthStr as _;
@@ -105,6 +106,14 @@ impl Output {
         write_stdout(&self.fit(text))
     }
 
+    /// Two fields on stdout with a tab between them, which neither can contain then. For the completion scripts.
+    ///
+    /// # Errors
+    /// stdout is closed or can't be written.
+    pub(crate) fn pair(&self, value: &str, about: &str) -> Result<(), Failure> {
+        write_stdout(&format!("{}\t{}", shown(value), shown(about)))
+    }
+
     /// Talk: what happens and what to do, on stderr.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet && !self.json {
@@ -129,6 +138,35 @@ impl Output {
         if self.plain { plain::records(headings, rows) } else { table(headings, rows) }
     }
 
+    /// A picture on stderr, drawn in half blocks: with `coloured` in black on white, whatever the terminal's own colours
+    /// are. Refuses rows with anything else in them, so that no text gets past the net by this way.
+    ///
+    /// # Errors
+    /// A row is no picture.
+    pub(crate) fn picture(&self, rows: &[String], coloured: bool) -> Result<(), Failure> {
+        if rows.iter().flat_map(|row| row.chars()).any(|c| !HALF_BLOCKS.contains(&c)) {
+            return Err(Failure::new(
+                ProblemKind::Internal,
+                "The picture has something else than blocks in it",
+            ));
+        }
+        let (start, end) = if coloured { ("\x1b[38;5;16;48;5;231m", "\x1b[0m") } else { ("", "") };
+        let drawn: String = rows.iter().map(|row| format!("{start}{row}{end}\n")).collect();
+        write_stderr(&drawn);
+        Ok(())
+    }
+
+    /// Help and version on stdout, or what is wrong with the arguments on stderr. They can hold anything, too.
+    pub(crate) fn grammar(text: &str, answer: bool) {
+        let text = shown_lines(text.trim_end());
+        if answer {
+            // Nobody reads: the exit code is all that is left to say it.
+            let _told = write_stdout(&text);
+        } else {
+            write_stderr(&format!("{text}\n"));
+        }
+    }
+
     /// The end of a command that failed: what happened, and the remedy.
     pub(crate) fn failure(&self, failure: &Failure) {
         match failure {
@@ -151,6 +189,9 @@ impl Output {
         }
     }
 }
+
+/// What a picture is made of: two squares above each other in one cell.
+pub(crate) const HALF_BLOCKS: [char; 4] = [' ', '\u{2580}', '\u{2584}', '\u{2588}'];
 
 /// One line to stdout, at once: a script may be waiting for it.
 fn write_stdout(line: &str) -> Result<(), Failure> {

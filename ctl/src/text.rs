@@ -1,25 +1,34 @@
 //! Text from outside, made fit for a terminal; times and fingerprints for people.
 //!
 //! Decides which characters reach a screen. Refuses escapes, control and direction characters: a name that moves
-//! the cursor could repaint the code above it.
+//! the cursor could repaint the code above it; and marks piled up without end, which paint over the lines around them.
 
 use std::fmt::{Display, Write as _};
 
 use parsec_protocol::ids::Timestamp;
+use unicode_width::UnicodeWidthChar as _;
 
 /// Whether `c` could steer a terminal, or hide or reorder what stands beside it.
 pub(crate) fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// One field on one line: hostile characters are shown as `\u{1b}`, line ends included.
+/// Marks that may stand on one letter: no script needs more, and the fifth only climbs into the line above.
+const MARKS_MAX: usize = 4;
+
+/// One field on one line: hostile characters are shown as `\u{1b}`, line ends included. A mark without a letter would
+/// sit on what stands before the field, so it is shown like that, too.
 pub(crate) fn shown(field: impl Display) -> String {
+    let mut marks = MARKS_MAX;
     field.to_string().chars().fold(String::new(), |mut line, c| {
-        if is_hostile(c) {
+        let is_mark = c.width() == Some(0);
+        marks = if is_mark { marks + 1 } else { 0 };
+        if is_hostile(c) || marks > MARKS_MAX {
             line.extend(c.escape_unicode());
         } else {
             line.push(c);
@@ -136,10 +145,25 @@ mod tests {
 
     #[test]
     fn honest_names_stay_as_they_are() {
-        for good in ["Zoë O’Neill-李", "bob@example.org", "Владимир", "שלום", "laptop (home) \\ 2"]
-        {
+        for good in [
+            "Zoë O’Neill-李",
+            "bob@example.org",
+            "Владимир",
+            "שלום",
+            "שָׁלוֹם",
+            "Nguye\u{302}\u{303}n",
+            "น้ำ",
+            "laptop (home) \\ 2",
+        ] {
             assert_eq!(shown(good), good);
         }
+    }
+
+    #[test]
+    fn marks_do_not_pile_up_and_sit_on_nothing_else() {
+        assert_eq!(shown("e\u{301}\u{301}\u{301}\u{301}"), "e\u{301}\u{301}\u{301}\u{301}");
+        assert_eq!(shown("e\u{301}\u{301}\u{301}\u{301}\u{301}x"), "e\u{301}\u{301}\u{301}\u{301}\\u{301}x");
+        assert_eq!(shown("\u{338}x"), "\\u{338}x", "it would strike out the quote before it");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use parsec_protocol::ids::{Email, Label};
 
 use super::members::Profile;
 use crate::password::PasswordSource;
+use crate::picture::Picture;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Org {
@@ -63,6 +64,8 @@ pub(crate) enum Invite {
         /// Do not mail the link: you will hand it over yourself
         #[arg(long)]
         no_mail: bool,
+        #[command(flatten)]
+        picture: Picture,
     },
     /// Invite another terminal of your own
     #[command(
@@ -75,6 +78,8 @@ pub(crate) enum Invite {
         /// Mail the link to your own address
         #[arg(long)]
         mail: bool,
+        #[command(flatten)]
+        picture: Picture,
     },
     /// Show the invitations you may greet or cancel
     List,

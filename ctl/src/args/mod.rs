@@ -12,7 +12,7 @@ mod token;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use parsec_protocol::control::DeviceSelector;
 use parsec_protocol::ids::OrganisationId;
 
@@ -75,6 +75,14 @@ impl Global {
     }
 }
 
+/// Shells that can be told what fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Found an organisation
@@ -113,6 +121,23 @@ pub(crate) enum Command {
     /// The daemon's local interface itself, for what has no command here
     #[command(subcommand)]
     Rpc(Rpc),
+    /// Print a script that completes commands, options and names in a shell
+    #[command(
+        after_long_help = "Example:\n  source <(parsecctl completion bash)      # in ~/.bashrc; zsh likewise\n  parsecctl completion fish | source       # in ~/.config/fish/config.fish"
+    )]
+    Completion {
+        /// Which shell
+        shell: Shell,
+    },
+    /// What such a script asks
+    #[command(name = "__complete", hide = true)]
+    Complete,
+    /// Write the manual page into a folder
+    #[command(hide = true)]
+    Man {
+        /// Where
+        folder: PathBuf,
+    },
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::{Context, short};
 use crate::args::Invite;
 use crate::client::Connection;
 use crate::failure::Failure;
+use crate::picture::Picture;
 use crate::schema::{self, Schema};
 use crate::text::{moment, shown};
 
@@ -21,13 +22,15 @@ const TOKEN_DIGITS_MIN: usize = 4;
 pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure> {
     let select = context.global.select();
     match command {
-        Invite::User { email, days, no_mail } => {
+        Invite::User { email, days, no_mail, picture } => {
+            picture.check(context.output)?;
             let whom = email.to_string();
             let asked = InviteUser { select, email, days, mail: !no_mail };
             let result: InviteResult = context.call(method::INVITE_USER, &asked)?;
-            show_link(context, schema::INVITE_USER, &result, &whom, "call them")
+            show_link(context, schema::INVITE_USER, &result, &whom, "call them", picture)
         }
-        Invite::Device { days, mail } => {
+        Invite::Device { days, mail, picture } => {
+            picture.check(context.output)?;
             let asked = InviteDevice { select, days, mail };
             let result: InviteResult = context.call(method::INVITE_DEVICE, &asked)?;
             show_link(
@@ -36,6 +39,7 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
                 &result,
                 "your new terminal",
                 "run `parsecctl claim` there",
+                picture,
             )
         }
         Invite::List => list(context),
@@ -60,6 +64,7 @@ fn show_link(
     result: &InviteResult,
     whom: &str,
     first: &str,
+    picture: Picture,
 ) -> Result<(), Failure> {
     let mail = match result.mail.as_str() {
         "sent" => format!("The server has mailed the link to {whom}; here it is again:"),
@@ -77,6 +82,7 @@ fn show_link(
             .output
             .say(&format!("\nThe same for a Parsec that is installed already:\n{}", shown(alias.expose())));
     }
+    picture.show(result.link.expose(), context.output)?;
     context.output.say(&format!(
         "\nIt expires {}. Invitation {}.\nNext: {first}, and run here: parsecctl greet {}",
         moment(result.expires),
@@ -122,7 +128,7 @@ pub(super) fn subject(subject: &Subject) -> String {
 }
 
 /// Whether it can still lead somewhere.
-pub(super) fn is_open(item: &InvitationItem) -> bool {
+pub(crate) fn is_open(item: &InvitationItem) -> bool {
     matches!(item.status.as_str(), "pending" | "in_use")
 }
 

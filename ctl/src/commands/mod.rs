@@ -9,7 +9,8 @@ mod device;
 mod doctor;
 mod events;
 mod greet;
-mod invite;
+pub(crate) mod invite;
+mod man;
 mod org;
 mod rpc;
 mod status;
@@ -25,6 +26,7 @@ use serde::de::DeserializeOwned;
 
 use crate::args::{Arguments, Command, Global};
 use crate::client::{Connection, default_socket};
+use crate::completion;
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -73,11 +75,14 @@ pub(crate) fn run(arguments: Arguments, output: &Output) -> Result<(), Failure> 
         Command::Events(command) => events::run(&context, command),
         Command::Doctor => doctor::run(&context),
         Command::Rpc(command) => rpc::run(&context, command),
+        Command::Completion { shell } => completion::script(shell, output),
+        Command::Complete => completion::answer(output),
+        Command::Man { folder } => man::run(&context, &folder),
     }
 }
 
 /// The first digits of an id: enough to tell it from others, and what `--device` and `greet` take.
-fn short(id: impl std::fmt::Display) -> String {
+pub(crate) fn short(id: impl std::fmt::Display) -> String {
     id.to_string().chars().take(SHORT_DIGITS).collect()
 }
 
