@@ -42,10 +42,13 @@ pub(crate) fn shown_lines(text: &str) -> String {
     text.split('\n').map(shown).collect::<Vec<_>>().join("\n")
 }
 
-/// JSON in which no hostile character stands as itself. They can occur within its strings only, where `\uXXXX` is the same.
+/// JSON in which no hostile character stands as itself, and no marks pile up. They can occur within its strings only, where
+/// `\uXXXX` is the same.
 pub(crate) fn shown_json(json: &str) -> String {
+    let mut marks = 0;
     json.chars().fold(String::new(), |mut out, c| {
-        if is_hostile(c) {
+        marks = if c.width() == Some(0) { marks + 1 } else { 0 };
+        if is_hostile(c) || marks > MARKS_MAX {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
                 // Writing to a String can't fail.

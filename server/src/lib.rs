@@ -5,6 +5,7 @@
 
 mod administration;
 mod clock;
+pub mod command_line;
 mod config;
 mod errors;
 mod http;

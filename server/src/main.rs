@@ -2,10 +2,10 @@
 //!
 //! Decides where output goes: results on stdout, the log on stderr. Everything else is in the library.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::Parser as _;
+use parsec_metadata::command_line::{Command, CommandLine, Named, Organisation};
 use parsec_metadata::{
     AdministrationError, LogFormat, ServeOptions, create_organisation, database_exists, journal,
     journal::Journal, list_organisations, renew_token, run,
@@ -14,51 +14,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-
-/// The untrusted metadata server of Parsec: relays enrolments and keeps the certificate log.
-#[derive(Parser)]
-#[command(version)]
-struct CommandLine {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Serve until SIGTERM or SIGINT
-    Serve(Box<ServeOptions>),
-    /// Reserve names for organisations
-    #[command(subcommand)]
-    Organisation(Organisation),
-}
-
-#[derive(Subcommand)]
-enum Organisation {
-    /// Reserve a name and print the bootstrap token with which its first member founds it
-    Create(Named),
-    /// Print a new bootstrap token for a name that nobody has founded yet
-    Token(Named),
-    /// List the names
-    List(Database),
-}
-
-#[derive(Args)]
-struct Named {
-    /// 1 to 32 of a-z, 0-9 and -
-    name: String,
-    #[command(flatten)]
-    database: Database,
-}
-
-#[derive(Args)]
-struct Database {
-    /// SQLite database of the server
-    #[arg(long, value_name = "PATH")]
-    database: PathBuf,
-    /// One JSON object a line
-    #[arg(long)]
-    json: bool,
-}
 
 /// EX_CONFIG of sysexits.h: the settings must be changed.
 const EXIT_CONFIG: u8 = 78;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -58,7 +58,12 @@ pub fn run(runtime: &Path, arguments: &[&str], input: &str) -> Said {
         .expect("parsecctl starts");
     // It may not read its input; then the pipe is closed and the run says why.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let output = child.wait_with_output().unwrap();
+    said(&child.wait_with_output().unwrap())
+}
+
+/// What a run left behind, as text.
+#[must_use]
+pub fn said(output: &Output) -> Said {
     Said {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

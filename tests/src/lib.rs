@@ -16,6 +16,8 @@ pub mod ceremony;
 pub mod ctl;
 pub mod debian;
 pub mod events;
+pub mod hostile;
+pub mod impostor;
 pub mod json_output;
 pub mod logs;
 pub mod openrpc;

@@ -1,0 +1,60 @@
+//! What can be typed after `parsec-metadata`.
+//!
+//! Decides names and shapes; the manual page is made of the same. Refuses a bootstrap token or a password as an option.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::ServeOptions;
+
+/// The untrusted metadata server of Parsec: relays enrolments and keeps the certificate log
+#[derive(Debug, Parser)]
+#[command(name = "parsec-metadata", version)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the server program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve until SIGTERM or SIGINT
+    Serve(Box<ServeOptions>),
+    /// Reserve names for organisations
+    #[command(subcommand)]
+    Organisation(Organisation),
+}
+
+/// The administrator's part.
+#[derive(Debug, Subcommand)]
+pub enum Organisation {
+    /// Reserve a name and print the bootstrap token with which its first member founds it
+    Create(Named),
+    /// Print a new bootstrap token for a name that nobody has founded yet
+    Token(Named),
+    /// List the names
+    List(Database),
+}
+
+/// Which organisation, and where.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// 1 to 32 of a-z, 0-9 and -
+    pub name: String,
+    /// Where.
+    #[command(flatten)]
+    pub database: Database,
+}
+
+/// Where the names are.
+#[derive(Debug, Args)]
+pub struct Database {
+    /// SQLite database of the server
+    #[arg(long, value_name = "PATH")]
+    pub database: PathBuf,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
