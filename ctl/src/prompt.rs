@@ -2,17 +2,21 @@
 //!
 //! Decides whether there is anybody to ask, and how Ctrl-C and hidden typing work. Refuses to ask where nobody is
 //! (the failure names the option to give instead), to take an answer that was typed before its question, and to
-//! leave a terminal without echo: the old settings come back on every way out, a panic included.
+//! leave a terminal without echo: the old settings come back on every way out, a panic and a killing signal included.
 //!
 //! Ctrl-C arrives as a character that ends the line rather than as a signal, so that a ceremony can be cancelled in
 //! order and a hidden prompt can't leave the terminal dumb.
 
-use std::io::{IsTerminal as _, stderr, stdin};
+use std::io::{self, IsTerminal as _, stderr, stdin};
+use std::thread::JoinHandle;
 
 use parsec_protocol::control::ProblemKind;
 use rustix::termios::{
     LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcsetattr,
 };
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
+use signal_hook::low_level::emulate_default_handler;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -27,6 +31,8 @@ const CTRL_C: u8 = 3;
 pub(crate) struct Terminal {
     before: Termios,
     output: Output,
+    /// Ends the watch, and the thread that keeps it.
+    watch: Option<(Handle, JoinHandle<()>)>,
 }
 
 /// What came from the person.
@@ -60,7 +66,10 @@ impl Terminal {
             return Err(Failure::usage(format!("{what} is needed, and {why}"), instead));
         }
         let before = tcgetattr(stdin()).map_err(|error| terminal_failed(&error))?;
-        let terminal = Self { before, output: *output };
+        let watch = Some(watch(before.clone()).map_err(|error| {
+            Failure::new(ProblemKind::Internal, format!("Signals can't be watched: {error}"))
+        })?);
+        let terminal = Self { before, output: *output, watch };
         terminal.set(false)?;
         Ok(terminal)
     }
@@ -143,9 +152,28 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        if let Some((handle, thread)) = self.watch.take() {
+            handle.close();
+            // It ends with its handle; if it panicked, the settings are restored here all the same.
+            let _ended = thread.join();
+        }
         // If even this fails, the terminal is gone.
         let _restored = tcsetattr(stdin(), OptionalActions::Now, &self.before);
     }
+}
+
+/// Restores the terminal when a signal is about to end the program, then lets it end as it would have.
+fn watch(before: Termios) -> io::Result<(Handle, JoinHandle<()>)> {
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGQUIT, SIGINT])?;
+    let handle = signals.handle();
+    let thread = std::thread::Builder::new().spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            // If these fail, the terminal is gone, or the signal comes again and ends the program by itself.
+            let _restored = tcsetattr(stdin(), OptionalActions::Now, &before);
+            let _ended = emulate_default_handler(signal);
+        }
+    })?;
+    Ok((handle, thread))
 }
 
 /// Reads one line as the terminal hands it over.

@@ -2,6 +2,7 @@
 //!
 //! For what a real daemon refuses to send: hostile text in every field, half a line, another protocol.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,26 @@ pub enum Reply {
     Then(Value, Vec<Value>),
     /// That there is no such method, as an older daemon says.
     Unknown,
+}
+
+/// The results that docs/local-api.md shows, by method: what a real daemon answers.
+#[must_use]
+pub fn documented() -> BTreeMap<String, Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/local-api.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .filter(|line| line.starts_with(r#"{"jsonrpc""#))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let result_of = |id: &Value| lines.iter().find(|line| line["id"] == *id && line.get("result").is_some());
+    lines
+        .iter()
+        .filter(|line| line.get("params").is_some() && line.get("id").is_some())
+        .filter_map(|line| {
+            Some((line["method"].as_str()?.to_owned(), result_of(&line["id"])?["result"].clone()))
+        })
+        .collect()
 }
 
 /// The listening impostor; ends when dropped.

@@ -95,10 +95,15 @@ impl Process {
     }
 }
 
+/// Sends a signal to a program of this test that somebody else owns, such as a shell.
+pub fn signal_by_id(id: u32, signal: Signal) {
+    let id = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+    kill_process(id, signal).unwrap();
+}
+
 /// Kills a program of this test that another thread owns; its owner still has to take note of its end.
 pub fn kill_by_id(id: u32) {
-    let id = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
-    kill_process(id, Signal::KILL).unwrap();
+    signal_by_id(id, Signal::KILL);
 }
 
 impl Drop for Process {

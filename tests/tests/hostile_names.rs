@@ -12,13 +12,12 @@
 )]
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_tests::ctl::{self, Said};
 use parsec_tests::hostile::{has_effect, names};
-use parsec_tests::impostor::{Impostor, Reply};
+use parsec_tests::impostor::{Impostor, Reply, documented};
 use serde_json::{Value, json};
 
 /// Commands that print what others say.
@@ -51,25 +50,6 @@ const PLACES_MIN: usize = 25;
 /// The daemon's answers, by method, as a test sets them.
 #[derive(Default)]
 struct Answers(BTreeMap<String, Reply>);
-
-/// Examples of results in the document, by method.
-fn examples() -> BTreeMap<String, Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/local-api.md");
-    let text = std::fs::read_to_string(path).unwrap();
-    let lines: Vec<Value> = text
-        .lines()
-        .filter(|line| line.starts_with(r#"{"jsonrpc""#))
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let result_of = |id: &Value| lines.iter().find(|line| line["id"] == *id && line.get("result").is_some());
-    lines
-        .iter()
-        .filter(|line| line.get("params").is_some() && line.get("id").is_some())
-        .filter_map(|line| {
-            Some((line["method"].as_str()?.to_owned(), result_of(&line["id"])?["result"].clone()))
-        })
-        .collect()
-}
 
 /// Pointers to every text in a value.
 fn texts(value: &Value, at: &str, found: &mut Vec<String>) {
@@ -174,7 +154,7 @@ fn there_are_676_different_names() {
 #[test]
 fn no_name_in_any_place_has_an_effect() {
     let stage = Stage::new();
-    let examples = examples();
+    let examples = documented();
     let all = names();
     let mut places = 0;
     for command in COMMANDS {

@@ -1,0 +1,134 @@
+//! Prompts at a real terminal: what is typed in secret is not shown, and whatever ends the program, the terminal is as it was before.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::process::Command;
+
+use parsec_tests::process::{binary, signal_by_id};
+use parsec_tests::scene::{ALICE_PASSWORD, BOB_EMAIL, Scene, Setting};
+use parsec_tests::terminal::Terminal;
+use rexpect::session::{PtySession, spawn_command};
+use rustix::process::Signal;
+use rustix::termios::{Winsize, tcgetpgrp, tcsetwinsize};
+
+/// Longest wait for words on a screen, in milliseconds.
+const WAIT: u64 = 120_000;
+/// Shows the terminal's settings before and after, and the exit code between.
+const BETWEEN: &str = r#"echo "before $(stty -g)."; "$@"; code=$?; echo; echo "after $(stty -g)."; echo "code $code.""#;
+
+/// parsecctl under a shell at a terminal of its own.
+fn open(terminal: &Terminal, arguments: &[&str]) -> PtySession {
+    let mut command = Command::new("sh");
+    command.args(["-c", BETWEEN, "sh"]).arg(binary("parsecctl")).args(arguments);
+    command.env("XDG_RUNTIME_DIR", terminal.runtime()).env("TERM", "xterm").env_remove("NO_COLOR");
+    spawn_command(command, Some(WAIT)).unwrap()
+}
+
+/// The settings before, once the program has asked.
+fn asked(session: &mut PtySession, question: &str) -> String {
+    session.exp_string("before ").unwrap();
+    let before = session.exp_string(".").unwrap();
+    session.exp_string(question).unwrap();
+    before
+}
+
+/// The settings after, the exit code, and what was said until then.
+fn ended(session: &mut PtySession) -> (String, String, String) {
+    let said = session.exp_string("after ").unwrap();
+    let after = session.exp_string(".").unwrap();
+    session.exp_string("code ").unwrap();
+    (after, session.exp_string(".").unwrap(), said)
+}
+
+/// The program's process: the child of the shell that has the terminal.
+fn program(session: &PtySession) -> u32 {
+    let master = session.process().get_file_handle().unwrap();
+    let shell = tcgetpgrp(&master).unwrap().as_raw_nonzero();
+    let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+    children.trim().parse().unwrap()
+}
+
+#[test]
+fn whatever_ends_a_hidden_prompt_the_terminal_is_as_it_was() {
+    let scene = Scene::found(Setting::default());
+    let question = "Password of this terminal's keys (not shown): ";
+    let secret = "half a passw";
+
+    for (signal, code) in [(Signal::TERM, "143"), (Signal::HUP, "129"), (Signal::QUIT, "131"), (Signal::INT, "130")] {
+        let mut session = open(&scene.alice, &["device", "unlock"]);
+        let before = asked(&mut session, question);
+        session.send(secret).unwrap();
+        session.flush().unwrap();
+        signal_by_id(program(&session), signal);
+        let (after, ended, said) = ended(&mut session);
+        assert_eq!((after, ended.as_str()), (before, code), "{signal:?}");
+        assert!(!said.contains(secret), "{said}");
+    }
+    for (control, code) in [('c', "130"), ('d', "130")] {
+        let mut session = open(&scene.alice, &["device", "unlock"]);
+        let before = asked(&mut session, question);
+        session.send_control(control).unwrap();
+        let (after, ended, _) = ended(&mut session);
+        assert_eq!((after, ended.as_str()), (before, code), "Ctrl-{control}");
+    }
+    // A window that changes its size in the middle changes nothing else.
+    let mut session = open(&scene.alice, &["device", "unlock"]);
+    let before = asked(&mut session, question);
+    let size = Winsize { ws_row: 10, ws_col: 20, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(session.process().get_file_handle().unwrap(), size).unwrap();
+    session.send_line(ALICE_PASSWORD).unwrap();
+    let (after, code, said) = ended(&mut session);
+    assert_eq!((after, code.as_str()), (before, "0"), "{said}");
+    assert!(said.contains("is unlocked") && !said.contains(ALICE_PASSWORD), "{said}");
+}
+
+/// For ears: letters one by one, no columns, nothing drawn, no escape.
+#[test]
+fn a_plain_ceremony_spells_its_codes() {
+    let scene = Scene::found(Setting { daemon_options: &["--approval", "device"], ..Setting::default() });
+    let bob = scene.terminal("bob");
+    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let mut alice_sees = open(&scene.alice, &["greet", BOB_EMAIL, "--plain"]);
+    let mut bob_sees = open(&bob, &["claim", "--plain"]);
+    asked(&mut bob_sees, "Paste the link");
+    bob_sees.send_line(invitation.link.expose()).unwrap();
+
+    let mut heard = bob_sees.exp_string("Say this code aloud:").unwrap();
+    let code = bob_sees.exp_string("They look for it").unwrap();
+    let letter = code.trim().chars().next().unwrap();
+    assert!(code.trim()[4..].starts_with(&format!(": {letter} for ")), "{code}");
+    assert_eq!(code.matches(" for ").count(), 4, "{code}");
+
+    asked(&mut alice_sees, "Which code does");
+    let list = alice_sees.exp_string("or type the code: ").unwrap();
+    assert_eq!(list.matches(" for ").count(), 16, "four codes of four: {list}");
+    heard.push_str(&code);
+    heard.push_str(&list);
+    assert!(!heard.contains("  ") && !heard.contains('\x1b'), "{heard:?}");
+
+    alice_sees.send_control('c').unwrap();
+    assert_eq!(ended(&mut alice_sees).1, "130");
+    assert_eq!(ended(&mut bob_sees).1, "75");
+}
+
+/// On a terminal with colours the picture brings its own, whatever the terminal's are, and gives them back at each line's end.
+#[test]
+fn a_picture_brings_its_colours_to_a_terminal_that_has_some() {
+    let scene = Scene::found(Setting { daemon_options: &["--approval", "device"], ..Setting::default() });
+    for (no_colour, coloured) in [(false, true), (true, false)] {
+        let mut command = Command::new(binary("parsecctl"));
+        command.args(["invite", "device", "--qr"]).env("XDG_RUNTIME_DIR", scene.alice.runtime());
+        command.env("TERM", "xterm").env_remove("NO_COLOR");
+        if no_colour {
+            command.env("NO_COLOR", "1");
+        }
+        let mut session = spawn_command(command, Some(WAIT)).unwrap();
+        let seen = session.exp_eof().unwrap();
+        let rows: Vec<&str> = seen.lines().filter(|line| line.contains('\u{2580}')).collect();
+        assert!(rows.len() > 15, "{seen}");
+        for row in rows {
+            assert_eq!(row.contains('\x1b'), coloured, "{row:?}");
+            assert_eq!(row.trim_end().ends_with("\x1b[0m"), coloured, "{row:?}");
+        }
+    }
+}
