@@ -38,7 +38,8 @@ use crate::enrolment::Request;
 use crate::enrolment::view::{Board, is_over};
 use crate::events::{Hub, Reason};
 use crate::service::supervisor::{Heart, Standing};
-use crate::store::{DeviceSummary, Devices};
+use crate::store::{DeviceSummary, Devices, TokenStore};
+use crate::tokens::Keeper;
 use crate::transport::http::Client;
 use approval::{Approval, Confirmed};
 use command::{EVENTS_MAX, Event, Handle, OpenedFor, Reply};
@@ -99,6 +100,8 @@ pub struct Daemon {
     handle: Handle,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Until the loop runs and has started it.
+    keeper: Option<Keeper>,
 }
 
 impl Daemon {
@@ -113,7 +116,8 @@ impl Daemon {
         let hub = Hub::new(known.iter().map(|summary| session::view(summary, None)).collect())?;
         let known = known.into_iter().map(|summary| (summary.device, summary)).collect();
         let (send, events) = mpsc::channel(EVENTS_MAX);
-        let handle = Handle::new(send, hub.clone());
+        let (keeper, desk) = Keeper::new(TokenStore::open(data_dir).map_err(Problem::from)?, hub.clone());
+        let handle = Handle::new(send, desk, hub.clone());
         let daemon = Self {
             devices: Arc::new(devices),
             attempts,
@@ -131,6 +135,7 @@ impl Daemon {
             handle: handle.clone(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            keeper: Some(keeper),
         };
         Ok((daemon, handle))
     }
@@ -139,6 +144,10 @@ impl Daemon {
     ///
     /// The service manager sees by `heart` that the loop turns.
     pub async fn run(mut self, shutdown: CancellationToken, mut heart: Heart) {
+        if let Some(keeper) = self.keeper.take() {
+            // Not cut off by `stop`: it writes its counts then.
+            self.tasks.spawn(keeper.run(self.stop.clone()));
+        }
         self.tidy_up();
         loop {
             heart.show(self.standing());

@@ -64,10 +64,16 @@ impl Daemon {
     /// # Errors
     /// `confirmation_required`; what choosing the device would say.
     pub(super) fn permitted(&self, asker: &Asker, command: &Command) -> Result<(), Problem> {
-        if asker.needs == Needs::Nothing || self.approval == Approval::Device {
+        if asker.needs == Needs::Nothing {
             return Ok(());
         }
-        let device = match self.with(command) {
+        let with = self.with(command);
+        if self.approval == Approval::Device {
+            // Once something is unlocked, for what has no device of its own to be locked.
+            let locked = matches!(with, With::Any) && self.unlocked.is_empty();
+            return if locked { Err(required(&asker.caller)) } else { Ok(()) };
+        }
+        let device = match with {
             With::Selected(selector) => self.choose(selector, Wanted::Unlocked)?,
             With::Ceremony(Some(device)) => device,
             // A claimer's ceremony, or none: there is nothing here to vouch with, and the command says so itself.
@@ -105,7 +111,8 @@ impl Daemon {
             Command::UserShow(request, _) => With::Selected(&request.select),
             Command::DeviceUnlock(request, _) => With::Selected(&request.select),
             Command::DevicePassword(request, _) => With::Selected(&request.select),
-            Command::Doctor(_)
+            Command::Vouch(_)
+            | Command::Doctor(_)
             | Command::Status(_)
             | Command::OrgBootstrap(..)
             | Command::DeviceList(_)

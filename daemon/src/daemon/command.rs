@@ -50,6 +50,8 @@ pub enum Command {
     UserShow(UserShow, Reply<UserShowResult>),
     TrustVerify(DeviceSelector, Reply<TrustVerifyResult>),
     TrustShow(TrustShow, Reply<TrustShowResult>),
+    /// Nothing but the question whether the caller may vouch for something that no device does.
+    Vouch(Reply<Empty>),
 }
 
 /// What a request needs beside the right to ask.
@@ -126,8 +128,8 @@ pub struct Handle {
 impl Handle {
     /// Speaks to the loop that reads the other end.
     #[must_use]
-    pub const fn new(events: mpsc::Sender<Event>, hub: Hub) -> Self {
-        Self { events, tokens: Desk, hub }
+    pub const fn new(events: mpsc::Sender<Event>, tokens: Desk, hub: Hub) -> Self {
+        Self { events, tokens, hub }
     }
 
     /// What the loop tells everybody.

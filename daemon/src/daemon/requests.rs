@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use parsec_protocol::control::{
-    CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, GreetStart,
-    Problem, ProblemKind, Role, StatusResult,
+    CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, Empty,
+    GreetStart, Problem, ProblemKind, Role, StatusResult,
 };
 use parsec_protocol::enrol::link::Link;
 use parsec_protocol::ids::{DeviceId, Invited, Token};
@@ -98,6 +98,10 @@ impl Daemon {
                 self.with_session(&request.select, reply, async move |session| {
                     members::show(&session, request.user.as_deref()).await
                 })
+            }
+            // Asked and answered where the asker was looked at.
+            Command::Vouch(reply) => {
+                let _ = reply.send(Ok(Empty {}));
             }
             Command::GreetStart(request, reply) => self.greet(&request, reply),
             Command::ClaimStart(request, reply) => {

@@ -129,7 +129,7 @@ pub(super) async fn serve(stream: UnixStream, visit: Visit, shutdown: Cancellati
     let write = write_lines(writer, queue);
     let revoked = {
         let caller = Arc::clone(&visit.caller);
-        async move { caller.granted.wait().await.cut.cancelled().await }
+        async move { caller.granted.wait().await.over().await }
     };
     let read = async {
         read_requests(LineReader::new(reader, LINE_MAX_BYTES), &visit, out, &mut requests, &shutdown).await;

@@ -7,15 +7,12 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use parsec_protocol::control::{Door, Problem, ProblemKind, method};
+use parsec_protocol::control::{Door, Problem, ProblemKind};
 
 use super::methods::{self, Right, Row};
 use crate::caller::Caller;
 use crate::daemon::command::Handle;
-
-/// What plug-ins can be given at all. A token names some of it; nothing else is ever answered at their door.
-pub const PLUGIN_METHODS: [&str; 4] =
-    [method::STATUS, method::DEVICE_LIST, method::CEREMONY_LIST, method::EVENTS_WATCH];
+use crate::tokens::PLUGIN_METHODS;
 
 /// Decides who may call what.
 pub trait Gate: Send + Sync + 'static {
@@ -53,10 +50,11 @@ impl Rights {
         };
         // Twice: by the fixed list, whatever a token says, and by the token. Ending a subscription is part of having it.
         if !(row.right == Right::Watch && PLUGIN_METHODS.contains(&row.name) && granted.allows(row.name)) {
-            let text = "This token does not allow this method.";
-            return Err(Problem::new(ProblemKind::AccessDenied, text));
+            let kind = ProblemKind::AccessDenied;
+            self.0.tokens().refused(&granted.id, row.name, caller.pid, kind).await;
+            return Err(Problem::new(kind, "This token does not allow this method."));
         }
-        Ok(())
+        self.0.tokens().charge(&granted.id, row.name, caller.pid).await
     }
 }
 

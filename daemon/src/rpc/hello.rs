@@ -9,10 +9,10 @@ use parsec_protocol::control::{
     API_OLDEST, API_VERSION, Door, Hello, HelloResult, MethodView, Problem, ProblemKind, method,
 };
 
-use super::gate::PLUGIN_METHODS;
 use super::methods::{Right, TABLE};
 use crate::caller::Caller;
 use crate::daemon::command::Handle;
+use crate::tokens::PLUGIN_METHODS;
 
 /// Longest name of a program that is logged.
 const CLIENT_MAX_CHARACTERS: usize = 64;

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::errors::object;
-use super::{events, hello, redact};
+use super::{events, hello, redact, tokens};
 use crate::caller::Caller;
 use crate::daemon::command::{Command, Handle, Needs};
 use crate::enrolment::Act;
@@ -187,6 +187,14 @@ pub(super) const TABLE: &[Row] = &[
         ends: Some(method::EVENTS_UNWATCH),
         ..special(method::EVENTS_WATCH, Right::Watch, events::register)
     },
+    Row {
+        // It hands rights on to a program that nobody watches.
+        needs: Needs::Confirmation,
+        ..special(method::TOKEN_CREATE, Right::Own, tokens::register_create)
+    },
+    special(method::TOKEN_LIST, Right::Look, tokens::register_list),
+    special(method::TOKEN_REVOKE, Right::Own, tokens::register_revoke),
+    special(method::TOKEN_USES, Right::Look, tokens::register_uses),
 ];
 
 /// All methods, each asking the loop behind `handle`.
@@ -298,7 +306,11 @@ mod tests {
     #[test]
     fn names_are_unique_and_all_there() {
         let (events, _loop) = tokio::sync::mpsc::channel(1);
-        let module = module(Handle::new(events, Hub::new(Vec::new()).unwrap())).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let store = crate::store::TokenStore::open(&folder.path().join("data")).unwrap();
+        let hub = Hub::new(Vec::new()).unwrap();
+        let (_, desk) = crate::tokens::Keeper::new(store, hub.clone());
+        let module = module(Handle::new(events, desk, hub)).unwrap();
         for name in TABLE.iter().flat_map(|row| [Some(row.name), row.ends]).flatten() {
             assert!(module.method(name).is_some(), "{name}");
         }

@@ -14,6 +14,7 @@ pub mod methods;
 mod redact;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::sync::Arc;
 

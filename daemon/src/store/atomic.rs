@@ -221,6 +221,14 @@ impl Folder {
         self.sync()
     }
 
+    /// Opens (or makes) a file to add to its end; and its length.
+    pub(super) fn append(&self, name: &str) -> Result<(std::fs::File, usize), StoreError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
+        let file = self.open_file(name, flags)?.ok_or(StoreError::Damaged("its folder is gone"))?;
+        let length = file.metadata().map_err(|error| std_error("examining a file", error))?.len();
+        Ok((file, usize::try_from(length).unwrap_or(usize::MAX)))
+    }
+
     /// Opens (or makes) a file and locks it for as long as the answer lives; `None` if another process has it.
     pub(super) fn lock(&self, name: &str) -> Result<Option<OwnedFd>, StoreError> {
         let flags = OFlags::RDWR | OFlags::CREATE;

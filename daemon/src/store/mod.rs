@@ -16,6 +16,7 @@ mod migrations;
 mod outbox;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ pub use database::Store;
 pub use device::Devices;
 pub use inspect::Inspected;
 pub use keyfile::{WorkFactor, check_strength};
+pub use tokens::{TokenRecord, TokenStore};
 
 /// Why something could not be kept or found. Nothing has changed on disk, unless the variant says otherwise.
 #[derive(Debug, thiserror::Error)]

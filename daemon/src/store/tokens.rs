@@ -1,0 +1,261 @@
+//! Plug-ins' tokens on disk: who holds one, as a hash, and who used one when.
+//!
+//! Decides two formats: the list, replaced as a whole, and the record of uses, one JSON object a line in two files of
+//! which the older goes. Refuses a list that is not what was written, or a newer program's: then there are no tokens,
+//! and the file stays for whoever wants to look.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Mutex;
+
+use minicbor::{Decode, Encode};
+use parsec_protocol::codec;
+use parsec_protocol::control::TokenUse;
+use parsec_protocol::public::Hash;
+
+use super::StoreError;
+use super::atomic::{Folder, std_error};
+
+/// The list.
+const LIST: &str = "tokens";
+/// The record of uses that is being written.
+const USES: &str = "token-uses";
+/// The one before it.
+const USES_BEFORE: &str = "token-uses.old";
+/// Largest record of uses, each of two files: some 8,000 uses, a week of a plug-in that asks every minute.
+const USES_MAX_BYTES: usize = 1024 * 1024;
+/// Largest list: 64 tokens with names and methods of 64 bytes take 40 KB.
+const LIST_MAX_BYTES: usize = 256 * 1024;
+/// The list's version.
+const FORMAT: u32 = 1;
+
+/// One token as written. The secret itself is nowhere but with the plug-in.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct TokenRecord {
+    /// Names it: 16 hexadecimal digits.
+    #[n(0)]
+    pub id: String,
+    /// What it is for.
+    #[n(1)]
+    pub name: String,
+    /// SHA-256 of the secret.
+    #[n(2)]
+    pub secret: Hash,
+    /// What it allows.
+    #[n(3)]
+    pub methods: Vec<String>,
+    /// When it was made.
+    #[n(4)]
+    pub created: u64,
+    /// When it ends.
+    #[n(5)]
+    pub expires: u64,
+    /// Calls a minute.
+    #[n(6)]
+    pub rate: u32,
+    /// Calls answered, as far as noted: up to a minute behind after a power cut.
+    #[n(7)]
+    pub uses: u64,
+    /// Calls refused, likewise.
+    #[n(8)]
+    pub refused: u64,
+    /// When it was used last, likewise; 0 for never.
+    #[n(9)]
+    pub last_used: u64,
+}
+
+#[derive(Encode, Decode)]
+struct List {
+    #[n(0)]
+    format: u32,
+    #[n(1)]
+    tokens: Vec<TokenRecord>,
+}
+
+/// Where tokens are kept. Its calls block.
+#[derive(Debug)]
+pub struct TokenStore {
+    folder: Folder,
+    /// The file that is being written, and its length.
+    uses: Mutex<Option<(std::fs::File, usize)>>,
+}
+
+impl TokenStore {
+    /// In the data folder, which [`super::Devices`] has locked.
+    ///
+    /// # Errors
+    /// [`StoreError::UnsafePath`], the disk's.
+    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        Ok(Self { folder: Folder::open_or_make(data_dir)?, uses: Mutex::new(None) })
+    }
+
+    /// The list; empty if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], [`StoreError::TooNew`], [`StoreError::TooLarge`], [`StoreError::UnsafePath`].
+    pub fn load(&self) -> Result<Vec<TokenRecord>, StoreError> {
+        let Some(bytes) = self.folder.read(LIST, LIST_MAX_BYTES)? else { return Ok(Vec::new()) };
+        let mut decoder = minicbor::Decoder::new(&bytes);
+        match decoder.array().and_then(|_| decoder.u32()) {
+            Ok(FORMAT) => {}
+            Ok(found) if found > FORMAT => return Err(StoreError::TooNew { found, known: FORMAT }),
+            Ok(_) | Err(_) => return Err(StoreError::Damaged("the list of tokens has no version")),
+        }
+        let list: List = codec::decode(&bytes, LIST_MAX_BYTES)
+            .map_err(|_| StoreError::Damaged("the list of tokens is malformed"))?;
+        Ok(list.tokens)
+    }
+
+    /// Puts another list in its place: the old one or the new one, whenever the power fails.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn save(&self, tokens: &[TokenRecord]) -> Result<(), StoreError> {
+        self.folder.replace(LIST, &codec::encode(&List { format: FORMAT, tokens: tokens.to_vec() }))
+    }
+
+    /// Adds a use to the record. Kept when the daemon is killed; a power cut may take the last ones.
+    ///
+    /// # Errors
+    /// The disk's; then the use is not to be served.
+    pub fn note(&self, used: &TokenUse) -> Result<(), StoreError> {
+        let mut line = serde_json::to_vec(used).map_err(|_| StoreError::Damaged("a use has no text"))?;
+        line.push(b'\n');
+        let mut current = self.uses.lock().map_err(|_| StoreError::Poisoned)?;
+        // Taken out: after a failure it is opened anew, and half a line that a full disk left gets its end.
+        let (mut file, mut length) = match current.take() {
+            Some(open) => open,
+            None => {
+                let (mut file, length) = self.folder.append(USES)?;
+                if length > 0 {
+                    file.write_all(b"\n").map_err(|error| std_error("writing the record of uses", error))?;
+                }
+                (file, length.saturating_add(1))
+            }
+        };
+        if length.saturating_add(line.len()) > USES_MAX_BYTES {
+            self.folder.remove_file(USES_BEFORE)?;
+            self.folder.rename(USES, USES_BEFORE)?;
+            (file, length) = self.folder.append(USES)?;
+        }
+        file.write_all(&line).map_err(|error| std_error("writing the record of uses", error))?;
+        *current = Some((file, length.saturating_add(line.len())));
+        Ok(())
+    }
+
+    /// The newest uses that `wanted` accepts, newest first. Lines that are none are passed over: the last one before a
+    /// power cut may be cut short.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn uses(&self, most: usize, wanted: impl Fn(&TokenUse) -> bool) -> Result<Vec<TokenUse>, StoreError> {
+        let _held = self.uses.lock().map_err(|_| StoreError::Poisoned)?;
+        let mut found = Vec::new();
+        for name in [USES, USES_BEFORE] {
+            let Some(bytes) = self.folder.read(name, USES_MAX_BYTES)? else { continue };
+            let lines = bytes.rsplit(|byte| *byte == b'\n');
+            let uses = lines.filter_map(|line| serde_json::from_slice::<TokenUse>(line).ok());
+            let room = most.saturating_sub(found.len());
+            found.extend(uses.filter(&wanted).take(room));
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use parsec_protocol::control::{ProblemKind, TokenId};
+    use parsec_protocol::ids::Timestamp;
+
+    use super::*;
+
+    fn record(id: &str) -> TokenRecord {
+        TokenRecord {
+            id: id.into(),
+            name: "files".into(),
+            secret: Hash::of(&[b"s"]),
+            methods: vec!["status.show".into()],
+            created: 1,
+            expires: 2,
+            rate: 3,
+            uses: 4,
+            refused: 5,
+            last_used: 6,
+        }
+    }
+
+    fn used(number: u64) -> TokenUse {
+        TokenUse {
+            time: Timestamp(number),
+            id: Some(TokenId("00".into())),
+            name: Some("n".repeat(60)),
+            method: "status.show".into(),
+            pid: 7,
+            refused: (number % 3 == 0).then_some(ProblemKind::RateLimited),
+        }
+    }
+
+    #[test]
+    fn the_list_comes_back_as_it_was_written_and_only_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let store = TokenStore::open(&path).unwrap();
+        assert_eq!(store.load().unwrap(), []);
+        let list = [record("a"), record("b")];
+        store.save(&list).unwrap();
+        assert_eq!(TokenStore::open(&path).unwrap().load().unwrap(), list);
+        let file = path.join(LIST);
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let whole = std::fs::read(&file).unwrap();
+        for cut in 0..whole.len() {
+            std::fs::write(&file, &whole[..cut]).unwrap();
+            assert!(matches!(store.load(), Err(StoreError::Damaged(_))), "cut at {cut}");
+        }
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut flipped = whole.clone();
+                flipped[at] ^= 1 << bit;
+                std::fs::write(&file, &flipped).unwrap();
+                // Another list or a refusal; never a panic.
+                let _ = store.load();
+            }
+        }
+        std::fs::write(&file, codec::encode(&List { format: 2, tokens: vec![] })).unwrap();
+        assert!(matches!(store.load(), Err(StoreError::TooNew { found: 2, known: 1 })));
+        std::fs::write(&file, vec![0; LIST_MAX_BYTES + 1]).unwrap();
+        assert!(matches!(store.load(), Err(StoreError::TooLarge(_))));
+    }
+
+    #[test]
+    fn the_record_of_uses_is_two_files_and_the_newest_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = TokenStore::open(folder.path().join("data").as_path()).unwrap();
+        let many = 30_000;
+        for number in 1..=many {
+            store.note(&used(number)).unwrap();
+        }
+        for name in [USES, USES_BEFORE] {
+            let file = folder.path().join("data").join(name).metadata().unwrap();
+            assert!(usize::try_from(file.len()).unwrap() <= USES_MAX_BYTES, "{name}");
+            assert_eq!(file.permissions().mode() & 0o777, 0o600);
+        }
+        let newest = store.uses(3, |_| true).unwrap();
+        assert_eq!(newest, [used(many), used(many - 1), used(many - 2)]);
+        let all = store.uses(usize::MAX, |_| true).unwrap();
+        assert!(all.len() > 6_000, "{}", all.len());
+        assert!(all.windows(2).all(|pair| pair[0].time > pair[1].time));
+        let refused = store.uses(2, |used| used.refused.is_some()).unwrap();
+        assert_eq!(refused, [used(many), used(many - 3)]);
+
+        // Half a line, as a power cut leaves it: what comes after is found.
+        let file = folder.path().join("data").join(USES);
+        let mut text = std::fs::read(&file).unwrap();
+        text.truncate(text.len() - 5);
+        std::fs::write(&file, text).unwrap();
+        let store = TokenStore::open(folder.path().join("data").as_path()).unwrap();
+        store.note(&used(many + 1)).unwrap();
+        assert_eq!(store.uses(2, |_| true).unwrap(), [used(many + 1), used(many - 1)]);
+    }
+}
