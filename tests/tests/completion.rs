@@ -10,7 +10,11 @@ use parsec_tests::hostile::names;
 use parsec_tests::impostor::{Impostor, Reply, documented};
 use parsec_tests::process::binary;
 use parsec_tests::{ctl, installed, skip};
+use rexpect::session::spawn_command;
 use serde_json::{Value, json};
+
+/// Longest wait for a shell, in milliseconds.
+const WAIT: u64 = 60_000;
 
 /// Addresses that pass for one and are a command, too. They are `local@domain` in ASCII, as the server takes them.
 const ADDRESSES: [&str; 6] = [
@@ -71,15 +75,64 @@ fn shell(program: &str, arguments: &[&str], impostor: &Impostor, folder: &Path) 
     command
 }
 
+/// Types lines at an interactive shell, a TAB behind each, and reads what became of them: they are echoed, not run.
+fn typed(command: Command, prepare: &str, lines: &[&str]) -> Vec<String> {
+    let mut session = spawn_command(command, Some(WAIT)).unwrap();
+    session.send_line(prepare).unwrap();
+    let mut became = Vec::new();
+    for line in lines {
+        session.exp_string("ready> ").unwrap();
+        // Ctrl-A: to the start of the line; Ctrl-E: to its end. The quotes tell what is typed from what is said.
+        session.send(&format!("{line}\t\x01echo BEC''AME \x05\r")).unwrap();
+        session.flush().unwrap();
+        session.exp_string("BECAME ").unwrap();
+        became.push(session.exp_string("\n").unwrap().trim().to_owned());
+    }
+    became
+}
+
 /// What is typed, and what the shell makes of it.
-const LINES: [(&str, &str); 6] = [
+const LINES: [(&str, &str); 7] = [
     ("parsecctl gre", "parsecctl greet"),
     ("parsecctl trust ver", "parsecctl trust verify"),
     ("parsecctl trust show b", "parsecctl trust show bob@acme.example"),
     ("parsecctl trust show bob@ac", "parsecctl trust show bob@acme.example"),
     ("parsecctl greet --profile=st", "parsecctl greet --profile=standard"),
     ("parsecctl status --organisation=ac", "parsecctl status --organisation=acme"),
+    // Nothing but what cannot be offered begins like this.
+    ("parsecctl trust show '`'", "parsecctl trust show `"),
 ];
+
+fn assert_finished(became: &[String], folder: &Path) {
+    for ((line, wanted), became) in LINES.iter().zip(became) {
+        assert_eq!(became, wanted, "{line}");
+    }
+    assert_eq!(became.len(), LINES.len());
+    let left: Vec<_> = std::fs::read_dir(folder.join("here")).unwrap().collect();
+    assert!(left.is_empty(), "something ran: {left:?}");
+}
+
+#[test]
+fn bash_finishes_what_is_typed() {
+    if !installed("bash") {
+        return skip("bash_finishes_what_is_typed", "bash is not installed");
+    }
+    let (impostor, folder) = stage();
+    let command = shell("bash", &["--norc", "--noprofile", "-i"], &impostor, folder.path());
+    let prepare = "source <(parsecctl completion bash); PS1=re''ady'> '";
+    assert_finished(&typed(command, prepare, &LINES.map(|(line, _)| line)), folder.path());
+}
+
+#[test]
+fn zsh_finishes_what_is_typed() {
+    if !installed("zsh") {
+        return skip("zsh_finishes_what_is_typed", "zsh is not installed");
+    }
+    let (impostor, folder) = stage();
+    let command = shell("zsh", &["-f", "-i"], &impostor, folder.path());
+    let prepare = "bindkey -e; autoload -U compinit; compinit -u -D; source <(parsecctl completion zsh); PS1=re''ady'> '";
+    assert_finished(&typed(command, prepare, &LINES.map(|(line, _)| line)), folder.path());
+}
 
 #[test]
 fn fish_finishes_what_is_typed() {
@@ -87,7 +140,7 @@ fn fish_finishes_what_is_typed() {
         return skip("fish_finishes_what_is_typed", "fish is not installed");
     }
     let (impostor, folder) = stage();
-    for (line, wanted) in &LINES {
+    for (line, wanted) in &LINES[..6] {
         let script = "parsecctl completion fish | source; complete -C $argv[1]";
         let mut command = shell("fish", &["--no-config", "-c", script, line], &impostor, folder.path());
         let output = command.output().unwrap();

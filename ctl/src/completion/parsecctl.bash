@@ -20,10 +20,11 @@ _parsecctl() {
         rest=${rest#"$word"}
     done
     current=${words[${#words[@]} - 1]}
-    # Bash replaces what stands behind the last cut only.
+    # Bash replaces what stands behind the last cut only; an @ belongs to what it begins.
     for ((i = ${#current}; i > 0; i--)); do
         if [[ $COMP_WORDBREAKS == *"${current:i-1:1}"* ]]; then
             cut=${current:0:i}
+            [[ ${current:i-1:1} == @ ]] && cut=${current:0:i-1}
             break
         fi
     done
