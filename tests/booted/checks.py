@@ -229,20 +229,23 @@ def a_link_opens_a_terminal_and_stays_hidden():
     # As the desktop would: the link is an argument until the handler runs.
     command = ["/usr/sbin/runuser", "-u", "bob", "--", "/usr/libexec/parsec/claim-link", noted["alias"]]
     keyboard, typing = os.pipe()
-    with subprocess.Popen(command, env=environment, stdin=keyboard, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as terminal:
-        os.close(keyboard)
+    terminal = subprocess.Popen(command, env=environment, stdin=keyboard, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(keyboard)
+    try:
         until("the ceremony of the link", lambda: [c for c in find(bob.ctl("ceremony", "list"), "ceremonies") or [] if c["role"] == "claimer" and c["stage"] not in ("done", "closed")])
         secret = noted["alias"].split("#")[1].encode()
-        seen = [name for name in os.listdir("/proc") if name.isdigit() and int(name) != terminal.pid and secret in read(f"/proc/{name}/cmdline")]
-        running = [read(f"/proc/{name}/cmdline") for name in os.listdir("/proc") if name.isdigit()]
-        need(any(b"parsecctl\0claim" in line for line in running), "no terminal with parsecctl claim runs")
-        need(not seen, f"the link is an argument of {[read(f'/proc/{name}/cmdline') for name in seen]}")
+        lines = {name: read(f"/proc/{name}/cmdline") for name in os.listdir("/proc") if name.isdigit()}
+        need(any(b"parsecctl\0claim" in line for line in lines.values()), "no terminal with parsecctl claim runs")
+        seen = [line for name, line in lines.items() if int(name) != terminal.pid and secret in line]
+        need(not seen, f"the link is an argument of {seen}")
         left = [name for name in os.listdir(bob.runtime) if name.startswith("parsec-link")]
         need(not left, f"left in the runtime folder: {left}")
-        os.close(typing)
         for ceremony in find(bob.ctl("ceremony", "list"), "ceremonies"):
             bob.ctl("ceremony", "cancel", str(ceremony["id"]), good=(0, 64, 68, 75))
+    finally:
+        os.close(typing)
         terminal.kill()
+        terminal.wait()
     return "a claim runs in a terminal; the link is in no process's arguments but of whoever called the handler, and no file is left"
 
 

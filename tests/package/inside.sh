@@ -63,14 +63,25 @@ said 'the installed programs found an organisation and verify its log'
 kill "$daemon" "$server"
 wait "$daemon" "$server" || :
 
-# Without arguments that a web page could have chosen, and without a terminal, nothing happens.
-for bad in '' --in-terminal 'https://x' 'parsec://x y' "parsec://x'" "$(printf 'parsec://x\n-e')" "parsec://$(head -c 2000 /dev/zero | tr '\0' a)"; do
-    if as alice /usr/libexec/parsec/claim-link "$bad" 2>/dev/null; then
-        fail "the handler of links takes ${bad%"${bad#??????????}"}"
-    fi
+# A web page chooses the link. What is none is refused before a terminal is looked for, of which there is none here (69).
+handler() {
+    code=0
+    as alice /usr/libexec/parsec/claim-link "$1" 2>/dev/null || code=$?
+    [ "$code" = "$2" ] || fail "the handler of links says $code to $1"
+}
+handler 'parsec://parsec.example.org/acme#hAEA' 69
+for bad in '' 'https://x' 'parsec:x' 'parsec://' 'parsec://x y' "$(printf 'parsec://x\n-e')" "$(printf 'parsec://\303\251')" \
+    "parsec://$(head -c 2000 /dev/zero | tr '\0' a)"; do
+    handler "$bad" 65
 done
 [ -z "$(find /tmp/alice -name 'parsec-link*')" ] || fail 'the handler left a link behind'
 said 'the handler of links refuses what is no link, and leaves nothing behind'
+
+if parsecctl completion bash >/tmp/bash 2>/dev/null; then
+    cmp -s /tmp/bash /usr/share/bash-completion/completions/parsecctl || fail 'bash would complete otherwise than parsecctl says'
+    here /usr/share/zsh/vendor-completions/_parsecctl /usr/share/fish/vendor_completions.d/parsecctl.fish
+    said 'bash, zsh and fish find the completions'
+fi
 
 dpkg --remove parsec parsec-metadata >/dev/null 2>&1 || fail 'they are not removed'
 gone /usr/bin/parsecd /usr/bin/parsecctl /usr/bin/parsec-metadata
