@@ -133,7 +133,7 @@ fn made(binaries: &Path, root: &Path, folder: &Path) -> Result<Made, Failure> {
     let parsecctl = binaries.join("parsecctl");
     fs::create_dir_all(folder).at(folder.display())?;
     for (shell, to) in COMPLETIONS {
-        let Ok(text) = tool(Command::new(&parsecctl).args(["completion", shell])) else { continue };
+        let text = tool(Command::new(&parsecctl).args(["completion", shell]))?;
         let path = folder.join(shell);
         fs::write(&path, text).at(path.display())?;
         made.completions.push((path, to));
