@@ -4,20 +4,25 @@
 //! closing, never by growing: a client that does not read loses its connection and nothing else.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jsonrpsee::types::{ErrorCode, ErrorObjectOwned, Id, Request, Response, ResponsePayload, error};
 use jsonrpsee::{MethodCallback, Methods};
 use parsec_protocol::control::{LINE_MAX_BYTES, Problem, ProblemKind};
+use serde::de::IgnoredAny;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use super::crowd::{Place, Weight};
 use super::errors;
-use super::frame::{FrameError, LineReader};
+use super::frame::{FrameError, LineReader, Step};
 use super::gate::Gate;
 use crate::caller::Caller;
 
@@ -35,6 +40,29 @@ const OUTGOING_MAX_LINES: usize = 1_024;
 const NOTIFIED_MAX_BYTES: usize = LINE_MAX_BYTES;
 /// What a notification counts at least: so that small ones leave answers room among [`OUTGOING_MAX_LINES`].
 const NOTIFIED_MIN_BYTES: usize = 2 * NOTIFIED_MAX_BYTES / OUTGOING_MAX_LINES;
+/// Lines that are no requests before nothing more is read: a program that was mistaken that often does not listen.
+const MISTAKES_MAX: usize = 16;
+/// How long a line may take from its first byte to its end. A program writes it at once; a person pastes it.
+const LINE_TIME: Duration = Duration::from_secs(10);
+/// How long a connection may say nothing while nothing runs for it: longer than a person thinks about a code.
+const IDLE: Duration = Duration::from_secs(15 * 60);
+/// How long a connection is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// For the end of a line.
+    pub(super) line: Duration,
+    /// For anything, while nothing runs.
+    pub(super) idle: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { line: LINE_TIME, idle: IDLE }
+    }
+}
+
+/// How long a client may take nothing of what is written to it: a program that was stopped for a moment goes on.
+const STALL: Duration = Duration::from_secs(60);
 /// Notifications of one subscription between its source and this connection.
 const NOTIFICATIONS_MAX: usize = 16;
 
@@ -44,6 +72,8 @@ struct Outgoing {
     _share: OwnedSemaphorePermit,
     /// For a notification, its share of [`NOTIFIED_MAX_BYTES`].
     _room: Option<OwnedSemaphorePermit>,
+    /// Its share of what may wait for all connections.
+    _weight: Weight,
 }
 
 /// Where answers go. Never waits: what doesn't fit ends the connection.
@@ -52,6 +82,7 @@ struct Out {
     lines: mpsc::Sender<Outgoing>,
     bytes: Arc<Semaphore>,
     notified: Arc<Semaphore>,
+    place: Arc<Place>,
     /// Ends the connection.
     cut: CancellationToken,
 }
@@ -79,7 +110,11 @@ impl Out {
     fn push(&self, line: Zeroizing<String>, room: Option<OwnedSemaphorePermit>) {
         let size = u32::try_from(line.len()).unwrap_or(u32::MAX);
         let sent = match Arc::clone(&self.bytes).try_acquire_many_owned(size) {
-            Ok(share) => self.lines.try_send(Outgoing { line, _share: share, _room: room }).is_ok(),
+            Ok(share) => {
+                let weight = self.place.weigh(line.len());
+                let outgoing = Outgoing { line, _share: share, _room: room, _weight: weight };
+                self.lines.try_send(outgoing).is_ok()
+            }
             Err(_) => false,
         };
         if !sent && !self.cut.is_cancelled() {
@@ -98,13 +133,41 @@ pub(super) struct Visit {
     /// Ids of the subscriptions of this connection: nobody else may end them. The library knows all connections by
     /// the same number.
     held: Arc<Mutex<BTreeSet<u64>>>,
+    place: Arc<Place>,
+    patience: Patience,
+    mistakes: Arc<AtomicUsize>,
+    /// Ends the reading.
+    enough: CancellationToken,
 }
 
 impl Visit {
-    pub(super) fn new(methods: &Methods, gate: Arc<dyn Gate>, caller: Caller) -> Self {
+    pub(super) fn new(
+        methods: &Methods,
+        gate: Arc<dyn Gate>,
+        caller: Caller,
+        place: Place,
+        patience: Patience,
+    ) -> Self {
         let (mut methods, caller) = (methods.clone(), Arc::new(caller));
         methods.extensions_mut().insert(Arc::clone(&caller));
-        Self { methods, gate, caller, held: Arc::default() }
+        let (place, enough) = (Arc::new(place), CancellationToken::new());
+        Self {
+            methods,
+            gate,
+            caller,
+            place,
+            patience,
+            held: Arc::default(),
+            mistakes: Arc::default(),
+            enough,
+        }
+    }
+
+    /// Counts a line that is no request; after some, nothing more is read.
+    fn mistaken(&self) {
+        if self.mistakes.fetch_add(1, Ordering::Relaxed) >= MISTAKES_MAX {
+            self.enough.cancel();
+        }
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeSet<u64>> {
@@ -117,16 +180,17 @@ impl Visit {
 pub(super) async fn serve(stream: UnixStream, visit: Visit, shutdown: CancellationToken) {
     let (reader, writer) = stream.into_split();
     let (lines, queue) = mpsc::channel(OUTGOING_MAX_LINES);
-    let cut = CancellationToken::new();
+    let cut = visit.place.cut().clone();
     let out = Out {
         lines,
         bytes: Arc::new(Semaphore::new(OUTGOING_MAX_BYTES)),
         notified: Arc::new(Semaphore::new(NOTIFIED_MAX_BYTES)),
+        place: Arc::clone(&visit.place),
         cut: cut.clone(),
     };
     // Dropped with this call, and its tasks with it: nothing outlives the connection.
     let mut requests = JoinSet::new();
-    let write = write_lines(writer, queue);
+    let write = write_lines(writer, queue, &cut);
     let revoked = {
         let caller = Arc::clone(&visit.caller);
         async move { caller.granted.wait().await.over().await }
@@ -143,12 +207,21 @@ pub(super) async fn serve(stream: UnixStream, visit: Visit, shutdown: Cancellati
     }
 }
 
-async fn write_lines(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Outgoing>) {
+async fn write_lines(
+    mut writer: impl AsyncWrite + Unpin,
+    mut queue: mpsc::Receiver<Outgoing>,
+    cut: &CancellationToken,
+) {
     while let Some(mut outgoing) = queue.recv().await {
         outgoing.line.push('\n');
-        if writer.write_all(outgoing.line.as_bytes()).await.is_err() {
+        match tokio::time::timeout(STALL, writer.write_all(outgoing.line.as_bytes())).await {
+            Ok(Ok(())) => {}
             // The client is gone. Its requests are finished all the same, and their answers dropped.
-            break;
+            Ok(Err(_)) => break,
+            Err(_) => {
+                tracing::info!("closed a connection whose client takes nothing");
+                cut.cancel();
+            }
         }
     }
 }
@@ -173,7 +246,8 @@ async fn read_requests(
         let Ok(permit) = permit else { break };
         let line = tokio::select! {
             () = shutdown.cancelled() => break,
-            line = lines.next() => line,
+            () = visit.enough.cancelled() => break,
+            line = next_line(&mut lines, &visit.place, visit.patience) => line,
         };
         match line {
             Ok(Some(line)) => {
@@ -187,6 +261,7 @@ async fn read_requests(
             }
             Ok(None) => break,
             Err(FrameError::NotUtf8) => {
+                visit.mistaken();
                 out.send(refusal(
                     Id::Null,
                     error::PARSE_ERROR_CODE,
@@ -209,6 +284,47 @@ async fn read_requests(
     while requests.join_next().await.is_some() {}
 }
 
+/// The next line; nothing at the end, or when nothing has come for long and nothing runs.
+async fn next_line(
+    lines: &mut LineReader<impl tokio::io::AsyncRead + Unpin>,
+    place: &Place,
+    patience: Patience,
+) -> Result<Option<Zeroizing<String>>, FrameError> {
+    let mut since = Instant::now();
+    let mut unfinished = lines.is_unfinished();
+    let mut _weight = place.weigh(lines.held());
+    let line = loop {
+        place.unfinished(unfinished);
+        let deadline = since + if unfinished { patience.line } else { patience.idle };
+        tokio::select! {
+            step = lines.step() => match step {
+                Ok(Step::Line(line)) => break Ok(Some(line)),
+                Ok(Step::End) => break Ok(None),
+                Ok(Step::More) => {
+                    _weight = place.weigh(lines.held());
+                    // The clock starts with the first byte of a line, and empty lines don't set it back.
+                    if lines.is_unfinished() && !unfinished {
+                        (since, unfinished) = (Instant::now(), true);
+                    }
+                }
+                Err(error) => break Err(error),
+            },
+            () = tokio::time::sleep_until(deadline) => {
+                if unfinished {
+                    break Err(FrameError::TooSlow);
+                }
+                if place.holds_nothing() {
+                    tracing::debug!("closed a connection that was idle");
+                    break Ok(None);
+                }
+                since = Instant::now();
+            }
+        }
+    };
+    place.unfinished(false);
+    line
+}
+
 /// One request and, for a subscription, what follows.
 struct Call {
     visit: Visit,
@@ -219,7 +335,8 @@ struct Call {
 
 impl Call {
     async fn run(self, line: Zeroizing<String>, under_way: OwnedSemaphorePermit) {
-        let request: Request<'_> = match serde_json::from_str(&line) {
+        let doing = (self.visit.place.begin(false), self.visit.place.weigh(line.len()));
+        let request: Request<'_> = match read_request(&line) {
             Ok(request) => request,
             Err(error) => {
                 // The reader's own words may quote what was sent, a password for instance: say only where.
@@ -227,6 +344,7 @@ impl Call {
                     format!("not a JSON-RPC 2.0 request with an id (line 1, column {})", error.column());
                 let code =
                     if error.is_data() { error::INVALID_REQUEST_CODE } else { error::PARSE_ERROR_CODE };
+                self.visit.mistaken();
                 self.out.send(refusal(Id::Null, code, ProblemKind::InvalidRequest, &text));
                 return;
             }
@@ -280,8 +398,9 @@ impl Call {
         let begun = subscription.is_some().then(|| begun_id(answer.get())).flatten();
         self.visit.held().extend(begun);
         self.out.send(within_limit(id, String::from(Box::<str>::from(answer))));
-        drop(under_way);
-        if subscription.is_some() {
+        let watching = subscription.is_some().then(|| self.visit.place.begin(true));
+        drop((under_way, doing));
+        if watching.is_some() {
             loop {
                 // What is here already goes out before the end: the last event, for one.
                 let notification = tokio::select! {
@@ -316,6 +435,7 @@ fn within_limit(id: Id<'_>, answer: String) -> Zeroizing<String> {
 
 fn refuse_frame(error: &FrameError) -> Zeroizing<String> {
     let (code, kind) = match error {
+        FrameError::TooSlow => (error::PARSE_ERROR_CODE, ProblemKind::InvalidRequest),
         FrameError::TooLong(_) => (error::OVERSIZED_REQUEST_CODE, ProblemKind::TooLarge),
         FrameError::Batch => (error::BATCHES_NOT_SUPPORTED_CODE, ProblemKind::InvalidRequest),
         FrameError::NotJson | FrameError::NotUtf8 | FrameError::Io(_) => {
@@ -330,7 +450,26 @@ fn refuse_frame(error: &FrameError) -> Zeroizing<String> {
 /// A refused connection's only line.
 pub(super) fn busy() -> Zeroizing<String> {
     let text = "the daemon serves as many programs as it can";
-    refusal(Id::Null, ErrorCode::ServerIsBusy.code(), ProblemKind::TooLarge, text)
+    refusal(Id::Null, ErrorCode::ServerIsBusy.code(), ProblemKind::RateLimited, text)
+}
+
+/// A request, and nothing beside it: a field we don't know may be meant to change what the others say.
+fn read_request(line: &str) -> Result<Request<'_>, serde_json::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Fields {
+        #[serde(rename = "jsonrpc")]
+        _jsonrpc: IgnoredAny,
+        #[serde(rename = "id")]
+        _id: IgnoredAny,
+        #[serde(rename = "method")]
+        _method: IgnoredAny,
+        #[serde(default, rename = "params")]
+        _params: IgnoredAny,
+    }
+    let request = serde_json::from_str(line)?;
+    let _: Fields = serde_json::from_str(line)?;
+    Ok(request)
 }
 
 /// The subscription that a request ends: its only parameter.

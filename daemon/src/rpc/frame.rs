@@ -19,6 +19,9 @@ pub(super) enum FrameError {
     /// The line is longer than allowed.
     #[error("a line has more than {0} bytes")]
     TooLong(usize),
+    /// It does not come to its end.
+    #[error("the line was begun and not ended")]
+    TooSlow,
     /// It starts like an HTTP request.
     #[error("this is Parsec's local API, one JSON object a line: it does not speak HTTP")]
     Http,
@@ -34,6 +37,17 @@ pub(super) enum FrameError {
     /// The connection failed.
     #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+/// What one look at the connection brought.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// A line.
+    Line(Zeroizing<String>),
+    /// Some bytes, and no whole line yet.
+    More,
+    /// The client will send nothing more.
+    End,
 }
 
 /// Reads lines. Its calls may be dropped at any await: nothing read is lost.
@@ -53,19 +67,40 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         Self { reader, max, buffer: Zeroizing::new(Vec::new()), searched: 0, begun: false }
     }
 
-    /// The next line that is not empty; `None` at the end. Half a line before the end is dropped: whoever sent it is
-    /// gone.
-    pub(super) async fn next(&mut self) -> Result<Option<Zeroizing<String>>, FrameError> {
+    /// The next line that is not empty, the end, or that more has come. Half a line before the end is dropped: whoever
+    /// sent it is gone.
+    pub(super) async fn step(&mut self) -> Result<Step, FrameError> {
+        if let Some(line) = self.take_line()? {
+            return Ok(Step::Line(line));
+        }
+        self.make_room();
+        // One byte more than a longest line and its end is never needed.
+        let room = self.max.saturating_add(2).saturating_sub(self.buffer.len()).min(READ_BYTES);
+        let mut limited = (&mut self.reader).take(room as u64);
+        if limited.read_buf(&mut *self.buffer).await? == 0 {
+            return Ok(Step::End);
+        }
+        Ok(self.take_line()?.map_or(Step::More, Step::Line))
+    }
+
+    /// Whether a line has begun and not ended.
+    pub(super) fn is_unfinished(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Bytes of memory that it holds.
+    pub(super) fn held(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// The next line; `None` at the end.
+    #[cfg(test)]
+    async fn next(&mut self) -> Result<Option<Zeroizing<String>>, FrameError> {
         loop {
-            if let Some(line) = self.take_line()? {
-                return Ok(Some(line));
-            }
-            self.make_room();
-            // One byte more than a longest line and its end is never needed.
-            let room = self.max.saturating_add(2).saturating_sub(self.buffer.len()).min(READ_BYTES);
-            let mut limited = (&mut self.reader).take(room as u64);
-            if limited.read_buf(&mut *self.buffer).await? == 0 {
-                return Ok(None);
+            match self.step().await? {
+                Step::Line(line) => return Ok(Some(line)),
+                Step::End => return Ok(None),
+                Step::More => {}
             }
         }
     }

@@ -4,6 +4,7 @@
 
 mod access;
 mod connection;
+mod crowd;
 mod discover;
 pub mod errors;
 mod events;
@@ -20,18 +21,15 @@ use std::sync::Arc;
 
 use jsonrpsee::Methods;
 use parsec_protocol::control::Door;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use connection::Visit;
+use connection::{Patience, Visit};
+use crowd::Crowd;
 
 pub use access::{AccessError, Listener};
 pub use gate::Gate;
 
-/// Clients at once: a person's terminals, a plug-in and some scripts. Each may hold 8 MiB of requests and 4 MiB of
-/// answers at the very worst, and a few kilobytes otherwise.
-const CONNECTIONS_MAX: usize = 32;
 /// How long requests under way may take to end once the daemon stops. None waits for a person; the server's answers
 /// take a second or two, and systemd would wait 90.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -43,14 +41,19 @@ const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 pub struct Service {
     methods: Methods,
     gate: Arc<dyn Gate>,
-    slots: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
+    patience: Patience,
 }
 
 impl Service {
     /// Serves `methods` to whom `gate` lets in.
     pub fn new(methods: impl Into<Methods>, gate: impl Gate) -> Self {
-        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Self { methods: methods.into(), gate: Arc::new(gate), slots }
+        Self {
+            methods: methods.into(),
+            gate: Arc::new(gate),
+            crowd: Crowd::new(),
+            patience: Patience::default(),
+        }
     }
 
     /// Serves clients until `shutdown`, then lets requests under way finish for a moment. The sockets' names are gone
@@ -69,21 +72,20 @@ impl Service {
                 accepted = listener.accept(door) => accepted,
             };
             while connections.try_join_next().is_some() {}
-            match (accepted, Arc::clone(&self.slots).try_acquire_owned()) {
-                (Ok((stream, caller)), Ok(slot)) => {
-                    let visit = Visit::new(&self.methods, Arc::clone(&self.gate), caller);
-                    let shutdown = shutdown.clone();
-                    connections.spawn(async move {
-                        connection::serve(stream, visit, shutdown).await;
-                        drop(slot);
-                    });
-                }
-                (Ok((stream, _)), Err(_)) => {
-                    tracing::warn!(max = CONNECTIONS_MAX, "refused a connection: too many");
-                    // Whatever fits into the socket at once: nobody waits for this client.
-                    let _ = stream.try_write(format!("{}\n", *connection::busy()).as_bytes());
-                }
-                (Err(error), _) => {
+            match accepted {
+                Ok((stream, caller)) => match self.crowd.enter(caller.pid) {
+                    Some(place) => {
+                        let visit =
+                            Visit::new(&self.methods, Arc::clone(&self.gate), caller, place, self.patience);
+                        connections.spawn(connection::serve(stream, visit, shutdown.clone()));
+                    }
+                    None => {
+                        tracing::debug!(pid = caller.pid, "refused a connection: too many");
+                        // Whatever fits into the socket at once: nobody waits for this client.
+                        let _ = stream.try_write(format!("{}\n", *connection::busy()).as_bytes());
+                    }
+                },
+                Err(error) => {
                     tracing::error!(%error, "can't accept connections");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::connection::{IN_FLIGHT_MAX, OUTGOING_MAX_BYTES, SUBSCRIPTIONS_MAX};
+use super::crowd::PROCESS_MAX;
 use super::*;
 use crate::caller::Caller;
 
@@ -87,11 +88,16 @@ struct Served {
 
 impl Served {
     fn start() -> Self {
+        Self::start_with(Patience::default())
+    }
+
+    fn start_with(patience: Patience) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = Listener::bind(&socket_in(folder.path())).unwrap();
         let bench = Arc::new(Bench::default());
         let stop = CancellationToken::new();
-        let service = Service::new(module(Arc::clone(&bench)), Open);
+        let mut service = Service::new(module(Arc::clone(&bench)), Open);
+        service.patience = patience;
         let task = tokio::spawn(service.serve(vec![(Door::Own, listener)], stop.clone()));
         Self { folder, bench, stop, task }
     }
@@ -170,6 +176,10 @@ async fn what_is_no_request_gets_an_error_and_the_next_an_answer() {
         "{\"jsonrpc\":\"2.0\",\"method\":\"echo\"}\n",
         "{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"echo\"}\n",
         "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"echo\"}{}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"id\":2,\"method\":\"echo\"}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"echo\",\"extra\":1}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":1e999,\"method\":\"echo\"}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":NaN,\"method\":\"echo\"}\n",
     ];
     for text in wrong {
         client.send(text).await;
@@ -276,6 +286,38 @@ async fn subscriptions_notify_and_end_with_the_connection() {
     served.bench.ended.notified().await;
 }
 
+#[tokio::test]
+async fn a_line_that_does_not_end_and_a_client_that_does_nothing_are_cut_off() {
+    let short = std::time::Duration::from_millis(50);
+    let served = Served::start_with(Patience { line: short, idle: 4 * short });
+    let mut slow = served.client().await;
+    let (mut idle, mut watching) = (served.client().await, served.client().await);
+    watching.call(1, "watch").await;
+    watching.line().await.unwrap();
+    watching.line().await.unwrap();
+    slow.send("{\"jsonrpc\":").await;
+    assert_eq!(slow.error().await, "invalid_request");
+    slow.closed().await;
+    idle.closed().await;
+    watching.call(2, "echo").await;
+    assert_eq!(watching.line().await.unwrap()["id"], 2);
+}
+
+#[tokio::test]
+async fn a_million_notifications_are_refused_at_the_limit() {
+    let served = Served::start();
+    let mut client = served.client().await;
+    let (reader, mut writer) = client.0.get_mut().split();
+    let flood = "{\"jsonrpc\":\"2.0\",\"method\":\"echo\"}\n".repeat(1_000_000);
+    let mut answers = String::new();
+    let mut reader = BufReader::new(reader);
+    let write = async { writer.write_all(flood.as_bytes()).await.is_err() };
+    let read = reader.read_to_string(&mut answers);
+    let (cut, _) = tokio::join!(write, read);
+    assert!(cut, "all of it was taken");
+    assert!(answers.lines().count() <= 32, "{}", answers.lines().count());
+}
+
 /// The library keeps the subscriptions of all connections in one place, under one number.
 #[tokio::test]
 async fn nobody_ends_the_subscription_of_another() {
@@ -365,7 +407,7 @@ async fn one_client_has_so_many_requests_and_subscriptions_and_no_more() {
 async fn so_many_clients_and_no_more() {
     let served = Served::start();
     let mut clients = Vec::new();
-    for _ in 0..CONNECTIONS_MAX {
+    for _ in 0..PROCESS_MAX {
         let mut client = served.client().await;
         client.call(1, "echo").await;
         client.line().await.unwrap();

@@ -193,7 +193,7 @@ mod tests {
             name: Some("n".repeat(60)),
             method: "status.show".into(),
             pid: 7,
-            refused: (number % 3 == 0).then_some(ProblemKind::RateLimited),
+            refused: number.is_multiple_of(3).then_some(ProblemKind::RateLimited),
         }
     }
 
