@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod completion;
 mod failure;
+mod hardening;
 mod man;
 mod output;
 mod password;
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     };
     let global = &arguments.global;
     let output = Output { json: global.json, quiet: global.quiet, plain: global.plain };
-    match commands::run(arguments, &output) {
+    match hardening::harden().and_then(|()| commands::run(arguments, &output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output.failure(&failure);

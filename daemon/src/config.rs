@@ -3,7 +3,6 @@
 //! Decides which of them wins. Refuses a file with a misspelt entry, a large one, and secrets anywhere: there is no
 //! option and no entry for one.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use parsec_protocol::control::PLUGIN_SOCKET_NAME;
 use serde::Deserialize;
 
 use crate::daemon::approval::Approval;
+use crate::named_file;
 use crate::paths::{PathError, Places, socket_under};
 
 /// Largest configuration file: a few lines, and many comments.
@@ -195,11 +195,9 @@ fn read_file(named: Option<&Path>, places: &Places) -> Result<File, ConfigError>
 }
 
 fn read_capped(path: &Path, max: u64) -> Result<Vec<u8>, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(max + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > max { Err(ConfigError::TooLarge(path.to_owned())) } else { Ok(bytes) }
+    named_file::read(path, max)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?
+        .ok_or_else(|| ConfigError::TooLarge(path.to_owned()))
 }
 
 #[cfg(test)]

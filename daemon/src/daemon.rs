@@ -111,7 +111,7 @@ impl Daemon {
     /// The folder or the TLS settings can't be used.
     pub fn new(devices: Devices, data_dir: &Path, settings: Settings) -> Result<(Self, Handle), Problem> {
         let client = Client::new(settings.extra_ca.as_deref())?;
-        let attempts = Attempts::open(data_dir.join("attempts"))?;
+        let attempts = Attempts::open(&data_dir.join("attempts"))?;
         let known = devices.list()?;
         let hub = Hub::new(known.iter().map(|summary| session::view(summary, None)).collect())?;
         let known = known.into_iter().map(|summary| (summary.device, summary)).collect();

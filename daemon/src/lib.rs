@@ -11,6 +11,7 @@ pub mod enrolment;
 pub mod entropy;
 pub mod events;
 pub mod hardening;
+pub mod named_file;
 pub mod outbox;
 pub mod paths;
 pub mod problems;

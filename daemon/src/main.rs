@@ -12,6 +12,7 @@ use parsec_protocol::control::{Door, Problem};
 use parsecd::config::{Arguments, Config, ConfigError, LogFormat};
 use parsecd::daemon::{Daemon, Settings};
 use parsecd::hardening::{self, HardeningError};
+use parsecd::named_file;
 use parsecd::paths::Places;
 use parsecd::rpc::{self, AccessError, Listener};
 use parsecd::service::activation::{ActivationError, Passed};
@@ -220,7 +221,7 @@ fn open_doors(config: &Config, mut passed: Passed) -> Result<Vec<(Door, Listener
 fn announce(arguments: &Arguments, config: &Config) -> std::io::Result<()> {
     let line = format!("{}\n", config.socket.display());
     if let Some(path) = &arguments.ready_file {
-        std::fs::write(path, &line)?;
+        named_file::write(path, &line)?;
     }
     match arguments.ready_fd {
         None => {}
@@ -228,11 +229,7 @@ fn announce(arguments: &Arguments, config: &Config) -> std::io::Result<()> {
             let mut output = std::io::stdout();
             output.write_all(line.as_bytes()).and_then(|()| output.flush())?;
         }
-        // Opened anew, which works for what this user owns: taking over a bare number can't be checked.
-        Some(number) => {
-            let path = format!("/proc/self/fd/{number}");
-            std::fs::OpenOptions::new().write(true).open(path)?.write_all(line.as_bytes())?;
-        }
+        Some(number) => named_file::write_descriptor(number, &line)?,
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ pub mod events;
 pub mod hostile;
 pub mod impostor;
 pub mod json_output;
+pub mod launch;
 pub mod logs;
 pub mod openrpc;
 pub mod people;

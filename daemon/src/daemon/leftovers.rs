@@ -4,9 +4,8 @@
 //! devices whose keys are durable (they go out, also while the device is locked). Decides nothing a person should:
 //! an attempt is cancelled only if no key was kept for it.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
@@ -18,6 +17,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::store::PendingReceipt;
+use crate::store::atomic::{Folder, WRITING};
 use crate::transport::http::{Client, Server};
 use crate::transport::relay::{ClaimerRoad, Invitee};
 use crate::transport::{Road as _, RoadError};
@@ -47,89 +47,58 @@ pub struct Started {
     pub secret: LinkSecret,
 }
 
-/// The folder of records, one file for each attempt under way.
+/// The folder of records, one file for each attempt under way. Held as the devices' folders are: no link is followed,
+/// and nothing is opened that is not a plain file of this user alone.
 #[derive(Debug, Clone)]
 pub struct Attempts {
-    folder: PathBuf,
-}
-
-fn failed(error: &std::io::Error) -> Problem {
-    let kind = match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            parsec_protocol::control::ProblemKind::DiskFull
-        }
-        _ => parsec_protocol::control::ProblemKind::DiskFailed,
-    };
-    Problem::new(kind, format!("The record of an attempt could not be kept: {error}."))
+    folder: Arc<Folder>,
 }
 
 impl Attempts {
-    /// The folder, made if it is missing.
+    /// The folder, made if it is missing. What a crash left half written is removed.
     ///
     /// # Errors
-    /// `disk_failed`, `disk_full`.
-    pub fn open(folder: PathBuf) -> Result<Self, Problem> {
-        match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(&error)),
+    /// `unsafe_path`, `disk_failed`, `disk_full`.
+    pub fn open(folder: &Path) -> Result<Self, Problem> {
+        let folder = Folder::open_or_make(folder)?;
+        for name in folder.names()?.iter().filter(|name| name.starts_with(WRITING)) {
+            folder.remove_file(name)?;
         }
-        Ok(Self { folder })
-    }
-
-    fn path(&self, attempt: AttemptId) -> PathBuf {
-        self.folder.join(attempt.to_string())
+        Ok(Self { folder: Arc::new(folder) })
     }
 
     /// Keeps a record. Blocks.
     ///
     /// # Errors
-    /// `disk_failed`, `disk_full`.
+    /// `unsafe_path`, `disk_failed`, `disk_full`.
     pub fn put(&self, started: &Started) -> Result<(), Problem> {
         let bytes = Zeroizing::new(codec::encode(started));
-        let path = self.path(started.attempt);
-        let aside = path.with_extension("new");
-        let write = || {
-            let mut file = std::fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&aside)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&aside, &path)?;
-            std::fs::File::open(&self.folder)?.sync_all()
-        };
-        write().map_err(|error| {
-            let _ = std::fs::remove_file(&aside);
-            failed(&error)
-        })
+        Ok(self.folder.replace(&started.attempt.to_string(), &bytes)?)
     }
 
     /// Drops a record. Blocks. A failure is harmless: an ended attempt is cancelled once more at the next start.
     pub fn remove(&self, attempt: AttemptId) {
-        let _ = std::fs::remove_file(self.path(attempt));
+        let _ = self.folder.remove_file(&attempt.to_string());
     }
 
-    /// All whole records. Blocks. Files that are none are removed: nothing but this module writes here.
+    /// All whole records. Blocks. Plain files that are none are removed: nothing but this module writes here. What is
+    /// no plain file of this user is left alone, and said.
     #[must_use]
     pub fn all(&self) -> Vec<Started> {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
+        let names = self.folder.names().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the records of attempts can't be listed");
+            Vec::new()
+        });
         let mut found = Vec::new();
-        for entry in entries.flatten().take(RECORDS_MAX) {
-            let mut bytes = Zeroizing::new(Vec::new());
-            let read = std::fs::OpenOptions::new()
-                .read(true)
-                .custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0))
-                .open(entry.path())
-                .and_then(|file| file.take(RECORD_MAX_BYTES as u64).read_to_end(&mut bytes));
-            match (read, codec::decode::<Started>(&bytes, RECORD_MAX_BYTES)) {
-                (Ok(_), Ok(started)) => found.push(started),
-                (Ok(_), Err(_)) => {
-                    let _ = std::fs::remove_file(entry.path());
-                }
-                (Err(error), _) => tracing::warn!(%error, "a record of an attempt can't be read"),
+        for name in names.iter().take(RECORDS_MAX) {
+            match self.folder.read(name, RECORD_MAX_BYTES) {
+                Ok(bytes) => match codec::decode::<Started>(&bytes.unwrap_or_default(), RECORD_MAX_BYTES) {
+                    Ok(started) => found.push(started),
+                    Err(_) => {
+                        let _ = self.folder.remove_file(name);
+                    }
+                },
+                Err(error) => tracing::warn!(%error, "a record of an attempt can't be read"),
             }
         }
         found
@@ -203,26 +172,69 @@ fn verdict_of(error: &RoadError) -> Option<Registration> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
-    #[test]
-    fn records_come_back_and_junk_is_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let attempts = Attempts::open(folder.path().join("attempts")).unwrap();
-        let started = Started {
+    fn started() -> Started {
+        Started {
             server: "https://a.test".into(),
             organisation: "acme".parse().unwrap(),
             token: Token::from_bytes([1; 16]),
             attempt: AttemptId::from_bytes([2; 16]),
             secret: LinkSecret::from_bytes(&mut [3; 32]),
-        };
+        }
+    }
+
+    fn private(file: &Path, text: &[u8]) {
+        std::fs::write(file, text).unwrap();
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    #[test]
+    fn records_come_back_and_junk_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("attempts");
+        let attempts = Attempts::open(&place).unwrap();
+        let started = started();
         attempts.put(&started).unwrap();
-        std::fs::write(attempts.folder.join("junk"), b"junk").unwrap();
+        private(&place.join("junk"), b"junk");
+        private(&place.join(".writing-x"), b"half");
+        let attempts = Attempts::open(&place).unwrap();
+        assert!(!place.join(".writing-x").exists());
         let all = attempts.all();
         assert_eq!(all.len(), 1);
         assert_eq!((all[0].attempt, *all[0].secret.expose()), (started.attempt, [3; 32]));
-        assert!(!attempts.folder.join("junk").exists());
+        assert!(!place.join("junk").exists());
         attempts.remove(started.attempt);
         assert!(attempts.all().is_empty());
+    }
+
+    /// A FIFO would be waited for without end; a link would be written through.
+    #[test]
+    fn what_is_no_plain_file_is_neither_waited_for_nor_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("attempts");
+        let attempts = Attempts::open(&place).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            place.join("fifo"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RWXU,
+            0,
+        )
+        .unwrap();
+        let victim = folder.path().join("victim");
+        private(&victim, b"mine");
+        let name = started().attempt.to_string();
+        for link in [place.join(&name), place.join(format!("{WRITING}{name}"))] {
+            std::os::unix::fs::symlink(&victim, &link).unwrap();
+            let _ = attempts.put(&started());
+            assert!(attempts.all().len() <= 1);
+            assert_eq!(std::fs::read(&victim).unwrap(), b"mine");
+            let _ = std::fs::remove_file(&link);
+        }
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("link")).unwrap();
+        assert!(Attempts::open(&folder.path().join("link")).is_err());
     }
 }

@@ -16,9 +16,12 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::caller::Caller;
+use crate::named_file::trusted_owner;
 
 /// Longest path of a socket: `sun_path` has 108 bytes, the last a zero.
 const PATH_MAX_BYTES: usize = 107;
+/// In a folder with this bit, as /tmp has it, only the owner of an entry may rename or remove it.
+const STICKY: u32 = 0o1000;
 /// Connections the kernel holds until they are accepted. One accept loop serves them; a burst of scripts fits.
 const BACKLOG: i32 = 64;
 
@@ -195,13 +198,32 @@ fn objection(stat: &Stat, wanted: FileType) -> Option<&'static str> {
     }
 }
 
+/// Refuses a place where another user could put a folder of their own under our folder's name, between two calls here
+/// or under the feet of a client: a parent that others may write to (but for /tmp and the like), or that is theirs.
+fn check_parent(folder: &Path) -> Result<(), AccessError> {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let bad = |why| Err(AccessError::UnsafePath { path: parent.to_owned(), why });
+    let stat = match rustix::fs::stat(parent) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT) => return bad("does not exist: is there a login session ($XDG_RUNTIME_DIR)?"),
+        Err(errno) => return Err(failed("examining where the socket's folder is")(errno)),
+    };
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        bad("is not a folder")
+    } else if !trusted_owner(stat.st_uid) {
+        bad("belongs to another user")
+    } else if stat.st_mode & 0o022 != 0 && stat.st_mode & STICKY == 0 {
+        bad("is open to other users, who could put another folder in the socket's place")
+    } else {
+        Ok(())
+    }
+}
+
 fn open_folder(path: &Path) -> Result<OwnedFd, AccessError> {
+    check_parent(path)?;
     let bad = |why| AccessError::UnsafePath { path: path.to_owned(), why };
     match rustix::fs::mkdir(path, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}
-        Err(Errno::NOENT) => {
-            return Err(bad("has no parent folder: is there a login session ($XDG_RUNTIME_DIR)?"));
-        }
         Err(errno) => return Err(failed("making the socket's folder")(errno)),
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -17,14 +17,14 @@ use zeroize::Zeroizing;
 use super::StoreError;
 
 /// Prefix of a file that is being written. Left over by a crash, it is removed at the next start.
-pub(super) const WRITING: &str = ".writing-";
+pub(crate) const WRITING: &str = ".writing-";
 /// Most entries a folder may have: some thousand devices, and far beyond the files of one device. A larger one is
 /// not ours.
 const ENTRIES_MAX: usize = 10_000;
 
 /// A folder of this user alone, held open: what is checked is what is used, whatever happens to the path meanwhile.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(crate) struct Folder {
     fd: OwnedFd,
     path: PathBuf,
 }
@@ -66,7 +66,7 @@ fn objection(stat: &Stat, wanted: FileType) -> Option<&'static str> {
 
 impl Folder {
     /// Opens the folder at `path`, made with mode 0700 if it is missing, and its parents with it.
-    pub(super) fn open_or_make(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open_or_make(path: &Path) -> Result<Self, StoreError> {
         use std::os::unix::fs::DirBuilderExt as _;
         // Parents that exist keep their mode; a link among them is followed, as everywhere in the system.
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
@@ -133,7 +133,7 @@ impl Folder {
     }
 
     /// Whether there is anything of this name.
-    pub(super) fn has(&self, name: &str) -> Result<bool, StoreError> {
+    pub(crate) fn has(&self, name: &str) -> Result<bool, StoreError> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
@@ -180,7 +180,7 @@ impl Folder {
     }
 
     /// The contents of a file of at most `max` bytes; nothing if there is no such file.
-    pub(super) fn read(&self, name: &str, max: usize) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+    pub(crate) fn read(&self, name: &str, max: usize) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let Some(file) = self.open_file(name, OFlags::RDONLY)? else { return Ok(None) };
         // Room for everything from the start: growing would leave unwiped copies behind.
         let mut contents = Zeroizing::new(Vec::with_capacity(max.saturating_add(1)));
@@ -204,7 +204,7 @@ impl Folder {
 
     /// Puts `contents` in the place of a file, or makes it: after a power cut at any moment it is the old or the new
     /// one, and once this returns the new one.
-    pub(super) fn replace(&self, name: &str, contents: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn replace(&self, name: &str, contents: &[u8]) -> Result<(), StoreError> {
         self.check_file(name)?;
         let aside = format!("{WRITING}{name}");
         // Only a crash or a failed write leaves one, and one writer at a time holds the folder.
@@ -241,9 +241,13 @@ impl Folder {
     }
 
     /// Removes a file or link, if there is one.
-    pub(super) fn remove_file(&self, name: &str) -> Result<(), StoreError> {
+    pub(crate) fn remove_file(&self, name: &str) -> Result<(), StoreError> {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::ISDIR) => Err(StoreError::UnsafePath {
+                path: self.path.join(name),
+                why: "is a folder in a file's place",
+            }),
             Err(errno) => Err(io_error("removing a file", errno)),
         }
     }
@@ -290,7 +294,7 @@ impl Folder {
     }
 
     /// The names in it that are text, sorted; others are not ours.
-    pub(super) fn names(&self) -> Result<Vec<String>, StoreError> {
+    pub(crate) fn names(&self) -> Result<Vec<String>, StoreError> {
         let listing = |errno| io_error("listing a folder", errno);
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.fd).map_err(listing)? {

@@ -4,7 +4,7 @@
 //! write, formats newer than itself, and key files that would take too much work to open. All calls block: callers
 //! off the loop's thread run them with `spawn_blocking`.
 
-mod atomic;
+pub(crate) mod atomic;
 mod chain;
 mod database;
 mod device;
