@@ -37,6 +37,26 @@ pub fn random<const N: usize>(entropy: &mut dyn Entropy) -> Result<[u8; N], NoEn
     Ok(bytes)
 }
 
+/// Stack overwritten after a key was used, in words: 16 KiB, more than the primitives below take in a build without
+/// optimisation.
+const USED_STACK_WORDS: usize = 2_048;
+
+/// Uses a key in frames of their own, then overwrites where those were. The primitives wipe what they own, but not what
+/// a move left behind, and a thread's stack outlives the lock of a device.
+pub(crate) fn then_wipe_stack<T>(work: impl FnOnce() -> T) -> T {
+    #[inline(never)]
+    fn own_frame<T>(work: impl FnOnce() -> T) -> T {
+        work()
+    }
+    #[inline(never)]
+    fn wipe() {
+        std::hint::black_box(&mut [0_u64; USED_STACK_WORDS]);
+    }
+    let done = own_frame(work);
+    wipe();
+    done
+}
+
 /// 32 secret bytes on the heap (so that a move leaves no copy behind), wiped when dropped.
 struct Secret32(Box<Zeroizing<[u8; 32]>>);
 
@@ -148,14 +168,18 @@ macro_rules! signs {
             /// The public half, recomputed from the seed.
             #[must_use]
             pub fn verify_key(&self) -> VerifyKey {
-                VerifyKey::from_bytes(SigningKey::from_bytes(self.expose()).verifying_key().to_bytes())
+                then_wipe_stack(|| {
+                    VerifyKey::from_bytes(SigningKey::from_bytes(self.expose()).verifying_key().to_bytes())
+                })
             }
 
             /// Signs `context ‖ message` (RFC 8032).
             #[must_use]
             pub fn sign(&self, context: Context, message: &[u8]) -> Signature {
-                let key = SigningKey::from_bytes(self.expose());
-                Signature::from_bytes(key.sign(&context.message(message)).to_bytes())
+                then_wipe_stack(|| {
+                    let key = SigningKey::from_bytes(self.expose());
+                    Signature::from_bytes(key.sign(&context.message(message)).to_bytes())
+                })
             }
         }
     };
@@ -167,8 +191,10 @@ impl UserDecryptionKey {
     /// The public half, recomputed.
     #[must_use]
     pub fn encryption_key(&self) -> EncryptionKey {
-        let secret = x25519_dalek::StaticSecret::from(*self.expose());
-        EncryptionKey::from_bytes(x25519_dalek::PublicKey::from(&secret).to_bytes())
+        then_wipe_stack(|| {
+            let secret = x25519_dalek::StaticSecret::from(*self.expose());
+            EncryptionKey::from_bytes(x25519_dalek::PublicKey::from(&secret).to_bytes())
+        })
     }
 }
 

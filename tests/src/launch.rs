@@ -40,6 +40,11 @@ impl Served {
         self.child.id()
     }
 
+    /// Waits until it has ended by itself.
+    pub fn wait(&mut self) {
+        let _ = self.child.wait();
+    }
+
     /// Ends it as a power cut would.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -21,6 +21,7 @@ pub mod impostor;
 pub mod json_output;
 pub mod launch;
 pub mod logs;
+pub mod memory;
 pub mod openrpc;
 pub mod people;
 pub mod played;

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::chain::certificate::SEALED_NAME_BYTES;
 use crate::codec;
 use crate::ids::{DeviceId, Label, OrganisationId, UserId};
-use crate::keys::{DirectoryKey, Entropy, NoEntropy, random};
+use crate::keys::{DirectoryKey, Entropy, NoEntropy, random, then_wipe_stack};
 use crate::limits::LABEL_MAX_BYTES;
 
 /// Bytes of the nonce in front: random, 24 bytes, so that no counter has to be agreed on between members.
@@ -70,10 +70,12 @@ pub fn seal_name(
         *slot = *byte;
     }
     let aad = associated_data(organisation, whose);
+    let payload = Payload { msg: padded.as_slice(), aad: &aad };
     #[expect(clippy::expect_used, reason = "fails only above 256 GiB; this plaintext has 65 bytes")]
-    let ciphertext = XChaCha20Poly1305::new(<&Key>::from(key.expose()))
-        .encrypt(&XNonce::from(nonce), Payload { msg: padded.as_slice(), aad: &aad })
-        .expect("65 bytes can be sealed");
+    let ciphertext = then_wipe_stack(|| {
+        XChaCha20Poly1305::new(<&Key>::from(key.expose())).encrypt(&XNonce::from(nonce), payload)
+    })
+    .expect("65 bytes can be sealed");
     Ok([nonce.as_slice(), &ciphertext].concat())
 }
 
@@ -90,10 +92,12 @@ pub fn open_name(
     }
     let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>()?;
     let aad = associated_data(organisation, whose);
-    let padded = XChaCha20Poly1305::new(<&Key>::from(key.expose()))
-        .decrypt(&XNonce::from(*nonce), Payload { msg: ciphertext, aad: &aad })
-        .ok()
-        .map(Zeroizing::new)?;
+    let payload = Payload { msg: ciphertext, aad: &aad };
+    let padded = then_wipe_stack(|| {
+        XChaCha20Poly1305::new(<&Key>::from(key.expose())).decrypt(&XNonce::from(*nonce), payload)
+    })
+    .ok()
+    .map(Zeroizing::new)?;
     let (length, rest) = padded.split_first()?;
     let (text, padding) = rest.split_at_checked(usize::from(*length))?;
     // One spelling for a name: padding that says something would be a channel beside the name.
