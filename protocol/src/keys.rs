@@ -73,6 +73,13 @@ impl Secret32 {
         bytes.zeroize();
         secret
     }
+
+    /// From where it was read to the heap at once: an array on the way would leave a copy on the stack for each move.
+    fn from_slice(bytes: &[u8]) -> Option<Self> {
+        let mut secret = Self(Box::new(Zeroizing::new([0; 32])));
+        (bytes.len() == secret.0.len()).then(|| secret.0.copy_from_slice(bytes))?;
+        Some(secret)
+    }
 }
 
 impl ZeroizeOnDrop for Secret32 {}
@@ -119,9 +126,8 @@ macro_rules! secret {
 
         impl<'b, C> Decode<'b, C> for $name {
             fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-                let mut bytes: [u8; 32] =
-                    d.bytes()?.try_into().map_err(|_| decode::Error::message("a secret key has 32 bytes"))?;
-                Ok(Self::from_bytes(&mut bytes))
+                let secret = Secret32::from_slice(d.bytes()?);
+                secret.map(Self).ok_or_else(|| decode::Error::message("a secret key has 32 bytes"))
             }
         }
     };

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::codec::{self, CodecError};
 use crate::ids::{DeviceId, OrganisationId, Timestamp, UserId};
-use crate::keys::{DeviceSigningKey, Entropy, ManifestKey, NoEntropy, random};
+use crate::keys::{DeviceSigningKey, Entropy, ManifestKey, NoEntropy, random, then_wipe_stack};
 use crate::limits::MANIFEST_MAX_BYTES;
 use crate::public::{Context, Signature, VerifyKey};
 
@@ -117,13 +117,15 @@ fn seal(
     let nonce: [u8; NONCE_BYTES] = random(entropy)?;
     let plaintext = Zeroizing::new(codec::encode(content));
     let aad = place.associated_data();
+    let sealed = Sealed { msg: &plaintext, aad: &aad };
     #[expect(
         clippy::expect_used,
         reason = "fails only above 256 GiB; a manifest is held in memory and far below"
     )]
-    let ciphertext = XChaCha20Poly1305::new(<&Key>::from(key.expose()))
-        .encrypt(&XNonce::from(nonce), Sealed { msg: &plaintext, aad: &aad })
-        .expect("a manifest can be sealed");
+    let ciphertext = then_wipe_stack(|| {
+        XChaCha20Poly1305::new(<&Key>::from(key.expose())).encrypt(&XNonce::from(nonce), sealed)
+    })
+    .expect("a manifest can be sealed");
     let ManifestPlace { organisation, user, version, author: device, time } = place.clone();
     let payload = codec::encode(&Payload {
         organisation,
@@ -174,10 +176,13 @@ pub fn open(
         .ok_or(ManifestError::Forged)?;
     let Payload { organisation, user, version, author, time, nonce, ciphertext } = payload;
     let place = ManifestPlace { organisation, user, version, author, time };
-    let plaintext = XChaCha20Poly1305::new(<&Key>::from(key.expose()))
-        .decrypt(&XNonce::from(*nonce), Sealed { msg: &ciphertext, aad: &place.associated_data() })
-        .map(Zeroizing::new)
-        .map_err(|_| ManifestError::Forged)?;
+    let aad = place.associated_data();
+    let sealed = Sealed { msg: &ciphertext, aad: &aad };
+    let plaintext = then_wipe_stack(|| {
+        XChaCha20Poly1305::new(<&Key>::from(key.expose())).decrypt(&XNonce::from(*nonce), sealed)
+    })
+    .map(Zeroizing::new)
+    .map_err(|_| ManifestError::Forged)?;
     let content: Content = codec::decode(&plaintext, MANIFEST_MAX_BYTES)?;
     Ok((place, content.safes.len()))
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
+mod bench;
 mod deb;
 mod demo;
 mod exposure;
@@ -39,6 +40,14 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Measures, each figure beside a reference of the same run.
+    Bench(bench::Options),
+    /// The reference of a measurement: echoes lines over a socket.
+    #[command(hide = true)]
+    Echo {
+        /// Where.
+        socket: std::path::PathBuf,
+    },
     /// Writes docs/openrpc.json and docs/schemas/ anew from the types of the local API.
     Openrpc,
     /// Makes Debian packages of the programs; prints where they are.
@@ -51,6 +60,8 @@ fn main() -> ExitCode {
         Command::Test { filter } => run_tests::run(root, filter.as_deref()),
         Command::Exposure => exposure::run(root),
         Command::Demo { json, keep } => demo::run(root, json, keep),
+        Command::Bench(options) => bench::run(root, &options),
+        Command::Echo { socket } => bench::echo(&socket).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         Command::Openrpc => openrpc::run(),
         Command::Deb(options) => deb::run(root, &options),
     }
