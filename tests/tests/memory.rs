@@ -10,7 +10,8 @@
     reason = "tests"
 )]
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -135,6 +136,17 @@ fn nothing_secret_is_left_in_memory_after_lock() {
     assert!(left.is_empty(), "{left:#?}");
 }
 
+/// One line, byte by byte: what comes after it is not for this call.
+fn line(stream: &mut UnixStream) -> String {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while byte != *b"\n" {
+        stream.read_exact(&mut byte).unwrap();
+        line.push(byte[0]);
+    }
+    String::from_utf8(line).unwrap()
+}
+
 /// A password in the memory of a program that waits for the daemon's answer, and goes on running after it.
 #[test]
 fn parsecctl_forgets_its_password() {
@@ -153,25 +165,22 @@ fn parsecctl_forgets_its_password() {
     command.env("TERM", "dumb");
     let mut session = rexpect::session::spawn_command(command, Some(60_000)).unwrap();
     let (mut daemon, _) = listener.accept().unwrap();
+    // A daemon that doesn't know who greets is an older one, and spoken to all the same.
+    assert!(line(&mut daemon).contains("rpc.hello"));
+    let unknown = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"no\"}}\n";
+    daemon.write_all(unknown).unwrap();
     session.exp_string("not shown): ").unwrap();
     session.send_line(secret).unwrap();
     // The call is here, so the prompt is over and the request is written.
-    let mut request = Vec::new();
-    let mut byte = [0];
-    while byte != *b"\n" {
-        daemon.read_exact(&mut byte).unwrap();
-        request.push(byte[0]);
-    }
-    let request = String::from_utf8(request).unwrap();
+    let request = line(&mut daemon);
     assert!(request.contains(secret), "{request}");
     let peer = rustix::net::sockopt::socket_peercred(&daemon).unwrap();
     let id = u32::try_from(peer.pid.as_raw_pid()).unwrap();
     // While it waits it may hold the answer that was typed and the line it was put in; no copy in a buffer, none on a stack.
     let (held, _) = memory::search(id, &Planted::bytes("the password", secret.as_bytes()));
     println!("parsecctl waiting for the answer: {} places", held.len());
-    std::io::Write::write_all(
-        &mut daemon,
-        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32000,\"message\":\"no\",\"data\":{\"name\":\"wrong_password\",\"message\":\"no\",\"fault\":\"caller\",\"hint\":\"h\",\"retryable\":true,\"exit_code\":77}}}\n",
+    daemon.write_all(
+        b"{\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-32000,\"message\":\"no\",\"data\":{\"name\":\"wrong_password\",\"message\":\"no\",\"fault\":\"caller\",\"hint\":\"h\",\"retryable\":true,\"exit_code\":77}}}\n",
     )
     .unwrap();
     let _ = session.exp_eof().unwrap();
