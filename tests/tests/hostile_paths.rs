@@ -356,7 +356,9 @@ fn a_runtime_folder_that_is_none_is_refused_in_words() {
     symlink(&open, home.join("link-to-open")).unwrap();
     let long = home.join("l".repeat(110));
     let relative = PathBuf::from("run");
-    let mut cases: Vec<(&str, PathBuf, Option<(i32, &str)>)> = vec![
+    // What it is, where, and with which code and words it is refused.
+    type Case<'a> = (&'a str, PathBuf, Option<(i32, &'a str)>);
+    let mut cases: Vec<Case<'_>> = vec![
         ("missing", home.join("nowhere"), Some((77, "does not exist"))),
         ("relative", relative, Some((78, "XDG_RUNTIME_DIR"))),
         ("empty", PathBuf::new(), Some((78, "XDG_RUNTIME_DIR"))),

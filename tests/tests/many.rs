@@ -28,6 +28,7 @@ use parsec_protocol::relay::{BootstrapRequest, Completion, NewInvitation};
 use parsec_tests::scene::BOB_PASSWORD;
 use parsec_tests::server;
 use parsec_tests::terminal::private_folder;
+use parsecd::caller::CallerSession;
 use parsecd::clock;
 use parsecd::enrolment::claimer::{self, Keeper};
 use parsecd::enrolment::greeter::{self, Voucher};
@@ -107,7 +108,12 @@ struct Keeps {
 }
 
 impl Keeper for Keeps {
-    async fn keep(&self, new: Arc<NewDevice>, password: SecretText) -> Result<(), Problem> {
+    async fn keep(
+        &self,
+        new: Arc<NewDevice>,
+        password: SecretText,
+        _: Option<CallerSession>,
+    ) -> Result<(), Problem> {
         let pending = PendingReceipt {
             organisation: new.organisation.clone(),
             server: self.server.clone(),
@@ -199,7 +205,7 @@ fn seat(
             }
             if let Some(act) = answer(&view, &mut heard.clone()).await {
                 let (reply, answered) = oneshot::channel();
-                if ask.send(Request { act, reply }).await.is_err() {
+                if ask.send(Request { act, reply, by: None }).await.is_err() {
                     return;
                 }
                 match answered.await {
