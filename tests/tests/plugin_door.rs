@@ -88,8 +88,8 @@ fn a_plug_in_sees_that_a_ceremony_runs_and_none_of_its_secrets() {
     let bob = scene.terminal("bob");
     let invitation = alice.invite(BOB_EMAIL).unwrap();
     let bell = Arc::new(Bell::default());
-    let mut claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
-    let mut greeter = alice.greet(invitation.token, &bell).unwrap();
+    let claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
+    let greeter = alice.greet(invitation.token, &bell).unwrap();
     claimer.until("a code to say", |view| view.stage == Stage::SayCode).unwrap();
     let view = greeter.until("codes to choose from", |view| view.stage == Stage::ChooseCode).unwrap();
 
