@@ -97,7 +97,8 @@ impl Crowd {
         if seats.len() >= CONNECTIONS_MAX {
             let worst = worst(&seats, process)?;
             seats.remove(&worst.number);
-            tracing::warn!(pid = worst.process, "cut a connection off: another process needs its place");
+            // Not louder: whoever opens connections in a loop would fill the log.
+            tracing::debug!(pid = worst.process, "cut a connection off: another process needs its place");
             worst.cut.cancel();
         }
         let seat = Arc::new(Seat {
@@ -149,7 +150,15 @@ fn worst(seats: &BTreeMap<u64, Arc<Seat>>, comer: Option<i32>) -> Option<Arc<Sea
         let quiet = u64::MAX - seat.active.load(Ordering::Relaxed);
         (!busy, unfinished, !holds, of(seat.process), quiet)
     };
-    let worst = seats.values().max_by_key(rank)?;
+    // Room is made for a process with less than an even share, of those with more than that: else processes that each
+    // want more than there is would cut each other off without end.
+    let share = (CONNECTIONS_MAX / crowding.len().saturating_add(usize::from(of(comer) == 0))).max(1);
+    if of(comer) >= share {
+        return None;
+    }
+    let most = crowding.values().copied().max().unwrap_or(0);
+    let over = |seat: &&Arc<Seat>| of(seat.process) > share || of(seat.process) == most;
+    let worst = seats.values().filter(over).max_by_key(rank)?;
     let at_work = worst.busy.load(Ordering::Relaxed) > 0;
     (!at_work || (of(worst.process) > 1 && of(comer) == 0)).then(|| Arc::clone(worst))
 }
