@@ -121,6 +121,7 @@ impl Keeper for Keeps {
             attempt_secret: Zeroizing::new(self.attempt_secret),
             token: self.token,
             message: codec::encode(&new.receipt),
+            direct: None,
         };
         let (folder, server) = (self.folder.clone(), self.server.clone());
         tokio::task::spawn_blocking(move || {
