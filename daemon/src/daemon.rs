@@ -14,6 +14,7 @@ pub mod guesses;
 pub mod invitations;
 pub mod leftovers;
 pub mod members;
+pub mod net;
 pub mod passwords;
 pub mod requests;
 pub mod select;
@@ -45,6 +46,7 @@ use approval::{Approval, Confirmed};
 use command::{EVENTS_MAX, Event, Handle, OpenedFor, Reply};
 use forgetting::{Leaving, unless_forgotten};
 use leftovers::Attempts;
+use net::Net;
 use passwords::Passwords;
 use session::{Session, blocking};
 
@@ -62,6 +64,8 @@ pub struct Settings {
     pub idle_lock: Option<Duration>,
     /// How far one confirmation reaches.
     pub approval: Approval,
+    /// The direct road.
+    pub direct: net::Settings,
 }
 
 /// An unlocked device and when it was used last.
@@ -87,6 +91,7 @@ pub struct Daemon {
     devices: Arc<Devices>,
     attempts: Attempts,
     client: Client,
+    net: Net,
     idle_lock: Option<Duration>,
     approval: Approval,
     known: BTreeMap<DeviceId, DeviceSummary>,
@@ -122,6 +127,7 @@ impl Daemon {
             devices: Arc::new(devices),
             attempts,
             client,
+            net: Net::new(settings.direct),
             idle_lock: settings.idle_lock,
             approval: settings.approval,
             known,

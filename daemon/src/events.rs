@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use parsec_protocol::control::{
     API_VERSION, Alarm, CeremonyId, CeremonySummary, CeremonyView, DeviceState, DeviceView, Event, EventItem,
-    EventPosition, Overview, Problem, StreamId,
+    EventPosition, Overview, Problem, RoadName, StreamId,
 };
 use parsec_protocol::ids::{DeviceId, OrganisationId, Timestamp};
 use parsec_protocol::keys::random;
@@ -84,6 +84,30 @@ impl Reason {
             Self::Registration => "registration",
             Self::Password => "password",
             Self::Outbox => "outbox",
+        }
+    }
+}
+
+/// Why a ceremony takes a road, in the words of the local API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoadReason {
+    /// The person asked for this one.
+    Asked,
+    /// The server comes first, and answered.
+    ServerReached,
+    /// The server comes first, and did not answer.
+    ServerUnreachable,
+    /// The server does not have the invitation.
+    InvitationUnknown,
+}
+
+impl RoadReason {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::ServerReached => "server_reached",
+            Self::ServerUnreachable => "server_unreachable",
+            Self::InvitationUnknown => "invitation_unknown",
         }
     }
 }
@@ -187,6 +211,14 @@ impl Hub {
             Event::CeremonyChanged { ceremony }
         };
         self.add(&mut state, event);
+    }
+
+    /// A ceremony takes this road from now on. Told while its view is locked, as [`Self::ceremony`] is.
+    pub fn road(&self, ceremony: CeremonyId, road: RoadName, reason: RoadReason) {
+        let mut state = self.state();
+        if state.overview.ceremonies.iter().any(|shown| shown.id == ceremony) {
+            self.add(&mut state, Event::RoadChanged { ceremony, road, reason: reason.word().to_owned() });
+        }
     }
 
     /// Raises an alarm that stays; once for each organisation and kind of problem.

@@ -222,7 +222,8 @@ impl Terminal {
     /// [`Failed`].
     pub fn invite(&self, email: &str) -> Result<InviteResult, Failed> {
         let email = email.parse().unwrap();
-        let parameters = InviteUser { select: DeviceSelector::default(), email, days: None, mail: false };
+        let parameters =
+            InviteUser { select: DeviceSelector::default(), email, days: None, mail: false, transport: None };
         self.call(method::INVITE_USER, parameters)
     }
 
@@ -231,7 +232,8 @@ impl Terminal {
     /// # Errors
     /// [`Failed`].
     pub fn invite_device(&self) -> Result<InviteResult, Failed> {
-        let parameters = InviteDevice { select: DeviceSelector::default(), days: None, mail: false };
+        let parameters =
+            InviteDevice { select: DeviceSelector::default(), days: None, mail: false, transport: None };
         self.call(method::INVITE_DEVICE, parameters)
     }
 
@@ -240,8 +242,10 @@ impl Terminal {
     /// # Errors
     /// [`Ended`].
     pub fn greet(&self, token: Token, bell: &Arc<Bell>) -> Result<Side, Ended> {
-        let view: CeremonyView =
-            self.call(method::GREET_START, GreetStart { select: DeviceSelector::default(), token })?;
+        let view: CeremonyView = self.call(
+            method::GREET_START,
+            GreetStart { select: DeviceSelector::default(), token, transport: None },
+        )?;
         Side::attach(&self.socket(), view.id, bell)
     }
 
@@ -251,7 +255,7 @@ impl Terminal {
     /// [`Ended`].
     pub fn claim(&self, link: &str, bell: &Arc<Bell>) -> Result<Side, Ended> {
         let link = SecretText::new(link.to_owned().into());
-        let view: CeremonyView = self.call(method::CLAIM_START, ClaimStart { link })?;
+        let view: CeremonyView = self.call(method::CLAIM_START, ClaimStart { link, transport: None })?;
         Side::attach(&self.socket(), view.id, bell)
     }
 

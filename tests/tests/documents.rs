@@ -10,10 +10,10 @@ use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
     CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceSelector, DeviceUnlock,
     DeviceView, DoctorResult, Empty, Event, EventItem, EventsWatch, GreetStart, Hello, HelloResult,
-    InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, OrgBootstrap, OrgBootstrapped,
-    Outcome, Problem, ProblemKind, StatusResult, TokenCreate, TokenCreated, TokenListResult, TokenSelector,
-    TokenUses, TokenUsesResult, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserShow,
-    UserShowResult, method, schema,
+    InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, NetPeers, NetPing, NetPinged,
+    NetStatus, OrgBootstrap, OrgBootstrapped, Outcome, Problem, ProblemKind, StatusResult, TokenCreate,
+    TokenCreated, TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustShow, TrustShowResult,
+    TrustVerifyResult, UserListResult, UserShow, UserShowResult, method, schema,
 };
 use parsec_protocol::relay::ErrorCode;
 use serde::Serialize;
@@ -84,6 +84,9 @@ fn check(name: &str, parameters: &Value, result: &Value) {
         method::TOKEN_REVOKE => (is::<TokenSelector>(parameters), is::<Empty>(result)),
         method::TOKEN_USES => (is::<TokenUses>(parameters), is::<TokenUsesResult>(result)),
         method::DOCTOR => (is::<Empty>(parameters), is::<DoctorResult>(result)),
+        method::NET_STATUS => (is::<Empty>(parameters), is::<NetStatus>(result)),
+        method::NET_PEERS => (is::<Empty>(parameters), is::<NetPeers>(result)),
+        method::NET_PING => (is::<NetPing>(parameters), is::<NetPinged>(result)),
         method::EVENTS_WATCH => (is::<EventsWatch>(parameters), assert!(result.is_u64())),
         method::CEREMONY_UNWATCH | method::EVENTS_UNWATCH => {
             (assert!(parameters.is_array()), assert!(result.is_boolean()))

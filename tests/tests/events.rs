@@ -40,7 +40,8 @@ fn dead_link() -> SecretText {
 
 /// Makes two events; returns whose.
 fn stir(client: &mut Client) -> CeremonyId {
-    let view: CeremonyView = client.call(method::CLAIM_START, ClaimStart { link: dead_link() }).unwrap();
+    let view: CeremonyView =
+        client.call(method::CLAIM_START, ClaimStart { link: dead_link(), transport: None }).unwrap();
     view.id
 }
 
@@ -330,7 +331,7 @@ fn a_device_is_forgotten_whole_and_not_by_mistake() {
     let refused: Result<Empty, _> = scene.alice.call(method::DEVICE_FORGET, prefix);
     assert_eq!(refused.unwrap_err().name(), Some(ProblemKind::InvalidRequest));
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let greet = GreetStart { select: DeviceSelector::default(), token: invitation.token };
+    let greet = GreetStart { select: DeviceSelector::default(), token: invitation.token, transport: None };
     let view: CeremonyView = scene.alice.call(method::GREET_START, greet).unwrap();
     assert_eq!(forget(&scene.alice, false), Err(Some(ProblemKind::DeviceBusy)));
     assert_eq!(folders(&scene.alice).len(), 1);

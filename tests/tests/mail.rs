@@ -40,7 +40,8 @@ fn alice_with(folder: &Path, options: &[&str]) -> (Server, Terminal) {
 
 fn invite_by_mail(alice: &Terminal) -> InviteResult {
     let email = BOB_EMAIL.parse().unwrap();
-    let parameters = InviteUser { select: DeviceSelector::default(), email, days: None, mail: true };
+    let parameters =
+        InviteUser { select: DeviceSelector::default(), email, days: None, mail: true, transport: None };
     alice.call(method::INVITE_USER, parameters).unwrap()
 }
 
@@ -118,7 +119,8 @@ fn mail_goes_encrypted_and_authenticated_and_its_link_works() {
     // A mail server that is gone, and one whose certificate nobody vouches for, cost the mail and not the invitation.
     smtp.stop();
     let email = "carol@acme.example".parse().unwrap();
-    let parameters = InviteUser { select: DeviceSelector::default(), email, days: None, mail: true };
+    let parameters =
+        InviteUser { select: DeviceSelector::default(), email, days: None, mail: true, transport: None };
     let invitation: InviteResult = alice.call(method::INVITE_USER, parameters).unwrap();
     assert_eq!(invitation.mail, "failed");
     let log = server.log();

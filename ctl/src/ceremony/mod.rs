@@ -254,6 +254,7 @@ mod tests {
             claimer: Some(ClaimerInfo { name: None, device_label: "laptop".parse().unwrap() }),
             outcome: None,
             note: None,
+            transport: None,
         }
     }
 

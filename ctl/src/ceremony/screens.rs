@@ -278,6 +278,7 @@ mod tests {
             }),
             outcome: None,
             note: None,
+            transport: None,
         }
     }
 

@@ -4,7 +4,8 @@
 
 use parsec_protocol::control::{
     Action, CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyId, CeremonyIdentify,
-    CeremonyListResult, CeremonySelector, CeremonyView, ChoiceMode, Empty, Outcome, Role, Stage, method,
+    CeremonyListResult, CeremonySelector, CeremonyView, ChoiceMode, Empty, Outcome, RoadName, Role, Stage,
+    method,
 };
 
 use super::Context;
@@ -185,6 +186,15 @@ pub(super) const fn stage(stage: Stage) -> &'static str {
         Stage::Done => "done",
         Stage::Closed => "closed",
         Stage::Unknown => "one that this program is too old for",
+    }
+}
+
+/// A road, as what a ceremony goes by.
+pub(super) const fn road(road: RoadName) -> &'static str {
+    match road {
+        RoadName::Server => "over the metadata server",
+        RoadName::P2p => "directly, without the server",
+        RoadName::Unknown => "a way that this program is too old for",
     }
 }
 

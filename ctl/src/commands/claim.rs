@@ -27,8 +27,10 @@ pub(super) fn run(context: &Context<'_>, mut command: Claim) -> Result<(), Failu
         Some(id) => ceremony::attach(&mut daemon, id, Role::Claimer)?,
         None => {
             let link = link(&mut command, terminal.as_ref())?;
-            daemon
-                .call::<_, CeremonyView>(method::CLAIM_START, &ClaimStart { link: SecretText::new(link) })?
+            daemon.call::<_, CeremonyView>(
+                method::CLAIM_START,
+                &ClaimStart { link: SecretText::new(link), transport: None },
+            )?
         }
     };
     let prepared =

@@ -175,6 +175,9 @@ fn event_in_words(event: &Event) -> String {
             ),
             (None, None) => format!("{} ended", summary(ceremony)),
         },
+        Event::RoadChanged { ceremony: id, road, reason } => {
+            format!("Ceremony {} goes {}: {}", id.0, ceremony::road(*road), road_reason(reason))
+        }
         Event::InvitationCreated { organisation, subject, expires } => format!(
             "{} was invited to {organisation}, until {}",
             shown(invite::subject(subject)),
@@ -199,6 +202,17 @@ fn event_in_words(event: &Event) -> String {
         }
         Event::Stopping => "The daemon is stopping".to_owned(),
         Event::Unknown => "Something that this program is too old for".to_owned(),
+    }
+}
+
+/// Why a ceremony takes a road; a reason that a newer daemon has is shown as it came.
+fn road_reason(reason: &str) -> String {
+    match reason {
+        "asked" => "it was asked for".to_owned(),
+        "server_reached" => "the server answers".to_owned(),
+        "server_unreachable" => "the server can't be reached".to_owned(),
+        "invitation_unknown" => "the server does not have the invitation".to_owned(),
+        other => shown(other),
     }
 }
 

@@ -30,5 +30,9 @@ fn start(
         Some(token) => token,
         None => invite::find(context, daemon, named, |item| invite::is_open(item) && item.can_greet)?.token,
     };
-    context.ask(daemon, method::GREET_START, &GreetStart { select: context.global.select(), token })
+    context.ask(
+        daemon,
+        method::GREET_START,
+        &GreetStart { select: context.global.select(), token, transport: None },
+    )
 }

@@ -25,13 +25,13 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
         Invite::User { email, days, no_mail, picture } => {
             picture.check(context.output)?;
             let whom = email.to_string();
-            let asked = InviteUser { select, email, days, mail: !no_mail };
+            let asked = InviteUser { select, email, days, mail: !no_mail, transport: None };
             let result: InviteResult = context.call(method::INVITE_USER, &asked)?;
             show_link(context, schema::INVITE_USER, &result, &whom, "call them", picture)
         }
         Invite::Device { days, mail, picture } => {
             picture.check(context.output)?;
-            let asked = InviteDevice { select, days, mail };
+            let asked = InviteDevice { select, days, mail, transport: None };
             let result: InviteResult = context.call(method::INVITE_DEVICE, &asked)?;
             show_link(
                 context,
@@ -201,6 +201,7 @@ mod tests {
             mismatches: 0,
             attempts: 0,
             can_greet: true,
+            posted: true,
         }
     }
 

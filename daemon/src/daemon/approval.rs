@@ -119,7 +119,10 @@ impl Daemon {
             | Command::DeviceForget(..)
             | Command::ClaimStart(..)
             | Command::CeremonyList(_)
-            | Command::CeremonyWatch(..) => With::Any,
+            | Command::CeremonyWatch(..)
+            | Command::NetStatus(_)
+            | Command::NetPeers(_)
+            | Command::NetPing(..) => With::Any,
         }
     }
 }

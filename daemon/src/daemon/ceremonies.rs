@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::codec;
-use parsec_protocol::control::{Action, Problem, ProblemKind, SecretText, Stage};
+use parsec_protocol::control::{Action, Problem, ProblemKind, RoadName, SecretText, Stage, TransportChoice};
 use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment, Setting, TransportKind};
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::ids::{AttemptId, Invited, Token};
@@ -23,6 +23,7 @@ use super::leftovers::{Attempts, Started};
 use super::session::{Session, blocking};
 use crate::caller::CallerSession;
 use crate::enrolment::{self, Desk, End, claimer, greeter, not_now};
+use crate::events::RoadReason;
 use crate::outbox::{self, Progress, Row};
 use crate::store::{DeviceKeys, Devices, PendingReceipt, StoredInvitation};
 use crate::transport::http::Server;
@@ -56,6 +57,16 @@ pub struct ClaimNeeds {
     pub handle: Handle,
     /// Ends it.
     pub stop: CancellationToken,
+    /// Which road it may take.
+    pub transport: TransportChoice,
+}
+
+/// Why a ceremony goes over the server: it comes first, whatever is asked.
+const fn why_server(choice: TransportChoice) -> RoadReason {
+    match choice {
+        TransportChoice::Server => RoadReason::Asked,
+        TransportChoice::Auto | TransportChoice::P2p => RoadReason::ServerReached,
+    }
 }
 
 /// Runs a claim to its end.
@@ -85,7 +96,7 @@ pub async fn claim(mut desk: Desk, link: Link, server: Server, needs: ClaimNeeds
         token: link.token,
     };
     let records = needs.attempts.clone();
-    let end = attempt_of(&mut desk, &road, link, started, &records, &keeper).await;
+    let end = attempt_of(&mut desk, &road, link, started, &records, &keeper, needs.transport).await;
     let heard = match end {
         Ok(()) => true,
         Err(end) => until_farewell(&needs.stop, enrolment::finish(end, &desk, &road)).await,
@@ -103,6 +114,7 @@ async fn attempt_of(
     started: Started,
     records: &Attempts,
     keeper: &DeviceKeeper,
+    choice: TransportChoice,
 ) -> Result<(), End> {
     // Nothing has been started yet, so there is nobody to tell, and a mistyped address must not look like a long wait.
     let info = match desk.carry(road, road.info()).await {
@@ -120,6 +132,7 @@ async fn attempt_of(
         let text = "The server says that the invitation is of another kind than the link.";
         return Err(End::Here(Problem::new(ProblemKind::WrongLink, text)));
     }
+    desk.board.road(RoadName::Server, why_server(choice));
     desk.board.invited(&info.invited, Some(info.invited_by));
     let attempt = started.attempt;
     let records = records.clone();
@@ -196,9 +209,15 @@ impl greeter::Voucher for DeviceVoucher {
 }
 
 /// Runs a greeting to its end.
-pub async fn greet(mut desk: Desk, session: Arc<Session>, invitation: StoredInvitation, token: Token) {
+pub async fn greet(
+    mut desk: Desk,
+    session: Arc<Session>,
+    invitation: StoredInvitation,
+    token: Token,
+    choice: TransportChoice,
+) {
     desk.board.invited(&invitation.invited, None);
-    let road = match join(&mut desk, &session, token).await {
+    let road = match join(&mut desk, &session, token, choice).await {
         Ok(road) => road,
         Err(end) => return end.show(&desk.board),
     };
@@ -239,7 +258,12 @@ async fn follow_earlier(session: &Session, attempt: AttemptId) -> Result<Option<
 }
 
 /// Waits for the newcomer and becomes the greeter of their attempt.
-async fn join(desk: &mut Desk, session: &Session, token: Token) -> Result<(AttemptId, GreeterRoad), End> {
+async fn join(
+    desk: &mut Desk,
+    session: &Session,
+    token: Token,
+    choice: TransportChoice,
+) -> Result<(AttemptId, GreeterRoad), End> {
     let trouble = Trouble::new(None);
     let mut troubled = trouble.subscribe();
     let (tell, mut seen) = watch::channel::<Option<InvitationView>>(None);
@@ -270,6 +294,7 @@ async fn join(desk: &mut Desk, session: &Session, token: Token) -> Result<(Attem
         if let Some(kind) = over {
             return Err(End::Here(Problem::new(kind, "This invitation has ended.")));
         }
+        desk.board.road(RoadName::Server, why_server(choice));
         if desk.board.now().stage != Stage::WaitingForPeer {
             desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
         }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword,
     DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, GreetStart, InviteCancel, InviteDevice,
-    InviteListResult, InviteResult, InviteUser, OrgBootstrap, OrgBootstrapped, Problem, Registration,
-    StatusResult, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserShow, UserShowResult,
+    InviteListResult, InviteResult, InviteUser, NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap,
+    OrgBootstrapped, Problem, Registration, StatusResult, TrustShow, TrustShowResult, TrustVerifyResult,
+    UserListResult, UserShow, UserShowResult,
 };
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -50,6 +51,9 @@ pub enum Command {
     UserShow(UserShow, Reply<UserShowResult>),
     TrustVerify(DeviceSelector, Reply<TrustVerifyResult>),
     TrustShow(TrustShow, Reply<TrustShowResult>),
+    NetStatus(Reply<NetStatus>),
+    NetPeers(Reply<NetPeers>),
+    NetPing(NetPing, Reply<NetPinged>),
     /// Nothing but the question whether the caller may vouch for something that no device does.
     Vouch(Reply<Empty>),
 }

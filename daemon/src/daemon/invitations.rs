@@ -92,6 +92,8 @@ pub async fn make(
         link_alias: link.to_alias().map(SecretText::new),
         expires,
         mail: mail.to_owned(),
+        posted: true,
+        direct: false,
     })
 }
 
@@ -114,6 +116,7 @@ pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
             mismatches: invitation.mismatches,
             attempts: invitation.attempts,
             can_greet: ours.contains(&invitation.token),
+            posted: true,
         })
         .collect();
     Ok(InviteListResult { invitations })

@@ -64,13 +64,17 @@ impl Daemon {
             Command::DevicePassword(request, reply) => self.change_password(request, caller, reply),
             Command::DeviceForget(request, reply) => self.forget(&request, reply),
             Command::InviteUser(request, reply) => {
+                let permitted = self.net.permits(request.transport.unwrap_or_default());
                 self.with_session(&request.select, reply, async move |session| {
+                    permitted?;
                     invitations::make(&session, Invited::User(request.email), request.days, request.mail)
                         .await
                 })
             }
             Command::InviteDevice(request, reply) => {
+                let permitted = self.net.permits(request.transport.unwrap_or_default());
                 self.with_session(&request.select, reply, async move |session| {
+                    permitted?;
                     let user = session.open.summary.user;
                     invitations::make(&session, Invited::Device(user), request.days, request.mail).await
                 });
@@ -99,6 +103,13 @@ impl Daemon {
                     members::show(&session, request.user.as_deref()).await
                 })
             }
+            Command::NetStatus(reply) => {
+                let _ = reply.send(Ok(self.net_status()));
+            }
+            Command::NetPeers(reply) => {
+                let _ = reply.send(Ok(self.net_peers()));
+            }
+            Command::NetPing(request, reply) => self.net_ping(request, reply),
             // Asked and answered where the asker was looked at.
             Command::Vouch(reply) => {
                 let _ = reply.send(Ok(Empty {}));
@@ -224,6 +235,7 @@ impl Daemon {
     /// Starts a greeting. The answer waits for the store only.
     fn greet(&mut self, request: &GreetStart, reply: Reply<CeremonyView>) {
         let started = self.session(&request.select).and_then(|session| {
+            self.net.permits(request.transport.unwrap_or_default())?;
             if let Some(running) = self.greeting(request.token) {
                 return Ok(running);
             }
@@ -234,11 +246,11 @@ impl Daemon {
             let board = self.begin(board, requests, Some(session.open.summary.device));
             let shown = board.now();
             let desk = Desk::new(board, queue, session.stop.clone(), ProblemKind::DeviceLocked);
-            let token = request.token;
+            let (token, choice) = (request.token, request.transport.unwrap_or_default());
             let tasks = session.tasks.clone();
             tasks.spawn(async move {
                 match session.store(move |store| store.invitation(token)).await {
-                    Ok(Some(invitation)) => ceremonies::greet(desk, session, invitation, token).await,
+                    Ok(Some(invitation)) => ceremonies::greet(desk, session, invitation, token, choice).await,
                     Ok(None) => {
                         let text =
                             "This terminal does not hold the invitation's link: greet where it was made.";
@@ -260,6 +272,7 @@ impl Daemon {
 
     fn claim(&mut self, request: &ClaimStart) -> Result<CeremonyView, Problem> {
         let link: Link = request.link.expose().trim().parse().map_err(problems::link)?;
+        self.net.permits(request.transport.unwrap_or_default())?;
         let server = Server::new(self.client.clone(), &link.server)?;
         let id = self.new_ceremony()?;
         let board = Board::new(id, Role::Claimer, link.organisation.clone(), None);
@@ -272,6 +285,7 @@ impl Daemon {
             attempts: self.attempts.clone(),
             handle: self.handle.clone(),
             stop: self.stop.clone(),
+            transport: request.transport.unwrap_or_default(),
         };
         // Not cut off by `stop`: it ends by itself then, and tells the relay.
         self.tasks.spawn(ceremonies::claim(desk, link, server, needs));

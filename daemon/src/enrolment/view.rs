@@ -3,7 +3,7 @@
 //! Decides that every change has a higher revision and that a code is shown only at the stage it is for. Holds no key.
 
 use parsec_protocol::control::{
-    Action, CeremonyId, CeremonyView, Choice, ClaimerInfo, Outcome, Problem, Role, Stage, Subject,
+    Action, CeremonyId, CeremonyView, Choice, ClaimerInfo, Outcome, Problem, RoadName, Role, Stage, Subject,
 };
 use parsec_protocol::enrol::io::{Claim, CodeQuestion};
 use parsec_protocol::enrol::sas::SasCode;
@@ -11,7 +11,7 @@ use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, 
 use parsec_protocol::public::VerifyKey;
 use tokio::sync::watch;
 
-use crate::events::Hub;
+use crate::events::{Hub, RoadReason};
 
 /// Publishes a ceremony's view. Whoever watches gets the newest; none can hold the ceremony up.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ impl Board {
             claimer: None,
             outcome: None,
             note: None,
+            transport: None,
         };
         Self { view: watch::Sender::new(view), events: None }
     }
@@ -103,6 +104,21 @@ impl Board {
     /// Which run.
     pub fn attempt(&self, attempt: AttemptId) {
         self.change(|view| view.attempt = Some(attempt));
+    }
+
+    /// Which road it takes from now on, and why.
+    pub fn road(&self, road: RoadName, reason: RoadReason) {
+        self.view.send_if_modified(|view| {
+            if view.transport == Some(road) {
+                return false;
+            }
+            view.transport = Some(road);
+            view.revision = view.revision.saturating_add(1);
+            if let Some(events) = &self.events {
+                events.road(view.id, road, reason);
+            }
+            true
+        });
     }
 
     /// What is waited for or tried again.
@@ -181,6 +197,9 @@ fn choice(code: SasCode) -> Choice {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+    use parsec_protocol::control::{Event, EventItem};
+
     use super::*;
 
     #[test]
@@ -191,6 +210,32 @@ mod tests {
         board.ask_code(&CodeQuestion::PickOrType(codes));
         let view = board.now();
         assert_eq!((view.revision, view.choices.len()), (before + 1, 4));
+    }
+
+    #[test]
+    fn a_road_is_told_once_with_its_reason_and_stays() {
+        let hub = Hub::new(Vec::new()).unwrap();
+        let board = Board::new(CeremonyId(1), Role::Claimer, "acme".parse().unwrap(), None);
+        hub.ceremony_started(&board.now());
+        let board = board.told_to(hub.clone());
+        assert_eq!(board.now().transport, None);
+        let mut told = hub.watch(None);
+        board.road(RoadName::P2p, RoadReason::ServerUnreachable);
+        let view = board.now();
+        board.road(RoadName::P2p, RoadReason::Asked);
+        assert_eq!(board.now(), view, "the same road again is no change");
+        board.stage(Stage::WaitingForPeer, &[]);
+        assert_eq!((view.transport, board.now().transport), (Some(RoadName::P2p), Some(RoadName::P2p)));
+        let mut next = || told.next().now_or_never().flatten();
+        assert!(
+            matches!(next(), Some(EventItem::Snapshot { status, .. }) if status.ceremonies[0].transport.is_none())
+        );
+        let Some(EventItem::Event { event: road, .. }) = next() else { panic!("the road is not told") };
+        let reason = "server_unreachable".to_owned();
+        assert_eq!(road, Event::RoadChanged { ceremony: CeremonyId(1), road: RoadName::P2p, reason });
+        let Some(EventItem::Event { event: stage, .. }) = next() else { panic!("the stage is not told") };
+        assert!(matches!(stage, Event::CeremonyChanged { ceremony } if ceremony.transport == view.transport));
+        assert_eq!(next(), None);
     }
 
     #[test]

@@ -179,6 +179,10 @@ pub(super) const TABLE: &[Row] = &[
     ask!(TRUST_VERIFY, Look, |params: DeviceSelector| |reply| Command::TrustVerify(params, reply)),
     ask!(TRUST_SHOW, Look, |params: _| |reply| Command::TrustShow(params, reply)),
     ask!(DOCTOR, Look, |_none: Empty| Command::Doctor),
+    ask!(NET_STATUS, Look, |_none: Empty| Command::NetStatus),
+    ask!(NET_PEERS, Look, |_none: Empty| Command::NetPeers),
+    // Not `look`: it sends something to the places that a link names.
+    ask!(NET_PING, Enrol, |params: _| |reply| Command::NetPing(params, reply)),
     Row {
         ends: Some(method::CEREMONY_UNWATCH),
         ..special(method::CEREMONY_WATCH, Right::Look, register_watch)

@@ -62,6 +62,7 @@ fn ceremony(view: CeremonyView) -> CeremonyView {
         claimer: _,
         outcome,
         note: _,
+        transport,
     } = view;
     let outcome = match outcome {
         Some(Outcome::Failed { mut problem }) => {
@@ -87,6 +88,7 @@ fn ceremony(view: CeremonyView) -> CeremonyView {
         claimer: None,
         outcome,
         note: None,
+        transport,
     }
 }
 

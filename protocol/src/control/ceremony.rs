@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::net::RoadName;
 use super::problem::Problem;
 use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Token, UserId};
 
@@ -175,4 +176,7 @@ pub struct CeremonyView {
     pub outcome: Option<Outcome>,
     /// What is being waited for or tried again, in a sentence; for people only.
     pub note: Option<String>,
+    /// Which road it has taken; absent while that is not decided. Since API 1.2.
+    #[serde(default)]
+    pub transport: Option<RoadName>,
 }

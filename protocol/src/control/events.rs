@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ceremony::{CeremonyId, Role, Stage, Subject};
 use super::methods::DeviceView;
+use super::net::RoadName;
 use super::overview::Overview;
 use super::problem::{Problem, ProblemKind};
 use super::tokens::TokenId;
@@ -122,6 +123,15 @@ pub enum Event {
         /// It.
         ceremony: CeremonySummary,
     },
+    /// A ceremony takes this road from now on. Since API 1.2.
+    RoadChanged {
+        /// Which.
+        ceremony: CeremonyId,
+        /// The road.
+        road: RoadName,
+        /// `asked`, `server_reached`, `server_unreachable`, `invitation_unknown`; more may come.
+        reason: String,
+    },
     /// Somebody was invited from here.
     InvitationCreated {
         /// Where.
@@ -190,6 +200,9 @@ pub struct CeremonySummary {
     pub enrolled: Option<EnrolledIds>,
     /// Ended otherwise: the problem's name. `ceremony.show` has the rest.
     pub problem: Option<ProblemKind>,
+    /// Which road it has taken; absent while that is not decided. Since API 1.2.
+    #[serde(default)]
+    pub transport: Option<RoadName>,
 }
 
 /// Who was enrolled.

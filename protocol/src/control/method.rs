@@ -75,6 +75,12 @@ pub const TOKEN_REVOKE: &str = "token.revoke";
 pub const TOKEN_USES: &str = "token.uses";
 /// [`super::DoctorResult`]
 pub const DOCTOR: &str = "doctor.run";
+/// [`super::NetStatus`]
+pub const NET_STATUS: &str = "net.status";
+/// [`super::NetPeers`]
+pub const NET_PEERS: &str = "net.peers";
+/// [`super::NetPing`] → [`super::NetPinged`]
+pub const NET_PING: &str = "net.ping";
 
 /// Methods that will go: name, since which version it should not be used, which version won't have it, what to use instead.
 /// docs/local-api.md, *Versions*, says how long each stays. None so far.

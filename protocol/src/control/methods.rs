@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ceremony::{CeremonyId, CeremonyView, Subject};
 use super::events::Alarm;
+use super::net::TransportChoice;
 use super::secret::SecretText;
 use crate::ids::{DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
 
@@ -207,6 +208,9 @@ pub struct InviteUser {
     /// Whether the server shall mail the link.
     #[serde(default)]
     pub mail: bool,
+    /// Who issues it: `server` only where the server has taken it, `p2p` this daemon alone; `auto` if absent. Since API 1.2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<TransportChoice>,
 }
 
 /// `invite.device`
@@ -223,6 +227,14 @@ pub struct InviteDevice {
     /// Whether the server shall mail the link to the member's own address.
     #[serde(default)]
     pub mail: bool,
+    /// As for `invite.user`. Since API 1.2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<TransportChoice>,
+}
+
+/// What an older daemon means that doesn't say: there was nothing but the server.
+const fn yes() -> bool {
+    true
 }
 
 /// `invite.user`, `invite.device`
@@ -239,6 +251,12 @@ pub struct InviteResult {
     pub expires: Timestamp,
     /// `not_asked`, `sent`, `written`, `failed` or `not_configured`.
     pub mail: String,
+    /// Whether the server has the invitation already. Since API 1.2.
+    #[serde(default = "yes")]
+    pub posted: bool,
+    /// Whether the link also leads to this terminal directly. Since API 1.2.
+    #[serde(default)]
+    pub direct: bool,
 }
 
 /// One invitation.
@@ -261,6 +279,9 @@ pub struct InvitationItem {
     pub attempts: u32,
     /// Whether this daemon holds its link secret, which greeting needs.
     pub can_greet: bool,
+    /// Whether the server has it already. Since API 1.2.
+    #[serde(default = "yes")]
+    pub posted: bool,
 }
 
 /// `invite.list`
@@ -293,6 +314,9 @@ pub struct GreetStart {
     pub select: DeviceSelector,
     /// Which invitation.
     pub token: Token,
+    /// Over which road; `auto` if absent. Since API 1.2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<TransportChoice>,
 }
 
 /// `claim.start`
@@ -302,6 +326,9 @@ pub struct GreetStart {
 pub struct ClaimStart {
     /// The link, `https://…` or `parsec://…`.
     pub link: SecretText,
+    /// Over which road; `auto` if absent. Since API 1.2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<TransportChoice>,
 }
 
 /// Chooses a ceremony.

@@ -9,6 +9,7 @@ mod hello;
 mod members;
 pub mod method;
 mod methods;
+mod net;
 mod overview;
 mod problem;
 #[cfg(feature = "schema")]
@@ -21,13 +22,14 @@ pub use events::*;
 pub use hello::*;
 pub use members::*;
 pub use methods::*;
+pub use net::*;
 pub use overview::{ENDED_CEREMONIES_MAX, Overview};
 pub use problem::{Fault, Problem, ProblemKind};
 pub use secret::SecretText;
 pub use tokens::*;
 
 /// Version of this API. The major number changes when a client written for it would break.
-pub const API_VERSION: &str = "1.1";
+pub const API_VERSION: &str = "1.2";
 /// The oldest version whose clients still work: a client of this one finds all that it knows.
 pub const API_OLDEST: &str = "1.0";
 /// Longest line either side accepts, in bytes: the largest result is a list of some thousand members.

@@ -46,6 +46,11 @@ impl Overview {
                 self.put(ceremony);
             }
             Event::CeremonyChanged { ceremony } | Event::CeremonyEnded { ceremony } => self.put(ceremony),
+            Event::RoadChanged { ceremony, road, .. } => {
+                if let Some(shown) = self.ceremonies.iter_mut().find(|shown| shown.id == *ceremony) {
+                    shown.transport = Some(*road);
+                }
+            }
             Event::Alarm { alarm } => self.alarms.push(alarm.clone()),
             Event::UnlockRefused { .. }
             | Event::InvitationCreated { .. }
@@ -121,6 +126,7 @@ impl From<&CeremonyView> for CeremonySummary {
             stage: view.stage,
             enrolled,
             problem,
+            transport: view.transport,
         }
     }
 }
@@ -128,7 +134,7 @@ impl From<&CeremonyView> for CeremonySummary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{CeremonyId, ProblemKind, Role};
+    use crate::control::{CeremonyId, ProblemKind, RoadName, Role};
 
     fn ceremony(id: u64, stage: Stage) -> CeremonySummary {
         CeremonySummary {
@@ -139,6 +145,7 @@ mod tests {
             stage,
             enrolled: None,
             problem: (stage == Stage::Closed).then_some(ProblemKind::Cancelled),
+            transport: None,
         }
     }
 
@@ -153,6 +160,23 @@ mod tests {
         assert_eq!(overview.ceremonies.len(), ENDED_CEREMONIES_MAX + 1);
         let ids: Vec<_> = overview.ceremonies.iter().map(|ceremony| ceremony.id.0).take(2).collect();
         assert_eq!(ids, [1, 200 - ENDED_CEREMONIES_MAX as u64]);
+    }
+
+    #[test]
+    fn a_road_is_noted_where_its_ceremony_is_and_nowhere_else() {
+        let mut overview = Overview::default();
+        for id in [1, 2] {
+            overview.apply(&Event::CeremonyStarted { ceremony: ceremony(id, Stage::Connecting) });
+        }
+        let reason = "server_unreachable".to_owned();
+        overview.apply(&Event::RoadChanged {
+            ceremony: CeremonyId(2),
+            road: RoadName::P2p,
+            reason: reason.clone(),
+        });
+        overview.apply(&Event::RoadChanged { ceremony: CeremonyId(3), road: RoadName::P2p, reason });
+        let roads: Vec<_> = overview.ceremonies.iter().map(|ceremony| ceremony.transport).collect();
+        assert_eq!(roads, [None, Some(RoadName::P2p)]);
     }
 
     #[test]

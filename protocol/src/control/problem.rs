@@ -106,6 +106,10 @@ problems! {
     QuotaReached "quota_reached" Server retry=false exit=69 "The organisation has reached a limit of its server. Cancel old invitations or ask the server's administrator.";
     ClockWrong "clock_wrong" Machine retry=true exit=78 "Set this machine's clock (`timedatectl set-ntp true`), then try again.";
 
+    PeerUnreachable "peer_unreachable" Peer retry=true exit=75 "Are both terminals on the same network, and has the other side started? Keep both running, then try again.";
+    TransportUnavailable "transport_unavailable" Caller retry=false exit=78 "This daemon was built or configured without the direct road: use the server (`--transport server`), or switch the road on.";
+    TransportRefused "transport_refused" Caller retry=false exit=65 "Take the other road (`--transport server`), or ask for a new invitation that has what the direct one needs.";
+
     OrganisationUnknown "organisation_unknown" Caller retry=false exit=68 "Check the organisation's name and the server's address.";
     OrganisationExists "organisation_exists" Caller retry=false exit=73 "It was founded already. Ask one of its administrators for an invitation.";
     BootstrapRefused "bootstrap_refused" Caller retry=false exit=77 "Ask the server's administrator for a new bootstrap token.";

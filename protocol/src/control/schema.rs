@@ -12,10 +12,10 @@ use super::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
     CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceSelector, DeviceUnlock,
     DeviceView, DoctorResult, Empty, EventItem, EventsWatch, GreetStart, Hello, HelloResult, InviteCancel,
-    InviteDevice, InviteListResult, InviteResult, InviteUser, OrgBootstrap, OrgBootstrapped, SecretText,
-    StatusResult, StreamId, TokenCreate, TokenCreated, TokenId, TokenListResult, TokenSelector, TokenUses,
-    TokenUsesResult, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserShow, UserShowResult,
-    method,
+    InviteDevice, InviteListResult, InviteResult, InviteUser, NetPeers, NetPing, NetPinged, NetStatus,
+    OrgBootstrap, OrgBootstrapped, SecretText, StatusResult, StreamId, TokenCreate, TokenCreated, TokenId,
+    TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustShow, TrustShowResult,
+    TrustVerifyResult, UserListResult, UserShow, UserShowResult, method,
 };
 use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
 use crate::limits::{EMAIL_MAX_BYTES, LABEL_MAX_BYTES};
@@ -132,6 +132,9 @@ pub const SHAPES: &[Shape] = &[
     call::<TokenSelector, Empty>(method::TOKEN_REVOKE),
     call::<TokenUses, TokenUsesResult>(method::TOKEN_USES),
     call::<Empty, DoctorResult>(method::DOCTOR),
+    call::<Empty, NetStatus>(method::NET_STATUS),
+    call::<Empty, NetPeers>(method::NET_PEERS),
+    call::<NetPing, NetPinged>(method::NET_PING),
 ];
 
 /// Settings for schemas that OpenRPC takes: draft 7, definitions under `path`.

@@ -1,0 +1,54 @@
+//! `net.status`, `net.peers`, `net.ping` as seen from the loop.
+//!
+//! Decides what comes from where: servers from this machine's devices, the rest from [`super::Net`]. Changes nothing.
+
+use std::collections::BTreeSet;
+
+use parsec_protocol::control::{NetPeers, NetPing, NetPinged, NetStatus, Registration};
+use parsec_protocol::ids::OrganisationId;
+
+use super::super::Daemon;
+use super::super::command::Reply;
+use super::ping;
+
+impl Daemon {
+    /// Where this machine's devices have their organisations.
+    fn servers(&self) -> BTreeSet<(OrganisationId, String)> {
+        self.known.values().map(|device| (device.organisation.clone(), device.server.clone())).collect()
+    }
+
+    /// The network as it is known now; nobody is asked.
+    pub(in crate::daemon) fn net_status(&self) -> NetStatus {
+        let pending =
+            self.known.values().filter(|device| device.registration == Registration::Pending).count();
+        NetStatus {
+            p2p: self.net.direct(),
+            servers: self.net.reach(self.servers()),
+            listening: self.net.places(),
+            relays: self.net.relays().to_vec(),
+            waiting: self
+                .unlocked
+                .values()
+                .map(|unlocked| unlocked.session.outbox())
+                .fold(0, u32::saturating_add),
+            pending: u32::try_from(pending).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Who is connected now.
+    pub(in crate::daemon) fn net_peers(&self) -> NetPeers {
+        NetPeers { peers: self.net.peers() }
+    }
+
+    /// Tries servers, and the terminal of a link, in a task; answers when the slowest is done.
+    pub(in crate::daemon) fn net_ping(&self, request: NetPing, reply: Reply<NetPinged>) {
+        let (net, client, servers) = (self.net.clone(), self.client.clone(), self.servers());
+        self.spawn(async move {
+            let done = match request.link {
+                Some(link) => ping::link(&net, client, &servers, &link).await,
+                None => Ok(ping::servers(&net, client, &servers).await),
+            };
+            let _ = reply.send(done);
+        });
+    }
+}
