@@ -10,10 +10,28 @@ use rusqlite::OptionalExtension as _;
 use zeroize::Zeroizing;
 
 use super::chain::{integer, natural};
-use super::{DirectEnd, Store, StoreError, StoredInvitation, Tally};
+use super::{DirectEnd, Posting, Store, StoreError, StoredInvitation, Tally};
 
 /// Longest encoding of [`Invited`]: an address of 254 bytes and three heads.
 const INVITED_MAX_BYTES: usize = 300;
+
+/// As the store has it.
+const fn number_of(posting: Posting) -> u8 {
+    match posting {
+        Posting::Wanted => 0,
+        Posting::Done => 1,
+        Posting::Never => 2,
+    }
+}
+
+fn posting_of(number: u8) -> Result<Posting, StoreError> {
+    match number {
+        0 => Ok(Posting::Wanted),
+        1 => Ok(Posting::Done),
+        2 => Ok(Posting::Never),
+        _ => Err(StoreError::Damaged("an invitation in it is malformed")),
+    }
+}
 
 impl Store {
     /// Keeps an invitation; durable when it returns.
@@ -36,7 +54,7 @@ impl Store {
                 codec::encode(invited),
                 integer(created.0)?,
                 integer(expires.0)?,
-                posted,
+                number_of(*posted),
                 direct.as_ref().map(|direct| direct.secret.expose()),
                 direct.as_ref().map(|direct| direct.port),
             ),
@@ -67,7 +85,7 @@ impl Store {
                     let tally = Tally { attempts: row.get(7)?, mismatches: row.get(8)? };
                     let invited: Vec<u8> = row.get(1)?;
                     let link_secret = LinkSecret::from_bytes(&mut secret);
-                    Ok((link_secret, invited, times, row.get(4)?, direct, tally))
+                    Ok((link_secret, invited, times, row.get::<_, u8>(4)?, direct, tally))
                 },
             )
             .optional()?;
@@ -78,12 +96,24 @@ impl Store {
                     .map_err(|_| StoreError::Damaged("an invitation in it is malformed"))?,
                 created: Timestamp(natural(created)?),
                 expires: Timestamp(natural(expires)?),
-                posted,
+                posted: posting_of(posted)?,
                 direct,
                 tally,
             })
         })
         .transpose()
+    }
+
+    /// All invitations made here.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn invitations(&self) -> Result<Vec<(Token, StoredInvitation)>, StoreError> {
+        let mut found = Vec::new();
+        for token in self.invitation_tokens()? {
+            found.extend(self.invitation(token)?.map(|invitation| (token, invitation)));
+        }
+        Ok(found)
     }
 
     /// Notes that the server has an invitation.

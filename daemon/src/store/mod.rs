@@ -29,6 +29,7 @@ use parsec_protocol::ids::{
 use parsec_protocol::keys::{
     DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, PeerSecret, UserDecryptionKey,
 };
+use parsec_protocol::limits::{ATTEMPTS_MAX, MISMATCHES_MAX};
 use parsec_protocol::public::{Hash, VerifyKey};
 use zeroize::Zeroizing;
 
@@ -220,11 +221,22 @@ pub struct StoredInvitation {
     /// When it ends.
     pub expires: Timestamp,
     /// Whether the server has it.
-    pub posted: bool,
+    pub posted: Posting,
     /// This terminal's end of the direct road, if there is one for it.
     pub direct: Option<DirectEnd>,
     /// How often it was tried.
     pub tally: Tally,
+}
+
+/// Whether the server has an invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Posting {
+    /// It shall, as soon as it can be reached.
+    Wanted,
+    /// It has.
+    Done,
+    /// It is not told of it before the enrolment.
+    Never,
 }
 
 /// Where a terminal can be met for one invitation.
@@ -243,6 +255,14 @@ pub struct Tally {
     pub attempts: u32,
     /// Those that ended by a wrong code.
     pub mismatches: u32,
+}
+
+impl Tally {
+    /// Whether the invitation takes no further attempt.
+    #[must_use]
+    pub const fn is_exhausted(self) -> bool {
+        self.mismatches >= MISMATCHES_MAX || self.attempts >= ATTEMPTS_MAX
+    }
 }
 
 /// What an enrolment in the outbox has beside it where its ceremony runs directly.

@@ -63,6 +63,9 @@ pub async fn greet(
     match arrived {}
 }
 
+/// Nobody is in the middle of it.
+pub fn cancelled(_: &Session, _: Token) {}
+
 /// Refuses.
 pub async fn claim(desk: Desk, _: Link, _: Started, _: ClaimNeeds, _: RoadReason) {
     desk.board.closed(unavailable());

@@ -11,12 +11,12 @@ use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::relay::{ErrorCode, LogPage};
 
 use crate::daemon::session::Session;
-use crate::store::{self, DirectStep};
-use crate::transport::p2p::{Clerk, Host, Tally};
+use crate::store::{DirectStep, Store, Tally};
+use crate::transport::p2p::{Clerk, Host};
 
 /// Keeps for one invitation in its device's store.
 #[derive(Debug)]
-pub struct StoreClerk {
+pub(super) struct StoreClerk {
     pub(super) session: Arc<Session>,
     pub(super) token: Token,
 }
@@ -31,30 +31,31 @@ fn failed(problem: &Problem) -> ErrorCode {
 }
 
 impl Clerk for StoreClerk {
-    async fn attempt(&self) -> Result<Tally, ErrorCode> {
+    async fn attempt(&self) -> Result<(), ErrorCode> {
         let token = self.token;
         let counted = self
             .session
             .store(move |store| {
-                let Some(invitation) = store.invitation(token)? else { return Ok(Err(ErrorCode::InvitationCancelled)) };
-                let store::Tally { attempts, mismatches } = invitation.tally;
-                if (Tally { attempts, mismatches }).is_exhausted() {
+                let Some(invitation) = store.invitation(token)? else {
+                    return Ok(Err(ErrorCode::InvitationCancelled));
+                };
+                if invitation.tally.is_exhausted() {
                     return Ok(Err(ErrorCode::InvitationExhausted));
                 }
-                Ok(Ok(store.count(token, store::Tally { attempts: 1, mismatches: 0 })?))
+                store.count(token, Tally { attempts: 1, mismatches: 0 })?;
+                Ok(Ok(()))
             })
-            .await
-            .map_err(|problem| failed(&problem))?;
-        counted.map(|store::Tally { attempts, mismatches }| Tally { attempts, mismatches })
+            .await;
+        counted.map_err(|problem| failed(&problem))?
     }
 
     async fn handover(&self, attempt: AttemptId, bytes: Vec<u8>) -> Result<(), ErrorCode> {
-        let keep = move |store: &store::Store| store.put_step(attempt, DirectStep::Seven, &bytes);
+        let keep = move |store: &Store| store.put_step(attempt, DirectStep::Seven, &bytes);
         self.session.store(keep).await.map_err(|problem| failed(&problem))
     }
 
     async fn receipt(&self, attempt: AttemptId, bytes: Vec<u8>) -> Result<(), ErrorCode> {
-        let keep = move |store: &store::Store| store.put_step(attempt, DirectStep::Eight, &bytes);
+        let keep = move |store: &Store| store.put_step(attempt, DirectStep::Eight, &bytes);
         self.session.store(keep).await.map_err(|problem| failed(&problem))
     }
 

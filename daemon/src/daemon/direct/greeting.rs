@@ -11,7 +11,7 @@ use parsec_protocol::enrol::io::{SealedEnrolment, Setting, TransportKind};
 use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::public::Hash;
-use parsec_protocol::relay::{AttemptView, GreeterIds};
+use parsec_protocol::relay::{AttemptView, EndReason, GreeterIds};
 
 use super::clerk::StoreClerk;
 use super::{relays, shown};
@@ -157,6 +157,16 @@ pub(super) fn linger(session: &Arc<Session>, host: Arc<Host<StoreClerk>>) {
         }
         drop(host);
     });
+}
+
+/// The invitation is cancelled: whoever is in the middle of it is told.
+pub fn cancelled(session: &Session, token: Token) {
+    if let Some(host) = session.hosts.live(token) {
+        let attempt = host.watch().borrow().as_ref().map(|view| view.attempt);
+        if let Some(attempt) = attempt {
+            host.end(attempt, EndReason::InvitationEnded);
+        }
+    }
 }
 
 /// Runs a greeting with somebody who has come directly to its end.

@@ -30,7 +30,7 @@ pub use absent::*;
 pub use {
     claiming::{abandon, claim, ping_peer},
     clerk::Hosts,
-    greeting::{Arrived, Meeting, greet},
+    greeting::{Arrived, Meeting, cancelled, greet},
     receipt::follow,
     relays::hints,
     row::finish,

@@ -42,14 +42,10 @@ pub async fn finish(
     let (host, receipt) = match kept.step_8 {
         Some(receipt) => (session.hosts.live(token), receipt),
         None => {
-            let handover = match kept.step_7 {
-                Some(handover) => handover,
-                None if row.sent => Vec::new(),
-                // Nobody can have fetched it, and nobody can send it any more.
-                None => {
-                    drop_row(session, row.attempt).await?;
-                    return Ok(Progress::Void(EndReason::Abandoned));
-                }
+            // Without it nobody can have fetched it, and nobody can send it any more.
+            let Some(handover) = kept.step_7 else {
+                drop_row(session, row.attempt).await?;
+                return Ok(Progress::Void(EndReason::Abandoned));
             };
             let place =
                 Place::resumed(greeter_of(session), row.attempt, kept.secret_hash, handover, None);

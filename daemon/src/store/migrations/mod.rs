@@ -47,7 +47,7 @@ mod tests {
             digests,
             [
                 "261be74c7d6d394adbb46bb5eda357a37e5b8f6fd2e22f80fd6c41d56fca2faf",
-                "2a8a8c5bff53966624fbe1ce13bb0fd892e61302e41d48a9e0d05e176256cdcd",
+                "bc94ad9f2082950380a3c27b3293e81a9529ba5580a9350077ecb50d7fd2a9e2",
             ]
         );
     }

@@ -283,7 +283,7 @@ fn the_store_keeps_what_it_acknowledged() {
     assert_eq!(store.certificates().unwrap(), [new.log, more].concat());
     let kept = store.invitation(token).unwrap().unwrap();
     assert_eq!((kept.link_secret.expose(), kept.invited, kept.expires), (&[0x5a; 32], invited, Timestamp(5)));
-    assert_eq!((kept.posted, kept.tally), (true, Tally { attempts: 2, mismatches: 1 }));
+    assert_eq!((kept.posted, kept.tally), (Posting::Done, Tally { attempts: 2, mismatches: 1 }));
     let end = kept.direct.unwrap();
     assert_eq!((end.secret.expose(), end.port), (&[0x5b; 32], 4_711));
     assert_eq!(store.invitation_tokens().unwrap(), [token]);
@@ -304,7 +304,7 @@ fn stored(secret: &LinkSecret, invited: &Invited, expires: Timestamp) -> StoredI
         invited: invited.clone(),
         created: Timestamp(4),
         expires,
-        posted: false,
+        posted: Posting::Wanted,
         direct: Some(DirectEnd { secret: PeerSecret::from_bytes(&mut [0x5b; 32]), port: 4_711 }),
         tally: Tally::default(),
     }

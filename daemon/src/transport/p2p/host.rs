@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::frames;
 use super::node::{Incoming, Node, NodeError, Status, Stream};
-use super::place::{Place, Tally};
+use super::place::Place;
 use crate::clock;
 use crate::transport::{Road, RoadError, Trouble};
 
@@ -45,7 +45,7 @@ pub struct Invitation {
 /// What must outlive a power cut, and the log. Each call returns once it is durable.
 pub trait Clerk: Send + Sync + 'static {
     /// Counts an attempt, if the invitation takes another.
-    fn attempt(&self) -> impl Future<Output = Result<Tally, ErrorCode>> + Send;
+    fn attempt(&self) -> impl Future<Output = Result<(), ErrorCode>> + Send;
     /// Keeps message 7, from when it may be fetched.
     fn handover(&self, attempt: AttemptId, bytes: Vec<u8>)
     -> impl Future<Output = Result<(), ErrorCode>> + Send;
@@ -124,6 +124,12 @@ impl<C: Clerk> Host<C> {
     #[must_use]
     pub fn secret_hash(&self, attempt: AttemptId) -> Option<Hash> {
         self.inner.place.secret_hash(attempt)
+    }
+
+    /// Message 8, once it is there.
+    #[must_use]
+    pub fn step_8(&self, attempt: AttemptId) -> Option<Vec<u8>> {
+        self.inner.place.fetch(attempt, 8).ok()
     }
 
     /// Ends an attempt and tells whoever follows it.

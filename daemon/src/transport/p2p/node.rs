@@ -522,6 +522,8 @@ impl Driver {
             | BehaviourEvent::Mdns6(mdns::Event::Discovered(found)) => self.found(found),
             BehaviourEvent::Mdns(mdns::Event::Expired(_))
             | BehaviourEvent::Mdns6(mdns::Event::Expired(_))
+            | BehaviourEvent::Limits(_)
+            | BehaviourEvent::Streams(_)
             | BehaviourEvent::Ping(_)
             | BehaviourEvent::Identify(_)
             | BehaviourEvent::Relay(_)

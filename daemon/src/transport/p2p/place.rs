@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use parsec_protocol::ids::AttemptId;
-use parsec_protocol::limits::{ATTEMPT_IDLE_SECONDS, ATTEMPTS_MAX, MISMATCHES_MAX, STEP_MAX_BYTES, STEPS};
+use parsec_protocol::limits::{ATTEMPT_IDLE_SECONDS, STEP_MAX_BYTES, STEPS};
 use parsec_protocol::public::Hash;
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, GreeterIds};
 use subtle::ConstantTimeEq as _;
@@ -20,23 +20,6 @@ const IDLE: Duration = Duration::from_secs(ATTEMPT_IDLE_SECONDS);
 const HANDOVER: u8 = 7;
 /// The receipt. Once it is there, nothing but its completion ends an attempt.
 const RECEIPT: u8 = 8;
-
-/// How often the invitation was tried.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Runs of the ceremony.
-    pub attempts: u32,
-    /// Those that ended by a wrong code.
-    pub mismatches: u32,
-}
-
-impl Tally {
-    /// Whether the invitation takes no further attempt.
-    #[must_use]
-    pub const fn is_exhausted(self) -> bool {
-        self.mismatches >= MISMATCHES_MAX || self.attempts >= ATTEMPTS_MAX
-    }
-}
 
 /// An attempt: ended, if the view says so.
 struct Attempt {
@@ -355,12 +338,5 @@ mod tests {
         let place = Place::resumed(GREETER, A, hash("a"), vec![7], Some(vec![8]));
         assert_eq!((place.state(A).unwrap().steps, place.fetch(A, 7)), (0x1ff, Ok(vec![7])));
         assert_eq!(place.deposit(A, 8, vec![8]), Ok(()));
-    }
-
-    #[test]
-    fn three_wrong_codes_or_ten_attempts_are_enough() {
-        assert!(!Tally { attempts: 9, mismatches: 2 }.is_exhausted());
-        assert!(Tally { attempts: 3, mismatches: 3 }.is_exhausted());
-        assert!(Tally { attempts: 10, mismatches: 0 }.is_exhausted());
     }
 }
