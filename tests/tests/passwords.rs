@@ -37,7 +37,11 @@ fn a_typed_password_is_read_once_and_written_once() {
     let traces = folder.path().join("traces");
     private_folder(&traces);
     let mut command = Command::new("strace");
-    command.args(["-ff", "-s", "9999", "-o"]).arg(traces.join("of")).arg(binary("parsecctl")).args(["device", "unlock"]);
+    command
+        .args(["-ff", "-s", "9999", "-o"])
+        .arg(traces.join("of"))
+        .arg(binary("parsecctl"))
+        .args(["device", "unlock"]);
     command.env("XDG_RUNTIME_DIR", terminal.runtime()).env("HOME", folder.path()).env("TERM", "dumb");
     let mut session = spawn_command(command, Some(60_000)).unwrap();
     session.exp_string("not shown): ").unwrap();
