@@ -52,7 +52,7 @@ struct World {
     dice: Dice,
     hub: Hub,
     devices: BTreeMap<(String, DeviceId), DeviceView>,
-    ceremonies: BTreeMap<CeremonyId, Stage>,
+    ceremonies: BTreeMap<CeremonyId, (Stage, Option<RoadName>)>,
     alarms: Vec<(OrganisationId, ProblemKind)>,
     started: u64,
 }
@@ -73,7 +73,7 @@ impl World {
         let id = u8::try_from(self.dice.roll(5)).unwrap();
         let view = device(id, self.dice.roll(2) == 0);
         let key = (view.organisation.to_string(), view.device);
-        match self.dice.roll(8) {
+        match self.dice.roll(9) {
             0 if !self.devices.contains_key(&key) => {
                 self.devices.insert(key, view.clone());
                 self.hub.device_added(view);
@@ -89,22 +89,35 @@ impl World {
                 self.started += 1;
                 let view = ceremony(self.started, Stage::Connecting);
                 for gone in self.hub.ceremony_started(&view) {
-                    let stage = self.ceremonies.remove(&gone).unwrap();
+                    let (stage, _) = self.ceremonies.remove(&gone).unwrap();
                     assert_eq!(stage, Stage::Closed);
                 }
-                self.ceremonies.insert(view.id, view.stage);
+                self.ceremonies.insert(view.id, (view.stage, None));
             }
             4 | 5 => {
                 let stages = [Stage::Handshake, Stage::SayCode, Stage::Closed];
                 let stage = stages[usize::try_from(self.dice.roll(3)).unwrap()];
                 let id = CeremonyId(self.dice.roll(self.started + 1));
-                if let Some(now) = self.ceremonies.get_mut(&id).filter(|now| **now != Stage::Closed) {
-                    *now = stage;
-                    self.hub.ceremony(&ceremony(id.0, stage));
+                if let Some(now) = self.ceremonies.get_mut(&id).filter(|(now, _)| *now != Stage::Closed) {
+                    now.0 = stage;
+                    let view = CeremonyView { transport: now.1, ..ceremony(id.0, stage) };
+                    self.hub.ceremony(&view);
                     // The same again is no event.
                     let newest = self.hub.state().newest;
-                    self.hub.ceremony(&ceremony(id.0, stage));
+                    self.hub.ceremony(&view);
                     assert_eq!(self.hub.state().newest, newest);
+                }
+            }
+            7 => {
+                // Also of one that is forgotten: that is told to nobody.
+                let id = CeremonyId(self.dice.roll(self.started + 1));
+                let road = [RoadName::Server, RoadName::P2p][usize::try_from(self.dice.roll(2)).unwrap()];
+                let newest = self.hub.state().newest;
+                self.hub.road(id, road, RoadReason::Asked);
+                let known = self.ceremonies.get_mut(&id);
+                assert_eq!(self.hub.state().newest, newest + u64::from(known.is_some()));
+                if let Some(now) = known {
+                    now.1 = Some(road);
                 }
             }
             6 if self.dice.roll(20) == 0 => {
@@ -123,8 +136,9 @@ impl World {
     fn check(&self) {
         let shown = self.hub.overview();
         assert_eq!(shown.devices, self.devices.values().cloned().collect::<Vec<_>>());
-        let ceremonies: Vec<_> = shown.ceremonies.iter().map(|it| (it.id, it.stage)).collect();
-        assert_eq!(ceremonies, self.ceremonies.iter().map(|(id, stage)| (*id, *stage)).collect::<Vec<_>>());
+        let ceremonies: Vec<_> =
+            shown.ceremonies.iter().map(|it| (it.id, (it.stage, it.transport))).collect();
+        assert_eq!(ceremonies, self.ceremonies.iter().map(|(id, now)| (*id, *now)).collect::<Vec<_>>());
         let alarms: Vec<_> =
             shown.alarms.iter().map(|it| (it.organisation.clone(), it.problem.name)).collect();
         assert_eq!(alarms, self.alarms);

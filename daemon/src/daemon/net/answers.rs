@@ -45,8 +45,8 @@ impl Daemon {
         let (net, client, servers) = (self.net.clone(), self.client.clone(), self.servers());
         self.spawn(async move {
             let done = match request.link {
-                Some(link) => ping::link(&net, client, &servers, &link).await,
-                None => Ok(ping::servers(&net, client, &servers).await),
+                Some(link) => ping::link(&net, client, &servers, &link, ping::WAIT).await,
+                None => Ok(ping::servers(&net, client, &servers, ping::WAIT).await),
             };
             let _ = reply.send(done);
         });
