@@ -175,7 +175,9 @@ impl PeerSecret {
     /// Its public half, as a link carries it.
     #[must_use]
     pub fn peer_key(&self) -> PeerKey {
-        PeerKey::from_bytes(then_wipe_stack(|| SigningKey::from_bytes(self.expose()).verifying_key().to_bytes()))
+        PeerKey::from_bytes(then_wipe_stack(|| {
+            SigningKey::from_bytes(self.expose()).verifying_key().to_bytes()
+        }))
     }
 }
 

@@ -235,8 +235,7 @@ mod tests {
 
     #[test]
     fn answers_come_back() {
-        let greeter =
-            GreeterIds { user: UserId::from_bytes([1; 16]), device: DeviceId::from_bytes([2; 16]) };
+        let greeter = GreeterIds { user: UserId::from_bytes([1; 16]), device: DeviceId::from_bytes([2; 16]) };
         let attempt = AttemptView {
             attempt: AttemptId::from_bytes([3; 16]),
             steps: 0,

@@ -115,13 +115,8 @@ mod tests {
             attempt: AttemptId::from_bytes([attempt; 16]),
             secret_hash: Hash::from_bytes([hash; 32]),
         };
-        let good = Proven {
-            organisation: &acme,
-            token: &token,
-            greeter: &a,
-            claimer: &b,
-            occasion: start(1, 1),
-        };
+        let good =
+            Proven { organisation: &acme, token: &token, greeter: &a, claimer: &b, occasion: start(1, 1) };
         let proof = good.by(&secret);
         assert!(good.is_shown(&secret, &proof));
         assert!(!good.is_shown(&LinkSecret::from_bytes(&mut [2; 32]), &proof));

@@ -24,7 +24,10 @@ fn a_setting_that_differs_in_one_field_never_gets_to_codes() {
             greeter_device: DeviceId::from_bytes(*good.greeter_user.as_bytes()),
             ..good.clone()
         },
-        Setting { transport: TransportKind::PeerToPeer { peer: PeerKey::from_bytes([3; 32]) }, ..good.clone() },
+        Setting {
+            transport: TransportKind::PeerToPeer { peer: PeerKey::from_bytes([3; 32]) },
+            ..good.clone()
+        },
     ];
     let direct = |peer| Setting {
         transport: TransportKind::PeerToPeer { peer: PeerKey::from_bytes([peer; 32]) },
