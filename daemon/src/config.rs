@@ -183,8 +183,11 @@ impl Config {
         };
         let log = arguments.log.or(file.log);
         let p2p = !arguments.no_p2p && file.p2p.unwrap_or(true);
-        let relays =
-            if arguments.relay.is_empty() { file.relays.unwrap_or_default() } else { arguments.relay.clone() };
+        let relays = if arguments.relay.is_empty() {
+            file.relays.unwrap_or_default()
+        } else {
+            arguments.relay.clone()
+        };
         Ok(Self { data_dir, socket, plugin_socket, approval, idle_lock, extra_ca, p2p, relays, log })
     }
 }

@@ -242,7 +242,8 @@ impl Daemon {
                 });
             }
             for (device, receipt) in pending {
-                let (client, net, handle, leaving) = (client.clone(), net.clone(), handle.clone(), leaving.clone());
+                let (client, net, handle, leaving) =
+                    (client.clone(), net.clone(), handle.clone(), leaving.clone());
                 work.spawn(async move {
                     let register = leftovers::register(client, net, receipt);
                     if let Some(Some(registration)) = unless_forgotten(&leaving, device, register).await {

@@ -108,11 +108,7 @@ pub async fn finish_all(session: &Arc<Session>) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn one(
-    session: &Arc<Session>,
-    row: &Row,
-    tell: &watch::Sender<Progress>,
-) -> Result<Progress, Problem> {
+async fn one(session: &Arc<Session>, row: &Row, tell: &watch::Sender<Progress>) -> Result<Progress, Problem> {
     let attempt = row.attempt;
     if let Some(kept) = session.store(move |store| store.direct(attempt)).await? {
         return direct::finish(session, row, kept, tell).await;

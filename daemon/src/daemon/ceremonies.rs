@@ -318,7 +318,8 @@ pub async fn greet(
 
 /// Counts a wrong code, on whichever side it was chosen.
 pub(super) async fn note_end(session: &Session, token: Token, end: &End) {
-    if matches!(end.reason(), Some(EndReason::CodeMismatch)) || matches!(end, End::Peer(EndReason::CodeMismatch))
+    if matches!(end.reason(), Some(EndReason::CodeMismatch))
+        || matches!(end, End::Peer(EndReason::CodeMismatch))
     {
         let count = move |store: &Store| store.count(token, Tally { attempts: 0, mismatches: 1 });
         if let Err(problem) = session.store(count).await {

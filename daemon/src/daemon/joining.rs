@@ -24,8 +24,7 @@ use crate::transport::{Road as _, Trouble};
 /// How long the server may say nothing before this terminal listens for itself, too. A slow server answers in one second.
 const SERVER_PATIENCE: Duration = Duration::from_secs(3);
 /// What is shown while this terminal waits for both.
-const BOTH_ROADS: &str =
-    "The server can't be reached; this terminal also waits directly, on the local network and at the addresses in the link.";
+const BOTH_ROADS: &str = "The server can't be reached; this terminal also waits directly, on the local network and at the addresses in the link.";
 /// The same, where the server does not have the invitation.
 const DIRECT_ONLY: &str = "The server doesn't know this invitation; this terminal waits directly, on the local network and at the addresses in the link.";
 
@@ -54,7 +53,8 @@ pub(super) async fn join(
             meet(desk, &meeting).await.map(Joined::Direct)
         }
         TransportChoice::Server | TransportChoice::Auto => {
-            let may_meet = choice == TransportChoice::Auto && invitation.direct.is_some() && session.net.direct();
+            let may_meet =
+                choice == TransportChoice::Auto && invitation.direct.is_some() && session.net.direct();
             match over_relay(desk, session, invitation, token, may_meet.then_some(&mut meeting)).await {
                 // It was made while the server was away, and the server has not been told yet.
                 Err(End::Road(error)) if may_meet && error.code() == Some(ErrorCode::InvitationUnknown) => {

@@ -4,7 +4,9 @@
 //! comes in was verified by the caller.
 
 use parsec_protocol::chain::certificate::Head;
-use parsec_protocol::limits::{LOG_PAGE_MAX_CERTIFICATES, CERTIFICATE_MAX_BYTES, LOG_MAX_CERTIFICATES, MANIFEST_MAX_BYTES};
+use parsec_protocol::limits::{
+    CERTIFICATE_MAX_BYTES, LOG_MAX_CERTIFICATES, LOG_PAGE_MAX_CERTIFICATES, MANIFEST_MAX_BYTES,
+};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{Store, StoreError};

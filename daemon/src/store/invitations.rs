@@ -38,12 +38,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if there is one of this token; [`StoreError::DiskFull`], the disk's.
-    pub fn put_invitation(
-        &self,
-        token: Token,
-        invitation: &StoredInvitation,
-    ) -> Result<(), StoreError> {
-        let StoredInvitation { link_secret, invited, created, expires, posted, direct, tally: _ } = invitation;
+    pub fn put_invitation(&self, token: Token, invitation: &StoredInvitation) -> Result<(), StoreError> {
+        let StoredInvitation { link_secret, invited, created, expires, posted, direct, tally: _ } =
+            invitation;
         let inner = self.inner()?;
         let added = inner.connection.execute(
             "INSERT INTO invitation (token, link_secret, invited, created, expires, posted, peer_key, port)

@@ -10,7 +10,7 @@ use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::public::Hash;
 use zeroize::Zeroizing;
 
-use super::{DirectReceipt, DeviceSummary, PendingReceipt, Registration, StoreError};
+use super::{DeviceSummary, DirectReceipt, PendingReceipt, Registration, StoreError};
 
 /// Held while a daemon uses the data folder.
 pub(super) const LOCK: &str = "lock";

@@ -52,14 +52,7 @@ impl Meeting {
 pub struct Hosts;
 
 /// Can't be called.
-pub async fn greet(
-    _: Desk,
-    _: Arc<Session>,
-    _: StoredInvitation,
-    _: Token,
-    arrived: Arrived,
-    _: bool,
-) {
+pub async fn greet(_: Desk, _: Arc<Session>, _: StoredInvitation, _: Token, arrived: Arrived, _: bool) {
     match arrived {}
 }
 

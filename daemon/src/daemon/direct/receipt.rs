@@ -56,7 +56,9 @@ async fn greeter(net: &Net, pending: &PendingReceipt, direct: &DirectReceipt) ->
                 Ok(registration) => return registration,
                 // The greeter's terminal knows nothing of it any more: it is done there, one way or the other.
                 Err(error) if error.code() == Some(ErrorCode::AttemptUnknown) => {}
-                Err(error) => tracing::warn!(%error, "a receipt could not be given to the greeter's terminal"),
+                Err(error) => {
+                    tracing::warn!(%error, "a receipt could not be given to the greeter's terminal")
+                }
             }
         }
         drop((road, guest));

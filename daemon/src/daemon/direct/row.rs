@@ -47,8 +47,7 @@ pub async fn finish(
                 drop_row(session, row.attempt).await?;
                 return Ok(Progress::Void(EndReason::Abandoned));
             };
-            let place =
-                Place::resumed(greeter_of(session), row.attempt, kept.secret_hash, handover, None);
+            let place = Place::resumed(greeter_of(session), row.attempt, kept.secret_hash, handover, None);
             let host = open(session, &invitation, token, place, ListeningFor::Receipt).await?;
             match receipt(&host, row).await {
                 Ok(receipt) => (Some(host), receipt),

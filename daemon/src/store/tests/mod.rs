@@ -250,7 +250,10 @@ fn the_store_keeps_what_it_acknowledged() {
     // Counted for good, and only for what is there.
     let one = Tally { attempts: 1, mismatches: 1 };
     assert_eq!(store.count(token, one).unwrap(), one);
-    assert_eq!(store.count(token, Tally { attempts: 1, ..Tally::default() }).unwrap(), Tally { attempts: 2, mismatches: 1 });
+    assert_eq!(
+        store.count(token, Tally { attempts: 1, ..Tally::default() }).unwrap(),
+        Tally { attempts: 2, mismatches: 1 }
+    );
     assert!(store.count(Token::from_bytes([9; 16]), one).is_err());
     store.set_posted(token).unwrap();
     let sealed = SealedEnrolment {

@@ -92,7 +92,7 @@ pub(super) async fn write<T: Encode<()>>(
 
 #[cfg(test)]
 mod tests {
-    use parsec_protocol::direct::{Answer, ANSWER_MAX_BYTES};
+    use parsec_protocol::direct::{ANSWER_MAX_BYTES, Answer};
 
     use super::*;
 
@@ -116,10 +116,11 @@ mod tests {
         assert!(matches!(given(&junk, ANSWER_MAX_BYTES).await, Err(FrameError::Malformed)));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_frame_that_does_not_end_is_given_up() {
+    #[tokio::test]
+    async fn a_frame_that_does_not_come_is_given_up() {
         let (_held, mut end) = tokio::io::duplex(16);
-        assert!(matches!(read::<Answer>(&mut end, 16).await, Err(FrameError::TooSlow)));
+        let read = read_when_it_comes::<Answer>(&mut end, 16, Some(Duration::from_millis(1)));
+        assert!(matches!(read.await, Err(FrameError::TooSlow)));
     }
 
     #[tokio::test]

@@ -86,12 +86,12 @@ impl Guest {
         Ok(stream)
     }
 
-    async fn ask(&self, question: &Question) -> Result<Answer, RoadError> {
+    pub(super) async fn ask(&self, question: &Question) -> Result<Answer, RoadError> {
         let mut stream = self.open(question).await?;
         Ok(frames::read(&mut stream, ANSWER_MAX_BYTES).await?)
     }
 
-    fn proof(
+    pub(super) fn proof(
         &self,
         organisation: &OrganisationId,
         token: &Token,
@@ -177,7 +177,9 @@ impl GuestRoad {
             if !self.guest.status().borrow().connected {
                 let why = self.guest.status().borrow().trouble.clone();
                 if let Some(why) = why {
-                    self.trouble.send_replace(Some(format!("the other terminal can't be reached: {why}; trying again")));
+                    self.trouble.send_replace(Some(format!(
+                        "the other terminal can't be reached: {why}; trying again"
+                    )));
                 }
                 self.guest.connected().await;
             }
@@ -200,7 +202,8 @@ impl GuestRoad {
         let mut first = true;
         loop {
             // The first state comes at once, the others when something happens; the node sees a connection that is dead.
-            let next = frames::read_when_it_comes(&mut stream, ANSWER_MAX_BYTES, first.then_some(ANSWER_WAIT));
+            let next =
+                frames::read_when_it_comes(&mut stream, ANSWER_MAX_BYTES, first.then_some(ANSWER_WAIT));
             match next.await {
                 Ok(Answer::State { attempt }) if attempt.attempt == self.attempt => {
                     first = false;

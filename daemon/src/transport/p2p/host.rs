@@ -47,11 +47,17 @@ pub trait Clerk: Send + Sync + 'static {
     /// Counts an attempt, if the invitation takes another.
     fn attempt(&self) -> impl Future<Output = Result<(), ErrorCode>> + Send;
     /// Keeps message 7, from when it may be fetched.
-    fn handover(&self, attempt: AttemptId, bytes: Vec<u8>)
-    -> impl Future<Output = Result<(), ErrorCode>> + Send;
+    fn handover(
+        &self,
+        attempt: AttemptId,
+        bytes: Vec<u8>,
+    ) -> impl Future<Output = Result<(), ErrorCode>> + Send;
     /// Keeps message 8, from when its sender may rely on it.
-    fn receipt(&self, attempt: AttemptId, bytes: Vec<u8>)
-    -> impl Future<Output = Result<(), ErrorCode>> + Send;
+    fn receipt(
+        &self,
+        attempt: AttemptId,
+        bytes: Vec<u8>,
+    ) -> impl Future<Output = Result<(), ErrorCode>> + Send;
     /// A page of the verified log.
     fn log_page(&self, from: u64) -> impl Future<Output = Result<LogPage, ErrorCode>> + Send;
 }
@@ -94,11 +100,8 @@ impl<C: Clerk> Host<C> {
         let (node, incoming) = Node::listen(secret, port, relays)?;
         let node = Arc::new(node);
         let inner = Arc::new(Inner { invitation, place, clerk, turn: tokio::sync::Mutex::new(()) });
-        let serving = AbortOnDropHandle::new(tokio::spawn(serve(
-            Arc::clone(&inner),
-            Arc::clone(&node),
-            incoming,
-        )));
+        let serving =
+            AbortOnDropHandle::new(tokio::spawn(serve(Arc::clone(&inner), Arc::clone(&node), incoming)));
         Ok(Arc::new(Self { inner, node, _serving: serving }))
     }
 

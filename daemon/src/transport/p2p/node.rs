@@ -297,14 +297,7 @@ impl Driver {
         let status = watch::Sender::new(Status { mdns, ..Status::default() });
         let now = Some(Instant::now());
         let relays = relays.iter().filter_map(|relay| by_way_of(relay).ok()).map(|at| (at, now)).collect();
-        Self {
-            swarm,
-            target,
-            relays,
-            connections: BTreeMap::new(),
-            unproven: BTreeMap::new(),
-            status,
-        }
+        Self { swarm, target, relays, connections: BTreeMap::new(), unproven: BTreeMap::new(), status }
     }
 
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
@@ -441,7 +434,8 @@ impl Driver {
                 let listeners: Vec<_> = self.swarm.listeners().cloned().collect();
                 let later = Some(Instant::now() + DIAL_PAUSE_MAX);
                 for (relay, next) in &mut self.relays {
-                    if next.is_none() && !listeners.iter().any(|at| at.to_string().starts_with(&relay.to_string()))
+                    if next.is_none()
+                        && !listeners.iter().any(|at| at.to_string().starts_with(&relay.to_string()))
                     {
                         *next = later;
                     }
@@ -538,7 +532,8 @@ impl Driver {
         let mut new = false;
         for (peer, address) in found {
             let Some(address) = socket_of(&address) else { continue };
-            let odd = address.port() < PORT_MIN || address.ip().is_unspecified() || address.ip().is_multicast();
+            let odd =
+                address.port() < PORT_MIN || address.ip().is_unspecified() || address.ip().is_multicast();
             if peer != target.peer || odd || target.found.contains(&address) {
                 continue;
             }
@@ -642,9 +637,7 @@ fn swarm(secret: &PeerSecret, relayed: bool) -> Result<Swarm<Behaviour>, NodeErr
         .with_behaviour(|key, relay| Behaviour {
             limits: connection_limits::Behaviour::new(limits),
             streams: libp2p_stream::Behaviour::new(),
-            ping: ping::Behaviour::new(
-                ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_WAIT),
-            ),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_WAIT)),
             // Says nothing that would tell one installation from another.
             identify: identify::Behaviour::new(
                 identify::Config::new("parsec/1".to_owned(), key.public())
