@@ -20,6 +20,8 @@ use crate::prompt::Terminal;
 const PASSWORD_MIN_CHARS: usize = 8;
 /// Longest secret read from a file or terminal, in bytes: no person types more, and /dev/zero must end somewhere.
 const SECRET_MAX_BYTES: usize = 1024;
+/// Longest link read from a file, in bytes: as long as the daemon takes one, with addresses of the direct road in it.
+const LINK_MAX_BYTES: usize = 2_048;
 /// Characters looked at for the strength; the time it takes grows with their square.
 const ESTIMATED_CHARS: usize = 72;
 
@@ -75,6 +77,19 @@ impl PasswordSource {
 /// # Errors
 /// It can't be read, is empty, too long, or not text.
 pub(crate) fn read_secret(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> {
+    read_line(path, what, SECRET_MAX_BYTES)
+}
+
+/// The first line of a file, without the space that copying leaves around a link.
+///
+/// # Errors
+/// As [`read_secret`].
+pub(crate) fn read_link(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let line = read_line(path, "link", LINK_MAX_BYTES)?;
+    Ok(Zeroizing::new(line.trim().to_owned()))
+}
+
+fn read_line(path: &Path, what: &str, max: usize) -> Result<Zeroizing<String>, Failure> {
     let place = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
     let failed = |why: String| {
         Failure::usage(
@@ -82,17 +97,17 @@ pub(crate) fn read_secret(path: &Path, what: &str) -> Result<Zeroizing<String>, 
             "Give a readable file with one line of text.",
         )
     };
-    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_MAX_BYTES + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(max + 1));
     File::open(place)
-        .and_then(|file| file.take(SECRET_MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(max as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| failed(error.to_string()))?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() {
         return Err(failed("its first line is empty".to_owned()));
     }
-    if line.len() > SECRET_MAX_BYTES {
-        return Err(failed(format!("it is longer than {SECRET_MAX_BYTES} bytes")));
+    if line.len() > max {
+        return Err(failed(format!("it is longer than {max} bytes")));
     }
     match std::str::from_utf8(line) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
@@ -302,6 +317,17 @@ mod tests {
         assert!(write(&[b'x'; SECRET_MAX_BYTES]).is_ok());
         assert!(write(&[b'x'; SECRET_MAX_BYTES + 1]).is_err());
         assert!(read_secret(Path::new("/dev/zero"), "password").is_err());
+        let link = |length: usize| {
+            let path = directory.join("link");
+            std::fs::write(&path, format!(" {}\n", "x".repeat(length - 1))).unwrap();
+            read_link(&path).map(|link| link.len())
+        };
+        assert_eq!(
+            link(LINK_MAX_BYTES),
+            Ok(LINK_MAX_BYTES - 1),
+            "the longest there is, and without its space"
+        );
+        assert!(link(LINK_MAX_BYTES + 1).is_err());
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -41,6 +41,9 @@ schemas! {
     INVITE_DEVICE "parsec.invite.device/1" "`invite device`";
     INVITE_LIST "parsec.invite.list/1" "`invite list`";
     INVITE_USER "parsec.invite.user/1" "`invite user`";
+    NET_PEERS "parsec.net.peers/1" "`net peers`";
+    NET_PING "parsec.net.ping/1" "`net ping`";
+    NET_STATUS "parsec.net.status/1" "`net status`";
     ORG_BOOTSTRAP "parsec.org.bootstrap/1" "`org bootstrap`";
     RPC_CALL "parsec.rpc.call/1" "`rpc call`: the method's result, as the daemon sent it, under `result`.";
     RPC_DISCOVER "parsec.rpc.discover/1" "`rpc discover`: the OpenRPC document, under `document`.";

@@ -75,15 +75,23 @@ def main() -> None:
     invited = client.invite.user(email="bob@tour.example", days=1)
     events.until("invitation_cancelled")
     assert len(client.invite.list()["invitations"]) == 2
-    greeting = client.greet.start(token=invited["token"])["id"]
+    greeting = client.greet.start(token=invited["token"], transport="server")["id"]
     events.until("ceremony_started")
+    road = events.until("road_changed")["event"]
+    assert (road["ceremony"], road["road"], road["reason"]) == (greeting, "server", "asked")
+    assert client.ceremony.show(ceremony=greeting)["transport"] == "server"
     assert [view["id"] for view in client.ceremony.list()["ceremonies"]] == [greeting]
     watching = client.ceremony.watch(ceremony=greeting)
     assert client.told()[1]["id"] == greeting
     assert client.call("ceremony.unwatch", [watching])
-    client.ceremony.show(ceremony=greeting)
     client.ceremony.cancel(ceremony=greeting)
     assert events.until("ceremony_ended")["event"]["ceremony"]["problem"] == "cancelled"
+
+    assert client.net.ping()["servers"][0]["ping"]["reached"]
+    tried = client.net.ping(link=invited["link"])
+    assert tried["servers"][0]["server"] == options.server and not tried["p2p"]["reached"]
+    assert client.net.status()["servers"][0]["reachable"]
+    assert client.net.peers()["peers"] == []
 
     client.user.list()
     assert client.user.show(user="alice@tour.example")["chain"] == client.trust.show()["chain"]

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
-    HelloResult, InviteListResult, InviteResult, OrgBootstrapped, Problem, Role, StatusResult, StreamId,
-    TokenListResult, TokenSelector, TokenUsesResult, TokenView, TrustShowResult, TrustVerifyResult,
-    UserListResult, UserShowResult,
+    HelloResult, InviteListResult, InviteResult, NetPeers, NetPinged, NetStatus, OrgBootstrapped, Problem,
+    RoadName, Role, StatusResult, StreamId, TokenListResult, TokenSelector, TokenUsesResult, TokenView,
+    TrustShowResult, TrustVerifyResult, UserListResult, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, OrganisationId, Token, UserId};
 use schemars::JsonSchema;
@@ -26,6 +26,8 @@ struct Enrolled {
     role: Role,
     /// Where.
     organisation: OrganisationId,
+    /// Which road it took.
+    transport: Option<RoadName>,
     /// `enrolled`
     result: String,
     /// The member.
@@ -139,6 +141,9 @@ const TABLE: &[Row] = &[
     row::<DeviceListResult>("parsec.device.list/1"),
     row::<DeviceView>("parsec.device.unlock/1"),
     row::<DeviceView>("parsec.device.lock/1"),
+    row::<NetPeers>("parsec.net.peers/1"),
+    row::<NetPinged>("parsec.net.ping/1"),
+    row::<NetStatus>("parsec.net.status/1"),
     row::<UserListResult>("parsec.user.list/1"),
     row::<TrustVerifyResult>("parsec.trust.verify/1"),
     row::<TrustShowResult>("parsec.trust.show/1"),

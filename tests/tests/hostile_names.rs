@@ -35,6 +35,9 @@ const COMMANDS: &[&str] = &[
     "user show bob@example.org",
     "trust verify",
     "trust show bob@example.org",
+    "net status",
+    "net peers",
+    "net ping",
     "token list",
     "token uses",
     "rpc hello",
@@ -132,6 +135,9 @@ fn method_of(command: &str) -> &'static str {
         "ceremony cancel 1" => "ceremony.cancel",
         "user list" => "user.list",
         "trust verify" => "trust.verify",
+        "net status" => "net.status",
+        "net peers" => "net.peers",
+        "net ping" => "net.ping",
         "token list" => "token.list",
         "token uses" => "token.uses",
         "rpc hello" => "rpc.hello",
@@ -242,6 +248,7 @@ fn no_event_and_no_argument_has_an_effect() {
         let items = vec![
             item(json!({"type": "token_created", "id": name, "name": name})),
             item(json!({"type": "token_refused", "id": name, "method": name, "problem": "token_invalid"})),
+            item(json!({"type": "road_changed", "ceremony": 1, "road": name, "reason": name})),
             item(json!({"type": name, "what": name})),
         ];
         stage.say("events.watch", Reply::Then(json!(1), items));
@@ -249,7 +256,7 @@ fn no_event_and_no_argument_has_an_effect() {
     for way in WAYS {
         says("harmless");
         let harmless = stage.run("events", way);
-        assert!(harmless.stdout.lines().count() >= 3, "{harmless:?}");
+        assert!(harmless.stdout.lines().count() >= 4, "{harmless:?}");
         for some in names().chunks(AT_ONCE) {
             let name = some.concat();
             says(&name);

@@ -98,6 +98,7 @@ fn live(script: &Script, alice: &Terminal, bob: &Terminal, server: &Server, fold
     script.ask(alice, "rpc hello", "");
     script.run(alice, "doctor", "");
     assert_eq!(script.run(alice, "device unlock --password-file -", "no device\n").code, 68);
+    script.ask(alice, "net status", "");
     let password = folder.join("password");
     std::fs::write(&password, "alice walks seven dogs\n").unwrap();
     let line = format!(
@@ -110,6 +111,15 @@ fn live(script: &Script, alice: &Terminal, bob: &Terminal, server: &Server, fold
     let tablet = script.ask(alice, "invite device", "");
     script.ask(alice, &format!("invite cancel {}", tablet["token"].as_str().unwrap()), "");
     let invited = script.ask(alice, "invite user bob@acme.example --no-mail", "");
+    script.ask(alice, "net ping", "");
+    // Nobody greets yet: the server answers, and the other terminal can't.
+    let tried = script.ask(bob, "net ping --link-file -", invited["link"].as_str().unwrap());
+    assert_eq!(
+        (&tried["servers"][0]["ping"]["reached"], &tried["p2p"]["reached"]),
+        (&json!(true), &json!(false))
+    );
+    script.ask(alice, "net status", "");
+    script.ask(alice, "net peers", "");
     script.ask(alice, "invite list", "");
 
     let claiming =

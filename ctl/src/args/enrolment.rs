@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use parsec_protocol::ids::{Email, Label};
 
 use super::members::Profile;
+use super::net::Road;
 use crate::password::PasswordSource;
 use crate::picture::Picture;
 
@@ -65,6 +66,8 @@ pub(crate) enum Invite {
         #[arg(long)]
         no_mail: bool,
         #[command(flatten)]
+        road: Road,
+        #[command(flatten)]
         picture: Picture,
     },
     /// Invite another terminal of your own
@@ -78,6 +81,8 @@ pub(crate) enum Invite {
         /// Mail the link to your own address
         #[arg(long)]
         mail: bool,
+        #[command(flatten)]
+        road: Road,
         #[command(flatten)]
         picture: Picture,
     },
@@ -104,7 +109,7 @@ pub(crate) struct Greet {
     #[arg(value_name = "TOKEN|EMAIL")]
     pub(crate) invitation: Option<String>,
     /// Go on with a running ceremony, for instance after the terminal was closed
-    #[arg(long, value_name = "ID", conflicts_with_all = ["invitation", "detach"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["invitation", "detach", "transport"])]
     pub(crate) ceremony: Option<u64>,
     /// Start, print the ceremony's id, and leave it to `parsecctl ceremony` or another terminal
     #[arg(long)]
@@ -112,6 +117,8 @@ pub(crate) struct Greet {
     /// What the newcomer may do, instead of asking
     #[arg(long)]
     pub(crate) profile: Option<Profile>,
+    #[command(flatten)]
+    pub(crate) road: Road,
 }
 
 #[derive(Debug, Args)]
@@ -123,7 +130,7 @@ pub(crate) struct Claim {
     #[arg(long, value_name = "FILE", conflicts_with = "link")]
     pub(crate) link_file: Option<PathBuf>,
     /// Go on with a running ceremony, for instance after the terminal was closed
-    #[arg(long, value_name = "ID", conflicts_with_all = ["link", "link_file", "detach"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["link", "link_file", "detach", "transport"])]
     pub(crate) ceremony: Option<u64>,
     /// Start, print the ceremony's id, and leave it to `parsecctl ceremony` or another terminal
     #[arg(long)]
@@ -134,6 +141,8 @@ pub(crate) struct Claim {
     /// What this terminal is called, instead of asking
     #[arg(long, value_name = "LABEL")]
     pub(crate) device_label: Option<Label>,
+    #[command(flatten)]
+    pub(crate) road: Road,
     #[command(flatten)]
     pub(crate) password: PasswordSource,
 }

@@ -8,6 +8,7 @@ mod daemon;
 mod device;
 mod enrolment;
 mod members;
+mod net;
 mod token;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub(crate) use daemon::{Events, Rpc, Status};
 pub(crate) use device::Device;
 pub(crate) use enrolment::{Bootstrap, Claim, Greet, Invite, Org};
 pub(crate) use members::{Trust, User};
+pub(crate) use net::Net;
 pub(crate) use token::{NewToken, Token};
 
 const EXIT_CODES: &str = "\
@@ -110,6 +112,9 @@ pub(crate) enum Command {
     /// Access for plug-ins: programs that look on at the daemon's second socket
     #[command(subcommand)]
     Token(Token),
+    /// The network: servers, other terminals, and the ways to them
+    #[command(subcommand)]
+    Net(Net),
     /// What the daemon is doing
     Status(Status),
     /// What happens in the daemon, as it happens, one line for each event
@@ -185,6 +190,14 @@ mod tests {
             "invite user bob@example.org",
             "invite user bob@example.org --days 3 --no-mail",
             "invite device --mail",
+            "invite user bob@example.org --transport server",
+            "invite device --transport p2p",
+            "greet bob@example.org --transport p2p --detach",
+            "claim --link-file - --transport auto",
+            "net status",
+            "net peers --json",
+            "net ping",
+            "net ping --link-file -",
             "invite list",
             "invite cancel 12ab",
             "greet",
@@ -225,6 +238,14 @@ mod tests {
             "invite user not-an-address",
             "invite user a@b --days -1",
             "invite cancel",
+            "invite user a@b --transport pigeon",
+            "invite user a@b --transport",
+            "invite list --transport server",
+            "greet --ceremony 4 --transport p2p",
+            "claim --ceremony 4 --transport p2p",
+            "net",
+            "net ping https://h/join/acme#x",
+            "net ping --link https://h/join/acme#x",
             "greet --ceremony 4 bob@example.org",
             "greet --yes",
             "greet --code K7EM",

@@ -9,8 +9,8 @@ pub(crate) mod screens;
 mod talk;
 
 use parsec_protocol::control::{
-    Action, CeremonyFinish, CeremonyIdentify, CeremonyView, Outcome, ProblemKind, ProfileName, Role,
-    SecretText, Stage, method,
+    Action, CeremonyFinish, CeremonyIdentify, CeremonyView, Outcome, ProblemKind, ProfileName, RoadName,
+    Role, SecretText, Stage, method,
 };
 use parsec_protocol::ids::Label;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -167,6 +167,7 @@ struct Ended<'a> {
     id: parsec_protocol::control::CeremonyId,
     role: Role,
     organisation: &'a parsec_protocol::ids::OrganisationId,
+    transport: Option<RoadName>,
     #[serde(flatten)]
     outcome: &'a Outcome,
 }
@@ -182,7 +183,9 @@ pub(crate) fn conclude(view: &CeremonyView, output: &Output) -> Result<(), Failu
     match outcome {
         Outcome::Failed { problem } => Err(Failure::Report(problem.clone().into())),
         Outcome::Enrolled { .. } if output.is_json() => {
-            let ended = Ended { id: view.id, role: view.role, organisation: &view.organisation, outcome };
+            let (id, role, organisation, transport) =
+                (view.id, view.role, &view.organisation, view.transport);
+            let ended = Ended { id, role, organisation, transport, outcome };
             output.object(schema::CEREMONY_DONE, &[("event", "done")], &ended)
         }
         Outcome::Enrolled { user, device, root_fingerprint, registered } => {
@@ -207,7 +210,7 @@ pub(crate) fn conclude(view: &CeremonyView, output: &Output) -> Result<(), Failu
             ))?;
             output.say(ROOT_KEY);
             if !registered {
-                output.say(PENDING);
+                output.say(pending(view));
             }
             output.say(match view.role {
                 Role::Greeter => "Next: parsecctl user list",
@@ -220,8 +223,23 @@ pub(crate) fn conclude(view: &CeremonyView, output: &Output) -> Result<(), Failu
 
 /// What the fingerprint is good for.
 const ROOT_KEY: &str = "Every member's terminal shows the same root key; compare it when in doubt.";
-/// Keys are safe, the log does not have them yet.
-const PENDING: &str = "The certificates are not in the log yet; the greeter's terminal puts them\nthere by itself when it is online.";
+/// Keys are safe, the log does not have them yet: what follows, and that nobody has to do anything for it.
+const fn pending(view: &CeremonyView) -> &'static str {
+    match (view.transport, view.role) {
+        (Some(RoadName::P2p), Role::Greeter) => {
+            "Pending registration: the server does not have the certificates yet. They are kept here, and this will\n\
+             happen by itself when the server can be reached, while this device is unlocked."
+        }
+        (Some(RoadName::P2p), Role::Claimer) => {
+            "Pending registration: the server does not have the certificates yet. This will happen by itself when the\n\
+             terminal that vouched can reach the server. Until then other members don't see this terminal."
+        }
+        (Some(RoadName::Server | RoadName::Unknown) | None, _) => {
+            "Pending registration: the certificates are not in the log yet; the greeter's terminal puts them\n\
+             there by itself when it is online."
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 //! Decides what two people on the phone read. Refuses to let the two codes be mistaken for each other: every screen
 //! names the role and the step, and a code is either one to say or one to listen for.
 
-use parsec_protocol::control::{CeremonyView, Choice, ClaimerInfo, Role, Stage, Subject};
+use parsec_protocol::control::{CeremonyView, Choice, ClaimerInfo, RoadName, Role, Stage, Subject};
 
 use super::code;
 use crate::text::shown;
@@ -82,6 +82,7 @@ pub(super) fn body(view: &CeremonyView, plain: bool) -> Option<String> {
     let peer = peer(view);
     let own = is_own_terminal(view);
     let text = match (view.role, view.stage) {
+        (_, Stage::Connecting) if view.transport == Some(RoadName::P2p) => "Looking for the other terminal...".to_owned(),
         (_, Stage::Connecting) => "Connecting to the server...".to_owned(),
         (Role::Greeter, Stage::WaitingForPeer) if own => {
             "On the new terminal, run `parsecctl claim` with the link. Keep both screens in view.\nWaiting for it...".to_owned()
@@ -135,6 +136,15 @@ pub(super) fn body(view: &CeremonyView, plain: bool) -> Option<String> {
         | (Role::Claimer, Stage::Approve | Stage::WaitingForPassword) => return None,
     };
     Some(indented(&text))
+}
+
+/// The road, once it is decided. One that nobody here knows is not spoken of.
+pub(super) const fn road(view: &CeremonyView) -> Option<&'static str> {
+    match view.transport {
+        Some(RoadName::Server) => Some("  Over the metadata server."),
+        Some(RoadName::P2p) => Some("  Directly, without the server."),
+        Some(RoadName::Unknown) | None => None,
+    }
 }
 
 fn say(view: &CeremonyView, peer: &str, own: bool, plain: bool) -> String {
@@ -351,6 +361,19 @@ mod tests {
                     assert!(!text.contains(word), "{role:?} {stage:?} says {word}: {text}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn whoever_goes_directly_is_not_told_of_a_server() {
+        for role in [Role::Greeter, Role::Claimer] {
+            let mut direct = view(role, Stage::Connecting);
+            assert!(road(&direct).is_none() && body(&direct, false).unwrap().contains("server"));
+            direct.transport = Some(RoadName::P2p);
+            assert!(!body(&direct, false).unwrap().contains("server"));
+            assert_eq!(road(&direct), Some("  Directly, without the server."));
+            direct.transport = Some(RoadName::Unknown);
+            assert_eq!(road(&direct), None);
         }
     }
 

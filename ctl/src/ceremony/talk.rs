@@ -60,6 +60,7 @@ struct Told {
     stage: Option<Stage>,
     heading: Option<String>,
     note: Option<String>,
+    road: Option<&'static str>,
     /// The question for a code was shown.
     chose: bool,
 }
@@ -115,11 +116,12 @@ impl Talk<'_> {
         }
     }
 
-    /// Shows what is new: a stage once, a note when it changes.
+    /// Shows what is new: a stage and a road once, a note when it changes.
     fn tell(&self, told: &mut Told) {
         // Between the codes the machines exchange messages again; people need not hear of it.
         let between = self.view.stage == Stage::Handshake && told.chose;
-        if told.stage != Some(self.view.stage) && !between {
+        let new = told.stage != Some(self.view.stage) && !between;
+        if new {
             told.stage = Some(self.view.stage);
             told.chose |= self.view.stage == Stage::ChooseCode;
             let heading = screens::heading(&self.view);
@@ -127,9 +129,14 @@ impl Talk<'_> {
                 self.output.screen(&format!("\n{new}"));
                 told.heading.clone_from(&heading);
             }
-            if let Some(body) = screens::body(&self.view, self.output.is_plain()) {
-                self.output.screen(&body);
-            }
+        }
+        // Before what is to be done there: whoever wonders why it is quiet looks at the right thing.
+        if let Some(road) = screens::road(&self.view).filter(|road| told.road != Some(*road)) {
+            told.road = Some(road);
+            self.output.screen(road);
+        }
+        if let Some(body) = screens::body(&self.view, self.output.is_plain()).filter(|_| new) {
+            self.output.screen(&body);
         }
         if self.view.note != told.note {
             told.note.clone_from(&self.view.note);

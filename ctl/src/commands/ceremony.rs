@@ -164,7 +164,7 @@ pub(super) const fn role(role: Role) -> &'static str {
 fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Enrolled { registered: true, .. } => "enrolled".to_owned(),
-        Outcome::Enrolled { registered: false, .. } => "enrolled, not in the log yet".to_owned(),
+        Outcome::Enrolled { registered: false, .. } => "enrolled, pending registration".to_owned(),
         Outcome::Failed { problem } => problem.message.clone(),
     }
 }
@@ -218,6 +218,7 @@ fn described(view: &CeremonyView, output: &Output) -> String {
         view.organisation,
         stage(view.stage)
     )];
+    lines.extend(view.transport.map(|way| format!("Road: {}", road(way))));
     lines.extend(
         view.say.as_ref().map(|code| format!("Say aloud: {}", screens::in_words(code, output.is_plain()))),
     );

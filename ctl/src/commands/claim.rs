@@ -29,7 +29,7 @@ pub(super) fn run(context: &Context<'_>, mut command: Claim) -> Result<(), Failu
             let link = link(&mut command, terminal.as_ref())?;
             daemon.call::<_, CeremonyView>(
                 method::CLAIM_START,
-                &ClaimStart { link: SecretText::new(link), transport: None },
+                &ClaimStart { link: SecretText::new(link), transport: command.road.choice() },
             )?
         }
     };
@@ -44,7 +44,7 @@ fn link(command: &mut Claim, terminal: Option<&Terminal>) -> Result<Zeroizing<St
         return Ok(trimmed(&Zeroizing::new(link)));
     }
     if let Some(path) = &command.link_file {
-        return password::read_secret(path, "link").map(|link| trimmed(&link));
+        return password::read_link(path);
     }
     let Some(terminal) = terminal else {
         return Err(Failure::usage(

@@ -157,7 +157,7 @@ pub(super) fn devices(devices: &[DeviceView], output: &Output) -> String {
         .map(|device| {
             let registration = match device.registration {
                 Registration::Registered => "registered",
-                Registration::Pending => "waiting for the greeter's device",
+                Registration::Pending => "pending-registration",
                 Registration::Void => "void: cancelled before it was registered",
             };
             let state = match device.state {

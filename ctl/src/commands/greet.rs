@@ -15,17 +15,14 @@ pub(super) fn run(context: &Context<'_>, command: &Greet) -> Result<(), Failure>
     let mut daemon = context.connect()?;
     let view = match command.ceremony {
         Some(id) => ceremony::attach(&mut daemon, id, Role::Greeter)?,
-        None => start(context, &mut daemon, command.invitation.as_deref())?,
+        None => start(context, &mut daemon, command)?,
     };
     let prepared = Prepared { profile: command.profile.map(Into::into), ..Prepared::default() };
     ceremony::take_part(context, daemon, view, terminal.as_ref(), prepared, command.detach)
 }
 
-fn start(
-    context: &Context<'_>,
-    daemon: &mut Connection,
-    named: Option<&str>,
-) -> Result<CeremonyView, Failure> {
+fn start(context: &Context<'_>, daemon: &mut Connection, command: &Greet) -> Result<CeremonyView, Failure> {
+    let named = command.invitation.as_deref();
     let token = match named.and_then(|name| name.parse().ok()) {
         Some(token) => token,
         None => invite::find(context, daemon, named, |item| invite::is_open(item) && item.can_greet)?.token,
@@ -33,6 +30,6 @@ fn start(
     context.ask(
         daemon,
         method::GREET_START,
-        &GreetStart { select: context.global.select(), token, transport: None },
+        &GreetStart { select: context.global.select(), token, transport: command.road.choice() },
     )
 }

@@ -22,16 +22,18 @@ const TOKEN_DIGITS_MIN: usize = 4;
 pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure> {
     let select = context.global.select();
     match command {
-        Invite::User { email, days, no_mail, picture } => {
+        Invite::User { email, days, no_mail, road, picture } => {
             picture.check(context.output)?;
             let whom = email.to_string();
-            let asked = InviteUser { select, email, days, mail: !no_mail, transport: None };
+            // Without the server there is nobody to mail it.
+            let mail = !no_mail && !road.is_direct();
+            let asked = InviteUser { select, email, days, mail, transport: road.choice() };
             let result: InviteResult = context.call(method::INVITE_USER, &asked)?;
             show_link(context, schema::INVITE_USER, &result, &whom, "call them", picture)
         }
-        Invite::Device { days, mail, picture } => {
+        Invite::Device { days, mail, road, picture } => {
             picture.check(context.output)?;
-            let asked = InviteDevice { select, days, mail, transport: None };
+            let asked = InviteDevice { select, days, mail, transport: road.choice() };
             let result: InviteResult = context.call(method::INVITE_DEVICE, &asked)?;
             show_link(
                 context,
@@ -83,6 +85,9 @@ fn show_link(
             .say(&format!("\nThe same for a Parsec that is installed already:\n{}", shown(alias.expose())));
     }
     picture.show(result.link.expose(), context.output)?;
+    if !result.posted {
+        context.output.say(&format!("\n{}", unposted(result.direct)));
+    }
     context.output.say(&format!(
         "\nIt expires {}. Invitation {}.\nNext: {first}, and run here: parsecctl greet {}",
         moment(result.expires),
@@ -90,6 +95,19 @@ fn show_link(
         short(result.token)
     ));
     Ok(())
+}
+
+/// What follows from an invitation that the server does not have.
+fn unposted(direct: bool) -> String {
+    let greet = if direct {
+        "Until then it can be greeted from this terminal only, and directly: the link says where it is."
+    } else {
+        "Until then nobody can use the link."
+    };
+    format!(
+        "This invitation was issued here, without the server. Nothing was mailed. The server gets it by itself\n\
+         when it can be reached, while this device is unlocked. {greet}"
+    )
 }
 
 fn list(context: &Context<'_>) -> Result<(), Failure> {
@@ -105,7 +123,11 @@ fn list(context: &Context<'_>) -> Result<(), Failure> {
                 vec![
                     short(item.token),
                     subject(&item.subject),
-                    item.status.clone(),
+                    if item.posted {
+                        item.status.clone()
+                    } else {
+                        format!("{}, not on the server yet", item.status)
+                    },
                     moment(item.expires),
                     format!("{}", item.attempts),
                     format!("{}", item.mismatches),
@@ -212,6 +234,12 @@ mod tests {
         assert_eq!(choose(two(), Some("ACAC")).unwrap(), invitation(0xac, "carol@x.org"));
         assert_eq!(choose(two(), Some("Bob@X.org")).unwrap(), invitation(0xab, "bob@x.org"));
         assert_eq!(choose(vec![invitation(1, "bob@x.org")], None).unwrap(), invitation(1, "bob@x.org"));
+    }
+
+    #[test]
+    fn what_the_server_does_not_have_is_said_with_what_follows() {
+        assert!(unposted(true).contains("directly") && !unposted(true).contains("nobody can use"));
+        assert!(unposted(false).contains("nobody can use"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod events;
 mod greet;
 pub(crate) mod invite;
 mod man;
+mod net;
 mod org;
 mod rpc;
 mod status;
@@ -71,6 +72,7 @@ pub(crate) fn run(arguments: Arguments, output: &Output) -> Result<(), Failure> 
         Command::User(command) => user::run(&context, &command),
         Command::Trust(command) => trust::run(&context, &command),
         Command::Token(command) => token::run(&context, command),
+        Command::Net(command) => net::run(&context, command),
         Command::Status(command) => status::run(&context, &command),
         Command::Events(command) => events::run(&context, command),
         Command::Doctor => doctor::run(&context),

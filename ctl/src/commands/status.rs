@@ -4,7 +4,7 @@
 
 use std::io::IsTerminal as _;
 
-use parsec_protocol::control::{API_VERSION, DeviceView, Empty, StatusResult, method};
+use parsec_protocol::control::{API_VERSION, DeviceView, Empty, Registration, StatusResult, method};
 
 use super::{Context, ceremony, device, events};
 use crate::args::Status;
@@ -77,12 +77,24 @@ fn described(status: &StatusResult, output: &Output) -> String {
     }
     lines.push(String::new());
     lines.push(device::devices(&status.devices, output));
+    lines.extend(status.devices.iter().filter_map(pending));
     lines.extend(status.devices.iter().filter_map(waiting));
     if !status.ceremonies.is_empty() {
         lines.push(String::new());
         lines.push(ceremony::overview(&status.ceremonies, output));
     }
     lines.join("\n")
+}
+
+/// A device whose certificates have still to reach the log.
+fn pending(device: &DeviceView) -> Option<String> {
+    (device.registration == Registration::Pending).then(|| {
+        format!(
+            "{} is pending registration: this will happen by itself when the terminal that vouched for it and the server\n\
+             can reach each other.",
+            device::described(device)
+        )
+    })
 }
 
 /// Certificates of a device that are on their way to the log.

@@ -192,6 +192,8 @@ mod tests {
         assert_eq!(offered("parsecctl greet --prof"), ["--profile"]);
         assert_eq!(offered("parsecctl greet --profile s"), ["standard"]);
         assert_eq!(offered("parsecctl greet --profile=s"), ["--profile=standard"]);
+        assert_eq!(offered("parsecctl claim --transport ^"), ["auto", "server", "p2p"]);
+        assert_eq!(offered("parsecctl net p"), ["peers", "ping"]);
         assert_eq!(
             offered("parsecctl ceremony wait 1 --until say-code,done,appr"),
             ["say-code,done,approve"]
@@ -221,11 +223,19 @@ mod tests {
 
     #[test]
     fn paths_are_left_to_the_shell_and_secrets_to_nobody() {
-        for line in ["parsecctl status --socket ^", "parsecctl device unlock --password-file ^"] {
+        for line in [
+            "parsecctl status --socket ^",
+            "parsecctl device unlock --password-file ^",
+            "parsecctl net ping --link-file ^",
+        ] {
             assert_eq!(offered(line), [":files"], "{line}");
         }
-        for line in ["parsecctl claim h", "parsecctl greet -- --prof", "parsecctl ceremony choose 1 --code ^"]
-        {
+        for line in [
+            "parsecctl claim h",
+            "parsecctl net ping h",
+            "parsecctl greet -- --prof",
+            "parsecctl ceremony choose 1 --code ^",
+        ] {
             assert!(offered(line).is_empty(), "{line}: {:?}", offered(line));
         }
     }
