@@ -8,8 +8,8 @@ use std::process::{Command, ExitCode};
 
 use crate::run_tests::cargo;
 
-/// Tests of the whole that are run with it: those that touch every part of the daemon, in some minutes.
-const THEMES: &[&str] = &["main_flow", "meddling", "kills", "wrong_answers", "sessions", "events", "access"];
+/// Tests of the whole that are run with it: those that touch every part of the daemon, in a minute.
+const THEMES: &[&str] = &["main_flow", "meddling", "wrong_answers", "access"];
 /// Where its binaries go, beside the usual ones.
 const FOLDER: &str = "target/lean";
 

@@ -21,7 +21,7 @@ use crate::enrolment::{self, Desk, greeter};
 use crate::outbox::Row;
 use crate::store::{DeviceKeys, StoredInvitation};
 use crate::transport::RoadError;
-use crate::transport::p2p::{Host, HostRoad, Invitation, NodeError, Place};
+use crate::transport::p2p::{Host, HostRoad, Invitation, NodeError, Place, peer_id};
 
 /// How long an end stays open after an attempt is over, for the newcomer's terminal to hear why.
 const LINGER: Duration = Duration::from_secs(5);
@@ -123,7 +123,7 @@ pub(super) async fn open(
     let listening = Listening {
         organisation: summary.organisation.clone(),
         token,
-        peer: host.key().to_string(),
+        peer: peer_id(&host.key()),
         addresses: Vec::new(),
         relays: Vec::new(),
         mdns: false,

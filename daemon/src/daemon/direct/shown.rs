@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::clock;
 use crate::daemon::net::{Guard, Net};
-use crate::transport::p2p::{Link, Peer, Status};
+use crate::transport::p2p::{Link, Peer, Status, peer_id};
 
 /// What carries a connection, in the words of the local API.
 #[must_use]
@@ -22,7 +22,7 @@ fn view(peer: &Peer, token: Option<Token>) -> PeerView {
     PeerView {
         token: token.filter(|_| peer.proven),
         ceremony: None,
-        peer: peer.peer.to_string(),
+        peer: peer_id(&peer.peer),
         address: peer.address.clone(),
         direction: if peer.inbound { Direction::In } else { Direction::Out },
         road: carrier(peer.link),

@@ -14,5 +14,5 @@ mod tests;
 
 pub use guest::{Guest, GuestRoad, Met, ping};
 pub use host::{Clerk, Host, HostRoad, Invitation};
-pub use node::{Link, NodeError, Peer, Status};
+pub use node::{Link, NodeError, Peer, Status, peer_id};
 pub use place::Place;

@@ -196,6 +196,13 @@ impl Node {
     }
 }
 
+/// A peer as libp2p writes it, for people and their other tools.
+#[must_use]
+pub fn peer_id(key: &PeerKey) -> String {
+    // Every key here came from an id, or was made as one.
+    id_of(key).map_or_else(|_| key.to_string(), |id| id.to_base58())
+}
+
 /// What went wrong, for a person.
 fn setup(error: impl std::fmt::Debug) -> NodeError {
     NodeError::Setup(format!("{error:?}"))
