@@ -272,6 +272,14 @@ pub async fn greet(
         let text = "The invitation was tried too often.";
         return desk.board.closed(Problem::new(ProblemKind::InvitationExhausted, text));
     }
+    match is_signed_for(&session, token).await {
+        Ok(false) => {}
+        Ok(true) => {
+            let text = "The newcomer holds the keys already; the enrolment waits for the server.";
+            return desk.board.closed(Problem::new(ProblemKind::InvitationCompleted, text));
+        }
+        Err(problem) => return desk.board.closed(problem),
+    }
     let joined = match joining::join(&mut desk, &session, &invitation, token, choice).await {
         Ok(joined) => joined,
         Err(end) => return end.show(&desk.board),
@@ -314,6 +322,19 @@ pub async fn greet(
             }
         }
     }
+}
+
+/// Whether a receipt of the direct road is here for this invitation: it is used up, though no server knows it yet.
+pub(super) async fn is_signed_for(session: &Session, token: Token) -> Result<bool, Problem> {
+    let look = move |store: &Store| {
+        for (attempt, whose, _) in store.sealed()? {
+            if whose == token && store.direct(attempt)?.is_some_and(|row| row.step_8.is_some()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    session.store(look).await
 }
 
 /// Counts a wrong code, on whichever side it was chosen.

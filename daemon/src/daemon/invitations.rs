@@ -16,6 +16,7 @@ use parsec_protocol::limits::{INVITATION_DAYS_DEFAULT, INVITATION_DAYS_MAX};
 use parsec_protocol::relay::{InvitationStatus, MailOutcome, NewInvitation};
 use zeroize::Zeroizing;
 
+use super::ceremonies::is_signed_for;
 use super::direct;
 use super::session::Session;
 use crate::enrolment::view::subject;
@@ -264,16 +265,7 @@ pub async fn cancel(session: &Session, token: Token) -> Result<Empty, Problem> {
     let own = session.store(move |store| store.invitation(token)).await?;
     if own.is_some_and(|own| own.posted == Posting::Never) {
         // Nobody but this terminal knows of it. Once the newcomer's keys are durable it is too late, as it is on the server.
-        let sealed = session
-            .store(move |store| {
-                for (attempt, whose, _) in store.sealed()? {
-                    if whose == token && store.direct(attempt)?.is_some_and(|row| row.step_8.is_some()) {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
-            })
-            .await?;
+        let sealed = is_signed_for(session, token).await?;
         if sealed {
             let text = "The newcomer holds the keys already: the enrolment can only be completed now.";
             return Err(Problem::new(ProblemKind::NotNow, text));

@@ -54,7 +54,8 @@ pub async fn claim(mut desk: Desk, link: Link, started: Started, needs: ClaimNee
         let Err(end) = attempt_of(&mut desk, &road, link, &hints, started, &needs, &mut begun).await else {
             return true;
         };
-        if !begun {
+        // Without an answer and without a connection nothing was begun. With one, the answer may only have been lost.
+        if !begun && !road.guest().status().borrow().connected {
             end.show(&desk.board);
             return true;
         }

@@ -39,6 +39,11 @@ impl Clerk for StoreClerk {
                 let Some(invitation) = store.invitation(token)? else {
                     return Ok(Err(ErrorCode::InvitationCancelled));
                 };
+                for (attempt, whose, _) in store.sealed()? {
+                    if whose == token && store.direct(attempt)?.is_some_and(|row| row.step_8.is_some()) {
+                        return Ok(Err(ErrorCode::InvitationCompleted));
+                    }
+                }
                 if invitation.tally.is_exhausted() {
                     return Ok(Err(ErrorCode::InvitationExhausted));
                 }

@@ -15,10 +15,11 @@ use parsec_protocol::relay::{AttemptView, EndReason, GreeterIds};
 
 use super::clerk::StoreClerk;
 use super::{relays, shown};
-use crate::daemon::ceremonies::{follow_row, note_end};
+use crate::clock;
+use crate::daemon::ceremonies::{follow_earlier, follow_row, note_end};
 use crate::daemon::session::{Session, SyncError};
 use crate::enrolment::{self, Desk, greeter};
-use crate::outbox::Row;
+use crate::outbox::{self, Row};
 use crate::store::{DeviceKeys, StoredInvitation};
 use crate::transport::RoadError;
 use crate::transport::p2p::{Host, HostRoad, Invitation, NodeError, Place, peer_id};
@@ -59,6 +60,9 @@ impl Meeting {
         token: Token,
     ) -> Result<(), Problem> {
         if self.host.is_none() {
+            if invitation.expires <= clock::now() {
+                return Err(Problem::new(ProblemKind::InvitationExpired, "The invitation has expired."));
+            }
             let greeter = greeter_of(session);
             let place = Place::new(greeter);
             self.host = Some(open(session, invitation, token, place, ListeningFor::Greeting).await?);
@@ -193,12 +197,22 @@ pub async fn greet(
         return desk.board.closed(Problem::new(ProblemKind::AttemptLost, "The attempt is gone."));
     };
     let road = HostRoad::new(Arc::clone(&host), attempt);
+    match follow_earlier(&session, attempt).await {
+        // Signed for already, in an earlier life of the ceremony: only the receipt is missing.
+        Ok(Some(row)) => return follow_row(desk, &session, &road, row).await,
+        Ok(None) => {}
+        Err(problem) => return desk.board.closed(problem),
+    }
     let voucher = DirectVoucher { session: Arc::clone(&session), attempt, token, secret_hash, ask_server };
     match greeter::run(&mut desk, &road, setting, &invitation.link_secret, &voucher).await {
         Ok(sealed) => follow_row(desk, &session, &road, Row { attempt, token, sealed, sent: true }).await,
         Err(end) => {
             note_end(&session, token, &end).await;
             enrolment::finish(end, &desk, &road).await;
+            // What was signed and never sent is dropped.
+            if let Ok(Some(row)) = follow_earlier(&session, attempt).await {
+                outbox::finish(&session, row);
+            }
         }
     }
     linger(&session, host);

@@ -4,6 +4,7 @@
 //! the server takes the same enrolment once, however often it is sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::control::{ListeningFor, Problem, ProblemKind};
@@ -21,6 +22,8 @@ use crate::transport::p2p::{Host, Place};
 use crate::transport::retry::until_done;
 use crate::transport::{RoadError, Trouble};
 
+/// Between uploads that failed for a reason that takes somebody to mend.
+const UPLOAD_PAUSE: Duration = Duration::from_secs(60);
 /// Message 8's bit in an attempt's state.
 const STEP_8: u16 = 1 << 8;
 
@@ -78,6 +81,8 @@ pub async fn finish(
         Ok(()) => {
             let progress = over(session, row, EndReason::Completed).await?;
             if matches!(progress, Progress::Published) {
+                // Used up: nobody is greeted for it again.
+                session.store(move |store| store.drop_invitation(token)).await?;
                 end(EndReason::Completed);
             }
             Ok(progress)
@@ -114,7 +119,7 @@ async fn receipt(host: &Host<StoreClerk>, row: &Row) -> Result<Vec<u8>, EndReaso
     }
 }
 
-/// Gives the enrolment to the server, as soon as it can be reached.
+/// Gives the enrolment to the server, as soon as it can be reached and takes it.
 async fn upload(
     session: &Session,
     row: &Row,
@@ -130,33 +135,63 @@ async fn upload(
         certificates: publication.certificates.into_iter().map(ByteVec::from).collect(),
         receipt: publication.receipt,
     };
-    let trouble = Trouble::new(None);
-    let mut troubled = trouble.subscribe();
-    let work = until_done(&trouble, || session.member.enrol_direct(&enrolment));
-    tokio::pin!(work);
     let summary = &session.open.summary;
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut work => {
-                session.net.server_seen(&summary.organisation, &summary.server, Ok(()));
-                return done.map(|_| ());
+    // The keys are durable on both sides, and nobody has to wait for a server.
+    let away = |why: String| {
+        let found = Err(Problem::new(ProblemKind::ServerUnreachable, why));
+        session.net.server_seen(&summary.organisation, &summary.server, found);
+        tell.send_if_modified(|now| {
+            let first = matches!(now, Progress::Registering);
+            if first {
+                *now = Progress::Kept;
             }
-            Ok(()) = troubled.changed() => {
-                // The keys are durable on both sides, and nobody has to wait for a server.
-                if let Some(why) = troubled.borrow_and_update().clone() {
-                    let found = Err(Problem::new(ProblemKind::ServerUnreachable, why));
-                    session.net.server_seen(&summary.organisation, &summary.server, found);
-                    tell.send_if_modified(|now| {
-                        let first = matches!(now, Progress::Registering);
-                        if first {
-                            *now = Progress::Kept;
-                        }
-                        first
-                    });
+            first
+        });
+    };
+    loop {
+        let trouble = Trouble::new(None);
+        let mut troubled = trouble.subscribe();
+        let work = until_done(&trouble, || session.member.enrol_direct(&enrolment));
+        tokio::pin!(work);
+        let done = loop {
+            tokio::select! {
+                biased;
+                done = &mut work => break done,
+                Ok(()) = troubled.changed() => {
+                    if let Some(why) = troubled.borrow_and_update().clone() {
+                        away(why);
+                    }
                 }
             }
+        };
+        match done {
+            Ok(_) => {
+                session.net.server_seen(&summary.organisation, &summary.server, Ok(()));
+                return Ok(());
+            }
+            // A login page in the server's place, a clock, a full server: not for ever, and nobody sits here to try again.
+            Err(error) if may_pass(&error) => {
+                tracing::warn!(%error, "an enrolment of the direct road can't be uploaded yet");
+                away(error.to_string());
+                tokio::time::sleep(UPLOAD_PAUSE).await;
+            }
+            Err(error) => return Err(error),
         }
+    }
+}
+
+/// Whether a failure that does not pass by itself may pass all the same, when somebody does something elsewhere.
+const fn may_pass(error: &RoadError) -> bool {
+    match error {
+        RoadError::Refused { code, .. } => {
+            matches!(code, ErrorCode::ClockSkew | ErrorCode::NotAuthenticated | ErrorCode::QuotaReached)
+        }
+        RoadError::Tls(_) | RoadError::Misbehaved(_) | RoadError::Unreachable(_) => true,
+        RoadError::PlainHttp(_)
+        | RoadError::Address(_)
+        | RoadError::Setup(_)
+        | RoadError::PeerUnreachable(_)
+        | RoadError::PeerMisbehaved(_) => false,
     }
 }
 

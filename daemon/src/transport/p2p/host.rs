@@ -25,6 +25,9 @@ use crate::transport::{Road, RoadError, Trouble};
 /// Questions answered at once, over all connections. Each holds a question of 64 KiB and, at worst, an answer of a megabyte.
 const ANSWERING_MAX: usize = 32;
 
+/// What a greeter is told while the newcomer's terminal is not connected. It comes back by itself, or does not.
+const AWAY: &str = "the newcomer's terminal is not connected at the moment; waiting for it";
+
 /// The invitation that is greeted for.
 #[derive(Debug)]
 pub struct Invitation {
@@ -385,7 +388,15 @@ impl<C: Clerk> Road for HostRoad<C> {
 
     async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
         let mut states = self.host.watch();
+        let mut status = self.host.status();
         loop {
+            let here = status.borrow_and_update().peers.iter().any(|peer| peer.inbound && peer.proven);
+            let away = (!here).then(|| AWAY.to_owned());
+            self.trouble.send_if_modified(|now| {
+                let new = *now != away;
+                *now = away;
+                new
+            });
             let view = states.borrow_and_update().clone();
             // An attempt that another took the place of is over.
             let view = match view {
@@ -398,8 +409,12 @@ impl<C: Clerk> Road for HostRoad<C> {
                 },
             };
             seen.send_replace(Some(view));
-            if states.changed().await.is_err() {
-                return RoadError::PeerUnreachable("the place is gone".to_owned());
+            let changed = tokio::select! {
+                changed = states.changed() => changed,
+                changed = status.changed() => changed,
+            };
+            if changed.is_err() {
+                return RoadError::Setup("the direct road's node has ended".to_owned());
             }
         }
     }
