@@ -395,7 +395,9 @@ impl Daemon {
 
     fn registered(&mut self, device: DeviceId, registration: Registration) {
         let Some(summary) = self.known.get_mut(&device) else { return };
-        if summary.registration == registration {
+        // What the device has seen in the verified log is not undone by anybody's word.
+        let seen = summary.registration == Registration::Registered && registration == Registration::Void;
+        if summary.registration == registration || seen {
             return;
         }
         summary.registration = registration;

@@ -76,7 +76,7 @@ impl Names<'_> {
 async fn newest(session: &Session) -> Result<std::sync::Arc<VerifiedLog>, Problem> {
     match session.sync().await {
         Ok(log) => Ok(log),
-        Err(SyncError::Road(error)) if error.passes() => Ok(session.log().await),
+        Err(SyncError::Road(error)) if error.passes() => Ok(session.log()),
         Err(error) => Err(error.into()),
     }
 }

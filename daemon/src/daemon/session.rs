@@ -52,7 +52,9 @@ pub struct Session {
     /// This device's ends of it that are open.
     pub hosts: direct::Hosts,
     events: Hub,
-    log: tokio::sync::Mutex<Arc<VerifiedLog>>,
+    log: Mutex<Arc<VerifiedLog>>,
+    /// Held by who fetches: the others wait for what comes, and may go on with what is there.
+    syncing: tokio::sync::Mutex<()>,
 }
 
 /// Runs a call of the store where it may block.
@@ -117,13 +119,14 @@ impl Session {
             net,
             hosts: direct::Hosts::default(),
             events,
-            log: tokio::sync::Mutex::new(Arc::new(log)),
+            log: Mutex::new(Arc::new(log)),
+            syncing: tokio::sync::Mutex::default(),
         }))
     }
 
     /// The log as verified last.
-    pub async fn log(&self) -> Arc<VerifiedLog> {
-        Arc::clone(&*self.log.lock().await)
+    pub fn log(&self) -> Arc<VerifiedLog> {
+        Arc::clone(&self.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Fetches what is new in the log, verifies it and keeps it. Each page is durable before the next.
@@ -156,8 +159,9 @@ impl Session {
     }
 
     async fn catch_up(&self) -> Result<Arc<VerifiedLog>, SyncError> {
-        let mut log = self.log.lock().await;
+        let _turn = self.syncing.lock().await;
         loop {
+            let log = self.log();
             let have = log.count();
             let page = self.member.log_page(have).await?;
             if page.count < have {
@@ -169,7 +173,7 @@ impl Session {
             }
             if page.certificates.is_empty() {
                 return if page.count == have {
-                    Ok(Arc::clone(&log))
+                    Ok(log)
                 } else {
                     Err(SyncError::Road(RoadError::Misbehaved("a page of the log lacks its certificates")))
                 };
@@ -187,7 +191,7 @@ impl Session {
             .await
             .map_err(SyncError::Log)?
             .map_err(|error| SyncError::Log(not_believed(&error)))?;
-            *log = Arc::new(longer);
+            *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(longer);
         }
     }
 

@@ -66,10 +66,14 @@ pub async fn claim(mut desk: Desk, link: Link, started: Started, needs: ClaimNee
     };
     let over = tokio::select! {
         biased;
-        over = work => over,
-        // The node's end, which is this function's.
-        () = shown => false,
+        over = work => Some(over),
+        () = shown => None,
     };
+    let over = over.unwrap_or_else(|| {
+        // The node ends with this function; before, only by a failure of its own.
+        desk.board.closed(Problem::new(ProblemKind::Internal, "The direct road's node has ended."));
+        true
+    });
     if over {
         let records = needs.attempts.clone();
         // Blocking for one unlink; a failure is made good at the next start.

@@ -100,6 +100,7 @@ pub(super) async fn open(
     place: Place,
     purpose: ListeningFor,
 ) -> Result<Arc<Host<StoreClerk>>, Problem> {
+    let _turn = session.hosts.opening.lock().await;
     if let Some(host) = session.hosts.live(token) {
         return Ok(host);
     }
@@ -164,11 +165,13 @@ pub(super) fn linger(session: &Arc<Session>, host: Arc<Host<StoreClerk>>) {
 }
 
 /// The invitation is cancelled: whoever is in the middle of it is told.
-pub fn cancelled(session: &Session, token: Token) {
+pub async fn cancelled(session: &Session, token: Token) {
     if let Some(host) = session.hosts.live(token) {
         let attempt = host.watch().borrow().as_ref().map(|view| view.attempt);
-        if let Some(attempt) = attempt {
-            host.end(attempt, EndReason::InvitationEnded);
+        if let Some(attempt) = attempt
+            && let Err(code) = host.cancel(attempt, EndReason::InvitationEnded).await
+        {
+            tracing::info!(code = code.name(), "a direct attempt could not be ended with its invitation");
         }
     }
 }
@@ -236,14 +239,25 @@ impl greeter::Voucher for DirectVoucher {
     /// reached, or whose answer could be anybody's, is not waited for.
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
         if !self.ask_server {
-            return Ok(self.session.log().await);
+            return Ok(self.session.log());
         }
-        match tokio::time::timeout(FRESH_LOG_WAIT, self.session.sync()).await {
-            Ok(Ok(log)) => Ok(log),
-            Ok(Err(error @ (SyncError::Log(_) | SyncError::Road(RoadError::Refused { .. })))) => {
+        // In a task of its own: fetching that is broken off between disk and memory would leave them apart.
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let session = Arc::clone(&self.session);
+        self.session.tasks.spawn(async move {
+            tokio::select! {
+                () = session.stop.cancelled() => {}
+                synced = session.sync() => {
+                    let _ = tell.send(synced);
+                }
+            }
+        });
+        match tokio::time::timeout(FRESH_LOG_WAIT, told).await {
+            Ok(Ok(Ok(log))) => Ok(log),
+            Ok(Ok(Err(error @ (SyncError::Log(_) | SyncError::Road(RoadError::Refused { .. }))))) => {
                 Err(error.into())
             }
-            Ok(Err(SyncError::Road(_))) | Err(_) => Ok(self.session.log().await),
+            Ok(Ok(Err(SyncError::Road(_))) | Err(_)) | Err(_) => Ok(self.session.log()),
         }
     }
 
