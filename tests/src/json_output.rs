@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
-    HelloResult, InviteListResult, InviteResult, OrgBootstrapped, Problem, Role, StatusResult, StreamId,
-    TokenListResult, TokenSelector, TokenUsesResult, TokenView, TrustShowResult, TrustVerifyResult,
+    HelloResult, InviteListResult, InviteResult, Member, OrgBootstrapped, Problem, Role, StatusResult,
+    StreamId, TokenListResult, TokenSelector, TokenUsesResult, TokenView, TrustShowResult, TrustVerifyResult,
     UserListResult, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, OrganisationId, Token, UserId};
@@ -144,6 +144,9 @@ const TABLE: &[Row] = &[
     row::<TrustShowResult>("parsec.trust.show/1"),
     row::<DeviceView>("parsec.device.password/1"),
     row::<Forgotten>("parsec.device.forget/1"),
+    row::<Member>("parsec.device.revoke/1"),
+    row::<Member>("parsec.user.revoke/1"),
+    row::<Member>("parsec.user.profile/1"),
     row::<DoctorResult>("parsec.doctor/1"),
     Row { name: "parsec.event/1", events: &[], make: event },
     row::<Called>("parsec.rpc.call/1"),
