@@ -6,6 +6,7 @@
 
 pub mod approval;
 pub mod ceremonies;
+pub mod changes;
 pub mod command;
 pub mod direct;
 pub mod doctor;
@@ -409,7 +410,10 @@ impl Daemon {
                 tracing::error!(%device, %problem, "a device's registration could not be noted");
             }
         });
-        self.settle(device);
+        // One that is revoked asks again when it is next unlocked.
+        if registration != Registration::Revoked {
+            self.settle(device);
+        }
     }
 
     /// Notes that a device was used.

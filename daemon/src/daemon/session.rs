@@ -10,6 +10,7 @@ use parsec_protocol::chain::verify::{Fault, LogError, VerifiedLog};
 use parsec_protocol::control::{DeviceState, DeviceView, Problem, ProblemKind};
 use parsec_protocol::ids::{AttemptId, DeviceId};
 use parsec_protocol::public::{Context, Signature};
+use parsec_protocol::relay::ErrorCode;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,6 +46,8 @@ pub struct Session {
     pub stop: CancellationToken,
     /// Everything that runs for it.
     pub tasks: TaskTracker,
+    /// Set once the server has said, or the log, that the device or its user is revoked.
+    revoked: watch::Sender<bool>,
     /// Rows of the outbox that are being finished.
     pub rows: Mutex<BTreeMap<AttemptId, watch::Receiver<Progress>>>,
     /// The direct road.
@@ -115,6 +118,7 @@ impl Session {
             member,
             stop,
             tasks: TaskTracker::new(),
+            revoked: watch::Sender::new(false),
             rows: Mutex::default(),
             net,
             hosts: direct::Hosts::default(),
@@ -139,10 +143,27 @@ impl Session {
 
     /// Whoever asked, and if it was nobody: a log that is not believed is an alarm.
     fn watched<T>(&self, done: Result<T, SyncError>) -> Result<T, SyncError> {
-        if let Err(SyncError::Log(problem)) = &done {
-            self.alarm(problem);
+        match &done {
+            Err(SyncError::Log(problem)) => self.alarm(problem),
+            Err(SyncError::Road(error)) if error.code() == Some(ErrorCode::Revoked) => {
+                self.revoked.send_replace(true);
+            }
+            Err(SyncError::Road(_)) | Ok(_) => {}
         }
         done
+    }
+
+    /// Takes note of a problem that says more about this device than about what was asked of it.
+    pub fn saw(&self, problem: &Problem) {
+        if problem.name == ProblemKind::Revoked {
+            self.revoked.send_replace(true);
+        }
+    }
+
+    /// Returns once somebody has been told that this device, or its user, is revoked.
+    pub async fn until_revoked(&self) {
+        // Fails without a sender alone, which is here.
+        let _ = self.revoked.subscribe().wait_for(|revoked| *revoked).await;
     }
 
     /// Raises an alarm where a problem is one of trust.

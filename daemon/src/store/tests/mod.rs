@@ -142,6 +142,11 @@ fn a_device_is_there_after_a_restart() {
     assert_eq!((keys.name, keys.email, keys.device_label), (new.name, new.email, new.device_label));
     assert_eq!((keys.profile, keys.server.as_str()), (Profile::Standard, SERVER));
     assert_eq!(open.store.head().unwrap(), new.seen);
+    // Revoked, and back: the server may have been wrong.
+    for registration in [Registration::Revoked, Registration::Registered] {
+        devices.set_registration(new.device, registration).unwrap();
+        assert_eq!(devices.list().unwrap()[0].registration, registration);
+    }
 }
 
 #[test]
