@@ -63,6 +63,12 @@ pub struct Arguments {
     /// Certificate authorities to trust beside the system's, as PEM
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// Never meet other terminals directly: ceremonies go over the server alone
+    #[arg(long)]
+    pub no_p2p: bool,
+    /// A relay through which this machine can be met from outside, `/dns4/HOST/udp/PORT/quic-v1/p2p/ID` or `/dns4/HOST/tcp/PORT/p2p/ID`; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub relay: Vec<String>,
     /// Where and how to log [default: journal if stderr leads there, else text]
     #[arg(long, value_name = "FORMAT")]
     pub log: Option<LogFormat>,
@@ -87,6 +93,8 @@ struct File {
     idle_lock: Option<u64>,
     approval: Option<Approval>,
     ca_file: Option<PathBuf>,
+    p2p: Option<bool>,
+    relays: Option<Vec<String>>,
     log: Option<LogFormat>,
 }
 
@@ -105,6 +113,10 @@ pub struct Config {
     pub idle_lock: Option<Duration>,
     /// Authorities to trust beside the system's, as PEM.
     pub extra_ca: Option<Vec<u8>>,
+    /// Whether other terminals may be met directly.
+    pub p2p: bool,
+    /// Relays to be met through.
+    pub relays: Vec<String>,
     /// Where and how to log; as stderr suggests, if nobody says.
     pub log: Option<LogFormat>,
 }
@@ -170,7 +182,13 @@ impl Config {
             None => None,
         };
         let log = arguments.log.or(file.log);
-        Ok(Self { data_dir, socket, plugin_socket, approval, idle_lock, extra_ca, log })
+        let p2p = !arguments.no_p2p && file.p2p.unwrap_or(true);
+        let relays = if arguments.relay.is_empty() {
+            file.relays.unwrap_or_default()
+        } else {
+            arguments.relay.clone()
+        };
+        Ok(Self { data_dir, socket, plugin_socket, approval, idle_lock, extra_ca, p2p, relays, log })
     }
 }
 
@@ -235,6 +253,11 @@ mod tests {
         assert_eq!((file.idle_lock, file.log), (Some(Duration::from_secs(5)), Some(LogFormat::Json)));
         assert_eq!((file.data_dir.as_path(), file.socket.as_path()), (Path::new("/d"), Path::new("/s")));
         assert_eq!(file.plugin_socket, None);
+        assert!(plain.p2p && plain.relays.is_empty());
+        let direct = with_file("p2p = false\nrelays = [\"/a\"]", &[]).unwrap();
+        assert_eq!((direct.p2p, direct.relays), (false, vec!["/a".to_owned()]));
+        let direct = with_file("relays = [\"/a\"]", &["--no-p2p", "--relay", "/b"]).unwrap();
+        assert_eq!((direct.p2p, direct.relays), (false, vec!["/b".to_owned()]));
         let options = ["--idle-lock", "0", "--log", "text", "--runtime-dir", "/r", "--data-dir", "/o"];
         let both = with_file(text, &options).unwrap();
         assert_eq!((both.idle_lock, both.log), (None, Some(LogFormat::Text)));

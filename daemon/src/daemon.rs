@@ -7,11 +7,13 @@
 pub mod approval;
 pub mod ceremonies;
 pub mod command;
+pub mod direct;
 pub mod doctor;
 pub mod forgetting;
 pub mod founding;
 pub mod guesses;
 pub mod invitations;
+pub mod joining;
 pub mod leftovers;
 pub mod members;
 pub mod net;
@@ -208,10 +210,11 @@ impl Daemon {
 
     /// Goes on with what an earlier daemon left: receipts go out, attempts without keys are ended.
     fn tidy_up(&self) {
-        let (devices, attempts, client, handle, leaving) = (
+        let (devices, attempts, client, net, handle, leaving) = (
             Arc::clone(&self.devices),
             self.attempts.clone(),
             self.client.clone(),
+            self.net.clone(),
             self.handle.clone(),
             self.leaving.clone(),
         );
@@ -229,19 +232,20 @@ impl Daemon {
             let mut work = tokio::task::JoinSet::new();
             for started in started {
                 let kept = pending.iter().any(|(_, receipt)| receipt.attempt == started.attempt);
-                let (records, client) = (attempts.clone(), client.clone());
+                let (records, client, net) = (attempts.clone(), client.clone(), net.clone());
                 work.spawn(async move {
                     let attempt = started.attempt;
                     if !kept {
-                        leftovers::abandon(client, started).await;
+                        leftovers::abandon(client, net, started).await;
                     }
                     let _ = tokio::task::spawn_blocking(move || records.remove(attempt)).await;
                 });
             }
             for (device, receipt) in pending {
-                let (client, handle, leaving) = (client.clone(), handle.clone(), leaving.clone());
+                let (client, net, handle, leaving) =
+                    (client.clone(), net.clone(), handle.clone(), leaving.clone());
                 work.spawn(async move {
-                    let register = leftovers::register(client, receipt);
+                    let register = leftovers::register(client, net, receipt);
                     if let Some(Some(registration)) = unless_forgotten(&leaving, device, register).await {
                         handle.tell(Event::Registered(device, registration)).await;
                     }
@@ -267,8 +271,9 @@ impl Daemon {
                 }
                 let (client, stop, handle) =
                     (self.client.clone(), self.stop.child_token(), self.handle.clone());
+                let net = self.net.clone();
                 self.spawn(async move {
-                    match Session::start(*open, client, stop, handle.hub().clone()).await {
+                    match Session::start(*open, client, stop, handle.hub().clone(), net).await {
                         Ok(session) => handle.tell(Event::Started(session, reason)).await,
                         Err(problem) => refuse_opened(reason, problem),
                     }
@@ -358,11 +363,11 @@ impl Daemon {
     /// Deposits the receipt of a device that was just made, and follows it.
     fn follow_receipt(&self, device: DeviceId) {
         let (devices, client, handle) = (Arc::clone(&self.devices), self.client.clone(), self.handle.clone());
-        let leaving = self.leaving.clone();
+        let (leaving, net) = (self.leaving.clone(), self.net.clone());
         self.spawn(async move {
             let Ok(pending) = blocking(move || devices.pending()).await else { return };
             let Some((_, receipt)) = pending.into_iter().find(|(id, _)| *id == device) else { return };
-            let register = leftovers::register(client, receipt);
+            let register = leftovers::register(client, net, receipt);
             if let Some(Some(registration)) = unless_forgotten(&leaving, device, register).await {
                 handle.tell(Event::Registered(device, registration)).await;
             }

@@ -3,6 +3,7 @@
 //! Decides every effect: files, sockets, timers, randomness. What parties must agree on is decided in
 //! `parsec_protocol`; the rooms `rpc`, `store` and `transport` never import each other.
 
+pub mod addresses;
 pub mod caller;
 pub mod clock;
 pub mod config;

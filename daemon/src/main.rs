@@ -164,7 +164,7 @@ async fn serve(arguments: &Arguments, config: Config, passed: Passed, told: Told
         extra_ca: config.extra_ca.clone(),
         idle_lock: config.idle_lock,
         approval: config.approval,
-        direct: parsecd::daemon::net::Settings::default(),
+        direct: parsecd::daemon::net::Settings { on: config.p2p, relays: config.relays.clone() },
     };
     let (daemon, handle) = tokio::task::spawn_blocking(move || {
         let devices = Devices::open(&data_dir)?;

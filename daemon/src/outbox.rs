@@ -12,6 +12,7 @@ use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::relay::{AttemptView, Completion, EndReason, ErrorCode};
 use tokio::sync::watch;
 
+use crate::daemon::direct;
 use crate::daemon::session::Session;
 use crate::problems;
 use crate::transport::relay::GreeterRoad;
@@ -29,6 +30,8 @@ pub enum Progress {
     Waiting,
     /// The receipt is here; the server is being given certificates and receipt.
     Registering,
+    /// The receipt is here and durable; the server can't be reached for now.
+    Kept,
     /// In the log.
     Published,
     /// The attempt ended without it; the row is dropped.
@@ -42,7 +45,7 @@ impl Progress {
     #[must_use]
     pub const fn is_over(&self) -> bool {
         match self {
-            Self::Waiting | Self::Registering => false,
+            Self::Waiting | Self::Registering | Self::Kept => false,
             Self::Published | Self::Void(_) | Self::Failed(_) => true,
         }
     }
@@ -105,7 +108,11 @@ pub async fn finish_all(session: &Arc<Session>) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn one(session: &Session, row: &Row, tell: &watch::Sender<Progress>) -> Result<Progress, Problem> {
+async fn one(session: &Arc<Session>, row: &Row, tell: &watch::Sender<Progress>) -> Result<Progress, Problem> {
+    let attempt = row.attempt;
+    if let Some(kept) = session.store(move |store| store.direct(attempt)).await? {
+        return direct::finish(session, row, kept, tell).await;
+    }
     let road = GreeterRoad::new(session.member.clone(), row.token, row.attempt);
     let receipt = match receipt(&road, row).await? {
         Ok(message) => message,
@@ -158,7 +165,7 @@ async fn receipt(road: &GreeterRoad, row: &Row) -> Result<Result<Vec<u8>, EndRea
 }
 
 /// The attempt is over: with the certificates in the log, or without.
-async fn over(session: &Session, row: &Row, reason: EndReason) -> Result<Progress, Problem> {
+pub(crate) async fn over(session: &Session, row: &Row, reason: EndReason) -> Result<Progress, Problem> {
     match reason {
         EndReason::Completed => {
             // The row goes only when the certificates have been seen in the verified log: the server's word is not it.
@@ -185,6 +192,6 @@ async fn over(session: &Session, row: &Row, reason: EndReason) -> Result<Progres
     }
 }
 
-async fn drop_row(session: &Session, attempt: AttemptId) -> Result<(), Problem> {
+pub(crate) async fn drop_row(session: &Session, attempt: AttemptId) -> Result<(), Problem> {
     session.store(move |store| store.drop_sealed(attempt)).await
 }

@@ -117,6 +117,8 @@ impl From<RoadError> for Problem {
             RoadError::Address(_) => Self::new(Kind::InvalidRequest, text),
             RoadError::Setup(_) => Self::new(Kind::ServerTls, text),
             RoadError::Unreachable(_) => Self::new(Kind::ServerUnreachable, text),
+            RoadError::PeerUnreachable(_) => Self::new(Kind::PeerUnreachable, text),
+            RoadError::PeerMisbehaved(_) => Self::new(Kind::BadMessage, text),
             RoadError::Tls(_) => Self::new(Kind::ServerTls, text),
             RoadError::Misbehaved(_) => Self::new(Kind::ServerMisbehaved, text),
             RoadError::Refused { code: ErrorCode::ClockSkew, server_time, local_time, .. } => Self::new(

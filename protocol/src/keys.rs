@@ -11,7 +11,7 @@ use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::public::{Context, EncryptionKey, Signature, VerifyKey};
+use crate::public::{Context, EncryptionKey, PeerKey, Signature, VerifyKey};
 
 /// Where random bytes come from: the operating system in the product, a seed in tests.
 pub trait Entropy {
@@ -165,6 +165,20 @@ secret! {
 secret! {
     /// The link's secret: the pre-shared key of the ceremony's channel is derived from it.
     LinkSecret
+}
+secret! {
+    /// The seed of a libp2p identity (Ed25519), made for one invitation. It proves an end of a connection and no person.
+    PeerSecret
+}
+
+impl PeerSecret {
+    /// Its public half, as a link carries it.
+    #[must_use]
+    pub fn peer_key(&self) -> PeerKey {
+        PeerKey::from_bytes(then_wipe_stack(|| {
+            SigningKey::from_bytes(self.expose()).verifying_key().to_bytes()
+        }))
+    }
 }
 
 /// Defines signing for a seed.

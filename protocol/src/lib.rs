@@ -8,6 +8,7 @@
 pub mod chain;
 pub mod codec;
 pub mod control;
+pub mod direct;
 pub mod enrol;
 pub mod ids;
 pub mod keys;

@@ -24,6 +24,15 @@ fixed_bytes! {
     EncryptionKey, 32
 }
 fixed_bytes! {
+    /// An Ed25519 public key of a libp2p node, made for one invitation. Proves an end of a connection, and no person.
+    PeerKey, 32
+}
+fixed_bytes! {
+    /// Shows, once and to one other, that a claimer's daemon holds the link: HMAC-SHA256 under a key from its secret
+    /// (docs/protocol.md, *The direct road*).
+    Proof, 32
+}
+fixed_bytes! {
     /// A SHA-256 digest.
     Hash, 32
 }
@@ -31,7 +40,7 @@ fixed_bytes! {
     /// An Ed25519 signature.
     Signature, 64
 }
-debug_as_hex!(VerifyKey, EncryptionKey, Hash, Signature);
+debug_as_hex!(VerifyKey, EncryptionKey, PeerKey, Proof, Hash, Signature);
 
 /// The signature does not belong to this key, context and message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -4,6 +4,7 @@
 //! struct below is an array of its fields in the order of their numbers. Knows nothing of what the opaque
 //! bytes mean: steps, manifests and names are sealed before they come here.
 
+mod direct;
 mod error;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use crate::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp,
 use crate::public::{Hash, VerifyKey};
 use crate::receipt::Receipt;
 
+pub use direct::{DirectEnrolment, NewCertificate, Standing, StandingQuestion};
 pub use error::{ErrorBody, ErrorCode};
 
 /// The version in every path.
@@ -151,6 +153,21 @@ pub mod path {
     #[must_use]
     pub fn manifest(org: &OrganisationId) -> String {
         format!("{API_PREFIX}/organisations/{org}/manifest")
+    }
+    /// POST, authenticated: [`super::DirectEnrolment`] → [`super::Completed`].
+    #[must_use]
+    pub fn enrolments(org: &OrganisationId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/enrolments")
+    }
+    /// POST, anonymous: [`super::StandingQuestion`] → [`super::Standing`].
+    #[must_use]
+    pub fn standing(org: &OrganisationId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/enrolments/standing")
+    }
+    /// POST, authenticated: [`super::NewCertificate`] → [`super::Completed`].
+    #[must_use]
+    pub fn certificates(org: &OrganisationId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/certificates")
     }
     /// GET, anonymous: `204` while the server serves.
     pub const HEALTH: &str = "/v1/health";

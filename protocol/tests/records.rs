@@ -270,6 +270,25 @@ impl Draw {
         relay::Completed { position: self.number() }
     }
 
+    fn direct_enrolment(&mut self) -> relay::DirectEnrolment {
+        relay::DirectEnrolment {
+            token: Token::from_bytes(self.bytes()),
+            invited: self.invited(),
+            created: self.time(),
+            expires: self.time(),
+            certificates: self.many(|draw| draw.blob().into()),
+            receipt: self.receipt(),
+        }
+    }
+
+    fn standing_question(&mut self) -> relay::StandingQuestion {
+        relay::StandingQuestion { greeter: self.device(), certificate: self.hash() }
+    }
+
+    fn new_certificate(&mut self) -> relay::NewCertificate {
+        relay::NewCertificate { certificates: self.many(|draw| draw.blob().into()) }
+    }
+
     fn manifest_view(&mut self) -> relay::ManifestView {
         relay::ManifestView { version: self.number(), envelope: self.maybe(|draw| draw.blob().into()) }
     }
@@ -414,6 +433,9 @@ records! {
     relay_manifest_view: manifest_view = 23;
     relay_manifest_upload: manifest_upload = 24;
     relay_error_body: error = 25;
+    relay_direct_enrolment: direct_enrolment = 26;
+    relay_standing_question: standing_question = 27;
+    relay_new_certificate: new_certificate = 28;
 }
 
 // --- how the library spells what the specification leaves to it
@@ -453,6 +475,9 @@ fn a_choice_is_its_number_and_its_fields() {
     assert_eq!(codec::encode(&Author::Root), [0x82, 0, 0x80]);
     assert_eq!(codec::encode(&Author::Device(id))[..4], [0x82, 1, 0x81, 0x50]);
     assert_eq!(codec::encode(&Profile::Outsider), [2]);
+    let standings = [relay::Standing::Waiting, relay::Standing::Registered, relay::Standing::Void];
+    assert_eq!(standings.map(|standing| codec::encode(&standing)), [[0], [1], [2]]);
+    assert_eq!(codec::decode::<relay::Standing>(&[3], 9), Err(CodecError::Unexpected), "no such case");
     assert_eq!(codec::decode::<Author>(&[0], 9), Err(CodecError::Unexpected), "the number alone");
     assert_eq!(codec::decode::<Author>(&[0x81, 0], 9), Err(CodecError::Unexpected));
     assert_eq!(

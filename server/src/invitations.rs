@@ -10,7 +10,8 @@ use parsec_protocol::limits::{
 };
 use parsec_protocol::public::Hash;
 use parsec_protocol::relay::{
-    AttemptView, EndReason, ErrorCode, GreeterIds, InvitationStatus, InvitationView, NewInvitation,
+    AttemptView, DirectEnrolment, EndReason, ErrorCode, GreeterIds, InvitationStatus, InvitationView,
+    NewInvitation,
 };
 
 /// The last step, the receipt: once it is there, the claimer's keys are durable.
@@ -124,13 +125,9 @@ impl Invitation {
         }
     }
 
-    /// Who may see, cancel and greet: for a new user any administrator, for a new terminal its user.
+    /// Who may see, cancel and greet.
     pub(crate) fn is_for(&self, member: &Member) -> bool {
-        match (&self.invited, member.profile) {
-            (Invited::User(_), Profile::Administrator) => true,
-            (Invited::User(_), Profile::Standard | Profile::Outsider) => false,
-            (Invited::Device(user), _) => *user == member.user,
-        }
+        may_invite(member, &self.invited)
     }
 
     /// Whether an attempt may be started or joined in this state.
@@ -145,14 +142,18 @@ impl Invitation {
     }
 }
 
-/// A new invitation, if this member may make it. Whether the e-mail is free and the token new is the store's question.
-pub(crate) fn make(member: &Member, asked: &NewInvitation, now: Timestamp) -> Result<Invitation, ErrorCode> {
-    let allowed = match (&asked.invited, member.profile) {
+/// Who may invite whom, and greet them: a new user any administrator, a new terminal its user.
+pub(crate) fn may_invite(member: &Member, invited: &Invited) -> bool {
+    match (invited, member.profile) {
         (Invited::User(_), Profile::Administrator) => true,
         (Invited::User(_), Profile::Standard | Profile::Outsider) => false,
         (Invited::Device(user), _) => *user == member.user,
-    };
-    if !allowed {
+    }
+}
+
+/// A new invitation, if this member may make it. Whether the e-mail is free and the token new is the store's question.
+pub(crate) fn make(member: &Member, asked: &NewInvitation, now: Timestamp) -> Result<Invitation, ErrorCode> {
+    if !may_invite(member, &asked.invited) {
         return Err(ErrorCode::NotAllowed);
     }
     // One more day than the bound: the maker's clock may be off by as much as its requests may.
@@ -360,6 +361,53 @@ pub(crate) fn complete(invitation: &mut Invitation, attempt: &mut Attempt) -> Re
     attempt.ended = Some(EndReason::Completed);
     invitation.status = InvitationStatus::Completed;
     Ok(())
+}
+
+/// An invitation that this server never saw, used up without it: it begins completed, so that its token is taken.
+pub(crate) fn made_elsewhere(member: &Member, asked: &DirectEnrolment) -> Invitation {
+    Invitation {
+        token: asked.token,
+        invited: asked.invited.clone(),
+        created_by: member.user,
+        created: asked.created,
+        expires: asked.expires,
+        status: InvitationStatus::Completed,
+        mismatches: 0,
+        attempts: 0,
+    }
+}
+
+/// Whether a direct enrolment's invitation is one that could have been made. When it was made, by a clock that may have been wrong, is
+/// not compared with now: that would make void what people have done.
+pub(crate) fn check_elsewhere(member: &Member, asked: &DirectEnrolment) -> Result<(), ErrorCode> {
+    let latest = asked.created.plus_seconds(u64::from(INVITATION_DAYS_MAX) * SECONDS_PER_DAY);
+    if asked.expires <= asked.created || asked.expires > latest {
+        return Err(ErrorCode::BadRequest);
+    }
+    if may_invite(member, &asked.invited) { Ok(()) } else { Err(ErrorCode::NotAllowed) }
+}
+
+/// Completes an invitation whose ceremony ran without this server. An expired one too: its time ended while nobody could say so.
+pub(crate) fn complete_elsewhere(
+    invitation: &mut Invitation,
+    newest: Option<&mut Attempt>,
+) -> Result<(), ErrorCode> {
+    match invitation.status {
+        InvitationStatus::Pending | InvitationStatus::InUse | InvitationStatus::Expired => {}
+        InvitationStatus::Completed => return Err(ErrorCode::InvitationCompleted),
+        InvitationStatus::Cancelled => return Err(ErrorCode::InvitationCancelled),
+        InvitationStatus::Exhausted => return Err(ErrorCode::InvitationExhausted),
+    }
+    if let Some(attempt) = newest.filter(|attempt| attempt.is_open()) {
+        attempt.ended = Some(EndReason::InvitationEnded);
+    }
+    invitation.status = InvitationStatus::Completed;
+    Ok(())
+}
+
+/// Ends an open attempt whose greeter may not greet any more, a sealed one too: nobody else can complete it.
+pub(crate) fn lose_greeter(invitation: &mut Invitation, attempt: &mut Attempt) {
+    end(invitation, attempt, EndReason::InvitationEnded);
 }
 
 #[cfg(test)]

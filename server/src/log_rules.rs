@@ -3,6 +3,8 @@
 //! Decides whether a founding or an enrolment fits the log as the server knows it. Nobody believes the server; this keeps an honest
 //! server's log free of what every member would refuse, so that one bad member can't make the log unreadable for all.
 
+pub(crate) mod changes;
+
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::certificate::{
     Author, Body, Envelope, Head, Payload, Profile, SEALED_NAME_BYTES,
@@ -40,6 +42,16 @@ pub(crate) enum LogFault {
     BadOwner,
     #[error("the receipt does not fit")]
     BadReceipt,
+    #[error("only an administrator may say this")]
+    NotAdministrator,
+    #[error("its author has seen more, or has a later time, in its previous certificate")]
+    WentBack,
+    #[error(
+        "it is about somebody unknown, revoked, or whom the author may not say this about, or it changes nothing"
+    )]
+    BadSubject,
+    #[error("its author had not seen the user's present profile")]
+    StaleProfile,
     #[error("the log is full")]
     Full,
 }
@@ -57,7 +69,11 @@ impl From<LogFault> for ErrorCode {
             | LogFault::Taken
             | LogFault::Malformed
             | LogFault::BadOwner
-            | LogFault::BadReceipt => Self::CertificateRefused,
+            | LogFault::BadReceipt
+            | LogFault::WentBack
+            | LogFault::BadSubject
+            | LogFault::StaleProfile => Self::CertificateRefused,
+            LogFault::NotAdministrator => Self::NotAllowed,
             LogFault::EmailTaken => Self::AlreadyMember,
             LogFault::Full => Self::QuotaReached,
         }
@@ -87,6 +103,15 @@ struct Statement {
     bytes: Vec<u8>,
     envelope: Envelope,
     payload: Payload,
+}
+
+/// Reads one envelope of this organisation.
+fn statement(organisation: &OrganisationId, bytes: &[u8]) -> Result<Statement, LogFault> {
+    let envelope = Envelope::decode(bytes).map_err(|_| LogFault::Unreadable)?;
+    let payload = envelope.payload().map_err(|_| LogFault::Unreadable)?;
+    let ours = payload.organisation == *organisation;
+    let statement = Statement { bytes: bytes.to_vec(), envelope, payload };
+    if ours { Ok(statement) } else { Err(LogFault::Unreadable) }
 }
 
 /// What the certificates of a founding or an enrolment say. Nothing of it counts before `check_*`.
@@ -139,17 +164,8 @@ pub(crate) struct Certifier {
 
 /// Reads one or two envelopes: a device, or a user and then its device.
 pub(crate) fn read(organisation: &OrganisationId, envelopes: &[ByteVec]) -> Result<Proposal, LogFault> {
-    let statements: Vec<Statement> = envelopes
-        .iter()
-        .take(3)
-        .map(|bytes| {
-            let envelope = Envelope::decode(bytes).map_err(|_| LogFault::Unreadable)?;
-            let payload = envelope.payload().map_err(|_| LogFault::Unreadable)?;
-            let ours = payload.organisation == *organisation;
-            let statement = Statement { bytes: bytes.to_vec(), envelope, payload };
-            if ours { Ok(statement) } else { Err(LogFault::Unreadable) }
-        })
-        .collect::<Result<_, _>>()?;
+    let statements: Vec<Statement> =
+        envelopes.iter().take(3).map(|bytes| statement(organisation, bytes)).collect::<Result<_, _>>()?;
     let (user, device) = match statements.as_slice() {
         [device] => (None, device_of(device)?),
         [user, device] => (Some(user_of(user)?), device_of(device)?),
@@ -199,7 +215,7 @@ fn device_of(statement: &Statement) -> Result<NewDevice, LogFault> {
 /// Author, signature and view of the log of every statement. `heads` are the log's heads, the present one among them, at the counts
 /// the statements name. Returns the heads after each statement.
 fn check_statements(
-    proposal: &Proposal,
+    statements: &[Statement],
     author: Author,
     key: &VerifyKey,
     present: Head,
@@ -208,7 +224,7 @@ fn check_statements(
     let mut known = heads.to_vec();
     let mut head = present;
     let mut after = Vec::new();
-    for statement in &proposal.statements {
+    for statement in statements {
         if statement.payload.author != author {
             return Err(LogFault::WrongAuthor);
         }
@@ -242,7 +258,7 @@ pub(crate) fn check_founding(
     if proposal.device.verify_key == *root {
         return Err(LogFault::Taken);
     }
-    check_statements(proposal, Author::Root, root, Head::empty(organisation, root), &[])
+    check_statements(&proposal.statements, Author::Root, root, Head::empty(organisation, root), &[])
 }
 
 /// The log around an enrolment.
@@ -265,7 +281,8 @@ pub(crate) fn check_enrolment(
     log: &Surroundings<'_>,
 ) -> Result<Vec<Head>, LogFault> {
     let author = Author::Device(certifier.device);
-    let after = check_statements(proposal, author, &certifier.verify_key, log.present, log.heads)?;
+    let after =
+        check_statements(&proposal.statements, author, &certifier.verify_key, log.present, log.heads)?;
     check_subject(proposal, invited, certifier, log)?;
 
     let hashes: Vec<Hash> = proposal.envelopes().map(|envelope| Hash::of(&[envelope])).collect();

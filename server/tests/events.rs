@@ -4,37 +4,10 @@
 
 mod support;
 
-use base64ct::{Base64UrlUnpadded, Encoding as _};
-use parsec_protocol::codec;
 use parsec_protocol::ids::Token;
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, InvitationStatus, InvitationView, path};
-use support::{Bench, Claim, Headers, drawn, head};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::net::TcpStream;
-
-struct Stream(Lines<BufReader<TcpStream>>);
-
-impl Stream {
-    async fn open(bench: &Bench, target: &str, headers: &Headers) -> Self {
-        let mut stream = TcpStream::connect(bench.address).await.unwrap();
-        stream.write_all(&head("GET", target, headers, 0)).await.unwrap();
-        Self(BufReader::new(stream).lines())
-    }
-
-    /// The next event's value; `None` at the end.
-    async fn next<T>(&mut self) -> Option<T>
-    where
-        T: for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()>,
-    {
-        while let Some(line) = self.0.next_line().await.unwrap_or_default() {
-            if let Some(data) = line.strip_prefix("data: ") {
-                let bytes = Base64UrlUnpadded::decode_vec(data).unwrap();
-                return Some(codec::decode(&bytes, 10_000).unwrap());
-            }
-        }
-        None
-    }
-}
+use support::stream::Stream;
+use support::{Bench, Claim, drawn};
 
 #[tokio::test]
 async fn both_sides_hear_of_every_change() {

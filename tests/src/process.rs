@@ -9,12 +9,21 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+/// Names another parsecd for the tests than the one beside them.
+const OTHER_PARSECD: &str = "PARSEC_PARSECD";
+
 /// One of the workspace's binaries.
 ///
 /// # Panics
 /// If it has not been built: `cargo test` alone builds only the libraries of other crates.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
+    // Another build of the daemon: `cargo xtask lean`.
+    if name == "parsecd"
+        && let Some(other) = std::env::var_os(OTHER_PARSECD)
+    {
+        return other.into();
+    }
     let mut folder = std::env::current_exe().unwrap();
     folder.pop();
     if folder.ends_with("deps") {

@@ -7,12 +7,13 @@ use std::sync::{Arc, Once};
 use parsec_protocol::control::{
     CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock, DeviceView, GreetStart,
     InviteDevice, InviteResult, InviteUser, OrgBootstrap, OrgBootstrapped, SOCKET_DIRECTORY, SOCKET_NAME,
-    SecretText, StatusResult, TrustVerifyResult, UserListResult, method,
+    SecretText, StatusResult, TransportChoice, TrustVerifyResult, UserListResult, method,
 };
 use parsec_protocol::ids::Token;
 
 use crate::ceremony::{Bell, Ended, Side};
 use crate::ctl::{self, Said};
+use crate::events::Follower;
 use crate::process::{Process, binary};
 use crate::ready::Ready;
 use crate::rpc::{Client, Failed};
@@ -227,6 +228,16 @@ impl Terminal {
         self.call(method::INVITE_USER, parameters)
     }
 
+    /// Invites a person by a road; no mail.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn invite_by(&self, email: &str, transport: TransportChoice) -> Result<InviteResult, Failed> {
+        let (select, transport) = (DeviceSelector::default(), Some(transport));
+        let email = email.parse().unwrap();
+        self.call(method::INVITE_USER, InviteUser { select, email, days: None, mail: false, transport })
+    }
+
     /// Invites a second terminal of one's own; no mail.
     ///
     /// # Errors
@@ -257,6 +268,48 @@ impl Terminal {
         let link = SecretText::new(link.to_owned().into());
         let view: CeremonyView = self.call(method::CLAIM_START, ClaimStart { link, transport: None })?;
         Side::attach(&self.socket(), view.id, bell)
+    }
+
+    /// Starts to greet by a road.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub fn greet_by(
+        &self,
+        token: Token,
+        transport: TransportChoice,
+        bell: &Arc<Bell>,
+    ) -> Result<Side, Ended> {
+        let (select, transport) = (DeviceSelector::default(), Some(transport));
+        let view: CeremonyView = self.call(method::GREET_START, GreetStart { select, token, transport })?;
+        Side::attach(&self.socket(), view.id, bell)
+    }
+
+    /// Starts to claim by a road.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub fn claim_by(&self, link: &str, transport: TransportChoice, bell: &Arc<Bell>) -> Result<Side, Ended> {
+        let link = SecretText::new(link.to_owned().into());
+        let transport = Some(transport);
+        let view: CeremonyView = self.call(method::CLAIM_START, ClaimStart { link, transport })?;
+        Side::attach(&self.socket(), view.id, bell)
+    }
+
+    /// Waits until a device of this machine is as wanted, by the daemon's events.
+    ///
+    /// # Panics
+    /// If nothing comes for a long time, or the daemon goes away.
+    #[must_use]
+    pub fn until_device(&self, mut wanted: impl FnMut(&DeviceView) -> bool) -> DeviceView {
+        let mut follower = Follower::start(&self.socket(), None);
+        loop {
+            let devices = follower.state.as_ref().map(|state| state.devices.clone()).unwrap_or_default();
+            if let Some(device) = devices.into_iter().find(|device| wanted(device)) {
+                return device;
+            }
+            let _ = follower.item().unwrap();
+        }
     }
 
     /// The members, from the verified log.

@@ -28,6 +28,8 @@ use serde_json::Value;
 const MUTATIONS: usize = 10_000;
 /// Damaged requests on one connection: more than may be under way, so that reading pauses, too.
 const ON_ONE_CONNECTION: usize = 50;
+/// Lines that are no requests, after which the daemon reads no more (docs/local-api.md, *Limits*).
+const MISTAKES_MAX: usize = 16;
 /// What the daemon says to HTTP: words for a person, because JSON would be none to a browser.
 const NO_HTTP: &str = "it does not speak HTTP";
 
@@ -48,12 +50,16 @@ fn send(socket: &Path, bytes: &[u8]) -> Vec<String> {
     String::from_utf8(answers.join().unwrap()).unwrap().lines().map(str::to_owned).collect()
 }
 
+fn read(answer: &str) -> Value {
+    serde_json::from_str(answer).unwrap_or_else(|error| panic!("{error}: {answer:.200}"))
+}
+
 /// The name of the refusal in an answer; nothing if it is a result.
 fn refusal(answer: &str) -> Option<String> {
     if answer.contains(NO_HTTP) {
         return Some("http".into());
     }
-    let value: Value = serde_json::from_str(answer).unwrap_or_else(|error| panic!("{error}: {answer:.200}"));
+    let value = read(answer);
     let error = value.get("error")?;
     let problem: Problem = serde_json::from_value(error["data"].clone())
         .unwrap_or_else(|why| panic!("an error without a problem: {why}: {answer:.200}"));
@@ -390,7 +396,16 @@ fn requests_with_random_damage_are_answered_one_by_one() {
                 break;
             }
         }
-        assert_eq!(answers.len(), due, "seed {seed}: {}", String::from_utf8_lossy(&bytes));
+        // So does the seventeenth line that is no request; some that were read before it was understood are still answered.
+        let to_none = |answer: &&String| answer.contains(NO_HTTP) || read(answer)["id"].is_null();
+        let strangers = answers.iter().filter(to_none).count();
+        let cut_off = strangers > MISTAKES_MAX && answers.len() < due;
+        assert!(
+            answers.len() == due || cut_off,
+            "seed {seed}: {} answers, {strangers} to no request, {due} due: {}",
+            answers.len(),
+            String::from_utf8_lossy(&bytes)
+        );
         for answer in answers {
             match refusal(&answer) {
                 Some(name) => *names.entry(name).or_default() += 1,

@@ -121,6 +121,7 @@ impl Keeper for Keeps {
             attempt_secret: Zeroizing::new(self.attempt_secret),
             token: self.token,
             message: codec::encode(&new.receipt),
+            direct: None,
         };
         let (folder, server) = (self.folder.clone(), self.server.clone());
         tokio::task::spawn_blocking(move || {
@@ -279,6 +280,8 @@ async fn ceremony(alice: Arc<Alice>, number: usize, folder: PathBuf) -> Result<(
         token,
         invited: invited.clone(),
         link_secret: LinkSecret::from_bytes(&mut secret),
+        transport: TransportKind::Relay,
+        registration_wait: std::time::Duration::from_secs(30),
     };
     let setting = Setting {
         organisation: alice.organisation.clone(),

@@ -33,23 +33,32 @@ fn a_typed_password_is_read_once_and_written_once() {
     }
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
     let mut terminal = Terminal::start("owner", &folder.path().join("t"));
-    let trace = folder.path().join("trace");
+    // A file for each thread: in one for all, a call that another thread interrupts is cut into two lines.
+    let traces = folder.path().join("traces");
+    private_folder(&traces);
     let mut command = Command::new("strace");
-    command.args(["-f", "-s", "9999", "-o"]).arg(&trace).arg(binary("parsecctl")).args(["device", "unlock"]);
+    command
+        .args(["-ff", "-s", "9999", "-o"])
+        .arg(traces.join("of"))
+        .arg(binary("parsecctl"))
+        .args(["device", "unlock"]);
     command.env("XDG_RUNTIME_DIR", terminal.runtime()).env("HOME", folder.path()).env("TERM", "dumb");
     let mut session = spawn_command(command, Some(60_000)).unwrap();
     session.exp_string("not shown): ").unwrap();
     session.send_line(PASSWORD).unwrap();
     let shown = session.exp_eof().unwrap();
     assert!(!shown.contains(PASSWORD), "shown on the terminal");
-    let trace = std::fs::read_to_string(trace).unwrap();
+    let trace: String = parsec_tests::logs::files(&traces)
+        .into_iter()
+        .map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned())
+        .collect();
     assert!(trace.contains("execve("), "nothing was traced");
     let socket = trace.lines().find(|line| line.contains("connect(") && line.contains("parsecd.sock"));
     let socket = socket.unwrap().split("connect(").nth(1).unwrap().split(',').next().unwrap().to_owned();
     let seen: Vec<&str> = trace.lines().filter(|line| line.contains(PASSWORD)).collect();
-    let read = seen.iter().filter(|line| line.contains(" read(0, ")).count();
-    let written = ["write", "sendto"].map(|call| format!(" {call}({socket}, "));
-    let written = seen.iter().filter(|line| written.iter().any(|start| line.contains(start))).count();
+    let read = seen.iter().filter(|line| line.starts_with("read(0, ")).count();
+    let written = ["write", "sendto"].map(|call| format!("{call}({socket}, "));
+    let written = seen.iter().filter(|line| written.iter().any(|start| line.starts_with(start))).count();
     assert_eq!((read, written, seen.len()), (1, 1, 2), "{seen:#?}");
     // Nowhere else: not in what the programs wrote, not in any argument or variable of theirs.
     for (path, bytes) in parsec_tests::logs::files(&folder.path().join("t")) {

@@ -39,6 +39,14 @@ const EXPOSERS: &[(&str, &str)] = &[
         "draws an attempt's secret, and keeps it beside the receipt it is for",
     ),
     ("daemon/src/daemon/leftovers.rs", "ends an attempt with its secret after a crash"),
+    (
+        "daemon/src/daemon/direct/",
+        "shows an attempt's secret to the greeter, gives the greeter's end its link secret",
+    ),
+    ("daemon/src/daemon/invitations.rs", "keeps the link secret that it writes into a link"),
+    ("daemon/src/transport/p2p/host.rs", "hashes what a claimer shows"),
+    ("daemon/src/transport/p2p/node/library.rs", "gives a node its identity"),
+    ("protocol/src/direct/proof.rs", "derives the key of proofs from the link secret"),
     ("ctl/src/commands/invite.rs", "shows the link to the person who made it"),
     ("ctl/src/commands/token.rs", "shows a new token's secret, or writes it to a file of its owner's alone"),
 ];

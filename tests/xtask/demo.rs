@@ -2,6 +2,8 @@
 //!
 //! Decides what is shown and in which words. Nothing in it is staged: what it says happened, it has just seen.
 
+mod no_server;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use parsec_tests::scene::{ALICE_AGAIN, BOB, BOB_EMAIL, Scene, Setting};
 use parsec_tests::terminal::Terminal;
 use serde_json::{Value, json};
 
-pub(crate) fn run(root: &Path, json: bool, keep: bool) -> ExitCode {
+pub(crate) fn run(root: &Path, json: bool, keep: bool, without_server: bool) -> ExitCode {
     match super::run_tests::build(root) {
         Ok(true) => {}
         Ok(false) => return ExitCode::FAILURE,
@@ -25,7 +27,8 @@ pub(crate) fn run(root: &Path, json: bool, keep: bool) -> ExitCode {
         }
     }
     let teller = Teller { json, begun: Instant::now() };
-    match show(&teller, keep) {
+    let shown = if without_server { no_server::show(&teller) } else { show(&teller, keep) };
+    match shown {
         Ok(()) => ExitCode::SUCCESS,
         Err(ended) => {
             let text = match ended {
@@ -142,13 +145,30 @@ fn ceremony(
     let bell = Arc::new(Bell::default());
     let mut claimer = claiming.claim(invitation.link.expose(), &bell)?;
     let mut greeter = greeting.greet(invitation.token, &bell)?;
+    let [_, outcome] = meet(teller, &mut claimer, &mut greeter, [greeter_name, claimer_name], newcomer)?;
+    let Outcome::Enrolled { user, device, .. } = outcome else { return Err(Ended::Gone) };
+    let text = format!(
+        "The keys are safely stored, so {greeter_name} puts the certificates into the log. Enrolled."
+    );
+    teller.tell("enrolled", &text, json!({"user": user, "device": device}));
+    Ok(())
+}
+
+/// Two people on the phone, from the start to both ends: the claimer's and the greeter's.
+fn meet(
+    teller: &Teller,
+    claimer: &mut Side,
+    greeter: &mut Side,
+    [greeter_name, claimer_name]: [&str; 2],
+    newcomer: Newcomer<'_>,
+) -> Result<[Outcome; 2], Ended> {
     teller.tell(
         "started",
         &format!("{claimer_name} opens the link, {greeter_name} starts to greet."),
         json!({}),
     );
-    code(teller, &claimer, &mut greeter, claimer_name, greeter_name)?;
-    code(teller, &greeter, &mut claimer, greeter_name, claimer_name)?;
+    code(teller, claimer, greeter, claimer_name, greeter_name)?;
+    code(teller, greeter, claimer, greeter_name, claimer_name)?;
     let text = format!("{claimer_name} says aloud: \"I found it.\" Now both know that nobody is in between.");
     teller.tell("confirmed", &text, json!({}));
 
@@ -170,14 +190,7 @@ fn ceremony(
         json!({}),
     );
     claimer.finish(newcomer.password)?;
-    claimer.outcome()?;
-    let outcome = greeter.outcome()?;
-    let Outcome::Enrolled { user, device, .. } = outcome else { return Err(Ended::Gone) };
-    let text = format!(
-        "The keys are safely stored, so {greeter_name} puts the certificates into the log. Enrolled."
-    );
-    teller.tell("enrolled", &text, json!({"user": user, "device": device}));
-    Ok(())
+    Ok([claimer.outcome()?, greeter.outcome()?])
 }
 
 /// One reads out a code; the other finds it among four.

@@ -6,6 +6,7 @@ mod bench;
 mod deb;
 mod demo;
 mod exposure;
+mod lean;
 mod openrpc;
 mod run_tests;
 
@@ -39,6 +40,9 @@ enum Command {
         /// Leaves everything running and prints how to go on by hand.
         #[arg(long)]
         keep: bool,
+        /// Enrols Bob with no server running at all, then starts it and shows the registration arriving.
+        #[arg(long, conflicts_with = "keep")]
+        no_server: bool,
     },
     /// Measures, each figure beside a reference of the same run.
     Bench(bench::Options),
@@ -50,6 +54,8 @@ enum Command {
     },
     /// Writes docs/openrpc.json and docs/schemas/ anew from the types of the local API.
     Openrpc,
+    /// Builds parsecd without libp2p, runs its tests and the main flow with it, and counts packages with and without.
+    Lean,
     /// Makes Debian packages of the programs; prints where they are.
     Deb(deb::Options),
 }
@@ -59,7 +65,8 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Test { filter } => run_tests::run(root, filter.as_deref()),
         Command::Exposure => exposure::run(root),
-        Command::Demo { json, keep } => demo::run(root, json, keep),
+        Command::Demo { json, keep, no_server } => demo::run(root, json, keep, no_server),
+        Command::Lean => lean::run(root),
         Command::Bench(options) => bench::run(root, &options),
         Command::Echo { socket } => bench::echo(&socket).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         Command::Openrpc => openrpc::run(),

@@ -1,7 +1,7 @@
-//! Starts the two kinds of ceremony on the relay and ends them.
+//! Starts the two kinds of ceremony on the relay and ends them; on the direct road where that is asked for or the server can't be reached.
 //!
-//! Decides how a claimer's attempt begins (its record is on disk before the server hears of it) and which attempts a
-//! greeter joins. Refuses links of another kind than their invitation, and terminals of other users.
+//! Decides how a claimer's attempt begins (its record is on disk before the server hears of it), which attempts a greeter joins, and when
+//! the other road is taken: before an attempt starts, and never after. Refuses links of another kind than their invitation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,33 +9,39 @@ use std::time::Duration;
 use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::control::{Action, Problem, ProblemKind, RoadName, SecretText, Stage, TransportChoice};
+use parsec_protocol::direct::Hints;
 use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment, Setting, TransportKind};
 use parsec_protocol::enrol::link::{Link, LinkKind};
-use parsec_protocol::ids::{AttemptId, Invited, Token};
+use parsec_protocol::ids::{AttemptId, DeviceId, Invited, Token};
 use parsec_protocol::keys::{LinkSecret, random};
-use parsec_protocol::relay::{AttemptView, EndReason, InvitationStatus, InvitationView};
-use tokio::sync::watch;
+use parsec_protocol::public::Hash;
+use parsec_protocol::relay::{EndReason, ErrorCode, InvitedInfo};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::command::{Event, Handle, OpenedFor};
+use super::direct;
+use super::joining::{self, Joined};
 use super::leftovers::{Attempts, Started};
+use super::net::Net;
 use super::session::{Session, blocking};
 use crate::caller::CallerSession;
 use crate::enrolment::{self, Desk, End, claimer, greeter, not_now};
 use crate::events::RoadReason;
 use crate::outbox::{self, Progress, Row};
-use crate::store::{DeviceKeys, Devices, PendingReceipt, StoredInvitation};
+use crate::store::{DeviceKeys, Devices, DirectReceipt, PendingReceipt, Store, StoredInvitation, Tally};
 use crate::transport::http::Server;
-use crate::transport::relay::{ClaimerRoad, GreeterRoad, Invitee};
-use crate::transport::{Road as _, Trouble};
+use crate::transport::relay::{ClaimerRoad, Invitee};
+use crate::transport::{Road, RoadError};
 use crate::{entropy, problems};
 
+/// How long the person is kept waiting for the greeter's device to register this one. It goes on without them.
+const REGISTRATION_WAIT: Duration = Duration::from_secs(30);
 /// How long a stopping daemon goes on telling the relay that an attempt is over. The record on disk does the rest.
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Gives what is still being told at the end of the daemon a little time, and no more.
-async fn until_farewell(stop: &CancellationToken, work: impl Future<Output = ()>) -> bool {
+pub(super) async fn until_farewell(stop: &CancellationToken, work: impl Future<Output = ()>) -> bool {
     let end = async {
         stop.cancelled().await;
         tokio::time::sleep(FAREWELL).await;
@@ -59,13 +65,32 @@ pub struct ClaimNeeds {
     pub stop: CancellationToken,
     /// Which road it may take.
     pub transport: TransportChoice,
+    /// The direct road.
+    pub net: Net,
 }
 
-/// Why a ceremony goes over the server: it comes first, whatever is asked.
+/// Why a ceremony goes over the server.
 const fn why_server(choice: TransportChoice) -> RoadReason {
     match choice {
         TransportChoice::Server => RoadReason::Asked,
         TransportChoice::Auto | TransportChoice::P2p => RoadReason::ServerReached,
+    }
+}
+
+/// Whether a failure of the first call is one that the direct road can help with. A server that says no is heard, and one whose
+/// certificate is wrong is no reason to go elsewhere without a word.
+fn other_road(error: &RoadError) -> Option<RoadReason> {
+    match error {
+        RoadError::Unreachable(_) => Some(RoadReason::ServerUnreachable),
+        RoadError::Refused { code: ErrorCode::InvitationUnknown, .. } => Some(RoadReason::InvitationUnknown),
+        RoadError::Refused { .. }
+        | RoadError::PlainHttp(_)
+        | RoadError::Address(_)
+        | RoadError::Setup(_)
+        | RoadError::Tls(_)
+        | RoadError::Misbehaved(_)
+        | RoadError::PeerUnreachable(_)
+        | RoadError::PeerMisbehaved(_) => None,
     }
 }
 
@@ -80,12 +105,33 @@ pub async fn claim(mut desk: Desk, link: Link, server: Server, needs: ClaimNeeds
     let invitee =
         Invitee { server: server.clone(), organisation: link.organisation.clone(), token: link.token };
     let road = ClaimerRoad::new(invitee, attempt, Zeroizing::new(*secret.expose()));
-    let started = Started {
+    let mut started = Started {
         server: server.address().to_owned(),
         organisation: link.organisation.clone(),
         token: link.token,
         attempt,
         secret,
+        hints: None,
+    };
+    if needs.transport == TransportChoice::P2p {
+        started.hints = Some(link.hints.clone());
+        return direct::claim(desk, link, started, needs, RoadReason::Asked).await;
+    }
+    // Nothing has been started yet, so there is nobody to tell, and a mistyped address must not look like a long wait.
+    let info = match desk.carry(&road, road.info()).await {
+        Ok(info) => info,
+        Err(End::Road(error)) => {
+            let auto = needs.transport == TransportChoice::Auto && needs.net.direct();
+            return match other_road(&error) {
+                Some(reason) if auto && Hints::of(&link).is_ok() => {
+                    tracing::info!(%error, "going on without the server");
+                    started.hints = Some(link.hints.clone());
+                    direct::claim(desk, link, started, needs, reason).await;
+                }
+                Some(_) | None => desk.board.closed(error.into()),
+            };
+        }
+        Err(end) => return end.show(&desk.board),
     };
     let keeper = DeviceKeeper {
         devices: Arc::clone(&needs.devices),
@@ -94,9 +140,10 @@ pub async fn claim(mut desk: Desk, link: Link, server: Server, needs: ClaimNeeds
         attempt,
         attempt_secret: Zeroizing::new(*started.secret.expose()),
         token: link.token,
+        direct: None,
     };
     let records = needs.attempts.clone();
-    let end = attempt_of(&mut desk, &road, link, started, &records, &keeper, needs.transport).await;
+    let end = attempt_of(&mut desk, &road, link, info, started, &records, &keeper, needs.transport).await;
     let heard = match end {
         Ok(()) => true,
         Err(end) => until_farewell(&needs.stop, enrolment::finish(end, &desk, &road)).await,
@@ -107,23 +154,17 @@ pub async fn claim(mut desk: Desk, link: Link, server: Server, needs: ClaimNeeds
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is used once, by name, and no two are of one type")]
 async fn attempt_of(
     desk: &mut Desk,
     road: &ClaimerRoad,
     link: Link,
+    info: InvitedInfo,
     started: Started,
     records: &Attempts,
     keeper: &DeviceKeeper,
     choice: TransportChoice,
 ) -> Result<(), End> {
-    // Nothing has been started yet, so there is nobody to tell, and a mistyped address must not look like a long wait.
-    let info = match desk.carry(road, road.info()).await {
-        Err(End::Road(error)) => {
-            desk.board.closed(error.into());
-            return Ok(());
-        }
-        info => info?,
-    };
     let same_kind = matches!(
         (&info.invited, link.kind),
         (Invited::User(_), LinkKind::User) | (Invited::Device(_), LinkKind::Device)
@@ -148,18 +189,22 @@ async fn attempt_of(
         token: link.token,
         invited: info.invited,
         link_secret: link.secret,
+        transport: TransportKind::Relay,
+        registration_wait: REGISTRATION_WAIT,
     };
     claimer::run(desk, road, &invitation, keeper).await
 }
 
 /// Keeps a claimer's keys in a device folder.
-struct DeviceKeeper {
-    devices: Arc<Devices>,
-    handle: Handle,
-    server: String,
-    attempt: AttemptId,
-    attempt_secret: Zeroizing<[u8; 32]>,
-    token: Token,
+pub(super) struct DeviceKeeper {
+    pub(super) devices: Arc<Devices>,
+    pub(super) handle: Handle,
+    pub(super) server: String,
+    pub(super) attempt: AttemptId,
+    pub(super) attempt_secret: Zeroizing<[u8; 32]>,
+    pub(super) token: Token,
+    /// On the direct road: the link's hints, and the greeter's terminal.
+    pub(super) direct: Option<(Vec<String>, DeviceId)>,
 }
 
 impl claimer::Keeper for DeviceKeeper {
@@ -176,6 +221,11 @@ impl claimer::Keeper for DeviceKeeper {
             attempt_secret: self.attempt_secret.clone(),
             token: self.token,
             message: codec::encode(&new.receipt),
+            direct: self.direct.clone().map(|(hints, greeter)| DirectReceipt {
+                hints,
+                greeter,
+                certificate: Hash::of(&[new.certificates.first().map_or(&[][..], Vec::as_slice)]),
+            }),
         };
         let devices = Arc::clone(&self.devices);
         let server = self.server.clone();
@@ -217,11 +267,22 @@ pub async fn greet(
     choice: TransportChoice,
 ) {
     desk.board.invited(&invitation.invited, None);
-    let road = match join(&mut desk, &session, token, choice).await {
-        Ok(road) => road,
+    // A server that is against its members would let an invitation be tried for ever: this terminal counts, too.
+    if invitation.tally.is_exhausted() {
+        let text = "The invitation was tried too often.";
+        return desk.board.closed(Problem::new(ProblemKind::InvitationExhausted, text));
+    }
+    let joined = match joining::join(&mut desk, &session, &invitation, token, choice).await {
+        Ok(joined) => joined,
         Err(end) => return end.show(&desk.board),
     };
-    let (attempt, road) = road;
+    let (attempt, road) = match joined {
+        Joined::Relay(attempt, road) => (attempt, road),
+        Joined::Direct(arrived) => {
+            let ask_server = choice == TransportChoice::Auto;
+            return direct::greet(desk, session, invitation, token, arrived, ask_server).await;
+        }
+    };
     desk.board.attempt(attempt);
     let summary = &session.open.summary;
     let setting = Setting {
@@ -238,9 +299,14 @@ pub async fn greet(
         Ok(None) => {}
         Err(problem) => return desk.board.closed(problem),
     }
+    let count = move |store: &Store| store.count(token, Tally { attempts: 1, mismatches: 0 });
+    if let Err(problem) = session.store(count).await {
+        return desk.board.closed(problem);
+    }
     match greeter::run(&mut desk, &road, setting, &invitation.link_secret, &voucher).await {
         Ok(sealed) => follow_row(desk, &session, &road, Row { attempt, token, sealed, sent: true }).await,
         Err(end) => {
+            note_end(&session, token, &end).await;
             // Whatever was signed is void once the relay has heard; the outbox sees to it if it was not.
             until_farewell(&session.stop, enrolment::finish(end, &desk, &road)).await;
             if let Ok(Some(row)) = follow_earlier(&session, attempt).await {
@@ -250,80 +316,27 @@ pub async fn greet(
     }
 }
 
-/// The row of an attempt, if this device signed for it.
-async fn follow_earlier(session: &Session, attempt: AttemptId) -> Result<Option<Row>, Problem> {
-    let rows = session.store(crate::store::Store::sealed).await?;
-    let row = rows.into_iter().find(|(id, _, _)| *id == attempt);
-    Ok(row.map(|(attempt, token, sealed)| Row { attempt, token, sealed, sent: false }))
-}
-
-/// Waits for the newcomer and becomes the greeter of their attempt.
-async fn join(
-    desk: &mut Desk,
-    session: &Session,
-    token: Token,
-    choice: TransportChoice,
-) -> Result<(AttemptId, GreeterRoad), End> {
-    let trouble = Trouble::new(None);
-    let mut troubled = trouble.subscribe();
-    let (tell, mut seen) = watch::channel::<Option<InvitationView>>(None);
-    let follow = session.member.follow(token, &trouble, &tell);
-    tokio::pin!(follow);
-    let mut left = None;
-    loop {
-        let view = tokio::select! {
-            error = &mut follow => return Err(End::Road(error)),
-            Ok(()) = seen.changed() => seen.borrow_and_update().clone(),
-            request = desk.request() => {
-                let _ = request?.reply.send(Err(not_now()));
-                continue;
-            }
-            Ok(()) = troubled.changed() => {
-                desk.board.note(troubled.borrow_and_update().clone());
-                continue;
-            }
-        };
-        let Some(view) = view else { continue };
-        let over = match view.status {
-            InvitationStatus::Pending | InvitationStatus::InUse => None,
-            InvitationStatus::Completed => Some(ProblemKind::InvitationCompleted),
-            InvitationStatus::Cancelled => Some(ProblemKind::InvitationCancelled),
-            InvitationStatus::Expired => Some(ProblemKind::InvitationExpired),
-            InvitationStatus::Exhausted => Some(ProblemKind::InvitationExhausted),
-        };
-        if let Some(kind) = over {
-            return Err(End::Here(Problem::new(kind, "This invitation has ended.")));
-        }
-        desk.board.road(RoadName::Server, why_server(choice));
-        if desk.board.now().stage != Stage::WaitingForPeer {
-            desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
-        }
-        let Some(AttemptView { attempt, steps, greeter, ended: None }) = view.attempt else { continue };
-        if left == Some(attempt) {
-            continue;
-        }
-        let road = GreeterRoad::new(session.member.clone(), token, attempt);
-        let ours = greeter.is_some_and(|greeter| greeter.device == session.open.summary.device);
-        let signed = follow_earlier(session, attempt).await.map_err(End::Here)?.is_some();
-        // Steps of ours that no machine here remembers: the channel died with an earlier daemon.
-        if ours && steps & 0b10 != 0 && !signed {
-            desk.carry(&road, road.cancel(EndReason::Abandoned)).await?;
-            left = Some(attempt);
-            continue;
-        }
-        let trouble = Trouble::new(None);
-        let join = crate::transport::retry::until_done(&trouble, || session.member.join(token, attempt));
-        match desk.carry(&road, join).await {
-            Ok(AttemptView { ended: None, .. }) => return Ok((attempt, road)),
-            // It ended between the event and the call, also where this device had joined it before; another will come.
-            Ok(AttemptView { ended: Some(_), .. }) | Err(End::Peer(_)) => left = Some(attempt),
-            Err(end) => return Err(end),
+/// Counts a wrong code, on whichever side it was chosen.
+pub(super) async fn note_end(session: &Session, token: Token, end: &End) {
+    if matches!(end.reason(), Some(EndReason::CodeMismatch))
+        || matches!(end, End::Peer(EndReason::CodeMismatch))
+    {
+        let count = move |store: &Store| store.count(token, Tally { attempts: 0, mismatches: 1 });
+        if let Err(problem) = session.store(count).await {
+            tracing::error!(%problem, "a wrong code could not be counted");
         }
     }
 }
 
+/// The row of an attempt, if this device signed for it.
+pub(super) async fn follow_earlier(session: &Session, attempt: AttemptId) -> Result<Option<Row>, Problem> {
+    let rows = session.store(Store::sealed).await?;
+    let row = rows.into_iter().find(|(id, _, _)| *id == attempt);
+    Ok(row.map(|(attempt, token, sealed)| Row { attempt, token, sealed, sent: false }))
+}
+
 /// Shows what becomes of what was signed. The person may stop until the newcomer's keys are durable.
-async fn follow_row(mut desk: Desk, session: &Arc<Session>, road: &GreeterRoad, row: Row) {
+pub(super) async fn follow_row<R: Road>(mut desk: Desk, session: &Arc<Session>, road: &R, row: Row) {
     let (user, device, root) = (row.sealed.user, row.sealed.device, row.sealed.root);
     desk.board.stage(Stage::WaitingForPassword, &[Action::Cancel]);
     let mut progress = outbox::finish(session, row);
@@ -335,6 +348,8 @@ async fn follow_row(mut desk: Desk, session: &Arc<Session>, road: &GreeterRoad, 
                 desk.may_cancel = false;
                 desk.board.stage(Stage::Registering, &[]);
             }
+            // Durable on both sides; what is left waits for a server, and not for a person.
+            Progress::Kept => return desk.board.done(user, device, &root, false),
             Progress::Published => return desk.board.done(user, device, &root, true),
             Progress::Void(reason) => return End::Peer(reason).show(&desk.board),
             Progress::Failed(problem) => return desk.board.closed(problem),

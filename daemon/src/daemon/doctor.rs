@@ -246,7 +246,7 @@ async fn opened(session: Arc<Session>) -> Vec<Check> {
     let mut stuck = None;
     for progress in session.rows.lock().unwrap_or_else(PoisonError::into_inner).values() {
         match &*progress.borrow() {
-            Progress::Waiting | Progress::Registering => waiting += 1,
+            Progress::Waiting | Progress::Registering | Progress::Kept => waiting += 1,
             Progress::Failed(problem) => stuck = Some(problem.clone()),
             Progress::Published | Progress::Void(_) => {}
         }

@@ -1,111 +1,222 @@
 //! `invite.*`: making, listing and cancelling invitations.
 //!
-//! Decides that a link secret is in the encrypted store before the server hears of the invitation: an invitation that
-//! nobody can greet would be worse than a secret without one.
+//! Decides that a link secret is in the encrypted store before the server hears of the invitation (an invitation that
+//! nobody can greet would be worse than a secret without one), and which invitations are made without the server.
 
 use std::sync::Arc;
 
 use parsec_protocol::control::{
     Empty, Event, InvitationItem, InviteListResult, InviteResult, Problem, ProblemKind, SecretText,
+    TransportChoice,
 };
 use parsec_protocol::enrol::link::{Link, LinkKind};
-use parsec_protocol::ids::{Invited, Token};
-use parsec_protocol::keys::{LinkSecret, random};
+use parsec_protocol::ids::{Email, Invited, Token};
+use parsec_protocol::keys::{LinkSecret, PeerSecret, random};
 use parsec_protocol::limits::{INVITATION_DAYS_DEFAULT, INVITATION_DAYS_MAX};
 use parsec_protocol::relay::{InvitationStatus, MailOutcome, NewInvitation};
+use zeroize::Zeroizing;
 
+use super::direct;
 use super::session::Session;
 use crate::enrolment::view::subject;
-use crate::transport::Trouble;
+use crate::store::{DirectEnd, Posting, Store, StoredInvitation, Tally};
 use crate::transport::retry::until_done;
-use crate::{clock, entropy, problems};
+use crate::transport::{RoadError, Trouble};
+use crate::{addresses, clock, entropy, problems};
 
 /// Seconds in a day.
 const DAY: u64 = 86_400;
 /// How long a person's program is kept waiting for a server that does not answer.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);
+/// The same where the invitation works without it.
+const PATIENCE_ALONE: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// What somebody asks for.
+#[derive(Debug)]
+pub struct Wish {
+    /// For whom.
+    pub invited: Invited,
+    /// Days until it ends.
+    pub days: Option<u32>,
+    /// Whether the server shall mail the link.
+    pub mail: bool,
+    /// Which road may be taken.
+    pub transport: TransportChoice,
+}
 
 /// Makes an invitation.
 ///
 /// # Errors
 /// Why not. What is left in the store then is dropped.
-pub async fn make(
-    session: &Session,
-    invited: Invited,
-    days: Option<u32>,
-    mail: bool,
-) -> Result<InviteResult, Problem> {
+pub async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Problem> {
+    let Wish { invited, days, mail, transport } = wish;
     let days = days.unwrap_or(INVITATION_DAYS_DEFAULT);
     if !(1..=INVITATION_DAYS_MAX).contains(&days) {
         let text = format!("An invitation lasts 1 to {INVITATION_DAYS_MAX} days.");
         return Err(Problem::new(ProblemKind::InvalidRequest, text));
     }
+    if mail && transport == TransportChoice::P2p {
+        let text = "The server mails links, and is not to be asked: hand this one over yourself.";
+        return Err(Problem::new(ProblemKind::InvalidRequest, text));
+    }
     let token = Token::from_bytes(random(&mut entropy::System).map_err(problems::no_entropy)?);
     let secret = LinkSecret::random(&mut entropy::System).map_err(problems::no_entropy)?;
-    let expires = clock::now().plus_seconds(u64::from(days) * DAY);
+    let created = clock::now();
+    let expires = created.plus_seconds(u64::from(days) * DAY);
     let kind = match invited {
         Invited::User(_) => LinkKind::User,
         Invited::Device(_) => LinkKind::Device,
     };
     let summary = &session.open.summary;
-    let link = Arc::new(Link {
+    let mut link = Link {
         server: summary.server.clone(),
         organisation: summary.organisation.clone(),
         kind,
         token,
         secret,
         hints: Vec::new(),
-    });
-    let (kept, whose) = (Arc::clone(&link), invited.clone());
-    session.store(move |store| store.put_invitation(token, &kept.secret, &whose, expires)).await?;
+    };
+    let end = if transport == TransportChoice::Server { None } else { own_end(session).await? };
+    if let Some(end) = &end {
+        link.hints = direct::hints(end, &session.net, mail, link.leads_to_this_machine()).await;
+    }
+    let is_direct = !link.hints.is_empty();
+    if transport == TransportChoice::P2p && !is_direct {
+        let text = "This machine has no network on which it could be met.";
+        return Err(Problem::new(ProblemKind::TransportUnavailable, text));
+    }
+    let mut copy = Zeroizing::new(*link.secret.expose());
+    let kept = StoredInvitation {
+        link_secret: LinkSecret::from_bytes(&mut copy),
+        invited: invited.clone(),
+        created,
+        expires,
+        posted: if transport == TransportChoice::P2p { Posting::Never } else { Posting::Wanted },
+        direct: end,
+        tally: Tally::default(),
+    };
+    session.store(move |store| store.put_invitation(token, &kept)).await?;
     let url = link.to_url();
     let new = NewInvitation { token, invited, expires, mail_link: mail.then(|| url.to_string()) };
-    let trouble = Trouble::new(None);
-    let post = until_done(&trouble, || session.member.invite(&new));
-    let made = match tokio::time::timeout(PATIENCE, post).await {
-        Ok(Ok(made)) => made,
-        Ok(Err(error)) => {
-            session.store(move |store| store.drop_invitation(token)).await?;
-            return Err(error.into());
-        }
-        // The server may have it: the secret stays, and the invitation shows in the list if it was made.
-        Err(_) => {
-            let why = trouble.borrow().clone().unwrap_or_else(|| "no answer".into());
-            return Err(Problem::new(
-                ProblemKind::ServerUnreachable,
-                format!("The invitation was not confirmed: {why}."),
-            ));
-        }
-    };
+    // One that can be greeted without the server needs no server now; a mail does.
+    let alone = transport != TransportChoice::Server && is_direct && !mail;
+    let posted = if transport == TransportChoice::P2p { None } else { post(session, &new, alone).await? };
     let (organisation, subject) = (summary.organisation.clone(), subject(&new.invited));
     session.events().publish(Event::InvitationCreated { organisation, subject, expires });
-    let mail = match made.mail {
-        MailOutcome::NotAsked => "not_asked",
-        MailOutcome::Sent => "sent",
-        MailOutcome::Written => "written",
-        MailOutcome::Failed => "failed",
-        MailOutcome::NotConfigured => "not_configured",
+    let outcome = match posted {
+        None | Some(MailOutcome::NotAsked) => "not_asked",
+        Some(MailOutcome::Sent) => "sent",
+        Some(MailOutcome::Written) => "written",
+        Some(MailOutcome::Failed) => "failed",
+        Some(MailOutcome::NotConfigured) => "not_configured",
     };
     Ok(InviteResult {
         token,
         link: SecretText::new(url),
         link_alias: link.to_alias().map(SecretText::new),
         expires,
-        mail: mail.to_owned(),
-        posted: true,
-        direct: false,
+        mail: outcome.to_owned(),
+        posted: posted.is_some(),
+        direct: is_direct,
     })
 }
 
-/// The invitations this member may see.
+/// This terminal's end of the direct road for one invitation, where there is that road.
+async fn own_end(session: &Session) -> Result<Option<DirectEnd>, Problem> {
+    if !session.net.direct() {
+        return Ok(None);
+    }
+    let secret = PeerSecret::random(&mut entropy::System).map_err(problems::no_entropy)?;
+    let port = tokio::task::spawn_blocking(addresses::free_port).await.ok().flatten();
+    Ok(port.map(|port| DirectEnd { secret, port }))
+}
+
+/// Tells the server. Nothing, where it can't be reached and need not be: it is told later.
+async fn post(
+    session: &Arc<Session>,
+    new: &NewInvitation,
+    alone: bool,
+) -> Result<Option<MailOutcome>, Problem> {
+    let token = new.token;
+    let trouble = Trouble::new(None);
+    let patience = if alone { PATIENCE_ALONE } else { PATIENCE };
+    let made = until_done(&trouble, || session.member.invite(new));
+    match tokio::time::timeout(patience, made).await {
+        Ok(Ok(made)) => {
+            session.store(move |store| store.set_posted(token)).await?;
+            Ok(Some(made.mail))
+        }
+        Ok(Err(error)) => {
+            session.store(move |store| store.drop_invitation(token)).await?;
+            Err(error.into())
+        }
+        Err(_) if alone => {
+            post_later(session, new.clone());
+            Ok(None)
+        }
+        // The server may have it: the secret stays, and the invitation shows in the list if it was made.
+        Err(_) => {
+            let why = trouble.borrow().clone().unwrap_or_else(|| "no answer".into());
+            Err(Problem::new(
+                ProblemKind::ServerUnreachable,
+                format!("The invitation was not confirmed: {why}."),
+            ))
+        }
+    }
+}
+
+/// Tells the server of an invitation as soon as it can be reached, until the device is locked.
+fn post_later(session: &Arc<Session>, new: NewInvitation) {
+    let (session, tasks) = (Arc::clone(session), session.tasks.clone());
+    tasks.spawn(async move {
+        let trouble = Trouble::new(None);
+        let post = async {
+            let token = new.token;
+            match until_done(&trouble, || session.member.invite(&new)).await {
+                Ok(_) => {
+                    if let Err(problem) = session.store(move |store| store.set_posted(token)).await {
+                        tracing::warn!(%problem, "it could not be noted that the server has an invitation");
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the server does not take an invitation"),
+            }
+        };
+        tokio::select! {
+            () = session.stop.cancelled() => {}
+            () = post => {}
+        }
+    });
+}
+
+/// Tells the server of all invitations that it does not have and shall.
+///
+/// # Errors
+/// The store's.
+pub async fn post_all(session: &Arc<Session>) -> Result<(), Problem> {
+    for (token, invitation) in session.store(Store::invitations).await? {
+        if invitation.posted == Posting::Wanted && invitation.expires > clock::now() {
+            let StoredInvitation { invited, expires, .. } = invitation;
+            post_later(session, NewInvitation { token, invited, expires, mail_link: None });
+        }
+    }
+    Ok(())
+}
+
+/// The invitations this member may see. Without the server, those that were made here.
 ///
 /// # Errors
 /// Why not.
 pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
-    let list = session.member.invitations().await?;
-    let ours = session.store(crate::store::Store::invitation_tokens).await?;
-    let invitations = list
-        .invitations
+    let ours = session.store(Store::invitations).await?;
+    let list = match tokio::time::timeout(PATIENCE, session.member.invitations()).await {
+        Ok(Ok(list)) => list.invitations,
+        Ok(Err(error)) if error.passes() && !ours.is_empty() => Vec::new(),
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) if !ours.is_empty() => Vec::new(),
+        Err(_) => return Err(RoadError::Unreachable("no answer".to_owned()).into()),
+    };
+    let log = session.log().await;
+    let mut invitations: Vec<_> = list
         .into_iter()
         .map(|invitation| InvitationItem {
             token: invitation.token,
@@ -115,20 +226,63 @@ pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
             expires: invitation.expires,
             mismatches: invitation.mismatches,
             attempts: invitation.attempts,
-            can_greet: ours.contains(&invitation.token),
+            can_greet: ours.iter().any(|(token, _)| *token == invitation.token),
             posted: true,
         })
         .collect();
+    for (token, own) in ours {
+        if invitations.iter().any(|there| there.token == token) {
+            continue;
+        }
+        let member = |email: &Email| log.users().any(|user| user.revoked.is_none() && user.email == *email);
+        let status = match &own.invited {
+            Invited::User(email) if member(email) => InvitationStatus::Completed,
+            Invited::User(_) | Invited::Device(_) if own.tally.is_exhausted() => InvitationStatus::Exhausted,
+            Invited::User(_) | Invited::Device(_) if own.expires <= clock::now() => InvitationStatus::Expired,
+            Invited::User(_) | Invited::Device(_) => InvitationStatus::Pending,
+        };
+        invitations.push(InvitationItem {
+            token,
+            subject: subject(&own.invited),
+            status: self::status(status).to_owned(),
+            created: own.created,
+            expires: own.expires,
+            mismatches: own.tally.mismatches,
+            attempts: own.tally.attempts,
+            can_greet: true,
+            posted: own.posted == Posting::Done,
+        });
+    }
     Ok(InviteListResult { invitations })
 }
 
-/// Cancels an invitation; its link secret is forgotten.
+/// Cancels an invitation; its link secret is forgotten, and whoever is in the middle of it is told.
 ///
 /// # Errors
 /// Why not.
 pub async fn cancel(session: &Session, token: Token) -> Result<Empty, Problem> {
-    session.member.cancel_invitation(token).await?;
+    let own = session.store(move |store| store.invitation(token)).await?;
+    if own.is_some_and(|own| own.posted == Posting::Never) {
+        // Nobody but this terminal knows of it. Once the newcomer's keys are durable it is too late, as it is on the server.
+        let sealed = session
+            .store(move |store| {
+                for (attempt, whose, _) in store.sealed()? {
+                    if whose == token && store.direct(attempt)?.is_some_and(|row| row.step_8.is_some()) {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            })
+            .await?;
+        if sealed {
+            let text = "The newcomer holds the keys already: the enrolment can only be completed now.";
+            return Err(Problem::new(ProblemKind::NotNow, text));
+        }
+    } else {
+        session.member.cancel_invitation(token).await?;
+    }
     session.store(move |store| store.drop_invitation(token)).await?;
+    direct::cancelled(session, token);
     let organisation = session.open.summary.organisation.clone();
     session.events().publish(Event::InvitationCancelled { organisation });
     Ok(Empty {})

@@ -16,6 +16,8 @@ use parsec_protocol::relay::{EndReason, ErrorCode};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use super::direct;
+use super::net::Net;
 use crate::store::PendingReceipt;
 use crate::store::atomic::{Folder, WRITING};
 use crate::transport::http::{Client, Server};
@@ -45,6 +47,9 @@ pub struct Started {
     /// Proves that it is ours. Not a link secret, but as silent and as wiped as one.
     #[n(4)]
     pub secret: LinkSecret,
+    /// On the direct road: where the greeter's terminal is met.
+    #[n(5)]
+    pub hints: Option<Vec<String>>,
 }
 
 /// The folder of records, one file for each attempt under way. Held as the devices' folders are: no link is followed,
@@ -106,7 +111,10 @@ impl Attempts {
 }
 
 /// Ends an attempt that nobody can go on with, so that its link works again at once. Tries until the server has heard.
-pub async fn abandon(client: Client, started: Started) {
+pub async fn abandon(client: Client, net: Net, started: Started) {
+    if let Some(hints) = started.hints.clone() {
+        return direct::abandon(&net, &started, &hints).await;
+    }
     let secret = Zeroizing::new(*started.secret.expose());
     let Ok(server) = Server::new(client, &started.server) else { return };
     let invitee = Invitee { server, organisation: started.organisation, token: started.token };
@@ -118,7 +126,10 @@ pub async fn abandon(client: Client, started: Started) {
 
 /// Deposits a receipt and waits until the greeter's device has registered this one, or can't any more. None where the
 /// server doesn't say; asked again at the next start.
-pub async fn register(client: Client, pending: PendingReceipt) -> Option<Registration> {
+pub async fn register(client: Client, net: Net, mut pending: PendingReceipt) -> Option<Registration> {
+    if let Some(receipt) = pending.direct.take() {
+        return direct::follow(client, net, pending, receipt).await;
+    }
     let server = Server::new(client, &pending.server).ok()?;
     let invitee = Invitee { server, organisation: pending.organisation, token: pending.token };
     let road = ClaimerRoad::new(invitee, pending.attempt, pending.attempt_secret);
@@ -183,6 +194,7 @@ mod tests {
             token: Token::from_bytes([1; 16]),
             attempt: AttemptId::from_bytes([2; 16]),
             secret: LinkSecret::from_bytes(&mut [3; 32]),
+            hints: None,
         }
     }
 

@@ -4,7 +4,6 @@
 //! by dropping what it was given, however it ends. Refuses entries past a bound: what is not shown must not be there.
 
 mod answers;
-pub mod direct;
 mod ping;
 
 use std::collections::BTreeMap;
@@ -151,7 +150,7 @@ impl Net {
     /// Whether the direct road is there.
     #[must_use]
     pub fn direct(&self) -> bool {
-        direct::BUILT_IN && self.settings.on
+        super::direct::BUILT_IN && self.settings.on
     }
 
     /// The relays of the configuration.

@@ -144,11 +144,12 @@ impl Daemon {
             }
             self.passwords.busy = true;
             let open = self.unlocked.contains_key(&device);
-            let (devices, client, stop, handle) = (
+            let (devices, client, stop, handle, net) = (
                 Arc::clone(&self.devices),
                 self.client.clone(),
                 self.stop.child_token(),
                 self.handle.clone(),
+                self.net.clone(),
             );
             self.spawn(async move {
                 let work = async {
@@ -162,7 +163,7 @@ impl Daemon {
                         return Ok(Tried::Right);
                     }
                     let open = blocking(move || devices.unlock(device, &password)).await?;
-                    Session::start(open, client, stop, handle.hub().clone()).await.map(Tried::Opened)
+                    Session::start(open, client, stop, handle.hub().clone(), net).await.map(Tried::Opened)
                 };
                 let tried = work.await.unwrap_or_else(Tried::Failed);
                 handle.tell(Event::Tried(given, tried)).await;

@@ -67,16 +67,26 @@ impl Daemon {
                 let permitted = self.net.permits(request.transport.unwrap_or_default());
                 self.with_session(&request.select, reply, async move |session| {
                     permitted?;
-                    invitations::make(&session, Invited::User(request.email), request.days, request.mail)
-                        .await
+                    let wish = invitations::Wish {
+                        invited: Invited::User(request.email),
+                        days: request.days,
+                        mail: request.mail,
+                        transport: request.transport.unwrap_or_default(),
+                    };
+                    invitations::make(&session, wish).await
                 })
             }
             Command::InviteDevice(request, reply) => {
                 let permitted = self.net.permits(request.transport.unwrap_or_default());
                 self.with_session(&request.select, reply, async move |session| {
                     permitted?;
-                    let user = session.open.summary.user;
-                    invitations::make(&session, Invited::Device(user), request.days, request.mail).await
+                    let wish = invitations::Wish {
+                        invited: Invited::Device(session.open.summary.user),
+                        days: request.days,
+                        mail: request.mail,
+                        transport: request.transport.unwrap_or_default(),
+                    };
+                    invitations::make(&session, wish).await
                 });
             }
             Command::InviteList(select, reply) => {
@@ -286,6 +296,7 @@ impl Daemon {
             handle: self.handle.clone(),
             stop: self.stop.clone(),
             transport: request.transport.unwrap_or_default(),
+            net: self.net.clone(),
         };
         // Not cut off by `stop`: it ends by itself then, and tells the relay.
         self.tasks.spawn(ceremonies::claim(desk, link, server, needs));

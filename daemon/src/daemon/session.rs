@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::direct;
+use super::net::Net;
 use crate::events::Hub;
 use crate::outbox::Progress;
 use crate::problems;
@@ -45,6 +47,10 @@ pub struct Session {
     pub tasks: TaskTracker,
     /// Rows of the outbox that are being finished.
     pub rows: Mutex<BTreeMap<AttemptId, watch::Receiver<Progress>>>,
+    /// The direct road.
+    pub net: Net,
+    /// This device's ends of it that are open.
+    pub hosts: direct::Hosts,
     events: Hub,
     log: tokio::sync::Mutex<Arc<VerifiedLog>>,
 }
@@ -82,6 +88,7 @@ impl Session {
         client: Client,
         stop: CancellationToken,
         events: Hub,
+        net: Net,
     ) -> Result<Arc<Self>, Problem> {
         let open = Arc::new(open);
         let server = Server::new(client, &open.summary.server)?;
@@ -107,6 +114,8 @@ impl Session {
             stop,
             tasks: TaskTracker::new(),
             rows: Mutex::default(),
+            net,
+            hosts: direct::Hosts::default(),
             events,
             log: tokio::sync::Mutex::new(Arc::new(log)),
         }))

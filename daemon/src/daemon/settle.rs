@@ -11,6 +11,7 @@ use parsec_protocol::manifest::{ManifestPlace, seal_empty};
 use parsec_protocol::relay::{ErrorCode, ManifestUpload};
 
 use super::command::{Event, Handle};
+use super::invitations;
 use super::session::{Session, SyncError};
 use crate::transport::retry::until_done;
 use crate::transport::{RoadError, Trouble};
@@ -20,6 +21,9 @@ use crate::{clock, entropy, outbox, problems};
 pub async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
     if let Err(problem) = outbox::finish_all(&session).await {
         tracing::error!(device = %session.open.summary.device, %problem, "the outbox can't be read");
+    }
+    if let Err(problem) = invitations::post_all(&session).await {
+        tracing::error!(device = %session.open.summary.device, %problem, "the invitations can't be read");
     }
     if let Err(problem) = settle(&session, registered, &handle).await {
         session.alarm(&problem);

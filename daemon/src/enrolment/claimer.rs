@@ -21,9 +21,6 @@ use crate::caller::CallerSession;
 use crate::transport::{Road, RoadError};
 use crate::{clock, entropy, problems};
 
-/// How long the person is kept waiting for the greeter's device to register this one. It goes on without them.
-const REGISTRATION_WAIT: Duration = Duration::from_secs(30);
-
 /// Makes a claimer's keys durable, under a password.
 pub trait Keeper: Send + Sync {
     /// Returns once everything needed after a power cut is on disk. `by` is the session that gave the password.
@@ -49,6 +46,10 @@ pub struct Invitation {
     pub invited: Invited,
     /// Keys the channel.
     pub link_secret: LinkSecret,
+    /// The road; the prologue binds it.
+    pub transport: TransportKind,
+    /// How long the person is kept waiting for the registration at the end.
+    pub registration_wait: Duration,
 }
 
 /// A machine and what its driver remembers beside it.
@@ -107,7 +108,7 @@ pub async fn run<R: Road, K: Keeper>(
         invited: invitation.invited.clone(),
         greeter_user: greeter.user,
         greeter_device: greeter.device,
-        transport: TransportKind::Relay,
+        transport: invitation.transport,
     };
     let (machine, outputs) =
         Claimer::start(setting, &invitation.link_secret, clock::now(), &mut entropy::System)
@@ -152,7 +153,7 @@ pub async fn run<R: Road, K: Keeper>(
         )));
     };
     // The keys are here and the receipt is out: from now on everything happens by itself, also without this task.
-    let give_up = tokio::time::sleep(REGISTRATION_WAIT);
+    let give_up = tokio::time::sleep(invitation.registration_wait);
     tokio::pin!(give_up);
     let registered = loop {
         let view = tokio::select! {

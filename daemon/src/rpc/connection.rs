@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jsonrpsee::types::{ErrorCode, ErrorObjectOwned, Id, Request, Response, ResponsePayload, error};
+use jsonrpsee::types::{Id, Request, error};
 use jsonrpsee::{MethodCallback, Methods};
-use parsec_protocol::control::{LINE_MAX_BYTES, Problem, ProblemKind};
+use parsec_protocol::control::{LINE_MAX_BYTES, ProblemKind};
 use serde::de::IgnoredAny;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use super::answer::{answer_line, error_line, refusal, refuse_frame, within_limit};
 use super::crowd::{Place, Weight};
 use super::errors;
 use super::frame::{FrameError, LineReader, Step};
@@ -419,40 +420,6 @@ impl Call {
     }
 }
 
-/// An answer no line can carry becomes an error: the other side would refuse the line, and everything after it.
-fn within_limit(id: Id<'_>, answer: String) -> Zeroizing<String> {
-    let answer = Zeroizing::new(answer);
-    if answer.len() <= LINE_MAX_BYTES {
-        return answer;
-    }
-    refusal(
-        id,
-        error::OVERSIZED_RESPONSE_CODE,
-        ProblemKind::TooLarge,
-        "the answer is larger than a line may be",
-    )
-}
-
-fn refuse_frame(error: &FrameError) -> Zeroizing<String> {
-    let (code, kind) = match error {
-        FrameError::TooSlow => (error::PARSE_ERROR_CODE, ProblemKind::InvalidRequest),
-        FrameError::TooLong(_) => (error::OVERSIZED_REQUEST_CODE, ProblemKind::TooLarge),
-        FrameError::Batch => (error::BATCHES_NOT_SUPPORTED_CODE, ProblemKind::InvalidRequest),
-        FrameError::NotJson | FrameError::NotUtf8 | FrameError::Io(_) => {
-            (error::PARSE_ERROR_CODE, ProblemKind::InvalidRequest)
-        }
-        // Plain words, for whoever sees them in a browser or in curl.
-        FrameError::Http => return Zeroizing::new(error.to_string()),
-    };
-    refusal(Id::Null, code, kind, &error.to_string())
-}
-
-/// A refused connection's only line.
-pub(super) fn busy() -> Zeroizing<String> {
-    let text = "the daemon serves as many programs as it can";
-    refusal(Id::Null, ErrorCode::ServerIsBusy.code(), ProblemKind::RateLimited, text)
-}
-
 /// A request, and nothing beside it: a field we don't know may be meant to change what the others say.
 fn read_request(line: &str) -> Result<Request<'_>, serde_json::Error> {
     #[derive(serde::Deserialize)]
@@ -485,24 +452,4 @@ fn begun_id(answer: &str) -> Option<u64> {
         result: u64,
     }
     serde_json::from_str::<Begun>(answer).ok().map(|begun| begun.result)
-}
-
-/// A JSON-RPC error as every method of the daemon answers it, with the problem in `data`.
-fn refusal(id: Id<'_>, code: i32, kind: ProblemKind, message: &str) -> Zeroizing<String> {
-    let problem = Problem::new(kind, message);
-    error_line(id, &ErrorObjectOwned::owned(code, message, Some(problem)))
-}
-
-fn error_line(id: Id<'_>, error: &ErrorObjectOwned) -> Zeroizing<String> {
-    line(id, ResponsePayload::<()>::error(error.clone()))
-}
-
-fn answer_line(id: Id<'_>, result: bool) -> Zeroizing<String> {
-    line(id, ResponsePayload::success(result))
-}
-
-fn line<T: Clone + serde::Serialize>(id: Id<'_>, payload: ResponsePayload<'_, T>) -> Zeroizing<String> {
-    let answer = Response::new(payload, id);
-    // Texts and numbers always have a JSON form.
-    Zeroizing::new(serde_json::to_string(&answer).unwrap_or_default())
 }

@@ -3,6 +3,7 @@
 //! Decides how many clients there may be and how serving ends. What the methods do is the loop's business.
 
 mod access;
+mod answer;
 mod connection;
 mod crowd;
 mod discover;
@@ -82,7 +83,7 @@ impl Service {
                     None => {
                         tracing::debug!(pid = caller.pid, "refused a connection: too many");
                         // Whatever fits into the socket at once: nobody waits for this client.
-                        let _ = stream.try_write(format!("{}\n", *connection::busy()).as_bytes());
+                        let _ = stream.try_write(format!("{}\n", *answer::busy()).as_bytes());
                     }
                 },
                 Err(error) => {

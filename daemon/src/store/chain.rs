@@ -4,7 +4,9 @@
 //! comes in was verified by the caller.
 
 use parsec_protocol::chain::certificate::Head;
-use parsec_protocol::limits::{CERTIFICATE_MAX_BYTES, LOG_MAX_CERTIFICATES, MANIFEST_MAX_BYTES};
+use parsec_protocol::limits::{
+    CERTIFICATE_MAX_BYTES, LOG_MAX_CERTIFICATES, LOG_PAGE_MAX_CERTIFICATES, MANIFEST_MAX_BYTES,
+};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{Store, StoreError};
@@ -47,6 +49,20 @@ impl Store {
         let mut select = inner.connection.prepare("SELECT envelope FROM log ORDER BY position")?;
         let rows = select.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many there are, and a page of them from a position on.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn page(&self, from: u64) -> Result<(u64, Vec<Vec<u8>>), StoreError> {
+        let inner = self.inner()?;
+        let mut select = inner
+            .connection
+            .prepare("SELECT envelope FROM log WHERE position >= ?1 ORDER BY position LIMIT ?2")?;
+        let most = i64::try_from(LOG_PAGE_MAX_CERTIFICATES).unwrap_or(i64::MAX);
+        let rows = select.query_map((integer(from)?, most), |row| row.get(0))?;
+        Ok((inner.head.count, rows.collect::<Result<_, _>>()?))
     }
 
     /// How many there are.

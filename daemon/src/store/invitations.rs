@@ -1,37 +1,60 @@
-//! Link secrets of invitations made on this device.
+//! Invitations made on this device: their secrets, and how often each was tried.
 //!
 //! Decides that a link secret is in the encrypted store and nowhere else, and is overwritten when its invitation ends
-//! (`secure_delete`). Refuses a second secret for one invitation.
+//! (`secure_delete`). Refuses a second secret for one invitation. A count is durable before the attempt that it counts.
 
 use parsec_protocol::codec;
-use parsec_protocol::ids::{Invited, Timestamp, Token};
-use parsec_protocol::keys::LinkSecret;
+use parsec_protocol::ids::{Timestamp, Token};
+use parsec_protocol::keys::{LinkSecret, PeerSecret};
 use rusqlite::OptionalExtension as _;
 use zeroize::Zeroizing;
 
 use super::chain::{integer, natural};
-use super::{Store, StoreError, StoredInvitation};
+use super::{DirectEnd, Posting, Store, StoreError, StoredInvitation, Tally};
 
 /// Longest encoding of [`Invited`]: an address of 254 bytes and three heads.
 const INVITED_MAX_BYTES: usize = 300;
+
+/// As the store has it.
+const fn number_of(posting: Posting) -> u8 {
+    match posting {
+        Posting::Wanted => 0,
+        Posting::Done => 1,
+        Posting::Never => 2,
+    }
+}
+
+fn posting_of(number: u8) -> Result<Posting, StoreError> {
+    match number {
+        0 => Ok(Posting::Wanted),
+        1 => Ok(Posting::Done),
+        2 => Ok(Posting::Never),
+        _ => Err(StoreError::Damaged("an invitation in it is malformed")),
+    }
+}
 
 impl Store {
     /// Keeps an invitation; durable when it returns.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if there is one of this token; [`StoreError::DiskFull`], the disk's.
-    pub fn put_invitation(
-        &self,
-        token: Token,
-        link_secret: &LinkSecret,
-        invited: &Invited,
-        expires: Timestamp,
-    ) -> Result<(), StoreError> {
+    pub fn put_invitation(&self, token: Token, invitation: &StoredInvitation) -> Result<(), StoreError> {
+        let StoredInvitation { link_secret, invited, created, expires, posted, direct, tally: _ } =
+            invitation;
         let inner = self.inner()?;
         let added = inner.connection.execute(
-            "INSERT INTO invitation (token, link_secret, invited, expires) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (token) DO NOTHING",
-            (token.as_bytes(), link_secret.expose(), codec::encode(invited), integer(expires.0)?),
+            "INSERT INTO invitation (token, link_secret, invited, created, expires, posted, peer_key, port)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (token) DO NOTHING",
+            (
+                token.as_bytes(),
+                link_secret.expose(),
+                codec::encode(invited),
+                integer(created.0)?,
+                integer(expires.0)?,
+                number_of(*posted),
+                direct.as_ref().map(|direct| direct.secret.expose()),
+                direct.as_ref().map(|direct| direct.port),
+            ),
         )?;
         if added == 1 { Ok(()) } else { Err(StoreError::Conflict) }
     }
@@ -45,22 +68,77 @@ impl Store {
         let row = inner
             .connection
             .query_row(
-                "SELECT link_secret, invited, expires FROM invitation WHERE token = ?1",
+                "SELECT link_secret, invited, created, expires, posted, peer_key, port, attempts, mismatches
+                 FROM invitation WHERE token = ?1",
                 [token.as_bytes()],
                 |row| {
-                    Ok((Zeroizing::new(row.get::<_, [u8; 32]>(0)?), row.get::<_, Vec<u8>>(1)?, row.get(2)?))
+                    let mut secret = Zeroizing::new(row.get::<_, [u8; 32]>(0)?);
+                    let peer = row.get::<_, Option<[u8; 32]>>(5)?.map(Zeroizing::new);
+                    let direct = peer.zip(row.get(6)?).map(|(mut secret, port)| DirectEnd {
+                        secret: PeerSecret::from_bytes(&mut secret),
+                        port,
+                    });
+                    let times = (row.get(2)?, row.get(3)?);
+                    let tally = Tally { attempts: row.get(7)?, mismatches: row.get(8)? };
+                    let invited: Vec<u8> = row.get(1)?;
+                    let link_secret = LinkSecret::from_bytes(&mut secret);
+                    Ok((link_secret, invited, times, row.get::<_, u8>(4)?, direct, tally))
                 },
             )
             .optional()?;
-        row.map(|(mut secret, invited, expires)| {
+        row.map(|(link_secret, invited, (created, expires), posted, direct, tally)| {
             Ok(StoredInvitation {
-                link_secret: LinkSecret::from_bytes(&mut secret),
+                link_secret,
                 invited: codec::decode(&invited, INVITED_MAX_BYTES)
                     .map_err(|_| StoreError::Damaged("an invitation in it is malformed"))?,
+                created: Timestamp(natural(created)?),
                 expires: Timestamp(natural(expires)?),
+                posted: posting_of(posted)?,
+                direct,
+                tally,
             })
         })
         .transpose()
+    }
+
+    /// All invitations made here.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn invitations(&self) -> Result<Vec<(Token, StoredInvitation)>, StoreError> {
+        let mut found = Vec::new();
+        for token in self.invitation_tokens()? {
+            found.extend(self.invitation(token)?.map(|invitation| (token, invitation)));
+        }
+        Ok(found)
+    }
+
+    /// Notes that the server has an invitation.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn set_posted(&self, token: Token) -> Result<(), StoreError> {
+        let inner = self.inner()?;
+        inner.connection.execute("UPDATE invitation SET posted = 1 WHERE token = ?1", [token.as_bytes()])?;
+        Ok(())
+    }
+
+    /// Counts an attempt, or a wrong code in one. Durable when it returns; the counts afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if there is no such invitation; the disk's.
+    pub fn count(&self, token: Token, more: Tally) -> Result<Tally, StoreError> {
+        let inner = self.inner()?;
+        let counted = inner
+            .connection
+            .query_row(
+                "UPDATE invitation SET attempts = attempts + ?2, mismatches = mismatches + ?3 WHERE token = ?1
+                 RETURNING attempts, mismatches",
+                (token.as_bytes(), more.attempts, more.mismatches),
+                |row| Ok(Tally { attempts: row.get(0)?, mismatches: row.get(1)? }),
+            )
+            .optional()?;
+        counted.ok_or(StoreError::Damaged("an invitation is missing"))
     }
 
     /// All invitations made here.

@@ -10,7 +10,7 @@ use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::public::Hash;
 use zeroize::Zeroizing;
 
-use super::{DeviceSummary, PendingReceipt, Registration, StoreError};
+use super::{DeviceSummary, DirectReceipt, PendingReceipt, Registration, StoreError};
 
 /// Held while a daemon uses the data folder.
 pub(super) const LOCK: &str = "lock";
@@ -158,6 +158,19 @@ struct Pending {
     token: Token,
     #[cbor(n(6), with = "minicbor::bytes")]
     message: Vec<u8>,
+    #[n(7)]
+    direct: Option<Direct>,
+}
+
+/// [`DirectReceipt`] as written.
+#[derive(Encode, Decode)]
+struct Direct {
+    #[n(0)]
+    hints: Vec<String>,
+    #[n(1)]
+    greeter: DeviceId,
+    #[n(2)]
+    certificate: Hash,
 }
 
 pub(super) fn encode_pending(pending: &PendingReceipt) -> Result<Zeroizing<Vec<u8>>, StoreError> {
@@ -172,6 +185,11 @@ pub(super) fn encode_pending(pending: &PendingReceipt) -> Result<Zeroizing<Vec<u
         attempt_secret: *pending.attempt_secret,
         token: pending.token,
         message: pending.message.clone(),
+        direct: pending.direct.clone().map(|DirectReceipt { hints, greeter, certificate }| Direct {
+            hints,
+            greeter,
+            certificate,
+        }),
     })))
 }
 
@@ -186,6 +204,11 @@ pub(super) fn decode_pending(bytes: &[u8]) -> Result<PendingReceipt, StoreError>
         attempt_secret: Zeroizing::new(pending.attempt_secret),
         token: pending.token,
         message: pending.message,
+        direct: pending.direct.map(|Direct { hints, greeter, certificate }| DirectReceipt {
+            hints,
+            greeter,
+            certificate,
+        }),
     })
 }
 

@@ -26,14 +26,18 @@ pub use parsec_protocol::control::Registration;
 use parsec_protocol::ids::{
     AttemptId, DeviceId, Email, Invited, Label, OrganisationId, Timestamp, Token, UserId,
 };
-use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, UserDecryptionKey};
-use parsec_protocol::public::VerifyKey;
+use parsec_protocol::keys::{
+    DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, PeerSecret, UserDecryptionKey,
+};
+use parsec_protocol::limits::{ATTEMPTS_MAX, MISMATCHES_MAX};
+use parsec_protocol::public::{Hash, VerifyKey};
 use zeroize::Zeroizing;
 
 pub use database::Store;
 pub use device::Devices;
 pub use inspect::Inspected;
 pub use keyfile::{WorkFactor, check_strength};
+pub use outbox::DirectStep;
 pub use tokens::{TokenRecord, TokenStore};
 
 /// Why something could not be kept or found. Nothing has changed on disk, unless the variant says otherwise.
@@ -155,6 +159,8 @@ pub struct PendingReceipt {
     pub token: Token,
     /// Message 8.
     pub message: Vec<u8>,
+    /// Where the ceremony ran without the server.
+    pub direct: Option<DirectReceipt>,
 }
 
 impl fmt::Debug for PendingReceipt {
@@ -210,6 +216,73 @@ pub struct StoredInvitation {
     pub link_secret: LinkSecret,
     /// For whom.
     pub invited: Invited,
+    /// When it was made; 0 where an earlier version made it.
+    pub created: Timestamp,
     /// When it ends.
     pub expires: Timestamp,
+    /// Whether the server has it.
+    pub posted: Posting,
+    /// This terminal's end of the direct road, if there is one for it.
+    pub direct: Option<DirectEnd>,
+    /// How often it was tried.
+    pub tally: Tally,
+}
+
+/// Whether the server has an invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Posting {
+    /// It shall, as soon as it can be reached.
+    Wanted,
+    /// It has.
+    Done,
+    /// It is not told of it before the enrolment.
+    Never,
+}
+
+/// Where a terminal can be met for one invitation.
+#[derive(Debug)]
+pub struct DirectEnd {
+    /// Who it is there.
+    pub secret: PeerSecret,
+    /// The port that the link names.
+    pub port: u16,
+}
+
+/// How often an invitation was tried, over both roads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Runs of the ceremony.
+    pub attempts: u32,
+    /// Those that ended by a wrong code.
+    pub mismatches: u32,
+}
+
+impl Tally {
+    /// Whether the invitation takes no further attempt.
+    #[must_use]
+    pub const fn is_exhausted(self) -> bool {
+        self.mismatches >= MISMATCHES_MAX || self.attempts >= ATTEMPTS_MAX
+    }
+}
+
+/// What an enrolment in the outbox has beside it where its ceremony runs directly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectRow {
+    /// SHA-256 of the secret by which the claimer proves that the attempt is theirs.
+    pub secret_hash: Hash,
+    /// Message 7, from when it may be fetched.
+    pub step_7: Option<Vec<u8>>,
+    /// Message 8, from when the claimer's keys are durable.
+    pub step_8: Option<Vec<u8>>,
+}
+
+/// What a receipt needs beside it where the ceremony ran directly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectReceipt {
+    /// Where the greeter's terminal is met, as in the link.
+    pub hints: Vec<String>,
+    /// The greeter's terminal.
+    pub greeter: DeviceId,
+    /// SHA-256 of the first certificate: by it the server finds the enrolment.
+    pub certificate: Hash,
 }

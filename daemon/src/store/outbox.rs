@@ -6,12 +6,23 @@
 use parsec_protocol::codec;
 use parsec_protocol::enrol::io::SealedEnrolment;
 use parsec_protocol::ids::{AttemptId, Token};
-use parsec_protocol::limits::CERTIFICATE_MAX_BYTES;
+use parsec_protocol::limits::{CERTIFICATE_MAX_BYTES, STEP_MAX_BYTES};
+use parsec_protocol::public::Hash;
+use rusqlite::OptionalExtension as _;
 
-use super::{Store, StoreError};
+use super::{DirectRow, Store, StoreError};
 
 /// Largest record: two certificates, and five short fields.
 const SEALED_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 1_024;
+
+/// A message that a direct ceremony keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DirectStep {
+    /// The handover.
+    Seven,
+    /// The receipt.
+    Eight,
+}
 
 impl Store {
     /// Keeps an enrolment; durable when it returns. The same again changes nothing.
@@ -39,6 +50,86 @@ impl Store {
             |row| row.get(0),
         )?;
         if kept { Ok(()) } else { Err(StoreError::Conflict) }
+    }
+
+    /// Keeps an enrolment whose ceremony runs directly; durable when it returns. The same again changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::put_sealed`].
+    pub fn put_direct(
+        &self,
+        attempt: AttemptId,
+        token: Token,
+        sealed: &SealedEnrolment,
+        secret_hash: Hash,
+    ) -> Result<(), StoreError> {
+        let bytes = codec::encode(sealed);
+        if bytes.len() > SEALED_MAX_BYTES {
+            return Err(StoreError::TooLarge("the enrolment"));
+        }
+        let mut inner = self.inner()?;
+        // Both or neither: a row without the other would be looked for on the server.
+        let transaction = inner.connection.transaction()?;
+        let added = transaction.execute(
+            "INSERT INTO outbox (attempt, token, sealed) VALUES (?1, ?2, ?3) ON CONFLICT (attempt) DO NOTHING",
+            (attempt.as_bytes(), token.as_bytes(), &bytes),
+        )?;
+        if added == 1 {
+            transaction.execute(
+                "INSERT INTO direct (attempt, secret_hash) VALUES (?1, ?2)",
+                (attempt.as_bytes(), secret_hash.as_bytes()),
+            )?;
+            transaction.commit()?;
+            return Ok(());
+        }
+        let kept: bool = transaction.query_row(
+            "SELECT token = ?2 AND sealed = ?3 AND secret_hash = ?4
+             FROM outbox JOIN direct USING (attempt) WHERE attempt = ?1
+             UNION ALL SELECT 0 LIMIT 1",
+            (attempt.as_bytes(), token.as_bytes(), &bytes, secret_hash.as_bytes()),
+            |row| row.get(0),
+        )?;
+        if kept { Ok(()) } else { Err(StoreError::Conflict) }
+    }
+
+    /// What an enrolment has beside it if its ceremony runs directly.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn direct(&self, attempt: AttemptId) -> Result<Option<DirectRow>, StoreError> {
+        let inner = self.inner()?;
+        let row = inner.connection.query_row(
+            "SELECT secret_hash, step7, step8 FROM direct WHERE attempt = ?1",
+            [attempt.as_bytes()],
+            |row| {
+                Ok(DirectRow {
+                    secret_hash: Hash::from_bytes(row.get(0)?),
+                    step_7: row.get(1)?,
+                    step_8: row.get(2)?,
+                })
+            },
+        );
+        Ok(row.optional()?)
+    }
+
+    /// Keeps message 7 or 8 of a direct ceremony; durable when it returns. The same again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where other bytes are kept, or no such enrolment; [`StoreError::TooLarge`]; the disk's.
+    pub fn put_step(&self, attempt: AttemptId, step: DirectStep, bytes: &[u8]) -> Result<(), StoreError> {
+        if bytes.len() > STEP_MAX_BYTES {
+            return Err(StoreError::TooLarge("a message"));
+        }
+        let update = match step {
+            DirectStep::Seven => {
+                "UPDATE direct SET step7 = ?2 WHERE attempt = ?1 AND (step7 IS NULL OR step7 = ?2)"
+            }
+            DirectStep::Eight => {
+                "UPDATE direct SET step8 = ?2 WHERE attempt = ?1 AND (step8 IS NULL OR step8 = ?2)"
+            }
+        };
+        let changed = self.inner()?.connection.execute(update, (attempt.as_bytes(), bytes))?;
+        if changed == 1 { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
     /// All of them, oldest first.

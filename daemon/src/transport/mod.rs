@@ -7,6 +7,8 @@ pub mod events;
 pub mod http;
 #[cfg(test)]
 pub mod memory;
+#[cfg(feature = "p2p")]
+pub mod p2p;
 pub mod relay;
 pub mod retry;
 
@@ -31,6 +33,12 @@ pub enum RoadError {
     /// No connection, or it broke.
     #[error("the server can't be reached: {0}")]
     Unreachable(String),
+    /// The other terminal is not connected, on the direct road.
+    #[error("the other terminal can't be reached: {0}")]
+    PeerUnreachable(String),
+    /// What the other terminal says is not the protocol's.
+    #[error("the other terminal's answer is wrong: {0}")]
+    PeerMisbehaved(&'static str),
     /// The server's certificate is not trusted, or TLS failed otherwise.
     #[error("no trusted connection to the server: {0}")]
     Tls(String),
@@ -57,10 +65,13 @@ impl RoadError {
     #[must_use]
     pub fn passes(&self) -> bool {
         match self {
-            Self::Unreachable(_) => true,
-            Self::PlainHttp(_) | Self::Address(_) | Self::Setup(_) | Self::Tls(_) | Self::Misbehaved(_) => {
-                false
-            }
+            Self::Unreachable(_) | Self::PeerUnreachable(_) => true,
+            Self::PlainHttp(_)
+            | Self::Address(_)
+            | Self::Setup(_)
+            | Self::Tls(_)
+            | Self::Misbehaved(_)
+            | Self::PeerMisbehaved(_) => false,
             // A nonce is drawn anew each time: `replayed` means that a proxy sent the first one twice.
             Self::Refused { code, .. } => matches!(
                 code,
@@ -82,6 +93,8 @@ impl RoadError {
             | Self::Address(_)
             | Self::Setup(_)
             | Self::Unreachable(_)
+            | Self::PeerUnreachable(_)
+            | Self::PeerMisbehaved(_)
             | Self::Tls(_)
             | Self::Misbehaved(_) => None,
         }

@@ -3,6 +3,8 @@
 //! Decides which header proves what, and how an attempt is followed: by its event stream, opened again whenever it
 //! breaks. Asks for nothing on a timer. Believes nothing: what comes is for the machines and the verifier to judge.
 
+mod registering;
+
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
@@ -26,6 +28,8 @@ use super::http::{Call, Server};
 use super::retry::{Pauses, until_done};
 use super::{Road, RoadError, Trouble};
 use crate::{clock, entropy};
+
+pub use registering::standing;
 
 /// Signs requests for one device. The key stays where it is.
 pub trait Signer: Send + Sync {

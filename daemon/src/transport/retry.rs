@@ -35,6 +35,8 @@ impl Pauses {
             | RoadError::Address(_)
             | RoadError::Setup(_)
             | RoadError::Unreachable(_)
+            | RoadError::PeerUnreachable(_)
+            | RoadError::PeerMisbehaved(_)
             | RoadError::Tls(_)
             | RoadError::Misbehaved(_) => Duration::ZERO,
         };

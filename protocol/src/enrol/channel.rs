@@ -24,7 +24,7 @@ use crate::codec;
 use crate::ids::{DeviceId, Invited, OrganisationId, Token, UserId};
 use crate::keys::{Entropy, LinkSecret, NoEntropy};
 use crate::limits::STEP_MAX_BYTES;
-use crate::public::{EncryptionKey, Hash};
+use crate::public::{EncryptionKey, Hash, PeerKey};
 
 /// Noise's name for what is spoken.
 const NOISE: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
@@ -51,13 +51,19 @@ struct Prologue<'a> {
     #[n(6)]
     greeter_device: &'a DeviceId,
     #[n(7)]
-    transport: TransportKind,
+    transport: u8,
+    #[n(8)]
+    peer: Option<PeerKey>,
 }
 
 /// The prologue's bytes.
 #[must_use]
 pub fn prologue(setting: &Setting) -> Vec<u8> {
     let Setting { organisation, token, invited, greeter_user, greeter_device, transport } = setting;
+    let (transport, peer) = match transport {
+        TransportKind::Relay => (0, None),
+        TransportKind::PeerToPeer { peer } => (1, Some(*peer)),
+    };
     codec::encode(&Prologue {
         protocol: "parsec-enrol",
         version: 1,
@@ -66,7 +72,8 @@ pub fn prologue(setting: &Setting) -> Vec<u8> {
         invited,
         greeter_user,
         greeter_device,
-        transport: *transport,
+        transport,
+        peer,
     })
 }
 

@@ -11,19 +11,19 @@ use crate::chain::certificate::{Head, Profile};
 use crate::chain::verify::VerifiedLog;
 use crate::ids::{DeviceId, Email, Invited, Label, OrganisationId, Timestamp, Token, UserId};
 use crate::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
-use crate::public::{EncryptionKey, Hash, VerifyKey};
+use crate::public::{EncryptionKey, Hash, PeerKey, VerifyKey};
 use crate::receipt::Receipt;
 
 /// The road an attempt runs on. Bound by the prologue, so that nobody can move a ceremony unnoticed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-#[cbor(index_only)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportKind {
     /// The metadata server's relay.
-    #[n(0)]
     Relay,
     /// A direct libp2p stream.
-    #[n(1)]
-    PeerToPeer,
+    PeerToPeer {
+        /// The greeter's end.
+        peer: PeerKey,
+    },
 }
 
 /// What both sides must agree on before the first message (the prologue).

@@ -116,6 +116,13 @@ impl Link {
         Some(self.write(&format!("parsec://{authority}"), "/"))
     }
 
+    /// Whether the server is on this very machine.
+    #[must_use]
+    pub fn leads_to_this_machine(&self) -> bool {
+        let authority = self.server.split_once("://").map_or("", |(_, authority)| authority);
+        read_authority(authority).is_some_and(|(host, _)| host.is_this_machine())
+    }
+
     fn write(&self, base: &str, path: &str) -> Zeroizing<String> {
         let Self { organisation, kind, token, secret, hints, .. } = self;
         let payload =

@@ -56,7 +56,7 @@ pub(crate) fn setting(given: &Value) -> Setting {
         greeter_device: parsed(given, "greeter device id"),
         transport: match text(given, "transport") {
             "relay" => TransportKind::Relay,
-            "peer to peer" => TransportKind::PeerToPeer,
+            "peer to peer" => TransportKind::PeerToPeer { peer: parsed(given, "peer key") },
             other => panic!("unknown transport {other}"),
         },
     }

@@ -421,6 +421,7 @@ fn handshakes(set: &mut Set, scene: &Value, messages: &Value) {
         );
         let mut other = given(&sent);
         other["setting"]["transport"] = json!("peer to peer");
+        other["setting"]["peer key"] = json!("07".repeat(32));
         set.bad(
             "channel",
             &format!("message-{step}-other-road"),

@@ -1,7 +1,8 @@
-//! Calls without an identity: founding an organisation with the token that the server's administrator handed out.
+//! Calls without an identity: founding an organisation with the token that the server's administrator handed out, and a newcomer's
+//! question what became of a direct enrolment.
 //!
 //! Decides that a founding is complete and consistent before anything of it is stored. An unknown name and a wrong token get the
-//! same answer.
+//! same answer; so do, to the newcomer, everything unknown and everything that may still come.
 
 use axum::body::Body;
 use axum::http::request::Parts;
@@ -9,7 +10,7 @@ use axum::response::Response;
 use parsec_protocol::ids::OrganisationId;
 use parsec_protocol::limits::CERTIFICATE_MAX_BYTES;
 use parsec_protocol::public::Hash;
-use parsec_protocol::relay::{BootstrapRequest, ErrorCode, HEADER_BOOTSTRAP};
+use parsec_protocol::relay::{BootstrapRequest, ErrorCode, HEADER_BOOTSTRAP, Standing, StandingQuestion};
 
 use super::{App, body};
 use crate::errors::Refusal;
@@ -18,6 +19,8 @@ use crate::store::members;
 
 /// Two certificates, a key, their framing.
 const FOUNDING_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 64;
+/// An id, a hash, their framing.
+const QUESTION_MAX_BYTES: usize = 64;
 
 /// Founds.
 pub(crate) async fn bootstrap(
@@ -63,4 +66,29 @@ pub(crate) async fn bootstrap(
         })
         .await?;
     Ok(body::done())
+}
+
+/// Tells what became of an enrolment, from one state of the log.
+pub(crate) async fn standing(
+    app: &App,
+    organisation: OrganisationId,
+    content: Body,
+) -> Result<Response, Refusal> {
+    let content = body::read(content, QUESTION_MAX_BYTES).await?;
+    let asked: StandingQuestion = body::decode(&content)?;
+    let standing = app
+        .store
+        .read(move |sql| {
+            if members::position_of(sql, &organisation, &asked.certificate)?.is_some() {
+                return Ok(Standing::Registered);
+            }
+            let greeter = members::signer(sql, &organisation, &asked.greeter)?;
+            Ok(if greeter.is_some_and(|greeter| greeter.revoked) {
+                Standing::Void
+            } else {
+                Standing::Waiting
+            })
+        })
+        .await?;
+    Ok(body::record(&standing))
 }

@@ -1,53 +1,50 @@
 //! Calls signed by a member's device.
 //!
-//! Decides which invitations a member sees, and puts checks and changes of a call into one transaction: completing stores
-//! certificates, receipt and the invitation's end together, or nothing.
+//! Decides which invitations a member sees, and puts checks and changes of a call into one transaction. What gets into the log is
+//! `registering`'s part.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::response::Response;
-use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token};
-use parsec_protocol::limits::{BODY_MAX_BYTES, CERTIFICATE_MAX_BYTES, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
+use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
+use parsec_protocol::limits::{BODY_MAX_BYTES, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
 use parsec_protocol::relay::{
-    CancelAttempt, Completed, Completion, ErrorCode, InvitationList, InvitationMade, MailOutcome,
-    ManifestUpload, NewInvitation,
+    CancelAttempt, ErrorCode, InvitationList, InvitationMade, MailOutcome, ManifestUpload, NewInvitation,
 };
 use rusqlite::Connection;
 
 use super::events::{self, State};
 use super::invited::{deposit, read_step};
 use super::route::MemberCall;
-use super::{App, body, signed};
+use super::{App, body, registering, signed};
 use crate::errors::Refusal;
 use crate::invitations::{self, Member, Side};
-use crate::log_rules::{self, Certifier, Surroundings};
 use crate::mail::Letter;
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::members::Signer;
-use crate::store::{attempts, invitations as rows, manifests, members};
+use crate::store::{invitations as rows, manifests, members};
 use crate::watchers::Topic;
 
 /// A reason, or a new invitation with the longest link (2,048) and e-mail.
 const SMALL_MAX_BYTES: usize = 4_096;
-/// Two certificates, a receipt, their framing.
-const COMPLETION_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 512;
 /// A manifest, its version, their framing.
 const UPLOAD_MAX_BYTES: usize = MANIFEST_MAX_BYTES + 64;
 const _: () = assert!(UPLOAD_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
 
 /// The signer of a request whose signature was checked.
 #[derive(Clone)]
-struct Caller {
-    organisation: OrganisationId,
-    device: DeviceId,
+pub(super) struct Caller {
+    pub(super) organisation: OrganisationId,
+    pub(super) device: DeviceId,
+    user: UserId,
 }
 
 impl Caller {
     /// The signer as of this transaction: a revocation may have come in between.
-    fn signer(&self, sql: &Connection) -> Result<Signer, Refusal> {
+    pub(super) fn signer(&self, sql: &Connection) -> Result<Signer, Refusal> {
         let signer =
             members::signer(sql, &self.organisation, &self.device)?.ok_or(ErrorCode::NotAuthenticated)?;
         if signer.revoked { Err(ErrorCode::Revoked.into()) } else { Ok(signer) }
@@ -66,7 +63,7 @@ impl Caller {
         Ok((member, loaded))
     }
 
-    fn choose(
+    pub(super) fn choose(
         &self,
         sql: &Connection,
         (token, attempt): (Token, AttemptId),
@@ -77,8 +74,12 @@ impl Caller {
         Ok((member, chosen))
     }
 
-    fn topic(&self, token: Token) -> Topic {
-        Topic { organisation: self.organisation.clone(), token }
+    pub(super) fn topic(&self, token: Token) -> Topic {
+        Topic::Invitation { organisation: self.organisation.clone(), token }
+    }
+
+    fn rights(&self) -> Topic {
+        Topic::Rights { organisation: self.organisation.clone(), user: self.user }
     }
 }
 
@@ -87,7 +88,9 @@ const fn body_max(call: &MemberCall) -> usize {
     match call {
         MemberCall::Invite | MemberCall::CancelAttempt(..) => SMALL_MAX_BYTES,
         MemberCall::PutStep(..) => STEP_MAX_BYTES,
-        MemberCall::Complete(..) => COMPLETION_MAX_BYTES,
+        MemberCall::Complete(..) => registering::COMPLETION_MAX_BYTES,
+        MemberCall::Enrol => registering::DIRECT_MAX_BYTES,
+        MemberCall::Publish => registering::CHANGE_MAX_BYTES,
         MemberCall::PutManifest => UPLOAD_MAX_BYTES,
         MemberCall::Invitations
         | MemberCall::Invitation(_)
@@ -112,7 +115,7 @@ pub(crate) async fn answer(
     let claimed = signed::open(&app, &organisation, parts).await?;
     let content = body::read(content, body_max(&call)).await?;
     let member = claimed.check(&app, &content)?;
-    let caller = Caller { organisation, device: member.device };
+    let caller = Caller { organisation, device: member.device, user: member.user };
     let now = app.clock.now();
     match call {
         MemberCall::Invitations => list(&app, caller, now).await,
@@ -154,8 +157,10 @@ pub(crate) async fn answer(
             cancel_attempt(&app, caller, (token, attempt), asked, now).await
         }
         MemberCall::Complete(token, attempt) => {
-            complete(&app, caller, (token, attempt), body::decode(&content)?, now).await
+            registering::complete(&app, caller, (token, attempt), body::decode(&content)?, now).await
         }
+        MemberCall::Enrol => registering::enrol(&app, caller, body::decode(&content)?, now).await,
+        MemberCall::Publish => registering::publish(&app, caller, body::decode(&content)?, now).await,
         MemberCall::Log { from } => {
             let load = move |sql: &Connection| {
                 caller.member(sql)?;
@@ -288,7 +293,7 @@ async fn send(app: &Arc<App>, organisation: OrganisationId, token: Token, letter
 }
 
 async fn events(app: Arc<App>, caller: Caller, token: Token) -> Result<Response, Refusal> {
-    let watcher = app.watchers.watch(caller.topic(token))?;
+    let watcher = app.watchers.watch(vec![caller.topic(token), caller.rights()])?;
     let reading = Arc::clone(&app);
     let read: events::Reader = Box::new(move || {
         let (app, caller) = (Arc::clone(&reading), caller.clone());
@@ -354,73 +359,4 @@ async fn cancel_attempt(
         })
         .await?;
     Ok(body::done())
-}
-
-async fn complete(
-    app: &App,
-    caller: Caller,
-    place: (Token, AttemptId),
-    request: Completion,
-    now: Timestamp,
-) -> Result<Response, Refusal> {
-    let completed = app
-        .store
-        .write(move |transaction| {
-            let position = complete_in(transaction.sql, &caller, place, &request, now)?;
-            transaction.changed(caller.topic(place.0));
-            Ok(Completed { position })
-        })
-        .await?;
-    Ok(body::record(&completed))
-}
-
-/// Everything that completing checks and changes.
-fn complete_in(
-    sql: &Connection,
-    caller: &Caller,
-    place: (Token, AttemptId),
-    request: &Completion,
-    now: Timestamp,
-) -> Result<u64, Refusal> {
-    let org = &caller.organisation;
-    let signer = caller.signer(sql)?;
-    let (member, mut chosen) = caller.choose(sql, place, now)?;
-    let fingerprint = log_rules::fingerprint(request);
-    let number = chosen.attempt.number;
-    if let Some((before, position)) = attempts::completion(sql, chosen.number, number)? {
-        return if before == fingerprint { Ok(position) } else { Err(ErrorCode::AttemptEnded.into()) };
-    }
-    invitations::greets(&chosen.attempt, &member)?;
-    invitations::complete(&mut chosen.invitation, &mut chosen.attempt)?;
-
-    let refused = |fault: log_rules::LogFault| {
-        tracing::warn!(%fault, "an enrolment was refused");
-        Refusal::from(ErrorCode::from(fault))
-    };
-    let (root, _) = members::organisation(sql, org)?
-        .and_then(|organisation| organisation.founded)
-        .ok_or(ErrorCode::Internal)?;
-    let proposal = log_rules::read(org, &request.certificates).map_err(refused)?;
-    let count = members::count(sql, org)?;
-    let present = members::head_at(sql, org, &root, count)?.ok_or(ErrorCode::Internal)?;
-    let mut heads = Vec::new();
-    for seen in proposal.seen_counts() {
-        heads.extend(members::head_at(sql, org, &root, seen)?);
-    }
-    let known = members::known(sql, org, &proposal)?;
-    let certifier = Certifier {
-        user: member.user,
-        device: member.device,
-        profile: member.profile,
-        verify_key: signer.verify_key,
-    };
-    let around = Surroundings { root, present, heads: &heads, known: &known };
-    let invited = &chosen.invitation.invited;
-    let after = log_rules::check_enrolment(&proposal, invited, &certifier, &request.receipt, &around)
-        .map_err(refused)?;
-
-    let position = members::append(sql, org, &proposal, &after)?;
-    attempts::set_completion(sql, chosen.number, number, fingerprint, position, &request.receipt)?;
-    chosen.save(sql)?;
-    Ok(position)
 }

@@ -43,7 +43,7 @@ impl Bearer {
     }
 
     fn topic(&self) -> Topic {
-        Topic { organisation: self.organisation.clone(), token: self.token }
+        Topic::Invitation { organisation: self.organisation.clone(), token: self.token }
     }
 }
 
@@ -179,7 +179,7 @@ async fn view(app: &App, claimer: Claimer) -> Result<Response, Refusal> {
 }
 
 async fn events(app: Arc<App>, claimer: Claimer) -> Result<Response, Refusal> {
-    let watcher = app.watchers.watch(claimer.bearer.topic())?;
+    let watcher = app.watchers.watch(vec![claimer.bearer.topic()])?;
     let attempt = claimer.attempt;
     let reading = Arc::clone(&app);
     let read: events::Reader = Box::new(move || {

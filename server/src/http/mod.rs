@@ -10,6 +10,7 @@ mod connections;
 mod events;
 mod invited;
 mod presence;
+mod registering;
 mod route;
 mod signed;
 
@@ -103,6 +104,10 @@ async fn answer(app: Arc<App>, route: Route, address: IpAddr, request: Request) 
         Route::Bootstrap(organisation) => {
             app.quota.take(&Key::address(address))?;
             anonymous::bootstrap(&app, organisation, &parts, body).await
+        }
+        Route::Standing(organisation) => {
+            app.quota.take(&Key::address(address))?;
+            anonymous::standing(&app, organisation, body).await
         }
         Route::Invited(organisation, call) => {
             app.quota.take(&Key::address(address))?;

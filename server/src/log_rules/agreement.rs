@@ -5,13 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod changes;
 #[path = "../../../protocol/tests/support/mod.rs"]
 mod support;
 
-use parsec_protocol::chain::certificate::{Body, Payload, Profile};
+use parsec_protocol::chain::certificate::{Body, Head, Payload, Profile};
 use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::ids::{Invited, Timestamp};
-use parsec_protocol::public::{EncryptionKey, Hash};
+use parsec_protocol::public::{EncryptionKey, Hash, VerifyKey};
 use parsec_protocol::receipt::Receipt;
 use rusqlite::Connection;
 use support::{
@@ -84,6 +85,23 @@ fn invitation(payloads: &[Payload]) -> Invited {
     }
 }
 
+/// The device as the server's tables have it. Not revoked: calls of revoked devices come no further.
+fn certifier(sql: &Connection, by: u64) -> Certifier {
+    let signer = members::signer(sql, &organisation(), &device(by)).unwrap().unwrap();
+    assert!(!signer.revoked);
+    Certifier {
+        user: signer.member.user,
+        device: signer.member.device,
+        profile: signer.member.profile,
+        verify_key: signer.verify_key,
+    }
+}
+
+fn present(sql: &Connection, root: &VerifyKey) -> Head {
+    let id = organisation();
+    members::head_at(sql, &id, root, members::count(sql, &id).unwrap()).unwrap().unwrap()
+}
+
 /// The server's judgement, by its tables; what it accepts is in them afterwards.
 fn server(
     sql: &Connection,
@@ -101,14 +119,8 @@ fn server(
     let holder =
         [new].into_iter().chain(0..CAST).find(|n| signing_key(*n).verify_key() == proposal.device.verify_key);
     let receipt = Receipt::sign(&signing_key(holder.unwrap_or(new)), Hash::of(&[]), hashes, root);
-    let signer = members::signer(sql, &id, &device(by)).unwrap().unwrap();
-    let certifier = Certifier {
-        user: signer.member.user,
-        device: signer.member.device,
-        profile: signer.member.profile,
-        verify_key: signer.verify_key,
-    };
-    let present = members::head_at(sql, &id, &root, members::count(sql, &id).unwrap()).unwrap().unwrap();
+    let certifier = certifier(sql, by);
+    let present = present(sql, &root);
     let heads: Vec<_> =
         proposal.seen_counts().filter_map(|seen| members::head_at(sql, &id, &root, seen).unwrap()).collect();
     let known = members::known(sql, &id, &proposal).unwrap();
@@ -122,16 +134,25 @@ fn reader(org: &Org, envelopes: &[Vec<u8>]) -> Option<VerifiedLog> {
     org.log.extended(envelopes.iter().map(Vec::as_slice)).ok()
 }
 
-#[test]
-fn server_and_readers_agree_on_every_enrolment() {
-    let dir = tempfile::tempdir().unwrap();
+/// A founded organisation, at a server and at a reader.
+fn found(dir: &tempfile::TempDir) -> (Connection, Org) {
     let sql = open_writer(&dir.path().join("db")).unwrap();
-    let (id, mut org) = (organisation(), Org::founded());
+    // Thousands of changes, none of which has to outlive a power cut.
+    sql.pragma_update(None, "synchronous", "OFF").unwrap();
+    let (id, org) = (organisation(), Org::founded());
     let founding: Vec<_> = org.envelopes.iter().map(|envelope| envelope.clone().into()).collect();
     let proposal = read(&id, &founding).unwrap();
     let after = check_founding(&id, &proposal, org.log.root()).unwrap();
     assert!(members::reserve(&sql, &id, Hash::of(&[]), Timestamp(0)).unwrap());
     members::append(&sql, &id, &proposal, &after).unwrap();
+    (sql, org)
+}
+
+#[test]
+fn server_and_readers_agree_on_every_enrolment() {
+    let dir = tempfile::tempdir().unwrap();
+    let (sql, mut org) = found(&dir);
+    let id = organisation();
 
     let (mut accepted, mut refused) = (0, 0);
     for round in 0..ENROLMENTS {

@@ -5,6 +5,7 @@
 
 use parsec_protocol::chain::certificate::Profile;
 use parsec_protocol::ids::{AttemptId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
+use parsec_protocol::receipt::Receipt;
 use parsec_protocol::relay::{INVITATION_LIST_MAX, InvitationStatus, InvitationView, MailOutcome};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -165,6 +166,65 @@ fn update_invitation(sql: &Connection, number: i64, invitation: &Invitation) -> 
     Ok(())
 }
 
+/// Keeps the receipt of an enrolment whose ceremony was not relayed here.
+pub(crate) fn set_receipt(
+    sql: &Connection,
+    organisation: &OrganisationId,
+    token: &Token,
+    receipt: &Receipt,
+) -> rusqlite::Result<()> {
+    let mut update =
+        sql.prepare_cached("UPDATE invitation SET receipt = ?3 WHERE organisation = ?1 AND token = ?2")?;
+    update.execute(params![
+        organisation.as_str(),
+        token.as_bytes(),
+        parsec_protocol::codec::encode(receipt)
+    ])?;
+    Ok(())
+}
+
+/// Those with an open attempt that a terminal of this user has joined.
+pub(crate) fn greeted_by(
+    sql: &Connection,
+    organisation: &OrganisationId,
+    user: &UserId,
+    now: Timestamp,
+) -> Result<Vec<Loaded>, Refusal> {
+    let query = format!(
+        "SELECT {COLUMNS} FROM invitation WHERE organisation = ?1
+         AND number IN (SELECT invitation FROM attempt WHERE greeter_user = ?2 AND ended IS NULL)"
+    );
+    several(sql, &query, params![organisation.as_str(), user.as_bytes()], now)
+}
+
+/// Those for terminals of this user that can be used.
+pub(crate) fn for_terminals_of(
+    sql: &Connection,
+    organisation: &OrganisationId,
+    user: &UserId,
+    now: Timestamp,
+) -> Result<Vec<Loaded>, Refusal> {
+    let query = format!(
+        "SELECT {COLUMNS} FROM invitation WHERE organisation = ?1 AND user = ?2 AND status IN (?3, ?4)"
+    );
+    let (pending, in_use) = (number_of(&InvitationStatus::Pending), number_of(&InvitationStatus::InUse));
+    let values = params![organisation.as_str(), user.as_bytes(), pending, in_use];
+    let mut loaded = several(sql, &query, values, now)?;
+    // Those whose time is over are final without their row's saying so.
+    loaded.retain(|loaded| !loaded.invitation.is_final());
+    Ok(loaded)
+}
+
+fn several(
+    sql: &Connection,
+    query: &str,
+    values: impl rusqlite::Params,
+    now: Timestamp,
+) -> Result<Vec<Loaded>, Refusal> {
+    let rows: Vec<Raw> = sql.prepare_cached(query)?.query_map(values, raw)?.collect::<Result<_, _>>()?;
+    rows.into_iter().map(|row| complete(sql, row, now)).collect()
+}
+
 /// What became of its mail, if that was noted.
 pub(crate) fn mail_outcome(sql: &Connection, number: i64) -> Result<Option<MailOutcome>, Refusal> {
     let mut select = sql.prepare_cached("SELECT mail FROM invitation WHERE number = ?1")?;
@@ -222,10 +282,7 @@ pub(crate) fn list(
          WHERE organisation = ?1 AND ((email IS NOT NULL AND ?2) OR user = ?3)
          ORDER BY number DESC LIMIT ?4"
     );
-    let mut select = sql.prepare_cached(&query)?;
     let limit = i64::try_from(INVITATION_LIST_MAX).unwrap_or(i64::MAX);
-    let rows: Vec<Raw> = select
-        .query_map(params![organisation.as_str(), administrator, member.user.as_bytes(), limit], raw)?
-        .collect::<Result<_, _>>()?;
-    rows.into_iter().map(|row| complete(sql, row, now).map(|loaded| loaded.view())).collect()
+    let values = params![organisation.as_str(), administrator, member.user.as_bytes(), limit];
+    Ok(several(sql, &query, values, now)?.iter().map(Loaded::view).collect())
 }

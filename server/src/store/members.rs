@@ -223,6 +223,40 @@ pub(crate) fn head_at(
     head.map(|hash| Ok(Head { count, hash: Hash::from_bytes(bytes(hash)?) })).transpose()
 }
 
+/// Puts one checked certificate at the end of the log. Returns its position.
+pub(super) fn insert_certificate(
+    sql: &Connection,
+    organisation: &OrganisationId,
+    envelope: &[u8],
+    head_after: &Head,
+) -> rusqlite::Result<u64> {
+    let position = head_after.count.saturating_sub(1);
+    let mut insert = sql.prepare_cached(
+        "INSERT INTO certificate (organisation, position, envelope, head, hash) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    insert.execute(params![
+        organisation.as_str(),
+        stored(position),
+        envelope,
+        head_after.hash.as_bytes(),
+        Hash::of(&[envelope]).as_bytes()
+    ])?;
+    Ok(position)
+}
+
+/// Where in the log the certificate with this hash stands.
+pub(crate) fn position_of(
+    sql: &Connection,
+    organisation: &OrganisationId,
+    certificate: &Hash,
+) -> rusqlite::Result<Option<u64>> {
+    let mut select =
+        sql.prepare_cached("SELECT position FROM certificate WHERE organisation = ?1 AND hash = ?2")?;
+    select
+        .query_row(params![organisation.as_str(), certificate.as_bytes()], |row| row.get(0).map(unstored))
+        .optional()
+}
+
 /// Puts checked certificates at the end of the log, and what they say into the derived tables. Returns the first one's position.
 pub(crate) fn append(
     sql: &Connection,
@@ -232,23 +266,21 @@ pub(crate) fn append(
 ) -> Result<u64, Refusal> {
     let org = organisation.as_str();
     let first = count(sql, organisation)?;
-    let mut insert = sql.prepare_cached(
-        "INSERT INTO certificate (organisation, position, envelope, head) VALUES (?1, ?2, ?3, ?4)",
-    )?;
     for (envelope, head) in proposal.envelopes().zip(heads_after) {
-        let position = head.count.saturating_sub(1);
-        insert.execute(params![org, stored(position), envelope, head.hash.as_bytes()])?;
+        insert_certificate(sql, organisation, envelope, head)?;
     }
     if let Some(user) = &proposal.user {
         let mut insert = sql.prepare_cached(
-            "INSERT INTO user (organisation, user, email, encryption_key, profile) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO user (organisation, user, email, encryption_key, profile, profile_position)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
         insert.execute(params![
             org,
             user.user.as_bytes(),
             user.email.as_str(),
             user.encryption_key.as_bytes(),
-            number_of(&user.profile)
+            number_of(&user.profile),
+            stored(first)
         ])?;
     }
     let device = &proposal.device;

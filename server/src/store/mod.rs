@@ -4,6 +4,7 @@
 //! transaction, commits once, tells the watchers, and only then answers. Refuses work when a queue is full.
 
 pub(crate) mod attempts;
+pub(crate) mod changes;
 pub(crate) mod invitations;
 pub(crate) mod manifests;
 pub(crate) mod members;

@@ -2,6 +2,8 @@
 //!
 //! Decides how SQLite is set up: every acknowledged change is on disk. Refuses a file of another program or of a newer version.
 
+mod filling;
+
 use std::fs::OpenOptions;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -11,8 +13,16 @@ use rusqlite::{Connection, OpenFlags};
 
 /// "PRSM", so that `file` and this program know whose database it is.
 const APPLICATION_ID: i32 = 0x5052_534d;
-/// Frozen scripts in order; `user_version` counts those that ran.
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001_first.sql")];
+/// A frozen script, and what SQL can't do of it: SQLite has no SHA-256.
+struct Migration {
+    script: &'static str,
+    fill: fn(&Connection) -> Result<(), OpenError>,
+}
+/// All in order; `user_version` counts those that ran.
+const MIGRATIONS: &[Migration] = &[
+    Migration { script: include_str!("schema/0001_first.sql"), fill: |_| Ok(()) },
+    Migration { script: include_str!("schema/0002_hashes.sql"), fill: filling::fill },
+];
 /// How long a second program (the `organisation` commands, a backup) may hold the file before a change fails.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 
@@ -28,6 +38,9 @@ pub enum OpenError {
     /// The file belongs to something else.
     #[error("this is not a database of parsec-metadata")]
     Foreign,
+    /// What is in it can't be read.
+    #[error("the database holds a certificate that can't be read; restore a backup")]
+    Damaged,
     /// A newer server wrote it.
     #[error(
         "the database was written by a newer version ({found}, this one knows {known}); use that version"
@@ -90,8 +103,9 @@ fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
         return Err(OpenError::TooNew { found, known: MIGRATIONS.len() });
     };
     if !missing.is_empty() {
-        for script in missing {
-            transaction.execute_batch(script)?;
+        for migration in missing {
+            transaction.execute_batch(migration.script)?;
+            (migration.fill)(&transaction)?;
         }
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(

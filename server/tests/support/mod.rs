@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
+pub mod stream;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,14 +13,15 @@ use minicbor::bytes::ByteVec;
 use parsec_metadata::{Clock, Config, Server};
 use parsec_protocol::chain::bootstrap::{Founder, found};
 use parsec_protocol::chain::certificate::{Author, Body, Head, Payload, Profile, SEALED_NAME_BYTES};
+use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, UserDecryptionKey, random};
 use parsec_protocol::public::{Context, Hash, VerifyKey};
 use parsec_protocol::receipt::Receipt;
 use parsec_protocol::relay::{
-    self, AttemptView, BootstrapRequest, Completion, ErrorBody, ErrorCode, InvitationView, LogPage,
-    NewInvitation, RequestToSign, StartAttempt, path,
+    self, AttemptView, BootstrapRequest, Completed, Completion, DirectEnrolment, ErrorBody, ErrorCode,
+    InvitationView, LogPage, NewCertificate, NewInvitation, RequestToSign, StartAttempt, path,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -116,8 +119,12 @@ impl Bench {
 
     /// An organisation founded by Alice.
     pub async fn founded(&self) -> Member {
-        let token = self.reserve("acme");
-        let (request, alice) = founding("acme", self.now());
+        self.founded_as("acme").await
+    }
+
+    pub async fn founded_as(&self, name: &str) -> Member {
+        let token = self.reserve(name);
+        let (request, alice) = founding(name, self.now());
         let headers = vec![(relay::HEADER_BOOTSTRAP, token)];
         let target = path::bootstrap(&alice.organisation);
         self.call("POST", &target, &headers, &codec::encode(&request)).await.done();
@@ -240,6 +247,53 @@ impl Member {
     pub async fn head(&self, bench: &Bench) -> Head {
         let empty = Head::empty(&self.organisation, &self.root);
         self.log(bench).await.certificates.iter().fold(empty, |head, envelope| head.after(envelope))
+    }
+
+    /// The log as a reader has it: every certificate stands by the rules, or this fails.
+    pub async fn verified(&self, bench: &Bench) -> VerifiedLog {
+        let page = self.log(bench).await;
+        assert_eq!(page.count, page.certificates.len() as u64, "the tests' logs fit one page");
+        let empty = VerifiedLog::empty(self.organisation.clone(), self.root);
+        empty.extended(page.certificates.iter().map(|envelope| envelope.as_slice())).unwrap()
+    }
+
+    /// Signs a profile change or a revocation with the newest view, and hands it in.
+    pub async fn change(&self, bench: &Bench, body: Body) -> Answer {
+        let certificate = self.certify(self.head(bench).await, bench.now(), body);
+        self.publish(bench, vec![certificate]).await
+    }
+
+    pub async fn publish(&self, bench: &Bench, certificates: Vec<ByteVec>) -> Answer {
+        let target = path::certificates(&self.organisation);
+        self.post(bench, &target, &NewCertificate { certificates }).await
+    }
+
+    pub async fn enrol(&self, bench: &Bench, enrolment: &DirectEnrolment) -> Answer {
+        self.post(bench, &path::enrolments(&self.organisation), enrolment).await
+    }
+
+    /// Another member, enrolled directly.
+    pub async fn with(&self, bench: &Bench, email: &str, profile: Profile) -> Member {
+        let newcomer = Newcomer::new();
+        let (seen, now) = (self.head(bench).await, bench.now());
+        let certificates = vec![
+            self.certify(seen, now, newcomer.user_body(email, profile)),
+            self.certify(seen, now, newcomer.device_body()),
+        ];
+        let enrolment = newcomer.direct(self, now, Invited::User(email.parse().unwrap()), certificates);
+        self.enrol(bench, &enrolment).await.record::<Completed>();
+        newcomer.member(self)
+    }
+
+    /// Another terminal of this member, enrolled directly.
+    pub async fn with_terminal(&self, bench: &Bench) -> Member {
+        let mut newcomer = Newcomer::new();
+        newcomer.user = self.user;
+        let (seen, now) = (self.head(bench).await, bench.now());
+        let certificates = vec![self.certify(seen, now, newcomer.device_body())];
+        let enrolment = newcomer.direct(self, now, Invited::Device(self.user), certificates);
+        self.enrol(bench, &enrolment).await.record::<Completed>();
+        newcomer.member(self)
     }
 
     pub fn certify(&self, seen: Head, time: Timestamp, body: Body) -> ByteVec {
@@ -382,6 +436,19 @@ impl Newcomer {
         ];
         let receipt = self.receipt(&certificates, by.root);
         Completion { certificates, receipt }
+    }
+
+    /// The same enrolment, as registered after a ceremony without the server.
+    pub fn direct(
+        &self,
+        by: &Member,
+        created: Timestamp,
+        invited: Invited,
+        certificates: Vec<ByteVec>,
+    ) -> DirectEnrolment {
+        let receipt = self.receipt(&certificates, by.root);
+        let (token, expires) = (Token::from_bytes(drawn()), created.plus_seconds(30 * DAY));
+        DirectEnrolment { token, invited, created, expires, certificates, receipt }
     }
 
     pub fn member(self, like: &Member) -> Member {

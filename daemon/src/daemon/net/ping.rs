@@ -14,7 +14,8 @@ use parsec_protocol::relay::path;
 use reqwest::Method;
 use tokio::time::{Instant, timeout};
 
-use super::{Net, direct};
+use super::Net;
+use crate::daemon::direct;
 use crate::problems;
 use crate::transport::http::{Call, Client, Server};
 

@@ -168,8 +168,14 @@ fn scene(typed_codes: bool) -> Scene {
         transport: TransportKind::Relay,
     };
     let secret = || LinkSecret::from_bytes(&mut [5; 32]);
-    let invitation =
-        claimer::Invitation { organisation: "acme".parse().unwrap(), token, invited, link_secret: secret() };
+    let invitation = claimer::Invitation {
+        organisation: "acme".parse().unwrap(),
+        token,
+        invited,
+        link_secret: secret(),
+        transport: TransportKind::Relay,
+        registration_wait: std::time::Duration::from_secs(30),
+    };
     let disk = Arc::new(Disk::default());
     let (mut alices, alice) = desk(Role::Greeter);
     let (mut bobs, bob) = desk(Role::Claimer);

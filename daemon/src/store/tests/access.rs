@@ -10,7 +10,7 @@ fn only_the_owner_gets_in_and_nothing_planted_can_be_read() {
     let token = Token::from_bytes([1; 16]);
     let secret = LinkSecret::from_bytes(&mut b"planted-link-secret-of-32-bytes!".to_owned());
     let invited = Invited::User("planted-bob@example.org".parse().unwrap());
-    open.store.put_invitation(token, &secret, &invited, Timestamp(5)).unwrap();
+    open.store.put_invitation(token, &stored(&secret, &invited, Timestamp(5))).unwrap();
     // Looked at while the write-ahead log is there, too.
     let files = tree(&home.data());
     assert!(files.iter().any(|path| path.ends_with("store.db-wal")));

@@ -36,6 +36,9 @@ fn version_1_opens() {
     let invitation = open.store.invitation(TOKEN).unwrap().unwrap();
     assert_eq!((invitation.link_secret.expose(), invitation.expires), (&[0x71; 32], Timestamp(72)));
     assert_eq!(open.store.manifest().unwrap(), Some((1, b"manifest".to_vec())));
+    // It has no direct road, and the server has it.
+    assert!(invitation.posted == Posting::Done && invitation.direct.is_none());
+    assert_eq!(invitation.tally, Tally::default());
     assert_eq!(open.store.sealed().unwrap().len(), 1);
 }
 
@@ -46,7 +49,8 @@ fn write_the_files() {
     let (devices, new) = (home.open(), new_device(1));
     let store = devices.create(&new, SERVER, Some(&receipt()), &right()).unwrap().store;
     let invited = Invited::User("bob@example.org".parse().unwrap());
-    store.put_invitation(TOKEN, &LinkSecret::from_bytes(&mut [0x71; 32]), &invited, Timestamp(72)).unwrap();
+    let secret = LinkSecret::from_bytes(&mut [0x71; 32]);
+    store.put_invitation(TOKEN, &stored(&secret, &invited, Timestamp(72))).unwrap();
     store.put_manifest(1, b"manifest").unwrap();
     let sealed = SealedEnrolment {
         user: new.user,

@@ -17,8 +17,9 @@ use parsec_protocol::control::SecretText;
 use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment};
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Timestamp, Token, UserId};
 use parsec_protocol::keys::{
-    DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, ManifestKey, UserDecryptionKey,
+    DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, ManifestKey, PeerSecret, UserDecryptionKey,
 };
+use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::public::{Hash, VerifyKey};
 use parsec_protocol::receipt::Receipt;
 use zeroize::Zeroizing;
@@ -76,6 +77,7 @@ fn receipt() -> PendingReceipt {
         attempt_secret: Zeroizing::new([7; 32]),
         token: Token::from_bytes([8; 16]),
         message: vec![0xab; 500],
+        direct: None,
     }
 }
 
@@ -241,11 +243,19 @@ fn the_store_keeps_what_it_acknowledged() {
     let token = Token::from_bytes([1; 16]);
     let secret = LinkSecret::from_bytes(&mut [0x5a; 32]);
     let invited = Invited::User("bob@example.org".parse::<Email>().unwrap());
-    store.put_invitation(token, &secret, &invited, Timestamp(5)).unwrap();
-    assert!(matches!(
-        store.put_invitation(token, &secret, &invited, Timestamp(6)),
-        Err(StoreError::Conflict)
-    ));
+    let kept = stored(&secret, &invited, Timestamp(5));
+    store.put_invitation(token, &kept).unwrap();
+    let other = stored(&secret, &invited, Timestamp(6));
+    assert!(matches!(store.put_invitation(token, &other), Err(StoreError::Conflict)));
+    // Counted for good, and only for what is there.
+    let one = Tally { attempts: 1, mismatches: 1 };
+    assert_eq!(store.count(token, one).unwrap(), one);
+    assert_eq!(
+        store.count(token, Tally { attempts: 1, ..Tally::default() }).unwrap(),
+        Tally { attempts: 2, mismatches: 1 }
+    );
+    assert!(store.count(Token::from_bytes([9; 16]), one).is_err());
+    store.set_posted(token).unwrap();
     let sealed = SealedEnrolment {
         user: new.user,
         device: new.device,
@@ -276,11 +286,58 @@ fn the_store_keeps_what_it_acknowledged() {
     assert_eq!(store.certificates().unwrap(), [new.log, more].concat());
     let kept = store.invitation(token).unwrap().unwrap();
     assert_eq!((kept.link_secret.expose(), kept.invited, kept.expires), (&[0x5a; 32], invited, Timestamp(5)));
+    assert_eq!((kept.posted, kept.tally), (Posting::Done, Tally { attempts: 2, mismatches: 1 }));
+    let end = kept.direct.unwrap();
+    assert_eq!((end.secret.expose(), end.port), (&[0x5b; 32], 4_711));
     assert_eq!(store.invitation_tokens().unwrap(), [token]);
     store.drop_invitation(token).unwrap();
     assert!(store.invitation(token).unwrap().is_none());
-    assert_eq!(store.sealed().unwrap(), [(attempt, token, sealed)]);
+    assert_eq!(store.sealed().unwrap(), [(attempt, token, sealed.clone())]);
+    assert_eq!(store.direct(attempt).unwrap(), None);
     store.drop_sealed(attempt).unwrap();
+    direct_rows(&store, token, &sealed);
     assert_eq!(store.sealed().unwrap(), []);
     assert_eq!(store.manifest().unwrap(), Some((2, b"two".to_vec())));
+}
+
+/// An invitation with an end of the direct road, as a device keeps it.
+fn stored(secret: &LinkSecret, invited: &Invited, expires: Timestamp) -> StoredInvitation {
+    StoredInvitation {
+        link_secret: LinkSecret::from_bytes(&mut secret.expose().to_owned()),
+        invited: invited.clone(),
+        created: Timestamp(4),
+        expires,
+        posted: Posting::Wanted,
+        direct: Some(DirectEnd { secret: PeerSecret::from_bytes(&mut [0x5b; 32]), port: 4_711 }),
+        tally: Tally::default(),
+    }
+}
+
+/// Messages 7 and 8 are kept once, with the row they belong to, and go with it.
+fn direct_rows(store: &Store, token: Token, sealed: &SealedEnrolment) {
+    let (attempt, hash) = (AttemptId::from_bytes([4; 16]), Hash::of(&[b"secret"]));
+    assert!(matches!(store.put_step(attempt, DirectStep::Seven, b"7"), Err(StoreError::Conflict)));
+    store.put_direct(attempt, token, sealed, hash).unwrap();
+    store.put_direct(attempt, token, sealed, hash).unwrap();
+    let other = Hash::of(&[b"other"]);
+    assert!(matches!(store.put_direct(attempt, token, sealed, other), Err(StoreError::Conflict)));
+    for (step, bytes) in [(DirectStep::Seven, b"7"), (DirectStep::Eight, b"8")] {
+        store.put_step(attempt, step, bytes).unwrap();
+        store.put_step(attempt, step, bytes).unwrap();
+        assert!(matches!(store.put_step(attempt, step, b"x"), Err(StoreError::Conflict)));
+    }
+    assert!(matches!(
+        store.put_step(attempt, DirectStep::Eight, &[0; STEP_MAX_BYTES + 1]),
+        Err(StoreError::TooLarge(_))
+    ));
+    let row = DirectRow { secret_hash: hash, step_7: Some(b"7".to_vec()), step_8: Some(b"8".to_vec()) };
+    assert_eq!(store.direct(attempt).unwrap(), Some(row));
+    assert_eq!(store.sealed().unwrap().len(), 1);
+    // A row of the other road can't become one of this.
+    let relayed = AttemptId::from_bytes([5; 16]);
+    store.put_sealed(relayed, token, sealed).unwrap();
+    assert!(matches!(store.put_direct(relayed, token, sealed, hash), Err(StoreError::Conflict)));
+    store.drop_sealed(relayed).unwrap();
+    store.drop_sealed(attempt).unwrap();
+    assert_eq!(store.direct(attempt).unwrap(), None);
 }

@@ -3,6 +3,7 @@
 use super::super::channel::HANDSHAKE_MESSAGE_BYTES;
 use super::*;
 use crate::ids::{DeviceId, Email, OrganisationId, UserId};
+use crate::public::PeerKey;
 
 #[test]
 fn a_setting_that_differs_in_one_field_never_gets_to_codes() {
@@ -23,9 +24,19 @@ fn a_setting_that_differs_in_one_field_never_gets_to_codes() {
             greeter_device: DeviceId::from_bytes(*good.greeter_user.as_bytes()),
             ..good.clone()
         },
-        Setting { transport: TransportKind::PeerToPeer, ..good.clone() },
+        Setting {
+            transport: TransportKind::PeerToPeer { peer: PeerKey::from_bytes([3; 32]) },
+            ..good.clone()
+        },
     ];
-    for other in others {
+    let direct = |peer| Setting {
+        transport: TransportKind::PeerToPeer { peer: PeerKey::from_bytes([peer; 32]) },
+        ..good.clone()
+    };
+    let mut pairs: Vec<_> = others.into_iter().map(|other| (good.clone(), other)).collect();
+    // Another terminal answers in the greeter's place.
+    pairs.push((direct(3), direct(4)));
+    for (good, other) in pairs {
         for (claims, greets) in [(&good, &other), (&other, &good)] {
             let mut pair = Pair::start(&world, claims.clone(), greets.clone(), false, 1);
             pair.deliver(0);

@@ -1,0 +1,119 @@
+//! A receipt of the direct road: until it is with the greeter, and until the certificates are in the log.
+//!
+//! Decides whom to believe that a device is registered: the greeter's terminal or the server, whichever says so first; the device looks for
+//! itself in the verified log all the same. Works while the device is locked.
+
+use std::time::Duration;
+
+use parsec_protocol::control::{Problem, ProblemKind, Registration};
+use parsec_protocol::direct::Hints;
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, Standing, StandingQuestion};
+use tokio::sync::watch;
+
+use crate::daemon::net::Net;
+use crate::store::{DirectReceipt, PendingReceipt};
+use crate::transport::http::{Client, Server};
+use crate::transport::p2p::{Guest, GuestRoad};
+use crate::transport::relay::standing;
+use crate::transport::{Road as _, RoadError};
+
+/// Pauses between questions to the server: the first while people still look at the screen, the last for a laptop that is taken
+/// home and comes to a network in the evening.
+const ASK_FIRST: Duration = Duration::from_secs(1);
+const ASK_MAX: Duration = Duration::from_secs(30);
+/// Between visits to a greeter who was not there. The node dials for a while each time, and not for ever.
+const VISIT: Duration = Duration::from_secs(30);
+const VISIT_PAUSE: Duration = Duration::from_secs(60);
+
+/// Follows a receipt to its end. None where it can't be followed; asked again at the next start.
+pub async fn follow(
+    client: Client,
+    net: Net,
+    pending: PendingReceipt,
+    direct: DirectReceipt,
+) -> Option<Registration> {
+    let server = Server::new(client, &pending.server).ok()?;
+    let from_greeter = greeter(&net, &pending, &direct);
+    let from_server = ask(&server, &net, &pending, &direct);
+    tokio::select! {
+        registration = from_greeter => Some(registration),
+        registration = from_server => Some(registration),
+    }
+}
+
+/// Gives the receipt to the greeter's terminal and hears what becomes of it. Never returns where that can't be learnt from it.
+async fn greeter(net: &Net, pending: &PendingReceipt, direct: &DirectReceipt) -> Registration {
+    // What may be dialled was decided when the link was read.
+    let Ok(hints) = Hints::read(&direct.hints, true) else { return std::future::pending().await };
+    if !net.direct() {
+        return std::future::pending().await;
+    }
+    loop {
+        let Ok(guest) = Guest::new(&hints) else { return std::future::pending().await };
+        let road = GuestRoad::new(guest.clone(), pending.attempt, pending.attempt_secret.clone());
+        if tokio::time::timeout(VISIT, guest.connected()).await.is_ok() {
+            match visit(&road, pending).await {
+                Ok(registration) => return registration,
+                // The greeter's terminal knows nothing of it any more: it is done there, one way or the other.
+                Err(error) if error.code() == Some(ErrorCode::AttemptUnknown) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a receipt could not be given to the greeter's terminal")
+                }
+            }
+        }
+        drop((road, guest));
+        tokio::time::sleep(VISIT_PAUSE).await;
+    }
+}
+
+async fn visit(road: &GuestRoad, pending: &PendingReceipt) -> Result<Registration, RoadError> {
+    match road.deposit(8, pending.message.clone()).await {
+        Ok(()) => {}
+        Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {}
+        Err(error) => return Err(error),
+    }
+    let (tell, mut seen) = watch::channel::<Option<AttemptView>>(None);
+    let follow = road.follow(tell);
+    tokio::pin!(follow);
+    loop {
+        tokio::select! {
+            error = &mut follow => return Err(error),
+            Ok(()) = seen.changed() => {}
+        }
+        let ended = seen.borrow_and_update().as_ref().and_then(|view| view.ended);
+        match ended {
+            None => {}
+            Some(EndReason::Completed) => return Ok(Registration::Registered),
+            Some(
+                EndReason::CodeMismatch
+                | EndReason::Cancelled
+                | EndReason::BadMessage
+                | EndReason::TimedOut
+                | EndReason::InvitationEnded
+                | EndReason::Abandoned,
+            ) => return Ok(Registration::Void),
+        }
+    }
+}
+
+/// Asks the server, which tells nobody by itself: it does not know this device yet. Less and less often.
+async fn ask(server: &Server, net: &Net, pending: &PendingReceipt, direct: &DirectReceipt) -> Registration {
+    let question = StandingQuestion { greeter: direct.greeter, certificate: direct.certificate };
+    let mut pause = ASK_FIRST;
+    loop {
+        let answer = standing(server, &pending.organisation, &question).await;
+        let found = match &answer {
+            Ok(_) | Err(RoadError::Refused { .. }) => Ok(()),
+            Err(error) => Err(Problem::new(ProblemKind::ServerUnreachable, error.to_string())),
+        };
+        net.server_seen(&pending.organisation, &pending.server, found);
+        match answer {
+            Ok(Standing::Registered) => return Registration::Registered,
+            Ok(Standing::Void) => return Registration::Void,
+            Ok(Standing::Waiting) => {}
+            Err(error) => tracing::debug!(%error, "the server was asked for an enrolment without an answer"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2).min(ASK_MAX);
+    }
+}

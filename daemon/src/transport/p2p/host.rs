@@ -1,0 +1,410 @@
+//! The greeter's end of the direct road: answers what a claimer's daemon asks, and is the greeter's own road to the same attempt.
+//!
+//! Decides who is answered at all: who proves to hold the link, or knows an attempt's secret. Refuses everybody else with one answer and
+//! hangs up. What must be durable is so before it is answered: that is the [`Clerk`]'s.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use parsec_protocol::direct::{Answer, Occasion, Proven, QUESTION_MAX_BYTES, Question, Relay};
+use parsec_protocol::ids::{AttemptId, Email, Invited, OrganisationId, Timestamp, Token};
+use parsec_protocol::keys::{LinkSecret, PeerSecret};
+use parsec_protocol::public::{Hash, PeerKey};
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, LogPage};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::frames;
+use super::node::{Incoming, Node, NodeError, Status, Stream};
+use super::place::Place;
+use crate::clock;
+use crate::transport::{Road, RoadError, Trouble};
+
+/// Questions answered at once, over all connections. Each holds a question of 64 KiB and, at worst, an answer of a megabyte.
+const ANSWERING_MAX: usize = 32;
+
+/// The invitation that is greeted for.
+#[derive(Debug)]
+pub struct Invitation {
+    /// Where.
+    pub organisation: OrganisationId,
+    /// Which.
+    pub token: Token,
+    /// Who holds it may ask.
+    pub link_secret: LinkSecret,
+    /// For whom.
+    pub invited: Invited,
+    /// The inviter's address, told to who holds the link.
+    pub invited_by: Email,
+    /// Until when attempts may start.
+    pub expires: Timestamp,
+}
+
+/// What must outlive a power cut, and the log. Each call returns once it is durable.
+pub trait Clerk: Send + Sync + 'static {
+    /// Counts an attempt, if the invitation takes another.
+    fn attempt(&self) -> impl Future<Output = Result<(), ErrorCode>> + Send;
+    /// Keeps message 7, from when it may be fetched.
+    fn handover(
+        &self,
+        attempt: AttemptId,
+        bytes: Vec<u8>,
+    ) -> impl Future<Output = Result<(), ErrorCode>> + Send;
+    /// Keeps message 8, from when its sender may rely on it.
+    fn receipt(
+        &self,
+        attempt: AttemptId,
+        bytes: Vec<u8>,
+    ) -> impl Future<Output = Result<(), ErrorCode>> + Send;
+    /// A page of the verified log.
+    fn log_page(&self, from: u64) -> impl Future<Output = Result<LogPage, ErrorCode>> + Send;
+}
+
+/// What the serving task and the greeter's side share.
+struct Inner<C> {
+    invitation: Invitation,
+    place: Place,
+    clerk: C,
+    /// Starts and deposits take turns: between a check and what it allows nothing may come.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// A node that answers for one invitation. Dropping it hangs up.
+pub struct Host<C> {
+    inner: Arc<Inner<C>>,
+    node: Arc<Node>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl<C> std::fmt::Debug for Host<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Host({:?} {:?})", self.inner.invitation.token, self.inner.place)
+    }
+}
+
+impl<C: Clerk> Host<C> {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// [`NodeError::Setup`].
+    pub fn open(
+        secret: &PeerSecret,
+        port: u16,
+        relays: &[Relay],
+        invitation: Invitation,
+        place: Place,
+        clerk: C,
+    ) -> Result<Arc<Self>, NodeError> {
+        let (node, incoming) = Node::listen(secret, port, relays)?;
+        let node = Arc::new(node);
+        let inner = Arc::new(Inner { invitation, place, clerk, turn: tokio::sync::Mutex::new(()) });
+        let serving =
+            AbortOnDropHandle::new(tokio::spawn(serve(Arc::clone(&inner), Arc::clone(&node), incoming)));
+        Ok(Arc::new(Self { inner, node, _serving: serving }))
+    }
+
+    /// Who the node is: what the link names.
+    #[must_use]
+    pub fn key(&self) -> PeerKey {
+        self.node.key()
+    }
+
+    /// What the node is doing.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.node.status()
+    }
+
+    /// The newest attempt, and every change of it.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Option<AttemptView>> {
+        self.inner.place.watch()
+    }
+
+    /// The hash of the secret of an attempt, to be kept with what was signed in it.
+    #[must_use]
+    pub fn secret_hash(&self, attempt: AttemptId) -> Option<Hash> {
+        self.inner.place.secret_hash(attempt)
+    }
+
+    /// Message 8, once it is there.
+    #[must_use]
+    pub fn step_8(&self, attempt: AttemptId) -> Option<Vec<u8>> {
+        self.inner.place.fetch(attempt, 8).ok()
+    }
+
+    /// Ends an attempt and tells whoever follows it.
+    pub fn end(&self, attempt: AttemptId, reason: EndReason) {
+        self.inner.place.end(attempt, reason);
+    }
+}
+
+async fn serve<C: Clerk>(inner: Arc<Inner<C>>, node: Arc<Node>, mut incoming: Incoming) {
+    let mut answering = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(_) = answering.join_next() => {}
+            next = incoming.next(), if answering.len() < ANSWERING_MAX => {
+                let Some((peer, stream)) = next else { return };
+                answering.spawn(answer(Arc::clone(&inner), Arc::clone(&node), peer, stream));
+            }
+        }
+    }
+}
+
+/// Answers one question, and with *follow* every change after it.
+async fn answer<C: Clerk>(inner: Arc<Inner<C>>, node: Arc<Node>, peer: PeerKey, mut stream: Stream) {
+    let question: Question = match frames::read(&mut stream, QUESTION_MAX_BYTES).await {
+        Ok(question) => question,
+        Err(error) => {
+            tracing::debug!(%error, "a question on the direct road was none");
+            // Who sends what no claimer's daemon does is not asked again. One whose road broke comes back by itself.
+            if !matches!(error, frames::FrameError::Io(_)) {
+                node.dismiss(peer);
+            }
+            return;
+        }
+    };
+    let answered = inner.answer(&node, peer, question, &mut stream).await;
+    let answer = match answered {
+        Ok(answer) => answer,
+        Err(code) => {
+            if code == ErrorCode::InvitationUnknown {
+                tracing::info!("somebody without the link knocked at the direct road");
+                let refused = Answer::Refused { code, retry_after: 0 };
+                let _ = frames::write(&mut stream, &refused).await;
+                node.dismiss(peer);
+                return;
+            }
+            Answer::Refused { code, retry_after: 0 }
+        }
+    };
+    if let Err(error) = frames::write(&mut stream, &answer).await {
+        tracing::debug!(%error, "an answer on the direct road was not taken");
+    }
+}
+
+impl<C: Clerk> Inner<C> {
+    async fn answer(
+        &self,
+        node: &Node,
+        peer: PeerKey,
+        question: Question,
+        stream: &mut Stream,
+    ) -> Result<Answer, ErrorCode> {
+        match question {
+            Question::Meet { proof } => {
+                self.proven(node, peer, Occasion::Meet, &proof)?;
+                Ok(Answer::Met {})
+            }
+            Question::Start { attempt, secret_hash, proof } => {
+                self.proven(node, peer, Occasion::Start { attempt, secret_hash }, &proof)?;
+                let view = self.start(attempt, secret_hash).await?;
+                let Invitation { invited, invited_by, expires, .. } = &self.invitation;
+                let (invited, invited_by) = (invited.clone(), invited_by.clone());
+                Ok(Answer::Started { invited, invited_by, expires: *expires, attempt: view })
+            }
+            Question::Follow { attempt, secret } => {
+                self.claimer(node, peer, attempt, &secret)?;
+                self.follow(attempt, stream).await
+            }
+            Question::Deposit { attempt, secret, step, bytes } => {
+                self.claimer(node, peer, attempt, &secret)?;
+                if step % 2 != 0 {
+                    return Err(ErrorCode::StepRefused);
+                }
+                self.deposit(attempt, step, bytes.into()).await?;
+                Ok(Answer::Done {})
+            }
+            Question::Fetch { attempt, secret, step } => {
+                self.claimer(node, peer, attempt, &secret)?;
+                if step % 2 != 1 {
+                    return Err(ErrorCode::StepRefused);
+                }
+                Ok(Answer::Step { bytes: self.place.fetch(attempt, step)?.into() })
+            }
+            Question::Cancel { attempt, secret, reason } => {
+                self.claimer(node, peer, attempt, &secret)?;
+                match reason {
+                    // The greeter's to say.
+                    EndReason::Completed | EndReason::InvitationEnded => Err(ErrorCode::BadRequest),
+                    EndReason::CodeMismatch
+                    | EndReason::Cancelled
+                    | EndReason::BadMessage
+                    | EndReason::TimedOut
+                    | EndReason::Abandoned => {
+                        self.place.cancel(attempt, reason)?;
+                        Ok(Answer::Done {})
+                    }
+                }
+            }
+            Question::Log { attempt, secret, from } => {
+                self.claimer(node, peer, attempt, &secret)?;
+                if !self.place.shows_log(attempt) {
+                    return Err(ErrorCode::NotYet);
+                }
+                Ok(Answer::Log { page: self.clerk.log_page(from).await? })
+            }
+        }
+    }
+
+    /// Whether this peer holds the link. Somebody who doesn't learns nothing but that.
+    fn proven(
+        &self,
+        node: &Node,
+        peer: PeerKey,
+        occasion: Occasion,
+        proof: &parsec_protocol::public::Proof,
+    ) -> Result<(), ErrorCode> {
+        let Invitation { organisation, token, link_secret, .. } = &self.invitation;
+        let proven = Proven { organisation, token, greeter: &node.key(), claimer: &peer, occasion };
+        if !proven.is_shown(link_secret, proof) {
+            return Err(ErrorCode::InvitationUnknown);
+        }
+        node.proven(peer);
+        Ok(())
+    }
+
+    /// Whether this peer knows the attempt's secret.
+    fn claimer(
+        &self,
+        node: &Node,
+        peer: PeerKey,
+        attempt: AttemptId,
+        secret: &LinkSecret,
+    ) -> Result<(), ErrorCode> {
+        self.place.claimer(attempt, &Hash::of(&[secret.expose()]), Instant::now())?;
+        node.proven(peer);
+        Ok(())
+    }
+
+    async fn start(&self, attempt: AttemptId, secret_hash: Hash) -> Result<AttemptView, ErrorCode> {
+        let _turn = self.turn.lock().await;
+        let now = Instant::now();
+        if let Some(view) = self.place.may_start(attempt, &secret_hash, now)? {
+            return Ok(view);
+        }
+        if clock::now() >= self.invitation.expires {
+            return Err(ErrorCode::InvitationExpired);
+        }
+        self.clerk.attempt().await?;
+        self.place.start(attempt, secret_hash, now)
+    }
+
+    async fn deposit(&self, attempt: AttemptId, step: u8, bytes: Vec<u8>) -> Result<(), ErrorCode> {
+        let _turn = self.turn.lock().await;
+        if self.place.may_deposit(attempt, step, &bytes)? {
+            return Ok(());
+        }
+        match step {
+            7 => self.clerk.handover(attempt, bytes.clone()).await?,
+            8 => self.clerk.receipt(attempt, bytes.clone()).await?,
+            _ => {}
+        }
+        self.place.deposit(attempt, step, bytes)
+    }
+
+    /// Tells every state until the attempt is over; the last one is the answer.
+    async fn follow(&self, attempt: AttemptId, stream: &mut Stream) -> Result<Answer, ErrorCode> {
+        let mut seen = self.place.watch();
+        loop {
+            let view = seen.borrow_and_update().clone();
+            let view = view.filter(|view| view.attempt == attempt).ok_or(ErrorCode::AttemptUnknown)?;
+            let ended = view.ended.is_some();
+            let state = Answer::State { attempt: view };
+            if ended {
+                return Ok(state);
+            }
+            frames::write(stream, &state).await.map_err(|_| ErrorCode::Unavailable)?;
+            let mut byte = [0; 1];
+            tokio::select! {
+                changed = seen.changed() => changed.map_err(|_| ErrorCode::Unavailable)?,
+                // The claimer says nothing here: bytes, or the end, mean that they are gone.
+                _ = tokio::io::AsyncReadExt::read(stream, &mut byte) => return Err(ErrorCode::Unavailable),
+            }
+        }
+    }
+}
+
+/// The greeter's own side: the same attempt, without a network.
+pub struct HostRoad<C> {
+    host: Arc<Host<C>>,
+    attempt: AttemptId,
+    trouble: Trouble,
+}
+
+impl<C> std::fmt::Debug for HostRoad<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HostRoad({:?})", self.attempt)
+    }
+}
+
+impl<C: Clerk> HostRoad<C> {
+    /// The road to an attempt that has started.
+    #[must_use]
+    pub fn new(host: Arc<Host<C>>, attempt: AttemptId) -> Self {
+        Self { host, attempt, trouble: Trouble::new(None) }
+    }
+
+    /// The node, for what is to outlive the ceremony.
+    #[must_use]
+    pub const fn host(&self) -> &Arc<Host<C>> {
+        &self.host
+    }
+}
+
+/// A refusal of this very daemon.
+fn refused(code: ErrorCode) -> RoadError {
+    let now = clock::now();
+    RoadError::Refused { code, server_time: now, local_time: now, retry_after: 0 }
+}
+
+impl<C: Clerk> Road for HostRoad<C> {
+    async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), RoadError> {
+        self.host.inner.deposit(self.attempt, step, bytes).await.map_err(refused)
+    }
+
+    async fn fetch(&self, step: u8) -> Result<Vec<u8>, RoadError> {
+        self.host.inner.place.fetch(self.attempt, step).map_err(refused)
+    }
+
+    async fn state(&self) -> Result<AttemptView, RoadError> {
+        self.host.inner.place.state(self.attempt).map_err(refused)
+    }
+
+    async fn cancel(&self, reason: EndReason) -> Result<(), RoadError> {
+        self.host.inner.place.cancel(self.attempt, reason).map(|_| ()).map_err(refused)
+    }
+
+    async fn log_page(&self, from: u64) -> Result<LogPage, RoadError> {
+        self.host.inner.clerk.log_page(from).await.map_err(refused)
+    }
+
+    async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
+        let mut states = self.host.watch();
+        loop {
+            let view = states.borrow_and_update().clone();
+            // An attempt that another took the place of is over.
+            let view = match view {
+                Some(view) if view.attempt == self.attempt => view,
+                Some(_) | None => AttemptView {
+                    attempt: self.attempt,
+                    steps: 0,
+                    greeter: None,
+                    ended: Some(EndReason::Abandoned),
+                },
+            };
+            seen.send_replace(Some(view));
+            if states.changed().await.is_err() {
+                return RoadError::PeerUnreachable("the place is gone".to_owned());
+            }
+        }
+    }
+
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.subscribe()
+    }
+}

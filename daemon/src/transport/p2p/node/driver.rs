@@ -1,0 +1,338 @@
+//! Everything one node does, in one task: whom it dials and when, whom it keeps, and what is told of it.
+//!
+//! Decides that a claimer's node dials one peer, at the addresses of the link and a bounded number from the local network, with pauses; and
+//! that a greeter's node hangs up on strangers who don't prove that they hold the link.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use libp2p::core::ConnectedPoint;
+use libp2p::core::multiaddr::{Multiaddr, Protocol};
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
+use libp2p::{PeerId, Swarm, mdns, ping};
+use parsec_protocol::direct::{ADDRESSES_MAX, Hints, PORT_MIN, Relay};
+use parsec_protocol::public::PeerKey;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::library::{Behaviour, BehaviourEvent};
+use super::naming::{both, by_way_of, id_of, key_of, socket_of};
+use super::{Command, Link, NodeError, Peer, Status};
+
+/// How long a stranger has to prove that they hold the link.
+const PROOF_WAIT: Duration = Duration::from_secs(10);
+/// Pauses between dials: the first is shorter than a person notices, the last is how late a road that is back is found.
+const DIAL_PAUSE_FIRST: Duration = Duration::from_millis(250);
+const DIAL_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Addresses from the local network that are dialled beside those of the link.
+const FOUND_MAX: usize = 8;
+
+/// Who is looked for, and where.
+pub(super) struct Target {
+    peer: PeerId,
+    /// From the link.
+    named: Vec<Multiaddr>,
+    /// From the local network, newest last.
+    found: Vec<SocketAddr>,
+    next: Option<Instant>,
+    pause: Duration,
+}
+
+impl Target {
+    pub(super) fn new(hints: &Hints) -> Result<Self, NodeError> {
+        let peer = id_of(&hints.peer)?;
+        let mut named: Vec<Multiaddr> = Vec::new();
+        for address in hints.addresses.iter().take(ADDRESSES_MAX) {
+            named.extend(both(*address));
+        }
+        for relay in hints.relays.iter().take(ADDRESSES_MAX) {
+            named.push(by_way_of(relay)?.with(Protocol::P2p(peer)));
+        }
+        Ok(Self { peer, named, found: Vec::new(), next: Some(Instant::now()), pause: DIAL_PAUSE_FIRST })
+    }
+
+    /// The next dial, a little later than the last.
+    fn later(&mut self) {
+        self.next = Some(Instant::now() + self.pause);
+        self.pause = self.pause.saturating_mul(2).min(DIAL_PAUSE_MAX);
+    }
+
+    fn addresses(&self) -> Vec<Multiaddr> {
+        let found = self.found.iter().rev().flat_map(|address| both(*address));
+        self.named.iter().cloned().chain(found).collect()
+    }
+}
+
+/// Everything one node does, in one task.
+pub(super) struct Driver {
+    swarm: Swarm<Behaviour>,
+    target: Option<Target>,
+    /// Where others can be reached through, and when to ask for it again.
+    relays: Vec<(Multiaddr, Option<Instant>)>,
+    connections: BTreeMap<ConnectionId, (PeerId, Peer)>,
+    /// Strangers, and until when they may be.
+    unproven: BTreeMap<PeerId, Instant>,
+    pub(super) status: watch::Sender<Status>,
+}
+
+impl Driver {
+    pub(super) fn new(swarm: Swarm<Behaviour>, target: Option<Target>, relays: &[Relay]) -> Self {
+        let mdns = swarm.behaviour().mdns.is_enabled() || swarm.behaviour().mdns_6.is_enabled();
+        let status = watch::Sender::new(Status { mdns, ..Status::default() });
+        let now = Some(Instant::now());
+        let relays = relays.iter().filter_map(|relay| by_way_of(relay).ok()).map(|at| (at, now)).collect();
+        Self { swarm, target, relays, connections: BTreeMap::new(), unproven: BTreeMap::new(), status }
+    }
+
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            let due = self.due();
+            tokio::select! {
+                event = self.swarm.select_next_some() => self.happened(event),
+                command = commands.recv() => match command {
+                    Some(Command::Proven(key)) => self.proven(&key),
+                    Some(Command::Dismiss(key)) => self.dismiss(&key),
+                    None => return,
+                },
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.act(),
+            }
+        }
+    }
+
+    /// When something is to be done next.
+    fn due(&self) -> Option<Instant> {
+        let dial = self.target.as_ref().and_then(|target| target.next);
+        let relay = self.relays.iter().filter_map(|(_, next)| *next);
+        self.unproven.values().copied().chain(dial).chain(relay).min()
+    }
+
+    fn act(&mut self) {
+        let now = Instant::now();
+        let late: Vec<_> =
+            self.unproven.iter().filter(|(_, until)| **until <= now).map(|(peer, _)| *peer).collect();
+        for peer in late {
+            self.unproven.remove(&peer);
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        for (relay, next) in &mut self.relays {
+            if next.is_some_and(|next| next <= now) {
+                *next = self.swarm.listen_on(relay.clone()).err().map(|_| now + DIAL_PAUSE_MAX);
+            }
+        }
+        if self.target.as_ref().is_some_and(|target| target.next.is_some_and(|next| next <= now)) {
+            self.dial();
+        }
+    }
+
+    fn dial(&mut self) {
+        let Some(target) = &mut self.target else { return };
+        target.next = None;
+        let addresses = target.addresses();
+        if addresses.is_empty() {
+            target.later();
+            self.trouble("it has not been found on the local network");
+            return;
+        }
+        let dial = DialOpts::peer_id(target.peer)
+            .addresses(addresses)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .build();
+        // A dial that is not begun because one is under way is no failure.
+        if let Err(error) = self.swarm.dial(dial)
+            && !matches!(error, DialError::DialPeerConditionFalse(_))
+        {
+            self.undialled(&error);
+        }
+    }
+
+    fn undialled(&mut self, error: &DialError) {
+        if let Some(target) = &mut self.target {
+            target.later();
+        }
+        self.trouble(match error {
+            DialError::WrongPeerId { .. } => "another terminal answers at its address",
+            DialError::Transport(_) => "nobody answers at its addresses",
+            DialError::LocalPeerId { .. }
+            | DialError::NoAddresses
+            | DialError::DialPeerConditionFalse(_)
+            | DialError::Aborted
+            | DialError::Denied { .. } => "the connection was not made",
+        });
+    }
+
+    fn trouble(&self, why: &str) {
+        self.status.send_if_modified(|status| {
+            let new = status.trouble.as_deref() != Some(why);
+            status.trouble = Some(why.to_owned());
+            new
+        });
+    }
+
+    fn proven(&mut self, key: &PeerKey) {
+        let Ok(peer) = id_of(key) else { return };
+        self.unproven.remove(&peer);
+        for (whose, there) in self.connections.values_mut() {
+            if *whose == peer {
+                there.proven = true;
+            }
+        }
+        self.show();
+    }
+
+    fn dismiss(&mut self, key: &PeerKey) {
+        let Ok(peer) = id_of(key) else { return };
+        let _ = self.swarm.disconnect_peer_id(peer);
+    }
+
+    fn show(&self) {
+        let peers: Vec<_> = self.connections.values().map(|(_, peer)| peer.clone()).collect();
+        let connected = self
+            .target
+            .as_ref()
+            .is_some_and(|target| self.connections.values().any(|(peer, _)| *peer == target.peer));
+        self.status.send_modify(|status| {
+            status.peers = peers;
+            status.connected = connected;
+            if connected {
+                status.trouble = None;
+            }
+        });
+    }
+
+    fn happened(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.told(event),
+            SwarmEvent::NewListenAddr { address, .. } => {
+                let relayed = address.iter().any(|part| part == Protocol::P2pCircuit);
+                self.status.send_modify(|status| {
+                    let list = if relayed { &mut status.relays } else { &mut status.listening };
+                    list.push(address.to_string());
+                });
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => self.unlisten(&address),
+            SwarmEvent::ListenerClosed { addresses, .. } => {
+                for address in &addresses {
+                    self.unlisten(address);
+                }
+                // A reservation that ended, or was never made, is asked for again.
+                let listeners: Vec<_> = self.swarm.listeners().cloned().collect();
+                let later = Some(Instant::now() + DIAL_PAUSE_MAX);
+                for (relay, next) in &mut self.relays {
+                    if next.is_none()
+                        && !listeners.iter().any(|at| at.to_string().starts_with(&relay.to_string()))
+                    {
+                        *next = later;
+                    }
+                }
+            }
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.connected(peer_id, connection_id, &endpoint);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
+                self.connections.remove(&connection_id);
+                if num_established == 0 {
+                    self.unproven.remove(&peer_id);
+                    if let Some(target) = self.target.as_mut().filter(|target| target.peer == peer_id) {
+                        target.pause = DIAL_PAUSE_FIRST;
+                        target.later();
+                        self.trouble("the connection broke");
+                    }
+                }
+                self.show();
+            }
+            SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
+                let ours = self.target.as_ref().is_some_and(|target| Some(target.peer) == peer_id);
+                if ours && !self.status.borrow().connected {
+                    self.undialled(&error);
+                }
+            }
+            // Connections under way, listeners in trouble, and addresses of ours or theirs that nobody here uses.
+            _ => {}
+        }
+    }
+
+    fn unlisten(&self, address: &Multiaddr) {
+        let gone = address.to_string();
+        self.status.send_modify(|status| {
+            status.listening.retain(|at| *at != gone);
+            status.relays.retain(|at| *at != gone);
+        });
+    }
+
+    fn connected(&mut self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
+        let Some(key) = key_of(&peer) else {
+            // A relay may have an identity of another kind; a claimer's daemon never has.
+            if endpoint.is_listener() {
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
+            return;
+        };
+        let address = endpoint.get_remote_address();
+        let link = if endpoint.is_relayed() {
+            Link::Relay
+        } else if address.iter().any(|part| part == Protocol::QuicV1) {
+            Link::Quic
+        } else {
+            Link::Tcp
+        };
+        let inbound = endpoint.is_listener();
+        let known = self.connections.values().any(|(whose, there)| *whose == peer && there.proven);
+        let proven = known || self.target.as_ref().is_some_and(|target| target.peer == peer);
+        if inbound && !proven {
+            self.unproven.entry(peer).or_insert_with(|| Instant::now() + PROOF_WAIT);
+        }
+        let there = Peer { peer: key, address: address.to_string(), link, inbound, proven };
+        self.connections.insert(connection, (peer, there));
+        if let Some(target) = self.target.as_mut().filter(|target| target.peer == peer) {
+            target.next = None;
+            target.pause = DIAL_PAUSE_FIRST;
+        }
+        self.show();
+    }
+
+    fn told(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Ping(ping::Event { connection, result: Err(_), .. }) => {
+                // The other side does not answer: what waits on this connection must look for another.
+                self.swarm.close_connection(connection);
+            }
+            BehaviourEvent::Mdns(mdns::Event::Discovered(found))
+            | BehaviourEvent::Mdns6(mdns::Event::Discovered(found)) => self.found(found),
+            BehaviourEvent::Mdns(mdns::Event::Expired(_))
+            | BehaviourEvent::Mdns6(mdns::Event::Expired(_))
+            | BehaviourEvent::Limits(_)
+            | BehaviourEvent::Streams(_)
+            | BehaviourEvent::Ping(_)
+            | BehaviourEvent::Identify(_)
+            | BehaviourEvent::Relay(_)
+            | BehaviourEvent::Punch(_)
+            | BehaviourEvent::Reach(_) => {}
+        }
+    }
+
+    /// Takes what the local network says of the one peer. Anybody there can say anything: it is where to look, and a bounded number.
+    fn found(&mut self, found: Vec<(PeerId, Multiaddr)>) {
+        let Some(target) = &mut self.target else { return };
+        let mut new = false;
+        for (peer, address) in found {
+            let Some(address) = socket_of(&address) else { continue };
+            let odd =
+                address.port() < PORT_MIN || address.ip().is_unspecified() || address.ip().is_multicast();
+            if peer != target.peer || odd || target.found.contains(&address) {
+                continue;
+            }
+            if target.found.len() == FOUND_MAX {
+                target.found.remove(0);
+            }
+            target.found.push(address);
+            new = true;
+        }
+        if new && !self.status.borrow().connected {
+            target.pause = DIAL_PAUSE_FIRST;
+            target.next = Some(Instant::now());
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Both ends of the direct road over the real library, on loopback.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use parsec_protocol::direct::{Answer, Hints, Occasion, Question};
+use parsec_protocol::ids::{AttemptId, DeviceId, Invited, Timestamp, Token, UserId};
+use parsec_protocol::keys::{LinkSecret, PeerSecret};
+use parsec_protocol::public::Hash;
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, GreeterIds, LogPage};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::addresses::free_port;
+use crate::transport::{Road as _, RoadError};
+
+const TOKEN: Token = Token::from_bytes([5; 16]);
+const ATTEMPT: AttemptId = AttemptId::from_bytes([6; 16]);
+const GREETER: GreeterIds =
+    GreeterIds { user: UserId::from_bytes([1; 16]), device: DeviceId::from_bytes([2; 16]) };
+
+/// A clerk that remembers what it was to make durable, and fails where it is told to.
+#[derive(Default)]
+struct Notes {
+    attempts: AtomicU32,
+    kept: Mutex<Vec<(u8, Vec<u8>)>>,
+    full: Mutex<bool>,
+}
+
+impl Notes {
+    fn keep(&self, step: u8, bytes: Vec<u8>) -> Result<(), ErrorCode> {
+        if *self.full.lock().unwrap() {
+            return Err(ErrorCode::QuotaReached);
+        }
+        self.kept.lock().unwrap().push((step, bytes));
+        Ok(())
+    }
+}
+
+impl Clerk for Arc<Notes> {
+    async fn attempt(&self) -> Result<(), ErrorCode> {
+        if self.attempts.fetch_add(1, Ordering::Relaxed) < 3 {
+            Ok(())
+        } else {
+            Err(ErrorCode::InvitationExhausted)
+        }
+    }
+    async fn handover(&self, _: AttemptId, bytes: Vec<u8>) -> Result<(), ErrorCode> {
+        self.keep(7, bytes)
+    }
+    async fn receipt(&self, _: AttemptId, bytes: Vec<u8>) -> Result<(), ErrorCode> {
+        self.keep(8, bytes)
+    }
+    async fn log_page(&self, from: u64) -> Result<LogPage, ErrorCode> {
+        Ok(LogPage { count: 3, certificates: vec![vec![u8::try_from(from).unwrap()].into()] })
+    }
+}
+
+fn secret() -> LinkSecret {
+    LinkSecret::from_bytes(&mut [9; 32])
+}
+
+fn attempt_secret(byte: u8) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new([byte; 32])
+}
+
+struct Scene {
+    host: Arc<Host<Arc<Notes>>>,
+    notes: Arc<Notes>,
+    hints: Hints,
+}
+
+fn invitation(expires: Timestamp) -> Invitation {
+    Invitation {
+        organisation: "acme".parse().unwrap(),
+        token: TOKEN,
+        link_secret: secret(),
+        invited: Invited::User("bob@acme.test".parse().unwrap()),
+        invited_by: "alice@acme.test".parse().unwrap(),
+        expires,
+    }
+}
+
+fn scene(expires: Timestamp) -> Scene {
+    let own = PeerSecret::from_bytes(&mut [3; 32]);
+    let port = free_port().unwrap();
+    let notes = Arc::new(Notes::default());
+    let invitation = invitation(expires);
+    let host = Host::open(&own, port, &[], invitation, Place::new(GREETER), Arc::clone(&notes)).unwrap();
+    let here = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+    let hints = Hints { peer: own.peer_key(), addresses: vec![here], relays: Vec::new() };
+    Scene { host, notes, hints }
+}
+
+fn later() -> Timestamp {
+    crate::clock::now().plus_seconds(3_600)
+}
+
+impl Scene {
+    fn road(&self, attempt: AttemptId, byte: u8) -> GuestRoad {
+        GuestRoad::new(Guest::new(&self.hints).unwrap(), attempt, attempt_secret(byte))
+    }
+
+    async fn start(&self, road: &GuestRoad) -> Result<Met, RoadError> {
+        road.start(&"acme".parse().unwrap(), &TOKEN, &secret()).await
+    }
+}
+
+fn code<T: std::fmt::Debug>(done: Result<T, RoadError>) -> ErrorCode {
+    done.unwrap_err().code().unwrap()
+}
+
+#[tokio::test]
+async fn a_whole_attempt() {
+    let scene = scene(later());
+    let road = scene.road(ATTEMPT, 1);
+    let met = scene.start(&road).await.unwrap();
+    assert_eq!((met.attempt.greeter, met.invited_by.as_str()), (Some(GREETER), "alice@acme.test"));
+    // Asked again, it is the same, and not counted again.
+    assert_eq!(scene.start(&road).await.unwrap().attempt, met.attempt);
+    assert_eq!(scene.notes.attempts.load(Ordering::Relaxed), 1);
+    let own = HostRoad::new(Arc::clone(&scene.host), ATTEMPT);
+    let (tell, mut seen) = watch::channel::<Option<AttemptView>>(None);
+    let follow = road.follow(tell);
+    let work = async {
+        for step in 0..=7_u8 {
+            assert_eq!(code(road.log_page(0).await), ErrorCode::NotYet, "{step}");
+            let bytes = vec![step; 3];
+            if step % 2 == 0 {
+                road.deposit(step, bytes.clone()).await.unwrap();
+                road.deposit(step, bytes.clone()).await.unwrap();
+                assert_eq!(own.fetch(step).await.unwrap(), bytes);
+            } else {
+                own.deposit(step, bytes.clone()).await.unwrap();
+                let there = |view: &Option<AttemptView>| {
+                    view.as_ref().is_some_and(|view| view.steps >> step & 1 == 1)
+                };
+                seen.wait_for(there).await.unwrap();
+                assert_eq!(road.fetch(step).await.unwrap(), bytes);
+            }
+        }
+        assert_eq!(road.log_page(2).await.unwrap().certificates, [vec![2].into()]);
+        // What the disk refuses is not taken.
+        *scene.notes.full.lock().unwrap() = true;
+        assert_eq!(code(road.deposit(8, vec![8]).await), ErrorCode::QuotaReached);
+        assert_eq!(own.state().await.unwrap().steps, 0xff);
+        *scene.notes.full.lock().unwrap() = false;
+        road.deposit(8, vec![8]).await.unwrap();
+        assert_eq!(*scene.notes.kept.lock().unwrap(), [(7, vec![7; 3]), (8, vec![8])]);
+        assert_eq!(code(road.cancel(EndReason::Cancelled).await), ErrorCode::AttemptSealed);
+        scene.host.end(ATTEMPT, EndReason::Completed);
+        let over = |view: &Option<AttemptView>| view.as_ref().is_some_and(|view| view.ended.is_some());
+        let view = seen.wait_for(over).await.unwrap().clone().unwrap();
+        assert_eq!(view.ended, Some(EndReason::Completed));
+    };
+    tokio::select! {
+        error = follow => panic!("{error}"),
+        () = work => {}
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_hold_the_link_gets_nothing() {
+    let scene = scene(later());
+    let guest = Guest::new(&scene.hints).unwrap();
+    let organisation = "acme".parse().unwrap();
+    let wrong = LinkSecret::from_bytes(&mut [8; 32]);
+    assert_eq!(code(ping(&guest, &organisation, &TOKEN, &wrong).await), ErrorCode::InvitationUnknown);
+    let road = scene.road(ATTEMPT, 1);
+    assert_eq!(
+        code(road.start(&organisation, &TOKEN, &wrong).await.map(|_| ())),
+        ErrorCode::InvitationUnknown
+    );
+    // Nor by another organisation's name, or for another invitation.
+    let other = "acmf".parse().unwrap();
+    assert_eq!(code(road.start(&other, &TOKEN, &secret()).await.map(|_| ())), ErrorCode::InvitationUnknown);
+    let token = Token::from_bytes([4; 16]);
+    assert_eq!(
+        code(road.start(&organisation, &token, &secret()).await.map(|_| ())),
+        ErrorCode::InvitationUnknown
+    );
+    assert_eq!(scene.notes.attempts.load(Ordering::Relaxed), 0);
+    // A guess at an attempt's secret is no better, before there is one and after.
+    assert_eq!(code(road.fetch(1).await), ErrorCode::AttemptUnknown);
+    let honest = scene.road(ATTEMPT, 2);
+    scene.start(&honest).await.unwrap();
+    assert_eq!(code(road.fetch(1).await), ErrorCode::AttemptUnknown);
+    assert_eq!(code(road.deposit(0, vec![0]).await), ErrorCode::AttemptUnknown);
+    assert_eq!(code(road.cancel(EndReason::Cancelled).await), ErrorCode::AttemptUnknown);
+    assert_eq!(code(road.log_page(0).await), ErrorCode::AttemptUnknown);
+    // Another who holds the link finds it in use.
+    let second = scene.road(AttemptId::from_bytes([7; 16]), 3);
+    assert_eq!(code(scene.start(&second).await.map(|_| ())), ErrorCode::InvitationInUse);
+}
+
+#[tokio::test]
+async fn a_proof_works_for_the_connection_it_was_made_for() {
+    let scene = scene(later());
+    let organisation = "acme".parse().unwrap();
+    let [honest, thief] = [(), ()].map(|()| Guest::new(&scene.hints).unwrap());
+    let proof = honest.proof(&organisation, &TOKEN, &secret(), Occasion::Meet);
+    thief.connected().await;
+    let refused = thief.ask(&Question::Meet { proof }).await.unwrap();
+    assert_eq!(refused, Answer::Refused { code: ErrorCode::InvitationUnknown, retry_after: 0 });
+    honest.connected().await;
+    assert_eq!(honest.ask(&Question::Meet { proof }).await.unwrap(), Answer::Met {});
+}
+
+#[tokio::test]
+async fn another_terminal_in_the_greeters_place_is_not_spoken_to() {
+    let mut scene = scene(later());
+    scene.hints.peer = PeerSecret::from_bytes(&mut [4; 32]).peer_key();
+    let guest = Guest::new(&scene.hints).unwrap();
+    let mut status = guest.status();
+    let status = status.wait_for(|status| status.trouble.is_some()).await.unwrap().clone();
+    assert!(!status.connected, "{status:?}");
+    assert!(scene.host.status().borrow().peers.iter().all(|peer| !peer.proven));
+}
+
+#[tokio::test]
+async fn an_invitation_ends_and_wears_out() {
+    let expired = scene(Timestamp(1));
+    assert_eq!(
+        code(expired.start(&expired.road(ATTEMPT, 1)).await.map(|_| ())),
+        ErrorCode::InvitationExpired
+    );
+    let scene = scene(later());
+    for byte in 1..=3 {
+        let attempt = AttemptId::from_bytes([byte; 16]);
+        let road = scene.road(attempt, byte);
+        scene.start(&road).await.unwrap();
+        road.cancel(EndReason::Cancelled).await.unwrap();
+        assert_eq!(code(scene.start(&road).await.map(|_| ())), ErrorCode::AttemptEnded);
+    }
+    let attempt = AttemptId::from_bytes([9; 16]);
+    assert_eq!(code(scene.start(&scene.road(attempt, 9)).await.map(|_| ())), ErrorCode::InvitationExhausted);
+    // What is the greeter's to say, the claimer can't.
+    for reason in [EndReason::Completed, EndReason::InvitationEnded] {
+        let road = scene.road(AttemptId::from_bytes([3; 16]), 3);
+        assert_eq!(code(road.cancel(reason).await), ErrorCode::BadRequest);
+    }
+}
+
+#[tokio::test]
+async fn a_greeter_who_was_away_is_found_again() {
+    let scene = scene(later());
+    let road = scene.road(ATTEMPT, 1);
+    scene.start(&road).await.unwrap();
+    let (port, own) = (scene.hints.addresses[0].port(), PeerSecret::from_bytes(&mut [3; 32]));
+    let host = HostRoad::new(Arc::clone(&scene.host), ATTEMPT);
+    for step in 0..=7_u8 {
+        if step % 2 == 0 {
+            road.deposit(step, vec![step]).await.unwrap()
+        } else {
+            host.deposit(step, vec![step]).await.unwrap()
+        }
+    }
+    let hash = scene.host.secret_hash(ATTEMPT).unwrap();
+    assert_eq!(hash, Hash::of(&[&[1; 32]]));
+    drop(host);
+    let place = Place::resumed(GREETER, ATTEMPT, hash, vec![7], None);
+    // The daemon was killed: its node is gone from one moment to the next, and another comes to the same place.
+    let Scene { host: gone, notes, .. } = scene;
+    drop(gone);
+    let host = Host::open(&own, port, &[], invitation(later()), place, notes).unwrap();
+    assert_eq!(road.fetch(7).await.unwrap(), [7]);
+    road.deposit(8, vec![8]).await.unwrap();
+    assert_eq!(host.step_8(ATTEMPT), Some(vec![8]));
+}

@@ -1,0 +1,78 @@
+//! `cargo xtask demo --no-server`: Bob joins while there is no server at all, and the registration arrives when there is one again.
+//!
+//! Decides the order of what is shown. What it says happened, it has just seen.
+
+use std::sync::Arc;
+
+use parsec_protocol::control::{Outcome, Registration, RoadName};
+use parsec_tests::ceremony::{Bell, Ended};
+use parsec_tests::scene::{BOB, BOB_EMAIL, Scene, Setting};
+use serde_json::json;
+
+use super::{Teller, meet};
+
+pub(super) fn show(teller: &Teller) -> Result<(), Ended> {
+    teller.heading("An organisation");
+    let mut scene = Scene::found(Setting { direct: true, ..Setting::default() });
+    let url = scene.server.url();
+    teller.tell(
+        "founded",
+        "Alice founds the organisation acme, with a server.",
+        json!({"organisation": "acme", "server": url}),
+    );
+    scene.server.kill();
+    teller.tell("server_gone", "The server is gone: its process was killed.", json!({}));
+
+    teller.heading("Bob joins, without a server");
+    let invitation = scene.alice.invite(BOB_EMAIL)?;
+    let text = "Alice's terminal issues the invitation alone. The link says where her terminal can be met; she shows it to Bob.";
+    teller.tell(
+        "invited",
+        text,
+        json!({
+            "email": BOB_EMAIL, "link": invitation.link.expose(), "posted": invitation.posted, "direct": invitation.direct,
+        }),
+    );
+    let bob = scene.terminal("bob");
+    let bell = Arc::new(Bell::default());
+    let mut greeter = scene.alice.greet(invitation.token, &bell)?;
+    let mut claimer = bob.claim(invitation.link.expose(), &bell)?;
+    let [claimed, greeted] = meet(teller, &mut claimer, &mut greeter, ["Alice", "Bob"], BOB)?;
+    let roads = [&claimer, &greeter].map(|side| side.view().and_then(|view| view.transport));
+    if roads != [Some(RoadName::P2p); 2] {
+        return Err(Ended::Gone);
+    }
+    let (
+        Outcome::Enrolled { user, device, registered: false, .. },
+        Outcome::Enrolled { registered: false, .. },
+    ) = (claimed, greeted)
+    else {
+        return Err(Ended::Gone);
+    };
+    let text = "Enrolled, directly from terminal to terminal. Bob's terminal says: pending registration. Alice's keeps the certificates.";
+    teller.tell("enrolled", text, json!({"user": user, "device": device, "registered": false}));
+
+    teller.heading("The server comes back");
+    scene.server.restart();
+    teller.tell("server_back", "The server is started again.", json!({}));
+    let _ = scene.alice.until_device(|device| device.outbox == Some(0));
+    teller.tell("uploaded", "Alice's terminal has uploaded certificates and receipt.", json!({}));
+    let _ = bob.until_device(|device| device.registration == Registration::Registered);
+    teller.tell("registered", "Bob's terminal has heard it: registered.", json!({}));
+    let verified = [scene.alice.verify()?, bob.verify()?];
+    let [alice, bob] = &verified;
+    let seconds = (teller.begun.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+    let text = format!(
+        "Done: {} users, {} devices, and both verify the same {} certificates up to the root key.",
+        alice.users, alice.devices, alice.count
+    );
+    teller.tell(
+        "done",
+        &text,
+        json!({
+            "transport": "p2p", "reconciled": alice == bob, "users": alice.users, "devices": alice.devices,
+            "certificates": alice.count, "organisation": "acme", "seconds": seconds,
+        }),
+    );
+    Ok(())
+}
