@@ -5,6 +5,7 @@
 //! [`Network`]; what a killed test left behind goes with the next one.
 
 mod office;
+mod relay;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use office::{Office, Plan};
+pub use relay::RelayServer;
 
 use crate::installed;
 
@@ -121,7 +123,8 @@ impl Network {
                 return Err(why);
             }
         }
-        let name = format!("{PREFIX}{}-probe", std::process::id());
+        let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}{}-{number}-probe", std::process::id());
         let made = Command::new("ip").args(["netns", "add", &name]).stderr(Stdio::null()).status();
         let _ = Command::new("ip").args(["netns", "del", &name]).stderr(Stdio::null()).status();
         if made.is_ok_and(|status| status.success()) {
