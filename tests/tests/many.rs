@@ -280,6 +280,8 @@ async fn ceremony(alice: Arc<Alice>, number: usize, folder: PathBuf) -> Result<(
         token,
         invited: invited.clone(),
         link_secret: LinkSecret::from_bytes(&mut secret),
+        transport: TransportKind::Relay,
+        registration_wait: std::time::Duration::from_secs(30),
     };
     let setting = Setting {
         organisation: alice.organisation.clone(),
