@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use parsec_protocol::control::{ChoiceMode, ProblemKind};
+use parsec_protocol::control::{ChoiceMode, ProblemKind, TransportChoice};
 use parsec_protocol::limits::{STEP_MAX_BYTES, STEPS};
 use parsec_tests::ceremony::Bell;
 use parsec_tests::people::{self, Phone};
@@ -179,10 +179,11 @@ fn with_the_server_down_every_command_says_so_and_works_later() {
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
     scene.proxy.meddle(Arc::new(Down));
-    let refused = scene.alice.invite("carol@acme.example").unwrap_err();
+    let refused = scene.alice.invite_by("carol@acme.example", TransportChoice::Server).unwrap_err();
     assert_eq!(refused.name(), Some(ProblemKind::ServerUnreachable));
     assert_eq!(scene.alice.verify().unwrap_err().name(), Some(ProblemKind::ServerUnreachable));
-    let said = bob.ctl_input(&["claim", "--json", "--link-file", "-"], invitation.link.expose());
+    let claim = ["claim", "--json", "--transport", "server", "--link-file", "-"];
+    let said = bob.ctl_input(&claim, invitation.link.expose());
     assert_eq!(said.code, 69, "{said:?}");
     assert!(said.stdout.contains("server_unreachable"), "{said:?}");
     scene.proxy.meddle(Arc::new(Honest));

@@ -198,7 +198,9 @@ fn links_that_do_not_work() {
             68,
         ),
     ] {
-        let said = bob.ctl_input(&["claim", "--json", "--link-file", "-"], &link);
+        // Where the server can't be reached, the other terminal would be looked for.
+        let road: &[&str] = if what == "nobody there" { &["--transport", "server"] } else { &[] };
+        let said = bob.ctl_input(&[&["claim", "--json", "--link-file", "-"], road].concat(), &link);
         assert_eq!(said.code, exit, "{what}: {said:?}");
         assert!(said.stdout.contains(name.name()) || said.stderr.contains(name.name()), "{what}: {said:?}");
     }

@@ -22,11 +22,13 @@ use crate::daemon::leftovers::Started;
 use crate::daemon::net::{Net, unavailable};
 use crate::enrolment::{self, Desk, End, claimer};
 use crate::events::RoadReason;
-use crate::transport::Road as _;
 use crate::transport::p2p::{Guest, GuestRoad, ping};
+use crate::transport::{Road as _, RoadError};
 
 /// How long the other terminal is looked for: as long as people wait for a message.
 const MEET_WAIT: Duration = Duration::from_secs(MESSAGE_WAIT_SECONDS);
+/// The same where the server answered and does not know the invitation.
+const MEET_WAIT_UNKNOWN: Duration = Duration::from_secs(10);
 /// How long the other terminal is told that it is over. It finds out by itself, later.
 const GOODBYE: Duration = Duration::from_secs(10);
 /// How long a person is kept waiting for the registration, which mostly has to wait for a server.
@@ -51,7 +53,8 @@ pub async fn claim(mut desk: Desk, link: Link, started: Started, needs: ClaimNee
     let shown = shown::show(needs.net.clone(), road.guest().status(), None, Some(link.token));
     let mut begun = false;
     let work = async {
-        let Err(end) = attempt_of(&mut desk, &road, link, &hints, started, &needs, &mut begun).await else {
+        let look = (reason, &hints);
+        let Err(end) = attempt_of(&mut desk, &road, link, look, started, &needs, &mut begun).await else {
             return true;
         };
         // Without an answer and without a connection nothing was begun. With one, the answer may only have been lost.
@@ -85,7 +88,7 @@ async fn attempt_of(
     desk: &mut Desk,
     road: &GuestRoad,
     link: Link,
-    hints: &Hints,
+    (reason, hints): (RoadReason, &Hints),
     started: Started,
     needs: &ClaimNeeds,
     begun: &mut bool,
@@ -100,12 +103,18 @@ async fn attempt_of(
         .map_err(End::Here)?;
     desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
     let start = road.start(&link.organisation, &link.token, &link.secret);
-    let looked = async {
-        tokio::time::timeout(MEET_WAIT, start).await.map_err(|_| {
-            crate::transport::RoadError::PeerUnreachable("it was looked for for ten minutes".to_owned())
-        })?
+    // A server that answers is nearly always right about its invitations: then this is tried, and not waited for.
+    let unknown = matches!(reason, RoadReason::InvitationUnknown);
+    let wait = if unknown { MEET_WAIT_UNKNOWN } else { MEET_WAIT };
+    let looked = async { tokio::time::timeout(wait, start).await.map_or(Ok(None), |met| met.map(Some)) };
+    let Some(met) = desk.carry(road, looked).await? else {
+        return Err(if unknown {
+            let text = "The server knows no such invitation, and no terminal that made it was found.";
+            End::Here(Problem::new(ProblemKind::InvitationUnknown, text))
+        } else {
+            End::Road(RoadError::PeerUnreachable("it was looked for for ten minutes".to_owned()))
+        });
     };
-    let met = desk.carry(road, looked).await?;
     *begun = true;
     let same_kind = matches!(
         (&met.invited, link.kind),
