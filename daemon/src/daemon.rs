@@ -29,9 +29,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::control::{
-    CeremonyId, CeremonyView, DeviceView, OrgBootstrapped, Problem, ProblemKind, Registration,
-};
+use parsec_protocol::control::{CeremonyId, CeremonyView, DeviceView, OrgBootstrapped, Problem, ProblemKind};
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -373,47 +371,6 @@ impl Daemon {
                 handle.tell(Event::Registered(device, registration)).await;
             }
         });
-    }
-
-    /// Starts what an unlocked device does by itself.
-    fn settle(&self, device: DeviceId) {
-        let (Some(unlocked), Some(summary)) = (self.unlocked.get(&device), self.known.get(&device)) else {
-            return;
-        };
-        let registered = summary.registration == Registration::Registered;
-        if summary.registration == Registration::Void {
-            return;
-        }
-        let (session, handle) = (Arc::clone(&unlocked.session), self.handle.clone());
-        let stop = session.stop.clone();
-        unlocked.session.tasks.spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = settle::run(session, registered, handle) => {}
-            }
-        });
-    }
-
-    fn registered(&mut self, device: DeviceId, registration: Registration) {
-        let Some(summary) = self.known.get_mut(&device) else { return };
-        // What the device has seen in the verified log is not undone by anybody's word.
-        let seen = summary.registration == Registration::Registered && registration == Registration::Void;
-        if summary.registration == registration || seen {
-            return;
-        }
-        summary.registration = registration;
-        self.changed(device, Reason::Registration);
-        let devices = Arc::clone(&self.devices);
-        // A failure is made good at the next start, when the receipt is still there and the server asked again.
-        self.spawn(async move {
-            if let Err(problem) = blocking(move || devices.set_registration(device, registration)).await {
-                tracing::error!(%device, %problem, "a device's registration could not be noted");
-            }
-        });
-        // One that is revoked asks again when it is next unlocked.
-        if registration != Registration::Revoked {
-            self.settle(device);
-        }
     }
 
     /// Notes that a device was used.

@@ -7,18 +7,64 @@
 use std::sync::Arc;
 
 use parsec_protocol::control::{Problem, ProblemKind, Registration};
+use parsec_protocol::ids::DeviceId;
 use parsec_protocol::manifest::{ManifestPlace, seal_empty};
 use parsec_protocol::relay::{ErrorCode, ManifestUpload};
 
 use super::command::{Event, Handle};
-use super::invitations;
-use super::session::{Session, SyncError};
+use super::session::{Session, SyncError, blocking};
+use super::{Daemon, invitations};
+use crate::events::Reason;
 use crate::transport::retry::until_done;
 use crate::transport::{RoadError, Trouble};
 use crate::{clock, entropy, outbox, problems};
 
+impl Daemon {
+    /// Starts what an unlocked device does by itself.
+    pub(super) fn settle(&self, device: DeviceId) {
+        let (Some(unlocked), Some(summary)) = (self.unlocked.get(&device), self.known.get(&device)) else {
+            return;
+        };
+        let registered = summary.registration == Registration::Registered;
+        if summary.registration == Registration::Void {
+            return;
+        }
+        let (session, handle) = (Arc::clone(&unlocked.session), self.handle.clone());
+        let stop = session.stop.clone();
+        unlocked.session.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = run(session, registered, handle) => {}
+            }
+        });
+    }
+
+    /// Takes note of whether a device is certified.
+    pub(super) fn registered(&mut self, device: DeviceId, registration: Registration) {
+        let Some(summary) = self.known.get_mut(&device) else { return };
+        // What the device has seen in the verified log is not undone by anybody's word.
+        let seen = summary.registration == Registration::Registered && registration == Registration::Void;
+        if summary.registration == registration || seen {
+            return;
+        }
+        summary.registration = registration;
+        self.changed(device, Reason::Registration);
+        let devices = Arc::clone(&self.devices);
+        // A failure is made good at the next start, when the receipt is still there and the server asked again.
+        self.spawn(async move {
+            if let Err(problem) = blocking(move || devices.set_registration(device, registration)).await {
+                tracing::error!(%device, %problem, "a device's registration could not be noted");
+            }
+        });
+        // One that is revoked asks again when it is next unlocked.
+        if registration != Registration::Revoked {
+            self.settle(device);
+        }
+    }
+}
+
 /// Runs until the device is revoked or locked. What is to be settled is settled meanwhile.
-pub async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
+async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
     let revoked = async {
         session.until_revoked().await;
         handle.tell(Event::Registered(session.open.summary.device, Registration::Revoked)).await;
