@@ -55,6 +55,9 @@ pub(super) async fn join(
         TransportChoice::Server | TransportChoice::Auto => {
             let may_meet =
                 choice == TransportChoice::Auto && invitation.direct.is_some() && session.net.direct();
+            if choice == TransportChoice::Server {
+                desk.board.road(RoadName::Server, RoadReason::Asked);
+            }
             match over_relay(desk, session, invitation, token, may_meet.then_some(&mut meeting)).await {
                 // It was made while the server was away, and the server has not been told yet.
                 Err(End::Road(error)) if may_meet && error.code() == Some(ErrorCode::InvitationUnknown) => {
