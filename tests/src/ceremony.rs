@@ -205,6 +205,14 @@ impl Side {
         view.say.map(|choice| choice.code).ok_or(Ended::Gone)
     }
 
+    /// Waits until codes are compared: the two terminals have found each other, and people are to act.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub fn codes(&self) -> Result<CeremonyView, Ended> {
+        self.until("codes", |view| matches!(view.stage, Stage::SayCode | Stage::ChooseCode))
+    }
+
     /// Gives the code that was heard, picked or typed; `None` says that none fits.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ pub mod json_output;
 pub mod launch;
 pub mod logs;
 pub mod memory;
+pub mod network;
 pub mod openrpc;
 pub mod people;
 pub mod played;

@@ -38,6 +38,20 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// A command for a program, after the words that put it into a place of its own, if there are any. Those give way to the program: the
+/// process is the program's.
+#[must_use]
+pub fn command_in(prefix: &[String], program: &Path) -> Command {
+    match prefix.split_first() {
+        Some((first, rest)) => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
+}
+
 /// A running program, killed when dropped.
 #[derive(Debug)]
 pub struct Process {

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{Process, binary};
+use crate::network::Place;
+use crate::process::{Process, binary, command_in};
 
 /// Options that lift the limits per address and organisation: every person of a test comes from the same machine.
 pub const NO_LIMITS: &[&str] = &["--no-rate-limits", "--pending-invitations", "100000"];
@@ -13,6 +14,8 @@ pub const NO_LIMITS: &[&str] = &["--no-rate-limits", "--pending-invitations", "1
 #[derive(Debug)]
 pub struct Server {
     folder: PathBuf,
+    /// Words before the program's name, where it runs in a place of its own.
+    prefix: Vec<String>,
     options: Vec<String>,
     address: SocketAddr,
     process: Process,
@@ -22,10 +25,20 @@ impl Server {
     /// Starts one on a free port, with its database, its logs and its mail in `folder`.
     #[must_use]
     pub fn start(folder: &Path, options: &[&str]) -> Self {
+        Self::begin(folder, Vec::new(), "127.0.0.1:0", options)
+    }
+
+    /// Starts one in a place of a network, at an address there.
+    #[must_use]
+    pub fn start_in(place: &Place, listen: &str, folder: &Path, options: &[&str]) -> Self {
+        Self::begin(folder, place.prefix(), listen, options)
+    }
+
+    fn begin(folder: &Path, prefix: Vec<String>, listen: &str, options: &[&str]) -> Self {
         std::fs::create_dir_all(folder).unwrap();
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
-        let (process, address) = launch(folder, "127.0.0.1:0", &options);
-        Self { folder: folder.to_owned(), options, address, process }
+        let (process, address) = launch(folder, &prefix, listen, &options);
+        Self { folder: folder.to_owned(), prefix, options, address, process }
     }
 
     /// Where it listens.
@@ -65,7 +78,7 @@ impl Server {
     /// Starts it again at the same address, whether it still runs or not.
     pub fn restart(&mut self) {
         self.process.kill();
-        let (process, address) = launch(&self.folder, &self.address.to_string(), &self.options);
+        let (process, address) = launch(&self.folder, &self.prefix, &self.address.to_string(), &self.options);
         self.process = process;
         self.address = address;
     }
@@ -93,9 +106,9 @@ impl Server {
     }
 }
 
-fn launch(folder: &Path, listen: &str, options: &[String]) -> (Process, SocketAddr) {
+fn launch(folder: &Path, prefix: &[String], listen: &str, options: &[String]) -> (Process, SocketAddr) {
     let ready = crate::ready::Ready::new(&folder.join("ready"));
-    let mut command = Command::new(binary("parsec-metadata"));
+    let mut command = command_in(prefix, &binary("parsec-metadata"));
     command
         .args(["serve", "--listen", listen])
         .arg("--database")
@@ -105,6 +118,6 @@ fn launch(folder: &Path, listen: &str, options: &[String]) -> (Process, SocketAd
         .args(options);
     let mut process = Process::start("parsec-metadata", command, &folder.join("server.log"));
     let said = ready.wait(&mut process);
-    let address = said.trim().trim_start_matches("http://").parse();
+    let address = said.trim().rsplit('/').next().unwrap_or_default().parse();
     (process, address.unwrap_or_else(|_| panic!("the server says that it is ready at {said:?}")))
 }

@@ -1,7 +1,6 @@
 //! A person's terminal: a real parsecd with its own data and runtime folders, started, killed and started again.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Once};
 
 use parsec_protocol::control::{
@@ -14,7 +13,8 @@ use parsec_protocol::ids::Token;
 use crate::ceremony::{Bell, Ended, Side};
 use crate::ctl::{self, Said};
 use crate::events::Follower;
-use crate::process::{Process, binary};
+use crate::network::Place;
+use crate::process::{Process, binary, command_in};
 use crate::ready::Ready;
 use crate::rpc::{Client, Failed};
 
@@ -37,6 +37,8 @@ fn be_in_a_session() {
 pub struct Terminal {
     name: String,
     folder: PathBuf,
+    /// Words before the program's name, where it runs in a place of its own.
+    prefix: Vec<String>,
     options: Vec<String>,
     environment: Vec<(String, String)>,
     process: Option<Process>,
@@ -52,11 +54,22 @@ impl Terminal {
     /// The same with options for parsecd.
     #[must_use]
     pub fn start_with(name: &str, folder: &Path, options: &[&str]) -> Self {
+        Self::begin(name, folder, Vec::new(), options)
+    }
+
+    /// The same in a place of a network.
+    #[must_use]
+    pub fn start_in(place: &Place, name: &str, folder: &Path, options: &[&str]) -> Self {
+        Self::begin(name, folder, place.prefix(), options)
+    }
+
+    fn begin(name: &str, folder: &Path, prefix: Vec<String>, options: &[&str]) -> Self {
         SESSION.call_once(be_in_a_session);
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let mut terminal = Self {
             name: name.to_owned(),
             folder: folder.to_owned(),
+            prefix,
             options,
             environment: Vec::new(),
             process: None,
@@ -78,7 +91,7 @@ impl Terminal {
             private_folder(&self.folder.join(part));
         }
         let ready = Ready::new(&self.folder.join("ready"));
-        let mut command = Command::new(binary("parsecd"));
+        let mut command = command_in(&self.prefix, &binary("parsecd"));
         command
             .arg("--data-dir")
             .arg(self.data())

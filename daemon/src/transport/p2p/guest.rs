@@ -171,25 +171,42 @@ impl GuestRoad {
         LinkSecret::from_bytes(&mut bytes)
     }
 
+    /// Returns once the greeter is connected; shows why it is not, as that becomes known.
+    async fn whole(&self) {
+        let mut status = self.guest.status();
+        loop {
+            let (connected, why) = {
+                let now = status.borrow_and_update();
+                (now.connected, now.trouble.clone())
+            };
+            if connected {
+                return;
+            }
+            if let Some(why) = why {
+                let note = format!("the other terminal can't be reached: {why}; trying again");
+                self.trouble.send_if_modified(|shown| {
+                    let new = shown.as_ref() != Some(&note);
+                    *shown = Some(note);
+                    new
+                });
+            }
+            if status.changed().await.is_err() {
+                // A node that ended says nothing any more; who waits for it is cut off by their own end.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Asks until there is an answer. A road that is broken is shown, and taken again as soon as it is whole.
     async fn until_answered(&self, question: Question) -> Result<Answer, RoadError> {
         until_done(&self.trouble, || async {
-            if !self.guest.status().borrow().connected {
-                let why = self.guest.status().borrow().trouble.clone();
-                if let Some(why) = why {
-                    self.trouble.send_replace(Some(format!(
-                        "the other terminal can't be reached: {why}; trying again"
-                    )));
-                }
-                self.guest.connected().await;
+            self.whole().await;
+            match self.guest.ask(&question).await? {
+                refused @ Answer::Refused { .. } => Err(unexpected(refused)),
+                answer => Ok(answer),
             }
-            self.guest.ask(&question).await
         })
         .await
-        .and_then(|answer| match answer {
-            Answer::Refused { .. } => Err(unexpected(answer)),
-            other => Ok(other),
-        })
     }
 
     async fn one_stream(&self, seen: &watch::Sender<Option<AttemptView>>) -> RoadError {
