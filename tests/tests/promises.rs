@@ -139,6 +139,50 @@ fn nothing_that_was_promised_is_broken() {
     }
 }
 
+/// Names of methods, parameters, fields, errors and events that the new document has and the old one has not.
+fn added(old: &Value, new: &Value) -> BTreeSet<String> {
+    let names = |document: &Value| -> BTreeSet<String> {
+        let methods = document["methods"].as_array().unwrap().iter();
+        let methods = methods.flat_map(|method| {
+            let params = method["params"].as_array().unwrap().iter();
+            params.chain([method]).map(|named| named["name"].as_str().unwrap().to_owned())
+        });
+        let errors = document["components"]["errors"].as_object().unwrap().keys().cloned();
+        let events = document["components"]["schemas"]["Event"]["oneOf"].as_array().unwrap().iter();
+        let events = events.map(|event| event["properties"]["type"]["const"].as_str().unwrap().to_owned());
+        // Fields of a new type come with the method that has it.
+        let fields = old["components"]["schemas"].as_object().unwrap().keys().flat_map(|name| {
+            let schema = document["components"]["schemas"][name]["properties"].as_object();
+            schema.into_iter().flat_map(|fields| fields.keys().cloned())
+        });
+        methods.chain(errors).chain(events).chain(fields).filter(|name| name != "problem").collect()
+    };
+    names(new).difference(&names(old)).cloned().collect()
+}
+
+/// What the table of versions in docs/local-api.md says of one.
+fn told(text: &str, version: &str) -> BTreeSet<String> {
+    let row = text.lines().find(|line| line.starts_with(&format!("| {version} |"))).unwrap_or_default();
+    row.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// Whoever writes for a version finds what it added.
+#[test]
+fn the_table_of_versions_names_what_was_added() {
+    let (_, old) = promised().into_iter().find(|(version, _)| version == "1.1").unwrap();
+    let text = std::fs::read_to_string(openrpc::docs("local-api.md")).unwrap();
+    let missing = |text: &str| -> Vec<String> {
+        let told = told(text, API_VERSION);
+        let noun = |name: &str| name.split_once('.').map(|(noun, _)| format!("{noun}.*"));
+        let named = |name: &String| told.contains(name) || noun(name).is_some_and(|all| told.contains(&all));
+        added(&old, &openrpc::committed()).into_iter().filter(|name| !named(name)).collect()
+    };
+    assert_eq!(missing(&text), Vec::<String>::new(), "not in the row of {API_VERSION}");
+    for name in ["net.*", "road_changed", "posted", "peer_unreachable"] {
+        assert!(!missing(&text.replace(&format!("`{name}`"), "")).is_empty(), "nobody would miss {name}");
+    }
+}
+
 /// A place in the document, and what is done to it.
 type Change = (&'static str, fn(&mut Value));
 

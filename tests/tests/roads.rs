@@ -92,14 +92,22 @@ fn an_invitation_that_the_server_lacks_says_so_and_what_follows() {
         });
         let said = daemon.ctl(&["invite", "user", "bob@example.org"]).well();
         assert_eq!(said.stdout, format!("{LINK}\n"), "the link alone is the result");
-        let told = said.stderr.contains("This invitation was issued here, without the server.");
+        let told = said.stderr.contains("this invitation was issued here alone, and nothing was mailed");
         assert_eq!(told, !posted, "{said:?}");
-        assert_eq!(said.stderr.contains("greeted from this terminal only, and directly"), !posted && direct);
+        assert_eq!(
+            said.stderr.contains("\ngreeted from this terminal only, and directly"),
+            !posted && direct
+        );
         assert_eq!(said.stderr.contains("nobody can use the link"), !posted && !direct);
         let said = daemon.ctl(&["invite", "user", "bob@example.org", "--json"]).well();
         assert_eq!((&said.json()["posted"], &said.json()["direct"]), (&json!(posted), &json!(direct)));
         let said = daemon.ctl(&["invite", "list"]).well();
-        assert_eq!(said.stdout.contains("pending, not on the server yet"), !posted, "{said:?}");
+        assert_eq!(said.stdout.contains("pending, not on the server"), !posted, "{said:?}");
+        if !posted {
+            let said = daemon.ctl(&["invite", "user", "bob@example.org", "--transport", "p2p"]).well();
+            assert!(said.stderr.contains("The server is not told of this invitation."), "{said:?}");
+            assert!(!said.stderr.contains("told by itself"), "{said:?}");
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) use daemon::{Events, Rpc, Status};
 pub(crate) use device::Device;
 pub(crate) use enrolment::{Bootstrap, Claim, Greet, Invite, Org};
 pub(crate) use members::{Profile, Sure, Trust, User};
-pub(crate) use net::Net;
+pub(crate) use net::{Net, Road};
 pub(crate) use token::{NewToken, Token};
 
 const EXIT_CODES: &str = "\

@@ -9,7 +9,7 @@ use parsec_protocol::control::{
 use parsec_protocol::ids::Token;
 
 use super::{Context, short};
-use crate::args::Invite;
+use crate::args::{Invite, Road};
 use crate::client::Connection;
 use crate::failure::Failure;
 use crate::picture::Picture;
@@ -29,7 +29,7 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
             let mail = !no_mail && !road.is_direct();
             let asked = InviteUser { select, email, days, mail, transport: road.choice() };
             let result: InviteResult = context.call(method::INVITE_USER, &asked)?;
-            show_link(context, schema::INVITE_USER, &result, &whom, "call them", picture)
+            show_link(context, schema::INVITE_USER, &result, &whom, "call them", road, picture)
         }
         Invite::Device { days, mail, road, picture } => {
             picture.check(context.output)?;
@@ -41,6 +41,7 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
                 &result,
                 "your new terminal",
                 "run `parsecctl claim` there",
+                road,
                 picture,
             )
         }
@@ -66,6 +67,7 @@ fn show_link(
     result: &InviteResult,
     whom: &str,
     first: &str,
+    road: Road,
     picture: Picture,
 ) -> Result<(), Failure> {
     let mail = match result.mail.as_str() {
@@ -86,7 +88,7 @@ fn show_link(
     }
     picture.show(result.link.expose(), context.output)?;
     if !result.posted {
-        context.output.say(&format!("\n{}", unposted(result.direct)));
+        context.output.say(&format!("\n{}", unposted(road.is_direct(), result.direct)));
     }
     context.output.say(&format!(
         "\nIt expires {}. Invitation {}.\nNext: {first}, and run here: parsecctl greet {}",
@@ -97,17 +99,23 @@ fn show_link(
     Ok(())
 }
 
-/// What follows from an invitation that the server does not have.
-fn unposted(direct: bool) -> String {
-    let greet = if direct {
-        "Until then it can be greeted from this terminal only, and directly: the link says where it is."
-    } else {
-        "Until then nobody can use the link."
-    };
-    format!(
-        "This invitation was issued here, without the server. Nothing was mailed. The server gets it by itself\n\
-         when it can be reached, while this device is unlocked. {greet}"
-    )
+/// What follows from an invitation that the server does not have: because somebody asked for that, or for now.
+const fn unposted(asked: bool, direct: bool) -> &'static str {
+    match (asked, direct) {
+        (true, _) => {
+            "The server is not told of this invitation. It can be greeted from this terminal only, and directly:\n\
+             run `parsecctl greet --transport p2p` here and `parsecctl claim --transport p2p` there."
+        }
+        (false, true) => {
+            "The server can't be reached, so this invitation was issued here alone, and nothing was mailed. The server\n\
+             is told by itself when it can be reached, while this device is unlocked. Until then the invitation can be\n\
+             greeted from this terminal only, and directly: the link says where it is."
+        }
+        (false, false) => {
+            "The server can't be reached, so this invitation was issued here alone, and nothing was mailed. The server\n\
+             is told by itself when it can be reached, while this device is unlocked. Until then nobody can use the link."
+        }
+    }
 }
 
 fn list(context: &Context<'_>) -> Result<(), Failure> {
@@ -126,7 +134,7 @@ fn list(context: &Context<'_>) -> Result<(), Failure> {
                     if item.posted {
                         item.status.clone()
                     } else {
-                        format!("{}, not on the server yet", item.status)
+                        format!("{}, not on the server", item.status)
                     },
                     moment(item.expires),
                     format!("{}", item.attempts),
@@ -238,8 +246,11 @@ mod tests {
 
     #[test]
     fn what_the_server_does_not_have_is_said_with_what_follows() {
-        assert!(unposted(true).contains("directly") && !unposted(true).contains("nobody can use"));
-        assert!(unposted(false).contains("nobody can use"));
+        assert!(
+            unposted(false, true).contains("directly") && !unposted(false, true).contains("nobody can use")
+        );
+        assert!(unposted(false, false).contains("nobody can use"));
+        assert!(!unposted(true, true).contains("is told by itself"), "nobody tells it, that was asked for");
     }
 
     #[test]

@@ -138,7 +138,19 @@ impl Session {
     /// # Errors
     /// The server's refusal; `rolled_back` or `chain_invalid`, and then the log is as it was before the bad page.
     pub async fn sync(&self) -> Result<Arc<VerifiedLog>, SyncError> {
-        self.watched(self.catch_up().await)
+        let done = self.catch_up().await;
+        self.note_server(done.as_ref().err());
+        self.watched(done)
+    }
+
+    /// What became of a call says whether there is a server. A refusal is an answer, and so is what is not believed.
+    fn note_server(&self, error: Option<&SyncError>) {
+        let found = match error {
+            Some(SyncError::Road(error)) if error.code().is_none() => Err(error.clone().into()),
+            Some(SyncError::Road(_) | SyncError::Log(_)) | None => Ok(()),
+        };
+        let summary = &self.open.summary;
+        self.net.server_seen(&summary.organisation, &summary.server, found);
     }
 
     /// Whoever asked, and if it was nobody: a log that is not believed is an alarm.

@@ -107,7 +107,7 @@ problems! {
     ClockWrong "clock_wrong" Machine retry=true exit=78 "Set this machine's clock (`timedatectl set-ntp true`), then try again.";
 
     PeerUnreachable "peer_unreachable" Peer retry=true exit=75 "Are both terminals on the same network, and has the other side started? Keep both running, then try again.";
-    TransportUnavailable "transport_unavailable" Caller retry=false exit=78 "This daemon was built or configured without the direct road: use the server (`--transport server`), or switch the road on.";
+    TransportUnavailable "transport_unavailable" Caller retry=false exit=78 "The direct road is not built in, switched off, or without a network here. Use the server (`--transport server`).";
     TransportRefused "transport_refused" Caller retry=false exit=65 "Take the other road (`--transport server`), or ask for a new invitation that has what the direct one needs.";
 
     OrganisationUnknown "organisation_unknown" Caller retry=false exit=68 "Check the organisation's name and the server's address.";
