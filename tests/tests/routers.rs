@@ -155,7 +155,7 @@ fn a_relay_that_was_away_is_asked_again() {
     world.relay.kill();
     let (mut claimer, mut greeter) = world.office.meet(&world.bob, &invitation, invitation.link.expose());
     claimer.until("trouble", |view| view.note.is_some()).unwrap();
-    assert!(world.routers[1].counted("apart") == 0 || carriers(&world.bob).is_empty());
+    assert!(world.routers[1].counted("inet test", "apart") == 0 || carriers(&world.bob).is_empty());
     world.relay.restart();
     let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     world.office.registers(&world.bob, &ends);
