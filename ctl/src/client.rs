@@ -237,6 +237,20 @@ impl Connection {
         Ok(self.changes.pop_front())
     }
 
+    /// The next change already received that is newer than `revision`, if any. Older ones are gone then: whoever waits for
+    /// the socket because there is nothing new must not leave anything new behind.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(crate) fn newer(&mut self, revision: u64) -> Result<Option<CeremonyView>, Failure> {
+        while let Some(view) = self.change()? {
+            if view.revision > revision {
+                return Ok(Some(view));
+            }
+        }
+        Ok(None)
+    }
+
     /// Sorts all lines that are there; none can be an answer.
     fn sort(&mut self) -> Result<(), Failure> {
         while let Some(line) = self.line() {
@@ -412,6 +426,23 @@ mod tests {
     }
 
     const STATUS: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"version":"1","api_version":"1.0","pid":2,"devices":[],"ceremonies":[]}}"#;
+
+    /// The first change of a subscription is what is known already, and the next may come with it.
+    #[test]
+    fn what_is_known_already_does_not_hide_what_is_new() {
+        let reply = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":1}}\n{}\n{}\n{}\n",
+            changed(3),
+            changed(4),
+            changed(5)
+        );
+        let (_, (first, second, third)) = against(&reply, reply.len(), |connection| {
+            connection.watch(CeremonyId(7)).unwrap();
+            let mut next = |known| connection.newer(known).unwrap().map(|view| view.revision);
+            (next(3), next(4), next(5))
+        });
+        assert_eq!((first, second, third), (Some(4), Some(5), None));
+    }
 
     #[test]
     fn a_call_is_one_line_and_its_answer_may_come_in_pieces() {

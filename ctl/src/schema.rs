@@ -33,6 +33,7 @@ schemas! {
     DEVICE_LIST "parsec.device.list/1" "`device list`";
     DEVICE_LOCK "parsec.device.lock/1" "`device lock`";
     DEVICE_PASSWORD "parsec.device.password/1" "`device password`";
+    DEVICE_REVOKE "parsec.device.revoke/1" "`device revoke`: the member whose terminal it was.";
     DEVICE_UNLOCK "parsec.device.unlock/1" "`device unlock`";
     DOCTOR "parsec.doctor/1" "`doctor`";
     ERROR "parsec.error/1" "Any command that failed.";
@@ -56,6 +57,8 @@ schemas! {
     TRUST_SHOW "parsec.trust.show/1" "`trust show`";
     TRUST_VERIFY "parsec.trust.verify/1" "`trust verify`";
     USER_LIST "parsec.user.list/1" "`user list`";
+    USER_PROFILE "parsec.user.profile/1" "`user profile`: the member as they are now.";
+    USER_REVOKE "parsec.user.revoke/1" "`user revoke`: the member as they are now.";
     USER_SHOW "parsec.user.show/1" "`user show`";
 }
 

@@ -6,6 +6,7 @@
 
 pub mod approval;
 pub mod ceremonies;
+pub mod changes;
 pub mod command;
 pub mod direct;
 pub mod doctor;
@@ -395,7 +396,9 @@ impl Daemon {
 
     fn registered(&mut self, device: DeviceId, registration: Registration) {
         let Some(summary) = self.known.get_mut(&device) else { return };
-        if summary.registration == registration {
+        // What the device has seen in the verified log is not undone by anybody's word.
+        let seen = summary.registration == Registration::Registered && registration == Registration::Void;
+        if summary.registration == registration || seen {
             return;
         }
         summary.registration = registration;
@@ -407,7 +410,10 @@ impl Daemon {
                 tracing::error!(%device, %problem, "a device's registration could not be noted");
             }
         });
-        self.settle(device);
+        // One that is revoked asks again when it is next unlocked.
+        if registration != Registration::Revoked {
+            self.settle(device);
+        }
     }
 
     /// Notes that a device was used.

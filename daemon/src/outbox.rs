@@ -86,6 +86,9 @@ pub fn finish(session: &Arc<Session>, row: Row) -> watch::Receiver<Progress> {
                 Ok(end) => end,
                 Err(problem) => Progress::Failed(problem),
             };
+            if let Progress::Failed(problem) = &end {
+                session.saw(problem);
+            }
             tell.send_replace(end);
             session.outbox_changed();
         };

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
-    HelloResult, InviteListResult, InviteResult, NetPeers, NetPinged, NetStatus, OrgBootstrapped, Problem,
-    RoadName, Role, StatusResult, StreamId, TokenListResult, TokenSelector, TokenUsesResult, TokenView,
-    TrustShowResult, TrustVerifyResult, UserListResult, UserShowResult,
+    HelloResult, InviteListResult, InviteResult, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped,
+    Problem, RoadName, Role, StatusResult, StreamId, TokenListResult, TokenSelector, TokenUsesResult,
+    TokenView, TrustShowResult, TrustVerifyResult, UserListResult, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, OrganisationId, Token, UserId};
 use schemars::JsonSchema;
@@ -149,6 +149,9 @@ const TABLE: &[Row] = &[
     row::<TrustShowResult>("parsec.trust.show/1"),
     row::<DeviceView>("parsec.device.password/1"),
     row::<Forgotten>("parsec.device.forget/1"),
+    row::<Member>("parsec.device.revoke/1"),
+    row::<Member>("parsec.user.revoke/1"),
+    row::<Member>("parsec.user.profile/1"),
     row::<DoctorResult>("parsec.doctor/1"),
     Row { name: "parsec.event/1", events: &[], make: event },
     row::<Called>("parsec.rpc.call/1"),

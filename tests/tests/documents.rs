@@ -8,12 +8,13 @@ use std::path::Path;
 use parsec_protocol::codec;
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
-    CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceSelector, DeviceUnlock,
-    DeviceView, DoctorResult, Empty, Event, EventItem, EventsWatch, GreetStart, Hello, HelloResult,
-    InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, NetPeers, NetPing, NetPinged,
-    NetStatus, OrgBootstrap, OrgBootstrapped, Outcome, Problem, ProblemKind, StatusResult, TokenCreate,
-    TokenCreated, TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustShow, TrustShowResult,
-    TrustVerifyResult, UserListResult, UserShow, UserShowResult, method, schema,
+    CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceRevoke, DeviceSelector,
+    DeviceUnlock, DeviceView, DoctorResult, Empty, Event, EventItem, EventsWatch, GreetStart, Hello,
+    HelloResult, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers,
+    NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, Outcome, Problem, ProblemKind,
+    StatusResult, TokenCreate, TokenCreated, TokenListResult, TokenSelector, TokenUses, TokenUsesResult,
+    TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke, UserShow,
+    UserShowResult, method, schema,
 };
 use parsec_protocol::relay::ErrorCode;
 use serde::Serialize;
@@ -79,6 +80,9 @@ fn check(name: &str, parameters: &Value, result: &Value) {
         method::DEVICE_PASSWORD => (is::<DevicePassword>(parameters), is::<DeviceView>(result)),
         method::DEVICE_FORGET => (is::<DeviceForget>(parameters), is::<Empty>(result)),
         method::USER_SHOW => (is::<UserShow>(parameters), is::<UserShowResult>(result)),
+        method::DEVICE_REVOKE => (is::<DeviceRevoke>(parameters), is::<Member>(result)),
+        method::USER_REVOKE => (is::<UserRevoke>(parameters), is::<Member>(result)),
+        method::USER_PROFILE => (is::<UserProfile>(parameters), is::<Member>(result)),
         method::TOKEN_CREATE => (is::<TokenCreate>(parameters), is::<TokenCreated>(result)),
         method::TOKEN_LIST => (is::<Empty>(parameters), is::<TokenListResult>(result)),
         method::TOKEN_REVOKE => (is::<TokenSelector>(parameters), is::<Empty>(result)),

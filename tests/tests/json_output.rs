@@ -172,6 +172,10 @@ fn live(script: &Script, alice: &Terminal, bob: &Terminal, server: &Server, fold
     let device = device.as_str().unwrap();
     script.ask(bob, &format!("device forget {device} --confirm {device}"), "");
     script.ask(bob, "status", "");
+
+    script.ask(alice, "user profile bob@acme.example --profile outsider --yes", "");
+    script.ask(alice, &format!("device revoke {device} --yes"), "");
+    script.ask(alice, "user revoke bob@acme.example --yes", "");
 }
 
 /// Follows events over a restart of the daemon.

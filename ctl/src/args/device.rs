@@ -5,6 +5,7 @@
 use clap::Subcommand;
 use parsec_protocol::ids::DeviceId;
 
+use super::members::Sure;
 use crate::password::{NewPasswordSource, PasswordSource};
 
 #[derive(Debug, Subcommand)]
@@ -42,5 +43,19 @@ pub(crate) enum Device {
         /// Also where certificates it has signed have not reached the server and are lost with it
         #[arg(long)]
         force: bool,
+    },
+    /// End the trust in a member's terminal, for good
+    ///
+    /// Signs it with this device's key and puts it into the organisation's log, where every member sees it. Another terminal of your own,
+    /// or, as an administrator, anybody's. Asks you to type yes.
+    #[command(
+        after_long_help = "Example:\n  parsecctl user show bob@example.org   # his terminals\n  parsecctl device revoke a0b1c2d3"
+    )]
+    Revoke {
+        /// The start of its id, as `parsecctl user show` has it
+        #[arg(value_name = "ID")]
+        terminal: String,
+        #[command(flatten)]
+        sure: Sure,
     },
 }

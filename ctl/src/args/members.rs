@@ -1,8 +1,8 @@
 //! `user` and `trust`: the members, what they may do, and who vouched for whom.
 //!
-//! Refuses nothing: what these ask, the daemon verifies.
+//! Refuses to revoke or change anybody on a word that isn't a whole yes.
 
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use parsec_protocol::control::ProfileName;
 
 #[derive(Debug, Subcommand)]
@@ -14,6 +14,39 @@ pub(crate) enum User {
         /// An e-mail address or the start of a user id; yourself if left out
         user: Option<String>,
     },
+    /// End a member's membership, with all their terminals, for good
+    ///
+    /// Signs it with this device's key and puts it into the organisation's log, where every member sees it. Takes an administrator.
+    /// Asks you to type yes.
+    #[command(after_long_help = "Example:\n  parsecctl user revoke bob@example.org")]
+    Revoke {
+        /// An e-mail address or the start of a user id
+        user: String,
+        #[command(flatten)]
+        sure: Sure,
+    },
+    /// Change what a member may do
+    ///
+    /// Signs it with this device's key and puts it into the organisation's log, where every member sees it. Takes an administrator.
+    /// Asks you to type yes.
+    #[command(after_long_help = "Example:\n  parsecctl user profile bob@example.org --profile administrator")]
+    Profile {
+        /// An e-mail address or the start of a user id
+        user: String,
+        /// What they may do from here on
+        #[arg(long, value_name = "PROFILE")]
+        profile: Profile,
+        #[command(flatten)]
+        sure: Sure,
+    },
+}
+
+/// The word that scripts give in a person's place.
+#[derive(Debug, Args)]
+pub(crate) struct Sure {
+    /// Don't ask: whoever runs this has looked at whom it is about
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Subcommand)]

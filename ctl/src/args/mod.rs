@@ -21,7 +21,7 @@ pub(crate) use ceremony::Ceremony;
 pub(crate) use daemon::{Events, Rpc, Status};
 pub(crate) use device::Device;
 pub(crate) use enrolment::{Bootstrap, Claim, Greet, Invite, Org};
-pub(crate) use members::{Trust, User};
+pub(crate) use members::{Profile, Sure, Trust, User};
 pub(crate) use net::Net;
 pub(crate) use token::{NewToken, Token};
 

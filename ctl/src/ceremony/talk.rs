@@ -374,12 +374,12 @@ impl Talk<'_> {
     }
 
     fn take_change(&mut self) -> Result<bool, Failure> {
-        match self.daemon.change()? {
-            Some(view) if view.revision > self.view.revision => {
+        match self.daemon.newer(self.view.revision)? {
+            Some(view) => {
                 self.view = view;
                 Ok(true)
             }
-            _ => Ok(false),
+            None => Ok(false),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `device list|unlock|lock|password|forget`.
+//! `device list|unlock|lock|password|forget|revoke`.
 //!
 //! Decides how a device looks to people. Refuses a password as an argument, and to remove keys before somebody has named
 //! the device a second time.
@@ -10,7 +10,7 @@ use parsec_protocol::control::{
 use parsec_protocol::ids::DeviceId;
 
 use super::confirm::OPENING;
-use super::{Context, short};
+use super::{Context, change, short};
 use crate::args::Device;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -46,6 +46,7 @@ pub(super) fn run(context: &Context<'_>, command: Device) -> Result<(), Failure>
             change_password(context, &password, &new_password.into())
         }
         Device::Forget { id, confirm, force } => forget(context, id, confirm, force),
+        Device::Revoke { terminal, sure } => change::revoke_device(context, &terminal, &sure),
     }
 }
 
@@ -159,6 +160,8 @@ pub(super) fn devices(devices: &[DeviceView], output: &Output) -> String {
                 Registration::Registered => "registered",
                 Registration::Pending => "pending-registration",
                 Registration::Void => "void: cancelled before it was registered",
+                Registration::Revoked => "revoked, the server says",
+                Registration::Unknown => "one that this program is too old for",
             };
             let state = match device.state {
                 DeviceState::Locked => "locked",

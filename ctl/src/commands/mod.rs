@@ -3,6 +3,7 @@
 //! Decides which call a command makes. Refuses to keep anything between two commands.
 
 mod ceremony;
+mod change;
 mod claim;
 pub(crate) mod confirm;
 mod device;

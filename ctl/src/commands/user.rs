@@ -1,10 +1,10 @@
-//! `user list|show`: the members, from the verified log.
+//! `user list|show|revoke|profile`: the members, from the verified log.
 //!
 //! Decides how members look to people. Refuses nothing; the daemon has verified what is shown.
 
 use parsec_protocol::control::{Member, UserListResult, UserShow, UserShowResult, method};
 
-use super::{Context, profile, short, trust};
+use super::{Context, change, profile, short, trust};
 use crate::args::User;
 use crate::failure::Failure;
 use crate::schema;
@@ -14,6 +14,8 @@ pub(super) fn run(context: &Context<'_>, command: &User) -> Result<(), Failure> 
     match command {
         User::List => list(context),
         User::Show { user } => show(context, user.clone()),
+        User::Revoke { user, sure } => change::revoke_user(context, user, sure),
+        User::Profile { user, profile, sure } => change::change_profile(context, user, *profile, sure),
     }
 }
 

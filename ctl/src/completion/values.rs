@@ -30,6 +30,8 @@ pub(super) enum Wanted {
     Greetable,
     Ceremonies,
     Users,
+    /// Terminals of all members.
+    Terminals,
     Tokens,
 }
 
@@ -38,6 +40,7 @@ impl Wanted {
     pub(super) fn by(path: &[&str], argument: &str) -> Option<Self> {
         match (path.first().copied(), argument) {
             (_, "device") => Some(Self::Devices),
+            (Some("device"), "terminal") => Some(Self::Terminals),
             (_, "organisation") => Some(Self::Organisations),
             (Some("greet"), "invitation") => Some(Self::Greetable),
             (Some("invite"), "invitation") => Some(Self::Invitations),
@@ -125,6 +128,17 @@ fn find(wanted: Wanted, select: DeviceSelector, daemon: &mut Connection) -> Resu
                 .filter_map(|member| {
                     let name = member.name.as_ref().map(ToString::to_string).unwrap_or_default();
                     Candidate::new(member.email.as_str(), &name)
+                })
+                .collect()
+        }
+        Wanted::Terminals => {
+            let all: UserListResult = daemon.call(method::USER_LIST, &select)?;
+            let terminals = all.users.iter().flat_map(|user| user.devices.iter().map(move |it| (user, it)));
+            terminals
+                .filter(|(_, device)| !device.revoked)
+                .filter_map(|(user, device)| {
+                    let label = device.label.as_ref().map(|label| format!("{label}, ")).unwrap_or_default();
+                    Candidate::new(short(device.device), &format!("{label}{}", user.email))
                 })
                 .collect()
         }

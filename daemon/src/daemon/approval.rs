@@ -109,6 +109,9 @@ impl Daemon {
             | Command::DeviceLock(selector, _) => With::Selected(selector),
             Command::TrustShow(request, _) => With::Selected(&request.select),
             Command::UserShow(request, _) => With::Selected(&request.select),
+            Command::UserRevoke(request, _) => With::Selected(&request.select),
+            Command::UserProfile(request, _) => With::Selected(&request.select),
+            Command::DeviceRevoke(request, _) => With::Selected(&request.select),
             Command::DeviceUnlock(request, _) => With::Selected(&request.select),
             Command::DevicePassword(request, _) => With::Selected(&request.select),
             Command::Vouch(_)

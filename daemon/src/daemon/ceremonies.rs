@@ -14,6 +14,7 @@ use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment, Setting, TransportK
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, Token};
 use parsec_protocol::keys::{LinkSecret, random};
+use parsec_protocol::limits::ATTEMPTS_MAX;
 use parsec_protocol::public::Hash;
 use parsec_protocol::relay::{EndReason, ErrorCode, InvitedInfo};
 use tokio_util::sync::CancellationToken;
@@ -272,6 +273,14 @@ pub async fn greet(
         let text = "The invitation was tried too often.";
         return desk.board.closed(Problem::new(ProblemKind::InvitationExhausted, text));
     }
+    match session.store(move |store| store.is_sealed(token)).await {
+        Ok(false) => {}
+        Ok(true) => {
+            let text = "The newcomer holds the keys already; the enrolment waits for the server.";
+            return desk.board.closed(Problem::new(ProblemKind::InvitationCompleted, text));
+        }
+        Err(problem) => return desk.board.closed(problem),
+    }
     let joined = match joining::join(&mut desk, &session, &invitation, token, choice).await {
         Ok(joined) => joined,
         Err(end) => return end.show(&desk.board),
@@ -300,8 +309,13 @@ pub async fn greet(
         Err(problem) => return desk.board.closed(problem),
     }
     let count = move |store: &Store| store.count(token, Tally { attempts: 1, mismatches: 0 });
-    if let Err(problem) = session.store(count).await {
-        return desk.board.closed(problem);
+    match session.store(count).await {
+        Ok(tally) if tally.attempts <= ATTEMPTS_MAX => {}
+        Ok(_) => {
+            let end = Problem::new(ProblemKind::InvitationExhausted, "The invitation was tried too often.");
+            return enrolment::finish(End::Here(end), &desk, &road).await;
+        }
+        Err(problem) => return desk.board.closed(problem),
     }
     match greeter::run(&mut desk, &road, setting, &invitation.link_secret, &voucher).await {
         Ok(sealed) => follow_row(desk, &session, &road, Row { attempt, token, sealed, sent: true }).await,
@@ -370,15 +384,27 @@ pub(super) async fn follow_row<R: Road>(mut desk: Desk, session: &Arc<Session>, 
         };
         match end {
             // Only the relay can say whether it is still time: once the receipt is there, it is not.
-            End::Person(reply) => match road.cancel(EndReason::Cancelled).await {
-                Ok(()) => {
-                    End::Person(reply).show(&desk.board);
-                    return;
+            End::Person(reply) => {
+                let told = tokio::select! {
+                    biased;
+                    // Locking waits for nobody's server: the keys are to leave the memory.
+                    () = session.stop.cancelled() => None,
+                    told = road.cancel(EndReason::Cancelled) => Some(told),
+                };
+                match told {
+                    Some(Ok(())) => {
+                        End::Person(reply).show(&desk.board);
+                        return;
+                    }
+                    Some(Err(error)) => {
+                        let _ = reply.send(Err(error.into()));
+                    }
+                    None => {
+                        let text = "The device was locked before the server had heard.";
+                        let _ = reply.send(Err(Problem::new(ProblemKind::DeviceLocked, text)));
+                    }
                 }
-                Err(error) => {
-                    let _ = reply.send(Err(error.into()));
-                }
-            },
+            }
             // Locking or stopping does not take the signature back: the row goes on after the next unlocking.
             end @ (End::Stopped(_) | End::Machine(_) | End::Peer(_) | End::Road(_) | End::Here(_)) => {
                 return end.show(&desk.board);

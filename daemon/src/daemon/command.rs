@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword,
-    DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, GreetStart, InviteCancel, InviteDevice,
-    InviteListResult, InviteResult, InviteUser, NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap,
-    OrgBootstrapped, Problem, Registration, StatusResult, TrustShow, TrustShowResult, TrustVerifyResult,
-    UserListResult, UserShow, UserShowResult,
+    DeviceRevoke, DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, GreetStart, InviteCancel,
+    InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers, NetPing, NetPinged,
+    NetStatus, OrgBootstrap, OrgBootstrapped, Problem, Registration, StatusResult, TrustShow,
+    TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
 };
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -38,6 +38,7 @@ pub enum Command {
     DeviceLock(DeviceSelector, Reply<DeviceView>),
     DevicePassword(DevicePassword, Reply<DeviceView>),
     DeviceForget(DeviceForget, Reply<Empty>),
+    DeviceRevoke(DeviceRevoke, Reply<Member>),
     InviteUser(InviteUser, Reply<InviteResult>),
     InviteDevice(InviteDevice, Reply<InviteResult>),
     InviteList(DeviceSelector, Reply<InviteListResult>),
@@ -49,6 +50,8 @@ pub enum Command {
     CeremonyAct(CeremonyId, Act, Reply<CeremonyView>),
     UserList(DeviceSelector, Reply<UserListResult>),
     UserShow(UserShow, Reply<UserShowResult>),
+    UserRevoke(UserRevoke, Reply<Member>),
+    UserProfile(UserProfile, Reply<Member>),
     TrustVerify(DeviceSelector, Reply<TrustVerifyResult>),
     TrustShow(TrustShow, Reply<TrustShowResult>),
     NetStatus(Reply<NetStatus>),

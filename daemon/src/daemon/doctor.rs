@@ -226,6 +226,14 @@ fn registration(device: &DeviceSummary) -> Check {
         Registration::Pending => {
             warning(NAME, subject, "not in the organisation's log yet", ProblemKind::DevicePending.hint())
         }
+        Registration::Revoked => warning(
+            NAME,
+            subject,
+            "it or its user was revoked, as far as the server says",
+            "Ask an administrator. `parsecctl device forget` removes what is left.",
+        ),
+        // Never here: it stands for what a newer daemon says.
+        Registration::Unknown => warning(NAME, subject, "in no state of this version", "Update Parsec."),
         Registration::Void => warning(
             NAME,
             subject,

@@ -13,7 +13,7 @@ use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::ids::{Email, Invited, Token};
 use parsec_protocol::keys::{LinkSecret, PeerSecret, random};
 use parsec_protocol::limits::{INVITATION_DAYS_DEFAULT, INVITATION_DAYS_MAX};
-use parsec_protocol::relay::{InvitationStatus, MailOutcome, NewInvitation};
+use parsec_protocol::relay::{ErrorCode, InvitationStatus, MailOutcome, NewInvitation};
 use zeroize::Zeroizing;
 
 use super::direct;
@@ -215,7 +215,7 @@ pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
         Err(_) if !ours.is_empty() => Vec::new(),
         Err(_) => return Err(RoadError::Unreachable("no answer".to_owned()).into()),
     };
-    let log = session.log().await;
+    let log = session.log();
     let mut invitations: Vec<_> = list
         .into_iter()
         .map(|invitation| InvitationItem {
@@ -262,27 +262,21 @@ pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
 /// Why not.
 pub async fn cancel(session: &Session, token: Token) -> Result<Empty, Problem> {
     let own = session.store(move |store| store.invitation(token)).await?;
-    if own.is_some_and(|own| own.posted == Posting::Never) {
-        // Nobody but this terminal knows of it. Once the newcomer's keys are durable it is too late, as it is on the server.
-        let sealed = session
-            .store(move |store| {
-                for (attempt, whose, _) in store.sealed()? {
-                    if whose == token && store.direct(attempt)?.is_some_and(|row| row.step_8.is_some()) {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
-            })
-            .await?;
-        if sealed {
-            let text = "The newcomer holds the keys already: the enrolment can only be completed now.";
-            return Err(Problem::new(ProblemKind::NotNow, text));
+    // Whoever is in the middle of it directly is told first: that needs no server.
+    direct::cancelled(session, token).await;
+    let posted = own.as_ref().map(|own| own.posted);
+    if posted != Some(Posting::Never) {
+        match session.member.cancel_invitation(token).await {
+            Ok(()) => {}
+            // It was made here, and the server never had it.
+            Err(error) if posted.is_some() && error.code() == Some(ErrorCode::InvitationUnknown) => {}
+            Err(error) => return Err(error.into()),
         }
-    } else {
-        session.member.cancel_invitation(token).await?;
     }
-    session.store(move |store| store.drop_invitation(token)).await?;
-    direct::cancelled(session, token);
+    if !session.store(move |store| store.take_back(token)).await? {
+        let text = "The newcomer holds the keys already: the enrolment can only be completed now.";
+        return Err(Problem::new(ProblemKind::NotNow, text));
+    }
     let organisation = session.open.summary.organisation.clone();
     session.events().publish(Event::InvitationCancelled { organisation });
     Ok(Empty {})

@@ -144,6 +144,8 @@ async fn over_relay(
             desk.board.note(Some(BOTH_ROADS.to_owned()));
         }
         let Some(view) = view else { continue };
+        // The server speaks again: what was said of it is no longer so.
+        desk.board.note(None);
         if let Some(kind) = over(view.status) {
             return Err(End::Here(Problem::new(kind, "This invitation has ended.")));
         }

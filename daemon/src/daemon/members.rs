@@ -38,11 +38,7 @@ impl Names<'_> {
             user: user.user,
             email: user.email.clone(),
             name: self.user(user),
-            profile: match user.profile {
-                Profile::Administrator => ProfileName::Administrator,
-                Profile::Standard => ProfileName::Standard,
-                Profile::Outsider => ProfileName::Outsider,
-            },
+            profile: profile(user.profile),
             revoked: user.revoked.is_some(),
             devices: self
                 .log
@@ -72,11 +68,35 @@ impl Names<'_> {
     }
 }
 
+/// A profile's name in the local API.
+pub(super) const fn profile(profile: Profile) -> ProfileName {
+    match profile {
+        Profile::Administrator => ProfileName::Administrator,
+        Profile::Standard => ProfileName::Standard,
+        Profile::Outsider => ProfileName::Outsider,
+    }
+}
+
+/// One member, as this log has them.
+///
+/// # Errors
+/// The log has no such member.
+pub(super) fn member(session: &Session, log: &VerifiedLog, user: UserId) -> Result<Member, Problem> {
+    let names = Names { log, key: &session.open.keys.directory_key };
+    let record = log.user(&user).ok_or_else(not_there)?;
+    Ok(names.member(record))
+}
+
+/// The log of a device that is not registered yet lacks its user.
+fn not_there() -> Problem {
+    Problem::new(ProblemKind::InvalidRequest, "The log has no member of this id yet.")
+}
+
 /// The log as fresh as it can be had: without the server, the stored one still says who was a member.
 async fn newest(session: &Session) -> Result<std::sync::Arc<VerifiedLog>, Problem> {
     match session.sync().await {
         Ok(log) => Ok(log),
-        Err(SyncError::Road(error)) if error.passes() => Ok(session.log().await),
+        Err(SyncError::Road(error)) if error.passes() => Ok(session.log()),
         Err(error) => Err(error.into()),
     }
 }
@@ -103,12 +123,8 @@ pub async fn user(session: &Session, user: Option<&str>) -> Result<UserShowResul
         Some(text) => find(&log, text)?,
     };
     let names = Names { log: &log, key: &session.open.keys.directory_key };
-    // The log of a device that is not registered yet lacks its user.
-    let record = log
-        .user(&user)
-        .ok_or_else(|| Problem::new(ProblemKind::InvalidRequest, "The log has no member of this id yet."))?;
     Ok(UserShowResult {
-        member: names.member(record),
+        member: member(session, &log, user)?,
         chain: chain(&names, user),
         root_fingerprint: log.root().fingerprint().to_string(),
     })

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, Empty,
-    GreetStart, Problem, ProblemKind, Role, StatusResult,
+    GreetStart, Member, Outcome, Problem, ProblemKind, Role, StatusResult,
 };
 use parsec_protocol::enrol::link::Link;
 use parsec_protocol::ids::{DeviceId, Invited, Token};
 use tokio::sync::mpsc;
 
 use super::ceremonies::{self, ClaimNeeds};
+use super::changes::{self, Change};
 use super::command::{Command, Event, OpenedFor, Reply};
 use super::select::{self, Wanted};
 use super::session::{Session, blocking, view};
@@ -104,6 +105,15 @@ impl Daemon {
                 self.with_session(&request.select, reply, async move |session| {
                     members::user(&session, request.user.as_deref()).await
                 });
+            }
+            Command::DeviceRevoke(request, reply) => {
+                self.change(&request.select, Change::DeviceRevoked(request.device), reply);
+            }
+            Command::UserRevoke(request, reply) => {
+                self.change(&request.select, Change::UserRevoked(request.user), reply);
+            }
+            Command::UserProfile(request, reply) => {
+                self.change(&request.select, Change::Profile(request.user, request.profile), reply);
             }
             Command::TrustVerify(select, reply) => {
                 self.with_session(&select, reply, async |session| members::verify(&session).await);
@@ -197,7 +207,10 @@ impl Daemon {
             Err(problem)
                 if matches!(
                     problem.name,
-                    ProblemKind::DeviceLocked | ProblemKind::DevicePending | ProblemKind::DeviceVoid
+                    ProblemKind::DeviceLocked
+                        | ProblemKind::DevicePending
+                        | ProblemKind::DeviceVoid
+                        | ProblemKind::Revoked
                 ) =>
             {
                 self.choose(selector, Wanted::Locked)
@@ -232,14 +245,21 @@ impl Daemon {
         };
         let stop = session.stop.clone();
         let tasks = session.tasks.clone();
-        let work = work(session);
+        let work = work(Arc::clone(&session));
         tasks.spawn(async move {
             let done = tokio::select! {
                 () = stop.cancelled() => Err(Problem::new(ProblemKind::DeviceLocked, "The device was locked.")),
                 done = work => done,
             };
+            if let Err(problem) = &done {
+                session.saw(problem);
+            }
             let _ = reply.send(done);
         });
+    }
+
+    fn change(&mut self, select: &DeviceSelector, change: Change, reply: Reply<Member>) {
+        self.with_session(select, reply, async move |session| changes::run(&session, change).await);
     }
 
     /// Starts a greeting. The answer waits for the store only.
@@ -255,12 +275,18 @@ impl Daemon {
             let (requests, queue) = mpsc::channel(REQUESTS_MAX);
             let board = self.begin(board, requests, Some(session.open.summary.device));
             let shown = board.now();
+            let seen = board.watch();
             let desk = Desk::new(board, queue, session.stop.clone(), ProblemKind::DeviceLocked);
             let (token, choice) = (request.token, request.transport.unwrap_or_default());
             let tasks = session.tasks.clone();
             tasks.spawn(async move {
                 match session.store(move |store| store.invitation(token)).await {
-                    Ok(Some(invitation)) => ceremonies::greet(desk, session, invitation, token, choice).await,
+                    Ok(Some(invitation)) => {
+                        ceremonies::greet(desk, Arc::clone(&session), invitation, token, choice).await;
+                        if let Some(Outcome::Failed { problem }) = &seen.borrow().outcome {
+                            session.saw(problem);
+                        }
+                    }
                     Ok(None) => {
                         let text =
                             "This terminal does not hold the invitation's link: greet where it was made.";

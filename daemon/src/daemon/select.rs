@@ -69,13 +69,18 @@ pub fn device(
                 let text = "The device's enrolment was cancelled before it was registered.";
                 return Err(Problem::new(ProblemKind::DeviceVoid, text));
             }
+            // By the server's word, which is asked for again at each unlocking.
+            Registration::Revoked => {
+                let text = "The server says that this device, or its user, has been revoked.";
+                return Err(Problem::new(ProblemKind::Revoked, text));
+            }
             _ if !is_unlocked(summary.device) => {
                 return Err(Problem::new(ProblemKind::DeviceLocked, "The device is locked."));
             }
             Registration::Pending => {
                 return Err(Problem::new(ProblemKind::DevicePending, "The device is not registered yet."));
             }
-            Registration::Registered => {}
+            Registration::Registered | Registration::Unknown => {}
         }
     }
     Ok(summary.device)
@@ -121,7 +126,7 @@ mod tests {
     #[test]
     fn nothing_is_guessed() {
         use ProblemKind as K;
-        use Registration::{Pending, Registered, Void};
+        use Registration::{Pending, Registered, Revoked, Void};
         let two = [(0xaa, "acme", Registered), (0xbb, "other", Registered)];
         let use_it = Wanted::Unlocked;
         assert_eq!(choose(&[], &[], None, None, use_it), Err(K::DeviceUnknown));
@@ -136,6 +141,10 @@ mod tests {
         assert_eq!(choose(&two, &[], None, None, Wanted::Locked), Err(K::DeviceAmbiguous));
         assert_eq!(choose(&two, &[0xaa], None, None, Wanted::Locked), Ok(0xbb));
         assert_eq!(choose(&[(1, "a", Void)], &[1], None, None, use_it), Err(K::DeviceVoid));
+        assert_eq!(choose(&[(1, "a", Revoked)], &[1], None, None, use_it), Err(K::Revoked));
+        assert_eq!(choose(&[(1, "a", Revoked)], &[], None, None, use_it), Err(K::Revoked));
+        // The server is asked again when it is unlocked.
+        assert_eq!(choose(&[(1, "a", Revoked)], &[], None, None, Wanted::Locked), Ok(1));
         assert_eq!(choose(&[(1, "a", Pending)], &[1], None, None, use_it), Err(K::DevicePending));
         assert_eq!(choose(&[(1, "a", Pending)], &[], None, None, use_it), Err(K::DeviceLocked));
     }

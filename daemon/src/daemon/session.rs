@@ -10,6 +10,7 @@ use parsec_protocol::chain::verify::{Fault, LogError, VerifiedLog};
 use parsec_protocol::control::{DeviceState, DeviceView, Problem, ProblemKind};
 use parsec_protocol::ids::{AttemptId, DeviceId};
 use parsec_protocol::public::{Context, Signature};
+use parsec_protocol::relay::ErrorCode;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,6 +46,8 @@ pub struct Session {
     pub stop: CancellationToken,
     /// Everything that runs for it.
     pub tasks: TaskTracker,
+    /// Set once the server has said, or the log, that the device or its user is revoked.
+    revoked: watch::Sender<bool>,
     /// Rows of the outbox that are being finished.
     pub rows: Mutex<BTreeMap<AttemptId, watch::Receiver<Progress>>>,
     /// The direct road.
@@ -52,7 +55,9 @@ pub struct Session {
     /// This device's ends of it that are open.
     pub hosts: direct::Hosts,
     events: Hub,
-    log: tokio::sync::Mutex<Arc<VerifiedLog>>,
+    log: Mutex<Arc<VerifiedLog>>,
+    /// Held by who fetches: the others wait for what comes, and may go on with what is there.
+    syncing: tokio::sync::Mutex<()>,
 }
 
 /// Runs a call of the store where it may block.
@@ -113,17 +118,19 @@ impl Session {
             member,
             stop,
             tasks: TaskTracker::new(),
+            revoked: watch::Sender::new(false),
             rows: Mutex::default(),
             net,
             hosts: direct::Hosts::default(),
             events,
-            log: tokio::sync::Mutex::new(Arc::new(log)),
+            log: Mutex::new(Arc::new(log)),
+            syncing: tokio::sync::Mutex::default(),
         }))
     }
 
     /// The log as verified last.
-    pub async fn log(&self) -> Arc<VerifiedLog> {
-        Arc::clone(&*self.log.lock().await)
+    pub fn log(&self) -> Arc<VerifiedLog> {
+        Arc::clone(&self.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Fetches what is new in the log, verifies it and keeps it. Each page is durable before the next.
@@ -136,10 +143,27 @@ impl Session {
 
     /// Whoever asked, and if it was nobody: a log that is not believed is an alarm.
     fn watched<T>(&self, done: Result<T, SyncError>) -> Result<T, SyncError> {
-        if let Err(SyncError::Log(problem)) = &done {
-            self.alarm(problem);
+        match &done {
+            Err(SyncError::Log(problem)) => self.alarm(problem),
+            Err(SyncError::Road(error)) if error.code() == Some(ErrorCode::Revoked) => {
+                self.revoked.send_replace(true);
+            }
+            Err(SyncError::Road(_)) | Ok(_) => {}
         }
         done
+    }
+
+    /// Takes note of a problem that says more about this device than about what was asked of it.
+    pub fn saw(&self, problem: &Problem) {
+        if problem.name == ProblemKind::Revoked {
+            self.revoked.send_replace(true);
+        }
+    }
+
+    /// Returns once somebody has been told that this device, or its user, is revoked.
+    pub async fn until_revoked(&self) {
+        // Fails without a sender alone, which is here.
+        let _ = self.revoked.subscribe().wait_for(|revoked| *revoked).await;
     }
 
     /// Raises an alarm where a problem is one of trust.
@@ -156,8 +180,9 @@ impl Session {
     }
 
     async fn catch_up(&self) -> Result<Arc<VerifiedLog>, SyncError> {
-        let mut log = self.log.lock().await;
+        let _turn = self.syncing.lock().await;
         loop {
+            let log = self.log();
             let have = log.count();
             let page = self.member.log_page(have).await?;
             if page.count < have {
@@ -169,7 +194,7 @@ impl Session {
             }
             if page.certificates.is_empty() {
                 return if page.count == have {
-                    Ok(Arc::clone(&log))
+                    Ok(log)
                 } else {
                     Err(SyncError::Road(RoadError::Misbehaved("a page of the log lacks its certificates")))
                 };
@@ -187,7 +212,7 @@ impl Session {
             .await
             .map_err(SyncError::Log)?
             .map_err(|error| SyncError::Log(not_believed(&error)))?;
-            *log = Arc::new(longer);
+            *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(longer);
         }
     }
 

@@ -17,16 +17,25 @@ use crate::transport::retry::until_done;
 use crate::transport::{RoadError, Trouble};
 use crate::{clock, entropy, outbox, problems};
 
-/// Runs until everything is settled, or the device is locked.
+/// Runs until the device is revoked or locked. What is to be settled is settled meanwhile.
 pub async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
-    if let Err(problem) = outbox::finish_all(&session).await {
+    let revoked = async {
+        session.until_revoked().await;
+        handle.tell(Event::Registered(session.open.summary.device, Registration::Revoked)).await;
+    };
+    tokio::join!(work(&session, registered, &handle), revoked);
+}
+
+async fn work(session: &Arc<Session>, registered: bool, handle: &Handle) {
+    if let Err(problem) = outbox::finish_all(session).await {
         tracing::error!(device = %session.open.summary.device, %problem, "the outbox can't be read");
     }
-    if let Err(problem) = invitations::post_all(&session).await {
+    if let Err(problem) = invitations::post_all(session).await {
         tracing::error!(device = %session.open.summary.device, %problem, "the invitations can't be read");
     }
-    if let Err(problem) = settle(&session, registered, &handle).await {
+    if let Err(problem) = settle(session, registered, handle).await {
         session.alarm(&problem);
+        session.saw(&problem);
         let name = problem.name.name();
         tracing::warn!(device = %session.open.summary.device, name, %problem, "the device is not settled");
     }
@@ -52,6 +61,11 @@ async fn settle(session: &Session, registered: bool, handle: &Handle) -> Result<
     let keys = &session.open.keys;
     let found = log.device(&summary.device);
     match found {
+        // The log itself says so, which no server can make up.
+        Some(device) if device.revoked.is_some() => {
+            let text = "This device, or its user, has been revoked.";
+            return Err(Problem::new(ProblemKind::Revoked, text));
+        }
         Some(device) if device.user == summary.user && device.verify_key == keys.signing_key.verify_key() => {
         }
         Some(_) => {

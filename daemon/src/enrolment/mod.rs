@@ -30,6 +30,9 @@ use view::Board;
 /// Requests that may wait for one ceremony: a person's program has one at a time.
 pub const REQUESTS_MAX: usize = 8;
 
+/// How long is asked why an attempt ended: it has, and the reason is a courtesy.
+const REASON_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// What a person asks of a running ceremony.
 #[derive(Debug)]
 pub enum Act {
@@ -191,9 +194,9 @@ impl Desk {
 
 /// The reason of an attempt that the relay calls ended.
 async fn why_ended<R: Road>(road: &R, error: RoadError) -> End {
-    match road.state().await {
-        Ok(AttemptView { ended: Some(reason), .. }) => End::Peer(reason),
-        Ok(AttemptView { ended: None, .. }) | Err(_) => End::Road(error),
+    match tokio::time::timeout(REASON_WAIT, road.state()).await {
+        Ok(Ok(AttemptView { ended: Some(reason), .. })) => End::Peer(reason),
+        Ok(Ok(AttemptView { ended: None, .. }) | Err(_)) | Err(_) => End::Road(error),
     }
 }
 

@@ -151,6 +151,7 @@ pub(super) const TABLE: &[Row] = &[
     ask!(DEVICE_LOCK, Own, |params: DeviceSelector| |reply| Command::DeviceLock(params, reply)),
     ask!(DEVICE_PASSWORD, Own, |params: _| |reply| Command::DevicePassword(params, reply)),
     ask!(DEVICE_FORGET, Own, |params: _| |reply| Command::DeviceForget(params, reply)),
+    ask!(DEVICE_REVOKE, Vouch, |params: _| |reply| Command::DeviceRevoke(params, reply)),
     ask!(INVITE_USER, Vouch, |params: _| |reply| Command::InviteUser(params, reply)),
     ask!(INVITE_DEVICE, Vouch, |params: _| |reply| Command::InviteDevice(params, reply)),
     ask!(INVITE_LIST, Look, |params: DeviceSelector| |reply| Command::InviteList(params, reply)),
@@ -176,6 +177,8 @@ pub(super) const TABLE: &[Row] = &[
     }),
     ask!(USER_LIST, Look, |params: DeviceSelector| |reply| Command::UserList(params, reply)),
     ask!(USER_SHOW, Look, |params: _| |reply| Command::UserShow(params, reply)),
+    ask!(USER_REVOKE, Vouch, |params: _| |reply| Command::UserRevoke(params, reply)),
+    ask!(USER_PROFILE, Vouch, |params: _| |reply| Command::UserProfile(params, reply)),
     ask!(TRUST_VERIFY, Look, |params: DeviceSelector| |reply| Command::TrustVerify(params, reply)),
     ask!(TRUST_SHOW, Look, |params: _| |reply| Command::TrustShow(params, reply)),
     ask!(DOCTOR, Look, |_none: Empty| Command::Doctor),
@@ -326,8 +329,15 @@ mod tests {
 
     #[test]
     fn what_signs_in_the_users_name_needs_a_confirmation() {
-        let vouching =
-            [method::INVITE_USER, method::INVITE_DEVICE, method::GREET_START, method::CEREMONY_APPROVE];
+        let vouching = [
+            method::INVITE_USER,
+            method::INVITE_DEVICE,
+            method::GREET_START,
+            method::CEREMONY_APPROVE,
+            method::DEVICE_REVOKE,
+            method::USER_REVOKE,
+            method::USER_PROFILE,
+        ];
         for row in TABLE {
             let needs = vouching.contains(&row.name) || row.name == method::TOKEN_CREATE;
             assert_eq!(row.needs == Needs::Confirmation, needs, "{}", row.name);

@@ -219,7 +219,7 @@ impl Devices {
         about.set_registration(registration);
         folder.replace(layout::ABOUT, &about.encode())?;
         match registration {
-            Registration::Pending => Ok(()),
+            Registration::Pending | Registration::Revoked | Registration::Unknown => Ok(()),
             // A crash before this leaves a receipt that nobody asks for any more.
             Registration::Registered | Registration::Void => {
                 folder.remove_file(layout::PENDING)?;

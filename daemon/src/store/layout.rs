@@ -61,6 +61,8 @@ enum Standing {
     Pending,
     #[n(2)]
     Void,
+    #[n(3)]
+    Revoked,
 }
 
 /// What is known of a device without its password.
@@ -123,6 +125,9 @@ impl About {
             Registration::Registered => Standing::Registered,
             Registration::Pending => Standing::Pending,
             Registration::Void => Standing::Void,
+            Registration::Revoked => Standing::Revoked,
+            // Never made here: it stands for what a newer daemon says.
+            Registration::Unknown => return,
         };
     }
 
@@ -136,6 +141,7 @@ impl About {
                 Standing::Registered => Registration::Registered,
                 Standing::Pending => Registration::Pending,
                 Standing::Void => Registration::Void,
+                Standing::Revoked => Registration::Revoked,
             },
         }
     }

@@ -150,6 +150,56 @@ impl Store {
         Ok(found)
     }
 
+    /// Forgets an enrolment of the direct road whose receipt is not here, if there is one: a person took it back. Durable when it returns.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn drop_unsealed(&self, attempt: AttemptId) -> Result<(), StoreError> {
+        self.inner()?.connection.execute(
+            "DELETE FROM outbox WHERE attempt IN (SELECT attempt FROM direct WHERE attempt = ?1 AND step8 IS NULL)",
+            [attempt.as_bytes()],
+        )?;
+        Ok(())
+    }
+
+    /// Whether a receipt of the direct road is here for this invitation.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn is_sealed(&self, token: Token) -> Result<bool, StoreError> {
+        let sealed = self.inner()?.connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM outbox JOIN direct USING (attempt) WHERE token = ?1 AND step8 IS NOT NULL)",
+            [token.as_bytes()],
+            |row| row.get(0),
+        )?;
+        Ok(sealed)
+    }
+
+    /// Forgets an invitation and what was signed for it on the direct road, unless a receipt is here; whether it did.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn take_back(&self, token: Token) -> Result<bool, StoreError> {
+        let mut inner = self.inner()?;
+        // In one transaction: a receipt can't come between the look and the end.
+        let transaction = inner.connection.transaction()?;
+        let sealed: bool = transaction.query_row(
+            "SELECT EXISTS (SELECT 1 FROM outbox JOIN direct USING (attempt) WHERE token = ?1 AND step8 IS NOT NULL)",
+            [token.as_bytes()],
+            |row| row.get(0),
+        )?;
+        if sealed {
+            return Ok(false);
+        }
+        transaction.execute(
+            "DELETE FROM outbox WHERE token = ?1 AND attempt IN (SELECT attempt FROM direct)",
+            [token.as_bytes()],
+        )?;
+        transaction.execute("DELETE FROM invitation WHERE token = ?1", [token.as_bytes()])?;
+        transaction.commit()?;
+        Ok(true)
+    }
+
     /// Forgets one, if it is there: it is in the log, or void.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 
 pub mod bootstrap;
 pub mod certificate;
+pub mod changes;
 pub mod members;
 pub mod path;
 mod rules;

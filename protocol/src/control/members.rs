@@ -71,6 +71,44 @@ pub struct UserShowResult {
     pub root_fingerprint: String,
 }
 
+/// `device.revoke`: a member's terminal is not trusted from here on. Since API 1.2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DeviceRevoke {
+    /// As which device.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// Whose trust ends: the whole id, so that nothing is guessed.
+    pub device: DeviceId,
+}
+
+/// `user.revoke`: a member, with all their terminals, is none from here on. Since API 1.2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UserRevoke {
+    /// As which device.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// Whose membership ends: the whole id.
+    pub user: UserId,
+}
+
+/// `user.profile`: a member may do something else from here on. Since API 1.2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UserProfile {
+    /// As which device.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// Whose: the whole id.
+    pub user: UserId,
+    /// What they may do.
+    pub profile: ProfileName,
+}
+
 /// `trust.verify`: the whole log, fetched and verified anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -18,6 +18,8 @@ pub const DEVICE_LOCK: &str = "device.lock";
 pub const DEVICE_PASSWORD: &str = "device.password";
 /// [`super::DeviceForget`] → [`super::Empty`]
 pub const DEVICE_FORGET: &str = "device.forget";
+/// [`super::DeviceRevoke`] → [`super::Member`]
+pub const DEVICE_REVOKE: &str = "device.revoke";
 /// [`super::InviteUser`] → [`super::InviteResult`]
 pub const INVITE_USER: &str = "invite.user";
 /// [`super::InviteDevice`] → [`super::InviteResult`]
@@ -55,6 +57,10 @@ pub const CEREMONY_CANCEL: &str = "ceremony.cancel";
 pub const USER_LIST: &str = "user.list";
 /// [`super::UserShow`] → [`super::UserShowResult`]
 pub const USER_SHOW: &str = "user.show";
+/// [`super::UserRevoke`] → [`super::Member`]
+pub const USER_REVOKE: &str = "user.revoke";
+/// [`super::UserProfile`] → [`super::Member`]
+pub const USER_PROFILE: &str = "user.profile";
 /// [`super::DeviceSelector`] → [`super::TrustVerifyResult`]
 pub const TRUST_VERIFY: &str = "trust.verify";
 /// [`super::TrustShow`] → [`super::TrustShowResult`]

@@ -64,6 +64,12 @@ pub enum Registration {
     Pending,
     /// It will never be: the attempt was cancelled.
     Void,
+    /// It was, and it or its user has been revoked, as far as the server says. Since API 1.2.
+    Revoked,
+    /// One that a newer daemon has. Never sent.
+    #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
+    Unknown,
 }
 
 /// One device on this machine.

@@ -10,12 +10,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
-    CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceSelector, DeviceUnlock,
-    DeviceView, DoctorResult, Empty, EventItem, EventsWatch, GreetStart, Hello, HelloResult, InviteCancel,
-    InviteDevice, InviteListResult, InviteResult, InviteUser, NetPeers, NetPing, NetPinged, NetStatus,
-    OrgBootstrap, OrgBootstrapped, SecretText, StatusResult, StreamId, TokenCreate, TokenCreated, TokenId,
-    TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustShow, TrustShowResult,
-    TrustVerifyResult, UserListResult, UserShow, UserShowResult, method,
+    CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceRevoke, DeviceSelector,
+    DeviceUnlock, DeviceView, DoctorResult, Empty, EventItem, EventsWatch, GreetStart, Hello, HelloResult,
+    InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers, NetPing,
+    NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, SecretText, StatusResult, StreamId, TokenCreate,
+    TokenCreated, TokenId, TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustShow,
+    TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
+    method,
 };
 use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
 use crate::limits::{EMAIL_MAX_BYTES, LABEL_MAX_BYTES};
@@ -102,6 +103,7 @@ pub const SHAPES: &[Shape] = &[
     call::<DeviceSelector, DeviceView>(method::DEVICE_LOCK),
     call::<DevicePassword, DeviceView>(method::DEVICE_PASSWORD),
     call::<DeviceForget, Empty>(method::DEVICE_FORGET),
+    call::<DeviceRevoke, Member>(method::DEVICE_REVOKE),
     call::<InviteUser, InviteResult>(method::INVITE_USER),
     call::<InviteDevice, InviteResult>(method::INVITE_DEVICE),
     call::<DeviceSelector, InviteListResult>(method::INVITE_LIST),
@@ -125,6 +127,8 @@ pub const SHAPES: &[Shape] = &[
     unwatch(method::EVENTS_UNWATCH),
     call::<DeviceSelector, UserListResult>(method::USER_LIST),
     call::<UserShow, UserShowResult>(method::USER_SHOW),
+    call::<UserRevoke, Member>(method::USER_REVOKE),
+    call::<UserProfile, Member>(method::USER_PROFILE),
     call::<DeviceSelector, TrustVerifyResult>(method::TRUST_VERIFY),
     call::<TrustShow, TrustShowResult>(method::TRUST_SHOW),
     call::<TokenCreate, TokenCreated>(method::TOKEN_CREATE),

@@ -138,6 +138,12 @@ impl Hints {
     }
 }
 
+/// Whether a terminal may be met at an address, wherever it was learnt. `here`: whether loopback makes sense.
+#[must_use]
+pub fn may_be_met_at(address: &SocketAddr, here: bool) -> bool {
+    may_be_dialled(address, here, 0)
+}
+
 /// Whether a claimer's daemon may be sent there; `also` is a port below the lowest that is allowed too.
 fn may_be_dialled(address: &SocketAddr, here: bool, also: u16) -> bool {
     let somewhere = match address.ip() {

@@ -17,7 +17,7 @@ use crate::limits::{BODY_MAX_BYTES, STEP_MAX_BYTES};
 use crate::public::{Hash, Proof};
 use crate::relay::{AttemptView, EndReason, ErrorCode, LogPage};
 
-pub use hints::{ADDRESSES_MAX, Hints, HintsError, PORT_MIN, Relay};
+pub use hints::{ADDRESSES_MAX, Hints, HintsError, PORT_MIN, Relay, may_be_met_at};
 pub use proof::{Occasion, Proven};
 
 /// The name under which both sides speak.

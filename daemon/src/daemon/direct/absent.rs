@@ -57,7 +57,7 @@ pub async fn greet(_: Desk, _: Arc<Session>, _: StoredInvitation, _: Token, arri
 }
 
 /// Nobody is in the middle of it.
-pub fn cancelled(_: &Session, _: Token) {}
+pub async fn cancelled(_: &Session, _: Token) {}
 
 /// Refuses.
 pub async fn claim(desk: Desk, _: Link, _: Started, _: ClaimNeeds, _: RoadReason) {

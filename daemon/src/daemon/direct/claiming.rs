@@ -54,7 +54,8 @@ pub async fn claim(mut desk: Desk, link: Link, started: Started, needs: ClaimNee
         let Err(end) = attempt_of(&mut desk, &road, link, &hints, started, &needs, &mut begun).await else {
             return true;
         };
-        if !begun {
+        // Without an answer and without a connection nothing was begun. With one, the answer may only have been lost.
+        if !begun && !road.guest().status().borrow().connected {
             end.show(&desk.board);
             return true;
         }
@@ -65,10 +66,14 @@ pub async fn claim(mut desk: Desk, link: Link, started: Started, needs: ClaimNee
     };
     let over = tokio::select! {
         biased;
-        over = work => over,
-        // The node's end, which is this function's.
-        () = shown => false,
+        over = work => Some(over),
+        () = shown => None,
     };
+    let over = over.unwrap_or_else(|| {
+        // The node ends with this function; before, only by a failure of its own.
+        desk.board.closed(Problem::new(ProblemKind::Internal, "The direct road's node has ended."));
+        true
+    });
     if over {
         let records = needs.attempts.clone();
         // Blocking for one unlink; a failure is made good at the next start.

@@ -14,6 +14,9 @@ use crate::daemon::session::Session;
 use crate::store::{DirectStep, Store, Tally};
 use crate::transport::p2p::{Clerk, Host};
 
+/// A page of the log on this road: relays of the usual kind carry 128 KiB on a connection, and cut it then.
+const PAGE_MAX_BYTES: usize = 48 * 1024;
+
 /// Keeps for one invitation in its device's store.
 #[derive(Debug)]
 pub(super) struct StoreClerk {
@@ -39,6 +42,9 @@ impl Clerk for StoreClerk {
                 let Some(invitation) = store.invitation(token)? else {
                     return Ok(Err(ErrorCode::InvitationCancelled));
                 };
+                if store.is_sealed(token)? {
+                    return Ok(Err(ErrorCode::InvitationCompleted));
+                }
                 if invitation.tally.is_exhausted() {
                     return Ok(Err(ErrorCode::InvitationExhausted));
                 }
@@ -59,26 +65,45 @@ impl Clerk for StoreClerk {
         self.session.store(keep).await.map_err(|problem| failed(&problem))
     }
 
+    async fn cancelled(&self, attempt: AttemptId) -> Result<(), ErrorCode> {
+        self.session
+            .store(move |store| store.drop_unsealed(attempt))
+            .await
+            .map_err(|problem| failed(&problem))
+    }
+
     async fn log_page(&self, from: u64) -> Result<LogPage, ErrorCode> {
         let page = self.session.store(move |store| store.page(from)).await;
-        let (count, certificates) = page.map_err(|problem| failed(&problem))?;
+        let (count, mut certificates) = page.map_err(|problem| failed(&problem))?;
+        let mut room = PAGE_MAX_BYTES;
+        let fits = |envelope: &&Vec<u8>| {
+            let left = room.checked_sub(envelope.len());
+            room = left.unwrap_or_default();
+            left.is_some()
+        };
+        let most = certificates.iter().take_while(fits).count();
+        certificates.truncate(most.max(1));
         Ok(LogPage { count, certificates: certificates.into_iter().map(Into::into).collect() })
     }
 }
 
 /// The ends of the direct road that are open, one for each invitation. None is kept open by standing here.
 #[derive(Debug, Default)]
-pub struct Hosts(Mutex<BTreeMap<Token, Weak<Host<StoreClerk>>>>);
+pub struct Hosts {
+    open: Mutex<BTreeMap<Token, Weak<Host<StoreClerk>>>>,
+    /// Held while one is opened: two with one identity would take each other's claimers.
+    pub(super) opening: tokio::sync::Mutex<()>,
+}
 
 impl Hosts {
     /// The one of this invitation.
     pub(super) fn live(&self, token: Token) -> Option<Arc<Host<StoreClerk>>> {
-        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         hosts.retain(|_, host| host.strong_count() > 0);
         hosts.get(&token).and_then(Weak::upgrade)
     }
 
     pub(super) fn put(&self, token: Token, host: &Arc<Host<StoreClerk>>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(token, Arc::downgrade(host));
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(token, Arc::downgrade(host));
     }
 }

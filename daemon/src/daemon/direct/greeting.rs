@@ -15,10 +15,11 @@ use parsec_protocol::relay::{AttemptView, EndReason, GreeterIds};
 
 use super::clerk::StoreClerk;
 use super::{relays, shown};
-use crate::daemon::ceremonies::{follow_row, note_end};
+use crate::clock;
+use crate::daemon::ceremonies::{follow_earlier, follow_row, note_end};
 use crate::daemon::session::{Session, SyncError};
 use crate::enrolment::{self, Desk, greeter};
-use crate::outbox::Row;
+use crate::outbox::{self, Row};
 use crate::store::{DeviceKeys, StoredInvitation};
 use crate::transport::RoadError;
 use crate::transport::p2p::{Host, HostRoad, Invitation, NodeError, Place, peer_id};
@@ -59,6 +60,9 @@ impl Meeting {
         token: Token,
     ) -> Result<(), Problem> {
         if self.host.is_none() {
+            if invitation.expires <= clock::now() {
+                return Err(Problem::new(ProblemKind::InvitationExpired, "The invitation has expired."));
+            }
             let greeter = greeter_of(session);
             let place = Place::new(greeter);
             self.host = Some(open(session, invitation, token, place, ListeningFor::Greeting).await?);
@@ -96,6 +100,7 @@ pub(super) async fn open(
     place: Place,
     purpose: ListeningFor,
 ) -> Result<Arc<Host<StoreClerk>>, Problem> {
+    let _turn = session.hosts.opening.lock().await;
     if let Some(host) = session.hosts.live(token) {
         return Ok(host);
     }
@@ -160,11 +165,13 @@ pub(super) fn linger(session: &Arc<Session>, host: Arc<Host<StoreClerk>>) {
 }
 
 /// The invitation is cancelled: whoever is in the middle of it is told.
-pub fn cancelled(session: &Session, token: Token) {
+pub async fn cancelled(session: &Session, token: Token) {
     if let Some(host) = session.hosts.live(token) {
         let attempt = host.watch().borrow().as_ref().map(|view| view.attempt);
-        if let Some(attempt) = attempt {
-            host.end(attempt, EndReason::InvitationEnded);
+        if let Some(attempt) = attempt
+            && let Err(code) = host.cancel(attempt, EndReason::InvitationEnded).await
+        {
+            tracing::info!(code = code.name(), "a direct attempt could not be ended with its invitation");
         }
     }
 }
@@ -193,12 +200,22 @@ pub async fn greet(
         return desk.board.closed(Problem::new(ProblemKind::AttemptLost, "The attempt is gone."));
     };
     let road = HostRoad::new(Arc::clone(&host), attempt);
+    match follow_earlier(&session, attempt).await {
+        // Signed for already, in an earlier life of the ceremony: only the receipt is missing.
+        Ok(Some(row)) => return follow_row(desk, &session, &road, row).await,
+        Ok(None) => {}
+        Err(problem) => return desk.board.closed(problem),
+    }
     let voucher = DirectVoucher { session: Arc::clone(&session), attempt, token, secret_hash, ask_server };
     match greeter::run(&mut desk, &road, setting, &invitation.link_secret, &voucher).await {
         Ok(sealed) => follow_row(desk, &session, &road, Row { attempt, token, sealed, sent: true }).await,
         Err(end) => {
             note_end(&session, token, &end).await;
             enrolment::finish(end, &desk, &road).await;
+            // What was signed and never sent is dropped.
+            if let Ok(Some(row)) = follow_earlier(&session, attempt).await {
+                outbox::finish(&session, row);
+            }
         }
     }
     linger(&session, host);
@@ -222,14 +239,25 @@ impl greeter::Voucher for DirectVoucher {
     /// reached, or whose answer could be anybody's, is not waited for.
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
         if !self.ask_server {
-            return Ok(self.session.log().await);
+            return Ok(self.session.log());
         }
-        match tokio::time::timeout(FRESH_LOG_WAIT, self.session.sync()).await {
-            Ok(Ok(log)) => Ok(log),
-            Ok(Err(error @ (SyncError::Log(_) | SyncError::Road(RoadError::Refused { .. })))) => {
+        // In a task of its own: fetching that is broken off between disk and memory would leave them apart.
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let session = Arc::clone(&self.session);
+        self.session.tasks.spawn(async move {
+            tokio::select! {
+                () = session.stop.cancelled() => {}
+                synced = session.sync() => {
+                    let _ = tell.send(synced);
+                }
+            }
+        });
+        match tokio::time::timeout(FRESH_LOG_WAIT, told).await {
+            Ok(Ok(Ok(log))) => Ok(log),
+            Ok(Ok(Err(error @ (SyncError::Log(_) | SyncError::Road(RoadError::Refused { .. }))))) => {
                 Err(error.into())
             }
-            Ok(Err(SyncError::Road(_))) | Err(_) => Ok(self.session.log().await),
+            Ok(Ok(Err(SyncError::Road(_))) | Err(_)) | Err(_) => Ok(self.session.log()),
         }
     }
 

@@ -52,17 +52,35 @@ async fn greeter(net: &Net, pending: &PendingReceipt, direct: &DirectReceipt) ->
         let Ok(guest) = Guest::new(&hints) else { return std::future::pending().await };
         let road = GuestRoad::new(guest.clone(), pending.attempt, pending.attempt_secret.clone());
         if tokio::time::timeout(VISIT, guest.connected()).await.is_ok() {
-            match visit(&road, pending).await {
+            let visited = tokio::select! {
+                visited = visit(&road, pending) => visited,
+                () = left(&guest) => Err(RoadError::PeerUnreachable("it went away".to_owned())),
+            };
+            match visited {
                 Ok(registration) => return registration,
                 // The greeter's terminal knows nothing of it any more: it is done there, one way or the other.
                 Err(error) if error.code() == Some(ErrorCode::AttemptUnknown) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "a receipt could not be given to the greeter's terminal")
+                    tracing::info!(%error, "a receipt could not be given to the greeter's terminal")
                 }
             }
         }
         drop((road, guest));
         tokio::time::sleep(VISIT_PAUSE).await;
+    }
+}
+
+/// Returns once the greeter's terminal has been away for [`VISIT`].
+async fn left(guest: &Guest) {
+    let mut status = guest.status();
+    loop {
+        if status.wait_for(|status| !status.connected).await.is_err() {
+            return;
+        }
+        let back = status.wait_for(|status| status.connected);
+        if tokio::time::timeout(VISIT, back).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -20,7 +20,17 @@ const LOOK_UP_WAIT: Duration = Duration::from_secs(3);
 pub async fn hints(end: &DirectEnd, net: &Net, mailed: bool, here: bool) -> Vec<String> {
     let mut hints = Hints { peer: end.secret.peer_key(), addresses: Vec::new(), relays: Vec::new() };
     if !mailed {
+        let peer = hints.write();
         hints.relays = resolved(net.relays()).await;
+        // One that a claimer would refuse makes the whole link useless for this road.
+        hints.relays.retain(|relay| {
+            let named = [peer.clone(), vec![relay.to_string()]].concat();
+            let fits = Hints::read(&named, here).is_ok();
+            if !fits {
+                tracing::warn!(%relay, "a relay of the configuration can't be named in a link");
+            }
+            fits
+        });
         let ips = addresses::of_this_machine(here);
         hints.addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, end.port)).collect();
     }

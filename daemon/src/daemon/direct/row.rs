@@ -4,15 +4,18 @@
 //! the server takes the same enrolment once, however often it is sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::control::{ListeningFor, Problem, ProblemKind};
 use parsec_protocol::enrol::io::Publication;
+use parsec_protocol::ids::Timestamp;
 use parsec_protocol::relay::{DirectEnrolment, EndReason, ErrorCode};
 use tokio::sync::watch;
 
 use super::clerk::StoreClerk;
 use super::greeting::{greeter_of, linger, open};
+use crate::clock;
 use crate::daemon::session::Session;
 use crate::outbox::{Progress, Row, drop_row, over};
 use crate::problems;
@@ -21,6 +24,8 @@ use crate::transport::p2p::{Host, Place};
 use crate::transport::retry::until_done;
 use crate::transport::{RoadError, Trouble};
 
+/// Between uploads that failed for a reason that takes somebody to mend.
+const UPLOAD_PAUSE: Duration = Duration::from_secs(60);
 /// Message 8's bit in an attempt's state.
 const STEP_8: u16 = 1 << 8;
 
@@ -49,7 +54,7 @@ pub async fn finish(
             };
             let place = Place::resumed(greeter_of(session), row.attempt, kept.secret_hash, handover, None);
             let host = open(session, &invitation, token, place, ListeningFor::Receipt).await?;
-            match receipt(&host, row).await {
+            match receipt(&host, row, invitation.expires).await? {
                 Ok(receipt) => (Some(host), receipt),
                 Err(reason) => {
                     drop_row(session, row.attempt).await?;
@@ -59,8 +64,8 @@ pub async fn finish(
             }
         }
     };
-    let end = |reason| {
-        if let Some(host) = &host {
+    let end = |host: &Option<Arc<Host<StoreClerk>>>, reason| {
+        if let Some(host) = host {
             host.end(row.attempt, reason);
             linger(session, Arc::clone(host));
         }
@@ -69,58 +74,88 @@ pub async fn finish(
         Ok(publication) => publication,
         Err(closed) => {
             drop_row(session, row.attempt).await?;
-            end(EndReason::BadMessage);
+            end(&host, EndReason::BadMessage);
             return Ok(Progress::Failed(problems::closed(closed)));
         }
     };
     tell.send_replace(Progress::Registering);
-    match upload(session, row, &invitation, publication, tell).await {
+    let mut host = host;
+    match upload(session, row, &invitation, publication, tell, &mut host).await {
         Ok(()) => {
             let progress = over(session, row, EndReason::Completed).await?;
             if matches!(progress, Progress::Published) {
-                end(EndReason::Completed);
+                // Used up: nobody is greeted for it again.
+                if let Err(problem) = session.store(move |store| store.drop_invitation(token)).await {
+                    tracing::warn!(%problem, "a used invitation could not be forgotten");
+                }
+                end(&host, EndReason::Completed);
             }
             Ok(progress)
         }
         Err(error) if error.code().is_some_and(is_final) => {
             tracing::warn!(%error, "an enrolment of the direct road is void");
             drop_row(session, row.attempt).await?;
-            end(EndReason::InvitationEnded);
+            end(&host, EndReason::InvitationEnded);
             Ok(Progress::Void(EndReason::InvitationEnded))
         }
         Err(error) => Ok(Progress::Failed(error.into())),
     }
 }
 
-/// Waits for message 8; or the reason why it never comes.
-async fn receipt(host: &Host<StoreClerk>, row: &Row) -> Result<Vec<u8>, EndReason> {
+/// Waits for message 8, no longer than the invitation lasts; or the reason why it never comes.
+///
+/// # Errors
+/// This terminal's end is taken by another attempt for the same invitation: the row is kept.
+async fn receipt(
+    host: &Host<StoreClerk>,
+    row: &Row,
+    expires: Timestamp,
+) -> Result<Result<Vec<u8>, EndReason>, Problem> {
     let mut seen = host.watch();
+    let end = tokio::time::sleep(clock::until(expires));
+    tokio::pin!(end);
     loop {
         let view = seen.borrow_and_update().clone();
         match view {
             Some(view) if view.attempt == row.attempt => {
                 if let Some(reason) = view.ended {
-                    return Err(reason);
+                    return Ok(Err(reason));
                 }
                 if view.steps & STEP_8 != 0 {
-                    return host.step_8(row.attempt).ok_or(EndReason::Abandoned);
+                    return Ok(host.step_8(row.attempt).ok_or(EndReason::Abandoned));
                 }
             }
-            Some(_) | None => return Err(EndReason::Abandoned),
+            Some(_) | None => {
+                let text = "Somebody else is being greeted for the same invitation.";
+                return Err(Problem::new(ProblemKind::InvitationInUse, text));
+            }
         }
-        if seen.changed().await.is_err() {
-            return Err(EndReason::Abandoned);
+        tokio::select! {
+            changed = seen.changed() => {
+                if changed.is_err() {
+                    let text = "The direct road's node has ended.";
+                    return Err(Problem::new(ProblemKind::Internal, text));
+                }
+            }
+            () = &mut end => {
+                // Refused where the receipt came at the last moment: then the next look finds it.
+                if host.cancel(row.attempt, EndReason::InvitationEnded).await.is_ok() {
+                    return Ok(Err(EndReason::InvitationEnded));
+                }
+                end.as_mut().reset(tokio::time::Instant::now() + UPLOAD_PAUSE);
+            }
         }
     }
 }
 
-/// Gives the enrolment to the server, as soon as it can be reached.
+/// Gives the enrolment to the server, as soon as it can be reached and takes it.
 async fn upload(
-    session: &Session,
+    session: &Arc<Session>,
     row: &Row,
     invitation: &StoredInvitation,
     publication: Publication,
     tell: &watch::Sender<Progress>,
+    host: &mut Option<Arc<Host<StoreClerk>>>,
 ) -> Result<(), RoadError> {
     let enrolment = DirectEnrolment {
         token: row.token,
@@ -130,33 +165,67 @@ async fn upload(
         certificates: publication.certificates.into_iter().map(ByteVec::from).collect(),
         receipt: publication.receipt,
     };
-    let trouble = Trouble::new(None);
-    let mut troubled = trouble.subscribe();
-    let work = until_done(&trouble, || session.member.enrol_direct(&enrolment));
-    tokio::pin!(work);
     let summary = &session.open.summary;
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut work => {
-                session.net.server_seen(&summary.organisation, &summary.server, Ok(()));
-                return done.map(|_| ());
+    // The keys are durable on both sides, and nobody has to wait for a server.
+    let away = |why: String| {
+        let found = Err(Problem::new(ProblemKind::ServerUnreachable, why));
+        session.net.server_seen(&summary.organisation, &summary.server, found);
+        tell.send_if_modified(|now| {
+            let first = matches!(now, Progress::Registering);
+            if first {
+                *now = Progress::Kept;
             }
-            Ok(()) = troubled.changed() => {
-                // The keys are durable on both sides, and nobody has to wait for a server.
-                if let Some(why) = troubled.borrow_and_update().clone() {
-                    let found = Err(Problem::new(ProblemKind::ServerUnreachable, why));
-                    session.net.server_seen(&summary.organisation, &summary.server, found);
-                    tell.send_if_modified(|now| {
-                        let first = matches!(now, Progress::Registering);
-                        if first {
-                            *now = Progress::Kept;
+            first
+        });
+    };
+    loop {
+        let trouble = Trouble::new(None);
+        let mut troubled = trouble.subscribe();
+        let work = until_done(&trouble, || session.member.enrol_direct(&enrolment));
+        tokio::pin!(work);
+        let done = loop {
+            tokio::select! {
+                biased;
+                done = &mut work => break done,
+                Ok(()) = troubled.changed() => {
+                    if let Some(why) = troubled.borrow_and_update().clone() {
+                        away(why);
+                        // The receipt is here, and the newcomer can ask the server: nobody is waited for any more.
+                        if let Some(host) = host.take() {
+                            linger(session, host);
                         }
-                        first
-                    });
+                    }
                 }
             }
+        };
+        match done {
+            Ok(_) => {
+                session.net.server_seen(&summary.organisation, &summary.server, Ok(()));
+                return Ok(());
+            }
+            // A login page in the server's place, a clock, a full server: not for ever, and nobody sits here to try again.
+            Err(error) if may_pass(&error) => {
+                tracing::warn!(%error, "an enrolment of the direct road can't be uploaded yet");
+                away(error.to_string());
+                tokio::time::sleep(UPLOAD_PAUSE).await;
+            }
+            Err(error) => return Err(error),
         }
+    }
+}
+
+/// Whether a failure that does not pass by itself may pass all the same, when somebody does something elsewhere.
+const fn may_pass(error: &RoadError) -> bool {
+    match error {
+        RoadError::Refused { code, .. } => {
+            matches!(code, ErrorCode::ClockSkew | ErrorCode::NotAuthenticated | ErrorCode::QuotaReached)
+        }
+        RoadError::Tls(_) | RoadError::Misbehaved(_) | RoadError::Unreachable(_) => true,
+        RoadError::PlainHttp(_)
+        | RoadError::Address(_)
+        | RoadError::Setup(_)
+        | RoadError::PeerUnreachable(_)
+        | RoadError::PeerMisbehaved(_) => false,
     }
 }
 

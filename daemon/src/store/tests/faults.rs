@@ -55,7 +55,9 @@ fn check(data: &Path, what: &str) {
     match summary.registration {
         Registration::Pending => assert_eq!(devices.pending().unwrap().len(), 1, "{what}"),
         Registration::Registered => assert!(devices.pending().unwrap().is_empty(), "{what}"),
-        Registration::Void => panic!("{what}: void"),
+        Registration::Void | Registration::Revoked | Registration::Unknown => {
+            panic!("{what}: {:?}", summary.registration)
+        }
     }
 }
 

@@ -142,6 +142,11 @@ fn a_device_is_there_after_a_restart() {
     assert_eq!((keys.name, keys.email, keys.device_label), (new.name, new.email, new.device_label));
     assert_eq!((keys.profile, keys.server.as_str()), (Profile::Standard, SERVER));
     assert_eq!(open.store.head().unwrap(), new.seen);
+    // Revoked, and back: the server may have been wrong.
+    for registration in [Registration::Revoked, Registration::Registered] {
+        devices.set_registration(new.device, registration).unwrap();
+        assert_eq!(devices.list().unwrap()[0].registration, registration);
+    }
 }
 
 #[test]
@@ -332,6 +337,18 @@ fn direct_rows(store: &Store, token: Token, sealed: &SealedEnrolment) {
     ));
     let row = DirectRow { secret_hash: hash, step_7: Some(b"7".to_vec()), step_8: Some(b"8".to_vec()) };
     assert_eq!(store.direct(attempt).unwrap(), Some(row));
+    assert_eq!(store.sealed().unwrap().len(), 1);
+    // A receipt is here: nobody takes it back any more.
+    store.drop_unsealed(attempt).unwrap();
+    assert!(store.is_sealed(token).unwrap() && !store.take_back(token).unwrap());
+    assert_eq!(store.sealed().unwrap().len(), 1);
+    let other = AttemptId::from_bytes([6; 16]);
+    store.put_direct(other, token, sealed, hash).unwrap();
+    store.drop_unsealed(other).unwrap();
+    assert_eq!(store.direct(other).unwrap(), None);
+    let free = Token::from_bytes([2; 16]);
+    store.put_direct(other, free, sealed, hash).unwrap();
+    assert!(!store.is_sealed(free).unwrap() && store.take_back(free).unwrap());
     assert_eq!(store.sealed().unwrap().len(), 1);
     // A row of the other road can't become one of this.
     let relayed = AttemptId::from_bytes([5; 16]);

@@ -201,13 +201,12 @@ impl GuestRoad {
     async fn until_answered(&self, question: Question) -> Result<Answer, RoadError> {
         until_done(&self.trouble, || async {
             self.whole().await;
-            self.guest.ask(&question).await
+            match self.guest.ask(&question).await? {
+                refused @ Answer::Refused { .. } => Err(unexpected(refused)),
+                answer => Ok(answer),
+            }
         })
         .await
-        .and_then(|answer| match answer {
-            Answer::Refused { .. } => Err(unexpected(answer)),
-            other => Ok(other),
-        })
     }
 
     async fn one_stream(&self, seen: &watch::Sender<Option<AttemptView>>) -> RoadError {

@@ -3,6 +3,7 @@
 //! Decides who is answered at all: who proves to hold the link, or knows an attempt's secret. Refuses everybody else with one answer and
 //! hangs up. What must be durable is so before it is answered: that is the [`Clerk`]'s.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -22,8 +23,13 @@ use super::place::Place;
 use crate::clock;
 use crate::transport::{Road, RoadError, Trouble};
 
-/// Questions answered at once, over all connections. Each holds a question of 64 KiB and, at worst, an answer of a megabyte.
-const ANSWERING_MAX: usize = 32;
+/// Questions of one peer that are answered at once: a claimer has two, and one from a connection that died.
+const ANSWERING_PER_PEER_MAX: usize = 4;
+/// Questions answered at once: for each of as many peers as can be connected, so that no stranger takes another's. Each holds 64 KiB.
+const ANSWERING_MAX: usize = 16 * ANSWERING_PER_PEER_MAX;
+
+/// What a greeter is told while the newcomer's terminal is not connected. It comes back by itself, or does not.
+const AWAY: &str = "the newcomer's terminal is not connected at the moment; waiting for it";
 
 /// The invitation that is greeted for.
 #[derive(Debug)]
@@ -58,6 +64,8 @@ pub trait Clerk: Send + Sync + 'static {
         attempt: AttemptId,
         bytes: Vec<u8>,
     ) -> impl Future<Output = Result<(), ErrorCode>> + Send;
+    /// Forgets what was signed in an attempt that a person ended before the receipt.
+    fn cancelled(&self, attempt: AttemptId) -> impl Future<Output = Result<(), ErrorCode>> + Send;
     /// A page of the verified log.
     fn log_page(&self, from: u64) -> impl Future<Output = Result<LogPage, ErrorCode>> + Send;
 }
@@ -135,6 +143,14 @@ impl<C: Clerk> Host<C> {
         self.inner.place.fetch(attempt, 8).ok()
     }
 
+    /// Ends an attempt for a person.
+    ///
+    /// # Errors
+    /// `attempt_sealed`, `attempt_unknown`, the disk's.
+    pub async fn cancel(&self, attempt: AttemptId, reason: EndReason) -> Result<(), ErrorCode> {
+        self.inner.cancel(attempt, reason).await
+    }
+
     /// Ends an attempt and tells whoever follows it.
     pub fn end(&self, attempt: AttemptId, reason: EndReason) {
         self.inner.place.end(attempt, reason);
@@ -143,13 +159,30 @@ impl<C: Clerk> Host<C> {
 
 async fn serve<C: Clerk>(inner: Arc<Inner<C>>, node: Arc<Node>, mut incoming: Incoming) {
     let mut answering = JoinSet::new();
+    let mut by_peer: BTreeMap<PeerKey, usize> = BTreeMap::new();
     loop {
         tokio::select! {
             biased;
-            Some(_) = answering.join_next() => {}
+            Some(done) = answering.join_next_with_id() => {
+                // One that panicked is counted until its peer's others are done: it can only be too careful.
+                if let Ok((_, peer)) = done
+                    && let Some(count) = by_peer.get_mut(&peer)
+                {
+                    *count -= 1;
+                    by_peer.retain(|_, count| *count > 0);
+                }
+            }
             next = incoming.next(), if answering.len() < ANSWERING_MAX => {
                 let Some((peer, stream)) = next else { return };
-                answering.spawn(answer(Arc::clone(&inner), Arc::clone(&node), peer, stream));
+                let count = by_peer.entry(peer).or_default();
+                if *count < ANSWERING_PER_PEER_MAX {
+                    *count += 1;
+                    let answer = answer(Arc::clone(&inner), Arc::clone(&node), peer, stream);
+                    answering.spawn(async move {
+                        answer.await;
+                        peer
+                    });
+                }
             }
         }
     }
@@ -236,7 +269,7 @@ impl<C: Clerk> Inner<C> {
                     | EndReason::BadMessage
                     | EndReason::TimedOut
                     | EndReason::Abandoned => {
-                        self.place.cancel(attempt, reason)?;
+                        self.cancel(attempt, reason).await?;
                         Ok(Answer::Done {})
                     }
                 }
@@ -305,6 +338,15 @@ impl<C: Clerk> Inner<C> {
             _ => {}
         }
         self.place.deposit(attempt, step, bytes)
+    }
+
+    /// Ends an attempt for a person. What was signed in it is gone from the disk before anybody is told, and no receipt comes between.
+    async fn cancel(&self, attempt: AttemptId, reason: EndReason) -> Result<(), ErrorCode> {
+        let _turn = self.turn.lock().await;
+        self.place.may_cancel(attempt)?;
+        self.clerk.cancelled(attempt).await?;
+        self.place.end(attempt, reason);
+        Ok(())
     }
 
     /// Tells every state until the attempt is over; the last one is the answer.
@@ -376,7 +418,7 @@ impl<C: Clerk> Road for HostRoad<C> {
     }
 
     async fn cancel(&self, reason: EndReason) -> Result<(), RoadError> {
-        self.host.inner.place.cancel(self.attempt, reason).map(|_| ()).map_err(refused)
+        self.host.inner.cancel(self.attempt, reason).await.map_err(refused)
     }
 
     async fn log_page(&self, from: u64) -> Result<LogPage, RoadError> {
@@ -385,7 +427,15 @@ impl<C: Clerk> Road for HostRoad<C> {
 
     async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
         let mut states = self.host.watch();
+        let mut status = self.host.status();
         loop {
+            let here = status.borrow_and_update().peers.iter().any(|peer| peer.inbound && peer.proven);
+            let away = (!here).then(|| AWAY.to_owned());
+            self.trouble.send_if_modified(|now| {
+                let new = *now != away;
+                *now = away;
+                new
+            });
             let view = states.borrow_and_update().clone();
             // An attempt that another took the place of is over.
             let view = match view {
@@ -398,8 +448,12 @@ impl<C: Clerk> Road for HostRoad<C> {
                 },
             };
             seen.send_replace(Some(view));
-            if states.changed().await.is_err() {
-                return RoadError::PeerUnreachable("the place is gone".to_owned());
+            let changed = tokio::select! {
+                changed = states.changed() => changed,
+                changed = status.changed() => changed,
+            };
+            if changed.is_err() {
+                return RoadError::Setup("the direct road's node has ended".to_owned());
             }
         }
     }

@@ -4,6 +4,7 @@
 //! bounds it, `driver` is the one task in which everything happens, `naming` turns the library's names into ours.
 
 mod driver;
+mod guard;
 mod library;
 mod naming;
 

@@ -222,13 +222,13 @@ impl Place {
         Attempt::named(&self.lock(), attempt).is_ok_and(|there| there.has(HANDOVER))
     }
 
-    /// Ends an attempt on behalf of a person; `true` if it was open until now.
+    /// Whether a person may still end an attempt. The caller makes that durable before [`Self::end`].
     ///
     /// # Errors
     /// `attempt_sealed` once the receipt is there; `attempt_unknown`.
-    pub fn cancel(&self, attempt: AttemptId, reason: EndReason) -> Result<bool, ErrorCode> {
+    pub fn may_cancel(&self, attempt: AttemptId) -> Result<(), ErrorCode> {
         let sealed = Attempt::named(&self.lock(), attempt)?.has(RECEIPT);
-        if sealed { Err(ErrorCode::AttemptSealed) } else { Ok(self.end(attempt, reason)) }
+        if sealed { Err(ErrorCode::AttemptSealed) } else { Ok(()) }
     }
 
     /// Ends an attempt, whatever stands in it; `true` if it was open until now. Its steps are forgotten.
@@ -320,7 +320,7 @@ mod tests {
             assert_eq!(place.fetch(A, step), Ok(vec![step]));
         }
         // The receipt is there: nobody's wish ends it any more.
-        assert_eq!(place.cancel(A, EndReason::Cancelled), Err(ErrorCode::AttemptSealed));
+        assert_eq!(place.may_cancel(A), Err(ErrorCode::AttemptSealed));
         assert!(place.end(A, EndReason::Completed));
         assert_eq!(place.deposit(A, 8, vec![8]), Err(ErrorCode::AttemptEnded));
         assert_eq!(place.fetch(A, 7), Err(ErrorCode::AttemptEnded));

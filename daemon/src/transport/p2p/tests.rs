@@ -53,6 +53,9 @@ impl Clerk for Arc<Notes> {
     async fn receipt(&self, _: AttemptId, bytes: Vec<u8>) -> Result<(), ErrorCode> {
         self.keep(8, bytes)
     }
+    async fn cancelled(&self, _: AttemptId) -> Result<(), ErrorCode> {
+        Ok(())
+    }
     async fn log_page(&self, from: u64) -> Result<LogPage, ErrorCode> {
         Ok(LogPage { count: 3, certificates: vec![vec![u8::try_from(from).unwrap()].into()] })
     }

@@ -8,12 +8,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use libp2p::connection_limits::ConnectionLimits;
 use libp2p::core::ConnectedPoint;
 use libp2p::core::multiaddr::{Multiaddr, Protocol};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{PeerId, Swarm, mdns, ping};
-use parsec_protocol::direct::{ADDRESSES_MAX, Hints, PORT_MIN, Relay};
+use parsec_protocol::direct::{ADDRESSES_MAX, Hints, Relay, may_be_met_at};
 use parsec_protocol::public::PeerKey;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -27,6 +28,8 @@ const PROOF_WAIT: Duration = Duration::from_secs(10);
 /// Pauses between dials: the first is shorter than a person notices, the last is how late a road that is back is found.
 const DIAL_PAUSE_FIRST: Duration = Duration::from_millis(250);
 const DIAL_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Connections that one node takes in its life. The library keeps some hundred bytes of each: 20 MiB, and hours of a flood.
+const ACCEPTED_MAX: u32 = 50_000;
 /// Addresses from the local network that are dialled beside those of the link.
 const FOUND_MAX: usize = 8;
 
@@ -35,8 +38,12 @@ pub(super) struct Target {
     peer: PeerId,
     /// From the link.
     named: Vec<Multiaddr>,
+    /// Relays that the link names.
+    relays: Vec<String>,
     /// From the local network, newest last.
     found: Vec<SocketAddr>,
+    /// Where somebody else answered: dialled only where there is nothing else, so that nobody who answers quickly hides the one who is meant.
+    wrong: Vec<SocketAddr>,
     next: Option<Instant>,
     pause: Duration,
 }
@@ -51,7 +58,16 @@ impl Target {
         for relay in hints.relays.iter().take(ADDRESSES_MAX) {
             named.push(by_way_of(relay)?.with(Protocol::P2p(peer)));
         }
-        Ok(Self { peer, named, found: Vec::new(), next: Some(Instant::now()), pause: DIAL_PAUSE_FIRST })
+        let relays = hints.relays.iter().map(|relay| relay.peer.clone()).collect();
+        Ok(Self {
+            peer,
+            named,
+            relays,
+            found: Vec::new(),
+            wrong: Vec::new(),
+            next: Some(Instant::now()),
+            pause: DIAL_PAUSE_FIRST,
+        })
     }
 
     /// The next dial, a little later than the last.
@@ -62,7 +78,10 @@ impl Target {
 
     fn addresses(&self) -> Vec<Multiaddr> {
         let found = self.found.iter().rev().flat_map(|address| both(*address));
-        self.named.iter().cloned().chain(found).collect()
+        let all: Vec<Multiaddr> = self.named.iter().cloned().chain(found).collect();
+        let is_wrong = |address: &Multiaddr| socket_of(address).is_some_and(|at| self.wrong.contains(&at));
+        let rest: Vec<_> = all.iter().filter(|address| !is_wrong(address)).cloned().collect();
+        if rest.is_empty() { all } else { rest }
     }
 }
 
@@ -73,6 +92,8 @@ pub(super) struct Driver {
     /// Where others can be reached through, and when to ask for it again.
     relays: Vec<(Multiaddr, Option<Instant>)>,
     connections: BTreeMap<ConnectionId, (PeerId, Peer)>,
+    /// Connections that others have opened so far.
+    accepted: u32,
     /// Strangers, and until when they may be.
     unproven: BTreeMap<PeerId, Instant>,
     pub(super) status: watch::Sender<Status>,
@@ -82,9 +103,28 @@ impl Driver {
     pub(super) fn new(swarm: Swarm<Behaviour>, target: Option<Target>, relays: &[Relay]) -> Self {
         let mdns = swarm.behaviour().mdns.is_enabled() || swarm.behaviour().mdns_6.is_enabled();
         let status = watch::Sender::new(Status { mdns, ..Status::default() });
+        let guard = &swarm.behaviour().guard;
+        for relay in
+            relays.iter().map(|relay| &relay.peer).chain(target.iter().flat_map(|target| &target.relays))
+        {
+            if let Ok(peer) = relay.parse() {
+                guard.relay(peer);
+            }
+        }
+        if let Some(target) = &target {
+            guard.proven(target.peer);
+        }
         let now = Some(Instant::now());
         let relays = relays.iter().filter_map(|relay| by_way_of(relay).ok()).map(|at| (at, now)).collect();
-        Self { swarm, target, relays, connections: BTreeMap::new(), unproven: BTreeMap::new(), status }
+        Self {
+            swarm,
+            target,
+            relays,
+            connections: BTreeMap::new(),
+            accepted: 0,
+            unproven: BTreeMap::new(),
+            status,
+        }
     }
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
@@ -140,6 +180,7 @@ impl Driver {
             .addresses(addresses)
             .condition(PeerCondition::DisconnectedAndNotDialing)
             .build();
+        self.swarm.behaviour().guard.own(dial.connection_id());
         // A dial that is not begun because one is under way is no failure.
         if let Err(error) = self.swarm.dial(dial)
             && !matches!(error, DialError::DialPeerConditionFalse(_))
@@ -150,6 +191,16 @@ impl Driver {
 
     fn undialled(&mut self, error: &DialError) {
         if let Some(target) = &mut self.target {
+            if let DialError::WrongPeerId { address, .. } = error
+                && let Some(at) = socket_of(address)
+            {
+                target.found.retain(|found| *found != at);
+                target.wrong.retain(|wrong| *wrong != at);
+                if target.wrong.len() == FOUND_MAX {
+                    target.wrong.remove(0);
+                }
+                target.wrong.push(at);
+            }
             target.later();
         }
         self.trouble(match error {
@@ -173,6 +224,7 @@ impl Driver {
 
     fn proven(&mut self, key: &PeerKey) {
         let Ok(peer) = id_of(key) else { return };
+        self.swarm.behaviour().guard.proven(peer);
         self.unproven.remove(&peer);
         for (whose, there) in self.connections.values_mut() {
             if *whose == peer {
@@ -279,6 +331,29 @@ impl Driver {
             Link::Tcp
         };
         let inbound = endpoint.is_listener();
+        if inbound {
+            self.accepted = self.accepted.saturating_add(1);
+            if self.accepted == ACCEPTED_MAX {
+                let none = ConnectionLimits::default().with_max_pending_incoming(Some(0));
+                *self.swarm.behaviour_mut().limits.limits_mut() = none;
+                tracing::warn!(
+                    "too many strangers have connected; this end of the direct road takes no more"
+                );
+                self.trouble("too many strangers have connected; start again");
+            }
+        }
+        if link != Link::Relay {
+            // There is a way without the relay now: what runs over it begins anew on the better one.
+            let relayed: Vec<_> = self
+                .connections
+                .iter()
+                .filter(|(_, (whose, there))| *whose == peer && there.link == Link::Relay)
+                .map(|(id, _)| *id)
+                .collect();
+            for id in relayed {
+                self.swarm.close_connection(id);
+            }
+        }
         let known = self.connections.values().any(|(whose, there)| *whose == peer && there.proven);
         let proven = known || self.target.as_ref().is_some_and(|target| target.peer == peer);
         if inbound && !proven {
@@ -303,6 +378,7 @@ impl Driver {
             | BehaviourEvent::Mdns6(mdns::Event::Discovered(found)) => self.found(found),
             BehaviourEvent::Mdns(mdns::Event::Expired(_))
             | BehaviourEvent::Mdns6(mdns::Event::Expired(_))
+            | BehaviourEvent::Guard(_)
             | BehaviourEvent::Limits(_)
             | BehaviourEvent::Streams(_)
             | BehaviourEvent::Ping(_)
@@ -319,9 +395,9 @@ impl Driver {
         let mut new = false;
         for (peer, address) in found {
             let Some(address) = socket_of(&address) else { continue };
-            let odd =
-                address.port() < PORT_MIN || address.ip().is_unspecified() || address.ip().is_multicast();
-            if peer != target.peer || odd || target.found.contains(&address) {
+            // The rules of a link hold for what the network says, too.
+            let here = peer == target.peer && may_be_met_at(&address, false);
+            if !here || target.found.contains(&address) {
                 continue;
             }
             if target.found.len() == FOUND_MAX {

@@ -14,6 +14,7 @@ use libp2p::{
 use parsec_protocol::keys::PeerSecret;
 use parsec_protocol::limits::BODY_MAX_BYTES;
 
+use super::guard::DialGuard;
 use super::{NodeError, setup};
 
 /// Connections that strangers may have open here, and as many again while they shake hands: one claimer needs one or two. Times
@@ -39,7 +40,8 @@ const MDNS_TTL: Duration = Duration::from_secs(60);
 
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
-    limits: connection_limits::Behaviour,
+    pub(super) guard: DialGuard,
+    pub(super) limits: connection_limits::Behaviour,
     pub(super) streams: libp2p_stream::Behaviour,
     ping: ping::Behaviour,
     identify: identify::Behaviour,
@@ -86,6 +88,7 @@ pub(super) fn swarm(secret: &PeerSecret, relayed: bool) -> Result<Swarm<Behaviou
         .with_relay_client(noise::Config::new, muxer)
         .map_err(setup)?
         .with_behaviour(|key, relay| Behaviour {
+            guard: DialGuard::default(),
             limits: connection_limits::Behaviour::new(limits),
             streams: libp2p_stream::Behaviour::new(),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_WAIT)),
