@@ -35,6 +35,9 @@ pub trait Keeper: Send + Sync {
     ) -> impl Future<Output = Result<(), Problem>> + Send;
 }
 
+/// How long a person is kept waiting until the receipt is with the greeter: a road that broke is mostly whole again by then.
+const RECEIPT_WAIT: Duration = Duration::from_secs(30);
+
 /// What the link and the server said.
 #[derive(Debug)]
 pub struct Invitation {
@@ -64,6 +67,8 @@ struct Driver<'a, R, K> {
     wake: Option<Timestamp>,
     /// The next message of the other side.
     next: u8,
+    /// Whether the keys are durable.
+    kept: bool,
     done: bool,
 }
 
@@ -122,6 +127,7 @@ pub async fn run<R: Road, K: Keeper>(
         to_keep: None,
         wake: None,
         next: 1,
+        kept: false,
         done: false,
     };
     driver.carry_out().await?;
@@ -210,7 +216,15 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
         while let Some(output) = self.outputs.pop_front() {
             match output {
                 ClaimerOutput::Send { step, bytes } => {
-                    self.desk.carry(self.road, self.road.deposit(step, bytes)).await?;
+                    let sent = self.desk.carry(self.road, self.road.deposit(step, bytes));
+                    if !self.kept {
+                        sent.await?;
+                    } else if let Ok(sent) = tokio::time::timeout(RECEIPT_WAIT, sent).await {
+                        sent?;
+                    } else {
+                        // It lies beside the keys, and is followed from there: the greeter may have it, and be gone.
+                        self.done = true;
+                    }
                 }
                 ClaimerOutput::Show(code) => self.desk.board.say(code),
                 ClaimerOutput::AskCode(question) => self.desk.board.ask_code(&question),
@@ -281,6 +295,7 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
         let new = self.to_keep.as_ref().filter(|_| self.desk.may_cancel).ok_or_else(not_now)?;
         self.keeper.keep(Arc::clone(new), password, by).await?;
         self.desk.may_cancel = false;
+        self.kept = true;
         self.desk.board.stage(Stage::Registering, &[]);
         self.desk
             .board
