@@ -13,7 +13,7 @@ use parsec_protocol::enrol::claimer::Claimer;
 use parsec_protocol::enrol::io::{ClaimerInput, ClaimerOutput, NewDevice, Refused, Setting, TransportKind};
 use parsec_protocol::ids::{Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::keys::LinkSecret;
-use parsec_protocol::relay::{AttemptView, EndReason};
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode};
 use tokio::sync::watch;
 
 use super::{Act, Desk, End, Request, answer, next_state, not_now};
@@ -69,6 +69,8 @@ struct Driver<'a, R, K> {
     next: u8,
     /// Whether the keys are durable.
     kept: bool,
+    /// Whether the greeter has said that this device is in the log.
+    registered: bool,
     done: bool,
 }
 
@@ -128,6 +130,7 @@ pub async fn run<R: Road, K: Keeper>(
         wake: None,
         next: 1,
         kept: false,
+        registered: false,
         done: false,
     };
     driver.carry_out().await?;
@@ -158,10 +161,14 @@ pub async fn run<R: Road, K: Keeper>(
             "The ceremony ended without keys.",
         )));
     };
+    let known = driver.registered;
     // The keys are here and the receipt is out: from now on everything happens by itself, also without this task.
     let give_up = tokio::time::sleep(invitation.registration_wait);
     tokio::pin!(give_up);
     let registered = loop {
+        if known {
+            break true;
+        }
         let view = tokio::select! {
             () = &mut give_up => break false,
             view = next_state(&mut seen, &mut follow) => view,
@@ -219,11 +226,18 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
                     let sent = self.desk.carry(self.road, self.road.deposit(step, bytes));
                     if !self.kept {
                         sent.await?;
-                    } else if let Ok(sent) = tokio::time::timeout(RECEIPT_WAIT, sent).await {
-                        sent?;
-                    } else {
+                        continue;
+                    }
+                    match tokio::time::timeout(RECEIPT_WAIT, sent).await {
+                        Ok(Ok(())) => {}
+                        // The greeter had it before, and the answer was lost on the way.
+                        Ok(Err(End::Peer(EndReason::Completed))) => self.registered = true,
                         // It lies beside the keys, and is followed from there: the greeter may have it, and be gone.
-                        self.done = true;
+                        Err(_) => self.done = true,
+                        Ok(Err(End::Road(error))) if error.code() == Some(ErrorCode::AttemptUnknown) => {
+                            self.done = true;
+                        }
+                        Ok(Err(end)) => return Err(end),
                     }
                 }
                 ClaimerOutput::Show(code) => self.desk.board.say(code),
