@@ -77,7 +77,22 @@ impl Bell {
     ///
     /// # Panics
     /// After [`DEADLINE`] without a ring.
-    pub fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, Ended> {
+    pub fn until<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> Result<T, Ended> {
+        self.until_or_say(|| what.to_owned(), look)
+    }
+
+    /// The same, where what is missing is known only when it is missed.
+    ///
+    /// # Errors
+    /// [`Ended::Interrupted`].
+    ///
+    /// # Panics
+    /// After [`DEADLINE`] without a ring.
+    pub fn until_or_say<T>(
+        &self,
+        what: impl Fn() -> String,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> Result<T, Ended> {
         let mut heard = self.rung.lock().unwrap().0;
         loop {
             if let Some(found) = look() {
@@ -86,7 +101,7 @@ impl Bell {
             let rung = self.rung.lock().unwrap();
             let wait = |state: &mut (u64, bool)| state.0 == heard && !state.1;
             let (rung, timeout) = self.changed.wait_timeout_while(rung, DEADLINE, wait).unwrap();
-            assert!(!timeout.timed_out(), "waited {DEADLINE:?} for {what}");
+            assert!(!timeout.timed_out(), "waited {DEADLINE:?} for {}", what());
             if rung.1 {
                 return Err(Ended::Interrupted);
             }

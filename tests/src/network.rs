@@ -70,13 +70,19 @@ impl Place {
         assert!(output.status.success(), "{rules}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Packets that a named counter of the packet filter has counted.
+    /// Takes a table of the packet filter away, if it is there.
+    pub fn unfilter(&self, table: &str) {
+        self.filter(&format!("add table {table}\ndelete table {table}\n"));
+    }
+
+    /// Packets that a counter of a table such as `inet test` has counted.
     ///
     /// # Panics
-    /// If there is no such counter in the table `inet test`.
+    /// If there is no such counter.
     #[must_use]
-    pub fn counted(&self, counter: &str) -> u64 {
-        let text = self.run(&["nft", "list", "counter", "inet", "test", counter]);
+    pub fn counted(&self, table: &str, counter: &str) -> u64 {
+        let (family, table) = table.split_once(' ').unwrap();
+        let text = self.run(&["nft", "list", "counter", family, table, counter]);
         let mut words = text.split_whitespace().skip_while(|&word| word != "packets").skip(1);
         words.next().and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("no number in {text}"))
     }
@@ -164,8 +170,8 @@ impl Network {
         switch
     }
 
-    /// A cable from a place to a switch, with these addresses (`10.1.0.2/24`) at the place's end.
-    pub fn cable(&self, place: &Place, interface: &str, switch: &Place, addresses: &[&str]) {
+    /// A cable from a place to a switch, with these addresses (`10.1.0.2/24`) at the place's end. Returns the switch's port.
+    pub fn cable(&self, place: &Place, interface: &str, switch: &Place, addresses: &[&str]) -> String {
         let count = switch.ip(&["-o", "link"]).lines().count();
         let port = format!("port{count}");
         place.ip(&[
@@ -186,6 +192,7 @@ impl Network {
             place.ip(&["address", "add", address, "dev", interface]);
         }
         place.plug(interface);
+        port
     }
 
     /// Makes a place a router that hides what is behind `inside`: others see one address, and nobody unasked comes in.

@@ -2,6 +2,8 @@
 //!
 //! Decides nothing a person wouldn't: nobody here looks at the other side's screen except through what is said.
 
+use std::cell::RefCell;
+
 use parsec_protocol::control::{CeremonyView, ChoiceMode, Outcome, ProblemKind, ProfileName, Stage};
 
 use crate::ceremony::{Ended, Side};
@@ -54,7 +56,10 @@ pub fn play(
     let bell = claimer.bell();
     let mut heard = Heard::default();
     let (mut done_claimer, mut done_greeter) = (0, 0);
-    bell.until("both to end", || {
+    let screens = RefCell::new([None, None]);
+    let seen = || format!("both to end; seen last: {:?}", screens.borrow());
+    bell.until_or_say(seen, || {
+        screens.replace([claimer.view(), greeter.view()]);
         if let (Some(claimer), Some(greeter)) = (claimer.end(), greeter.end()) {
             return Some(Ends { claimer, greeter });
         }

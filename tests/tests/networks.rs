@@ -1,6 +1,12 @@
 //! The direct road on a local network of its own: two terminals on one switch, and no server while people meet.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 use parsec_protocol::control::{Carrier, InviteResult, NetPeers, TransportChoice, method};
 use parsec_protocol::enrol::link::Link;
@@ -89,7 +95,7 @@ fn terminals_find_each_other_by_the_addresses_in_the_link() {
     let invitation = lan.invite();
     assert!(hints(&invitation).iter().any(|hint| hint.starts_with("10.77.0.2:")), "{:?}", hints(&invitation));
     lan.office.enrols(&lan.bob, &invitation, invitation.link.expose());
-    assert!(lan.places[1].counted("dropped") > 0, "nobody asked the local network");
+    assert!(lan.places[1].counted("inet test", "dropped") > 0, "nobody asked the local network");
 }
 
 #[test]
@@ -134,10 +140,36 @@ fn without_addresses_and_multicast_nobody_is_found_and_then_they_are() {
     assert!(peers.peers.is_empty(), "{peers:?}");
     // Multicast is let through: the same ceremony goes on by itself.
     for place in &lan.places {
-        place.filter("delete table inet test\n");
+        place.unfilter("inet test");
     }
     let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     let peers: NetPeers = lan.office.alice.call(method::NET_PEERS, ()).unwrap();
     assert!(peers.peers.iter().all(|peer| peer.road != Carrier::Relay), "{peers:?}");
     lan.office.registers(&lan.bob, &ends);
+}
+
+/// A link may name seven addresses, and whoever made it may name seven that are somebody else's: each is tried once in a round, and
+/// rounds have pauses between them.
+#[test]
+fn addresses_that_lead_nowhere_are_tried_a_few_times() {
+    let Some(mut lan) = lan("absurd addresses", Family::Four, true) else { return };
+    let invitation = lan.invite();
+    let mut link: Link = invitation.link.expose().parse().unwrap();
+    link.hints.truncate(1);
+    link.hints.extend((1..=7).map(|number| format!("10.77.0.1:{}", 2_000 + number)));
+    let here = &lan.places[1];
+    here.filter(
+        "table inet test {\n counter knocks {}\n chain out { type filter hook output priority 0;\n\
+         tcp flags & (syn | ack) == syn counter name knocks; }\n}\n",
+    );
+    let bell = std::sync::Arc::new(parsec_tests::ceremony::Bell::default());
+    let mut claimer = lan.bob.claim_by(&link.to_url(), TransportChoice::P2p, &bell).unwrap();
+    let troubled = claimer.until("trouble", |view| view.note.is_some()).unwrap();
+    assert!(troubled.note.as_deref().unwrap().contains("nobody answers"), "{troubled:?}");
+    claimer.cancel().unwrap();
+    assert!(claimer.outcome().is_err());
+    let knocks = here.counted("inet test", "knocks");
+    println!("{knocks} connections begun to seven addresses");
+    // QUIC keeps a round open for some seconds after TCP has been refused, so it is one round, or two on a slow machine.
+    assert!((7..=21).contains(&knocks), "{knocks} connections to seven addresses");
 }

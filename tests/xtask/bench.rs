@@ -4,6 +4,7 @@
 //! percentile taken by itself, and of those the median; so that what else the machine does hits both. Refuses to judge: the
 //! goal is printed beside the figure.
 
+mod direct;
 mod echo;
 mod socket;
 
@@ -89,6 +90,9 @@ fn measure(options: &Options) -> ExitCode {
     let mut rows = Vec::new();
     if wanted("socket") {
         rows.extend(socket::rows());
+    }
+    if wanted("found by mdns") || wanted("ceremony p2p") || wanted("direct") {
+        rows.extend(direct::rows().into_iter().filter(|row| wanted(row.name) || wanted("direct")));
     }
     if rows.is_empty() {
         eprintln!("cargo xtask bench: no row has that name");

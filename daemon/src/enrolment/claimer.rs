@@ -13,7 +13,7 @@ use parsec_protocol::enrol::claimer::Claimer;
 use parsec_protocol::enrol::io::{ClaimerInput, ClaimerOutput, NewDevice, Refused, Setting, TransportKind};
 use parsec_protocol::ids::{Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::keys::LinkSecret;
-use parsec_protocol::relay::{AttemptView, EndReason};
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode};
 use tokio::sync::watch;
 
 use super::{Act, Desk, End, Request, answer, next_state, not_now};
@@ -34,6 +34,9 @@ pub trait Keeper: Send + Sync {
         by: Option<CallerSession>,
     ) -> impl Future<Output = Result<(), Problem>> + Send;
 }
+
+/// How long a person is kept waiting until the receipt is with the greeter: a road that broke is mostly whole again by then.
+const RECEIPT_WAIT: Duration = Duration::from_secs(30);
 
 /// What the link and the server said.
 #[derive(Debug)]
@@ -64,6 +67,10 @@ struct Driver<'a, R, K> {
     wake: Option<Timestamp>,
     /// The next message of the other side.
     next: u8,
+    /// Whether the keys are durable.
+    kept: bool,
+    /// Whether the greeter has said that this device is in the log.
+    registered: bool,
     done: bool,
 }
 
@@ -122,6 +129,8 @@ pub async fn run<R: Road, K: Keeper>(
         to_keep: None,
         wake: None,
         next: 1,
+        kept: false,
+        registered: false,
         done: false,
     };
     driver.carry_out().await?;
@@ -152,10 +161,14 @@ pub async fn run<R: Road, K: Keeper>(
             "The ceremony ended without keys.",
         )));
     };
+    let known = driver.registered;
     // The keys are here and the receipt is out: from now on everything happens by itself, also without this task.
     let give_up = tokio::time::sleep(invitation.registration_wait);
     tokio::pin!(give_up);
     let registered = loop {
+        if known {
+            break true;
+        }
         let view = tokio::select! {
             () = &mut give_up => break false,
             view = next_state(&mut seen, &mut follow) => view,
@@ -210,7 +223,22 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
         while let Some(output) = self.outputs.pop_front() {
             match output {
                 ClaimerOutput::Send { step, bytes } => {
-                    self.desk.carry(self.road, self.road.deposit(step, bytes)).await?;
+                    let sent = self.desk.carry(self.road, self.road.deposit(step, bytes));
+                    if !self.kept {
+                        sent.await?;
+                        continue;
+                    }
+                    match tokio::time::timeout(RECEIPT_WAIT, sent).await {
+                        Ok(Ok(())) => {}
+                        // The greeter had it before, and the answer was lost on the way.
+                        Ok(Err(End::Peer(EndReason::Completed))) => self.registered = true,
+                        // It lies beside the keys, and is followed from there: the greeter may have it, and be gone.
+                        Err(_) => self.done = true,
+                        Ok(Err(End::Road(error))) if error.code() == Some(ErrorCode::AttemptUnknown) => {
+                            self.done = true;
+                        }
+                        Ok(Err(end)) => return Err(end),
+                    }
                 }
                 ClaimerOutput::Show(code) => self.desk.board.say(code),
                 ClaimerOutput::AskCode(question) => self.desk.board.ask_code(&question),
@@ -281,6 +309,7 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
         let new = self.to_keep.as_ref().filter(|_| self.desk.may_cancel).ok_or_else(not_now)?;
         self.keeper.keep(Arc::clone(new), password, by).await?;
         self.desk.may_cancel = false;
+        self.kept = true;
         self.desk.board.stage(Stage::Registering, &[]);
         self.desk
             .board

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parsec_protocol::direct::{Answer, Occasion, Proven, QUESTION_MAX_BYTES, Question, Relay};
 use parsec_protocol::ids::{AttemptId, Email, Invited, OrganisationId, Timestamp, Token};
@@ -30,6 +31,9 @@ const ANSWERING_MAX: usize = 16 * ANSWERING_PER_PEER_MAX;
 
 /// What a greeter is told while the newcomer's terminal is not connected. It comes back by itself, or does not.
 const AWAY: &str = "the newcomer's terminal is not connected at the moment; waiting for it";
+
+/// How long somebody who is refused has to hear it before they are hung up on.
+const HEARD_WAIT: Duration = Duration::from_secs(2);
 
 /// The invitation that is greeted for.
 #[derive(Debug)]
@@ -209,6 +213,10 @@ async fn answer<C: Clerk>(inner: Arc<Inner<C>>, node: Arc<Node>, peer: PeerKey, 
                 tracing::info!("somebody without the link knocked at the direct road");
                 let refused = Answer::Refused { code, retry_after: 0 };
                 let _ = frames::write(&mut stream, &refused).await;
+                // Hung up on at once, they would not have heard, and ask again for ever.
+                let mut byte = [0; 1];
+                let heard = tokio::io::AsyncReadExt::read(&mut stream, &mut byte);
+                let _ = tokio::time::timeout(HEARD_WAIT, heard).await;
                 node.dismiss(peer);
                 return;
             }
