@@ -93,7 +93,14 @@ def main() -> None:
     assert client.net.status()["servers"][0]["reachable"]
     assert client.net.peers()["peers"] == []
 
-    client.user.list()
+    # Nobody revokes or changes themself, and nobody here is another.
+    myself = client.user.list()["users"][0]["user"]
+    for asked in (
+        (client.user.revoke, {"user": myself}),
+        (client.user.profile, {"user": myself, "profile": "standard"}),
+        (client.device.revoke, {"device": device}),
+    ):
+        assert problem(asked[0], **asked[1]) in ("not_allowed", "invalid_request"), asked[1]
     assert client.user.show(user="alice@tour.example")["chain"] == client.trust.show()["chain"]
     client.trust.verify()
 

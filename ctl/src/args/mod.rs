@@ -285,8 +285,13 @@ mod tests {
     #[test]
     fn no_option_takes_a_secret_or_confirms_by_itself() {
         fn walk(command: &clap::Command, seen: &mut Vec<String>) {
-            // What is forced there is a loss that was told; the device is named and confirmed all the same.
-            let known = |long: &&str| command.get_name() == "forget" && *long == "force";
+            // What is forced there is a loss that was told; the device is named and confirmed all the same. And what takes rights away, or
+            // changes them in one's own name, is no code of a ceremony: a script names whom, and says so.
+            let known = |long: &&str| match command.get_name() {
+                "forget" => *long == "force",
+                "revoke" | "profile" => *long == "yes",
+                _ => false,
+            };
             let longs = command.get_arguments().filter_map(|a| a.get_long());
             seen.extend(longs.filter(|long| !known(long)).map(ToOwned::to_owned));
             command.get_subcommands().for_each(|sub| walk(sub, seen));

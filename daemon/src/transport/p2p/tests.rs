@@ -129,7 +129,10 @@ async fn a_whole_attempt() {
     let follow = road.follow(tell);
     let work = async {
         for step in 0..=7_u8 {
-            assert_eq!(code(road.log_page(0).await), ErrorCode::NotYet, "{step}");
+            // The road would ask until it is time; one question is refused.
+            let secret = LinkSecret::from_bytes(&mut [1; 32]);
+            let early = road.guest().ask(&Question::Log { attempt: ATTEMPT, secret, from: 0 }).await.unwrap();
+            assert_eq!(early, Answer::Refused { code: ErrorCode::NotYet, retry_after: 0 }, "{step}");
             let bytes = vec![step; 3];
             if step % 2 == 0 {
                 road.deposit(step, bytes.clone()).await.unwrap();

@@ -87,9 +87,10 @@ impl DialGuard {
 const fn is_public(ip: &IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
+            // RFC 1918, and what carriers share (RFC 6598, 100.64.0.0/10).
             let [first, second, ..] = ip.octets();
-            // RFC 1918, and what carriers share (RFC 6598).
-            !ip.is_private() && !(first == 100 && second >= 64 && second < 128)
+            let shared = first == 100 && second & 0xc0 == 64;
+            !(ip.is_private() || shared)
         }
         IpAddr::V6(ip) => !ip.is_unique_local(),
     }
