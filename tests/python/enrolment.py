@@ -85,6 +85,11 @@ def main() -> None:
     assert verified[0]["head"] == verified[1]["head"] and verified[0]["users"] == 2, verified
     assert {end["root_fingerprint"] for end in ends} == {founded["root_fingerprint"]}
     members = {user["email"]: user["name"] for user in bob.user.list()["users"]}
+    # What was given is changed and taken back; each answer shows the member as they are then.
+    user, device = ends[1]["user"], ends[1]["device"]
+    assert alice.user.profile(user=user, profile="outsider")["profile"] == "outsider"
+    assert [it["revoked"] for it in alice.device.revoke(device=device)["devices"]] == [True]
+    assert alice.user.revoke(user=user)["revoked"]
     print(json.dumps({"members": members, "device": ends[1]["device"]}))
 
 
