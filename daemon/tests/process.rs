@@ -20,7 +20,8 @@ use std::process::{Child, Command, Stdio};
 /// A user that is not root, where the tests run as root: the modes must hold for ordinary users.
 const NOBODY: u32 = 65_534;
 
-struct Home(tempfile::TempDir);
+/// A home, and the program where that user can reach it: the built one may lie in a folder of somebody's own.
+struct Home(tempfile::TempDir, tempfile::TempDir);
 
 impl Home {
     fn new() -> Self {
@@ -28,13 +29,16 @@ impl Home {
         if rustix::process::geteuid().is_root() {
             chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        Self(folder)
+        let programs = tempfile::tempdir().unwrap();
+        fs::set_permissions(programs.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_parsecd"), programs.path().join("parsecd")).unwrap();
+        Self(folder, programs)
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new("sh");
         // Through a shell that gives all rights away: the daemon must not need a careful parent.
-        command.args(["-c", "umask 000; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_parsecd")]);
+        command.args(["-c", "umask 000; exec \"$0\" \"$@\""]).arg(self.1.path().join("parsecd"));
         command.env_clear().env("XDG_RUNTIME_DIR", self.0.path()).env("HOME", self.0.path());
         if rustix::process::geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);

@@ -105,6 +105,13 @@ macro_rules! secret {
                 Self(Secret32::from_bytes(bytes))
             }
 
+            /// From where it was read to the heap at once; none if it has not 32 bytes. An array on the way would leave a copy
+            /// on the stack for each move.
+            #[must_use]
+            pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+                Secret32::from_slice(bytes).map(Self)
+            }
+
             /// The bytes. For the key file, message 7 and the primitive that needs them.
             #[must_use]
             pub fn expose(&self) -> &[u8; 32] {

@@ -14,7 +14,6 @@ use parsec_protocol::ids::{Email, Invited, Token};
 use parsec_protocol::keys::{LinkSecret, PeerSecret, random};
 use parsec_protocol::limits::{INVITATION_DAYS_DEFAULT, INVITATION_DAYS_MAX};
 use parsec_protocol::relay::{ErrorCode, InvitationStatus, MailOutcome, NewInvitation};
-use zeroize::Zeroizing;
 
 use super::direct;
 use super::session::Session;
@@ -85,9 +84,10 @@ pub async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Pr
         let text = "This machine has no network on which it could be met.";
         return Err(Problem::new(ProblemKind::TransportUnavailable, text));
     }
-    let mut copy = Zeroizing::new(*link.secret.expose());
+    let copy = LinkSecret::from_slice(link.secret.expose());
     let kept = StoredInvitation {
-        link_secret: LinkSecret::from_bytes(&mut copy),
+        link_secret: copy
+            .ok_or_else(|| Problem::new(ProblemKind::Internal, "A secret has another length."))?,
         invited: invited.clone(),
         created,
         expires,

@@ -7,7 +7,6 @@ use parsec_protocol::codec;
 use parsec_protocol::ids::{Timestamp, Token};
 use parsec_protocol::keys::{LinkSecret, PeerSecret};
 use rusqlite::OptionalExtension as _;
-use zeroize::Zeroizing;
 
 use super::chain::{integer, natural};
 use super::{DirectEnd, Posting, Store, StoreError, StoredInvitation, Tally};
@@ -72,21 +71,19 @@ impl Store {
                  FROM invitation WHERE token = ?1",
                 [token.as_bytes()],
                 |row| {
-                    let mut secret = Zeroizing::new(row.get::<_, [u8; 32]>(0)?);
-                    let peer = row.get::<_, Option<[u8; 32]>>(5)?.map(Zeroizing::new);
-                    let direct = peer.zip(row.get(6)?).map(|(mut secret, port)| DirectEnd {
-                        secret: PeerSecret::from_bytes(&mut secret),
-                        port,
-                    });
+                    // To the heap at once: an array would leave copies of a link's secret on this thread's stack.
+                    let link_secret = LinkSecret::from_slice(row.get_ref(0)?.as_blob()?);
+                    let secret = row.get_ref(5)?.as_blob_or_null()?.and_then(PeerSecret::from_slice);
+                    let direct = secret.zip(row.get(6)?).map(|(secret, port)| DirectEnd { secret, port });
                     let times = (row.get(2)?, row.get(3)?);
                     let tally = Tally { attempts: row.get(7)?, mismatches: row.get(8)? };
                     let invited: Vec<u8> = row.get(1)?;
-                    let link_secret = LinkSecret::from_bytes(&mut secret);
                     Ok((link_secret, invited, times, row.get::<_, u8>(4)?, direct, tally))
                 },
             )
             .optional()?;
         row.map(|(link_secret, invited, (created, expires), posted, direct, tally)| {
+            let link_secret = link_secret.ok_or(StoreError::Damaged("an invitation in it is malformed"))?;
             Ok(StoredInvitation {
                 link_secret,
                 invited: codec::decode(&invited, INVITED_MAX_BYTES)

@@ -113,11 +113,13 @@ pub(super) async fn open(
     };
     let relays = relays::resolved(session.net.relays()).await;
     let summary = &session.open.summary;
-    let mut secret = zeroize::Zeroizing::new(*invitation.link_secret.expose());
+    let Some(link_secret) = LinkSecret::from_slice(invitation.link_secret.expose()) else {
+        return Err(Problem::new(ProblemKind::Internal, "A secret has another length."));
+    };
     let told = Invitation {
         organisation: summary.organisation.clone(),
         token,
-        link_secret: LinkSecret::from_bytes(&mut secret),
+        link_secret,
         invited: invitation.invited.clone(),
         invited_by: session.open.keys.email.clone(),
         expires: invitation.expires,
