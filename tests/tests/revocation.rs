@@ -48,6 +48,8 @@ impl Cast {
         let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
         let ends = scene.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
         assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
+        // What the greeter signed may reach the log a moment after the ceremony's end.
+        let _ = bob.until_device(|device| device.registration == Registration::Registered);
         assert_eq!(bob.invite(CAROL_EMAIL).unwrap_err().name(), Some(ProblemKind::NotAllowed));
 
         let said =
@@ -63,6 +65,7 @@ impl Cast {
         let mut greeter = bob.greet(invitation.token, &bell).unwrap();
         let ends = people::enrol(&mut claimer, &mut greeter, CAROL, Phone::default());
         assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
+        let _ = carol.until_device(|device| device.registration == Registration::Registered);
         Self { scene, bob, carol }
     }
 }
@@ -138,6 +141,7 @@ fn a_revoked_member_is_gone_with_every_terminal_and_may_be_invited_again() {
     let again = Newcomer { name: None, ..ALICE_AGAIN };
     let ends = people::enrol(&mut claimer, &mut greeter, again, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
+    let _ = tablet.until_device(|device| device.registration == Registration::Registered);
 
     let user = bob_at(&scene.alice).user;
     let member: Member = scene.alice.call(method::USER_REVOKE, json!({"user": user})).unwrap();
