@@ -16,6 +16,7 @@ pub mod ceremony;
 pub mod ctl;
 pub mod debian;
 pub mod events;
+pub mod figures;
 pub mod hostile;
 pub mod impostor;
 pub mod json_output;
