@@ -1,6 +1,8 @@
 //! `cargo xtask lean`: parsecd without the direct road. It builds, passes everything else, and is smaller; the figures are printed.
 //!
 //! Decides what "everything else" is: the daemon's own tests, and the tests of the whole that take no direct road, with this parsecd.
+//! It is built beside the other programs, so that the libraries are those of the usual build; `--alone` also builds it by itself, where a
+//! feature that only libp2p turns on would be missed.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,11 +12,19 @@ use crate::run_tests::cargo;
 
 /// Tests of the whole that are run with it: those that touch every part of the daemon, in a minute.
 const THEMES: &[&str] = &["main_flow", "meddling", "wrong_answers", "access"];
-/// Where its binaries go, beside the usual ones.
+/// Where it is put, beside the usual ones.
 const FOLDER: &str = "target/lean";
 
-pub(crate) fn run(root: &Path) -> ExitCode {
-    match counted_and_tested(root) {
+/// What a run takes.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Also builds parsecd by itself, in a folder of its own: takes minutes.
+    #[arg(long)]
+    alone: bool,
+}
+
+pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
+    match counted_and_tested(root, options.alone) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -24,32 +34,47 @@ pub(crate) fn run(root: &Path) -> ExitCode {
     }
 }
 
-fn counted_and_tested(root: &Path) -> std::io::Result<bool> {
+fn counted_and_tested(root: &Path, alone: bool) -> std::io::Result<bool> {
     let (with, without) = (packages(root, &[])?, packages(root, &["--no-default-features"])?);
     println!(
         "parsecd: {} packages with the direct road, {} without ({} fewer)",
         with.len(),
         without.len(),
-        with.len() - without.len()
+        with.len().saturating_sub(without.len())
     );
     if without.iter().any(|name| name.starts_with("libp2p")) || with.len() <= without.len() {
         println!("libp2p is still there");
         return Ok(false);
     }
     let folder = root.join(FOLDER);
-    let lean = |command: &mut Command| -> std::io::Result<bool> {
-        command.args(["--package", "parsecd", "--no-default-features", "--target-dir"]);
-        Ok(command.arg(&folder).status()?.success())
-    };
-    if !lean(cargo(root).arg("build").arg("--bins"))? || !lean(cargo(root).arg("test"))? {
+    if alone {
+        let mut build = cargo(root);
+        build.args(["build", "--package", "parsecd", "--no-default-features", "--bins", "--target-dir"]);
+        if !build.arg(folder.join("alone")).status()?.success() {
+            return Ok(false);
+        }
+    }
+    let mut build = cargo(root);
+    build.args(["build", "--workspace", "--bins", "--no-default-features"]);
+    if !build.status()?.success() {
+        return Ok(false);
+    }
+    std::fs::create_dir_all(&folder)?;
+    let program = folder.join("parsecd");
+    std::fs::copy(root.join("target").join("debug").join("parsecd"), &program)?;
+    let mut own = cargo(root);
+    // Protocol and server have no such feature: their tests would be the usual ones again.
+    own.args(["test", "--workspace", "--exclude", "parsec-protocol", "--exclude", "parsec-metadata"]);
+    own.args(["--no-default-features", "--lib", "--test", "activation", "--test", "process"]);
+    if !own.status()?.success() {
         return Ok(false);
     }
     let mut tests = cargo(root);
-    tests.args(["test", "--package", "parsec-tests"]);
+    tests.args(["test", "--workspace"]);
     for theme in THEMES {
         tests.args(["--test", theme]);
     }
-    tests.env("PARSEC_PARSECD", folder.join("debug").join("parsecd"));
+    tests.env("PARSEC_PARSECD", program);
     Ok(super::run_tests::build(root)? && tests.status()?.success())
 }
 

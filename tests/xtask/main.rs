@@ -55,7 +55,7 @@ enum Command {
     /// Writes docs/openrpc.json and docs/schemas/ anew from the types of the local API.
     Openrpc,
     /// Builds parsecd without libp2p, runs its tests and the main flow with it, and counts packages with and without.
-    Lean,
+    Lean(lean::Options),
     /// Makes Debian packages of the programs; prints where they are.
     Deb(deb::Options),
 }
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
         Command::Test { filter } => run_tests::run(root, filter.as_deref()),
         Command::Exposure => exposure::run(root),
         Command::Demo { json, keep, no_server } => demo::run(root, json, keep, no_server),
-        Command::Lean => lean::run(root),
+        Command::Lean(options) => lean::run(root, &options),
         Command::Bench(options) => bench::run(root, &options),
         Command::Echo { socket } => bench::echo(&socket).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         Command::Openrpc => openrpc::run(),
