@@ -200,7 +200,7 @@ fn check_libp2p(sources: &[Source], findings: &mut Vec<Finding>) {
 fn allowed_dependencies(folder: &str) -> &'static [&'static str] {
     match folder {
         "daemon" | "server" | "ctl" => &["parsec-protocol"],
-        "tests" => &["parsec-protocol", "parsecd"],
+        "tests" => &["parsec-protocol", "parsecd", "parsec-metadata"],
         _ => &[],
     }
 }
