@@ -12,6 +12,8 @@ pub mod direct;
 pub mod enrol;
 pub mod ids;
 pub mod keys;
+#[cfg(any(test, feature = "lab"))]
+pub mod lab;
 pub mod limits;
 pub mod manifest;
 pub mod public;

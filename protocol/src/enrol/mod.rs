@@ -44,6 +44,8 @@
 
 pub mod channel;
 pub mod claimer;
+#[cfg(any(test, feature = "lab"))]
+pub(crate) mod dishonest;
 pub mod evidence;
 pub mod greeter;
 pub mod io;

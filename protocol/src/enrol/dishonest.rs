@@ -1,0 +1,177 @@
+//! An end of the channel that says what it likes. For the lab and the tests: no shipped daemon has this file in it.
+//!
+//! Decides nothing: it seals any words in any order, with keys that it makes for the purpose and throws away. Refuses to be of
+//! use without link and setting, as everybody is; it breaks no cipher and opens nothing that was not sealed for it. What it
+//! says is read by the machines under test alone.
+
+use super::channel::{Channel, Handshake};
+use super::evidence;
+use super::io::{Claim, Setting};
+use super::messages::{
+    self, ClaimRecord, Commit, GreeterTurn, Handover, Introduction, Nonce, RECOGNISED, Recognised, Reveal,
+};
+use super::sas::{Codes, SasInputs};
+use crate::codec;
+use crate::ids::Label;
+use crate::keys::{DeviceSigningKey, Entropy, LinkSecret, UserDecryptionKey};
+use crate::public::{Context, Hash, VerifyKey};
+use crate::receipt::Receipt;
+
+/// A call to a greeter that was not answered yet.
+pub(crate) struct Calling(Handshake);
+
+impl Calling {
+    /// Message 0.
+    pub(crate) fn out(
+        setting: &Setting,
+        secret: &LinkSecret,
+        entropy: &mut dyn Entropy,
+    ) -> Option<(Self, Vec<u8>)> {
+        let mut handshake = Handshake::new(true, setting, secret, entropy).ok()?;
+        let first = handshake.write().ok()?;
+        Some((Self(handshake), first))
+    }
+
+    /// Message 1 came.
+    pub(crate) fn connected(mut self, second: &[u8]) -> Option<FalseEnd> {
+        self.0.read(1, second).ok()?;
+        Some(FalseEnd { channel: self.0.finish() })
+    }
+}
+
+/// What a greeter says in message 3.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turn {
+    pub(crate) nonce: [u8; 32],
+    pub(crate) root_commitment: Hash,
+    pub(crate) typing_required: bool,
+}
+
+/// What a greeter signed and handed over to whom it took for the newcomer.
+pub(crate) struct Booty {
+    pub(crate) certificates: Vec<Vec<u8>>,
+    root: VerifyKey,
+}
+
+/// A finished channel.
+pub(crate) struct FalseEnd {
+    channel: Channel,
+}
+
+impl FalseEnd {
+    /// Answers message 0 as a greeter would; message 1.
+    pub(crate) fn answer(
+        setting: &Setting,
+        secret: &LinkSecret,
+        first: &[u8],
+        entropy: &mut dyn Entropy,
+    ) -> Option<(Self, Vec<u8>)> {
+        let mut handshake = Handshake::new(false, setting, secret, entropy).ok()?;
+        handshake.read(0, first).ok()?;
+        let second = handshake.write().ok()?;
+        Some((Self { channel: handshake.finish() }, second))
+    }
+
+    /// Seals anything.
+    pub(crate) fn say(&mut self, plaintext: &[u8]) -> Vec<u8> {
+        self.channel.seal(plaintext)
+    }
+
+    /// Message 2, bound to a nonce as the protocol wants it.
+    pub(crate) fn commit(&mut self, nonce: &[u8; 32]) -> Vec<u8> {
+        let commitment = evidence::commitment(nonce, self.channel.handshake());
+        self.commit_to(commitment)
+    }
+
+    /// Message 2 with any 32 bytes in it.
+    pub(crate) fn commit_to(&mut self, commitment: Hash) -> Vec<u8> {
+        self.say(&codec::encode(&Commit { commitment }))
+    }
+
+    /// Message 3.
+    pub(crate) fn turn(&mut self, turn: &Turn) -> Vec<u8> {
+        let Turn { nonce, root_commitment, typing_required } = *turn;
+        self.say(&codec::encode(&GreeterTurn { nonce: Nonce(nonce), root_commitment, typing_required }))
+    }
+
+    /// What message 3 says of a root key of one's own.
+    pub(crate) fn root_commitment(&self, nonce: &[u8; 32], root: &VerifyKey) -> Hash {
+        evidence::root_commitment(nonce, self.channel.handshake(), root)
+    }
+
+    /// Message 4.
+    pub(crate) fn reveal(&mut self, nonce: &[u8; 32]) -> Vec<u8> {
+        self.say(&codec::encode(&Reveal { nonce: Nonce(*nonce) }))
+    }
+
+    /// Message 5.
+    pub(crate) fn recognised(&mut self) -> Vec<u8> {
+        self.say(&codec::encode(&Recognised { word: RECOGNISED }))
+    }
+
+    /// Message 6: a claim with these keys, and the proof that its sender holds them.
+    pub(crate) fn introduce(
+        &mut self,
+        name: Option<Label>,
+        device_label: Label,
+        signing: &DeviceSigningKey,
+        user: &UserDecryptionKey,
+    ) -> Vec<u8> {
+        let encryption_key = name.is_some().then(|| user.encryption_key());
+        let claim = ClaimRecord { name, device_label, encryption_key, verify_key: signing.verify_key() };
+        let signed = messages::possession_message(self.channel.handshake(), &claim);
+        let possession = signing.sign(Context::Possession, &signed);
+        self.say(&codec::encode(&Introduction { claim, possession }))
+    }
+
+    /// Message 8 for what was handed over.
+    pub(crate) fn receipt(&self, booty: &Booty, signing: &DeviceSigningKey) -> Vec<u8> {
+        let certified = booty.certificates.iter().map(|bytes| Hash::of(&[bytes])).collect();
+        codec::encode(&Receipt::sign(signing, *self.channel.handshake(), certified, booty.root))
+    }
+
+    /// Reads message 2.
+    pub(crate) fn hear_commitment(&mut self, bytes: &[u8]) -> Option<Hash> {
+        messages::open(&mut self.channel, 2, bytes).ok().map(|Commit { commitment }| commitment)
+    }
+
+    /// Reads message 3.
+    pub(crate) fn hear_turn(&mut self, bytes: &[u8]) -> Option<Turn> {
+        let GreeterTurn { nonce, root_commitment, typing_required } =
+            messages::open(&mut self.channel, 3, bytes).ok()?;
+        Some(Turn { nonce: nonce.0, root_commitment, typing_required })
+    }
+
+    /// Reads message 4.
+    pub(crate) fn hear_nonce(&mut self, bytes: &[u8]) -> Option<[u8; 32]> {
+        messages::open(&mut self.channel, 4, bytes).ok().map(|Reveal { nonce }| nonce.0)
+    }
+
+    /// Reads message 5.
+    pub(crate) fn hear_recognised(&mut self, bytes: &[u8]) -> bool {
+        messages::open::<Recognised>(&mut self.channel, 5, bytes).is_ok()
+    }
+
+    /// Reads message 6.
+    pub(crate) fn hear_claim(&mut self, bytes: &[u8]) -> Option<Claim> {
+        messages::open(&mut self.channel, 6, bytes).ok().map(|Introduction { claim, .. }| claim.into())
+    }
+
+    /// Reads message 7.
+    pub(crate) fn hear_handover(&mut self, bytes: &[u8]) -> Option<Booty> {
+        let Handover { root, certificates, .. } = messages::open(&mut self.channel, 7, bytes).ok()?;
+        Some(Booty { root, certificates: certificates.into_iter().map(Vec::from).collect() })
+    }
+
+    /// The codes that whoever speaks honestly on this channel sees.
+    pub(crate) fn codes(&self, claimer_nonce: &[u8; 32], turn: &Turn) -> Codes {
+        Codes::derive(&SasInputs {
+            split_keys: self.channel.split_keys(),
+            handshake: self.channel.handshake(),
+            claimer_nonce,
+            greeter_nonce: &turn.nonce,
+            root_commitment: &turn.root_commitment,
+            typing_required: turn.typing_required,
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! What a server or a link tells the two sides before the first message, with one thing bent for one side.
+//!
+//! Decides which field and which side. Refuses to bend two: where one is enough to be noticed, two are.
+
+use super::Adversary;
+use crate::enrol::io::{Setting, TransportKind};
+use crate::ids::{DeviceId, Invited, Token, UserId};
+use crate::lab::chance::Seeded;
+use crate::lab::stage::Stage;
+use crate::lab::transcript::Side;
+use crate::public::PeerKey;
+
+/// The fields of a setting that a server tells, and the kinds of ending them.
+pub(in crate::lab) const FIELDS: u64 = 8;
+/// Those that are about the road.
+const ROADS: u64 = 3;
+
+/// Any field.
+pub(super) fn bent(chance: &mut Seeded) -> Bent {
+    let field = chance.below(FIELDS);
+    Bent { field, claimer: chance.below(2) == 0, noise: chance.block() }
+}
+
+/// The road's own.
+pub(super) fn roads(chance: &mut Seeded) -> Bent {
+    let field = FIELDS - ROADS + chance.below(ROADS);
+    Bent { field, claimer: chance.below(2) == 0, noise: chance.block() }
+}
+
+/// One lie.
+pub(super) struct Bent {
+    field: u64,
+    claimer: bool,
+    noise: [u8; 32],
+}
+
+/// The setting with one field bent, and what the other side has: the same as before, but for two direct roads.
+pub(in crate::lab) fn bend(honest: Setting, field: u64, noise: &[u8; 32]) -> (Setting, Setting) {
+    let mut short = [0; 16];
+    short.iter_mut().zip(noise).for_each(|(slot, byte)| *slot = *byte);
+    let peer = |key: [u8; 32]| TransportKind::PeerToPeer { peer: PeerKey::from_bytes(key) };
+    let mut other = noise.map(|byte| !byte);
+    let mut bent = honest.clone();
+    let mut straight = honest;
+    match field {
+        0 => {
+            let name = format!(
+                "a{:02x}{:02x}",
+                short.first().copied().unwrap_or(0),
+                short.last().copied().unwrap_or(0)
+            );
+            if let Ok(organisation) = name.parse() {
+                bent.organisation = organisation;
+            }
+        }
+        1 => bent.token = Token::from_bytes(short),
+        2 => {
+            if let Ok(email) = format!("b{:02x}@acme.test", short.first().copied().unwrap_or(0)).parse() {
+                bent.invited = Invited::User(email);
+            }
+        }
+        3 => bent.greeter_user = UserId::from_bytes(short),
+        4 => bent.greeter_device = DeviceId::from_bytes(short),
+        // Relay on one side, direct on the other.
+        5 => bent.transport = peer(*noise),
+        // Two direct roads, with another terminal at the end of one.
+        6 => {
+            bent.transport = peer(*noise);
+            straight.transport = peer(other);
+        }
+        // One bit of the peer's key.
+        _ => {
+            other = *noise;
+            other.iter_mut().take(1).for_each(|byte| *byte ^= 1);
+            bent.transport = peer(*noise);
+            straight.transport = peer(other);
+        }
+    }
+    (bent, straight)
+}
+
+impl Adversary for Bent {
+    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>) {
+        stage.pass_on(from, step, bytes);
+    }
+
+    fn settings(&mut self, honest: Setting) -> (Setting, Setting) {
+        let (bent, straight) = bend(honest, self.field, &self.noise);
+        if self.claimer { (bent, straight) } else { (straight, bent) }
+    }
+}

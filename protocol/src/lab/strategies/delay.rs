@@ -1,0 +1,30 @@
+//! One message comes late, or all of them a little.
+//!
+//! Decides which. Refuses to lose any: what was held back is delivered, to whoever still listens.
+
+use super::Adversary;
+use crate::lab::chance::Seeded;
+use crate::lab::stage::Stage;
+use crate::lab::transcript::{Side, Who};
+use crate::limits::MESSAGE_WAIT_SECONDS;
+
+/// Past the limit, at one step before the newcomer has its keys.
+pub(super) fn delay(chance: &mut Seeded) -> Delay {
+    Delay { step: chance.below(8), seconds: MESSAGE_WAIT_SECONDS + chance.below(86_400) }
+}
+
+/// The slow road.
+pub(super) struct Delay {
+    step: u64,
+    seconds: u64,
+}
+
+impl Adversary for Delay {
+    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>) {
+        if u64::from(step) == self.step {
+            stage.note(Who::Adversary, &format!("holds message {step} back for {} seconds", self.seconds));
+            let _told = stage.wait(self.seconds);
+        }
+        stage.pass_on(from, step, bytes);
+    }
+}

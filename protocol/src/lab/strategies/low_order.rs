@@ -1,0 +1,100 @@
+//! Keys of small order: whoever multiplies by one gets zeros, or one of a handful of points, whatever its own key is.
+//!
+//! Decides which bytes stand in the place of a key. Refuses to be subtle: the tag behind the key is whatever it was.
+
+use super::Adversary;
+use crate::lab::chance::Seeded;
+use crate::lab::stage::Stage;
+use crate::lab::transcript::Side;
+
+/// A point of order 8, by the smaller of its two coordinates.
+const ORDER_8: [[u8; 32]; 2] = [
+    [
+        0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda,
+        0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
+    ],
+    [
+        0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b, 0x04,
+        0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
+    ],
+];
+
+/// Every spelling of a point of small order, and second spellings of others: 49 in all.
+pub(in crate::lab) fn bad_keys() -> Vec<[u8; 32]> {
+    let with = |mut bytes: [u8; 32], lowest: u8, highest: u8| {
+        let [first, .., last] = &mut bytes;
+        (*first, *last) = (lowest, highest);
+        bytes
+    };
+    let mut keys = vec![with([0; 32], 0, 0), with([0; 32], 1, 0), with([0xff; 32], 0xec, 0x7f)];
+    keys.extend(ORDER_8);
+    // p = 2^255 - 19 to 2^255 - 1: the numbers 0 to 18 once more.
+    keys.extend((0xed..=0xff).map(|lowest| with([0xff; 32], lowest, 0x7f)));
+    // The top bit, which X25519 passes over: on all of these, and on the sound key 9.
+    let topped: Vec<_> = keys
+        .iter()
+        .copied()
+        .chain([with([0; 32], 9, 0)])
+        .map(|mut key| {
+            let [.., last] = &mut key;
+            *last |= 0x80;
+            key
+        })
+        .collect();
+    keys.extend(topped);
+    keys
+}
+
+/// One side's key is bad.
+pub(super) fn low_order_keys(chance: &mut Seeded) -> LowOrder {
+    let steps = [[0], [1]];
+    let at = usize::try_from(chance.below(2)).unwrap_or(0);
+    LowOrder { steps: steps.get(at).map(|steps| steps.to_vec()).unwrap_or_default(), key: draw(chance) }
+}
+
+/// Both are, so that both would reach the same secret.
+pub(super) fn zero_secret(chance: &mut Seeded) -> LowOrder {
+    LowOrder { steps: vec![0, 1], key: draw(chance) }
+}
+
+fn draw(chance: &mut Seeded) -> [u8; 32] {
+    let keys = bad_keys();
+    let at = usize::try_from(chance.below(keys.len() as u64)).unwrap_or(0);
+    keys.get(at).copied().unwrap_or_default()
+}
+
+/// Messages 0 and 1 begin with the sender's key.
+pub(super) struct LowOrder {
+    steps: Vec<u8>,
+    key: [u8; 32],
+}
+
+impl Adversary for LowOrder {
+    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, mut bytes: Vec<u8>) {
+        if self.steps.contains(&step)
+            && let Some(place) = bytes.first_chunk_mut()
+        {
+            *place = self.key;
+            stage.slip(
+                from.other(),
+                step,
+                bytes,
+                "puts a key of small order, or a second spelling, in its place",
+            );
+        } else {
+            stage.pass_on(from, step, bytes);
+        }
+    }
+
+    fn idle(&mut self, stage: &mut Stage<'_>) -> bool {
+        // A greeter that refuses sends no message 1: the claimer gets one all the same.
+        if !self.steps.contains(&1) || !self.steps.contains(&0) {
+            return false;
+        }
+        self.steps.clear();
+        let mut bytes = self.key.to_vec();
+        bytes.resize(crate::enrol::channel::HANDSHAKE_MESSAGE_BYTES, 0);
+        stage.slip(Side::Claimer, 1, bytes, "answers with such a key");
+        true
+    }
+}

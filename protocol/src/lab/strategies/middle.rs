@@ -1,0 +1,282 @@
+//! The whole man in the middle: it has read the link, and keeps a channel of its own with each side.
+//!
+//! Decides how far each tactic goes: what it commits to, which nonces it shows, when it says "recognised". Refuses nothing that the
+//! protocol's words allow. Where both people take its codes for the right ones, it has its own keys certified.
+
+use super::Adversary;
+use crate::enrol::dishonest::{Booty, Calling, FalseEnd, Turn};
+use crate::keys::{DeviceSigningKey, UserDecryptionKey, random};
+use crate::lab::chance::Seeded;
+use crate::lab::stage::Stage;
+use crate::lab::transcript::Side;
+use crate::public::Hash;
+
+/// Nonces that a search tries. Where a commitment binds, any but the committed one is refused, however well it fits: more would be heat.
+const SEARCH: u32 = 16;
+
+/// What is said in message 2 to the greeter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commitment {
+    /// Bound to its own nonce, as the protocol wants it.
+    Own,
+    /// The claimer's, as it came.
+    Claimers,
+    /// Bound to nothing.
+    Anything,
+    /// Of another length.
+    Length(u16),
+}
+
+/// What the middle does at each turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Plan {
+    commitment: Commitment,
+    /// Nonces and root commitment are passed on rather than drawn.
+    same_words: bool,
+    /// Having seen everything, it looks for a nonce that makes the codes fit.
+    search: bool,
+    early_word: bool,
+    lucky: bool,
+}
+
+const HONEST: Plan =
+    Plan { commitment: Commitment::Own, same_words: false, search: false, early_word: false, lucky: false };
+
+/// One ceremony with each side.
+pub(super) fn two_handshakes(chance: &mut Seeded) -> Middle {
+    Middle::new(HONEST, chance)
+}
+
+/// Everything but the keys is the same on both sides.
+pub(super) fn same_words(chance: &mut Seeded) -> Middle {
+    Middle::new(Plan { commitment: Commitment::Claimers, same_words: true, ..HONEST }, chance)
+}
+
+/// Free to choose a nonce after all others are known.
+pub(super) fn commitment_swap(chance: &mut Seeded) -> Middle {
+    Middle::new(Plan { commitment: Commitment::Anything, search: true, ..HONEST }, chance)
+}
+
+/// A commitment that can't bind.
+pub(super) fn nonce_late(chance: &mut Seeded) -> Middle {
+    const LENGTHS: [u16; 6] = [0, 1, 31, 33, 64, 60_000];
+    let at = usize::try_from(chance.below(LENGTHS.len() as u64)).unwrap_or(0);
+    let length = LENGTHS.get(at).copied().unwrap_or(0);
+    Middle::new(Plan { commitment: Commitment::Length(length), search: true, ..HONEST }, chance)
+}
+
+/// "Recognised" before anybody has.
+pub(super) fn early_word(chance: &mut Seeded) -> Middle {
+    Middle::new(Plan { early_word: true, ..HONEST }, chance)
+}
+
+/// Half of the bits for nothing.
+pub(super) fn lucky_guess(chance: &mut Seeded) -> Middle {
+    Middle::new(Plan { lucky: true, ..HONEST }, chance)
+}
+
+/// The middle, with what it has learned.
+pub(super) struct Middle {
+    plan: Plan,
+    chance: Seeded,
+    calling: Option<Calling>,
+    /// The channel with the claimer, as its greeter.
+    to_claimer: Option<FalseEnd>,
+    /// The channel with the greeter, as its claimer.
+    to_greeter: Option<FalseEnd>,
+    claimers_commitment: Option<Hash>,
+    claimers_nonce: Option<[u8; 32]>,
+    own_nonce: [u8; 32],
+    /// What the greeter said in its turn, and what the claimer was told instead.
+    greeters_turn: Option<Turn>,
+    false_turn: Option<Turn>,
+    /// The greeter has recognised its code.
+    recognised: bool,
+    introduced: bool,
+    keys: Option<(DeviceSigningKey, UserDecryptionKey)>,
+    booty: Option<Booty>,
+}
+
+impl Middle {
+    pub(super) fn new(plan: Plan, chance: &mut Seeded) -> Self {
+        let own_nonce = chance.block();
+        let keys = DeviceSigningKey::random(chance)
+            .and_then(|signing| UserDecryptionKey::random(chance).map(|user| (signing, user)));
+        Self {
+            plan,
+            chance: chance.clone(),
+            calling: None,
+            to_claimer: None,
+            to_greeter: None,
+            claimers_commitment: None,
+            claimers_nonce: None,
+            own_nonce,
+            greeters_turn: None,
+            false_turn: None,
+            recognised: false,
+            introduced: false,
+            keys: keys.ok(),
+            booty: None,
+        }
+    }
+
+    /// Message 0 came: a greeter of its own for the claimer, a claimer of its own for the greeter.
+    fn split(&mut self, stage: &mut Stage<'_>, first: &[u8]) -> Option<()> {
+        let (setting, link) = (stage.world().setting(), stage.world().link());
+        let (end, second) = FalseEnd::answer(&setting, &link, first, &mut self.chance)?;
+        let (calling, own_first) = Calling::out(&setting, &link, &mut self.chance)?;
+        self.to_claimer = Some(end);
+        self.calling = Some(calling);
+        stage.intercept();
+        if let Some((signing, _)) = &self.keys {
+            stage.watch_key(signing.verify_key());
+        }
+        stage.slip(Side::Greeter, 0, own_first, "calls the greeter with a key of its own");
+        stage.slip(Side::Claimer, 1, second, "answers the claimer with a key of its own");
+        Some(())
+    }
+
+    /// The claimer has committed: something for the greeter.
+    fn commit(&mut self, stage: &mut Stage<'_>, bytes: &[u8]) -> Option<()> {
+        self.claimers_commitment = self.to_claimer.as_mut()?.hear_commitment(bytes);
+        let end = self.to_greeter.as_mut()?;
+        let (bytes, what) = match self.plan.commitment {
+            Commitment::Own => (end.commit(&self.own_nonce), "commits to a nonce of its own"),
+            Commitment::Claimers => {
+                (end.commit_to(self.claimers_commitment?), "passes the claimer's commitment on")
+            }
+            Commitment::Anything => {
+                (end.commit_to(Hash::from_bytes(self.chance.block())), "commits to nothing it knows")
+            }
+            Commitment::Length(length) => {
+                let mut words = Vec::new();
+                let filled = vec![1; usize::from(length)];
+                minicbor::Encoder::new(&mut words).array(1).ok()?.bytes(&filled).ok()?;
+                (end.say(&words), "commits to something of another length")
+            }
+        };
+        stage.slip(Side::Greeter, 2, bytes, what);
+        Some(())
+    }
+
+    /// The greeter has shown its nonce: something for the claimer.
+    fn turn(&mut self, stage: &mut Stage<'_>, bytes: &[u8]) -> Option<()> {
+        let turn = self.to_greeter.as_mut()?.hear_turn(bytes)?;
+        self.greeters_turn = Some(turn);
+        let end = self.to_claimer.as_mut()?;
+        let (shown, what) = if self.plan.same_words {
+            (turn, "passes nonce and root commitment on")
+        } else {
+            let nonce = random(&mut self.chance).ok()?;
+            let root_commitment = end.root_commitment(&nonce, &stage.world().impostor.root);
+            (Turn { nonce, root_commitment, ..turn }, "shows a nonce and a root key of its own")
+        };
+        self.false_turn = Some(shown);
+        let bytes = end.turn(&shown);
+        stage.slip(Side::Claimer, 3, bytes, what);
+        Some(())
+    }
+
+    /// The claimer has opened its commitment: everything is known, and the greeter waits.
+    fn reveal(&mut self, stage: &mut Stage<'_>, bytes: &[u8]) -> Option<()> {
+        let claimers = self.to_claimer.as_mut()?.hear_nonce(bytes)?;
+        self.claimers_nonce = Some(claimers);
+        let (nonce, what) = if self.plan.same_words {
+            (claimers, "passes the claimer's nonce on")
+        } else if self.plan.search {
+            (self.search(&claimers)?, "shows the nonce whose codes come nearest")
+        } else {
+            (self.own_nonce, "opens its own commitment")
+        };
+        self.own_nonce = nonce;
+        let end = self.to_greeter.as_mut()?;
+        let bytes = end.reveal(&nonce);
+        if self.plan.lucky {
+            stage.grant(end.codes(&nonce, self.greeters_turn.as_ref()?).claimer);
+        }
+        stage.slip(Side::Greeter, 4, bytes, what);
+        if self.plan.early_word {
+            self.say_recognised(stage)?;
+        }
+        Some(())
+    }
+
+    /// A nonce with which the greeter sees what the claimer sees, if one is found.
+    fn search(&mut self, claimers: &[u8; 32]) -> Option<[u8; 32]> {
+        let wanted = self.to_claimer.as_ref()?.codes(claimers, self.false_turn.as_ref()?);
+        let (end, turn) = (self.to_greeter.as_ref()?, self.greeters_turn.as_ref()?);
+        let mut nearest = self.own_nonce;
+        for _ in 0..SEARCH {
+            let nonce = self.chance.block();
+            let codes = end.codes(&nonce, turn);
+            if codes == wanted {
+                return Some(nonce);
+            }
+            if codes.claimer == wanted.claimer {
+                nearest = nonce;
+            }
+        }
+        Some(nearest)
+    }
+
+    fn say_recognised(&mut self, stage: &mut Stage<'_>) -> Option<()> {
+        let bytes = self.to_claimer.as_mut()?.recognised();
+        stage.slip(Side::Claimer, 5, bytes, "says \"recognised\" to the claimer");
+        Some(())
+    }
+
+    /// A claim of its own.
+    fn introduce(&mut self, stage: &mut Stage<'_>) -> Option<()> {
+        let (signing, user) = self.keys.as_ref()?;
+        let world = stage.world();
+        let (name, label) = (Some(world.claimed_name.clone()), world.claimed_label.clone());
+        let bytes = self.to_greeter.as_mut()?.introduce(name, label, signing, user);
+        self.introduced = true;
+        stage.slip(Side::Greeter, 6, bytes, "introduces itself with the newcomer's name and keys of its own");
+        Some(())
+    }
+
+    fn finish(&mut self, stage: &mut Stage<'_>, bytes: &[u8]) -> Option<()> {
+        let end = self.to_greeter.as_mut()?;
+        let booty = end.hear_handover(bytes)?;
+        let receipt = end.receipt(&booty, &self.keys.as_ref()?.0);
+        self.booty = Some(booty);
+        stage.slip(Side::Greeter, 8, receipt, "signs the receipt for what it was given");
+        Some(())
+    }
+
+    fn take(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: &[u8]) -> Option<()> {
+        match (from, step) {
+            (Side::Claimer, 0) => self.split(stage, bytes),
+            (Side::Greeter, 1) => {
+                self.to_greeter = self.calling.take()?.connected(bytes);
+                Some(())
+            }
+            (Side::Claimer, 2) => self.commit(stage, bytes),
+            (Side::Greeter, 3) => self.turn(stage, bytes),
+            (Side::Claimer, 4) => self.reveal(stage, bytes),
+            (Side::Greeter, 5) => {
+                self.recognised = self.to_greeter.as_mut()?.hear_recognised(bytes);
+                if self.plan.early_word { Some(()) } else { self.say_recognised(stage) }
+            }
+            (Side::Claimer, 6) => {
+                let _claim = self.to_claimer.as_mut()?.hear_claim(bytes)?;
+                if self.recognised { self.introduce(stage) } else { None }
+            }
+            (Side::Greeter, 7) => self.finish(stage, bytes),
+            (Side::Claimer | Side::Greeter, _) => None,
+        }
+    }
+}
+
+impl Adversary for Middle {
+    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>) {
+        // What can't be answered is lost: the other side waits, and is told in the end.
+        let _answered = self.take(stage, from, step, &bytes);
+    }
+
+    fn idle(&mut self, stage: &mut Stage<'_>) -> bool {
+        // The greeter's check passed: whether the claimer is still there or not, its claim can be made.
+        self.recognised && !self.introduced && self.introduce(stage).is_some()
+    }
+}

@@ -1,0 +1,57 @@
+//! The lab itself, and the rows of evidence that are played in it. Seeds are numbers from 0; each figure names how many.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
+use super::*;
+
+/// How many: the figure of the evidence with `PARSEC_FULL=1`, a tenth or less of it otherwise.
+fn runs(usual: u64, full: u64) -> u64 {
+    if std::env::var_os("PARSEC_FULL").is_some_and(|value| value == "1") { full } else { usual }
+}
+
+#[test]
+fn names_are_unique_and_say_what_they_try() {
+    let mut names: Vec<_> = STRATEGIES.iter().map(|strategy| strategy.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), STRATEGIES.len());
+    assert!(STRATEGIES.iter().filter(|strategy| strategy.in_the_middle).count() >= 6);
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let lab = Lab::open().unwrap();
+    for strategy in STRATEGIES {
+        let [one, two] = [0, 0].map(|_| lab.play(strategy, People::Attentive, 7).unwrap());
+        assert_eq!(one, two, "{}", strategy.name);
+    }
+}
+
+/// The whole man in the middle against two people who listen.
+#[test]
+fn m1_nobody_in_the_middle_gets_a_certificate_and_everybody_is_told() {
+    let lab = Lab::open().unwrap();
+    let strategies: Vec<_> = STRATEGIES.iter().filter(|strategy| strategy.in_the_middle).collect();
+    let count = runs(600, 10_000);
+    let (mut certificates, mut alerts) = (0, 0);
+    for seed in 0..count {
+        let strategy = strategies[seed as usize % strategies.len()];
+        let run = lab.play(strategy, People::Attentive, seed).unwrap();
+        assert!(run.verdict.held && !run.verdict.enrolled, "{} {seed}: {run:#?}", strategy.name);
+        certificates += run.verdict.certificates;
+        alerts += u64::from(run.verdict.alert());
+    }
+    println!(
+        "figure M1: {count} ceremonies, {} strategies, seeds 0 to {}: {certificates} certificates, {alerts} alerts",
+        strategies.len(),
+        count - 1
+    );
+    assert_eq!((certificates, alerts), (0, count));
+}
