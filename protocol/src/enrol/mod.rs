@@ -41,6 +41,7 @@
 //! | `claimer/handover` | the checks of message 7 |
 //! | `greeter/approval` | who may be certified, and the bytes that are signed |
 //! | `greeter/receipt` | the check of message 8 |
+//! | `dishonest` | in the lab and the tests alone: an end that says what it likes |
 
 pub mod channel;
 pub mod claimer;

@@ -30,6 +30,8 @@ mod world;
 
 pub use chance::Seeded;
 pub use people::People;
+#[cfg(test)]
+pub(crate) use strategies::bad_keys;
 pub use strategies::{STRATEGIES, Strategy, strategy};
 pub use transcript::{Event, Side, Told, Transcript, Verdict, Who};
 pub use world::NoLab;

@@ -142,6 +142,8 @@ impl<'a> Stage<'a> {
         (self.asked_identity, self.asked_approval, self.need_log, self.found_aloud) =
             (false, false, false, false);
         (self.luck, self.intercepted) = (None, false);
+        // Certificates that were signed for the newcomer's key in an attempt that was broken off are of no use without its receipt.
+        (self.kept, self.sealed, self.published, self.done) = (None, None, None, false);
         self.queue.clear();
         self.sent.clear();
         self.attempt += 1;

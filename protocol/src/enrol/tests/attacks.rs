@@ -18,7 +18,8 @@ fn one_string(length: usize) -> Vec<u8> {
 fn nonces_and_commitments_have_32_bytes() {
     let world = World::new();
     let setting = world.bob();
-    for length in [0, 1, 31, 33, 64, 60_000] {
+    let lengths = [0, 1, 31, 33, 64, 60_000];
+    for length in lengths {
         let mut pair = Pair::fair(&world, &setting, false, 7);
         FalseClaimer::against(&mut pair, &setting).say(&mut pair, 2, &one_string(length));
         assert_eq!(pair.g.closed, Some(Closed::BadMessage { step: 2 }), "{length}");
@@ -38,6 +39,20 @@ fn nonces_and_commitments_have_32_bytes() {
         assert_eq!(pair.c.closed, Some(Closed::BadMessage { step: 3 }), "{length}");
         assert!(pair.c.shown.is_none());
     }
+    // Nobody's word again, under this commitment or another: the greeter's own nonce as the claimer's. And 1 MiB is more than a message.
+    let mut pair = Pair::fair(&world, &setting, false, 7);
+    let mut mallory = FalseClaimer::against(&mut pair, &setting);
+    mallory.say(&mut pair, 2, &one_string(32));
+    let turn: GreeterTurn = messages::open(&mut mallory.channel, 3, &pair.g.message(3)).unwrap();
+    mallory.say(&mut pair, 4, &crate::codec::encode(&Reveal { nonce: turn.nonce }));
+    assert_eq!(pair.g.closed, Some(Closed::CommitmentBroken));
+    let mut pair = Pair::fair(&world, &setting, false, 7);
+    let _mallory = FalseClaimer::against(&mut pair, &setting);
+    pair.tell_greeter(to_greeter(2, &vec![1; 1 << 20])).unwrap();
+    assert_eq!(pair.g.closed, Some(Closed::BadMessage { step: 2 }));
+    println!(
+        "figure M6: nonces and commitment of {lengths:?} and 1048576 bytes, and a nonce said twice: all refused"
+    );
 }
 
 #[test]
@@ -240,6 +255,9 @@ fn a_wrong_choice_is_final_and_sends_nothing() {
             }
         }
     }
+    println!(
+        "figure M8: 80 wrong codes or none, on either side, seeds 0 to 19: 80 attempts over, 0 keys sent, 0 second answers"
+    );
 }
 
 // --- M10, M11: time and forgery

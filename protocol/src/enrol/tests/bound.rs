@@ -3,6 +3,7 @@
 use super::super::channel::HANDSHAKE_MESSAGE_BYTES;
 use super::*;
 use crate::ids::{DeviceId, Email, OrganisationId, UserId};
+use crate::lab::bad_keys;
 use crate::public::PeerKey;
 
 #[test]
@@ -121,51 +122,6 @@ fn every_other_length_is_refused() {
     }
 }
 
-/// Points of small order, in every spelling of 32 bytes that X25519 would accept (the list of RFC 7748's security notes and of
-/// the curve's author), and canonical numbers' second spellings.
-fn bad_keys() -> Vec<[u8; 32]> {
-    const ORDER_8: [[u8; 32]; 2] = [
-        [
-            0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a,
-            0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
-        ],
-        [
-            0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b,
-            0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
-        ],
-    ];
-    let small = |value: u8| {
-        let mut bytes = [0; 32];
-        bytes[0] = value;
-        bytes
-    };
-    // p is 2^255 - 19: its lowest byte is 0xed.
-    let near_p = |lowest: u8| {
-        let mut bytes = [0xff; 32];
-        bytes[0] = lowest;
-        bytes[31] = 0x7f;
-        bytes
-    };
-    let mut keys = vec![small(0), small(1), near_p(0xec)];
-    keys.extend(ORDER_8);
-    // p to 2^255 - 1: the numbers 0 to 18 again.
-    keys.extend((0xed..=0xff).map(near_p));
-    // The top bit, which X25519 ignores, on all of these and on a sound key.
-    let mut sound = [0; 32];
-    sound[0] = 9;
-    let with_top_bit: Vec<_> = keys
-        .iter()
-        .chain([&sound])
-        .map(|key| {
-            let mut key = *key;
-            key[31] |= 0x80;
-            key
-        })
-        .collect();
-    keys.extend(with_top_bit);
-    keys
-}
-
 #[test]
 fn bad_keys_are_refused_before_any_code() {
     let world = World::new();
@@ -184,6 +140,7 @@ fn bad_keys_are_refused_before_any_code() {
         assert!(pair.g.sent.is_empty() && pair.c.sent.len() == 1);
         assert!(pair.g.asked.is_none() && pair.c.shown.is_none());
     }
+    println!("figure M5: {} bad keys at each side: all refused before a code is shown", bad_keys().len());
 }
 
 /// The check above looks at the key's bytes. This one shows that the Diffie-Hellman itself refuses too: a message 0 that is

@@ -13,8 +13,6 @@ mod robots;
 mod steps;
 mod vouching;
 
-use sha2::{Digest as _, Sha256};
-
 use super::claimer::Claimer;
 use super::greeter::Greeter;
 use super::io::{
@@ -29,37 +27,7 @@ use crate::ids::{Invited, Label, Timestamp, Token};
 use crate::keys::{
     DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, ManifestKey, NoEntropy, UserDecryptionKey,
 };
-
-/// SHA-256 of seed and counter: as good as random, and the same again.
-pub(super) struct Seeded {
-    seed: u64,
-    count: u64,
-}
-
-impl Seeded {
-    pub(super) const fn new(seed: u64) -> Self {
-        Self { seed, count: 0 }
-    }
-
-    /// A number below `bound`, near enough to uniform for choosing what goes wrong.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        let mut bytes = [0; 8];
-        self.fill(&mut bytes).unwrap();
-        u64::from_le_bytes(bytes) % bound
-    }
-}
-
-impl Entropy for Seeded {
-    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
-        for chunk in bytes.chunks_mut(32) {
-            let block =
-                Sha256::new().chain_update(self.seed.to_le_bytes()).chain_update(self.count.to_le_bytes());
-            self.count += 1;
-            chunk.copy_from_slice(&block.finalize()[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
+pub(super) use crate::lab::Seeded;
 
 /// A source that has run dry.
 pub(super) struct Dry;

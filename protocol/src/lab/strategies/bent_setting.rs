@@ -11,7 +11,7 @@ use crate::lab::transcript::Side;
 use crate::public::PeerKey;
 
 /// The fields of a setting that a server tells, and the kinds of ending them.
-pub(in crate::lab) const FIELDS: u64 = 8;
+const FIELDS: u64 = 8;
 /// Those that are about the road.
 const ROADS: u64 = 3;
 
@@ -35,7 +35,7 @@ pub(super) struct Bent {
 }
 
 /// The setting with one field bent, and what the other side has: the same as before, but for two direct roads.
-pub(in crate::lab) fn bend(honest: Setting, field: u64, noise: &[u8; 32]) -> (Setting, Setting) {
+pub(crate) fn bend(honest: Setting, field: u64, noise: &[u8; 32]) -> (Setting, Setting) {
     let mut short = [0; 16];
     short.iter_mut().zip(noise).for_each(|(slot, byte)| *slot = *byte);
     let peer = |key: [u8; 32]| TransportKind::PeerToPeer { peer: PeerKey::from_bytes(key) };

@@ -20,7 +20,7 @@ const ORDER_8: [[u8; 32]; 2] = [
 ];
 
 /// Every spelling of a point of small order, and second spellings of others: 49 in all.
-pub(in crate::lab) fn bad_keys() -> Vec<[u8; 32]> {
+pub(crate) fn bad_keys() -> Vec<[u8; 32]> {
     let with = |mut bytes: [u8; 32], lowest: u8, highest: u8| {
         let [first, .., last] = &mut bytes;
         (*first, *last) = (lowest, highest);

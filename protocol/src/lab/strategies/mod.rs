@@ -19,6 +19,11 @@ mod roles;
 mod splice;
 mod swapped_keys;
 
+#[cfg(test)]
+pub(crate) use bent_setting::bend;
+#[cfg(test)]
+pub(crate) use low_order::bad_keys;
+
 use super::Lab;
 use super::chance::Seeded;
 use super::stage::Stage;
@@ -60,7 +65,7 @@ pub struct Strategy {
     pub about: &'static str,
     /// Whether it has read the link and keeps a channel of its own with each side: the whole man in the middle.
     pub in_the_middle: bool,
-    make: fn(&mut Seeded) -> Box<dyn Adversary>,
+    pub(super) make: fn(&mut Seeded) -> Box<dyn Adversary>,
 }
 
 impl Strategy {

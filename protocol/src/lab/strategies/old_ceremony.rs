@@ -9,7 +9,8 @@ use crate::lab::transcript::Side;
 
 /// Records the first attempt up to some step, breaks it off, and replays into the second.
 pub(super) fn replay(chance: &mut Seeded) -> Replay {
-    let last = chance.below(8);
+    // Not further than message 7: with that, the newcomer has what it came for, and begins no second ceremony.
+    let last = chance.below(7);
     Replay { recorded: Vec::new(), stop: 1 + last, from: chance.below(1 + last), playing: false, again: true }
 }
 

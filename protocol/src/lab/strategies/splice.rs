@@ -1,7 +1,7 @@
 //! Two ceremonies that both people take for one: messages of the one are given to the other.
 //!
-//! Decides at which step the exchange begins. Refuses to hide the first ceremony: it was begun by the two people and ended before
-//! their eyes; but the adversary still has a newcomer of its own in it, with the link.
+//! Decides which side is given a foreign message, and at which step. Refuses to ask a person for the second ceremony: both its ends
+//! are the adversary's own, under the same link and setting, which is all that a stolen link allows.
 
 use super::Adversary;
 use crate::enrol::dishonest::{Calling, FalseEnd};
@@ -9,16 +9,17 @@ use crate::lab::chance::Seeded;
 use crate::lab::stage::Stage;
 use crate::lab::transcript::Side;
 
-/// The claimer's half goes on with the greeter; the greeter is given messages of another channel from some step on, or the other
-/// way round.
+/// One of the messages between the handshake and the last code.
 pub(super) fn splice(chance: &mut Seeded) -> Splice {
-    let side = if chance.below(2) == 0 { Side::Claimer } else { Side::Greeter };
-    Splice { chance: chance.clone(), victim: side, other: None, nonce: chance.block() }
+    let step = 2 + u8::try_from(chance.below(4)).unwrap_or(0);
+    let victim = if step.is_multiple_of(2) { Side::Greeter } else { Side::Claimer };
+    Splice { chance: chance.clone(), step, victim, other: None, nonce: chance.block() }
 }
 
-/// One honest pair, and one channel of the adversary's own with the victim's peer in mind.
+/// One honest pair, and one channel of the adversary's own.
 pub(super) struct Splice {
     chance: Seeded,
+    step: u8,
     victim: Side,
     other: Option<FalseEnd>,
     nonce: [u8; 32],
@@ -56,9 +57,8 @@ impl Splice {
 
 impl Adversary for Splice {
     fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>) {
-        // At which step is the seed's choice: at each of the victim's steps from 2 on, one in three.
-        let here = from.other() == self.victim && step >= 2 && self.chance.below(3) == 0;
-        match if here { self.foreign(stage, step) } else { None } {
+        let foreign = if step == self.step { self.foreign(stage, step) } else { None };
+        match foreign {
             Some(foreign) => {
                 stage.slip(
                     self.victim,

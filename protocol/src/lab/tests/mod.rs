@@ -9,6 +9,8 @@
     reason = "tests"
 )]
 
+mod rows;
+
 use super::*;
 
 /// How many: the figure of the evidence with `PARSEC_FULL=1`, a tenth or less of it otherwise.
@@ -54,4 +56,43 @@ fn m1_nobody_in_the_middle_gets_a_certificate_and_everybody_is_told() {
         count - 1
     );
     assert_eq!((certificates, alerts), (0, count));
+}
+
+/// The lab can lose: people who pick blind let the middle in once in sixteen times. Where that stopped happening, the strategies would
+/// prove nothing.
+#[test]
+fn people_who_do_not_listen_let_the_middle_in() {
+    let lab = Lab::open().unwrap();
+    let count = runs(800, 16_000);
+    let mut won = 0;
+    for seed in 0..count {
+        let run = lab.play(strategy("two-handshakes").unwrap(), People::Inattentive, seed).unwrap();
+        assert_eq!(run.verdict.held, run.verdict.certificates == 0, "{seed}: {run:#?}");
+        if run.verdict.certificates > 0 {
+            assert_eq!((run.verdict.certificates, run.verdict.fooled.len()), (2, 2));
+            won += 1;
+        }
+    }
+    let expected = count as f64 / 16.0;
+    println!("people who pick blind: the middle wins {won} of {count}");
+    assert!((f64::from(won) - expected).abs() < 4.0 * (expected * 15.0 / 16.0).sqrt(), "{won} of {count}");
+}
+
+/// The control: with a network that only carries, everybody who listens gets in.
+#[test]
+fn with_nobody_between_people_get_in() {
+    let lab = Lab::open().unwrap();
+    let carrier = Strategy { name: "nobody", about: "", in_the_middle: false, make: |_| Box::new(Carrier) };
+    for seed in 0..50 {
+        let run = lab.play(&carrier, People::Attentive, seed).unwrap();
+        assert!(run.verdict.enrolled && run.verdict.held && run.verdict.told.is_empty(), "{run:#?}");
+    }
+}
+
+struct Carrier;
+
+impl strategies::Adversary for Carrier {
+    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>) {
+        stage.pass_on(from, step, bytes);
+    }
 }
