@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
 mod bench;
+mod checks;
 mod deb;
 mod demo;
 mod exposure;
@@ -46,6 +47,10 @@ enum Command {
     },
     /// Measures, each figure beside a reference of the same run.
     Bench(bench::Options),
+    /// Runs every row of docs/evidence.md: row, figure, pass or fail.
+    Checks(checks::Options),
+    /// Prints the bill of materials, CycloneDX in JSON.
+    Sbom,
     /// The reference of a measurement: echoes lines over a socket.
     #[command(hide = true)]
     Echo {
@@ -67,6 +72,8 @@ fn main() -> ExitCode {
         Command::Exposure => exposure::run(root),
         Command::Demo { json, keep, no_server } => demo::run(root, json, keep, no_server),
         Command::Lean(options) => lean::run(root, &options),
+        Command::Checks(options) => checks::run(root, &options),
+        Command::Sbom => checks::sbom(root),
         Command::Bench(options) => bench::run(root, &options),
         Command::Echo { socket } => bench::echo(&socket).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         Command::Openrpc => openrpc::run(),

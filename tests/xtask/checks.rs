@@ -1,0 +1,295 @@
+//! `cargo xtask checks`: every row of docs/evidence.md, each with its figure.
+//!
+//! Decides how a row comes to its verdict: its command must end well and print `figure ROW: …`; a command that prints none has not
+//! shown anything. A row that can't be reached here is listed with the reason, never left out. Refuses to call a run without a row a success.
+
+mod builds;
+mod rows;
+mod supply;
+
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::run_tests::cargo;
+use rows::{How, ROWS, Row};
+
+/// Where tests that can't run here say so: see `parsec_tests::skip`.
+const SKIPPED: &str = "PARSEC_TESTS_SKIPPED";
+/// Raises every run to the size that docs/evidence.md names: see `parsec_tests::figures`.
+const FULL: &str = "PARSEC_FULL";
+/// Of a row that failed, so many of its last lines are shown: a panic with its place, and what came before.
+const SHOWN_LINES: usize = 25;
+
+/// What a run takes.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The rows, such as `M1`, or letters, such as `M`; all without it.
+    rows: Vec<String>,
+    /// The long figures: hours.
+    #[arg(long)]
+    full: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+    /// Only names the rows.
+    #[arg(long)]
+    list: bool,
+}
+
+/// How a row ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Pass,
+    Fail,
+    NotReached,
+}
+
+impl Verdict {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "FAIL",
+            Self::NotReached => "not reached",
+        }
+    }
+}
+
+/// What a row found.
+#[derive(Debug)]
+struct Found {
+    verdict: Verdict,
+    figure: String,
+}
+
+impl Found {
+    fn pass(figure: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Pass, figure: figure.into() }
+    }
+
+    fn fail(figure: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Fail, figure: figure.into() }
+    }
+
+    fn not_reached(reason: impl Into<String>) -> Self {
+        Self { verdict: Verdict::NotReached, figure: reason.into() }
+    }
+
+    /// Whether it holds, with what was measured either way.
+    fn judged(holds: bool, figure: impl Into<String>) -> Self {
+        if holds { Self::pass(figure) } else { Self::fail(figure) }
+    }
+}
+
+/// A row as `--json` prints it.
+#[derive(Serialize)]
+struct Line<'a> {
+    row: &'a str,
+    what: &'a str,
+    verdict: Verdict,
+    figure: &'a str,
+    seconds: f64,
+    full: bool,
+}
+
+/// What all rows share.
+struct Site<'a> {
+    root: &'a Path,
+    full: bool,
+}
+
+pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
+    let chosen: Vec<&Row> = ROWS.iter().filter(|row| wanted(row.id, &options.rows)).collect();
+    if chosen.is_empty() {
+        eprintln!("no row has that name; `cargo xtask checks --list` names them");
+        return ExitCode::FAILURE;
+    }
+    if options.list {
+        for row in chosen {
+            println!("{:4} {}", row.id, row.what);
+        }
+        return ExitCode::SUCCESS;
+    }
+    match crate::run_tests::build(root) {
+        Ok(true) => {}
+        Ok(false) => return ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cargo xtask checks: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    let site = Site { root, full: options.full };
+    let began = Instant::now();
+    let mut counts = [0_usize; 3];
+    for row in chosen {
+        let since = Instant::now();
+        let found = site.find(row).unwrap_or_else(|error| Found::fail(format!("can't be run: {error}")));
+        let seconds = since.elapsed().as_secs_f64();
+        if options.json {
+            let Found { verdict, ref figure } = found;
+            let line = Line { row: row.id, what: row.what, verdict, figure, seconds, full: options.full };
+            println!("{}", serde_json::to_string(&line).unwrap_or_default());
+        } else {
+            println!("{:4} {:11} {seconds:7.1} s  {}", row.id, found.verdict.word(), row.what);
+            println!("                        {}", found.figure);
+        }
+        let [passed, failed, unreached] = &mut counts;
+        match found.verdict {
+            Verdict::Pass => *passed += 1,
+            Verdict::Fail => *failed += 1,
+            Verdict::NotReached => *unreached += 1,
+        }
+    }
+    let [passed, failed, unreached] = counts;
+    let said = format!(
+        "{passed} passed, {failed} failed, {unreached} not reached here; {:.0} s",
+        began.elapsed().as_secs_f64()
+    );
+    if options.json {
+        eprintln!("{said}")
+    } else {
+        println!("{said}")
+    }
+    if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// `cargo xtask sbom`.
+pub(crate) fn sbom(root: &Path) -> ExitCode {
+    match builds::bill_of_materials(root) {
+        Ok(bill) => {
+            println!("{bill:#}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("cargo xtask sbom: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether a row was asked for: by its name, or by its letter.
+fn wanted(id: &str, asked: &[String]) -> bool {
+    let letter = id.trim_end_matches(|c: char| c.is_ascii_digit());
+    asked.is_empty()
+        || asked.iter().any(|name| name.eq_ignore_ascii_case(id) || name.eq_ignore_ascii_case(letter))
+}
+
+impl Site<'_> {
+    fn find(&self, row: &Row) -> std::io::Result<Found> {
+        match row.how {
+            How::Tests(tests) => {
+                let mut found = Vec::new();
+                for test in tests {
+                    let mut command = cargo(self.root);
+                    command.args(["test", "--quiet", "--package", test.package]);
+                    // With this one among them, the libraries have the features of the usual build, and none is built again.
+                    if test.package != "parsec-tests" {
+                        command.args(["--package", "parsec-tests"]);
+                    }
+                    match test.target {
+                        "lib" => command.arg("--lib"),
+                        target => command.args(["--test", target]),
+                    };
+                    command.args(["--", "--nocapture", "--include-ignored", "--test-threads=1", test.name]);
+                    let one = self.read(row.id, command)?;
+                    if one.verdict != Verdict::Pass {
+                        return Ok(one);
+                    }
+                    found.push(one.figure);
+                }
+                Ok(Found::pass(found.join("; ")))
+            }
+            How::Xtask(arguments) => {
+                let mut command = cargo(self.root);
+                command.args(["run", "--quiet", "--package", "parsec-tests", "--bin", "xtask", "--"]);
+                command.args(arguments);
+                self.read(row.id, command)
+            }
+            How::Own(look) => look(self),
+            How::NotReached(reason) => Ok(Found::not_reached(reason)),
+        }
+    }
+
+    /// Runs a command and looks for its figure.
+    fn read(&self, id: &str, mut command: Command) -> std::io::Result<Found> {
+        let skipped = self.root.join("target").join("checks-skipped");
+        let _ = std::fs::remove_file(&skipped);
+        command.env(SKIPPED, &skipped).stdin(Stdio::null());
+        if self.full {
+            command.env(FULL, "1");
+        }
+        let output = command.output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let figures = figures(id, &text);
+        if !output.status.success() {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            let lines: Vec<&str> = text.lines().chain(errors.lines()).collect();
+            for line in lines.iter().skip(lines.len().saturating_sub(SHOWN_LINES)) {
+                eprintln!("    | {line}");
+            }
+            return Ok(Found::fail(if figures.is_empty() {
+                "its command failed".to_owned()
+            } else {
+                figures
+            }));
+        }
+        if !figures.is_empty() {
+            return Ok(Found::pass(figures));
+        }
+        let reasons = std::fs::read_to_string(&skipped).unwrap_or_default();
+        Ok(match reasons.lines().next() {
+            Some(reason) => Found::not_reached(reason),
+            None => Found::fail("its command printed no figure"),
+        })
+    }
+}
+
+/// What a command's output says for a row. The test runner may have begun the line.
+fn figures(id: &str, output: &str) -> String {
+    let mark = format!("figure {id}: ");
+    let found: Vec<&str> = output.lines().filter_map(|line| Some(line.split_once(&mark)?.1.trim())).collect();
+    found.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_figure_is_what_stands_behind_its_row() {
+        let output = "running 1 test\ntest a ... figure M1: 10 runs, 0 certificates\nfigure M12: 3\nfigure M1: and 4\nok\n";
+        assert_eq!(figures("M1", output), "10 runs, 0 certificates; and 4");
+        assert_eq!(figures("M2", output), "");
+    }
+
+    #[test]
+    fn rows_are_asked_for_by_name_or_letter() {
+        let asked = ["m1".to_owned(), "X".to_owned()];
+        let found: Vec<bool> = ["M1", "M12", "X3", "S1"].into_iter().map(|id| wanted(id, &asked)).collect();
+        assert_eq!(found, [true, false, true, false]);
+        assert!(wanted("B1", &[]));
+    }
+
+    /// A row without a line in the document, or a line without a row, is a claim that nobody checks.
+    #[test]
+    fn the_document_has_every_row_once_and_no_other() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let text = std::fs::read_to_string(root.join("docs/evidence.md")).unwrap();
+        let in_document: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.split_once(" |"))
+            .map(|(id, _)| id)
+            .filter(|id| {
+                id.starts_with(|c: char| c.is_ascii_uppercase()) && id.ends_with(|c: char| c.is_ascii_digit())
+            })
+            .collect();
+        let in_code: Vec<&str> = ROWS.iter().map(|row| row.id).collect();
+        assert_eq!(in_document, in_code);
+        assert_eq!(in_code.iter().collect::<BTreeSet<_>>().len(), in_code.len());
+    }
+}
