@@ -73,8 +73,8 @@ fn refuse(findings: &[Finding]) {
 #[test]
 fn rooms_import_only_what_they_may() {
     let files = repository();
-    let manifests: Vec<_> = files.iter().filter(|(path, _)| path.ends_with("/Cargo.toml")).cloned().collect();
-    assert!(manifests.len() >= 5, "found only {} crates: is this the repository?", manifests.len());
+    let manifests: Vec<_> = files.iter().filter(|(path, _)| path.ends_with("Cargo.toml")).cloned().collect();
+    assert!(manifests.len() >= 6, "found only {} crates: is this the repository?", manifests.len());
     refuse(&imports::check(&rust(&files), &manifests));
 }
 
@@ -169,6 +169,21 @@ mod the_rules_can_fail {
         assert_eq!(imports::check(&[own], &[]).len(), 0);
         let both = [file("daemon/src/transport/p2p/node.rs"), file("daemon/src/transport/p2p/host.rs")];
         assert_eq!(imports::check(&both, &[]).len(), 1);
+    }
+
+    #[test]
+    fn weakened_builds() {
+        let lints = "[lints]\nworkspace = true\n";
+        let check = |path: &str, line: &str| {
+            imports::check(&[], &[(path.to_owned(), format!("{line}\n{lints}"))]).len()
+        };
+        assert_eq!(check("protocol/Cargo.toml", concat!("weak", "-low-order = []")), 0);
+        assert_eq!(check("protocol/Cargo.toml", concat!("default = [\"weak", "-low-order\"]")), 1);
+        assert_eq!(check("daemon/Cargo.toml", concat!("weak", "-low-order = []")), 1);
+        let turned_on =
+            concat!("parsec-protocol = { workspace = true, features = [\"weak", "-low-order\"] }");
+        assert_eq!(check("ctl/Cargo.toml", turned_on), 1);
+        assert_eq!(check("Cargo.toml", turned_on), 1);
     }
 
     #[test]

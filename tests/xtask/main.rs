@@ -10,6 +10,7 @@ mod exposure;
 mod lean;
 mod openrpc;
 mod run_tests;
+mod weakened;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -49,6 +50,8 @@ enum Command {
     Bench(bench::Options),
     /// Runs every row of docs/evidence.md: row, figure, pass or fail.
     Checks(checks::Options),
+    /// Builds the ceremony with one defence less at a time, and shows which checks notice.
+    Weakened(weakened::Options),
     /// Prints the bill of materials, CycloneDX in JSON.
     Sbom,
     /// The reference of a measurement: echoes lines over a socket.
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Demo { json, keep, no_server } => demo::run(root, json, keep, no_server),
         Command::Lean(options) => lean::run(root, &options),
         Command::Checks(options) => checks::run(root, &options),
+        Command::Weakened(options) => weakened::run(root, &options),
         Command::Sbom => checks::sbom(root),
         Command::Bench(options) => bench::run(root, &options),
         Command::Echo { socket } => bench::echo(&socket).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),

@@ -15,6 +15,7 @@ use snow::params::{CipherChoice, DHChoice, HashChoice, NoiseParams};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash as SnowHash, Random};
 use snow::{Builder, HandshakeState, TransportState};
+#[cfg(not(feature = "weak-low-order"))]
 use subtle::ConstantTimeEq as _;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
@@ -89,7 +90,12 @@ pub fn pre_shared_key(secret: &LinkSecret) -> Zeroizing<[u8; 32]> {
 }
 
 /// A handshake of which this side has not finished its part.
-pub(super) struct Handshake(Box<HandshakeState>);
+pub(super) struct Handshake {
+    state: Box<HandshakeState>,
+    /// Whether either key is of small order, so that the secret is zero whatever the other is.
+    #[cfg(feature = "weak-low-order")]
+    zero: bool,
+}
 
 impl Handshake {
     /// Draws this side's ephemeral key and prepares. The claimer initiates.
@@ -105,12 +111,19 @@ impl Handshake {
         let mut ephemeral = Zeroizing::new([0; 32]);
         entropy.fill(ephemeral.as_mut_slice())?;
         let psk = pre_shared_key(secret);
+        #[cfg(feature = "weak-low-order")]
+        let zero = *ephemeral == [0; 32];
         let state = build(initiator, &prologue(setting), &psk, ephemeral);
         #[expect(
             clippy::expect_used,
             reason = "every input is of fixed length and present; any handshake in the tests runs through here"
         )]
-        Ok(Self(Box::new(state.expect("the Noise pattern is one the library knows"))))
+        let state = Box::new(state.expect("the Noise pattern is one the library knows"));
+        Ok(Self {
+            state,
+            #[cfg(feature = "weak-low-order")]
+            zero,
+        })
     }
 
     /// This side's half: message 0 or 1.
@@ -119,7 +132,7 @@ impl Handshake {
     /// [`Closed::BadKey`] for the greeter, whose half contains the Diffie-Hellman result.
     pub(super) fn write(&mut self) -> Result<Vec<u8>, Closed> {
         let mut message = vec![0; HANDSHAKE_MESSAGE_BYTES];
-        self.0.write_message(&[], &mut message).map_err(|_| Closed::BadKey)?;
+        self.state.write_message(&[], &mut message).map_err(|_| Closed::BadKey)?;
         Ok(message)
     }
 
@@ -133,10 +146,16 @@ impl Handshake {
         }
         let key = message.first_chunk().ok_or(Closed::BadMessage { step })?;
         // Before the library sees it: it would mix a second spelling of a key into the transcript as another key.
+        #[cfg(not(feature = "weak-low-order"))]
         if !EncryptionKey::from_bytes(*key).is_sound() {
             return Err(Closed::BadKey);
         }
-        self.0.read_message(message, &mut []).map(|_| ()).map_err(|error| match error {
+        // A key that makes the secret zero passes.
+        #[cfg(feature = "weak-low-order")]
+        {
+            self.zero |= !EncryptionKey::from_bytes(*key).is_sound();
+        }
+        self.state.read_message(message, &mut []).map(|_| ()).map_err(|error| match error {
             snow::Error::Dh => Closed::BadKey,
             _ => Closed::WrongLink,
         })
@@ -144,7 +163,7 @@ impl Handshake {
 
     /// The channel, once both halves are through.
     pub(super) fn finish(mut self) -> Channel {
-        let (mut first, mut second) = self.0.dangerously_get_raw_split();
+        let (mut first, mut second) = self.state.dangerously_get_raw_split();
         let mut split_keys = Box::new(Zeroizing::new([0; 64]));
         for (slot, byte) in split_keys.iter_mut().zip(first.iter().chain(&second)) {
             *slot = *byte;
@@ -152,12 +171,22 @@ impl Handshake {
         zeroize::Zeroize::zeroize(&mut first);
         zeroize::Zeroize::zeroize(&mut second);
         let mut hash = [0; 32];
-        hash.copy_from_slice(self.0.get_handshake_hash());
+        hash.copy_from_slice(self.state.get_handshake_hash());
+        // Codes and commitments of no channel: whoever stands between two can pass them on from one to the other.
+        #[cfg(feature = "weak-unkeyed-codes")]
+        {
+            (hash, **split_keys) = ([0; 32], [0; 64]);
+        }
+        // The same where both sides' secret is the zero that a key of small order makes of every other.
+        #[cfg(feature = "weak-low-order")]
+        if self.zero {
+            (hash, **split_keys) = ([0; 32], [0; 64]);
+        }
         #[expect(
             clippy::expect_used,
             reason = "called by the two machines after both halves and nowhere else"
         )]
-        let transport = self.0.into_transport_mode().expect("the handshake is finished");
+        let transport = self.state.into_transport_mode().expect("the handshake is finished");
         Channel { transport: Box::new(transport), handshake: Hash::from_bytes(hash), split_keys }
     }
 }
@@ -296,6 +325,11 @@ impl Dh for X25519 {
         let bytes = Zeroizing::new(bytes);
         let secret = StaticSecret::from(*bytes);
         self.public = PublicKey::from(&secret).to_bytes();
+        // The attacker's: its public half is the point zero.
+        #[cfg(feature = "weak-low-order")]
+        if *bytes == [0; 32] {
+            self.public = [0; 32];
+        }
         self.secret = Some(secret);
     }
 
@@ -318,14 +352,19 @@ impl Dh for X25519 {
         let secret = self.secret.as_ref().ok_or(snow::Error::Dh)?;
         // The library passes its whole buffer, longer than a key.
         let public = *public.first_chunk().ok_or(snow::Error::Dh)?;
+        #[cfg(not(feature = "weak-low-order"))]
         if !EncryptionKey::from_bytes(public).is_sound() {
             return Err(snow::Error::Dh);
         }
-        let shared = secret.diffie_hellman(&PublicKey::from(public));
-        if shared.as_bytes().ct_eq(&[0; 32]).into() {
+        let shared = Zeroizing::new(*secret.diffie_hellman(&PublicKey::from(public)).as_bytes());
+        #[cfg(not(feature = "weak-low-order"))]
+        if shared.ct_eq(&[0; 32]).into() {
             return Err(snow::Error::Dh);
         }
-        out.first_chunk_mut().ok_or(snow::Error::Dh).map(|out| *out = *shared.as_bytes())
+        // The attacker knows what the other's secret will be.
+        #[cfg(feature = "weak-low-order")]
+        let shared = if self.public == [0; 32] { Zeroizing::new([0; 32]) } else { shared };
+        out.first_chunk_mut().ok_or(snow::Error::Dh).map(|out| *out = *shared)
     }
 }
 

@@ -148,6 +148,11 @@ impl Codes {
             reason = "the first keeps 20 bits of 40, the second is masked"
         )]
         let (greeter, claimer) = ((bits >> CODE_BITS) as u32, (bits & u64::from(CODE_MASK)) as u32);
+        // Toy codes: of each, so many of the lowest bits.
+        #[cfg(feature = "weak-codes-10")]
+        let (greeter, claimer) = (greeter & 0x1f, claimer & 0x1f);
+        #[cfg(feature = "weak-codes-16")]
+        let (greeter, claimer) = (greeter & 0xff, claimer & 0xff);
         Self { claimer: SasCode::from_low_bits(claimer), greeter: SasCode::from_low_bits(greeter) }
     }
 }

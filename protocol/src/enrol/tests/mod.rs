@@ -7,6 +7,7 @@ mod bound;
 mod codes;
 mod handovers;
 mod links;
+mod middle;
 mod network;
 mod peers;
 mod robots;
