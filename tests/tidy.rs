@@ -125,6 +125,8 @@ mod the_rules_can_fail {
             ("ctl/src/main.rs", "use parsec_protocol::keys::LinkSecret;"),
             ("ctl/src/main.rs", "use parsec_protocol::{control::Stage, enrol::sas};"),
             ("ctl/src/main.rs", "use parsec_protocol::*;"),
+            ("ctl/src/commands/trust.rs", "use parsec_protocol::lab::Lab;"),
+            ("ctl/src/commands/lab.rs", "use parsec_protocol::keys::LinkSecret;"),
             ("ctl/src/main.rs", "use parsecd::config;"),
             ("server/src/http.rs", "use parsec_protocol::keys;"),
             ("server/src/http.rs", "use parsec_protocol::chain::members::open_name;"),
@@ -156,6 +158,7 @@ mod the_rules_can_fail {
                 "use parsec_protocol::control::{self, Stage}; use parsec_protocol::ids::Token;",
             ),
             ("server/src/http.rs", "use parsec_protocol::{chain::certificate::{Body, Head}, relay, public};"),
+            ("ctl/src/commands/lab.rs", "use parsec_protocol::lab::{Lab, Transcript};"),
             ("server/src/log.rs", "use parsec_protocol::chain::verify::VerifiedLog;"),
         ] {
             assert_eq!(import(path, line), 0, "{path}: {line}");

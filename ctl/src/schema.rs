@@ -42,6 +42,9 @@ schemas! {
     INVITE_DEVICE "parsec.invite.device/1" "`invite device`";
     INVITE_LIST "parsec.invite.list/1" "`invite list`";
     INVITE_USER "parsec.invite.user/1" "`invite user`";
+    LAB "parsec.lab/1" "`lab --adversary …`, one run: everything that happened, and the verdict.";
+    LAB_LIST "parsec.lab.list/1" "`lab --list`";
+    LAB_SERIES "parsec.lab.series/1" "`lab`, several runs: counted for each strategy.";
     NET_PEERS "parsec.net.peers/1" "`net peers`";
     NET_PING "parsec.net.ping/1" "`net ping`";
     NET_STATUS "parsec.net.status/1" "`net status`";

@@ -11,6 +11,7 @@ use parsec_protocol::control::{
     TokenView, TrustShowResult, TrustVerifyResult, UserListResult, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, OrganisationId, Token, UserId};
+use parsec_protocol::lab::{Listed, Series, Transcript};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -70,6 +71,13 @@ struct Created {
     /// What the plug-in gives in `rpc.hello`; left out where it went to a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
+}
+
+/// What an adversary can be.
+#[derive(Serialize, JsonSchema)]
+struct Strategies {
+    /// Each.
+    strategies: Vec<Listed>,
 }
 
 /// Any method's result.
@@ -141,6 +149,9 @@ const TABLE: &[Row] = &[
     row::<DeviceListResult>("parsec.device.list/1"),
     row::<DeviceView>("parsec.device.unlock/1"),
     row::<DeviceView>("parsec.device.lock/1"),
+    row::<Transcript>("parsec.lab/1"),
+    row::<Strategies>("parsec.lab.list/1"),
+    row::<Series>("parsec.lab.series/1"),
     row::<NetPeers>("parsec.net.peers/1"),
     row::<NetPinged>("parsec.net.ping/1"),
     row::<NetStatus>("parsec.net.status/1"),

@@ -97,6 +97,9 @@ fn live(script: &Script, alice: &Terminal, bob: &Terminal, server: &Server, fold
     script.ask(alice, "rpc discover", "");
     script.ask(alice, "rpc hello", "");
     script.run(alice, "doctor", "");
+    script.ask(alice, "lab --list", "");
+    script.ask(alice, "lab --runs 2", "");
+    script.ask(alice, "lab --adversary two-handshakes", "");
     assert_eq!(script.run(alice, "device unlock --password-file -", "no device\n").code, 68);
     script.ask(alice, "net status", "");
     let password = folder.join("password");

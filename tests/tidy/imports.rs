@@ -115,6 +115,18 @@ const WINDOWS: &[Window] = &[
     },
 ];
 
+/// One file that may see one part more than its crate's window shows.
+struct Peephole {
+    path: &'static str,
+    part: &'static str,
+}
+
+/// Each with the decision that argues for it.
+const PEEPHOLES: &[Peephole] = &[
+    // 0014: the lab's keys are made of a printed seed and worth nothing; one file shows what it played
+    Peephole { path: "ctl/src/commands/lab.rs", part: "lab" },
+];
+
 /// Checks all files.
 pub(crate) fn check(sources: &[Source], manifests: &[(String, String)]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -154,7 +166,8 @@ fn check_path(source: &Source, line: usize, path: &[String], findings: &mut Vec<
     }
     let Some(inside) = named.strip_prefix("parsec_protocol/") else { return };
     for window in WINDOWS.iter().filter(|window| below(&here, window.from)) {
-        if !window.only.iter().any(|only| below(inside, only)) {
+        let excepted = PEEPHOLES.iter().any(|hole| hole.path == source.path && below(inside, hole.part));
+        if !excepted && !window.only.iter().any(|only| below(inside, only)) {
             findings.push(Finding::new(
                 &source.path,
                 line,

@@ -7,6 +7,7 @@ mod ceremony;
 mod daemon;
 mod device;
 mod enrolment;
+mod lab;
 mod members;
 mod net;
 mod token;
@@ -21,6 +22,7 @@ pub(crate) use ceremony::Ceremony;
 pub(crate) use daemon::{Events, Rpc, Status};
 pub(crate) use device::Device;
 pub(crate) use enrolment::{Bootstrap, Claim, Greet, Invite, Org};
+pub(crate) use lab::{Lab, Listeners};
 pub(crate) use members::{Profile, Sure, Trust, User};
 pub(crate) use net::{Net, Road};
 pub(crate) use token::{NewToken, Token};
@@ -123,6 +125,12 @@ pub(crate) enum Command {
     ///
     /// Works without a daemon, too. Changes nothing. Ends with 0 if nothing failed, else with the exit code of the worst.
     Doctor,
+    /// See the ceremony attacked: strategies against the two machines, in this program alone
+    ///
+    /// Plays an adversary against the claimer's and the greeter's machine as parsecd has them, with an organisation, people and keys
+    /// that are made up for it. Asks no daemon, opens no connection, touches no file. The same seed is the same run. Ends with 0 if the
+    /// design held, with 70 if it fell: people who don't listen (`--people inattentive`) make it fall once in sixteen times.
+    Lab(Lab),
     /// The daemon's local interface itself, for what has no command here
     #[command(subcommand)]
     Rpc(Rpc),
@@ -221,6 +229,9 @@ mod tests {
             "user list",
             "trust verify",
             "trust show bob@example.org",
+            "lab",
+            "lab --list --json",
+            "lab --adversary two-handshakes --runs 100 --seed 7 --people inattentive",
         ] {
             assert!(parse(good).is_ok(), "{good}: {}", parse(good).unwrap_err());
         }
@@ -275,6 +286,11 @@ mod tests {
             "token revoke",
             "rpc call",
             "doctor now",
+            "lab --adversary nobody-knows",
+            "lab --runs 0",
+            "lab --runs 1000001",
+            "lab --list --adversary two-handshakes",
+            "lab --people asleep",
             "status --organisation ../..",
         ] {
             assert!(parse(bad).is_err(), "{bad}");

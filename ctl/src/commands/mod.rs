@@ -11,6 +11,7 @@ mod doctor;
 mod events;
 mod greet;
 pub(crate) mod invite;
+pub(crate) mod lab;
 mod man;
 mod net;
 mod org;
@@ -77,6 +78,7 @@ pub(crate) fn run(arguments: Arguments, output: &Output) -> Result<(), Failure> 
         Command::Status(command) => status::run(&context, &command),
         Command::Events(command) => events::run(&context, command),
         Command::Doctor => doctor::run(&context),
+        Command::Lab(command) => lab::run(&context, &command),
         Command::Rpc(command) => rpc::run(&context, command),
         Command::Completion { shell } => completion::script(shell, output),
         Command::Complete => completion::answer(output),

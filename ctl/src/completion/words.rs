@@ -194,6 +194,8 @@ mod tests {
         assert_eq!(offered("parsecctl greet --profile=s"), ["--profile=standard"]);
         assert_eq!(offered("parsecctl claim --transport ^"), ["auto", "server", "p2p"]);
         assert_eq!(offered("parsecctl net p"), ["peers", "ping"]);
+        assert_eq!(offered("parsecctl lab --adversary two"), ["two-handshakes"]);
+        assert_eq!(offered("parsecctl lab --people in"), ["inattentive"]);
         assert_eq!(
             offered("parsecctl ceremony wait 1 --until say-code,done,appr"),
             ["say-code,done,approve"]

@@ -16,11 +16,13 @@
 //! | `people` | what the two people do |
 //! | `strategies` | what the adversary does; a file for each idea |
 //! | `transcript` | what is written down, and the verdict |
+//! | `series` | many runs, counted |
 //! | `world` | the organisation that somebody wants into |
 //! | `chance` | seeded randomness |
 
 mod chance;
 mod people;
+mod series;
 mod stage;
 mod strategies;
 #[cfg(test)]
@@ -30,9 +32,10 @@ mod world;
 
 pub use chance::Seeded;
 pub use people::People;
+pub use series::{Series, Tally};
 #[cfg(test)]
 pub(crate) use strategies::bad_keys;
-pub use strategies::{STRATEGIES, Strategy, strategy};
+pub use strategies::{Listed, STRATEGIES, Strategy, listed, strategy};
 pub use transcript::{Event, Side, Told, Transcript, Verdict, Who};
 pub use world::NoLab;
 
@@ -69,7 +72,30 @@ impl Lab {
             stage.play(adversary.as_mut());
         }
         let (events, verdict) = stage.judged();
-        Ok(Transcript { adversary: strategy.name, seed, events, verdict })
+        Ok(Transcript { adversary: strategy.name, people, seed, events, verdict })
+    }
+
+    /// Plays strategies as often as asked, by `seed` and those that follow it.
+    ///
+    /// # Errors
+    /// [`NoLab`].
+    pub fn series(
+        &self,
+        strategies: &[&Strategy],
+        people: People,
+        seed: u64,
+        runs: u64,
+    ) -> Result<Series, NoLab> {
+        let mut tallies = Vec::new();
+        for strategy in strategies {
+            let mut tally = Tally::of(strategy.name);
+            for run in 0..runs {
+                tally.count(&self.play(strategy, people, seed.wrapping_add(run))?);
+            }
+            tallies.push(tally);
+        }
+        let held = tallies.iter().all(|tally| tally.held == tally.runs);
+        Ok(Series { held, people, seed, strategies: tallies })
     }
 }
 

@@ -2,13 +2,17 @@
 //!
 //! Decides what somebody does who listens, and somebody who doesn't. Refuses to do what no terminal asked for.
 
+use serde::Serialize;
+
 use super::stage::Stage;
 use super::transcript::{Side, Who};
 use crate::enrol::io::{ClaimerInput, CodeAnswer, CodeQuestion, GreeterInput};
 use crate::enrol::sas::SasCode;
 
 /// How two people behave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum People {
     /// They find the code they hear among those on the screen, and say that none fits where it isn't there.
     Attentive,
@@ -87,9 +91,11 @@ fn vouch(stage: &mut Stage<'_>, waited: bool) -> bool {
     }
     if stage.heard_found() {
         stage.note(Who::GreeterPerson, "has heard that the code is there, and vouches");
-        stage.approve();
+        stage.approve(true);
     } else if waited {
-        stage.note(Who::GreeterPerson, "has not heard that the code is there, and stops");
+        stage.note(Who::GreeterPerson, "has not heard that the code is there: vouches for nobody, and stops");
+        // In this order, so that the terminal has to refuse what was not stated.
+        stage.approve(false);
         stage.tell_greeter(GreeterInput::Cancel);
     } else {
         return false;

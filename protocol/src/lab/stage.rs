@@ -287,10 +287,10 @@ impl<'a> Stage<'a> {
         self.tell_claimer(ClaimerInput::Identity { name, device_label });
     }
 
-    pub(super) fn approve(&mut self) {
+    pub(super) fn approve(&mut self, heard: bool) {
         self.asked_approval = false;
         let world = self.world;
-        self.tell_greeter(GreeterInput::Approve(world.approval(true)));
+        self.tell_greeter(GreeterInput::Approve(world.approval(heard)));
     }
 
     pub(super) fn note(&mut self, who: Who, what: &str) {

@@ -4,10 +4,12 @@
 
 use serde::Serialize;
 
+use super::people::People;
 use crate::enrol::io::Closed;
 
 /// One of the two ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// Who joins.
@@ -29,6 +31,7 @@ impl Side {
 
 /// Who did something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Who {
     /// The newcomer's terminal.
@@ -45,6 +48,7 @@ pub enum Who {
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Which run of the ceremony for this invitation: 1 is the first.
     pub attempt: u32,
@@ -62,6 +66,7 @@ pub struct Event {
 
 /// What a person was told at the end of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Told {
     /// In which attempt.
     pub attempt: u32,
@@ -73,6 +78,7 @@ pub struct Told {
 
 /// How a run is judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Verdict {
     /// Nothing was signed for the adversary, nothing of the adversary's was believed, and a ceremony that came to nothing was
     /// seen to.
@@ -112,9 +118,12 @@ impl Verdict {
 
 /// A whole run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transcript {
     /// The strategy's name.
     pub adversary: &'static str,
+    /// How the people behaved.
+    pub people: People,
     /// The seed that repeats it.
     pub seed: u64,
     /// In order.

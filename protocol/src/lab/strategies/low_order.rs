@@ -47,14 +47,7 @@ pub(crate) fn bad_keys() -> Vec<[u8; 32]> {
 
 /// One side's key is bad.
 pub(super) fn low_order_keys(chance: &mut Seeded) -> LowOrder {
-    let steps = [[0], [1]];
-    let at = usize::try_from(chance.below(2)).unwrap_or(0);
-    LowOrder { steps: steps.get(at).map(|steps| steps.to_vec()).unwrap_or_default(), key: draw(chance) }
-}
-
-/// Both are, so that both would reach the same secret.
-pub(super) fn zero_secret(chance: &mut Seeded) -> LowOrder {
-    LowOrder { steps: vec![0, 1], key: draw(chance) }
+    LowOrder { step: chance.below(2), key: draw(chance) }
 }
 
 fn draw(chance: &mut Seeded) -> [u8; 32] {
@@ -65,13 +58,13 @@ fn draw(chance: &mut Seeded) -> [u8; 32] {
 
 /// Messages 0 and 1 begin with the sender's key.
 pub(super) struct LowOrder {
-    steps: Vec<u8>,
+    step: u64,
     key: [u8; 32],
 }
 
 impl Adversary for LowOrder {
     fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, mut bytes: Vec<u8>) {
-        if self.steps.contains(&step)
+        if u64::from(step) == self.step
             && let Some(place) = bytes.first_chunk_mut()
         {
             *place = self.key;
@@ -84,17 +77,5 @@ impl Adversary for LowOrder {
         } else {
             stage.pass_on(from, step, bytes);
         }
-    }
-
-    fn idle(&mut self, stage: &mut Stage<'_>) -> bool {
-        // A greeter that refuses sends no message 1: the claimer gets one all the same.
-        if !self.steps.contains(&1) || !self.steps.contains(&0) {
-            return false;
-        }
-        self.steps.clear();
-        let mut bytes = self.key.to_vec();
-        bytes.resize(crate::enrol::channel::HANDSHAKE_MESSAGE_BYTES, 0);
-        stage.slip(Side::Claimer, 1, bytes, "answers with such a key");
-        true
     }
 }

@@ -4,15 +4,16 @@
 //! protocol's words allow. Where both people take its codes for the right ones, it has its own keys certified.
 
 use super::Adversary;
-use crate::enrol::dishonest::{Booty, Calling, FalseEnd, Turn};
-use crate::keys::{DeviceSigningKey, UserDecryptionKey, random};
+use crate::enrol::dishonest::{Booty, Calling, FalseEnd, Turn, Zeros};
+use crate::keys::{DeviceSigningKey, Entropy, UserDecryptionKey, random};
 use crate::lab::chance::Seeded;
 use crate::lab::stage::Stage;
 use crate::lab::transcript::Side;
-use crate::public::Hash;
+use crate::public::{EncryptionKey, Hash};
 
 /// Nonces that a search tries. Where a commitment binds, any but the committed one is refused, however well it fits: more would be heat.
-const SEARCH: u32 = 16;
+/// Where it doesn't (a weakened build with codes of 16 bits), so many find one all but always.
+const SEARCH: u32 = if cfg!(feature = "weak-codes-16") { 1 << 19 } else { 16 };
 
 /// What is said in message 2 to the greeter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +22,6 @@ enum Commitment {
     Own,
     /// The claimer's, as it came.
     Claimers,
-    /// Bound to nothing.
-    Anything,
     /// Of another length.
     Length(u16),
 }
@@ -37,10 +36,18 @@ pub(super) struct Plan {
     search: bool,
     early_word: bool,
     lucky: bool,
+    /// Its keys are the point zero.
+    zero_keys: bool,
 }
 
-const HONEST: Plan =
-    Plan { commitment: Commitment::Own, same_words: false, search: false, early_word: false, lucky: false };
+const HONEST: Plan = Plan {
+    commitment: Commitment::Own,
+    same_words: false,
+    search: false,
+    early_word: false,
+    lucky: false,
+    zero_keys: false,
+};
 
 /// One ceremony with each side.
 pub(super) fn two_handshakes(chance: &mut Seeded) -> Middle {
@@ -54,7 +61,7 @@ pub(super) fn same_words(chance: &mut Seeded) -> Middle {
 
 /// Free to choose a nonce after all others are known.
 pub(super) fn commitment_swap(chance: &mut Seeded) -> Middle {
-    Middle::new(Plan { commitment: Commitment::Anything, search: true, ..HONEST }, chance)
+    Middle::new(Plan { search: true, ..HONEST }, chance)
 }
 
 /// A commitment that can't bind.
@@ -73,6 +80,12 @@ pub(super) fn early_word(chance: &mut Seeded) -> Middle {
 /// Half of the bits for nothing.
 pub(super) fn lucky_guess(chance: &mut Seeded) -> Middle {
     Middle::new(Plan { lucky: true, ..HONEST }, chance)
+}
+
+/// A secret that is zero on both sides, whatever the others' keys are; then all words are passed on.
+pub(super) fn zero_secret(chance: &mut Seeded) -> Middle {
+    let plan = Plan { commitment: Commitment::Claimers, same_words: true, zero_keys: true, ..HONEST };
+    Middle::new(plan, chance)
 }
 
 /// The middle, with what it has learned.
@@ -123,16 +136,29 @@ impl Middle {
     /// Message 0 came: a greeter of its own for the claimer, a claimer of its own for the greeter.
     fn split(&mut self, stage: &mut Stage<'_>, first: &[u8]) -> Option<()> {
         let (setting, link) = (stage.world().setting(), stage.world().link());
-        let (end, second) = FalseEnd::answer(&setting, &link, first, &mut self.chance)?;
-        let (calling, own_first) = Calling::out(&setting, &link, &mut self.chance)?;
+        let mut zeros = Zeros;
+        let keys: &mut dyn Entropy = if self.plan.zero_keys { &mut zeros } else { &mut self.chance };
+        let (end, mut second) = FalseEnd::answer(&setting, &link, first, keys)?;
+        let (calling, mut own_first) = Calling::out(&setting, &link, keys)?;
+        if self.plan.zero_keys {
+            // A sound build won't make such a key even here: it is written into the message.
+            for message in [&mut second, &mut own_first] {
+                message.iter_mut().take(EncryptionKey::LENGTH).for_each(|byte| *byte = 0);
+            }
+        }
         self.to_claimer = Some(end);
         self.calling = Some(calling);
         stage.intercept();
         if let Some((signing, _)) = &self.keys {
             stage.watch_key(signing.verify_key());
         }
-        stage.slip(Side::Greeter, 0, own_first, "calls the greeter with a key of its own");
-        stage.slip(Side::Claimer, 1, second, "answers the claimer with a key of its own");
+        let (calls, answers) = if self.plan.zero_keys {
+            ("calls the greeter with a key of small order", "answers the claimer with a key of small order")
+        } else {
+            ("calls the greeter with a key of its own", "answers the claimer with a key of its own")
+        };
+        stage.slip(Side::Greeter, 0, own_first, calls);
+        stage.slip(Side::Claimer, 1, second, answers);
         Some(())
     }
 
@@ -144,9 +170,6 @@ impl Middle {
             Commitment::Own => (end.commit(&self.own_nonce), "commits to a nonce of its own"),
             Commitment::Claimers => {
                 (end.commit_to(self.claimers_commitment?), "passes the claimer's commitment on")
-            }
-            Commitment::Anything => {
-                (end.commit_to(Hash::from_bytes(self.chance.block())), "commits to nothing it knows")
             }
             Commitment::Length(length) => {
                 let mut words = Vec::new();

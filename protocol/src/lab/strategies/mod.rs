@@ -24,6 +24,8 @@ pub(crate) use bent_setting::bend;
 #[cfg(test)]
 pub(crate) use low_order::bad_keys;
 
+use serde::Serialize;
+
 use super::Lab;
 use super::chance::Seeded;
 use super::stage::Stage;
@@ -75,6 +77,27 @@ impl Strategy {
     }
 }
 
+/// A strategy as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Listed {
+    /// What to call it on the command line.
+    pub name: &'static str,
+    /// What it tries.
+    pub about: &'static str,
+    /// Whether it is the whole man in the middle.
+    pub in_the_middle: bool,
+}
+
+/// All strategies, as they are listed.
+pub fn listed() -> impl Iterator<Item = Listed> {
+    STRATEGIES.iter().map(|Strategy { name, about, in_the_middle, .. }| Listed {
+        name,
+        about,
+        in_the_middle: *in_the_middle,
+    })
+}
+
 /// The one of this name.
 #[must_use]
 pub fn strategy(name: &str) -> Option<&'static Strategy> {
@@ -96,15 +119,15 @@ strategies! {
     "same-words" true middle::same_words,
         "keys of its own on each side, but commitment, nonces and root commitment passed on word for word";
     "commitment-swap" true middle::commitment_swap,
-        "commits to anything, waits for both nonces, then searches for one that makes the codes fit";
+        "commits to a nonce, waits for those of both sides, then searches for another one that makes the codes fit";
     "nonce-late" true middle::nonce_late,
         "wants the greeter's nonce for a commitment of another length, which binds nothing";
     "early-word" true middle::early_word,
         "tells the claimer \"recognised\" before the greeter has recognised anything";
     "lucky-guess" true middle::lucky_guess,
         "its guess of the first 20 bits comes true, so that the greeter's check passes";
-    "zero-secret" false low_order::zero_secret,
-        "gives both sides a key of small order, so that both reach the same secret of zeros";
+    "zero-secret" true middle::zero_secret,
+        "gives both sides a key of small order, so that both reach the same secret of zeros, and passes all words on";
     "low-order-keys" false low_order::low_order_keys,
         "replaces one side's key by one of small order or by a second spelling";
     "replay-old-ceremony" false old_ceremony::replay,

@@ -10,6 +10,7 @@
 )]
 
 mod rows;
+mod weakened;
 
 use super::*;
 
