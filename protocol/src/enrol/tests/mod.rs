@@ -5,6 +5,7 @@
 mod attacks;
 mod bound;
 mod codes;
+mod forks;
 mod handovers;
 mod links;
 mod middle;

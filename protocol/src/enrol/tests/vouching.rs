@@ -10,16 +10,16 @@ use crate::ids::{DeviceId, UserId};
 use crate::public::{Context, EncryptionKey, Hash, VerifyKey};
 
 /// A second administrator with one terminal, and what they need for vouching.
-struct Second {
+pub(super) struct Second {
     user: UserId,
-    device: DeviceId,
-    signing_key: DeviceSigningKey,
+    pub(super) device: DeviceId,
+    pub(super) signing_key: DeviceSigningKey,
     user_key: UserDecryptionKey,
     manifest_key: ManifestKey,
 }
 
 /// Lets somebody in for real and puts them into the log.
-fn let_in(world: &mut World, email: &str, profile: Profile, seed: u64) -> Second {
+pub(super) fn let_in(world: &mut World, email: &str, profile: Profile, seed: u64) -> Second {
     let setting = world.setting(Invited::User(email.parse().unwrap()));
     let mut pair = Pair::fair(world, &setting, false, seed);
     pair.run_to(world, Point::Approval);

@@ -1,0 +1,151 @@
+//! Two histories shown to two members: found at the first head that goes from one to the other, whichever way it goes.
+//!
+//! A server can't sign. What it can do is to keep certificates from some, or to give those that were made at the same time to one member
+//! in this order and to another in that. Each history then is sound by itself; that there are two shows when a member of the one meets
+//! a head of the other: in a certificate's `seen`, in message 7, or by itself, as it is in receipts and in what a device has kept.
+
+use super::vouching::{Second, let_in};
+use super::*;
+use crate::chain::certificate::{Author, Body, Head, Payload, SEALED_NAME_BYTES};
+use crate::ids::{DeviceId, UserId};
+use crate::keys::random;
+
+/// Forks: usually, and for the figure.
+const FORKS: (u64, u64) = (300, 10_000);
+
+/// Seeds of the ceremonies: away from Carol's, whose keys would be drawn again.
+const FIRST: u64 = 1 << 32;
+
+fn forks() -> u64 {
+    let full = std::env::var_os("PARSEC_FULL").is_some_and(|value| value == "1");
+    if full { FORKS.1 } else { FORKS.0 }
+}
+
+/// One history as one member knows it.
+#[derive(Clone)]
+struct History {
+    log: VerifiedLog,
+    envelopes: Vec<Vec<u8>>,
+}
+
+impl History {
+    fn append(&mut self, envelope: Vec<u8>) {
+        self.log.push(&envelope).unwrap();
+        self.envelopes.push(envelope);
+    }
+}
+
+/// Who signs.
+struct Member<'a> {
+    device: DeviceId,
+    key: &'a DeviceSigningKey,
+}
+
+impl Member<'_> {
+    /// A new member, by somebody who has seen this head.
+    fn certificate(&self, seen: Head, chance: &mut Seeded) -> Vec<u8> {
+        let number = chance.below(u64::MAX);
+        let body = Body::User {
+            user: UserId::from_bytes(random(chance).unwrap()),
+            email: format!("m{number:x}@acme.test").parse().unwrap(),
+            sealed_name: vec![7; SEALED_NAME_BYTES].into(),
+            encryption_key: UserDecryptionKey::random(chance).unwrap().encryption_key(),
+            profile: Profile::Standard,
+        };
+        let author = Author::Device(self.device);
+        let payload = Payload { organisation: "acme".parse().unwrap(), author, time: START, seen, body };
+        payload.sign_with(|context, message| self.key.sign(context, message))
+    }
+}
+
+/// Splits a history in two, as a server can.
+fn split(past: &History, alice: &Member<'_>, carol: &Member<'_>, chance: &mut Seeded) -> (History, History) {
+    let (mut one, mut two) = (past.clone(), past.clone());
+    let seen = past.log.head();
+    // Made at the same time, by two who know nothing of each other yet.
+    let (by_alice, by_carol) = (alice.certificate(seen, chance), carol.certificate(seen, chance));
+    match chance.below(3) {
+        // Each member sees their own.
+        0 => {
+            one.append(by_alice);
+            two.append(by_carol);
+        }
+        // Both see both, in another order.
+        1 => {
+            one.append(by_alice.clone());
+            one.append(by_carol.clone());
+            two.append(by_carol);
+            two.append(by_alice);
+        }
+        // One is kept from one member.
+        _ => {
+            one.append(by_alice);
+            one.append(by_carol.clone());
+            two.append(by_carol);
+        }
+    }
+    // Both sides go on for a while, among themselves.
+    for (history, author) in [(&mut one, alice), (&mut two, carol)] {
+        for _ in 0..chance.below(4) {
+            let next = author.certificate(history.log.head(), chance);
+            history.append(next);
+        }
+    }
+    (one, two)
+}
+
+#[test]
+fn a_fork_is_found_at_the_first_head_that_is_exchanged() {
+    let mut world = World::new();
+    let Second { device, signing_key, .. } =
+        let_in(&mut world, "carol@acme.test", Profile::Administrator, 90);
+    let past = History { log: world.log.clone(), envelopes: world.envelopes.clone() };
+    let count = forks();
+    let mut found = [0u64; 3];
+    for seed in 0..count {
+        let mut chance = Seeded::new(seed ^ 0xf0_4b);
+        let mut past = past.clone();
+        let key = DeviceSigningKey::from_bytes(&mut { *world.signing_key.expose() });
+        let alice = Member { device: world.founded.device, key: &key };
+        let carol = Member { device, key: &signing_key };
+        for _ in 0..chance.below(3) {
+            let next = alice.certificate(past.log.head(), &mut chance);
+            past.append(next);
+        }
+        let (one, two) = split(&past, &alice, &carol, &mut chance);
+
+        // A head by itself.
+        assert!(one.log.extends(&past.log.head()) && two.log.extends(&past.log.head()), "{seed}");
+        found[0] += u64::from(!one.log.extends(&two.log.head()) && !two.log.extends(&one.log.head()));
+
+        // In the next certificate of a member of either side.
+        let by_alice = alice.certificate(one.log.head(), &mut chance);
+        let by_carol = carol.certificate(two.log.head(), &mut chance);
+        let fits = |history: &History, next: &Vec<u8>| history.log.extended([next.as_slice()]).is_ok();
+        assert!(fits(&one, &by_alice) && fits(&two, &by_carol), "{seed}: the control");
+        found[1] += u64::from(!fits(&two, &by_alice) && !fits(&one, &by_carol));
+
+        // In message 7: Alice greets by her history, and the newcomer is shown the other.
+        (world.log, world.envelopes) = (one.log.clone(), one.envelopes.clone());
+        let mut pair = Pair::fair(&world, &world.bob(), false, FIRST + seed);
+        pair.run_to(&world, Point::Log);
+        let asked = pair.c.need_log.unwrap() as usize;
+        pair.tell_claimer(ClaimerInput::Log(two.envelopes.iter().take(asked).cloned().collect())).unwrap();
+        assert!(pair.c.kept.is_none(), "{seed}");
+        found[2] += u64::from(pair.c.closed == Some(Closed::ChainInvalid));
+        // The control: with the greeter's own history the newcomer comes in.
+        if seed.is_multiple_of(50) {
+            let mut pair = Pair::fair(&world, &world.bob(), false, FIRST + seed);
+            pair.run_to(&world, Point::Saved);
+            assert!(pair.c.kept.is_some(), "{seed}: the control");
+        }
+    }
+    println!(
+        "figure S4: {count} forks, seeds 0 to {}: found at the first head exchanged alone {}, in a certificate {}, in message 7 {}",
+        count - 1,
+        found[0],
+        found[1],
+        found[2]
+    );
+    assert_eq!(found, [count; 3]);
+}
