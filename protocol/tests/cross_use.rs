@@ -1,4 +1,4 @@
-//! Nothing made for one purpose passes for another, even where one key served both (checks.md A3).
+//! Nothing made for one purpose passes for another, even where one key served both.
 //!
 //! Every artefact is made with keys of the same 32 bytes, then given to every opener. Each opens its own and no other.
 

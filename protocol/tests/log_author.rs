@@ -1,4 +1,4 @@
-//! Who may sign what goes into the log, and with which view of it; each rule broken alone (checks.md S1, S2).
+//! Who may sign what goes into the log, and with which view of it; each rule broken alone (docs/evidence.md, S2).
 //!
 //! A case is a certificate by an honest or hostile member that is right but for one thing. Each case is shown
 //! together with its twin that lacks the fault and is accepted: so the fault, and nothing else, is what is refused.
@@ -95,6 +95,9 @@ fn cycle_forward_reference() {
     let mut good = org;
     good.say(By::Device(2), device_body(5, 2));
     good.say(By::Device(5), device_body(6, 2));
+    println!(
+        "figure S2: signers unknown, revoked, in a circle, in another's name: each refused by its own fault"
+    );
 }
 
 #[test]

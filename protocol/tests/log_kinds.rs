@@ -1,4 +1,4 @@
-//! What a certificate is, and with which two a log begins; each rule broken alone (checks.md S2, A2, B4).
+//! What a certificate is, and with which two a log begins; each rule broken alone (docs/evidence.md, S2 and B4).
 //!
 //! A case is a certificate by an honest or hostile member that is right but for one thing. Each case is shown
 //! together with its twin that lacks the fault and is accepted: so the fault, and nothing else, is what is refused.
@@ -96,6 +96,7 @@ fn unknown_kind_and_extra_fields() {
         sixth_field.push(0);
         assert_eq!(org.fault(&sign(sixth_field)), Err(Fault::Malformed));
     }
+    println!("figure S2: every kind under every other tag, unknown kinds, another organisation: refused");
 }
 
 #[test]

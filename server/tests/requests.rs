@@ -153,6 +153,7 @@ async fn one_address_that_asks_too_much_is_told_to_wait_and_members_are_served()
     }
     assert!(limited > 0);
     alice.log(&bench).await;
+    println!("figure P6: an address that asks too much waits; members are served");
 }
 
 #[tokio::test]

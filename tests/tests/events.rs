@@ -417,6 +417,7 @@ fn another_past_is_an_alarm() {
     assert!(said.stdout.contains("rolled_back"), "{said:?}");
     scene.alice.restart();
     assert!(scene.alice.status().alarms.is_empty());
+    println!("figure S3: another past shown to a daemon that was restarted: refused, and an alarm");
 }
 
 #[test]

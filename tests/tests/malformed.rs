@@ -221,7 +221,7 @@ fn every_malformed_request_is_refused_by_name() {
         assert!(terminal.process().runs(), "{what}");
     }
     println!(
-        "{} malformed requests refused as {names:?}; the slowest took {:?}: {}",
+        "figure B4: {} malformed requests refused as {names:?}; the slowest took {:?}: {}",
         corpus.len(),
         slowest.0,
         slowest.1

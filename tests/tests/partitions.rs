@@ -338,6 +338,6 @@ fn partitions_at_random_leave_nobody_half_enrolled_and_nobody_registered_twice()
     let cases: Vec<_> = cases.filter(|case| one.is_none_or(|one| one == case.number)).collect();
     let count = cases.len();
     if run_all("partitions at random", cases) {
-        println!("{count} partitions: 0 half enrolled, 0 registered twice");
+        println!("figure C5: {count} partitions of the direct road: 0 half enrolled, 0 registered twice");
     }
 }

@@ -105,6 +105,15 @@ fn nothing_secret_is_readable_anywhere() {
     let terminals: Vec<_> = everywhere.into_iter().filter(|(path, _)| path.contains("/data/")).collect();
     assert!(terminals.iter().any(|(path, _)| path.ends_with("store.db")), "no store was found");
     assert_eq!(search(&terminals, &emails), Vec::<String>::new());
+    println!(
+        "figure S13: {} planted secrets and spellings of them, in all files of the server and three terminals: 0 found",
+        planted.len()
+    );
+    println!(
+        "figure M15: {} codes that were said, and {} secrets: in no file and no log",
+        codes.len(),
+        planted.len()
+    );
 }
 
 fn unhex(text: &str) -> Vec<u8> {

@@ -49,6 +49,7 @@ const BUILDS: &[Build] = &[
         red: &[
             "attacks::a_commitment_of_another_ceremony_opens_nothing",
             "attacks::a_nonce_that_was_not_committed_to_opens_nothing",
+            "attacks::nonces_and_commitments_have_32_bytes",
             "middle::a_number_chosen_last_wins_nothing",
             "middle::another_commitment_closes",
         ],

@@ -41,8 +41,192 @@ const fn test(package: &'static str, target: &'static str, name: &'static str) -
     Test { package, target, name }
 }
 
+const P: &str = "parsec-protocol";
+const D: &str = "parsecd";
+const S: &str = "parsec-metadata";
+const T: &str = "parsec-tests";
+
 /// All of them.
 pub(super) const ROWS: &[Row] = &[
+    // --- somebody in the middle
+    row("M1", "full interception, attentive people", How::Tests(&[test(P, "lib", "no_strategy_gets_in")])),
+    row(
+        "M2",
+        "no advantage hidden in the codes: counted with codes of 10 bits",
+        How::Xtask(&["weakened", "codes-10"]),
+    ),
+    row(
+        "M3",
+        "one defence taken away at a time: the attack wins, and its checks notice",
+        How::Xtask(&["weakened"]),
+    ),
+    row("M4", "one bound field differs on one side", How::Tests(&[test(P, "lib", "m4_a_field")])),
+    row(
+        "M5",
+        "keys of small order, zero, or with a second spelling",
+        How::Tests(&[test(P, "lib", "bad_keys_are_refused_before_any_code")]),
+    ),
+    row(
+        "M6",
+        "nonces and commitments of other lengths, or used twice",
+        How::Tests(&[test(P, "lib", "nonces_and_commitments_have_32_bytes")]),
+    ),
+    row("M7", "reflected, roles swapped, spliced, replayed", How::Tests(&[test(P, "lib", "m7_no_message")])),
+    row(
+        "M8",
+        "a wrong code, or none",
+        How::Tests(&[test(P, "lib", "a_wrong_choice_is_final_and_sends_nothing")]),
+    ),
+    row("M9", "restarts after the commitment", How::Tests(&[test(P, "lib", "m9_nobody")])),
+    row("M10", "messages held back past the limit", How::Tests(&[test(P, "lib", "m10_what")])),
+    row("M11", "words forged by the server", How::Tests(&[test(P, "lib", "m11_no")])),
+    row("M12", "the first check passes by luck", How::Tests(&[test(P, "lib", "m12_half")])),
+    row("M13", "moved to the other road, or to another end of it", How::Tests(&[test(P, "lib", "m13_no")])),
+    row("M14", "decoys", How::Tests(&[test(P, "lib", "decoys_keep_their_distance_and_tell_nothing")])),
+    row(
+        "M15",
+        "codes and secrets in files and logs",
+        How::Tests(&[test(T, "secrets", "nothing_secret_is_readable_anywhere")]),
+    ),
+    row("M16", "the game of the codes, solved", How::Tests(&[test(P, "odds", "")])),
+    // --- the server
+    row("S1", "public keys replaced", How::Tests(&[test(P, "log_server", "replaced")])),
+    row(
+        "S2",
+        "signers unknown, revoked, in a circle, of another kind or organisation; depth",
+        How::Tests(&[
+            test(P, "log_author", ""),
+            test(P, "log_kinds", ""),
+            test(P, "log_server", "depth_10_000"),
+        ]),
+    ),
+    row(
+        "S3",
+        "rolled back",
+        How::Tests(&[test(P, "log_server", "rollback"), test(T, "events", "another_past_is_an_alarm")]),
+    ),
+    row(
+        "S4",
+        "two histories for two members",
+        How::NotReached(
+            "counted in no test yet; two pasts are refused at the first head that crosses (S3, M1: false-log)",
+        ),
+    ),
+    row(
+        "S5",
+        "certificates left out, moved, sent twice",
+        How::Tests(&[
+            test(P, "log_server", "duplicates"),
+            test(P, "log_server", "reorder"),
+            test(P, "log_server", "drop"),
+        ]),
+    ),
+    row(
+        "S6",
+        "revoking and certifying at once",
+        How::Tests(&[test(S, "revocation", "nothing_by_the_revoked_gets_in_after_the_revocation")]),
+    ),
+    row(
+        "S11",
+        "a hundred claimers of one invitation",
+        How::Tests(&[test(S, "invitations", "of_a_hundred_claimers_at_once_one_gets_the_attempt")]),
+    ),
+    row(
+        "S12",
+        "a link fetched in advance",
+        How::Tests(&[test(S, "invitations", "a_thousand_previews_leave_the_invitation_as_it_was")]),
+    ),
+    row(
+        "S13",
+        "what server and terminals store, searched for secrets",
+        How::Tests(&[test(T, "secrets", "nothing_secret_is_readable_anywhere")]),
+    ),
+    row("S14", "sealed things that were changed", How::Tests(&[test(P, "mutated", "")])),
+    row("S15", "wrong clocks", How::Tests(&[test(T, "clock", "")])),
+    // --- input
+    row(
+        "B1",
+        "fuzzing",
+        How::NotReached(
+            "no fuzzers yet; what there is: damaged records (B3), malformed and randomly damaged requests (B4)",
+        ),
+    ),
+    row("B3", "read, written, read again", How::Tests(&[test(P, "records", "the_checks_are_needed")])),
+    row(
+        "B4",
+        "unknown, doubled, huge, deep",
+        How::Tests(&[test(T, "malformed", "every_malformed_request_is_refused_by_name")]),
+    ),
+    row(
+        "B5",
+        "an independent reader of logs and transcripts",
+        How::NotReached(
+            "not written yet; docs/protocol.md and tests/vectors are what it would be written from",
+        ),
+    ),
+    row(
+        "B6",
+        "mutation testing",
+        How::NotReached("not measured yet; mutants made by hand stand beside each property"),
+    ),
+    // --- crashes
+    row(
+        "C1",
+        "killed at a system call",
+        How::Tests(&[
+            test(D, "lib", "every_sync_and_rename_may_be_the_last"),
+            test(D, "lib", "a_change_of_password_is_whole_whenever_it_is_killed"),
+        ]),
+    ),
+    row("C2", "system calls that fail", How::Tests(&[test(D, "lib", "every_write_may_fail_or_be_the_last")])),
+    row(
+        "C3",
+        "a full disk, a read-only one",
+        How::Tests(&[
+            test(D, "lib", "a_full_disk_costs_nothing_that_was_there"),
+            test(D, "lib", "a_disk_that_became_read_only_is_said"),
+        ]),
+    ),
+    row(
+        "C4",
+        "writes that were not synced",
+        How::Tests(&[test(D, "lib", "a_torn_write_ahead_log_loses_nothing_acknowledged")]),
+    ),
+    row(
+        "C5",
+        "an enrolment cut at every message",
+        How::Tests(&[
+            test(T, "kills", "whoever_is_killed_at_whatever_message_nobody_is_half_enrolled"),
+            test(T, "partitions", "partitions_at_random"),
+        ]),
+    ),
+    row(
+        "C6",
+        "the server killed under load",
+        How::NotReached(
+            "not counted yet; the server is killed at each message (C5), and restarted between acknowledged calls",
+        ),
+    ),
+    row("C7", "a handler that panics, memory that runs out", How::NotReached("neither is provoked yet")),
+    row(
+        "C8",
+        "how a key file is written",
+        How::Tests(&[test(D, "lib", "a_key_file_is_written_aside_synced_renamed_and_its_folder_synced")]),
+    ),
+    row("C9", "stores of earlier formats", How::Tests(&[test(D, "lib", "version_1_opens")])),
+    // --- load
+    row("P1", "many ceremonies through one server", How::Tests(&[test(T, "many", "")])),
+    row("P2", "a large organisation read from nothing", How::Tests(&[test(P, "large", "")])),
+    row(
+        "P6",
+        "floods of invitations and calls",
+        How::Tests(&[
+            test(S, "invitations", "pending_invitations_have_a_quota"),
+            test(S, "requests", "one_address_that_asks_too_much_is_told_to_wait_and_members_are_served"),
+        ]),
+    ),
+    row("P7", "half an hour of ceremonies: growth", How::NotReached("no soak yet")),
+    // --- what it is made of
     row("X1", "licences, sources and open advisories of every package", How::Own(supply::policy)),
     row("X2", "versions in which known holes are closed", How::Own(supply::versions)),
     row("X3", "parsecd without libp2p: packages and unsafe code", How::Own(builds::size)),

@@ -84,6 +84,7 @@ fn a_full_disk_costs_nothing_that_was_there() {
     drop(open);
     let open = devices.unlock(id, &right()).unwrap();
     assert_eq!(open.store.log_count().unwrap(), 203);
+    println!("figure C3: a full file system: said, nothing lost, goes on once there is room");
 }
 
 #[test]
@@ -101,6 +102,7 @@ fn a_disk_that_became_read_only_is_said() {
     small.remount("rw");
     let devices = Devices::open_with(&data, WorkFactor::for_tests()).unwrap();
     drop(devices.unlock(id, &right()).unwrap());
+    println!("figure C3: a file system that became read-only: said, nothing lost");
 }
 
 /// A power cut in the middle of a commit leaves a torn write-ahead log: what was acknowledged before is there, what was
@@ -134,6 +136,9 @@ fn a_torn_write_ahead_log_loses_nothing_acknowledged() {
         let open = copy.open().unlock(id, &right()).unwrap();
         assert_eq!(open.store.log_count().unwrap(), 4, "cut at {length}");
     }
+    println!(
+        "figure C4: the write-ahead log cut at each place behind the last commit: what was acknowledged is there"
+    );
 }
 
 /// The order of system calls, as the kernel saw them: the new key file is written and synced under another name,
@@ -199,4 +204,5 @@ fn a_key_file_is_written_aside_synced_renamed_and_its_folder_synced() {
         ]);
     }
     assert!(!trace.contains("chmod("), "a mode that is repaired was wrong for a moment:\n{trace}");
+    println!("figure C8: opened 0600, written, synced, renamed, folder synced, in this order");
 }

@@ -116,6 +116,9 @@ fn can_inject() -> bool {
 fn every_sync_and_rename_may_be_the_last() {
     if can_inject() {
         let points = sweep(&["fsync", "renameat", "renameat2", "mkdirat"], &["signal=KILL"]);
+        println!(
+            "figure C1: creating a device: killed at {points} syncs, renames and folders: old or new state each time"
+        );
         assert!(points > 20, "only {points} points: does the sweep still see the store's calls?");
     }
 }
@@ -125,6 +128,9 @@ fn every_sync_and_rename_may_be_the_last() {
 fn every_write_may_fail_or_be_the_last() {
     if can_inject() {
         let points = sweep(&CALLS, &["error=EIO", "error=ENOSPC", "signal=KILL"]);
+        println!(
+            "figure C2: creating a device: EIO, ENOSPC or a kill at {points} calls: reported, nothing lost, no panic"
+        );
         assert!(points > 200, "only {points} points: does the sweep still see the store's calls?");
     }
 }

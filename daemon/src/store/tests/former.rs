@@ -40,6 +40,7 @@ fn version_1_opens() {
     assert!(invitation.posted == Posting::Done && invitation.direct.is_none());
     assert_eq!(invitation.tally, Tally::default());
     assert_eq!(open.store.sealed().unwrap().len(), 1);
+    println!("figure C9: a store of format 1 opens, with everything in it");
 }
 
 #[test]

@@ -71,6 +71,8 @@ fn a_change_of_password_is_whole_whenever_it_is_killed() {
             points += 1;
         }
     }
-    println!("{points} points, {old_ones} before the answer, {new_ones} after it");
+    println!(
+        "figure C1: change of the password: killed at {points} calls, {old_ones} before the answer, {new_ones} after it"
+    );
     assert!(points > 20, "only {points} points: does the sweep still see the store's calls?");
 }
