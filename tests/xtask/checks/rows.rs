@@ -49,7 +49,11 @@ const T: &str = "parsec-tests";
 /// All of them.
 pub(super) const ROWS: &[Row] = &[
     // --- somebody in the middle
-    row("M1", "full interception, attentive people", How::Tests(&[test(P, "lib", "no_strategy_gets_in")])),
+    row(
+        "M1",
+        "full interception, attentive people",
+        How::Tests(&[test(P, "lib", "m1_nobody_in_the_middle")]),
+    ),
     row(
         "M2",
         "no advantage hidden in the codes: counted with codes of 10 bits",
@@ -108,9 +112,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "S4",
         "two histories for two members",
-        How::NotReached(
-            "counted in no test yet; two pasts are refused at the first head that crosses (S3, M1: false-log)",
-        ),
+        How::Tests(&[test(P, "lib", "a_fork_is_found_at_the_first_head_that_is_exchanged")]),
     ),
     row(
         "S5",
