@@ -17,6 +17,7 @@
 //! | `strategies` | what the adversary does; a file for each idea |
 //! | `transcript` | what is written down, and the verdict |
 //! | `series` | many runs, counted |
+//! | `wire` | the same middle between real programs |
 //! | `world` | the organisation that somebody wants into |
 //! | `chance` | seeded randomness |
 
@@ -28,6 +29,7 @@ mod strategies;
 #[cfg(test)]
 mod tests;
 mod transcript;
+mod wire;
 mod world;
 
 pub use chance::Seeded;
@@ -37,6 +39,7 @@ pub use series::{Series, Tally};
 pub(crate) use strategies::bad_keys;
 pub use strategies::{Listed, STRATEGIES, Strategy, listed, strategy};
 pub use transcript::{Event, Side, Told, Transcript, Verdict, Who};
+pub use wire::Wire;
 pub use world::NoLab;
 
 use stage::Stage;

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use super::chance::Seeded;
 use super::people::{self, People};
-use super::strategies::Adversary;
+use super::strategies::{Adversary, Ground};
 use super::transcript::{Event, Side, Told, Verdict, Who, told};
 use super::world::{START, World};
 use crate::enrol::claimer::Claimer;
@@ -18,7 +18,8 @@ use crate::enrol::io::{
     Refused, SealedEnrolment, Setting,
 };
 use crate::enrol::sas::SasCode;
-use crate::ids::Timestamp;
+use crate::ids::{Label, Timestamp};
+use crate::keys::LinkSecret;
 use crate::limits::MESSAGE_WAIT_SECONDS;
 use crate::public::VerifyKey;
 
@@ -224,22 +225,6 @@ impl<'a> Stage<'a> {
         self.tell_greeter(GreeterInput::Cancel);
     }
 
-    /// A key of the adversary's own.
-    pub(super) fn watch_key(&mut self, key: VerifyKey) {
-        self.false_keys.push(key);
-    }
-
-    /// Each side has a channel of its own with the adversary.
-    pub(super) fn intercept(&mut self) {
-        self.intercepted = true;
-    }
-
-    /// The guess of 20 bits comes true.
-    pub(super) fn grant(&mut self, code: SasCode) {
-        self.luck = Some(code);
-        self.note(Who::Adversary, "is granted the guess that comes true once in 1,048,576");
-    }
-
     // --- for the people
 
     pub(super) const fn people(&self) -> People {
@@ -440,6 +425,41 @@ impl<'a> Stage<'a> {
         };
         verdict.judge();
         (self.events, verdict)
+    }
+}
+
+impl Ground for Stage<'_> {
+    fn setting(&self) -> Setting {
+        self.world.setting()
+    }
+
+    fn link(&self) -> LinkSecret {
+        self.world.link()
+    }
+
+    fn false_root(&self) -> VerifyKey {
+        self.world.impostor.root
+    }
+
+    fn names(&self) -> (Option<Label>, Label) {
+        (Some(self.world.claimed_name.clone()), self.world.claimed_label.clone())
+    }
+
+    fn slip(&mut self, to: Side, step: u8, bytes: Vec<u8>, what: &str) {
+        Stage::slip(self, to, step, bytes, what);
+    }
+
+    fn watch_key(&mut self, key: VerifyKey) {
+        self.false_keys.push(key);
+    }
+
+    fn intercept(&mut self) {
+        self.intercepted = true;
+    }
+
+    fn grant(&mut self, code: SasCode) {
+        self.luck = Some(code);
+        self.note(Who::Adversary, "is granted the guess that comes true once in 1,048,576");
     }
 }
 

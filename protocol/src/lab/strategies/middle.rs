@@ -5,11 +5,34 @@
 
 use super::Adversary;
 use crate::enrol::dishonest::{Booty, Calling, FalseEnd, Turn, Zeros};
-use crate::keys::{DeviceSigningKey, Entropy, UserDecryptionKey, random};
+use crate::enrol::io::Setting;
+use crate::enrol::sas::SasCode;
+use crate::ids::Label;
+use crate::keys::{DeviceSigningKey, Entropy, LinkSecret, UserDecryptionKey, random};
 use crate::lab::chance::Seeded;
 use crate::lab::stage::Stage;
 use crate::lab::transcript::Side;
-use crate::public::{EncryptionKey, Hash};
+use crate::public::{EncryptionKey, Hash, VerifyKey};
+
+/// Where the middle stands: what it knows of the two sides, and how it reaches them.
+pub(in crate::lab) trait Ground {
+    /// What both sides were told.
+    fn setting(&self) -> Setting;
+    /// The link's secret, which it has read.
+    fn link(&self) -> LinkSecret;
+    /// The root key of an organisation of its own.
+    fn false_root(&self) -> VerifyKey;
+    /// What it calls itself to the greeter.
+    fn names(&self) -> (Option<Label>, Label);
+    /// Gives a side a message of its own making.
+    fn slip(&mut self, to: Side, step: u8, bytes: Vec<u8>, what: &str);
+    /// From here on, each side talks to it.
+    fn intercept(&mut self);
+    /// A key that nobody must certify.
+    fn watch_key(&mut self, key: VerifyKey);
+    /// The code that the greeter would have to hear.
+    fn grant(&mut self, code: SasCode);
+}
 
 /// Nonces that a search tries. Where a commitment binds, any but the committed one is refused, however well it fits: more would be heat.
 /// Where it doesn't (a weakened build with codes of 16 bits), so many find one all but always.
@@ -50,22 +73,22 @@ const HONEST: Plan = Plan {
 };
 
 /// One ceremony with each side.
-pub(super) fn two_handshakes(chance: &mut Seeded) -> Middle {
+pub(in crate::lab) fn two_handshakes(chance: &mut Seeded) -> Middle {
     Middle::new(HONEST, chance)
 }
 
 /// Everything but the keys is the same on both sides.
-pub(super) fn same_words(chance: &mut Seeded) -> Middle {
+pub(in crate::lab) fn same_words(chance: &mut Seeded) -> Middle {
     Middle::new(Plan { commitment: Commitment::Claimers, same_words: true, ..HONEST }, chance)
 }
 
 /// Free to choose a nonce after all others are known.
-pub(super) fn commitment_swap(chance: &mut Seeded) -> Middle {
+pub(in crate::lab) fn commitment_swap(chance: &mut Seeded) -> Middle {
     Middle::new(Plan { search: true, ..HONEST }, chance)
 }
 
 /// A commitment that can't bind.
-pub(super) fn nonce_late(chance: &mut Seeded) -> Middle {
+pub(in crate::lab) fn nonce_late(chance: &mut Seeded) -> Middle {
     const LENGTHS: [u16; 6] = [0, 1, 31, 33, 64, 60_000];
     let at = usize::try_from(chance.below(LENGTHS.len() as u64)).unwrap_or(0);
     let length = LENGTHS.get(at).copied().unwrap_or(0);
@@ -73,23 +96,23 @@ pub(super) fn nonce_late(chance: &mut Seeded) -> Middle {
 }
 
 /// "Recognised" before anybody has.
-pub(super) fn early_word(chance: &mut Seeded) -> Middle {
+pub(in crate::lab) fn early_word(chance: &mut Seeded) -> Middle {
     Middle::new(Plan { early_word: true, ..HONEST }, chance)
 }
 
 /// Half of the bits for nothing.
-pub(super) fn lucky_guess(chance: &mut Seeded) -> Middle {
+pub(in crate::lab) fn lucky_guess(chance: &mut Seeded) -> Middle {
     Middle::new(Plan { lucky: true, ..HONEST }, chance)
 }
 
 /// A secret that is zero on both sides, whatever the others' keys are; then all words are passed on.
-pub(super) fn zero_secret(chance: &mut Seeded) -> Middle {
+pub(in crate::lab) fn zero_secret(chance: &mut Seeded) -> Middle {
     let plan = Plan { commitment: Commitment::Claimers, same_words: true, zero_keys: true, ..HONEST };
     Middle::new(plan, chance)
 }
 
 /// The middle, with what it has learned.
-pub(super) struct Middle {
+pub(in crate::lab) struct Middle {
     plan: Plan,
     chance: Seeded,
     calling: Option<Calling>,
@@ -134,8 +157,8 @@ impl Middle {
     }
 
     /// Message 0 came: a greeter of its own for the claimer, a claimer of its own for the greeter.
-    fn split(&mut self, stage: &mut Stage<'_>, first: &[u8]) -> Option<()> {
-        let (setting, link) = (stage.world().setting(), stage.world().link());
+    fn split(&mut self, ground: &mut dyn Ground, first: &[u8]) -> Option<()> {
+        let (setting, link) = (ground.setting(), ground.link());
         let mut zeros = Zeros;
         let keys: &mut dyn Entropy = if self.plan.zero_keys { &mut zeros } else { &mut self.chance };
         let (end, mut second) = FalseEnd::answer(&setting, &link, first, keys)?;
@@ -148,22 +171,22 @@ impl Middle {
         }
         self.to_claimer = Some(end);
         self.calling = Some(calling);
-        stage.intercept();
+        ground.intercept();
         if let Some((signing, _)) = &self.keys {
-            stage.watch_key(signing.verify_key());
+            ground.watch_key(signing.verify_key());
         }
         let (calls, answers) = if self.plan.zero_keys {
             ("calls the greeter with a key of small order", "answers the claimer with a key of small order")
         } else {
             ("calls the greeter with a key of its own", "answers the claimer with a key of its own")
         };
-        stage.slip(Side::Greeter, 0, own_first, calls);
-        stage.slip(Side::Claimer, 1, second, answers);
+        ground.slip(Side::Greeter, 0, own_first, calls);
+        ground.slip(Side::Claimer, 1, second, answers);
         Some(())
     }
 
     /// The claimer has committed: something for the greeter.
-    fn commit(&mut self, stage: &mut Stage<'_>, bytes: &[u8]) -> Option<()> {
+    fn commit(&mut self, ground: &mut dyn Ground, bytes: &[u8]) -> Option<()> {
         self.claimers_commitment = self.to_claimer.as_mut()?.hear_commitment(bytes);
         let end = self.to_greeter.as_mut()?;
         let (bytes, what) = match self.plan.commitment {
@@ -178,12 +201,12 @@ impl Middle {
                 (end.say(&words), "commits to something of another length")
             }
         };
-        stage.slip(Side::Greeter, 2, bytes, what);
+        ground.slip(Side::Greeter, 2, bytes, what);
         Some(())
     }
 
     /// The greeter has shown its nonce: something for the claimer.
-    fn turn(&mut self, stage: &mut Stage<'_>, bytes: &[u8]) -> Option<()> {
+    fn turn(&mut self, ground: &mut dyn Ground, bytes: &[u8]) -> Option<()> {
         let turn = self.to_greeter.as_mut()?.hear_turn(bytes)?;
         self.greeters_turn = Some(turn);
         let end = self.to_claimer.as_mut()?;
@@ -191,17 +214,17 @@ impl Middle {
             (turn, "passes nonce and root commitment on")
         } else {
             let nonce = random(&mut self.chance).ok()?;
-            let root_commitment = end.root_commitment(&nonce, &stage.world().impostor.root);
+            let root_commitment = end.root_commitment(&nonce, &ground.false_root());
             (Turn { nonce, root_commitment, ..turn }, "shows a nonce and a root key of its own")
         };
         self.false_turn = Some(shown);
         let bytes = end.turn(&shown);
-        stage.slip(Side::Claimer, 3, bytes, what);
+        ground.slip(Side::Claimer, 3, bytes, what);
         Some(())
     }
 
     /// The claimer has opened its commitment: everything is known, and the greeter waits.
-    fn reveal(&mut self, stage: &mut Stage<'_>, bytes: &[u8]) -> Option<()> {
+    fn reveal(&mut self, ground: &mut dyn Ground, bytes: &[u8]) -> Option<()> {
         let claimers = self.to_claimer.as_mut()?.hear_nonce(bytes)?;
         self.claimers_nonce = Some(claimers);
         let (nonce, what) = if self.plan.same_words {
@@ -215,11 +238,11 @@ impl Middle {
         let end = self.to_greeter.as_mut()?;
         let bytes = end.reveal(&nonce);
         if self.plan.lucky {
-            stage.grant(end.codes(&nonce, self.greeters_turn.as_ref()?).claimer);
+            ground.grant(end.codes(&nonce, self.greeters_turn.as_ref()?).claimer);
         }
-        stage.slip(Side::Greeter, 4, bytes, what);
+        ground.slip(Side::Greeter, 4, bytes, what);
         if self.plan.early_word {
-            self.say_recognised(stage)?;
+            self.say_recognised(ground)?;
         }
         Some(())
     }
@@ -242,51 +265,74 @@ impl Middle {
         Some(nearest)
     }
 
-    fn say_recognised(&mut self, stage: &mut Stage<'_>) -> Option<()> {
+    fn say_recognised(&mut self, ground: &mut dyn Ground) -> Option<()> {
         let bytes = self.to_claimer.as_mut()?.recognised();
-        stage.slip(Side::Claimer, 5, bytes, "says \"recognised\" to the claimer");
+        ground.slip(Side::Claimer, 5, bytes, "says \"recognised\" to the claimer");
         Some(())
     }
 
     /// A claim of its own.
-    fn introduce(&mut self, stage: &mut Stage<'_>) -> Option<()> {
+    fn introduce(&mut self, ground: &mut dyn Ground) -> Option<()> {
         let (signing, user) = self.keys.as_ref()?;
-        let world = stage.world();
-        let (name, label) = (Some(world.claimed_name.clone()), world.claimed_label.clone());
+        let (name, label) = ground.names();
         let bytes = self.to_greeter.as_mut()?.introduce(name, label, signing, user);
         self.introduced = true;
-        stage.slip(Side::Greeter, 6, bytes, "introduces itself with the newcomer's name and keys of its own");
+        ground.slip(
+            Side::Greeter,
+            6,
+            bytes,
+            "introduces itself with the newcomer's name and keys of its own",
+        );
         Some(())
     }
 
-    fn finish(&mut self, stage: &mut Stage<'_>, bytes: &[u8]) -> Option<()> {
+    fn finish(&mut self, ground: &mut dyn Ground, bytes: &[u8]) -> Option<()> {
         let end = self.to_greeter.as_mut()?;
         let booty = end.hear_handover(bytes)?;
         let receipt = end.receipt(&booty, &self.keys.as_ref()?.0);
         self.booty = Some(booty);
-        stage.slip(Side::Greeter, 8, receipt, "signs the receipt for what it was given");
+        ground.slip(Side::Greeter, 8, receipt, "signs the receipt for what it was given");
         Some(())
     }
 
-    fn take(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: &[u8]) -> Option<()> {
+    /// The claimer's code on the greeter's channel: what the greeter would have to hear.
+    pub(in crate::lab) fn wanted(&self) -> Option<SasCode> {
+        let codes = self.to_greeter.as_ref()?.codes(&self.own_nonce, self.greeters_turn.as_ref()?);
+        self.claimers_nonce.map(|_| codes.claimer)
+    }
+
+    /// The greeter's code on the claimer's channel: what the claimer would have to hear.
+    pub(in crate::lab) fn wanted_by_claimer(&self) -> Option<SasCode> {
+        let nonce = self.claimers_nonce.as_ref()?;
+        Some(self.to_claimer.as_ref()?.codes(nonce, self.false_turn.as_ref()?).greeter)
+    }
+
+    /// What it makes of a message; nothing where it has no answer.
+    pub(in crate::lab) fn take(
+        &mut self,
+        ground: &mut dyn Ground,
+        from: Side,
+        step: u8,
+        bytes: &[u8],
+    ) -> Option<()> {
         match (from, step) {
-            (Side::Claimer, 0) => self.split(stage, bytes),
+            (Side::Claimer, 0) => self.split(ground, bytes),
             (Side::Greeter, 1) => {
                 self.to_greeter = self.calling.take()?.connected(bytes);
                 Some(())
             }
-            (Side::Claimer, 2) => self.commit(stage, bytes),
-            (Side::Greeter, 3) => self.turn(stage, bytes),
-            (Side::Claimer, 4) => self.reveal(stage, bytes),
+            (Side::Claimer, 2) => self.commit(ground, bytes),
+            (Side::Greeter, 3) => self.turn(ground, bytes),
+            (Side::Claimer, 4) => self.reveal(ground, bytes),
             (Side::Greeter, 5) => {
                 self.recognised = self.to_greeter.as_mut()?.hear_recognised(bytes);
-                if self.plan.early_word { Some(()) } else { self.say_recognised(stage) }
+                if self.plan.early_word { Some(()) } else { self.say_recognised(ground) }
             }
             (Side::Claimer, 6) => {
                 let _claim = self.to_claimer.as_mut()?.hear_claim(bytes)?;
-                if self.recognised { self.introduce(stage) } else { None }
+                if self.recognised { self.introduce(ground) } else { None }
             }
-            (Side::Greeter, 7) => self.finish(stage, bytes),
+            (Side::Greeter, 7) => self.finish(ground, bytes),
             (Side::Claimer | Side::Greeter, _) => None,
         }
     }

@@ -26,6 +26,8 @@ pub(crate) use low_order::bad_keys;
 
 use serde::Serialize;
 
+pub(super) use middle::{Ground, Middle, two_handshakes};
+
 use super::Lab;
 use super::chance::Seeded;
 use super::stage::Stage;
@@ -114,7 +116,7 @@ macro_rules! strategies {
 }
 
 strategies! {
-    "two-handshakes" true middle::two_handshakes,
+    "two-handshakes" true two_handshakes,
         "one ceremony with each side, both spoken honestly, with keys and nonces of its own";
     "same-words" true middle::same_words,
         "keys of its own on each side, but commitment, nonces and root commitment passed on word for word";

@@ -4,7 +4,7 @@
 //! else looked), or with a whole message sealed by a channel of its own. Refuses to touch the ceremony before the codes agree, so that two
 //! honest people have agreed by then.
 
-use super::Adversary;
+use super::{Adversary, Ground as _};
 use crate::enrol::dishonest::{Calling, FalseEnd};
 use crate::keys::{DeviceSigningKey, UserDecryptionKey};
 use crate::lab::chance::Seeded;

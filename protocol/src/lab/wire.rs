@@ -1,0 +1,116 @@
+//! The man in the middle of the lab, for a relay that stands between real programs.
+//!
+//! Decides nothing that the strategies don't: it takes the steps that one side deposits and gives back what the other is to find instead.
+//! Refuses to be of use to anybody but the tests of the whole: without the link it is nothing, and its keys come from a seed.
+
+use std::collections::BTreeMap;
+
+use super::chance::Seeded;
+use super::strategies::{Ground, Middle, two_handshakes};
+use super::transcript::Side;
+use crate::enrol::io::Setting;
+use crate::enrol::sas::SasCode;
+use crate::ids::Label;
+use crate::keys::{DeviceSigningKey, LinkSecret, NoEntropy};
+use crate::public::VerifyKey;
+
+/// One ceremony with each side, played over a relay of somebody else's.
+pub struct Wire {
+    middle: Middle,
+    ground: Between,
+}
+
+/// What the middle knows, and what it has said.
+struct Between {
+    setting: Setting,
+    /// Its bytes: what is read is read, and a secret of the lab's kind is no secret.
+    link: [u8; 32],
+    false_root: VerifyKey,
+    name: Label,
+    label: Label,
+    /// By the step under which it is deposited.
+    said: BTreeMap<u8, Vec<u8>>,
+    keys: Vec<VerifyKey>,
+}
+
+impl Wire {
+    /// Between two sides that were told this, with the link that was read; introduces itself under these names.
+    ///
+    /// # Errors
+    /// [`NoEntropy`]; the lab's generator has no end.
+    pub fn between(
+        setting: Setting,
+        link: [u8; 32],
+        (name, label): (Label, Label),
+        seed: u64,
+    ) -> Result<Self, NoEntropy> {
+        let mut chance = Seeded::new(seed);
+        let false_root = DeviceSigningKey::random(&mut chance)?.verify_key();
+        let (said, keys) = (BTreeMap::new(), Vec::new());
+        let ground = Between { setting, link, false_root, name, label, said, keys };
+        Ok(Self { middle: two_handshakes(&mut chance), ground })
+    }
+
+    /// Somebody deposits this step: what is deposited instead, if the middle has something to say.
+    pub fn swap(&mut self, step: u8, bytes: &[u8]) -> Option<Vec<u8>> {
+        let from = if step.is_multiple_of(2) { Side::Claimer } else { Side::Greeter };
+        let _said = self.middle.take(&mut self.ground, from, step, bytes);
+        self.ground.said.remove(&step)
+    }
+
+    /// The code that the greeter would have to take for the claimer's, once it is known: a person who is told it is a person who
+    /// was fooled.
+    #[must_use]
+    pub fn wanted(&self) -> Option<SasCode> {
+        self.middle.wanted()
+    }
+
+    /// The code that the claimer would have to take for the greeter's.
+    #[must_use]
+    pub fn wanted_by_claimer(&self) -> Option<SasCode> {
+        self.middle.wanted_by_claimer()
+    }
+
+    /// The keys that nobody must certify.
+    #[must_use]
+    pub fn keys(&self) -> &[VerifyKey] {
+        &self.ground.keys
+    }
+}
+
+/// Without its keys.
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wire(..)")
+    }
+}
+
+impl Ground for Between {
+    fn setting(&self) -> Setting {
+        self.setting.clone()
+    }
+
+    fn link(&self) -> LinkSecret {
+        LinkSecret::from_bytes(&mut { self.link })
+    }
+
+    fn false_root(&self) -> VerifyKey {
+        self.false_root
+    }
+
+    fn names(&self) -> (Option<Label>, Label) {
+        (Some(self.name.clone()), self.label.clone())
+    }
+
+    fn slip(&mut self, _: Side, step: u8, bytes: Vec<u8>, _: &str) {
+        self.said.insert(step, bytes);
+    }
+
+    fn intercept(&mut self) {}
+
+    fn watch_key(&mut self, key: VerifyKey) {
+        self.keys.push(key);
+    }
+
+    fn grant(&mut self, _: SasCode) {}
+}
