@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use parsec_protocol::control::{
@@ -21,9 +21,10 @@ use parsec_protocol::lab::Wire;
 use parsec_tests::ceremony::{Bell, Side};
 use parsec_tests::figures::{figure, full};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
-use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_EMAIL, Scene, Setting};
-use parsec_tests::server::NO_LIMITS;
-use parsec_tests::terminal::Terminal;
+use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
+use parsec_tests::server::{NO_LIMITS, Server};
+use parsec_tests::terminal::{Terminal, private_folder};
+use serde_json::Value;
 
 /// A relay that answers each side out of a ceremony of its own.
 struct Between {
@@ -80,6 +81,33 @@ fn both(scene: &Scene, bob: &Terminal, invitation: &InviteResult) -> (Side, Side
     let bell = Arc::new(Bell::default());
     let claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
     (claimer, scene.alice.greet(invitation.token, &bell).unwrap())
+}
+
+/// Two people who do everything right, up to the newcomer's password.
+fn through(claimer: &mut Side, greeter: &mut Side, profile: ProfileName) {
+    let said = claimer.code_to_say().unwrap();
+    greeter.stage(Stage::ChooseCode).unwrap();
+    greeter.choose(Some(&said), ChoiceMode::Picked).unwrap();
+    let said = greeter.code_to_say().unwrap();
+    claimer.stage(Stage::ChooseCode).unwrap();
+    claimer.choose(Some(&said), ChoiceMode::Picked).unwrap();
+    claimer.stage(Stage::Identify).unwrap();
+    claimer.identify(BOB.name, BOB.label).unwrap();
+    greeter.stage(Stage::Approve).unwrap();
+    greeter.approve(Some(profile)).unwrap();
+}
+
+/// Somebody who is in already lets somebody else in.
+fn let_in(by: &Terminal, who: &Terminal, email: &str, profile: ProfileName) {
+    let invitation = by.invite(email).unwrap();
+    let bell = Arc::new(Bell::default());
+    let mut claimer = who.claim(invitation.link.expose(), &bell).unwrap();
+    let mut greeter = by.greet(invitation.token, &bell).unwrap();
+    through(&mut claimer, &mut greeter, profile);
+    claimer.stage(Stage::SetPassword).unwrap();
+    claimer.finish(BOB_PASSWORD).unwrap();
+    claimer.outcome().unwrap();
+    greeter.outcome().unwrap();
 }
 
 /// How each of two sides is told that it is over.
@@ -287,16 +315,7 @@ fn a_server_that_says_registered_makes_no_member() {
     let meddler: Arc<dyn Meddler> = Arc::clone(&liar) as _;
     scene.proxy.meddle(meddler);
     let (mut claimer, mut greeter) = both(&scene, &bob, &invitation);
-    let said = claimer.code_to_say().unwrap();
-    greeter.stage(Stage::ChooseCode).unwrap();
-    greeter.choose(Some(&said), ChoiceMode::Picked).unwrap();
-    let said = greeter.code_to_say().unwrap();
-    claimer.stage(Stage::ChooseCode).unwrap();
-    claimer.choose(Some(&said), ChoiceMode::Picked).unwrap();
-    claimer.stage(Stage::Identify).unwrap();
-    claimer.identify(BOB.name, BOB.label).unwrap();
-    greeter.stage(Stage::Approve).unwrap();
-    greeter.approve(Some(ProfileName::Standard)).unwrap();
+    through(&mut claimer, &mut greeter, ProfileName::Standard);
     claimer.stage(Stage::SetPassword).unwrap();
     claimer.finish(BOB.password).unwrap();
     // Alice looks into the log, and finds that it is not so.
@@ -313,5 +332,93 @@ fn a_server_that_says_registered_makes_no_member() {
     figure(
         "M11",
         "between real programs: \"registered\" said of nothing: 0 members, the greeter told, registered later in truth",
+    );
+}
+
+/// Writes down the whole log as the server shows it, and can show it again to a newcomer on another one.
+#[derive(Default)]
+struct Shown {
+    page: Mutex<Vec<u8>>,
+    showing: AtomicBool,
+}
+
+impl Meddler for Shown {
+    fn answer(&self, request: &Request, answer: &mut Answer) -> Fate {
+        if request.method != "GET" || answer.status != 200 || !request.target.contains("/log?from=0") {
+            return Fate::Pass;
+        }
+        let mut page = self.page.lock().unwrap();
+        if !self.showing.load(Ordering::SeqCst) {
+            page.clone_from(&answer.body);
+        } else if request.target.contains("/invited/") {
+            answer.body.clone_from(&page);
+        }
+        Fate::Pass
+    }
+}
+
+/// S4, with the real programs: a server whose past has split, and members on either side of the split.
+#[test]
+fn a_server_with_two_pasts_is_found_out_by_whoever_meets_the_other_one() {
+    let mut scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
+    let (bob, carol, dave) = (scene.terminal("bob"), scene.terminal("carol"), scene.terminal("dave"));
+    let_in(&scene.alice, &bob, BOB_EMAIL, ProfileName::Administrator);
+    bob.call::<Value>(method::DEVICE_LOCK, DeviceSelector::default()).unwrap();
+
+    // The split: the same server twice.
+    scene.server.kill();
+    private_folder(&scene.path("other"));
+    for entry in std::fs::read_dir(scene.server.folder()).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), scene.path("other").join(entry.file_name())).unwrap();
+        }
+    }
+    scene.restart_server();
+    let other = Server::start(&scene.path("other"), NO_LIMITS);
+
+    // Alice's side of it.
+    let shown = Arc::new(Shown::default());
+    let meddler: Arc<dyn Meddler> = Arc::clone(&shown) as _;
+    scene.proxy.meddle(meddler);
+    let_in(&scene.alice, &carol, "carol@acme.example", ProfileName::Standard);
+    assert_eq!(scene.alice.verify().unwrap().count, 6);
+    scene.alice.call::<Value>(method::DEVICE_LOCK, DeviceSelector::default()).unwrap();
+    carol.call::<Value>(method::DEVICE_LOCK, DeviceSelector::default()).unwrap();
+
+    // Bob's.
+    scene.proxy.meddle(Arc::new(Honest));
+    scene.proxy.set_upstream(other.address());
+    scene.proxy.cut();
+    bob.unlock(BOB_PASSWORD).unwrap();
+    let_in(&bob, &dave, "dave@acme.example", ProfileName::Standard);
+    assert_eq!(bob.verify().unwrap().count, 6);
+
+    // Message 7 has Bob's head in it; the newcomer is shown Alice's past, as long as his.
+    shown.showing.store(true, Ordering::SeqCst);
+    let meddler: Arc<dyn Meddler> = Arc::clone(&shown) as _;
+    scene.proxy.meddle(meddler);
+    let erin = scene.terminal("erin");
+    let invitation = bob.invite("erin@acme.example").unwrap();
+    let bell = Arc::new(Bell::default());
+    let mut claimer = erin.claim(invitation.link.expose(), &bell).unwrap();
+    let mut greeter = bob.greet(invitation.token, &bell).unwrap();
+    through(&mut claimer, &mut greeter, ProfileName::Standard);
+    assert_eq!(claimer.outcome().unwrap_err().name(), ProblemKind::ChainInvalid);
+    assert!(erin.devices().is_empty());
+
+    // Whoever is led over to the other side, of the same length, sees another past than they have kept.
+    scene.proxy.meddle(Arc::new(Honest));
+    scene.alice.unlock(ALICE_PASSWORD).map_or_else(drop, drop);
+    assert_eq!(scene.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
+    scene.proxy.set_upstream(scene.server.address());
+    scene.proxy.cut();
+    assert_eq!(bob.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
+    // Dave is known on Bob's side alone.
+    assert_eq!(dave.verify().unwrap_err().name(), Some(ProblemKind::NotAuthenticated));
+    // The side that was there before goes on.
+    assert_eq!(scene.alice.verify().unwrap().count, 6);
+    figure(
+        "S4",
+        "between real programs: a server with two pasts, found by a newcomer in message 7 and by 2 members at their kept heads",
     );
 }
