@@ -59,6 +59,36 @@ fn m1_nobody_in_the_middle_gets_a_certificate_and_everybody_is_told() {
     assert_eq!((certificates, alerts), (0, count));
 }
 
+/// The judge can say no: each thing that must not happen is enough.
+#[test]
+fn each_breach_is_enough_to_fall() {
+    let told = Told { attempt: 1, side: Side::Greeter, why: String::new() };
+    let sound = Verdict {
+        held: false,
+        certificates: 0,
+        captured: false,
+        enrolled: false,
+        waiting: false,
+        fooled: Vec::new(),
+        told: vec![told],
+        attempts: 1,
+        silent_restarts: 0,
+    };
+    let judged = |mut verdict: Verdict| {
+        verdict.judge();
+        verdict.held
+    };
+    assert!(judged(sound.clone()));
+    assert!(!judged(Verdict { certificates: 1, ..sound.clone() }));
+    assert!(!judged(Verdict { captured: true, ..sound.clone() }));
+    assert!(!judged(Verdict { silent_restarts: 1, ..sound.clone() }));
+    // Nobody was told, or only of an attempt before the last.
+    assert!(!judged(Verdict { told: Vec::new(), ..sound.clone() }));
+    assert!(!judged(Verdict { attempts: 2, ..sound.clone() }));
+    // Where it came to something, there is nothing to tell.
+    assert!(judged(Verdict { told: Vec::new(), enrolled: true, ..sound }));
+}
+
 /// The lab can lose: people who pick blind let the middle in once in sixteen times. Where that stopped happening, the strategies would
 /// prove nothing.
 #[test]

@@ -177,17 +177,26 @@ fn m10_what_comes_too_late_is_not_waited_for() {
 
 #[test]
 fn m11_no_server_speaks_for_a_person() {
+    let lab = Lab::open().unwrap();
     let count = runs(60, 1_000);
-    let (enrolled, alerts) = hold(&["forge-recognised"], count);
-    let (certified, told) = hold(&["forge-certified"], count);
+    let (mut changes, mut told) = (0, 0);
+    for (name, step) in [("forge-recognised", 5), ("forge-certified", 7)] {
+        for seed in 0..count {
+            let run = lab.play(strategy(name).unwrap(), People::Attentive, seed).unwrap();
+            assert!(run.verdict.held && !run.verdict.enrolled, "{name} {seed}: {run:#?}");
+            // Not at some later step, and not by patience: the word itself is refused, and nobody is asked for anything on its account.
+            let why = Closed::BadMessage { step }.to_string();
+            let refused = run.verdict.told.iter().any(|told| told.side == Side::Claimer && told.why == why);
+            changes += u64::from(!refused);
+            told += u64::from(run.verdict.alert());
+        }
+    }
     println!(
-        "figure M11: \"recognised\", \"certified\" and \"registered\" forged, {} times, seeds 0 to {}: {} state changes, {} told",
+        "figure M11: \"recognised\" and \"certified\" forged, {} times, seeds 0 to {}: {changes} state changes, {told} told",
         2 * count,
-        count - 1,
-        enrolled + certified,
-        alerts + told
+        count - 1
     );
-    assert_eq!((enrolled, certified, alerts, told), (0, 0, count, count));
+    assert_eq!((changes, told), (0, 2 * count));
 }
 
 #[test]
