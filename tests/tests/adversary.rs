@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use parsec_protocol::control::{
     ChoiceMode, DeviceSelector, InviteListResult, InviteResult, ProblemKind, ProfileName, Registration,
@@ -21,6 +21,7 @@ use parsec_protocol::lab::Wire;
 use parsec_tests::ceremony::{Bell, Side};
 use parsec_tests::figures::{figure, full};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
+use parsec_tests::rpc::DEADLINE;
 use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
 use parsec_tests::server::{NO_LIMITS, Server};
 use parsec_tests::terminal::{Terminal, private_folder};
@@ -246,6 +247,50 @@ fn attempts_that_are_broken_off_begin_anew_by_hand_alone() {
             "between real programs: {rounds} attempts broken off, 0 silent restarts, both people told each time"
         ),
     );
+}
+
+/// Holds one step back until it is let go.
+struct Held {
+    step: u8,
+    let_go: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Meddler for Held {
+    fn answer(&self, request: &Request, answer: &mut Answer) -> Fate {
+        if request.fetches() == Some(self.step) && answer.status == 200 {
+            let held = self.let_go.lock().unwrap();
+            // With an end, so that a test which fails ends too.
+            drop(self.changed.wait_timeout_while(held, DEADLINE, |let_go| !*let_go).unwrap());
+        }
+        Fate::Pass
+    }
+}
+
+/// M10, with the real programs: while "recognised" is held back, the newcomer is asked nothing, whatever the server's events say; what
+/// comes in time is taken.
+#[test]
+fn what_is_late_is_awaited_and_nothing_happens_without_it() {
+    let scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
+    let bob = scene.terminal("bob");
+    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let held = Arc::new(Held { step: 5, let_go: Mutex::new(false), changed: Condvar::new() });
+    let meddler: Arc<dyn Meddler> = Arc::clone(&held) as _;
+    scene.proxy.meddle(meddler);
+    let (mut claimer, mut greeter) = both(&scene, &bob, &invitation);
+    let said = claimer.code_to_say().unwrap();
+    greeter.stage(Stage::ChooseCode).unwrap();
+    greeter.choose(Some(&said), ChoiceMode::Picked).unwrap();
+    let said = greeter.code_to_say().unwrap();
+    // Alice's part is done and her code is on the screen; Bob, who hears it, can't answer yet.
+    assert_eq!(claimer.choose(Some(&said), ChoiceMode::Typed).unwrap_err().name(), ProblemKind::NotNow);
+    assert_eq!(claimer.view().unwrap().stage, Stage::SayCode);
+    *held.let_go.lock().unwrap() = true;
+    held.changed.notify_all();
+    claimer.stage(Stage::ChooseCode).unwrap();
+    claimer.choose(Some(&said), ChoiceMode::Picked).unwrap();
+    claimer.stage(Stage::Identify).unwrap();
+    nothing_certified(&scene, &bob);
 }
 
 /// Loses a step for ever, whoever asks for it.

@@ -9,6 +9,7 @@ use parsec_protocol::control::{
     ProfileName, Stage, method,
 };
 use parsec_tests::ceremony::{Bell, Side};
+use parsec_tests::figures::figure;
 use parsec_tests::scene::{ALICE_EMAIL, BOB, BOB_EMAIL, Scene, Setting};
 use parsec_tests::terminal::Terminal;
 
@@ -73,6 +74,10 @@ fn the_greeter_hears_another_code() {
     let ended = bob.claim(invitation.link.expose(), &bell).and_then(|side| side.outcome()).unwrap_err();
     assert_eq!(ended.name(), ProblemKind::InvitationExhausted);
     nothing_certified(&scene, &bob);
+    figure(
+        "M8",
+        "between real programs: a wrong code, none, a mistyped one: 0 keys sent, both told, and the third burns the invitation",
+    );
 
     // The way on: a new invitation.
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
