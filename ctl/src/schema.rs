@@ -57,6 +57,7 @@ schemas! {
     TOKEN_LIST "parsec.token.list/1" "`token list`";
     TOKEN_REVOKE "parsec.token.revoke/1" "`token revoke`";
     TOKEN_USES "parsec.token.uses/1" "`token uses`";
+    TRUST_ACKNOWLEDGE "parsec.trust.acknowledge/1" "`trust acknowledge`";
     TRUST_SHOW "parsec.trust.show/1" "`trust show`";
     TRUST_VERIFY "parsec.trust.verify/1" "`trust verify`";
     USER_LIST "parsec.user.list/1" "`user list`";

@@ -4,6 +4,7 @@
 //! the network or scrypt runs in a task that the loop owns, and comes back as an event. Refuses more ceremonies than it
 //! can show.
 
+mod alarms;
 pub mod approval;
 pub mod ceremonies;
 pub mod changes;

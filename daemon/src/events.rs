@@ -16,7 +16,7 @@ use parsec_protocol::control::{
     API_VERSION, Alarm, CeremonyId, CeremonySummary, CeremonyView, DeviceState, DeviceView, Event, EventItem,
     EventPosition, Overview, Problem, RoadName, StreamId,
 };
-use parsec_protocol::ids::{DeviceId, OrganisationId, Timestamp};
+use parsec_protocol::ids::{DeviceId, Timestamp};
 use parsec_protocol::keys::random;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -221,18 +221,27 @@ impl Hub {
         }
     }
 
-    /// Raises an alarm that stays; once for each organisation and kind of problem.
-    pub fn alarm(&self, organisation: &OrganisationId, problem: &Problem) {
+    /// Tells of an alarm; once for each device and kind of problem while it is shown.
+    pub fn alarm(&self, alarm: Alarm) {
         let mut state = self.state();
-        let same = |alarm: &Alarm| alarm.organisation == *organisation && alarm.problem.name == problem.name;
-        if state.overview.alarms.iter().any(same) {
-            return;
+        let same = |shown: &Alarm| {
+            (shown.device, &shown.organisation, shown.problem.name)
+                == (alarm.device, &alarm.organisation, alarm.problem.name)
+        };
+        if !state.overview.alarms.iter().any(same) {
+            self.add(&mut state, Event::Alarm { alarm });
         }
-        let (organisation, problem) = (organisation.clone(), problem.clone());
-        self.add(&mut state, Event::Alarm { alarm: Alarm { organisation, problem, since: clock::now() } });
     }
 
-    /// The alarms of this run.
+    /// Tells that a person has dealt with an alarm, if it is shown.
+    pub fn acknowledged(&self, alarm: &Alarm) {
+        let mut state = self.state();
+        if state.overview.alarms.iter().any(|shown| (shown.device, shown.id) == (alarm.device, alarm.id)) {
+            self.add(&mut state, Event::AlarmAcknowledged { alarm: alarm.clone() });
+        }
+    }
+
+    /// The alarms that are shown.
     #[must_use]
     pub fn alarms(&self) -> Vec<Alarm> {
         self.state().overview.alarms.clone()

@@ -8,7 +8,7 @@ use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
     HelloResult, InviteListResult, InviteResult, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped,
     Problem, RoadName, Role, StatusResult, StreamId, TokenListResult, TokenSelector, TokenUsesResult,
-    TokenView, TrustShowResult, TrustVerifyResult, UserListResult, UserShowResult,
+    TokenView, TrustAcknowledged, TrustShowResult, TrustVerifyResult, UserListResult, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, OrganisationId, Token, UserId};
 use parsec_protocol::lab::{Listed, Series, Transcript};
@@ -158,6 +158,7 @@ const TABLE: &[Row] = &[
     row::<UserListResult>("parsec.user.list/1"),
     row::<TrustVerifyResult>("parsec.trust.verify/1"),
     row::<TrustShowResult>("parsec.trust.show/1"),
+    row::<TrustAcknowledged>("parsec.trust.acknowledge/1"),
     row::<DeviceView>("parsec.device.password/1"),
     row::<Forgotten>("parsec.device.forget/1"),
     row::<Member>("parsec.device.revoke/1"),

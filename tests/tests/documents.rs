@@ -13,8 +13,8 @@ use parsec_protocol::control::{
     HelloResult, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers,
     NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, Outcome, Problem, ProblemKind,
     StatusResult, TokenCreate, TokenCreated, TokenListResult, TokenSelector, TokenUses, TokenUsesResult,
-    TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke, UserShow,
-    UserShowResult, method, schema,
+    TrustAcknowledge, TrustAcknowledged, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult,
+    UserProfile, UserRevoke, UserShow, UserShowResult, method, schema,
 };
 use parsec_protocol::relay::ErrorCode;
 use serde::Serialize;
@@ -74,6 +74,7 @@ fn check(name: &str, parameters: &Value, result: &Value) {
         method::USER_LIST => (is::<DeviceSelector>(parameters), is::<UserListResult>(result)),
         method::TRUST_VERIFY => (is::<DeviceSelector>(parameters), is::<TrustVerifyResult>(result)),
         method::TRUST_SHOW => (is::<TrustShow>(parameters), is::<TrustShowResult>(result)),
+        method::TRUST_ACKNOWLEDGE => (is::<TrustAcknowledge>(parameters), is::<TrustAcknowledged>(result)),
         method::CEREMONY_WATCH => (is::<CeremonySelector>(parameters), assert!(result.is_u64())),
         method::HELLO => (is::<Hello>(parameters), is::<HelloResult>(result)),
         method::DISCOVER => (is::<Empty>(parameters), assert!(result.get("openrpc").is_some())),

@@ -410,12 +410,34 @@ fn another_past_is_an_alarm() {
     assert_eq!(scene.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
     scene.proxy.meddle(Arc::new(Honest));
     scene.alice.verify().unwrap();
-    assert_eq!(scene.alice.status().alarms, [alarm]);
+    assert_eq!(scene.alice.status().alarms, [alarm.clone()]);
     agrees(&scene.alice, &mut follower);
     assert_eq!(follower.lines.iter().filter(|line| line.contains(r#""type":"alarm""#)).count(), 1);
     let said = scene.alice.ctl(&["status", "--json"]);
     assert!(said.stdout.contains("rolled_back"), "{said:?}");
+    // It stays over a restart, and is shown once the device is unlocked.
     scene.alice.restart();
+    assert!(scene.alice.status().alarms.is_empty(), "the store is encrypted");
+    scene.alice.unlock(ALICE_PASSWORD).unwrap();
+    assert_eq!(scene.alice.status().alarms, [alarm.clone()]);
+    scene.alice.verify().unwrap();
+    // Until a person has dealt with it.
+    let refused = scene.alice.ctl(&["trust", "acknowledge", "99", "--yes"]);
+    assert_eq!(refused.code, 64, "{refused:?}");
+    let said = scene.alice.ctl(&["trust", "acknowledge", "--yes", "--json"]).well().json();
+    assert_eq!(
+        (&said["schema"], &said["alarm"]["problem"]["name"]),
+        (&json!("parsec.trust.acknowledge/1"), &json!("rolled_back"))
+    );
+    assert!(scene.alice.status().alarms.is_empty());
+    let again = scene.alice.call::<Value>(method::TRUST_ACKNOWLEDGE, json!({"alarm": alarm.id})).unwrap();
+    assert_eq!(again["alarm"]["id"], json!(alarm.id));
+    // The same finding is no second alarm, and is believed no more than before.
+    scene.proxy.meddle(Arc::new(Forgetful));
+    assert_eq!(scene.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
+    scene.alice.restart();
+    scene.alice.unlock(ALICE_PASSWORD).unwrap();
+    assert_eq!(scene.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
     assert!(scene.alice.status().alarms.is_empty());
     println!("figure S3: another past shown to a daemon that was restarted: refused, and an alarm");
 }

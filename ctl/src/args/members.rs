@@ -58,6 +58,17 @@ pub(crate) enum Trust {
         /// An e-mail address or the start of a user id; yourself if left out
         user: Option<String>,
     },
+    /// Say that you have looked into an alarm, so that it is not shown any more
+    ///
+    /// Nothing that was refused is believed for it: the log is judged by itself, each time. The same finding raises no second alarm, another
+    /// one does. Asks you to type yes.
+    #[command(after_long_help = "Example:\n  parsecctl trust acknowledge 3")]
+    Acknowledge {
+        /// The alarm's number, as `parsecctl status` shows it; the only one if left out
+        alarm: Option<u64>,
+        #[command(flatten)]
+        sure: Sure,
+    },
 }
 
 /// What a member may do.

@@ -102,7 +102,7 @@ fn find<'a>(users: &'a [Member], id: &str) -> Result<(&'a Member, &'a MemberDevi
 }
 
 /// Has a person look and type yes.
-fn confirm(context: &Context<'_>, what: &str, sure: &Sure) -> Result<(), Failure> {
+pub(super) fn confirm(context: &Context<'_>, what: &str, sure: &Sure) -> Result<(), Failure> {
     if sure.yes {
         return Ok(());
     }

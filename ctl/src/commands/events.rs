@@ -192,6 +192,9 @@ fn event_in_words(event: &Event) -> String {
             shown(&alarm.problem.message),
             shown(&alarm.problem.hint)
         ),
+        Event::AlarmAcknowledged { alarm } => {
+            format!("An alarm in {} was acknowledged: {}", alarm.organisation, shown(&alarm.problem.message))
+        }
         Event::TokenCreated { id, name } => format!("Token {} was made: {}", token(id), shown(name)),
         Event::TokenRevoked { id, name } => format!("Token {} was revoked: {}", token(id), shown(name)),
         Event::TokenRefused { id, method, problem } => {

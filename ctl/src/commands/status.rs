@@ -68,7 +68,8 @@ fn described(status: &StatusResult, output: &Output) -> String {
     for alarm in &status.alarms {
         lines.push(String::new());
         lines.push(format!(
-            "ALARM in {} since {}: {}\n  What to do: {}",
+            "ALARM{} in {} since {}: {}\n  What to do: {}\n  Once you have: parsecctl trust acknowledge",
+            alarm.id.map(|id| format!(" {id}")).unwrap_or_default(),
             alarm.organisation,
             moment(alarm.since),
             shown(&alarm.problem.message),

@@ -1,11 +1,16 @@
-//! `trust verify|show`: the log, and a member's chain up to the root key.
+//! `trust verify|show|acknowledge`: the log, a member's chain up to the root key, and alarms about it.
 //!
-//! Decides how a chain is drawn. Refuses to call anything verified that the daemon has not.
+//! Decides how a chain is drawn, and which alarm is meant. Refuses to call anything verified that the daemon has not, and to make an alarm
+//! go away that nobody has named or seen.
 
-use parsec_protocol::control::{TrustLink, TrustShow, TrustShowResult, TrustVerifyResult, method};
+use parsec_protocol::control::{
+    Alarm, DeviceSelector, Empty, StatusResult, TrustAcknowledge, TrustAcknowledged, TrustLink, TrustShow,
+    TrustShowResult, TrustVerifyResult, method,
+};
 
 use super::Context;
-use crate::args::Trust;
+use super::change::confirm;
+use crate::args::{Sure, Trust};
 use crate::failure::Failure;
 use crate::schema;
 use crate::text::{grouped, moment, shown};
@@ -14,6 +19,51 @@ pub(super) fn run(context: &Context<'_>, command: &Trust) -> Result<(), Failure>
     match command {
         Trust::Verify => verify(context),
         Trust::Show { user } => show(context, user.clone()),
+        Trust::Acknowledge { alarm, sure } => acknowledge(context, *alarm, sure),
+    }
+}
+
+fn acknowledge(context: &Context<'_>, number: Option<u64>, sure: &Sure) -> Result<(), Failure> {
+    let mut daemon = context.connect()?;
+    let status: StatusResult = daemon.call(method::STATUS, &Empty {})?;
+    let (alarm, id) = meant(&status.alarms, number, &context.global.select())?;
+    let what = format!(
+        "ALARM {id} in {} since {}: {}\n  What to do: {}\nAcknowledge it if you have done so. What was refused stays refused.",
+        alarm.organisation,
+        moment(alarm.since),
+        shown(&alarm.problem.message),
+        shown(&alarm.problem.hint)
+    );
+    confirm(context, &what, sure)?;
+    let select = DeviceSelector { device: alarm.device.map(|device| device.to_string()), organisation: None };
+    let asked = TrustAcknowledge { select, alarm: id };
+    let result: TrustAcknowledged = context.ask(&mut daemon, method::TRUST_ACKNOWLEDGE, &asked)?;
+    context.output.result(schema::TRUST_ACKNOWLEDGE, &result, || format!("Alarm {id} is acknowledged."))
+}
+
+/// The alarm of this number, or the only one, among those of the devices that are meant.
+fn meant<'a>(
+    alarms: &'a [Alarm],
+    number: Option<u64>,
+    select: &DeviceSelector,
+) -> Result<(&'a Alarm, u64), Failure> {
+    let fits = |alarm: &&Alarm| {
+        let device = alarm.device.map(|device| device.to_string()).unwrap_or_default();
+        select.device.as_ref().is_none_or(|start| device.starts_with(&start.to_ascii_lowercase()))
+            && select.organisation.as_ref().is_none_or(|organisation| *organisation == alarm.organisation)
+            && number.is_none_or(|number| alarm.id == Some(number))
+    };
+    let mut found = alarms.iter().filter(fits).filter_map(|alarm| Some((alarm, alarm.id?)));
+    match (found.next(), found.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => Err(Failure::usage(
+            "There is no such alarm",
+            "`parsecctl status` shows what there is; of a locked device it is known once it is unlocked.",
+        )),
+        (Some(_), Some(_)) => Err(Failure::usage(
+            "There is more than one such alarm",
+            "Give its number, and --device or --organisation where two have the same.",
+        )),
     }
 }
 
@@ -59,4 +109,41 @@ pub(super) fn chain(links: &[TrustLink], root_fingerprint: &str) -> Vec<String> 
     }
     lines.push(format!("root key, where every chain ends\n  SHA-256    {}", grouped(root_fingerprint)));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parsec_protocol::control::{Problem, ProblemKind};
+    use parsec_protocol::ids::{DeviceId, Timestamp};
+
+    fn alarm(id: Option<u64>, device: u8, organisation: &str) -> Alarm {
+        Alarm {
+            id,
+            device: Some(DeviceId::from_bytes([device; 16])),
+            organisation: organisation.parse().unwrap(),
+            problem: Problem::new(ProblemKind::RolledBack, "x"),
+            since: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn an_alarm_is_named_or_the_only_one() {
+        let none = DeviceSelector::default();
+        let alarms =
+            [alarm(Some(1), 0xaa, "acme"), alarm(Some(1), 0xbb, "bolt"), alarm(Some(2), 0xbb, "bolt")];
+        let found = |number, select: &DeviceSelector| {
+            meant(&alarms, number, select).map(|(alarm, id)| (alarm.organisation.to_string(), id)).ok()
+        };
+        assert_eq!(found(Some(2), &none), Some(("bolt".into(), 2)));
+        assert_eq!(found(Some(1), &none), None, "two have this number");
+        assert_eq!(found(None, &none), None);
+        assert_eq!(found(Some(7), &none), None);
+        let acme = DeviceSelector { organisation: Some("acme".parse().unwrap()), device: None };
+        assert_eq!(found(None, &acme), Some(("acme".into(), 1)));
+        let bolt = DeviceSelector { device: Some("BBBB".into()), organisation: None };
+        assert_eq!(found(Some(1), &bolt), Some(("bolt".into(), 1)));
+        // One that could not be kept has no number, and goes with the daemon.
+        assert!(meant(&[alarm(None, 0xaa, "acme")], None, &none).is_err());
+    }
 }

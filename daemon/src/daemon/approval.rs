@@ -108,6 +108,7 @@ impl Daemon {
             | Command::TrustVerify(selector, _)
             | Command::DeviceLock(selector, _) => With::Selected(selector),
             Command::TrustShow(request, _) => With::Selected(&request.select),
+            Command::TrustAcknowledge(request, _) => With::Selected(&request.select),
             Command::UserShow(request, _) => With::Selected(&request.select),
             Command::UserRevoke(request, _) => With::Selected(&request.select),
             Command::UserProfile(request, _) => With::Selected(&request.select),

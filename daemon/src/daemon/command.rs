@@ -8,8 +8,9 @@ use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword,
     DeviceRevoke, DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, GreetStart, InviteCancel,
     InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers, NetPing, NetPinged,
-    NetStatus, OrgBootstrap, OrgBootstrapped, Problem, Registration, StatusResult, TrustShow,
-    TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
+    NetStatus, OrgBootstrap, OrgBootstrapped, Problem, Registration, StatusResult, TrustAcknowledge,
+    TrustAcknowledged, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile,
+    UserRevoke, UserShow, UserShowResult,
 };
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -54,6 +55,7 @@ pub enum Command {
     UserProfile(UserProfile, Reply<Member>),
     TrustVerify(DeviceSelector, Reply<TrustVerifyResult>),
     TrustShow(TrustShow, Reply<TrustShowResult>),
+    TrustAcknowledge(TrustAcknowledge, Reply<TrustAcknowledged>),
     NetStatus(Reply<NetStatus>),
     NetPeers(Reply<NetPeers>),
     NetPing(NetPing, Reply<NetPinged>),

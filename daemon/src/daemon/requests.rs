@@ -17,7 +17,7 @@ use super::changes::{self, Change};
 use super::command::{Command, Event, OpenedFor, Reply};
 use super::select::{self, Wanted};
 use super::session::{Session, blocking, view};
-use super::{Ceremony, Daemon, founding, invitations, members};
+use super::{Ceremony, Daemon, alarms, founding, invitations, members};
 use crate::caller::Caller;
 use crate::enrolment::view::Board;
 use crate::enrolment::{Desk, REQUESTS_MAX, Request};
@@ -122,6 +122,11 @@ impl Daemon {
                 self.with_session(&request.select, reply, async move |session| {
                     members::show(&session, request.user.as_deref()).await
                 })
+            }
+            Command::TrustAcknowledge(request, reply) => {
+                self.with_session(&request.select, reply, async move |session| {
+                    alarms::acknowledge(&session, request.alarm).await
+                });
             }
             Command::NetStatus(reply) => {
                 let _ = reply.send(Ok(self.net_status()));

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::direct;
 use super::net::Net;
+use super::{alarms, direct};
 use crate::events::Hub;
 use crate::outbox::Progress;
 use crate::problems;
@@ -113,7 +113,7 @@ impl Session {
             }
         })
         .await?;
-        Ok(Arc::new(Self {
+        let session = Arc::new(Self {
             open,
             member,
             stop,
@@ -125,7 +125,9 @@ impl Session {
             events,
             log: Mutex::new(Arc::new(log)),
             syncing: tokio::sync::Mutex::default(),
-        }))
+        });
+        alarms::show_again(&session).await?;
+        Ok(session)
     }
 
     /// The log as verified last.
@@ -180,9 +182,7 @@ impl Session {
 
     /// Raises an alarm where a problem is one of trust.
     pub fn alarm(&self, problem: &Problem) {
-        if matches!(problem.name, ProblemKind::ChainInvalid | ProblemKind::RolledBack) {
-            self.events.alarm(&self.open.summary.organisation, problem);
-        }
+        alarms::raise(self, problem);
     }
 
     /// The daemon's events.

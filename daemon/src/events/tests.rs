@@ -6,6 +6,8 @@ use futures_util::FutureExt as _;
 use parsec_protocol::control::{ProblemKind, Registration, Role, Stage};
 use parsec_protocol::ids::UserId;
 
+use parsec_protocol::ids::OrganisationId;
+
 use super::*;
 
 /// Random numbers that a seed repeats.
@@ -45,6 +47,17 @@ fn ceremony(id: u64, stage: Stage) -> CeremonyView {
     assert_eq!(view.role, Role::Claimer);
     view.stage = stage;
     view
+}
+
+/// An alarm of this kind, as the device of that organisation keeps it.
+fn alarm(organisation: &OrganisationId, kind: ProblemKind) -> Alarm {
+    Alarm {
+        id: Some(kind as u64),
+        device: Some(DeviceId::from_bytes([organisation.as_str().as_bytes()[3]; 16])),
+        organisation: organisation.clone(),
+        problem: Problem::new(kind, "x"),
+        since: Timestamp(0),
+    }
 }
 
 /// What the daemon does, and what it knows afterwards, kept in another way than the hub does.
@@ -124,9 +137,18 @@ impl World {
                 let organisation: OrganisationId = format!("org{}", self.dice.roll(4)).parse().unwrap();
                 let kind = [ProblemKind::ChainInvalid, ProblemKind::RolledBack];
                 let kind = kind[usize::try_from(self.dice.roll(2)).unwrap()];
-                self.hub.alarm(&organisation, &Problem::new(kind, "x"));
+                let alarm = alarm(&organisation, kind);
+                self.hub.alarm(alarm.clone());
                 if !self.alarms.contains(&(organisation.clone(), kind)) {
-                    self.alarms.push((organisation, kind));
+                    self.alarms.push((organisation.clone(), kind));
+                }
+                if self.dice.roll(2) == 0 {
+                    self.hub.acknowledged(&alarm);
+                    self.alarms.retain(|known| *known != (organisation.clone(), kind));
+                    // The same again is no event.
+                    let newest = self.hub.state().newest;
+                    self.hub.acknowledged(&alarm);
+                    assert_eq!(self.hub.state().newest, newest);
                 }
             }
             _ => self.hub.publish(Event::UnlockRefused { device: view.device }),

@@ -181,6 +181,10 @@ pub(super) const TABLE: &[Row] = &[
     ask!(USER_PROFILE, Vouch, |params: _| |reply| Command::UserProfile(params, reply)),
     ask!(TRUST_VERIFY, Look, |params: DeviceSelector| |reply| Command::TrustVerify(params, reply)),
     ask!(TRUST_SHOW, Look, |params: _| |reply| Command::TrustShow(params, reply)),
+    // It makes a warning to the person go away.
+    ask!(TRUST_ACKNOWLEDGE, Own, Needs::Confirmation, |params: _| |reply| {
+        Command::TrustAcknowledge(params, reply)
+    } => |_: &Caller, result| result),
     ask!(DOCTOR, Look, |_none: Empty| Command::Doctor),
     ask!(NET_STATUS, Look, |_none: Empty| Command::NetStatus),
     ask!(NET_PEERS, Look, |_none: Empty| Command::NetPeers),
@@ -339,7 +343,8 @@ mod tests {
             method::USER_PROFILE,
         ];
         for row in TABLE {
-            let needs = vouching.contains(&row.name) || row.name == method::TOKEN_CREATE;
+            let needs = vouching.contains(&row.name)
+                || matches!(row.name, method::TOKEN_CREATE | method::TRUST_ACKNOWLEDGE);
             assert_eq!(row.needs == Needs::Confirmation, needs, "{}", row.name);
         }
     }

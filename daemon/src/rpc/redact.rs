@@ -37,7 +37,11 @@ pub(super) fn item(caller: &Caller, mut item: EventItem) -> EventItem {
                     plain(&mut alarm.problem);
                 }
             }
-            EventItem::Event { event: Event::Alarm { alarm }, .. } => plain(&mut alarm.problem),
+            EventItem::Event {
+                event: Event::Alarm { alarm } | Event::AlarmAcknowledged { alarm }, ..
+            } => {
+                plain(&mut alarm.problem);
+            }
             EventItem::Event { .. } | EventItem::Gap { .. } | EventItem::Unknown => {}
         }
     }
@@ -129,7 +133,13 @@ mod tests {
                 pid: 1,
                 devices: Vec::new(),
                 ceremonies: vec![marked(outcome)],
-                alarms: vec![Alarm { organisation: "acme".parse().unwrap(), problem, since: Timestamp(0) }],
+                alarms: vec![Alarm {
+                    id: Some(1),
+                    device: None,
+                    organisation: "acme".parse().unwrap(),
+                    problem,
+                    since: Timestamp(0),
+                }],
             };
             assert_eq!(status(&caller(Door::Own), full.clone()), full);
             let (full_alarm, status) = (full.alarms[0].clone(), Box::new(Overview::from(&full)));

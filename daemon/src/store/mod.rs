@@ -4,6 +4,7 @@
 //! write, formats newer than itself, and key files that would take too much work to open. All calls block: callers
 //! off the loop's thread run them with `spawn_blocking`.
 
+mod alarms;
 pub(crate) mod atomic;
 mod chain;
 mod database;
@@ -33,6 +34,7 @@ use parsec_protocol::limits::{ATTEMPTS_MAX, MISMATCHES_MAX};
 use parsec_protocol::public::{Hash, VerifyKey};
 use zeroize::Zeroizing;
 
+pub use alarms::StoredAlarm;
 pub use database::Store;
 pub use device::Devices;
 pub use inspect::Inspected;

@@ -151,6 +151,11 @@ pub enum Event {
         /// It.
         alarm: Alarm,
     },
+    /// A person has dealt with it. Since API 1.2.
+    AlarmAcknowledged {
+        /// It.
+        alarm: Alarm,
+    },
     /// A plug-in was given access.
     TokenCreated {
         /// Its token.
@@ -215,10 +220,16 @@ pub struct EnrolledIds {
     pub device: DeviceId,
 }
 
-/// Something that stays until a person has dealt with it, or the daemon ends.
+/// Something that stays until a person has dealt with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Alarm {
+    /// Its number among the device's, for `trust.acknowledge`; absent where it could not be kept. Since API 1.2.
+    #[serde(default)]
+    pub id: Option<u64>,
+    /// Which of this machine's devices noticed it. Since API 1.2.
+    #[serde(default)]
+    pub device: Option<DeviceId>,
     /// Where.
     pub organisation: OrganisationId,
     /// What is wrong, and what to do.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::events::Alarm;
 use super::methods::{DeviceSelector, ProfileName};
 use crate::ids::{DeviceId, Email, Label, Timestamp, UserId};
 
@@ -125,6 +126,26 @@ pub struct TrustVerifyResult {
     pub users: u64,
     /// Their devices not revoked.
     pub devices: u64,
+}
+
+/// `trust.acknowledge`: a person has dealt with an alarm. Nothing that was refused is believed for it. Since API 1.2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TrustAcknowledge {
+    /// The device that noticed it.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// The alarm's number among that device's.
+    pub alarm: u64,
+}
+
+/// `trust.acknowledge`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TrustAcknowledged {
+    /// What was dealt with.
+    pub alarm: Alarm,
 }
 
 /// `trust.show`

@@ -65,6 +65,8 @@ pub const USER_PROFILE: &str = "user.profile";
 pub const TRUST_VERIFY: &str = "trust.verify";
 /// [`super::TrustShow`] → [`super::TrustShowResult`]
 pub const TRUST_SHOW: &str = "trust.show";
+/// [`super::TrustAcknowledge`] → [`super::TrustAcknowledged`]
+pub const TRUST_ACKNOWLEDGE: &str = "trust.acknowledge";
 /// Subscription: [`super::EventsWatch`]; each item an [`super::EventItem`]; ends with the connection.
 pub const EVENTS_WATCH: &str = "events.watch";
 /// Ends the subscription.

@@ -40,7 +40,11 @@ impl Overview {
                 self.devices.push(device.clone());
                 self.devices.sort_by(|a, b| (&a.organisation, a.device).cmp(&(&b.organisation, b.device)));
             }
-            Event::DeviceForgotten { device } => self.devices.retain(|old| old.device != *device),
+            Event::DeviceForgotten { device } => {
+                self.devices.retain(|old| old.device != *device);
+                // Nobody could acknowledge them any more.
+                self.alarms.retain(|alarm| alarm.device != Some(*device));
+            }
             Event::CeremonyStarted { ceremony } => {
                 self.make_room();
                 self.put(ceremony);
@@ -52,6 +56,9 @@ impl Overview {
                 }
             }
             Event::Alarm { alarm } => self.alarms.push(alarm.clone()),
+            Event::AlarmAcknowledged { alarm } => {
+                self.alarms.retain(|old| (old.device, old.id) != (alarm.device, alarm.id));
+            }
             Event::UnlockRefused { .. }
             | Event::InvitationCreated { .. }
             | Event::InvitationCancelled { .. }

@@ -14,9 +14,9 @@ use super::{
     DeviceUnlock, DeviceView, DoctorResult, Empty, EventItem, EventsWatch, GreetStart, Hello, HelloResult,
     InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers, NetPing,
     NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, SecretText, StatusResult, StreamId, TokenCreate,
-    TokenCreated, TokenId, TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustShow,
-    TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
-    method,
+    TokenCreated, TokenId, TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge,
+    TrustAcknowledged, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile,
+    UserRevoke, UserShow, UserShowResult, method,
 };
 use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
 use crate::limits::{EMAIL_MAX_BYTES, LABEL_MAX_BYTES};
@@ -131,6 +131,7 @@ pub const SHAPES: &[Shape] = &[
     call::<UserProfile, Member>(method::USER_PROFILE),
     call::<DeviceSelector, TrustVerifyResult>(method::TRUST_VERIFY),
     call::<TrustShow, TrustShowResult>(method::TRUST_SHOW),
+    call::<TrustAcknowledge, TrustAcknowledged>(method::TRUST_ACKNOWLEDGE),
     call::<TokenCreate, TokenCreated>(method::TOKEN_CREATE),
     call::<Empty, TokenListResult>(method::TOKEN_LIST),
     call::<TokenSelector, Empty>(method::TOKEN_REVOKE),

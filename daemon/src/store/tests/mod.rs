@@ -232,6 +232,43 @@ fn the_password_changes_at_once_and_wholly() {
 }
 
 #[test]
+fn an_alarm_stays_until_somebody_has_dealt_with_it() {
+    let home = Home::new();
+    let id = new_device(1).device;
+    let store = home.open().create(&new_device(1), SERVER, None, &right()).unwrap().store;
+    let raised =
+        store.raise_alarm("rolled_back", "5 certificates, and 3 are shown", Timestamp(7)).unwrap().unwrap();
+    assert_eq!((raised.kind.as_str(), raised.since), ("rolled_back", Timestamp(7)));
+    // One of a kind at a time, whatever else is found meanwhile.
+    assert_eq!(
+        store.raise_alarm("rolled_back", "5 certificates, and 2 are shown", Timestamp(8)).unwrap(),
+        None
+    );
+    let other = store.raise_alarm("chain_invalid", "certificate 4", Timestamp(9)).unwrap().unwrap();
+    drop(store);
+    let store = home.open().unlock(id, &right()).unwrap().store;
+    assert_eq!(store.open_alarms().unwrap(), [raised.clone(), other.clone()]);
+    assert_eq!(store.acknowledge_alarm(99, Timestamp(10)).unwrap(), None);
+    for _ in 0..2 {
+        assert_eq!(store.acknowledge_alarm(raised.id, Timestamp(10)).unwrap(), Some(raised.clone()));
+    }
+    assert_eq!(store.open_alarms().unwrap(), [other]);
+    // What was dealt with is not raised again; another finding is.
+    assert_eq!(store.raise_alarm("rolled_back", &raised.found, Timestamp(11)).unwrap(), None);
+    let next =
+        store.raise_alarm("rolled_back", "5 certificates, and 2 are shown", Timestamp(12)).unwrap().unwrap();
+    assert!(next.id > raised.id);
+    // What is kept is bounded.
+    for number in 0..300 {
+        let id = store.open_alarms().unwrap().iter().find(|alarm| alarm.kind == "rolled_back").unwrap().id;
+        store.acknowledge_alarm(id, Timestamp(13)).unwrap();
+        store.raise_alarm("rolled_back", &format!("finding {number}"), Timestamp(13)).unwrap().unwrap();
+    }
+    assert!(store.raise_alarm("rolled_back", &raised.found, Timestamp(14)).unwrap().is_none(), "one is open");
+    assert_eq!(store.open_alarms().unwrap().len(), 2);
+}
+
+#[test]
 fn the_store_keeps_what_it_acknowledged() {
     let home = Home::new();
     let devices = home.open();

@@ -1,0 +1,80 @@
+//! Alarms: another past, a log that does not check. Kept in the device's store until a person acknowledges them.
+//!
+//! Decides what an alarm is, and that it is durable before anybody is told of it. Refuses to let one stand in the way of honest work: the log is
+//! judged by itself each time, with an alarm or without, and an acknowledged one makes nothing believed.
+
+use std::sync::Arc;
+
+use parsec_protocol::control::{Alarm, Problem, ProblemKind, TrustAcknowledged};
+
+use super::session::{Session, blocking};
+use crate::clock;
+use crate::store::{DeviceSummary, StoredAlarm};
+
+/// The kinds of problem that are alarms, by their names in the store.
+const KINDS: [ProblemKind; 2] = [ProblemKind::ChainInvalid, ProblemKind::RolledBack];
+
+/// As the local API shows it; nothing for a kind that a later program kept.
+fn view(summary: &DeviceSummary, stored: &StoredAlarm) -> Option<Alarm> {
+    let kind = KINDS.into_iter().find(|kind| kind.name() == stored.kind)?;
+    Some(Alarm {
+        id: Some(stored.id),
+        device: Some(summary.device),
+        organisation: summary.organisation.clone(),
+        problem: Problem::new(kind, stored.found.clone()),
+        since: stored.since,
+    })
+}
+
+/// Raises an alarm where a problem is one of trust: kept, then told.
+pub(super) fn raise(session: &Session, problem: &Problem) {
+    if !KINDS.contains(&problem.name) {
+        return;
+    }
+    let (open, events, problem) = (Arc::clone(&session.open), session.events().clone(), problem.clone());
+    // Not cut off by locking: it is a few milliseconds, and locking waits for it.
+    session.tasks.spawn(async move {
+        let summary = open.summary.clone();
+        let (kind, found) = (problem.name.name(), problem.message.clone());
+        let kept = blocking(move || open.store.raise_alarm(kind, &found, clock::now())).await;
+        match kept {
+            Ok(Some(stored)) => view(&summary, &stored).into_iter().for_each(|alarm| events.alarm(alarm)),
+            // Known already, or dealt with.
+            Ok(None) => {}
+            // A full disk must not hide it.
+            Err(error) => {
+                tracing::warn!(problem = error.name.name(), "an alarm could not be kept");
+                let (device, organisation) = (Some(summary.device), summary.organisation);
+                events.alarm(Alarm { id: None, device, organisation, problem, since: clock::now() });
+            }
+        }
+    });
+}
+
+/// Tells of what was open when the device was locked last.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn show_again(session: &Session) -> Result<(), Problem> {
+    let open = Arc::clone(&session.open);
+    let stored = blocking(move || open.store.open_alarms()).await?;
+    for alarm in stored.iter().filter_map(|stored| view(&session.open.summary, stored)) {
+        session.events().alarm(alarm);
+    }
+    Ok(())
+}
+
+/// `trust.acknowledge`.
+///
+/// # Errors
+/// `invalid_request` where this device has no alarm of that number; the store's.
+pub(super) async fn acknowledge(session: &Session, id: u64) -> Result<TrustAcknowledged, Problem> {
+    let open = Arc::clone(&session.open);
+    let stored = blocking(move || open.store.acknowledge_alarm(id, clock::now())).await?;
+    let alarm = stored.and_then(|stored| view(&session.open.summary, &stored)).ok_or_else(|| {
+        let text = "This device has no alarm of that number.";
+        Problem::new(ProblemKind::InvalidRequest, text)
+    })?;
+    session.events().acknowledged(&alarm);
+    Ok(TrustAcknowledged { alarm })
+}

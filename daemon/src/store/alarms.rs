@@ -1,0 +1,99 @@
+//! Alarms of a device: what its organisation's server showed that can't be, until a person has dealt with it.
+//!
+//! Decides what is the same finding: one that is open, or was acknowledged in the same words, is not raised again. Refuses to keep more than
+//! a person will read: each needs somebody's acknowledgement before the next of its kind.
+
+use parsec_protocol::ids::Timestamp;
+use rusqlite::{OptionalExtension as _, Row};
+
+use super::chain::integer;
+use super::{Store, StoreError};
+
+/// Acknowledged alarms that are kept, so that their findings stay known: months of a server that misbehaves daily.
+const ACKNOWLEDGED_MAX: u64 = 256;
+
+/// One alarm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAlarm {
+    /// Its number among this device's.
+    pub id: u64,
+    /// What kind of problem: its name in the local API.
+    pub kind: String,
+    /// What was found.
+    pub found: String,
+    /// When.
+    pub since: Timestamp,
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<StoredAlarm> {
+    Ok(StoredAlarm {
+        id: row.get::<_, i64>(0)?.unsigned_abs(),
+        kind: row.get(1)?,
+        found: row.get(2)?,
+        since: Timestamp(row.get::<_, i64>(3)?.unsigned_abs()),
+    })
+}
+
+impl Store {
+    /// Raises an alarm; nothing if there is one of this kind, or this finding has been dealt with. Durable when it returns.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn raise_alarm(
+        &self,
+        kind: &str,
+        found: &str,
+        now: Timestamp,
+    ) -> Result<Option<StoredAlarm>, StoreError> {
+        let mut inner = self.inner()?;
+        let transaction = inner.connection.transaction()?;
+        let known: bool = transaction.query_row(
+            "SELECT EXISTS (SELECT 1 FROM alarm WHERE kind = ?1 AND (acknowledged IS NULL OR found = ?2))",
+            (kind, found),
+            |row| row.get(0),
+        )?;
+        if known {
+            return Ok(None);
+        }
+        let alarm = transaction.query_row(
+            "INSERT INTO alarm (kind, found, since) VALUES (?1, ?2, ?3) RETURNING id, kind, found, since",
+            (kind, found, integer(now.0)?),
+            read,
+        )?;
+        transaction.execute(
+            "DELETE FROM alarm WHERE acknowledged IS NOT NULL AND id NOT IN
+                 (SELECT id FROM alarm WHERE acknowledged IS NOT NULL ORDER BY id DESC LIMIT ?1)",
+            [integer(ACKNOWLEDGED_MAX)?],
+        )?;
+        transaction.commit()?;
+        Ok(Some(alarm))
+    }
+
+    /// Those nobody has dealt with, oldest first.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn open_alarms(&self) -> Result<Vec<StoredAlarm>, StoreError> {
+        let inner = self.inner()?;
+        let mut select = inner
+            .connection
+            .prepare("SELECT id, kind, found, since FROM alarm WHERE acknowledged IS NULL ORDER BY id")?;
+        let rows = select.query_map([], read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// A person has dealt with it. Says which it was; nothing if there is none of this number. Durable when it returns; saying it again
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn acknowledge_alarm(&self, id: u64, now: Timestamp) -> Result<Option<StoredAlarm>, StoreError> {
+        let inner = self.inner()?;
+        let alarm = inner.connection.query_row(
+            "UPDATE alarm SET acknowledged = coalesce(acknowledged, ?2) WHERE id = ?1 RETURNING id, kind, found, since",
+            (integer(id)?, integer(now.0)?),
+            read,
+        );
+        Ok(alarm.optional()?)
+    }
+}
