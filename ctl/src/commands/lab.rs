@@ -6,7 +6,8 @@
 use clap::builder::PossibleValue;
 use parsec_protocol::control::ProblemKind;
 use parsec_protocol::lab::{
-    Event, Lab, Listed, NoLab, People, STRATEGIES, Series, Side, Transcript, Verdict, Who, listed, strategy,
+    Event, Lab, Listed, Newcomer, NoLab, People, STRATEGIES, Series, Side, Transcript, Verdict, Who, listed,
+    strategy,
 };
 use serde::Serialize;
 
@@ -76,9 +77,13 @@ fn transcript(context: &Context<'_>, about: &str, run: &Transcript) -> String {
     let rows: Vec<_> = run.events.iter().map(line).collect();
     let steps = context.output.table(&["ATTEMPT", "TIME", "WHO", "WHAT"], &rows);
     format!(
-        "{}: {about}\nPeople: {}. Seed: {}.\n\n{steps}\n\n{}",
+        "{}: {about}\nPeople: {}. Newcomer: {}. Seed: {}.\n\n{steps}\n\n{}",
         run.adversary,
         listeners(run.people),
+        match run.newcomer {
+            Newcomer::Person => "a person",
+            Newcomer::Terminal => "the greeter's own next terminal",
+        },
         run.seed,
         verdict(&run.verdict)
     )

@@ -38,7 +38,7 @@ pub use series::{Series, Tally};
 #[cfg(test)]
 pub(crate) use strategies::bad_keys;
 pub use strategies::{Listed, STRATEGIES, Strategy, listed, strategy};
-pub use transcript::{Event, Side, Told, Transcript, Verdict, Who};
+pub use transcript::{Event, Newcomer, Side, Told, Transcript, Verdict, Who};
 pub use wire::Wire;
 pub use world::NoLab;
 
@@ -66,16 +66,18 @@ impl Lab {
     /// [`NoLab`].
     pub fn play(&self, strategy: &Strategy, people: People, seed: u64) -> Result<Transcript, NoLab> {
         let mut adversary = strategy.begin(self, seed);
-        let settings = adversary.settings(self.0.setting());
-        let mut stage = Stage::new(&self.0, people, settings, seed).map_err(|_| NoLab::NoEntropy)?;
+        let newcomer = Newcomer::of(seed);
+        let settings = adversary.settings(self.0.setting(newcomer));
+        let mut stage =
+            Stage::new(&self.0, people, newcomer, settings, seed).map_err(|_| NoLab::NoEntropy)?;
         stage.play(adversary.as_mut());
         while adversary.tempts_again() {
-            let settings = adversary.settings(self.0.setting());
+            let settings = adversary.settings(self.0.setting(newcomer));
             stage.begin_again(settings).map_err(|_| NoLab::NoEntropy)?;
             stage.play(adversary.as_mut());
         }
         let (events, verdict) = stage.judged();
-        Ok(Transcript { adversary: strategy.name, people, seed, events, verdict })
+        Ok(Transcript { adversary: strategy.name, people, newcomer, seed, events, verdict })
     }
 
     /// Plays strategies as often as asked, by `seed` and those that follow it.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::chance::Seeded;
 use super::people::{self, People};
 use super::strategies::{Adversary, Ground};
-use super::transcript::{Event, Side, Told, Verdict, Who, told};
+use super::transcript::{Event, Newcomer, Side, Told, Verdict, Who, told};
 use super::world::{START, World};
 use crate::enrol::claimer::Claimer;
 use crate::enrol::greeter::Greeter;
@@ -40,6 +40,7 @@ pub(super) struct End {
 pub(super) struct Stage<'a> {
     world: &'a World,
     people: People,
+    newcomer: Newcomer,
     claimer: Claimer,
     greeter: Greeter,
     claimer_end: End,
@@ -91,6 +92,7 @@ impl<'a> Stage<'a> {
     pub(super) fn new(
         world: &'a World,
         people: People,
+        newcomer: Newcomer,
         settings: (Setting, Setting),
         seed: u64,
     ) -> Result<Self, Refused> {
@@ -100,6 +102,7 @@ impl<'a> Stage<'a> {
         let mut stage = Self {
             world,
             people,
+            newcomer,
             claimer,
             greeter,
             claimer_end: End::default(),
@@ -268,7 +271,7 @@ impl<'a> Stage<'a> {
     pub(super) fn claimer_says_found(&mut self) {
         self.found_aloud = true;
         self.asked_identity = false;
-        let (name, device_label) = (Some(self.world.claimed_name.clone()), self.world.claimed_label.clone());
+        let (name, device_label) = self.world.names(self.newcomer);
         self.tell_claimer(ClaimerInput::Identity { name, device_label });
     }
 
@@ -430,7 +433,7 @@ impl<'a> Stage<'a> {
 
 impl Ground for Stage<'_> {
     fn setting(&self) -> Setting {
-        self.world.setting()
+        self.world.setting(self.newcomer)
     }
 
     fn link(&self) -> LinkSecret {
@@ -442,7 +445,7 @@ impl Ground for Stage<'_> {
     }
 
     fn names(&self) -> (Option<Label>, Label) {
-        (Some(self.world.claimed_name.clone()), self.world.claimed_label.clone())
+        self.world.names(self.newcomer)
     }
 
     fn slip(&mut self, to: Side, step: u8, bytes: Vec<u8>, what: &str) {

@@ -29,6 +29,25 @@ impl Side {
     }
 }
 
+/// Who wants in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Newcomer {
+    /// Somebody whom the greeter vouches for: a user and a first terminal are certified.
+    Person,
+    /// The greeter's own next terminal: it is given the user's private keys, too.
+    Terminal,
+}
+
+impl Newcomer {
+    /// Of a seed: every fourth is a terminal.
+    #[must_use]
+    pub const fn of(seed: u64) -> Self {
+        if seed % 4 == 3 { Self::Terminal } else { Self::Person }
+    }
+}
+
 /// Who did something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -124,6 +143,8 @@ pub struct Transcript {
     pub adversary: &'static str,
     /// How the people behaved.
     pub people: People,
+    /// Who wanted in.
+    pub newcomer: Newcomer,
     /// The seed that repeats it.
     pub seed: u64,
     /// In order.

@@ -10,6 +10,7 @@ use crate::ids::{Email, IdError, Invited, Label, OrganisationId, Timestamp, Toke
 use crate::keys::{
     DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, ManifestKey, NoEntropy, UserDecryptionKey,
 };
+use crate::lab::transcript::Newcomer;
 
 /// When every run begins: a moment in 2027, from which the lab counts by itself.
 pub(super) const START: Timestamp = Timestamp(1_800_000_000_000_000);
@@ -51,8 +52,8 @@ pub(super) struct World {
     invited: Email,
     token: Token,
     link: [u8; 32],
-    pub(super) claimed_name: Label,
-    pub(super) claimed_label: Label,
+    claimed_name: Label,
+    claimed_label: Label,
     signing_key: DeviceSigningKey,
     directory_key: DirectoryKey,
     user_key: UserDecryptionKey,
@@ -108,15 +109,25 @@ impl World {
     }
 
     /// What both sides should agree on.
-    pub(super) fn setting(&self) -> Setting {
+    pub(super) fn setting(&self, newcomer: Newcomer) -> Setting {
+        let invited = match newcomer {
+            Newcomer::Person => Invited::User(self.invited.clone()),
+            Newcomer::Terminal => Invited::Device(self.founded.user),
+        };
         Setting {
             organisation: self.organisation.clone(),
             token: self.token,
-            invited: Invited::User(self.invited.clone()),
+            invited,
             greeter_user: self.founded.user,
             greeter_device: self.founded.device,
             transport: TransportKind::Relay,
         }
+    }
+
+    /// What the newcomer is called: a terminal has its person's name already.
+    pub(super) fn names(&self, newcomer: Newcomer) -> (Option<Label>, Label) {
+        let name = (newcomer == Newcomer::Person).then(|| self.claimed_name.clone());
+        (name, self.claimed_label.clone())
     }
 
     /// Everybody who read the link has it, which is why it is not what the ceremony rests on.

@@ -3,8 +3,8 @@
 //! Decides when to break off, and tries to begin anew at once behind the people's backs. Refuses to go beyond what an invitation
 //! survives: the server that counts is the organisation's, and what it lets pass, people still see each time.
 
-use super::Adversary;
 use super::middle::{Middle, two_handshakes};
+use super::{Adversary, Ground as _};
 use crate::enrol::dishonest::Calling;
 use crate::lab::chance::Seeded;
 use crate::lab::stage::Stage;
@@ -32,7 +32,7 @@ impl Adversary for Restarts {
             return self.middle.carry(stage, from, step, bytes);
         }
         // First in silence: a new call to the same greeter.
-        let (setting, link) = (stage.world().setting(), stage.world().link());
+        let (setting, link) = (stage.setting(), stage.link());
         if let Some((_, first)) = Calling::out(&setting, &link, &mut self.chance) {
             stage.slip(Side::Greeter, 0, first, "begins anew with the greeter, behind its back");
         }

@@ -3,7 +3,7 @@
 //! Decides who gets whose message under which number. Refuses to change a byte of the messages; a second newcomer speaks with the
 //! link, as anybody who read it can.
 
-use super::Adversary;
+use super::{Adversary, Ground as _};
 use crate::enrol::dishonest::{Calling, FalseEnd};
 use crate::lab::chance::Seeded;
 use crate::lab::stage::Stage;
@@ -26,7 +26,7 @@ pub(super) struct Roles {
 impl Roles {
     /// What another one of this kind would say first, in answer to `bytes` or to nobody.
     fn double(&mut self, stage: &Stage<'_>) -> Option<Vec<u8>> {
-        let (setting, link) = (stage.world().setting(), stage.world().link());
+        let (setting, link) = (stage.setting(), stage.link());
         let (_, first) = Calling::out(&setting, &link, &mut self.chance)?;
         match self.doubled {
             Side::Claimer => Some(first),

@@ -3,7 +3,7 @@
 //! Decides which side is given a foreign message, and at which step. Refuses to ask a person for the second ceremony: both its ends
 //! are the adversary's own, under the same link and setting, which is all that a stolen link allows.
 
-use super::Adversary;
+use super::{Adversary, Ground as _};
 use crate::enrol::dishonest::{Calling, FalseEnd};
 use crate::lab::chance::Seeded;
 use crate::lab::stage::Stage;
@@ -28,7 +28,7 @@ pub(super) struct Splice {
 impl Splice {
     /// A finished channel between two ends of the adversary's own, under the same link and setting.
     fn second_ceremony(&mut self, stage: &Stage<'_>) -> Option<FalseEnd> {
-        let (setting, link) = (stage.world().setting(), stage.world().link());
+        let (setting, link) = (stage.setting(), stage.link());
         let (calling, first) = Calling::out(&setting, &link, &mut self.chance)?;
         let (greeting, second) = FalseEnd::answer(&setting, &link, &first, &mut self.chance)?;
         let claiming = calling.connected(&second)?;

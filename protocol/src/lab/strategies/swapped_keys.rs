@@ -29,12 +29,12 @@ impl Swap {
         let signing = DeviceSigningKey::random(&mut self.chance).ok()?;
         let user = UserDecryptionKey::random(&mut self.chance).ok()?;
         stage.watch_key(signing.verify_key());
-        let world = stage.world();
-        let (setting, link) = (world.setting(), world.link());
+        let (setting, link) = (stage.setting(), stage.link());
         let (calling, first) = Calling::out(&setting, &link, &mut self.chance)?;
         let (_, second) = FalseEnd::answer(&setting, &link, &first, &mut self.chance)?;
         let mut end = calling.connected(&second)?;
-        Some(end.introduce(Some(world.claimed_name.clone()), world.claimed_label.clone(), &signing, &user))
+        let (name, label) = stage.names();
+        Some(end.introduce(name, label, &signing, &user))
     }
 }
 

@@ -87,17 +87,21 @@ fn m4_a_field_that_differs_is_refused_or_shows_other_codes() {
     for seed in 0..count {
         // Organisation, token, invited address, greeter's user and terminal, road, end of the road.
         for field in 0..7 {
-            let settings = bend(world.setting(), field, &chance.block());
+            let settings = bend(world.setting(Newcomer::Person), field, &chance.block());
             let settings = if chance.below(2) == 0 { settings } else { (settings.1, settings.0) };
             let why = opening(&world, settings, &world.link(), seed);
             assert_eq!(why, Some(Closed::WrongLink), "field {field}, seed {seed}");
             refused += 1;
         }
         // What is invited: a person or a terminal. And the link's secret.
-        let device = Setting { invited: Invited::Device(world.founded.user), ..world.setting() };
-        assert_eq!(opening(&world, (world.setting(), device), &world.link(), seed), Some(Closed::WrongLink));
+        let device =
+            Setting { invited: Invited::Device(world.founded.user), ..world.setting(Newcomer::Person) };
+        assert_eq!(
+            opening(&world, (world.setting(Newcomer::Person), device), &world.link(), seed),
+            Some(Closed::WrongLink)
+        );
         let other = LinkSecret::from_bytes(&mut chance.block());
-        let same = (world.setting(), world.setting());
+        let same = (world.setting(Newcomer::Person), world.setting(Newcomer::Person));
         assert_eq!(opening(&world, same, &other, seed), Some(Closed::WrongLink));
         refused += 2;
         // What comes out of the handshake or after it: one bit of one side's.
@@ -126,7 +130,10 @@ fn m4_a_field_that_differs_is_refused_or_shows_other_codes() {
     // One in 524,288 has a half alike: three of 6,000 would be once in ten million such suites.
     assert!(equal_halves < 3);
     // The control: with nothing bent, nobody refuses.
-    assert_eq!(opening(&world, (world.setting(), world.setting()), &world.link(), 0), None);
+    assert_eq!(
+        opening(&world, (world.setting(Newcomer::Person), world.setting(Newcomer::Person)), &world.link(), 0),
+        None
+    );
 }
 
 #[test]
