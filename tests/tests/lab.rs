@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use parsec_tests::ctl;
+use parsec_tests::process::binary;
 
 /// Where no daemon is, and nothing may appear.
 fn nowhere() -> tempfile::TempDir {
@@ -44,4 +45,16 @@ fn every_strategy_is_played_and_listed() {
     };
     assert_eq!(names(&listed, "name"), names(&played, "adversary"));
     assert_eq!(played["held"], true, "{played}");
+}
+
+/// Built in one workspace, with one set of features: what a program doesn't name is not in it all the same.
+#[test]
+fn neither_daemon_nor_server_carries_an_adversary() {
+    let carries = |name: &str| {
+        let program = std::fs::read(binary(name)).unwrap();
+        let words = b"shows a nonce and a root key of its own";
+        program.windows(words.len()).any(|window| window == words)
+    };
+    assert!(carries("parsecctl"), "the control: where it is, it is found");
+    assert!(!carries("parsecd") && !carries("parsec-metadata"));
 }
