@@ -103,6 +103,8 @@ def main() -> None:
         assert problem(asked[0], **asked[1]) in ("not_allowed", "invalid_request"), asked[1]
     assert client.user.show(user="alice@tour.example")["chain"] == client.trust.show()["chain"]
     client.trust.verify()
+    # Nothing was amiss, so there is nothing to acknowledge.
+    assert problem(client.trust.acknowledge, alarm=1) == "invalid_request"
 
     if "token.create" in client.methods:
         created = client.token.create(name="tour", methods=["status.show"], days=1)["token"]

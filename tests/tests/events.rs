@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
 use parsec_protocol::codec;
+use parsec_protocol::control::TrustAcknowledged;
 use parsec_protocol::control::{
     CeremonyId, CeremonySelector, CeremonyView, ChoiceMode, ClaimStart, DeviceForget, DevicePassword,
     DeviceSelector, DeviceView, Empty, Event, EventItem, GreetStart, Overview, ProblemKind, SecretText,
@@ -430,8 +431,9 @@ fn another_past_is_an_alarm() {
         (&json!("parsec.trust.acknowledge/1"), &json!("rolled_back"))
     );
     assert!(scene.alice.status().alarms.is_empty());
-    let again = scene.alice.call::<Value>(method::TRUST_ACKNOWLEDGE, json!({"alarm": alarm.id})).unwrap();
-    assert_eq!(again["alarm"]["id"], json!(alarm.id));
+    let again: TrustAcknowledged =
+        scene.alice.call(method::TRUST_ACKNOWLEDGE, json!({"alarm": alarm.id})).unwrap();
+    assert_eq!(again.alarm, alarm);
     // The same finding is no second alarm, and is believed no more than before.
     scene.proxy.meddle(Arc::new(Forgetful));
     assert_eq!(scene.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));

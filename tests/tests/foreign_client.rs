@@ -88,6 +88,9 @@ fn a_client_made_from_the_file_uses_every_method_and_the_file_is_right() {
         let entries = document[key].as_array().unwrap().iter();
         entries.map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(seen.answered, names("methods"), "nobody knows whether the document is right about the rest");
+    let mut methods = names("methods");
+    // There is nothing to acknowledge without a server that lies; tests/events.rs has one.
+    assert!(methods.remove("trust.acknowledge"));
+    assert_eq!(seen.answered, methods, "nobody knows whether the document is right about the rest");
     assert_eq!(seen.told, names("x-notifications"));
 }

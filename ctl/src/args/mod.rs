@@ -305,7 +305,7 @@ mod tests {
             // changes them in one's own name, is no code of a ceremony: a script names whom, and says so.
             let known = |long: &&str| match command.get_name() {
                 "forget" => *long == "force",
-                "revoke" | "profile" => *long == "yes",
+                "revoke" | "profile" | "acknowledge" => *long == "yes",
                 _ => false,
             };
             let longs = command.get_arguments().filter_map(|a| a.get_long());

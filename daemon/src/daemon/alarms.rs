@@ -27,13 +27,13 @@ fn view(summary: &DeviceSummary, stored: &StoredAlarm) -> Option<Alarm> {
 }
 
 /// Raises an alarm where a problem is one of trust: kept, then told.
-pub(super) fn raise(session: &Session, problem: &Problem) {
+pub(super) async fn raise(session: &Session, problem: &Problem) {
     if !KINDS.contains(&problem.name) {
         return;
     }
     let (open, events, problem) = (Arc::clone(&session.open), session.events().clone(), problem.clone());
-    // Not cut off by locking: it is a few milliseconds, and locking waits for it.
-    session.tasks.spawn(async move {
+    // A task of its own, so that it is not cut off with whoever noticed: locking waits for it.
+    let kept = session.tasks.spawn(async move {
         let summary = open.summary.clone();
         let (kind, found) = (problem.name.name(), problem.message.clone());
         let kept = blocking(move || open.store.raise_alarm(kind, &found, clock::now())).await;
@@ -49,6 +49,8 @@ pub(super) fn raise(session: &Session, problem: &Problem) {
             }
         }
     });
+    // Fails where the task panicked, which is in the daemon's log.
+    let _ = kept.await;
 }
 
 /// Tells of what was open when the device was locked last.

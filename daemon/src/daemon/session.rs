@@ -142,7 +142,7 @@ impl Session {
     pub async fn sync(&self) -> Result<Arc<VerifiedLog>, SyncError> {
         let done = self.catch_up().await;
         self.note_server(done.as_ref().err());
-        self.watched(done)
+        self.watched(done).await
     }
 
     /// What became of a call says whether there is a server. A refusal is an answer, and so is what is not believed.
@@ -156,9 +156,9 @@ impl Session {
     }
 
     /// Whoever asked, and if it was nobody: a log that is not believed is an alarm.
-    fn watched<T>(&self, done: Result<T, SyncError>) -> Result<T, SyncError> {
+    async fn watched<T>(&self, done: Result<T, SyncError>) -> Result<T, SyncError> {
         match &done {
-            Err(SyncError::Log(problem)) => self.alarm(problem),
+            Err(SyncError::Log(problem)) => self.alarm(problem).await,
             Err(SyncError::Road(error)) if error.code() == Some(ErrorCode::Revoked) => {
                 self.revoked.send_replace(true);
             }
@@ -180,9 +180,9 @@ impl Session {
         let _ = self.revoked.subscribe().wait_for(|revoked| *revoked).await;
     }
 
-    /// Raises an alarm where a problem is one of trust.
-    pub fn alarm(&self, problem: &Problem) {
-        alarms::raise(self, problem);
+    /// Raises an alarm where a problem is one of trust. Returns once it is kept and told.
+    pub async fn alarm(&self, problem: &Problem) {
+        alarms::raise(self, problem).await;
     }
 
     /// The daemon's events.
@@ -233,7 +233,8 @@ impl Session {
     /// # Errors
     /// As [`Self::sync`].
     pub async fn verify_anew(&self) -> Result<Arc<VerifiedLog>, SyncError> {
-        self.watched(self.whole_log().await)
+        let done = self.whole_log().await;
+        self.watched(done).await
     }
 
     async fn whole_log(&self) -> Result<Arc<VerifiedLog>, SyncError> {

@@ -80,7 +80,7 @@ async fn work(session: &Arc<Session>, registered: bool, handle: &Handle) {
         tracing::error!(device = %session.open.summary.device, %problem, "the invitations can't be read");
     }
     if let Err(problem) = settle(session, registered, handle).await {
-        session.alarm(&problem);
+        session.alarm(&problem).await;
         session.saw(&problem);
         let name = problem.name.name();
         tracing::warn!(device = %session.open.summary.device, name, %problem, "the device is not settled");

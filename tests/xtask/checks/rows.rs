@@ -159,13 +159,7 @@ pub(super) const ROWS: &[Row] = &[
         "unknown, doubled, huge, deep",
         How::Tests(&[test(T, "malformed", "every_malformed_request_is_refused_by_name")]),
     ),
-    row(
-        "B5",
-        "an independent reader of logs and transcripts",
-        How::NotReached(
-            "not written yet; docs/protocol.md and tests/vectors are what it would be written from",
-        ),
-    ),
+    row("B5", "an independent reader of logs, receipts and codes", How::Tests(&[test(P, "checker", "")])),
     row(
         "B6",
         "mutation testing",

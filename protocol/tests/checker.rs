@@ -1,0 +1,254 @@
+//! What `tests/checker/check.py` says, which was written from docs/protocol.md alone, against what this crate says: of the test vectors, and of
+//! logs, receipts and codes made at random (docs/evidence.md, B5).
+//!
+//! Decides what is compared: how many certificates of a log stand, the head there, and whether one follows that doesn't; the words for why are
+//! each program's own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use parsec_protocol::chain::certificate::{Body, Profile};
+use parsec_protocol::codec;
+use parsec_protocol::enrol::evidence::{commitment, root_commitment};
+use parsec_protocol::enrol::sas::{Codes, SasInputs};
+use parsec_protocol::keys::Entropy as _;
+use parsec_protocol::public::Hash;
+use parsec_protocol::receipt::Receipt;
+use serde_json::{Value, json};
+use support::{By, Org, Seed, device, device_body, envelope, read, root_key, signing_key, user, user_body};
+use zeroize::Zeroizing;
+
+/// Questions in all: as usual, and in a full run.
+const QUESTIONS: (u64, u64) = (300, 10_000);
+
+fn program() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/checker/check.py")
+}
+
+fn python_is_here() -> bool {
+    let here = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !here {
+        println!("skipped: python3 is not installed");
+    }
+    here
+}
+
+/// The other program, asked line by line.
+struct Checker {
+    process: Child,
+    asked: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Checker {
+    fn start(forget: Option<&str>) -> Self {
+        let mut command = Command::new("python3");
+        command.arg("-B").arg(program());
+        if let Some(rule) = forget {
+            command.args(["--forget", rule]);
+        }
+        let mut process =
+            command.arg("compare").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (asked, answers) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+        Self { process, asked, answers: BufReader::new(answers) }
+    }
+
+    fn ask(&mut self, question: &Value) -> Value {
+        writeln!(self.asked, "{question}").unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+}
+
+impl Drop for Checker {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn draw(seed: &mut Seed, end: usize) -> usize {
+    let mut bytes = [0; 8];
+    seed.fill(&mut bytes).unwrap();
+    usize::try_from(u64::from_be_bytes(bytes) % end as u64).unwrap()
+}
+
+fn hash(seed: &mut Seed) -> Hash {
+    let mut bytes = [0; 32];
+    seed.fill(&mut bytes).unwrap();
+    Hash::from_bytes(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A log: the usual cast, then statements by anybody about anybody, and now and then something that a server could do to it.
+fn log(seed: &mut Seed, base: &Org) -> Vec<Vec<u8>> {
+    let mut org = base.clone();
+    for _ in 0..draw(seed, 4) {
+        let profiles = [Profile::Administrator, Profile::Standard, Profile::Outsider];
+        let (one, other) = (draw(seed, 8) as u64, draw(seed, 8) as u64);
+        let body = match draw(seed, 6) {
+            0 => user_body(one, profiles[draw(seed, 3)]),
+            1 | 2 => device_body(if draw(seed, 2) == 0 { 20 + one } else { one }, other),
+            3 => Body::ProfileChange { user: user(one), profile: profiles[draw(seed, 3)] },
+            4 => Body::UserRevoked { user: user(one) },
+            _ => Body::DeviceRevoked { device: device(one) },
+        };
+        let by = By::Device(draw(seed, 5) as u64);
+        let mut payload = org.payload(by, body);
+        match draw(seed, 8) {
+            0 => payload.seen = org.log.head_at(draw(seed, org.envelopes.len()) as u64).unwrap(),
+            1 => payload.time.0 -= draw(seed, 20) as u64,
+            2 => payload.seen.hash = hash(seed),
+            _ => {}
+        }
+        let next = envelope(by, &payload);
+        // One that may not stand ends the log; often it is tried as the last.
+        if org.log.push(&next).is_ok() || draw(seed, 3) == 0 {
+            org.envelopes.push(next);
+        }
+    }
+    let mut log = org.envelopes;
+    let at = draw(seed, log.len());
+    let to = draw(seed, log.len());
+    match draw(seed, 8) {
+        0 => {
+            let byte = draw(seed, log[at].len());
+            log[at][byte] ^= 1 << draw(seed, 8);
+        }
+        1 => drop(log.remove(at)),
+        2 => log.swap(at, to),
+        3 => log.insert(to, log[at].clone()),
+        4 => log[at].push(0),
+        _ => {}
+    }
+    log
+}
+
+/// One question about a log; whether both say the same.
+fn log_agrees(checker: &mut Checker, seed: &mut Seed, base: &Org) -> bool {
+    let envelopes = log(seed, base);
+    let (count, head, sound) = match read(&envelopes) {
+        Ok(log) => (log.head().count, log.head().hash, true),
+        Err(error) => {
+            let good = read(&envelopes[..usize::try_from(error.position).unwrap()]).unwrap();
+            (error.position, good.head().hash, false)
+        }
+    };
+    let envelopes: Vec<String> = envelopes.iter().map(|envelope| hex(envelope)).collect();
+    let root = hex(root_key(0).verify_key().as_bytes());
+    let said =
+        checker.ask(&json!({"kind": "log", "organisation": "acme", "root": root, "envelopes": envelopes}));
+    (&said["count"], &said["head"], said["why"].is_null()) == (&json!(count), &json!(head.to_string()), sound)
+}
+
+/// One about the arithmetic of a ceremony.
+fn codes_agree(checker: &mut Checker, seed: &mut Seed) -> bool {
+    let mut split = Zeroizing::new([0; 64]);
+    seed.fill(split.as_mut_slice()).unwrap();
+    let (h, claimer, greeter, covered) = (hash(seed), hash(seed), hash(seed), hash(seed));
+    let root = signing_key(draw(seed, 1000) as u64).verify_key();
+    let typing = draw(seed, 2) == 1;
+    let codes = Codes::derive(&SasInputs {
+        split_keys: &split,
+        handshake: &h,
+        claimer_nonce: claimer.as_bytes(),
+        greeter_nonce: greeter.as_bytes(),
+        root_commitment: &covered,
+        typing_required: typing,
+    });
+    let said = checker.ask(&json!({
+        "kind": "codes", "split": hex(split.as_slice()), "h": h.to_string(), "claimer": claimer.to_string(),
+        "greeter": greeter.to_string(), "root commitment": covered.to_string(), "root": hex(root.as_bytes()), "typing": typing,
+    }));
+    said == json!({
+        "claimer": codes.claimer.to_string(),
+        "greeter": codes.greeter.to_string(),
+        "commitment": commitment(claimer.as_bytes(), &h).to_string(),
+        "root commitment": root_commitment(greeter.as_bytes(), &h, &root).to_string(),
+    })
+}
+
+/// One about a receipt, good or changed.
+fn receipt_agrees(checker: &mut Checker, seed: &mut Seed) -> bool {
+    let key = signing_key(draw(seed, 20) as u64);
+    let hashes = (0..=draw(seed, 2)).map(|_| hash(seed)).collect();
+    let receipt = Receipt::sign(&key, hash(seed), hashes, root_key(0).verify_key());
+    let mut message = codec::encode(&receipt);
+    if draw(seed, 2) == 0 {
+        let at = draw(seed, message.len());
+        message[at] ^= 1 << draw(seed, 8);
+    }
+    let valid = codec::decode::<Receipt>(&message, 256)
+        .is_ok_and(|receipt| receipt.verify(&key.verify_key()).is_ok());
+    let device = hex(key.verify_key().as_bytes());
+    checker.ask(&json!({"kind": "receipt", "receipt": hex(&message), "device": device}))
+        == json!({"valid": valid})
+}
+
+/// How many of so many questions the two disagree about.
+fn disagreements(forget: Option<&str>, count: u64) -> u64 {
+    let mut checker = Checker::start(forget);
+    let base = Org::staffed();
+    let mut wrong = 0;
+    for number in 0..count {
+        let mut seed = Seed(number << 32);
+        let agrees = match number % 10 {
+            0 | 1 => codes_agree(&mut checker, &mut seed),
+            2 => receipt_agrees(&mut checker, &mut seed),
+            _ => log_agrees(&mut checker, &mut seed, &base),
+        };
+        if !agrees && forget.is_none() {
+            println!("they disagree about question {number}");
+        }
+        wrong += u64::from(!agrees);
+    }
+    wrong
+}
+
+#[test]
+fn two_readers_of_one_document_agree() {
+    if !python_is_here() {
+        return;
+    }
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors");
+    let judged =
+        Command::new("python3").arg("-B").arg(program()).arg("vectors").arg(vectors).output().unwrap();
+    let said = String::from_utf8_lossy(&judged.stdout).into_owned();
+    assert!(judged.status.success(), "{said}");
+    let full = std::env::var("PARSEC_FULL").is_ok_and(|value| value == "1");
+    let count = if full { QUESTIONS.1 } else { QUESTIONS.0 };
+    let wrong = disagreements(None, count);
+    println!(
+        "figure B5: {}; {count} random logs, receipts and codes, seeds from 0: {wrong} disagreements",
+        said.trim()
+    );
+    assert_eq!(wrong, 0);
+}
+
+/// The mutants: a reader that forgets a rule is found out.
+#[test]
+fn a_reader_that_forgets_a_rule_disagrees() {
+    if !python_is_here() {
+        return;
+    }
+    for rule in ["signature", "seen", "administrator", "user revoked", "author revoked"] {
+        assert!(disagreements(Some(rule), QUESTIONS.0) > 0, "{rule}");
+    }
+}

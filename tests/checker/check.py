@@ -1,0 +1,621 @@
+"""An independent reader of Parsec's logs, receipts and codes, written from docs/protocol.md alone.
+
+Decides by the rules of that document which certificate of a log is the first that may not stand there. Needs nothing but Python: the
+signatures are checked here too, slowly. Refuses what it does not know by saying so, never by guessing.
+
+    check.py log FILE        a log: {"organisation": ..., "root": hex, "envelopes": [hex, ...]}
+    check.py vectors FOLDER  every vector of tests/vectors whose layer this program knows
+    check.py compare         one question a line on standard input, one answer a line on standard output
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import sys
+
+CERTIFICATE_MAX = 2048
+LOG_MAX = 100_000
+DEPTH_MAX = 12
+DEVICES_MAX = 200
+SEALED = 105
+ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+# Rules that a run is told to forget: a comparison that does not notice is no comparison.
+FORGET = set()
+
+
+class Bad(Exception):
+    """Why something is refused."""
+
+
+def need(holds, why):
+    if not holds and why not in FORGET:
+        raise Bad(why)
+
+
+# --- Encoding
+
+
+def decode(data, limit):
+    need(len(data) <= limit, "too long")
+    value, rest = item(data, 0, 0)
+    need(rest == len(data), "bytes after the value")
+    return value
+
+
+def item(data, at, depth):
+    if at >= len(data):
+        raise Bad("truncated")
+    major, short = data[at] >> 5, data[at] & 31
+    at += 1
+    if major == 7:
+        known = {20: False, 21: True, 22: None}
+        if short not in known:
+            raise Bad("not canonical")
+        return known[short], at
+    if short < 24:
+        number = short
+    elif short <= 27:
+        size = 1 << (short - 24)
+        if at + size > len(data):
+            raise Bad("truncated")
+        number = int.from_bytes(data[at : at + size], "big")
+        at += size
+        least = {1: 24, 2: 1 << 8, 4: 1 << 16, 8: 1 << 32}[size]
+        need(number >= least, "shortest form")
+    else:
+        raise Bad("not canonical")
+    if major == 0:
+        return number, at
+    if major in (2, 3):
+        if number > len(data) - at:
+            raise Bad("truncated")
+        raw = bytes(data[at : at + number])
+        if major == 2:
+            return raw, at + number
+        try:
+            return raw.decode("utf-8"), at + number
+        except UnicodeDecodeError:
+            raise Bad("not UTF-8")
+    if major == 4:
+        if number > len(data) - at:
+            raise Bad("truncated")
+        if number and depth >= DEPTH_MAX:
+            raise Bad("too deep")
+        values = []
+        for _ in range(number):
+            value, at = item(data, at, depth + 1)
+            values.append(value)
+        return values, at
+    raise Bad("not canonical")
+
+
+def encode(value):
+    if value is None:
+        return b"\xf6"
+    if value is True:
+        return b"\xf5"
+    if value is False:
+        return b"\xf4"
+    if isinstance(value, int):
+        return head(0, value)
+    if isinstance(value, bytes):
+        return head(2, len(value)) + value
+    if isinstance(value, str):
+        raw = value.encode()
+        return head(3, len(raw)) + raw
+    return head(4, len(value)) + b"".join(encode(one) for one in value)
+
+
+def head(major, number):
+    if number < 24:
+        return bytes([major << 5 | number])
+    for short, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
+        if number < 1 << (8 * size):
+            return bytes([major << 5 | short]) + number.to_bytes(size, "big")
+    raise Bad("too large a number")
+
+
+def record(value, count, why):
+    if not isinstance(value, list) or len(value) != count:
+        raise Bad(why)
+    return value
+
+
+def octets(value, length):
+    if not isinstance(value, bytes) or len(value) != length:
+        raise Bad("not %d bytes" % length)
+    return value
+
+
+def natural(value):
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Bad("not a number")
+    return value
+
+
+def choice(value, fields):
+    number, inside = record(value, 2, "not a choice")
+    if natural(number) not in fields:
+        raise Bad("unknown case")
+    return number, record(inside, fields[number], "other fields")
+
+
+# --- Ed25519, strictly (RFC 8032, sections 5.1.3 and 5.1.7)
+
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+
+
+def add(one, two):
+    a = (one[1] - one[0]) * (two[1] - two[0]) % P
+    b = (one[1] + one[0]) * (two[1] + two[0]) % P
+    c = 2 * one[3] * two[3] * D % P
+    d = 2 * one[2] * two[2] % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def times(number, point):
+    result = (0, 1, 1, 0)
+    while number:
+        if number & 1:
+            result = add(result, point)
+        point = add(point, point)
+        number >>= 1
+    return result
+
+
+def same(one, two):
+    return (one[0] * two[2] - two[0] * one[2]) % P == 0 and (one[1] * two[2] - two[1] * one[2]) % P == 0
+
+
+def point(raw):
+    """The point, or nothing where there is none; and whether this is its one spelling."""
+    number = int.from_bytes(raw, "little")
+    sign, y = number >> 255, number & ((1 << 255) - 1)
+    canonical = y < P
+    y %= P
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    if square == 0:
+        return (0, y, 1, 0), canonical and sign == 0
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * ROOT_OF_MINUS_ONE % P
+    if (x * x - square) % P:
+        return None, False
+    if x & 1 != sign:
+        x = P - x
+    return (x, y, 1, x * y % P), canonical
+
+
+BASE = point((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))[0]
+
+
+def small(where):
+    return same(times(8, where), (0, 1, 1, 0))
+
+
+KNOWN = {}
+
+
+def signed(key, context, message, signature):
+    """Whether the signature is this key's, over context and message."""
+    question = (key, context, message, signature)
+    if question not in KNOWN:
+        KNOWN[question] = check(key, context + message, signature)
+    return KNOWN[question]
+
+
+def check(key, message, signature):
+    s = int.from_bytes(signature[32:], "little")
+    a, r = point(key)[0], point(signature[:32])[0]
+    if a is None or r is None:
+        return False
+    if s >= L and "S reduced" not in FORGET:
+        return False
+    if (small(a) or small(r)) and "small order" not in FORGET:
+        return False
+    k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
+    minus = (P - a[0], a[1], a[2], P - a[3])
+    got = add(times(s % L, BASE), times(k, minus))
+    inverse = pow(got[2], P - 2, P)
+    x, y = got[0] * inverse % P, got[1] * inverse % P
+    return (y | (x & 1) << 255).to_bytes(32, "little") == signature[:32]
+
+
+def sound_verify_key(key):
+    where, canonical = point(key)
+    return where is not None and canonical and not small(where)
+
+
+# X25519: the five points of small order, as u coordinates below p.
+SMALL_U = {
+    0,
+    1,
+    P - 1,
+    325606250916557431795983626356110631294008115727848805560023387167927233504,
+    39382357235489614581723060781553021112529911719440698176882885853963445705823,
+}
+
+
+def sound_encryption_key(key):
+    number = int.from_bytes(key, "little")
+    return number < P and number not in SMALL_U
+
+
+# --- The log
+
+
+def sha(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+class Log:
+    def __init__(self, organisation, root):
+        self.organisation, self.root = organisation, root
+        self.heads = [sha(b"parsec-log-v1", organisation.encode(), root)]
+        self.users, self.devices, self.spoke = {}, {}, {}
+
+    def take(self, envelope):
+        """Adds a certificate.
+
+        Raises Bad, and then nothing has changed."""
+        position = len(self.heads) - 1
+        need(position < LOG_MAX, "log full")
+        # 1
+        payload, signature = record(decode(envelope, CERTIFICATE_MAX), 2, "not an envelope")
+        octets(signature, 64)
+        if not isinstance(payload, bytes):
+            raise Bad("no payload")
+        organisation, author, time, seen, body = record(decode(payload, CERTIFICATE_MAX), 5, "not a payload")
+        by, fields = choice(author, {0: 0, 1: 1})
+        natural(time)
+        count, hash_ = record(seen, 2, "not a head")
+        natural(count), octets(hash_, 32)
+        kind, said = choice(body, {0: 5, 1: 4, 2: 2, 3: 1, 4: 1})
+        self.shape(kind, said)
+        need(organisation == self.organisation, "other organisation")
+        # 2
+        if by == 0:
+            need(position < 2, "root later")
+            key, me, device = self.root, None, None
+        else:
+            device = octets(fields[0], 16)
+            need(position >= 2, "not by root")
+            if device not in self.devices:
+                raise Bad("author unknown")
+            mine = self.devices[device]
+            me = mine["user"]
+            need(not mine["revoked"] and not self.users[me]["revoked"], "author revoked")
+            key = mine["key"]
+        # 3
+        need(signed(key, b"parsec-cert-v1\0", payload, signature), "signature")
+        # 4
+        need(count <= position and self.heads[min(count, position)] == hash_, "seen")
+        # 5
+        if kind >= 2:
+            before = self.spoke.get(device)
+            need(before is None or (time >= before[0] and count >= before[1]), "went back")
+        # 6
+        self.rules(position, kind, said, device, me, count)
+        self.apply(position, kind, said, device)
+        if kind >= 2:
+            self.spoke[device] = (time, count)
+        self.heads.append(sha(self.heads[-1], sha(envelope)))
+
+    @staticmethod
+    def shape(kind, said):
+        octets(said[0], 16)
+        if kind == 0:
+            email = said[1]
+            well = isinstance(email, str) and email.isascii() and len(email) <= 254 and email == email.lower()
+            if not well or not all(email.partition("@")):
+                raise Bad("not an address")
+            if not isinstance(said[2], bytes):
+                raise Bad("no sealed name")
+            octets(said[3], 32)
+            if natural(said[4]) > 2:
+                raise Bad("unknown profile")
+        elif kind == 1:
+            octets(said[1], 16)
+            if not isinstance(said[2], bytes):
+                raise Bad("no sealed label")
+            octets(said[3], 32)
+        elif kind == 2 and natural(said[1]) > 2:
+            raise Bad("unknown profile")
+
+    def administrator(self, me):
+        return me is not None and self.users[me]["profile"] == 0
+
+    def rules(self, position, kind, said, device, me, count):
+        if position == 0:
+            need(kind == 0 and said[4] == 0, "founding")
+        if position == 1:
+            need(kind == 1 and said[1] in self.users, "founding")
+        if kind == 0:
+            user, email, name, key, _ = said
+            need(position == 0 or self.administrator(me), "administrator")
+            need(user not in self.users, "user id taken")
+            others = self.users.values()
+            need(not any(it["email"] == email and not it["revoked"] for it in others), "address taken")
+            need(not any(it["key"] == key for it in others), "encryption key taken")
+            need(sound_encryption_key(key), "encryption key")
+            need(len(name) == SEALED, "sealed name")
+        elif kind == 1:
+            new, user, label, key = said
+            need(new not in self.devices, "device id taken")
+            need(sound_verify_key(key), "verify key")
+            need(key != self.root, "verify key of the root")
+            need(not any(it["key"] == key for it in self.devices.values()), "verify key taken")
+            need(len(label) == SEALED, "sealed label")
+            if user not in self.users:
+                raise Bad("user unknown")
+            owner = self.users[user]
+            need(not owner["revoked"], "user revoked")
+            owned = sum(it["user"] == user for it in self.devices.values())
+            need(owned < DEVICES_MAX, "too many devices")
+            first = owned == 0 and owner["author"] == device and (position == 1 or self.administrator(me))
+            need(me == user or first, "not own user")
+        elif kind == 2:
+            user, profile = said
+            need(self.administrator(me), "administrator")
+            need(user != me, "about oneself")
+            if user not in self.users:
+                raise Bad("user unknown")
+            need(not self.users[user]["revoked"], "user revoked")
+            need(self.users[user]["profile"] != profile, "same profile")
+            need(count > self.users[user]["profile at"], "stale profile")
+        elif kind == 3:
+            (user,) = said
+            need(self.administrator(me), "administrator")
+            need(user != me, "about oneself")
+            if user not in self.users:
+                raise Bad("user unknown")
+            need(not self.users[user]["revoked"], "user revoked")
+        else:
+            (gone,) = said
+            if gone not in self.devices:
+                # Nobody's: an administrator may not revoke it either.
+                raise Bad("device unknown")
+            need(self.administrator(me) or self.devices[gone]["user"] == me, "administrator")
+            need(gone != device, "own device")
+            need(not self.devices[gone]["revoked"], "device revoked")
+
+    def apply(self, position, kind, said, device):
+        if kind == 0:
+            user, email, _, key, profile = said
+            self.users[user] = {
+                "email": email,
+                "key": key,
+                "profile": profile,
+                "profile at": position,
+                "author": device,
+                "revoked": False,
+            }
+        elif kind == 1:
+            self.devices[said[0]] = {"user": said[1], "key": said[3], "revoked": False}
+        elif kind == 2:
+            self.users[said[0]].update({"profile": said[1], "profile at": position})
+        elif kind == 3:
+            self.users[said[0]]["revoked"] = True
+            for it in self.devices.values():
+                it["revoked"] |= it["user"] == said[0]
+        else:
+            self.devices[said[0]]["revoked"] = True
+
+
+def read_log(organisation, root, envelopes):
+    """How many certificates stand, the head there, and why the next one does not."""
+    log = Log(organisation, root)
+    for envelope in envelopes:
+        try:
+            log.take(envelope)
+        except Bad as why:
+            return len(log.heads) - 1, log.heads[-1], str(why)
+    return len(log.heads) - 1, log.heads[-1], None
+
+
+# --- The ceremony's arithmetic
+
+
+def mac(key, *parts):
+    return hmac.new(key, b"".join(parts), hashlib.sha256).digest()
+
+
+def shown(number):
+    return "".join(ALPHABET[number >> shift & 31] for shift in (15, 10, 5, 0))
+
+
+def codes(split, h, claimer, greeter, root_commitment, typing):
+    key = mac(split, b"parsec-enrol-v1 sas", h)
+    number = int.from_bytes(mac(key, claimer, greeter, root_commitment, bytes([int(typing)]))[:5], "big")
+    return shown(number & 0xFFFFF), shown(number >> 20)
+
+
+def receipt(message, device):
+    """Whether a receipt is one, by this device."""
+    h, certificates, root, signature = record(decode(message, 256), 4, "not a receipt")
+    octets(h, 32), octets(root, 32), octets(signature, 64)
+    if not isinstance(certificates, list):
+        raise Bad("not a receipt")
+    for one in certificates:
+        octets(one, 32)
+    return signed(device, b"parsec-receipt-v1\0", encode([h, certificates, root]), signature)
+
+
+# --- What is asked
+
+
+def answer(asked):
+    raw = {name: bytes.fromhex(value) for name, value in asked.items() if name not in NOT_HEX}
+    kind = asked["kind"]
+    if kind == "log":
+        envelopes = [bytes.fromhex(one) for one in asked["envelopes"]]
+        count, head_, why = read_log(asked["organisation"], raw["root"], envelopes)
+        return {"count": count, "head": head_.hex(), "why": why}
+    if kind == "codes":
+        claimer, greeter = codes(
+            raw["split"], raw["h"], raw["claimer"], raw["greeter"], raw["root commitment"], asked["typing"]
+        )
+        return {
+            "claimer": claimer,
+            "greeter": greeter,
+            "commitment": mac(raw["claimer"], b"parsec-enrol-v1 commit", raw["h"]).hex(),
+            "root commitment": mac(raw["greeter"], b"parsec-enrol-v1 root", raw["h"], raw["root"]).hex(),
+        }
+    if kind == "receipt":
+        try:
+            return {"valid": receipt(raw["receipt"], raw["device"])}
+        except Bad:
+            return {"valid": False}
+    return {"unknown": kind}
+
+
+NOT_HEX = {"kind", "organisation", "envelopes", "typing"}
+
+
+def judge_log(given):
+    envelopes = [bytes.fromhex(one) for one in given["envelopes"]]
+    count, _, why = read_log(given["organisation"], bytes.fromhex(given["root"]), envelopes)
+    return (None, None) if why is None else (None, count)
+
+
+def judge_certificate(given):
+    payload, signature = record(decode(bytes.fromhex(given["envelope"]), CERTIFICATE_MAX), 2, "not an envelope")
+    need(signed(bytes.fromhex(given["author key"]), b"parsec-cert-v1\0", payload, octets(signature, 64)), "signature")
+    organisation, author, time, seen, body = record(decode(payload, CERTIFICATE_MAX), 5, "not a payload")
+    choice(author, {0: 0, 1: 1})
+    kind, said = choice(body, {0: 5, 1: 4, 2: 2, 3: 1, 4: 1})
+    Log.shape(kind, said)
+    return {"organisation": organisation, "body": encode(body).hex()}, None
+
+
+def judge_receipt(given):
+    message = bytes.fromhex(given["receipt"])
+    need(receipt(message, bytes.fromhex(given["device key"])), "signature")
+    h, certificates, root, _ = decode(message, 256)
+    return {"handshake": h.hex(), "certificates": [one.hex() for one in certificates], "root": root.hex()}, None
+
+
+def judge_sas(given):
+    raw = {name: bytes.fromhex(value) for name, value in given.items() if isinstance(value, str)}
+    claimer, greeter = codes(
+        raw["k1"] + raw["k2"],
+        raw["h"],
+        raw["claimer nonce"],
+        raw["greeter nonce"],
+        raw["root commitment"],
+        given["typing required"],
+    )
+    return {"claimer's code": claimer, "greeter's code": greeter}, None
+
+
+def judge_commitment(given):
+    raw = {name: bytes.fromhex(value) for name, value in given.items()}
+    if "root verify key" in raw:
+        made = mac(raw["greeter nonce"], b"parsec-enrol-v1 root", raw["h"], raw["root verify key"])
+    else:
+        made = mac(raw["claimer nonce"], b"parsec-enrol-v1 commit", raw["h"])
+    need(raw.get("received", made) == made, "commitment")
+    return {"commitment": made.hex()}, None
+
+
+def judge_code(given):
+    typed = given["typed"].strip()
+    code = "".join(chr(ord(one) - 32) if "a" <= one <= "z" else one for one in typed)
+    need(len(code) == 4 and all(one in ALPHABET for one in code), "not a code")
+    return {"code": code}, None
+
+
+def judge_request(given):
+    raw = {name: bytes.fromhex(given[name]) for name in ("body", "device", "key", "nonce", "signature")}
+    message = encode(
+        [
+            given["organisation"],
+            raw["device"],
+            given["method"],
+            given["target"],
+            given["time"],
+            raw["nonce"],
+            sha(raw["body"]),
+        ]
+    )
+    need(signed(raw["key"], b"parsec-request-v1\0", message, raw["signature"]), "signature")
+    return message.hex(), None
+
+
+LAYERS = {
+    "certificate": judge_certificate,
+    "code": judge_code,
+    "commitment": judge_commitment,
+    "log": judge_log,
+    "receipt": judge_receipt,
+    "request": judge_request,
+    "sas": judge_sas,
+}
+
+
+def agrees(vector):
+    """Whether this program says of a vector what the vector says of itself."""
+    refuse = vector["refuse"]
+    try:
+        gives, position = LAYERS[vector["layer"]](vector["given"])
+    except Bad:
+        return refuse is not None
+    if position is not None:
+        return isinstance(refuse, dict) and refuse["position"] == position
+    if refuse is not None:
+        return False
+    if isinstance(gives, dict):
+        return all(vector["gives"].get(name) == value for name, value in gives.items())
+    return gives is None or gives == vector["gives"]
+
+
+def vectors(folder):
+    """How many vectors of layers that this program knows there are; the names of those that it judges otherwise."""
+    judged, wrong = 0, []
+    for name in sorted(os.listdir(folder)):
+        if not name.endswith(".json"):
+            continue
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            vector = json.load(file)
+        if vector["layer"] in LAYERS:
+            judged += 1
+            if not agrees(vector):
+                wrong.append(name)
+    return judged, wrong
+
+
+def main(arguments):
+    while arguments and arguments[0] == "--forget":
+        FORGET.add(arguments[1])
+        arguments = arguments[2:]
+    if arguments == ["compare"]:
+        for line in sys.stdin:
+            print(json.dumps(answer(json.loads(line))), flush=True)
+        return 0
+    if len(arguments) == 2 and arguments[0] == "vectors":
+        judged, wrong = vectors(arguments[1])
+        for line in wrong:
+            print(line)
+        print("%d vectors judged, %d otherwise than they say" % (judged, len(wrong)))
+        return 1 if wrong or not judged else 0
+    if len(arguments) == 2 and arguments[0] == "log":
+        with open(arguments[1], encoding="utf-8") as file:
+            given = json.load(file)
+        envelopes = [bytes.fromhex(one) for one in given["envelopes"]]
+        count, head_, why = read_log(given["organisation"], bytes.fromhex(given["root"]), envelopes)
+        print("%d certificates stand, head %s" % (count, head_.hex()))
+        if why:
+            print("certificate %d does not: %s" % (count, why))
+        return 1 if why else 0
+    print(__doc__)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
