@@ -158,10 +158,8 @@ pub(super) fn offline(site: &Site<'_>) -> std::io::Result<Found> {
         .arg(&copy)
         .stdin(Stdio::null())
         .status()?;
-    let vendored = cargo(&copy)
-        .args(["vendor", "--locked", "--quiet", "--versioned-dirs"])
-        .stdin(Stdio::null())
-        .output()?;
+    let vendored =
+        cargo(&copy).args(["vendor", "--locked", "--versioned-dirs"]).stdin(Stdio::null()).output()?;
     if !cloned.success() || !vendored.status.success() {
         return Ok(Found::not_reached("the sources of the dependencies can't be fetched here"));
     }
