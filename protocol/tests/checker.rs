@@ -27,7 +27,9 @@ use parsec_protocol::keys::Entropy as _;
 use parsec_protocol::public::Hash;
 use parsec_protocol::receipt::Receipt;
 use serde_json::{Value, json};
-use support::{By, Org, Seed, device, device_body, envelope, read, root_key, signing_key, user, user_body};
+use support::{
+    By, Org, Seed, device, device_body, envelope, read, root_key, runs, signing_key, user, user_body,
+};
 use zeroize::Zeroizing;
 
 /// Questions in all: as usual, and in a full run.
@@ -232,8 +234,7 @@ fn two_readers_of_one_document_agree() {
         Command::new("python3").arg("-B").arg(program()).arg("vectors").arg(vectors).output().unwrap();
     let said = String::from_utf8_lossy(&judged.stdout).into_owned();
     assert!(judged.status.success(), "{said}");
-    let full = std::env::var("PARSEC_FULL").is_ok_and(|value| value == "1");
-    let count = if full { QUESTIONS.1 } else { QUESTIONS.0 };
+    let count = runs(QUESTIONS.0, QUESTIONS.1);
     let wrong = disagreements(None, count);
     println!(
         "figure B5: {}; {count} random logs, receipts and codes, seeds from 0: {wrong} disagreements",

@@ -7,7 +7,7 @@ mod support;
 use std::time::Instant;
 
 use parsec_protocol::chain::certificate::Profile;
-use support::{By, Org, device_body, read, user_body};
+use support::{By, Org, device_body, is_full, read, runs, user_body};
 
 /// Members, each with a terminal: as usual, and in a full run.
 const MEMBERS: (u64, u64) = (1_000, 10_000);
@@ -24,8 +24,7 @@ fn peak_kib() -> u64 {
 
 #[test]
 fn a_large_organisation_is_read_from_nothing() {
-    let full = std::env::var("PARSEC_FULL").is_ok_and(|value| value == "1");
-    let members = if full { MEMBERS.1 } else { MEMBERS.0 };
+    let members = runs(MEMBERS.0, MEMBERS.1);
     let mut org = Org::founded();
     for number in 1..members {
         org.say(By::Device(0), user_body(number, Profile::Standard));
@@ -43,5 +42,5 @@ fn a_large_organisation_is_read_from_nothing() {
     );
     assert!(peak < MEMORY_MAX_KIB, "{peak} KiB");
     // Judged in a run that was asked for by itself: beside other tests the clock says nothing.
-    assert!(!full || seconds < SECONDS_MAX, "{seconds} s");
+    assert!(!is_full() || seconds < SECONDS_MAX, "{seconds} s");
 }

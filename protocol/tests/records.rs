@@ -345,7 +345,7 @@ impl Draw {
 
 /// Values of each kind: as usual, and in a full run, where all 28 kinds together come to a million.
 fn rounds() -> usize {
-    if std::env::var("PARSEC_FULL").is_ok_and(|value| value == "1") { 36_000 } else { 300 }
+    usize::try_from(support::runs(300, 36_000)).unwrap()
 }
 
 /// How many damaged inputs each value gives.

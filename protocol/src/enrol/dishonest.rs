@@ -65,7 +65,7 @@ pub(crate) struct Booty {
 
 /// A finished channel.
 pub(crate) struct FalseEnd {
-    channel: Channel,
+    pub(super) channel: Channel,
 }
 
 impl FalseEnd {

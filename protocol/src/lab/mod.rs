@@ -27,7 +27,7 @@ mod series;
 mod stage;
 mod strategies;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transcript;
 mod wire;
 mod world;

@@ -31,6 +31,16 @@ impl Entropy for Seed {
     }
 }
 
+/// How many: as usual, or as a full run (`PARSEC_FULL=1`, `cargo xtask checks --full`) takes.
+pub fn runs(usual: u64, full: u64) -> u64 {
+    if is_full() { full } else { usual }
+}
+
+/// Whether the long figures were asked for.
+pub fn is_full() -> bool {
+    std::env::var_os("PARSEC_FULL").is_some_and(|value| value == "1")
+}
+
 /// The organisation's id.
 pub fn organisation() -> OrganisationId {
     ORGANISATION.parse().unwrap()

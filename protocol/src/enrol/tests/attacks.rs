@@ -53,7 +53,7 @@ fn a_nonce_that_was_not_committed_to_opens_nothing() {
     let setting = world.bob();
     let mut pair = Pair::fair(&world, &setting, false, 8);
     let mut mallory = FalseClaimer::against(&mut pair, &setting);
-    let commitment = evidence::commitment(&[1; 32], mallory.channel.handshake());
+    let commitment = evidence::commitment(&[1; 32], mallory.end.channel.handshake());
     mallory.say(&mut pair, 2, &crate::codec::encode(&Commit { commitment }));
     // With the greeter's nonce known, this is where one would search for a nonce with the wanted code.
     mallory.say(&mut pair, 4, &crate::codec::encode(&Reveal { nonce: Nonce([2; 32]) }));
@@ -63,7 +63,7 @@ fn a_nonce_that_was_not_committed_to_opens_nothing() {
     let mut pair = Pair::fair(&world, &setting, false, 8);
     let mut mallory = FalseClaimer::against(&mut pair, &setting);
     mallory.say(&mut pair, 2, &one_string(32));
-    let turn: GreeterTurn = messages::open(&mut mallory.channel, 3, &pair.g.message(3)).unwrap();
+    let turn: GreeterTurn = messages::open(&mut mallory.end.channel, 3, &pair.g.message(3)).unwrap();
     mallory.say(&mut pair, 4, &crate::codec::encode(&Reveal { nonce: turn.nonce }));
     assert_eq!(pair.g.closed, Some(Closed::CommitmentBroken));
 }
@@ -202,15 +202,8 @@ fn half_the_bits_guessed_sign_nothing() {
     // Mallory goes on alone, with keys of its own; Alice has heard nothing.
     let signing = DeviceSigningKey::random(&mut pair.entropy).unwrap();
     let user = UserDecryptionKey::random(&mut pair.entropy).unwrap();
-    let claim = messages::ClaimRecord {
-        name: Some(label("Bob")),
-        device_label: label("desk"),
-        encryption_key: Some(user.encryption_key()),
-        verify_key: signing.verify_key(),
-    };
-    let signed = messages::possession_message(to_alice.channel.handshake(), &claim);
-    let possession = signing.sign(crate::public::Context::Possession, &signed);
-    to_alice.say(&mut pair, 6, &crate::codec::encode(&messages::Introduction { claim, possession }));
+    let bytes = to_alice.end.introduce(Some(label("Bob")), label("desk"), &signing, &user);
+    pair.tell_greeter(to_greeter(6, &bytes)).unwrap();
     assert!(pair.g.asked_approval);
     let unheard = Approval { claimer_confirmed: false, ..world.approval() };
     assert_eq!(pair.tell_greeter(GreeterInput::Approve(unheard)), Err(Refused::NotConfirmed));

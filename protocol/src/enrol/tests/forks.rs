@@ -16,11 +16,6 @@ const FORKS: (u64, u64) = (300, 10_000);
 /// Seeds of the ceremonies: away from Carol's, whose keys would be drawn again.
 const FIRST: u64 = 1 << 32;
 
-fn forks() -> u64 {
-    let full = std::env::var_os("PARSEC_FULL").is_some_and(|value| value == "1");
-    if full { FORKS.1 } else { FORKS.0 }
-}
-
 /// One history as one member knows it.
 #[derive(Clone)]
 struct History {
@@ -100,7 +95,7 @@ fn a_fork_is_found_at_the_first_head_that_is_exchanged() {
     let Second { device, signing_key, .. } =
         let_in(&mut world, "carol@acme.test", Profile::Administrator, 90);
     let past = History { log: world.log.clone(), envelopes: world.envelopes.clone() };
-    let count = forks();
+    let count = runs(FORKS.0, FORKS.1);
     let mut found = [0u64; 3];
     for seed in 0..count {
         let mut chance = Seeded::new(seed ^ 0xf0_4b);

@@ -3,14 +3,13 @@
 use minicbor::bytes::ByteVec;
 
 use super::super::evidence;
-use super::super::messages::{
-    self, ClaimRecord, GreeterTurn, Handover, Introduction, Nonce, RECOGNISED, Recognised, UserKeys,
-};
-use super::peers::{FalseGreeter, derive};
+use super::super::messages::{self, ClaimRecord, Handover, Introduction, UserKeys};
+use super::peers::FalseGreeter;
 use super::*;
 use crate::chain::certificate::{Author, Body, Head, Payload};
 use crate::chain::members::{NameOf, seal_name};
 use crate::codec;
+use crate::enrol::dishonest::Turn;
 use crate::ids::{DeviceId, UserId};
 use crate::public::{Context, Hash, VerifyKey};
 use crate::receipt::Receipt;
@@ -129,16 +128,16 @@ fn told(
 ) -> Pair {
     let mut pair = Pair::fair(world, setting, false, 60);
     let mut greeter = FalseGreeter::against(&mut pair, setting);
-    let root_commitment = evidence::root_commitment(&NONCE, greeter.channel.handshake(), committed);
-    let turn = GreeterTurn { nonce: Nonce(NONCE), root_commitment, typing_required: false };
-    let _: messages::Commit = messages::open(&mut greeter.channel, 2, &pair.c.message(2)).unwrap();
-    greeter.say(&mut pair, 3, &codec::encode(&turn));
-    let reveal: messages::Reveal = messages::open(&mut greeter.channel, 4, &pair.c.message(4)).unwrap();
-    let codes = derive(&greeter.channel, &reveal.nonce.0, &turn);
-    greeter.say(&mut pair, 5, &codec::encode(&Recognised { word: RECOGNISED }));
+    let root_commitment = evidence::root_commitment(&NONCE, greeter.end.channel.handshake(), committed);
+    let turn = Turn { nonce: NONCE, root_commitment, typing_required: false };
+    greeter.end.hear_commitment(&pair.c.message(2)).unwrap();
+    pair.tell_claimer(to_claimer(3, &greeter.end.turn(&turn))).unwrap();
+    let nonce = greeter.end.hear_nonce(&pair.c.message(4)).unwrap();
+    let codes = greeter.end.codes(&nonce, &turn);
+    pair.tell_claimer(to_claimer(5, &greeter.end.recognised())).unwrap();
     pair.tell_claimer(ClaimerInput::Code(CodeAnswer::Typed(codes.greeter))).unwrap();
     pair.pass(world, Point::Identity);
-    let introduction: Introduction = messages::open(&mut greeter.channel, 6, &pair.c.message(6)).unwrap();
+    let introduction: Introduction = messages::open(&mut greeter.end.channel, 6, &pair.c.message(6)).unwrap();
     let mut draft = Draft::good(world, setting, introduction.claim);
     change(&mut draft);
     greeter.say(&mut pair, 7, &codec::encode(&draft.finish(world)));

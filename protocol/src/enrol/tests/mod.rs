@@ -30,6 +30,7 @@ use crate::keys::{
     DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, ManifestKey, NoEntropy, UserDecryptionKey,
 };
 pub(super) use crate::lab::Seeded;
+pub(super) use crate::lab::tests::runs;
 
 /// A source that has run dry.
 pub(super) struct Dry;

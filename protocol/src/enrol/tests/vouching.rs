@@ -211,7 +211,7 @@ fn a_claim_must_be_sound_and_its_own() {
         let mut claimer = FalseClaimer::against(&mut pair, setting);
         let codes = claimer.up_to_codes(&mut pair, [1; 32]);
         pair.tell_greeter(GreeterInput::Code(CodeAnswer::Typed(codes.claimer))).unwrap();
-        let signed = messages::possession_message(claimer.channel.handshake(), &claim);
+        let signed = messages::possession_message(claimer.end.channel.handshake(), &claim);
         let possession = own.sign(Context::Possession, &signed);
         claimer.say(&mut pair, 6, &codec::encode(&Introduction { claim, possession }));
         assert_eq!(pair.g.closed, expected, "{what}");
@@ -235,7 +235,7 @@ fn a_proof_of_possession_is_for_one_ceremony_and_one_meaning() {
             encryption_key: None,
             verify_key: own.verify_key(),
         };
-        let here = messages::possession_message(claimer.channel.handshake(), &claim);
+        let here = messages::possession_message(claimer.end.channel.handshake(), &claim);
         let elsewhere = messages::possession_message(&Hash::from_bytes([1; 32]), &claim);
         let possession = match wrong {
             0 => own.sign(Context::Possession, &elsewhere),
@@ -267,7 +267,7 @@ fn a_key_that_is_in_the_log_is_not_certified_again() {
             encryption_key: Some(encryption_key),
             verify_key: signing.verify_key(),
         };
-        let signed = messages::possession_message(claimer.channel.handshake(), &claim);
+        let signed = messages::possession_message(claimer.end.channel.handshake(), &claim);
         let possession = signing.sign(Context::Possession, &signed);
         claimer.say(&mut pair, 6, &codec::encode(&Introduction { claim, possession }));
         let approved = pair.tell_greeter(GreeterInput::Approve(world.approval()));

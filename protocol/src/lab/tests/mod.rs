@@ -15,7 +15,7 @@ mod weakened;
 use super::*;
 
 /// How many: the figure of the evidence with `PARSEC_FULL=1`, a tenth or less of it otherwise.
-fn runs(usual: u64, full: u64) -> u64 {
+pub(crate) fn runs(usual: u64, full: u64) -> u64 {
     if std::env::var_os("PARSEC_FULL").is_some_and(|value| value == "1") { full } else { usual }
 }
 
