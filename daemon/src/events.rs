@@ -224,11 +224,8 @@ impl Hub {
     /// Tells of an alarm; once for each device and kind of problem while it is shown.
     pub fn alarm(&self, alarm: Alarm) {
         let mut state = self.state();
-        let same = |shown: &Alarm| {
-            (shown.device, &shown.organisation, shown.problem.name)
-                == (alarm.device, &alarm.organisation, alarm.problem.name)
-        };
-        if !state.overview.alarms.iter().any(same) {
+        let key = |alarm: &Alarm| (alarm.device, alarm.problem.name);
+        if !state.overview.alarms.iter().any(|shown| key(shown) == key(&alarm)) {
             self.add(&mut state, Event::Alarm { alarm });
         }
     }

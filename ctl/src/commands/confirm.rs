@@ -7,6 +7,7 @@ use parsec_protocol::control::{
     DeviceListResult, DeviceSelector, DeviceState, DeviceUnlock, DeviceView, Empty, ProblemKind, SecretText,
     method,
 };
+use parsec_protocol::ids::{DeviceId, OrganisationId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -98,16 +99,17 @@ fn only<'a>(
     select: &DeviceSelector,
     state: DeviceState,
 ) -> Option<&'a DeviceView> {
-    let mut fitting = devices.iter().filter(|device| {
-        device.state == state
-            && select
-                .device
-                .as_ref()
-                .is_none_or(|start| device.device.to_string().starts_with(start.as_str()))
-            && select.organisation.as_ref().is_none_or(|organisation| device.organisation == *organisation)
-    });
+    let mut fitting = devices
+        .iter()
+        .filter(|device| device.state == state && selects(select, device.device, &device.organisation));
     let first = fitting.next()?;
     if fitting.next().is_none() { Some(first) } else { None }
+}
+
+/// Whether a selector leaves room for this device.
+pub(super) fn selects(select: &DeviceSelector, device: DeviceId, organisation: &OrganisationId) -> bool {
+    select.device.as_ref().is_none_or(|start| device.to_string().starts_with(start.as_str()))
+        && select.organisation.as_ref().is_none_or(|wanted| wanted == organisation)
 }
 
 /// A sentence's beginning in the middle of another.
@@ -118,7 +120,7 @@ fn sentence_inside(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use parsec_protocol::control::{Problem, Registration};
-    use parsec_protocol::ids::{DeviceId, UserId};
+    use parsec_protocol::ids::UserId;
 
     use super::*;
 

@@ -6,13 +6,13 @@ use std::io::IsTerminal as _;
 
 use parsec_protocol::control::{API_VERSION, DeviceView, Empty, Registration, StatusResult, method};
 
-use super::{Context, ceremony, device, events};
+use super::{Context, ceremony, device, events, trust};
 use crate::args::Status;
 use crate::client::Connection;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::schema;
-use crate::text::{moment, shown};
+use crate::text::shown;
 
 pub(super) fn run(context: &Context<'_>, command: &Status) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
@@ -67,14 +67,7 @@ fn described(status: &StatusResult, output: &Output) -> String {
     }
     for alarm in &status.alarms {
         lines.push(String::new());
-        lines.push(format!(
-            "ALARM{} in {} since {}: {}\n  What to do: {}\n  Once you have: parsecctl trust acknowledge",
-            alarm.id.map(|id| format!(" {id}")).unwrap_or_default(),
-            alarm.organisation,
-            moment(alarm.since),
-            shown(&alarm.problem.message),
-            shown(&alarm.problem.hint)
-        ));
+        lines.push(format!("{}\n  Once you have: parsecctl trust acknowledge", trust::alarm(alarm)));
     }
     lines.push(String::new());
     lines.push(device::devices(&status.devices, output));

@@ -10,6 +10,7 @@ use parsec_protocol::control::{
 
 use super::Context;
 use super::change::confirm;
+use super::confirm::selects;
 use crate::args::{Sure, Trust};
 use crate::failure::Failure;
 use crate::schema;
@@ -28,11 +29,8 @@ fn acknowledge(context: &Context<'_>, number: Option<u64>, sure: &Sure) -> Resul
     let status: StatusResult = daemon.call(method::STATUS, &Empty {})?;
     let (alarm, id) = meant(&status.alarms, number, &context.global.select())?;
     let what = format!(
-        "ALARM {id} in {} since {}: {}\n  What to do: {}\nAcknowledge it if you have done so. What was refused stays refused.",
-        alarm.organisation,
-        moment(alarm.since),
-        shown(&alarm.problem.message),
-        shown(&alarm.problem.hint)
+        "{}\nAcknowledge it if you have done so. What was refused stays refused.",
+        self::alarm(alarm)
     );
     confirm(context, &what, sure)?;
     let select = DeviceSelector { device: alarm.device.map(|device| device.to_string()), organisation: None };
@@ -41,19 +39,32 @@ fn acknowledge(context: &Context<'_>, number: Option<u64>, sure: &Sure) -> Resul
     context.output.result(schema::TRUST_ACKNOWLEDGE, &result, || format!("Alarm {id} is acknowledged."))
 }
 
+/// An alarm and its remedy, for a person.
+pub(super) fn alarm(alarm: &Alarm) -> String {
+    format!(
+        "ALARM{} in {} since {}: {}\n  What to do: {}",
+        alarm.id.map(|id| format!(" {id}")).unwrap_or_default(),
+        alarm.organisation,
+        moment(alarm.since),
+        shown(&alarm.problem.message),
+        shown(&alarm.problem.hint)
+    )
+}
+
 /// The alarm of this number, or the only one, among those of the devices that are meant.
 fn meant<'a>(
     alarms: &'a [Alarm],
     number: Option<u64>,
     select: &DeviceSelector,
 ) -> Result<(&'a Alarm, u64), Failure> {
-    let fits = |alarm: &&Alarm| {
-        let device = alarm.device.map(|device| device.to_string()).unwrap_or_default();
-        select.device.as_ref().is_none_or(|start| device.starts_with(&start.to_ascii_lowercase()))
-            && select.organisation.as_ref().is_none_or(|organisation| *organisation == alarm.organisation)
-            && number.is_none_or(|number| alarm.id == Some(number))
-    };
-    let mut found = alarms.iter().filter(fits).filter_map(|alarm| Some((alarm, alarm.id?)));
+    let device = select.device.as_ref().map(|start| start.to_ascii_lowercase());
+    let select = DeviceSelector { device, organisation: select.organisation.clone() };
+    // One without a number or a device could not be kept: there is nothing to acknowledge.
+    let mut found = alarms.iter().filter_map(|alarm| {
+        let (id, device) = (alarm.id?, alarm.device?);
+        let meant = selects(&select, device, &alarm.organisation) && number.is_none_or(|wanted| wanted == id);
+        meant.then_some((alarm, id))
+    });
     match (found.next(), found.next()) {
         (Some(only), None) => Ok(only),
         (None, _) => Err(Failure::usage(

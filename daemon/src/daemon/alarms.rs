@@ -9,7 +9,7 @@ use parsec_protocol::control::{Alarm, Problem, ProblemKind, TrustAcknowledged};
 
 use super::session::{Session, blocking};
 use crate::clock;
-use crate::store::{DeviceSummary, StoredAlarm};
+use crate::store::{DeviceSummary, Store, StoredAlarm};
 
 /// The kinds of problem that are alarms, by their names in the store.
 const KINDS: [ProblemKind; 2] = [ProblemKind::ChainInvalid, ProblemKind::RolledBack];
@@ -58,8 +58,7 @@ pub(super) async fn raise(session: &Session, problem: &Problem) {
 /// # Errors
 /// The store's.
 pub(super) async fn show_again(session: &Session) -> Result<(), Problem> {
-    let open = Arc::clone(&session.open);
-    let stored = blocking(move || open.store.open_alarms()).await?;
+    let stored = session.store(Store::open_alarms).await?;
     for alarm in stored.iter().filter_map(|stored| view(&session.open.summary, stored)) {
         session.events().alarm(alarm);
     }
@@ -71,8 +70,7 @@ pub(super) async fn show_again(session: &Session) -> Result<(), Problem> {
 /// # Errors
 /// `invalid_request` where this device has no alarm of that number; the store's.
 pub(super) async fn acknowledge(session: &Session, id: u64) -> Result<TrustAcknowledged, Problem> {
-    let open = Arc::clone(&session.open);
-    let stored = blocking(move || open.store.acknowledge_alarm(id, clock::now())).await?;
+    let stored = session.store(move |store| store.acknowledge_alarm(id, clock::now())).await?;
     let alarm = stored.and_then(|stored| view(&session.open.summary, &stored)).ok_or_else(|| {
         let text = "This device has no alarm of that number.";
         Problem::new(ProblemKind::InvalidRequest, text)

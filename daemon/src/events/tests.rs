@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::FutureExt as _;
 use parsec_protocol::control::{ProblemKind, Registration, Role, Stage};
-use parsec_protocol::ids::UserId;
-
-use parsec_protocol::ids::OrganisationId;
+use parsec_protocol::ids::{OrganisationId, UserId};
 
 use super::*;
 
