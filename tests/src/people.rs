@@ -121,3 +121,25 @@ fn act(
 pub fn enrol(claimer: &mut Side, greeter: &mut Side, newcomer: Newcomer<'_>, phone: Phone) -> Ends {
     play(claimer, greeter, newcomer, phone).unwrap()
 }
+
+/// Two people who do everything right, one step after the other, up to the newcomer's password.
+///
+/// # Panics
+/// If a side ends before.
+pub fn up_to_password(
+    claimer: &mut Side,
+    greeter: &mut Side,
+    newcomer: Newcomer<'_>,
+    profile: Option<ProfileName>,
+) {
+    let said = claimer.code_to_say().unwrap();
+    greeter.stage(Stage::ChooseCode).unwrap();
+    greeter.choose(Some(&said), ChoiceMode::Picked).unwrap();
+    let said = greeter.code_to_say().unwrap();
+    claimer.stage(Stage::ChooseCode).unwrap();
+    claimer.choose(Some(&said), ChoiceMode::Picked).unwrap();
+    claimer.stage(Stage::Identify).unwrap();
+    claimer.identify(newcomer.name, newcomer.label).unwrap();
+    greeter.stage(Stage::Approve).unwrap();
+    greeter.approve(profile).unwrap();
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parsec_protocol::control::{ChoiceMode, InviteResult};
 use tempfile::TempDir;
 
-use crate::ceremony::Bell;
+use crate::ceremony::{Bell, Side};
 use crate::people::{self, Ends, Newcomer, Phone};
 use crate::proxy::Proxy;
 use crate::server::Server;
@@ -113,6 +113,26 @@ impl Scene {
         self.proxy.set_upstream(self.server.address());
     }
 
+    /// Both sides of a fresh attempt for an invitation of Alice's.
+    ///
+    /// # Panics
+    /// If either side can't even start.
+    #[must_use]
+    pub fn both(&self, terminal: &Terminal, invitation: &InviteResult) -> (Side, Side) {
+        let bell = Arc::new(Bell::default());
+        let claimer = terminal.claim(invitation.link.expose(), &bell).unwrap();
+        (claimer, self.alice.greet(invitation.token, &bell).unwrap())
+    }
+
+    /// Alice alone is in the log, and that terminal holds nothing.
+    ///
+    /// # Panics
+    /// If it is otherwise.
+    pub fn nothing_certified(&self, terminal: &Terminal) {
+        assert_eq!(self.alice.verify().unwrap().count, 2);
+        assert!(terminal.devices().is_empty());
+    }
+
     /// Runs the whole ceremony for an invitation of Alice's.
     ///
     /// # Panics
@@ -125,9 +145,7 @@ impl Scene {
         newcomer: Newcomer<'_>,
         mode: ChoiceMode,
     ) -> Ends {
-        let bell = Arc::new(Bell::default());
-        let mut claimer = terminal.claim(invitation.link.expose(), &bell).unwrap();
-        let mut greeter = self.alice.greet(invitation.token, &bell).unwrap();
+        let (mut claimer, mut greeter) = self.both(terminal, invitation);
         people::enrol(&mut claimer, &mut greeter, newcomer, Phone { mode })
     }
 

@@ -20,6 +20,7 @@ use parsec_protocol::ids::Invited;
 use parsec_protocol::lab::Wire;
 use parsec_tests::ceremony::{Bell, Side};
 use parsec_tests::figures::{figure, full};
+use parsec_tests::people;
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
 use parsec_tests::rpc::DEADLINE;
 use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
@@ -77,34 +78,13 @@ impl Meddler for Between {
     }
 }
 
-/// Both people begin.
-fn both(scene: &Scene, bob: &Terminal, invitation: &InviteResult) -> (Side, Side) {
-    let bell = Arc::new(Bell::default());
-    let claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
-    (claimer, scene.alice.greet(invitation.token, &bell).unwrap())
-}
-
-/// Two people who do everything right, up to the newcomer's password.
-fn through(claimer: &mut Side, greeter: &mut Side, profile: ProfileName) {
-    let said = claimer.code_to_say().unwrap();
-    greeter.stage(Stage::ChooseCode).unwrap();
-    greeter.choose(Some(&said), ChoiceMode::Picked).unwrap();
-    let said = greeter.code_to_say().unwrap();
-    claimer.stage(Stage::ChooseCode).unwrap();
-    claimer.choose(Some(&said), ChoiceMode::Picked).unwrap();
-    claimer.stage(Stage::Identify).unwrap();
-    claimer.identify(BOB.name, BOB.label).unwrap();
-    greeter.stage(Stage::Approve).unwrap();
-    greeter.approve(Some(profile)).unwrap();
-}
-
 /// Somebody who is in already lets somebody else in.
 fn let_in(by: &Terminal, who: &Terminal, email: &str, profile: ProfileName) {
     let invitation = by.invite(email).unwrap();
     let bell = Arc::new(Bell::default());
     let mut claimer = who.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = by.greet(invitation.token, &bell).unwrap();
-    through(&mut claimer, &mut greeter, profile);
+    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(profile));
     claimer.stage(Stage::SetPassword).unwrap();
     claimer.finish(BOB_PASSWORD).unwrap();
     claimer.outcome().unwrap();
@@ -114,11 +94,6 @@ fn let_in(by: &Terminal, who: &Terminal, email: &str, profile: ProfileName) {
 /// How each of two sides is told that it is over.
 fn names(claimer: &Side, greeter: &Side) -> [ProblemKind; 2] {
     [claimer.outcome().unwrap_err().name(), greeter.outcome().unwrap_err().name()]
-}
-
-fn nothing_certified(scene: &Scene, bob: &Terminal) {
-    assert_eq!(scene.alice.verify().unwrap().count, 2);
-    assert!(bob.devices().is_empty());
 }
 
 /// The relay is honest again, and the same people get through.
@@ -143,18 +118,18 @@ fn a_ceremony_of_its_own_with_each_side_certifies_nothing() {
 
     // Alice listens: what Bob reads out is not what stands there.
     let _between = Between::start(&scene, &invitation, 1);
-    let (claimer, mut greeter) = both(&scene, &bob, &invitation);
+    let (claimer, mut greeter) = scene.both(&bob, &invitation);
     let said = claimer.code_to_say().unwrap();
     let offered = greeter.stage(Stage::ChooseCode).unwrap().choices;
     assert!(offered.iter().all(|choice| choice.code != said), "a chance of 1 in 350,000, or a defect");
     let _ = greeter.choose(None, ChoiceMode::Picked);
     assert_eq!(names(&claimer, &greeter), [ProblemKind::PeerMismatch, ProblemKind::CodeMismatch]);
     assert_eq!(mismatches(&scene), 1);
-    nothing_certified(&scene, &bob);
+    scene.nothing_certified(&bob);
 
     // M12: the guess of Alice's code came true. Bob listens.
     let between = Between::start(&scene, &invitation, 2);
-    let (mut claimer, mut greeter) = both(&scene, &bob, &invitation);
+    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
     claimer.code_to_say().unwrap();
     greeter.stage(Stage::ChooseCode).unwrap();
     greeter.choose(Some(&between.wanted()), ChoiceMode::Typed).unwrap();
@@ -164,7 +139,7 @@ fn a_ceremony_of_its_own_with_each_side_certifies_nothing() {
     let _ = claimer.choose(None, ChoiceMode::Picked);
     assert_eq!(names(&claimer, &greeter), [ProblemKind::CodeMismatch, ProblemKind::PeerMismatch]);
     assert_eq!(mismatches(&scene), 2);
-    nothing_certified(&scene, &bob);
+    scene.nothing_certified(&bob);
 
     honest_again(&scene, &bob, &invitation);
     figure(
@@ -180,7 +155,7 @@ fn two_people_who_are_fooled_let_the_middle_in() {
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
     let between = Between::start(&scene, &invitation, 3);
-    let (mut claimer, mut greeter) = both(&scene, &bob, &invitation);
+    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
     claimer.code_to_say().unwrap();
     greeter.stage(Stage::ChooseCode).unwrap();
     greeter.choose(Some(&between.wanted()), ChoiceMode::Typed).unwrap();
@@ -237,7 +212,7 @@ fn attempts_that_are_broken_off_begin_anew_by_hand_alone() {
         let ends = scene.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
         assert!(ends.claimer.is_err() && ends.greeter.is_err(), "{step}: {ends:?}");
         assert_eq!(breaker.begun.load(Ordering::SeqCst), 1, "{step}: begun without a person");
-        nothing_certified(&scene, &bob);
+        scene.nothing_certified(&bob);
         rounds += 1;
     }
     honest_again(&scene, &bob, &invitation);
@@ -277,7 +252,7 @@ fn what_is_late_is_awaited_and_nothing_happens_without_it() {
     let held = Arc::new(Held { step: 5, let_go: Mutex::new(false), changed: Condvar::new() });
     let meddler: Arc<dyn Meddler> = Arc::clone(&held) as _;
     scene.proxy.meddle(meddler);
-    let (mut claimer, mut greeter) = both(&scene, &bob, &invitation);
+    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
     let said = claimer.code_to_say().unwrap();
     greeter.stage(Stage::ChooseCode).unwrap();
     greeter.choose(Some(&said), ChoiceMode::Picked).unwrap();
@@ -290,7 +265,7 @@ fn what_is_late_is_awaited_and_nothing_happens_without_it() {
     claimer.stage(Stage::ChooseCode).unwrap();
     claimer.choose(Some(&said), ChoiceMode::Picked).unwrap();
     claimer.stage(Stage::Identify).unwrap();
-    nothing_certified(&scene, &bob);
+    scene.nothing_certified(&bob);
 }
 
 /// Loses a step for ever, whoever asks for it.
@@ -311,7 +286,7 @@ fn what_is_lost_is_waited_for_until_a_person_stops() {
     let steps: &[u8] = if full() { &[0, 1, 2, 3, 4, 5] } else { &[1, 4] };
     for step in steps {
         scene.proxy.meddle(Arc::new(Hole(*step)));
-        let (mut claimer, greeter) = both(&scene, &bob, &invitation);
+        let (mut claimer, greeter) = scene.both(&bob, &invitation);
         // As far as it gets: the last thing that either screen can come to.
         match step {
             0..=3 => drop(greeter.until("the claimer to be there", |view| view.attempt.is_some()).unwrap()),
@@ -321,7 +296,7 @@ fn what_is_lost_is_waited_for_until_a_person_stops() {
         // Who owns the road can keep that from Alice for as long as her patience lasts; she hears it when it is through.
         scene.proxy.meddle(Arc::new(Honest));
         assert_eq!(greeter.outcome().unwrap_err().name(), ProblemKind::PeerCancelled, "{step}");
-        nothing_certified(&scene, &bob);
+        scene.nothing_certified(&bob);
     }
     honest_again(&scene, &bob, &invitation);
 }
@@ -359,8 +334,8 @@ fn a_server_that_says_registered_makes_no_member() {
     let liar = Arc::new(FalseWord::default());
     let meddler: Arc<dyn Meddler> = Arc::clone(&liar) as _;
     scene.proxy.meddle(meddler);
-    let (mut claimer, mut greeter) = both(&scene, &bob, &invitation);
-    through(&mut claimer, &mut greeter, ProfileName::Standard);
+    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
+    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
     claimer.stage(Stage::SetPassword).unwrap();
     claimer.finish(BOB.password).unwrap();
     // Alice looks into the log, and finds that it is not so.
@@ -447,7 +422,7 @@ fn a_server_with_two_pasts_is_found_out_by_whoever_meets_the_other_one() {
     let bell = Arc::new(Bell::default());
     let mut claimer = erin.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = bob.greet(invitation.token, &bell).unwrap();
-    through(&mut claimer, &mut greeter, ProfileName::Standard);
+    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
     assert_eq!(claimer.outcome().unwrap_err().name(), ProblemKind::ChainInvalid);
     assert!(erin.devices().is_empty());
 

@@ -5,29 +5,16 @@
 use std::sync::Arc;
 
 use parsec_protocol::control::{
-    ChoiceMode, DeviceSelector, Empty, InviteCancel, InviteListResult, InviteResult, ProblemKind,
-    ProfileName, Stage, method,
+    ChoiceMode, DeviceSelector, Empty, InviteCancel, InviteListResult, ProblemKind, ProfileName, Stage,
+    method,
 };
-use parsec_tests::ceremony::{Bell, Side};
+use parsec_tests::ceremony::Bell;
 use parsec_tests::figures::figure;
+use parsec_tests::people;
 use parsec_tests::scene::{ALICE_EMAIL, BOB, BOB_EMAIL, Scene, Setting};
-use parsec_tests::terminal::Terminal;
-
-/// Both sides of a fresh attempt.
-fn both(scene: &Scene, bob: &Terminal, invitation: &InviteResult) -> (Side, Side) {
-    let bell = Arc::new(Bell::default());
-    let claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
-    (claimer, scene.alice.greet(invitation.token, &bell).unwrap())
-}
 
 fn invitations(scene: &Scene) -> InviteListResult {
     scene.alice.call(method::INVITE_LIST, DeviceSelector::default()).unwrap()
-}
-
-/// Alice alone is in the log, and Bob's terminal holds nothing.
-fn nothing_certified(scene: &Scene, bob: &Terminal) {
-    assert_eq!(scene.alice.verify().unwrap().count, 2);
-    assert!(bob.devices().is_empty());
 }
 
 /// One that was not offered and not said: the true one with its last two characters changed.
@@ -43,7 +30,7 @@ fn the_greeter_hears_another_code() {
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
 
     // Picks a wrong one.
-    let (claimer, mut greeter) = both(&scene, &bob, &invitation);
+    let (claimer, mut greeter) = scene.both(&bob, &invitation);
     let said = claimer.code_to_say().unwrap();
     let offered = greeter.stage(Stage::ChooseCode).unwrap().choices;
     assert_eq!(offered.len(), 4);
@@ -51,18 +38,18 @@ fn the_greeter_hears_another_code() {
     let _ = greeter.choose(Some(&wrong), ChoiceMode::Picked);
     assert_eq!(greeter.outcome().unwrap_err().name(), ProblemKind::CodeMismatch);
     assert_eq!(claimer.outcome().unwrap_err().name(), ProblemKind::PeerMismatch);
-    nothing_certified(&scene, &bob);
+    scene.nothing_certified(&bob);
     assert_eq!(invitations(&scene).invitations[0].mismatches, 1);
 
     // Says that none fits.
-    let (claimer, mut greeter) = both(&scene, &bob, &invitation);
+    let (claimer, mut greeter) = scene.both(&bob, &invitation);
     greeter.stage(Stage::ChooseCode).unwrap();
     let _ = greeter.choose(None, ChoiceMode::Picked);
     assert_eq!(greeter.outcome().unwrap_err().name(), ProblemKind::CodeMismatch);
     assert_eq!(claimer.outcome().unwrap_err().name(), ProblemKind::PeerMismatch);
 
     // Types a wrong one. That was the third: the invitation is over.
-    let (claimer, mut greeter) = both(&scene, &bob, &invitation);
+    let (claimer, mut greeter) = scene.both(&bob, &invitation);
     let said = claimer.code_to_say().unwrap();
     greeter.stage(Stage::ChooseCode).unwrap();
     let _ = greeter.choose(Some(&another(&said)), ChoiceMode::Typed);
@@ -73,7 +60,7 @@ fn the_greeter_hears_another_code() {
     let bell = Arc::new(Bell::default());
     let ended = bob.claim(invitation.link.expose(), &bell).and_then(|side| side.outcome()).unwrap_err();
     assert_eq!(ended.name(), ProblemKind::InvitationExhausted);
-    nothing_certified(&scene, &bob);
+    scene.nothing_certified(&bob);
     figure(
         "M8",
         "between real programs: a wrong code, none, a mistyped one: 0 keys sent, both told, and the third burns the invitation",
@@ -91,7 +78,7 @@ fn the_claimer_hears_another_code() {
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
     for none in [false, true] {
-        let (mut claimer, mut greeter) = both(&scene, &bob, &invitation);
+        let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
         let said = claimer.code_to_say().unwrap();
         greeter.stage(Stage::ChooseCode).unwrap();
         greeter.choose(Some(&said), ChoiceMode::Picked).unwrap();
@@ -101,7 +88,7 @@ fn the_claimer_hears_another_code() {
         let _ = claimer.choose((!none).then_some(wrong.as_str()), ChoiceMode::Picked);
         assert_eq!(claimer.outcome().unwrap_err().name(), ProblemKind::CodeMismatch);
         assert_eq!(greeter.outcome().unwrap_err().name(), ProblemKind::PeerMismatch);
-        nothing_certified(&scene, &bob);
+        scene.nothing_certified(&bob);
     }
     assert_eq!(invitations(&scene).invitations[0].mismatches, 2);
 }
@@ -111,7 +98,7 @@ fn slips_that_end_nothing() {
     let scene = Scene::found(Setting::default());
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, mut greeter) = both(&scene, &bob, &invitation);
+    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
     let said = claimer.code_to_say().unwrap();
     greeter.stage(Stage::ChooseCode).unwrap();
     // The mark of this side's own code is not known to the person yet; the claimer's is.
@@ -164,7 +151,7 @@ fn an_expired_link_says_so_to_both() {
     assert!(said.stdout.contains("invitation_expired"), "{said:?}");
     let said = scene.alice.ctl(&["greet", "--json", BOB_EMAIL]);
     assert!(said.code != 0 && said.stdout.contains("\"problem\""), "{said:?}");
-    nothing_certified(&scene, &bob);
+    scene.nothing_certified(&bob);
 }
 
 #[test]
@@ -214,7 +201,7 @@ fn links_that_do_not_work() {
     let said = bob.ctl_input(&["claim", "--json", "--link-file", "-"], link);
     assert_eq!(said.code, 69, "{said:?}");
     assert!(said.stdout.contains("invitation_cancelled"), "{said:?}");
-    nothing_certified(&scene, &bob);
+    scene.nothing_certified(&bob);
 }
 
 #[test]
@@ -230,17 +217,8 @@ fn two_claimers_and_two_greeters() {
     // Bob becomes an administrator, so that he may greet too.
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, mut greeter) = both(&scene, &bob, &invitation);
-    let said = claimer.code_to_say().unwrap();
-    greeter.stage(Stage::ChooseCode).unwrap();
-    greeter.choose(Some(&said), ChoiceMode::Picked).unwrap();
-    let said = greeter.code_to_say().unwrap();
-    claimer.stage(Stage::ChooseCode).unwrap();
-    claimer.choose(Some(&said), ChoiceMode::Picked).unwrap();
-    claimer.stage(Stage::Identify).unwrap();
-    claimer.identify(BOB.name, BOB.label).unwrap();
-    greeter.stage(Stage::Approve).unwrap();
-    greeter.approve(Some(ProfileName::Administrator)).unwrap();
+    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
+    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Administrator));
     claimer.stage(Stage::SetPassword).unwrap();
     claimer.finish(BOB.password).unwrap();
     claimer.outcome().unwrap();
