@@ -16,6 +16,8 @@ use serde::Serialize;
 
 pub(crate) use echo::serve as echo;
 
+use crate::run_tests::ended;
+
 /// What a run takes.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -59,14 +61,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
     if options.here {
         return measure(options);
     }
-    match build_and_measure(root, options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("cargo xtask bench: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("bench", build_and_measure(root, options))
 }
 
 /// Builds all programs, this one too, and lets that one measure.

@@ -13,13 +13,10 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::run_tests::cargo;
+use crate::run_tests::{SKIPPED, cargo, ended};
+use parsec_tests::figures::FULL;
 use rows::{How, ROWS, Row};
 
-/// Where tests that can't run here say so: see `parsec_tests::skip`.
-const SKIPPED: &str = "PARSEC_TESTS_SKIPPED";
-/// Raises every run to the size that docs/evidence.md names: see `parsec_tests::figures`.
-const FULL: &str = "PARSEC_FULL";
 /// Of a row that failed, so many of its last lines are shown: a panic with its place, and what came before.
 const SHOWN_LINES: usize = 25;
 
@@ -113,13 +110,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    match crate::run_tests::build(root) {
-        Ok(true) => {}
-        Ok(false) => return ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("cargo xtask checks: {error}");
-            return ExitCode::FAILURE;
-        }
+    let built = ended("checks", crate::run_tests::build(root));
+    if built != ExitCode::SUCCESS {
+        return built;
     }
     let site = Site { root, full: options.full };
     let began = Instant::now();
@@ -158,16 +151,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
 
 /// `cargo xtask sbom`.
 pub(crate) fn sbom(root: &Path) -> ExitCode {
-    match builds::bill_of_materials(root) {
-        Ok(bill) => {
-            println!("{bill:#}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("cargo xtask sbom: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let bill = supply::bill(&Site { root, full: false });
+    ended("sbom", bill.map(|bill| println!("{bill:#}")).map(|()| true))
 }
 
 /// Whether a row was asked for: by its name, or by its letter.

@@ -18,13 +18,9 @@ use parsec_tests::terminal::Terminal;
 use serde_json::{Value, json};
 
 pub(crate) fn run(root: &Path, json: bool, keep: bool, without_server: bool) -> ExitCode {
-    match super::run_tests::build(root) {
-        Ok(true) => {}
-        Ok(false) => return ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("cargo xtask demo: {error}");
-            return ExitCode::FAILURE;
-        }
+    let built = super::run_tests::ended("demo", super::run_tests::build(root));
+    if built != ExitCode::SUCCESS {
+        return built;
     }
     let teller = Teller { json, begun: Instant::now() };
     let shown = if without_server { no_server::show(&teller) } else { show(&teller, keep) };

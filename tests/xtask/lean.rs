@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::run_tests::cargo;
+use crate::run_tests::{cargo, ended};
 
 /// Tests of the whole that are run with it: those that touch every part of the daemon, in a minute.
 const THEMES: &[&str] = &["main_flow", "meddling", "wrong_answers", "access"];
@@ -24,14 +24,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
-    match counted_and_tested(root, options.alone) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("cargo xtask lean: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("lean", counted_and_tested(root, options.alone))
 }
 
 fn counted_and_tested(root: &Path, alone: bool) -> std::io::Result<bool> {
@@ -79,7 +72,7 @@ fn counted_and_tested(root: &Path, alone: bool) -> std::io::Result<bool> {
 }
 
 /// The packages that parsecd links, by name and version.
-fn packages(root: &Path, more: &[&str]) -> std::io::Result<BTreeSet<String>> {
+pub(crate) fn packages(root: &Path, more: &[&str]) -> std::io::Result<BTreeSet<String>> {
     let mut tree = cargo(root);
     tree.args(["tree", "--package", "parsecd", "--edges", "normal", "--prefix", "none"]).args(more);
     let output = tree.output()?;

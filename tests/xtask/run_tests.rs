@@ -7,14 +7,19 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 /// Tests that can't run here append a line to the file of this name (see `parsec_tests::skip`).
-const SKIPPED: &str = "PARSEC_TESTS_SKIPPED";
+pub(crate) const SKIPPED: &str = "PARSEC_TESTS_SKIPPED";
 
 pub(crate) fn run(root: &Path, filter: Option<&str>) -> ExitCode {
-    match build_and_test(root, filter) {
+    ended("test", build_and_test(root, filter))
+}
+
+/// How a command of the workspace ends: whether it went well, or why it could not be carried out.
+pub(crate) fn ended(command: &str, outcome: std::io::Result<bool>) -> ExitCode {
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("cargo xtask test: {error}");
+            eprintln!("cargo xtask {command}: {error}");
             ExitCode::FAILURE
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
-use crate::run_tests::cargo;
+use crate::run_tests::{cargo, ended};
 
 /// What a run takes.
 #[derive(clap::Args)]
@@ -110,14 +110,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
         eprintln!("no weakened build has that name; there are: {}", names.join(" "));
         return ExitCode::FAILURE;
     }
-    match compare(root, &chosen) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("cargo xtask weakened: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("weakened", compare(root, &chosen))
 }
 
 fn compare(root: &Path, builds: &[&Build]) -> std::io::Result<bool> {

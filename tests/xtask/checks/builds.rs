@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use parsec_tests::installed;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::supply::{installed_for_cargo, metadata};
+use super::supply::{Locked, bill, installed_for_cargo, locked, metadata, packages};
 use super::{Found, Site};
+use crate::lean;
 use crate::run_tests::cargo;
 
 /// The most packages parsecd may link: with the direct road, and without. Lower them when they fall.
@@ -23,34 +24,14 @@ const FOLDER: &str = "target/checks";
 
 /// X3: the packages parsecd links, and the unsafe code in them, with and without libp2p.
 pub(super) fn size(site: &Site<'_>) -> std::io::Result<Found> {
+    let metadata = metadata(site)?;
     let mut counts = Vec::new();
     for more in [&[] as &[&str], &["--no-default-features"]] {
-        let mut tree = cargo(site.root);
-        tree.args([
-            "tree",
-            "--package",
-            "parsecd",
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-            "--format",
-            "{p}",
-        ]);
-        let output = tree.args(more).stdin(Stdio::null()).output()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let names: BTreeSet<(String, String)> = text
-            .lines()
-            .filter_map(|line| {
-                let mut words = line.split_whitespace();
-                Some((words.next()?.to_owned(), words.next()?.trim_start_matches('v').to_owned()))
-            })
-            .collect();
-        let lean = !more.is_empty();
-        if lean && names.iter().any(|(name, _)| name.starts_with("libp2p")) {
+        let linked = lean::packages(site.root, more)?;
+        if !more.is_empty() && linked.iter().any(|name| name.starts_with("libp2p")) {
             return Ok(Found::fail("libp2p is linked without its feature"));
         }
-        counts.push((names.len(), unsafe_lines(site, &names)?));
+        counts.push((linked.len(), unsafe_lines(&metadata, &linked)?));
     }
     let &[(with, with_unsafe), (without, without_unsafe)] = counts.as_slice() else {
         return Ok(Found::fail("cargo tree said nothing"));
@@ -70,12 +51,19 @@ pub(super) fn size(site: &Site<'_>) -> std::io::Result<Found> {
 }
 
 /// Lines that have the word in the Rust sources of packages, comments aside.
-fn unsafe_lines(site: &Site<'_>, names: &BTreeSet<(String, String)>) -> std::io::Result<usize> {
-    let metadata = metadata(site)?;
+fn unsafe_lines(metadata: &Value, linked: &BTreeSet<String>) -> std::io::Result<usize> {
+    // As `cargo tree` has them: name, version, and what kind or where it is.
+    let linked: BTreeSet<(&str, &str)> = linked
+        .iter()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?, words.next()?.trim_start_matches('v')))
+        })
+        .collect();
     let mut count = 0;
-    for package in metadata.get("packages").and_then(Value::as_array).into_iter().flatten() {
+    for package in packages(metadata) {
         let text = |key: &str| package.get(key).and_then(Value::as_str).unwrap_or_default();
-        if names.contains(&(text("name").to_owned(), text("version").to_owned()))
+        if linked.contains(&(text("name"), text("version")))
             && let Some(folder) = Path::new(text("manifest_path")).parent()
         {
             count += unsafe_below(&folder.join("src"))?;
@@ -195,21 +183,7 @@ pub(super) fn materials(site: &Site<'_>) -> std::io::Result<Found> {
         .flatten()
         .filter_map(|component| component.get("purl").and_then(Value::as_str).map(str::to_owned))
         .collect();
-    let text = std::fs::read_to_string(site.root.join("Cargo.lock"))?;
-    let lock: toml::Table = text.parse().map_err(std::io::Error::other)?;
-    let locked: BTreeSet<String> = lock
-        .get("package")
-        .and_then(toml::Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|package| {
-            Some(format!(
-                "pkg:cargo/{}@{}",
-                package.get("name")?.as_str()?,
-                package.get("version")?.as_str()?
-            ))
-        })
-        .collect();
+    let locked: BTreeSet<String> = locked(site)?.iter().map(Locked::url).collect();
     if listed != locked || listed.is_empty() {
         return Ok(Found::fail(format!(
             "{} components, {} packages in the lock file",
@@ -223,72 +197,16 @@ pub(super) fn materials(site: &Site<'_>) -> std::io::Result<Found> {
             "{figure}; auditable program: cargo-auditable isn't installed (`cargo install cargo-auditable --locked`)"
         )));
     }
-    let target = site.root.join(FOLDER);
-    let mut build = cargo(site.root);
-    build
-        .args([
-            "auditable",
-            "build",
-            "--locked",
-            "--quiet",
-            "--bins",
-            "--package",
-            "parsecctl",
-            "--target-dir",
-        ])
-        .arg(&target);
-    let well = build.env("CARGO_INCREMENTAL", "0").stdin(Stdio::null()).status()?.success();
-    let program = std::fs::read(target.join("debug").join("parsecctl")).unwrap_or_default();
-    let _ = std::fs::remove_dir_all(&target);
+    let mut auditable = cargo(site.root);
+    auditable.arg("auditable");
+    let Some(folder) = built(site, site.root, auditable)? else {
+        return Ok(Found::fail("it does not build with cargo-auditable"));
+    };
+    let program = std::fs::read(folder.join("parsecctl")).unwrap_or_default();
+    let _ = std::fs::remove_dir_all(site.root.join(FOLDER));
     let carries = program.windows(AUDITABLE.len()).any(|window| window == AUDITABLE);
-    Ok(Found::judged(well && carries, format!("{figure}; parsecctl carries its own list: {carries}")))
+    Ok(Found::judged(carries, format!("{figure}; parsecctl carries its own list: {carries}")))
 }
 
 /// The section of a program that cargo-auditable fills.
 const AUDITABLE: &[u8] = b".dep-v0";
-
-/// `cargo xtask sbom`: everything in the lock file as CycloneDX 1.5, with hashes and licences where this platform's packages say them.
-pub(crate) fn bill_of_materials(root: &Path) -> std::io::Result<Value> {
-    bill(&Site { root, full: false })
-}
-
-fn bill(site: &Site<'_>) -> std::io::Result<Value> {
-    let metadata = metadata(site)?;
-    let text = std::fs::read_to_string(site.root.join("Cargo.lock"))?;
-    let lock: toml::Table = text.parse().map_err(std::io::Error::other)?;
-    let mut components = Vec::new();
-    for package in lock.get("package").and_then(toml::Value::as_array).into_iter().flatten() {
-        let text = |key: &str| package.get(key).and_then(toml::Value::as_str).unwrap_or_default();
-        let (name, version) = (text("name"), text("version"));
-        let mut component = json!({
-            "type": "library",
-            "bom-ref": format!("pkg:cargo/{name}@{version}"),
-            "name": name,
-            "version": version,
-            "purl": format!("pkg:cargo/{name}@{version}"),
-        });
-        let licence =
-            metadata.get("packages").and_then(Value::as_array).into_iter().flatten().find(|other| {
-                other.get("name").and_then(Value::as_str) == Some(name)
-                    && other.get("version").and_then(Value::as_str) == Some(version)
-            });
-        if let (Some(fields), Some(licence)) = (
-            component.as_object_mut(),
-            licence.and_then(|package| package.get("license")).and_then(Value::as_str),
-        ) {
-            fields.insert("licenses".into(), json!([{ "expression": licence.replace('/', " OR ") }]));
-        }
-        if let (Some(fields), checksum @ 64..) = (component.as_object_mut(), text("checksum").len()) {
-            debug_assert_eq!(checksum, 64, "SHA-256 in hexadecimal");
-            fields.insert("hashes".into(), json!([{ "alg": "SHA-256", "content": text("checksum") }]));
-        }
-        components.push(component);
-    }
-    Ok(json!({
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.5",
-        "version": 1,
-        "metadata": { "component": { "type": "application", "name": "parsec" } },
-        "components": components,
-    }))
-}

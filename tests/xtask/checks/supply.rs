@@ -1,4 +1,5 @@
-//! What the programs are made of, as far as it can be read without building: licences, sources, versions, features, unsafe code, secrets.
+//! What the programs are made of, as far as it can be read without building: licences, sources, versions, features, unsafe code, secrets,
+//! and the bill of materials.
 //!
 //! Decides which licences and versions are taken, and which features of the cryptography must be on. Refuses a source other than crates.io.
 
@@ -6,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
 use parsec_tests::installed;
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{Found, Site};
 use crate::run_tests::cargo;
@@ -86,7 +88,7 @@ pub(super) fn policy(site: &Site<'_>) -> std::io::Result<Found> {
     let metadata = metadata(site)?;
     let mut wrong = Vec::new();
     let mut count = 0;
-    for package in metadata.get("packages").and_then(Value::as_array).into_iter().flatten() {
+    for package in packages(&metadata) {
         let text = |key: &str| package.get(key).and_then(Value::as_str).unwrap_or_default();
         let source = text("source");
         if source.is_empty() {
@@ -104,7 +106,7 @@ pub(super) fn policy(site: &Site<'_>) -> std::io::Result<Found> {
         return Ok(Found::fail(wrong.join(", ")));
     }
     let read = format!("{count} packages, all of crates.io, all licences taken");
-    if !installed("cargo-audit") && !installed_for_cargo("cargo-audit") {
+    if !installed_for_cargo("cargo-audit") {
         return Ok(Found::not_reached(format!(
             "{read}; advisories: cargo-audit isn't installed (`cargo install cargo-audit --locked`)"
         )));
@@ -141,7 +143,7 @@ pub(super) fn versions(site: &Site<'_>) -> std::io::Result<Found> {
     let locked = locked(site)?;
     let mut low = Vec::new();
     let mut checked = BTreeSet::new();
-    for (name, version) in &locked {
+    for Locked { name, version, .. } in &locked {
         for (known, least) in MINIMUMS {
             if name == known {
                 checked.insert(*known);
@@ -201,11 +203,7 @@ pub(super) fn unsafe_code(site: &Site<'_>) -> std::io::Result<Found> {
 pub(super) fn features(site: &Site<'_>) -> std::io::Result<Found> {
     let metadata = metadata(site)?;
     let mut newest: BTreeMap<&str, ([u64; 3], BTreeSet<&str>)> = BTreeMap::new();
-    let names: BTreeMap<&str, (&str, &str)> = metadata
-        .get("packages")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
+    let names: BTreeMap<&str, (&str, &str)> = packages(&metadata)
         .filter_map(|package| {
             let text = |key: &str| package.get(key).and_then(Value::as_str);
             Some((text("id")?, (text("name")?, text("version")?)))
@@ -295,17 +293,76 @@ fn looks_secret(rest: &str, needle: &str) -> bool {
     rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_' || *c == '-').count() >= 16
 }
 
-/// Every package of the lock file with its version.
-fn locked(site: &Site<'_>) -> std::io::Result<Vec<(String, String)>> {
+/// A package of the lock file.
+pub(super) struct Locked {
+    name: String,
+    version: String,
+    /// SHA-256 of what crates.io has of it, hexadecimal; our own have none.
+    checksum: Option<String>,
+}
+
+impl Locked {
+    /// Its package URL.
+    pub(super) fn url(&self) -> String {
+        format!("pkg:cargo/{}@{}", self.name, self.version)
+    }
+}
+
+/// Every package of the lock file.
+pub(super) fn locked(site: &Site<'_>) -> std::io::Result<Vec<Locked>> {
     let text = std::fs::read_to_string(site.root.join("Cargo.lock"))?;
     let table: toml::Table = text.parse().map_err(std::io::Error::other)?;
     let packages = table.get("package").and_then(toml::Value::as_array).cloned().unwrap_or_default();
-    Ok(packages
-        .iter()
-        .filter_map(|package| {
-            Some((package.get("name")?.as_str()?.to_owned(), package.get("version")?.as_str()?.to_owned()))
-        })
-        .collect())
+    let read = |package: &toml::Value| {
+        let text = |key: &str| package.get(key).and_then(toml::Value::as_str).map(str::to_owned);
+        Some(Locked { name: text("name")?, version: text("version")?, checksum: text("checksum") })
+    };
+    Ok(packages.iter().filter_map(read).collect())
+}
+
+/// A package as the bill of materials has it.
+#[derive(Serialize)]
+struct Component {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(rename = "bom-ref")]
+    reference: String,
+    name: String,
+    version: String,
+    purl: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    licenses: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hashes: Option<Value>,
+}
+
+/// Everything in the lock file as CycloneDX 1.5, with hashes, and licences where this platform's packages say them.
+pub(super) fn bill(site: &Site<'_>) -> std::io::Result<Value> {
+    let metadata = metadata(site)?;
+    let mut components = Vec::new();
+    for package in locked(site)? {
+        let known = packages(&metadata).find(|known| {
+            known.get("name").and_then(Value::as_str) == Some(package.name.as_str())
+                && known.get("version").and_then(Value::as_str) == Some(package.version.as_str())
+        });
+        let licence = known.and_then(|known| known.get("license")).and_then(Value::as_str);
+        components.push(Component {
+            kind: "library",
+            reference: package.url(),
+            purl: package.url(),
+            licenses: licence.map(|licence| json!([{ "expression": licence.replace('/', " OR ") }])),
+            hashes: package.checksum.map(|sum| json!([{ "alg": "SHA-256", "content": sum }])),
+            name: package.name,
+            version: package.version,
+        });
+    }
+    Ok(json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": { "component": { "type": "application", "name": "parsec" } },
+        "components": components,
+    }))
 }
 
 /// The first three numbers of a version.
@@ -321,6 +378,11 @@ pub(super) fn metadata(site: &Site<'_>) -> std::io::Result<Value> {
     command.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform]);
     let output = command.stdin(Stdio::null()).output()?;
     serde_json::from_slice(&output.stdout).map_err(std::io::Error::other)
+}
+
+/// The packages in what cargo says.
+pub(super) fn packages(metadata: &Value) -> impl Iterator<Item = &Value> {
+    metadata.get("packages").and_then(Value::as_array).into_iter().flatten()
 }
 
 fn git(site: &Site<'_>, arguments: &[&str]) -> std::io::Result<String> {
