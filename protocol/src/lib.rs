@@ -24,6 +24,7 @@ pub mod codec;
 pub mod control;
 pub mod direct;
 pub mod enrol;
+pub mod evidence;
 pub mod ids;
 pub mod keys;
 #[cfg(any(test, feature = "lab"))]

@@ -60,6 +60,10 @@ pub enum Context {
     Possession,
     /// A user manifest's envelope.
     Manifest,
+    /// A terminal's word for the head of its log, in an evidence file.
+    Head,
+    /// A greeter's statement about a ceremony, in an enrolment receipt.
+    Enrolled,
 }
 
 impl Context {
@@ -72,6 +76,8 @@ impl Context {
             Self::Receipt => b"parsec-receipt-v1\0",
             Self::Possession => b"parsec-possession-v1\0",
             Self::Manifest => b"parsec-manifest-v1\0",
+            Self::Head => b"parsec-head-v1\0",
+            Self::Enrolled => b"parsec-enrolled-v1\0",
         }
     }
 

@@ -122,6 +122,7 @@ fn an_approval() {
         user_key: &secret!(UserDecryptionKey),
         manifest_key: &secret!(ManifestKey),
         log: &org.log,
+        attempts: 1,
     };
     assert_eq!(leak(&approval), None);
 }

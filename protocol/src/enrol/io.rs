@@ -9,6 +9,7 @@ use minicbor::{Decode, Encode};
 use super::sas::SasCode;
 use crate::chain::certificate::{Head, Profile};
 use crate::chain::verify::VerifiedLog;
+use crate::evidence::receipt::SignedStatement;
 use crate::ids::{DeviceId, Email, Invited, Label, OrganisationId, Timestamp, Token, UserId};
 use crate::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
 use crate::public::{EncryptionKey, Hash, PeerKey, VerifyKey};
@@ -231,6 +232,8 @@ pub struct Approval<'a> {
     pub manifest_key: &'a ManifestKey,
     /// The greeter's verified view of the log: `seen` of the certificates.
     pub log: &'a VerifiedLog,
+    /// Attempts of the invitation that the greeter knows of, this one included: for the receipt alone.
+    pub attempts: u64,
 }
 
 /// What the claimer says in message 6. Hearsay until approved.
@@ -337,6 +340,9 @@ pub struct SealedEnrolment {
     /// The envelopes.
     #[n(5)]
     pub certificates: Vec<ByteVec>,
+    /// How the ceremony went, for the receipt file. Absent in records of earlier programs.
+    #[n(6)]
+    pub statement: Option<SignedStatement>,
 }
 
 /// What goes to the server.

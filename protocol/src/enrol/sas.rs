@@ -11,6 +11,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::io::{CodeAnswer, CodeQuestion, Refused};
+use crate::evidence::receipt::Method;
 use crate::keys::{Entropy, NoEntropy, random};
 use crate::public::Hash;
 
@@ -226,8 +227,15 @@ pub(super) struct CodeScreen {
     question: CodeQuestion,
 }
 
-/// The right code was given. Made by [`CodeScreen::judge`] alone.
-pub(super) struct CodeRecognised(());
+/// The right code was given, and how. Made by [`CodeScreen::judge`] alone.
+pub(super) struct CodeRecognised(Method);
+
+impl CodeRecognised {
+    /// How it was given.
+    pub(super) const fn method(&self) -> Method {
+        self.0
+    }
+}
 
 impl CodeScreen {
     /// A screen for the `truth` that the other person reads out; `own` is what this side reads out.
@@ -250,10 +258,10 @@ impl CodeScreen {
     /// # Errors
     /// [`Refused`] for what can't be an answer: nothing was decided by it.
     pub(super) fn judge(&self, answer: CodeAnswer) -> Result<Option<CodeRecognised>, Refused> {
-        let given = match (answer, &self.question) {
+        let (given, method) = match (answer, &self.question) {
             (CodeAnswer::NoneFits, _) => return Ok(None),
             (CodeAnswer::Picked(code), CodeQuestion::PickOrType(proposed)) if proposed.contains(&code) => {
-                code
+                (code, Method::Picked)
             }
             (CodeAnswer::Picked(_), CodeQuestion::PickOrType(_)) => return Err(Refused::NotProposed),
             (CodeAnswer::Picked(_), CodeQuestion::TypeOnly) => return Err(Refused::TypingRequired),
@@ -262,8 +270,8 @@ impl CodeScreen {
             (CodeAnswer::Typed(code), _) if code == self.own && code != self.truth => {
                 return Err(Refused::OwnCode);
             }
-            (CodeAnswer::Typed(code), _) => code,
+            (CodeAnswer::Typed(code), _) => (code, Method::Typed),
         };
-        Ok((given == self.truth).then_some(CodeRecognised(())))
+        Ok((given == self.truth).then_some(CodeRecognised(method)))
     }
 }

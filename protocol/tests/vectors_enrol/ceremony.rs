@@ -129,6 +129,7 @@ pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn
         user_key: &user_key,
         manifest_key: &manifest_key,
         log: &log,
+        attempts: 1,
     };
 
     let mut course = Course::default();

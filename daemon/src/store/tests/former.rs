@@ -60,6 +60,7 @@ fn write_the_files() {
         handshake: Hash::of(&[b"h"]),
         root: new.root,
         certificates: vec![vec![1, 2, 3].into()],
+        statement: None,
     };
     store.put_sealed(AttemptId::from_bytes([0x73; 16]), TOKEN, &sealed).unwrap();
     drop(store);

@@ -305,6 +305,7 @@ fn the_store_keeps_what_it_acknowledged() {
         handshake: Hash::of(&[b"h"]),
         root: new.root,
         certificates: vec![vec![1, 2, 3].into()],
+        statement: None,
     };
     let attempt = AttemptId::from_bytes([3; 16]);
     store.put_sealed(attempt, token, &sealed).unwrap();

@@ -10,9 +10,10 @@ use crate::chain::certificate::{Author, Body, Head, Payload, Profile};
 use crate::chain::members::{NameOf, open_name, seal_name};
 use crate::chain::verify::UserRecord;
 use crate::enrol::evidence::{HeardConfirmation, PossessionProved};
-use crate::enrol::io::{Approval, Refused, SealedEnrolment, Setting};
+use crate::enrol::io::{Approval, Refused, SealedEnrolment, Setting, TransportKind};
 use crate::enrol::messages::{ClaimRecord, Handover, UserKeys};
 use crate::enrol::sas::CodeRecognised;
+use crate::evidence::receipt::{CODE_BITS, SignedStatement, Statement, Transport};
 use crate::ids::{DeviceId, Email, Invited, Label, Timestamp, UserId};
 use crate::keys::{DirectoryKey, Entropy, ManifestKey, UserDecryptionKey, random};
 use crate::public::{EncryptionKey, Hash, VerifyKey};
@@ -43,7 +44,7 @@ enum Subject {
 /// [`Refused::WrongIdentity`], [`Refused::MayNotCertify`], [`Refused::NoEntropy`]: nothing has left this function then.
 pub(super) fn sign(
     basis: &Basis<'_>,
-    (_, _, _): Proofs<'_>,
+    (recognised, _, _): Proofs<'_>,
     now: Timestamp,
     entropy: &mut dyn Entropy,
 ) -> Result<(SealedEnrolment, Handover), Refused> {
@@ -94,6 +95,7 @@ pub(super) fn sign(
     approval.log.extended(certificates.iter().map(Vec::as_slice)).map_err(|_| Refused::MayNotCertify)?;
 
     let certificates: Vec<ByteVec> = certificates.into_iter().map(ByteVec::from).collect();
+    let statement = statement(basis, recognised, seen, device, now);
     let sealed = SealedEnrolment {
         user,
         device,
@@ -101,6 +103,7 @@ pub(super) fn sign(
         handshake: *handshake,
         root: *root,
         certificates: certificates.clone(),
+        statement: Some(statement),
     };
     let handover = Handover {
         user,
@@ -116,6 +119,36 @@ pub(super) fn sign(
         user_keys,
     };
     Ok((sealed, handover))
+}
+
+/// How the ceremony went, for the receipt: signed with the certificates, on the same proofs.
+fn statement(
+    basis: &Basis<'_>,
+    recognised: &CodeRecognised,
+    seen: Head,
+    device: DeviceId,
+    time: Timestamp,
+) -> SignedStatement {
+    let Basis { setting, root, approval, handshake, .. } = *basis;
+    let statement = Statement {
+        organisation: setting.organisation.clone(),
+        root: *root,
+        greeter: setting.greeter_device,
+        greeter_key: approval.signing_key.verify_key(),
+        transport: match setting.transport {
+            TransportKind::Relay => Transport::Relay,
+            TransportKind::PeerToPeer { .. } => Transport::PeerToPeer,
+        },
+        attempts: approval.attempts,
+        method: recognised.method(),
+        bits: CODE_BITS,
+        heard: true,
+        seen,
+        handshake: *handshake,
+        device,
+        time,
+    };
+    SignedStatement::of(&statement, |context, message| approval.signing_key.sign(context, message))
 }
 
 /// One envelope.

@@ -112,6 +112,7 @@ impl World {
             user_key: &self.user_key,
             manifest_key: &self.manifest_key,
             log: &self.log,
+            attempts: 1,
         }
     }
 }

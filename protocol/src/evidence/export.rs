@@ -1,0 +1,83 @@
+//! An exported log: the certificates, and a terminal's word for where they end.
+//!
+//! Decides that a log with a signed head ends where its signer says. Refuses to vouch for the end of one without: whoever made the
+//! file may have left certificates off.
+
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+
+use super::head::SignedHead;
+use super::{EVIDENCE_MAX_BYTES, EvidenceError, HeadFault, VERSION, check_kind};
+use crate::chain::verify::VerifiedLog;
+use crate::codec;
+use crate::ids::OrganisationId;
+use crate::public::VerifyKey;
+
+/// What stands first in the file.
+const KIND: &str = "parsec-log";
+
+/// An organisation's log as a file.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct LogExport {
+    #[n(0)]
+    kind: String,
+    #[n(1)]
+    version: u64,
+    /// Whose.
+    #[n(2)]
+    pub organisation: OrganisationId,
+    /// What it hangs from.
+    #[n(3)]
+    pub root: VerifyKey,
+    /// The envelopes, the first first.
+    #[n(4)]
+    pub certificates: Vec<ByteVec>,
+    /// Whose word it is that these are all.
+    #[n(5)]
+    pub head: Option<SignedHead>,
+}
+
+impl LogExport {
+    /// Puts one together; [`Self::verify`] says what it is worth.
+    #[must_use]
+    pub fn new(
+        organisation: OrganisationId,
+        root: VerifyKey,
+        certificates: Vec<ByteVec>,
+        head: Option<SignedHead>,
+    ) -> Self {
+        Self { kind: KIND.to_owned(), version: VERSION, organisation, root, certificates, head }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads a file; nothing in it is checked yet but its form.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Malformed`], [`EvidenceError::OtherKind`]; more than [`EVIDENCE_MAX_BYTES`] are not looked at.
+    pub fn decode(bytes: &[u8]) -> Result<Self, EvidenceError> {
+        let export: Self = codec::decode(bytes, EVIDENCE_MAX_BYTES)?;
+        check_kind(&export.kind, export.version, KIND, "an exported log")?;
+        Ok(export)
+    }
+
+    /// Checks every certificate up to the root key named in the file, and the signed head if there is one.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Log`], [`EvidenceError::Head`].
+    pub fn verify(&self) -> Result<VerifiedLog, EvidenceError> {
+        let mut log = VerifiedLog::empty(self.organisation.clone(), self.root);
+        self.certificates.iter().try_for_each(|envelope| log.push(envelope))?;
+        if let Some(head) = &self.head {
+            head.check(&log).map_err(EvidenceError::Head)?;
+            if head.head != log.head() {
+                return Err(EvidenceError::Head(HeadFault::Elsewhere));
+            }
+        }
+        Ok(log)
+    }
+}

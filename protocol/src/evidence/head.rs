@@ -1,0 +1,86 @@
+//! A signed head: a terminal's word that the organisation's log passes through a place.
+//!
+//! Decides what is signed and when such a word counts. Refuses one by a terminal that the log at hand doesn't know, or has revoked.
+
+use minicbor::{Decode, Encode};
+
+use super::HeadFault;
+use crate::chain::certificate::Head;
+use crate::chain::verify::VerifiedLog;
+use crate::codec;
+use crate::ids::{DeviceId, OrganisationId, Timestamp};
+use crate::public::{Context, Signature, VerifyKey};
+
+/// `[device id, time, head, signature]`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SignedHead {
+    /// Whose word.
+    #[n(0)]
+    pub device: DeviceId,
+    /// By its clock.
+    #[n(1)]
+    pub time: Timestamp,
+    /// Through where the log goes.
+    #[n(2)]
+    pub head: Head,
+    /// Under [`Context::Head`].
+    #[n(3)]
+    pub signature: Signature,
+}
+
+/// What is signed.
+#[derive(Encode)]
+struct Signed<'a> {
+    #[n(0)]
+    organisation: &'a OrganisationId,
+    #[n(1)]
+    root: &'a VerifyKey,
+    #[n(2)]
+    device: &'a DeviceId,
+    #[n(3)]
+    time: &'a Timestamp,
+    #[n(4)]
+    head: &'a Head,
+}
+
+impl SignedHead {
+    /// A terminal's word for the head of `log`, signed with `sign`, which applies [`Context::Head`].
+    #[must_use]
+    pub fn of(
+        log: &VerifiedLog,
+        device: DeviceId,
+        time: Timestamp,
+        sign: impl FnOnce(Context, &[u8]) -> Signature,
+    ) -> Self {
+        let head = log.head();
+        let (organisation, root) = (log.organisation(), log.root());
+        let message =
+            codec::encode(&Signed { organisation, root, device: &device, time: &time, head: &head });
+        Self { device, time, head, signature: sign(Context::Head, &message) }
+    }
+
+    /// Checks that a terminal of `log`, not revoked at its end, gave its word for a head that the log passes through.
+    ///
+    /// # Errors
+    /// [`HeadFault`].
+    pub fn check(&self, log: &VerifiedLog) -> Result<(), HeadFault> {
+        let device = log.device(&self.device).ok_or(HeadFault::UnknownDevice)?;
+        let revoked =
+            device.revoked.is_some() || log.user(&device.user).is_none_or(|user| user.revoked.is_some());
+        if revoked {
+            return Err(HeadFault::Revoked);
+        }
+        let message = codec::encode(&Signed {
+            organisation: log.organisation(),
+            root: log.root(),
+            device: &self.device,
+            time: &self.time,
+            head: &self.head,
+        });
+        device
+            .verify_key
+            .verify(Context::Head, &message, &self.signature)
+            .map_err(|_| HeadFault::Signature)?;
+        if log.extends(&self.head) { Ok(()) } else { Err(HeadFault::Elsewhere) }
+    }
+}
