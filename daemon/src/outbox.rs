@@ -13,6 +13,7 @@ use parsec_protocol::relay::{AttemptView, Completion, EndReason, ErrorCode};
 use tokio::sync::watch;
 
 use crate::daemon::direct;
+use crate::daemon::evidence::keep_receipt;
 use crate::daemon::session::Session;
 use crate::problems;
 use crate::transport::relay::GreeterRoad;
@@ -129,6 +130,7 @@ async fn one(session: &Arc<Session>, row: &Row, tell: &watch::Sender<Progress>) 
             return Ok(Progress::Failed(problems::closed(closed)));
         }
     };
+    keep_receipt(session, row.attempt, &row.sealed, &publication).await?;
     tell.send_replace(Progress::Registering);
     let certificates = publication.certificates.into_iter().map(ByteVec::from).collect();
     match road.complete(&Completion { certificates, receipt: publication.receipt }).await {
@@ -180,7 +182,8 @@ pub(crate) async fn over(session: &Session, row: &Row, reason: EndReason) -> Res
                         .into(),
                 ));
             }
-            drop_row(session, row.attempt).await?;
+            let attempt = row.attempt;
+            session.store(move |store| store.published(attempt)).await?;
             Ok(Progress::Published)
         }
         EndReason::CodeMismatch

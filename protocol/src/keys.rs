@@ -272,6 +272,8 @@ mod tests {
             Context::Receipt,
             Context::Possession,
             Context::Manifest,
+            Context::Head,
+            Context::Enrolled,
         ];
         for made in contexts {
             let signature = key.sign(made, b"message");

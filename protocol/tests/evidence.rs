@@ -8,7 +8,7 @@ use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::certificate::{Body, Envelope, Head, Profile};
 use parsec_protocol::chain::verify::Fault;
 use parsec_protocol::evidence::export::LogExport;
-use parsec_protocol::evidence::fork::{Branch, Fork, ForkProof, Witness};
+use parsec_protocol::evidence::fork::{Branch, Fork, ForkProof, Form, Witness};
 use parsec_protocol::evidence::head::SignedHead;
 use parsec_protocol::evidence::receipt::{
     CODE_BITS, CheckedReceipt, EnrolmentReceipt, Method, SignedStatement, Statement, Transport,
@@ -134,9 +134,46 @@ fn a_fork_is_proved_by_certificates_or_heads_whoever_checks() {
         assert_eq!(parts_at, common, "seed {seed}");
         for (word, org) in words.iter().zip(&sides) {
             assert!(word.head.count > common && org.log.extends(&word.head), "seed {seed}");
-            assert_eq!(word.count, org.log.count());
         }
     }
+}
+
+/// A terminal's own log, its word for where it ends, and what it was handed.
+fn strayed(own: &Org, stray: &[u8]) -> Option<ForkProof> {
+    let root = root_key(0).verify_key();
+    ForkProof::of_stray(organisation(), root, &own.envelopes, head_by(own, 2), stray)
+}
+
+#[test]
+fn a_certificate_that_has_seen_another_log_proves_the_fork_without_it() {
+    let [own, other] = parted([2, 4], 9);
+    // The second of the other log has seen its first, at whose count this log has something else.
+    let stray = &other.envelopes[own.envelopes.len() - 1];
+    let proof = strayed(&own, stray).unwrap();
+    let file = proof.encode();
+    let fork = ForkProof::decode(&file).unwrap().verify().unwrap();
+    assert_eq!(fork.words[1].form, Form::Stray);
+    assert!(own.log.head_at(fork.words[1].head.count) != Some(fork.words[1].head));
+    damaged(&file, |bad| {
+        assert!(ForkProof::decode(bad).and_then(|proof| proof.verify()).is_err());
+    });
+    // The first of the other log has seen what both have; the fourth more than this log has.
+    assert!(strayed(&own, &other.envelopes[own.envelopes.len() - 2]).is_none());
+    assert!(strayed(&own, &other.envelopes[own.envelopes.len() + 1]).is_none());
+    // One of this log; one by a key that this log doesn't know; one that the server made up.
+    assert!(strayed(&own, &own.envelopes[3]).is_none());
+    let mut payload = Envelope::decode(stray).unwrap().payload().unwrap();
+    assert!(strayed(&own, &support::envelope(By::Device(77), &payload)).is_none());
+    payload.organisation = "other".parse().unwrap();
+    assert!(strayed(&own, &support::envelope(By::Device(1), &payload)).is_none());
+    // A word for less than the stray one has seen; nobody's word.
+    let mut early = proof.clone();
+    early.common.truncate(Org::staffed().envelopes.len());
+    early.branches[0].witness = Witness::Head(head_by(&Org::staffed(), 2));
+    assert!(early.verify().is_err());
+    let mut nobody = proof;
+    nobody.branches[0].witness = nobody.branches[1].witness.clone();
+    assert!(matches!(nobody.verify(), Err(EvidenceError::NoFork(_))));
 }
 
 #[test]

@@ -131,7 +131,14 @@ fn signature_by_another_members_key() {
 fn a_signature_of_another_context_is_no_certificate() {
     let org = Org::staffed();
     let payload = org.payload(By::Device(0), standard(5));
-    for context in [Context::Request, Context::Receipt, Context::Possession, Context::Manifest] {
+    for context in [
+        Context::Request,
+        Context::Receipt,
+        Context::Possession,
+        Context::Manifest,
+        Context::Head,
+        Context::Enrolled,
+    ] {
         let bad = payload.sign_with(|_, message| By::Device(0).sign(context, message));
         refused(&org, Fault::BadSignature, &bad, &envelope(By::Device(0), &payload));
     }

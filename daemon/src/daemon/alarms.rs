@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{Alarm, Problem, ProblemKind, TrustAcknowledged};
 
+use super::forks::{self, Suspect};
 use super::session::{Session, blocking};
 use crate::clock;
 use crate::store::{DeviceSummary, Store, StoredAlarm};
@@ -23,20 +24,27 @@ fn view(summary: &DeviceSummary, stored: &StoredAlarm) -> Option<Alarm> {
         organisation: summary.organisation.clone(),
         problem: Problem::new(kind, stored.found.clone()),
         since: stored.since,
+        proof: stored.proof,
     })
 }
 
-/// Raises an alarm where a problem is one of trust: kept, then told.
-pub(super) async fn raise(session: &Session, problem: &Problem) {
+/// Raises an alarm where a problem is one of trust: kept, with a proof if there is one to be had, then told.
+pub(super) async fn raise(session: &Session, problem: &Problem, suspect: Option<Suspect>) {
     if !KINDS.contains(&problem.name) {
         return;
     }
     let (open, events, problem) = (Arc::clone(&session.open), session.events().clone(), problem.clone());
+    let log = session.log();
     // A task of its own, so that it is not cut off with whoever noticed: locking waits for it.
     let kept = session.tasks.spawn(async move {
         let summary = open.summary.clone();
         let (kind, found) = (problem.name.name(), problem.message.clone());
-        let kept = blocking(move || open.store.raise_alarm(kind, &found, clock::now())).await;
+        let kept = blocking(move || {
+            // Without one the alarm counts as much: it is this device's own finding.
+            let proof = suspect.and_then(|suspect| forks::proof(&open, &log, suspect).ok().flatten());
+            open.store.raise_alarm(kind, &found, clock::now(), proof.as_deref())
+        })
+        .await;
         match kept {
             Ok(Some(stored)) => view(&summary, &stored).into_iter().for_each(|alarm| events.alarm(alarm)),
             // Known already, or dealt with.
@@ -45,7 +53,8 @@ pub(super) async fn raise(session: &Session, problem: &Problem) {
             Err(error) => {
                 tracing::warn!(problem = error.name.name(), "an alarm could not be kept");
                 let (device, organisation) = (Some(summary.device), summary.organisation);
-                events.alarm(Alarm { id: None, device, organisation, problem, since: clock::now() });
+                let since = clock::now();
+                events.alarm(Alarm { id: None, device, organisation, problem, since, proof: false });
             }
         }
     });

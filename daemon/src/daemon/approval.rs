@@ -106,9 +106,15 @@ impl Daemon {
             Command::InviteList(selector, _)
             | Command::UserList(selector, _)
             | Command::TrustVerify(selector, _)
+            | Command::ReceiptList(selector, _)
             | Command::DeviceLock(selector, _) => With::Selected(selector),
             Command::TrustShow(request, _) => With::Selected(&request.select),
             Command::TrustAcknowledge(request, _) => With::Selected(&request.select),
+            Command::TrustLog(request, _) => With::Selected(&request.select),
+            Command::TrustExport(request, _) => With::Selected(&request.select),
+            Command::TrustImport(request, _) => With::Selected(&request.select),
+            Command::TrustFork(request, _) => With::Selected(&request.select),
+            Command::ReceiptExport(request, _) => With::Selected(&request.select),
             Command::UserShow(request, _) => With::Selected(&request.select),
             Command::UserRevoke(request, _) => With::Selected(&request.select),
             Command::UserProfile(request, _) => With::Selected(&request.select),

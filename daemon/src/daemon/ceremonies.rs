@@ -253,6 +253,10 @@ impl greeter::Voucher for DeviceVoucher {
         Ok(self.session.sync().await?)
     }
 
+    async fn attempts(&self) -> Result<u64, Problem> {
+        super::invitations::attempts(&self.session, self.token).await
+    }
+
     async fn persist(&self, sealed: &SealedEnrolment) -> Result<(), Problem> {
         let (attempt, token, sealed) = (self.attempt, self.token, sealed.clone());
         self.session.store(move |store| store.put_sealed(attempt, token, &sealed)).await

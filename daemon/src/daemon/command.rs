@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword,
-    DeviceRevoke, DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, GreetStart, InviteCancel,
-    InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers, NetPing, NetPinged,
-    NetStatus, OrgBootstrap, OrgBootstrapped, Problem, Registration, StatusResult, TrustAcknowledge,
-    TrustAcknowledged, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile,
-    UserRevoke, UserShow, UserShowResult,
+    DeviceRevoke, DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, FilePart, GreetStart,
+    InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers, NetPing,
+    NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, Problem, ReceiptExport, ReceiptListResult,
+    Registration, StatusResult, TrustAcknowledge, TrustAcknowledged, TrustExport, TrustExported, TrustFork,
+    TrustImport, TrustImported, TrustLog, TrustLogResult, TrustShow, TrustShowResult, TrustVerifyResult,
+    UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
 };
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -56,6 +57,12 @@ pub enum Command {
     TrustVerify(DeviceSelector, Reply<TrustVerifyResult>),
     TrustShow(TrustShow, Reply<TrustShowResult>),
     TrustAcknowledge(TrustAcknowledge, Reply<TrustAcknowledged>),
+    TrustLog(TrustLog, Reply<TrustLogResult>),
+    TrustExport(TrustExport, Reply<TrustExported>),
+    TrustImport(TrustImport, Reply<TrustImported>),
+    TrustFork(TrustFork, Reply<FilePart>),
+    ReceiptList(DeviceSelector, Reply<ReceiptListResult>),
+    ReceiptExport(ReceiptExport, Reply<FilePart>),
     NetStatus(Reply<NetStatus>),
     NetPeers(Reply<NetPeers>),
     NetPing(NetPing, Reply<NetPinged>),

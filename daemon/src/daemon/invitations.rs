@@ -293,3 +293,12 @@ const fn status(status: InvitationStatus) -> &'static str {
         InvitationStatus::Exhausted => "exhausted",
     }
 }
+
+/// Attempts of an invitation that this device has taken part in, by its own count.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn attempts(session: &Session, token: Token) -> Result<u64, Problem> {
+    let invitation = session.store(move |store| store.invitation(token)).await?;
+    Ok(invitation.map_or(0, |invitation| u64::from(invitation.tally.attempts)))
+}

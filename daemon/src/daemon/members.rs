@@ -19,12 +19,17 @@ use super::session::{Session, SyncError};
 pub const PREFIX_MIN_DIGITS: usize = 4;
 
 /// Opens the names of one log.
-struct Names<'a> {
+pub(super) struct Names<'a> {
     log: &'a VerifiedLog,
     key: &'a DirectoryKey,
 }
 
-impl Names<'_> {
+impl<'a> Names<'a> {
+    /// Of this log, with the session's key.
+    pub(super) fn of(session: &'a Session, log: &'a VerifiedLog) -> Self {
+        Self { log, key: &session.open.keys.directory_key }
+    }
+
     fn user(&self, record: &UserRecord) -> Option<Label> {
         open_name(self.key, self.log.organisation(), NameOf::User(record.user), &record.sealed_name)
     }
@@ -53,7 +58,8 @@ impl Names<'_> {
         }
     }
 
-    fn user_in_words(&self, user: &UserId) -> String {
+    /// Name and address; the id of one that the log doesn't have.
+    pub(super) fn user_in_words(&self, user: &UserId) -> String {
         let Some(record) = self.log.user(user) else { return user.to_string() };
         match self.user(record) {
             Some(name) => format!("{name} <{}>", record.email),
@@ -61,10 +67,19 @@ impl Names<'_> {
         }
     }
 
-    fn device_in_words(&self, device: &DeviceId) -> String {
+    /// Label and owner; the id of one that the log doesn't have.
+    pub(super) fn device_in_words(&self, device: &DeviceId) -> String {
         let Some(record) = self.log.device(device) else { return device.to_string() };
         let label = self.device(record).map_or_else(|| device.to_string(), |label| label.to_string());
         format!("{label} of {}", self.user_in_words(&record.user))
+    }
+
+    /// The signing terminal, or the root key.
+    pub(super) fn author_in_words(&self, author: Author) -> String {
+        match author {
+            Author::Root => "root".to_owned(),
+            Author::Device(device) => self.device_in_words(&device),
+        }
     }
 }
 
@@ -82,7 +97,7 @@ pub(super) const fn profile(profile: Profile) -> ProfileName {
 /// # Errors
 /// The log has no such member.
 pub(super) fn member(session: &Session, log: &VerifiedLog, user: UserId) -> Result<Member, Problem> {
-    let names = Names { log, key: &session.open.keys.directory_key };
+    let names = Names::of(session, log);
     let record = log.user(&user).ok_or_else(not_there)?;
     Ok(names.member(record))
 }
@@ -93,7 +108,7 @@ fn not_there() -> Problem {
 }
 
 /// The log as fresh as it can be had: without the server, the stored one still says who was a member.
-async fn newest(session: &Session) -> Result<std::sync::Arc<VerifiedLog>, Problem> {
+pub(super) async fn newest(session: &Session) -> Result<std::sync::Arc<VerifiedLog>, Problem> {
     match session.sync().await {
         Ok(log) => Ok(log),
         Err(SyncError::Road(error)) if error.passes() => Ok(session.log()),
@@ -107,7 +122,7 @@ async fn newest(session: &Session) -> Result<std::sync::Arc<VerifiedLog>, Proble
 /// What the server sent is not believed, or it refused.
 pub async fn list(session: &Session) -> Result<UserListResult, Problem> {
     let log = newest(session).await?;
-    let names = Names { log: &log, key: &session.open.keys.directory_key };
+    let names = Names::of(session, &log);
     let users = log.users().map(|user| names.member(user)).collect();
     Ok(UserListResult { users })
 }
@@ -122,7 +137,7 @@ pub async fn user(session: &Session, user: Option<&str>) -> Result<UserShowResul
         None => session.open.summary.user,
         Some(text) => find(&log, text)?,
     };
-    let names = Names { log: &log, key: &session.open.keys.directory_key };
+    let names = Names::of(session, &log);
     Ok(UserShowResult {
         member: member(session, &log, user)?,
         chain: chain(&names, user),
@@ -155,7 +170,7 @@ pub async fn show(session: &Session, user: Option<&str>) -> Result<TrustShowResu
         None => session.open.summary.user,
         Some(text) => find(&log, text)?,
     };
-    let names = Names { log: &log, key: &session.open.keys.directory_key };
+    let names = Names::of(session, &log);
     let chain = chain(&names, user);
     Ok(TrustShowResult { user, chain, root_fingerprint: log.root().fingerprint().to_string() })
 }
@@ -174,10 +189,7 @@ fn chain(names: &Names<'_>, user: UserId) -> Vec<TrustLink> {
                 kind: kind.to_owned(),
                 subject,
                 key,
-                signed_by: match link.author {
-                    Author::Root => "root".to_owned(),
-                    Author::Device(device) => names.device_in_words(&device),
-                },
+                signed_by: names.author_in_words(link.author),
                 signer_key: link.author_key.to_string(),
                 time: link.time,
             }

@@ -17,7 +17,7 @@ use super::changes::{self, Change};
 use super::command::{Command, Event, OpenedFor, Reply};
 use super::select::{self, Wanted};
 use super::session::{Session, blocking, view};
-use super::{Ceremony, Daemon, alarms, founding, invitations, members};
+use super::{Ceremony, Daemon, alarms, evidence, founding, invitations, members};
 use crate::caller::Caller;
 use crate::enrolment::view::Board;
 use crate::enrolment::{Desk, REQUESTS_MAX, Request};
@@ -126,6 +126,33 @@ impl Daemon {
             Command::TrustAcknowledge(request, reply) => {
                 self.with_session(&request.select, reply, async move |session| {
                     alarms::acknowledge(&session, request.alarm).await
+                });
+            }
+            Command::TrustLog(request, reply) => {
+                self.with_session(&request.select, reply, async move |session| {
+                    evidence::log(&session, request.from).await
+                });
+            }
+            Command::TrustExport(request, reply) => {
+                self.with_session(&request.select, reply, async move |session| {
+                    evidence::export(&session, request.from).await
+                });
+            }
+            Command::TrustImport(request, reply) => {
+                let select = request.select.clone();
+                self.with_session(&select, reply, async move |session| Ok(session.import(request).await?));
+            }
+            Command::TrustFork(request, reply) => {
+                self.with_session(&request.select, reply, async move |session| {
+                    evidence::fork(&session, request.alarm, request.offset).await
+                });
+            }
+            Command::ReceiptList(select, reply) => {
+                self.with_session(&select, reply, async |session| evidence::receipts(&session).await);
+            }
+            Command::ReceiptExport(request, reply) => {
+                self.with_session(&request.select, reply, async move |session| {
+                    evidence::receipt(&session, request.device).await
                 });
             }
             Command::NetStatus(reply) => {

@@ -3,6 +3,8 @@
 //! Decides which log is believed: the stored one if it verifies and contains the head the keys were saved with, then
 //! only what extends it. Refuses a server that shows fewer certificates than before, or others.
 
+mod import;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,8 +17,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::forks::Suspect;
 use super::net::Net;
-use super::{alarms, direct};
+use super::{alarms, direct, notices};
 use crate::events::Hub;
 use crate::outbox::Progress;
 use crate::problems;
@@ -80,6 +83,17 @@ fn not_believed(error: &LogError) -> Problem {
             Problem::new(ProblemKind::RolledBack, problems::log(error).message)
         }
         _ => problems::log(error),
+    }
+}
+
+/// A page with a certificate that fails; where the certificate has seen another log, it is evidence itself.
+fn suspected(error: &LogError, from: u64, envelopes: &[Vec<u8>]) -> SyncError {
+    let at = error.position.checked_sub(from).and_then(|at| usize::try_from(at).ok());
+    match (&error.fault, at.and_then(|at| envelopes.get(at))) {
+        (Fault::SeenOther, Some(envelope)) => {
+            SyncError::Past(not_believed(error), Box::new(Suspect::Stray(envelope.clone())))
+        }
+        _ => SyncError::Log(not_believed(error)),
     }
 }
 
@@ -149,7 +163,7 @@ impl Session {
     fn note_server(&self, error: Option<&SyncError>) {
         let found = match error {
             Some(SyncError::Road(error)) if error.code().is_none() => Err(error.clone().into()),
-            Some(SyncError::Road(_) | SyncError::Log(_)) | None => Ok(()),
+            Some(SyncError::Road(_) | SyncError::Log(_) | SyncError::Past(..)) | None => Ok(()),
         };
         let summary = &self.open.summary;
         self.net.server_seen(&summary.organisation, &summary.server, found);
@@ -157,12 +171,19 @@ impl Session {
 
     /// Whoever asked, and if it was nobody: a log that is not believed is an alarm.
     async fn watched<T>(&self, done: Result<T, SyncError>) -> Result<T, SyncError> {
+        let done = match done {
+            Err(SyncError::Past(problem, suspect)) => {
+                alarms::raise(self, &problem, Some(*suspect)).await;
+                return Err(SyncError::Log(problem));
+            }
+            done => done,
+        };
         match &done {
             Err(SyncError::Log(problem)) => self.alarm(problem).await,
             Err(SyncError::Road(error)) if error.code() == Some(ErrorCode::Revoked) => {
                 self.revoked.send_replace(true);
             }
-            Err(SyncError::Road(_)) | Ok(_) => {}
+            Err(SyncError::Road(_) | SyncError::Past(..)) | Ok(_) => {}
         }
         done
     }
@@ -182,7 +203,7 @@ impl Session {
 
     /// Raises an alarm where a problem is one of trust. Returns once it is kept and told.
     pub async fn alarm(&self, problem: &Problem) {
-        alarms::raise(self, problem).await;
+        alarms::raise(self, problem, None).await;
     }
 
     /// The daemon's events.
@@ -206,6 +227,10 @@ impl Session {
             }
             if page.certificates.is_empty() {
                 return if page.count == have {
+                    // What can't be told now is told with the next.
+                    if let Err(problem) = notices::tell(self, &log).await {
+                        tracing::warn!(%problem, "the log could not be looked through");
+                    }
                     Ok(log)
                 } else {
                     Err(SyncError::Road(RoadError::Misbehaved("a page of the log lacks its certificates")))
@@ -216,16 +241,22 @@ impl Session {
             let longer = blocking(move || {
                 let longer = match before.extended(envelopes.iter().map(Vec::as_slice)) {
                     Ok(longer) => longer,
-                    Err(error) => return Ok::<_, StoreError>(Err(error)),
+                    Err(error) => return Ok::<_, StoreError>(Err(suspected(&error, have, &envelopes))),
                 };
                 open.store.append_certificates(have, &envelopes)?;
                 Ok(Ok(longer))
             })
             .await
-            .map_err(SyncError::Log)?
-            .map_err(|error| SyncError::Log(not_believed(&error)))?;
-            *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(longer);
+            .map_err(SyncError::Log)??;
+            self.keep(longer);
         }
+    }
+
+    /// This is the log from here on: it is on disk.
+    fn keep(&self, longer: VerifiedLog) -> Arc<VerifiedLog> {
+        let longer = Arc::new(longer);
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&longer);
+        longer
     }
 
     /// The whole log from the server, verified anew and compared with the stored one.
@@ -240,6 +271,7 @@ impl Session {
     async fn whole_log(&self) -> Result<Arc<VerifiedLog>, SyncError> {
         let stored = self.sync().await?;
         let mut log = VerifiedLog::empty(stored.organisation().clone(), *stored.root());
+        let mut shown = Vec::new();
         while log.count() < stored.count() {
             let page = self.member.log_page(log.count()).await?;
             if page.certificates.is_empty() {
@@ -247,6 +279,7 @@ impl Session {
                     "a page of the log lacks its certificates",
                 )));
             }
+            shown.extend(page.certificates.iter().map(|envelope| envelope.to_vec()));
             log = tokio::task::spawn_blocking(move || {
                 page.certificates.iter().try_for_each(|envelope| log.push(envelope)).map(|()| log)
             })
@@ -260,7 +293,8 @@ impl Session {
             Ok(Arc::new(log))
         } else {
             let text = "The server's log is valid, but not the one this device verified before.";
-            Err(SyncError::Log(Problem::new(ProblemKind::RolledBack, text)))
+            let problem = Problem::new(ProblemKind::RolledBack, text);
+            Err(SyncError::Past(problem, Box::new(Suspect::Log(shown, None))))
         }
     }
 
@@ -297,6 +331,8 @@ pub enum SyncError {
     Road(RoadError),
     /// What it sent is not believed, or could not be kept.
     Log(Problem),
+    /// It sent what can't go together with this device's log, and a member may have signed for it.
+    Past(Problem, Box<Suspect>),
 }
 
 impl From<RoadError> for SyncError {
@@ -309,7 +345,7 @@ impl From<SyncError> for Problem {
     fn from(error: SyncError) -> Self {
         match error {
             SyncError::Road(error) => error.into(),
-            SyncError::Log(problem) => problem,
+            SyncError::Log(problem) | SyncError::Past(problem, _) => problem,
         }
     }
 }

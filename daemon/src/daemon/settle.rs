@@ -94,7 +94,7 @@ async fn settle(session: &Session, registered: bool, handle: &Handle) -> Result<
         match session.sync().await {
             Ok(log) => Ok(Ok(log)),
             Err(SyncError::Road(error)) => Err(error),
-            Err(SyncError::Log(problem)) => Ok(Err(problem)),
+            Err(SyncError::Log(problem) | SyncError::Past(problem, _)) => Ok(Err(problem)),
         }
     });
     let log = match synced.await {

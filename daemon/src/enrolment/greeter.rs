@@ -32,6 +32,11 @@ pub trait Voucher: Send + Sync {
     /// # Errors
     /// The problem; nothing was signed.
     fn fresh_log(&self) -> impl Future<Output = Result<Arc<VerifiedLog>, Problem>> + Send;
+    /// Attempts of the invitation that this device took part in, this one included.
+    ///
+    /// # Errors
+    /// The problem; nothing was signed.
+    fn attempts(&self) -> impl Future<Output = Result<u64, Problem>> + Send;
     /// Returns once the record is on disk.
     ///
     /// # Errors
@@ -214,6 +219,7 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
             return Err(problems::refused(Refused::NotConfirmed));
         }
         let log = self.voucher.fresh_log().await?;
+        let attempts = self.voucher.attempts().await?;
         let keys = self.voucher.keys();
         let approval = Approval {
             claimer_confirmed: approve.claimer_confirmed,
@@ -225,6 +231,7 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
             user_key: &keys.user_key,
             manifest_key: &keys.manifest_key,
             log: &log,
+            attempts,
         };
         let outputs = self.machine.step(GreeterInput::Approve(approval), clock::now(), &mut entropy::System);
         let outputs = outputs.map_err(|error| match (error, &self.invited) {

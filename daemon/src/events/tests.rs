@@ -55,6 +55,7 @@ fn alarm(organisation: &OrganisationId, kind: ProblemKind) -> Alarm {
         organisation: organisation.clone(),
         problem: Problem::new(kind, "x"),
         since: Timestamp(0),
+        proof: false,
     }
 }
 

@@ -185,6 +185,15 @@ pub(super) const TABLE: &[Row] = &[
     ask!(TRUST_ACKNOWLEDGE, Own, Needs::Confirmation, |params: _| |reply| {
         Command::TrustAcknowledge(params, reply)
     } => |_: &Caller, result| result),
+    ask!(TRUST_LOG, Look, |params: _| |reply| Command::TrustLog(params, reply)),
+    ask!(TRUST_EXPORT, Look, |params: _| |reply| Command::TrustExport(params, reply)),
+    // What was imported can't be taken back, and moves this device away from every other log.
+    ask!(TRUST_IMPORT, Own, Needs::Confirmation, |params: _| |reply| {
+        Command::TrustImport(params, reply)
+    } => |_: &Caller, result| result),
+    ask!(TRUST_FORK, Look, |params: _| |reply| Command::TrustFork(params, reply)),
+    ask!(RECEIPT_LIST, Look, |params: DeviceSelector| |reply| Command::ReceiptList(params, reply)),
+    ask!(RECEIPT_EXPORT, Look, |params: _| |reply| Command::ReceiptExport(params, reply)),
     ask!(DOCTOR, Look, |_none: Empty| Command::Doctor),
     ask!(NET_STATUS, Look, |_none: Empty| Command::NetStatus),
     ask!(NET_PEERS, Look, |_none: Empty| Command::NetPeers),
@@ -344,7 +353,10 @@ mod tests {
         ];
         for row in TABLE {
             let needs = vouching.contains(&row.name)
-                || matches!(row.name, method::TOKEN_CREATE | method::TRUST_ACKNOWLEDGE);
+                || matches!(
+                    row.name,
+                    method::TOKEN_CREATE | method::TRUST_ACKNOWLEDGE | method::TRUST_IMPORT
+                );
             assert_eq!(row.needs == Needs::Confirmation, needs, "{}", row.name);
         }
     }

@@ -42,6 +42,9 @@ pub(super) fn item(caller: &Caller, mut item: EventItem) -> EventItem {
             } => {
                 plain(&mut alarm.problem);
             }
+            EventItem::Event { event: Event::OwnChange { subject, signed_by, .. }, .. } => {
+                (*subject, *signed_by) = (None, None);
+            }
             EventItem::Event { .. } | EventItem::Gap { .. } | EventItem::Unknown => {}
         }
     }
@@ -139,6 +142,7 @@ mod tests {
                     organisation: "acme".parse().unwrap(),
                     problem,
                     since: Timestamp(0),
+                    proof: false,
                 }],
             };
             assert_eq!(status(&caller(Door::Own), full.clone()), full);

@@ -7,7 +7,7 @@ use parsec_protocol::ids::Timestamp;
 use rusqlite::{OptionalExtension as _, Row};
 
 use super::chain::integer;
-use super::{Store, StoreError};
+use super::{Store, StoreError, evidence};
 
 /// Acknowledged alarms that are kept, so that their findings stay known: months of a server that misbehaves daily.
 const ACKNOWLEDGED_MAX: u64 = 256;
@@ -23,7 +23,12 @@ pub struct StoredAlarm {
     pub found: String,
     /// When.
     pub since: Timestamp,
+    /// Whether a proof is kept with it.
+    pub proof: bool,
 }
+
+/// What [`read`] reads.
+const ROW: &str = "id, kind, found, since, EXISTS (SELECT 1 FROM fork WHERE fork.alarm = alarm.id)";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<StoredAlarm> {
     Ok(StoredAlarm {
@@ -31,11 +36,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredAlarm> {
         kind: row.get(1)?,
         found: row.get(2)?,
         since: Timestamp(row.get::<_, i64>(3)?.unsigned_abs()),
+        proof: row.get(4)?,
     })
 }
 
 impl Store {
-    /// Raises an alarm; nothing if there is one of this kind, or this finding has been dealt with. Durable when it returns.
+    /// Raises an alarm, with a proof that others can check where there is one; nothing if there is one of this kind, or this finding has been dealt with. Durable when it returns.
     ///
     /// # Errors
     /// The disk's.
@@ -44,6 +50,7 @@ impl Store {
         kind: &str,
         found: &str,
         now: Timestamp,
+        proof: Option<&[u8]>,
     ) -> Result<Option<StoredAlarm>, StoreError> {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
@@ -55,11 +62,14 @@ impl Store {
         if known {
             return Ok(None);
         }
-        let alarm = transaction.query_row(
-            "INSERT INTO alarm (kind, found, since) VALUES (?1, ?2, ?3) RETURNING id, kind, found, since",
+        let mut alarm = transaction.query_row(
+            &format!("INSERT INTO alarm (kind, found, since) VALUES (?1, ?2, ?3) RETURNING {ROW}"),
             (kind, found, integer(now.0)?),
             read,
         )?;
+        if let Some(file) = proof {
+            alarm.proof = evidence::put_fork(&transaction, alarm.id, file)?;
+        }
         transaction.execute(
             "DELETE FROM alarm WHERE acknowledged IS NOT NULL AND id NOT IN
                  (SELECT id FROM alarm WHERE acknowledged IS NOT NULL ORDER BY id DESC LIMIT ?1)",
@@ -77,7 +87,7 @@ impl Store {
         let inner = self.inner()?;
         let mut select = inner
             .connection
-            .prepare("SELECT id, kind, found, since FROM alarm WHERE acknowledged IS NULL ORDER BY id")?;
+            .prepare(&format!("SELECT {ROW} FROM alarm WHERE acknowledged IS NULL ORDER BY id"))?;
         let rows = select.query_map([], read)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -90,7 +100,9 @@ impl Store {
     pub fn acknowledge_alarm(&self, id: u64, now: Timestamp) -> Result<Option<StoredAlarm>, StoreError> {
         let inner = self.inner()?;
         let alarm = inner.connection.query_row(
-            "UPDATE alarm SET acknowledged = coalesce(acknowledged, ?2) WHERE id = ?1 RETURNING id, kind, found, since",
+            &format!(
+                "UPDATE alarm SET acknowledged = coalesce(acknowledged, ?2) WHERE id = ?1 RETURNING {ROW}"
+            ),
             (integer(id)?, integer(now.0)?),
             read,
         );

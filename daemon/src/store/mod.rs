@@ -9,6 +9,7 @@ pub(crate) mod atomic;
 mod chain;
 mod database;
 mod device;
+mod evidence;
 mod inspect;
 mod invitations;
 mod keyfile;

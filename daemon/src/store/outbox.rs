@@ -12,8 +12,8 @@ use rusqlite::OptionalExtension as _;
 
 use super::{DirectRow, Store, StoreError};
 
-/// Largest record: two certificates, and five short fields.
-const SEALED_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 1_024;
+/// Largest record: two certificates, a statement, and five short fields.
+const SEALED_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 2_048;
 
 /// A message that a direct ceremony keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,12 +200,18 @@ impl Store {
         Ok(true)
     }
 
-    /// Forgets one, if it is there: it is in the log, or void.
+    /// Forgets one that is void, if it is there.
     ///
     /// # Errors
     /// The disk's.
     pub fn drop_sealed(&self, attempt: AttemptId) -> Result<(), StoreError> {
-        self.inner()?.connection.execute("DELETE FROM outbox WHERE attempt = ?1", [attempt.as_bytes()])?;
+        let mut inner = self.inner()?;
+        let transaction = inner.connection.transaction()?;
+        transaction.execute("DELETE FROM outbox WHERE attempt = ?1", [attempt.as_bytes()])?;
+        // Of what never came about there is no receipt.
+        transaction
+            .execute("DELETE FROM receipt WHERE attempt = ?1 AND registered = 0", [attempt.as_bytes()])?;
+        transaction.commit()?;
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ceremony::{CeremonyId, Role, Stage, Subject};
+use super::evidence::EntryKind;
 use super::methods::DeviceView;
 use super::net::RoadName;
 use super::overview::Overview;
@@ -156,6 +157,23 @@ pub enum Event {
         /// It.
         alarm: Alarm,
     },
+    /// The log says something new about the user of a device of this machine, by the word of another device. Since API 1.2.
+    OwnChange {
+        /// The device of this machine.
+        device: DeviceId,
+        /// Where.
+        organisation: OrganisationId,
+        /// `device`: another terminal of the user; `device_revoked`, `profile`, `user_revoked`.
+        change: EntryKind,
+        /// The terminal it is about; absent where it is about the user.
+        about: Option<DeviceId>,
+        /// Of whom or what, in words; absent for a plug-in.
+        subject: Option<String>,
+        /// Who signed, in words; absent for a plug-in.
+        signed_by: Option<String>,
+        /// When, by the signer's clock.
+        signed: Timestamp,
+    },
     /// A plug-in was given access.
     TokenCreated {
         /// Its token.
@@ -236,6 +254,9 @@ pub struct Alarm {
     pub problem: Problem,
     /// Since when.
     pub since: Timestamp,
+    /// Whether a proof is kept that can be shown to others: `trust.fork` gives it. Since API 1.2.
+    #[serde(default)]
+    pub proof: bool,
 }
 
 #[cfg(test)]

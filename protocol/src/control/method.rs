@@ -67,6 +67,18 @@ pub const TRUST_VERIFY: &str = "trust.verify";
 pub const TRUST_SHOW: &str = "trust.show";
 /// [`super::TrustAcknowledge`] → [`super::TrustAcknowledged`]
 pub const TRUST_ACKNOWLEDGE: &str = "trust.acknowledge";
+/// [`super::TrustLog`] → [`super::TrustLogResult`]
+pub const TRUST_LOG: &str = "trust.log";
+/// [`super::TrustExport`] → [`super::TrustExported`]
+pub const TRUST_EXPORT: &str = "trust.export";
+/// [`super::TrustImport`] → [`super::TrustImported`]
+pub const TRUST_IMPORT: &str = "trust.import";
+/// [`super::TrustFork`] → [`super::FilePart`]
+pub const TRUST_FORK: &str = "trust.fork";
+/// [`super::DeviceSelector`] → [`super::ReceiptListResult`]
+pub const RECEIPT_LIST: &str = "receipt.list";
+/// [`super::ReceiptExport`] → [`super::FilePart`]
+pub const RECEIPT_EXPORT: &str = "receipt.export";
 /// Subscription: [`super::EventsWatch`]; each item an [`super::EventItem`]; ends with the connection.
 pub const EVENTS_WATCH: &str = "events.watch";
 /// Ends the subscription.

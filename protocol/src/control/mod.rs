@@ -5,6 +5,7 @@
 
 mod ceremony;
 mod events;
+mod evidence;
 mod hello;
 mod members;
 pub mod method;
@@ -19,6 +20,7 @@ mod tokens;
 
 pub use ceremony::{Action, CeremonyId, CeremonyView, Choice, ClaimerInfo, Outcome, Role, Stage, Subject};
 pub use events::*;
+pub use evidence::*;
 pub use hello::*;
 pub use members::*;
 pub use methods::*;

@@ -60,6 +60,7 @@ impl Overview {
                 self.alarms.retain(|old| (old.device, old.id) != (alarm.device, alarm.id));
             }
             Event::UnlockRefused { .. }
+            | Event::OwnChange { .. }
             | Event::InvitationCreated { .. }
             | Event::InvitationCancelled { .. }
             | Event::TokenCreated { .. }

@@ -232,7 +232,7 @@ pub struct Approval<'a> {
     pub manifest_key: &'a ManifestKey,
     /// The greeter's verified view of the log: `seen` of the certificates.
     pub log: &'a VerifiedLog,
-    /// Attempts of the invitation that the greeter knows of, this one included: for the receipt alone.
+    /// Attempts of the invitation that the greeter's device took part in, this one included: for the receipt alone.
     pub attempts: u64,
 }
 

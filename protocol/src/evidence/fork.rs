@@ -30,6 +30,13 @@ pub enum Witness {
     /// A signed head.
     #[n(1)]
     Head(#[n(0)] SignedHead),
+    /// A certificate that has seen a log which is not shown, and which the other branch is not.
+    #[n(2)]
+    Stray {
+        /// Its envelope.
+        #[n(0)]
+        envelope: ByteVec,
+    },
 }
 
 /// How one log goes on.
@@ -75,10 +82,19 @@ pub struct Word {
     pub time: Timestamp,
     /// Through where it says the log goes.
     pub head: Head,
-    /// How many certificates this branch has in all.
-    pub count: u64,
-    /// Whether it is a signed head; a certificate otherwise.
-    pub signed_head: bool,
+    /// In what form it was given.
+    pub form: Form,
+}
+
+/// How a terminal gave its word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As what a certificate of the branch has seen.
+    Certificate,
+    /// As a signed head.
+    Head,
+    /// As what a certificate has seen whose log is not shown.
+    Stray,
 }
 
 /// What a fork proof shows.
@@ -117,6 +133,24 @@ impl ForkProof {
         proof.verify().is_ok().then_some(proof)
     }
 
+    /// Puts a proof together out of a log's envelopes, a terminal's signed head of it, and a certificate that has seen another; nothing if
+    /// it proves nothing.
+    #[must_use]
+    pub fn of_stray(
+        organisation: OrganisationId,
+        root: VerifyKey,
+        log: &[Vec<u8>],
+        head: SignedHead,
+        stray: &[u8],
+    ) -> Option<Self> {
+        let branch = |witness| Branch { certificates: Vec::new(), witness };
+        let branches =
+            [branch(Witness::Head(head)), branch(Witness::Stray { envelope: stray.to_vec().into() })];
+        let common = envelopes(log);
+        let proof = Self { kind: KIND.to_owned(), version: VERSION, organisation, root, common, branches };
+        proof.verify().is_ok().then_some(proof)
+    }
+
     /// The file.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -141,17 +175,77 @@ impl ForkProof {
         let mut base = VerifiedLog::empty(self.organisation.clone(), self.root);
         self.common.iter().try_for_each(|envelope| base.push(envelope))?;
         let [one, other] = &self.branches;
-        match (one.certificates.first(), other.certificates.first()) {
-            (Some(one), Some(other)) if one != other => {}
-            (Some(_), Some(_)) => {
-                return Err(EvidenceError::NoFork("both logs go on with the same certificate"));
+        let common = base.count();
+        let words = match (&one.witness, &other.witness) {
+            (Witness::Stray { .. }, Witness::Stray { .. }) => {
+                return Err(EvidenceError::NoFork("neither log is shown"));
             }
-            (None, _) | (_, None) => {
-                return Err(EvidenceError::NoFork("one log is the beginning of the other"));
+            (Witness::Stray { envelope }, _) => {
+                let (stray, shown) = stray(&base, one, envelope, other)?;
+                [stray, shown]
             }
-        }
-        Ok(Fork { common: base.count(), words: [word(&base, one)?, word(&base, other)?] })
+            (_, Witness::Stray { envelope }) => {
+                let (stray, shown) = stray(&base, other, envelope, one)?;
+                [shown, stray]
+            }
+            (_, _) => {
+                part(one, other)?;
+                [
+                    word(&base, one, common.saturating_add(1))?.0,
+                    word(&base, other, common.saturating_add(1))?.0,
+                ]
+            }
+        };
+        Ok(Fork { common, words })
     }
+}
+
+/// Two branches have to begin differently.
+fn part(one: &Branch, other: &Branch) -> Result<(), EvidenceError> {
+    match (one.certificates.first(), other.certificates.first()) {
+        (Some(one), Some(other)) if one != other => Ok(()),
+        (Some(_), Some(_)) => Err(EvidenceError::NoFork("both logs go on with the same certificate")),
+        (None, _) | (_, None) => Err(EvidenceError::NoFork("one log is the beginning of the other")),
+    }
+}
+
+/// Checks a certificate that has seen another log than the branch that is shown: its word, and that branch's.
+fn stray(
+    base: &VerifiedLog,
+    hidden: &Branch,
+    envelope: &[u8],
+    shown: &Branch,
+) -> Result<(Word, Word), EvidenceError> {
+    if !hidden.certificates.is_empty() {
+        return Err(EvidenceError::NoFork("a stray certificate stands beside a log"));
+    }
+    let envelope = Envelope::decode(envelope)?;
+    let payload = envelope.payload()?;
+    let (word, log) = word(base, shown, payload.seen.count)?;
+    let Author::Device(device) = payload.author else {
+        return Err(EvidenceError::NoFork("a witness is no terminal"));
+    };
+    let author = log.device(&device).ok_or(EvidenceError::NoFork("a witness is unknown"))?;
+    if payload.organisation != *log.organisation() || envelope.verify(&author.verify_key).is_err() {
+        return Err(EvidenceError::NoFork("a stray certificate is not by its author"));
+    }
+    let differs = log.head_at(payload.seen.count).is_some_and(|here| here != payload.seen);
+    if payload.seen.count == 0 || !differs {
+        return Err(EvidenceError::NoFork("a stray certificate has seen nothing else"));
+    }
+    let stray = Word {
+        device,
+        email: email_of(&log, &device)?,
+        time: payload.time,
+        head: payload.seen,
+        form: Form::Stray,
+    };
+    Ok((stray, word))
+}
+
+fn email_of(log: &VerifiedLog, device: &DeviceId) -> Result<Email, EvidenceError> {
+    let user = log.device(device).and_then(|device| log.user(&device.user));
+    user.map(|user| user.email.clone()).ok_or(EvidenceError::Head(HeadFault::UnknownDevice))
 }
 
 fn envelopes(bytes: &[Vec<u8>]) -> Vec<ByteVec> {
@@ -164,11 +258,11 @@ fn vouching(branch: &[Vec<u8>], common: u64) -> Option<u64> {
     branch.iter().position(|envelope| seen(envelope).is_some_and(|seen| seen > common)).map(|at| at as u64)
 }
 
-/// Checks one branch and its witness.
-fn word(base: &VerifiedLog, branch: &Branch) -> Result<Word, EvidenceError> {
+/// Checks one branch, and that its witness vouches for `least` certificates of it.
+fn word(base: &VerifiedLog, branch: &Branch, least: u64) -> Result<(Word, VerifiedLog), EvidenceError> {
     let mut log = base.clone();
     branch.certificates.iter().try_for_each(|envelope| log.push(envelope))?;
-    let (device, time, head, signed_head) = match &branch.witness {
+    let (device, time, head, form) = match &branch.witness {
         Witness::Certificate { index } => {
             let missing = EvidenceError::NoFork("a witness is not there");
             let at = usize::try_from(*index).map_err(|_| missing.clone())?;
@@ -176,19 +270,19 @@ fn word(base: &VerifiedLog, branch: &Branch) -> Result<Word, EvidenceError> {
             let payload = Envelope::decode(envelope)?.payload()?;
             // The log's rules have compared its `seen` with the branch.
             match payload.author {
-                Author::Device(device) => (device, payload.time, payload.seen, false),
+                Author::Device(device) => (device, payload.time, payload.seen, Form::Certificate),
                 Author::Root => return Err(EvidenceError::NoFork("a witness is no terminal")),
             }
         }
         Witness::Head(head) => {
             head.check(&log).map_err(EvidenceError::Head)?;
-            (head.device, head.time, head.head, true)
+            (head.device, head.time, head.head, Form::Head)
         }
+        Witness::Stray { .. } => return Err(EvidenceError::NoFork("neither log is shown")),
     };
-    if head.count <= base.count() {
+    if head.count < least {
         return Err(EvidenceError::NoFork("a witness vouches for nothing but what both logs have"));
     }
-    let email = log.device(&device).and_then(|device| log.user(&device.user)).map(|user| user.email.clone());
-    let email = email.ok_or(EvidenceError::Head(HeadFault::UnknownDevice))?;
-    Ok(Word { device, email, time, head, count: log.count(), signed_head })
+    let email = email_of(&log, &device)?;
+    Ok((Word { device, email, time, head, form }, log))
 }

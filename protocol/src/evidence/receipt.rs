@@ -68,7 +68,7 @@ pub struct Statement {
     /// Over which road.
     #[n(4)]
     pub transport: Transport,
-    /// Attempts of the invitation that the greeter knew of, this one included.
+    /// Attempts of the invitation that the greeter's device took part in, this one included, by its own count.
     #[n(5)]
     pub attempts: u64,
     /// How the greeter's person gave the claimer's code.

@@ -256,11 +256,16 @@ impl greeter::Voucher for DirectVoucher {
         });
         match tokio::time::timeout(FRESH_LOG_WAIT, told).await {
             Ok(Ok(Ok(log))) => Ok(log),
-            Ok(Ok(Err(error @ (SyncError::Log(_) | SyncError::Road(RoadError::Refused { .. }))))) => {
-                Err(error.into())
-            }
+            Ok(Ok(Err(
+                error
+                @ (SyncError::Log(_) | SyncError::Past(..) | SyncError::Road(RoadError::Refused { .. })),
+            ))) => Err(error.into()),
             Ok(Ok(Err(SyncError::Road(_))) | Err(_)) | Err(_) => Ok(self.session.log()),
         }
+    }
+
+    async fn attempts(&self) -> Result<u64, Problem> {
+        crate::daemon::invitations::attempts(&self.session, self.token).await
     }
 
     async fn persist(&self, sealed: &SealedEnrolment) -> Result<(), Problem> {

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::clerk::StoreClerk;
 use super::greeting::{greeter_of, linger, open};
 use crate::clock;
+use crate::daemon::evidence::keep_receipt;
 use crate::daemon::session::Session;
 use crate::outbox::{Progress, Row, drop_row, over};
 use crate::problems;
@@ -78,6 +79,7 @@ pub async fn finish(
             return Ok(Progress::Failed(problems::closed(closed)));
         }
     };
+    keep_receipt(session, row.attempt, &row.sealed, &publication).await?;
     tell.send_replace(Progress::Registering);
     let mut host = host;
     match upload(session, row, &invitation, publication, tell, &mut host).await {

@@ -55,6 +55,9 @@ impl greeter::Voucher for Voucher {
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
         Ok(Arc::clone(&self.3))
     }
+    async fn attempts(&self) -> Result<u64, Problem> {
+        Ok(1)
+    }
     async fn persist(&self, _: &SealedEnrolment) -> Result<(), Problem> {
         self.0.0.lock().unwrap().push(format!("sealed after {} steps", self.1.steps()));
         Ok(())

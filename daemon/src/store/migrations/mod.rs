@@ -9,10 +9,11 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// One step each, oldest first. Never edited, only added to.
-const STEPS: [&str; 3] = [include_str!("0001.sql"), include_str!("0002.sql"), include_str!("0003.sql")];
+const STEPS: [&str; 4] =
+    [include_str!("0001.sql"), include_str!("0002.sql"), include_str!("0003.sql"), include_str!("0004.sql")];
 
 /// The newest version this program knows.
-const KNOWN: u32 = 3;
+const KNOWN: u32 = 4;
 const _: () = assert!(KNOWN as usize == STEPS.len());
 
 /// Brings the store to the newest version.
@@ -49,6 +50,7 @@ mod tests {
                 "261be74c7d6d394adbb46bb5eda357a37e5b8f6fd2e22f80fd6c41d56fca2faf",
                 "bc94ad9f2082950380a3c27b3293e81a9529ba5580a9350077ecb50d7fd2a9e2",
                 "ca00e810cdbe957847142e39ba0f575bacf9172a36efc60df09256b2768fdb19",
+                "28e7e9a64cdc8f21371c2f28fc1ea51eac0b7c21ba182de0e51fa1ec5244fb8e",
             ]
         );
     }
@@ -59,7 +61,7 @@ mod tests {
         run(&mut connection).unwrap();
         run(&mut connection).unwrap();
         connection.pragma_update(None, "user_version", KNOWN + 1).unwrap();
-        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 4, known: 3 })));
+        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 5, known: 4 })));
         connection.pragma_update(None, "user_version", -1).unwrap();
         assert!(matches!(run(&mut connection), Err(StoreError::TooNew { .. })));
     }

@@ -236,15 +236,17 @@ fn an_alarm_stays_until_somebody_has_dealt_with_it() {
     let home = Home::new();
     let id = new_device(1).device;
     let store = home.open().create(&new_device(1), SERVER, None, &right()).unwrap().store;
-    let raised =
-        store.raise_alarm("rolled_back", "5 certificates, and 3 are shown", Timestamp(7)).unwrap().unwrap();
+    let raised = store
+        .raise_alarm("rolled_back", "5 certificates, and 3 are shown", Timestamp(7), None)
+        .unwrap()
+        .unwrap();
     assert_eq!((raised.kind.as_str(), raised.since), ("rolled_back", Timestamp(7)));
     // One of a kind at a time, whatever else is found meanwhile.
     assert_eq!(
-        store.raise_alarm("rolled_back", "5 certificates, and 2 are shown", Timestamp(8)).unwrap(),
+        store.raise_alarm("rolled_back", "5 certificates, and 2 are shown", Timestamp(8), None).unwrap(),
         None
     );
-    let other = store.raise_alarm("chain_invalid", "certificate 4", Timestamp(9)).unwrap().unwrap();
+    let other = store.raise_alarm("chain_invalid", "certificate 4", Timestamp(9), None).unwrap().unwrap();
     drop(store);
     let store = home.open().unlock(id, &right()).unwrap().store;
     assert_eq!(store.open_alarms().unwrap(), [raised.clone(), other.clone()]);
@@ -254,17 +256,22 @@ fn an_alarm_stays_until_somebody_has_dealt_with_it() {
     }
     assert_eq!(store.open_alarms().unwrap(), [other]);
     // What was dealt with is not raised again; another finding is.
-    assert_eq!(store.raise_alarm("rolled_back", &raised.found, Timestamp(11)).unwrap(), None);
-    let next =
-        store.raise_alarm("rolled_back", "5 certificates, and 2 are shown", Timestamp(12)).unwrap().unwrap();
+    assert_eq!(store.raise_alarm("rolled_back", &raised.found, Timestamp(11), None).unwrap(), None);
+    let next = store
+        .raise_alarm("rolled_back", "5 certificates, and 2 are shown", Timestamp(12), None)
+        .unwrap()
+        .unwrap();
     assert!(next.id > raised.id);
     // What is kept is bounded.
     for number in 0..300 {
         let id = store.open_alarms().unwrap().iter().find(|alarm| alarm.kind == "rolled_back").unwrap().id;
         store.acknowledge_alarm(id, Timestamp(13)).unwrap();
-        store.raise_alarm("rolled_back", &format!("finding {number}"), Timestamp(13)).unwrap().unwrap();
+        store.raise_alarm("rolled_back", &format!("finding {number}"), Timestamp(13), None).unwrap().unwrap();
     }
-    assert!(store.raise_alarm("rolled_back", &raised.found, Timestamp(14)).unwrap().is_none(), "one is open");
+    assert!(
+        store.raise_alarm("rolled_back", &raised.found, Timestamp(14), None).unwrap().is_none(),
+        "one is open"
+    );
     assert_eq!(store.open_alarms().unwrap().len(), 2);
 }
 

@@ -1,0 +1,163 @@
+//! `trust.log|export|fork`, `receipt.*`: what this device can show, in parts.
+//!
+//! Decides how much goes into one answer. Refuses to give out what is not verified: everything comes from the log that the session verified,
+//! or was made and checked here.
+
+use minicbor::bytes::ByteVec;
+use parsec_protocol::chain::certificate::{Body, Envelope};
+use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::codec;
+use parsec_protocol::control::{
+    EntryKind, FileBytes, FilePart, LOG_ENTRIES_MAX, LogEntry, PART_MAX_BYTES, Problem, ProblemKind,
+    ReceiptItem, ReceiptListResult, TrustExported, TrustLogResult,
+};
+use parsec_protocol::enrol::io::{Publication, SealedEnrolment};
+use parsec_protocol::evidence::receipt::EnrolmentReceipt;
+use parsec_protocol::ids::{AttemptId, DeviceId, Timestamp};
+
+use super::forks;
+use super::members::{Names, newest, profile};
+use super::session::Session;
+use crate::store::Store;
+
+/// `trust.log`
+///
+/// # Errors
+/// What the server sent is not believed, or it refused; the store's.
+pub(super) async fn log(session: &Session, from: u64) -> Result<TrustLogResult, Problem> {
+    let log = newest(session).await?;
+    let (_, page) = session.store(move |store| store.page(from)).await?;
+    let names = Names::of(session, &log);
+    let entries = (from..log.count())
+        .zip(&page)
+        .take(LOG_ENTRIES_MAX)
+        .filter_map(|(position, envelope)| entry(&names, &log, position, envelope))
+        .collect();
+    Ok(TrustLogResult { count: log.count(), head: log.head().hash.to_string(), entries })
+}
+
+/// One certificate in words. Verified when it was stored, so there is always one.
+fn entry(names: &Names<'_>, log: &VerifiedLog, position: u64, envelope: &[u8]) -> Option<LogEntry> {
+    let payload = Envelope::decode(envelope).and_then(|envelope| envelope.payload()).ok()?;
+    let (kind, subject, given) = match &payload.body {
+        Body::User { user, profile: given, .. } => (EntryKind::User, names.user_in_words(user), Some(*given)),
+        Body::Device { device, .. } => (EntryKind::Device, names.device_in_words(device), None),
+        Body::ProfileChange { user, profile: given } => {
+            (EntryKind::Profile, names.user_in_words(user), Some(*given))
+        }
+        Body::UserRevoked { user } => (EntryKind::UserRevoked, names.user_in_words(user), None),
+        Body::DeviceRevoked { device } => (EntryKind::DeviceRevoked, names.device_in_words(device), None),
+    };
+    debug_assert!(position < log.count(), "the store was read behind the log");
+    Some(LogEntry {
+        position,
+        kind,
+        subject,
+        profile: given.map(profile),
+        signed_by: names.author_in_words(payload.author),
+        time: payload.time,
+    })
+}
+
+/// `trust.export`
+///
+/// # Errors
+/// The store's; `invalid_request` behind the end.
+pub(super) async fn export(session: &Session, from: u64) -> Result<TrustExported, Problem> {
+    // A first part is of the newest log; the others go on with what there is.
+    let log = if from == 0 { newest(session).await? } else { session.log() };
+    let have = log.count();
+    if from > have {
+        return Err(Problem::new(ProblemKind::InvalidRequest, "The log is shorter than that."));
+    }
+    let (_, page) = session.store(move |store| store.page(from)).await?;
+    let mut length = 0_usize;
+    let certificates: Vec<_> = (from..have)
+        .zip(page)
+        .map_while(|(_, envelope)| {
+            length = length.saturating_add(envelope.len());
+            (length <= PART_MAX_BYTES).then_some(FileBytes(envelope))
+        })
+        .collect();
+    let ends = from.saturating_add(certificates.len() as u64) >= have;
+    let head = ends.then(|| FileBytes(codec::encode(&forks::word(&session.open, &log))));
+    Ok(TrustExported { organisation: log.organisation().clone(), root: *log.root(), certificates, head })
+}
+
+/// `trust.fork`
+///
+/// # Errors
+/// `invalid_request` where no proof goes with this alarm; the store's.
+pub(super) async fn fork(session: &Session, alarm: u64, offset: u64) -> Result<FilePart, Problem> {
+    let file = session.store(move |store| store.fork(alarm)).await?;
+    let missing =
+        || Problem::new(ProblemKind::InvalidRequest, "No proof is kept with an alarm of this number.");
+    Ok(part(&file.ok_or_else(missing)?, offset))
+}
+
+fn part(file: &[u8], offset: u64) -> FilePart {
+    let rest = usize::try_from(offset).ok().and_then(|offset| file.get(offset..)).unwrap_or_default();
+    let bytes = rest.get(..rest.len().min(PART_MAX_BYTES)).unwrap_or_default().to_vec();
+    FilePart { length: file.len() as u64, bytes: FileBytes(bytes) }
+}
+
+/// `receipt.list`
+///
+/// # Errors
+/// The store's.
+pub(super) async fn receipts(session: &Session) -> Result<ReceiptListResult, Problem> {
+    let kept = session.store(Store::receipts).await?;
+    let log = session.log();
+    let names = Names::of(session, &log);
+    let receipts = kept
+        .into_iter()
+        .map(|(device, time)| ReceiptItem { device, subject: names.device_in_words(&device), time })
+        .collect();
+    Ok(ReceiptListResult { receipts })
+}
+
+/// `receipt.export`
+///
+/// # Errors
+/// `invalid_request` where this device has no receipt of that terminal; the store's.
+pub(super) async fn receipt(session: &Session, device: DeviceId) -> Result<FilePart, Problem> {
+    let file = session.store(move |store| store.receipt(device)).await?;
+    let missing = || {
+        let text =
+            "This device has no receipt of that terminal: it did not let it in, or it is not in the log yet.";
+        Problem::new(ProblemKind::InvalidRequest, text)
+    };
+    Ok(part(&file.ok_or_else(missing)?, 0))
+}
+
+/// Keeps the receipt of an enrolment whose newcomer has answered, before it goes to the server. One by an earlier program has none.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn keep_receipt(
+    session: &Session,
+    attempt: AttemptId,
+    sealed: &SealedEnrolment,
+    publication: &Publication,
+) -> Result<(), Problem> {
+    let Some(signed) = sealed.statement.clone() else { return Ok(()) };
+    let certificates = publication.certificates.iter().cloned().map(ByteVec::from).collect();
+    let receipt = EnrolmentReceipt::new(signed, certificates, publication.receipt.clone());
+    match receipt.verify() {
+        Ok(checked) => {
+            let (device, time, file): (_, Timestamp, _) =
+                (checked.statement.device, checked.statement.time, receipt.encode());
+            session.store(move |store| store.put_receipt(attempt, device, time, &file)).await
+        }
+        // Ours is the statement: it can be wrong by a bug alone, which must not keep the newcomer out.
+        Err(error) => {
+            tracing::error!(%error, "the receipt of an enrolment does not check");
+            Ok(())
+        }
+    }
+}
+
+/// What is raised where a file shows another past.
+pub(super) const fn another_past() -> &'static str {
+    "The file is a valid log of the organisation, but not the one this device has verified."
+}
