@@ -49,6 +49,9 @@ schemas! {
     NET_PING "parsec.net.ping/1" "`net ping`";
     NET_STATUS "parsec.net.status/1" "`net status`";
     ORG_BOOTSTRAP "parsec.org.bootstrap/1" "`org bootstrap`";
+    RECEIPT_EXPORT "parsec.receipt.export/1" "`receipt export`";
+    RECEIPT_LIST "parsec.receipt.list/1" "`receipt list`";
+    RECEIPT_VERIFY "parsec.receipt.verify/1" "`receipt verify`: what the receipt says, all of it checked.";
     RPC_CALL "parsec.rpc.call/1" "`rpc call`: the method's result, as the daemon sent it, under `result`.";
     RPC_DISCOVER "parsec.rpc.discover/1" "`rpc discover`: the OpenRPC document, under `document`.";
     RPC_HELLO "parsec.rpc.hello/1" "`rpc hello`";
@@ -58,6 +61,11 @@ schemas! {
     TOKEN_REVOKE "parsec.token.revoke/1" "`token revoke`";
     TOKEN_USES "parsec.token.uses/1" "`token uses`";
     TRUST_ACKNOWLEDGE "parsec.trust.acknowledge/1" "`trust acknowledge`";
+    TRUST_CHECK_FORK "parsec.trust.check-fork/1" "`trust check-fork`: two words that can't both be true.";
+    TRUST_EXPORT "parsec.trust.export/1" "`trust export`";
+    TRUST_FORK "parsec.trust.fork/1" "`trust fork`: as `trust check-fork`, and the file.";
+    TRUST_IMPORT "parsec.trust.import/1" "`trust import`";
+    TRUST_LOG "parsec.trust.log/1" "`trust log`: every certificate from the first that was asked for.";
     TRUST_SHOW "parsec.trust.show/1" "`trust show`";
     TRUST_VERIFY "parsec.trust.verify/1" "`trust verify`";
     USER_LIST "parsec.user.list/1" "`user list`";

@@ -84,6 +84,10 @@ def main() -> None:
     verified = [client.trust.verify() for client in (alice, bob)]
     assert verified[0]["head"] == verified[1]["head"] and verified[0]["users"] == 2, verified
     assert {end["root_fingerprint"] for end in ends} == {founded["root_fingerprint"]}
+    # The greeter's daemon has the receipt of it.
+    receipts = alice.receipt.list()["receipts"]
+    assert [it["device"] for it in receipts] == [ends[1]["device"]], receipts
+    assert alice.receipt.export(device=ends[1]["device"])["length"] > 0
     members = {user["email"]: user["name"] for user in bob.user.list()["users"]}
     # What was given is changed and taken back; each answer shows the member as they are then.
     user, device = ends[1]["user"], ends[1]["device"]

@@ -103,6 +103,13 @@ def main() -> None:
         assert problem(asked[0], **asked[1]) in ("not_allowed", "invalid_request"), asked[1]
     assert client.user.show(user="alice@tour.example")["chain"] == client.trust.show()["chain"]
     client.trust.verify()
+    exported = client.trust.export()
+    assert exported["head"] and len(exported["certificates"]) == client.trust.log()["count"] == 2
+    parts = {key: exported[key] for key in ("organisation", "root", "certificates", "head")}
+    assert client.call("trust.import", {"from": 0, **parts})["added"] == 0
+    assert client.receipt.list()["receipts"] == []
+    assert problem(client.receipt.export, device=device) == "invalid_request"
+    assert problem(client.trust.fork, alarm=1) == "invalid_request"
     # Nothing was amiss, so there is nothing to acknowledge.
     assert problem(client.trust.acknowledge, alarm=1) == "invalid_request"
 

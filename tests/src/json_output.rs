@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
     HelloResult, InviteListResult, InviteResult, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped,
-    Problem, RoadName, Role, StatusResult, StreamId, TokenListResult, TokenSelector, TokenUsesResult,
-    TokenView, TrustAcknowledged, TrustShowResult, TrustVerifyResult, UserListResult, UserShowResult,
+    Problem, ReceiptListResult, RoadName, Role, StatusResult, StreamId, TokenListResult, TokenSelector,
+    TokenUsesResult, TokenView, TrustAcknowledged, TrustImported, TrustLogResult, TrustShowResult,
+    TrustVerifyResult, UserListResult, UserShowResult,
 };
-use parsec_protocol::ids::{DeviceId, OrganisationId, Token, UserId};
+use parsec_protocol::ids::{DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::lab::{Listed, Series, Transcript};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -54,6 +55,124 @@ struct Failed {
 struct Cancelled {
     /// Which.
     token: Token,
+}
+
+/// An exported log.
+#[derive(Serialize, JsonSchema)]
+struct Exported {
+    /// Where it was written.
+    file: String,
+    /// Whose log it is.
+    organisation: OrganisationId,
+    /// How many certificates it has.
+    count: u64,
+    /// Its head.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    head: String,
+}
+
+/// One terminal's word for one of two logs.
+#[derive(Serialize, JsonSchema)]
+struct Witness {
+    /// Whose.
+    device: DeviceId,
+    /// Of which member.
+    email: Email,
+    /// When, by its clock.
+    time: Timestamp,
+    /// For how many certificates.
+    count: u64,
+    /// And which head.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    head: String,
+    /// `certificate`, `head` or `stray`: a certificate whose log is not in the file.
+    form: String,
+}
+
+/// What a fork proof shows.
+#[derive(Serialize, JsonSchema)]
+struct Fork {
+    /// Whose logs.
+    organisation: OrganisationId,
+    /// SHA-256 of the root key that both hang from.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    root_fingerprint: String,
+    /// How many certificates both have.
+    common: u64,
+    /// A word for each log.
+    words: [Witness; 2],
+    /// Whether one terminal has given both.
+    same_device: bool,
+}
+
+/// A fork proof that was written.
+#[derive(Serialize, JsonSchema)]
+struct ForkFile {
+    #[serde(flatten)]
+    fork: Fork,
+    /// Where it was written.
+    file: String,
+    /// With which alarm it goes.
+    alarm: u64,
+}
+
+/// A receipt that was written.
+#[derive(Serialize, JsonSchema)]
+struct ReceiptFile {
+    /// Where.
+    file: String,
+    /// Which terminal was let in.
+    device: DeviceId,
+}
+
+/// A place in a log.
+#[derive(Serialize, JsonSchema)]
+struct Place {
+    /// How many certificates.
+    count: u64,
+    /// The head there.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    head: String,
+}
+
+/// What a receipt says.
+#[derive(Serialize, JsonSchema)]
+struct Receipt {
+    /// Where.
+    organisation: OrganisationId,
+    /// SHA-256 of the organisation's root key.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    root_fingerprint: String,
+    /// Who was let in, or whose terminal was.
+    user: UserId,
+    /// Their address; null where it is another terminal of a member.
+    email: Option<Email>,
+    /// The new terminal.
+    device: DeviceId,
+    /// The greeter's terminal.
+    greeter: DeviceId,
+    /// The key it signed with.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    greeter_key: String,
+    /// When.
+    time: Timestamp,
+    /// `relay` or `p2p`.
+    transport: String,
+    /// Attempts of the invitation that the greeter's terminal took part in.
+    attempts: u64,
+    /// How the greeter gave the code: `picked` or `typed`.
+    method: String,
+    /// Bits of both codes.
+    bits: u64,
+    /// Whether the greeter heard the newcomer say that the other code was found.
+    heard: bool,
+    /// The greeter's view of the log.
+    seen: Place,
+    /// The ceremony's handshake hash.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    handshake: String,
+    /// Whether a log was given, and bears it out.
+    in_log: bool,
 }
 
 /// A device that is no more.
@@ -156,6 +275,14 @@ const TABLE: &[Row] = &[
     row::<NetPinged>("parsec.net.ping/1"),
     row::<NetStatus>("parsec.net.status/1"),
     row::<UserListResult>("parsec.user.list/1"),
+    row::<TrustLogResult>("parsec.trust.log/1"),
+    row::<Exported>("parsec.trust.export/1"),
+    row::<TrustImported>("parsec.trust.import/1"),
+    row::<ForkFile>("parsec.trust.fork/1"),
+    row::<Fork>("parsec.trust.check-fork/1"),
+    row::<ReceiptListResult>("parsec.receipt.list/1"),
+    row::<ReceiptFile>("parsec.receipt.export/1"),
+    row::<Receipt>("parsec.receipt.verify/1"),
     row::<TrustVerifyResult>("parsec.trust.verify/1"),
     row::<TrustShowResult>("parsec.trust.show/1"),
     row::<TrustAcknowledged>("parsec.trust.acknowledge/1"),

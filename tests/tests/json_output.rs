@@ -27,6 +27,8 @@ const AWAITED: &[&str] = &[
     "parsec.token.revoke/1",
     "parsec.token.uses/1",
     "parsec.trust.acknowledge/1",
+    "parsec.trust.check-fork/1",
+    "parsec.trust.fork/1",
 ];
 
 /// Every name of a schema that parsecctl's source has.
@@ -170,6 +172,14 @@ fn live(script: &Script, alice: &Terminal, bob: &Terminal, server: &Server, fold
     script.ask(bob, "user list", "");
     script.ask(bob, "trust verify", "");
     script.ask(bob, "trust show alice@acme.example", "");
+    let place = |name: &str| folder.join(name).display().to_string();
+    let (log, receipt) = (place("log"), place("receipt"));
+    script.ask(alice, "trust log", "");
+    script.ask(alice, &format!("trust export {log}"), "");
+    script.ask(bob, &format!("trust import {log} --yes"), "");
+    let let_in = script.ask(alice, "receipt list", "")["receipts"][0]["device"].clone();
+    script.ask(alice, &format!("receipt export {} {receipt}", let_in.as_str().unwrap()), "");
+    script.ask(bob, &format!("receipt verify {receipt} --log {log}"), "");
     script.ask(bob, "device lock", "");
     assert_eq!(script.run(bob, "trust verify", "").code, 77);
     script.ask(bob, "device unlock --password-file -", "bob counts grey herons\n");

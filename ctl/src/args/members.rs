@@ -2,6 +2,8 @@
 //!
 //! Refuses to revoke or change anybody on a word that isn't a whole yes.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use parsec_protocol::control::ProfileName;
 
@@ -57,6 +59,46 @@ pub(crate) enum Trust {
     Show {
         /// An e-mail address or the start of a user id; yourself if left out
         user: Option<String>,
+    },
+    /// Show the log, certificate by certificate: who was let in, changed or revoked, when, by whom
+    Log {
+        /// The first certificate to show, counted from 0
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        from: u64,
+    },
+    /// Write the whole log to a file, with this device's signature for where it ends
+    ///
+    /// Anybody can check it; `trust import` takes it in at another terminal, `receipt verify --log` looks keys up in it. Members' e-mail addresses
+    /// stand in it, names don't.
+    #[command(after_long_help = "Example:\n  parsecctl trust export acme.parsec-log")]
+    Export {
+        /// A file that does not exist yet
+        file: PathBuf,
+    },
+    /// Take in a log that another member exported: for when the server can't be reached, or is doubted
+    ///
+    /// What is new in it is added to this device's log, for good. A log of another past is refused, and is an alarm. Asks you to type yes.
+    #[command(after_long_help = "Example:\n  parsecctl trust import acme.parsec-log")]
+    Import {
+        /// The file
+        file: PathBuf,
+        #[command(flatten)]
+        sure: Sure,
+    },
+    /// Write the proof that goes with an alarm about another past to a file that anybody can check
+    #[command(after_long_help = "Example:\n  parsecctl trust fork acme.parsec-fork --alarm 3")]
+    Fork {
+        /// A file that does not exist yet
+        file: PathBuf,
+        /// The alarm's number, as `parsecctl status` shows it; the only one if left out
+        #[arg(long, value_name = "NUMBER")]
+        alarm: Option<u64>,
+    },
+    /// Check such a proof, and say what it shows; asks no daemon and no server
+    #[command(after_long_help = "Example:\n  parsecctl trust check-fork acme.parsec-fork")]
+    CheckFork {
+        /// The file
+        file: PathBuf,
     },
     /// Say that you have looked into an alarm, so that it is not shown any more
     ///

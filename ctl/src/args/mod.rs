@@ -7,6 +7,7 @@ mod ceremony;
 mod daemon;
 mod device;
 mod enrolment;
+mod evidence;
 mod lab;
 mod members;
 mod net;
@@ -22,6 +23,7 @@ pub(crate) use ceremony::Ceremony;
 pub(crate) use daemon::{Events, Rpc, Status};
 pub(crate) use device::Device;
 pub(crate) use enrolment::{Bootstrap, Claim, Greet, Invite, Org};
+pub(crate) use evidence::Receipt;
 pub(crate) use lab::{Lab, Listeners};
 pub(crate) use members::{Profile, Sure, Trust, User};
 pub(crate) use net::{Net, Road};
@@ -111,6 +113,9 @@ pub(crate) enum Command {
     /// Check the organisation's log, and who vouched for whom
     #[command(subcommand)]
     Trust(Trust),
+    /// How somebody was let in, as files that anybody can check
+    #[command(subcommand)]
+    Receipt(Receipt),
     /// Access for plug-ins: programs that look on at the daemon's second socket
     #[command(subcommand)]
     Token(Token),
@@ -229,6 +234,15 @@ mod tests {
             "user list",
             "trust verify",
             "trust show bob@example.org",
+            "trust log --from 5 --json",
+            "trust export acme.parsec-log",
+            "trust fork proof",
+            "trust fork proof --alarm 3",
+            "trust import acme.parsec-log --yes",
+            "trust check-fork proof",
+            "receipt list",
+            "receipt export 12ab file",
+            "receipt verify file --log acme.parsec-log",
             "lab",
             "lab --list --json",
             "lab --adversary two-handshakes --runs 100 --seed 7 --people inattentive",
@@ -305,7 +319,7 @@ mod tests {
             // changes them in one's own name, is no code of a ceremony: a script names whom, and says so.
             let known = |long: &&str| match command.get_name() {
                 "forget" => *long == "force",
-                "revoke" | "profile" | "acknowledge" => *long == "yes",
+                "revoke" | "profile" | "acknowledge" | "import" => *long == "yes",
                 _ => false,
             };
             let longs = command.get_arguments().filter_map(|a| a.get_long());

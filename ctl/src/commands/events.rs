@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use parsec_protocol::control::{
-    CeremonySummary, DeviceView, Event, EventItem, EventPosition, ProblemKind, StreamId, TokenId,
+    CeremonySummary, DeviceView, EntryKind, Event, EventItem, EventPosition, ProblemKind, StreamId, TokenId,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
@@ -194,6 +194,32 @@ fn event_in_words(event: &Event) -> String {
         ),
         Event::AlarmAcknowledged { alarm } => {
             format!("An alarm in {} was acknowledged: {}", alarm.organisation, shown(&alarm.problem.message))
+        }
+        Event::OwnChange { device, organisation, change, about, subject, signed_by, signed } => {
+            let subject = subject.as_deref().map_or_else(|| about.map(short).unwrap_or_default(), shown);
+            let what = match change {
+                EntryKind::Device => format!("NEW TERMINAL of yours in {organisation}: {subject}"),
+                EntryKind::DeviceRevoked => {
+                    format!("A terminal of yours in {organisation} was revoked: {subject}")
+                }
+                EntryKind::Profile => format!("What you may do in {organisation} has changed"),
+                EntryKind::UserRevoked => format!("You are no member of {organisation} any more"),
+                EntryKind::User | EntryKind::Unknown => {
+                    format!("Something of yours in {organisation} has changed")
+                }
+            };
+            let by = signed_by.as_deref().map(|by| format!(", by {}", shown(by))).unwrap_or_default();
+            let hint = match (change, about) {
+                (EntryKind::Device, Some(about)) => {
+                    format!(
+                        ". If that was not you: parsecctl --device {} device revoke {}",
+                        short(device),
+                        short(about)
+                    )
+                }
+                _ => String::new(),
+            };
+            format!("{what}{by}, {}{hint}", moment(*signed))
         }
         Event::TokenCreated { id, name } => format!("Token {} was made: {}", token(id), shown(name)),
         Event::TokenRevoked { id, name } => format!("Token {} was revoked: {}", token(id), shown(name)),

@@ -9,6 +9,7 @@ pub(crate) mod confirm;
 mod device;
 mod doctor;
 mod events;
+mod evidence;
 mod greet;
 pub(crate) mod invite;
 pub(crate) mod lab;
@@ -73,6 +74,7 @@ pub(crate) fn run(arguments: Arguments, output: &Output) -> Result<(), Failure> 
         Command::Device(command) => device::run(&context, command),
         Command::User(command) => user::run(&context, &command),
         Command::Trust(command) => trust::run(&context, &command),
+        Command::Receipt(command) => evidence::receipt(&context, &command),
         Command::Token(command) => token::run(&context, command),
         Command::Net(command) => net::run(&context, command),
         Command::Status(command) => status::run(&context, &command),

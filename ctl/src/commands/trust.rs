@@ -8,9 +8,9 @@ use parsec_protocol::control::{
     TrustShowResult, TrustVerifyResult, method,
 };
 
-use super::Context;
 use super::change::confirm;
 use super::confirm::selects;
+use super::{Context, evidence};
 use crate::args::{Sure, Trust};
 use crate::failure::Failure;
 use crate::schema;
@@ -21,6 +21,11 @@ pub(super) fn run(context: &Context<'_>, command: &Trust) -> Result<(), Failure>
         Trust::Verify => verify(context),
         Trust::Show { user } => show(context, user.clone()),
         Trust::Acknowledge { alarm, sure } => acknowledge(context, *alarm, sure),
+        Trust::Log { from } => evidence::log(context, *from),
+        Trust::Export { file } => evidence::export(context, file),
+        Trust::Import { file, sure } => evidence::import(context, file, sure),
+        Trust::Fork { file, alarm } => evidence::fork(context, file, *alarm),
+        Trust::CheckFork { file } => evidence::check_fork(context, file),
     }
 }
 
@@ -42,17 +47,18 @@ fn acknowledge(context: &Context<'_>, number: Option<u64>, sure: &Sure) -> Resul
 /// An alarm and its remedy, for a person.
 pub(super) fn alarm(alarm: &Alarm) -> String {
     format!(
-        "ALARM{} in {} since {}: {}\n  What to do: {}",
+        "ALARM{} in {} since {}: {}\n  What to do: {}{}",
         alarm.id.map(|id| format!(" {id}")).unwrap_or_default(),
         alarm.organisation,
         moment(alarm.since),
         shown(&alarm.problem.message),
-        shown(&alarm.problem.hint)
+        shown(&alarm.problem.hint),
+        if alarm.proof { " A proof for others: `parsecctl trust fork FILE`." } else { "" }
     )
 }
 
 /// The alarm of this number, or the only one, among those of the devices that are meant.
-fn meant<'a>(
+pub(super) fn meant<'a>(
     alarms: &'a [Alarm],
     number: Option<u64>,
     select: &DeviceSelector,
@@ -135,6 +141,7 @@ mod tests {
             organisation: organisation.parse().unwrap(),
             problem: Problem::new(ProblemKind::RolledBack, "x"),
             since: Timestamp(0),
+            proof: false,
         }
     }
 

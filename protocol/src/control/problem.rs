@@ -141,6 +141,7 @@ problems! {
     WrongLink "wrong_link" Interference retry=false exit=76 "The two sides do not hold the same link. Check that it is the newest invitation and was copied whole.";
     ChainInvalid "chain_invalid" Interference retry=false exit=76 "The server's log does not check. Do not go on; tell an administrator of the organisation.";
     RolledBack "rolled_back" Interference retry=false exit=76 "The server shows another past than before. Do not go on; tell an administrator of the organisation.";
+    EvidenceInvalid "evidence_invalid" Caller retry=false exit=65 "Ask whoever made the file for another one; a file that was changed on the way shows nothing either.";
     AttemptLost "attempt_lost" Machine retry=true exit=75 "The ceremony was cut off before any key was kept. Start again with the same link.";
 }
 

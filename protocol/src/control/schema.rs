@@ -11,12 +11,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
     CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceRevoke, DeviceSelector,
-    DeviceUnlock, DeviceView, DoctorResult, Empty, EventItem, EventsWatch, GreetStart, Hello, HelloResult,
-    InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers, NetPing,
-    NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, SecretText, StatusResult, StreamId, TokenCreate,
-    TokenCreated, TokenId, TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge,
-    TrustAcknowledged, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile,
-    UserRevoke, UserShow, UserShowResult, method,
+    DeviceUnlock, DeviceView, DoctorResult, Empty, EventItem, EventsWatch, FileBytes, FilePart, GreetStart,
+    Hello, HelloResult, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member,
+    NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, ReceiptExport, ReceiptListResult,
+    SecretText, StatusResult, StreamId, TokenCreate, TokenCreated, TokenId, TokenListResult, TokenSelector,
+    TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged, TrustExport, TrustExported, TrustFork,
+    TrustImport, TrustImported, TrustLog, TrustLogResult, TrustShow, TrustShowResult, TrustVerifyResult,
+    UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult, method,
 };
 use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
 use crate::limits::{EMAIL_MAX_BYTES, LABEL_MAX_BYTES};
@@ -132,6 +133,12 @@ pub const SHAPES: &[Shape] = &[
     call::<DeviceSelector, TrustVerifyResult>(method::TRUST_VERIFY),
     call::<TrustShow, TrustShowResult>(method::TRUST_SHOW),
     call::<TrustAcknowledge, TrustAcknowledged>(method::TRUST_ACKNOWLEDGE),
+    call::<TrustLog, TrustLogResult>(method::TRUST_LOG),
+    call::<TrustExport, TrustExported>(method::TRUST_EXPORT),
+    call::<TrustImport, TrustImported>(method::TRUST_IMPORT),
+    call::<TrustFork, FilePart>(method::TRUST_FORK),
+    call::<DeviceSelector, ReceiptListResult>(method::RECEIPT_LIST),
+    call::<ReceiptExport, FilePart>(method::RECEIPT_EXPORT),
     call::<TokenCreate, TokenCreated>(method::TOKEN_CREATE),
     call::<Empty, TokenListResult>(method::TOKEN_LIST),
     call::<TokenSelector, Empty>(method::TOKEN_REVOKE),
@@ -166,6 +173,7 @@ macro_rules! described {
 }
 
 described! {
+    FileBytes, "FileBytes" => {"type": "string", "pattern": "^[A-Za-z0-9_-]*$", "description": "Bytes of a file, in base64url without padding (RFC 4648 section 5)."};
     UserId, "UserId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Names a person."};
     DeviceId, "DeviceId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Names a terminal."};
     Token, "Token" => {

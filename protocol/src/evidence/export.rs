@@ -6,7 +6,7 @@
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
-use super::head::SignedHead;
+use super::head::{SIGNED_HEAD_MAX_BYTES, SignedHead};
 use super::{EVIDENCE_MAX_BYTES, EvidenceError, HeadFault, VERSION, check_kind};
 use crate::chain::verify::VerifiedLog;
 use crate::codec;
@@ -47,6 +47,27 @@ impl LogExport {
         head: Option<SignedHead>,
     ) -> Self {
         Self { kind: KIND.to_owned(), version: VERSION, organisation, root, certificates, head }
+    }
+
+    /// Puts one together out of the parts that the local API gives.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Malformed`] if `head` is none.
+    pub fn of_parts(
+        organisation: OrganisationId,
+        root: VerifyKey,
+        certificates: Vec<Vec<u8>>,
+        head: &[u8],
+    ) -> Result<Self, EvidenceError> {
+        let head = codec::decode(head, SIGNED_HEAD_MAX_BYTES)?;
+        let certificates = certificates.into_iter().map(ByteVec::from).collect();
+        Ok(Self::new(organisation, root, certificates, Some(head)))
+    }
+
+    /// The signed head by itself.
+    #[must_use]
+    pub fn head_bytes(&self) -> Option<Vec<u8>> {
+        self.head.as_ref().map(codec::encode)
     }
 
     /// The file.

@@ -11,6 +11,9 @@ use crate::codec;
 use crate::ids::{DeviceId, OrganisationId, Timestamp};
 use crate::public::{Context, Signature, VerifyKey};
 
+/// Largest encoding of a [`SignedHead`]: five short fields.
+pub const SIGNED_HEAD_MAX_BYTES: usize = 256;
+
 /// `[device id, time, head, signature]`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct SignedHead {

@@ -10,14 +10,12 @@ use parsec_protocol::codec;
 use parsec_protocol::control::{
     PART_MAX_BYTES, PART_MAX_CERTIFICATES, Problem, ProblemKind, TrustImport, TrustImported,
 };
+use parsec_protocol::evidence::head::SIGNED_HEAD_MAX_BYTES;
 
 use super::{Session, SyncError, blocking, not_believed};
 use crate::daemon::evidence;
 use crate::daemon::forks::Suspect;
 use crate::store::StoreError;
-
-/// Largest encoding of a signed head: five short fields.
-const HEAD_MAX_BYTES: usize = 256;
 
 /// What a part of a file is.
 enum Part {
@@ -58,7 +56,7 @@ impl Session {
                 "A part of a log begins where this device's ends, or before, and is of bounded size.",
             ));
         }
-        let head = head.map(|head| codec::decode(&head.0, HEAD_MAX_BYTES)).transpose();
+        let head = head.map(|head| codec::decode(&head.0, SIGNED_HEAD_MAX_BYTES)).transpose();
         let head = head.map_err(|_| refused("The file's signed head is malformed."))?;
         let envelopes: Vec<Vec<u8>> = certificates.into_iter().map(|envelope| envelope.0).collect();
         let (before, open) = (Arc::clone(&log), Arc::clone(&self.open));
