@@ -24,15 +24,19 @@ enum Purpose {
     Receipt,
     Request,
     Manifest,
+    Head,
+    Statement,
     UserName,
     DeviceName,
 }
 
-const ALL: [Purpose; 6] = [
+const ALL: [Purpose; 8] = [
     Purpose::Certificate,
     Purpose::Receipt,
     Purpose::Request,
     Purpose::Manifest,
+    Purpose::Head,
+    Purpose::Statement,
     Purpose::UserName,
     Purpose::DeviceName,
 ];
@@ -90,12 +94,19 @@ fn make(purpose: Purpose) -> Vec<u8> {
             let key = ManifestKey::from_bytes(&mut SEED.clone());
             manifest::seal_empty(&place, &key, &signing(), &mut Seed(1)).unwrap()
         }
+        // The bytes that are signed are the same for both, so that the context alone tells them apart.
+        Purpose::Head => signing().sign(Context::Head, b"word").as_bytes().to_vec(),
+        Purpose::Statement => signing().sign(Context::Enrolled, b"word").as_bytes().to_vec(),
         Purpose::UserName => name(NameOf::User(UserId::from_bytes(ID))),
         Purpose::DeviceName => name(NameOf::Device(DeviceId::from_bytes(ID))),
     }
 }
 
 fn opens(purpose: Purpose, bytes: &[u8]) -> bool {
+    let word = |context| {
+        let signature = <[u8; 64]>::try_from(bytes).map(Signature::from_bytes);
+        signature.is_ok_and(|signature| verify().verify(context, b"word", &signature).is_ok())
+    };
     let name = |whose| {
         open_name(&DirectoryKey::from_bytes(&mut SEED.clone()), &organisation(), whose, bytes).is_some()
     };
@@ -115,6 +126,8 @@ fn opens(purpose: Purpose, bytes: &[u8]) -> bool {
             let user = UserId::from_bytes(ID);
             manifest::open(bytes, &organisation(), &user, &key, |_| Some(verify())).is_ok()
         }
+        Purpose::Head => word(Context::Head),
+        Purpose::Statement => word(Context::Enrolled),
         Purpose::UserName => name(NameOf::User(UserId::from_bytes(ID))),
         Purpose::DeviceName => name(NameOf::Device(DeviceId::from_bytes(ID))),
     }

@@ -127,7 +127,7 @@ fn a_fork_is_proved_by_certificates_or_heads_whoever_checks() {
         // One certificate alone has seen nothing of its branch: a signed head has to.
         let heads = [0, 1].map(|side| {
             let alone = sides[side].log.count() == common + 1;
-            (alone || (seed + side as u64) % 2 == 0).then_some(2 + side as u64)
+            (alone || (seed + side as u64).is_multiple_of(2)).then_some(2 + side as u64)
         });
         let made = proof(&sides, heads).unwrap();
         let Fork { common: parts_at, words } = ForkProof::decode(&made.encode()).unwrap().verify().unwrap();

@@ -12,7 +12,7 @@ pub(crate) enum Receipt {
     #[command(after_long_help = "Example:\n  parsecctl receipt export 12ab34cd bob.parsec-receipt")]
     Export {
         /// The start of the new terminal's id
-        device: String,
+        terminal: String,
         /// A file that does not exist yet
         file: PathBuf,
     },

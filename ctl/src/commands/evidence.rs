@@ -302,7 +302,7 @@ fn fork_in_json(proof: &ForkProof, fork: &Fork) -> Value {
 pub(super) fn receipt(context: &Context<'_>, command: &Receipt) -> Result<(), Failure> {
     match command {
         Receipt::List => receipts(context),
-        Receipt::Export { device, file } => export_receipt(context, device, file),
+        Receipt::Export { terminal, file } => export_receipt(context, terminal, file),
         Receipt::Verify { file, log } => verify_receipt(context, file, log.as_deref()),
     }
 }

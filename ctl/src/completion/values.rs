@@ -40,7 +40,7 @@ impl Wanted {
     pub(super) fn by(path: &[&str], argument: &str) -> Option<Self> {
         match (path.first().copied(), argument) {
             (_, "device") => Some(Self::Devices),
-            (Some("device"), "terminal") => Some(Self::Terminals),
+            (Some("device" | "receipt"), "terminal") => Some(Self::Terminals),
             (_, "organisation") => Some(Self::Organisations),
             (Some("greet"), "invitation") => Some(Self::Greetable),
             (Some("invite"), "invitation") => Some(Self::Invitations),

@@ -227,10 +227,7 @@ impl Session {
             }
             if page.certificates.is_empty() {
                 return if page.count == have {
-                    // What can't be told now is told with the next.
-                    if let Err(problem) = notices::tell(self, &log).await {
-                        tracing::warn!(%problem, "the log could not be looked through");
-                    }
+                    self.look_through(&log).await;
                     Ok(log)
                 } else {
                     Err(SyncError::Road(RoadError::Misbehaved("a page of the log lacks its certificates")))
@@ -249,6 +246,13 @@ impl Session {
             .await
             .map_err(SyncError::Log)??;
             self.keep(longer);
+        }
+    }
+
+    /// Tells the person what is new about them. What can't be told now is told with the next.
+    async fn look_through(&self, log: &VerifiedLog) {
+        if let Err(problem) = notices::tell(self, log).await {
+            tracing::warn!(%problem, "the log could not be looked through");
         }
     }
 

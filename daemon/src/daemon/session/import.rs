@@ -20,7 +20,7 @@ use crate::store::StoreError;
 /// What a part of a file is.
 enum Part {
     /// Nothing but what is known, or that and what follows it.
-    Ours(Option<VerifiedLog>, u64),
+    Ours(Option<Box<VerifiedLog>>, u64),
     /// Valid up to here, and another log than this device's.
     Other(Vec<Vec<u8>>),
     /// A certificate doesn't stand.
@@ -81,7 +81,7 @@ impl Session {
                 Ok(longer) if longer.count() > have => {
                     open.store.append_certificates(have, new)?;
                     let added = longer.count().saturating_sub(have);
-                    Ok(Part::Ours(Some(longer), added))
+                    Ok(Part::Ours(Some(Box::new(longer)), added))
                 }
                 Ok(_) => Ok(Part::Ours(None, 0)),
                 Err(error) => Ok(bad(error, from, &envelopes)),
@@ -89,7 +89,8 @@ impl Session {
         });
         match part.await.map_err(SyncError::Log)? {
             Part::Ours(longer, added) => {
-                let log = longer.map_or(log, |longer| self.keep(longer));
+                let log = longer.map_or(log, |longer| self.keep(*longer));
+                self.look_through(&log).await;
                 Ok(TrustImported { count: log.count(), added })
             }
             Part::Other(other) => {

@@ -403,3 +403,38 @@ fn direct_rows(store: &Store, token: Token, sealed: &SealedEnrolment) {
     store.drop_sealed(attempt).unwrap();
     assert_eq!(store.direct(attempt).unwrap(), None);
 }
+
+#[test]
+fn a_receipt_counts_once_its_certificates_were_seen() {
+    let home = Home::new();
+    let store = home.open().create(&new_device(1), SERVER, None, &right()).unwrap().store;
+    let (kept, void) = (AttemptId::from_bytes([1; 16]), AttemptId::from_bytes([2; 16]));
+    let device = DeviceId::from_bytes([3; 16]);
+    store.put_receipt(kept, device, Timestamp(5), b"file").unwrap();
+    store.put_receipt(kept, device, Timestamp(6), b"another").unwrap();
+    store.put_receipt(void, DeviceId::from_bytes([4; 16]), Timestamp(7), b"of nothing").unwrap();
+    assert!(store.receipts().unwrap().is_empty() && store.receipt(device).unwrap().is_none());
+    store.published(kept).unwrap();
+    store.drop_sealed(void).unwrap();
+    store.published(void).unwrap();
+    assert_eq!(store.receipts().unwrap(), [(device, Timestamp(5))]);
+    assert_eq!(store.receipt(device).unwrap().unwrap(), b"file");
+    // What counts is not lost with the record of an attempt.
+    store.drop_sealed(kept).unwrap();
+    assert!(store.receipt(device).unwrap().is_some());
+    let large = vec![0; parsec_protocol::evidence::receipt::RECEIPT_FILE_MAX_BYTES + 1];
+    assert!(matches!(store.put_receipt(void, device, Timestamp(8), &large), Err(StoreError::TooLarge(_))));
+
+    // Proofs: each with its alarm, a few in all, and kept when the alarm is dealt with.
+    for number in 1..=6_u64 {
+        let found = format!("finding {number}");
+        let alarm = store.raise_alarm("rolled_back", &found, Timestamp(9), Some(&[7; 3])).unwrap().unwrap();
+        assert_eq!(alarm.proof, number <= 4, "{number}");
+        assert_eq!(store.acknowledge_alarm(alarm.id, Timestamp(10)).unwrap().unwrap(), alarm);
+        assert_eq!(store.fork(alarm.id).unwrap().is_some(), number <= 4);
+    }
+    assert_eq!(store.noticed().unwrap(), None);
+    store.set_noticed(4).unwrap();
+    store.set_noticed(7).unwrap();
+    assert_eq!(store.noticed().unwrap(), Some(7));
+}
