@@ -13,6 +13,8 @@
     reason = "tests"
 )]
 
+#[path = "support/evidence.rs"]
+mod made;
 mod support;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -23,6 +25,9 @@ use parsec_protocol::chain::certificate::{Body, Profile};
 use parsec_protocol::codec;
 use parsec_protocol::enrol::evidence::{commitment, root_commitment};
 use parsec_protocol::enrol::sas::{Codes, SasInputs};
+use parsec_protocol::evidence::export::LogExport;
+use parsec_protocol::evidence::fork::{ForkProof, Witness};
+use parsec_protocol::evidence::receipt::EnrolmentReceipt;
 use parsec_protocol::keys::Entropy as _;
 use parsec_protocol::public::Hash;
 use parsec_protocol::receipt::Receipt;
@@ -204,6 +209,82 @@ fn receipt_agrees(checker: &mut Checker, seed: &mut Seed) -> bool {
         == json!({"valid": valid})
 }
 
+/// An evidence file, good or changed: in a byte, in a part, or in what fits together.
+fn file(seed: &mut Seed) -> Vec<u8> {
+    let number = 50 + draw(seed, 40) as u64;
+    let mut file = match draw(seed, 4) {
+        0 => {
+            let org = Org::staffed();
+            // Two of these terminals are revoked; the second log is longer than the head says.
+            let by = [0, 2, 3, 4, 10, 20][draw(seed, 6)];
+            let head = (draw(seed, 4) > 0).then(|| made::head_by(&org, by));
+            let mut shown = org;
+            if draw(seed, 4) == 0 {
+                shown.say(By::Device(2), device_body(number, 2));
+            }
+            made::export(&shown, head).encode()
+        }
+        1 => {
+            let sides = made::parted([1 + draw(seed, 3) as u64, 1 + draw(seed, 3) as u64], number);
+            let heads = [0, 1].map(|_| (draw(seed, 2) == 0).then(|| [1, 2, 3][draw(seed, 3)]));
+            // Where nobody vouches for one of them there is no proof, and an export in its place.
+            match made::proof(&sides, heads) {
+                Some(mut proof) => {
+                    match draw(seed, 4) {
+                        0 => proof.branches[0].witness = Witness::Certificate { index: draw(seed, 2) as u64 },
+                        1 => proof.branches[1].witness = proof.branches[0].witness.clone(),
+                        2 => drop(proof.branches[draw(seed, 2)].certificates.pop()),
+                        _ => {}
+                    }
+                    proof.encode()
+                }
+                None => made::export(&sides[0], None).encode(),
+            }
+        }
+        2 => {
+            let [own, other] = made::parted([2, 4], number);
+            let stray = &other.envelopes[own.envelopes.len() - 1];
+            let mut proof = made::strayed(&own, stray).unwrap();
+            match draw(seed, 4) {
+                0 => {
+                    let envelope = other.envelopes[own.envelopes.len() - 2 + draw(seed, 4)].clone();
+                    proof.branches[1].witness = Witness::Stray { envelope: envelope.into() };
+                }
+                1 => drop(proof.common.pop()),
+                _ => {}
+            }
+            proof.encode()
+        }
+        _ => {
+            let mut enrolled = made::enrolled(number, draw(seed, 2) == 0);
+            match draw(seed, 6) {
+                0 => enrolled.statement.device = device(number + 1),
+                1 => enrolled.statement.bits = 20,
+                2 => enrolled.certificates.reverse(),
+                3 => enrolled.statement.seen.count += 1,
+                _ => {}
+            }
+            enrolled.file().encode()
+        }
+    };
+    if draw(seed, 3) == 0 {
+        let at = draw(seed, file.len());
+        file[at] ^= 1 << draw(seed, 8);
+    }
+    file
+}
+
+/// One about an evidence file.
+fn file_agrees(checker: &mut Checker, seed: &mut Seed) -> bool {
+    let file = file(seed);
+    let valid = |kind: &str, valid: bool| valid.then(|| kind.to_owned());
+    let log = LogExport::decode(&file).is_ok_and(|it| it.verify().is_ok());
+    let fork = ForkProof::decode(&file).is_ok_and(|it| it.verify().is_ok());
+    let receipt = EnrolmentReceipt::decode(&file).is_ok_and(|it| it.verify().is_ok());
+    let ours = valid("parsec-log", log).or(valid("parsec-fork", fork)).or(valid("parsec-receipt", receipt));
+    checker.ask(&json!({"kind": "file", "file": hex(&file)})) == json!({"valid": ours})
+}
+
 /// How many of so many questions the two disagree about.
 fn disagreements(forget: Option<&str>, count: u64) -> u64 {
     let mut checker = Checker::start(forget);
@@ -214,6 +295,7 @@ fn disagreements(forget: Option<&str>, count: u64) -> u64 {
         let agrees = match number % 10 {
             0 | 1 => codes_agree(&mut checker, &mut seed),
             2 => receipt_agrees(&mut checker, &mut seed),
+            3 | 4 => file_agrees(&mut checker, &mut seed),
             _ => log_agrees(&mut checker, &mut seed, &base),
         };
         if !agrees && forget.is_none() {
@@ -237,7 +319,7 @@ fn two_readers_of_one_document_agree() {
     let count = runs(QUESTIONS.0, QUESTIONS.1);
     let wrong = disagreements(None, count);
     println!(
-        "figure B5: {}; {count} random logs, receipts and codes, seeds from 0: {wrong} disagreements",
+        "figure B5: {}; {count} random logs, receipts, codes and evidence files, seeds from 0: {wrong} disagreements",
         said.trim()
     );
     assert_eq!(wrong, 0);
@@ -249,7 +331,16 @@ fn a_reader_that_forgets_a_rule_disagrees() {
     if !python_is_here() {
         return;
     }
-    for rule in ["signature", "seen", "administrator", "user revoked", "author revoked"] {
+    for rule in [
+        "signature",
+        "seen",
+        "administrator",
+        "user revoked",
+        "author revoked",
+        "vouches for too little",
+        "head elsewhere",
+        "not stray",
+    ] {
         assert!(disagreements(Some(rule), QUESTIONS.0) > 0, "{rule}");
     }
 }

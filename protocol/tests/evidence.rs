@@ -2,38 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+#[path = "support/evidence.rs"]
+mod made;
 mod support;
 
-use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::certificate::{Body, Envelope, Head, Profile};
+use made::{Enrolled, enrolled, export, file_of, head_by, parted, proof, strayed};
+use parsec_protocol::chain::certificate::{Body, Envelope, Head};
 use parsec_protocol::chain::verify::Fault;
 use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::fork::{Branch, Fork, ForkProof, Form, Witness};
-use parsec_protocol::evidence::head::SignedHead;
-use parsec_protocol::evidence::receipt::{
-    CODE_BITS, CheckedReceipt, EnrolmentReceipt, Method, SignedStatement, Statement, Transport,
-};
+use parsec_protocol::evidence::receipt::EnrolmentReceipt;
 use parsec_protocol::evidence::{EvidenceError, HeadFault};
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::public::Hash;
-use parsec_protocol::receipt::Receipt;
-use support::{By, Org, device, device_body, organisation, root_key, runs, signing_key, user, user_body};
-
-/// A terminal's word for where a log ends.
-fn head_by(org: &Org, number: u64) -> SignedHead {
-    let key = signing_key(number);
-    SignedHead::of(&org.log, device(number), Timestamp(support::BEGINNING), |context, message| {
-        key.sign(context, message)
-    })
-}
-
-fn file_of(envelopes: &[Vec<u8>]) -> Vec<ByteVec> {
-    envelopes.iter().cloned().map(ByteVec::from).collect()
-}
-
-fn export(org: &Org, head: Option<SignedHead>) -> LogExport {
-    LogExport::new(organisation(), root_key(0).verify_key(), file_of(&org.envelopes), head)
-}
+use support::{By, Org, device, device_body, root_key, runs, signing_key, user};
 
 /// Bytes changed in two ways, and beginnings, given to `judge`: every eleventh, or each in a full run.
 fn damaged(file: &[u8], mut judge: impl FnMut(&[u8])) {
@@ -97,28 +79,6 @@ fn one_kind_of_file_is_not_another() {
     assert!(matches!(LogExport::decode(&later), Err(EvidenceError::OtherKind { .. })));
 }
 
-/// Two logs that part after the usual cast, each with `more` certificates of its own; the first of each are by device 0.
-fn parted(more: [u64; 2], seed: u64) -> [Org; 2] {
-    let base = Org::staffed();
-    let mut sides = [base.clone(), base];
-    for (side, (org, more)) in sides.iter_mut().zip(more).enumerate() {
-        for index in 0..more {
-            let number = 1_000 + seed * 100 + side as u64 * 50 + index;
-            let by = if index % 2 == 0 { By::Device(0) } else { By::Device(1) };
-            org.say(by, user_body(number, Profile::Standard));
-        }
-    }
-    sides
-}
-
-fn proof(sides: &[Org; 2], heads: [Option<u64>; 2]) -> Option<ForkProof> {
-    let logs = [0, 1].map(|side| {
-        let head = heads[side].map(|number| head_by(&sides[side], number));
-        (sides[side].envelopes.as_slice(), head)
-    });
-    ForkProof::of(organisation(), root_key(0).verify_key(), logs)
-}
-
 #[test]
 fn a_fork_is_proved_by_certificates_or_heads_whoever_checks() {
     let common = Org::staffed().log.count();
@@ -136,12 +96,6 @@ fn a_fork_is_proved_by_certificates_or_heads_whoever_checks() {
             assert!(word.head.count > common && org.log.extends(&word.head), "seed {seed}");
         }
     }
-}
-
-/// A terminal's own log, its word for where it ends, and what it was handed.
-fn strayed(own: &Org, stray: &[u8]) -> Option<ForkProof> {
-    let root = root_key(0).verify_key();
-    ForkProof::of_stray(organisation(), root, &own.envelopes, head_by(own, 2), stray)
 }
 
 #[test]
@@ -246,71 +200,6 @@ fn a_witness_is_a_terminal_of_its_branch() {
     proof.common.clear();
     proof.branches = [branch(&founded.envelopes), branch(&founded.envelopes[..1])];
     assert!(matches!(proof.verify(), Err(EvidenceError::NoFork(_))));
-}
-
-/// An enrolment by device 0: the file's parts.
-#[derive(Clone)]
-struct Enrolled {
-    statement: Statement,
-    certificates: Vec<Vec<u8>>,
-    receipt: Receipt,
-    log: Org,
-}
-
-/// `number` is let in: a person, or another terminal of user 0.
-fn enrolled(number: u64, person: bool) -> Enrolled {
-    let mut log = Org::staffed();
-    let before = log.log.head();
-    let time = Timestamp(support::BEGINNING + 500);
-    let bodies = if person {
-        vec![user_body(number, Profile::Standard), device_body(number, number)]
-    } else {
-        vec![device_body(number, 0)]
-    };
-    let certificates: Vec<Vec<u8>> = bodies
-        .into_iter()
-        .map(|body| {
-            let mut payload = log.payload(By::Device(0), body);
-            (payload.seen, payload.time) = (before, time);
-            support::envelope(By::Device(0), &payload)
-        })
-        .collect();
-    for envelope in &certificates {
-        log.log.push(envelope).unwrap();
-        log.envelopes.push(envelope.clone());
-    }
-    let handshake = Hash::of(&[b"handshake", &number.to_be_bytes()]);
-    let root = root_key(0).verify_key();
-    let hashes = certificates.iter().map(|envelope| Hash::of(&[envelope])).collect();
-    let receipt = Receipt::sign(&signing_key(number), handshake, hashes, root);
-    let statement = Statement {
-        organisation: organisation(),
-        root,
-        greeter: device(0),
-        greeter_key: signing_key(0).verify_key(),
-        transport: Transport::Relay,
-        attempts: 1,
-        method: Method::Typed,
-        bits: CODE_BITS,
-        heard: true,
-        seen: before,
-        handshake,
-        device: device(number),
-        time,
-    };
-    Enrolled { statement, certificates, receipt, log }
-}
-
-impl Enrolled {
-    fn file(&self) -> EnrolmentReceipt {
-        let key = signing_key(0);
-        let signed = SignedStatement::of(&self.statement, |context, message| key.sign(context, message));
-        EnrolmentReceipt::new(signed, file_of(&self.certificates), self.receipt.clone())
-    }
-
-    fn check(&self) -> Result<CheckedReceipt, EvidenceError> {
-        EnrolmentReceipt::decode(&self.file().encode())?.verify()
-    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ Decides by the rules of that document which certificate of a log is the first th
 signatures are checked here too, slowly. Refuses what it does not know by saying so, never by guessing.
 
     check.py log FILE        a log: {"organisation": ..., "root": hex, "envelopes": [hex, ...]}
+    check.py file FILE       an evidence file: an exported log, a fork proof, an enrolment receipt
     check.py vectors FOLDER  every vector of tests/vectors whose layer this program knows
     check.py compare         one question a line on standard input, one answer a line on standard output
 """
@@ -18,6 +19,7 @@ CERTIFICATE_MAX = 2048
 LOG_MAX = 100_000
 DEPTH_MAX = 12
 DEVICES_MAX = 200
+FILE_MAX = 64 * 1024 * 1024
 SEALED = 105
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
@@ -447,6 +449,160 @@ def receipt(message, device):
     return signed(device, b"parsec-receipt-v1\0", encode([h, certificates, root]), signature)
 
 
+# --- Evidence files
+
+
+def organisation_id(value):
+    known = set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    if not isinstance(value, str) or not 1 <= len(value) <= 32 or value[0] == "-" or not set(value) <= known:
+        raise Bad("not an organisation id")
+    return value
+
+
+def whole_log(organisation, root, envelopes):
+    organisation_id(organisation)
+    log = Log(organisation, root)
+    for envelope in envelopes:
+        log.take(envelope)
+    return log
+
+
+def envelopes_of(value):
+    if not isinstance(value, list) or not all(isinstance(one, bytes) for one in value):
+        raise Bad("not envelopes")
+    return value
+
+
+def place(value):
+    count, hash_ = record(value, 2, "not a head")
+    return natural(count), octets(hash_, 32)
+
+
+def signed_head(value, log):
+    """The head that a device of this log, not revoked at its end, signed for."""
+    device, time, head_, signature = record(value, 4, "not a signed head")
+    octets(device, 16), natural(time), octets(signature, 64)
+    count, hash_ = place(head_)
+    if device not in log.devices:
+        raise Bad("device unknown")
+    need(not log.devices[device]["revoked"], "device revoked")
+    message = encode([log.organisation, log.root, device, time, head_])
+    need(signed(log.devices[device]["key"], b"parsec-head-v1\0", message, signature), "signature")
+    need(count < len(log.heads) and log.heads[min(count, len(log.heads) - 1)] == hash_, "head elsewhere")
+    return count
+
+
+def exported_log(fields):
+    if len(fields) not in (3, 4) or (len(fields) == 4 and fields[3] is None):
+        raise Bad("not an exported log")
+    log = whole_log(fields[0], octets(fields[1], 32), envelopes_of(fields[2]))
+    if len(fields) == 4:
+        need(signed_head(fields[3], log) == len(log.heads) - 1, "head elsewhere")
+
+
+def certificate(envelope):
+    """Author, time, seen and body, and what the signature is over; by whom it is, nobody has looked yet."""
+    payload, signature = record(decode(envelope, CERTIFICATE_MAX), 2, "not an envelope")
+    if not isinstance(payload, bytes):
+        raise Bad("no payload")
+    organisation, author, time, seen, body = record(decode(payload, CERTIFICATE_MAX), 5, "not a payload")
+    by, fields = choice(author, {0: 0, 1: 1})
+    kind, said = choice(body, {0: 5, 1: 4, 2: 2, 3: 1, 4: 1})
+    Log.shape(kind, said)
+    device = octets(fields[0], 16) if by else None
+    return organisation, device, natural(time), place(seen), (kind, said), payload, octets(signature, 64)
+
+
+def word(branch, witness, log, least):
+    """That a branch's witness vouches for this many certificates of it."""
+    kind, fields = witness
+    if kind == 2:
+        raise Bad("no log")
+    if kind == 1:
+        count = signed_head(fields[0], log)
+    else:
+        index = natural(fields[0])
+        if index >= len(branch):
+            raise Bad("no witness")
+        _, device, _, (count, _), _, _, _ = certificate(branch[index])
+        need(device is not None, "no terminal")
+    need(count >= least, "vouches for too little")
+
+
+def fork_proof(fields):
+    organisation, root, common, branches = record(fields, 4, "not a fork proof")
+    octets(root, 32), envelopes_of(common)
+    one, other = [record(branch, 2, "not a branch") for branch in record(branches, 2, "not two branches")]
+    sides = [(envelopes_of(side[0]), choice(side[1], {0: 1, 1: 1, 2: 1})) for side in (one, other)]
+    base = whole_log(organisation, root, common)
+    shared = len(base.heads) - 1
+    strays = [index for index in (0, 1) if sides[index][1][0] == 2]
+    if len(strays) == 2:
+        raise Bad("no log")
+    if strays:
+        hidden, (branch, witness) = sides[strays[0]], sides[1 - strays[0]]
+        need(not hidden[0], "a log beside a stray certificate")
+        stray = hidden[1][1][0]
+        if not isinstance(stray, bytes):
+            raise Bad("not an envelope")
+        organisation_, device, _, (count, hash_), _, payload, signature = certificate(stray)
+        log = whole_log(organisation, root, common + branch)
+        word(branch, witness, log, count)
+        if device not in log.devices:
+            raise Bad("device unknown")
+        need(organisation_ == organisation, "other organisation")
+        need(signed(log.devices[device]["key"], b"parsec-cert-v1\0", payload, signature), "signature")
+        need(1 <= count < len(log.heads) and log.heads[min(count, len(log.heads) - 1)] != hash_, "not stray")
+        return
+    (branch, witness), (branch_, witness_) = sides
+    need(branch and branch_ and branch[0] != branch_[0], "no fork")
+    word(branch, witness, whole_log(organisation, root, common + branch), shared + 1)
+    word(branch_, witness_, whole_log(organisation, root, common + branch_), shared + 1)
+
+
+def enrolment_receipt(fields):
+    statement, signature, envelopes, proof = record(fields, 4, "not a receipt")
+    if not isinstance(statement, bytes):
+        raise Bad("no statement")
+    said = record(decode(statement, 512), 13, "not a statement")
+    organisation, root, greeter, key, transport, attempts, method, bits, heard, seen, h, device, time = said
+    octets(root, 32), octets(greeter, 16), octets(key, 32), natural(attempts), natural(bits), natural(time)
+    octets(h, 32), octets(device, 16)
+    if not isinstance(heard, bool) or natural(transport) > 1 or natural(method) > 1:
+        raise Bad("not a statement")
+    need(signed(key, b"parsec-enrolled-v1\0", statement, octets(signature, 64)), "signature")
+    need(bits == 40 and heard, "no ceremony")
+    bodies = []
+    for envelope in envelopes_of(envelopes):
+        organisation_, by, when, seen_, body, payload, signature_ = certificate(envelope)
+        need(signed(key, b"parsec-cert-v1\0", payload, signature_), "signature")
+        need((organisation_, by, when, seen_) == (organisation, greeter, time, place(seen)), "made elsewhere")
+        bodies.append(body)
+    kinds = [kind for kind, _ in bodies]
+    if kinds not in ([1], [0, 1]):
+        raise Bad("not one enrolment")
+    new, user, _, new_key = bodies[-1][1]
+    need(kinds == [1] or bodies[0][1][0] == user, "not one enrolment")
+    need(new == device, "another device")
+    h_, hashes, root_, _ = record(proof, 4, "not a receipt")
+    need((h_, hashes, root_) == (h, [sha(envelope) for envelope in envelopes], root), "receipt of something else")
+    need(receipt(encode(proof), new_key), "signature")
+
+
+FILES = {"parsec-log": exported_log, "parsec-fork": fork_proof, "parsec-receipt": enrolment_receipt}
+
+
+def evidence(data):
+    """What kind of file it is.
+
+    Raises Bad where it shows nothing."""
+    value = decode(data, FILE_MAX)
+    if not isinstance(value, list) or len(value) < 3 or value[0] not in FILES or value[1] is True or value[1] != 1:
+        raise Bad("no evidence file")
+    FILES[value[0]](value[2:])
+    return value[0]
+
+
 # --- What is asked
 
 
@@ -472,6 +628,11 @@ def answer(asked):
             return {"valid": receipt(raw["receipt"], raw["device"])}
         except Bad:
             return {"valid": False}
+    if kind == "file":
+        try:
+            return {"valid": evidence(raw["file"])}
+        except Bad:
+            return {"valid": None}
     return {"unknown": kind}
 
 
@@ -604,6 +765,15 @@ def main(arguments):
             print(line)
         print("%d vectors judged, %d otherwise than they say" % (judged, len(wrong)))
         return 1 if wrong or not judged else 0
+    if len(arguments) == 2 and arguments[0] == "file":
+        with open(arguments[1], "rb") as file:
+            data = file.read(FILE_MAX + 1)
+        try:
+            print("it is a valid file of the kind %s" % evidence(data))
+            return 0
+        except Bad as why:
+            print("it shows nothing: %s" % why)
+            return 1
     if len(arguments) == 2 and arguments[0] == "log":
         with open(arguments[1], encoding="utf-8") as file:
             given = json.load(file)

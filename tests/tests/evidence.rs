@@ -41,6 +41,13 @@ fn alone(folder: &Path, line: &str) -> ctl::Said {
     ctl::run(folder, &words, "")
 }
 
+/// What another program says of an evidence file, which was written from docs/protocol.md alone.
+fn second_reader(path: &Path) -> bool {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("checker/check.py");
+    let said = std::process::Command::new("python3").arg("-B").arg(program).arg("file").arg(path).output();
+    said.unwrap().status.success()
+}
+
 /// The file with one byte changed in the middle.
 fn damaged(path: &Path) -> String {
     let mut bytes = std::fs::read(path).unwrap();
@@ -88,6 +95,7 @@ fn a_receipt_and_the_log_are_checked_where_there_is_no_daemon() {
     assert_eq!(said["seen"]["count"], 2);
     let words = alone(&nobody, &format!("receipt verify {}", receipt.display())).well().stdout;
     assert!(words.contains("only a log can say"), "{words}");
+    assert!(second_reader(&log) && second_reader(&receipt));
     // Changed, it shows nothing; beside another organisation's log neither.
     for bad in [damaged(&receipt), log.display().to_string()] {
         let refused = alone(&nobody, &format!("receipt verify {bad} --json"));
@@ -301,6 +309,8 @@ fn a_server_that_showed_two_pasts_is_proved_to_anybody() {
         (&json!(BOB_EMAIL), &json!(ALICE_EMAIL), &json!(5))
     );
     assert_eq!(written["words"][1]["form"], "head");
+    assert!(second_reader(&proof) && second_reader(&both));
+    assert!(!second_reader(Path::new(&damaged(&both))));
     // What was refused is refused still.
     assert_eq!(bob.verify().unwrap().count, 7);
     figures::figure(
