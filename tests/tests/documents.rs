@@ -9,12 +9,14 @@ use parsec_protocol::codec;
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
     CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceRevoke, DeviceSelector,
-    DeviceUnlock, DeviceView, DoctorResult, Empty, Event, EventItem, EventsWatch, GreetStart, Hello,
-    HelloResult, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers,
-    NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, Outcome, Problem, ProblemKind,
-    StatusResult, TokenCreate, TokenCreated, TokenListResult, TokenSelector, TokenUses, TokenUsesResult,
-    TrustAcknowledge, TrustAcknowledged, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult,
-    UserProfile, UserRevoke, UserShow, UserShowResult, method, schema,
+    DeviceUnlock, DeviceView, DoctorResult, Empty, Event, EventItem, EventsWatch, FilePart, GreetStart,
+    Hello, HelloResult, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member,
+    NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, Outcome, Problem, ProblemKind,
+    ReceiptExport, ReceiptListResult, StatusResult, TokenCreate, TokenCreated, TokenListResult,
+    TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged, TrustExport,
+    TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult, TrustShow,
+    TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
+    method, schema,
 };
 use parsec_protocol::relay::ErrorCode;
 use serde::Serialize;
@@ -75,6 +77,12 @@ fn check(name: &str, parameters: &Value, result: &Value) {
         method::TRUST_VERIFY => (is::<DeviceSelector>(parameters), is::<TrustVerifyResult>(result)),
         method::TRUST_SHOW => (is::<TrustShow>(parameters), is::<TrustShowResult>(result)),
         method::TRUST_ACKNOWLEDGE => (is::<TrustAcknowledge>(parameters), is::<TrustAcknowledged>(result)),
+        method::TRUST_LOG => (is::<TrustLog>(parameters), is::<TrustLogResult>(result)),
+        method::TRUST_EXPORT => (is::<TrustExport>(parameters), is::<TrustExported>(result)),
+        method::TRUST_IMPORT => (is::<TrustImport>(parameters), is::<TrustImported>(result)),
+        method::TRUST_FORK => (is::<TrustFork>(parameters), is::<FilePart>(result)),
+        method::RECEIPT_LIST => (is::<DeviceSelector>(parameters), is::<ReceiptListResult>(result)),
+        method::RECEIPT_EXPORT => (is::<ReceiptExport>(parameters), is::<FilePart>(result)),
         method::CEREMONY_WATCH => (is::<CeremonySelector>(parameters), assert!(result.is_u64())),
         method::HELLO => (is::<Hello>(parameters), is::<HelloResult>(result)),
         method::DISCOVER => (is::<Empty>(parameters), assert!(result.get("openrpc").is_some())),
