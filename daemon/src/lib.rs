@@ -7,6 +7,7 @@ pub mod addresses;
 pub mod caller;
 pub mod clock;
 pub mod config;
+pub mod crew;
 pub mod daemon;
 pub mod enrolment;
 pub mod entropy;

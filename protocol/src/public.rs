@@ -100,9 +100,13 @@ impl VerifyKey {
         message: &[u8],
         signature: &Signature,
     ) -> Result<(), BadSignature> {
-        let key = VerifyingKey::from_bytes(self.as_bytes()).map_err(|_| BadSignature)?;
-        let signature = ed25519_dalek::Signature::from_bytes(signature.as_bytes());
-        key.verify_strict(&context.message(message), &signature).map_err(|_| BadSignature)
+        self.prepare().ok_or(BadSignature)?.verify(context, message, signature)
+    }
+
+    /// Reads the key as a point, for checking many signatures under it; none if it is not one.
+    #[must_use]
+    pub fn prepare(&self) -> Option<PreparedKey> {
+        VerifyingKey::from_bytes(self.as_bytes()).ok().map(PreparedKey)
     }
 
     /// Whether this is a usable key at all: canonical, on the curve, not of small order. Checked before a key is
@@ -117,6 +121,26 @@ impl VerifyKey {
     #[must_use]
     pub fn fingerprint(&self) -> Hash {
         Hash::of(&[self.as_bytes()])
+    }
+}
+
+/// A [`VerifyKey`] as a point of the curve.
+#[derive(Debug, Clone)]
+pub struct PreparedKey(VerifyingKey);
+
+impl PreparedKey {
+    /// As [`VerifyKey::verify`].
+    ///
+    /// # Errors
+    /// [`BadSignature`].
+    pub fn verify(
+        &self,
+        context: Context,
+        message: &[u8],
+        signature: &Signature,
+    ) -> Result<(), BadSignature> {
+        let signature = ed25519_dalek::Signature::from_bytes(signature.as_bytes());
+        self.0.verify_strict(&context.message(message), &signature).map_err(|_| BadSignature)
     }
 }
 

@@ -8,6 +8,7 @@ mod import;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use parsec_protocol::chain::checkpoint::Checkpoint;
 use parsec_protocol::chain::verify::{Fault, LogError, VerifiedLog};
 use parsec_protocol::control::{DeviceState, DeviceView, Problem, ProblemKind};
 use parsec_protocol::ids::{AttemptId, DeviceId};
@@ -20,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::forks::Suspect;
 use super::net::Net;
 use super::{alarms, direct, notices};
+use crate::crew::Threads;
 use crate::events::Hub;
 use crate::outbox::Progress;
 use crate::problems;
@@ -37,6 +39,9 @@ impl Signer for OpenDevice {
         self.keys.signing_key.sign(Context::Request, message)
     }
 }
+
+/// Certificates verified anew after which it is noted how far the log has been: verifying fewer takes some milliseconds.
+const CHECKPOINT_STEP: u64 = 64;
 
 /// An unlocked device. When the last reference is dropped its keys are wiped.
 #[derive(Debug)]
@@ -86,6 +91,13 @@ fn not_believed(error: &LogError) -> Problem {
     }
 }
 
+/// Notes how far the log has been verified. A disk that is full keeps nobody out: it only takes longer next time.
+fn note_verified(open: &OpenDevice, log: &VerifiedLog) {
+    if let Err(error) = open.store.put_checkpoint(&Checkpoint::of(log, &open.checkpoint_key).encode()) {
+        tracing::warn!(%error, "how far the log was verified could not be noted");
+    }
+}
+
 /// A page with a certificate that fails; where the certificate has seen another log, it is evidence itself.
 fn suspected(error: &LogError, from: u64, envelopes: &[Vec<u8>]) -> SyncError {
     let at = error.position.checked_sub(from).and_then(|at| usize::try_from(at).ok());
@@ -115,11 +127,17 @@ impl Session {
         let member = Member::new(server, open.summary.organisation.clone(), signer);
         let stored = Arc::clone(&open);
         let log = blocking(move || {
-            let empty = VerifiedLog::empty(stored.summary.organisation.clone(), stored.keys.root);
             let envelopes = stored.store.certificates()?;
-            let log = empty
-                .extended(envelopes.iter().map(Vec::as_slice))
+            let note = stored.store.checkpoint()?;
+            let note = note.as_deref().map(|note| (note, &stored.checkpoint_key));
+            let organisation = stored.summary.organisation.clone();
+            let log = VerifiedLog::resume(organisation, stored.keys.root, &envelopes, note, &Threads)
                 .map_err(|_| StoreError::Damaged("its log does not verify"))?;
+            let (certificates, anew) = (log.count(), log.verified_anew());
+            tracing::info!(device = %stored.summary.device, certificates, anew, "the log is verified");
+            if anew >= CHECKPOINT_STEP {
+                note_verified(&stored, &log);
+            }
             if log.extends(&stored.keys.head) {
                 Ok(log)
             } else {
@@ -236,11 +254,15 @@ impl Session {
             let envelopes: Vec<Vec<u8>> = page.certificates.into_iter().map(Vec::from).collect();
             let (before, open) = (Arc::clone(&log), Arc::clone(&self.open));
             let longer = blocking(move || {
-                let longer = match before.extended(envelopes.iter().map(Vec::as_slice)) {
-                    Ok(longer) => longer,
-                    Err(error) => return Ok::<_, StoreError>(Err(suspected(&error, have, &envelopes))),
-                };
+                let mut longer = VerifiedLog::clone(&before);
+                if let Err(error) = longer.take(&envelopes, &Threads) {
+                    return Ok::<_, StoreError>(Err(suspected(&error, have, &envelopes)));
+                }
                 open.store.append_certificates(have, &envelopes)?;
+                // Whole pages come at a device's first look and after a long time off: what was verified then is worth a note.
+                if envelopes.len() as u64 >= CHECKPOINT_STEP {
+                    note_verified(&open, &longer);
+                }
                 Ok(Ok(longer))
             })
             .await
@@ -285,7 +307,8 @@ impl Session {
             }
             shown.extend(page.certificates.iter().map(|envelope| envelope.to_vec()));
             log = tokio::task::spawn_blocking(move || {
-                page.certificates.iter().try_for_each(|envelope| log.push(envelope)).map(|()| log)
+                let envelopes: Vec<&[u8]> = page.certificates.iter().map(|it| it.as_slice()).collect();
+                log.take(&envelopes, &Threads).map(|()| log)
             })
             .await
             .map_err(|_| {

@@ -81,6 +81,28 @@ impl Store {
         Ok(self.inner()?.head)
     }
 
+    /// What was noted about how far the log has been verified. Only whoever has the key can tell what it is worth.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn checkpoint(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let inner = self.inner()?;
+        let note = inner.connection.query_row("SELECT note FROM checkpoint", [], |row| row.get(0));
+        Ok(note.optional()?)
+    }
+
+    /// Notes it anew. Not having it costs time and nothing else.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn put_checkpoint(&self, note: &[u8]) -> Result<(), StoreError> {
+        self.inner()?.connection.execute(
+            "INSERT INTO checkpoint (only, note) VALUES (1, ?1) ON CONFLICT (only) DO UPDATE SET note = excluded.note",
+            [note],
+        )?;
+        Ok(())
+    }
+
     /// Version of the newest manifest seen, 0 if none was.
     ///
     /// # Errors

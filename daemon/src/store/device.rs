@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parsec_protocol::chain::checkpoint::CheckpointKey;
 use parsec_protocol::control::SecretText;
 use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::ids::DeviceId;
@@ -313,7 +314,8 @@ impl Devices {
         let store_key: LocalStoreKey = opened.store_key;
         let store =
             Store::open(&folder, &store_key, &opened.organisation, &opened.keys.root, opened.keys.head)?;
-        Ok(OpenDevice { summary, keys: opened.keys, store })
+        let checkpoint_key = CheckpointKey::of(&store_key);
+        Ok(OpenDevice { summary, keys: opened.keys, store, checkpoint_key })
     }
 
     fn clear(&self) -> Result<(), StoreError> {

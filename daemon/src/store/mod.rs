@@ -24,6 +24,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use parsec_protocol::chain::certificate::{Head, Profile};
+use parsec_protocol::chain::checkpoint::CheckpointKey;
 pub use parsec_protocol::control::Registration;
 use parsec_protocol::ids::{
     AttemptId, DeviceId, Email, Invited, Label, OrganisationId, Timestamp, Token, UserId,
@@ -210,6 +211,8 @@ pub struct OpenDevice {
     pub keys: DeviceKeys,
     /// The local store.
     pub store: Store,
+    /// Makes and recognises the notes of how far the log has been verified.
+    pub checkpoint_key: CheckpointKey,
 }
 
 /// An invitation made on this device.

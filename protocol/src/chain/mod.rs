@@ -5,6 +5,8 @@
 pub mod bootstrap;
 pub mod certificate;
 pub mod changes;
+pub mod checkpoint;
+pub mod crew;
 pub mod members;
 pub mod path;
 mod rules;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::certificate::{Author, Body, Head, Payload, Profile};
+use super::crew::{self, Crew, Read};
 use super::rules;
 pub use super::rules::Fault;
 use crate::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
@@ -74,6 +75,8 @@ pub struct VerifiedLog {
     verify_keys: BTreeSet<VerifyKey>,
     /// What each author said last, enrolments aside; none is the root.
     authors: BTreeMap<Option<DeviceId>, LastWord>,
+    /// Certificates that were not on a checkpoint's word.
+    anew: u64,
 }
 
 /// What is known of a user beside the record.
@@ -118,6 +121,7 @@ impl VerifiedLog {
             encryption_keys: BTreeSet::new(),
             verify_keys: BTreeSet::new(),
             authors: BTreeMap::new(),
+            anew: 0,
         }
     }
 
@@ -137,11 +141,48 @@ impl VerifiedLog {
     /// [`LogError`].
     pub fn push(&mut self, envelope: &[u8]) -> Result<(), LogError> {
         let position = self.count();
-        let payload = rules::accept(self, envelope).map_err(|fault| LogError { position, fault })?;
+        let accepted = rules::accept(self, || Read::of(envelope), None);
+        let payload = accepted.map_err(|fault| LogError { position, fault })?;
+        self.add(payload, envelope);
+        Ok(())
+    }
+
+    /// Like [`Self::push`] for one after the other, with the signatures checked by a crew: the same result, in less time.
+    ///
+    /// # Errors
+    /// [`LogError`]; the certificates before the bad one are kept.
+    pub fn take<E: AsRef<[u8]>>(&mut self, envelopes: &[E], crew: &dyn Crew) -> Result<(), LogError> {
+        for batch in envelopes.chunks(crew::BATCH) {
+            let jobs = crew::prepare(self, batch, crew);
+            for (envelope, job) in batch.iter().zip(jobs) {
+                let position = self.count();
+                let (read, checked) = job.done();
+                let accepted = rules::accept(self, || read, checked);
+                let payload = accepted.map_err(|fault| LogError { position, fault })?;
+                self.add(payload, envelope.as_ref());
+            }
+        }
+        Ok(())
+    }
+
+    /// How many of its certificates were verified by this program since it started; the others were on a checkpoint's word.
+    #[must_use]
+    pub const fn verified_anew(&self) -> u64 {
+        self.anew
+    }
+
+    /// Takes in a certificate that was accepted.
+    fn add(&mut self, payload: Payload, envelope: &[u8]) {
+        self.anew = self.anew.saturating_add(1);
+        self.recall(payload, envelope);
+    }
+
+    /// Takes in a certificate that is known to have been accepted here: for `checkpoint`.
+    pub(super) fn recall(&mut self, payload: Payload, envelope: &[u8]) {
+        let position = self.count();
         let head = self.head().after(envelope);
         self.apply(payload, position);
         self.heads.push(head.hash);
-        Ok(())
     }
 
     /// In which organisation.

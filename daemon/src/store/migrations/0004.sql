@@ -21,3 +21,9 @@ CREATE TABLE noticed (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     count INTEGER NOT NULL
 ) STRICT;
+
+-- This device's note that it has verified its log up to a head (docs/protocol.md has no part in it: nobody else reads it).
+CREATE TABLE checkpoint (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    note BLOB NOT NULL
+) STRICT;

@@ -50,7 +50,7 @@ mod tests {
                 "261be74c7d6d394adbb46bb5eda357a37e5b8f6fd2e22f80fd6c41d56fca2faf",
                 "bc94ad9f2082950380a3c27b3293e81a9529ba5580a9350077ecb50d7fd2a9e2",
                 "ca00e810cdbe957847142e39ba0f575bacf9172a36efc60df09256b2768fdb19",
-                "28e7e9a64cdc8f21371c2f28fc1ea51eac0b7c21ba182de0e51fa1ec5244fb8e",
+                "f3b65a5f1c24473425e9f2aeb2cf6580318333a1028b82e1a526d9c5ffc3bc71",
             ]
         );
     }

@@ -4,6 +4,7 @@
 //! that the codes covered. Refuses a single byte that doesn't fit: the claimer is about to trust all of it for years.
 
 use crate::chain::certificate::{Author, Body, Envelope, Head, Payload, Profile};
+use crate::chain::crew::Alone;
 use crate::chain::members::{NameOf, open_name};
 use crate::chain::verify::VerifiedLog;
 use crate::enrol::evidence::RootCovered;
@@ -170,7 +171,7 @@ impl Received {
         if log.len() as u64 != self.seen.count {
             return Err(Closed::ChainInvalid);
         }
-        log.iter().try_for_each(|envelope| chain.push(envelope)).map_err(|_| Closed::ChainInvalid)?;
+        chain.take(&log, &Alone).map_err(|_| Closed::ChainInvalid)?;
         if chain.head() != self.seen || !is_greeter(&chain, setting) {
             return Err(Closed::ChainInvalid);
         }

@@ -1,0 +1,141 @@
+//! A checkpoint: this terminal's note to itself that it has verified its log up to a head.
+//!
+//! Decides that a log which passes through that head need not be verified again up to there: the head fixes every byte before it, and
+//! whoever can make the note holds the key of the local store, with which they could put anything into it anyway. Refuses a note for another
+//! organisation, root or head, or under another key, by saying that there is none: then the log is verified from the beginning.
+
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use minicbor::{Decode, Encode};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::certificate::Head;
+use super::crew::{Crew, Read};
+use super::verify::{LogError, VerifiedLog};
+use crate::codec;
+use crate::ids::OrganisationId;
+use crate::keys::{LocalStoreKey, then_wipe_stack};
+use crate::public::{Hash, VerifyKey};
+
+/// Keeps this use of the store key apart from every other.
+const INFO: &[u8] = b"parsec-checkpoint-v1";
+
+/// Largest encoding of a [`Checkpoint`]: a count and two hashes.
+pub const CHECKPOINT_MAX_BYTES: usize = 128;
+
+/// Makes and recognises checkpoints of one terminal.
+pub struct CheckpointKey(Box<Zeroizing<[u8; 32]>>);
+
+impl std::fmt::Debug for CheckpointKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CheckpointKey(..)")
+    }
+}
+
+impl CheckpointKey {
+    /// HKDF-SHA256(salt: none, input: local store key, info: "parsec-checkpoint-v1", 32 bytes).
+    #[must_use]
+    pub fn of(store_key: &LocalStoreKey) -> Self {
+        let mut key = Box::new(Zeroizing::new([0; 32]));
+        then_wipe_stack(|| {
+            #[expect(clippy::expect_used, reason = "HKDF-SHA256 gives up to 8,160 bytes; 32 are asked for")]
+            Hkdf::<Sha256>::new(None, store_key.expose())
+                .expand(INFO, key.as_mut_slice())
+                .expect("32 bytes are not too many");
+        });
+        Self(key)
+    }
+
+    fn mac(&self, message: &[u8]) -> Hmac<Sha256> {
+        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_slice()).expect("any key");
+        mac.update(message);
+        mac
+    }
+}
+
+/// `[head, MAC]`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Checkpoint {
+    #[n(0)]
+    head: Head,
+    #[n(1)]
+    mac: Hash,
+}
+
+/// What the MAC is over.
+#[derive(Encode)]
+struct Noted<'a> {
+    #[n(0)]
+    organisation: &'a OrganisationId,
+    #[n(1)]
+    root: &'a VerifyKey,
+    #[n(2)]
+    head: &'a Head,
+}
+
+fn noted(log: &VerifiedLog, head: &Head) -> Vec<u8> {
+    codec::encode(&Noted { organisation: log.organisation(), root: log.root(), head })
+}
+
+impl Checkpoint {
+    /// Notes that this log has been verified.
+    #[must_use]
+    pub fn of(log: &VerifiedLog, key: &CheckpointKey) -> Self {
+        let head = log.head();
+        let mac = key.mac(&noted(log, &head)).finalize().into_bytes();
+        Self { head, mac: Hash::from_bytes(mac.into()) }
+    }
+
+    /// For the store.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// How many certificates it says were verified. Hearsay until [`VerifiedLog::resume`] has looked.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.head.count
+    }
+}
+
+impl VerifiedLog {
+    /// The log of these envelopes, in order: as far as `checkpoint`, made by `key`, fits them, on its word; verified from there on, or from
+    /// the beginning if it doesn't fit. `checkpoint` is its encoding, as the store has it.
+    ///
+    /// # Errors
+    /// [`LogError`] for the first certificate that doesn't verify.
+    pub fn resume<E: AsRef<[u8]>>(
+        organisation: OrganisationId,
+        root: VerifyKey,
+        envelopes: &[E],
+        note: Option<(&[u8], &CheckpointKey)>,
+        crew: &dyn Crew,
+    ) -> Result<Self, LogError> {
+        let empty = Self::empty(organisation, root);
+        let resumed = note.and_then(|(bytes, key)| resumed(&empty, envelopes, bytes, key));
+        let mut log = resumed.unwrap_or(empty);
+        let rest = usize::try_from(log.count()).ok().and_then(|known| envelopes.get(known..));
+        log.take(rest.unwrap_or_default(), crew)?;
+        Ok(log)
+    }
+}
+
+/// The log up to the checkpoint, if it is ours and these are the certificates that it is about.
+fn resumed<E: AsRef<[u8]>>(
+    empty: &VerifiedLog,
+    envelopes: &[E],
+    bytes: &[u8],
+    key: &CheckpointKey,
+) -> Option<VerifiedLog> {
+    let checkpoint: Checkpoint = codec::decode(bytes, CHECKPOINT_MAX_BYTES).ok()?;
+    key.mac(&noted(empty, &checkpoint.head)).verify_slice(checkpoint.mac.as_bytes()).ok()?;
+    let known = envelopes.get(..usize::try_from(checkpoint.head.count).ok()?)?;
+    let mut log = empty.clone();
+    for envelope in known {
+        log.recall(Read::of(envelope.as_ref())?.payload, envelope.as_ref());
+    }
+    (log.head() == checkpoint.head).then_some(log)
+}
