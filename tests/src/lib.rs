@@ -13,6 +13,7 @@
 )]
 
 pub mod ceremony;
+pub mod crowd;
 pub mod ctl;
 pub mod debian;
 pub mod events;

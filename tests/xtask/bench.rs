@@ -1,12 +1,16 @@
 //! `cargo xtask bench`: figures, each beside that of a reference measured in the same run.
 //!
 //! Decides how a figure comes about: in the release profile, in rounds that alternate with the reference's, each round's
-//! percentile taken by itself, and of those the median; so that what else the machine does hits both. Refuses to judge: the
-//! goal is printed beside the figure.
+//! percentile taken by itself, and of those the median; so that what else the machine does hits both. Refuses to fail a run for a
+//! figure: the goal is printed beside it, met or missed, and what the machine was doing meanwhile it can't know.
 
 mod direct;
 mod echo;
+mod load;
+mod machines;
 mod socket;
+mod unlock;
+mod verification;
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -49,12 +53,79 @@ pub(crate) struct Row {
     pub(crate) reference_value: f64,
     /// The first divided by the second.
     pub(crate) ratio: f64,
-    /// The ratio it should not exceed, if there is one.
-    pub(crate) goal: Option<f64>,
+    /// What it should be, if anything.
+    pub(crate) goal: Option<Goal>,
     /// Rounds that the median was taken of.
     pub(crate) rounds: usize,
     /// Whether both ran on one core, the same.
     pub(crate) pinned: bool,
+}
+
+/// A figure to reach.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Goal {
+    /// Of the `value`, or of the `ratio`.
+    of: &'static str,
+    /// `most` or `least`.
+    at: &'static str,
+    /// The figure.
+    figure: f64,
+}
+
+impl Goal {
+    /// No more than so many times the reference.
+    pub(crate) const fn ratio_at_most(figure: f64) -> Self {
+        Self { of: "ratio", at: "most", figure }
+    }
+
+    /// No more than this.
+    pub(crate) const fn value_at_most(figure: f64) -> Self {
+        Self { of: "value", at: "most", figure }
+    }
+
+    /// No less than this.
+    pub(crate) const fn value_at_least(figure: f64) -> Self {
+        Self { of: "value", at: "least", figure }
+    }
+}
+
+impl Row {
+    /// Whether the goal is met; none without one.
+    fn met(&self) -> Option<bool> {
+        let goal = self.goal?;
+        let figure = if goal.of == "ratio" { self.ratio } else { self.value };
+        Some(if goal.at == "most" { figure <= goal.figure } else { figure >= goal.figure })
+    }
+
+    /// As a line of the table.
+    fn line(&self) -> String {
+        let goal = self.goal.zip(self.met()).map(|(goal, met)| {
+            let sign = if goal.at == "most" { '≤' } else { '≥' };
+            let what = if goal.of == "ratio" { "ratio " } else { "" };
+            format!("{what}{sign} {} {}", short(goal.figure), if met { "met" } else { "MISSED" })
+        });
+        format!(
+            "{:<18} {:>9} {:<4} {:>9} {:<30} {:>7}  {}",
+            self.name,
+            short(self.value),
+            self.unit,
+            short(self.reference_value),
+            self.reference,
+            short(self.ratio),
+            goal.unwrap_or_default()
+        )
+        .trim_end()
+        .to_owned()
+    }
+}
+
+/// Three digits that say something.
+fn short(figure: f64) -> String {
+    match figure.abs() {
+        large if large >= 100.0 => format!("{figure:.0}"),
+        middle if middle >= 10.0 => format!("{figure:.1}"),
+        _ => format!("{figure:.2}"),
+    }
 }
 
 pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
@@ -80,11 +151,35 @@ fn build_and_measure(root: &Path, options: &Options) -> std::io::Result<bool> {
     Ok(measuring.status()?.success())
 }
 
+/// Rows that are measured together: their names, and how.
+type Source = (&'static [&'static str], fn() -> Vec<Row>);
+
 fn measure(options: &Options) -> ExitCode {
     let wanted = |name: &str| options.name.as_ref().is_none_or(|start| name.starts_with(start.as_str()));
     let mut rows = Vec::new();
     if wanted("socket") {
         rows.extend(socket::rows());
+    }
+    let sources: [Source; 4] = [
+        (&["ceremony machines"], machines::rows),
+        (&["verify log", "verify log by 2"], verification::rows),
+        (&["unlock"], unlock::rows),
+        (
+            &[
+                "ceremonies 8",
+                "server cpu 8",
+                "ceremonies 500",
+                "server cpu 500",
+                "server idle",
+                "waiting ceremony",
+            ],
+            load::rows,
+        ),
+    ];
+    for (names, source) in sources {
+        if names.iter().any(|name| wanted(name)) {
+            rows.extend(source().into_iter().filter(|row| wanted(row.name)));
+        }
     }
     if wanted("found by mdns") || wanted("ceremony p2p") || wanted("direct") {
         rows.extend(direct::rows().into_iter().filter(|row| wanted(row.name) || wanted("direct")));
@@ -93,20 +188,19 @@ fn measure(options: &Options) -> ExitCode {
         eprintln!("cargo xtask bench: no row has that name");
         return ExitCode::FAILURE;
     }
+    if !options.json {
+        println!(
+            "{:<18} {:>9} {:<4} {:>9} {:<30} {:>7}  GOAL",
+            "ROW", "FIGURE", "", "REFERENCE", "", "RATIO"
+        );
+    }
     for row in rows {
         if options.json {
-            println!("{}", serde_json::to_string(&row).unwrap_or_default());
+            let mut line = serde_json::to_value(&row).unwrap_or_default();
+            line.as_object_mut().map(|fields| fields.insert("met".to_owned(), row.met().into()));
+            println!("{line}");
         } else {
-            let goal = row.goal.map(|goal| format!(", goal {goal:.1}")).unwrap_or_default();
-            println!(
-                "{:<18} {:>9.1} {unit}   {} {:.1} {unit}   ratio {:.2}{goal}",
-                row.name,
-                row.value,
-                row.reference,
-                row.reference_value,
-                row.ratio,
-                unit = row.unit
-            );
+            println!("{}", row.line());
         }
     }
     ExitCode::SUCCESS
@@ -131,4 +225,33 @@ fn percentile(values: &mut [f64], share: f64) -> f64 {
     )]
     let at = (values.len().saturating_sub(1) as f64 * share).round() as usize;
     values.get(at).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(value: f64, reference_value: f64, goal: Option<Goal>) -> Row {
+        let (name, unit, reference, ratio) = ("x", "ms", "y", value / reference_value);
+        Row { name, unit, value, reference, reference_value, ratio, goal, rounds: 1, pinned: false }
+    }
+
+    #[test]
+    fn goals_are_met_or_missed() {
+        assert_eq!(row(2.0, 1.0, None).met(), None);
+        assert_eq!(row(2.0, 1.0, Some(Goal::ratio_at_most(2.0))).met(), Some(true));
+        assert_eq!(row(2.1, 1.0, Some(Goal::ratio_at_most(2.0))).met(), Some(false));
+        assert_eq!(row(4.0, 1.0, Some(Goal::value_at_most(4.0))).met(), Some(true));
+        assert_eq!(row(4.1, 9.0, Some(Goal::value_at_most(4.0))).met(), Some(false));
+        assert_eq!(row(999.0, 1.0, Some(Goal::value_at_least(1_000.0))).met(), Some(false));
+        let line = row(999.0, 1.0, Some(Goal::value_at_least(1_000.0))).line();
+        assert!(line.contains("999 ms") && line.ends_with("≥ 1000 MISSED"), "{line}");
+    }
+
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        let mut values = [5.0, 1.0, 3.0, 2.0, 4.0];
+        assert_eq!([0.0, 0.5, 1.0].map(|share| percentile(&mut values, share)), [1.0, 3.0, 5.0]);
+        assert_eq!(percentile(&mut [], 0.5), 0.0);
+    }
 }

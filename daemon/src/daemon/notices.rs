@@ -10,6 +10,7 @@ use parsec_protocol::ids::DeviceId;
 
 use super::members::Names;
 use super::session::Session;
+use crate::store::Store;
 
 /// What a certificate means for the user of a device, if it concerns them and is not the device's own doing.
 fn concerns(
@@ -40,6 +41,21 @@ fn concerns(
     }
 }
 
+/// What is in the log when a device is opened for the first time is no news to its user: they have just got it, with all that was before it.
+/// Noted then, and not when the log is first fetched, which may be days later.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn begin(session: &Session) -> Result<(), Problem> {
+    let count = session.log().count();
+    session
+        .store(move |store| match store.noticed()? {
+            None => store.set_noticed(count),
+            Some(_) => Ok(()),
+        })
+        .await
+}
+
 /// Tells of what is new since it was looked through last, also of what came about while the daemon was off. Told, then noted: a crash in
 /// between tells twice.
 ///
@@ -47,10 +63,8 @@ fn concerns(
 /// The store's.
 pub(super) async fn tell(session: &Session, log: &VerifiedLog) -> Result<(), Problem> {
     let count = log.count();
-    let Some(mut from) = session.store(crate::store::Store::noticed).await? else {
-        // A device's first look: what was before it is not news.
-        return session.store(move |store| store.set_noticed(count)).await;
-    };
+    // Without a row, `begin` could not write one: then everything is news.
+    let mut from = session.store(Store::noticed).await?.unwrap_or_default();
     while from < count {
         let (_, page) = session.store(move |store| store.page(from)).await?;
         if page.is_empty() {

@@ -159,6 +159,10 @@ impl Session {
             syncing: tokio::sync::Mutex::default(),
         });
         alarms::show_again(&session).await?;
+        // A full disk keeps nobody out.
+        if let Err(problem) = notices::begin(&session).await {
+            tracing::warn!(%problem, "up to where the log was looked through could not be noted");
+        }
         Ok(session)
     }
 

@@ -1,0 +1,392 @@
+//! Many people in one process: their machines, drivers and transport are the shipped ones, against one real server.
+//!
+//! Decides that people take no time. Refuses no load: how many there are at once is for the caller to say.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use minicbor::bytes::ByteVec;
+use parsec_protocol::chain::bootstrap::{Founder, found};
+use parsec_protocol::chain::certificate::{Head, Profile};
+use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::codec;
+use parsec_protocol::control::{
+    CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyId, CeremonyIdentify, CeremonyView, ChoiceMode,
+    Problem, ProblemKind, Role, SecretText, Stage,
+};
+use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment, Setting, TransportKind};
+use parsec_protocol::ids::{AttemptId, DeviceId, Invited, OrganisationId, Token, UserId};
+use parsec_protocol::keys::{
+    DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, UserDecryptionKey, random,
+};
+use parsec_protocol::public::{Context, Signature};
+use parsec_protocol::relay::{BootstrapRequest, Completion, NewInvitation};
+use parsecd::caller::CallerSession;
+use parsecd::clock;
+use parsecd::enrolment::claimer::{self, Keeper};
+use parsecd::enrolment::greeter::{self, Voucher};
+use parsecd::enrolment::view::Board;
+use parsecd::enrolment::{Act, Desk, End, Request};
+use parsecd::entropy::System;
+use parsecd::store::{DeviceKeys, Devices, PendingReceipt, WorkFactor};
+use parsecd::transport::Road;
+use parsecd::transport::http::{Client, Server};
+use parsecd::transport::relay::{ClaimerRoad, GreeterRoad, Invitee, Member, Signer, bootstrap};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use crate::scene::BOB_PASSWORD;
+use crate::terminal::private_folder;
+
+/// A founder whose terminal is a task of this process: its keys, its server, its log.
+#[derive(Debug)]
+pub struct Alice {
+    organisation: OrganisationId,
+    user: UserId,
+    device: DeviceId,
+    keys: DeviceKeys,
+    server: Server,
+    log: Mutex<Arc<VerifiedLog>>,
+}
+
+/// Signs for Alice's device with the key it shares with nobody else in the process.
+#[derive(Debug)]
+struct Signs(Arc<Alice>);
+
+impl Signer for Signs {
+    fn device(&self) -> DeviceId {
+        self.0.device
+    }
+
+    fn sign_request(&self, message: &[u8]) -> Signature {
+        self.0.keys.signing_key.sign(Context::Request, message)
+    }
+}
+
+/// Alice for one ceremony.
+struct Vouches(Arc<Alice>, Member);
+
+impl Alice {
+    /// Her log, as new as the server has it, every certificate verified.
+    ///
+    /// # Errors
+    /// The server's, and the log's.
+    pub async fn newest(self: &Arc<Self>) -> Result<Arc<VerifiedLog>, Problem> {
+        Vouches(Arc::clone(self), self.member()).fresh_log().await
+    }
+
+    fn member(self: &Arc<Self>) -> Member {
+        Member::new(self.server.clone(), self.organisation.clone(), Arc::new(Signs(Arc::clone(self))))
+    }
+}
+
+/// A newcomer who has begun, with a greeter who has joined: both wait for the other's word with an open event stream.
+///
+/// # Errors
+/// In words.
+///
+/// # Panics
+/// If there is no randomness.
+pub async fn waiting(alice: Arc<Alice>, number: usize, began: mpsc::Sender<()>) -> Result<(), String> {
+    let entropy = &mut System;
+    let token = Token::from_bytes(random(entropy).map_err(|e| e.to_string())?);
+    let attempt = AttemptId::from_bytes(random(entropy).map_err(|e| e.to_string())?);
+    let secret: [u8; 32] = random(entropy).map_err(|e| e.to_string())?;
+    let member = alice.member();
+    let invited = Invited::User(format!("carol{number}@acme.example").parse().unwrap());
+    let expires = clock::now().plus_seconds(86_400);
+    let new = NewInvitation { token, invited, expires, mail_link: None };
+    member.invite(&new).await.map_err(|e| format!("invite: {e}"))?;
+    let invitee = Invitee { server: alice.server.clone(), organisation: alice.organisation.clone(), token };
+    let claimer = ClaimerRoad::new(invitee, attempt, Zeroizing::new(secret));
+    claimer.start().await.map_err(|e| format!("start: {e}"))?;
+    member.join(token, attempt).await.map_err(|e| format!("join: {e}"))?;
+    let greeter = GreeterRoad::new(member, token, attempt);
+    let (tell_claimer, mut claimer_sees) = watch::channel(None);
+    let (tell_greeter, mut greeter_sees) = watch::channel(None);
+    let both = async {
+        let seen = claimer_sees.changed().await.is_ok() && greeter_sees.changed().await.is_ok();
+        if seen {
+            let _ = began.send(()).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        error = claimer.follow(tell_claimer) => Err(format!("claimer: {error}")),
+        error = greeter.follow(tell_greeter) => Err(format!("greeter: {error}")),
+        () = both => Ok(()),
+    }
+}
+
+impl Voucher for Vouches {
+    fn keys(&self) -> &DeviceKeys {
+        &self.0.keys
+    }
+
+    async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
+        let mut log = self.0.log.lock().await;
+        loop {
+            let page = self.1.log_page(log.count()).await.unwrap();
+            if page.certificates.is_empty() {
+                return Ok(Arc::clone(&log));
+            }
+            *log =
+                Arc::new(log.extended(page.certificates.iter().map(|envelope| envelope.as_slice())).unwrap());
+        }
+    }
+
+    async fn attempts(&self) -> Result<u64, Problem> {
+        Ok(1)
+    }
+
+    async fn persist(&self, _: &SealedEnrolment) -> Result<(), Problem> {
+        Ok(())
+    }
+}
+
+/// Bob's disk.
+struct Keeps {
+    /// None: he has none, so that what is measured is the server and the machines.
+    folder: Option<PathBuf>,
+    server: String,
+    token: Token,
+    attempt: AttemptId,
+    attempt_secret: [u8; 32],
+}
+
+impl Keeper for Keeps {
+    async fn keep(
+        &self,
+        new: Arc<NewDevice>,
+        password: SecretText,
+        _: Option<CallerSession>,
+    ) -> Result<(), Problem> {
+        let pending = PendingReceipt {
+            organisation: new.organisation.clone(),
+            server: self.server.clone(),
+            attempt: self.attempt,
+            attempt_secret: Zeroizing::new(self.attempt_secret),
+            token: self.token,
+            message: codec::encode(&new.receipt),
+            direct: None,
+        };
+        let Some(folder) = self.folder.clone() else { return Ok(()) };
+        let server = self.server.clone();
+        tokio::task::spawn_blocking(move || {
+            private_folder(&folder);
+            let devices = Devices::open_with(&folder, WorkFactor::for_tests()).unwrap();
+            devices.create(&new, &server, Some(&pending), &password).unwrap();
+        })
+        .await
+        .unwrap();
+        Ok(())
+    }
+}
+
+/// Founds an organisation that was reserved.
+///
+/// # Panics
+/// If the server refuses.
+pub async fn alice(base: &str, bootstrap_token: &str, organisation: &OrganisationId) -> Arc<Alice> {
+    let entropy = &mut System;
+    let keys = (
+        UserDecryptionKey::random(entropy).unwrap(),
+        DeviceSigningKey::random(entropy).unwrap(),
+        DirectoryKey::random(entropy).unwrap(),
+    );
+    let (email, name) = ("alice@acme.example".parse().unwrap(), "Alice".parse().unwrap());
+    let founder = Founder {
+        organisation,
+        email: &email,
+        name: &name,
+        device_label: &name,
+        user_key: &keys.0,
+        signing_key: &keys.1,
+        directory_key: &keys.2,
+    };
+    let founded = found(&founder, clock::now(), entropy).unwrap();
+    let server = Server::new(Client::new(None).unwrap(), base).unwrap();
+    let request = BootstrapRequest {
+        root: founded.root,
+        certificates: founded.certificates.iter().cloned().map(ByteVec::from).collect(),
+    };
+    bootstrap(&server, organisation, bootstrap_token, &request).await.unwrap();
+    let log = VerifiedLog::empty(organisation.clone(), founded.root);
+    let log = log.extended(founded.certificates.iter().map(Vec::as_slice)).unwrap();
+    let (user_key, signing_key, directory_key) = keys;
+    Arc::new(Alice {
+        organisation: organisation.clone(),
+        user: founded.user,
+        device: founded.device,
+        keys: DeviceKeys {
+            user_key,
+            manifest_key: ManifestKey::random(entropy).unwrap(),
+            signing_key,
+            directory_key,
+            root: founded.root,
+            email,
+            name: name.clone(),
+            device_label: name,
+            profile: Profile::Administrator,
+            typed_codes: false,
+            server: base.to_owned(),
+            head: Head::empty(organisation, &founded.root),
+        },
+        server,
+        log: Mutex::new(Arc::new(log)),
+    })
+}
+
+/// A desk, and a person at it: looks at the screen, says codes, gives those that are heard.
+fn seat(
+    role: Role,
+    organisation: &OrganisationId,
+    said: watch::Sender<Option<String>>,
+    heard: watch::Receiver<Option<String>>,
+) -> (Desk, tokio::task::JoinHandle<()>) {
+    let board = Board::new(CeremonyId(1), role, organisation.clone(), None);
+    let mut screen = board.watch();
+    let (ask, requests) = mpsc::channel(1);
+    let person = tokio::spawn(async move {
+        loop {
+            let view = screen.borrow_and_update().clone();
+            if view.outcome.is_some() {
+                return;
+            }
+            if let Some(code) = &view.say {
+                said.send_replace(Some(code.code.clone()));
+            }
+            if let Some(act) = answer(&view, &mut heard.clone()).await {
+                let (reply, answered) = oneshot::channel();
+                if ask.send(Request { act, reply, by: None }).await.is_err() {
+                    return;
+                }
+                match answered.await {
+                    Ok(Err(problem)) if problem.name != ProblemKind::NotNow => panic!("{problem:?}"),
+                    _ => {}
+                }
+            }
+            if screen.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    (Desk::new(board, requests, CancellationToken::new(), ProblemKind::ShuttingDown), person)
+}
+
+async fn answer(view: &CeremonyView, heard: &mut watch::Receiver<Option<String>>) -> Option<Act> {
+    let ceremony = view.id;
+    match view.stage {
+        Stage::ChooseCode if view.choices.len() == 4 => {
+            let code = heard.wait_for(Option::is_some).await.ok()?.clone();
+            Some(Act::Choose(CeremonyChoose { ceremony, code, mode: ChoiceMode::Picked }))
+        }
+        Stage::Identify => Some(Act::Identify(CeremonyIdentify {
+            ceremony,
+            name: Some("Bob".parse().ok()?),
+            device_label: "laptop".parse().ok()?,
+        })),
+        Stage::Approve if view.claimer.is_some() => Some(Act::Approve(CeremonyApprove {
+            ceremony,
+            claimer_confirmed: true,
+            name: None,
+            device_label: None,
+            profile: None,
+        })),
+        Stage::SetPassword => {
+            let password = SecretText::new(Zeroizing::new(BOB_PASSWORD.to_owned()));
+            Some(Act::Finish(CeremonyFinish { ceremony, password }))
+        }
+        _ => None,
+    }
+}
+
+/// One whole enrolment of the newcomer of a number; `folder` is where their keys and store go, if they go anywhere.
+///
+/// # Errors
+/// In words, where it ended.
+///
+/// # Panics
+/// If the server does what none should.
+pub async fn ceremony(alice: Arc<Alice>, number: usize, folder: Option<PathBuf>) -> Result<(), String> {
+    let entropy = &mut System;
+    let token = Token::from_bytes(random(entropy).map_err(|e| e.to_string())?);
+    let attempt = AttemptId::from_bytes(random(entropy).map_err(|e| e.to_string())?);
+    let attempt_secret: [u8; 32] = random(entropy).map_err(|e| e.to_string())?;
+    let mut secret: [u8; 32] = random(entropy).map_err(|e| e.to_string())?;
+    let mut same = secret;
+    let invited = Invited::User(format!("bob{number}@acme.example").parse().unwrap());
+    let member = alice.member();
+    let expires = clock::now().plus_seconds(86_400);
+    let new = NewInvitation { token, invited: invited.clone(), expires, mail_link: None };
+    member.invite(&new).await.map_err(|e| format!("invite: {e}"))?;
+
+    let invitee = Invitee { server: alice.server.clone(), organisation: alice.organisation.clone(), token };
+    let claimer_road = ClaimerRoad::new(invitee, attempt, Zeroizing::new(attempt_secret));
+    claimer_road.start().await.map_err(|e| format!("start: {e}"))?;
+    member.join(token, attempt).await.map_err(|e| format!("join: {e}"))?;
+    let greeter_road = GreeterRoad::new(member.clone(), token, attempt);
+
+    let (claimer_says, greeter_hears) = watch::channel(None);
+    let (greeter_says, claimer_hears) = watch::channel(None);
+    let (mut claimer_desk, bob) = seat(Role::Claimer, &alice.organisation, claimer_says, claimer_hears);
+    let (mut greeter_desk, vouching) = seat(Role::Greeter, &alice.organisation, greeter_says, greeter_hears);
+    let keeper = Keeps { folder, server: alice.keys.server.clone(), token, attempt, attempt_secret };
+    let invitation = claimer::Invitation {
+        organisation: alice.organisation.clone(),
+        token,
+        invited: invited.clone(),
+        link_secret: LinkSecret::from_bytes(&mut secret),
+        transport: TransportKind::Relay,
+        registration_wait: std::time::Duration::from_secs(30),
+    };
+    let setting = Setting {
+        organisation: alice.organisation.clone(),
+        token,
+        invited,
+        greeter_user: alice.user,
+        greeter_device: alice.device,
+        transport: TransportKind::Relay,
+    };
+    let link_secret = LinkSecret::from_bytes(&mut same);
+    let voucher = Vouches(Arc::clone(&alice), member);
+    let greets = async {
+        let sealed = greeter::run(&mut greeter_desk, &greeter_road, setting, &link_secret, &voucher).await?;
+        publish(&greeter_road, &sealed).await;
+        Ok::<_, End>(())
+    };
+    let claims = claimer::run(&mut claimer_desk, &claimer_road, &invitation, &keeper);
+    let (claimed, greeted) = tokio::join!(claims, greets);
+    bob.abort();
+    vouching.abort();
+    claimed.map_err(|end| format!("claimer: {end:?}"))?;
+    greeted.map_err(|end| format!("greeter: {end:?}"))
+}
+
+/// What the outbox does: waits for message 8, checks it against the record, hands everything to the server.
+async fn publish(road: &GreeterRoad, sealed: &SealedEnrolment) {
+    let (tell, mut seen) = watch::channel(None);
+    let arrived = async {
+        while seen.changed().await.is_ok() {
+            let there = seen
+                .borrow_and_update()
+                .as_ref()
+                .is_some_and(|view: &parsec_protocol::relay::AttemptView| view.steps >> 8 & 1 == 1);
+            if there {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        error = road.follow(tell) => panic!("following: {error}"),
+        () = arrived => {}
+    }
+    let message = road.fetch(8).await.unwrap();
+    let publication = sealed.open_receipt(&message).unwrap();
+    let completion = Completion {
+        certificates: publication.certificates.into_iter().map(ByteVec::from).collect(),
+        receipt: publication.receipt,
+    };
+    road.complete(&completion).await.unwrap();
+}

@@ -1,0 +1,276 @@
+//! Row `ceremony machines`: both machines through a whole ceremony, beside the Noise handshake and the signatures that it can't do without.
+//!
+//! Decides that messages travel in no time and people answer at once. What is not here: the newcomer's scrypt, disks, networks.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use parsec_protocol::chain::bootstrap::{Founder, found};
+use parsec_protocol::chain::certificate::Profile;
+use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::enrol::claimer::Claimer;
+use parsec_protocol::enrol::greeter::Greeter;
+use parsec_protocol::enrol::io::{
+    Approval, ClaimerInput, ClaimerOutput, CodeAnswer, GreeterInput, GreeterOutput, Setting, TransportKind,
+};
+use parsec_protocol::ids::{DeviceId, Invited, Label, Timestamp, Token, UserId};
+use parsec_protocol::keys::{
+    DeviceSigningKey, DirectoryKey, Entropy as _, LinkSecret, ManifestKey, UserDecryptionKey,
+};
+use parsec_protocol::public::Context;
+use parsecd::entropy::System;
+use snow::params::{CipherChoice, DHChoice, HashChoice};
+use snow::resolvers::{CryptoResolver, DefaultResolver};
+use snow::types::{Cipher, Dh, Hash as SnowHash, Random};
+
+use super::{Goal, Row, percentile};
+
+/// Rounds, and ceremonies in one.
+const ROUNDS: usize = 15;
+const CEREMONIES: usize = 40;
+/// Milliseconds that a ceremony's machines may take, both together.
+const GOAL_MS: f64 = 4.0;
+/// Signatures made: two certificates, the proof of possession, the receipt, the statement.
+const SIGNED: usize = 5;
+/// Signatures checked: the founding certificates and the new ones by the newcomer, the new ones by the greeter, possession, receipt.
+const CHECKED: usize = 8;
+/// Noise, as docs/protocol.md has it.
+const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
+const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
+
+/// An organisation of one, who greets.
+struct World {
+    log: VerifiedLog,
+    envelopes: Vec<Vec<u8>>,
+    user: UserId,
+    device: DeviceId,
+    signing_key: DeviceSigningKey,
+    directory_key: DirectoryKey,
+    user_key: UserDecryptionKey,
+    manifest_key: ManifestKey,
+    label: Label,
+}
+
+pub(super) fn rows() -> Vec<Row> {
+    match measure() {
+        Ok(row) => vec![row],
+        Err(why) => {
+            eprintln!("cargo xtask bench: ceremony machines: {why}");
+            Vec::new()
+        }
+    }
+}
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn measure() -> Result<Row, String> {
+    let world = World::found()?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let begun = Instant::now();
+        (0..CEREMONIES).try_for_each(|_| world.ceremony())?;
+        ours.push(begun.elapsed().as_secs_f64() * 1e3 / CEREMONIES as f64);
+        let begun = Instant::now();
+        (0..CEREMONIES).try_for_each(|_| least(&world))?;
+        theirs.push(begun.elapsed().as_secs_f64() * 1e3 / CEREMONIES as f64);
+    }
+    let (value, reference_value) = (percentile(&mut ours, 0.5), percentile(&mut theirs, 0.5));
+    Ok(Row {
+        name: "ceremony machines",
+        unit: "ms",
+        value,
+        reference: "its Noise and signatures",
+        reference_value,
+        ratio: value / reference_value,
+        goal: Some(Goal::value_at_most(GOAL_MS)),
+        rounds: ROUNDS,
+        pinned: false,
+    })
+}
+
+impl World {
+    fn found() -> Result<Self, String> {
+        let entropy = &mut System;
+        let signing_key = DeviceSigningKey::random(entropy).map_err(said)?;
+        let directory_key = DirectoryKey::random(entropy).map_err(said)?;
+        let user_key = UserDecryptionKey::random(entropy).map_err(said)?;
+        let label: Label = "Alice".parse().map_err(said)?;
+        let organisation = "acme".parse().map_err(said)?;
+        let founder = Founder {
+            organisation: &organisation,
+            email: &"alice@acme.example".parse().map_err(said)?,
+            name: &label,
+            device_label: &label,
+            user_key: &user_key,
+            signing_key: &signing_key,
+            directory_key: &directory_key,
+        };
+        let founded = found(&founder, NOW, entropy).map_err(said)?;
+        let mut log = VerifiedLog::empty(organisation, founded.root);
+        founded.certificates.iter().try_for_each(|envelope| log.push(envelope)).map_err(said)?;
+        Ok(Self {
+            log,
+            envelopes: founded.certificates,
+            user: founded.user,
+            device: founded.device,
+            signing_key,
+            directory_key,
+            user_key,
+            manifest_key: ManifestKey::random(entropy).map_err(said)?,
+            label,
+        })
+    }
+
+    fn setting(&self) -> Result<Setting, String> {
+        Ok(Setting {
+            organisation: self.log.organisation().clone(),
+            token: Token::from_bytes([7; 16]),
+            invited: Invited::User("bob@acme.example".parse().map_err(said)?),
+            greeter_user: self.user,
+            greeter_device: self.device,
+            transport: TransportKind::Relay,
+        })
+    }
+
+    /// Both sides, from message 0 to the greeter's word that all can be published.
+    fn ceremony(&self) -> Result<(), String> {
+        let secret = LinkSecret::from_bytes(&mut [9; 32]);
+        let entropy = &mut System;
+        let (mut claimer, first) = Claimer::start(self.setting()?, &secret, NOW, entropy).map_err(said)?;
+        let (mut greeter, second) =
+            Greeter::start(self.setting()?, &secret, *self.log.root(), false, NOW, entropy).map_err(said)?;
+        let (mut from_claimer, mut from_greeter) = (VecDeque::from(first), VecDeque::from(second));
+        let (mut claimer_says, mut greeter_says) = (None, None);
+        // A side is asked for a code before the other person may have read theirs out.
+        let mut claimer_listens = false;
+        loop {
+            if let Some(output) = from_claimer.pop_front() {
+                match output {
+                    ClaimerOutput::Send { step, bytes } => {
+                        let input = GreeterInput::Message { step, bytes };
+                        from_greeter.extend(greeter.step(input, NOW, entropy).map_err(said)?);
+                    }
+                    ClaimerOutput::Show(code) => claimer_says = Some(code),
+                    ClaimerOutput::AskCode(_) => claimer_listens = true,
+                    ClaimerOutput::AskIdentity => {
+                        let (name, device_label) = (Some(self.label.clone()), self.label.clone());
+                        let input = ClaimerInput::Identity { name, device_label };
+                        from_claimer.extend(claimer.step(input, NOW, entropy).map_err(said)?);
+                    }
+                    ClaimerOutput::NeedLog { .. } => {
+                        let input = ClaimerInput::Log(self.envelopes.clone());
+                        from_claimer.extend(claimer.step(input, NOW, entropy).map_err(said)?);
+                    }
+                    ClaimerOutput::Keep(_) => {
+                        from_claimer.extend(claimer.step(ClaimerInput::Saved, NOW, entropy).map_err(said)?);
+                    }
+                    ClaimerOutput::Closed(why) => return Err(format!("the claimer closed: {why:?}")),
+                    ClaimerOutput::WakeAt(_) | ClaimerOutput::Done => {}
+                }
+            } else if let Some(output) = from_greeter.pop_front() {
+                match output {
+                    GreeterOutput::Send { step, bytes } => {
+                        let input = ClaimerInput::Message { step, bytes };
+                        from_claimer.extend(claimer.step(input, NOW, entropy).map_err(said)?);
+                    }
+                    GreeterOutput::Show(code) => greeter_says = Some(code),
+                    GreeterOutput::AskCode(_) => {
+                        let heard = CodeAnswer::Picked(claimer_says.ok_or("no code to say")?);
+                        from_greeter
+                            .extend(greeter.step(GreeterInput::Code(heard), NOW, entropy).map_err(said)?);
+                    }
+                    GreeterOutput::AskApproval(_) => {
+                        let input = GreeterInput::Approve(self.approval());
+                        from_greeter.extend(greeter.step(input, NOW, entropy).map_err(said)?);
+                    }
+                    GreeterOutput::Publish(_) => return Ok(()),
+                    GreeterOutput::Closed(why) => return Err(format!("the greeter closed: {why:?}")),
+                    GreeterOutput::WakeAt(_) | GreeterOutput::Persist(_) => {}
+                }
+            } else if let Some(heard) = greeter_says.take_if(|_| claimer_listens) {
+                let input = ClaimerInput::Code(CodeAnswer::Picked(heard));
+                from_claimer.extend(claimer.step(input, NOW, entropy).map_err(said)?);
+            } else {
+                return Err("both wait for the other".to_owned());
+            }
+        }
+    }
+
+    fn approval(&self) -> Approval<'_> {
+        Approval {
+            claimer_confirmed: true,
+            name: None,
+            device_label: None,
+            profile: Profile::Standard,
+            signing_key: &self.signing_key,
+            directory_key: &self.directory_key,
+            user_key: &self.user_key,
+            manifest_key: &self.manifest_key,
+            log: &self.log,
+            attempts: 1,
+        }
+    }
+}
+
+/// The library's own primitives, and the system's randomness, which our feature set of it leaves out.
+struct Resolver;
+
+struct Randomness;
+
+impl Random for Randomness {
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), snow::Error> {
+        System.fill(bytes).map_err(|_| snow::Error::Rng)
+    }
+}
+
+impl CryptoResolver for Resolver {
+    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
+        Some(Box::new(Randomness))
+    }
+
+    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
+        DefaultResolver.resolve_dh(choice)
+    }
+
+    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn SnowHash>> {
+        DefaultResolver.resolve_hash(choice)
+    }
+
+    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
+        DefaultResolver.resolve_cipher(choice)
+    }
+}
+
+/// The same handshake between two, six messages in the channel, and as many signatures made and checked.
+fn least(world: &World) -> Result<(), String> {
+    let side = || {
+        let params = PATTERN.parse().map_err(|error: snow::Error| error.to_string())?;
+        let builder =
+            snow::Builder::with_resolver(params, Box::new(Resolver)).psk(0, &[9; 32]).map_err(said)?;
+        builder.prologue(&[7; 100]).map_err(said)
+    };
+    let mut one = side()?.build_initiator().map_err(said)?;
+    let mut other = side()?.build_responder().map_err(said)?;
+    let (mut sent, mut got) = ([0; 2_048], [0; 2_048]);
+    let length = one.write_message(&[], &mut sent).map_err(said)?;
+    other.read_message(sent.get(..length).unwrap_or_default(), &mut got).map_err(said)?;
+    let length = other.write_message(&[], &mut sent).map_err(said)?;
+    one.read_message(sent.get(..length).unwrap_or_default(), &mut got).map_err(said)?;
+    let mut one = one.into_transport_mode().map_err(said)?;
+    let mut other = other.into_transport_mode().map_err(said)?;
+    for _ in 0..3 {
+        let length = one.write_message(&[1; 200], &mut sent).map_err(said)?;
+        other.read_message(sent.get(..length).unwrap_or_default(), &mut got).map_err(said)?;
+        let length = other.write_message(&[1; 200], &mut sent).map_err(said)?;
+        one.read_message(sent.get(..length).unwrap_or_default(), &mut got).map_err(said)?;
+    }
+    let key = world.signing_key.verify_key();
+    let mut signature = None;
+    for _ in 0..SIGNED {
+        signature = Some(world.signing_key.sign(Context::Certificate, &[1; 300]));
+    }
+    let signature = signature.ok_or("nothing signed")?;
+    (0..CHECKED).try_for_each(|_| key.verify(Context::Certificate, &[1; 300], &signature)).map_err(said)
+}

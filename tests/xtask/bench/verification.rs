@@ -1,0 +1,145 @@
+//! Rows `verify log`, a certificate of a long log on one core beside its bare signature; and `verify log by 2`, two threads beside one.
+//!
+//! Decides what the log is: members that one administrator certified, each with a terminal, as in a large organisation.
+
+use std::time::Instant;
+
+use parsec_protocol::chain::certificate::{Author, Body, Payload, Profile, SEALED_NAME_BYTES};
+use parsec_protocol::chain::crew::{Alone, Crew, Job};
+use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
+use parsec_protocol::keys::{DeviceSigningKey, RootSigningKey, UserDecryptionKey, random};
+use parsec_protocol::public::{Context, Signature};
+use parsecd::entropy::System;
+
+use super::{Goal, Row, percentile};
+
+/// Certificates of the log: four batches of the verifier's.
+const CERTIFICATES: usize = 8_192;
+const ROUNDS: usize = 7;
+/// At least 0.9 of the speed of bare signatures.
+const GOAL_RATIO: f64 = 1.0 / 0.9;
+/// Two threads: at least 1.7 times as fast as one.
+const GOAL_BY_TWO: f64 = 1.0 / 1.7;
+/// Bytes of a payload, about.
+const PAYLOAD: usize = 320;
+
+/// Two threads.
+struct Two;
+
+impl Crew for Two {
+    fn run(&self, jobs: &mut [Job<'_>]) {
+        let (one, other) = jobs.split_at_mut(jobs.len() / 2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| one.iter_mut().for_each(Job::run));
+            other.iter_mut().for_each(Job::run);
+        });
+    }
+}
+
+pub(super) fn rows() -> Vec<Row> {
+    match measure() {
+        Ok(rows) => rows.into(),
+        Err(why) => {
+            eprintln!("cargo xtask bench: verify log: {why}");
+            Vec::new()
+        }
+    }
+}
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn measure() -> Result<[Row; 2], String> {
+    let (empty, envelopes) = log()?;
+    let key = DeviceSigningKey::random(&mut System).map_err(said)?;
+    let prepared = key.verify_key().prepare().ok_or("no key")?;
+    let messages: Vec<([u8; PAYLOAD], Signature)> = (0..CERTIFICATES)
+        .map(|number| {
+            let mut message = [0; PAYLOAD];
+            message.iter_mut().zip(number.to_be_bytes()).for_each(|(byte, digit)| *byte = digit);
+            (message, key.sign(Context::Certificate, &message))
+        })
+        .collect();
+    let (mut one, mut two, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        one.push(take(&empty, &envelopes, &Alone)?);
+        let begun = Instant::now();
+        for (message, signature) in &messages {
+            prepared.verify(Context::Certificate, message, signature).map_err(said)?;
+        }
+        bare.push(begun.elapsed().as_secs_f64() * 1e6 / CERTIFICATES as f64);
+        two.push(take(&empty, &envelopes, &Two)?);
+    }
+    let [one, two, bare] = [&mut one, &mut two, &mut bare].map(|times| percentile(times, 0.5));
+    let row = |name, value, reference, reference_value, goal| Row {
+        name,
+        unit: "µs",
+        value,
+        reference,
+        reference_value,
+        ratio: value / reference_value,
+        goal: Some(Goal::ratio_at_most(goal)),
+        rounds: ROUNDS,
+        pinned: false,
+    };
+    Ok([
+        row("verify log", one, "bare signature", bare, GOAL_RATIO),
+        row("verify log by 2", two, "by one thread", one, GOAL_BY_TWO),
+    ])
+}
+
+/// Microseconds for each certificate.
+fn take(empty: &VerifiedLog, envelopes: &[Vec<u8>], crew: &dyn Crew) -> Result<f64, String> {
+    let mut log = empty.clone();
+    let begun = Instant::now();
+    log.take(envelopes, crew).map_err(said)?;
+    Ok(begun.elapsed().as_secs_f64() * 1e6 / envelopes.len() as f64)
+}
+
+fn log() -> Result<(VerifiedLog, Vec<Vec<u8>>), String> {
+    let entropy = &mut System;
+    let root = RootSigningKey::random(entropy).map_err(said)?;
+    let alice = DeviceSigningKey::random(entropy).map_err(said)?;
+    let organisation: parsec_protocol::ids::OrganisationId = "acme".parse().map_err(said)?;
+    let empty = VerifiedLog::empty(organisation.clone(), root.verify_key());
+    let mut log = empty.clone();
+    let mut envelopes = Vec::new();
+    let mut founder = None;
+    for number in 0..CERTIFICATES / 2 {
+        let user = UserId::from_bytes(random(entropy).map_err(said)?);
+        let device = DeviceId::from_bytes(random(entropy).map_err(said)?);
+        let verify_key = match founder {
+            None => alice.verify_key(),
+            Some(_) => DeviceSigningKey::random(entropy).map_err(said)?.verify_key(),
+        };
+        let bodies = [
+            Body::User {
+                user,
+                email: format!("member{number}@acme.example").parse().map_err(said)?,
+                sealed_name: vec![7; SEALED_NAME_BYTES].into(),
+                encryption_key: UserDecryptionKey::random(entropy).map_err(said)?.encryption_key(),
+                profile: if founder.is_none() { Profile::Administrator } else { Profile::Standard },
+            },
+            Body::Device { device, user, sealed_label: vec![8; SEALED_NAME_BYTES].into(), verify_key },
+        ];
+        for body in bodies {
+            let payload = Payload {
+                organisation: organisation.clone(),
+                author: founder.map_or(Author::Root, Author::Device),
+                time: Timestamp(1_800_000_000_000_000),
+                seen: log.head(),
+                body,
+            };
+            let envelope = payload.sign_with(|context, message| match founder {
+                None => root.sign(context, message),
+                Some(_) => alice.sign(context, message),
+            });
+            log.push(&envelope).map_err(said)?;
+            envelopes.push(envelope);
+        }
+        founder = founder.or(Some(device));
+    }
+    Ok((empty, envelopes))
+}
