@@ -153,11 +153,34 @@ impl EncryptionKey {
         let [low, middle @ .., high] = self.as_bytes();
         let reduced =
             *high < 0x7f || (*high == 0x7f && (*low < 0xed || middle.iter().any(|byte| *byte != 0xff)));
-        // Any clamped scalar is a multiple of 8 and takes exactly the points of small order to zero.
-        let scalar = x25519_dalek::StaticSecret::from([1; 32]);
-        reduced && scalar.diffie_hellman(&x25519_dalek::PublicKey::from(*self.as_bytes())).was_contributory()
+        reduced && !SMALL_ORDER.contains(self.as_bytes())
     }
 }
+
+/// The points of small order on Curve25519 and its twist, below p: every clamped scalar takes exactly these to zero (RFC 7748, section 6.1).
+/// A list, because a reader of a log looks at each member's key; the test below holds it against the arithmetic.
+const SMALL_ORDER: [[u8; 32]; 5] = [
+    [
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    ],
+    [
+        0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    ],
+    [
+        0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
+    ],
+    [
+        0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda,
+        0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
+    ],
+    [
+        0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b, 0x04,
+        0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
+    ],
+];
 
 impl Hash {
     /// SHA-256 of the parts, one after the other. Callers keep the split unambiguous: at most one part has a
@@ -169,5 +192,37 @@ impl Hash {
             hasher.update(part);
         }
         Self::from_bytes(hasher.finalize().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Any clamped scalar is a multiple of 8.
+    fn contributes(key: [u8; 32]) -> bool {
+        let scalar = x25519_dalek::StaticSecret::from([1; 32]);
+        scalar.diffie_hellman(&x25519_dalek::PublicKey::from(key)).was_contributory()
+    }
+
+    #[test]
+    fn the_points_of_small_order_are_those_that_arithmetic_finds() {
+        for key in SMALL_ORDER {
+            assert!(!contributes(key) && !EncryptionKey::from_bytes(key).is_sound());
+            // Their neighbours are none, and no other spelling of them is taken.
+            for bit in 0..255 {
+                let mut near = key;
+                if let Some(byte) = near.get_mut(bit / 8) {
+                    *byte ^= 1 << (bit % 8);
+                }
+                let sound = EncryptionKey::from_bytes(near).is_sound();
+                assert!(!sound || contributes(near), "{near:02x?}");
+            }
+        }
+        for number in 0..2_000_u32 {
+            let mut key = *Hash::of(&[&number.to_be_bytes()]).as_bytes();
+            key[31] &= 0x7f;
+            assert_eq!(EncryptionKey::from_bytes(key).is_sound(), contributes(key));
+        }
     }
 }

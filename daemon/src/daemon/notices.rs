@@ -63,8 +63,8 @@ pub(super) async fn begin(session: &Session) -> Result<(), Problem> {
 /// The store's.
 pub(super) async fn tell(session: &Session, log: &VerifiedLog) -> Result<(), Problem> {
     let count = log.count();
-    // Without a row, `begin` could not write one: then everything is news.
-    let mut from = session.store(Store::noticed).await?.unwrap_or_default();
+    // Without a row, the first note could not be written.
+    let Some(mut from) = session.store(Store::noticed).await? else { return begin(session).await };
     while from < count {
         let (_, page) = session.store(move |store| store.page(from)).await?;
         if page.is_empty() {
