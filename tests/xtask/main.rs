@@ -7,6 +7,7 @@ mod checks;
 mod deb;
 mod demo;
 mod exposure;
+mod fuzz;
 mod lean;
 mod openrpc;
 mod run_tests;
@@ -52,6 +53,8 @@ enum Command {
     Checks(checks::Options),
     /// Builds the ceremony with one defence less at a time, and shows which checks notice.
     Weakened(weakened::Options),
+    /// Feeds changed inputs to everything that reads something from outside, and keeps what makes it fall.
+    Fuzz(fuzz::Options),
     /// Prints the bill of materials, CycloneDX in JSON.
     Sbom,
     /// The reference of a measurement: echoes lines over a socket.
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Lean(options) => lean::run(root, &options),
         Command::Checks(options) => checks::run(root, &options),
         Command::Weakened(options) => weakened::run(root, &options),
+        Command::Fuzz(options) => fuzz::run(root, &options),
         Command::Sbom => checks::sbom(root),
         Command::Bench(options) => bench::run(root, &options),
         Command::Echo { socket } => bench::echo(&socket).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),

@@ -253,6 +253,17 @@ pub(super) fn unseal(sealed: &[u8], password: &SecretText) -> Result<Zeroizing<V
     Ok(record)
 }
 
+/// Whose keys a key file holds, if the password opens it. For whoever has a file and no folder.
+///
+/// # Errors
+/// As unlocking.
+pub fn opens(sealed: &[u8], password: &SecretText) -> Result<DeviceId, StoreError> {
+    if sealed.len() > KEY_FILE_MAX_BYTES {
+        return Err(StoreError::TooLarge("the key file"));
+    }
+    Ok(parse(&unseal(sealed, password)?)?.device)
+}
+
 fn refusal(error: age::DecryptError) -> StoreError {
     use age::DecryptError as E;
     match error {

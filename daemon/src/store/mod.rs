@@ -40,7 +40,7 @@ pub use alarms::StoredAlarm;
 pub use database::Store;
 pub use device::Devices;
 pub use inspect::Inspected;
-pub use keyfile::{WorkFactor, check_strength};
+pub use keyfile::{WorkFactor, check_strength, opens as key_file_opens};
 pub use outbox::DirectStep;
 pub use tokens::{TokenRecord, TokenStore};
 

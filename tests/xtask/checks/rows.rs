@@ -146,13 +146,7 @@ pub(super) const ROWS: &[Row] = &[
     row("S14", "sealed things that were changed", How::Tests(&[test(P, "mutated", "")])),
     row("S15", "wrong clocks", How::Tests(&[test(T, "clock", "")])),
     // --- input
-    row(
-        "B1",
-        "fuzzing",
-        How::NotReached(
-            "no fuzzers yet; what there is: damaged records (B3), malformed and randomly damaged requests (B4)",
-        ),
-    ),
+    row("B1", "inputs that nobody meant, for everything that reads", How::Tests(&[test(T, "fuzz", "")])),
     row("B3", "read, written, read again", How::Tests(&[test(P, "records", "the_checks_are_needed")])),
     row(
         "B4",
