@@ -29,9 +29,10 @@ use parsecd::enrolment::view::Board;
 use parsecd::enrolment::{Act, Desk, End, Request};
 use parsecd::entropy::System;
 use parsecd::store::{DeviceKeys, Devices, PendingReceipt, WorkFactor};
-use parsecd::transport::Road;
 use parsecd::transport::http::{Client, Server};
 use parsecd::transport::relay::{ClaimerRoad, GreeterRoad, Invitee, Member, Signer, bootstrap};
+use parsecd::transport::retry::until_done;
+use parsecd::transport::{Road, Trouble};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -76,9 +77,45 @@ impl Alice {
         Vouches(Arc::clone(self), self.member()).fresh_log().await
     }
 
-    fn member(self: &Arc<Self>) -> Member {
+    /// The server, as her device.
+    #[must_use]
+    pub fn member(self: &Arc<Self>) -> Member {
         Member::new(self.server.clone(), self.organisation.clone(), Arc::new(Signs(Arc::clone(self))))
     }
+}
+
+/// What the server has acknowledged: an invitation, an attempt of it that the greeter has joined, and message 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Begun {
+    /// Which invitation.
+    pub token: Token,
+    /// Which attempt.
+    pub attempt: AttemptId,
+}
+
+/// Begins a ceremony up to message 0, each call as often as it takes: the server may be killed at any moment.
+///
+/// # Errors
+/// The server refused; that it was away is none.
+///
+/// # Panics
+/// If there is no randomness.
+pub async fn begun(alice: Arc<Alice>, number: usize) -> Result<Begun, String> {
+    let entropy = &mut System;
+    let token = Token::from_bytes(random(entropy).map_err(|e| e.to_string())?);
+    let attempt = AttemptId::from_bytes(random(entropy).map_err(|e| e.to_string())?);
+    let secret: [u8; 32] = random(entropy).map_err(|e| e.to_string())?;
+    let (member, trouble) = (alice.member(), Trouble::new(None));
+    let invited = Invited::User(format!("dave{number}@acme.example").parse().unwrap());
+    let expires = clock::now().plus_seconds(86_400);
+    let new = NewInvitation { token, invited, expires, mail_link: None };
+    until_done(&trouble, || member.invite(&new)).await.map_err(|e| format!("invite: {e}"))?;
+    let invitee = Invitee { server: alice.server.clone(), organisation: alice.organisation.clone(), token };
+    let claimer = ClaimerRoad::new(invitee, attempt, Zeroizing::new(secret));
+    until_done(&trouble, || claimer.start()).await.map_err(|e| format!("start: {e}"))?;
+    until_done(&trouble, || member.join(token, attempt)).await.map_err(|e| format!("join: {e}"))?;
+    claimer.deposit(0, vec![7; 48]).await.map_err(|e| format!("deposit: {e}"))?;
+    Ok(Begun { token, attempt })
 }
 
 /// A newcomer who has begun, with a greeter who has joined: both wait for the other's word with an open event stream.

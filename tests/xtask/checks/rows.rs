@@ -193,9 +193,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "C6",
         "the server killed under load",
-        How::NotReached(
-            "not counted yet; the server is killed at each message (C5), and restarted between acknowledged calls",
-        ),
+        How::Tests(&[test(T, "killed_server", "what_a_killed_server_has_acknowledged_is_there_once")]),
     ),
     row("C7", "a handler that panics, memory that runs out", How::NotReached("neither is provoked yet")),
     row(
