@@ -213,7 +213,7 @@ pub(super) const ROWS: &[Row] = &[
             test(S, "requests", "one_address_that_asks_too_much_is_told_to_wait_and_members_are_served"),
         ]),
     ),
-    row("P7", "half an hour of ceremonies: growth", How::NotReached("no soak yet")),
+    row("P7", "half an hour of ceremonies: growth", How::Tests(&[test(T, "soak", "")])),
     // --- what it is made of
     row("X1", "licences, sources and open advisories of every package", How::Own(supply::policy)),
     row("X2", "versions in which known holes are closed", How::Own(supply::versions)),
