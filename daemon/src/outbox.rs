@@ -130,7 +130,7 @@ async fn one(session: &Arc<Session>, row: &Row, tell: &watch::Sender<Progress>) 
             return Ok(Progress::Failed(problems::closed(closed)));
         }
     };
-    keep_receipt(session, row.attempt, &row.sealed, &publication).await?;
+    keep_receipt(session, row.attempt, &row.sealed, &publication).await;
     tell.send_replace(Progress::Registering);
     let certificates = publication.certificates.into_iter().map(ByteVec::from).collect();
     match road.complete(&Completion { certificates, receipt: publication.receipt }).await {

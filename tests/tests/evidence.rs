@@ -274,6 +274,10 @@ fn a_server_that_showed_two_pasts_is_proved_to_anybody() {
     scene.alice.unlock(ALICE_PASSWORD).unwrap();
     let raised = alarm(&scene.alice);
     assert_eq!((raised.problem.name, raised.proof), (ProblemKind::RolledBack, true), "{raised:?}");
+    // What she had verified before, she can still show.
+    let own = scene.path("own.parsec-log");
+    assert_eq!(json_of(&scene.alice, &format!("trust export {}", own.display()))["count"], 6);
+    assert_eq!(json_of(&scene.alice, "trust log")["count"], 6);
     let status = scene.alice.ctl(&["status"]).well().stdout;
     assert!(status.contains("parsecctl trust fork"), "{status}");
     let proof = scene.path("stray.parsec-fork");

@@ -3,6 +3,8 @@
 //! Decides how much goes into one answer. Refuses to give out what is not verified: everything comes from the log that the session verified,
 //! or was made and checked here.
 
+use std::sync::Arc;
+
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::certificate::{Body, Envelope};
 use parsec_protocol::chain::verify::VerifiedLog;
@@ -16,16 +18,28 @@ use parsec_protocol::evidence::receipt::EnrolmentReceipt;
 use parsec_protocol::ids::{AttemptId, DeviceId, Timestamp};
 
 use super::forks;
-use super::members::{Names, newest, profile};
+use super::members::{Names, profile};
 use super::session::Session;
 use crate::store::Store;
+
+/// This device's log, with what is new in the server's if that can be had and is believed. Whatever the server does meanwhile is an alarm and no
+/// reason to withhold what was verified before: it is when a server misbehaves that this is needed.
+async fn best(session: &Session) -> Arc<VerifiedLog> {
+    match session.sync().await {
+        Ok(log) => log,
+        Err(error) => {
+            tracing::info!(problem = Problem::from(error).name.name(), "the log is shown as it was");
+            session.log()
+        }
+    }
+}
 
 /// `trust.log`
 ///
 /// # Errors
-/// What the server sent is not believed, or it refused; the store's.
+/// The store's.
 pub(super) async fn log(session: &Session, from: u64) -> Result<TrustLogResult, Problem> {
-    let log = newest(session).await?;
+    let log = best(session).await;
     let (_, page) = session.store(move |store| store.page(from)).await?;
     let names = Names::of(session, &log);
     let entries = (from..log.count())
@@ -65,7 +79,7 @@ fn entry(names: &Names<'_>, log: &VerifiedLog, position: u64, envelope: &[u8]) -
 /// The store's; `invalid_request` behind the end.
 pub(super) async fn export(session: &Session, from: u64) -> Result<TrustExported, Problem> {
     // A first part is of the newest log; the others go on with what there is.
-    let log = if from == 0 { newest(session).await? } else { session.log() };
+    let log = if from == 0 { best(session).await } else { session.log() };
     let have = log.count();
     if from > have {
         return Err(Problem::new(ProblemKind::InvalidRequest, "The log is shorter than that."));
@@ -130,29 +144,29 @@ pub(super) async fn receipt(session: &Session, device: DeviceId) -> Result<FileP
     Ok(part(&file.ok_or_else(missing)?, 0))
 }
 
-/// Keeps the receipt of an enrolment whose newcomer has answered, before it goes to the server. One by an earlier program has none.
-///
-/// # Errors
-/// The store's.
+/// Keeps the receipt of an enrolment whose newcomer has answered, before it goes to the server. One by an earlier program has none; and a disk
+/// that is full must not keep the newcomer out.
 pub(crate) async fn keep_receipt(
     session: &Session,
     attempt: AttemptId,
     sealed: &SealedEnrolment,
     publication: &Publication,
-) -> Result<(), Problem> {
-    let Some(signed) = sealed.statement.clone() else { return Ok(()) };
+) {
+    let Some(signed) = sealed.statement.clone() else { return };
     let certificates = publication.certificates.iter().cloned().map(ByteVec::from).collect();
     let receipt = EnrolmentReceipt::new(signed, certificates, publication.receipt.clone());
     match receipt.verify() {
         Ok(checked) => {
             let (device, time, file): (_, Timestamp, _) =
                 (checked.statement.device, checked.statement.time, receipt.encode());
-            session.store(move |store| store.put_receipt(attempt, device, time, &file)).await
+            let kept = session.store(move |store| store.put_receipt(attempt, device, time, &file)).await;
+            if let Err(problem) = kept {
+                tracing::error!(%problem, "the receipt of an enrolment could not be kept");
+            }
         }
         // Ours is the statement: it can be wrong by a bug alone, which must not keep the newcomer out.
         Err(error) => {
             tracing::error!(%error, "the receipt of an enrolment does not check");
-            Ok(())
         }
     }
 }

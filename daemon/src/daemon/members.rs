@@ -108,7 +108,7 @@ fn not_there() -> Problem {
 }
 
 /// The log as fresh as it can be had: without the server, the stored one still says who was a member.
-pub(super) async fn newest(session: &Session) -> Result<std::sync::Arc<VerifiedLog>, Problem> {
+async fn newest(session: &Session) -> Result<std::sync::Arc<VerifiedLog>, Problem> {
     match session.sync().await {
         Ok(log) => Ok(log),
         Err(SyncError::Road(error)) if error.passes() => Ok(session.log()),

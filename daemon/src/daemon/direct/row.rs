@@ -79,7 +79,7 @@ pub async fn finish(
             return Ok(Progress::Failed(problems::closed(closed)));
         }
     };
-    keep_receipt(session, row.attempt, &row.sealed, &publication).await?;
+    keep_receipt(session, row.attempt, &row.sealed, &publication).await;
     tell.send_replace(Progress::Registering);
     let mut host = host;
     match upload(session, row, &invitation, publication, tell, &mut host).await {
