@@ -15,7 +15,7 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::enrol::io::{Publication, SealedEnrolment};
 use parsec_protocol::evidence::receipt::EnrolmentReceipt;
-use parsec_protocol::ids::{AttemptId, DeviceId, Timestamp};
+use parsec_protocol::ids::{AttemptId, DeviceId};
 
 use super::forks;
 use super::members::{Names, profile};
@@ -45,13 +45,13 @@ pub(super) async fn log(session: &Session, from: u64) -> Result<TrustLogResult, 
     let entries = (from..log.count())
         .zip(&page)
         .take(LOG_ENTRIES_MAX)
-        .filter_map(|(position, envelope)| entry(&names, &log, position, envelope))
+        .filter_map(|(position, envelope)| entry(&names, position, envelope))
         .collect();
     Ok(TrustLogResult { count: log.count(), head: log.head().hash.to_string(), entries })
 }
 
 /// One certificate in words. Verified when it was stored, so there is always one.
-fn entry(names: &Names<'_>, log: &VerifiedLog, position: u64, envelope: &[u8]) -> Option<LogEntry> {
+fn entry(names: &Names<'_>, position: u64, envelope: &[u8]) -> Option<LogEntry> {
     let payload = Envelope::decode(envelope).and_then(|envelope| envelope.payload()).ok()?;
     let (kind, subject, given) = match &payload.body {
         Body::User { user, profile: given, .. } => (EntryKind::User, names.user_in_words(user), Some(*given)),
@@ -62,7 +62,6 @@ fn entry(names: &Names<'_>, log: &VerifiedLog, position: u64, envelope: &[u8]) -
         Body::UserRevoked { user } => (EntryKind::UserRevoked, names.user_in_words(user), None),
         Body::DeviceRevoked { device } => (EntryKind::DeviceRevoked, names.device_in_words(device), None),
     };
-    debug_assert!(position < log.count(), "the store was read behind the log");
     Some(LogEntry {
         position,
         kind,
@@ -103,16 +102,11 @@ pub(super) async fn export(session: &Session, from: u64) -> Result<TrustExported
 /// # Errors
 /// `invalid_request` where no proof goes with this alarm; the store's.
 pub(super) async fn fork(session: &Session, alarm: u64, offset: u64) -> Result<FilePart, Problem> {
-    let file = session.store(move |store| store.fork(alarm)).await?;
+    let kept = session.store(move |store| store.fork(alarm, offset, PART_MAX_BYTES)).await?;
     let missing =
         || Problem::new(ProblemKind::InvalidRequest, "No proof is kept with an alarm of this number.");
-    Ok(part(&file.ok_or_else(missing)?, offset))
-}
-
-fn part(file: &[u8], offset: u64) -> FilePart {
-    let rest = usize::try_from(offset).ok().and_then(|offset| file.get(offset..)).unwrap_or_default();
-    let bytes = rest.get(..rest.len().min(PART_MAX_BYTES)).unwrap_or_default().to_vec();
-    FilePart { length: file.len() as u64, bytes: FileBytes(bytes) }
+    let (length, bytes) = kept.ok_or_else(missing)?;
+    Ok(FilePart { length, bytes: FileBytes(bytes) })
 }
 
 /// `receipt.list`
@@ -141,7 +135,9 @@ pub(super) async fn receipt(session: &Session, device: DeviceId) -> Result<FileP
             "This device has no receipt of that terminal: it did not let it in, or it is not in the log yet.";
         Problem::new(ProblemKind::InvalidRequest, text)
     };
-    Ok(part(&file.ok_or_else(missing)?, 0))
+    // Far below a part's size.
+    let file = file.ok_or_else(missing)?;
+    Ok(FilePart { length: file.len() as u64, bytes: FileBytes(file) })
 }
 
 /// Keeps the receipt of an enrolment whose newcomer has answered, before it goes to the server. One by an earlier program has none; and a disk
@@ -157,9 +153,9 @@ pub(crate) async fn keep_receipt(
     let receipt = EnrolmentReceipt::new(signed, certificates, publication.receipt.clone());
     match receipt.verify() {
         Ok(checked) => {
-            let (device, time, file): (_, Timestamp, _) =
-                (checked.statement.device, checked.statement.time, receipt.encode());
-            let kept = session.store(move |store| store.put_receipt(attempt, device, time, &file)).await;
+            let (said, file) = (checked.statement, receipt.encode());
+            let keep = move |store: &Store| store.put_receipt(attempt, said.device, said.time, &file);
+            let kept = session.store(keep).await;
             if let Err(problem) = kept {
                 tracing::error!(%problem, "the receipt of an enrolment could not be kept");
             }
@@ -169,9 +165,4 @@ pub(crate) async fn keep_receipt(
             tracing::error!(%error, "the receipt of an enrolment does not check");
         }
     }
-}
-
-/// What is raised where a file shows another past.
-pub(super) const fn another_past() -> &'static str {
-    "The file is a valid log of the organisation, but not the one this device has verified."
 }

@@ -48,7 +48,7 @@ pub(super) fn proof(
                 ForkProof::of(organisation.clone(), root, logs)
             };
             // A head that does not fit the other log is nobody's word for it; its certificates may be.
-            of(head.clone()).or_else(|| of(None))
+            head.and_then(|head| of(Some(head))).or_else(|| of(None))
         }
     };
     Ok(proof.map(|proof| proof.encode()).filter(|file| file.len() <= EVIDENCE_MAX_BYTES))

@@ -98,15 +98,11 @@ fn note_verified(open: &OpenDevice, log: &VerifiedLog) {
     }
 }
 
-/// A page with a certificate that fails; where the certificate has seen another log, it is evidence itself.
-fn suspected(error: &LogError, from: u64, envelopes: &[Vec<u8>]) -> SyncError {
+/// Of certificates from a position on, of which one fails: that one is evidence itself if it has seen another log, whoever handed it over.
+fn stray(error: &LogError, from: u64, envelopes: &[Vec<u8>]) -> Option<SyncError> {
     let at = error.position.checked_sub(from).and_then(|at| usize::try_from(at).ok());
-    match (&error.fault, at.and_then(|at| envelopes.get(at))) {
-        (Fault::SeenOther, Some(envelope)) => {
-            SyncError::Past(not_believed(error), Box::new(Suspect::Stray(envelope.clone())))
-        }
-        _ => SyncError::Log(not_believed(error)),
-    }
+    let envelope = at.and_then(|at| envelopes.get(at)).filter(|_| error.fault == Fault::SeenOther)?;
+    Some(SyncError::Past(not_believed(error), Box::new(Suspect::Stray(envelope.clone()))))
 }
 
 impl Session {
@@ -193,21 +189,23 @@ impl Session {
 
     /// Whoever asked, and if it was nobody: a log that is not believed is an alarm.
     async fn watched<T>(&self, done: Result<T, SyncError>) -> Result<T, SyncError> {
-        let done = match done {
+        match done {
             Err(SyncError::Past(problem, suspect)) => {
                 alarms::raise(self, &problem, Some(*suspect)).await;
-                return Err(SyncError::Log(problem));
+                Err(SyncError::Log(problem))
             }
-            done => done,
-        };
-        match &done {
-            Err(SyncError::Log(problem)) => self.alarm(problem).await,
-            Err(SyncError::Road(error)) if error.code() == Some(ErrorCode::Revoked) => {
-                self.revoked.send_replace(true);
+            Err(SyncError::Log(problem)) => {
+                self.alarm(&problem).await;
+                Err(SyncError::Log(problem))
             }
-            Err(SyncError::Road(_) | SyncError::Past(..)) | Ok(_) => {}
+            Err(SyncError::Road(error)) => {
+                if error.code() == Some(ErrorCode::Revoked) {
+                    self.revoked.send_replace(true);
+                }
+                Err(SyncError::Road(error))
+            }
+            Ok(done) => Ok(done),
         }
-        done
     }
 
     /// Takes note of a problem that says more about this device than about what was asked of it.
@@ -260,7 +258,10 @@ impl Session {
             let longer = blocking(move || {
                 let mut longer = VerifiedLog::clone(&before);
                 if let Err(error) = longer.take(&envelopes, &Threads) {
-                    return Ok::<_, StoreError>(Err(suspected(&error, have, &envelopes)));
+                    let suspected = stray(&error, have, &envelopes);
+                    return Ok::<_, StoreError>(Err(
+                        suspected.unwrap_or_else(|| SyncError::Log(not_believed(&error)))
+                    ));
                 }
                 open.store.append_certificates(have, &envelopes)?;
                 // Whole pages come at a device's first look and after a long time off: what was verified then is worth a note.

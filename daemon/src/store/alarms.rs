@@ -4,7 +4,7 @@
 //! a person will read: each needs somebody's acknowledgement before the next of its kind.
 
 use parsec_protocol::ids::Timestamp;
-use rusqlite::{OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::chain::integer;
 use super::{Store, StoreError, evidence};
@@ -40,7 +40,24 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredAlarm> {
     })
 }
 
+/// Whether there is an alarm of this kind, or this finding has been dealt with.
+fn is_known(connection: &Connection, kind: &str, found: &str) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM alarm WHERE kind = ?1 AND (acknowledged IS NULL OR found = ?2))",
+        (kind, found),
+        |row| row.get(0),
+    )
+}
+
 impl Store {
+    /// Whether raising an alarm would say nothing new.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn alarm_is_known(&self, kind: &str, found: &str) -> Result<bool, StoreError> {
+        Ok(is_known(&self.inner()?.connection, kind, found)?)
+    }
+
     /// Raises an alarm, with a proof that others can check where there is one; nothing if there is one of this kind, or this finding has been dealt with. Durable when it returns.
     ///
     /// # Errors
@@ -54,12 +71,7 @@ impl Store {
     ) -> Result<Option<StoredAlarm>, StoreError> {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
-        let known: bool = transaction.query_row(
-            "SELECT EXISTS (SELECT 1 FROM alarm WHERE kind = ?1 AND (acknowledged IS NULL OR found = ?2))",
-            (kind, found),
-            |row| row.get(0),
-        )?;
-        if known {
+        if is_known(&transaction, kind, found)? {
             return Ok(None);
         }
         let mut alarm = transaction.query_row(

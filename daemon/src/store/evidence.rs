@@ -78,17 +78,21 @@ impl Store {
         Ok(file.optional()?)
     }
 
-    /// The proof that goes with an alarm.
+    /// Of the proof that goes with an alarm: how many bytes it has, and `most` of them from `offset` on. Such a file may be large, and is
+    /// asked for in parts.
     ///
     /// # Errors
     /// The disk's.
-    pub fn fork(&self, alarm: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    pub fn fork(&self, alarm: u64, offset: u64, most: usize) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
         let inner = self.inner()?;
-        let file =
-            inner
-                .connection
-                .query_row("SELECT file FROM fork WHERE alarm = ?1", [integer(alarm)?], |row| row.get(0));
-        Ok(file.optional()?)
+        // Beyond every file; SQLite counts from 1.
+        let first = i64::try_from(offset).unwrap_or(i64::MAX).saturating_add(1);
+        let found = inner.connection.query_row(
+            "SELECT length(file), substr(file, ?2, ?3) FROM fork WHERE alarm = ?1",
+            (integer(alarm)?, first, integer(most as u64)?),
+            |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)),
+        );
+        found.optional()?.map(|(length, bytes)| Ok((natural(length)?, bytes))).transpose()
     }
 
     /// Up to which certificate the user has been told; none if nobody has looked yet.

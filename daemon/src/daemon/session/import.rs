@@ -5,15 +5,14 @@
 
 use std::sync::Arc;
 
-use parsec_protocol::chain::verify::{Fault, LogError, VerifiedLog};
+use parsec_protocol::chain::verify::{LogError, VerifiedLog};
 use parsec_protocol::codec;
 use parsec_protocol::control::{
     PART_MAX_BYTES, PART_MAX_CERTIFICATES, Problem, ProblemKind, TrustImport, TrustImported,
 };
 use parsec_protocol::evidence::head::SIGNED_HEAD_MAX_BYTES;
 
-use super::{Session, SyncError, blocking, not_believed};
-use crate::daemon::evidence;
+use super::{Session, SyncError, blocking, stray};
 use crate::daemon::forks::Suspect;
 use crate::store::StoreError;
 
@@ -23,8 +22,6 @@ enum Part {
     Ours(Option<Box<VerifiedLog>>, u64),
     /// Valid up to here, and another log than this device's.
     Other(Vec<Vec<u8>>),
-    /// A certificate doesn't stand.
-    Bad(LogError, Vec<u8>),
 }
 
 fn refused(text: impl Into<String>) -> SyncError {
@@ -73,42 +70,37 @@ impl Session {
                 let empty = VerifiedLog::empty(before.organisation().clone(), *before.root());
                 other.extend(new.iter().cloned());
                 return Ok::<_, StoreError>(match empty.extended(other.iter().map(Vec::as_slice)) {
-                    Ok(_) => Part::Other(other),
-                    Err(error) => bad(error, from, &envelopes),
+                    Ok(_) => Ok(Part::Other(other)),
+                    Err(error) => Err(bad(&error, from, &envelopes)),
                 });
             }
             match before.extended(new.iter().map(Vec::as_slice)) {
                 Ok(longer) if longer.count() > have => {
                     open.store.append_certificates(have, new)?;
                     let added = longer.count().saturating_sub(have);
-                    Ok(Part::Ours(Some(Box::new(longer)), added))
+                    Ok(Ok(Part::Ours(Some(Box::new(longer)), added)))
                 }
-                Ok(_) => Ok(Part::Ours(None, 0)),
-                Err(error) => Ok(bad(error, from, &envelopes)),
+                Ok(_) => Ok(Ok(Part::Ours(None, 0))),
+                Err(error) => Ok(Err(bad(&error, from, &envelopes))),
             }
         });
-        match part.await.map_err(SyncError::Log)? {
+        match part.await.map_err(SyncError::Log)?? {
             Part::Ours(longer, added) => {
                 let log = longer.map_or(log, |longer| self.keep(*longer));
                 self.look_through(&log).await;
                 Ok(TrustImported { count: log.count(), added })
             }
             Part::Other(other) => {
-                let problem = Problem::new(ProblemKind::RolledBack, evidence::another_past());
+                let text =
+                    "The file is a valid log of the organisation, but not the one this device has verified.";
+                let problem = Problem::new(ProblemKind::RolledBack, text);
                 Err(SyncError::Past(problem, Box::new(Suspect::Log(other, head))))
             }
-            // A member signed that it has seen another log: that is no matter of who wrote the file.
-            Part::Bad(error, envelope) if matches!(error.fault, Fault::SeenOther) => {
-                Err(SyncError::Past(not_believed(&error), Box::new(Suspect::Stray(envelope))))
-            }
-            Part::Bad(error, _) => Err(refused(format!("The file is not a valid log: {error}."))),
         }
     }
 }
 
-/// The certificate that doesn't stand.
-fn bad(error: LogError, from: u64, envelopes: &[Vec<u8>]) -> Part {
-    let at = error.position.checked_sub(from).and_then(|at| usize::try_from(at).ok());
-    let envelope = at.and_then(|at| envelopes.get(at)).cloned().unwrap_or_default();
-    Part::Bad(error, envelope)
+/// A certificate doesn't stand. What a member signed is no matter of who wrote the file; anything else is.
+fn bad(error: &LogError, from: u64, envelopes: &[Vec<u8>]) -> SyncError {
+    stray(error, from, envelopes).unwrap_or_else(|| refused(format!("The file is not a valid log: {error}.")))
 }

@@ -31,15 +31,7 @@ fn greet(data: &Path, store: &Store) -> Result<(), StoreError> {
     store.put_invitation(TOKEN, &stored(&secret, &invited, Timestamp(72)))?;
     did(data, "invited")?;
     let new = new_device(2);
-    let sealed = SealedEnrolment {
-        user: new.user,
-        device: new.device,
-        verify_key: new.root,
-        handshake: Hash::of(&[b"h"]),
-        root: new.root,
-        certificates: vec![vec![1, 2, 3].into()],
-        statement: None,
-    };
+    let sealed = sealed_of(&new);
     store.put_sealed(ATTEMPT, TOKEN, &sealed)?;
     did(data, "sealed")?;
     store.put_receipt(ATTEMPT, new.device, Timestamp(73), b"receipt")?;
@@ -63,7 +55,10 @@ fn check_greeting(data: &Path, store: &Store, what: &str) {
     let alarms = store.open_alarms().unwrap();
     assert!(!did("alarmed") || alarms.len() == 1, "{what}: the alarm is lost");
     for alarm in alarms {
-        assert!(alarm.proof && store.fork(alarm.id).unwrap().unwrap() == b"proof", "{what}: half an alarm");
+        assert!(
+            alarm.proof && store.fork(alarm.id, 0, 9).unwrap().unwrap() == (5, b"proof".to_vec()),
+            "{what}: half an alarm"
+        );
     }
 }
 

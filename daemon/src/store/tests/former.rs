@@ -53,15 +53,7 @@ fn write_the_files() {
     let secret = LinkSecret::from_bytes(&mut [0x71; 32]);
     store.put_invitation(TOKEN, &stored(&secret, &invited, Timestamp(72))).unwrap();
     store.put_manifest(1, b"manifest").unwrap();
-    let sealed = SealedEnrolment {
-        user: new.user,
-        device: new.device,
-        verify_key: new.root,
-        handshake: Hash::of(&[b"h"]),
-        root: new.root,
-        certificates: vec![vec![1, 2, 3].into()],
-        statement: None,
-    };
+    let sealed = sealed_of(&new);
     store.put_sealed(AttemptId::from_bytes([0x73; 16]), TOKEN, &sealed).unwrap();
     drop(store);
     let Some(to) = std::env::var_os("FORMER") else { return };

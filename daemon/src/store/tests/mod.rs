@@ -305,15 +305,7 @@ fn the_store_keeps_what_it_acknowledged() {
     );
     assert!(store.count(Token::from_bytes([9; 16]), one).is_err());
     store.set_posted(token).unwrap();
-    let sealed = SealedEnrolment {
-        user: new.user,
-        device: new.device,
-        verify_key: new.root,
-        handshake: Hash::of(&[b"h"]),
-        root: new.root,
-        certificates: vec![vec![1, 2, 3].into()],
-        statement: None,
-    };
+    let sealed = sealed_of(&new);
     let attempt = AttemptId::from_bytes([3; 16]);
     store.put_sealed(attempt, token, &sealed).unwrap();
     store.put_sealed(attempt, token, &sealed).unwrap();
@@ -351,6 +343,19 @@ fn the_store_keeps_what_it_acknowledged() {
 }
 
 /// An invitation with an end of the direct road, as a device keeps it.
+/// What a greeter keeps of an enrolment.
+fn sealed_of(new: &NewDevice) -> SealedEnrolment {
+    SealedEnrolment {
+        user: new.user,
+        device: new.device,
+        verify_key: new.root,
+        handshake: Hash::of(&[b"h"]),
+        root: new.root,
+        certificates: vec![vec![1, 2, 3].into()],
+        statement: None,
+    }
+}
+
 fn stored(secret: &LinkSecret, invited: &Invited, expires: Timestamp) -> StoredInvitation {
     StoredInvitation {
         link_secret: LinkSecret::from_bytes(&mut secret.expose().to_owned()),
@@ -431,7 +436,9 @@ fn a_receipt_counts_once_its_certificates_were_seen() {
         let alarm = store.raise_alarm("rolled_back", &found, Timestamp(9), Some(&[7; 3])).unwrap().unwrap();
         assert_eq!(alarm.proof, number <= 4, "{number}");
         assert_eq!(store.acknowledge_alarm(alarm.id, Timestamp(10)).unwrap().unwrap(), alarm);
-        assert_eq!(store.fork(alarm.id).unwrap().is_some(), number <= 4);
+        assert_eq!(store.fork(alarm.id, 0, 9).unwrap(), (number <= 4).then(|| (3, vec![7; 3])));
+        assert_eq!(store.fork(alarm.id, 1, 1).unwrap(), (number <= 4).then(|| (3, vec![7; 1])));
+        assert_eq!(store.fork(alarm.id, u64::MAX, 9).unwrap(), (number <= 4).then(|| (3, Vec::new())));
     }
     assert_eq!(store.noticed().unwrap(), None);
     store.set_noticed(4).unwrap();
