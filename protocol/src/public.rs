@@ -67,6 +67,17 @@ pub enum Context {
 }
 
 impl Context {
+    /// All of them, for tests: what is made under one must not pass under another.
+    pub const ALL: [Self; 7] = [
+        Self::Certificate,
+        Self::Request,
+        Self::Receipt,
+        Self::Possession,
+        Self::Manifest,
+        Self::Head,
+        Self::Enrolled,
+    ];
+
     /// The bytes put before the message. Each ends in a zero byte, so none is a prefix of another's use.
     #[must_use]
     pub const fn bytes(self) -> &'static [u8] {

@@ -33,7 +33,7 @@ use parsec_protocol::public::Hash;
 use parsec_protocol::receipt::Receipt;
 use serde_json::{Value, json};
 use support::{
-    By, Org, Seed, device, device_body, envelope, read, root_key, runs, signing_key, user, user_body,
+    By, Org, Seed, device, device_body, draw, envelope, read, root_key, runs, signing_key, user, user_body,
 };
 use zeroize::Zeroizing;
 
@@ -86,12 +86,6 @@ impl Drop for Checker {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn draw(seed: &mut Seed, end: usize) -> usize {
-    let mut bytes = [0; 8];
-    seed.fill(&mut bytes).unwrap();
-    usize::try_from(u64::from_be_bytes(bytes) % end as u64).unwrap()
 }
 
 fn hash(seed: &mut Seed) -> Hash {

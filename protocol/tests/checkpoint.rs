@@ -10,10 +10,10 @@ use parsec_protocol::chain::certificate::{Body, Profile};
 use parsec_protocol::chain::checkpoint::{Checkpoint, CheckpointKey};
 use parsec_protocol::chain::crew::{Alone, Crew, Job};
 use parsec_protocol::chain::verify::{Fault, LogError, VerifiedLog};
-use parsec_protocol::keys::{Entropy as _, LocalStoreKey};
+use parsec_protocol::keys::LocalStoreKey;
 use parsec_protocol::public::Hash;
 use support::{
-    By, Org, Seed, device, device_body, envelope, organisation, read, root_key, runs, user, user_body,
+    By, Org, Seed, device, device_body, draw, envelope, organisation, read, root_key, runs, user, user_body,
 };
 
 /// Three threads that take what is next.
@@ -51,12 +51,6 @@ impl Crew for Counting {
         self.0.fetch_add(jobs.len(), Ordering::Relaxed);
         Alone.run(jobs);
     }
-}
-
-fn draw(seed: &mut Seed, end: usize) -> usize {
-    let mut bytes = [0; 8];
-    seed.fill(&mut bytes).unwrap();
-    usize::try_from(u64::from_be_bytes(bytes) % end as u64).unwrap()
 }
 
 /// A log with devices that certify as soon as they are certified, and now and then something wrong in it.

@@ -131,14 +131,7 @@ fn signature_by_another_members_key() {
 fn a_signature_of_another_context_is_no_certificate() {
     let org = Org::staffed();
     let payload = org.payload(By::Device(0), standard(5));
-    for context in [
-        Context::Request,
-        Context::Receipt,
-        Context::Possession,
-        Context::Manifest,
-        Context::Head,
-        Context::Enrolled,
-    ] {
+    for context in Context::ALL.into_iter().filter(|context| *context != Context::Certificate) {
         let bad = payload.sign_with(|_, message| By::Device(0).sign(context, message));
         refused(&org, Fault::BadSignature, &bad, &envelope(By::Device(0), &payload));
     }

@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use parsec_protocol::chain::certificate::{Author, Body, Profile};
 use parsec_protocol::chain::path::{Start, chain};
 use parsec_protocol::chain::verify::VerifiedLog;
-use parsec_protocol::keys::Entropy as _;
 use support::{By, Org, Seed, device, device_body, envelope, user, user_body};
 
 /// Logs grown, and statements tried in each.
@@ -22,9 +21,7 @@ const STATEMENTS: usize = 500;
 const CAST: u64 = 12;
 
 fn draw(seed: &mut Seed, end: u64) -> u64 {
-    let mut bytes = [0; 8];
-    seed.fill(&mut bytes).unwrap();
-    u64::from_be_bytes(bytes) % end
+    support::draw(seed, usize::try_from(end).unwrap()) as u64
 }
 
 fn statement(seed: &mut Seed) -> Body {

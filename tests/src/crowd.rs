@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::bootstrap::{Founder, found};
 use parsec_protocol::chain::certificate::{Head, Profile};
 use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::codec;
@@ -16,9 +15,7 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment, Setting, TransportKind};
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, OrganisationId, Token, UserId};
-use parsec_protocol::keys::{
-    DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, UserDecryptionKey, random,
-};
+use parsec_protocol::keys::{LinkSecret, random};
 use parsec_protocol::public::{Context, Signature};
 use parsec_protocol::relay::{BootstrapRequest, Completion, NewInvitation};
 use parsecd::caller::CallerSession;
@@ -39,6 +36,7 @@ use zeroize::Zeroizing;
 
 use crate::scene::BOB_PASSWORD;
 use crate::terminal::private_folder;
+use crate::world::{EMAIL, LABEL, NAME, World};
 
 /// A founder whose terminal is a task of this process: its keys, its server, its log.
 #[derive(Debug)]
@@ -226,49 +224,29 @@ impl Keeper for Keeps {
 /// # Panics
 /// If the server refuses.
 pub async fn alice(base: &str, bootstrap_token: &str, organisation: &OrganisationId) -> Arc<Alice> {
-    let entropy = &mut System;
-    let keys = (
-        UserDecryptionKey::random(entropy).unwrap(),
-        DeviceSigningKey::random(entropy).unwrap(),
-        DirectoryKey::random(entropy).unwrap(),
-    );
-    let (email, name) = ("alice@acme.example".parse().unwrap(), "Alice".parse().unwrap());
-    let founder = Founder {
-        organisation,
-        email: &email,
-        name: &name,
-        device_label: &name,
-        user_key: &keys.0,
-        signing_key: &keys.1,
-        directory_key: &keys.2,
-    };
-    let founded = found(&founder, clock::now(), entropy).unwrap();
+    let World { log, envelopes, user, device, signing_key, directory_key, user_key, manifest_key } =
+        World::found(organisation, clock::now(), &mut System);
+    let root = *log.root();
     let server = Server::new(Client::new(None).unwrap(), base).unwrap();
-    let request = BootstrapRequest {
-        root: founded.root,
-        certificates: founded.certificates.iter().cloned().map(ByteVec::from).collect(),
-    };
+    let request = BootstrapRequest { root, certificates: envelopes.into_iter().map(ByteVec::from).collect() };
     bootstrap(&server, organisation, bootstrap_token, &request).await.unwrap();
-    let log = VerifiedLog::empty(organisation.clone(), founded.root);
-    let log = log.extended(founded.certificates.iter().map(Vec::as_slice)).unwrap();
-    let (user_key, signing_key, directory_key) = keys;
     Arc::new(Alice {
         organisation: organisation.clone(),
-        user: founded.user,
-        device: founded.device,
+        user,
+        device,
         keys: DeviceKeys {
             user_key,
-            manifest_key: ManifestKey::random(entropy).unwrap(),
+            manifest_key,
             signing_key,
             directory_key,
-            root: founded.root,
-            email,
-            name: name.clone(),
-            device_label: name,
+            root,
+            email: EMAIL.parse().unwrap(),
+            name: NAME.parse().unwrap(),
+            device_label: LABEL.parse().unwrap(),
             profile: Profile::Administrator,
             typed_codes: false,
             server: base.to_owned(),
-            head: Head::empty(organisation, &founded.root),
+            head: Head::empty(organisation, &root),
         },
         server,
         log: Mutex::new(Arc::new(log)),

@@ -38,6 +38,7 @@ pub mod server;
 pub mod tap;
 pub mod terminal;
 pub mod units;
+pub mod world;
 
 use std::io::Write;
 

@@ -69,3 +69,11 @@ pub fn search(process: u32, planted: &[Planted]) -> (Vec<Hit>, u64) {
     }
     (hits, searched)
 }
+
+/// A field of `/proc/PID/status` that is a size, in KiB: `VmRSS` is what a process has in memory, `VmHWM` the most it had.
+#[must_use]
+pub fn resident(process: u32, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
+    size.split_whitespace().next().unwrap().parse().unwrap()
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parsec_protocol::control::{Empty, InviteCancel, method};
+use parsec_tests::memory::resident;
 use parsec_tests::scene::{Scene, Setting};
 use parsec_tests::server::NO_LIMITS;
 use parsec_tests::{crowd, figures};
@@ -35,9 +36,7 @@ struct Held {
 fn held(process: u32) -> Held {
     let count =
         |name: &str| std::fs::read_dir(PathBuf::from(format!("/proc/{process}/{name}"))).unwrap().count();
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    let memory_kib = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let memory_kib = resident(process, "VmRSS") as f64;
     Held { descriptors: count("fd"), threads: count("task"), memory_kib }
 }
 

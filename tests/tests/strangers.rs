@@ -34,6 +34,7 @@ use parsec_protocol::ids::AttemptId;
 use parsec_protocol::public::{Hash, PeerKey};
 use parsec_protocol::relay::ErrorCode;
 use parsec_tests::ceremony::Bell;
+use parsec_tests::memory::resident;
 use parsec_tests::people::{self, Phone};
 use parsec_tests::scene::{BOB, BOB_EMAIL, Scene, Setting};
 use tokio::task::JoinHandle;
@@ -190,12 +191,6 @@ fn frame(question: &Question) -> Vec<u8> {
     [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], &bytes].concat()
 }
 
-fn resident(process: u32, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 /// Alice waits at her end, the server is away.
 struct Evening {
     scene: Scene,
@@ -286,7 +281,7 @@ fn floods_and_rubbish_leave_the_daemon_small_and_the_newcomer_welcome() {
         return;
     }
     let said = |what: &str| {
-        println!("{what}: {} KiB, at most {} KiB", resident(alice, "VmRSS:"), resident(alice, "VmHWM:"));
+        println!("{what}: {} KiB, at most {} KiB", resident(alice, "VmRSS"), resident(alice, "VmHWM"));
     };
     said("before");
     let held = runtime.block_on(async {
@@ -326,7 +321,7 @@ fn floods_and_rubbish_leave_the_daemon_small_and_the_newcomer_welcome() {
     drop(held);
     said("after Bob");
     assert!(evening.scene.alice.process().runs());
-    let most = resident(alice, "VmHWM:");
+    let most = resident(alice, "VmHWM");
     assert!(most < RESIDENT_MAX_KIB, "{most} KiB");
     assert!(!evening.scene.alice.log().contains("panicked"), "{}", evening.scene.alice.log());
 }

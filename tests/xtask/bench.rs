@@ -90,6 +90,18 @@ impl Goal {
 }
 
 impl Row {
+    /// A figure of one round beside that of its reference, with no goal.
+    fn beside(
+        name: &'static str,
+        unit: &'static str,
+        value: f64,
+        reference: &'static str,
+        reference_value: f64,
+    ) -> Self {
+        let ratio = value / reference_value;
+        Self { name, unit, value, reference, reference_value, ratio, goal: None, rounds: 1, pinned: false }
+    }
+
     /// Whether the goal is met; none without one.
     fn met(&self) -> Option<bool> {
         let goal = self.goal?;
@@ -206,6 +218,11 @@ fn measure(options: &Options) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// A measurement that can't be made says why.
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
 /// Puts a process on the first core; whether that worked.
 fn pin(process: u32) -> bool {
     let taskset = || {
@@ -232,8 +249,7 @@ mod tests {
     use super::*;
 
     fn row(value: f64, reference_value: f64, goal: Option<Goal>) -> Row {
-        let (name, unit, reference, ratio) = ("x", "ms", "y", value / reference_value);
-        Row { name, unit, value, reference, reference_value, ratio, goal, rounds: 1, pinned: false }
+        Row { goal, ..Row::beside("x", "ms", value, "y", reference_value) }
     }
 
     #[test]

@@ -31,6 +31,13 @@ impl Entropy for Seed {
     }
 }
 
+/// A number below `end`, as the seed has it.
+pub fn draw(seed: &mut Seed, end: usize) -> usize {
+    let mut bytes = [0; 8];
+    seed.fill(&mut bytes).unwrap();
+    usize::try_from(u64::from_be_bytes(bytes) % end as u64).unwrap()
+}
+
 /// How many: as usual, or as a full run (`PARSEC_FULL=1`, `cargo xtask checks --full`) takes.
 pub fn runs(usual: u64, full: u64) -> u64 {
     if is_full() { full } else { usual }

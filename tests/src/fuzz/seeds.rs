@@ -17,8 +17,9 @@ use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::public::{Hash, Proof};
 use parsec_protocol::relay;
 
-use super::sequence::{World, honest, seeds};
+use super::sequence::{honest, seeds, world};
 use super::{TARGETS, folder};
+use crate::world::World;
 
 /// An old key file of the daemon's tests: it opens with `correct horse battery`, and takes little work.
 const KEY_FILE: &[u8] = include_bytes!("../../../daemon/src/store/tests/former/v1/key.age");
@@ -40,7 +41,7 @@ pub fn write() -> std::io::Result<()> {
 }
 
 fn made(target: &str) -> Vec<Vec<u8>> {
-    let world = World::new();
+    let world = world();
     let (sealed, publication) = honest(&world);
     let certificates: Vec<ByteVec> = publication.certificates.iter().cloned().map(ByteVec::from).collect();
     match target {

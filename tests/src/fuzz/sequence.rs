@@ -4,70 +4,28 @@
 //! Decides what must hold after every step: nothing is signed without the code that the claimer shows and the greeter's statement; the
 //! greeter's code is not shown before the claimer's was found; what has ended stays ended.
 
-use parsec_protocol::chain::bootstrap::{Founder, found};
-use parsec_protocol::chain::certificate::Profile;
-use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::enrol::claimer::Claimer;
 use parsec_protocol::enrol::greeter::Greeter;
 use parsec_protocol::enrol::io::{
     Approval, ClaimerInput, ClaimerOutput, CodeAnswer, GreeterInput, GreeterOutput, Publication,
-    SealedEnrolment, Setting, TransportKind,
+    SealedEnrolment,
 };
 use parsec_protocol::enrol::sas::SasCode;
-use parsec_protocol::ids::{DeviceId, Invited, Timestamp, Token, UserId};
-use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, UserDecryptionKey};
+use parsec_protocol::ids::Timestamp;
+use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::lab::Seeded;
+
+use crate::world::World;
 
 const NOW: u64 = 1_800_000_000_000_000;
 
-pub(super) struct World {
-    pub(super) log: VerifiedLog,
-    pub(super) envelopes: Vec<Vec<u8>>,
-    user: UserId,
-    pub(super) device: DeviceId,
-    pub(super) signing_key: DeviceSigningKey,
-    directory_key: DirectoryKey,
-    user_key: UserDecryptionKey,
-    manifest_key: ManifestKey,
-}
-
-impl World {
-    pub(super) fn new() -> Self {
-        let entropy = &mut Seeded::new(u64::MAX);
-        let signing_key = DeviceSigningKey::random(entropy).unwrap();
-        let directory_key = DirectoryKey::random(entropy).unwrap();
-        let user_key = UserDecryptionKey::random(entropy).unwrap();
-        let manifest_key = ManifestKey::random(entropy).unwrap();
-        let founder = Founder {
-            organisation: &"acme".parse().unwrap(),
-            email: &"alice@acme.example".parse().unwrap(),
-            name: &"Alice".parse().unwrap(),
-            device_label: &"laptop".parse().unwrap(),
-            user_key: &user_key,
-            signing_key: &signing_key,
-            directory_key: &directory_key,
-        };
-        let founded = found(&founder, Timestamp(NOW), entropy).unwrap();
-        let mut log = VerifiedLog::empty("acme".parse().unwrap(), founded.root);
-        founded.certificates.iter().for_each(|envelope| log.push(envelope).unwrap());
-        let (user, device, envelopes) = (founded.user, founded.device, founded.certificates);
-        Self { log, envelopes, user, device, signing_key, directory_key, user_key, manifest_key }
-    }
-
-    fn setting(&self) -> Setting {
-        Setting {
-            organisation: "acme".parse().unwrap(),
-            token: Token::from_bytes([7; 16]),
-            invited: Invited::User("bob@acme.example".parse().unwrap()),
-            greeter_user: self.user,
-            greeter_device: self.device,
-            transport: TransportKind::Relay,
-        }
-    }
+/// The same for every run.
+pub(super) fn world() -> World {
+    World::found(&"acme".parse().unwrap(), Timestamp(NOW), &mut Seeded::new(u64::MAX))
 }
 
 thread_local! {
-    static WORLD: World = World::new();
+    static WORLD: World = world();
 }
 
 /// What has been seen so far.
@@ -98,9 +56,9 @@ fn run(world: &World, input: &[u8]) -> Seen {
     let entropy = &mut Seeded::new(7);
     let mut now = Timestamp(NOW);
     let secret = || LinkSecret::from_bytes(&mut [9; 32]);
-    let (mut claimer, outputs) = Claimer::start(world.setting(), &secret(), now, entropy).unwrap();
+    let (mut claimer, outputs) = Claimer::start(world.bob(), &secret(), now, entropy).unwrap();
     let (mut greeter, more) =
-        Greeter::start(world.setting(), &secret(), *world.log.root(), false, now, entropy).unwrap();
+        Greeter::start(world.bob(), &secret(), *world.log.root(), false, now, entropy).unwrap();
     let mut seen = Seen::default();
     seen.claimer(outputs);
     seen.greeter(more);
@@ -135,18 +93,7 @@ fn run(world: &World, input: &[u8]) -> Seen {
                 claim(&mut claimer, &mut seen, input, now, entropy);
             }
             12 => {
-                let approval = Approval {
-                    claimer_confirmed: how % 4 > 0,
-                    name: None,
-                    device_label: None,
-                    profile: Profile::Standard,
-                    signing_key: &world.signing_key,
-                    directory_key: &world.directory_key,
-                    user_key: &world.user_key,
-                    manifest_key: &world.manifest_key,
-                    log: &world.log,
-                    attempts: 1,
-                };
+                let approval = Approval { claimer_confirmed: how % 4 > 0, ..world.approval() };
                 seen.stated |= how % 4 > 0;
                 greet(&mut greeter, &mut seen, GreeterInput::Approve(approval), now, entropy);
             }

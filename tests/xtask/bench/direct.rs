@@ -59,15 +59,9 @@ fn found() -> Option<Row> {
     }
     let (value, reference_value) = (percentile(&mut by_multicast, 0.5), percentile(&mut by_address, 0.5));
     Some(Row {
-        name: "found by mdns",
-        unit: "ms",
-        value,
-        reference: "found by address",
-        reference_value,
-        ratio: value / reference_value,
         goal: Some(Goal::value_at_most(FOUND_GOAL_MS)),
         rounds: SEARCHES,
-        pinned: false,
+        ..Row::beside("found by mdns", "ms", value, "found by address", reference_value)
     })
 }
 
@@ -97,15 +91,8 @@ fn ceremony() -> Option<Row> {
     }
     let (value, reference_value) = (percentile(&mut direct, 0.5), percentile(&mut relayed, 0.5));
     Some(Row {
-        name: "ceremony p2p",
-        unit: "ms",
-        value,
-        reference: "by the server",
-        reference_value,
-        ratio: value / reference_value,
-        goal: None,
         rounds: CEREMONIES,
-        pinned: false,
+        ..Row::beside("ceremony p2p", "ms", value, "by the server", reference_value)
     })
 }
 

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parsec_tests::crowd::{self, Alice};
+use parsec_tests::memory::resident;
 use parsec_tests::server::{NO_LIMITS, Server};
 use parsec_tests::terminal::private_folder;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{Goal, Row};
+use super::{Goal, Row, said};
 
 /// At once, and how many in all.
 const LOADS: [(&str, &str, usize, usize); 2] =
@@ -35,15 +36,9 @@ pub(super) fn rows() -> Vec<Row> {
     })
 }
 
-fn said(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
-/// A field of /proc/PID/status, in KiB.
-fn memory_kib(process: u32) -> Result<f64, String> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).map_err(said)?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).ok_or_else(|| line.to_owned())
+/// What a process has in memory.
+fn memory_kib(process: u32) -> f64 {
+    resident(process, "VmRSS") as f64
 }
 
 /// Processor time that a process has had, in milliseconds: its own and the kernel's for it (proc_pid_stat(5), ticks of 10 ms).
@@ -68,20 +63,9 @@ fn measure() -> Result<Vec<Row>, String> {
         let seconds = begun.elapsed().as_secs_f64();
         let each = (processor_ms(process)? - before) / count as f64;
         let (value, wall) = (count as f64 / seconds, seconds * 1e3 / count as f64);
-        let row = |name, unit, value: f64, reference, reference_value, goal| Row {
-            name,
-            unit,
-            value,
-            reference,
-            reference_value,
-            ratio: value / reference_value,
-            goal,
-            rounds: 1,
-            pinned: false,
-        };
         let goal = Some(Goal::value_at_least(GOAL_A_SECOND));
-        rows.push(row(name, "/s", value, "durable commits", commits, goal));
-        rows.push(row(cpu, "ms", each, "of a ceremony's share of time", wall, None));
+        rows.push(Row { goal, ..Row::beside(name, "/s", value, "durable commits", commits) });
+        rows.push(Row::beside(cpu, "ms", each, "of a ceremony's share of time", wall));
     }
     rows.extend(memory()?);
     Ok(rows)
@@ -125,7 +109,7 @@ fn memory() -> Result<[Row; 2], String> {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").map_err(said)?;
     let (mut server, alices, runtime) = begin(folder.path())?;
     let process = server.process().id();
-    let idle = memory_kib(process)?;
+    let idle = memory_kib(process);
     let waiting = runtime.block_on(async {
         let (began, mut beginnings) = mpsc::channel(WAITING);
         let mut running = tokio::task::JoinSet::new();
@@ -138,24 +122,15 @@ fn memory() -> Result<[Row; 2], String> {
                 Some(ended) = running.join_next() => ended.map_err(said)??,
             }
         }
-        memory_kib(process)
+        Ok::<_, String>(memory_kib(process))
     })?;
-    let own = memory_kib(std::process::id())?;
-    let row = |name, unit, value: f64, reference, reference_value, goal| Row {
-        name,
-        unit,
-        value,
-        reference,
-        reference_value,
-        ratio: value / reference_value,
-        goal: Some(Goal::value_at_most(goal)),
-        rounds: 1,
-        pinned: false,
-    };
+    let own = memory_kib(std::process::id());
     let each = (waiting - idle) / WAITING as f64;
+    let most = |goal, row| Row { goal: Some(Goal::value_at_most(goal)), ..row };
+    let (idle, waiting, own) = (idle / 1024.0, waiting / 1024.0, own / WAITING as f64);
     Ok([
-        row("server idle", "MiB", idle / 1024.0, "with 500 waiting", waiting / 1024.0, GOAL_IDLE_MIB),
-        row("waiting ceremony", "KiB", each, "of the two clients", own / WAITING as f64, GOAL_WAITING_KIB),
+        most(GOAL_IDLE_MIB, Row::beside("server idle", "MiB", idle, "with 500 waiting", waiting)),
+        most(GOAL_WAITING_KIB, Row::beside("waiting ceremony", "KiB", each, "of the two clients", own)),
     ])
 }
 

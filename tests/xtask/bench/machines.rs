@@ -5,25 +5,19 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use parsec_protocol::chain::bootstrap::{Founder, found};
-use parsec_protocol::chain::certificate::Profile;
-use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::enrol::claimer::Claimer;
 use parsec_protocol::enrol::greeter::Greeter;
-use parsec_protocol::enrol::io::{
-    Approval, ClaimerInput, ClaimerOutput, CodeAnswer, GreeterInput, GreeterOutput, Setting, TransportKind,
-};
-use parsec_protocol::ids::{DeviceId, Invited, Label, Timestamp, Token, UserId};
-use parsec_protocol::keys::{
-    DeviceSigningKey, DirectoryKey, Entropy as _, LinkSecret, ManifestKey, UserDecryptionKey,
-};
+use parsec_protocol::enrol::io::{ClaimerInput, ClaimerOutput, CodeAnswer, GreeterInput, GreeterOutput};
+use parsec_protocol::ids::{Label, Timestamp};
+use parsec_protocol::keys::{Entropy as _, LinkSecret};
 use parsec_protocol::public::Context;
+use parsec_tests::world::World;
 use parsecd::entropy::System;
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash as SnowHash, Random};
 
-use super::{Goal, Row, percentile};
+use super::{Goal, Row, percentile, said};
 
 /// Rounds, and ceremonies in one.
 const ROUNDS: usize = 15;
@@ -38,19 +32,6 @@ const CHECKED: usize = 8;
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
 const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 
-/// An organisation of one, who greets.
-struct World {
-    log: VerifiedLog,
-    envelopes: Vec<Vec<u8>>,
-    user: UserId,
-    device: DeviceId,
-    signing_key: DeviceSigningKey,
-    directory_key: DirectoryKey,
-    user_key: UserDecryptionKey,
-    manifest_key: ManifestKey,
-    label: Label,
-}
-
 pub(super) fn rows() -> Vec<Row> {
     match measure() {
         Ok(row) => vec![row],
@@ -61,16 +42,12 @@ pub(super) fn rows() -> Vec<Row> {
     }
 }
 
-fn said(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
 fn measure() -> Result<Row, String> {
-    let world = World::found()?;
+    let world = World::found(&"acme".parse().map_err(said)?, NOW, &mut System);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let begun = Instant::now();
-        (0..CEREMONIES).try_for_each(|_| world.ceremony())?;
+        (0..CEREMONIES).try_for_each(|_| ceremony(&world))?;
         ours.push(begun.elapsed().as_secs_f64() * 1e3 / CEREMONIES as f64);
         let begun = Instant::now();
         (0..CEREMONIES).try_for_each(|_| least(&world))?;
@@ -78,138 +55,72 @@ fn measure() -> Result<Row, String> {
     }
     let (value, reference_value) = (percentile(&mut ours, 0.5), percentile(&mut theirs, 0.5));
     Ok(Row {
-        name: "ceremony machines",
-        unit: "ms",
-        value,
-        reference: "its Noise and signatures",
-        reference_value,
-        ratio: value / reference_value,
         goal: Some(Goal::value_at_most(GOAL_MS)),
         rounds: ROUNDS,
-        pinned: false,
+        ..Row::beside("ceremony machines", "ms", value, "its Noise and signatures", reference_value)
     })
 }
 
-impl World {
-    fn found() -> Result<Self, String> {
-        let entropy = &mut System;
-        let signing_key = DeviceSigningKey::random(entropy).map_err(said)?;
-        let directory_key = DirectoryKey::random(entropy).map_err(said)?;
-        let user_key = UserDecryptionKey::random(entropy).map_err(said)?;
-        let label: Label = "Alice".parse().map_err(said)?;
-        let organisation = "acme".parse().map_err(said)?;
-        let founder = Founder {
-            organisation: &organisation,
-            email: &"alice@acme.example".parse().map_err(said)?,
-            name: &label,
-            device_label: &label,
-            user_key: &user_key,
-            signing_key: &signing_key,
-            directory_key: &directory_key,
-        };
-        let founded = found(&founder, NOW, entropy).map_err(said)?;
-        let mut log = VerifiedLog::empty(organisation, founded.root);
-        founded.certificates.iter().try_for_each(|envelope| log.push(envelope)).map_err(said)?;
-        Ok(Self {
-            log,
-            envelopes: founded.certificates,
-            user: founded.user,
-            device: founded.device,
-            signing_key,
-            directory_key,
-            user_key,
-            manifest_key: ManifestKey::random(entropy).map_err(said)?,
-            label,
-        })
-    }
-
-    fn setting(&self) -> Result<Setting, String> {
-        Ok(Setting {
-            organisation: self.log.organisation().clone(),
-            token: Token::from_bytes([7; 16]),
-            invited: Invited::User("bob@acme.example".parse().map_err(said)?),
-            greeter_user: self.user,
-            greeter_device: self.device,
-            transport: TransportKind::Relay,
-        })
-    }
-
-    /// Both sides, from message 0 to the greeter's word that all can be published.
-    fn ceremony(&self) -> Result<(), String> {
-        let secret = LinkSecret::from_bytes(&mut [9; 32]);
-        let entropy = &mut System;
-        let (mut claimer, first) = Claimer::start(self.setting()?, &secret, NOW, entropy).map_err(said)?;
-        let (mut greeter, second) =
-            Greeter::start(self.setting()?, &secret, *self.log.root(), false, NOW, entropy).map_err(said)?;
-        let (mut from_claimer, mut from_greeter) = (VecDeque::from(first), VecDeque::from(second));
-        let (mut claimer_says, mut greeter_says) = (None, None);
-        // A side is asked for a code before the other person may have read theirs out.
-        let mut claimer_listens = false;
-        loop {
-            if let Some(output) = from_claimer.pop_front() {
-                match output {
-                    ClaimerOutput::Send { step, bytes } => {
-                        let input = GreeterInput::Message { step, bytes };
-                        from_greeter.extend(greeter.step(input, NOW, entropy).map_err(said)?);
-                    }
-                    ClaimerOutput::Show(code) => claimer_says = Some(code),
-                    ClaimerOutput::AskCode(_) => claimer_listens = true,
-                    ClaimerOutput::AskIdentity => {
-                        let (name, device_label) = (Some(self.label.clone()), self.label.clone());
-                        let input = ClaimerInput::Identity { name, device_label };
-                        from_claimer.extend(claimer.step(input, NOW, entropy).map_err(said)?);
-                    }
-                    ClaimerOutput::NeedLog { .. } => {
-                        let input = ClaimerInput::Log(self.envelopes.clone());
-                        from_claimer.extend(claimer.step(input, NOW, entropy).map_err(said)?);
-                    }
-                    ClaimerOutput::Keep(_) => {
-                        from_claimer.extend(claimer.step(ClaimerInput::Saved, NOW, entropy).map_err(said)?);
-                    }
-                    ClaimerOutput::Closed(why) => return Err(format!("the claimer closed: {why:?}")),
-                    ClaimerOutput::WakeAt(_) | ClaimerOutput::Done => {}
+/// Both sides, from message 0 to the greeter's word that all can be published.
+fn ceremony(world: &World) -> Result<(), String> {
+    let secret = LinkSecret::from_bytes(&mut [9; 32]);
+    let entropy = &mut System;
+    let (mut claimer, first) = Claimer::start(world.bob(), &secret, NOW, entropy).map_err(said)?;
+    let (mut greeter, second) =
+        Greeter::start(world.bob(), &secret, *world.log.root(), false, NOW, entropy).map_err(said)?;
+    let (mut from_claimer, mut from_greeter) = (VecDeque::from(first), VecDeque::from(second));
+    let (mut claimer_says, mut greeter_says) = (None, None);
+    // A side is asked for a code before the other person may have read theirs out.
+    let mut claimer_listens = false;
+    loop {
+        if let Some(output) = from_claimer.pop_front() {
+            match output {
+                ClaimerOutput::Send { step, bytes } => {
+                    let input = GreeterInput::Message { step, bytes };
+                    from_greeter.extend(greeter.step(input, NOW, entropy).map_err(said)?);
                 }
-            } else if let Some(output) = from_greeter.pop_front() {
-                match output {
-                    GreeterOutput::Send { step, bytes } => {
-                        let input = ClaimerInput::Message { step, bytes };
-                        from_claimer.extend(claimer.step(input, NOW, entropy).map_err(said)?);
-                    }
-                    GreeterOutput::Show(code) => greeter_says = Some(code),
-                    GreeterOutput::AskCode(_) => {
-                        let heard = CodeAnswer::Picked(claimer_says.ok_or("no code to say")?);
-                        from_greeter
-                            .extend(greeter.step(GreeterInput::Code(heard), NOW, entropy).map_err(said)?);
-                    }
-                    GreeterOutput::AskApproval(_) => {
-                        let input = GreeterInput::Approve(self.approval());
-                        from_greeter.extend(greeter.step(input, NOW, entropy).map_err(said)?);
-                    }
-                    GreeterOutput::Publish(_) => return Ok(()),
-                    GreeterOutput::Closed(why) => return Err(format!("the greeter closed: {why:?}")),
-                    GreeterOutput::WakeAt(_) | GreeterOutput::Persist(_) => {}
+                ClaimerOutput::Show(code) => claimer_says = Some(code),
+                ClaimerOutput::AskCode(_) => claimer_listens = true,
+                ClaimerOutput::AskIdentity => {
+                    let label: Label = "Bob".parse().map_err(said)?;
+                    let (name, device_label) = (Some(label.clone()), label);
+                    let input = ClaimerInput::Identity { name, device_label };
+                    from_claimer.extend(claimer.step(input, NOW, entropy).map_err(said)?);
                 }
-            } else if let Some(heard) = greeter_says.take_if(|_| claimer_listens) {
-                let input = ClaimerInput::Code(CodeAnswer::Picked(heard));
-                from_claimer.extend(claimer.step(input, NOW, entropy).map_err(said)?);
-            } else {
-                return Err("both wait for the other".to_owned());
+                ClaimerOutput::NeedLog { .. } => {
+                    let input = ClaimerInput::Log(world.envelopes.clone());
+                    from_claimer.extend(claimer.step(input, NOW, entropy).map_err(said)?);
+                }
+                ClaimerOutput::Keep(_) => {
+                    from_claimer.extend(claimer.step(ClaimerInput::Saved, NOW, entropy).map_err(said)?);
+                }
+                ClaimerOutput::Closed(why) => return Err(format!("the claimer closed: {why:?}")),
+                ClaimerOutput::WakeAt(_) | ClaimerOutput::Done => {}
             }
-        }
-    }
-
-    fn approval(&self) -> Approval<'_> {
-        Approval {
-            claimer_confirmed: true,
-            name: None,
-            device_label: None,
-            profile: Profile::Standard,
-            signing_key: &self.signing_key,
-            directory_key: &self.directory_key,
-            user_key: &self.user_key,
-            manifest_key: &self.manifest_key,
-            log: &self.log,
-            attempts: 1,
+        } else if let Some(output) = from_greeter.pop_front() {
+            match output {
+                GreeterOutput::Send { step, bytes } => {
+                    let input = ClaimerInput::Message { step, bytes };
+                    from_claimer.extend(claimer.step(input, NOW, entropy).map_err(said)?);
+                }
+                GreeterOutput::Show(code) => greeter_says = Some(code),
+                GreeterOutput::AskCode(_) => {
+                    let heard = CodeAnswer::Picked(claimer_says.ok_or("no code to say")?);
+                    from_greeter.extend(greeter.step(GreeterInput::Code(heard), NOW, entropy).map_err(said)?);
+                }
+                GreeterOutput::AskApproval(_) => {
+                    let input = GreeterInput::Approve(world.approval());
+                    from_greeter.extend(greeter.step(input, NOW, entropy).map_err(said)?);
+                }
+                GreeterOutput::Publish(_) => return Ok(()),
+                GreeterOutput::Closed(why) => return Err(format!("the greeter closed: {why:?}")),
+                GreeterOutput::WakeAt(_) | GreeterOutput::Persist(_) => {}
+            }
+        } else if let Some(heard) = greeter_says.take_if(|_| claimer_listens) {
+            let input = ClaimerInput::Code(CodeAnswer::Picked(heard));
+            from_claimer.extend(claimer.step(input, NOW, entropy).map_err(said)?);
+        } else {
+            return Err("both wait for the other".to_owned());
         }
     }
 }

@@ -72,8 +72,9 @@ fn measure() -> std::io::Result<Vec<Row>> {
     Ok(figures
         .map(|((ours, theirs), (name, reference, goal))| {
             let (value, reference_value) = (percentile(ours, 0.5), percentile(theirs, 0.5));
-            let ratio = value / reference_value;
-            Row { name, unit: "µs", value, reference, reference_value, ratio, goal, rounds: ROUNDS, pinned }
+            Row {
+                goal, rounds: ROUNDS, pinned, ..Row::beside(name, "µs", value, reference, reference_value)
+            }
         })
         .collect())
 }

@@ -44,14 +44,8 @@ fn measure() -> Result<Row, String> {
     }
     let (value, reference_value) = (percentile(&mut ours, 0.5), percentile(&mut theirs, 0.5));
     Ok(Row {
-        name: "unlock",
-        unit: "ms",
-        value,
-        reference: "bare scrypt",
-        reference_value,
-        ratio: value / reference_value,
         goal: Some(Goal::ratio_at_most(GOAL_RATIO)),
         rounds: ROUNDS,
-        pinned: false,
+        ..Row::beside("unlock", "ms", value, "bare scrypt", reference_value)
     })
 }

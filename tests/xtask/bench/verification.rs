@@ -12,7 +12,7 @@ use parsec_protocol::keys::{DeviceSigningKey, RootSigningKey, UserDecryptionKey,
 use parsec_protocol::public::{Context, Signature};
 use parsecd::entropy::System;
 
-use super::{Goal, Row, percentile};
+use super::{Goal, Row, percentile, said};
 
 /// Certificates of the log: four batches of the verifier's.
 const CERTIFICATES: usize = 8_192;
@@ -47,10 +47,6 @@ pub(super) fn rows() -> Vec<Row> {
     }
 }
 
-fn said(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
 fn measure() -> Result<[Row; 2], String> {
     let (empty, envelopes) = log()?;
     let key = DeviceSigningKey::random(&mut System).map_err(said)?;
@@ -74,15 +70,9 @@ fn measure() -> Result<[Row; 2], String> {
     }
     let [one, two, bare] = [&mut one, &mut two, &mut bare].map(|times| percentile(times, 0.5));
     let row = |name, value, reference, reference_value, goal| Row {
-        name,
-        unit: "µs",
-        value,
-        reference,
-        reference_value,
-        ratio: value / reference_value,
         goal: Some(Goal::ratio_at_most(goal)),
         rounds: ROUNDS,
-        pinned: false,
+        ..Row::beside(name, "µs", value, reference, reference_value)
     };
     Ok([
         row("verify log", one, "bare signature", bare, GOAL_RATIO),

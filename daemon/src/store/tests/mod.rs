@@ -342,7 +342,6 @@ fn the_store_keeps_what_it_acknowledged() {
     assert_eq!(store.manifest().unwrap(), Some((2, b"two".to_vec())));
 }
 
-/// An invitation with an end of the direct road, as a device keeps it.
 /// What a greeter keeps of an enrolment.
 fn sealed_of(new: &NewDevice) -> SealedEnrolment {
     SealedEnrolment {
@@ -356,6 +355,7 @@ fn sealed_of(new: &NewDevice) -> SealedEnrolment {
     }
 }
 
+/// An invitation with an end of the direct road, as a device keeps it.
 fn stored(secret: &LinkSecret, invited: &Invited, expires: Timestamp) -> StoredInvitation {
     StoredInvitation {
         link_secret: LinkSecret::from_bytes(&mut secret.expose().to_owned()),
