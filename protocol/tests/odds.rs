@@ -145,6 +145,9 @@ fn the_code_game_is_worth_its_bits() {
         solved += 3;
     }
     assert_eq!(blind_picks(1).odds(), Odds::new(1, 4));
+    // Where one types what is heard and the other was brought to pick: 20 bits guessed, then one of four.
+    let typed = committed(2, Compared::One).odds().as_number().powi(20) * blind_picks(1).odds().as_number();
+    assert!((typed.recip() - 4_194_304.0).abs() < 0.5);
     let both = blind_picks(2).odds();
     assert_eq!(both, Odds::new(1, 16));
     // docs/known-limits.md, the table.

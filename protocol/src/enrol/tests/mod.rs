@@ -9,6 +9,7 @@ mod forks;
 mod handovers;
 mod links;
 mod middle;
+mod model;
 mod network;
 mod peers;
 mod robots;
