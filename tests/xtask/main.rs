@@ -9,6 +9,7 @@ mod demo;
 mod exposure;
 mod fuzz;
 mod lean;
+mod mutants;
 mod openrpc;
 mod run_tests;
 mod weakened;
@@ -55,6 +56,8 @@ enum Command {
     Weakened(weakened::Options),
     /// Feeds changed inputs to everything that reads something from outside, and keeps what makes it fall.
     Fuzz(fuzz::Options),
+    /// Changes what decides about keys in one place at a time, and shows which changes no test notices.
+    Mutants(mutants::Options),
     /// Prints the bill of materials, CycloneDX in JSON.
     Sbom,
     /// The reference of a measurement: echoes lines over a socket.
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Command::Checks(options) => checks::run(root, &options),
         Command::Weakened(options) => weakened::run(root, &options),
         Command::Fuzz(options) => fuzz::run(root, &options),
+        Command::Mutants(options) => mutants::run(root, &options),
         Command::Sbom => checks::sbom(root),
         Command::Bench(options) => bench::run(root, &options),
         Command::Echo { socket } => bench::echo(&socket).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),

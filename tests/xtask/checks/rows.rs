@@ -160,8 +160,8 @@ pub(super) const ROWS: &[Row] = &[
     row("B5", "an independent reader of logs, receipts and codes", How::Tests(&[test(P, "checker", "")])),
     row(
         "B6",
-        "mutation testing",
-        How::NotReached("not measured yet; mutants made by hand stand beside each property"),
+        "mutation testing: what decides about keys, changed in one place at a time",
+        How::Xtask(&["mutants"]),
     ),
     // --- crashes
     row(
