@@ -146,13 +146,13 @@ impl From<StoreError> for Problem {
             StoreError::Damaged(_) => Kind::StoreDamaged,
             StoreError::TooNew { .. } => Kind::StoreTooNew,
             StoreError::DiskFull => Kind::DiskFull,
+            StoreError::NoMemory { .. } => Kind::OutOfMemory,
             StoreError::Io { .. } | StoreError::Database(_) => Kind::DiskFailed,
             StoreError::Exists
             | StoreError::Conflict
             | StoreError::ManifestNotNewer { .. }
             | StoreError::Gap { .. }
-            | StoreError::TooLarge(_)
-            | StoreError::Poisoned => Kind::Internal,
+            | StoreError::TooLarge(_) => Kind::Internal,
         };
         Self::new(kind, error.to_string())
     }

@@ -194,7 +194,6 @@ impl Site<'_> {
                 self.read(row.id, command)
             }
             How::Own(look) => look(self),
-            How::NotReached(reason) => Ok(Found::not_reached(reason)),
         }
     }
 

@@ -165,6 +165,25 @@ async fn requests_are_answered_side_by_side() {
     assert_eq!(one.line().await.unwrap()["result"], "waited");
 }
 
+/// C7. A bug in a method is an answer to who asked, and nothing to anybody else: requests under way on the same connection and on others.
+#[tokio::test]
+async fn a_method_that_fails_costs_its_own_request_alone() {
+    let served = Served::start();
+    let (mut one, mut two) = (served.client().await, served.client().await);
+    one.call(1, "wait").await;
+    served.bench.entered.notified().await;
+    for id in 0..100 {
+        let (asking, other) = if id % 2 == 0 { (&mut one, &mut two) } else { (&mut two, &mut one) };
+        asking.call(id, "panic").await;
+        assert_eq!(asking.error().await, "internal");
+        other.call(id, "echo").await;
+        assert_eq!(other.line().await.unwrap()["id"], id);
+    }
+    served.bench.release.notify_one();
+    assert_eq!(one.line().await.unwrap()["result"], "waited");
+    println!("figure C7: 100 methods that failed: each told so, 101 other requests answered");
+}
+
 #[tokio::test]
 async fn what_is_no_request_gets_an_error_and_the_next_an_answer() {
     let served = Served::start();

@@ -68,7 +68,7 @@ impl Store {
     /// How many there are.
     ///
     /// # Errors
-    /// [`StoreError::Poisoned`].
+    /// The database's.
     pub fn log_count(&self) -> Result<u64, StoreError> {
         Ok(self.inner()?.head.count)
     }
@@ -76,7 +76,7 @@ impl Store {
     /// The running hash over them.
     ///
     /// # Errors
-    /// [`StoreError::Poisoned`].
+    /// The database's.
     pub fn head(&self) -> Result<Head, StoreError> {
         Ok(self.inner()?.head)
     }

@@ -5,7 +5,7 @@
 //! another program, of a later version, or whose log does not contain the head that the key file pins.
 
 use std::fmt::Write as _;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use parsec_protocol::chain::certificate::Head;
 use parsec_protocol::enrol::io::NewDevice;
@@ -53,7 +53,7 @@ impl Store {
         if store.head()? != new.seen {
             return Err(StoreError::Damaged("the log does not lead to its head"));
         }
-        let inner = store.inner.into_inner().map_err(|_| StoreError::Poisoned)?;
+        let inner = store.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
         // Closing writes everything into the one file: SQLite knows its files by path, and the folder gets another.
         inner.connection.close().map_err(|(_, error)| StoreError::from(error))?;
         folder.sync_file(layout::STORE)
@@ -81,8 +81,25 @@ impl Store {
         Ok(Self { inner: Mutex::new(Inner { connection, head }) })
     }
 
+    /// The connection, for one call.
+    ///
+    /// A thread that panicked with it leaves nothing half done: its transaction was taken back when it was dropped, and the head is set in one
+    /// assignment, after the commit. What an open transaction would say otherwise is taken back here.
+    ///
+    /// # Errors
+    /// The database's.
     pub(super) fn inner(&self) -> Result<MutexGuard<'_, Inner>, StoreError> {
-        self.inner.lock().map_err(|_| StoreError::Poisoned)
+        match self.inner.lock() {
+            Ok(inner) => Ok(inner),
+            Err(poisoned) => {
+                let inner = poisoned.into_inner();
+                if !inner.connection.is_autocommit() {
+                    inner.connection.execute_batch("ROLLBACK")?;
+                }
+                self.inner.clear_poison();
+                Ok(inner)
+            }
+        }
     }
 }
 

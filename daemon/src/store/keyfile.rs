@@ -18,7 +18,7 @@ use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, Manif
 use parsec_protocol::public::VerifyKey;
 use zeroize::Zeroizing;
 
-use super::{DeviceKeys, PASSWORD_MIN_CHARACTERS, StoreError};
+use super::{DeviceKeys, PASSWORD_MIN_CHARACTERS, StoreError, memory};
 
 /// Largest key file. A record has under 1,200 bytes, age adds under 300; the rest is room for later keys.
 pub(super) const KEY_FILE_MAX_BYTES: usize = 16 * 1024;
@@ -41,6 +41,11 @@ impl WorkFactor {
     #[must_use]
     pub const fn for_tests() -> Self {
         Self(2)
+    }
+
+    /// Memory that it takes: blocks of 1 KiB (RFC 7914 with r = 8).
+    const fn bytes(self) -> u64 {
+        1 << (10 + self.0)
     }
 }
 
@@ -218,9 +223,10 @@ pub fn check_strength(password: &SecretText) -> Result<(), StoreError> {
 /// Encrypts a record under a password.
 ///
 /// # Errors
-/// [`StoreError::WeakPassword`]; nothing else in practice.
+/// [`StoreError::WeakPassword`], [`StoreError::NoMemory`]; nothing else in practice.
 pub(super) fn seal(record: &[u8], password: &SecretText, work: WorkFactor) -> Result<Vec<u8>, StoreError> {
     check_strength(password)?;
+    memory::check(work.bytes())?;
     let failed = |_| StoreError::KeyFileDamaged("it can't be encrypted");
     let mut recipient = age::scrypt::Recipient::new(SecretString::from(password.expose().to_owned()));
     recipient.set_work_factor(work.0);
@@ -236,13 +242,15 @@ pub(super) fn seal(record: &[u8], password: &SecretText, work: WorkFactor) -> Re
 /// Decrypts a key file.
 ///
 /// # Errors
-/// [`StoreError::TooMuchWork`] at once; [`StoreError::WrongPassword`], also where the password's own part of the file
+/// [`StoreError::TooMuchWork`] and [`StoreError::NoMemory`] at once; [`StoreError::WrongPassword`], also where the password's own part of the file
 /// is damaged, which age can't tell apart; [`StoreError::KeyFileDamaged`].
 pub(super) fn unseal(sealed: &[u8], password: &SecretText) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     let decryptor = age::Decryptor::new_buffered(sealed).map_err(refusal)?;
     if !decryptor.is_scrypt() {
         return Err(StoreError::KeyFileDamaged("it is not under a password"));
     }
+    // More than may be asked for is refused below, with its own error.
+    memory::check(work_of(sealed).filter(|work| work.0 <= READ_MAX).unwrap_or(WorkFactor::PINNED).bytes())?;
     let mut identity = age::scrypt::Identity::new(SecretString::from(password.expose().to_owned()));
     identity.set_max_work_factor(READ_MAX);
     let mut reader = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)).map_err(refusal)?;
@@ -251,6 +259,14 @@ pub(super) fn unseal(sealed: &[u8], password: &SecretText) -> Result<Zeroizing<V
         .read_to_end(&mut record)
         .map_err(|_| StoreError::KeyFileDamaged("its contents do not authenticate"))?;
     Ok(record)
+}
+
+/// The work that a key file asks for: the last word of its second line (`-> scrypt SALT WORK`). Only for knowing what it will take; age reads
+/// and checks it itself.
+fn work_of(sealed: &[u8]) -> Option<WorkFactor> {
+    let line = sealed.split(|byte| *byte == b'\n').nth(1)?;
+    let line = std::str::from_utf8(line).ok()?.strip_prefix("-> scrypt ")?;
+    line.rsplit(' ').next()?.parse().ok().map(WorkFactor)
 }
 
 /// Whose keys a key file holds, if the password opens it. For whoever has a file and no folder.

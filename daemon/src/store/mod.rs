@@ -14,6 +14,7 @@ mod inspect;
 mod invitations;
 mod keyfile;
 mod layout;
+mod memory;
 mod migrations;
 mod outbox;
 #[cfg(test)]
@@ -123,9 +124,14 @@ pub enum StoreError {
     /// The database failed in another way.
     #[error("the store's database failed: {0}")]
     Database(rusqlite::Error),
-    /// A thread panicked while it held the store. Only a restart helps.
-    #[error("an earlier failure left the store unusable")]
-    Poisoned,
+    /// The machine has less memory than a password's work takes.
+    #[error("it takes {needed_mib} MiB of memory to open or make a key file, and {free_mib} are to be had")]
+    NoMemory {
+        /// What it takes.
+        needed_mib: u64,
+        /// What there is.
+        free_mib: u64,
+    },
 }
 
 /// Fewest characters of a password. What scrypt costs an attacker times 26^8 guesses is years of a data centre; less

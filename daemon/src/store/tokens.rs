@@ -6,7 +6,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
@@ -121,7 +121,8 @@ impl TokenStore {
     pub fn note(&self, used: &TokenUse) -> Result<(), StoreError> {
         let mut line = serde_json::to_vec(used).map_err(|_| StoreError::Damaged("a use has no text"))?;
         line.push(b'\n');
-        let mut current = self.uses.lock().map_err(|_| StoreError::Poisoned)?;
+        // After a panic too: what is taken out below is not there.
+        let mut current = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken out: after a failure it is opened anew, and half a line that a full disk left gets its end.
         let (mut file, mut length) = match current.take() {
             Some(open) => open,
@@ -149,7 +150,7 @@ impl TokenStore {
     /// # Errors
     /// The disk's.
     pub fn uses(&self, most: usize, wanted: impl Fn(&TokenUse) -> bool) -> Result<Vec<TokenUse>, StoreError> {
-        let _held = self.uses.lock().map_err(|_| StoreError::Poisoned)?;
+        let _held = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = Vec::new();
         for name in [USES, USES_BEFORE] {
             let Some(bytes) = self.folder.read(name, USES_MAX_BYTES)? else { continue };

@@ -92,6 +92,7 @@ problems! {
     StoreTooNew "store_too_new" Machine retry=false exit=78 "The store was written by a newer Parsec: install that version or a later one.";
     DiskFull "disk_full" Machine retry=true exit=74 "Free some space and repeat the command; nothing was lost.";
     DiskFailed "disk_failed" Machine retry=true exit=74 "Look at the daemon's log and the disk; nothing that was acknowledged is lost.";
+    OutOfMemory "out_of_memory" Machine retry=true exit=75 "Close other programs, or give the daemon more memory (`MemoryMax` of its unit), and repeat the command; nothing was lost.";
     UnsafePath "unsafe_path" Machine retry=false exit=78 "Parsec's folders must belong to you alone (mode 0700) and not be links.";
     NoRandomness "no_randomness" Machine retry=true exit=69 "The system's random source failed. Restart the machine.";
 

@@ -22,8 +22,6 @@ pub(super) enum How {
     Xtask(&'static [&'static str]),
     /// Here.
     Own(fn(&Site<'_>) -> std::io::Result<Found>),
-    /// Not yet, or not on these machines.
-    NotReached(&'static str),
 }
 
 /// A test of a package: of its library (`lib`) or of one of its files of tests.
@@ -199,7 +197,16 @@ pub(super) const ROWS: &[Row] = &[
         "the server killed under load",
         How::Tests(&[test(T, "killed_server", "what_a_killed_server_has_acknowledged_is_there_once")]),
     ),
-    row("C7", "a handler that panics, memory that runs out", How::NotReached("neither is provoked yet")),
+    row(
+        "C7",
+        "a handler that panics, memory that runs out",
+        How::Tests(&[
+            test(D, "lib", "a_method_that_fails_costs_its_own_request_alone"),
+            test(D, "lib", "a_bug_while_the_store_is_held"),
+            test(S, "lib", "a_bug_in_one_request_is_no_trouble"),
+            test(T, "short_of_memory", ""),
+        ]),
+    ),
     row(
         "C8",
         "how a key file is written",

@@ -6,6 +6,7 @@ mod disk;
 mod faults;
 mod former;
 mod key_file;
+mod panics;
 mod password;
 
 use std::fs;
