@@ -66,9 +66,10 @@ where
     check_form(bytes)?;
     let value: T = minicbor::decode(bytes).map_err(|_| CodecError::Unexpected)?;
     // minicbor passes over extra array elements and absent optional ones; this does not. Secrets decode through
-    // here too: the copy is wiped.
-    let again = zeroize::Zeroizing::new(encode(&value));
-    if again.as_slice() == bytes { Ok(value) } else { Err(CodecError::NotCanonical) }
+    // here too: the copy is wiped, and has its room from the start, so that growing leaves no other.
+    let mut again = zeroize::Zeroizing::new(Vec::with_capacity(bytes.len()));
+    let written = minicbor::encode(&value, &mut *again);
+    if written.is_ok() && again.as_slice() == bytes { Ok(value) } else { Err(CodecError::NotCanonical) }
 }
 
 /// Walks over one value without building it.

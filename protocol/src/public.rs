@@ -124,8 +124,13 @@ impl VerifyKey {
     /// certified, so that a certificate never names a key that anyone's signature verifies under.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        VerifyingKey::from_bytes(self.as_bytes())
-            .is_ok_and(|key| !key.is_weak() && key.to_edwards().compress().as_bytes() == self.as_bytes())
+        // Its y coordinate has a second spelling unless it is below p; the sign bit has one only at x = 0, and both points there are of
+        // small order.
+        let mut y = *self.as_bytes();
+        if let Some(top) = y.last_mut() {
+            *top &= 0x7f;
+        }
+        below_p(&y) && self.prepare().is_some_and(|key| !key.0.is_weak())
     }
 
     /// The fingerprint people may compare: SHA-256 of the key.
@@ -160,12 +165,14 @@ impl EncryptionKey {
     /// shared secret is the same; a second spelling of a key would pass for somebody else's.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        // Not below p = 2^255 - 19, little-endian; the top bit is ignored by X25519, so it may not be used here.
-        let [low, middle @ .., high] = self.as_bytes();
-        let reduced =
-            *high < 0x7f || (*high == 0x7f && (*low < 0xed || middle.iter().any(|byte| *byte != 0xff)));
-        reduced && !SMALL_ORDER.contains(self.as_bytes())
+        // The top bit is ignored by X25519, so it may not be used here.
+        below_p(self.as_bytes()) && !SMALL_ORDER.contains(self.as_bytes())
     }
+}
+
+/// Whether a number, little-endian, is below p = 2^255 - 19.
+fn below_p([low, middle @ .., high]: &[u8; 32]) -> bool {
+    *high < 0x7f || (*high == 0x7f && (*low < 0xed || middle.iter().any(|byte| *byte != 0xff)))
 }
 
 /// The points of small order on Curve25519 and its twist, below p: every clamped scalar takes exactly these to zero (RFC 7748, section 6.1).
@@ -235,5 +242,39 @@ mod tests {
             key[31] &= 0x7f;
             assert_eq!(EncryptionKey::from_bytes(key).is_sound(), contributes(key));
         }
+    }
+
+    /// A key's second spellings are told by its bytes alone; arithmetic would find the same: a point that is written as it came.
+    #[test]
+    fn signing_keys_are_sound_where_arithmetic_says_so() {
+        let by_arithmetic = |bytes: &[u8; 32]| {
+            VerifyingKey::from_bytes(bytes)
+                .is_ok_and(|key| !key.is_weak() && key.to_edwards().compress().as_bytes() == bytes)
+        };
+        let mut keys: Vec<[u8; 32]> = Vec::new();
+        // 0 to 40, and p - 20 to 2^255 - 1, which has second spellings from p on; each with both signs.
+        for low in 0..=40 {
+            let mut key = [0; 32];
+            key[0] = low;
+            keys.push(key);
+        }
+        for low in 0xd9..=0xff {
+            let mut key = [0xff; 32];
+            (key[0], key[31]) = (low, 0x7f);
+            keys.push(key);
+        }
+        keys.extend(SMALL_ORDER);
+        keys.extend((0..2_000_u32).map(|number| *Hash::of(&[&number.to_be_bytes()]).as_bytes()));
+        let (mut sound, mut others) = (0, 0);
+        for key in keys {
+            for sign in [0, 0x80] {
+                let mut key = key;
+                key[31] ^= sign;
+                let found = VerifyKey::from_bytes(key).is_sound();
+                assert_eq!(found, by_arithmetic(&key), "{key:02x?}");
+                if found { sound += 1 } else { others += 1 }
+            }
+        }
+        assert!(sound > 1_000 && others > 1_000);
     }
 }

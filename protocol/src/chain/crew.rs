@@ -44,6 +44,9 @@ pub struct Job<'a> {
 pub(super) struct Read {
     pub(super) envelope: Envelope,
     pub(super) payload: Payload,
+    /// Whether the key that it certifies, if it does, is one that may be certified. A property of the key alone, and the one slow thing beside
+    /// the signature: found out here, where several threads work.
+    pub(super) sound: bool,
 }
 
 impl Read {
@@ -51,7 +54,12 @@ impl Read {
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         let envelope = Envelope::decode(bytes).ok()?;
         let payload = envelope.payload().ok()?;
-        Some(Self { envelope, payload })
+        let sound = match &payload.body {
+            Body::User { encryption_key, .. } => encryption_key.is_sound(),
+            Body::Device { verify_key, .. } => verify_key.is_sound(),
+            Body::ProfileChange { .. } | Body::UserRevoked { .. } | Body::DeviceRevoked { .. } => true,
+        };
+        Some(Self { envelope, payload, sound })
     }
 }
 

@@ -116,7 +116,7 @@ pub(super) fn accept(
     if log.count() >= LOG_MAX_CERTIFICATES {
         return Err(Fault::LogFull);
     }
-    let Read { envelope, payload } = read().ok_or(Fault::Malformed)?;
+    let Read { envelope, payload, sound } = read().ok_or(Fault::Malformed)?;
     if payload.organisation != log.organisation {
         return Err(Fault::WrongOrganisation);
     }
@@ -130,8 +130,8 @@ pub(super) fn accept(
     }
     check_view(log, &payload)?;
     match speaker {
-        Speaker::Root(_) => check_founding(log, &payload)?,
-        Speaker::Member { user, device, .. } => check_statement(log, user, device, &payload)?,
+        Speaker::Root(_) => check_founding(log, &payload, sound)?,
+        Speaker::Member { user, device, .. } => check_statement(log, user, device, &payload, sound)?,
     }
     Ok(payload)
 }
@@ -186,17 +186,17 @@ fn check_view(log: &VerifiedLog, payload: &Payload) -> Result<(), Fault> {
 }
 
 /// Rule 6, the first two certificates.
-fn check_founding(log: &VerifiedLog, payload: &Payload) -> Result<(), Fault> {
+fn check_founding(log: &VerifiedLog, payload: &Payload, sound: bool) -> Result<(), Fault> {
     match &payload.body {
         Body::User { user, sealed_name, encryption_key, profile: Profile::Administrator, .. }
             if log.count() == 0 =>
         {
-            check_new_user(log, user, sealed_name, encryption_key)
+            check_new_user(log, user, sealed_name, encryption_key, sound)
         }
         Body::Device { device, user, sealed_label, verify_key }
             if log.count() == 1 && log.user(user).is_some() =>
         {
-            check_new_device(log, device, user, sealed_label, verify_key)
+            check_new_device(log, device, user, sealed_label, verify_key, sound)
         }
         Body::User { .. }
         | Body::Device { .. }
@@ -212,6 +212,7 @@ fn check_statement(
     by: &UserRecord,
     by_device: DeviceId,
     payload: &Payload,
+    sound: bool,
 ) -> Result<(), Fault> {
     let administrator = || match by.profile {
         Profile::Administrator => Ok(()),
@@ -223,7 +224,7 @@ fn check_statement(
             if log.email_in_use(email) {
                 return Err(Fault::EmailTaken);
             }
-            check_new_user(log, user, sealed_name, encryption_key)
+            check_new_user(log, user, sealed_name, encryption_key, sound)
         }
         Body::Device { device, user, sealed_label, verify_key } => {
             let owner = log.user(user).ok_or(Fault::SubjectUnknown)?;
@@ -238,7 +239,7 @@ fn check_statement(
                 }
                 administrator()?;
             }
-            check_new_device(log, device, user, sealed_label, verify_key)
+            check_new_device(log, device, user, sealed_label, verify_key, sound)
         }
         Body::ProfileChange { user, profile } => {
             administrator()?;
@@ -285,6 +286,7 @@ fn check_new_user(
     user: &UserId,
     sealed_name: &[u8],
     encryption_key: &EncryptionKey,
+    sound: bool,
 ) -> Result<(), Fault> {
     if log.user(user).is_some() {
         return Err(Fault::UserIdTaken);
@@ -295,7 +297,7 @@ fn check_new_user(
     if log.encryption_key_used(encryption_key) {
         return Err(Fault::EncryptionKeyTaken);
     }
-    if encryption_key.is_sound() { Ok(()) } else { Err(Fault::WeakEncryptionKey) }
+    if sound { Ok(()) } else { Err(Fault::WeakEncryptionKey) }
 }
 
 /// What holds for every new device, first or not.
@@ -305,6 +307,7 @@ fn check_new_device(
     user: &UserId,
     sealed_label: &[u8],
     verify_key: &VerifyKey,
+    sound: bool,
 ) -> Result<(), Fault> {
     if log.device(device).is_some() {
         return Err(Fault::DeviceIdTaken);
@@ -318,5 +321,5 @@ fn check_new_device(
     if log.verify_key_used(verify_key) || *verify_key == log.root {
         return Err(Fault::VerifyKeyTaken);
     }
-    if verify_key.is_sound() { Ok(()) } else { Err(Fault::WeakVerifyKey) }
+    if sound { Ok(()) } else { Err(Fault::WeakVerifyKey) }
 }
