@@ -10,9 +10,12 @@ pub mod receipt;
 
 use crate::chain::verify::LogError;
 use crate::codec::CodecError;
+use crate::limits::LOG_MAX_CERTIFICATES;
 
 /// Largest evidence file: a log of 100,000 certificates of the usual 400 bytes is 40 MB. Decoding takes about three times as much.
 pub const EVIDENCE_MAX_BYTES: usize = 64 * 1024 * 1024;
+// What can't be shown is no evidence: the longest log fits.
+const _: () = assert!(EVIDENCE_MAX_BYTES as u64 >= LOG_MAX_CERTIFICATES * 400);
 
 /// The version that every file's second field gives.
 const VERSION: u64 = 1;

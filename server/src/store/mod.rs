@@ -190,7 +190,7 @@ fn run_batch(
     let fate = try_batch(connection, begin, batch, changed);
     if fate.is_err()
         && !connection.is_autocommit()
-        && let Err(error) = connection.execute_batch("ROLLBACK")
+        && let Err(error) = say(connection, "ROLLBACK")
     {
         tracing::error!(%error, "a failed transaction could not be taken back");
     }
@@ -203,9 +203,9 @@ fn try_batch(
     batch: &mut [Box<dyn Work>],
     changed: &mut Vec<Topic>,
 ) -> Result<(), Refusal> {
-    connection.execute_batch(begin)?;
+    say(connection, begin)?;
     for work in batch {
-        connection.execute_batch("SAVEPOINT work")?;
+        say(connection, "SAVEPOINT work")?;
         let mut own = Vec::new();
         let keep = work.run(&mut Transaction { sql: connection, changed: &mut own });
         if connection.is_autocommit() {
@@ -215,12 +215,17 @@ fn try_batch(
         if keep {
             changed.append(&mut own);
         } else {
-            connection.execute_batch("ROLLBACK TO work")?;
+            say(connection, "ROLLBACK TO work")?;
         }
-        connection.execute_batch("RELEASE work")?;
+        say(connection, "RELEASE work")?;
     }
-    connection.execute_batch("COMMIT")?;
+    say(connection, "COMMIT")?;
     Ok(())
+}
+
+/// One of the words around every request's work: compiled once.
+fn say(connection: &Connection, word: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(word)?.execute([]).map(drop)
 }
 
 /// The number a fieldless value of the protocol has on the wire; stored under it.
