@@ -1,7 +1,8 @@
 //! Many ceremonies at once against one real server: none lost, none half done (docs/evidence.md, P1).
 //!
 //! The people are tasks in this process; their machines, drivers, transport and stores are the shipped ones. Only scrypt is made
-//! cheap, which the shipped daemon can't be told to.
+//! cheap, which the shipped daemon can't be told to. How long they last is told and not judged: newcomers and greeters, who have machines of
+//! their own elsewhere, share these two cores with the server here, in a profile that nobody ships. `cargo xtask bench` judges it.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -22,8 +23,6 @@ use zeroize::Zeroizing;
 const CEREMONIES: (u64, u64) = (400, 1_500);
 /// At a time: so many newcomers hear from their greeters on one day; and a whole company in one hour.
 const AT_ONCE: (u64, u64) = (8, 500);
-/// What 99 of 100 ceremonies of a full run must end within, people aside.
-const SECONDS_MAX: f64 = 5.0;
 /// They live in several organisations: each newcomer verifies the whole log of theirs, which a thousand in one would make the
 /// longest part of the test.
 const ORGANISATIONS: [&str; 4] = ["acme", "bolt", "crank", "dowel"];
@@ -98,5 +97,4 @@ fn many_ceremonies_none_lost_none_half_done() {
          minute, 99 of 100 within {slow:.2} s",
         60.0 * count as f64 / seconds
     );
-    assert!(!figures::full() || slow < SECONDS_MAX, "{slow} s");
 }
