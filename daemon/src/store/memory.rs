@@ -55,6 +55,10 @@ fn field(info: &str, name: &str) -> Option<u64> {
 fn group() -> Option<u64> {
     let own = text(Path::new("/proc/self/cgroup"))?;
     let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    // A group outside of what can be seen here (a container's) is written with `..`.
+    if own.split('/').any(|part| part == "..") {
+        return None;
+    }
     let mut folder = PathBuf::from("/sys/fs/cgroup").join(own);
     let mut least = None;
     while folder.starts_with("/sys/fs/cgroup") {
