@@ -11,10 +11,11 @@ use parsec_protocol::chain::certificate::{Body, Envelope, Head};
 use parsec_protocol::chain::verify::Fault;
 use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::fork::{Branch, Fork, ForkProof, Form, Witness};
-use parsec_protocol::evidence::receipt::EnrolmentReceipt;
+use parsec_protocol::evidence::receipt::{EnrolmentReceipt, Statement};
 use parsec_protocol::evidence::{EvidenceError, HeadFault};
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::public::Hash;
+use parsec_protocol::receipt::Receipt;
 use support::{By, Org, device, device_body, root_key, runs, signing_key, user};
 
 /// Bytes changed in two ways, and beginnings, given to `judge`: every eleventh, or each in a full run.
@@ -244,10 +245,27 @@ fn a_receipt_of_parts_that_do_not_belong_together_is_none() {
     refused(|made| drop(made.certificates.pop()));
     refused(|made| made.certificates.clear());
     refused(|made| made.receipt = enrolled(51, true).receipt);
+    // The newcomer lies as well: its receipt is about the certificates that are there.
+    let both_lie = |change: fn(&mut Enrolled)| {
+        let mut made = enrolled(50, true);
+        change(&mut made);
+        let hashes = made.certificates.iter().map(|envelope| Hash::of(&[envelope])).collect();
+        let Statement { handshake, root, .. } = made.statement;
+        made.receipt = Receipt::sign(&signing_key(50), handshake, hashes, root);
+        assert!(matches!(made.check(), Err(EvidenceError::Unfitting(_))));
+    };
+    both_lie(|made| made.statement.device = device(51));
+    both_lie(|made| made.statement.time = Timestamp(1));
+    both_lie(|made| made.statement.greeter = device(1));
+    both_lie(|made| made.statement.organisation = "other".parse().unwrap());
+    both_lie(|made| made.certificates.reverse());
+    both_lie(|made| drop(made.certificates.pop()));
+    both_lie(|made| made.certificates.clear());
+    both_lie(|made| made.certificates.push(made.certificates[1].clone()));
     // Another person's user certificate beside this terminal's.
-    refused(|made| made.certificates[0] = enrolled(51, true).certificates.remove(0));
+    both_lie(|made| made.certificates[0] = enrolled(51, true).certificates.remove(0));
     // A certificate that is no enrolment.
-    refused(|made| {
+    both_lie(|made| {
         let mut payload = Envelope::decode(&made.certificates[1]).unwrap().payload().unwrap();
         payload.body = Body::UserRevoked { user: user(3) };
         made.certificates[1] = support::envelope(By::Device(0), &payload);

@@ -31,8 +31,14 @@ const SYMBOLS: usize = 4;
 const SYMBOL_BITS: u32 = 5;
 /// Bits of a code: one chance in a million, and the attempt that missed it is seen by both people.
 const CODE_BITS: u32 = 20;
-/// The bits of a code.
-const CODE_MASK: u32 = (1 << CODE_BITS) - 1;
+/// The bits of a code; in builds with toy codes, so many of the lowest of each.
+const CODE_MASK: u32 = if cfg!(feature = "weak-codes-10") {
+    0x1f
+} else if cfg!(feature = "weak-codes-16") {
+    0xff
+} else {
+    (1 << CODE_BITS) - 1
+};
 /// The bits after the first symbol: those in which decoys differ.
 const TAIL_MASK: u32 = (1 << (CODE_BITS - SYMBOL_BITS)) - 1;
 
@@ -46,7 +52,7 @@ pub struct SasCode(u32);
 pub struct NotACode;
 
 impl SasCode {
-    /// The lowest 20 bits.
+    /// The lowest bits of a number that has more.
     const fn from_low_bits(bits: u32) -> Self {
         Self(bits & CODE_MASK)
     }
@@ -144,16 +150,8 @@ impl Codes {
         );
         let [a, b, c, d, e, ..] = mac;
         let bits = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the first keeps 20 bits of 40, the second is masked"
-        )]
-        let (greeter, claimer) = ((bits >> CODE_BITS) as u32, (bits & u64::from(CODE_MASK)) as u32);
-        // Toy codes: of each, so many of the lowest bits.
-        #[cfg(feature = "weak-codes-10")]
-        let (greeter, claimer) = (greeter & 0x1f, claimer & 0x1f);
-        #[cfg(feature = "weak-codes-16")]
-        let (greeter, claimer) = (greeter & 0xff, claimer & 0xff);
+        #[expect(clippy::cast_possible_truncation, reason = "of each, the lowest 20 bits are the code")]
+        let (greeter, claimer) = ((bits >> CODE_BITS) as u32, bits as u32);
         Self { claimer: SasCode::from_low_bits(claimer), greeter: SasCode::from_low_bits(greeter) }
     }
 }
