@@ -6,7 +6,7 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parsec_protocol::chain::certificate::{Body, Profile};
+use parsec_protocol::chain::certificate::{Body, Head, Profile};
 use parsec_protocol::chain::checkpoint::{Checkpoint, CheckpointKey};
 use parsec_protocol::chain::crew::{Alone, Crew, Job};
 use parsec_protocol::chain::verify::{Fault, LogError, VerifiedLog};
@@ -198,8 +198,15 @@ fn a_checkpoint_says_nothing_of_other_certificates() {
         let mut bad = org.envelopes.clone();
         let last = bad[at].len() - 1;
         bad[at][last] ^= 1;
-        let error = resume(&bad, &note, &key(1)).unwrap_err();
-        assert_eq!(error, LogError { position: at as u64, fault: Fault::BadSignature });
+        let refused = Err(LogError { position: at as u64, fault: Fault::BadSignature });
+        assert_eq!(resume(&bad, &note, &key(1)).map(|log| log.head()), refused);
+        // Nor where the head in it is moved along: `[[count, hash], MAC]`, and the MAC is over the head.
+        let head = Head::empty(&organisation(), &root_key(0).verify_key());
+        let head = bad.iter().fold(head, |head, envelope| head.after(envelope));
+        let mut moved = note.clone();
+        let end = moved.len() - 34;
+        moved[end - 32..end].copy_from_slice(head.hash.as_bytes());
+        assert_eq!(resume(&bad, &moved, &key(1)).map(|log| log.head()), refused);
     }
     // A MAC by hand, without the key: what a server could put together.
     let mut forged = note;

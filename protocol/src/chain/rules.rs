@@ -323,3 +323,45 @@ fn check_new_device(
     }
     if sound { Ok(()) } else { Err(Fault::WeakVerifyKey) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::bootstrap::{Founder, found};
+    use crate::ids::Timestamp;
+    use crate::keys::{DeviceSigningKey, DirectoryKey, UserDecryptionKey};
+    use crate::lab::Seeded;
+
+    /// What was checked ahead counts under the key that the log says, and under no other: a second lock, for no crew comes to another key.
+    #[test]
+    fn a_signature_that_was_checked_ahead_counts_under_the_authors_key_alone() {
+        let entropy = &mut Seeded::new(1);
+        let signing_key = DeviceSigningKey::random(entropy).unwrap();
+        let other = DeviceSigningKey::random(entropy).unwrap().verify_key();
+        let founded = found(
+            &Founder {
+                organisation: &"acme".parse().unwrap(),
+                email: &"alice@acme.test".parse().unwrap(),
+                name: &"Alice".parse().unwrap(),
+                device_label: &"laptop".parse().unwrap(),
+                user_key: &UserDecryptionKey::random(entropy).unwrap(),
+                signing_key: &signing_key,
+                directory_key: &DirectoryKey::random(entropy).unwrap(),
+            },
+            Timestamp(1),
+            entropy,
+        )
+        .unwrap();
+        let log = VerifiedLog::empty("acme".parse().unwrap(), founded.root);
+        let good = founded.certificates.first().unwrap().clone();
+        let mut bad = good.clone();
+        *bad.last_mut().unwrap() ^= 1;
+        let accepted = |bytes: &[u8], checked| accept(&log, || Read::of(bytes), checked).map(|_| ());
+        assert_eq!(accepted(&bad, None), Err(Fault::BadSignature));
+        assert_eq!(accepted(&bad, Some((other, true))), Err(Fault::BadSignature));
+        assert_eq!(accepted(&good, Some((other, false))), Ok(()));
+        // Its word is taken where it is about the right key: nothing is checked twice.
+        assert_eq!(accepted(&good, Some((founded.root, false))), Err(Fault::BadSignature));
+        assert_eq!(accepted(&bad, Some((founded.root, true))), Ok(()));
+    }
+}
