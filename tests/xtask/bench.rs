@@ -223,12 +223,44 @@ fn said(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-/// Puts a process on the first core; whether that worked.
-fn pin(process: u32) -> bool {
+/// Puts a process on these cores (as taskset(1) lists them); whether that worked.
+fn pin(process: u32, cores: &str) -> bool {
     let taskset = || {
-        Command::new("taskset").args(["-acp", "0"]).arg(process.to_string()).stdout(Stdio::null()).status()
+        Command::new("taskset").args(["-acp", cores]).arg(process.to_string()).stdout(Stdio::null()).status()
     };
     installed("taskset") && taskset().is_ok_and(|status| status.success())
+}
+
+/// Keeps this process on the first core for as long as it lives; whatever is measured afterwards, and the programs that are started for it,
+/// have all those again that there were.
+struct Pinned {
+    before: Option<String>,
+}
+
+impl Pinned {
+    fn here() -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let before = cores.map(|cores| cores.trim().to_owned());
+        // Without a way back it stays where it is.
+        Self { before: before.filter(|_| pin(std::process::id(), "0")) }
+    }
+
+    const fn worked(&self) -> bool {
+        self.before.is_some()
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before
+            && !pin(std::process::id(), before)
+        {
+            eprintln!(
+                "cargo xtask bench: what follows is measured on one core: taskset did not give the others back"
+            );
+        }
+    }
 }
 
 /// The value below which this share of them lies.
