@@ -70,7 +70,8 @@ pub fn search(process: u32, planted: &[Planted]) -> (Vec<Hit>, u64) {
     (hits, searched)
 }
 
-/// A field of `/proc/PID/status` that is a size, in KiB: `VmRSS` is what a process has in memory, `VmHWM` the most it had.
+/// A field of `/proc/PID/status` that is a size, in KiB: `VmRSS` is what a process has in memory, `VmHWM` the most it had, `VmSize` its
+/// address space.
 #[must_use]
 pub fn resident(process: u32, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();

@@ -3,10 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::process::Command;
-use std::sync::Arc;
 
 use parsec_protocol::control::{ProblemKind, ProfileName, Stage};
-use parsec_tests::ceremony::Bell;
+use parsec_tests::people;
 use parsec_tests::scene::{BOB, BOB_EMAIL, Scene, Setting};
 use parsec_tests::skip;
 use parsec_tests::terminal::private_folder;
@@ -40,19 +39,8 @@ fn a_full_disk_is_named_and_costs_nothing_once_there_is_room() {
     let filler = data.join("filler");
 
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let bell = Arc::new(Bell::default());
-    let mut claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
-    let mut greeter = scene.alice.greet(invitation.token, &bell).unwrap();
-    let said = claimer.code_to_say().unwrap();
-    greeter.stage(Stage::ChooseCode).unwrap();
-    greeter.choose(Some(&said), parsec_protocol::control::ChoiceMode::Picked).unwrap();
-    let said = greeter.code_to_say().unwrap();
-    claimer.stage(Stage::ChooseCode).unwrap();
-    claimer.choose(Some(&said), parsec_protocol::control::ChoiceMode::Picked).unwrap();
-    claimer.stage(Stage::Identify).unwrap();
-    claimer.identify(BOB.name, BOB.label).unwrap();
-    greeter.stage(Stage::Approve).unwrap();
-    greeter.approve(Some(ProfileName::Standard)).unwrap();
+    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
+    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
     claimer.stage(Stage::SetPassword).unwrap();
     fill(&filler);
     let refused = claimer.finish(BOB.password).unwrap_err();

@@ -4,14 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::process::Command;
-use std::sync::Arc;
 
 use parsec_protocol::control::{
-    ChoiceMode, DeviceSelector, DeviceState, DeviceView, ProblemKind, ProfileName, Stage, method,
+    DeviceSelector, DeviceState, DeviceView, ProblemKind, ProfileName, Stage, method,
 };
-use parsec_tests::ceremony::Bell;
 use parsec_tests::figures::figure;
 use parsec_tests::installed;
+use parsec_tests::memory::resident;
+use parsec_tests::people;
 use parsec_tests::scene::{BOB, BOB_EMAIL, Scene, Setting};
 use parsec_tests::skip;
 
@@ -22,12 +22,7 @@ const LEFT: u64 = 64 << 20;
 fn limit(process: u32, more: Option<u64>) {
     let to = match more {
         None => "unlimited".to_owned(),
-        Some(more) => {
-            let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-            let line = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
-            let has: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-            (has * 1024 + more).to_string()
-        }
+        Some(more) => (resident(process, "VmSize") * 1024 + more).to_string(),
     };
     // The soft limit alone: anybody may raise it again.
     let set = Command::new("prlimit").args(["--pid", &process.to_string(), &format!("--as={to}:")]).status();
@@ -48,19 +43,8 @@ fn what_takes_more_memory_than_there_is_is_refused_and_the_others_are_served() {
     let process = bob.process().id();
 
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let bell = Arc::new(Bell::default());
-    let mut claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
-    let mut greeter = scene.alice.greet(invitation.token, &bell).unwrap();
-    let said = claimer.code_to_say().unwrap();
-    greeter.stage(Stage::ChooseCode).unwrap();
-    greeter.choose(Some(&said), ChoiceMode::Picked).unwrap();
-    let said = greeter.code_to_say().unwrap();
-    claimer.stage(Stage::ChooseCode).unwrap();
-    claimer.choose(Some(&said), ChoiceMode::Picked).unwrap();
-    claimer.stage(Stage::Identify).unwrap();
-    claimer.identify(BOB.name, BOB.label).unwrap();
-    greeter.stage(Stage::Approve).unwrap();
-    greeter.approve(Some(ProfileName::Standard)).unwrap();
+    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
+    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
     claimer.stage(Stage::SetPassword).unwrap();
 
     limit(process, Some(LEFT));

@@ -62,11 +62,7 @@ fn group() -> Option<u64> {
     let mut folder = PathBuf::from("/sys/fs/cgroup").join(own);
     let mut least = None;
     while folder.starts_with("/sys/fs/cgroup") {
-        let left = left_in(&folder);
-        least = match (least, left) {
-            (Some(least), Some(left)) => Some(std::cmp::min::<u64>(least, left)),
-            (one, other) => one.or(other),
-        };
+        least = [least, left_in(&folder)].into_iter().flatten().min();
         if !folder.pop() {
             break;
         }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::play::{Happened, Mangled, Play, Side};
 use crate::enrol::io::{Closed, CodeQuestion, Setting};
 use crate::enrol::sas::SasCode;
-use crate::enrol::tests::{Seeded, World};
+use crate::enrol::tests::{Pair, Point, Seeded, World};
 use crate::public::{Hash, VerifyKey};
 
 /// A place in the tree.
@@ -109,7 +109,7 @@ pub(super) struct Courses {
     numbers: HashMap<Vec<u8>, Word>,
     /// The step under which each was sent.
     steps: Vec<u8>,
-    fitting: HashMap<(Course, SasCode, SasCode), Option<[u8; 32]>>,
+    fitting: HashMap<(Course, (SasCode, SasCode)), [u8; 32]>,
     /// Messages of an earlier attempt by the same link.
     earlier: Vec<Word>,
 }
@@ -133,7 +133,7 @@ impl Courses {
         };
         for side in [Side::Claimer, Side::Greeter] {
             let facts = {
-                let play = Play::start(&courses.world, &courses.setting, side, typed, 0);
+                let play = Play::start(&courses.world, &courses.setting, side, typed);
                 Known::of(&play, &[])
             };
             let facts = courses.interned(facts, side);
@@ -202,16 +202,16 @@ impl Courses {
     }
 
     fn played(&self, side: Side, path: &[Happened]) -> Play<'_> {
-        let mut play = Play::start(&self.world, &self.setting, side, self.typed, 0);
+        let mut play = Play::start(&self.world, &self.setting, side, self.typed);
         for happened in path {
             play.happen(happened, &self.words).expect("it happened before");
         }
         play
     }
 
-    /// A nonce by which the greeter's machine comes to these codes, if the relay finds one.
-    pub(super) fn fitting(&mut self, greeter: Course, wanted: (SasCode, SasCode)) -> Option<[u8; 32]> {
-        let key = (greeter, wanted.0, wanted.1);
+    /// A nonce by which the greeter's machine comes to these codes, if the relay finds one; otherwise one that is as good as any other.
+    pub(super) fn fitting(&mut self, greeter: Course, wanted: (SasCode, SasCode)) -> [u8; 32] {
+        let key = (greeter, wanted);
         if let Some(known) = self.fitting.get(&key) {
             return *known;
         }
@@ -219,8 +219,7 @@ impl Courses {
             let play = self.played(Side::Greeter, &self.nodes[greeter].path);
             let mut chance = Seeded::new(EARLIER);
             let mut tries = std::iter::repeat_with(|| chance.block()).take(SEARCH as usize);
-            // Where none fits, one that is as good as any other.
-            tries.find(|nonce| play.codes(nonce) == Some(wanted)).or(Some(chance.block()))
+            tries.find(|nonce| play.codes(nonce) == Some(wanted)).unwrap_or_else(|| chance.block())
         };
         self.fitting.insert(key, found);
         found
@@ -247,8 +246,8 @@ impl Courses {
     /// An honest ceremony by the same link, with other numbers: what the relay has of it.
     fn remember_an_earlier_attempt(&mut self) {
         let sent = {
-            let mut pair = crate::enrol::tests::Pair::fair(&self.world, &self.setting, self.typed, EARLIER);
-            pair.run_to(&self.world, crate::enrol::tests::Point::End);
+            let mut pair = Pair::fair(&self.world, &self.setting, self.typed, EARLIER);
+            pair.run_to(&self.world, Point::End);
             pair.c.sent.into_iter().chain(pair.g.sent).collect::<Vec<_>>()
         };
         self.earlier = sent.into_iter().map(|(step, bytes)| self.number(step, bytes)).collect();

@@ -160,18 +160,18 @@ fn relay_root() -> VerifyKey {
 }
 
 impl<'w> Play<'w> {
-    pub(super) fn start(world: &'w World, setting: &Setting, side: Side, typed: bool, run: u64) -> Self {
+    pub(super) fn start(world: &'w World, setting: &Setting, side: Side, typed: bool) -> Self {
         let mut seen = Seen::default();
         let (machine, entropy) = match side {
             Side::Claimer => {
-                let mut entropy = Seeded::new(CLAIMER_SEED + run);
+                let mut entropy = Seeded::new(CLAIMER_SEED);
                 let (machine, outputs) =
                     Claimer::start(setting.clone(), &link_secret(), START, &mut entropy).unwrap();
                 seen.claimer(outputs);
                 (Machine::Claimer(Box::new(machine)), entropy)
             }
             Side::Greeter => {
-                let mut entropy = Seeded::new(GREETER_SEED + run);
+                let mut entropy = Seeded::new(GREETER_SEED);
                 let root = world.founded.root;
                 let (machine, outputs) =
                     Greeter::start(setting.clone(), &link_secret(), root, typed, START, &mut entropy)

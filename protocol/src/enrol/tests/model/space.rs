@@ -207,12 +207,9 @@ impl Space {
                 say(Words::Reveal(relay_nonce()));
                 claimer.relay.nonce.into_iter().for_each(|nonce| say(Words::Reveal(nonce)));
                 mine.relay.turn.into_iter().for_each(|(nonce, ..)| say(Words::Reveal(nonce)));
-                let fitting = claimer
-                    .relay
-                    .codes
-                    .and_then(|wanted| self.courses().fitting(at, wanted))
-                    .map(Words::Reveal);
-                fitting.into_iter().for_each(say);
+                if let Some(wanted) = claimer.relay.codes {
+                    say(Words::Reveal(self.courses().fitting(at, wanted)));
+                }
             }
             6 if mine.relay.connected => {
                 say(Words::Introduce);
