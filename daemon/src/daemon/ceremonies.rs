@@ -250,7 +250,7 @@ impl greeter::Voucher for DeviceVoucher {
     }
 
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
-        Ok(self.session.sync().await?)
+        Ok(self.session.sync_apart().await?)
     }
 
     async fn attempts(&self) -> Result<u64, Problem> {
@@ -317,7 +317,8 @@ pub async fn greet(
         Ok(tally) if tally.attempts <= ATTEMPTS_MAX => {}
         Ok(_) => {
             let end = Problem::new(ProblemKind::InvitationExhausted, "The invitation was tried too often.");
-            return enrolment::finish(End::Here(end), &desk, &road).await;
+            until_farewell(&session.stop, enrolment::finish(End::Here(end), &desk, &road)).await;
+            return;
         }
         Err(problem) => return desk.board.closed(problem),
     }

@@ -180,7 +180,14 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
         let stepped = match act {
             Act::Choose(choose) => answer(&choose)
                 .and_then(|code| self.step(GreeterInput::Code(code)).map_err(problems::refused)),
-            Act::Approve(approve) => self.approve(approve).await,
+            Act::Approve(approve) => match self.approve(approve).await {
+                Ok(stepped) => stepped,
+                // Nothing was signed.
+                Err(end) => {
+                    let _ = reply.send(Err(not_now_any_more(&end)));
+                    return Err(end);
+                }
+            },
             Act::Identify(_) | Act::Finish(_) | Act::Cancel => Err(not_now()),
         };
         match stepped {
@@ -205,8 +212,25 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
         }
     }
 
-    /// Vouches, on the log as it is now. A failure leaves the question open.
-    async fn approve(&mut self, approve: CeremonyApprove) -> Result<Vec<GreeterOutput>, Problem> {
+    /// Vouches, on the log as it is now. A failure leaves the question open; the person may stop while the log is fetched,
+    /// however long a server takes, and so does locking.
+    async fn approve(
+        &mut self,
+        approve: CeremonyApprove,
+    ) -> Result<Result<Vec<GreeterOutput>, Problem>, End> {
+        if let Err(problem) = self.may_approve(&approve) {
+            return Ok(Err(problem));
+        }
+        let voucher = self.voucher;
+        let basis = async { Ok::<_, Problem>((voucher.fresh_log().await?, voucher.attempts().await?)) };
+        Ok(match self.desk.wait(basis).await? {
+            Ok((log, attempts)) => self.sign(approve, &log, attempts),
+            Err(problem) => Err(problem),
+        })
+    }
+
+    /// What is looked at before any network: the statement is what a person forgets, and nothing is to be done without it.
+    fn may_approve(&self, approve: &CeremonyApprove) -> Result<(), Problem> {
         if !matches!(self.desk.board.now().stage, Stage::Approve) {
             return Err(not_now());
         }
@@ -214,12 +238,15 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
             let text = "A new terminal has its user's profile; none can be given.";
             return Err(Problem::new(ProblemKind::InvalidRequest, text));
         }
-        // Before any network: the statement is what a person forgets, and nothing is to be done without it.
-        if !approve.claimer_confirmed {
-            return Err(problems::refused(Refused::NotConfirmed));
-        }
-        let log = self.voucher.fresh_log().await?;
-        let attempts = self.voucher.attempts().await?;
+        if approve.claimer_confirmed { Ok(()) } else { Err(problems::refused(Refused::NotConfirmed)) }
+    }
+
+    fn sign(
+        &mut self,
+        approve: CeremonyApprove,
+        log: &VerifiedLog,
+        attempts: u64,
+    ) -> Result<Vec<GreeterOutput>, Problem> {
         let keys = self.voucher.keys();
         let approval = Approval {
             claimer_confirmed: approve.claimer_confirmed,
@@ -230,7 +257,7 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
             directory_key: &keys.directory_key,
             user_key: &keys.user_key,
             manifest_key: &keys.manifest_key,
-            log: &log,
+            log,
             attempts,
         };
         let outputs = self.machine.step(GreeterInput::Approve(approval), clock::now(), &mut entropy::System);
@@ -246,6 +273,16 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
             self.desk.board.stage(Stage::WaitingForPassword, &[Action::Cancel]);
         }
         Ok(outputs)
+    }
+}
+
+/// What whoever asked to vouch is told where the ceremony ended while the log was fetched.
+fn not_now_any_more(end: &End) -> Problem {
+    match end {
+        End::Stopped(problem) => problem.clone(),
+        End::Machine(_) | End::Person(_) | End::Peer(_) | End::Road(_) | End::Here(_) => {
+            Problem::new(ProblemKind::Cancelled, "The ceremony was ended before anything was signed.")
+        }
     }
 }
 

@@ -70,7 +70,7 @@ fn work(data: &Path) -> Result<(), StoreError> {
     did(data, "acknowledged")?;
     greet(data, &open.store)?;
     drop(open);
-    devices.change_password(new_device(1).device, &right(), &second())?;
+    devices.change_password(new_device(1).device, None, &right(), &second())?;
     devices.set_registration(new_device(1).device, Registration::Registered)?;
     devices.remove(new_device(1).device)
 }

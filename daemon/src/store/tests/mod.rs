@@ -218,18 +218,23 @@ fn the_password_changes_at_once_and_wholly() {
     drop(devices.create(&new_device(1), SERVER, None, &right()).unwrap());
     let new = password("tr0ub4dor and three");
     assert!(matches!(
-        devices.change_password(id, &right(), &password("short")),
+        devices.change_password(id, None, &right(), &password("short")),
         Err(StoreError::WeakPassword)
     ));
-    assert!(matches!(devices.change_password(id, &new, &new), Err(StoreError::WrongPassword)));
+    assert!(matches!(devices.change_password(id, None, &new, &new), Err(StoreError::WrongPassword)));
     let old_file = fs::read(home.folder(1).join("key.age")).unwrap();
-    devices.change_password(id, &right(), &new).unwrap();
+    devices.change_password(id, None, &right(), &new).unwrap();
     assert!(matches!(devices.unlock(id, &right()), Err(StoreError::WrongPassword)));
     drop(devices.unlock(id, &new).unwrap());
     // A crash between the two files: the old key file under the new note, and under the note of both.
     fs::write(home.folder(1).join("key.age"), &old_file).unwrap();
     drop(devices.unlock(id, &right()).unwrap());
-    drop(devices.change_password(id, &right(), &new).map(|()| devices.unlock(id, &new).unwrap()).unwrap());
+    drop(
+        devices
+            .change_password(id, None, &right(), &new)
+            .map(|()| devices.unlock(id, &new).unwrap())
+            .unwrap(),
+    );
 }
 
 #[test]
