@@ -6,6 +6,8 @@
 mod book;
 mod keeper;
 
+use std::time::Duration;
+
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use parsec_protocol::control::{
     Problem, ProblemKind, SecretText, TokenCreate, TokenCreated, TokenId, TokenUses, TokenUsesResult,
@@ -37,6 +39,8 @@ pub struct Granted {
     pub id: TokenId,
     /// When it ends.
     expires: Timestamp,
+    /// The same by the clock that nobody sets.
+    ends: Duration,
     /// Cut when it is revoked.
     cut: CancellationToken,
     methods: Vec<String>,
@@ -54,6 +58,8 @@ impl Granted {
         tokio::select! {
             () = self.cut.cancelled() => {}
             () = tokio::time::sleep(clock::until(self.expires)) => {}
+            // A clock that is set back lengthens nothing.
+            () = tokio::time::sleep(self.ends.saturating_sub(clock::since_boot())) => {}
         }
     }
 }

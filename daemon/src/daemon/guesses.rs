@@ -164,4 +164,19 @@ mod tests {
         guesses.wrong(one, now);
         assert_eq!(guesses.wait(one, now + SECOND), None);
     }
+
+    #[tokio::test]
+    async fn every_password_that_is_tried_counts_whatever_for() {
+        let turnstile = Turnstile::new(Hub::new(Vec::new()).unwrap());
+        let device = DeviceId::from_bytes([1; 16]);
+        for _ in 0..FREE {
+            let wrong = turnstile.attempt(device, || Err::<(), _>(StoreError::WrongPassword)).await;
+            assert_eq!(wrong.unwrap_err().name, ProblemKind::WrongPassword);
+        }
+        let late = turnstile.attempt(device, || -> Result<(), StoreError> { panic!("it was tried") }).await;
+        assert_eq!(late.unwrap_err().name, ProblemKind::TooManyGuesses);
+        turnstile.attempt(DeviceId::from_bytes([2; 16]), || Ok(())).await.unwrap();
+        turnstile.forget(device);
+        turnstile.attempt(device, || Ok(())).await.unwrap();
+    }
 }

@@ -327,7 +327,7 @@ impl Daemon {
                     }
                     Ok(None) => {
                         let text =
-                            "This terminal does not hold the invitation's link: greet where it was made.";
+                            "This terminal does not hold the invitation's link: greet where it was made, unless it has ended.";
                         desk.board.closed(Problem::new(ProblemKind::InvitationUnknown, text));
                     }
                     Err(problem) => desk.board.closed(problem),

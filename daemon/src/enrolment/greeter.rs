@@ -53,6 +53,8 @@ struct Driver<'a, R, V> {
     machine: Greeter,
     outputs: VecDeque<GreeterOutput>,
     wake: Option<Timestamp>,
+    /// What its deadlines go by.
+    clock: clock::Steady,
     /// The next message of the other side.
     next: u8,
     /// Durable; message 7 may go out.
@@ -78,8 +80,9 @@ pub async fn run<R: Road, V: Voucher>(
     desk.board.stage(Stage::Handshake, &[Action::Cancel]);
     let invited = setting.invited.clone();
     let keys = voucher.keys();
+    let clock = clock::Steady::start();
     let (machine, outputs) =
-        Greeter::start(setting, link_secret, keys.root, keys.typed_codes, clock::now(), &mut entropy::System)
+        Greeter::start(setting, link_secret, keys.root, keys.typed_codes, clock.now(), &mut entropy::System)
             .map_err(|error| End::Here(problems::refused(error)))?;
     let mut driver = Driver {
         desk,
@@ -89,6 +92,7 @@ pub async fn run<R: Road, V: Voucher>(
         machine,
         outputs: outputs.into(),
         wake: None,
+        clock,
         next: 0,
         sealed: None,
         sent: false,
@@ -106,7 +110,8 @@ pub async fn run<R: Road, V: Voucher>(
             newest = driver.take_step(view).await?;
             continue;
         }
-        let sleep = tokio::time::sleep(driver.wake.map_or(Duration::MAX, clock::until));
+        let sleep =
+            tokio::time::sleep(driver.wake.map_or(Duration::MAX, |moment| driver.clock.until(moment)));
         tokio::select! {
             view = next_state(&mut seen, &mut follow) => newest = Some(view?),
             request = driver.desk.request() => driver.person(request?).await?,
@@ -123,7 +128,7 @@ pub async fn run<R: Road, V: Voucher>(
 
 impl<R: Road, V: Voucher> Driver<'_, R, V> {
     fn step(&mut self, input: GreeterInput<'_>) -> Result<Vec<GreeterOutput>, Refused> {
-        self.machine.step(input, clock::now(), &mut entropy::System)
+        self.machine.step(input, self.clock.now(), &mut entropy::System)
     }
 
     /// Takes the next step if this state announces it; returns the state if there may be more in it.
@@ -260,6 +265,7 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
             log,
             attempts,
         };
+        // By the world's clock, which the certificates carry to others.
         let outputs = self.machine.step(GreeterInput::Approve(approval), clock::now(), &mut entropy::System);
         let outputs = outputs.map_err(|error| match (error, &self.invited) {
             (Refused::MayNotCertify, Invited::User(email))
