@@ -95,7 +95,7 @@ fn the_greeters_code_is_chosen_only_where_the_password_was_given() {
     greeter.codes().unwrap();
     let code = claimer.code_to_say().unwrap();
     // A program that works with somebody in the middle would pick their code here, in the person's place.
-    let choose = format!("\"$ctl\" ceremony choose {} {code} --json", greeter.id().0);
+    let choose = format!("\"$ctl\" ceremony choose {} --code {code} --json", greeter.id().0);
     let refused = in_another_session(&scene.alice, &choose);
     assert_eq!(refused.code, 77, "{refused:?}");
     assert!(format!("{refused:?}").contains("confirmation_required"), "{refused:?}");
@@ -106,7 +106,7 @@ fn the_greeters_code_is_chosen_only_where_the_password_was_given() {
     greeter.choose(Some(&code), ChoiceMode::Picked).unwrap();
     claimer.codes().unwrap();
     let heard = greeter.code_to_say().unwrap();
-    let choose = format!("\"$ctl\" ceremony choose {} {heard} --json", claimer.id().0);
+    let choose = format!("\"$ctl\" ceremony choose {} --code {heard} --json", claimer.id().0);
     let _ = in_another_session(&bob, &choose).well();
     claimer.stage(Stage::Identify).unwrap();
 }

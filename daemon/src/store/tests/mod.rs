@@ -361,6 +361,34 @@ fn sealed_of(new: &NewDevice) -> SealedEnrolment {
     }
 }
 
+#[test]
+fn a_links_secret_goes_with_its_invitation() {
+    let home = Home::new();
+    let store = home.open().create(&new_device(1), SERVER, None, &right()).unwrap().store;
+    let invited = Invited::Device(new_device(1).user);
+    let put = |byte: u8, expires: u64| {
+        let secret = LinkSecret::from_bytes(&mut [byte; 32]);
+        let token = Token::from_bytes([byte; 16]);
+        store.put_invitation(token, &stored(&secret, &invited, Timestamp(expires))).unwrap();
+        token
+    };
+    let (used, signed, over, open) = (put(1, 100), put(2, 50), put(3, 50), put(4, 51));
+    let attempt = |byte| AttemptId::from_bytes([byte; 16]);
+    store.put_sealed(attempt(1), used, &sealed_of(&new_device(2))).unwrap();
+    store.put_sealed(attempt(2), signed, &sealed_of(&new_device(3))).unwrap();
+    // By its own date; not where something signed waits for it.
+    store.drop_expired(Timestamp(49)).unwrap();
+    assert_eq!(store.invitation_tokens().unwrap(), [used, signed, over, open]);
+    store.drop_expired(Timestamp(50)).unwrap();
+    assert_eq!(store.invitation_tokens().unwrap(), [used, signed, open]);
+    // By what the verified log shows.
+    store.published(attempt(1)).unwrap();
+    assert_eq!(store.invitation_tokens().unwrap(), [signed, open]);
+    store.drop_sealed(attempt(2)).unwrap();
+    store.drop_expired(Timestamp(50)).unwrap();
+    assert_eq!(store.invitation_tokens().unwrap(), [open]);
+}
+
 /// An invitation with an end of the direct road, as a device keeps it.
 fn stored(secret: &LinkSecret, invited: &Invited, expires: Timestamp) -> StoredInvitation {
     StoredInvitation {
