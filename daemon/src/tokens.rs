@@ -29,6 +29,8 @@ pub const PLUGIN_METHODS: [&str; 4] =
 const SECRET_PREFIX: &str = "parsec-token-";
 /// Bytes of a secret: nobody guesses 256 bits.
 const SECRET_BYTES: usize = 32;
+/// Between looks at both clocks: one may be set, and a timer stands still while the machine sleeps.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Requests that may wait for the keeper; more than connections have requests under way is never needed.
 const QUEUE_MAX: usize = 64;
 
@@ -55,11 +57,16 @@ impl Granted {
 
     /// Returns once it is revoked or at its end.
     pub async fn over(&self) {
+        // A clock that is set back lengthens nothing.
+        let left = || clock::until(self.expires).min(self.ends.saturating_sub(clock::since_boot()));
+        let at_its_end = async {
+            while !left().is_zero() {
+                tokio::time::sleep(left().min(LOOK_AGAIN)).await;
+            }
+        };
         tokio::select! {
             () = self.cut.cancelled() => {}
-            () = tokio::time::sleep(clock::until(self.expires)) => {}
-            // A clock that is set back lengthens nothing.
-            () = tokio::time::sleep(self.ends.saturating_sub(clock::since_boot())) => {}
+            () = at_its_end => {}
         }
     }
 }

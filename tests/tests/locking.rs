@@ -118,6 +118,24 @@ fn a_vouching_can_be_stopped_while_the_server_says_nothing() {
 }
 
 #[test]
+fn stopping_after_the_signature_waits_for_no_silent_server() {
+    let scene = Scene::found(Setting::default());
+    let bob = scene.terminal("bob");
+    let (_claimer, mut greeter) = up_to_approval(&scene, &bob);
+    assert_eq!(approve(&scene.alice, &greeter).join().unwrap(), None);
+    greeter.stage(Stage::WaitingForPassword).unwrap();
+    let (stall, _arrived) = Stall::new("/");
+    scene.proxy.meddle(Arc::clone(&stall) as Arc<dyn Meddler>);
+    // Only the server can say whether it is still time; that it says nothing is said.
+    let refused = greeter.cancel().unwrap_err();
+    assert_eq!(refused.name(), ProblemKind::ServerUnreachable);
+    stall.end();
+    scene.proxy.meddle(Arc::new(Honest));
+    greeter.cancel().unwrap();
+    scene.nothing_certified(&bob);
+}
+
+#[test]
 fn a_device_is_told_to_be_locked_once_its_keys_are_gone() {
     let mut scene = Scene::found(Setting::default());
     let bob = scene.terminal("bob");

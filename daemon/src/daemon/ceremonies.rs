@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::command::{Event, Handle, OpenedFor};
 use super::direct;
+use super::invitations::PATIENCE;
 use super::joining::{self, Joined};
 use super::leftovers::{Attempts, Started};
 use super::net::Net;
@@ -354,6 +355,12 @@ pub(super) async fn follow_earlier(session: &Session, attempt: AttemptId) -> Res
     Ok(row.map(|(attempt, token, sealed)| Row { attempt, token, sealed, sent: false }))
 }
 
+/// Why it isn't known whether the server has heard.
+enum Unheard {
+    Locked,
+    NoAnswer,
+}
+
 /// Shows what becomes of what was signed. The person may stop until the newcomer's keys are durable.
 pub(super) async fn follow_row<R: Road>(mut desk: Desk, session: &Arc<Session>, road: &R, row: Row) {
     let (user, device, root) = (row.sealed.user, row.sealed.device, row.sealed.root);
@@ -393,18 +400,24 @@ pub(super) async fn follow_row<R: Road>(mut desk: Desk, session: &Arc<Session>, 
                 let told = tokio::select! {
                     biased;
                     // Locking waits for nobody's server: the keys are to leave the memory.
-                    () = session.stop.cancelled() => None,
-                    told = road.cancel(EndReason::Cancelled) => Some(told),
+                    () = session.stop.cancelled() => Err(Unheard::Locked),
+                    told = tokio::time::timeout(PATIENCE, road.cancel(EndReason::Cancelled)) => {
+                        told.map_err(|_| Unheard::NoAnswer)
+                    }
                 };
                 match told {
-                    Some(Ok(())) => {
+                    Ok(Ok(())) => {
                         End::Person(reply).show(&desk.board);
                         return;
                     }
-                    Some(Err(error)) => {
+                    Ok(Err(error)) => {
                         let _ = reply.send(Err(error.into()));
                     }
-                    None => {
+                    Err(Unheard::NoAnswer) => {
+                        let text = "The server did not confirm that the enrolment is cancelled; it goes on.";
+                        let _ = reply.send(Err(Problem::new(ProblemKind::ServerUnreachable, text)));
+                    }
+                    Err(Unheard::Locked) => {
                         let text = "The device was locked before the server had heard.";
                         let _ = reply.send(Err(Problem::new(ProblemKind::DeviceLocked, text)));
                     }

@@ -319,3 +319,20 @@ pub(super) async fn attempts(session: &Session, token: Token) -> Result<u64, Pro
     let invitation = session.store(move |store| store.invitation(token)).await?;
     Ok(invitation.map_or(0, |invitation| u64::from(invitation.tally.attempts)))
 }
+
+#[cfg(test)]
+mod tests {
+    use parsec_protocol::limits::ATTEMPTS_MAX;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_open_can_be_greeted_for() {
+        use InvitationStatus::{Cancelled, Completed, Exhausted, Expired, InUse, Pending};
+        for status in [Pending, InUse, Completed, Cancelled, Expired, Exhausted] {
+            assert_eq!(can_greet(status, &Tally::default()), matches!(status, Pending | InUse), "{status:?}");
+            let tried = Tally { attempts: ATTEMPTS_MAX, mismatches: 0 };
+            assert!(!can_greet(status, &tried), "{status:?}");
+        }
+    }
+}

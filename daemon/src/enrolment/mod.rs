@@ -204,7 +204,9 @@ impl Desk {
         self.board.note(None);
         match done {
             Ok(value) => Ok(value),
-            Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => Err(why_ended(road, error).await),
+            Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {
+                Err(self.wait(why_ended(road, error)).await?)
+            }
             Err(error) => Err(End::Road(error)),
         }
     }
