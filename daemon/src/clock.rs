@@ -1,7 +1,8 @@
-//! The one place that reads the clock.
+//! The one place that reads the clocks.
 //!
 //! Decides what "now" is: the system's UTC clock, because certificates and signed requests carry it to others. A
-//! clock before 1970 reads as 0; the server then says that it is wrong.
+//! clock before 1970 reads as 0; the server then says that it is wrong. And what a duration is measured by: a clock that
+//! nobody sets, and that goes on while the machine sleeps.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,8 +15,65 @@ pub fn now() -> Timestamp {
     Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
+/// Since the machine started, its sleep included. Setting the clock changes nothing.
+#[must_use]
+pub fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// A ceremony's time: by the world's clock where it begins, and from then on by the one that nobody sets. A clock that is set
+/// in its middle neither ends it nor makes it last.
+#[derive(Debug, Clone, Copy)]
+pub struct Steady {
+    began: Timestamp,
+    boot: Duration,
+}
+
+impl Steady {
+    /// Begins now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { began: now(), boot: since_boot() }
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.at(since_boot())
+    }
+
+    /// How long it is until `moment`; nothing if it is past.
+    #[must_use]
+    pub fn until(&self, moment: Timestamp) -> Duration {
+        Duration::from_micros(moment.0.saturating_sub(self.now().0))
+    }
+
+    fn at(&self, boot: Duration) -> Timestamp {
+        let since = boot.saturating_sub(self.boot).as_micros();
+        Timestamp(self.began.0.saturating_add(u64::try_from(since).unwrap_or(u64::MAX)))
+    }
+}
+
 /// How long it is until `moment`; nothing if it is past.
 #[must_use]
 pub fn until(moment: Timestamp) -> Duration {
     Duration::from_micros(moment.0.saturating_sub(now().0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ceremony_goes_by_the_clock_that_nobody_sets() {
+        // The world's clock was a day ahead when it began, and is set right in its middle.
+        let began = Timestamp(now().0 + 86_400 * Timestamp::SECOND);
+        let steady = Steady { began, boot: Duration::from_secs(100) };
+        assert_eq!(steady.at(Duration::from_secs(700)), began.plus_seconds(600));
+        assert_eq!(steady.at(Duration::from_secs(99)), began, "it never goes back");
+        let steady = Steady { began, boot: since_boot() };
+        let left = steady.until(began.plus_seconds(600));
+        assert!(left <= Duration::from_secs(600) && left > Duration::from_secs(60), "{left:?}");
+    }
 }

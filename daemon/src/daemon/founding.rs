@@ -17,6 +17,7 @@ use parsec_protocol::receipt::Receipt;
 use parsec_protocol::relay::{BootstrapRequest, ErrorCode, path};
 use reqwest::Method;
 
+use super::guesses::Turnstile;
 use super::invitations::PATIENCE;
 use super::session::blocking;
 use crate::store::{DeviceSummary, Devices, OpenDevice, StoreError};
@@ -31,6 +32,7 @@ use crate::{clock, entropy, problems};
 /// The problem; after a definite refusal the device that was made is removed again.
 pub async fn run(
     devices: &Arc<Devices>,
+    turnstile: &Turnstile,
     client: Client,
     request: OrgBootstrap,
 ) -> Result<OpenDevice, Problem> {
@@ -43,7 +45,7 @@ pub async fn run(
     let request = Arc::new(request);
     let address = server.address().to_owned();
     let (keys_of, its_devices) = (Arc::clone(&request), Arc::clone(devices));
-    let open = match existing(devices, &request, &address).await? {
+    let open = match existing(devices, turnstile, &request, &address).await? {
         Some(open) => open,
         None => blocking(move || make(&its_devices, &keys_of, &address)).await?,
     };
@@ -100,38 +102,40 @@ const fn is_definite(code: ErrorCode) -> bool {
 /// A device that an earlier, interrupted founding left.
 async fn existing(
     devices: &Arc<Devices>,
+    turnstile: &Turnstile,
     request: &Arc<OrgBootstrap>,
     server: &str,
 ) -> Result<Option<OpenDevice>, Problem> {
-    let (devices, request, server) = (Arc::clone(devices), Arc::clone(request), server.to_owned());
-    let found = blocking(move || {
+    let (its_devices, its_request, server) = (Arc::clone(devices), Arc::clone(request), server.to_owned());
+    let begun = blocking(move || {
         let fits = |summary: &DeviceSummary| {
-            summary.organisation == request.organisation
+            summary.organisation == its_request.organisation
                 && summary.server == server
                 && summary.registration == Registration::Pending
         };
-        let receipts = devices.pending()?;
-        let mut refused = false;
-        for summary in devices.list()?.into_iter().filter(fits) {
-            // A claimed device has a receipt; one that is being founded has none.
-            if receipts.iter().any(|(device, _)| *device == summary.device) {
-                continue;
-            }
-            match devices.unlock(summary.device, &request.password) {
-                Ok(open) if open.keys.email == request.email => return Ok(Some(open)),
-                Ok(_) | Err(StoreError::WrongPassword) => refused = true,
-                Err(error) => return Err(error),
-            }
-        }
-        if refused { Err(StoreError::WrongPassword) } else { Ok(None) }
+        // A claimed device has a receipt; one that is being founded has none.
+        let receipts = its_devices.pending()?;
+        let claimed = |device| receipts.iter().any(|(claimed, _)| *claimed == device);
+        let begun = its_devices.list()?.into_iter().filter(fits).map(|summary| summary.device);
+        Ok::<_, StoreError>(begun.filter(|device| !claimed(*device)).collect::<Vec<_>>())
     });
-    found.await.map_err(|problem| match problem.name {
-        ProblemKind::WrongPassword => Problem::new(
-            ProblemKind::WrongPassword,
-            "Founding this organisation was begun here before, with another password or address.",
-        ),
-        _ => problem,
-    })
+    let mut refused = false;
+    for device in begun.await? {
+        let (devices, request) = (Arc::clone(devices), Arc::clone(request));
+        let email = request.email.clone();
+        // As every password of keys that are there: whoever repeats a founding may be guessing.
+        match turnstile.attempt(device, move || devices.unlock(device, &request.password)).await {
+            Ok(open) if open.keys.email == email => return Ok(Some(open)),
+            Ok(_) => refused = true,
+            Err(problem) if problem.name == ProblemKind::WrongPassword => refused = true,
+            Err(problem) => return Err(problem),
+        }
+    }
+    if refused {
+        let text = "Founding this organisation was begun here before, with another password or address.";
+        return Err(Problem::new(ProblemKind::WrongPassword, text));
+    }
+    Ok(None)
 }
 
 /// Draws all keys and makes the device durable, not registered yet.

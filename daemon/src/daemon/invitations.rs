@@ -202,11 +202,26 @@ pub async fn post_all(session: &Arc<Session>) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Whether somebody can be greeted for an invitation whose link is here. What the server says of it is shown and believed as
+/// long as it says so; the link stays, because its word ends nothing.
+const fn can_greet(status: InvitationStatus, tally: &Tally) -> bool {
+    matches!(status, InvitationStatus::Pending | InvitationStatus::InUse) && !tally.is_exhausted()
+}
+
+/// Forgets the links of invitations that are over by their own date.
+///
+/// # Errors
+/// The store's.
+pub async fn drop_expired(session: &Session) -> Result<(), Problem> {
+    session.store(|store| store.drop_expired(clock::now())).await
+}
+
 /// The invitations this member may see. Without the server, those that were made here.
 ///
 /// # Errors
 /// Why not.
 pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
+    drop_expired(session).await?;
     let ours = session.store(Store::invitations).await?;
     let list = match tokio::time::timeout(PATIENCE, session.member.invitations()).await {
         Ok(Ok(list)) => list.invitations,
@@ -226,7 +241,9 @@ pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
             expires: invitation.expires,
             mismatches: invitation.mismatches,
             attempts: invitation.attempts,
-            can_greet: ours.iter().any(|(token, _)| *token == invitation.token),
+            can_greet: ours
+                .iter()
+                .any(|(token, own)| *token == invitation.token && can_greet(invitation.status, &own.tally)),
             posted: true,
         })
         .collect();
@@ -249,7 +266,7 @@ pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
             expires: own.expires,
             mismatches: own.tally.mismatches,
             attempts: own.tally.attempts,
-            can_greet: true,
+            can_greet: can_greet(status, &own.tally),
             posted: own.posted == Posting::Done,
         });
     }
@@ -301,4 +318,21 @@ const fn status(status: InvitationStatus) -> &'static str {
 pub(super) async fn attempts(session: &Session, token: Token) -> Result<u64, Problem> {
     let invitation = session.store(move |store| store.invitation(token)).await?;
     Ok(invitation.map_or(0, |invitation| u64::from(invitation.tally.attempts)))
+}
+
+#[cfg(test)]
+mod tests {
+    use parsec_protocol::limits::ATTEMPTS_MAX;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_open_can_be_greeted_for() {
+        use InvitationStatus::{Cancelled, Completed, Exhausted, Expired, InUse, Pending};
+        for status in [Pending, InUse, Completed, Cancelled, Expired, Exhausted] {
+            assert_eq!(can_greet(status, &Tally::default()), matches!(status, Pending | InUse), "{status:?}");
+            let tried = Tally { attempts: ATTEMPTS_MAX, mismatches: 0 };
+            assert!(!can_greet(status, &tried), "{status:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! in the log of the daemon. Every step is idempotent, so a crash between any two is harmless.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parsec_protocol::control::{Problem, ProblemKind, Registration};
 use parsec_protocol::ids::DeviceId;
@@ -18,6 +19,9 @@ use crate::events::Reason;
 use crate::transport::retry::until_done;
 use crate::transport::{RoadError, Trouble};
 use crate::{clock, entropy, outbox, problems};
+
+/// Between looks for invitations that have expired. They last days; the server refuses them on the second.
+const LINKS_LOOKED_AT: Duration = Duration::from_secs(600);
 
 impl Daemon {
     /// Starts what an unlocked device does by itself.
@@ -69,7 +73,17 @@ async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
         session.until_revoked().await;
         handle.tell(Event::Registered(session.open.summary.device, Registration::Revoked)).await;
     };
-    tokio::join!(work(&session, registered, &handle), revoked);
+    tokio::join!(work(&session, registered, &handle), revoked, forget_links(&session));
+}
+
+/// Forgets the links of invitations whose date has come, as long as the device is unlocked.
+async fn forget_links(session: &Session) {
+    loop {
+        if let Err(problem) = invitations::drop_expired(session).await {
+            tracing::warn!(%problem, "the links of expired invitations could not be forgotten");
+        }
+        tokio::time::sleep(LINKS_LOOKED_AT).await;
+    }
 }
 
 async fn work(session: &Arc<Session>, registered: bool, handle: &Handle) {

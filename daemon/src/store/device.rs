@@ -118,7 +118,7 @@ impl Devices {
         let made = self.fill(&aside, &sealed, &about, pending, new).and_then(|()| {
             self.devices.rename(&aside, &name)?;
             self.devices.sync()?;
-            self.open_folder(&name, record)
+            self.open_folder(&name, &record)
         });
         made.inspect_err(|_| {
             // Best effort: what is left of either is cleared at the next start, as after a crash; but a device that
@@ -137,32 +137,39 @@ impl Devices {
         let name = self.find(device)?.ok_or(StoreError::NoSuchDevice)?;
         let folder = self.devices.folder(&name)?;
         let record = self.open_key_file(&folder, &name, password)?;
-        self.open_folder(&name, record)
+        self.open_folder(&name, &record)
     }
 
-    /// Whether this is the device's password, where its store is open already and can't be opened twice.
+    /// Whether this is the password of a device that is open: its key file holds the very keys that are in use. A file
+    /// that merely opens proves nothing: every program of the user can put one of its own there.
     ///
     /// # Errors
-    /// As [`Self::unlock`].
-    pub fn check_password(&self, device: DeviceId, password: &SecretText) -> Result<(), StoreError> {
-        let name = self.find(device)?.ok_or(StoreError::NoSuchDevice)?;
-        self.open_key_file(&self.devices.folder(&name)?, &name, password).map(drop)
+    /// As [`Self::unlock`]; [`StoreError::KeyFileDamaged`] for other keys.
+    pub fn check_password(&self, open: &OpenDevice, password: &SecretText) -> Result<(), StoreError> {
+        let name = self.find(open.summary.device)?.ok_or(StoreError::NoSuchDevice)?;
+        is_of(&self.open_key_file(&self.devices.folder(&name)?, &name, password)?, open)
     }
 
     /// Replaces the password: afterwards the new one opens the key file and the old one doesn't; before, or if it
-    /// fails, the other way round.
+    /// fails, the other way round. Nothing is sealed anew but this device's keys: those in use where it is open, and
+    /// otherwise those that open its store.
     ///
     /// # Errors
     /// As [`Self::unlock`], and [`StoreError::WeakPassword`].
     pub fn change_password(
         &self,
         device: DeviceId,
+        open: Option<&OpenDevice>,
         old: &SecretText,
         new: &SecretText,
     ) -> Result<(), StoreError> {
         let name = self.find(device)?.ok_or(StoreError::NoSuchDevice)?;
         let folder = self.devices.folder(&name)?;
         let record = self.open_key_file(&folder, &name, old)?;
+        match open {
+            Some(open) => is_of(&record, open)?,
+            None => drop(self.open_folder(&name, &record)?),
+        }
         let sealed = {
             let _turn = turn(&self.scrypt);
             keyfile::seal(&record, new, self.work)?
@@ -300,10 +307,9 @@ impl Devices {
         }
     }
 
-    fn open_folder(&self, name: &str, record: Zeroizing<Vec<u8>>) -> Result<OpenDevice, StoreError> {
+    fn open_folder(&self, name: &str, record: &[u8]) -> Result<OpenDevice, StoreError> {
         let folder = self.devices.folder(name)?;
-        let opened = keyfile::parse(&record)?;
-        drop(record);
+        let opened = keyfile::parse(record)?;
         let summary = read_about(&folder, name)?.summary();
         // Somebody else's key file in this folder would sign as another device than the one that was asked for.
         if (&opened.organisation, opened.user, opened.device)
@@ -321,6 +327,16 @@ impl Devices {
     fn clear(&self) -> Result<(), StoreError> {
         clear_leftovers(&self.devices)
     }
+}
+
+/// Whether a record out of a key file holds the keys of a device that is open.
+fn is_of(record: &[u8], open: &OpenDevice) -> Result<(), StoreError> {
+    let opened = keyfile::parse(record)?;
+    let same = opened.device == open.summary.device
+        && opened.keys.signing_key.is_same(&open.keys.signing_key)
+        && CheckpointKey::of(&opened.store_key).is_same(&open.checkpoint_key)
+        && opened.keys.user_key.is_same(&open.keys.user_key);
+    if same { Ok(()) } else { Err(StoreError::KeyFileDamaged("it holds other keys than this device's")) }
 }
 
 /// Removes what a crash left half made or half removed.

@@ -86,10 +86,6 @@ pub async fn finish(
         Ok(()) => {
             let progress = over(session, row, EndReason::Completed).await?;
             if matches!(progress, Progress::Published) {
-                // Used up: nobody is greeted for it again.
-                if let Err(problem) = session.store(move |store| store.drop_invitation(token)).await {
-                    tracing::warn!(%problem, "a used invitation could not be forgotten");
-                }
                 end(&host, EndReason::Completed);
             }
             Ok(progress)

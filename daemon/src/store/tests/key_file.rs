@@ -152,3 +152,42 @@ fn the_age_program_opens_the_file_with_the_password() {
     let record = fs::read(opened).unwrap();
     assert_eq!(keyfile::parse(&record).unwrap().keys.user_key.expose(), &[1; 32]);
 }
+
+#[test]
+fn a_password_proves_the_keys_in_use_and_not_that_some_file_opens() {
+    let home = Home::new();
+    let devices = home.open();
+    let id = new_device(1).device;
+    let open = devices.create(&new_device(1), SERVER, None, &right()).unwrap();
+    let own = fs::read(home.folder(1).join("key.age")).unwrap();
+    devices.check_password(&open, &right()).unwrap();
+    let planted = password("a password of its own");
+    let new = password("another good one");
+    // What a program of the user can put there: nothing in it; another seed; another store key; another device's.
+    let mut others = vec![keyfile::seal(b"", &planted, WorkFactor::for_tests()).unwrap()];
+    let seal = |device: &NewDevice| {
+        keyfile::seal(&keyfile::record(device, SERVER).unwrap(), &planted, WorkFactor::for_tests()).unwrap()
+    };
+    let another = DeviceSigningKey::from_bytes(&mut [33; 32]);
+    others.push(seal(&NewDevice { signing_key: another, ..new_device(1) }));
+    others.push(seal(&NewDevice { store_key: LocalStoreKey::from_bytes(&mut [44; 32]), ..new_device(1) }));
+    others.push(seal(&new_device(2)));
+    for (number, other) in others.iter().enumerate() {
+        fs::write(home.folder(1).join("key.age"), other).unwrap();
+        let refused = devices.check_password(&open, &planted);
+        assert!(matches!(refused, Err(StoreError::KeyFileDamaged(_))), "{number}: {refused:?}");
+        let refused = devices.change_password(id, Some(&open), &planted, &new);
+        assert!(matches!(refused, Err(StoreError::KeyFileDamaged(_))), "{number}: {refused:?}");
+        assert_eq!(&fs::read(home.folder(1).join("key.age")).unwrap(), other, "nothing was sealed anew");
+    }
+    // Locked: what does not open this device's store is not sealed anew either.
+    drop(open);
+    for other in [0, 2, 3].map(|at: usize| others.get(at).unwrap()) {
+        fs::write(home.folder(1).join("key.age"), other).unwrap();
+        assert!(devices.change_password(id, None, &planted, &new).is_err());
+        assert!(devices.unlock(id, &planted).is_err());
+    }
+    fs::write(home.folder(1).join("key.age"), own).unwrap();
+    devices.change_password(id, None, &right(), &new).unwrap();
+    drop(devices.unlock(id, &new).unwrap());
+}

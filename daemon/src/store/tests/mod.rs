@@ -218,18 +218,23 @@ fn the_password_changes_at_once_and_wholly() {
     drop(devices.create(&new_device(1), SERVER, None, &right()).unwrap());
     let new = password("tr0ub4dor and three");
     assert!(matches!(
-        devices.change_password(id, &right(), &password("short")),
+        devices.change_password(id, None, &right(), &password("short")),
         Err(StoreError::WeakPassword)
     ));
-    assert!(matches!(devices.change_password(id, &new, &new), Err(StoreError::WrongPassword)));
+    assert!(matches!(devices.change_password(id, None, &new, &new), Err(StoreError::WrongPassword)));
     let old_file = fs::read(home.folder(1).join("key.age")).unwrap();
-    devices.change_password(id, &right(), &new).unwrap();
+    devices.change_password(id, None, &right(), &new).unwrap();
     assert!(matches!(devices.unlock(id, &right()), Err(StoreError::WrongPassword)));
     drop(devices.unlock(id, &new).unwrap());
     // A crash between the two files: the old key file under the new note, and under the note of both.
     fs::write(home.folder(1).join("key.age"), &old_file).unwrap();
     drop(devices.unlock(id, &right()).unwrap());
-    drop(devices.change_password(id, &right(), &new).map(|()| devices.unlock(id, &new).unwrap()).unwrap());
+    drop(
+        devices
+            .change_password(id, None, &right(), &new)
+            .map(|()| devices.unlock(id, &new).unwrap())
+            .unwrap(),
+    );
 }
 
 #[test]
@@ -354,6 +359,34 @@ fn sealed_of(new: &NewDevice) -> SealedEnrolment {
         certificates: vec![vec![1, 2, 3].into()],
         statement: None,
     }
+}
+
+#[test]
+fn a_links_secret_goes_with_its_invitation() {
+    let home = Home::new();
+    let store = home.open().create(&new_device(1), SERVER, None, &right()).unwrap().store;
+    let invited = Invited::Device(new_device(1).user);
+    let put = |byte: u8, expires: u64| {
+        let secret = LinkSecret::from_bytes(&mut [byte; 32]);
+        let token = Token::from_bytes([byte; 16]);
+        store.put_invitation(token, &stored(&secret, &invited, Timestamp(expires))).unwrap();
+        token
+    };
+    let (used, signed, over, open) = (put(1, 100), put(2, 50), put(3, 50), put(4, 51));
+    let attempt = |byte| AttemptId::from_bytes([byte; 16]);
+    store.put_sealed(attempt(1), used, &sealed_of(&new_device(2))).unwrap();
+    store.put_sealed(attempt(2), signed, &sealed_of(&new_device(3))).unwrap();
+    // By its own date; not where something signed waits for it.
+    store.drop_expired(Timestamp(49)).unwrap();
+    assert_eq!(store.invitation_tokens().unwrap(), [used, signed, over, open]);
+    store.drop_expired(Timestamp(50)).unwrap();
+    assert_eq!(store.invitation_tokens().unwrap(), [used, signed, open]);
+    // By what the verified log shows.
+    store.published(attempt(1)).unwrap();
+    assert_eq!(store.invitation_tokens().unwrap(), [signed, open]);
+    store.drop_sealed(attempt(2)).unwrap();
+    store.drop_expired(Timestamp(50)).unwrap();
+    assert_eq!(store.invitation_tokens().unwrap(), [open]);
 }
 
 /// An invitation with an end of the direct road, as a device keeps it.
