@@ -77,7 +77,10 @@ fn judge(root: &Path, part: Option<&str>) -> std::io::Result<bool> {
         noticed += usize::from(outcome == Outcome::Noticed);
         println!("{outcome:?}: {}: {}", sabotage.name, sabotage.what);
     }
-    figure("R1", &format!("{noticed} of {} rules, each taken out alone, are missed by their test", chosen.len()));
+    figure(
+        "R1",
+        &format!("{noticed} of {} rules, each taken out alone, are missed by their test", chosen.len()),
+    );
     Ok(noticed == chosen.len() && noticed > 0)
 }
 
