@@ -83,7 +83,6 @@ pub enum RunError {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    config: Config,
     tls: Option<RustlsConfig>,
     app: Arc<http::App>,
     threads: store::Threads,
@@ -139,10 +138,11 @@ impl Server {
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             behind_proxy: config.behind_proxy,
+            crowd: http::Crowd::new(config.connections, !config.behind_proxy),
         });
         tracing::info!(%address, public_url, "listening");
         announce(&config, address).map_err(RunError::Ready)?;
-        Ok(Self { listener, address, config, tls, app, threads })
+        Ok(Self { listener, address, tls, app, threads })
     }
 
     /// Where it listens.
@@ -156,7 +156,8 @@ impl Server {
     /// # Errors
     /// [`RunError::Serve`].
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let Self { listener, address, config, tls, app, threads } = self;
+        let Self { listener, address, tls, app, threads } = self;
+        let crowd = Arc::clone(&app.crowd);
         let service = Router::new()
             .fallback(http::handle)
             .with_state(Arc::clone(&app))
@@ -187,11 +188,11 @@ impl Server {
                     let inner = RustlsAcceptor::new(tls)
                         .handshake_timeout(HANDSHAKE_WAIT)
                         .acceptor(NoDelayAcceptor::new());
-                    server.acceptor(http::Limited::new(inner, config.connections)).serve(service).await
+                    server.acceptor(http::Limited::new(inner, Arc::clone(&crowd))).serve(service).await
                 }
                 None => {
                     let inner = NoDelayAcceptor::new();
-                    server.acceptor(http::Limited::new(inner, config.connections)).serve(service).await
+                    server.acceptor(http::Limited::new(inner, Arc::clone(&crowd))).serve(service).await
                 }
             }
         };
