@@ -55,10 +55,8 @@ fn a_typed_password_is_read_once_and_written_once() {
     session.send_line(PASSWORD).unwrap();
     let shown = session.exp_eof().unwrap();
     assert!(!shown.contains(PASSWORD), "shown on the terminal");
-    let trace: String = parsec_tests::logs::files(&traces)
-        .into_iter()
-        .map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned())
-        .collect();
+    let trace: String =
+        files(&traces).into_iter().map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned()).collect();
     assert!(trace.contains("execve("), "nothing was traced");
     let socket = trace.lines().find(|line| line.contains("connect(") && line.contains("parsecd.sock"));
     let socket = socket.unwrap().split("connect(").nth(1).unwrap().split(',').next().unwrap().to_owned();
@@ -68,7 +66,7 @@ fn a_typed_password_is_read_once_and_written_once() {
     let written = seen.iter().filter(|line| written.iter().any(|start| line.starts_with(start))).count();
     assert_eq!((read, written, seen.len()), (1, 1, 2), "{seen:#?}");
     // Nowhere else: not in what the programs wrote, not in any argument or variable of theirs.
-    for (path, bytes) in parsec_tests::logs::files(&folder.path().join("t")) {
+    for (path, bytes) in files(&folder.path().join("t")) {
         assert!(!String::from_utf8_lossy(&bytes).contains(PASSWORD), "{path}");
     }
     let id = terminal.process().id();
