@@ -159,7 +159,7 @@ fn a_device_is_told_to_be_locked_once_its_keys_are_gone() {
         let name = failed.name().unwrap();
         assert!(matches!(name, ProblemKind::DeviceBusy | ProblemKind::WrongPassword), "{name:?}");
     }
-    scene.alice.until_device(|device| device.state == DeviceState::Locked);
+    let _ = scene.alice.until_device(|device| device.state == DeviceState::Locked);
     let (found, _) = memory::search(alice, &keys);
     assert!(found.is_empty(), "locked, it says, and holds {found:?}");
     assert_eq!(locking.join().unwrap(), DeviceState::Locked);
