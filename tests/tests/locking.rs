@@ -27,6 +27,23 @@ struct Stall {
     over: Condvar,
 }
 
+/// A stall in a scene's proxy. Over when it is dropped, so that a test that fails ends.
+struct Stalled(Arc<Stall>);
+
+impl Stalled {
+    fn begin(scene: &Scene, what: &'static str) -> (Self, Receiver<()>) {
+        let (stall, arrived) = Stall::new(what);
+        scene.proxy.meddle(Arc::clone(&stall) as Arc<dyn Meddler>);
+        (Self(stall), arrived)
+    }
+}
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 impl Stall {
     fn new(what: &'static str) -> (Arc<Self>, Receiver<()>) {
         let (tell, arrived) = channel();
@@ -105,15 +122,14 @@ fn a_vouching_can_be_stopped_while_the_server_says_nothing() {
     let scene = Scene::found(Setting::default());
     let bob = scene.terminal("bob");
     let (_claimer, mut greeter) = up_to_approval(&scene, &bob);
-    let (stall, arrived) = Stall::new("/log");
-    scene.proxy.meddle(Arc::clone(&stall) as Arc<dyn Meddler>);
+    let (stall, arrived) = Stalled::begin(&scene, "/log");
     let approving = approve(&scene.alice, &greeter);
     arrived.recv().unwrap();
     let view = greeter.cancel().unwrap();
     assert_eq!(view.stage, Stage::Closed);
     // Not that the server could not be reached: nobody waited for that.
     assert_eq!(approving.join().unwrap(), Some(ProblemKind::Cancelled));
-    stall.end();
+    drop(stall);
     scene.nothing_certified(&bob);
 }
 
@@ -123,13 +139,13 @@ fn stopping_after_the_signature_waits_for_no_silent_server() {
     let bob = scene.terminal("bob");
     let (_claimer, mut greeter) = up_to_approval(&scene, &bob);
     assert_eq!(approve(&scene.alice, &greeter).join().unwrap(), None);
-    greeter.stage(Stage::WaitingForPassword).unwrap();
-    let (stall, _arrived) = Stall::new("/");
-    scene.proxy.meddle(Arc::clone(&stall) as Arc<dyn Meddler>);
+    // Message 7 is out, and what was signed waits for its receipt.
+    scene.alice.until_device(|device| device.outbox == Some(1));
+    let (stall, _arrived) = Stalled::begin(&scene, "/");
     // Only the server can say whether it is still time; that it says nothing is said.
     let refused = greeter.cancel().unwrap_err();
     assert_eq!(refused.name(), ProblemKind::ServerUnreachable);
-    stall.end();
+    drop(stall);
     scene.proxy.meddle(Arc::new(Honest));
     greeter.cancel().unwrap();
     scene.nothing_certified(&bob);
@@ -145,8 +161,7 @@ fn a_device_is_told_to_be_locked_once_its_keys_are_gone() {
     assert!(!found.is_empty(), "the scanner does not find the keys of an unlocked device");
     let (_claimer, greeter) = up_to_approval(&scene, &bob);
     // From here on the server says nothing at all.
-    let (stall, arrived) = Stall::new("/");
-    scene.proxy.meddle(Arc::clone(&stall) as Arc<dyn Meddler>);
+    let (stall, arrived) = Stalled::begin(&scene, "/");
     let approving = approve(&scene.alice, &greeter);
     arrived.recv().unwrap();
     let mut client = scene.alice.client().unwrap();
@@ -163,7 +178,7 @@ fn a_device_is_told_to_be_locked_once_its_keys_are_gone() {
     let (found, _) = memory::search(alice, &keys);
     assert!(found.is_empty(), "locked, it says, and holds {found:?}");
     assert_eq!(locking.join().unwrap(), DeviceState::Locked);
-    stall.end();
+    drop(stall);
     scene.proxy.meddle(Arc::new(Honest));
     scene.alice.unlock(ALICE_PASSWORD).unwrap();
 }
