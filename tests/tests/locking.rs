@@ -140,7 +140,7 @@ fn stopping_after_the_signature_waits_for_no_silent_server() {
     let (_claimer, mut greeter) = up_to_approval(&scene, &bob);
     assert_eq!(approve(&scene.alice, &greeter).join().unwrap(), None);
     // Message 7 is out, and what was signed waits for its receipt.
-    scene.alice.until_device(|device| device.outbox == Some(1));
+    let _ = scene.alice.until_device(|device| device.outbox == Some(1));
     let (stall, _arrived) = Stalled::begin(&scene, "/");
     // Only the server can say whether it is still time; that it says nothing is said.
     let refused = greeter.cancel().unwrap_err();
@@ -169,6 +169,10 @@ fn a_device_is_told_to_be_locked_once_its_keys_are_gone() {
         client.call::<DeviceView>(method::DEVICE_LOCK, DeviceSelector::default()).unwrap().state
     });
     assert_eq!(approving.join().unwrap(), Some(ProblemKind::DeviceLocked));
+    // Whatever is told, at whichever moment, is so.
+    let told = scene.alice.devices()[0].state;
+    let (found, _) = memory::search(alice, &keys);
+    assert!(told == DeviceState::Unlocked || found.is_empty(), "locked, it says, and holds {found:?}");
     // The relay is still being told; whoever unlocks meanwhile hears that, or comes too late for it.
     if let Err(failed) = scene.alice.unlock("not this one") {
         let name = failed.name().unwrap();
