@@ -72,7 +72,8 @@ fn silent(stream: &UnixStream) -> Failure {
     if name.starts_with("systemd") {
         return failure(
             "The daemon that systemd starts".to_owned(),
-            "Look at it with `systemctl --user status parsecd`, then `systemctl --user restart parsecd`.".to_owned(),
+            "Look at it with `systemctl --user status parsecd`, then `systemctl --user restart parsecd`."
+                .to_owned(),
         );
     }
     // `PID (NAME) STATE ...`; the name may have spaces and brackets.
@@ -86,7 +87,9 @@ fn silent(stream: &UnixStream) -> Failure {
     } else {
         failure(
             format!("The daemon (process {pid}) hangs: it"),
-            format!("Stop it with `kill {pid}` (`kill -KILL {pid}` if it stays) and start it again; please report it."),
+            format!(
+                "Stop it with `kill {pid}` (`kill -KILL {pid}` if it stays) and start it again; please report it."
+            ),
         )
     }
 }

@@ -6,7 +6,7 @@
 use parsec_protocol::public::Hash;
 
 use super::device::{read_about, read_key_file};
-use super::{Devices, StoreError, keyfile, layout};
+use super::{Devices, StoreError, layout};
 
 /// One device's folder.
 #[derive(Debug)]

@@ -130,7 +130,7 @@ fn about_does_not_grow_with_changes_of_password_that_fail() {
     fs::write(aside.join("x"), "").unwrap();
     let mut sizes = std::collections::BTreeSet::new();
     for _ in 0..5 {
-        devices.change_password(id, &right(), &password("another good one")).unwrap_err();
+        devices.change_password(id, None, &right(), &password("another good one")).unwrap_err();
         sizes.insert(fs::metadata(home.folder(1).join("about")).unwrap().len());
     }
     assert_eq!(sizes.len(), 1, "{sizes:?}");
