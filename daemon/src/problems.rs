@@ -143,7 +143,7 @@ impl From<StoreError> for Problem {
             StoreError::WeakPassword => Kind::WeakPassword,
             StoreError::WrongPassword => Kind::WrongPassword,
             StoreError::TooMuchWork(_) | StoreError::KeyFileDamaged(_) => Kind::KeyFileDamaged,
-            StoreError::Damaged(_) => Kind::StoreDamaged,
+            StoreError::Damaged(_) | StoreError::Oversized(_) => Kind::StoreDamaged,
             StoreError::TooNew { .. } => Kind::StoreTooNew,
             StoreError::DiskFull => Kind::DiskFull,
             StoreError::NoMemory { .. } => Kind::OutOfMemory,

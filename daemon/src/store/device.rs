@@ -177,7 +177,10 @@ impl Devices {
         let _turn = turn(&self.changes);
         let mut about = read_about(&folder, &name)?;
         let digest = Hash::of(&[&sealed]);
-        about.key_files.push(digest);
+        // The file that is there and the one that takes its place: never more than two, however often a full disk
+        // stops this half way, or `about` would grow beyond what is read.
+        let there = Hash::of(&[&read_key_file(&folder)?]);
+        about.key_files = vec![there, digest];
         folder.replace(layout::ABOUT, &about.encode())?;
         folder.replace(layout::KEY_FILE, &sealed)?;
         about.key_files = vec![digest];
@@ -286,9 +289,7 @@ impl Devices {
         name: &str,
         password: &SecretText,
     ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let sealed = folder
-            .read(layout::KEY_FILE, keyfile::KEY_FILE_MAX_BYTES)?
-            .ok_or(StoreError::KeyFileDamaged("it is missing"))?;
+        let sealed = read_key_file(folder)?;
         let opened = {
             let _turn = turn(&self.scrypt);
             keyfile::unseal(&sealed, password)
@@ -355,6 +356,15 @@ fn clear_leftovers(devices: &Folder) -> Result<(), StoreError> {
         }
     }
     devices.sync()
+}
+
+/// The key file as it lies there.
+pub(super) fn read_key_file(folder: &Folder) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    match folder.read(layout::KEY_FILE, keyfile::KEY_FILE_MAX_BYTES) {
+        Ok(sealed) => sealed.ok_or(StoreError::KeyFileDamaged("it is missing")),
+        Err(StoreError::Oversized(_)) => Err(StoreError::KeyFileDamaged("it is larger than any key file")),
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn read_about(folder: &Folder, name: &str) -> Result<About, StoreError> {

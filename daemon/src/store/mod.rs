@@ -107,9 +107,12 @@ pub enum StoreError {
         /// Offered.
         version: u64,
     },
-    /// More than a bound allows.
+    /// More than a bound allows, of something that is to be kept: a bug in who asks for it.
     #[error("{0} is larger than allowed")]
     TooLarge(&'static str),
+    /// Something that is kept is larger than any this program writes: the disk, or somebody else, has made it so.
+    #[error("`{0}` is larger than any that Parsec writes")]
+    Oversized(String),
     /// No space, or no quota.
     #[error("the disk is full")]
     DiskFull,

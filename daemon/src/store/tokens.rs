@@ -288,7 +288,7 @@ mod tests {
         std::fs::write(&file, codec::encode(&List { format: 2, tokens: vec![] })).unwrap();
         assert!(matches!(store.load(), Err(StoreError::TooNew { found: 2, known: 1 })));
         std::fs::write(&file, vec![0; LIST_MAX_BYTES + 1]).unwrap();
-        assert!(matches!(store.load(), Err(StoreError::TooLarge(_))));
+        assert!(matches!(store.load(), Err(StoreError::Oversized(_))));
     }
 
     #[test]
