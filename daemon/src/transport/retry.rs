@@ -38,6 +38,7 @@ impl Pauses {
             | RoadError::PeerUnreachable(_)
             | RoadError::PeerMisbehaved(_)
             | RoadError::Tls(_)
+            | RoadError::NotServer(_)
             | RoadError::Misbehaved(_) => Duration::ZERO,
         };
         jittered.max(asked.min(PAUSE_MAX))
