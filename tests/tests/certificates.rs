@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use parsec_protocol::control::{CeremonyView, ProblemKind, Stage};
+use parsec_protocol::control::{CeremonyView, ProblemKind, Stage, TransportChoice};
 use parsec_tests::ceremony::Bell;
 use parsec_tests::process::binary;
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
@@ -158,13 +158,13 @@ fn what_answers_in_a_servers_place_is_not_called_dishonest() {
             assert_ne!(said.code, 76, "{command:?} {status}: {said:?}");
             assert!(said.stdout.contains(wanted), "{command:?} {status}: {said:?}");
         }
-        let refused = scene.alice.invite("carol@acme.example").unwrap_err();
+        let refused = scene.alice.invite_by("carol@acme.example", TransportChoice::Server).unwrap_err();
         assert_eq!(refused.name(), Some(problem), "{status}");
     }
     // In the middle of a ceremony it ends nothing: somebody logs in, and it goes on.
     scene.proxy.meddle(Arc::new(Honest));
     let bell = Arc::new(Bell::default());
-    let mut claimer = bob.claim(link, &bell).unwrap();
+    let claimer = bob.claim(link, &bell).unwrap();
     claimer.stage(Stage::WaitingForPeer).unwrap();
     scene.proxy.meddle(Arc::new(Portal(200, &["content-type: text/html"])));
     let greeter = scene.alice.greet(invitation.token, &bell).unwrap();
