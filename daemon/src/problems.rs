@@ -6,29 +6,13 @@ use parsec_protocol::chain::verify::LogError;
 use parsec_protocol::control::{Problem, ProblemKind as Kind};
 use parsec_protocol::enrol::io::{Closed, Refused};
 use parsec_protocol::enrol::link::LinkError;
-use parsec_protocol::ids::Timestamp;
 use parsec_protocol::keys::NoEntropy;
 use parsec_protocol::relay::{EndReason, ErrorCode};
 
+use crate::clock::moment;
 use crate::store::StoreError;
 use crate::transport::RoadError;
-
-/// A moment as a person reads it: UTC, to the second.
-fn moment(time: Timestamp) -> String {
-    let seconds = time.0 / Timestamp::SECOND;
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Civil date from days since 1970-01-01, in years that begin in March (so that leap days come last).
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3_600, rest % 3_600 / 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
-}
+use crate::transport::tls::TlsFault;
 
 /// What a server's refusal means to a person.
 #[must_use]
@@ -109,6 +93,18 @@ const fn code_sentence(code: ErrorCode) -> &'static str {
     }
 }
 
+/// What a failure of TLS means to a person: each has its own remedy.
+const fn tls_kind(fault: &TlsFault) -> Kind {
+    match fault {
+        TlsFault::Untrusted(_) => Kind::CertificateUntrusted,
+        TlsFault::Name(_) => Kind::CertificateOfAnother,
+        TlsFault::Expired(_) => Kind::CertificateExpired,
+        TlsFault::NotYetValid(_) => Kind::CertificateNotYetValid,
+        TlsFault::NotTls => Kind::ServerNotTls,
+        TlsFault::Handshake(_) => Kind::ServerTls,
+    }
+}
+
 impl From<RoadError> for Problem {
     fn from(error: RoadError) -> Self {
         let text = error.to_string();
@@ -119,7 +115,8 @@ impl From<RoadError> for Problem {
             RoadError::Unreachable(_) => Self::new(Kind::ServerUnreachable, text),
             RoadError::PeerUnreachable(_) => Self::new(Kind::PeerUnreachable, text),
             RoadError::PeerMisbehaved(_) => Self::new(Kind::BadMessage, text),
-            RoadError::Tls(_) => Self::new(Kind::ServerTls, text),
+            RoadError::Tls(fault) => Self::new(tls_kind(&fault), sentence(&text)),
+            RoadError::NotServer(_) => Self::new(Kind::NotAServer, sentence(&text)),
             RoadError::Misbehaved(_) => Self::new(Kind::ServerMisbehaved, text),
             RoadError::Refused { code: ErrorCode::ClockSkew, server_time, local_time, .. } => Self::new(
                 Kind::ClockWrong,
@@ -266,6 +263,8 @@ fn sentence(clause: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use parsec_protocol::ids::Timestamp;
+
     use super::*;
 
     #[test]

@@ -90,6 +90,7 @@ fn other_road(error: &RoadError) -> Option<RoadReason> {
         | RoadError::Address(_)
         | RoadError::Setup(_)
         | RoadError::Tls(_)
+        | RoadError::NotServer(_)
         | RoadError::Misbehaved(_)
         | RoadError::PeerUnreachable(_)
         | RoadError::PeerMisbehaved(_) => None,

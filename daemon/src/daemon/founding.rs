@@ -22,8 +22,8 @@ use super::invitations::PATIENCE;
 use super::session::blocking;
 use crate::store::{DeviceSummary, Devices, OpenDevice, StoreError};
 use crate::transport::http::{Call, Client, Server};
-use crate::transport::retry::until_done;
-use crate::transport::{Trouble, relay};
+use crate::transport::relay;
+use crate::transport::retry::within;
 use crate::{clock, entropy, problems};
 
 /// Founds, or goes on founding.
@@ -57,12 +57,9 @@ pub async fn run(
         root: open.keys.root,
         certificates: certificates.into_iter().take(2).map(ByteVec::from).collect(),
     };
-    let trouble = Trouble::new(None);
-    let post = until_done(&trouble, || {
-        relay::bootstrap(&server, &request.organisation, request.token.expose(), &body)
-    });
+    let post = || relay::bootstrap(&server, &request.organisation, request.token.expose(), &body);
     let its_devices = Arc::clone(devices);
-    match tokio::time::timeout(PATIENCE, post).await {
+    match within(PATIENCE, post).await {
         Ok(Ok(())) => {
             blocking(move || its_devices.set_registration(device, Registration::Registered)).await?;
             let mut open = Arc::into_inner(open)
@@ -79,9 +76,9 @@ pub async fn run(
             }
             Err(error.into())
         }
-        Err(_) => {
-            let why = trouble.borrow().clone().unwrap_or_else(|| "no answer".into());
-            Err(Problem::new(ProblemKind::ServerUnreachable, format!("The server did not confirm: {why}.")))
+        Err(last) => {
+            let name = Problem::from(last.clone()).name;
+            Err(Problem::new(name, format!("The server did not confirm: {last}.")))
         }
     }
 }

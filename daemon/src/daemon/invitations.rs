@@ -19,7 +19,7 @@ use super::direct;
 use super::session::Session;
 use crate::enrolment::view::subject;
 use crate::store::{DirectEnd, Posting, Store, StoredInvitation, Tally};
-use crate::transport::retry::until_done;
+use crate::transport::retry::{until_done, within};
 use crate::transport::{RoadError, Trouble};
 use crate::{addresses, clock, entropy, problems};
 
@@ -138,10 +138,8 @@ async fn post(
     alone: bool,
 ) -> Result<Option<MailOutcome>, Problem> {
     let token = new.token;
-    let trouble = Trouble::new(None);
     let patience = if alone { PATIENCE_ALONE } else { PATIENCE };
-    let made = until_done(&trouble, || session.member.invite(new));
-    match tokio::time::timeout(patience, made).await {
+    match within(patience, || session.member.invite(new)).await {
         Ok(Ok(made)) => {
             session.store(move |store| store.set_posted(token)).await?;
             Ok(Some(made.mail))
@@ -155,12 +153,9 @@ async fn post(
             Ok(None)
         }
         // The server may have it: the secret stays, and the invitation shows in the list if it was made.
-        Err(_) => {
-            let why = trouble.borrow().clone().unwrap_or_else(|| "no answer".into());
-            Err(Problem::new(
-                ProblemKind::ServerUnreachable,
-                format!("The invitation was not confirmed: {why}."),
-            ))
+        Err(last) => {
+            let name = Problem::from(last.clone()).name;
+            Err(Problem::new(name, format!("The invitation was not confirmed: {last}.")))
         }
     }
 }

@@ -168,9 +168,7 @@ async fn over_relay(
             left = Some(attempt);
             continue;
         }
-        let trouble = Trouble::new(None);
-        let join = crate::transport::retry::until_done(&trouble, || session.member.join(token, attempt));
-        match desk.carry(&road, join).await {
+        match desk.carry(&road, road.join()).await {
             Ok(AttemptView { ended: None, .. }) => {
                 desk.board.road(RoadName::Server, RoadReason::ServerReached);
                 return Ok(Joined::Relay(attempt, road));

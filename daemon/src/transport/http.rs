@@ -11,7 +11,8 @@ use parsec_protocol::limits::BODY_MAX_BYTES;
 use parsec_protocol::relay::{ErrorBody, ErrorCode, MEDIA_TYPE};
 use reqwest::{Method, StatusCode};
 
-use super::RoadError;
+use super::answer::foreign;
+use super::{RoadError, tls};
 use crate::clock;
 
 /// A server that doesn't take a connection in this time is not there.
@@ -162,10 +163,7 @@ impl Server {
     /// [`RoadError`].
     pub async fn call(&self, call: Call) -> Result<Vec<u8>, RoadError> {
         let answer = self.request(&self.client.calls, call).send().await.map_err(|error| broken(&error))?;
-        if !answer.status().is_success() {
-            return Err(refusal(answer).await);
-        }
-        read(answer, BODY_MAX_BYTES).await
+        read(own(answer).await?, BODY_MAX_BYTES).await
     }
 
     /// Carries a call out and reads its answer.
@@ -192,7 +190,7 @@ impl Server {
             .await
             .map_err(|_| RoadError::Unreachable("no answer".into()))?
             .map_err(|error| broken(&error))?;
-        if answer.status().is_success() { Ok(Stream { answer }) } else { Err(refusal(answer).await) }
+        Ok(Stream { answer: own(answer).await? })
     }
 }
 
@@ -224,6 +222,15 @@ async fn read(mut answer: reqwest::Response, max: usize) -> Result<Vec<u8>, Road
     Ok(body)
 }
 
+/// An answer of the server itself that is 2xx.
+async fn own(answer: reqwest::Response) -> Result<reqwest::Response, RoadError> {
+    match foreign(&answer) {
+        Some(foreign) => Err(RoadError::NotServer(foreign)),
+        None if answer.status().is_success() => Ok(answer),
+        None => Err(refusal(answer).await),
+    }
+}
+
 /// What an answer that is not 2xx means. A proxy before the server may answer in its own words.
 async fn refusal(answer: reqwest::Response) -> RoadError {
     let status = answer.status();
@@ -253,16 +260,12 @@ async fn refusal(answer: reqwest::Response) -> RoadError {
 
 /// What a failed connection means. Names no address or path: those may hold what the log must not.
 fn broken(error: &reqwest::Error) -> RoadError {
+    if let Some(fault) = tls::fault(error) {
+        return RoadError::Tls(fault);
+    }
     let mut cause = error.source();
     let mut last = "the connection broke".to_owned();
     while let Some(here) = cause {
-        let inner = here.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-        let tls = here
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        if let Some(tls) = tls {
-            return RoadError::Tls(tls.to_string());
-        }
         last = here.to_string();
         cause = here.source();
     }

@@ -20,9 +20,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::Response;
-use parsec_protocol::relay::ErrorCode;
+use parsec_protocol::relay::{ErrorCode, HEADER_SERVER, SERVER_GENERATION};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -88,7 +88,9 @@ pub(crate) async fn handle(
         Err(code) => Err(code.into()),
     };
     let refused = answer.as_ref().err().map_or("", |refusal| refusal.code.name());
-    let response = answer.unwrap_or_else(|refusal| body::refusal(refusal, app.clock.now()));
+    let mut response = answer.unwrap_or_else(|refusal| body::refusal(refusal, app.clock.now()));
+    // What a client knows us by: a log-in page or a proxy that stands in our place says nothing for us.
+    response.headers_mut().insert(HEADER_SERVER, HeaderValue::from_static(SERVER_GENERATION));
     tracing::info!(
         method = known_method(&method),
         route = pattern,

@@ -218,7 +218,10 @@ const fn may_pass(error: &RoadError) -> bool {
         RoadError::Refused { code, .. } => {
             matches!(code, ErrorCode::ClockSkew | ErrorCode::NotAuthenticated | ErrorCode::QuotaReached)
         }
-        RoadError::Tls(_) | RoadError::Misbehaved(_) | RoadError::Unreachable(_) => true,
+        RoadError::Tls(_)
+        | RoadError::NotServer(_)
+        | RoadError::Misbehaved(_)
+        | RoadError::Unreachable(_) => true,
         RoadError::PlainHttp(_)
         | RoadError::Address(_)
         | RoadError::Setup(_)

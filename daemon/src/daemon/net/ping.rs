@@ -136,7 +136,7 @@ mod tests {
             .collect()
     }
 
-    const WELL: &str = "HTTP/1.1 204 No Content\r\n\r\n";
+    const WELL: &str = "HTTP/1.1 204 No Content\r\nparsec-server: 1\r\n\r\n";
 
     #[tokio::test]
     async fn each_server_is_tried_once_and_what_is_found_is_noted_for_all_its_organisations() {
