@@ -142,7 +142,7 @@ impl From<StoreError> for Problem {
             StoreError::InUse(_) => Kind::DiskFailed,
             StoreError::UnsafePath { .. } => Kind::UnsafePath,
             StoreError::NoSuchDevice => Kind::DeviceUnknown,
-            StoreError::WeakPassword => Kind::WeakPassword,
+            StoreError::WeakPassword | StoreError::UnfitPassword => Kind::WeakPassword,
             StoreError::WrongPassword => Kind::WrongPassword,
             StoreError::TooMuchWork(_) | StoreError::KeyFileDamaged(_) => Kind::KeyFileDamaged,
             StoreError::Damaged(_) => Kind::StoreDamaged,

@@ -312,6 +312,12 @@ fn check_public_url(text: &str) -> Result<String, ConfigError> {
     Ok(address.as_str().to_owned())
 }
 
+/// Whether `path` may be used as a database by the `organisation` commands: they never make one by a slip of the hand.
+#[must_use]
+pub fn database_exists(path: &Path) -> bool {
+    path.is_file()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
