@@ -195,7 +195,7 @@ fn a_password_proves_the_keys_in_use_and_not_that_some_file_opens() {
 /// The forms that keyboards, editors and file systems give one text are one password; others are not.
 #[test]
 fn a_password_opens_in_every_form_of_it() {
-    let sealed = |text: &str| keyfile::seal(b"record", &password(text), WorkFactor::CHEAP);
+    let sealed = |text: &str| keyfile::seal(b"record", &password(text), WorkFactor::for_tests());
     for (one, other) in [
         ("Größe Čapek Ångström 7", "Gro\u{308}ße C\u{30c}apek A\u{30a}ngstro\u{308}m 7"),
         ("한국어 비밀번호", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{116e}\u{11a8}\u{110b}\u{1165} 비밀번호"),
