@@ -2,11 +2,13 @@
 //!
 //! Decides names and sentences. Refuses to pass on what a person has no business with: paths of keys, tokens, codes.
 
+use parsec_protocol::address::AddressError;
 use parsec_protocol::chain::verify::LogError;
-use parsec_protocol::control::{Problem, ProblemKind as Kind};
+use parsec_protocol::control::{Problem, ProblemKind as Kind, SecretText};
 use parsec_protocol::enrol::io::{Closed, Refused};
-use parsec_protocol::enrol::link::LinkError;
+use parsec_protocol::enrol::link::{Link, LinkError};
 use parsec_protocol::keys::NoEntropy;
+use parsec_protocol::paste::{self, PasteError};
 use parsec_protocol::relay::{EndReason, ErrorCode};
 
 use crate::clock::moment;
@@ -137,7 +139,7 @@ impl From<StoreError> for Problem {
             StoreError::InUse(_) => Kind::DiskFailed,
             StoreError::UnsafePath { .. } => Kind::UnsafePath,
             StoreError::NoSuchDevice => Kind::DeviceUnknown,
-            StoreError::WeakPassword => Kind::WeakPassword,
+            StoreError::WeakPassword | StoreError::UnfitPassword => Kind::WeakPassword,
             StoreError::WrongPassword => Kind::WrongPassword,
             StoreError::TooMuchWork(_) | StoreError::KeyFileDamaged(_) => Kind::KeyFileDamaged,
             StoreError::Damaged(_) | StoreError::Oversized(_) => Kind::StoreDamaged,
@@ -225,15 +227,27 @@ pub fn ended(reason: EndReason) -> Problem {
     Problem::new(kind, text)
 }
 
-/// Why a text is no link.
-#[must_use]
-pub fn link(error: LinkError) -> Problem {
-    let kind = match error {
-        LinkError::Malformed => Kind::LinkMalformed,
-        LinkError::TooNew => Kind::LinkTooNew,
-        LinkError::PlainHttp => Kind::PlainHttpRefused,
-    };
-    Problem::new(kind, sentence(&error.to_string()))
+/// The one link in what somebody gave as one.
+///
+/// # Errors
+/// `link_malformed` with what is wrong; `link_too_new`; `plain_http_refused`.
+pub fn link_in(text: &SecretText) -> Result<Link, Problem> {
+    let found = paste::link_in(text.expose()).map_err(|error| {
+        let kind = match error {
+            PasteError::TooNew => Kind::LinkTooNew,
+            PasteError::Address(AddressError::PlainHttp) => Kind::PlainHttpRefused,
+            PasteError::None
+            | PasteError::TooMuch
+            | PasteError::NoFragment
+            | PasteError::CutOff
+            | PasteError::Damaged
+            | PasteError::Organisation
+            | PasteError::Address(_)
+            | PasteError::Several => Kind::LinkMalformed,
+        };
+        Problem::new(kind, sentence(&error.to_string()))
+    })?;
+    found.parse().map_err(|error: LinkError| Problem::new(Kind::LinkMalformed, sentence(&error.to_string())))
 }
 
 /// Why a log is not believed.

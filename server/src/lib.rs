@@ -30,6 +30,7 @@ use axum::Router;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use parsec_protocol::address::ServerAddress;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -116,7 +117,11 @@ impl Server {
         let listener = TcpListener::bind(config.listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let public_url = config.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
+        let public_url = config.public_url.clone().unwrap_or_else(|| {
+            let own = format!("{scheme}://{address}");
+            // Plain http to others than this machine is for a proxy: no link leads there.
+            own.parse::<ServerAddress>().map_or(own.clone(), |own| own.as_str().to_owned())
+        });
 
         let road = match &config.mail {
             Mail::None => mail::Road::None,

@@ -68,7 +68,9 @@ pub async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Pr
     };
     let summary = &session.open.summary;
     let mut link = Link {
-        server: summary.server.clone(),
+        server: summary.server.parse().map_err(|_| {
+            Problem::new(ProblemKind::Internal, "The address of this device's server can't be read.")
+        })?,
         organisation: summary.organisation.clone(),
         kind,
         token,

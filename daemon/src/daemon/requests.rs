@@ -8,7 +8,6 @@ use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, Empty,
     GreetStart, Member, Outcome, Problem, ProblemKind, Role, StatusResult,
 };
-use parsec_protocol::enrol::link::Link;
 use parsec_protocol::ids::{DeviceId, Invited, Token};
 use tokio::sync::mpsc;
 
@@ -345,9 +344,9 @@ impl Daemon {
     }
 
     fn claim(&mut self, request: &ClaimStart) -> Result<CeremonyView, Problem> {
-        let link: Link = request.link.expose().trim().parse().map_err(problems::link)?;
+        let link = problems::link_in(&request.link)?;
         self.net.permits(request.transport.unwrap_or_default())?;
-        let server = Server::new(self.client.clone(), &link.server)?;
+        let server = Server::new(self.client.clone(), link.server.as_str())?;
         let id = self.new_ceremony()?;
         let board = Board::new(id, Role::Claimer, link.organisation.clone(), None);
         let (requests, queue) = mpsc::channel(REQUESTS_MAX);

@@ -68,6 +68,11 @@ pub enum StoreError {
     /// The password has fewer than [`PASSWORD_MIN_CHARACTERS`] characters.
     #[error("the password has fewer than {PASSWORD_MIN_CHARACTERS} characters")]
     WeakPassword,
+    /// The password holds control or unassigned characters, or nothing.
+    #[error(
+        "the password holds characters that a password can't have: control characters, or ones that this version doesn't know"
+    )]
+    UnfitPassword,
     /// The key file does not open with this password.
     #[error("the key file does not open with this password")]
     WrongPassword,

@@ -6,6 +6,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use parsec_protocol::address::{AddressError, ServerAddress};
 use parsec_protocol::codec;
 use parsec_protocol::limits::BODY_MAX_BYTES;
 use parsec_protocol::relay::{ErrorBody, ErrorCode, MEDIA_TYPE};
@@ -107,7 +108,7 @@ impl Call {
 #[derive(Debug, Clone)]
 pub struct Server {
     client: Client,
-    base: String,
+    base: ServerAddress,
 }
 
 impl Server {
@@ -116,34 +117,24 @@ impl Server {
     /// # Errors
     /// [`RoadError::PlainHttp`], [`RoadError::Address`].
     pub fn new(client: Client, base: &str) -> Result<Self, RoadError> {
-        let bad = || RoadError::Address(base.to_owned());
-        let url = url::Url::parse(base).map_err(|_| bad())?;
-        let plain = !matches!(url.path(), "" | "/")
-            || url.query().is_some()
-            || url.fragment().is_some()
-            || !url.username().is_empty()
-            || url.password().is_some();
-        if plain {
-            return Err(bad());
-        }
-        let loopback = match url.host().ok_or_else(bad)? {
-            url::Host::Domain(name) => name == "localhost",
-            url::Host::Ipv4(address) => address.is_loopback(),
-            url::Host::Ipv6(address) => address.is_loopback(),
-        };
-        match url.scheme() {
-            "https" => {}
-            "http" if loopback => {}
-            "http" => return Err(RoadError::PlainHttp(base.to_owned())),
-            _ => return Err(bad()),
-        }
-        Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
+        let base = base.parse().map_err(|why| match why {
+            AddressError::PlainHttp => RoadError::PlainHttp(base.to_owned()),
+            AddressError::NotAUrl
+            | AddressError::Scheme
+            | AddressError::User
+            | AddressError::Trailing
+            | AddressError::Host
+            | AddressError::Port => {
+                RoadError::Address(format!("{base} is not the address of a server: {why}"))
+            }
+        })?;
+        Ok(Self { client, base })
     }
 
     /// The address without a slash at its end.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.base
+        self.base.as_str()
     }
 
     fn request(&self, client: &reqwest::Client, call: Call) -> reqwest::RequestBuilder {

@@ -30,7 +30,7 @@ pub enum RoadError {
     #[error("{0} is not encrypted")]
     PlainHttp(String),
     /// Not the address of a server.
-    #[error("{0} is not the address of a server")]
+    #[error("{0}")]
     Address(String),
     /// The CA file, or the TLS library, could not be used.
     #[error("{0}")]

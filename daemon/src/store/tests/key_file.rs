@@ -191,3 +191,34 @@ fn a_password_proves_the_keys_in_use_and_not_that_some_file_opens() {
     devices.change_password(id, None, &right(), &new).unwrap();
     drop(devices.unlock(id, &new).unwrap());
 }
+
+/// The forms that keyboards, editors and file systems give one text are one password; others are not.
+#[test]
+fn a_password_opens_in_every_form_of_it() {
+    let sealed = |text: &str| keyfile::seal(b"record", &password(text), WorkFactor::for_tests());
+    for (one, other) in [
+        ("Größe Čapek Ångström 7", "Gro\u{308}ße C\u{30c}apek A\u{30a}ngstro\u{308}m 7"),
+        ("한국어 비밀번호", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{116e}\u{11a8}\u{110b}\u{1165} 비밀번호"),
+        ("four random words here", "four\u{a0}random\u{3000}words here"),
+        ("\u{212b}ngström und so", "Ångström und so"),
+    ] {
+        for (made, given) in [(one, other), (other, one)] {
+            let file = sealed(made).unwrap();
+            assert_eq!(*keyfile::unseal(&file, &password(given)).unwrap(), b"record", "{made} {given}");
+        }
+    }
+    let file = sealed("correct horse battery").unwrap();
+    for other in
+        ["Correct horse battery", "correct horse battery ", "ｃorrect horse battery", "", "correct\0horse"]
+    {
+        assert!(
+            matches!(keyfile::unseal(&file, &password(other)), Err(StoreError::WrongPassword)),
+            "{other:?}"
+        );
+    }
+    for unfit in ["correct\u{0}horse", "correct\nhorse", "", "correct\u{fdd0}horse"] {
+        assert!(matches!(sealed(unfit), Err(StoreError::UnfitPassword)), "{unfit:?}");
+    }
+    // Eight characters are counted as they are kept.
+    assert!(matches!(sealed("e\u{301}e\u{301}e\u{301}e\u{301}"), Err(StoreError::WeakPassword)));
+}
