@@ -2,7 +2,8 @@
 //!
 //! The order that survives a crash at any moment: the device becomes durable, is marked as not registered, then the
 //! server is asked, then it is marked as registered. The server takes the same bytes twice; so repeating the command
-//! with the same password goes on with the device that is there. A definite refusal removes it.
+//! with the same password goes on with the device that is there. No refusal removes it: that is for a person, with
+//! `device forget`.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
 use parsec_protocol::public::Hash;
 use parsec_protocol::receipt::Receipt;
-use parsec_protocol::relay::{BootstrapRequest, ErrorCode, path};
+use parsec_protocol::relay::{BootstrapRequest, path};
 use reqwest::Method;
 
 use super::guesses::Turnstile;
@@ -29,7 +30,7 @@ use crate::{clock, entropy, problems};
 /// Founds, or goes on founding.
 ///
 /// # Errors
-/// The problem; after a definite refusal the device that was made is removed again.
+/// The problem; the device that was made stays, not registered, and the same command goes on with it.
 pub async fn run(
     devices: &Arc<Devices>,
     turnstile: &Turnstile,
@@ -68,12 +69,9 @@ pub async fn run(
             Ok(open)
         }
         Ok(Err(error)) => {
-            // A refusal that names a reason is definite: these keys will never be anybody's. Everything else may
-            // have worked, so the keys stay and the same command goes on with them.
-            if error.code().is_some_and(is_definite) {
-                drop(open);
-                blocking(move || its_devices.remove(device)).await?;
-            }
+            // A refusal is an unsigned word: an earlier try may have worked and its answer be lost, and any server
+            // can refuse. The keys may be the only ones of an organisation that exists, so they stay, and the same
+            // command goes on with them.
             Err(error.into())
         }
         Err(last) => {
@@ -81,19 +79,6 @@ pub async fn run(
             Err(Problem::new(name, format!("The server did not confirm: {last}.")))
         }
     }
-}
-
-/// Whether a refusal means that this founding will never be taken.
-const fn is_definite(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::OrganisationExists
-            | ErrorCode::OrganisationUnknown
-            | ErrorCode::BootstrapRefused
-            | ErrorCode::BadRequest
-            | ErrorCode::CertificateRefused
-            | ErrorCode::QuotaReached
-    )
 }
 
 /// A device that an earlier, interrupted founding left.

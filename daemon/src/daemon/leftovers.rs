@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
@@ -20,14 +21,19 @@ use super::direct;
 use super::net::Net;
 use crate::store::PendingReceipt;
 use crate::store::atomic::{Folder, WRITING};
+use crate::transport::Road as _;
 use crate::transport::http::{Client, Server};
 use crate::transport::relay::{ClaimerRoad, Invitee};
-use crate::transport::{Road as _, RoadError};
 
 /// Largest record: a server's address and some ids.
 const RECORD_MAX_BYTES: usize = 4_096;
 /// Most records looked at when the daemon starts: far above the ceremonies there can be at once.
 const RECORDS_MAX: usize = 1_024;
+
+/// Pauses between tries with a server that says that an enrolment is over: the first while people still look, the last
+/// so that a device that stays pending for months costs nobody anything.
+const ASK_FIRST: Duration = Duration::from_secs(1);
+const ASK_MAX: Duration = Duration::from_secs(300);
 
 /// An attempt under way: enough to end it. Its secret opens nothing but this attempt.
 #[derive(Debug, Encode, Decode)]
@@ -124,21 +130,35 @@ pub async fn abandon(client: Client, net: Net, started: Started) {
     }
 }
 
-/// Deposits a receipt and waits until the greeter's device has registered this one, or can't any more. None where the
-/// server doesn't say; asked again at the next start.
+/// Deposits a receipt and waits until somebody says that the greeter's device has registered this one. A word that it
+/// never will be is nobody's to give without a signature: it is logged, the receipt stays, and is tried again, less and
+/// less often. None where the address can't be used.
 pub async fn register(client: Client, net: Net, mut pending: PendingReceipt) -> Option<Registration> {
     if let Some(receipt) = pending.direct.take() {
         return direct::follow(client, net, pending, receipt).await;
     }
     let server = Server::new(client, &pending.server).ok()?;
-    let invitee = Invitee { server, organisation: pending.organisation, token: pending.token };
-    let road = ClaimerRoad::new(invitee, pending.attempt, pending.attempt_secret);
-    match road.deposit(8, pending.message).await {
+    let mut pause = ASK_FIRST;
+    loop {
+        if let Some(registration) = once(&server, &pending).await {
+            return Some(registration);
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2).min(ASK_MAX);
+    }
+}
+
+/// One try: nothing where it did not end with a registration.
+async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration> {
+    let invitee =
+        Invitee { server: server.clone(), organisation: pending.organisation.clone(), token: pending.token };
+    let road = ClaimerRoad::new(invitee, pending.attempt, pending.attempt_secret.clone());
+    match road.deposit(8, pending.message.clone()).await {
         Ok(()) => {}
         Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {}
         Err(error) => {
             tracing::warn!(%error, "a receipt could not be deposited");
-            return verdict_of(&error);
+            return None;
         }
     }
     let (tell, mut seen) = watch::channel(None);
@@ -148,7 +168,7 @@ pub async fn register(client: Client, net: Net, mut pending: PendingReceipt) -> 
         let view: parsec_protocol::relay::AttemptView = tokio::select! {
             error = &mut follow => {
                 tracing::warn!(%error, "an enrolment can't be followed");
-                return verdict_of(&error);
+                return None;
             }
             Ok(()) = seen.changed() => match seen.borrow_and_update().clone() {
                 Some(view) => view,
@@ -165,19 +185,11 @@ pub async fn register(client: Client, net: Net, mut pending: PendingReceipt) -> 
                 | EndReason::TimedOut
                 | EndReason::InvitationEnded
                 | EndReason::Abandoned,
-            ) => return Some(Registration::Void),
+            ) => {
+                tracing::warn!(?view.ended, "the server says that an enrolment is void; the device goes on asking");
+                return None;
+            }
         }
-    }
-}
-
-/// A refusal from which it follows that the attempt is over without certificates. Others prove nothing.
-fn verdict_of(error: &RoadError) -> Option<Registration> {
-    match error.code()? {
-        ErrorCode::InvitationCancelled | ErrorCode::InvitationExpired | ErrorCode::InvitationExhausted => {
-            Some(Registration::Void)
-        }
-        ErrorCode::InvitationCompleted => None,
-        _ => None,
     }
 }
 

@@ -30,9 +30,6 @@ impl Daemon {
             return;
         };
         let registered = summary.registration == Registration::Registered;
-        if summary.registration == Registration::Void {
-            return;
-        }
         let (session, handle) = (Arc::clone(&unlocked.session), self.handle.clone());
         let stop = session.stop.clone();
         unlocked.session.tasks.spawn(async move {

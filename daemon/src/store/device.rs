@@ -218,7 +218,7 @@ impl Devices {
         Ok(found)
     }
 
-    /// Notes whether the device is certified. `Registered` and `Void` drop its pending receipt.
+    /// Notes whether the device is certified. `Registered` drops its pending receipt.
     ///
     /// # Errors
     /// [`StoreError::NoSuchDevice`], the disk's.
@@ -230,9 +230,12 @@ impl Devices {
         about.set_registration(registration);
         folder.replace(layout::ABOUT, &about.encode())?;
         match registration {
-            Registration::Pending | Registration::Revoked | Registration::Unknown => Ok(()),
+            // Void is what somebody said, and may be taken back: message 8 is needed then.
+            Registration::Pending | Registration::Void | Registration::Revoked | Registration::Unknown => {
+                Ok(())
+            }
             // A crash before this leaves a receipt that nobody asks for any more.
-            Registration::Registered | Registration::Void => {
+            Registration::Registered => {
                 folder.remove_file(layout::PENDING)?;
                 folder.sync()
             }

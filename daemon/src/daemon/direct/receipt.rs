@@ -109,7 +109,7 @@ async fn visit(road: &GuestRoad, pending: &PendingReceipt) -> Result<Registratio
                 | EndReason::TimedOut
                 | EndReason::InvitationEnded
                 | EndReason::Abandoned,
-            ) => return Ok(Registration::Void),
+            ) => return Err(RoadError::PeerMisbehaved("it says that the enrolment is void")),
         }
     }
 }
@@ -127,7 +127,10 @@ async fn ask(server: &Server, net: &Net, pending: &PendingReceipt, direct: &Dire
         net.server_seen(&pending.organisation, &pending.server, found);
         match answer {
             Ok(Standing::Registered) => return Registration::Registered,
-            Ok(Standing::Void) => return Registration::Void,
+            // The server's word, and nobody's signature: it may be taken back.
+            Ok(Standing::Void) => {
+                tracing::warn!("the server says that an enrolment is void; it is asked again")
+            }
             Ok(Standing::Waiting) => {}
             Err(error) => tracing::debug!(%error, "the server was asked for an enrolment without an answer"),
         }
