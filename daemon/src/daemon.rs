@@ -260,10 +260,8 @@ impl Daemon {
                 let (client, net, handle, leaving) =
                     (client.clone(), net.clone(), handle.clone(), leaving.clone());
                 work.spawn(async move {
-                    let register = leftovers::register(client, net, receipt);
-                    if let Some(Some(registration)) = unless_forgotten(&leaving, device, register).await {
-                        handle.tell(Event::Registered(device, registration)).await;
-                    }
+                    let register = leftovers::register(client, net, device, receipt, handle);
+                    let _ = unless_forgotten(&leaving, device, register).await;
                 });
             }
             while work.join_next().await.is_some() {}
@@ -300,6 +298,7 @@ impl Daemon {
                 self.answer_opened(&session, reason);
             }
             Event::Registered(device, registration) => self.registered(device, registration),
+            Event::Certified(device) => self.certified(device),
             Event::Listed(summaries) => {
                 // What the loop knows is newer; only what it hasn't heard of is taken.
                 for summary in summaries {
@@ -380,10 +379,8 @@ impl Daemon {
         self.spawn(async move {
             let Ok(pending) = blocking(move || devices.pending()).await else { return };
             let Some((_, receipt)) = pending.into_iter().find(|(id, _)| *id == device) else { return };
-            let register = leftovers::register(client, net, receipt);
-            if let Some(Some(registration)) = unless_forgotten(&leaving, device, register).await {
-                handle.tell(Event::Registered(device, registration)).await;
-            }
+            let register = leftovers::register(client, net, device, receipt, handle);
+            let _ = unless_forgotten(&leaving, device, register).await;
         });
     }
 

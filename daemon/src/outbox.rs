@@ -1,6 +1,6 @@
 //! What this device signed and is not in the log yet: each row is followed until it is published or void.
 //!
-//! Decides when a row may go: once the verified log has its certificates. What a server says without that is shown. Works from
+//! Decides when a row may go: once the server has the certificates, or once the attempt ended without them. Works from
 //! the stored record alone, so that a restart loses nothing; publishing twice is harmless.
 
 use std::sync::{Arc, PoisonError};
@@ -35,7 +35,7 @@ pub enum Progress {
     Kept,
     /// In the log.
     Published,
-    /// The server says that the attempt ended without it; the row is kept and tried again after the next unlocking.
+    /// The attempt ended without it; the row is dropped.
     Void(EndReason),
     /// It can't be finished; the row is kept and tried again after the next unlocking.
     Failed(Problem),
@@ -125,7 +125,8 @@ async fn one(session: &Arc<Session>, row: &Row, tell: &watch::Sender<Progress>) 
     let publication = match row.sealed.open_receipt(&receipt) {
         Ok(publication) => publication,
         Err(closed) => {
-            // These bytes came by the server, which may have put others in their place: the row stays.
+            // Step 8 is final, so this enrolment is too; only cancelling the invitation ends the attempt.
+            drop_row(session, row.attempt).await?;
             return Ok(Progress::Failed(problems::closed(closed)));
         }
     };
@@ -191,7 +192,7 @@ pub(crate) async fn over(session: &Session, row: &Row, reason: EndReason) -> Res
         | EndReason::TimedOut
         | EndReason::InvitationEnded
         | EndReason::Abandoned => {
-            // The server's word, without a signature: the row stays, and is tried again after the next unlocking.
+            drop_row(session, row.attempt).await?;
             Ok(Progress::Void(reason))
         }
     }

@@ -120,8 +120,10 @@ pub enum Event {
     Opened(Box<OpenDevice>, OpenedFor),
     /// Its stored log has been verified.
     Started(Arc<Session>, OpenedFor),
-    /// It became known whether a device is certified.
+    /// Somebody says whether a device is certified.
     Registered(DeviceId, Registration),
+    /// A device has found itself in the verified log.
+    Certified(DeviceId),
     /// What is on disk after a founding that did not succeed: an unfinished device may be there.
     Listed(Vec<DeviceSummary>),
     /// A device is to be locked, and nothing runs for it any more.

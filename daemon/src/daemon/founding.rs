@@ -114,7 +114,7 @@ async fn existing(
         }
     }
     if refused {
-        let text = "Founding this organisation was begun here before, with another password or address.";
+        let text = "Founding this organisation was begun here before, with another password or address. Give those, or remove what is there with `parsecctl device forget`.";
         return Err(Problem::new(ProblemKind::WrongPassword, text));
     }
     Ok(None)

@@ -11,19 +11,20 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, Registration};
-use parsec_protocol::ids::{AttemptId, OrganisationId, Token};
+use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Token};
 use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::relay::{EndReason, ErrorCode};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use super::command::{Event, Handle};
 use super::direct;
 use super::net::Net;
 use crate::store::PendingReceipt;
 use crate::store::atomic::{Folder, WRITING};
-use crate::transport::Road as _;
 use crate::transport::http::{Client, Server};
 use crate::transport::relay::{ClaimerRoad, Invitee};
+use crate::transport::{Road as _, RoadError};
 
 /// Largest record: a server's address and some ids.
 const RECORD_MAX_BYTES: usize = 4_096;
@@ -130,25 +131,34 @@ pub async fn abandon(client: Client, net: Net, started: Started) {
     }
 }
 
-/// Deposits a receipt and waits until somebody says that the greeter's device has registered this one. A word that it
-/// never will be is nobody's to give without a signature: it is logged, the receipt stays, and is tried again, less and
-/// less often. None where the address can't be used.
-pub async fn register(client: Client, net: Net, mut pending: PendingReceipt) -> Option<Registration> {
+/// Deposits a receipt, tells what is said of it, and ends once somebody says that the greeter's device has registered
+/// this one, or where the address can't be used. That it never will be is nobody's to say without a signature: the
+/// device is shown as void, the receipt stays, and is tried again, less and less often.
+pub async fn register(
+    client: Client,
+    net: Net,
+    device: DeviceId,
+    mut pending: PendingReceipt,
+    handle: Handle,
+) {
     if let Some(receipt) = pending.direct.take() {
-        return direct::follow(client, net, pending, receipt).await;
+        return direct::follow(client, net, device, pending, receipt, handle).await;
     }
-    let server = Server::new(client, &pending.server).ok()?;
+    let Ok(server) = Server::new(client, &pending.server) else { return };
     let mut pause = ASK_FIRST;
     loop {
-        if let Some(registration) = once(&server, &pending).await {
-            return Some(registration);
+        if let Some(said) = once(&server, &pending).await {
+            handle.tell(Event::Registered(device, said)).await;
+            if said == Registration::Registered {
+                return;
+            }
         }
         tokio::time::sleep(pause).await;
         pause = pause.saturating_mul(2).min(ASK_MAX);
     }
 }
 
-/// One try: nothing where it did not end with a registration.
+/// One try, and what is said in the end. Nothing where nobody says.
 async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration> {
     let invitee =
         Invitee { server: server.clone(), organisation: pending.organisation.clone(), token: pending.token };
@@ -158,7 +168,7 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
         Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {}
         Err(error) => {
             tracing::warn!(%error, "a receipt could not be deposited");
-            return None;
+            return verdict_of(&error);
         }
     }
     let (tell, mut seen) = watch::channel(None);
@@ -168,7 +178,7 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
         let view: parsec_protocol::relay::AttemptView = tokio::select! {
             error = &mut follow => {
                 tracing::warn!(%error, "an enrolment can't be followed");
-                return None;
+                return verdict_of(&error);
             }
             Ok(()) = seen.changed() => match seen.borrow_and_update().clone() {
                 Some(view) => view,
@@ -185,11 +195,18 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
                 | EndReason::TimedOut
                 | EndReason::InvitationEnded
                 | EndReason::Abandoned,
-            ) => {
-                tracing::warn!(?view.ended, "the server says that an enrolment is void; the device goes on asking");
-                return None;
-            }
+            ) => return Some(Registration::Void),
         }
+    }
+}
+
+/// What a refusal says of the enrolment: that the attempt is over without certificates. Others say nothing of it.
+fn verdict_of(error: &RoadError) -> Option<Registration> {
+    match error.code()? {
+        ErrorCode::InvitationCancelled | ErrorCode::InvitationExpired | ErrorCode::InvitationExhausted => {
+            Some(Registration::Void)
+        }
+        _ => None,
     }
 }
 

@@ -40,7 +40,19 @@ impl Daemon {
         });
     }
 
-    /// Takes note of whether a device is certified.
+    /// A device has found itself in the verified log: from here on nobody needs its receipt.
+    pub(super) fn certified(&mut self, device: DeviceId) {
+        self.registered(device, Registration::Registered);
+        let devices = Arc::clone(&self.devices);
+        // A failure is made good when it is next unlocked.
+        self.spawn(async move {
+            if let Err(problem) = blocking(move || devices.drop_receipt(device)).await {
+                tracing::error!(%device, %problem, "a receipt that nobody needs is still there");
+            }
+        });
+    }
+
+    /// Takes note of whether a device is certified, by whoever's word: any may be taken back, so nothing is dropped for it.
     pub(super) fn registered(&mut self, device: DeviceId, registration: Registration) {
         let Some(summary) = self.known.get_mut(&device) else { return };
         // What the device has seen in the verified log is not undone by anybody's word.
@@ -131,9 +143,7 @@ async fn settle(session: &Session, registered: bool, handle: &Handle) -> Result<
         }
         None => return Ok(()),
     }
-    if !registered {
-        handle.tell(Event::Registered(summary.device, Registration::Registered)).await;
-    }
+    handle.tell(Event::Certified(summary.device)).await;
     let first = log.devices_of(&summary.user).next().is_some_and(|device| device.device == summary.device);
     if first { manifest(session, &trouble).await } else { Ok(()) }
 }

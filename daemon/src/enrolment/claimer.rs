@@ -13,7 +13,7 @@ use parsec_protocol::enrol::claimer::Claimer;
 use parsec_protocol::enrol::io::{ClaimerInput, ClaimerOutput, NewDevice, Refused, Setting, TransportKind};
 use parsec_protocol::ids::{Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::keys::LinkSecret;
-use parsec_protocol::relay::{AttemptView, EndReason};
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode};
 use tokio::sync::watch;
 
 use super::{Act, Desk, End, Request, answer, next_state, not_now};
@@ -188,9 +188,9 @@ pub async fn run<R: Road, K: Keeper>(
         };
         match view {
             Ok(AttemptView { ended: Some(EndReason::Completed), .. }) => break true,
+            Ok(AttemptView { ended: Some(reason), .. }) => return Err(End::Peer(reason)),
             Ok(AttemptView { ended: None, .. }) => {}
-            // The keys are durable: a word without a signature ends nothing here. The loop goes on with the receipt.
-            Ok(AttemptView { ended: Some(_), .. }) | Err(_) => break false,
+            Err(_) => break false,
         }
     };
     desk.board.done(new.user, new.device, &new.root, registered);
@@ -238,8 +238,11 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
                         // The greeter had it before, and the answer was lost on the way.
                         Ok(Err(End::Peer(EndReason::Completed))) => self.registered = true,
                         // It lies beside the keys, and is followed from there: the greeter may have it, and be gone.
-                        // Nor is a refusal, or a word that it is over, the end of durable keys.
-                        Err(_) | Ok(Err(_)) => self.done = true,
+                        Err(_) => self.done = true,
+                        Ok(Err(End::Road(error))) if error.code() == Some(ErrorCode::AttemptUnknown) => {
+                            self.done = true;
+                        }
+                        Ok(Err(end)) => return Err(end),
                     }
                 }
                 ClaimerOutput::Show(code) => self.desk.board.say(code),

@@ -191,16 +191,14 @@ impl Devices {
         Ok(())
     }
 
-    /// The receipts that have still to be deposited. One that can't be read is logged and left out.
+    /// The receipts of devices that have not been seen in the verified log, whatever anybody says of them. One that can't be read is
+    /// logged and left out.
     ///
     /// # Errors
     /// The disk's.
     pub fn pending(&self) -> Result<Vec<(DeviceId, PendingReceipt)>, StoreError> {
         let mut found = Vec::new();
         for summary in self.list()? {
-            if summary.registration != Registration::Pending {
-                continue;
-            }
             let name = layout::folder_name(&summary.organisation, summary.device);
             let read = self.devices.folder(&name).and_then(|folder| {
                 folder
@@ -210,7 +208,7 @@ impl Devices {
             });
             match read {
                 Ok(Some(pending)) => found.push((summary.device, pending)),
-                // Pending without a receipt: an organisation being founded.
+                // Seen in the log, or an organisation being founded.
                 Ok(None) => {}
                 Err(error) => tracing::warn!(folder = %name, %error, "a receipt can't be read"),
             }
@@ -218,7 +216,7 @@ impl Devices {
         Ok(found)
     }
 
-    /// Notes whether the device is certified. `Registered` drops its pending receipt.
+    /// Notes whether the device is certified. Its pending receipt stays: what is noted may be somebody's unsigned word.
     ///
     /// # Errors
     /// [`StoreError::NoSuchDevice`], the disk's.
@@ -228,18 +226,22 @@ impl Devices {
         let _turn = turn(&self.changes);
         let mut about = read_about(&folder, &name)?;
         about.set_registration(registration);
-        folder.replace(layout::ABOUT, &about.encode())?;
-        match registration {
-            // Void is what somebody said, and may be taken back: message 8 is needed then.
-            Registration::Pending | Registration::Void | Registration::Revoked | Registration::Unknown => {
-                Ok(())
-            }
-            // A crash before this leaves a receipt that nobody asks for any more.
-            Registration::Registered => {
-                folder.remove_file(layout::PENDING)?;
-                folder.sync()
-            }
+        folder.replace(layout::ABOUT, &about.encode())
+    }
+
+    /// Drops the pending receipt, if there is one: for a device that has been seen in the verified log.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchDevice`], the disk's.
+    pub fn drop_receipt(&self, device: DeviceId) -> Result<(), StoreError> {
+        let name = self.find(device)?.ok_or(StoreError::NoSuchDevice)?;
+        let folder = self.devices.folder(&name)?;
+        let _turn = turn(&self.changes);
+        if folder.has(layout::PENDING)? {
+            folder.remove_file(layout::PENDING)?;
+            folder.sync()?;
         }
+        Ok(())
     }
 
     /// Removes a device and everything of it, in one step.

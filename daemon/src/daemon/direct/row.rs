@@ -91,8 +91,8 @@ pub async fn finish(
             Ok(progress)
         }
         Err(error) if error.code().is_some_and(is_final) => {
-            // Its word alone: the row and the receipt stay, and are tried again after the next unlocking.
-            tracing::warn!(%error, "the server says that an enrolment of the direct road is void");
+            tracing::warn!(%error, "an enrolment of the direct road is void");
+            drop_row(session, row.attempt).await?;
             end(&host, EndReason::InvitationEnded);
             Ok(Progress::Void(EndReason::InvitationEnded))
         }

@@ -128,7 +128,13 @@ fn a_device_is_there_after_a_restart() {
     let summary = devices.list().unwrap().pop().unwrap();
     assert_eq!((summary.device, summary.user, summary.server.as_str()), (new.device, new.user, SERVER));
     assert_eq!(devices.pending().unwrap(), [(new.device, receipt())]);
-    devices.set_registration(new.device, Registration::Registered).unwrap();
+    // Whatever is said of it, the receipt stays until the device has been seen in the verified log.
+    for said in [Registration::Void, Registration::Pending, Registration::Registered] {
+        devices.set_registration(new.device, said).unwrap();
+        assert_eq!(devices.pending().unwrap(), [(new.device, receipt())]);
+    }
+    devices.drop_receipt(new.device).unwrap();
+    devices.drop_receipt(new.device).unwrap();
     assert_eq!(devices.pending().unwrap(), []);
     assert!(!home.folder(1).join("pending").exists());
 
@@ -279,6 +285,25 @@ fn an_alarm_stays_until_somebody_has_dealt_with_it() {
         "one is open"
     );
     assert_eq!(store.open_alarms().unwrap().len(), 2);
+}
+
+/// Somebody who shows a rollback first would otherwise keep the proof of a fork from being kept.
+#[test]
+fn a_proof_that_comes_after_its_alarm_is_kept() {
+    let home = Home::new();
+    let store = home.open().create(&new_device(1), SERVER, None, &right()).unwrap().store;
+    let raise = |found: &str, proof: Option<&[u8]>| {
+        store.raise_alarm("rolled_back", found, Timestamp(7), proof).unwrap()
+    };
+    let first = raise("3 are shown", None).unwrap();
+    assert!(!first.proof && !store.alarm_is_proved("rolled_back").unwrap());
+    assert_eq!(raise("another log is shown", Some(b"proof")), None);
+    assert!(store.alarm_is_proved("rolled_back").unwrap());
+    assert_eq!(store.fork(first.id, 0, 9).unwrap().unwrap(), (5, b"proof".to_vec()));
+    assert_eq!(store.open_alarms().unwrap(), [StoredAlarm { proof: true, ..first.clone() }]);
+    // A second one says nothing more, and takes nothing's place.
+    assert_eq!(raise("yet another", Some(b"later")), None);
+    assert_eq!(store.fork(first.id, 0, 9).unwrap().unwrap(), (5, b"proof".to_vec()));
 }
 
 #[test]
