@@ -1,12 +1,14 @@
-//! What this device signed and is not in the log yet: each row is followed until it is published or void.
+//! What this device signed and is not in the log yet: each row is followed until it is published, or set aside.
 //!
-//! Decides when a row may go: once the server has the certificates, or once the attempt ended without them. Works from
-//! the stored record alone, so that a restart loses nothing; publishing twice is harmless.
+//! Decides when a row goes: once its certificates have been seen in the verified log, and for nobody's word. Whatever
+//! anybody says of the attempt's end sets the row aside; after each unlocking it is tried once more. Works from the
+//! stored record alone, so that a restart loses nothing; publishing twice is harmless.
 
 use std::sync::{Arc, PoisonError};
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::control::Problem;
+use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::control::{Problem, Registration};
 use parsec_protocol::enrol::io::SealedEnrolment;
 use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::relay::{AttemptView, Completion, EndReason, ErrorCode};
@@ -15,9 +17,10 @@ use tokio::sync::watch;
 use crate::daemon::direct;
 use crate::daemon::evidence::keep_receipt;
 use crate::daemon::session::Session;
-use crate::problems;
+use crate::store::{Sealed, Store};
 use crate::transport::relay::GreeterRoad;
 use crate::transport::{Road as _, RoadError};
+use crate::{finality, problems};
 
 /// Step 7's bit in an attempt's state.
 const STEP_7: u16 = 1 << 7;
@@ -35,7 +38,7 @@ pub enum Progress {
     Kept,
     /// In the log.
     Published,
-    /// The attempt ended without it; the row is dropped.
+    /// Somebody says that the attempt ended without it: the row is set aside.
     Void(EndReason),
     /// It can't be finished; the row is kept and tried again after the next unlocking.
     Failed(Problem),
@@ -64,6 +67,16 @@ pub struct Row {
     /// Whether message 7 went out in this life of the daemon. If not, and it is not on the relay, nobody can send it
     /// any more: the channel is gone.
     pub sent: bool,
+    /// Somebody has said that it is over.
+    pub set_aside: bool,
+}
+
+impl Row {
+    /// Of a ceremony that has just sent message 7.
+    #[must_use]
+    pub const fn new(attempt: AttemptId, token: Token, sealed: SealedEnrolment) -> Self {
+        Self { attempt, token, sealed, sent: true, set_aside: false }
+    }
 }
 
 /// Finishes a row in the background, once, however often it is asked.
@@ -74,8 +87,10 @@ pub fn finish(session: &Arc<Session>, row: Row) -> watch::Receiver<Progress> {
     {
         return progress.clone();
     }
-    // Rows that are over were only kept for those who looked on.
-    rows.retain(|_, progress| !progress.borrow().is_over());
+    // Rows that are over were only kept for those who looked on; those set aside are counted.
+    rows.retain(|_, progress| {
+        matches!(&*progress.borrow(), Progress::Void(_)) || !progress.borrow().is_over()
+    });
     let (tell, progress) = watch::channel(Progress::Waiting);
     rows.insert(row.attempt, progress.clone());
     drop(rows);
@@ -106,14 +121,17 @@ pub fn finish(session: &Arc<Session>, row: Row) -> watch::Receiver<Progress> {
 /// # Errors
 /// The store's.
 pub async fn finish_all(session: &Arc<Session>) -> Result<(), Problem> {
-    for (attempt, token, sealed) in session.store(crate::store::Store::sealed).await? {
-        finish(session, Row { attempt, token, sealed, sent: false });
+    for Sealed { attempt, token, sealed, set_aside } in session.store(Store::sealed).await? {
+        finish(session, Row { attempt, token, sealed, sent: false, set_aside });
     }
     Ok(())
 }
 
 async fn one(session: &Arc<Session>, row: &Row, tell: &watch::Sender<Progress>) -> Result<Progress, Problem> {
     let attempt = row.attempt;
+    if is_in(&session.log(), &row.sealed) {
+        return published(session, attempt).await;
+    }
     if let Some(kept) = session.store(move |store| store.direct(attempt)).await? {
         return direct::finish(session, row, kept, tell).await;
     }
@@ -126,7 +144,7 @@ async fn one(session: &Arc<Session>, row: &Row, tell: &watch::Sender<Progress>) 
         Ok(publication) => publication,
         Err(closed) => {
             // Step 8 is final, so this enrolment is too; only cancelling the invitation ends the attempt.
-            drop_row(session, row.attempt).await?;
+            set_aside(session, row.attempt).await?;
             return Ok(Progress::Failed(problems::closed(closed)));
         }
     };
@@ -169,35 +187,33 @@ async fn receipt(road: &GreeterRoad, row: &Row) -> Result<Result<Vec<u8>, EndRea
     }
 }
 
-/// The attempt is over: with the certificates in the log, or without.
+/// The attempt is over, as somebody says: with the certificates in the log, or without.
 pub(crate) async fn over(session: &Session, row: &Row, reason: EndReason) -> Result<Progress, Problem> {
-    match reason {
-        EndReason::Completed => {
-            // The row goes only when the certificates have been seen in the verified log: the server's word is not it.
-            let log = session.sync().await?;
-            if log.device(&row.sealed.device).is_none_or(|device| device.verify_key != row.sealed.verify_key)
-            {
-                return Ok(Progress::Failed(
-                    RoadError::Misbehaved("it says that the certificates are in the log, and they are not")
-                        .into(),
-                ));
-            }
-            let attempt = row.attempt;
-            session.store(move |store| store.published(attempt)).await?;
-            Ok(Progress::Published)
-        }
-        EndReason::CodeMismatch
-        | EndReason::Cancelled
-        | EndReason::BadMessage
-        | EndReason::TimedOut
-        | EndReason::InvitationEnded
-        | EndReason::Abandoned => {
-            drop_row(session, row.attempt).await?;
-            Ok(Progress::Void(reason))
-        }
+    // Whatever is said: what counts is whether the verified log has them.
+    let log = session.sync().await;
+    if log.as_ref().is_ok_and(|log| is_in(log, &row.sealed)) {
+        return published(session, row.attempt).await;
     }
+    if finality::ended(reason) == Registration::Registered {
+        let _ = log?;
+        let text = "it says that the certificates are in the log, and they are not";
+        return Ok(Progress::Failed(RoadError::Misbehaved(text).into()));
+    }
+    set_aside(session, row.attempt).await?;
+    Ok(Progress::Void(reason))
 }
 
-pub(crate) async fn drop_row(session: &Session, attempt: AttemptId) -> Result<(), Problem> {
-    session.store(move |store| store.drop_sealed(attempt)).await
+/// Whether the log has the device of an enrolment.
+fn is_in(log: &VerifiedLog, sealed: &SealedEnrolment) -> bool {
+    log.device(&sealed.device).is_some_and(|device| device.verify_key == sealed.verify_key)
+}
+
+/// The row goes.
+async fn published(session: &Session, attempt: AttemptId) -> Result<Progress, Problem> {
+    session.store(move |store| store.published(attempt)).await?;
+    Ok(Progress::Published)
+}
+
+pub(crate) async fn set_aside(session: &Session, attempt: AttemptId) -> Result<(), Problem> {
+    session.store(move |store| store.set_aside(attempt)).await
 }

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use super::command::{Event, Handle};
 use super::direct;
 use super::net::Net;
+use crate::finality;
 use crate::store::PendingReceipt;
 use crate::store::atomic::{Folder, WRITING};
 use crate::transport::http::{Client, Server};
@@ -185,29 +186,15 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
                 None => continue,
             },
         };
-        match view.ended {
-            None => {}
-            Some(EndReason::Completed) => return Some(Registration::Registered),
-            Some(
-                EndReason::CodeMismatch
-                | EndReason::Cancelled
-                | EndReason::BadMessage
-                | EndReason::TimedOut
-                | EndReason::InvitationEnded
-                | EndReason::Abandoned,
-            ) => return Some(Registration::Void),
+        if let Some(reason) = view.ended {
+            return Some(finality::ended(reason));
         }
     }
 }
 
-/// What a refusal says of the enrolment: that the attempt is over without certificates. Others say nothing of it.
+/// What a refusal says of the enrolment, if it says anything.
 fn verdict_of(error: &RoadError) -> Option<Registration> {
-    match error.code()? {
-        ErrorCode::InvitationCancelled | ErrorCode::InvitationExpired | ErrorCode::InvitationExhausted => {
-            Some(Registration::Void)
-        }
-        _ => None,
-    }
+    finality::receipt_refused(error.code()?)
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ problems! {
     DeviceAmbiguous "device_ambiguous" Caller retry=false exit=64 "Several devices fit: name one with --device.";
     DeviceLocked "device_locked" Caller retry=false exit=77 "Unlock it first: `parsecctl device unlock`.";
     DevicePending "device_pending" Caller retry=true exit=75 "The greeter's device has to register it first; it does so by itself once both are online.";
-    DeviceVoid "device_void" Peer retry=false exit=76 "Its keys stay here and it goes on asking. If the other person ended it, ask for a new invitation and remove this one: `parsecctl device forget`.";
+    DeviceVoid "device_void" Peer retry=false exit=76 "Its keys stay here and it goes on asking; `parsecctl device restore` takes it back. If the other person ended it, ask for a new invitation and remove this one: `parsecctl device forget`.";
     DeviceBusy "device_busy" Caller retry=true exit=75 "Wait until its ceremonies and its outbox are done, or say with --force that they don't matter.";
     WrongPassword "wrong_password" Caller retry=true exit=77 "Check the keyboard layout and try again. A forgotten password can't be recovered: enrol this terminal anew.";
     WeakPassword "weak_password" Caller retry=false exit=65 "Use at least 8 characters; four random words are good.";
