@@ -106,6 +106,7 @@ fn a_device_that_the_server_calls_void_is_registered_once_the_log_has_it() {
     // Over a restart, too: what it takes to go on is still there.
     bob.restart();
     assert_eq!(bob.devices()[0].registration, Registration::Void);
+    assert_eq!(bob.verify().unwrap_err().name(), Some(ProblemKind::DeviceVoid));
     let whole = said.device.to_string();
     assert_eq!(bob.ctl(&["device", "restore", &whole, "--json"]).well().json()["registration"], "pending");
     scene.proxy.meddle(Arc::new(Honest));
@@ -159,6 +160,7 @@ fn what_a_greeter_signed_is_set_aside_and_registered_once_the_server_takes_it() 
     assert_eq!(held.outbox, Some(0));
     let said = scene.alice.ctl(&["device", "list", "--set-aside"]).well().stdout;
     assert!(said.contains("1 enrolment(s)"), "{said}");
+    assert_eq!(bob.verify().unwrap_err().name(), Some(ProblemKind::DevicePending));
     // The server is honest again, and nobody has to begin anew.
     scene.proxy.meddle(Arc::new(Honest));
     let _ = scene.alice.ctl(&["device", "lock"]).well();
