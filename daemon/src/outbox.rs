@@ -11,15 +11,19 @@ use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::control::{Problem, Registration};
 use parsec_protocol::enrol::io::SealedEnrolment;
 use parsec_protocol::ids::{AttemptId, Token};
-use parsec_protocol::relay::{AttemptView, Completion, EndReason, ErrorCode};
+use parsec_protocol::relay::{
+    Completion, EndReason, ErrorCode, InvitationStatus, InvitationView, NewInvitation,
+};
 use tokio::sync::watch;
 
 use crate::daemon::direct;
 use crate::daemon::evidence::keep_receipt;
 use crate::daemon::session::Session;
-use crate::store::{Sealed, Store};
+use crate::enrolment::resume;
+use crate::store::{Sealed, Store, StoredInvitation};
 use crate::transport::relay::GreeterRoad;
-use crate::transport::{Road as _, RoadError};
+use crate::transport::retry::until_done;
+use crate::transport::{Road as _, RoadError, Trouble};
 use crate::{finality, problems};
 
 /// Step 7's bit in an attempt's state.
@@ -136,55 +140,100 @@ async fn one(session: &Arc<Session>, row: &Row, tell: &watch::Sender<Progress>) 
         return direct::finish(session, row, kept, tell).await;
     }
     let road = GreeterRoad::new(session.member.clone(), row.token, row.attempt);
-    let receipt = match receipt(&road, row).await? {
-        Ok(message) => message,
-        Err(reason) => return over(session, row, reason).await,
-    };
-    let publication = match row.sealed.open_receipt(&receipt) {
-        Ok(publication) => publication,
-        Err(closed) => {
-            // Step 8 is final, so this enrolment is too; only cancelling the invitation ends the attempt.
-            set_aside(session, row.attempt).await?;
-            return Ok(Progress::Failed(problems::closed(closed)));
+    loop {
+        let receipt = match receipt(session, &road, row).await {
+            Ok(Ok(message)) => message,
+            Ok(Err(reason)) => return over(session, row, reason).await,
+            Err(error) if error.code() == Some(ErrorCode::InvitationUnknown) => {
+                invite_again(session, row, error).await?;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let publication = match row.sealed.open_receipt(&receipt) {
+            Ok(publication) => publication,
+            Err(closed) => {
+                // Step 8 is final, so this enrolment is too; only cancelling the invitation ends the attempt.
+                set_aside(session, row.attempt).await?;
+                return Ok(Progress::Failed(problems::closed(closed)));
+            }
+        };
+        keep_receipt(session, row.attempt, &row.sealed, &publication).await;
+        tell.send_replace(Progress::Registering);
+        let certificates = publication.certificates.into_iter().map(ByteVec::from).collect();
+        match road.complete(&Completion { certificates, receipt: publication.receipt }).await {
+            Ok(_) => return over(session, row, EndReason::Completed).await,
+            Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {
+                let reason = road.state().await?.ended.unwrap_or(EndReason::Abandoned);
+                return over(session, row, reason).await;
+            }
+            // Lost in between; the newcomer's device has the receipt, and opens it again.
+            Err(error) if error.code() == Some(ErrorCode::AttemptUnknown) => {}
+            Err(error) => return Ok(Progress::Failed(error.into())),
         }
-    };
-    keep_receipt(session, row.attempt, &row.sealed, &publication).await;
-    tell.send_replace(Progress::Registering);
-    let certificates = publication.certificates.into_iter().map(ByteVec::from).collect();
-    match road.complete(&Completion { certificates, receipt: publication.receipt }).await {
-        Ok(_) => over(session, row, EndReason::Completed).await,
-        Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {
-            let reason = road.state().await?.ended.unwrap_or(EndReason::Abandoned);
-            over(session, row, reason).await
-        }
-        Err(error) => Ok(Progress::Failed(error.into())),
     }
 }
 
 /// Waits for message 8; or the reason why it never comes.
-async fn receipt(road: &GreeterRoad, row: &Row) -> Result<Result<Vec<u8>, EndReason>, RoadError> {
+async fn receipt(
+    session: &Session,
+    road: &GreeterRoad,
+    row: &Row,
+) -> Result<Result<Vec<u8>, EndReason>, RoadError> {
     let (tell, mut seen) = watch::channel(None);
-    let follow = road.follow(tell);
+    let trouble = Trouble::new(None);
+    let follow = session.member.follow(row.token, &trouble, &tell);
     tokio::pin!(follow);
     loop {
-        let view: AttemptView = tokio::select! {
+        let view: InvitationView = tokio::select! {
             error = &mut follow => return Err(error),
             Ok(()) = seen.changed() => match seen.borrow_and_update().clone() {
                 Some(view) => view,
                 None => continue,
             },
         };
-        if let Some(reason) = view.ended {
+        let over = match view.status {
+            InvitationStatus::Pending | InvitationStatus::InUse => None,
+            InvitationStatus::Completed => Some(EndReason::Completed),
+            InvitationStatus::Cancelled | InvitationStatus::Expired | InvitationStatus::Exhausted => {
+                Some(EndReason::InvitationEnded)
+            }
+        };
+        let attempt = match view.attempt {
+            Some(attempt) if attempt.attempt == row.attempt => attempt,
+            Some(_) => return Ok(Err(over.unwrap_or(EndReason::Abandoned))),
+            // The server has lost it: the newcomer's device opens it again, unless the invitation is over.
+            None => match over {
+                Some(reason) => return Ok(Err(reason)),
+                None => continue,
+            },
+        };
+        if let Some(reason) = attempt.ended.or(over) {
             return Ok(Err(reason));
         }
-        if view.steps & STEP_8 != 0 {
+        if attempt.steps & STEP_8 != 0 {
             return road.fetch(8).await.map(Ok);
         }
-        if view.steps & STEP_7 == 0 && !row.sent {
+        if !resume::greet(road, &attempt).await? && attempt.steps & STEP_7 == 0 && !row.sent {
             road.cancel(EndReason::Abandoned).await?;
             return Ok(Err(EndReason::Abandoned));
         }
     }
+}
+
+/// Tells a server of an invitation that it has lost, as it was; nobody is mailed.
+///
+/// # Errors
+/// The server's, or that the invitation is not here either.
+async fn invite_again(session: &Session, row: &Row, unknown: RoadError) -> Result<(), Problem> {
+    let token = row.token;
+    let Some(kept) = session.store(move |store| store.invitation(token)).await? else {
+        return Err(unknown.into());
+    };
+    let StoredInvitation { invited, expires, .. } = kept;
+    let new = NewInvitation { token, invited, expires, mail_link: None };
+    until_done(&Trouble::new(None), || session.member.invite(&new)).await?;
+    Ok(())
 }
 
 /// The attempt is over, as somebody says: with the certificates in the log, or without.

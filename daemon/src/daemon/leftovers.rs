@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use super::command::{Event, Handle};
 use super::direct;
 use super::net::Net;
+use crate::enrolment::resume;
 use crate::finality;
 use crate::store::PendingReceipt;
 use crate::store::atomic::{Folder, WRITING};
@@ -167,6 +168,13 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
     match road.deposit(8, pending.message.clone()).await {
         Ok(()) => {}
         Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {}
+        // The server has lost the run: its database was restored from a backup, say.
+        Err(error) if error.code() == Some(ErrorCode::AttemptUnknown) => {
+            if let Err(error) = resume::claim(&road, &pending.message).await {
+                tracing::info!(%error, "an enrolment that the server has lost can't be opened again yet");
+                return verdict_of(&error);
+            }
+        }
         Err(error) => {
             tracing::warn!(%error, "a receipt could not be deposited");
             return verdict_of(&error);
