@@ -136,9 +136,10 @@ async fn one(session: &Arc<Session>, row: &Row, tell: &watch::Sender<Progress>) 
         return direct::finish(session, row, kept, tell).await;
     }
     let road = GreeterRoad::new(session.member.clone(), row.token, row.attempt);
-    let receipt = match receipt(&road, row).await? {
-        Ok(message) => message,
-        Err(reason) => return over(session, row, reason).await,
+    let receipt = match receipt(&road, row).await {
+        Ok(Ok(message)) => message,
+        Ok(Err(reason)) => return over(session, row, reason).await,
+        Err(error) => return forgotten(session, row, error).await,
     };
     let publication = match row.sealed.open_receipt(&receipt) {
         Ok(publication) => publication,
@@ -157,8 +158,21 @@ async fn one(session: &Arc<Session>, row: &Row, tell: &watch::Sender<Progress>) 
             let reason = road.state().await?.ended.unwrap_or(EndReason::Abandoned);
             over(session, row, reason).await
         }
-        Err(error) => Ok(Progress::Failed(error.into())),
+        Err(error) => forgotten(session, row, error).await,
     }
+}
+
+/// An attempt may have been over for so long that the server knows nothing of it. If it ended well, the verified log has what was
+/// signed; if not, the row stays, with what went wrong.
+async fn forgotten(session: &Session, row: &Row, error: RoadError) -> Result<Progress, Problem> {
+    if error.code() == Some(ErrorCode::InvitationUnknown) {
+        let log = session.sync().await?;
+        let there = log.device(&row.sealed.device);
+        if there.is_some_and(|device| device.verify_key == row.sealed.verify_key) {
+            return over(session, row, EndReason::Completed).await;
+        }
+    }
+    Ok(Progress::Failed(error.into()))
 }
 
 /// Waits for message 8; or the reason why it never comes.
