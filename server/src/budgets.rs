@@ -54,8 +54,9 @@ impl FromStr for Share {
     type Err = ShareError;
     fn from_str(text: &str) -> Result<Self, ShareError> {
         let (live, mebibytes) = text.split_once(':').ok_or(ShareError)?;
-        let number =
-            |text: &str| text.parse::<u32>().ok().filter(|number| *number > 0).map(u64::from).ok_or(ShareError);
+        let number = |text: &str| {
+            text.parse::<u32>().ok().filter(|number| *number > 0).map(u64::from).ok_or(ShareError)
+        };
         Ok(Self { live: number(live)?, bytes: number(mebibytes)?.saturating_mul(MEBIBYTE) })
     }
 }
@@ -154,10 +155,7 @@ mod tests {
     #[test]
     fn shares_add_up() {
         let budgets = Budgets::default();
-        for (pool, share) in [
-            (Pool::Administrators, budgets.administrator),
-            (Pool::Others, budgets.member),
-        ] {
+        for (pool, share) in [(Pool::Administrators, budgets.administrator), (Pool::Others, budgets.member)] {
             assert_eq!(budgets.of_member(pool), share);
             assert!(share.live <= budgets.organisation.live && share.bytes <= budgets.organisation.bytes);
         }
@@ -179,11 +177,9 @@ mod tests {
         let share = Share { live: 2, bytes: 1_000 };
         let taken = Taken { live: 1, stored: 7, bytes: 999 };
         assert!(Wish::Invitation.fits(taken, share));
-        for full in [
-            Taken { live: 2, ..taken },
-            Taken { stored: 8, ..taken },
-            Taken { bytes: 1_000, ..taken },
-        ] {
+        for full in
+            [Taken { live: 2, ..taken }, Taken { stored: 8, ..taken }, Taken { bytes: 1_000, ..taken }]
+        {
             assert!(!Wish::Invitation.fits(full, share), "{full:?}");
         }
         assert!(Wish::Kept.fits(Taken { live: 2, ..taken }, share));

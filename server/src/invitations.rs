@@ -535,7 +535,8 @@ mod tests {
             profile,
         };
         let (admin, outsider) = (member(7, Profile::Administrator), member(8, Profile::Outsider));
-        let may = |invitation: &Invitation, who: &Member| (invitation.may_see(who), invitation.may_greet(who));
+        let may =
+            |invitation: &Invitation, who: &Member| (invitation.may_see(who), invitation.may_greet(who));
         assert_eq!(may(&invitation, &admin), (true, true));
         assert_eq!(may(&invitation, &outsider), (false, false));
         invitation.invited = Invited::Device(outsider.user);

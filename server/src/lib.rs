@@ -37,8 +37,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use administration::{
-    AdministrationError, Listed, Pruned, UsageLine, create_organisation, list_organisations, organisation_usage,
-    prune_organisation, renew_token,
+    AdministrationError, Listed, Pruned, UsageLine, create_organisation, list_organisations,
+    organisation_usage, prune_organisation, renew_token,
 };
 pub use budgets::{Budgets, Share};
 pub use clock::Clock;

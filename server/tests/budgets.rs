@@ -75,14 +75,26 @@ async fn outsiders_at_the_end_of_their_budgets_are_in_no_administrators_way() {
 
     // An administrator sees all of it, and makes room where somebody took too much; others see their own.
     let seen = list(&bench, &alice).await;
-    let of = |seen: &[InvitationView], member: &Member| seen.iter().filter(|it| it.created_by == member.user).count();
+    let of = |seen: &[InvitationView], member: &Member| {
+        seen.iter().filter(|it| it.created_by == member.user).count()
+    };
     assert_eq!((of(&seen, &olga), of(&seen, &omar)), (2, 2));
-    assert!(list(&bench, &olga).await.iter().all(|it| it.created_by == olga.user || it.invited == Invited::Device(olga.user)));
+    assert!(
+        list(&bench, &olga)
+            .await
+            .iter()
+            .all(|it| it.created_by == olga.user || it.invited == Invited::Device(olga.user))
+    );
     assert_eq!(cancel(&bench, &sam, &first).await.code(), ErrorCode::InvitationUnknown);
     cancel(&bench, &alice, &first).await.done();
     terminal_for(&bench, &sam).await.unwrap();
     assert_eq!(terminal_for(&bench, &olga).await, Err(ErrorCode::OrganisationBudgetSpent));
-    let own = list(&bench, &alice).await.iter().find(|it| it.created_by == alice.user && it.status == InvitationStatus::Pending).unwrap().token;
+    let own = list(&bench, &alice)
+        .await
+        .iter()
+        .find(|it| it.created_by == alice.user && it.status == InvitationStatus::Pending)
+        .unwrap()
+        .token;
     cancel(&bench, &alice, &own).await.done();
     alice.make(&bench, fifth).await;
 
@@ -101,7 +113,9 @@ async fn outsiders_at_the_end_of_their_budgets_are_in_no_administrators_way() {
     assert_eq!(of(None, false), Some((4, true, 4)));
     assert_eq!(of(Some("omar@example.org"), false), Some((2, true, 2)));
     assert_eq!(of(Some("alice@example.org"), true), Some((4, true, 4)));
-    println!("figure P6: an outsider's, and all outsiders', invitations beyond their budgets refused by name; the administrators' are their own");
+    println!(
+        "figure P6: an outsider's, and all outsiders', invitations beyond their budgets refused by name; the administrators' are their own"
+    );
 }
 
 #[tokio::test]

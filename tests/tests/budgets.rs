@@ -46,7 +46,8 @@ fn outsider(scene: &Scene, name: &str) -> Terminal {
 
 #[test]
 fn a_spent_budget_is_named_and_an_administrator_makes_room() {
-    let options = &["--budget-administrator", "3:1", "--budget-member", "2:1", "--budget-organisation", "2:1"];
+    let options =
+        &["--budget-administrator", "3:1", "--budget-member", "2:1", "--budget-organisation", "2:1"];
     let scene = Scene::found(Setting { server_options: options, ..Setting::default() });
     let bob = outsider(&scene, "bob");
     let first = bob.invite_device().unwrap();
@@ -65,13 +66,20 @@ fn a_spent_budget_is_named_and_an_administrator_makes_room() {
         all.iter().filter(|item| item["subject"]["kind"] == kind && item["status"] == "pending").count()
     };
     assert_eq!((of(&listed, "device"), of(&listed, "user"), &listed["more"]), (2, 2, &false.into()));
-    assert!(listed["invitations"].as_array().unwrap().iter().all(|item| {
-        item["subject"]["kind"] == "user" || item["can_greet"] == false
-    }));
+    assert!(
+        listed["invitations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|item| { item["subject"]["kind"] == "user" || item["can_greet"] == false })
+    );
     let own = bob.ctl(&["invite", "list", "--json"]).well().json();
     assert_eq!((of(&own, "device"), of(&own, "user")), (2, 0));
     let usage = organisation(&database(&scene), "usage");
-    assert!(usage.contains(&format!(r#""kind":"others","member":"{BOB_EMAIL}","live":2,"live_max":2,"#)), "{usage}");
+    assert!(
+        usage.contains(&format!(r#""kind":"others","member":"{BOB_EMAIL}","live":2,"live_max":2,"#)),
+        "{usage}"
+    );
 
     scene.alice.ctl(&["invite", "cancel", &first.token.to_string()]).well();
     bob.invite_device().unwrap();

@@ -146,7 +146,11 @@ fn list(context: &Context<'_>) -> Result<(), Failure> {
         let table = context
             .output
             .table(&["TOKEN", "FOR", "STATUS", "EXPIRES", "ATTEMPTS", "WRONG CODES", "GREET HERE"], &rows);
-        if result.more { format!("{table}\nThere are more: these are the newest that fit one list.") } else { table }
+        if result.more {
+            format!("{table}\nThere are more: these are the newest that fit one list.")
+        } else {
+            table
+        }
     })
 }
 

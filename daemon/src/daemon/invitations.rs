@@ -389,12 +389,18 @@ mod tests {
             let item = item(number, Exhausted);
             assert!(serde_json::to_string(&item).unwrap().len() < size(&item));
         }
-        let mut list: Vec<_> =
-            [Completed, Pending, Completed, InUse, Completed].into_iter().zip(0..).map(|(status, number)| item(number, status)).collect();
+        let mut list: Vec<_> = [Completed, Pending, Completed, InUse, Completed]
+            .into_iter()
+            .zip(0..)
+            .map(|(status, number)| item(number, status))
+            .collect();
         assert!(!keep_what_fits(&mut list, LIST_MAX_BYTES) && list.len() == 5);
         let room = size(&list[1]) + size(&list[3]) + size(&list[0]);
         assert!(keep_what_fits(&mut list, room));
-        assert_eq!(list.iter().map(|item| item.status.as_str()).collect::<Vec<_>>(), ["completed", "pending", "in_use"]);
+        assert_eq!(
+            list.iter().map(|item| item.status.as_str()).collect::<Vec<_>>(),
+            ["completed", "pending", "in_use"]
+        );
         assert!(keep_what_fits(&mut list, room - 1));
         assert_eq!(list.len(), 2);
     }

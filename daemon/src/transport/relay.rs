@@ -170,7 +170,9 @@ impl Member {
                 Some(next) if asked.is_none_or(|asked| next < asked) => {
                     target = path::invitations_before(&self.organisation, next);
                 }
-                Some(_) => return Err(RoadError::Misbehaved("its list of invitations goes round in circles")),
+                Some(_) => {
+                    return Err(RoadError::Misbehaved("its list of invitations goes round in circles"));
+                }
                 None => break,
             }
         }

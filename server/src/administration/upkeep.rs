@@ -67,7 +67,8 @@ impl UsageLine {
         match self {
             Self::Part { member, administrators, live, over, bytes, limit } => {
                 let kind = if *administrators { "administrators" } else { "others" };
-                let member = member.as_ref().map_or_else(|| "null".to_owned(), |member| format!("{member:?}"));
+                let member =
+                    member.as_ref().map_or_else(|| "null".to_owned(), |member| format!("{member:?}"));
                 let (live_max, bytes_max) = (limit.live, limit.bytes);
                 format!(
                     r#"{{"organisation":"{organisation}","kind":"{kind}","member":{member},"live":{live},"live_max":{live_max},"over":{over},"bytes":{bytes},"bytes_max":{bytes_max}}}"#

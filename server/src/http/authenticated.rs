@@ -83,7 +83,11 @@ impl Caller {
         now: Timestamp,
     ) -> Result<(Member, Chosen), Refusal> {
         let (member, chosen) = self.choose(sql, place, now)?;
-        if chosen.invitation.may_greet(&member) { Ok((member, chosen)) } else { Err(ErrorCode::NotAllowed.into()) }
+        if chosen.invitation.may_greet(&member) {
+            Ok((member, chosen))
+        } else {
+            Err(ErrorCode::NotAllowed.into())
+        }
     }
 
     pub(super) fn topic(&self, token: Token) -> Topic {
@@ -205,12 +209,7 @@ pub(crate) async fn answer(
     }
 }
 
-async fn list(
-    app: &App,
-    caller: Caller,
-    before: Option<u64>,
-    now: Timestamp,
-) -> Result<Response, Refusal> {
+async fn list(app: &App, caller: Caller, before: Option<u64>, now: Timestamp) -> Result<Response, Refusal> {
     let page = app
         .store
         .read(move |sql| {

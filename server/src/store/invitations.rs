@@ -64,7 +64,8 @@ impl Chosen {
     }
 }
 
-const COLUMNS: &str = "i.number, i.token, i.email, i.user, i.created_by, i.created, i.expires, i.status, i.mismatches,
+const COLUMNS: &str =
+    "i.number, i.token, i.email, i.user, i.created_by, i.created, i.expires, i.status, i.mismatches,
      i.attempts, i.pool";
 /// As many as [`COLUMNS`] has.
 const COLUMNS_COUNT: usize = 11;
@@ -152,9 +153,8 @@ pub(super) fn load_row(
 ) -> Result<Option<(OrganisationId, Loaded)>, Refusal> {
     let query = format!("SELECT {COLUMNS}, i.organisation FROM invitation i WHERE number = ?1");
     let mut select = sql.prepare_cached(&query)?;
-    let row = select
-        .query_row([number], |row| Ok((raw(row)?, row.get::<_, String>(COLUMNS_COUNT)?)))
-        .optional()?;
+    let row =
+        select.query_row([number], |row| Ok((raw(row)?, row.get::<_, String>(COLUMNS_COUNT)?))).optional()?;
     let Some((row, organisation)) = row else { return Ok(None) };
     let organisation = organisation.parse().map_err(|_| damaged("organisation"))?;
     complete(sql, row, now).map(|loaded| Some((organisation, loaded)))

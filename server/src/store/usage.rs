@@ -61,10 +61,9 @@ pub(crate) fn make_room(
     now: Timestamp,
 ) -> Result<Option<Whose>, Refusal> {
     let (maker, pool) = (&like.created_by, like.pool);
-    for (whose, member, share) in [
-        (Whose::Member, Some(maker), budgets.of_member(pool)),
-        (Whose::Pool, None, budgets.organisation),
-    ] {
+    for (whose, member, share) in
+        [(Whose::Member, Some(maker), budgets.of_member(pool)), (Whose::Pool, None, budgets.organisation)]
+    {
         let fits = |sql: &Connection| -> Result<bool, Refusal> {
             Ok(wish.fits(taken(sql, organisation, member, pool)?, share))
         };
@@ -89,9 +88,11 @@ pub(crate) fn note(sql: &Connection, budgets: &Budgets) -> rusqlite::Result<()> 
     let mut insert = sql.prepare(
         "INSERT INTO setting (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
     )?;
-    for (name, share) in
-        [("administrator", budgets.administrator), ("member", budgets.member), ("organisation", budgets.organisation)]
-    {
+    for (name, share) in [
+        ("administrator", budgets.administrator),
+        ("member", budgets.member),
+        ("organisation", budgets.organisation),
+    ] {
         insert.execute(params![format!("{name}.live"), stored(share.live)])?;
         insert.execute(params![format!("{name}.bytes"), stored(share.bytes)])?;
     }
@@ -150,7 +151,8 @@ pub(crate) fn lasting(sql: &Connection, organisation: &OrganisationId) -> rusqli
         sql.query_row(query, [organisation.as_str()], |row| row.get(0).map(unstored))
     };
     let manifests = sum("SELECT ifnull(sum(length(envelope)), 0) FROM manifest WHERE organisation = ?1")?;
-    let certificates = sum("SELECT ifnull(sum(length(envelope)), 0) FROM certificate WHERE organisation = ?1")?;
+    let certificates =
+        sum("SELECT ifnull(sum(length(envelope)), 0) FROM certificate WHERE organisation = ?1")?;
     let receipts = sum("SELECT ifnull(sum(length(receipt)), 0) FROM receipt WHERE organisation = ?1")?;
     Ok((manifests, certificates.saturating_add(receipts)))
 }
