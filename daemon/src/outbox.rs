@@ -165,12 +165,8 @@ async fn one(session: &Arc<Session>, row: &Row, tell: &watch::Sender<Progress>) 
 /// An attempt may have been over for so long that the server knows nothing of it. If it ended well, the verified log has what was
 /// signed; if not, the row stays, with what went wrong.
 async fn forgotten(session: &Session, row: &Row, error: RoadError) -> Result<Progress, Problem> {
-    if error.code() == Some(ErrorCode::InvitationUnknown) {
-        let log = session.sync().await?;
-        let there = log.device(&row.sealed.device);
-        if there.is_some_and(|device| device.verify_key == row.sealed.verify_key) {
-            return over(session, row, EndReason::Completed).await;
-        }
+    if error.code() == Some(ErrorCode::InvitationUnknown) && is_in(&session.sync().await?, &row.sealed) {
+        return published(session, row.attempt).await;
     }
     Ok(Progress::Failed(error.into()))
 }
