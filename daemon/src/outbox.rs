@@ -24,7 +24,7 @@ use crate::store::{Sealed, Store, StoredInvitation};
 use crate::transport::relay::GreeterRoad;
 use crate::transport::retry::until_done;
 use crate::transport::{Road as _, RoadError, Trouble};
-use crate::{finality, problems};
+use crate::{clock, finality, problems};
 
 /// Step 7's bit in an attempt's state.
 const STEP_7: u16 = 1 << 7;
@@ -133,22 +133,24 @@ pub async fn finish_all(session: &Arc<Session>) -> Result<(), Problem> {
 
 async fn one(session: &Arc<Session>, row: &Row, tell: &watch::Sender<Progress>) -> Result<Progress, Problem> {
     let attempt = row.attempt;
-    if is_in(&session.log(), &row.sealed) {
-        return published(session, attempt).await;
-    }
     if let Some(kept) = session.store(move |store| store.direct(attempt)).await? {
-        return direct::finish(session, row, kept, tell).await;
+        return match is_in(&session.log(), &row.sealed) {
+            true => published(session, attempt).await,
+            false => direct::finish(session, row, kept, tell).await,
+        };
     }
     let road = GreeterRoad::new(session.member.clone(), row.token, row.attempt);
     loop {
+        if is_in(&session.log(), &row.sealed) {
+            return published(session, attempt).await;
+        }
         let receipt = match receipt(session, &road, row).await {
             Ok(Ok(message)) => message,
             Ok(Err(reason)) => return over(session, row, reason).await,
-            Err(error) if error.code() == Some(ErrorCode::InvitationUnknown) => {
-                invite_again(session, row, error).await?;
+            Err(error) => {
+                forgotten(session, row, error).await?;
                 continue;
             }
-            Err(error) => return Err(error.into()),
         };
         let publication = match row.sealed.open_receipt(&receipt) {
             Ok(publication) => publication,
@@ -169,7 +171,7 @@ async fn one(session: &Arc<Session>, row: &Row, tell: &watch::Sender<Progress>) 
             }
             // Lost in between; the newcomer's device has the receipt, and opens it again.
             Err(error) if error.code() == Some(ErrorCode::AttemptUnknown) => {}
-            Err(error) => return Ok(Progress::Failed(error.into())),
+            Err(error) => forgotten(session, row, error).await?,
         }
     }
 }
@@ -221,19 +223,29 @@ async fn receipt(
     }
 }
 
-/// Tells a server of an invitation that it has lost, as it was; nobody is mailed.
+/// The server knows nothing of the invitation: it has ended so long ago that it was pruned, and then the verified log has what was
+/// signed; or the server has lost it, and is told of it once more, as it was; nobody is mailed.
 ///
 /// # Errors
-/// The server's, or that the invitation is not here either.
-async fn invite_again(session: &Session, row: &Row, unknown: RoadError) -> Result<(), Problem> {
+/// Any other refusal; or that the invitation is over, or not here either: the row stays, with what went wrong.
+async fn forgotten(session: &Session, row: &Row, error: RoadError) -> Result<(), Problem> {
+    if error.code() != Some(ErrorCode::InvitationUnknown) {
+        return Err(error.into());
+    }
+    let log = session.sync().await?;
+    if is_in(&log, &row.sealed) {
+        return Ok(());
+    }
     let token = row.token;
-    let Some(kept) = session.store(move |store| store.invitation(token)).await? else {
-        return Err(unknown.into());
-    };
-    let StoredInvitation { invited, expires, .. } = kept;
-    let new = NewInvitation { token, invited, expires, mail_link: None };
-    until_done(&Trouble::new(None), || session.member.invite(&new)).await?;
-    Ok(())
+    match session.store(move |store| store.invitation(token)).await? {
+        // What somebody has said to be over is not begun again.
+        Some(StoredInvitation { invited, expires, .. }) if !row.set_aside && expires > clock::now() => {
+            let new = NewInvitation { token, invited, expires, mail_link: None };
+            until_done(&Trouble::new(None), || session.member.invite(&new)).await?;
+            Ok(())
+        }
+        Some(_) | None => Err(error.into()),
+    }
 }
 
 /// The attempt is over, as somebody says: with the certificates in the log, or without.

@@ -4,10 +4,12 @@
 //! finishes, the database closes.
 
 mod administration;
+mod budgets;
 mod clock;
 pub mod command_line;
 mod config;
 mod errors;
+mod housekeeping;
 mod http;
 mod invitations;
 pub mod journal;
@@ -34,11 +36,15 @@ use parsec_protocol::address::ServerAddress;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use administration::{AdministrationError, Listed, create_organisation, list_organisations, renew_token};
+pub use administration::{
+    AdministrationError, Listed, Pruned, UsageLine, create_organisation, list_organisations,
+    organisation_usage, prune_organisation, renew_token,
+};
+pub use budgets::{Budgets, Share};
 pub use clock::Clock;
 pub use config::{Config, ConfigError, LogFormat, Mail, ServeOptions, database_exists};
 pub use mail::MailSetupError;
-pub use quota::{Quotas, Rate, RateError, Rates};
+pub use quota::{Rate, RateError, Rates};
 pub use store::OpenError;
 use supervisor::Supervisor;
 
@@ -131,11 +137,17 @@ impl Server {
         let mailer = mail::Mailer::new(road, config.mail_from.as_deref(), &public_url)?;
         let watchers = Arc::new(watchers::Watchers::default());
         let (store, threads) = store::Store::open(&config.database, Arc::clone(&watchers))?;
+        let budgets = config.budgets;
+        let noted = store.write(move |transaction| Ok(store::usage::note(transaction.sql, &budgets)?)).await;
+        if noted.is_err() {
+            // The server works all the same; a full disk must not keep it from answering.
+            tracing::warn!("the budgets could not be noted for `organisation usage`");
+        }
         let app = Arc::new(http::App {
             store,
             watchers,
             quota: quota::Quota::new(config.rates),
-            quotas: config.quotas,
+            budgets: config.budgets,
             nonces: http::Nonces::default(),
             presence: http::Presence::new(config.clock.now()),
             clock: config.clock.clone(),
@@ -178,6 +190,7 @@ impl Server {
 
         let supervisor = Supervisor::from_environment();
         supervisor.ready(address);
+        app.tasks.spawn(housekeeping::run(Arc::clone(&app)));
         let stopping = app.stopping.clone();
         let stop = async {
             shutdown.await;

@@ -8,7 +8,7 @@ use clap::Parser as _;
 use parsec_metadata::command_line::{Command, CommandLine, Named, Organisation};
 use parsec_metadata::{
     AdministrationError, LogFormat, ServeOptions, create_organisation, database_exists, journal,
-    journal::Journal, list_organisations, renew_token, run,
+    journal::Journal, list_organisations, organisation_usage, prune_organisation, renew_token, run,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -96,6 +96,15 @@ fn administer(command: Organisation) -> Result<(), AdministrationError> {
         Organisation::Token(Named { name, database }) => {
             let token = renew_token(&database.database, &name)?;
             println!("{}", token_line(&name, &token, database.json));
+        }
+        Organisation::Usage(Named { name, database }) => {
+            for line in organisation_usage(&database.database, &name)? {
+                println!("{}", if database.json { line.json(&name) } else { line.text() });
+            }
+        }
+        Organisation::Prune(Named { name, database }) => {
+            let pruned = prune_organisation(&database.database, &name)?;
+            println!("{}", if database.json { pruned.json(&name) } else { pruned.text() });
         }
         Organisation::List(database) => {
             if !database_exists(&database.database) {

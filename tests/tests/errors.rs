@@ -417,7 +417,7 @@ fn a_server_in_trouble() {
 #[test]
 fn a_server_that_is_asked_too_much() {
     let scene = Scene::found(Setting {
-        server_options: &["--pending-invitations", "1", "--rate-limit-device", "1:10"],
+        server_options: &["--budget-administrator", "1:32", "--rate-limit-device", "1:10"],
         ..Setting::default()
     });
     scene.alice.invite(BOB_EMAIL).unwrap();

@@ -13,7 +13,9 @@ use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, Registration};
 use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Token};
 use parsec_protocol::keys::LinkSecret;
-use parsec_protocol::relay::{EndReason, ErrorCode};
+use parsec_protocol::limits::STEP_MAX_BYTES;
+use parsec_protocol::receipt::Receipt;
+use parsec_protocol::relay::{EndReason, ErrorCode, Standing, StandingQuestion};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -25,7 +27,7 @@ use crate::finality;
 use crate::store::PendingReceipt;
 use crate::store::atomic::{Folder, WRITING};
 use crate::transport::http::{Client, Server};
-use crate::transport::relay::{ClaimerRoad, Invitee};
+use crate::transport::relay::{ClaimerRoad, Invitee, standing};
 use crate::transport::{Road as _, RoadError};
 
 /// Largest record: a server's address and some ids.
@@ -175,6 +177,10 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
                 return verdict_of(&error);
             }
         }
+        // Over for so long that the server has forgotten it: what its log has, it has not.
+        Err(error) if error.code() == Some(ErrorCode::InvitationUnknown) => {
+            return standing_of(server, pending).await;
+        }
         Err(error) => {
             tracing::warn!(%error, "a receipt could not be deposited");
             return verdict_of(&error);
@@ -196,6 +202,22 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
         };
         if let Some(reason) = view.ended {
             return Some(finality::ended(reason));
+        }
+    }
+}
+
+/// Asks whether the certificate that message 8 names is in the log. Nobody is asked about the greeter, whom message 8 does not name: that
+/// the enrolment is void is not said this way.
+async fn standing_of(server: &Server, pending: &PendingReceipt) -> Option<Registration> {
+    let receipt: Receipt = codec::decode(&pending.message, STEP_MAX_BYTES).ok()?;
+    let certificate = *receipt.certificates.first()?;
+    let question = StandingQuestion { greeter: DeviceId::from_bytes([0; 16]), certificate };
+    match standing(server, &pending.organisation, &question).await {
+        Ok(Standing::Registered) => Some(Registration::Registered),
+        Ok(Standing::Waiting | Standing::Void) => None,
+        Err(error) => {
+            tracing::debug!(%error, "the server was asked for an enrolment without an answer");
+            None
         }
     }
 }

@@ -306,8 +306,11 @@ pub struct InvitationItem {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InviteListResult {
-    /// Newest first.
+    /// Newest first. Where there are too many for one line, those that can be used go before those that are over.
     pub invitations: Vec<InvitationItem>,
+    /// Whether there are more than these. Since API 1.3.
+    #[serde(default)]
+    pub more: bool,
 }
 
 /// `invite.cancel`

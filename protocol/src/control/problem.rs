@@ -110,7 +110,9 @@ problems! {
     ServerFailed "server_failed" Server retry=true exit=69 "The server had a problem of its own; try again later or tell its administrator.";
     ServerMisbehaved "server_misbehaved" Server retry=false exit=76 "The server answered with something no honest server sends. Tell its administrator.";
     ServerBusy "server_busy" Server retry=true exit=75 "Too many requests; wait a moment and try again.";
-    QuotaReached "quota_reached" Server retry=false exit=69 "The organisation has reached a limit of its server. Cancel old invitations or ask the server's administrator.";
+    QuotaReached "quota_reached" Server retry=false exit=69 "The organisation, or its server, is full. Ask the server's administrator.";
+    MemberBudgetSpent "member_budget_spent" Server retry=false exit=69 "Whoever invites cancels an invitation that nobody needs (`parsecctl invite list`, `parsecctl invite cancel`); what is over makes room by itself.";
+    OrganisationBudgetSpent "organisation_budget_spent" Server retry=false exit=69 "An administrator of the organisation looks who has so many invitations (`parsecctl invite list`) and cancels what nobody needs; the server's administrator can allow more.";
     ClockWrong "clock_wrong" Machine retry=true exit=78 "Set this machine's clock (`timedatectl set-ntp true`), then try again.";
 
     PeerUnreachable "peer_unreachable" Peer retry=true exit=75 "Are both terminals on the same network, and has the other side started? Keep both running, then try again.";

@@ -218,7 +218,14 @@ async fn upload(
 const fn may_pass(error: &RoadError) -> bool {
     match error {
         RoadError::Refused { code, .. } => {
-            matches!(code, ErrorCode::ClockSkew | ErrorCode::NotAuthenticated | ErrorCode::QuotaReached)
+            matches!(
+                code,
+                ErrorCode::ClockSkew
+                    | ErrorCode::NotAuthenticated
+                    | ErrorCode::QuotaReached
+                    | ErrorCode::MemberBudgetSpent
+                    | ErrorCode::OrganisationBudgetSpent
+            )
         }
         RoadError::Tls(_)
         | RoadError::NotServer(_)
