@@ -27,7 +27,7 @@ use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::members::Signer;
 use crate::store::{invitations as rows, manifests, members, usage};
-use crate::watchers::Topic;
+use crate::watchers::{Holder, Topic};
 
 /// A reason, or a new invitation with the longest link (2,048) and e-mail.
 const SMALL_MAX_BYTES: usize = 4_096;
@@ -307,7 +307,12 @@ async fn send(app: &Arc<App>, organisation: OrganisationId, token: Token, letter
 }
 
 async fn events(app: Arc<App>, caller: Caller, token: Token) -> Result<Response, Refusal> {
-    let watcher = app.watchers.watch(vec![caller.topic(token), caller.rights()])?;
+    let (organisation, device, user) = (caller.organisation.clone(), caller.device, caller.user);
+    let holders = vec![
+        Holder::Terminal { organisation: organisation.clone(), token, device },
+        Holder::Member { organisation, user },
+    ];
+    let watcher = app.watchers.watch(holders, vec![caller.topic(token), caller.rights()]);
     let reading = Arc::clone(&app);
     let read: events::Reader = Box::new(move || {
         let (app, caller) = (Arc::clone(&reading), caller.clone());
@@ -315,8 +320,9 @@ async fn events(app: Arc<App>, caller: Caller, token: Token) -> Result<Response,
             let now = app.clock.now();
             let load = move |sql: &Connection| caller.load(sql, &token, now).map(|(_, loaded)| loaded);
             let loaded = app.store.read(load).await?;
-            let changes_at = (!loaded.invitation.is_final()).then_some(loaded.invitation.expires);
-            Ok(State { encoded: parsec_protocol::codec::encode(&loaded.view()), changes_at })
+            let last = loaded.invitation.is_final();
+            let changes_at = (!last).then_some(loaded.invitation.expires);
+            Ok(State { encoded: parsec_protocol::codec::encode(&loaded.view()), last, changes_at })
         })
     });
     events::open(app, watcher, read, Box::new(|| {})).await

@@ -25,7 +25,7 @@ use crate::invitations::{self, Attempt, RECEIPT_STEP, Side, Start};
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::{Transaction, attempts, invitations as rows, members, usage};
-use crate::watchers::Topic;
+use crate::watchers::{Holder, Topic};
 
 /// An id and a hash, or a reason, with their framing.
 const SMALL_MAX_BYTES: usize = 256;
@@ -180,15 +180,23 @@ async fn view(app: &App, claimer: Claimer) -> Result<Response, Refusal> {
 }
 
 async fn events(app: Arc<App>, claimer: Claimer) -> Result<Response, Refusal> {
-    let watcher = app.watchers.watch(vec![claimer.bearer.topic()])?;
-    let attempt = claimer.attempt;
+    let (topic, attempt) = (claimer.bearer.topic(), claimer.attempt);
+    let holder = Holder::Claimer {
+        organisation: claimer.bearer.organisation.clone(),
+        token: claimer.bearer.token,
+        attempt,
+    };
+    // Whoever doesn't know the attempt's secret must not take a place from who does.
+    load_view(&app, claimer.clone()).await?;
+    let watcher = app.watchers.watch(vec![holder], vec![topic]);
     let reading = Arc::clone(&app);
     let read: events::Reader = Box::new(move || {
         let (app, claimer) = (Arc::clone(&reading), claimer.clone());
         Box::pin(async move {
             let (view, expires) = load_view(&app, claimer).await?;
             let changes_at = view.ended.is_none().then_some(expires);
-            Ok(State { encoded: parsec_protocol::codec::encode(&view), changes_at })
+            let last = view.ended.is_some();
+            Ok(State { encoded: parsec_protocol::codec::encode(&view), last, changes_at })
         })
     });
     let present = Arc::clone(&app);
