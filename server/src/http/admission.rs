@@ -105,6 +105,7 @@ mod tests {
 
     /// From an address, by a device of a user of an organisation.
     type From = (u8, &'static str, u8, u8);
+    type Request = (From, Is, Came);
 
     fn came(quota: &Quota, (address, organisation, user, device): From, is: Is, now: Instant) -> Came {
         let Ok(arrived) = Arrived::at(quota, [10, 0, 0, address].into(), now) else { return Came::Head };
@@ -135,7 +136,7 @@ mod tests {
         let (one, two): (From, From) = ((1, "acme", 1, 1), (1, "acme", 1, 2));
         let (colleague, third): (From, From) = ((1, "acme", 2, 3), (1, "acme", 3, 4));
         let (elsewhere, other): (From, From) = ((2, "acme", 2, 3), (1, "bolt", 1, 1));
-        let table: &[(&str, &[(From, Is, Came)])] = &[
+        let table: &[(&str, &[Request])] = &[
             (
                 "whoever can't sign spends the address's, and then nothing more of anybody's",
                 &[

@@ -344,6 +344,8 @@ mod tests {
     use parsec_protocol::public::Hash;
     use parsec_protocol::relay::ErrorCode;
 
+    type Working = Pin<Box<dyn Future<Output = Result<(), Refusal>>>>;
+
     fn reserve(name: &str) -> impl FnOnce(&mut Transaction<'_>) -> Result<(), Refusal> + use<> {
         let name: OrganisationId = name.parse().unwrap();
         move |transaction| {
@@ -399,11 +401,10 @@ mod tests {
             }
         };
         let (flood, colleague, other) = (of("acme", 1), of("acme", 2), of("bolt", 1));
-        let mut waiting: Vec<Pin<Box<dyn Future<Output = Result<(), Refusal>>>>> =
-            vec![Box::pin(flood.write(move |_| {
-                let _ = gate.recv();
-                Ok(())
-            }))];
+        let mut waiting: Vec<Working> = vec![Box::pin(flood.write(move |_| {
+            let _ = gate.recv();
+            Ok(())
+        }))];
         // The writer may have taken a batch before it was held.
         for _ in 0..WAITING_PER_MEMBER_MAX + BATCH_MAX {
             waiting.push(Box::pin(flood.write(noted("flood"))));
