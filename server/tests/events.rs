@@ -42,13 +42,13 @@ async fn both_sides_hear_of_every_change() {
     let ended: AttemptView = claimer.next().await.unwrap();
     assert_eq!(ended.ended, Some(EndReason::CodeMismatch));
 
-    assert!(claimer.next::<AttemptView>().await.is_none(), "nothing comes after the end");
+    assert!(claimer.ends().await, "nothing comes after the end");
     let pending: InvitationView = greeter.next().await.unwrap();
     assert_eq!(pending.status, InvitationStatus::Pending);
 
     // Streams end when the server stops, and it does stop while they are open.
     bench.stop.cancel();
-    assert!(greeter.next::<InvitationView>().await.is_none());
+    assert!(greeter.ends().await);
     bench.served.await.unwrap().unwrap();
 }
 
@@ -74,11 +74,11 @@ async fn streams_of_what_is_over_keep_nobody_from_theirs() {
     open.next::<AttemptView>().await.unwrap();
     old.cancel(&bench, EndReason::Cancelled).await.done();
     assert_eq!(open.next::<AttemptView>().await.unwrap().ended, Some(EndReason::Cancelled));
-    assert!(open.next::<AttemptView>().await.is_none());
+    assert!(open.ends().await);
     for _ in 0..100 {
         let mut late = watch(&bench, &old).await;
         assert!(late.next::<AttemptView>().await.unwrap().ended.is_some());
-        assert!(late.next::<AttemptView>().await.is_none());
+        assert!(late.ends().await);
     }
 
     // An invitation goes on with the next attempt, and ends with its own end.
@@ -92,9 +92,9 @@ async fn streams_of_what_is_over_keep_nobody_from_theirs() {
     let cancel = path::cancel(&path::invitation(&alice.organisation, &token));
     alice.call(&bench, "POST", &cancel, &[]).await.done();
     assert_eq!(greeter.next::<InvitationView>().await.unwrap().status, InvitationStatus::Cancelled);
-    assert!(greeter.next::<InvitationView>().await.is_none());
+    assert!(greeter.ends().await);
     assert_eq!(claimer.next::<AttemptView>().await.unwrap().ended, Some(EndReason::InvitationEnded));
-    assert!(claimer.next::<AttemptView>().await.is_none());
+    assert!(claimer.ends().await);
 }
 
 /// Each side has places of its own: one stream too many costs that side its oldest, and the other side nothing.
@@ -120,7 +120,7 @@ async fn one_sides_streams_leave_the_other_side_theirs() {
     }
     let live = claimers.split_off(96);
     for mut gone in claimers {
-        assert!(gone.next::<AttemptView>().await.is_none());
+        assert!(gone.ends().await);
     }
     claim.join(&bench, &alice).await.record::<AttemptView>();
     assert!(greeter.next::<InvitationView>().await.unwrap().attempt.unwrap().greeter.is_some());
@@ -134,8 +134,8 @@ async fn one_sides_streams_leave_the_other_side_theirs() {
         stream.next::<InvitationView>().await.unwrap();
         last.push(stream);
     }
-    assert!(greeter.next::<InvitationView>().await.is_none());
-    assert!(last.remove(0).next::<InvitationView>().await.is_none());
+    assert!(greeter.ends().await);
+    assert!(last.remove(0).ends().await);
 }
 
 #[tokio::test]

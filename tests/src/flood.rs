@@ -114,7 +114,7 @@ async fn invite(alice: &Arc<Alice>, count: usize) -> Result<(), String> {
         let made = member.invite(&NewInvitation { token, invited, expires, mail_link: None }).await;
         match made {
             Ok(_) => {}
-            Err(error) if error.code() == Some(ErrorCode::QuotaReached) => return Ok(()),
+            Err(error) if error.code() == Some(ErrorCode::MemberBudgetSpent) => return Ok(()),
             Err(error) => return Err(format!("invite: {error}")),
         }
     }
