@@ -344,7 +344,7 @@ mod tests {
     use parsec_protocol::public::Hash;
     use parsec_protocol::relay::ErrorCode;
 
-    type Working = Pin<Box<dyn Future<Output = Result<(), Refusal>>>>;
+    type Working<'a> = Pin<Box<dyn Future<Output = Result<(), Refusal>> + 'a>>;
 
     fn reserve(name: &str) -> impl FnOnce(&mut Transaction<'_>) -> Result<(), Refusal> + use<> {
         let name: OrganisationId = name.parse().unwrap();
@@ -401,7 +401,7 @@ mod tests {
             }
         };
         let (flood, colleague, other) = (of("acme", 1), of("acme", 2), of("bolt", 1));
-        let mut waiting: Vec<Working> = vec![Box::pin(flood.write(move |_| {
+        let mut waiting: Vec<Working<'_>> = vec![Box::pin(flood.write(move |_| {
             let _ = gate.recv();
             Ok(())
         }))];
