@@ -152,6 +152,9 @@ pub struct ServeOptions {
     /// Requests of one device [default: 200:2000]
     #[arg(long, value_name = "RATE")]
     rate_limit_device: Option<Rate>,
+    /// Requests of all devices of one member [default: 400:4000]
+    #[arg(long, value_name = "RATE")]
+    rate_limit_member: Option<Rate>,
     /// Signed requests in one organisation [default: 1000:10000]
     #[arg(long, value_name = "RATE")]
     rate_limit_organisation: Option<Rate>,
@@ -254,6 +257,7 @@ impl ServeOptions {
             rate_limit_address: self.rate_limit_address.or(file.rate_limit_address),
             rate_limit_token: self.rate_limit_token.or(file.rate_limit_token),
             rate_limit_device: self.rate_limit_device.or(file.rate_limit_device),
+            rate_limit_member: self.rate_limit_member.or(file.rate_limit_member),
             rate_limit_organisation: self.rate_limit_organisation.or(file.rate_limit_organisation),
             rate_limit_mail: self.rate_limit_mail.or(file.rate_limit_mail),
             budget_administrator: self.budget_administrator.or(file.budget_administrator),
@@ -289,6 +293,7 @@ impl ServeOptions {
             address: self.rate_limit_address.unwrap_or(default.address),
             token: self.rate_limit_token.unwrap_or(default.token),
             device: self.rate_limit_device.unwrap_or(default.device),
+            member: self.rate_limit_member.unwrap_or(default.member),
             organisation: self.rate_limit_organisation.unwrap_or(default.organisation),
             mail: self.rate_limit_mail.unwrap_or(default.mail),
         };

@@ -61,8 +61,8 @@ pub(super) async fn complete(
     request: Completion,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    let completed = app
-        .store
+    let completed = caller
+        .store(app)
         .write(move |transaction| {
             let position = complete_in(transaction.sql, &caller, place, &request, now)?;
             transaction.changed(caller.topic(place.0));
@@ -131,8 +131,8 @@ pub(super) async fn enrol(
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     let budgets = app.budgets;
-    let completed = app
-        .store
+    let completed = caller
+        .store(app)
         .write(move |transaction| {
             let position = enrol_in(transaction, &caller, &asked, &budgets, now)?;
             transaction.changed(caller.topic(asked.token));
@@ -207,7 +207,8 @@ pub(super) async fn publish(
     new: NewCertificate,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    let position = app.store.write(move |transaction| publish_in(transaction, &caller, &new, now)).await?;
+    let position =
+        caller.store(app).write(move |transaction| publish_in(transaction, &caller, &new, now)).await?;
     Ok(body::record(&Completed { position }))
 }
 
