@@ -17,6 +17,7 @@ mod landing;
 mod log_rules;
 mod mail;
 mod quota;
+mod repair;
 mod store;
 mod supervisor;
 mod watchers;
@@ -155,6 +156,7 @@ impl Server {
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             behind_proxy: config.behind_proxy,
+            repairs_only: config.repairs_only,
             crowd: http::Crowd::new(config.connections, !config.behind_proxy),
         });
         tracing::info!(%address, public_url, "listening");

@@ -75,6 +75,10 @@ impl Default for Rates {
     }
 }
 
+/// Repairs of one device: the longest log in one go, which is 200 calls, and then one a second. Each may be 500 signatures for the thread
+/// that all organisations write through.
+const REPAIRS: Rate = Rate { per_second: 1, burst: 200 };
+
 /// Whose bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
@@ -83,6 +87,7 @@ pub(crate) enum Key {
     Device(OrganisationId, DeviceId),
     Organisation(OrganisationId),
     Mail(OrganisationId),
+    Repair(OrganisationId, DeviceId),
 }
 
 impl Key {
@@ -179,6 +184,7 @@ impl Rates {
             Key::Device(..) => self.device,
             Key::Organisation(_) => self.organisation,
             Key::Mail(_) => self.mail,
+            Key::Repair(..) => REPAIRS,
         }
     }
 }

@@ -12,6 +12,7 @@ mod events;
 mod invited;
 mod presence;
 mod registering;
+mod repairing;
 mod route;
 mod signed;
 
@@ -59,6 +60,8 @@ pub(crate) struct App {
     pub(crate) tasks: TaskTracker,
     /// Whether `x-forwarded-for` is the proxy's word.
     pub(crate) behind_proxy: bool,
+    /// After a restore: nothing new enters a log, repairs do.
+    pub(crate) repairs_only: bool,
     /// Who is connected.
     pub(crate) crowd: Arc<Crowd>,
 }
@@ -124,6 +127,10 @@ async fn answer(app: Arc<App>, route: Route, address: IpAddr, request: Request) 
             invited::answer(app, organisation, call, &parts, body).await
         }
         Route::Member(organisation, call) => {
+            // Of all calls the one with the largest body and the most signatures: paid for before anything of it is read.
+            if call == authenticated::REPAIR {
+                app.quota.take(&Key::address(address))?;
+            }
             // A member's own buckets count once the signature is checked; who can't sign spends their address's.
             match authenticated::answer(Arc::clone(&app), organisation, call, &parts, body).await {
                 Err(refusal) if refusal.code == ErrorCode::NotAuthenticated => {
