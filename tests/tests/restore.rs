@@ -143,7 +143,7 @@ fn a_log_that_went_on_elsewhere_gets_nothing_back_and_is_an_alarm() {
     assert_eq!(bob.verify().unwrap().count, 5);
     bob.kill();
     let kept = backed_up(&mut scene);
-    for profile in ["standard", "administrator"] {
+    for profile in ["standard", "administrator", "standard", "administrator"] {
         json_of(&scene.alice, &format!("user profile {BOB_EMAIL} --profile {profile} --yes"));
     }
     scene.alice.kill();
@@ -151,7 +151,9 @@ fn a_log_that_went_on_elsewhere_gets_nothing_back_and_is_an_alarm() {
     // Bob hasn't heard of any of it, and goes on where the server is.
     bob.restart();
     bob.unlock(BOB_PASSWORD).unwrap();
-    json_of(&bob, &format!("user profile {ALICE_EMAIL} --profile standard --yes"));
+    for profile in ["standard", "administrator"] {
+        json_of(&bob, &format!("user profile {ALICE_EMAIL} --profile {profile} --yes"));
+    }
 
     scene.alice.restart();
     scene.alice.unlock(ALICE_PASSWORD).unwrap();
@@ -161,7 +163,7 @@ fn a_log_that_went_on_elsewhere_gets_nothing_back_and_is_an_alarm() {
     assert!(problem["message"].as_str().unwrap().contains("from certificate 5 on"), "{problem}");
     assert!(problem["message"].as_str().unwrap().contains("Nothing was put back"), "{problem}");
     assert!(scene.alice.status().alarms.iter().any(|alarm| alarm.proof), "Bob has signed in the other log");
-    assert_eq!(bob.verify().unwrap().count, 6);
+    assert_eq!(bob.verify().unwrap().count, 7);
     // With that proof it is no mere loss any more.
     assert_eq!(scene.alice.ctl(&["trust", "repair"]).code, 76);
     assert!(!scene.alice.status().alarms.is_empty());

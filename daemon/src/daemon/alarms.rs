@@ -44,7 +44,7 @@ pub(super) async fn raise(session: &Session, problem: &Problem, suspect: Option<
         let kept = blocking(move || {
             // Proving takes as long as verifying whole logs, and a server that misbehaves is met with each call.
             // An open alarm without a proof must not keep one out: evidence first.
-            let known = open.store.alarm_is_known(kind, &found)?;
+            let known = open.store.alarm_is_known(kind, &found, mendable)?;
             if known && (suspect.is_none() || open.store.alarm_is_proved(kind)?) {
                 return Ok(None);
             }

@@ -40,22 +40,24 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredAlarm> {
     })
 }
 
-/// Whether there is an alarm of this kind, or this finding has been dealt with by a person. One that was mended may come again, and is news then.
-fn is_known(connection: &Connection, kind: &str, found: &str) -> rusqlite::Result<bool> {
+/// Whether there is an alarm of this kind, or this finding has been dealt with by a person. One that was mended may come again, and is news
+/// then; and that certificates are missing says nothing of anything worse.
+fn is_known(connection: &Connection, kind: &str, found: &str, mendable: bool) -> rusqlite::Result<bool> {
     connection.query_row(
-        "SELECT EXISTS (SELECT 1 FROM alarm WHERE kind = ?1 AND (acknowledged IS NULL OR found = ?2 AND mend <> 2))",
-        (kind, found),
+        "SELECT EXISTS (SELECT 1 FROM alarm WHERE kind = ?1 AND
+             (acknowledged IS NULL AND (mend = 0 OR ?3) OR acknowledged IS NOT NULL AND found = ?2 AND mend <> 2))",
+        (kind, found, mendable),
         |row| row.get(0),
     )
 }
 
 impl Store {
-    /// Whether raising an alarm would say nothing new.
+    /// Whether raising an alarm would say nothing new. `mendable`: it says that certificates are missing at the server, and nothing more.
     ///
     /// # Errors
     /// The disk's.
-    pub fn alarm_is_known(&self, kind: &str, found: &str) -> Result<bool, StoreError> {
-        Ok(is_known(&self.inner()?.connection, kind, found)?)
+    pub fn alarm_is_known(&self, kind: &str, found: &str, mendable: bool) -> Result<bool, StoreError> {
+        Ok(is_known(&self.inner()?.connection, kind, found, mendable)?)
     }
 
     /// Whether an open alarm of this kind has its proof: another would say nothing more.
@@ -108,7 +110,7 @@ impl Store {
     ) -> Result<Option<StoredAlarm>, StoreError> {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
-        if is_known(&transaction, kind, found)? {
+        if is_known(&transaction, kind, found, mendable)? {
             // Evidence is kept all the same: with the newest alarm of its kind that has none.
             if let Some(file) = proof {
                 let bare = transaction.query_row(
