@@ -17,6 +17,7 @@ mod landing;
 mod log_rules;
 mod mail;
 mod quota;
+mod reinstate;
 mod repair;
 mod store;
 mod supervisor;
@@ -46,6 +47,7 @@ pub use clock::Clock;
 pub use config::{Config, ConfigError, LogFormat, Mail, ServeOptions, database_exists};
 pub use mail::MailSetupError;
 pub use quota::{Rate, RateError, Rates};
+pub use reinstate::{ReinstateError, Reinstated, repair_organisation};
 pub use store::OpenError;
 use supervisor::Supervisor;
 
