@@ -5,15 +5,18 @@
 mod support;
 
 use minicbor::bytes::ByteVec;
-use parsec_metadata::{Rate, Rates};
+use parsec_metadata::{Rate, Rates, ReinstateError, Reinstated, repair_organisation};
 use parsec_protocol::chain::certificate::{Body, Head, Profile};
+use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::codec;
-use parsec_protocol::ids::{Invited, Token};
+use parsec_protocol::evidence::export::LogExport;
+use parsec_protocol::evidence::head::SignedHead;
+use parsec_protocol::ids::{Invited, Timestamp, Token};
 use parsec_protocol::limits::{CERTIFICATE_MAX_BYTES, LOG_PAGE_MAX_CERTIFICATES};
 use parsec_protocol::public::Hash;
 use parsec_protocol::relay::{
-    AttemptView, Completed, EndReason, ErrorCode, InvitationStatus, LogRepair, LogRepaired, ManifestUpload,
-    ManifestView, REPAIR_MAX_BYTES, path,
+    AttemptView, BootstrapRequest, Completed, EndReason, ErrorCode, HEADER_BOOTSTRAP, InvitationStatus,
+    LogRepair, LogRepaired, ManifestUpload, ManifestView, REPAIR_MAX_BYTES, path,
 };
 use support::{Answer, Bench, Claim, Member, Newcomer, drawn};
 
@@ -342,4 +345,74 @@ async fn after_a_restore_nothing_new_gets_in_between_until_the_operator_says_so(
     alice.change(&bench, change).await.record::<Completed>();
     claim.complete(&bench, &alice, &enrolment).await.record::<Completed>();
     assert_eq!(alice.verified(&bench).await.count(), 13);
+}
+
+/// What `trust export` writes: the first `count` certificates, and a member's word for their end or none.
+fn exported(kept: &Kept, by: &Member, count: usize, vouched: bool) -> LogExport {
+    let certificates = kept.certificates[..count].to_vec();
+    let empty = VerifiedLog::empty(by.organisation.clone(), by.root);
+    let log = empty.extended(certificates.iter().map(|envelope| envelope.as_slice())).unwrap();
+    let sign = |context, message: &[u8]| by.key.sign(context, message);
+    let head = vouched.then(|| SignedHead::of(&log, by.device, Timestamp(7), sign));
+    LogExport::new(by.organisation.clone(), by.root, certificates, head)
+}
+
+fn put_back_from(bench: &Bench, name: &str, file: &[u8]) -> Result<Reinstated, ReinstateError> {
+    let path = bench.folder.path().join("exported");
+    std::fs::write(&path, file).unwrap();
+    repair_organisation(&bench.folder.path().join("db"), name, &path)
+}
+
+#[tokio::test]
+async fn an_operator_puts_a_log_back_from_a_members_file() {
+    let Story { copy, kept, alice, carol, .. } = story().await;
+    // By Carol, who is alone with it: the server doesn't know her any more.
+    let file = exported(&kept, &carol, 10, true).encode();
+    let back =
+        |added| Reinstated { added, count: 10, root_fingerprint: alice.root.fingerprint().to_string() };
+    let bench = restored(&copy, false).await;
+    for added in [5, 0] {
+        assert_eq!(put_back_from(&bench, "acme", &file).unwrap(), back(added));
+    }
+    assert_eq!(carol.verified(&bench).await.head(), *kept.heads.last().unwrap());
+
+    // An organisation that was lost whole, beside a running server; its founder's terminal is answered as ever.
+    let bench = Bench::start().await;
+    assert!(matches!(put_back_from(&bench, "acme", &file), Err(ReinstateError::Unknown)));
+    let token = bench.reserve("acme");
+    assert_eq!(put_back_from(&bench, "acme", &file).unwrap(), back(10));
+    assert_eq!(carol.verified(&bench).await.count(), 10);
+    let request = BootstrapRequest { root: alice.root, certificates: kept.certificates[..2].to_vec() };
+    let target = path::bootstrap(&alice.organisation);
+    bench.call("POST", &target, &vec![(HEADER_BOOTSTRAP, token)], &codec::encode(&request)).await.done();
+}
+
+#[tokio::test]
+async fn a_file_that_shows_nothing_puts_nothing_back() {
+    let Story { copy, kept, alice, bob, .. } = story().await;
+    let bench = restored(&copy, false).await;
+    let refused = |name: &str, file: &[u8]| put_back_from(&bench, name, file).unwrap_err();
+    let good = exported(&kept, &alice, 10, true);
+    let mut damaged = good.encode();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    assert!(matches!(refused("acme", &damaged), ReinstateError::Evidence(_)));
+    assert!(matches!(refused("acme", b"noise"), ReinstateError::Evidence(_)));
+    let unvouched = exported(&kept, &alice, 10, false).encode();
+    assert!(matches!(refused("acme", &unvouched), ReinstateError::Unvouched));
+    let cut = kept.certificates[..9].to_vec();
+    let shorter = LogExport::new(alice.organisation.clone(), alice.root, cut, good.head.clone()).encode();
+    assert!(matches!(refused("acme", &shorter), ReinstateError::Evidence(_)));
+    assert!(matches!(refused("other", &good.encode()), ReinstateError::OtherOrganisation(_)));
+    assert!(matches!(refused("A B", &good.encode()), ReinstateError::Name(_)));
+    // Another organisation of this name, under another root key.
+    let elsewhere = Bench::start().await;
+    let eve = elsewhere.founded().await;
+    let hers = exported(&self::kept(&eve, &elsewhere).await, &eve, 2, true).encode();
+    assert!(matches!(refused("acme", &hers), ReinstateError::Conflict));
+    assert_eq!(alice.log(&bench).await.count, 5);
+    // A log that went on elsewhere.
+    bob.with_terminal(&bench).await;
+    assert!(matches!(refused("acme", &good.encode()), ReinstateError::Conflict));
+    assert_eq!(alice.log(&bench).await.count, 6);
 }

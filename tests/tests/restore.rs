@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use parsec_protocol::control::{ChoiceMode, DoctorResult, Health, ProblemKind, Registration, method};
 use parsec_tests::people::Newcomer;
+use parsec_tests::process::binary;
 use parsec_tests::scene::{ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
 use parsec_tests::server::copy_database;
 use parsec_tests::terminal::{Terminal, private_folder};
@@ -94,6 +95,10 @@ fn what_a_restore_lost_is_put_back_and_everybody_goes_on() {
     assert_eq!((refused.code, &refused.json()["problem"]["name"]), (77, &json!("not_authenticated")));
     assert!(refused.json()["problem"]["hint"].as_str().unwrap().contains(ALICE_EMAIL), "{refused:?}");
 
+    // She could help herself out by a file, to a member or to whoever runs the server.
+    let file = scene.path("carol.parsec-log");
+    assert_eq!(json_of(&carol, &format!("trust export {}", file.display()))["count"], 7);
+
     // Alice has it all.
     let said = json_of(&scene.alice, "trust repair");
     assert_eq!(
@@ -133,6 +138,36 @@ fn what_a_restore_lost_is_put_back_and_everybody_goes_on() {
     restored(&mut scene, &kept);
     assert_eq!(scene.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
     assert_eq!(scene.alice.status().alarms.len(), 1);
+}
+
+#[test]
+fn a_newcomer_who_is_alone_with_the_certificates_is_helped_by_the_operator() {
+    let mut scene = Scene::found(setting());
+    let kept = backed_up(&mut scene);
+    let bob = joined(&scene, "bob", BOB_EMAIL, BOB);
+    assert_eq!(bob.verify().unwrap().count, 4);
+    scene.alice.kill();
+    restored(&mut scene, &kept);
+    let refused = bob.ctl(&["trust", "repair", "--json"]);
+    let hint = refused.json()["problem"]["hint"].as_str().unwrap().to_owned();
+    assert!(hint.contains("parsec-metadata organisation repair acme FILE"), "{hint}");
+    let file = scene.path("bob.parsec-log");
+    json_of(&bob, &format!("trust export {}", file.display()));
+    let done = std::process::Command::new(binary("parsec-metadata"))
+        .args(["organisation", "repair", "acme"])
+        .arg(&file)
+        .arg("--database")
+        .arg(scene.server.folder().join("metadata.sqlite"))
+        .arg("--json")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let said: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((&said["added"], &said["count"]), (&json!(2), &json!(4)), "{said}");
+    let log = json_of(&bob, "trust verify");
+    assert_eq!((&log["count"], &log["root_fingerprint"]), (&json!(4), &said["root_fingerprint"]));
+    json_of(&bob, "trust repair");
+    assert!(bob.status().alarms.is_empty());
 }
 
 #[test]
