@@ -97,7 +97,7 @@ fn what_a_restore_lost_is_put_back_and_everybody_goes_on() {
 
     // She could help herself out by a file, to a member or to whoever runs the server.
     let file = scene.path("carol.parsec-log");
-    assert_eq!(json_of(&carol, &format!("trust export {}", file.display()))["count"], 7);
+    assert_eq!(json_of(&carol, &format!("trust export {}", file.display()))["count"], 6);
 
     // Alice has it all.
     let said = json_of(&scene.alice, "trust repair");
