@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use parsec_metadata::command_line::{Command, CommandLine, Named, Organisation, Repair};
 use parsec_metadata::{
-    AdministrationError, LogFormat, ReinstateError, ServeOptions, create_organisation, database_exists, journal,
-    journal::Journal, list_organisations, organisation_usage, prune_organisation, renew_token, repair_organisation, run,
+    AdministrationError, LogFormat, ReinstateError, ServeOptions, create_organisation, database_exists,
+    journal, journal::Journal, list_organisations, organisation_usage, prune_organisation, renew_token,
+    repair_organisation, run,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
