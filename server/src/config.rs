@@ -35,6 +35,8 @@ pub struct Config {
     pub rates: Option<Rates>,
     /// What of the stored things may be one party's.
     pub budgets: Budgets,
+    /// After a restore: members put back what the logs lost, and nothing new enters one.
+    pub repairs_only: bool,
     /// Connections open at once.
     pub connections: usize,
     /// A file to write the bound address to, once listening.
@@ -64,6 +66,7 @@ impl Config {
             mail_from: None,
             rates: None,
             budgets: Budgets::default(),
+            repairs_only: false,
             connections: CONNECTIONS_DEFAULT,
             ready_file: None,
             ready_fd: None,
@@ -170,6 +173,9 @@ pub struct ServeOptions {
     /// The same of all administrators of an organisation together, and once more of everybody else in it [default: 1000:64]
     #[arg(long, value_name = "INVITATIONS:MIB")]
     budget_organisation: Option<Share>,
+    /// After a restore: take nothing new into the logs until members have put back what it lost
+    #[arg(long)]
+    repairs_only: bool,
     /// Connections open at once [default: 2048]
     #[arg(long, value_name = "N")]
     connections: Option<usize>,
@@ -263,6 +269,7 @@ impl ServeOptions {
             budget_administrator: self.budget_administrator.or(file.budget_administrator),
             budget_member: self.budget_member.or(file.budget_member),
             budget_organisation: self.budget_organisation.or(file.budget_organisation),
+            repairs_only: self.repairs_only || file.repairs_only,
             connections: self.connections.or(file.connections),
         })
     }
@@ -313,6 +320,7 @@ impl ServeOptions {
                 member: self.budget_member.unwrap_or(usual.member),
                 organisation: self.budget_organisation.unwrap_or(usual.organisation),
             },
+            repairs_only: self.repairs_only,
             connections: self.connections.unwrap_or(CONNECTIONS_DEFAULT),
             ready_file: self.ready_file,
             ready_fd: self.ready_fd,

@@ -17,6 +17,8 @@ mod landing;
 mod log_rules;
 mod mail;
 mod quota;
+mod reinstate;
+mod repair;
 mod store;
 mod supervisor;
 mod watchers;
@@ -45,6 +47,7 @@ pub use clock::Clock;
 pub use config::{Config, ConfigError, LogFormat, Mail, ServeOptions, database_exists};
 pub use mail::MailSetupError;
 pub use quota::{Rate, RateError, Rates};
+pub use reinstate::{ReinstateError, Reinstated, repair_organisation};
 pub use store::OpenError;
 use supervisor::Supervisor;
 
@@ -155,6 +158,7 @@ impl Server {
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             behind_proxy: config.behind_proxy,
+            repairs_only: config.repairs_only,
             crowd: http::Crowd::new(config.connections, !config.behind_proxy),
         });
         tracing::info!(%address, public_url, "listening");

@@ -5,10 +5,11 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use parsec_metadata::command_line::{Command, CommandLine, Named, Organisation};
+use parsec_metadata::command_line::{Command, CommandLine, Named, Organisation, Repair};
 use parsec_metadata::{
-    AdministrationError, LogFormat, ServeOptions, create_organisation, database_exists, journal,
-    journal::Journal, list_organisations, organisation_usage, prune_organisation, renew_token, run,
+    AdministrationError, LogFormat, ReinstateError, ServeOptions, create_organisation, database_exists,
+    journal, journal::Journal, list_organisations, organisation_usage, prune_organisation, renew_token,
+    repair_organisation, run,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -21,6 +22,10 @@ const EXIT_CONFIG: u8 = 78;
 fn main() -> ExitCode {
     match CommandLine::parse().command {
         Command::Serve(options) => serve(*options),
+        Command::Organisation(Organisation::Repair(asked)) => match repair(&asked) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, ExitCode::FAILURE),
+        },
         Command::Organisation(command) => match administer(command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, ExitCode::FAILURE),
@@ -86,9 +91,26 @@ fn start_log(format: Option<LogFormat>) {
     }
 }
 
+/// Puts a log back from a file.
+#[expect(clippy::print_stdout, reason = "results go to stdout")]
+fn repair(asked: &Repair) -> Result<(), ReinstateError> {
+    start_log(None);
+    let done = repair_organisation(&asked.database.database, &asked.name, &asked.file)?;
+    let (added, count, root) = (done.added, done.count, &done.root_fingerprint);
+    if asked.database.json {
+        // Numbers and hexadecimal digits: nothing to escape.
+        println!(r#"{{"added":{added},"count":{count},"root_fingerprint":"{root}"}}"#);
+    } else {
+        println!("{added} certificates put back; the log has {count} now\nroot key, SHA-256: {root}");
+    }
+    Ok(())
+}
+
 #[expect(clippy::print_stdout, reason = "results go to stdout")]
 fn administer(command: Organisation) -> Result<(), AdministrationError> {
     match command {
+        // Answered before.
+        Organisation::Repair(_) => {}
         Organisation::Create(Named { name, database }) => {
             let token = create_organisation(&database.database, &name)?;
             println!("{}", token_line(&name, &token, database.json));

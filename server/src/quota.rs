@@ -79,6 +79,10 @@ impl Default for Rates {
     }
 }
 
+/// Repairs of one device: the longest log in one go, which is 200 calls, and then one a second. Each may be 500 signatures for the thread
+/// that all organisations write through.
+const REPAIRS: Rate = Rate { per_second: 1, burst: 200 };
+
 /// Whose bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
@@ -91,6 +95,7 @@ pub(crate) enum Key {
     Member(OrganisationId, UserId),
     Organisation(OrganisationId),
     Mail(OrganisationId),
+    Repair(OrganisationId, DeviceId),
 }
 
 impl Key {
@@ -234,6 +239,7 @@ impl Rates {
             Key::Member(..) => self.member,
             Key::Organisation(_) => self.organisation,
             Key::Mail(_) => self.mail,
+            Key::Repair(..) => REPAIRS,
         }
     }
 }

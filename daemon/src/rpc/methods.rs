@@ -194,6 +194,10 @@ pub(super) const TABLE: &[Row] = &[
     ask!(TRUST_IMPORT, Own, Needs::Confirmation, |params: _| |reply| {
         Command::TrustImport(params, reply)
     } => |_: &Caller, result| result),
+    // This device stands for it that the log had these certificates, and warnings to the person go away.
+    ask!(TRUST_REPAIR, Own, Needs::Confirmation, |params: DeviceSelector| |reply| {
+        Command::TrustRepair(params, reply)
+    } => |_: &Caller, result| result),
     ask!(TRUST_FORK, Look, |params: _| |reply| Command::TrustFork(params, reply)),
     ask!(RECEIPT_LIST, Look, |params: DeviceSelector| |reply| Command::ReceiptList(params, reply)),
     ask!(RECEIPT_EXPORT, Look, |params: _| |reply| Command::ReceiptExport(params, reply)),
@@ -362,6 +366,7 @@ mod tests {
                         | method::TOKEN_CREATE
                         | method::TRUST_ACKNOWLEDGE
                         | method::TRUST_IMPORT
+                        | method::TRUST_REPAIR
                 );
             assert_eq!(row.needs == Needs::Confirmation, needs, "{}", row.name);
         }

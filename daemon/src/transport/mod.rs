@@ -87,6 +87,7 @@ impl RoadError {
                 ErrorCode::RateLimited
                     | ErrorCode::Internal
                     | ErrorCode::Unavailable
+                    | ErrorCode::LogHeld
                     | ErrorCode::Replayed
                     | ErrorCode::NotYet
             ),

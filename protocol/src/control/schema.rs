@@ -16,9 +16,9 @@ use super::{
     InviteUser, Member, NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped,
     ReceiptExport, ReceiptListResult, SecretText, StatusResult, StreamId, TokenCreate, TokenCreated, TokenId,
     TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged,
-    TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult, TrustShow,
-    TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
-    method,
+    TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult,
+    TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke,
+    UserShow, UserShowResult, method,
 };
 use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
 use crate::limits::{EMAIL_MAX_BYTES, LABEL_MAX_BYTES};
@@ -138,6 +138,7 @@ pub const SHAPES: &[Shape] = &[
     call::<TrustLog, TrustLogResult>(method::TRUST_LOG),
     call::<TrustExport, TrustExported>(method::TRUST_EXPORT),
     call::<TrustImport, TrustImported>(method::TRUST_IMPORT),
+    call::<DeviceSelector, TrustRepaired>(method::TRUST_REPAIR),
     call::<TrustFork, FilePart>(method::TRUST_FORK),
     call::<DeviceSelector, ReceiptListResult>(method::RECEIPT_LIST),
     call::<ReceiptExport, FilePart>(method::RECEIPT_EXPORT),

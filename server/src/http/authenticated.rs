@@ -12,14 +12,14 @@ use axum::response::Response;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::limits::{BODY_MAX_BYTES, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
 use parsec_protocol::relay::{
-    CancelAttempt, ErrorCode, InvitationMade, MailOutcome, ManifestUpload, NewInvitation,
+    CancelAttempt, ErrorCode, InvitationMade, MailOutcome, ManifestUpload, NewInvitation, REPAIR_MAX_BYTES,
 };
 use rusqlite::Connection;
 
 use super::events::{self, State};
 use super::invited::{deposit, read_step};
 use super::route::MemberCall;
-use super::{App, body, registering, signed};
+use super::{App, body, registering, repairing, signed};
 use crate::budgets::Wish;
 use crate::errors::Refusal;
 use crate::invitations::{self, Member, Side};
@@ -35,6 +35,7 @@ const SMALL_MAX_BYTES: usize = 4_096;
 /// A manifest, its version, their framing.
 const UPLOAD_MAX_BYTES: usize = MANIFEST_MAX_BYTES + 64;
 const _: () = assert!(UPLOAD_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
+const _: () = assert!(REPAIR_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
 
 /// The signer of a request whose signature was checked.
 #[derive(Clone)]
@@ -114,6 +115,7 @@ const fn body_max(call: &MemberCall) -> usize {
         MemberCall::Enrol => registering::DIRECT_MAX_BYTES,
         MemberCall::Publish => registering::CHANGE_MAX_BYTES,
         MemberCall::PutManifest => UPLOAD_MAX_BYTES,
+        MemberCall::Repair => REPAIR_MAX_BYTES,
         MemberCall::Invitations { .. }
         | MemberCall::Invitation(_)
         | MemberCall::Events(_)
@@ -123,6 +125,27 @@ const fn body_max(call: &MemberCall) -> usize {
         | MemberCall::GetStep(..)
         | MemberCall::Log { .. }
         | MemberCall::Manifest => 0,
+    }
+}
+
+/// Whether a call would put something new at the end of a log, where a restore may have left no room for it.
+const fn enters_a_log(call: &MemberCall) -> bool {
+    match call {
+        MemberCall::Complete(..) | MemberCall::Enrol | MemberCall::Publish => true,
+        MemberCall::Invitations { .. }
+        | MemberCall::Invite
+        | MemberCall::Invitation(_)
+        | MemberCall::Events(_)
+        | MemberCall::Cancel(_)
+        | MemberCall::Attempt(..)
+        | MemberCall::Join(..)
+        | MemberCall::PutStep(..)
+        | MemberCall::GetStep(..)
+        | MemberCall::CancelAttempt(..)
+        | MemberCall::Log { .. }
+        | MemberCall::Repair
+        | MemberCall::Manifest
+        | MemberCall::PutManifest => false,
     }
 }
 
@@ -140,6 +163,9 @@ pub(crate) async fn answer(
     let member = claimed.check(&app, &content)?;
     let caller = Caller { organisation, device: member.device, user: member.user };
     let (now, store) = (app.clock.now(), caller.store(&app));
+    if app.repairs_only && enters_a_log(&call) {
+        return Err(Refusal::HELD);
+    }
     match call {
         MemberCall::Invitations { before } => list(&app, caller, before, now).await,
         MemberCall::Invite => invite(&app, caller, body::decode(&content)?, now).await,
@@ -192,6 +218,10 @@ pub(crate) async fn answer(
                 members::page(sql, &caller.organisation, from)
             };
             Ok(body::record(&store.read(load).await?))
+        }
+        MemberCall::Repair => {
+            app.quota.take(&Key::Repair(caller.organisation.clone(), caller.device))?;
+            repairing::repair(&app, caller, body::decode(&content)?, now).await
         }
         MemberCall::Manifest => {
             let load = move |sql: &Connection| {

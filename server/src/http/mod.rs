@@ -13,6 +13,7 @@ mod events;
 mod invited;
 mod presence;
 mod registering;
+mod repairing;
 mod route;
 mod signed;
 
@@ -60,6 +61,8 @@ pub(crate) struct App {
     pub(crate) tasks: TaskTracker,
     /// Whether `x-forwarded-for` is the proxy's word.
     pub(crate) behind_proxy: bool,
+    /// After a restore: nothing new enters a log, repairs do.
+    pub(crate) repairs_only: bool,
     /// Who is connected.
     pub(crate) crowd: Arc<Crowd>,
 }

@@ -48,7 +48,7 @@ fn refused(fault: LogFault) -> Refusal {
     ErrorCode::from(fault).into()
 }
 
-fn root_of(sql: &Connection, organisation: &OrganisationId) -> Result<VerifyKey, Refusal> {
+pub(super) fn root_of(sql: &Connection, organisation: &OrganisationId) -> Result<VerifyKey, Refusal> {
     let founded = members::organisation(sql, organisation)?.and_then(|organisation| organisation.founded);
     Ok(founded.ok_or(ErrorCode::Internal)?.0)
 }
@@ -243,7 +243,7 @@ fn publish_in(
 }
 
 /// Ends what the user's terminals may not go on with, and wakes their streams, which then ask again whether they may go on.
-fn settle_rights(
+pub(super) fn settle_rights(
     transaction: &mut Transaction<'_>,
     organisation: &OrganisationId,
     kind: &Kind,

@@ -196,6 +196,8 @@ fn relay_records(
             mail_link: Some("https://x".into()),
         }),
         codec::encode(&relay::LogPage { count: 4, certificates: certificates.clone() }),
+        codec::encode(&relay::LogRepair { from: world.log.head(), certificates: certificates.clone() }),
+        codec::encode(&relay::LogRepaired { count: 4, added: 2 }),
         codec::encode(&relay::Completion { certificates: certificates.clone(), receipt: receipt.clone() }),
         codec::encode(&relay::DirectEnrolment {
             token,

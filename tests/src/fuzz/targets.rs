@@ -189,6 +189,8 @@ fn relay_records(input: &[u8]) {
     let _ = one_spelling::<relay::ManifestView>(input, BODY_MAX_BYTES);
     let _ = one_spelling::<relay::ManifestUpload>(input, BODY_MAX_BYTES);
     let _ = one_spelling::<relay::NewCertificate>(input, BODY_MAX_BYTES);
+    let _ = one_spelling::<relay::LogRepair>(input, BODY_MAX_BYTES);
+    let _ = one_spelling::<relay::LogRepaired>(input, BODY_MAX_BYTES);
     let _ = one_spelling::<relay::ErrorBody>(input, BODY_MAX_BYTES);
 }
 
