@@ -21,7 +21,7 @@ use super::{
     method,
 };
 use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
-use crate::limits::{EMAIL_MAX_BYTES, LABEL_MAX_BYTES};
+use crate::limits::{EMAIL_MAX_BYTES, NAME_MAX_BYTES};
 
 /// Makes the schema of one type.
 pub type Make = fn(&mut SchemaGenerator) -> Schema;
@@ -198,9 +198,9 @@ described! {
         "description": "An e-mail address in ASCII. Upper case is turned into lower case."
     };
     Label, "Label" => {
-        "type": "string", "minLength": 1, "maxLength": LABEL_MAX_BYTES,
+        "type": "string", "minLength": 1, "maxLength": NAME_MAX_BYTES,
         "pattern": "^[^\\x00-\\x20\\x7f-\\xa0]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\x00-\\x20\\x7f-\\xa0])?$",
-        "description": "A name: at most 64 bytes of UTF-8, without surrounding spaces, control, direction or invisible characters."
+        "description": "A name (docs/protocol.md, *Names*): 1 to 64 characters as people count them and at most 512 bytes of UTF-8, given in any form and kept in form C; no spaces at the ends, no control, direction or misplaced invisible characters."
     };
 }
 
