@@ -194,7 +194,7 @@ described! {
     };
     Email, "Email" => {
         "type": "string", "maxLength": EMAIL_MAX_BYTES,
-        "pattern": "^[!#$%&'*+./0-9=?A-Z^_`a-z{|}~-]+@(?![.-])(?!.*[.][.])[A-Za-z0-9.-]*[A-Za-z0-9]$",
+        "pattern": "^(?=[^@]{1,64}@)[!#$%&'*+/0-9=?A-Z^_`a-z{|}~-]+([.][!#$%&'*+/0-9=?A-Z^_`a-z{|}~-]+)*@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
         "description": "An e-mail address in ASCII. Upper case is turned into lower case."
     };
     Label, "Label" => {

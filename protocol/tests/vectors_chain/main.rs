@@ -1,4 +1,4 @@
-//! The test vectors of encoding, certificates, log, names, manifest, requests and receipts, in `tests/vectors/`.
+//! The test vectors of encoding, certificates, log, names, addresses, hints, manifest, requests and receipts, in `tests/vectors/`.
 //!
 //! Decides that each file is judged as it says, by the layer it names, and that the files are what `make` makes of the
 //! present code: a change of any format shows as a changed file in review. To write them again after a change that
@@ -13,6 +13,7 @@ mod logs;
 mod make;
 mod seals;
 mod signatures;
+mod texts;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/vectors.rs"]
