@@ -363,8 +363,10 @@ fn both_know_the_same_invisible_characters() {
     }
     let mut checker = Checker::start(None);
     for range in INVISIBLE {
-        let ends = [u32::from(*range.start()) - 1, (*range.start()).into(), (*range.end()).into(), u32::from(*range.end()) + 1];
-        for c in ends.into_iter().filter_map(char::from_u32) {
+        let (first, last) = (u32::from(*range.start()), u32::from(*range.end()));
+        // The last hieroglyph is newer than the Unicode data of older Pythons.
+        let ends = [first - 1, first, last, last + 1].into_iter().filter(|c| *c != 0x1_342f);
+        for c in ends.filter_map(char::from_u32) {
             for text in [format!("a{c}b"), format!("क\u{94d}{c}ष"), format!("❤{c}"), format!("葛{c}"), format!("ᠠ{c}ᠠ")] {
                 let ours = text.parse::<Label>().is_ok_and(|name| name.as_str() == text);
                 let theirs = checker.ask(&json!({"kind": "label", "text": text}));

@@ -56,10 +56,9 @@ fn addresses() -> impl Strategy<Value = String> {
 
 /// What `parsec-metadata serve --public-url` makes of an address.
 fn public_url(address: &str) -> Result<String, String> {
-    let mut table = toml::Table::new();
-    table.insert("database".into(), "x".into());
-    table.insert("public-url".into(), address.into());
-    let options: ServeOptions = toml::from_str(&table.to_string()).unwrap();
+    // A string of JSON is one of TOML.
+    let quoted = serde_json::to_string(address).unwrap();
+    let options: ServeOptions = toml::from_str(&format!("database = 'x'\npublic-url = {quoted}\n")).unwrap();
     options.check().map(|config| config.public_url.unwrap()).map_err(|error| error.to_string())
 }
 

@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(open(&with(4, 0xff)), None, "not UTF-8");
         assert_eq!(open(&with(4, 0x1b)), None, "an escape sequence for the terminal");
         assert_eq!(open(&seal_raw(&plaintext[..513])), None, "shorter than all others");
-        plaintext[..9].copy_from_slice(b"\0\x07Ange\xcc\x81");
+        plaintext[..8].copy_from_slice(b"\0\x06Ange\xcc\x81");
         assert_eq!(open(&seal_raw(&plaintext)), None, "not in form C");
     }
 

@@ -269,7 +269,7 @@ fn bad_logs() -> Vec<BadLog> {
                 zero,
                 user_with(&|body| {
                     if let Body::User { encryption_key: key, .. } = body {
-                        *key = parsec_protocol::public::EncryptionKey::from_bytes([0; 32])
+                        *key = EncryptionKey::from_bytes([0; 32])
                     }
                 }),
             ),
