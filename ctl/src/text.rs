@@ -170,7 +170,14 @@ mod tests {
 
     #[test]
     fn joiners_and_selectors_stay_where_they_belong_and_nowhere_else() {
-        for good in ["مهدی\u{200c}زاده", "ශ\u{dca}\u{200d}රී", "👩🏽\u{200d}🚀", "Ana ❤\u{fe0f}", "葛\u{e0100}城", "1\u{fe0f}\u{20e3}"] {
+        for good in [
+            "مهدی\u{200c}زاده",
+            "ශ\u{dca}\u{200d}රී",
+            "👩🏽\u{200d}🚀",
+            "Ana ❤\u{fe0f}",
+            "葛\u{e0100}城",
+            "1\u{fe0f}\u{20e3}",
+        ] {
             assert!(good.parse::<parsec_protocol::ids::Label>().is_ok());
             assert_eq!(shown(good), good);
             assert_eq!(shown_lines(&format!("Bob\n  {good}\n")), format!("Bob\n  {good}\n"));

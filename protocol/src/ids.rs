@@ -12,7 +12,9 @@ use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{EMAIL_LOCAL_MAX_BYTES, EMAIL_MAX_BYTES, HOST_LABEL_MAX_BYTES, ORGANISATION_ID_MAX_BYTES};
+use crate::limits::{
+    EMAIL_LOCAL_MAX_BYTES, EMAIL_MAX_BYTES, HOST_LABEL_MAX_BYTES, ORGANISATION_ID_MAX_BYTES,
+};
 
 mod joiners;
 mod name;

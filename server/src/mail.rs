@@ -202,7 +202,8 @@ pub(crate) fn smtp(url_file: &Path, ca: Option<&Path>) -> Result<Road, MailSetup
         std::fs::read_to_string(path).map_err(|source| MailSetupError::File { path: path.to_owned(), source })
     };
     let text = read(url_file)?;
-    let url = url::Url::parse(text.trim_start_matches('\u{feff}').trim()).map_err(|_| MailSetupError::Url("it is not a URL"))?;
+    let url = url::Url::parse(text.trim_start_matches('\u{feff}').trim())
+        .map_err(|_| MailSetupError::Url("it is not a URL"))?;
     let host = url.host_str().ok_or(MailSetupError::Url("it has no host"))?;
     if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
         return Err(MailSetupError::Url("it has a path"));

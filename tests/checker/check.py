@@ -279,9 +279,7 @@ def address(value):
 def label(value):
     if not isinstance(value, str):
         raise Bad("not a name")
-    why = names.why_not(value)
-    if why:
-        raise Bad("not a name: " + why)
+    need(names.why_not(value) is None, "a name")
     return value
 
 

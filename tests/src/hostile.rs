@@ -97,7 +97,8 @@ pub fn names() -> Vec<String> {
 pub fn effect_in(text: &str) -> Option<char> {
     let mut before = ' ';
     text.chars().find(|c| {
-        let of_picture = matches!(c, '\u{200d}' | '\u{fe0f}') && ('\u{1f300}'..='\u{1faff}').contains(&before);
+        let of_picture =
+            matches!(c, '\u{200d}' | '\u{fe0f}') && ('\u{1f300}'..='\u{1faff}').contains(&before);
         before = *c;
         *c != '\n' && has_effect(*c) && !of_picture
     })

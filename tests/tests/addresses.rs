@@ -3,7 +3,13 @@
 //!
 //! Decides by the functions that the parts call where an address enters them; `links.rs` shows the same with the programs, for a few.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -48,10 +54,12 @@ fn addresses() -> impl Strategy<Value = String> {
     let scheme = prop_oneof![8 => "(https|HTTPS|Https)", 3 => "(http|HTTP)", 1 => "(parsec|ftp|)"];
     let slashes = prop_oneof![9 => Just("://".to_owned()), 1 => "(:|:/|:\\\\\\\\|:///)"];
     let user = prop_oneof![19 => Just(String::new()), 1 => "(me@|me:word@|@)"];
-    let port = prop_oneof![3 => Just(String::new()), 3 => "(:|:443|:0443|:80|:080|:8443)", 1 => "(:0|:[0-9]{1,6})"];
+    let port =
+        prop_oneof![3 => Just(String::new()), 3 => "(:|:443|:0443|:80|:080|:8443)", 1 => "(:0|:[0-9]{1,6})"];
     let rest = prop_oneof![9 => "(|/)", 1 => "(\\\\|//|/\\.|/x|\\?|\\?q|#|#f| |\t|\n|/join/acme)"];
-    (scheme, slashes, user, hosts(), port, rest)
-        .prop_map(|(scheme, slashes, user, host, port, rest)| format!("{scheme}{slashes}{user}{host}{port}{rest}"))
+    (scheme, slashes, user, hosts(), port, rest).prop_map(|(scheme, slashes, user, host, port, rest)| {
+        format!("{scheme}{slashes}{user}{host}{port}{rest}")
+    })
 }
 
 /// What `parsec-metadata serve --public-url` makes of an address.
@@ -98,14 +106,18 @@ fn what_founding_takes_every_part_takes() {
             for printed in [Some(link.to_url()), link.to_alias()].into_iter().flatten() {
                 // `claim.start` and `net.ping`.
                 let read = link_in(&SecretText::new(printed));
-                let read = read.map_err(|problem| TestCaseError::fail(format!("{}: {}", text, problem.message)))?;
+                let read =
+                    read.map_err(|problem| TestCaseError::fail(format!("{}: {}", text, problem.message)))?;
                 prop_assert_eq!(read.server.as_str(), &kept);
                 let there = Server::new(client.clone(), read.server.as_str());
                 prop_assert_eq!(there.map(|there| there.address().to_owned()).ok(), Some(kept.clone()));
             }
             // A link with the address as it was typed leads there, too, or says what is wrong.
-            let (_, payload) = link.to_url().split_once('#').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-            match link_in(&SecretText::new(format!("{}/join/acme#{payload}", text.trim_end_matches('/')).into())) {
+            let (_, payload) =
+                link.to_url().split_once('#').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+            match link_in(&SecretText::new(
+                format!("{}/join/acme#{payload}", text.trim_end_matches('/')).into(),
+            )) {
                 Ok(read) => prop_assert_eq!(read.server.as_str(), &kept),
                 Err(problem) => prop_assert!(
                     matches!(problem.name, ProblemKind::LinkMalformed | ProblemKind::PlainHttpRefused),

@@ -260,7 +260,18 @@ mod tests {
             one.draft(request, "x".into(), Hash::of(&[]), Timestamp(0)).is_err()
         };
         assert!(!refused(&|_| {}));
-        for name in ["", " a", "a ", "a\nb", "a\u{202e}b", "a\u{200b}", &"x".repeat(65), "a\x1b[1m", "a  b", "a\u{a0}b"] {
+        for name in [
+            "",
+            " a",
+            "a ",
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{200b}",
+            &"x".repeat(65),
+            "a\x1b[1m",
+            "a  b",
+            "a\u{a0}b",
+        ] {
             assert!(refused(&|request| request.name = name.into()), "{name:?}");
         }
         assert!(refused(&|request| request.name = "a".into()), "taken");

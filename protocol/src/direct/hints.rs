@@ -163,7 +163,10 @@ fn may_be_dialled(address: &SocketAddr, here: bool, also: u16) -> bool {
     let port = address.port();
     // A zone is a network card of this machine, which nobody else can name.
     let zone = matches!(address, SocketAddr::V6(address) if address.scope_id() != 0);
-    somewhere && !zone && (port >= PORT_MIN || (port == also && port > 0)) && (here || !address.ip().is_loopback())
+    somewhere
+        && !zone
+        && (port >= PORT_MIN || (port == also && port > 0))
+        && (here || !address.ip().is_loopback())
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ mod logs;
 mod make;
 mod seals;
 mod signatures;
-mod texts;
 #[path = "../support/mod.rs"]
 mod support;
+mod texts;
 #[path = "../support/vectors.rs"]
 mod vectors;
 

@@ -70,8 +70,16 @@ pub(crate) fn labels(set: &mut Set) {
         ("joiner-twice", "U+200D twice", "ක\u{dca}\u{200d}\u{200d}ෂ"),
         ("non-joiner-latin", "U+200C between letters that don't join", "Bo\u{200c}b"),
         ("non-joiner-at-end", "U+200C at the end", "مهدی\u{200c}"),
-        ("non-joiner-behind-right-joining", "U+200C behind a letter that joins nothing there", "زاد\u{200c}ه"),
-        ("non-joiner-behind-virama", "U+200C behind a virama, with no letter behind it", "ರಾಜ\u{ccd}\u{200c}"),
+        (
+            "non-joiner-behind-right-joining",
+            "U+200C behind a letter that joins nothing there",
+            "زاد\u{200c}ه",
+        ),
+        (
+            "non-joiner-behind-virama",
+            "U+200C behind a virama, with no letter behind it",
+            "ರಾಜ\u{ccd}\u{200c}",
+        ),
         ("selector-latin", "a selector behind a letter", "Bob\u{fe0f}"),
         ("selector-digit", "a selector behind a digit that is no key", "1\u{fe0f}"),
         ("selector-twice", "a selector behind a selector", "❤\u{fe0f}\u{fe0f}"),

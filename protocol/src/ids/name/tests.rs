@@ -124,7 +124,12 @@ fn what_is_wrong_is_said_with_its_place() {
         ("葛\u{e0100}\u{e0101}", '\u{e0101}', 1, Fault::Selector),
         ("bob\u{e0041}", '\u{e0041}', 3, Fault::Invisible),
         ("🏴\u{e0067}\u{e0062}\u{e007f}", '\u{e0067}', 1, Fault::Invisible),
-        ("🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}\u{e007f}", '\u{e007f}', 1, Fault::Invisible),
+        (
+            "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}\u{e007f}",
+            '\u{e007f}',
+            1,
+            Fault::Invisible,
+        ),
         ("a\u{e000}", '\u{e000}', 2, Fault::Meaningless),
         ("a\u{ffff}", '\u{ffff}', 2, Fault::Meaningless),
         ("\u{338}b", '\u{338}', 1, Fault::MarkAlone),
