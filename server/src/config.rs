@@ -330,7 +330,7 @@ impl ServeOptions {
 }
 
 /// The one spelling of an address that links can hold.
-fn check_public_url(text: &str) -> Result<String, ConfigError> {
+pub(crate) fn check_public_url(text: &str) -> Result<String, ConfigError> {
     let address: ServerAddress = text.parse().map_err(ConfigError::PublicUrl)?;
     Ok(address.as_str().to_owned())
 }
@@ -377,6 +377,17 @@ mod tests {
         std::fs::write(&path, "databse = 'file'").unwrap();
         let line = ServeOptions { config: Some(path), ..Default::default() };
         assert!(matches!(line.with_file(), Err(ConfigError::Toml { .. })));
+    }
+
+    /// However an editor ends lines, and whatever it puts before the first.
+    #[test]
+    fn a_file_is_read_as_editors_write_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c.toml");
+        std::fs::write(&path, "\u{feff}database = 'file'\r\nconnections = 7\r\n").unwrap();
+        let line = ServeOptions { config: Some(path), ..Default::default() };
+        let config = line.with_file().unwrap().check().unwrap();
+        assert_eq!((config.database, config.connections), (PathBuf::from("file"), 7));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::{
     UserShow, UserShowResult, method,
 };
 use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
-use crate::limits::{EMAIL_MAX_BYTES, LABEL_MAX_BYTES};
+use crate::limits::{EMAIL_MAX_BYTES, NAME_MAX_BYTES};
 
 /// Makes the schema of one type.
 pub type Make = fn(&mut SchemaGenerator) -> Schema;
@@ -195,13 +195,13 @@ described! {
     };
     Email, "Email" => {
         "type": "string", "maxLength": EMAIL_MAX_BYTES,
-        "pattern": "^[!#$%&'*+./0-9=?A-Z^_`a-z{|}~-]+@(?![.-])(?!.*[.][.])[A-Za-z0-9.-]*[A-Za-z0-9]$",
+        "pattern": "^(?=[^@]{1,64}@)[!#$%&'*+/0-9=?A-Z^_`a-z{|}~-]+([.][!#$%&'*+/0-9=?A-Z^_`a-z{|}~-]+)*@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
         "description": "An e-mail address in ASCII. Upper case is turned into lower case."
     };
     Label, "Label" => {
-        "type": "string", "minLength": 1, "maxLength": LABEL_MAX_BYTES,
+        "type": "string", "minLength": 1, "maxLength": NAME_MAX_BYTES,
         "pattern": "^[^\\x00-\\x20\\x7f-\\xa0]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\x00-\\x20\\x7f-\\xa0])?$",
-        "description": "A name: at most 64 bytes of UTF-8, without surrounding spaces, control, direction or invisible characters."
+        "description": "A name (docs/protocol.md, *Names*): 1 to 64 characters as people count them and at most 512 bytes of UTF-8, given in any form and kept in form C; no spaces at the ends, no control, direction or misplaced invisible characters."
     };
 }
 

@@ -25,7 +25,8 @@ use parsec_protocol::enrol::link::Link;
 use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::fork::ForkProof;
 use parsec_protocol::evidence::receipt::EnrolmentReceipt;
-use parsec_protocol::limits::BODY_MAX_BYTES;
+use parsec_protocol::ids::{Email, Label};
+use parsec_protocol::limits::{BODY_MAX_BYTES, NAME_MAX_BYTES};
 use parsec_protocol::paste::link_in;
 use parsec_protocol::public::VerifyKey;
 use parsec_protocol::receipt::Receipt;
@@ -70,6 +71,7 @@ pub const TARGETS: &[Target] = &[
     target("log", 100, log),
     target("link", 1_000, link),
     target("paste", 1_000, paste),
+    target("name", 1_000, name),
     target("relay", 1_000, relay_records),
     programs("rpc", 100, rpc),
     target("keyfile", 300, key_file),
@@ -159,6 +161,20 @@ fn link(input: &[u8]) {
         let again: Link = link.to_url().parse().unwrap();
         assert_eq!(*again.to_url(), *link.to_url());
         let _ = Hints::of(&link);
+    }
+}
+
+/// Names and e-mail addresses: one spelling each, and a name that is taken is within its bounds.
+fn name(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Ok(name) = text.parse::<Label>() {
+        assert!(name.as_str().len() <= NAME_MAX_BYTES);
+        assert_eq!(name.as_str().parse().as_ref(), Ok(&name));
+        let bytes = minicbor::to_vec(&name).unwrap();
+        assert_eq!(minicbor::decode::<Label>(&bytes).unwrap(), name);
+    }
+    if let Ok(email) = text.parse::<Email>() {
+        assert_eq!(email.as_str().parse(), Ok(email));
     }
 }
 
