@@ -468,7 +468,8 @@ fn both_know_the_same_invisible_characters() {
     for range in INVISIBLE {
         let (first, last) = (u32::from(*range.start()), u32::from(*range.end()));
         // The hieroglyphs beside the controls are newer than the Unicode data of older Pythons.
-        let ends = [first - 1, first, last, last + 1].into_iter().filter(|c| !matches!(c, 0x1_342f | 0x1_3440));
+        let ends =
+            [first - 1, first, last, last + 1].into_iter().filter(|c| !matches!(c, 0x1_342f | 0x1_3440));
         for c in ends.filter_map(char::from_u32) {
             for text in [
                 format!("a{c}b"),
