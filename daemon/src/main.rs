@@ -96,9 +96,15 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // --help and --version come this way, too. If even this can't be printed, the code says it.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+            // --help and --version come this way, too. If even this can't be printed, the code says it: 74 for the disk, 141 for
+            // a reader that went away.
+            let printed = error.print();
+            return ExitCode::from(match printed {
+                _ if error.use_stderr() => 64,
+                Ok(()) => 0,
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 141,
+                Err(_) => 74,
+            });
         }
     };
     match run(&arguments) {

@@ -2,11 +2,14 @@
 //!
 //! Decides where token and password come from. Refuses both as arguments.
 
+use std::path::PathBuf;
+
 use parsec_protocol::control::{OrgBootstrap, OrgBootstrapped, SecretText, method};
 
 use super::Context;
 use crate::args::{Bootstrap, Org};
-use crate::failure::Failure;
+use crate::descriptor;
+use crate::failure::{Done, Failure};
 use crate::password;
 use crate::prompt::Terminal;
 use crate::schema;
@@ -24,6 +27,13 @@ fn bootstrap(context: &Context<'_>, arguments: Bootstrap) -> Result<(), Failure>
             "Give the reserved name with --organisation ORG.",
         ));
     };
+    let is_stdin = |path: &PathBuf| descriptor::named(path) == Some(0);
+    if arguments.token_file.as_ref().is_some_and(is_stdin) && arguments.password.is_stdin() {
+        return Err(Failure::usage(
+            "Only one of token and password can come from standard input",
+            "Give the other with a file or another descriptor.",
+        ));
+    }
     // Before any question: nobody shall invent a password for a daemon that isn't there.
     let mut daemon = context.connect()?;
     let no_input = context.global.no_input;
@@ -54,7 +64,11 @@ fn bootstrap(context: &Context<'_>, arguments: Bootstrap) -> Result<(), Failure>
             typed_codes: arguments.typed_codes,
         },
     )?;
-    context.output.result(schema::ORG_BOOTSTRAP, &founded, || {
+    let done = Done::new(
+        format!("{organisation} is founded, and this terminal is unlocked."),
+        "`parsecctl device list` shows it, `parsecctl trust show` the root key.",
+    );
+    let text = || {
         format!(
             "{organisation} is founded. You are its first administrator, and this terminal is unlocked.\n\
              Root key:  {}\n\
@@ -63,7 +77,8 @@ fn bootstrap(context: &Context<'_>, arguments: Bootstrap) -> Result<(), Failure>
             founded.device.device,
             shown(&founded.device.server)
         )
-    })?;
+    };
+    context.output.changed(schema::ORG_BOOTSTRAP, &founded, text, done)?;
     context.output.say(
         "\nEvery member's terminal shows the same root key; compare it when in doubt.\nNext: parsecctl invite user EMAIL",
     );
