@@ -67,6 +67,7 @@ schemas! {
     Schema NET_PING "parsec.net.ping/1" "`net ping`";
     Schema NET_STATUS "parsec.net.status/1" "`net status`";
     Change ORG_BOOTSTRAP "parsec.org.bootstrap/1" "`org bootstrap`";
+    Change ORG_SERVER "parsec.org.server/1" "`org server`: the device with its new address, and the links of its open invitations.";
     Change RECEIPT_EXPORT "parsec.receipt.export/1" "`receipt export`";
     Schema RECEIPT_LIST "parsec.receipt.list/1" "`receipt list`";
     Schema RECEIPT_VERIFY "parsec.receipt.verify/1" "`receipt verify`: what the receipt says, all of it checked.";

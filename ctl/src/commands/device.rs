@@ -107,9 +107,12 @@ fn restore(context: &Context<'_>, id: &str) -> Result<(), Failure> {
     };
     let device: DeviceView =
         context.ask(&mut daemon, method::DEVICE_RESTORE, &DeviceRestore { device: device.device })?;
-    context.output.result(schema::DEVICE_RESTORE, &device, || {
-        format!("{} is among this machine's devices; it goes on asking to be registered.", described(&device))
-    })
+    let text = format!(
+        "{} is among this machine's devices; it goes on asking to be registered.",
+        described(&device)
+    );
+    let done = Done::new(&text, SEE_DEVICES);
+    context.output.changed(schema::DEVICE_RESTORE, &device, || text.clone(), done)
 }
 
 /// Asks for the old password and the new one, in this order, and changes them in one step.

@@ -79,10 +79,15 @@ fn show_link(
             format!("The server has no mail and wrote the message for {whom} to its folder. The link:")
         }
         "failed" => format!("The server could not send the mail. Hand this link to {whom} yourself:"),
+        "address_refused" => format!(
+            "The mail server does not take mail for {whom}: perhaps there is no such mailbox. Is the address right?\n\
+             If so, hand this link over yourself; if not, cancel it (parsecctl invite cancel {}) and invite anew:",
+            short(result.token)
+        ),
         "not_configured" => format!("The server sends no mail. Hand this link to {whom} yourself:"),
         _ => format!("Hand this link to {whom} and nobody else:"),
     };
-    context.output.say(&format!("{}\n", shown(mail)));
+    context.output.say(&format!("{}\n", crate::text::shown_lines(&mail)));
     let is_mailed = matches!(result.mail.as_str(), "sent" | "written");
     let done = stands(result, whom, is_mailed);
     if !is_mailed && descriptor::stdout_is_nowhere() {

@@ -1,12 +1,13 @@
-//! `org bootstrap`: founds an organisation.
+//! `org bootstrap|server`: founds an organisation, and follows its server to another address.
 //!
 //! Decides where token and password come from. Refuses both as arguments.
 
 use std::path::PathBuf;
 
-use parsec_protocol::control::{OrgBootstrap, OrgBootstrapped, SecretText, method};
+use parsec_protocol::control::{OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer, SecretText, method};
 
-use super::Context;
+use super::device::described;
+use super::{Context, invite, short};
 use crate::args::{Bootstrap, Org};
 use crate::descriptor;
 use crate::failure::{Done, Failure};
@@ -16,8 +17,44 @@ use crate::schema;
 use crate::text::{grouped, shown};
 
 pub(super) fn run(context: &Context<'_>, command: Org) -> Result<(), Failure> {
-    let Org::Bootstrap(arguments) = command;
-    bootstrap(context, arguments)
+    match command {
+        Org::Bootstrap(arguments) => bootstrap(context, arguments),
+        Org::Server { url } => server(context, url),
+    }
+}
+
+fn server(context: &Context<'_>, url: String) -> Result<(), Failure> {
+    let mut daemon = context.connect()?;
+    let asked = OrgServer { select: context.global.select(), server: url };
+    let moved: OrgMoved = context.ask(&mut daemon, method::ORG_SERVER, &asked)?;
+    let what = format!(
+        "{} asks {} from now on. It shows the log that this device has verified: {} certificates.",
+        described(&moved.device),
+        shown(&moved.device.server),
+        moved.certificates
+    );
+    let done = Done::new(&what, "`parsecctl device list` shows the address; run it again for the links.");
+    let text = || {
+        let links = moved.links.iter().map(|it| {
+            format!(
+                "{} ({}): {}",
+                short(it.token),
+                shown(invite::subject(&it.subject)),
+                shown(it.link.expose())
+            )
+        });
+        std::iter::once(what.clone()).chain(links).collect::<Vec<_>>().join("\n")
+    };
+    context.output.changed(schema::ORG_SERVER, &moved, text, done)?;
+    if !moved.links.is_empty() {
+        context.output.say(
+            "\nThe links above are those of your open invitations, with the new address. Hand each to the one it is for: the old ones lead nowhere.",
+        );
+    }
+    context.output.say(
+        "\nYour other terminals, and other members', are told each for itself: parsecctl org server URL",
+    );
+    Ok(())
 }
 
 fn bootstrap(context: &Context<'_>, arguments: Bootstrap) -> Result<(), Failure> {
