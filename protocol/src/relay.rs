@@ -395,6 +395,9 @@ pub enum MailOutcome {
     /// This server sends no mail.
     #[n(4)]
     NotConfigured,
+    /// The mail server does not take mail for this address.
+    #[n(5)]
+    AddressRefused,
 }
 
 /// An invitation was made, or already was.

@@ -250,8 +250,9 @@ impl Draw {
     }
 
     fn made(&mut self) -> relay::InvitationMade {
-        use relay::MailOutcome::{Failed, NotAsked, NotConfigured, Sent, Written};
-        relay::InvitationMade { mail: self.pick(&[NotAsked, Sent, Written, Failed, NotConfigured]) }
+        use relay::MailOutcome::{AddressRefused, Failed, NotAsked, NotConfigured, Sent, Written};
+        let all = [NotAsked, Sent, Written, Failed, NotConfigured, AddressRefused];
+        relay::InvitationMade { mail: self.pick(&all) }
     }
 
     fn cancel(&mut self) -> relay::CancelAttempt {

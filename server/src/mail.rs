@@ -104,8 +104,8 @@ impl Mailer {
             return MailOutcome::NotConfigured;
         }
         let Some(message) = self.compose(&letter) else {
-            tracing::warn!("a mail could not be composed");
-            return MailOutcome::Failed;
+            tracing::warn!("a mail could not be composed: its address is none for mail");
+            return MailOutcome::AddressRefused;
         };
         let Ok(_place) = self.sending.try_acquire() else {
             tracing::warn!("too many mails at once");
@@ -131,8 +131,9 @@ impl Mailer {
                     // The kind alone: a mail server's answer may repeat what it was given.
                     let (permanent, timeout, tls) =
                         (error.is_permanent(), error.is_timeout(), error.is_tls());
-                    tracing::warn!(permanent, timeout, tls, "the mail server did not take a mail");
-                    MailOutcome::Failed
+                    let code = error.status().map(u16::from);
+                    tracing::warn!(permanent, timeout, tls, code, "the mail server did not take a mail");
+                    outcome_of(code)
                 }
                 Err(_) => {
                     tracing::warn!("the mail server took too long");
@@ -173,6 +174,14 @@ impl Mailer {
             .header(ContentType::TEXT_PLAIN)
             .body(text)
             .ok()
+    }
+}
+
+/// What a mail server's refusal means, by RFC 5321: whether it was about the mailbox, which the inviter can mend, or about anything else.
+const fn outcome_of(code: Option<u16>) -> MailOutcome {
+    match code {
+        Some(550 | 551 | 553) => MailOutcome::AddressRefused,
+        Some(_) | None => MailOutcome::Failed,
     }
 }
 
@@ -352,6 +361,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mailer = mailer(Road::Directory(directory.path().join("missing")));
         assert_eq!(mailer.send(letter(&mailer)).await, MailOutcome::Failed);
+    }
+
+    #[test]
+    fn an_address_that_is_refused_is_told_from_a_mail_that_failed() {
+        for code in [550, 551, 553] {
+            assert_eq!(outcome_of(Some(code)), MailOutcome::AddressRefused, "{code}");
+        }
+        for code in [None, Some(421), Some(450), Some(454), Some(535), Some(552), Some(554)] {
+            assert_eq!(outcome_of(code), MailOutcome::Failed, "{code:?}");
+        }
     }
 
     #[test]
