@@ -46,6 +46,15 @@ pub struct Listed {
     pub certificates: i64,
 }
 
+/// Opens the database beside a server or alone, which a write-ahead log of another file must not destroy.
+fn open(database: &Path) -> Result<rusqlite::Connection, AdministrationError> {
+    store::check_beside(database)?;
+    let sql = store::open_writer(database)?;
+    // A running server decides when its log ends.
+    sql.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(sql)
+}
+
 /// A bootstrap token and what is kept of it.
 fn token() -> Result<(String, Hash), AdministrationError> {
     let mut bytes = [0; 32];
@@ -60,7 +69,7 @@ fn token() -> Result<(String, Hash), AdministrationError> {
 pub fn create_organisation(database: &Path, name: &str) -> Result<String, AdministrationError> {
     let organisation: OrganisationId = name.parse()?;
     let (token, hash) = token()?;
-    let sql = store::open_writer(database)?;
+    let sql = open(database)?;
     let reserved = members::reserve(&sql, &organisation, hash, Clock::System.now())?;
     if reserved { Ok(token) } else { Err(AdministrationError::Exists) }
 }
@@ -72,7 +81,7 @@ pub fn create_organisation(database: &Path, name: &str) -> Result<String, Admini
 pub fn renew_token(database: &Path, name: &str) -> Result<String, AdministrationError> {
     let organisation: OrganisationId = name.parse()?;
     let (token, hash) = token()?;
-    let sql = store::open_writer(database)?;
+    let sql = open(database)?;
     let renewed = members::reissue(&sql, &organisation, hash)?;
     if renewed { Ok(token) } else { Err(AdministrationError::NoneToFound) }
 }
@@ -82,7 +91,7 @@ pub fn renew_token(database: &Path, name: &str) -> Result<String, Administration
 /// # Errors
 /// [`AdministrationError`].
 pub fn list_organisations(database: &Path) -> Result<Vec<Listed>, AdministrationError> {
-    let sql = store::open_writer(database)?;
+    let sql = open(database)?;
     let rows = members::list(&sql)?;
     Ok(rows
         .into_iter()

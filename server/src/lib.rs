@@ -7,7 +7,9 @@ mod administration;
 mod clock;
 pub mod command_line;
 mod config;
+mod database_lock;
 mod errors;
+mod folders;
 mod http;
 mod invitations;
 pub mod journal;
@@ -36,6 +38,7 @@ use tokio_util::task::TaskTracker;
 pub use administration::{AdministrationError, Listed, create_organisation, list_organisations, renew_token};
 pub use clock::Clock;
 pub use config::{Config, ConfigError, LogFormat, Mail, ServeOptions, database_exists};
+pub use database_lock::LockError;
 pub use mail::MailSetupError;
 pub use quota::{Quotas, Rate, RateError, Rates};
 pub use store::OpenError;
@@ -65,6 +68,9 @@ pub enum RunError {
     /// The database can't be used.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Another server has the database.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// Mail can't be set up.
     #[error(transparent)]
     Mail(#[from] MailSetupError),
@@ -87,6 +93,8 @@ pub struct Server {
     tls: Option<RustlsConfig>,
     app: Arc<http::App>,
     threads: store::Threads,
+    /// Until the database is closed.
+    lock: database_lock::DatabaseLock,
 }
 
 impl std::fmt::Debug for Server {
@@ -126,6 +134,8 @@ impl Server {
         };
         let mailer = mail::Mailer::new(road, config.mail_from.as_deref(), &public_url)?;
         let watchers = Arc::new(watchers::Watchers::default());
+        let lock = database_lock::DatabaseLock::take(&config.database)?;
+        store::check_log(&config.database)?;
         let (store, threads) = store::Store::open(&config.database, Arc::clone(&watchers))?;
         let app = Arc::new(http::App {
             store,
@@ -142,7 +152,7 @@ impl Server {
         });
         tracing::info!(%address, public_url, "listening");
         announce(&config, address).map_err(RunError::Ready)?;
-        Ok(Self { listener, address, config, tls, app, threads })
+        Ok(Self { listener, address, config, tls, app, threads, lock })
     }
 
     /// Where it listens.
@@ -156,7 +166,7 @@ impl Server {
     /// # Errors
     /// [`RunError::Serve`].
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let Self { listener, address, config, tls, app, threads } = self;
+        let Self { listener, address, config, tls, app, threads, lock } = self;
         let service = Router::new()
             .fallback(http::handle)
             .with_state(Arc::clone(&app))
@@ -208,6 +218,7 @@ impl Server {
         if tokio::task::spawn_blocking(move || threads.join()).await.is_err() {
             tracing::error!("waiting for the database failed");
         }
+        drop(lock);
         tracing::info!("stopped");
         served
     }

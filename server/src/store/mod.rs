@@ -9,6 +9,7 @@ pub(crate) mod invitations;
 pub(crate) mod manifests;
 pub(crate) mod members;
 mod schema;
+mod stamp;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -19,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use schema::OpenError;
 pub(crate) use schema::open_writer;
+pub(crate) use stamp::{check as check_beside, check_alone as check_log};
 
 use crate::errors::Refusal;
 use crate::watchers::{Topic, Watchers};
@@ -28,6 +30,8 @@ use crate::watchers::{Topic, Watchers};
 const QUEUE_MAX: usize = 1_024;
 /// Pieces of work in one transaction: bounds how long the first waits for the last.
 const BATCH_MAX: usize = 128;
+/// How the writer begins.
+const WRITING: &str = "BEGIN IMMEDIATE";
 
 /// What a piece of work may touch: the database, and the list of what changed.
 pub(crate) struct Transaction<'a> {
@@ -112,13 +116,14 @@ impl Store {
     /// Opens the database and starts the threads.
     pub(crate) fn open(path: &Path, watchers: Arc<Watchers>) -> Result<(Self, Threads), OpenError> {
         let (writing, reading) = (open_writer(path)?, schema::open_reader(path)?);
+        stamp::begin(&writing)?;
         let (writer, write_queue) = mpsc::channel(QUEUE_MAX);
         let (reader, read_queue) = mpsc::channel(QUEUE_MAX);
         let unwatched = Arc::new(Watchers::default());
         let threads = vec![
             std::thread::Builder::new()
                 .name("store-writer".to_owned())
-                .spawn(move || serve(&writing, "BEGIN IMMEDIATE", write_queue, &watchers))?,
+                .spawn(move || serve(&writing, WRITING, write_queue, &watchers))?,
             std::thread::Builder::new()
                 .name("store-reader".to_owned())
                 .spawn(move || serve(&reading, "BEGIN DEFERRED", read_queue, &unwatched))?,
@@ -177,6 +182,13 @@ fn serve(
         }
         for work in batch.drain(..) {
             work.answer(fate);
+        }
+        // After the answers: nobody waits for it but the next.
+        if begin == WRITING
+            && stamp::is_due(connection)
+            && let Err(error) = stamp::checkpoint(connection)
+        {
+            tracing::warn!(%error, "a checkpoint of the database failed; it is tried again");
         }
     }
 }

@@ -1,0 +1,163 @@
+//! Which write-ahead log belongs to which database file: a stamp in both.
+//!
+//! SQLite replays a `-wal` into whatever file stands beside it. After a crash there is one; if a backup is then copied over the
+//! database by hand, the old log would be replayed into it and destroy it. So each log begins with the stamp of the file it was begun
+//! on, and the file gets a new stamp before each log ends. Decides whether the two belong together before SQLite puts them together.
+//! Refuses to replay a log that doesn't: it is set aside, not deleted.
+//!
+//! The row holds `value`, new before every complete checkpoint, and `follows`, the `value` that the file had when the present log
+//! began. A file belongs to a log if it is the one that the log began on, or if a checkpoint has carried a part of this log into it.
+
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::OpenError;
+use crate::database_lock::{DatabaseLock, neighbour, real};
+use crate::folders::sync_parent;
+
+/// Length of the log from which a checkpoint is due: SQLite's own 1,000 pages of 4 KiB.
+const LOG_DUE_BYTES: u64 = 4 * 1024 * 1024;
+/// Neighbours that may be set aside under different names before somebody has to tidy up.
+const ASIDE_MAX: u32 = 1_000;
+
+/// The two words of the row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    value: Vec<u8>,
+    follows: Vec<u8>,
+}
+
+fn read(connection: &Connection) -> rusqlite::Result<Stamp> {
+    connection.query_row("SELECT value, follows FROM stamp", [], |row| {
+        Ok(Stamp { value: row.get(0)?, follows: row.get(1)? })
+    })
+}
+
+/// The file alone, as if it had no log.
+fn without_log(path: &Path) -> rusqlite::Result<Stamp> {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        // Writing to a string can't fail.
+        let _ = write!(uri, "%{byte:02x}");
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    read(&Connection::open_with_flags(uri, flags)?)
+}
+
+/// The file and its log, without carrying anything from one into the other.
+fn with_log(path: &Path) -> rusqlite::Result<Stamp> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    read(&connection)
+}
+
+/// Before the database is opened: a log that doesn't belong to it is set aside. Whoever holds the database has looked already.
+pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
+    match DatabaseLock::attempt(path) {
+        Ok(_lock) => check_alone(path),
+        Err(_) => Ok(()),
+    }
+}
+
+/// The same for who holds the lock.
+pub(crate) fn check_alone(path: &Path) -> Result<(), OpenError> {
+    let path = &real(path)?;
+    let log = neighbour(path, "-wal");
+    if !log.metadata().is_ok_and(|log| log.len() > 0) {
+        return Ok(());
+    }
+    // A file without a stamp, or one that a crash left half-way through a checkpoint, is SQLite's to judge.
+    let Ok(file) = without_log(path) else { return Ok(()) };
+    let belongs = match with_log(path) {
+        Ok(both) => both.follows == file.value || both.follows == file.follows,
+        Err(error) => {
+            tracing::warn!(%error, "the database can't be read together with its write-ahead log");
+            false
+        }
+    };
+    if belongs { Ok(()) } else { Ok(set_log_aside(path)?) }
+}
+
+/// Renames the log, and drops its index, which is made anew from a log. Names it for the person who looks for what is missing.
+pub(crate) fn set_log_aside(path: &Path) -> std::io::Result<()> {
+    let log = neighbour(path, "-wal");
+    let aside = free_name(path, "-wal.aside")?;
+    std::fs::rename(&log, &aside)?;
+    match std::fs::remove_file(neighbour(path, "-shm")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    sync_parent(path)?;
+    tracing::error!(
+        aside = %aside.display(),
+        "the write-ahead log beside the database belongs to another file (was a backup copied over it?); it was set aside. \
+         `parsec-metadata restore` does this right"
+    );
+    Ok(())
+}
+
+/// A name beside the database that nothing has yet.
+pub(crate) fn free_name(path: &Path, behind: &str) -> std::io::Result<std::path::PathBuf> {
+    (1..ASIDE_MAX)
+        .map(|number| neighbour(path, &format!("{behind}-{number}")))
+        .find(|name| !name.exists())
+        .ok_or_else(|| std::io::ErrorKind::AlreadyExists.into())
+}
+
+/// 16 bytes that no other stamp has.
+fn fresh(connection: &Connection) -> rusqlite::Result<Vec<u8>> {
+    connection.query_row("SELECT randomblob(16)", [], |row| row.get(0))
+}
+
+/// Gives a file that follows no log a stamp of its own: it belongs to no log there is.
+pub(crate) fn renew(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS stamp (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), value BLOB NOT NULL, follows BLOB NOT NULL) STRICT;",
+    )?;
+    let value = fresh(connection)?;
+    connection.execute(
+        "INSERT INTO stamp (only_row, value, follows) VALUES (1, ?1, ?1)
+         ON CONFLICT (only_row) DO UPDATE SET value = excluded.value, follows = excluded.follows",
+        [value],
+    )?;
+    Ok(())
+}
+
+/// Ends the present log and begins the next one with the file's stamp. Only for the one who holds the database, with SQLite's own
+/// checkpoints switched off.
+pub(crate) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    let value = fresh(connection)?;
+    connection.execute("UPDATE stamp SET value = ?1", [&value])?;
+    let (busy, pages, carried): (i64, i64, i64) =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    // A reader can keep the log from being carried over whole; then it goes on, and still follows what it followed.
+    if busy == 0 || pages == carried {
+        connection.execute("UPDATE stamp SET follows = ?1", [&value])?;
+    }
+    Ok(())
+}
+
+/// Makes the stamp if there is none and begins a log with it.
+pub(crate) fn begin(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    if read(connection).is_err() {
+        renew(connection)?;
+    }
+    checkpoint(connection)
+}
+
+/// Whether the log has grown so long that it is time for a checkpoint.
+pub(crate) fn is_due(connection: &Connection) -> bool {
+    let Some(path) = connection.path() else { return false };
+    neighbour(Path::new(path), "-wal").metadata().is_ok_and(|log| log.len() >= LOG_DUE_BYTES)
+}
+
+#[cfg(test)]
+mod tests;
