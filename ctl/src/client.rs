@@ -1,7 +1,10 @@
 //! The way to the daemon: one JSON object a line over its Unix socket, one call at a time, and what it tells by itself.
 //!
 //! Decides framing and how answers and notifications are told apart. Refuses a line longer than the contract allows
-//! while it is being read, an answer to something else than was asked, and a socket that another user answers.
+//! while it is being read, an answer to something else than was asked, a socket that another user answers, and to wait
+//! for a daemon that is stopped or hangs (`alive`): work may take long, a sign of life may not.
+
+mod alive;
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -18,6 +21,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
+
+pub(crate) use alive::QUIET;
 
 use crate::failure::{Failure, Report};
 
@@ -37,6 +42,10 @@ const INVALID: [i64; 3] = [-32_602, -32_600, -32_700];
 /// A connection to the daemon.
 pub(crate) struct Connection {
     stream: UnixStream,
+    /// Where it was opened: to ask there, on another connection, whether the daemon still lives.
+    place: Option<PathBuf>,
+    /// The answer itself is bounded, too: see [`Self::patience`].
+    bounded: bool,
     /// Received and not yet read as lines. Answers can hold links, so it is wiped.
     received: Zeroizing<Vec<u8>>,
     last_id: u64,
@@ -100,24 +109,30 @@ impl Connection {
     /// `daemon_unreachable`; `access_denied` if the one that answers is another user: a password must not go there.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let place = path.display();
-        let stream = UnixStream::connect(path).map_err(|error| {
+        let stream = alive::connect(path).map_err(|error| {
             let why = match error.kind() {
                 io::ErrorKind::NotFound => "it is not running (there is no socket)".to_owned(),
                 io::ErrorKind::ConnectionRefused => {
                     "it is not running (nobody answers at the socket)".to_owned()
                 }
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    "it takes no connection: it is stopped, or hangs".to_owned()
+                }
                 io::ErrorKind::PermissionDenied => "the socket belongs to another user".to_owned(),
                 _ => error.to_string(),
             };
-            Failure::new(
-                ProblemKind::DaemonUnreachable,
-                format!("The daemon can't be reached at {place}: {why}"),
-            )
+            let message = format!("The daemon can't be reached at {place}: {why}");
+            let failure = Failure::new(ProblemKind::DaemonUnreachable, message);
+            match alive::remedy(path, &error) {
+                Some(remedy) => failure.advised(&remedy),
+                None => failure,
+            }
         })?;
         let peer = rustix::net::sockopt::socket_peercred(&stream)
             .map_err(|error| Failure::new(ProblemKind::DaemonUnreachable, error.to_string()))?;
         if peer.uid == rustix::process::geteuid() {
-            Ok(Self::over(stream))
+            alive::bound(&stream).map_err(|error| gone(&error.to_string()))?;
+            Ok(Self { place: Some(path.to_owned()), ..Self::over(stream) })
         } else {
             Err(Failure::new(
                 ProblemKind::AccessDenied,
@@ -130,6 +145,8 @@ impl Connection {
     pub(crate) fn over(stream: UnixStream) -> Self {
         Self {
             stream,
+            place: None,
+            bounded: false,
             received: Zeroizing::default(),
             last_id: 0,
             changes: VecDeque::new(),
@@ -141,7 +158,8 @@ impl Connection {
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn patience(&self, wait: Duration) -> Result<(), Failure> {
+    pub(crate) fn patience(&mut self, wait: Duration) -> Result<(), Failure> {
+        self.bounded = true;
         self.stream.set_read_timeout(Some(wait)).map_err(|error| gone(&error.to_string()))
     }
 
@@ -165,7 +183,7 @@ impl Connection {
         serde_json::to_writer(&mut *line, &Request { jsonrpc: "2.0", id: asked, method, params })
             .map_err(|error| Failure::new(ProblemKind::Internal, error.to_string()))?;
         line.push(b'\n');
-        self.stream.write_all(&line).map_err(|error| gone(&error.to_string()))?;
+        self.send(&line)?;
         loop {
             while let Some(line) = self.line() {
                 if let Some(answer) = self.take(&line, asked)? {
@@ -174,6 +192,32 @@ impl Connection {
                 }
             }
             self.receive()?;
+        }
+    }
+
+    /// Writes a whole line. A daemon that reads nothing for a while is asked whether it lives.
+    fn send(&mut self, line: &[u8]) -> Result<(), Failure> {
+        let mut rest = line;
+        while !rest.is_empty() {
+            match self.stream.write(rest) {
+                Ok(0) => return Err(gone("it takes nothing more")),
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.check_alive()?,
+                Err(error) => return Err(gone(&error.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks, on a connection of its own, whether the daemon still answers anybody. For whoever waits long.
+    ///
+    /// # Errors
+    /// `daemon_unreachable`, with the process and what to do about it.
+    pub(crate) fn check_alive(&self) -> Result<(), Failure> {
+        match &self.place {
+            Some(place) => alive::check(place, &self.stream),
+            None => Ok(()),
         }
     }
 
@@ -188,7 +232,9 @@ impl Connection {
             api: Some(API_VERSION.to_owned()),
             token: None,
         };
-        match self.call::<_, HelloResult>(method::HELLO, &hello) {
+        // Whatever the daemon is busy with, this it answers at once.
+        let answer = self.call::<_, HelloResult>(method::HELLO, &hello);
+        match answer {
             Ok(result) if major(&result.api_version) == major(API_VERSION) => Ok(Some(result)),
             Ok(result) => Err(Failure::new(
                 ProblemKind::ApiMismatch,
@@ -272,9 +318,10 @@ impl Connection {
                 Ok(0) => return Err(gone("it closed the connection")),
                 Ok(count) => break count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.bounded => {
                     return Err(gone("it did not answer in time"));
                 }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.check_alive()?,
                 Err(error) => return Err(gone(&error.to_string())),
             }
         };

@@ -1,6 +1,6 @@
 //! Passwords: asked twice and not shown, or read from a file or descriptor; their strength in words.
 //!
-//! Decides what is too weak for a new key file. Refuses passwords as arguments or in the environment (there is no
+//! Decides what is too weak for a new key file, and what the first line of a file is, however an editor wrote it. Refuses passwords as arguments or in the environment (there is no
 //! option for either), shorter than 8 characters, or among the first million an attacker would try; there is no
 //! override.
 
@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use parsec_protocol::control::{Problem, ProblemKind, SecretText};
+use parsec_protocol::paste::PASTE_MAX_BYTES;
 use zeroize::Zeroizing;
 use zxcvbn::{Score, zxcvbn};
 
@@ -20,8 +21,8 @@ use crate::prompt::Terminal;
 const PASSWORD_MIN_CHARS: usize = 8;
 /// Longest secret read from a file or terminal, in bytes: no person types more, and /dev/zero must end somewhere.
 const SECRET_MAX_BYTES: usize = 1024;
-/// Longest link read from a file, in bytes: as long as the daemon takes one, with addresses of the direct road in it.
-const LINK_MAX_BYTES: usize = 2_048;
+/// The byte-order mark, as UTF-8 has it.
+const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Characters looked at for the strength; the time it takes grows with their square.
 const ESTIMATED_CHARS: usize = 72;
 
@@ -77,19 +78,19 @@ impl PasswordSource {
 /// # Errors
 /// It can't be read, is empty, too long, or not text.
 pub(crate) fn read_secret(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> {
-    read_line(path, what, SECRET_MAX_BYTES)
+    read_text(path, what, SECRET_MAX_BYTES, true)
 }
 
-/// The first line of a file, without the space that copying leaves around a link.
+/// The text of a file that has a link in it: perhaps a whole mail, or a link broken over lines. Which link it is, the daemon decides.
 ///
 /// # Errors
 /// As [`read_secret`].
 pub(crate) fn read_link(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let line = read_line(path, "link", LINK_MAX_BYTES)?;
-    Ok(Zeroizing::new(line.trim().to_owned()))
+    read_text(path, "link", PASTE_MAX_BYTES, false)
 }
 
-fn read_line(path: &Path, what: &str, max: usize) -> Result<Zeroizing<String>, Failure> {
+/// Reads a file, or its first line alone.
+fn read_text(path: &Path, what: &str, max: usize, first_line: bool) -> Result<Zeroizing<String>, Failure> {
     let place = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
     let failed = |why: String| {
         Failure::usage(
@@ -97,12 +98,14 @@ fn read_line(path: &Path, what: &str, max: usize) -> Result<Zeroizing<String>, F
             "Give a readable file with one line of text.",
         )
     };
-    let mut bytes = Zeroizing::new(Vec::with_capacity(max + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(BOM.len() + max + 1));
     File::open(place)
-        .and_then(|file| file.take(max as u64 + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take((BOM.len() + max) as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| failed(error.to_string()))?;
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    // Editors of some systems begin a file with a mark and end its lines with two characters or with the other one.
+    let text = bytes.strip_prefix(BOM).unwrap_or(&bytes);
+    let ends = |byte: &u8| first_line && matches!(byte, b'\n' | b'\r');
+    let line = text.split(ends).next().unwrap_or_default();
     if line.is_empty() {
         return Err(failed("its first line is empty".to_owned()));
     }
@@ -310,6 +313,10 @@ mod tests {
         };
         assert_eq!(write(b"one\ntwo\n"), Ok("one".to_owned()));
         assert_eq!(write(b"one\r\n"), Ok("one".to_owned()));
+        assert_eq!(write(b"one\rtwo\r"), Ok("one".to_owned()));
+        assert_eq!(write(b"\xef\xbb\xbfone\r\n"), Ok("one".to_owned()));
+        assert!(write(b"\xef\xbb\xbf\r\n").is_err());
+        assert!(write(&[BOM, &[b'x'; SECRET_MAX_BYTES]].concat()).is_ok());
         assert_eq!(write(b" spaces stay "), Ok(" spaces stay ".to_owned()));
         assert!(write(b"").is_err());
         assert!(write(b"\nsecond").is_err());
@@ -319,15 +326,11 @@ mod tests {
         assert!(read_secret(Path::new("/dev/zero"), "password").is_err());
         let link = |length: usize| {
             let path = directory.join("link");
-            std::fs::write(&path, format!(" {}\n", "x".repeat(length - 1))).unwrap();
+            std::fs::write(&path, "x".repeat(length)).unwrap();
             read_link(&path).map(|link| link.len())
         };
-        assert_eq!(
-            link(LINK_MAX_BYTES),
-            Ok(LINK_MAX_BYTES - 1),
-            "the longest there is, and without its space"
-        );
-        assert!(link(LINK_MAX_BYTES + 1).is_err());
+        assert_eq!(link(PASTE_MAX_BYTES), Ok(PASTE_MAX_BYTES));
+        assert!(link(PASTE_MAX_BYTES + 1).is_err());
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

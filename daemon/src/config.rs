@@ -3,6 +3,8 @@
 //! Decides which of them wins. Refuses a file with a misspelt entry, a large one, and secrets anywhere: there is no
 //! option and no entry for one.
 
+mod authorities;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,8 +18,6 @@ use crate::paths::{PathError, Places, socket_under};
 
 /// Largest configuration file: a few lines, and many comments.
 const CONFIG_MAX_BYTES: u64 = 64 * 1024;
-/// Largest bundle of authorities: the system's own has 220 KB.
-const CA_MAX_BYTES: u64 = 1024 * 1024;
 /// Keys leave the memory after an hour without use: a lunch break with the terminal unlocked is not enough for a
 /// visitor, and an afternoon's work is not interrupted.
 const IDLE_LOCK_DEFAULT: Duration = Duration::from_secs(3_600);
@@ -135,6 +135,19 @@ pub enum ConfigError {
     /// A file is larger than such a file can sensibly be.
     #[error("{} is too large", .0.display())]
     TooLarge(PathBuf),
+    /// A file of authorities has none.
+    #[error("{} has no certificate in it: authorities stand there as PEM, between BEGIN CERTIFICATE and END CERTIFICATE", .0.display())]
+    NoCertificate(PathBuf),
+    /// A certificate in a file of authorities can't be read.
+    #[error("certificate number {number} in {} can't be used: {why}", path.display())]
+    BadCertificate {
+        /// Which file.
+        path: PathBuf,
+        /// Which of those in it, from 1.
+        number: usize,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The file is not TOML, or has an entry that there isn't.
     #[error("{}: {source}", path.display())]
     Malformed {
@@ -178,7 +191,7 @@ impl Config {
             Some(seconds) => Some(Duration::from_secs(seconds)),
         };
         let extra_ca = match arguments.ca_file.clone().or(file.ca_file) {
-            Some(path) => Some(read_capped(&path, CA_MAX_BYTES)?),
+            Some(path) => Some(authorities::read(&path)?),
             None => None,
         };
         let log = arguments.log.or(file.log);

@@ -19,6 +19,7 @@ pub mod guesses;
 pub mod invitations;
 pub mod joining;
 pub mod leftovers;
+mod locking;
 pub mod members;
 pub mod net;
 mod notices;
@@ -35,7 +36,7 @@ use std::time::Duration;
 
 use parsec_protocol::control::{CeremonyId, CeremonyView, DeviceView, OrgBootstrapped, Problem, ProblemKind};
 use parsec_protocol::ids::DeviceId;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -48,15 +49,20 @@ use crate::store::{DeviceSummary, Devices, TokenStore};
 use crate::tokens::Keeper;
 use crate::transport::http::Client;
 use approval::{Approval, Confirmed};
-use command::{EVENTS_MAX, Event, Handle, OpenedFor, Reply};
+use command::{EVENTS_MAX, Event, Handle, OpenedFor};
 use forgetting::{Leaving, unless_forgotten};
+use guesses::Turnstile;
 use leftovers::Attempts;
+use locking::Closing;
 use net::Net;
 use passwords::Passwords;
 use session::{Session, blocking};
 
 /// Ceremonies under way at once. A person has one; a script at an enrolment desk some tens.
 const LIVE_MAX: usize = 64;
+/// Organisations being founded at once: a person founds one. Each takes scrypt's memory and waits for a server of the
+/// asker's choice.
+const FOUNDINGS_MAX: usize = 4;
 /// How long tasks may take to end once the daemon stops: the relay is told of ended attempts meanwhile.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -101,9 +107,12 @@ pub struct Daemon {
     approval: Approval,
     known: BTreeMap<DeviceId, DeviceSummary>,
     unlocked: BTreeMap<DeviceId, Unlocked>,
+    closing: Closing,
     ceremonies: BTreeMap<CeremonyId, Ceremony>,
     next_ceremony: u64,
     passwords: Passwords,
+    turnstile: Turnstile,
+    foundings: Arc<Semaphore>,
     leaving: Leaving,
     hub: Hub,
     events: mpsc::Receiver<Event>,
@@ -137,9 +146,12 @@ impl Daemon {
             approval: settings.approval,
             known,
             unlocked: BTreeMap::new(),
+            closing: Closing::default(),
             ceremonies: BTreeMap::new(),
             next_ceremony: 1,
             passwords: Passwords::default(),
+            turnstile: Turnstile::new(hub.clone()),
+            foundings: Arc::new(Semaphore::new(FOUNDINGS_MAX)),
             leaving: Leaving::default(),
             hub,
             events,
@@ -248,10 +260,8 @@ impl Daemon {
                 let (client, net, handle, leaving) =
                     (client.clone(), net.clone(), handle.clone(), leaving.clone());
                 work.spawn(async move {
-                    let register = leftovers::register(client, net, receipt);
-                    if let Some(Some(registration)) = unless_forgotten(&leaving, device, register).await {
-                        handle.tell(Event::Registered(device, registration)).await;
-                    }
+                    let register = leftovers::register(client, net, device, receipt, handle);
+                    let _ = unless_forgotten(&leaving, device, register).await;
                 });
             }
             while work.join_next().await.is_some() {}
@@ -288,6 +298,7 @@ impl Daemon {
                 self.answer_opened(&session, reason);
             }
             Event::Registered(device, registration) => self.registered(device, registration),
+            Event::Certified(device) => self.certified(device),
             Event::Listed(summaries) => {
                 // What the loop knows is newer; only what it hasn't heard of is taken.
                 for summary in summaries {
@@ -297,11 +308,7 @@ impl Daemon {
                 }
             }
             Event::Forgotten(summary, done, reply) => self.forgotten(summary, done, reply),
-            Event::Locked(device, reply) => {
-                if let (Some(reply), Some(summary)) = (reply, self.known.get(&device)) {
-                    let _ = reply.send(Ok(session::view(summary, None)));
-                }
-            }
+            Event::Closed(device, reason) => self.closed(device, reason),
         }
     }
 
@@ -323,6 +330,8 @@ impl Daemon {
     /// A device as it is now.
     fn view(&self, device: DeviceId) -> Option<DeviceView> {
         let session = self.unlocked.get(&device).map(|unlocked| &*unlocked.session);
+        // One that is being locked has its keys in memory still.
+        let session = session.or_else(|| self.closing.session(device));
         self.known.get(&device).map(|summary| session::view(summary, session))
     }
 
@@ -370,10 +379,8 @@ impl Daemon {
         self.spawn(async move {
             let Ok(pending) = blocking(move || devices.pending()).await else { return };
             let Some((_, receipt)) = pending.into_iter().find(|(id, _)| *id == device) else { return };
-            let register = leftovers::register(client, net, receipt);
-            if let Some(Some(registration)) = unless_forgotten(&leaving, device, register).await {
-                handle.tell(Event::Registered(device, registration)).await;
-            }
+            let register = leftovers::register(client, net, device, receipt, handle);
+            let _ = unless_forgotten(&leaving, device, register).await;
         });
     }
 
@@ -381,54 +388,6 @@ impl Daemon {
     fn touch(&mut self, device: DeviceId) {
         if let Some(unlocked) = self.unlocked.get_mut(&device) {
             unlocked.used = Instant::now();
-        }
-    }
-
-    /// When the next device is to be locked.
-    fn next_idle(&self) -> Option<Instant> {
-        let idle = self.idle_lock?;
-        self.unlocked.values().map(|unlocked| unlocked.used + idle).min()
-    }
-
-    fn lock_idle(&mut self) {
-        let Some(idle) = self.idle_lock else { return };
-        let now = Instant::now();
-        let due: Vec<_> =
-            self.unlocked.iter().filter(|(_, it)| it.used + idle <= now).map(|(id, _)| *id).collect();
-        for device in due {
-            let greeting = |it: &Ceremony| it.device == Some(device) && !is_over(&it.view.borrow());
-            if self.ceremonies.values().any(greeting) {
-                // A person is on the phone: that is use.
-                self.touch(device);
-            } else {
-                tracing::info!(%device, "locked after idling");
-                self.lock(device, Reason::Idle, None);
-            }
-        }
-    }
-
-    /// Locks a device; answers once its keys are gone.
-    fn lock(&mut self, device: DeviceId, reason: Reason, reply: Option<Reply<DeviceView>>) {
-        let (closed, handle) = (self.close(device, reason), self.handle.clone());
-        self.tasks.spawn(async move {
-            closed.await;
-            handle.tell(Event::Locked(device, reply)).await;
-        });
-    }
-
-    /// Ends all that runs for a device and drops its keys. It counts as locked at once; the answer waits until the
-    /// keys are gone.
-    fn close(&mut self, device: DeviceId, reason: Reason) -> impl Future<Output = ()> + Send + 'static {
-        let session = self.unlocked.remove(&device).map(|unlocked| unlocked.session);
-        if let Some(session) = &session {
-            session.stop.cancel();
-            self.changed(device, reason);
-        }
-        async move {
-            if let Some(session) = session {
-                session.tasks.close();
-                session.tasks.wait().await;
-            }
         }
     }
 

@@ -2,33 +2,19 @@
 //!
 //! Decides names and sentences. Refuses to pass on what a person has no business with: paths of keys, tokens, codes.
 
+use parsec_protocol::address::AddressError;
 use parsec_protocol::chain::verify::LogError;
-use parsec_protocol::control::{Problem, ProblemKind as Kind};
+use parsec_protocol::control::{Problem, ProblemKind as Kind, SecretText};
 use parsec_protocol::enrol::io::{Closed, Refused};
-use parsec_protocol::enrol::link::LinkError;
-use parsec_protocol::ids::Timestamp;
+use parsec_protocol::enrol::link::{Link, LinkError};
 use parsec_protocol::keys::NoEntropy;
+use parsec_protocol::paste::{self, PasteError};
 use parsec_protocol::relay::{EndReason, ErrorCode};
 
+use crate::clock::moment;
 use crate::store::StoreError;
 use crate::transport::RoadError;
-
-/// A moment as a person reads it: UTC, to the second.
-fn moment(time: Timestamp) -> String {
-    let seconds = time.0 / Timestamp::SECOND;
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Civil date from days since 1970-01-01, in years that begin in March (so that leap days come last).
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3_600, rest % 3_600 / 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
-}
+use crate::transport::tls::TlsFault;
 
 /// What a server's refusal means to a person.
 #[must_use]
@@ -109,6 +95,18 @@ const fn code_sentence(code: ErrorCode) -> &'static str {
     }
 }
 
+/// What a failure of TLS means to a person: each has its own remedy.
+const fn tls_kind(fault: &TlsFault) -> Kind {
+    match fault {
+        TlsFault::Untrusted(_) => Kind::CertificateUntrusted,
+        TlsFault::Name(_) => Kind::CertificateOfAnother,
+        TlsFault::Expired(_) => Kind::CertificateExpired,
+        TlsFault::NotYetValid(_) => Kind::CertificateNotYetValid,
+        TlsFault::NotTls => Kind::ServerNotTls,
+        TlsFault::Handshake(_) => Kind::ServerTls,
+    }
+}
+
 impl From<RoadError> for Problem {
     fn from(error: RoadError) -> Self {
         let text = error.to_string();
@@ -119,7 +117,8 @@ impl From<RoadError> for Problem {
             RoadError::Unreachable(_) => Self::new(Kind::ServerUnreachable, text),
             RoadError::PeerUnreachable(_) => Self::new(Kind::PeerUnreachable, text),
             RoadError::PeerMisbehaved(_) => Self::new(Kind::BadMessage, text),
-            RoadError::Tls(_) => Self::new(Kind::ServerTls, text),
+            RoadError::Tls(fault) => Self::new(tls_kind(&fault), sentence(&text)),
+            RoadError::NotServer(_) => Self::new(Kind::NotAServer, sentence(&text)),
             RoadError::Misbehaved(_) => Self::new(Kind::ServerMisbehaved, text),
             RoadError::Refused { code: ErrorCode::ClockSkew, server_time, local_time, .. } => Self::new(
                 Kind::ClockWrong,
@@ -140,10 +139,10 @@ impl From<StoreError> for Problem {
             StoreError::InUse(_) => Kind::DiskFailed,
             StoreError::UnsafePath { .. } => Kind::UnsafePath,
             StoreError::NoSuchDevice => Kind::DeviceUnknown,
-            StoreError::WeakPassword => Kind::WeakPassword,
+            StoreError::WeakPassword | StoreError::UnfitPassword => Kind::WeakPassword,
             StoreError::WrongPassword => Kind::WrongPassword,
             StoreError::TooMuchWork(_) | StoreError::KeyFileDamaged(_) => Kind::KeyFileDamaged,
-            StoreError::Damaged(_) => Kind::StoreDamaged,
+            StoreError::Damaged(_) | StoreError::Oversized(_) => Kind::StoreDamaged,
             StoreError::TooNew { .. } => Kind::StoreTooNew,
             StoreError::DiskFull => Kind::DiskFull,
             StoreError::NoMemory { .. } => Kind::OutOfMemory,
@@ -228,15 +227,27 @@ pub fn ended(reason: EndReason) -> Problem {
     Problem::new(kind, text)
 }
 
-/// Why a text is no link.
-#[must_use]
-pub fn link(error: LinkError) -> Problem {
-    let kind = match error {
-        LinkError::Malformed => Kind::LinkMalformed,
-        LinkError::TooNew => Kind::LinkTooNew,
-        LinkError::PlainHttp => Kind::PlainHttpRefused,
-    };
-    Problem::new(kind, sentence(&error.to_string()))
+/// The one link in what somebody gave as one.
+///
+/// # Errors
+/// `link_malformed` with what is wrong; `link_too_new`; `plain_http_refused`.
+pub fn link_in(text: &SecretText) -> Result<Link, Problem> {
+    let found = paste::link_in(text.expose()).map_err(|error| {
+        let kind = match error {
+            PasteError::TooNew => Kind::LinkTooNew,
+            PasteError::Address(AddressError::PlainHttp) => Kind::PlainHttpRefused,
+            PasteError::None
+            | PasteError::TooMuch
+            | PasteError::NoFragment
+            | PasteError::CutOff
+            | PasteError::Damaged
+            | PasteError::Organisation
+            | PasteError::Address(_)
+            | PasteError::Several => Kind::LinkMalformed,
+        };
+        Problem::new(kind, sentence(&error.to_string()))
+    })?;
+    found.parse().map_err(|error: LinkError| Problem::new(Kind::LinkMalformed, sentence(&error.to_string())))
 }
 
 /// Why a log is not believed.
@@ -266,6 +277,8 @@ fn sentence(clause: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use parsec_protocol::ids::Timestamp;
+
     use super::*;
 
     #[test]

@@ -6,6 +6,8 @@
 mod book;
 mod keeper;
 
+use std::time::Duration;
+
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use parsec_protocol::control::{
     Problem, ProblemKind, SecretText, TokenCreate, TokenCreated, TokenId, TokenUses, TokenUsesResult,
@@ -27,6 +29,8 @@ pub const PLUGIN_METHODS: [&str; 4] =
 const SECRET_PREFIX: &str = "parsec-token-";
 /// Bytes of a secret: nobody guesses 256 bits.
 const SECRET_BYTES: usize = 32;
+/// Between looks at both clocks: one may be set, and a timer stands still while the machine sleeps.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Requests that may wait for the keeper; more than connections have requests under way is never needed.
 const QUEUE_MAX: usize = 64;
 
@@ -37,6 +41,8 @@ pub struct Granted {
     pub id: TokenId,
     /// When it ends.
     expires: Timestamp,
+    /// The same by the clock that nobody sets.
+    ends: Duration,
     /// Cut when it is revoked.
     cut: CancellationToken,
     methods: Vec<String>,
@@ -51,9 +57,16 @@ impl Granted {
 
     /// Returns once it is revoked or at its end.
     pub async fn over(&self) {
+        // A clock that is set back lengthens nothing.
+        let left = || clock::until(self.expires).min(self.ends.saturating_sub(clock::since_boot()));
+        let at_its_end = async {
+            while !left().is_zero() {
+                tokio::time::sleep(left().min(LOOK_AGAIN)).await;
+            }
+        };
         tokio::select! {
             () = self.cut.cancelled() => {}
-            () = tokio::time::sleep(clock::until(self.expires)) => {}
+            () = at_its_end => {}
         }
     }
 }

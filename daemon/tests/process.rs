@@ -31,7 +31,10 @@ impl Home {
         }
         let programs = tempfile::tempdir().unwrap();
         fs::set_permissions(programs.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_parsecd"), programs.path().join("parsecd")).unwrap();
+        // By a process of its own: what this one has open for writing, every process that another test starts meanwhile
+        // has open, too, until it runs its program; and a program that is open for writing can't be run (ETXTBSY).
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_parsecd")).arg(programs.path()).status();
+        assert!(copied.unwrap().success());
         Self(folder, programs)
     }
 

@@ -72,6 +72,22 @@ where
     if written.is_ok() && again.as_slice() == bytes { Ok(value) } else { Err(CodecError::NotCanonical) }
 }
 
+/// The number that an array begins with, whatever follows it: what a later version of a record has in common with this one.
+pub(crate) fn first_number(bytes: &[u8]) -> Option<u64> {
+    let (&initial, rest) = bytes.split_first()?;
+    let (count, rest) = read_argument(initial & 0x1f, rest).ok()?;
+    let (&first, rest) = rest.split_first()?;
+    if initial >> 5 != 4 || count == 0 || first >> 5 != 0 {
+        return None;
+    }
+    read_argument(first & 0x1f, rest).ok().map(|(number, _)| number)
+}
+
+/// Whether bytes are the beginning of a value whose end is missing.
+pub(crate) fn is_cut_off(bytes: &[u8]) -> bool {
+    check_form(bytes) == Err(CodecError::Truncated)
+}
+
 /// Walks over one value without building it.
 fn check_form(bytes: &[u8]) -> Result<(), CodecError> {
     let mut rest = bytes;
@@ -99,10 +115,11 @@ fn check_form(bytes: &[u8]) -> Result<(), CodecError> {
                 if argument > rest.len() as u64 {
                     return Err(CodecError::Truncated);
                 }
+                // An empty one is an array too.
+                if open.len() == CODEC_MAX_DEPTH {
+                    return Err(CodecError::TooDeep);
+                }
                 if argument > 0 {
-                    if open.len() == CODEC_MAX_DEPTH {
-                        return Err(CodecError::TooDeep);
-                    }
                     open.push(argument);
                     continue;
                 }
@@ -204,6 +221,9 @@ mod tests {
     fn depth_and_length_stop_before_decoding() {
         let mut deep = vec![0x81; 100_000];
         deep.push(0);
+        let nested = |arrays: usize| [vec![0x81; arrays - 1], vec![0x80]].concat();
+        assert_eq!(check_form(&nested(CODEC_MAX_DEPTH)), Ok(()));
+        assert_eq!(check_form(&nested(CODEC_MAX_DEPTH + 1)), Err(CodecError::TooDeep), "an empty one counts");
         assert_eq!(decode::<Pair>(&deep, 1 << 20), Err(CodecError::TooDeep));
         assert_eq!(decode::<Pair>(&encode(&pair()), 6), Err(CodecError::TooLong { length: 7, max: 6 }));
     }

@@ -9,6 +9,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use minicbor::decode::{self, Decoder};
 use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
+use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::public::{Context, EncryptionKey, PeerKey, Signature, VerifyKey};
@@ -116,6 +117,12 @@ macro_rules! secret {
             #[must_use]
             pub fn expose(&self) -> &[u8; 32] {
                 &self.0.0
+            }
+
+            /// Whether it is the same secret, in constant time.
+            #[must_use]
+            pub fn is_same(&self, other: &Self) -> bool {
+                self.expose().as_slice().ct_eq(other.expose().as_slice()).into()
             }
         }
 

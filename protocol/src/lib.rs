@@ -19,6 +19,7 @@
 ))]
 compile_error!("a weakened build is for `cargo xtask weakened` alone: it must never be given to anybody");
 
+pub mod address;
 pub mod chain;
 pub mod codec;
 pub mod control;
@@ -31,6 +32,7 @@ pub mod keys;
 pub mod lab;
 pub mod limits;
 pub mod manifest;
+pub mod paste;
 pub mod public;
 pub mod receipt;
 pub mod relay;

@@ -24,6 +24,10 @@ pub use error::{ErrorBody, ErrorCode};
 pub const API_PREFIX: &str = "/v1";
 /// Media type of every body but step bytes, the landing page and event streams.
 pub const MEDIA_TYPE: &str = "application/cbor";
+/// Every answer of a server has it, with [`SERVER_GENERATION`]: what has not is something else's.
+pub const HEADER_SERVER: &str = "parsec-server";
+/// The generation of this protocol.
+pub const SERVER_GENERATION: &str = "1";
 /// Family *invited*: the invitation's token, 32 hexadecimal digits. A header, because paths end up in logs.
 pub const HEADER_TOKEN: &str = "parsec-token";
 /// Family *invited*, calls about an attempt: the claimer's attempt secret, 64 hexadecimal digits.

@@ -130,7 +130,7 @@ fn an_approval() {
 #[test]
 fn a_link_and_the_request_that_mails_it() {
     let link = Link {
-        server: "https://parsec.test".into(),
+        server: "https://parsec.test".parse().unwrap(),
         organisation: organisation(),
         kind: LinkKind::User,
         token: Token::from_bytes([BYTE; 16]),

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use parsec_protocol::address::{AddressError, ServerAddress};
 use serde::Deserialize;
 
 use crate::clock::Clock;
@@ -211,8 +212,8 @@ pub enum ConfigError {
     )]
     PlainHttp(SocketAddr),
     /// The public URL can't stand in a link.
-    #[error("--public-url must be https://HOST[:PORT] (http:// for this machine alone), without a path")]
-    PublicUrl,
+    #[error("--public-url must be https://HOST[:PORT] (http:// for this machine alone), without a path: {0}")]
+    PublicUrl(AddressError),
 }
 
 impl ServeOptions {
@@ -305,30 +306,10 @@ impl ServeOptions {
     }
 }
 
-/// `https://host[:port]`, or `http://` for a loopback host, as the protocol's links allow.
+/// The one spelling of an address that links can hold.
 fn check_public_url(text: &str) -> Result<String, ConfigError> {
-    let url = url::Url::parse(text).map_err(|_| ConfigError::PublicUrl)?;
-    let bare = matches!(url.path(), "" | "/")
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
-    let loopback = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => return Err(ConfigError::PublicUrl),
-    };
-    let allowed = match url.scheme() {
-        "https" => true,
-        "http" => loopback,
-        _ => false,
-    };
-    if bare && allowed {
-        Ok(url.as_str().trim_end_matches('/').to_owned())
-    } else {
-        Err(ConfigError::PublicUrl)
-    }
+    let address: ServerAddress = text.parse().map_err(ConfigError::PublicUrl)?;
+    Ok(address.as_str().to_owned())
 }
 
 /// Whether `path` may be used as a database by the `organisation` commands: they never make one by a slip of the hand.

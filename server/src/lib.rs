@@ -32,6 +32,7 @@ use axum::Router;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use parsec_protocol::address::ServerAddress;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -89,7 +90,6 @@ pub enum RunError {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    config: Config,
     tls: Option<RustlsConfig>,
     app: Arc<http::App>,
     threads: store::Threads,
@@ -125,7 +125,11 @@ impl Server {
         let listener = TcpListener::bind(config.listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let public_url = config.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
+        let public_url = config.public_url.clone().unwrap_or_else(|| {
+            let own = format!("{scheme}://{address}");
+            // Plain http to others than this machine is for a proxy: no link leads there.
+            own.parse::<ServerAddress>().map_or(own.clone(), |own| own.as_str().to_owned())
+        });
 
         let road = match &config.mail {
             Mail::None => mail::Road::None,
@@ -149,10 +153,11 @@ impl Server {
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             behind_proxy: config.behind_proxy,
+            crowd: http::Crowd::new(config.connections, !config.behind_proxy),
         });
         tracing::info!(%address, public_url, "listening");
         announce(&config, address).map_err(RunError::Ready)?;
-        Ok(Self { listener, address, config, tls, app, threads, lock })
+        Ok(Self { listener, address, tls, app, threads, lock })
     }
 
     /// Where it listens.
@@ -166,7 +171,8 @@ impl Server {
     /// # Errors
     /// [`RunError::Serve`].
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let Self { listener, address, config, tls, app, threads, lock } = self;
+        let Self { listener, address, tls, app, threads, lock } = self;
+        let crowd = Arc::clone(&app.crowd);
         let service = Router::new()
             .fallback(http::handle)
             .with_state(Arc::clone(&app))
@@ -197,11 +203,11 @@ impl Server {
                     let inner = RustlsAcceptor::new(tls)
                         .handshake_timeout(HANDSHAKE_WAIT)
                         .acceptor(NoDelayAcceptor::new());
-                    server.acceptor(http::Limited::new(inner, config.connections)).serve(service).await
+                    server.acceptor(http::Limited::new(inner, Arc::clone(&crowd))).serve(service).await
                 }
                 None => {
                     let inner = NoDelayAcceptor::new();
-                    server.acceptor(http::Limited::new(inner, config.connections)).serve(service).await
+                    server.acceptor(http::Limited::new(inner, Arc::clone(&crowd))).serve(service).await
                 }
             }
         };

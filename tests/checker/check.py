@@ -9,10 +9,13 @@ signatures are checked here too, slowly. Refuses what it does not know by saying
     check.py compare         one question a line on standard input, one answer a line on standard output
 """
 
+import base64
 import hashlib
 import hmac
+import ipaddress
 import json
 import os
+import re
 import sys
 
 CERTIFICATE_MAX = 2048
@@ -83,7 +86,7 @@ def item(data, at, depth):
     if major == 4:
         if number > len(data) - at:
             raise Bad("truncated")
-        if number and depth >= DEPTH_MAX:
+        if depth >= DEPTH_MAX:
             raise Bad("too deep")
         values = []
         for _ in range(number):
@@ -709,10 +712,93 @@ def judge_request(given):
     return message.hex(), None
 
 
+WHITE_SPACE = "\t\n\x0b\x0c\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
+PART = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+NUMBER = re.compile("0|[1-9][0-9]*")
+
+
+def written(address):
+    """An IPv6 address as a link has it."""
+    groups = [int.from_bytes(address.packed[at : at + 2], "big") for at in range(0, 16, 2)]
+    best = (0, 0)
+    for start in range(8):
+        end = start
+        while end < 8 and groups[end] == 0:
+            end += 1
+        if end - start > max(1, best[1] - best[0]):
+            best = (start, end)
+    text = ["%x" % one for one in groups]
+    if best == (0, 0):
+        return ":".join(text)
+    return ":".join(text[: best[0]]) + "::" + ":".join(text[best[1] :])
+
+
+def host(authority, own_port):
+    """Whether the host is this machine."""
+    if authority.startswith("["):
+        inside, closed, port = authority[1:].partition("]")
+        need(closed == "]" and inside.isascii() and "%" not in inside, "host")
+        try:
+            address = ipaddress.IPv6Address(inside)
+        except ValueError:
+            raise Bad("host")
+        need(written(address) == inside, "host")
+        here = inside == "::1"
+    else:
+        name, colon, port = authority.partition(":")
+        port = colon + port
+        parts = name.split(".")
+        need(len(name) <= 253 and all(PART.fullmatch(part) for part in parts), "host")
+        here = name == "localhost"
+        if parts[-1].isdigit() or parts[-1].startswith("0x"):
+            four = len(parts) == 4 and all(NUMBER.fullmatch(part) and int(part) < 256 for part in parts)
+            need(four, "host")
+            here = parts[0] == "127"
+    if port:
+        number = port[1:]
+        need(port[0] == ":" and number.isascii() and number.isdigit() and number[0] != "0", "port")
+        need(len(number) <= 5 and int(number) <= 65535 and int(number) != own_port, "port")
+    return here
+
+
+def judge_link(given):
+    text = given["text"].strip(WHITE_SPACE)
+    need(len(text.encode()) <= 2048, "too long")
+    before, hash_, payload = text.partition("#")
+    need(hash_ == "#" and re.fullmatch("[A-Za-z0-9_-]*", payload), "no payload")
+    need(len(payload) % 4 != 1, "base64")
+    raw = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+    need(base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == payload, "base64")
+    # A version above 1 would be too new; here it is refused like everything else.
+    version, kind, token, secret, hints = record(decode(raw, 2048), 5, "not a payload")
+    need(natural(version) == 1 and natural(kind) <= 1, "version or kind")
+    octets(token, 16), octets(secret, 32)
+    need(isinstance(hints, list) and len(hints) <= 8, "hints")
+    need(all(isinstance(one, str) and len(one.encode()) <= 128 for one in hints), "hints")
+    scheme, mark, rest = before.partition("://")
+    authority, slash, path = rest.partition("/")
+    need(mark and slash and scheme in ("https", "http", "parsec"), "form")
+    here = host(authority, 80 if scheme == "http" else 443)
+    need(scheme != "http" or here, "plain http")
+    if scheme != "parsec":
+        need(path.startswith("join/"), "path")
+        path = path[5:]
+    need(re.fullmatch("[a-z0-9][a-z0-9-]{0,31}", path), "organisation")
+    return {
+        "server": ("https" if scheme == "parsec" else scheme) + "://" + authority,
+        "organisation": path,
+        "kind": ("user", "device")[kind],
+        "token": token.hex(),
+        "link secret": secret.hex(),
+        "hints": hints,
+    }, None
+
+
 LAYERS = {
     "certificate": judge_certificate,
     "code": judge_code,
     "commitment": judge_commitment,
+    "link": judge_link,
     "log": judge_log,
     "receipt": judge_receipt,
     "request": judge_request,

@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 /// A link to a server that isn't there: claiming it starts a ceremony and ends it.
 fn dead_link() -> SecretText {
     let link = Link {
-        server: "http://127.0.0.1:1".into(),
+        server: "http://127.0.0.1:1".parse().unwrap(),
         organisation: "acme".parse().unwrap(),
         kind: LinkKind::User,
         token: Token::from_bytes([7; 16]),

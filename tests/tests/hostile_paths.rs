@@ -274,7 +274,7 @@ fn template() -> (tempfile::TempDir, String) {
     let devices = Devices::open_with(&scene.alice.data(), WorkFactor::for_tests()).unwrap();
     let device = devices.list().unwrap().remove(0);
     let password = SecretText::new(ALICE_PASSWORD.to_owned().into());
-    devices.change_password(device.device, &password, &password).unwrap();
+    devices.change_password(device.device, None, &password, &password).unwrap();
     drop(devices);
     let kept = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
     copy(&scene.alice.data(), &kept.path().join("data"));

@@ -51,7 +51,7 @@ fn many_ceremonies_none_lost_none_half_done() {
             let folder = folder.path().join(format!("bob{number}"));
             running.spawn(async move {
                 let since = Instant::now();
-                let done = crowd::ceremony(alice, number, Some(folder)).await;
+                let done = Box::pin(crowd::ceremony(alice, number, Some(folder))).await;
                 drop(place);
                 done.map(|()| since.elapsed().as_secs_f64()).map_err(|why| format!("{number}: {why}"))
             });

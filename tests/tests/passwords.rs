@@ -14,12 +14,19 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use parsec_protocol::control::{DeviceView, ProblemKind, Registration, method};
+use parsec_tests::logs::files;
 use parsec_tests::process::binary;
-use parsec_tests::terminal::{Terminal, private_folder};
+use parsec_tests::proxy::{Answer, Fate, Meddler, Proxy, Request};
+use parsec_tests::scene::{ALICE_PASSWORD, Scene, Setting};
+use parsec_tests::server::Server;
+use parsec_tests::terminal::{Founding, Terminal, private_folder};
 use parsec_tests::{installed, skip};
 use rexpect::session::spawn_command;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 
 const PASSWORD: &str = "seven purple tortoises sing";
 /// The user "nobody" of every distribution we know.
@@ -48,10 +55,8 @@ fn a_typed_password_is_read_once_and_written_once() {
     session.send_line(PASSWORD).unwrap();
     let shown = session.exp_eof().unwrap();
     assert!(!shown.contains(PASSWORD), "shown on the terminal");
-    let trace: String = parsec_tests::logs::files(&traces)
-        .into_iter()
-        .map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned())
-        .collect();
+    let trace: String =
+        files(&traces).into_iter().map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned()).collect();
     assert!(trace.contains("execve("), "nothing was traced");
     let socket = trace.lines().find(|line| line.contains("connect(") && line.contains("parsecd.sock"));
     let socket = socket.unwrap().split("connect(").nth(1).unwrap().split(',').next().unwrap().to_owned();
@@ -61,7 +66,7 @@ fn a_typed_password_is_read_once_and_written_once() {
     let written = seen.iter().filter(|line| written.iter().any(|start| line.starts_with(start))).count();
     assert_eq!((read, written, seen.len()), (1, 1, 2), "{seen:#?}");
     // Nowhere else: not in what the programs wrote, not in any argument or variable of theirs.
-    for (path, bytes) in parsec_tests::logs::files(&folder.path().join("t")) {
+    for (path, bytes) in files(&folder.path().join("t")) {
         assert!(!String::from_utf8_lossy(&bytes).contains(PASSWORD), "{path}");
     }
     let id = terminal.process().id();
@@ -139,7 +144,9 @@ fn both_programs_close_their_memory() {
         // The built one may lie in a folder that nobody can't enter.
         let program = folder.path().join(name);
         if !program.exists() {
-            std::fs::copy(binary(name), &program).unwrap();
+            // By a process of its own: a descriptor for writing here would be inherited by what other tests start, and
+            // the program could not be run (ETXTBSY).
+            assert!(Command::new("cp").arg(binary(name)).arg(&program).status().unwrap().success());
         }
         let id = NOBODY.to_string();
         let mut command = Command::new("setpriv");
@@ -171,4 +178,68 @@ fn both_programs_close_their_memory() {
     assert_eq!(std::fs::metadata(format!("/proc/{}/environ", plain.id())).unwrap().uid(), NOBODY);
     let _ = plain.kill();
     let _ = plain.wait();
+}
+
+/// A key file with nothing of the device's in it, that opens with a password of whoever made it.
+fn planted(password: &str) -> Vec<u8> {
+    let mut recipient = age::scrypt::Recipient::new(age::secrecy::SecretString::from(password.to_owned()));
+    recipient.set_work_factor(2);
+    let recipients = std::iter::once(&recipient as &dyn age::Recipient);
+    let mut sealed = Vec::new();
+    let writer = age::Encryptor::with_recipients(recipients).unwrap().wrap_output(&mut sealed).unwrap();
+    writer.finish().unwrap();
+    sealed
+}
+
+#[test]
+fn a_key_file_that_somebody_put_there_confirms_nothing() {
+    let scene = Scene::found(Setting::default());
+    let (path, own) =
+        files(&scene.alice.data()).into_iter().find(|(path, _)| path.ends_with("key.age")).unwrap();
+    let path = scene.alice.data().join(path);
+    std::fs::write(&path, planted("chosen by a program")).unwrap();
+    let refused = scene.alice.unlock("chosen by a program").unwrap_err();
+    assert_eq!(refused.name(), Some(ProblemKind::KeyFileDamaged));
+    let change = json!({"password": "chosen by a program", "new_password": "another of its choice"});
+    let refused = scene.alice.call::<DeviceView>(method::DEVICE_PASSWORD, change).unwrap_err();
+    assert_eq!(refused.name(), Some(ProblemKind::KeyFileDamaged));
+    std::fs::write(&path, own).unwrap();
+    scene.alice.unlock(ALICE_PASSWORD).unwrap();
+}
+
+/// Loses what the server says to a founding.
+struct NoAnswer;
+
+impl Meddler for NoAnswer {
+    fn answer(&self, request: &Request, _: &mut Answer) -> Fate {
+        if request.method == "POST" { Fate::Lose } else { Fate::Pass }
+    }
+}
+
+#[test]
+fn guessing_the_password_of_an_unfinished_founding_is_as_slow_as_any_guessing() {
+    let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
+    private_folder(&folder.path().join("server"));
+    let server = Server::start(&folder.path().join("server"), &[]);
+    let proxy = Proxy::start(server.address());
+    proxy.meddle(Arc::new(NoAnswer));
+    let terminal = Terminal::start("owner", &folder.path().join("t"));
+    let (url, token) = (proxy.url(), server.reserve("acme"));
+    let found = |password: &str| {
+        terminal.found(&Founding {
+            server: &url,
+            organisation: "acme",
+            token: &token,
+            email: "alice@acme.example",
+            name: "Alice",
+            label: "desk",
+            password,
+            typed_codes: false,
+        })
+    };
+    assert_eq!(found(PASSWORD).unwrap_err().name(), Some(ProblemKind::ServerUnreachable));
+    assert_eq!(terminal.devices()[0].registration, Registration::Pending);
+    let names: Vec<_> = (0..8).map(|_| found("not this one").unwrap_err().name().unwrap()).collect();
+    assert_eq!(names[..3], [ProblemKind::WrongPassword; 3], "{names:?}");
+    assert!(names.contains(&ProblemKind::TooManyGuesses), "{names:?}");
 }

@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-use parsec_protocol::control::{DeviceSelector, DeviceView, InviteResult, ProblemKind, method};
+use parsec_protocol::control::{
+    ChoiceMode, DeviceSelector, DeviceView, InviteResult, ProblemKind, Stage, TokenCreated, method,
+};
+use parsec_tests::ceremony::Bell;
 use parsec_tests::ctl::Said;
 use parsec_tests::process::binary;
 use parsec_tests::scene::{ALICE_PASSWORD, BOB_EMAIL, Scene, Setting};
@@ -78,4 +82,65 @@ fn a_daemon_can_be_told_to_trust_all_sessions() {
     let scene = Scene::found(setting);
     let _ = in_another_session(&scene.alice, &format!("\"$ctl\" invite user {BOB_EMAIL} --no-mail --json"))
         .well();
+}
+
+#[test]
+fn the_greeters_code_is_chosen_only_where_the_password_was_given() {
+    let scene = Scene::found(Setting::default());
+    let bob = scene.terminal("bob");
+    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let bell = Arc::new(Bell::default());
+    let claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
+    let mut greeter = scene.alice.greet(invitation.token, &bell).unwrap();
+    greeter.codes().unwrap();
+    let code = claimer.code_to_say().unwrap();
+    // A program that works with somebody in the middle would pick their code here, in the person's place.
+    let choose = format!("\"$ctl\" ceremony choose {} --code {code} --json", greeter.id().0);
+    let refused = in_another_session(&scene.alice, &choose);
+    assert_eq!(refused.code, 77, "{refused:?}");
+    assert!(format!("{refused:?}").contains("confirmation_required"), "{refused:?}");
+    let none = format!("\"$ctl\" ceremony choose {} --none --json", greeter.id().0);
+    assert_eq!(in_another_session(&scene.alice, &none).code, 77, "nor may it say that none fits");
+    assert_eq!(greeter.view().unwrap().stage, Stage::ChooseCode);
+    // The claimer has no device yet: whoever sits there answers, from any session.
+    greeter.choose(Some(&code), ChoiceMode::Picked).unwrap();
+    claimer.codes().unwrap();
+    let heard = greeter.code_to_say().unwrap();
+    let choose = format!("\"$ctl\" ceremony choose {} --code {heard} --json", claimer.id().0);
+    let _ = in_another_session(&bob, &choose).well();
+    claimer.stage(Stage::Identify).unwrap();
+}
+
+#[test]
+fn a_token_takes_the_password_of_every_device_it_would_show() {
+    let scene = Scene::found(Setting::default());
+    let create = |name: &str| format!("\"$ctl\" token create {name} --method status.show --json");
+    let refused = |said: &Said| {
+        assert_eq!(said.code, 77, "{said:?}");
+        assert!(format!("{said:?}").contains("confirmation_required"), "{said:?}");
+    };
+    refused(&in_another_session(&scene.alice, &create("one")));
+    // A program founds an organisation of its own, under a password of its own, and locks what isn't its own.
+    let token = scene.server.reserve("mallory");
+    std::fs::write(scene.path("token"), &token).unwrap();
+    let found = format!(
+        "printf '%s\\n' 'a password of my own' > {0}/password; \"$ctl\" org bootstrap --server {1} --organisation mallory \
+         --email m@mallory.example --name M --device-label m --token-file {2} --password-file {0}/password --json",
+        scene.alice.folder().display(),
+        scene.server.url(),
+        scene.path("token").display(),
+    );
+    refused(&in_another_session(&scene.alice, &format!("{found} >&2 && {}", create("two"))));
+    let lock = "\"$ctl\" device lock --organisation acme --json";
+    let unlock = "printf '%s\\n' 'a password of my own' | \"$ctl\" device unlock --organisation mallory --password-file - --json";
+    refused(&in_another_session(&scene.alice, &format!("{lock} >&2 && {unlock} >&2 && {}", create("three"))));
+    // With both passwords it is made.
+    let both = format!(
+        "{unlock} >&2 && printf '%s\\n' \"$password\" | \"$ctl\" device unlock --organisation acme --password-file - --json >&2"
+    );
+    let made: TokenCreated = serde_json::from_value(
+        in_another_session(&scene.alice, &format!("{both} && {}", create("four"))).well().json(),
+    )
+    .unwrap();
+    assert_eq!(made.token.name, "four");
 }

@@ -104,13 +104,23 @@ struct Window {
 const WINDOWS: &[Window] = &[
     Window {
         from: "ctl",
-        only: &["control", "ids"],
-        reason: "parsecctl holds no secret and decides nothing: it needs the words of the local API and ids, no more",
+        only: &["control", "ids", "paste"],
+        reason: "parsecctl holds no secret and decides nothing: it needs the words of the local API, ids, and the reader of pasted text, no more",
     },
     Window {
         from: "server",
         // The verifier too: a certificate that the server let in and every reader refused would end the log for all.
-        only: &["relay", "ids", "limits", "codec", "public", "receipt", "chain/certificate", "chain/verify"],
+        only: &[
+            "address",
+            "relay",
+            "ids",
+            "limits",
+            "codec",
+            "public",
+            "receipt",
+            "chain/certificate",
+            "chain/verify",
+        ],
         reason: "the server remembers and cannot read: it must not be able to name a secret key, a machine or a manifest",
     },
 ];

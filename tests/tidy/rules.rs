@@ -32,8 +32,7 @@ const EXPOSERS: &[(&str, &str)] = &[
     ("daemon/src/store/database.rs", "hands the store key to SQLCipher"),
     ("daemon/src/store/invitations.rs", "keeps link secrets in the encrypted store, for greeting later"),
     ("daemon/src/daemon/founding.rs", "shows the bootstrap token to the server that gave it out"),
-    ("daemon/src/daemon/requests.rs", "reads the link that somebody claims with"),
-    ("daemon/src/daemon/net/ping.rs", "reads the link whose server and terminal somebody tries to reach"),
+    ("daemon/src/problems.rs", "finds the link in what somebody claims with or tries to reach"),
     ("daemon/src/tokens.rs", "hashes what a plug-in presents"),
     (
         "daemon/src/daemon/ceremonies.rs",

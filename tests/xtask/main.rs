@@ -12,6 +12,7 @@ mod lean;
 mod mutants;
 mod openrpc;
 mod run_tests;
+mod sabotage;
 mod weakened;
 
 use std::path::Path;
@@ -58,6 +59,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Changes what decides about keys in one place at a time, and shows which changes no test notices.
     Mutants(mutants::Options),
+    /// Takes one rule out at a time and shows whether its test notices.
+    Sabotage(sabotage::Options),
     /// Prints the bill of materials, CycloneDX in JSON.
     Sbom,
     /// The reference of a measurement: echoes lines over a socket.
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Command::Weakened(options) => weakened::run(root, &options),
         Command::Fuzz(options) => fuzz::run(root, &options),
         Command::Mutants(options) => mutants::run(root, &options),
+        Command::Sabotage(options) => sabotage::run(root, &options),
         Command::Sbom => checks::sbom(root),
         Command::Bench(options) => bench::run(root, &options),
         Command::Echo { socket } => bench::echo(&socket).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),

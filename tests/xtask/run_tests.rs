@@ -98,14 +98,14 @@ fn is_theme(root: &Path, name: &str) -> bool {
 
 /// What the test runners said.
 #[derive(Default)]
-struct Counted {
-    passed: usize,
-    failed: usize,
+pub(crate) struct Counted {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
     names_failed: Vec<String>,
 }
 
 impl Counted {
-    fn take(&mut self, line: &str) {
+    pub(crate) fn take(&mut self, line: &str) {
         if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
             self.names_failed.push(name.to_owned());
         }

@@ -8,13 +8,13 @@ use parsec_protocol::control::{
     CeremonyView, ChoiceMode, DeviceSelector, Outcome, ProblemKind, ProfileName, Stage, method,
 };
 use parsec_protocol::ids::Label;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::code::{self, Answer};
 use super::{Prepared, conclude, screens};
-use crate::client::Connection;
+use crate::client::{Connection, QUIET};
 use crate::commands::{confirm, profile};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -359,7 +359,9 @@ impl Talk<'_> {
         let stdin = std::io::stdin();
         let mut sources =
             [PollFd::new(self.daemon.stream(), PollFlags::IN), PollFd::new(&stdin, PollFlags::IN)];
-        match poll(&mut sources, None) {
+        match poll(&mut sources, Timespec::try_from(QUIET).ok().as_ref()) {
+            // People may take their time; the daemon still has to be there when they have done.
+            Ok(0) => return self.daemon.check_alive().map(|()| None),
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(None),
             Err(error) => return Err(Failure::new(ProblemKind::Internal, error.to_string())),

@@ -42,7 +42,7 @@ pub(super) fn run(context: &Context<'_>, command: Ceremony) -> Result<(), Failur
             // The grammar allows exactly one of the two; no code means none of those shown.
             let mode = if code.is_some() { ChoiceMode::Typed } else { ChoiceMode::Picked };
             let asked = CeremonyChoose { ceremony: CeremonyId(id), code, mode };
-            daemon.call(method::CEREMONY_CHOOSE, &asked)?
+            context.ask(&mut daemon, method::CEREMONY_CHOOSE, &asked)?
         }
         Ceremony::Identify { id, name, device_label } => {
             let asked = CeremonyIdentify { ceremony: CeremonyId(id), name, device_label };

@@ -3,12 +3,14 @@
 //! Decides where the link comes from. Refuses a password that is too weak before anybody is called to the phone.
 
 use parsec_protocol::control::{CeremonyView, ClaimStart, Role, SecretText, method};
+use parsec_protocol::paste::{PasteError, link_in};
 use zeroize::Zeroizing;
 
 use super::{Context, ceremony};
 use crate::args::Claim;
 use crate::ceremony::Prepared;
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::password;
 use crate::prompt::Terminal;
 
@@ -26,7 +28,7 @@ pub(super) fn run(context: &Context<'_>, mut command: Claim) -> Result<(), Failu
     let view = match command.ceremony {
         Some(id) => ceremony::attach(&mut daemon, id, Role::Claimer)?,
         None => {
-            let link = link(&mut command, terminal.as_ref())?;
+            let link = link(&mut command, terminal.as_ref(), context.output)?;
             daemon.call::<_, CeremonyView>(
                 method::CLAIM_START,
                 &ClaimStart { link: SecretText::new(link), transport: command.road.choice() },
@@ -39,9 +41,13 @@ pub(super) fn run(context: &Context<'_>, mut command: Claim) -> Result<(), Failu
 }
 
 /// The link: argument, file, or asked for. Not shown while it is pasted: it stays good until it is used.
-fn link(command: &mut Claim, terminal: Option<&Terminal>) -> Result<Zeroizing<String>, Failure> {
+fn link(
+    command: &mut Claim,
+    terminal: Option<&Terminal>,
+    output: &Output,
+) -> Result<Zeroizing<String>, Failure> {
     if let Some(link) = command.link.take() {
-        return Ok(trimmed(&Zeroizing::new(link)));
+        return Ok(Zeroizing::new(link));
     }
     if let Some(path) = &command.link_file {
         return password::read_link(path);
@@ -53,15 +59,24 @@ fn link(command: &mut Claim, terminal: Option<&Terminal>) -> Result<Zeroizing<St
         ));
     };
     loop {
-        let link = terminal
+        let pasted = terminal
             .answer("Paste the link from your invitation and press Enter (it is not shown): ", true)?;
-        if !link.trim().is_empty() {
-            return Ok(trimmed(&link));
+        if pasted.trim().is_empty() {
+            continue;
+        }
+        match link_in(&pasted) {
+            Ok(link) => return Ok(link),
+            // Copying again does not mend these: the daemon says what does.
+            Err(PasteError::TooNew | PasteError::Address(_)) => return Ok(pasted),
+            Err(
+                why @ (PasteError::None
+                | PasteError::TooMuch
+                | PasteError::NoFragment
+                | PasteError::CutOff
+                | PasteError::Damaged
+                | PasteError::Organisation
+                | PasteError::Several),
+            ) => output.screen(&format!("  That can't be used: {why}. Try again.")),
         }
     }
-}
-
-/// Without the space that copying leaves around it.
-fn trimmed(link: &Zeroizing<String>) -> Zeroizing<String> {
-    Zeroizing::new(link.trim().to_owned())
 }

@@ -48,6 +48,36 @@ impl Context<'_> {
             answer => answer,
         }
     }
+
+    /// The same for what concerns every device on this machine: asks for each one's password, then calls again, once.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub(crate) fn ask_for_all<P: Serialize, R: DeserializeOwned>(
+        &self,
+        daemon: &mut Connection,
+        method: &str,
+        params: &P,
+    ) -> Result<R, Failure> {
+        match daemon.call(method, params) {
+            Err(Failure::Report(report))
+                if needs_password(&report) && Terminal::present(self.global.no_input, self.output) =>
+            {
+                let list: DeviceListResult = daemon.call(method::DEVICE_LIST, &Empty {})?;
+                if list.devices.is_empty() {
+                    return Err(Failure::Report(report));
+                }
+                let terminal = Terminal::open(self.global.no_input, self.output, "The password", "")?;
+                self.output.screen(&shown(&report.message));
+                for device in &list.devices {
+                    give(daemon, &terminal, self.output, device)?;
+                }
+                drop(terminal);
+                daemon.call(method, params)
+            }
+            answer => answer,
+        }
+    }
 }
 
 /// Whether a password given now would help.
@@ -75,6 +105,16 @@ pub(crate) fn unlock(
     };
     let Some(device) = only(&list.devices, select, wanted) else { return Err(Failure::Report(why)) };
     output.screen(&shown(&why.message));
+    give(daemon, terminal, output, device)
+}
+
+/// Asks for one device's password, and unlocks with it.
+fn give(
+    daemon: &mut Connection,
+    terminal: &Terminal,
+    output: &Output,
+    device: &DeviceView,
+) -> Result<(), Failure> {
     let question = format!("Password of {} (not shown): ", sentence_inside(&described(device)));
     let select = DeviceSelector { device: Some(device.device.to_string()), organisation: None };
     let mut tries = 1;

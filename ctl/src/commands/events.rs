@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Context, ceremony, device, invite, short};
 use crate::args::Events;
-use crate::client::Connection;
+use crate::client::{Connection, QUIET};
 use crate::failure::Failure;
 use crate::schema;
 use crate::text::{moment, moment_to_the_second, shown};
@@ -78,7 +78,11 @@ pub(super) fn wait(daemon: &mut Connection) -> Result<(), Failure> {
         let stdout = std::io::stdout();
         let mut sources =
             [PollFd::new(daemon.stream(), PollFlags::IN), PollFd::new(&stdout, PollFlags::empty())];
-        match poll(&mut sources, None) {
+        match poll(&mut sources, Timespec::try_from(QUIET).ok().as_ref()) {
+            Ok(0) => {
+                daemon.check_alive()?;
+                continue;
+            }
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => return Err(Failure::new(ProblemKind::Internal, error.to_string())),

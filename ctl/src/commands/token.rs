@@ -43,7 +43,7 @@ fn create(context: &Context<'_>, new: NewToken) -> Result<(), Failure> {
     let kept = new.output.as_deref().map(|path| make_file(path).map(|file| (path, file))).transpose()?;
     let asked =
         TokenCreate { name: new.name, methods: new.methods, days: new.days, rate_per_minute: new.rate };
-    let made: Result<TokenCreated, Failure> = context.ask(&mut daemon, method::TOKEN_CREATE, &asked);
+    let made: Result<TokenCreated, Failure> = context.ask_for_all(&mut daemon, method::TOKEN_CREATE, &asked);
     let Some((path, mut file)) = kept else { return show_secret(context, &made?) };
     let made = made.inspect_err(|_| remove(path))?;
     let written = writeln!(file, "{}", made.secret.expose()).and_then(|()| file.sync_all());

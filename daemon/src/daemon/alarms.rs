@@ -41,7 +41,9 @@ pub(super) async fn raise(session: &Session, problem: &Problem, suspect: Option<
         let (kind, found) = (problem.name.name(), problem.message.clone());
         let kept = blocking(move || {
             // Proving takes as long as verifying whole logs, and a server that misbehaves is met with each call.
-            if open.store.alarm_is_known(kind, &found)? {
+            // An open alarm without a proof must not keep one out: evidence first.
+            let known = open.store.alarm_is_known(kind, &found)?;
+            if known && (suspect.is_none() || open.store.alarm_is_proved(kind)?) {
                 return Ok(None);
             }
             // Without one the alarm counts as much: it is this device's own finding.

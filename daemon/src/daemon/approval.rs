@@ -1,8 +1,9 @@
 //! Whose word counts: which sessions have shown that a person who knows the password sits at them.
 //!
-//! Decides whether a request that vouches, or that hands rights on, may use an unlocked device. Refuses sessions that
-//! have not given the password since the device was unlocked, and those whose leader has ended. Without this, one
-//! unlocked device would serve everything that runs as the user, as an agent's socket does.
+//! Decides whether a request that vouches, or that hands rights on, may use the devices it is about. Refuses sessions that
+//! have not given those devices' passwords since they were unlocked, and those whose leader has ended; the password of one
+//! device says nothing about another. Without this, one unlocked device would serve everything that runs as the user, as an
+//! agent's socket does.
 
 use parsec_protocol::control::{DeviceSelector, Problem, ProblemKind};
 use parsec_protocol::ids::DeviceId;
@@ -48,14 +49,17 @@ impl Confirmed {
     }
 }
 
-/// With whose keys a request acts.
+/// For which devices a request speaks.
 enum With<'a> {
     /// The device it selects.
     Selected(&'a DeviceSelector),
     /// A ceremony's, if it has one here.
     Ceremony(Option<DeviceId>),
-    /// None: any unlocked device's confirmation will do.
-    Any,
+    /// Every device on this machine: what is handed on shows them all. Not any one of them, and not the unlocked ones alone:
+    /// a program can found an organisation of its own, with a password of its own, and lock all others.
+    All,
+    /// None. Whatever asks for a confirmation all the same gets none.
+    Nobody,
 }
 
 impl Daemon {
@@ -68,22 +72,28 @@ impl Daemon {
             return Ok(());
         }
         let with = self.with(command);
-        if self.approval == Approval::Device {
-            // Once something is unlocked, for what has no device of its own to be locked.
-            let locked = matches!(with, With::Any) && self.unlocked.is_empty();
-            return if locked { Err(required(&asker.caller)) } else { Ok(()) };
-        }
+        let every_session = self.approval == Approval::Device;
         let device = match with {
+            // Locked, the command says so itself.
+            With::Selected(_) | With::Ceremony(_) if every_session => return Ok(()),
             With::Selected(selector) => self.choose(selector, Wanted::Unlocked)?,
             With::Ceremony(Some(device)) => device,
             // A claimer's ceremony, or none: there is nothing here to vouch with, and the command says so itself.
             With::Ceremony(None) => return Ok(()),
-            With::Any => {
-                return match self.unlocked.values().any(|it| it.confirmed.has(&asker.caller)) {
-                    true => Ok(()),
-                    false => Err(required(&asker.caller)),
+            With::All => {
+                let open = |device| {
+                    let unlocked = self.unlocked.get(device);
+                    unlocked.is_some_and(|it| every_session || it.confirmed.has(&asker.caller))
+                };
+                let missing = self.known.keys().filter(|device| !open(device)).count();
+                return match (self.known.len(), missing) {
+                    (0, _) => Err(required(&asker.caller)),
+                    (_, 0) => Ok(()),
+                    (1, _) => Err(required(&asker.caller)),
+                    (all, missing) => Err(required_of_all(&asker.caller, missing, all)),
                 };
             }
+            With::Nobody => return Err(required(&asker.caller)),
         };
         match self.unlocked.get(&device) {
             Some(unlocked) if !unlocked.confirmed.has(&asker.caller) => Err(required(&asker.caller)),
@@ -121,8 +131,8 @@ impl Daemon {
             Command::DeviceRevoke(request, _) => With::Selected(&request.select),
             Command::DeviceUnlock(request, _) => With::Selected(&request.select),
             Command::DevicePassword(request, _) => With::Selected(&request.select),
-            Command::Vouch(_)
-            | Command::Doctor(_)
+            Command::HandOn(_) => With::All,
+            Command::Doctor(_)
             | Command::Status(_)
             | Command::OrgBootstrap(..)
             | Command::DeviceList(_)
@@ -132,7 +142,7 @@ impl Daemon {
             | Command::CeremonyWatch(..)
             | Command::NetStatus(_)
             | Command::NetPeers(_)
-            | Command::NetPing(..) => With::Any,
+            | Command::NetPing(..) => With::Nobody,
         }
     }
 }
@@ -145,4 +155,16 @@ fn required(caller: &Caller) -> Problem {
         }
     };
     Problem::new(ProblemKind::ConfirmationRequired, text)
+}
+
+/// The same, where a plug-in would see several devices.
+fn required_of_all(caller: &Caller, missing: usize, all: usize) -> Problem {
+    let problem = required(caller);
+    if caller.session.is_none() {
+        return problem;
+    }
+    let text = format!(
+        "A plug-in sees every device on this machine: this session has still to give the passwords of {missing} of {all}."
+    );
+    Problem { message: text, ..problem }
 }

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::command::{Event, Handle, OpenedFor};
 use super::direct;
+use super::invitations::PATIENCE;
 use super::joining::{self, Joined};
 use super::leftovers::{Attempts, Started};
 use super::net::Net;
@@ -89,6 +90,7 @@ fn other_road(error: &RoadError) -> Option<RoadReason> {
         | RoadError::Address(_)
         | RoadError::Setup(_)
         | RoadError::Tls(_)
+        | RoadError::NotServer(_)
         | RoadError::Misbehaved(_)
         | RoadError::PeerUnreachable(_)
         | RoadError::PeerMisbehaved(_) => None,
@@ -250,7 +252,7 @@ impl greeter::Voucher for DeviceVoucher {
     }
 
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
-        Ok(self.session.sync().await?)
+        Ok(self.session.sync_apart().await?)
     }
 
     async fn attempts(&self) -> Result<u64, Problem> {
@@ -317,7 +319,8 @@ pub async fn greet(
         Ok(tally) if tally.attempts <= ATTEMPTS_MAX => {}
         Ok(_) => {
             let end = Problem::new(ProblemKind::InvitationExhausted, "The invitation was tried too often.");
-            return enrolment::finish(End::Here(end), &desk, &road).await;
+            until_farewell(&session.stop, enrolment::finish(End::Here(end), &desk, &road)).await;
+            return;
         }
         Err(problem) => return desk.board.closed(problem),
     }
@@ -351,6 +354,12 @@ pub(super) async fn follow_earlier(session: &Session, attempt: AttemptId) -> Res
     let rows = session.store(Store::sealed).await?;
     let row = rows.into_iter().find(|(id, _, _)| *id == attempt);
     Ok(row.map(|(attempt, token, sealed)| Row { attempt, token, sealed, sent: false }))
+}
+
+/// Why it isn't known whether the server has heard.
+enum Unheard {
+    Locked,
+    NoAnswer,
 }
 
 /// Shows what becomes of what was signed. The person may stop until the newcomer's keys are durable.
@@ -392,18 +401,24 @@ pub(super) async fn follow_row<R: Road>(mut desk: Desk, session: &Arc<Session>, 
                 let told = tokio::select! {
                     biased;
                     // Locking waits for nobody's server: the keys are to leave the memory.
-                    () = session.stop.cancelled() => None,
-                    told = road.cancel(EndReason::Cancelled) => Some(told),
+                    () = session.stop.cancelled() => Err(Unheard::Locked),
+                    told = tokio::time::timeout(PATIENCE, road.cancel(EndReason::Cancelled)) => {
+                        told.map_err(|_| Unheard::NoAnswer)
+                    }
                 };
                 match told {
-                    Some(Ok(())) => {
+                    Ok(Ok(())) => {
                         End::Person(reply).show(&desk.board);
                         return;
                     }
-                    Some(Err(error)) => {
+                    Ok(Err(error)) => {
                         let _ = reply.send(Err(error.into()));
                     }
-                    None => {
+                    Err(Unheard::NoAnswer) => {
+                        let text = "The server did not confirm that the enrolment is cancelled; it goes on.";
+                        let _ = reply.send(Err(Problem::new(ProblemKind::ServerUnreachable, text)));
+                    }
+                    Err(Unheard::Locked) => {
                         let text = "The device was locked before the server had heard.";
                         let _ = reply.send(Err(Problem::new(ProblemKind::DeviceLocked, text)));
                     }

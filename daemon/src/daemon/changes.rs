@@ -16,8 +16,8 @@ use super::invitations::PATIENCE;
 use super::members;
 use super::session::{Session, blocking};
 use crate::clock;
-use crate::transport::retry::until_done;
-use crate::transport::{RoadError, Trouble};
+use crate::transport::RoadError;
+use crate::transport::retry::within;
 
 /// Certificates signed for one request. Others may be changing the same log: each refusal means that there is something new in it.
 const TRIES: u32 = 3;
@@ -106,18 +106,15 @@ pub async fn run(session: &Session, change: Change) -> Result<Member, Problem> {
 
 /// Hands a certificate in. A refusal of it may pass, once the log is known better.
 async fn publish(session: &Session, new: NewCertificate) -> Result<Result<(), Problem>, Problem> {
-    let trouble = Trouble::new(None);
-    let post = until_done(&trouble, || session.member.publish(&new));
-    match tokio::time::timeout(PATIENCE, post).await {
+    match within(PATIENCE, || session.member.publish(&new)).await {
         Ok(Ok(_)) => Ok(Ok(())),
         Ok(Err(error)) => match error.code() {
             Some(ErrorCode::CertificateRefused | ErrorCode::NotAllowed) => Ok(Err(error.into())),
             Some(_) | None => Err(error.into()),
         },
-        Err(_) => {
-            let why = trouble.borrow().clone().unwrap_or_else(|| "no answer".into());
-            let text = format!("The change was not confirmed: {why}. It may have been made; ask again.");
-            Err(Problem::new(ProblemKind::ServerUnreachable, text))
+        Err(last) => {
+            let text = format!("The change was not confirmed: {last}. It may have been made; ask again.");
+            Err(Problem::new(Problem::from(last).name, text))
         }
     }
 }

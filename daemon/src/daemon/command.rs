@@ -20,7 +20,7 @@ use super::passwords::{Given, Tried};
 use super::session::Session;
 use crate::caller::{Caller, CallerSession};
 use crate::enrolment::Act;
-use crate::events::Hub;
+use crate::events::{Hub, Reason};
 use crate::problems;
 use crate::store::{DeviceSummary, OpenDevice};
 use crate::tokens::Desk;
@@ -66,8 +66,8 @@ pub enum Command {
     NetStatus(Reply<NetStatus>),
     NetPeers(Reply<NetPeers>),
     NetPing(NetPing, Reply<NetPinged>),
-    /// Nothing but the question whether the caller may vouch for something that no device does.
-    Vouch(Reply<Empty>),
+    /// Nothing but the question whether the caller may hand on what concerns every device on this machine.
+    HandOn(Reply<Empty>),
 }
 
 /// What a request needs beside the right to ask.
@@ -120,12 +120,14 @@ pub enum Event {
     Opened(Box<OpenDevice>, OpenedFor),
     /// Its stored log has been verified.
     Started(Arc<Session>, OpenedFor),
-    /// It became known whether a device is certified.
+    /// Somebody says whether a device is certified.
     Registered(DeviceId, Registration),
+    /// A device has found itself in the verified log.
+    Certified(DeviceId),
     /// What is on disk after a founding that did not succeed: an unfinished device may be there.
     Listed(Vec<DeviceSummary>),
-    /// A device is locked, and nothing runs for it any more.
-    Locked(DeviceId, Option<Reply<DeviceView>>),
+    /// A device is to be locked, and nothing runs for it any more.
+    Closed(DeviceId, Reason),
     /// A device's folder is gone, or could not be removed.
     Forgotten(DeviceSummary, Result<(), Problem>, Reply<Empty>),
 }

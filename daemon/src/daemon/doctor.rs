@@ -237,8 +237,8 @@ fn registration(device: &DeviceSummary) -> Check {
         Registration::Void => warning(
             NAME,
             subject,
-            "its enrolment was cancelled; it will never be in the log",
-            "Ask for a new invitation. `parsecctl device forget` removes what is left.",
+            "the server or the greeter's device says that its enrolment ended; it goes on asking",
+            "If the other person ended it, ask for a new invitation; `parsecctl device forget` removes this one.",
         ),
     }
 }

@@ -96,7 +96,7 @@ impl Daemon {
         match done {
             Ok(()) => {
                 self.known.remove(&device);
-                self.forget_guesses(device);
+                self.turnstile.forget(device);
                 tracing::info!(%device, "removed from this machine");
                 self.hub.publish(Told::DeviceForgotten { device });
                 let _ = reply.send(Ok(Empty {}));

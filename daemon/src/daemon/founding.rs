@@ -2,7 +2,8 @@
 //!
 //! The order that survives a crash at any moment: the device becomes durable, is marked as not registered, then the
 //! server is asked, then it is marked as registered. The server takes the same bytes twice; so repeating the command
-//! with the same password goes on with the device that is there. A definite refusal removes it.
+//! with the same password goes on with the device that is there. No refusal removes it: that is for a person, with
+//! `device forget`.
 
 use std::sync::Arc;
 
@@ -14,23 +15,25 @@ use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
 use parsec_protocol::public::Hash;
 use parsec_protocol::receipt::Receipt;
-use parsec_protocol::relay::{BootstrapRequest, ErrorCode, path};
+use parsec_protocol::relay::{BootstrapRequest, path};
 use reqwest::Method;
 
+use super::guesses::Turnstile;
 use super::invitations::PATIENCE;
 use super::session::blocking;
 use crate::store::{DeviceSummary, Devices, OpenDevice, StoreError};
 use crate::transport::http::{Call, Client, Server};
-use crate::transport::retry::until_done;
-use crate::transport::{Trouble, relay};
+use crate::transport::relay;
+use crate::transport::retry::within;
 use crate::{clock, entropy, problems};
 
 /// Founds, or goes on founding.
 ///
 /// # Errors
-/// The problem; after a definite refusal the device that was made is removed again.
+/// The problem; the device that was made stays, not registered, and the same command goes on with it.
 pub async fn run(
     devices: &Arc<Devices>,
+    turnstile: &Turnstile,
     client: Client,
     request: OrgBootstrap,
 ) -> Result<OpenDevice, Problem> {
@@ -43,7 +46,7 @@ pub async fn run(
     let request = Arc::new(request);
     let address = server.address().to_owned();
     let (keys_of, its_devices) = (Arc::clone(&request), Arc::clone(devices));
-    let open = match existing(devices, &request, &address).await? {
+    let open = match existing(devices, turnstile, &request, &address).await? {
         Some(open) => open,
         None => blocking(move || make(&its_devices, &keys_of, &address)).await?,
     };
@@ -55,12 +58,9 @@ pub async fn run(
         root: open.keys.root,
         certificates: certificates.into_iter().take(2).map(ByteVec::from).collect(),
     };
-    let trouble = Trouble::new(None);
-    let post = until_done(&trouble, || {
-        relay::bootstrap(&server, &request.organisation, request.token.expose(), &body)
-    });
+    let post = || relay::bootstrap(&server, &request.organisation, request.token.expose(), &body);
     let its_devices = Arc::clone(devices);
-    match tokio::time::timeout(PATIENCE, post).await {
+    match within(PATIENCE, post).await {
         Ok(Ok(())) => {
             blocking(move || its_devices.set_registration(device, Registration::Registered)).await?;
             let mut open = Arc::into_inner(open)
@@ -69,69 +69,55 @@ pub async fn run(
             Ok(open)
         }
         Ok(Err(error)) => {
-            // A refusal that names a reason is definite: these keys will never be anybody's. Everything else may
-            // have worked, so the keys stay and the same command goes on with them.
-            if error.code().is_some_and(is_definite) {
-                drop(open);
-                blocking(move || its_devices.remove(device)).await?;
-            }
+            // A refusal is an unsigned word: an earlier try may have worked and its answer be lost, and any server
+            // can refuse. The keys may be the only ones of an organisation that exists, so they stay, and the same
+            // command goes on with them.
             Err(error.into())
         }
-        Err(_) => {
-            let why = trouble.borrow().clone().unwrap_or_else(|| "no answer".into());
-            Err(Problem::new(ProblemKind::ServerUnreachable, format!("The server did not confirm: {why}.")))
+        Err(last) => {
+            let name = Problem::from(last.clone()).name;
+            Err(Problem::new(name, format!("The server did not confirm: {last}.")))
         }
     }
-}
-
-/// Whether a refusal means that this founding will never be taken.
-const fn is_definite(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::OrganisationExists
-            | ErrorCode::OrganisationUnknown
-            | ErrorCode::BootstrapRefused
-            | ErrorCode::BadRequest
-            | ErrorCode::CertificateRefused
-            | ErrorCode::QuotaReached
-    )
 }
 
 /// A device that an earlier, interrupted founding left.
 async fn existing(
     devices: &Arc<Devices>,
+    turnstile: &Turnstile,
     request: &Arc<OrgBootstrap>,
     server: &str,
 ) -> Result<Option<OpenDevice>, Problem> {
-    let (devices, request, server) = (Arc::clone(devices), Arc::clone(request), server.to_owned());
-    let found = blocking(move || {
+    let (its_devices, its_request, server) = (Arc::clone(devices), Arc::clone(request), server.to_owned());
+    let begun = blocking(move || {
         let fits = |summary: &DeviceSummary| {
-            summary.organisation == request.organisation
+            summary.organisation == its_request.organisation
                 && summary.server == server
                 && summary.registration == Registration::Pending
         };
-        let receipts = devices.pending()?;
-        let mut refused = false;
-        for summary in devices.list()?.into_iter().filter(fits) {
-            // A claimed device has a receipt; one that is being founded has none.
-            if receipts.iter().any(|(device, _)| *device == summary.device) {
-                continue;
-            }
-            match devices.unlock(summary.device, &request.password) {
-                Ok(open) if open.keys.email == request.email => return Ok(Some(open)),
-                Ok(_) | Err(StoreError::WrongPassword) => refused = true,
-                Err(error) => return Err(error),
-            }
-        }
-        if refused { Err(StoreError::WrongPassword) } else { Ok(None) }
+        // A claimed device has a receipt; one that is being founded has none.
+        let receipts = its_devices.pending()?;
+        let claimed = |device| receipts.iter().any(|(claimed, _)| *claimed == device);
+        let begun = its_devices.list()?.into_iter().filter(fits).map(|summary| summary.device);
+        Ok::<_, StoreError>(begun.filter(|device| !claimed(*device)).collect::<Vec<_>>())
     });
-    found.await.map_err(|problem| match problem.name {
-        ProblemKind::WrongPassword => Problem::new(
-            ProblemKind::WrongPassword,
-            "Founding this organisation was begun here before, with another password or address.",
-        ),
-        _ => problem,
-    })
+    let mut refused = false;
+    for device in begun.await? {
+        let (devices, request) = (Arc::clone(devices), Arc::clone(request));
+        let email = request.email.clone();
+        // As every password of keys that are there: whoever repeats a founding may be guessing.
+        match turnstile.attempt(device, move || devices.unlock(device, &request.password)).await {
+            Ok(open) if open.keys.email == email => return Ok(Some(open)),
+            Ok(_) => refused = true,
+            Err(problem) if problem.name == ProblemKind::WrongPassword => refused = true,
+            Err(problem) => return Err(problem),
+        }
+    }
+    if refused {
+        let text = "Founding this organisation was begun here before, with another password or address. Give those, or remove what is there with `parsecctl device forget`.";
+        return Err(Problem::new(ProblemKind::WrongPassword, text));
+    }
+    Ok(None)
 }
 
 /// Draws all keys and makes the device durable, not registered yet.

@@ -19,7 +19,7 @@ use super::direct;
 use super::session::Session;
 use crate::enrolment::view::subject;
 use crate::store::{DirectEnd, Posting, Store, StoredInvitation, Tally};
-use crate::transport::retry::until_done;
+use crate::transport::retry::{until_done, within};
 use crate::transport::{RoadError, Trouble};
 use crate::{addresses, clock, entropy, problems};
 
@@ -68,7 +68,9 @@ pub async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Pr
     };
     let summary = &session.open.summary;
     let mut link = Link {
-        server: summary.server.clone(),
+        server: summary.server.parse().map_err(|_| {
+            Problem::new(ProblemKind::Internal, "The address of this device's server can't be read.")
+        })?,
         organisation: summary.organisation.clone(),
         kind,
         token,
@@ -138,10 +140,8 @@ async fn post(
     alone: bool,
 ) -> Result<Option<MailOutcome>, Problem> {
     let token = new.token;
-    let trouble = Trouble::new(None);
     let patience = if alone { PATIENCE_ALONE } else { PATIENCE };
-    let made = until_done(&trouble, || session.member.invite(new));
-    match tokio::time::timeout(patience, made).await {
+    match within(patience, || session.member.invite(new)).await {
         Ok(Ok(made)) => {
             session.store(move |store| store.set_posted(token)).await?;
             Ok(Some(made.mail))
@@ -155,12 +155,9 @@ async fn post(
             Ok(None)
         }
         // The server may have it: the secret stays, and the invitation shows in the list if it was made.
-        Err(_) => {
-            let why = trouble.borrow().clone().unwrap_or_else(|| "no answer".into());
-            Err(Problem::new(
-                ProblemKind::ServerUnreachable,
-                format!("The invitation was not confirmed: {why}."),
-            ))
+        Err(last) => {
+            let name = Problem::from(last.clone()).name;
+            Err(Problem::new(name, format!("The invitation was not confirmed: {last}.")))
         }
     }
 }
@@ -202,11 +199,26 @@ pub async fn post_all(session: &Arc<Session>) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Whether somebody can be greeted for an invitation whose link is here. What the server says of it is shown and believed as
+/// long as it says so; the link stays, because its word ends nothing.
+const fn can_greet(status: InvitationStatus, tally: &Tally) -> bool {
+    matches!(status, InvitationStatus::Pending | InvitationStatus::InUse) && !tally.is_exhausted()
+}
+
+/// Forgets the links of invitations that are over by their own date.
+///
+/// # Errors
+/// The store's.
+pub async fn drop_expired(session: &Session) -> Result<(), Problem> {
+    session.store(|store| store.drop_expired(clock::now())).await
+}
+
 /// The invitations this member may see. Without the server, those that were made here.
 ///
 /// # Errors
 /// Why not.
 pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
+    drop_expired(session).await?;
     let ours = session.store(Store::invitations).await?;
     let list = match tokio::time::timeout(PATIENCE, session.member.invitations()).await {
         Ok(Ok(list)) => list.invitations,
@@ -226,7 +238,9 @@ pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
             expires: invitation.expires,
             mismatches: invitation.mismatches,
             attempts: invitation.attempts,
-            can_greet: ours.iter().any(|(token, _)| *token == invitation.token),
+            can_greet: ours
+                .iter()
+                .any(|(token, own)| *token == invitation.token && can_greet(invitation.status, &own.tally)),
             posted: true,
         })
         .collect();
@@ -249,7 +263,7 @@ pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
             expires: own.expires,
             mismatches: own.tally.mismatches,
             attempts: own.tally.attempts,
-            can_greet: true,
+            can_greet: can_greet(status, &own.tally),
             posted: own.posted == Posting::Done,
         });
     }
@@ -301,4 +315,21 @@ const fn status(status: InvitationStatus) -> &'static str {
 pub(super) async fn attempts(session: &Session, token: Token) -> Result<u64, Problem> {
     let invitation = session.store(move |store| store.invitation(token)).await?;
     Ok(invitation.map_or(0, |invitation| u64::from(invitation.tally.attempts)))
+}
+
+#[cfg(test)]
+mod tests {
+    use parsec_protocol::limits::ATTEMPTS_MAX;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_open_can_be_greeted_for() {
+        use InvitationStatus::{Cancelled, Completed, Exhausted, Expired, InUse, Pending};
+        for status in [Pending, InUse, Completed, Cancelled, Expired, Exhausted] {
+            assert_eq!(can_greet(status, &Tally::default()), matches!(status, Pending | InUse), "{status:?}");
+            let tried = Tally { attempts: ATTEMPTS_MAX, mismatches: 0 };
+            assert!(!can_greet(status, &tried), "{status:?}");
+        }
+    }
 }

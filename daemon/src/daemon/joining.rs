@@ -47,7 +47,7 @@ pub(super) async fn join(
     let mut meeting = Meeting::default();
     match choice {
         TransportChoice::P2p => {
-            meeting.open(session, invitation, token).await.map_err(End::Here)?;
+            desk.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
             desk.board.road(RoadName::P2p, RoadReason::Asked);
             desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
             meet(desk, &meeting).await.map(Joined::Direct)
@@ -61,7 +61,7 @@ pub(super) async fn join(
             match over_relay(desk, session, invitation, token, may_meet.then_some(&mut meeting)).await {
                 // It was made while the server was away, and the server has not been told yet.
                 Err(End::Road(error)) if may_meet && error.code() == Some(ErrorCode::InvitationUnknown) => {
-                    meeting.open(session, invitation, token).await.map_err(End::Here)?;
+                    desk.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
                     desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
                     desk.board.note(Some(DIRECT_ONLY.to_owned()));
                     let arrived = meet(desk, &meeting).await?;
@@ -139,7 +139,7 @@ async fn over_relay(
         {
             patience = None;
             if !meeting.is_open() {
-                meeting.open(session, invitation, token).await.map_err(End::Here)?;
+                desk.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
             }
             if desk.board.now().stage != Stage::WaitingForPeer {
                 desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
@@ -168,9 +168,7 @@ async fn over_relay(
             left = Some(attempt);
             continue;
         }
-        let trouble = Trouble::new(None);
-        let join = crate::transport::retry::until_done(&trouble, || session.member.join(token, attempt));
-        match desk.carry(&road, join).await {
+        match desk.carry(&road, road.join()).await {
             Ok(AttemptView { ended: None, .. }) => {
                 desk.board.road(RoadName::Server, RoadReason::ServerReached);
                 return Ok(Joined::Relay(attempt, road));

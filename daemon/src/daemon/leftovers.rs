@@ -6,16 +6,18 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, Registration};
-use parsec_protocol::ids::{AttemptId, OrganisationId, Token};
+use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Token};
 use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::relay::{EndReason, ErrorCode};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use super::command::{Event, Handle};
 use super::direct;
 use super::net::Net;
 use crate::store::PendingReceipt;
@@ -28,6 +30,11 @@ use crate::transport::{Road as _, RoadError};
 const RECORD_MAX_BYTES: usize = 4_096;
 /// Most records looked at when the daemon starts: far above the ceremonies there can be at once.
 const RECORDS_MAX: usize = 1_024;
+
+/// Pauses between tries with a server that says that an enrolment is over: the first while people still look, the last
+/// so that a device that stays pending for months costs nobody anything.
+const ASK_FIRST: Duration = Duration::from_secs(1);
+const ASK_MAX: Duration = Duration::from_secs(300);
 
 /// An attempt under way: enough to end it. Its secret opens nothing but this attempt.
 #[derive(Debug, Encode, Decode)]
@@ -124,16 +131,39 @@ pub async fn abandon(client: Client, net: Net, started: Started) {
     }
 }
 
-/// Deposits a receipt and waits until the greeter's device has registered this one, or can't any more. None where the
-/// server doesn't say; asked again at the next start.
-pub async fn register(client: Client, net: Net, mut pending: PendingReceipt) -> Option<Registration> {
+/// Deposits a receipt, tells what is said of it, and ends once somebody says that the greeter's device has registered
+/// this one, or where the address can't be used. That it never will be is nobody's to say without a signature: the
+/// device is shown as void, the receipt stays, and is tried again, less and less often.
+pub async fn register(
+    client: Client,
+    net: Net,
+    device: DeviceId,
+    mut pending: PendingReceipt,
+    handle: Handle,
+) {
     if let Some(receipt) = pending.direct.take() {
-        return direct::follow(client, net, pending, receipt).await;
+        return direct::follow(client, net, device, pending, receipt, handle).await;
     }
-    let server = Server::new(client, &pending.server).ok()?;
-    let invitee = Invitee { server, organisation: pending.organisation, token: pending.token };
-    let road = ClaimerRoad::new(invitee, pending.attempt, pending.attempt_secret);
-    match road.deposit(8, pending.message).await {
+    let Ok(server) = Server::new(client, &pending.server) else { return };
+    let mut pause = ASK_FIRST;
+    loop {
+        if let Some(said) = once(&server, &pending).await {
+            handle.tell(Event::Registered(device, said)).await;
+            if said == Registration::Registered {
+                return;
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2).min(ASK_MAX);
+    }
+}
+
+/// One try, and what is said in the end. Nothing where nobody says.
+async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration> {
+    let invitee =
+        Invitee { server: server.clone(), organisation: pending.organisation.clone(), token: pending.token };
+    let road = ClaimerRoad::new(invitee, pending.attempt, pending.attempt_secret.clone());
+    match road.deposit(8, pending.message.clone()).await {
         Ok(()) => {}
         Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {}
         Err(error) => {
@@ -170,13 +200,12 @@ pub async fn register(client: Client, net: Net, mut pending: PendingReceipt) -> 
     }
 }
 
-/// A refusal from which it follows that the attempt is over without certificates. Others prove nothing.
+/// What a refusal says of the enrolment: that the attempt is over without certificates. Others say nothing of it.
 fn verdict_of(error: &RoadError) -> Option<Registration> {
     match error.code()? {
         ErrorCode::InvitationCancelled | ErrorCode::InvitationExpired | ErrorCode::InvitationExhausted => {
             Some(Registration::Void)
         }
-        ErrorCode::InvitationCompleted => None,
         _ => None,
     }
 }

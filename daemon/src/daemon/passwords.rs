@@ -1,26 +1,23 @@
 //! `device.unlock` and `device.password`: passwords that somebody gives for a device that is there.
 //!
 //! Decides that one is tried at a time, in the order they came, and that none is tried while its device's delay runs:
-//! also where a hundred were given before the first was found wrong. Refuses more than a queue can hold.
+//! also where a hundred were given before the first was found wrong. Refuses more than a queue can hold, and a device that
+//! is just being locked.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
-
-use parsec_protocol::control::{
-    DevicePassword, DeviceSelector, DeviceUnlock, DeviceView, Event as Told, Problem, ProblemKind, SecretText,
-};
-use parsec_protocol::ids::DeviceId;
-use tokio::time::Instant;
 
 use super::Daemon;
 use super::command::{Event, Reply};
-use super::guesses::Guesses;
 use super::select::Wanted;
-use super::session::{Session, blocking};
+use super::session::Session;
 use crate::caller::{Caller, CallerSession};
 use crate::events::Reason;
 use crate::store::check_strength;
+use parsec_protocol::control::{
+    DevicePassword, DeviceSelector, DeviceUnlock, DeviceView, Problem, ProblemKind, SecretText,
+};
+use parsec_protocol::ids::DeviceId;
 
 /// Passwords that may wait for their turn. Half of what all clients together can have under way; each takes a second.
 const WAITING_MAX: usize = 128;
@@ -59,16 +56,9 @@ pub enum Tried {
 /// Passwords to be tried.
 #[derive(Debug, Default)]
 pub struct Passwords {
-    guesses: Guesses,
     waiting: VecDeque<Waiting>,
     /// Whether one is being tried.
     busy: bool,
-}
-
-fn too_many(wait: Duration) -> Problem {
-    let seconds = wait.as_millis().div_ceil(1_000);
-    let text = format!("Too many wrong passwords: the next one is tried in {seconds} s.");
-    Problem::new(ProblemKind::TooManyGuesses, text)
 }
 
 impl Given {
@@ -112,8 +102,8 @@ impl Daemon {
             }
         };
         let given = Given { device, change: new.is_some(), by: caller.session.clone(), reply };
-        if let Some(wait) = self.passwords.guesses.wait(device, Instant::now()) {
-            return given.refuse(too_many(wait));
+        if let Err(problem) = self.turnstile.may_try(device) {
+            return given.refuse(problem);
         }
         if self.passwords.waiting.len() >= WAITING_MAX {
             let text = format!("{WAITING_MAX} passwords wait to be tried already.");
@@ -134,16 +124,21 @@ impl Daemon {
         while !self.passwords.busy {
             let Some(Waiting { given, password, new }) = self.passwords.waiting.pop_front() else { return };
             let device = given.device;
-            if let Some(wait) = self.passwords.guesses.wait(device, Instant::now()) {
-                given.refuse(too_many(wait));
+            if let Err(problem) = self.turnstile.may_try(device) {
+                given.refuse(problem);
                 continue;
             }
             if !self.is_here(device) {
                 given.refuse(gone());
                 continue;
             }
+            if let Err(problem) = self.closing.is_done(device) {
+                given.refuse(problem);
+                continue;
+            }
             self.passwords.busy = true;
-            let open = self.unlocked.contains_key(&device);
+            let open = self.unlocked.get(&device).map(|unlocked| Arc::clone(&unlocked.session.open));
+            let turnstile = self.turnstile.clone();
             let (devices, client, stop, handle, net) = (
                 Arc::clone(&self.devices),
                 self.client.clone(),
@@ -154,15 +149,18 @@ impl Daemon {
             self.spawn(async move {
                 let work = async {
                     if let Some(new) = new {
-                        blocking(move || devices.change_password(device, &password, &new)).await?;
+                        let change =
+                            move || devices.change_password(device, open.as_deref(), &password, &new);
+                        turnstile.attempt(device, change).await?;
                         return Ok(Tried::Right);
                     }
-                    if open {
-                        // Nothing to open. It is checked all the same: a wrong one must not look like the right one.
-                        blocking(move || devices.check_password(device, &password)).await?;
+                    if let Some(open) = open {
+                        // Nothing to open. It is checked all the same, against the keys in use: a wrong one must not look
+                        // like the right one, nor somebody else's key file like this device's.
+                        turnstile.attempt(device, move || devices.check_password(&open, &password)).await?;
                         return Ok(Tried::Right);
                     }
-                    let open = blocking(move || devices.unlock(device, &password)).await?;
+                    let open = turnstile.attempt(device, move || devices.unlock(device, &password)).await?;
                     Session::start(open, client, stop, handle.hub().clone(), net).await.map(Tried::Opened)
                 };
                 let tried = work.await.unwrap_or_else(Tried::Failed);
@@ -181,15 +179,8 @@ impl Daemon {
     fn judge(&mut self, given: Given, tried: Tried) {
         let device = given.device;
         match tried {
-            Tried::Failed(problem) => {
-                if problem.name == ProblemKind::WrongPassword {
-                    self.passwords.guesses.wrong(device, Instant::now());
-                    // No more often than passwords are tried, so nobody can push other events out of the ring by it.
-                    self.hub.publish(Told::UnlockRefused { device });
-                }
-                return given.refuse(problem);
-            }
-            Tried::Opened(_) | Tried::Right => self.passwords.guesses.clear(device),
+            Tried::Failed(problem) => return given.refuse(problem),
+            Tried::Opened(_) | Tried::Right => {}
         }
         if !self.is_here(device) {
             return given.refuse(gone());
@@ -210,11 +201,6 @@ impl Daemon {
         }
         self.touch(device);
         let _ = given.reply.send(self.view(device).ok_or_else(gone));
-    }
-
-    /// Forgets what was guessed about a device.
-    pub(super) fn forget_guesses(&mut self, device: DeviceId) {
-        self.passwords.guesses.clear(device);
     }
 }
 

@@ -8,7 +8,6 @@ use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, Empty,
     GreetStart, Member, Outcome, Problem, ProblemKind, Role, StatusResult,
 };
-use parsec_protocol::enrol::link::Link;
 use parsec_protocol::ids::{DeviceId, Invited, Token};
 use tokio::sync::mpsc;
 
@@ -16,8 +15,8 @@ use super::ceremonies::{self, ClaimNeeds};
 use super::changes::{self, Change};
 use super::command::{Command, Event, OpenedFor, Reply};
 use super::select::{self, Wanted};
-use super::session::{Session, blocking, view};
-use super::{Ceremony, Daemon, alarms, evidence, founding, invitations, members};
+use super::session::{Session, blocking};
+use super::{Ceremony, Daemon, FOUNDINGS_MAX, alarms, evidence, founding, invitations, members};
 use crate::caller::Caller;
 use crate::enrolment::view::Board;
 use crate::enrolment::{Desk, REQUESTS_MAX, Request};
@@ -41,8 +40,17 @@ impl Daemon {
                 let (devices, client, handle) =
                     (Arc::clone(&self.devices), self.client.clone(), self.handle.clone());
                 let by = caller.session.clone();
+                let Ok(turn) = Arc::clone(&self.foundings).try_acquire_owned() else {
+                    let text = format!("{FOUNDINGS_MAX} organisations are being founded already.");
+                    let busy = Problem::new(ProblemKind::DeviceBusy, text);
+                    let hint = "Wait until one of them is founded, then repeat the command.".to_owned();
+                    let _ = reply.send(Err(Problem { hint, ..busy }));
+                    return;
+                };
+                let turnstile = self.turnstile.clone();
                 self.spawn(async move {
-                    match founding::run(&devices, client, request).await {
+                    let _turn = turn;
+                    match founding::run(&devices, &turnstile, client, request).await {
                         Ok(open) => {
                             handle.tell(Event::Opened(Box::new(open), OpenedFor::Founding(reply, by))).await
                         }
@@ -163,7 +171,7 @@ impl Daemon {
             }
             Command::NetPing(request, reply) => self.net_ping(request, reply),
             // Asked and answered where the asker was looked at.
-            Command::Vouch(reply) => {
+            Command::HandOn(reply) => {
                 let _ = reply.send(Ok(Empty {}));
             }
             Command::GreetStart(request, reply) => self.greet(&request, reply),
@@ -200,11 +208,8 @@ impl Daemon {
     }
 
     fn status(&self) -> StatusResult {
-        let mut devices: Vec<_> = self
-            .known
-            .values()
-            .map(|summary| view(summary, self.unlocked.get(&summary.device).map(|it| &*it.session)))
-            .collect();
+        let mut devices: Vec<_> =
+            self.known.values().filter_map(|summary| self.view(summary.device)).collect();
         devices.sort_by(|a, b| (&a.organisation, a.device).cmp(&(&b.organisation, b.device)));
         // As the events have it: the hub keeps what it has told.
         StatusResult {
@@ -321,7 +326,7 @@ impl Daemon {
                     }
                     Ok(None) => {
                         let text =
-                            "This terminal does not hold the invitation's link: greet where it was made.";
+                            "This terminal does not hold the invitation's link: greet where it was made, unless it has ended.";
                         desk.board.closed(Problem::new(ProblemKind::InvitationUnknown, text));
                     }
                     Err(problem) => desk.board.closed(problem),
@@ -339,9 +344,9 @@ impl Daemon {
     }
 
     fn claim(&mut self, request: &ClaimStart) -> Result<CeremonyView, Problem> {
-        let link: Link = request.link.expose().trim().parse().map_err(problems::link)?;
+        let link = problems::link_in(&request.link)?;
         self.net.permits(request.transport.unwrap_or_default())?;
-        let server = Server::new(self.client.clone(), &link.server)?;
+        let server = Server::new(self.client.clone(), link.server.as_str())?;
         let id = self.new_ceremony()?;
         let board = Board::new(id, Role::Claimer, link.organisation.clone(), None);
         let (requests, queue) = mpsc::channel(REQUESTS_MAX);

@@ -66,7 +66,7 @@ pub fn device(
     if wanted == Wanted::Unlocked {
         match summary.registration {
             Registration::Void => {
-                let text = "The device's enrolment was cancelled before it was registered.";
+                let text = "The server or the greeter's device says that this enrolment ended before it was registered.";
                 return Err(Problem::new(ProblemKind::DeviceVoid, text));
             }
             // By the server's word, which is asked for again at each unlocking.

@@ -177,6 +177,26 @@ impl Session {
         self.watched(done).await
     }
 
+    /// The same in a task of its own, which locking ends: fetching that is broken off between disk and memory would leave them
+    /// apart, so whoever stops waiting breaks nothing off.
+    ///
+    /// # Errors
+    /// As [`Self::sync`]; `device_locked`.
+    pub async fn sync_apart(self: &Arc<Self>) -> Result<Arc<VerifiedLog>, SyncError> {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let session = Arc::clone(self);
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = session.stop.cancelled() => {}
+                synced = session.sync() => {
+                    let _ = tell.send(synced);
+                }
+            }
+        });
+        let locked = || SyncError::Log(Problem::new(ProblemKind::DeviceLocked, "The device was locked."));
+        told.await.unwrap_or_else(|_| Err(locked()))
+    }
+
     /// What became of a call says whether there is a server. A refusal is an answer, and so is what is not believed.
     fn note_server(&self, error: Option<&SyncError>) {
         let found = match error {

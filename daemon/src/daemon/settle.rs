@@ -5,6 +5,7 @@
 //! in the log of the daemon. Every step is idempotent, so a crash between any two is harmless.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parsec_protocol::control::{Problem, ProblemKind, Registration};
 use parsec_protocol::ids::DeviceId;
@@ -19,6 +20,9 @@ use crate::transport::retry::until_done;
 use crate::transport::{RoadError, Trouble};
 use crate::{clock, entropy, outbox, problems};
 
+/// Between looks for invitations that have expired. They last days; the server refuses them on the second.
+const LINKS_LOOKED_AT: Duration = Duration::from_secs(600);
+
 impl Daemon {
     /// Starts what an unlocked device does by itself.
     pub(super) fn settle(&self, device: DeviceId) {
@@ -26,9 +30,6 @@ impl Daemon {
             return;
         };
         let registered = summary.registration == Registration::Registered;
-        if summary.registration == Registration::Void {
-            return;
-        }
         let (session, handle) = (Arc::clone(&unlocked.session), self.handle.clone());
         let stop = session.stop.clone();
         unlocked.session.tasks.spawn(async move {
@@ -39,7 +40,19 @@ impl Daemon {
         });
     }
 
-    /// Takes note of whether a device is certified.
+    /// A device has found itself in the verified log: from here on nobody needs its receipt.
+    pub(super) fn certified(&mut self, device: DeviceId) {
+        self.registered(device, Registration::Registered);
+        let devices = Arc::clone(&self.devices);
+        // A failure is made good when it is next unlocked.
+        self.spawn(async move {
+            if let Err(problem) = blocking(move || devices.drop_receipt(device)).await {
+                tracing::error!(%device, %problem, "a receipt that nobody needs is still there");
+            }
+        });
+    }
+
+    /// Takes note of whether a device is certified, by whoever's word: any may be taken back, so nothing is dropped for it.
     pub(super) fn registered(&mut self, device: DeviceId, registration: Registration) {
         let Some(summary) = self.known.get_mut(&device) else { return };
         // What the device has seen in the verified log is not undone by anybody's word.
@@ -69,7 +82,17 @@ async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
         session.until_revoked().await;
         handle.tell(Event::Registered(session.open.summary.device, Registration::Revoked)).await;
     };
-    tokio::join!(work(&session, registered, &handle), revoked);
+    tokio::join!(work(&session, registered, &handle), revoked, forget_links(&session));
+}
+
+/// Forgets the links of invitations whose date has come, as long as the device is unlocked.
+async fn forget_links(session: &Session) {
+    loop {
+        if let Err(problem) = invitations::drop_expired(session).await {
+            tracing::warn!(%problem, "the links of expired invitations could not be forgotten");
+        }
+        tokio::time::sleep(LINKS_LOOKED_AT).await;
+    }
 }
 
 async fn work(session: &Arc<Session>, registered: bool, handle: &Handle) {
@@ -120,9 +143,7 @@ async fn settle(session: &Session, registered: bool, handle: &Handle) -> Result<
         }
         None => return Ok(()),
     }
-    if !registered {
-        handle.tell(Event::Registered(summary.device, Registration::Registered)).await;
-    }
+    handle.tell(Event::Certified(summary.device)).await;
     let first = log.devices_of(&summary.user).next().is_some_and(|device| device.device == summary.device);
     if first { manifest(session, &trouble).await } else { Ok(()) }
 }

@@ -65,6 +65,8 @@ struct Driver<'a, R, K> {
     /// Verified, and waiting for a password.
     to_keep: Option<Arc<NewDevice>>,
     wake: Option<Timestamp>,
+    /// What its deadlines go by.
+    clock: clock::Steady,
     /// The next message of the other side.
     next: u8,
     /// Whether the keys are durable.
@@ -117,8 +119,9 @@ pub async fn run<R: Road, K: Keeper>(
         greeter_device: greeter.device,
         transport: invitation.transport,
     };
+    let clock = clock::Steady::start();
     let (machine, outputs) =
-        Claimer::start(setting, &invitation.link_secret, clock::now(), &mut entropy::System)
+        Claimer::start(setting, &invitation.link_secret, clock.now(), &mut entropy::System)
             .map_err(|error| End::Here(problems::refused(error)))?;
     let mut driver = Driver {
         desk,
@@ -128,6 +131,7 @@ pub async fn run<R: Road, K: Keeper>(
         outputs: outputs.into(),
         to_keep: None,
         wake: None,
+        clock,
         next: 1,
         kept: false,
         registered: false,
@@ -142,7 +146,8 @@ pub async fn run<R: Road, K: Keeper>(
             newest = driver.take_step(view).await?;
             continue;
         }
-        let sleep = tokio::time::sleep(driver.wake.map_or(Duration::MAX, clock::until));
+        let sleep =
+            tokio::time::sleep(driver.wake.map_or(Duration::MAX, |moment| driver.clock.until(moment)));
         tokio::select! {
             view = next_state(&mut seen, &mut follow) => newest = Some(view?),
             request = driver.desk.request() => driver.person(request?).await?,
@@ -194,7 +199,7 @@ pub async fn run<R: Road, K: Keeper>(
 
 impl<R: Road, K: Keeper> Driver<'_, R, K> {
     fn step(&mut self, input: ClaimerInput) -> Result<Vec<ClaimerOutput>, Refused> {
-        self.machine.step(input, clock::now(), &mut entropy::System)
+        self.machine.step(input, self.clock.now(), &mut entropy::System)
     }
 
     /// Takes the next step if this state announces it; returns the state if there may be more in it.

@@ -53,6 +53,8 @@ struct Driver<'a, R, V> {
     machine: Greeter,
     outputs: VecDeque<GreeterOutput>,
     wake: Option<Timestamp>,
+    /// What its deadlines go by.
+    clock: clock::Steady,
     /// The next message of the other side.
     next: u8,
     /// Durable; message 7 may go out.
@@ -78,8 +80,9 @@ pub async fn run<R: Road, V: Voucher>(
     desk.board.stage(Stage::Handshake, &[Action::Cancel]);
     let invited = setting.invited.clone();
     let keys = voucher.keys();
+    let clock = clock::Steady::start();
     let (machine, outputs) =
-        Greeter::start(setting, link_secret, keys.root, keys.typed_codes, clock::now(), &mut entropy::System)
+        Greeter::start(setting, link_secret, keys.root, keys.typed_codes, clock.now(), &mut entropy::System)
             .map_err(|error| End::Here(problems::refused(error)))?;
     let mut driver = Driver {
         desk,
@@ -89,6 +92,7 @@ pub async fn run<R: Road, V: Voucher>(
         machine,
         outputs: outputs.into(),
         wake: None,
+        clock,
         next: 0,
         sealed: None,
         sent: false,
@@ -106,7 +110,8 @@ pub async fn run<R: Road, V: Voucher>(
             newest = driver.take_step(view).await?;
             continue;
         }
-        let sleep = tokio::time::sleep(driver.wake.map_or(Duration::MAX, clock::until));
+        let sleep =
+            tokio::time::sleep(driver.wake.map_or(Duration::MAX, |moment| driver.clock.until(moment)));
         tokio::select! {
             view = next_state(&mut seen, &mut follow) => newest = Some(view?),
             request = driver.desk.request() => driver.person(request?).await?,
@@ -123,7 +128,7 @@ pub async fn run<R: Road, V: Voucher>(
 
 impl<R: Road, V: Voucher> Driver<'_, R, V> {
     fn step(&mut self, input: GreeterInput<'_>) -> Result<Vec<GreeterOutput>, Refused> {
-        self.machine.step(input, clock::now(), &mut entropy::System)
+        self.machine.step(input, self.clock.now(), &mut entropy::System)
     }
 
     /// Takes the next step if this state announces it; returns the state if there may be more in it.
@@ -180,7 +185,14 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
         let stepped = match act {
             Act::Choose(choose) => answer(&choose)
                 .and_then(|code| self.step(GreeterInput::Code(code)).map_err(problems::refused)),
-            Act::Approve(approve) => self.approve(approve).await,
+            Act::Approve(approve) => match self.approve(approve).await {
+                Ok(stepped) => stepped,
+                // Nothing was signed.
+                Err(end) => {
+                    let _ = reply.send(Err(not_now_any_more(&end)));
+                    return Err(end);
+                }
+            },
             Act::Identify(_) | Act::Finish(_) | Act::Cancel => Err(not_now()),
         };
         match stepped {
@@ -205,8 +217,25 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
         }
     }
 
-    /// Vouches, on the log as it is now. A failure leaves the question open.
-    async fn approve(&mut self, approve: CeremonyApprove) -> Result<Vec<GreeterOutput>, Problem> {
+    /// Vouches, on the log as it is now. A failure leaves the question open; the person may stop while the log is fetched,
+    /// however long a server takes, and so does locking.
+    async fn approve(
+        &mut self,
+        approve: CeremonyApprove,
+    ) -> Result<Result<Vec<GreeterOutput>, Problem>, End> {
+        if let Err(problem) = self.may_approve(&approve) {
+            return Ok(Err(problem));
+        }
+        let voucher = self.voucher;
+        let basis = async { Ok::<_, Problem>((voucher.fresh_log().await?, voucher.attempts().await?)) };
+        Ok(match self.desk.wait(basis).await? {
+            Ok((log, attempts)) => self.sign(approve, &log, attempts),
+            Err(problem) => Err(problem),
+        })
+    }
+
+    /// What is looked at before any network: the statement is what a person forgets, and nothing is to be done without it.
+    fn may_approve(&self, approve: &CeremonyApprove) -> Result<(), Problem> {
         if !matches!(self.desk.board.now().stage, Stage::Approve) {
             return Err(not_now());
         }
@@ -214,12 +243,15 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
             let text = "A new terminal has its user's profile; none can be given.";
             return Err(Problem::new(ProblemKind::InvalidRequest, text));
         }
-        // Before any network: the statement is what a person forgets, and nothing is to be done without it.
-        if !approve.claimer_confirmed {
-            return Err(problems::refused(Refused::NotConfirmed));
-        }
-        let log = self.voucher.fresh_log().await?;
-        let attempts = self.voucher.attempts().await?;
+        if approve.claimer_confirmed { Ok(()) } else { Err(problems::refused(Refused::NotConfirmed)) }
+    }
+
+    fn sign(
+        &mut self,
+        approve: CeremonyApprove,
+        log: &VerifiedLog,
+        attempts: u64,
+    ) -> Result<Vec<GreeterOutput>, Problem> {
         let keys = self.voucher.keys();
         let approval = Approval {
             claimer_confirmed: approve.claimer_confirmed,
@@ -230,9 +262,10 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
             directory_key: &keys.directory_key,
             user_key: &keys.user_key,
             manifest_key: &keys.manifest_key,
-            log: &log,
+            log,
             attempts,
         };
+        // By the world's clock, which the certificates carry to others.
         let outputs = self.machine.step(GreeterInput::Approve(approval), clock::now(), &mut entropy::System);
         let outputs = outputs.map_err(|error| match (error, &self.invited) {
             (Refused::MayNotCertify, Invited::User(email))
@@ -246,6 +279,16 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
             self.desk.board.stage(Stage::WaitingForPassword, &[Action::Cancel]);
         }
         Ok(outputs)
+    }
+}
+
+/// What whoever asked to vouch is told where the ceremony ended while the log was fetched.
+fn not_now_any_more(end: &End) -> Problem {
+    match end {
+        End::Stopped(problem) => problem.clone(),
+        End::Machine(_) | End::Person(_) | End::Peer(_) | End::Road(_) | End::Here(_) => {
+            Problem::new(ProblemKind::Cancelled, "The ceremony was ended before anything was signed.")
+        }
     }
 }
 

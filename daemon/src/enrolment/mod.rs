@@ -161,6 +161,24 @@ impl Desk {
         }
     }
 
+    /// Waits for something that may take long, whatever it waits for: the person can still stop, and locking ends it. Other
+    /// requests are answered with `not_now`.
+    ///
+    /// # Errors
+    /// [`End::Person`], [`End::Stopped`].
+    pub async fn wait<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                request = self.request() => {
+                    let _ = request?.reply.send(Err(not_now()));
+                }
+            }
+        }
+    }
+
     /// Carries something out that may take long, while the person can still stop. Other requests are answered with
     /// `not_now`. Shows what is being tried again.
     ///
@@ -186,7 +204,9 @@ impl Desk {
         self.board.note(None);
         match done {
             Ok(value) => Ok(value),
-            Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => Err(why_ended(road, error).await),
+            Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {
+                Err(self.wait(why_ended(road, error)).await?)
+            }
             Err(error) => Err(End::Road(error)),
         }
     }

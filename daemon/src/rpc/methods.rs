@@ -32,7 +32,7 @@ pub enum Right {
     Watch,
     /// Sees what is there, people's names and codes included; changes nothing.
     Look,
-    /// Takes part in ceremonies, and takes back what was given.
+    /// Takes part in ceremonies (the greeter's answer needs a confirmation), and takes back what was given.
     Enrol,
     /// Signs in the user's name: invites and vouches. Needs the confirmation of a person at the caller's session.
     Vouch,
@@ -160,9 +160,11 @@ pub(super) const TABLE: &[Row] = &[
     ask!(CLAIM_START, Enrol, |params: _| |reply| Command::ClaimStart(params, reply)),
     ask!(CEREMONY_LIST, Watch, |_none: Empty| Command::CeremonyList => redact::ceremonies),
     special(method::CEREMONY_SHOW, Right::Look, register_show),
-    ask!(CEREMONY_CHOOSE, Enrol, |params: CeremonyChoose| |reply| {
+    // The greeter's answer is half of the vouching: whoever gives it in the person's place can pick the code of somebody in
+    // the middle. A claimer has no device yet, and so nothing to confirm with.
+    ask!(CEREMONY_CHOOSE, Enrol, Needs::Confirmation, |params: CeremonyChoose| |reply| {
         Command::CeremonyAct(params.ceremony, Act::Choose(params), reply)
-    }),
+    } => |_: &Caller, result| result),
     ask!(CEREMONY_IDENTIFY, Enrol, |params: CeremonyIdentify| |reply| {
         Command::CeremonyAct(params.ceremony, Act::Identify(params), reply)
     }),
@@ -355,7 +357,10 @@ mod tests {
             let needs = vouching.contains(&row.name)
                 || matches!(
                     row.name,
-                    method::TOKEN_CREATE | method::TRUST_ACKNOWLEDGE | method::TRUST_IMPORT
+                    method::CEREMONY_CHOOSE
+                        | method::TOKEN_CREATE
+                        | method::TRUST_ACKNOWLEDGE
+                        | method::TRUST_IMPORT
                 );
             assert_eq!(row.needs == Needs::Confirmation, needs, "{}", row.name);
         }

@@ -1,7 +1,7 @@
 //! `token.create`, `token.list`, `token.revoke`, `token.uses`: the user's own door to the plug-ins' tokens.
 //!
-//! Decides nothing: the keeper of the tokens does. Refuses `token.create` to a session that has confirmed nothing, by
-//! asking the loop first, which alone knows.
+//! Decides nothing: the keeper of the tokens does. Refuses `token.create` to a session that has not given the password of
+//! every device that the token would show, by asking the loop first, which alone knows.
 
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
@@ -25,7 +25,7 @@ pub(super) fn register_create(module: &mut RpcModule<Handle>, row: &'static Row)
     module
         .register_async_method(row.name, move |params, handle, extensions| async move {
             let (caller, request) = (caller(&extensions)?, read(&params)?);
-            let confirmed = handle.ask(&caller, row.needs, Command::Vouch).await;
+            let confirmed = handle.ask(&caller, row.needs, Command::HandOn).await;
             confirmed.map_err(|problem| object(&problem))?;
             answer(handle.tokens().create(request).await)
         })

@@ -22,6 +22,9 @@ const FOR_ALL: &str = "parsecd.password";
 /// Longest password, as for one from a terminal.
 const PASSWORD_MAX_BYTES: usize = 1024;
 
+/// The byte-order mark, as UTF-8 has it.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
 /// Why a credential can't be used. Never shows what is in it.
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
@@ -86,10 +89,13 @@ fn password(folder: &Path, organisation: &OrganisationId) -> Result<Option<Secre
             Err(error) => return Err(error.into()),
         };
         // Room for all of it at once: growing would leave pieces behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(PASSWORD_MAX_BYTES + 2));
-        file.take(PASSWORD_MAX_BYTES as u64 + 2).read_to_end(&mut bytes)?;
-        // An editor ends a file with a line feed; the password goes without.
-        let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        let room = BOM.len() + PASSWORD_MAX_BYTES + 3;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+        file.take(room as u64).read_to_end(&mut bytes)?;
+        // Editors end a file with a line end, and some begin it with a mark; the password goes without.
+        let line = bytes.strip_prefix(BOM).unwrap_or(&bytes);
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         let text = match line {
             [] => return Err(Unusable::Empty),
             long if long.len() > PASSWORD_MAX_BYTES => return Err(Unusable::TooLong),
@@ -118,6 +124,8 @@ mod tests {
         // One line feed goes; what else is there belongs to the password.
         assert_eq!(read(folder.path(), "acme").unwrap().unwrap(), " of acme \n");
         assert_eq!(read(folder.path(), "other").unwrap().unwrap(), "for all");
+        std::fs::write(folder.path().join("parsecd.password"), b"\xef\xbb\xbffor all\r\n").unwrap();
+        assert_eq!(read(folder.path(), "other").unwrap().unwrap(), "for all", "as some editors write it");
     }
 
     #[test]

@@ -58,6 +58,19 @@ impl Store {
         Ok(is_known(&self.inner()?.connection, kind, found)?)
     }
 
+    /// Whether an open alarm of this kind has its proof: another would say nothing more.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn alarm_is_proved(&self, kind: &str) -> Result<bool, StoreError> {
+        Ok(self.inner()?.connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM alarm JOIN fork ON fork.alarm = alarm.id
+                            WHERE kind = ?1 AND acknowledged IS NULL)",
+            [kind],
+            |row| row.get(0),
+        )?)
+    }
+
     /// Raises an alarm, with a proof that others can check where there is one; nothing if there is one of this kind, or this finding has been dealt with. Durable when it returns.
     ///
     /// # Errors
@@ -72,6 +85,19 @@ impl Store {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
         if is_known(&transaction, kind, found)? {
+            // Evidence is kept all the same: with the newest alarm of its kind that has none.
+            if let Some(file) = proof {
+                let bare = transaction.query_row(
+                    "SELECT id FROM alarm WHERE kind = ?1 AND id NOT IN (SELECT alarm FROM fork)
+                     ORDER BY acknowledged IS NULL DESC, id DESC LIMIT 1",
+                    [kind],
+                    |row| row.get::<_, i64>(0),
+                );
+                if let Some(id) = bare.optional()? {
+                    evidence::put_fork(&transaction, id.unsigned_abs(), file)?;
+                    transaction.commit()?;
+                }
+            }
             return Ok(None);
         }
         let mut alarm = transaction.query_row(

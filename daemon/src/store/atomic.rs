@@ -186,11 +186,7 @@ impl Folder {
         let mut contents = Zeroizing::new(Vec::with_capacity(max.saturating_add(1)));
         let most = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
         file.take(most).read_to_end(&mut contents).map_err(|error| std_error("reading a file", error))?;
-        if contents.len() > max {
-            Err(StoreError::TooLarge("a file in the device's folder"))
-        } else {
-            Ok(Some(contents))
-        }
+        if contents.len() > max { Err(StoreError::Oversized(name.to_owned())) } else { Ok(Some(contents)) }
     }
 
     /// Makes a file that must not exist yet, and syncs it. Its name is durable after [`Self::sync`].
@@ -303,7 +299,7 @@ impl Folder {
                 names.push(name);
             }
             if names.len() > ENTRIES_MAX {
-                return Err(StoreError::TooLarge("a folder of the daemon"));
+                return Err(StoreError::Oversized("a folder of the daemon".to_owned()));
             }
         }
         names.sort_unstable();

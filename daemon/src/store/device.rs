@@ -118,7 +118,7 @@ impl Devices {
         let made = self.fill(&aside, &sealed, &about, pending, new).and_then(|()| {
             self.devices.rename(&aside, &name)?;
             self.devices.sync()?;
-            self.open_folder(&name, record)
+            self.open_folder(&name, &record)
         });
         made.inspect_err(|_| {
             // Best effort: what is left of either is cleared at the next start, as after a crash; but a device that
@@ -137,32 +137,39 @@ impl Devices {
         let name = self.find(device)?.ok_or(StoreError::NoSuchDevice)?;
         let folder = self.devices.folder(&name)?;
         let record = self.open_key_file(&folder, &name, password)?;
-        self.open_folder(&name, record)
+        self.open_folder(&name, &record)
     }
 
-    /// Whether this is the device's password, where its store is open already and can't be opened twice.
+    /// Whether this is the password of a device that is open: its key file holds the very keys that are in use. A file
+    /// that merely opens proves nothing: every program of the user can put one of its own there.
     ///
     /// # Errors
-    /// As [`Self::unlock`].
-    pub fn check_password(&self, device: DeviceId, password: &SecretText) -> Result<(), StoreError> {
-        let name = self.find(device)?.ok_or(StoreError::NoSuchDevice)?;
-        self.open_key_file(&self.devices.folder(&name)?, &name, password).map(drop)
+    /// As [`Self::unlock`]; [`StoreError::KeyFileDamaged`] for other keys.
+    pub fn check_password(&self, open: &OpenDevice, password: &SecretText) -> Result<(), StoreError> {
+        let name = self.find(open.summary.device)?.ok_or(StoreError::NoSuchDevice)?;
+        is_of(&self.open_key_file(&self.devices.folder(&name)?, &name, password)?, open)
     }
 
     /// Replaces the password: afterwards the new one opens the key file and the old one doesn't; before, or if it
-    /// fails, the other way round.
+    /// fails, the other way round. Nothing is sealed anew but this device's keys: those in use where it is open, and
+    /// otherwise those that open its store.
     ///
     /// # Errors
     /// As [`Self::unlock`], and [`StoreError::WeakPassword`].
     pub fn change_password(
         &self,
         device: DeviceId,
+        open: Option<&OpenDevice>,
         old: &SecretText,
         new: &SecretText,
     ) -> Result<(), StoreError> {
         let name = self.find(device)?.ok_or(StoreError::NoSuchDevice)?;
         let folder = self.devices.folder(&name)?;
         let record = self.open_key_file(&folder, &name, old)?;
+        match open {
+            Some(open) => is_of(&record, open)?,
+            None => drop(self.open_folder(&name, &record)?),
+        }
         let sealed = {
             let _turn = turn(&self.scrypt);
             keyfile::seal(&record, new, self.work)?
@@ -170,7 +177,10 @@ impl Devices {
         let _turn = turn(&self.changes);
         let mut about = read_about(&folder, &name)?;
         let digest = Hash::of(&[&sealed]);
-        about.key_files.push(digest);
+        // The file that is there and the one that takes its place: never more than two, however often a full disk
+        // stops this half way, or `about` would grow beyond what is read.
+        let there = Hash::of(&[&read_key_file(&folder)?]);
+        about.key_files = vec![there, digest];
         folder.replace(layout::ABOUT, &about.encode())?;
         folder.replace(layout::KEY_FILE, &sealed)?;
         about.key_files = vec![digest];
@@ -181,16 +191,14 @@ impl Devices {
         Ok(())
     }
 
-    /// The receipts that have still to be deposited. One that can't be read is logged and left out.
+    /// The receipts of devices that have not been seen in the verified log, whatever anybody says of them. One that can't be read is
+    /// logged and left out.
     ///
     /// # Errors
     /// The disk's.
     pub fn pending(&self) -> Result<Vec<(DeviceId, PendingReceipt)>, StoreError> {
         let mut found = Vec::new();
         for summary in self.list()? {
-            if summary.registration != Registration::Pending {
-                continue;
-            }
             let name = layout::folder_name(&summary.organisation, summary.device);
             let read = self.devices.folder(&name).and_then(|folder| {
                 folder
@@ -200,7 +208,7 @@ impl Devices {
             });
             match read {
                 Ok(Some(pending)) => found.push((summary.device, pending)),
-                // Pending without a receipt: an organisation being founded.
+                // Seen in the log, or an organisation being founded.
                 Ok(None) => {}
                 Err(error) => tracing::warn!(folder = %name, %error, "a receipt can't be read"),
             }
@@ -208,7 +216,7 @@ impl Devices {
         Ok(found)
     }
 
-    /// Notes whether the device is certified. `Registered` and `Void` drop its pending receipt.
+    /// Notes whether the device is certified. Its pending receipt stays: what is noted may be somebody's unsigned word.
     ///
     /// # Errors
     /// [`StoreError::NoSuchDevice`], the disk's.
@@ -218,15 +226,22 @@ impl Devices {
         let _turn = turn(&self.changes);
         let mut about = read_about(&folder, &name)?;
         about.set_registration(registration);
-        folder.replace(layout::ABOUT, &about.encode())?;
-        match registration {
-            Registration::Pending | Registration::Revoked | Registration::Unknown => Ok(()),
-            // A crash before this leaves a receipt that nobody asks for any more.
-            Registration::Registered | Registration::Void => {
-                folder.remove_file(layout::PENDING)?;
-                folder.sync()
-            }
+        folder.replace(layout::ABOUT, &about.encode())
+    }
+
+    /// Drops the pending receipt, if there is one: for a device that has been seen in the verified log.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchDevice`], the disk's.
+    pub fn drop_receipt(&self, device: DeviceId) -> Result<(), StoreError> {
+        let name = self.find(device)?.ok_or(StoreError::NoSuchDevice)?;
+        let folder = self.devices.folder(&name)?;
+        let _turn = turn(&self.changes);
+        if folder.has(layout::PENDING)? {
+            folder.remove_file(layout::PENDING)?;
+            folder.sync()?;
         }
+        Ok(())
     }
 
     /// Removes a device and everything of it, in one step.
@@ -279,9 +294,7 @@ impl Devices {
         name: &str,
         password: &SecretText,
     ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let sealed = folder
-            .read(layout::KEY_FILE, keyfile::KEY_FILE_MAX_BYTES)?
-            .ok_or(StoreError::KeyFileDamaged("it is missing"))?;
+        let sealed = read_key_file(folder)?;
         let opened = {
             let _turn = turn(&self.scrypt);
             keyfile::unseal(&sealed, password)
@@ -300,10 +313,9 @@ impl Devices {
         }
     }
 
-    fn open_folder(&self, name: &str, record: Zeroizing<Vec<u8>>) -> Result<OpenDevice, StoreError> {
+    fn open_folder(&self, name: &str, record: &[u8]) -> Result<OpenDevice, StoreError> {
         let folder = self.devices.folder(name)?;
-        let opened = keyfile::parse(&record)?;
-        drop(record);
+        let opened = keyfile::parse(record)?;
         let summary = read_about(&folder, name)?.summary();
         // Somebody else's key file in this folder would sign as another device than the one that was asked for.
         if (&opened.organisation, opened.user, opened.device)
@@ -323,6 +335,16 @@ impl Devices {
     }
 }
 
+/// Whether a record out of a key file holds the keys of a device that is open.
+fn is_of(record: &[u8], open: &OpenDevice) -> Result<(), StoreError> {
+    let opened = keyfile::parse(record)?;
+    let same = opened.device == open.summary.device
+        && opened.keys.signing_key.is_same(&open.keys.signing_key)
+        && CheckpointKey::of(&opened.store_key).is_same(&open.checkpoint_key)
+        && opened.keys.user_key.is_same(&open.keys.user_key);
+    if same { Ok(()) } else { Err(StoreError::KeyFileDamaged("it holds other keys than this device's")) }
+}
+
 /// Removes what a crash left half made or half removed.
 fn clear_leftovers(devices: &Folder) -> Result<(), StoreError> {
     for name in devices.names()? {
@@ -339,6 +361,15 @@ fn clear_leftovers(devices: &Folder) -> Result<(), StoreError> {
         }
     }
     devices.sync()
+}
+
+/// The key file as it lies there.
+pub(super) fn read_key_file(folder: &Folder) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    match folder.read(layout::KEY_FILE, keyfile::KEY_FILE_MAX_BYTES) {
+        Ok(sealed) => sealed.ok_or(StoreError::KeyFileDamaged("it is missing")),
+        Err(StoreError::Oversized(_)) => Err(StoreError::KeyFileDamaged("it is larger than any key file")),
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn read_about(folder: &Folder, name: &str) -> Result<About, StoreError> {

@@ -42,6 +42,11 @@ impl Store {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
         transaction.execute("UPDATE receipt SET registered = 1 WHERE attempt = ?1", [attempt.as_bytes()])?;
+        // Used up, by what the verified log shows: nobody is greeted with its link again.
+        transaction.execute(
+            "DELETE FROM invitation WHERE token IN (SELECT token FROM outbox WHERE attempt = ?1)",
+            [attempt.as_bytes()],
+        )?;
         transaction.execute("DELETE FROM outbox WHERE attempt = ?1", [attempt.as_bytes()])?;
         transaction.commit()?;
         Ok(())

@@ -5,8 +5,8 @@
 
 use parsec_protocol::public::Hash;
 
-use super::device::read_about;
-use super::{Devices, StoreError, keyfile, layout};
+use super::device::{read_about, read_key_file};
+use super::{Devices, StoreError, layout};
 
 /// One device's folder.
 #[derive(Debug)]
@@ -38,9 +38,7 @@ impl Devices {
 
     fn inspect_one(&self, name: &str) -> Result<(), StoreError> {
         let folder = self.devices().folder(name)?;
-        let sealed = folder
-            .read(layout::KEY_FILE, keyfile::KEY_FILE_MAX_BYTES)?
-            .ok_or(StoreError::KeyFileDamaged("it is missing"))?;
+        let sealed = read_key_file(&folder)?;
         if !read_about(&folder, name)?.key_files.contains(&Hash::of(&[&sealed])) {
             return Err(StoreError::KeyFileDamaged("it is not the file that was written"));
         }

@@ -1,7 +1,7 @@
 //! Invitations made on this device: their secrets, and how often each was tried.
 //!
 //! Decides that a link secret is in the encrypted store and nowhere else, and is overwritten when its invitation ends
-//! (`secure_delete`). Refuses a second secret for one invitation. A count is durable before the attempt that it counts.
+//! (`secure_delete`): used, by the verified log; taken back by a person; over by its own date. No server's word ends one. Refuses a second secret for one invitation. A count is durable before the attempt that it counts.
 
 use parsec_protocol::codec;
 use parsec_protocol::ids::{Timestamp, Token};
@@ -147,6 +147,19 @@ impl Store {
         let mut select = inner.connection.prepare("SELECT token FROM invitation ORDER BY token")?;
         let rows = select.query_map([], |row| row.get(0).map(Token::from_bytes))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Forgets those whose own date is over. Not one for which something was signed that is not in the log yet: finishing
+    /// it takes what is kept here.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn drop_expired(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.inner()?.connection.execute(
+            "DELETE FROM invitation WHERE expires <= ?1 AND token NOT IN (SELECT token FROM outbox)",
+            [integer(now.0)?],
+        )?;
+        Ok(())
     }
 
     /// Forgets one, if it is there.

@@ -7,7 +7,7 @@
 
 use std::io::{Read as _, Write as _};
 
-use age::secrecy::SecretString;
+use age::secrecy::{ExposeSecret as _, SecretString};
 use minicbor::{Decode, Encode};
 use parsec_protocol::chain::certificate::{Head, Profile};
 use parsec_protocol::codec;
@@ -16,6 +16,9 @@ use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::ids::{DeviceId, Email, Label, OrganisationId, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
 use parsec_protocol::public::VerifyKey;
+use precis_profiles::OpaqueString;
+use precis_profiles::precis_core::profile::PrecisFastInvocation as _;
+use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 use super::{DeviceKeys, PASSWORD_MIN_CHARACTERS, StoreError, memory};
@@ -211,13 +214,22 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Opened, StoreError> {
 /// Whether a password may protect a key file.
 ///
 /// # Errors
-/// [`StoreError::WeakPassword`].
+/// [`StoreError::WeakPassword`], [`StoreError::UnfitPassword`].
 pub fn check_strength(password: &SecretText) -> Result<(), StoreError> {
-    if password.expose().chars().count() < PASSWORD_MIN_CHARACTERS {
+    let password = one_spelling(password).ok_or(StoreError::UnfitPassword)?;
+    if password.expose_secret().chars().count() < PASSWORD_MIN_CHARACTERS {
         Err(StoreError::WeakPassword)
     } else {
         Ok(())
     }
+}
+
+/// The one spelling of a password, the same from every keyboard and editor: OpaqueString (RFC 8265), after form C, because that profile
+/// would refuse the pieces that some systems take a Korean syllable apart into. `None`: it holds what no keyboard types, or nothing.
+fn one_spelling(password: &SecretText) -> Option<SecretString> {
+    // Every copy is wiped by the allocator when it is freed.
+    let composed: String = password.expose().nfc().collect();
+    OpaqueString::enforce(composed).ok().map(|text| SecretString::from(text.into_owned()))
 }
 
 /// Encrypts a record under a password.
@@ -228,7 +240,8 @@ pub(super) fn seal(record: &[u8], password: &SecretText, work: WorkFactor) -> Re
     check_strength(password)?;
     memory::check(work.bytes())?;
     let failed = |_| StoreError::KeyFileDamaged("it can't be encrypted");
-    let mut recipient = age::scrypt::Recipient::new(SecretString::from(password.expose().to_owned()));
+    let password = one_spelling(password).ok_or(StoreError::UnfitPassword)?;
+    let mut recipient = age::scrypt::Recipient::new(password);
     recipient.set_work_factor(work.0);
     let encryptor = age::Encryptor::with_recipients(std::iter::once(&recipient as &dyn age::Recipient))
         .map_err(|_| StoreError::KeyFileDamaged("it can't be encrypted"))?;
@@ -251,7 +264,9 @@ pub(super) fn unseal(sealed: &[u8], password: &SecretText) -> Result<Zeroizing<V
     }
     // More than may be asked for is refused below, with its own error.
     memory::check(work_of(sealed).filter(|work| work.0 <= READ_MAX).unwrap_or(WorkFactor::PINNED).bytes())?;
-    let mut identity = age::scrypt::Identity::new(SecretString::from(password.expose().to_owned()));
+    // What can't be a password is not this file's.
+    let password = one_spelling(password).ok_or(StoreError::WrongPassword)?;
+    let mut identity = age::scrypt::Identity::new(password);
     identity.set_max_work_factor(READ_MAX);
     let mut reader = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)).map_err(refusal)?;
     let mut record = Zeroizing::new(Vec::with_capacity(KEY_FILE_MAX_BYTES));

@@ -68,6 +68,11 @@ pub enum StoreError {
     /// The password has fewer than [`PASSWORD_MIN_CHARACTERS`] characters.
     #[error("the password has fewer than {PASSWORD_MIN_CHARACTERS} characters")]
     WeakPassword,
+    /// The password holds control or unassigned characters, or nothing.
+    #[error(
+        "the password holds characters that a password can't have: control characters, or ones that this version doesn't know"
+    )]
+    UnfitPassword,
     /// The key file does not open with this password.
     #[error("the key file does not open with this password")]
     WrongPassword,
@@ -107,9 +112,12 @@ pub enum StoreError {
         /// Offered.
         version: u64,
     },
-    /// More than a bound allows.
+    /// More than a bound allows, of something that is to be kept: a bug in who asks for it.
     #[error("{0} is larger than allowed")]
     TooLarge(&'static str),
+    /// Something that is kept is larger than any this program writes: the disk, or somebody else, has made it so.
+    #[error("`{0}` is larger than any that Parsec writes")]
+    Oversized(String),
     /// No space, or no quota.
     #[error("the disk is full")]
     DiskFull,

@@ -1,9 +1,11 @@
 //! Plug-ins' tokens on disk: who holds one, as a hash, and who used one when.
 //!
-//! Decides two formats: the list, replaced as a whole, and the record of uses, one JSON object a line in two files of
-//! which the older goes. Refuses a list that is not what was written, or a newer program's: then there are no tokens,
+//! Decides two formats: the list, replaced as a whole, and the record of uses, one JSON object a line in two files. Where
+//! there is no more room each token keeps its newest uses in an equal share of it, so that however often one is used, it
+//! pushes no other's uses out. Refuses a list that is not what was written, or a newer program's: then there are no tokens,
 //! and the file stays for whoever wants to look.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -24,6 +26,9 @@ const USES: &str = "token-uses";
 const USES_BEFORE: &str = "token-uses.old";
 /// Largest record of uses, each of two files: some 8,000 uses, a week of a plug-in that asks every minute.
 const USES_MAX_BYTES: usize = 1024 * 1024;
+/// Tokens whose uses are kept, revoked ones included, each with a share of at least 8 KiB, some 60 uses. The ones that were
+/// not used for longest go.
+const USERS_MAX: usize = 128;
 /// Largest list: 64 tokens with names and methods of 64 bytes take 40 KB.
 const LIST_MAX_BYTES: usize = 256 * 1024;
 /// The list's version.
@@ -135,13 +140,26 @@ impl TokenStore {
             }
         };
         if length.saturating_add(line.len()) > USES_MAX_BYTES {
-            self.folder.remove_file(USES_BEFORE)?;
-            self.folder.rename(USES, USES_BEFORE)?;
+            self.make_room()?;
             (file, length) = self.folder.append(USES)?;
         }
         file.write_all(&line).map_err(|error| std_error("writing the record of uses", error))?;
         *current = Some((file, length.saturating_add(line.len())));
         Ok(())
+    }
+
+    /// Puts what is to stay of both files into the older one. After a power cut between the two steps a use may be there
+    /// twice; none is lost.
+    fn make_room(&self) -> Result<(), StoreError> {
+        let mut both = Vec::new();
+        for name in [USES_BEFORE, USES] {
+            if let Some(bytes) = self.folder.read(name, USES_MAX_BYTES)? {
+                both.extend_from_slice(&bytes);
+                both.push(b'\n');
+            }
+        }
+        self.folder.replace(USES_BEFORE, &shares(&both, USES_MAX_BYTES))?;
+        self.folder.remove_file(USES)
     }
 
     /// The newest uses that `wanted` accepts, newest first. Lines that are none are passed over: the last one before a
@@ -161,6 +179,50 @@ impl TokenStore {
         }
         Ok(found)
     }
+}
+
+/// Of the uses in `lines`, oldest first, each token's newest: as many as fit into an equal share of `room`, where what one
+/// token leaves over of its share is the others'.
+fn shares(lines: &[u8], room: usize) -> Vec<u8> {
+    let read = |line| serde_json::from_slice::<TokenUse>(line).ok().map(|used| (used.id, line));
+    let uses: Vec<_> = lines.split(|byte| *byte == b'\n').filter_map(read).collect();
+    let cost = |line: &[u8]| line.len().saturating_add(1);
+    // How much each has, the one that was used last first.
+    let mut users: Vec<(&Option<_>, usize)> = Vec::new();
+    for (id, line) in uses.iter().rev() {
+        let room_for_one = users.len() < USERS_MAX;
+        match users.iter_mut().find(|(user, _)| *user == id) {
+            Some((_, bytes)) => *bytes = bytes.saturating_add(cost(line)),
+            None if room_for_one => users.push((id, cost(line))),
+            None => {}
+        }
+    }
+    users.sort_by_key(|(_, bytes)| *bytes);
+    let (mut left, mut sharers) = (room, users.len());
+    let mut share = BTreeMap::new();
+    for (id, bytes) in users {
+        let own = bytes.min(left.checked_div(sharers).unwrap_or(0));
+        share.insert(id.as_ref(), own);
+        (left, sharers) = (left.saturating_sub(own), sharers.saturating_sub(1));
+    }
+    let mut kept = Vec::new();
+    for (id, line) in uses.iter().rev() {
+        let Some(own) = share.get_mut(&id.as_ref()) else { continue };
+        match own.checked_sub(cost(line)) {
+            Some(less) => {
+                *own = less;
+                kept.push(*line);
+            }
+            // Not an older one in its place: what is kept of a token is without gaps.
+            None => *own = 0,
+        }
+    }
+    let mut text = Vec::with_capacity(room);
+    for line in kept.iter().rev() {
+        text.extend_from_slice(line);
+        text.push(b'\n');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -226,7 +288,7 @@ mod tests {
         std::fs::write(&file, codec::encode(&List { format: 2, tokens: vec![] })).unwrap();
         assert!(matches!(store.load(), Err(StoreError::TooNew { found: 2, known: 1 })));
         std::fs::write(&file, vec![0; LIST_MAX_BYTES + 1]).unwrap();
-        assert!(matches!(store.load(), Err(StoreError::TooLarge(_))));
+        assert!(matches!(store.load(), Err(StoreError::Oversized(_))));
     }
 
     #[test]
@@ -258,5 +320,25 @@ mod tests {
         let store = TokenStore::open(folder.path().join("data").as_path()).unwrap();
         store.note(&used(many + 1)).unwrap();
         assert_eq!(store.uses(2, |_| true).unwrap(), [used(many + 1), used(many - 1)]);
+    }
+
+    #[test]
+    fn a_token_that_is_used_without_end_pushes_no_other_out_of_the_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = TokenStore::open(folder.path().join("data").as_path()).unwrap();
+        let other = TokenUse { id: Some(TokenId("11".into())), ..used(1) };
+        let nobody = TokenUse { id: None, name: None, ..used(2) };
+        store.note(&other).unwrap();
+        store.note(&nobody).unwrap();
+        for number in 3..50_000 {
+            store.note(&used(number)).unwrap();
+        }
+        assert_eq!(store.uses(9, |used| used.id == other.id).unwrap(), [other]);
+        assert_eq!(store.uses(9, |used| used.id.is_none()).unwrap(), [nobody]);
+        assert_eq!(store.uses(1, |_| true).unwrap(), [used(49_999)]);
+        for name in [USES, USES_BEFORE] {
+            let file = folder.path().join("data").join(name).metadata().unwrap();
+            assert!(usize::try_from(file.len()).unwrap() <= USES_MAX_BYTES, "{name}");
+        }
     }
 }

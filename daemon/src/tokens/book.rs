@@ -1,7 +1,7 @@
 //! The tokens in memory, without disk or clock.
 //!
 //! Decides which secret is known, what a request for a token may ask, and whether a use is within the token's rate and
-//! time. Refuses methods outside of the fixed list, lives beyond a year, names twice, and more tokens than a person
+//! time: its end by the calendar, and by a clock that nobody sets while the daemon runs. Refuses methods outside of the fixed list, lives beyond a year, names twice, and more tokens than a person
 //! keeps track of.
 
 use parsec_protocol::control::{Problem, ProblemKind, TokenCreate, TokenId, TokenView};
@@ -54,6 +54,8 @@ impl Window {
 #[derive(Debug)]
 struct Entry {
     record: TokenRecord,
+    /// When it ends by the clock that nobody sets: setting the other one back must not lengthen a life.
+    ends: std::time::Duration,
     cut: CancellationToken,
     calls: Window,
     refusals: Window,
@@ -67,7 +69,7 @@ pub(super) struct Book(Vec<Entry>);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
     pub(super) time: Timestamp,
-    pub(super) since_start: std::time::Duration,
+    pub(super) since_boot: std::time::Duration,
 }
 
 /// What became of a use.
@@ -86,8 +88,12 @@ fn invalid(text: impl Into<String>) -> Problem {
 }
 
 impl Book {
-    pub(super) fn new(records: Vec<TokenRecord>) -> Self {
-        let entry = |record| Entry {
+    /// `now` is when they are read. What was noted last shows how late it was then at least.
+    pub(super) fn new(records: Vec<TokenRecord>, now: Now) -> Self {
+        let latest = records.iter().map(|record| record.last_used.max(record.created)).max().unwrap_or(0);
+        let time = now.time.0.max(latest);
+        let entry = |record: TokenRecord| Entry {
+            ends: now.since_boot + std::time::Duration::from_micros(record.expires.saturating_sub(time)),
             record,
             cut: CancellationToken::new(),
             calls: Window::default(),
@@ -143,9 +149,9 @@ impl Book {
         Ok(TokenRecord { id, name, secret, methods, created, expires, rate, uses, refused: 0, last_used: 0 })
     }
 
-    pub(super) fn add(&mut self, record: TokenRecord) -> TokenView {
+    pub(super) fn add(&mut self, record: TokenRecord, now: Now) -> TokenView {
         let shown = view(&record);
-        self.0.extend(Self::new(vec![record]).0);
+        self.0.extend(Self::new(vec![record], now).0);
         shown
     }
 
@@ -174,6 +180,7 @@ impl Book {
         Some(Granted {
             id: id.clone(),
             expires: Timestamp(entry.record.expires),
+            ends: entry.ends,
             cut: entry.cut.clone(),
             methods: entry.record.methods.clone(),
         })
@@ -182,9 +189,9 @@ impl Book {
     /// Counts a use, or that it was refused. Nothing if there is no such token (any more).
     pub(super) fn judge(&mut self, id: &TokenId, refused: Option<ProblemKind>, now: Now) -> Option<Judged> {
         let entry = self.0.iter_mut().find(|entry| entry.record.id == id.0)?;
-        let expired = now.time.0 >= entry.record.expires;
+        let expired = now.time.0 >= entry.record.expires || now.since_boot >= entry.ends;
         let refused = refused.or_else(|| expired.then_some(ProblemKind::TokenExpired)).or_else(|| {
-            (!entry.calls.take(entry.record.rate, now.since_start)).then_some(ProblemKind::RateLimited)
+            (!entry.calls.take(entry.record.rate, now.since_boot)).then_some(ProblemKind::RateLimited)
         });
         let noted = match refused {
             None => {
@@ -194,7 +201,7 @@ impl Book {
             }
             Some(_) => {
                 entry.record.refused = entry.record.refused.saturating_add(1);
-                entry.refusals.take(REFUSALS_NOTED, now.since_start)
+                entry.refusals.take(REFUSALS_NOTED, now.since_boot)
             }
         };
         Some(Judged { id: id.clone(), name: entry.record.name.clone(), refused, noted })
@@ -234,7 +241,7 @@ mod tests {
     }
 
     fn at(time: u64, seconds: u64) -> Now {
-        Now { time: Timestamp(time), since_start: Duration::from_secs(seconds) }
+        Now { time: Timestamp(time), since_boot: Duration::from_secs(seconds) }
     }
 
     fn book(names: &[&str]) -> Book {
@@ -242,7 +249,7 @@ mod tests {
         for name in names {
             let secret = Hash::of(&[name.as_bytes()]);
             let record = book.draft(request(name), (*name).to_owned(), secret, Timestamp(0)).unwrap();
-            book.add(record);
+            book.add(record, at(0, 0));
         }
         book
     }
@@ -310,6 +317,20 @@ mod tests {
         let mut book = book(&["a"]);
         assert_eq!(judged(&mut book, at(90 * DAY - 1, 0)), None);
         assert_eq!(judged(&mut book, at(90 * DAY, 0)), Some(ProblemKind::TokenExpired));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_lengthens_no_life() {
+        let mut book = book(&["a"]);
+        let day = |days: u64| days * 86_400;
+        assert_eq!(judged(&mut book, at(0, day(90) - 1)), None);
+        assert_eq!(judged(&mut book, at(0, day(90))), Some(ProblemKind::TokenExpired));
+        // Nor does one that was set back while no daemon ran, as far as anything was noted.
+        let mut used = self::book(&["a"]);
+        assert_eq!(judged(&mut used, at(80 * DAY, 0)), None);
+        let mut again = Book::new(used.records(), at(0, 0));
+        assert_eq!(judged(&mut again, at(0, day(10) - 1)), None);
+        assert_eq!(judged(&mut again, at(0, day(10))), Some(ProblemKind::TokenExpired));
     }
 
     #[test]

@@ -42,9 +42,13 @@ pub struct Keeper {
     book: Result<Book, Problem>,
     asked: mpsc::Receiver<Ask>,
     unknown: Window,
-    began: Instant,
     /// When the counts are written, if any has changed.
     save_at: Option<Instant>,
+}
+
+/// By both clocks.
+fn now() -> Now {
+    Now { time: clock::now(), since_boot: clock::since_boot() }
 }
 
 impl Keeper {
@@ -52,12 +56,12 @@ impl Keeper {
     #[must_use]
     pub fn new(store: TokenStore, hub: Hub) -> (Self, Desk) {
         let (send, asked) = mpsc::channel(QUEUE_MAX);
-        let book = store.load().map(Book::new).map_err(unreadable);
+        let book = store.load().map(|records| Book::new(records, now())).map_err(unreadable);
         if let Err(problem) = &book {
             tracing::error!(%problem, hint = problem.hint, "plug-ins' tokens can't be read: none is accepted");
         }
-        let (unknown, began) = (Window::default(), Instant::now());
-        (Self { store: Arc::new(store), hub, book, asked, unknown, began, save_at: None }, Desk(send))
+        let unknown = Window::default();
+        (Self { store: Arc::new(store), hub, book, asked, unknown, save_at: None }, Desk(send))
     }
 
     /// Answers until `stop`, then writes the counts.
@@ -110,10 +114,6 @@ impl Keeper {
         self.book.as_mut().map_err(|problem| problem.clone())
     }
 
-    fn now(&self) -> Now {
-        Now { time: clock::now(), since_start: self.began.elapsed() }
-    }
-
     async fn present(
         &mut self,
         secret: Option<parsec_protocol::public::Hash>,
@@ -121,8 +121,8 @@ impl Keeper {
     ) -> Result<Granted, Problem> {
         let book = self.book()?;
         let Some(id) = secret.and_then(|secret| book.find(&secret)) else {
-            let now = self.now();
-            if self.unknown.take(UNKNOWN_NOTED, now.since_start) {
+            let now = now();
+            if self.unknown.take(UNKNOWN_NOTED, now.since_boot) {
                 let (pid, kind) = (used.pid, ProblemKind::TokenInvalid);
                 tracing::warn!(pid, "somebody presented what is no token");
                 let method = used.method.to_owned();
@@ -138,7 +138,7 @@ impl Keeper {
 
     /// Counts and records a use; `why` if it has been refused already.
     async fn charge(&mut self, id: &TokenId, used: Use, why: Option<ProblemKind>) -> Result<(), Problem> {
-        let now = self.now();
+        let now = now();
         let Some(Judged { id, name, refused, noted }) = self.book()?.judge(id, why, now) else {
             return Err(Problem::new(ProblemKind::TokenInvalid, "The token has been revoked."));
         };
@@ -179,12 +179,13 @@ impl Keeper {
         let (id, secret) = drawn.map_err(problems::no_entropy)?;
         let id = id.iter().map(|byte| format!("{byte:02x}")).collect();
         let book = self.book()?;
-        let record = book.draft(request, id, hash(&secret), clock::now())?;
+        let now = now();
+        let record = book.draft(request, id, hash(&secret), now.time)?;
         let mut list = book.records();
         list.push(record.clone());
         let store = Arc::clone(&self.store);
         blocking(move || store.save(&list)).await?;
-        let token = self.book()?.add(record);
+        let token = self.book()?.add(record, now);
         tracing::info!(token = token.id.0, name = ?token.name, "made a token");
         self.hub.publish(Event::TokenCreated { id: token.id.clone(), name: token.name.clone() });
         Ok(TokenCreated { token, secret: write_secret(&secret) })

@@ -6,12 +6,14 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use parsec_protocol::address::{AddressError, ServerAddress};
 use parsec_protocol::codec;
 use parsec_protocol::limits::BODY_MAX_BYTES;
 use parsec_protocol::relay::{ErrorBody, ErrorCode, MEDIA_TYPE};
 use reqwest::{Method, StatusCode};
 
-use super::RoadError;
+use super::answer::foreign;
+use super::{RoadError, tls};
 use crate::clock;
 
 /// A server that doesn't take a connection in this time is not there.
@@ -106,7 +108,7 @@ impl Call {
 #[derive(Debug, Clone)]
 pub struct Server {
     client: Client,
-    base: String,
+    base: ServerAddress,
 }
 
 impl Server {
@@ -115,34 +117,24 @@ impl Server {
     /// # Errors
     /// [`RoadError::PlainHttp`], [`RoadError::Address`].
     pub fn new(client: Client, base: &str) -> Result<Self, RoadError> {
-        let bad = || RoadError::Address(base.to_owned());
-        let url = url::Url::parse(base).map_err(|_| bad())?;
-        let plain = !matches!(url.path(), "" | "/")
-            || url.query().is_some()
-            || url.fragment().is_some()
-            || !url.username().is_empty()
-            || url.password().is_some();
-        if plain {
-            return Err(bad());
-        }
-        let loopback = match url.host().ok_or_else(bad)? {
-            url::Host::Domain(name) => name == "localhost",
-            url::Host::Ipv4(address) => address.is_loopback(),
-            url::Host::Ipv6(address) => address.is_loopback(),
-        };
-        match url.scheme() {
-            "https" => {}
-            "http" if loopback => {}
-            "http" => return Err(RoadError::PlainHttp(base.to_owned())),
-            _ => return Err(bad()),
-        }
-        Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
+        let base = base.parse().map_err(|why| match why {
+            AddressError::PlainHttp => RoadError::PlainHttp(base.to_owned()),
+            AddressError::NotAUrl
+            | AddressError::Scheme
+            | AddressError::User
+            | AddressError::Trailing
+            | AddressError::Host
+            | AddressError::Port => {
+                RoadError::Address(format!("{base} is not the address of a server: {why}"))
+            }
+        })?;
+        Ok(Self { client, base })
     }
 
     /// The address without a slash at its end.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.base
+        self.base.as_str()
     }
 
     fn request(&self, client: &reqwest::Client, call: Call) -> reqwest::RequestBuilder {
@@ -162,10 +154,7 @@ impl Server {
     /// [`RoadError`].
     pub async fn call(&self, call: Call) -> Result<Vec<u8>, RoadError> {
         let answer = self.request(&self.client.calls, call).send().await.map_err(|error| broken(&error))?;
-        if !answer.status().is_success() {
-            return Err(refusal(answer).await);
-        }
-        read(answer, BODY_MAX_BYTES).await
+        read(own(answer).await?, BODY_MAX_BYTES).await
     }
 
     /// Carries a call out and reads its answer.
@@ -192,7 +181,7 @@ impl Server {
             .await
             .map_err(|_| RoadError::Unreachable("no answer".into()))?
             .map_err(|error| broken(&error))?;
-        if answer.status().is_success() { Ok(Stream { answer }) } else { Err(refusal(answer).await) }
+        Ok(Stream { answer: own(answer).await? })
     }
 }
 
@@ -224,6 +213,15 @@ async fn read(mut answer: reqwest::Response, max: usize) -> Result<Vec<u8>, Road
     Ok(body)
 }
 
+/// An answer of the server itself that is 2xx.
+async fn own(answer: reqwest::Response) -> Result<reqwest::Response, RoadError> {
+    match foreign(&answer) {
+        Some(foreign) => Err(RoadError::NotServer(foreign)),
+        None if answer.status().is_success() => Ok(answer),
+        None => Err(refusal(answer).await),
+    }
+}
+
 /// What an answer that is not 2xx means. A proxy before the server may answer in its own words.
 async fn refusal(answer: reqwest::Response) -> RoadError {
     let status = answer.status();
@@ -253,16 +251,12 @@ async fn refusal(answer: reqwest::Response) -> RoadError {
 
 /// What a failed connection means. Names no address or path: those may hold what the log must not.
 fn broken(error: &reqwest::Error) -> RoadError {
+    if let Some(fault) = tls::fault(error) {
+        return RoadError::Tls(fault);
+    }
     let mut cause = error.source();
     let mut last = "the connection broke".to_owned();
     while let Some(here) = cause {
-        let inner = here.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-        let tls = here
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        if let Some(tls) = tls {
-            return RoadError::Tls(tls.to_string());
-        }
         last = here.to_string();
         cause = here.source();
     }

@@ -3,6 +3,7 @@
 //! Decides what a road is and which of its failures pass by themselves. Never advances a ceremony: what it reports
 //! about the other side can only end one.
 
+pub mod answer;
 pub mod events;
 pub mod http;
 #[cfg(test)]
@@ -11,12 +12,16 @@ pub mod memory;
 pub mod p2p;
 pub mod relay;
 pub mod retry;
+pub mod tls;
 
 use std::future::Future;
 
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, LogPage};
 use tokio::sync::watch;
+
+use answer::Foreign;
+use tls::TlsFault;
 
 /// Why something could not be carried.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +30,7 @@ pub enum RoadError {
     #[error("{0} is not encrypted")]
     PlainHttp(String),
     /// Not the address of a server.
-    #[error("{0} is not the address of a server")]
+    #[error("{0}")]
     Address(String),
     /// The CA file, or the TLS library, could not be used.
     #[error("{0}")]
@@ -41,7 +46,10 @@ pub enum RoadError {
     PeerMisbehaved(&'static str),
     /// The server's certificate is not trusted, or TLS failed otherwise.
     #[error("no trusted connection to the server: {0}")]
-    Tls(String),
+    Tls(TlsFault),
+    /// Something else answers in the server's place.
+    #[error("{0}")]
+    NotServer(Foreign),
     /// The answer is not one the protocol has.
     #[error("the server's answer is wrong: {0}")]
     Misbehaved(&'static str),
@@ -65,7 +73,8 @@ impl RoadError {
     #[must_use]
     pub fn passes(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::PeerUnreachable(_) => true,
+            // A log-in page goes by when somebody has logged in; an unsigned word of whoever stands between ends nothing.
+            Self::Unreachable(_) | Self::PeerUnreachable(_) | Self::NotServer(_) => true,
             Self::PlainHttp(_)
             | Self::Address(_)
             | Self::Setup(_)
@@ -96,6 +105,7 @@ impl RoadError {
             | Self::PeerUnreachable(_)
             | Self::PeerMisbehaved(_)
             | Self::Tls(_)
+            | Self::NotServer(_)
             | Self::Misbehaved(_) => None,
         }
     }

@@ -397,6 +397,14 @@ impl GreeterRoad {
         path::greeter_attempt(&self.member.organisation, &self.token, &self.attempt)
     }
 
+    /// Becomes the greeter of the attempt.
+    ///
+    /// # Errors
+    /// [`RoadError`], once trying again makes no sense.
+    pub async fn join(&self) -> Result<AttemptView, RoadError> {
+        until_done(&self.trouble, || self.member.join(self.token, self.attempt)).await
+    }
+
     /// Puts certificates and receipt into the log and completes the invitation.
     ///
     /// # Errors

@@ -6,6 +6,8 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::{RoadError, Trouble};
 
 /// First pause: shorter than a person notices.
@@ -38,6 +40,7 @@ impl Pauses {
             | RoadError::PeerUnreachable(_)
             | RoadError::PeerMisbehaved(_)
             | RoadError::Tls(_)
+            | RoadError::NotServer(_)
             | RoadError::Misbehaved(_) => Duration::ZERO,
         };
         jittered.max(asked.min(PAUSE_MAX))
@@ -76,6 +79,34 @@ where
     }
 }
 
+/// The same for as long as a person waits. Where that is over, the outer error is what failed last: it says more than that time passed.
+///
+/// # Errors
+/// As said; within, [`until_done`]'s.
+pub async fn within<T, F, Fut>(patience: Duration, mut call: F) -> Result<Result<T, RoadError>, RoadError>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, RoadError>>,
+{
+    let last = watch::Sender::new(None);
+    let noted = || {
+        let called = call();
+        async {
+            let done = called.await;
+            if let Err(error) = &done {
+                last.send_replace(Some(error.clone()));
+            }
+            done
+        }
+    };
+    match tokio::time::timeout(patience, until_done(&Trouble::new(None), noted)).await {
+        Ok(done) => Ok(done),
+        Err(_) => {
+            Err(last.borrow().clone().unwrap_or_else(|| RoadError::Unreachable("no answer".to_owned())))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +129,17 @@ mod tests {
         })
         .await;
         assert_eq!((answer, calls), (Err(RoadError::Misbehaved("x")), 1));
+    }
+
+    #[tokio::test]
+    async fn what_failed_last_is_told_when_patience_ends() {
+        let foreign =
+            RoadError::NotServer(super::super::answer::Foreign { status: 403, media: None, points_to: None });
+        let late = within::<(), _, _>(Duration::from_millis(1), || async { Err(foreign.clone()) }).await;
+        assert_eq!(late, Err(foreign));
+        let silent = within::<(), _, _>(Duration::from_millis(1), std::future::pending).await;
+        assert!(matches!(silent, Err(RoadError::Unreachable(_))), "{silent:?}");
+        assert_eq!(within(Duration::from_secs(60), || async { Ok(7) }).await, Ok(Ok(7)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use minicbor::{Decode, Encode};
 use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::certificate::Head;
@@ -45,6 +46,12 @@ impl CheckpointKey {
                 .expect("32 bytes are not too many");
         });
         Self(key)
+    }
+
+    /// Whether it is made from the same store key, in constant time.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
     }
 
     fn mac(&self, message: &[u8]) -> Hmac<Sha256> {

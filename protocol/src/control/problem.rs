@@ -83,7 +83,7 @@ problems! {
     DeviceAmbiguous "device_ambiguous" Caller retry=false exit=64 "Several devices fit: name one with --device.";
     DeviceLocked "device_locked" Caller retry=false exit=77 "Unlock it first: `parsecctl device unlock`.";
     DevicePending "device_pending" Caller retry=true exit=75 "The greeter's device has to register it first; it does so by itself once both are online.";
-    DeviceVoid "device_void" Peer retry=false exit=76 "Its enrolment was cancelled before it was registered. Ask for a new invitation.";
+    DeviceVoid "device_void" Peer retry=false exit=76 "Its keys stay here and it goes on asking. If the other person ended it, ask for a new invitation and remove this one: `parsecctl device forget`.";
     DeviceBusy "device_busy" Caller retry=true exit=75 "Wait until its ceremonies and its outbox are done, or say with --force that they don't matter.";
     WrongPassword "wrong_password" Caller retry=true exit=77 "Check the keyboard layout and try again. A forgotten password can't be recovered: enrol this terminal anew.";
     WeakPassword "weak_password" Caller retry=false exit=65 "Use at least 8 characters; four random words are good.";
@@ -100,7 +100,13 @@ problems! {
     LinkTooNew "link_too_new" Caller retry=false exit=78 "The link was made by a newer Parsec: update this one.";
     PlainHttpRefused "plain_http_refused" Caller retry=false exit=78 "Use the server's https address; plain http is accepted for this machine only.";
     ServerUnreachable "server_unreachable" Server retry=true exit=69 "Check the network and the server's address, then try again.";
-    ServerTls "server_tls" Interference retry=false exit=76 "The server's certificate is not trusted here. Check the address and the clock, or add the organisation's CA.";
+    CertificateUntrusted "certificate_untrusted" Interference retry=false exit=76 "Check the address. If the organisation has an authority of its own, give its certificate to the daemon (`--ca-file`); if not, somebody may be in between.";
+    CertificateOfAnother "certificate_of_another" Interference retry=false exit=76 "Use the server's name as its certificate has it; if that is what you did, tell the server's administrator: somebody may be in between.";
+    CertificateExpired "certificate_expired" Server retry=false exit=76 "Check this machine's clock (`timedatectl`). If it is right, the server's administrator has to renew the certificate.";
+    CertificateNotYetValid "certificate_not_yet_valid" Server retry=false exit=76 "Check this machine's clock (`timedatectl`). If it is right, tell the server's administrator.";
+    ServerNotTls "server_not_tls" Caller retry=false exit=78 "Check the address and the port: what answers there is no https server.";
+    ServerTls "server_tls" Interference retry=false exit=76 "The two ends agree on no way to encrypt, or something between them cut in. Try another network, and tell the server's administrator.";
+    NotAServer "not_a_server" Server retry=true exit=69 "Open a page in a browser: the network may want you to log in first. If it does not, check the server's address and whether a proxy stands in between.";
     ServerFailed "server_failed" Server retry=true exit=69 "The server had a problem of its own; try again later or tell its administrator.";
     ServerMisbehaved "server_misbehaved" Server retry=false exit=76 "The server answered with something no honest server sends. Tell its administrator.";
     ServerBusy "server_busy" Server retry=true exit=75 "Too many requests; wait a moment and try again.";

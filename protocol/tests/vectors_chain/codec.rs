@@ -109,6 +109,20 @@ pub(crate) fn codec_vectors(set: &mut Set) {
         &[[0x81; 13].as_slice(), &[0]].concat(),
         Some("TooDeep"),
     );
+    put(
+        "deepest",
+        "12 arrays inside each other, the last empty",
+        "head",
+        &[[0x81; 11].as_slice(), &[0x80]].concat(),
+        Some("Unexpected"),
+    );
+    put(
+        "too-deep-empty",
+        "13 arrays inside each other, the last empty",
+        "head",
+        &[[0x81; 12].as_slice(), &[0x80]].concat(),
+        Some("TooDeep"),
+    );
     put("too-long", "4,097 bytes where 4,096 are allowed", "head", &[0; 4_097], Some("TooLong"));
 
     let attempt = AttemptId::from_bytes([1; 16]);

@@ -323,6 +323,13 @@ fn bad_logs() -> Vec<BadLog> {
             Fault::SubjectRevoked,
         ),
         (
+            "device-of-a-revoked",
+            "revokes a device of a revoked user: it went with its user",
+            gone.clone(),
+            say(&gone, zero, Body::DeviceRevoked { device: device(1) }),
+            Fault::SubjectRevoked,
+        ),
+        (
             "about-oneself",
             "an administrator revokes their own user",
             two.clone(),

@@ -82,7 +82,7 @@ pub(crate) fn judge(layer: &str, given: &Value) -> Judgement {
 fn link(given: &Value) -> Judgement {
     let link: Link = text(given, "text").parse().map_err(|error| json!(format!("{error:?}")))?;
     Ok(json!({
-        "server": link.server,
+        "server": link.server.as_str(),
         "organisation": link.organisation.as_str(),
         "kind": match link.kind { LinkKind::User => "user", LinkKind::Device => "device" },
         "token": link.token.to_string(),

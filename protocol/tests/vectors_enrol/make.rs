@@ -71,7 +71,7 @@ pub(crate) fn all() -> BTreeMap<String, Value> {
 
 fn link(server: &str, kind: LinkKind) -> Link {
     Link {
-        server: server.to_owned(),
+        server: server.parse().unwrap(),
         organisation: "acme".parse().unwrap(),
         kind,
         token: Token::from_bytes(std::array::from_fn(|at| at as u8)),
@@ -95,13 +95,41 @@ fn links(set: &mut Set) {
     set.good("link", "hint", "with a hint", &text(&hints.to_url()));
     let local = link("http://127.0.0.1:6770", LinkKind::User);
     set.good("link", "loopback", "plain http to this machine", &text(&local.to_url()));
-    let upper = url.replace("parsec.example.org", "Parsec.Example.ORG");
-    set.good("link", "upper-case-host", "host names are read in lower case", &text(&upper));
+    let mapped = link("https://[::ffff:c000:207]", LinkKind::User);
+    set.good(
+        "link",
+        "mapped-address",
+        "an IPv4 address in an IPv6 one, in hexadecimal",
+        &text(&mapped.to_url()),
+    );
+    let punycode = link("https://xn--bcher-kva.example:8443", LinkKind::User);
+    set.good("link", "punycode", "a host name outside ASCII, as ASCII writes it", &text(&punycode.to_url()));
 
     let changed = |from: &str, to: &str| text(&url.replacen(from, to, 1));
     let at = |address: &str| text(&format!("{address}#{payload}"));
     for (name, about, given) in [
         ("no-fragment", "no payload", text(url.split_once('#').unwrap().0)),
+        ("upper-case-host", "a host name in upper case", changed("parsec.e", "Parsec.E")),
+        ("own-port", "the scheme's own port", changed(".org", ".org:443")),
+        ("own-port-http", "the port of plain http", at("http://localhost:80/join/acme")),
+        ("own-port-alias", "the port of https under the alias", at("parsec://example.org:443/acme")),
+        (
+            "long-host",
+            "a host name of 254 characters",
+            at(&format!("https://{}aa/join/acme", "a.".repeat(126))),
+        ),
+        ("long-part", "a part of 64 characters", at(&format!("https://{}/join/acme", "a".repeat(64)))),
+        ("hyphen", "a part that begins with a hyphen", at("https://-a.example.org/join/acme")),
+        ("underscore", "an underscore in the host", at("https://a_b.example.org/join/acme")),
+        ("ends-in-a-number", "a name whose last part is a number", at("https://example.1/join/acme")),
+        ("ends-in-0x", "a name whose last part begins with 0x", at("https://example.0xz/join/acme")),
+        ("upper-case-address", "an IPv6 address in upper case", at("https://[2001:DB8::1]/join/acme")),
+        ("long-ipv6", "an IPv6 address that could be shorter", at("https://[2001:db8:0::1]/join/acme")),
+        (
+            "mixed-ipv6",
+            "an IPv6 address that ends in an IPv4 one",
+            at("https://[::ffff:192.0.2.7]/join/acme"),
+        ),
         ("no-path", "no /join/", changed("/join/", "/")),
         ("upper-case-scheme", "the scheme in upper case", changed("https", "HTTPS")),
         ("other-scheme", "another scheme", changed("https", "ftp")),
@@ -123,13 +151,14 @@ fn links(set: &mut Set) {
         ("port-too-large", "port 65536", at("https://example.org:65536/join/acme")),
         ("padding", "base64 with padding", text(&format!("{url}="))),
         ("standard-alphabet", "base64 of the other alphabet", text(&format!("{}+", &url[..url.len() - 1]))),
-        ("cut", "one character of the payload cut off", text(&url[..url.len() - 1])),
         ("inside-space", "white space inside", text(&format!("{} {}", &url[..60], &url[60..]))),
         ("something-behind", "a word behind it", text(&format!("{url} please"))),
         ("too-long", "2,049 characters", text(&format!("{url}{}", "A".repeat(2_049 - url.len())))),
     ] {
         set.bad("link", name, about, &given, json!("Malformed"));
     }
+    let cut = text(&url[..url.len() - 1]);
+    set.bad("link", "cut", "one character of the payload cut off", &cut, json!("CutOff"));
     set.bad(
         "link",
         "plain-http",
@@ -137,7 +166,7 @@ fn links(set: &mut Set) {
         &changed("https", "http"),
         json!("PlainHttp"),
     );
-    let mapped = at("http://[::ffff:127.0.0.1]/join/acme");
+    let mapped = at("http://[::ffff:7f00:1]/join/acme");
     set.bad("link", "plain-http-mapped", "plain http to a mapped address", &mapped, json!("PlainHttp"));
     payloads(set, &payload);
 }
@@ -164,6 +193,12 @@ fn payloads(set: &mut Set, good: &str) {
         &later,
         json!("TooNew"),
     );
+    let elsewhere = Base64UrlUnpadded::encode_string(&[0x82, 0x02, 0xa1, 0x01, 0x02]);
+    let elsewhere = json!({"text": format!("https://new.example.:99999/somewhere?else#{elsewhere}")});
+    let about = "version 2 behind an address that version 1 doesn't know";
+    set.bad("link", "version-2-other-address", about, &elsewhere, json!("TooNew"));
+    let long = with(&|b| *b = vec![0x82, 0x18, 0x02, 0x00]);
+    set.bad("link", "version-2-long", "a 2 that is not in its shortest form", &long, malformed.clone());
     set.bad("link", "kind-2", "an unknown kind", &with(&|b| b[2] = 2), malformed.clone());
     let short = with(&|b| {
         b[3] = 0x4f;

@@ -1,7 +1,7 @@
 //! How many connections are open at once.
 //!
-//! Decides who gets a place: it is held from before the TLS handshake until the connection is closed. Refuses, by closing at once,
-//! everybody beyond the bound.
+//! Decides that a place is held from before the TLS handshake until the connection is closed; whose it is, `crowd` decides. Refuses, by
+//! closing at once, whoever gets none, and ends a connection whose place went to another.
 
 use std::future::Future;
 use std::io;
@@ -9,56 +9,77 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::body::{Body, HttpBody as _};
 use axum_server::accept::Accept;
+use http_body_util::BodyExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpStream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::crowd::{Crowd, Doing, Place};
 
 /// An acceptor that gives each connection one of a fixed number of places.
 #[derive(Debug, Clone)]
 pub(crate) struct Limited<A> {
     inner: A,
-    places: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
 }
 
 impl<A> Limited<A> {
-    pub(crate) fn new(inner: A, connections: usize) -> Self {
-        Self { inner, places: Arc::new(Semaphore::new(connections)) }
+    pub(crate) const fn new(inner: A, crowd: Arc<Crowd>) -> Self {
+        Self { inner, crowd }
     }
 }
 
 type Accepting<S, V> = Pin<Box<dyn Future<Output = io::Result<(Held<S>, V)>> + Send>>;
 
-impl<A, I, S> Accept<I, S> for Limited<A>
+impl<A, S> Accept<TcpStream, S> for Limited<A>
 where
-    A: Accept<I, S> + Clone + Send + Sync + 'static,
+    A: Accept<TcpStream, S> + Clone + Send + Sync + 'static,
     A::Future: Send,
     A::Stream: Send,
     A::Service: Send,
-    I: Send + 'static,
     S: Send + 'static,
 {
     type Stream = Held<A::Stream>;
     type Service = A::Service;
     type Future = Accepting<A::Stream, A::Service>;
 
-    fn accept(&self, stream: I, service: S) -> Self::Future {
-        let (inner, places) = (self.inner.clone(), Arc::clone(&self.places));
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let (inner, crowd) = (self.inner.clone(), Arc::clone(&self.crowd));
         Box::pin(async move {
             // Nobody waits here: whoever has no place is closed at once, which a client takes as "try again".
-            let place = places.try_acquire_owned().map_err(|_| {
-                io::Error::new(io::ErrorKind::ConnectionRefused, "all connections are in use")
-            })?;
-            let (stream, service) = inner.accept(stream, service).await?;
-            Ok((Held { stream, _place: place }, service))
+            let place = crowd.enter(stream.peer_addr()?).ok_or_else(no_place)?;
+            let cut = place.seat.cut.clone();
+            let (stream, service) = tokio::select! {
+                accepted = inner.accept(stream, service) => accepted?,
+                () = cut.cancelled() => return Err(no_place()),
+            };
+            Ok((Held { stream, cut: Box::pin(cut.cancelled_owned()), _place: place }, service))
         })
     }
+}
+
+fn no_place() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionRefused, "all connections are in use")
 }
 
 /// A connection and its place.
 #[derive(Debug)]
 pub(crate) struct Held<S> {
     stream: S,
-    _place: OwnedSemaphorePermit,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    _place: Place,
+}
+
+impl<S> Held<S> {
+    /// Fails once the place is another's; wakes whoever waits here when it becomes so.
+    fn still_held(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.cut.as_mut().poll(context) {
+            Poll::Ready(()) => Err(no_place()),
+            Poll::Pending => Ok(()),
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Held<S> {
@@ -67,6 +88,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Held<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.still_held(context)?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -77,6 +99,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.still_held(context)?;
         Pin::new(&mut self.stream).poll_write(context, buffer)
     }
 
@@ -93,10 +116,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.still_held(context)?;
         Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+/// Notes what a connection does until the body has passed: whoever drops the body drops the note.
+pub(crate) fn lasting(body: Body, doing: Option<Doing>) -> Body {
+    match doing {
+        Some(doing) if !body.is_end_stream() => Body::new(body.map_err(move |error| {
+            let _held = &doing;
+            error
+        })),
+        Some(_) | None => body,
     }
 }

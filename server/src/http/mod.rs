@@ -7,6 +7,7 @@ mod anonymous;
 mod authenticated;
 mod body;
 mod connections;
+mod crowd;
 mod events;
 mod invited;
 mod presence;
@@ -19,13 +20,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::Response;
-use parsec_protocol::relay::ErrorCode;
+use parsec_protocol::relay::{ErrorCode, HEADER_SERVER, SERVER_GENERATION};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use connections::Limited;
+pub(crate) use crowd::Crowd;
 pub(crate) use presence::Presence;
 pub(crate) use signed::Nonces;
 
@@ -56,6 +58,8 @@ pub(crate) struct App {
     pub(crate) tasks: TaskTracker,
     /// Whether `x-forwarded-for` is the proxy's word.
     pub(crate) behind_proxy: bool,
+    /// Who is connected.
+    pub(crate) crowd: Arc<Crowd>,
 }
 
 /// Answers one request.
@@ -65,6 +69,9 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Response {
     let begun = Instant::now();
+    let doing = app.crowd.serve(&peer);
+    let receiving = doing.as_ref().map(crowd::Doing::receiving);
+    let request = request.map(|body| connections::lasting(body, receiving));
     let method = request.method().clone();
     let route = Route::of(&method, request.uri());
     let pattern = route.as_ref().map_or("none", Route::pattern);
@@ -81,7 +88,9 @@ pub(crate) async fn handle(
         Err(code) => Err(code.into()),
     };
     let refused = answer.as_ref().err().map_or("", |refusal| refusal.code.name());
-    let response = answer.unwrap_or_else(|refusal| body::refusal(refusal, app.clock.now()));
+    let mut response = answer.unwrap_or_else(|refusal| body::refusal(refusal, app.clock.now()));
+    // What a client knows us by: a log-in page or a proxy that stands in our place says nothing for us.
+    response.headers_mut().insert(HEADER_SERVER, HeaderValue::from_static(SERVER_GENERATION));
     tracing::info!(
         method = known_method(&method),
         route = pattern,
@@ -90,7 +99,7 @@ pub(crate) async fn handle(
         microseconds = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         "request"
     );
-    response
+    response.map(|body| connections::lasting(body, doing))
 }
 
 async fn answer(app: Arc<App>, route: Route, address: IpAddr, request: Request) -> Result<Response, Refusal> {

@@ -53,7 +53,7 @@ fn made(target: &str) -> Vec<Vec<u8>> {
         ],
         "certificate" => world.envelopes.iter().chain(&publication.certificates).cloned().collect(),
         "log" => logs(&world, &publication.certificates),
-        "link" => links(),
+        "link" | "paste" => links(),
         "relay" => relay_records(&world, certificates, &publication.receipt),
         "rpc" => [
             r#"{"jsonrpc":"2.0","id":1,"method":"rpc.hello","params":{"client":"x","api":"1.2"}}"#,
@@ -147,7 +147,7 @@ fn forks(world: &World, more: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 fn links() -> Vec<Vec<u8>> {
     let link = |hints: &[&str]| Link {
-        server: "https://parsec.example.org".to_owned(),
+        server: "https://parsec.example.org".parse().unwrap(),
         organisation: "acme".parse().unwrap(),
         kind: LinkKind::User,
         token: Token::from_bytes([7; 16]),

@@ -18,6 +18,7 @@ use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::control::{PLUGIN_SOCKET_NAME, SOCKET_DIRECTORY, SecretText};
 
+use parsec_protocol::address::ServerAddress;
 use parsec_protocol::direct::{ANSWER_MAX_BYTES, Answer, Hints, QUESTION_MAX_BYTES, Question};
 use parsec_protocol::enrol::io::SealedEnrolment;
 use parsec_protocol::enrol::link::Link;
@@ -25,6 +26,7 @@ use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::fork::ForkProof;
 use parsec_protocol::evidence::receipt::EnrolmentReceipt;
 use parsec_protocol::limits::BODY_MAX_BYTES;
+use parsec_protocol::paste::link_in;
 use parsec_protocol::public::VerifyKey;
 use parsec_protocol::receipt::Receipt;
 use parsec_protocol::relay;
@@ -67,6 +69,7 @@ pub const TARGETS: &[Target] = &[
     target("certificate", 1_000, certificate),
     target("log", 100, log),
     target("link", 1_000, link),
+    target("paste", 1_000, paste),
     target("relay", 1_000, relay_records),
     programs("rpc", 100, rpc),
     target("keyfile", 300, key_file),
@@ -156,6 +159,19 @@ fn link(input: &[u8]) {
         let again: Link = link.to_url().parse().unwrap();
         assert_eq!(*again.to_url(), *link.to_url());
         let _ = Hints::of(&link);
+    }
+}
+
+/// What people paste: one link that the strict reader takes, or a reason.
+fn paste(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Ok(link) = link_in(text) {
+        let read: Link = link.parse().unwrap();
+        assert_eq!(*read.to_url(), *link);
+        assert_eq!(link_in(&link).as_ref(), Ok(&link));
+    }
+    if let Ok(address) = text.parse::<ServerAddress>() {
+        assert_eq!(ServerAddress::canonical(address.as_str()).as_ref(), Ok(&address));
     }
 }
 

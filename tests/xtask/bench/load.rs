@@ -102,7 +102,7 @@ async fn run(alices: &[Arc<Alice>], at_once: usize, count: usize) -> Result<Vec<
         let alice = Arc::clone(alice);
         running.spawn(async move {
             let since = Instant::now();
-            let done = crowd::ceremony(alice, number, None).await;
+            let done = Box::pin(crowd::ceremony(alice, number, None)).await;
             drop(place);
             done.map(|()| since.elapsed().as_secs_f64())
         });

@@ -34,8 +34,9 @@ pub(super) fn run(context: &Context<'_>) -> Result<(), Failure> {
         checks.extend(place::socket(path));
     }
     let reached = socket.and_then(|path| Connection::open(&path)).and_then(|mut daemon| {
-        daemon.patience(PATIENCE)?;
+        // Hello first, with the usual short wait: a daemon that is stopped shall not take the long one.
         daemon.greet()?;
+        daemon.patience(PATIENCE)?;
         let status: StatusResult = daemon.call(method::STATUS, &Empty {})?;
         Ok((daemon, status))
     });

@@ -129,7 +129,7 @@ async fn attempt_of(
     let keeper = DeviceKeeper {
         devices: Arc::clone(&needs.devices),
         handle: needs.handle.clone(),
-        server: link.server,
+        server: link.server.as_str().to_owned(),
         attempt,
         attempt_secret: keeper_secret,
         token: link.token,

@@ -16,7 +16,7 @@ use parsec_protocol::relay::{AttemptView, EndReason, GreeterIds};
 use super::clerk::StoreClerk;
 use super::{relays, shown};
 use crate::clock;
-use crate::daemon::ceremonies::{follow_earlier, follow_row, note_end};
+use crate::daemon::ceremonies::{follow_earlier, follow_row, note_end, until_farewell};
 use crate::daemon::session::{Session, SyncError};
 use crate::enrolment::{self, Desk, greeter};
 use crate::outbox::{self, Row};
@@ -213,7 +213,7 @@ pub async fn greet(
         Ok(sealed) => follow_row(desk, &session, &road, Row { attempt, token, sealed, sent: true }).await,
         Err(end) => {
             note_end(&session, token, &end).await;
-            enrolment::finish(end, &desk, &road).await;
+            until_farewell(&session.stop, enrolment::finish(end, &desk, &road)).await;
             // What was signed and never sent is dropped.
             if let Ok(Some(row)) = follow_earlier(&session, attempt).await {
                 outbox::finish(&session, row);
@@ -243,24 +243,13 @@ impl greeter::Voucher for DirectVoucher {
         if !self.ask_server {
             return Ok(self.session.log());
         }
-        // In a task of its own: fetching that is broken off between disk and memory would leave them apart.
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let session = Arc::clone(&self.session);
-        self.session.tasks.spawn(async move {
-            tokio::select! {
-                () = session.stop.cancelled() => {}
-                synced = session.sync() => {
-                    let _ = tell.send(synced);
-                }
-            }
-        });
-        match tokio::time::timeout(FRESH_LOG_WAIT, told).await {
-            Ok(Ok(Ok(log))) => Ok(log),
-            Ok(Ok(Err(
+        match tokio::time::timeout(FRESH_LOG_WAIT, self.session.sync_apart()).await {
+            Ok(Ok(log)) => Ok(log),
+            Ok(Err(
                 error
                 @ (SyncError::Log(_) | SyncError::Past(..) | SyncError::Road(RoadError::Refused { .. })),
-            ))) => Err(error.into()),
-            Ok(Ok(Err(SyncError::Road(_))) | Err(_)) | Err(_) => Ok(self.session.log()),
+            )) => Err(error.into()),
+            Ok(Err(SyncError::Road(_))) | Err(_) => Ok(self.session.log()),
         }
     }
 

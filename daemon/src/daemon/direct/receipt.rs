@@ -1,15 +1,17 @@
 //! A receipt of the direct road: until it is with the greeter, and until the certificates are in the log.
 //!
-//! Decides whom to believe that a device is registered: the greeter's terminal or the server, whichever says so first; the device looks for
-//! itself in the verified log all the same. Works while the device is locked.
+//! Decides whose word is shown that a device is registered, or void: the greeter's terminal's or the server's, whichever says so first; the device
+//! looks for itself in the verified log all the same. Works while the device is locked.
 
 use std::time::Duration;
 
 use parsec_protocol::control::{Problem, ProblemKind, Registration};
 use parsec_protocol::direct::Hints;
+use parsec_protocol::ids::DeviceId;
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, Standing, StandingQuestion};
 use tokio::sync::watch;
 
+use crate::daemon::command::{Event, Handle};
 use crate::daemon::net::Net;
 use crate::store::{DirectReceipt, PendingReceipt};
 use crate::transport::http::{Client, Server};
@@ -25,24 +27,39 @@ const ASK_MAX: Duration = Duration::from_secs(30);
 const VISIT: Duration = Duration::from_secs(30);
 const VISIT_PAUSE: Duration = Duration::from_secs(60);
 
-/// Follows a receipt to its end. None where it can't be followed; asked again at the next start.
-pub async fn follow(
-    client: Client,
-    net: Net,
-    pending: PendingReceipt,
-    direct: DirectReceipt,
-) -> Option<Registration> {
-    let server = Server::new(client, &pending.server).ok()?;
-    let from_greeter = greeter(&net, &pending, &direct);
-    let from_server = ask(&server, &net, &pending, &direct);
-    tokio::select! {
-        registration = from_greeter => Some(registration),
-        registration = from_server => Some(registration),
+/// Of which device something is said, and to whom it is told.
+struct Said<'a> {
+    device: DeviceId,
+    handle: &'a Handle,
+}
+
+impl Said<'_> {
+    async fn void(&self) {
+        self.handle.tell(Event::Registered(self.device, Registration::Void)).await;
     }
 }
 
+/// Follows a receipt and tells what is said of it, until somebody says that the device is registered. That the enrolment is void is
+/// told and taken back, for nobody signs it: both are asked again. Ends at once where the address can't be used.
+pub async fn follow(
+    client: Client,
+    net: Net,
+    device: DeviceId,
+    pending: PendingReceipt,
+    direct: DirectReceipt,
+    handle: Handle,
+) {
+    let Ok(server) = Server::new(client, &pending.server) else { return };
+    let said = Said { device, handle: &handle };
+    tokio::select! {
+        () = greeter(&net, &pending, &direct, &said) => {}
+        () = ask(&server, &net, &pending, &direct, &said) => {}
+    }
+    handle.tell(Event::Registered(device, Registration::Registered)).await;
+}
+
 /// Gives the receipt to the greeter's terminal and hears what becomes of it. Never returns where that can't be learnt from it.
-async fn greeter(net: &Net, pending: &PendingReceipt, direct: &DirectReceipt) -> Registration {
+async fn greeter(net: &Net, pending: &PendingReceipt, direct: &DirectReceipt, said: &Said<'_>) {
     // What may be dialled was decided when the link was read.
     let Ok(hints) = Hints::read(&direct.hints, true) else { return std::future::pending().await };
     if !net.direct() {
@@ -57,7 +74,8 @@ async fn greeter(net: &Net, pending: &PendingReceipt, direct: &DirectReceipt) ->
                 () = left(&guest) => Err(RoadError::PeerUnreachable("it went away".to_owned())),
             };
             match visited {
-                Ok(registration) => return registration,
+                Ok(Registration::Registered) => return,
+                Ok(_) => said.void().await,
                 // The greeter's terminal knows nothing of it any more: it is done there, one way or the other.
                 Err(error) if error.code() == Some(ErrorCode::AttemptUnknown) => {}
                 Err(error) => {
@@ -115,7 +133,7 @@ async fn visit(road: &GuestRoad, pending: &PendingReceipt) -> Result<Registratio
 }
 
 /// Asks the server, which tells nobody by itself: it does not know this device yet. Less and less often.
-async fn ask(server: &Server, net: &Net, pending: &PendingReceipt, direct: &DirectReceipt) -> Registration {
+async fn ask(server: &Server, net: &Net, pending: &PendingReceipt, direct: &DirectReceipt, said: &Said<'_>) {
     let question = StandingQuestion { greeter: direct.greeter, certificate: direct.certificate };
     let mut pause = ASK_FIRST;
     loop {
@@ -126,8 +144,8 @@ async fn ask(server: &Server, net: &Net, pending: &PendingReceipt, direct: &Dire
         };
         net.server_seen(&pending.organisation, &pending.server, found);
         match answer {
-            Ok(Standing::Registered) => return Registration::Registered,
-            Ok(Standing::Void) => return Registration::Void,
+            Ok(Standing::Registered) => return,
+            Ok(Standing::Void) => said.void().await,
             Ok(Standing::Waiting) => {}
             Err(error) => tracing::debug!(%error, "the server was asked for an enrolment without an answer"),
         }

@@ -86,10 +86,6 @@ pub async fn finish(
         Ok(()) => {
             let progress = over(session, row, EndReason::Completed).await?;
             if matches!(progress, Progress::Published) {
-                // Used up: nobody is greeted for it again.
-                if let Err(problem) = session.store(move |store| store.drop_invitation(token)).await {
-                    tracing::warn!(%problem, "a used invitation could not be forgotten");
-                }
                 end(&host, EndReason::Completed);
             }
             Ok(progress)
@@ -222,7 +218,10 @@ const fn may_pass(error: &RoadError) -> bool {
         RoadError::Refused { code, .. } => {
             matches!(code, ErrorCode::ClockSkew | ErrorCode::NotAuthenticated | ErrorCode::QuotaReached)
         }
-        RoadError::Tls(_) | RoadError::Misbehaved(_) | RoadError::Unreachable(_) => true,
+        RoadError::Tls(_)
+        | RoadError::NotServer(_)
+        | RoadError::Misbehaved(_)
+        | RoadError::Unreachable(_) => true,
         RoadError::PlainHttp(_)
         | RoadError::Address(_)
         | RoadError::Setup(_)

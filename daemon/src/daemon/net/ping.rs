@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use parsec_protocol::control::{NetPinged, PingResult, Problem, ProblemKind, SecretText, ServerPing};
-use parsec_protocol::enrol::link::Link;
 use parsec_protocol::ids::OrganisationId;
 use parsec_protocol::relay::path;
 use reqwest::Method;
@@ -45,14 +44,14 @@ pub(super) async fn link(
     link: &SecretText,
     wait: Duration,
 ) -> Result<NetPinged, Problem> {
-    let link: Link = link.expose().trim().parse().map_err(problems::link)?;
+    let link = problems::link_in(link)?;
     let peer = async {
         timeout(wait, direct::ping_peer(net, &link)).await.unwrap_or_else(|_| {
             let text = format!("The other terminal did not answer in {} seconds.", wait.as_secs());
             Err(Problem::new(ProblemKind::PeerUnreachable, text))
         })
     };
-    let (server, peer) = tokio::join!(ping_server(net, client, known, &link.server, wait), peer);
+    let (server, peer) = tokio::join!(ping_server(net, client, known, link.server.as_str(), wait), peer);
     let p2p = match peer {
         Ok((carrier, took)) => PingResult { road: Some(carrier), ..answered(took) },
         Err(problem) => silent(problem),
@@ -136,7 +135,7 @@ mod tests {
             .collect()
     }
 
-    const WELL: &str = "HTTP/1.1 204 No Content\r\n\r\n";
+    const WELL: &str = "HTTP/1.1 204 No Content\r\nparsec-server: 1\r\n\r\n";
 
     #[tokio::test]
     async fn each_server_is_tried_once_and_what_is_found_is_noted_for_all_its_organisations() {

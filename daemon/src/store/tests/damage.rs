@@ -57,7 +57,7 @@ fn every_flipped_byte_of_the_key_file_is_noticed() {
     refused(&[good.as_slice(), b"x"].concat(), "a byte more");
     refused(&vec![b'x'; 16 * 1024], "no age file at all");
     fs::write(&path, vec![b'x'; 16 * 1024 + 1]).unwrap();
-    assert!(matches!(devices.unlock(id, &right()), Err(StoreError::TooLarge(_))));
+    assert!(matches!(devices.unlock(id, &right()), Err(StoreError::KeyFileDamaged(_))));
     fs::write(&path, &good).unwrap();
     drop(devices.unlock(id, &right()).unwrap());
 }
@@ -115,4 +115,24 @@ fn about_and_pending_are_checked() {
         fs::write(&path, &good).unwrap();
     }
     assert_eq!(devices.pending().unwrap().len(), 1);
+}
+
+/// Each of these changes notes the digest of a key file that then can't be written.
+#[test]
+fn about_does_not_grow_with_changes_of_password_that_fail() {
+    let home = Home::new();
+    let devices = home.open();
+    let id = new_device(1).device;
+    drop(devices.create(&new_device(1), SERVER, None, &right()).unwrap());
+    // A folder with a file in it, where the new key file would be made: neither removed nor written over.
+    let aside = home.folder(1).join(".writing-key.age");
+    fs::create_dir(&aside).unwrap();
+    fs::write(aside.join("x"), "").unwrap();
+    let mut sizes = std::collections::BTreeSet::new();
+    for _ in 0..5 {
+        devices.change_password(id, None, &right(), &password("another good one")).unwrap_err();
+        sizes.insert(fs::metadata(home.folder(1).join("about")).unwrap().len());
+    }
+    assert_eq!(sizes.len(), 1, "{sizes:?}");
+    drop(devices.unlock(id, &right()).unwrap());
 }

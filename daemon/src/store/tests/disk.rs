@@ -76,7 +76,7 @@ fn a_full_disk_costs_nothing_that_was_there() {
     assert!(matches!(open.store.append_certificates(3, &more), Err(StoreError::DiskFull)));
     assert_eq!(open.store.log_count().unwrap(), 3);
     assert!(matches!(devices.set_registration(id, Registration::Registered), Err(StoreError::DiskFull)));
-    let changed = devices.change_password(id, &right(), &password("another good one"));
+    let changed = devices.change_password(id, Some(&open), &right(), &password("another good one"));
     assert!(matches!(changed, Err(StoreError::DiskFull)), "{changed:?}");
     assert_eq!(devices.pending().unwrap().len(), 1);
     fs::remove_file(filling).unwrap();
@@ -149,7 +149,7 @@ fn a_key_file_is_written_aside_synced_renamed_and_its_folder_synced() {
     if let Some(folder) = std::env::var_os(CHILD) {
         let devices = Devices::open_with(Path::new(&folder), WorkFactor::for_tests()).unwrap();
         drop(devices.create(&new_device(1), SERVER, Some(&receipt()), &right()).unwrap());
-        devices.change_password(new_device(1).device, &right(), &password("another good one")).unwrap();
+        devices.change_password(new_device(1).device, None, &right(), &password("another good one")).unwrap();
         return;
     }
     let home = Home::new();

@@ -152,3 +152,73 @@ fn the_age_program_opens_the_file_with_the_password() {
     let record = fs::read(opened).unwrap();
     assert_eq!(keyfile::parse(&record).unwrap().keys.user_key.expose(), &[1; 32]);
 }
+
+#[test]
+fn a_password_proves_the_keys_in_use_and_not_that_some_file_opens() {
+    let home = Home::new();
+    let devices = home.open();
+    let id = new_device(1).device;
+    let open = devices.create(&new_device(1), SERVER, None, &right()).unwrap();
+    let own = fs::read(home.folder(1).join("key.age")).unwrap();
+    devices.check_password(&open, &right()).unwrap();
+    let planted = password("a password of its own");
+    let new = password("another good one");
+    // What a program of the user can put there: nothing in it; another seed; another store key; another device's.
+    let mut others = vec![keyfile::seal(b"", &planted, WorkFactor::for_tests()).unwrap()];
+    let seal = |device: &NewDevice| {
+        keyfile::seal(&keyfile::record(device, SERVER).unwrap(), &planted, WorkFactor::for_tests()).unwrap()
+    };
+    let another = DeviceSigningKey::from_bytes(&mut [33; 32]);
+    others.push(seal(&NewDevice { signing_key: another, ..new_device(1) }));
+    others.push(seal(&NewDevice { store_key: LocalStoreKey::from_bytes(&mut [44; 32]), ..new_device(1) }));
+    others.push(seal(&new_device(2)));
+    for (number, other) in others.iter().enumerate() {
+        fs::write(home.folder(1).join("key.age"), other).unwrap();
+        let refused = devices.check_password(&open, &planted);
+        assert!(matches!(refused, Err(StoreError::KeyFileDamaged(_))), "{number}: {refused:?}");
+        let refused = devices.change_password(id, Some(&open), &planted, &new);
+        assert!(matches!(refused, Err(StoreError::KeyFileDamaged(_))), "{number}: {refused:?}");
+        assert_eq!(&fs::read(home.folder(1).join("key.age")).unwrap(), other, "nothing was sealed anew");
+    }
+    // Locked: what does not open this device's store is not sealed anew either.
+    drop(open);
+    for other in [0, 2, 3].map(|at: usize| others.get(at).unwrap()) {
+        fs::write(home.folder(1).join("key.age"), other).unwrap();
+        assert!(devices.change_password(id, None, &planted, &new).is_err());
+        assert!(devices.unlock(id, &planted).is_err());
+    }
+    fs::write(home.folder(1).join("key.age"), own).unwrap();
+    devices.change_password(id, None, &right(), &new).unwrap();
+    drop(devices.unlock(id, &new).unwrap());
+}
+
+/// The forms that keyboards, editors and file systems give one text are one password; others are not.
+#[test]
+fn a_password_opens_in_every_form_of_it() {
+    let sealed = |text: &str| keyfile::seal(b"record", &password(text), WorkFactor::for_tests());
+    for (one, other) in [
+        ("Größe Čapek Ångström 7", "Gro\u{308}ße C\u{30c}apek A\u{30a}ngstro\u{308}m 7"),
+        ("한국어 비밀번호", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{116e}\u{11a8}\u{110b}\u{1165} 비밀번호"),
+        ("four random words here", "four\u{a0}random\u{3000}words here"),
+        ("\u{212b}ngström und so", "Ångström und so"),
+    ] {
+        for (made, given) in [(one, other), (other, one)] {
+            let file = sealed(made).unwrap();
+            assert_eq!(*keyfile::unseal(&file, &password(given)).unwrap(), b"record", "{made} {given}");
+        }
+    }
+    let file = sealed("correct horse battery").unwrap();
+    for other in
+        ["Correct horse battery", "correct horse battery ", "ｃorrect horse battery", "", "correct\0horse"]
+    {
+        assert!(
+            matches!(keyfile::unseal(&file, &password(other)), Err(StoreError::WrongPassword)),
+            "{other:?}"
+        );
+    }
+    for unfit in ["correct\u{0}horse", "correct\nhorse", "", "correct\u{fdd0}horse"] {
+        assert!(matches!(sealed(unfit), Err(StoreError::UnfitPassword)), "{unfit:?}");
+    }
+    // Eight characters are counted as they are kept.
+    assert!(matches!(sealed("e\u{301}e\u{301}e\u{301}e\u{301}"), Err(StoreError::WeakPassword)));
+}

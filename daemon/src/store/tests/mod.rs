@@ -128,7 +128,13 @@ fn a_device_is_there_after_a_restart() {
     let summary = devices.list().unwrap().pop().unwrap();
     assert_eq!((summary.device, summary.user, summary.server.as_str()), (new.device, new.user, SERVER));
     assert_eq!(devices.pending().unwrap(), [(new.device, receipt())]);
-    devices.set_registration(new.device, Registration::Registered).unwrap();
+    // Whatever is said of it, the receipt stays until the device has been seen in the verified log.
+    for said in [Registration::Void, Registration::Pending, Registration::Registered] {
+        devices.set_registration(new.device, said).unwrap();
+        assert_eq!(devices.pending().unwrap(), [(new.device, receipt())]);
+    }
+    devices.drop_receipt(new.device).unwrap();
+    devices.drop_receipt(new.device).unwrap();
     assert_eq!(devices.pending().unwrap(), []);
     assert!(!home.folder(1).join("pending").exists());
 
@@ -218,18 +224,23 @@ fn the_password_changes_at_once_and_wholly() {
     drop(devices.create(&new_device(1), SERVER, None, &right()).unwrap());
     let new = password("tr0ub4dor and three");
     assert!(matches!(
-        devices.change_password(id, &right(), &password("short")),
+        devices.change_password(id, None, &right(), &password("short")),
         Err(StoreError::WeakPassword)
     ));
-    assert!(matches!(devices.change_password(id, &new, &new), Err(StoreError::WrongPassword)));
+    assert!(matches!(devices.change_password(id, None, &new, &new), Err(StoreError::WrongPassword)));
     let old_file = fs::read(home.folder(1).join("key.age")).unwrap();
-    devices.change_password(id, &right(), &new).unwrap();
+    devices.change_password(id, None, &right(), &new).unwrap();
     assert!(matches!(devices.unlock(id, &right()), Err(StoreError::WrongPassword)));
     drop(devices.unlock(id, &new).unwrap());
     // A crash between the two files: the old key file under the new note, and under the note of both.
     fs::write(home.folder(1).join("key.age"), &old_file).unwrap();
     drop(devices.unlock(id, &right()).unwrap());
-    drop(devices.change_password(id, &right(), &new).map(|()| devices.unlock(id, &new).unwrap()).unwrap());
+    drop(
+        devices
+            .change_password(id, None, &right(), &new)
+            .map(|()| devices.unlock(id, &new).unwrap())
+            .unwrap(),
+    );
 }
 
 #[test]
@@ -274,6 +285,25 @@ fn an_alarm_stays_until_somebody_has_dealt_with_it() {
         "one is open"
     );
     assert_eq!(store.open_alarms().unwrap().len(), 2);
+}
+
+/// Somebody who shows a rollback first would otherwise keep the proof of a fork from being kept.
+#[test]
+fn a_proof_that_comes_after_its_alarm_is_kept() {
+    let home = Home::new();
+    let store = home.open().create(&new_device(1), SERVER, None, &right()).unwrap().store;
+    let raise = |found: &str, proof: Option<&[u8]>| {
+        store.raise_alarm("rolled_back", found, Timestamp(7), proof).unwrap()
+    };
+    let first = raise("3 are shown", None).unwrap();
+    assert!(!first.proof && !store.alarm_is_proved("rolled_back").unwrap());
+    assert_eq!(raise("another log is shown", Some(b"proof")), None);
+    assert!(store.alarm_is_proved("rolled_back").unwrap());
+    assert_eq!(store.fork(first.id, 0, 9).unwrap().unwrap(), (5, b"proof".to_vec()));
+    assert_eq!(store.open_alarms().unwrap(), [StoredAlarm { proof: true, ..first.clone() }]);
+    // A second one says nothing more, and takes nothing's place.
+    assert_eq!(raise("yet another", Some(b"later")), None);
+    assert_eq!(store.fork(first.id, 0, 9).unwrap().unwrap(), (5, b"proof".to_vec()));
 }
 
 #[test]
@@ -354,6 +384,34 @@ fn sealed_of(new: &NewDevice) -> SealedEnrolment {
         certificates: vec![vec![1, 2, 3].into()],
         statement: None,
     }
+}
+
+#[test]
+fn a_links_secret_goes_with_its_invitation() {
+    let home = Home::new();
+    let store = home.open().create(&new_device(1), SERVER, None, &right()).unwrap().store;
+    let invited = Invited::Device(new_device(1).user);
+    let put = |byte: u8, expires: u64| {
+        let secret = LinkSecret::from_bytes(&mut [byte; 32]);
+        let token = Token::from_bytes([byte; 16]);
+        store.put_invitation(token, &stored(&secret, &invited, Timestamp(expires))).unwrap();
+        token
+    };
+    let (used, signed, over, open) = (put(1, 100), put(2, 50), put(3, 50), put(4, 51));
+    let attempt = |byte| AttemptId::from_bytes([byte; 16]);
+    store.put_sealed(attempt(1), used, &sealed_of(&new_device(2))).unwrap();
+    store.put_sealed(attempt(2), signed, &sealed_of(&new_device(3))).unwrap();
+    // By its own date; not where something signed waits for it.
+    store.drop_expired(Timestamp(49)).unwrap();
+    assert_eq!(store.invitation_tokens().unwrap(), [used, signed, over, open]);
+    store.drop_expired(Timestamp(50)).unwrap();
+    assert_eq!(store.invitation_tokens().unwrap(), [used, signed, open]);
+    // By what the verified log shows.
+    store.published(attempt(1)).unwrap();
+    assert_eq!(store.invitation_tokens().unwrap(), [signed, open]);
+    store.drop_sealed(attempt(2)).unwrap();
+    store.drop_expired(Timestamp(50)).unwrap();
+    assert_eq!(store.invitation_tokens().unwrap(), [open]);
 }
 
 /// An invitation with an end of the direct road, as a device keeps it.

@@ -21,7 +21,7 @@ fn the_change_that_is_killed() {
     let Some(folder) = std::env::var_os(CHILD) else { return };
     let data = Path::new(&folder);
     let devices = Devices::open_with(data, WorkFactor::for_tests()).unwrap();
-    devices.change_password(new_device(1).device, &right(), &second()).unwrap();
+    devices.change_password(new_device(1).device, None, &right(), &second()).unwrap();
     fs::write(data.join("answered"), "").unwrap();
 }
 
