@@ -18,6 +18,9 @@ use parsec_protocol::ids::{Email, OrganisationId};
 use parsec_protocol::relay::MailOutcome;
 use tokio::sync::Semaphore;
 
+use crate::config::Mail;
+use crate::folders::sync_parent;
+
 /// The protocol's longest link.
 const LINK_MAX_BYTES: usize = 2_048;
 /// How long a mail server may take: the caller is waiting for the answer, and its daemon gives up after some 30 seconds.
@@ -46,6 +49,23 @@ pub(crate) enum Road {
     Smtp(Box<AsyncSmtpTransport<Tokio1Executor>>),
 }
 
+/// Sets mail up as the settings say.
+///
+/// # Errors
+/// [`MailSetupError`]: a folder that isn't there or can't be written, an SMTP address that isn't one.
+pub(crate) fn set_up(mail: &Mail, from: Option<&str>, public_url: &str) -> Result<Mailer, MailSetupError> {
+    let road = match mail {
+        Mail::None => Road::None,
+        Mail::Directory(directory) => {
+            let failed = |source| MailSetupError::Directory { path: directory.clone(), source };
+            try_writing(directory).map_err(failed)?;
+            Road::Directory(directory.clone())
+        }
+        Mail::Smtp { url_file, ca } => smtp(url_file, ca.as_deref())?,
+    };
+    Mailer::new(road, from, public_url)
+}
+
 /// Sends mail.
 pub(crate) struct Mailer {
     road: Road,
@@ -62,6 +82,14 @@ pub enum MailSetupError {
     #[error("{path}: {source}")]
     File {
         /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Mails can't be written there.
+    #[error("mails can't be written into {path}: {source}")]
+    Directory {
+        /// Where.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
@@ -176,6 +204,14 @@ impl Mailer {
     }
 }
 
+/// Whether mails can be written there: found out at the start, not with the first invitation.
+fn try_writing(directory: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let name = directory.join(format!(".parsec-metadata-{}.tmp", std::process::id()));
+    drop(options.write(true).create_new(true).mode(0o600).open(&name)?);
+    std::fs::remove_file(&name)
+}
+
 /// Writes a mail under a random name, readable by this user alone, complete or not at all.
 fn write(directory: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut name = [0; 16];
@@ -186,7 +222,8 @@ fn write(directory: &Path, content: &[u8]) -> std::io::Result<()> {
         |mut file| {
             file.write_all(content)?;
             file.sync_all()?;
-            std::fs::rename(&aside, directory.join(format!("{name}.eml")))
+            std::fs::rename(&aside, directory.join(format!("{name}.eml")))?;
+            sync_parent(&aside)
         },
     );
     if written.is_err() {
@@ -197,7 +234,7 @@ fn write(directory: &Path, content: &[u8]) -> std::io::Result<()> {
 }
 
 /// Sets up SMTP from the line in `url_file`: `smtp://` means STARTTLS or nothing, `smtps://` TLS from the start.
-pub(crate) fn smtp(url_file: &Path, ca: Option<&Path>) -> Result<Road, MailSetupError> {
+fn smtp(url_file: &Path, ca: Option<&Path>) -> Result<Road, MailSetupError> {
     let read = |path: &Path| {
         std::fs::read_to_string(path).map_err(|source| MailSetupError::File { path: path.to_owned(), source })
     };

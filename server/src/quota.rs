@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use parsec_protocol::ids::{DeviceId, OrganisationId, Token};
@@ -142,14 +142,19 @@ struct Buckets {
 /// The server's memory of who asked how much.
 #[derive(Debug)]
 pub(crate) struct Quota {
-    rates: Option<Rates>,
+    rates: RwLock<Option<Rates>>,
     buckets: Mutex<Buckets>,
 }
 
 impl Quota {
     /// `None`: no rates at all, for tests and private networks.
     pub(crate) fn new(rates: Option<Rates>) -> Self {
-        Self { rates, buckets: Mutex::default() }
+        Self { rates: RwLock::new(rates), buckets: Mutex::default() }
+    }
+
+    /// Other rates from now on. What was taken stays taken.
+    pub(crate) fn set_rates(&self, rates: Option<Rates>) {
+        *self.rates.write().unwrap_or_else(PoisonError::into_inner) = rates;
     }
 
     /// Takes one request out of a bucket.
@@ -158,7 +163,8 @@ impl Quota {
     }
 
     fn take_at(&self, key: &Key, now: Instant) -> Result<(), Refusal> {
-        let Some(rates) = &self.rates else { return Ok(()) };
+        let rates = *self.rates.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(rates) = rates else { return Ok(()) };
         let rate = rates.of(key);
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.own.len() >= BUCKETS_MAX && !buckets.own.contains_key(key) {

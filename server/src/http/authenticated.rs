@@ -218,11 +218,13 @@ async fn invite(
 ) -> Result<Response, Refusal> {
     let link = match &asked.mail_link {
         // Only links of this server, of this organisation: nobody can mail anything else through here.
-        Some(link) => Some(app.mailer.check_link(&caller.organisation, link).ok_or(ErrorCode::BadRequest)?),
+        Some(link) => {
+            Some(app.mailer.get().check_link(&caller.organisation, link).ok_or(ErrorCode::BadRequest)?)
+        }
         None => None,
     };
     let (organisation, token) = (caller.organisation.clone(), asked.token);
-    let quotas = app.quotas;
+    let quotas = app.quotas.get();
     let made = app
         .store
         .write(move |transaction| {
@@ -280,7 +282,7 @@ async fn send(app: &Arc<App>, organisation: OrganisationId, token: Token, letter
     }
     let shared = Arc::clone(app);
     let sending = app.tasks.spawn(async move {
-        let outcome = shared.mailer.send(letter).await;
+        let outcome = shared.mailer.get().send(letter).await;
         let note = shared.store.write(move |transaction| {
             Ok(rows::set_mail_outcome(transaction.sql, &organisation, &token, outcome)?)
         });

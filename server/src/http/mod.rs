@@ -35,6 +35,7 @@ use crate::clock::Clock;
 use crate::errors::Refusal;
 use crate::mail::Mailer;
 use crate::quota::{Key, Quota, Quotas};
+use crate::reload::Current;
 use crate::store::Store;
 use crate::watchers::Watchers;
 use route::Route;
@@ -48,10 +49,10 @@ pub(crate) struct App {
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) clock: Clock,
     pub(crate) quota: Quota,
-    pub(crate) quotas: Quotas,
+    pub(crate) quotas: Current<Quotas>,
     pub(crate) nonces: Nonces,
     pub(crate) presence: Presence,
-    pub(crate) mailer: Mailer,
+    pub(crate) mailer: Current<Mailer>,
     /// Cancelled when the server stops: streams end.
     pub(crate) stopping: CancellationToken,
     /// Work that outlives its request: sending mail.

@@ -19,8 +19,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use schema::OpenError;
-pub(crate) use schema::open_writer;
-pub(crate) use stamp::{check as check_beside, check_alone as check_log};
+pub(crate) use schema::{contents, integrity, open_copy, open_source, open_writer, present};
+pub(crate) use stamp::{check as check_beside, check_alone as check_log, free_name, renew as stamp_anew};
 
 use crate::errors::Refusal;
 use crate::watchers::{Topic, Watchers};
@@ -167,6 +167,7 @@ fn serve(
     watchers: &Watchers,
 ) {
     let mut batch: Vec<Box<dyn Work>> = Vec::with_capacity(BATCH_MAX);
+    let mut due = stamp::Due::default();
     while let Some(first) = queue.blocking_recv() {
         batch.push(first);
         while batch.len() < BATCH_MAX {
@@ -184,11 +185,8 @@ fn serve(
             work.answer(fate);
         }
         // After the answers: nobody waits for it but the next.
-        if begin == WRITING
-            && stamp::is_due(connection)
-            && let Err(error) = stamp::checkpoint(connection)
-        {
-            tracing::warn!(%error, "a checkpoint of the database failed; it is tried again");
+        if begin == WRITING {
+            due.checkpoint(connection);
         }
     }
 }

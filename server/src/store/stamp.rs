@@ -11,11 +11,13 @@
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::OpenError;
+use super::schema::BUSY_WAIT;
 use crate::database_lock::{DatabaseLock, neighbour, real};
 use crate::folders::sync_parent;
 
@@ -153,10 +155,29 @@ pub(crate) fn begin(connection: &Connection) -> rusqlite::Result<()> {
     checkpoint(connection)
 }
 
-/// Whether the log has grown so long that it is time for a checkpoint.
-pub(crate) fn is_due(connection: &Connection) -> bool {
-    let Some(path) = connection.path() else { return false };
-    neighbour(Path::new(path), "-wal").metadata().is_ok_and(|log| log.len() >= LOG_DUE_BYTES)
+/// When a running server makes a checkpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    /// The log's length at the last one that a reader kept from ending.
+    kept: u64,
+}
+
+impl Due {
+    /// Makes one if the log has grown by so much. Waits for no reader: a backup reads for as long as it takes, and meanwhile the log grows.
+    pub(crate) fn checkpoint(&mut self, connection: &Connection) {
+        let length = || {
+            let path = connection.path()?;
+            Some(neighbour(Path::new(path), "-wal").metadata().ok()?.len())
+        };
+        if length().is_none_or(|length| length < self.kept.saturating_add(LOG_DUE_BYTES)) {
+            return;
+        }
+        let done = connection.busy_timeout(Duration::ZERO).and_then(|()| checkpoint(connection));
+        if let Err(error) = done.and(connection.busy_timeout(BUSY_WAIT)) {
+            tracing::warn!(%error, "a checkpoint of the database failed; it is tried again");
+        }
+        self.kept = length().filter(|length| *length >= LOG_DUE_BYTES).unwrap_or_default();
+    }
 }
 
 #[cfg(test)]
