@@ -250,8 +250,8 @@ impl Draw {
     }
 
     fn made(&mut self) -> relay::InvitationMade {
-        use relay::MailOutcome::{Failed, NotAsked, NotConfigured, Sent, Written};
-        relay::InvitationMade { mail: self.pick(&[NotAsked, Sent, Written, Failed, NotConfigured]) }
+        use relay::MailOutcome::{Failed, NotAsked, NotConfigured, Sent, Waiting, Written};
+        relay::InvitationMade { mail: self.pick(&[NotAsked, Sent, Written, Failed, NotConfigured, Waiting]) }
     }
 
     fn cancel(&mut self) -> relay::CancelAttempt {

@@ -4,11 +4,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use parsec_protocol::address::{AddressError, ServerAddress};
 use serde::Deserialize;
 
 use crate::clock::Clock;
+use crate::postman::PAUSES;
 use crate::quota::{Quotas, Rate, Rates};
 
 /// Everything `serve` needs.
@@ -30,6 +32,8 @@ pub struct Config {
     pub insecure_plain_http: bool,
     /// Where mail goes.
     pub mail: Mail,
+    /// Between two tries of a mail that the mail server did not take.
+    pub mail_pauses: Vec<Duration>,
     /// The mail's sender.
     pub mail_from: Option<String>,
     /// `None`: no rate limits.
@@ -63,6 +67,7 @@ impl Config {
             behind_proxy: false,
             insecure_plain_http: false,
             mail: Mail::None,
+            mail_pauses: PAUSES.to_vec(),
             mail_from: None,
             rates: None,
             quotas: Quotas::default(),
@@ -311,6 +316,7 @@ impl ServeOptions {
             behind_proxy: self.behind_proxy,
             insecure_plain_http: self.insecure_plain_http,
             mail,
+            mail_pauses: PAUSES.to_vec(),
             mail_from: self.mail_from,
             rates: (!self.no_rate_limits).then_some(rates),
             quotas: Quotas {

@@ -19,6 +19,7 @@ mod landing;
 mod log_rules;
 pub mod log_writer;
 mod mail;
+mod postman;
 mod quota;
 mod reload;
 mod restore;
@@ -139,7 +140,8 @@ impl Server {
             // Plain http to others than this machine is for a proxy: no link leads there.
             own.parse::<ServerAddress>().map_or(own.clone(), |own| own.as_str().to_owned())
         });
-        let mailer = mail::set_up(&config.mail, config.mail_from.as_deref(), &public_url)?;
+        let mailer =
+            mail::set_up(&config.mail, &config.mail_pauses, config.mail_from.as_deref(), &public_url)?;
         let watchers = Arc::new(watchers::Watchers::default());
         let open = |source| RunError::Open { path: config.database.clone(), source };
         store::present(&config.database, config.create).map_err(open)?;
@@ -150,11 +152,12 @@ impl Server {
             store,
             watchers,
             quota: quota::Quota::new(config.rates),
-            quotas: reload::Current::new(config.quotas),
+            quotas: config.quotas,
             nonces: http::Nonces::default(),
             presence: http::Presence::new(config.clock.now()),
             clock: config.clock.clone(),
             mailer: reload::Current::new(mailer),
+            postman: postman::Postman::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             behind_proxy: config.behind_proxy,

@@ -1,4 +1,4 @@
-//! What changes without a restart, at SIGHUP: the certificate and its key, mail, rates and quotas.
+//! What changes without a restart, at SIGHUP: the certificate and its key, mail, rates.
 //!
 //! Decides that a change is taken whole or not at all. Refuses a certificate, a key or a setting that can't be used: what was in use
 //! stays in use. What needs a restart is named.
@@ -55,8 +55,10 @@ impl Reloader {
             }
             _ => None,
         };
-        let (mail, from, url) = (config.mail.clone(), config.mail_from.clone(), self.public_url.clone());
-        let mailer = tokio::task::spawn_blocking(move || mail::set_up(&mail, from.as_deref(), &url));
+        let (settings, url) = (config.clone(), self.public_url.clone());
+        let mailer = tokio::task::spawn_blocking(move || {
+            mail::set_up(&settings.mail, &settings.mail_pauses, settings.mail_from.as_deref(), &url)
+        });
         let mailer = mailer.await.map_err(|error| RunError::Serve(error.into()))??;
 
         // Nothing fails from here on.
@@ -65,7 +67,6 @@ impl Reloader {
         }
         if let Some(app) = self.app.upgrade() {
             app.mailer.set(mailer);
-            app.quotas.set(config.quotas);
             app.quota.set_rates(config.rates);
         }
         Ok(self.needs_restart(&config))
@@ -80,6 +81,7 @@ impl Reloader {
             ("tls-certificate and tls-key, on or off", started.tls.is_some() != config.tls.is_some()),
             ("behind-proxy", started.behind_proxy != config.behind_proxy),
             ("insecure-plain-http", started.insecure_plain_http != config.insecure_plain_http),
+            ("pending-invitations", started.quotas != config.quotas),
             ("connections", started.connections != config.connections),
         ]
         .into_iter()

@@ -76,6 +76,9 @@ fn show_link(
             format!("The server has no mail and wrote the message for {whom} to its folder. The link:")
         }
         "failed" => format!("The server could not send the mail. Hand this link to {whom} yourself:"),
+        "waiting" => format!(
+            "The server's mail server did not take the mail yet; it is tried again for half an hour. If nothing comes, hand this link to {whom} yourself:"
+        ),
         "not_configured" => format!("The server sends no mail. Hand this link to {whom} yourself:"),
         _ => format!("Hand this link to {whom} and nobody else:"),
     };

@@ -111,6 +111,7 @@ pub async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Pr
         Some(MailOutcome::Written) => "written",
         Some(MailOutcome::Failed) => "failed",
         Some(MailOutcome::NotConfigured) => "not_configured",
+        Some(MailOutcome::Waiting) => "waiting",
     };
     Ok(InviteResult {
         token,

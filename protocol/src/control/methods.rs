@@ -255,7 +255,7 @@ pub struct InviteResult {
     pub link_alias: Option<SecretText>,
     /// When it ends.
     pub expires: Timestamp,
-    /// `not_asked`, `sent`, `written`, `failed` or `not_configured`.
+    /// `not_asked`, `sent`, `written`, `waiting` (the mail server did not take it yet; it is tried again), `failed` or `not_configured`.
     pub mail: String,
     /// Whether the server has the invitation already. Since API 1.2.
     #[serde(default = "yes")]

@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::limits::{BODY_MAX_BYTES, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
+use parsec_protocol::public::Hash;
 use parsec_protocol::relay::{
     CancelAttempt, ErrorCode, InvitationList, InvitationMade, MailOutcome, ManifestUpload, NewInvitation,
 };
@@ -22,7 +23,7 @@ use super::{App, body, registering, signed};
 use crate::errors::Refusal;
 use crate::invitations::{self, Member, Side};
 use crate::mail::Letter;
-use crate::quota::Key;
+use crate::postman;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::members::Signer;
 use crate::store::{invitations as rows, manifests, members};
@@ -84,7 +85,7 @@ impl Caller {
 }
 
 /// The most a call's body may have.
-const fn body_max(call: &MemberCall) -> usize {
+const fn body_max(call: &MemberCall<Hash>) -> usize {
     match call {
         MemberCall::Invite | MemberCall::CancelAttempt(..) => SMALL_MAX_BYTES,
         MemberCall::PutStep(..) => STEP_MAX_BYTES,
@@ -104,11 +105,21 @@ const fn body_max(call: &MemberCall) -> usize {
     }
 }
 
+/// The token behind a handle, for a member: everything after this goes by the token.
+async fn find(app: &App, caller: &Caller, handle: Hash) -> Result<Token, Refusal> {
+    let caller = caller.clone();
+    let find = move |sql: &Connection| {
+        caller.signer(sql)?;
+        rows::token_of(sql, &caller.organisation, &handle)?.ok_or(ErrorCode::InvitationUnknown.into())
+    };
+    app.store.read(find).await
+}
+
 /// Answers a call of this family.
 pub(crate) async fn answer(
     app: Arc<App>,
     organisation: OrganisationId,
-    call: MemberCall,
+    call: MemberCall<Hash>,
     parts: &Parts,
     content: Body,
 ) -> Result<Response, Refusal> {
@@ -117,7 +128,7 @@ pub(crate) async fn answer(
     let member = claimed.check(&app, &content)?;
     let caller = Caller { organisation, device: member.device, user: member.user };
     let now = app.clock.now();
-    match call {
+    match call.of_token(|handle| find(&app, &caller, handle)).await? {
         MemberCall::Invitations => list(&app, caller, now).await,
         MemberCall::Invite => invite(&app, caller, body::decode(&content)?, now).await,
         MemberCall::Invitation(token) => {
@@ -217,14 +228,14 @@ async fn invite(
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     let link = match &asked.mail_link {
-        // Only links of this server, of this organisation: nobody can mail anything else through here.
+        // Only this invitation's link, of this server and organisation: nobody can mail anything else through here.
         Some(link) => {
             Some(app.mailer.get().check_link(&caller.organisation, link).ok_or(ErrorCode::BadRequest)?)
         }
         None => None,
     };
     let (organisation, token) = (caller.organisation.clone(), asked.token);
-    let quotas = app.quotas.get();
+    let quotas = app.quotas;
     let made = app
         .store
         .write(move |transaction| {
@@ -268,30 +279,10 @@ async fn invite(
         (Some(_), Some(before @ (MailOutcome::Sent | MailOutcome::Written))) => before,
         (Some(link), _) => {
             let letter = Letter { organisation: organisation.clone(), to: made.to, by: made.by, link };
-            send(app, organisation, token, letter).await
+            postman::send(app, organisation, token, letter).await
         }
     };
     Ok(body::record(&InvitationMade { mail }))
-}
-
-/// Sends a letter in a task of its own, so that a caller who hangs up doesn't stop it half-way, and notes what became of it.
-async fn send(app: &Arc<App>, organisation: OrganisationId, token: Token, letter: Letter) -> MailOutcome {
-    if app.quota.take(&Key::Mail(organisation.clone())).is_err() {
-        tracing::warn!("an organisation asks for too many mails");
-        return MailOutcome::Failed;
-    }
-    let shared = Arc::clone(app);
-    let sending = app.tasks.spawn(async move {
-        let outcome = shared.mailer.get().send(letter).await;
-        let note = shared.store.write(move |transaction| {
-            Ok(rows::set_mail_outcome(transaction.sql, &organisation, &token, outcome)?)
-        });
-        if note.await.is_err() {
-            tracing::warn!("what became of a mail could not be noted; asked again, it will be sent again");
-        }
-        outcome
-    });
-    sending.await.unwrap_or(MailOutcome::Failed)
 }
 
 async fn events(app: Arc<App>, caller: Caller, token: Token) -> Result<Response, Refusal> {

@@ -34,6 +34,7 @@ pub(crate) use signed::Nonces;
 use crate::clock::Clock;
 use crate::errors::Refusal;
 use crate::mail::Mailer;
+use crate::postman::Postman;
 use crate::quota::{Key, Quota, Quotas};
 use crate::reload::Current;
 use crate::store::Store;
@@ -49,10 +50,11 @@ pub(crate) struct App {
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) clock: Clock,
     pub(crate) quota: Quota,
-    pub(crate) quotas: Current<Quotas>,
+    pub(crate) quotas: Quotas,
     pub(crate) nonces: Nonces,
     pub(crate) presence: Presence,
     pub(crate) mailer: Current<Mailer>,
+    pub(crate) postman: Postman,
     /// Cancelled when the server stops: streams end.
     pub(crate) stopping: CancellationToken,
     /// Work that outlives its request: sending mail.

@@ -128,7 +128,7 @@ pub(super) async fn enrol(
     asked: DirectEnrolment,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    let most = app.quotas.get().invitations;
+    let most = app.quotas.invitations;
     let completed = app
         .store
         .write(move |transaction| {

@@ -3,6 +3,7 @@
 //! Decides how SQLite is set up: every acknowledged change is on disk. Refuses a file of another program or of a newer version.
 
 mod filling;
+mod handles;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -25,6 +26,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { script: include_str!("schema/0001_first.sql"), fill: |_| Ok(()) },
     Migration { script: include_str!("schema/0002_hashes.sql"), fill: filling::fill },
+    Migration { script: include_str!("schema/0003_handles.sql"), fill: handles::fill },
 ];
 /// How long a second program (the `organisation` commands, a backup) may hold the file before a change fails.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(10);
