@@ -16,6 +16,8 @@ use crate::restore::{self, RestoreError};
 use crate::results::{OutputError, show, show_for_good};
 use crate::store::OpenError;
 
+/// There is no database of that name: the plainest of failures, of a command that a person has typed.
+const EXIT_MISSING: u8 = 1;
 /// Wrong usage.
 pub const EXIT_USAGE: u8 = 64;
 /// What was given is not what it should be.
@@ -107,7 +109,8 @@ pub const fn of_output(error: &OutputError) -> u8 {
 
 const fn of_open(error: &OpenError) -> u8 {
     match error {
-        OpenError::Missing | OpenError::Foreign | OpenError::TooNew { .. } => EXIT_CONFIGURATION,
+        OpenError::Missing => EXIT_MISSING,
+        OpenError::Foreign | OpenError::TooNew { .. } => EXIT_CONFIGURATION,
         OpenError::Damaged => EXIT_DATA,
         OpenError::File(_) | OpenError::Sqlite(_) => EXIT_DISK,
     }
@@ -125,6 +128,8 @@ const fn of_lock(error: &LockError) -> u8 {
 pub const fn of_run(error: &RunError) -> u8 {
     match error {
         RunError::Listen { .. } => EXIT_IN_USE,
+        // Of a service it is a setting, which no new start mends.
+        RunError::Open { source: OpenError::Missing, .. } => EXIT_CONFIGURATION,
         RunError::Open { source, .. } => of_open(source),
         RunError::Lock(error) => of_lock(error),
         RunError::Mail(_) | RunError::Tls(_) => EXIT_CONFIGURATION,

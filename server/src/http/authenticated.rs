@@ -229,9 +229,9 @@ async fn invite(
 ) -> Result<Response, Refusal> {
     let link = match &asked.mail_link {
         // Only this invitation's link, of this server and organisation: nobody can mail anything else through here.
-        Some(link) => {
-            Some(app.mailer.get().check_link(&caller.organisation, link).ok_or(ErrorCode::BadRequest)?)
-        }
+        Some(link) => Some(
+            app.mailer.get().check_link(&caller.organisation, &asked, link).ok_or(ErrorCode::BadRequest)?,
+        ),
         None => None,
     };
     let (organisation, token) = (caller.organisation.clone(), asked.token);
