@@ -91,7 +91,7 @@ pub(crate) fn restore(file: &Path, database: &Path, create: bool) -> Result<Rest
 
     // Under the name that the old database will have: the two are exchanged, in one step.
     let aside = store::free_name(database, ".before-restore").map_err(failed(database))?;
-    let (organisations, certificates) = match copy(&source, &aside, &failed, &no_backup) {
+    let (stamp, (organisations, certificates)) = match copy(&source, &aside, &failed, &no_backup) {
         Ok(contents) => contents,
         Err(error) => {
             // Of the copy alone: nothing else has this name yet.
@@ -109,7 +109,7 @@ pub(crate) fn restore(file: &Path, database: &Path, create: bool) -> Result<Rest
             .map_err(|errno| failed(database)(errno.into()))?;
         None
     };
-    // Should the power fail here, the stamps tell the next start that the old log is not the new file's.
+    // Should the power fail here, the stamps (`store::stamp`) tell the next start that the old log is not the new file's.
     sync_parent(database).map_err(failed(database))?;
     for behind in NEIGHBOURS {
         let from = neighbour(database, behind);
@@ -119,6 +119,7 @@ pub(crate) fn restore(file: &Path, database: &Path, create: bool) -> Result<Rest
         }
     }
     sync_parent(database).map_err(failed(database))?;
+    store::note_stamp(database, &stamp).map_err(failed(database))?;
     Ok(Restored { former, organisations, certificates })
 }
 
@@ -128,7 +129,7 @@ fn copy<F: FnOnce(io::Error) -> RestoreError>(
     to: &Path,
     failed: &impl Fn(&Path) -> F,
     no_backup: &impl Fn(String) -> RestoreError,
-) -> Result<(i64, i64), RestoreError> {
+) -> Result<(Vec<u8>, (i64, i64)), RestoreError> {
     let mut from = File::open(source).map_err(failed(source))?;
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(0o600).open(to).map_err(failed(to))?;
@@ -139,9 +140,9 @@ fn copy<F: FnOnce(io::Error) -> RestoreError>(
     if let Some(found) = store::integrity(&copy).map_err(unsound)? {
         return Err(no_backup(found));
     }
-    store::stamp_anew(&copy).map_err(unsound)?;
+    let stamp = store::stamp_anew(&copy).map_err(unsound)?;
     let contents = store::contents(&copy).map_err(unsound)?;
     copy.close().map_err(|(_, error)| unsound(error))?;
     File::open(to).and_then(|file| file.sync_all()).map_err(failed(to))?;
-    Ok(contents)
+    Ok((stamp, contents))
 }

@@ -202,8 +202,15 @@ fn a_hang_up_takes_no_keys_from_a_daemon_that_has_no_terminal() {
 fn terminal_goes(folder: &Path, before: &[&str], program: &[&str], words: &str) -> String {
     let [ready, log, id] = ["ready", "log", "id"].map(|name| folder.join(name));
     let waiting = Ready::new(&ready);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "log=$1; id=$2; shift 2; \"$@\" 2>\"$log\" & echo $! >\"$id\"; wait", "sh"]);
+    // Whoever runs the tests may ignore hang-ups, and what it starts would, too.
+    let mut shell = Command::new("env");
+    shell.args([
+        "--default-signal=HUP",
+        "sh",
+        "-c",
+        "log=$1; id=$2; shift 2; \"$@\" 2>\"$log\" & echo $! >\"$id\"; wait",
+        "sh",
+    ]);
     shell.arg(&log).arg(&id).args(before).arg(binary(program[0])).args(&program[1..]);
     shell.arg("--ready-file").arg(&ready).env("XDG_RUNTIME_DIR", folder).env("HOME", folder);
     let session = spawn_command(shell, Some(WAIT)).unwrap();

@@ -20,7 +20,9 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use schema::OpenError;
 pub(crate) use schema::{contents, integrity, open_copy, open_source, open_writer, present};
-pub(crate) use stamp::{check as check_beside, check_alone as check_log, free_name, renew as stamp_anew};
+pub(crate) use stamp::{
+    check as check_beside, check_alone as check_log, free_name, note as note_stamp, renew as stamp_anew,
+};
 
 use crate::errors::Refusal;
 use crate::watchers::{Topic, Watchers};

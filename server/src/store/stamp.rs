@@ -1,19 +1,20 @@
-//! Which write-ahead log belongs to which database file: a stamp in both.
+//! Which write-ahead log belongs to which database file: a stamp in the file, and a note of the one that the present log began on.
 //!
 //! SQLite replays a `-wal` into whatever file stands beside it. After a crash there is one; if a backup is then copied over the
-//! database by hand, the old log would be replayed into it and destroy it. So each log begins with the stamp of the file it was begun
-//! on, and the file gets a new stamp before each log ends. Decides whether the two belong together before SQLite puts them together.
-//! Refuses to replay a log that doesn't: it is set aside, not deleted.
+//! database by hand, the old log would be replayed into it and destroy it. Decides whether the two belong together before SQLite puts them
+//! together. Refuses to replay a log that doesn't: it is set aside, not deleted.
 //!
 //! The row holds `value`, new before every complete checkpoint, and `follows`, the `value` that the file had when the present log
-//! began. A file belongs to a log if it is the one that the log began on, or if a checkpoint has carried a part of this log into it.
+//! began, which the lock file holds, too. A file belongs to a log if it is the one that the log began on, or if a checkpoint has carried
+//! a part of this log into it. The note is not in the log itself: read together with another file, a log says anything.
 
 use std::fmt::Write as _;
+use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::OpenError;
@@ -23,6 +24,8 @@ use crate::folders::sync_parent;
 
 /// Length of the log from which a checkpoint is due: SQLite's own 1,000 pages of 4 KiB.
 const LOG_DUE_BYTES: u64 = 4 * 1024 * 1024;
+/// Length of a stamp: no two are ever the same.
+const STAMP_BYTES: usize = 16;
 /// Neighbours that may be set aside under different names before somebody has to tidy up.
 const ASIDE_MAX: u32 = 1_000;
 
@@ -51,11 +54,20 @@ fn without_log(path: &Path) -> rusqlite::Result<Stamp> {
     read(&Connection::open_with_flags(uri, flags)?)
 }
 
-/// The file and its log, without carrying anything from one into the other.
-fn with_log(path: &Path) -> rusqlite::Result<Stamp> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    read(&connection)
+/// The stamp that the present log began on; none where nobody has noted it.
+fn noted(path: &Path) -> Option<Vec<u8>> {
+    let note = std::fs::read(neighbour(path, ".lock")).ok()?;
+    (note.len() == STAMP_BYTES).then_some(note)
+}
+
+/// Notes it, on the disk.
+pub(crate) fn note(path: &Path, stamp: &[u8]) -> std::io::Result<()> {
+    let lock = neighbour(&real(path)?, ".lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock)?;
+    // One write of a few bytes: the old note or the new one.
+    file.write_all_at(stamp, 0)?;
+    file.sync_all()?;
+    sync_parent(&lock)
 }
 
 /// Before the database is opened: a log that doesn't belong to it is set aside. Whoever holds the database has looked already.
@@ -73,16 +85,9 @@ pub(crate) fn check_alone(path: &Path) -> Result<(), OpenError> {
     if !log.metadata().is_ok_and(|log| log.len() > 0) {
         return Ok(());
     }
-    // A file without a stamp, or one that a crash left half-way through a checkpoint, is SQLite's to judge.
-    let Ok(file) = without_log(path) else { return Ok(()) };
-    let belongs = match with_log(path) {
-        Ok(both) => both.follows == file.value || both.follows == file.follows,
-        Err(error) => {
-            tracing::warn!(%error, "the database can't be read together with its write-ahead log");
-            false
-        }
-    };
-    if belongs { Ok(()) } else { Ok(set_log_aside(path)?) }
+    // A log that nobody has noted, a file without a stamp, or one that a crash left half-way through a checkpoint, is SQLite's to judge.
+    let (Some(began), Ok(file)) = (noted(path), without_log(path)) else { return Ok(()) };
+    if began == file.value || began == file.follows { Ok(()) } else { Ok(set_log_aside(path)?) }
 }
 
 /// Renames the log, and drops its index, which is made anew from a log. Names it for the person who looks for what is missing.
@@ -116,8 +121,8 @@ fn fresh(connection: &Connection) -> rusqlite::Result<Vec<u8>> {
     connection.query_row("SELECT randomblob(16)", [], |row| row.get(0))
 }
 
-/// Gives a file that follows no log a stamp of its own: it belongs to no log there is.
-pub(crate) fn renew(connection: &Connection) -> rusqlite::Result<()> {
+/// Gives a file that follows no log a stamp of its own: it belongs to no log there is. Returns the stamp.
+pub(crate) fn renew(connection: &Connection) -> rusqlite::Result<Vec<u8>> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS stamp (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), value BLOB NOT NULL, follows BLOB NOT NULL) STRICT;",
     )?;
@@ -125,29 +130,33 @@ pub(crate) fn renew(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute(
         "INSERT INTO stamp (only_row, value, follows) VALUES (1, ?1, ?1)
          ON CONFLICT (only_row) DO UPDATE SET value = excluded.value, follows = excluded.follows",
-        [value],
+        [&value],
     )?;
-    Ok(())
+    Ok(value)
 }
 
 /// Ends the present log and begins the next one with the file's stamp. Only for the one who holds the database, with SQLite's own
 /// checkpoints switched off.
-pub(crate) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn checkpoint(connection: &Connection) -> Result<(), OpenError> {
+    let path = real(Path::new(connection.path().unwrap_or_default()))?;
     let value = fresh(connection)?;
-    connection.execute("UPDATE stamp SET value = ?1", [&value])?;
+    connection.execute(
+        "UPDATE stamp SET value = ?1, follows = coalesce(?2, follows)",
+        rusqlite::params![value, noted(&path)],
+    )?;
     let (busy, pages, carried): (i64, i64, i64) =
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?;
     // A reader can keep the log from being carried over whole; then it goes on, and still follows what it followed.
     if busy == 0 || pages == carried {
-        connection.execute("UPDATE stamp SET follows = ?1", [&value])?;
+        note(&path, &value)?;
     }
     Ok(())
 }
 
 /// Makes the stamp if there is none and begins a log with it.
-pub(crate) fn begin(connection: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn begin(connection: &Connection) -> Result<(), OpenError> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     if read(connection).is_err() {
         renew(connection)?;
@@ -172,8 +181,9 @@ impl Due {
         if length().is_none_or(|length| length < self.kept.saturating_add(LOG_DUE_BYTES)) {
             return;
         }
-        let done = connection.busy_timeout(Duration::ZERO).and_then(|()| checkpoint(connection));
-        if let Err(error) = done.and(connection.busy_timeout(BUSY_WAIT)) {
+        let done = connection.busy_timeout(Duration::ZERO).map_err(OpenError::from);
+        let done = done.and_then(|()| checkpoint(connection));
+        if let Err(error) = done.and(connection.busy_timeout(BUSY_WAIT).map_err(OpenError::from)) {
             tracing::warn!(%error, "a checkpoint of the database failed; it is tried again");
         }
         self.kept = length().filter(|length| *length >= LOG_DUE_BYTES).unwrap_or_default();

@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
-
 use super::*;
 use crate::store::open_writer;
 
 /// What a crash would leave of a database that is open.
 fn crashed(path: &Path, to: &Path) -> PathBuf {
-    for behind in ["", "-wal"] {
+    for behind in ["", "-wal", ".lock"] {
         std::fs::copy(neighbour(path, behind), neighbour(to, behind)).unwrap();
     }
     to.to_owned()
@@ -50,6 +48,24 @@ fn a_backup_copied_over_the_file_is_not_destroyed_by_the_old_log() {
     let after = crashed(&path, &folder.path().join("after"));
     std::fs::copy(&backup, &after).unwrap();
     assert_eq!(sound(&after), ("ok".to_owned(), 50));
+    assert!(aside(&after));
+}
+
+#[test]
+fn the_log_of_a_small_change_is_told_from_a_file_of_another_layout() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, backup) = (folder.path().join("db"), folder.path().join("backup"));
+    let sql = open_writer(&path).unwrap();
+    begin(&sql).unwrap();
+    fill(&sql, 0, 50);
+    sql.execute("DELETE FROM organisation WHERE id < 'o3'", []).unwrap();
+    sql.execute("VACUUM INTO ?1", [backup.to_str().unwrap()]).unwrap();
+    renew(&Connection::open(&backup).unwrap()).unwrap();
+    let kept: i64 = sql.query_row("SELECT count(*) FROM organisation", [], |row| row.get(0)).unwrap();
+    fill(&sql, 50, 51);
+    let after = crashed(&path, &folder.path().join("after"));
+    std::fs::copy(&backup, &after).unwrap();
+    assert_eq!(sound(&after), ("ok".to_owned(), kept));
     assert!(aside(&after));
 }
 
