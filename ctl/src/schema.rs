@@ -33,6 +33,7 @@ schemas! {
     DEVICE_LIST "parsec.device.list/1" "`device list`";
     DEVICE_LOCK "parsec.device.lock/1" "`device lock`";
     DEVICE_PASSWORD "parsec.device.password/1" "`device password`";
+    DEVICE_RESTORE "parsec.device.restore/1" "`device restore`";
     DEVICE_REVOKE "parsec.device.revoke/1" "`device revoke`: the member whose terminal it was.";
     DEVICE_UNLOCK "parsec.device.unlock/1" "`device unlock`";
     DOCTOR "parsec.doctor/1" "`doctor`";

@@ -25,6 +25,7 @@ pub mod net;
 mod notices;
 pub mod passwords;
 pub mod requests;
+mod restoring;
 pub mod select;
 pub mod session;
 pub mod settle;
@@ -34,7 +35,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::control::{CeremonyId, CeremonyView, DeviceView, OrgBootstrapped, Problem, ProblemKind};
+use parsec_protocol::control::{
+    CeremonyId, CeremonyView, DeviceView, OrgBootstrapped, Problem, ProblemKind, Registration,
+};
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
@@ -44,6 +47,7 @@ use tokio_util::task::TaskTracker;
 use crate::enrolment::Request;
 use crate::enrolment::view::{Board, is_over};
 use crate::events::{Hub, Reason};
+use crate::finality::Heard;
 use crate::service::supervisor::{Heart, Standing};
 use crate::store::{DeviceSummary, Devices, TokenStore};
 use crate::tokens::Keeper;
@@ -297,13 +301,15 @@ impl Daemon {
                 self.touch(device);
                 self.answer_opened(&session, reason);
             }
-            Event::Registered(device, registration) => self.registered(device, registration),
+            Event::Registered(device, registration) => self.heard(device, Heard::Word(registration)),
             Event::Certified(device) => self.certified(device),
             Event::Listed(summaries) => {
-                // What the loop knows is newer; only what it hasn't heard of is taken.
+                // What the loop knows is newer; only what it hasn't heard of is taken, and what the founding set aside.
                 for summary in summaries {
                     if !self.known.contains_key(&summary.device) {
                         self.learn(summary);
+                    } else if summary.registration == Registration::Void {
+                        self.heard(summary.device, Heard::Word(Registration::Void));
                     }
                 }
             }

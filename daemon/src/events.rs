@@ -172,19 +172,22 @@ impl Hub {
         self.publish(Event::DeviceChanged { device, reason: reason.word().to_owned() });
     }
 
-    /// The outbox of an unlocked device has another length, unless it has been locked meanwhile.
-    pub fn outbox(&self, device: DeviceId, locked: &CancellationToken, length: impl FnOnce() -> u32) {
+    /// The outbox of an unlocked device has other lengths (open, set aside), unless it has been locked meanwhile.
+    pub fn outbox(&self, device: DeviceId, locked: &CancellationToken, lengths: impl FnOnce() -> (u32, u32)) {
         let mut state = self.state();
         if locked.is_cancelled() {
             return;
         }
         let Some(shown) = state.overview.device(device) else { return };
         // Asked under the lock: of two changes at once, the later one to be told is the later one to be counted.
-        let length = Some(length());
-        if shown.state == DeviceState::Locked || shown.outbox == length {
+        let (open, aside) = lengths();
+        let (outbox, outbox_set_aside) = (Some(open), Some(aside));
+        if shown.state == DeviceState::Locked
+            || (shown.outbox, shown.outbox_set_aside) == (outbox, outbox_set_aside)
+        {
             return;
         }
-        let device = DeviceView { outbox: length, ..shown.clone() };
+        let device = DeviceView { outbox, outbox_set_aside, ..shown.clone() };
         self.add(&mut state, Event::DeviceChanged { device, reason: Reason::Outbox.word().to_owned() });
     }
 

@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod enrolment;
 pub mod entropy;
 pub mod events;
+pub mod finality;
 pub mod hardening;
 pub mod named_file;
 pub mod outbox;

@@ -50,6 +50,8 @@ pub const fn code_kind(code: ErrorCode) -> Kind {
         ErrorCode::AttemptSealed => Kind::NotNow,
         ErrorCode::RateLimited => Kind::ServerBusy,
         ErrorCode::QuotaReached => Kind::QuotaReached,
+        ErrorCode::MemberBudgetSpent => Kind::MemberBudgetSpent,
+        ErrorCode::OrganisationBudgetSpent => Kind::OrganisationBudgetSpent,
     }
 }
 
@@ -64,7 +66,9 @@ const fn code_sentence(code: ErrorCode) -> &'static str {
         ErrorCode::Replayed => "The server saw this request twice.",
         ErrorCode::Revoked => "This device, or its user, has been revoked.",
         ErrorCode::NotAllowed => "The server does not allow this to the member.",
-        ErrorCode::InvitationUnknown => "The server knows no such invitation.",
+        ErrorCode::InvitationUnknown => {
+            "The server knows no such invitation, or none that was open within the last week."
+        }
         ErrorCode::InvitationInUse => "Somebody has already started with this link.",
         ErrorCode::InvitationCancelled => "The invitation was cancelled.",
         ErrorCode::InvitationExpired => "The invitation has expired.",
@@ -84,6 +88,12 @@ const fn code_sentence(code: ErrorCode) -> &'static str {
         ErrorCode::ManifestConflict => "The server has another manifest.",
         ErrorCode::RateLimited => "The server asks to wait.",
         ErrorCode::QuotaReached => "The organisation or the server has reached a limit.",
+        ErrorCode::MemberBudgetSpent => {
+            "The member who invites has taken up what one member may of the server's room."
+        }
+        ErrorCode::OrganisationBudgetSpent => {
+            "The organisation's administrators, or all its other members together, have taken up what they may of the server's room."
+        }
         ErrorCode::Internal => "The server failed; it says that nothing was changed.",
         ErrorCode::Unavailable => "The server is stopping or overloaded.",
         ErrorCode::BadRequest

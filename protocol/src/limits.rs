@@ -17,6 +17,8 @@ pub const CERTIFICATE_MAX_BYTES: usize = 2_048;
 pub const MANIFEST_MAX_BYTES: usize = 256 * 1024;
 /// Most certificates in one answer: 64 KiB to 1 MiB a page, whatever the log's length.
 pub const LOG_PAGE_MAX_CERTIFICATES: usize = 500;
+/// Most invitations in one answer: some 60 KB a page.
+pub const INVITATION_PAGE_MAX: usize = 200;
 /// Most certificates one log may have: 10,000 members with 10 devices each.
 pub const LOG_MAX_CERTIFICATES: u64 = 100_000;
 /// Most devices a user may ever have had, revoked ones included: so that a member who may certify nothing but their

@@ -119,6 +119,11 @@ pub mod path {
     pub fn invitations(org: &OrganisationId) -> String {
         format!("{API_PREFIX}/organisations/{org}/invitations")
     }
+    /// GET, authenticated: the page of [`super::InvitationList`] that a page before it named.
+    #[must_use]
+    pub fn invitations_before(org: &OrganisationId, before: u64) -> String {
+        format!("{API_PREFIX}/organisations/{org}/invitations?before={before}")
+    }
     /// GET, authenticated: [`super::InvitationView`]. With `/events`: the stream of it. POST with `/cancel`: no body.
     #[must_use]
     pub fn invitation(org: &OrganisationId, token: &Token) -> String {
@@ -334,16 +339,16 @@ pub struct InvitationView {
     pub attempt: Option<AttemptView>,
 }
 
-/// The organisation's invitations a member may see: all for an administrator, their own devices' for others.
+/// A page of the organisation's invitations a member may see: all for an administrator, their own devices' for others.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct InvitationList {
-    /// Newest first, at most [`INVITATION_LIST_MAX`].
+    /// Newest first, at most [`crate::limits::INVITATION_PAGE_MAX`].
     #[n(0)]
     pub invitations: Vec<InvitationView>,
+    /// What to ask for the next page with, where there is one.
+    #[n(1)]
+    pub next: Option<u64>,
 }
-
-/// Most invitations in a list; the newest are shown.
-pub const INVITATION_LIST_MAX: usize = 1_000;
 
 /// Makes an invitation. The token is drawn by the device; asking again with the same bytes is harmless.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]

@@ -237,7 +237,7 @@ impl Draw {
     }
 
     fn list(&mut self) -> relay::InvitationList {
-        relay::InvitationList { invitations: self.many(Self::invitation) }
+        relay::InvitationList { invitations: self.many(Self::invitation), next: self.maybe(Self::number) }
     }
 
     fn new_invitation(&mut self) -> relay::NewInvitation {
@@ -531,8 +531,8 @@ fn numbers_and_texts_that_no_record_has() {
 fn the_bounds_hold_together() {
     use parsec_protocol::chain::certificate::SEALED_NAME_BYTES;
     use parsec_protocol::limits::{
-        CERTIFICATE_MAX_BYTES, CODEC_MAX_DEPTH, EMAIL_MAX_BYTES, LOG_PAGE_MAX_CERTIFICATES,
-        MANIFEST_MAX_BYTES, ORGANISATION_ID_MAX_BYTES,
+        CERTIFICATE_MAX_BYTES, CODEC_MAX_DEPTH, EMAIL_MAX_BYTES, INVITATION_PAGE_MAX,
+        LOG_PAGE_MAX_CERTIFICATES, MANIFEST_MAX_BYTES, ORGANISATION_ID_MAX_BYTES,
     };
     // The largest certificate there can be: longest address, longest organisation id, largest numbers.
     let payload = Payload {
@@ -555,11 +555,16 @@ fn the_bounds_hold_together() {
     assert!(codec::encode(&relay::LogPage { count: u64::MAX, certificates }).len() <= BODY_MAX_BYTES);
     let upload = relay::ManifestUpload { version: u64::MAX, envelope: vec![0; MANIFEST_MAX_BYTES].into() };
     assert!(codec::encode(&upload).len() <= BODY_MAX_BYTES);
+    let email = format!("a@{}", "b".repeat(EMAIL_MAX_BYTES - 2)).parse().unwrap();
+    let widest = relay::InvitationView { invited: Invited::User(email), ..Draw(Seed(2)).invitation() };
+    let invitations = vec![widest; INVITATION_PAGE_MAX];
+    let list = relay::InvitationList { invitations, next: Some(u64::MAX) };
+    assert!(codec::encode(&list).len() <= BODY_MAX_BYTES / 8);
     // The deepest record: a list of invitations, with an attempt that somebody joined.
     let mut draw = Draw(Seed(1));
     let attempt = relay::AttemptView { greeter: Some(draw.greeter()), ..draw.attempt() };
     let invitation = relay::InvitationView { attempt: Some(attempt), ..draw.invitation() };
-    let deepest = codec::encode(&relay::InvitationList { invitations: vec![invitation] });
+    let deepest = codec::encode(&relay::InvitationList { invitations: vec![invitation], next: None });
     assert!(depth(&deepest) <= 6 && depth(&deepest) < CODEC_MAX_DEPTH, "{}", depth(&deepest));
 }
 

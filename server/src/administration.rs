@@ -2,6 +2,8 @@
 //!
 //! Decides that a token is shown once: the database keeps its hash. Works beside a running server.
 
+mod upkeep;
+
 use std::path::{Path, PathBuf};
 
 use parsec_protocol::ids::OrganisationId;
@@ -9,6 +11,8 @@ use parsec_protocol::public::Hash;
 
 use crate::clock::Clock;
 use crate::store::{self, members};
+
+pub use upkeep::{Pruned, UsageLine, organisation_usage, prune_organisation};
 
 /// Why it didn't work.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +36,12 @@ pub enum AdministrationError {
         /// Why.
         source: rusqlite::Error,
     },
+    /// A change failed inside; the cause was logged where it arose.
+    #[error("the database could not be changed")]
+    Failed,
+    /// No such name.
+    #[error("there is no such organisation; `organisation list` shows all")]
+    Unknown,
     /// The name is taken.
     #[error("this organisation exists; `organisation token` makes a new token while it is not founded")]
     Exists,

@@ -63,6 +63,10 @@ pub enum Organisation {
     Token(Named),
     /// List the names
     List(Database),
+    /// Show who takes up how much: by member, and as a whole
+    Usage(Named),
+    /// Remove now what is over: invitations that expired, were cancelled or used, with what was deposited for them
+    Prune(Named),
 }
 
 /// Which organisation is to be, and where.

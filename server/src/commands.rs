@@ -8,7 +8,10 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::RunError;
-use crate::administration::{AdministrationError, create_organisation, list_organisations, renew_token};
+use crate::administration::{
+    AdministrationError, UsageLine, create_organisation, list_organisations, organisation_usage,
+    prune_organisation, renew_token,
+};
 use crate::backup::{self, BackupError};
 use crate::command_line::{Backup, Named, Organisation, Restore};
 use crate::database_lock::LockError;
@@ -70,9 +73,9 @@ impl Failure {
             Self::Administration(error) => match error {
                 AdministrationError::Name(_) => EXIT_USAGE,
                 AdministrationError::Open { source, .. } => of_open(source),
-                AdministrationError::Sqlite { .. } => EXIT_DISK,
+                AdministrationError::Sqlite { .. } | AdministrationError::Failed => EXIT_DISK,
                 AdministrationError::Exists => EXIT_EXISTS,
-                AdministrationError::NoneToFound => EXIT_NOT_FOUND,
+                AdministrationError::NoneToFound | AdministrationError::Unknown => EXIT_NOT_FOUND,
                 AdministrationError::NoEntropy => EXIT_SYSTEM,
             },
             Self::Backup(error) => match error {
@@ -163,6 +166,18 @@ pub fn administer(command: &Organisation) -> Result<(), Failure> {
                     another(named)
                 )
             })
+        }
+        Organisation::Usage(Named { name, database }) => {
+            let lines = organisation_usage(&database.database, name)?;
+            let shown = |line: &UsageLine| if database.json { line.json(name) } else { line.text() };
+            let text: String = lines.iter().map(|line| format!("{}\n", shown(line))).collect();
+            Ok(show_for_good(&text)?)
+        }
+        Organisation::Prune(Named { name, database }) => {
+            let pruned = prune_organisation(&database.database, name)?;
+            let text = if database.json { pruned.json(name) } else { pruned.text() };
+            show(&format!("{text}\n"))
+                .map_err(|source| Failure::Unshown { done: format!("{name} is pruned"), source })
         }
         Organisation::List(database) => {
             let mut text = String::new();

@@ -9,9 +9,10 @@ use std::time::Duration;
 use parsec_protocol::address::{AddressError, ServerAddress};
 use serde::Deserialize;
 
+use crate::budgets::{Budgets, Share};
 use crate::clock::Clock;
 use crate::postman::PAUSES;
-use crate::quota::{Quotas, Rate, Rates};
+use crate::quota::{Rate, Rates};
 
 /// Everything `serve` needs.
 #[derive(Debug, Clone)]
@@ -38,8 +39,8 @@ pub struct Config {
     pub mail_from: Option<String>,
     /// `None`: no rate limits.
     pub rates: Option<Rates>,
-    /// Quotas of stored things.
-    pub quotas: Quotas,
+    /// What of the stored things may be one party's.
+    pub budgets: Budgets,
     /// Connections open at once.
     pub connections: usize,
     /// A file to write the bound address to, once listening.
@@ -55,7 +56,7 @@ pub struct Config {
 pub(crate) const CONNECTIONS_DEFAULT: usize = 2_048;
 
 impl Config {
-    /// A server for tests and for one machine: no mail, no rate limits, default quotas.
+    /// A server for tests and for one machine: no mail, no rate limits, default budgets.
     #[must_use]
     pub fn local(database: PathBuf) -> Self {
         Self {
@@ -70,7 +71,7 @@ impl Config {
             mail_pauses: PAUSES.to_vec(),
             mail_from: None,
             rates: None,
-            quotas: Quotas::default(),
+            budgets: Budgets::default(),
             connections: CONNECTIONS_DEFAULT,
             ready_file: None,
             ready_fd: None,
@@ -169,9 +170,15 @@ pub struct ServeOptions {
     /// Mails of one organisation [default: 1:200]
     #[arg(long, value_name = "RATE")]
     rate_limit_mail: Option<Rate>,
-    /// Invitations of one organisation that can still be used [default: 1000]
-    #[arg(long, value_name = "N")]
-    pending_invitations: Option<u64>,
+    /// Invitations of one administrator that can be used, and the MiB they may take [default: 500:32]
+    #[arg(long, value_name = "INVITATIONS:MIB")]
+    budget_administrator: Option<Share>,
+    /// The same of any other member, who invites own terminals alone [default: 16:2]
+    #[arg(long, value_name = "INVITATIONS:MIB")]
+    budget_member: Option<Share>,
+    /// The same of all administrators of an organisation together, and once more of everybody else in it [default: 1000:64]
+    #[arg(long, value_name = "INVITATIONS:MIB")]
+    budget_organisation: Option<Share>,
     /// Connections open at once [default: 2048]
     #[arg(long, value_name = "N")]
     connections: Option<usize>,
@@ -268,7 +275,9 @@ impl ServeOptions {
             rate_limit_device: self.rate_limit_device.or(file.rate_limit_device),
             rate_limit_organisation: self.rate_limit_organisation.or(file.rate_limit_organisation),
             rate_limit_mail: self.rate_limit_mail.or(file.rate_limit_mail),
-            pending_invitations: self.pending_invitations.or(file.pending_invitations),
+            budget_administrator: self.budget_administrator.or(file.budget_administrator),
+            budget_member: self.budget_member.or(file.budget_member),
+            budget_organisation: self.budget_organisation.or(file.budget_organisation),
             connections: self.connections.or(file.connections),
         })
     }
@@ -306,7 +315,7 @@ impl ServeOptions {
             organisation: self.rate_limit_organisation.unwrap_or(default.organisation),
             mail: self.rate_limit_mail.unwrap_or(default.mail),
         };
-        let quotas = Quotas::default();
+        let usual = Budgets::default();
         Ok(Config {
             database: self.database.ok_or(ConfigError::NoDatabase)?,
             create: self.create,
@@ -319,9 +328,10 @@ impl ServeOptions {
             mail_pauses: PAUSES.to_vec(),
             mail_from: self.mail_from,
             rates: (!self.no_rate_limits).then_some(rates),
-            quotas: Quotas {
-                pending_invitations: self.pending_invitations.unwrap_or(quotas.pending_invitations),
-                ..quotas
+            budgets: Budgets {
+                administrator: self.budget_administrator.unwrap_or(usual.administrator),
+                member: self.budget_member.unwrap_or(usual.member),
+                organisation: self.budget_organisation.unwrap_or(usual.organisation),
             },
             connections: self.connections.unwrap_or(CONNECTIONS_DEFAULT),
             ready_file: self.ready_file,

@@ -19,6 +19,11 @@ pub(crate) const RECEIPT_STEP: u8 = 8;
 /// The step after which the claimer may be making its keys durable at any moment.
 const HANDOVER_STEP: u8 = 7;
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+/// How long an invitation that is over is kept, counted from its date or from its end, whichever is later: whoever comes back from a
+/// week away is told what became of it, and not that there is none. By its date nothing can make it anew either.
+pub(crate) const KEEP_SECONDS: u64 = 7 * SECONDS_PER_DAY;
+/// How long a sealed attempt outlives its invitation's date: the greeter's terminal has half a year to come back and complete it.
+pub(crate) const SEALED_SECONDS: u64 = 180 * SECONDS_PER_DAY;
 
 /// Who signed a request: an active member's active device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +31,22 @@ pub(crate) struct Member {
     pub(crate) user: UserId,
     pub(crate) device: DeviceId,
     pub(crate) profile: Profile,
+}
+
+/// Whose share of what is stored an invitation takes: the administrators', or everybody else's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pool {
+    Administrators,
+    Others,
+}
+
+impl Pool {
+    const fn of(member: &Member) -> Self {
+        match member.profile {
+            Profile::Administrator => Self::Administrators,
+            Profile::Standard | Profile::Outsider => Self::Others,
+        }
+    }
 }
 
 /// Which half of the ceremony a request belongs to.
@@ -57,6 +78,8 @@ pub(crate) struct Invitation {
     pub(crate) status: InvitationStatus,
     pub(crate) mismatches: u32,
     pub(crate) attempts: u32,
+    /// By what its maker was when making it.
+    pub(crate) pool: Pool,
 }
 
 /// One run of the ceremony.
@@ -125,9 +148,27 @@ impl Invitation {
         }
     }
 
-    /// Who may see, cancel and greet.
-    pub(crate) fn is_for(&self, member: &Member) -> bool {
+    /// Who may see and cancel: what is their organisation's any administrator, what is their own everybody.
+    pub(crate) fn may_see(&self, member: &Member) -> bool {
+        member.profile == Profile::Administrator || self.may_greet(member)
+    }
+
+    /// Who may greet.
+    pub(crate) fn may_greet(&self, member: &Member) -> bool {
         may_invite(member, &self.invited)
+    }
+
+    /// When it is looked at next, as of `now`: at its date (half a year later where a claimer holds keys), or, once it is over, at
+    /// the end of the time for which it is kept. A date that no member can give, as a direct enrolment may have, keeps nothing longer.
+    pub(crate) fn due(&self, newest: Option<&Attempt>, now: Timestamp) -> Timestamp {
+        if self.is_final() {
+            let latest = now.plus_seconds((u64::from(INVITATION_DAYS_MAX) + 1) * SECONDS_PER_DAY);
+            return self.expires.max(now).min(latest).plus_seconds(KEEP_SECONDS);
+        }
+        if newest.is_some_and(Attempt::is_sealed) {
+            return self.expires.plus_seconds(SEALED_SECONDS);
+        }
+        self.expires
     }
 
     /// Whether an attempt may be started or joined in this state.
@@ -170,17 +211,18 @@ pub(crate) fn make(member: &Member, asked: &NewInvitation, now: Timestamp) -> Re
         status: InvitationStatus::Pending,
         mismatches: 0,
         attempts: 0,
+        pool: Pool::of(member),
     })
 }
 
-/// Applies the passing of time: an invitation past its end is expired, and an open attempt ends with it, unless the claimer
-/// already holds keys that only completing makes good.
+/// Applies the passing of time: an invitation past its end is expired, and an open attempt ends with it. One whose claimer already
+/// holds keys, which only completing makes good, has [`SEALED_SECONDS`] more.
 pub(crate) fn settle(invitation: &mut Invitation, newest: Option<&mut Attempt>, now: Timestamp) {
     if invitation.is_final() || now < invitation.expires {
         return;
     }
     if let Some(attempt) = newest {
-        if attempt.is_sealed() {
+        if attempt.is_sealed() && now < invitation.expires.plus_seconds(SEALED_SECONDS) {
             return;
         }
         if attempt.is_open() {
@@ -374,6 +416,7 @@ pub(crate) fn made_elsewhere(member: &Member, asked: &DirectEnrolment) -> Invita
         status: InvitationStatus::Completed,
         mismatches: 0,
         attempts: 0,
+        pool: Pool::of(member),
     }
 }
 
@@ -424,6 +467,7 @@ mod tests {
             status: InvitationStatus::InUse,
             mismatches: 0,
             attempts: 1,
+            pool: Pool::Administrators,
         };
         let attempt = Attempt {
             id: AttemptId::from_bytes([3; 16]),
@@ -448,6 +492,57 @@ mod tests {
         assert_eq!(invitation.status, InvitationStatus::Cancelled);
         assert_eq!(attempt.ended, Some(EndReason::InvitationEnded));
         assert_eq!(complete(&mut invitation, &mut attempt), Err(ErrorCode::AttemptEnded));
+    }
+
+    #[test]
+    fn time_ends_a_sealed_attempt_too_half_a_year_later() {
+        let (mut invitation, mut attempt) = open_with(0b1_1111_1111);
+        invitation.expires = Timestamp(1_000_000);
+        let end = invitation.expires.plus_seconds(SEALED_SECONDS);
+        assert_eq!(invitation.due(Some(&attempt), Timestamp(0)), end);
+        settle(&mut invitation, Some(&mut attempt), Timestamp(end.0 - 1));
+        assert_eq!((invitation.status, attempt.ended), (InvitationStatus::InUse, None));
+        settle(&mut invitation, Some(&mut attempt), end);
+        assert_eq!(
+            (invitation.status, attempt.ended),
+            (InvitationStatus::Expired, Some(EndReason::InvitationEnded))
+        );
+        assert_eq!(invitation.due(Some(&attempt), end), end.plus_seconds(KEEP_SECONDS));
+    }
+
+    /// Kept until its date has passed: a lost call that made it, repeated, finds it or comes too late.
+    #[test]
+    fn what_is_over_is_kept_a_week_from_its_date() {
+        let (mut invitation, mut attempt) = open_with(0b1);
+        invitation.expires = Timestamp(0).plus_seconds(30 * SECONDS_PER_DAY);
+        assert_eq!(invitation.due(Some(&attempt), Timestamp(0)), invitation.expires);
+        cancel(&mut invitation, Some(&mut attempt)).unwrap();
+        let kept = invitation.expires.plus_seconds(KEEP_SECONDS);
+        assert_eq!(invitation.due(Some(&attempt), Timestamp(5)), kept);
+        let later = invitation.expires.plus_seconds(SECONDS_PER_DAY);
+        assert_eq!(invitation.due(None, later), later.plus_seconds(KEEP_SECONDS));
+        // A direct enrolment's date is whatever the greeter's clock said.
+        invitation.expires = Timestamp(u64::MAX);
+        assert_eq!(invitation.due(None, Timestamp(0)), Timestamp(0).plus_seconds(98 * SECONDS_PER_DAY));
+    }
+
+    #[test]
+    fn an_administrator_sees_everything_and_greets_what_is_theirs() {
+        let (mut invitation, _) = open_with(0);
+        let member = |user: u8, profile| Member {
+            user: UserId::from_bytes([user; 16]),
+            device: DeviceId::from_bytes([user; 16]),
+            profile,
+        };
+        let (admin, outsider) = (member(7, Profile::Administrator), member(8, Profile::Outsider));
+        let may =
+            |invitation: &Invitation, who: &Member| (invitation.may_see(who), invitation.may_greet(who));
+        assert_eq!(may(&invitation, &admin), (true, true));
+        assert_eq!(may(&invitation, &outsider), (false, false));
+        invitation.invited = Invited::Device(outsider.user);
+        assert_eq!(may(&invitation, &admin), (true, false));
+        assert_eq!(may(&invitation, &outsider), (true, true));
+        assert_eq!(may(&invitation, &member(9, Profile::Standard)), (false, false));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod administration;
 mod backup;
+mod budgets;
 mod clock;
 pub mod command_line;
 pub mod commands;
@@ -12,6 +13,7 @@ mod config;
 mod database_lock;
 mod errors;
 mod folders;
+mod housekeeping;
 mod http;
 mod invitations;
 pub mod journal;
@@ -44,13 +46,17 @@ use parsec_protocol::address::ServerAddress;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use administration::{AdministrationError, Listed, create_organisation, list_organisations, renew_token};
+pub use administration::{
+    AdministrationError, Listed, Pruned, UsageLine, create_organisation, list_organisations,
+    organisation_usage, prune_organisation, renew_token,
+};
 pub use backup::BackupError;
+pub use budgets::{Budgets, Share};
 pub use clock::Clock;
 pub use config::{Config, ConfigError, LogFormat, Mail, ServeOptions};
 pub use database_lock::LockError;
 pub use mail::MailSetupError;
-pub use quota::{Quotas, Rate, RateError, Rates};
+pub use quota::{Rate, RateError, Rates};
 pub use reload::Reloader;
 pub use restore::RestoreError;
 pub use store::OpenError;
@@ -148,11 +154,17 @@ impl Server {
         let lock = database_lock::DatabaseLock::take(&config.database)?;
         store::check_log(&config.database).map_err(open)?;
         let (store, threads) = store::Store::open(&config.database, Arc::clone(&watchers)).map_err(open)?;
+        let budgets = config.budgets;
+        let noted = store.write(move |transaction| Ok(store::usage::note(transaction.sql, &budgets)?)).await;
+        if noted.is_err() {
+            // The server works all the same; a full disk must not keep it from answering.
+            tracing::warn!("the budgets could not be noted for `organisation usage`");
+        }
         let app = Arc::new(http::App {
             store,
             watchers,
             quota: quota::Quota::new(config.rates),
-            quotas: config.quotas,
+            budgets: config.budgets,
             nonces: http::Nonces::default(),
             presence: http::Presence::new(config.clock.now()),
             clock: config.clock.clone(),
@@ -207,6 +219,7 @@ impl Server {
 
         let supervisor = Supervisor::from_environment();
         supervisor.ready(address);
+        app.tasks.spawn(housekeeping::run(Arc::clone(&app)));
         let stopping = app.stopping.clone();
         let stop = async {
             shutdown.await;

@@ -1,4 +1,4 @@
-//! How much anybody may ask for: token buckets per address, token, device and organisation, and the quotas of stored things.
+//! How much anybody may ask for: token buckets per address, token, device and organisation. How much anybody may store, `budgets` says.
 //!
 //! Decides when a request is one too many. Memory is bounded whatever the number of addresses: full buckets are forgotten, and
 //! when all places are taken, newcomers share one bucket.
@@ -72,21 +72,6 @@ impl Default for Rates {
             organisation: Rate { per_second: 1_000, burst: 10_000 },
             mail: Rate { per_second: 1, burst: 200 },
         }
-    }
-}
-
-/// Quotas of things that are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quotas {
-    /// Invitations of one organisation that can still be used.
-    pub pending_invitations: u64,
-    /// Invitations of one organisation in all: twice as many as a full log has certificates.
-    pub invitations: u64,
-}
-
-impl Default for Quotas {
-    fn default() -> Self {
-        Self { pending_invitations: 1_000, invitations: 200_000 }
     }
 }
 

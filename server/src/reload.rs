@@ -81,7 +81,7 @@ impl Reloader {
             ("tls-certificate and tls-key, on or off", started.tls.is_some() != config.tls.is_some()),
             ("behind-proxy", started.behind_proxy != config.behind_proxy),
             ("insecure-plain-http", started.insecure_plain_http != config.insecure_plain_http),
-            ("pending-invitations", started.quotas != config.quotas),
+            ("budgets", started.budgets != config.budgets),
             ("connections", started.connections != config.connections),
         ]
         .into_iter()

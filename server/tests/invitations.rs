@@ -130,12 +130,12 @@ async fn making_an_invitation_again_is_harmless_and_another_under_its_token_refu
 
 #[tokio::test]
 async fn pending_invitations_have_a_quota() {
-    let bench = Bench::with(|config| config.quotas.pending_invitations = 2).await;
+    let bench = Bench::with(|config| config.budgets.administrator.live = 2).await;
     let alice = bench.founded().await;
     let first = alice.invite(&bench, "a@example.org").await;
     alice.invite(&bench, "b@example.org").await;
     let third = Invited::User("c@example.org".parse().unwrap());
-    assert_eq!(alice.invite_for(&bench, third.clone()).await.code(), ErrorCode::QuotaReached);
+    assert_eq!(alice.invite_for(&bench, third.clone()).await.code(), ErrorCode::MemberBudgetSpent);
     let cancel = path::cancel(&path::invitation(&alice.organisation, &first));
     alice.call(&bench, "POST", &cancel, &[]).await.done();
     alice.call(&bench, "POST", &cancel, &[]).await.done();

@@ -67,9 +67,10 @@ async fn a_direct_enrolment_is_registered_once_and_its_token_is_used_up() {
     assert_eq!(alice.enrol(&bench, &other).await.code(), ErrorCode::InvitationCompleted);
     let other = DirectEnrolment { invited: Invited::User("eve@example.org".parse().unwrap()), ..other };
     assert_eq!(alice.enrol(&bench, &other).await.code(), ErrorCode::InvitationConflict);
-    // The same enrolment under another token is not the same call.
+    // The same enrolment under another token changes nothing: what was enrolled is, and the token is nobody's.
     let moved = DirectEnrolment { token: Token::from_bytes(drawn()), ..enrolment };
-    assert_eq!(alice.enrol(&bench, &moved).await.code(), ErrorCode::AlreadyMember);
+    assert_eq!(alice.enrol(&bench, &moved).await.record::<Completed>().position, 2);
+    assert_eq!(Claim::new(&alice, moved.token).start(&bench).await.code(), ErrorCode::InvitationUnknown);
 
     let bob = bob.member(&alice);
     assert_eq!(bob.log(&bench).await.count, 4);
@@ -429,14 +430,21 @@ async fn of_many_equal_calls_at_once_all_get_the_same_answer() {
 }
 
 #[tokio::test]
-async fn unknown_tokens_count_to_the_quota_of_invitations() {
-    let bench = Bench::with(|config| config.quotas.invitations = 2).await;
+async fn an_enrolment_is_refused_for_no_budget() {
+    let bench = Bench::with(|config| {
+        config.budgets.administrator.live = 1;
+        config.budgets.administrator.bytes = 1_000;
+    })
+    .await;
     let alice = bench.founded().await;
-    alice.with(&bench, "a@example.org", Profile::Standard).await;
-    let known = alice.invite(&bench, EMAIL).await;
+    alice.invite(&bench, "else@example.org").await;
+    for number in 0..10 {
+        alice.with(&bench, &format!("m{number}@example.org"), Profile::Standard).await;
+    }
+    let other = Invited::User(EMAIL.parse().unwrap());
+    assert_eq!(alice.invite_for(&bench, other).await.code(), ErrorCode::MemberBudgetSpent);
     let enrolment = of_bob(&bench, &Newcomer::new(), &alice).await;
-    assert_eq!(alice.enrol(&bench, &enrolment).await.code(), ErrorCode::QuotaReached);
-    alice.enrol(&bench, &DirectEnrolment { token: known, ..enrolment }).await.record::<Completed>();
+    alice.enrol(&bench, &enrolment).await.record::<Completed>();
 }
 
 #[tokio::test]

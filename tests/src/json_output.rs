@@ -288,6 +288,7 @@ const TABLE: &[Row] = &[
     row::<TrustAcknowledged>("parsec.trust.acknowledge/1"),
     row::<DeviceView>("parsec.device.password/1"),
     row::<Forgotten>("parsec.device.forget/1"),
+    row::<DeviceView>("parsec.device.restore/1"),
     row::<Member>("parsec.device.revoke/1"),
     row::<Member>("parsec.user.revoke/1"),
     row::<Member>("parsec.user.profile/1"),

@@ -8,7 +8,15 @@ use crate::network::Place;
 use crate::process::{Process, binary, command_in};
 
 /// Options that lift the limits per address and organisation: every person of a test comes from the same machine.
-pub const NO_LIMITS: &[&str] = &["--no-rate-limits", "--pending-invitations", "100000"];
+pub const NO_LIMITS: &[&str] = &[
+    "--no-rate-limits",
+    "--budget-administrator",
+    "100000:1000",
+    "--budget-member",
+    "100000:1000",
+    "--budget-organisation",
+    "100000:1000",
+];
 
 /// A metadata server of a test.
 #[derive(Debug)]

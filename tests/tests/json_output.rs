@@ -191,6 +191,7 @@ fn live(script: &Script, alice: &Terminal, bob: &Terminal, server: &Server, fold
     let line = format!("device password --password-file - --new-password-file {}", new.display());
     let device = script.ask(bob, &line, "bob counts grey herons\n")["device"].clone();
     let device = device.as_str().unwrap();
+    script.ask(bob, &format!("device restore {device}"), "");
     script.ask(bob, &format!("device forget {device} --confirm {device}"), "");
     script.ask(bob, "status", "");
 

@@ -11,7 +11,11 @@ use crate::password::{NewPasswordSource, PasswordSource};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Device {
     /// Show the devices on this machine
-    List,
+    List {
+        /// Show what is set aside instead: devices that a server, or the other person's device, says were never registered
+        #[arg(long)]
+        set_aside: bool,
+    },
     /// Open a device's keys with its password
     Unlock {
         #[command(flatten)]
@@ -43,6 +47,17 @@ pub(crate) enum Device {
         /// Also where certificates it has signed have not reached the server and are lost with it
         #[arg(long)]
         force: bool,
+    },
+    /// Take a device back that is set aside
+    ///
+    /// It is among this machine's devices again, goes on asking to be registered, and no server's word sets it aside once more.
+    #[command(
+        after_long_help = "Example:\n  parsecctl device list --set-aside\n  parsecctl device restore a0b1c2d3"
+    )]
+    Restore {
+        /// The start of its id, or the whole
+        #[arg(value_name = "ID")]
+        id: String,
     },
     /// End the trust in a member's terminal, for good
     ///

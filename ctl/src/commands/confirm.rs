@@ -176,6 +176,7 @@ mod tests {
             email: None,
             label: None,
             outbox: None,
+            outbox_set_aside: None,
         }
     }
 

@@ -1,11 +1,11 @@
-//! `device list|unlock|lock|password|forget|revoke`.
+//! `device list|unlock|lock|password|forget|restore|revoke`.
 //!
-//! Decides how a device looks to people. Refuses a password as an argument, and to remove keys before somebody has named
+//! Decides how a device looks to people, and keeps what is set aside out of their way. Refuses a password as an argument, and to remove keys before somebody has named
 //! the device a second time.
 
 use parsec_protocol::control::{
-    DeviceForget, DeviceListResult, DevicePassword, DeviceState, DeviceUnlock, DeviceView, Empty,
-    Registration, method,
+    DeviceForget, DeviceListResult, DevicePassword, DeviceRestore, DeviceState, DeviceUnlock, DeviceView,
+    Empty, Registration, method,
 };
 use parsec_protocol::ids::DeviceId;
 
@@ -22,10 +22,7 @@ use crate::text::shown;
 pub(super) fn run(context: &Context<'_>, command: Device) -> Result<(), Failure> {
     let select = context.global.select();
     match command {
-        Device::List => {
-            let result: DeviceListResult = context.call(method::DEVICE_LIST, &Empty {})?;
-            context.output.result(schema::DEVICE_LIST, &result, || devices(&result.devices, context.output))
-        }
+        Device::List { set_aside } => list(context, set_aside),
         Device::Unlock { password } => {
             let mut daemon = context.connect()?;
             let password = password::enter(&password, context.global.no_input, context.output)?;
@@ -46,8 +43,70 @@ pub(super) fn run(context: &Context<'_>, command: Device) -> Result<(), Failure>
             change_password(context, &password, &new_password.into())
         }
         Device::Forget { id, confirm, force } => forget(context, id, confirm, force),
+        Device::Restore { id } => restore(context, &id),
         Device::Revoke { terminal, sure } => change::revoke_device(context, &terminal, &sure),
     }
+}
+
+/// The devices in use, or what is set aside.
+fn list(context: &Context<'_>, set_aside: bool) -> Result<(), Failure> {
+    let mut result: DeviceListResult = context.call(method::DEVICE_LIST, &Empty {})?;
+    if !set_aside {
+        let text = || devices(&result.devices, context.output);
+        let in_use = result.devices.iter().filter(|device| !is_set_aside(device)).cloned().collect();
+        let shown = DeviceListResult { devices: in_use };
+        return context.output.result(schema::DEVICE_LIST, &shown, text);
+    }
+    let enrolments = result.devices.iter().filter_map(enrolments_set_aside).collect::<Vec<_>>();
+    result.devices.retain(is_set_aside);
+    context.output.result(schema::DEVICE_LIST, &result, || {
+        let mut lines = Vec::new();
+        if result.devices.is_empty() {
+            lines.push("No device is set aside.".to_owned());
+        } else {
+            lines.push(table(&result.devices, context.output));
+            lines.push(
+                "Their keys are kept whole: `parsecctl device restore ID` takes one back, `parsecctl device forget ID` removes it."
+                    .to_owned(),
+            );
+        }
+        lines.extend(enrolments);
+        lines.join("\n")
+    })
+}
+
+/// Whether a server's or another device's word has set it aside.
+const fn is_set_aside(device: &DeviceView) -> bool {
+    matches!(device.registration, Registration::Void)
+}
+
+/// What a device has signed as a greeter and somebody says is over; nothing where there is none.
+fn enrolments_set_aside(device: &DeviceView) -> Option<String> {
+    let count = device.outbox_set_aside.filter(|count| *count > 0)?;
+    Some(format!(
+        "{} holds {count} enrolment(s) that it signed and that ended without being registered; each is tried again when it is unlocked.",
+        described(device)
+    ))
+}
+
+/// Takes a device back.
+fn restore(context: &Context<'_>, id: &str) -> Result<(), Failure> {
+    let mut daemon = context.connect()?;
+    let list: DeviceListResult = daemon.call(method::DEVICE_LIST, &Empty {})?;
+    let meant: Vec<_> =
+        list.devices.iter().filter(|device| device.device.to_string().starts_with(id)).collect();
+    let [device] = meant.as_slice() else {
+        let what = if meant.is_empty() { "No device" } else { "More than one device" };
+        return Err(Failure::usage(
+            format!("{what} on this machine has an id that begins like that"),
+            "`parsecctl device list --set-aside` shows what can be taken back.",
+        ));
+    };
+    let device: DeviceView =
+        context.ask(&mut daemon, method::DEVICE_RESTORE, &DeviceRestore { device: device.device })?;
+    context.output.result(schema::DEVICE_RESTORE, &device, || {
+        format!("{} is among this machine's devices; it goes on asking to be registered.", described(&device))
+    })
 }
 
 /// Asks for the old password and the new one, in this order, and changes them in one step.
@@ -147,19 +206,31 @@ pub(super) fn described(device: &DeviceView) -> String {
     format!("Device {}{label} in {}", short(device.device), device.organisation)
 }
 
-/// The table of devices.
+/// The devices in use, and how many there are beside them.
 pub(super) fn devices(devices: &[DeviceView], output: &Output) -> String {
-    if devices.is_empty() {
-        return "No device on this machine yet. Join with `parsecctl claim`, or found an organisation with `parsecctl org bootstrap`."
-            .to_owned();
+    let (aside, in_use): (Vec<_>, Vec<_>) = devices.iter().cloned().partition(is_set_aside);
+    let mut text = if in_use.is_empty() {
+        "No device on this machine yet. Join with `parsecctl claim`, or found an organisation with `parsecctl org bootstrap`."
+            .to_owned()
+    } else {
+        table(&in_use, output)
+    };
+    if !aside.is_empty() {
+        let count = aside.len();
+        text.push_str(&format!("\n{count} more set aside: `parsecctl device list --set-aside` shows them."));
     }
+    text
+}
+
+/// The table of devices.
+fn table(devices: &[DeviceView], output: &Output) -> String {
     let rows: Vec<Vec<String>> = devices
         .iter()
         .map(|device| {
             let registration = match device.registration {
                 Registration::Registered => "registered",
                 Registration::Pending => "pending-registration",
-                Registration::Void => "void: cancelled before it was registered",
+                Registration::Void => "set aside: never registered, somebody says",
                 Registration::Revoked => "revoked, the server says",
                 Registration::Unknown => "one that this program is too old for",
             };

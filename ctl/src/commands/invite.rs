@@ -146,9 +146,14 @@ fn list(context: &Context<'_>) -> Result<(), Failure> {
                 ]
             })
             .collect();
-        context
+        let table = context
             .output
-            .table(&["TOKEN", "FOR", "STATUS", "EXPIRES", "ATTEMPTS", "WRONG CODES", "GREET HERE"], &rows)
+            .table(&["TOKEN", "FOR", "STATUS", "EXPIRES", "ATTEMPTS", "WRONG CODES", "GREET HERE"], &rows);
+        if result.more {
+            format!("{table}\nThere are more: these are the newest that fit one list.")
+        } else {
+            table
+        }
     })
 }
 

@@ -137,6 +137,7 @@ impl Daemon {
             | Command::OrgBootstrap(..)
             | Command::DeviceList(_)
             | Command::DeviceForget(..)
+            | Command::DeviceRestore(..)
             | Command::ClaimStart(..)
             | Command::CeremonyList(_)
             | Command::CeremonyWatch(..)

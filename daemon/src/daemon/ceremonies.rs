@@ -31,7 +31,9 @@ use crate::caller::CallerSession;
 use crate::enrolment::{self, Desk, End, claimer, greeter, not_now};
 use crate::events::RoadReason;
 use crate::outbox::{self, Progress, Row};
-use crate::store::{DeviceKeys, Devices, DirectReceipt, PendingReceipt, Store, StoredInvitation, Tally};
+use crate::store::{
+    DeviceKeys, Devices, DirectReceipt, PendingReceipt, Sealed, Store, StoredInvitation, Tally,
+};
 use crate::transport::http::Server;
 use crate::transport::relay::{ClaimerRoad, Invitee};
 use crate::transport::{Road, RoadError};
@@ -325,7 +327,7 @@ pub async fn greet(
         Err(problem) => return desk.board.closed(problem),
     }
     match greeter::run(&mut desk, &road, setting, &invitation.link_secret, &voucher).await {
-        Ok(sealed) => follow_row(desk, &session, &road, Row { attempt, token, sealed, sent: true }).await,
+        Ok(sealed) => follow_row(desk, &session, &road, Row::new(attempt, token, sealed)).await,
         Err(end) => {
             note_end(&session, token, &end).await;
             // Whatever was signed is void once the relay has heard; the outbox sees to it if it was not.
@@ -352,8 +354,14 @@ pub(super) async fn note_end(session: &Session, token: Token, end: &End) {
 /// The row of an attempt, if this device signed for it.
 pub(super) async fn follow_earlier(session: &Session, attempt: AttemptId) -> Result<Option<Row>, Problem> {
     let rows = session.store(Store::sealed).await?;
-    let row = rows.into_iter().find(|(id, _, _)| *id == attempt);
-    Ok(row.map(|(attempt, token, sealed)| Row { attempt, token, sealed, sent: false }))
+    let row = rows.into_iter().find(|row| row.attempt == attempt);
+    Ok(row.map(|Sealed { attempt, token, sealed, set_aside }| Row {
+        attempt,
+        token,
+        sealed,
+        sent: false,
+        set_aside,
+    }))
 }
 
 /// Why it isn't known whether the server has heard.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword,
-    DeviceRevoke, DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, FilePart, GreetStart,
-    InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers, NetPing,
-    NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, Problem, ReceiptExport, ReceiptListResult,
+    DeviceRestore, DeviceRevoke, DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, FilePart,
+    GreetStart, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers,
+    NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, Problem, ReceiptExport, ReceiptListResult,
     Registration, StatusResult, TrustAcknowledge, TrustAcknowledged, TrustExport, TrustExported, TrustFork,
     TrustImport, TrustImported, TrustLog, TrustLogResult, TrustShow, TrustShowResult, TrustVerifyResult,
     UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
@@ -40,6 +40,7 @@ pub enum Command {
     DeviceLock(DeviceSelector, Reply<DeviceView>),
     DevicePassword(DevicePassword, Reply<DeviceView>),
     DeviceForget(DeviceForget, Reply<Empty>),
+    DeviceRestore(DeviceRestore, Reply<DeviceView>),
     DeviceRevoke(DeviceRevoke, Reply<Member>),
     InviteUser(InviteUser, Reply<InviteResult>),
     InviteDevice(InviteDevice, Reply<InviteResult>),

@@ -237,8 +237,8 @@ fn registration(device: &DeviceSummary) -> Check {
         Registration::Void => warning(
             NAME,
             subject,
-            "the server or the greeter's device says that its enrolment ended; it goes on asking",
-            "If the other person ended it, ask for a new invitation; `parsecctl device forget` removes this one.",
+            "set aside: the server or the greeter's device says that it was never registered",
+            "If the other person ended it, ask for a new invitation; `parsecctl device forget` removes this one, `parsecctl device restore` takes it back.",
         ),
     }
 }

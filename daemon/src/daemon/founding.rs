@@ -21,6 +21,7 @@ use reqwest::Method;
 use super::guesses::Turnstile;
 use super::invitations::PATIENCE;
 use super::session::blocking;
+use crate::finality;
 use crate::store::{DeviceSummary, Devices, OpenDevice, StoreError};
 use crate::transport::http::{Call, Client, Server};
 use crate::transport::relay;
@@ -62,16 +63,21 @@ pub async fn run(
     let its_devices = Arc::clone(devices);
     match within(PATIENCE, post).await {
         Ok(Ok(())) => {
-            blocking(move || its_devices.set_registration(device, Registration::Registered)).await?;
+            blocking(move || its_devices.set_registration(device, Registration::Registered, false)).await?;
             let mut open = Arc::into_inner(open)
                 .ok_or_else(|| Problem::new(ProblemKind::Internal, "The new device is in use elsewhere."))?;
-            open.summary.registration = Registration::Registered;
+            (open.summary.registration, open.summary.restored) = (Registration::Registered, false);
             Ok(open)
         }
         Ok(Err(error)) => {
             // A refusal is an unsigned word: an earlier try may have worked and its answer be lost, and any server
             // can refuse. The keys may be the only ones of an organisation that exists, so they stay, and the same
-            // command goes on with them.
+            // command goes on with them; until then they are set aside, and not among the devices in use.
+            if let Some(said) = error.code().and_then(finality::founding_refused)
+                && !open.summary.restored
+            {
+                blocking(move || its_devices.set_registration(device, said, false)).await?;
+            }
             Err(error.into())
         }
         Err(last) => {
@@ -93,7 +99,7 @@ async fn existing(
         let fits = |summary: &DeviceSummary| {
             summary.organisation == its_request.organisation
                 && summary.server == server
-                && summary.registration == Registration::Pending
+                && matches!(summary.registration, Registration::Pending | Registration::Void)
         };
         // A claimed device has a receipt; one that is being founded has none.
         let receipts = its_devices.pending()?;

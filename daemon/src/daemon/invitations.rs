@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use parsec_protocol::control::{
-    Empty, Event, InvitationItem, InviteListResult, InviteResult, Problem, ProblemKind, SecretText,
-    TransportChoice,
+    Empty, Event, InvitationItem, InviteListResult, InviteResult, LINE_MAX_BYTES, Problem, ProblemKind,
+    SecretText, Subject, TransportChoice,
 };
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::ids::{Email, Invited, Token};
@@ -25,6 +25,10 @@ use crate::{addresses, clock, entropy, problems};
 
 /// Seconds in a day.
 const DAY: u64 = 86_400;
+/// What all items of a list take on a line at most: the rest is for what stands around them.
+const LIST_MAX_BYTES: usize = LINE_MAX_BYTES - 16 * 1024;
+/// An item of a list without its address, as JSON, with the longest numbers.
+const ITEM_BYTES: usize = 360;
 /// How long a person's program is kept waiting for a server that does not answer.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);
 /// The same where the invitation works without it.
@@ -221,8 +225,12 @@ pub async fn drop_expired(session: &Session) -> Result<(), Problem> {
 pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
     drop_expired(session).await?;
     let ours = session.store(Store::invitations).await?;
+    let mut more = false;
     let list = match tokio::time::timeout(PATIENCE, session.member.invitations()).await {
-        Ok(Ok(list)) => list.invitations,
+        Ok(Ok(list)) => {
+            more = list.next.is_some();
+            list.invitations
+        }
         Ok(Err(error)) if error.passes() && !ours.is_empty() => Vec::new(),
         Ok(Err(error)) => return Err(error.into()),
         Err(_) if !ours.is_empty() => Vec::new(),
@@ -268,7 +276,39 @@ pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
             posted: own.posted == Posting::Done,
         });
     }
-    Ok(InviteListResult { invitations })
+    more |= keep_what_fits(&mut invitations, LIST_MAX_BYTES);
+    Ok(InviteListResult { invitations, more })
+}
+
+/// Keeps as many as one line carries, in their order: those that can be used before those that are over. Whether any had to go.
+fn keep_what_fits(invitations: &mut Vec<InvitationItem>, most: usize) -> bool {
+    let open = |item: &InvitationItem| matches!(item.status.as_str(), "pending" | "in_use");
+    let sizes: Vec<usize> = invitations.iter().map(size).collect();
+    let mut keep = vec![false; sizes.len()];
+    let mut left = most;
+    let mut all = true;
+    for wanted in [true, false] {
+        for ((item, size), keep) in invitations.iter().zip(&sizes).zip(&mut keep) {
+            if open(item) != wanted {
+                continue;
+            }
+            match left.checked_sub(*size) {
+                Some(rest) => (left, *keep) = (rest, true),
+                None => all = false,
+            }
+        }
+    }
+    let mut keep = keep.into_iter();
+    invitations.retain(|_| keep.next().unwrap_or(false));
+    !all
+}
+
+/// What an item takes on a line at most: everything but the address has its bound.
+fn size(item: &InvitationItem) -> usize {
+    match &item.subject {
+        Subject::User { email } => ITEM_BYTES.saturating_add(email.as_str().len()),
+        Subject::Device { .. } => ITEM_BYTES,
+    }
 }
 
 /// Cancels an invitation; its link secret is forgotten, and whoever is in the middle of it is told.
@@ -323,6 +363,48 @@ mod tests {
     use parsec_protocol::limits::ATTEMPTS_MAX;
 
     use super::*;
+
+    fn item(number: u8, status: InvitationStatus) -> InvitationItem {
+        let email = format!("{}@example.org", "m".repeat(200)).parse().unwrap();
+        InvitationItem {
+            token: Token::from_bytes([number; 16]),
+            subject: if number.is_multiple_of(2) {
+                Subject::User { email }
+            } else {
+                Subject::Device { user: parsec_protocol::ids::UserId::from_bytes([number; 16]) }
+            },
+            status: self::status(status).to_owned(),
+            created: parsec_protocol::ids::Timestamp(u64::MAX),
+            expires: parsec_protocol::ids::Timestamp(u64::MAX),
+            mismatches: u32::MAX,
+            attempts: u32::MAX,
+            can_greet: false,
+            posted: false,
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_a_line_is_what_is_over() {
+        use InvitationStatus::{Completed, Exhausted, InUse, Pending};
+        for number in 0..2 {
+            let item = item(number, Exhausted);
+            assert!(serde_json::to_string(&item).unwrap().len() < size(&item));
+        }
+        let mut list: Vec<_> = [Completed, Pending, Completed, InUse, Completed]
+            .into_iter()
+            .zip(0..)
+            .map(|(status, number)| item(number, status))
+            .collect();
+        assert!(!keep_what_fits(&mut list, LIST_MAX_BYTES) && list.len() == 5);
+        let room = size(&list[1]) + size(&list[3]) + size(&list[0]);
+        assert!(keep_what_fits(&mut list, room));
+        assert_eq!(
+            list.iter().map(|item| item.status.as_str()).collect::<Vec<_>>(),
+            ["completed", "pending", "in_use"]
+        );
+        assert!(keep_what_fits(&mut list, room - 1));
+        assert_eq!(list.len(), 2);
+    }
 
     #[test]
     fn only_what_is_open_can_be_greeted_for() {

@@ -13,17 +13,21 @@ use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, Registration};
 use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Token};
 use parsec_protocol::keys::LinkSecret;
-use parsec_protocol::relay::{EndReason, ErrorCode};
+use parsec_protocol::limits::STEP_MAX_BYTES;
+use parsec_protocol::receipt::Receipt;
+use parsec_protocol::relay::{EndReason, ErrorCode, Standing, StandingQuestion};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::command::{Event, Handle};
 use super::direct;
 use super::net::Net;
+use crate::enrolment::resume;
+use crate::finality;
 use crate::store::PendingReceipt;
 use crate::store::atomic::{Folder, WRITING};
 use crate::transport::http::{Client, Server};
-use crate::transport::relay::{ClaimerRoad, Invitee};
+use crate::transport::relay::{ClaimerRoad, Invitee, standing};
 use crate::transport::{Road as _, RoadError};
 
 /// Largest record: a server's address and some ids.
@@ -166,6 +170,17 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
     match road.deposit(8, pending.message.clone()).await {
         Ok(()) => {}
         Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {}
+        // The server has lost the run: its database was restored from a backup, say.
+        Err(error) if error.code() == Some(ErrorCode::AttemptUnknown) => {
+            if let Err(error) = resume::claim(&road, &pending.message).await {
+                tracing::info!(%error, "an enrolment that the server has lost can't be opened again yet");
+                return verdict_of(&error);
+            }
+        }
+        // Over for so long that the server has forgotten it: what its log has, it has not.
+        Err(error) if error.code() == Some(ErrorCode::InvitationUnknown) => {
+            return standing_of(server, pending).await;
+        }
         Err(error) => {
             tracing::warn!(%error, "a receipt could not be deposited");
             return verdict_of(&error);
@@ -185,29 +200,31 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
                 None => continue,
             },
         };
-        match view.ended {
-            None => {}
-            Some(EndReason::Completed) => return Some(Registration::Registered),
-            Some(
-                EndReason::CodeMismatch
-                | EndReason::Cancelled
-                | EndReason::BadMessage
-                | EndReason::TimedOut
-                | EndReason::InvitationEnded
-                | EndReason::Abandoned,
-            ) => return Some(Registration::Void),
+        if let Some(reason) = view.ended {
+            return Some(finality::ended(reason));
         }
     }
 }
 
-/// What a refusal says of the enrolment: that the attempt is over without certificates. Others say nothing of it.
-fn verdict_of(error: &RoadError) -> Option<Registration> {
-    match error.code()? {
-        ErrorCode::InvitationCancelled | ErrorCode::InvitationExpired | ErrorCode::InvitationExhausted => {
-            Some(Registration::Void)
+/// Asks whether the certificate that message 8 names is in the log. Nobody is asked about the greeter, whom message 8 does not name: that
+/// the enrolment is void is not said this way.
+async fn standing_of(server: &Server, pending: &PendingReceipt) -> Option<Registration> {
+    let receipt: Receipt = codec::decode(&pending.message, STEP_MAX_BYTES).ok()?;
+    let certificate = *receipt.certificates.first()?;
+    let question = StandingQuestion { greeter: DeviceId::from_bytes([0; 16]), certificate };
+    match standing(server, &pending.organisation, &question).await {
+        Ok(Standing::Registered) => Some(Registration::Registered),
+        Ok(Standing::Waiting | Standing::Void) => None,
+        Err(error) => {
+            tracing::debug!(%error, "the server was asked for an enrolment without an answer");
+            None
         }
-        _ => None,
     }
+}
+
+/// What a refusal says of the enrolment, if it says anything.
+fn verdict_of(error: &RoadError) -> Option<Registration> {
+    finality::receipt_refused(error.code()?)
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ impl Daemon {
             },
             Command::DevicePassword(request, reply) => self.change_password(request, caller, reply),
             Command::DeviceForget(request, reply) => self.forget(&request, reply),
+            Command::DeviceRestore(request, reply) => self.restore(&request, reply),
             Command::InviteUser(request, reply) => {
                 let permitted = self.net.permits(request.transport.unwrap_or_default());
                 self.with_session(&request.select, reply, async move |session| {

@@ -41,7 +41,11 @@ pub fn device(
         selector.device.as_ref().is_none_or(|prefix| summary.device.to_string().starts_with(prefix.as_str()))
             && selector.organisation.as_ref().is_none_or(|organisation| summary.organisation == *organisation)
     };
-    let found: Vec<_> = known.values().filter(fits).collect();
+    let mut found: Vec<_> = known.values().filter(fits).collect();
+    // What is set aside is meant where it is named, or where there is nothing else.
+    if selector.device.is_none() && found.iter().any(|summary| summary.registration != Registration::Void) {
+        found.retain(|summary| summary.registration != Registration::Void);
+    }
     let summary = match found.as_slice() {
         [] => return Err(Problem::new(ProblemKind::DeviceUnknown, "No device on this machine fits.")),
         [only] => *only,
@@ -66,7 +70,7 @@ pub fn device(
     if wanted == Wanted::Unlocked {
         match summary.registration {
             Registration::Void => {
-                let text = "The server or the greeter's device says that this enrolment ended before it was registered.";
+                let text = "The device is set aside: the server or the greeter's device says that it was never registered.";
                 return Err(Problem::new(ProblemKind::DeviceVoid, text));
             }
             // By the server's word, which is asked for again at each unlocking.
@@ -100,6 +104,7 @@ mod tests {
                 organisation: organisation.parse().unwrap(),
                 server: "https://a.test".into(),
                 registration: *registration,
+                restored: false,
             };
             (device, summary)
         };
@@ -141,6 +146,10 @@ mod tests {
         assert_eq!(choose(&two, &[], None, None, Wanted::Locked), Err(K::DeviceAmbiguous));
         assert_eq!(choose(&two, &[0xaa], None, None, Wanted::Locked), Ok(0xbb));
         assert_eq!(choose(&[(1, "a", Void)], &[1], None, None, use_it), Err(K::DeviceVoid));
+        let aside = [(0xaa, "acme", Void), (0xbb, "acme", Registered)];
+        assert_eq!(choose(&aside, &[0xbb], None, None, use_it), Ok(0xbb));
+        assert_eq!(choose(&aside, &[], None, None, Wanted::Locked), Ok(0xbb));
+        assert_eq!(choose(&aside, &[], Some("aaaa"), None, Wanted::Locked), Ok(0xaa));
         assert_eq!(choose(&[(1, "a", Revoked)], &[1], None, None, use_it), Err(K::Revoked));
         assert_eq!(choose(&[(1, "a", Revoked)], &[], None, None, use_it), Err(K::Revoked));
         // The server is asked again when it is unlocked.

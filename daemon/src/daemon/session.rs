@@ -399,7 +399,7 @@ impl Session {
 
     /// Tells that the outbox has changed.
     pub fn outbox_changed(&self) {
-        self.events.outbox(self.open.summary.device, &self.stop, || self.outbox());
+        self.events.outbox(self.open.summary.device, &self.stop, || (self.outbox(), self.set_aside()));
     }
 
     /// Enrolments this device signed that are not in the log yet.
@@ -408,6 +408,14 @@ impl Session {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let open = rows.values().filter(|progress| !progress.borrow().is_over()).count();
         u32::try_from(open).unwrap_or(u32::MAX)
+    }
+
+    /// Enrolments this device signed that somebody says are over.
+    #[must_use]
+    pub fn set_aside(&self) -> u32 {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let aside = rows.values().filter(|progress| matches!(&*progress.borrow(), Progress::Void(_))).count();
+        u32::try_from(aside).unwrap_or(u32::MAX)
     }
 }
 
@@ -452,6 +460,7 @@ pub fn view(summary: &DeviceSummary, session: Option<&Session>) -> DeviceView {
         email: keys.map(|keys| keys.email.clone()),
         label: keys.map(|keys| keys.device_label.clone()),
         outbox: session.map(Session::outbox),
+        outbox_set_aside: session.map(Session::set_aside),
     }
 }
 

@@ -16,6 +16,7 @@ use super::command::{Event, Handle};
 use super::session::{Session, SyncError, blocking};
 use super::{Daemon, invitations};
 use crate::events::Reason;
+use crate::finality::{self, Heard, Standing};
 use crate::transport::retry::until_done;
 use crate::transport::{RoadError, Trouble};
 use crate::{clock, entropy, outbox, problems};
@@ -42,7 +43,7 @@ impl Daemon {
 
     /// A device has found itself in the verified log: from here on nobody needs its receipt.
     pub(super) fn certified(&mut self, device: DeviceId) {
-        self.registered(device, Registration::Registered);
+        self.heard(device, Heard::Log);
         let devices = Arc::clone(&self.devices);
         // A failure is made good when it is next unlocked.
         self.spawn(async move {
@@ -52,20 +53,23 @@ impl Daemon {
         });
     }
 
-    /// Takes note of whether a device is certified, by whoever's word: any may be taken back, so nothing is dropped for it.
-    pub(super) fn registered(&mut self, device: DeviceId, registration: Registration) {
+    /// Takes note of what is heard of whether a device is certified; nothing is dropped for it.
+    pub(super) fn heard(&mut self, device: DeviceId, heard: Heard) {
         let Some(summary) = self.known.get_mut(&device) else { return };
-        // What the device has seen in the verified log is not undone by anybody's word.
-        let seen = summary.registration == Registration::Registered && registration == Registration::Void;
-        if summary.registration == registration || seen {
+        let now = Standing { registration: summary.registration, restored: summary.restored };
+        let then = finality::next(now, heard);
+        if then == now {
             return;
         }
-        summary.registration = registration;
+        let Standing { registration, restored } = then;
+        (summary.registration, summary.restored) = (registration, restored);
         self.changed(device, Reason::Registration);
         let devices = Arc::clone(&self.devices);
         // A failure is made good at the next start, when the receipt is still there and the server asked again.
         self.spawn(async move {
-            if let Err(problem) = blocking(move || devices.set_registration(device, registration)).await {
+            if let Err(problem) =
+                blocking(move || devices.set_registration(device, registration, restored)).await
+            {
                 tracing::error!(%device, %problem, "a device's registration could not be noted");
             }
         });

@@ -6,6 +6,7 @@
 
 pub mod claimer;
 pub mod greeter;
+pub mod resume;
 pub mod view;
 
 #[cfg(test)]

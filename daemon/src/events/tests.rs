@@ -32,6 +32,7 @@ fn device(id: u8, unlocked: bool) -> DeviceView {
         email: None,
         label: None,
         outbox: unlocked.then_some(0),
+        outbox_set_aside: unlocked.then_some(0),
     }
 }
 
@@ -353,11 +354,11 @@ async fn the_last_event_reaches_everybody_and_is_the_last() {
 fn an_outbox_is_not_told_of_once_its_device_is_locked() {
     let hub = Hub::new(vec![device(1, true)]).unwrap();
     let (id, locked) = (device(1, true).device, CancellationToken::new());
-    hub.outbox(id, &locked, || 1);
+    hub.outbox(id, &locked, || (1, 0));
     assert_eq!(hub.overview().device(id).unwrap().outbox, Some(1));
-    hub.outbox(id, &locked, || 1);
+    hub.outbox(id, &locked, || (1, 0));
     assert_eq!(hub.state().newest, 1);
     locked.cancel();
-    hub.outbox(id, &locked, || 2);
+    hub.outbox(id, &locked, || (2, 0));
     assert_eq!(hub.state().newest, 1);
 }

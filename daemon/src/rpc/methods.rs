@@ -151,6 +151,7 @@ pub(super) const TABLE: &[Row] = &[
     ask!(DEVICE_LOCK, Own, |params: DeviceSelector| |reply| Command::DeviceLock(params, reply)),
     ask!(DEVICE_PASSWORD, Own, |params: _| |reply| Command::DevicePassword(params, reply)),
     ask!(DEVICE_FORGET, Own, |params: _| |reply| Command::DeviceForget(params, reply)),
+    ask!(DEVICE_RESTORE, Own, |params: _| |reply| Command::DeviceRestore(params, reply)),
     ask!(DEVICE_REVOKE, Vouch, |params: _| |reply| Command::DeviceRevoke(params, reply)),
     ask!(INVITE_USER, Vouch, |params: _| |reply| Command::InviteUser(params, reply)),
     ask!(INVITE_DEVICE, Vouch, |params: _| |reply| Command::InviteDevice(params, reply)),

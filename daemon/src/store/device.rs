@@ -105,6 +105,7 @@ impl Devices {
             organisation: new.organisation.clone(),
             server: server.to_owned(),
             registration,
+            restored: false,
         };
         let about = About::new(&summary, Hash::of(&[&sealed]))?;
 
@@ -220,12 +221,17 @@ impl Devices {
     ///
     /// # Errors
     /// [`StoreError::NoSuchDevice`], the disk's.
-    pub fn set_registration(&self, device: DeviceId, registration: Registration) -> Result<(), StoreError> {
+    pub fn set_registration(
+        &self,
+        device: DeviceId,
+        registration: Registration,
+        restored: bool,
+    ) -> Result<(), StoreError> {
         let name = self.find(device)?.ok_or(StoreError::NoSuchDevice)?;
         let folder = self.devices.folder(&name)?;
         let _turn = turn(&self.changes);
         let mut about = read_about(&folder, &name)?;
-        about.set_registration(registration);
+        about.set_registration(registration, restored);
         folder.replace(layout::ABOUT, &about.encode())
     }
 

@@ -156,7 +156,7 @@ impl Store {
     /// The disk's.
     pub fn drop_expired(&self, now: Timestamp) -> Result<(), StoreError> {
         self.inner()?.connection.execute(
-            "DELETE FROM invitation WHERE expires <= ?1 AND token NOT IN (SELECT token FROM outbox)",
+            "DELETE FROM invitation WHERE expires <= ?1 AND token NOT IN (SELECT token FROM outbox WHERE NOT set_aside)",
             [integer(now.0)?],
         )?;
         Ok(())

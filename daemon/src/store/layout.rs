@@ -63,6 +63,9 @@ enum Standing {
     Void,
     #[n(3)]
     Revoked,
+    /// Pending, and taken back by its person.
+    #[n(4)]
+    Restored,
 }
 
 /// What is known of a device without its password.
@@ -100,7 +103,7 @@ impl About {
             standing: Standing::Registered,
             key_files: vec![key_file],
         };
-        about.set_registration(summary.registration);
+        about.set_registration(summary.registration, summary.restored);
         Ok(about)
     }
 
@@ -120,9 +123,10 @@ impl About {
         codec::encode(self)
     }
 
-    pub(super) fn set_registration(&mut self, registration: Registration) {
+    pub(super) fn set_registration(&mut self, registration: Registration, restored: bool) {
         self.standing = match registration {
             Registration::Registered => Standing::Registered,
+            Registration::Pending if restored => Standing::Restored,
             Registration::Pending => Standing::Pending,
             Registration::Void => Standing::Void,
             Registration::Revoked => Standing::Revoked,
@@ -139,10 +143,11 @@ impl About {
             server: self.server.clone(),
             registration: match self.standing {
                 Standing::Registered => Registration::Registered,
-                Standing::Pending => Registration::Pending,
+                Standing::Pending | Standing::Restored => Registration::Pending,
                 Standing::Void => Registration::Void,
                 Standing::Revoked => Registration::Revoked,
             },
+            restored: matches!(self.standing, Standing::Restored),
         }
     }
 }

@@ -42,7 +42,7 @@ pub use database::Store;
 pub use device::Devices;
 pub use inspect::Inspected;
 pub use keyfile::{WorkFactor, check_strength, opens as key_file_opens};
-pub use outbox::DirectStep;
+pub use outbox::{DirectStep, Sealed};
 pub use tokens::{TokenRecord, TokenStore};
 
 /// Why something could not be kept or found. Nothing has changed on disk, unless the variant says otherwise.
@@ -159,6 +159,8 @@ pub struct DeviceSummary {
     pub server: String,
     /// Whether it is certified.
     pub registration: Registration,
+    /// Whether its person has taken it back after somebody's word had set it aside.
+    pub restored: bool,
 }
 
 /// Message 8 and what depositing it takes. Kept readable without the password, so that it goes out after a restart;

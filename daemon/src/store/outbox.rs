@@ -15,6 +15,19 @@ use super::{DirectRow, Store, StoreError};
 /// Largest record: two certificates, a statement, and five short fields.
 const SEALED_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 2_048;
 
+/// An enrolment that was signed here and has not been seen in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Which run of the ceremony.
+    pub attempt: AttemptId,
+    /// Which invitation.
+    pub token: Token,
+    /// What was signed.
+    pub sealed: SealedEnrolment,
+    /// Somebody says that it is over without its certificates.
+    pub set_aside: bool,
+}
+
 /// A message that a direct ceremony keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DirectStep {
@@ -132,50 +145,69 @@ impl Store {
         if changed == 1 { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
-    /// All of them, oldest first.
+    /// All of them, oldest first, with those that are set aside.
     ///
     /// # Errors
     /// The disk's.
-    pub fn sealed(&self) -> Result<Vec<(AttemptId, Token, SealedEnrolment)>, StoreError> {
+    pub fn sealed(&self) -> Result<Vec<Sealed>, StoreError> {
         let inner = self.inner()?;
-        let mut select = inner.connection.prepare("SELECT attempt, token, sealed FROM outbox ORDER BY id")?;
+        let mut select =
+            inner.connection.prepare("SELECT attempt, token, sealed, set_aside FROM outbox ORDER BY id")?;
         let mut rows = select.query([])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let bytes: Vec<u8> = row.get(2)?;
             let sealed = codec::decode(&bytes, SEALED_MAX_BYTES)
                 .map_err(|_| StoreError::Damaged("an enrolment in it is malformed"))?;
-            found.push((AttemptId::from_bytes(row.get(0)?), Token::from_bytes(row.get(1)?), sealed));
+            found.push(Sealed {
+                attempt: AttemptId::from_bytes(row.get(0)?),
+                token: Token::from_bytes(row.get(1)?),
+                sealed,
+                set_aside: row.get(3)?,
+            });
         }
         Ok(found)
     }
 
-    /// Forgets an enrolment of the direct road whose receipt is not here, if there is one: a person took it back. Durable when it returns.
+    /// Sets an enrolment aside: somebody says that it is over. Nothing of it goes. Durable when it returns.
     ///
     /// # Errors
     /// The disk's.
-    pub fn drop_unsealed(&self, attempt: AttemptId) -> Result<(), StoreError> {
+    pub fn set_aside(&self, attempt: AttemptId) -> Result<(), StoreError> {
+        let update = "UPDATE outbox SET set_aside = 1 WHERE attempt = ?1";
+        self.inner()?.connection.execute(update, [attempt.as_bytes()])?;
+        Ok(())
+    }
+
+    /// The same for an enrolment of the direct road, unless its receipt is here.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn set_aside_unreceived(&self, attempt: AttemptId) -> Result<(), StoreError> {
         self.inner()?.connection.execute(
-            "DELETE FROM outbox WHERE attempt IN (SELECT attempt FROM direct WHERE attempt = ?1 AND step8 IS NULL)",
+            "UPDATE outbox SET set_aside = 1
+             WHERE attempt IN (SELECT attempt FROM direct WHERE attempt = ?1 AND step8 IS NULL)",
             [attempt.as_bytes()],
         )?;
         Ok(())
     }
 
-    /// Whether a receipt of the direct road is here for this invitation.
+    /// Whether a receipt of the direct road is here for this invitation, of an enrolment that is not set aside.
     ///
     /// # Errors
     /// The disk's.
     pub fn is_sealed(&self, token: Token) -> Result<bool, StoreError> {
         let sealed = self.inner()?.connection.query_row(
-            "SELECT EXISTS (SELECT 1 FROM outbox JOIN direct USING (attempt) WHERE token = ?1 AND step8 IS NOT NULL)",
+            "SELECT EXISTS (SELECT 1 FROM outbox JOIN direct USING (attempt)
+             WHERE token = ?1 AND step8 IS NOT NULL AND NOT set_aside)",
             [token.as_bytes()],
             |row| row.get(0),
         )?;
         Ok(sealed)
     }
 
-    /// Forgets an invitation and what was signed for it on the direct road, unless a receipt is here; whether it did.
+    /// Forgets an invitation, because its person says so, and sets aside what was signed for it, unless a receipt is
+    /// here that may still be registered; whether it did.
     ///
     /// # Errors
     /// The disk's.
@@ -184,34 +216,17 @@ impl Store {
         // In one transaction: a receipt can't come between the look and the end.
         let transaction = inner.connection.transaction()?;
         let sealed: bool = transaction.query_row(
-            "SELECT EXISTS (SELECT 1 FROM outbox JOIN direct USING (attempt) WHERE token = ?1 AND step8 IS NOT NULL)",
+            "SELECT EXISTS (SELECT 1 FROM outbox JOIN direct USING (attempt)
+             WHERE token = ?1 AND step8 IS NOT NULL AND NOT set_aside)",
             [token.as_bytes()],
             |row| row.get(0),
         )?;
         if sealed {
             return Ok(false);
         }
-        transaction.execute(
-            "DELETE FROM outbox WHERE token = ?1 AND attempt IN (SELECT attempt FROM direct)",
-            [token.as_bytes()],
-        )?;
+        transaction.execute("UPDATE outbox SET set_aside = 1 WHERE token = ?1", [token.as_bytes()])?;
         transaction.execute("DELETE FROM invitation WHERE token = ?1", [token.as_bytes()])?;
         transaction.commit()?;
         Ok(true)
-    }
-
-    /// Forgets one that is void, if it is there.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn drop_sealed(&self, attempt: AttemptId) -> Result<(), StoreError> {
-        let mut inner = self.inner()?;
-        let transaction = inner.connection.transaction()?;
-        transaction.execute("DELETE FROM outbox WHERE attempt = ?1", [attempt.as_bytes()])?;
-        // Of what never came about there is no receipt.
-        transaction
-            .execute("DELETE FROM receipt WHERE attempt = ?1 AND registered = 0", [attempt.as_bytes()])?;
-        transaction.commit()?;
-        Ok(())
     }
 }

@@ -31,6 +31,9 @@ use crate::{clock, entropy};
 
 pub use registering::standing;
 
+/// Pages of invitations read for one list: more than the usual budgets let an organisation have.
+const LIST_PAGES_MAX: usize = 100;
+
 /// Signs requests for one device. The key stays where it is.
 pub trait Signer: Send + Sync {
     /// Which device.
@@ -151,12 +154,29 @@ impl Member {
         self.server.call(self.signed(call)?).await.map(|_| ())
     }
 
-    /// All invitations this member may see.
+    /// The invitations this member may see, newest first: all pages of them, up to a bound.
     ///
     /// # Errors
     /// [`RoadError`].
     pub async fn invitations(&self) -> Result<InvitationList, RoadError> {
-        self.ask(Call::new(Method::GET, path::invitations(&self.organisation))).await
+        let mut list = InvitationList { invitations: Vec::new(), next: None };
+        let mut target = path::invitations(&self.organisation);
+        for _ in 0..LIST_PAGES_MAX {
+            let page: InvitationList = self.ask(Call::new(Method::GET, target)).await?;
+            list.invitations.extend(page.invitations);
+            let asked = std::mem::replace(&mut list.next, page.next);
+            match list.next {
+                // A page that leads nowhere new would be asked for again and again.
+                Some(next) if asked.is_none_or(|asked| next < asked) => {
+                    target = path::invitations_before(&self.organisation, next);
+                }
+                Some(_) => {
+                    return Err(RoadError::Misbehaved("its list of invitations goes round in circles"));
+                }
+                None => break,
+            }
+        }
+        Ok(list)
     }
 
     /// One invitation.

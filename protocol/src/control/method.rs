@@ -18,6 +18,8 @@ pub const DEVICE_LOCK: &str = "device.lock";
 pub const DEVICE_PASSWORD: &str = "device.password";
 /// [`super::DeviceForget`] → [`super::Empty`]
 pub const DEVICE_FORGET: &str = "device.forget";
+/// [`super::DeviceRestore`] → [`super::DeviceView`]
+pub const DEVICE_RESTORE: &str = "device.restore";
 /// [`super::DeviceRevoke`] → [`super::Member`]
 pub const DEVICE_REVOKE: &str = "device.revoke";
 /// [`super::InviteUser`] → [`super::InviteResult`]

@@ -62,7 +62,7 @@ pub enum Registration {
     Registered,
     /// The greeter's device has still to put it there.
     Pending,
-    /// It will never be: the attempt was cancelled.
+    /// Set aside: a server, or the other side's device, says that it never will be.
     Void,
     /// It was, and it or its user has been revoked, as far as the server says. Since API 1.2.
     Revoked,
@@ -96,6 +96,9 @@ pub struct DeviceView {
     pub label: Option<Label>,
     /// Certified by it and not yet in the log; only while unlocked.
     pub outbox: Option<u32>,
+    /// Certified by it and set aside, because somebody says that the enrolment ended; only while unlocked. Since API 1.3.
+    #[serde(default)]
+    pub outbox_set_aside: Option<u32>,
 }
 
 /// `device.list`
@@ -184,6 +187,15 @@ pub struct DevicePassword {
     pub password: SecretText,
     /// Shall open it from now on, alone.
     pub new_password: SecretText,
+}
+
+/// `device.restore`: takes a device back that somebody's word has set aside. Since API 1.3.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DeviceRestore {
+    /// The whole id.
+    pub device: DeviceId,
 }
 
 /// `device.forget`: removes a device's keys and store from this machine. The organisation goes on knowing it.
@@ -294,8 +306,11 @@ pub struct InvitationItem {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InviteListResult {
-    /// Newest first.
+    /// Newest first. Where there are too many for one line, those that can be used go before those that are over.
     pub invitations: Vec<InvitationItem>,
+    /// Whether there are more than these. Since API 1.3.
+    #[serde(default)]
+    pub more: bool,
 }
 
 /// `invite.cancel`

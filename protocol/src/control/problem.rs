@@ -83,7 +83,7 @@ problems! {
     DeviceAmbiguous "device_ambiguous" Caller retry=false exit=64 "Several devices fit: name one with --device.";
     DeviceLocked "device_locked" Caller retry=false exit=77 "Unlock it first: `parsecctl device unlock`.";
     DevicePending "device_pending" Caller retry=true exit=75 "The greeter's device has to register it first; it does so by itself once both are online.";
-    DeviceVoid "device_void" Peer retry=false exit=76 "Its keys stay here and it goes on asking. If the other person ended it, ask for a new invitation and remove this one: `parsecctl device forget`.";
+    DeviceVoid "device_void" Peer retry=false exit=76 "Its keys stay here and it goes on asking; `parsecctl device restore` takes it back. If the other person ended it, ask for a new invitation and remove this one: `parsecctl device forget`.";
     DeviceBusy "device_busy" Caller retry=true exit=75 "Wait until its ceremonies and its outbox are done, or say with --force that they don't matter.";
     WrongPassword "wrong_password" Caller retry=true exit=77 "Check the keyboard layout and try again. A forgotten password can't be recovered: enrol this terminal anew.";
     WeakPassword "weak_password" Caller retry=false exit=65 "Use at least 8 characters; four random words are good.";
@@ -110,7 +110,9 @@ problems! {
     ServerFailed "server_failed" Server retry=true exit=69 "The server had a problem of its own; try again later or tell its administrator.";
     ServerMisbehaved "server_misbehaved" Server retry=false exit=76 "The server answered with something no honest server sends. Tell its administrator.";
     ServerBusy "server_busy" Server retry=true exit=75 "Too many requests; wait a moment and try again.";
-    QuotaReached "quota_reached" Server retry=false exit=69 "The organisation has reached a limit of its server. Cancel old invitations or ask the server's administrator.";
+    QuotaReached "quota_reached" Server retry=false exit=69 "The organisation, or its server, is full. Ask the server's administrator.";
+    MemberBudgetSpent "member_budget_spent" Server retry=false exit=69 "Whoever invites cancels an invitation that nobody needs (`parsecctl invite list`, `parsecctl invite cancel`); what is over makes room by itself.";
+    OrganisationBudgetSpent "organisation_budget_spent" Server retry=false exit=69 "An administrator of the organisation looks who has so many invitations (`parsecctl invite list`) and cancels what nobody needs; the server's administrator can allow more.";
     ClockWrong "clock_wrong" Machine retry=true exit=78 "Set this machine's clock (`timedatectl set-ntp true`), then try again.";
 
     PeerUnreachable "peer_unreachable" Peer retry=true exit=75 "Are both terminals on the same network, and has the other side started? Keep both running, then try again.";

@@ -10,14 +10,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
-    CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceRevoke, DeviceSelector,
-    DeviceUnlock, DeviceView, DoctorResult, Empty, EventItem, EventsWatch, FileBytes, FilePart, GreetStart,
-    Hello, HelloResult, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member,
-    NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, ReceiptExport, ReceiptListResult,
-    SecretText, StatusResult, StreamId, TokenCreate, TokenCreated, TokenId, TokenListResult, TokenSelector,
-    TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged, TrustExport, TrustExported, TrustFork,
-    TrustImport, TrustImported, TrustLog, TrustLogResult, TrustShow, TrustShowResult, TrustVerifyResult,
-    UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult, method,
+    CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceRestore, DeviceRevoke,
+    DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, EventItem, EventsWatch, FileBytes,
+    FilePart, GreetStart, Hello, HelloResult, InviteCancel, InviteDevice, InviteListResult, InviteResult,
+    InviteUser, Member, NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped,
+    ReceiptExport, ReceiptListResult, SecretText, StatusResult, StreamId, TokenCreate, TokenCreated, TokenId,
+    TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged,
+    TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult, TrustShow,
+    TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
+    method,
 };
 use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
 use crate::limits::{EMAIL_MAX_BYTES, LABEL_MAX_BYTES};
@@ -104,6 +105,7 @@ pub const SHAPES: &[Shape] = &[
     call::<DeviceSelector, DeviceView>(method::DEVICE_LOCK),
     call::<DevicePassword, DeviceView>(method::DEVICE_PASSWORD),
     call::<DeviceForget, Empty>(method::DEVICE_FORGET),
+    call::<DeviceRestore, DeviceView>(method::DEVICE_RESTORE),
     call::<DeviceRevoke, Member>(method::DEVICE_REVOKE),
     call::<InviteUser, InviteResult>(method::INVITE_USER),
     call::<InviteDevice, InviteResult>(method::INVITE_DEVICE),

@@ -68,7 +68,7 @@ error_codes! {
     Revoked = 9, 403, "revoked";
     /// The member may not do this.
     NotAllowed = 10, 403, "not_allowed";
-    /// No invitation has this token.
+    /// No invitation has this token, or it has been over for so long that it has gone.
     InvitationUnknown = 11, 404, "invitation_unknown";
     /// Somebody else is using it.
     InvitationInUse = 12, 409, "invitation_in_use";
@@ -104,10 +104,14 @@ error_codes! {
     ManifestConflict = 27, 409, "manifest_conflict";
     /// Too many requests.
     RateLimited = 28, 429, "rate_limited";
-    /// The organisation, or the server, has reached a quota.
+    /// The organisation's log, or the server's disk, is full.
     QuotaReached = 29, 507, "quota_reached";
     /// The server failed; nothing was changed.
     Internal = 30, 500, "internal";
     /// The server is stopping or overloaded.
     Unavailable = 31, 503, "unavailable";
+    /// The member who made the invitation, or would make it, has taken up what one member may.
+    MemberBudgetSpent = 34, 507, "member_budget_spent";
+    /// The organisation's administrators together, or all its other members, have taken up what they may.
+    OrganisationBudgetSpent = 35, 507, "organisation_budget_spent";
 }

@@ -12,7 +12,7 @@ use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, 
 use parsec_protocol::limits::{BODY_MAX_BYTES, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
 use parsec_protocol::public::Hash;
 use parsec_protocol::relay::{
-    CancelAttempt, ErrorCode, InvitationList, InvitationMade, MailOutcome, ManifestUpload, NewInvitation,
+    CancelAttempt, ErrorCode, InvitationMade, MailOutcome, ManifestUpload, NewInvitation,
 };
 use rusqlite::Connection;
 
@@ -20,13 +20,14 @@ use super::events::{self, State};
 use super::invited::{deposit, read_step};
 use super::route::MemberCall;
 use super::{App, body, registering, signed};
+use crate::budgets::Wish;
 use crate::errors::Refusal;
 use crate::invitations::{self, Member, Side};
 use crate::mail::Letter;
 use crate::postman;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::members::Signer;
-use crate::store::{invitations as rows, manifests, members};
+use crate::store::{invitations as rows, manifests, members, usage};
 use crate::watchers::Topic;
 
 /// A reason, or a new invitation with the longest link (2,048) and e-mail.
@@ -59,7 +60,7 @@ impl Caller {
     fn load(&self, sql: &Connection, token: &Token, now: Timestamp) -> Result<(Member, Loaded), Refusal> {
         let member = self.member(sql)?;
         let loaded = rows::load(sql, &self.organisation, token, now)?
-            .filter(|loaded| loaded.invitation.is_for(&member))
+            .filter(|loaded| loaded.invitation.may_see(&member))
             .ok_or(ErrorCode::InvitationUnknown)?;
         Ok((member, loaded))
     }
@@ -73,6 +74,21 @@ impl Caller {
         let (member, loaded) = self.load(sql, &token, now)?;
         let chosen = loaded.with_attempt(sql, &attempt)?.ok_or(ErrorCode::AttemptUnknown)?;
         Ok((member, chosen))
+    }
+
+    /// The same, for what greeting takes: an administrator sees other members' terminals' invitations and greets them not.
+    pub(super) fn greet(
+        &self,
+        sql: &Connection,
+        place: (Token, AttemptId),
+        now: Timestamp,
+    ) -> Result<(Member, Chosen), Refusal> {
+        let (member, chosen) = self.choose(sql, place, now)?;
+        if chosen.invitation.may_greet(&member) {
+            Ok((member, chosen))
+        } else {
+            Err(ErrorCode::NotAllowed.into())
+        }
     }
 
     pub(super) fn topic(&self, token: Token) -> Topic {
@@ -93,7 +109,7 @@ const fn body_max(call: &MemberCall<Hash>) -> usize {
         MemberCall::Enrol => registering::DIRECT_MAX_BYTES,
         MemberCall::Publish => registering::CHANGE_MAX_BYTES,
         MemberCall::PutManifest => UPLOAD_MAX_BYTES,
-        MemberCall::Invitations
+        MemberCall::Invitations { .. }
         | MemberCall::Invitation(_)
         | MemberCall::Events(_)
         | MemberCall::Cancel(_)
@@ -129,7 +145,7 @@ pub(crate) async fn answer(
     let caller = Caller { organisation, device: member.device, user: member.user };
     let now = app.clock.now();
     match call.of_token(|handle| find(&app, &caller, handle)).await? {
-        MemberCall::Invitations => list(&app, caller, now).await,
+        MemberCall::Invitations { before } => list(&app, caller, before, now).await,
         MemberCall::Invite => invite(&app, caller, body::decode(&content)?, now).await,
         MemberCall::Invitation(token) => {
             let load = move |sql: &Connection| caller.load(sql, &token, now).map(|(_, loaded)| loaded.view());
@@ -143,11 +159,13 @@ pub(crate) async fn answer(
         }
         MemberCall::Join(token, attempt) => join(&app, caller, (token, attempt), now).await,
         MemberCall::PutStep(token, attempt, step) => {
+            let budgets = app.budgets;
             app.store
                 .write(move |transaction| {
-                    let (member, mut chosen) = caller.choose(transaction.sql, (token, attempt), now)?;
+                    let (member, mut chosen) = caller.greet(transaction.sql, (token, attempt), now)?;
                     invitations::greets(&chosen.attempt, &member)?;
-                    if deposit(transaction.sql, &mut chosen, Side::Greeter, step, &content)? {
+                    let org = &caller.organisation;
+                    if deposit(transaction, org, &mut chosen, Side::Greeter, (step, &content), &budgets)? {
                         transaction.changed(caller.topic(token));
                     }
                     Ok(())
@@ -157,7 +175,7 @@ pub(crate) async fn answer(
         }
         MemberCall::GetStep(token, attempt, step) => {
             let load = move |sql: &Connection| {
-                let (member, chosen) = caller.choose(sql, (token, attempt), now)?;
+                let (member, chosen) = caller.greet(sql, (token, attempt), now)?;
                 invitations::greets(&chosen.attempt, &member)?;
                 read_step(sql, &chosen, Side::Greeter, step)
             };
@@ -202,15 +220,15 @@ pub(crate) async fn answer(
     }
 }
 
-async fn list(app: &App, caller: Caller, now: Timestamp) -> Result<Response, Refusal> {
-    let invitations = app
+async fn list(app: &App, caller: Caller, before: Option<u64>, now: Timestamp) -> Result<Response, Refusal> {
+    let page = app
         .store
         .read(move |sql| {
             let member = caller.member(sql)?;
-            rows::list(sql, &caller.organisation, &member, now)
+            rows::list(sql, &caller.organisation, &member, before, now)
         })
         .await?;
-    Ok(body::record(&InvitationList { invitations }))
+    Ok(body::record(&page))
 }
 
 /// What making an invitation left to do.
@@ -235,7 +253,7 @@ async fn invite(
         None => None,
     };
     let (organisation, token) = (caller.organisation.clone(), asked.token);
-    let quotas = app.quotas;
+    let budgets = app.budgets;
     let made = app
         .store
         .write(move |transaction| {
@@ -263,12 +281,8 @@ async fn invite(
             {
                 return Err(ErrorCode::AlreadyMember.into());
             }
-            if rows::alive(sql, org, now)? >= quotas.pending_invitations
-                || rows::total(sql, org)? >= quotas.invitations
-            {
-                return Err(ErrorCode::QuotaReached.into());
-            }
-            rows::insert(sql, org, &invitation)?;
+            usage::admit(transaction, org, &invitation, Wish::Invitation, &budgets, now)?;
+            rows::insert(sql, org, &invitation, now)?;
             transaction.changed(caller.topic(asked.token));
             Ok(Made { mail: None, to, by })
         })
@@ -324,7 +338,7 @@ async fn join(
     let view = app
         .store
         .write(move |transaction| {
-            let (member, mut chosen) = caller.choose(transaction.sql, place, now)?;
+            let (member, mut chosen) = caller.greet(transaction.sql, place, now)?;
             invitations::join(&mut chosen.attempt, &member)?;
             chosen.save(transaction.sql)?;
             transaction.changed(caller.topic(place.0));

@@ -19,11 +19,12 @@ use rusqlite::Connection;
 use super::events::{self, State};
 use super::route::InvitedCall;
 use super::{App, body};
+use crate::budgets::{Budgets, RECEIPT_ROOM, Wish};
 use crate::errors::Refusal;
-use crate::invitations::{self, Attempt, Side, Start};
+use crate::invitations::{self, Attempt, RECEIPT_STEP, Side, Start};
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
-use crate::store::{attempts, invitations as rows, members};
+use crate::store::{Transaction, attempts, invitations as rows, members, usage};
 use crate::watchers::Topic;
 
 /// An id and a hash, or a reason, with their framing.
@@ -201,13 +202,13 @@ async fn put_step(app: &App, claimer: Claimer, step: u8, content: Body) -> Resul
     // Before the body: who doesn't know the secret can't make the server read 64 KiB.
     app.store.read(move |sql| early.load(sql, now).map(|_| ())).await?;
     let content = body::read(content, STEP_MAX_BYTES).await?;
-    let attempt = claimer.attempt;
+    let (attempt, budgets) = (claimer.attempt, app.budgets);
     app.store
         .write(move |transaction| {
-            let sql = transaction.sql;
-            let mut chosen = claimer.load(sql, now)?;
+            let mut chosen = claimer.load(transaction.sql, now)?;
             chosen.attempt.claimer_seen = now;
-            if deposit(sql, &mut chosen, Side::Claimer, step, &content)? {
+            let org = &claimer.bearer.organisation;
+            if deposit(transaction, org, &mut chosen, Side::Claimer, (step, &content), &budgets)? {
                 transaction.changed(claimer.bearer.topic());
             }
             Ok(())
@@ -217,14 +218,16 @@ async fn put_step(app: &App, claimer: Claimer, step: u8, content: Body) -> Resul
     Ok(body::done())
 }
 
-/// Either side's deposit. `false`: it was there already.
+/// Either side's deposit, on the account of whoever made the invitation. `false`: it was there already.
 pub(crate) fn deposit(
-    sql: &Connection,
+    transaction: &mut Transaction<'_>,
+    organisation: &OrganisationId,
     chosen: &mut Chosen,
     side: Side,
-    step: u8,
-    content: &[u8],
+    (step, content): (u8, &[u8]),
+    budgets: &Budgets,
 ) -> Result<bool, Refusal> {
+    let sql = transaction.sql;
     // A step of nothing can't be one, and would be a row that says nothing.
     if content.is_empty() {
         return Err(ErrorCode::BadRequest.into());
@@ -233,6 +236,12 @@ pub(crate) fn deposit(
     let present = attempts::step_hash(sql, chosen.number, chosen.attempt.number, step)?;
     let new = invitations::deposit(&mut chosen.attempt, side, step, hash, present)?;
     if new {
+        let bytes = u64::try_from(content.len()).unwrap_or(u64::MAX);
+        // The newcomer's keys are durable by now: whoever has spent the maker's budget must not make them useless.
+        if step != RECEIPT_STEP || bytes > RECEIPT_ROOM {
+            let wish = Wish::Bytes(bytes);
+            usage::admit(transaction, organisation, &chosen.invitation, wish, budgets, chosen.now)?;
+        }
         attempts::insert_step(sql, chosen.number, chosen.attempt.number, step, hash, content)?;
         chosen.save(sql)?;
     }

@@ -31,11 +31,12 @@ pub(crate) use crowd::Crowd;
 pub(crate) use presence::Presence;
 pub(crate) use signed::Nonces;
 
+use crate::budgets::Budgets;
 use crate::clock::Clock;
 use crate::errors::Refusal;
 use crate::mail::Mailer;
 use crate::postman::Postman;
-use crate::quota::{Key, Quota, Quotas};
+use crate::quota::{Key, Quota};
 use crate::reload::Current;
 use crate::store::Store;
 use crate::watchers::Watchers;
@@ -50,7 +51,7 @@ pub(crate) struct App {
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) clock: Clock,
     pub(crate) quota: Quota,
-    pub(crate) quotas: Quotas,
+    pub(crate) budgets: Budgets,
     pub(crate) nonces: Nonces,
     pub(crate) presence: Presence,
     pub(crate) mailer: Current<Mailer>,

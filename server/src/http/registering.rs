@@ -16,12 +16,13 @@ use rusqlite::Connection;
 
 use super::authenticated::Caller;
 use super::{App, body};
+use crate::budgets::{Budgets, Wish};
 use crate::errors::Refusal;
 use crate::invitations;
 use crate::log_rules::changes::{self, Ground, Kind};
 use crate::log_rules::{self, Certifier, LogFault, Surroundings};
 use crate::store::members::Signer;
-use crate::store::{Transaction, attempts, changes as change_rows, invitations as rows, members};
+use crate::store::{Transaction, attempts, changes as change_rows, invitations as rows, members, usage};
 use crate::watchers::Topic;
 
 /// Two certificates, a receipt, their framing.
@@ -80,7 +81,7 @@ fn complete_in(
     now: Timestamp,
 ) -> Result<u64, Refusal> {
     let signer = caller.signer(sql)?;
-    let (member, mut chosen) = caller.choose(sql, place, now)?;
+    let (member, mut chosen) = caller.greet(sql, place, now)?;
     let fingerprint = log_rules::fingerprint(request);
     let number = chosen.attempt.number;
     if let Some((before, position)) = attempts::completion(sql, chosen.number, number)? {
@@ -90,7 +91,8 @@ fn complete_in(
     invitations::complete(&mut chosen.invitation, &mut chosen.attempt)?;
     let invited = &chosen.invitation.invited;
     let position = append(sql, caller, &signer, invited, &request.certificates, &request.receipt)?;
-    attempts::set_completion(sql, chosen.number, number, fingerprint, position, &request.receipt)?;
+    attempts::set_completion(sql, chosen.number, number, fingerprint, position)?;
+    members::set_receipt(sql, &caller.organisation, position, &request.receipt)?;
     chosen.save(sql)?;
     Ok(position)
 }
@@ -128,11 +130,11 @@ pub(super) async fn enrol(
     asked: DirectEnrolment,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    let most = app.quotas.invitations;
+    let budgets = app.budgets;
     let completed = app
         .store
         .write(move |transaction| {
-            let position = enrol_in(transaction.sql, &caller, &asked, most, now)?;
+            let position = enrol_in(transaction, &caller, &asked, &budgets, now)?;
             transaction.changed(caller.topic(asked.token));
             Ok(Completed { position })
         })
@@ -142,13 +144,13 @@ pub(super) async fn enrol(
 
 /// Everything that registering a direct enrolment checks and changes.
 fn enrol_in(
-    sql: &Connection,
+    transaction: &mut Transaction<'_>,
     caller: &Caller,
     asked: &DirectEnrolment,
-    most: u64,
+    budgets: &Budgets,
     now: Timestamp,
 ) -> Result<u64, Refusal> {
-    let org = &caller.organisation;
+    let (sql, org) = (transaction.sql, &caller.organisation);
     let signer = caller.signer(sql)?;
     invitations::check_elsewhere(&signer.member, asked)?;
     match rows::load(sql, org, &asked.token, now)? {
@@ -165,14 +167,19 @@ fn enrol_in(
             rows::update(sql, &known)?;
         }
         None => {
-            if rows::total(sql, org)? >= most {
-                return Err(ErrorCode::QuotaReached.into());
+            // Asked again after its invitation has gone: the log remembers.
+            if let Some(position) = registered(sql, org, &asked.certificates)? {
+                return Ok(position);
             }
-            rows::insert(sql, org, &invitations::made_elsewhere(&signer.member, asked))?;
+            let made = invitations::made_elsewhere(&signer.member, asked);
+            // Room is made, and where there is none it goes in all the same: each such row stands for a device in the log, which has its
+            // own bound.
+            usage::make_room(transaction, org, &made, Wish::Kept, budgets, now)?;
+            rows::insert(sql, org, &made, now)?;
         }
     }
     let position = append(sql, caller, &signer, &asked.invited, &asked.certificates, &asked.receipt)?;
-    rows::set_receipt(sql, org, &asked.token, &asked.receipt)?;
+    members::set_receipt(sql, org, position, &asked.receipt)?;
     Ok(position)
 }
 
@@ -248,7 +255,7 @@ fn settle_rights(
         let Some(attempt) = loaded.newest.as_mut().filter(|attempt| attempt.is_open()) else { continue };
         let Some(greeter) = attempt.greeter else { continue };
         let signer = members::signer(sql, organisation, &greeter.device)?;
-        let may = signer.is_some_and(|signer| !signer.revoked && loaded.invitation.is_for(&signer.member));
+        let may = signer.is_some_and(|signer| !signer.revoked && loaded.invitation.may_greet(&signer.member));
         if !may {
             invitations::lose_greeter(&mut loaded.invitation, attempt);
             rows::update(sql, &loaded)?;

@@ -35,7 +35,7 @@ pub(crate) enum InvitedCall {
 /// A call signed by a member's device, about invitations by their handles or by their tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MemberCall<I> {
-    Invitations,
+    Invitations { before: Option<u64> },
     Invite,
     Invitation(I),
     Events(I),
@@ -60,7 +60,7 @@ impl MemberCall<Hash> {
         find: impl AsyncFnOnce(Hash) -> Result<Token, E>,
     ) -> Result<MemberCall<Token>, E> {
         Ok(match self {
-            Self::Invitations => MemberCall::Invitations,
+            Self::Invitations { before } => MemberCall::Invitations { before },
             Self::Invite => MemberCall::Invite,
             Self::Invitation(handle) => MemberCall::Invitation(find(handle).await?),
             Self::Events(handle) => MemberCall::Events(find(handle).await?),
@@ -98,7 +98,7 @@ impl Route {
                 InvitedCall::Cancel(_) => "invited/attempts/A/cancel",
             },
             Self::Member(_, call) => match call {
-                MemberCall::Invitations | MemberCall::Invite => "invitations",
+                MemberCall::Invitations { .. } | MemberCall::Invite => "invitations",
                 MemberCall::Invitation(_) => "invitations/T",
                 MemberCall::Events(_) => "invitations/T/events",
                 MemberCall::Cancel(_) => "invitations/T/cancel",
@@ -150,6 +150,10 @@ fn call(method: &str, rest: &[&str], query: Option<&str>) -> Result<WithOrganisa
     match (method, rest) {
         ("GET", ["invited", "log"]) => return invited(InvitedCall::Log { from: from(query)? }),
         ("GET", ["log"]) => return member(MemberCall::Log { from: from(query)? }),
+        ("GET", ["invitations"]) => {
+            let before = query.map(|query| number(query, "before=")).transpose()?;
+            return member(MemberCall::Invitations { before });
+        }
         _ if query.is_some() => return Err(ErrorCode::BadRequest),
         _ => {}
     }
@@ -159,7 +163,6 @@ fn call(method: &str, rest: &[&str], query: Option<&str>) -> Result<WithOrganisa
         ("GET", ["invited"]) => invited(InvitedCall::Info),
         ("POST", ["invited", "attempts"]) => invited(InvitedCall::Start),
         (_, ["invited", "attempts", attempt, rest @ ..]) => invited(invited_attempt(method, attempt, rest)?),
-        ("GET", ["invitations"]) => member(MemberCall::Invitations),
         ("POST", ["invitations"]) => member(MemberCall::Invite),
         (_, ["invitations", token, rest @ ..]) => member(invitation(method, token, rest)?),
         ("POST", ["enrolments"]) => member(MemberCall::Enrol),
@@ -213,8 +216,12 @@ fn step(text: &str) -> Result<u8, ErrorCode> {
 }
 
 fn from(query: Option<&str>) -> Result<u64, ErrorCode> {
-    let Some(query) = query else { return Ok(0) };
-    let digits = query.strip_prefix("from=").ok_or(ErrorCode::BadRequest)?;
+    query.map_or(Ok(0), |query| number(query, "from="))
+}
+
+/// The one number that a query has.
+fn number(query: &str, name: &str) -> Result<u64, ErrorCode> {
+    let digits = query.strip_prefix(name).ok_or(ErrorCode::BadRequest)?;
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(ErrorCode::BadRequest);
     }
@@ -250,7 +257,12 @@ mod tests {
             (Method::PUT, path::step(&invited, 8), mine(InvitedCall::PutStep(attempt, 8))),
             (Method::GET, path::step(&invited, 7), mine(InvitedCall::GetStep(attempt, 7))),
             (Method::POST, path::cancel(&invited), mine(InvitedCall::Cancel(attempt))),
-            (Method::GET, path::invitations(&org), members(MemberCall::Invitations)),
+            (Method::GET, path::invitations(&org), members(MemberCall::Invitations { before: None })),
+            (
+                Method::GET,
+                path::invitations_before(&org, 7),
+                members(MemberCall::Invitations { before: Some(7) }),
+            ),
             (Method::POST, path::invitations(&org), members(MemberCall::Invite)),
             (Method::GET, path::invitation(&org, &token), members(MemberCall::Invitation(handle))),
             (Method::GET, path::events(&path::invitation(&org, &token)), members(MemberCall::Events(handle))),
@@ -298,6 +310,9 @@ mod tests {
             (Method::GET, "/v1/organisations/acme/log?from=1&from=2", ErrorCode::BadRequest),
             (Method::GET, "/v1/organisations/acme/log?from=99999999999999999999", ErrorCode::BadRequest),
             (Method::GET, "/v1/organisations/acme/invitations?x", ErrorCode::BadRequest),
+            (Method::GET, "/v1/organisations/acme/invitations?before=", ErrorCode::BadRequest),
+            (Method::GET, "/v1/organisations/acme/invitations?from=1", ErrorCode::BadRequest),
+            (Method::POST, "/v1/organisations/acme/invitations?before=1", ErrorCode::BadRequest),
             (Method::GET, "/v1/organisations/acme/invitations/xyz", ErrorCode::InvitationUnknown),
             (
                 Method::GET,

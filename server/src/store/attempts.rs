@@ -1,10 +1,10 @@
 //! Attempts and their steps as rows.
 //!
-//! Decides one thing: the bytes of steps go when their attempt is over; only their hashes stay, to answer a repeated deposit.
+//! Decides one thing: the bytes of steps go when their attempt is over; only their hashes stay, as long as its invitation does, to
+//! answer a repeated deposit.
 
 use parsec_protocol::ids::{AttemptId, DeviceId, Timestamp, UserId};
 use parsec_protocol::public::Hash;
-use parsec_protocol::receipt::Receipt;
 use parsec_protocol::relay::GreeterIds;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -12,25 +12,35 @@ use super::{bytes, damaged, from_number, number_of, stored, unstored};
 use crate::errors::Refusal;
 use crate::invitations::Attempt;
 
-const COLUMNS: &str =
-    "number, attempt, secret_hash, steps, greeter_user, greeter_device, ended, claimer_seen";
+pub(super) const COLUMNS: &str =
+    "a.number, a.attempt, a.secret_hash, a.steps, a.greeter_user, a.greeter_device, a.ended, a.claimer_seen";
 
-type Raw = (u32, Vec<u8>, Vec<u8>, u16, Option<Vec<u8>>, Option<Vec<u8>>, Option<i64>, i64);
+pub(super) type Raw = (u32, Vec<u8>, Vec<u8>, u16, Option<Vec<u8>>, Option<Vec<u8>>, Option<i64>, i64);
 
 fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
+    raw_at(row, 0)
+}
+
+fn raw_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Raw> {
     Ok((
-        row.get(0)?,
-        row.get(1)?,
-        row.get(2)?,
-        row.get(3)?,
-        row.get(4)?,
-        row.get(5)?,
-        row.get(6)?,
-        row.get(7)?,
+        row.get(first)?,
+        row.get(first + 1)?,
+        row.get(first + 2)?,
+        row.get(first + 3)?,
+        row.get(first + 4)?,
+        row.get(first + 5)?,
+        row.get(first + 6)?,
+        row.get(first + 7)?,
     ))
 }
 
-fn read(raw: Raw) -> Result<Attempt, Refusal> {
+/// An attempt beside what it belongs to, from this column on, if there is one.
+pub(super) fn raw_if_any(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Raw>> {
+    let number: Option<u32> = row.get(first)?;
+    number.map(|_| raw_at(row, first)).transpose()
+}
+
+pub(super) fn read(raw: Raw) -> Result<Attempt, Refusal> {
     let (number, id, secret_hash, steps, user, device, ended, claimer_seen) = raw;
     let greeter = match (user, device) {
         (Some(user), Some(device)) => Some(GreeterIds {
@@ -53,14 +63,14 @@ fn read(raw: Raw) -> Result<Attempt, Refusal> {
 
 /// The newest attempt of an invitation.
 pub(crate) fn newest(sql: &Connection, invitation: i64) -> Result<Option<Attempt>, Refusal> {
-    let query = format!("SELECT {COLUMNS} FROM attempt WHERE invitation = ?1 ORDER BY number DESC LIMIT 1");
+    let query = format!("SELECT {COLUMNS} FROM attempt a WHERE invitation = ?1 ORDER BY number DESC LIMIT 1");
     let row = sql.prepare_cached(&query)?.query_row([invitation], raw).optional()?;
     row.map(read).transpose()
 }
 
 /// The attempt with this id.
 pub(crate) fn named(sql: &Connection, invitation: i64, id: &AttemptId) -> Result<Option<Attempt>, Refusal> {
-    let query = format!("SELECT {COLUMNS} FROM attempt WHERE invitation = ?1 AND attempt = ?2");
+    let query = format!("SELECT {COLUMNS} FROM attempt a WHERE invitation = ?1 AND attempt = ?2");
     let row = sql.prepare_cached(&query)?.query_row(params![invitation, id.as_bytes()], raw).optional()?;
     row.map(read).transpose()
 }
@@ -98,8 +108,9 @@ pub(crate) fn update(sql: &Connection, invitation: i64, attempt: &Attempt) -> ru
         stored(attempt.claimer_seen.0)
     ])?;
     if !attempt.is_open() {
-        let mut forget =
-            sql.prepare_cached("UPDATE step SET bytes = NULL WHERE invitation = ?1 AND attempt = ?2")?;
+        let mut forget = sql.prepare_cached(
+            "UPDATE step SET bytes = NULL WHERE invitation = ?1 AND attempt = ?2 AND bytes IS NOT NULL",
+        )?;
         forget.execute(params![invitation, attempt.number])?;
     }
     Ok(())
@@ -171,17 +182,10 @@ pub(crate) fn set_completion(
     attempt: u32,
     request: Hash,
     position: u64,
-    receipt: &Receipt,
 ) -> rusqlite::Result<()> {
     let mut update = sql.prepare_cached(
-        "UPDATE attempt SET completion = ?3, position = ?4, receipt = ?5 WHERE invitation = ?1 AND number = ?2",
+        "UPDATE attempt SET completion = ?3, position = ?4 WHERE invitation = ?1 AND number = ?2",
     )?;
-    update.execute(params![
-        invitation,
-        attempt,
-        request.as_bytes(),
-        stored(position),
-        parsec_protocol::codec::encode(receipt)
-    ])?;
+    update.execute(params![invitation, attempt, request.as_bytes(), stored(position)])?;
     Ok(())
 }

@@ -5,14 +5,14 @@
 
 use parsec_protocol::chain::certificate::Profile;
 use parsec_protocol::ids::{AttemptId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
+use parsec_protocol::limits::INVITATION_PAGE_MAX;
 use parsec_protocol::public::Hash;
-use parsec_protocol::receipt::Receipt;
-use parsec_protocol::relay::{self, INVITATION_LIST_MAX, InvitationStatus, InvitationView, MailOutcome};
+use parsec_protocol::relay::{self, InvitationList, InvitationStatus, MailOutcome};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{attempts, bytes, damaged, from_number, number_of, stored, unstored};
 use crate::errors::Refusal;
-use crate::invitations::{Attempt, Invitation, Member, settle};
+use crate::invitations::{Attempt, Invitation, Member, Pool, settle};
 
 /// An invitation with its newest attempt, as of now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +21,12 @@ pub(crate) struct Loaded {
     pub(crate) number: i64,
     pub(crate) invitation: Invitation,
     pub(crate) newest: Option<Attempt>,
+    /// As of when.
+    pub(crate) now: Timestamp,
 }
 
 impl Loaded {
-    pub(crate) fn view(&self) -> InvitationView {
+    pub(crate) fn view(&self) -> relay::InvitationView {
         self.invitation.view(self.newest.as_ref())
     }
 
@@ -34,7 +36,12 @@ impl Loaded {
             Some(newest) if newest.id == *id => Some(newest),
             Some(_) | None => attempts::named(sql, self.number, id)?,
         };
-        Ok(attempt.map(|attempt| Chosen { number: self.number, invitation: self.invitation, attempt }))
+        Ok(attempt.map(|attempt| Chosen {
+            number: self.number,
+            invitation: self.invitation,
+            attempt,
+            now: self.now,
+        }))
     }
 }
 
@@ -45,20 +52,26 @@ pub(crate) struct Chosen {
     pub(crate) number: i64,
     pub(crate) invitation: Invitation,
     pub(crate) attempt: Attempt,
+    /// As of when.
+    pub(crate) now: Timestamp,
 }
 
 impl Chosen {
     /// Writes back what rules changed.
     pub(crate) fn save(&self, sql: &Connection) -> rusqlite::Result<()> {
-        update_invitation(sql, self.number, &self.invitation)?;
+        // An older attempt is over: as none. Where the newest one is sealed, the date is then too early, and put right when it comes.
+        update_invitation(sql, self.number, &self.invitation, Some(&self.attempt), self.now)?;
         attempts::update(sql, self.number, &self.attempt)
     }
 }
 
 const COLUMNS: &str =
-    "number, token, email, user, created_by, created, expires, status, mismatches, attempts";
+    "i.number, i.token, i.email, i.user, i.created_by, i.created, i.expires, i.status, i.mismatches,
+     i.attempts, i.pool";
+/// As many as [`COLUMNS`] has.
+const COLUMNS_COUNT: usize = 11;
 
-type Raw = (i64, Vec<u8>, Option<String>, Option<Vec<u8>>, Vec<u8>, i64, i64, i64, u32, u32);
+type Raw = (i64, Vec<u8>, Option<String>, Option<Vec<u8>>, Vec<u8>, i64, i64, i64, u32, u32, i64);
 
 fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
     Ok((
@@ -72,11 +85,12 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         row.get(7)?,
         row.get(8)?,
         row.get(9)?,
+        row.get(10)?,
     ))
 }
 
 fn read(raw: Raw) -> Result<(i64, Invitation), Refusal> {
-    let (number, token, email, user, created_by, created, expires, status, mismatches, attempts) = raw;
+    let (number, token, email, user, created_by, created, expires, status, mismatches, attempts, pool) = raw;
     let invited = match (email, user) {
         (Some(email), None) => Invited::User(email.parse().map_err(|_| damaged("email"))?),
         (None, Some(user)) => Invited::Device(UserId::from_bytes(bytes(user)?)),
@@ -91,15 +105,32 @@ fn read(raw: Raw) -> Result<(i64, Invitation), Refusal> {
         status: from_number(status)?,
         mismatches,
         attempts,
+        pool: match pool {
+            0 => Pool::Administrators,
+            1 => Pool::Others,
+            _ => return Err(damaged("pool")),
+        },
     };
     Ok((number, invitation))
 }
 
+/// The number a pool is stored under.
+pub(super) const fn pool_number(pool: Pool) -> i64 {
+    match pool {
+        Pool::Administrators => 0,
+        Pool::Others => 1,
+    }
+}
+
 fn complete(sql: &Connection, raw: Raw, now: Timestamp) -> Result<Loaded, Refusal> {
-    let (number, mut invitation) = read(raw)?;
-    let mut newest = attempts::newest(sql, number)?;
+    let (number, invitation) = read(raw)?;
+    let newest = attempts::newest(sql, number)?;
+    Ok(settled(number, invitation, newest, now))
+}
+
+fn settled(number: i64, mut invitation: Invitation, mut newest: Option<Attempt>, now: Timestamp) -> Loaded {
     settle(&mut invitation, newest.as_mut(), now);
-    Ok(Loaded { number, invitation, newest })
+    Loaded { number, invitation, newest, now }
 }
 
 /// Reads one.
@@ -109,7 +140,7 @@ pub(crate) fn load(
     token: &Token,
     now: Timestamp,
 ) -> Result<Option<Loaded>, Refusal> {
-    let query = format!("SELECT {COLUMNS} FROM invitation WHERE organisation = ?1 AND token = ?2");
+    let query = format!("SELECT {COLUMNS} FROM invitation i WHERE organisation = ?1 AND token = ?2");
     let mut select = sql.prepare_cached(&query)?;
     let row = select.query_row(params![organisation.as_str(), token.as_bytes()], raw).optional()?;
     row.map(|row| complete(sql, row, now)).transpose()
@@ -127,11 +158,27 @@ pub(crate) fn token_of(
     found.optional()?.map(|token| bytes(token).map(Token::from_bytes)).transpose()
 }
 
-/// Stores a new one.
+/// Reads one by its row, with its organisation.
+pub(super) fn load_row(
+    sql: &Connection,
+    number: i64,
+    now: Timestamp,
+) -> Result<Option<(OrganisationId, Loaded)>, Refusal> {
+    let query = format!("SELECT {COLUMNS}, i.organisation FROM invitation i WHERE number = ?1");
+    let mut select = sql.prepare_cached(&query)?;
+    let row =
+        select.query_row([number], |row| Ok((raw(row)?, row.get::<_, String>(COLUMNS_COUNT)?))).optional()?;
+    let Some((row, organisation)) = row else { return Ok(None) };
+    let organisation = organisation.parse().map_err(|_| damaged("organisation"))?;
+    complete(sql, row, now).map(|loaded| Some((organisation, loaded)))
+}
+
+/// Stores a new one. Its place in lists is the server's time, or the next one that is free: two never have the same.
 pub(crate) fn insert(
     sql: &Connection,
     organisation: &OrganisationId,
     invitation: &Invitation,
+    now: Timestamp,
 ) -> rusqlite::Result<()> {
     let (email, user): (Option<&Email>, Option<&UserId>) = match &invitation.invited {
         Invited::User(email) => (Some(email), None),
@@ -139,8 +186,9 @@ pub(crate) fn insert(
     };
     let mut insert = sql.prepare_cached(
         "INSERT INTO invitation
-            (organisation, token, email, user, created_by, created, expires, status, mismatches, attempts, handle)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            (organisation, token, email, user, created_by, created, expires, status, mismatches, attempts, pool, due, handle, listed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?14,
+            max(?13, (SELECT coalesce(max(listed), 0) + 1 FROM invitation WHERE organisation = ?1)))",
     )?;
     insert.execute(params![
         organisation.as_str(),
@@ -153,6 +201,9 @@ pub(crate) fn insert(
         number_of(&invitation.status),
         invitation.mismatches,
         invitation.attempts,
+        pool_number(invitation.pool),
+        stored(invitation.due(None, now).0),
+        stored(now.0),
         relay::handle(&invitation.token).as_bytes()
     ])?;
     Ok(())
@@ -160,39 +211,32 @@ pub(crate) fn insert(
 
 /// Writes back what rules changed, on the invitation and its newest attempt.
 pub(crate) fn update(sql: &Connection, loaded: &Loaded) -> rusqlite::Result<()> {
-    update_invitation(sql, loaded.number, &loaded.invitation)?;
+    update_invitation(sql, loaded.number, &loaded.invitation, loaded.newest.as_ref(), loaded.now)?;
     match &loaded.newest {
         Some(newest) => attempts::update(sql, loaded.number, newest),
         None => Ok(()),
     }
 }
 
-fn update_invitation(sql: &Connection, number: i64, invitation: &Invitation) -> rusqlite::Result<()> {
+fn update_invitation(
+    sql: &Connection,
+    number: i64,
+    invitation: &Invitation,
+    newest: Option<&Attempt>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let mut update = sql.prepare_cached(
-        "UPDATE invitation SET status = ?2, mismatches = ?3, attempts = ?4 WHERE number = ?1",
+        // What is over stays no longer because somebody asks about it again.
+        "UPDATE invitation SET status = ?2, mismatches = ?3, attempts = ?4,
+            due = CASE WHEN status >= 2 AND status = ?2 THEN due ELSE ?5 END
+         WHERE number = ?1",
     )?;
     update.execute(params![
         number,
         number_of(&invitation.status),
         invitation.mismatches,
-        invitation.attempts
-    ])?;
-    Ok(())
-}
-
-/// Keeps the receipt of an enrolment whose ceremony was not relayed here.
-pub(crate) fn set_receipt(
-    sql: &Connection,
-    organisation: &OrganisationId,
-    token: &Token,
-    receipt: &Receipt,
-) -> rusqlite::Result<()> {
-    let mut update =
-        sql.prepare_cached("UPDATE invitation SET receipt = ?3 WHERE organisation = ?1 AND token = ?2")?;
-    update.execute(params![
-        organisation.as_str(),
-        token.as_bytes(),
-        parsec_protocol::codec::encode(receipt)
+        invitation.attempts,
+        stored(invitation.due(newest, now).0)
     ])?;
     Ok(())
 }
@@ -205,7 +249,7 @@ pub(crate) fn greeted_by(
     now: Timestamp,
 ) -> Result<Vec<Loaded>, Refusal> {
     let query = format!(
-        "SELECT {COLUMNS} FROM invitation WHERE organisation = ?1
+        "SELECT {COLUMNS} FROM invitation i WHERE organisation = ?1
          AND number IN (SELECT invitation FROM attempt WHERE greeter_user = ?2 AND ended IS NULL)"
     );
     several(sql, &query, params![organisation.as_str(), user.as_bytes()], now)
@@ -219,7 +263,7 @@ pub(crate) fn for_terminals_of(
     now: Timestamp,
 ) -> Result<Vec<Loaded>, Refusal> {
     let query = format!(
-        "SELECT {COLUMNS} FROM invitation WHERE organisation = ?1 AND user = ?2 AND status IN (?3, ?4)"
+        "SELECT {COLUMNS} FROM invitation i WHERE organisation = ?1 AND user = ?2 AND status IN (?3, ?4)"
     );
     let (pending, in_use) = (number_of(&InvitationStatus::Pending), number_of(&InvitationStatus::InUse));
     let values = params![organisation.as_str(), user.as_bytes(), pending, in_use];
@@ -285,44 +329,50 @@ pub(crate) fn set_mail_outcome(
     Ok(())
 }
 
-/// How many can still be used.
-pub(crate) fn alive(
-    sql: &Connection,
-    organisation: &OrganisationId,
-    now: Timestamp,
-) -> rusqlite::Result<u64> {
-    let mut select = sql.prepare_cached(
-        "SELECT count(*) FROM invitation WHERE organisation = ?1 AND status IN (?2, ?3) AND expires > ?4",
-    )?;
-    let (pending, in_use) = (number_of(&InvitationStatus::Pending), number_of(&InvitationStatus::InUse));
-    select.query_row(params![organisation.as_str(), pending, in_use, stored(now.0)], |row| {
-        row.get(0).map(unstored)
-    })
-}
-
-/// How many there are in all.
-pub(crate) fn total(sql: &Connection, organisation: &OrganisationId) -> rusqlite::Result<u64> {
-    let mut select = sql.prepare_cached("SELECT count(*) FROM invitation WHERE organisation = ?1")?;
-    select.query_row([organisation.as_str()], |row| row.get(0).map(unstored))
-}
-
-/// Those a member may see, newest first.
+/// A page of those a member may see, newest first: those listed before `before`, and where the next page begins. One query, however
+/// many there are: an invitation's newest attempt has the number of its attempts.
 pub(crate) fn list(
     sql: &Connection,
     organisation: &OrganisationId,
     member: &Member,
+    before: Option<u64>,
     now: Timestamp,
-) -> Result<Vec<InvitationView>, Refusal> {
-    let administrator = match member.profile {
-        Profile::Administrator => true,
-        Profile::Standard | Profile::Outsider => false,
+) -> Result<InvitationList, Refusal> {
+    type Listed = (Raw, i64, Option<attempts::Raw>);
+    let whose = match member.profile {
+        Profile::Administrator => "",
+        Profile::Standard | Profile::Outsider => "AND i.user = ?4",
     };
     let query = format!(
-        "SELECT {COLUMNS} FROM invitation
-         WHERE organisation = ?1 AND ((email IS NOT NULL AND ?2) OR user = ?3)
-         ORDER BY number DESC LIMIT ?4"
+        "SELECT {COLUMNS}, i.listed, {} FROM invitation i
+         LEFT JOIN attempt a ON a.invitation = i.number AND a.number = i.attempts
+         WHERE i.organisation = ?1 AND i.listed < ?2 {whose} ORDER BY i.listed DESC LIMIT ?3",
+        attempts::COLUMNS
     );
-    let limit = i64::try_from(INVITATION_LIST_MAX).unwrap_or(i64::MAX);
-    let values = params![organisation.as_str(), administrator, member.user.as_bytes(), limit];
-    Ok(several(sql, &query, values, now)?.iter().map(Loaded::view).collect())
+    let before = before.map_or(i64::MAX, stored);
+    // One more than a page has: whether there is another page.
+    let limit = i64::try_from(INVITATION_PAGE_MAX + 1).unwrap_or(i64::MAX);
+    let read_row = |row: &Row<'_>| -> rusqlite::Result<Listed> {
+        Ok((raw(row)?, row.get(COLUMNS_COUNT)?, attempts::raw_if_any(row, COLUMNS_COUNT + 1)?))
+    };
+    let mut select = sql.prepare_cached(&query)?;
+    let org = organisation.as_str();
+    let rows: Vec<Listed> = match member.profile {
+        Profile::Administrator => {
+            select.query_map(params![org, before, limit], read_row)?.collect::<Result<_, _>>()?
+        }
+        Profile::Standard | Profile::Outsider => {
+            let user = member.user.as_bytes();
+            select.query_map(params![org, before, limit, user], read_row)?.collect::<Result<_, _>>()?
+        }
+    };
+    let more = rows.len() > INVITATION_PAGE_MAX;
+    let next = rows.get(INVITATION_PAGE_MAX.saturating_sub(1)).filter(|_| more).map(|row| unstored(row.1));
+    let mut invitations = Vec::with_capacity(rows.len());
+    for (row, _, attempt) in rows.into_iter().take(INVITATION_PAGE_MAX) {
+        let (number, invitation) = read(row)?;
+        let newest = attempt.map(attempts::read).transpose()?;
+        invitations.push(settled(number, invitation, newest, now).view());
+    }
+    Ok(InvitationList { invitations, next })
 }

@@ -7,6 +7,7 @@ use parsec_protocol::chain::certificate::Head;
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
 use parsec_protocol::limits::{BODY_MAX_BYTES, LOG_PAGE_MAX_CERTIFICATES};
 use parsec_protocol::public::{Hash, VerifyKey};
+use parsec_protocol::receipt::Receipt;
 use parsec_protocol::relay::LogPage;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -294,6 +295,20 @@ pub(crate) fn append(
         device.verify_key.as_bytes()
     ])?;
     Ok(first)
+}
+
+/// Keeps the receipt of an enrolment beside the log, whatever becomes of its invitation.
+pub(crate) fn set_receipt(
+    sql: &Connection,
+    organisation: &OrganisationId,
+    position: u64,
+    receipt: &Receipt,
+) -> rusqlite::Result<()> {
+    let mut insert =
+        sql.prepare_cached("INSERT INTO receipt (organisation, position, receipt) VALUES (?1, ?2, ?3)")?;
+    let receipt = parsec_protocol::codec::encode(receipt);
+    insert.execute(params![organisation.as_str(), stored(position), receipt])?;
+    Ok(())
 }
 
 /// A page of the log.

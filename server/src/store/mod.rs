@@ -8,8 +8,10 @@ pub(crate) mod changes;
 pub(crate) mod invitations;
 pub(crate) mod manifests;
 pub(crate) mod members;
+pub(crate) mod pruning;
 mod schema;
 mod stamp;
+pub(crate) mod usage;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -233,6 +235,20 @@ fn try_batch(
     }
     say(connection, "COMMIT")?;
     Ok(())
+}
+
+/// Runs one change without the threads, for the commands that work beside a server.
+pub(crate) fn change<T>(
+    connection: &Connection,
+    work: impl FnOnce(&mut Transaction<'_>) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    say(connection, "BEGIN IMMEDIATE")?;
+    let outcome = work(&mut Transaction { sql: connection, changed: &mut Vec::new() })
+        .and_then(|outcome| Ok(say(connection, "COMMIT").map(|()| outcome)?));
+    if outcome.is_err() && !connection.is_autocommit() {
+        say(connection, "ROLLBACK")?;
+    }
+    outcome
 }
 
 /// One of the words around every request's work: compiled once.

@@ -26,7 +26,8 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { script: include_str!("schema/0001_first.sql"), fill: |_| Ok(()) },
     Migration { script: include_str!("schema/0002_hashes.sql"), fill: filling::fill },
-    Migration { script: include_str!("schema/0003_handles.sql"), fill: handles::fill },
+    Migration { script: include_str!("schema/0003_budgets.sql"), fill: |_| Ok(()) },
+    Migration { script: include_str!("schema/0004_handles.sql"), fill: handles::fill },
 ];
 /// How long a second program (the `organisation` commands, a backup) may hold the file before a change fails.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(10);
@@ -130,6 +131,8 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     sync_parent(path)?;
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check_owner(&connection)?;
+    // Before there is anything in it: pages that are free can be given back, a few at a time.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL: a commit is answered only when the log is on disk, also after a power cut.
     connection.pragma_update(None, "synchronous", "FULL")?;

@@ -221,6 +221,7 @@ pub(super) const ROWS: &[Row] = &[
         "floods of invitations and calls",
         How::Tests(&[
             test(S, "invitations", "pending_invitations_have_a_quota"),
+            test(S, "budgets", "outsiders_at_the_end_of_their_budgets_are_in_no_administrators_way"),
             test(S, "requests", "one_address_that_asks_too_much_is_told_to_wait_and_members_are_served"),
         ]),
     ),

@@ -67,7 +67,7 @@ impl Clerk for StoreClerk {
 
     async fn cancelled(&self, attempt: AttemptId) -> Result<(), ErrorCode> {
         self.session
-            .store(move |store| store.drop_unsealed(attempt))
+            .store(move |store| store.set_aside_unreceived(attempt))
             .await
             .map_err(|problem| failed(&problem))
     }

@@ -210,11 +210,11 @@ pub async fn greet(
     }
     let voucher = DirectVoucher { session: Arc::clone(&session), attempt, token, secret_hash, ask_server };
     match greeter::run(&mut desk, &road, setting, &invitation.link_secret, &voucher).await {
-        Ok(sealed) => follow_row(desk, &session, &road, Row { attempt, token, sealed, sent: true }).await,
+        Ok(sealed) => follow_row(desk, &session, &road, Row::new(attempt, token, sealed)).await,
         Err(end) => {
             note_end(&session, token, &end).await;
             until_farewell(&session.stop, enrolment::finish(end, &desk, &road)).await;
-            // What was signed and never sent is dropped.
+            // What was signed and never sent is set aside.
             if let Ok(Some(row)) = follow_earlier(&session, attempt).await {
                 outbox::finish(&session, row);
             }

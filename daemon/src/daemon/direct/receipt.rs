@@ -8,11 +8,12 @@ use std::time::Duration;
 use parsec_protocol::control::{Problem, ProblemKind, Registration};
 use parsec_protocol::direct::Hints;
 use parsec_protocol::ids::DeviceId;
-use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, Standing, StandingQuestion};
+use parsec_protocol::relay::{AttemptView, ErrorCode, Standing, StandingQuestion};
 use tokio::sync::watch;
 
 use crate::daemon::command::{Event, Handle};
 use crate::daemon::net::Net;
+use crate::finality;
 use crate::store::{DirectReceipt, PendingReceipt};
 use crate::transport::http::{Client, Server};
 use crate::transport::p2p::{Guest, GuestRoad};
@@ -117,17 +118,8 @@ async fn visit(road: &GuestRoad, pending: &PendingReceipt) -> Result<Registratio
             Ok(()) = seen.changed() => {}
         }
         let ended = seen.borrow_and_update().as_ref().and_then(|view| view.ended);
-        match ended {
-            None => {}
-            Some(EndReason::Completed) => return Ok(Registration::Registered),
-            Some(
-                EndReason::CodeMismatch
-                | EndReason::Cancelled
-                | EndReason::BadMessage
-                | EndReason::TimedOut
-                | EndReason::InvitationEnded
-                | EndReason::Abandoned,
-            ) => return Ok(Registration::Void),
+        if let Some(reason) = ended {
+            return Ok(finality::ended(reason));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! An enrolment of the direct road in the outbox: from message 7 to the log.
 //!
-//! Decides which of the server's answers make it void for good. Works from the stored record alone, so that a restart loses nothing;
+//! Decides nothing for good: what anybody says of its end sets it aside (`finality`). Works from the stored record alone, so that a restart loses nothing;
 //! the server takes the same enrolment once, however often it is sent.
 
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use super::greeting::{greeter_of, linger, open};
 use crate::clock;
 use crate::daemon::evidence::keep_receipt;
 use crate::daemon::session::Session;
-use crate::outbox::{Progress, Row, drop_row, over};
+use crate::finality;
+use crate::outbox::{Progress, Row, over, set_aside};
 use crate::problems;
 use crate::store::{DirectRow, StoredInvitation};
 use crate::transport::p2p::{Host, Place};
@@ -42,15 +43,16 @@ pub async fn finish(
 ) -> Result<Progress, Problem> {
     let token = row.token;
     let Some(invitation) = session.store(move |store| store.invitation(token)).await? else {
-        drop_row(session, row.attempt).await?;
+        set_aside(session, row.attempt).await?;
         return Ok(Progress::Void(EndReason::InvitationEnded));
     };
     let (host, receipt) = match kept.step_8 {
         Some(receipt) => (session.hosts.live(token), receipt),
         None => {
-            // Without it nobody can have fetched it, and nobody can send it any more.
-            let Some(handover) = kept.step_7 else {
-                drop_row(session, row.attempt).await?;
+            // Without it nobody can have fetched it, and nobody can send it any more. And whatever was set aside without a
+            // receipt keeps no place from the next newcomer.
+            let Some(handover) = kept.step_7.filter(|_| !row.set_aside) else {
+                set_aside(session, row.attempt).await?;
                 return Ok(Progress::Void(EndReason::Abandoned));
             };
             let place = Place::resumed(greeter_of(session), row.attempt, kept.secret_hash, handover, None);
@@ -58,7 +60,7 @@ pub async fn finish(
             match receipt(&host, row, invitation.expires).await? {
                 Ok(receipt) => (Some(host), receipt),
                 Err(reason) => {
-                    drop_row(session, row.attempt).await?;
+                    set_aside(session, row.attempt).await?;
                     linger(session, host);
                     return Ok(Progress::Void(reason));
                 }
@@ -74,7 +76,7 @@ pub async fn finish(
     let publication = match row.sealed.open_receipt(&receipt) {
         Ok(publication) => publication,
         Err(closed) => {
-            drop_row(session, row.attempt).await?;
+            set_aside(session, row.attempt).await?;
             end(&host, EndReason::BadMessage);
             return Ok(Progress::Failed(problems::closed(closed)));
         }
@@ -90,9 +92,9 @@ pub async fn finish(
             }
             Ok(progress)
         }
-        Err(error) if error.code().is_some_and(is_final) => {
+        Err(error) if error.code().is_some_and(finality::enrolment_refused) => {
             tracing::warn!(%error, "an enrolment of the direct road is void");
-            drop_row(session, row.attempt).await?;
+            set_aside(session, row.attempt).await?;
             end(&host, EndReason::InvitationEnded);
             Ok(Progress::Void(EndReason::InvitationEnded))
         }
@@ -216,7 +218,14 @@ async fn upload(
 const fn may_pass(error: &RoadError) -> bool {
     match error {
         RoadError::Refused { code, .. } => {
-            matches!(code, ErrorCode::ClockSkew | ErrorCode::NotAuthenticated | ErrorCode::QuotaReached)
+            matches!(
+                code,
+                ErrorCode::ClockSkew
+                    | ErrorCode::NotAuthenticated
+                    | ErrorCode::QuotaReached
+                    | ErrorCode::MemberBudgetSpent
+                    | ErrorCode::OrganisationBudgetSpent
+            )
         }
         RoadError::Tls(_)
         | RoadError::NotServer(_)
@@ -227,43 +236,5 @@ const fn may_pass(error: &RoadError) -> bool {
         | RoadError::Setup(_)
         | RoadError::PeerUnreachable(_)
         | RoadError::PeerMisbehaved(_) => false,
-    }
-}
-
-/// A refusal after which these certificates can never stand in the log, whatever happens.
-const fn is_final(code: ErrorCode) -> bool {
-    match code {
-        ErrorCode::Revoked
-        | ErrorCode::NotAllowed
-        | ErrorCode::InvitationCancelled
-        | ErrorCode::InvitationExhausted
-        | ErrorCode::InvitationCompleted
-        | ErrorCode::InvitationConflict
-        | ErrorCode::AlreadyMember
-        | ErrorCode::CertificateRefused => true,
-        ErrorCode::BadRequest
-        | ErrorCode::TooLarge
-        | ErrorCode::UnknownCall
-        | ErrorCode::OrganisationUnknown
-        | ErrorCode::OrganisationExists
-        | ErrorCode::BootstrapRefused
-        | ErrorCode::NotAuthenticated
-        | ErrorCode::ClockSkew
-        | ErrorCode::Replayed
-        | ErrorCode::InvitationUnknown
-        | ErrorCode::InvitationInUse
-        | ErrorCode::InvitationExpired
-        | ErrorCode::AttemptUnknown
-        | ErrorCode::AttemptEnded
-        | ErrorCode::GreeterTaken
-        | ErrorCode::NotYet
-        | ErrorCode::StepConflict
-        | ErrorCode::StepRefused
-        | ErrorCode::AttemptSealed
-        | ErrorCode::ManifestConflict
-        | ErrorCode::RateLimited
-        | ErrorCode::QuotaReached
-        | ErrorCode::Internal
-        | ErrorCode::Unavailable => false,
     }
 }

@@ -117,7 +117,7 @@ fn a_planted_file_aside_is_not_written_through() {
     let target = home.0.path().join("target");
     fs::write(&target, "untouched").unwrap();
     symlink(&target, home.folder(1).join(".writing-about")).unwrap();
-    devices.set_registration(id, Registration::Void).unwrap();
+    devices.set_registration(id, Registration::Void, false).unwrap();
     assert_eq!(fs::read(&target).unwrap(), b"untouched");
     assert_eq!(devices.list().unwrap()[0].registration, Registration::Void);
 }

@@ -75,7 +75,10 @@ fn a_full_disk_costs_nothing_that_was_there() {
     let more = vec![vec![1u8; 2_000]; 200];
     assert!(matches!(open.store.append_certificates(3, &more), Err(StoreError::DiskFull)));
     assert_eq!(open.store.log_count().unwrap(), 3);
-    assert!(matches!(devices.set_registration(id, Registration::Registered), Err(StoreError::DiskFull)));
+    assert!(matches!(
+        devices.set_registration(id, Registration::Registered, false),
+        Err(StoreError::DiskFull)
+    ));
     let changed = devices.change_password(id, Some(&open), &right(), &password("another good one"));
     assert!(matches!(changed, Err(StoreError::DiskFull)), "{changed:?}");
     assert_eq!(devices.pending().unwrap().len(), 1);

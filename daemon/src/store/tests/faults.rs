@@ -73,7 +73,7 @@ fn work(data: &Path) -> Result<(), StoreError> {
     greet(data, &open.store)?;
     drop(open);
     devices.change_password(new_device(1).device, None, &right(), &second())?;
-    devices.set_registration(new_device(1).device, Registration::Registered)?;
+    devices.set_registration(new_device(1).device, Registration::Registered, false)?;
     devices.drop_receipt(new_device(1).device)?;
     did(data, "dropped")?;
     devices.remove(new_device(1).device)

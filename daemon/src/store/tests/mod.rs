@@ -130,7 +130,7 @@ fn a_device_is_there_after_a_restart() {
     assert_eq!(devices.pending().unwrap(), [(new.device, receipt())]);
     // Whatever is said of it, the receipt stays until the device has been seen in the verified log.
     for said in [Registration::Void, Registration::Pending, Registration::Registered] {
-        devices.set_registration(new.device, said).unwrap();
+        devices.set_registration(new.device, said, false).unwrap();
         assert_eq!(devices.pending().unwrap(), [(new.device, receipt())]);
     }
     devices.drop_receipt(new.device).unwrap();
@@ -151,7 +151,7 @@ fn a_device_is_there_after_a_restart() {
     assert_eq!(open.store.head().unwrap(), new.seen);
     // Revoked, and back: the server may have been wrong.
     for registration in [Registration::Revoked, Registration::Registered] {
-        devices.set_registration(new.device, registration).unwrap();
+        devices.set_registration(new.device, registration, false).unwrap();
         assert_eq!(devices.list().unwrap()[0].registration, registration);
     }
 }
@@ -169,7 +169,10 @@ fn wrong_weak_missing_and_double() {
     assert!(matches!(devices.unlock(new.device, &password("wrong horse")), Err(StoreError::WrongPassword)));
     let nobody = DeviceId::from_bytes([0xee; 16]);
     assert!(matches!(devices.unlock(nobody, &right()), Err(StoreError::NoSuchDevice)));
-    assert!(matches!(devices.set_registration(nobody, Registration::Void), Err(StoreError::NoSuchDevice)));
+    assert!(matches!(
+        devices.set_registration(nobody, Registration::Void, false),
+        Err(StoreError::NoSuchDevice)
+    ));
     drop(devices.unlock(new.device, &right()).unwrap());
     devices.remove(new.device).unwrap();
     assert_eq!(devices.list().unwrap(), []);
@@ -365,9 +368,12 @@ fn the_store_keeps_what_it_acknowledged() {
     assert_eq!(store.invitation_tokens().unwrap(), [token]);
     store.drop_invitation(token).unwrap();
     assert!(store.invitation(token).unwrap().is_none());
-    assert_eq!(store.sealed().unwrap(), [(attempt, token, sealed.clone())]);
+    let row = |set_aside| Sealed { attempt, token, sealed: sealed.clone(), set_aside };
+    assert_eq!(store.sealed().unwrap(), [row(false)]);
     assert_eq!(store.direct(attempt).unwrap(), None);
-    store.drop_sealed(attempt).unwrap();
+    store.set_aside(attempt).unwrap();
+    assert_eq!(store.sealed().unwrap(), [row(true)]);
+    store.published(attempt).unwrap();
     direct_rows(&store, token, &sealed);
     assert_eq!(store.sealed().unwrap(), []);
     assert_eq!(store.manifest().unwrap(), Some((2, b"two".to_vec())));
@@ -409,7 +415,7 @@ fn a_links_secret_goes_with_its_invitation() {
     // By what the verified log shows.
     store.published(attempt(1)).unwrap();
     assert_eq!(store.invitation_tokens().unwrap(), [signed, open]);
-    store.drop_sealed(attempt(2)).unwrap();
+    store.set_aside(attempt(2)).unwrap();
     store.drop_expired(Timestamp(50)).unwrap();
     assert_eq!(store.invitation_tokens().unwrap(), [open]);
 }
@@ -447,24 +453,32 @@ fn direct_rows(store: &Store, token: Token, sealed: &SealedEnrolment) {
     let row = DirectRow { secret_hash: hash, step_7: Some(b"7".to_vec()), step_8: Some(b"8".to_vec()) };
     assert_eq!(store.direct(attempt).unwrap(), Some(row));
     assert_eq!(store.sealed().unwrap().len(), 1);
+    let aside = || store.sealed().unwrap().iter().filter(|row| row.set_aside).count();
     // A receipt is here: nobody takes it back any more.
-    store.drop_unsealed(attempt).unwrap();
+    store.set_aside_unreceived(attempt).unwrap();
     assert!(store.is_sealed(token).unwrap() && !store.take_back(token).unwrap());
-    assert_eq!(store.sealed().unwrap().len(), 1);
+    assert_eq!((store.sealed().unwrap().len(), aside()), (1, 0));
     let other = AttemptId::from_bytes([6; 16]);
-    store.put_direct(other, token, sealed, hash).unwrap();
-    store.drop_unsealed(other).unwrap();
-    assert_eq!(store.direct(other).unwrap(), None);
     let free = Token::from_bytes([2; 16]);
     store.put_direct(other, free, sealed, hash).unwrap();
+    store.set_aside_unreceived(other).unwrap();
+    // Set aside is not lost: all of it is there.
+    assert_eq!((store.sealed().unwrap().len(), aside()), (2, 1));
+    assert_eq!(store.direct(other).unwrap().unwrap().secret_hash, hash);
     assert!(!store.is_sealed(free).unwrap() && store.take_back(free).unwrap());
-    assert_eq!(store.sealed().unwrap().len(), 1);
+    assert_eq!((store.sealed().unwrap().len(), aside()), (2, 1));
+    store.published(other).unwrap();
+    assert_eq!(store.direct(other).unwrap(), None);
     // A row of the other road can't become one of this.
     let relayed = AttemptId::from_bytes([5; 16]);
     store.put_sealed(relayed, token, sealed).unwrap();
     assert!(matches!(store.put_direct(relayed, token, sealed, hash), Err(StoreError::Conflict)));
-    store.drop_sealed(relayed).unwrap();
-    store.drop_sealed(attempt).unwrap();
+    store.published(relayed).unwrap();
+    // One with a receipt that the server has refused keeps the invitation from nobody.
+    store.set_aside(attempt).unwrap();
+    assert!(!store.is_sealed(token).unwrap() && store.take_back(token).unwrap());
+    assert!(store.direct(attempt).unwrap().is_some());
+    store.published(attempt).unwrap();
     assert_eq!(store.direct(attempt).unwrap(), None);
 }
 
@@ -479,12 +493,11 @@ fn a_receipt_counts_once_its_certificates_were_seen() {
     store.put_receipt(void, DeviceId::from_bytes([4; 16]), Timestamp(7), b"of nothing").unwrap();
     assert!(store.receipts().unwrap().is_empty() && store.receipt(device).unwrap().is_none());
     store.published(kept).unwrap();
-    store.drop_sealed(void).unwrap();
-    store.published(void).unwrap();
+    store.set_aside(void).unwrap();
     assert_eq!(store.receipts().unwrap(), [(device, Timestamp(5))]);
     assert_eq!(store.receipt(device).unwrap().unwrap(), b"file");
     // What counts is not lost with the record of an attempt.
-    store.drop_sealed(kept).unwrap();
+    store.set_aside(kept).unwrap();
     assert!(store.receipt(device).unwrap().is_some());
     let large = vec![0; parsec_protocol::evidence::receipt::RECEIPT_FILE_MAX_BYTES + 1];
     assert!(matches!(store.put_receipt(void, device, Timestamp(8), &large), Err(StoreError::TooLarge(_))));

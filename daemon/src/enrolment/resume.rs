@@ -1,0 +1,70 @@
+//! A run that the relay has lost is opened again for message 8 alone (docs/protocol.md, *After a crash*).
+//!
+//! Decides what counts as lost, and who says what then: steps 0 to 7 have been said, so each is one byte for the relay
+//! to count, which no machine takes for a message. Nothing is believed for it: message 8 proves itself, and the
+//! greeter's device joins no run but one that it has signed for.
+
+use parsec_protocol::relay::AttemptView;
+use tokio::sync::watch;
+
+use crate::transport::relay::{ClaimerRoad, GreeterRoad};
+use crate::transport::{Road as _, RoadError};
+
+/// What stands in a step that was said before the relay lost it: no machine's message is so short.
+const SAID: &[u8] = &[0];
+/// The step that counts.
+const RECEIPT: u8 = 8;
+
+/// The first step that is not there.
+fn missing(view: &AttemptView) -> u8 {
+    (0..RECEIPT).find(|step| view.steps & (1 << step) == 0).unwrap_or(RECEIPT)
+}
+
+/// Opens the run again as its claimer, and deposits message 8 once the greeter's device has joined. Ends, too, where
+/// somebody says that the run is over.
+///
+/// # Errors
+/// [`RoadError`]: what the relay says instead.
+pub async fn claim(road: &ClaimerRoad, message: &[u8]) -> Result<(), RoadError> {
+    road.start().await?;
+    let (tell, mut seen) = watch::channel(None);
+    let follow = road.follow(tell);
+    tokio::pin!(follow);
+    loop {
+        let view = tokio::select! {
+            error = &mut follow => return Err(error),
+            Ok(()) = seen.changed() => match seen.borrow_and_update().clone() {
+                Some(view) => view,
+                None => continue,
+            },
+        };
+        if view.ended.is_some() {
+            return Ok(());
+        }
+        match missing(&view) {
+            RECEIPT => return road.deposit(RECEIPT, message.to_vec()).await,
+            step if step % 2 == 0 && view.greeter.is_some() => road.deposit(step, SAID.to_vec()).await?,
+            _ => {}
+        }
+    }
+}
+
+/// Goes on with a run as its greeter, if the claimer has opened it again; whether that is so.
+///
+/// # Errors
+/// [`RoadError`].
+pub async fn greet(road: &GreeterRoad, view: &AttemptView) -> Result<bool, RoadError> {
+    if view.greeter.is_none() {
+        road.join().await?;
+        return Ok(true);
+    }
+    let next = missing(view);
+    // Step 0 is the claimer's first: what stands there tells a run that was opened again from one that was never lost.
+    if next > 0 && road.fetch(0).await? != SAID {
+        return Ok(false);
+    }
+    if next % 2 == 1 {
+        road.deposit(next, SAID.to_vec()).await?;
+    }
+    Ok(true)
+}
