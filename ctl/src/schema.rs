@@ -67,6 +67,7 @@ schemas! {
     TRUST_FORK "parsec.trust.fork/1" "`trust fork`: as `trust check-fork`, and the file.";
     TRUST_IMPORT "parsec.trust.import/1" "`trust import`";
     TRUST_LOG "parsec.trust.log/1" "`trust log`: every certificate from the first that was asked for.";
+    TRUST_REPAIR "parsec.trust.repair/1" "`trust repair`";
     TRUST_SHOW "parsec.trust.show/1" "`trust show`";
     TRUST_VERIFY "parsec.trust.verify/1" "`trust verify`";
     USER_LIST "parsec.user.list/1" "`user list`";

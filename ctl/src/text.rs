@@ -5,17 +5,12 @@
 
 use std::fmt::{Display, Write as _};
 
-use parsec_protocol::ids::Timestamp;
+use parsec_protocol::ids::{Timestamp, belongs, is_invisible};
 use unicode_width::UnicodeWidthChar as _;
 
 /// Whether `c` could steer a terminal, or hide or reorder what stands beside it.
 pub(crate) fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+    c.is_control() || is_invisible(c)
 }
 
 /// Marks that may stand on one letter: no script needs more, and the fifth only climbs into the line above.
@@ -24,17 +19,29 @@ const MARKS_MAX: usize = 4;
 /// One field on one line: hostile characters are shown as `\u{1b}`, line ends included. A mark without a letter would
 /// sit on what stands before the field, so it is shown like that, too.
 pub(crate) fn shown(field: impl Display) -> String {
-    let mut marks = MARKS_MAX;
-    field.to_string().chars().fold(String::new(), |mut line, c| {
-        let is_mark = c.width() == Some(0);
-        marks = if is_mark { marks + 1 } else { 0 };
-        if is_hostile(c) || marks > MARKS_MAX {
-            line.extend(c.escape_unicode());
-        } else {
+    let mut line = String::new();
+    judge(&field.to_string(), MARKS_MAX, |c, fit| {
+        if fit {
             line.push(c);
+        } else {
+            line.extend(c.escape_unicode());
         }
-        line
-    })
+    });
+    line
+}
+
+/// Tells of each character of a text whether it may reach a screen. `marks`: how many there seem to be before the first.
+fn judge(text: &str, mut marks: usize, mut told: impl FnMut(char, bool)) {
+    let characters: Vec<char> = text.chars().collect();
+    for (at, c) in characters.iter().copied().enumerate() {
+        // Part of a letter or an emoji, as in the names of many people.
+        if is_invisible(c) && belongs(&characters, at) {
+            told(c, true);
+            continue;
+        }
+        marks = if c.width() == Some(0) { marks + 1 } else { 0 };
+        told(c, !is_hostile(c) && marks <= MARKS_MAX);
+    }
 }
 
 /// A whole text: as [`shown`], but lines stay lines. The last net before a stream.
@@ -45,20 +52,19 @@ pub(crate) fn shown_lines(text: &str) -> String {
 /// JSON in which no hostile character stands as itself, and no marks pile up. They can occur within its strings only, where
 /// `\uXXXX` is the same.
 pub(crate) fn shown_json(json: &str) -> String {
-    let mut marks = 0;
-    json.chars().fold(String::new(), |mut out, c| {
-        marks = if c.width() == Some(0) { marks + 1 } else { 0 };
-        if is_hostile(c) || marks > MARKS_MAX {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                // Writing to a String can't fail.
-                let _infallible = write!(out, "\\u{unit:04x}");
-            }
-        } else {
+    let mut out = String::with_capacity(json.len());
+    judge(json, 0, |c, fit| {
+        if fit {
             out.push(c);
+            return;
         }
-        out
-    })
+        let mut units = [0; 2];
+        for unit in c.encode_utf16(&mut units) {
+            // Writing to a String can't fail.
+            let _infallible = write!(out, "\\u{unit:04x}");
+        }
+    });
+    out
 }
 
 /// A fingerprint in groups of four, so that it can be read aloud and compared.
@@ -160,6 +166,27 @@ mod tests {
         ] {
             assert_eq!(shown(good), good);
         }
+    }
+
+    #[test]
+    fn joiners_and_selectors_stay_where_they_belong_and_nowhere_else() {
+        for good in [
+            "مهدی\u{200c}زاده",
+            "ශ\u{dca}\u{200d}රී",
+            "👩🏽\u{200d}🚀",
+            "Ana ❤\u{fe0f}",
+            "葛\u{e0100}城",
+            "1\u{fe0f}\u{20e3}",
+        ] {
+            assert!(good.parse::<parsec_protocol::ids::Label>().is_ok());
+            assert_eq!(shown(good), good);
+            assert_eq!(shown_lines(&format!("Bob\n  {good}\n")), format!("Bob\n  {good}\n"));
+            let json = serde_json::to_string(good).unwrap();
+            assert_eq!(shown_json(&json), json);
+        }
+        assert_eq!(shown("Bo\u{200d}b"), "Bo\\u{200d}b");
+        assert_eq!(shown("Bob\u{fe0f}"), "Bob\\u{fe0f}");
+        assert_eq!(shown("👩\u{200d}"), "👩\\u{200d}");
     }
 
     #[test]

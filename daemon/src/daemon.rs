@@ -24,6 +24,7 @@ pub mod members;
 pub mod net;
 mod notices;
 pub mod passwords;
+mod repair;
 pub mod requests;
 mod restoring;
 pub mod select;

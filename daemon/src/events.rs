@@ -224,11 +224,13 @@ impl Hub {
         }
     }
 
-    /// Tells of an alarm; once for each device and kind of problem while it is shown.
+    /// Tells of an alarm; once while it is shown. Which findings are one alarm, the device's store has decided where it could keep it; what it could
+    /// not keep is told once for each device and kind of problem.
     pub fn alarm(&self, alarm: Alarm) {
         let mut state = self.state();
         let key = |alarm: &Alarm| (alarm.device, alarm.problem.name);
-        if !state.overview.alarms.iter().any(|shown| key(shown) == key(&alarm)) {
+        let same = |shown: &Alarm| key(shown) == key(&alarm) && (alarm.id.is_none() || shown.id == alarm.id);
+        if !state.overview.alarms.iter().any(same) {
             self.add(&mut state, Event::Alarm { alarm });
         }
     }

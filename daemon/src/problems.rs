@@ -52,6 +52,8 @@ pub const fn code_kind(code: ErrorCode) -> Kind {
         ErrorCode::QuotaReached => Kind::QuotaReached,
         ErrorCode::MemberBudgetSpent => Kind::MemberBudgetSpent,
         ErrorCode::OrganisationBudgetSpent => Kind::OrganisationBudgetSpent,
+        ErrorCode::LogConflict => Kind::RolledBack,
+        ErrorCode::LogHeld => Kind::ServerBusy,
     }
 }
 
@@ -93,6 +95,10 @@ const fn code_sentence(code: ErrorCode) -> &'static str {
         }
         ErrorCode::OrganisationBudgetSpent => {
             "The organisation's administrators, or all its other members together, have taken up what they may of the server's room."
+        }
+        ErrorCode::LogConflict => "The server's log is another one than this device has verified.",
+        ErrorCode::LogHeld => {
+            "The server was restored and takes nothing new into its logs until members have put back what is missing."
         }
         ErrorCode::Internal => "The server failed; it says that nothing was changed.",
         ErrorCode::Unavailable => "The server is stopping or overloaded.",
@@ -279,7 +285,7 @@ pub fn stopping() -> Problem {
 }
 
 /// A clause made a sentence.
-fn sentence(clause: &str) -> String {
+pub(crate) fn sentence(clause: &str) -> String {
     let mut letters = clause.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", letters.as_str())

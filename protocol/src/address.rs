@@ -10,10 +10,10 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
+use crate::limits::HOST_LABEL_MAX_BYTES;
+
 /// Longest host name (RFC 1035 section 2.3.4, less the length bytes).
 const HOST_MAX_BYTES: usize = 253;
-/// Longest part of a host name (same section).
-const HOST_LABEL_MAX_BYTES: usize = 63;
 /// Longest text that is looked at: the longest host in its longest escaped spelling is shorter.
 const TEXT_MAX_BYTES: usize = 4_096;
 

@@ -6,16 +6,23 @@
 pub const ORGANISATION_ID_MAX_BYTES: usize = 32;
 /// Longest e-mail address: RFC 5321's path limit of 256 less the angle brackets.
 pub const EMAIL_MAX_BYTES: usize = 254;
-/// Longest name of a person or terminal. Sealed names are padded to this, so that length tells nothing.
-pub const LABEL_MAX_BYTES: usize = 64;
+/// Longest part before the `@` (RFC 5321 section 4.5.3.1.1).
+pub const EMAIL_LOCAL_MAX_BYTES: usize = 64;
+/// Longest part of a host name, between its dots (RFC 1035 section 2.3.4).
+pub const HOST_LABEL_MAX_BYTES: usize = 63;
+/// Longest name of a person or terminal, in characters as people count them: longer ones fill a screen.
+pub const NAME_MAX_CHARACTERS: usize = 64;
+/// The same in bytes: a character of most scripts takes 8 at most, so that people meet the other bound first. Sealed names are padded to
+/// this, so that length tells nothing.
+pub const NAME_MAX_BYTES: usize = 512;
 
 /// Deepest nesting of arrays in any encoding. The deepest real value is 6; the rest is room for new kinds.
 pub const CODEC_MAX_DEPTH: usize = 12;
-/// Largest certificate envelope. A user certificate with the longest e-mail is under 700 bytes.
+/// Largest certificate envelope. A user certificate with the longest e-mail is under 1,100 bytes.
 pub const CERTIFICATE_MAX_BYTES: usize = 2_048;
 /// Largest user manifest envelope. One safe entry is about 100 bytes: some 2,000 safes.
 pub const MANIFEST_MAX_BYTES: usize = 256 * 1024;
-/// Most certificates in one answer: 64 KiB to 1 MiB a page, whatever the log's length.
+/// Most certificates in one answer: some 400 KiB a page and never above 1 MiB, whatever the log's length.
 pub const LOG_PAGE_MAX_CERTIFICATES: usize = 500;
 /// Most invitations in one answer: some 60 KB a page.
 pub const INVITATION_PAGE_MAX: usize = 200;

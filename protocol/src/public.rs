@@ -101,10 +101,10 @@ impl Context {
 
 impl VerifyKey {
     /// Checks `signature` over `context ‖ message` by RFC 8032 with the strict rules (no small-order points, no
-    /// malleable signature).
+    /// malleable signature, no second encoding of key or R).
     ///
     /// # Errors
-    /// [`BadSignature`], also where this key is not a point of the curve.
+    /// [`BadSignature`], also where this key is not a point of the curve in its one encoding.
     pub fn verify(
         &self,
         context: Context,
@@ -114,23 +114,28 @@ impl VerifyKey {
         self.prepare().ok_or(BadSignature)?.verify(context, message, signature)
     }
 
-    /// Reads the key as a point, for checking many signatures under it; none if it is not one.
+    /// Reads the key as a point, for checking many signatures under it; none if it is not one, or in another than its one encoding.
     #[must_use]
     pub fn prepare(&self) -> Option<PreparedKey> {
-        VerifyingKey::from_bytes(self.as_bytes()).ok().map(PreparedKey)
+        // The library reads a y of p and above, too; another reader may not, and the two would split over what was signed.
+        let key = VerifyingKey::from_bytes(self.as_bytes()).ok().filter(|_| self.is_canonical())?;
+        Some(PreparedKey(key))
     }
 
     /// Whether this is a usable key at all: canonical, on the curve, not of small order. Checked before a key is
     /// certified, so that a certificate never names a key that anyone's signature verifies under.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        // Its y coordinate has a second spelling unless it is below p; the sign bit has one only at x = 0, and both points there are of
-        // small order.
+        self.prepare().is_some_and(|key| !key.0.is_weak())
+    }
+
+    /// Whether y is below p. The sign bit has a second spelling only at x = 0, and both points there are of small order.
+    fn is_canonical(&self) -> bool {
         let mut y = *self.as_bytes();
         if let Some(top) = y.last_mut() {
             *top &= 0x7f;
         }
-        below_p(&y) && self.prepare().is_some_and(|key| !key.0.is_weak())
+        below_p(&y)
     }
 
     /// The fingerprint people may compare: SHA-256 of the key.

@@ -6,6 +6,7 @@
 
 mod direct;
 mod error;
+mod repair;
 
 use std::fmt;
 
@@ -19,6 +20,7 @@ use crate::receipt::Receipt;
 
 pub use direct::{DirectEnrolment, NewCertificate, Standing, StandingQuestion};
 pub use error::{ErrorBody, ErrorCode};
+pub use repair::{LogRepair, LogRepaired, REPAIR_MAX_BYTES};
 
 /// The version in every path.
 pub const API_PREFIX: &str = "/v1";
@@ -164,6 +166,11 @@ pub mod path {
     #[must_use]
     pub fn log(org: &OrganisationId, from: u64) -> String {
         format!("{API_PREFIX}/organisations/{org}/log?from={from}")
+    }
+    /// POST, authenticated: [`super::LogRepair`] → [`super::LogRepaired`].
+    #[must_use]
+    pub fn log_repair(org: &OrganisationId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/log/repair")
     }
     /// GET and PUT, authenticated: [`super::ManifestView`]; [`super::ManifestUpload`].
     #[must_use]

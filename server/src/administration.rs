@@ -68,15 +68,8 @@ pub struct Listed {
 
 /// Opens the database beside a server or alone, which a write-ahead log of another file must not destroy.
 fn open(database: &Path, create: bool) -> Result<rusqlite::Connection, AdministrationError> {
-    let open = || {
-        store::present(database, create)?;
-        store::check_beside(database)?;
-        let sql = store::open_writer(database)?;
-        // A running server decides when its log ends.
-        sql.pragma_update(None, "wal_autocheckpoint", 0)?;
-        Ok(sql)
-    };
-    open().map_err(|source| AdministrationError::Open { path: database.to_owned(), source })
+    let opened = store::present(database, create).and_then(|()| store::open_beside(database));
+    opened.map_err(|source| AdministrationError::Open { path: database.to_owned(), source })
 }
 
 /// What went wrong with an open database.

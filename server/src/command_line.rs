@@ -67,6 +67,20 @@ pub enum Organisation {
     Usage(Named),
     /// Remove now what is over: invitations that expired, were cancelled or used, with what was deposited for them
     Prune(Named),
+    /// Put back what a restore of the database took off an organisation's log, from a member's `trust export`
+    Repair(Repair),
+}
+
+/// Which log, from which file.
+#[derive(Debug, Args)]
+pub struct Repair {
+    /// The organisation
+    pub name: String,
+    /// What a member's `parsecctl trust export FILE` wrote
+    pub file: PathBuf,
+    /// Where.
+    #[command(flatten)]
+    pub database: Database,
 }
 
 /// Which organisation is to be, and where.

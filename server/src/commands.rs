@@ -15,6 +15,7 @@ use crate::administration::{
 use crate::backup::{self, BackupError};
 use crate::command_line::{Backup, Named, Organisation, Restore};
 use crate::database_lock::LockError;
+use crate::reinstate::{ReinstateError, repair_organisation};
 use crate::restore::{self, RestoreError};
 use crate::results::{OutputError, show, show_for_good};
 use crate::store::OpenError;
@@ -52,6 +53,9 @@ pub enum Failure {
     /// Restoring.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// Putting a log back.
+    #[error(transparent)]
+    Reinstate(#[from] ReinstateError),
     /// There was nothing to do but to show something.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -77,6 +81,17 @@ impl Failure {
                 AdministrationError::Exists => EXIT_EXISTS,
                 AdministrationError::NoneToFound | AdministrationError::Unknown => EXIT_NOT_FOUND,
                 AdministrationError::NoEntropy => EXIT_SYSTEM,
+            },
+            Self::Reinstate(error) => match error {
+                ReinstateError::Name(_) => EXIT_USAGE,
+                ReinstateError::Open(error) => of_open(error),
+                ReinstateError::Sqlite(_) | ReinstateError::File { .. } => EXIT_DISK,
+                ReinstateError::Unknown => EXIT_NOT_FOUND,
+                ReinstateError::Evidence(_)
+                | ReinstateError::OtherOrganisation(_)
+                | ReinstateError::Unvouched
+                | ReinstateError::Conflict
+                | ReinstateError::Refused(_) => EXIT_DATA,
             },
             Self::Backup(error) => match error {
                 BackupError::Open { source, .. } => of_open(source),
@@ -165,6 +180,19 @@ pub fn administer(command: &Organisation) -> Result<(), Failure> {
                     "the former token of {name} is void, but the new one could not be shown; {}",
                     another(named)
                 )
+            })
+        }
+        Organisation::Repair(asked) => {
+            let done = repair_organisation(&asked.database.database, &asked.name, &asked.file)?;
+            let (added, count, root) = (done.added, done.count, &done.root_fingerprint);
+            let text = if asked.database.json {
+                json!({"added": added, "count": count, "root_fingerprint": root.to_string()}).to_string()
+            } else {
+                format!("{added} certificates put back; the log has {count} now\nroot key, SHA-256: {root}")
+            };
+            show(&format!("{text}\n")).map_err(|source| Failure::Unshown {
+                done: format!("{added} certificates are put back; the log of {} has {count} now", asked.name),
+                source,
             })
         }
         Organisation::Usage(Named { name, database }) => {

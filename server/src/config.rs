@@ -41,6 +41,8 @@ pub struct Config {
     pub rates: Option<Rates>,
     /// What of the stored things may be one party's.
     pub budgets: Budgets,
+    /// After a restore: members put back what the logs lost, and nothing new enters one.
+    pub repairs_only: bool,
     /// Connections open at once.
     pub connections: usize,
     /// A file to write the bound address to, once listening.
@@ -72,6 +74,7 @@ impl Config {
             mail_from: None,
             rates: None,
             budgets: Budgets::default(),
+            repairs_only: false,
             connections: CONNECTIONS_DEFAULT,
             ready_file: None,
             ready_fd: None,
@@ -164,6 +167,9 @@ pub struct ServeOptions {
     /// Requests of one device [default: 200:2000]
     #[arg(long, value_name = "RATE")]
     rate_limit_device: Option<Rate>,
+    /// Requests of all devices of one member [default: 400:4000]
+    #[arg(long, value_name = "RATE")]
+    rate_limit_member: Option<Rate>,
     /// Signed requests in one organisation [default: 1000:10000]
     #[arg(long, value_name = "RATE")]
     rate_limit_organisation: Option<Rate>,
@@ -179,6 +185,9 @@ pub struct ServeOptions {
     /// The same of all administrators of an organisation together, and once more of everybody else in it [default: 1000:64]
     #[arg(long, value_name = "INVITATIONS:MIB")]
     budget_organisation: Option<Share>,
+    /// After a restore: take nothing new into the logs until members have put back what it lost
+    #[arg(long)]
+    repairs_only: bool,
     /// Connections open at once [default: 2048]
     #[arg(long, value_name = "N")]
     connections: Option<usize>,
@@ -273,11 +282,13 @@ impl ServeOptions {
             rate_limit_address: self.rate_limit_address.or(file.rate_limit_address),
             rate_limit_token: self.rate_limit_token.or(file.rate_limit_token),
             rate_limit_device: self.rate_limit_device.or(file.rate_limit_device),
+            rate_limit_member: self.rate_limit_member.or(file.rate_limit_member),
             rate_limit_organisation: self.rate_limit_organisation.or(file.rate_limit_organisation),
             rate_limit_mail: self.rate_limit_mail.or(file.rate_limit_mail),
             budget_administrator: self.budget_administrator.or(file.budget_administrator),
             budget_member: self.budget_member.or(file.budget_member),
             budget_organisation: self.budget_organisation.or(file.budget_organisation),
+            repairs_only: self.repairs_only || file.repairs_only,
             connections: self.connections.or(file.connections),
         })
     }
@@ -312,6 +323,7 @@ impl ServeOptions {
             address: self.rate_limit_address.unwrap_or(default.address),
             token: self.rate_limit_token.unwrap_or(default.token),
             device: self.rate_limit_device.unwrap_or(default.device),
+            member: self.rate_limit_member.unwrap_or(default.member),
             organisation: self.rate_limit_organisation.unwrap_or(default.organisation),
             mail: self.rate_limit_mail.unwrap_or(default.mail),
         };
@@ -333,6 +345,7 @@ impl ServeOptions {
                 member: self.budget_member.unwrap_or(usual.member),
                 organisation: self.budget_organisation.unwrap_or(usual.organisation),
             },
+            repairs_only: self.repairs_only,
             connections: self.connections.unwrap_or(CONNECTIONS_DEFAULT),
             ready_file: self.ready_file,
             ready_fd: self.ready_fd,
@@ -342,7 +355,7 @@ impl ServeOptions {
 }
 
 /// The one spelling of an address that links can hold.
-fn check_public_url(text: &str) -> Result<String, ConfigError> {
+pub(crate) fn check_public_url(text: &str) -> Result<String, ConfigError> {
     let address: ServerAddress = text.parse().map_err(ConfigError::PublicUrl)?;
     Ok(address.as_str().to_owned())
 }
@@ -393,6 +406,17 @@ mod tests {
         std::fs::write(&path, "databse = 'file'").unwrap();
         let line = ServeOptions { config: Some(path), ..Default::default() };
         assert!(matches!(line.with_file(), Err(ConfigError::Toml { .. })));
+    }
+
+    /// However an editor ends lines, and whatever it puts before the first.
+    #[test]
+    fn a_file_is_read_as_editors_write_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c.toml");
+        std::fs::write(&path, "\u{feff}database = 'file'\r\nconnections = 7\r\n").unwrap();
+        let line = ServeOptions { config: Some(path), ..Default::default() };
+        let config = line.with_file().unwrap().check().unwrap();
+        assert_eq!((config.database, config.connections), (PathBuf::from("file"), 7));
     }
 
     #[test]

@@ -16,9 +16,15 @@ pub(crate) struct Refusal {
 /// Seconds to wait where the server is stopping, overloaded or out of disk: it is restarted or relieved by then, or it takes a person.
 const RETRY_SOON: u32 = 5;
 
+/// Seconds to wait while only repairs are taken: people have to be asked for them.
+const RETRY_HELD: u32 = 30;
+
 impl Refusal {
     /// The server can't now, but may soon.
     pub(crate) const UNAVAILABLE: Self = Self { code: ErrorCode::Unavailable, retry_after: RETRY_SOON };
+
+    /// Nothing new enters a log for now; the operator ends that once the members have put back what was lost.
+    pub(crate) const HELD: Self = Self { code: ErrorCode::LogHeld, retry_after: RETRY_HELD };
 
     /// Too many requests.
     pub(crate) const fn rate_limited(retry_after: u32) -> Self {

@@ -23,7 +23,9 @@ pub mod log_writer;
 mod mail;
 mod postman;
 mod quota;
+mod reinstate;
 mod reload;
+mod repair;
 mod restore;
 pub mod results;
 mod store;
@@ -57,6 +59,7 @@ pub use config::{Config, ConfigError, LogFormat, Mail, ServeOptions};
 pub use database_lock::LockError;
 pub use mail::MailSetupError;
 pub use quota::{Rate, RateError, Rates};
+pub use reinstate::{ReinstateError, Reinstated, repair_organisation};
 pub use reload::Reloader;
 pub use restore::RestoreError;
 pub use store::OpenError;
@@ -173,6 +176,7 @@ impl Server {
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             behind_proxy: config.behind_proxy,
+            repairs_only: config.repairs_only,
             crowd: http::Crowd::new(config.connections, !config.behind_proxy),
         });
         tracing::info!(%address, public_url, "listening");

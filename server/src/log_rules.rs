@@ -4,6 +4,7 @@
 //! server's log free of what every member would refuse, so that one bad member can't make the log unreadable for all.
 
 pub(crate) mod changes;
+pub(crate) mod repair;
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::certificate::{
@@ -24,6 +25,8 @@ pub(crate) enum LogFault {
     WrongKinds,
     #[error("the author is not the signing device, or not the root")]
     WrongAuthor,
+    #[error("the author is unknown or revoked at this place")]
+    AuthorGone,
     #[error("a signature does not verify")]
     BadSignature,
     #[error("the author saw another log")]
@@ -62,6 +65,7 @@ impl From<LogFault> for ErrorCode {
             LogFault::Unreadable
             | LogFault::WrongKinds
             | LogFault::WrongAuthor
+            | LogFault::AuthorGone
             | LogFault::BadSignature
             | LogFault::OtherLog
             | LogFault::NotAllowed
@@ -283,7 +287,8 @@ pub(crate) fn check_enrolment(
     let author = Author::Device(certifier.device);
     let after =
         check_statements(&proposal.statements, author, &certifier.verify_key, log.present, log.heads)?;
-    check_subject(proposal, invited, certifier, log)?;
+    check_invited(proposal, invited)?;
+    check_newcomer(proposal, certifier, log)?;
 
     let hashes: Vec<Hash> = proposal.envelopes().map(|envelope| Hash::of(&[envelope])).collect();
     if receipt.certificates != hashes
@@ -295,18 +300,25 @@ pub(crate) fn check_enrolment(
     Ok(after)
 }
 
-fn check_subject(
+/// Whether it is what the invitation was for.
+fn check_invited(proposal: &Proposal, invited: &Invited) -> Result<(), LogFault> {
+    let meant = match (invited, &proposal.user) {
+        (Invited::User(email), Some(user)) => user.email == *email,
+        (Invited::Device(user), None) => proposal.device.user == *user,
+        (Invited::User(_), None) | (Invited::Device(_), Some(_)) => false,
+    };
+    if meant { Ok(()) } else { Err(LogFault::NotInvited) }
+}
+
+/// Whether `certifier` may let them in, and nothing of theirs is taken.
+fn check_newcomer(
     proposal: &Proposal,
-    invited: &Invited,
     certifier: &Certifier,
     log: &Surroundings<'_>,
 ) -> Result<(), LogFault> {
     let known = log.known;
-    match (invited, &proposal.user) {
-        (Invited::User(email), Some(user)) => {
-            if user.email != *email {
-                return Err(LogFault::NotInvited);
-            }
+    match &proposal.user {
+        Some(_) => {
             match certifier.profile {
                 Profile::Administrator => {}
                 Profile::Standard | Profile::Outsider => return Err(LogFault::NotAllowed),
@@ -318,11 +330,8 @@ fn check_subject(
                 return Err(LogFault::Taken);
             }
         }
-        (Invited::Device(user), None) => {
-            if proposal.device.user != *user {
-                return Err(LogFault::NotInvited);
-            }
-            if certifier.user != *user {
+        None => {
+            if certifier.user != proposal.device.user {
                 return Err(LogFault::NotAllowed);
             }
             match known.owner {
@@ -330,7 +339,6 @@ fn check_subject(
                 Some(_) | None => return Err(LogFault::BadOwner),
             }
         }
-        (Invited::User(_), None) | (Invited::Device(_), Some(_)) => return Err(LogFault::NotInvited),
     }
     if known.device_id_taken || known.verify_key_taken || proposal.device.verify_key == log.root {
         return Err(LogFault::Taken);

@@ -294,7 +294,8 @@ fn smtp(url_file: &Path, ca: Option<&Path>) -> Result<Road, MailSetupError> {
         std::fs::read_to_string(path).map_err(|source| MailSetupError::File { path: path.to_owned(), source })
     };
     let text = read(url_file)?;
-    let url = url::Url::parse(text.trim()).map_err(|_| MailSetupError::Url("it is not a URL"))?;
+    let url = url::Url::parse(text.trim_start_matches('\u{feff}').trim())
+        .map_err(|_| MailSetupError::Url("it is not a URL"))?;
     let host = url.host_str().ok_or(MailSetupError::Url("it has no host"))?;
     if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
         return Err(MailSetupError::Url("it has a path"));
@@ -353,6 +354,9 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
+    use parsec_protocol::ids::Email;
+    use proptest::prelude::*;
+
     fn mailer(road: Road) -> Mailer {
         Mailer::new(road, None, "https://parsec.example.org:8443/").unwrap()
     }
@@ -407,6 +411,36 @@ mod tests {
             link(&"A".repeat(2_048)),
         ] {
             assert!(mailer.check_link(&organisation, &asked(1), &bad).is_none(), "{bad}");
+        }
+    }
+
+    /// Whatever is an address here has to be one for the library that mails, and as one recipient.
+    #[test]
+    fn every_address_that_is_taken_can_be_mailed() {
+        proptest!(ProptestConfig::with_cases(10_000), |(
+            local in "[!-~]{1,10}|[a-z!#$%&'*+/=?^_`{|}~.-]{1,64}|[a-z]{60,66}",
+            domain in "[!-~]{1,10}|[a-z0-9-]{1,64}(\\.[a-z0-9-]{1,64}){0,3}|[a-z]{1,3}\\.[0-9]{1,3}",
+        )| {
+            if let Ok(email) = format!("{local}@{domain}").parse::<Email>() {
+                let mailed: lettre::Address = email.as_str().parse().unwrap();
+                prop_assert_eq!(mailed.to_string(), email.as_str());
+            }
+        });
+    }
+
+    /// The link that is mailed is the one that an inviter makes of this server's address, however the operator spelt it.
+    #[test]
+    fn links_of_every_spelling_of_the_public_address_are_mailed() {
+        for (spelt, link) in [
+            ("HTTPS://Parsec.Example.ORG:443/", "https://parsec.example.org"),
+            ("https://bücher.example", "https://xn--bcher-kva.example"),
+            ("http://0x7f.1:06770", "http://127.0.0.1:6770"),
+            ("https://[2001:DB8:0:0::1]:8443", "https://[2001:db8::1]:8443"),
+        ] {
+            let kept = crate::config::check_public_url(spelt).unwrap();
+            let mailer = Mailer::new(Road::None, None, &kept).unwrap();
+            let link = format!("{link}/join/acme#AAbb-_9");
+            assert!(mailer.check_link(&"acme".parse().unwrap(), &link).is_some(), "{spelt}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
-use parsec_metadata::command_line::{Command, CommandLine};
+use parsec_metadata::command_line::{Command, CommandLine, Organisation};
 use parsec_metadata::commands::{self, EXIT_CONFIGURATION, EXIT_USAGE};
 use parsec_metadata::log_writer::LogWriter;
 use parsec_metadata::terminal::Terminal;
@@ -29,7 +29,11 @@ fn main() -> ExitCode {
     };
     let done = match line.command {
         Command::Serve(options) => return serve(*options),
-        Command::Organisation(command) => commands::administer(&command),
+        Command::Organisation(command) => {
+            // What a certificate is refused for is said there.
+            let _log = matches!(command, Organisation::Repair(_)).then(|| start_log(None));
+            commands::administer(&command)
+        }
         Command::Backup(asked) => commands::back_up(&asked),
         Command::Restore(asked) => commands::restore(&asked),
     };

@@ -1,4 +1,4 @@
-//! How much anybody may ask for: token buckets per address, token, device and organisation. How much anybody may store, `budgets` says.
+//! How much anybody may ask for: token buckets per address, token, device, member and organisation. How much anybody may store, `budgets` says.
 //!
 //! Decides when a request is one too many. Memory is bounded whatever the number of addresses: full buckets are forgotten, and
 //! when all places are taken, newcomers share one bucket.
@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
-use parsec_protocol::ids::{DeviceId, OrganisationId, Token};
+use parsec_protocol::ids::{DeviceId, OrganisationId, Token, UserId};
 
 use crate::errors::Refusal;
 
@@ -51,12 +51,15 @@ impl TryFrom<String> for Rate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
     /// Anonymous and invited requests of one address. A household or office behind one address does some ten ceremonies at once, of
-    /// some 20 requests each.
+    /// some 20 requests each. As many again, in a bucket of their own, for signed requests that turn out not to be.
     pub address: Rate,
     /// Requests with one token: a ceremony's, many times over.
     pub token: Rate,
     /// Requests signed by one device. A greeter's daemon resumes all its ceremonies at once after it was offline.
     pub device: Rate,
+    /// Requests signed by all devices of one member: as many as two of them may make, so that more devices are no larger share of the
+    /// organisation's.
+    pub member: Rate,
     /// Signed requests in one organisation, so that one organisation leaves room for others.
     pub organisation: Rate,
     /// Mails of one organisation: enough to invite a school class at once, useless for advertising.
@@ -69,26 +72,41 @@ impl Default for Rates {
             address: Rate { per_second: 50, burst: 500 },
             token: Rate { per_second: 20, burst: 200 },
             device: Rate { per_second: 200, burst: 2_000 },
+            member: Rate { per_second: 400, burst: 4_000 },
             organisation: Rate { per_second: 1_000, burst: 10_000 },
             mail: Rate { per_second: 1, burst: 200 },
         }
     }
 }
 
+/// Repairs of one device: the longest log in one go, which is 200 calls, and then one a second. Each may be 500 signatures for the thread
+/// that all organisations write through.
+const REPAIRS: Rate = Rate { per_second: 1, burst: 200 };
+
 /// Whose bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
     Address(IpAddr),
+    /// An address's signed requests whose signature has not been checked. Apart from [`Self::Address`], so that whoever asks without a name
+    /// from an office costs the office's members nothing.
+    Unproved(IpAddr),
     Token(Token),
     Device(OrganisationId, DeviceId),
+    Member(OrganisationId, UserId),
     Organisation(OrganisationId),
     Mail(OrganisationId),
+    Repair(OrganisationId, DeviceId),
 }
 
 impl Key {
     /// An address's bucket.
     pub(crate) fn address(address: IpAddr) -> Self {
         Self::Address(network(address))
+    }
+
+    /// An address's bucket for what has yet to be proved.
+    pub(crate) fn unproved(address: IpAddr) -> Self {
+        Self::Unproved(network(address))
     }
 }
 
@@ -124,6 +142,13 @@ struct Buckets {
     shared: Option<Bucket>,
 }
 
+/// One request out of a bucket, that may be given back.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    key: Key,
+    shared: bool,
+}
+
 /// The server's memory of who asked how much.
 #[derive(Debug)]
 pub(crate) struct Quota {
@@ -137,6 +162,10 @@ impl Quota {
         Self { rates: RwLock::new(rates), buckets: Mutex::default() }
     }
 
+    fn rates(&self) -> Option<Rates> {
+        *self.rates.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Other rates from now on. What was taken stays taken.
     pub(crate) fn set_rates(&self, rates: Option<Rates>) {
         *self.rates.write().unwrap_or_else(PoisonError::into_inner) = rates;
@@ -147,11 +176,17 @@ impl Quota {
         self.take_at(key, Instant::now())
     }
 
-    fn take_at(&self, key: &Key, now: Instant) -> Result<(), Refusal> {
-        let rates = *self.rates.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(rates) = rates else { return Ok(()) };
+    /// The same, as of then.
+    pub(crate) fn take_at(&self, key: &Key, now: Instant) -> Result<(), Refusal> {
+        self.lend_at(key, now).map(drop)
+    }
+
+    /// Takes one that may turn out to be somebody else's.
+    pub(crate) fn lend_at(&self, key: &Key, now: Instant) -> Result<Lent, Refusal> {
+        let mut lent = Lent { key: key.clone(), shared: false };
+        let Some(rates) = self.rates() else { return Ok(lent) };
         let rate = rates.of(key);
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.lock();
         if buckets.own.len() >= BUCKETS_MAX && !buckets.own.contains_key(key) {
             buckets.own.retain(|key, bucket| {
                 let rate = rates.of(key);
@@ -160,8 +195,8 @@ impl Quota {
             });
         }
         let full = Bucket { level: u64::from(rate.burst) * 1_000, at: now };
-        let crowded = buckets.own.len() >= BUCKETS_MAX && !buckets.own.contains_key(key);
-        let bucket = if crowded {
+        lent.shared = buckets.own.len() >= BUCKETS_MAX && !buckets.own.contains_key(key);
+        let bucket = if lent.shared {
             buckets.shared.get_or_insert(full)
         } else {
             buckets.own.entry(key.clone()).or_insert(full)
@@ -170,21 +205,50 @@ impl Quota {
         match bucket.level.checked_sub(1_000) {
             Some(left) => {
                 bucket.level = left;
-                Ok(())
+                Ok(lent)
             }
             None => Err(Refusal::rate_limited(1)),
         }
+    }
+
+    /// Puts one back. Where its bucket is gone, it was full.
+    pub(crate) fn give_back_at(&self, lent: Lent, now: Instant) {
+        let Some(rates) = self.rates() else { return };
+        let mut buckets = self.lock();
+        let bucket = if lent.shared { buckets.shared.as_mut() } else { buckets.own.get_mut(&lent.key) };
+        if let Some(bucket) = bucket {
+            bucket.level = bucket.level.saturating_add(1_000);
+            bucket.refill(rates.of(&lent.key), now);
+        }
+    }
+
+    /// Whether a bucket has one left; takes none.
+    pub(crate) fn has_at(&self, key: &Key, now: Instant) -> Result<(), Refusal> {
+        let Some(rates) = self.rates() else { return Ok(()) };
+        let buckets = self.lock();
+        // A bucket that isn't there is full.
+        let Some(mut bucket) = buckets.own.get(key).copied() else { return Ok(()) };
+        drop(buckets);
+        bucket.refill(rates.of(key), now);
+        if bucket.level >= 1_000 { Ok(()) } else { Err(Refusal::rate_limited(1)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Buckets> {
+        // Nothing above can stop half-way, so a poisoned lock still guards sound buckets.
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Rates {
     const fn of(&self, key: &Key) -> Rate {
         match key {
-            Key::Address(_) => self.address,
+            Key::Address(_) | Key::Unproved(_) => self.address,
             Key::Token(_) => self.token,
             Key::Device(..) => self.device,
+            Key::Member(..) => self.member,
             Key::Organisation(_) => self.organisation,
             Key::Mail(_) => self.mail,
+            Key::Repair(..) => REPAIRS,
         }
     }
 }
@@ -227,6 +291,23 @@ mod tests {
         // Buckets that are full again make room.
         assert_eq!(quota.take_at(&address(crowd), start + Duration::from_secs(60)), Ok(()));
         assert_eq!(quota.buckets.lock().unwrap().own.len(), 1);
+    }
+
+    #[test]
+    fn what_is_given_back_is_there_again_and_no_more_than_that() {
+        let quota = Quota::new(Some(Rates::default()));
+        let start = Instant::now();
+        let mut lent: Vec<_> = (0..500).map(|_| quota.lend_at(&address(1), start).unwrap()).collect();
+        assert!(quota.has_at(&address(1), start).is_err());
+        quota.give_back_at(lent.remove(0), start);
+        assert_eq!(quota.has_at(&address(1), start), Ok(()));
+        assert_eq!(quota.take_at(&address(1), start), Ok(()));
+        assert!(quota.take_at(&address(1), start).is_err());
+        // Long after, it is full already.
+        let later = start + Duration::from_secs(60);
+        lent.into_iter().for_each(|lent| quota.give_back_at(lent, later));
+        assert_eq!((0..600).filter(|_| quota.take_at(&address(1), later).is_ok()).count(), 500);
+        assert_eq!(quota.has_at(&address(2), later), Ok(()));
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub(crate) fn restore(file: &Path, database: &Path, create: bool) -> Result<Rest
 
     // Under the name that the old database will have: the two are exchanged, in one step.
     let aside = store::free_name(database, ".before-restore").map_err(failed(database))?;
-    let (stamp, (organisations, certificates)) = match copy(&source, &aside, &failed, &no_backup) {
+    let (organisations, certificates) = match copy(&source, &aside, &failed, &no_backup) {
         Ok(contents) => contents,
         Err(error) => {
             // Of the copy alone: nothing else has this name yet.
@@ -119,7 +119,6 @@ pub(crate) fn restore(file: &Path, database: &Path, create: bool) -> Result<Rest
         }
     }
     sync_parent(database).map_err(failed(database))?;
-    store::note_stamp(database, &stamp).map_err(failed(database))?;
     Ok(Restored { former, organisations, certificates })
 }
 
@@ -129,7 +128,7 @@ fn copy<F: FnOnce(io::Error) -> RestoreError>(
     to: &Path,
     failed: &impl Fn(&Path) -> F,
     no_backup: &impl Fn(String) -> RestoreError,
-) -> Result<(Vec<u8>, (i64, i64)), RestoreError> {
+) -> Result<(i64, i64), RestoreError> {
     let mut from = File::open(source).map_err(failed(source))?;
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(0o600).open(to).map_err(failed(to))?;
@@ -140,9 +139,9 @@ fn copy<F: FnOnce(io::Error) -> RestoreError>(
     if let Some(found) = store::integrity(&copy).map_err(unsound)? {
         return Err(no_backup(found));
     }
-    let stamp = store::stamp_anew(&copy).map_err(unsound)?;
+    store::stamp_anew(&copy).map_err(unsound)?;
     let contents = store::contents(&copy).map_err(unsound)?;
     copy.close().map_err(|(_, error)| unsound(error))?;
     File::open(to).and_then(|file| file.sync_all()).map_err(failed(to))?;
-    Ok((stamp, contents))
+    Ok(contents)
 }

@@ -1,20 +1,22 @@
 //! Who waits for which invitation, or whose rights, to change.
 //!
-//! Decides how many may wait. Carries no state: a watcher that is woken reads the present state itself, so a slow one misses
-//! nothing but intermediate states. Entries vanish with their last watcher.
+//! Decides how many may wait, and that each has places of its own: whoever opens one stream more than is theirs loses their oldest, which is
+//! most likely one whose end has not been noticed yet, and nobody else's. Carries no state: a watcher that is woken reads the present state
+//! itself, so a slow one misses nothing but intermediate states. Entries vanish with their last watcher.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parsec_protocol::ids::{OrganisationId, Token, UserId};
+use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Token, UserId};
 use tokio::sync::Notify;
-
-use crate::errors::Refusal;
 
 /// Streams the server keeps open at once: a few kilobytes and one connection each.
 const WATCHERS_MAX: usize = 10_000;
-/// Streams of one invitation: both sides, several administrators' terminals, and connections whose end isn't noticed yet.
-const WATCHERS_PER_INVITATION_MAX: usize = 64;
+/// Streams of one side of one thing: a daemon has one, and after a broken connection another before the first's end is noticed.
+const WATCHERS_PER_SIDE_MAX: usize = 4;
+/// Streams of one member, all terminals together: each follows what it greets and what it waits to publish.
+const WATCHERS_PER_MEMBER_MAX: usize = 512;
 
 /// What can change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,22 +27,109 @@ pub(crate) enum Topic {
     Rights { organisation: OrganisationId, user: UserId },
 }
 
-impl Topic {
-    /// How many may watch it. A member's streams are one for each invitation they follow, and those are counted there.
+/// Whose places a stream takes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Holder {
+    /// Whoever knows the secret of an attempt.
+    Claimer { organisation: OrganisationId, token: Token, attempt: AttemptId },
+    /// A member's terminal, at an invitation.
+    Terminal { organisation: OrganisationId, token: Token, device: DeviceId },
+    /// A member, whatever it is at.
+    Member { organisation: OrganisationId, user: UserId },
+}
+
+impl Holder {
     const fn places(&self) -> usize {
         match self {
-            Self::Invitation { .. } => WATCHERS_PER_INVITATION_MAX,
-            Self::Rights { .. } => WATCHERS_MAX,
+            Self::Claimer { .. } | Self::Terminal { .. } => WATCHERS_PER_SIDE_MAX,
+            Self::Member { .. } => WATCHERS_PER_MEMBER_MAX,
+        }
+    }
+
+    const fn organisation(&self) -> &OrganisationId {
+        match self {
+            Self::Claimer { organisation, .. }
+            | Self::Terminal { organisation, .. }
+            | Self::Member { organisation, .. } => organisation,
         }
     }
 }
 
+/// Wakes one watcher.
+#[derive(Debug, Default)]
+struct Bell {
+    rung: Notify,
+    /// Its place is another's.
+    replaced: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    holders: Vec<Holder>,
+    topics: Vec<Topic>,
+    bell: Arc<Bell>,
+}
+
+/// Numbers rise, so that the first of a set is the oldest.
 #[derive(Debug, Default)]
 struct Inner {
-    topics: HashMap<Topic, HashMap<u64, Arc<Notify>>>,
-    watching: usize,
+    all: HashMap<u64, Entry>,
+    topics: HashMap<Topic, BTreeSet<u64>>,
+    holders: HashMap<Holder, BTreeSet<u64>>,
+    organisations: HashMap<OrganisationId, BTreeSet<u64>>,
     /// The next watcher's number.
     next: u64,
+}
+
+fn add<K: Eq + std::hash::Hash>(sets: &mut HashMap<K, BTreeSet<u64>>, key: K, number: u64) {
+    sets.entry(key).or_default().insert(number);
+}
+
+fn take<K: Eq + std::hash::Hash>(sets: &mut HashMap<K, BTreeSet<u64>>, key: &K, number: u64) {
+    if let Some(set) = sets.get_mut(key) {
+        set.remove(&number);
+        if set.is_empty() {
+            sets.remove(key);
+        }
+    }
+}
+
+impl Inner {
+    fn remove(&mut self, number: u64) -> Option<Entry> {
+        let entry = self.all.remove(&number)?;
+        for topic in &entry.topics {
+            take(&mut self.topics, topic, number);
+        }
+        for holder in &entry.holders {
+            take(&mut self.holders, holder, number);
+            take(&mut self.organisations, holder.organisation(), number);
+        }
+        Some(entry)
+    }
+
+    fn replace(&mut self, number: u64) {
+        if let Some(entry) = self.remove(number) {
+            entry.bell.replaced.store(true, Ordering::Release);
+            entry.bell.rung.notify_one();
+        }
+    }
+
+    /// Makes room for one more of these: each holder's oldest goes where it has all its places, and where all of the server's are taken, the
+    /// oldest of the organisation that has most.
+    fn make_room(&mut self, holders: &[Holder]) {
+        for holder in holders {
+            let held = self.holders.get(holder).filter(|held| held.len() >= holder.places());
+            if let Some(oldest) = held.and_then(BTreeSet::first).copied() {
+                self.replace(oldest);
+            }
+        }
+        if self.all.len() >= WATCHERS_MAX {
+            let most = self.organisations.values().max_by_key(|held| held.len());
+            if let Some(oldest) = most.and_then(BTreeSet::first).copied() {
+                self.replace(oldest);
+            }
+        }
+    }
 }
 
 /// The registry.
@@ -49,32 +138,35 @@ pub(crate) struct Watchers(Mutex<Inner>);
 
 impl Watchers {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing below can stop half-way, so a poisoned lock still guards a sound map.
+        // Nothing below can stop half-way, so a poisoned lock still guards sound maps.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts watching all of the topics. Ends when the result is dropped.
-    pub(crate) fn watch(self: &Arc<Self>, topics: Vec<Topic>) -> Result<Watcher, Refusal> {
+    /// Starts watching all of the topics, on places of these holders. Ends when the result is dropped.
+    pub(crate) fn watch(self: &Arc<Self>, holders: Vec<Holder>, topics: Vec<Topic>) -> Watcher {
         let mut inner = self.lock();
-        let crowded = |topic: &Topic| inner.topics.get(topic).map_or(0, HashMap::len) >= topic.places();
-        if inner.watching >= WATCHERS_MAX || topics.iter().any(crowded) {
-            return Err(Refusal::UNAVAILABLE);
-        }
-        let (number, woken) = (inner.next, Arc::new(Notify::new()));
+        inner.make_room(&holders);
+        let (number, bell) = (inner.next, Arc::new(Bell::default()));
         for topic in &topics {
-            inner.topics.entry(topic.clone()).or_default().insert(number, Arc::clone(&woken));
+            add(&mut inner.topics, topic.clone(), number);
         }
-        inner.watching += 1;
+        for holder in &holders {
+            add(&mut inner.holders, holder.clone(), number);
+            add(&mut inner.organisations, holder.organisation().clone(), number);
+        }
+        inner.all.insert(number, Entry { holders, topics, bell: Arc::clone(&bell) });
         inner.next += 1;
         drop(inner);
-        Ok(Watcher { number, topics, woken, registry: Arc::clone(self) })
+        Watcher { number, bell, registry: Arc::clone(self) }
     }
 
     /// Wakes everybody who watches one of the topics.
     pub(crate) fn notify(&self, topics: &[Topic]) {
         let inner = self.lock();
-        for woken in topics.iter().filter_map(|topic| inner.topics.get(topic)).flat_map(HashMap::values) {
-            woken.notify_one();
+        for number in topics.iter().filter_map(|topic| inner.topics.get(topic)).flatten() {
+            if let Some(entry) = inner.all.get(number) {
+                entry.bell.rung.notify_one();
+            }
         }
     }
 }
@@ -83,30 +175,30 @@ impl Watchers {
 #[derive(Debug)]
 pub(crate) struct Watcher {
     number: u64,
-    topics: Vec<Topic>,
-    woken: Arc<Notify>,
+    bell: Arc<Bell>,
     registry: Arc<Watchers>,
+}
+
+/// Why a watcher woke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// Something changed.
+    Changed,
+    /// Its place went to a newer one of the same holder: it is over.
+    Replaced,
 }
 
 impl Watcher {
     /// Returns at the first change after the last return.
-    pub(crate) async fn changed(&self) {
-        self.woken.notified().await;
+    pub(crate) async fn changed(&self) -> Woken {
+        self.bell.rung.notified().await;
+        if self.bell.replaced.load(Ordering::Acquire) { Woken::Replaced } else { Woken::Changed }
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        let mut inner = self.registry.lock();
-        inner.watching = inner.watching.saturating_sub(1);
-        for topic in &self.topics {
-            if let Some(watchers) = inner.topics.get_mut(topic) {
-                watchers.remove(&self.number);
-                if watchers.is_empty() {
-                    inner.topics.remove(topic);
-                }
-            }
-        }
+        self.registry.lock().remove(self.number);
     }
 }
 
@@ -115,39 +207,96 @@ mod tests {
     use super::*;
     use futures_util::FutureExt as _;
 
+    fn acme() -> OrganisationId {
+        "acme".parse().unwrap()
+    }
+
     fn topic(n: u8) -> Topic {
-        Topic::Invitation { organisation: "acme".parse().unwrap(), token: Token::from_bytes([n; 16]) }
+        Topic::Invitation { organisation: acme(), token: Token::from_bytes([n; 16]) }
     }
 
     fn rights(n: u8) -> Topic {
-        Topic::Rights { organisation: "acme".parse().unwrap(), user: UserId::from_bytes([n; 16]) }
+        Topic::Rights { organisation: acme(), user: UserId::from_bytes([n; 16]) }
+    }
+
+    fn claimer(n: u8) -> Holder {
+        let (token, attempt) = (Token::from_bytes([n; 16]), AttemptId::from_bytes([n; 16]));
+        Holder::Claimer { organisation: acme(), token, attempt }
+    }
+
+    /// A terminal of the only member, at an invitation.
+    fn terminal(token: u16, device: u8) -> Vec<Holder> {
+        let mut bytes = [0; 16];
+        bytes[..2].copy_from_slice(&token.to_be_bytes());
+        let (token, device) = (Token::from_bytes(bytes), DeviceId::from_bytes([device; 16]));
+        let user = UserId::from_bytes([1; 16]);
+        vec![
+            Holder::Terminal { organisation: acme(), token, device },
+            Holder::Member { organisation: acme(), user },
+        ]
+    }
+
+    /// Which of these have lost their places.
+    fn replaced(watchers: &[Watcher]) -> Vec<usize> {
+        let lost = |watcher: &Watcher| watcher.bell.replaced.load(Ordering::Acquire);
+        (0..watchers.len()).filter(|at| lost(&watchers[*at])).collect()
     }
 
     #[test]
     fn a_watcher_hears_its_own_topics_once_each_time_and_leaves_nothing_behind() {
         let watchers = Arc::new(Watchers::default());
-        let watcher = watchers.watch(vec![topic(1), rights(1)]).unwrap();
+        let watcher = watchers.watch(terminal(1, 1), vec![topic(1), rights(1)]);
         watchers.notify(&[topic(2), rights(2)]);
         assert_eq!(watcher.changed().now_or_never(), None);
         // Told before anybody listened, it isn't lost; told twice, it is one change.
         for topics in [[topic(1), topic(1)], [rights(1), rights(2)]] {
             watchers.notify(&topics);
-            assert_eq!(watcher.changed().now_or_never(), Some(()));
+            assert_eq!(watcher.changed().now_or_never(), Some(Woken::Changed));
             assert_eq!(watcher.changed().now_or_never(), None);
         }
         drop(watcher);
-        assert!(watchers.lock().topics.is_empty());
-        assert_eq!(watchers.lock().watching, 0);
+        let inner = watchers.lock();
+        assert!(inner.topics.is_empty() && inner.holders.is_empty() && inner.organisations.is_empty());
+        assert!(inner.all.is_empty());
     }
 
     #[test]
-    fn one_invitation_cannot_take_all_places_and_a_member_may_follow_many() {
+    fn one_stream_too_many_costs_the_same_sides_oldest_and_nobody_elses() {
         let watchers = Arc::new(Watchers::default());
-        let watch = |n| watchers.watch(vec![topic(n), rights(1)]);
-        let held: Vec<_> = (0..WATCHERS_PER_INVITATION_MAX).map(|_| watch(1).unwrap()).collect();
-        assert!(watch(1).is_err());
-        assert!(watch(2).is_ok());
-        drop(held);
-        assert!(watch(1).is_ok());
+        let greeter = watchers.watch(terminal(1, 1), vec![topic(1)]);
+        let other = watchers.watch(vec![claimer(2)], vec![topic(1)]);
+        let mine: Vec<_> =
+            (0..=WATCHERS_PER_SIDE_MAX).map(|_| watchers.watch(vec![claimer(1)], vec![topic(1)])).collect();
+        assert_eq!(replaced(&mine), [0]);
+        assert_eq!(mine[0].changed().now_or_never(), Some(Woken::Replaced));
+        assert_eq!(replaced(&[greeter, other]), [] as [usize; 0]);
+        drop(mine);
+        assert!(watchers.lock().all.is_empty());
+    }
+
+    #[test]
+    fn a_member_follows_many_things_but_not_without_end() {
+        let watchers = Arc::new(Watchers::default());
+        let claimer = watchers.watch(vec![claimer(1)], vec![topic(1)]);
+        let many = u16::try_from(WATCHERS_PER_MEMBER_MAX).unwrap() + 2;
+        let mine: Vec<_> = (0..many).map(|n| watchers.watch(terminal(n, 1), vec![rights(1)])).collect();
+        assert_eq!(replaced(&mine), [0, 1]);
+        assert_eq!(replaced(&[claimer]), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn when_all_places_are_taken_the_organisation_that_has_most_makes_room() {
+        let watchers = Arc::new(Watchers::default());
+        let of = |organisation: &str, n: usize| {
+            let user = UserId::from_bytes(u128::try_from(n / WATCHERS_PER_MEMBER_MAX).unwrap().to_be_bytes());
+            let holder = Holder::Member { organisation: organisation.parse().unwrap(), user };
+            watchers.watch(vec![holder], vec![])
+        };
+        let few: Vec<_> = (0..2).map(|n| of("few", n)).collect();
+        let many: Vec<_> = (2..WATCHERS_MAX).map(|n| of("many", n)).collect();
+        let more = [of("few", 2), of("third", 0)];
+        assert_eq!(replaced(&many), [0, 1]);
+        assert_eq!((replaced(&few), replaced(&more)), (vec![], vec![]));
+        assert_eq!(watchers.lock().all.len(), WATCHERS_MAX);
     }
 }

@@ -7,7 +7,7 @@ mod support;
 use parsec_protocol::ids::Token;
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, InvitationStatus, InvitationView, path};
 use support::stream::Stream;
-use support::{Bench, Claim, drawn};
+use support::{Bench, Claim, Member, drawn};
 
 #[tokio::test]
 async fn both_sides_hear_of_every_change() {
@@ -42,10 +42,100 @@ async fn both_sides_hear_of_every_change() {
     let ended: AttemptView = claimer.next().await.unwrap();
     assert_eq!(ended.ended, Some(EndReason::CodeMismatch));
 
+    assert!(claimer.ends().await, "nothing comes after the end");
+    let pending: InvitationView = greeter.next().await.unwrap();
+    assert_eq!(pending.status, InvitationStatus::Pending);
+
     // Streams end when the server stops, and it does stop while they are open.
     bench.stop.cancel();
-    assert!(claimer.next::<AttemptView>().await.is_none());
+    assert!(greeter.ends().await);
     bench.served.await.unwrap().unwrap();
+}
+
+async fn follow(bench: &Bench, member: &Member, token: &Token) -> Stream {
+    let target = path::events(&path::invitation(&member.organisation, token));
+    let headers = member.sign("GET", &target, &[], bench.now(), Token::from_bytes(drawn()));
+    Stream::open(bench, &target, &headers).await
+}
+
+async fn watch(bench: &Bench, claim: &Claim) -> Stream {
+    Stream::open(bench, &path::events(&claim.path()), &claim.headers()).await
+}
+
+/// Streams of an attempt that is over hold no place: they end after the state that says so, however many there are.
+#[tokio::test]
+async fn streams_of_what_is_over_keep_nobody_from_theirs() {
+    let bench = Bench::start().await;
+    let alice = bench.founded().await;
+    let token = alice.invite(&bench, "bob@example.org").await;
+    let old = Claim::new(&alice, token);
+    old.start(&bench).await.record::<AttemptView>();
+    let mut open = watch(&bench, &old).await;
+    open.next::<AttemptView>().await.unwrap();
+    old.cancel(&bench, EndReason::Cancelled).await.done();
+    assert_eq!(open.next::<AttemptView>().await.unwrap().ended, Some(EndReason::Cancelled));
+    assert!(open.ends().await);
+    for _ in 0..100 {
+        let mut late = watch(&bench, &old).await;
+        assert!(late.next::<AttemptView>().await.unwrap().ended.is_some());
+        assert!(late.ends().await);
+    }
+
+    // An invitation goes on with the next attempt, and ends with its own end.
+    let mut greeter = follow(&bench, &alice, &token).await;
+    assert_eq!(greeter.next::<InvitationView>().await.unwrap().status, InvitationStatus::Pending);
+    let claim = Claim::new(&alice, token);
+    claim.start(&bench).await.record::<AttemptView>();
+    let mut claimer = watch(&bench, &claim).await;
+    assert_eq!(claimer.next::<AttemptView>().await.unwrap().ended, None);
+    assert_eq!(greeter.next::<InvitationView>().await.unwrap().status, InvitationStatus::InUse);
+    let cancel = path::cancel(&path::invitation(&alice.organisation, &token));
+    alice.call(&bench, "POST", &cancel, &[]).await.done();
+    assert_eq!(greeter.next::<InvitationView>().await.unwrap().status, InvitationStatus::Cancelled);
+    assert!(greeter.ends().await);
+    assert_eq!(claimer.next::<AttemptView>().await.unwrap().ended, Some(EndReason::InvitationEnded));
+    assert!(claimer.ends().await);
+}
+
+/// Each side has places of its own: one stream too many costs that side its oldest, and the other side nothing.
+#[tokio::test]
+async fn one_sides_streams_leave_the_other_side_theirs() {
+    let bench = Bench::start().await;
+    let alice = bench.founded().await;
+    let token = alice.invite(&bench, "bob@example.org").await;
+    let claim = Claim::new(&alice, token);
+    claim.start(&bench).await.record::<AttemptView>();
+    let mut greeter = follow(&bench, &alice, &token).await;
+    greeter.next::<InvitationView>().await.unwrap();
+    let mut wrong = claim.clone();
+    wrong.secret = drawn();
+    let mut claimers = Vec::new();
+    for _ in 0..100 {
+        let mut stream = watch(&bench, &claim).await;
+        stream.next::<AttemptView>().await.unwrap();
+        claimers.push(stream);
+        // Who knows the token alone takes nobody's place.
+        let answer = bench.call("GET", &path::events(&wrong.path()), &wrong.headers(), &[]).await;
+        assert_eq!(answer.code(), ErrorCode::AttemptUnknown);
+    }
+    let live = claimers.split_off(96);
+    for mut gone in claimers {
+        assert!(gone.ends().await);
+    }
+    claim.join(&bench, &alice).await.record::<AttemptView>();
+    assert!(greeter.next::<InvitationView>().await.unwrap().attempt.unwrap().greeter.is_some());
+    for mut stream in live {
+        assert!(stream.next::<AttemptView>().await.unwrap().greeter.is_some());
+    }
+    // The same for a greeter's terminal.
+    let mut last = Vec::new();
+    for _ in 0..5 {
+        let mut stream = follow(&bench, &alice, &token).await;
+        stream.next::<InvitationView>().await.unwrap();
+        last.push(stream);
+    }
+    assert!(greeter.ends().await);
+    assert!(last.remove(0).ends().await);
 }
 
 #[tokio::test]

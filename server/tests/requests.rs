@@ -4,14 +4,15 @@
 
 mod support;
 
-use parsec_metadata::Rates;
+use parsec_metadata::{Rate, Rates};
+use parsec_protocol::chain::certificate::{Body, Profile};
 use parsec_protocol::ids::{DeviceId, Timestamp, Token};
 use parsec_protocol::limits::{REQUEST_TIME_SKEW_SECONDS, STEP_MAX_BYTES};
 use parsec_protocol::relay::{
     self, AttemptView, CancelAttempt, EndReason, ErrorBody, ErrorCode, InvitationList, path,
 };
-use support::{Bench, Claim, drawn, founding, head};
-use tokio::io::AsyncWriteExt as _;
+use support::{Bench, Claim, Member, drawn, founding, head};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 #[tokio::test]
@@ -154,6 +155,98 @@ async fn one_address_that_asks_too_much_is_told_to_wait_and_members_are_served()
     assert!(limited > 0);
     alice.log(&bench).await;
     println!("figure P6: an address that asks too much waits; members are served");
+}
+
+/// What is answered to a head whose body never comes.
+async fn answer_to_head(bench: &Bench, member: &Member, target: &str, length: usize) -> ErrorCode {
+    let headers = member.sign("PUT", target, &[], bench.now(), Token::from_bytes(drawn()));
+    let mut stream = TcpStream::connect(bench.address).await.unwrap();
+    stream.write_all(&head("PUT", target, &headers, length)).await.unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    parsec_protocol::codec::decode::<ErrorBody>(&bytes[end + 4..], 100).unwrap().code
+}
+
+/// Whoever gets no work done for a body doesn't get it read either.
+#[tokio::test]
+async fn a_head_that_says_enough_is_answered_without_its_body() {
+    let bench = Bench::with(|config| {
+        let mut rates = Rates::default();
+        rates.device.burst = 10;
+        rates.device.per_second = 1;
+        config.rates = Some(rates);
+    })
+    .await;
+    let alice = bench.founded().await;
+    let bob = alice.with(&bench, "bob@example.org", Profile::Standard).await;
+    let stranger = founding("acme", bench.now()).1;
+    let target = path::manifest(&alice.organisation);
+    assert_eq!(answer_to_head(&bench, &stranger, &target, 100).await, ErrorCode::NotAuthenticated);
+    assert_eq!(answer_to_head(&bench, &bob, &target, 1_000_000).await, ErrorCode::TooLarge);
+    while bob.call(&bench, "GET", &path::log(&bob.organisation, 0), &[]).await.status == 200 {}
+    assert_eq!(answer_to_head(&bench, &bob, &target, 100).await, ErrorCode::RateLimited);
+    let body = Body::DeviceRevoked { device: bob.device };
+    alice.change(&bench, body).await.record::<relay::Completed>();
+    assert_eq!(answer_to_head(&bench, &bob, &target, 100).await, ErrorCode::Revoked);
+}
+
+/// One person with many terminals has one share, and neither they nor the revoked nor strangers spend what is the organisation's.
+#[tokio::test]
+async fn a_members_terminals_share_one_rate_and_leave_the_others_theirs() {
+    let bench = Bench::with(|config| {
+        let mut rates = Rates::default();
+        for (rate, burst) in
+            [(&mut rates.device, 30), (&mut rates.member, 40), (&mut rates.organisation, 100)]
+        {
+            *rate = Rate { per_second: 1, burst };
+        }
+        config.rates = Some(rates);
+    })
+    .await;
+    let alice = bench.founded().await;
+    let bob = alice.with(&bench, "bob@example.org", Profile::Standard).await;
+    let second = bob.with_terminal(&bench).await;
+    let target = path::log(&alice.organisation, 0);
+    let mut served = 0;
+    for terminal in [&bob, &second].into_iter().cycle().take(200) {
+        let answer = terminal.call(&bench, "GET", &target, &[]).await;
+        if answer.status == 200 {
+            served += 1;
+        } else {
+            assert_eq!(answer.code(), ErrorCode::RateLimited);
+            assert!(answer.head.to_ascii_lowercase().contains("retry-after: "));
+        }
+    }
+    // Enrolling the second terminal took some; what a second or two put back is little.
+    assert!((30..50).contains(&served), "{served}");
+    let body = Body::DeviceRevoked { device: second.device };
+    alice.change(&bench, body).await.record::<relay::Completed>();
+    for _ in 0..100 {
+        assert_eq!(second.call(&bench, "GET", &target, &[]).await.code(), ErrorCode::Revoked);
+    }
+    for _ in 0..5 {
+        alice.log(&bench).await;
+    }
+}
+
+/// Whoever read what a member once sent can't spend the member's share with it.
+#[tokio::test]
+async fn what_is_repeated_costs_its_member_nothing() {
+    let bench = Bench::with(|config| {
+        let mut rates = Rates::default();
+        rates.device = Rate { per_second: 1, burst: 20 };
+        config.rates = Some(rates);
+    })
+    .await;
+    let alice = bench.founded().await;
+    let target = path::log(&alice.organisation, 0);
+    let headers = alice.sign("GET", &target, &[], bench.now(), Token::from_bytes(drawn()));
+    assert_eq!(bench.call("GET", &target, &headers, &[]).await.status, 200);
+    for _ in 0..100 {
+        assert_eq!(bench.call("GET", &target, &headers, &[]).await.code(), ErrorCode::Replayed);
+    }
+    alice.log(&bench).await;
 }
 
 #[tokio::test]

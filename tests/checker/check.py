@@ -18,12 +18,17 @@ import os
 import re
 import sys
 
+import names
+import sealed
+
 CERTIFICATE_MAX = 2048
 LOG_MAX = 100_000
 DEPTH_MAX = 12
 DEVICES_MAX = 200
 FILE_MAX = 64 * 1024 * 1024
-SEALED = 105
+SEALED = 554
+MANIFEST_MAX = 262_144
+RECEIPT_MAX = 256
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 # Rules that a run is told to forget: a comparison that does not notice is no comparison.
@@ -217,8 +222,8 @@ def signed(key, context, message, signature):
 
 def check(key, message, signature):
     s = int.from_bytes(signature[32:], "little")
-    a, r = point(key)[0], point(signature[:32])[0]
-    if a is None or r is None:
+    (a, one_encoding), (r, _) = point(key), point(signature[:32])
+    if a is None or r is None or not one_encoding:
         return False
     if s >= L and "S reduced" not in FORGET:
         return False
@@ -257,6 +262,25 @@ def sound_encryption_key(key):
 
 def sha(*parts):
     return hashlib.sha256(b"".join(parts)).digest()
+
+
+ATOM = "[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
+ADDRESS = re.compile("(%s([.]%s)*)@[a-z0-9-]{1,63}([.][a-z0-9-]{1,63})*" % (ATOM, ATOM))
+
+
+def address(value):
+    found = ADDRESS.fullmatch(value) if isinstance(value, str) and len(value) <= 254 else None
+    parts = value.partition("@")[2].split(".") if found else []
+    if not found or len(found[1]) > 64 or any(part[0] == "-" or part[-1] == "-" for part in parts):
+        raise Bad("not an address")
+    return value
+
+
+def label(value):
+    if not isinstance(value, str):
+        raise Bad("not a name")
+    need(names.why_not(value) is None, "a name")
+    return value
 
 
 class Log:
@@ -316,10 +340,7 @@ class Log:
     def shape(kind, said):
         octets(said[0], 16)
         if kind == 0:
-            email = said[1]
-            well = isinstance(email, str) and email.isascii() and len(email) <= 254 and email == email.lower()
-            if not well or not all(email.partition("@")):
-                raise Bad("not an address")
+            address(said[1])
             if not isinstance(said[2], bytes):
                 raise Bad("no sealed name")
             octets(said[3], 32)
@@ -443,7 +464,7 @@ def codes(split, h, claimer, greeter, root_commitment, typing):
 
 def receipt(message, device):
     """Whether a receipt is one, by this device."""
-    h, certificates, root, signature = record(decode(message, 256), 4, "not a receipt")
+    h, certificates, root, signature = record(decode(message, RECEIPT_MAX), 4, "not a receipt")
     octets(h, 32), octets(root, 32), octets(signature, 64)
     if not isinstance(certificates, list):
         raise Bad("not a receipt")
@@ -636,10 +657,15 @@ def answer(asked):
             return {"valid": evidence(raw["file"])}
         except Bad:
             return {"valid": None}
+    if kind in ("label", "email", "link", "hints"):
+        try:
+            return {"gives": LAYERS[kind](asked)[0]}
+        except Bad:
+            return {"gives": None}
     return {"unknown": kind}
 
 
-NOT_HEX = {"kind", "organisation", "envelopes", "typing"}
+NOT_HEX = {"kind", "organisation", "envelopes", "typing", "text", "hints", "here"}
 
 
 def judge_log(given):
@@ -689,7 +715,7 @@ def judge_commitment(given):
 
 
 def judge_code(given):
-    typed = given["typed"].strip()
+    typed = given["typed"].strip(names.WHITE_SPACE)
     code = "".join(chr(ord(one) - 32) if "a" <= one <= "z" else one for one in typed)
     need(len(code) == 4 and all(one in ALPHABET for one in code), "not a code")
     return {"code": code}, None
@@ -712,7 +738,6 @@ def judge_request(given):
     return message.hex(), None
 
 
-WHITE_SPACE = "\t\n\x0b\x0c\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 PART = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 NUMBER = re.compile("0|[1-9][0-9]*")
 
@@ -762,7 +787,7 @@ def host(authority, own_port):
 
 
 def judge_link(given):
-    text = given["text"].strip(WHITE_SPACE)
+    text = given["text"].strip(names.WHITE_SPACE)
     need(len(text.encode()) <= 2048, "too long")
     before, hash_, payload = text.partition("#")
     need(hash_ == "#" and re.fullmatch("[A-Za-z0-9_-]*", payload), "no payload")
@@ -794,7 +819,155 @@ def judge_link(given):
     }, None
 
 
+def judge_label(given):
+    return label(given["text"]), None
+
+
+def judge_email(given):
+    return address(given["text"]), None
+
+
+def sealed_name(given):
+    """The name, or nothing where it is unreadable."""
+    raw = bytes.fromhex(given["sealed"])
+    kind = {"user": 0, "device": 1}[given["kind"]]
+    place_ = encode([given["organisation"], kind, bytes.fromhex(given["id"])])
+    key = bytes.fromhex(given["directory key"])
+    need(len(raw) == SEALED, "sealed name")
+    plain = sealed.opened(key, raw[:24], b"parsec-name-v1\0" + place_, raw[24:])
+    if plain is None:
+        raise Bad("unreadable")
+    length = int.from_bytes(plain[:2], "big")
+    need(2 + length <= len(plain) and not any(plain[2 + length :]), "padding")
+    try:
+        return label(plain[2 : 2 + length].decode("utf-8"))
+    except UnicodeDecodeError:
+        raise Bad("not UTF-8")
+
+
+def judge_name(given):
+    return sealed_name(given), None
+
+
+def judge_manifest(given):
+    payload, signature = record(decode(bytes.fromhex(given["envelope"]), MANIFEST_MAX), 2, "not an envelope")
+    if not isinstance(payload, bytes):
+        raise Bad("no payload")
+    fields = record(decode(payload, MANIFEST_MAX), 7, "not a manifest")
+    organisation, user, version, author, time, nonce, ciphertext = fields
+    organisation_id(organisation), octets(user, 16), natural(version), octets(author, 16), natural(time)
+    octets(nonce, 24)
+    if not isinstance(ciphertext, bytes):
+        raise Bad("not a manifest")
+    need(organisation == given["organisation"] and user.hex() == given["user"] and version > 0, "another place")
+    need(author.hex() == given["author"], "another author")
+    key = bytes.fromhex(given["author key"])
+    need(signed(key, b"parsec-manifest-v1\0", payload, octets(signature, 64)), "signature")
+    ad = b"parsec-manifest-v1 ad\0" + encode(fields[:5])
+    plain = sealed.opened(bytes.fromhex(given["manifest key"]), nonce, ad, ciphertext)
+    if plain is None:
+        raise Bad("unreadable")
+    (safes,) = record(decode(plain, MANIFEST_MAX), 1, "not a manifest")
+    if not isinstance(safes, list):
+        raise Bad("no safes")
+    for safe in safes:
+        id_, secret, role = record(safe, 3, "not a safe")
+        octets(id_, 16), octets(secret, 32), natural(role)
+    return {"version": version, "time": time, "safes": len(safes)}, None
+
+
+def optional(fields, least, most):
+    """The fields of a record whose last ones may be absent, with nothing for those."""
+    if not isinstance(fields, list) or not least <= len(fields) <= most or (len(fields) > least and fields[-1] is None):
+        raise Bad("not the record")
+    return fields + [None] * (most - len(fields))
+
+
+def judge_codec(given):
+    data = bytes.fromhex(given["bytes"])
+    value = decode(data, 4096)
+    if given["record"] == "head":
+        place(value)
+    elif given["record"] == "attempt":
+        attempt, steps, greeter, ended = optional(value, 2, 4)
+        octets(attempt, 16)
+        need(natural(steps) < 65536, "steps")
+        if greeter is not None:
+            for id_ in record(greeter, 2, "not a greeter"):
+                octets(id_, 16)
+        need(ended is None or natural(ended) <= 6, "reason")
+    elif given["record"] == "new invitation":
+        token, invited, expires, mailed = optional(value, 3, 4)
+        octets(token, 16), natural(expires)
+        kind, (who,) = choice(invited, {0: 1, 1: 1})
+        address(who) if kind == 0 else octets(who, 16)
+        if mailed is not None and not isinstance(mailed, str):
+            raise Bad("not a link")
+    else:
+        raise Bad("unknown record")
+    return data.hex(), None
+
+
+PORT = re.compile("[1-9][0-9]{0,4}")
+BASE58 = re.compile("[1-9A-HJ-NP-Za-km-z]{1,64}")
+
+
+def reachable(ip, port, here, relay):
+    """Whether a hint may lead there."""
+    need(PORT.fullmatch(port) and int(port) <= 65535, "port")
+    need(int(port) >= 1024 or (relay and int(port) == 443), "port")
+    if ip.version == 4:
+        first = ip.packed[0]
+        need(first not in (0, *range(224, 256)) and ip.packed[:2] != b"\xa9\xfe", "address")
+        loopback = first == 127
+    else:
+        number = int(ip)
+        need(number != 0 and number >> 32 != 0xFFFF and ip.packed[0] != 0xFF, "address")
+        need(number >> 118 != 0xFE80 >> 6, "address")
+        loopback = number == 1
+    need(here or not loopback, "loopback")
+
+
+def ip_of(text, six):
+    try:
+        found = ipaddress.IPv6Address(text) if six else ipaddress.IPv4Address(text)
+    except ValueError:
+        raise Bad("address")
+    need((written(found) if six else str(found)) == text, "address")
+    return found
+
+
+def judge_hints(given):
+    hints, here = given["hints"], given["here"]
+    need(1 <= len(hints) <= 8 and all(len(hint.encode()) <= 128 for hint in hints), "hints")
+    need(re.fullmatch("[A-Za-z0-9_-]{43}", hints[0]), "peer")
+    peer = base64.urlsafe_b64decode(hints[0] + "=")
+    need(base64.urlsafe_b64encode(peer).rstrip(b"=").decode() == hints[0], "peer")
+    addresses, relays = [], []
+    for hint in hints[1:]:
+        if hint.startswith("/"):
+            parts = hint.split("/")
+            quic = len(parts) == 8 and parts[3] == "udp" and parts[5:7] == ["quic-v1", "p2p"]
+            need(quic or (len(parts) == 7 and parts[3] == "tcp" and parts[5] == "p2p"), "relay")
+            need(parts[1] in ("ip4", "ip6") and BASE58.fullmatch(parts[-1]), "relay")
+            reachable(ip_of(parts[2], parts[1] == "ip6"), parts[4], here, True)
+            relays.append(hint)
+        else:
+            ip, colon, port = hint.rpartition(":")
+            six = ip.startswith("[") and ip.endswith("]")
+            need(colon, "port")
+            reachable(ip_of(ip[1:-1] if six else ip, six), port, here, False)
+            addresses.append(hint)
+    return {"peer": peer.hex(), "addresses": addresses, "relays": relays}, None
+
+
 LAYERS = {
+    "codec": judge_codec,
+    "email": judge_email,
+    "hints": judge_hints,
+    "label": judge_label,
+    "manifest": judge_manifest,
+    "name": judge_name,
     "certificate": judge_certificate,
     "code": judge_code,
     "commitment": judge_commitment,

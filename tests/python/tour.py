@@ -107,6 +107,8 @@ def main() -> None:
     assert exported["head"] and len(exported["certificates"]) == client.trust.log()["count"] == 2
     parts = {key: exported[key] for key in ("organisation", "root", "certificates", "head")}
     assert client.call("trust.import", {"from": 0, **parts})["added"] == 0
+    repaired = client.trust.repair()
+    assert (repaired["added"], repaired["count"], repaired["alarms"]) == (0, 2, [])
     assert client.receipt.list()["receipts"] == []
     assert problem(client.receipt.export, device=device) == "invalid_request"
     assert problem(client.trust.fork, alarm=1) == "invalid_request"

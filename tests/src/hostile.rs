@@ -92,6 +92,18 @@ pub fn names() -> Vec<String> {
     all
 }
 
+/// The first character of a text that could, line ends aside. A joiner or a selector behind a picture only makes another picture of it.
+#[must_use]
+pub fn effect_in(text: &str) -> Option<char> {
+    let mut before = ' ';
+    text.chars().find(|c| {
+        let of_picture =
+            matches!(c, '\u{200d}' | '\u{fe0f}') && ('\u{1f300}'..='\u{1faff}').contains(&before);
+        before = *c;
+        *c != '\n' && has_effect(*c) && !of_picture
+    })
+}
+
 /// Whether a character could steer a terminal or hide something. Independent of the list in the product, so that each can find
 /// the other's gaps.
 #[must_use]

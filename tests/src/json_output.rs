@@ -8,8 +8,8 @@ use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
     HelloResult, InviteListResult, InviteResult, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped,
     Problem, ReceiptListResult, RoadName, Role, StatusResult, StreamId, TokenListResult, TokenSelector,
-    TokenUsesResult, TokenView, TrustAcknowledged, TrustImported, TrustLogResult, TrustShowResult,
-    TrustVerifyResult, UserListResult, UserShowResult,
+    TokenUsesResult, TokenView, TrustAcknowledged, TrustImported, TrustLogResult, TrustRepaired,
+    TrustShowResult, TrustVerifyResult, UserListResult, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::lab::{Listed, Series, Transcript};
@@ -286,6 +286,7 @@ const TABLE: &[Row] = &[
     row::<TrustVerifyResult>("parsec.trust.verify/1"),
     row::<TrustShowResult>("parsec.trust.show/1"),
     row::<TrustAcknowledged>("parsec.trust.acknowledge/1"),
+    row::<TrustRepaired>("parsec.trust.repair/1"),
     row::<DeviceView>("parsec.device.password/1"),
     row::<Forgotten>("parsec.device.forget/1"),
     row::<DeviceView>("parsec.device.restore/1"),

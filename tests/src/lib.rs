@@ -18,6 +18,7 @@ pub mod ctl;
 pub mod debian;
 pub mod events;
 pub mod figures;
+pub mod flood;
 pub mod fuzz;
 pub mod hostile;
 pub mod impostor;

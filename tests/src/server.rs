@@ -126,6 +126,16 @@ pub fn metadata(arguments: &[&str], database: &Path) -> Output {
     Command::new(binary("parsec-metadata")).args(arguments).arg("--database").arg(database).output().unwrap()
 }
 
+/// Copies a stopped server's database from its folder to another one, or back, over what is there.
+pub fn copy_database(from: &Path, to: &Path) {
+    for name in ["metadata.sqlite", "metadata.sqlite-wal", "metadata.sqlite-shm"] {
+        let _ = std::fs::remove_file(to.join(name));
+        if from.join(name).exists() {
+            std::fs::copy(from.join(name), to.join(name)).unwrap();
+        }
+    }
+}
+
 fn launch(folder: &Path, prefix: &[String], listen: &str, options: &[String]) -> (Process, SocketAddr) {
     let ready = crate::ready::Ready::new(&folder.join("ready"));
     let mut command = command_in(prefix, &binary("parsec-metadata"));

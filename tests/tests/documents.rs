@@ -14,7 +14,7 @@ use parsec_protocol::control::{
     Member, NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, Outcome, Problem,
     ProblemKind, ReceiptExport, ReceiptListResult, StatusResult, TokenCreate, TokenCreated, TokenListResult,
     TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged, TrustExport,
-    TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult, TrustShow,
+    TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult, TrustRepaired, TrustShow,
     TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
     method, schema,
 };
@@ -76,6 +76,7 @@ fn check(name: &str, parameters: &Value, result: &Value) {
         method::USER_LIST => (is::<DeviceSelector>(parameters), is::<UserListResult>(result)),
         method::TRUST_VERIFY => (is::<DeviceSelector>(parameters), is::<TrustVerifyResult>(result)),
         method::TRUST_SHOW => (is::<TrustShow>(parameters), is::<TrustShowResult>(result)),
+        method::TRUST_REPAIR => (is::<DeviceSelector>(parameters), is::<TrustRepaired>(result)),
         method::TRUST_ACKNOWLEDGE => (is::<TrustAcknowledge>(parameters), is::<TrustAcknowledged>(result)),
         method::TRUST_LOG => (is::<TrustLog>(parameters), is::<TrustLogResult>(result)),
         method::TRUST_EXPORT => (is::<TrustExport>(parameters), is::<TrustExported>(result)),

@@ -107,7 +107,13 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
     (K::ServerFailed, HERE, "a_server_in_trouble"),
     (K::ServerMisbehaved, "tests/tests/adversary.rs", "a_server_that_says_registered_makes_no_member"),
     (K::ServerBusy, HERE, "a_server_that_is_asked_too_much"),
-    (K::QuotaReached, HERE, "a_server_that_is_asked_too_much"),
+    (
+        K::QuotaReached,
+        "tests/tests/disk.rs",
+        "a_servers_full_disk_is_named_and_costs_nothing_once_there_is_room",
+    ),
+    (K::MemberBudgetSpent, HERE, "a_server_that_is_asked_too_much"),
+    (K::OrganisationBudgetSpent, HERE, "a_server_that_is_asked_too_much"),
     (K::ClockWrong, "tests/tests/clock.rs", "a_wrong_clock_is_named_and_nothing_is_done"),
     (K::PeerUnreachable, HERE, "the_direct_road_has_reasons_of_its_own"),
     (K::TransportUnavailable, "tests/tests/net.rs", "a_daemon_that_is_told_so_has_no_direct_road"),
@@ -421,7 +427,7 @@ fn a_server_that_is_asked_too_much() {
         ..Setting::default()
     });
     scene.alice.invite(BOB_EMAIL).unwrap();
-    assert_eq!(named(scene.alice.invite("carol@acme.example")), Some(K::QuotaReached));
+    assert_eq!(named(scene.alice.invite("carol@acme.example")), Some(K::MemberBudgetSpent));
     // Many programs of hers at once: what the last of them would have to wait for is longer than a person waits.
     let ask = || scene.alice.invite_by("carol@acme.example", TransportChoice::Server);
     let busy = std::thread::scope(|scope| {
@@ -429,6 +435,11 @@ fn a_server_that_is_asked_too_much() {
         asked.into_iter().map(|asked| asked.join().unwrap()).collect::<Vec<_>>()
     });
     assert!(busy.contains(&Some(K::ServerBusy)), "{busy:?}");
+
+    let full =
+        Scene::found(Setting { server_options: &["--budget-organisation", "1:32"], ..Setting::default() });
+    full.alice.invite(BOB_EMAIL).unwrap();
+    assert_eq!(named(full.alice.invite("carol@acme.example")), Some(K::OrganisationBudgetSpent));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use parsec_tests::people::{self, Phone};
 use parsec_tests::scene::{
     ALICE_AGAIN, ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting,
 };
+use parsec_tests::server::copy_database;
 use parsec_tests::terminal::Terminal;
 use parsec_tests::{ctl, figures};
 use serde_json::{Value, json};
@@ -220,16 +221,6 @@ fn a_person_is_told_of_terminals_that_another_one_let_in_or_revoked() {
         panic!()
     };
     assert_eq!((change, about), (EntryKind::DeviceRevoked, Some(device)));
-}
-
-/// Files of the server's database, put aside or back while it is stopped.
-fn copy_database(from: &Path, to: &Path) {
-    for name in ["metadata.sqlite", "metadata.sqlite-wal", "metadata.sqlite-shm"] {
-        let _ = std::fs::remove_file(to.join(name));
-        if from.join(name).exists() {
-            std::fs::copy(from.join(name), to.join(name)).unwrap();
-        }
-    }
 }
 
 /// The only alarm, once it is raised.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_tests::ctl::{self, Said};
-use parsec_tests::hostile::{has_effect, names};
+use parsec_tests::hostile::{effect_in, names};
 use parsec_tests::impostor::{Impostor, Reply, documented};
 use serde_json::{Value, json};
 
@@ -78,7 +78,7 @@ fn strings(value: &Value, found: &mut Vec<String>) {
 /// Nothing on either stream has an effect, and no line is there that a harmless name doesn't make.
 fn assert_harmless(said: &Said, harmless: &Said, what: &str) {
     for (stream, usual) in [(&said.stdout, &harmless.stdout), (&said.stderr, &harmless.stderr)] {
-        if let Some(c) = stream.chars().find(|c| *c != '\n' && has_effect(*c)) {
+        if let Some(c) = effect_in(stream) {
             panic!("{what}: U+{:04X} got through in {stream:?}", u32::from(c));
         }
         assert_eq!(
@@ -268,7 +268,7 @@ fn no_event_and_no_argument_has_an_effect() {
     for name in names().iter().filter(|name| !name.contains('\0')) {
         let said = ctl::run(stage.impostor.runtime(), &["invite", "user", name], "");
         assert_eq!(said.code, 64, "{said:?}");
-        let bad = said.stderr.chars().find(|c| *c != '\n' && has_effect(*c));
+        let bad = effect_in(&said.stderr);
         assert!(bad.is_none() && said.stdout.is_empty(), "{name:?}: {bad:?} got through: {said:?}");
     }
 }

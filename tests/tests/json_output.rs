@@ -175,6 +175,7 @@ fn live(script: &Script, alice: &Terminal, bob: &Terminal, server: &Server, fold
     let place = |name: &str| folder.join(name).display().to_string();
     let (log, receipt) = (place("log"), place("receipt"));
     script.ask(alice, "trust log", "");
+    script.ask(alice, "trust repair", "");
     script.ask(alice, &format!("trust export {log}"), "");
     script.ask(bob, &format!("trust import {log} --yes"), "");
     let let_in = script.ask(alice, "receipt list", "")["receipts"][0]["device"].clone();

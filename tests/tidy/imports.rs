@@ -137,6 +137,8 @@ const PEEPHOLES: &[Peephole] = &[
     Peephole { path: "ctl/src/commands/lab.rs", part: "lab" },
     // 0014: evidence files hold nothing secret, and must be checkable without a daemon
     Peephole { path: "ctl/src/commands/evidence.rs", part: "evidence" },
+    // 0014: the operator puts a log back from such a file, which holds nothing that the server doesn't store anyway
+    Peephole { path: "server/src/reinstate.rs", part: "evidence" },
 ];
 
 /// Checks all files.

@@ -6,6 +6,7 @@
 
 mod direct;
 mod echo;
+mod flood;
 mod load;
 mod machines;
 mod socket;
@@ -172,10 +173,11 @@ fn measure(options: &Options) -> ExitCode {
     if wanted("socket") {
         rows.extend(socket::rows());
     }
-    let sources: [Source; 4] = [
+    let sources: [Source; 5] = [
         (&["ceremony machines"], machines::rows),
         (&["verify log", "verify log by 2"], verification::rows),
         (&["unlock"], unlock::rows),
+        (&["call in a flood"], flood::rows),
         (
             &[
                 "ceremonies 8",

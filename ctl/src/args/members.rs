@@ -100,6 +100,13 @@ pub(crate) enum Trust {
         /// The file
         file: PathBuf,
     },
+    /// Put back what the server lost when its database was restored from a backup
+    ///
+    /// Sends the certificates that the server's log lacks and this device has verified, and the invitations made here that it has forgotten. Then
+    /// the whole log is fetched and checked anew; alarms that said that certificates are missing are closed. A log that is another one gets
+    /// nothing, and is an alarm.
+    #[command(after_long_help = "Example:\n  parsecctl trust repair")]
+    Repair,
     /// Say that you have looked into an alarm, so that it is not shown any more
     ///
     /// Nothing that was refused is believed for it: the log is judged by itself, each time. The same finding raises no second alarm, another

@@ -195,7 +195,9 @@ pub(super) fn fork(context: &Context<'_>, path: &Path, number: Option<u64>) -> R
         Some(number) => (context.global.select(), number),
         None => {
             let status: StatusResult = daemon.call(method::STATUS, &parsec_protocol::control::Empty {})?;
-            let (alarm, id) = trust::meant(&status.alarms, None, &context.global.select())?;
+            // Certificates that are missing at the server are an alarm, too, and no proof goes with that.
+            let proved: Vec<_> = status.alarms.into_iter().filter(|alarm| alarm.proof).collect();
+            let (alarm, id) = trust::meant(&proved, None, &context.global.select())?;
             let device = alarm.device.map(|device| device.to_string());
             (DeviceSelector { device, organisation: None }, id)
         }

@@ -1,11 +1,11 @@
-//! `trust verify|show|acknowledge`: the log, a member's chain up to the root key, and alarms about it.
+//! `trust verify|show|repair|acknowledge`: the log, a member's chain up to the root key, and alarms about it.
 //!
 //! Decides how a chain is drawn, and which alarm is meant. Refuses to call anything verified that the daemon has not, and to make an alarm
 //! go away that nobody has named or seen.
 
 use parsec_protocol::control::{
-    Alarm, DeviceSelector, Empty, StatusResult, TrustAcknowledge, TrustAcknowledged, TrustLink, TrustShow,
-    TrustShowResult, TrustVerifyResult, method,
+    Alarm, DeviceSelector, Empty, StatusResult, TrustAcknowledge, TrustAcknowledged, TrustLink,
+    TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, method,
 };
 
 use super::change::confirm;
@@ -21,6 +21,7 @@ pub(super) fn run(context: &Context<'_>, command: &Trust) -> Result<(), Failure>
         Trust::Verify => verify(context),
         Trust::Show { user } => show(context, user.clone()),
         Trust::Acknowledge { alarm, sure } => acknowledge(context, *alarm, sure),
+        Trust::Repair => repair(context),
         Trust::Log { from } => evidence::log(context, *from),
         Trust::Export { file } => evidence::export(context, file),
         Trust::Import { file, sure } => evidence::import(context, file, sure),
@@ -100,6 +101,40 @@ fn verify(context: &Context<'_>) -> Result<(), Failure> {
             grouped(&result.head)
         )
     })
+}
+
+fn repair(context: &Context<'_>) -> Result<(), Failure> {
+    let mut daemon = context.connect()?;
+    context.output.say(
+        "Comparing the server's log with this device's, sending what is missing, checking all of it anew...",
+    );
+    let select = context.global.select();
+    let result: TrustRepaired = context.ask(&mut daemon, method::TRUST_REPAIR, &select)?;
+    context.output.result(schema::TRUST_REPAIR, &result, || repaired(&result))
+}
+
+fn repaired(result: &TrustRepaired) -> String {
+    let first = match result.added {
+        0 => "The server's log lacks nothing".to_owned(),
+        1 => "1 certificate is back in the server's log".to_owned(),
+        added => format!("{added} certificates are back in the server's log"),
+    };
+    let mut lines = vec![format!(
+        "{first}: {} certificates, every one checked up to the root key.\nLog head:  {}",
+        result.count,
+        grouped(&result.head)
+    )];
+    if result.invitations > 0 {
+        lines.push(format!(
+            "Invitations made here that the server had lost and has again: {}",
+            result.invitations
+        ));
+    }
+    lines.extend(result.alarms.iter().map(|alarm| match alarm.id {
+        Some(id) => format!("Alarm {id} is closed: {}", shown(&alarm.problem.message)),
+        None => format!("An alarm is closed: {}", shown(&alarm.problem.message)),
+    }));
+    lines.join("\n")
 }
 
 fn show(context: &Context<'_>, user: Option<String>) -> Result<(), Failure> {

@@ -35,6 +35,8 @@ pub(super) async fn raise(session: &Session, problem: &Problem, suspect: Option<
     }
     let (open, events, problem) = (Arc::clone(&session.open), session.events().clone(), problem.clone());
     let log = session.log();
+    let mendable = matches!(suspect, Some(Suspect::Shorter));
+    let suspect = suspect.filter(|_| !mendable);
     // A task of its own, so that it is not cut off with whoever noticed: locking waits for it.
     let kept = session.tasks.spawn(async move {
         let summary = open.summary.clone();
@@ -42,9 +44,12 @@ pub(super) async fn raise(session: &Session, problem: &Problem, suspect: Option<
         let kept = blocking(move || {
             // Proving takes as long as verifying whole logs, and a server that misbehaves is met with each call.
             // An open alarm without a proof must not keep one out: evidence first.
-            let known = open.store.alarm_is_known(kind, &found)?;
+            let known = open.store.alarm_is_known(kind, &found, mendable)?;
             if known && (suspect.is_none() || open.store.alarm_is_proved(kind)?) {
                 return Ok(None);
+            }
+            if mendable {
+                return open.store.raise_mendable(kind, &found, clock::now());
             }
             // Without one the alarm counts as much: it is this device's own finding.
             let proof = suspect.and_then(|suspect| forks::proof(&open, &log, suspect).ok().flatten());
@@ -73,11 +78,28 @@ pub(super) async fn raise(session: &Session, problem: &Problem, suspect: Option<
 /// # Errors
 /// The store's.
 pub(super) async fn show_again(session: &Session) -> Result<(), Problem> {
-    let stored = session.store(Store::open_alarms).await?;
-    for alarm in stored.iter().filter_map(|stored| view(&session.open.summary, stored)) {
-        session.events().alarm(alarm);
-    }
+    open(session).await?.into_iter().for_each(|alarm| session.events().alarm(alarm));
     Ok(())
+}
+
+/// Closes what a repair of the server's log has dealt with, once that log was verified. Says which they were.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn mended(session: &Session) -> Result<Vec<Alarm>, Problem> {
+    let stored = session.store(|store| store.mend_alarms(clock::now())).await?;
+    let alarms: Vec<_> = stored.iter().filter_map(|stored| view(&session.open.summary, stored)).collect();
+    alarms.iter().for_each(|alarm| session.events().acknowledged(alarm));
+    Ok(alarms)
+}
+
+/// Those that nobody has dealt with.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn open(session: &Session) -> Result<Vec<Alarm>, Problem> {
+    let stored = session.store(Store::open_alarms).await?;
+    Ok(stored.iter().filter_map(|stored| view(&session.open.summary, stored)).collect())
 }
 
 /// `trust.acknowledge`.

@@ -116,6 +116,7 @@ impl Daemon {
             Command::InviteList(selector, _)
             | Command::UserList(selector, _)
             | Command::TrustVerify(selector, _)
+            | Command::TrustRepair(selector, _)
             | Command::ReceiptList(selector, _)
             | Command::DeviceLock(selector, _) => With::Selected(selector),
             Command::TrustShow(request, _) => With::Selected(&request.select),

@@ -10,8 +10,8 @@ use parsec_protocol::control::{
     GreetStart, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers,
     NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, Problem, ReceiptExport, ReceiptListResult,
     Registration, StatusResult, TrustAcknowledge, TrustAcknowledged, TrustExport, TrustExported, TrustFork,
-    TrustImport, TrustImported, TrustLog, TrustLogResult, TrustShow, TrustShowResult, TrustVerifyResult,
-    UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
+    TrustImport, TrustImported, TrustLog, TrustLogResult, TrustRepaired, TrustShow, TrustShowResult,
+    TrustVerifyResult, UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
 };
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -61,6 +61,7 @@ pub enum Command {
     TrustLog(TrustLog, Reply<TrustLogResult>),
     TrustExport(TrustExport, Reply<TrustExported>),
     TrustImport(TrustImport, Reply<TrustImported>),
+    TrustRepair(DeviceSelector, Reply<TrustRepaired>),
     TrustFork(TrustFork, Reply<FilePart>),
     ReceiptList(DeviceSelector, Reply<ReceiptListResult>),
     ReceiptExport(ReceiptExport, Reply<FilePart>),

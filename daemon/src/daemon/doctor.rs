@@ -17,9 +17,9 @@ use rustix::process::{DumpableBehavior, Resource};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::Daemon;
 use super::command::Reply;
 use super::session::{Session, blocking};
+use super::{Daemon, alarms};
 use crate::outbox::Progress;
 use crate::store::{DeviceSummary, Devices, Store};
 use crate::transport::RoadError;
@@ -269,7 +269,14 @@ async fn opened(session: Arc<Session>) -> Vec<Check> {
             "They finish by themselves, while this device is unlocked and online.",
         ),
     };
-    vec![store, outbox]
+    let alarms = match alarms::open(&session).await {
+        Ok(open) => match open.into_iter().next() {
+            Some(alarm) => failed("log", subject(), alarm.problem),
+            None => ok("log", subject(), "no alarm about the server's log is open"),
+        },
+        Err(problem) => failed("log", subject(), problem),
+    };
+    vec![store, outbox, alarms]
 }
 
 /// Asks a server for what it must refuse without a signature: the refusal has its time, and anybody may see it.

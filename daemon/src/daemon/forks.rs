@@ -15,6 +15,8 @@ use crate::store::{OpenDevice, StoreError};
 pub enum Suspect {
     /// A certificate that has seen another log.
     Stray(Vec<u8>),
+    /// The server shows less than this device has verified: perhaps a restored backup, and nobody's word against anything.
+    Shorter,
     /// Another log, valid by itself, and somebody's word for its end where there is one.
     Log(Vec<Vec<u8>>, Option<SignedHead>),
 }
@@ -36,12 +38,16 @@ pub(super) fn proof(
     log: &VerifiedLog,
     suspect: Suspect,
 ) -> Result<Option<Vec<u8>>, StoreError> {
+    if matches!(suspect, Suspect::Shorter) {
+        return Ok(None);
+    }
     let mut own = open.store.certificates()?;
     // The store may be a page ahead of what is in memory.
     own.truncate(usize::try_from(log.count()).unwrap_or(usize::MAX));
     let (organisation, root) = (log.organisation().clone(), *log.root());
     let proof = match suspect {
         Suspect::Stray(envelope) => ForkProof::of_stray(organisation, root, &own, word(open, log), &envelope),
+        Suspect::Shorter => None,
         Suspect::Log(other, head) => {
             let of = |head| {
                 let logs = [(own.as_slice(), Some(word(open, log))), (other.as_slice(), head)];

@@ -204,6 +204,35 @@ pub async fn post_all(session: &Arc<Session>) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Tells the server again of the invitations that it had and has no more, and whose links are here. Returns how many it took. No mail goes out.
+///
+/// # Errors
+/// The store's.
+pub async fn post_lost(session: &Session) -> Result<u32, Problem> {
+    let mut posted = 0_u32;
+    for (token, own) in session.store(Store::invitations).await? {
+        let StoredInvitation { invited, expires, .. } = own;
+        if own.posted != Posting::Done || expires <= clock::now() || own.tally.is_exhausted() {
+            continue;
+        }
+        let new = NewInvitation { token, invited, expires, mail_link: None };
+        let done = within(PATIENCE, || async {
+            match session.member.invitation(token).await {
+                Err(error) if error.code() == Some(ErrorCode::InvitationUnknown) => {
+                    session.member.invite(&new).await.map(|_| true)
+                }
+                there => there.map(|_| false),
+            }
+        });
+        match done.await.unwrap_or_else(Err) {
+            Ok(lost) => posted = posted.saturating_add(u32::from(lost)),
+            // The certificates are what counts; it stays in the list as one that the server doesn't have.
+            Err(error) => tracing::warn!(%error, "an invitation could not be made again"),
+        }
+    }
+    Ok(posted)
+}
+
 /// Whether somebody can be greeted for an invitation whose link is here. What the server says of it is shown and believed as
 /// long as it says so; the link stays, because its word ends nothing.
 const fn can_greet(status: InvitationStatus, tally: &Tally) -> bool {

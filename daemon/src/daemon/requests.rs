@@ -16,7 +16,7 @@ use super::changes::{self, Change};
 use super::command::{Command, Event, OpenedFor, Reply};
 use super::select::{self, Wanted};
 use super::session::{Session, blocking};
-use super::{Ceremony, Daemon, FOUNDINGS_MAX, alarms, evidence, founding, invitations, members};
+use super::{Ceremony, Daemon, FOUNDINGS_MAX, alarms, evidence, founding, invitations, members, repair};
 use crate::caller::Caller;
 use crate::enrolment::view::Board;
 use crate::enrolment::{Desk, REQUESTS_MAX, Request};
@@ -150,6 +150,9 @@ impl Daemon {
             Command::TrustImport(request, reply) => {
                 let select = request.select.clone();
                 self.with_session(&select, reply, async move |session| Ok(session.import(request).await?));
+            }
+            Command::TrustRepair(select, reply) => {
+                self.with_session(&select, reply, async |session| repair::run(&session).await);
             }
             Command::TrustFork(request, reply) => {
                 self.with_session(&request.select, reply, async move |session| {

@@ -4,6 +4,7 @@
 //! only what extends it. Refuses a server that shows fewer certificates than before, or others.
 
 mod import;
+mod repair;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -262,13 +263,19 @@ impl Session {
         loop {
             let log = self.log();
             let have = log.count();
-            let page = self.member.log_page(have).await?;
+            let page = match self.member.log_page(have).await {
+                Err(error) if error.code() == Some(ErrorCode::NotAuthenticated) => {
+                    return Err(self.unknown_there(&log, error));
+                }
+                page => page?,
+            };
             if page.count < have {
                 let text = format!(
                     "The server's log has {} certificates; this device has verified {have}.",
                     page.count
                 );
-                return Err(SyncError::Log(Problem::new(ProblemKind::RolledBack, text)));
+                let problem = Problem::new(ProblemKind::RolledBack, text);
+                return Err(SyncError::Past(problem, Box::new(Suspect::Shorter)));
             }
             if page.certificates.is_empty() {
                 return if page.count == have {
@@ -331,6 +338,15 @@ impl Session {
         }
     }
 
+    /// The server says that it doesn't know this device. Where the verified log does, certificates are missing there.
+    fn unknown_there(&self, log: &VerifiedLog, error: RoadError) -> SyncError {
+        if log.device(&self.open.summary.device).is_none_or(|device| device.revoked.is_some()) {
+            return SyncError::Road(error);
+        }
+        let text = "The server does not know this device, which the log has that this device verified: it lost certificates.";
+        SyncError::Past(Problem::new(ProblemKind::RolledBack, text), Box::new(Suspect::Shorter))
+    }
+
     /// Tells the person what is new about them. What can't be told now is told with the next.
     async fn look_through(&self, log: &VerifiedLog) {
         if let Err(problem) = notices::tell(self, log).await {
@@ -356,9 +372,21 @@ impl Session {
 
     async fn whole_log(&self) -> Result<Arc<VerifiedLog>, SyncError> {
         let stored = self.sync().await?;
-        let mut log = VerifiedLog::empty(stored.organisation().clone(), *stored.root());
+        let (log, shown) = self.shown(&stored, stored.count()).await?;
+        if log.extends(&stored.head()) {
+            Ok(Arc::new(log))
+        } else {
+            let text = "The server's log is valid, but not the one this device verified before.";
+            let problem = Problem::new(ProblemKind::RolledBack, text);
+            Err(SyncError::Past(problem, Box::new(Suspect::Log(shown, None))))
+        }
+    }
+
+    /// The server's log, with `count` certificates at least, verified by itself under this organisation's root key; and its envelopes.
+    async fn shown(&self, own: &VerifiedLog, count: u64) -> Result<(VerifiedLog, Vec<Vec<u8>>), SyncError> {
+        let mut log = VerifiedLog::empty(own.organisation().clone(), *own.root());
         let mut shown = Vec::new();
-        while log.count() < stored.count() {
+        while log.count() < count {
             let page = self.member.log_page(log.count()).await?;
             if page.certificates.is_empty() {
                 return Err(SyncError::Road(RoadError::Misbehaved(
@@ -376,13 +404,7 @@ impl Session {
             })?
             .map_err(|error| SyncError::Log(not_believed(&error)))?;
         }
-        if log.extends(&stored.head()) {
-            Ok(Arc::new(log))
-        } else {
-            let text = "The server's log is valid, but not the one this device verified before.";
-            let problem = Problem::new(ProblemKind::RolledBack, text);
-            Err(SyncError::Past(problem, Box::new(Suspect::Log(shown, None))))
-        }
+        Ok((log, shown))
     }
 
     /// Runs a call of this device's store where it may block.

@@ -154,7 +154,10 @@ async fn settle(session: &Session, registered: bool, handle: &Handle) -> Result<
 
 /// Makes the user's first manifest, if there is none. The bytes are kept before they go out, so that the same go out
 /// after a crash.
-async fn manifest(session: &Session, trouble: &Trouble) -> Result<(), Problem> {
+///
+/// # Errors
+/// Why not.
+pub(super) async fn manifest(session: &Session, trouble: &Trouble) -> Result<(), Problem> {
     let there = until_done(trouble, || session.member.manifest()).await?;
     if there.version > 0 {
         return Ok(());

@@ -194,6 +194,10 @@ pub(super) const TABLE: &[Row] = &[
     ask!(TRUST_IMPORT, Own, Needs::Confirmation, |params: _| |reply| {
         Command::TrustImport(params, reply)
     } => |_: &Caller, result| result),
+    // This device stands for it that the log had these certificates, and warnings to the person go away.
+    ask!(TRUST_REPAIR, Own, Needs::Confirmation, |params: DeviceSelector| |reply| {
+        Command::TrustRepair(params, reply)
+    } => |_: &Caller, result| result),
     ask!(TRUST_FORK, Look, |params: _| |reply| Command::TrustFork(params, reply)),
     ask!(RECEIPT_LIST, Look, |params: DeviceSelector| |reply| Command::ReceiptList(params, reply)),
     ask!(RECEIPT_EXPORT, Look, |params: _| |reply| Command::ReceiptExport(params, reply)),
@@ -343,6 +347,28 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn no_parameters_are_left_out_null_or_an_empty_object() {
+        let (events, _loop) = tokio::sync::mpsc::channel(1);
+        let folder = tempfile::tempdir().unwrap();
+        let store = crate::store::TokenStore::open(&folder.path().join("data")).unwrap();
+        let hub = Hub::new(Vec::new()).unwrap();
+        let (_, desk) = crate::tokens::Keeper::new(store, hub.clone());
+        let module = module(Handle::new(events, desk, hub)).unwrap();
+        for (params, taken) in [
+            ("", true),
+            (r#","params":null"#, true),
+            (r#","params":{}"#, true),
+            (r#","params":[]"#, false),
+            (r#","params":[null]"#, false),
+            (r#","params":{"x":null}"#, false),
+        ] {
+            let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"rpc.discover"{params}}}"#);
+            let (answer, _) = module.raw_json_request(&request, 1).await.unwrap();
+            assert_eq!(answer.get().contains("\"result\""), taken, "{params}: {}", answer.get());
+        }
+    }
+
     #[test]
     fn what_signs_in_the_users_name_needs_a_confirmation() {
         let vouching = [
@@ -362,6 +388,7 @@ mod tests {
                         | method::TOKEN_CREATE
                         | method::TRUST_ACKNOWLEDGE
                         | method::TRUST_IMPORT
+                        | method::TRUST_REPAIR
                 );
             assert_eq!(row.needs == Needs::Confirmation, needs, "{}", row.name);
         }

@@ -40,22 +40,24 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredAlarm> {
     })
 }
 
-/// Whether there is an alarm of this kind, or this finding has been dealt with.
-fn is_known(connection: &Connection, kind: &str, found: &str) -> rusqlite::Result<bool> {
+/// Whether there is an alarm of this kind, or this finding has been dealt with by a person. One that was mended may come again, and is news
+/// then; and that certificates are missing says nothing of anything worse.
+fn is_known(connection: &Connection, kind: &str, found: &str, mendable: bool) -> rusqlite::Result<bool> {
     connection.query_row(
-        "SELECT EXISTS (SELECT 1 FROM alarm WHERE kind = ?1 AND (acknowledged IS NULL OR found = ?2))",
-        (kind, found),
+        "SELECT EXISTS (SELECT 1 FROM alarm WHERE kind = ?1 AND
+             (acknowledged IS NULL AND (mend = 0 OR ?3) OR acknowledged IS NOT NULL AND found = ?2 AND mend <> 2))",
+        (kind, found, mendable),
         |row| row.get(0),
     )
 }
 
 impl Store {
-    /// Whether raising an alarm would say nothing new.
+    /// Whether raising an alarm would say nothing new. `mendable`: it says that certificates are missing at the server, and nothing more.
     ///
     /// # Errors
     /// The disk's.
-    pub fn alarm_is_known(&self, kind: &str, found: &str) -> Result<bool, StoreError> {
-        Ok(is_known(&self.inner()?.connection, kind, found)?)
+    pub fn alarm_is_known(&self, kind: &str, found: &str, mendable: bool) -> Result<bool, StoreError> {
+        Ok(is_known(&self.inner()?.connection, kind, found, mendable)?)
     }
 
     /// Whether an open alarm of this kind has its proof: another would say nothing more.
@@ -82,9 +84,33 @@ impl Store {
         now: Timestamp,
         proof: Option<&[u8]>,
     ) -> Result<Option<StoredAlarm>, StoreError> {
+        self.raise(kind, found, now, proof, false)
+    }
+
+    /// The same for what a repair of the server's log deals with: certificates are missing there, and nothing else is wrong.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn raise_mendable(
+        &self,
+        kind: &str,
+        found: &str,
+        now: Timestamp,
+    ) -> Result<Option<StoredAlarm>, StoreError> {
+        self.raise(kind, found, now, None, true)
+    }
+
+    fn raise(
+        &self,
+        kind: &str,
+        found: &str,
+        now: Timestamp,
+        proof: Option<&[u8]>,
+        mendable: bool,
+    ) -> Result<Option<StoredAlarm>, StoreError> {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
-        if is_known(&transaction, kind, found)? {
+        if is_known(&transaction, kind, found, mendable)? {
             // Evidence is kept all the same: with the newest alarm of its kind that has none.
             if let Some(file) = proof {
                 let bare = transaction.query_row(
@@ -101,8 +127,8 @@ impl Store {
             return Ok(None);
         }
         let mut alarm = transaction.query_row(
-            &format!("INSERT INTO alarm (kind, found, since) VALUES (?1, ?2, ?3) RETURNING {ROW}"),
-            (kind, found, integer(now.0)?),
+            &format!("INSERT INTO alarm (kind, found, since, mend) VALUES (?1, ?2, ?3, ?4) RETURNING {ROW}"),
+            (kind, found, integer(now.0)?, mendable),
             read,
         )?;
         if let Some(file) = proof {
@@ -127,6 +153,21 @@ impl Store {
             .connection
             .prepare(&format!("SELECT {ROW} FROM alarm WHERE acknowledged IS NULL ORDER BY id"))?;
         let rows = select.query_map([], read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The server's log has been verified to hold what was missing: closes the open alarms that said so and nothing more, and says which.
+    /// Durable when it returns.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn mend_alarms(&self, now: Timestamp) -> Result<Vec<StoredAlarm>, StoreError> {
+        let inner = self.inner()?;
+        let mut update = inner.connection.prepare(&format!(
+            "UPDATE alarm SET acknowledged = ?1, mend = 2
+             WHERE acknowledged IS NULL AND mend = 1 AND id NOT IN (SELECT alarm FROM fork) RETURNING {ROW}"
+        ))?;
+        let rows = update.query_map([integer(now.0)?], read)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

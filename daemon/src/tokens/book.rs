@@ -5,18 +5,17 @@
 //! keeps track of.
 
 use parsec_protocol::control::{Problem, ProblemKind, TokenCreate, TokenId, TokenView};
-use parsec_protocol::ids::Timestamp;
+use parsec_protocol::ids::{IdError, Label, Timestamp};
 use parsec_protocol::public::Hash;
 use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 
 use super::{Granted, PLUGIN_METHODS};
+use crate::problems;
 use crate::store::TokenRecord;
 
 /// Tokens at once: a person has a handful of plug-ins. The list stays small enough to be written often.
 const TOKENS_MAX: usize = 64;
-/// Longest name.
-const NAME_MAX_CHARACTERS: usize = 64;
 /// Life of a token that is not told otherwise: a season, so that forgotten ones end.
 const DAYS_DEFAULT: u32 = 90;
 /// Longest life.
@@ -119,11 +118,10 @@ impl Book {
         now: Timestamp,
     ) -> Result<TokenRecord, Problem> {
         let TokenCreate { name, mut methods, days, rate_per_minute } = request;
-        let fits = (1..=NAME_MAX_CHARACTERS).contains(&name.chars().count());
-        if !fits || name.trim() != name || name.chars().any(|c| c.is_control() || is_invisible(c)) {
-            let text = format!("A name has 1 to {NAME_MAX_CHARACTERS} characters that can be seen.");
-            return Err(invalid(text));
-        }
+        // The same grammar as for people and terminals: these names stand beside each other.
+        let name: Label =
+            name.parse().map_err(|error: IdError| invalid(problems::sentence(&error.to_string())))?;
+        let name = name.as_str().to_owned();
         if self.0.iter().any(|entry| entry.record.name == name) {
             return Err(invalid("There is a token of this name."));
         }
@@ -208,11 +206,6 @@ impl Book {
     }
 }
 
-/// Characters that make one name look like another: marks of direction and width.
-const fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
 fn view(record: &TokenRecord) -> TokenView {
     TokenView {
         id: TokenId(record.id.clone()),
@@ -267,7 +260,18 @@ mod tests {
             one.draft(request, "x".into(), Hash::of(&[]), Timestamp(0)).is_err()
         };
         assert!(!refused(&|_| {}));
-        for name in ["", " a", "a ", "a\nb", "a\u{202e}b", "a\u{200b}", &"x".repeat(65), "a\x1b[1m"] {
+        for name in [
+            "",
+            " a",
+            "a ",
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{200b}",
+            &"x".repeat(65),
+            "a\x1b[1m",
+            "a  b",
+            "a\u{a0}b",
+        ] {
             assert!(refused(&|request| request.name = name.into()), "{name:?}");
         }
         assert!(refused(&|request| request.name = "a".into()), "taken");

@@ -87,6 +87,7 @@ impl RoadError {
                 ErrorCode::RateLimited
                     | ErrorCode::Internal
                     | ErrorCode::Unavailable
+                    | ErrorCode::LogHeld
                     | ErrorCode::Replayed
                     | ErrorCode::NotYet
             ),
@@ -128,7 +129,7 @@ pub trait Road: Send + Sync + 'static {
     /// A page of the organisation's log.
     fn log_page(&self, from: u64) -> impl Future<Output = Result<LogPage, RoadError>> + Send;
     /// Reports every state of the attempt into `seen`, the newest replacing what wasn't looked at. Returns only when
-    /// the attempt can't be followed any more.
+    /// the attempt can't be followed any more; after the state that says why it ended, never, and nothing is asked any more.
     fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> impl Future<Output = RoadError> + Send;
     /// What is being tried again.
     fn trouble(&self) -> watch::Receiver<Option<String>>;

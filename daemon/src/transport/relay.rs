@@ -1,33 +1,32 @@
 //! The metadata server's relay: the calls of the invited and of the members, and the two ends of an attempt on it.
 //!
-//! Decides which header proves what, and how an attempt is followed: by its event stream, opened again whenever it
-//! breaks. Asks for nothing on a timer. Believes nothing: what comes is for the machines and the verifier to judge.
+//! Decides which header proves what. Asks for nothing on a timer. Believes nothing: what comes is for the machines and the verifier to judge.
 
+mod following;
 mod registering;
 
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
-use parsec_protocol::codec;
 use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Token};
 use parsec_protocol::keys::random;
-use parsec_protocol::limits::{BODY_MAX_BYTES, STEP_MAX_BYTES};
+use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::public::{Hash, Signature, VerifyKey};
 use parsec_protocol::relay::{
     AttemptView, BootstrapRequest, CancelAttempt, Completed, Completion, EndReason, HEADER_ATTEMPT_SECRET,
     HEADER_BOOTSTRAP, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, HEADER_TOKEN,
-    InvitationList, InvitationMade, InvitationStatus, InvitationView, InvitedInfo, LogPage, ManifestUpload,
-    ManifestView, NewInvitation, RequestToSign, StartAttempt, path,
+    InvitationList, InvitationMade, InvitationView, InvitedInfo, LogPage, ManifestUpload, ManifestView,
+    NewInvitation, RequestToSign, StartAttempt, path,
 };
 use reqwest::Method;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::events::Parser;
 use super::http::{Call, Server};
-use super::retry::{Pauses, until_done};
+use super::retry::until_done;
 use super::{Road, RoadError, Trouble};
 use crate::{clock, entropy};
+use following::{ended, follow};
 
 pub use registering::standing;
 
@@ -245,65 +244,13 @@ impl Member {
     ) -> RoadError {
         let target = path::events(&path::invitation(&self.organisation, &token));
         let open = || self.signed(Call::new(Method::GET, target.clone()));
-        follow(&self.server, trouble, open, |view| {
+        follow(&self.server, trouble, open, |view: InvitationView| {
+            let over = ended(view.status).is_some();
             seen.send_replace(Some(view));
+            over
         })
         .await
     }
-}
-
-/// Keeps an event stream open and hands on each state, until the server refuses it for good.
-async fn follow<T>(
-    server: &Server,
-    trouble: &Trouble,
-    open: impl Fn() -> Result<Call, RoadError>,
-    mut seen: impl FnMut(T),
-) -> RoadError
-where
-    T: for<'b> Decode<'b, ()> + Encode<()>,
-{
-    let mut pauses = Pauses::default();
-    loop {
-        let error = match open() {
-            Ok(call) => match one_stream(server, trouble, call, &mut pauses, &mut seen).await {
-                Ok(()) => RoadError::Unreachable("the event stream ended".into()),
-                Err(error) => error,
-            },
-            Err(error) => error,
-        };
-        if !error.passes() {
-            return error;
-        }
-        // A stream that a restarting server closed is opened again at once; only then is there trouble to tell.
-        if pauses.failed_before() {
-            trouble.send_replace(Some(format!("{error}; trying again")));
-        }
-        tokio::time::sleep(pauses.next_pause(&error)).await;
-    }
-}
-
-async fn one_stream<T>(
-    server: &Server,
-    trouble: &Trouble,
-    call: Call,
-    pauses: &mut Pauses,
-    seen: &mut impl FnMut(T),
-) -> Result<(), RoadError>
-where
-    T: for<'b> Decode<'b, ()> + Encode<()>,
-{
-    let mut stream = server.open(call).await?;
-    let mut parser = Parser::default();
-    while let Some(bytes) = stream.next().await? {
-        for data in parser.push(&bytes)? {
-            let view = codec::decode(&data, BODY_MAX_BYTES)
-                .map_err(|_| RoadError::Misbehaved("an event is not the state it should be"))?;
-            pauses.reset();
-            trouble.send_if_modified(|now| now.take().is_some());
-            seen(view);
-        }
-    }
-    Ok(())
 }
 
 /// A step as received: never longer than a step can be.
@@ -386,8 +333,10 @@ impl Road for ClaimerRoad {
 
     async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
         let open = || Ok(self.call(Method::GET, path::events(&self.base())));
-        follow(&self.invitee.server, &self.trouble, open, |view| {
+        follow(&self.invitee.server, &self.trouble, open, |view: AttemptView| {
+            let over = view.ended.is_some();
             seen.send_replace(Some(view));
+            over
         })
         .await
     }
@@ -439,14 +388,7 @@ impl GreeterRoad {
         let gone = |ended| AttemptView { attempt: self.attempt, steps: 0, greeter: None, ended: Some(ended) };
         match invitation.attempt {
             Some(attempt) if attempt.attempt == self.attempt => {
-                let over = match invitation.status {
-                    InvitationStatus::Pending | InvitationStatus::InUse => None,
-                    InvitationStatus::Completed => Some(EndReason::Completed),
-                    InvitationStatus::Cancelled | InvitationStatus::Expired | InvitationStatus::Exhausted => {
-                        Some(EndReason::InvitationEnded)
-                    }
-                };
-                AttemptView { ended: attempt.ended.or(over), ..attempt }
+                AttemptView { ended: attempt.ended.or(ended(invitation.status)), ..attempt }
             }
             Some(_) | None => gone(EndReason::Abandoned),
         }
@@ -487,7 +429,10 @@ impl Road for GreeterRoad {
         let target = path::events(&path::invitation(&self.member.organisation, &self.token));
         let open = || self.member.signed(Call::new(Method::GET, target.clone()));
         follow(&self.member.server, &self.trouble, open, |view| {
-            seen.send_replace(Some(self.of(view)));
+            let view = self.of(view);
+            let over = view.ended.is_some();
+            seen.send_replace(Some(view));
+            over
         })
         .await
     }

@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 
 use crate::codec::{self, CodecError};
 use crate::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
-use crate::limits::CERTIFICATE_MAX_BYTES;
+use crate::limits::{CERTIFICATE_MAX_BYTES, NAME_MAX_BYTES};
 use crate::public::{BadSignature, Context, EncryptionKey, Hash, Signature, VerifyKey};
 
 /// Who signed.
@@ -140,7 +140,7 @@ impl Body {
 }
 
 /// Nonce 24, one length byte and 64 of padded text, tag 16.
-pub const SEALED_NAME_BYTES: usize = 24 + 1 + 64 + 16;
+pub const SEALED_NAME_BYTES: usize = 24 + 2 + NAME_MAX_BYTES + 16;
 
 /// What is signed.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

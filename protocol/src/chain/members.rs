@@ -12,12 +12,12 @@ use crate::chain::certificate::SEALED_NAME_BYTES;
 use crate::codec;
 use crate::ids::{DeviceId, Label, OrganisationId, UserId};
 use crate::keys::{DirectoryKey, Entropy, NoEntropy, random, then_wipe_stack};
-use crate::limits::LABEL_MAX_BYTES;
+use crate::limits::NAME_MAX_BYTES;
 
 /// Bytes of the nonce in front: random, 24 bytes, so that no counter has to be agreed on between members.
 const NONCE_BYTES: usize = 24;
-/// One length byte and the longest name.
-const PADDED_BYTES: usize = 1 + LABEL_MAX_BYTES;
+/// Two bytes that say the length, and the longest name.
+const PADDED_BYTES: usize = 2 + NAME_MAX_BYTES;
 /// Keeps sealed names apart from every other use of a key.
 const CONTEXT: &[u8] = b"parsec-name-v1\0";
 
@@ -65,17 +65,18 @@ pub fn seal_name(
     let nonce: [u8; NONCE_BYTES] = random(entropy)?;
     let text = name.as_str().as_bytes();
     let mut padded = Zeroizing::new([0; PADDED_BYTES]);
-    // A label is 1 to 64 bytes by its type, so its length fits one byte and its text the padding.
-    for (slot, byte) in padded.iter_mut().zip(u8::try_from(text.len()).iter().chain(text)) {
+    // A label is 1 to 512 bytes by its type, so its length fits two bytes and its text the padding.
+    let length = u16::try_from(text.len()).unwrap_or_default().to_be_bytes();
+    for (slot, byte) in padded.iter_mut().zip(length.iter().chain(text)) {
         *slot = *byte;
     }
     let aad = associated_data(organisation, whose);
     let payload = Payload { msg: padded.as_slice(), aad: &aad };
-    #[expect(clippy::expect_used, reason = "fails only above 256 GiB; this plaintext has 65 bytes")]
+    #[expect(clippy::expect_used, reason = "fails only above 256 GiB; this plaintext has 514 bytes")]
     let ciphertext = then_wipe_stack(|| {
         XChaCha20Poly1305::new(<&Key>::from(key.expose())).encrypt(&XNonce::from(nonce), payload)
     })
-    .expect("65 bytes can be sealed");
+    .expect("514 bytes can be sealed");
     Ok([nonce.as_slice(), &ciphertext].concat())
 }
 
@@ -98,13 +99,15 @@ pub fn open_name(
     })
     .ok()
     .map(Zeroizing::new)?;
-    let (length, rest) = padded.split_first()?;
-    let (text, padding) = rest.split_at_checked(usize::from(*length))?;
+    let (length, rest) = padded.split_first_chunk()?;
+    let (text, padding) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
     // One spelling for a name: padding that says something would be a channel beside the name.
     if padding.iter().any(|byte| *byte != 0) {
         return None;
     }
-    std::str::from_utf8(text).ok()?.parse().ok()
+    // Another form of the same name would be a second spelling, too.
+    let text = std::str::from_utf8(text).ok()?;
+    text.parse().ok().filter(|name: &Label| name.as_str() == text)
 }
 
 #[cfg(test)]
@@ -154,7 +157,7 @@ mod tests {
 
     #[test]
     fn names_of_every_length_come_back_and_look_alike() {
-        for name in ["a".to_owned(), "Zoë O’Neill".to_owned(), "x".repeat(LABEL_MAX_BYTES)] {
+        for name in ["a".to_owned(), "Zoë O’Neill".to_owned(), "x".repeat(64), "\u{1f1e6}".repeat(128)] {
             let sealed = seal(&name);
             assert_eq!(sealed.len(), SEALED_NAME_BYTES);
             assert_eq!(open(&sealed).unwrap().as_str(), name);
@@ -192,7 +195,7 @@ mod tests {
     #[test]
     fn what_a_member_seals_badly_is_unreadable() {
         let mut plaintext = [0; PADDED_BYTES];
-        plaintext[..6].copy_from_slice(b"\x05Alice");
+        plaintext[..7].copy_from_slice(b"\0\x05Alice");
         assert_eq!(open(&seal_raw(&plaintext)).unwrap().as_str(), "Alice");
         assert_eq!(seal_raw(&plaintext), seal("Alice"), "the layout is the specification's");
         let with = |at: usize, byte: u8| {
@@ -200,14 +203,16 @@ mod tests {
             changed[at] = byte;
             seal_raw(&changed)
         };
-        assert_eq!(open(&with(64, 1)), None, "padding that says something");
-        assert_eq!(open(&with(0, 0)), None, "no text, and then padding that isn't zero");
-        assert_eq!(open(&with(0, 6)), None, "a zero byte in the name");
-        assert_eq!(open(&with(0, 65)), None, "longer than there is");
+        assert_eq!(open(&with(513, 1)), None, "padding that says something");
+        assert_eq!(open(&with(1, 0)), None, "no text, and then padding that isn't zero");
+        assert_eq!(open(&with(1, 6)), None, "a zero byte in the name");
+        assert_eq!(open(&with(0, 2)), None, "longer than there is");
         assert_eq!(open(&with(0, 255)), None, "longer than there is");
-        assert_eq!(open(&with(3, 0xff)), None, "not UTF-8");
-        assert_eq!(open(&with(3, 0x1b)), None, "an escape sequence for the terminal");
-        assert_eq!(open(&seal_raw(&plaintext[..64])), None, "shorter than all others");
+        assert_eq!(open(&with(4, 0xff)), None, "not UTF-8");
+        assert_eq!(open(&with(4, 0x1b)), None, "an escape sequence for the terminal");
+        assert_eq!(open(&seal_raw(&plaintext[..513])), None, "shorter than all others");
+        plaintext[..8].copy_from_slice(b"\0\x06Ange\xcc\x81");
+        assert_eq!(open(&seal_raw(&plaintext)), None, "not in form C");
     }
 
     #[test]

@@ -148,6 +148,23 @@ pub struct TrustAcknowledged {
     pub alarm: Alarm,
 }
 
+/// `trust.repair`: what a restore of the server's database took off the end of its log was put back. Since API 1.3.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TrustRepaired {
+    /// Certificates put back; 0 where none was missing.
+    pub added: u64,
+    /// Certificates in the server's log now, fetched and verified anew.
+    pub count: u64,
+    /// The log's head, hexadecimal.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
+    pub head: String,
+    /// Invitations of this terminal that the server had lost, too, and has again.
+    pub invitations: u32,
+    /// The alarms that are closed by it: those that said that certificates are missing, and nothing more.
+    pub alarms: Vec<Alarm>,
+}
+
 /// `trust.show`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -75,6 +75,8 @@ pub const TRUST_LOG: &str = "trust.log";
 pub const TRUST_EXPORT: &str = "trust.export";
 /// [`super::TrustImport`] → [`super::TrustImported`]
 pub const TRUST_IMPORT: &str = "trust.import";
+/// [`super::DeviceSelector`] → [`super::TrustRepaired`]
+pub const TRUST_REPAIR: &str = "trust.repair";
 /// [`super::TrustFork`] → [`super::FilePart`]
 pub const TRUST_FORK: &str = "trust.fork";
 /// [`super::DeviceSelector`] → [`super::ReceiptListResult`]

@@ -149,7 +149,7 @@ problems! {
     BadMessage "bad_message" Interference retry=false exit=76 "A message was not what the protocol allows: it was changed on the way, or the other program is broken. Start again.";
     WrongLink "wrong_link" Interference retry=false exit=76 "The two sides do not hold the same link. Check that it is the newest invitation and was copied whole.";
     ChainInvalid "chain_invalid" Interference retry=false exit=76 "The server's log does not check. Do not go on; tell an administrator of the organisation.";
-    RolledBack "rolled_back" Interference retry=false exit=76 "The server shows another past than before. Do not go on; tell an administrator of the organisation.";
+    RolledBack "rolled_back" Interference retry=false exit=76 "The server shows another past than before. Do not go on; tell an administrator of the organisation. Where the server was restored from a backup, `parsecctl trust repair` puts back what it lost.";
     EvidenceInvalid "evidence_invalid" Caller retry=false exit=65 "Ask whoever made the file for another one; a file that was changed on the way shows nothing either.";
     AttemptLost "attempt_lost" Machine retry=true exit=75 "The ceremony was cut off before any key was kept. Start again with the same link.";
 }

@@ -16,12 +16,12 @@ use super::{
     InviteUser, Member, NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped,
     ReceiptExport, ReceiptListResult, SecretText, StatusResult, StreamId, TokenCreate, TokenCreated, TokenId,
     TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged,
-    TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult, TrustShow,
-    TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
-    method,
+    TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult,
+    TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke,
+    UserShow, UserShowResult, method,
 };
 use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
-use crate::limits::{EMAIL_MAX_BYTES, LABEL_MAX_BYTES};
+use crate::limits::{EMAIL_MAX_BYTES, NAME_MAX_BYTES};
 
 /// Makes the schema of one type.
 pub type Make = fn(&mut SchemaGenerator) -> Schema;
@@ -138,6 +138,7 @@ pub const SHAPES: &[Shape] = &[
     call::<TrustLog, TrustLogResult>(method::TRUST_LOG),
     call::<TrustExport, TrustExported>(method::TRUST_EXPORT),
     call::<TrustImport, TrustImported>(method::TRUST_IMPORT),
+    call::<DeviceSelector, TrustRepaired>(method::TRUST_REPAIR),
     call::<TrustFork, FilePart>(method::TRUST_FORK),
     call::<DeviceSelector, ReceiptListResult>(method::RECEIPT_LIST),
     call::<ReceiptExport, FilePart>(method::RECEIPT_EXPORT),
@@ -194,13 +195,13 @@ described! {
     };
     Email, "Email" => {
         "type": "string", "maxLength": EMAIL_MAX_BYTES,
-        "pattern": "^[!#$%&'*+./0-9=?A-Z^_`a-z{|}~-]+@(?![.-])(?!.*[.][.])[A-Za-z0-9.-]*[A-Za-z0-9]$",
+        "pattern": "^(?=[^@]{1,64}@)[!#$%&'*+/0-9=?A-Z^_`a-z{|}~-]+([.][!#$%&'*+/0-9=?A-Z^_`a-z{|}~-]+)*@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
         "description": "An e-mail address in ASCII. Upper case is turned into lower case."
     };
     Label, "Label" => {
-        "type": "string", "minLength": 1, "maxLength": LABEL_MAX_BYTES,
+        "type": "string", "minLength": 1, "maxLength": NAME_MAX_BYTES,
         "pattern": "^[^\\x00-\\x20\\x7f-\\xa0]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\x00-\\x20\\x7f-\\xa0])?$",
-        "description": "A name: at most 64 bytes of UTF-8, without surrounding spaces, control, direction or invisible characters."
+        "description": "A name (docs/protocol.md, *Names*): 1 to 64 characters as people count them and at most 512 bytes of UTF-8, given in any form and kept in form C; no spaces at the ends, no control, direction or misplaced invisible characters."
     };
 }
 

@@ -64,7 +64,7 @@ impl FromStr for Relay {
         };
         let (Ok(ip), Ok(port)) = (ip.parse(), port.parse()) else { return Err(HintsError::Malformed) };
         let base58 = |byte: u8| byte.is_ascii_alphanumeric() && !b"0OIl".contains(&byte);
-        if peer.len() > PEER_ID_MAX_BYTES || !peer.bytes().all(base58) {
+        if !(1..=PEER_ID_MAX_BYTES).contains(&peer.len()) || !peer.bytes().all(base58) {
             return Err(HintsError::Malformed);
         }
         let relay = Self { address: SocketAddr::new(ip, port), quic, peer: (*peer).to_owned() };
@@ -161,7 +161,12 @@ fn may_be_dialled(address: &SocketAddr, here: bool, also: u16) -> bool {
         }
     };
     let port = address.port();
-    somewhere && (port >= PORT_MIN || (port == also && port > 0)) && (here || !address.ip().is_loopback())
+    // A zone is a network card of this machine, which nobody else can name.
+    let zone = matches!(address, SocketAddr::V6(address) if address.scope_id() != 0);
+    somewhere
+        && !zone
+        && (port >= PORT_MIN || (port == also && port > 0))
+        && (here || !address.ip().is_loopback())
 }
 
 #[cfg(test)]
@@ -222,6 +227,8 @@ mod tests {
             "/dns4/r/tcp/4000/p2p/x",
             "/ip4/10.0.0.1/tcp/04000/p2p/x",
             "/ip4/10.0.0.1/tcp/4000/p2p/l",
+            "/ip4/10.0.0.1/tcp/4000/p2p/",
+            "[2001:db8::1%2]:40000",
             "/ip4/10.0.0.1/udp/4000/p2p/x",
         ] {
             assert_eq!(read(&[PEER, absurd], false), Err(HintsError::Malformed), "{absurd}");

@@ -110,6 +110,10 @@ error_codes! {
     Internal = 30, 500, "internal";
     /// The server is stopping or overloaded.
     Unavailable = 31, 503, "unavailable";
+    /// The server's log does not pass through this head, or has another certificate at one of these positions.
+    LogConflict = 32, 409, "log_conflict";
+    /// After a restore the server takes repairs of its logs alone, until its operator says otherwise.
+    LogHeld = 33, 503, "log_held";
     /// The member who made the invitation, or would make it, has taken up what one member may.
     MemberBudgetSpent = 34, 507, "member_budget_spent";
     /// The organisation's administrators together, or all its other members, have taken up what they may.

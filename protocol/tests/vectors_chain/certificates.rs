@@ -71,6 +71,15 @@ pub(crate) fn certificates(set: &mut Set) {
         &with(plus_order(signature)),
         Some("BadSignature"),
     );
+    let signed_by = |bytes: [u8; 32], s: [u8; 32]| with([bytes, s].concat().try_into().unwrap());
+    // A true S for R = the neutral point: k times the secret scalar, so the equation holds, and a reader that is not strict takes it.
+    let (mut one, mut one_again) = ([0; 32], [0xff; 32]);
+    one[0] = 1;
+    (one_again[0], one_again[31]) = (0xee, 0x7f);
+    let s = unhex("d375822be14046bbe5815eec511cebdc9338ef268ed9ccabc7bd427f637d3c01");
+    put("small-r", "R is of small order", by, &signed_by(one, s), Some("BadSignature"));
+    let s = unhex("b01c69340aed74813d4c059c668c464d0e48b4736de2745cb1ee7e2aa451090a");
+    put("r-not-canonical", "R in a second encoding", by, &signed_by(one_again, s), Some("BadSignature"));
     put(
         "signature-cut",
         "a signature of 63 bytes",
@@ -106,6 +115,32 @@ pub(crate) fn certificates(set: &mut Set) {
         }),
         Some("Malformed"),
     );
+}
+
+fn unhex(digits: &str) -> [u8; 32] {
+    std::array::from_fn(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap())
+}
+
+/// Keys under which R = B and S = 1 would be anybody's signature of anything.
+pub(crate) fn keys(set: &mut Set) {
+    let base = unhex("5866666666666666666666666666666666666666666666666666666666666666");
+    let (mut one, mut again) = ([0; 32], [0xff; 32]);
+    one[0] = 1;
+    (again[0], again[31]) = (0xee, 0x7f);
+    let org = Org::founded();
+    let envelope = Envelope {
+        payload: codec::encode(&org.payload(By::Device(0), Body::UserRevoked { user: user(1) })).into(),
+        signature: Signature::from_bytes([base, one].concat().try_into().unwrap()),
+    };
+    let envelope = codec::encode(&envelope);
+    for (name, about, key) in [
+        ("small-key", "under a key of small order", one),
+        ("key-not-canonical", "under a key of small order in a second encoding", again),
+    ] {
+        let key = parsec_protocol::public::VerifyKey::from_bytes(key);
+        let given = json!({"author key": key, "envelope": hex(&envelope)});
+        set.put("certificate", name, about, &given, Err(json!("BadSignature")));
+    }
 }
 
 /// The signature with the group's order added to its second half (RFC 8032 section 5.1: L = 2^252 + ...).

@@ -7,7 +7,8 @@ use parsec_protocol::chain::certificate::{Envelope, Head};
 use parsec_protocol::chain::members::{NameOf, open_name};
 use parsec_protocol::chain::verify::{Fault, VerifiedLog};
 use parsec_protocol::codec::{self, CodecError};
-use parsec_protocol::ids::{DeviceId, OrganisationId, UserId};
+use parsec_protocol::direct::Hints;
+use parsec_protocol::ids::{DeviceId, Email, IdError, Label, NameError, OrganisationId, UserId};
 use parsec_protocol::keys::{DirectoryKey, ManifestKey};
 use parsec_protocol::manifest::{self, ManifestError};
 use parsec_protocol::public::{Context, Hash, Signature, VerifyKey};
@@ -16,7 +17,8 @@ use parsec_protocol::relay::{AttemptView, NewInvitation, RequestToSign};
 use serde_json::{Value, json};
 
 /// Prefixes of the files' names.
-pub(crate) const LAYERS: &[&str] = &["codec", "certificate", "log", "name", "manifest", "request", "receipt"];
+pub(crate) const LAYERS: &[&str] =
+    &["codec", "certificate", "log", "name", "label", "email", "hints", "manifest", "request", "receipt"];
 
 /// What the file gives if it is accepted, or the refusal.
 pub(crate) type Judgement = Result<Value, Value>;
@@ -50,6 +52,9 @@ pub(crate) fn judge(layer: &str, given: &Value) -> Judgement {
         "certificate" => certificate(given),
         "log" => log(given),
         "name" => name(given),
+        "label" => label(given),
+        "email" => email(given),
+        "hints" => hints(given),
         "manifest" => manifest(given),
         "request" => request(given),
         "receipt" => receipt(given),
@@ -114,6 +119,38 @@ fn name(given: &Value) -> Judgement {
     open_name(&key, &organisation, whose, &unhex(&given["sealed"]))
         .map(|name| json!(name))
         .ok_or_else(|| json!("Unreadable"))
+}
+
+/// As a message has it.
+fn label(given: &Value) -> Judgement {
+    let text = text(given, "text");
+    let name: Label = text.parse().map_err(|error| match error {
+        IdError::Name(NameError::Empty) => json!("Empty"),
+        IdError::Name(NameError::TooLong { .. }) => json!("TooLong"),
+        IdError::Name(NameError::TooManyBytes { .. }) => json!("TooManyBytes"),
+        IdError::Name(NameError::Character { character, fault, .. }) => {
+            json!({"character": format!("U+{:04X}", u32::from(character)), "fault": format!("{fault:?}")})
+        }
+        other => panic!("{other}"),
+    })?;
+    if name.as_str() == text { Ok(json!(name)) } else { Err(json!("NotFormC")) }
+}
+
+fn email(given: &Value) -> Judgement {
+    let text = text(given, "text");
+    let email = text.parse::<Email>().map_err(|_| json!("Email"))?;
+    if email.as_str() == text { Ok(json!(email)) } else { Err(json!("NotLowerCase")) }
+}
+
+fn hints(given: &Value) -> Judgement {
+    let texts: Vec<String> = serde_json::from_value(given["hints"].clone()).unwrap();
+    let hints =
+        Hints::read(&texts, given["here"].as_bool().unwrap()).map_err(|error| json!(format!("{error:?}")))?;
+    Ok(json!({
+        "peer": hex(hints.peer.as_bytes()),
+        "addresses": hints.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "relays": hints.relays.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    }))
 }
 
 fn manifest(given: &Value) -> Judgement {

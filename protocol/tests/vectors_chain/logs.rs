@@ -2,6 +2,7 @@
 
 use parsec_protocol::chain::certificate::{Body, Payload, Profile};
 use parsec_protocol::ids::Timestamp;
+use parsec_protocol::public::{EncryptionKey, VerifyKey};
 use serde_json::json;
 
 use crate::check::{fault_name, hex};
@@ -84,6 +85,22 @@ fn bad_logs() -> Vec<BadLog> {
             Body::Device { device, user, sealed_label, verify_key: key }
         }
         other => other,
+    };
+    let number = |low: u8, high: u8| {
+        let mut key = [0xff; 32];
+        (key[0], key[31]) = (low, high);
+        key
+    };
+    let mut no_point = [0; 32];
+    no_point[0] = 2;
+    let mut top_bit = *encryption_key(5).as_bytes();
+    top_bit[31] |= 0x80;
+    let encryption = |key: [u8; 32]| {
+        user_with(&|body| {
+            if let Body::User { encryption_key, .. } = body {
+                *encryption_key = EncryptionKey::from_bytes(key)
+            }
+        })
     };
     let revoke = |number| Body::UserRevoked { user: user(number) };
     let profile = |number, profile| Body::ProfileChange { user: user(number), profile };
@@ -252,7 +269,7 @@ fn bad_logs() -> Vec<BadLog> {
                 zero,
                 user_with(&|body| {
                     if let Body::User { encryption_key: key, .. } = body {
-                        *key = parsec_protocol::public::EncryptionKey::from_bytes([0; 32])
+                        *key = EncryptionKey::from_bytes([0; 32])
                     }
                 }),
             ),
@@ -260,14 +277,14 @@ fn bad_logs() -> Vec<BadLog> {
         ),
         (
             "sealed-name-length",
-            "a sealed name of 104 bytes",
+            "a sealed name of 553 bytes",
             founded(),
             say(
                 &founded(),
                 zero,
                 user_with(&|body| {
                     if let Body::User { sealed_name: name, .. } = body {
-                        *name = vec![7; 104].into()
+                        *name = vec![7; 553].into()
                     }
                 }),
             ),
@@ -300,6 +317,34 @@ fn bad_logs() -> Vec<BadLog> {
             founded(),
             say(&founded(), zero, device_key(9, weak_verify_key())),
             Fault::WeakVerifyKey,
+        ),
+        (
+            "verify-key-not-canonical",
+            "a device key with y of p + 3: a second encoding of a sound one",
+            founded(),
+            say(&founded(), zero, device_key(9, VerifyKey::from_bytes(number(0xf0, 0x7f)))),
+            Fault::WeakVerifyKey,
+        ),
+        (
+            "verify-key-no-point",
+            "a device key that is no point of the curve",
+            founded(),
+            say(&founded(), zero, device_key(9, VerifyKey::from_bytes(no_point))),
+            Fault::WeakVerifyKey,
+        ),
+        (
+            "encryption-key-not-canonical",
+            "an encryption key of p + 9: a second encoding of a sound one",
+            founded(),
+            say(&founded(), zero, encryption(number(0xf6, 0x7f))),
+            Fault::WeakEncryptionKey,
+        ),
+        (
+            "encryption-key-top-bit",
+            "an encryption key with its top bit set",
+            founded(),
+            say(&founded(), zero, encryption(top_bit)),
+            Fault::WeakEncryptionKey,
         ),
         (
             "device-of-another",

@@ -1,4 +1,4 @@
-//! The test vectors of encoding, certificates, log, names, manifest, requests and receipts, in `tests/vectors/`.
+//! The test vectors of encoding, certificates, log, names, addresses, hints, manifest, requests and receipts, in `tests/vectors/`.
 //!
 //! Decides that each file is judged as it says, by the layer it names, and that the files are what `make` makes of the
 //! present code: a change of any format shows as a changed file in review. To write them again after a change that
@@ -15,6 +15,7 @@ mod seals;
 mod signatures;
 #[path = "../support/mod.rs"]
 mod support;
+mod texts;
 #[path = "../support/vectors.rs"]
 mod vectors;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{certificates, codec, logs, seals, signatures};
+use crate::{certificates, codec, logs, seals, signatures, texts};
 
 /// The vectors so far, by file name without its end.
 pub(crate) struct Set(BTreeMap<String, Value>);
@@ -34,9 +34,13 @@ pub(crate) fn all() -> BTreeMap<String, Value> {
     let mut set = Set(BTreeMap::new());
     codec::codec_vectors(&mut set);
     certificates::certificates(&mut set);
+    certificates::keys(&mut set);
     logs::logs(&mut set);
     seals::names(&mut set);
     seals::manifests(&mut set);
+    texts::labels(&mut set);
+    texts::emails(&mut set);
+    texts::hints(&mut set);
     signatures::requests(&mut set);
     signatures::receipts(&mut set);
     set.0

@@ -25,9 +25,9 @@ pub(crate) fn names(set: &mut Set) {
     };
     let sealed = seal("Zoë O’Neill");
     let good = given(&sealed);
-    let longest = "x".repeat(64);
+    let longest = "🇫🇷".repeat(64);
     set.put("name", "short", "a name", &good, Ok(json!("Zoë O’Neill")));
-    set.put("name", "longest", "a name of 64 bytes", &given(&seal(&longest)), Ok(json!(longest)));
+    set.put("name", "longest", "a name of 512 bytes", &given(&seal(&longest)), Ok(json!(longest)));
     let unreadable = || Err(json!("Unreadable"));
     let with = |name: &str, value: Value| {
         let mut given = good.clone();
@@ -59,7 +59,7 @@ pub(crate) fn names(set: &mut Set) {
     let mut changed = sealed.clone();
     changed[50] ^= 1;
     set.put("name", "changed", "one bit changed", &given(&changed), unreadable());
-    set.put("name", "cut", "one byte cut off", &given(&sealed[..104]), unreadable());
+    set.put("name", "cut", "one byte cut off", &given(&sealed[..553]), unreadable());
 }
 
 pub(crate) fn manifests(set: &mut Set) {

@@ -252,7 +252,16 @@ fn codes(set: &mut Set) {
         set.good("code", &name, "four symbols of the alphabet in its order", &json!({"typed": typed}));
     }
     set.good("code", "lower-case", "typed in lower case with spaces around", &json!({"typed": " k7m2 "}));
+    set.good(
+        "code",
+        "white-space",
+        "with white space of other kinds around",
+        &json!({"typed": "\u{3000}K7M2\u{a0}\u{85}"}),
+    );
     for (name, about, typed) in [
+        ("control", "a control character behind, which is no white space", "K7M2\u{1c}"),
+        ("byte-order-mark", "a byte-order mark before", "\u{feff}K7M2"),
+        ("dotless", "a letter that upper case turns into one of the alphabet", "\u{17f}7M2"),
         ("empty", "nothing", ""),
         ("short", "3 characters", "K7M"),
         ("long", "5 characters", "K7M2A"),

@@ -4,6 +4,8 @@
 //! Decides that a founding is complete and consistent before anything of it is stored. An unknown name and a wrong token get the
 //! same answer; so do, to the newcomer, everything unknown and everything that may still come.
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::response::Response;
@@ -15,7 +17,7 @@ use parsec_protocol::relay::{BootstrapRequest, ErrorCode, HEADER_BOOTSTRAP, Stan
 use super::{App, body};
 use crate::errors::Refusal;
 use crate::log_rules;
-use crate::store::members;
+use crate::store::{Party, members};
 
 /// Two certificates, a key, their framing.
 const FOUNDING_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 64;
@@ -26,14 +28,15 @@ const QUESTION_MAX_BYTES: usize = 64;
 pub(crate) async fn bootstrap(
     app: &App,
     organisation: OrganisationId,
+    address: IpAddr,
     parts: &Parts,
     content: Body,
 ) -> Result<Response, Refusal> {
     // The token is 32 random bytes; hashes are what is compared, so the comparison's time tells nothing.
     let token: Hash = body::header(&parts.headers, HEADER_BOOTSTRAP).ok_or(ErrorCode::BootstrapRefused)?;
     let token_hash = Hash::of(&[token.as_bytes()]);
-    let org = organisation.clone();
-    let stored = app.store.read(move |sql| members::organisation(sql, &org)).await?;
+    let (org, store) = (organisation.clone(), app.store.of(Party::address(address)));
+    let stored = store.read(move |sql| members::organisation(sql, &org)).await?;
     if stored.map(|stored| stored.bootstrap_hash) != Some(token_hash) {
         return Err(ErrorCode::BootstrapRefused.into());
     }
@@ -47,7 +50,7 @@ pub(crate) async fn bootstrap(
             Ok((proposal, heads))
         })
         .inspect_err(|fault| tracing::warn!(%fault, "a founding was refused"));
-    app.store
+    store
         .write(move |transaction| {
             let sql = transaction.sql;
             let stored = members::organisation(sql, &organisation)?.ok_or(ErrorCode::BootstrapRefused)?;
@@ -72,12 +75,14 @@ pub(crate) async fn bootstrap(
 pub(crate) async fn standing(
     app: &App,
     organisation: OrganisationId,
+    address: IpAddr,
     content: Body,
 ) -> Result<Response, Refusal> {
     let content = body::read(content, QUESTION_MAX_BYTES).await?;
     let asked: StandingQuestion = body::decode(&content)?;
     let standing = app
         .store
+        .of(Party::address(address))
         .read(move |sql| {
             if members::position_of(sql, &organisation, &asked.certificate)?.is_some() {
                 return Ok(Standing::Registered);

@@ -3,6 +3,7 @@
 //! Decides which invitations a member sees, and puts checks and changes of a call into one transaction. What gets into the log is
 //! `registering`'s part.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -12,14 +13,14 @@ use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, 
 use parsec_protocol::limits::{BODY_MAX_BYTES, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
 use parsec_protocol::public::Hash;
 use parsec_protocol::relay::{
-    CancelAttempt, ErrorCode, InvitationMade, MailOutcome, ManifestUpload, NewInvitation,
+    CancelAttempt, ErrorCode, InvitationMade, MailOutcome, ManifestUpload, NewInvitation, REPAIR_MAX_BYTES,
 };
 use rusqlite::Connection;
 
 use super::events::{self, State};
 use super::invited::{deposit, read_step};
 use super::route::MemberCall;
-use super::{App, body, registering, signed};
+use super::{App, body, registering, repairing, signed};
 use crate::budgets::Wish;
 use crate::errors::Refusal;
 use crate::invitations::{self, Member, Side};
@@ -27,14 +28,15 @@ use crate::mail::Letter;
 use crate::postman;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::members::Signer;
-use crate::store::{invitations as rows, manifests, members, usage};
-use crate::watchers::Topic;
+use crate::store::{Party, Store, invitations as rows, manifests, members, usage};
+use crate::watchers::{Holder, Topic};
 
 /// A reason, or a new invitation with the longest link (2,048) and e-mail.
 const SMALL_MAX_BYTES: usize = 4_096;
 /// A manifest, its version, their framing.
 const UPLOAD_MAX_BYTES: usize = MANIFEST_MAX_BYTES + 64;
 const _: () = assert!(UPLOAD_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
+const _: () = assert!(REPAIR_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
 
 /// The signer of a request whose signature was checked.
 #[derive(Clone)]
@@ -91,6 +93,11 @@ impl Caller {
         }
     }
 
+    /// The database, in this member's turn.
+    pub(super) fn store(&self, app: &App) -> Store {
+        app.store.of(Party::Member(self.organisation.clone(), self.user))
+    }
+
     pub(super) fn topic(&self, token: Token) -> Topic {
         Topic::Invitation { organisation: self.organisation.clone(), token }
     }
@@ -109,6 +116,7 @@ const fn body_max(call: &MemberCall<Hash>) -> usize {
         MemberCall::Enrol => registering::DIRECT_MAX_BYTES,
         MemberCall::Publish => registering::CHANGE_MAX_BYTES,
         MemberCall::PutManifest => UPLOAD_MAX_BYTES,
+        MemberCall::Repair => REPAIR_MAX_BYTES,
         MemberCall::Invitations { .. }
         | MemberCall::Invitation(_)
         | MemberCall::Events(_)
@@ -123,12 +131,33 @@ const fn body_max(call: &MemberCall<Hash>) -> usize {
 
 /// The token behind a handle, for a member: everything after this goes by the token.
 async fn find(app: &App, caller: &Caller, handle: Hash) -> Result<Token, Refusal> {
-    let caller = caller.clone();
+    let (caller, caller_store) = (caller.clone(), caller.store(app));
     let find = move |sql: &Connection| {
         caller.signer(sql)?;
         rows::token_of(sql, &caller.organisation, &handle)?.ok_or(ErrorCode::InvitationUnknown.into())
     };
-    app.store.read(find).await
+    caller_store.read(find).await
+}
+
+/// Whether a call would put something new at the end of a log, where a restore may have left no room for it.
+const fn enters_a_log(call: &MemberCall<Hash>) -> bool {
+    match call {
+        MemberCall::Complete(..) | MemberCall::Enrol | MemberCall::Publish => true,
+        MemberCall::Invitations { .. }
+        | MemberCall::Invite
+        | MemberCall::Invitation(_)
+        | MemberCall::Events(_)
+        | MemberCall::Cancel(_)
+        | MemberCall::Attempt(..)
+        | MemberCall::Join(..)
+        | MemberCall::PutStep(..)
+        | MemberCall::GetStep(..)
+        | MemberCall::CancelAttempt(..)
+        | MemberCall::Log { .. }
+        | MemberCall::Repair
+        | MemberCall::Manifest
+        | MemberCall::PutManifest => false,
+    }
 }
 
 /// Answers a call of this family.
@@ -136,31 +165,35 @@ pub(crate) async fn answer(
     app: Arc<App>,
     organisation: OrganisationId,
     call: MemberCall<Hash>,
+    address: IpAddr,
     parts: &Parts,
     content: Body,
 ) -> Result<Response, Refusal> {
-    let claimed = signed::open(&app, &organisation, parts).await?;
+    let claimed = signed::open(&app, &organisation, address, parts).await?;
     let content = body::read(content, body_max(&call)).await?;
     let member = claimed.check(&app, &content)?;
     let caller = Caller { organisation, device: member.device, user: member.user };
-    let now = app.clock.now();
+    let (now, store) = (app.clock.now(), caller.store(&app));
+    if app.repairs_only && enters_a_log(&call) {
+        return Err(Refusal::HELD);
+    }
     match call.of_token(|handle| find(&app, &caller, handle)).await? {
         MemberCall::Invitations { before } => list(&app, caller, before, now).await,
         MemberCall::Invite => invite(&app, caller, body::decode(&content)?, now).await,
         MemberCall::Invitation(token) => {
             let load = move |sql: &Connection| caller.load(sql, &token, now).map(|(_, loaded)| loaded.view());
-            Ok(body::record(&app.store.read(load).await?))
+            Ok(body::record(&store.read(load).await?))
         }
         MemberCall::Events(token) => events(app.clone(), caller, token).await,
         MemberCall::Cancel(token) => cancel(&app, caller, token, now).await,
         MemberCall::Attempt(token, attempt) => {
             let load = move |sql: &Connection| caller.choose(sql, (token, attempt), now);
-            Ok(body::record(&app.store.read(load).await?.1.attempt.view()))
+            Ok(body::record(&store.read(load).await?.1.attempt.view()))
         }
         MemberCall::Join(token, attempt) => join(&app, caller, (token, attempt), now).await,
         MemberCall::PutStep(token, attempt, step) => {
             let budgets = app.budgets;
-            app.store
+            store
                 .write(move |transaction| {
                     let (member, mut chosen) = caller.greet(transaction.sql, (token, attempt), now)?;
                     invitations::greets(&chosen.attempt, &member)?;
@@ -179,7 +212,7 @@ pub(crate) async fn answer(
                 invitations::greets(&chosen.attempt, &member)?;
                 read_step(sql, &chosen, Side::Greeter, step)
             };
-            Ok(body::octets(app.store.read(load).await?))
+            Ok(body::octets(store.read(load).await?))
         }
         MemberCall::CancelAttempt(token, attempt) => {
             let asked: CancelAttempt = body::decode(&content)?;
@@ -195,21 +228,25 @@ pub(crate) async fn answer(
                 caller.member(sql)?;
                 members::page(sql, &caller.organisation, from)
             };
-            Ok(body::record(&app.store.read(load).await?))
+            Ok(body::record(&store.read(load).await?))
+        }
+        MemberCall::Repair => {
+            app.quota.take(&Key::Repair(caller.organisation.clone(), caller.device))?;
+            repairing::repair(&app, caller, body::decode(&content)?, now).await
         }
         MemberCall::Manifest => {
             let load = move |sql: &Connection| {
                 let member = caller.member(sql)?;
                 manifests::newest(sql, &caller.organisation, &member.user)
             };
-            Ok(body::record(&app.store.read(load).await?))
+            Ok(body::record(&store.read(load).await?))
         }
         MemberCall::PutManifest => {
             let upload: ManifestUpload = body::decode(&content)?;
             if upload.envelope.is_empty() || upload.envelope.len() > MANIFEST_MAX_BYTES {
                 return Err(ErrorCode::TooLarge.into());
             }
-            app.store
+            store
                 .write(move |transaction| {
                     let member = caller.member(transaction.sql)?;
                     manifests::put(transaction.sql, &caller.organisation, &member.user, &upload)
@@ -221,8 +258,8 @@ pub(crate) async fn answer(
 }
 
 async fn list(app: &App, caller: Caller, before: Option<u64>, now: Timestamp) -> Result<Response, Refusal> {
-    let page = app
-        .store
+    let page = caller
+        .store(app)
         .read(move |sql| {
             let member = caller.member(sql)?;
             rows::list(sql, &caller.organisation, &member, before, now)
@@ -254,8 +291,8 @@ async fn invite(
     };
     let (organisation, token) = (caller.organisation.clone(), asked.token);
     let budgets = app.budgets;
-    let made = app
-        .store
+    let made = caller
+        .store(app)
         .write(move |transaction| {
             let sql = transaction.sql;
             let member = caller.member(sql)?;
@@ -300,23 +337,30 @@ async fn invite(
 }
 
 async fn events(app: Arc<App>, caller: Caller, token: Token) -> Result<Response, Refusal> {
-    let watcher = app.watchers.watch(vec![caller.topic(token), caller.rights()])?;
+    let (organisation, device, user) = (caller.organisation.clone(), caller.device, caller.user);
+    let holders = vec![
+        Holder::Terminal { organisation: organisation.clone(), token, device },
+        Holder::Member { organisation, user },
+    ];
+    let watcher = app.watchers.watch(holders, vec![caller.topic(token), caller.rights()]);
     let reading = Arc::clone(&app);
     let read: events::Reader = Box::new(move || {
         let (app, caller) = (Arc::clone(&reading), caller.clone());
         Box::pin(async move {
-            let now = app.clock.now();
+            let (now, store) = (app.clock.now(), caller.store(&app));
             let load = move |sql: &Connection| caller.load(sql, &token, now).map(|(_, loaded)| loaded);
-            let loaded = app.store.read(load).await?;
-            let changes_at = (!loaded.invitation.is_final()).then_some(loaded.invitation.expires);
-            Ok(State { encoded: parsec_protocol::codec::encode(&loaded.view()), changes_at })
+            let loaded = store.read(load).await?;
+            let last = loaded.invitation.is_final();
+            let changes_at = (!last).then_some(loaded.invitation.expires);
+            Ok(State { encoded: parsec_protocol::codec::encode(&loaded.view()), last, changes_at })
         })
     });
     events::open(app, watcher, read, Box::new(|| {})).await
 }
 
 async fn cancel(app: &App, caller: Caller, token: Token, now: Timestamp) -> Result<Response, Refusal> {
-    app.store
+    caller
+        .store(app)
         .write(move |transaction| {
             let (_, mut loaded) = caller.load(transaction.sql, &token, now)?;
             if invitations::cancel(&mut loaded.invitation, loaded.newest.as_mut())? {
@@ -335,8 +379,8 @@ async fn join(
     place: (Token, AttemptId),
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    let view = app
-        .store
+    let view = caller
+        .store(app)
         .write(move |transaction| {
             let (member, mut chosen) = caller.greet(transaction.sql, place, now)?;
             invitations::join(&mut chosen.attempt, &member)?;
@@ -355,7 +399,8 @@ async fn cancel_attempt(
     asked: CancelAttempt,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    app.store
+    caller
+        .store(app)
         .write(move |transaction| {
             let (_, mut chosen) = caller.choose(transaction.sql, place, now)?;
             if invitations::cancel_attempt(&mut chosen.invitation, &mut chosen.attempt, asked.reason)? {

@@ -6,7 +6,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -20,8 +20,11 @@ use crate::errors::Refusal;
 /// How long a body may take to arrive: a step of 64 KiB over a line of 32 kbit/s needs 16 s.
 const BODY_WAIT: Duration = Duration::from_secs(30);
 
-/// Reads at most `max` bytes.
+/// Reads at most `max` bytes; none of a body that says beforehand that it has more.
 pub(crate) async fn read(body: Body, max: usize) -> Result<Bytes, Refusal> {
+    if body.size_hint().lower() > u64::try_from(max).unwrap_or(u64::MAX) {
+        return Err(ErrorCode::TooLarge.into());
+    }
     let collecting = Limited::new(body, max).collect();
     match tokio::time::timeout(BODY_WAIT, collecting).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),

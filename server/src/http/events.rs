@@ -1,7 +1,8 @@
 //! Event streams: the whole present state at once, then after each change.
 //!
-//! Decides when a stream speaks and when it ends: when the server stops, or its reader may no longer see the state. Nothing is
-//! polled: a stream wakes for a change, for the invitation's end, and to keep the connection.
+//! Decides when a stream speaks and when it ends: after a state that is the last one, when the server stops, when its reader may no longer see
+//! the state, or when the same reader has opened too many. Nothing is polled: a stream wakes for a change, for the invitation's end, and to
+//! keep the connection.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,17 +18,19 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use super::{App, body};
 use crate::errors::Refusal;
-use crate::watchers::Watcher;
+use crate::watchers::{Watcher, Woken};
 
 /// Below the minute after which home routers and proxies drop silent connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Longest single timer; an invitation's end may be months away.
 const TIMER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a stream tells: the encoded state, and when it will change by itself.
+/// What a stream tells: the encoded state, when it will change by itself, and whether it is the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) encoded: Vec<u8>,
+    /// Nothing comes after it: a stream that went on would only hold a place.
+    pub(crate) last: bool,
     pub(crate) changes_at: Option<Timestamp>,
 }
 
@@ -65,6 +68,9 @@ async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infalli
     if std::mem::take(&mut stream.first) {
         return Some((Ok(event(&stream.told)), stream));
     }
+    if stream.told.last {
+        return None;
+    }
     loop {
         let change = match stream.told.changes_at {
             Some(at) => {
@@ -75,7 +81,10 @@ async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infalli
         };
         tokio::select! {
             () = stream.app.stopping.cancelled() => return None,
-            () = stream.watcher.changed() => {}
+            woken = stream.watcher.changed() => match woken {
+                Woken::Changed => {}
+                Woken::Replaced => return None,
+            },
             () = change => {}
             _ = stream.keep_alive.tick() => {
                 (stream.alive)();

@@ -3,6 +3,7 @@
 //! Decides that the token, and for an attempt its secret, were shown; an unknown organisation, an unknown token and a wrong one get
 //! the same answer, as do an unknown attempt and a wrong secret.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -24,8 +25,8 @@ use crate::errors::Refusal;
 use crate::invitations::{self, Attempt, RECEIPT_STEP, Side, Start};
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
-use crate::store::{Transaction, attempts, invitations as rows, members, usage};
-use crate::watchers::Topic;
+use crate::store::{Party, Store, Transaction, attempts, invitations as rows, members, usage};
+use crate::watchers::{Holder, Topic};
 
 /// An id and a hash, or a reason, with their framing.
 const SMALL_MAX_BYTES: usize = 256;
@@ -35,6 +36,8 @@ const SMALL_MAX_BYTES: usize = 256;
 struct Bearer {
     organisation: OrganisationId,
     token: Token,
+    /// Where they ask from: in whose turn they are answered.
+    address: IpAddr,
 }
 
 impl Bearer {
@@ -45,6 +48,11 @@ impl Bearer {
 
     fn topic(&self) -> Topic {
         Topic::Invitation { organisation: self.organisation.clone(), token: self.token }
+    }
+
+    /// The database, in their turn.
+    fn store(&self, app: &App) -> Store {
+        app.store.of(Party::address(self.address))
     }
 }
 
@@ -69,12 +77,13 @@ pub(crate) async fn answer(
     app: Arc<App>,
     organisation: OrganisationId,
     call: InvitedCall,
+    address: IpAddr,
     parts: &Parts,
     content: Body,
 ) -> Result<Response, Refusal> {
     let token: Token = body::header(&parts.headers, HEADER_TOKEN).ok_or(ErrorCode::InvitationUnknown)?;
     app.quota.take(&Key::Token(token))?;
-    let bearer = Bearer { organisation, token };
+    let bearer = Bearer { organisation, token, address };
     let claimer = |attempt| -> Result<Claimer, Refusal> {
         let secret: Hash =
             body::header(&parts.headers, HEADER_ATTEMPT_SECRET).ok_or(ErrorCode::AttemptUnknown)?;
@@ -95,8 +104,8 @@ pub(crate) async fn answer(
 
 async fn info(app: &App, bearer: Bearer) -> Result<Response, Refusal> {
     let now = app.clock.now();
-    let info = app
-        .store
+    let info = bearer
+        .store(app)
         .read(move |sql| {
             let loaded = bearer.load(sql, now)?;
             let invited_by = members::email_of(sql, &bearer.organisation, &loaded.invitation.created_by)?;
@@ -114,8 +123,8 @@ async fn info(app: &App, bearer: Bearer) -> Result<Response, Refusal> {
 
 async fn log(app: &App, bearer: Bearer, from: u64) -> Result<Response, Refusal> {
     let now = app.clock.now();
-    let page = app
-        .store
+    let page = bearer
+        .store(app)
         .read(move |sql| {
             let loaded = bearer.load(sql, now)?;
             if !loaded.newest.as_ref().is_some_and(Attempt::may_see_log) {
@@ -132,8 +141,8 @@ async fn start(app: &Arc<App>, bearer: Bearer, content: Body) -> Result<Response
     let asked: StartAttempt = body::decode(&content)?;
     let now = app.clock.now();
     let shared = Arc::clone(app);
-    let started = app
-        .store
+    let started = bearer
+        .store(app)
         .write(move |transaction| {
             let sql = transaction.sql;
             let mut loaded = bearer.load(sql, now)?;
@@ -169,7 +178,7 @@ async fn start(app: &Arc<App>, bearer: Bearer, content: Body) -> Result<Response
 
 async fn load_view(app: &App, claimer: Claimer) -> Result<(AttemptView, Timestamp), Refusal> {
     let now = app.clock.now();
-    let chosen = app.store.read(move |sql| claimer.load(sql, now)).await?;
+    let chosen = claimer.bearer.store(app).read(move |sql| claimer.load(sql, now)).await?;
     app.presence.touch(chosen.attempt.id, now);
     Ok((chosen.attempt.view(), chosen.invitation.expires))
 }
@@ -180,15 +189,23 @@ async fn view(app: &App, claimer: Claimer) -> Result<Response, Refusal> {
 }
 
 async fn events(app: Arc<App>, claimer: Claimer) -> Result<Response, Refusal> {
-    let watcher = app.watchers.watch(vec![claimer.bearer.topic()])?;
-    let attempt = claimer.attempt;
+    let (topic, attempt) = (claimer.bearer.topic(), claimer.attempt);
+    let holder = Holder::Claimer {
+        organisation: claimer.bearer.organisation.clone(),
+        token: claimer.bearer.token,
+        attempt,
+    };
+    // Whoever doesn't know the attempt's secret must not take a place from who does.
+    load_view(&app, claimer.clone()).await?;
+    let watcher = app.watchers.watch(vec![holder], vec![topic]);
     let reading = Arc::clone(&app);
     let read: events::Reader = Box::new(move || {
         let (app, claimer) = (Arc::clone(&reading), claimer.clone());
         Box::pin(async move {
             let (view, expires) = load_view(&app, claimer).await?;
             let changes_at = view.ended.is_none().then_some(expires);
-            Ok(State { encoded: parsec_protocol::codec::encode(&view), changes_at })
+            let last = view.ended.is_some();
+            Ok(State { encoded: parsec_protocol::codec::encode(&view), last, changes_at })
         })
     });
     let present = Arc::clone(&app);
@@ -200,10 +217,11 @@ async fn put_step(app: &App, claimer: Claimer, step: u8, content: Body) -> Resul
     let now = app.clock.now();
     let early = claimer.clone();
     // Before the body: who doesn't know the secret can't make the server read 64 KiB.
-    app.store.read(move |sql| early.load(sql, now).map(|_| ())).await?;
+    let store = claimer.bearer.store(app);
+    store.read(move |sql| early.load(sql, now).map(|_| ())).await?;
     let content = body::read(content, STEP_MAX_BYTES).await?;
     let (attempt, budgets) = (claimer.attempt, app.budgets);
-    app.store
+    store
         .write(move |transaction| {
             let mut chosen = claimer.load(transaction.sql, now)?;
             chosen.attempt.claimer_seen = now;
@@ -258,8 +276,9 @@ pub(crate) fn read_step(sql: &Connection, chosen: &Chosen, side: Side, step: u8)
 async fn get_step(app: &App, claimer: Claimer, step: u8) -> Result<Response, Refusal> {
     let now = app.clock.now();
     let attempt = claimer.attempt;
-    let found = app
-        .store
+    let found = claimer
+        .bearer
+        .store(app)
         .read(move |sql| {
             let chosen = claimer.load(sql, now)?;
             Ok(read_step(sql, &chosen, Side::Claimer, step))
@@ -273,7 +292,9 @@ async fn cancel(app: &App, claimer: Claimer, content: Body) -> Result<Response, 
     let content = body::read(content, SMALL_MAX_BYTES).await?;
     let asked: CancelAttempt = body::decode(&content)?;
     let now = app.clock.now();
-    app.store
+    claimer
+        .bearer
+        .store(app)
         .write(move |transaction| {
             let mut chosen = claimer.load(transaction.sql, now)?;
             if invitations::cancel_attempt(&mut chosen.invitation, &mut chosen.attempt, asked.reason)? {

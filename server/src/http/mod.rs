@@ -3,6 +3,7 @@
 //! Decides order: what call it is, whether its sender asks too much, then the family's own checks. Logs the call's pattern, never a
 //! path, a header or a body.
 
+mod admission;
 mod anonymous;
 mod authenticated;
 mod body;
@@ -12,6 +13,7 @@ mod events;
 mod invited;
 mod presence;
 mod registering;
+mod repairing;
 mod route;
 mod signed;
 
@@ -22,7 +24,7 @@ use std::time::{Duration, Instant};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::Response;
-use parsec_protocol::relay::{ErrorCode, HEADER_SERVER, SERVER_GENERATION};
+use parsec_protocol::relay::{HEADER_SERVER, SERVER_GENERATION};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -62,6 +64,8 @@ pub(crate) struct App {
     pub(crate) tasks: TaskTracker,
     /// Whether `x-forwarded-for` is the proxy's word.
     pub(crate) behind_proxy: bool,
+    /// After a restore: nothing new enters a log, repairs do.
+    pub(crate) repairs_only: bool,
     /// Who is connected.
     pub(crate) crowd: Arc<Crowd>,
 }
@@ -116,25 +120,19 @@ async fn answer(app: Arc<App>, route: Route, address: IpAddr, request: Request) 
         }
         Route::Bootstrap(organisation) => {
             app.quota.take(&Key::address(address))?;
-            anonymous::bootstrap(&app, organisation, &parts, body).await
+            anonymous::bootstrap(&app, organisation, address, &parts, body).await
         }
         Route::Standing(organisation) => {
             app.quota.take(&Key::address(address))?;
-            anonymous::standing(&app, organisation, body).await
+            anonymous::standing(&app, organisation, address, body).await
         }
         Route::Invited(organisation, call) => {
             app.quota.take(&Key::address(address))?;
-            invited::answer(app, organisation, call, &parts, body).await
+            invited::answer(app, organisation, call, address, &parts, body).await
         }
+        // Whom these are charged to, and when, is `admission`'s to say.
         Route::Member(organisation, call) => {
-            // A member's own buckets count once the signature is checked; who can't sign spends their address's.
-            match authenticated::answer(Arc::clone(&app), organisation, call, &parts, body).await {
-                Err(refusal) if refusal.code == ErrorCode::NotAuthenticated => {
-                    app.quota.take(&Key::address(address))?;
-                    Err(refusal)
-                }
-                other => other,
-            }
+            authenticated::answer(app, organisation, call, address, &parts, body).await
         }
     }
 }

@@ -48,7 +48,7 @@ fn refused(fault: LogFault) -> Refusal {
     ErrorCode::from(fault).into()
 }
 
-fn root_of(sql: &Connection, organisation: &OrganisationId) -> Result<VerifyKey, Refusal> {
+pub(super) fn root_of(sql: &Connection, organisation: &OrganisationId) -> Result<VerifyKey, Refusal> {
     let founded = members::organisation(sql, organisation)?.and_then(|organisation| organisation.founded);
     Ok(founded.ok_or(ErrorCode::Internal)?.0)
 }
@@ -61,8 +61,8 @@ pub(super) async fn complete(
     request: Completion,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    let completed = app
-        .store
+    let completed = caller
+        .store(app)
         .write(move |transaction| {
             let position = complete_in(transaction.sql, &caller, place, &request, now)?;
             transaction.changed(caller.topic(place.0));
@@ -131,8 +131,8 @@ pub(super) async fn enrol(
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     let budgets = app.budgets;
-    let completed = app
-        .store
+    let completed = caller
+        .store(app)
         .write(move |transaction| {
             let position = enrol_in(transaction, &caller, &asked, &budgets, now)?;
             transaction.changed(caller.topic(asked.token));
@@ -207,7 +207,8 @@ pub(super) async fn publish(
     new: NewCertificate,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    let position = app.store.write(move |transaction| publish_in(transaction, &caller, &new, now)).await?;
+    let position =
+        caller.store(app).write(move |transaction| publish_in(transaction, &caller, &new, now)).await?;
     Ok(body::record(&Completed { position }))
 }
 
@@ -242,7 +243,7 @@ fn publish_in(
 }
 
 /// Ends what the user's terminals may not go on with, and wakes their streams, which then ask again whether they may go on.
-fn settle_rights(
+pub(super) fn settle_rights(
     transaction: &mut Transaction<'_>,
     organisation: &OrganisationId,
     kind: &Kind,

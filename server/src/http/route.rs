@@ -49,6 +49,7 @@ pub(crate) enum MemberCall<I> {
     Enrol,
     Publish,
     Log { from: u64 },
+    Repair,
     Manifest,
     PutManifest,
 }
@@ -110,6 +111,7 @@ impl Route {
                 MemberCall::Enrol => "enrolments",
                 MemberCall::Publish => "certificates",
                 MemberCall::Log { .. } => "log",
+                MemberCall::Repair => "log/repair",
                 MemberCall::Manifest | MemberCall::PutManifest => "manifest",
             },
         }
@@ -167,6 +169,7 @@ fn call(method: &str, rest: &[&str], query: Option<&str>) -> Result<WithOrganisa
         (_, ["invitations", token, rest @ ..]) => member(invitation(method, token, rest)?),
         ("POST", ["enrolments"]) => member(MemberCall::Enrol),
         ("POST", ["certificates"]) => member(MemberCall::Publish),
+        ("POST", ["log", "repair"]) => member(MemberCall::Repair),
         ("GET", ["manifest"]) => member(MemberCall::Manifest),
         ("PUT", ["manifest"]) => member(MemberCall::PutManifest),
         _ => Err(ErrorCode::UnknownCall),

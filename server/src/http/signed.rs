@@ -4,7 +4,9 @@
 //! from another time, and every nonce the second time.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use axum::http::request::Parts;
 use parsec_protocol::ids::{DeviceId, OrganisationId, Timestamp, Token};
@@ -15,11 +17,11 @@ use parsec_protocol::relay::{
 };
 
 use super::App;
+use super::admission::{Arrived, Named};
 use super::body::header;
 use crate::errors::Refusal;
 use crate::invitations::Member;
-use crate::quota::Key;
-use crate::store::members::{self, Signer};
+use crate::store::{Party, members};
 
 /// Nonces remembered of one device: twice the skew (600 s) at the most requests a second that the default limits let a device make.
 const NONCES_PER_DEVICE_MAX: usize = 131_072;
@@ -30,7 +32,7 @@ const PURGE_FROM: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct Claimed {
     organisation: OrganisationId,
-    signer: Signer,
+    named: Named,
     time: Timestamp,
     nonce: Token,
     signature: Signature,
@@ -38,13 +40,15 @@ pub(crate) struct Claimed {
     target: String,
 }
 
-/// Reads the headers and looks the device up, so that strangers can't make the server read bodies.
+/// Charges the address, reads the headers and looks the device up, so that neither strangers nor the revoked can make the server read bodies.
 pub(crate) async fn open(
     app: &App,
     organisation: &OrganisationId,
+    address: IpAddr,
     parts: &Parts,
 ) -> Result<Claimed, Refusal> {
     let refused = || Refusal::from(ErrorCode::NotAuthenticated);
+    let arrived = Arrived::at(&app.quota, address, Instant::now())?;
     let device: DeviceId = header(&parts.headers, HEADER_DEVICE).ok_or_else(refused)?;
     let time = header::<u64>(&parts.headers, HEADER_TIME).map(Timestamp).ok_or_else(refused)?;
     let nonce = header(&parts.headers, HEADER_NONCE).ok_or_else(refused)?;
@@ -52,11 +56,11 @@ pub(crate) async fn open(
     let target = parts.uri.path_and_query().map(|target| target.as_str().to_owned()).ok_or_else(refused)?;
 
     let org = organisation.clone();
-    let signer = app.store.read(move |sql| members::signer(sql, &org, &device)).await?;
-    let signer = signer.ok_or_else(refused)?;
+    let store = app.store.of(Party::address(address));
+    let signer = store.read(move |sql| members::signer(sql, &org, &device)).await?;
     Ok(Claimed {
         organisation: organisation.clone(),
-        signer,
+        named: arrived.named(&app.quota, organisation, signer, Instant::now())?,
         time,
         nonce,
         signature,
@@ -66,9 +70,10 @@ pub(crate) async fn open(
 }
 
 impl Claimed {
-    /// Checks the signature over the whole request, then its time and nonce.
+    /// Checks the signature over the whole request, its time and nonce; then it is the member's, who pays.
     pub(crate) fn check(self, app: &App, body: &[u8]) -> Result<Member, Refusal> {
-        let device = self.signer.member.device;
+        let signer = *self.named.signer();
+        let device = signer.member.device;
         let signed = RequestToSign {
             organisation: self.organisation.clone(),
             device,
@@ -78,15 +83,17 @@ impl Claimed {
             nonce: self.nonce,
             body: Hash::of(&[body]),
         };
-        self.signer
+        signer
             .verify_key
             .verify(Context::Request, &signed.bytes(), &self.signature)
             .map_err(|_| ErrorCode::NotAuthenticated)?;
-        // Only now: whoever can't sign must not spend a member's share.
-        app.quota.take(&Key::Device(self.organisation.clone(), device))?;
-        app.quota.take(&Key::Organisation(self.organisation.clone()))?;
-        app.nonces.accept(&(self.organisation, device), self.nonce, self.time, app.clock.now())?;
-        if self.signer.revoked { Err(ErrorCode::Revoked.into()) } else { Ok(self.signer.member) }
+        let (place, now) = ((self.organisation, device), app.clock.now());
+        // Whoever repeats what a member once said must not spend the member's share either.
+        app.nonces.look(&place, self.nonce, self.time, now)?;
+        let signer = self.named.proved(&app.quota, Instant::now())?;
+        // Only what was paid for is remembered: that bounds the memory.
+        app.nonces.accept(&place, self.nonce, self.time, now)?;
+        Ok(signer.member)
     }
 }
 
@@ -116,13 +123,24 @@ impl Used {
     }
 }
 
+/// Refuses requests from another time.
+fn in_time(time: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+    let early = time > now.plus_seconds(REQUEST_TIME_SKEW_SECONDS);
+    let late = now > time.plus_seconds(REQUEST_TIME_SKEW_SECONDS);
+    if early || late { Err(ErrorCode::ClockSkew.into()) } else { Ok(()) }
+}
+
 impl Nonces {
+    /// Whether it would be accepted; remembers nothing.
+    fn look(&self, device: &Device, nonce: Token, time: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+        in_time(time, now)?;
+        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = memory.devices.get(device).is_some_and(|used| used.nonces.contains_key(&nonce));
+        if used { Err(ErrorCode::Replayed.into()) } else { Ok(()) }
+    }
+
     fn accept(&self, device: &Device, nonce: Token, time: Timestamp, now: Timestamp) -> Result<(), Refusal> {
-        let early = time > now.plus_seconds(REQUEST_TIME_SKEW_SECONDS);
-        let late = now > time.plus_seconds(REQUEST_TIME_SKEW_SECONDS);
-        if early || late {
-            return Err(ErrorCode::ClockSkew.into());
-        }
+        in_time(time, now)?;
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.devices.len() >= memory.purge_at.max(PURGE_FROM) {
             memory.devices.retain(|_, used| {

@@ -20,7 +20,9 @@ use support::{
     signing_key, user, user_body, weak_verify_key,
 };
 
+use super::repair::pieces;
 use super::{Certifier, LogFault, Surroundings, check_enrolment, check_founding, read};
+use crate::repair::put_back;
 use crate::store::{members, open_writer};
 
 /// Enrolments tried.
@@ -130,6 +132,24 @@ fn server(
     Ok(())
 }
 
+/// Whether the server would put these back as well. Changes nothing: what it says is taken back.
+fn puts_back(sql: &Connection, org: &Org, envelopes: &[Vec<u8>]) -> bool {
+    let certificates: Vec<_> = envelopes.iter().map(|envelope| envelope.clone().into()).collect();
+    sql.execute_batch("SAVEPOINT repair").unwrap();
+    let done = put_back(sql, &organisation(), org.log.root(), org.log.head(), &certificates);
+    sql.execute_batch("ROLLBACK TO repair; RELEASE repair").unwrap();
+    done.is_ok()
+}
+
+/// A repair is judged as readers judge, whoever brings it. A user without a terminal alone is more than a server takes.
+fn check_repair(sql: &Connection, org: &Org, envelopes: &[Vec<u8>], place: &str) {
+    let read = reader(org, envelopes).is_some();
+    let back = puts_back(sql, org, envelopes);
+    assert!(read || !back, "the server would put back what readers refuse, {place}");
+    let whole = pieces(&organisation(), &envelopes.iter().map(|it| it.clone().into()).collect::<Vec<_>>());
+    assert!(back || !read || whole.is_err(), "the server would not put back what readers take, {place}");
+}
+
 fn reader(org: &Org, envelopes: &[Vec<u8>]) -> Option<VerifiedLog> {
     org.log.extended(envelopes.iter().map(Vec::as_slice)).ok()
 }
@@ -183,6 +203,7 @@ fn server_and_readers_agree_on_every_enrolment() {
         if draw(round, "forge", 30) == 0 {
             envelopes[0] = envelope(By::Device(draw(round, "forger", CAST)), &payloads[0]);
         }
+        check_repair(&sql, &org, &envelopes, &format!("round {round}: {payloads:?}"));
         let (said, verified) = (server(&sql, &org, by, new, &payloads, &envelopes), reader(&org, &envelopes));
         match (said, verified) {
             (Ok(()), Some(log)) => {

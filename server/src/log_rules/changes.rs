@@ -12,7 +12,7 @@ use super::{Certifier, LogFault, Statement, check_statements, statement};
 /// A profile change or a revocation that was read but not believed yet.
 #[derive(Debug)]
 pub(crate) struct Change {
-    statement: Statement,
+    pub(super) statement: Statement,
     pub(crate) kind: Kind,
 }
 

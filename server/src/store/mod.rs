@@ -1,7 +1,8 @@
-//! The database, behind two threads: one writes, one reads.
+//! The database, behind threads: one writes, some read.
 //!
 //! Decides how changes become durable: the writer takes what has queued up, runs each piece of work in a savepoint of one
-//! transaction, commits once, tells the watchers, and only then answers. Refuses work when a queue is full.
+//! transaction, commits once, tells the watchers, and only then answers. Whose work is next, `turns` decides. Refuses work of whoever has too
+//! much waiting, and leaves out what nobody waits for any more.
 
 pub(crate) mod attempts;
 pub(crate) mod changes;
@@ -11,6 +12,7 @@ pub(crate) mod members;
 pub(crate) mod pruning;
 mod schema;
 mod stamp;
+mod turns;
 pub(crate) mod usage;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,20 +20,31 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 pub use schema::OpenError;
-pub(crate) use schema::{contents, integrity, open_copy, open_source, open_writer, present};
-pub(crate) use stamp::{
-    check as check_beside, check_alone as check_log, free_name, note as note_stamp, renew as stamp_anew,
+pub(crate) use schema::{
+    contents, integrity, open_beside, open_copy, open_existing, open_source, open_writer, present,
 };
+pub(crate) use stamp::{check as check_beside, check_alone as check_log, free_name, renew as stamp_anew};
+pub(crate) use turns::Party;
 
+use self::turns::{Bounds, Full, Turns};
 use crate::errors::Refusal;
 use crate::watchers::{Topic, Watchers};
 
-/// Pieces of work waiting for a thread. At some 100 commits a second with up to [`BATCH_MAX`] in each, this is well under a second of
-/// work; a longer queue would only make every caller wait beyond its patience.
-const QUEUE_MAX: usize = 1_024;
+/// Threads that read. More than a small machine has cores, so that a long answer for one holds up no short ones for others.
+const READERS: usize = 4;
+/// Of them at work for one organisation, or one address: one is always left to the others.
+const READERS_PER_PARTY_MAX: usize = READERS - 1;
+/// Pieces of one member's work that wait: more than all daemons of a person have under way.
+const WAITING_PER_MEMBER_MAX: usize = 512;
+/// Pieces of work that wait for one address, where a whole office may sit: both sides of some 500 ceremonies.
+const WAITING_PER_ADDRESS_MAX: usize = 1_024;
+/// Pieces of work that wait in all, each with its request's body: twice as many as there are connections, unless the operator wants more.
+const WAITING_MAX: usize = 4_096;
+/// Seconds after which whoever has too much waiting may try again: some thousand pieces are done in one.
+const RETRY_FULL: u32 = 1;
 /// Pieces of work in one transaction: bounds how long the first waits for the last.
 const BATCH_MAX: usize = 128;
 /// How the writer begins.
@@ -55,6 +68,8 @@ impl Transaction<'_> {
 trait Work: Send {
     /// Runs it; `false`: its changes are to be taken back.
     fn run(&mut self, transaction: &mut Transaction<'_>) -> bool;
+    /// Whether nobody waits for it any more: it need not begin.
+    fn abandoned(&self) -> bool;
     /// Answers. `fate`: whether the transaction around it was committed.
     fn answer(self: Box<Self>, fate: Result<(), Refusal>);
 }
@@ -84,6 +99,10 @@ where
         keep
     }
 
+    fn abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
     fn answer(self: Box<Self>, fate: Result<(), Refusal>) {
         let answer = match fate {
             Ok(()) => self.outcome.unwrap_or(Err(Refusal::UNAVAILABLE)),
@@ -94,11 +113,26 @@ where
     }
 }
 
-/// The database. Copies share the threads; the threads end when the last copy is dropped.
+type Queue = Turns<Box<dyn Work>>;
+
+/// Both queues; nothing more comes once this is gone.
+struct Queues {
+    writer: Arc<Queue>,
+    readers: Arc<Queue>,
+}
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        self.writer.close();
+        self.readers.close();
+    }
+}
+
+/// The database, for one party's work. Copies share the threads; the threads end when the last copy is dropped.
 #[derive(Clone)]
 pub(crate) struct Store {
-    writer: mpsc::Sender<Box<dyn Work>>,
-    reader: mpsc::Sender<Box<dyn Work>>,
+    queues: Arc<Queues>,
+    party: Party,
 }
 
 /// The threads, to be waited for after the last [`Store`] is gone.
@@ -106,7 +140,7 @@ pub(crate) struct Store {
 pub(crate) struct Threads(Vec<std::thread::JoinHandle<()>>);
 
 impl Threads {
-    /// Waits until both have ended. Blocks.
+    /// Waits until all have ended. Blocks.
     pub(crate) fn join(self) {
         for thread in self.0 {
             if thread.join().is_err() {
@@ -117,22 +151,39 @@ impl Threads {
 }
 
 impl Store {
-    /// Opens the database and starts the threads.
+    /// Opens the database and starts the threads. What is asked of it as it is returned is the server's own work.
     pub(crate) fn open(path: &Path, watchers: Arc<Watchers>) -> Result<(Self, Threads), OpenError> {
-        let (writing, reading) = (open_writer(path)?, schema::open_reader(path)?);
+        let bounds = |at_once| Bounds {
+            member: WAITING_PER_MEMBER_MAX,
+            address: WAITING_PER_ADDRESS_MAX,
+            all: WAITING_MAX,
+            at_once,
+        };
+        let writing = open_writer(path)?;
         stamp::begin(&writing)?;
-        let (writer, write_queue) = mpsc::channel(QUEUE_MAX);
-        let (reader, read_queue) = mpsc::channel(QUEUE_MAX);
-        let unwatched = Arc::new(Watchers::default());
-        let threads = vec![
-            std::thread::Builder::new()
-                .name("store-writer".to_owned())
-                .spawn(move || serve(&writing, WRITING, write_queue, &watchers))?,
-            std::thread::Builder::new()
-                .name("store-reader".to_owned())
-                .spawn(move || serve(&reading, "BEGIN DEFERRED", read_queue, &unwatched))?,
-        ];
-        Ok((Self { writer, reader }, Threads(threads)))
+        let queues = Queues {
+            writer: Arc::new(Turns::new(bounds(usize::MAX))),
+            readers: Arc::new(Turns::new(bounds(READERS_PER_PARTY_MAX))),
+        };
+        let queue = Arc::clone(&queues.writer);
+        let mut threads =
+            vec![std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+                serve(&writing, WRITING, &queue, BATCH_MAX, &watchers);
+            })?];
+        for _ in 0..READERS {
+            let (reading, queue) = (schema::open_reader(path)?, Arc::clone(&queues.readers));
+            let unwatched = Arc::new(Watchers::default());
+            // One at a time: whoever is quickly served must not wait for the end of a batch.
+            threads.push(std::thread::Builder::new().name("store-reader".to_owned()).spawn(move || {
+                serve(&reading, "BEGIN DEFERRED", &queue, 1, &unwatched);
+            })?);
+        }
+        Ok((Self { queues: Arc::new(queues), party: Party::Server }, Threads(threads)))
+    }
+
+    /// The same for another party, in whose turn the work is done.
+    pub(crate) fn of(&self, party: Party) -> Self {
+        Self { queues: Arc::clone(&self.queues), party }
     }
 
     /// Runs a change. When this answers `Ok`, it is on disk; when `Err`, nothing of it is, except that a failed answer to a commit
@@ -141,7 +192,7 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
-        hand_over(&self.writer, work).await
+        hand_over(&self.queues.writer, &self.party, work).await
     }
 
     /// Reads the newest durable state.
@@ -149,44 +200,50 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
-        hand_over(&self.reader, |transaction: &mut Transaction<'_>| work(transaction.sql)).await
+        let work = |transaction: &mut Transaction<'_>| work(transaction.sql);
+        hand_over(&self.queues.readers, &self.party, work).await
     }
 }
 
 async fn hand_over<T: Send + 'static>(
-    queue: &mpsc::Sender<Box<dyn Work>>,
+    queue: &Queue,
+    party: &Party,
     work: impl FnOnce(&mut Transaction<'_>) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
+    let full = Refusal::rate_limited(RETRY_FULL);
     let (reply, answer) = oneshot::channel();
     let task = Task { work: Some(work), outcome: None, reply };
-    queue.try_send(Box::new(task)).map_err(|_| Refusal::UNAVAILABLE)?;
+    if let Some(gone) = queue.push(party, Box::new(task)).map_err(|Full| full)? {
+        gone.answer(Err(full));
+    }
     answer.await.unwrap_or(Err(Refusal::UNAVAILABLE))
 }
 
 /// A thread's life.
-fn serve(
-    connection: &Connection,
-    begin: &str,
-    mut queue: mpsc::Receiver<Box<dyn Work>>,
-    watchers: &Watchers,
-) {
-    let mut batch: Vec<Box<dyn Work>> = Vec::with_capacity(BATCH_MAX);
+fn serve(connection: &Connection, begin: &str, queue: &Queue, batch_max: usize, watchers: &Watchers) {
+    let mut batch: Vec<Box<dyn Work>> = Vec::with_capacity(batch_max);
+    let mut groups = Vec::with_capacity(batch_max);
     let mut due = stamp::Due::default();
-    while let Some(first) = queue.blocking_recv() {
-        batch.push(first);
-        while batch.len() < BATCH_MAX {
-            match queue.try_recv() {
-                Ok(next) => batch.push(next),
-                Err(_) => break,
+    while let Some(first) = queue.next() {
+        let more = std::iter::from_fn(|| queue.try_next()).take(batch_max.saturating_sub(1));
+        for (group, work) in std::iter::once(first).chain(more) {
+            groups.push(group);
+            if !work.abandoned() {
+                batch.push(work);
             }
         }
-        let mut changed = Vec::new();
-        let fate = run_batch(connection, begin, &mut batch, &mut changed);
-        if fate.is_ok() {
-            watchers.notify(&changed);
+        if !batch.is_empty() {
+            let mut changed = Vec::new();
+            let fate = run_batch(connection, begin, &mut batch, &mut changed);
+            if fate.is_ok() {
+                watchers.notify(&changed);
+            }
+            for work in batch.drain(..) {
+                work.answer(fate);
+            }
         }
-        for work in batch.drain(..) {
-            work.answer(fate);
+        for group in groups.drain(..) {
+            queue.done(&group);
         }
         // After the answers: nobody waits for it but the next.
         if begin == WRITING {
@@ -292,10 +349,14 @@ fn damaged(what: &'static str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
     use super::*;
     use parsec_protocol::ids::{OrganisationId, Timestamp};
     use parsec_protocol::public::Hash;
     use parsec_protocol::relay::ErrorCode;
+
+    type Working<'a> = Pin<Box<dyn Future<Output = Result<(), Refusal>> + 'a>>;
 
     fn reserve(name: &str) -> impl FnOnce(&mut Transaction<'_>) -> Result<(), Refusal> + use<> {
         let name: OrganisationId = name.parse().unwrap();
@@ -329,6 +390,85 @@ mod tests {
         );
         let names = store.read(|sql| Ok(members::list(sql)?)).await.unwrap();
         assert_eq!(names.iter().map(|row| row.0.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+        drop(store);
+        threads.join();
+    }
+
+    /// One member who has asked for very much is one among others: whoever comes then is next.
+    #[tokio::test]
+    async fn a_members_long_queue_is_waited_for_by_that_member_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, threads) = Store::open(&folder.path().join("db"), Arc::default()).unwrap();
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let done = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let of = |organisation: &str, user: u8| {
+            let user = parsec_protocol::ids::UserId::from_bytes([user; 16]);
+            store.of(Party::Member(organisation.parse().unwrap(), user))
+        };
+        let noted = |who: &'static str| {
+            let done = Arc::clone(&done);
+            move |_: &mut Transaction<'_>| {
+                done.lock().unwrap().push(who);
+                Ok(())
+            }
+        };
+        let (flood, colleague, other) = (of("acme", 1), of("acme", 2), of("bolt", 1));
+        let mut waiting: Vec<Working<'_>> = vec![Box::pin(flood.write(move |_| {
+            let _ = gate.recv();
+            Ok(())
+        }))];
+        // The writer may have taken a batch before it was held.
+        for _ in 0..WAITING_PER_MEMBER_MAX + BATCH_MAX {
+            waiting.push(Box::pin(flood.write(noted("flood"))));
+        }
+        waiting.push(Box::pin(colleague.write(noted("colleague"))));
+        waiting.push(Box::pin(other.write(noted("other"))));
+        let (mut standing, mut refused) = (Vec::new(), 0);
+        for mut work in waiting {
+            match futures_util::poll!(work.as_mut()) {
+                std::task::Poll::Pending => standing.push(work),
+                std::task::Poll::Ready(answer) => {
+                    assert_eq!(answer, Err(Refusal::rate_limited(RETRY_FULL)));
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 0, "a member's queue has an end");
+        // Everything stands in its queue by now.
+        drop(go);
+        for work in standing {
+            work.await.unwrap();
+        }
+        let done = done.lock().unwrap().clone();
+        for late in ["colleague", "other"] {
+            let place = done.iter().position(|who| *who == late).unwrap();
+            assert!(place <= BATCH_MAX + 4, "{late} is number {place} of {}", done.len());
+        }
+        drop((store, flood, colleague, other));
+        threads.join();
+    }
+
+    /// What nobody waits for any more is not begun.
+    #[tokio::test]
+    async fn whoever_has_gone_leaves_no_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, threads) = Store::open(&folder.path().join("db"), Arc::default()).unwrap();
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let held = store.write(move |_| {
+            let _ = gate.recv();
+            Ok(())
+        });
+        let gone = async {
+            let mut work = Box::pin(store.write(reserve("gone")));
+            assert!(futures_util::poll!(&mut work).is_pending());
+            drop(work);
+            drop(go);
+        };
+        let (held, ()) = tokio::join!(held, gone);
+        held.unwrap();
+        store.write(reserve("here")).await.unwrap();
+        let names = store.read(|sql| Ok(members::list(sql)?)).await.unwrap();
+        assert_eq!(names.iter().map(|row| row.0.as_str()).collect::<Vec<_>>(), ["here"]);
         drop(store);
         threads.join();
     }

@@ -77,6 +77,21 @@ pub(crate) fn present(path: &Path, create: bool) -> Result<(), OpenError> {
     }
 }
 
+/// Opens for writing beside a server or alone, which a write-ahead log of another file must not destroy.
+pub(crate) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
+    super::check_beside(path)?;
+    let connection = open_writer(path)?;
+    // A running server decides when its log ends.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(connection)
+}
+
+/// The same for what must be there.
+pub(crate) fn open_existing(path: &Path) -> Result<Connection, OpenError> {
+    present(path, false)?;
+    open_beside(path)
+}
+
 /// Opens what is there, changing nothing of it.
 pub(crate) fn open_source(path: &Path) -> Result<Connection, OpenError> {
     present(path, false)?;

@@ -5,11 +5,11 @@
 //! together. Refuses to replay a log that doesn't: it is set aside, not deleted.
 //!
 //! The row holds `value`, new before every complete checkpoint, and `follows`, the `value` that the file had when the present log
-//! began, which the lock file holds, too. A file belongs to a log if it is the one that the log began on, or if a checkpoint has carried
+//! began. The lock file holds that, too, with the numbers by which this log is known. A file belongs to a log if it is the one that the log began on, or if a checkpoint has carried
 //! a part of this log into it. The note is not in the log itself: read together with another file, a log says anything.
 
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -26,6 +26,8 @@ use crate::folders::sync_parent;
 const LOG_DUE_BYTES: u64 = 4 * 1024 * 1024;
 /// Length of a stamp: no two are ever the same.
 const STAMP_BYTES: usize = 16;
+/// Where a log's two salts stand in its header (SQLite's *Database File Format*, 4.1).
+const SALTS: std::ops::Range<usize> = 16..24;
 /// Neighbours that may be set aside under different names before somebody has to tidy up.
 const ASIDE_MAX: u32 = 1_000;
 
@@ -54,18 +56,33 @@ fn without_log(path: &Path) -> rusqlite::Result<Stamp> {
     read(&Connection::open_with_flags(uri, flags)?)
 }
 
-/// The stamp that the present log began on; none where nobody has noted it.
-fn noted(path: &Path) -> Option<Vec<u8>> {
-    let note = std::fs::read(neighbour(path, ".lock")).ok()?;
-    (note.len() == STAMP_BYTES).then_some(note)
+/// What is noted of a log: the stamp that it began on, and the numbers that it alone has.
+#[derive(Debug, PartialEq, Eq)]
+struct Note {
+    stamp: Vec<u8>,
+    log: Vec<u8>,
 }
 
-/// Notes it, on the disk.
-pub(crate) fn note(path: &Path, stamp: &[u8]) -> std::io::Result<()> {
-    let lock = neighbour(&real(path)?, ".lock");
+/// What was noted last.
+fn noted(path: &Path) -> Option<Note> {
+    let bytes = std::fs::read(neighbour(path, ".lock")).ok()?;
+    let (stamp, log) = bytes.split_at_checked(STAMP_BYTES)?;
+    (log.len() == SALTS.len()).then(|| Note { stamp: stamp.to_owned(), log: log.to_owned() })
+}
+
+/// The salts in the header of the log that is there: SQLite draws new ones for each.
+fn salts(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut salts = vec![0; SALTS.len()];
+    File::open(neighbour(path, "-wal"))?.read_exact_at(&mut salts, SALTS.start as u64)?;
+    Ok(salts)
+}
+
+/// Notes them, on the disk.
+fn note(path: &Path, note: &Note) -> std::io::Result<()> {
+    let lock = neighbour(path, ".lock");
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock)?;
     // One write of a few bytes: the old note or the new one.
-    file.write_all_at(stamp, 0)?;
+    file.write_all_at(&[note.stamp.as_slice(), &note.log].concat(), 0)?;
     file.sync_all()?;
     sync_parent(&lock)
 }
@@ -85,9 +102,14 @@ pub(crate) fn check_alone(path: &Path) -> Result<(), OpenError> {
     if !log.metadata().is_ok_and(|log| log.len() > 0) {
         return Ok(());
     }
-    // A log that nobody has noted, a file without a stamp, or one that a crash left half-way through a checkpoint, is SQLite's to judge.
-    let (Some(began), Ok(file)) = (noted(path), without_log(path)) else { return Ok(()) };
-    if began == file.value || began == file.follows { Ok(()) } else { Ok(set_log_aside(path)?) }
+    // A log that nobody has noted, as of a copy of both that was put back, a file without a stamp, or one that a crash left half-way
+    // through a checkpoint, is SQLite's to judge.
+    let (Some(noted), Ok(file)) = (noted(path), without_log(path)) else { return Ok(()) };
+    if salts(path)? != noted.log || noted.stamp == file.value || noted.stamp == file.follows {
+        Ok(())
+    } else {
+        Ok(set_log_aside(path)?)
+    }
 }
 
 /// Renames the log, and drops its index, which is made anew from a log. Names it for the person who looks for what is missing.
@@ -121,8 +143,8 @@ fn fresh(connection: &Connection) -> rusqlite::Result<Vec<u8>> {
     connection.query_row("SELECT randomblob(16)", [], |row| row.get(0))
 }
 
-/// Gives a file that follows no log a stamp of its own: it belongs to no log there is. Returns the stamp.
-pub(crate) fn renew(connection: &Connection) -> rusqlite::Result<Vec<u8>> {
+/// Gives a file that follows no log a stamp of its own: it belongs to no log there is.
+pub(crate) fn renew(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS stamp (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), value BLOB NOT NULL, follows BLOB NOT NULL) STRICT;",
     )?;
@@ -132,7 +154,7 @@ pub(crate) fn renew(connection: &Connection) -> rusqlite::Result<Vec<u8>> {
          ON CONFLICT (only_row) DO UPDATE SET value = excluded.value, follows = excluded.follows",
         [&value],
     )?;
-    Ok(value)
+    Ok(())
 }
 
 /// Ends the present log and begins the next one with the file's stamp. Only for the one who holds the database, with SQLite's own
@@ -142,7 +164,7 @@ pub(crate) fn checkpoint(connection: &Connection) -> Result<(), OpenError> {
     let value = fresh(connection)?;
     connection.execute(
         "UPDATE stamp SET value = ?1, follows = coalesce(?2, follows)",
-        rusqlite::params![value, noted(&path)],
+        rusqlite::params![value, noted(&path).map(|note| note.stamp)],
     )?;
     let (busy, pages, carried): (i64, i64, i64) =
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
@@ -150,7 +172,9 @@ pub(crate) fn checkpoint(connection: &Connection) -> Result<(), OpenError> {
         })?;
     // A reader can keep the log from being carried over whole; then it goes on, and still follows what it followed.
     if busy == 0 || pages == carried {
-        note(&path, &value)?;
+        // Begins the next log, whose numbers are known from then on.
+        connection.execute("UPDATE stamp SET follows = ?1", [&value])?;
+        note(&path, &Note { stamp: value, log: salts(&path)? })?;
     }
     Ok(())
 }

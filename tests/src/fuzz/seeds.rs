@@ -54,6 +54,17 @@ fn made(target: &str) -> Vec<Vec<u8>> {
         "certificate" => world.envelopes.iter().chain(&publication.certificates).cloned().collect(),
         "log" => logs(&world, &publication.certificates),
         "link" | "paste" => links(),
+        "name" => [
+            "Zoë O’Neill-李",
+            "नरेन्द्र दामोदरदास शर्मा",
+            "مهدی\u{200c}زاده",
+            "ශ\u{dca}\u{200d}රී",
+            "👨\u{200d}👩\u{200d}👧 1\u{fe0f}\u{20e3}",
+            "葛\u{e0100}城市",
+            "bob.ray+x@mail.example.org",
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .into(),
         "relay" => relay_records(&world, certificates, &publication.receipt),
         "rpc" => [
             r#"{"jsonrpc":"2.0","id":1,"method":"rpc.hello","params":{"client":"x","api":"1.2"}}"#,
@@ -196,6 +207,8 @@ fn relay_records(
             mail_link: Some("https://x".into()),
         }),
         codec::encode(&relay::LogPage { count: 4, certificates: certificates.clone() }),
+        codec::encode(&relay::LogRepair { from: world.log.head(), certificates: certificates.clone() }),
+        codec::encode(&relay::LogRepaired { count: 4, added: 2 }),
         codec::encode(&relay::Completion { certificates: certificates.clone(), receipt: receipt.clone() }),
         codec::encode(&relay::DirectEnrolment {
             token,

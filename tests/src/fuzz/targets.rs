@@ -25,7 +25,8 @@ use parsec_protocol::enrol::link::Link;
 use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::fork::ForkProof;
 use parsec_protocol::evidence::receipt::EnrolmentReceipt;
-use parsec_protocol::limits::BODY_MAX_BYTES;
+use parsec_protocol::ids::{Email, Label};
+use parsec_protocol::limits::{BODY_MAX_BYTES, NAME_MAX_BYTES};
 use parsec_protocol::paste::link_in;
 use parsec_protocol::public::VerifyKey;
 use parsec_protocol::receipt::Receipt;
@@ -70,6 +71,7 @@ pub const TARGETS: &[Target] = &[
     target("log", 100, log),
     target("link", 1_000, link),
     target("paste", 1_000, paste),
+    target("name", 1_000, name),
     target("relay", 1_000, relay_records),
     programs("rpc", 100, rpc),
     target("keyfile", 300, key_file),
@@ -162,6 +164,20 @@ fn link(input: &[u8]) {
     }
 }
 
+/// Names and e-mail addresses: one spelling each, and a name that is taken is within its bounds.
+fn name(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Ok(name) = text.parse::<Label>() {
+        assert!(name.as_str().len() <= NAME_MAX_BYTES);
+        assert_eq!(name.as_str().parse().as_ref(), Ok(&name));
+        let bytes = minicbor::to_vec(&name).unwrap();
+        assert_eq!(minicbor::decode::<Label>(&bytes).unwrap(), name);
+    }
+    if let Ok(email) = text.parse::<Email>() {
+        assert_eq!(email.as_str().parse(), Ok(email));
+    }
+}
+
 /// What people paste: one link that the strict reader takes, or a reason.
 fn paste(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
@@ -189,6 +205,8 @@ fn relay_records(input: &[u8]) {
     let _ = one_spelling::<relay::ManifestView>(input, BODY_MAX_BYTES);
     let _ = one_spelling::<relay::ManifestUpload>(input, BODY_MAX_BYTES);
     let _ = one_spelling::<relay::NewCertificate>(input, BODY_MAX_BYTES);
+    let _ = one_spelling::<relay::LogRepair>(input, BODY_MAX_BYTES);
+    let _ = one_spelling::<relay::LogRepaired>(input, BODY_MAX_BYTES);
     let _ = one_spelling::<relay::ErrorBody>(input, BODY_MAX_BYTES);
 }
 

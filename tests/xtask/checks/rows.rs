@@ -226,6 +226,7 @@ pub(super) const ROWS: &[Row] = &[
         ]),
     ),
     row("P7", "half an hour of ceremonies: growth", How::Tests(&[test(T, "soak", "")])),
+    row("P8", "a flood of connections and of one member's calls", How::Tests(&[test(T, "flood", "")])),
     // --- what it is made of
     row("X1", "licences, sources and open advisories of every package", How::Own(supply::policy)),
     row("X2", "versions in which known holes are closed", How::Own(supply::versions)),

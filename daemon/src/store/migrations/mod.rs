@@ -9,16 +9,17 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// One step each, oldest first. Never edited, only added to.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     include_str!("0001.sql"),
     include_str!("0002.sql"),
     include_str!("0003.sql"),
     include_str!("0004.sql"),
     include_str!("0005.sql"),
+    include_str!("0006.sql"),
 ];
 
 /// The newest version this program knows.
-const KNOWN: u32 = 5;
+const KNOWN: u32 = 6;
 const _: () = assert!(KNOWN as usize == STEPS.len());
 
 /// Brings the store to the newest version.
@@ -57,6 +58,7 @@ mod tests {
                 "ca00e810cdbe957847142e39ba0f575bacf9172a36efc60df09256b2768fdb19",
                 "f3b65a5f1c24473425e9f2aeb2cf6580318333a1028b82e1a526d9c5ffc3bc71",
                 "955565301807074d343f59c2e4463f1e9a4d5c9df35d578d67f602a9a4b26b01",
+                "2a74b285f80ebfb26e72a003265ed4bb25908873ff2ff2e21e91aad3e89c86f6",
             ]
         );
     }
@@ -67,7 +69,7 @@ mod tests {
         run(&mut connection).unwrap();
         run(&mut connection).unwrap();
         connection.pragma_update(None, "user_version", KNOWN + 1).unwrap();
-        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 6, known: 5 })));
+        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 7, known: 6 })));
         connection.pragma_update(None, "user_version", -1).unwrap();
         assert!(matches!(run(&mut connection), Err(StoreError::TooNew { .. })));
     }

@@ -290,6 +290,30 @@ fn an_alarm_stays_until_somebody_has_dealt_with_it() {
     assert_eq!(store.open_alarms().unwrap().len(), 2);
 }
 
+/// That certificates are missing is the one finding that ends without a person: and only where it said no more.
+#[test]
+fn a_repair_closes_what_it_has_mended_and_nothing_else() {
+    let home = Home::new();
+    let store = home.open().create(&new_device(1), SERVER, None, &right()).unwrap().store;
+    let short =
+        || store.raise_mendable("rolled_back", "5 certificates, and 3 are shown", Timestamp(7)).unwrap();
+    let first = short().unwrap();
+    assert!(short().is_none(), "one is open");
+    // It keeps nothing worse from being told.
+    let worse =
+        store.raise_alarm("rolled_back", "another past", Timestamp(8), Some(b"proof")).unwrap().unwrap();
+    assert!(worse.proof && worse.id > first.id);
+    assert!(store.raise_alarm("rolled_back", "yet another past", Timestamp(8), None).unwrap().is_none());
+    assert_eq!(store.mend_alarms(Timestamp(9)).unwrap(), std::slice::from_ref(&first));
+    assert_eq!(store.mend_alarms(Timestamp(9)).unwrap(), []);
+    assert_eq!(store.open_alarms().unwrap(), std::slice::from_ref(&worse));
+    store.acknowledge_alarm(worse.id, Timestamp(10)).unwrap();
+    // The same loss again is news; one that a person has dealt with is not.
+    let again = short().unwrap();
+    store.acknowledge_alarm(again.id, Timestamp(11)).unwrap();
+    assert!(short().is_none());
+}
+
 /// Somebody who shows a rollback first would otherwise keep the proof of a fork from being kept.
 #[test]
 fn a_proof_that_comes_after_its_alarm_is_kept() {

@@ -3,7 +3,9 @@
 //! Decides nothing: each is one try. All are idempotent, so callers try again with [`super::super::retry::until_done`].
 
 use parsec_protocol::ids::OrganisationId;
-use parsec_protocol::relay::{Completed, DirectEnrolment, NewCertificate, Standing, StandingQuestion, path};
+use parsec_protocol::relay::{
+    Completed, DirectEnrolment, LogRepair, LogRepaired, NewCertificate, Standing, StandingQuestion, path,
+};
 use reqwest::Method;
 
 use super::Member;
@@ -25,6 +27,14 @@ impl Member {
     /// [`RoadError`].
     pub async fn publish(&self, new: &NewCertificate) -> Result<Completed, RoadError> {
         self.ask(Call::new(Method::POST, path::certificates(&self.organisation)).with(new)).await
+    }
+
+    /// Puts back what the server's log lost.
+    ///
+    /// # Errors
+    /// [`RoadError`].
+    pub async fn repair(&self, repair: &LogRepair) -> Result<LogRepaired, RoadError> {
+        self.ask(Call::new(Method::POST, path::log_repair(&self.organisation)).with(repair)).await
     }
 }
 

@@ -15,7 +15,7 @@ use super::super::{LogFault, Statement, statement};
 use super::support::{
     BEGINNING, By, Org, device, device_body, envelope, foreign_head, organisation, user, user_body,
 };
-use super::{certifier, found, present, reader, server};
+use super::{certifier, check_repair, found, present, reader, server};
 use crate::store::{changes as rows, members};
 
 /// Logs grown, and statements tried in each.
@@ -155,6 +155,7 @@ fn server_and_readers_agree_on_every_change() {
                 }
                 _ => {}
             }
+            check_repair(&sql, &org, &envelopes, &format!("log {number}, round {round}: {payloads:?}"));
             let said = if payloads[0].body.is_enrolment() {
                 server(&sql, &org, by, draw(&mut seed, CAST), &payloads, &envelopes)
             } else {

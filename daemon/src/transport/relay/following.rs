@@ -1,0 +1,169 @@
+//! How an attempt or an invitation is followed: by its event stream, opened again whenever it breaks before it has told the end.
+//!
+//! Decides which state is the last one. Refuses to ask for more after it: a stream that is opened again for ever holds a place at the server.
+
+use minicbor::{Decode, Encode};
+use parsec_protocol::codec;
+use parsec_protocol::limits::BODY_MAX_BYTES;
+use parsec_protocol::relay::{EndReason, InvitationStatus};
+
+use super::super::events::Parser;
+use super::super::http::{Call, Server};
+use super::super::retry::Pauses;
+use super::super::{RoadError, Trouble};
+
+/// Why an attempt of an invitation with this status is over, if it is.
+pub(super) const fn ended(status: InvitationStatus) -> Option<EndReason> {
+    match status {
+        InvitationStatus::Pending | InvitationStatus::InUse => None,
+        InvitationStatus::Completed => Some(EndReason::Completed),
+        InvitationStatus::Cancelled | InvitationStatus::Expired | InvitationStatus::Exhausted => {
+            Some(EndReason::InvitationEnded)
+        }
+    }
+}
+
+/// Keeps an event stream open and hands on each state, until the server refuses it for good. Once a state was the last one (`seen` says so),
+/// nothing is asked any more, and this never returns: who follows has been told by then, and an error must not come before that.
+pub(super) async fn follow<T>(
+    server: &Server,
+    trouble: &Trouble,
+    open: impl Fn() -> Result<Call, RoadError>,
+    seen: impl FnMut(T) -> bool,
+) -> RoadError
+where
+    T: for<'b> Decode<'b, ()> + Encode<()>,
+{
+    match to_the_end(server, trouble, open, seen).await {
+        Err(error) => error,
+        Ok(()) => std::future::pending().await,
+    }
+}
+
+/// Opens the stream again whenever it breaks; ends with the last state.
+async fn to_the_end<T>(
+    server: &Server,
+    trouble: &Trouble,
+    open: impl Fn() -> Result<Call, RoadError>,
+    mut seen: impl FnMut(T) -> bool,
+) -> Result<(), RoadError>
+where
+    T: for<'b> Decode<'b, ()> + Encode<()>,
+{
+    let mut pauses = Pauses::default();
+    loop {
+        let error = match open() {
+            Ok(call) => match one_stream(server, trouble, call, &mut pauses, &mut seen).await {
+                Ok(Told::Last) => return Ok(()),
+                Ok(Told::Part) => RoadError::Unreachable("the event stream ended".into()),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if !error.passes() {
+            return Err(error);
+        }
+        // A stream that a restarting server closed is opened again at once; only then is there trouble to tell.
+        if pauses.failed_before() {
+            trouble.send_replace(Some(format!("{error}; trying again")));
+        }
+        tokio::time::sleep(pauses.next_pause(&error)).await;
+    }
+}
+
+/// What a stream has told by its end.
+enum Told {
+    /// The last state there is.
+    Last,
+    /// It broke before.
+    Part,
+}
+
+async fn one_stream<T>(
+    server: &Server,
+    trouble: &Trouble,
+    call: Call,
+    pauses: &mut Pauses,
+    seen: &mut impl FnMut(T) -> bool,
+) -> Result<Told, RoadError>
+where
+    T: for<'b> Decode<'b, ()> + Encode<()>,
+{
+    let mut stream = server.open(call).await?;
+    let mut parser = Parser::default();
+    while let Some(bytes) = stream.next().await? {
+        for data in parser.push(&bytes)? {
+            let view = codec::decode(&data, BODY_MAX_BYTES)
+                .map_err(|_| RoadError::Misbehaved("an event is not the state it should be"))?;
+            pauses.reset();
+            trouble.send_if_modified(|now| now.take().is_some());
+            if seen(view) {
+                return Ok(Told::Last);
+            }
+        }
+    }
+    Ok(Told::Part)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64ct::{Base64UrlUnpadded, Encoding as _};
+    use parsec_protocol::ids::AttemptId;
+    use parsec_protocol::relay::AttemptView;
+    use reqwest::Method;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::transport::http::Client;
+
+    fn view(ended: Option<EndReason>) -> AttemptView {
+        AttemptView { attempt: AttemptId::from_bytes([7; 16]), steps: 1, greeter: None, ended }
+    }
+
+    /// One stream after the other, each with these states; whoever asks once more is told that there is no such call.
+    async fn told(streams: &[&[AttemptView]]) -> (Result<(), RoadError>, Vec<AttemptView>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let server = Server::new(Client::new(None).unwrap(), &address).unwrap();
+        let serving = async {
+            for number in 0.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 4_096]).await.unwrap();
+                let Some(states) = streams.get(number) else {
+                    let no = "HTTP/1.1 404 x\r\nparsec-server: 1\r\ncontent-length: 0\r\n\r\n";
+                    stream.write_all(no.as_bytes()).await.unwrap();
+                    continue;
+                };
+                let head = "HTTP/1.1 200 x\r\nparsec-server: 1\r\ncontent-type: text/event-stream\r\n\r\n";
+                stream.write_all(head.as_bytes()).await.unwrap();
+                for state in *states {
+                    let data = Base64UrlUnpadded::encode_string(&codec::encode(state));
+                    stream.write_all(format!("event: state\ndata: {data}\n\n").as_bytes()).await.unwrap();
+                }
+            }
+        };
+        let (mut seen, trouble) = (Vec::new(), Trouble::new(None));
+        let open = || Ok(Call::new(Method::GET, "/v1/events".into()));
+        let following = to_the_end(&server, &trouble, open, |view: AttemptView| {
+            let over = view.ended.is_some();
+            seen.push(view);
+            over
+        });
+        let followed = tokio::select! {
+            followed = following => followed,
+            () = serving => unreachable!("it serves for ever"),
+        };
+        (followed, seen)
+    }
+
+    /// A stream that breaks is opened again, one that has told the end is not: it would hold a place at the server for ever.
+    #[tokio::test]
+    async fn an_attempt_that_has_ended_is_not_asked_for_again() {
+        let (open, over) = (view(None), view(Some(EndReason::Completed)));
+        let (followed, seen) = told(&[&[open.clone()], &[open.clone(), over.clone()]]).await;
+        assert_eq!((followed, seen), (Ok(()), vec![open.clone(), open.clone(), over]));
+        let (followed, seen) = told(&[&[open.clone()]]).await;
+        assert!(matches!(followed, Err(RoadError::Misbehaved(_))), "{followed:?}");
+        assert_eq!(seen, [open]);
+    }
+}

@@ -1,0 +1,54 @@
+//! The call with which a member puts back what a restore of the database took off the end of the log.
+//!
+//! Decides who may: a device that the log as it stands knows and does not call revoked, before and after. Refuses a newcomer who is alone with
+//! its own certificates: an enrolment that its greeter or a member has cancelled since would come into the log that way. Checks and changes are
+//! one transaction.
+
+use axum::response::Response;
+use parsec_protocol::ids::Timestamp;
+use parsec_protocol::limits::LOG_PAGE_MAX_CERTIFICATES;
+use parsec_protocol::relay::{ErrorCode, LogRepair, LogRepaired};
+
+use super::authenticated::Caller;
+use super::registering::{root_of, settle_rights};
+use super::{App, body};
+use crate::errors::Refusal;
+use crate::repair::put_back;
+use crate::store::Transaction;
+
+/// Puts certificates back.
+pub(super) async fn repair(
+    app: &App,
+    caller: Caller,
+    asked: LogRepair,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    match asked.certificates.len() {
+        0 => return Err(ErrorCode::BadRequest.into()),
+        1..=LOG_PAGE_MAX_CERTIFICATES => {}
+        _ => return Err(ErrorCode::TooLarge.into()),
+    }
+    let repaired = app.store.write(move |transaction| repair_in(transaction, &caller, &asked, now)).await?;
+    if repaired.added > 0 {
+        tracing::warn!(repaired.added, repaired.count, "a member has put certificates back");
+    }
+    Ok(body::record(&repaired))
+}
+
+fn repair_in(
+    transaction: &mut Transaction<'_>,
+    caller: &Caller,
+    asked: &LogRepair,
+    now: Timestamp,
+) -> Result<LogRepaired, Refusal> {
+    let (sql, org) = (transaction.sql, &caller.organisation);
+    caller.signer(sql)?;
+    let root = root_of(sql, org)?;
+    let done = put_back(sql, org, &root, asked.from, &asked.certificates)?;
+    // Whoever is revoked by what they bring speaks for nobody.
+    caller.signer(sql)?;
+    for (kind, user) in done.rights {
+        settle_rights(transaction, org, &kind, user, now)?;
+    }
+    Ok(LogRepaired { count: done.count, added: done.added })
+}
