@@ -26,6 +26,7 @@ use crate::errors::Refusal;
 use crate::invitations::{self, Member, Side};
 use crate::mail::Letter;
 use crate::postman;
+use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::members::Signer;
 use crate::store::{Party, Store, invitations as rows, manifests, members, usage};

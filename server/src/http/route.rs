@@ -75,6 +75,7 @@ impl MemberCall<Hash> {
             Self::Enrol => MemberCall::Enrol,
             Self::Publish => MemberCall::Publish,
             Self::Log { from } => MemberCall::Log { from },
+            Self::Repair => MemberCall::Repair,
             Self::Manifest => MemberCall::Manifest,
             Self::PutManifest => MemberCall::PutManifest,
         })
