@@ -21,5 +21,6 @@ pub mod problems;
 pub mod rpc;
 pub mod service;
 pub mod store;
+pub mod terminal;
 pub mod tokens;
 pub mod transport;

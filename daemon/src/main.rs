@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use parsec_protocol::control::{Door, Problem};
@@ -21,10 +22,14 @@ use parsecd::service::credentials;
 use parsecd::service::journal::{self, Journal};
 use parsecd::service::supervisor::Supervisor;
 use parsecd::store::{Devices, StoreError};
-use tokio::signal::unix::{SignalKind, signal};
+use parsecd::terminal::Terminal;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// How long after a hang-up the kernel may still be taking the terminal away.
+const TERMINAL_WAIT: Duration = Duration::from_secs(1);
 
 /// Everything that is freed is wiped: passwords and keys also pass through buffers of libraries.
 #[global_allocator]
@@ -105,23 +110,31 @@ impl Failure {
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // --help and --version come this way, too. If even this can't be printed, the code says it: 74 for the disk, 141 for
-            // a reader that went away.
-            let printed = error.print();
-            return ExitCode::from(match printed {
-                _ if error.use_stderr() => 64,
-                Ok(()) => 0,
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 141,
-                Err(_) => 74,
-            });
+        // --help and --version come this way, too.
+        Err(error) if error.use_stderr() => {
+            // If even this can't be printed, the code says it.
+            let _ = error.print();
+            return ExitCode::from(64);
         }
+        Err(error) => return ExitCode::from(answer(&error.to_string())),
     };
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             tracing::error!(hint = %failure.hint(), "{failure}");
             ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Help or version, and the exit code: 74 if it can't be written, 141 if nobody reads it any more.
+fn answer(text: &str) -> u8 {
+    match named_file::write_stdout(text) {
+        Ok(()) => 0,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 141,
+        Err(error) => {
+            let _told = writeln!(std::io::stderr(), "parsecd: the output can't be written: {error}");
+            74
         }
     }
 }
@@ -133,6 +146,7 @@ struct Told {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let terminal = Terminal::of_start();
     let hardened = hardening::harden();
     let passed = Passed::take();
     let told =
@@ -145,7 +159,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = config?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|source| Failure::System { what: "starting threads", source })?;
-    runtime.block_on(serve(arguments, config, passed, told))
+    runtime.block_on(serve(arguments, config, passed, told, terminal))
 }
 
 /// Logs to stderr or the journal. The libraries' own debugging is never shown: it prints whole requests, passwords
@@ -168,12 +182,19 @@ fn start_log(format: Option<LogFormat>, verbose: bool) {
     }
 }
 
-async fn serve(arguments: &Arguments, config: Config, passed: Passed, told: Told) -> Result<(), Failure> {
+async fn serve(
+    arguments: &Arguments,
+    config: Config,
+    passed: Passed,
+    told: Told,
+    terminal: Terminal,
+) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let system = |what| move |source| Failure::System { what, source };
     // Before anything can be asked of the daemon, so that no signal finds it unprepared.
     let mut terminate = signal(SignalKind::terminate()).map_err(system("listening for signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listening for signals"))?;
+    let hangup = signal(SignalKind::hangup()).map_err(system("listening for signals"))?;
 
     let data_dir = config.data_dir.clone();
     let settings = Settings {
@@ -200,6 +221,7 @@ async fn serve(arguments: &Arguments, config: Config, passed: Passed, told: Told
         let why = tokio::select! {
             _ = terminate.recv() => "terminated",
             _ = interrupt.recv() => "interrupted",
+            () = terminal_gone(hangup, terminal) => "the terminal it was started in is gone",
         };
         tracing::info!(why, "stopping");
         told.supervisor.stopping();
@@ -211,6 +233,23 @@ async fn serve(arguments: &Arguments, config: Config, passed: Passed, told: Told
     let unlocking = credentials::unlock(told.credentials, handle);
     tokio::join!(serving, daemon.run(stop.clone(), told.supervisor.heart()), stopped, unlocking);
     Ok(())
+}
+
+/// Returns once the terminal is gone that the daemon was started in. Any other hang-up changes nothing: there is nothing to read anew
+/// that a person has not asked for, and keys are not lost over it.
+async fn terminal_gone(mut hangup: Signal, terminal: Terminal) {
+    loop {
+        if hangup.recv().await.is_none() {
+            return std::future::pending().await;
+        }
+        if terminal.was_there() && !terminal.is_gone() {
+            tokio::time::sleep(TERMINAL_WAIT).await;
+        }
+        if terminal.is_gone() {
+            return;
+        }
+        tracing::info!("a hang-up that means nothing here");
+    }
 }
 
 /// The sockets: those that were handed over, and others at the configured places.
@@ -242,10 +281,7 @@ fn announce(arguments: &Arguments, config: &Config) -> std::io::Result<()> {
     }
     match arguments.ready_fd {
         None => {}
-        Some(1) => {
-            let mut output = std::io::stdout();
-            output.write_all(line.as_bytes()).and_then(|()| output.flush())?;
-        }
+        Some(1) => named_file::write_stdout(&line)?,
         Some(number) => named_file::write_descriptor(number, &line)?,
     }
     Ok(())

@@ -5,10 +5,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
 
 /// Says what is wrong with a file, completing "can't read it: ".
 fn refused(why: &'static str) -> io::Error {
@@ -97,11 +98,29 @@ pub fn write_descriptor(number: u32, text: &str) -> io::Result<()> {
     open(OpenOptions::new().write(true), Path::new(&path), OFlags::empty())?.write_all(text.as_bytes())
 }
 
+/// Writes to standard output, by a descriptor of its own: the library's stream takes one that can't be written for one that can. An output
+/// that was closed is not taken for one that discards: the runtime puts `/dev/null` in its place, open for reading too.
+///
+/// # Errors
+/// The system's.
+pub fn write_stdout(text: &str) -> io::Result<()> {
+    let mut file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let (about, flags) = (rustix::fs::fstat(&file)?, rustix::fs::fcntl_getfl(&file)?);
+    let null = rustix::fs::stat("/dev/null").map(|null| null.st_rdev);
+    if FileType::from_raw_mode(about.st_mode) == FileType::CharacterDevice
+        && null == Ok(about.st_rdev)
+        && flags & OFlags::RWMODE == OFlags::RDWR
+    {
+        return Err(io::Error::other("standard output is closed"));
+    }
+    file.write_all(text.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use rustix::fs::{CWD, Mode, mknodat};
 
     use super::*;
 

@@ -79,7 +79,14 @@ impl RequestToSign {
     }
 }
 
-/// The paths, built in one place for both sides. `{org}`, `{token}`, … are filled by the functions' arguments.
+/// What names an invitation where its token may not stand: SHA-256 of the token. It admits to nothing, and the token can't be told from it.
+#[must_use]
+pub fn handle(token: &Token) -> Hash {
+    Hash::of(&[token.as_bytes()])
+}
+
+/// The paths, built in one place for both sides. `{org}`, `{attempt}`, … are filled by the functions' arguments. No path holds what admits
+/// to something: proxies write paths down.
 pub mod path {
     use super::API_PREFIX;
     use crate::ids::{AttemptId, OrganisationId, Token};
@@ -122,13 +129,13 @@ pub mod path {
     /// GET, authenticated: [`super::InvitationView`]. With `/events`: the stream of it. POST with `/cancel`: no body.
     #[must_use]
     pub fn invitation(org: &OrganisationId, token: &Token) -> String {
-        format!("{API_PREFIX}/organisations/{org}/invitations/{token}")
+        format!("{API_PREFIX}/organisations/{org}/invitations/{}", super::handle(token))
     }
     /// GET, authenticated: [`super::AttemptView`]; POST with `/join`: no body → [`super::AttemptView`]; POST with
     /// `/complete`: [`super::Completion`] → [`super::Completed`].
     #[must_use]
     pub fn greeter_attempt(org: &OrganisationId, token: &Token, attempt: &AttemptId) -> String {
-        format!("{API_PREFIX}/organisations/{org}/invitations/{token}/attempts/{attempt}")
+        format!("{}/attempts/{attempt}", invitation(org, token))
     }
     /// Under either side's attempt path. PUT: the step's bytes as the body, `204`. GET: the bytes, or `not_yet`.
     #[must_use]
@@ -389,14 +396,17 @@ pub enum MailOutcome {
     /// Written to the mail directory.
     #[n(2)]
     Written,
-    /// The mail server did not take it.
+    /// The mail server does not take it, and it is not tried again.
     #[n(3)]
     Failed,
     /// This server sends no mail.
     #[n(4)]
     NotConfigured,
-    /// The mail server does not take mail for this address.
+    /// The mail server did not take it, and it is tried again for a while.
     #[n(5)]
+    Waiting,
+    /// The mail server does not take mail for this address.
+    #[n(6)]
     AddressRefused,
 }
 

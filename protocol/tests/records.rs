@@ -250,8 +250,8 @@ impl Draw {
     }
 
     fn made(&mut self) -> relay::InvitationMade {
-        use relay::MailOutcome::{AddressRefused, Failed, NotAsked, NotConfigured, Sent, Written};
-        let all = [NotAsked, Sent, Written, Failed, NotConfigured, AddressRefused];
+        use relay::MailOutcome::{AddressRefused, Failed, NotAsked, NotConfigured, Sent, Waiting, Written};
+        let all = [NotAsked, Sent, Written, Failed, NotConfigured, Waiting, AddressRefused];
         relay::InvitationMade { mail: self.pick(&all) }
     }
 

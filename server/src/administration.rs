@@ -4,7 +4,7 @@
 
 mod upkeep;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use parsec_protocol::ids::OrganisationId;
 use parsec_protocol::public::Hash;
@@ -21,11 +21,21 @@ pub enum AdministrationError {
     #[error("{0}")]
     Name(#[from] parsec_protocol::ids::IdError),
     /// The database can't be used.
-    #[error(transparent)]
-    Open(#[from] store::OpenError),
+    #[error("{path}: {source}")]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: store::OpenError,
+    },
     /// The database failed.
-    #[error("the database failed: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    #[error("{path}: the database failed: {source}")]
+    Sqlite {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
     /// A change failed inside; the cause was logged where it arose.
     #[error("the database could not be changed")]
     Failed,
@@ -56,6 +66,17 @@ pub struct Listed {
     pub certificates: i64,
 }
 
+/// Opens the database beside a server or alone, which a write-ahead log of another file must not destroy.
+fn open(database: &Path, create: bool) -> Result<rusqlite::Connection, AdministrationError> {
+    let opened = store::present(database, create).and_then(|()| store::open_beside(database));
+    opened.map_err(|source| AdministrationError::Open { path: database.to_owned(), source })
+}
+
+/// What went wrong with an open database.
+fn failed(database: &Path) -> impl FnOnce(rusqlite::Error) -> AdministrationError {
+    move |source| AdministrationError::Sqlite { path: database.to_owned(), source }
+}
+
 /// A bootstrap token and what is kept of it.
 fn token() -> Result<(String, Hash), AdministrationError> {
     let mut bytes = [0; 32];
@@ -63,15 +84,16 @@ fn token() -> Result<(String, Hash), AdministrationError> {
     Ok((Hash::from_bytes(bytes).to_string(), Hash::of(&[&bytes])))
 }
 
-/// Reserves a name and returns its bootstrap token: 64 hexadecimal digits, shown only now. Makes the database if there is none.
+/// Reserves a name and returns its bootstrap token: 64 hexadecimal digits, shown only now. With `create`, makes the database if there is none.
 ///
 /// # Errors
 /// [`AdministrationError`].
-pub fn create_organisation(database: &Path, name: &str) -> Result<String, AdministrationError> {
+pub fn create_organisation(database: &Path, name: &str, create: bool) -> Result<String, AdministrationError> {
     let organisation: OrganisationId = name.parse()?;
     let (token, hash) = token()?;
-    let sql = store::open_writer(database)?;
-    let reserved = members::reserve(&sql, &organisation, hash, Clock::System.now())?;
+    let sql = open(database, create)?;
+    let reserved =
+        members::reserve(&sql, &organisation, hash, Clock::System.now()).map_err(failed(database))?;
     if reserved { Ok(token) } else { Err(AdministrationError::Exists) }
 }
 
@@ -82,8 +104,8 @@ pub fn create_organisation(database: &Path, name: &str) -> Result<String, Admini
 pub fn renew_token(database: &Path, name: &str) -> Result<String, AdministrationError> {
     let organisation: OrganisationId = name.parse()?;
     let (token, hash) = token()?;
-    let sql = store::open_writer(database)?;
-    let renewed = members::reissue(&sql, &organisation, hash)?;
+    let sql = open(database, false)?;
+    let renewed = members::reissue(&sql, &organisation, hash).map_err(failed(database))?;
     if renewed { Ok(token) } else { Err(AdministrationError::NoneToFound) }
 }
 
@@ -92,8 +114,8 @@ pub fn renew_token(database: &Path, name: &str) -> Result<String, Administration
 /// # Errors
 /// [`AdministrationError`].
 pub fn list_organisations(database: &Path) -> Result<Vec<Listed>, AdministrationError> {
-    let sql = store::open_writer(database)?;
-    let rows = members::list(&sql)?;
+    let sql = open(database, false)?;
+    let rows = members::list(&sql).map_err(failed(database))?;
     Ok(rows
         .into_iter()
         .map(|(name, founded, users, certificates)| Listed { name, founded, users, certificates })
@@ -108,10 +130,16 @@ mod tests {
     fn a_name_is_reserved_once_and_its_token_is_not_kept() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("db");
-        let token = create_organisation(&path, "acme").unwrap();
+        let missing =
+            |error| matches!(error, Err(AdministrationError::Open { source: store::OpenError::Missing, .. }));
+        assert!(missing(create_organisation(&path, "acme", false)));
+        assert!(missing(renew_token(&path, "acme")));
+        assert!(missing(list_organisations(&path).map(|_| String::new())));
+        assert!(!path.exists(), "a slip of the hand makes no database");
+        let token = create_organisation(&path, "acme", true).unwrap();
         assert_eq!(token.len(), 64);
-        assert!(matches!(create_organisation(&path, "acme"), Err(AdministrationError::Exists)));
-        assert!(matches!(create_organisation(&path, "ACME"), Err(AdministrationError::Name(_))));
+        assert!(matches!(create_organisation(&path, "acme", false), Err(AdministrationError::Exists)));
+        assert!(matches!(create_organisation(&path, "ACME", false), Err(AdministrationError::Name(_))));
         assert_ne!(renew_token(&path, "acme").unwrap(), token);
         assert!(matches!(renew_token(&path, "other"), Err(AdministrationError::NoneToFound)));
         let listed = list_organisations(&path).unwrap();

@@ -20,18 +20,45 @@ pub struct CommandLine {
 /// What the server program does.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve until SIGTERM or SIGINT
+    /// Serve until SIGTERM or SIGINT; SIGHUP reads certificate, key and settings again
     Serve(Box<ServeOptions>),
     /// Reserve names for organisations
     #[command(subcommand)]
     Organisation(Organisation),
+    /// Copy the database into a new file, beside a running server or without one
+    Backup(Backup),
+    /// Put a backup in the database's place; the former database is set aside
+    Restore(Restore),
+}
+
+/// What to copy, and where.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The new file; nothing is overwritten
+    pub file: PathBuf,
+    /// Of what.
+    #[command(flatten)]
+    pub database: Database,
+}
+
+/// What to put where.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// What `backup` made
+    pub file: PathBuf,
+    /// Where.
+    #[command(flatten)]
+    pub database: Database,
+    /// Restore although there is no database in that place
+    #[arg(long)]
+    pub create: bool,
 }
 
 /// The administrator's part.
 #[derive(Debug, Subcommand)]
 pub enum Organisation {
     /// Reserve a name and print the bootstrap token with which its first member founds it
-    Create(Named),
+    Create(Create),
     /// Print a new bootstrap token for a name that nobody has founded yet
     Token(Named),
     /// List the names
@@ -54,6 +81,17 @@ pub struct Repair {
     /// Where.
     #[command(flatten)]
     pub database: Database,
+}
+
+/// Which organisation is to be, and where.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Which.
+    #[command(flatten)]
+    pub named: Named,
+    /// Make the database if there is none
+    #[arg(long)]
+    pub create: bool,
 }
 
 /// Which organisation, and where.

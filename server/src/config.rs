@@ -3,20 +3,24 @@
 //! Decides defaults. Refuses unknown settings, combinations that contradict each other, and plain HTTP where strangers could listen.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use parsec_protocol::address::{AddressError, ServerAddress};
 use serde::Deserialize;
 
 use crate::budgets::{Budgets, Share};
 use crate::clock::Clock;
+use crate::postman::PAUSES;
 use crate::quota::{Rate, Rates};
 
 /// Everything `serve` needs.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The SQLite file; made if there is none.
+    /// The SQLite file.
     pub database: PathBuf,
+    /// Whether it is made if there is none. Otherwise a slip in its name is an error.
+    pub create: bool,
     /// Where to listen; port 0: any free one.
     pub listen: SocketAddr,
     /// How the world reaches this server: `https://host[:port]`. From the address it listens on where not given.
@@ -29,6 +33,8 @@ pub struct Config {
     pub insecure_plain_http: bool,
     /// Where mail goes.
     pub mail: Mail,
+    /// Between two tries of a mail that the mail server did not take.
+    pub mail_pauses: Vec<Duration>,
     /// The mail's sender.
     pub mail_from: Option<String>,
     /// `None`: no rate limits.
@@ -57,12 +63,14 @@ impl Config {
     pub fn local(database: PathBuf) -> Self {
         Self {
             database,
+            create: true,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             public_url: None,
             tls: None,
             behind_proxy: false,
             insecure_plain_http: false,
             mail: Mail::None,
+            mail_pauses: PAUSES.to_vec(),
             mail_from: None,
             rates: None,
             budgets: Budgets::default(),
@@ -92,16 +100,20 @@ pub enum Mail {
 }
 
 /// Options of `serve`. Everything may also stand in the file, under the same name.
-#[derive(Debug, Default, clap::Args, Deserialize)]
+#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ServeOptions {
     /// TOML file with any of these options; the command line goes before it
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
-    /// SQLite database; made if there is none
+    /// SQLite database
     #[arg(long, value_name = "PATH")]
     database: Option<PathBuf>,
+    /// Make the database if there is none
+    #[arg(long)]
+    #[serde(skip)]
+    create: bool,
     /// Address to listen on; port 0 takes any free one [default: 127.0.0.1:6770]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
@@ -227,6 +239,12 @@ pub enum ConfigError {
          --insecure-plain-http"
     )]
     PlainHttp(SocketAddr),
+    /// Nobody could come by a link with the address that is listened on.
+    #[error(
+        "--public-url is missing: how the world reaches this server can't be told from {0} (behind a proxy, on all of the machine's addresses, \
+         or plain HTTP for others than this machine)"
+    )]
+    NoPublicUrl(SocketAddr),
     /// The public URL can't stand in a link.
     #[error("--public-url must be https://HOST[:PORT] (http:// for this machine alone), without a path: {0}")]
     PublicUrl(AddressError),
@@ -246,6 +264,7 @@ impl ServeOptions {
         Ok(Self {
             config: self.config,
             database: self.database.or(file.database),
+            create: self.create,
             listen: self.listen.or(file.listen),
             public_url: self.public_url.or(file.public_url),
             tls_certificate: self.tls_certificate.or(file.tls_certificate),
@@ -289,6 +308,10 @@ impl ServeOptions {
         if tls.is_none() && !private && !self.behind_proxy && !self.insecure_plain_http {
             return Err(ConfigError::PlainHttp(listen));
         }
+        let public_url = self.public_url.map(|text| check_public_url(&text)).transpose()?;
+        if public_url.is_none() && (self.behind_proxy || !can_stand_in_links(listen, tls.is_some())) {
+            return Err(ConfigError::NoPublicUrl(listen));
+        }
         let mail = match (self.mail_directory, self.smtp_url_file) {
             (None, None) => Mail::None,
             (Some(directory), None) => Mail::Directory(directory),
@@ -307,12 +330,14 @@ impl ServeOptions {
         let usual = Budgets::default();
         Ok(Config {
             database: self.database.ok_or(ConfigError::NoDatabase)?,
+            create: self.create,
             listen,
-            public_url: self.public_url.map(|text| check_public_url(&text)).transpose()?,
+            public_url,
             tls,
             behind_proxy: self.behind_proxy,
             insecure_plain_http: self.insecure_plain_http,
             mail,
+            mail_pauses: PAUSES.to_vec(),
             mail_from: self.mail_from,
             rates: (!self.no_rate_limits).then_some(rates),
             budgets: Budgets {
@@ -335,10 +360,13 @@ pub(crate) fn check_public_url(text: &str) -> Result<String, ConfigError> {
     Ok(address.as_str().to_owned())
 }
 
-/// Whether `path` may be used as a database by the `organisation` commands: they never make one by a slip of the hand.
-#[must_use]
-pub fn database_exists(path: &Path) -> bool {
-    path.is_file()
+/// Whether the address that is listened on is one by which others come, as it stands.
+fn can_stand_in_links(listen: SocketAddr, tls: bool) -> bool {
+    let scheme = if tls { "https" } else { "http" };
+    // Any free port: it isn't known yet, and none makes a difference.
+    let port = if listen.port() == 0 { 1 } else { listen.port() };
+    let own = format!("{scheme}://{}", SocketAddr::new(listen.ip(), port));
+    !listen.ip().is_unspecified() && own.parse::<ServerAddress>().is_ok()
 }
 
 #[cfg(test)]
@@ -356,7 +384,8 @@ mod tests {
         for word in
             ["behind-proxy = true", "insecure-plain-http = true", "tls-certificate = 'c'\ntls-key = 'k'"]
         {
-            assert!(options(&format!("{base}{word}")).check().is_ok(), "{word}");
+            let words = format!("{base}{word}\npublic-url = 'https://a.example'");
+            assert!(options(&words).check().is_ok(), "{word}");
         }
         assert!(options("database = 'x'\nlisten = '[::1]:0'").check().is_ok());
         assert!(matches!(options("database = 'x'\ntls-key = 'k'").check(), Err(ConfigError::HalfTls)));
@@ -388,6 +417,24 @@ mod tests {
         let line = ServeOptions { config: Some(path), ..Default::default() };
         let config = line.with_file().unwrap().check().unwrap();
         assert_eq!((config.database, config.connections), (PathBuf::from("file"), 7));
+    }
+
+    #[test]
+    fn a_server_that_nobody_could_find_by_a_link_does_not_start() {
+        let tls = "tls-certificate = 'c'\ntls-key = 'k'";
+        for missing in [
+            "behind-proxy = true".to_owned(),
+            format!("listen = '0.0.0.0:443'\n{tls}"),
+            format!("listen = '[::]:443'\n{tls}"),
+            "listen = '192.0.2.1:80'\ninsecure-plain-http = true".to_owned(),
+        ] {
+            let words = format!("database = 'x'\n{missing}");
+            assert!(matches!(options(&words).check(), Err(ConfigError::NoPublicUrl(_))), "{missing}");
+            let words = format!("{words}\npublic-url = 'https://a.example'");
+            assert!(options(&words).check().is_ok(), "{missing}");
+        }
+        let own = format!("database = 'x'\nlisten = '192.0.2.1:0'\n{tls}");
+        assert!(options(&own).check().is_ok(), "its own address is one");
     }
 
     #[test]

@@ -13,11 +13,13 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
+use crate::log_writer::Lines;
+
 /// Where journald listens.
 const SOCKET: &str = "/run/systemd/journal/socket";
 /// Longest value: enough for a path and an error, and an entry with all its fields stays far below the 200 KB of a datagram.
 const VALUE_MAX_BYTES: usize = 2 * 1024;
-/// A journal that doesn't read loses lines rather than hold the server up.
+/// A journal that doesn't read loses lines rather than hold the log's thread up for good.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Whether stderr is the journal: the service manager tells its device and inode.
@@ -28,27 +30,49 @@ pub fn is_stderr() -> bool {
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
-/// Sends each event to the journal.
+/// The journal: takes an entry at a time.
 #[derive(Debug)]
-pub struct Journal {
-    socket: UnixDatagram,
-    identifier: &'static str,
-}
+pub struct Journal(UnixDatagram);
 
 impl Journal {
-    /// Opens the way there. `identifier` is the program's name.
+    /// Opens the way there.
     ///
     /// # Errors
     /// The system's: there is no journal.
-    pub fn open(identifier: &'static str) -> io::Result<Self> {
+    pub fn open() -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.connect(SOCKET)?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { socket, identifier })
+        Ok(Self(socket))
     }
 }
 
-impl<S: Subscriber> Layer<S> for Journal {
+impl io::Write for Journal {
+    fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
+        self.0.send(entry)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Makes an entry of each event.
+#[derive(Debug)]
+pub struct Entries {
+    lines: Lines,
+    identifier: &'static str,
+}
+
+impl Entries {
+    /// `identifier` is the program's name.
+    #[must_use]
+    pub const fn new(identifier: &'static str, lines: Lines) -> Self {
+        Self { lines, identifier }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Entries {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
         let mut entry = Entry::default();
@@ -65,8 +89,7 @@ impl<S: Subscriber> Layer<S> for Journal {
         put(&mut entry.fields, "PRIORITY", priority);
         put(&mut entry.fields, "SYSLOG_IDENTIFIER", self.identifier);
         put(&mut entry.fields, "PARSEC_TARGET", metadata.target());
-        // A line that can't be logged can't be complained about either.
-        let _ = self.socket.send(&entry.fields);
+        self.lines.put(entry.fields);
     }
 }
 
@@ -110,6 +133,7 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
+    use crate::log_writer::LogWriter;
 
     /// The fields of an entry, by the protocol's description and not by `put`.
     fn fields(mut entry: &[u8]) -> Vec<(String, String)> {
@@ -128,7 +152,8 @@ mod tests {
     #[test]
     fn an_entry_has_its_fields_its_priority_and_a_message_that_says_it_all() {
         let (ours, journal) = UnixDatagram::pair().unwrap();
-        let layer = Journal { socket: ours, identifier: "parsec-metadata" };
+        let writer = LogWriter::start(Journal(ours)).unwrap();
+        let layer = Entries::new("parsec-metadata", writer.lines());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::warn!(device = %"6fa1", tries = 3, why = "two\nlines", "refused");
             tracing::info!(long = "x".repeat(100_000), "cut");

@@ -4,29 +4,39 @@
 //! finishes, the database closes.
 
 mod administration;
+mod backup;
 mod budgets;
 mod clock;
 pub mod command_line;
+pub mod commands;
 mod config;
+mod database_lock;
 mod errors;
+mod folders;
 mod housekeeping;
 mod http;
 mod invitations;
 pub mod journal;
 mod landing;
 mod log_rules;
+pub mod log_writer;
 mod mail;
+mod postman;
 mod quota;
 mod reinstate;
+mod reload;
 mod repair;
+mod restore;
+pub mod results;
 mod store;
 mod supervisor;
+pub mod terminal;
 mod watchers;
 
 use std::future::Future;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,12 +52,16 @@ pub use administration::{
     AdministrationError, Listed, Pruned, UsageLine, create_organisation, list_organisations,
     organisation_usage, prune_organisation, renew_token,
 };
+pub use backup::BackupError;
 pub use budgets::{Budgets, Share};
 pub use clock::Clock;
-pub use config::{Config, ConfigError, LogFormat, Mail, ServeOptions, database_exists};
+pub use config::{Config, ConfigError, LogFormat, Mail, ServeOptions};
+pub use database_lock::LockError;
 pub use mail::MailSetupError;
 pub use quota::{Rate, RateError, Rates};
 pub use reinstate::{ReinstateError, Reinstated, repair_organisation};
+pub use reload::Reloader;
+pub use restore::RestoreError;
 pub use store::OpenError;
 use supervisor::Supervisor;
 
@@ -73,8 +87,16 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// The database can't be used.
+    #[error("{path}: {source}")]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
+    /// Another server has the database.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Lock(#[from] LockError),
     /// Mail can't be set up.
     #[error(transparent)]
     Mail(#[from] MailSetupError),
@@ -93,23 +115,19 @@ pub enum RunError {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    started: Config,
+    public_url: String,
     tls: Option<RustlsConfig>,
     app: Arc<http::App>,
     threads: store::Threads,
+    /// Until the database is closed.
+    lock: database_lock::DatabaseLock,
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
     }
-}
-
-/// Runs a server until `shutdown` is done.
-///
-/// # Errors
-/// [`RunError`], before anything was served or when the sockets fail for good.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-    Server::bind(config).await?.run(shutdown).await
 }
 
 impl Server {
@@ -131,15 +149,14 @@ impl Server {
             // Plain http to others than this machine is for a proxy: no link leads there.
             own.parse::<ServerAddress>().map_or(own.clone(), |own| own.as_str().to_owned())
         });
-
-        let road = match &config.mail {
-            Mail::None => mail::Road::None,
-            Mail::Directory(directory) => mail::Road::Directory(directory.clone()),
-            Mail::Smtp { url_file, ca } => mail::smtp(url_file, ca.as_deref())?,
-        };
-        let mailer = mail::Mailer::new(road, config.mail_from.as_deref(), &public_url)?;
+        let mailer =
+            mail::set_up(&config.mail, &config.mail_pauses, config.mail_from.as_deref(), &public_url)?;
         let watchers = Arc::new(watchers::Watchers::default());
-        let (store, threads) = store::Store::open(&config.database, Arc::clone(&watchers))?;
+        let open = |source| RunError::Open { path: config.database.clone(), source };
+        store::present(&config.database, config.create).map_err(open)?;
+        let lock = database_lock::DatabaseLock::take(&config.database)?;
+        store::check_log(&config.database).map_err(open)?;
+        let (store, threads) = store::Store::open(&config.database, Arc::clone(&watchers)).map_err(open)?;
         let budgets = config.budgets;
         let noted = store.write(move |transaction| Ok(store::usage::note(transaction.sql, &budgets)?)).await;
         if noted.is_err() {
@@ -154,7 +171,8 @@ impl Server {
             nonces: http::Nonces::default(),
             presence: http::Presence::new(config.clock.now()),
             clock: config.clock.clone(),
-            mailer,
+            mailer: reload::Current::new(mailer),
+            postman: postman::Postman::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             behind_proxy: config.behind_proxy,
@@ -163,7 +181,18 @@ impl Server {
         });
         tracing::info!(%address, public_url, "listening");
         announce(&config, address).map_err(RunError::Ready)?;
-        Ok(Self { listener, address, tls, app, threads })
+        Ok(Self { listener, address, started: config, public_url, tls, app, threads, lock })
+    }
+
+    /// What changes it while it runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader {
+            started: self.started.clone(),
+            public_url: self.public_url.clone(),
+            tls: self.tls.clone(),
+            app: Arc::downgrade(&self.app),
+        }
     }
 
     /// Where it listens.
@@ -177,7 +206,7 @@ impl Server {
     /// # Errors
     /// [`RunError::Serve`].
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let Self { listener, address, tls, app, threads } = self;
+        let Self { listener, address, tls, app, threads, lock, .. } = self;
         let crowd = Arc::clone(&app.crowd);
         let service = Router::new()
             .fallback(http::handle)
@@ -231,6 +260,7 @@ impl Server {
         if tokio::task::spawn_blocking(move || threads.join()).await.is_err() {
             tracing::error!("waiting for the database failed");
         }
+        drop(lock);
         tracing::info!("stopped");
         served
     }

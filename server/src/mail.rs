@@ -9,17 +9,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64ct::{Base64UrlUnpadded, Encoding as _};
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Message};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
-use parsec_protocol::ids::{Email, OrganisationId};
-use parsec_protocol::relay::MailOutcome;
+use parsec_protocol::ids::{Email, Invited, OrganisationId, Token};
+use parsec_protocol::relay::{MailOutcome, NewInvitation};
 use tokio::sync::Semaphore;
+
+use crate::config::Mail;
+use crate::folders::sync_parent;
+use crate::postman::PAUSES;
 
 /// The protocol's longest link.
 const LINK_MAX_BYTES: usize = 2_048;
+/// A link secret's length.
+const LINK_SECRET_BYTES: usize = 32;
 /// How long a mail server may take: the caller is waiting for the answer, and its daemon gives up after some 30 seconds.
 const SEND_WAIT: Duration = Duration::from_secs(10);
 /// Mails on their way at once: more than a small mail server takes in parallel.
@@ -46,9 +53,41 @@ pub(crate) enum Road {
     Smtp(Box<AsyncSmtpTransport<Tokio1Executor>>),
 }
 
+/// Sets mail up as the settings say.
+///
+/// # Errors
+/// [`MailSetupError`]: a folder that isn't there or can't be written, an SMTP address that isn't one.
+pub(crate) fn set_up(
+    mail: &Mail,
+    pauses: &[Duration],
+    from: Option<&str>,
+    public_url: &str,
+) -> Result<Mailer, MailSetupError> {
+    let road = match mail {
+        Mail::None => Road::None,
+        Mail::Directory(directory) => {
+            let failed = |source| MailSetupError::Directory { path: directory.clone(), source };
+            try_writing(directory).map_err(failed)?;
+            Road::Directory(directory.clone())
+        }
+        Mail::Smtp { url_file, ca } => smtp(url_file, ca.as_deref())?,
+    };
+    Ok(Mailer { pauses: pauses.to_vec(), ..Mailer::new(road, from, public_url)? })
+}
+
+/// What came of one try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// There is nothing more to try.
+    Over(MailOutcome),
+    /// It may work later.
+    Trouble,
+}
+
 /// Sends mail.
 pub(crate) struct Mailer {
     road: Road,
+    pauses: Vec<Duration>,
     from: Mailbox,
     /// `https://host[:port]`, without a slash at the end.
     public_url: String,
@@ -62,6 +101,14 @@ pub enum MailSetupError {
     #[error("{path}: {source}")]
     File {
         /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Mails can't be written there.
+    #[error("mails can't be written into {path}: {source}")]
+    Directory {
+        /// Where.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
@@ -87,57 +134,76 @@ impl Mailer {
         let own = format!("Parsec invitations <parsec@{host}>");
         let from = from.unwrap_or(&own).parse().map_err(|_| MailSetupError::From)?;
         let public_url = public_url.trim_end_matches('/').to_owned();
-        Ok(Self { road, from, public_url, sending: Arc::new(Semaphore::new(SENDING_MAX)) })
+        Ok(Self {
+            road,
+            pauses: PAUSES.to_vec(),
+            from,
+            public_url,
+            sending: Arc::new(Semaphore::new(SENDING_MAX)),
+        })
     }
 
-    /// The link, if it is one to this server and organisation and nothing more.
-    pub(crate) fn check_link(&self, organisation: &OrganisationId, link: &str) -> Option<Link> {
+    /// Between two tries of one mail.
+    pub(crate) fn pauses(&self) -> Vec<Duration> {
+        self.pauses.clone()
+    }
+
+    /// The link, if it is the one of this invitation, to this server and organisation, and nothing more.
+    pub(crate) fn check_link(
+        &self,
+        organisation: &OrganisationId,
+        asked: &NewInvitation,
+        link: &str,
+    ) -> Option<Link> {
         let payload = link.strip_prefix(&format!("{}/join/{organisation}#", self.public_url))?;
-        let fits = !payload.is_empty() && link.len() <= LINK_MAX_BYTES;
-        let plain = payload.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        (fits && plain).then(|| Link(link.to_owned()))
+        let kind = match asked.invited {
+            Invited::User(_) => 0,
+            Invited::Device(_) => 1,
+        };
+        let fits = link.len() <= LINK_MAX_BYTES && leads_to(payload, kind, &asked.token);
+        fits.then(|| Link(link.to_owned()))
     }
 
     /// Sends, or says that it didn't work.
-    pub(crate) async fn send(&self, letter: Letter) -> MailOutcome {
+    pub(crate) async fn send(&self, letter: &Letter) -> Delivery {
         if matches!(self.road, Road::None) {
-            return MailOutcome::NotConfigured;
+            return Delivery::Over(MailOutcome::NotConfigured);
         }
-        let Some(message) = self.compose(&letter) else {
+        let Some(message) = self.compose(letter) else {
             tracing::warn!("a mail could not be composed: its address is none for mail");
-            return MailOutcome::AddressRefused;
+            return Delivery::Over(MailOutcome::AddressRefused);
         };
         let Ok(_place) = self.sending.try_acquire() else {
             tracing::warn!("too many mails at once");
-            return MailOutcome::Failed;
+            return Delivery::Trouble;
         };
         match &self.road {
-            Road::None => MailOutcome::NotConfigured,
+            Road::None => Delivery::Over(MailOutcome::NotConfigured),
             Road::Directory(directory) => {
                 let directory = directory.clone();
                 let writing = tokio::task::spawn_blocking(move || write(&directory, &message.formatted()));
                 match writing.await {
-                    Ok(Ok(())) => MailOutcome::Written,
+                    Ok(Ok(())) => Delivery::Over(MailOutcome::Written),
                     Ok(Err(error)) => {
                         tracing::warn!(%error, "a mail could not be written");
-                        MailOutcome::Failed
+                        Delivery::Trouble
                     }
-                    Err(_) => MailOutcome::Failed,
+                    Err(_) => Delivery::Trouble,
                 }
             }
             Road::Smtp(transport) => match tokio::time::timeout(SEND_WAIT, transport.send(message)).await {
-                Ok(Ok(_)) => MailOutcome::Sent,
+                Ok(Ok(_)) => Delivery::Over(MailOutcome::Sent),
                 Ok(Err(error)) => {
                     // The kind alone: a mail server's answer may repeat what it was given.
                     let (permanent, timeout, tls) =
                         (error.is_permanent(), error.is_timeout(), error.is_tls());
                     let code = error.status().map(u16::from);
                     tracing::warn!(permanent, timeout, tls, code, "the mail server did not take a mail");
-                    outcome_of(code)
+                    if permanent { Delivery::Over(outcome_of(code)) } else { Delivery::Trouble }
                 }
                 Err(_) => {
                     tracing::warn!("the mail server took too long");
-                    MailOutcome::Failed
+                    Delivery::Trouble
                 }
             },
         }
@@ -185,6 +251,31 @@ const fn outcome_of(code: Option<u16>) -> MailOutcome {
     }
 }
 
+/// Whether a link's payload is of this version and kind, with this token and a link secret in it (docs/protocol.md, *The link*). So a mail
+/// carries no other invitation's link, and no words of the sender's but eight addresses in base64.
+fn leads_to(payload: &str, kind: u8, token: &Token) -> bool {
+    let Ok(bytes) = Base64UrlUnpadded::decode_vec(payload) else { return false };
+    let mut reader = minicbor::Decoder::new(&bytes);
+    let mut read = || {
+        let five = reader.array()? == Some(5);
+        let (version, of) = (reader.u8()?, reader.u8()?);
+        let named = reader.bytes()? == token.as_bytes();
+        let secret = reader.bytes()?.len() == LINK_SECRET_BYTES;
+        reader.skip()?;
+        Ok::<_, minicbor::decode::Error>(five && version == 1 && of == kind && named && secret)
+    };
+    let fits = read().unwrap_or(false);
+    fits && reader.position() == bytes.len()
+}
+
+/// Whether mails can be written there: found out at the start, not with the first invitation.
+fn try_writing(directory: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let name = directory.join(format!(".parsec-metadata-{}.tmp", std::process::id()));
+    drop(options.write(true).create_new(true).mode(0o600).open(&name)?);
+    std::fs::remove_file(&name)
+}
+
 /// Writes a mail under a random name, readable by this user alone, complete or not at all.
 fn write(directory: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut name = [0; 16];
@@ -195,7 +286,8 @@ fn write(directory: &Path, content: &[u8]) -> std::io::Result<()> {
         |mut file| {
             file.write_all(content)?;
             file.sync_all()?;
-            std::fs::rename(&aside, directory.join(format!("{name}.eml")))
+            std::fs::rename(&aside, directory.join(format!("{name}.eml")))?;
+            sync_parent(&aside)
         },
     );
     if written.is_err() {
@@ -206,7 +298,7 @@ fn write(directory: &Path, content: &[u8]) -> std::io::Result<()> {
 }
 
 /// Sets up SMTP from the line in `url_file`: `smtp://` means STARTTLS or nothing, `smtps://` TLS from the start.
-pub(crate) fn smtp(url_file: &Path, ca: Option<&Path>) -> Result<Road, MailSetupError> {
+fn smtp(url_file: &Path, ca: Option<&Path>) -> Result<Road, MailSetupError> {
     let read = |path: &Path| {
         std::fs::read_to_string(path).map_err(|source| MailSetupError::File { path: path.to_owned(), source })
     };
@@ -278,10 +370,26 @@ mod tests {
         Mailer::new(road, None, "https://parsec.example.org:8443/").unwrap()
     }
 
+    fn asked(token: u8) -> NewInvitation {
+        let (token, invited) =
+            (Token::from_bytes([token; 16]), Invited::User("bob@example.org".parse().unwrap()));
+        NewInvitation { token, invited, expires: parsec_protocol::ids::Timestamp(0), mail_link: None }
+    }
+
+    /// A link's payload by the document: version, kind, token, secret, no hints.
+    fn payload(kind: u8, token: u8, secret: usize) -> String {
+        let length = u8::try_from(secret).unwrap();
+        let parts = [&[0x85, 1, kind, 0x50][..], &[token; 16], &[0x58, length], &vec![9; secret], &[0x80]];
+        Base64UrlUnpadded::encode_string(&parts.concat())
+    }
+
+    fn link(payload: &str) -> String {
+        format!("https://parsec.example.org:8443/join/acme#{payload}")
+    }
+
     fn letter(mailer: &Mailer) -> Letter {
         let organisation: OrganisationId = "acme".parse().unwrap();
-        let link =
-            mailer.check_link(&organisation, "https://parsec.example.org:8443/join/acme#AAbb-_9").unwrap();
+        let link = mailer.check_link(&organisation, &asked(1), &link(&payload(0, 1, 32))).unwrap();
         Letter {
             organisation,
             to: "bob@example.org".parse().unwrap(),
@@ -291,22 +399,28 @@ mod tests {
     }
 
     #[test]
-    fn only_links_to_this_server_and_organisation_are_mailed() {
+    fn only_the_link_of_this_invitation_to_this_server_and_organisation_is_mailed() {
         let (mailer, organisation) = (mailer(Road::None), "acme".parse().unwrap());
+        let good = payload(0, 1, 32);
+        assert!(mailer.check_link(&organisation, &asked(1), &link(&good)).is_some());
         for bad in [
-            "https://evil.example/join/acme#AA",
-            "https://parsec.example.org:8443/join/other#AA",
-            "https://parsec.example.org:8443/join/acme#",
-            "https://parsec.example.org:8443/join/acme",
-            "https://parsec.example.org:8443/join/acme#AA\r\nBcc: all@example.org",
-            "https://parsec.example.org:8443/join/acme#AA buy at https://evil.example",
-            "http://parsec.example.org:8443/join/acme#AA",
-            "https://parsec.example.org:8443@evil.example/join/acme#AA",
+            format!("https://evil.example/join/acme#{good}"),
+            format!("https://parsec.example.org:8443/join/other#{good}"),
+            link(""),
+            "https://parsec.example.org:8443/join/acme".to_owned(),
+            link(&format!("{good}\r\nBcc: all@example.org")),
+            link(&format!("{good} buy at https://evil.example")),
+            format!("http://parsec.example.org:8443/join/acme#{good}"),
+            format!("https://parsec.example.org:8443@evil.example/join/acme#{good}"),
+            link(&payload(0, 2, 32)),
+            link(&payload(1, 1, 32)),
+            link(&payload(0, 1, 31)),
+            link(&payload(0, 1, 32)[..40]),
+            link(&format!("{good}AAAA")),
+            link(&"A".repeat(2_048)),
         ] {
-            assert!(mailer.check_link(&organisation, bad).is_none(), "{bad}");
+            assert!(mailer.check_link(&organisation, &asked(1), &bad).is_none(), "{bad}");
         }
-        let long = format!("https://parsec.example.org:8443/join/acme#{}", "A".repeat(2_048));
-        assert!(mailer.check_link(&organisation, &long).is_none());
     }
 
     /// Whatever is an address here has to be one for the library that mails, and as one recipient.
@@ -340,27 +454,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_mail_is_one_private_file_with_an_unbroken_link() {
+    async fn a_mail_is_one_private_file_with_its_whole_link() {
         let directory = tempfile::tempdir().unwrap();
         let mailer = mailer(Road::Directory(directory.path().to_owned()));
-        assert_eq!(mailer.send(letter(&mailer)).await, MailOutcome::Written);
+        assert_eq!(mailer.send(&letter(&mailer)).await, Delivery::Over(MailOutcome::Written));
         let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap).collect();
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        let mail = std::fs::read_to_string(files[0].path()).unwrap();
-        assert!(
-            mail.contains("parsecctl claim 'https://parsec.example.org:8443/join/acme#AAbb-_9'"),
-            "{mail}"
-        );
+        // Lines are broken for the way (quoted-printable) and put together by whoever shows the mail.
+        let mail = std::fs::read_to_string(files[0].path()).unwrap().replace("=\r\n", "");
+        assert!(mail.contains(&format!("parsecctl claim '{}'", link(&payload(0, 1, 32)))), "{mail}");
         assert!(mail.contains("\r\nTo: bob@example.org\r\n"), "{mail}");
         assert!(mail.contains("alice@example.org invites you"), "{mail}");
     }
 
     #[tokio::test]
-    async fn a_mail_that_fails_leaves_nothing_and_is_only_a_failed_mail() {
+    async fn a_mail_that_fails_leaves_nothing_and_may_be_tried_again() {
         let directory = tempfile::tempdir().unwrap();
         let mailer = mailer(Road::Directory(directory.path().join("missing")));
-        assert_eq!(mailer.send(letter(&mailer)).await, MailOutcome::Failed);
+        assert_eq!(mailer.send(&letter(&mailer)).await, Delivery::Trouble);
     }
 
     #[test]

@@ -1,155 +1,189 @@
 //! The command line of the metadata server.
 //!
-//! Decides where output goes: results on stdout, the log on stderr. Everything else is in the library.
+//! Decides where output goes (results on stdout, the log on stderr) and what signals mean. Everything else is in the library.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
-use parsec_metadata::command_line::{Command, CommandLine, Named, Organisation, Repair};
+use parsec_metadata::command_line::{Command, CommandLine, Organisation};
+use parsec_metadata::commands::{self, EXIT_CONFIGURATION, EXIT_USAGE};
+use parsec_metadata::log_writer::LogWriter;
+use parsec_metadata::terminal::Terminal;
 use parsec_metadata::{
-    AdministrationError, LogFormat, ReinstateError, ServeOptions, create_organisation, database_exists,
-    journal, journal::Journal, list_organisations, organisation_usage, prune_organisation, renew_token,
-    repair_organisation, run,
+    LogFormat, Reloader, RunError, ServeOptions, Server, journal, journal::Journal, results,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// EX_CONFIG of sysexits.h: the settings must be changed.
-const EXIT_CONFIG: u8 = 78;
+/// How long after a hang-up the kernel may still be taking the terminal away.
+const TERMINAL_WAIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    match CommandLine::parse().command {
-        Command::Serve(options) => serve(*options),
-        Command::Organisation(Organisation::Repair(asked)) => match repair(&asked) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error, ExitCode::FAILURE),
-        },
-        Command::Organisation(command) => match administer(command) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error, ExitCode::FAILURE),
-        },
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => return answer(&error),
+    };
+    let done = match line.command {
+        Command::Serve(options) => return serve(*options),
+        Command::Organisation(command) => {
+            // What a certificate is refused for is said there.
+            let _log = matches!(command, Organisation::Repair(_)).then(|| start_log(None));
+            commands::administer(&command)
+        }
+        Command::Backup(asked) => commands::back_up(&asked),
+        Command::Restore(asked) => commands::restore(&asked),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.is_quiet() {
+                results::complain(&failure.to_string());
+            }
+            ExitCode::from(failure.exit_code())
+        }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a command line's last words")]
-fn fail(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
-    eprintln!("parsec-metadata: {error}");
-    code
+/// Help and version are answers; everything else that clap has to say is a usage error.
+fn answer(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        results::complain(error.to_string().trim_start_matches("error: ").trim_end());
+        return ExitCode::from(EXIT_USAGE);
+    }
+    match results::show_for_good(&error.to_string()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if matches!(failure, results::OutputError::Failed(_)) {
+                results::complain(&failure.to_string());
+            }
+            ExitCode::from(commands::of_output(&failure))
+        }
+    }
+}
+
+fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    results::complain(&error.to_string());
+    ExitCode::from(code)
 }
 
 fn serve(options: ServeOptions) -> ExitCode {
-    let options = match options.with_file() {
-        Ok(options) => options,
-        Err(error) => return fail(&error, ExitCode::from(EXIT_CONFIG)),
+    let terminal = Terminal::of_start();
+    let settings = match options.clone().with_file() {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error, EXIT_CONFIGURATION),
     };
-    start_log(options.log_format);
-    let config = match options.check() {
+    // Ends last: what the others say on their way out is still written.
+    let _log = start_log(settings.log_format);
+    let config = match settings.check() {
         Ok(config) => config,
-        Err(error) => return fail(&error, ExitCode::from(EXIT_CONFIG)),
+        Err(error) => return fail(&error, EXIT_CONFIGURATION),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&error, ExitCode::FAILURE),
+        Err(error) => return fail(&RunError::Serve(error), commands::EXIT_SYSTEM),
     };
     let result = runtime.block_on(async {
-        let (mut terminate, mut interrupt) =
-            match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-                (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-                (Err(error), _) | (_, Err(error)) => return Err(parsec_metadata::RunError::Serve(error)),
-            };
-        run(config, async move {
+        let listen = |kind| signal(kind).map_err(RunError::Serve);
+        // Before anything can be asked of the server, so that no signal finds it unprepared.
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        let hangup = listen(SignalKind::hangup())?;
+        let server = Server::bind(config).await?;
+        let reloader = server.reloader();
+        let gone = CancellationToken::new();
+        let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                () = gone.cancelled() => {}
             }
-        })
-        .await
+        };
+        tokio::select! {
+            done = server.run(stop) => done,
+            never = on_hangups(hangup, terminal, &options, &reloader, &gone) => match never {}
+        }
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, ExitCode::FAILURE),
+        Err(error) => fail(&error, commands::of_run(&error)),
     }
 }
 
-fn start_log(format: Option<LogFormat>) {
+/// Reads files and settings again at each hang-up; stops where it means that the terminal is gone.
+async fn on_hangups(
+    mut hangup: Signal,
+    terminal: Terminal,
+    options: &ServeOptions,
+    reloader: &Reloader,
+    gone: &CancellationToken,
+) -> std::convert::Infallible {
+    loop {
+        if hangup.recv().await.is_none() {
+            return std::future::pending().await;
+        }
+        if !terminal.is_gone() {
+            reload(options.clone(), reloader).await;
+        }
+        if terminal.was_there() && !terminal.is_gone() {
+            tokio::time::sleep(TERMINAL_WAIT).await;
+        }
+        if terminal.is_gone() {
+            tracing::info!("the terminal that this server was started in is gone");
+            gone.cancel();
+        }
+    }
+}
+
+async fn reload(options: ServeOptions, reloader: &Reloader) {
+    let read = tokio::task::spawn_blocking(|| options.with_file().and_then(ServeOptions::check)).await;
+    let config = match read {
+        Ok(Ok(config)) => config,
+        Ok(Err(error)) => return tracing::error!(%error, "nothing was reloaded; what was in use stays"),
+        Err(error) => return tracing::error!(%error, "nothing was reloaded; what was in use stays"),
+    };
+    match reloader.reload(config).await {
+        Ok(restart) if restart.is_empty() => tracing::info!("reloaded"),
+        Ok(restart) => tracing::warn!(restart = restart.join(", "), "reloaded; some settings need a restart"),
+        Err(error) => tracing::error!(%error, "nothing was reloaded; what was in use stays"),
+    }
+}
+
+/// Returns what must outlive every line of the log.
+fn start_log(format: Option<LogFormat>) -> Option<LogWriter> {
     // Of the libraries only what went wrong: their finer levels may show what passes through them.
     let filter = EnvFilter::new("warn,parsec_metadata=info");
     let suggested = if journal::is_stderr() { LogFormat::Journal } else { LogFormat::Text };
     let format = format.unwrap_or(suggested);
-    let stderr = || tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let log = tracing_subscriber::registry().with(filter);
-    match (format, Journal::open("parsec-metadata")) {
-        (LogFormat::Journal, Ok(journal)) => log.with(journal).init(),
-        (LogFormat::Text, _) => log.with(stderr().with_ansi(false)).init(),
-        (LogFormat::Json, _) => log.with(stderr().json()).init(),
-        (LogFormat::Journal, Err(error)) => {
-            log.with(stderr().with_ansi(false)).init();
-            tracing::warn!(%error, "there is no journal to log to");
-        }
-    }
-}
-
-/// Puts a log back from a file.
-#[expect(clippy::print_stdout, reason = "results go to stdout")]
-fn repair(asked: &Repair) -> Result<(), ReinstateError> {
-    start_log(None);
-    let done = repair_organisation(&asked.database.database, &asked.name, &asked.file)?;
-    let (added, count, root) = (done.added, done.count, &done.root_fingerprint);
-    if asked.database.json {
-        // Numbers and hexadecimal digits: nothing to escape.
-        println!(r#"{{"added":{added},"count":{count},"root_fingerprint":"{root}"}}"#);
+    let (sink, missing) = match (format, Journal::open()) {
+        (LogFormat::Journal, Err(error)) => (None, Some(error)),
+        (LogFormat::Journal, Ok(journal)) => (Some(journal), None),
+        (LogFormat::Text | LogFormat::Json, _) => (None, None),
+    };
+    let writer = match sink {
+        Some(journal) => LogWriter::start(journal),
+        None => LogWriter::start(std::io::stderr()),
+    };
+    let writer = match writer {
+        Ok(writer) => writer,
+        // Without a thread there is no log, and no server either: the runtime will say so.
+        Err(_) => return None,
+    };
+    let lines = writer.lines();
+    let journal = format == LogFormat::Journal && missing.is_none();
+    if journal {
+        log.with(journal::Entries::new("parsec-metadata", lines)).init();
+    } else if format == LogFormat::Json {
+        log.with(tracing_subscriber::fmt::layer().with_writer(move || lines.clone()).json()).init();
     } else {
-        println!("{added} certificates put back; the log has {count} now\nroot key, SHA-256: {root}");
+        log.with(tracing_subscriber::fmt::layer().with_writer(move || lines.clone()).with_ansi(false)).init();
     }
-    Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "results go to stdout")]
-fn administer(command: Organisation) -> Result<(), AdministrationError> {
-    match command {
-        // Answered before.
-        Organisation::Repair(_) => {}
-        Organisation::Create(Named { name, database }) => {
-            let token = create_organisation(&database.database, &name)?;
-            println!("{}", token_line(&name, &token, database.json));
-        }
-        Organisation::Token(Named { name, database }) => {
-            let token = renew_token(&database.database, &name)?;
-            println!("{}", token_line(&name, &token, database.json));
-        }
-        Organisation::Usage(Named { name, database }) => {
-            for line in organisation_usage(&database.database, &name)? {
-                println!("{}", if database.json { line.json(&name) } else { line.text() });
-            }
-        }
-        Organisation::Prune(Named { name, database }) => {
-            let pruned = prune_organisation(&database.database, &name)?;
-            println!("{}", if database.json { pruned.json(&name) } else { pruned.text() });
-        }
-        Organisation::List(database) => {
-            if !database_exists(&database.database) {
-                return Ok(());
-            }
-            for entry in list_organisations(&database.database)? {
-                let (name, founded) = (&entry.name, entry.founded);
-                let (users, certificates) = (entry.users, entry.certificates);
-                if database.json {
-                    // Names are a-z, 0-9 and -: nothing to escape.
-                    println!(
-                        r#"{{"name":"{name}","founded":{founded},"users":{users},"certificates":{certificates}}}"#
-                    );
-                } else {
-                    let state = if founded { "founded" } else { "not founded" };
-                    println!("{name}\t{state}\t{users} users\t{certificates} certificates");
-                }
-            }
-        }
+    if let Some(error) = missing {
+        tracing::warn!(%error, "there is no journal to log to");
     }
-    Ok(())
-}
-
-fn token_line(name: &str, token: &str, json: bool) -> String {
-    if json { format!(r#"{{"organisation":"{name}","token":"{token}"}}"#) } else { token.to_owned() }
+    Some(writer)
 }

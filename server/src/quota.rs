@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use parsec_protocol::ids::{DeviceId, OrganisationId, Token, UserId};
@@ -152,14 +152,23 @@ pub(crate) struct Lent {
 /// The server's memory of who asked how much.
 #[derive(Debug)]
 pub(crate) struct Quota {
-    rates: Option<Rates>,
+    rates: RwLock<Option<Rates>>,
     buckets: Mutex<Buckets>,
 }
 
 impl Quota {
     /// `None`: no rates at all, for tests and private networks.
     pub(crate) fn new(rates: Option<Rates>) -> Self {
-        Self { rates, buckets: Mutex::default() }
+        Self { rates: RwLock::new(rates), buckets: Mutex::default() }
+    }
+
+    fn rates(&self) -> Option<Rates> {
+        *self.rates.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Other rates from now on. What was taken stays taken.
+    pub(crate) fn set_rates(&self, rates: Option<Rates>) {
+        *self.rates.write().unwrap_or_else(PoisonError::into_inner) = rates;
     }
 
     /// Takes one request out of a bucket.
@@ -175,7 +184,7 @@ impl Quota {
     /// Takes one that may turn out to be somebody else's.
     pub(crate) fn lend_at(&self, key: &Key, now: Instant) -> Result<Lent, Refusal> {
         let mut lent = Lent { key: key.clone(), shared: false };
-        let Some(rates) = &self.rates else { return Ok(lent) };
+        let Some(rates) = self.rates() else { return Ok(lent) };
         let rate = rates.of(key);
         let mut buckets = self.lock();
         if buckets.own.len() >= BUCKETS_MAX && !buckets.own.contains_key(key) {
@@ -204,7 +213,7 @@ impl Quota {
 
     /// Puts one back. Where its bucket is gone, it was full.
     pub(crate) fn give_back_at(&self, lent: Lent, now: Instant) {
-        let Some(rates) = &self.rates else { return };
+        let Some(rates) = self.rates() else { return };
         let mut buckets = self.lock();
         let bucket = if lent.shared { buckets.shared.as_mut() } else { buckets.own.get_mut(&lent.key) };
         if let Some(bucket) = bucket {
@@ -215,7 +224,7 @@ impl Quota {
 
     /// Whether a bucket has one left; takes none.
     pub(crate) fn has_at(&self, key: &Key, now: Instant) -> Result<(), Refusal> {
-        let Some(rates) = &self.rates else { return Ok(()) };
+        let Some(rates) = self.rates() else { return Ok(()) };
         let buckets = self.lock();
         // A bucket that isn't there is full.
         let Some(mut bucket) = buckets.own.get(key).copied() else { return Ok(()) };

@@ -110,7 +110,7 @@ pub fn repair_organisation(database: &Path, name: &str, file: &Path) -> Result<R
     if export.head.is_none() {
         return Err(ReinstateError::Unvouched);
     }
-    let mut sql = store::open_writer(database)?;
+    let mut sql = store::open_existing(database)?;
     let stored = members::organisation(&sql, &organisation)?.ok_or(ReinstateError::Unknown)?;
     let mut added = match stored.founded {
         Some((root, _)) if root == export.root => 0,

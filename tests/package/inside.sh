@@ -43,7 +43,7 @@ as() { who=$1; shift; runuser -u "$who" -- env HOME="/home/$who" "$@"; }
 
 install -d -m 700 -o parsec-metadata /var/lib/parsec-metadata
 mkfifo -m 666 /tmp/server-ready /tmp/alice-ready
-as parsec-metadata parsec-metadata serve --config /etc/parsec/metadata.toml --database /var/lib/parsec-metadata/db.sqlite \
+as parsec-metadata parsec-metadata serve --config /etc/parsec/metadata.toml --create --database /var/lib/parsec-metadata/db.sqlite \
     --listen 127.0.0.1:0 --ready-fd 1 >/tmp/server-ready 2>/tmp/server-log &
 server=$!
 as alice parsecd --ready-fd 1 >/tmp/alice-ready 2>/tmp/alice-log &

@@ -50,6 +50,20 @@ impl Ready {
         self.until(process, || std::fs::read_to_string(&self.path).ok().filter(|text| text.ends_with('\n')))
     }
 
+    /// Waits for the file, whoever writes it.
+    ///
+    /// # Panics
+    /// If a minute passes.
+    pub fn appeared(&self) {
+        for _ in 0..LOOKS {
+            if std::fs::read_to_string(&self.path).is_ok_and(|text| text.ends_with('\n')) {
+                return;
+            }
+            until_changed(&self.events);
+        }
+        panic!("not ready after a minute");
+    }
+
     /// Waits for a file in the folder; returns what is in it.
     ///
     /// # Panics
@@ -68,14 +82,54 @@ impl Ready {
                 return text;
             }
             assert!(process.runs(), "ended before it was ready:\n{}", crate::logs::tail(&process.log()));
-            let mut polled = [PollFd::new(&self.events, PollFlags::IN)];
-            let _ = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: LOOK_NANOSECONDS }));
-            let mut buffer = [MaybeUninit::uninit(); 4096];
-            let mut reader = inotify::Reader::new(&self.events, &mut buffer);
-            while reader.next().is_ok() {}
+            until_changed(&self.events);
         }
         panic!("not ready after a minute:\n{}", crate::logs::tail(&process.log()));
     }
+}
+
+/// Waits until a program's log has these words so many times.
+///
+/// # Panics
+/// If the program ends, or a minute passes.
+pub fn logged(process: &mut Process, words: &str, times: usize) {
+    let path = process.log_path().to_owned();
+    let _ = said(&path, words, times, || {
+        assert!(process.runs(), "it ended:\n{}", crate::logs::tail(&process.log()));
+    });
+}
+
+/// Waits until a file that is there has these words; returns what is in it.
+///
+/// # Panics
+/// If a minute passes.
+#[must_use]
+pub fn in_file(path: &Path, words: &str) -> String {
+    said(path, words, 1, || {})
+}
+
+fn said(path: &Path, words: &str, times: usize, mut alive: impl FnMut()) -> String {
+    let events = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).unwrap();
+    inotify::add_watch(&events, path, inotify::WatchFlags::MODIFY).unwrap();
+    let read = || String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+    for _ in 0..LOOKS {
+        let log = read();
+        if log.matches(words).count() >= times {
+            return log;
+        }
+        alive();
+        until_changed(&events);
+    }
+    panic!("{words:?} is not said after a minute:\n{}", crate::logs::tail(&read()));
+}
+
+/// Waits for the next event, a tenth of a second at most.
+fn until_changed(events: &OwnedFd) {
+    let mut polled = [PollFd::new(events, PollFlags::IN)];
+    let _ = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: LOOK_NANOSECONDS }));
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut reader = inotify::Reader::new(events, &mut buffer);
+    while reader.next().is_ok() {}
 }
 
 fn watch(folder: &Path) -> OwnedFd {

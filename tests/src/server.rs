@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use crate::network::Place;
 use crate::process::{Process, binary, command_in};
@@ -67,6 +67,12 @@ impl Server {
         &self.folder
     }
 
+    /// Its database.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.folder.join("metadata.sqlite")
+    }
+
     /// What it has logged.
     #[must_use]
     pub fn log(&self) -> String {
@@ -114,6 +120,12 @@ impl Server {
     }
 }
 
+/// Runs one of the server's commands to its end.
+#[must_use]
+pub fn metadata(arguments: &[&str], database: &Path) -> Output {
+    Command::new(binary("parsec-metadata")).args(arguments).arg("--database").arg(database).output().unwrap()
+}
+
 /// Copies a stopped server's database from its folder to another one, or back, over what is there.
 pub fn copy_database(from: &Path, to: &Path) {
     for name in ["metadata.sqlite", "metadata.sqlite-wal", "metadata.sqlite-shm"] {
@@ -128,7 +140,7 @@ fn launch(folder: &Path, prefix: &[String], listen: &str, options: &[String]) ->
     let ready = crate::ready::Ready::new(&folder.join("ready"));
     let mut command = command_in(prefix, &binary("parsec-metadata"));
     command
-        .args(["serve", "--listen", listen])
+        .args(["serve", "--create", "--listen", listen])
         .arg("--database")
         .arg(folder.join("metadata.sqlite"))
         .arg("--ready-file")

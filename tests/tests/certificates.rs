@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -11,10 +11,12 @@ use parsec_protocol::control::{CeremonyView, ProblemKind, Stage, TransportChoice
 use parsec_tests::ceremony::Bell;
 use parsec_tests::process::binary;
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
+use parsec_tests::ready::logged;
 use parsec_tests::scene::{BOB_EMAIL, Scene, Setting};
 use parsec_tests::server::Server;
 use parsec_tests::terminal::{Terminal, private_folder};
 use rcgen::{CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
+use rustix::process::Signal;
 
 /// An authority of the test's own.
 struct Authority {
@@ -32,8 +34,15 @@ impl Authority {
     }
 
     /// A server with a certificate for this name, good from one year to another.
-    fn server(&self, folder: &Path, name: &str, (from, until): (i32, i32)) -> Server {
+    fn server(&self, folder: &Path, name: &str, years: (i32, i32)) -> Server {
         private_folder(folder);
+        let [chain, secret] = self.certify(folder, name, years);
+        let options = ["--tls-certificate", chain.to_str().unwrap(), "--tls-key", secret.to_str().unwrap()];
+        Server::start(folder, &options)
+    }
+
+    /// Writes such a certificate and its key.
+    fn certify(&self, folder: &Path, name: &str, (from, until): (i32, i32)) -> [PathBuf; 2] {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(from, 1, 1);
@@ -42,8 +51,7 @@ impl Authority {
         let [chain, secret] = ["chain.pem", "key.pem"].map(|file| folder.join(file));
         std::fs::write(&chain, certificate.pem()).unwrap();
         std::fs::write(&secret, key.serialize_pem()).unwrap();
-        let options = ["--tls-certificate", chain.to_str().unwrap(), "--tls-key", secret.to_str().unwrap()];
-        Server::start(folder, &options)
+        [chain, secret]
     }
 }
 
@@ -87,6 +95,46 @@ fn each_fault_of_a_certificate_is_named_on_the_default_road_too() {
         assert!(said.stdout.contains(wanted.name()) && said.stdout.contains(wanted.hint()), "{said:?}");
         assert!(!said.stdout.contains("\"transport\":\"p2p\""), "it went another way: {said:?}");
     }
+}
+
+#[test]
+fn a_renewed_certificate_counts_at_once_and_a_bad_one_never() {
+    let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
+    let known = Authority::new();
+    let [ca, place] = ["ca.pem", "server"].map(|name| folder.path().join(name));
+    std::fs::write(&ca, known.certificate.pem()).unwrap();
+    let bob = Terminal::start_with("bob", &folder.path().join("bob"), &["--ca-file", ca.to_str().unwrap()]);
+    let mut server = known.server(&place, "127.0.0.1", (2020, 2021));
+    // A link of any invitation: what is asked is how the server answers.
+    let scene = Scene::found(Setting::default());
+    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let payload = invitation.link.expose().split_once("/join/").unwrap().1.to_owned();
+    let link = format!("https://{}/join/{payload}", server.address());
+    let ping = || {
+        bob.ctl_input(&["net", "ping", "--link-file", "-", "--json"], &link).json()["servers"][0]["ping"]
+            .clone()
+    };
+    assert_eq!(ping()["problem"]["name"], ProblemKind::CertificateExpired.name());
+
+    let [chain, key] = known.certify(&place, "127.0.0.1", GOOD);
+    server.process().signal(Signal::HUP);
+    logged(server.process(), "reloaded", 1);
+    assert_eq!(ping()["reached"], true);
+
+    // Half renewed, as it is between two steps of whoever renews; then damaged; then gone.
+    let other = KeyPair::generate().unwrap();
+    std::fs::write(&key, other.serialize_pem()).unwrap();
+    for round in 1..=3 {
+        server.process().signal(Signal::HUP);
+        logged(server.process(), "nothing was reloaded", round);
+        assert_eq!(ping()["reached"], true, "round {round}");
+        match round {
+            1 => std::fs::write(&chain, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+                .unwrap(),
+            _ => std::fs::remove_file(&chain).unwrap_or_default(),
+        }
+    }
+    assert!(server.process().runs());
 }
 
 #[test]

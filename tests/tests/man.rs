@@ -17,8 +17,12 @@ const PARSECD: &[Chapter<'_>] = &[
     Chapter {
         title: "EXIT STATUS",
         entries: &[
-            Entry::Item("0", "Stopped in order, by SIGTERM or SIGINT."),
+            Entry::Item(
+                "0",
+                "Stopped in order, by SIGTERM or SIGINT, or because the terminal it was started in is gone. Any other SIGHUP is ignored.",
+            ),
             Entry::Item("64", "Wrong usage."),
+            Entry::Item("74, 141", "`--help` or `--version` could not be written; nobody reads it any more."),
             Entry::Item(
                 "69 to 78",
                 "The daemon could not start; the last line on standard error says why. 75: another one runs.",
@@ -68,10 +72,20 @@ const METADATA: &[Chapter<'_>] = &[
     Chapter {
         title: "EXIT STATUS",
         entries: &[
-            Entry::Item("0", "Done; of `serve`, stopped in order by SIGTERM or SIGINT."),
-            Entry::Item("1", "Failed; the last line on standard error says why."),
-            Entry::Item("2", "Wrong usage."),
-            Entry::Item("78", "The settings must be changed."),
+            Entry::Item(
+                "0",
+                "Done; of `serve`, stopped in order by SIGTERM or SIGINT, or because the terminal it was started in is gone.",
+            ),
+            Entry::Item("1", "There is no database of that name."),
+            Entry::Item("64", "Wrong usage."),
+            Entry::Item("65", "What was given is no sound backup, or the database is damaged."),
+            Entry::Item("68", "There is no such name, or nothing to do with it."),
+            Entry::Item("69", "Another server uses the database, or the address is taken."),
+            Entry::Item("71", "The system refuses."),
+            Entry::Item("73", "It exists already; nothing is overwritten."),
+            Entry::Item("74", "The disk, or the output can't be written."),
+            Entry::Item("78", "The settings must be changed; of `serve`, also where there is no database."),
+            Entry::Item("141", "Nobody reads the output any more."),
         ],
     },
     Chapter {
@@ -83,7 +97,7 @@ const METADATA: &[Chapter<'_>] = &[
     Chapter {
         title: "EXAMPLES",
         entries: &[Entry::Shown(
-            "parsec-metadata organisation create acme --database /var/lib/parsec-metadata/metadata.sqlite\nparsec-metadata serve --config /etc/parsec/metadata.toml",
+            "parsec-metadata organisation create acme --create --database /var/lib/parsec-metadata/db.sqlite\nparsec-metadata serve --config /etc/parsec/metadata.toml --database /var/lib/parsec-metadata/db.sqlite\nparsec-metadata backup /backup/parsec.sqlite --database /var/lib/parsec-metadata/db.sqlite",
         )],
     },
     Chapter { title: "SEE ALSO", entries: &[Entry::Text("`parsecd`(1), `parsecctl`(1)")] },

@@ -84,6 +84,9 @@ fn show_link(
              If so, hand this link over yourself; if not, cancel it (parsecctl invite cancel {}) and invite anew:",
             short(result.token)
         ),
+        "waiting" => format!(
+            "The server's mail server did not take the mail yet; it is tried again for half an hour. If nothing comes, hand this link to {whom} yourself:"
+        ),
         "not_configured" => format!("The server sends no mail. Hand this link to {whom} yourself:"),
         _ => format!("Hand this link to {whom} and nobody else:"),
     };

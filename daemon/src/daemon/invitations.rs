@@ -103,6 +103,7 @@ pub async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Pr
         Some(MailOutcome::Failed) => "failed",
         Some(MailOutcome::NotConfigured) => "not_configured",
         Some(MailOutcome::AddressRefused) => "address_refused",
+        Some(MailOutcome::Waiting) => "waiting",
     };
     Ok(InviteResult {
         token,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parsec_protocol::chain::checkpoint::Checkpoint;
-use parsec_protocol::chain::verify::{Fault, LogError, VerifiedLog};
+use parsec_protocol::chain::verify::{Fault, LogError, Next, VerifiedLog};
 use parsec_protocol::control::{DeviceState, DeviceView, Problem, ProblemKind};
 use parsec_protocol::ids::{AttemptId, DeviceId};
 use parsec_protocol::public::{Context, Signature};
@@ -104,6 +104,11 @@ fn stray(error: &LogError, from: u64, envelopes: &[Vec<u8>]) -> Option<SyncError
     let at = error.position.checked_sub(from).and_then(|at| usize::try_from(at).ok());
     let envelope = at.and_then(|at| envelopes.get(at)).filter(|_| error.fault == Fault::SeenOther)?;
     Some(SyncError::Past(not_believed(error), Box::new(Suspect::Stray(envelope.clone()))))
+}
+
+/// Takes a certificate into the log that everybody sees: in its place, unless somebody is just looking at it.
+fn followed(log: &Mutex<Arc<VerifiedLog>>, next: Next) -> bool {
+    Arc::make_mut(&mut log.lock().unwrap_or_else(PoisonError::into_inner)).follow(next)
 }
 
 impl Session {
@@ -279,7 +284,11 @@ impl Session {
                     Err(SyncError::Road(RoadError::Misbehaved("a page of the log lacks its certificates")))
                 };
             }
-            let envelopes: Vec<Vec<u8>> = page.certificates.into_iter().map(Vec::from).collect();
+            let mut envelopes: Vec<Vec<u8>> = page.certificates.into_iter().map(Vec::from).collect();
+            if let [only] = envelopes.as_mut_slice() {
+                self.take_one(log, std::mem::take(only)).await?;
+                continue;
+            }
             let (before, open) = (Arc::clone(&log), Arc::clone(&self.open));
             let longer = blocking(move || {
                 let mut longer = VerifiedLog::clone(&before);
@@ -299,6 +308,32 @@ impl Session {
             .await
             .map_err(SyncError::Log)??;
             self.keep(longer);
+        }
+    }
+
+    /// One certificate more, as nearly always: the log, which may be long, is not copied for it.
+    async fn take_one(&self, log: Arc<VerifiedLog>, envelope: Vec<u8>) -> Result<(), SyncError> {
+        let open = Arc::clone(&self.open);
+        let next = blocking(move || {
+            let next = match log.judge(&envelope) {
+                Ok(next) => next,
+                Err(error) => {
+                    let suspected = stray(&error, log.count(), std::slice::from_ref(&envelope));
+                    return Ok::<_, StoreError>(Err(
+                        suspected.unwrap_or_else(|| SyncError::Log(not_believed(&error)))
+                    ));
+                }
+            };
+            open.store.append_certificates(log.count(), std::slice::from_ref(&envelope))?;
+            Ok(Ok(next))
+        })
+        .await
+        .map_err(SyncError::Log)??;
+        if followed(&self.log, next) {
+            Ok(())
+        } else {
+            let text = "The log has grown beside the one who fetches.";
+            Err(SyncError::Log(Problem::new(ProblemKind::Internal, text)))
         }
     }
 
@@ -480,3 +515,6 @@ pub fn view(summary: &DeviceSummary, session: Option<&Session>) -> DeviceView {
         outbox_set_aside: session.map(Session::set_aside),
     }
 }
+
+#[cfg(test)]
+mod tests;

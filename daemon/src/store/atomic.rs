@@ -46,6 +46,23 @@ pub(super) fn std_error(what: &'static str, source: std::io::Error) -> StoreErro
     }
 }
 
+/// Whether there is anything of this name; the end of a relative path is the folder that it starts from.
+fn exists(path: &Path) -> bool {
+    path.as_os_str().is_empty() || path.symlink_metadata().is_ok()
+}
+
+/// Makes a name durable.
+fn sync_parent(path: &Path) -> Result<(), Errno> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match rustix::fs::open(parent, flags, Mode::empty()) {
+        Ok(folder) => rustix::fs::fsync(folder),
+        // Who may write into a folder but not read it can't sync it.
+        Err(Errno::ACCESS) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// What makes a file or folder unsafe: what it is, whose it is, who else gets in, what else it is called.
 fn objection(stat: &Stat, wanted: FileType) -> Option<&'static str> {
     let kind = FileType::from_raw_mode(stat.st_mode);
@@ -68,6 +85,7 @@ impl Folder {
     /// Opens the folder at `path`, made with mode 0700 if it is missing, and its parents with it.
     pub(crate) fn open_or_make(path: &Path) -> Result<Self, StoreError> {
         use std::os::unix::fs::DirBuilderExt as _;
+        let missing: Vec<&Path> = path.ancestors().take_while(|folder| !exists(folder)).collect();
         // Parents that exist keep their mode; a link among them is followed, as everywhere in the system.
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         // A link that points nowhere ends here with "exists": say what it is, below.
@@ -85,6 +103,10 @@ impl Folder {
         })?;
         let at = Self::open_at(rustix::fs::CWD, parent.join(name), parent.join(name))?;
         rustix::fs::fsync(&at.fd).map_err(|errno| io_error("syncing the data folder", errno))?;
+        // A new folder's name is in the folder above it, and must be there after a power cut with what is in it.
+        for folder in missing {
+            sync_parent(folder).map_err(|errno| io_error("syncing the folder above a new one", errno))?;
+        }
         Ok(at)
     }
 

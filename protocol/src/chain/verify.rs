@@ -79,6 +79,14 @@ pub struct VerifiedLog {
     anew: u64,
 }
 
+/// A certificate that was found good as the next one of a log. Made by [`VerifiedLog::judge`] alone.
+#[derive(Debug)]
+pub struct Next {
+    payload: Payload,
+    envelope: Vec<u8>,
+    after: Head,
+}
+
 /// What is known of a user beside the record.
 #[derive(Debug, Clone)]
 struct UserIndex {
@@ -145,6 +153,26 @@ impl VerifiedLog {
         let payload = accepted.map_err(|fault| LogError { position, fault })?;
         self.add(payload, envelope);
         Ok(())
+    }
+
+    /// Whether a certificate may stand next, without taking it in: so that a long log is not copied for the sake of one more.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn judge(&self, envelope: &[u8]) -> Result<Next, LogError> {
+        let accepted = rules::accept(self, || Read::of(envelope), None);
+        let payload = accepted.map_err(|fault| LogError { position: self.count(), fault })?;
+        Ok(Next { payload, envelope: envelope.to_vec(), after: self.head() })
+    }
+
+    /// Takes in what was judged to be next of this very log. `false`, and nothing done: it was another, or has grown since.
+    #[must_use]
+    pub fn follow(&mut self, next: Next) -> bool {
+        if next.after != self.head() {
+            return false;
+        }
+        self.add(next.payload, &next.envelope);
+        true
     }
 
     /// Like [`Self::push`] for one after the other, with the signatures checked by a crew: the same result, in less time.

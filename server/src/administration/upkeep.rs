@@ -8,7 +8,7 @@ use std::path::Path;
 use parsec_protocol::ids::OrganisationId;
 use rusqlite::Connection;
 
-use super::AdministrationError;
+use super::{AdministrationError, failed};
 use crate::budgets::{Share, Taken};
 use crate::clock::Clock;
 use crate::invitations::Pool;
@@ -107,7 +107,7 @@ impl Pruned {
 
 fn open(database: &Path, name: &str) -> Result<(Connection, OrganisationId), AdministrationError> {
     let organisation: OrganisationId = name.parse()?;
-    let sql = store::open_writer(database)?;
+    let sql = super::open(database, false)?;
     match members::organisation(&sql, &organisation) {
         Ok(Some(_)) => Ok((sql, organisation)),
         Ok(None) => Err(AdministrationError::Unknown),
@@ -121,7 +121,7 @@ fn open(database: &Path, name: &str) -> Result<(Connection, OrganisationId), Adm
 /// [`AdministrationError`].
 pub fn organisation_usage(database: &Path, name: &str) -> Result<Vec<UsageLine>, AdministrationError> {
     let (sql, organisation) = open(database, name)?;
-    let budgets = usage::noted(&sql)?;
+    let budgets = usage::noted(&sql).map_err(failed(database))?;
     let line = |Part { member, pool, taken }: Part| {
         let limit = if member.is_none() { budgets.organisation } else { budgets.of_member(pool) };
         let Taken { live, stored, bytes } = taken;
@@ -134,8 +134,9 @@ pub fn organisation_usage(database: &Path, name: &str) -> Result<Vec<UsageLine>,
             limit,
         }
     };
-    let mut lines: Vec<_> = usage::parts(&sql, &organisation)?.into_iter().map(line).collect();
-    let (manifests, log) = usage::lasting(&sql, &organisation)?;
+    let mut lines: Vec<_> =
+        usage::parts(&sql, &organisation).map_err(failed(database))?.into_iter().map(line).collect();
+    let (manifests, log) = usage::lasting(&sql, &organisation).map_err(failed(database))?;
     lines.push(UsageLine::Lasting { manifests, log });
     Ok(lines)
 }
@@ -148,7 +149,10 @@ pub fn prune_organisation(database: &Path, name: &str) -> Result<Pruned, Adminis
     let (sql, organisation) = open(database, name)?;
     let now = Clock::System.now();
     let bytes = || -> Result<u64, AdministrationError> {
-        let of = |pool| usage::taken(&sql, &organisation, None, pool).map(|taken| taken.bytes);
+        let of = |pool| {
+            let taken = usage::taken(&sql, &organisation, None, pool).map_err(failed(database))?;
+            Ok::<_, AdministrationError>(taken.bytes)
+        };
         Ok(of(Pool::Administrators)?.saturating_add(of(Pool::Others)?))
     };
     let recount = || store::change(&sql, |transaction| Ok(usage::recount(transaction.sql, &organisation)?));

@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::limits::{BODY_MAX_BYTES, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
+use parsec_protocol::public::Hash;
 use parsec_protocol::relay::{
     CancelAttempt, ErrorCode, InvitationMade, MailOutcome, ManifestUpload, NewInvitation, REPAIR_MAX_BYTES,
 };
@@ -24,6 +25,7 @@ use crate::budgets::Wish;
 use crate::errors::Refusal;
 use crate::invitations::{self, Member, Side};
 use crate::mail::Letter;
+use crate::postman;
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::members::Signer;
@@ -107,7 +109,7 @@ impl Caller {
 }
 
 /// The most a call's body may have.
-const fn body_max(call: &MemberCall) -> usize {
+const fn body_max(call: &MemberCall<Hash>) -> usize {
     match call {
         MemberCall::Invite | MemberCall::CancelAttempt(..) => SMALL_MAX_BYTES,
         MemberCall::PutStep(..) => STEP_MAX_BYTES,
@@ -128,8 +130,18 @@ const fn body_max(call: &MemberCall) -> usize {
     }
 }
 
+/// The token behind a handle, for a member: everything after this goes by the token.
+async fn find(app: &App, caller: &Caller, handle: Hash) -> Result<Token, Refusal> {
+    let (caller, caller_store) = (caller.clone(), caller.store(app));
+    let find = move |sql: &Connection| {
+        caller.signer(sql)?;
+        rows::token_of(sql, &caller.organisation, &handle)?.ok_or(ErrorCode::InvitationUnknown.into())
+    };
+    caller_store.read(find).await
+}
+
 /// Whether a call would put something new at the end of a log, where a restore may have left no room for it.
-const fn enters_a_log(call: &MemberCall) -> bool {
+const fn enters_a_log(call: &MemberCall<Hash>) -> bool {
     match call {
         MemberCall::Complete(..) | MemberCall::Enrol | MemberCall::Publish => true,
         MemberCall::Invitations { .. }
@@ -153,7 +165,7 @@ const fn enters_a_log(call: &MemberCall) -> bool {
 pub(crate) async fn answer(
     app: Arc<App>,
     organisation: OrganisationId,
-    call: MemberCall,
+    call: MemberCall<Hash>,
     address: IpAddr,
     parts: &Parts,
     content: Body,
@@ -166,7 +178,7 @@ pub(crate) async fn answer(
     if app.repairs_only && enters_a_log(&call) {
         return Err(Refusal::HELD);
     }
-    match call {
+    match call.of_token(|handle| find(&app, &caller, handle)).await? {
         MemberCall::Invitations { before } => list(&app, caller, before, now).await,
         MemberCall::Invite => invite(&app, caller, body::decode(&content)?, now).await,
         MemberCall::Invitation(token) => {
@@ -272,8 +284,10 @@ async fn invite(
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     let link = match &asked.mail_link {
-        // Only links of this server, of this organisation: nobody can mail anything else through here.
-        Some(link) => Some(app.mailer.check_link(&caller.organisation, link).ok_or(ErrorCode::BadRequest)?),
+        // Only this invitation's link, of this server and organisation: nobody can mail anything else through here.
+        Some(link) => Some(
+            app.mailer.get().check_link(&caller.organisation, &asked, link).ok_or(ErrorCode::BadRequest)?,
+        ),
         None => None,
     };
     let (organisation, token) = (caller.organisation.clone(), asked.token);
@@ -317,30 +331,10 @@ async fn invite(
         (Some(_), Some(before @ (MailOutcome::Sent | MailOutcome::Written))) => before,
         (Some(link), _) => {
             let letter = Letter { organisation: organisation.clone(), to: made.to, by: made.by, link };
-            send(app, organisation, token, letter).await
+            postman::send(app, organisation, token, letter).await
         }
     };
     Ok(body::record(&InvitationMade { mail }))
-}
-
-/// Sends a letter in a task of its own, so that a caller who hangs up doesn't stop it half-way, and notes what became of it.
-async fn send(app: &Arc<App>, organisation: OrganisationId, token: Token, letter: Letter) -> MailOutcome {
-    if app.quota.take(&Key::Mail(organisation.clone())).is_err() {
-        tracing::warn!("an organisation asks for too many mails");
-        return MailOutcome::Failed;
-    }
-    let shared = Arc::clone(app);
-    let sending = app.tasks.spawn(async move {
-        let outcome = shared.mailer.send(letter).await;
-        let note = shared.store.write(move |transaction| {
-            Ok(rows::set_mail_outcome(transaction.sql, &organisation, &token, outcome)?)
-        });
-        if note.await.is_err() {
-            tracing::warn!("what became of a mail could not be noted; asked again, it will be sent again");
-        }
-        outcome
-    });
-    sending.await.unwrap_or(MailOutcome::Failed)
 }
 
 async fn events(app: Arc<App>, caller: Caller, token: Token) -> Result<Response, Refusal> {

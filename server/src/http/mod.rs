@@ -37,7 +37,9 @@ use crate::budgets::Budgets;
 use crate::clock::Clock;
 use crate::errors::Refusal;
 use crate::mail::Mailer;
+use crate::postman::Postman;
 use crate::quota::{Key, Quota};
+use crate::reload::Current;
 use crate::store::Store;
 use crate::watchers::Watchers;
 use route::Route;
@@ -54,7 +56,8 @@ pub(crate) struct App {
     pub(crate) budgets: Budgets,
     pub(crate) nonces: Nonces,
     pub(crate) presence: Presence,
-    pub(crate) mailer: Mailer,
+    pub(crate) mailer: Current<Mailer>,
+    pub(crate) postman: Postman,
     /// Cancelled when the server stops: streams end.
     pub(crate) stopping: CancellationToken,
     /// Work that outlives its request: sending mail.

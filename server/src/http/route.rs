@@ -1,10 +1,11 @@
 //! Which call a request is: method and path, taken apart once.
 //!
 //! Decides the whole list of calls (docs/protocol.md, *Metadata server*). Refuses every other path and every malformed id before
-//! anything is looked up. Its patterns, not the paths, go to the log: paths hold tokens.
+//! anything is looked up. Its patterns, not the paths, go to the log: paths say who enrols when. An invitation is named by its handle.
 
 use axum::http::{Method, Uri};
 use parsec_protocol::ids::{AttemptId, OrganisationId, Token};
+use parsec_protocol::public::Hash;
 use parsec_protocol::relay::ErrorCode;
 
 /// A call that needs no identity.
@@ -15,7 +16,7 @@ pub(crate) enum Route {
     Bootstrap(OrganisationId),
     Standing(OrganisationId),
     Invited(OrganisationId, InvitedCall),
-    Member(OrganisationId, MemberCall),
+    Member(OrganisationId, MemberCall<Hash>),
 }
 
 /// A call of somebody who holds a token.
@@ -31,26 +32,54 @@ pub(crate) enum InvitedCall {
     Cancel(AttemptId),
 }
 
-/// A call signed by a member's device.
+/// A call signed by a member's device, about invitations by their handles or by their tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MemberCall {
+pub(crate) enum MemberCall<I> {
     Invitations { before: Option<u64> },
     Invite,
-    Invitation(Token),
-    Events(Token),
-    Cancel(Token),
-    Attempt(Token, AttemptId),
-    Join(Token, AttemptId),
-    PutStep(Token, AttemptId, u8),
-    GetStep(Token, AttemptId, u8),
-    CancelAttempt(Token, AttemptId),
-    Complete(Token, AttemptId),
+    Invitation(I),
+    Events(I),
+    Cancel(I),
+    Attempt(I, AttemptId),
+    Join(I, AttemptId),
+    PutStep(I, AttemptId, u8),
+    GetStep(I, AttemptId, u8),
+    CancelAttempt(I, AttemptId),
+    Complete(I, AttemptId),
     Enrol,
     Publish,
     Log { from: u64 },
     Repair,
     Manifest,
     PutManifest,
+}
+
+impl MemberCall<Hash> {
+    /// The same call with the token in the handle's place.
+    pub(crate) async fn of_token<E>(
+        self,
+        find: impl AsyncFnOnce(Hash) -> Result<Token, E>,
+    ) -> Result<MemberCall<Token>, E> {
+        Ok(match self {
+            Self::Invitations { before } => MemberCall::Invitations { before },
+            Self::Invite => MemberCall::Invite,
+            Self::Invitation(handle) => MemberCall::Invitation(find(handle).await?),
+            Self::Events(handle) => MemberCall::Events(find(handle).await?),
+            Self::Cancel(handle) => MemberCall::Cancel(find(handle).await?),
+            Self::Attempt(handle, attempt) => MemberCall::Attempt(find(handle).await?, attempt),
+            Self::Join(handle, attempt) => MemberCall::Join(find(handle).await?, attempt),
+            Self::PutStep(handle, attempt, step) => MemberCall::PutStep(find(handle).await?, attempt, step),
+            Self::GetStep(handle, attempt, step) => MemberCall::GetStep(find(handle).await?, attempt, step),
+            Self::CancelAttempt(handle, attempt) => MemberCall::CancelAttempt(find(handle).await?, attempt),
+            Self::Complete(handle, attempt) => MemberCall::Complete(find(handle).await?, attempt),
+            Self::Enrol => MemberCall::Enrol,
+            Self::Publish => MemberCall::Publish,
+            Self::Log { from } => MemberCall::Log { from },
+            Self::Repair => MemberCall::Repair,
+            Self::Manifest => MemberCall::Manifest,
+            Self::PutManifest => MemberCall::PutManifest,
+        })
+    }
 }
 
 impl Route {
@@ -160,21 +189,21 @@ fn invited_attempt(method: &str, attempt: &str, rest: &[&str]) -> Result<Invited
     }
 }
 
-fn invitation(method: &str, token: &str, rest: &[&str]) -> Result<MemberCall, ErrorCode> {
-    let token: Token = token.parse().map_err(|_| ErrorCode::InvitationUnknown)?;
+fn invitation(method: &str, handle: &str, rest: &[&str]) -> Result<MemberCall<Hash>, ErrorCode> {
+    let handle: Hash = handle.parse().map_err(|_| ErrorCode::InvitationUnknown)?;
     match (method, rest) {
-        ("GET", []) => Ok(MemberCall::Invitation(token)),
-        ("GET", ["events"]) => Ok(MemberCall::Events(token)),
-        ("POST", ["cancel"]) => Ok(MemberCall::Cancel(token)),
+        ("GET", []) => Ok(MemberCall::Invitation(handle)),
+        ("GET", ["events"]) => Ok(MemberCall::Events(handle)),
+        ("POST", ["cancel"]) => Ok(MemberCall::Cancel(handle)),
         (_, ["attempts", attempt, rest @ ..]) => {
             let attempt: AttemptId = attempt.parse().map_err(|_| ErrorCode::AttemptUnknown)?;
             match (method, rest) {
-                ("GET", []) => Ok(MemberCall::Attempt(token, attempt)),
-                ("POST", ["join"]) => Ok(MemberCall::Join(token, attempt)),
-                ("PUT", ["steps", number]) => Ok(MemberCall::PutStep(token, attempt, step(number)?)),
-                ("GET", ["steps", number]) => Ok(MemberCall::GetStep(token, attempt, step(number)?)),
-                ("POST", ["cancel"]) => Ok(MemberCall::CancelAttempt(token, attempt)),
-                ("POST", ["complete"]) => Ok(MemberCall::Complete(token, attempt)),
+                ("GET", []) => Ok(MemberCall::Attempt(handle, attempt)),
+                ("POST", ["join"]) => Ok(MemberCall::Join(handle, attempt)),
+                ("PUT", ["steps", number]) => Ok(MemberCall::PutStep(handle, attempt, step(number)?)),
+                ("GET", ["steps", number]) => Ok(MemberCall::GetStep(handle, attempt, step(number)?)),
+                ("POST", ["cancel"]) => Ok(MemberCall::CancelAttempt(handle, attempt)),
+                ("POST", ["complete"]) => Ok(MemberCall::Complete(handle, attempt)),
                 _ => Err(ErrorCode::UnknownCall),
             }
         }
@@ -206,7 +235,7 @@ fn number(query: &str, name: &str) -> Result<u64, ErrorCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use parsec_protocol::relay::path;
+    use parsec_protocol::relay::{self, path};
 
     fn of(method: Method, target: &str) -> Result<Route, ErrorCode> {
         Route::of(&method, &target.parse().unwrap())
@@ -216,6 +245,7 @@ mod tests {
     fn the_paths_of_the_protocol_are_the_calls_of_the_server() {
         let org: OrganisationId = "acme".parse().unwrap();
         let (token, attempt) = (Token::from_bytes([1; 16]), AttemptId::from_bytes([2; 16]));
+        let handle = relay::handle(&token);
         let invited = path::invited_attempt(&org, &attempt);
         let greeter = path::greeter_attempt(&org, &token, &attempt);
         let mine = |call| Ok(Route::Invited(org.clone(), call));
@@ -238,15 +268,19 @@ mod tests {
                 members(MemberCall::Invitations { before: Some(7) }),
             ),
             (Method::POST, path::invitations(&org), members(MemberCall::Invite)),
-            (Method::GET, path::invitation(&org, &token), members(MemberCall::Invitation(token))),
-            (Method::GET, path::events(&path::invitation(&org, &token)), members(MemberCall::Events(token))),
-            (Method::POST, path::cancel(&path::invitation(&org, &token)), members(MemberCall::Cancel(token))),
-            (Method::GET, greeter.clone(), members(MemberCall::Attempt(token, attempt))),
-            (Method::POST, path::join(&greeter), members(MemberCall::Join(token, attempt))),
-            (Method::PUT, path::step(&greeter, 1), members(MemberCall::PutStep(token, attempt, 1))),
-            (Method::GET, path::step(&greeter, 0), members(MemberCall::GetStep(token, attempt, 0))),
-            (Method::POST, path::cancel(&greeter), members(MemberCall::CancelAttempt(token, attempt))),
-            (Method::POST, path::complete(&greeter), members(MemberCall::Complete(token, attempt))),
+            (Method::GET, path::invitation(&org, &token), members(MemberCall::Invitation(handle))),
+            (Method::GET, path::events(&path::invitation(&org, &token)), members(MemberCall::Events(handle))),
+            (
+                Method::POST,
+                path::cancel(&path::invitation(&org, &token)),
+                members(MemberCall::Cancel(handle)),
+            ),
+            (Method::GET, greeter.clone(), members(MemberCall::Attempt(handle, attempt))),
+            (Method::POST, path::join(&greeter), members(MemberCall::Join(handle, attempt))),
+            (Method::PUT, path::step(&greeter, 1), members(MemberCall::PutStep(handle, attempt, 1))),
+            (Method::GET, path::step(&greeter, 0), members(MemberCall::GetStep(handle, attempt, 0))),
+            (Method::POST, path::cancel(&greeter), members(MemberCall::CancelAttempt(handle, attempt))),
+            (Method::POST, path::complete(&greeter), members(MemberCall::Complete(handle, attempt))),
             (Method::POST, path::enrolments(&org), members(MemberCall::Enrol)),
             (Method::POST, path::standing(&org), Ok(Route::Standing(org.clone()))),
             (Method::POST, path::certificates(&org), members(MemberCall::Publish)),
@@ -257,6 +291,8 @@ mod tests {
         ];
         for (method, target, expected) in cases {
             assert_eq!(of(method, &target), expected, "{target}");
+            // Proxies write paths down: what admits to the relay stands in none.
+            assert!(!target.contains(&token.to_string()), "{target}");
         }
     }
 
@@ -282,6 +318,11 @@ mod tests {
             (Method::GET, "/v1/organisations/acme/invitations?from=1", ErrorCode::BadRequest),
             (Method::POST, "/v1/organisations/acme/invitations?before=1", ErrorCode::BadRequest),
             (Method::GET, "/v1/organisations/acme/invitations/xyz", ErrorCode::InvitationUnknown),
+            (
+                Method::GET,
+                "/v1/organisations/acme/invitations/01010101010101010101010101010101",
+                ErrorCode::InvitationUnknown,
+            ),
             (Method::GET, "/join/ACME", ErrorCode::OrganisationUnknown),
             (Method::GET, "/join/acme/x", ErrorCode::UnknownCall),
         ] {

@@ -6,7 +6,8 @@
 use parsec_protocol::chain::certificate::Profile;
 use parsec_protocol::ids::{AttemptId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::limits::INVITATION_PAGE_MAX;
-use parsec_protocol::relay::{InvitationList, InvitationStatus, MailOutcome};
+use parsec_protocol::public::Hash;
+use parsec_protocol::relay::{self, InvitationList, InvitationStatus, MailOutcome};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{attempts, bytes, damaged, from_number, number_of, stored, unstored};
@@ -25,7 +26,7 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    pub(crate) fn view(&self) -> parsec_protocol::relay::InvitationView {
+    pub(crate) fn view(&self) -> relay::InvitationView {
         self.invitation.view(self.newest.as_ref())
     }
 
@@ -145,6 +146,18 @@ pub(crate) fn load(
     row.map(|row| complete(sql, row, now)).transpose()
 }
 
+/// The token behind a handle.
+pub(crate) fn token_of(
+    sql: &Connection,
+    organisation: &OrganisationId,
+    handle: &Hash,
+) -> Result<Option<Token>, Refusal> {
+    let mut select =
+        sql.prepare_cached("SELECT token FROM invitation WHERE organisation = ?1 AND handle = ?2")?;
+    let found = select.query_row(params![organisation.as_str(), handle.as_bytes()], |row| row.get(0));
+    found.optional()?.map(|token| bytes(token).map(Token::from_bytes)).transpose()
+}
+
 /// Reads one by its row, with its organisation.
 pub(super) fn load_row(
     sql: &Connection,
@@ -173,8 +186,8 @@ pub(crate) fn insert(
     };
     let mut insert = sql.prepare_cached(
         "INSERT INTO invitation
-            (organisation, token, email, user, created_by, created, expires, status, mismatches, attempts, pool, due, listed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
+            (organisation, token, email, user, created_by, created, expires, status, mismatches, attempts, pool, due, handle, listed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?14,
             max(?13, (SELECT coalesce(max(listed), 0) + 1 FROM invitation WHERE organisation = ?1)))",
     )?;
     insert.execute(params![
@@ -190,7 +203,8 @@ pub(crate) fn insert(
         invitation.attempts,
         pool_number(invitation.pool),
         stored(invitation.due(None, now).0),
-        stored(now.0)
+        stored(now.0),
+        relay::handle(&invitation.token).as_bytes()
     ])?;
     Ok(())
 }
@@ -274,6 +288,32 @@ pub(crate) fn mail_outcome(sql: &Connection, number: i64) -> Result<Option<MailO
     let mut select = sql.prepare_cached("SELECT mail FROM invitation WHERE number = ?1")?;
     let outcome: Option<i64> = select.query_row([number], |row| row.get(0))?;
     outcome.map(from_number).transpose()
+}
+
+/// Counts that its mail is begun to be sent. Not where it was sent, was begun too often, or is of no more use to anybody.
+pub(crate) fn start_mail(
+    sql: &Connection,
+    organisation: &OrganisationId,
+    token: &Token,
+    now: Timestamp,
+    most: u32,
+) -> rusqlite::Result<bool> {
+    let mut update = sql.prepare_cached(
+        "UPDATE invitation SET mail_starts = mail_starts + 1
+         WHERE organisation = ?1 AND token = ?2 AND expires > ?3 AND mail_starts < ?4
+         AND status IN (?5, ?6) AND (mail IS NULL OR mail NOT IN (?7, ?8))",
+    )?;
+    let begun = update.execute(params![
+        organisation.as_str(),
+        token.as_bytes(),
+        stored(now.0),
+        most,
+        number_of(&InvitationStatus::Pending),
+        number_of(&InvitationStatus::InUse),
+        number_of(&MailOutcome::Sent),
+        number_of(&MailOutcome::Written)
+    ])?;
+    Ok(begun == 1)
 }
 
 /// Notes what became of its mail.

@@ -11,6 +11,7 @@ pub(crate) mod manifests;
 pub(crate) mod members;
 pub(crate) mod pruning;
 mod schema;
+mod stamp;
 mod turns;
 pub(crate) mod usage;
 
@@ -22,7 +23,10 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 pub use schema::OpenError;
-pub(crate) use schema::open_writer;
+pub(crate) use schema::{
+    contents, integrity, open_beside, open_copy, open_existing, open_source, open_writer, present,
+};
+pub(crate) use stamp::{check as check_beside, check_alone as check_log, free_name, renew as stamp_anew};
 pub(crate) use turns::Party;
 
 use self::turns::{Bounds, Full, Turns};
@@ -43,6 +47,8 @@ const WAITING_MAX: usize = 4_096;
 const RETRY_FULL: u32 = 1;
 /// Pieces of work in one transaction: bounds how long the first waits for the last.
 const BATCH_MAX: usize = 128;
+/// How the writer begins.
+const WRITING: &str = "BEGIN IMMEDIATE";
 
 /// What a piece of work may touch: the database, and the list of what changed.
 pub(crate) struct Transaction<'a> {
@@ -154,6 +160,7 @@ impl Store {
             at_once,
         };
         let writing = open_writer(path)?;
+        stamp::begin(&writing)?;
         let queues = Queues {
             writer: Arc::new(Turns::new(bounds(usize::MAX))),
             readers: Arc::new(Turns::new(bounds(READERS_PER_PARTY_MAX))),
@@ -161,7 +168,7 @@ impl Store {
         let queue = Arc::clone(&queues.writer);
         let mut threads =
             vec![std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
-                serve(&writing, "BEGIN IMMEDIATE", &queue, BATCH_MAX, &watchers);
+                serve(&writing, WRITING, &queue, BATCH_MAX, &watchers);
             })?];
         for _ in 0..READERS {
             let (reading, queue) = (schema::open_reader(path)?, Arc::clone(&queues.readers));
@@ -216,6 +223,7 @@ async fn hand_over<T: Send + 'static>(
 fn serve(connection: &Connection, begin: &str, queue: &Queue, batch_max: usize, watchers: &Watchers) {
     let mut batch: Vec<Box<dyn Work>> = Vec::with_capacity(batch_max);
     let mut groups = Vec::with_capacity(batch_max);
+    let mut due = stamp::Due::default();
     while let Some(first) = queue.next() {
         let more = std::iter::from_fn(|| queue.try_next()).take(batch_max.saturating_sub(1));
         for (group, work) in std::iter::once(first).chain(more) {
@@ -236,6 +244,10 @@ fn serve(connection: &Connection, begin: &str, queue: &Queue, batch_max: usize, 
         }
         for group in groups.drain(..) {
             queue.done(&group);
+        }
+        // After the answers: nobody waits for it but the next.
+        if begin == WRITING {
+            due.checkpoint(connection);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Decides how SQLite is set up: every acknowledged change is on disk. Refuses a file of another program or of a newer version.
 
 mod filling;
+mod handles;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+
+use crate::folders::sync_parent;
 
 /// "PRSM", so that `file` and this program know whose database it is.
 const APPLICATION_ID: i32 = 0x5052_534d;
@@ -24,9 +27,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration { script: include_str!("schema/0001_first.sql"), fill: |_| Ok(()) },
     Migration { script: include_str!("schema/0002_hashes.sql"), fill: filling::fill },
     Migration { script: include_str!("schema/0003_budgets.sql"), fill: |_| Ok(()) },
+    Migration { script: include_str!("schema/0004_handles.sql"), fill: handles::fill },
 ];
 /// How long a second program (the `organisation` commands, a backup) may hold the file before a change fails.
-const BUSY_WAIT: Duration = Duration::from_secs(10);
+pub(super) const BUSY_WAIT: Duration = Duration::from_secs(10);
 
 /// Why the database can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +38,9 @@ pub enum OpenError {
     /// The file can't be made, opened or protected.
     #[error("the database file can't be opened: {0}")]
     File(#[from] std::io::Error),
+    /// There is none, and none was to be made.
+    #[error("there is no database; with --create a new one is made")]
+    Missing,
     /// SQLite failed.
     #[error("the database can't be read: {0}")]
     Sqlite(#[from] rusqlite::Error),
@@ -55,6 +62,79 @@ pub enum OpenError {
     },
 }
 
+/// Whether there is a database, or one is to be made: a slip in its name is an error, and makes no file.
+pub(crate) fn present(path: &Path, create: bool) -> Result<(), OpenError> {
+    match path.metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if create {
+                Ok(())
+            } else {
+                Err(OpenError::Missing)
+            }
+        }
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Opens for writing beside a server or alone, which a write-ahead log of another file must not destroy.
+pub(crate) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
+    super::check_beside(path)?;
+    let connection = open_writer(path)?;
+    // A running server decides when its log ends.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(connection)
+}
+
+/// The same for what must be there.
+pub(crate) fn open_existing(path: &Path) -> Result<Connection, OpenError> {
+    present(path, false)?;
+    open_beside(path)
+}
+
+/// Opens what is there, changing nothing of it.
+pub(crate) fn open_source(path: &Path) -> Result<Connection, OpenError> {
+    present(path, false)?;
+    super::check_beside(path)?;
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    check_owner(&connection)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(connection)
+}
+
+/// Opens a copy that nobody else knows: a database of this program that this version can use, in one file.
+pub(crate) fn open_copy(path: &Path) -> Result<Connection, OpenError> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if application != APPLICATION_ID {
+        return Err(OpenError::Foreign);
+    }
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = usize::try_from(version).unwrap_or(usize::MAX);
+    if found > MIGRATIONS.len() {
+        return Err(OpenError::TooNew { found, known: MIGRATIONS.len() });
+    }
+    connection.pragma_update(None, "journal_mode", "DELETE")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    Ok(connection)
+}
+
+/// What SQLite finds wrong with a file, if anything.
+pub(crate) fn integrity(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    Ok((found != "ok").then_some(found))
+}
+
+/// How many organisations and certificates there are.
+pub(crate) fn contents(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    connection.query_row(
+        "SELECT (SELECT count(*) FROM organisation), (SELECT count(*) FROM certificate)",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
 /// Opens for writing, making the file (0600) if there is none.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     // Made by hand first: SQLite would make it readable for all that the umask lets.
@@ -62,6 +142,8 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     drop(file);
+    // A new file's name must be there after a power cut.
+    sync_parent(path)?;
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check_owner(&connection)?;
     // Before there is anything in it: pages that are free can be given back, a few at a time.

@@ -114,7 +114,7 @@ impl Bench {
     }
 
     pub fn reserve(&self, name: &str) -> String {
-        parsec_metadata::create_organisation(&self.folder.path().join("db"), name).unwrap()
+        parsec_metadata::create_organisation(&self.folder.path().join("db"), name, false).unwrap()
     }
 
     /// An organisation founded by Alice.

@@ -144,6 +144,44 @@ fn a_torn_write_ahead_log_loses_nothing_acknowledged() {
     );
 }
 
+/// What was made is on the disk with its name: each folder above a new one is synced.
+#[test]
+fn the_name_of_a_new_data_folder_is_synced() {
+    const CHILD: &str = "PARSECD_TEST_NEW_FOLDER";
+    if let Some(folder) = std::env::var_os(CHILD) {
+        drop(Devices::open_with(Path::new(&folder), WorkFactor::for_tests()).unwrap());
+        return;
+    }
+    let home = Home::new();
+    let place = home.0.path().canonicalize().unwrap();
+    let trace = place.join("trace");
+    let straced = Command::new("strace")
+        .args(["-f", "-y", "-e", "trace=mkdir,mkdirat,fsync", "-o"])
+        .arg(&trace)
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "store::tests::disk::the_name_of_a_new_data_folder_is_synced",
+            "--test-threads",
+            "1",
+        ])
+        .env(CHILD, place.join("new/deep/data"))
+        .output();
+    let Ok(straced) = straced else {
+        println!("skipped: strace is not installed");
+        return;
+    };
+    assert!(straced.status.success(), "{}", String::from_utf8_lossy(&straced.stdout));
+    let trace = fs::read_to_string(trace).unwrap();
+    for folder in ["", "/new", "/new/deep", "/new/deep/data"] {
+        let synced = format!("{}{folder}>)", place.display());
+        assert!(
+            trace.lines().any(|line| line.contains("fsync(") && line.contains(&synced)),
+            "{synced} was not synced:\n{trace}"
+        );
+    }
+}
+
 /// The order of system calls, as the kernel saw them: the new key file is written and synced under another name,
 /// renamed over the old one, and the folder synced; nothing opens it with a wider mode.
 #[test]

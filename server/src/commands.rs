@@ -1,0 +1,287 @@
+//! What the server's commands show, and how they end.
+//!
+//! Decides exit codes (sysexits.h, docs/server.md) and what is said when something was done that could not be shown. Refuses to leave a
+//! person in the dark about it: a token that was not shown can be had again by another command, and the message names it.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::RunError;
+use crate::administration::{
+    AdministrationError, UsageLine, create_organisation, list_organisations, organisation_usage,
+    prune_organisation, renew_token,
+};
+use crate::backup::{self, BackupError};
+use crate::command_line::{Backup, Named, Organisation, Restore};
+use crate::database_lock::LockError;
+use crate::reinstate::{ReinstateError, repair_organisation};
+use crate::restore::{self, RestoreError};
+use crate::results::{OutputError, show, show_for_good};
+use crate::store::OpenError;
+
+/// There is no database of that name: the plainest of failures, of a command that a person has typed.
+const EXIT_MISSING: u8 = 1;
+/// Wrong usage.
+pub const EXIT_USAGE: u8 = 64;
+/// What was given is not what it should be.
+const EXIT_DATA: u8 = 65;
+/// There is nothing of that name.
+const EXIT_NOT_FOUND: u8 = 68;
+/// Somebody else has it.
+const EXIT_IN_USE: u8 = 69;
+/// The system refuses.
+pub const EXIT_SYSTEM: u8 = 71;
+/// There is one already.
+const EXIT_EXISTS: u8 = 73;
+/// The disk, or the output.
+const EXIT_DISK: u8 = 74;
+/// The settings must be changed.
+pub const EXIT_CONFIGURATION: u8 = 78;
+/// Whoever read the output has gone: as a shell has it for SIGPIPE.
+const EXIT_CLOSED: u8 = 141;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// About organisations.
+    #[error(transparent)]
+    Administration(#[from] AdministrationError),
+    /// Backing up.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// Restoring.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// Putting a log back.
+    #[error(transparent)]
+    Reinstate(#[from] ReinstateError),
+    /// There was nothing to do but to show something.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// It was done, and could not be shown.
+    #[error("{done} ({source})")]
+    Unshown {
+        /// What was done, and how to see it again.
+        done: String,
+        /// Why it was not shown.
+        source: OutputError,
+    },
+}
+
+impl Failure {
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Administration(error) => match error {
+                AdministrationError::Name(_) => EXIT_USAGE,
+                AdministrationError::Open { source, .. } => of_open(source),
+                AdministrationError::Sqlite { .. } | AdministrationError::Failed => EXIT_DISK,
+                AdministrationError::Exists => EXIT_EXISTS,
+                AdministrationError::NoneToFound | AdministrationError::Unknown => EXIT_NOT_FOUND,
+                AdministrationError::NoEntropy => EXIT_SYSTEM,
+            },
+            Self::Reinstate(error) => match error {
+                ReinstateError::Name(_) => EXIT_USAGE,
+                ReinstateError::Open(error) => of_open(error),
+                ReinstateError::Sqlite(_) | ReinstateError::File { .. } => EXIT_DISK,
+                ReinstateError::Unknown => EXIT_NOT_FOUND,
+                ReinstateError::Evidence(_)
+                | ReinstateError::OtherOrganisation(_)
+                | ReinstateError::Unvouched
+                | ReinstateError::Conflict
+                | ReinstateError::Refused(_) => EXIT_DATA,
+            },
+            Self::Backup(error) => match error {
+                BackupError::Open { source, .. } => of_open(source),
+                BackupError::Exists(_) => EXIT_EXISTS,
+                BackupError::Unsound { .. } => EXIT_DATA,
+                BackupError::File { .. } | BackupError::Sqlite { .. } => EXIT_DISK,
+            },
+            Self::Restore(error) => match error {
+                RestoreError::Lock(error) => of_lock(error),
+                RestoreError::Open { source, .. } => of_open(source),
+                RestoreError::NoBackup { .. } | RestoreError::Itself(_) => EXIT_DATA,
+                RestoreError::File { .. } => EXIT_DISK,
+            },
+            Self::Output(error) | Self::Unshown { source: error, .. } => of_output(error),
+        }
+    }
+
+    /// Whether there is nothing to say: a reader that goes away is no fault.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        matches!(self, Self::Output(OutputError::Closed))
+    }
+}
+
+/// The exit code of output that was not taken.
+#[must_use]
+pub const fn of_output(error: &OutputError) -> u8 {
+    match error {
+        OutputError::Closed => EXIT_CLOSED,
+        OutputError::Failed(_) => EXIT_DISK,
+    }
+}
+
+const fn of_open(error: &OpenError) -> u8 {
+    match error {
+        OpenError::Missing => EXIT_MISSING,
+        OpenError::Foreign | OpenError::TooNew { .. } => EXIT_CONFIGURATION,
+        OpenError::Damaged => EXIT_DATA,
+        OpenError::File(_) | OpenError::Sqlite(_) => EXIT_DISK,
+    }
+}
+
+const fn of_lock(error: &LockError) -> u8 {
+    match error {
+        LockError::InUse(_) => EXIT_IN_USE,
+        LockError::File { .. } => EXIT_DISK,
+    }
+}
+
+/// The exit code of a server that did not start, or not stay.
+#[must_use]
+pub const fn of_run(error: &RunError) -> u8 {
+    match error {
+        RunError::Listen { .. } => EXIT_IN_USE,
+        // Of a service it is a setting, which no new start mends.
+        RunError::Open { source: OpenError::Missing, .. } => EXIT_CONFIGURATION,
+        RunError::Open { source, .. } => of_open(source),
+        RunError::Lock(error) => of_lock(error),
+        RunError::Mail(_) | RunError::Tls(_) => EXIT_CONFIGURATION,
+        RunError::Ready(_) => EXIT_DISK,
+        RunError::Serve(_) => EXIT_SYSTEM,
+    }
+}
+
+/// Runs a command about organisations.
+///
+/// # Errors
+/// [`Failure`].
+pub fn administer(command: &Organisation) -> Result<(), Failure> {
+    match command {
+        Organisation::Create(asked) => {
+            let Named { name, database } = &asked.named;
+            let token = create_organisation(&database.database, name, asked.create)?;
+            show_token(asked.named.database.json, name, &token, || {
+                format!(
+                    "the name {name} is reserved, but its bootstrap token could not be shown; {}",
+                    another(&asked.named)
+                )
+            })
+        }
+        Organisation::Token(named) => {
+            let token = renew_token(&named.database.database, &named.name)?;
+            show_token(named.database.json, &named.name, &token, || {
+                let name = &named.name;
+                format!(
+                    "the former token of {name} is void, but the new one could not be shown; {}",
+                    another(named)
+                )
+            })
+        }
+        Organisation::Repair(asked) => {
+            let done = repair_organisation(&asked.database.database, &asked.name, &asked.file)?;
+            let (added, count, root) = (done.added, done.count, &done.root_fingerprint);
+            let text = if asked.database.json {
+                json!({"added": added, "count": count, "root_fingerprint": root.to_string()}).to_string()
+            } else {
+                format!("{added} certificates put back; the log has {count} now\nroot key, SHA-256: {root}")
+            };
+            show(&format!("{text}\n")).map_err(|source| Failure::Unshown {
+                done: format!("{added} certificates are put back; the log of {} has {count} now", asked.name),
+                source,
+            })
+        }
+        Organisation::Usage(Named { name, database }) => {
+            let lines = organisation_usage(&database.database, name)?;
+            let shown = |line: &UsageLine| if database.json { line.json(name) } else { line.text() };
+            let text: String = lines.iter().map(|line| format!("{}\n", shown(line))).collect();
+            Ok(show_for_good(&text)?)
+        }
+        Organisation::Prune(Named { name, database }) => {
+            let pruned = prune_organisation(&database.database, name)?;
+            let text = if database.json { pruned.json(name) } else { pruned.text() };
+            show(&format!("{text}\n"))
+                .map_err(|source| Failure::Unshown { done: format!("{name} is pruned"), source })
+        }
+        Organisation::List(database) => {
+            let mut text = String::new();
+            for entry in list_organisations(&database.database)? {
+                let (name, founded) = (&entry.name, entry.founded);
+                let (users, certificates) = (entry.users, entry.certificates);
+                text.push_str(&if database.json {
+                    let about = json!({"name": name, "founded": founded, "users": users, "certificates": certificates});
+                    format!("{about}\n")
+                } else {
+                    let state = if founded { "founded" } else { "not founded" };
+                    format!("{name}\t{state}\t{users} users\t{certificates} certificates\n")
+                });
+            }
+            Ok(show_for_good(&text)?)
+        }
+    }
+}
+
+/// How to get another token.
+fn another(named: &Named) -> String {
+    let (name, path) = (&named.name, named.database.database.display());
+    format!("`parsec-metadata organisation token {name} --database {path}` makes another one")
+}
+
+fn show_token(json: bool, name: &str, token: &str, done: impl FnOnce() -> String) -> Result<(), Failure> {
+    let text =
+        if json { json!({"organisation": name, "token": token}).to_string() } else { token.to_owned() };
+    show_for_good(&format!("{text}\n")).map_err(|source| Failure::Unshown { done: done(), source })
+}
+
+/// Backs up, and says what was made.
+///
+/// # Errors
+/// [`Failure`].
+pub fn back_up(asked: &Backup) -> Result<(), Failure> {
+    let made = backup::back_up(&asked.database.database, &asked.file)?;
+    let file = asked.file.display();
+    let text = if asked.database.json {
+        json!({"backup": text_of(&asked.file), "bytes": made.bytes, "organisations": made.organisations, "certificates": made.certificates}).to_string()
+    } else {
+        format!(
+            "{file}: {} organisations, {} certificates, {} bytes, checked",
+            made.organisations, made.certificates, made.bytes
+        )
+    };
+    show(&format!("{text}\n"))
+        .map_err(|source| Failure::Unshown { done: format!("the backup {file} is made and checked"), source })
+}
+
+/// Restores, and says where the former database is.
+///
+/// # Errors
+/// [`Failure`].
+pub fn restore(asked: &Restore) -> Result<(), Failure> {
+    let database = &asked.database.database;
+    let done = restore::restore(&asked.file, database, asked.create)?;
+    let place = database.display();
+    let former = match &done.former {
+        Some(former) => format!("the former database is {}", former.display()),
+        None => "there was none before".to_owned(),
+    };
+    let text = if asked.database.json {
+        let former = done.former.as_deref().map(text_of);
+        json!({"database": text_of(database), "former": former, "organisations": done.organisations, "certificates": done.certificates}).to_string()
+    } else {
+        format!(
+            "{place}: restored, {} organisations, {} certificates; {former}",
+            done.organisations, done.certificates
+        )
+    };
+    show(&format!("{text}\n"))
+        .map_err(|source| Failure::Unshown { done: format!("{place} is restored; {former}"), source })
+}
+
+/// A path as JSON can hold it.
+fn text_of(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
