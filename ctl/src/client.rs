@@ -90,16 +90,19 @@ struct Notified<T> {
 /// # Errors
 /// `$XDG_RUNTIME_DIR` is unset, as in a session that is none.
 pub(crate) fn default_socket() -> Result<PathBuf, Failure> {
-    match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| Path::new(dir).is_absolute()) {
-        Some(dir) => Ok(PathBuf::from(dir).join(SOCKET_DIRECTORY).join(SOCKET_NAME)),
-        None => Err(Failure::Report(
-            Report::from(Problem::new(
-                ProblemKind::DaemonUnreachable,
-                "XDG_RUNTIME_DIR is not set, so the daemon's socket can't be found",
-            ))
+    let variable = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+    let why = match variable {
+        Some(dir) if Path::new(&dir).is_absolute() => {
+            return Ok(PathBuf::from(dir).join(SOCKET_DIRECTORY).join(SOCKET_NAME));
+        }
+        Some(dir) => format!("XDG_RUNTIME_DIR is {}, which is no absolute path", Path::new(&dir).display()),
+        None => "XDG_RUNTIME_DIR is not set".to_owned(),
+    };
+    let text = format!("{why}, so the daemon's socket can't be found");
+    Err(Failure::Report(
+        Report::from(Problem::new(ProblemKind::DaemonUnreachable, text))
             .with_hint("Log in to a proper session, or name the daemon's socket with --socket PATH."),
-        )),
-    }
+    ))
 }
 
 impl Connection {
@@ -134,10 +137,14 @@ impl Connection {
             alive::bound(&stream).map_err(|error| gone(&error.to_string()))?;
             Ok(Self { place: Some(path.to_owned()), ..Self::over(stream) })
         } else {
-            Err(Failure::new(
+            let failure = Failure::new(
                 ProblemKind::AccessDenied,
                 format!("The program that answers at {place} runs as another user ({})", peer.uid.as_raw()),
-            ))
+            );
+            Err(match alive::foreign_runtime(path) {
+                Some(remedy) => failure.advised(&remedy),
+                None => failure,
+            })
         }
     }
 

@@ -5,6 +5,8 @@
 use parsec_protocol::control::{Fault, Problem, ProblemKind};
 use serde::{Deserialize, Serialize};
 
+use crate::text::shown;
+
 /// Wrong usage, by sysexits.
 pub(crate) const USAGE: u8 = 64;
 /// Reading or writing failed, by sysexits.
@@ -66,6 +68,45 @@ impl From<Problem> for Report {
     }
 }
 
+/// What was done although its result could not be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unshown {
+    /// Why it could not.
+    why: String,
+    /// Whether the reader went away.
+    closed: bool,
+    /// What has happened, and how to see it again.
+    done: Done,
+}
+
+/// What a command has done, for whoever can't be shown its result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// In a sentence.
+    what: String,
+    /// How to see it again, or to undo it.
+    again: String,
+}
+
+impl Done {
+    /// `what` and `again` are sentences.
+    pub(crate) fn new(what: impl Into<String>, again: impl Into<String>) -> Self {
+        Self { what: what.into(), again: again.into() }
+    }
+}
+
+impl Unshown {
+    /// In the form of every failure.
+    pub(crate) fn in_words(&self) -> String {
+        format!(
+            "parsecctl: The result can't be written: {}\n  What was done: {}\n  What to do: {}",
+            shown(&self.why),
+            shown(&self.done.what),
+            shown(&self.done.again)
+        )
+    }
+}
+
 /// Why a command did not end well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -77,6 +118,8 @@ pub(crate) enum Failure {
     OutputClosed,
     /// stdout can't be written: a full disk.
     OutputFailed(String),
+    /// Something was done, and its result can't be written.
+    Unshown(Unshown),
     /// The result, already on stdout, says what is wrong; only the exit code is left to give.
     Told(u8),
 }
@@ -97,10 +140,29 @@ impl Failure {
     pub(crate) fn advised(self, hint: &str) -> Self {
         match self {
             Self::Report(report) => Self::Report(report.with_hint(hint)),
-            other @ (Self::Interrupted(_) | Self::OutputClosed | Self::OutputFailed(_) | Self::Told(_)) => {
-                other
-            }
+            other @ (Self::Interrupted(_)
+            | Self::OutputClosed
+            | Self::OutputFailed(_)
+            | Self::Unshown(_)
+            | Self::Told(_)) => other,
         }
+    }
+
+    /// The same failure, of a command that has done something by then: if stdout failed, that is said.
+    #[must_use]
+    pub(crate) fn after(self, done: Done) -> Self {
+        match self {
+            Self::OutputClosed => {
+                Self::Unshown(Unshown { why: "nobody reads it any more".to_owned(), closed: true, done })
+            }
+            Self::OutputFailed(why) => Self::Unshown(Unshown { why, closed: false, done }),
+            other @ (Self::Report(_) | Self::Interrupted(_) | Self::Unshown(_) | Self::Told(_)) => other,
+        }
+    }
+
+    /// stdout leads nowhere, and what would be written there could not be seen again.
+    pub(crate) fn nowhere(done: Done) -> Self {
+        Self::OutputFailed("standard output is closed, or leads nowhere".to_owned()).after(done)
     }
 
     /// What the process ends with.
@@ -110,8 +172,8 @@ impl Failure {
             Self::Report(report) if report.exit_code == 0 => ProblemKind::Internal.exit_code(),
             Self::Report(report) => report.exit_code,
             Self::Interrupted(_) => INTERRUPTED,
-            Self::OutputClosed => OUTPUT_CLOSED,
-            Self::OutputFailed(_) => IO,
+            Self::OutputClosed | Self::Unshown(Unshown { closed: true, .. }) => OUTPUT_CLOSED,
+            Self::OutputFailed(_) | Self::Unshown(Unshown { closed: false, .. }) => IO,
             Self::Told(code) => *code,
         }
     }
@@ -132,6 +194,14 @@ mod tests {
         assert_eq!(Failure::Interrupted(String::new()).exit_code(), 130);
         assert_eq!(Failure::OutputClosed.exit_code(), 141);
         assert_eq!(Failure::OutputFailed(String::new()).exit_code(), 74);
+        let done = || Done::new("a", "b");
+        assert_eq!(Failure::OutputClosed.after(done()).exit_code(), 141);
+        assert_eq!(Failure::OutputFailed(String::new()).after(done()).exit_code(), 74);
+        assert_eq!(
+            Failure::Told(70).after(done()),
+            Failure::Told(70),
+            "only what failed at stdout is another's"
+        );
     }
 
     #[test]

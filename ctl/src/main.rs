@@ -8,6 +8,7 @@ mod ceremony;
 mod client;
 mod commands;
 mod completion;
+mod descriptor;
 mod failure;
 mod hardening;
 mod man;
@@ -61,7 +62,13 @@ fn refuse_arguments(error: &clap::Error) -> ExitCode {
         let problem = Problem::new(ProblemKind::InvalidRequest, first);
         Output { json: true, ..Output::default() }.failure(&Failure::Report(Report::from(problem)));
     } else {
-        Output::grammar(&error.to_string(), answer);
+        return match Output::grammar(&error.to_string(), answer) {
+            Ok(()) => ExitCode::from(if answer { 0 } else { failure::USAGE }),
+            Err(failure) => {
+                Output::default().failure(&failure);
+                ExitCode::from(failure.exit_code())
+            }
+        };
     }
-    ExitCode::from(if answer { 0 } else { failure::USAGE })
+    ExitCode::from(failure::USAGE)
 }

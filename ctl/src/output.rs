@@ -2,18 +2,20 @@
 //!
 //! Rules: results go to stdout, talk to stderr; with `--json` stdout carries one JSON object a line and nothing else;
 //! with `--plain` no meaning is carried by columns or indentation; there are no colours; no text from outside steers
-//! the terminal; a reader that went away ends the command quietly.
+//! the terminal; a reader that went away ends a command that only looks quietly; of one that has changed something it is said
+//! what was done and how to see it again, whatever stdout does.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _};
 
 use parsec_protocol::control::ProblemKind;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::failure::Failure;
+use crate::descriptor;
+use crate::failure::{Done, Failure};
 use crate::plain;
-use crate::schema::{self, Schema};
+use crate::schema::{self, Change, Schema};
 use crate::text::{shown, shown_json, shown_lines};
 
 /// Cursor to the corner, everything behind it cleared (ECMA-48). The one thing here that steers a terminal.
@@ -57,6 +59,40 @@ impl Output {
         text: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
         if self.json { self.object(schema, &[], result) } else { self.line(&text()) }
+    }
+
+    /// The result of a command that has changed something: as [`Self::result`], and if stdout fails, `done` is said on stderr.
+    ///
+    /// # Errors
+    /// stdout is closed or can't be written.
+    pub(crate) fn changed(
+        &self,
+        schema: Change,
+        result: &impl Serialize,
+        text: impl FnOnce() -> String,
+        done: Done,
+    ) -> Result<(), Failure> {
+        self.result(schema.0, result, text).map_err(|failure| failure.after(done))
+    }
+
+    /// A file for the reader of stdout, as it is. Not for a screen, which it could steer.
+    ///
+    /// # Errors
+    /// stdout is a terminal, is closed or can't be written.
+    pub(crate) fn file(&self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.json {
+            return Err(Failure::usage(
+                "Standard output can't carry both the file and --json",
+                "Name a file, or leave --json out.",
+            ));
+        }
+        if io::stdout().is_terminal() {
+            return Err(Failure::usage(
+                "The file is not for a terminal's screen",
+                "Name a file, or send the output to a program or a file.",
+            ));
+        }
+        descriptor::write(io::stdout(), bytes).map_err(unwritten)
     }
 
     /// One JSON line: the schema's name, `head`, then the fields of `body`.
@@ -157,14 +193,16 @@ impl Output {
     }
 
     /// Help and version on stdout, or what is wrong with the arguments on stderr. They can hold anything, too.
-    pub(crate) fn grammar(text: &str, answer: bool) {
+    ///
+    /// # Errors
+    /// stdout is closed or can't be written.
+    pub(crate) fn grammar(text: &str, answer: bool) -> Result<(), Failure> {
         let text = shown_lines(text.trim_end());
         if answer {
-            // Nobody reads: the exit code is all that is left to say it.
-            let _told = write_stdout(&text);
-        } else {
-            write_stderr(&format!("{text}\n"));
+            return write_stdout(&text);
         }
+        write_stderr(&format!("{text}\n"));
+        Ok(())
     }
 
     /// The end of a command that failed: what happened, and the remedy.
@@ -183,6 +221,8 @@ impl Output {
             )),
             Failure::Interrupted(what) => self.screen(what),
             Failure::OutputClosed | Failure::Told(_) => {}
+            // With --json, too: stdout takes nothing.
+            Failure::Unshown(unshown) => self.screen(&unshown.in_words()),
             Failure::OutputFailed(why) => {
                 write_stderr(&format!("parsecctl: can't write the result: {}\n", shown(why)))
             }
@@ -195,28 +235,34 @@ pub(crate) const HALF_BLOCKS: [char; 4] = [' ', '\u{2580}', '\u{2584}', '\u{2588
 
 /// One line to stdout, at once: a script may be waiting for it.
 fn write_stdout(line: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(format!("{line}\n").as_bytes()).and_then(|()| stdout.flush()).map_err(
-        |error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure::OutputClosed,
-            _ => Failure::OutputFailed(error.to_string()),
-        },
-    )
+    descriptor::write(io::stdout(), format!("{line}\n").as_bytes()).map_err(unwritten)
+}
+
+fn unwritten(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::OutputClosed,
+        _ => Failure::OutputFailed(error.to_string()),
+    }
 }
 
 /// To stderr. If nobody listens there, there is nobody to tell.
 fn write_stderr(text: &str) {
-    let _told = io::stderr().lock().write_all(text.as_bytes());
+    let _told = descriptor::write(io::stderr(), text.as_bytes());
 }
 
-/// Rows under headings, columns padded to the widest by what they take on a screen.
+/// A cell wider than this pushes what stands behind it in its own row, and widens no other: one long name must not send every
+/// row over the edge of the screen.
+const PADDED_MAX: usize = 32;
+
+/// Rows under headings, columns padded to the widest of usual width, by what they take on a screen.
 fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let all: Vec<Vec<String>> = std::iter::once(headings.iter().map(|h| (*h).to_owned()).collect())
         .chain(rows.iter().map(|row| row.iter().map(shown).collect()))
         .collect();
     let widths: Vec<usize> = (0..headings.len())
         .map(|column| {
-            all.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0)
+            let cells = all.iter().filter_map(|row| row.get(column)).map(|cell| cell.width());
+            cells.filter(|width| *width <= PADDED_MAX).max().unwrap_or(0)
         })
         .collect();
     let padded = |(cell, width): (&String, &usize)| {
@@ -244,6 +290,13 @@ mod tests {
     fn columns_line_up() {
         assert_eq!(table(&["A", "LONG"], &[vec!["abc".into(), "d".into()]]), "A    LONG\nabc  d");
         assert_eq!(table(&["A", "B"], &[vec!["李".into(), "d".into()]]), "A   B\n李  d", "two cells wide");
+        let long = "x".repeat(PADDED_MAX + 1);
+        let rows = [vec!["ab".into(), "d".into()], vec![long.clone(), "e".into()]];
+        assert_eq!(
+            table(&["A", "B"], &rows),
+            format!("A   B\nab  d\n{long}  e"),
+            "a wide cell widens its own row"
+        );
     }
 
     #[test]

@@ -4,8 +4,6 @@
 //! option for either), shorter than 8 characters, or among the first million an attacker would try; there is no
 //! override.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use parsec_protocol::control::{Problem, ProblemKind, SecretText};
@@ -13,6 +11,7 @@ use parsec_protocol::paste::PASTE_MAX_BYTES;
 use zeroize::Zeroizing;
 use zxcvbn::{Score, zxcvbn};
 
+use crate::descriptor;
 use crate::failure::{Failure, Report};
 use crate::output::Output;
 use crate::prompt::Terminal;
@@ -57,7 +56,8 @@ impl From<NewPasswordSource> for PasswordSource {
 impl PasswordSource {
     /// Whether it is standard input, which ends with its first reader.
     pub(crate) fn is_stdin(&self) -> bool {
-        self.password_file.as_deref() == Some(Path::new("-")) || self.password_fd == Some(0)
+        let named = self.password_file.as_deref().and_then(descriptor::named);
+        named.or(self.password_fd) == Some(0)
     }
 
     /// The password of an option, if one was given.
@@ -91,16 +91,14 @@ pub(crate) fn read_link(path: &Path) -> Result<Zeroizing<String>, Failure> {
 
 /// Reads a file, or its first line alone.
 fn read_text(path: &Path, what: &str, max: usize, first_line: bool) -> Result<Zeroizing<String>, Failure> {
-    let place = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
     let failed = |why: String| {
         Failure::usage(
             format!("The {what} can't be read from {}: {why}", path.display()),
             "Give a readable file with one line of text.",
         )
     };
-    let mut bytes = Zeroizing::new(Vec::with_capacity(BOM.len() + max + 1));
-    File::open(place)
-        .and_then(|file| file.take((BOM.len() + max) as u64 + 1).read_to_end(&mut bytes))
+    let bytes = descriptor::open(path)
+        .and_then(|file| descriptor::read(file, BOM.len() + max + 1, first_line))
         .map_err(|error| failed(error.to_string()))?;
     // Editors of some systems begin a file with a mark and end its lines with two characters or with the other one.
     let text = bytes.strip_prefix(BOM).unwrap_or(&bytes);

@@ -1,22 +1,23 @@
 //! The two ears: reading what a person types, from a terminal only.
 //!
 //! Decides whether there is anybody to ask, and how Ctrl-C and hidden typing work. Refuses to ask where nobody is
-//! (the failure names the option to give instead), to take an answer that was typed before its question, and to
-//! leave a terminal without echo: the old settings come back on every way out, a panic and a killing signal included.
+//! (the failure names the option to give instead), to take an answer that was typed before its question, to leave anything
+//! of a secret that was pasted to the shell, and to leave a terminal without echo: the old settings come back on every way
+//! out (`settings`), a panic, a killing signal and Ctrl-Z included.
 //!
-//! Ctrl-C arrives as a character that ends the line rather than as a signal, so that a ceremony can be cancelled in
+//! Ctrl-C and Ctrl-Z arrive as characters that end the line rather than as signals, so that a ceremony can be cancelled in
 //! order and a hidden prompt can't leave the terminal dumb.
 
+mod settings;
+
 use std::io::{self, IsTerminal as _, stderr, stdin};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parsec_protocol::control::ProblemKind;
-use rustix::termios::{
-    LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcsetattr,
-};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::{Handle, Signals};
-use signal_hook::low_level::emulate_default_handler;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, kill_current_process_group};
+use rustix::termios::{QueueSelector, tcflush};
+use settings::{CTRL_C, CTRL_Z, Settings};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -24,15 +25,16 @@ use crate::output::Output;
 
 /// Longest line a terminal hands over (`N_TTY_BUF_SIZE`).
 const LINE_BYTES: usize = 4096;
-/// What Ctrl-C sends.
-const CTRL_C: u8 = 3;
+/// What was pasted has come to its end when nothing more comes for this long: terminals hand a paste over in pieces, as fast as they
+/// are read.
+const PASTE_QUIET: Duration = Duration::from_millis(150);
+/// Most lines that one paste is read for: who pastes a book shall not have to wait for its end.
+const PASTE_MAX_LINES: usize = 256;
 
 /// A terminal with a person at it, and the settings it had.
 pub(crate) struct Terminal {
-    before: Termios,
+    settings: Settings,
     output: Output,
-    /// Ends the watch, and the thread that keeps it.
-    watch: Option<(Handle, JoinHandle<()>)>,
 }
 
 /// What came from the person.
@@ -42,6 +44,8 @@ pub(crate) enum Typed {
     Line(Zeroizing<String>),
     /// Ctrl-C.
     Interrupt,
+    /// Ctrl-Z, and the person is back: the question stands again.
+    Suspended,
     /// Ctrl-D, or the terminal is gone.
     End,
 }
@@ -65,13 +69,9 @@ impl Terminal {
             };
             return Err(Failure::usage(format!("{what} is needed, and {why}"), instead));
         }
-        let before = tcgetattr(stdin()).map_err(|error| terminal_failed(&error))?;
-        let watch = Some(watch(before.clone()).map_err(|error| {
-            Failure::new(ProblemKind::Internal, format!("Signals can't be watched: {error}"))
-        })?);
-        let terminal = Self { before, output: *output, watch };
-        terminal.set(false)?;
-        Ok(terminal)
+        let settings = Settings::take(*output).map_err(|error| terminal_failed(&error))?;
+        settings.set(false, None).map_err(|error| terminal_failed(&error))?;
+        Ok(Self { settings, output: *output })
     }
 
     /// Asks a question in one line. What was typed before it is thrown away.
@@ -79,8 +79,8 @@ impl Terminal {
     /// # Errors
     /// The terminal failed.
     pub(crate) fn ask(&self, question: &str, hidden: bool) -> Result<(), Failure> {
-        self.set(!hidden)?;
-        tcflush(stdin(), QueueSelector::IFlush).map_err(|error| terminal_failed(&error))?;
+        self.settings.set(!hidden, Some(question)).map_err(|error| terminal_failed(&error))?;
+        flush()?;
         self.output.ask(question);
         Ok(())
     }
@@ -90,7 +90,7 @@ impl Terminal {
     /// # Errors
     /// The terminal failed.
     pub(crate) fn rest(&self) -> Result<(), Failure> {
-        self.set(false)
+        self.settings.set(false, None).map_err(|error| terminal_failed(&error))
     }
 
     /// The question is answered: the line ends, which hidden typing did not show.
@@ -114,12 +114,69 @@ impl Terminal {
             match rustix::io::read(stdin(), &mut *line) {
                 Ok(count) => break count,
                 Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => drop(more_within(None)?),
                 // The terminal was closed.
                 Err(rustix::io::Errno::IO) => break 0,
-                Err(error) => return Err(terminal_failed(&error)),
+                Err(error) => return Err(terminal_failed(&error.into())),
             }
         };
-        Ok(typed(line.get(..count).unwrap_or_default()))
+        let typed = typed(line.get(..count).unwrap_or_default());
+        if typed == Typed::Suspended {
+            // This program, and whatever shares its pipeline. `settings` does what belongs to it.
+            kill_current_process_group(Signal::TSTP)
+                .map_err(|error| terminal_failed(&io::Error::from(error)))?;
+        }
+        Ok(typed)
+    }
+
+    /// Reads on behind a line that was pasted, to the end of the paste: nothing of it may be left for the shell.
+    ///
+    /// # Errors
+    /// The terminal failed.
+    fn rest_of_paste(&self, first: Zeroizing<String>) -> Result<Zeroizing<String>, Failure> {
+        let mut all = first;
+        for _ in 0..PASTE_MAX_LINES {
+            if !more_within(Some(PASTE_QUIET))? {
+                return Ok(all);
+            }
+            match self.read()? {
+                Typed::Line(line) => {
+                    let mut longer = Zeroizing::new(String::with_capacity(all.len() + line.len() + 1));
+                    longer.push_str(&all);
+                    longer.push('\n');
+                    longer.push_str(&line);
+                    all = longer;
+                }
+                Typed::Interrupt | Typed::Suspended | Typed::End => break,
+            }
+        }
+        flush()?;
+        Ok(all)
+    }
+
+    /// Asks and waits for something that may have more than one line, because it was pasted; not shown.
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub(crate) fn pasted(&self, question: &str) -> Result<Zeroizing<String>, Failure> {
+        self.first_line(question, true).and_then(|line| {
+            let all = self.rest_of_paste(line)?;
+            self.answered(true)?;
+            Ok(all)
+        })
+    }
+
+    fn first_line(&self, question: &str, hidden: bool) -> Result<Zeroizing<String>, Failure> {
+        self.ask(question, hidden)?;
+        loop {
+            match self.read()? {
+                Typed::Line(line) => return Ok(line),
+                Typed::Suspended => {}
+                Typed::Interrupt | Typed::End => {
+                    return Err(Failure::Interrupted("\nStopped; nothing was done.".to_owned()));
+                }
+            }
+        }
     }
 
     /// Asks and waits, for prompts with nothing else going on.
@@ -127,53 +184,31 @@ impl Terminal {
     /// # Errors
     /// Ctrl-C and Ctrl-D end the command; the terminal failed.
     pub(crate) fn answer(&self, question: &str, hidden: bool) -> Result<Zeroizing<String>, Failure> {
-        self.ask(question, hidden)?;
-        match self.read()? {
-            Typed::Line(line) => {
-                self.answered(hidden)?;
-                Ok(line)
-            }
-            Typed::Interrupt | Typed::End => {
-                Err(Failure::Interrupted("\nStopped; nothing was done.".to_owned()))
-            }
+        let line = self.first_line(question, hidden)?;
+        if hidden {
+            // Only the first line of a secret counts, as in a file.
+            let _rest = self.rest_of_paste(Zeroizing::default())?;
         }
-    }
-
-    /// Line editing by the kernel, Ctrl-C as a line's end, echo as asked for.
-    fn set(&self, echo: bool) -> Result<(), Failure> {
-        let mut modes = self.before.clone();
-        modes.local_modes.insert(LocalModes::ICANON);
-        modes.local_modes.remove(LocalModes::ISIG);
-        modes.local_modes.set(LocalModes::ECHO, echo);
-        modes.special_codes[SpecialCodeIndex::VEOL] = CTRL_C;
-        tcsetattr(stdin(), OptionalActions::Now, &modes).map_err(|error| terminal_failed(&error))
+        self.answered(hidden)?;
+        Ok(line)
     }
 }
 
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        if let Some((handle, thread)) = self.watch.take() {
-            handle.close();
-            // It ends with its handle; if it panicked, the settings are restored here all the same.
-            let _ended = thread.join();
-        }
-        // If even this fails, the terminal is gone.
-        let _restored = tcsetattr(stdin(), OptionalActions::Now, &self.before);
+/// Whether more was typed, now or within a while.
+fn more_within(wait: Option<Duration>) -> Result<bool, Failure> {
+    let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
+    let stdin = stdin();
+    match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], wait.as_ref()) {
+        Ok(count) => Ok(count > 0),
+        // A signal that changes nothing; what is there is found at the next look.
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(terminal_failed(&error.into())),
     }
 }
 
-/// Restores the terminal when a signal is about to end the program, then lets it end as it would have.
-fn watch(before: Termios) -> io::Result<(Handle, JoinHandle<()>)> {
-    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGQUIT, SIGINT])?;
-    let handle = signals.handle();
-    let thread = std::thread::Builder::new().spawn(move || {
-        if let Some(signal) = signals.forever().next() {
-            // If these fail, the terminal is gone, or the signal comes again and ends the program by itself.
-            let _restored = tcsetattr(stdin(), OptionalActions::Now, &before);
-            let _ended = emulate_default_handler(signal);
-        }
-    })?;
-    Ok((handle, thread))
+/// Throws away what was typed and not read.
+fn flush() -> Result<(), Failure> {
+    tcflush(stdin(), QueueSelector::IFlush).map_err(|error| terminal_failed(&error.into()))
 }
 
 /// Reads one line as the terminal hands it over.
@@ -181,11 +216,12 @@ fn typed(bytes: &[u8]) -> Typed {
     match bytes {
         [] => Typed::End,
         [.., CTRL_C] => Typed::Interrupt,
+        [.., CTRL_Z] => Typed::Suspended,
         [line @ .., b'\n'] | line => Typed::Line(Zeroizing::new(String::from_utf8_lossy(line).into_owned())),
     }
 }
 
-fn terminal_failed(error: &rustix::io::Errno) -> Failure {
+fn terminal_failed(error: &io::Error) -> Failure {
     Failure::new(ProblemKind::DaemonUnreachable, format!("The terminal failed: {error}"))
 }
 
@@ -205,6 +241,7 @@ mod tests {
         assert_eq!(typed(b"\x03"), Typed::Interrupt);
         assert_eq!(typed(b"half a passw\x03"), Typed::Interrupt);
         assert_eq!(typed(b"ended by ctrl-d"), line("ended by ctrl-d"));
+        assert_eq!(typed(b"half a passw\x1a"), Typed::Suspended);
         assert_eq!(typed(b"\xff\n"), line("\u{fffd}"));
     }
 

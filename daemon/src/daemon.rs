@@ -21,6 +21,7 @@ pub mod joining;
 pub mod leftovers;
 mod locking;
 pub mod members;
+mod moving;
 pub mod net;
 mod notices;
 pub mod passwords;
@@ -304,6 +305,12 @@ impl Daemon {
             }
             Event::Registered(device, registration) => self.heard(device, Heard::Word(registration)),
             Event::Certified(device) => self.certified(device),
+            Event::Moved(device, server) => {
+                if let Some(summary) = self.known.get_mut(&device) {
+                    summary.server = server;
+                    self.changed(device, Reason::Server);
+                }
+            }
             Event::Listed(summaries) => {
                 // What the loop knows is newer; only what it hasn't heard of is taken, and what the founding set aside.
                 for summary in summaries {

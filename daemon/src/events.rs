@@ -73,6 +73,7 @@ pub enum Reason {
     Registration,
     Password,
     Outbox,
+    Server,
 }
 
 impl Reason {
@@ -84,6 +85,7 @@ impl Reason {
             Self::Registration => "registration",
             Self::Password => "password",
             Self::Outbox => "outbox",
+            Self::Server => "server",
         }
     }
 }

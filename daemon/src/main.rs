@@ -3,6 +3,7 @@
 //! Decides the order: close the process to others, take over what the service manager opened, then read the
 //! configuration, then take the data folder, then listen, then say that it is ready. Refuses to go on where one of them fails, with a sentence and what to do.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ use parsecd::config::{Arguments, Config, ConfigError, LogFormat};
 use parsecd::daemon::{Daemon, Settings};
 use parsecd::hardening::{self, HardeningError};
 use parsecd::named_file;
-use parsecd::paths::Places;
+use parsecd::paths::{self, Places};
 use parsecd::rpc::{self, AccessError, Listener};
 use parsecd::service::activation::{ActivationError, Passed};
 use parsecd::service::credentials;
@@ -70,7 +71,16 @@ impl Failure {
         }
     }
 
-    const fn hint(&self) -> &'static str {
+    fn hint(&self) -> Cow<'static, str> {
+        if let Self::Access(AccessError::UnsafePath { .. } | AccessError::Io { .. }) = self
+            && let Some(foreign) = paths::foreign_runtime(std::env::var_os("XDG_RUNTIME_DIR").as_ref())
+        {
+            return foreign.into();
+        }
+        self.general_hint().into()
+    }
+
+    const fn general_hint(&self) -> &'static str {
         match self {
             Self::Daemon(problem) => problem.name.hint(),
             Self::Methods(_) => "This is a bug in Parsec; please report it.",
@@ -111,7 +121,7 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            tracing::error!(hint = failure.hint(), "{failure}");
+            tracing::error!(hint = %failure.hint(), "{failure}");
             ExitCode::from(failure.exit_code())
         }
     }

@@ -85,6 +85,21 @@ pub fn socket_under(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join(SOCKET_DIRECTORY).join(SOCKET_NAME)
 }
 
+/// What is wrong with a runtime folder that belongs to somebody else, as `su` leaves it in the environment: variable, value and owner.
+#[must_use]
+pub fn foreign_runtime(variable: Option<&OsString>) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let me = rustix::process::geteuid().as_raw();
+    let folder = absolute(variable)?;
+    let owner = std::fs::metadata(folder).ok()?.uid();
+    (owner != me).then(|| {
+        format!(
+            "XDG_RUNTIME_DIR is {}, which belongs to user {owner}; the daemon runs as user {me}. After `su`, log in properly (`su -`, `machinectl shell`, ssh), or set XDG_RUNTIME_DIR to /run/user/{me}.",
+            folder.display()
+        )
+    })
+}
+
 fn absolute(value: Option<&OsString>) -> Option<&Path> {
     value.map(Path::new).filter(|path| path.is_absolute())
 }

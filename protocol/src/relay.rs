@@ -402,8 +402,11 @@ pub enum MailOutcome {
     /// This server sends no mail.
     #[n(4)]
     NotConfigured,
-    /// The mail server did not take it, and it is tried again for a while.
+    /// The mail server does not take mail for this address.
     #[n(5)]
+    AddressRefused,
+    /// The mail server did not take it, and it is tried again for a while.
+    #[n(6)]
     Waiting,
 }
 

@@ -467,8 +467,9 @@ fn both_know_the_same_invisible_characters() {
     let mut checker = Checker::start(None);
     for range in INVISIBLE {
         let (first, last) = (u32::from(*range.start()), u32::from(*range.end()));
-        // The last hieroglyph is newer than the Unicode data of older Pythons.
-        let ends = [first - 1, first, last, last + 1].into_iter().filter(|c| *c != 0x1_342f);
+        // The hieroglyphs beside the controls are newer than the Unicode data of older Pythons.
+        let ends =
+            [first - 1, first, last, last + 1].into_iter().filter(|c| !matches!(c, 0x1_342f | 0x1_3440));
         for c in ends.filter_map(char::from_u32) {
             for text in [
                 format!("a{c}b"),
@@ -542,8 +543,6 @@ fn a_reader_that_forgets_a_rule_disagrees() {
         "head elsewhere",
         "not stray",
         "a name",
-        "loopback",
-        "host",
     ] {
         assert!(disagreements(Some(rule), QUESTIONS.0) > 0, "{rule}");
     }

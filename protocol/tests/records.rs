@@ -250,8 +250,9 @@ impl Draw {
     }
 
     fn made(&mut self) -> relay::InvitationMade {
-        use relay::MailOutcome::{Failed, NotAsked, NotConfigured, Sent, Waiting, Written};
-        relay::InvitationMade { mail: self.pick(&[NotAsked, Sent, Written, Failed, NotConfigured, Waiting]) }
+        use relay::MailOutcome::{AddressRefused, Failed, NotAsked, NotConfigured, Sent, Waiting, Written};
+        let all = [NotAsked, Sent, Written, Failed, NotConfigured, AddressRefused, Waiting];
+        relay::InvitationMade { mail: self.pick(&all) }
     }
 
     fn cancel(&mut self) -> relay::CancelAttempt {

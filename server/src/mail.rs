@@ -170,8 +170,8 @@ impl Mailer {
             return Delivery::Over(MailOutcome::NotConfigured);
         }
         let Some(message) = self.compose(letter) else {
-            tracing::warn!("a mail could not be composed");
-            return Delivery::Over(MailOutcome::Failed);
+            tracing::warn!("a mail could not be composed: its address is none for mail");
+            return Delivery::Over(MailOutcome::AddressRefused);
         };
         let Ok(_place) = self.sending.try_acquire() else {
             tracing::warn!("too many mails at once");
@@ -197,8 +197,9 @@ impl Mailer {
                     // The kind alone: a mail server's answer may repeat what it was given.
                     let (permanent, timeout, tls) =
                         (error.is_permanent(), error.is_timeout(), error.is_tls());
-                    tracing::warn!(permanent, timeout, tls, "the mail server did not take a mail");
-                    if permanent { Delivery::Over(MailOutcome::Failed) } else { Delivery::Trouble }
+                    let code = error.status().map(u16::from);
+                    tracing::warn!(permanent, timeout, tls, code, "the mail server did not take a mail");
+                    if permanent { Delivery::Over(outcome_of(code)) } else { Delivery::Trouble }
                 }
                 Err(_) => {
                     tracing::warn!("the mail server took too long");
@@ -265,6 +266,14 @@ fn try_writing(directory: &Path) -> std::io::Result<()> {
     let name = directory.join(format!(".parsec-metadata-{}.tmp", std::process::id()));
     drop(options.write(true).create_new(true).mode(0o600).open(&name)?);
     std::fs::remove_file(&name)
+}
+
+/// What a mail server's refusal means, by RFC 5321: whether it was about the mailbox, which the inviter can mend, or about anything else.
+const fn outcome_of(code: Option<u16>) -> MailOutcome {
+    match code {
+        Some(550 | 551 | 553) => MailOutcome::AddressRefused,
+        Some(_) | None => MailOutcome::Failed,
+    }
 }
 
 /// Writes a mail under a random name, readable by this user alone, complete or not at all.
@@ -464,6 +473,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mailer = mailer(Road::Directory(directory.path().join("missing")));
         assert_eq!(mailer.send(&letter(&mailer)).await, Delivery::Trouble);
+    }
+
+    #[test]
+    fn an_address_that_is_refused_is_told_from_a_mail_that_failed() {
+        for code in [550, 551, 553] {
+            assert_eq!(outcome_of(Some(code)), MailOutcome::AddressRefused, "{code}");
+        }
+        for code in [None, Some(421), Some(450), Some(454), Some(535), Some(552), Some(554)] {
+            assert_eq!(outcome_of(code), MailOutcome::Failed, "{code:?}");
+        }
     }
 
     #[test]

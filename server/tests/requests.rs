@@ -234,9 +234,7 @@ async fn a_members_terminals_share_one_rate_and_leave_the_others_theirs() {
 #[tokio::test]
 async fn what_is_repeated_costs_its_member_nothing() {
     let bench = Bench::with(|config| {
-        let mut rates = Rates::default();
-        rates.device = Rate { per_second: 1, burst: 20 };
-        config.rates = Some(rates);
+        config.rates = Some(Rates { device: Rate { per_second: 1, burst: 20 }, ..Rates::default() });
     })
     .await;
     let alice = bench.founded().await;

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
     HelloResult, InviteListResult, InviteResult, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped,
-    Problem, ReceiptListResult, RoadName, Role, StatusResult, StreamId, TokenListResult, TokenSelector,
-    TokenUsesResult, TokenView, TrustAcknowledged, TrustImported, TrustLogResult, TrustRepaired,
-    TrustShowResult, TrustVerifyResult, UserListResult, UserShowResult,
+    OrgMoved, Problem, ReceiptListResult, RoadName, Role, StatusResult, StreamId, TokenListResult,
+    TokenSelector, TokenUsesResult, TokenView, TrustAcknowledged, TrustImported, TrustLogResult,
+    TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::lab::{Listed, Series, Transcript};
@@ -258,6 +258,7 @@ const TABLE: &[Row] = &[
     told::<Failed>("parsec.error/1", &["error"]),
     row::<StatusResult>("parsec.status/1"),
     row::<OrgBootstrapped>("parsec.org.bootstrap/1"),
+    row::<OrgMoved>("parsec.org.server/1"),
     row::<InviteResult>("parsec.invite.user/1"),
     row::<InviteResult>("parsec.invite.device/1"),
     row::<InviteListResult>("parsec.invite.list/1"),

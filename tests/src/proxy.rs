@@ -107,6 +107,13 @@ pub trait Meddler: Send + Sync {
         Fate::Pass
     }
 
+    /// An event stream is asked for: whether all of it is collected here, and nothing handed on, as proxies do that wait for an answer's
+    /// end.
+    fn holds_back(&self, request: &Request) -> bool {
+        let _ = request;
+        false
+    }
+
     /// The server has answered; the client has nothing yet.
     fn answer(&self, request: &Request, answer: &mut Answer) -> Fate {
         let _ = (request, answer);
@@ -238,7 +245,11 @@ fn serve(
             let _ = client.read(&mut [0]);
             let _ = server.shutdown(Shutdown::Both);
         });
-        let copied = std::io::copy(&mut server, &mut client);
+        let copied = if meddler.holds_back(&request) {
+            std::io::copy(&mut server, &mut std::io::sink())
+        } else {
+            std::io::copy(&mut server, &mut client)
+        };
         let _ = client.shutdown(Shutdown::Both);
         let _ = gone.join();
         return copied.map(|_| ());

@@ -11,12 +11,12 @@ use parsec_protocol::control::{
     CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceRestore, DeviceRevoke,
     DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, Event, EventItem, EventsWatch, FilePart,
     GreetStart, Hello, HelloResult, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser,
-    Member, NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, Outcome, Problem,
-    ProblemKind, ReceiptExport, ReceiptListResult, StatusResult, TokenCreate, TokenCreated, TokenListResult,
-    TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged, TrustExport,
-    TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult, TrustRepaired, TrustShow,
-    TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
-    method, schema,
+    Member, NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer,
+    Outcome, Problem, ProblemKind, ReceiptExport, ReceiptListResult, StatusResult, TokenCreate, TokenCreated,
+    TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged,
+    TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult,
+    TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke,
+    UserShow, UserShowResult, method, schema,
 };
 use parsec_protocol::relay::ErrorCode;
 use serde::Serialize;
@@ -56,6 +56,7 @@ fn check(name: &str, parameters: &Value, result: &Value) {
     match name {
         method::STATUS => (is::<Empty>(parameters), is::<StatusResult>(result)),
         method::ORG_BOOTSTRAP => (is::<OrgBootstrap>(parameters), is::<OrgBootstrapped>(result)),
+        method::ORG_SERVER => (is::<OrgServer>(parameters), is::<OrgMoved>(result)),
         method::DEVICE_LIST => (is::<Empty>(parameters), is::<DeviceListResult>(result)),
         method::DEVICE_UNLOCK => (is::<DeviceUnlock>(parameters), is::<DeviceView>(result)),
         method::DEVICE_LOCK => (is::<DeviceSelector>(parameters), is::<DeviceView>(result)),

@@ -85,6 +85,93 @@ fn whatever_ends_a_hidden_prompt_the_terminal_is_as_it_was() {
     assert!(said.contains("is unlocked") && !said.contains(ALICE_PASSWORD), "{said}");
 }
 
+/// A shell with job control, which leaves the terminal's settings to its jobs.
+fn shell(terminal: &Terminal) -> PtySession {
+    let mut command = Command::new("sh");
+    let folder = binary("parsecctl");
+    let path = format!("{}:{}", folder.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    command.args(["-i", "-m"]).env("PATH", path).env("PS1", "READY> ").env_remove("ENV");
+    command.env("XDG_RUNTIME_DIR", terminal.runtime()).env("TERM", "xterm").env("NO_COLOR", "1");
+    let mut session = spawn_command(command, Some(WAIT)).unwrap();
+    session.exp_string("READY> ").unwrap();
+    session
+}
+
+/// Whether the terminal echoes and sends signals, as a job of that shell sees it.
+fn echoes(session: &mut PtySession) -> bool {
+    session.send_line("stty -a").unwrap();
+    let settings = session.exp_string("READY> ").unwrap();
+    let on = |word: &str| settings.split_whitespace().any(|it| it.trim_end_matches(';') == word);
+    assert_ne!(on("echo"), on("-echo"), "{settings}");
+    on("echo") && on("isig")
+}
+
+#[test]
+fn stopped_and_continued_a_hidden_prompt_stays_hidden_and_the_shell_has_its_echo() {
+    let scene = Scene::found(Setting::default());
+    let question = "Password of this terminal's keys (not shown): ";
+    let mut session = shell(&scene.alice);
+    session.send_line("parsecctl device unlock").unwrap();
+    session.exp_string(question).unwrap();
+
+    // Ctrl-Z in the middle of the password: the shell's terminal is as it was.
+    session.send("half a passw").unwrap();
+    session.send_control('z').unwrap();
+    let said = session.exp_string("READY> ").unwrap();
+    assert!(!said.contains("half"), "{said}");
+    assert!(echoes(&mut session));
+    // Back again: the question stands, and nothing is shown. Then somebody else stops it, in a way that no program sees.
+    session.send_line("fg").unwrap();
+    session.exp_string(question).unwrap();
+    let job = tcgetpgrp(session.process().get_file_handle().unwrap()).unwrap();
+    for signal in [Signal::TSTP, Signal::STOP] {
+        signal_by_id(job.as_raw_nonzero().get().unsigned_abs(), signal);
+        session.exp_string("READY> ").unwrap();
+        // What shells with more care do: their own settings, with echo.
+        session.send_line("stty sane").unwrap();
+        session.exp_string("READY> ").unwrap();
+        assert!(echoes(&mut session));
+        session.send_line("fg").unwrap();
+        session.exp_string(question).unwrap();
+    }
+    session.send_line(ALICE_PASSWORD).unwrap();
+    let said = session.exp_string("is unlocked").unwrap();
+    assert!(!said.contains(ALICE_PASSWORD) && !said.contains("half"), "{said}");
+    session.exp_string("READY> ").unwrap();
+    assert!(echoes(&mut session));
+}
+
+/// What was pasted is read to its end: a link broken over lines is taken whole, and nothing is left for the shell to run.
+#[test]
+fn what_is_pasted_at_a_hidden_prompt_does_not_spill_into_the_shell() {
+    let scene = Scene::found(Setting { daemon_options: &["--approval", "device"], ..Setting::default() });
+    let bob = scene.terminal("bob");
+    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let (first, second) = invitation.link.expose().split_at(40);
+    let mut session = shell(&bob);
+    session.send_line("parsecctl claim").unwrap();
+    session.exp_string("(it is not shown): ").unwrap();
+    session.send(&format!("{first}\n{second}\n")).unwrap();
+    session.flush().unwrap();
+    let mut said = session.exp_string("You are about to join acme").unwrap();
+    session.send_control('c').unwrap();
+    said.push_str(&session.exp_string("READY> ").unwrap());
+
+    let mut session = shell(&scene.alice);
+    session.send_line("parsecctl device unlock").unwrap();
+    session.exp_string("(not shown): ").unwrap();
+    session.send(&format!("{ALICE_PASSWORD}\necho spilled\n")).unwrap();
+    session.flush().unwrap();
+    said.push_str(&session.exp_string("is unlocked").unwrap());
+    session.exp_string("READY> ").unwrap();
+    session.send_line("echo the end").unwrap();
+    session.exp_string("echo the end").unwrap();
+    said.push_str(&session.exp_string("the end").unwrap());
+    for lost in [second, "spilled", ALICE_PASSWORD] {
+        assert!(!said.contains(lost), "{lost}: {said}");
+    }
+}
+
 /// For ears: letters one by one, no columns, nothing drawn, no escape.
 #[test]
 fn a_plain_ceremony_spells_its_codes() {

@@ -1,11 +1,12 @@
-//! A daemon that is stopped: every command says so, with its process and what to do, and none waits for it without end.
+//! A daemon that is stopped, or looked for in somebody else's runtime folder: every command says so, with its process and what to do, and none waits for it without end.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use parsec_tests::ctl;
+use parsec_tests::process::binary;
 use parsec_tests::terminal::Terminal;
 use rustix::process::Signal;
 
@@ -44,4 +45,30 @@ fn who_waits_for_events_hears_that_the_daemon_was_stopped() {
     assert!(said.contains(&format!("kill -CONT {pid}")), "{said}");
     assert_eq!(child.wait().unwrap().code(), Some(69));
     alice.process().signal(Signal::CONT);
+}
+
+/// After `su` the environment still names the other user's runtime folder: variable, value and owner are said, by both programs.
+#[test]
+fn a_runtime_folder_of_somebody_else_is_named_with_its_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    parsec_tests::terminal::private_folder(&run);
+    // Root gives one away; who is not root finds one of root's.
+    let (place, owner) = match std::os::unix::fs::chown(&run, Some(12_345), None) {
+        Ok(()) => (run, 12_345),
+        Err(_) => ("/".into(), 0),
+    };
+    let told = format!("XDG_RUNTIME_DIR is {}, which belongs to user {owner};", place.display());
+    let said = ctl::run(&place, &["status"], "");
+    assert_eq!(said.code, 69, "{said:?}");
+    assert!(said.stderr.contains(&told) && said.stderr.contains("su -"), "{said:?}");
+    let mut daemon = Command::new(binary("parsecd"));
+    daemon
+        .args(["--log", "text", "--data-dir"])
+        .arg(folder.path().join("data"))
+        .env("XDG_RUNTIME_DIR", &place);
+    let said = ctl::said(&daemon.output().unwrap());
+    assert!(said.code > 0 && said.stderr.contains(&told), "{said:?}");
+    let said = ctl::run("relative".as_ref(), &["status"], "");
+    assert!(said.stderr.contains("XDG_RUNTIME_DIR is relative, which is no absolute path"), "{said:?}");
 }

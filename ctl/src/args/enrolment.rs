@@ -23,6 +23,16 @@ pub(crate) enum Org {
         after_long_help = "Example:\n  parsecctl org bootstrap --server https://parsec.example.org --organisation acme \\\n    --email alice@example.org --name 'Alice Example' --device-label laptop"
     )]
     Bootstrap(Bootstrap),
+    /// Follow the organisation's server to another name or port
+    ///
+    /// The new place must show the log that this device has verified; else nothing is changed. Every device is told for itself. Prints the
+    /// links of open invitations anew: those that were handed out name the old address.
+    #[command(after_long_help = "Example:\n  parsecctl org server https://parsec.example.net")]
+    Server {
+        /// The new address, `https://HOST[:PORT]`
+        #[arg(value_name = "URL")]
+        url: String,
+    },
 }
 
 #[derive(Debug, Args)]

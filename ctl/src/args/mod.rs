@@ -91,7 +91,7 @@ pub(crate) enum Shell {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Found an organisation
+    /// Found an organisation, or follow its server to another address
     #[command(subcommand)]
     Org(Org),
     /// Invite a person or a terminal of your own
@@ -202,6 +202,7 @@ mod tests {
             "device unlock --device 12ab --organisation acme --password-file -",
             "device lock",
             "org bootstrap --server https://x --organisation acme --email a@b --name A --device-label L --typed-codes --token-file - --password-fd 3",
+            "org server https://parsec.example.net --organisation acme",
             "invite user bob@example.org",
             "invite user bob@example.org --days 3 --no-mail",
             "invite device --mail",
@@ -260,6 +261,7 @@ mod tests {
             "nonsense",
             "help nonsense",
             "org bootstrap --organisation acme",
+            "org server",
             "org bootstrap --server https://x --organisation acme --email a@b --name A --device-label L --token abc",
             "org bootstrap --server https://x --organisation acme --email a@b --name A --device-label L --password abc",
             "invite user not-an-address",

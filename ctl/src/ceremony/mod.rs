@@ -19,7 +19,8 @@ use serde::Serialize;
 pub(crate) use talk::converse;
 
 use crate::client::Connection;
-use crate::failure::Failure;
+use crate::commands::ceremony::goes_on;
+use crate::failure::{Done, Failure};
 use crate::output::Output;
 use crate::schema;
 use crate::text::grouped;
@@ -56,7 +57,10 @@ pub(crate) fn stream(
             continue;
         }
         shown = view.revision;
-        output.object(schema::CEREMONY, &[("event", "ceremony")], &view)?;
+        output.object(schema::CEREMONY, &[("event", "ceremony")], &view).map_err(|failure| {
+            let what = format!("Ceremony {} goes on in the daemon, without this program.", view.id.0);
+            failure.after(goes_on(&view, &what))
+        })?;
         if view.outcome.is_some() {
             return conclude(&view, output);
         }
@@ -186,7 +190,9 @@ pub(crate) fn conclude(view: &CeremonyView, output: &Output) -> Result<(), Failu
             let (id, role, organisation, transport) =
                 (view.id, view.role, &view.organisation, view.transport);
             let ended = Ended { id, role, organisation, transport, outcome };
-            output.object(schema::CEREMONY_DONE, &[("event", "done")], &ended)
+            output
+                .object(schema::CEREMONY_DONE, &[("event", "done")], &ended)
+                .map_err(|failure| failure.after(enrolled(view)))
         }
         Outcome::Enrolled { user, device, root_fingerprint, registered } => {
             let who = screens::peer(view);
@@ -204,10 +210,12 @@ pub(crate) fn conclude(view: &CeremonyView, output: &Output) -> Result<(), Failu
                     format!("Done: this terminal is yours in {organisation}, and holds your keys.")
                 }
             };
-            output.line(&format!(
-                "{headline}\n  User:      {user}\n  Device:    {device}\n  Root key:  {}",
-                grouped(root_fingerprint)
-            ))?;
+            output
+                .line(&format!(
+                    "{headline}\n  User:      {user}\n  Device:    {device}\n  Root key:  {}",
+                    grouped(root_fingerprint)
+                ))
+                .map_err(|failure| failure.after(enrolled(view)))?;
             output.say(ROOT_KEY);
             if !registered {
                 output.say(pending(view));
@@ -219,6 +227,18 @@ pub(crate) fn conclude(view: &CeremonyView, output: &Output) -> Result<(), Failu
             Ok(())
         }
     }
+}
+
+/// What is said of a good end that can't be shown.
+fn enrolled(view: &CeremonyView) -> Done {
+    let (what, again) = match view.role {
+        Role::Greeter => ("is certified", "`parsecctl user list` shows the members."),
+        Role::Claimer => {
+            ("holds your keys", "`parsecctl device list` shows it, `parsecctl trust show` the root key.")
+        }
+    };
+    let whose = if view.role == Role::Greeter { "The newcomer's terminal" } else { "This terminal" };
+    Done::new(format!("{whose} {what} in {}.", view.organisation), again)
 }
 
 /// What the fingerprint is good for.

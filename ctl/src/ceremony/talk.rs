@@ -324,6 +324,7 @@ impl Talk<'_> {
                         self.terminal.answered(hidden)?;
                         return Ok(Heard::Line(line));
                     }
+                    Typed::Suspended => {}
                     Typed::Interrupt => return Err(self.interrupted()),
                     Typed::End => return Err(self.left()),
                 }
@@ -343,7 +344,7 @@ impl Talk<'_> {
         while self.view.revision == revision {
             match self.poll()? {
                 // Typed into the blue; it must not answer the next question.
-                None | Some(Typed::Line(_)) => {}
+                None | Some(Typed::Line(_) | Typed::Suspended) => {}
                 Some(Typed::Interrupt) => return Err(self.interrupted()),
                 Some(Typed::End) => return Err(self.left()),
             }

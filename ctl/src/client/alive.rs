@@ -96,12 +96,19 @@ fn silent(stream: &UnixStream) -> Failure {
 
 /// What gets a person out where there is nothing to connect to; `None`: what is said of every such failure will do.
 pub(super) fn remedy(path: &Path, error: &io::Error) -> Option<String> {
+    let removed = || {
+        let general = ProblemKind::DaemonUnreachable.hint();
+        format!("{general} If it runs already, its socket was removed: it makes it again within seconds.")
+    };
+    foreign_runtime(path).or_else(|| (error.kind() == io::ErrorKind::NotFound).then(removed))
+}
+
+/// A runtime folder of somebody else's, as `su` leaves it in the environment: nothing that is found or missing there says anything
+/// about a daemon of one's own.
+pub(super) fn foreign_runtime(path: &Path) -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
-    if error.kind() != io::ErrorKind::PermissionDenied {
-        return None;
-    }
     let me = rustix::process::geteuid().as_raw();
-    let folder = std::env::var_os("XDG_RUNTIME_DIR").filter(|it| path.starts_with(it))?;
+    let folder = std::env::var_os("XDG_RUNTIME_DIR").filter(|it| !it.is_empty() && path.starts_with(it))?;
     let owner = std::fs::metadata(&folder).ok()?.uid();
     (owner != me).then(|| {
         format!(

@@ -12,7 +12,7 @@ use super::Context;
 use crate::args::Ceremony;
 use crate::ceremony::{self, Prepared, screens};
 use crate::client::Connection;
-use crate::failure::Failure;
+use crate::failure::{Done, Failure};
 use crate::output::Output;
 use crate::password;
 use crate::prompt::Terminal;
@@ -65,14 +65,29 @@ pub(super) fn run(context: &Context<'_>, command: Ceremony) -> Result<(), Failur
         Ceremony::Cancel { id } => {
             let asked = CeremonySelector { ceremony: CeremonyId(id) };
             let view: CeremonyView = daemon.call(method::CEREMONY_CANCEL, &asked)?;
-            return context.output.result(schema::CEREMONY, &view, || described(&view, context.output));
+            return told(context, &view, "The ceremony was ended.");
         }
     };
     // A wrong code is the caller's failure too, whether the daemon tells it as an error or as the ceremony's end.
     if let Some(Outcome::Failed { problem }) = view.outcome {
         return Err(Failure::Report(problem.into()));
     }
-    context.output.result(schema::CEREMONY, &view, || described(&view, context.output))
+    told(context, &view, "The answer was taken.")
+}
+
+/// A ceremony's state, after something was said to it.
+fn told(context: &Context<'_>, view: &CeremonyView, what: &str) -> Result<(), Failure> {
+    let text = || described(view, context.output);
+    context.output.result(schema::CEREMONY, view, text).map_err(|failure| failure.after(goes_on(view, what)))
+}
+
+/// What has become of a ceremony that can't be shown.
+pub(crate) fn goes_on(view: &CeremonyView, what: &str) -> Done {
+    let id = view.id.0;
+    Done::new(
+        what,
+        format!("See it with `parsecctl ceremony show {id}`; end it with `parsecctl ceremony cancel {id}`."),
+    )
 }
 
 fn show(daemon: &mut Connection, id: u64) -> Result<CeremonyView, Failure> {
@@ -128,7 +143,10 @@ pub(super) fn take_part(
     detach: bool,
 ) -> Result<(), Failure> {
     match terminal {
-        _ if detach => context.output.result(schema::CEREMONY, &view, || view.id.0.to_string()),
+        _ if detach => context
+            .output
+            .result(schema::CEREMONY, &view, || view.id.0.to_string())
+            .map_err(|failure| failure.after(goes_on(&view, &format!("Ceremony {} has begun.", view.id.0)))),
         Some(terminal) => ceremony::converse(daemon, view, terminal, context.output, prepared),
         None => ceremony::stream(daemon, &view, context.output, prepared),
     }

@@ -11,13 +11,15 @@ use parsec_protocol::control::{
 use super::{Context, profile, short};
 use crate::args::{Profile, Sure};
 use crate::client::Connection;
-use crate::failure::Failure;
+use crate::failure::{Done, Failure};
 use crate::prompt::Terminal;
 use crate::schema;
 use crate::text::shown;
 
 /// Fewest digits of a terminal's id: fewer would fit by accident.
 const PREFIX_MIN_DIGITS: usize = 4;
+/// Where what was signed can be seen.
+const SEE_MEMBERS: &str = "`parsecctl user list` shows the members as they are now.";
 
 /// Revokes one terminal.
 pub(super) fn revoke_device(context: &Context<'_>, id: &str, sure: &Sure) -> Result<(), Failure> {
@@ -30,7 +32,8 @@ pub(super) fn revoke_device(context: &Context<'_>, id: &str, sure: &Sure) -> Res
     confirm(context, &what, sure)?;
     let asked = DeviceRevoke { select: context.global.select(), device: terminal.device };
     let member: Member = context.ask(&mut daemon, method::DEVICE_REVOKE, &asked)?;
-    context.output.result(schema::DEVICE_REVOKE, &member, || format!("{named} is revoked."))
+    let text = format!("{named} is revoked.");
+    context.output.changed(schema::DEVICE_REVOKE, &member, || text.clone(), Done::new(&text, SEE_MEMBERS))
 }
 
 /// Revokes one member with all terminals.
@@ -46,9 +49,8 @@ pub(super) fn revoke_user(context: &Context<'_>, user: &str, sure: &Sure) -> Res
     confirm(context, &what, sure)?;
     let asked = UserRevoke { select: context.global.select(), user: member.user };
     let member: Member = context.ask(&mut daemon, method::USER_REVOKE, &asked)?;
-    context
-        .output
-        .result(schema::USER_REVOKE, &member, || format!("{named} is revoked, with every terminal."))
+    let text = format!("{named} is revoked, with every terminal.");
+    context.output.changed(schema::USER_REVOKE, &member, || text.clone(), Done::new(&text, SEE_MEMBERS))
 }
 
 /// Gives one member another profile.
@@ -70,9 +72,8 @@ pub(super) fn change_profile(
     confirm(context, &what, sure)?;
     let asked = UserProfile { select: context.global.select(), user: member.user, profile: to.into() };
     let member: Member = context.ask(&mut daemon, method::USER_PROFILE, &asked)?;
-    context
-        .output
-        .result(schema::USER_PROFILE, &member, || format!("{named} is {} now.", profile(member.profile)))
+    let text = format!("{named} is {} now.", profile(member.profile));
+    context.output.changed(schema::USER_PROFILE, &member, || text.clone(), Done::new(&text, SEE_MEMBERS))
 }
 
 /// The member that is meant, as the daemon finds them: what is shown and what is signed then go by the same whole id.

@@ -59,8 +59,8 @@ fn link(
         ));
     };
     loop {
-        let pasted = terminal
-            .answer("Paste the link from your invitation and press Enter (it is not shown): ", true)?;
+        let pasted =
+            terminal.pasted("Paste the link from your invitation and press Enter (it is not shown): ")?;
         if pasted.trim().is_empty() {
             continue;
         }

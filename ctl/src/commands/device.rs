@@ -12,12 +12,15 @@ use parsec_protocol::ids::DeviceId;
 use super::confirm::OPENING;
 use super::{Context, change, short};
 use crate::args::Device;
-use crate::failure::Failure;
+use crate::failure::{Done, Failure};
 use crate::output::Output;
 use crate::password::{self, PasswordSource};
 use crate::prompt::Terminal;
 use crate::schema;
 use crate::text::shown;
+
+/// Where a device's state can be seen.
+const SEE_DEVICES: &str = "`parsecctl device list` shows this machine's devices.";
 
 pub(super) fn run(context: &Context<'_>, command: Device) -> Result<(), Failure> {
     let select = context.global.select();
@@ -29,15 +32,15 @@ pub(super) fn run(context: &Context<'_>, command: Device) -> Result<(), Failure>
             context.output.say(OPENING);
             let device: DeviceView =
                 daemon.call(method::DEVICE_UNLOCK, &DeviceUnlock { select, password })?;
-            context
-                .output
-                .result(schema::DEVICE_UNLOCK, &device, || format!("{} is unlocked.", described(&device)))
+            let text = format!("{} is unlocked.", described(&device));
+            let done = Done::new(&text, SEE_DEVICES);
+            context.output.changed(schema::DEVICE_UNLOCK, &device, || text.clone(), done)
         }
         Device::Lock => {
             let device: DeviceView = context.call(method::DEVICE_LOCK, &select)?;
-            context.output.result(schema::DEVICE_LOCK, &device, || {
-                format!("{} is locked; its keys are wiped from memory.", described(&device))
-            })
+            let text = format!("{} is locked; its keys are wiped from memory.", described(&device));
+            let done = Done::new(&text, SEE_DEVICES);
+            context.output.changed(schema::DEVICE_LOCK, &device, || text.clone(), done)
         }
         Device::Password { password, new_password } => {
             change_password(context, &password, &new_password.into())
@@ -104,9 +107,12 @@ fn restore(context: &Context<'_>, id: &str) -> Result<(), Failure> {
     };
     let device: DeviceView =
         context.ask(&mut daemon, method::DEVICE_RESTORE, &DeviceRestore { device: device.device })?;
-    context.output.result(schema::DEVICE_RESTORE, &device, || {
-        format!("{} is among this machine's devices; it goes on asking to be registered.", described(&device))
-    })
+    let text = format!(
+        "{} is among this machine's devices; it goes on asking to be registered.",
+        described(&device)
+    );
+    let done = Done::new(&text, SEE_DEVICES);
+    context.output.changed(schema::DEVICE_RESTORE, &device, || text.clone(), done)
 }
 
 /// Asks for the old password and the new one, in this order, and changes them in one step.
@@ -129,9 +135,10 @@ fn change_password(context: &Context<'_>, old: &PasswordSource, new: &PasswordSo
     context.output.say("Locking the keys with it; this takes a second or two...");
     let asked = DevicePassword { select, password, new_password };
     let device: DeviceView = daemon.call(method::DEVICE_PASSWORD, &asked)?;
-    context.output.result(schema::DEVICE_PASSWORD, &device, || {
-        format!("{}: the new password opens it from now on, and the old one does not.", described(&device))
-    })
+    let text =
+        format!("{}: the new password opens it from now on, and the old one does not.", described(&device));
+    let done = Done::new(&text, "`parsecctl device unlock` takes the new password.");
+    context.output.changed(schema::DEVICE_PASSWORD, &device, || text.clone(), done)
 }
 
 /// What is known of a device by whoever attacks it.
@@ -166,12 +173,12 @@ fn forget(
     }
     let _done: Empty =
         context.ask(&mut daemon, method::DEVICE_FORGET, &DeviceForget { device: id, force })?;
-    context.output.result(schema::DEVICE_FORGET, &serde_json::json!({ "device": id }), || {
-        format!(
-            "Device {} is gone from this machine. Ask an administrator to revoke it if somebody else might have its keys.",
-            short(id)
-        )
-    })
+    let text = format!(
+        "Device {} is gone from this machine. Ask an administrator to revoke it if somebody else might have its keys.",
+        short(id)
+    );
+    let (result, done) = (serde_json::json!({ "device": id }), Done::new(&text, SEE_DEVICES));
+    context.output.changed(schema::DEVICE_FORGET, &result, || text.clone(), done)
 }
 
 /// Has the device's name typed; its organisation's while it is locked and nobody knows the name.

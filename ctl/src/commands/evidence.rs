@@ -1,10 +1,10 @@
 //! `trust log|export|fork|import|check-fork` and `receipt`: what can be shown to others, as files, and what such files are worth.
 //!
-//! Decides how files are read and written: capped, never over one that is there. Refuses to write a file that it would not accept itself, and
+//! Decides how files are read and written: capped, never over one that is there; `-` is stdin and stdout. Refuses to write a file that it would not accept itself, and
 //! to say more of one than was checked: whose organisation it is about, the root key's fingerprint alone says.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::Path;
 
 use parsec_protocol::control::{
@@ -21,8 +21,9 @@ use serde_json::{Value, json};
 use super::change::confirm;
 use super::{Context, profile, short, trust};
 use crate::args::{Receipt, Sure};
-use crate::failure::Failure;
-use crate::schema;
+use crate::descriptor;
+use crate::failure::{Done, Failure};
+use crate::schema::{self, Change};
 use crate::text::{grouped, moment, shown};
 
 /// Reads a file, and no more of it than evidence may have: what is larger is none.
@@ -31,10 +32,39 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         let text = format!("The file {} can't be read: {error}", shown(path.display()));
         Failure::usage(text, "Name a file that is there and that you may read.")
     };
-    let mut bytes = Vec::new();
-    let cap = EVIDENCE_MAX_BYTES as u64;
-    File::open(path).map_err(failed)?.take(cap.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
+    let file = descriptor::open(path).map_err(failed)?;
+    let bytes = descriptor::read(file, EVIDENCE_MAX_BYTES.saturating_add(1), false).map_err(failed)?;
+    Ok(bytes.to_vec())
+}
+
+/// Whether a file is meant for whoever reads stdout.
+fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Hands a file over: to stdout, with the words about it on stderr; or to a new file, with its words as the result.
+fn hand_over(
+    context: &Context<'_>,
+    schema: Change,
+    path: &Path,
+    bytes: &[u8],
+    result: &Value,
+    text: String,
+) -> Result<(), Failure> {
+    if is_stdout(path) {
+        context.output.file(bytes)?;
+        context.output.say(&text);
+        return Ok(());
+    }
+    write(path, bytes)?;
+    let done =
+        Done::new(format!("The file {} was written.", shown(path.display())), "It is there, and whole.");
+    context.output.changed(schema, result, || text, done)
+}
+
+/// Refuses stdout before anything is asked where it can't take the file.
+fn check_stdout(context: &Context<'_>, path: &Path) -> Result<(), Failure> {
+    if is_stdout(path) { context.output.file(&[]) } else { Ok(()) }
 }
 
 /// Writes a new file; returns once it is on disk.
@@ -103,6 +133,7 @@ fn row(entry: &LogEntry) -> Vec<String> {
 
 /// The log with this device's word for its end.
 pub(super) fn export(context: &Context<'_>, path: &Path) -> Result<(), Failure> {
+    check_stdout(context, path)?;
     let mut daemon = context.connect()?;
     let mut certificates = Vec::new();
     let export = loop {
@@ -120,16 +151,14 @@ pub(super) fn export(context: &Context<'_>, path: &Path) -> Result<(), Failure> 
         context.output.say(&format!("{} certificates...", certificates.len()));
     };
     let log = export.verify().map_err(|error| worthless(path, &error))?;
-    write(path, &export.encode())?;
     let (count, head) = (log.count(), log.head().hash.to_string());
     let result = json!({ "file": path, "organisation": export.organisation, "count": count, "head": head });
-    context.output.result(schema::TRUST_EXPORT, &result, || {
-        format!(
-            "{}: {count} certificates, and this device's signature for their head {}.",
-            shown(path.display()),
-            grouped(&head)
-        )
-    })
+    let text = format!(
+        "{}: {count} certificates, and this device's signature for their head {}.",
+        shown(path.display()),
+        grouped(&head)
+    );
+    hand_over(context, schema::TRUST_EXPORT, path, &export.encode(), &result, text)
 }
 
 /// Gives an exported log to the daemon.
@@ -181,14 +210,17 @@ pub(super) fn import(context: &Context<'_>, path: &Path, sure: &Sure) -> Result<
         from = next;
     };
     let result = TrustImported { count, added };
-    context.output.result(schema::TRUST_IMPORT, &result, || match added {
+    let text = match added {
         0 => format!("The file has nothing that this device did not know: {count} certificates."),
         added => format!("{added} certificates are new; this device's log has {count} now."),
-    })
+    };
+    let done = Done::new(&text, "`parsecctl trust log` shows the log.");
+    context.output.changed(schema::TRUST_IMPORT, &result, || text.clone(), done)
 }
 
 /// The proof that goes with an alarm.
 pub(super) fn fork(context: &Context<'_>, path: &Path, number: Option<u64>) -> Result<(), Failure> {
+    check_stdout(context, path)?;
     let mut daemon = context.connect()?;
     let (select, alarm) = match number {
         // An alarm that was acknowledged is not shown any more; its proof is there all the same.
@@ -212,19 +244,17 @@ pub(super) fn fork(context: &Context<'_>, path: &Path, number: Option<u64>) -> R
         }
     }
     let (proof, fork) = proof(path, &file)?;
-    write(path, &file)?;
     let mut result = fork_in_json(&proof, &fork);
     if let Value::Object(fields) = &mut result {
         fields.insert("file".to_owned(), json!(path));
         fields.insert("alarm".to_owned(), json!(alarm));
     }
-    context.output.result(schema::TRUST_FORK, &result, || {
-        format!(
-            "{} has the proof that goes with alarm {alarm}. Anybody can check it:\n  parsecctl trust check-fork {}",
-            shown(path.display()),
-            shown(path.display())
-        )
-    })
+    let text = format!(
+        "{} has the proof that goes with alarm {alarm}. Anybody can check it:\n  parsecctl trust check-fork {}",
+        shown(path.display()),
+        shown(path.display())
+    );
+    hand_over(context, schema::TRUST_FORK, path, &file, &result, text)
 }
 
 fn proof(path: &Path, file: &[u8]) -> Result<(ForkProof, Fork), Failure> {
@@ -324,6 +354,7 @@ fn receipts(context: &Context<'_>) -> Result<(), Failure> {
 }
 
 fn export_receipt(context: &Context<'_>, start: &str, path: &Path) -> Result<(), Failure> {
+    check_stdout(context, path)?;
     let mut daemon = context.connect()?;
     let all: ReceiptListResult = context.ask(&mut daemon, method::RECEIPT_LIST, &context.global.select())?;
     let wanted = start.to_ascii_lowercase();
@@ -343,14 +374,13 @@ fn export_receipt(context: &Context<'_>, start: &str, path: &Path) -> Result<(),
     let asked = ReceiptExport { select: context.global.select(), device };
     let part: FilePart = context.ask(&mut daemon, method::RECEIPT_EXPORT, &asked)?;
     checked(path, &part.bytes.0)?;
-    write(path, &part.bytes.0)?;
-    context.output.result(schema::RECEIPT_EXPORT, &json!({ "file": path, "device": device }), || {
-        format!(
-            "{} has the receipt. Anybody can check it:\n  parsecctl receipt verify {}",
-            shown(path.display()),
-            shown(path.display())
-        )
-    })
+    let text = format!(
+        "{} has the receipt. Anybody can check it:\n  parsecctl receipt verify {}",
+        shown(path.display()),
+        shown(path.display())
+    );
+    let result = json!({ "file": path, "device": device });
+    hand_over(context, schema::RECEIPT_EXPORT, path, &part.bytes.0, &result, text)
 }
 
 fn checked(path: &Path, file: &[u8]) -> Result<CheckedReceipt, Failure> {
@@ -438,7 +468,7 @@ mod tests {
         write(&path, b"one").unwrap();
         assert!(write(&path, b"two").is_err());
         assert_eq!(read(&path).unwrap(), b"one");
-        let large = File::create(folder.join("large")).unwrap();
+        let large = std::fs::File::create(folder.join("large")).unwrap();
         large.set_len(EVIDENCE_MAX_BYTES as u64 * 4).unwrap();
         let bytes = read(&folder.join("large")).unwrap();
         assert_eq!(bytes.len(), EVIDENCE_MAX_BYTES + 1);

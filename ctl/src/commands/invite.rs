@@ -11,9 +11,10 @@ use parsec_protocol::ids::Token;
 use super::{Context, short};
 use crate::args::{Invite, Road};
 use crate::client::Connection;
-use crate::failure::Failure;
+use crate::descriptor;
+use crate::failure::{Done, Failure};
 use crate::picture::Picture;
-use crate::schema::{self, Schema};
+use crate::schema::{self, Change};
 use crate::text::{moment, shown};
 
 /// Fewest digits of a token that are taken as its start.
@@ -27,12 +28,14 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
             let whom = email.to_string();
             // Without the server there is nobody to mail it.
             let mail = !no_mail && !road.is_direct();
+            check_stdout(mail)?;
             let asked = InviteUser { select, email, days, mail, transport: road.choice() };
             let result: InviteResult = context.call(method::INVITE_USER, &asked)?;
             show_link(context, schema::INVITE_USER, &result, &whom, "call them", road, picture)
         }
         Invite::Device { days, mail, road, picture } => {
             picture.check(context.output)?;
+            check_stdout(mail)?;
             let asked = InviteDevice { select, days, mail, transport: road.choice() };
             let result: InviteResult = context.call(method::INVITE_DEVICE, &asked)?;
             show_link(
@@ -54,16 +57,16 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
             };
             let _done: Empty =
                 context.ask(&mut daemon, method::INVITE_CANCEL, &InviteCancel { select, token })?;
-            context.output.result(schema::INVITE_CANCEL, &serde_json::json!({ "token": token }), || {
-                format!("Invitation {} is cancelled; its link does nothing any more.", short(token))
-            })
+            let text = format!("Invitation {} is cancelled; its link does nothing any more.", short(token));
+            let (result, done) = (serde_json::json!({ "token": token }), Done::new(&text, SEE_INVITATIONS));
+            context.output.changed(schema::INVITE_CANCEL, &result, || text.clone(), done)
         }
     }
 }
 
 fn show_link(
     context: &Context<'_>,
-    schema: Schema,
+    schema: Change,
     result: &InviteResult,
     whom: &str,
     first: &str,
@@ -79,11 +82,21 @@ fn show_link(
         "waiting" => format!(
             "The server's mail server did not take the mail yet; it is tried again for half an hour. If nothing comes, hand this link to {whom} yourself:"
         ),
+        "address_refused" => format!(
+            "The mail server does not take mail for {whom}: perhaps there is no such mailbox. Is the address right?\n\
+             If so, hand this link over yourself; if not, cancel it (parsecctl invite cancel {}) and invite anew:",
+            short(result.token)
+        ),
         "not_configured" => format!("The server sends no mail. Hand this link to {whom} yourself:"),
         _ => format!("Hand this link to {whom} and nobody else:"),
     };
-    context.output.say(&format!("{}\n", shown(mail)));
-    context.output.result(schema, result, || shown(result.link.expose()))?;
+    context.output.say(&format!("{}\n", crate::text::shown_lines(&mail)));
+    let is_mailed = matches!(result.mail.as_str(), "sent" | "written");
+    let done = stands(result, whom, is_mailed);
+    if !is_mailed && descriptor::stdout_is_nowhere() {
+        return Err(Failure::nowhere(done));
+    }
+    context.output.changed(schema, result, || shown(result.link.expose()), done)?;
     if let Some(alias) = &result.link_alias {
         context
             .output
@@ -100,6 +113,33 @@ fn show_link(
         short(result.token)
     ));
     Ok(())
+}
+
+/// Where an invitation can be seen; its link can't.
+const SEE_INVITATIONS: &str = "`parsecctl invite list` shows the invitations.";
+
+/// A link is shown once. Where it would be lost, there shall be no invitation.
+fn check_stdout(mail: bool) -> Result<(), Failure> {
+    if mail || !descriptor::stdout_is_nowhere() {
+        return Ok(());
+    }
+    let done =
+        Done::new("Nothing: the link is shown once, and would be lost.", "Give the link a place to go to.");
+    Err(Failure::nowhere(done))
+}
+
+/// An invitation that was made and whose link could not be shown.
+fn stands(result: &InviteResult, whom: &str, is_mailed: bool) -> Done {
+    let token = short(result.token);
+    let what = format!("Invitation {token} for {whom} was made and stands");
+    if is_mailed {
+        let what = format!("{what}; the server has mailed its link.");
+        Done::new(what, format!("{SEE_INVITATIONS} To cancel it: parsecctl invite cancel {token}"))
+    } else {
+        let again =
+            format!("A link is shown once. Cancel it: parsecctl invite cancel {token} and invite anew.");
+        Done::new(format!("{what}, but nobody has its link."), again)
+    }
 }
 
 /// What follows from an invitation that the server does not have: because somebody asked for that, or for now.

@@ -9,7 +9,7 @@ use parsec_protocol::control::ProblemKind;
 
 use super::Context;
 use crate::args::Arguments;
-use crate::failure::Failure;
+use crate::failure::{Done, Failure};
 use crate::man::{Chapter, Entry, page};
 
 const EXIT_STATUS: &[Entry<'_>] = &[
@@ -94,7 +94,8 @@ pub(super) fn run(context: &Context<'_>, folder: &Path) -> Result<(), Failure> {
     std::fs::write(&path, page(&Arguments::command(), 1, &chapters)).map_err(|error| {
         Failure::new(ProblemKind::DiskFailed, format!("{} can't be written: {error}", path.display()))
     })?;
-    context.output.line(&path.display().to_string())
+    let done = Done::new(format!("{} was written.", path.display()), "It is there, and whole.");
+    context.output.line(&path.display().to_string()).map_err(|failure| failure.after(done))
 }
 
 #[cfg(test)]

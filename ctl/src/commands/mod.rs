@@ -2,7 +2,7 @@
 //!
 //! Decides which call a command makes. Refuses to keep anything between two commands.
 
-mod ceremony;
+pub(crate) mod ceremony;
 mod change;
 mod claim;
 pub(crate) mod confirm;

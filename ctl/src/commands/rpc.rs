@@ -3,8 +3,6 @@
 //! Decides where parameters come from. Refuses a password or a bootstrap token among the arguments: every process on this
 //! machine can read those.
 
-use std::io::Read as _;
-
 use parsec_protocol::control::{Empty, HelloResult, LINE_MAX_BYTES, ProblemKind, method};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -13,7 +11,8 @@ use zeroize::Zeroizing;
 use super::Context;
 use crate::args::Rpc;
 use crate::client::Connection;
-use crate::failure::Failure;
+use crate::descriptor;
+use crate::failure::{Done, Failure};
 use crate::output::Output;
 use crate::schema;
 use crate::text::shown;
@@ -40,9 +39,16 @@ fn call(context: &Context<'_>, method: &str, given: Option<String>) -> Result<()
     let result: Box<RawValue> = context.ask(&mut daemon, method, &params)?;
     if context.output.is_json() {
         let body = serde_json::json!({ "method": method, "result": result });
-        return context.output.object(schema::RPC_CALL, &[], &body);
+        context.output.object(schema::RPC_CALL, &[], &body)
+    } else {
+        context.output.json(&indented(&result)?)
     }
-    context.output.json(&indented(&result)?)
+    .map_err(|failure| {
+        failure.after(Done::new(
+            format!("{} was called and answered.", shown(method)),
+            "If it changes something, look at that before you call it again.",
+        ))
+    })
 }
 
 /// The parameters: an argument, stdin, or none.
@@ -72,18 +78,19 @@ fn params(method: &str, given: Option<String>) -> Result<Box<RawValue>, Failure>
 }
 
 fn read_stdin() -> Result<Zeroizing<String>, Failure> {
-    let mut text = Zeroizing::new(String::new());
-    let most = LINE_MAX_BYTES as u64;
-    std::io::stdin().take(most + 1).read_to_string(&mut text).map_err(|error| {
-        Failure::usage(format!("The parameters can't be read: {error}"), "Give one JSON object on stdin.")
-    })?;
-    if text.len() > LINE_MAX_BYTES {
+    let failed = |why: &str| {
+        Failure::usage(format!("The parameters can't be read: {why}"), "Give one JSON object on stdin.")
+    };
+    let bytes = descriptor::read(std::io::stdin(), LINE_MAX_BYTES + 1, false)
+        .map_err(|error| failed(&error.to_string()))?;
+    if bytes.len() > LINE_MAX_BYTES {
         return Err(Failure::new(
             ProblemKind::TooLarge,
             format!("The parameters are longer than {LINE_MAX_BYTES} bytes"),
         ));
     }
-    Ok(text)
+    let text = std::str::from_utf8(&bytes).map_err(|_| failed("they are not UTF-8 text"))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// JSON over several lines.

@@ -15,7 +15,9 @@ use parsec_protocol::control::{
 
 use super::Context;
 use crate::args::{NewToken, Token};
-use crate::failure::Failure;
+use crate::client::Connection;
+use crate::descriptor;
+use crate::failure::{Done, Failure};
 use crate::schema;
 use crate::text::{moment, moment_to_the_second, shown};
 
@@ -29,46 +31,74 @@ pub(super) fn run(context: &Context<'_>, command: Token) -> Result<(), Failure> 
         Token::Revoke { id } => {
             let asked = TokenSelector { id: TokenId(id) };
             let _done: Empty = context.call(method::TOKEN_REVOKE, &asked)?;
-            context.output.result(schema::TOKEN_REVOKE, &asked, || {
-                format!("Token {} is revoked; its connections have ended.", shown(&asked.id.0))
-            })
+            let text = format!("Token {} is revoked; its connections have ended.", shown(&asked.id.0));
+            context.output.changed(
+                schema::TOKEN_REVOKE,
+                &asked,
+                || text.clone(),
+                Done::new(&text, SEE_TOKENS),
+            )
         }
         Token::Uses { id, limit } => uses(context, TokenUses { id: id.map(TokenId), limit }),
     }
 }
 
 fn create(context: &Context<'_>, new: NewToken) -> Result<(), Failure> {
+    if new.output.is_none() && descriptor::stdout_is_nowhere() {
+        let done = Done::new(
+            "Nothing: the secret is shown once, and would be lost.",
+            "Give it a file: --output FILE.",
+        );
+        return Err(Failure::nowhere(done));
+    }
     let mut daemon = context.connect()?;
     // The file first: if it can't be made, there is no token whose secret nobody has.
     let kept = new.output.as_deref().map(|path| make_file(path).map(|file| (path, file))).transpose()?;
     let asked =
         TokenCreate { name: new.name, methods: new.methods, days: new.days, rate_per_minute: new.rate };
     let made: Result<TokenCreated, Failure> = context.ask_for_all(&mut daemon, method::TOKEN_CREATE, &asked);
-    let Some((path, mut file)) = kept else { return show_secret(context, &made?) };
+    let Some((path, mut file)) = kept else { return show_secret(context, &mut daemon, &made?) };
     let made = made.inspect_err(|_| remove(path))?;
     let written = writeln!(file, "{}", made.secret.expose()).and_then(|()| file.sync_all());
     if let Err(error) = written {
         remove(path);
-        let selector = TokenSelector { id: made.token.id };
-        let undone: Result<Empty, Failure> = context.ask(&mut daemon, method::TOKEN_REVOKE, &selector);
-        let left = match undone {
-            Ok(_) => "the token was revoked again".to_owned(),
-            Err(_) => format!("revoke it: parsecctl token revoke {}", shown(&selector.id.0)),
-        };
+        let left = undo(context, &mut daemon, made.token.id);
         return Err(Failure::new(
             ProblemKind::DiskFailed,
             format!("The secret can't be written to {}: {error}; {left}", path.display()),
         ));
     }
-    context.output.result(schema::TOKEN_CREATE, &serde_json::json!({ "token": made.token }), || {
-        format!("{}\nIts secret is in {}.", described(&made.token), shown(path.display()))
-    })
+    let text = format!("{}\nIts secret is in {}.", described(&made.token), shown(path.display()));
+    let result = serde_json::json!({ "token": made.token });
+    let done = Done::new(text.replace('\n', " "), SEE_TOKENS);
+    context.output.changed(schema::TOKEN_CREATE, &result, || text.clone(), done)
+}
+
+/// Where tokens can be seen; their secrets can't.
+const SEE_TOKENS: &str = "`parsecctl token list` shows the tokens.";
+
+/// Takes back a token whose secret nobody has; says what became of it.
+fn undo(context: &Context<'_>, daemon: &mut Connection, id: TokenId) -> String {
+    let selector = TokenSelector { id };
+    let undone: Result<Empty, Failure> = context.ask(daemon, method::TOKEN_REVOKE, &selector);
+    match undone {
+        Ok(_) => "the token was revoked again".to_owned(),
+        Err(_) => format!("revoke it: parsecctl token revoke {}", shown(&selector.id.0)),
+    }
 }
 
 /// The secret on stdout, everything about it on stderr: `parsecctl token create … > file` works, too.
-fn show_secret(context: &Context<'_>, made: &TokenCreated) -> Result<(), Failure> {
+fn show_secret(context: &Context<'_>, daemon: &mut Connection, made: &TokenCreated) -> Result<(), Failure> {
     context.output.say(&format!("{}\nIts secret, shown this once:", described(&made.token)));
-    context.output.result(schema::TOKEN_CREATE, made, || shown(made.secret.expose()))
+    let secret = || shown(made.secret.expose());
+    context.output.result(schema::TOKEN_CREATE.0, made, secret).map_err(|failure| {
+        let left = undo(context, daemon, made.token.id.clone());
+        let what = format!("Token {} was made; nobody has its secret, so {left}.", shown(&made.token.id.0));
+        failure.after(Done::new(
+            what,
+            "Make it again, with --output FILE or with an output that can be written.",
+        ))
+    })
 }
 
 fn described(token: &TokenView) -> String {

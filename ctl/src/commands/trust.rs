@@ -12,7 +12,7 @@ use super::change::confirm;
 use super::confirm::selects;
 use super::{Context, evidence};
 use crate::args::{Sure, Trust};
-use crate::failure::Failure;
+use crate::failure::{Done, Failure};
 use crate::schema;
 use crate::text::{grouped, moment, shown};
 
@@ -42,7 +42,9 @@ fn acknowledge(context: &Context<'_>, number: Option<u64>, sure: &Sure) -> Resul
     let select = DeviceSelector { device: alarm.device.map(|device| device.to_string()), organisation: None };
     let asked = TrustAcknowledge { select, alarm: id };
     let result: TrustAcknowledged = context.ask(&mut daemon, method::TRUST_ACKNOWLEDGE, &asked)?;
-    context.output.result(schema::TRUST_ACKNOWLEDGE, &result, || format!("Alarm {id} is acknowledged."))
+    let text = format!("Alarm {id} is acknowledged.");
+    let done = Done::new(&text, "`parsecctl status` shows the alarms that are left.");
+    context.output.changed(schema::TRUST_ACKNOWLEDGE, &result, || text.clone(), done)
 }
 
 /// An alarm and its remedy, for a person.

@@ -104,6 +104,7 @@ impl Daemon {
 
     fn with<'a>(&self, command: &'a Command) -> With<'a> {
         match command {
+            Command::OrgServer(request, _) => With::Selected(&request.select),
             Command::InviteUser(request, _) => With::Selected(&request.select),
             Command::InviteDevice(request, _) => With::Selected(&request.select),
             Command::InviteCancel(request, _) => With::Selected(&request.select),

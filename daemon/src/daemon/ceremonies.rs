@@ -28,6 +28,7 @@ use super::leftovers::{Attempts, Started};
 use super::net::Net;
 use super::session::{Session, blocking};
 use crate::caller::CallerSession;
+use crate::enrolment::waiting::{Way, hint};
 use crate::enrolment::{self, Desk, End, claimer, greeter, not_now};
 use crate::events::RoadReason;
 use crate::outbox::{self, Progress, Row};
@@ -111,7 +112,7 @@ pub async fn claim(mut desk: Desk, link: Link, server: Server, needs: ClaimNeeds
         Invitee { server: server.clone(), organisation: link.organisation.clone(), token: link.token };
     let road = ClaimerRoad::new(invitee, attempt, Zeroizing::new(*secret.expose()));
     let mut started = Started {
-        server: server.address().to_owned(),
+        server: server.address(),
         organisation: link.organisation.clone(),
         token: link.token,
         attempt,
@@ -141,7 +142,7 @@ pub async fn claim(mut desk: Desk, link: Link, server: Server, needs: ClaimNeeds
     let keeper = DeviceKeeper {
         devices: Arc::clone(&needs.devices),
         handle: needs.handle.clone(),
-        server: server.address().to_owned(),
+        server: server.address(),
         attempt,
         attempt_secret: Zeroizing::new(*started.secret.expose()),
         token: link.token,
@@ -189,6 +190,7 @@ async fn attempt_of(
         .map_err(End::Here)?;
     desk.carry(road, road.start()).await?;
     desk.board.attempt(attempt);
+    desk.waits(hint(Way::Server(&keeper.server), &link.organisation, &link.token));
     let invitation = claimer::Invitation {
         organisation: link.organisation,
         token: link.token,

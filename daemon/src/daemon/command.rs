@@ -8,10 +8,11 @@ use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword,
     DeviceRestore, DeviceRevoke, DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, FilePart,
     GreetStart, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers,
-    NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, Problem, ReceiptExport, ReceiptListResult,
-    Registration, StatusResult, TrustAcknowledge, TrustAcknowledged, TrustExport, TrustExported, TrustFork,
-    TrustImport, TrustImported, TrustLog, TrustLogResult, TrustRepaired, TrustShow, TrustShowResult,
-    TrustVerifyResult, UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
+    NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer, Problem,
+    ReceiptExport, ReceiptListResult, Registration, StatusResult, TrustAcknowledge, TrustAcknowledged,
+    TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult,
+    TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke,
+    UserShow, UserShowResult,
 };
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -35,6 +36,7 @@ pub enum Command {
     Status(Reply<StatusResult>),
     Doctor(Reply<DoctorResult>),
     OrgBootstrap(OrgBootstrap, Reply<OrgBootstrapped>),
+    OrgServer(OrgServer, Reply<OrgMoved>),
     DeviceList(Reply<DeviceListResult>),
     DeviceUnlock(DeviceUnlock, Reply<DeviceView>),
     DeviceLock(DeviceSelector, Reply<DeviceView>),
@@ -126,6 +128,8 @@ pub enum Event {
     Registered(DeviceId, Registration),
     /// A device has found itself in the verified log.
     Certified(DeviceId),
+    /// A device's server is at another address.
+    Moved(DeviceId, String),
     /// What is on disk after a founding that did not succeed: an unfinished device may be there.
     Listed(Vec<DeviceSummary>),
     /// A device is to be locked, and nothing runs for it any more.

@@ -45,7 +45,7 @@ pub async fn run(
     // Nothing is made for a server that isn't there: a mistyped address must not leave keys behind.
     server.call(Call::new(Method::GET, path::HEALTH.to_owned())).await?;
     let request = Arc::new(request);
-    let address = server.address().to_owned();
+    let address = server.address();
     let (keys_of, its_devices) = (Arc::clone(&request), Arc::clone(devices));
     let open = match existing(devices, turnstile, &request, &address).await? {
         Some(open) => open,

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use parsec_protocol::control::{
-    Empty, Event, InvitationItem, InviteListResult, InviteResult, LINE_MAX_BYTES, Problem, ProblemKind,
-    SecretText, Subject, TransportChoice,
+    Empty, Event, InvitationItem, InviteListResult, InviteResult, LINE_MAX_BYTES, MovedLink, Problem,
+    ProblemKind, SecretText, Subject, TransportChoice,
 };
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::ids::{Email, Invited, Token};
@@ -66,21 +66,8 @@ pub async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Pr
     let secret = LinkSecret::random(&mut entropy::System).map_err(problems::no_entropy)?;
     let created = clock::now();
     let expires = created.plus_seconds(u64::from(days) * DAY);
-    let kind = match invited {
-        Invited::User(_) => LinkKind::User,
-        Invited::Device(_) => LinkKind::Device,
-    };
     let summary = &session.open.summary;
-    let mut link = Link {
-        server: summary.server.parse().map_err(|_| {
-            Problem::new(ProblemKind::Internal, "The address of this device's server can't be read.")
-        })?,
-        organisation: summary.organisation.clone(),
-        kind,
-        token,
-        secret,
-        hints: Vec::new(),
-    };
+    let mut link = link(session, &invited, token, secret)?;
     let end = if transport == TransportChoice::Server { None } else { own_end(session).await? };
     if let Some(end) = &end {
         link.hints = direct::hints(end, &session.net, mail, link.leads_to_this_machine()).await;
@@ -116,6 +103,7 @@ pub async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Pr
         Some(MailOutcome::Failed) => "failed",
         Some(MailOutcome::NotConfigured) => "not_configured",
         Some(MailOutcome::Waiting) => "waiting",
+        Some(MailOutcome::AddressRefused) => "address_refused",
     };
     Ok(InviteResult {
         token,
@@ -126,6 +114,44 @@ pub async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Pr
         posted: posted.is_some(),
         direct: is_direct,
     })
+}
+
+/// A link to this device's server, without the places of the direct road.
+fn link(session: &Session, invited: &Invited, token: Token, secret: LinkSecret) -> Result<Link, Problem> {
+    Ok(Link {
+        server: session.member.server().address().parse().map_err(|_| {
+            Problem::new(ProblemKind::Internal, "The address of this device's server can't be read.")
+        })?,
+        organisation: session.open.summary.organisation.clone(),
+        kind: match invited {
+            Invited::User(_) => LinkKind::User,
+            Invited::Device(_) => LinkKind::Device,
+        },
+        token,
+        secret,
+        hints: Vec::new(),
+    })
+}
+
+/// The links of the open invitations that can be greeted from here, anew. Those that never were the server's name it for nothing.
+///
+/// # Errors
+/// The store's.
+pub async fn links(session: &Arc<Session>) -> Result<Vec<MovedLink>, Problem> {
+    let open = list(session).await?.invitations;
+    let mut links = Vec::new();
+    for (token, own) in session.store(Store::invitations).await? {
+        let greetable = open.iter().any(|it| it.token == token && it.can_greet);
+        if !greetable || own.posted == Posting::Never {
+            continue;
+        }
+        let mut link = link(session, &own.invited, token, own.link_secret)?;
+        if let Some(end) = &own.direct {
+            link.hints = direct::hints(end, &session.net, false, link.leads_to_this_machine()).await;
+        }
+        links.push(MovedLink { token, subject: subject(&own.invited), link: SecretText::new(link.to_url()) });
+    }
+    Ok(links)
 }
 
 /// This terminal's end of the direct road for one invitation, where there is that road.

@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use super::ceremonies::follow_earlier;
 use super::direct::{Arrived, Meeting};
 use super::session::Session;
+use crate::enrolment::waiting::{Way, hint};
 use crate::enrolment::{Desk, End, not_now};
 use crate::events::RoadReason;
 use crate::store::StoredInvitation;
 use crate::transport::relay::GreeterRoad;
-use crate::transport::{Road as _, Trouble};
+use crate::transport::{HELD_BACK, Road as _, Trouble};
 
 /// How long the server may say nothing before this terminal listens for itself, too. A slow server answers in one second.
 const SERVER_PATIENCE: Duration = Duration::from_secs(3);
@@ -45,6 +46,13 @@ pub(super) async fn join(
     choice: TransportChoice,
 ) -> Result<Joined, End> {
     let mut meeting = Meeting::default();
+    let summary = &session.open.summary;
+    let server = session.member.server().address();
+    let way = match choice {
+        TransportChoice::P2p => Way::Direct,
+        TransportChoice::Server | TransportChoice::Auto => Way::Server(&server),
+    };
+    desk.waits(hint(way, &summary.organisation, &token));
     match choice {
         TransportChoice::P2p => {
             desk.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
@@ -125,7 +133,8 @@ async fn over_relay(
             }
             Ok(()) = troubled.changed() => {
                 let now = troubled.borrow_and_update().clone();
-                listen = now.is_some();
+                // A server that is only heard late is there.
+                listen = now.as_deref().is_some_and(|now| now != HELD_BACK);
                 desk.board.note(now);
                 None
             }

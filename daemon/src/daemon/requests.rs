@@ -16,7 +16,9 @@ use super::changes::{self, Change};
 use super::command::{Command, Event, OpenedFor, Reply};
 use super::select::{self, Wanted};
 use super::session::{Session, blocking};
-use super::{Ceremony, Daemon, FOUNDINGS_MAX, alarms, evidence, founding, invitations, members, repair};
+use super::{
+    Ceremony, Daemon, FOUNDINGS_MAX, alarms, evidence, founding, invitations, members, moving, repair,
+};
 use crate::caller::Caller;
 use crate::enrolment::view::Board;
 use crate::enrolment::{Desk, REQUESTS_MAX, Request};
@@ -61,6 +63,13 @@ impl Daemon {
                             let _ = reply.send(Err(problem));
                         }
                     }
+                });
+            }
+            Command::OrgServer(request, reply) => {
+                let (devices, handle) = (Arc::clone(&self.devices), self.handle.clone());
+                let select = request.select.clone();
+                self.with_session(&select, reply, async move |session| {
+                    moving::run(&session, devices, &handle, &request).await
                 });
             }
             Command::DeviceUnlock(request, reply) => self.unlock(request, caller, reply),

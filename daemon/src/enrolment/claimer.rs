@@ -90,8 +90,10 @@ pub async fn run<R: Road, K: Keeper>(
     let follow = road.follow(tell);
     tokio::pin!(follow);
     desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
+    // What is so already is noted, too, and nothing is lost between the two loops.
+    let mut trouble = road.trouble();
+    trouble.mark_changed();
     let greeter = loop {
-        let mut trouble = road.trouble();
         let view = tokio::select! {
             view = next_state(&mut seen, &mut follow) => view?,
             request = desk.request() => {
@@ -139,7 +141,6 @@ pub async fn run<R: Road, K: Keeper>(
     };
     driver.carry_out().await?;
     let mut newest = None;
-    let mut trouble = road.trouble();
     while !driver.done {
         // A state may announce several steps; each is taken before the next state is waited for.
         if let Some(view) = newest.take() {

@@ -100,6 +100,8 @@ pub async fn run<R: Road, V: Voucher>(
     driver.carry_out().await?;
     let mut newest = None;
     let mut trouble = road.trouble();
+    // What is so already is noted, too.
+    trouble.mark_changed();
     loop {
         if driver.sent
             && let Some(sealed) = driver.sealed.take()

@@ -8,6 +8,7 @@ pub mod claimer;
 pub mod greeter;
 pub mod resume;
 pub mod view;
+pub mod waiting;
 
 #[cfg(test)]
 mod tests;
@@ -16,17 +17,19 @@ use std::future::Future;
 
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyView, ChoiceMode, Problem,
-    ProblemKind,
+    ProblemKind, Stage,
 };
 use parsec_protocol::enrol::io::{Closed, CodeAnswer};
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::CallerSession;
 use crate::problems;
 use crate::transport::{Road, RoadError};
 use view::Board;
+use waiting::Hint;
 
 /// Requests that may wait for one ceremony: a person's program has one at a time.
 pub const REQUESTS_MAX: usize = 8;
@@ -113,6 +116,8 @@ pub struct Desk {
     requests: mpsc::Receiver<Request>,
     stop: CancellationToken,
     why_stopped: ProblemKind,
+    /// What is said if nobody comes.
+    hint: Option<Hint>,
     /// Whether the person may still stop: not once keys are durable or certificates are signed.
     pub may_cancel: bool,
 }
@@ -126,7 +131,22 @@ impl Desk {
         stop: CancellationToken,
         why_stopped: ProblemKind,
     ) -> Self {
-        Self { board, requests, stop, why_stopped, may_cancel: true }
+        Self { board, requests, stop, why_stopped, hint: None, may_cancel: true }
+    }
+
+    /// From now on this side waits for the other one. If nobody comes for a while, `hint` is noted.
+    pub fn waits(&mut self, hint: String) {
+        self.hint = Some(Hint::new(hint));
+    }
+
+    /// The time has come: whoever still waits is told, whoever has not got there waits longer.
+    fn give_hint(&mut self) {
+        let Some(hint) = self.hint.take() else { return };
+        match self.board.now().stage {
+            Stage::WaitingForPeer => self.board.hint(hint.text),
+            Stage::Connecting => self.hint = Some(hint.later()),
+            _ => {}
+        }
     }
 
     fn stopped(&self) -> End {
@@ -143,10 +163,15 @@ impl Desk {
     /// [`End::Person`], [`End::Stopped`].
     pub async fn request(&mut self) -> Result<Request, End> {
         loop {
+            let hint = self.hint.as_ref().map(|hint| hint.at);
             let request = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Err(self.stopped()),
                 request = self.requests.recv() => request,
+                () = tokio::time::sleep_until(hint.unwrap_or_else(Instant::now)), if hint.is_some() => {
+                    self.give_hint();
+                    continue;
+                }
             };
             let Some(request) = request else {
                 // The daemon's loop is gone.

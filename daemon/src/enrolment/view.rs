@@ -2,6 +2,8 @@
 //!
 //! Decides that every change has a higher revision and that a code is shown only at the stage it is for. Holds no key.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use parsec_protocol::control::{
     Action, CeremonyId, CeremonyView, Choice, ClaimerInfo, Outcome, Problem, RoadName, Role, Stage, Subject,
 };
@@ -12,12 +14,33 @@ use parsec_protocol::public::VerifyKey;
 use tokio::sync::watch;
 
 use crate::events::{Hub, RoadReason};
+use crate::transport::HELD_BACK;
 
 /// Publishes a ceremony's view. Whoever watches gets the newest; none can hold the ceremony up.
 #[derive(Debug)]
 pub struct Board {
     view: watch::Sender<CeremonyView>,
     events: Option<Hub>,
+    standing: Mutex<Standing>,
+}
+
+/// What is noted while nothing more urgent is.
+#[derive(Debug, Default)]
+struct Standing {
+    /// To the ceremony's end: something holds the server's stream back.
+    held_back: bool,
+    /// To the end of the stage: what people who wait have to compare.
+    hint: Option<String>,
+}
+
+impl Standing {
+    fn note(&self) -> Option<String> {
+        let held_back = self.held_back.then(|| HELD_BACK.to_owned());
+        match (held_back, &self.hint) {
+            (Some(held), Some(hint)) => Some(format!("{held} {hint}")),
+            (held, hint) => held.or_else(|| hint.clone()),
+        }
+    }
 }
 
 impl Board {
@@ -43,7 +66,12 @@ impl Board {
             note: None,
             transport: None,
         };
-        Self { view: watch::Sender::new(view), events: None }
+        Self { view: watch::Sender::new(view), events: None, standing: Mutex::default() }
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        // Two fields, each changed in one step.
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on, whoever follows the daemon's events is told of changes, too. In order, and before anybody sees
@@ -83,12 +111,17 @@ impl Board {
 
     /// Another stage with what belongs to it, in one change: nobody sees a question without its proposals.
     fn enter(&self, stage: Stage, allowed: &[Action], fill: impl FnOnce(&mut CeremonyView)) {
+        let note = {
+            let mut standing = self.standing();
+            standing.hint = None;
+            standing.note()
+        };
         self.change(|view| {
             view.stage = stage;
             view.allowed = allowed.to_vec();
             view.say = None;
             view.choices = Vec::new();
-            view.note = None;
+            view.note = note;
             fill(view);
         });
     }
@@ -123,9 +156,21 @@ impl Board {
 
     /// What is waited for or tried again.
     pub fn note(&self, note: Option<String>) {
+        let note = {
+            let mut standing = self.standing();
+            let held_back = note.as_deref() == Some(HELD_BACK);
+            standing.held_back |= held_back;
+            note.filter(|_| !held_back).or_else(|| standing.note())
+        };
         if self.view.borrow().note != note {
             self.change(|view| view.note = note);
         }
+    }
+
+    /// What people have to compare who wait at this stage, and nobody comes.
+    pub fn hint(&self, hint: String) {
+        self.standing().hint = Some(hint);
+        self.note(None);
     }
 
     /// A code to read aloud.
@@ -235,6 +280,23 @@ mod tests {
         let Some(EventItem::Event { event: stage, .. }) = next() else { panic!("the stage is not told") };
         assert!(matches!(stage, Event::CeremonyChanged { ceremony } if ceremony.transport == view.transport));
         assert_eq!(next(), None);
+    }
+
+    #[test]
+    fn what_stands_is_noted_again_when_what_passed_is_over() {
+        let board = Board::new(CeremonyId(1), Role::Claimer, "acme".parse().unwrap(), None);
+        let note = || board.now().note;
+        board.note(Some(HELD_BACK.to_owned()));
+        board.stage(Stage::WaitingForPeer, &[]);
+        assert_eq!(note().as_deref(), Some(HELD_BACK), "a proxy stays");
+        board.hint("compare".to_owned());
+        assert!(note().is_some_and(|it| it.contains(HELD_BACK) && it.ends_with(" compare")));
+        board.note(Some("trying again".to_owned()));
+        assert_eq!(note().as_deref(), Some("trying again"));
+        board.note(None);
+        assert!(note().is_some_and(|it| it.ends_with(" compare")), "nobody has come yet");
+        board.stage(Stage::Handshake, &[]);
+        assert_eq!(note().as_deref(), Some(HELD_BACK), "somebody has come");
     }
 
     #[test]

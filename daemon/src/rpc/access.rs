@@ -62,6 +62,9 @@ fn failed(what: &'static str) -> impl FnOnce(Errno) -> AccessError {
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixListener,
+    path: PathBuf,
+    /// What has its name, as long as nobody removes it.
+    inode: (u64, u64),
     made: Option<Made>,
     _lock: OwnedFd,
 }
@@ -98,8 +101,9 @@ impl Listener {
         rustix::net::listen(&socket, BACKLOG).map_err(failed("listening"))?;
         let socket = UnixListener::from_std(socket.into())
             .map_err(|source| AccessError::Io { what: "listening", source })?;
-        let made = Some(Made { folder, name, inode: (stat.st_dev, stat.st_ino) });
-        Ok(Self { socket, made, _lock: lock })
+        let inode = (stat.st_dev, stat.st_ino);
+        let made = Some(Made { folder, name, inode });
+        Ok(Self { socket, path: path.to_owned(), inode, made, _lock: lock })
     }
 
     /// Listens with a socket that the service manager bound to `path`. Folder, mode and lock must be as if it were our
@@ -109,11 +113,22 @@ impl Listener {
     /// [`AccessError`].
     pub fn adopt(socket: std::os::unix::net::UnixListener, path: &Path) -> Result<Self, AccessError> {
         let (folder, name, lock) = take_place(path)?;
-        closed_socket(&folder, &name, path)?;
+        let stat = closed_socket(&folder, &name, path)?;
         let failed = |source| AccessError::Io { what: "taking over the socket", source };
         socket.set_nonblocking(true).map_err(failed)?;
         let socket = UnixListener::from_std(socket).map_err(failed)?;
-        Ok(Self { socket, made: None, _lock: lock })
+        let inode = (stat.st_dev, stat.st_ino);
+        Ok(Self { socket, path: path.to_owned(), inode, made: None, _lock: lock })
+    }
+
+    /// Where it listens.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether its name still leads to it. Looked at by the path, as clients do: its folder may have been removed, too.
+    pub(super) fn is_there(&self) -> bool {
+        rustix::fs::lstat(&self.path).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.inode)
     }
 
     /// The next connection of this user; those of others are closed unread.

@@ -146,6 +146,10 @@ pub(super) const TABLE: &[Row] = &[
     special(method::DISCOVER, Right::Anyone, super::discover::register),
     ask!(STATUS, Watch, |_none: Empty| Command::Status => redact::status),
     ask!(ORG_BOOTSTRAP, Own, |params: _| |reply| Command::OrgBootstrap(params, reply)),
+    // It decides whom this device asks from now on.
+    ask!(ORG_SERVER, Own, Needs::Confirmation, |params: _| |reply| {
+        Command::OrgServer(params, reply)
+    } => |_: &Caller, result| result),
     ask!(DEVICE_LIST, Watch, |_none: Empty| Command::DeviceList),
     ask!(DEVICE_UNLOCK, Own, |params: _| |reply| Command::DeviceUnlock(params, reply)),
     ask!(DEVICE_LOCK, Own, |params: DeviceSelector| |reply| Command::DeviceLock(params, reply)),
@@ -385,6 +389,7 @@ mod tests {
                 || matches!(
                     row.name,
                     method::CEREMONY_CHOOSE
+                        | method::ORG_SERVER
                         | method::TOKEN_CREATE
                         | method::TRUST_ACKNOWLEDGE
                         | method::TRUST_IMPORT

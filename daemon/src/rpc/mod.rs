@@ -18,11 +18,13 @@ mod redact;
 mod tests;
 mod tokens;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use jsonrpsee::Methods;
 use parsec_protocol::control::Door;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use connection::{Patience, Visit};
@@ -34,6 +36,9 @@ pub use gate::Gate;
 /// How long requests under way may take to end once the daemon stops. None waits for a person; the server's answers
 /// take a second or two, and systemd would wait 90.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
+/// Between looks whether a door's name is still there: whoever removed it (a tidy hand, a cleaner of temporary folders, a runtime folder
+/// made anew) locks everybody out, and is not noticed otherwise. One look is one call of the system.
+const DOOR_LOOKED_AT: std::time::Duration = std::time::Duration::from_secs(2);
 /// Pause after a failure to accept, which is nearly always "too many open files" and would come again at once.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
@@ -67,10 +72,24 @@ impl Service {
     /// One door.
     async fn attend(&self, door: Door, listener: Listener, shutdown: &CancellationToken) {
         let mut connections = JoinSet::new();
+        let path = listener.path().to_owned();
+        let mut listener = Some(listener);
+        let mut look = tokio::time::interval(DOOR_LOOKED_AT);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let accept = async {
+                match &listener {
+                    Some(listener) => listener.accept(door).await,
+                    None => std::future::pending().await,
+                }
+            };
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => break,
-                accepted = listener.accept(door) => accepted,
+                accepted = accept => accepted,
+                _ = look.tick() => {
+                    make_again(&mut listener, &path);
+                    continue;
+                }
             };
             while connections.try_join_next().is_some() {}
             match accepted {
@@ -98,5 +117,25 @@ impl Service {
         if finished.is_err() {
             tracing::warn!("cut requests off that did not end");
         }
+    }
+}
+
+/// Makes a door again whose name was removed. Connections that are open stay. What else has the name now is left alone.
+fn make_again(listener: &mut Option<Listener>, path: &Path) {
+    if listener.as_ref().is_some_and(Listener::is_there) {
+        return;
+    }
+    let was_open = listener.is_some();
+    // Its lock would keep the new one out.
+    drop(listener.take());
+    match Listener::bind(path) {
+        Ok(made) => {
+            tracing::warn!(socket = %path.display(), "the socket was removed; it is made again");
+            *listener = Some(made);
+        }
+        Err(error) if was_open => {
+            tracing::error!(%error, "the socket was removed, and can't be made again; tried until it can");
+        }
+        Err(_) => {}
     }
 }

@@ -165,6 +165,41 @@ async fn requests_are_answered_side_by_side() {
     assert_eq!(one.line().await.unwrap()["result"], "waited");
 }
 
+/// Whoever removes the socket's file, or its whole folder, locks everybody out for a moment and no longer; connections stay.
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_was_removed_is_made_again() {
+    let served = Served::start();
+    let mut before = served.client().await;
+    let path = served.path();
+    let folder = path.parent().unwrap().to_owned();
+    let removals: [&dyn Fn(); 3] =
+        [&|| fs::remove_file(&path).unwrap(), &|| fs::remove_dir_all(&folder).unwrap(), &|| {
+            fs::rename(&folder, folder.with_extension("elsewhere")).unwrap()
+        }];
+    for remove in removals {
+        remove();
+        while !path.exists() {
+            tokio::time::sleep(DOOR_LOOKED_AT).await;
+        }
+        let mode = path.symlink_metadata().unwrap().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        served.client().await.call(1, "echo").await;
+    }
+    before.call(2, "echo").await;
+    assert_eq!(before.line().await.unwrap()["id"], 2);
+    // What somebody else put there stays theirs.
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "precious").unwrap();
+    tokio::time::sleep(3 * DOOR_LOOKED_AT).await;
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    fs::remove_file(&path).unwrap();
+    tokio::time::sleep(3 * DOOR_LOOKED_AT).await;
+    served.client().await.call(3, "echo").await;
+    served.stop.cancel();
+    served.task.await.unwrap();
+    assert!(!path.exists());
+}
+
 /// C7. A bug in a method is an answer to who asked, and nothing to anybody else: requests under way on the same connection and on others.
 #[tokio::test]
 async fn a_method_that_fails_costs_its_own_request_alone() {

@@ -235,6 +235,19 @@ impl Devices {
         folder.replace(layout::ABOUT, &about.encode())
     }
 
+    /// Notes that the device's server is at another address.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchDevice`], [`StoreError::TooLarge`], the disk's.
+    pub fn set_server(&self, device: DeviceId, server: &str) -> Result<(), StoreError> {
+        let name = self.find(device)?.ok_or(StoreError::NoSuchDevice)?;
+        let folder = self.devices.folder(&name)?;
+        let _turn = turn(&self.changes);
+        let mut about = read_about(&folder, &name)?;
+        about.set_server(server)?;
+        folder.replace(layout::ABOUT, &about.encode())
+    }
+
     /// Drops the pending receipt, if there is one: for a device that has been seen in the verified log.
     ///
     /// # Errors

@@ -123,6 +123,14 @@ impl About {
         codec::encode(self)
     }
 
+    pub(super) fn set_server(&mut self, server: &str) -> Result<(), StoreError> {
+        if server.len() > SERVER_MAX_BYTES {
+            return Err(StoreError::TooLarge("the server's address"));
+        }
+        server.clone_into(&mut self.server);
+        Ok(())
+    }
+
     pub(super) fn set_registration(&mut self, registration: Registration, restored: bool) {
         self.standing = match registration {
             Registration::Registered => Standing::Registered,

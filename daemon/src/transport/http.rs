@@ -4,6 +4,7 @@
 //! capped while it is read, and that every call has an end. Refuses answers that are not the protocol's.
 
 use std::error::Error as _;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use parsec_protocol::address::{AddressError, ServerAddress};
@@ -104,11 +105,11 @@ impl Call {
     }
 }
 
-/// One server.
+/// One server. Clones are one: where one goes, all go.
 #[derive(Debug, Clone)]
 pub struct Server {
     client: Client,
-    base: ServerAddress,
+    base: Arc<RwLock<ServerAddress>>,
 }
 
 impl Server {
@@ -128,17 +129,36 @@ impl Server {
                 RoadError::Address(format!("{base} is not the address of a server: {why}"))
             }
         })?;
-        Ok(Self { client, base })
+        Ok(Self { client, base: Arc::new(RwLock::new(base)) })
+    }
+
+    /// The same client, at another address.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn elsewhere(&self, base: &str) -> Result<Self, RoadError> {
+        Self::new(self.client.clone(), base)
+    }
+
+    /// From the next call on, this server and all its clones are where the other one is.
+    pub fn move_to(&self, to: &Self) {
+        let mut base = self.base.write().unwrap_or_else(PoisonError::into_inner);
+        *base = to.base();
+    }
+
+    fn base(&self) -> ServerAddress {
+        // An address is replaced whole, so a poisoned lock still guards a sound one.
+        self.base.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The address without a slash at its end.
     #[must_use]
-    pub fn address(&self) -> &str {
-        self.base.as_str()
+    pub fn address(&self) -> String {
+        self.base().to_string()
     }
 
     fn request(&self, client: &reqwest::Client, call: Call) -> reqwest::RequestBuilder {
-        let mut request = client.request(call.method, format!("{}{}", self.base, call.target));
+        let mut request = client.request(call.method, format!("{}{}", self.base(), call.target));
         for (name, value) in call.headers {
             request = request.header(name, value);
         }

@@ -112,6 +112,9 @@ impl RoadError {
     }
 }
 
+/// What people are told, for as long as the ceremony runs.
+pub const HELD_BACK: &str = "Something between this machine and the server (a proxy, most likely) holds the server's event stream back. The ceremony goes on by asking the server every few seconds; each step may take that long.";
+
 /// What is being tried again at the moment, in a sentence; none while all is well.
 pub type Trouble = watch::Sender<Option<String>>;
 

@@ -1,8 +1,9 @@
 //! The metadata server's relay: the calls of the invited and of the members, and the two ends of an attempt on it.
 //!
-//! Decides which header proves what. Asks for nothing on a timer. Believes nothing: what comes is for the machines and the verifier to judge.
+//! Decides which header proves what. Asks for nothing on a timer, but where a stream is held back (`held_back`). Believes nothing: what comes is for the machines and the verifier to judge.
 
 mod following;
+mod held_back;
 mod registering;
 
 use std::sync::Arc;
@@ -115,6 +116,18 @@ impl Member {
     #[must_use]
     pub fn new(server: Server, organisation: OrganisationId, signer: Arc<dyn Signer>) -> Self {
         Self { server, organisation, signer }
+    }
+
+    /// Where it asks.
+    #[must_use]
+    pub const fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The same member, asking somewhere else.
+    #[must_use]
+    pub fn at(&self, server: Server) -> Self {
+        Self { server, organisation: self.organisation.clone(), signer: Arc::clone(&self.signer) }
     }
 
     /// Adds the four headers that authenticate a call.
@@ -242,9 +255,11 @@ impl Member {
         trouble: &Trouble,
         seen: &watch::Sender<Option<InvitationView>>,
     ) -> RoadError {
-        let target = path::events(&path::invitation(&self.organisation, &token));
+        let state = path::invitation(&self.organisation, &token);
+        let target = path::events(&state);
         let open = || self.signed(Call::new(Method::GET, target.clone()));
-        follow(&self.server, trouble, open, |view: InvitationView| {
+        let ask = || self.signed(Call::new(Method::GET, state.clone()));
+        follow(&self.server, trouble, open, ask, |view: InvitationView| {
             let over = ended(view.status).is_some();
             seen.send_replace(Some(view));
             over
@@ -333,7 +348,8 @@ impl Road for ClaimerRoad {
 
     async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
         let open = || Ok(self.call(Method::GET, path::events(&self.base())));
-        follow(&self.invitee.server, &self.trouble, open, |view: AttemptView| {
+        let ask = || Ok(self.call(Method::GET, self.base()));
+        follow(&self.invitee.server, &self.trouble, open, ask, |view: AttemptView| {
             let over = view.ended.is_some();
             seen.send_replace(Some(view));
             over
@@ -426,9 +442,11 @@ impl Road for GreeterRoad {
     }
 
     async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
-        let target = path::events(&path::invitation(&self.member.organisation, &self.token));
+        let state = path::invitation(&self.member.organisation, &self.token);
+        let target = path::events(&state);
         let open = || self.member.signed(Call::new(Method::GET, target.clone()));
-        follow(&self.member.server, &self.trouble, open, |view| {
+        let ask = || self.member.signed(Call::new(Method::GET, state.clone()));
+        follow(&self.member.server, &self.trouble, open, ask, |view| {
             let view = self.of(view);
             let over = view.ended.is_some();
             seen.send_replace(Some(view));

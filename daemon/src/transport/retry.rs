@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{RoadError, Trouble};
+use super::{HELD_BACK, RoadError, Trouble};
 
 /// First pause: shorter than a person notices.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
@@ -72,7 +72,8 @@ where
                 tokio::time::sleep(pauses.next_pause(&error)).await;
             }
             done => {
-                trouble.send_if_modified(|now| now.take().is_some());
+                // That a stream is held back stands, whatever call goes well beside it.
+                trouble.send_if_modified(|now| now.take_if(|now| now.as_str() != HELD_BACK).is_some());
                 return done;
             }
         }

@@ -8,6 +8,8 @@ pub const DISCOVER: &str = "rpc.discover";
 pub const STATUS: &str = "status.show";
 /// [`super::OrgBootstrap`] → [`super::OrgBootstrapped`]
 pub const ORG_BOOTSTRAP: &str = "org.bootstrap";
+/// [`super::OrgServer`] → [`super::OrgMoved`]
+pub const ORG_SERVER: &str = "org.server";
 /// [`super::DeviceListResult`]
 pub const DEVICE_LIST: &str = "device.list";
 /// [`super::DeviceUnlock`] → [`super::DeviceView`]

@@ -163,6 +163,43 @@ pub struct OrgBootstrapped {
     pub root_fingerprint: String,
 }
 
+/// `org.server`: the organisation's server has moved to another name or port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OrgServer {
+    /// Which device goes there.
+    #[serde(default)]
+    pub select: DeviceSelector,
+    /// The new address, `https://host[:port]`.
+    pub server: String,
+}
+
+/// `org.server`
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OrgMoved {
+    /// The device with its new address.
+    pub device: DeviceView,
+    /// Certificates that the new place has shown, all of which this device has verified.
+    pub certificates: u64,
+    /// The links of the open invitations that can be greeted from here, with the new address: those that were handed out name the old
+    /// one.
+    pub links: Vec<MovedLink>,
+}
+
+/// The link of an invitation whose server has moved.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MovedLink {
+    /// Names the invitation.
+    pub token: Token,
+    /// For whom.
+    pub subject: Subject,
+    /// To be given to the invited person and nobody else.
+    pub link: SecretText,
+}
+
 /// `device.unlock`
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -267,7 +304,7 @@ pub struct InviteResult {
     pub link_alias: Option<SecretText>,
     /// When it ends.
     pub expires: Timestamp,
-    /// `not_asked`, `sent`, `written`, `waiting` (the mail server did not take it yet; it is tried again), `failed` or `not_configured`.
+    /// `not_asked`, `sent`, `written`, `waiting` (the mail server did not take it yet; it is tried again), `failed`, `not_configured`, or `address_refused`: the mail server does not take mail for this address.
     pub mail: String,
     /// Whether the server has the invitation already. Since API 1.2.
     #[serde(default = "yes")]

@@ -13,12 +13,12 @@ use super::{
     CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceRestore, DeviceRevoke,
     DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, EventItem, EventsWatch, FileBytes,
     FilePart, GreetStart, Hello, HelloResult, InviteCancel, InviteDevice, InviteListResult, InviteResult,
-    InviteUser, Member, NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped,
-    ReceiptExport, ReceiptListResult, SecretText, StatusResult, StreamId, TokenCreate, TokenCreated, TokenId,
-    TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged,
-    TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult,
-    TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke,
-    UserShow, UserShowResult, method,
+    InviteUser, Member, NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, OrgMoved,
+    OrgServer, ReceiptExport, ReceiptListResult, SecretText, StatusResult, StreamId, TokenCreate,
+    TokenCreated, TokenId, TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge,
+    TrustAcknowledged, TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog,
+    TrustLogResult, TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult,
+    UserProfile, UserRevoke, UserShow, UserShowResult, method,
 };
 use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
 use crate::limits::{EMAIL_MAX_BYTES, NAME_MAX_BYTES};
@@ -100,6 +100,7 @@ pub const SHAPES: &[Shape] = &[
     Shape { name: method::DISCOVER, takes: Takes::Fields(whole::<Empty>), gives: document, follows: None },
     call::<Empty, StatusResult>(method::STATUS),
     call::<OrgBootstrap, OrgBootstrapped>(method::ORG_BOOTSTRAP),
+    call::<OrgServer, OrgMoved>(method::ORG_SERVER),
     call::<Empty, DeviceListResult>(method::DEVICE_LIST),
     call::<DeviceUnlock, DeviceView>(method::DEVICE_UNLOCK),
     call::<DeviceSelector, DeviceView>(method::DEVICE_LOCK),

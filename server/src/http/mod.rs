@@ -132,6 +132,10 @@ async fn answer(app: Arc<App>, route: Route, address: IpAddr, request: Request) 
         }
         // Whom these are charged to, and when, is `admission`'s to say.
         Route::Member(organisation, call) => {
+            // Of all calls the one with the largest body and the most signatures: its address pays, whoever signs.
+            if call == route::MemberCall::Repair {
+                app.quota.take(&Key::address(address))?;
+            }
             authenticated::answer(app, organisation, call, address, &parts, body).await
         }
     }

@@ -28,7 +28,8 @@ pub(super) async fn repair(
         1..=LOG_PAGE_MAX_CERTIFICATES => {}
         _ => return Err(ErrorCode::TooLarge.into()),
     }
-    let repaired = app.store.write(move |transaction| repair_in(transaction, &caller, &asked, now)).await?;
+    let store = caller.store(app);
+    let repaired = store.write(move |transaction| repair_in(transaction, &caller, &asked, now)).await?;
     if repaired.added > 0 {
         tracing::warn!(repaired.added, repaired.count, "a member has put certificates back");
     }

@@ -227,6 +227,11 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row("P7", "half an hour of ceremonies: growth", How::Tests(&[test(T, "soak", "")])),
     row("P8", "a flood of connections and of one member's calls", How::Tests(&[test(T, "flood", "")])),
+    row(
+        "P9",
+        "400 days of invitations made and left: the database's file",
+        How::Tests(&[test(S, "lib", "the_file_stays_as_large_as_what_is_in_it")]),
+    ),
     // --- what it is made of
     row("X1", "licences, sources and open advisories of every package", How::Own(supply::policy)),
     row("X2", "versions in which known holes are closed", How::Own(supply::versions)),

@@ -115,7 +115,7 @@ fn daemon_failed(failure: Failure) -> Check {
     let (found, remedy) = match failure {
         Failure::Report(Report { message, hint, .. }) => (message, hint),
         Failure::Interrupted(why) | Failure::OutputFailed(why) => (why, String::new()),
-        Failure::OutputClosed | Failure::Told(_) => (String::new(), String::new()),
+        Failure::OutputClosed | Failure::Unshown(_) | Failure::Told(_) => (String::new(), String::new()),
     };
     Check {
         name: "daemon".to_owned(),

@@ -92,6 +92,7 @@ fn own(name: &str, path: &Path, found: &Metadata, mode: u32, remedy: &str) -> Ch
     let me = rustix::process::geteuid().as_raw();
     let has = found.mode() & MODE_BITS;
     if found.uid() != me {
+        // By whatever variable somebody got there: the value and the owner are what tells.
         let text = format!("{place} belongs to user {}, not to you ({me})", found.uid());
         return failed(name, text, remedy, ProblemKind::UnsafePath);
     }

@@ -21,8 +21,41 @@ const SYSTEMD: &str = "/run/systemd/system";
 /// The units that start the daemon.
 const UNITS: [&str; 2] = ["parsecd.socket", "parsecd.service"];
 
+/// Variables that name a proxy to other programs; half the world writes them small.
+const PROXIES: [&str; 6] =
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+
 /// All of them.
 pub(super) fn all() -> Vec<Check> {
+    let variables = PROXIES.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
+    let mut checks: Vec<_> = judge_proxies(variables).into_iter().collect();
+    checks.extend(of_systemd());
+    checks
+}
+
+/// Proxies in the environment: the daemon does not use them, and who depends on one wonders why no server answers.
+fn judge_proxies(variables: impl Iterator<Item = (&'static str, String)>) -> Option<Check> {
+    let set: Vec<String> = variables
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name} is {}", without_credentials(&value)))
+        .collect();
+    (!set.is_empty()).then(|| {
+        warning(
+            "proxy",
+            format!("{}; parsecd does not use it, and connects to servers directly", set.join(", ")),
+            "If servers can be reached through the proxy alone, ask its keeper to let the server's address through; two terminals on one network can do without: `--transport p2p`.",
+        )
+    })
+}
+
+/// A proxy's address; a name and a password in it are nobody's business here.
+fn without_credentials(value: &str) -> String {
+    let (scheme, rest) = value.split_once("://").map_or(("", value), |(scheme, rest)| (scheme, rest));
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    if scheme.is_empty() { place.to_owned() } else { format!("{scheme}://{place}") }
+}
+
+fn of_systemd() -> Vec<Check> {
     if !Path::new(SYSTEMD).is_dir() {
         let found = || "systemd does not run this system".to_owned();
         return vec![skipped("units", found()), skipped("time_sync", found()), skipped("linger", found())];
@@ -165,6 +198,21 @@ mod tests {
         assert_eq!(judge("enabled\nstatic\n", "active\nfailed\n"), Health::Failed);
         assert_eq!(judge("enabled\n", "active\n"), Health::Skipped);
         assert_eq!(judge_units(Err("no bus".into()), Ok("x\ny".into())).health, Health::Skipped);
+    }
+
+    #[test]
+    fn proxies_are_named_without_their_passwords() {
+        let judge = |value: &str| judge_proxies([("HTTPS_PROXY", value.to_owned())].into_iter());
+        assert_eq!(judge(""), None);
+        for (value, place) in [
+            ("http://proxy.test:3128", "HTTPS_PROXY is http://proxy.test:3128;"),
+            ("http://bob:hunter2@proxy.test:3128/", "HTTPS_PROXY is http://proxy.test:3128/;"),
+            ("bob:hunt@er2@proxy.test", "HTTPS_PROXY is proxy.test;"),
+        ] {
+            let check = judge(value).unwrap();
+            assert!(check.found.starts_with(place) && !check.found.contains("hunt"), "{}", check.found);
+            assert_eq!(check.health, Health::Warning);
+        }
     }
 
     #[test]

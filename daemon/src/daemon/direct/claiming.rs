@@ -20,6 +20,7 @@ use super::{no_hints, shown};
 use crate::daemon::ceremonies::{ClaimNeeds, DeviceKeeper, until_farewell};
 use crate::daemon::leftovers::Started;
 use crate::daemon::net::{Net, unavailable};
+use crate::enrolment::waiting::{Way, hint};
 use crate::enrolment::{self, Desk, End, claimer};
 use crate::events::RoadReason;
 use crate::transport::p2p::{Guest, GuestRoad, ping};
@@ -102,6 +103,7 @@ async fn attempt_of(
         .and_then(|kept| kept)
         .map_err(End::Here)?;
     desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
+    desk.waits(hint(Way::Direct, &link.organisation, &link.token));
     let start = road.start(&link.organisation, &link.token, &link.secret);
     // A server that answers is nearly always right about its invitations: then this is tried, and not waited for.
     let unknown = matches!(reason, RoadReason::InvitationUnknown);

@@ -169,7 +169,7 @@ async fn upload(
     // The keys are durable on both sides, and nobody has to wait for a server.
     let away = |why: String| {
         let found = Err(Problem::new(ProblemKind::ServerUnreachable, why));
-        session.net.server_seen(&summary.organisation, &summary.server, found);
+        session.net.server_seen(&summary.organisation, &session.member.server().address(), found);
         tell.send_if_modified(|now| {
             let first = matches!(now, Progress::Registering);
             if first {
@@ -200,7 +200,7 @@ async fn upload(
         };
         match done {
             Ok(_) => {
-                session.net.server_seen(&summary.organisation, &summary.server, Ok(()));
+                session.net.server_seen(&summary.organisation, &session.member.server().address(), Ok(()));
                 return Ok(());
             }
             // A login page in the server's place, a clock, a full server: not for ever, and nobody sits here to try again.

@@ -1,6 +1,9 @@
-//! How an attempt or an invitation is followed: by its event stream, opened again whenever it breaks before it has told the end.
+//! How an attempt or an invitation is followed: by its event stream, opened again whenever it breaks before it has told the end, and by
+//! asking where the stream is held back on the way.
 //!
 //! Decides which state is the last one. Refuses to ask for more after it: a stream that is opened again for ever holds a place at the server.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
@@ -11,6 +14,7 @@ use super::super::events::Parser;
 use super::super::http::{Call, Server};
 use super::super::retry::Pauses;
 use super::super::{RoadError, Trouble};
+use super::held_back;
 
 /// Why an attempt of an invitation with this status is over, if it is.
 pub(super) const fn ended(status: InvitationStatus) -> Option<EndReason> {
@@ -29,12 +33,13 @@ pub(super) async fn follow<T>(
     server: &Server,
     trouble: &Trouble,
     open: impl Fn() -> Result<Call, RoadError>,
+    ask: impl Fn() -> Result<Call, RoadError>,
     seen: impl FnMut(T) -> bool,
 ) -> RoadError
 where
     T: for<'b> Decode<'b, ()> + Encode<()>,
 {
-    match to_the_end(server, trouble, open, seen).await {
+    match to_the_end(server, trouble, open, ask, seen).await {
         Err(error) => error,
         Ok(()) => std::future::pending().await,
     }
@@ -45,6 +50,7 @@ async fn to_the_end<T>(
     server: &Server,
     trouble: &Trouble,
     open: impl Fn() -> Result<Call, RoadError>,
+    ask: impl Fn() -> Result<Call, RoadError>,
     mut seen: impl FnMut(T) -> bool,
 ) -> Result<(), RoadError>
 where
@@ -53,11 +59,23 @@ where
     let mut pauses = Pauses::default();
     loop {
         let error = match open() {
-            Ok(call) => match one_stream(server, trouble, call, &mut pauses, &mut seen).await {
-                Ok(Told::Last) => return Ok(()),
-                Ok(Told::Part) => RoadError::Unreachable("the event stream ended".into()),
-                Err(error) => error,
-            },
+            Ok(call) => {
+                let came = AtomicBool::new(false);
+                let mut heard = |view| {
+                    came.store(true, Ordering::Relaxed);
+                    seen(view)
+                };
+                let stream = one_stream(server, trouble, call, &mut pauses, &mut heard);
+                match held_back::in_time(stream, &came).await {
+                    Some(Ok(Told::Last)) => return Ok(()),
+                    Some(Ok(Told::Part)) => RoadError::Unreachable("the event stream ended".into()),
+                    Some(Err(error)) => error,
+                    None => match held_back::ask(server, trouble, &ask, &mut seen).await {
+                        Ok(()) => return Ok(()),
+                        Err(error) => error,
+                    },
+                }
+            }
             Err(error) => error,
         };
         if !error.passes() {
@@ -144,7 +162,7 @@ mod tests {
         };
         let (mut seen, trouble) = (Vec::new(), Trouble::new(None));
         let open = || Ok(Call::new(Method::GET, "/v1/events".into()));
-        let following = to_the_end(&server, &trouble, open, |view: AttemptView| {
+        let following = to_the_end(&server, &trouble, open, open, |view: AttemptView| {
             let over = view.ended.is_some();
             seen.push(view);
             over

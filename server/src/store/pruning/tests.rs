@@ -352,7 +352,7 @@ fn what_is_over_makes_room_and_what_is_live_does_not() {
     assert_eq!(site.admit(&like, Wish::Bytes(100_001), &budgets), Err(Whose::Member.spent().into()));
 }
 
-/// Invitations made and left, with ceremonies that were begun and given up: for a long time as large as after a short one (docs/evidence.md, P8).
+/// Invitations made and left, with ceremonies that were begun and given up: for a long time as large as after a short one (docs/evidence.md, P9).
 #[test]
 fn the_file_stays_as_large_as_what_is_in_it() {
     let each_day =
@@ -388,7 +388,7 @@ fn the_file_stays_as_large_as_what_is_in_it() {
     }
     assert!(site.size() * 4 < first, "{} of {first}", site.size());
     println!(
-        "figure P8: 400 days, {each_day} invitations a day made and left: {} KiB after 40 days, {} KiB at the end, {} KiB when all had gone",
+        "figure P9: 400 days, {each_day} invitations a day made and left: {} KiB after 40 days, {} KiB at the end, {} KiB when all had gone",
         first / 1024,
         last / 1024,
         site.size() / 1024
