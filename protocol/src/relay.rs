@@ -402,12 +402,12 @@ pub enum MailOutcome {
     /// This server sends no mail.
     #[n(4)]
     NotConfigured,
-    /// The mail server did not take it, and it is tried again for a while.
-    #[n(5)]
-    Waiting,
     /// The mail server does not take mail for this address.
-    #[n(6)]
+    #[n(5)]
     AddressRefused,
+    /// The mail server did not take it, and it is tried again for a while.
+    #[n(6)]
+    Waiting,
 }
 
 /// An invitation was made, or already was.

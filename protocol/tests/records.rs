@@ -251,7 +251,7 @@ impl Draw {
 
     fn made(&mut self) -> relay::InvitationMade {
         use relay::MailOutcome::{AddressRefused, Failed, NotAsked, NotConfigured, Sent, Waiting, Written};
-        let all = [NotAsked, Sent, Written, Failed, NotConfigured, Waiting, AddressRefused];
+        let all = [NotAsked, Sent, Written, Failed, NotConfigured, AddressRefused, Waiting];
         relay::InvitationMade { mail: self.pick(&all) }
     }
 

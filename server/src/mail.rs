@@ -243,14 +243,6 @@ impl Mailer {
     }
 }
 
-/// What a mail server's refusal means, by RFC 5321: whether it was about the mailbox, which the inviter can mend, or about anything else.
-const fn outcome_of(code: Option<u16>) -> MailOutcome {
-    match code {
-        Some(550 | 551 | 553) => MailOutcome::AddressRefused,
-        Some(_) | None => MailOutcome::Failed,
-    }
-}
-
 /// Whether a link's payload is of this version and kind, with this token and a link secret in it (docs/protocol.md, *The link*). So a mail
 /// carries no other invitation's link, and no words of the sender's but eight addresses in base64.
 fn leads_to(payload: &str, kind: u8, token: &Token) -> bool {
@@ -274,6 +266,14 @@ fn try_writing(directory: &Path) -> std::io::Result<()> {
     let name = directory.join(format!(".parsec-metadata-{}.tmp", std::process::id()));
     drop(options.write(true).create_new(true).mode(0o600).open(&name)?);
     std::fs::remove_file(&name)
+}
+
+/// What a mail server's refusal means, by RFC 5321: whether it was about the mailbox, which the inviter can mend, or about anything else.
+const fn outcome_of(code: Option<u16>) -> MailOutcome {
+    match code {
+        Some(550 | 551 | 553) => MailOutcome::AddressRefused,
+        Some(_) | None => MailOutcome::Failed,
+    }
 }
 
 /// Writes a mail under a random name, readable by this user alone, complete or not at all.
@@ -448,8 +448,8 @@ mod tests {
         ] {
             let kept = crate::config::check_public_url(spelt).unwrap();
             let mailer = Mailer::new(Road::None, None, &kept).unwrap();
-            let link = format!("{link}/join/acme#AAbb-_9");
-            assert!(mailer.check_link(&"acme".parse().unwrap(), &link).is_some(), "{spelt}");
+            let link = format!("{link}/join/acme#{}", payload(0, 1, 32));
+            assert!(mailer.check_link(&"acme".parse().unwrap(), &asked(1), &link).is_some(), "{spelt}");
         }
     }
 

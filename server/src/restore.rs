@@ -100,6 +100,7 @@ pub(crate) fn restore(file: &Path, database: &Path, create: bool) -> Result<Rest
         }
     };
     sync_parent(&aside).map_err(failed(&aside))?;
+    store::claim_log(database).map_err(failed(database))?;
     let former = if database.symlink_metadata().is_ok() {
         renameat_with(CWD, &aside, CWD, database, RenameFlags::EXCHANGE)
             .map_err(|errno| failed(database)(errno.into()))?;

@@ -170,7 +170,7 @@ async fn asked_again_while_it_is_on_its_way_a_mail_is_not_sent_twice() {
 #[tokio::test]
 async fn what_a_mail_server_does_not_take_now_is_tried_again_and_what_it_refuses_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    let server = MailServer::start(&["451 later", "451 later", "250 taken", "550 no"]).await;
+    let server = MailServer::start(&["451 later", "451 later", "250 taken", "554 no"]).await;
     server.may.add_permits(100);
     let bench = server.bench(&folder, vec![Duration::from_millis(1); 3]).await;
     let alice = bench.founded().await;

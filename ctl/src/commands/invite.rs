@@ -79,13 +79,13 @@ fn show_link(
             format!("The server has no mail and wrote the message for {whom} to its folder. The link:")
         }
         "failed" => format!("The server could not send the mail. Hand this link to {whom} yourself:"),
+        "waiting" => format!(
+            "The server's mail server did not take the mail yet; it is tried again for half an hour. If nothing comes, hand this link to {whom} yourself:"
+        ),
         "address_refused" => format!(
             "The mail server does not take mail for {whom}: perhaps there is no such mailbox. Is the address right?\n\
              If so, hand this link over yourself; if not, cancel it (parsecctl invite cancel {}) and invite anew:",
             short(result.token)
-        ),
-        "waiting" => format!(
-            "The server's mail server did not take the mail yet; it is tried again for half an hour. If nothing comes, hand this link to {whom} yourself:"
         ),
         "not_configured" => format!("The server sends no mail. Hand this link to {whom} yourself:"),
         _ => format!("Hand this link to {whom} and nobody else:"),

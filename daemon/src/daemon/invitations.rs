@@ -102,8 +102,8 @@ pub async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Pr
         Some(MailOutcome::Written) => "written",
         Some(MailOutcome::Failed) => "failed",
         Some(MailOutcome::NotConfigured) => "not_configured",
-        Some(MailOutcome::AddressRefused) => "address_refused",
         Some(MailOutcome::Waiting) => "waiting",
+        Some(MailOutcome::AddressRefused) => "address_refused",
     };
     Ok(InviteResult {
         token,

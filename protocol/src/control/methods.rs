@@ -304,8 +304,7 @@ pub struct InviteResult {
     pub link_alias: Option<SecretText>,
     /// When it ends.
     pub expires: Timestamp,
-    /// `not_asked`, `sent`, `written`, `waiting` (the mail server did not take it yet; it is tried again), `failed`, `not_configured`,
-    /// or `address_refused`: the mail server does not take mail for this address.
+    /// `not_asked`, `sent`, `written`, `waiting` (the mail server did not take it yet; it is tried again), `failed`, `not_configured`, or `address_refused`: the mail server does not take mail for this address.
     pub mail: String,
     /// Whether the server has the invitation already. Since API 1.2.
     #[serde(default = "yes")]

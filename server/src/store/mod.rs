@@ -26,7 +26,9 @@ pub use schema::OpenError;
 pub(crate) use schema::{
     contents, integrity, open_beside, open_copy, open_existing, open_source, open_writer, present,
 };
-pub(crate) use stamp::{check as check_beside, check_alone as check_log, free_name, renew as stamp_anew};
+pub(crate) use stamp::{
+    check as check_beside, check_alone as check_log, claim_log, free_name, renew as stamp_anew,
+};
 pub(crate) use turns::Party;
 
 use self::turns::{Bounds, Full, Turns};

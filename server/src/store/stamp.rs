@@ -87,6 +87,17 @@ fn note(path: &Path, note: &Note) -> std::io::Result<()> {
     sync_parent(&lock)
 }
 
+/// Before another file takes this one's place: notes whose log is there, if nobody has.
+pub(crate) fn claim_log(path: &Path) -> std::io::Result<()> {
+    let Ok(log) = salts(path) else { return Ok(()) };
+    if noted(path).is_some_and(|note| note.log == log) {
+        return Ok(());
+    }
+    // A file that can't be read has a stamp that no other has.
+    let stamp = without_log(path).map_or_else(|_| vec![0; STAMP_BYTES], |file| file.value);
+    note(path, &Note { stamp, log })
+}
+
 /// Before the database is opened: a log that doesn't belong to it is set aside. Whoever holds the database has looked already.
 pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
     match DatabaseLock::attempt(path) {
