@@ -45,7 +45,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredAlarm> {
 fn is_known(connection: &Connection, kind: &str, found: &str, mendable: bool) -> rusqlite::Result<bool> {
     connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM alarm WHERE kind = ?1 AND
-             (acknowledged IS NULL AND (mend = 0 OR ?3) OR acknowledged IS NOT NULL AND found = ?2 AND mend <> 2))",
+             (acknowledged IS NULL AND (mend = 0 OR ?3 OR found = ?2) OR acknowledged IS NOT NULL AND found = ?2 AND mend <> 2))",
         (kind, found, mendable),
         |row| row.get(0),
     )

@@ -299,6 +299,8 @@ fn a_repair_closes_what_it_has_mended_and_nothing_else() {
         || store.raise_mendable("rolled_back", "5 certificates, and 3 are shown", Timestamp(7)).unwrap();
     let first = short().unwrap();
     assert!(short().is_none(), "one is open");
+    // Whoever asked for the log and is told of it finds nothing else.
+    assert!(store.raise_alarm("rolled_back", &first.found, Timestamp(7), None).unwrap().is_none());
     // It keeps nothing worse from being told.
     let worse =
         store.raise_alarm("rolled_back", "another past", Timestamp(8), Some(b"proof")).unwrap().unwrap();
