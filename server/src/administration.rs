@@ -67,8 +67,8 @@ pub struct Listed {
 }
 
 /// Opens the database beside a server or alone, which a write-ahead log of another file must not destroy.
-fn open(database: &Path, create: bool) -> Result<rusqlite::Connection, AdministrationError> {
-    let opened = store::present(database, create).and_then(|()| store::open_beside(database));
+fn open(database: &Path, making: store::Making) -> Result<rusqlite::Connection, AdministrationError> {
+    let opened = store::present(database, making).and_then(|_| store::open_beside(database));
     opened.map_err(|source| AdministrationError::Open { path: database.to_owned(), source })
 }
 
@@ -91,7 +91,7 @@ fn token() -> Result<(String, Hash), AdministrationError> {
 pub fn create_organisation(database: &Path, name: &str, create: bool) -> Result<String, AdministrationError> {
     let organisation: OrganisationId = name.parse()?;
     let (token, hash) = token()?;
-    let sql = open(database, create)?;
+    let sql = open(database, store::Making::of(create))?;
     let reserved =
         members::reserve(&sql, &organisation, hash, Clock::System.now()).map_err(failed(database))?;
     if reserved { Ok(token) } else { Err(AdministrationError::Exists) }
@@ -104,7 +104,7 @@ pub fn create_organisation(database: &Path, name: &str, create: bool) -> Result<
 pub fn renew_token(database: &Path, name: &str) -> Result<String, AdministrationError> {
     let organisation: OrganisationId = name.parse()?;
     let (token, hash) = token()?;
-    let sql = open(database, false)?;
+    let sql = open(database, store::Making::Never)?;
     let renewed = members::reissue(&sql, &organisation, hash).map_err(failed(database))?;
     if renewed { Ok(token) } else { Err(AdministrationError::NoneToFound) }
 }
@@ -114,7 +114,7 @@ pub fn renew_token(database: &Path, name: &str) -> Result<String, Administration
 /// # Errors
 /// [`AdministrationError`].
 pub fn list_organisations(database: &Path) -> Result<Vec<Listed>, AdministrationError> {
-    let sql = open(database, false)?;
+    let sql = open(database, store::Making::Never)?;
     let rows = members::list(&sql).map_err(failed(database))?;
     Ok(rows
         .into_iter()

@@ -3,6 +3,7 @@
 //! Decides exit codes (sysexits.h, docs/server.md) and what is said when something was done that could not be shown. Refuses to leave a
 //! person in the dark about it: a token that was not shown can be had again by another command, and the message names it.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::json;
@@ -164,7 +165,13 @@ pub fn administer(command: &Organisation) -> Result<(), Failure> {
     match command {
         Organisation::Create(asked) => {
             let Named { name, database } = &asked.named;
+            let new = !database.database.exists();
             let token = create_organisation(&database.database, name, asked.create)?;
+            if new {
+                // Whoever has mistyped the folder sees it here. A stderr that takes nothing is no reason to lose the token.
+                let made = database.database.display();
+                let _ = writeln!(std::io::stderr(), "parsec-metadata: a new database was made: {made}");
+            }
             show_token(asked.named.database.json, name, &token, || {
                 format!(
                     "the name {name} is reserved, but its bootstrap token could not be shown; {}",

@@ -153,7 +153,9 @@ impl Server {
             mail::set_up(&config.mail, &config.mail_pauses, config.mail_from.as_deref(), &public_url)?;
         let watchers = Arc::new(watchers::Watchers::default());
         let open = |source| RunError::Open { path: config.database.clone(), source };
-        store::present(&config.database, config.create).map_err(open)?;
+        if !store::present(&config.database, store::Making::of(config.create)).map_err(open)? {
+            tracing::warn!(database = %config.database.display(), "there is no database yet: a new one is made");
+        }
         let lock = database_lock::DatabaseLock::take(&config.database)?;
         store::check_log(&config.database).map_err(open)?;
         let (store, threads) = store::Store::open(&config.database, Arc::clone(&watchers)).map_err(open)?;

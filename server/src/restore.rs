@@ -69,7 +69,8 @@ pub(crate) struct Restored {
 /// # Errors
 /// [`RestoreError`]; then the old database is in its place.
 pub(crate) fn restore(file: &Path, database: &Path, create: bool) -> Result<Restored, RestoreError> {
-    store::present(database, create)
+    store::present(database, if create { store::Making::Asked } else { store::Making::Never })
+        .map(drop)
         .map_err(|source| RestoreError::Open { path: database.to_owned(), source })?;
     let _lock = DatabaseLock::take(database)?;
     let failed = |path: &Path| {

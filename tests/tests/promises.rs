@@ -32,8 +32,12 @@ fn broken(old: &Value, new: &Value) -> Vec<String> {
             found.push(format!("the error {name} is gone or means something else"));
         }
     }
+    found.retain(|what| !MENDED.contains(&what.as_str()));
     found
 }
+
+/// What was promised before the first release and was wrong: addresses that no mail server takes, and names that shut people out.
+const MENDED: [&str; 2] = ["Email has another pattern", "Label has another maxLength"];
 
 /// One method or notification.
 fn call(name: &str, was: &Value, now: &Value, found: &mut Vec<String>) {
@@ -169,7 +173,7 @@ fn told(text: &str, version: &str) -> BTreeSet<String> {
 /// Whoever writes for a version finds what it added.
 #[test]
 fn the_table_of_versions_names_what_was_added() {
-    let (_, old) = promised().into_iter().find(|(version, _)| version == "1.1").unwrap();
+    let (_, old) = promised().into_iter().find(|(version, _)| version == "1.2").unwrap();
     let text = std::fs::read_to_string(openrpc::docs("local-api.md")).unwrap();
     let missing = |text: &str| -> Vec<String> {
         let told = told(text, API_VERSION);
@@ -178,7 +182,7 @@ fn the_table_of_versions_names_what_was_added() {
         added(&old, &openrpc::committed()).into_iter().filter(|name| !named(name)).collect()
     };
     assert_eq!(missing(&text), Vec::<String>::new(), "not in the row of {API_VERSION}");
-    for name in ["net.*", "road_changed", "posted", "peer_unreachable"] {
+    for name in ["trust.repair", "outbox_set_aside", "more", "member_budget_spent"] {
         assert!(!missing(&text.replace(&format!("`{name}`"), "")).is_empty(), "nobody would miss {name}");
     }
 }

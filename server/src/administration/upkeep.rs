@@ -107,7 +107,7 @@ impl Pruned {
 
 fn open(database: &Path, name: &str) -> Result<(Connection, OrganisationId), AdministrationError> {
     let organisation: OrganisationId = name.parse()?;
-    let sql = super::open(database, false)?;
+    let sql = super::open(database, store::Making::Never)?;
     match members::organisation(&sql, &organisation) {
         Ok(Some(_)) => Ok((sql, organisation)),
         Ok(None) => Err(AdministrationError::Unknown),

@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 
 pub use schema::OpenError;
 pub(crate) use schema::{
-    contents, integrity, open_beside, open_copy, open_existing, open_source, open_writer, present,
+    Making, contents, integrity, open_beside, open_copy, open_existing, open_source, open_writer, present,
 };
 pub(crate) use stamp::{
     check as check_beside, check_alone as check_log, claim_log, free_name, renew as stamp_anew,

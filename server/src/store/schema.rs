@@ -39,7 +39,7 @@ pub enum OpenError {
     #[error("the database file can't be opened: {0}")]
     File(#[from] std::io::Error),
     /// There is none, and none was to be made.
-    #[error("there is no database; with --create a new one is made")]
+    #[error("there is no database of this name; with --create a new one is made")]
     Missing,
     /// SQLite failed.
     #[error("the database can't be read: {0}")]
@@ -62,19 +62,68 @@ pub enum OpenError {
     },
 }
 
-/// Whether there is a database, or one is to be made: a slip in its name is an error, and makes no file.
-pub(crate) fn present(path: &Path, create: bool) -> Result<(), OpenError> {
+/// When a database may be made that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Making {
+    /// Never: what is asked about must be there.
+    Never,
+    /// In a folder that has no other, as at a first start. A slip in a name would stand beside the file that was meant.
+    First,
+    /// Because `--create` says so.
+    Asked,
+}
+
+impl Making {
+    /// For a command that has `--create`.
+    pub(crate) const fn of(create: bool) -> Self {
+        if create { Self::Asked } else { Self::First }
+    }
+}
+
+/// Whether there is a database (true), or one is to be made (false): a slip in its name is an error, and makes no file.
+pub(crate) fn present(path: &Path, making: Making) -> Result<bool, OpenError> {
     match path.metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            if create {
-                Ok(())
+            let first = || parent(path).read_dir().is_ok_and(|folder| !has_database(folder));
+            if making == Making::Asked || (making == Making::First && first()) {
+                Ok(false)
             } else {
                 Err(OpenError::Missing)
             }
         }
         Err(error) => Err(error.into()),
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(true),
     }
+}
+
+/// The folder of a path.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Entries of a folder that are looked at: far more than a server's own folder has. A folder with more is no place for a first start.
+const ENTRIES_MAX: usize = 1_000;
+/// How every database of SQLite begins (its file format, section 1.3).
+const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// Whether a folder holds a database already, or something that can't be looked into.
+fn has_database(folder: std::fs::ReadDir) -> bool {
+    let is_one = |(at, entry): (usize, std::io::Result<std::fs::DirEntry>)| {
+        let Ok(entry) = entry else { return true };
+        if at >= ENTRIES_MAX {
+            return true;
+        }
+        // Neither a FIFO, which would be waited for, nor a folder.
+        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            return false;
+        }
+        let mut begin = Vec::with_capacity(MAGIC.len());
+        let read = std::fs::File::open(entry.path()).and_then(|file| {
+            std::io::Read::read_to_end(&mut std::io::Read::take(file, MAGIC.len() as u64), &mut begin)
+        });
+        read.is_err() || begin == MAGIC
+    };
+    folder.enumerate().any(is_one)
 }
 
 /// Opens for writing beside a server or alone, which a write-ahead log of another file must not destroy.
@@ -88,13 +137,13 @@ pub(crate) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
 
 /// The same for what must be there.
 pub(crate) fn open_existing(path: &Path) -> Result<Connection, OpenError> {
-    present(path, false)?;
+    present(path, Making::Never)?;
     open_beside(path)
 }
 
 /// Opens what is there, changing nothing of it.
 pub(crate) fn open_source(path: &Path) -> Result<Connection, OpenError> {
-    present(path, false)?;
+    present(path, Making::Never)?;
     super::check_beside(path)?;
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check_owner(&connection)?;
