@@ -114,7 +114,10 @@ mod tests {
 
     /// A reader that takes nothing until it is told to.
     #[derive(Clone, Default)]
-    struct Stuck(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Stuck(Arc<(Mutex<State>, Condvar)>);
+
+    /// Whether it lets go, and what has come.
+    type State = (bool, Vec<u8>);
 
     impl Stuck {
         fn release(&self) {

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use parsec_protocol::control::{ChoiceMode, DoctorResult, Health, ProblemKind, Registration, method};
 use parsec_tests::people::Newcomer;
@@ -50,7 +50,7 @@ fn backed_up(scene: &mut Scene) -> PathBuf {
     kept
 }
 
-fn restored(scene: &mut Scene, kept: &PathBuf) {
+fn restored(scene: &mut Scene, kept: &Path) {
     scene.server.process().stop();
     copy_database(kept, scene.server.folder());
     scene.server.restart();

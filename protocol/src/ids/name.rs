@@ -80,7 +80,7 @@ pub enum NameFault {
     /// A mark on nothing.
     #[error("it is a mark that stands on no letter")]
     MarkAlone,
-    /// More marks than [`MARKS_MAX`].
+    /// More marks than `MARKS_MAX`.
     #[error("one character has at most {MARKS_MAX} marks")]
     MarksTooMany,
     /// The same mark twice.

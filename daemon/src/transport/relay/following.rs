@@ -178,9 +178,9 @@ mod tests {
     #[tokio::test]
     async fn an_attempt_that_has_ended_is_not_asked_for_again() {
         let (open, over) = (view(None), view(Some(EndReason::Completed)));
-        let (followed, seen) = told(&[&[open.clone()], &[open.clone(), over.clone()]]).await;
+        let (followed, seen) = told(&[std::slice::from_ref(&open), &[open.clone(), over.clone()]]).await;
         assert_eq!((followed, seen), (Ok(()), vec![open.clone(), open.clone(), over]));
-        let (followed, seen) = told(&[&[open.clone()]]).await;
+        let (followed, seen) = told(&[std::slice::from_ref(&open)]).await;
         assert!(matches!(followed, Err(RoadError::Misbehaved(_))), "{followed:?}");
         assert_eq!(seen, [open]);
     }
