@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::control::{Carrier, Problem, Registration};
+use parsec_protocol::control::{Carrier, Problem};
 use parsec_protocol::enrol::link::Link;
-use parsec_protocol::ids::Token;
+use parsec_protocol::ids::{DeviceId, Token};
 use tokio::sync::watch;
 
 use crate::daemon::ceremonies::ClaimNeeds;
+use crate::daemon::command::Handle;
 use crate::daemon::leftovers::Started;
 use crate::daemon::net::{Net, unavailable};
 use crate::daemon::session::Session;
@@ -76,9 +77,7 @@ pub async fn ping_peer(_: &Net, _: &Link) -> Result<(Carrier, Duration), Problem
 }
 
 /// What another build enrolled is followed by one that can.
-pub async fn follow(_: Client, _: Net, _: PendingReceipt, _: DirectReceipt) -> Option<Registration> {
-    None
-}
+pub async fn follow(_: Client, _: Net, _: DeviceId, _: PendingReceipt, _: DirectReceipt, _: Handle) {}
 
 /// No link names this terminal.
 pub async fn hints(_: &DirectEnd, _: &Net, _: bool, _: bool) -> Vec<String> {
