@@ -13,6 +13,8 @@ pub(crate) const USAGE: u8 = 64;
 const IO: u8 = 74;
 /// Ctrl-C, as a shell reports it: 128 and the number of SIGINT.
 const INTERRUPTED: u8 = 130;
+/// Nothing was made, because what would be shown once would be lost: no failure of anything but the call.
+const NOT_MADE: u8 = 1;
 /// The reader of our output went away, as a shell reports SIGPIPE.
 const OUTPUT_CLOSED: u8 = 141;
 
@@ -163,6 +165,13 @@ impl Failure {
     /// stdout leads nowhere, and what would be written there could not be seen again.
     pub(crate) fn nowhere(done: Done) -> Self {
         Self::OutputFailed("standard output is closed, or leads nowhere".to_owned()).after(done)
+    }
+
+    /// stdout leads nowhere, so what would be shown there once was not made at all. `why` completes a sentence.
+    pub(crate) fn not_made(why: &str, hint: &str) -> Self {
+        let text = format!("Standard output is closed, or leads nowhere: {why}.");
+        let report = Report::from(Problem::new(ProblemKind::InvalidRequest, text)).with_hint(hint);
+        Self::Report(Report { exit_code: NOT_MADE, ..report })
     }
 
     /// What the process ends with.

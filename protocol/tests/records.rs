@@ -532,8 +532,8 @@ fn numbers_and_texts_that_no_record_has() {
 fn the_bounds_hold_together() {
     use parsec_protocol::chain::certificate::SEALED_NAME_BYTES;
     use parsec_protocol::limits::{
-        CERTIFICATE_MAX_BYTES, CODEC_MAX_DEPTH, EMAIL_MAX_BYTES, INVITATION_PAGE_MAX,
-        LOG_PAGE_MAX_CERTIFICATES, MANIFEST_MAX_BYTES, ORGANISATION_ID_MAX_BYTES,
+        CERTIFICATE_MAX_BYTES, CODEC_MAX_DEPTH, INVITATION_PAGE_MAX, LOG_PAGE_MAX_CERTIFICATES,
+        MANIFEST_MAX_BYTES, ORGANISATION_ID_MAX_BYTES,
     };
     // The largest certificate there can be: longest address, longest organisation id, largest numbers.
     let payload = Payload {
@@ -543,20 +543,20 @@ fn the_bounds_hold_together() {
         seen: Head { count: u64::MAX, hash: Hash::of(&[]) },
         body: Body::User {
             user: UserId::from_bytes([1; 16]),
-            email: format!("a@{}", "b".repeat(EMAIL_MAX_BYTES - 2)).parse().unwrap(),
+            email: longest_email(),
             sealed_name: vec![0; SEALED_NAME_BYTES].into(),
             encryption_key: EncryptionKey::from_bytes([1; 32]),
             profile: Profile::Outsider,
         },
     };
     let largest = payload.sign_with(|_, _| Signature::from_bytes([1; 64]));
-    assert!(largest.len() < 700 && largest.len() < CERTIFICATE_MAX_BYTES, "{}", largest.len());
+    assert!(largest.len() < 1_200 && largest.len() < CERTIFICATE_MAX_BYTES, "{}", largest.len());
     // A page and a manifest fit the largest body even if each envelope is as large as it may be.
     let certificates = vec![vec![0; CERTIFICATE_MAX_BYTES].into(); LOG_PAGE_MAX_CERTIFICATES];
     assert!(codec::encode(&relay::LogPage { count: u64::MAX, certificates }).len() <= BODY_MAX_BYTES);
     let upload = relay::ManifestUpload { version: u64::MAX, envelope: vec![0; MANIFEST_MAX_BYTES].into() };
     assert!(codec::encode(&upload).len() <= BODY_MAX_BYTES);
-    let email = format!("a@{}", "b".repeat(EMAIL_MAX_BYTES - 2)).parse().unwrap();
+    let email = longest_email();
     let widest = relay::InvitationView { invited: Invited::User(email), ..Draw(Seed(2)).invitation() };
     let invitations = vec![widest; INVITATION_PAGE_MAX];
     let list = relay::InvitationList { invitations, next: Some(u64::MAX) };
@@ -567,6 +567,13 @@ fn the_bounds_hold_together() {
     let invitation = relay::InvitationView { attempt: Some(attempt), ..draw.invitation() };
     let deepest = codec::encode(&relay::InvitationList { invitations: vec![invitation], next: None });
     assert!(depth(&deepest) <= 6 && depth(&deepest) < CODEC_MAX_DEPTH, "{}", depth(&deepest));
+}
+
+/// An address of as many bytes as there can be.
+fn longest_email() -> Email {
+    let email = format!("{}@{1}.{1}.{2}", "l".repeat(64), "d".repeat(63), "d".repeat(61));
+    assert_eq!(email.len(), parsec_protocol::limits::EMAIL_MAX_BYTES);
+    email.parse().unwrap()
 }
 
 /// Arrays inside each other.

@@ -132,11 +132,15 @@ mod tests {
         let path = directory.path().join("db");
         let missing =
             |error| matches!(error, Err(AdministrationError::Open { source: store::OpenError::Missing, .. }));
-        assert!(missing(create_organisation(&path, "acme", false)));
         assert!(missing(renew_token(&path, "acme")));
         assert!(missing(list_organisations(&path).map(|_| String::new())));
-        assert!(!path.exists(), "a slip of the hand makes no database");
-        let token = create_organisation(&path, "acme", true).unwrap();
+        assert!(!path.exists(), "who asks makes no database");
+        // A folder that holds none yet gets its first; what stands beside it is a slip of the hand.
+        let token = create_organisation(&path, "acme", false).unwrap();
+        let slip = directory.path().join("bd");
+        assert!(missing(create_organisation(&slip, "acme", false)));
+        assert!(!slip.exists());
+        create_organisation(&slip, "acme", true).unwrap();
         assert_eq!(token.len(), 64);
         assert!(matches!(create_organisation(&path, "acme", false), Err(AdministrationError::Exists)));
         assert!(matches!(create_organisation(&path, "ACME", false), Err(AdministrationError::Name(_))));

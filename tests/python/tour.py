@@ -131,6 +131,8 @@ def main() -> None:
     client.device.unlock(password="alice walks eight dogs")
     again = Follower(Client(options.daemon, document, strict=True), events.position)
     assert again.until("device_changed")["event"]["device"]["state"] == "unlocked"
+    assert client.device.restore(device=device)["registration"] == "registered"
+    assert client.org.server(server=options.server)["device"]["server"] == options.server
     client.device.forget(device=device)
     assert again.until("device_forgotten")["event"]["device"] == device
     assert client.device.list()["devices"] == []

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use parsec_protocol::codec;
 use parsec_protocol::control::{
@@ -232,5 +232,44 @@ fn links_between_the_documents_lead_somewhere() {
                 file.display()
             );
         }
+    }
+}
+
+/// A row of the evidence names tests that are there: a test that was renamed would leave a promise that nobody keeps.
+#[test]
+fn the_tests_that_the_evidence_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = std::fs::read_to_string(root.join("docs/evidence.md")).unwrap();
+    let part = text.split("## What went wrong once").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<_> =
+        part.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| row")).collect();
+    assert!(rows.len() > 40, "{} rows", rows.len());
+    for row in rows {
+        let shown = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        let mut file = PathBuf::new();
+        let mut named = 0;
+        for place in shown.split('`').skip(1).step_by(2) {
+            let (path, function) =
+                place.split_once("::").map_or((place, None), |(path, it)| (path, Some(it)));
+            let path = ["T/", "S/", "D/"].into_iter().zip(["tests/tests/", "server/", "daemon/src/"]).fold(
+                path.to_owned(),
+                |path, (short, long)| {
+                    path.strip_prefix(short).map(|rest| format!("{long}{rest}")).unwrap_or(path)
+                },
+            );
+            if path.contains('*') {
+                continue;
+            }
+            if path != "…" {
+                file = root.join(&path);
+            }
+            assert!(file.exists() || file.with_extension("rs").exists(), "{row}: no {}", file.display());
+            if let Some(function) = function {
+                let text = std::fs::read_to_string(&file).unwrap();
+                assert!(text.contains(&format!("fn {function}(")), "{row}: no {function}");
+            }
+            named += 1;
+        }
+        assert!(named > 0 || shown.contains("P8"), "{row} names nothing");
     }
 }

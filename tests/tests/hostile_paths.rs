@@ -12,6 +12,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use parsec_protocol::control::{
     DeviceListResult, DeviceSelector, DeviceUnlock, DeviceView, ProblemKind, SecretText, method,
@@ -100,6 +101,10 @@ const PLACES: &[Place] = &[
     file("data/devices/DEVICE/store.db-journal"),
     file("data/devices/DEVICE/store.db-shm"),
 ];
+
+/// A certificate to trust: a file without one is refused for that alone.
+static AUTHORITY: LazyLock<String> =
+    LazyLock::new(|| rcgen::generate_simple_self_signed(["authority.test".to_owned()]).unwrap().cert.pem());
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -247,7 +252,8 @@ fn open_up(path: &Path, folder: bool) {
 fn default_text(place: &str) -> &'static str {
     match place {
         "config/parsec/parsecd.toml" => "idle_lock = 77\n",
-        "ready" | "ca.pem" => "",
+        "ready" => "",
+        "ca.pem" => &AUTHORITY,
         _ => "precious",
     }
 }
@@ -303,7 +309,7 @@ fn whatever_stands_in_a_place_is_refused_or_harmless() {
             let case = Case { root: folder.path().to_owned(), place, object };
             copy(&template.path().join("data"), &case.root.join("data"));
             private_folder(&case.root.join("run"));
-            private(&case.root.join("ca.pem"), "");
+            private(&case.root.join("ca.pem"), &AUTHORITY);
             if case.plant(&device).is_none() {
                 continue;
             }

@@ -94,6 +94,9 @@ fn shell(terminal: &Terminal) -> PtySession {
     command.env("XDG_RUNTIME_DIR", terminal.runtime()).env("TERM", "xterm").env("NO_COLOR", "1");
     let mut session = spawn_command(command, Some(WAIT)).unwrap();
     session.exp_string("READY> ").unwrap();
+    // What plays the screen here switches the echo off, and no person's screen is so.
+    session.send_line("stty sane").unwrap();
+    session.exp_string("READY> ").unwrap();
     session
 }
 

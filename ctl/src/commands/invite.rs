@@ -123,9 +123,10 @@ fn check_stdout(mail: bool) -> Result<(), Failure> {
     if mail || !descriptor::stdout_is_nowhere() {
         return Ok(());
     }
-    let done =
-        Done::new("Nothing: the link is shown once, and would be lost.", "Give the link a place to go to.");
-    Err(Failure::nowhere(done))
+    Err(Failure::not_made(
+        "the link is shown once, and would be lost, so there is no invitation",
+        "Give the link a place to go to.",
+    ))
 }
 
 /// An invitation that was made and whose link could not be shown.

@@ -45,11 +45,10 @@ pub(super) fn run(context: &Context<'_>, command: Token) -> Result<(), Failure> 
 
 fn create(context: &Context<'_>, new: NewToken) -> Result<(), Failure> {
     if new.output.is_none() && descriptor::stdout_is_nowhere() {
-        let done = Done::new(
-            "Nothing: the secret is shown once, and would be lost.",
+        return Err(Failure::not_made(
+            "the secret is shown once, and would be lost, so there is no token",
             "Give it a file: --output FILE.",
-        );
-        return Err(Failure::nowhere(done));
+        ));
     }
     let mut daemon = context.connect()?;
     // The file first: if it can't be made, there is no token whose secret nobody has.

@@ -420,7 +420,7 @@ mod tests {
     use super::*;
 
     fn item(number: u8, status: InvitationStatus) -> InvitationItem {
-        let email = format!("{}@example.org", "m".repeat(200)).parse().unwrap();
+        let email = format!("{}@{1}.{1}.example.org", "m".repeat(64), "d".repeat(63)).parse().unwrap();
         InvitationItem {
             token: Token::from_bytes([number; 16]),
             subject: if number.is_multiple_of(2) {

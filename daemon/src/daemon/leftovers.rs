@@ -170,8 +170,8 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
     match road.deposit(8, pending.message.clone()).await {
         Ok(()) => {}
         Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {}
-        // The server has lost the run: its database was restored from a backup, say.
-        Err(error) if error.code() == Some(ErrorCode::AttemptUnknown) => {
+        // The server has lost the run: its database was restored from a backup, say. Or it was opened again, and not to the end.
+        Err(error) if matches!(error.code(), Some(ErrorCode::AttemptUnknown | ErrorCode::StepRefused)) => {
             if let Err(error) = resume::claim(&road, &pending.message).await {
                 tracing::info!(%error, "an enrolment that the server has lost can't be opened again yet");
                 return verdict_of(&error);

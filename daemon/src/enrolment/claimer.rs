@@ -13,7 +13,7 @@ use parsec_protocol::enrol::claimer::Claimer;
 use parsec_protocol::enrol::io::{ClaimerInput, ClaimerOutput, NewDevice, Refused, Setting, TransportKind};
 use parsec_protocol::ids::{Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::keys::LinkSecret;
-use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode};
+use parsec_protocol::relay::{AttemptView, EndReason};
 use tokio::sync::watch;
 
 use super::{Act, Desk, End, Request, answer, next_state, not_now};
@@ -238,11 +238,9 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
                         Ok(Ok(())) => {}
                         // The greeter had it before, and the answer was lost on the way.
                         Ok(Err(End::Peer(EndReason::Completed))) => self.registered = true,
-                        // It lies beside the keys, and is followed from there: the greeter may have it, and be gone.
-                        Err(_) => self.done = true,
-                        Ok(Err(End::Road(error))) if error.code() == Some(ErrorCode::AttemptUnknown) => {
-                            self.done = true;
-                        }
+                        // It lies beside the keys, and is followed from there, whatever the road says: the greeter may have
+                        // it, and be gone; the server may have lost the run, which is being opened again meanwhile.
+                        Err(_) | Ok(Err(End::Road(_))) => self.done = true,
                         Ok(Err(end)) => return Err(end),
                     }
                 }

@@ -1,7 +1,8 @@
 //! What an answer is before it is read: the server's own, or that of something else that stands in its place.
 //!
-//! Decides by the header that every answer of a metadata server has. What has none (a log-in page, a proxy's refusal, another web server)
-//! proves nothing about a server, and is told by status, type and where it points, never by its words.
+//! Decides by the header that every answer of a metadata server has, and, where a proxy hands on no header that it doesn't know, by the
+//! type, which no page for people has. What has neither (a log-in page, a proxy's refusal, another web server) proves nothing about a
+//! server, and is told by status, type and where it points, never by its words.
 
 use parsec_protocol::relay::{HEADER_SERVER, SERVER_GENERATION};
 use reqwest::header::{CONTENT_TYPE, LOCATION};
@@ -9,6 +10,8 @@ use reqwest::{Response, StatusCode};
 
 use super::tls::plain;
 
+/// The types of a metadata server's answers (docs/protocol.md, *Calls*).
+const OWN_TYPES: [&str; 3] = ["application/cbor", "application/octet-stream", "text/event-stream"];
 /// Characters shown of a media type: the longest registered one has 73.
 const TYPE_MAX_CHARS: usize = 80;
 /// Bytes of a redirect that are looked at: its host stands at the beginning.
@@ -54,10 +57,11 @@ pub(super) fn foreign(answer: &Response) -> Option<Foreign> {
         StatusCode::SERVICE_UNAVAILABLE,
         StatusCode::GATEWAY_TIMEOUT,
     ];
-    if marked || absent.contains(&status) {
+    let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(media);
+    let typed = media.as_deref().is_some_and(|media| OWN_TYPES.contains(&media));
+    if marked || typed || absent.contains(&status) {
         return None;
     }
-    let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(media);
     let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
     let points_to = location
         .filter(|location| status.is_redirection() && location.len() <= LOCATION_MAX_BYTES)

@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(in_time(std::future::ready(7), &came).await, Some(7));
         let speaks = async {
             came.store(true, Ordering::Relaxed);
-            tokio::time::sleep(100 * FIRST_EVENT).await;
+            tokio::time::advance(100 * FIRST_EVENT).await;
         };
         assert_eq!(in_time(speaks, &came).await, Some(()));
     }
