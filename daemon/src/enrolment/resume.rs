@@ -4,7 +4,7 @@
 //! to count, which no machine takes for a message. Nothing is believed for it: message 8 proves itself, and the
 //! greeter's device joins no run but one that it has signed for.
 
-use parsec_protocol::relay::AttemptView;
+use parsec_protocol::relay::{AttemptView, ErrorCode};
 use tokio::sync::watch;
 
 use crate::transport::relay::{ClaimerRoad, GreeterRoad};
@@ -54,17 +54,41 @@ pub async fn claim(road: &ClaimerRoad, message: &[u8]) -> Result<(), RoadError> 
 /// # Errors
 /// [`RoadError`].
 pub async fn greet(road: &GreeterRoad, view: &AttemptView) -> Result<bool, RoadError> {
+    match go_on(road, view).await {
+        // What was seen is not so any more: the relay has lost the run in between. The next view says how it is.
+        Err(error) if is_past(&error) => Ok(true),
+        done => done,
+    }
+}
+
+async fn go_on(road: &GreeterRoad, view: &AttemptView) -> Result<bool, RoadError> {
     if view.greeter.is_none() {
         road.join().await?;
         return Ok(true);
     }
-    let next = missing(view);
-    // Step 0 is the claimer's first: what stands there tells a run that was opened again from one that was never lost.
-    if next > 0 && road.fetch(0).await? != SAID {
-        return Ok(false);
-    }
-    if next % 2 == 1 {
-        road.deposit(next, SAID.to_vec()).await?;
+    match missing(view) {
+        // Whichever it is: message 8 is all that is missing.
+        RECEIPT => return Ok(true),
+        0 => {}
+        next => {
+            // Step 0 is the claimer's first: what stands there tells a run that was opened again from one that was never lost.
+            if road.fetch(0).await? != SAID {
+                return Ok(false);
+            }
+            if next % 2 == 1 {
+                road.deposit(next, SAID.to_vec()).await?;
+            }
+        }
     }
     Ok(true)
+}
+
+/// Whether a refusal says no more than that the run is at another place than it was.
+fn is_past(error: &RoadError) -> bool {
+    matches!(
+        error.code(),
+        Some(
+            ErrorCode::AttemptUnknown | ErrorCode::StepRefused | ErrorCode::StepConflict | ErrorCode::NotYet
+        )
+    )
 }
