@@ -100,6 +100,12 @@ fn shell(terminal: &Terminal) -> PtySession {
     session
 }
 
+/// Ends a shell in order: one that is asked for commands ignores what would end another program, and would be waited for.
+fn leave(mut session: PtySession) {
+    session.send_line("exit").unwrap();
+    session.exp_eof().unwrap();
+}
+
 /// Whether the terminal echoes and sends signals, as a job of that shell sees it.
 fn echoes(session: &mut PtySession) -> bool {
     session.send_line("stty -a").unwrap();
@@ -142,6 +148,7 @@ fn stopped_and_continued_a_hidden_prompt_stays_hidden_and_the_shell_has_its_echo
     assert!(!said.contains(ALICE_PASSWORD) && !said.contains("half"), "{said}");
     session.exp_string("READY> ").unwrap();
     assert!(echoes(&mut session));
+    leave(session);
 }
 
 /// What was pasted is read to its end: a link broken over lines is taken whole, and nothing is left for the shell to run.
@@ -159,6 +166,7 @@ fn what_is_pasted_at_a_hidden_prompt_does_not_spill_into_the_shell() {
     let mut said = session.exp_string("You are about to join acme").unwrap();
     session.send_control('c').unwrap();
     said.push_str(&session.exp_string("READY> ").unwrap());
+    leave(session);
 
     let mut session = shell(&scene.alice);
     session.send_line("parsecctl device unlock").unwrap();
@@ -170,6 +178,8 @@ fn what_is_pasted_at_a_hidden_prompt_does_not_spill_into_the_shell() {
     session.send_line("echo the end").unwrap();
     session.exp_string("echo the end").unwrap();
     said.push_str(&session.exp_string("the end").unwrap());
+    session.exp_string("READY> ").unwrap();
+    leave(session);
     for lost in [second, "spilled", ALICE_PASSWORD] {
         assert!(!said.contains(lost), "{lost}: {said}");
     }
