@@ -11,9 +11,7 @@ use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::control::{Problem, Registration};
 use parsec_protocol::enrol::io::SealedEnrolment;
 use parsec_protocol::ids::{AttemptId, Token};
-use parsec_protocol::relay::{
-    Completion, EndReason, ErrorCode, InvitationStatus, InvitationView, NewInvitation,
-};
+use parsec_protocol::relay::{Completion, EndReason, ErrorCode, InvitationView, NewInvitation};
 use tokio::sync::watch;
 
 use crate::daemon::direct;
@@ -21,7 +19,7 @@ use crate::daemon::evidence::keep_receipt;
 use crate::daemon::session::Session;
 use crate::enrolment::resume;
 use crate::store::{Sealed, Store, StoredInvitation};
-use crate::transport::relay::GreeterRoad;
+use crate::transport::relay::{GreeterRoad, ended};
 use crate::transport::retry::until_done;
 use crate::transport::{Road as _, RoadError, Trouble};
 use crate::{clock, finality, problems};
@@ -134,10 +132,10 @@ pub async fn finish_all(session: &Arc<Session>) -> Result<(), Problem> {
 async fn one(session: &Arc<Session>, row: &Row, tell: &watch::Sender<Progress>) -> Result<Progress, Problem> {
     let attempt = row.attempt;
     if let Some(kept) = session.store(move |store| store.direct(attempt)).await? {
-        return match is_in(&session.log(), &row.sealed) {
-            true => published(session, attempt).await,
-            false => direct::finish(session, row, kept, tell).await,
-        };
+        if is_in(&session.log(), &row.sealed) {
+            return published(session, attempt).await;
+        }
+        return direct::finish(session, row, kept, tell).await;
     }
     let road = GreeterRoad::new(session.member.clone(), row.token, row.attempt);
     loop {
@@ -194,13 +192,7 @@ async fn receipt(
                 None => continue,
             },
         };
-        let over = match view.status {
-            InvitationStatus::Pending | InvitationStatus::InUse => None,
-            InvitationStatus::Completed => Some(EndReason::Completed),
-            InvitationStatus::Cancelled | InvitationStatus::Expired | InvitationStatus::Exhausted => {
-                Some(EndReason::InvitationEnded)
-            }
-        };
+        let over = ended(view.status);
         let attempt = match view.attempt {
             Some(attempt) if attempt.attempt == row.attempt => attempt,
             Some(_) => return Ok(Err(over.unwrap_or(EndReason::Abandoned))),

@@ -127,6 +127,16 @@ pub struct Honest;
 
 impl Meddler for Honest {}
 
+/// The server does what a POST asks for, and nobody hears of it.
+#[derive(Debug)]
+pub struct NoAnswer;
+
+impl Meddler for NoAnswer {
+    fn answer(&self, request: &Request, _: &mut Answer) -> Fate {
+        if request.method == "POST" { Fate::Lose } else { Fate::Pass }
+    }
+}
+
 type Streams = Arc<Mutex<Vec<TcpStream>>>;
 
 /// A running proxy.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use parsec_protocol::control::{DeviceView, ProblemKind, Registration, method};
 use parsec_tests::logs::files;
 use parsec_tests::process::binary;
-use parsec_tests::proxy::{Answer, Fate, Meddler, Proxy, Request};
+use parsec_tests::proxy::{NoAnswer, Proxy};
 use parsec_tests::scene::{ALICE_PASSWORD, Scene, Setting};
 use parsec_tests::server::Server;
 use parsec_tests::terminal::{Founding, Terminal, private_folder};
@@ -205,15 +205,6 @@ fn a_key_file_that_somebody_put_there_confirms_nothing() {
     assert_eq!(refused.name(), Some(ProblemKind::KeyFileDamaged));
     std::fs::write(&path, own).unwrap();
     scene.alice.unlock(ALICE_PASSWORD).unwrap();
-}
-
-/// Loses what the server says to a founding.
-struct NoAnswer;
-
-impl Meddler for NoAnswer {
-    fn answer(&self, request: &Request, _: &mut Answer) -> Fate {
-        if request.method == "POST" { Fate::Lose } else { Fate::Pass }
-    }
 }
 
 #[test]

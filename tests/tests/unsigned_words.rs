@@ -9,19 +9,10 @@ use parsec_protocol::control::{ProblemKind, ProfileName, Registration, Stage};
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorBody, ErrorCode};
 use parsec_tests::people;
-use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Proxy, Request};
+use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, NoAnswer, Proxy, Request};
 use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
 use parsec_tests::server::Server;
 use parsec_tests::terminal::{Founding, Terminal, private_folder};
-
-/// The server founds, and nobody hears of it.
-struct NoAnswer;
-
-impl Meddler for NoAnswer {
-    fn answer(&self, request: &Request, _: &mut Answer) -> Fate {
-        if request.method == "POST" { Fate::Lose } else { Fate::Pass }
-    }
-}
 
 #[test]
 fn a_refused_founding_keeps_the_only_keys_of_what_may_exist() {

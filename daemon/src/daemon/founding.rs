@@ -21,7 +21,7 @@ use reqwest::Method;
 use super::guesses::Turnstile;
 use super::invitations::PATIENCE;
 use super::session::blocking;
-use crate::finality;
+use crate::finality::{self, Heard, Standing};
 use crate::store::{DeviceSummary, Devices, OpenDevice, StoreError};
 use crate::transport::http::{Call, Client, Server};
 use crate::transport::relay;
@@ -73,10 +73,11 @@ pub async fn run(
             // A refusal is an unsigned word: an earlier try may have worked and its answer be lost, and any server
             // can refuse. The keys may be the only ones of an organisation that exists, so they stay, and the same
             // command goes on with them; until then they are set aside, and not among the devices in use.
-            if let Some(said) = error.code().and_then(finality::founding_refused)
-                && !open.summary.restored
-            {
-                blocking(move || its_devices.set_registration(device, said, false)).await?;
+            if let Some(said) = error.code().and_then(finality::founding_refused) {
+                let DeviceSummary { registration, restored, .. } = open.summary;
+                let Standing { registration, restored } =
+                    finality::next(Standing { registration, restored }, Heard::Word(said));
+                blocking(move || its_devices.set_registration(device, registration, restored)).await?;
             }
             Err(error.into())
         }

@@ -27,8 +27,9 @@ use super::http::{Call, Server};
 use super::retry::until_done;
 use super::{Road, RoadError, Trouble};
 use crate::{clock, entropy};
-use following::{ended, follow};
+use following::follow;
 
+pub use following::ended;
 pub use registering::standing;
 
 /// Pages of invitations read for one list: more than the usual budgets let an organisation have.

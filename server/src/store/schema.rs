@@ -13,6 +13,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::folders;
 use crate::folders::sync_parent;
 
 /// "PRSM", so that `file` and this program know whose database it is.
@@ -84,7 +85,7 @@ impl Making {
 pub(crate) fn present(path: &Path, making: Making) -> Result<bool, OpenError> {
     match path.metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let first = || parent(path).read_dir().is_ok_and(|folder| !has_database(folder));
+            let first = || folders::parent(path).read_dir().is_ok_and(|folder| !has_database(folder));
             if making == Making::Asked || (making == Making::First && first()) {
                 Ok(false)
             } else {
@@ -94,11 +95,6 @@ pub(crate) fn present(path: &Path, making: Making) -> Result<bool, OpenError> {
         Err(error) => Err(error.into()),
         Ok(_) => Ok(true),
     }
-}
-
-/// The folder of a path.
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Entries of a folder that are looked at: far more than a server's own folder has. A folder with more is no place for a first start.

@@ -17,7 +17,7 @@ use super::super::{RoadError, Trouble};
 use super::held_back;
 
 /// Why an attempt of an invitation with this status is over, if it is.
-pub(super) const fn ended(status: InvitationStatus) -> Option<EndReason> {
+pub const fn ended(status: InvitationStatus) -> Option<EndReason> {
     match status {
         InvitationStatus::Pending | InvitationStatus::InUse => None,
         InvitationStatus::Completed => Some(EndReason::Completed),
