@@ -40,6 +40,9 @@ pub const HEADER_DEVICE: &str = "parsec-device";
 pub const HEADER_TIME: &str = "parsec-time";
 /// Family *authenticated*: 32 hexadecimal digits, never used twice by a device.
 pub const HEADER_NONCE: &str = "parsec-nonce";
+/// Family *authenticated*: SHA-256 of the body, 64 hexadecimal digits. Declared, so that the signature
+/// can be checked before a byte of the body is read, and the body may be read as a stream.
+pub const HEADER_BODY_HASH: &str = "parsec-body-hash";
 /// Family *authenticated*: the signature over [`RequestToSign`], 128 hexadecimal digits.
 pub const HEADER_SIGNATURE: &str = "parsec-signature";
 /// Family *anonymous*, bootstrap only: the bootstrap token, 64 hexadecimal digits.
@@ -66,7 +69,7 @@ pub struct RequestToSign {
     /// Value of [`HEADER_NONCE`].
     #[n(5)]
     pub nonce: Token,
-    /// SHA-256 of the body, of no bytes where there is none.
+    /// Value of [`HEADER_BODY_HASH`]: SHA-256 of the body, of no bytes where there is none.
     #[n(6)]
     pub body: Hash,
 }

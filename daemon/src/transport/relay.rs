@@ -15,9 +15,9 @@ use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::public::{Hash, Signature, VerifyKey};
 use parsec_protocol::relay::{
     AttemptView, BootstrapRequest, CancelAttempt, Completed, Completion, EndReason, HEADER_ATTEMPT_SECRET,
-    HEADER_BOOTSTRAP, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, HEADER_TOKEN,
-    InvitationList, InvitationMade, InvitationView, InvitedInfo, LogPage, ManifestUpload, ManifestView,
-    NewInvitation, RequestToSign, StartAttempt, path,
+    HEADER_BODY_HASH, HEADER_BOOTSTRAP, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME,
+    HEADER_TOKEN, InvitationList, InvitationMade, InvitationView, InvitedInfo, LogPage, ManifestUpload,
+    ManifestView, NewInvitation, RequestToSign, StartAttempt, path,
 };
 use reqwest::Method;
 use tokio::sync::watch;
@@ -131,7 +131,7 @@ impl Member {
         Self { server, organisation: self.organisation.clone(), signer: Arc::clone(&self.signer) }
     }
 
-    /// Adds the four headers that authenticate a call.
+    /// Adds the five headers that authenticate a call.
     fn signed(&self, call: Call) -> Result<Call, RoadError> {
         let time = clock::now();
         let nonce = random(&mut entropy::System)
@@ -148,11 +148,13 @@ impl Member {
             nonce,
             body: Hash::of(&[body]),
         };
+        let body = request.body;
         let signature = self.signer.sign_request(&request.bytes());
         Ok(call
             .header(HEADER_DEVICE, device.to_string())
             .header(HEADER_TIME, time.0.to_string())
             .header(HEADER_NONCE, nonce.to_string())
+            .header(HEADER_BODY_HASH, body.to_string())
             .header(HEADER_SIGNATURE, signature.to_string()))
     }
 

@@ -170,9 +170,10 @@ pub(crate) async fn answer(
     parts: &Parts,
     content: Body,
 ) -> Result<Response, Refusal> {
-    let claimed = signed::open(&app, &organisation, address, parts).await?;
+    let signed = signed::open(&app, &organisation, address, parts).await?;
     let content = body::read(content, body_max(&call)).await?;
-    let member = claimed.check(&app, &content)?;
+    signed.check(&content)?;
+    let member = signed.member;
     let caller = Caller { organisation, device: member.device, user: member.user };
     let (now, store) = (app.clock.now(), caller.store(&app));
     if app.repairs_only && enters_a_log(&call) {
