@@ -8,15 +8,13 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parsec_tests::logs::files;
-use parsec_tests::process::{Process, binary};
+use parsec_tests::process::{Process, as_nobody, binary};
 use parsec_tests::ready::Ready;
 use parsec_tests::skip;
 use parsec_tests::terminal::{Terminal, private_folder};
 
 /// Starts under watch; enough that a window of microseconds between making and closing shows up now and then.
 const STARTS: usize = 1_000;
-/// The user "nobody" of every distribution we know.
-const NOBODY: u32 = 65_534;
 
 fn root() -> bool {
     rustix::process::getuid().is_root()
@@ -103,13 +101,7 @@ fn ask_as_nobody(socket: &Path, line: &str) -> (bool, String) {
     const PROGRAM: &str = "use IO::Socket::UNIX; $SIG{PIPE} = 'IGNORE'; \
         my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die \"refused: $!\\n\"; \
         $| = 1; print \"connected\\n\"; print $s $ARGV[1]; $s->flush; my $answer = <$s>; print $answer if defined $answer;";
-    let id = NOBODY.to_string();
-    let output = Command::new("setpriv")
-        .args(["--reuid", &id, "--regid", &id, "--clear-groups", "/usr/bin/perl", "-e", PROGRAM])
-        .arg(socket)
-        .arg(line)
-        .output()
-        .unwrap();
+    let output = as_nobody("/usr/bin/perl").args(["-e", PROGRAM]).arg(socket).arg(line).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let refused = String::from_utf8_lossy(&output.stderr);
     match said.strip_prefix("connected\n") {

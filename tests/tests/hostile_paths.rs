@@ -19,6 +19,7 @@ use parsec_protocol::control::{
 };
 use parsec_tests::ctl;
 use parsec_tests::launch::{Launched, daemon, launch};
+use parsec_tests::process::{NOBODY, as_nobody};
 use parsec_tests::rpc::{Client, Failed};
 use parsec_tests::scene::{ALICE_PASSWORD, Scene, Setting};
 use parsec_tests::skip;
@@ -26,8 +27,6 @@ use parsec_tests::terminal::private_folder;
 use parsecd::store::{Devices, WorkFactor};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-/// The user "nobody" of every distribution we know.
-const NOBODY: u32 = 65_534;
 /// The device's folder, and the record of an attempt, as they are called in the places below.
 const DEVICE: &str = "DEVICE";
 const RECORD: &str = "00112233445566778899aabbccddeeff";
@@ -479,9 +478,8 @@ fn parsecctl_gives_no_password_to_another_user() {
     // Listens as nobody, and writes down all it is sent.
     let program = "use IO::Socket::UNIX; my $l = IO::Socket::UNIX->new(Local => $ARGV[0], Listen => 1) or die; $| = 1; \
         print \"ready\\n\"; my $s = $l->accept or die; while (my $n = sysread($s, my $b, 4096)) { print $b }";
-    let id = NOBODY.to_string();
-    let mut thief = Command::new("setpriv")
-        .args(["--reuid", &id, "--regid", &id, "--clear-groups", "perl", "-e", program])
+    let mut thief = as_nobody("perl")
+        .args(["-e", program])
         .arg(&socket)
         .stdout(std::process::Stdio::piped())
         .spawn()

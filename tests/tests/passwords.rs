@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{DeviceView, ProblemKind, Registration, method};
 use parsec_tests::logs::files;
-use parsec_tests::process::binary;
+use parsec_tests::process::{NOBODY, as_nobody, binary};
 use parsec_tests::proxy::{NoAnswer, Proxy};
 use parsec_tests::scene::{ALICE_PASSWORD, Scene, Setting};
 use parsec_tests::server::Server;
@@ -29,8 +29,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 const PASSWORD: &str = "seven purple tortoises sing";
-/// The user "nobody" of every distribution we know.
-const NOBODY: u32 = 65_534;
 
 #[test]
 fn a_typed_password_is_read_once_and_written_once() {
@@ -140,7 +138,7 @@ fn both_programs_close_their_memory() {
     let home = folder.path().join("home");
     private_folder(&home);
     chown(&home, Some(NOBODY), Some(NOBODY)).unwrap();
-    let as_nobody = |name: &str, arguments: &[&str]| {
+    let started = |name: &str, arguments: &[&str]| {
         // The built one may lie in a folder that nobody can't enter.
         let program = folder.path().join(name);
         if !program.exists() {
@@ -148,9 +146,8 @@ fn both_programs_close_their_memory() {
             // the program could not be run (ETXTBSY).
             assert!(Command::new("cp").arg(binary(name)).arg(&program).status().unwrap().success());
         }
-        let id = NOBODY.to_string();
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(program).args(arguments);
+        let mut command = as_nobody(&program);
+        command.args(arguments);
         command.env("XDG_RUNTIME_DIR", &home).env("HOME", &home).stdin(Stdio::null());
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -158,17 +155,17 @@ fn both_programs_close_their_memory() {
         assert!(line.ends_with('\n'), "{name} did not come up");
         child
     };
-    let mut daemon = as_nobody("parsecd", &["--ready-fd", "1"]);
+    let mut daemon = started("parsecd", &["--ready-fd", "1"]);
     closed(daemon.id());
-    let mut ctl = as_nobody("parsecctl", &["status", "--watch"]);
+    let mut ctl = started("parsecctl", &["status", "--watch"]);
     closed(ctl.id());
     for child in [&mut ctl, &mut daemon] {
         let _ = child.kill();
         let _ = child.wait();
     }
     // A program that does nothing about it belongs to who runs it: the check can fail.
-    let mut plain = Command::new("setpriv")
-        .args(["--reuid", &NOBODY.to_string(), "--clear-groups", "sh", "-c", "echo up; read wait"])
+    let mut plain = as_nobody("sh")
+        .args(["-c", "echo up; read wait"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
