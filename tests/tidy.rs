@@ -132,6 +132,11 @@ mod the_rules_can_fail {
             ("server/src/http.rs", "use parsec_protocol::chain::members::open_name;"),
             ("server/src/http.rs", "use parsec_protocol::chain;"),
             ("server/src/http.rs", "fn f() { parsec_protocol::manifest::open(); }"),
+            ("server/src/http/signed.rs", "use rusqlite::Connection;"),
+            ("server/src/repair.rs", "fn f(sql: &rusqlite::Connection) {}"),
+            ("server/src/store/pruning.rs", "use rusqlite::params;"),
+            ("server/src/http/invited.rs", "use crate::store::sqlite::Connection;"),
+            ("server/src/main.rs", "use parsec_metadata::store::sqlite;"),
         ] {
             assert_eq!(import(path, line), 1, "{path}: {line}");
         }
@@ -160,6 +165,9 @@ mod the_rules_can_fail {
             ("server/src/http.rs", "use parsec_protocol::{chain::certificate::{Body, Head}, relay, public};"),
             ("ctl/src/commands/lab.rs", "use parsec_protocol::lab::{Lab, Transcript};"),
             ("server/src/log.rs", "use parsec_protocol::chain::verify::VerifiedLog;"),
+            ("server/src/store/sqlite/members.rs", "use rusqlite::params; use super::values::stored;"),
+            ("server/src/store/beside.rs", "use super::sqlite::Connection;"),
+            ("daemon/src/store/database.rs", "use rusqlite::Connection;"),
         ] {
             assert_eq!(import(path, line), 0, "{path}: {line}");
         }

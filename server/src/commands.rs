@@ -13,13 +13,10 @@ use crate::administration::{
     AdministrationError, UsageLine, create_organisation, list_organisations, organisation_usage,
     prune_organisation, renew_token,
 };
-use crate::backup::{self, BackupError};
 use crate::command_line::{Backup, Named, Organisation, Restore};
-use crate::database_lock::LockError;
 use crate::reinstate::{ReinstateError, repair_organisation};
-use crate::restore::{self, RestoreError};
 use crate::results::{OutputError, show, show_for_good};
-use crate::store::OpenError;
+use crate::store::{self, BackupError, LockError, OpenError, RestoreError};
 
 /// There is no database of that name: the plainest of failures, of a command that a person has typed.
 const EXIT_MISSING: u8 = 1;
@@ -78,7 +75,7 @@ impl Failure {
             Self::Administration(error) => match error {
                 AdministrationError::Name(_) => EXIT_USAGE,
                 AdministrationError::Open { source, .. } => of_open(source),
-                AdministrationError::Sqlite { .. } | AdministrationError::Failed => EXIT_DISK,
+                AdministrationError::Database { .. } => EXIT_DISK,
                 AdministrationError::Exists => EXIT_EXISTS,
                 AdministrationError::NoneToFound | AdministrationError::Unknown => EXIT_NOT_FOUND,
                 AdministrationError::NoEntropy => EXIT_SYSTEM,
@@ -86,7 +83,7 @@ impl Failure {
             Self::Reinstate(error) => match error {
                 ReinstateError::Name(_) => EXIT_USAGE,
                 ReinstateError::Open(error) => of_open(error),
-                ReinstateError::Sqlite(_) | ReinstateError::File { .. } => EXIT_DISK,
+                ReinstateError::Database(_) | ReinstateError::File { .. } => EXIT_DISK,
                 ReinstateError::Unknown => EXIT_NOT_FOUND,
                 ReinstateError::Evidence(_)
                 | ReinstateError::OtherOrganisation(_)
@@ -98,7 +95,7 @@ impl Failure {
                 BackupError::Open { source, .. } => of_open(source),
                 BackupError::Exists(_) => EXIT_EXISTS,
                 BackupError::Unsound { .. } => EXIT_DATA,
-                BackupError::File { .. } | BackupError::Sqlite { .. } => EXIT_DISK,
+                BackupError::File { .. } | BackupError::Database { .. } => EXIT_DISK,
             },
             Self::Restore(error) => match error {
                 RestoreError::Lock(error) => of_lock(error),
@@ -129,9 +126,8 @@ pub const fn of_output(error: &OutputError) -> u8 {
 const fn of_open(error: &OpenError) -> u8 {
     match error {
         OpenError::Missing => EXIT_MISSING,
-        OpenError::Foreign | OpenError::TooNew { .. } => EXIT_CONFIGURATION,
-        OpenError::Damaged => EXIT_DATA,
-        OpenError::File(_) | OpenError::Sqlite(_) => EXIT_DISK,
+        OpenError::Foreign | OpenError::TooOld | OpenError::TooNew { .. } => EXIT_CONFIGURATION,
+        OpenError::File(_) | OpenError::Database(_) => EXIT_DISK,
     }
 }
 
@@ -249,7 +245,7 @@ fn show_token(json: bool, name: &str, token: &str, done: impl FnOnce() -> String
 /// # Errors
 /// [`Failure`].
 pub fn back_up(asked: &Backup) -> Result<(), Failure> {
-    let made = backup::back_up(&asked.database.database, &asked.file)?;
+    let made = store::back_up(&asked.database.database, &asked.file)?;
     let file = asked.file.display();
     let text = if asked.database.json {
         json!({"backup": text_of(&asked.file), "bytes": made.bytes, "organisations": made.organisations, "certificates": made.certificates}).to_string()
@@ -269,7 +265,7 @@ pub fn back_up(asked: &Backup) -> Result<(), Failure> {
 /// [`Failure`].
 pub fn restore(asked: &Restore) -> Result<(), Failure> {
     let database = &asked.database.database;
-    let done = restore::restore(&asked.file, database, asked.create)?;
+    let done = store::restore(&asked.file, database, asked.create)?;
     let place = database.display();
     let former = match &done.former {
         Some(former) => format!("the former database is {}", former.display()),

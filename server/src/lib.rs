@@ -4,13 +4,11 @@
 //! finishes, the database closes.
 
 mod administration;
-mod backup;
 mod budgets;
 mod clock;
 pub mod command_line;
 pub mod commands;
 mod config;
-mod database_lock;
 mod errors;
 mod folders;
 mod housekeeping;
@@ -26,7 +24,6 @@ mod quota;
 mod reinstate;
 mod reload;
 mod repair;
-mod restore;
 pub mod results;
 mod store;
 mod supervisor;
@@ -52,17 +49,14 @@ pub use administration::{
     AdministrationError, Listed, Pruned, UsageLine, create_organisation, list_organisations,
     organisation_usage, prune_organisation, renew_token,
 };
-pub use backup::BackupError;
 pub use budgets::{Budgets, Share};
 pub use clock::Clock;
 pub use config::{Config, ConfigError, LogFormat, Mail, ServeOptions};
-pub use database_lock::LockError;
 pub use mail::MailSetupError;
 pub use quota::{Rate, RateError, Rates};
 pub use reinstate::{ReinstateError, Reinstated, repair_organisation};
 pub use reload::Reloader;
-pub use restore::RestoreError;
-pub use store::OpenError;
+pub use store::{BackupError, LockError, OpenError, RestoreError, StoreError};
 use supervisor::Supervisor;
 
 /// How long requests may go on after the server was told to stop.
@@ -121,7 +115,7 @@ pub struct Server {
     app: Arc<http::App>,
     threads: store::Threads,
     /// Until the database is closed.
-    lock: database_lock::DatabaseLock,
+    lock: store::DatabaseLock,
 }
 
 impl std::fmt::Debug for Server {
@@ -156,11 +150,11 @@ impl Server {
         if !store::present(&config.database, store::Making::of(config.create)).map_err(open)? {
             tracing::warn!(database = %config.database.display(), "there is no database yet: a new one is made");
         }
-        let lock = database_lock::DatabaseLock::take(&config.database)?;
+        let lock = store::DatabaseLock::take(&config.database)?;
         store::check_log(&config.database).map_err(open)?;
         let (store, threads) = store::Store::open(&config.database, Arc::clone(&watchers)).map_err(open)?;
         let budgets = config.budgets;
-        let noted = store.write(move |transaction| Ok(store::usage::note(transaction.sql, &budgets)?)).await;
+        let noted = store.write(move |tx| Ok(tx.note_budgets(&budgets)?)).await;
         if noted.is_err() {
             // The server works all the same; a full disk must not keep it from answering.
             tracing::warn!("the budgets could not be noted for `organisation usage`");

@@ -150,6 +150,7 @@ pub(crate) fn check(sources: &[Source], manifests: &[(String, String)]) -> Vec<F
         }
     }
     check_libp2p(sources, &mut findings);
+    check_database(sources, &mut findings);
     for (path, text) in manifests {
         check_manifest(path, text, &mut findings);
     }
@@ -219,6 +220,31 @@ fn check_libp2p(sources: &[Source], findings: &mut Vec<Finding>) {
             let reason =
                 "libp2p changes often and its types must not spread: one folder turns them into ours";
             findings.push(Finding::new(&source.path, 1, "names libp2p".into(), reason));
+        }
+    }
+}
+
+/// The rooms of the server that may name SQLite's library, and those that may name the engine built on it.
+const SQLITE: &str = "server/src/store/sqlite/";
+const STORE: &str = "server/src/store/";
+
+fn check_database(sources: &[Source], findings: &mut Vec<Finding>) {
+    let reason = "a server of several processes needs another database: what asks for rows must not know whose they are";
+    for source in sources.iter().filter(|source| source.path.starts_with("server/src/")) {
+        for (line, path) in source.paths() {
+            let named = path.join("/");
+            let named =
+                named.strip_prefix("parsec_metadata/").or(named.strip_prefix("server/")).unwrap_or(&named);
+            let library = ["rusqlite", "libsqlite3_sys"].iter().any(|library| below(named, library));
+            let engine = below(named, "store/sqlite");
+            if (library && !source.path.starts_with(SQLITE)) || (engine && !source.path.starts_with(STORE)) {
+                findings.push(Finding::new(
+                    &source.path,
+                    line,
+                    format!("names `{}`", path.join("::")),
+                    reason,
+                ));
+            }
         }
     }
 }

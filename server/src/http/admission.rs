@@ -13,7 +13,7 @@ use parsec_protocol::relay::ErrorCode;
 
 use crate::errors::Refusal;
 use crate::quota::{Key, Lent, Quota};
-use crate::store::members::Signer;
+use crate::store::rows::Signer;
 
 /// A request of which the head is here; its address has paid.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use super::admission::{Arrived, Named};
 use super::body::header;
 use crate::errors::Refusal;
 use crate::invitations::Member;
-use crate::store::{Party, members};
+use crate::store::Party;
 
 /// Nonces remembered of one device: twice the skew (600 s) at the most requests a second that the default limits let a device make.
 const NONCES_PER_DEVICE_MAX: usize = 131_072;
@@ -57,7 +57,7 @@ pub(crate) async fn open(
 
     let org = organisation.clone();
     let store = app.store.of(Party::address(address));
-    let signer = store.read(move |sql| members::signer(sql, &org, &device)).await?;
+    let signer = store.read(move |tx| Ok(tx.signer(&org, &device)?)).await?;
     let named = arrived.named(&app.quota, organisation, signer, Instant::now())?;
     let request = RequestToSign {
         organisation: organisation.clone(),

@@ -1,9 +1,7 @@
 //! Opens the database file and brings it to the newest schema.
 //!
-//! Decides how SQLite is set up: every acknowledged change is on disk. Refuses a file of another program or of a newer version.
-
-mod filling;
-mod handles;
+//! Decides how SQLite is set up: every acknowledged change is on disk. Refuses a file of another program, of a newer version, and of
+//! one before the first release.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -13,25 +11,24 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::stamp;
 use crate::folders;
 use crate::folders::sync_parent;
+use crate::store::StoreError;
 
 /// "PRSM", so that `file` and this program know whose database it is.
 const APPLICATION_ID: i32 = 0x5052_534d;
-/// A frozen script, and what SQL can't do of it: SQLite has no SHA-256.
-struct Migration {
-    script: &'static str,
-    fill: fn(&Connection) -> Result<(), OpenError>,
-}
-/// All in order; `user_version` counts those that ran.
-const MIGRATIONS: &[Migration] = &[
-    Migration { script: include_str!("schema/0001_first.sql"), fill: |_| Ok(()) },
-    Migration { script: include_str!("schema/0002_hashes.sql"), fill: filling::fill },
-    Migration { script: include_str!("schema/0003_budgets.sql"), fill: |_| Ok(()) },
-    Migration { script: include_str!("schema/0004_handles.sql"), fill: handles::fill },
-];
+/// All scripts in order; `user_version` is [`BEFORE`] and the count of those that ran.
+const MIGRATIONS: &[&str] = &[include_str!("schema/0001_first.sql")];
+/// The last `user_version` of schemas that were in use before the first release, and that no version reads any more.
+const BEFORE: usize = 4;
+/// The newest `user_version` that this version knows.
+const KNOWN: usize = BEFORE + MIGRATIONS.len();
 /// How long a second program (the `organisation` commands, a backup) may hold the file before a change fails.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(10);
+
+/// Statements kept compiled, of each connection: more than there are different ones.
+const STATEMENTS_MAX: usize = 128;
 
 /// Why the database can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -42,15 +39,19 @@ pub enum OpenError {
     /// There is none, and none was to be made.
     #[error("there is no database of this name; with --create a new one is made")]
     Missing,
-    /// SQLite failed.
+    /// The engine failed.
     #[error("the database can't be read: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Database(StoreError),
     /// The file belongs to something else.
     #[error("this is not a database of parsec-metadata")]
     Foreign,
-    /// What is in it can't be read.
-    #[error("the database holds a certificate that can't be read; restore a backup")]
-    Damaged,
+    /// A version before the first release wrote it.
+    #[error(
+        "the database was written by a version before the first release, which this one can't read: keep it under another name, \
+         make a new one with `organisation create`, and put each organisation's log back with `organisation repair` from a file that \
+         a member wrote with `parsecctl trust export`"
+    )]
+    TooOld,
     /// A newer server wrote it.
     #[error(
         "the database was written by a newer version ({found}, this one knows {known}); use that version"
@@ -124,23 +125,17 @@ fn has_database(folder: std::fs::ReadDir) -> bool {
 
 /// Opens for writing beside a server or alone, which a write-ahead log of another file must not destroy.
 pub(crate) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
-    super::check_beside(path)?;
+    stamp::check(path)?;
     let connection = open_writer(path)?;
     // A running server decides when its log ends.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(connection)
 }
 
-/// The same for what must be there.
-pub(crate) fn open_existing(path: &Path) -> Result<Connection, OpenError> {
-    present(path, Making::Never)?;
-    open_beside(path)
-}
-
 /// Opens what is there, changing nothing of it.
-pub(crate) fn open_source(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open_source(path: &Path) -> Result<Connection, OpenError> {
     present(path, Making::Never)?;
-    super::check_beside(path)?;
+    stamp::check(path)?;
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check_owner(&connection)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -148,17 +143,13 @@ pub(crate) fn open_source(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// Opens a copy that nobody else knows: a database of this program that this version can use, in one file.
-pub(crate) fn open_copy(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open_copy(path: &Path) -> Result<Connection, OpenError> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if application != APPLICATION_ID {
         return Err(OpenError::Foreign);
     }
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let found = usize::try_from(version).unwrap_or(usize::MAX);
-    if found > MIGRATIONS.len() {
-        return Err(OpenError::TooNew { found, known: MIGRATIONS.len() });
-    }
+    missing(&connection)?;
     connection.pragma_update(None, "journal_mode", "DELETE")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "secure_delete", true)?;
@@ -166,13 +157,13 @@ pub(crate) fn open_copy(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// What SQLite finds wrong with a file, if anything.
-pub(crate) fn integrity(connection: &Connection) -> rusqlite::Result<Option<String>> {
+pub(super) fn integrity(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     Ok((found != "ok").then_some(found))
 }
 
 /// How many organisations and certificates there are.
-pub(crate) fn contents(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+pub(super) fn contents(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
     connection.query_row(
         "SELECT (SELECT count(*) FROM organisation), (SELECT count(*) FROM certificate)",
         [],
@@ -203,7 +194,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// Opens for reading what a writer has brought up to date.
-pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
@@ -213,7 +204,7 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_WAIT)?;
     // More than there are different statements.
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // A plan depends on the statement alone. Otherwise SQLite, as it is built here, compiles a statement anew for each new value that might
     // let it plan better, which takes longer than running it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -230,24 +221,26 @@ fn check_owner(connection: &Connection) -> Result<(), OpenError> {
     }
 }
 
+/// The scripts that a database has yet to run.
+fn missing(connection: &Connection) -> Result<&'static [&'static str], OpenError> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = usize::try_from(version).unwrap_or(usize::MAX);
+    match found {
+        0 => Ok(MIGRATIONS),
+        1..=BEFORE => Err(OpenError::TooOld),
+        _ => MIGRATIONS.get(found.saturating_sub(BEFORE)..).ok_or(OpenError::TooNew { found, known: KNOWN }),
+    }
+}
+
 fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let found = usize::try_from(version).unwrap_or(usize::MAX);
-    let Some(missing) = MIGRATIONS.get(found..) else {
-        return Err(OpenError::TooNew { found, known: MIGRATIONS.len() });
-    };
+    let missing = missing(&transaction)?;
     if !missing.is_empty() {
-        for migration in missing {
-            transaction.execute_batch(migration.script)?;
-            (migration.fill)(&transaction)?;
+        for script in missing {
+            transaction.execute_batch(script)?;
         }
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(
-            None,
-            "user_version",
-            i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX),
-        )?;
+        transaction.pragma_update(None, "user_version", i64::try_from(KNOWN).unwrap_or(i64::MAX))?;
     }
     transaction.commit()?;
     Ok(())
@@ -281,6 +274,36 @@ mod tests {
 
         let noise = dir.path().join("noise");
         std::fs::write(&noise, vec![7; 9000]).unwrap();
-        assert!(matches!(open_writer(&noise), Err(OpenError::Sqlite(_))));
+        assert!(matches!(open_writer(&noise), Err(OpenError::Database(_))));
+    }
+
+    /// Files of the four schemas before the first release are told apart, said what to do about, and left as they are.
+    #[test]
+    fn a_database_from_before_the_first_release_is_refused_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        for version in 1..=BEFORE {
+            let path = dir.path().join(format!("old-{version}"));
+            let old = Connection::open(&path).unwrap();
+            old.execute_batch("CREATE TABLE invitation (number INTEGER PRIMARY KEY)").unwrap();
+            old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+            old.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
+            drop(old);
+            for opened in [open_writer(&path), open_beside(&path), open_copy(&path)] {
+                let error = opened.unwrap_err();
+                assert!(matches!(error, OpenError::TooOld), "{error}");
+                for step in ["keep it under another name", "organisation create", "organisation repair"] {
+                    assert!(error.to_string().contains(step), "{error}");
+                }
+            }
+            let left = Connection::open(&path).unwrap();
+            let found: i64 = left.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+            assert_eq!(found, i64::try_from(version).unwrap());
+            left.execute_batch("SELECT number FROM invitation").unwrap();
+        }
+        // The first one that counts is the next number.
+        let path = dir.path().join("new");
+        let new = open_writer(&path).unwrap();
+        let found: i64 = new.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(found, i64::try_from(KNOWN).unwrap());
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::store::open_writer;
+use crate::store::sqlite::open_writer;
 
 /// What a crash would leave of a database that is open.
 fn crashed(path: &Path, to: &Path) -> PathBuf {

@@ -18,8 +18,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::OpenError;
+use super::lock::{DatabaseLock, neighbour, real};
 use super::schema::BUSY_WAIT;
-use crate::database_lock::{DatabaseLock, neighbour, real};
 use crate::folders::sync_parent;
 
 /// Length of the log from which a checkpoint is due: SQLite's own 1,000 pages of 4 KiB.
@@ -88,7 +88,7 @@ fn note(path: &Path, note: &Note) -> std::io::Result<()> {
 }
 
 /// Before another file takes this one's place: notes whose log is there, if nobody has.
-pub(crate) fn claim_log(path: &Path) -> std::io::Result<()> {
+pub(super) fn claim_log(path: &Path) -> std::io::Result<()> {
     let Ok(log) = salts(path) else { return Ok(()) };
     if noted(path).is_some_and(|note| note.log == log) {
         return Ok(());
@@ -99,7 +99,7 @@ pub(crate) fn claim_log(path: &Path) -> std::io::Result<()> {
 }
 
 /// Before the database is opened: a log that doesn't belong to it is set aside. Whoever holds the database has looked already.
-pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
+pub(super) fn check(path: &Path) -> Result<(), OpenError> {
     match DatabaseLock::attempt(path) {
         Ok(_lock) => check_alone(path),
         Err(_) => Ok(()),
@@ -124,7 +124,7 @@ pub(crate) fn check_alone(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Renames the log, and drops its index, which is made anew from a log. Names it for the person who looks for what is missing.
-pub(crate) fn set_log_aside(path: &Path) -> std::io::Result<()> {
+pub(super) fn set_log_aside(path: &Path) -> std::io::Result<()> {
     let log = neighbour(path, "-wal");
     let aside = free_name(path, "-wal.aside")?;
     std::fs::rename(&log, &aside)?;
@@ -142,7 +142,7 @@ pub(crate) fn set_log_aside(path: &Path) -> std::io::Result<()> {
 }
 
 /// A name beside the database that nothing has yet.
-pub(crate) fn free_name(path: &Path, behind: &str) -> std::io::Result<std::path::PathBuf> {
+pub(super) fn free_name(path: &Path, behind: &str) -> std::io::Result<std::path::PathBuf> {
     (1..ASIDE_MAX)
         .map(|number| neighbour(path, &format!("{behind}-{number}")))
         .find(|name| !name.exists())
@@ -155,7 +155,7 @@ fn fresh(connection: &Connection) -> rusqlite::Result<Vec<u8>> {
 }
 
 /// Gives a file that follows no log a stamp of its own: it belongs to no log there is.
-pub(crate) fn renew(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn renew(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS stamp (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), value BLOB NOT NULL, follows BLOB NOT NULL) STRICT;",
     )?;
@@ -170,7 +170,7 @@ pub(crate) fn renew(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Ends the present log and begins the next one with the file's stamp. Only for the one who holds the database, with SQLite's own
 /// checkpoints switched off.
-pub(crate) fn checkpoint(connection: &Connection) -> Result<(), OpenError> {
+pub(super) fn checkpoint(connection: &Connection) -> Result<(), OpenError> {
     let path = real(Path::new(connection.path().unwrap_or_default()))?;
     let value = fresh(connection)?;
     connection.execute(
@@ -191,7 +191,7 @@ pub(crate) fn checkpoint(connection: &Connection) -> Result<(), OpenError> {
 }
 
 /// Makes the stamp if there is none and begins a log with it.
-pub(crate) fn begin(connection: &Connection) -> Result<(), OpenError> {
+pub(super) fn begin(connection: &Connection) -> Result<(), OpenError> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     if read(connection).is_err() {
         renew(connection)?;
@@ -201,14 +201,14 @@ pub(crate) fn begin(connection: &Connection) -> Result<(), OpenError> {
 
 /// When a running server makes a checkpoint.
 #[derive(Debug, Default)]
-pub(crate) struct Due {
+pub(super) struct Due {
     /// The log's length at the last one that a reader kept from ending.
     kept: u64,
 }
 
 impl Due {
     /// Makes one if the log has grown by so much. Waits for no reader: a backup reads for as long as it takes, and meanwhile the log grows.
-    pub(crate) fn checkpoint(&mut self, connection: &Connection) {
+    pub(super) fn checkpoint(&mut self, connection: &Connection) {
         let length = || {
             let path = connection.path()?;
             Some(neighbour(Path::new(path), "-wal").metadata().ok()?.len())

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::database_lock::{neighbour, real};
+use super::lock::{neighbour, real};
+use super::{OpenError, schema, stamp};
 use crate::folders::sync_parent;
-use crate::store::{self, OpenError};
+use crate::store::StoreError;
 
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +39,11 @@ pub enum BackupError {
     },
     /// Copying failed.
     #[error("{path} could not be copied: {source}")]
-    Sqlite {
-        /// Which.
+    Database {
+        /// The database that was to be copied.
         path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
+        /// What the engine says.
+        source: StoreError,
     },
     /// The database is damaged, and so would the backup be.
     #[error("{path} is damaged, so no backup was made of it: {found}")]
@@ -83,8 +84,9 @@ impl Drop for Partial {
 pub(crate) fn back_up(database: &Path, file: &Path) -> Result<BackedUp, BackupError> {
     let failed = |source| BackupError::File { path: file.to_owned(), source };
     let open = |source| BackupError::Open { path: database.to_owned(), source };
-    let sqlite = |source| BackupError::Sqlite { path: database.to_owned(), source };
-    let source = store::open_source(database).map_err(open)?;
+    let sqlite =
+        |error: rusqlite::Error| BackupError::Database { path: database.to_owned(), source: error.into() };
+    let source = schema::open_source(database).map_err(open)?;
     let file = &real(file).map_err(failed)?;
     if file.symlink_metadata().is_ok() {
         return Err(BackupError::Exists(file.clone()));
@@ -96,13 +98,13 @@ pub(crate) fn back_up(database: &Path, file: &Path) -> Result<BackedUp, BackupEr
     source.execute("VACUUM INTO ?1", [name]).map_err(sqlite)?;
     drop(source);
 
-    let copy = store::open_copy(&partial.0).map_err(open)?;
-    store::stamp_anew(&copy).map_err(sqlite)?;
-    let found = store::integrity(&copy).map_err(sqlite)?;
+    let copy = schema::open_copy(&partial.0).map_err(open)?;
+    stamp::renew(&copy).map_err(sqlite)?;
+    let found = schema::integrity(&copy).map_err(sqlite)?;
     if let Some(found) = found {
         return Err(BackupError::Unsound { path: database.to_owned(), found });
     }
-    let (organisations, certificates) = store::contents(&copy).map_err(sqlite)?;
+    let (organisations, certificates) = schema::contents(&copy).map_err(sqlite)?;
     copy.close().map_err(|(_, error)| sqlite(error))?;
     let bytes = File::open(&partial.0).and_then(|it| it.sync_all().and(it.metadata())).map_err(failed)?.len();
     renameat_with(CWD, &partial.0, CWD, file, RenameFlags::NOREPLACE).map_err(|errno| match errno {

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::database_lock::{DatabaseLock, LockError, neighbour, real};
+use super::lock::{DatabaseLock, LockError, neighbour, real};
+use super::schema::Making;
+use super::{OpenError, schema, stamp};
 use crate::folders::sync_parent;
-use crate::store::{self, OpenError};
 
 /// What SQLite keeps beside a database.
 const NEIGHBOURS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -69,7 +70,7 @@ pub(crate) struct Restored {
 /// # Errors
 /// [`RestoreError`]; then the old database is in its place.
 pub(crate) fn restore(file: &Path, database: &Path, create: bool) -> Result<Restored, RestoreError> {
-    store::present(database, if create { store::Making::Asked } else { store::Making::Never })
+    schema::present(database, if create { Making::Asked } else { Making::Never })
         .map(drop)
         .map_err(|source| RestoreError::Open { path: database.to_owned(), source })?;
     let _lock = DatabaseLock::take(database)?;
@@ -91,7 +92,7 @@ pub(crate) fn restore(file: &Path, database: &Path, create: bool) -> Result<Rest
     }
 
     // Under the name that the old database will have: the two are exchanged, in one step.
-    let aside = store::free_name(database, ".before-restore").map_err(failed(database))?;
+    let aside = stamp::free_name(database, ".before-restore").map_err(failed(database))?;
     let (organisations, certificates) = match copy(&source, &aside, &failed, &no_backup) {
         Ok(contents) => contents,
         Err(error) => {
@@ -101,7 +102,7 @@ pub(crate) fn restore(file: &Path, database: &Path, create: bool) -> Result<Rest
         }
     };
     sync_parent(&aside).map_err(failed(&aside))?;
-    store::claim_log(database).map_err(failed(database))?;
+    stamp::claim_log(database).map_err(failed(database))?;
     let former = if database.symlink_metadata().is_ok() {
         renameat_with(CWD, &aside, CWD, database, RenameFlags::EXCHANGE)
             .map_err(|errno| failed(database)(errno.into()))?;
@@ -111,7 +112,7 @@ pub(crate) fn restore(file: &Path, database: &Path, create: bool) -> Result<Rest
             .map_err(|errno| failed(database)(errno.into()))?;
         None
     };
-    // Should the power fail here, the stamps (`store::stamp`) tell the next start that the old log is not the new file's.
+    // Should the power fail here, the stamps (`stamp`) tell the next start that the old log is not the new file's.
     sync_parent(database).map_err(failed(database))?;
     for behind in NEIGHBOURS {
         let from = neighbour(database, behind);
@@ -136,13 +137,13 @@ fn copy<F: FnOnce(io::Error) -> RestoreError>(
     let mut file = options.write(true).create_new(true).mode(0o600).open(to).map_err(failed(to))?;
     io::copy(&mut from, &mut file).map_err(failed(to))?;
     drop(file);
-    let copy = store::open_copy(to).map_err(|error| no_backup(error.to_string()))?;
+    let copy = schema::open_copy(to).map_err(|error| no_backup(error.to_string()))?;
     let unsound = |error: rusqlite::Error| no_backup(error.to_string());
-    if let Some(found) = store::integrity(&copy).map_err(unsound)? {
+    if let Some(found) = schema::integrity(&copy).map_err(unsound)? {
         return Err(no_backup(found));
     }
-    store::stamp_anew(&copy).map_err(unsound)?;
-    let contents = store::contents(&copy).map_err(unsound)?;
+    stamp::renew(&copy).map_err(unsound)?;
+    let contents = schema::contents(&copy).map_err(unsound)?;
     copy.close().map_err(|(_, error)| unsound(error))?;
     File::open(to).and_then(|file| file.sync_all()).map_err(failed(to))?;
     Ok(contents)
