@@ -129,7 +129,7 @@ pub mod path {
     pub fn invitations_before(org: &OrganisationId, before: u64) -> String {
         format!("{API_PREFIX}/organisations/{org}/invitations?before={before}")
     }
-    /// GET, authenticated: [`super::InvitationView`]. With `/events`: the stream of it. POST with `/cancel`: no body.
+    /// GET, authenticated: [`super::InvitationView`]. POST with `/cancel`: no body.
     #[must_use]
     pub fn invitation(org: &OrganisationId, token: &Token) -> String {
         format!("{API_PREFIX}/organisations/{org}/invitations/{}", super::handle(token))
@@ -174,6 +174,11 @@ pub mod path {
     #[must_use]
     pub fn log_repair(org: &OrganisationId) -> String {
         format!("{API_PREFIX}/organisations/{org}/log/repair")
+    }
+    /// POST, authenticated: [`super::Follow`] → the event stream of the calling device.
+    #[must_use]
+    pub fn device_events(org: &OrganisationId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/events")
     }
     /// GET and PUT, authenticated: [`super::ManifestView`]; [`super::ManifestUpload`].
     #[must_use]
@@ -358,6 +363,39 @@ pub struct InvitationList {
     /// What to ask for the next page with, where there is one.
     #[n(1)]
     pub next: Option<u64>,
+}
+
+/// Name of the events of an attempt's stream: an [`AttemptView`].
+pub const EVENT_STATE: &str = "state";
+/// Name of the event that tells how long the log is: a [`LogLength`]. The first of a device's stream.
+pub const EVENT_LOG: &str = "log";
+/// Name of the event that tells the state of a followed invitation: an [`InvitationView`].
+pub const EVENT_INVITATION: &str = "invitation";
+/// Name of the event for a followed invitation that the member does not see (any more): an [`InvitationGone`].
+pub const EVENT_GONE: &str = "gone";
+
+/// Opens the event stream of a device (docs/protocol.md, *Event streams*).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Follow {
+    /// Tokens of the invitations to be told of, at most [`crate::limits::FOLLOWED_MAX`].
+    #[n(0)]
+    pub tokens: Vec<Token>,
+}
+
+/// How long the log is: a hint to read it. It says nothing about what the log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct LogLength {
+    /// Number of certificates, from 0.
+    #[n(0)]
+    pub count: u64,
+}
+
+/// An invitation that the asking member does not see: as `invitation_unknown` would be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct InvitationGone {
+    /// Token of the invitation that was to be followed.
+    #[n(0)]
+    pub token: Token,
 }
 
 /// Makes an invitation. The token is drawn by the device; asking again with the same bytes is harmless.

@@ -127,7 +127,8 @@ impl Session {
         let open = Arc::new(open);
         let server = Server::new(client, &open.summary.server)?;
         let signer: Arc<dyn Signer> = Arc::clone(&open) as Arc<dyn Signer>;
-        let member = Member::new(server, open.summary.organisation.clone(), signer);
+        let tasks = TaskTracker::new();
+        let member = Member::new(server, open.summary.organisation.clone(), signer, tasks.clone());
         let stored = Arc::clone(&open);
         let log = blocking(move || {
             let envelopes = stored.store.certificates()?;
@@ -152,7 +153,7 @@ impl Session {
             open,
             member,
             stop,
-            tasks: TaskTracker::new(),
+            tasks,
             revoked: watch::Sender::new(false),
             rows: Mutex::default(),
             net,

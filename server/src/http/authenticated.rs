@@ -10,16 +10,15 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::response::Response;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
-use parsec_protocol::limits::{BODY_MAX_BYTES, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
+use parsec_protocol::limits::{BODY_MAX_BYTES, FOLLOWED_MAX, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
 use parsec_protocol::public::Hash;
 use parsec_protocol::relay::{
     CancelAttempt, ErrorCode, InvitationMade, MailOutcome, ManifestUpload, NewInvitation, REPAIR_MAX_BYTES,
 };
 
-use super::events::{self, State};
 use super::invited::{deposit, read_step};
 use super::route::MemberCall;
-use super::{App, body, registering, repairing, signed};
+use super::{App, body, device_events, registering, repairing, signed};
 use crate::budgets::Wish;
 use crate::errors::Refusal;
 use crate::invitations::{self, Member, Side};
@@ -29,10 +28,12 @@ use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::rows::Signer;
 use crate::store::{Party, Store, Tx, invitations as rows, manifests, usage};
-use crate::watchers::{Holder, Topic};
+use crate::watchers::Topic;
 
 /// A reason, or a new invitation with the longest link (2,048) and e-mail.
 const SMALL_MAX_BYTES: usize = 4_096;
+/// The most invitations a stream follows, 17 bytes each, and their framing.
+const FOLLOW_MAX_BYTES: usize = 17 * FOLLOWED_MAX + 16;
 /// A manifest, its version, their framing.
 const UPLOAD_MAX_BYTES: usize = MANIFEST_MAX_BYTES + 64;
 const _: () = assert!(UPLOAD_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
@@ -43,7 +44,7 @@ const _: () = assert!(REPAIR_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more th
 pub(super) struct Caller {
     pub(super) organisation: OrganisationId,
     pub(super) device: DeviceId,
-    user: UserId,
+    pub(super) user: UserId,
 }
 
 impl Caller {
@@ -58,12 +59,17 @@ impl Caller {
         Ok(tx.lock_invitation(&self.organisation, token)?)
     }
 
-    fn member(&self, tx: &dyn Tx) -> Result<Member, Refusal> {
+    pub(super) fn member(&self, tx: &dyn Tx) -> Result<Member, Refusal> {
         self.signer(tx).map(|signer| signer.member)
     }
 
     /// An invitation this member may see; others don't exist for them.
-    fn load(&self, tx: &dyn Tx, token: &Token, now: Timestamp) -> Result<(Member, Loaded), Refusal> {
+    pub(super) fn load(
+        &self,
+        tx: &dyn Tx,
+        token: &Token,
+        now: Timestamp,
+    ) -> Result<(Member, Loaded), Refusal> {
         let member = self.member(tx)?;
         let loaded = rows::load(tx, &self.organisation, token, now)?
             .filter(|loaded| loaded.invitation.may_see(&member))
@@ -106,7 +112,11 @@ impl Caller {
         Topic::Invitation { organisation: self.organisation.clone(), token }
     }
 
-    fn rights(&self) -> Topic {
+    pub(super) fn log(&self) -> Topic {
+        Topic::Log { organisation: self.organisation.clone() }
+    }
+
+    pub(super) fn rights(&self) -> Topic {
         Topic::Rights { organisation: self.organisation.clone(), user: self.user }
     }
 }
@@ -116,6 +126,7 @@ const fn body_max(call: &MemberCall<Hash>) -> usize {
     match call {
         MemberCall::Invite | MemberCall::CancelAttempt(..) => SMALL_MAX_BYTES,
         MemberCall::PutStep(..) => STEP_MAX_BYTES,
+        MemberCall::Follow => FOLLOW_MAX_BYTES,
         MemberCall::Complete(..) => registering::COMPLETION_MAX_BYTES,
         MemberCall::Enrol => registering::DIRECT_MAX_BYTES,
         MemberCall::Publish => registering::CHANGE_MAX_BYTES,
@@ -123,7 +134,6 @@ const fn body_max(call: &MemberCall<Hash>) -> usize {
         MemberCall::Repair => REPAIR_MAX_BYTES,
         MemberCall::Invitations { .. }
         | MemberCall::Invitation(_)
-        | MemberCall::Events(_)
         | MemberCall::Cancel(_)
         | MemberCall::Attempt(..)
         | MemberCall::Join(..)
@@ -150,7 +160,7 @@ const fn enters_a_log(call: &MemberCall<Hash>) -> bool {
         MemberCall::Invitations { .. }
         | MemberCall::Invite
         | MemberCall::Invitation(_)
-        | MemberCall::Events(_)
+        | MemberCall::Follow
         | MemberCall::Cancel(_)
         | MemberCall::Attempt(..)
         | MemberCall::Join(..)
@@ -189,7 +199,7 @@ pub(crate) async fn answer(
             let load = move |tx: &dyn Tx| caller.load(tx, &token, now).map(|(_, loaded)| loaded.view());
             Ok(body::record(&store.read(load).await?))
         }
-        MemberCall::Events(token) => events(app.clone(), caller, token).await,
+        MemberCall::Follow => device_events::open(app.clone(), caller, body::decode(&content)?).await,
         MemberCall::Cancel(token) => cancel(&app, caller, token, now).await,
         MemberCall::Attempt(token, attempt) => {
             let load = move |tx: &dyn Tx| caller.choose(tx, (token, attempt), now);
@@ -339,28 +349,6 @@ async fn invite(
         }
     };
     Ok(body::record(&InvitationMade { mail }))
-}
-
-async fn events(app: Arc<App>, caller: Caller, token: Token) -> Result<Response, Refusal> {
-    let (organisation, device, user) = (caller.organisation.clone(), caller.device, caller.user);
-    let holders = vec![
-        Holder::Terminal { organisation: organisation.clone(), token, device },
-        Holder::Member { organisation, user },
-    ];
-    let watcher = app.watchers.watch(holders, vec![caller.topic(token), caller.rights()]);
-    let reading = Arc::clone(&app);
-    let read: events::Reader = Box::new(move || {
-        let (app, caller) = (Arc::clone(&reading), caller.clone());
-        Box::pin(async move {
-            let (now, store) = (app.clock.now(), caller.store(&app));
-            let load = move |tx: &dyn Tx| caller.load(tx, &token, now).map(|(_, loaded)| loaded);
-            let loaded = store.read(load).await?;
-            let last = loaded.invitation.is_final();
-            let changes_at = (!last).then_some(loaded.invitation.expires);
-            Ok(State { encoded: parsec_protocol::codec::encode(&loaded.view()), last, changes_at })
-        })
-    });
-    events::open(app, watcher, read, Box::new(|| {})).await
 }
 
 async fn cancel(app: &App, caller: Caller, token: Token, now: Timestamp) -> Result<Response, Refusal> {

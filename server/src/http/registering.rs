@@ -60,6 +60,7 @@ pub(super) async fn complete(
         .write(move |tx| {
             let position = complete_in(tx, &caller, place, &request, now)?;
             tx.changed(caller.topic(place.0));
+            tx.changed(caller.log());
             Ok(Completed { position })
         })
         .await?;
@@ -130,6 +131,7 @@ pub(super) async fn enrol(
         .write(move |tx| {
             let position = enrol_in(tx, &caller, &asked, &budgets, now)?;
             tx.changed(caller.topic(asked.token));
+            tx.changed(caller.log());
             Ok(Completed { position })
         })
         .await?;
@@ -228,6 +230,7 @@ fn publish_in(
     };
     let after = changes::check_change(&change, &caller.certifier(&signer), &ground).map_err(refused)?;
     let position = log::append_change(tx, org, &caller.device, &change, &after)?;
+    tx.changed(caller.log());
     if let Some(subject) = subject {
         settle_rights(tx, org, &change.kind, subject.user, now)?;
     }

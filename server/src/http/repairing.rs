@@ -51,5 +51,6 @@ fn repair_in(
     for (kind, user) in done.rights {
         settle_rights(tx, org, &kind, user, now)?;
     }
+    tx.changed(caller.log());
     Ok(LogRepaired { count: done.count, added: done.added })
 }
