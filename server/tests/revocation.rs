@@ -253,7 +253,7 @@ async fn stream(bench: &Bench, member: &Member, token: &Token) -> Stream {
 
 /// The stream's end; anything else it says, and every wait, is a failure.
 async fn ends_at_once(stream: &mut Stream) {
-    let next = tokio::time::timeout(AT_ONCE, stream.next::<InvitationView>()).await;
+    let next = tokio::time::timeout(AT_ONCE, stream.next_of::<InvitationView>(EVENT_INVITATION)).await;
     assert_eq!(next.expect("the stream goes on"), None);
 }
 
