@@ -314,6 +314,23 @@ mod the_rules_can_fail {
     }
 
     #[test]
+    fn attempts() {
+        let sealed = "fn f() -> ErrorCode { ErrorCode::AttemptSealed }";
+        let bits = "fn f(view: &AttemptView) -> bool { view.steps & 0b10 != 0 }";
+        for (path, line, found) in [
+            ("server/src/invitations.rs", sealed, 1),
+            ("daemon/src/transport/p2p/host.rs", sealed, 1),
+            // What the server refused is told to a person elsewhere.
+            ("daemon/src/problems.rs", sealed, 0),
+            ("daemon/src/enrolment/outbox.rs", bits, 1),
+            ("protocol/src/relay/attempt.rs", bits, 0),
+            ("daemon/src/enrolment/outbox.rs", "fn f(view: &AttemptView) -> bool { view.has(1) }", 0),
+        ] {
+            assert_eq!(rule(path, &format!("{FINE}{line}\n")), found, "{path}: {line}");
+        }
+    }
+
+    #[test]
     fn machines() {
         let check = |line: &str| rules::check_text("README.md", line).len();
         assert_eq!(check(concat!("see /wo", "rk/main")), 1);
