@@ -37,6 +37,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parsec_host::watchdog::Watchdog;
 use parsec_protocol::control::{
     CeremonyId, CeremonyView, DeviceView, OrgBootstrapped, Problem, ProblemKind, Registration,
 };
@@ -50,7 +51,6 @@ use crate::enrolment::Request;
 use crate::enrolment::view::{Board, is_over};
 use crate::events::{Hub, Reason};
 use crate::finality::Heard;
-use crate::service::supervisor::{Heart, Standing};
 use crate::store::{DeviceSummary, Devices, TokenStore};
 use crate::tokens::Keeper;
 use crate::transport::http::Client;
@@ -171,21 +171,21 @@ impl Daemon {
 
     /// Runs until `shutdown`; then ends every ceremony and locks every device.
     ///
-    /// The service manager sees by `heart` that the loop turns.
-    pub async fn run(mut self, shutdown: CancellationToken, mut heart: Heart) {
+    /// `watchdog` sees that the loop turns.
+    pub async fn run(mut self, shutdown: CancellationToken, mut watchdog: impl Watchdog) {
         if let Some(keeper) = self.keeper.take() {
             // Not cut off by `stop`: it writes its counts then.
             self.tasks.spawn(keeper.run(self.stop.clone()));
         }
         self.tidy_up();
         loop {
-            heart.show(self.standing());
+            watchdog.report(&self.service_status());
             let idle = self.next_idle();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 // Before the requests: however many there are, the loop turns.
-                () = heart.due() => heart.beat(),
+                () = watchdog.due() => watchdog.ping(),
                 event = self.events.recv() => match event {
                     Some(event) => self.take(event),
                     None => break,
@@ -213,9 +213,11 @@ impl Daemon {
         }
     }
 
-    fn standing(&self) -> Standing {
+    /// How the daemon stands: numbers alone, since other users may read it.
+    fn service_status(&self) -> String {
         let live = self.ceremonies.values().filter(|it| !is_over(&it.view.borrow())).count();
-        Standing { devices: self.known.len(), unlocked: self.unlocked.len(), ceremonies: live }
+        let (unlocked, devices) = (self.unlocked.len(), self.known.len());
+        format!("{unlocked} of {devices} devices unlocked, {live} ceremonies under way")
     }
 
     /// Runs work that the daemon's end cuts off.

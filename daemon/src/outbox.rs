@@ -11,6 +11,7 @@ use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::control::{Problem, Registration};
 use parsec_protocol::enrol::io::SealedEnrolment;
 use parsec_protocol::ids::{AttemptId, Token};
+use parsec_protocol::relay::attempt::{HANDOVER_STEP, RECEIPT_STEP};
 use parsec_protocol::relay::{Completion, EndReason, ErrorCode, InvitationView, NewInvitation};
 use tokio::sync::watch;
 
@@ -23,11 +24,6 @@ use crate::transport::relay::{GreeterRoad, ended};
 use crate::transport::retry::until_done;
 use crate::transport::{Road as _, RoadError, Trouble};
 use crate::{clock, finality, problems};
-
-/// Step 7's bit in an attempt's state.
-const STEP_7: u16 = 1 << 7;
-/// Step 8's.
-const STEP_8: u16 = 1 << 8;
 
 /// How far a row is.
 #[derive(Debug, Clone)]
@@ -205,10 +201,10 @@ async fn receipt(
         if let Some(reason) = attempt.ended.or(over) {
             return Ok(Err(reason));
         }
-        if attempt.steps & STEP_8 != 0 {
-            return road.fetch(8).await.map(Ok);
+        if attempt.has(RECEIPT_STEP) {
+            return road.fetch(RECEIPT_STEP).await.map(Ok);
         }
-        if !resume::greet(road, &attempt).await? && attempt.steps & STEP_7 == 0 && !row.sent {
+        if !resume::greet(road, &attempt).await? && !attempt.has(HANDOVER_STEP) && !row.sent {
             road.cancel(EndReason::Abandoned).await?;
             return Ok(Err(EndReason::Abandoned));
         }

@@ -4,6 +4,7 @@
 //! struct below is an array of its fields in the order of their numbers. Knows nothing of what the opaque
 //! bytes mean: steps, manifests and names are sealed before they come here.
 
+pub mod attempt;
 mod direct;
 mod error;
 mod repair;
@@ -18,6 +19,7 @@ use crate::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp,
 use crate::public::{Hash, VerifyKey};
 use crate::receipt::Receipt;
 
+pub use attempt::{AttemptView, EndReason, GreeterIds};
 pub use direct::{DirectEnrolment, NewCertificate, Standing, StandingQuestion};
 pub use error::{ErrorBody, ErrorCode};
 pub use repair::{LogRepair, LogRepaired, REPAIR_MAX_BYTES};
@@ -265,61 +267,6 @@ pub struct StartAttempt {
     /// SHA-256 of the 32-byte secret that later requests show in [`HEADER_ATTEMPT_SECRET`].
     #[n(1)]
     pub secret_hash: Hash,
-}
-
-/// Why an attempt ended. Said by a peer or the server: never a reason to trust anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-#[cbor(index_only)]
-pub enum EndReason {
-    /// A wrong code was chosen, or none of them.
-    #[n(0)]
-    CodeMismatch,
-    /// A person stopped it.
-    #[n(1)]
-    Cancelled,
-    /// A message did not check.
-    #[n(2)]
-    BadMessage,
-    /// No message for too long.
-    #[n(3)]
-    TimedOut,
-    /// The invitation ended under it.
-    #[n(4)]
-    InvitationEnded,
-    /// It is done; the certificates are in the log.
-    #[n(5)]
-    Completed,
-    /// Replaced after [`crate::limits::ATTEMPT_IDLE_SECONDS`] without a request, or abandoned by a restarted daemon.
-    #[n(6)]
-    Abandoned,
-}
-
-/// Who greets in an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub struct GreeterIds {
-    /// The person.
-    #[n(0)]
-    pub user: UserId,
-    /// The terminal.
-    #[n(1)]
-    pub device: DeviceId,
-}
-
-/// One attempt, as both sides may see it. Each change is pushed, whole, to the event streams.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct AttemptView {
-    /// Which.
-    #[n(0)]
-    pub attempt: AttemptId,
-    /// Bit `n` is set once step `n` is deposited.
-    #[n(1)]
-    pub steps: u16,
-    /// Set once a greeter joined.
-    #[n(2)]
-    pub greeter: Option<GreeterIds>,
-    /// Set once it is over.
-    #[n(3)]
-    pub ended: Option<EndReason>,
 }
 
 /// One invitation, as members may see it. Each change is pushed, whole, to the event streams.

@@ -14,24 +14,18 @@ mod folders;
 mod housekeeping;
 mod http;
 mod invitations;
-pub mod journal;
 mod landing;
 mod log_rules;
-pub mod log_writer;
 mod mail;
 mod postman;
 mod quota;
 mod reinstate;
 mod reload;
 mod repair;
-pub mod results;
 mod store;
-mod supervisor;
-pub mod terminal;
 mod watchers;
 
 use std::future::Future;
-use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,6 +35,9 @@ use axum::Router;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use parsec_host::ready_file::Announcement;
+use parsec_host::service_manager::ServiceManager;
+use parsec_host::watchdog::keep_alive;
 use parsec_protocol::address::ServerAddress;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,14 +48,15 @@ pub use administration::{
 };
 pub use budgets::{Budgets, Share};
 pub use clock::Clock;
-pub use config::{Config, ConfigError, LogFormat, Mail, ServeOptions};
+pub use config::{Config, ConfigError, Mail, ServeOptions};
 pub use mail::MailSetupError;
 pub use quota::{Rate, RateError, Rates};
 pub use reinstate::{ReinstateError, Reinstated, repair_organisation};
 pub use reload::Reloader;
 pub use store::{BackupError, LockError, OpenError, RestoreError, StoreError};
-use supervisor::Supervisor;
 
+/// Bits of the ready file: where the server listens is no secret, and may be waited for by another user's script.
+const READY_FILE_MODE: u32 = 0o644;
 /// How long requests may go on after the server was told to stop.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 /// How long a new connection may take to send its first request's head.
@@ -217,14 +215,14 @@ impl Server {
             .acceptor(NoDelayAcceptor::new());
         server.http_builder().http1().header_read_timeout(HEAD_WAIT);
 
-        let supervisor = Supervisor::from_environment();
-        supervisor.ready(address);
+        let manager = ServiceManager::from_environment();
+        manager.ready(Some(&format!("listening on {address}")));
         app.tasks.spawn(housekeeping::run(Arc::clone(&app)));
         let stopping = app.stopping.clone();
         let stop = async {
             shutdown.await;
             tracing::info!("stopping");
-            supervisor.stopping();
+            manager.stopping();
             stopping.cancel();
             handle.graceful_shutdown(Some(STOP_WAIT));
             std::future::pending().await
@@ -246,7 +244,7 @@ impl Server {
         let served = tokio::select! {
             served = serve => served.map_err(RunError::Serve),
             () = stop => Ok(()),
-            never = supervisor.beat() => match never {},
+            never = keep_alive(manager.watchdog()) => match never {},
         };
         // Requests have been answered or given up; what they left behind is finished, then the database closes.
         app.stopping.cancel();
@@ -274,16 +272,10 @@ async fn tls_config(certificate: &Path, key: &Path) -> std::io::Result<RustlsCon
 
 /// Writes the address to where it was asked for.
 fn announce(config: &Config, address: SocketAddr) -> std::io::Result<()> {
-    if let Some(path) = &config.ready_file {
-        // Aside and renamed, so that whoever waits for the file never reads half of it.
-        let aside = path.with_extension("tmp");
-        std::fs::write(&aside, format!("{address}\n"))?;
-        std::fs::rename(&aside, path)?;
-    }
-    if let Some(descriptor) = config.ready_fd {
-        let path = format!("/proc/self/fd/{descriptor}");
-        let mut file = std::fs::OpenOptions::new().write(true).open(Path::new(&path))?;
-        writeln!(file, "{address}")?;
-    }
-    Ok(())
+    let announcement = Announcement {
+        file: config.ready_file.as_deref(),
+        mode: READY_FILE_MODE,
+        descriptor: config.ready_fd,
+    };
+    announcement.make(&address.to_string())
 }

@@ -78,6 +78,21 @@ const WALLS: &[Wall] = &[
         reason: "the road carries opaque bytes; it can't leak keys or local state that it can't reach",
     },
     Wall {
+        from: &["host"],
+        never: &["parsec_protocol", "parsecd", "parsec_metadata", "parsecctl", "parsec_tests"],
+        reason: "host/ is linked by every program, server included: what knows no protocol and no key can leak none",
+    },
+    Wall {
+        from: &["daemon", "server", "ctl"],
+        never: &["sd_notify", "tracing_subscriber"],
+        reason: "host/ alone says how a program logs and what it tells the service manager: a second way would differ where it matters",
+    },
+    Wall {
+        from: &["daemon/daemon", "daemon/engine"],
+        never: &["daemon/service", "parsec_host/service_manager"],
+        reason: "the loop runs without a service manager: what watches it is an argument (`Watchdog`)",
+    },
+    Wall {
         from: &["ctl"],
         never: &["parsecd", "parsec_metadata", "parsec_tests"],
         reason: "parsecctl asks over the socket like any other program: it links nothing that holds keys",
@@ -199,6 +214,7 @@ fn crate_name(folder: &str) -> &'static str {
         "server" => "parsec_metadata",
         "ctl" => "parsecctl",
         "protocol" => "parsec_protocol",
+        "host" => "parsec_host",
         _ => "parsec_tests",
     }
 }
@@ -252,11 +268,15 @@ fn check_database(sources: &[Source], findings: &mut Vec<Finding>) {
 /// The workspace's own crates that each of them may depend on, outside of its tests.
 fn allowed_dependencies(folder: &str) -> &'static [&'static str] {
     match folder {
-        "daemon" | "server" | "ctl" => &["parsec-protocol"],
+        "daemon" | "server" | "ctl" => &["parsec-protocol", "parsec-host"],
         "tests" => &["parsec-protocol", "parsecd", "parsec-metadata"],
         _ => &[],
     }
 }
+
+/// The workspace's crates, as a Cargo.toml names them.
+const OURS: &[&str] =
+    &["parsec-protocol", "parsec-host", "parsecd", "parsec-metadata", "parsecctl", "parsec-tests"];
 
 fn check_manifest(path: &str, text: &str, findings: &mut Vec<Finding>) {
     for (number, line) in text.lines().enumerate() {
@@ -274,8 +294,7 @@ fn check_manifest(path: &str, text: &str, findings: &mut Vec<Finding>) {
             section = line.trim();
         }
         let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
-        let ours =
-            matches!(name, "parsec-protocol" | "parsecd" | "parsec-metadata" | "parsecctl" | "parsec-tests");
+        let ours = OURS.contains(&name);
         if section == "[dependencies]" && ours && !allowed_dependencies(folder).contains(&name) {
             let reason = "a crate that is not linked can't be used by mistake, not even through a re-export";
             findings.push(Finding::new(path, number + 1, format!("depends on `{name}`"), reason));

@@ -12,6 +12,7 @@ use axum::response::Response;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::limits::{BODY_MAX_BYTES, FOLLOWED_MAX, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
 use parsec_protocol::public::Hash;
+use parsec_protocol::relay::attempt::Side;
 use parsec_protocol::relay::{
     CancelAttempt, ErrorCode, InvitationMade, MailOutcome, ManifestUpload, NewInvitation, REPAIR_MAX_BYTES,
 };
@@ -21,7 +22,7 @@ use super::route::MemberCall;
 use super::{App, body, device_events, registering, repairing, signed};
 use crate::budgets::Wish;
 use crate::errors::Refusal;
-use crate::invitations::{self, Member, Side};
+use crate::invitations::{self, Member};
 use crate::mail::Letter;
 use crate::postman;
 use crate::quota::Key;
@@ -212,7 +213,7 @@ pub(crate) async fn answer(
                 .write(move |tx| {
                     caller.lock(tx, &token)?;
                     let (member, mut chosen) = caller.greet(tx, (token, attempt), now)?;
-                    invitations::greets(&chosen.attempt, &member)?;
+                    chosen.attempt.state.greets(&member.device)?;
                     if deposit(tx, &mut chosen, Side::Greeter, (step, &content), &budgets)? {
                         tx.changed(caller.topic(token));
                     }
@@ -224,7 +225,7 @@ pub(crate) async fn answer(
         MemberCall::GetStep(token, attempt, step) => {
             let load = move |tx: &dyn Tx| {
                 let (member, chosen) = caller.greet(tx, (token, attempt), now)?;
-                invitations::greets(&chosen.attempt, &member)?;
+                chosen.attempt.state.greets(&member.device)?;
                 read_step(tx, &chosen, Side::Greeter, step)
             };
             Ok(body::octets(store.read(load).await?))
@@ -378,7 +379,7 @@ async fn join(
         .write(move |tx| {
             caller.lock(tx, &place.0)?;
             let (member, mut chosen) = caller.greet(tx, place, now)?;
-            invitations::join(&mut chosen.attempt, &member)?;
+            chosen.attempt.state.join(member.greeter())?;
             chosen.save(tx)?;
             tx.changed(caller.topic(place.0));
             Ok(chosen.attempt.view())

@@ -12,6 +12,7 @@ use axum::response::Response;
 use parsec_protocol::ids::{AttemptId, OrganisationId, Timestamp, Token};
 use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::public::Hash;
+use parsec_protocol::relay::attempt::{self, Earlier, RECEIPT_STEP, Side};
 use parsec_protocol::relay::{
     AttemptView, CancelAttempt, ErrorCode, HEADER_ATTEMPT_SECRET, HEADER_TOKEN, InvitedInfo, StartAttempt,
 };
@@ -21,7 +22,7 @@ use super::route::InvitedCall;
 use super::{App, body};
 use crate::budgets::{Budgets, RECEIPT_ROOM, Wish};
 use crate::errors::Refusal;
-use crate::invitations::{self, Attempt, RECEIPT_STEP, Side, Start};
+use crate::invitations::{self, Start};
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::{Party, Store, Tx, invitations as rows, usage};
@@ -71,7 +72,7 @@ struct Claimer {
 impl Claimer {
     fn load(&self, tx: &dyn Tx, now: Timestamp) -> Result<Chosen, Refusal> {
         let chosen = self.bearer.load(tx, now)?.with_attempt(tx, &self.attempt)?;
-        let chosen = chosen.filter(|chosen| chosen.attempt.secret_hash == self.secret_hash);
+        let chosen = chosen.filter(|chosen| attempt::is_secret(&chosen.attempt.secret_hash, &self.secret_hash));
         chosen.ok_or_else(|| ErrorCode::AttemptUnknown.into())
     }
 }
@@ -131,7 +132,7 @@ async fn log(app: &App, bearer: Bearer, from: u64) -> Result<Response, Refusal> 
         .store(app)
         .read(move |tx| {
             let loaded = bearer.load(tx, now)?;
-            if !loaded.newest.as_ref().is_some_and(Attempt::may_see_log) {
+            if !loaded.newest.as_ref().is_some_and(|newest| newest.state.may_see_log()) {
                 return Err(ErrorCode::NotYet.into());
             }
             Ok(tx.page(&bearer.organisation, from)?)
@@ -153,7 +154,7 @@ async fn start(app: &Arc<App>, bearer: Bearer, content: Body) -> Result<Response
             let named = tx.attempt(&bearer.organisation, &bearer.token, &asked.attempt)?;
             let newest = loaded.newest.as_mut();
             let seen =
-                newest.as_ref().map_or(now, |newest| shared.presence.last(&newest.id, newest.claimer_seen));
+                newest.as_ref().map_or(now, |newest| shared.presence.last(&newest.id(), newest.claimer_seen));
             let asked = (asked.attempt, asked.secret_hash);
             let start = invitations::start(&mut loaded.invitation, named.as_ref(), newest, seen, asked, now)?;
             match start {
@@ -183,7 +184,7 @@ async fn start(app: &Arc<App>, bearer: Bearer, content: Body) -> Result<Response
 async fn load_view(app: &App, claimer: Claimer) -> Result<(AttemptView, Timestamp), Refusal> {
     let now = app.clock.now();
     let chosen = claimer.bearer.store(app).read(move |tx| claimer.load(tx, now)).await?;
-    app.presence.touch(chosen.attempt.id, now);
+    app.presence.touch(chosen.attempt.id(), now);
     Ok((chosen.attempt.view(), chosen.invitation.expires))
 }
 
@@ -248,15 +249,12 @@ pub(crate) fn deposit(
     (step, content): (u8, &[u8]),
     budgets: &Budgets,
 ) -> Result<bool, Refusal> {
-    // A step of nothing can't be one, and would be a row that says nothing.
-    if content.is_empty() {
-        return Err(ErrorCode::BadRequest.into());
-    }
+    attempt::check_step(content)?;
     let hash = Hash::of(&[content]);
     let (organisation, token, number) =
         (chosen.organisation.clone(), chosen.invitation.token, chosen.attempt.number);
     let present = tx.step_hash(&organisation, &token, number, step)?;
-    let new = invitations::deposit(&mut chosen.attempt, side, step, hash, present)?;
+    let new = chosen.attempt.state.deposit(side, step, Earlier::of(present.as_ref(), &hash))?;
     if new {
         let bytes = u64::try_from(content.len()).unwrap_or(u64::MAX);
         // The newcomer's keys are durable by now: whoever has spent the maker's budget must not make them useless.
@@ -272,7 +270,7 @@ pub(crate) fn deposit(
 
 /// Either side's reading.
 pub(crate) fn read_step(tx: &dyn Tx, chosen: &Chosen, side: Side, step: u8) -> Result<Vec<u8>, Refusal> {
-    invitations::readable(&chosen.attempt, side, step)?;
+    chosen.attempt.state.readable(side, step)?;
     let (organisation, token) = (&chosen.organisation, &chosen.invitation.token);
     let found = tx.step_bytes(organisation, token, chosen.attempt.number, step)?;
     found.ok_or_else(|| ErrorCode::Internal.into())

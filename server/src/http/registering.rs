@@ -84,7 +84,7 @@ fn complete_in(
     if let Some((before, position)) = tx.completion(&caller.organisation, &place.0, number)? {
         return if before == fingerprint { Ok(position) } else { Err(ErrorCode::AttemptEnded.into()) };
     }
-    invitations::greets(&chosen.attempt, &member)?;
+    chosen.attempt.state.greets(&member.device)?;
     invitations::complete(&mut chosen.invitation, &mut chosen.attempt)?;
     let invited = &chosen.invitation.invited;
     let position = append(tx, caller, &signer, log, invited, (&request.certificates, &request.receipt))?;
@@ -247,8 +247,8 @@ pub(super) fn settle_rights(
 ) -> Result<(), Refusal> {
     let topic = |token| Topic::Invitation { organisation: organisation.clone(), token };
     for mut loaded in rows::greeted_by(tx, organisation, &user, now)? {
-        let Some(attempt) = loaded.newest.as_mut().filter(|attempt| attempt.is_open()) else { continue };
-        let Some(greeter) = attempt.greeter else { continue };
+        let Some(attempt) = loaded.newest.as_mut().filter(|attempt| attempt.state.is_open()) else { continue };
+        let Some(greeter) = attempt.state.greeter else { continue };
         let signer = tx.signer(organisation, &greeter.device)?;
         let may = signer.is_some_and(|signer| !signer.revoked && loaded.invitation.may_greet(&signer.member));
         if !may {

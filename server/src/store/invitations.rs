@@ -37,7 +37,7 @@ impl Loaded {
     /// Turns to one attempt of it. Only the newest can be open; older ones are there to be answered about.
     pub(crate) fn with_attempt(self, tx: &dyn Tx, id: &AttemptId) -> Result<Option<Chosen>, StoreError> {
         let attempt = match self.newest {
-            Some(newest) if newest.id == *id => Some(newest),
+            Some(newest) if newest.id() == *id => Some(newest),
             Some(_) | None => tx.attempt(&self.organisation, &self.invitation.token, id)?,
         };
         Ok(attempt.map(|attempt| Chosen {

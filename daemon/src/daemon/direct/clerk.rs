@@ -12,14 +12,14 @@ use parsec_protocol::relay::{ErrorCode, LogPage};
 
 use crate::daemon::session::Session;
 use crate::store::{DirectStep, Store, Tally};
-use crate::transport::p2p::{Clerk, Host};
+use crate::transport::p2p::{Host, HostStore};
 
 /// A page of the log on this road: relays of the usual kind carry 128 KiB on a connection, and cut it then.
 const PAGE_MAX_BYTES: usize = 48 * 1024;
 
 /// Keeps for one invitation in its device's store.
 #[derive(Debug)]
-pub(super) struct StoreClerk {
+pub(super) struct DeviceHostStore {
     pub(super) session: Arc<Session>,
     pub(super) token: Token,
 }
@@ -33,7 +33,7 @@ fn failed(problem: &Problem) -> ErrorCode {
     }
 }
 
-impl Clerk for StoreClerk {
+impl HostStore for DeviceHostStore {
     async fn attempt(&self) -> Result<(), ErrorCode> {
         let token = self.token;
         let counted = self
@@ -90,20 +90,20 @@ impl Clerk for StoreClerk {
 /// The ends of the direct road that are open, one for each invitation. None is kept open by standing here.
 #[derive(Debug, Default)]
 pub struct Hosts {
-    open: Mutex<BTreeMap<Token, Weak<Host<StoreClerk>>>>,
+    open: Mutex<BTreeMap<Token, Weak<Host<DeviceHostStore>>>>,
     /// Held while one is opened: two with one identity would take each other's claimers.
     pub(super) opening: tokio::sync::Mutex<()>,
 }
 
 impl Hosts {
     /// The one of this invitation.
-    pub(super) fn live(&self, token: Token) -> Option<Arc<Host<StoreClerk>>> {
+    pub(super) fn live(&self, token: Token) -> Option<Arc<Host<DeviceHostStore>>> {
         let mut hosts = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         hosts.retain(|_, host| host.strong_count() > 0);
         hosts.get(&token).and_then(Weak::upgrade)
     }
 
-    pub(super) fn put(&self, token: Token, host: &Arc<Host<StoreClerk>>) {
+    pub(super) fn put(&self, token: Token, host: &Arc<Host<DeviceHostStore>>) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(token, Arc::downgrade(host));
     }
 }

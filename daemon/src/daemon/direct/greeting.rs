@@ -11,9 +11,9 @@ use parsec_protocol::enrol::io::{SealedEnrolment, Setting, TransportKind};
 use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::public::Hash;
-use parsec_protocol::relay::{AttemptView, EndReason, GreeterIds};
+use parsec_protocol::relay::{AttemptView, GreeterIds};
 
-use super::clerk::StoreClerk;
+use super::clerk::DeviceHostStore;
 use super::{relays, shown};
 use crate::clock;
 use crate::daemon::ceremonies::{follow_earlier, follow_row, note_end, until_farewell};
@@ -22,7 +22,7 @@ use crate::enrolment::{self, Desk, greeter};
 use crate::outbox::{self, Row};
 use crate::store::{DeviceKeys, StoredInvitation};
 use crate::transport::RoadError;
-use crate::transport::p2p::{Host, HostRoad, Invitation, NodeError, Place, peer_id};
+use crate::transport::p2p::{Attempts, Host, HostRoad, Invitation, NodeError, peer_id};
 
 /// How long an end stays open after an attempt is over, for the newcomer's terminal to hear why.
 const LINGER: Duration = Duration::from_secs(5);
@@ -33,13 +33,13 @@ const FRESH_LOG_WAIT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Arrived {
     attempt: AttemptId,
-    host: Arc<Host<StoreClerk>>,
+    host: Arc<Host<DeviceHostStore>>,
 }
 
 /// The wait for a claimer, once it has begun.
 #[derive(Debug, Default)]
 pub struct Meeting {
-    host: Option<Arc<Host<StoreClerk>>>,
+    host: Option<Arc<Host<DeviceHostStore>>>,
 }
 
 impl Meeting {
@@ -64,8 +64,8 @@ impl Meeting {
                 return Err(Problem::new(ProblemKind::InvitationExpired, "The invitation has expired."));
             }
             let greeter = greeter_of(session);
-            let place = Place::new(greeter);
-            self.host = Some(open(session, invitation, token, place, ListeningFor::Greeting).await?);
+            let attempts = Attempts::new(greeter);
+            self.host = Some(open(session, invitation, token, attempts, ListeningFor::Greeting).await?);
         }
         Ok(())
     }
@@ -97,9 +97,9 @@ pub(super) async fn open(
     session: &Arc<Session>,
     invitation: &StoredInvitation,
     token: Token,
-    place: Place,
+    attempts: Attempts,
     purpose: ListeningFor,
-) -> Result<Arc<Host<StoreClerk>>, Problem> {
+) -> Result<Arc<Host<DeviceHostStore>>, Problem> {
     let _turn = session.hosts.opening.lock().await;
     if let Some(host) = session.hosts.live(token) {
         return Ok(host);
@@ -124,8 +124,8 @@ pub(super) async fn open(
         invited_by: session.open.keys.email.clone(),
         expires: invitation.expires,
     };
-    let clerk = StoreClerk { session: Arc::clone(session), token };
-    let host = Host::open(&end.secret, end.port, &relays, told, place, clerk).map_err(setup)?;
+    let store = DeviceHostStore { session: Arc::clone(session), token };
+    let host = Host::open(&end.secret, end.port, &relays, told, attempts, store).map_err(setup)?;
     session.hosts.put(token, &host);
     let listening = Listening {
         organisation: summary.organisation.clone(),
@@ -153,7 +153,7 @@ pub(super) fn setup(error: NodeError) -> Problem {
 }
 
 /// Keeps an end open until those who follow have heard, and no longer than that takes.
-pub(super) fn linger(session: &Arc<Session>, host: Arc<Host<StoreClerk>>) {
+pub(super) fn linger(session: &Arc<Session>, host: Arc<Host<DeviceHostStore>>) {
     let stop = session.stop.clone();
     session.tasks.spawn(async move {
         let mut status = host.status();
@@ -171,7 +171,7 @@ pub async fn cancelled(session: &Session, token: Token) {
     if let Some(host) = session.hosts.live(token) {
         let attempt = host.watch().borrow().as_ref().map(|view| view.attempt);
         if let Some(attempt) = attempt
-            && let Err(code) = host.cancel(attempt, EndReason::InvitationEnded).await
+            && let Err(code) = host.withdraw(attempt).await
         {
             tracing::info!(code = code.name(), "a direct attempt could not be ended with its invitation");
         }

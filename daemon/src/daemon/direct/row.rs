@@ -10,10 +10,11 @@ use minicbor::bytes::ByteVec;
 use parsec_protocol::control::{ListeningFor, Problem, ProblemKind};
 use parsec_protocol::enrol::io::Publication;
 use parsec_protocol::ids::Timestamp;
+use parsec_protocol::relay::attempt::RECEIPT_STEP;
 use parsec_protocol::relay::{DirectEnrolment, EndReason, ErrorCode};
 use tokio::sync::watch;
 
-use super::clerk::StoreClerk;
+use super::clerk::DeviceHostStore;
 use super::greeting::{greeter_of, linger, open};
 use crate::clock;
 use crate::daemon::evidence::keep_receipt;
@@ -22,14 +23,12 @@ use crate::finality;
 use crate::outbox::{Progress, Row, over, set_aside};
 use crate::problems;
 use crate::store::{DirectRow, StoredInvitation};
-use crate::transport::p2p::{Host, Place};
+use crate::transport::p2p::{Attempts, Host};
 use crate::transport::retry::until_done;
 use crate::transport::{RoadError, Trouble};
 
 /// Between uploads that failed for a reason that takes somebody to mend.
 const UPLOAD_PAUSE: Duration = Duration::from_secs(60);
-/// Message 8's bit in an attempt's state.
-const STEP_8: u16 = 1 << 8;
 
 /// Finishes one row.
 ///
@@ -55,8 +54,9 @@ pub async fn finish(
                 set_aside(session, row.attempt).await?;
                 return Ok(Progress::Void(EndReason::Abandoned));
             };
-            let place = Place::resumed(greeter_of(session), row.attempt, kept.secret_hash, handover, None);
-            let host = open(session, &invitation, token, place, ListeningFor::Receipt).await?;
+            let attempts =
+                Attempts::resumed(greeter_of(session), row.attempt, kept.secret_hash, handover, None);
+            let host = open(session, &invitation, token, attempts, ListeningFor::Receipt).await?;
             match receipt(&host, row, invitation.expires).await? {
                 Ok(receipt) => (Some(host), receipt),
                 Err(reason) => {
@@ -67,7 +67,7 @@ pub async fn finish(
             }
         }
     };
-    let end = |host: &Option<Arc<Host<StoreClerk>>>, reason| {
+    let end = |host: &Option<Arc<Host<DeviceHostStore>>>, reason| {
         if let Some(host) = host {
             host.end(row.attempt, reason);
             linger(session, Arc::clone(host));
@@ -107,7 +107,7 @@ pub async fn finish(
 /// # Errors
 /// This terminal's end is taken by another attempt for the same invitation: the row is kept.
 async fn receipt(
-    host: &Host<StoreClerk>,
+    host: &Host<DeviceHostStore>,
     row: &Row,
     expires: Timestamp,
 ) -> Result<Result<Vec<u8>, EndReason>, Problem> {
@@ -121,8 +121,8 @@ async fn receipt(
                 if let Some(reason) = view.ended {
                     return Ok(Err(reason));
                 }
-                if view.steps & STEP_8 != 0 {
-                    return Ok(host.step_8(row.attempt).ok_or(EndReason::Abandoned));
+                if view.has(RECEIPT_STEP) {
+                    return Ok(host.receipt(row.attempt).ok_or(EndReason::Abandoned));
                 }
             }
             Some(_) | None => {
@@ -139,7 +139,7 @@ async fn receipt(
             }
             () = &mut end => {
                 // Refused where the receipt came at the last moment: then the next look finds it.
-                if host.cancel(row.attempt, EndReason::InvitationEnded).await.is_ok() {
+                if host.withdraw(row.attempt).await.is_ok() {
                     return Ok(Err(EndReason::InvitationEnded));
                 }
                 end.as_mut().reset(tokio::time::Instant::now() + UPLOAD_PAUSE);
@@ -155,7 +155,7 @@ async fn upload(
     invitation: &StoredInvitation,
     publication: Publication,
     tell: &watch::Sender<Progress>,
-    host: &mut Option<Arc<Host<StoreClerk>>>,
+    host: &mut Option<Arc<Host<DeviceHostStore>>>,
 ) -> Result<(), RoadError> {
     let enrolment = DirectEnrolment {
         token: row.token,

@@ -2,12 +2,13 @@
 
 use parsec_protocol::ids::{AttemptId, Invited, Token, UserId};
 use parsec_protocol::public::Hash;
+use parsec_protocol::relay::attempt::{Earlier, Side};
 use parsec_protocol::relay::{EndReason, GreeterIds, InvitationStatus};
 
 use super::*;
 use crate::budgets::{Budgets, Share, Taken, Whose, Wish};
 use crate::errors::Refusal;
-use crate::invitations::{self as rules, Attempt, Invitation, Side, Start};
+use crate::invitations::{self as rules, Attempt, Invitation, Start};
 use crate::store::sqlite::{Connection, Transaction, change, open_writer, read};
 use crate::store::{invitations as rows, usage};
 
@@ -120,7 +121,7 @@ impl Site {
         });
         let loaded = self.load(token).unwrap();
         let mut chosen = self.change(|tx| loaded.with_attempt(tx, &id)).unwrap();
-        chosen.attempt.greeter = Some(GreeterIds {
+        chosen.attempt.state.greeter = Some(GreeterIds {
             user: UserId::from_bytes([1; 16]),
             device: parsec_protocol::ids::DeviceId::from_bytes([1; 16]),
         });
@@ -129,7 +130,7 @@ impl Site {
             let side = if step % 2 == 0 { Side::Claimer } else { Side::Greeter };
             let content = vec![step; bytes + usize::from(step)];
             let hash = Hash::of(&[&content]);
-            assert_eq!(rules::deposit(&mut chosen.attempt, side, step, hash, None), Ok(true));
+            assert_eq!(chosen.attempt.state.deposit(side, step, Earlier::Nothing), Ok(true));
             self.change(|tx| {
                 tx.insert_step(&self.organisation, token, chosen.attempt.number, step, (hash, &content))?;
                 chosen.save(tx)
@@ -272,7 +273,7 @@ fn steps_of_expired_attempts_go_by_themselves_and_what_is_over_a_week_later() {
     let loaded = site.load(&left).unwrap();
     assert_eq!(loaded.invitation.status, InvitationStatus::Expired);
     assert_eq!(
-        loaded.newest.as_ref().map(|attempt: &Attempt| attempt.ended),
+        loaded.newest.as_ref().map(|attempt: &Attempt| attempt.state.ended),
         Some(Some(EndReason::InvitationEnded))
     );
 

@@ -5,7 +5,7 @@
 
 use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::public::Hash;
-use parsec_protocol::relay::GreeterIds;
+use parsec_protocol::relay::{AttemptView, GreeterIds};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::values::{bytes, damaged, from_number, number_of, stored, unstored};
@@ -51,12 +51,14 @@ pub(super) fn read(raw: Raw) -> Result<Attempt, StoreError> {
         (Some(_), None) | (None, Some(_)) => return Err(damaged("greeter")),
     };
     Ok(Attempt {
-        id: AttemptId::from_bytes(bytes(id)?),
         number,
+        state: AttemptView {
+            attempt: AttemptId::from_bytes(bytes(id)?),
+            steps,
+            greeter,
+            ended: ended.map(from_number).transpose()?,
+        },
         secret_hash: Hash::from_bytes(bytes(secret_hash)?),
-        steps,
-        greeter,
-        ended: ended.map(from_number).transpose()?,
         claimer_seen: Timestamp(unstored(claimer_seen)),
     })
 }
@@ -90,9 +92,9 @@ pub(super) fn insert(
         organisation.as_str(),
         token.as_bytes(),
         attempt.number,
-        attempt.id.as_bytes(),
+        attempt.state.attempt.as_bytes(),
         attempt.secret_hash.as_bytes(),
-        attempt.steps,
+        attempt.state.steps,
         stored(attempt.claimer_seen.0)
     ])?;
     Ok(())
@@ -113,13 +115,13 @@ pub(super) fn update(
         organisation.as_str(),
         token.as_bytes(),
         attempt.number,
-        attempt.steps,
-        attempt.greeter.map(|greeter| *greeter.user.as_bytes()),
-        attempt.greeter.map(|greeter| *greeter.device.as_bytes()),
-        attempt.ended.as_ref().map(number_of),
+        attempt.state.steps,
+        attempt.state.greeter.map(|greeter| *greeter.user.as_bytes()),
+        attempt.state.greeter.map(|greeter| *greeter.device.as_bytes()),
+        attempt.state.ended.as_ref().map(number_of),
         stored(attempt.claimer_seen.0)
     ])?;
-    if !attempt.is_open() {
+    if !attempt.state.is_open() {
         let mut forget = sql.prepare_cached(
             "UPDATE step SET bytes = NULL
              WHERE organisation = ?1 AND token = ?2 AND attempt = ?3 AND bytes IS NOT NULL",

@@ -1,8 +1,9 @@
-//! The log's way into the journal, with its fields (systemd's native protocol), where stderr leads there anyhow.
+//! The log's way into the journal, with its fields (systemd's native protocol), where stderr leads
+//! there anyhow.
 //!
-//! Decides an entry's form: the message with its fields behind it, as on a terminal, and each field by itself as
-//! `PARSEC_NAME`. Refuses to send more of a value than somebody would read. Adds nothing to what a log line says: what
-//! may not stand in a line doesn't reach a field either.
+//! Decides an entry's form: the message with its fields behind it, as on a terminal, and each field
+//! by itself as `PARSEC_NAME`. Refuses to send more of a value than somebody would read. Adds
+//! nothing to what a log line says: what may not stand in a line doesn't reach a field either.
 
 use std::fmt::{Debug, Write as _};
 use std::io;
@@ -17,10 +18,11 @@ use crate::log_writer::Lines;
 
 /// Where journald listens.
 const SOCKET: &str = "/run/systemd/journal/socket";
-/// Longest value: enough for a path and an error, and an entry with all its fields stays far below the 200 KB of a datagram.
+/// Longest value: enough for a path and an error, and an entry with all its fields stays far below
+/// the 200 KB of a datagram.
 const VALUE_MAX_BYTES: usize = 2 * 1024;
 /// A journal that doesn't read loses lines rather than hold the log's thread up for good.
-const PATIENCE: Duration = Duration::from_millis(500);
+const SEND_WAIT: Duration = Duration::from_millis(500);
 
 /// Whether stderr is the journal: the service manager tells its device and inode.
 #[must_use]
@@ -42,7 +44,7 @@ impl Journal {
     pub fn open() -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.connect(SOCKET)?;
-        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(SEND_WAIT))?;
         Ok(Self(socket))
     }
 }
@@ -119,7 +121,8 @@ impl Visit for Entry {
     }
 }
 
-/// A field by the form that allows every byte in its value: name, line feed, length, value, line feed.
+/// A field by the form that allows every byte in its value: name, line feed, length, value, line
+/// feed.
 fn put(fields: &mut Vec<u8>, name: &str, value: &str) {
     fields.extend_from_slice(name.as_bytes());
     fields.push(b'\n');
@@ -153,7 +156,7 @@ mod tests {
     fn an_entry_has_its_fields_its_priority_and_a_message_that_says_it_all() {
         let (ours, journal) = UnixDatagram::pair().unwrap();
         let writer = LogWriter::start(Journal(ours)).unwrap();
-        let layer = Entries::new("parsec-metadata", writer.lines());
+        let layer = Entries::new("parsecd", writer.lines());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::warn!(device = %"6fa1", tries = 3, why = "two\nlines", "refused");
             tracing::info!(long = "x".repeat(100_000), "cut");
@@ -164,7 +167,7 @@ mod tests {
         let value = |name: &str| entry.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str());
         assert_eq!(value("MESSAGE"), Some("refused device=6fa1 tries=3 why=two\nlines"));
         assert_eq!(value("PRIORITY"), Some("4"));
-        assert_eq!(value("SYSLOG_IDENTIFIER"), Some("parsec-metadata"));
+        assert_eq!(value("SYSLOG_IDENTIFIER"), Some("parsecd"));
         assert_eq!((value("PARSEC_DEVICE"), value("PARSEC_TRIES")), (Some("6fa1"), Some("3")));
         // A line feed in a value begins no field of its own.
         assert_eq!(value("PARSEC_WHY"), Some("two\nlines"));

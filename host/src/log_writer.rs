@@ -1,7 +1,8 @@
 //! The log's way out: a thread that may wait for whoever reads it, so that nobody else does.
 //!
-//! Decides that lines which find the way blocked are lost and counted, not waited for: a journal that hangs or a pipe that nobody reads
-//! must not hold up a request. What was said before the end is written, if it can be within a moment.
+//! Decides that lines which find the way blocked are lost and counted, not waited for: a journal
+//! that hangs or a pipe that nobody reads must not hold up a request, nor the loop that everything
+//! waits for. What was said before the end is written, if it can be within a moment.
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -21,7 +21,7 @@ use libp2p::swarm::{
 };
 use parsec_protocol::direct::may_be_met_at;
 
-use super::naming::socket_of;
+use super::convert::socket_of;
 
 /// Addresses that others may have this node dial, in its whole life: some rounds of punching with some addresses each.
 const NAMED_BY_OTHERS_MAX: usize = 32;
@@ -44,11 +44,11 @@ struct Permits {
     named: usize,
 }
 
-/// The guard, as the driver holds it and as the library asks it.
+/// The policy, as the driver holds it and as the library asks it.
 #[derive(Debug, Clone, Default)]
-pub(in crate::transport::p2p) struct DialGuard(Arc<Mutex<Permits>>);
+pub(in crate::transport::p2p) struct DialPolicy(Arc<Mutex<Permits>>);
 
-impl DialGuard {
+impl DialPolicy {
     fn permits(&self) -> MutexGuard<'_, Permits> {
         // Every change is one call.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -96,7 +96,7 @@ const fn is_public(ip: &IpAddr) -> bool {
     }
 }
 
-impl NetworkBehaviour for DialGuard {
+impl NetworkBehaviour for DialPolicy {
     type ConnectionHandler = dummy::ConnectionHandler;
     type ToSwarm = Infallible;
 
@@ -172,34 +172,34 @@ mod tests {
             "/dns4/localhost/tcp/4001",
             "/ip4/0.0.0.0/tcp/4001",
         ] {
-            let guard = DialGuard::default();
+            let policy = DialPolicy::default();
             let both = addresses(&["/ip4/198.51.100.7/udp/4001/quic-v1", inside]);
-            assert!(!guard.may_dial(id, stranger, &both), "{inside}");
+            assert!(!policy.may_dial(id, stranger, &both), "{inside}");
         }
-        let guard = DialGuard::default();
+        let policy = DialPolicy::default();
         let outside = addresses(&["/ip4/198.51.100.7/udp/4001/quic-v1"]);
-        assert!(guard.may_dial(id, stranger, &outside) && !guard.may_dial(id, stranger, &[]));
+        assert!(policy.may_dial(id, stranger, &outside) && !policy.may_dial(id, stranger, &[]));
         // Who holds the link may have a private address, but not this machine's own.
         let peer = PeerId::random();
-        guard.proven(peer);
-        assert!(guard.may_dial(id, Some(peer), &addresses(&["/ip4/192.168.1.1/tcp/8080"])));
-        assert!(!guard.may_dial(id, Some(peer), &addresses(&["/ip4/127.0.0.1/tcp/8080"])));
+        policy.proven(peer);
+        assert!(policy.may_dial(id, Some(peer), &addresses(&["/ip4/192.168.1.1/tcp/8080"])));
+        assert!(!policy.may_dial(id, Some(peer), &addresses(&["/ip4/127.0.0.1/tcp/8080"])));
     }
 
     #[test]
     fn what_others_name_is_bounded_and_what_we_dial_is_not_counted() {
-        let guard = DialGuard::default();
+        let policy = DialPolicy::default();
         let peer = Some(PeerId::random());
         let many = addresses(&["/ip4/198.51.100.7/udp/4001/quic-v1"; NAMED_BY_OTHERS_MAX]);
-        assert!(guard.may_dial(ConnectionId::new_unchecked(1), peer, &many));
-        assert!(!guard.may_dial(ConnectionId::new_unchecked(2), peer, &many[..1]));
+        assert!(policy.may_dial(ConnectionId::new_unchecked(1), peer, &many));
+        assert!(!policy.may_dial(ConnectionId::new_unchecked(2), peer, &many[..1]));
         let own = ConnectionId::new_unchecked(3);
-        guard.own(own);
-        assert!(guard.may_dial(own, peer, &addresses(&["/ip4/127.0.0.1/tcp/4001"])));
-        assert!(!guard.may_dial(own, peer, &addresses(&["/ip4/127.0.0.1/tcp/4001"])), "once");
+        policy.own(own);
+        assert!(policy.may_dial(own, peer, &addresses(&["/ip4/127.0.0.1/tcp/4001"])));
+        assert!(!policy.may_dial(own, peer, &addresses(&["/ip4/127.0.0.1/tcp/4001"])), "once");
         let relay = PeerId::random();
-        guard.relay(relay);
-        assert!(guard.may_dial(
+        policy.relay(relay);
+        assert!(policy.may_dial(
             ConnectionId::new_unchecked(4),
             Some(relay),
             &addresses(&["/ip4/10.0.0.1/tcp/443"])

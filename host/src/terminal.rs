@@ -1,15 +1,20 @@
-//! The terminal that the daemon was started in, by hand.
+//! The terminal that a program was started in, by hand.
 //!
-//! Decides whether a hang-up means that this terminal is gone, and the daemon with it, or nothing. A daemon that
-//! was started to outlive its terminal (`nohup`) has none in this sense.
+//! Decides whether a hang-up (SIGHUP) means that this terminal is gone, and the program with it, or
+//! whatever else the program takes it for. A program that was started to outlive its terminal
+//! (`nohup`) has none in this sense.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
 /// SIGHUP's bit in the masks of `/proc/self/status`.
 const HANGUP_BIT: u64 = 1;
+
+/// How long after a hang-up the kernel may still be taking the terminal away.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// The terminal of the start.
 #[derive(Debug, Clone, Copy)]
@@ -24,13 +29,16 @@ impl Terminal {
         Self { had: !hangup_ignored() && can_be_opened() }
     }
 
-    /// Whether there was one.
-    #[must_use]
-    pub const fn was_there(self) -> bool {
-        self.had
+    /// Whether the hang-up that was just heard took the terminal: waits for the kernel a moment, if
+    /// it is still there.
+    pub async fn is_taken(self) -> bool {
+        if self.had && !self.is_gone() {
+            tokio::time::sleep(WAIT).await;
+        }
+        self.is_gone()
     }
 
-    /// Whether there was one and it is gone.
+    /// Whether there was a terminal and it is gone.
     #[must_use]
     pub fn is_gone(self) -> bool {
         self.had && !can_be_opened()
