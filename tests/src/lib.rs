@@ -12,6 +12,7 @@
     reason = "the harness is test code: what goes wrong here must fail the test, loudly and at once"
 )]
 
+pub mod alone;
 pub mod ceremony;
 pub mod crowd;
 pub mod ctl;
