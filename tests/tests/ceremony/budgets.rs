@@ -6,11 +6,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parsec_protocol::control::{ProblemKind, ProfileName, Registration, Stage};
-use parsec_tests::people;
+use parsec_protocol::control::{ProblemKind, ProfileName, Registration};
 use parsec_tests::process::{binary, kill_by_id};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
-use parsec_tests::scene::{BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
+use parsec_tests::scene::{BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
 use parsec_tests::terminal::Terminal;
 
 /// A command of whoever runs the server.
@@ -31,9 +30,7 @@ fn database(scene: &Scene) -> PathBuf {
 fn outsider(scene: &Scene, name: &str) -> Terminal {
     let bob = scene.terminal(name);
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
-    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Outsider));
-    claimer.stage(Stage::SetPassword).unwrap();
+    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Outsider);
     claimer.finish(BOB_PASSWORD).unwrap();
     claimer.outcome().unwrap();
     greeter.outcome().unwrap();
@@ -114,9 +111,7 @@ fn an_enrolment_whose_invitation_has_gone_is_known_to_both_by_the_log() {
     let scene = Scene::found(Setting::default());
     let mut bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
-    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
-    claimer.stage(Stage::SetPassword).unwrap();
+    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Standard);
     scene.proxy.meddle(Arc::new(Forgetful {
         newcomer: bob.process().id(),
         database: database(&scene),

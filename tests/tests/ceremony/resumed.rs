@@ -3,9 +3,8 @@
 
 use std::path::Path;
 
-use parsec_protocol::control::{InviteResult, ProfileName, Registration, Stage};
-use parsec_tests::people;
-use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
+use parsec_protocol::control::{InviteResult, ProfileName, Registration};
+use parsec_tests::scene::{ALICE_PASSWORD, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
 
 /// A copy of the server's database as it is now.
 fn back_up(scene: &Scene, to: &Path) {
@@ -26,9 +25,7 @@ fn put_back(scene: &mut Scene, from: &Path) {
 /// Bob has his keys while the server is down, and it comes back as it was before.
 fn enrol_over_a_restore(scene: &mut Scene, invitation: &InviteResult, backup: &Path, locked: bool) {
     let bob = scene.terminal("bob");
-    let (mut claimer, mut greeter) = scene.both(&bob, invitation);
-    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
-    claimer.stage(Stage::SetPassword).unwrap();
+    let (mut claimer, greeter) = scene.up_to_password(&bob, invitation, ProfileName::Standard);
     scene.server.kill();
     claimer.finish(BOB_PASSWORD).unwrap();
     if locked {

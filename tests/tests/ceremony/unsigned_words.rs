@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use parsec_protocol::codec;
-use parsec_protocol::control::{ProblemKind, ProfileName, Registration, Stage};
+use parsec_protocol::control::{ProblemKind, ProfileName, Registration};
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorBody, ErrorCode};
-use parsec_tests::people;
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, NoAnswer, Proxy, Request};
-use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
+use parsec_tests::scene::{ALICE_PASSWORD, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
 use parsec_tests::server::Server;
 use parsec_tests::terminal::{Founding, Terminal, private_folder};
 
@@ -85,9 +84,7 @@ fn a_device_that_the_server_calls_void_is_registered_once_the_log_has_it() {
     let scene = Scene::found(Setting::default());
     let mut bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
-    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
-    claimer.stage(Stage::SetPassword).unwrap();
+    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Standard);
     scene.proxy.meddle(Arc::new(TooLate));
     let _ = claimer.finish(BOB_PASSWORD);
     let said = bob.until_device(|device| device.registration == Registration::Void);
@@ -139,9 +136,7 @@ fn what_a_greeter_signed_is_set_aside_and_registered_once_the_server_takes_it() 
     let scene = Scene::found(Setting::default());
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
-    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
-    claimer.stage(Stage::SetPassword).unwrap();
+    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Standard);
     scene.proxy.meddle(Arc::new(SaysCancelled));
     let _ = claimer.finish(BOB_PASSWORD);
     assert!(greeter.outcome().is_err());

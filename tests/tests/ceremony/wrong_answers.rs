@@ -8,7 +8,6 @@ use parsec_protocol::control::{
 };
 use parsec_tests::ceremony::Bell;
 use parsec_tests::figures::figure;
-use parsec_tests::people;
 use parsec_tests::scene::{ALICE_EMAIL, BOB, BOB_EMAIL, Scene, Setting};
 
 fn invitations(scene: &Scene) -> InviteListResult {
@@ -215,9 +214,7 @@ fn two_claimers_and_two_greeters() {
     // Bob becomes an administrator, so that he may greet too.
     let bob = scene.terminal("bob");
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
-    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Administrator));
-    claimer.stage(Stage::SetPassword).unwrap();
+    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Administrator);
     claimer.finish(BOB.password).unwrap();
     claimer.outcome().unwrap();
     greeter.outcome().unwrap();

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use parsec_tests::fake_daemon::{FakeDaemon, Reply, documented};
 use parsec_tests::hostile::names;
-use parsec_tests::impostor::{Impostor, Reply, documented};
 use parsec_tests::process::binary;
 use parsec_tests::{ctl, installed, skip};
 use rexpect::session::spawn_command;
@@ -47,17 +47,17 @@ fn members() -> Value {
 }
 
 /// A daemon full of hostile names, in a folder of its own where nothing may appear.
-fn stage() -> (Impostor, tempfile::TempDir) {
+fn stage() -> (FakeDaemon, tempfile::TempDir) {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
     std::fs::create_dir(folder.path().join("here")).unwrap();
-    let impostor = Impostor::start(&folder.path().join("run"), |method| match method {
-        "user.list" => Reply::Result(members()),
-        other => documented().remove(other).map_or(Reply::Unknown, Reply::Result),
+    let daemon = FakeDaemon::start_in(&folder.path().join("run"), |method, _, _| match method {
+        "user.list" => Reply::result(members()),
+        other => documented().remove(other).map_or_else(Reply::unknown, Reply::result),
     });
-    (impostor, folder)
+    (daemon, folder)
 }
 
-fn shell(program: &str, arguments: &[&str], impostor: &Impostor, folder: &Path) -> Command {
+fn shell(program: &str, arguments: &[&str], daemon: &FakeDaemon, folder: &Path) -> Command {
     let mut path = vec![binary("parsecctl").parent().unwrap().to_owned()];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
     let mut command = Command::new(program);
@@ -65,7 +65,7 @@ fn shell(program: &str, arguments: &[&str], impostor: &Impostor, folder: &Path) 
         .args(arguments)
         .current_dir(folder.join("here"))
         .env("PATH", std::env::join_paths(path).unwrap())
-        .env("XDG_RUNTIME_DIR", impostor.runtime())
+        .env("XDG_RUNTIME_DIR", daemon.runtime())
         .env("HOME", folder)
         .env("XDG_CONFIG_HOME", folder)
         .env("TERM", "dumb")
@@ -115,8 +115,8 @@ fn bash_finishes_what_is_typed() {
     if !installed("bash") {
         return skip("bash_finishes_what_is_typed", "bash is not installed");
     }
-    let (impostor, folder) = stage();
-    let command = shell("bash", &["--norc", "--noprofile", "-i"], &impostor, folder.path());
+    let (daemon, folder) = stage();
+    let command = shell("bash", &["--norc", "--noprofile", "-i"], &daemon, folder.path());
     let prepare = "source <(parsecctl completion bash); PS1=re''ady'> '";
     assert_finished(&typed(command, prepare, &LINES.map(|(line, _)| line)), folder.path());
 }
@@ -126,8 +126,8 @@ fn zsh_finishes_what_is_typed() {
     if !installed("zsh") {
         return skip("zsh_finishes_what_is_typed", "zsh is not installed");
     }
-    let (impostor, folder) = stage();
-    let command = shell("zsh", &["-f", "-i"], &impostor, folder.path());
+    let (daemon, folder) = stage();
+    let command = shell("zsh", &["-f", "-i"], &daemon, folder.path());
     let prepare = "bindkey -e; autoload -U compinit; compinit -u -D; source <(parsecctl completion zsh); PS1=re''ady'> '";
     assert_finished(&typed(command, prepare, &LINES.map(|(line, _)| line)), folder.path());
 }
@@ -137,10 +137,10 @@ fn fish_finishes_what_is_typed() {
     if !installed("fish") {
         return skip("fish_finishes_what_is_typed", "fish is not installed");
     }
-    let (impostor, folder) = stage();
+    let (daemon, folder) = stage();
     for (line, wanted) in &LINES[..6] {
         let script = "parsecctl completion fish | source; complete -C $argv[1]";
-        let mut command = shell("fish", &["--no-config", "-c", script, line], &impostor, folder.path());
+        let mut command = shell("fish", &["--no-config", "-c", script, line], &daemon, folder.path());
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let last = wanted.rsplit(' ').next().unwrap();
@@ -153,8 +153,8 @@ fn fish_finishes_what_is_typed() {
 /// What the scripts are given, for every hostile name as a member's, a token's and an address.
 #[test]
 fn only_words_are_offered() {
-    let (impostor, _folder) = stage();
-    let offered = ctl::run(impostor.runtime(), &["__complete"], "parsecctl\0trust\0show\0\0").well().stdout;
+    let (daemon, _folder) = stage();
+    let offered = ctl::run(daemon.runtime(), &["__complete"], "parsecctl\0trust\0show\0\0").well().stdout;
     let values: Vec<&str> = offered.lines().map(|line| line.split('\t').next().unwrap()).collect();
     assert_eq!(values.len(), 1 + NAMES.len(), "{offered}");
     assert!(values.iter().all(|value| value.ends_with("@acme.example")), "{values:?}");
@@ -170,11 +170,11 @@ fn only_words_are_offered() {
     let good = json!({"id": "abcd", "name": "$(touch x)\nforged\tline", "methods": [], "created": 0, "expires": 0,
         "rate_per_minute": 1, "uses": 0, "refused": 0, "last_used": null, "revoked": false, "expired": false});
     let all: Vec<Value> = tokens.into_iter().chain([good]).collect();
-    let impostor = Impostor::start(folder.path(), move |method| match method {
-        "token.list" => Reply::Result(json!({ "tokens": all })),
-        _ => Reply::Unknown,
+    let daemon = FakeDaemon::start_in(folder.path(), move |method, _, _| match method {
+        "token.list" => Reply::result(json!({ "tokens": all })),
+        _ => Reply::unknown(),
     });
-    let offered = ctl::run(impostor.runtime(), &["__complete"], "parsecctl\0token\0revoke\0\0").well().stdout;
+    let offered = ctl::run(daemon.runtime(), &["__complete"], "parsecctl\0token\0revoke\0\0").well().stdout;
     assert!(offered.lines().any(|line| line.starts_with("abcd\t")), "{offered}");
     for line in offered.lines() {
         let (value, about) = line.split_once('\t').unwrap();
@@ -187,7 +187,7 @@ fn only_words_are_offered() {
 #[test]
 fn a_daemon_that_says_nonsense_leaves_the_line_alone() {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let impostor = Impostor::start(folder.path(), |_| Reply::Raw(b"HTTP/1.1 400\r\n\r\n".to_vec()));
-    let said = ctl::run(impostor.runtime(), &["__complete"], "parsecctl\0greet\0\0").well();
+    let daemon = FakeDaemon::start_in(folder.path(), |_, _, _| Reply::raw(b"HTTP/1.1 400\r\n\r\n".to_vec()));
+    let said = ctl::run(daemon.runtime(), &["__complete"], "parsecctl\0greet\0\0").well();
     assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("", ""));
 }

@@ -1,4 +1,4 @@
-//! parsecctl and a played daemon: one that goes away, is older or newer, refuses once, or says what nobody knows yet.
+//! parsecctl and a fake daemon: one that goes away, is older or newer, refuses once, or says what nobody knows yet.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,14 +7,14 @@ use std::process::{Child, ChildStdout, Stdio};
 
 use parsec_protocol::control::{ProblemKind, method};
 use parsec_tests::ctl;
-use parsec_tests::played::{Played, Reply, hello, otherwise};
+use parsec_tests::fake_daemon::{FakeDaemon, Reply, hello, otherwise};
 use rexpect::session::{PtySession, spawn_command};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// Longest wait for words on a screen, in milliseconds.
 const WAIT: u64 = 120_000;
-/// The stream of a played daemon.
+/// The stream of a fake daemon.
 const STREAM: &str = "00112233445566778899aabbccddeeff";
 /// Its device.
 const DEVICE: &str = "a0b1c2d3e4f5061728394a5b6c7d8e9f";
@@ -46,7 +46,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(daemon: &Played, arguments: &[&str]) -> Self {
+    fn start(daemon: &FakeDaemon, arguments: &[&str]) -> Self {
         let mut command = ctl::command(daemon.runtime(), arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
@@ -71,7 +71,7 @@ impl Drop for Running {
 
 #[test]
 fn events_come_as_they_are_and_end_with_the_daemon() {
-    let daemon = Played::start(|name, _, _| match name {
+    let daemon = FakeDaemon::start(|name, _, _| match name {
         method::EVENTS_WATCH => Reply::result(json!(1))
             .then(method::EVENTS_ITEM, event(1))
             .then(method::EVENTS_ITEM, json!({ "kind": "rain", "inches": 3 }))
@@ -99,7 +99,7 @@ fn events_come_as_they_are_and_end_with_the_daemon() {
 
 #[test]
 fn events_go_on_where_they_were_after_a_restart() {
-    let daemon = Played::start(|name, _, before| match (name, before) {
+    let daemon = FakeDaemon::start(|name, _, before| match (name, before) {
         (method::EVENTS_WATCH, 0) => Reply::result(json!(1))
             .then(method::EVENTS_ITEM, event(7))
             .then(method::EVENTS_ITEM, json!({ "kind": "rain" }))
@@ -130,7 +130,7 @@ fn events_go_on_where_they_were_after_a_restart() {
 #[test]
 fn events_end_when_their_reader_is_gone() {
     for arguments in [&["events", "--json"][..], &["status", "--watch", "--json"]] {
-        let daemon = Played::start(|name, _, _| match name {
+        let daemon = FakeDaemon::start(|name, _, _| match name {
             method::EVENTS_WATCH => Reply::result(json!(1)).then(method::EVENTS_ITEM, event(1)),
             method::STATUS => status("locked"),
             _ => otherwise(name),
@@ -144,7 +144,7 @@ fn events_end_when_their_reader_is_gone() {
 
 #[test]
 fn an_interrupt_ends_events_between_two_lines() {
-    let daemon = Played::start(|name, _, _| match name {
+    let daemon = FakeDaemon::start(|name, _, _| match name {
         method::EVENTS_WATCH => Reply::result(json!(1)).then(method::EVENTS_ITEM, event(1)),
         _ => otherwise(name),
     });
@@ -158,7 +158,7 @@ fn an_interrupt_ends_events_between_two_lines() {
 
 #[test]
 fn a_watched_status_is_told_once_for_each_change() {
-    let daemon = Played::start(|name, _, before| match (name, before) {
+    let daemon = FakeDaemon::start(|name, _, before| match (name, before) {
         (method::EVENTS_WATCH, _) => Reply::result(json!(1)).then(method::EVENTS_ITEM, event(1)),
         (method::STATUS, 0) => status("locked").then(method::EVENTS_ITEM, event(2)),
         (method::STATUS, 1) => status("locked").then(method::EVENTS_ITEM, event(3)),
@@ -175,7 +175,7 @@ fn a_watched_status_is_told_once_for_each_change() {
 
 #[test]
 fn a_daemon_of_another_generation_is_told_by_its_hello() {
-    let daemon = Played::start(|name, _, _| match name {
+    let daemon = FakeDaemon::start(|name, _, _| match name {
         method::HELLO => {
             Reply::result(json!({ "version": "7.0.0", "api_version": "2.0", "api_oldest": "2.0",
             "door": "own", "token": null, "methods": [] }))
@@ -187,13 +187,13 @@ fn a_daemon_of_another_generation_is_told_by_its_hello() {
     assert!(daemon.asked(method::STATUS).is_empty(), "it is not spoken to");
 
     // The daemon may be the one that notices.
-    let daemon = Played::start(|_, _, _| Reply::problem(ProblemKind::ApiMismatch, "too old"));
+    let daemon = FakeDaemon::start(|_, _, _| Reply::problem(ProblemKind::ApiMismatch, "too old"));
     assert_eq!(daemon.ctl(&["device", "list"]).code, 64);
 }
 
 #[test]
 fn an_older_daemon_works_as_far_as_it_goes() {
-    let daemon = Played::start(|name, _, _| match name {
+    let daemon = FakeDaemon::start(|name, _, _| match name {
         method::DEVICE_LIST => devices("locked"),
         _ => Reply::problem(ProblemKind::UnknownMethod, "no such method"),
     });
@@ -212,7 +212,7 @@ fn token() -> Value {
 
 #[test]
 fn a_tokens_secret_goes_to_one_place() {
-    let daemon = Played::start(|name, _, before| match (name, before) {
+    let daemon = FakeDaemon::start(|name, _, before| match (name, before) {
         (method::TOKEN_CREATE, 2) => Reply::problem(ProblemKind::InvalidRequest, "no such method to allow"),
         (method::TOKEN_CREATE, _) => Reply::result(json!({ "token": token(), "secret": "s3cret" })),
         _ => otherwise(name),
@@ -240,7 +240,7 @@ fn a_tokens_secret_goes_to_one_place() {
 
 #[test]
 fn a_device_is_forgotten_by_its_whole_id_twice() {
-    let daemon = Played::start(|name, _, _| match name {
+    let daemon = FakeDaemon::start(|name, _, _| match name {
         method::DEVICE_LIST => devices("locked"),
         method::DEVICE_FORGET => Reply::result(json!({})),
         _ => otherwise(name),
@@ -257,7 +257,7 @@ fn a_device_is_forgotten_by_its_whole_id_twice() {
 
 #[test]
 fn a_new_password_is_judged_before_it_is_sent() {
-    let daemon = Played::start(|name, _, _| match name {
+    let daemon = FakeDaemon::start(|name, _, _| match name {
         method::DEVICE_LIST => devices("unlocked"),
         method::DEVICE_PASSWORD => Reply::result(device("unlocked")),
         _ => otherwise(name),
@@ -285,7 +285,7 @@ fn a_new_password_is_judged_before_it_is_sent() {
 }
 
 /// A person's screen.
-fn screen(daemon: &Played, arguments: &[&str]) -> PtySession {
+fn screen(daemon: &FakeDaemon, arguments: &[&str]) -> PtySession {
     let mut command = ctl::command(daemon.runtime(), arguments);
     command.env("TERM", "dumb");
     spawn_command(command, Some(WAIT)).unwrap()
@@ -298,8 +298,8 @@ fn end(mut session: PtySession) -> (String, String) {
 }
 
 /// A daemon that wants the password for `invite list`, once; its password is "right".
-fn wants_password(kind: ProblemKind, state: &'static str) -> Played {
-    Played::start(move |name, params, before| match (name, before) {
+fn wants_password(kind: ProblemKind, state: &'static str) -> FakeDaemon {
+    FakeDaemon::start(move |name, params, before| match (name, before) {
         (method::DEVICE_LIST, _) => devices(state),
         (method::INVITE_LIST, 0) => Reply::problem(kind, "This needs the device's password first"),
         (method::INVITE_LIST, _) => Reply::result(json!({ "invitations": [] })),
@@ -369,7 +369,7 @@ fn a_script_is_told_instead_of_asked() {
 #[test]
 fn a_device_is_forgotten_by_who_types_its_name() {
     let forgets = |state: &'static str| {
-        Played::start(move |name, _, _| match name {
+        FakeDaemon::start(move |name, _, _| match name {
             method::DEVICE_LIST => devices(state),
             method::DEVICE_FORGET => Reply::result(json!({})),
             _ => otherwise(name),
@@ -395,7 +395,7 @@ fn a_device_is_forgotten_by_who_types_its_name() {
 
 #[test]
 fn hello_is_said_first_on_every_connection() {
-    let daemon = Played::start(|name, _, _| match name {
+    let daemon = FakeDaemon::start(|name, _, _| match name {
         method::HELLO => hello(),
         method::STATUS => status("locked"),
         _ => otherwise(name),

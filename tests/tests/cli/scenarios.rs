@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use parsec_tests::ctl::{self, Said};
-use parsec_tests::impostor::{Impostor, Reply};
+use parsec_tests::fake_daemon::{FakeDaemon, Reply};
 use parsec_tests::scene::{ALICE_PASSWORD, Scene, Setting};
 use parsec_tests::terminal::{Terminal, private_folder};
 use serde::Deserialize;
@@ -175,7 +175,7 @@ struct Stage {
     newcomer: Terminal,
     none: PathBuf,
     dead: PathBuf,
-    impostors: [Impostor; 3],
+    fakes: [FakeDaemon; 3],
     token: String,
     device: String,
 }
@@ -192,16 +192,18 @@ impl Stage {
         let full = parsec_protocol::control::ProblemKind::DiskFull;
         let problem = serde_json::to_value(parsec_protocol::control::Problem::new(full, "The disk is full"));
         let problem = problem.unwrap();
-        let impostors = [
-            Impostor::start(&scene.path("http"), |_| {
-                Reply::Raw(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())
+        let fakes = [
+            FakeDaemon::start_in(&scene.path("http"), |_, _, _| {
+                Reply::raw(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())
             }),
-            Impostor::start(&scene.path("confused"), |_| Reply::Result(serde_json::json!({"moon": "full"}))),
-            Impostor::start(&scene.path("full"), move |_| Reply::Problem(problem.clone())),
+            FakeDaemon::start_in(&scene.path("confused"), |_, _, _| {
+                Reply::result(serde_json::json!({"moon": "full"}))
+            }),
+            FakeDaemon::start_in(&scene.path("full"), move |_, _, _| Reply::problem_data(problem.clone())),
         ];
         let device = scene.alice.devices()[0].device.to_string();
         let token = invitation.token.to_string();
-        Self { scene, newcomer, none, dead, impostors, token, device }
+        Self { scene, newcomer, none, dead, fakes, token, device }
     }
 
     fn runtime(&self, daemon: Daemon) -> PathBuf {
@@ -214,9 +216,9 @@ impl Stage {
             Daemon::Newcomer => self.newcomer.runtime(),
             Daemon::None => self.none.clone(),
             Daemon::Dead => self.dead.clone(),
-            Daemon::Http => self.impostors[0].runtime().to_owned(),
-            Daemon::Confused => self.impostors[1].runtime().to_owned(),
-            Daemon::FullDisk => self.impostors[2].runtime().to_owned(),
+            Daemon::Http => self.fakes[0].runtime().to_owned(),
+            Daemon::Confused => self.fakes[1].runtime().to_owned(),
+            Daemon::FullDisk => self.fakes[2].runtime().to_owned(),
         }
     }
 

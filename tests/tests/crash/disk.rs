@@ -3,7 +3,6 @@
 use std::process::Command;
 
 use parsec_protocol::control::{ProblemKind, ProfileName, Stage};
-use parsec_tests::people;
 use parsec_tests::scene::{BOB, BOB_EMAIL, Scene, Setting};
 use parsec_tests::server::Server;
 use parsec_tests::skip;
@@ -35,9 +34,7 @@ fn a_full_disk_is_named_and_costs_nothing_once_there_is_room() {
     let filler = data.join("filler");
 
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
-    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
-    claimer.stage(Stage::SetPassword).unwrap();
+    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Standard);
     fill(&filler);
     let refused = claimer.finish(BOB.password).unwrap_err();
     assert_eq!(refused.name(), ProblemKind::DiskFull);

@@ -9,7 +9,6 @@ use parsec_protocol::control::{
 use parsec_tests::figures::figure;
 use parsec_tests::installed;
 use parsec_tests::memory::resident;
-use parsec_tests::people;
 use parsec_tests::scene::{BOB, BOB_EMAIL, Scene, Setting};
 use parsec_tests::skip;
 
@@ -41,9 +40,7 @@ fn what_takes_more_memory_than_there_is_is_refused_and_the_others_are_served() {
     let process = bob.process().id();
 
     let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
-    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
-    claimer.stage(Stage::SetPassword).unwrap();
+    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Standard);
 
     limit(process, Some(LEFT));
     let refused = claimer.finish(BOB.password).unwrap_err();

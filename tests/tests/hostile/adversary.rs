@@ -332,9 +332,7 @@ fn a_server_that_says_registered_makes_no_member() {
     let liar = Arc::new(FalseWord::default());
     let meddler: Arc<dyn Meddler> = Arc::clone(&liar) as _;
     scene.proxy.meddle(meddler);
-    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
-    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
-    claimer.stage(Stage::SetPassword).unwrap();
+    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Standard);
     claimer.finish(BOB.password).unwrap();
     // Alice looks into the log, and finds that it is not so.
     assert_eq!(greeter.outcome().unwrap_err().name(), ProblemKind::ServerMisbehaved);

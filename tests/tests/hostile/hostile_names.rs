@@ -1,6 +1,6 @@
 //! Whatever a daemon, a server or a member calls itself: nothing of it steers the terminal, forges a line or changes a value in JSON.
 //!
-//! An impostor stands in for the daemon, because a real one refuses most of these names before they get as far. What it answers are the examples of
+//! A fake one stands in for the daemon, because a real one refuses most of these names before they get as far. What it answers are the examples of
 //! docs/local-api.md with hostile text in every field that takes any.
 
 use std::collections::BTreeMap;
@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_tests::ctl::{self, Said};
+use parsec_tests::fake_daemon::{FakeDaemon, Reply, documented};
 use parsec_tests::hostile::{effect_in, names};
-use parsec_tests::impostor::{Impostor, Reply, documented};
 use serde_json::{Value, json};
 
 /// Commands that print what others say.
@@ -88,7 +88,7 @@ fn assert_harmless(said: &Said, harmless: &Said, what: &str) {
 
 struct Stage {
     // Before the folder that its socket is in.
-    impostor: Impostor,
+    daemon: FakeDaemon,
     _folder: tempfile::TempDir,
     answers: Arc<Mutex<Answers>>,
 }
@@ -98,10 +98,10 @@ impl Stage {
         let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
         let answers = Arc::new(Mutex::new(Answers::default()));
         let asked = Arc::clone(&answers);
-        let impostor = Impostor::start(folder.path(), move |method| {
-            asked.lock().unwrap().0.get(method).cloned().unwrap_or(Reply::Unknown)
+        let daemon = FakeDaemon::start_in(folder.path(), move |method, _, _| {
+            asked.lock().unwrap().0.get(method).cloned().unwrap_or_else(Reply::unknown)
         });
-        Self { impostor, _folder: folder, answers }
+        Self { daemon, _folder: folder, answers }
     }
 
     fn say(&self, method: &str, reply: Reply) {
@@ -110,7 +110,7 @@ impl Stage {
 
     fn run(&self, command: &str, way: &[&str]) -> Said {
         let arguments: Vec<&str> = command.split(' ').chain(way.iter().copied()).collect();
-        ctl::run(self.impostor.runtime(), &arguments, "")
+        ctl::run(self.daemon.runtime(), &arguments, "")
     }
 }
 
@@ -167,7 +167,7 @@ fn no_name_in_any_place_has_an_effect() {
         let with = |value: &str, free: &[String]| {
             let mut answer = example.clone();
             free.iter().for_each(|place| *answer.pointer_mut(place).unwrap() = json!(value));
-            stage.say(method, Reply::Result(answer));
+            stage.say(method, Reply::result(answer));
         };
         // Fields of a type of their own refuse what is not one; the others take any text.
         let free: Vec<String> = found
@@ -210,7 +210,7 @@ fn no_problem_speaks_for_us() {
     let mut problem = serde_json::to_value(Problem::new(ProblemKind::CodeMismatch, "m")).unwrap();
     let mut with = |name: &str| {
         ["message", "hint", "name"].into_iter().for_each(|field| problem[field] = json!(name));
-        stage.say("device.list", Reply::Problem(problem.clone()));
+        stage.say("device.list", Reply::problem_data(problem.clone()));
     };
     let all = names();
     for way in [WAYS[0], WAYS[2]] {
@@ -243,7 +243,8 @@ fn no_event_and_no_argument_has_an_effect() {
             item(json!({"type": "road_changed", "ceremony": 1, "road": name, "reason": name})),
             item(json!({"type": name, "what": name})),
         ];
-        stage.say("events.watch", Reply::Then(json!(1), items));
+        stage
+            .say("events.watch", items.into_iter().fold(Reply::result(json!(1)), Reply::then_line).hang_up());
     };
     for way in WAYS {
         says("harmless");
@@ -258,7 +259,7 @@ fn no_event_and_no_argument_has_an_effect() {
     }
     // A name can come from a script's list, too: what is wrong with it is said without doing what it says.
     for name in names().iter().filter(|name| !name.contains('\0')) {
-        let said = ctl::run(stage.impostor.runtime(), &["invite", "user", name], "");
+        let said = ctl::run(stage.daemon.runtime(), &["invite", "user", name], "");
         assert_eq!(said.code, 64, "{said:?}");
         let bad = effect_in(&said.stderr);
         assert!(bad.is_none() && said.stdout.is_empty(), "{name:?}: {bad:?} got through: {said:?}");

@@ -1,11 +1,11 @@
 //! parsecctl and the two roads of a ceremony: what is asked for, what is said when the server can't be reached, and what follows from
-//! an enrolment that the server does not have yet. A played daemon says what a real one says only when a network fails.
+//! an enrolment that the server does not have yet. A fake daemon says what a real one says only when a network fails.
 
 use std::process::Command;
 
 use parsec_protocol::control::{Problem, ProblemKind, method};
 use parsec_tests::ctl;
-use parsec_tests::played::{Played, Reply, otherwise};
+use parsec_tests::fake_daemon::{FakeDaemon, Reply, otherwise};
 use parsec_tests::process::binary;
 use rexpect::session::{PtySession, spawn_command};
 use serde_json::{Value, json};
@@ -34,8 +34,8 @@ fn device(registration: &str) -> Value {
 }
 
 /// Answers everything that starts something.
-fn starting() -> Played {
-    Played::start(|name, _, _| match name {
+fn starting() -> FakeDaemon {
+    FakeDaemon::start(|name, _, _| match name {
         method::INVITE_USER | method::INVITE_DEVICE => Reply::result(json!({ "token": TOKEN, "link": LINK,
             "link_alias": null, "expires": 0, "mail": "not_asked", "posted": true, "direct": false })),
         method::GREET_START => Reply::result(view(1, "greeter", "connecting", None, &Value::Null)),
@@ -78,7 +78,7 @@ fn a_road_is_passed_on_and_the_default_is_left_out() {
 #[test]
 fn an_invitation_that_the_server_lacks_says_so_and_what_follows() {
     for (posted, direct) in [(true, true), (false, true), (false, false)] {
-        let daemon = Played::start(move |name, _, _| match name {
+        let daemon = FakeDaemon::start(move |name, _, _| match name {
             method::INVITE_USER => Reply::result(json!({ "token": TOKEN, "link": LINK, "link_alias": null,
                 "expires": 0, "mail": "not_asked", "posted": posted, "direct": direct })),
             method::INVITE_LIST => {
@@ -112,7 +112,7 @@ fn an_invitation_that_the_server_lacks_says_so_and_what_follows() {
 /// A daemon of API 1.1 says nothing about roads.
 #[test]
 fn what_an_older_daemon_leaves_out_is_the_server() {
-    let daemon = Played::start(|name, _, _| match name {
+    let daemon = FakeDaemon::start(|name, _, _| match name {
         method::INVITE_USER => Reply::result(
             json!({ "token": TOKEN, "link": LINK, "link_alias": null, "expires": 0, "mail": "not_asked" }),
         ),
@@ -131,9 +131,9 @@ fn what_an_older_daemon_leaves_out_is_the_server() {
 }
 
 /// A daemon whose ceremony goes through these views, and says them one after the other.
-fn playing(views: &[Value]) -> Played {
+fn playing(views: &[Value]) -> FakeDaemon {
     let views = views.to_vec();
-    Played::start(move |name, _, _| match name {
+    FakeDaemon::start(move |name, _, _| match name {
         method::CEREMONY_SHOW => Reply::result(views[0].clone()),
         method::CEREMONY_WATCH => {
             let told = Reply::result(json!(1));
@@ -144,7 +144,7 @@ fn playing(views: &[Value]) -> Played {
 }
 
 /// parsecctl at a terminal of its own.
-fn open(daemon: &Played, arguments: &[&str]) -> PtySession {
+fn open(daemon: &FakeDaemon, arguments: &[&str]) -> PtySession {
     let mut command = Command::new(binary("parsecctl"));
     command.args(arguments).env("XDG_RUNTIME_DIR", daemon.runtime()).env("TERM", "xterm");
     spawn_command(command, Some(WAIT)).unwrap()
@@ -222,7 +222,7 @@ fn a_ceremony_is_shown_with_its_road() {
 #[test]
 fn pending_registration_is_plain_to_see() {
     for (registration, pending) in [("pending", true), ("registered", false)] {
-        let daemon = Played::start(move |name, _, _| match name {
+        let daemon = FakeDaemon::start(move |name, _, _| match name {
             method::DEVICE_LIST => Reply::result(json!({ "devices": [device(registration)] })),
             method::STATUS => Reply::result(json!({ "version": "1", "api_version": "1.2", "pid": 1,
                 "devices": [device(registration)], "alarms": [],
@@ -253,7 +253,7 @@ fn pending_registration_is_plain_to_see() {
 
 #[test]
 fn a_change_of_road_is_told_with_its_reason() {
-    let daemon = Played::start(|name, _, _| match name {
+    let daemon = FakeDaemon::start(|name, _, _| match name {
         method::EVENTS_WATCH => {
             ["asked", "server_reached", "server_unreachable", "invitation_unknown", "rain"]
                 .iter()
@@ -299,7 +299,7 @@ fn network(p2p: bool) -> Value {
 #[test]
 fn the_network_in_words() {
     for p2p in [true, false] {
-        let daemon = Played::start(move |name, _, _| match name {
+        let daemon = FakeDaemon::start(move |name, _, _| match name {
             method::NET_STATUS => Reply::result(network(p2p)),
             _ => otherwise(name),
         });
@@ -326,7 +326,7 @@ fn the_network_in_words() {
 
 #[test]
 fn connections_say_whether_the_other_side_holds_the_link() {
-    let daemon = Played::start(|name, _, before| match (name, before) {
+    let daemon = FakeDaemon::start(|name, _, before| match (name, before) {
         (method::NET_PEERS, 0) => Reply::result(json!({ "peers": [
             { "token": TOKEN, "ceremony": 2, "peer": "12D3KooWA", "address": "/ip4/192.0.2.9/udp/5/quic-v1",
               "direction": "in", "road": "quic", "proven": true, "since": 0 },
@@ -355,7 +355,7 @@ fn tried(reached: bool, road: Option<&str>, kind: ProblemKind) -> Value {
 #[test]
 fn a_ping_fails_when_no_way_leads_there() {
     for (server, peer, code) in [(true, true, 0), (true, false, 0), (false, true, 0), (false, false, 69)] {
-        let daemon = Played::start(move |name, _, _| match name {
+        let daemon = FakeDaemon::start(move |name, _, _| match name {
             method::NET_PING => Reply::result(json!({
                 "servers": [{ "server": "https://parsec.example.org", "ping": tried(server, None, ProblemKind::ServerUnreachable) }],
                 "p2p": tried(peer, peer.then_some("quic"), ProblemKind::PeerUnreachable) })),
@@ -381,7 +381,7 @@ fn a_ping_fails_when_no_way_leads_there() {
 
 #[test]
 fn a_ping_without_a_link_fails_with_the_worst_of_the_servers() {
-    let daemon = Played::start(move |name, _, _| match name {
+    let daemon = FakeDaemon::start(move |name, _, _| match name {
         method::NET_PING => Reply::result(json!({ "p2p": null, "servers": [
             { "server": "https://a.example.org", "ping": tried(true, None, ProblemKind::Internal) },
             { "server": "https://b.example.org", "ping": tried(false, None, ProblemKind::ServerTls) },
@@ -397,7 +397,7 @@ fn a_ping_without_a_link_fails_with_the_worst_of_the_servers() {
 /// Where the daemon says no, the remedy names the option that leads out.
 #[test]
 fn a_daemon_without_the_road_says_so() {
-    let daemon = Played::start(|name, _, _| match name {
+    let daemon = FakeDaemon::start(|name, _, _| match name {
         method::CLAIM_START => {
             Reply::problem(ProblemKind::TransportUnavailable, "There is no direct road here.")
         }
