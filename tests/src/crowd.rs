@@ -18,13 +18,13 @@ use parsec_protocol::ids::{AttemptId, DeviceId, Invited, OrganisationId, Token, 
 use parsec_protocol::keys::{LinkSecret, random};
 use parsec_protocol::public::{Context, Signature};
 use parsec_protocol::relay::{BootstrapRequest, Completion, NewInvitation};
-use parsecd::caller::CallerSession;
-use parsecd::clock;
 use parsecd::enrolment::claimer::{self, Keeper};
 use parsecd::enrolment::greeter::{self, Voucher};
 use parsecd::enrolment::view::Board;
 use parsecd::enrolment::{Act, Desk, End, Request};
-use parsecd::entropy::System;
+use parsecd::os::caller::CallerSession;
+use parsecd::os::clock;
+use parsecd::os::entropy::System;
 use parsecd::store::{DeviceKeys, Devices, PendingReceipt, WorkFactor};
 use parsecd::transport::http::{Client, Server};
 use parsecd::transport::relay::{ClaimerRoad, GreeterRoad, Invitee, Member, Signer, bootstrap};

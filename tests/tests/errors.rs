@@ -42,7 +42,7 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
         "a_token_opens_what_it_names_and_nothing_else_is_ever_open",
     ),
     // By a clock of the test's: a token lasts a day at least.
-    (K::TokenExpired, "daemon/src/tokens/book.rs", "it_ends_when_it_was_to_end"),
+    (K::TokenExpired, "daemon/src/tokens/table.rs", "it_ends_when_it_was_to_end"),
     (K::RateLimited, "tests/tests/plugin_door.rs", "every_use_is_on_record_and_revoking_cuts_off_at_once"),
     (K::TooManyGuesses, "tests/tests/events.rs", "a_password_changes_and_guessing_gets_slow"),
     (K::DeviceUnknown, "tests/tests/events.rs", "a_device_is_forgotten_whole_and_not_by_mistake"),

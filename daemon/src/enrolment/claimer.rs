@@ -17,9 +17,10 @@ use parsec_protocol::relay::{AttemptView, EndReason};
 use tokio::sync::watch;
 
 use super::{Act, Desk, End, Request, answer, next_state, not_now};
-use crate::caller::CallerSession;
+use crate::os::caller::CallerSession;
+use crate::os::{clock, entropy};
+use crate::problems;
 use crate::transport::{Road, RoadError};
-use crate::{clock, entropy, problems};
 
 /// Makes a claimer's keys durable, under a password.
 pub trait Keeper: Send + Sync {

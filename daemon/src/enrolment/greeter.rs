@@ -19,9 +19,10 @@ use parsec_protocol::relay::AttemptView;
 use tokio::sync::watch;
 
 use super::{Act, Desk, End, Request, answer, next_state, not_now};
+use crate::os::{clock, entropy};
+use crate::problems;
 use crate::store::DeviceKeys;
 use crate::transport::Road;
-use crate::{clock, entropy, problems};
 
 /// What vouching takes from the unlocked device.
 pub trait Voucher: Send + Sync {

@@ -5,9 +5,15 @@
 //! the machine advance one: what the relay says about the other side can only end it.
 
 pub mod claimer;
+pub mod finality;
 pub mod greeter;
+pub mod outbox;
+pub mod p2p;
+pub mod recovery;
 pub mod resume;
+pub mod start;
 pub mod view;
+pub mod wait_for_claimer;
 pub mod waiting;
 
 #[cfg(test)]
@@ -25,7 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::caller::CallerSession;
+use crate::os::caller::CallerSession;
 use crate::problems;
 use crate::transport::{Road, RoadError};
 use view::Board;

@@ -12,7 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::errors::object;
 use super::methods::{Row, read};
-use crate::daemon::command::Handle;
+use crate::engine::command::Handle;
 
 /// The file, as it was when this program was built.
 const FILE: &str = include_str!("../../../docs/openrpc.json");

@@ -11,8 +11,8 @@ use parsec_protocol::control::{EventsWatch, method};
 
 use super::methods::{Row, caller, read};
 use super::redact;
-use crate::caller::Caller;
-use crate::daemon::command::Handle;
+use crate::engine::command::Handle;
+use crate::os::caller::Caller;
 
 pub(super) fn register(
     module: &mut RpcModule<Handle>,

@@ -10,8 +10,8 @@ use futures_util::future::BoxFuture;
 use parsec_protocol::control::{Door, Problem, ProblemKind};
 
 use super::methods::{self, Right, Row};
-use crate::caller::Caller;
-use crate::daemon::command::Handle;
+use crate::engine::command::Handle;
+use crate::os::caller::Caller;
 use crate::tokens::PLUGIN_METHODS;
 
 /// Decides who may call what.

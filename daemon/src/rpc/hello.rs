@@ -10,8 +10,8 @@ use parsec_protocol::control::{
 };
 
 use super::methods::{Right, TABLE};
-use crate::caller::Caller;
-use crate::daemon::command::Handle;
+use crate::engine::command::Handle;
+use crate::os::caller::Caller;
 use crate::tokens::PLUGIN_METHODS;
 
 /// Longest name of a program that is logged.

@@ -16,10 +16,10 @@ use serde::de::DeserializeOwned;
 
 use super::errors::object;
 use super::{events, hello, redact, tokens};
-use crate::caller::Caller;
-use crate::daemon::command::{Command, Handle, Needs};
+use crate::engine::command::{Command, Handle, Needs};
 use crate::enrolment::Act;
 use crate::enrolment::view::is_over;
+use crate::os::caller::Caller;
 
 /// What somebody must be allowed to, to call a method. The user's own socket allows all of it, the plug-in socket
 /// [`Right::Anyone`] and, of [`Right::Watch`], what a token names.

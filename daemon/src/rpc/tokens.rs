@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::errors::object;
 use super::methods::{Row, caller, raw, read};
-use crate::daemon::command::{Command, Handle};
+use crate::engine::command::{Command, Handle};
 
 type Registered = Result<(), RegisterMethodError>;
 type Answer = Result<Box<RawValue>, ErrorObjectOwned>;

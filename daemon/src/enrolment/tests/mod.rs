@@ -20,10 +20,10 @@ use zeroize::Zeroizing;
 
 use super::view::Board;
 use super::{Act, Desk, REQUESTS_MAX, Request, claimer, finish, greeter};
-use crate::caller::CallerSession;
+use crate::os::caller::CallerSession;
+use crate::os::{clock, entropy};
 use crate::store::DeviceKeys;
 use crate::transport::memory::MemoryRoad;
-use crate::{clock, entropy};
 
 /// Remembers, in order, what became durable.
 #[derive(Default)]
