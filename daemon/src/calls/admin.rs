@@ -12,13 +12,13 @@ use parsec_protocol::control::{Member, Problem, ProblemKind, ProfileName};
 use parsec_protocol::ids::{DeviceId, UserId};
 use parsec_protocol::relay::{ErrorCode, NewCertificate};
 
-use super::invitations::PATIENCE;
 use super::members;
 use crate::os::blocking;
 use crate::os::clock;
 use crate::session::Session;
+use crate::session::names;
 use crate::transport::RoadError;
-use crate::transport::retry::within;
+use crate::transport::retry::{ANSWER_WAIT, within};
 
 /// Certificates signed for one request. Others may be changing the same log: each refusal means that there is something new in it.
 const TRIES: u32 = 3;
@@ -64,7 +64,7 @@ impl Change {
             }
             Self::Profile(user, profile) => {
                 let record = log.user(&user).ok_or_else(unknown)?;
-                Ok((user, record.revoked.is_none() && members::profile(record.profile) == profile))
+                Ok((user, record.revoked.is_none() && names::profile(record.profile) == profile))
             }
         }
     }
@@ -107,7 +107,7 @@ pub async fn run(session: &Session, change: Change) -> Result<Member, Problem> {
 
 /// Hands a certificate in. A refusal of it may pass, once the log is known better.
 async fn publish(session: &Session, new: NewCertificate) -> Result<Result<(), Problem>, Problem> {
-    match within(PATIENCE, || session.member.publish(&new)).await {
+    match within(ANSWER_WAIT, || session.member.publish(&new)).await {
         Ok(Ok(_)) => Ok(Ok(())),
         Ok(Err(error)) => match error.code() {
             Some(ErrorCode::CertificateRefused | ErrorCode::NotAllowed) => Ok(Err(error.into())),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parsec_protocol::control::{Check, Health, Problem, ProblemKind, Registration};
@@ -17,7 +17,6 @@ use rustix::process::{DumpableBehavior, Resource};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::enrolment::outbox::Progress;
 use crate::os::blocking;
 use crate::session::Session;
 use crate::session::alarms;
@@ -43,14 +42,9 @@ pub type Findings = oneshot::Receiver<Vec<Check>>;
 /// Examines an unlocked device in a task of its own, so that locking it waits for no examination.
 pub fn ask_session(session: &Arc<Session>) -> Findings {
     let (tell, findings) = oneshot::channel();
-    let (stop, inner) = (session.stop.clone(), Arc::clone(session));
-    session.tasks.spawn(async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            checks = opened(inner) => {
-                let _ = tell.send(checks);
-            }
-        }
+    let inner = Arc::clone(session);
+    session.run(async move {
+        let _ = tell.send(opened(inner).await);
     });
     findings
 }
@@ -239,16 +233,7 @@ async fn opened(session: Arc<Session>) -> Vec<Check> {
         Ok(count) => ok("store", subject(), &format!("opens; {count} certificates in its log")),
         Err(problem) => failed("store", subject(), problem),
     };
-    let mut waiting = 0_u32;
-    let mut stuck = None;
-    for progress in session.rows.lock().unwrap_or_else(PoisonError::into_inner).values() {
-        match &*progress.borrow() {
-            Progress::Waiting | Progress::Registering | Progress::Kept => waiting += 1,
-            Progress::Failed(problem) => stuck = Some(problem.clone()),
-            Progress::Published | Progress::Void(_) => {}
-        }
-    }
-    let outbox = match (stuck, waiting) {
+    let outbox = match (session.pending.failed(), session.pending.waiting()) {
         (Some(problem), _) => failed("outbox", subject(), problem),
         (None, 0) => ok("outbox", subject(), "empty"),
         (None, count) => warning(

@@ -1,25 +1,23 @@
-//! `trust.log|export|fork`, `receipt.*`: what this device can show, in parts.
+//! `trust.acknowledge|export|fork|import|log`, `receipt.*`: what this device can show, in parts.
 //!
 //! Decides how much goes into one answer. Refuses to give out what is not verified: everything comes from the log that the session verified,
 //! or was made and checked here.
 
 use std::sync::Arc;
 
-use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::certificate::{Body, Envelope};
 use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::control::{
     EntryKind, FileBytes, FilePart, LOG_ENTRIES_MAX, LogEntry, PART_MAX_BYTES, Problem, ProblemKind,
-    ReceiptItem, ReceiptListResult, TrustExported, TrustLogResult,
+    ReceiptItem, ReceiptListResult, TrustAcknowledged, TrustExported, TrustImport, TrustImported,
+    TrustLogResult,
 };
-use parsec_protocol::enrol::io::{Publication, SealedEnrolment};
-use parsec_protocol::evidence::receipt::EnrolmentReceipt;
-use parsec_protocol::ids::{AttemptId, DeviceId};
+use parsec_protocol::ids::DeviceId;
 
-use super::members::{Names, profile};
 use crate::session::Session;
-use crate::session::forks;
+use crate::session::names::{Names, profile};
+use crate::session::{alarms, forks};
 use crate::store::Store;
 
 /// This device's log, with what is new in the server's if that can be had and is believed. Whatever the server does meanwhile is an alarm and no
@@ -41,7 +39,7 @@ async fn best(session: &Session) -> Arc<VerifiedLog> {
 pub(crate) async fn log(session: &Session, from: u64) -> Result<TrustLogResult, Problem> {
     let log = best(session).await;
     let (_, page) = session.store(move |store| store.page(from)).await?;
-    let names = Names::of(session, &log);
+    let names = Names::new(&session.open.keys.directory_key, &log);
     let entries = (from..log.count())
         .zip(&page)
         .take(LOG_ENTRIES_MAX)
@@ -70,6 +68,22 @@ fn entry(names: &Names<'_>, position: u64, envelope: &[u8]) -> Option<LogEntry> 
         signed_by: names.author_in_words(payload.author),
         time: payload.time,
     })
+}
+
+/// `trust.acknowledge`
+///
+/// # Errors
+/// `invalid_request` where this device has no alarm of that number; the store's.
+pub(crate) async fn acknowledge(session: &Session, alarm: u64) -> Result<TrustAcknowledged, Problem> {
+    alarms::acknowledge(session, alarm).await
+}
+
+/// `trust.import`
+///
+/// # Errors
+/// As [`Session::import`].
+pub(crate) async fn import(session: &Session, request: TrustImport) -> Result<TrustImported, Problem> {
+    Ok(session.import(request).await?)
 }
 
 /// `trust.export`
@@ -116,7 +130,7 @@ pub(crate) async fn fork(session: &Session, alarm: u64, offset: u64) -> Result<F
 pub(crate) async fn receipts(session: &Session) -> Result<ReceiptListResult, Problem> {
     let kept = session.store(Store::receipts).await?;
     let log = session.log();
-    let names = Names::of(session, &log);
+    let names = Names::new(&session.open.keys.directory_key, &log);
     let receipts = kept
         .into_iter()
         .map(|(device, time)| ReceiptItem { device, subject: names.device_in_words(&device), time })
@@ -138,31 +152,4 @@ pub(crate) async fn receipt(session: &Session, device: DeviceId) -> Result<FileP
     // Far below a part's size.
     let file = file.ok_or_else(missing)?;
     Ok(FilePart { length: file.len() as u64, bytes: FileBytes(file) })
-}
-
-/// Keeps the receipt of an enrolment whose newcomer has answered, before it goes to the server. One by an earlier program has none; and a disk
-/// that is full must not keep the newcomer out.
-pub(crate) async fn keep_receipt(
-    session: &Session,
-    attempt: AttemptId,
-    sealed: &SealedEnrolment,
-    publication: &Publication,
-) {
-    let Some(signed) = sealed.statement.clone() else { return };
-    let certificates = publication.certificates.iter().cloned().map(ByteVec::from).collect();
-    let receipt = EnrolmentReceipt::new(signed, certificates, publication.receipt.clone());
-    match receipt.verify() {
-        Ok(checked) => {
-            let (said, file) = (checked.statement, receipt.encode());
-            let keep = move |store: &Store| store.put_receipt(attempt, said.device, said.time, &file);
-            let kept = session.store(keep).await;
-            if let Err(problem) = kept {
-                tracing::error!(%problem, "the receipt of an enrolment could not be kept");
-            }
-        }
-        // Ours is the statement: it can be wrong by a bug alone, which must not keep the newcomer out.
-        Err(error) => {
-            tracing::error!(%error, "the receipt of an enrolment does not check");
-        }
-    }
 }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use parsec_protocol::control::{
-    Empty, Event, InvitationItem, InviteListResult, InviteResult, LINE_MAX_BYTES, MovedLink, Problem,
-    ProblemKind, SecretText, Subject, TransportChoice,
+    Empty, Event, InvitationItem, InviteDevice, InviteListResult, InviteResult, InviteUser, LINE_MAX_BYTES,
+    MovedLink, Problem, ProblemKind, SecretText, Subject, TransportChoice,
 };
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::ids::{Email, Invited, Token};
@@ -21,7 +21,7 @@ use crate::os::{addresses, clock, entropy};
 use crate::problems;
 use crate::session::Session;
 use crate::store::{DirectEnd, Posting, Store, StoredInvitation, Tally};
-use crate::transport::retry::{until_done, within};
+use crate::transport::retry::{ANSWER_WAIT, until_done, within};
 use crate::transport::{RoadError, Trouble};
 
 /// Seconds in a day.
@@ -30,30 +30,46 @@ const DAY: u64 = 86_400;
 const LIST_MAX_BYTES: usize = LINE_MAX_BYTES - 16 * 1024;
 /// An item of a list without its address, as JSON, with the longest numbers.
 const ITEM_BYTES: usize = 360;
-/// How long a person's program is kept waiting for a server that does not answer.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);
 /// The same where the invitation works without it.
-const PATIENCE_ALONE: std::time::Duration = std::time::Duration::from_secs(3);
+const WAIT_ALONE: std::time::Duration = std::time::Duration::from_secs(3);
 
-/// What somebody asks for.
+/// What an invitation is to be.
 #[derive(Debug)]
-pub struct Wish {
-    /// For whom.
-    pub invited: Invited,
+struct Wish {
+    /// The newcomer.
+    invited: Invited,
     /// Days until it ends.
-    pub days: Option<u32>,
+    days: Option<u32>,
     /// Whether the server shall mail the link.
-    pub mail: bool,
-    /// Which road may be taken.
-    pub transport: TransportChoice,
+    mail: bool,
+    /// The transport that may be used.
+    transport: TransportChoice,
 }
 
-/// Makes an invitation.
+/// `invite.user`: makes an invitation for a new member.
 ///
 /// # Errors
-/// Why not. What is left in the store then is dropped.
-pub async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Problem> {
+/// `transport_unavailable`, `invalid_request`; what the store and the server say.
+pub async fn user(session: &Arc<Session>, request: InviteUser) -> Result<InviteResult, Problem> {
+    let InviteUser { email, days, mail, transport, .. } = request;
+    let transport = transport.unwrap_or_default();
+    make(session, Wish { invited: Invited::User(email), days, mail, transport }).await
+}
+
+/// `invite.device`: makes an invitation for a further device of this device's user.
+///
+/// # Errors
+/// As [`user`].
+pub async fn device(session: &Arc<Session>, request: InviteDevice) -> Result<InviteResult, Problem> {
+    let InviteDevice { days, mail, transport, .. } = request;
+    let (invited, transport) = (Invited::Device(session.open.summary.user), transport.unwrap_or_default());
+    make(session, Wish { invited, days, mail, transport }).await
+}
+
+/// Makes an invitation. What is left in the store after a failure is dropped.
+async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Problem> {
     let Wish { invited, days, mail, transport } = wish;
+    session.net.permits(transport)?;
     let days = days.unwrap_or(INVITATION_DAYS_DEFAULT);
     if !(1..=INVITATION_DAYS_MAX).contains(&days) {
         let text = format!("An invitation lasts 1 to {INVITATION_DAYS_MAX} days.");
@@ -172,7 +188,7 @@ async fn post(
     alone: bool,
 ) -> Result<Option<MailOutcome>, Problem> {
     let token = new.token;
-    let patience = if alone { PATIENCE_ALONE } else { PATIENCE };
+    let patience = if alone { WAIT_ALONE } else { ANSWER_WAIT };
     match within(patience, || session.member.invite(new)).await {
         Ok(Ok(made)) => {
             session.store(move |store| store.set_posted(token)).await?;
@@ -196,23 +212,17 @@ async fn post(
 
 /// Tells the server of an invitation as soon as it can be reached, until the device is locked.
 fn post_later(session: &Arc<Session>, new: NewInvitation) {
-    let (session, tasks) = (Arc::clone(session), session.tasks.clone());
-    tasks.spawn(async move {
+    let device = Arc::clone(session.device());
+    session.run(async move {
         let trouble = Trouble::new(None);
-        let post = async {
-            let token = new.token;
-            match until_done(&trouble, || session.member.invite(&new)).await {
-                Ok(_) => {
-                    if let Err(problem) = session.store(move |store| store.set_posted(token)).await {
-                        tracing::warn!(%problem, "it could not be noted that the server has an invitation");
-                    }
+        let token = new.token;
+        match until_done(&trouble, || device.member.invite(&new)).await {
+            Ok(_) => {
+                if let Err(problem) = device.store(move |store| store.set_posted(token)).await {
+                    tracing::warn!(%problem, "it could not be noted that the server has an invitation");
                 }
-                Err(error) => tracing::warn!(%error, "the server does not take an invitation"),
             }
-        };
-        tokio::select! {
-            () = session.stop.cancelled() => {}
-            () = post => {}
+            Err(error) => tracing::warn!(%error, "the server does not take an invitation"),
         }
     });
 }
@@ -243,7 +253,7 @@ pub async fn post_lost(session: &Session) -> Result<u32, Problem> {
             continue;
         }
         let new = NewInvitation { token, invited, expires, mail_link: None };
-        let done = within(PATIENCE, || async {
+        let done = within(ANSWER_WAIT, || async {
             match session.member.invitation(token).await {
                 Err(error) if error.code() == Some(ErrorCode::InvitationUnknown) => {
                     session.member.invite(&new).await.map(|_| true)
@@ -282,7 +292,7 @@ pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
     drop_expired(session).await?;
     let ours = session.store(Store::invitations).await?;
     let mut more = false;
-    let list = match tokio::time::timeout(PATIENCE, session.member.invitations()).await {
+    let list = match tokio::time::timeout(ANSWER_WAIT, session.member.invitations()).await {
         Ok(Ok(list)) => {
             more = list.next.is_some();
             list.invitations
@@ -403,15 +413,6 @@ const fn status(status: InvitationStatus) -> &'static str {
         InvitationStatus::Expired => "expired",
         InvitationStatus::Exhausted => "exhausted",
     }
-}
-
-/// Attempts of an invitation that this device has taken part in, by its own count.
-///
-/// # Errors
-/// The store's.
-pub(crate) async fn attempts(session: &Session, token: Token) -> Result<u64, Problem> {
-    let invitation = session.store(move |store| store.invitation(token)).await?;
-    Ok(invitation.map_or(0, |invitation| u64::from(invitation.tally.attempts)))
 }
 
 #[cfg(test)]

@@ -1,94 +1,43 @@
 //! `user.list`, `trust.*`: what the verified log says, in words.
 //!
-//! Decides nothing: everything comes from a `VerifiedLog`. A name that does not open is absent, never guessed.
+//! Decides nothing: everything comes from a `VerifiedLog`.
 
-use parsec_protocol::chain::certificate::{Author, Profile};
-use parsec_protocol::chain::members::{NameOf, open_name};
 use parsec_protocol::chain::path::{self, Start, Subject};
-use parsec_protocol::chain::verify::{DeviceRecord, UserRecord, VerifiedLog};
+use parsec_protocol::chain::verify::{UserRecord, VerifiedLog};
 use parsec_protocol::control::{
-    Member, MemberDevice, Problem, ProblemKind, ProfileName, TrustLink, TrustShowResult, TrustVerifyResult,
+    Member, MemberDevice, Problem, ProblemKind, TrustLink, TrustShowResult, TrustVerifyResult,
     UserListResult, UserShowResult,
 };
-use parsec_protocol::ids::{DeviceId, Label, UserId};
-use parsec_protocol::keys::DirectoryKey;
+use parsec_protocol::ids::UserId;
 
+use crate::session::names::{Names, profile};
 use crate::session::{Session, SyncError};
 
 /// Fewest digits of an id's start: fewer would fit by accident.
 pub const PREFIX_MIN_DIGITS: usize = 4;
 
-/// Opens the names of one log.
-pub(crate) struct Names<'a> {
-    log: &'a VerifiedLog,
-    key: &'a DirectoryKey,
+fn names<'a>(session: &'a Session, log: &'a VerifiedLog) -> Names<'a> {
+    Names::new(&session.open.keys.directory_key, log)
 }
 
-impl<'a> Names<'a> {
-    /// Of this log, with the session's key.
-    pub(crate) fn of(session: &'a Session, log: &'a VerifiedLog) -> Self {
-        Self { log, key: &session.open.keys.directory_key }
-    }
-
-    fn user(&self, record: &UserRecord) -> Option<Label> {
-        open_name(self.key, self.log.organisation(), NameOf::User(record.user), &record.sealed_name)
-    }
-
-    fn device(&self, record: &DeviceRecord) -> Option<Label> {
-        open_name(self.key, self.log.organisation(), NameOf::Device(record.device), &record.sealed_label)
-    }
-
-    fn member(&self, user: &UserRecord) -> Member {
-        Member {
-            user: user.user,
-            email: user.email.clone(),
-            name: self.user(user),
-            profile: profile(user.profile),
-            revoked: user.revoked.is_some(),
-            devices: self
-                .log
-                .devices_of(&user.user)
-                .map(|device| MemberDevice {
-                    device: device.device,
-                    label: self.device(device),
-                    certified: device.certified,
-                    revoked: device.revoked.is_some(),
-                })
-                .collect(),
-        }
-    }
-
-    /// Name and address; the id of one that the log doesn't have.
-    pub(crate) fn user_in_words(&self, user: &UserId) -> String {
-        let Some(record) = self.log.user(user) else { return user.to_string() };
-        match self.user(record) {
-            Some(name) => format!("{name} <{}>", record.email),
-            None => record.email.to_string(),
-        }
-    }
-
-    /// Label and owner; the id of one that the log doesn't have.
-    pub(crate) fn device_in_words(&self, device: &DeviceId) -> String {
-        let Some(record) = self.log.device(device) else { return device.to_string() };
-        let label = self.device(record).map_or_else(|| device.to_string(), |label| label.to_string());
-        format!("{label} of {}", self.user_in_words(&record.user))
-    }
-
-    /// The signing terminal, or the root key.
-    pub(crate) fn author_in_words(&self, author: Author) -> String {
-        match author {
-            Author::Root => "root".to_owned(),
-            Author::Device(device) => self.device_in_words(&device),
-        }
-    }
-}
-
-/// A profile's name in the local API.
-pub(crate) const fn profile(profile: Profile) -> ProfileName {
-    match profile {
-        Profile::Administrator => ProfileName::Administrator,
-        Profile::Standard => ProfileName::Standard,
-        Profile::Outsider => ProfileName::Outsider,
+/// A member and their devices, in the words of the local API.
+fn described(names: &Names<'_>, user: &UserRecord) -> Member {
+    Member {
+        user: user.user,
+        email: user.email.clone(),
+        name: names.user(user),
+        profile: profile(user.profile),
+        revoked: user.revoked.is_some(),
+        devices: names
+            .log()
+            .devices_of(&user.user)
+            .map(|device| MemberDevice {
+                device: device.device,
+                label: names.device(device),
+                certified: device.certified,
+                revoked: device.revoked.is_some(),
+            })
+            .collect(),
     }
 }
 
@@ -97,9 +46,8 @@ pub(crate) const fn profile(profile: Profile) -> ProfileName {
 /// # Errors
 /// The log has no such member.
 pub(crate) fn member(session: &Session, log: &VerifiedLog, user: UserId) -> Result<Member, Problem> {
-    let names = Names::of(session, log);
     let record = log.user(&user).ok_or_else(not_there)?;
-    Ok(names.member(record))
+    Ok(described(&names(session, log), record))
 }
 
 /// The log of a device that is not registered yet lacks its user.
@@ -111,7 +59,7 @@ fn not_there() -> Problem {
 async fn newest(session: &Session) -> Result<std::sync::Arc<VerifiedLog>, Problem> {
     match session.sync().await {
         Ok(log) => Ok(log),
-        Err(SyncError::Road(error)) if error.passes() => Ok(session.log()),
+        Err(SyncError::Transport(error)) if error.passes() => Ok(session.log()),
         Err(error) => Err(error.into()),
     }
 }
@@ -122,8 +70,8 @@ async fn newest(session: &Session) -> Result<std::sync::Arc<VerifiedLog>, Proble
 /// What the server sent is not believed, or it refused.
 pub async fn list(session: &Session) -> Result<UserListResult, Problem> {
     let log = newest(session).await?;
-    let names = Names::of(session, &log);
-    let users = log.users().map(|user| names.member(user)).collect();
+    let names = names(session, &log);
+    let users = log.users().map(|user| described(&names, user)).collect();
     Ok(UserListResult { users })
 }
 
@@ -137,7 +85,7 @@ pub async fn user(session: &Session, user: Option<&str>) -> Result<UserShowResul
         None => session.open.summary.user,
         Some(text) => find(&log, text)?,
     };
-    let names = Names::of(session, &log);
+    let names = names(session, &log);
     Ok(UserShowResult {
         member: member(session, &log, user)?,
         chain: chain(&names, user),
@@ -170,14 +118,14 @@ pub async fn show(session: &Session, user: Option<&str>) -> Result<TrustShowResu
         None => session.open.summary.user,
         Some(text) => find(&log, text)?,
     };
-    let names = Names::of(session, &log);
+    let names = names(session, &log);
     let chain = chain(&names, user);
     Ok(TrustShowResult { user, chain, root_fingerprint: log.root().fingerprint().to_string() })
 }
 
 /// The links from a user up to the root, in words.
 fn chain(names: &Names<'_>, user: UserId) -> Vec<TrustLink> {
-    path::chain(names.log, Start::User(user))
+    path::chain(names.log(), Start::User(user))
         .into_iter()
         .map(|link| {
             let (kind, subject, key) = match link.subject {

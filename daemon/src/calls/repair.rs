@@ -8,11 +8,10 @@ use std::sync::Arc;
 use parsec_protocol::control::{Problem, TrustRepaired};
 
 use super::invitations;
-use crate::engine::after_unlock;
 use crate::enrolment::outbox;
-use crate::session::Session;
-use crate::session::alarms;
+use crate::session::{Session, alarms, manifest};
 use crate::transport::Trouble;
+use crate::transport::retry::ANSWER_WAIT;
 
 /// Puts back what the server lost and this device has.
 ///
@@ -27,8 +26,8 @@ pub(crate) async fn run(session: &Arc<Session>) -> Result<TrustRepaired, Problem
     let summary = &session.open.summary;
     if log.devices_of(&summary.user).next().is_some_and(|first| first.device == summary.device) {
         let trouble = Trouble::new(None);
-        let upload = after_unlock::manifest(session, &trouble);
-        match tokio::time::timeout(invitations::PATIENCE, upload).await {
+        let upload = manifest::make_first(session, &trouble);
+        match tokio::time::timeout(ANSWER_WAIT, upload).await {
             Ok(Ok(())) => {}
             Ok(Err(problem)) => tracing::warn!(%problem, "the manifest could not be looked after"),
             Err(_) => tracing::warn!("the server was too slow to look after the manifest"),

@@ -23,9 +23,9 @@ const DELAY_MIN: Duration = Duration::from_secs(1);
 /// The longest delay: 1,440 guesses a day, and no more than a minute lost for the person who remembers at last.
 const DELAY_MAX: Duration = Duration::from_secs(60);
 
-/// What is known of one device.
+/// The wrong passwords of one device.
 #[derive(Debug)]
-struct Row {
+struct Failures {
     wrong: u32,
     /// Before this, no password is tried.
     until: Instant,
@@ -34,30 +34,30 @@ struct Row {
 /// The wrong passwords of this run.
 #[derive(Debug, Default)]
 pub struct Guesses {
-    rows: BTreeMap<DeviceId, Row>,
+    devices: BTreeMap<DeviceId, Failures>,
 }
 
 impl Guesses {
     /// How long to wait before a password of this device is tried; nothing if it may be tried now.
     #[must_use]
     pub fn wait(&self, device: DeviceId, now: Instant) -> Option<Duration> {
-        let left = self.rows.get(&device)?.until.saturating_duration_since(now);
+        let left = self.devices.get(&device)?.until.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
 
     /// A password was wrong.
     pub fn wrong(&mut self, device: DeviceId, now: Instant) {
-        let row = self.rows.entry(device).or_insert(Row { wrong: 0, until: now });
-        row.wrong = row.wrong.saturating_add(1);
-        if let Some(doublings) = row.wrong.checked_sub(FREE) {
+        let failures = self.devices.entry(device).or_insert(Failures { wrong: 0, until: now });
+        failures.wrong = failures.wrong.saturating_add(1);
+        if let Some(doublings) = failures.wrong.checked_sub(FREE) {
             let delay = 2_u32.checked_pow(doublings).map_or(DELAY_MAX, |factor| DELAY_MIN * factor);
-            row.until = now + delay.min(DELAY_MAX);
+            failures.until = now + delay.min(DELAY_MAX);
         }
     }
 
     /// A password was right, or the device is gone.
     pub fn clear(&mut self, device: DeviceId) {
-        self.rows.remove(&device);
+        self.devices.remove(&device);
     }
 }
 
@@ -70,14 +70,14 @@ fn too_many(wait: Duration) -> Problem {
 /// Where every password goes through that somebody gives for keys that are there: unlocking, changing it, going on with
 /// a founding. A second way would be a way without the delay.
 #[derive(Debug, Clone)]
-pub struct Turnstile {
+pub struct Backoff {
     guesses: Arc<Mutex<Guesses>>,
     /// Whose password is tried; the others wait in the order they came.
     turn: Arc<tokio::sync::Mutex<()>>,
     hub: Hub,
 }
 
-impl Turnstile {
+impl Backoff {
     /// One for the daemon; `hub` hears of wrong passwords.
     #[must_use]
     pub fn new(hub: Hub) -> Self {
@@ -167,16 +167,16 @@ mod tests {
 
     #[tokio::test]
     async fn every_password_that_is_tried_counts_whatever_for() {
-        let turnstile = Turnstile::new(Hub::new(Vec::new()).unwrap());
+        let backoff = Backoff::new(Hub::new(Vec::new()).unwrap());
         let device = DeviceId::from_bytes([1; 16]);
         for _ in 0..FREE {
-            let wrong = turnstile.attempt(device, || Err::<(), _>(StoreError::WrongPassword)).await;
+            let wrong = backoff.attempt(device, || Err::<(), _>(StoreError::WrongPassword)).await;
             assert_eq!(wrong.unwrap_err().name, ProblemKind::WrongPassword);
         }
-        let late = turnstile.attempt(device, || -> Result<(), StoreError> { panic!("it was tried") }).await;
+        let late = backoff.attempt(device, || -> Result<(), StoreError> { panic!("it was tried") }).await;
         assert_eq!(late.unwrap_err().name, ProblemKind::TooManyGuesses);
-        turnstile.attempt(DeviceId::from_bytes([2; 16]), || Ok(())).await.unwrap();
-        turnstile.forget(device);
-        turnstile.attempt(device, || Ok(())).await.unwrap();
+        backoff.attempt(DeviceId::from_bytes([2; 16]), || Ok(())).await.unwrap();
+        backoff.forget(device);
+        backoff.attempt(device, || Ok(())).await.unwrap();
     }
 }

@@ -18,8 +18,7 @@ use parsec_protocol::receipt::Receipt;
 use parsec_protocol::relay::{BootstrapRequest, path};
 use reqwest::Method;
 
-use super::backoff::Turnstile;
-use crate::calls::invitations::PATIENCE;
+use super::backoff::Backoff;
 use crate::enrolment::finality;
 use crate::enrolment::finality::{Heard, Standing};
 use crate::os::blocking;
@@ -28,7 +27,7 @@ use crate::problems;
 use crate::store::{DeviceSummary, Devices, OpenDevice, StoreError};
 use crate::transport::http::{Call, Client, Server};
 use crate::transport::relay;
-use crate::transport::retry::within;
+use crate::transport::retry::{ANSWER_WAIT, within};
 
 /// Founds, or goes on founding.
 ///
@@ -36,7 +35,7 @@ use crate::transport::retry::within;
 /// The problem; the device that was made stays, not registered, and the same command goes on with it.
 pub async fn run(
     devices: &Arc<Devices>,
-    turnstile: &Turnstile,
+    backoff: &Backoff,
     client: Client,
     request: OrgBootstrap,
 ) -> Result<OpenDevice, Problem> {
@@ -49,7 +48,7 @@ pub async fn run(
     let request = Arc::new(request);
     let address = server.address();
     let (keys_of, its_devices) = (Arc::clone(&request), Arc::clone(devices));
-    let open = match existing(devices, turnstile, &request, &address).await? {
+    let open = match existing(devices, backoff, &request, &address).await? {
         Some(open) => open,
         None => blocking(move || make(&its_devices, &keys_of, &address)).await?,
     };
@@ -63,7 +62,7 @@ pub async fn run(
     };
     let post = || relay::bootstrap(&server, &request.organisation, request.token.expose(), &body);
     let its_devices = Arc::clone(devices);
-    match within(PATIENCE, post).await {
+    match within(ANSWER_WAIT, post).await {
         Ok(Ok(())) => {
             blocking(move || its_devices.set_registration(device, Registration::Registered, false)).await?;
             let mut open = Arc::into_inner(open)
@@ -93,7 +92,7 @@ pub async fn run(
 /// A device that an earlier, interrupted founding left.
 async fn existing(
     devices: &Arc<Devices>,
-    turnstile: &Turnstile,
+    backoff: &Backoff,
     request: &Arc<OrgBootstrap>,
     server: &str,
 ) -> Result<Option<OpenDevice>, Problem> {
@@ -115,7 +114,7 @@ async fn existing(
         let (devices, request) = (Arc::clone(devices), Arc::clone(request));
         let email = request.email.clone();
         // As every password of keys that are there: whoever repeats a founding may be guessing.
-        match turnstile.attempt(device, move || devices.unlock(device, &request.password)).await {
+        match backoff.attempt(device, move || devices.unlock(device, &request.password)).await {
             Ok(open) if open.keys.email == email => return Ok(Some(open)),
             Ok(_) => refused = true,
             Err(problem) if problem.name == ProblemKind::WrongPassword => refused = true,

@@ -1,38 +1,80 @@
 //! The closed set of things that can happen to the daemon, and how a request reaches its loop.
 //!
-//! Decides that whatever changes the daemon's state is one of these values, handled one after the other.
+//! Decides that whatever changes the daemon's state is one of these values, handled one after the other. A call that
+//! needs nothing but an unlocked device is [`Command::OnSession`], whatever it does there.
 
+use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword,
-    DeviceRestore, DeviceRevoke, DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, FilePart,
-    GreetStart, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers,
-    NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer, Problem,
-    ReceiptExport, ReceiptListResult, Registration, StatusResult, TrustAcknowledge, TrustAcknowledged,
-    TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult,
-    TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke,
-    UserShow, UserShowResult,
+    DeviceRestore, DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, GreetStart, NetPeers,
+    NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer, Problem, ProblemKind,
+    Registration, StatusResult,
 };
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::unlock::{Given, Tried};
 use crate::enrolment::Act;
 use crate::events::{Hub, Reason};
 use crate::os::caller::{Caller, CallerSession};
 use crate::problems;
 use crate::session::Session;
 use crate::store::{DeviceSummary, OpenDevice};
-use crate::tokens::Desk;
+use crate::tokens::TokenHandle;
 
 /// Where an answer goes.
 pub type Reply<T> = oneshot::Sender<Result<T, Problem>>;
 
-/// What a local program asks: one for each method.
+/// Work with the session of an unlocked device, and where its answer goes.
+pub struct SessionWork(Box<dyn FnOnce(Arc<Session>) -> BoxFuture<'static, ()> + Send>);
+
+impl SessionWork {
+    /// Work whose answer goes to `reply`; `device_locked` where the device is locked before the work is done.
+    pub(super) fn new<T, F>(reply: Reply<T>, work: impl FnOnce(Arc<Session>) -> F + Send + 'static) -> Self
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Problem>> + Send + 'static,
+    {
+        Self(Box::new(move |session| {
+            let work = work(Arc::clone(&session));
+            Box::pin(async move {
+                let locked = || Problem::new(ProblemKind::DeviceLocked, "The device was locked.");
+                let done = tokio::select! {
+                    () = session.stop.cancelled() => Err(locked()),
+                    done = work => done,
+                };
+                if let Err(problem) = &done {
+                    session.saw(problem);
+                }
+                let _ = reply.send(done);
+            })
+        }))
+    }
+
+    /// Does the work in a task of the device, so that locking ends it.
+    pub(super) fn start(self, session: Arc<Session>) {
+        let tasks = session.tasks.clone();
+        tasks.spawn((self.0)(session));
+    }
+}
+
+impl fmt::Debug for SessionWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionWork(..)")
+    }
+}
+
+/// What a local program asks.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each is the method of the same name; docs/local-api.md says what it does")]
 pub enum Command {
+    /// Every method that needs nothing but the session of the device that is meant.
+    OnSession {
+        select: DeviceSelector,
+        work: SessionWork,
+    },
     Status(Reply<StatusResult>),
     Doctor(Reply<DoctorResult>),
     OrgBootstrap(OrgBootstrap, Reply<OrgBootstrapped>),
@@ -43,30 +85,11 @@ pub enum Command {
     DevicePassword(DevicePassword, Reply<DeviceView>),
     DeviceForget(DeviceForget, Reply<Empty>),
     DeviceRestore(DeviceRestore, Reply<DeviceView>),
-    DeviceRevoke(DeviceRevoke, Reply<Member>),
-    InviteUser(InviteUser, Reply<InviteResult>),
-    InviteDevice(InviteDevice, Reply<InviteResult>),
-    InviteList(DeviceSelector, Reply<InviteListResult>),
-    InviteCancel(InviteCancel, Reply<Empty>),
     GreetStart(GreetStart, Reply<CeremonyView>),
     ClaimStart(ClaimStart, Reply<CeremonyView>),
     CeremonyList(Reply<CeremonyListResult>),
     CeremonyWatch(CeremonyId, Reply<watch::Receiver<CeremonyView>>),
     CeremonyAct(CeremonyId, Act, Reply<CeremonyView>),
-    UserList(DeviceSelector, Reply<UserListResult>),
-    UserShow(UserShow, Reply<UserShowResult>),
-    UserRevoke(UserRevoke, Reply<Member>),
-    UserProfile(UserProfile, Reply<Member>),
-    TrustVerify(DeviceSelector, Reply<TrustVerifyResult>),
-    TrustShow(TrustShow, Reply<TrustShowResult>),
-    TrustAcknowledge(TrustAcknowledge, Reply<TrustAcknowledged>),
-    TrustLog(TrustLog, Reply<TrustLogResult>),
-    TrustExport(TrustExport, Reply<TrustExported>),
-    TrustImport(TrustImport, Reply<TrustImported>),
-    TrustRepair(DeviceSelector, Reply<TrustRepaired>),
-    TrustFork(TrustFork, Reply<FilePart>),
-    ReceiptList(DeviceSelector, Reply<ReceiptListResult>),
-    ReceiptExport(ReceiptExport, Reply<FilePart>),
     NetStatus(Reply<NetStatus>),
     NetPeers(Reply<NetPeers>),
     NetPing(NetPing, Reply<NetPinged>),
@@ -113,18 +136,42 @@ impl OpenedFor {
     }
 }
 
-/// What happens.
+/// The device for which a password was given, and who waits for the outcome.
+#[derive(Debug)]
+pub struct Given {
+    /// The device that is meant.
+    pub(super) device: DeviceId,
+    /// Whether the password is to be changed; otherwise the device is to be unlocked.
+    pub(super) change: bool,
+    /// The session that gave it: if it is right, a person sits there.
+    pub(super) by: Option<CallerSession>,
+    /// The device afterwards, or why not.
+    pub(super) reply: Reply<DeviceView>,
+}
+
+/// What came of a password.
+#[derive(Debug)]
+pub enum Tried {
+    /// It opened the device.
+    Opened(Arc<Session>),
+    /// It was right: the device was open already, or has its new password now.
+    Right,
+    /// It was wrong, or something failed.
+    Failed(Problem),
+}
+
+/// One thing that happens to the daemon.
 #[derive(Debug)]
 pub enum Event {
     /// A local program asks.
     Command(Asker, Command),
-    /// A password that somebody gave has been tried.
+    /// A password that a person gave has been tried.
     Tried(Given, Tried),
     /// A device's keys came into memory for the first time: a founding, a claim.
     Opened(Box<OpenDevice>, OpenedFor),
     /// Its stored log has been verified.
     Started(Arc<Session>, OpenedFor),
-    /// Somebody says whether a device is certified.
+    /// An unlocked device hears whether it is certified.
     Registered(DeviceId, Registration),
     /// A device has found itself in the verified log.
     Certified(DeviceId),
@@ -135,7 +182,7 @@ pub enum Event {
     /// A device is to be locked, and nothing runs for it any more.
     Closed(DeviceId, Reason),
     /// A device's folder is gone, or could not be removed.
-    Forgotten(DeviceSummary, Result<(), Problem>, Reply<Empty>),
+    Forgotten(DeviceId, Result<(), Problem>, Reply<Empty>),
 }
 
 /// Events that may wait for the loop. Clients are bounded by the socket, tasks by their owners; the loop never blocks.
@@ -145,14 +192,14 @@ pub const EVENTS_MAX: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Handle {
     events: mpsc::Sender<Event>,
-    tokens: Desk,
+    tokens: TokenHandle,
     hub: Hub,
 }
 
 impl Handle {
     /// Speaks to the loop that reads the other end.
     #[must_use]
-    pub const fn new(events: mpsc::Sender<Event>, tokens: Desk, hub: Hub) -> Self {
+    pub const fn new(events: mpsc::Sender<Event>, tokens: TokenHandle, hub: Hub) -> Self {
         Self { events, tokens, hub }
     }
 
@@ -183,9 +230,28 @@ impl Handle {
         }
     }
 
+    /// Asks for work with the session of the device that is meant, and waits for its answer.
+    ///
+    /// # Errors
+    /// As [`Self::ask`]; `device_locked` and what else choosing the device says.
+    pub async fn on_session<T, F>(
+        &self,
+        caller: &Arc<Caller>,
+        needs: Needs,
+        select: DeviceSelector,
+        work: impl FnOnce(Arc<Session>) -> F + Send + 'static,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Problem>> + Send + 'static,
+    {
+        let command = |reply| Command::OnSession { select, work: SessionWork::new(reply, work) };
+        self.ask(caller, needs, command).await
+    }
+
     /// Where plug-ins' tokens are recognised and counted.
     #[must_use]
-    pub const fn tokens(&self) -> &Desk {
+    pub const fn tokens(&self) -> &TokenHandle {
         &self.tokens
     }
 

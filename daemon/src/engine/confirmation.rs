@@ -11,8 +11,8 @@ use parsec_protocol::ids::DeviceId;
 use super::Daemon;
 use super::command::{Asker, Command, Needs};
 use super::select::Wanted;
-use crate::enrolment::Act;
 use crate::os::caller::{Caller, CallerSession};
+use crate::store::DeviceSummary;
 
 /// Sessions whose word one device remembers: a person's windows of a day. The oldest goes; it is asked again.
 const SESSIONS_MAX: usize = 64;
@@ -43,7 +43,8 @@ impl Confirmed {
         self.0.push(session.clone());
     }
 
-    fn has(&self, caller: &Caller) -> bool {
+    /// Whether the caller's session is among them and has not ended.
+    pub(super) fn has(&self, caller: &Caller) -> bool {
         let known = |session: &CallerSession| self.0.contains(session) && !session.has_ended();
         caller.session.as_ref().is_some_and(known)
     }
@@ -76,17 +77,17 @@ impl Daemon {
         let device = match with {
             // Locked, the command says so itself.
             With::Selected(_) | With::Ceremony(_) if every_session => return Ok(()),
-            With::Selected(selector) => self.choose(selector, Wanted::Unlocked)?,
+            With::Selected(selector) => self.devices.choose(selector, Wanted::Unlocked)?,
             With::Ceremony(Some(device)) => device,
             // A claimer's ceremony, or none: there is nothing here to vouch with, and the command says so itself.
             With::Ceremony(None) => return Ok(()),
             With::All => {
-                let open = |device| {
-                    let unlocked = self.unlocked.get(device);
-                    unlocked.is_some_and(|it| every_session || it.confirmed.has(&asker.caller))
+                let open = |summary: &DeviceSummary| {
+                    let confirmed = self.devices.is_confirmed(summary.device, &asker.caller);
+                    confirmed.is_some_and(|confirmed| every_session || confirmed)
                 };
-                let missing = self.known.keys().filter(|device| !open(device)).count();
-                return match (self.known.len(), missing) {
+                let missing = self.devices.known().filter(|summary| !open(summary)).count();
+                return match (self.devices.known().len(), missing) {
                     (0, _) => Err(required(&asker.caller)),
                     (_, 0) => Ok(()),
                     (1, _) => Err(required(&asker.caller)),
@@ -95,44 +96,21 @@ impl Daemon {
             }
             With::Nobody => return Err(required(&asker.caller)),
         };
-        match self.unlocked.get(&device) {
-            Some(unlocked) if !unlocked.confirmed.has(&asker.caller) => Err(required(&asker.caller)),
+        match self.devices.is_confirmed(device, &asker.caller) {
+            Some(false) => Err(required(&asker.caller)),
             // Locked: the command says so itself.
-            Some(_) | None => Ok(()),
+            Some(true) | None => Ok(()),
         }
     }
 
     fn with<'a>(&self, command: &'a Command) -> With<'a> {
         match command {
+            Command::OnSession { select, .. } | Command::DeviceLock(select, _) => With::Selected(select),
             Command::OrgServer(request, _) => With::Selected(&request.select),
-            Command::InviteUser(request, _) => With::Selected(&request.select),
-            Command::InviteDevice(request, _) => With::Selected(&request.select),
-            Command::InviteCancel(request, _) => With::Selected(&request.select),
             Command::GreetStart(request, _) => With::Selected(&request.select),
-            Command::CeremonyAct(id, act, _) => match act {
-                Act::Approve(_) | Act::Choose(_) | Act::Identify(_) | Act::Finish(_) | Act::Cancel => {
-                    With::Ceremony(self.ceremony(*id).ok().and_then(|ceremony| ceremony.device))
-                }
-            },
-            Command::InviteList(selector, _)
-            | Command::UserList(selector, _)
-            | Command::TrustVerify(selector, _)
-            | Command::TrustRepair(selector, _)
-            | Command::ReceiptList(selector, _)
-            | Command::DeviceLock(selector, _) => With::Selected(selector),
-            Command::TrustShow(request, _) => With::Selected(&request.select),
-            Command::TrustAcknowledge(request, _) => With::Selected(&request.select),
-            Command::TrustLog(request, _) => With::Selected(&request.select),
-            Command::TrustExport(request, _) => With::Selected(&request.select),
-            Command::TrustImport(request, _) => With::Selected(&request.select),
-            Command::TrustFork(request, _) => With::Selected(&request.select),
-            Command::ReceiptExport(request, _) => With::Selected(&request.select),
-            Command::UserShow(request, _) => With::Selected(&request.select),
-            Command::UserRevoke(request, _) => With::Selected(&request.select),
-            Command::UserProfile(request, _) => With::Selected(&request.select),
-            Command::DeviceRevoke(request, _) => With::Selected(&request.select),
             Command::DeviceUnlock(request, _) => With::Selected(&request.select),
             Command::DevicePassword(request, _) => With::Selected(&request.select),
+            Command::CeremonyAct(id, _, _) => With::Ceremony(self.ceremonies.device(*id)),
             Command::HandOn(_) => With::All,
             Command::Doctor(_)
             | Command::Status(_)

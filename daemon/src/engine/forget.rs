@@ -7,17 +7,13 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{DeviceForget, Empty, Event as Told, Problem, ProblemKind, Registration};
 use parsec_protocol::ids::DeviceId;
-use tokio::sync::watch;
 
+use super::Daemon;
 use super::command::{Event, Reply};
-use super::{Ceremony, Daemon};
-use crate::enrolment::view::is_over;
+use super::devices::Leaving;
 use crate::events::Reason;
 use crate::os::blocking;
 use crate::store::DeviceSummary;
-
-/// Devices that are being removed, or were. Their ids are never used again.
-pub(super) type Leaving = watch::Sender<std::collections::BTreeSet<DeviceId>>;
 
 /// Does something for a device unless it is removed meanwhile: a receipt of keys that are gone must not go out.
 pub(super) async fn unless_forgotten<T>(
@@ -34,14 +30,9 @@ pub(super) async fn unless_forgotten<T>(
 }
 
 impl Daemon {
-    /// Whether a device is on this machine and stays there.
-    pub(super) fn is_here(&self, device: DeviceId) -> bool {
-        self.known.contains_key(&device) && !self.leaving.borrow().contains(&device)
-    }
-
     fn may_forget(&self, request: &DeviceForget) -> Result<DeviceSummary, Problem> {
         let device = request.device;
-        let summary = self.known.get(&device).filter(|_| self.is_here(device));
+        let summary = self.devices.summary(device).filter(|_| self.devices.is_here(device));
         let summary = summary.ok_or_else(|| {
             Problem::new(ProblemKind::DeviceUnknown, "No device on this machine has this id.")
         })?;
@@ -49,8 +40,7 @@ impl Daemon {
             return Ok(summary.clone());
         }
         let busy = |text: &str| Err(Problem::new(ProblemKind::DeviceBusy, text));
-        let greeting = |it: &Ceremony| it.device == Some(device) && !is_over(&it.view.borrow());
-        if self.ceremonies.values().any(greeting) {
+        if self.ceremonies.greets(device) {
             return busy("A ceremony of this device is under way.");
         }
         if summary.registration == Registration::Pending {
@@ -58,7 +48,7 @@ impl Daemon {
             return Err(Problem::new(ProblemKind::DevicePending, text));
         }
         // Only an unlocked device knows its outbox; a locked one whose password is lost must be removable.
-        if self.unlocked.get(&device).is_some_and(|unlocked| unlocked.session.outbox() > 0) {
+        if self.devices.session(device).is_some_and(|session| session.pending.waiting() > 0) {
             return busy("Certificates that the device has signed are not in the log yet.");
         }
         Ok(summary.clone())
@@ -73,38 +63,28 @@ impl Daemon {
             }
         };
         let device = summary.device;
-        self.leaving.send_modify(|leaving| {
-            leaving.insert(device);
-        });
+        self.devices.leave(device);
         let closed = self.close(device, Reason::Locked);
-        let (devices, handle) = (Arc::clone(&self.devices), self.handle.clone());
+        let (store, handle) = (Arc::clone(&self.context.store), self.context.handle.clone());
         // Not cut off by `stop`: what has begun is short, and its end is told.
-        self.tasks.spawn(async move {
+        self.context.tasks.spawn(async move {
             closed.await;
-            let done = blocking(move || devices.remove(device)).await;
-            handle.tell(Event::Forgotten(summary, done, reply)).await;
+            let done = blocking(move || store.remove(device)).await;
+            handle.tell(Event::Forgotten(device, done, reply)).await;
         });
     }
 
-    pub(super) fn forgotten(
-        &mut self,
-        summary: DeviceSummary,
-        done: Result<(), Problem>,
-        reply: Reply<Empty>,
-    ) {
-        let device = summary.device;
+    pub(super) fn forgotten(&mut self, device: DeviceId, done: Result<(), Problem>, reply: Reply<Empty>) {
         match done {
             Ok(()) => {
-                self.known.remove(&device);
-                self.turnstile.forget(device);
+                self.devices.gone(device);
+                self.unlocking.forget(device);
                 tracing::info!(%device, "removed from this machine");
-                self.hub.publish(Told::DeviceForgotten { device });
+                self.context.handle.hub().publish(Told::DeviceForgotten { device });
                 let _ = reply.send(Ok(Empty {}));
             }
             Err(problem) => {
-                self.leaving.send_modify(|leaving| {
-                    leaving.remove(&device);
-                });
+                self.devices.stay(device);
                 let _ = reply.send(Err(problem));
             }
         }

@@ -6,18 +6,17 @@
 use parsec_protocol::control::{DeviceRestore, DeviceView, Problem, ProblemKind};
 
 use super::Daemon;
-use super::command::Reply;
 use crate::enrolment::finality::Heard;
 
 impl Daemon {
     /// Restores, and answers with the device as it is now; of one that is not set aside nothing changes.
-    pub(super) fn restore(&mut self, request: &DeviceRestore, reply: Reply<DeviceView>) {
+    pub(super) fn restore(&mut self, request: &DeviceRestore) -> Result<DeviceView, Problem> {
         let device = request.device;
-        if self.is_here(device) {
-            self.heard(device, Heard::Person);
-        }
-        let view = self.view(device).filter(|_| self.is_here(device));
         let unknown = || Problem::new(ProblemKind::DeviceUnknown, "No device on this machine has this id.");
-        let _ = reply.send(view.ok_or_else(unknown));
+        if !self.devices.is_here(device) {
+            return Err(unknown());
+        }
+        self.heard(device, Heard::Person);
+        self.devices.view(device).ok_or_else(unknown)
     }
 }

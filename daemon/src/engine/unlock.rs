@@ -7,17 +7,18 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Daemon;
-use super::command::{Event, Reply};
-use super::select::Wanted;
-use crate::events::Reason;
-use crate::os::caller::{Caller, CallerSession};
-use crate::session::Session;
-use crate::store::check_strength;
 use parsec_protocol::control::{
     DevicePassword, DeviceSelector, DeviceUnlock, DeviceView, Problem, ProblemKind, SecretText,
 };
 use parsec_protocol::ids::DeviceId;
+
+use super::Daemon;
+use super::backoff::Backoff;
+use super::command::{Event, Given, Reply, Tried};
+use super::select::Wanted;
+use crate::events::{Hub, Reason};
+use crate::os::caller::Caller;
+use crate::store::check_strength;
 
 /// Passwords that may wait for their turn. Half of what all clients together can have under way; each takes a second.
 const WAITING_MAX: usize = 128;
@@ -31,34 +32,30 @@ struct Waiting {
     new: Option<SecretText>,
 }
 
-/// For which device a password was given, and who waits for the outcome.
+/// Passwords to be tried, and the delays after wrong ones.
 #[derive(Debug)]
-pub struct Given {
-    device: DeviceId,
-    /// Whether it is to be changed; otherwise the device is to be unlocked.
-    change: bool,
-    /// The session that gave it: if it is right, a person sits there.
-    by: Option<CallerSession>,
-    reply: Reply<DeviceView>,
-}
-
-/// What came of a password.
-#[derive(Debug)]
-pub enum Tried {
-    /// It opened the device.
-    Opened(Arc<Session>),
-    /// It was right: the device was open already, or has its new password now.
-    Right,
-    /// It was wrong, or something failed.
-    Failed(Problem),
-}
-
-/// Passwords to be tried.
-#[derive(Debug, Default)]
-pub struct Passwords {
+pub(super) struct Unlocking {
     waiting: VecDeque<Waiting>,
     /// Whether one is being tried.
     busy: bool,
+    backoff: Backoff,
+}
+
+impl Unlocking {
+    /// Nothing is to be tried yet; `hub` hears of wrong passwords.
+    pub(super) fn new(hub: Hub) -> Self {
+        Self { waiting: VecDeque::new(), busy: false, backoff: Backoff::new(hub) }
+    }
+
+    /// The one way to a password, for other work that takes one.
+    pub(super) const fn backoff(&self) -> &Backoff {
+        &self.backoff
+    }
+
+    /// Forgets the wrong passwords of a device that is gone.
+    pub(super) fn forget(&self, device: DeviceId) {
+        self.backoff.forget(device);
+    }
 }
 
 impl Given {
@@ -102,76 +99,69 @@ impl Daemon {
             }
         };
         let given = Given { device, change: new.is_some(), by: caller.session.clone(), reply };
-        if let Err(problem) = self.turnstile.may_try(device) {
+        if let Err(problem) = self.unlocking.backoff.may_try(device) {
             return given.refuse(problem);
         }
-        if self.passwords.waiting.len() >= WAITING_MAX {
+        if self.unlocking.waiting.len() >= WAITING_MAX {
             let text = format!("{WAITING_MAX} passwords wait to be tried already.");
             return given.refuse(Problem::new(ProblemKind::TooManyGuesses, text));
         }
-        self.passwords.waiting.push_back(Waiting { given, password, new });
+        self.unlocking.waiting.push_back(Waiting { given, password, new });
         self.try_next();
     }
 
     /// To unlock: among several, the locked one. To change: as for everything else, the unlocked one; but a locked
     /// one that is meant will do.
     fn choose_for_password(&self, select: &DeviceSelector, change: bool) -> Result<DeviceId, Problem> {
-        if change { self.choose_any(select) } else { self.choose(select, Wanted::Locked) }
+        if change { self.devices.choose_any(select) } else { self.devices.choose(select, Wanted::Locked) }
     }
 
     /// Tries the password whose turn it is, unless one is being tried.
     fn try_next(&mut self) {
-        while !self.passwords.busy {
-            let Some(Waiting { given, password, new }) = self.passwords.waiting.pop_front() else { return };
+        while !self.unlocking.busy {
+            let Some(Waiting { given, password, new }) = self.unlocking.waiting.pop_front() else { return };
             let device = given.device;
-            if let Err(problem) = self.turnstile.may_try(device) {
+            if let Err(problem) = self.unlocking.backoff.may_try(device) {
                 given.refuse(problem);
                 continue;
             }
-            if !self.is_here(device) {
+            if !self.devices.is_here(device) {
                 given.refuse(gone());
                 continue;
             }
-            if let Err(problem) = self.closing.is_done(device) {
+            if let Err(problem) = self.devices.may_open(device) {
                 given.refuse(problem);
                 continue;
             }
-            self.passwords.busy = true;
-            let open = self.unlocked.get(&device).map(|unlocked| Arc::clone(&unlocked.session.open));
-            let turnstile = self.turnstile.clone();
-            let (devices, client, stop, handle, net) = (
-                Arc::clone(&self.devices),
-                self.client.clone(),
-                self.stop.child_token(),
-                self.handle.clone(),
-                self.net.clone(),
-            );
-            self.spawn(async move {
+            self.unlocking.busy = true;
+            let open = self.devices.session(device).map(|session| Arc::clone(&session.open));
+            let (backoff, context) = (self.unlocking.backoff.clone(), self.context.clone());
+            self.context.spawn(async move {
+                let store = Arc::clone(&context.store);
                 let work = async {
                     if let Some(new) = new {
-                        let change =
-                            move || devices.change_password(device, open.as_deref(), &password, &new);
-                        turnstile.attempt(device, change).await?;
+                        let change = move || store.change_password(device, open.as_deref(), &password, &new);
+                        backoff.attempt(device, change).await?;
                         return Ok(Tried::Right);
                     }
                     if let Some(open) = open {
                         // Nothing to open. It is checked all the same, against the keys in use: a wrong one must not look
                         // like the right one, nor somebody else's key file like this device's.
-                        turnstile.attempt(device, move || devices.check_password(&open, &password)).await?;
+                        backoff.attempt(device, move || store.check_password(&open, &password)).await?;
                         return Ok(Tried::Right);
                     }
-                    let open = turnstile.attempt(device, move || devices.unlock(device, &password)).await?;
-                    Session::start(open, client, stop, handle.hub().clone(), net).await.map(Tried::Opened)
+                    let open = backoff.attempt(device, move || store.unlock(device, &password)).await?;
+                    context.start_session(open).await.map(Tried::Opened)
                 };
                 let tried = work.await.unwrap_or_else(Tried::Failed);
-                handle.tell(Event::Tried(given, tried)).await;
+                context.handle.tell(Event::Tried(given, tried)).await;
             });
         }
     }
 
     /// Takes note of what came of a password, and goes on with the next.
     pub(super) fn tried(&mut self, given: Given, tried: Tried) {
-        self.passwords.busy = false;
+        self.unlocking.busy = false;
         self.judge(given, tried);
         self.try_next();
     }
@@ -182,25 +172,21 @@ impl Daemon {
             Tried::Failed(problem) => return given.refuse(problem),
             Tried::Opened(_) | Tried::Right => {}
         }
-        if !self.is_here(device) {
+        if !self.devices.is_here(device) {
             return given.refuse(gone());
         }
         if let Tried::Opened(session) = tried {
             self.unlocked(session);
         }
-        match self.unlocked.get_mut(&device) {
-            Some(unlocked) => unlocked.confirmed.add(given.by.as_ref()),
-            // Locked while its password was tried: a later unlocking is another one.
-            None if !given.change => {
-                return given.refuse(Problem::new(ProblemKind::DeviceLocked, "The device was locked."));
-            }
-            None => {}
+        // Locked while its password was tried: a later unlocking is another one.
+        if !self.devices.confirm(device, given.by.as_ref()) && !given.change {
+            return given.refuse(Problem::new(ProblemKind::DeviceLocked, "The device was locked."));
         }
         if given.change {
-            self.changed(device, Reason::Password);
+            self.devices.changed(device, Reason::Password);
         }
-        self.touch(device);
-        let _ = given.reply.send(self.view(device).ok_or_else(gone));
+        self.devices.touch(device);
+        let _ = given.reply.send(self.devices.view(device).ok_or_else(gone));
     }
 }
 

@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::p2p::{Arrived, Meeting};
-use super::start::follow_earlier;
+use super::pending;
 use super::waiting::{Way, hint};
-use super::{Desk, End, not_now};
+use super::{CeremonyContext, End, not_now};
 use crate::events::RoadReason;
 use crate::session::Session;
 use crate::store::StoredInvitation;
@@ -39,7 +39,7 @@ pub(super) enum Joined {
 
 /// Waits for the newcomer and becomes the greeter of their attempt.
 pub(super) async fn join(
-    desk: &mut Desk,
+    context: &mut CeremonyContext,
     session: &Arc<Session>,
     invitation: &StoredInvitation,
     token: Token,
@@ -52,28 +52,28 @@ pub(super) async fn join(
         TransportChoice::P2p => Way::Direct,
         TransportChoice::Server | TransportChoice::Auto => Way::Server(&server),
     };
-    desk.waits(hint(way, &summary.organisation, &token));
+    context.waits(hint(way, &summary.organisation, &token));
     match choice {
         TransportChoice::P2p => {
-            desk.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
-            desk.board.road(RoadName::P2p, RoadReason::Asked);
-            desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
-            meet(desk, &meeting).await.map(Joined::Direct)
+            context.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
+            context.shown.road(RoadName::P2p, RoadReason::Asked);
+            context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
+            meet(context, &meeting).await.map(Joined::Direct)
         }
         TransportChoice::Server | TransportChoice::Auto => {
             let may_meet =
                 choice == TransportChoice::Auto && invitation.direct.is_some() && session.net.direct();
             if choice == TransportChoice::Server {
-                desk.board.road(RoadName::Server, RoadReason::Asked);
+                context.shown.road(RoadName::Server, RoadReason::Asked);
             }
-            match over_relay(desk, session, invitation, token, may_meet.then_some(&mut meeting)).await {
+            match over_relay(context, session, invitation, token, may_meet.then_some(&mut meeting)).await {
                 // It was made while the server was away, and the server has not been told yet.
                 Err(End::Road(error)) if may_meet && error.code() == Some(ErrorCode::InvitationUnknown) => {
-                    desk.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
-                    desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
-                    desk.board.note(Some(DIRECT_ONLY.to_owned()));
-                    let arrived = meet(desk, &meeting).await?;
-                    desk.board.road(RoadName::P2p, RoadReason::InvitationUnknown);
+                    context.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
+                    context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
+                    context.shown.note(Some(DIRECT_ONLY.to_owned()));
+                    let arrived = meet(context, &meeting).await?;
+                    context.shown.road(RoadName::P2p, RoadReason::InvitationUnknown);
                     Ok(Joined::Direct(arrived))
                 }
                 joined => joined,
@@ -83,11 +83,11 @@ pub(super) async fn join(
 }
 
 /// Waits for a claimer on the direct road alone.
-async fn meet(desk: &mut Desk, meeting: &Meeting) -> Result<Arrived, End> {
+async fn meet(context: &mut CeremonyContext, meeting: &Meeting) -> Result<Arrived, End> {
     loop {
         tokio::select! {
             arrived = meeting.arrived() => return Ok(arrived),
-            request = desk.request() => {
+            request = context.request() => {
                 let _ = request?.reply.send(Err(not_now()));
             }
         }
@@ -96,7 +96,7 @@ async fn meet(desk: &mut Desk, meeting: &Meeting) -> Result<Arrived, End> {
 
 /// Waits for a claimer on the server's relay, and with `meeting` on the direct road as well once the server gives trouble.
 async fn over_relay(
-    desk: &mut Desk,
+    context: &mut CeremonyContext,
     session: &Arc<Session>,
     invitation: &StoredInvitation,
     token: Token,
@@ -124,10 +124,10 @@ async fn over_relay(
                 seen.borrow_and_update().clone()
             }
             arrived = arrived => {
-                desk.board.road(RoadName::P2p, RoadReason::ServerUnreachable);
+                context.shown.road(RoadName::P2p, RoadReason::ServerUnreachable);
                 return Ok(Joined::Direct(arrived));
             }
-            request = desk.request() => {
+            request = context.request() => {
                 let _ = request?.reply.send(Err(not_now()));
                 continue;
             }
@@ -135,7 +135,7 @@ async fn over_relay(
                 let now = troubled.borrow_and_update().clone();
                 // A server that is only heard late is there.
                 listen = now.as_deref().is_some_and(|now| now != HELD_BACK);
-                desk.board.note(now);
+                context.shown.note(now);
                 None
             }
             () = tokio::time::sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
@@ -148,21 +148,21 @@ async fn over_relay(
         {
             patience = None;
             if !meeting.is_open() {
-                desk.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
+                context.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
             }
-            if desk.board.now().stage != Stage::WaitingForPeer {
-                desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
+            if context.shown.now().stage != Stage::WaitingForPeer {
+                context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
             }
-            desk.board.note(Some(BOTH_ROADS.to_owned()));
+            context.shown.note(Some(BOTH_ROADS.to_owned()));
         }
         let Some(view) = view else { continue };
         // The server speaks again: what was said of it is no longer so.
-        desk.board.note(None);
+        context.shown.note(None);
         if let Some(kind) = over(view.status) {
             return Err(End::Here(Problem::new(kind, "This invitation has ended.")));
         }
-        if desk.board.now().stage != Stage::WaitingForPeer {
-            desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
+        if context.shown.now().stage != Stage::WaitingForPeer {
+            context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
         }
         let Some(AttemptView { attempt, steps, greeter, ended: None }) = view.attempt else { continue };
         if left == Some(attempt) {
@@ -170,16 +170,16 @@ async fn over_relay(
         }
         let road = GreeterRoad::new(session.member.clone(), token, attempt);
         let ours = greeter.is_some_and(|greeter| greeter.device == session.open.summary.device);
-        let signed = follow_earlier(session, attempt).await.map_err(End::Here)?.is_some();
+        let signed = pending::of_attempt(session, attempt).await.map_err(End::Here)?.is_some();
         // Steps of ours that no machine here remembers: the channel died with an earlier daemon.
         if ours && steps & 0b10 != 0 && !signed {
-            desk.carry(&road, road.cancel(EndReason::Abandoned)).await?;
+            context.carry(&road, road.cancel(EndReason::Abandoned)).await?;
             left = Some(attempt);
             continue;
         }
-        match desk.carry(&road, road.join()).await {
+        match context.carry(&road, road.join()).await {
             Ok(AttemptView { ended: None, .. }) => {
-                desk.board.road(RoadName::Server, RoadReason::ServerReached);
+                context.shown.road(RoadName::Server, RoadReason::ServerReached);
                 return Ok(Joined::Relay(attempt, road));
             }
             // It ended between the event and the call, also where this device had joined it before; another will come.

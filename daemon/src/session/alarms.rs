@@ -1,17 +1,17 @@
-//! Alarms: another past, a log that does not check. Kept in the device's store until a person acknowledges them.
+//! Alarms: a fork, a rollback, or a log that fails verification. Kept in the device's store until a person acknowledges them.
 //!
-//! Decides what an alarm is, and that it is durable before anybody is told of it. Refuses to let one stand in the way of honest work: the log is
-//! judged by itself each time, with an alarm or without, and an acknowledged one makes nothing believed.
+//! Decides what an alarm is, and that it is durable before anybody is told of it. Refuses to let one stand in the way of
+//! honest work: the log is judged by itself each time, with an alarm or without, and an acknowledged one makes nothing
+//! believed.
 
 use std::sync::Arc;
 
+use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::control::{Alarm, Problem, ProblemKind, TrustAcknowledged};
 
-use super::Session;
-use super::forks;
-use super::forks::Suspect;
-use crate::os::blocking;
-use crate::os::clock;
+use super::device::Device;
+use super::forks::{self, ForkEvidence};
+use crate::os::{blocking, clock};
 use crate::store::{DeviceSummary, Store, StoredAlarm};
 
 /// The kinds of problem that are alarms, by their names in the store.
@@ -31,30 +31,34 @@ fn view(summary: &DeviceSummary, stored: &StoredAlarm) -> Option<Alarm> {
 }
 
 /// Raises an alarm where a problem is one of trust: kept, with a proof if there is one to be had, then told.
-pub(crate) async fn raise(session: &Session, problem: &Problem, suspect: Option<Suspect>) {
+pub(super) async fn raise(
+    device: &Device,
+    log: Arc<VerifiedLog>,
+    problem: &Problem,
+    evidence: Option<ForkEvidence>,
+) {
     if !KINDS.contains(&problem.name) {
         return;
     }
-    let (open, events, problem) = (Arc::clone(&session.open), session.events().clone(), problem.clone());
-    let log = session.log();
-    let mendable = matches!(suspect, Some(Suspect::Shorter));
-    let suspect = suspect.filter(|_| !mendable);
+    let (open, events, problem) = (Arc::clone(&device.open), device.events().clone(), problem.clone());
+    let mendable = matches!(evidence, Some(ForkEvidence::Shorter));
+    let evidence = evidence.filter(|_| !mendable);
     // A task of its own, so that it is not cut off with whoever noticed: locking waits for it.
-    let kept = session.tasks.spawn(async move {
+    let kept = device.tasks.spawn(async move {
         let summary = open.summary.clone();
         let (kind, found) = (problem.name.name(), problem.message.clone());
         let kept = blocking(move || {
             // Proving takes as long as verifying whole logs, and a server that misbehaves is met with each call.
             // An open alarm without a proof must not keep one out: evidence first.
             let known = open.store.alarm_is_known(kind, &found, mendable)?;
-            if known && (suspect.is_none() || open.store.alarm_is_proved(kind)?) {
+            if known && (evidence.is_none() || open.store.alarm_is_proved(kind)?) {
                 return Ok(None);
             }
             if mendable {
                 return open.store.raise_mendable(kind, &found, clock::now());
             }
             // Without one the alarm counts as much: it is this device's own finding.
-            let proof = suspect.and_then(|suspect| forks::proof(&open, &log, suspect).ok().flatten());
+            let proof = evidence.and_then(|evidence| forks::proof(&open, &log, evidence).ok().flatten());
             open.store.raise_alarm(kind, &found, clock::now(), proof.as_deref())
         })
         .await;
@@ -79,8 +83,8 @@ pub(crate) async fn raise(session: &Session, problem: &Problem, suspect: Option<
 ///
 /// # Errors
 /// The store's.
-pub(crate) async fn show_again(session: &Session) -> Result<(), Problem> {
-    open(session).await?.into_iter().for_each(|alarm| session.events().alarm(alarm));
+pub(crate) async fn show_again(device: &Device) -> Result<(), Problem> {
+    open(device).await?.into_iter().for_each(|alarm| device.events().alarm(alarm));
     Ok(())
 }
 
@@ -88,10 +92,10 @@ pub(crate) async fn show_again(session: &Session) -> Result<(), Problem> {
 ///
 /// # Errors
 /// The store's.
-pub(crate) async fn mended(session: &Session) -> Result<Vec<Alarm>, Problem> {
-    let stored = session.store(|store| store.mend_alarms(clock::now())).await?;
-    let alarms: Vec<_> = stored.iter().filter_map(|stored| view(&session.open.summary, stored)).collect();
-    alarms.iter().for_each(|alarm| session.events().acknowledged(alarm));
+pub(crate) async fn mended(device: &Device) -> Result<Vec<Alarm>, Problem> {
+    let stored = device.store(|store| store.mend_alarms(clock::now())).await?;
+    let alarms: Vec<_> = stored.iter().filter_map(|stored| view(&device.open.summary, stored)).collect();
+    alarms.iter().for_each(|alarm| device.events().acknowledged(alarm));
     Ok(alarms)
 }
 
@@ -99,21 +103,21 @@ pub(crate) async fn mended(session: &Session) -> Result<Vec<Alarm>, Problem> {
 ///
 /// # Errors
 /// The store's.
-pub(crate) async fn open(session: &Session) -> Result<Vec<Alarm>, Problem> {
-    let stored = session.store(Store::open_alarms).await?;
-    Ok(stored.iter().filter_map(|stored| view(&session.open.summary, stored)).collect())
+pub(crate) async fn open(device: &Device) -> Result<Vec<Alarm>, Problem> {
+    let stored = device.store(Store::open_alarms).await?;
+    Ok(stored.iter().filter_map(|stored| view(&device.open.summary, stored)).collect())
 }
 
 /// `trust.acknowledge`.
 ///
 /// # Errors
 /// `invalid_request` where this device has no alarm of that number; the store's.
-pub(crate) async fn acknowledge(session: &Session, id: u64) -> Result<TrustAcknowledged, Problem> {
-    let stored = session.store(move |store| store.acknowledge_alarm(id, clock::now())).await?;
-    let alarm = stored.and_then(|stored| view(&session.open.summary, &stored)).ok_or_else(|| {
+pub(crate) async fn acknowledge(device: &Device, id: u64) -> Result<TrustAcknowledged, Problem> {
+    let stored = device.store(move |store| store.acknowledge_alarm(id, clock::now())).await?;
+    let alarm = stored.and_then(|stored| view(&device.open.summary, &stored)).ok_or_else(|| {
         let text = "This device has no alarm of that number.";
         Problem::new(ProblemKind::InvalidRequest, text)
     })?;
-    session.events().acknowledged(&alarm);
+    device.events().acknowledged(&alarm);
     Ok(TrustAcknowledged { alarm })
 }

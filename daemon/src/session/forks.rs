@@ -12,9 +12,9 @@ use crate::store::{OpenDevice, StoreError};
 
 /// What does not go together with a device's own log.
 #[derive(Debug)]
-pub enum Suspect {
+pub enum ForkEvidence {
     /// A certificate that has seen another log.
-    Stray(Vec<u8>),
+    ForeignView(Vec<u8>),
     /// The server shows less than this device has verified: perhaps a restored backup, and nobody's word against anything.
     Shorter,
     /// Another log, valid by itself, and somebody's word for its end where there is one.
@@ -36,19 +36,21 @@ pub(crate) fn word(open: &OpenDevice, log: &VerifiedLog) -> SignedHead {
 pub(crate) fn proof(
     open: &OpenDevice,
     log: &VerifiedLog,
-    suspect: Suspect,
+    found: ForkEvidence,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    if matches!(suspect, Suspect::Shorter) {
+    if matches!(found, ForkEvidence::Shorter) {
         return Ok(None);
     }
     let mut own = open.store.certificates()?;
     // The store may be a page ahead of what is in memory.
     own.truncate(usize::try_from(log.count()).unwrap_or(usize::MAX));
     let (organisation, root) = (log.organisation().clone(), *log.root());
-    let proof = match suspect {
-        Suspect::Stray(envelope) => ForkProof::of_stray(organisation, root, &own, word(open, log), &envelope),
-        Suspect::Shorter => None,
-        Suspect::Log(other, head) => {
+    let proof = match found {
+        ForkEvidence::ForeignView(envelope) => {
+            ForkProof::of_stray(organisation, root, &own, word(open, log), &envelope)
+        }
+        ForkEvidence::Shorter => None,
+        ForkEvidence::Log(other, head) => {
             let of = |head| {
                 let logs = [(own.as_slice(), Some(word(open, log))), (other.as_slice(), head)];
                 ForkProof::of(organisation.clone(), root, logs)

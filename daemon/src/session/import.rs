@@ -1,7 +1,8 @@
 //! `trust.import`: certificates out of a file, judged as if a server had sent them.
 //!
-//! Decides which log a file's certificates are: the beginning of this one, its continuation, or another. Refuses to take the file's word for
-//! anything, and to raise an alarm about a file that anybody could have written: only what members signed counts.
+//! Decides which log a file's certificates are: the beginning of this one, its continuation, or another. Refuses to take
+//! the file's word for anything, and to raise an alarm about a file that anybody could have written: only what members
+//! signed counts.
 
 use std::sync::Arc;
 
@@ -12,8 +13,9 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::evidence::head::SIGNED_HEAD_MAX_BYTES;
 
-use super::forks::Suspect;
-use super::{Session, SyncError, stray};
+use super::forks::ForkEvidence;
+use super::log_sync::foreign_view;
+use super::{Session, SyncError};
 use crate::os::blocking;
 use crate::store::StoreError;
 
@@ -33,7 +35,7 @@ impl Session {
     /// Takes in a part of an exported log. What is added is durable when this returns.
     ///
     /// # Errors
-    /// `invalid_request` for what is no part of this organisation's log; `rolled_back`, and an alarm, where it is of another past.
+    /// `invalid_request` for what is no part of this organisation's log; `rolled_back`, and an alarm, where it is a fork.
     pub async fn import(&self, request: TrustImport) -> Result<TrustImported, SyncError> {
         let done = self.take_part(request).await;
         self.watched(done).await
@@ -95,13 +97,14 @@ impl Session {
                 let text =
                     "The file is a valid log of the organisation, but not the one this device has verified.";
                 let problem = Problem::new(ProblemKind::RolledBack, text);
-                Err(SyncError::Past(problem, Box::new(Suspect::Log(other, head))))
+                Err(SyncError::Forked(problem, Box::new(ForkEvidence::Log(other, head))))
             }
         }
     }
 }
 
-/// A certificate doesn't stand. What a member signed is no matter of who wrote the file; anything else is.
+/// A certificate failed. If a member signed it, it is evidence; otherwise the file is just invalid.
 fn bad(error: &LogError, from: u64, envelopes: &[Vec<u8>]) -> SyncError {
-    stray(error, from, envelopes).unwrap_or_else(|| refused(format!("The file is not a valid log: {error}.")))
+    foreign_view(error, from, envelopes)
+        .unwrap_or_else(|| refused(format!("The file is not a valid log: {error}.")))
 }

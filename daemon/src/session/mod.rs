@@ -1,118 +1,61 @@
-//! An unlocked device: its keys, its verified log, and the tasks that need them.
+//! An unlocked device: its handle, its verified log, and what is known of it while its keys are in memory.
 //!
-//! Decides which log is believed: the stored one if it verifies and contains the head the keys were saved with, then
-//! only what extends it. Refuses a server that shows fewer certificates than before, or others.
+//! Decides which log a device starts with: the stored one, if it verifies and contains the head the keys were saved
+//! with. Calls nothing upward: no room that uses a session is named here.
 
 pub mod alarms;
+pub mod device;
 pub mod forks;
+#[cfg(feature = "p2p")]
+pub mod host_store;
 mod import;
+mod log_sync;
+pub mod manifest;
+pub mod names;
 pub mod own_changes;
+pub mod progress;
 mod repair;
 mod whole_log;
 
-use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use parsec_protocol::chain::checkpoint::Checkpoint;
-use parsec_protocol::chain::verify::{Fault, LogError, Next, VerifiedLog};
-use parsec_protocol::control::{DeviceState, DeviceView, Problem, ProblemKind};
-use parsec_protocol::ids::{AttemptId, DeviceId};
-use parsec_protocol::public::{Context, Signature};
-use parsec_protocol::relay::ErrorCode;
-use tokio::sync::watch;
+use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::control::{DeviceState, DeviceView, Problem};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::enrolment::outbox::Progress;
-use crate::enrolment::p2p;
 use crate::events::Hub;
+use crate::os::blocking;
 use crate::os::threads::Threads;
-use crate::problems;
-use crate::store::{DeviceSummary, OpenDevice, Store, StoreError};
-use crate::transport::RoadError;
-use crate::transport::http::{Client, Server};
+use crate::store::{DeviceSummary, OpenDevice, StoreError};
+use crate::transport::http::Client;
 use crate::transport::net::Net;
-use crate::transport::relay::{Member, Signer};
-use forks::Suspect;
+use device::Device;
+use log_sync::{CHECKPOINT_STEP, note_verified};
+use progress::Pending;
 
-impl Signer for OpenDevice {
-    fn device(&self) -> DeviceId {
-        self.summary.device
-    }
+pub use log_sync::SyncError;
 
-    fn sign_request(&self, message: &[u8]) -> Signature {
-        self.keys.signing_key.sign(Context::Request, message)
-    }
-}
-
-/// Certificates verified anew after which it is noted how far the log has been: verifying fewer takes some milliseconds.
-const CHECKPOINT_STEP: u64 = 64;
-
-/// An unlocked device. When the last reference is dropped its keys are wiped.
+/// An unlocked device and its log. Whatever needs the keys alone takes the [`Device`].
 #[derive(Debug)]
 pub struct Session {
-    /// Keys and store.
-    pub open: Arc<OpenDevice>,
-    /// The server, as this device.
-    pub member: Member,
-    /// Ends everything that runs for it.
-    pub stop: CancellationToken,
-    /// Everything that runs for it.
-    pub tasks: TaskTracker,
-    /// Set once the server has said, or the log, that the device or its user is revoked.
-    revoked: watch::Sender<bool>,
-    /// Rows of the outbox that are being finished.
-    pub rows: Mutex<BTreeMap<AttemptId, watch::Receiver<Progress>>>,
-    /// The direct road.
-    pub net: Net,
-    /// This device's ends of it that are open.
-    pub hosts: p2p::Hosts,
-    events: Hub,
+    device: Arc<Device>,
+    /// The enrolments that the device signed and that are not in the log yet.
+    pub pending: Pending,
+    /// The device's ends of peer-to-peer transports that are open.
+    #[cfg(feature = "p2p")]
+    pub hosts: host_store::Hosts,
     log: Mutex<Arc<VerifiedLog>>,
-    /// Held by who fetches: the others wait for what comes, and may go on with what is there.
+    /// Serialises fetching. Readers may use the current log meanwhile.
     syncing: tokio::sync::Mutex<()>,
 }
 
-/// Runs a call of the store where it may block.
-///
-/// # Errors
-/// The store's, as a problem.
-pub async fn blocking<T: Send + 'static, E: Into<Problem> + Send + 'static>(
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, Problem> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(Into::into),
-        Err(_) => Err(Problem::new(ProblemKind::Internal, "A call of the store failed without an answer.")),
+impl Deref for Session {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        &self.device
     }
-}
-
-/// What a certificate that fails means: another past, or no valid log at all.
-fn not_believed(error: &LogError) -> Problem {
-    match error.fault {
-        Fault::SeenOther | Fault::SeenAhead => {
-            Problem::new(ProblemKind::RolledBack, problems::log(error).message)
-        }
-        _ => problems::log(error),
-    }
-}
-
-/// Notes how far the log has been verified. A disk that is full keeps nobody out: it only takes longer next time.
-fn note_verified(open: &OpenDevice, log: &VerifiedLog) {
-    if let Err(error) = open.store.put_checkpoint(&Checkpoint::of(log, &open.checkpoint_key).encode()) {
-        tracing::warn!(%error, "how far the log was verified could not be noted");
-    }
-}
-
-/// Of certificates from a position on, of which one fails: that one is evidence itself if it has seen another log, whoever handed it over.
-fn stray(error: &LogError, from: u64, envelopes: &[Vec<u8>]) -> Option<SyncError> {
-    let at = error.position.checked_sub(from).and_then(|at| usize::try_from(at).ok());
-    let envelope = at.and_then(|at| envelopes.get(at)).filter(|_| error.fault == Fault::SeenOther)?;
-    Some(SyncError::Past(not_believed(error), Box::new(Suspect::Stray(envelope.clone()))))
-}
-
-/// Takes a certificate into the log that everybody sees: in its place, unless somebody is just looking at it.
-fn followed(log: &Mutex<Arc<VerifiedLog>>, next: Next) -> bool {
-    Arc::make_mut(&mut log.lock().unwrap_or_else(PoisonError::into_inner)).follow(next)
 }
 
 impl Session {
@@ -127,11 +70,8 @@ impl Session {
         events: Hub,
         net: Net,
     ) -> Result<Arc<Self>, Problem> {
-        let open = Arc::new(open);
-        let server = Server::new(client, &open.summary.server)?;
-        let signer: Arc<dyn Signer> = Arc::clone(&open) as Arc<dyn Signer>;
-        let member = Member::new(server, open.summary.organisation.clone(), signer);
-        let stored = Arc::clone(&open);
+        let device = Device::new(open, client, stop, events, net)?;
+        let stored = Arc::clone(&device.open);
         let log = blocking(move || {
             let envelopes = stored.store.certificates()?;
             let note = stored.store.checkpoint()?;
@@ -151,25 +91,25 @@ impl Session {
             }
         })
         .await?;
-        let session = Arc::new(Self {
-            open,
-            member,
-            stop,
-            tasks: TaskTracker::new(),
-            revoked: watch::Sender::new(false),
-            rows: Mutex::default(),
-            net,
-            hosts: p2p::Hosts::default(),
-            events,
-            log: Mutex::new(Arc::new(log)),
-            syncing: tokio::sync::Mutex::default(),
-        });
-        alarms::show_again(&session).await?;
+        alarms::show_again(&device).await?;
         // A full disk keeps nobody out.
-        if let Err(problem) = own_changes::begin(&session).await {
+        if let Err(problem) = own_changes::begin(&device, log.count()).await {
             tracing::warn!(%problem, "up to where the log was looked through could not be noted");
         }
-        Ok(session)
+        Ok(Arc::new(Self {
+            device: Arc::new(device),
+            pending: Pending::default(),
+            #[cfg(feature = "p2p")]
+            hosts: host_store::Hosts::default(),
+            log: Mutex::new(Arc::new(log)),
+            syncing: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// The handle, for what outlives a borrow and needs the keys alone.
+    #[must_use]
+    pub const fn device(&self) -> &Arc<Device> {
+        &self.device
     }
 
     /// The log as verified last.
@@ -177,250 +117,10 @@ impl Session {
         Arc::clone(&self.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Fetches what is new in the log, verifies it and keeps it. Each page is durable before the next.
-    ///
-    /// # Errors
-    /// The server's refusal; `rolled_back` or `chain_invalid`, and then the log is as it was before the bad page.
-    pub async fn sync(&self) -> Result<Arc<VerifiedLog>, SyncError> {
-        let done = self.catch_up().await;
-        self.note_server(done.as_ref().err());
-        self.watched(done).await
-    }
-
-    /// The same in a task of its own, which locking ends: fetching that is broken off between disk and memory would leave them
-    /// apart, so whoever stops waiting breaks nothing off.
-    ///
-    /// # Errors
-    /// As [`Self::sync`]; `device_locked`.
-    pub async fn sync_apart(self: &Arc<Self>) -> Result<Arc<VerifiedLog>, SyncError> {
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let session = Arc::clone(self);
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = session.stop.cancelled() => {}
-                synced = session.sync() => {
-                    let _ = tell.send(synced);
-                }
-            }
-        });
-        let locked = || SyncError::Log(Problem::new(ProblemKind::DeviceLocked, "The device was locked."));
-        told.await.unwrap_or_else(|_| Err(locked()))
-    }
-
-    /// What became of a call says whether there is a server. A refusal is an answer, and so is what is not believed.
-    fn note_server(&self, error: Option<&SyncError>) {
-        let found = match error {
-            Some(SyncError::Road(error)) if error.code().is_none() => Err(error.clone().into()),
-            Some(SyncError::Road(_) | SyncError::Log(_) | SyncError::Past(..)) | None => Ok(()),
-        };
-        self.net.server_seen(&self.open.summary.organisation, &self.member.server().address(), found);
-    }
-
-    /// Whoever asked, and if it was nobody: a log that is not believed is an alarm.
-    async fn watched<T>(&self, done: Result<T, SyncError>) -> Result<T, SyncError> {
-        match done {
-            Err(SyncError::Past(problem, suspect)) => {
-                alarms::raise(self, &problem, Some(*suspect)).await;
-                Err(SyncError::Log(problem))
-            }
-            Err(SyncError::Log(problem)) => {
-                self.alarm(&problem).await;
-                Err(SyncError::Log(problem))
-            }
-            Err(SyncError::Road(error)) => {
-                if error.code() == Some(ErrorCode::Revoked) {
-                    self.revoked.send_replace(true);
-                }
-                Err(SyncError::Road(error))
-            }
-            Ok(done) => Ok(done),
-        }
-    }
-
-    /// Takes note of a problem that says more about this device than about what was asked of it.
-    pub fn saw(&self, problem: &Problem) {
-        if problem.name == ProblemKind::Revoked {
-            self.revoked.send_replace(true);
-        }
-    }
-
-    /// Returns once somebody has been told that this device, or its user, is revoked.
-    pub async fn until_revoked(&self) {
-        // Fails without a sender alone, which is here.
-        let _ = self.revoked.subscribe().wait_for(|revoked| *revoked).await;
-    }
-
-    /// Raises an alarm where a problem is one of trust. Returns once it is kept and told.
-    pub async fn alarm(&self, problem: &Problem) {
-        alarms::raise(self, problem, None).await;
-    }
-
-    /// The daemon's events.
-    #[must_use]
-    pub const fn events(&self) -> &Hub {
-        &self.events
-    }
-
-    async fn catch_up(&self) -> Result<Arc<VerifiedLog>, SyncError> {
-        let _turn = self.syncing.lock().await;
-        loop {
-            let log = self.log();
-            let have = log.count();
-            let page = match self.member.log_page(have).await {
-                Err(error) if error.code() == Some(ErrorCode::NotAuthenticated) => {
-                    return Err(self.unknown_there(&log, error));
-                }
-                page => page?,
-            };
-            if page.count < have {
-                let text = format!(
-                    "The server's log has {} certificates; this device has verified {have}.",
-                    page.count
-                );
-                let problem = Problem::new(ProblemKind::RolledBack, text);
-                return Err(SyncError::Past(problem, Box::new(Suspect::Shorter)));
-            }
-            if page.certificates.is_empty() {
-                return if page.count == have {
-                    self.look_through(&log).await;
-                    Ok(log)
-                } else {
-                    Err(SyncError::Road(RoadError::Misbehaved("a page of the log lacks its certificates")))
-                };
-            }
-            let mut envelopes: Vec<Vec<u8>> = page.certificates.into_iter().map(Vec::from).collect();
-            if let [only] = envelopes.as_mut_slice() {
-                self.take_one(log, std::mem::take(only)).await?;
-                continue;
-            }
-            let (before, open) = (Arc::clone(&log), Arc::clone(&self.open));
-            let longer = blocking(move || {
-                let mut longer = VerifiedLog::clone(&before);
-                if let Err(error) = longer.take(&envelopes, &Threads) {
-                    let suspected = stray(&error, have, &envelopes);
-                    return Ok::<_, StoreError>(Err(
-                        suspected.unwrap_or_else(|| SyncError::Log(not_believed(&error)))
-                    ));
-                }
-                open.store.append_certificates(have, &envelopes)?;
-                // Whole pages come at a device's first look and after a long time off: what was verified then is worth a note.
-                if envelopes.len() as u64 >= CHECKPOINT_STEP {
-                    note_verified(&open, &longer);
-                }
-                Ok(Ok(longer))
-            })
-            .await
-            .map_err(SyncError::Log)??;
-            self.keep(longer);
-        }
-    }
-
-    /// One certificate more, as nearly always: the log, which may be long, is not copied for it.
-    async fn take_one(&self, log: Arc<VerifiedLog>, envelope: Vec<u8>) -> Result<(), SyncError> {
-        let open = Arc::clone(&self.open);
-        let next = blocking(move || {
-            let next = match log.judge(&envelope) {
-                Ok(next) => next,
-                Err(error) => {
-                    let suspected = stray(&error, log.count(), std::slice::from_ref(&envelope));
-                    return Ok::<_, StoreError>(Err(
-                        suspected.unwrap_or_else(|| SyncError::Log(not_believed(&error)))
-                    ));
-                }
-            };
-            open.store.append_certificates(log.count(), std::slice::from_ref(&envelope))?;
-            Ok(Ok(next))
-        })
-        .await
-        .map_err(SyncError::Log)??;
-        if followed(&self.log, next) {
-            Ok(())
-        } else {
-            let text = "The log has grown beside the one who fetches.";
-            Err(SyncError::Log(Problem::new(ProblemKind::Internal, text)))
-        }
-    }
-
-    /// The server says that it doesn't know this device. Where the verified log does, certificates are missing there.
-    fn unknown_there(&self, log: &VerifiedLog, error: RoadError) -> SyncError {
-        if log.device(&self.open.summary.device).is_none_or(|device| device.revoked.is_some()) {
-            return SyncError::Road(error);
-        }
-        let text = "The server does not know this device, which the log has that this device verified: it lost certificates.";
-        SyncError::Past(Problem::new(ProblemKind::RolledBack, text), Box::new(Suspect::Shorter))
-    }
-
-    /// Tells the person what is new about them. What can't be told now is told with the next.
-    async fn look_through(&self, log: &VerifiedLog) {
-        if let Err(problem) = own_changes::tell(self, log).await {
-            tracing::warn!(%problem, "the log could not be looked through");
-        }
-    }
-
-    /// This is the log from here on: it is on disk.
-    fn keep(&self, longer: VerifiedLog) -> Arc<VerifiedLog> {
-        let longer = Arc::new(longer);
-        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&longer);
-        longer
-    }
-
-    /// Runs a call of this device's store where it may block.
-    ///
-    /// # Errors
-    /// The store's, as a problem.
-    pub async fn store<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let open = Arc::clone(&self.open);
-        blocking(move || work(&open.store)).await
-    }
-
-    /// Tells that the outbox has changed.
+    /// Tells that a pending enrolment has come further.
     pub fn outbox_changed(&self) {
-        self.events.outbox(self.open.summary.device, &self.stop, || (self.outbox(), self.set_aside()));
-    }
-
-    /// Enrolments this device signed that are not in the log yet.
-    #[must_use]
-    pub fn outbox(&self) -> u32 {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = rows.values().filter(|progress| !progress.borrow().is_over()).count();
-        u32::try_from(open).unwrap_or(u32::MAX)
-    }
-
-    /// Enrolments this device signed that somebody says are over.
-    #[must_use]
-    pub fn set_aside(&self) -> u32 {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let aside = rows.values().filter(|progress| matches!(&*progress.borrow(), Progress::Void(_))).count();
-        u32::try_from(aside).unwrap_or(u32::MAX)
-    }
-}
-
-/// Why the log could not be brought up to date.
-#[derive(Debug)]
-pub enum SyncError {
-    /// The way to the server, or its refusal.
-    Road(RoadError),
-    /// What it sent is not believed, or could not be kept.
-    Log(Problem),
-    /// It sent what can't go together with this device's log, and a member may have signed for it.
-    Past(Problem, Box<Suspect>),
-}
-
-impl From<RoadError> for SyncError {
-    fn from(error: RoadError) -> Self {
-        Self::Road(error)
-    }
-}
-
-impl From<SyncError> for Problem {
-    fn from(error: SyncError) -> Self {
-        match error {
-            SyncError::Road(error) => error.into(),
-            SyncError::Log(problem) | SyncError::Past(problem, _) => problem,
-        }
+        let count = || (self.pending.waiting(), self.pending.set_aside());
+        self.events().outbox(self.open.summary.device, &self.stop, count);
     }
 }
 
@@ -438,8 +138,8 @@ pub fn view(summary: &DeviceSummary, session: Option<&Session>) -> DeviceView {
         name: keys.map(|keys| keys.name.clone()),
         email: keys.map(|keys| keys.email.clone()),
         label: keys.map(|keys| keys.device_label.clone()),
-        outbox: session.map(Session::outbox),
-        outbox_set_aside: session.map(Session::set_aside),
+        outbox: session.map(|session| session.pending.waiting()),
+        outbox_set_aside: session.map(|session| session.pending.set_aside()),
     }
 }
 

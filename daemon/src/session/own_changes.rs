@@ -1,24 +1,20 @@
-//! What the log says about the device's own user by another device's word: a new terminal, a revoked one, another profile.
+//! What the log says about the device's own user by another device's signature: a new device, a revoked one, another profile.
 //!
-//! Decides what a person is told without asking: whoever got at one of their terminals could add one of their own with it, and the others would
-//! be the only ones to notice. Refuses to tell of what this device did itself.
+//! Decides what a person is told without asking: a thief of one of their devices could add a device with it, and the
+//! person's other devices would be the only ones to notice. Refuses to tell of what this device did itself.
 
 use parsec_protocol::chain::certificate::{Author, Body, Envelope, Payload};
 use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::control::{EntryKind, Event, Problem};
 use parsec_protocol::ids::DeviceId;
 
-use super::Session;
-use crate::calls::members::Names;
+use super::device::Device;
+use super::names::Names;
 use crate::store::Store;
 
 /// What a certificate means for the user of a device, if it concerns them and is not the device's own doing.
-fn concerns(
-    session: &Session,
-    log: &VerifiedLog,
-    payload: &Payload,
-) -> Option<(EntryKind, Option<DeviceId>)> {
-    let summary = &session.open.summary;
+fn concerns(handle: &Device, log: &VerifiedLog, payload: &Payload) -> Option<(EntryKind, Option<DeviceId>)> {
+    let summary = &handle.open.summary;
     if payload.author == Author::Device(summary.device) {
         return None;
     }
@@ -41,14 +37,13 @@ fn concerns(
     }
 }
 
-/// What is in the log when a device is opened for the first time is no news to its user: they have just got it, with all that was before it.
-/// Noted then, and not when the log is first fetched, which may be days later.
+/// What is in the log when a device is opened for the first time is no news to its user: they have just got it, with all
+/// that was before it. Noted then, and not when the log is first fetched, which may be days later.
 ///
 /// # Errors
 /// The store's.
-pub(crate) async fn begin(session: &Session) -> Result<(), Problem> {
-    let count = session.log().count();
-    session
+pub(super) async fn begin(handle: &Device, count: u64) -> Result<(), Problem> {
+    handle
         .store(move |store| match store.noticed()? {
             None => store.set_noticed(count),
             Some(_) => Ok(()),
@@ -56,17 +51,17 @@ pub(crate) async fn begin(session: &Session) -> Result<(), Problem> {
         .await
 }
 
-/// Tells of what is new since it was looked through last, also of what came about while the daemon was off. Told, then noted: a crash in
-/// between tells twice.
+/// Tells of what is new since the log was looked through last, also of what came about while the daemon was off. Told, then
+/// noted: a crash in between tells twice.
 ///
 /// # Errors
 /// The store's.
-pub(crate) async fn tell(session: &Session, log: &VerifiedLog) -> Result<(), Problem> {
+pub(super) async fn tell(handle: &Device, log: &VerifiedLog) -> Result<(), Problem> {
     let count = log.count();
     // Without a row, the first note could not be written.
-    let Some(mut from) = session.store(Store::noticed).await? else { return begin(session).await };
+    let Some(mut from) = handle.store(Store::noticed).await? else { return begin(handle, count).await };
     while from < count {
-        let (_, page) = session.store(move |store| store.page(from)).await?;
+        let (_, page) = handle.store(move |store| store.page(from)).await?;
         if page.is_empty() {
             break;
         }
@@ -75,11 +70,11 @@ pub(crate) async fn tell(session: &Session, log: &VerifiedLog) -> Result<(), Pro
             // Verified when it was stored.
             let payload = Envelope::decode(&envelope).and_then(|envelope| envelope.payload());
             let Ok(payload) = payload else { continue };
-            let Some((change, about)) = concerns(session, log, &payload) else { continue };
-            let names = Names::of(session, log);
-            let summary = &session.open.summary;
+            let Some((change, about)) = concerns(handle, log, &payload) else { continue };
+            let names = Names::new(&handle.open.keys.directory_key, log);
+            let summary = &handle.open.summary;
             tracing::warn!(device = %summary.device, ?change, ?about, "the log says something new about this user");
-            session.events().publish(Event::OwnChange {
+            handle.events().publish(Event::OwnChange {
                 device: summary.device,
                 organisation: summary.organisation.clone(),
                 change,
@@ -92,7 +87,7 @@ pub(crate) async fn tell(session: &Session, log: &VerifiedLog) -> Result<(), Pro
                 signed: payload.time,
             });
         }
-        session.store(move |store| store.set_noticed(from.min(count))).await?;
+        handle.store(move |store| store.set_noticed(from.min(count))).await?;
     }
     Ok(())
 }

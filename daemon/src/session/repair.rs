@@ -1,25 +1,24 @@
 //! `trust.repair`: what the server's log lost in a restore of its database, sent from this device's verified copy.
 //!
-//! Decides where the server's log breaks off, and that nothing is sent to a log that is another one: that is a fork, shown and kept as one.
-//! Refuses to believe that it worked before the whole log was fetched anew and verified.
+//! Decides where the server's log breaks off, and that nothing is sent to a log that is another one: that is a fork, shown
+//! and kept as one. Refuses to believe that it worked before the whole log was fetched anew and verified.
 
 use parsec_protocol::chain::certificate::{Author, Body, Envelope};
 use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::relay::{ErrorCode, LogRepair};
 
-use super::forks::Suspect;
+use super::forks::ForkEvidence;
 use super::{Session, SyncError};
-use crate::calls::invitations::PATIENCE;
 use crate::transport::RoadError;
-use crate::transport::retry::within;
+use crate::transport::retry::{ANSWER_WAIT, within};
 
-/// What a wait that ended without an answer comes to.
+/// Asks, as long as a person's program waits; a wait without an answer is the last failure.
 async fn asked<T, F>(call: impl FnMut() -> F) -> Result<T, RoadError>
 where
     F: Future<Output = Result<T, RoadError>>,
 {
-    within(PATIENCE, call).await.unwrap_or_else(Err)
+    within(ANSWER_WAIT, call).await.unwrap_or_else(Err)
 }
 
 impl Session {
@@ -57,7 +56,9 @@ impl Session {
                     added = added.saturating_add(done.added);
                 }
                 Ok(_) => {
-                    return Err(SyncError::Road(RoadError::Misbehaved("it says that nothing was put back")));
+                    return Err(SyncError::Transport(RoadError::Misbehaved(
+                        "it says that nothing was put back",
+                    )));
                 }
                 Err(error) if error.code() == Some(ErrorCode::LogConflict) => {
                     return Err(self.parted(&log).await?);
@@ -87,7 +88,7 @@ impl Session {
                 .to_owned(),
             ..Problem::new(ProblemKind::RolledBack, text)
         };
-        Ok(SyncError::Past(problem, Box::new(Suspect::Log(shown, None))))
+        Ok(SyncError::Forked(problem, Box::new(ForkEvidence::Log(shown, None))))
     }
 }
 

@@ -3,6 +3,7 @@
 use parsec_protocol::chain::bootstrap::{Founder, found};
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, UserDecryptionKey};
 
+use super::log_sync::followed;
 use super::*;
 use crate::os::entropy::System;
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
 
-use super::forks::Suspect;
-use super::{Session, SyncError, not_believed};
+use super::forks::ForkEvidence;
+use super::log_sync::not_believed;
+use super::{Session, SyncError};
 use crate::os::threads::Threads;
 use crate::transport::RoadError;
 use crate::transport::relay::Member;
@@ -56,7 +57,7 @@ impl Session {
         } else {
             let text = "The server's log is valid, but not the one this device verified before.";
             let problem = Problem::new(ProblemKind::RolledBack, text);
-            Err(SyncError::Past(problem, Box::new(Suspect::Log(shown, None))))
+            Err(SyncError::Forked(problem, Box::new(ForkEvidence::Log(shown, None))))
         }
     }
 
@@ -81,7 +82,9 @@ async fn fetched(
     while log.count() < count {
         let page = member.log_page(log.count()).await?;
         if page.certificates.is_empty() {
-            return Err(SyncError::Road(RoadError::Misbehaved("a page of the log lacks its certificates")));
+            return Err(SyncError::Transport(RoadError::Misbehaved(
+                "a page of the log lacks its certificates",
+            )));
         }
         shown.extend(page.certificates.iter().map(|envelope| envelope.to_vec()));
         log = tokio::task::spawn_blocking(move || {

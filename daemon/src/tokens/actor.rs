@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::table::{Book, Judged, Now, Window};
-use super::{Ask, Desk, Granted, QUEUE_MAX, SECRET_BYTES, Use, hash, write_secret};
+use super::table::{Judged, Now, TokenTable, Window};
+use super::{Ask, Granted, QUEUE_MAX, SECRET_BYTES, TokenHandle, Use, hash, write_secret};
 use crate::events::Hub;
 use crate::os::blocking;
 use crate::os::{clock, entropy};
@@ -35,12 +35,12 @@ const USES_MAX: u32 = 1_000;
 
 /// Keeps the tokens.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct TokenActor {
     store: Arc<TokenStore>,
     /// Who is told.
     hub: Hub,
     /// Or why there are none.
-    book: Result<Book, Problem>,
+    book: Result<TokenTable, Problem>,
     asked: mpsc::Receiver<Ask>,
     unknown: Window,
     /// When the counts are written, if any has changed.
@@ -52,17 +52,17 @@ fn now() -> Now {
     Now { time: clock::now(), since_boot: clock::since_boot() }
 }
 
-impl Keeper {
+impl TokenActor {
     /// Reads what is on disk. Blocks.
     #[must_use]
-    pub fn new(store: TokenStore, hub: Hub) -> (Self, Desk) {
+    pub fn new(store: TokenStore, hub: Hub) -> (Self, TokenHandle) {
         let (send, asked) = mpsc::channel(QUEUE_MAX);
-        let book = store.load().map(|records| Book::new(records, now())).map_err(unreadable);
+        let book = store.load().map(|records| TokenTable::new(records, now())).map_err(unreadable);
         if let Err(problem) = &book {
             tracing::error!(%problem, hint = problem.hint, "plug-ins' tokens can't be read: none is accepted");
         }
         let unknown = Window::default();
-        (Self { store: Arc::new(store), hub, book, asked, unknown, save_at: None }, Desk(send))
+        (Self { store: Arc::new(store), hub, book, asked, unknown, save_at: None }, TokenHandle(send))
     }
 
     /// Answers until `stop`, then writes the counts.
@@ -111,7 +111,7 @@ impl Keeper {
         }
     }
 
-    fn book(&mut self) -> Result<&mut Book, Problem> {
+    fn book(&mut self) -> Result<&mut TokenTable, Problem> {
         self.book.as_mut().map_err(|problem| problem.clone())
     }
 
@@ -260,37 +260,38 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let start = || {
-            let (keeper, desk) = Keeper::new(TokenStore::open(&data).unwrap(), Hub::new(Vec::new()).unwrap());
+            let (actor, tokens) =
+                TokenActor::new(TokenStore::open(&data).unwrap(), Hub::new(Vec::new()).unwrap());
             let stop = CancellationToken::new();
-            (tokio::spawn(keeper.run(stop.clone())), desk, stop)
+            (tokio::spawn(actor.run(stop.clone())), tokens, stop)
         };
-        let (task, desk, stop) = start();
-        let made = desk.create(request()).await.unwrap();
-        assert_eq!(desk.present(&made.secret, Some(7)).await.unwrap().id, made.token.id);
-        desk.charge(&made.token.id, "status.show", Some(7)).await.unwrap();
+        let (task, tokens, stop) = start();
+        let made = tokens.create(request()).await.unwrap();
+        assert_eq!(tokens.present(&made.secret, Some(7)).await.unwrap().id, made.token.id);
+        tokens.charge(&made.token.id, "status.show", Some(7)).await.unwrap();
         stop.cancel();
         task.await.unwrap();
         let on_disk = std::fs::read(data.join("tokens")).unwrap();
         let secret = made.secret.expose().as_bytes();
         assert!(!on_disk.windows(16).any(|window| secret.windows(16).any(|part| part == window)));
 
-        let (task, desk, stop) = start();
-        let listed = desk.list().await.unwrap();
+        let (task, tokens, stop) = start();
+        let listed = tokens.list().await.unwrap();
         assert_eq!((listed.len(), listed[0].uses), (1, 2));
-        let granted = desk.present(&made.secret, Some(8)).await.unwrap();
-        let uses = desk.uses(TokenUses::default()).await.unwrap().uses;
+        let granted = tokens.present(&made.secret, Some(8)).await.unwrap();
+        let uses = tokens.uses(TokenUses::default()).await.unwrap().uses;
         let told: Vec<_> = uses.iter().map(|used| (used.method.as_str(), used.pid)).collect();
         assert_eq!(told, [("rpc.hello", 8), ("status.show", 7), ("rpc.hello", 7)]);
-        desk.revoke(made.token.id.clone()).await.unwrap();
+        tokens.revoke(made.token.id.clone()).await.unwrap();
         granted.over().await;
-        let late = desk.charge(&made.token.id, "status.show", Some(8)).await.unwrap_err();
+        let late = tokens.charge(&made.token.id, "status.show", Some(8)).await.unwrap_err();
         assert_eq!(late.name, ProblemKind::TokenInvalid);
         stop.cancel();
         task.await.unwrap();
 
-        let (_task, desk, _stop) = start();
-        assert_eq!(desk.present(&made.secret, None).await.unwrap_err().name, ProblemKind::TokenInvalid);
-        assert!(desk.list().await.unwrap().is_empty());
+        let (_task, tokens, _stop) = start();
+        assert_eq!(tokens.present(&made.secret, None).await.unwrap_err().name, ProblemKind::TokenInvalid);
+        assert!(tokens.list().await.unwrap().is_empty());
     }
 
     #[tokio::test]
@@ -300,9 +301,9 @@ mod tests {
         let store = TokenStore::open(&data).unwrap();
         store.save(&[]).unwrap();
         std::fs::write(data.join("tokens"), b"damaged").unwrap();
-        let (keeper, desk) = Keeper::new(store, Hub::new(Vec::new()).unwrap());
-        let _task = tokio::spawn(keeper.run(CancellationToken::new()));
-        for problem in [desk.list().await.unwrap_err(), desk.create(request()).await.unwrap_err()] {
+        let (actor, tokens) = TokenActor::new(store, Hub::new(Vec::new()).unwrap());
+        let _task = tokio::spawn(actor.run(CancellationToken::new()));
+        for problem in [tokens.list().await.unwrap_err(), tokens.create(request()).await.unwrap_err()] {
             assert_eq!(problem.name, ProblemKind::StoreDamaged);
             assert!(problem.hint.contains("`tokens`"));
         }

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::os::clock;
 use crate::problems;
-pub use actor::Keeper;
+pub use actor::TokenActor;
 
 /// What plug-ins can be given at all. A token names some of it; nothing else is ever answered at their door.
 pub const PLUGIN_METHODS: [&str; 4] =
@@ -32,7 +32,7 @@ const SECRET_PREFIX: &str = "parsec-token-";
 const SECRET_BYTES: usize = 32;
 /// Between looks at both clocks: one may be set, and a timer stands still while the machine sleeps.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-/// Requests that may wait for the keeper; more than connections have requests under way is never needed.
+/// Requests that may wait for the actor; more than connections have requests under way is never needed.
 const QUEUE_MAX: usize = 64;
 
 /// What a token that was presented allows.
@@ -81,7 +81,7 @@ struct Use {
 
 type Reply<T> = oneshot::Sender<Result<T, Problem>>;
 
-/// What is asked of the keeper.
+/// What is asked of the actor.
 #[derive(Debug)]
 enum Ask {
     Present(Option<Hash>, Use, Reply<Granted>),
@@ -95,17 +95,17 @@ enum Ask {
 
 /// The way to the tokens.
 #[derive(Debug, Clone)]
-pub struct Desk(mpsc::Sender<Ask>);
+pub struct TokenHandle(mpsc::Sender<Ask>);
 
 /// A process's number as it is recorded; 0 where there is none to be seen.
 fn number(pid: Option<i32>) -> u32 {
     pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0)
 }
 
-impl Desk {
+impl TokenHandle {
     async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Problem> {
         let (reply, answer) = oneshot::channel();
-        // Without a keeper the daemon is stopping.
+        // Without an actor the daemon is stopping.
         let _ = self.0.send(ask(reply)).await;
         answer.await.unwrap_or_else(|_| Err(problems::stopping()))
     }

@@ -62,7 +62,7 @@ struct Entry {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(super) struct Book(Vec<Entry>);
+pub(super) struct TokenTable(Vec<Entry>);
 
 /// When something is asked: by the world's clock, and by one that nobody sets.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +86,7 @@ fn invalid(text: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::InvalidRequest, text)
 }
 
-impl Book {
+impl TokenTable {
     /// `now` is when they are read. What was noted last shows how late it was then at least.
     pub(super) fn new(records: Vec<TokenRecord>, now: Now) -> Self {
         let latest = records.iter().map(|record| record.last_used.max(record.created)).max().unwrap_or(0);
@@ -237,8 +237,8 @@ mod tests {
         Now { time: Timestamp(time), since_boot: Duration::from_secs(seconds) }
     }
 
-    fn book(names: &[&str]) -> Book {
-        let mut book = Book::default();
+    fn book(names: &[&str]) -> TokenTable {
+        let mut book = TokenTable::default();
         for name in names {
             let secret = Hash::of(&[name.as_bytes()]);
             let record = book.draft(request(name), (*name).to_owned(), secret, Timestamp(0)).unwrap();
@@ -247,7 +247,7 @@ mod tests {
         book
     }
 
-    fn judged(book: &mut Book, now: Now) -> Option<ProblemKind> {
+    fn judged(book: &mut TokenTable, now: Now) -> Option<ProblemKind> {
         book.judge(&TokenId("a".into()), None, now).unwrap().refused
     }
 
@@ -332,7 +332,7 @@ mod tests {
         // Nor does one that was set back while no daemon ran, as far as anything was noted.
         let mut used = self::book(&["a"]);
         assert_eq!(judged(&mut used, at(80 * DAY, 0)), None);
-        let mut again = Book::new(used.records(), at(0, 0));
+        let mut again = TokenTable::new(used.records(), at(0, 0));
         assert_eq!(judged(&mut again, at(0, day(10) - 1)), None);
         assert_eq!(judged(&mut again, at(0, day(10))), Some(ProblemKind::TokenExpired));
     }

@@ -15,13 +15,12 @@ use parsec_protocol::limits::MESSAGE_WAIT_SECONDS;
 use parsec_protocol::relay::EndReason;
 use zeroize::Zeroizing;
 
-use super::greet::setup;
+use super::host::setup;
 use super::{no_hints, status};
-use crate::enrolment;
-use crate::enrolment::recovery::Started;
-use crate::enrolment::start::{ClaimNeeds, DeviceKeeper, until_farewell};
+use crate::enrolment::attempts::Started;
+use crate::enrolment::new_device::{ClaimNeeds, DeviceFolder};
 use crate::enrolment::waiting::{Way, hint};
-use crate::enrolment::{Desk, End, claimer};
+use crate::enrolment::{CeremonyContext, End, claimer, finish, until_farewell};
 use crate::events::RoadReason;
 use crate::transport::net::{Net, unavailable};
 use crate::transport::p2p::{Guest, GuestRoad, ping};
@@ -39,16 +38,22 @@ const REGISTRATION_WAIT: Duration = Duration::from_secs(3);
 const ABANDON_WAIT: Duration = Duration::from_secs(60);
 
 /// Runs a claim on the direct road to its end.
-pub async fn claim(mut desk: Desk, link: Link, started: Started, needs: ClaimNeeds, reason: RoadReason) {
+pub async fn claim(
+    mut context: CeremonyContext,
+    link: Link,
+    started: Started,
+    needs: ClaimNeeds,
+    reason: RoadReason,
+) {
     let hints = match Hints::of(&link) {
         Ok(hints) if needs.net.direct() => hints,
-        Ok(_) => return desk.board.closed(unavailable()),
-        Err(error) => return desk.board.closed(no_hints(error)),
+        Ok(_) => return context.shown.closed(unavailable()),
+        Err(error) => return context.shown.closed(no_hints(error)),
     };
-    desk.board.road(RoadName::P2p, reason);
+    context.shown.road(RoadName::P2p, reason);
     let guest = match Guest::new(&hints) {
         Ok(guest) => guest,
-        Err(error) => return desk.board.closed(setup(error)),
+        Err(error) => return context.shown.closed(setup(error)),
     };
     let (attempt, secret) = (started.attempt, Zeroizing::new(*started.secret.expose()));
     let road = GuestRoad::new(guest, attempt, secret);
@@ -56,16 +61,16 @@ pub async fn claim(mut desk: Desk, link: Link, started: Started, needs: ClaimNee
     let mut begun = false;
     let work = async {
         let look = (reason, &hints);
-        let Err(end) = attempt_of(&mut desk, &road, link, look, started, &needs, &mut begun).await else {
+        let Err(end) = attempt_of(&mut context, &road, link, look, started, &needs, &mut begun).await else {
             return true;
         };
         // Without an answer and without a connection nothing was begun. With one, the answer may only have been lost.
         if !begun && !road.guest().status().borrow().connected {
-            end.show(&desk.board);
+            end.show(&context.shown);
             return true;
         }
         let told = async {
-            let _ = tokio::time::timeout(GOODBYE, enrolment::finish(end, &desk, &road)).await;
+            let _ = tokio::time::timeout(GOODBYE, finish(end, &context, &road)).await;
         };
         until_farewell(&needs.stop, told).await
     };
@@ -76,7 +81,7 @@ pub async fn claim(mut desk: Desk, link: Link, started: Started, needs: ClaimNee
     };
     let over = over.unwrap_or_else(|| {
         // The node ends with this function; before, only by a failure of its own.
-        desk.board.closed(Problem::new(ProblemKind::Internal, "The direct road's node has ended."));
+        context.shown.closed(Problem::new(ProblemKind::Internal, "The direct road's node has ended."));
         true
     });
     if over {
@@ -87,7 +92,7 @@ pub async fn claim(mut desk: Desk, link: Link, started: Started, needs: ClaimNee
 }
 
 async fn attempt_of(
-    desk: &mut Desk,
+    context: &mut CeremonyContext,
     road: &GuestRoad,
     link: Link,
     (reason, hints): (RoadReason, &Hints),
@@ -95,7 +100,7 @@ async fn attempt_of(
     needs: &ClaimNeeds,
     begun: &mut bool,
 ) -> Result<(), End> {
-    let keeper_secret = Zeroizing::new(*started.secret.expose());
+    let folder_secret = Zeroizing::new(*started.secret.expose());
     let attempt = started.attempt;
     let records = needs.attempts.clone();
     tokio::task::spawn_blocking(move || records.put(&started))
@@ -103,14 +108,14 @@ async fn attempt_of(
         .map_err(|_| Problem::new(ProblemKind::Internal, "Keeping a record failed without an answer."))
         .and_then(|kept| kept)
         .map_err(End::Here)?;
-    desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
-    desk.waits(hint(Way::Direct, &link.organisation, &link.token));
+    context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
+    context.waits(hint(Way::Direct, &link.organisation, &link.token));
     let start = road.start(&link.organisation, &link.token, &link.secret);
     // A server that answers is nearly always right about its invitations: then this is tried, and not waited for.
     let unknown = matches!(reason, RoadReason::InvitationUnknown);
     let wait = if unknown { MEET_WAIT_UNKNOWN } else { MEET_WAIT };
     let looked = async { tokio::time::timeout(wait, start).await.map_or(Ok(None), |met| met.map(Some)) };
-    let Some(met) = desk.carry(road, looked).await? else {
+    let Some(met) = context.carry(road, looked).await? else {
         return Err(if unknown {
             let text = "The server knows no such invitation, and no terminal that made it was found.";
             End::Here(Problem::new(ProblemKind::InvitationUnknown, text))
@@ -127,14 +132,14 @@ async fn attempt_of(
         let text = "The other terminal says that the invitation is of another kind than the link.";
         return Err(End::Here(Problem::new(ProblemKind::WrongLink, text)));
     };
-    desk.board.invited(&met.invited, Some(met.invited_by));
-    desk.board.attempt(attempt);
-    let keeper = DeviceKeeper {
+    context.shown.invited(&met.invited, Some(met.invited_by));
+    context.shown.attempt(attempt);
+    let folder = DeviceFolder {
         devices: Arc::clone(&needs.devices),
-        handle: needs.handle.clone(),
+        reports: needs.reports.clone(),
         server: link.server.as_str().to_owned(),
         attempt,
-        attempt_secret: keeper_secret,
+        attempt_secret: folder_secret,
         token: link.token,
         direct: Some((link.hints, greeter.device)),
     };
@@ -146,7 +151,7 @@ async fn attempt_of(
         transport: TransportKind::PeerToPeer { peer: hints.peer },
         registration_wait: REGISTRATION_WAIT,
     };
-    claimer::run(desk, road, &invitation, &keeper).await
+    claimer::run(context, road, &invitation, &folder).await
 }
 
 /// Ends an attempt that an earlier daemon started and nobody can go on with.

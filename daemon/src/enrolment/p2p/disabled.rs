@@ -8,13 +8,14 @@ use parsec_protocol::enrol::link::Link;
 use parsec_protocol::ids::{DeviceId, Token};
 use tokio::sync::watch;
 
-use crate::engine::command::Handle;
-use crate::enrolment::Desk;
-use crate::enrolment::outbox::{Progress, Row};
-use crate::enrolment::recovery::Started;
-use crate::enrolment::start::ClaimNeeds;
+use crate::enrolment::CeremonyContext;
+use crate::enrolment::attempts::Started;
+use crate::enrolment::new_device::ClaimNeeds;
+use crate::enrolment::pending::PendingEnrolment;
+use crate::enrolment::reports::Reports;
 use crate::events::RoadReason;
 use crate::session::Session;
+use crate::session::progress::Progress;
 use crate::store::{DirectEnd, DirectReceipt, DirectRow, PendingReceipt, StoredInvitation};
 use crate::transport::http::Client;
 use crate::transport::net::{Net, unavailable};
@@ -48,12 +49,15 @@ impl Meeting {
     }
 }
 
-/// No ends of a road that is not there.
-#[derive(Debug, Default)]
-pub struct Hosts;
-
 /// Can't be called.
-pub async fn greet(_: Desk, _: Arc<Session>, _: StoredInvitation, _: Token, arrived: Arrived, _: bool) {
+pub async fn greet(
+    _: CeremonyContext,
+    _: Arc<Session>,
+    _: StoredInvitation,
+    _: Token,
+    arrived: Arrived,
+    _: bool,
+) {
     match arrived {}
 }
 
@@ -61,8 +65,8 @@ pub async fn greet(_: Desk, _: Arc<Session>, _: StoredInvitation, _: Token, arri
 pub async fn cancelled(_: &Session, _: Token) {}
 
 /// Refuses.
-pub async fn claim(desk: Desk, _: Link, _: Started, _: ClaimNeeds, _: RoadReason) {
-    desk.board.closed(unavailable());
+pub async fn claim(context: CeremonyContext, _: Link, _: Started, _: ClaimNeeds, _: RoadReason) {
+    context.shown.closed(unavailable());
 }
 
 /// Nothing was started that way; what another build started times out.
@@ -77,7 +81,7 @@ pub async fn ping_peer(_: &Net, _: &Link) -> Result<(Carrier, Duration), Problem
 }
 
 /// What another build enrolled is followed by one that can.
-pub async fn follow(_: Client, _: Net, _: DeviceId, _: PendingReceipt, _: DirectReceipt, _: Handle) {}
+pub async fn follow(_: Client, _: Net, _: DeviceId, _: PendingReceipt, _: DirectReceipt, _: Reports) {}
 
 /// No link names this terminal.
 pub async fn hints(_: &DirectEnd, _: &Net, _: bool, _: bool) -> Vec<String> {
@@ -90,7 +94,7 @@ pub async fn hints(_: &DirectEnd, _: &Net, _: bool, _: bool) -> Vec<String> {
 /// `transport_unavailable`.
 pub async fn finish(
     _: &Arc<Session>,
-    _: &Row,
+    _: &PendingEnrolment,
     _: DirectRow,
     _: &watch::Sender<Progress>,
 ) -> Result<Progress, Problem> {

@@ -1,33 +1,28 @@
-//! A greeting on the direct road: waiting for the newcomer, and vouching for them.
+//! A greeting without a server: waiting for the newcomer, and vouching for them.
 //!
-//! Decides that one invitation has one end at a time, and that whoever is told of an ending gets a moment to hear it.
+//! Decides how long a fresh log is waited for before signing, and that a server which answers is heard.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parsec_protocol::chain::verify::VerifiedLog;
-use parsec_protocol::control::{Listening, ListeningFor, Problem, ProblemKind};
+use parsec_protocol::control::{ListeningFor, Problem, ProblemKind};
 use parsec_protocol::enrol::io::{SealedEnrolment, Setting, TransportKind};
 use parsec_protocol::ids::{AttemptId, Token};
-use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::public::Hash;
-use parsec_protocol::relay::{AttemptView, EndReason, GreeterIds};
+use parsec_protocol::relay::{AttemptView, EndReason};
 
-use super::host_store::StoreClerk;
-use super::{relays, status};
-use crate::enrolment;
-use crate::enrolment::outbox;
-use crate::enrolment::outbox::Row;
-use crate::enrolment::start::{follow_earlier, follow_row, note_end, until_farewell};
-use crate::enrolment::{Desk, greeter};
+use super::host::{greeter_of, linger, open};
+use crate::enrolment::follow::follow;
+use crate::enrolment::pending::{self, PendingEnrolment};
+use crate::enrolment::{CeremonyContext, finish, greeter, outbox, tally, until_farewell};
 use crate::os::clock;
+use crate::session::host_store::HostStore;
 use crate::session::{Session, SyncError};
 use crate::store::{DeviceKeys, StoredInvitation};
 use crate::transport::RoadError;
-use crate::transport::p2p::{Host, HostRoad, Invitation, NodeError, Place, peer_id};
+use crate::transport::p2p::{Host, HostRoad, Place};
 
-/// How long an end stays open after an attempt is over, for the newcomer's terminal to hear why.
-const LINGER: Duration = Duration::from_secs(5);
 /// How long a fresh log is waited for before signing: without a server the stored one has to do.
 const FRESH_LOG_WAIT: Duration = Duration::from_secs(3);
 
@@ -35,13 +30,13 @@ const FRESH_LOG_WAIT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Arrived {
     attempt: AttemptId,
-    host: Arc<Host<StoreClerk>>,
+    host: Arc<Host<HostStore>>,
 }
 
 /// The wait for a claimer, once it has begun.
 #[derive(Debug, Default)]
 pub struct Meeting {
-    host: Option<Arc<Host<StoreClerk>>>,
+    host: Option<Arc<Host<HostStore>>>,
 }
 
 impl Meeting {
@@ -88,86 +83,6 @@ impl Meeting {
     }
 }
 
-/// This device, as a claimer is told.
-pub(super) fn greeter_of(session: &Session) -> GreeterIds {
-    let summary = &session.open.summary;
-    GreeterIds { user: summary.user, device: summary.device }
-}
-
-/// Opens this terminal's end for an invitation, or takes the one that is open.
-pub(super) async fn open(
-    session: &Arc<Session>,
-    invitation: &StoredInvitation,
-    token: Token,
-    place: Place,
-    purpose: ListeningFor,
-) -> Result<Arc<Host<StoreClerk>>, Problem> {
-    let _turn = session.hosts.opening.lock().await;
-    if let Some(host) = session.hosts.live(token) {
-        return Ok(host);
-    }
-    if !session.net.direct() {
-        return Err(Problem::new(ProblemKind::TransportUnavailable, "The direct road is switched off."));
-    }
-    let Some(end) = &invitation.direct else {
-        let text = "This invitation was made without a direct road.";
-        return Err(Problem::new(ProblemKind::TransportRefused, text));
-    };
-    let relays = relays::resolved(session.net.relays()).await;
-    let summary = &session.open.summary;
-    let Some(link_secret) = LinkSecret::from_slice(invitation.link_secret.expose()) else {
-        return Err(Problem::new(ProblemKind::Internal, "A secret has another length."));
-    };
-    let told = Invitation {
-        organisation: summary.organisation.clone(),
-        token,
-        link_secret,
-        invited: invitation.invited.clone(),
-        invited_by: session.open.keys.email.clone(),
-        expires: invitation.expires,
-    };
-    let clerk = StoreClerk { session: Arc::clone(session), token };
-    let host = Host::open(&end.secret, end.port, &relays, told, place, clerk).map_err(setup)?;
-    session.hosts.put(token, &host);
-    let listening = Listening {
-        organisation: summary.organisation.clone(),
-        token,
-        peer: peer_id(&host.key()),
-        addresses: Vec::new(),
-        relays: Vec::new(),
-        mdns: false,
-        purpose,
-    };
-    let show = status::show(session.net.clone(), host.status(), Some(listening), Some(token));
-    let stop = session.stop.clone();
-    session.tasks.spawn(async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = show => {}
-        }
-    });
-    Ok(host)
-}
-
-/// A node that can't be set up.
-pub(super) fn setup(error: NodeError) -> Problem {
-    Problem::new(ProblemKind::TransportUnavailable, RoadError::from(error).to_string())
-}
-
-/// Keeps an end open until those who follow have heard, and no longer than that takes.
-pub(super) fn linger(session: &Arc<Session>, host: Arc<Host<StoreClerk>>) {
-    let stop = session.stop.clone();
-    session.tasks.spawn(async move {
-        let mut status = host.status();
-        let gone = status.wait_for(|status| status.peers.iter().all(|peer| !peer.inbound));
-        tokio::select! {
-            () = stop.cancelled() => {}
-            _ = tokio::time::timeout(LINGER, gone) => {}
-        }
-        drop(host);
-    });
-}
-
 /// The invitation is cancelled: whoever is in the middle of it is told.
 pub async fn cancelled(session: &Session, token: Token) {
     if let Some(host) = session.hosts.live(token) {
@@ -182,7 +97,7 @@ pub async fn cancelled(session: &Session, token: Token) {
 
 /// Runs a greeting with somebody who has come directly to its end.
 pub async fn greet(
-    mut desk: Desk,
+    mut context: CeremonyContext,
     session: Arc<Session>,
     invitation: StoredInvitation,
     token: Token,
@@ -190,7 +105,7 @@ pub async fn greet(
     ask_server: bool,
 ) {
     let Arrived { attempt, host } = arrived;
-    desk.board.attempt(attempt);
+    context.shown.attempt(attempt);
     let summary = &session.open.summary;
     let setting = Setting {
         organisation: summary.organisation.clone(),
@@ -201,24 +116,24 @@ pub async fn greet(
         transport: TransportKind::PeerToPeer { peer: host.key() },
     };
     let Some(secret_hash) = host.secret_hash(attempt) else {
-        return desk.board.closed(Problem::new(ProblemKind::AttemptLost, "The attempt is gone."));
+        return context.shown.closed(Problem::new(ProblemKind::AttemptLost, "The attempt is gone."));
     };
     let road = HostRoad::new(Arc::clone(&host), attempt);
-    match follow_earlier(&session, attempt).await {
+    match pending::of_attempt(&session, attempt).await {
         // Signed for already, in an earlier life of the ceremony: only the receipt is missing.
-        Ok(Some(row)) => return follow_row(desk, &session, &road, row).await,
+        Ok(Some(enrolment)) => return follow(context, &session, &road, enrolment).await,
         Ok(None) => {}
-        Err(problem) => return desk.board.closed(problem),
+        Err(problem) => return context.shown.closed(problem),
     }
-    let voucher = DirectVoucher { session: Arc::clone(&session), attempt, token, secret_hash, ask_server };
-    match greeter::run(&mut desk, &road, setting, &invitation.link_secret, &voucher).await {
-        Ok(sealed) => follow_row(desk, &session, &road, Row::new(attempt, token, sealed)).await,
+    let issuer = PeerIssuer { session: Arc::clone(&session), attempt, token, secret_hash, ask_server };
+    match greeter::run(&mut context, &road, setting, &invitation.link_secret, &issuer).await {
+        Ok(sealed) => follow(context, &session, &road, PendingEnrolment::new(attempt, token, sealed)).await,
         Err(end) => {
-            note_end(&session, token, &end).await;
-            until_farewell(&session.stop, enrolment::finish(end, &desk, &road)).await;
+            tally::note_end(&session, token, &end).await;
+            until_farewell(&session.stop, finish(end, &context, &road)).await;
             // What was signed and never sent is set aside.
-            if let Ok(Some(row)) = follow_earlier(&session, attempt).await {
-                outbox::finish(&session, row);
+            if let Ok(Some(enrolment)) = pending::of_attempt(&session, attempt).await {
+                outbox::finish(&session, enrolment);
             }
         }
     }
@@ -226,7 +141,7 @@ pub async fn greet(
 }
 
 /// Vouches with an unlocked device, without counting on a server.
-struct DirectVoucher {
+struct PeerIssuer {
     session: Arc<Session>,
     attempt: AttemptId,
     token: Token,
@@ -234,7 +149,7 @@ struct DirectVoucher {
     ask_server: bool,
 }
 
-impl greeter::Voucher for DirectVoucher {
+impl greeter::Issuer for PeerIssuer {
     fn keys(&self) -> &DeviceKeys {
         &self.session.open.keys
     }
@@ -248,15 +163,16 @@ impl greeter::Voucher for DirectVoucher {
         match tokio::time::timeout(FRESH_LOG_WAIT, self.session.sync_apart()).await {
             Ok(Ok(log)) => Ok(log),
             Ok(Err(
-                error
-                @ (SyncError::Log(_) | SyncError::Past(..) | SyncError::Road(RoadError::Refused { .. })),
+                error @ (SyncError::Log(_)
+                | SyncError::Forked(..)
+                | SyncError::Transport(RoadError::Refused { .. })),
             )) => Err(error.into()),
-            Ok(Err(SyncError::Road(_))) | Err(_) => Ok(self.session.log()),
+            Ok(Err(SyncError::Transport(_))) | Err(_) => Ok(self.session.log()),
         }
     }
 
     async fn attempts(&self) -> Result<u64, Problem> {
-        crate::calls::invitations::attempts(&self.session, self.token).await
+        tally::attempts(&self.session, self.token).await
     }
 
     async fn persist(&self, sealed: &SealedEnrolment) -> Result<(), Problem> {

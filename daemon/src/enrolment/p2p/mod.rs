@@ -1,8 +1,8 @@
-//! The direct road, as the daemon takes it: invitations that name this terminal, greetings and claims without a server, and what becomes
-//! of them afterwards.
+//! Enrolments without a server: invitations that name this device, greetings and claims peer to peer, and what becomes of
+//! them afterwards.
 //!
-//! Decides when it is taken and what is durable on the way. Everything that knows libp2p is below `transport/p2p`; this is the
-//! part between it and the store. A daemon built without the feature has `absent` in its place.
+//! Decides what is durable on the way. Everything that knows libp2p is below `transport/p2p`; this is the part between it
+//! and the store. A daemon built without the feature has `disabled` in its place.
 
 #[cfg(feature = "p2p")]
 mod claim;
@@ -11,7 +11,7 @@ mod disabled;
 #[cfg(feature = "p2p")]
 mod greet;
 #[cfg(feature = "p2p")]
-mod host_store;
+mod host;
 #[cfg(feature = "p2p")]
 mod publish;
 #[cfg(feature = "p2p")]
@@ -30,14 +30,10 @@ pub use disabled::*;
 pub use {
     claim::{abandon, claim, ping_peer},
     greet::{Arrived, Meeting, cancelled, greet},
-    host_store::Hosts,
     publish::finish,
     receipt::follow,
     relays::hints,
 };
-
-/// Whether the direct road is built in.
-pub const BUILT_IN: bool = cfg!(feature = "p2p");
 
 /// Why a link can't be used directly, for a person.
 #[must_use]

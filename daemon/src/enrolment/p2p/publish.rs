@@ -13,14 +13,14 @@ use parsec_protocol::ids::Timestamp;
 use parsec_protocol::relay::{DirectEnrolment, EndReason, ErrorCode};
 use tokio::sync::watch;
 
-use super::greet::{greeter_of, linger, open};
-use super::host_store::StoreClerk;
-use crate::calls::evidence::keep_receipt;
+use super::host::{greeter_of, linger, open};
 use crate::enrolment::finality;
-use crate::enrolment::outbox::{Progress, Row, over, set_aside};
+use crate::enrolment::pending::{PendingEnrolment, keep_receipt, over, set_aside};
 use crate::os::clock;
 use crate::problems;
 use crate::session::Session;
+use crate::session::host_store::HostStore;
+use crate::session::progress::Progress;
 use crate::store::{DirectRow, StoredInvitation};
 use crate::transport::p2p::{Host, Place};
 use crate::transport::retry::until_done;
@@ -31,19 +31,19 @@ const UPLOAD_PAUSE: Duration = Duration::from_secs(60);
 /// Message 8's bit in an attempt's state.
 const STEP_8: u16 = 1 << 8;
 
-/// Finishes one row.
+/// Finishes one enrolment.
 ///
 /// # Errors
-/// It can't be finished now; the row is kept.
+/// It can't be finished now; the enrolment is kept.
 pub async fn finish(
     session: &Arc<Session>,
-    row: &Row,
+    enrolment: &PendingEnrolment,
     kept: DirectRow,
     tell: &watch::Sender<Progress>,
 ) -> Result<Progress, Problem> {
-    let token = row.token;
+    let token = enrolment.token;
     let Some(invitation) = session.store(move |store| store.invitation(token)).await? else {
-        set_aside(session, row.attempt).await?;
+        set_aside(session, enrolment.attempt).await?;
         return Ok(Progress::Void(EndReason::InvitationEnded));
     };
     let (host, receipt) = match kept.step_8 {
@@ -51,42 +51,43 @@ pub async fn finish(
         None => {
             // Without it nobody can have fetched it, and nobody can send it any more. And whatever was set aside without a
             // receipt keeps no place from the next newcomer.
-            let Some(handover) = kept.step_7.filter(|_| !row.set_aside) else {
-                set_aside(session, row.attempt).await?;
+            let Some(handover) = kept.step_7.filter(|_| !enrolment.set_aside) else {
+                set_aside(session, enrolment.attempt).await?;
                 return Ok(Progress::Void(EndReason::Abandoned));
             };
-            let place = Place::resumed(greeter_of(session), row.attempt, kept.secret_hash, handover, None);
+            let place =
+                Place::resumed(greeter_of(session), enrolment.attempt, kept.secret_hash, handover, None);
             let host = open(session, &invitation, token, place, ListeningFor::Receipt).await?;
-            match receipt(&host, row, invitation.expires).await? {
+            match receipt(&host, enrolment, invitation.expires).await? {
                 Ok(receipt) => (Some(host), receipt),
                 Err(reason) => {
-                    set_aside(session, row.attempt).await?;
+                    set_aside(session, enrolment.attempt).await?;
                     linger(session, host);
                     return Ok(Progress::Void(reason));
                 }
             }
         }
     };
-    let end = |host: &Option<Arc<Host<StoreClerk>>>, reason| {
+    let end = |host: &Option<Arc<Host<HostStore>>>, reason| {
         if let Some(host) = host {
-            host.end(row.attempt, reason);
+            host.end(enrolment.attempt, reason);
             linger(session, Arc::clone(host));
         }
     };
-    let publication = match row.sealed.open_receipt(&receipt) {
+    let publication = match enrolment.sealed.open_receipt(&receipt) {
         Ok(publication) => publication,
         Err(closed) => {
-            set_aside(session, row.attempt).await?;
+            set_aside(session, enrolment.attempt).await?;
             end(&host, EndReason::BadMessage);
             return Ok(Progress::Failed(problems::closed(closed)));
         }
     };
-    keep_receipt(session, row.attempt, &row.sealed, &publication).await;
+    keep_receipt(session, enrolment, &publication).await;
     tell.send_replace(Progress::Registering);
     let mut host = host;
-    match upload(session, row, &invitation, publication, tell, &mut host).await {
+    match upload(session, enrolment, &invitation, publication, tell, &mut host).await {
         Ok(()) => {
-            let progress = over(session, row, EndReason::Completed).await?;
+            let progress = over(session, enrolment, EndReason::Completed).await?;
             if matches!(progress, Progress::Published) {
                 end(&host, EndReason::Completed);
             }
@@ -94,7 +95,7 @@ pub async fn finish(
         }
         Err(error) if error.code().is_some_and(finality::enrolment_refused) => {
             tracing::warn!(%error, "an enrolment of the direct road is void");
-            set_aside(session, row.attempt).await?;
+            set_aside(session, enrolment.attempt).await?;
             end(&host, EndReason::InvitationEnded);
             Ok(Progress::Void(EndReason::InvitationEnded))
         }
@@ -105,10 +106,10 @@ pub async fn finish(
 /// Waits for message 8, no longer than the invitation lasts; or the reason why it never comes.
 ///
 /// # Errors
-/// This terminal's end is taken by another attempt for the same invitation: the row is kept.
+/// This terminal's end is taken by another attempt for the same invitation: the enrolment is kept.
 async fn receipt(
-    host: &Host<StoreClerk>,
-    row: &Row,
+    host: &Host<HostStore>,
+    enrolment: &PendingEnrolment,
     expires: Timestamp,
 ) -> Result<Result<Vec<u8>, EndReason>, Problem> {
     let mut seen = host.watch();
@@ -117,12 +118,12 @@ async fn receipt(
     loop {
         let view = seen.borrow_and_update().clone();
         match view {
-            Some(view) if view.attempt == row.attempt => {
+            Some(view) if view.attempt == enrolment.attempt => {
                 if let Some(reason) = view.ended {
                     return Ok(Err(reason));
                 }
                 if view.steps & STEP_8 != 0 {
-                    return Ok(host.step_8(row.attempt).ok_or(EndReason::Abandoned));
+                    return Ok(host.step_8(enrolment.attempt).ok_or(EndReason::Abandoned));
                 }
             }
             Some(_) | None => {
@@ -139,7 +140,7 @@ async fn receipt(
             }
             () = &mut end => {
                 // Refused where the receipt came at the last moment: then the next look finds it.
-                if host.cancel(row.attempt, EndReason::InvitationEnded).await.is_ok() {
+                if host.cancel(enrolment.attempt, EndReason::InvitationEnded).await.is_ok() {
                     return Ok(Err(EndReason::InvitationEnded));
                 }
                 end.as_mut().reset(tokio::time::Instant::now() + UPLOAD_PAUSE);
@@ -151,14 +152,14 @@ async fn receipt(
 /// Gives the enrolment to the server, as soon as it can be reached and takes it.
 async fn upload(
     session: &Arc<Session>,
-    row: &Row,
+    enrolment: &PendingEnrolment,
     invitation: &StoredInvitation,
     publication: Publication,
     tell: &watch::Sender<Progress>,
-    host: &mut Option<Arc<Host<StoreClerk>>>,
+    host: &mut Option<Arc<Host<HostStore>>>,
 ) -> Result<(), RoadError> {
     let enrolment = DirectEnrolment {
-        token: row.token,
+        token: enrolment.token,
         invited: invitation.invited.clone(),
         created: invitation.created,
         expires: invitation.expires,

@@ -11,8 +11,8 @@ use parsec_protocol::ids::DeviceId;
 use parsec_protocol::relay::{AttemptView, ErrorCode, Standing, StandingQuestion};
 use tokio::sync::watch;
 
-use crate::engine::command::{Event, Handle};
 use crate::enrolment::finality;
+use crate::enrolment::reports::{Report, Reports};
 use crate::store::{DirectReceipt, PendingReceipt};
 use crate::transport::http::{Client, Server};
 use crate::transport::net::Net;
@@ -31,12 +31,12 @@ const VISIT_PAUSE: Duration = Duration::from_secs(60);
 /// Of which device something is said, and to whom it is told.
 struct Said<'a> {
     device: DeviceId,
-    handle: &'a Handle,
+    reports: &'a Reports,
 }
 
 impl Said<'_> {
     async fn void(&self) {
-        self.handle.tell(Event::Registered(self.device, Registration::Void)).await;
+        self.reports.send(Report::Registered(self.device, Registration::Void)).await;
     }
 }
 
@@ -48,15 +48,15 @@ pub async fn follow(
     device: DeviceId,
     pending: PendingReceipt,
     direct: DirectReceipt,
-    handle: Handle,
+    reports: Reports,
 ) {
     let Ok(server) = Server::new(client, &pending.server) else { return };
-    let said = Said { device, handle: &handle };
+    let said = Said { device, reports: &reports };
     tokio::select! {
         () = greeter(&net, &pending, &direct, &said) => {}
         () = ask(&server, &net, &pending, &direct, &said) => {}
     }
-    handle.tell(Event::Registered(device, Registration::Registered)).await;
+    reports.send(Report::Registered(device, Registration::Registered)).await;
 }
 
 /// Gives the receipt to the greeter's terminal and hears what becomes of it. Never returns where that can't be learnt from it.

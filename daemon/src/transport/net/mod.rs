@@ -1,7 +1,7 @@
 //! What the daemon knows of the network: where it waits for others, who is connected, which servers answer.
 //!
-//! Decides what `net.status` and `net.peers` show. Whoever listens or connects puts an entry on a shelf and takes it away
-//! by dropping what it was given, however it ends. Refuses entries past a bound: what is not shown must not be there.
+//! Decides what `net.status` and `net.peers` show. Listeners and connections register an entry; the guard removes it on
+//! drop. Refuses entries past a bound: what is not shown must not be there.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +10,9 @@ use parsec_protocol::control::{Listening, PeerView, Problem, ProblemKind, Server
 use parsec_protocol::ids::{OrganisationId, Timestamp};
 
 use crate::os::clock;
+
+/// Whether peer-to-peer transports are built in.
+const BUILT_IN: bool = cfg!(feature = "p2p");
 
 /// Places where this machine waits at once: each ceremony has one, and each receipt that is still to come.
 const LISTENING_MAX: usize = 128;
@@ -40,15 +43,15 @@ impl From<Full> for Problem {
 
 /// Entries of one kind, oldest first.
 #[derive(Debug)]
-struct Shelf<T> {
+struct Registry<T> {
     max: usize,
     next: u64,
     entries: BTreeMap<u64, T>,
 }
 
-/// A shelf that many have a part in.
+/// A registry that many have a part in.
 #[derive(Debug)]
-struct Shared<T>(Arc<Mutex<Shelf<T>>>);
+struct Shared<T>(Arc<Mutex<Registry<T>>>);
 
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
@@ -58,24 +61,24 @@ impl<T> Clone for Shared<T> {
 
 impl<T> Shared<T> {
     fn new(max: usize) -> Self {
-        Self(Arc::new(Mutex::new(Shelf { max, next: 0, entries: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(Registry { max, next: 0, entries: BTreeMap::new() })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shelf<T>> {
+    fn lock(&self) -> MutexGuard<'_, Registry<T>> {
         // Every change is whole before anything could panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put(&self, entry: T) -> Result<Guard<T>, Full> {
-        let mut shelf = self.lock();
-        if shelf.entries.len() >= shelf.max {
+        let mut registry = self.lock();
+        if registry.entries.len() >= registry.max {
             return Err(Full);
         }
-        let key = shelf.next;
-        shelf.next = shelf.next.saturating_add(1);
-        shelf.entries.insert(key, entry);
-        drop(shelf);
-        Ok(Guard { shelf: self.clone(), key })
+        let key = registry.next;
+        registry.next = registry.next.saturating_add(1);
+        registry.entries.insert(key, entry);
+        drop(registry);
+        Ok(Guard { registry: self.clone(), key })
     }
 }
 
@@ -89,14 +92,14 @@ impl<T: Clone> Shared<T> {
 #[derive(Debug)]
 #[must_use = "the entry is gone when this is dropped"]
 pub struct Guard<T> {
-    shelf: Shared<T>,
+    registry: Shared<T>,
     key: u64,
 }
 
 impl<T> Guard<T> {
     /// Shows it otherwise from now on: another address, a peer that has proven itself.
     pub fn change(&self, change: impl FnOnce(&mut T)) {
-        if let Some(entry) = self.shelf.lock().entries.get_mut(&self.key) {
+        if let Some(entry) = self.registry.lock().entries.get_mut(&self.key) {
             change(entry);
         }
     }
@@ -105,7 +108,7 @@ impl<T> Guard<T> {
 impl<T> Drop for Guard<T> {
     fn drop(&mut self) {
         // The entry is dropped after the lock.
-        let _entry = self.shelf.lock().entries.remove(&self.key);
+        let _entry = self.registry.lock().entries.remove(&self.key);
     }
 }
 
@@ -147,7 +150,7 @@ impl Net {
     /// Whether the direct road is there.
     #[must_use]
     pub fn direct(&self) -> bool {
-        crate::enrolment::p2p::BUILT_IN && self.settings.on
+        BUILT_IN && self.settings.on
     }
 
     /// The relays of the configuration.
