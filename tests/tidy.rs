@@ -120,7 +120,7 @@ mod the_rules_can_fail {
             ("protocol/src/enrol/greeter.rs", "use super::{io, claimer::Claimer};"),
             ("daemon/src/rpc/methods.rs", "use crate::store::Store;"),
             ("daemon/src/store/mod.rs", "use crate::{\n    paths,\n    transport as road,\n};"),
-            ("daemon/src/transport/relay.rs", "fn f() { crate::rpc::serve(); }"),
+            ("daemon/src/transport/relay/mod.rs", "fn f() { crate::rpc::serve(); }"),
             ("daemon/src/main.rs", "use parsec_metadata::http;"),
             ("ctl/src/main.rs", "use parsec_protocol::keys::LinkSecret;"),
             ("ctl/src/main.rs", "use parsec_protocol::{control::Stage, enrol::sas};"),
@@ -185,7 +185,7 @@ mod the_rules_can_fail {
         let file = |path| Source::new(path, "//! Carries the bytes away.\nuse libp2p::Swarm;\n");
         let own = file("daemon/src/transport/p2p/node/driver.rs");
         assert_eq!(imports::check(&[own], &[]).len(), 0);
-        let both = [file("daemon/src/transport/p2p/node.rs"), file("daemon/src/transport/p2p/host.rs")];
+        let both = [file("daemon/src/transport/p2p/node/mod.rs"), file("daemon/src/transport/p2p/host.rs")];
         assert_eq!(imports::check(&both, &[]).len(), 1);
     }
 

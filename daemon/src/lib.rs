@@ -1,24 +1,21 @@
 //! The per-user daemon of Parsec.
 //!
 //! Decides every effect: files, sockets, timers, randomness. What parties must agree on is decided in
-//! `parsec_protocol`; the rooms `rpc`, `store` and `transport` never import each other.
+//! `parsec_protocol`; the rooms `rpc`, `store` and `transport` never import each other, and what a room
+//! may name at all is in docs/architecture.md.
 
-pub mod addresses;
-pub mod caller;
-pub mod clock;
+#![warn(clippy::self_named_module_files, reason = "one style: a folder's own module is its mod.rs")]
+
+pub mod calls;
 pub mod config;
-pub mod crew;
-pub mod daemon;
+pub mod engine;
 pub mod enrolment;
-pub mod entropy;
 pub mod events;
-pub mod finality;
-pub mod named_file;
-pub mod outbox;
-pub mod paths;
+pub mod os;
 pub mod problems;
 pub mod rpc;
 pub mod service;
+pub mod session;
 pub mod store;
 pub mod tokens;
 pub mod transport;

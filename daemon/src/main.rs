@@ -18,8 +18,8 @@ use parsec_host::service_manager::ServiceManager;
 use parsec_host::terminal::Terminal;
 use parsec_protocol::control::{Door, Problem};
 use parsecd::config::{Arguments, Config, ConfigError};
-use parsecd::daemon::{Daemon, Settings};
-use parsecd::paths::{self, Places};
+use parsecd::engine::{Daemon, Settings};
+use parsecd::os::paths::{self, Places};
 use parsecd::rpc::{self, AccessError, Listener};
 use parsecd::service::activation::{ActivationError, Passed};
 use parsecd::service::credentials;
@@ -195,7 +195,7 @@ async fn serve(
         extra_ca: config.extra_ca.clone(),
         idle_lock: config.idle_lock,
         approval: config.approval,
-        direct: parsecd::daemon::net::Settings { on: config.p2p, relays: config.relays.clone() },
+        direct: parsecd::transport::net::Settings { on: config.p2p, relays: config.relays.clone() },
     };
     let (daemon, handle) = tokio::task::spawn_blocking(move || {
         let devices = Devices::open(&data_dir)?;

@@ -11,7 +11,7 @@ use parsec_protocol::keys::NoEntropy;
 use parsec_protocol::paste::{self, PasteError};
 use parsec_protocol::relay::{EndReason, ErrorCode};
 
-use crate::clock::moment;
+use crate::os::clock::moment;
 use crate::store::StoreError;
 use crate::transport::RoadError;
 use crate::transport::tls::TlsFault;

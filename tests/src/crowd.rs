@@ -18,13 +18,13 @@ use parsec_protocol::ids::{AttemptId, DeviceId, Invited, OrganisationId, Token, 
 use parsec_protocol::keys::{LinkSecret, random};
 use parsec_protocol::public::{Context, Signature};
 use parsec_protocol::relay::{BootstrapRequest, Completion, NewInvitation};
-use parsecd::caller::CallerSession;
-use parsecd::clock;
-use parsecd::enrolment::claimer::{self, Keeper};
-use parsecd::enrolment::greeter::{self, Voucher};
-use parsecd::enrolment::view::Board;
-use parsecd::enrolment::{Act, Desk, End, Request};
-use parsecd::entropy::System;
+use parsecd::enrolment::claimer::{self, SaveKeys};
+use parsecd::enrolment::greeter::{self, Issuer};
+use parsecd::enrolment::view::ViewPublisher;
+use parsecd::enrolment::{Act, CeremonyContext, End, Request};
+use parsecd::os::caller::CallerSession;
+use parsecd::os::clock;
+use parsecd::os::entropy::System;
 use parsecd::store::{DeviceKeys, Devices, PendingReceipt, WorkFactor};
 use parsecd::transport::http::{Client, Server};
 use parsecd::transport::relay::{ClaimerRoad, GreeterRoad, Invitee, Member, Signer, bootstrap};
@@ -160,7 +160,7 @@ pub async fn waiting(alice: Arc<Alice>, number: usize, began: mpsc::Sender<()>) 
     }
 }
 
-impl Voucher for Vouches {
+impl Issuer for Vouches {
     fn keys(&self) -> &DeviceKeys {
         &self.0.keys
     }
@@ -196,7 +196,7 @@ struct Keeps {
     attempt_secret: [u8; 32],
 }
 
-impl Keeper for Keeps {
+impl SaveKeys for Keeps {
     async fn keep(
         &self,
         new: Arc<NewDevice>,
@@ -259,14 +259,14 @@ pub async fn alice(base: &str, bootstrap_token: &str, organisation: &Organisatio
     })
 }
 
-/// A desk, and a person at it: looks at the screen, says codes, gives those that are heard.
+/// A context, and a person at it: looks at the screen, says codes, gives those that are heard.
 fn seat(
     role: Role,
     organisation: &OrganisationId,
     said: watch::Sender<Option<String>>,
     heard: watch::Receiver<Option<String>>,
-) -> (Desk, tokio::task::JoinHandle<()>) {
-    let board = Board::new(CeremonyId(1), role, organisation.clone(), None);
+) -> (CeremonyContext, tokio::task::JoinHandle<()>) {
+    let board = ViewPublisher::new(CeremonyId(1), role, organisation.clone(), None);
     let mut screen = board.watch();
     let (ask, requests) = mpsc::channel(1);
     let person = tokio::spawn(async move {
@@ -293,7 +293,7 @@ fn seat(
             }
         }
     });
-    (Desk::new(board, requests, CancellationToken::new(), ProblemKind::ShuttingDown), person)
+    (CeremonyContext::new(board, requests, CancellationToken::new(), ProblemKind::ShuttingDown), person)
 }
 
 async fn answer(view: &CeremonyView, heard: &mut watch::Receiver<Option<String>>) -> Option<Act> {
@@ -351,8 +351,9 @@ pub async fn ceremony(alice: Arc<Alice>, number: usize, folder: Option<PathBuf>)
 
     let (claimer_says, greeter_hears) = watch::channel(None);
     let (greeter_says, claimer_hears) = watch::channel(None);
-    let (mut claimer_desk, bob) = seat(Role::Claimer, &alice.organisation, claimer_says, claimer_hears);
-    let (mut greeter_desk, vouching) = seat(Role::Greeter, &alice.organisation, greeter_says, greeter_hears);
+    let (mut claimer_context, bob) = seat(Role::Claimer, &alice.organisation, claimer_says, claimer_hears);
+    let (mut greeter_context, vouching) =
+        seat(Role::Greeter, &alice.organisation, greeter_says, greeter_hears);
     let keeper = Keeps { folder, server: alice.keys.server.clone(), token, attempt, attempt_secret };
     let invitation = claimer::Invitation {
         organisation: alice.organisation.clone(),
@@ -373,11 +374,12 @@ pub async fn ceremony(alice: Arc<Alice>, number: usize, folder: Option<PathBuf>)
     let link_secret = LinkSecret::from_bytes(&mut same);
     let voucher = Vouches(Arc::clone(&alice), member);
     let greets = async {
-        let sealed = greeter::run(&mut greeter_desk, &greeter_road, setting, &link_secret, &voucher).await?;
+        let sealed =
+            greeter::run(&mut greeter_context, &greeter_road, setting, &link_secret, &voucher).await?;
         publish(&greeter_road, &sealed).await;
         Ok::<_, End>(())
     };
-    let claims = claimer::run(&mut claimer_desk, &claimer_road, &invitation, &keeper);
+    let claims = claimer::run(&mut claimer_context, &claimer_road, &invitation, &keeper);
     let (claimed, greeted) = tokio::join!(claims, greets);
     bob.abort();
     vouching.abort();

@@ -16,13 +16,14 @@ use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::relay::{AttemptView, EndReason};
 use tokio::sync::watch;
 
-use super::{Act, Desk, End, Request, answer, next_state, not_now};
-use crate::caller::CallerSession;
+use super::{Act, CeremonyContext, End, Request, answer, next_state, not_now};
+use crate::os::caller::CallerSession;
+use crate::os::{clock, entropy};
+use crate::problems;
 use crate::transport::{Road, RoadError};
-use crate::{clock, entropy, problems};
 
 /// Makes a claimer's keys durable, under a password.
-pub trait Keeper: Send + Sync {
+pub trait SaveKeys: Send + Sync {
     /// Returns once everything needed after a power cut is on disk. `by` is the session that gave the password.
     ///
     /// # Errors
@@ -57,9 +58,9 @@ pub struct Invitation {
 
 /// A machine and what its driver remembers beside it.
 struct Driver<'a, R, K> {
-    desk: &'a mut Desk,
+    context: &'a mut CeremonyContext,
     road: &'a R,
-    keeper: &'a K,
+    save: &'a K,
     machine: Claimer,
     outputs: VecDeque<ClaimerOutput>,
     /// Verified, and waiting for a password.
@@ -80,28 +81,28 @@ struct Driver<'a, R, K> {
 ///
 /// # Errors
 /// [`End`]: the caller shows it and tells the relay.
-pub async fn run<R: Road, K: Keeper>(
-    desk: &mut Desk,
+pub async fn run<R: Road, K: SaveKeys>(
+    context: &mut CeremonyContext,
     road: &R,
     invitation: &Invitation,
-    keeper: &K,
+    save: &K,
 ) -> Result<(), End> {
     let (tell, mut seen) = watch::channel(None);
     let follow = road.follow(tell);
     tokio::pin!(follow);
-    desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
+    context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
     // What is so already is noted, too, and nothing is lost between the two loops.
     let mut trouble = road.trouble();
     trouble.mark_changed();
     let greeter = loop {
         let view = tokio::select! {
             view = next_state(&mut seen, &mut follow) => view?,
-            request = desk.request() => {
+            request = context.request() => {
                 let _ = request?.reply.send(Err(not_now()));
                 continue;
             }
             Ok(()) = trouble.changed() => {
-                desk.board.note(trouble.borrow_and_update().clone());
+                context.shown.note(trouble.borrow_and_update().clone());
                 continue;
             }
         };
@@ -112,7 +113,7 @@ pub async fn run<R: Road, K: Keeper>(
             break greeter;
         }
     };
-    desk.board.stage(Stage::Handshake, &[Action::Cancel]);
+    context.shown.stage(Stage::Handshake, &[Action::Cancel]);
     let setting = Setting {
         organisation: invitation.organisation.clone(),
         token: invitation.token,
@@ -126,9 +127,9 @@ pub async fn run<R: Road, K: Keeper>(
         Claimer::start(setting, &invitation.link_secret, clock.now(), &mut entropy::System)
             .map_err(|error| End::Here(problems::refused(error)))?;
     let mut driver = Driver {
-        desk,
+        context,
         road,
-        keeper,
+        save,
         machine,
         outputs: outputs.into(),
         to_keep: None,
@@ -151,14 +152,14 @@ pub async fn run<R: Road, K: Keeper>(
             tokio::time::sleep(driver.wake.map_or(Duration::MAX, |moment| driver.clock.until(moment)));
         tokio::select! {
             view = next_state(&mut seen, &mut follow) => newest = Some(view?),
-            request = driver.desk.request() => driver.person(request?).await?,
+            request = driver.context.request() => driver.person(request?).await?,
             () = sleep => {
                 driver.wake = None;
                 let outputs = driver.step(ClaimerInput::Tick).map_err(|error| End::Here(problems::refused(error)))?;
                 driver.outputs.extend(outputs);
                 driver.carry_out().await?;
             }
-            Ok(()) = trouble.changed() => driver.desk.board.note(trouble.borrow_and_update().clone()),
+            Ok(()) = trouble.changed() => driver.context.shown.note(trouble.borrow_and_update().clone()),
         }
     }
     let Some(new) = driver.to_keep else {
@@ -178,7 +179,7 @@ pub async fn run<R: Road, K: Keeper>(
         let view = tokio::select! {
             () = &mut give_up => break false,
             view = next_state(&mut seen, &mut follow) => view,
-            request = desk.request() => match request {
+            request = context.request() => match request {
                 Ok(request) => {
                     let _ = request.reply.send(Err(not_now()));
                     continue;
@@ -194,11 +195,11 @@ pub async fn run<R: Road, K: Keeper>(
             Err(_) => break false,
         }
     };
-    desk.board.done(new.user, new.device, &new.root, registered);
+    context.shown.done(new.user, new.device, &new.root, registered);
     Ok(())
 }
 
-impl<R: Road, K: Keeper> Driver<'_, R, K> {
+impl<R: Road, K: SaveKeys> Driver<'_, R, K> {
     fn step(&mut self, input: ClaimerInput) -> Result<Vec<ClaimerOutput>, Refused> {
         self.machine.step(input, self.clock.now(), &mut entropy::System)
     }
@@ -212,7 +213,7 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
             return Ok(None);
         }
         let step = self.next;
-        let bytes = self.desk.carry(self.road, self.road.fetch(step)).await?;
+        let bytes = self.context.carry(self.road, self.road.fetch(step)).await?;
         self.next = step.saturating_add(2);
         match self.step(ClaimerInput::Message { step, bytes }) {
             Ok(outputs) => {
@@ -229,7 +230,7 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
         while let Some(output) = self.outputs.pop_front() {
             match output {
                 ClaimerOutput::Send { step, bytes } => {
-                    let sent = self.desk.carry(self.road, self.road.deposit(step, bytes));
+                    let sent = self.context.carry(self.road, self.road.deposit(step, bytes));
                     if !self.kept {
                         sent.await?;
                         continue;
@@ -244,13 +245,13 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
                         Ok(Err(end)) => return Err(end),
                     }
                 }
-                ClaimerOutput::Show(code) => self.desk.board.say(code),
-                ClaimerOutput::AskCode(question) => self.desk.board.ask_code(&question),
+                ClaimerOutput::Show(code) => self.context.shown.say(code),
+                ClaimerOutput::AskCode(question) => self.context.shown.ask_code(&question),
                 ClaimerOutput::AskIdentity => {
-                    self.desk.board.stage(Stage::Identify, &[Action::Identify, Action::Cancel]);
+                    self.context.shown.stage(Stage::Identify, &[Action::Identify, Action::Cancel]);
                 }
                 ClaimerOutput::NeedLog { count } => {
-                    let log = self.desk.carry(self.road, first(self.road, count)).await?;
+                    let log = self.context.carry(self.road, first(self.road, count)).await?;
                     let outputs = self
                         .step(ClaimerInput::Log(log))
                         .map_err(|error| End::Here(problems::refused(error)))?;
@@ -258,7 +259,7 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
                 }
                 ClaimerOutput::Keep(new) => {
                     self.to_keep = Some(Arc::new(*new));
-                    self.desk.board.stage(Stage::SetPassword, &[Action::Finish, Action::Cancel]);
+                    self.context.shown.stage(Stage::SetPassword, &[Action::Finish, Action::Cancel]);
                 }
                 ClaimerOutput::WakeAt(moment) => self.wake = Some(moment),
                 ClaimerOutput::Done => self.done = true,
@@ -276,7 +277,7 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
                 .and_then(|code| self.step(ClaimerInput::Code(code)).map_err(problems::refused)),
             Act::Identify(identify) => self
                 .step(ClaimerInput::Identity { name: identify.name, device_label: identify.device_label })
-                .inspect(|_| self.desk.board.stage(Stage::WaitingForApproval, &[Action::Cancel]))
+                .inspect(|_| self.context.shown.stage(Stage::WaitingForApproval, &[Action::Cancel]))
                 .map_err(problems::refused),
             Act::Finish(finish) => self.keep(finish.password, by).await,
             Act::Approve(_) | Act::Cancel => Err(not_now()),
@@ -286,15 +287,15 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
                 // A closed machine is shown before the answer, so that the asker sees the outcome at once.
                 if let Some(ClaimerOutput::Closed(closed)) = outputs.first() {
                     let closed = *closed;
-                    End::Machine(closed).show(&self.desk.board);
-                    let _ = reply.send(Ok(self.desk.board.now()));
+                    End::Machine(closed).show(&self.context.shown);
+                    let _ = reply.send(Ok(self.context.shown.now()));
                     return Err(End::Machine(closed));
                 }
-                if matches!(self.desk.board.now().stage, Stage::ChooseCode) {
-                    self.desk.board.stage(Stage::Handshake, &[Action::Cancel]);
+                if matches!(self.context.shown.now().stage, Stage::ChooseCode) {
+                    self.context.shown.stage(Stage::Handshake, &[Action::Cancel]);
                 }
                 self.outputs.extend(outputs);
-                let _ = reply.send(Ok(self.desk.board.now()));
+                let _ = reply.send(Ok(self.context.shown.now()));
                 self.carry_out().await
             }
             Err(problem) => {
@@ -310,13 +311,13 @@ impl<R: Road, K: Keeper> Driver<'_, R, K> {
         password: SecretText,
         by: Option<CallerSession>,
     ) -> Result<Vec<ClaimerOutput>, Problem> {
-        let new = self.to_keep.as_ref().filter(|_| self.desk.may_cancel).ok_or_else(not_now)?;
-        self.keeper.keep(Arc::clone(new), password, by).await?;
-        self.desk.may_cancel = false;
+        let new = self.to_keep.as_ref().filter(|_| self.context.may_cancel).ok_or_else(not_now)?;
+        self.save.keep(Arc::clone(new), password, by).await?;
+        self.context.may_cancel = false;
         self.kept = true;
-        self.desk.board.stage(Stage::Registering, &[]);
-        self.desk
-            .board
+        self.context.shown.stage(Stage::Registering, &[]);
+        self.context
+            .shown
             .note(Some("The keys are kept. The greeter's device registers this terminal now.".into()));
         self.step(ClaimerInput::Saved).map_err(problems::refused)
     }

@@ -18,13 +18,14 @@ use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::relay::AttemptView;
 use tokio::sync::watch;
 
-use super::{Act, Desk, End, Request, answer, next_state, not_now};
+use super::{Act, CeremonyContext, End, Request, answer, next_state, not_now};
+use crate::os::{clock, entropy};
+use crate::problems;
 use crate::store::DeviceKeys;
 use crate::transport::Road;
-use crate::{clock, entropy, problems};
 
 /// What vouching takes from the unlocked device.
-pub trait Voucher: Send + Sync {
+pub trait Issuer: Send + Sync {
     /// Its keys.
     fn keys(&self) -> &DeviceKeys;
     /// The log as it is now, verified.
@@ -46,9 +47,9 @@ pub trait Voucher: Send + Sync {
 
 /// A machine and what its driver remembers beside it.
 struct Driver<'a, R, V> {
-    desk: &'a mut Desk,
+    context: &'a mut CeremonyContext,
     road: &'a R,
-    voucher: &'a V,
+    issuer: &'a V,
     invited: Invited,
     machine: Greeter,
     outputs: VecDeque<GreeterOutput>,
@@ -67,27 +68,27 @@ struct Driver<'a, R, V> {
 ///
 /// # Errors
 /// [`End`]: the caller shows it and tells the relay.
-pub async fn run<R: Road, V: Voucher>(
-    desk: &mut Desk,
+pub async fn run<R: Road, V: Issuer>(
+    context: &mut CeremonyContext,
     road: &R,
     setting: Setting,
     link_secret: &LinkSecret,
-    voucher: &V,
+    issuer: &V,
 ) -> Result<SealedEnrolment, End> {
     let (tell, mut seen) = watch::channel(None);
     let follow = road.follow(tell);
     tokio::pin!(follow);
-    desk.board.stage(Stage::Handshake, &[Action::Cancel]);
+    context.shown.stage(Stage::Handshake, &[Action::Cancel]);
     let invited = setting.invited.clone();
-    let keys = voucher.keys();
+    let keys = issuer.keys();
     let clock = clock::Steady::start();
     let (machine, outputs) =
         Greeter::start(setting, link_secret, keys.root, keys.typed_codes, clock.now(), &mut entropy::System)
             .map_err(|error| End::Here(problems::refused(error)))?;
     let mut driver = Driver {
-        desk,
+        context,
         road,
-        voucher,
+        issuer,
         invited,
         machine,
         outputs: outputs.into(),
@@ -116,19 +117,19 @@ pub async fn run<R: Road, V: Voucher>(
             tokio::time::sleep(driver.wake.map_or(Duration::MAX, |moment| driver.clock.until(moment)));
         tokio::select! {
             view = next_state(&mut seen, &mut follow) => newest = Some(view?),
-            request = driver.desk.request() => driver.person(request?).await?,
+            request = driver.context.request() => driver.person(request?).await?,
             () = sleep => {
                 driver.wake = None;
                 let outputs = driver.step(GreeterInput::Tick).map_err(|error| End::Here(problems::refused(error)))?;
                 driver.outputs.extend(outputs);
                 driver.carry_out().await?;
             }
-            Ok(()) = trouble.changed() => driver.desk.board.note(trouble.borrow_and_update().clone()),
+            Ok(()) = trouble.changed() => driver.context.shown.note(trouble.borrow_and_update().clone()),
         }
     }
 }
 
-impl<R: Road, V: Voucher> Driver<'_, R, V> {
+impl<R: Road, V: Issuer> Driver<'_, R, V> {
     fn step(&mut self, input: GreeterInput<'_>) -> Result<Vec<GreeterOutput>, Refused> {
         self.machine.step(input, self.clock.now(), &mut entropy::System)
     }
@@ -142,7 +143,7 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
             return Ok(None);
         }
         let step = self.next;
-        let bytes = self.desk.carry(self.road, self.road.fetch(step)).await?;
+        let bytes = self.context.carry(self.road, self.road.fetch(step)).await?;
         self.next = step.saturating_add(2);
         match self.step(GreeterInput::Message { step, bytes }) {
             Ok(outputs) => {
@@ -159,17 +160,17 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
         while let Some(output) = self.outputs.pop_front() {
             match output {
                 GreeterOutput::Send { step, bytes } => {
-                    self.desk.carry(self.road, self.road.deposit(step, bytes)).await?;
+                    self.context.carry(self.road, self.road.deposit(step, bytes)).await?;
                     if self.sealed.is_some() {
                         self.sent = true;
                         return Ok(());
                     }
                 }
-                GreeterOutput::Show(code) => self.desk.board.say(code),
-                GreeterOutput::AskCode(question) => self.desk.board.ask_code(&question),
-                GreeterOutput::AskApproval(claim) => self.desk.board.ask_approval(claim),
+                GreeterOutput::Show(code) => self.context.shown.say(code),
+                GreeterOutput::AskCode(question) => self.context.shown.ask_code(&question),
+                GreeterOutput::AskApproval(claim) => self.context.shown.ask_approval(claim),
                 GreeterOutput::Persist(sealed) => {
-                    self.voucher.persist(&sealed).await.map_err(End::Here)?;
+                    self.issuer.persist(&sealed).await.map_err(End::Here)?;
                     self.sealed = Some(*sealed);
                 }
                 // Message 8 is the outbox's to take, from the record alone; the machine never sees it here.
@@ -201,15 +202,15 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
             Ok(outputs) => {
                 if let Some(GreeterOutput::Closed(closed)) = outputs.first() {
                     let closed = *closed;
-                    End::Machine(closed).show(&self.desk.board);
-                    let _ = reply.send(Ok(self.desk.board.now()));
+                    End::Machine(closed).show(&self.context.shown);
+                    let _ = reply.send(Ok(self.context.shown.now()));
                     return Err(End::Machine(closed));
                 }
-                if matches!(self.desk.board.now().stage, Stage::ChooseCode) {
-                    self.desk.board.stage(Stage::Handshake, &[Action::Cancel]);
+                if matches!(self.context.shown.now().stage, Stage::ChooseCode) {
+                    self.context.shown.stage(Stage::Handshake, &[Action::Cancel]);
                 }
                 self.outputs.extend(outputs);
-                let _ = reply.send(Ok(self.desk.board.now()));
+                let _ = reply.send(Ok(self.context.shown.now()));
                 self.carry_out().await
             }
             Err(problem) => {
@@ -228,9 +229,9 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
         if let Err(problem) = self.may_approve(&approve) {
             return Ok(Err(problem));
         }
-        let voucher = self.voucher;
-        let basis = async { Ok::<_, Problem>((voucher.fresh_log().await?, voucher.attempts().await?)) };
-        Ok(match self.desk.wait(basis).await? {
+        let issuer = self.issuer;
+        let basis = async { Ok::<_, Problem>((issuer.fresh_log().await?, issuer.attempts().await?)) };
+        Ok(match self.context.wait(basis).await? {
             Ok((log, attempts)) => self.sign(approve, &log, attempts),
             Err(problem) => Err(problem),
         })
@@ -238,7 +239,7 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
 
     /// What is looked at before any network: the statement is what a person forgets, and nothing is to be done without it.
     fn may_approve(&self, approve: &CeremonyApprove) -> Result<(), Problem> {
-        if !matches!(self.desk.board.now().stage, Stage::Approve) {
+        if !matches!(self.context.shown.now().stage, Stage::Approve) {
             return Err(not_now());
         }
         if approve.profile.is_some() && matches!(self.invited, Invited::Device(_)) {
@@ -254,7 +255,7 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
         log: &VerifiedLog,
         attempts: u64,
     ) -> Result<Vec<GreeterOutput>, Problem> {
-        let keys = self.voucher.keys();
+        let keys = self.issuer.keys();
         let approval = Approval {
             claimer_confirmed: approve.claimer_confirmed,
             name: approve.name,
@@ -278,7 +279,7 @@ impl<R: Road, V: Voucher> Driver<'_, R, V> {
             (error, _) => problems::refused(error),
         })?;
         if !matches!(outputs.first(), Some(GreeterOutput::Closed(_))) {
-            self.desk.board.stage(Stage::WaitingForPassword, &[Action::Cancel]);
+            self.context.shown.stage(Stage::WaitingForPassword, &[Action::Cancel]);
         }
         Ok(outputs)
     }

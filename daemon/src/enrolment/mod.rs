@@ -4,10 +4,23 @@
 //! Decides who may end a ceremony and how each end is told to the relay and to the person. Refuses to let anything but
 //! the machine advance one: what the relay says about the other side can only end it.
 
+pub mod attempts;
+pub mod claim;
 pub mod claimer;
+pub mod finality;
+mod follow;
+pub mod greet;
 pub mod greeter;
+pub mod new_device;
+pub mod outbox;
+pub mod p2p;
+pub mod pending;
+pub mod recovery;
+pub mod reports;
 pub mod resume;
+mod tally;
 pub mod view;
+mod wait_for_claimer;
 pub mod waiting;
 
 #[cfg(test)]
@@ -25,10 +38,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::caller::CallerSession;
+use crate::os::caller::CallerSession;
 use crate::problems;
 use crate::transport::{Road, RoadError};
-use view::Board;
+use view::ViewPublisher;
 use waiting::Hint;
 
 /// Requests that may wait for one ceremony: a person's program has one at a time.
@@ -36,6 +49,9 @@ pub const REQUESTS_MAX: usize = 8;
 
 /// How long is asked why an attempt ended: it has, and the reason is a courtesy.
 const REASON_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How long a stopping daemon goes on telling the relay that an attempt is over. The record on disk does the rest.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// What a person asks of a running ceremony.
 #[derive(Debug)]
@@ -94,25 +110,25 @@ impl End {
     }
 
     /// Shows the end and answers the person who asked for it.
-    pub fn show(self, board: &Board) {
+    pub fn show(self, shown: &ViewPublisher) {
         match self {
-            Self::Machine(closed) => board.closed(problems::closed(closed)),
+            Self::Machine(closed) => shown.closed(problems::closed(closed)),
             Self::Person(reply) => {
-                board.closed(problems::closed(Closed::Cancelled));
-                let _ = reply.send(Ok(board.now()));
+                shown.closed(problems::closed(Closed::Cancelled));
+                let _ = reply.send(Ok(shown.now()));
             }
-            Self::Peer(reason) => board.closed(problems::ended(reason)),
-            Self::Road(error) => board.closed(error.into()),
-            Self::Here(problem) | Self::Stopped(problem) => board.closed(problem),
+            Self::Peer(reason) => shown.closed(problems::ended(reason)),
+            Self::Road(error) => shown.closed(error.into()),
+            Self::Here(problem) | Self::Stopped(problem) => shown.closed(problem),
         }
     }
 }
 
-/// Where a driver sits: what it shows, who asks, and when it must stop.
+/// What a driver works with: the view that it shows, the requests of people, and when it must stop.
 #[derive(Debug)]
-pub struct Desk {
-    /// What it shows.
-    pub board: Board,
+pub struct CeremonyContext {
+    /// Publishes the view.
+    pub shown: ViewPublisher,
     requests: mpsc::Receiver<Request>,
     stop: CancellationToken,
     why_stopped: ProblemKind,
@@ -122,16 +138,16 @@ pub struct Desk {
     pub may_cancel: bool,
 }
 
-impl Desk {
-    /// A desk for one ceremony. `why_stopped` is what the person is told when `stop` comes.
+impl CeremonyContext {
+    /// The context of one ceremony. `why_stopped` is what the person is told when `stop` comes.
     #[must_use]
     pub const fn new(
-        board: Board,
+        shown: ViewPublisher,
         requests: mpsc::Receiver<Request>,
         stop: CancellationToken,
         why_stopped: ProblemKind,
     ) -> Self {
-        Self { board, requests, stop, why_stopped, hint: None, may_cancel: true }
+        Self { shown, requests, stop, why_stopped, hint: None, may_cancel: true }
     }
 
     /// From now on this side waits for the other one. If nobody comes for a while, `hint` is noted.
@@ -142,8 +158,8 @@ impl Desk {
     /// The time has come: whoever still waits is told, whoever has not got there waits longer.
     fn give_hint(&mut self) {
         let Some(hint) = self.hint.take() else { return };
-        match self.board.now().stage {
-            Stage::WaitingForPeer => self.board.hint(hint.text),
+        match self.shown.now().stage {
+            Stage::WaitingForPeer => self.shown.hint(hint.text),
             Stage::Connecting => self.hint = Some(hint.later()),
             _ => {}
         }
@@ -224,10 +240,10 @@ impl Desk {
                 request = self.request() => {
                     let _ = request?.reply.send(Err(not_now()));
                 }
-                Ok(()) = trouble.changed() => self.board.note(trouble.borrow_and_update().clone()),
+                Ok(()) = trouble.changed() => self.shown.note(trouble.borrow_and_update().clone()),
             }
         };
-        self.board.note(None);
+        self.shown.note(None);
         match done {
             Ok(value) => Ok(value),
             Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {
@@ -284,13 +300,25 @@ async fn next_state(
     }
 }
 
+/// Gives what is still being told at the end of the daemon a little time, and no more.
+pub(super) async fn until_farewell(stop: &CancellationToken, work: impl Future<Output = ()>) -> bool {
+    let end = async {
+        stop.cancelled().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        () = work => true,
+        () = end => false,
+    }
+}
+
 /// Ends a ceremony: shows why, then tells the relay until it has heard. The relay's answer changes nothing.
 ///
 /// Past the point where the person may stop, nothing else may either: the keys are durable, and what they wait for is
 /// followed by the loop and, after a restart, by the next one. The relay is then told nothing.
-pub async fn finish<R: Road>(end: End, desk: &Desk, road: &R) {
-    let reason = if desk.may_cancel { end.reason() } else { None };
-    end.show(&desk.board);
+pub async fn finish<R: Road>(end: End, context: &CeremonyContext, road: &R) {
+    let reason = if context.may_cancel { end.reason() } else { None };
+    end.show(&context.shown);
     if let Some(reason) = reason
         && let Err(error) = road.cancel(reason).await
     {

@@ -18,7 +18,7 @@ use crate::transport::HELD_BACK;
 
 /// Publishes a ceremony's view. Whoever watches gets the newest; none can hold the ceremony up.
 #[derive(Debug)]
-pub struct Board {
+pub struct ViewPublisher {
     view: watch::Sender<CeremonyView>,
     events: Option<Hub>,
     standing: Mutex<Standing>,
@@ -43,7 +43,7 @@ impl Standing {
     }
 }
 
-impl Board {
+impl ViewPublisher {
     /// A ceremony that begins by reaching the server.
     #[must_use]
     pub fn new(id: CeremonyId, role: Role, organisation: OrganisationId, token: Option<Token>) -> Self {
@@ -249,31 +249,31 @@ mod tests {
 
     #[test]
     fn a_question_comes_with_its_proposals() {
-        let board = Board::new(CeremonyId(1), Role::Greeter, "acme".parse().unwrap(), None);
-        let before = board.now().revision;
+        let shown = ViewPublisher::new(CeremonyId(1), Role::Greeter, "acme".parse().unwrap(), None);
+        let before = shown.now().revision;
         let codes = ["AAAA", "ABBA", "ACCA", "ADDA"].map(|code| code.parse().unwrap());
-        board.ask_code(&CodeQuestion::PickOrType(codes));
-        let view = board.now();
+        shown.ask_code(&CodeQuestion::PickOrType(codes));
+        let view = shown.now();
         assert_eq!((view.revision, view.choices.len()), (before + 1, 4));
     }
 
     #[test]
     fn a_road_is_told_once_with_its_reason_and_stays() {
         let hub = Hub::new(Vec::new()).unwrap();
-        let board = Board::new(CeremonyId(1), Role::Claimer, "acme".parse().unwrap(), None);
-        hub.ceremony_started(&board.now());
-        let board = board.told_to(hub.clone());
-        assert_eq!(board.now().transport, None);
+        let shown = ViewPublisher::new(CeremonyId(1), Role::Claimer, "acme".parse().unwrap(), None);
+        hub.ceremony_started(&shown.now());
+        let shown = shown.told_to(hub.clone());
+        assert_eq!(shown.now().transport, None);
         let mut told = hub.watch(None);
         let mut next = || told.next().now_or_never().flatten();
         let Some(EventItem::Snapshot { status, .. }) = next() else { panic!("no snapshot") };
         assert_eq!(status.ceremonies[0].transport, None);
-        board.road(RoadName::P2p, RoadReason::ServerUnreachable);
-        let view = board.now();
-        board.road(RoadName::P2p, RoadReason::Asked);
-        assert_eq!(board.now(), view, "the same road again is no change");
-        board.stage(Stage::WaitingForPeer, &[]);
-        assert_eq!((view.transport, board.now().transport), (Some(RoadName::P2p), Some(RoadName::P2p)));
+        shown.road(RoadName::P2p, RoadReason::ServerUnreachable);
+        let view = shown.now();
+        shown.road(RoadName::P2p, RoadReason::Asked);
+        assert_eq!(shown.now(), view, "the same road again is no change");
+        shown.stage(Stage::WaitingForPeer, &[]);
+        assert_eq!((view.transport, shown.now().transport), (Some(RoadName::P2p), Some(RoadName::P2p)));
         let Some(EventItem::Event { event: road, .. }) = next() else { panic!("the road is not told") };
         let reason = "server_unreachable".to_owned();
         assert_eq!(road, Event::RoadChanged { ceremony: CeremonyId(1), road: RoadName::P2p, reason });
@@ -284,28 +284,28 @@ mod tests {
 
     #[test]
     fn what_stands_is_noted_again_when_what_passed_is_over() {
-        let board = Board::new(CeremonyId(1), Role::Claimer, "acme".parse().unwrap(), None);
-        let note = || board.now().note;
-        board.note(Some(HELD_BACK.to_owned()));
-        board.stage(Stage::WaitingForPeer, &[]);
+        let shown = ViewPublisher::new(CeremonyId(1), Role::Claimer, "acme".parse().unwrap(), None);
+        let note = || shown.now().note;
+        shown.note(Some(HELD_BACK.to_owned()));
+        shown.stage(Stage::WaitingForPeer, &[]);
         assert_eq!(note().as_deref(), Some(HELD_BACK), "a proxy stays");
-        board.hint("compare".to_owned());
+        shown.hint("compare".to_owned());
         assert!(note().is_some_and(|it| it.contains(HELD_BACK) && it.ends_with(" compare")));
-        board.note(Some("trying again".to_owned()));
+        shown.note(Some("trying again".to_owned()));
         assert_eq!(note().as_deref(), Some("trying again"));
-        board.note(None);
+        shown.note(None);
         assert!(note().is_some_and(|it| it.ends_with(" compare")), "nobody has come yet");
-        board.stage(Stage::Handshake, &[]);
+        shown.stage(Stage::Handshake, &[]);
         assert_eq!(note().as_deref(), Some(HELD_BACK), "somebody has come");
     }
 
     #[test]
     fn a_code_is_shown_at_its_own_stage_only() {
-        let board = Board::new(CeremonyId(1), Role::Claimer, "acme".parse().unwrap(), None);
-        let watch = board.watch();
-        board.change(|view| view.say = Some(Choice { code: "AAAA".into(), spelled: String::new() }));
+        let shown = ViewPublisher::new(CeremonyId(1), Role::Claimer, "acme".parse().unwrap(), None);
+        let watch = shown.watch();
+        shown.change(|view| view.say = Some(Choice { code: "AAAA".into(), spelled: String::new() }));
         let before = watch.borrow().revision;
-        board.stage(Stage::ChooseCode, &[Action::Choose]);
+        shown.stage(Stage::ChooseCode, &[Action::Choose]);
         assert_eq!(watch.borrow().say, None);
         assert!(watch.borrow().revision > before);
     }

@@ -61,28 +61,29 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::enrolment::Desk;
-    use crate::enrolment::view::Board;
+    use crate::enrolment::CeremonyContext;
+    use crate::enrolment::view::ViewPublisher;
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_is_told_within_half_a_minute_what_to_compare() {
-        let board = Board::new(CeremonyId(1), Role::Claimer, "acme".parse().unwrap(), None);
+        let shown = ViewPublisher::new(CeremonyId(1), Role::Claimer, "acme".parse().unwrap(), None);
         let (_requests, queue) = mpsc::channel(1);
-        let mut desk = Desk::new(board, queue, CancellationToken::new(), ProblemKind::ShuttingDown);
-        desk.waits("compare".to_owned());
+        let mut context =
+            CeremonyContext::new(shown, queue, CancellationToken::new(), ProblemKind::ShuttingDown);
+        context.waits("compare".to_owned());
         let half_a_minute = Duration::from_secs(30);
         // Nobody is waited for while the server is not even reached.
-        assert!(tokio::time::timeout(half_a_minute, desk.request()).await.is_err());
-        assert_eq!(desk.board.now().note, None);
-        desk.board.stage(Stage::WaitingForPeer, &[Action::Cancel]);
-        assert!(tokio::time::timeout(half_a_minute, desk.request()).await.is_err());
-        assert_eq!(desk.board.now().note.as_deref(), Some("compare"));
-        desk.board.stage(Stage::Handshake, &[Action::Cancel]);
-        assert_eq!(desk.board.now().note, None);
+        assert!(tokio::time::timeout(half_a_minute, context.request()).await.is_err());
+        assert_eq!(context.shown.now().note, None);
+        context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
+        assert!(tokio::time::timeout(half_a_minute, context.request()).await.is_err());
+        assert_eq!(context.shown.now().note.as_deref(), Some("compare"));
+        context.shown.stage(Stage::Handshake, &[Action::Cancel]);
+        assert_eq!(context.shown.now().note, None);
         // Whoever came in time is told nothing.
-        desk.waits("compare".to_owned());
-        assert!(tokio::time::timeout(half_a_minute, desk.request()).await.is_err());
-        assert_eq!(desk.board.now().note, None);
+        context.waits("compare".to_owned());
+        assert!(tokio::time::timeout(half_a_minute, context.request()).await.is_err());
+        assert_eq!(context.shown.now().note, None);
     }
 
     #[test]

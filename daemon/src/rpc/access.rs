@@ -15,8 +15,8 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::caller::Caller;
-use crate::named_file::trusted_owner;
+use crate::os::caller::Caller;
+use crate::os::named_file::trusted_owner;
 
 /// Longest path of a socket: `sun_path` has 108 bytes, the last a zero.
 const PATH_MAX_BYTES: usize = 107;

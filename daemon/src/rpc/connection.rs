@@ -25,7 +25,7 @@ use super::crowd::{Place, Weight};
 use super::errors;
 use super::frame::{FrameError, LineReader, Step};
 use super::gate::Gate;
-use crate::caller::Caller;
+use crate::os::caller::Caller;
 
 /// Requests one connection may have under way. A person's terminal has one, a script a few; reading pauses meanwhile,
 /// so that their lines stay below 8 MiB.

@@ -11,8 +11,8 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::errors::object;
-use super::methods::{Row, read};
-use crate::daemon::command::Handle;
+use super::methods::{MethodSpec, read};
+use crate::engine::command::Handle;
 
 /// The file, as it was when this program was built.
 const FILE: &str = include_str!("../../../docs/openrpc.json");
@@ -21,9 +21,12 @@ const FILE: &str = include_str!("../../../docs/openrpc.json");
 static LINE: LazyLock<Option<Box<RawValue>>> =
     LazyLock::new(|| to_raw_value(&serde_json::from_str::<Value>(FILE).ok()?).ok());
 
-pub(super) fn register(module: &mut RpcModule<Handle>, row: &'static Row) -> Result<(), RegisterMethodError> {
+pub(super) fn register(
+    module: &mut RpcModule<Handle>,
+    spec: &'static MethodSpec,
+) -> Result<(), RegisterMethodError> {
     module
-        .register_method(row.name, |params, _, _| {
+        .register_method(spec.name, |params, _, _| {
             let Empty {} = read(&params)?;
             let missing = || object(&Problem::new(ProblemKind::Internal, "The API's document is missing."));
             LINE.clone().ok_or_else(missing)

@@ -9,18 +9,18 @@ use jsonrpsee::types::{ErrorObjectOwned, Params};
 use jsonrpsee::{PendingSubscriptionSink, RpcModule, SubscriptionMessage};
 use parsec_protocol::control::{EventsWatch, method};
 
-use super::methods::{Row, caller, read};
+use super::methods::{MethodSpec, caller, read};
 use super::redact;
-use crate::caller::Caller;
-use crate::daemon::command::Handle;
+use crate::engine::command::Handle;
+use crate::os::caller::Caller;
 
 pub(super) fn register(
     module: &mut RpcModule<Handle>,
-    row: &'static Row,
+    spec: &'static MethodSpec,
 ) -> Result<(), jsonrpsee::core::RegisterMethodError> {
     module
         .register_subscription(
-            row.name,
+            spec.name,
             method::EVENTS_ITEM,
             method::EVENTS_UNWATCH,
             |params, pending, handle, extensions| async move {

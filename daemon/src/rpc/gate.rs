@@ -9,9 +9,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use parsec_protocol::control::{Door, Problem, ProblemKind};
 
-use super::methods::{self, Right, Row};
-use crate::caller::Caller;
-use crate::daemon::command::Handle;
+use super::methods::{self, MethodSpec, Right};
+use crate::engine::command::Handle;
+use crate::os::caller::Caller;
 use crate::tokens::PLUGIN_METHODS;
 
 /// Decides who may call what.
@@ -30,31 +30,31 @@ pub struct Rights(pub Handle);
 impl Gate for Rights {
     fn admit<'a>(&'a self, caller: &'a Arc<Caller>, method: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
         Box::pin(async move {
-            let Some(row) = methods::row(method) else {
+            let Some(spec) = methods::spec(method) else {
                 return Err(Problem::new(ProblemKind::UnknownMethod, "there is no such method"));
             };
-            match (caller.door, row.right) {
+            match (caller.door, spec.right) {
                 // Every right: the kernel said that it is the user. What signs needs a confirmation, see `Needs`.
                 (Door::Own, _) | (Door::Plugin, Right::Anyone) => Ok(()),
-                (Door::Plugin, _) => self.plugin(caller, row).await,
+                (Door::Plugin, _) => self.plugin(caller, spec).await,
             }
         })
     }
 }
 
 impl Rights {
-    async fn plugin(&self, caller: &Caller, row: &Row) -> Result<(), Problem> {
+    async fn plugin(&self, caller: &Caller, spec: &MethodSpec) -> Result<(), Problem> {
         let Some(granted) = caller.granted.get() else {
             let text = "A plug-in presents its token first, with `rpc.hello`.";
             return Err(Problem::new(ProblemKind::TokenInvalid, text));
         };
         // Twice: by the fixed list, whatever a token says, and by the token. Ending a subscription is part of having it.
-        if !(row.right == Right::Watch && PLUGIN_METHODS.contains(&row.name) && granted.allows(row.name)) {
+        if !(spec.right == Right::Watch && PLUGIN_METHODS.contains(&spec.name) && granted.allows(spec.name)) {
             let kind = ProblemKind::AccessDenied;
-            self.0.tokens().refused(&granted.id, row.name, caller.pid, kind).await;
+            self.0.tokens().refused(&granted.id, spec.name, caller.pid, kind).await;
             return Err(Problem::new(kind, "This token does not allow this method."));
         }
-        self.0.tokens().charge(&granted.id, row.name, caller.pid).await
+        self.0.tokens().charge(&granted.id, spec.name, caller.pid).await
     }
 }
 
@@ -64,9 +64,9 @@ mod tests {
 
     #[test]
     fn plug_ins_can_be_given_what_is_watched_and_nothing_else() {
-        for row in methods::TABLE {
-            let given = PLUGIN_METHODS.contains(&row.name);
-            assert_eq!(row.right == Right::Watch, given, "{}", row.name);
+        for spec in methods::all() {
+            let given = PLUGIN_METHODS.contains(&spec.name);
+            assert_eq!(spec.right == Right::Watch, given, "{}", spec.name);
         }
     }
 }

@@ -5,17 +5,34 @@
 
 use std::sync::Arc;
 
+use jsonrpsee::RpcModule;
+use jsonrpsee::core::RegisterMethodError;
 use parsec_protocol::control::{
     API_OLDEST, API_VERSION, Door, Hello, HelloResult, MethodView, Problem, ProblemKind, method,
 };
 
-use super::methods::{Right, TABLE};
-use crate::caller::Caller;
-use crate::daemon::command::Handle;
+use super::errors::object;
+use super::methods::{self, MethodSpec, Right, caller, raw, read};
+use crate::engine::command::Handle;
+use crate::os::caller::Caller;
 use crate::tokens::PLUGIN_METHODS;
 
 /// Longest name of a program that is logged.
 const CLIENT_MAX_CHARACTERS: usize = 64;
+
+/// Registers the method.
+pub(super) fn register(
+    module: &mut RpcModule<Handle>,
+    spec: &'static MethodSpec,
+) -> Result<(), RegisterMethodError> {
+    module
+        .register_async_method(spec.name, move |params, handle, extensions| async move {
+            let caller = caller(&extensions)?;
+            let said = hello(&caller, &handle, read(&params)?).await;
+            said.map_err(|problem| object(&problem)).and_then(|result| raw(&result))
+        })
+        .map(|_| ())
+}
 
 /// Answers `rpc.hello`.
 pub(super) async fn hello(
@@ -43,23 +60,23 @@ pub(super) async fn hello(
         }
     }
     let granted = caller.granted.get();
-    let callable = |name: &str, right: Right| match caller.door {
+    let may_call = |name: &str, right: Right| match caller.door {
         Door::Own => true,
         Door::Plugin if right == Right::Anyone => true,
         Door::Plugin => PLUGIN_METHODS.contains(&name) && granted.is_some_and(|granted| granted.allows(name)),
     };
-    let methods = TABLE.iter().filter(|row| callable(row.name, row.right));
+    let callable = methods::all().iter().filter(|spec| may_call(spec.name, spec.right));
     Ok(HelloResult {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         api_version: API_VERSION.to_owned(),
         api_oldest: API_OLDEST.to_owned(),
         door: caller.door,
         token: granted.map(|granted| granted.id.clone()),
-        methods: methods
-            .map(|row| MethodView {
-                name: row.name.to_owned(),
-                right: row.right.name().to_owned(),
-                deprecated: method::deprecation(row.name),
+        methods: callable
+            .map(|spec| MethodView {
+                name: spec.name.to_owned(),
+                right: spec.right.name().to_owned(),
+                deprecated: method::deprecation(spec.name),
             })
             .collect(),
     })

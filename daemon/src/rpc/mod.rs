@@ -4,6 +4,7 @@
 
 mod access;
 mod answer;
+mod ceremony;
 mod connection;
 mod crowd;
 mod discover;

@@ -7,7 +7,7 @@ use parsec_protocol::control::{
     CeremonyListResult, CeremonyView, Door, Event, EventItem, Outcome, Problem, StatusResult,
 };
 
-use crate::caller::Caller;
+use crate::os::caller::Caller;
 
 /// `status.show`
 pub(super) fn status(caller: &Caller, mut result: StatusResult) -> StatusResult {

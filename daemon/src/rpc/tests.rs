@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use super::connection::{IN_FLIGHT_MAX, OUTGOING_MAX_BYTES, SUBSCRIPTIONS_MAX};
 use super::crowd::PROCESS_MAX;
 use super::*;
-use crate::caller::Caller;
+use crate::os::caller::Caller;
 
 /// What the methods of the test share with it.
 #[derive(Default)]

@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::errors::object;
-use super::methods::{Row, caller, raw, read};
-use crate::daemon::command::{Command, Handle};
+use super::methods::{MethodSpec, caller, raw, read};
+use crate::engine::command::{Command, Handle};
 
 type Registered = Result<(), RegisterMethodError>;
 type Answer = Result<Box<RawValue>, ErrorObjectOwned>;
@@ -21,38 +21,38 @@ fn answer<T: Serialize>(result: Result<T, Problem>) -> Answer {
     result.map_err(|problem| object(&problem)).and_then(|result| raw(&result))
 }
 
-pub(super) fn register_create(module: &mut RpcModule<Handle>, row: &'static Row) -> Registered {
+pub(super) fn register_create(module: &mut RpcModule<Handle>, spec: &'static MethodSpec) -> Registered {
     module
-        .register_async_method(row.name, move |params, handle, extensions| async move {
+        .register_async_method(spec.name, move |params, handle, extensions| async move {
             let (caller, request) = (caller(&extensions)?, read(&params)?);
-            let confirmed = handle.ask(&caller, row.needs, Command::HandOn).await;
+            let confirmed = handle.ask(&caller, spec.needs, Command::HandOn).await;
             confirmed.map_err(|problem| object(&problem))?;
             answer(handle.tokens().create(request).await)
         })
         .map(|_| ())
 }
 
-pub(super) fn register_list(module: &mut RpcModule<Handle>, row: &'static Row) -> Registered {
+pub(super) fn register_list(module: &mut RpcModule<Handle>, spec: &'static MethodSpec) -> Registered {
     module
-        .register_async_method(row.name, |params, handle, _| async move {
+        .register_async_method(spec.name, |params, handle, _| async move {
             let Empty {} = read(&params)?;
             answer(handle.tokens().list().await.map(|tokens| TokenListResult { tokens }))
         })
         .map(|_| ())
 }
 
-pub(super) fn register_revoke(module: &mut RpcModule<Handle>, row: &'static Row) -> Registered {
+pub(super) fn register_revoke(module: &mut RpcModule<Handle>, spec: &'static MethodSpec) -> Registered {
     module
-        .register_async_method(row.name, |params: Params<'static>, handle, _| async move {
+        .register_async_method(spec.name, |params: Params<'static>, handle, _| async move {
             let TokenSelector { id } = read(&params)?;
             answer(handle.tokens().revoke(id).await.map(|()| Empty {}))
         })
         .map(|_| ())
 }
 
-pub(super) fn register_uses(module: &mut RpcModule<Handle>, row: &'static Row) -> Registered {
+pub(super) fn register_uses(module: &mut RpcModule<Handle>, spec: &'static MethodSpec) -> Registered {
     module
-        .register_async_method(row.name, |params: Params<'static>, handle, _| async move {
+        .register_async_method(spec.name, |params: Params<'static>, handle, _| async move {
             answer(handle.tokens().uses(read(&params)?).await)
         })
         .map(|_| ())

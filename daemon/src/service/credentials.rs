@@ -14,8 +14,8 @@ use parsec_protocol::control::{
 use parsec_protocol::ids::OrganisationId;
 use zeroize::Zeroizing;
 
-use crate::caller::Caller;
-use crate::daemon::command::{Command, Handle, Needs};
+use crate::engine::command::{Command, Handle, Needs};
+use crate::os::caller::Caller;
 
 /// The credential for every device that has none of its own.
 const FOR_ALL: &str = "parsecd.password";

@@ -15,7 +15,7 @@ use reqwest::{Method, StatusCode};
 
 use super::answer::foreign;
 use super::{RoadError, tls};
-use crate::clock;
+use crate::os::clock;
 
 /// A server that doesn't take a connection in this time is not there.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);

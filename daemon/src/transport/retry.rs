@@ -10,6 +10,9 @@ use tokio::sync::watch;
 
 use super::{HELD_BACK, RoadError, Trouble};
 
+/// How long a person's program is kept waiting for a server that does not answer.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(8);
+
 /// First pause: shorter than a person notices.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause: a server that is back is found again within this.

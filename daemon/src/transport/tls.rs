@@ -9,7 +9,7 @@ use parsec_protocol::ids::Timestamp;
 use rustls::pki_types::UnixTime;
 use rustls::{CertificateError, Error as Tls};
 
-use crate::clock::moment;
+use crate::os::clock::moment;
 
 /// Errors inside each other that are looked through: the libraries nest four or five.
 const DEPTH_MAX: usize = 16;

@@ -72,7 +72,8 @@ struct Claimer {
 impl Claimer {
     fn load(&self, tx: &dyn Tx, now: Timestamp) -> Result<Chosen, Refusal> {
         let chosen = self.bearer.load(tx, now)?.with_attempt(tx, &self.attempt)?;
-        let chosen = chosen.filter(|chosen| attempt::is_secret(&chosen.attempt.secret_hash, &self.secret_hash));
+        let chosen =
+            chosen.filter(|chosen| attempt::is_secret(&chosen.attempt.secret_hash, &self.secret_hash));
         chosen.ok_or_else(|| ErrorCode::AttemptUnknown.into())
     }
 }

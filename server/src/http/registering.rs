@@ -247,7 +247,9 @@ pub(super) fn settle_rights(
 ) -> Result<(), Refusal> {
     let topic = |token| Topic::Invitation { organisation: organisation.clone(), token };
     for mut loaded in rows::greeted_by(tx, organisation, &user, now)? {
-        let Some(attempt) = loaded.newest.as_mut().filter(|attempt| attempt.state.is_open()) else { continue };
+        let Some(attempt) = loaded.newest.as_mut().filter(|attempt| attempt.state.is_open()) else {
+            continue;
+        };
         let Some(greeter) = attempt.state.greeter else { continue };
         let signer = tx.signer(organisation, &greeter.device)?;
         let may = signer.is_some_and(|signer| !signer.revoked && loaded.invitation.may_greet(&signer.member));

@@ -44,7 +44,7 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
         "a_token_opens_what_it_names_and_nothing_else_is_ever_open",
     ),
     // By a clock of the test's: a token lasts a day at least.
-    (K::TokenExpired, "daemon/src/tokens/book.rs", "it_ends_when_it_was_to_end"),
+    (K::TokenExpired, "daemon/src/tokens/table.rs", "it_ends_when_it_was_to_end"),
     (
         K::RateLimited,
         "tests/tests/api/plugin_socket.rs",

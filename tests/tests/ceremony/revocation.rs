@@ -337,7 +337,7 @@ fn bob_certifies(organisation: &'static str, late: bool) -> (Cast, bool) {
     let payload = Payload {
         organisation: organisation.parse().unwrap(),
         author: Author::Device(device),
-        time: parsecd::clock::now(),
+        time: parsecd::os::clock::now(),
         seen: head(&scene.server, organisation),
         body,
     };

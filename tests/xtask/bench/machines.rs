@@ -12,7 +12,7 @@ use parsec_protocol::ids::{Label, Timestamp};
 use parsec_protocol::keys::{Entropy as _, LinkSecret};
 use parsec_protocol::public::Context;
 use parsec_tests::world::World;
-use parsecd::entropy::System;
+use parsecd::os::entropy::System;
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash as SnowHash, Random};

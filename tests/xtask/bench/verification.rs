@@ -10,7 +10,7 @@ use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, RootSigningKey, UserDecryptionKey, random};
 use parsec_protocol::public::{Context, Signature};
-use parsecd::entropy::System;
+use parsecd::os::entropy::System;
 
 use super::{Goal, Row, percentile, said};
 

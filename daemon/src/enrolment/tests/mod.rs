@@ -18,20 +18,20 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::view::Board;
-use super::{Act, Desk, REQUESTS_MAX, Request, claimer, finish, greeter};
-use crate::caller::CallerSession;
+use super::view::ViewPublisher;
+use super::{Act, CeremonyContext, REQUESTS_MAX, Request, claimer, finish, greeter};
+use crate::os::caller::CallerSession;
+use crate::os::{clock, entropy};
 use crate::store::DeviceKeys;
 use crate::transport::memory::MemoryRoad;
-use crate::{clock, entropy};
 
 /// Remembers, in order, what became durable.
 #[derive(Default)]
 struct Disk(Mutex<Vec<String>>);
 
-struct Keeper(Arc<Disk>, MemoryRoad);
+struct Saves(Arc<Disk>, MemoryRoad);
 
-impl claimer::Keeper for Keeper {
+impl claimer::SaveKeys for Saves {
     async fn keep(
         &self,
         new: Arc<NewDevice>,
@@ -46,9 +46,9 @@ impl claimer::Keeper for Keeper {
     }
 }
 
-struct Voucher(Arc<Disk>, MemoryRoad, DeviceKeys, Arc<VerifiedLog>);
+struct Signs(Arc<Disk>, MemoryRoad, DeviceKeys, Arc<VerifiedLog>);
 
-impl greeter::Voucher for Voucher {
+impl greeter::Issuer for Signs {
     fn keys(&self) -> &DeviceKeys {
         &self.2
     }
@@ -119,11 +119,11 @@ struct Scene {
     tasks: JoinSet<()>,
 }
 
-fn desk(role: Role) -> (Desk, Person) {
-    let board = Board::new(CeremonyId(1), role, "acme".parse().unwrap(), None);
+fn context(role: Role) -> (CeremonyContext, Person) {
+    let board = ViewPublisher::new(CeremonyId(1), role, "acme".parse().unwrap(), None);
     let (requests, queue) = mpsc::channel(REQUESTS_MAX);
     let person = Person { view: board.watch(), requests };
-    (Desk::new(board, queue, CancellationToken::new(), ProblemKind::ShuttingDown), person)
+    (CeremonyContext::new(board, queue, CancellationToken::new(), ProblemKind::ShuttingDown), person)
 }
 
 fn scene(typed_codes: bool) -> Scene {
@@ -180,20 +180,19 @@ fn scene(typed_codes: bool) -> Scene {
         registration_wait: std::time::Duration::from_secs(30),
     };
     let disk = Arc::new(Disk::default());
-    let (mut alices, alice) = desk(Role::Greeter);
-    let (mut bobs, bob) = desk(Role::Claimer);
+    let (mut alices, alice) = context(Role::Greeter);
+    let (mut bobs, bob) = context(Role::Claimer);
     let mut tasks = JoinSet::new();
-    let (voucher, greeter_road) =
-        (Voucher(Arc::clone(&disk), road.clone(), keys, Arc::new(log)), road.clone());
+    let (signs, greeter_road) = (Signs(Arc::clone(&disk), road.clone(), keys, Arc::new(log)), road.clone());
     tasks.spawn(async move {
-        match greeter::run(&mut alices, &greeter_road, setting, &secret(), &voucher).await {
-            Ok(sealed) => alices.board.done(sealed.user, sealed.device, &sealed.root, false),
+        match greeter::run(&mut alices, &greeter_road, setting, &secret(), &signs).await {
+            Ok(sealed) => alices.shown.done(sealed.user, sealed.device, &sealed.root, false),
             Err(end) => finish(end, &alices, &greeter_road).await,
         }
     });
-    let (keeper, claimer_road) = (Keeper(Arc::clone(&disk), road.clone()), road.clone());
+    let (saves, claimer_road) = (Saves(Arc::clone(&disk), road.clone()), road.clone());
     tasks.spawn(async move {
-        if let Err(end) = claimer::run(&mut bobs, &claimer_road, &invitation, &keeper).await {
+        if let Err(end) = claimer::run(&mut bobs, &claimer_road, &invitation, &saves).await {
             finish(end, &bobs, &claimer_road).await;
         }
     });
@@ -213,7 +212,7 @@ impl Scene {
         let identify = CeremonyIdentify {
             ceremony: CeremonyId(1),
             name: Some("Bob".parse().unwrap()),
-            device_label: "desk".parse().unwrap(),
+            device_label: "context".parse().unwrap(),
         };
         self.bob.asks(Act::Identify(identify)).await.unwrap();
         self.alice.at(Stage::Approve).await;

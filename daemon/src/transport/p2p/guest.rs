@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::frames;
 use super::node::{Node, NodeError, Status, Stream};
-use crate::clock;
+use crate::os::clock;
 use crate::transport::retry::{Pauses, until_done};
 use crate::transport::{Road, RoadError, Trouble};
 

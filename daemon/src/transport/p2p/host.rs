@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::attempt::Attempts;
 use super::frames;
 use super::node::{Incoming, Node, NodeError, Status, Stream};
-use crate::clock;
+use crate::os::clock;
 use crate::transport::{Road, RoadError, Trouble};
 
 /// Questions of one peer that are answered at once: a claimer has two, and one from a connection that died.

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::addresses::free_port;
+use crate::os::addresses::free_port;
 use crate::transport::{Road as _, RoadError};
 
 const TOKEN: Token = Token::from_bytes([5; 16]);
@@ -98,7 +98,7 @@ fn scene(expires: Timestamp) -> Scene {
 }
 
 fn later() -> Timestamp {
-    crate::clock::now().plus_seconds(3_600)
+    crate::os::clock::now().plus_seconds(3_600)
 }
 
 impl Scene {

@@ -1,0 +1,164 @@
+//! `device.revoke`, `user.revoke`, `user.profile`: what a member says about others, signed and put into the log.
+//!
+//! Decides that nothing is signed but over the newest log, nor anything that readers would refuse. Asked for what is so already, it
+//! answers and signs nothing: a person who got no answer may ask again.
+
+use std::sync::Arc;
+
+use parsec_protocol::chain::certificate::{Body, Profile};
+use parsec_protocol::chain::changes::certify;
+use parsec_protocol::chain::verify::{Fault, VerifiedLog};
+use parsec_protocol::control::{Member, Problem, ProblemKind, ProfileName};
+use parsec_protocol::ids::{DeviceId, UserId};
+use parsec_protocol::relay::{ErrorCode, NewCertificate};
+
+use super::members;
+use crate::os::blocking;
+use crate::os::clock;
+use crate::session::Session;
+use crate::session::names;
+use crate::transport::RoadError;
+use crate::transport::retry::{ANSWER_WAIT, within};
+
+/// Certificates signed for one request. Others may be changing the same log: each refusal means that there is something new in it.
+const TRIES: u32 = 3;
+
+/// What is to be said.
+#[derive(Debug, Clone, Copy)]
+pub enum Change {
+    /// This terminal is not trusted any more.
+    DeviceRevoked(DeviceId),
+    /// This member is none any more.
+    UserRevoked(UserId),
+    /// This member may do something else.
+    Profile(UserId, ProfileName),
+}
+
+impl Change {
+    fn body(self) -> Body {
+        match self {
+            Self::DeviceRevoked(device) => Body::DeviceRevoked { device },
+            Self::UserRevoked(user) => Body::UserRevoked { user },
+            Self::Profile(user, profile) => Body::ProfileChange {
+                user,
+                profile: match profile {
+                    ProfileName::Administrator => Profile::Administrator,
+                    ProfileName::Standard => Profile::Standard,
+                    ProfileName::Outsider => Profile::Outsider,
+                },
+            },
+        }
+    }
+
+    /// Whom it is about, and whether it is so already.
+    fn standing(self, log: &VerifiedLog) -> Result<(UserId, bool), Problem> {
+        let unknown = || refused(Fault::SubjectUnknown);
+        match self {
+            Self::DeviceRevoked(device) => {
+                let record = log.device(&device).ok_or_else(unknown)?;
+                Ok((record.user, record.revoked.is_some()))
+            }
+            Self::UserRevoked(user) => {
+                let record = log.user(&user).ok_or_else(unknown)?;
+                Ok((user, record.revoked.is_some()))
+            }
+            Self::Profile(user, profile) => {
+                let record = log.user(&user).ok_or_else(unknown)?;
+                Ok((user, record.revoked.is_none() && names::profile(record.profile) == profile))
+            }
+        }
+    }
+}
+
+/// Puts a change into the log and answers with the member as the log then has them.
+///
+/// # Errors
+/// Why not.
+pub async fn run(session: &Session, change: Change) -> Result<Member, Problem> {
+    let mut refusal = None;
+    for left in (0..=TRIES).rev() {
+        let log = session.sync().await?;
+        let (user, done) = change.standing(&log)?;
+        if done {
+            return members::member(session, &log, user);
+        }
+        if left == 0 {
+            break;
+        }
+        let count = log.count();
+        // Nothing new is in the log, and yet it was refused.
+        if let Some((_, problem)) = refusal.take_if(|(before, _)| *before == count) {
+            return Err(problem);
+        }
+        let (open, now) = (Arc::clone(&session.open), clock::now());
+        // Off the loop: it goes through a copy of the whole log.
+        let certificate = blocking(move || {
+            certify(&log, open.summary.device, &open.keys.signing_key, change.body(), now).map_err(refused)
+        })
+        .await?;
+        match publish(session, NewCertificate { certificates: vec![certificate.into()] }).await? {
+            Ok(()) => {}
+            Err(problem) => refusal = Some((count, problem)),
+        }
+    }
+    let text = "it takes certificates, and does not show them in the log";
+    Err(refusal.map_or_else(|| RoadError::Misbehaved(text).into(), |(_, problem)| problem))
+}
+
+/// Hands a certificate in. A refusal of it may pass, once the log is known better.
+async fn publish(session: &Session, new: NewCertificate) -> Result<Result<(), Problem>, Problem> {
+    match within(ANSWER_WAIT, || session.member.publish(&new)).await {
+        Ok(Ok(_)) => Ok(Ok(())),
+        Ok(Err(error)) => match error.code() {
+            Some(ErrorCode::CertificateRefused | ErrorCode::NotAllowed) => Ok(Err(error.into())),
+            Some(_) | None => Err(error.into()),
+        },
+        Err(last) => {
+            let text = format!("The change was not confirmed: {last}. It may have been made; ask again.");
+            Err(Problem::new(Problem::from(last).name, text))
+        }
+    }
+}
+
+/// Why this device signs no such thing.
+fn refused(fault: Fault) -> Problem {
+    let (kind, text) = match fault {
+        Fault::NotAdministrator => (ProblemKind::NotAllowed, "Only an administrator may do this."),
+        Fault::AboutOneself => {
+            (ProblemKind::InvalidRequest, "Nobody does this to themself; another administrator can.")
+        }
+        Fault::OwnDevice => (
+            ProblemKind::InvalidRequest,
+            "A terminal doesn't revoke itself; another one of yours can, or an administrator's.",
+        ),
+        Fault::SubjectUnknown => (ProblemKind::InvalidRequest, "The log has nobody and nothing of this id."),
+        Fault::SubjectRevoked => (ProblemKind::InvalidRequest, "This member has been revoked."),
+        Fault::AuthorRevoked => (ProblemKind::Revoked, "This device, or its user, has been revoked."),
+        Fault::AuthorUnknown => (ProblemKind::DevicePending, "The device is not registered yet."),
+        Fault::LogFull => (ProblemKind::QuotaReached, "The organisation's log is full."),
+        // None of these can be said of what is signed here, over one's own log.
+        Fault::Malformed
+        | Fault::WrongOrganisation
+        | Fault::NotByRoot
+        | Fault::RootTooLate
+        | Fault::BadSignature
+        | Fault::SeenAhead
+        | Fault::SeenOther
+        | Fault::SeenWentBack
+        | Fault::TimeWentBack
+        | Fault::NotAFounding
+        | Fault::UserIdTaken
+        | Fault::EmailTaken
+        | Fault::EncryptionKeyTaken
+        | Fault::WeakEncryptionKey
+        | Fault::SealedNameLength
+        | Fault::DeviceIdTaken
+        | Fault::VerifyKeyTaken
+        | Fault::WeakVerifyKey
+        | Fault::NotOwnUser
+        | Fault::TooManyDevices
+        | Fault::SameProfile
+        | Fault::StaleProfile => (ProblemKind::Internal, "This device signed what no reader would take."),
+    };
+    Problem::new(kind, text)
+}

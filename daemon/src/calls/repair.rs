@@ -1,0 +1,38 @@
+//! `trust.repair`: after a restore of the server's database, everything that this device can give back.
+//!
+//! Decides the order: certificates first, then the proof that they are there, then what is built upon them. Refuses to close an alarm before
+//! the whole log was verified anew, and one that says more than that certificates were missing.
+
+use std::sync::Arc;
+
+use parsec_protocol::control::{Problem, TrustRepaired};
+
+use super::invitations;
+use crate::enrolment::outbox;
+use crate::session::{Session, alarms, manifest};
+use crate::transport::Trouble;
+use crate::transport::retry::ANSWER_WAIT;
+
+/// Puts back what the server lost and this device has.
+///
+/// # Errors
+/// As [`Session::put_back`], and those of verifying the log. What was put back until then stays.
+pub(crate) async fn run(session: &Arc<Session>) -> Result<TrustRepaired, Problem> {
+    let added = session.put_back().await?;
+    let log = session.verify_anew().await?;
+    let invitations = invitations::post_lost(session).await?;
+    // What waited for this goes on now, and not at the next unlocking only.
+    outbox::finish_all(session).await?;
+    let summary = &session.open.summary;
+    if log.devices_of(&summary.user).next().is_some_and(|first| first.device == summary.device) {
+        let trouble = Trouble::new(None);
+        let upload = manifest::make_first(session, &trouble);
+        match tokio::time::timeout(ANSWER_WAIT, upload).await {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => tracing::warn!(%problem, "the manifest could not be looked after"),
+            Err(_) => tracing::warn!("the server was too slow to look after the manifest"),
+        }
+    }
+    let alarms = alarms::mended(session).await?;
+    Ok(TrustRepaired { added, count: log.count(), head: log.head().hash.to_string(), invitations, alarms })
+}

@@ -1,0 +1,139 @@
+//! What an unlocked device does by itself: brings its log up to date, finds itself in it, makes its user's first
+//! manifest, and finishes its outbox.
+//!
+//! Decides nothing a person should. Tries again while the server is away; stops at what needs a person, and says so
+//! in the log of the daemon. Every step is idempotent, so a crash between any two is harmless.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parsec_protocol::control::{Problem, ProblemKind, Registration};
+use parsec_protocol::ids::DeviceId;
+use parsec_protocol::relay::ErrorCode;
+
+use super::Daemon;
+use super::command::{Event, Handle};
+use crate::calls::invitations;
+use crate::enrolment::finality::{Heard, Standing};
+use crate::enrolment::outbox;
+use crate::os::blocking;
+use crate::session::{Session, SyncError, manifest};
+use crate::transport::Trouble;
+use crate::transport::retry::until_done;
+
+/// Between looks for invitations that have expired. They last days; the server refuses them on the second.
+const LINKS_LOOKED_AT: Duration = Duration::from_secs(600);
+
+impl Daemon {
+    /// Starts what an unlocked device does by itself.
+    pub(super) fn after_unlock(&self, device: DeviceId) {
+        let (Some(session), Some(summary)) = (self.devices.session(device), self.devices.summary(device))
+        else {
+            return;
+        };
+        let registered = summary.registration == Registration::Registered;
+        session.run(run(Arc::clone(session), registered, self.context.handle.clone()));
+    }
+
+    /// A device has found itself in the verified log: from here on nobody needs its receipt.
+    pub(super) fn certified(&mut self, device: DeviceId) {
+        self.heard(device, Heard::Log);
+        let store = Arc::clone(&self.context.store);
+        // A failure is made good when it is next unlocked.
+        self.context.spawn(async move {
+            if let Err(problem) = blocking(move || store.drop_receipt(device)).await {
+                tracing::error!(%device, %problem, "a receipt that nobody needs is still there");
+            }
+        });
+    }
+
+    /// Takes note of what is heard of whether a device is certified; nothing is dropped for it.
+    pub(super) fn heard(&mut self, device: DeviceId, heard: Heard) {
+        let Some(Standing { registration, restored }) = self.devices.heard(device, heard) else { return };
+        let store = Arc::clone(&self.context.store);
+        // A failure is made good at the next start, when the receipt is still there and the server asked again.
+        self.context.spawn(async move {
+            if let Err(problem) =
+                blocking(move || store.set_registration(device, registration, restored)).await
+            {
+                tracing::error!(%device, %problem, "a device's registration could not be noted");
+            }
+        });
+        // One that is revoked asks again when it is next unlocked.
+        if registration != Registration::Revoked {
+            self.after_unlock(device);
+        }
+    }
+}
+
+/// Runs until the device is revoked or locked. What is to be settled is settled meanwhile.
+async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
+    let revoked = async {
+        session.until_revoked().await;
+        handle.tell(Event::Registered(session.open.summary.device, Registration::Revoked)).await;
+    };
+    tokio::join!(work(&session, registered, &handle), revoked, forget_links(&session));
+}
+
+/// Forgets the links of invitations whose date has come, as long as the device is unlocked.
+async fn forget_links(session: &Session) {
+    loop {
+        if let Err(problem) = invitations::drop_expired(session).await {
+            tracing::warn!(%problem, "the links of expired invitations could not be forgotten");
+        }
+        tokio::time::sleep(LINKS_LOOKED_AT).await;
+    }
+}
+
+async fn work(session: &Arc<Session>, registered: bool, handle: &Handle) {
+    if let Err(problem) = outbox::finish_all(session).await {
+        tracing::error!(device = %session.open.summary.device, %problem, "the outbox can't be read");
+    }
+    if let Err(problem) = invitations::post_all(session).await {
+        tracing::error!(device = %session.open.summary.device, %problem, "the invitations can't be read");
+    }
+    if let Err(problem) = settle(session, registered, handle).await {
+        session.alarm(&problem).await;
+        session.saw(&problem);
+        let name = problem.name.name();
+        tracing::warn!(device = %session.open.summary.device, name, %problem, "the device is not settled");
+    }
+}
+
+async fn settle(session: &Session, registered: bool, handle: &Handle) -> Result<(), Problem> {
+    let trouble = Trouble::new(None);
+    // What is not believed is no matter of trying again, so it travels as a success through the loop that does.
+    let synced = until_done(&trouble, || async {
+        match session.sync().await {
+            Ok(log) => Ok(Ok(log)),
+            Err(SyncError::Transport(error)) => Err(error),
+            Err(SyncError::Log(problem) | SyncError::Forked(problem, _)) => Ok(Err(problem)),
+        }
+    });
+    let log = match synced.await {
+        Ok(log) => log?,
+        // A device that is not registered yet can't ask; it is told when it is.
+        Err(error) if !registered && error.code() == Some(ErrorCode::NotAuthenticated) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let summary = &session.open.summary;
+    let keys = &session.open.keys;
+    let found = log.device(&summary.device);
+    match found {
+        // The log itself says so, which no server can make up.
+        Some(device) if device.revoked.is_some() => {
+            let text = "This device, or its user, has been revoked.";
+            return Err(Problem::new(ProblemKind::Revoked, text));
+        }
+        Some(device) if device.user == summary.user && device.verify_key == keys.signing_key.verify_key() => {
+        }
+        Some(_) => {
+            let text = "The log names another key or user under this device's id.";
+            return Err(Problem::new(ProblemKind::ChainInvalid, text));
+        }
+        None => return Ok(()),
+    }
+    handle.tell(Event::Certified(summary.device)).await;
+    let first = log.devices_of(&summary.user).next().is_some_and(|device| device.device == summary.device);
+    if first { manifest::make_first(session, &trouble).await } else { Ok(()) }
+}

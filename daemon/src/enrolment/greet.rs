@@ -1,0 +1,116 @@
+//! A greeting: waits for the newcomer, vouches for them, and follows what was signed.
+//!
+//! Decides how often an invitation may be tried, by this device's own count. Refuses an invitation that was signed for.
+
+use std::sync::Arc;
+
+use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::control::{Problem, ProblemKind, TransportChoice};
+use parsec_protocol::enrol::io::{SealedEnrolment, Setting, TransportKind};
+use parsec_protocol::ids::{AttemptId, Token};
+use parsec_protocol::limits::ATTEMPTS_MAX;
+
+use super::follow::follow;
+use super::pending::{self, PendingEnrolment};
+use super::wait_for_claimer::{Joined, join};
+use super::{CeremonyContext, End, finish, greeter, outbox, p2p, tally, until_farewell};
+use crate::session::Session;
+use crate::store::{DeviceKeys, Store, StoredInvitation, Tally};
+
+/// Vouches with an unlocked device.
+struct DeviceIssuer {
+    session: Arc<Session>,
+    attempt: AttemptId,
+    token: Token,
+}
+
+impl greeter::Issuer for DeviceIssuer {
+    fn keys(&self) -> &DeviceKeys {
+        &self.session.open.keys
+    }
+
+    async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
+        Ok(self.session.sync_apart().await?)
+    }
+
+    async fn attempts(&self) -> Result<u64, Problem> {
+        tally::attempts(&self.session, self.token).await
+    }
+
+    async fn persist(&self, sealed: &SealedEnrolment) -> Result<(), Problem> {
+        let (attempt, token, sealed) = (self.attempt, self.token, sealed.clone());
+        self.session.store(move |store| store.put_sealed(attempt, token, &sealed)).await
+    }
+}
+
+/// Runs a greeting to its end.
+pub async fn greet(
+    mut context: CeremonyContext,
+    session: Arc<Session>,
+    invitation: StoredInvitation,
+    token: Token,
+    choice: TransportChoice,
+) {
+    context.shown.invited(&invitation.invited, None);
+    // A server that is against its members would let an invitation be tried for ever: this terminal counts, too.
+    if invitation.tally.is_exhausted() {
+        let text = "The invitation was tried too often.";
+        return context.shown.closed(Problem::new(ProblemKind::InvitationExhausted, text));
+    }
+    match session.store(move |store| store.is_sealed(token)).await {
+        Ok(false) => {}
+        Ok(true) => {
+            let text = "The newcomer holds the keys already; the enrolment waits for the server.";
+            return context.shown.closed(Problem::new(ProblemKind::InvitationCompleted, text));
+        }
+        Err(problem) => return context.shown.closed(problem),
+    }
+    let joined = match join(&mut context, &session, &invitation, token, choice).await {
+        Ok(joined) => joined,
+        Err(end) => return end.show(&context.shown),
+    };
+    let (attempt, road) = match joined {
+        Joined::Relay(attempt, road) => (attempt, road),
+        Joined::Direct(arrived) => {
+            let ask_server = choice == TransportChoice::Auto;
+            return p2p::greet(context, session, invitation, token, arrived, ask_server).await;
+        }
+    };
+    context.shown.attempt(attempt);
+    let summary = &session.open.summary;
+    let setting = Setting {
+        organisation: summary.organisation.clone(),
+        token,
+        invited: invitation.invited,
+        greeter_user: summary.user,
+        greeter_device: summary.device,
+        transport: TransportKind::Relay,
+    };
+    let issuer = DeviceIssuer { session: Arc::clone(&session), attempt, token };
+    match pending::of_attempt(&session, attempt).await {
+        Ok(Some(enrolment)) => return follow(context, &session, &road, enrolment).await,
+        Ok(None) => {}
+        Err(problem) => return context.shown.closed(problem),
+    }
+    let count = move |store: &Store| store.count(token, Tally { attempts: 1, mismatches: 0 });
+    match session.store(count).await {
+        Ok(tally) if tally.attempts <= ATTEMPTS_MAX => {}
+        Ok(_) => {
+            let end = Problem::new(ProblemKind::InvitationExhausted, "The invitation was tried too often.");
+            until_farewell(&session.stop, finish(End::Here(end), &context, &road)).await;
+            return;
+        }
+        Err(problem) => return context.shown.closed(problem),
+    }
+    match greeter::run(&mut context, &road, setting, &invitation.link_secret, &issuer).await {
+        Ok(sealed) => follow(context, &session, &road, PendingEnrolment::new(attempt, token, sealed)).await,
+        Err(end) => {
+            tally::note_end(&session, token, &end).await;
+            // Whatever was signed is void once the relay has heard; the outbox sees to it if it was not.
+            until_farewell(&session.stop, finish(end, &context, &road)).await;
+            if let Ok(Some(enrolment)) = pending::of_attempt(&session, attempt).await {
+                outbox::finish(&session, enrolment);
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The direct road of a daemon that was built without it: there is none, and that is said.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parsec_protocol::control::{Carrier, Problem};
+use parsec_protocol::enrol::link::Link;
+use parsec_protocol::ids::{DeviceId, Token};
+use tokio::sync::watch;
+
+use crate::enrolment::CeremonyContext;
+use crate::enrolment::attempts::Started;
+use crate::enrolment::new_device::ClaimNeeds;
+use crate::enrolment::pending::PendingEnrolment;
+use crate::enrolment::reports::Reports;
+use crate::events::RoadReason;
+use crate::session::Session;
+use crate::session::progress::Progress;
+use crate::store::{DirectEnd, DirectReceipt, DirectRow, PendingReceipt, StoredInvitation};
+use crate::transport::http::Client;
+use crate::transport::net::{Net, unavailable};
+
+/// Nobody arrives.
+#[derive(Debug)]
+pub enum Arrived {}
+
+/// A wait that can't begin.
+#[derive(Debug, Default)]
+pub struct Meeting;
+
+impl Meeting {
+    /// Never.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        false
+    }
+
+    /// Refuses.
+    ///
+    /// # Errors
+    /// `transport_unavailable`.
+    pub async fn open(&mut self, _: &Arc<Session>, _: &StoredInvitation, _: Token) -> Result<(), Problem> {
+        Err(unavailable())
+    }
+
+    /// Never returns.
+    pub async fn arrived(&self) -> Arrived {
+        std::future::pending().await
+    }
+}
+
+/// Can't be called.
+pub async fn greet(
+    _: CeremonyContext,
+    _: Arc<Session>,
+    _: StoredInvitation,
+    _: Token,
+    arrived: Arrived,
+    _: bool,
+) {
+    match arrived {}
+}
+
+/// Nobody is in the middle of it.
+pub async fn cancelled(_: &Session, _: Token) {}
+
+/// Refuses.
+pub async fn claim(context: CeremonyContext, _: Link, _: Started, _: ClaimNeeds, _: RoadReason) {
+    context.shown.closed(unavailable());
+}
+
+/// Nothing was started that way; what another build started times out.
+pub async fn abandon(_: &Net, _: &Started, _: &[String]) {}
+
+/// Refuses.
+///
+/// # Errors
+/// `transport_unavailable`.
+pub async fn ping_peer(_: &Net, _: &Link) -> Result<(Carrier, Duration), Problem> {
+    Err(unavailable())
+}
+
+/// What another build enrolled is followed by one that can.
+pub async fn follow(_: Client, _: Net, _: DeviceId, _: PendingReceipt, _: DirectReceipt, _: Reports) {}
+
+/// No link names this terminal.
+pub async fn hints(_: &DirectEnd, _: &Net, _: bool, _: bool) -> Vec<String> {
+    Vec::new()
+}
+
+/// What another build signed is kept for one that can finish it.
+///
+/// # Errors
+/// `transport_unavailable`.
+pub async fn finish(
+    _: &Arc<Session>,
+    _: &PendingEnrolment,
+    _: DirectRow,
+    _: &watch::Sender<Progress>,
+) -> Result<Progress, Problem> {
+    Err(unavailable())
+}

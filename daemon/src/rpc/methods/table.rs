@@ -1,0 +1,195 @@
+//! The one table of methods: name, what it needs, what it does.
+//!
+//! Decides nothing else: a method reads its parameters and asks the loop, or has work done with the session that the loop
+//! chooses.
+
+use parsec_protocol::control::{
+    CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector, DeviceRevoke,
+    DeviceSelector, Empty, InviteCancel, InviteDevice, InviteUser, ReceiptExport, TrustAcknowledge,
+    TrustExport, TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
+};
+
+use super::{MethodSpec, Register, Right, caller, raw, read};
+use crate::calls::admin::{self, Change};
+use crate::calls::{evidence, invitations, members, repair};
+use crate::engine::command::{Command, Needs};
+use crate::enrolment::Act;
+use crate::os::caller::Caller;
+use crate::rpc::errors::object;
+use crate::rpc::{ceremony, discover, events, hello, redact, tokens};
+
+/// A method that takes parameters and asks the loop one thing. After `=>`: what is shown of the result to whom.
+macro_rules! ask {
+    ($name:ident, $right:ident, |$params:ident: $takes:ty| $command:expr) => {
+        ask!($name, $right, Right::$right.needs(), |$params: $takes| $command => |_: &Caller, result| result)
+    };
+    ($name:ident, $right:ident, |$params:ident: $takes:ty| $command:expr => $shown:expr) => {
+        ask!($name, $right, Right::$right.needs(), |$params: $takes| $command => $shown)
+    };
+    ($name:ident, $right:ident, $needs:expr, |$params:ident: $takes:ty| $command:expr => $shown:expr) => {
+        MethodSpec {
+            name: method::$name,
+            right: Right::$right,
+            needs: $needs,
+            ends: None,
+            register: |module, spec| {
+                module
+                    .register_async_method(spec.name, move |params, handle, extensions| async move {
+                        let caller = caller(&extensions)?;
+                        let $params: $takes = read(&params)?;
+                        handle
+                            .ask(&caller, spec.needs, $command)
+                            .await
+                            .map_err(|problem| object(&problem))
+                            .and_then(|result| raw(&$shown(&caller, result)))
+                    })
+                    .map(|_| ())
+            },
+        }
+    };
+}
+
+/// A method that needs nothing but the session of the device that is meant: its parameters are the selector alone, or have
+/// one as `select`. The work runs once the loop has chosen the device and seen what the caller's session must have
+/// confirmed; locking ends it.
+macro_rules! on_session {
+    ($name:ident, $right:ident, |$session:ident| $work:expr) => {
+        on_session!($name, $right, Right::$right.needs(), |$session| $work)
+    };
+    ($name:ident, $right:ident, |$session:ident, $params:ident: $takes:ty| $work:expr) => {
+        on_session!($name, $right, Right::$right.needs(), |$session, $params: $takes| $work)
+    };
+    ($name:ident, $right:ident, $needs:expr, |$session:ident| $work:expr) => {
+        on_session!(@ $name, $right, $needs, $session, params: DeviceSelector, params.clone(), $work)
+    };
+    ($name:ident, $right:ident, $needs:expr, |$session:ident, $params:ident: $takes:ty| $work:expr) => {
+        on_session!(@ $name, $right, $needs, $session, $params: $takes, $params.select.clone(), $work)
+    };
+    (@ $name:ident, $right:ident, $needs:expr, $session:ident, $params:ident: $takes:ty, $select:expr, $work:expr) => {
+        MethodSpec {
+            name: method::$name,
+            right: Right::$right,
+            needs: $needs,
+            ends: None,
+            register: |module, spec| {
+                module
+                    .register_async_method(spec.name, move |params, handle, extensions| async move {
+                        let caller = caller(&extensions)?;
+                        let $params: $takes = read(&params)?;
+                        let select = $select;
+                        handle
+                            .on_session(&caller, spec.needs, select, move |$session| async move { $work.await })
+                            .await
+                            .map_err(|problem| object(&problem))
+                            .and_then(|result| raw(&result))
+                    })
+                    .map(|_| ())
+            },
+        }
+    };
+}
+
+/// A method that does something else than ask the loop once.
+const fn special(name: &'static str, right: Right, register: Register) -> MethodSpec {
+    MethodSpec { name, right, needs: right.needs(), ends: None, register }
+}
+
+/// The table.
+pub(super) const TABLE: &[MethodSpec] = &[
+    special(method::HELLO, Right::Anyone, hello::register),
+    special(method::DISCOVER, Right::Anyone, discover::register),
+    ask!(STATUS, Watch, |_none: Empty| Command::Status => redact::status),
+    ask!(ORG_BOOTSTRAP, Own, |params: _| |reply| Command::OrgBootstrap(params, reply)),
+    // It decides whom this device asks from now on.
+    ask!(ORG_SERVER, Own, Needs::Confirmation, |params: _| |reply| {
+        Command::OrgServer(params, reply)
+    } => |_: &Caller, result| result),
+    ask!(DEVICE_LIST, Watch, |_none: Empty| Command::DeviceList),
+    ask!(DEVICE_UNLOCK, Own, |params: _| |reply| Command::DeviceUnlock(params, reply)),
+    ask!(DEVICE_LOCK, Own, |params: DeviceSelector| |reply| Command::DeviceLock(params, reply)),
+    ask!(DEVICE_PASSWORD, Own, |params: _| |reply| Command::DevicePassword(params, reply)),
+    ask!(DEVICE_FORGET, Own, |params: _| |reply| Command::DeviceForget(params, reply)),
+    ask!(DEVICE_RESTORE, Own, |params: _| |reply| Command::DeviceRestore(params, reply)),
+    on_session!(DEVICE_REVOKE, Vouch, |session, params: DeviceRevoke| {
+        admin::run(&session, Change::DeviceRevoked(params.device))
+    }),
+    on_session!(INVITE_USER, Vouch, |session, params: InviteUser| invitations::user(&session, params)),
+    on_session!(INVITE_DEVICE, Vouch, |session, params: InviteDevice| invitations::device(&session, params)),
+    on_session!(INVITE_LIST, Look, |session| invitations::list(&session)),
+    on_session!(INVITE_CANCEL, Enrol, |session, params: InviteCancel| {
+        invitations::cancel(&session, params.token)
+    }),
+    ask!(GREET_START, Vouch, |params: _| |reply| Command::GreetStart(params, reply)),
+    ask!(CLAIM_START, Enrol, |params: _| |reply| Command::ClaimStart(params, reply)),
+    ask!(CEREMONY_LIST, Watch, |_none: Empty| Command::CeremonyList => redact::ceremonies),
+    special(method::CEREMONY_SHOW, Right::Look, ceremony::register_show),
+    // The greeter's answer is half of the vouching: whoever gives it in the person's place can pick the code of somebody in
+    // the middle. A claimer has no device yet, and so nothing to confirm with.
+    ask!(CEREMONY_CHOOSE, Enrol, Needs::Confirmation, |params: CeremonyChoose| |reply| {
+        Command::CeremonyAct(params.ceremony, Act::Choose(params), reply)
+    } => |_: &Caller, result| result),
+    ask!(CEREMONY_IDENTIFY, Enrol, |params: CeremonyIdentify| |reply| {
+        Command::CeremonyAct(params.ceremony, Act::Identify(params), reply)
+    }),
+    ask!(CEREMONY_APPROVE, Vouch, |params: CeremonyApprove| |reply| {
+        Command::CeremonyAct(params.ceremony, Act::Approve(params), reply)
+    }),
+    ask!(CEREMONY_FINISH, Own, |params: CeremonyFinish| |reply| {
+        Command::CeremonyAct(params.ceremony, Act::Finish(params), reply)
+    }),
+    ask!(CEREMONY_CANCEL, Enrol, |params: CeremonySelector| |reply| {
+        Command::CeremonyAct(params.ceremony, Act::Cancel, reply)
+    }),
+    on_session!(USER_LIST, Look, |session| members::list(&session)),
+    on_session!(USER_SHOW, Look, |session, params: UserShow| members::user(&session, params.user.as_deref())),
+    on_session!(USER_REVOKE, Vouch, |session, params: UserRevoke| {
+        admin::run(&session, Change::UserRevoked(params.user))
+    }),
+    on_session!(USER_PROFILE, Vouch, |session, params: UserProfile| {
+        admin::run(&session, Change::Profile(params.user, params.profile))
+    }),
+    on_session!(TRUST_VERIFY, Look, |session| members::verify(&session)),
+    on_session!(TRUST_SHOW, Look, |session, params: TrustShow| {
+        members::show(&session, params.user.as_deref())
+    }),
+    // It makes a warning to the person go away.
+    on_session!(TRUST_ACKNOWLEDGE, Own, Needs::Confirmation, |session, params: TrustAcknowledge| {
+        evidence::acknowledge(&session, params.alarm)
+    }),
+    on_session!(TRUST_LOG, Look, |session, params: TrustLog| evidence::log(&session, params.from)),
+    on_session!(TRUST_EXPORT, Look, |session, params: TrustExport| evidence::export(&session, params.from)),
+    // What was imported can't be taken back, and moves this device away from every other log.
+    on_session!(TRUST_IMPORT, Own, Needs::Confirmation, |session, params: TrustImport| {
+        evidence::import(&session, params)
+    }),
+    // This device stands for it that the log had these certificates, and warnings to the person go away.
+    on_session!(TRUST_REPAIR, Own, Needs::Confirmation, |session| repair::run(&session)),
+    on_session!(TRUST_FORK, Look, |session, params: TrustFork| {
+        evidence::fork(&session, params.alarm, params.offset)
+    }),
+    on_session!(RECEIPT_LIST, Look, |session| evidence::receipts(&session)),
+    on_session!(RECEIPT_EXPORT, Look, |session, params: ReceiptExport| {
+        evidence::receipt(&session, params.device)
+    }),
+    ask!(DOCTOR, Look, |_none: Empty| Command::Doctor),
+    ask!(NET_STATUS, Look, |_none: Empty| Command::NetStatus),
+    ask!(NET_PEERS, Look, |_none: Empty| Command::NetPeers),
+    // Not `look`: it sends something to the places that a link names.
+    ask!(NET_PING, Enrol, |params: _| |reply| Command::NetPing(params, reply)),
+    MethodSpec {
+        ends: Some(method::CEREMONY_UNWATCH),
+        ..special(method::CEREMONY_WATCH, Right::Look, ceremony::register_watch)
+    },
+    MethodSpec {
+        ends: Some(method::EVENTS_UNWATCH),
+        ..special(method::EVENTS_WATCH, Right::Watch, events::register)
+    },
+    MethodSpec {
+        // It hands rights on to a program that nobody watches.
+        needs: Needs::Confirmation,
+        ..special(method::TOKEN_CREATE, Right::Own, tokens::register_create)
+    },
+    special(method::TOKEN_LIST, Right::Look, tokens::register_list),
+    special(method::TOKEN_REVOKE, Right::Own, tokens::register_revoke),
+    special(method::TOKEN_USES, Right::Look, tokens::register_uses),
+];

@@ -1,0 +1,147 @@
+//! An unlocked device: its handle, its verified log, and what is known of it while its keys are in memory.
+//!
+//! Decides which log a device starts with: the stored one, if it verifies and contains the head the keys were saved
+//! with. Calls nothing upward: no room that uses a session is named here.
+
+pub mod alarms;
+pub mod device;
+pub mod forks;
+#[cfg(feature = "p2p")]
+pub mod host_store;
+mod import;
+mod log_sync;
+pub mod manifest;
+pub mod names;
+pub mod own_changes;
+pub mod progress;
+mod repair;
+mod whole_log;
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::control::{DeviceState, DeviceView, Problem};
+use tokio_util::sync::CancellationToken;
+
+use crate::events::Hub;
+use crate::os::blocking;
+use crate::os::threads::Threads;
+use crate::store::{DeviceSummary, OpenDevice, StoreError};
+use crate::transport::http::Client;
+use crate::transport::net::Net;
+use device::Device;
+use log_sync::{CHECKPOINT_STEP, note_verified};
+use progress::Pending;
+
+pub use log_sync::SyncError;
+
+/// An unlocked device and its log. Whatever needs the keys alone takes the [`Device`].
+#[derive(Debug)]
+pub struct Session {
+    device: Arc<Device>,
+    /// The enrolments that the device signed and that are not in the log yet.
+    pub pending: Pending,
+    /// The device's ends of peer-to-peer transports that are open.
+    #[cfg(feature = "p2p")]
+    pub hosts: host_store::Hosts,
+    log: Mutex<Arc<VerifiedLog>>,
+    /// Serialises fetching. Readers may use the current log meanwhile.
+    syncing: tokio::sync::Mutex<()>,
+}
+
+impl Deref for Session {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        &self.device
+    }
+}
+
+impl Session {
+    /// Verifies the stored log under the keys; no network.
+    ///
+    /// # Errors
+    /// `store_damaged` where the stored log does not verify or lacks what the keys were saved with.
+    pub async fn start(
+        open: OpenDevice,
+        client: Client,
+        stop: CancellationToken,
+        events: Hub,
+        net: Net,
+    ) -> Result<Arc<Self>, Problem> {
+        let device = Device::new(open, client, stop, events, net)?;
+        let stored = Arc::clone(&device.open);
+        let log = blocking(move || {
+            let envelopes = stored.store.certificates()?;
+            let note = stored.store.checkpoint()?;
+            let note = note.as_deref().map(|note| (note, &stored.checkpoint_key));
+            let organisation = stored.summary.organisation.clone();
+            let log = VerifiedLog::resume(organisation, stored.keys.root, &envelopes, note, &Threads)
+                .map_err(|_| StoreError::Damaged("its log does not verify"))?;
+            let (certificates, anew) = (log.count(), log.verified_anew());
+            tracing::info!(device = %stored.summary.device, certificates, anew, "the log is verified");
+            if anew >= CHECKPOINT_STEP {
+                note_verified(&stored, &log);
+            }
+            if log.extends(&stored.keys.head) {
+                Ok(log)
+            } else {
+                Err(StoreError::Damaged("its log lacks what was there when the keys were saved"))
+            }
+        })
+        .await?;
+        alarms::show_again(&device).await?;
+        // A full disk keeps nobody out.
+        if let Err(problem) = own_changes::begin(&device, log.count()).await {
+            tracing::warn!(%problem, "up to where the log was looked through could not be noted");
+        }
+        Ok(Arc::new(Self {
+            device: Arc::new(device),
+            pending: Pending::default(),
+            #[cfg(feature = "p2p")]
+            hosts: host_store::Hosts::default(),
+            log: Mutex::new(Arc::new(log)),
+            syncing: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// The handle, for what outlives a borrow and needs the keys alone.
+    #[must_use]
+    pub const fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    /// The log as verified last.
+    pub fn log(&self) -> Arc<VerifiedLog> {
+        Arc::clone(&self.log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells that a pending enrolment has come further.
+    pub fn outbox_changed(&self) {
+        let count = || (self.pending.waiting(), self.pending.set_aside());
+        self.events().outbox(self.open.summary.device, &self.stop, count);
+    }
+}
+
+/// A device as the local API shows it.
+#[must_use]
+pub fn view(summary: &DeviceSummary, session: Option<&Session>) -> DeviceView {
+    let keys = session.map(|session| &session.open.keys);
+    DeviceView {
+        device: summary.device,
+        user: summary.user,
+        organisation: summary.organisation.clone(),
+        server: summary.server.clone(),
+        state: if session.is_some() { DeviceState::Unlocked } else { DeviceState::Locked },
+        registration: summary.registration,
+        name: keys.map(|keys| keys.name.clone()),
+        email: keys.map(|keys| keys.email.clone()),
+        label: keys.map(|keys| keys.device_label.clone()),
+        outbox: session.map(|session| session.pending.waiting()),
+        outbox_set_aside: session.map(|session| session.pending.set_aside()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

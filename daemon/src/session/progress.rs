@@ -1,0 +1,110 @@
+//! How far the enrolments are that a device signed and that are not in its log yet.
+//!
+//! Decides what counts as waiting and what as set aside. Refuses to let one enrolment be followed twice at a time.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parsec_protocol::control::Problem;
+use parsec_protocol::ids::AttemptId;
+use parsec_protocol::relay::EndReason;
+use tokio::sync::watch;
+
+/// How far a pending enrolment is.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// The newcomer's keys are not known to be durable.
+    Waiting,
+    /// The receipt is here; the server is being given certificates and receipt.
+    Registering,
+    /// The receipt is here and durable; the server can't be reached for now.
+    Kept,
+    /// In the log.
+    Published,
+    /// Set aside: the attempt is said to have ended without the enrolment.
+    Void(EndReason),
+    /// Can't be finished; kept and tried again after the next unlocking.
+    Failed(Problem),
+}
+
+impl Progress {
+    /// Whether nothing more happens to the enrolment now.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        match self {
+            Self::Waiting | Self::Registering | Self::Kept => false,
+            Self::Published | Self::Void(_) | Self::Failed(_) => true,
+        }
+    }
+}
+
+/// The pending enrolments of one unlocked device, by attempt.
+#[derive(Debug, Default)]
+pub struct Pending(Mutex<BTreeMap<AttemptId, watch::Receiver<Progress>>>);
+
+/// What following a pending enrolment begins with.
+#[derive(Debug)]
+pub enum Followed {
+    /// A task follows it already; the progress is shared.
+    Already(watch::Receiver<Progress>),
+    /// The caller follows it, and tells its progress.
+    Begun(watch::Sender<Progress>, watch::Receiver<Progress>),
+}
+
+impl Pending {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AttemptId, watch::Receiver<Progress>>> {
+        // Every change is whole before anything could panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows an enrolment, unless a task does so already.
+    pub fn follow(&self, attempt: AttemptId) -> Followed {
+        let mut pending = self.lock();
+        if let Some(progress) = pending.get(&attempt)
+            && !progress.borrow().is_over()
+        {
+            return Followed::Already(progress.clone());
+        }
+        // Those that are over were only kept for their watchers; those set aside are counted.
+        pending.retain(|_, progress| {
+            matches!(&*progress.borrow(), Progress::Void(_)) || !progress.borrow().is_over()
+        });
+        let (tell, progress) = watch::channel(Progress::Waiting);
+        pending.insert(attempt, progress.clone());
+        Followed::Begun(tell, progress)
+    }
+
+    fn count(&self, fits: impl Fn(&Progress) -> bool) -> u32 {
+        let count = self.lock().values().filter(|progress| fits(&progress.borrow())).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// Enrolments that are being followed: signed by the device, and not in the log yet.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.count(|progress| !progress.is_over())
+    }
+
+    /// Enrolments that are set aside.
+    #[must_use]
+    pub fn set_aside(&self) -> u32 {
+        self.count(|progress| matches!(progress, Progress::Void(_)))
+    }
+
+    /// Why an enrolment can't be finished, for the last one that can't.
+    #[must_use]
+    pub fn failed(&self) -> Option<Problem> {
+        let pending = self.lock();
+        pending
+            .values()
+            .filter_map(|progress| match &*progress.borrow() {
+                Progress::Failed(problem) => Some(problem.clone()),
+                Progress::Waiting
+                | Progress::Registering
+                | Progress::Kept
+                | Progress::Published
+                | Progress::Void(_) => None,
+            })
+            .next_back()
+    }
+}

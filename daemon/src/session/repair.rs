@@ -1,0 +1,155 @@
+//! `trust.repair`: what the server's log lost in a restore of its database, sent from this device's verified copy.
+//!
+//! Decides where the server's log breaks off, and that nothing is sent to a log that is another one: that is a fork, shown
+//! and kept as one. Refuses to believe that it worked before the whole log was fetched anew and verified.
+
+use parsec_protocol::chain::certificate::{Author, Body, Envelope};
+use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::control::{Problem, ProblemKind};
+use parsec_protocol::relay::{ErrorCode, LogRepair};
+
+use super::forks::ForkEvidence;
+use super::{Session, SyncError};
+use crate::transport::RoadError;
+use crate::transport::retry::{ANSWER_WAIT, within};
+
+/// Asks, as long as a person's program waits; a wait without an answer is the last failure.
+async fn asked<T, F>(call: impl FnMut() -> F) -> Result<T, RoadError>
+where
+    F: Future<Output = Result<T, RoadError>>,
+{
+    within(ANSWER_WAIT, call).await.unwrap_or_else(Err)
+}
+
+impl Session {
+    /// Gives the server what its log lacks of this device's. Returns how many certificates were put back.
+    ///
+    /// # Errors
+    /// The server's refusal; `not_authenticated` with whom to ask where this device's own certificates are missing; `rolled_back`, and an
+    /// alarm with its proof, where the server's log is not the beginning of this one.
+    pub async fn put_back(&self) -> Result<u64, SyncError> {
+        let done = self.send_missing().await;
+        self.watched(done).await
+    }
+
+    async fn send_missing(&self) -> Result<u64, SyncError> {
+        let _turn = self.syncing.lock().await;
+        let log = self.log();
+        let have = log.count();
+        let page = match asked(|| self.member.log_page(have)).await {
+            Err(error) if error.code() == Some(ErrorCode::NotAuthenticated) => {
+                return Err(SyncError::Log(stranded(&log, self)));
+            }
+            page => page?,
+        };
+        let (mut at, mut added) = (page.count, 0_u64);
+        while let Some(from) = log.head_at(at).filter(|_| at < have) {
+            let (_, mut envelopes) = self.store(move |store| store.page(at)).await.map_err(SyncError::Log)?;
+            if at.saturating_add(envelopes.len() as u64) < have {
+                keep_together(&mut envelopes);
+            }
+            let certificates = envelopes.into_iter().map(Into::into).collect();
+            let repair = LogRepair { from, certificates };
+            match asked(|| self.member.repair(&repair)).await {
+                Ok(done) if done.count > at => {
+                    at = done.count;
+                    added = added.saturating_add(done.added);
+                }
+                Ok(_) => {
+                    return Err(SyncError::Transport(RoadError::Misbehaved(
+                        "it says that nothing was put back",
+                    )));
+                }
+                Err(error) if error.code() == Some(ErrorCode::LogConflict) => {
+                    return Err(self.parted(&log).await?);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(added)
+    }
+
+    /// The server says that its log is not the beginning of this one. Is it?
+    async fn parted(&self, log: &VerifiedLog) -> Result<SyncError, SyncError> {
+        let page = self.member.log_page(log.count()).await?;
+        let (theirs, shown) = self.shown(log, page.count).await?;
+        if log.extends(&theirs.head()) || theirs.extends(&log.head()) {
+            let text = "The server refuses what follows its own log.";
+            return Ok(SyncError::Log(Problem::new(ProblemKind::ServerMisbehaved, text)));
+        }
+        let same = (0..=log.count()).rev().find(|count| theirs.head_at(*count) == log.head_at(*count));
+        let text = format!(
+            "The server's log is valid, but from certificate {} on another one than this device has verified. Nothing was put back.",
+            same.unwrap_or_default()
+        );
+        let problem = Problem {
+            hint: "This is more than a lost backup: somebody has signed in the other log since. Do not go on; tell the organisation's \
+                   administrators and whoever runs the server. `parsecctl status` shows the alarm and whether there is a proof."
+                .to_owned(),
+            ..Problem::new(ProblemKind::RolledBack, text)
+        };
+        Ok(SyncError::Forked(problem, Box::new(ForkEvidence::Log(shown, None))))
+    }
+}
+
+/// A user and the first terminal stand or fall together: where a part would end between them, it ends before them.
+fn keep_together(envelopes: &mut Vec<Vec<u8>>) {
+    let last = envelopes.last().and_then(|last| Envelope::decode(last).ok()?.payload().ok());
+    if matches!(last.map(|payload| payload.body), Some(Body::User { .. })) {
+        envelopes.pop();
+    }
+}
+
+/// The server lost what let this very device in: it takes nothing from here. Somebody else can help.
+fn stranded(log: &VerifiedLog, session: &Session) -> Problem {
+    let device = session.open.summary.device;
+    let greeter = match log.device(&device).map(|device| device.author) {
+        Some(Author::Device(author)) => log.device(&author).and_then(|author| log.user(&author.user)),
+        Some(Author::Root) | None => None,
+    };
+    let who = greeter.map(|user| format!(" ({} let this device in)", user.email)).unwrap_or_default();
+    let organisation = log.organisation();
+    Problem {
+        hint: format!(
+            "Ask somebody whom the server knew before{who} to run `parsecctl trust repair`. If nobody else has the certificates, \
+             `parsecctl trust export FILE` writes them for a member (`parsecctl trust import FILE`, then `trust repair`) or for whoever \
+             runs the server (`parsec-metadata organisation repair {organisation} FILE`)."
+        ),
+        ..Problem::new(
+            ProblemKind::NotAuthenticated,
+            "The server does not know this device: the certificates that let it in are among those that are missing.",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parsec_protocol::chain::bootstrap::{Founder, found};
+    use parsec_protocol::ids::Timestamp;
+    use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, UserDecryptionKey};
+
+    use super::*;
+    use crate::os::entropy;
+
+    #[test]
+    fn a_part_does_not_end_between_a_user_and_the_first_terminal() {
+        let entropy = &mut entropy::System;
+        let founder = Founder {
+            organisation: &"acme".parse().unwrap(),
+            email: &"alice@acme.test".parse().unwrap(),
+            name: &"Alice".parse().unwrap(),
+            device_label: &"laptop".parse().unwrap(),
+            user_key: &UserDecryptionKey::random(entropy).unwrap(),
+            signing_key: &DeviceSigningKey::random(entropy).unwrap(),
+            directory_key: &DirectoryKey::random(entropy).unwrap(),
+        };
+        let [user, device]: [Vec<u8>; 2] =
+            found(&founder, Timestamp(1), entropy).unwrap().certificates.try_into().unwrap();
+        let mut cut = vec![device.clone(), user.clone()];
+        keep_together(&mut cut);
+        assert_eq!(cut, std::slice::from_ref(&device));
+        let mut whole = vec![user.clone(), device.clone()];
+        keep_together(&mut whole);
+        assert_eq!(whole, [user, device]);
+    }
+}
