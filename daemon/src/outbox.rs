@@ -7,7 +7,7 @@
 use std::sync::{Arc, PoisonError};
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, Registration};
 use parsec_protocol::enrol::io::SealedEnrolment;
 use parsec_protocol::ids::{AttemptId, Token};

@@ -3,7 +3,7 @@
 //! Decides who may do what in which state, and what state follows. Refuses with the code that the caller gets. Knows nothing of
 //! HTTP or SQL; time is an argument.
 
-use parsec_protocol::chain::certificate::Profile;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, Timestamp, Token, UserId};
 use parsec_protocol::limits::{
     ATTEMPT_IDLE_SECONDS, ATTEMPTS_MAX, INVITATION_DAYS_MAX, MISMATCHES_MAX, STEPS,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{Alarm, Problem, ProblemKind, TrustAcknowledged};
 
-use super::forks::{self, Suspect};
+use super::forks::{self, ForkEvidence};
 use super::session::{Session, blocking};
 use crate::clock;
 use crate::store::{DeviceSummary, Store, StoredAlarm};
@@ -29,13 +29,13 @@ fn view(summary: &DeviceSummary, stored: &StoredAlarm) -> Option<Alarm> {
 }
 
 /// Raises an alarm where a problem is one of trust: kept, with a proof if there is one to be had, then told.
-pub(super) async fn raise(session: &Session, problem: &Problem, suspect: Option<Suspect>) {
+pub(super) async fn raise(session: &Session, problem: &Problem, suspect: Option<ForkEvidence>) {
     if !KINDS.contains(&problem.name) {
         return;
     }
     let (open, events, problem) = (Arc::clone(&session.open), session.events().clone(), problem.clone());
     let log = session.log();
-    let mendable = matches!(suspect, Some(Suspect::Shorter));
+    let mendable = matches!(suspect, Some(ForkEvidence::Shorter));
     let suspect = suspect.filter(|_| !mendable);
     // A task of its own, so that it is not cut off with whoever noticed: locking waits for it.
     let kept = session.tasks.spawn(async move {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::control::{Action, Problem, ProblemKind, RoadName, SecretText, Stage, TransportChoice};
 use parsec_protocol::direct::Hints;

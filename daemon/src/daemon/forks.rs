@@ -2,7 +2,7 @@
 //!
 //! Decides what a device signs for it: the head of its own verified log. Refuses to keep a file that would not pass at the other end.
 
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::evidence::EVIDENCE_MAX_BYTES;
 use parsec_protocol::evidence::fork::ForkProof;
 use parsec_protocol::evidence::head::SignedHead;
@@ -12,9 +12,9 @@ use crate::store::{OpenDevice, StoreError};
 
 /// What does not go together with a device's own log.
 #[derive(Debug)]
-pub enum Suspect {
+pub enum ForkEvidence {
     /// A certificate that has seen another log.
-    Stray(Vec<u8>),
+    ForeignView(Vec<u8>),
     /// The server shows less than this device has verified: perhaps a restored backup, and nobody's word against anything.
     Shorter,
     /// Another log, valid by itself, and somebody's word for its end where there is one.
@@ -36,9 +36,9 @@ pub(super) fn word(open: &OpenDevice, log: &VerifiedLog) -> SignedHead {
 pub(super) fn proof(
     open: &OpenDevice,
     log: &VerifiedLog,
-    suspect: Suspect,
+    suspect: ForkEvidence,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    if matches!(suspect, Suspect::Shorter) {
+    if matches!(suspect, ForkEvidence::Shorter) {
         return Ok(None);
     }
     let mut own = open.store.certificates()?;
@@ -46,9 +46,11 @@ pub(super) fn proof(
     own.truncate(usize::try_from(log.count()).unwrap_or(usize::MAX));
     let (organisation, root) = (log.organisation().clone(), *log.root());
     let proof = match suspect {
-        Suspect::Stray(envelope) => ForkProof::of_stray(organisation, root, &own, word(open, log), &envelope),
-        Suspect::Shorter => None,
-        Suspect::Log(other, head) => {
+        ForkEvidence::ForeignView(envelope) => {
+            ForkProof::of_foreign_view(organisation, root, &own, word(open, log), &envelope)
+        }
+        ForkEvidence::Shorter => None,
+        ForkEvidence::Log(other, head) => {
             let of = |head| {
                 let logs = [(own.as_slice(), Some(word(open, log))), (other.as_slice(), head)];
                 ForkProof::of(organisation.clone(), root, logs)

@@ -2,10 +2,10 @@
 //!
 //! Decides nothing: everything comes from a `VerifiedLog`. A name that does not open is absent, never guessed.
 
-use parsec_protocol::chain::certificate::{Author, Profile};
-use parsec_protocol::chain::members::{NameOf, open_name};
-use parsec_protocol::chain::path::{self, Start, Subject};
-use parsec_protocol::chain::verify::{DeviceRecord, UserRecord, VerifiedLog};
+use parsec_protocol::chain::organisation::certificate::{Author, Profile};
+use parsec_protocol::chain::organisation::log::{DeviceRecord, UserRecord, VerifiedLog};
+use parsec_protocol::chain::organisation::members::{NameOf, open_name};
+use parsec_protocol::chain::organisation::path::{self, Start, Subject};
 use parsec_protocol::control::{
     Member, MemberDevice, Problem, ProblemKind, ProfileName, TrustLink, TrustShowResult, TrustVerifyResult,
     UserListResult, UserShowResult,

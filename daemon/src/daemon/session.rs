@@ -10,8 +10,11 @@ mod repair;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use parsec_protocol::chain::candidate::Accepted;
 use parsec_protocol::chain::checkpoint::Checkpoint;
-use parsec_protocol::chain::verify::{Fault, LogError, Next, VerifiedLog};
+use parsec_protocol::chain::organisation::Organisation;
+use parsec_protocol::chain::organisation::log::{LogError, VerifiedLog};
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::control::{DeviceState, DeviceView, Problem, ProblemKind};
 use parsec_protocol::ids::{AttemptId, DeviceId};
 use parsec_protocol::public::{Context, Signature};
@@ -20,10 +23,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::forks::Suspect;
+use super::forks::ForkEvidence;
 use super::net::Net;
 use super::{alarms, direct, notices};
-use crate::crew::Threads;
+use crate::crew::ThreadPool;
 use crate::events::Hub;
 use crate::outbox::Progress;
 use crate::problems;
@@ -86,7 +89,7 @@ pub async fn blocking<T: Send + 'static, E: Into<Problem> + Send + 'static>(
 /// What a certificate that fails means: another past, or no valid log at all.
 fn not_believed(error: &LogError) -> Problem {
     match error.fault {
-        Fault::SeenOther | Fault::SeenAhead => {
+        Fault::ForkedView | Fault::SeenAhead => {
             Problem::new(ProblemKind::RolledBack, problems::log(error).message)
         }
         _ => problems::log(error),
@@ -103,12 +106,12 @@ fn note_verified(open: &OpenDevice, log: &VerifiedLog) {
 /// Of certificates from a position on, of which one fails: that one is evidence itself if it has seen another log, whoever handed it over.
 fn stray(error: &LogError, from: u64, envelopes: &[Vec<u8>]) -> Option<SyncError> {
     let at = error.position.checked_sub(from).and_then(|at| usize::try_from(at).ok());
-    let envelope = at.and_then(|at| envelopes.get(at)).filter(|_| error.fault == Fault::SeenOther)?;
-    Some(SyncError::Past(not_believed(error), Box::new(Suspect::Stray(envelope.clone()))))
+    let envelope = at.and_then(|at| envelopes.get(at)).filter(|_| error.fault == Fault::ForkedView)?;
+    Some(SyncError::Past(not_believed(error), Box::new(ForkEvidence::ForeignView(envelope.clone()))))
 }
 
 /// Takes a certificate into the log that everybody sees: in its place, unless somebody is just looking at it.
-fn followed(log: &Mutex<Arc<VerifiedLog>>, next: Next) -> bool {
+fn followed(log: &Mutex<Arc<VerifiedLog>>, next: Accepted<'_, Organisation>) -> bool {
     Arc::make_mut(&mut log.lock().unwrap_or_else(PoisonError::into_inner)).follow(next)
 }
 
@@ -134,9 +137,9 @@ impl Session {
             let note = stored.store.checkpoint()?;
             let note = note.as_deref().map(|note| (note, &stored.checkpoint_key));
             let organisation = stored.summary.organisation.clone();
-            let log = VerifiedLog::resume(organisation, stored.keys.root, &envelopes, note, &Threads)
+            let log = VerifiedLog::resume(organisation, stored.keys.root, &envelopes, note, &ThreadPool)
                 .map_err(|_| StoreError::Damaged("its log does not verify"))?;
-            let (certificates, anew) = (log.count(), log.verified_anew());
+            let (certificates, anew) = (log.count(), log.freshly_verified());
             tracing::info!(device = %stored.summary.device, certificates, anew, "the log is verified");
             if anew >= CHECKPOINT_STEP {
                 note_verified(&stored, &log);
@@ -275,7 +278,7 @@ impl Session {
                     page.count
                 );
                 let problem = Problem::new(ProblemKind::RolledBack, text);
-                return Err(SyncError::Past(problem, Box::new(Suspect::Shorter)));
+                return Err(SyncError::Past(problem, Box::new(ForkEvidence::Shorter)));
             }
             if page.certificates.is_empty() {
                 return if page.count == have {
@@ -293,7 +296,7 @@ impl Session {
             let (before, open) = (Arc::clone(&log), Arc::clone(&self.open));
             let longer = blocking(move || {
                 let mut longer = VerifiedLog::clone(&before);
-                if let Err(error) = longer.take(&envelopes, &Threads) {
+                if let Err(error) = longer.extend_with(&envelopes, &ThreadPool) {
                     let suspected = stray(&error, have, &envelopes);
                     return Ok::<_, StoreError>(Err(
                         suspected.unwrap_or_else(|| SyncError::Log(not_believed(&error)))
@@ -326,7 +329,7 @@ impl Session {
                 }
             };
             open.store.append_certificates(log.count(), std::slice::from_ref(&envelope))?;
-            Ok(Ok(next))
+            Ok(Ok(next.into_owned()))
         })
         .await
         .map_err(SyncError::Log)??;
@@ -344,7 +347,7 @@ impl Session {
             return SyncError::Road(error);
         }
         let text = "The server does not know this device, which the log has that this device verified: it lost certificates.";
-        SyncError::Past(Problem::new(ProblemKind::RolledBack, text), Box::new(Suspect::Shorter))
+        SyncError::Past(Problem::new(ProblemKind::RolledBack, text), Box::new(ForkEvidence::Shorter))
     }
 
     /// Tells the person what is new about them. What can't be told now is told with the next.
@@ -403,7 +406,7 @@ pub enum SyncError {
     /// What it sent is not believed, or could not be kept.
     Log(Problem),
     /// It sent what can't go together with this device's log, and a member may have signed for it.
-    Past(Problem, Box<Suspect>),
+    Past(Problem, Box<ForkEvidence>),
 }
 
 impl From<RoadError> for SyncError {

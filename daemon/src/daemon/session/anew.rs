@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
 
 use super::{Session, SyncError, not_believed};
-use crate::crew::Threads;
-use crate::daemon::forks::Suspect;
+use crate::crew::ThreadPool;
+use crate::daemon::forks::ForkEvidence;
 use crate::transport::RoadError;
 use crate::transport::relay::Member;
 
@@ -56,7 +56,7 @@ impl Session {
         } else {
             let text = "The server's log is valid, but not the one this device verified before.";
             let problem = Problem::new(ProblemKind::RolledBack, text);
-            Err(SyncError::Past(problem, Box::new(Suspect::Log(shown, None))))
+            Err(SyncError::Past(problem, Box::new(ForkEvidence::Log(shown, None))))
         }
     }
 
@@ -86,7 +86,7 @@ async fn fetched(
         shown.extend(page.certificates.iter().map(|envelope| envelope.to_vec()));
         log = tokio::task::spawn_blocking(move || {
             let envelopes: Vec<&[u8]> = page.certificates.iter().map(|it| it.as_slice()).collect();
-            log.take(&envelopes, &Threads).map(|()| log)
+            log.extend_with(&envelopes, &ThreadPool).map(|()| log)
         })
         .await
         .map_err(|_| {

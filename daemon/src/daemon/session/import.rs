@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use parsec_protocol::chain::verify::{LogError, VerifiedLog};
+use parsec_protocol::chain::organisation::log::{LogError, VerifiedLog};
 use parsec_protocol::codec;
 use parsec_protocol::control::{
     PART_MAX_BYTES, PART_MAX_CERTIFICATES, Problem, ProblemKind, TrustImport, TrustImported,
@@ -13,7 +13,7 @@ use parsec_protocol::control::{
 use parsec_protocol::evidence::head::SIGNED_HEAD_MAX_BYTES;
 
 use super::{Session, SyncError, blocking, stray};
-use crate::daemon::forks::Suspect;
+use crate::daemon::forks::ForkEvidence;
 use crate::store::StoreError;
 
 /// What a part of a file is.
@@ -94,7 +94,7 @@ impl Session {
                 let text =
                     "The file is a valid log of the organisation, but not the one this device has verified.";
                 let problem = Problem::new(ProblemKind::RolledBack, text);
-                Err(SyncError::Past(problem, Box::new(Suspect::Log(other, head))))
+                Err(SyncError::Past(problem, Box::new(ForkEvidence::Log(other, head))))
             }
         }
     }

@@ -3,13 +3,13 @@
 //! Decides where the server's log breaks off, and that nothing is sent to a log that is another one: that is a fork, shown and kept as one.
 //! Refuses to believe that it worked before the whole log was fetched anew and verified.
 
-use parsec_protocol::chain::certificate::{Author, Body, Envelope};
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope};
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::relay::{ErrorCode, LogRepair};
 
 use super::{Session, SyncError};
-use crate::daemon::forks::Suspect;
+use crate::daemon::forks::ForkEvidence;
 use crate::daemon::invitations::PATIENCE;
 use crate::transport::RoadError;
 use crate::transport::retry::within;
@@ -87,7 +87,7 @@ impl Session {
                 .to_owned(),
             ..Problem::new(ProblemKind::RolledBack, text)
         };
-        Ok(SyncError::Past(problem, Box::new(Suspect::Log(shown, None))))
+        Ok(SyncError::Past(problem, Box::new(ForkEvidence::Log(shown, None))))
     }
 }
 
@@ -123,7 +123,7 @@ fn stranded(log: &VerifiedLog, session: &Session) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use parsec_protocol::chain::bootstrap::{Founder, found};
+    use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
     use parsec_protocol::ids::Timestamp;
     use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, UserDecryptionKey};
 
