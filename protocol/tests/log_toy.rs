@@ -308,7 +308,7 @@ fn word(log: &Log<Toy>, writer: u64) -> Word {
 fn an_exported_log_ends_where_its_signer_says() {
     let (log, envelopes) = grown();
     let verify = |certificates: &[Vec<u8>], word: Option<&Word>| {
-        export::verify(7, &keys(), &fork::envelopes(certificates), word).map(|log: Log<Toy>| log.head())
+        export::verify::<Toy, Word>(7, &keys(), &fork::envelopes(certificates), word).map(|log| log.head())
     };
     let end = word(&log, 0);
     assert_eq!(verify(&envelopes, Some(&end)), Ok(log.head()));
