@@ -25,7 +25,7 @@ const EXPOSERS: &[(&str, &str)] = &[
     ),
     ("protocol/src/control/secret.rs", "defines it"),
     ("protocol/src/enrol/", "keys the channel with the link secret, hands the user keys over in message 7"),
-    ("protocol/src/chain/members.rs", "seals and opens names under the directory key"),
+    ("protocol/src/chain/organisation/members.rs", "seals and opens names under the directory key"),
     ("protocol/src/chain/checkpoint.rs", "derives the checkpoint's key from the store key"),
     ("protocol/src/manifest.rs", "seals and opens the manifest"),
     ("daemon/src/store/keyfile.rs", "takes the password for age, compares the seed with the certified key"),
