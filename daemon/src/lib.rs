@@ -12,6 +12,7 @@ pub mod engine;
 pub mod enrolment;
 pub mod events;
 pub mod hardening;
+pub mod network;
 pub mod os;
 pub mod problems;
 pub mod rpc;

@@ -346,7 +346,8 @@ pub async fn ceremony(alice: Arc<Alice>, number: usize, folder: Option<PathBuf>)
     let (claimer_says, greeter_hears) = watch::channel(None);
     let (greeter_says, claimer_hears) = watch::channel(None);
     let (mut claimer_context, bob) = seat(Role::Claimer, &alice.organisation, claimer_says, claimer_hears);
-    let (mut greeter_context, vouching) = seat(Role::Greeter, &alice.organisation, greeter_says, greeter_hears);
+    let (mut greeter_context, vouching) =
+        seat(Role::Greeter, &alice.organisation, greeter_says, greeter_hears);
     let keeper = Keeps { folder, server: alice.keys.server.clone(), token, attempt, attempt_secret };
     let invitation = claimer::Invitation {
         organisation: alice.organisation.clone(),
@@ -367,7 +368,8 @@ pub async fn ceremony(alice: Arc<Alice>, number: usize, folder: Option<PathBuf>)
     let link_secret = LinkSecret::from_bytes(&mut same);
     let voucher = Vouches(Arc::clone(&alice), member);
     let greets = async {
-        let sealed = greeter::run(&mut greeter_context, &greeter_road, setting, &link_secret, &voucher).await?;
+        let sealed =
+            greeter::run(&mut greeter_context, &greeter_road, setting, &link_secret, &voucher).await?;
         publish(&greeter_road, &sealed).await;
         Ok::<_, End>(())
     };

@@ -78,6 +78,43 @@ const WALLS: &[Wall] = &[
         reason: "the road carries opaque bytes; it can't leak keys or local state that it can't reach",
     },
     Wall {
+        from: &["daemon/os"],
+        never: &[
+            "daemon/calls",
+            "daemon/engine",
+            "daemon/enrolment",
+            "daemon/events",
+            "daemon/problems",
+            "daemon/rpc",
+            "daemon/safes",
+            "daemon/session",
+            "daemon/store",
+            "daemon/tokens",
+            "daemon/transport",
+        ],
+        reason: "os/ fences the operating system and knows nothing of Parsec: every room stands on it",
+    },
+    Wall {
+        from: &["daemon/session"],
+        never: &["daemon/calls", "daemon/engine", "daemon/enrolment", "daemon/rpc", "daemon/safes"],
+        reason: "a session is the ground floor of an unlocked device: if it called upward, what is built next could not stand on it",
+    },
+    Wall {
+        from: &["daemon/calls"],
+        never: &["daemon/engine", "daemon/rpc"],
+        reason: "a call gets the session that the loop chose and checked for it: what could reach the loop could choose for itself",
+    },
+    Wall {
+        from: &["daemon/enrolment"],
+        never: &["daemon/calls", "daemon/engine", "daemon/rpc"],
+        reason: "an enrolment reports to the loop and never tells it what to do; no program on a socket reaches it but through the loop",
+    },
+    Wall {
+        from: &["daemon/safes"],
+        never: &["daemon/calls", "daemon/engine", "daemon/enrolment", "daemon/rpc"],
+        reason: "a safe works on a session: whom it may be shown to is settled before, and how its owner got in is no part of it",
+    },
+    Wall {
         from: &["ctl"],
         never: &["parsecd", "parsec_metadata", "parsec_tests"],
         reason: "parsecctl asks over the socket like any other program: it links nothing that holds keys",
