@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/imports.rs"]
 mod imports;
 #[path = "tidy/rules.rs"]
@@ -79,6 +81,16 @@ fn rooms_import_only_what_they_may() {
 }
 
 #[test]
+fn the_daemons_modules_import_in_one_direction() {
+    refuse(&circles::check("daemon", &rust(&repository())));
+}
+
+#[test]
+fn no_room_of_the_daemon_is_crowded() {
+    refuse(&rules::crowded("daemon", &rust(&repository())));
+}
+
+#[test]
 fn files_keep_the_house_rules() {
     let sources = rust(&repository());
     assert!(sources.len() > 20, "found only {} files: is this the repository?", sources.len());
@@ -123,6 +135,13 @@ mod the_rules_can_fail {
             ("daemon/src/rpc/methods.rs", "use crate::store::Store;"),
             ("daemon/src/store/mod.rs", "use crate::{\n    paths,\n    transport as road,\n};"),
             ("daemon/src/transport/relay/mod.rs", "fn f() { crate::rpc::serve(); }"),
+            ("daemon/src/session/import.rs", "use crate::enrolment::outbox;"),
+            ("daemon/src/session/alarms.rs", "fn f() { crate::rpc::serve(); }"),
+            ("daemon/src/calls/members.rs", "use crate::engine::command::Handle;"),
+            ("daemon/src/enrolment/recovery.rs", "use crate::engine::command::Handle;"),
+            ("daemon/src/enrolment/view.rs", "use crate::rpc::errors;"),
+            ("daemon/src/os/clock.rs", "use crate::store::Store;"),
+            ("daemon/src/safes/tree.rs", "use crate::enrolment::outbox;"),
             ("daemon/src/main.rs", "use parsec_metadata::http;"),
             ("ctl/src/main.rs", "use parsec_protocol::keys::LinkSecret;"),
             ("ctl/src/main.rs", "use parsec_protocol::{control::Stage, enrol::sas};"),
@@ -169,6 +188,9 @@ mod the_rules_can_fail {
             ("protocol/src/codec.rs", "use std::time::Duration;"),
             ("daemon/src/enrolment/run.rs", "use crate::store::Store; use crate::transport::Road;"),
             ("daemon/src/store/chain.rs", "use super::atomic; use crate::store::device;"),
+            ("daemon/src/session/log_sync.rs", "use crate::store::Store; use crate::transport::retry;"),
+            ("daemon/src/calls/evidence.rs", "use crate::session::Session; use crate::enrolment::outbox;"),
+            ("daemon/src/engine/dispatch.rs", "use crate::calls::move_server; use crate::enrolment::claim;"),
             ("daemon/src/main.rs", "use parsecd::rpc; use parsecd::store;"),
             ("daemon/src/daemon.rs", "use parsec_host::watchdog::Watchdog;"),
             ("host/src/log.rs", "use tracing_subscriber::EnvFilter; use sd_notify::NotifyState;"),
@@ -193,6 +215,54 @@ mod the_rules_can_fail {
         ] {
             assert_eq!(import(path, line), 0, "{path}: {line}");
         }
+    }
+
+    #[test]
+    fn circles_of_imports() {
+        let check = |files: &[(&str, &str)]| {
+            let sources: Vec<_> = files
+                .iter()
+                .map(|(path, text)| Source::new(&format!("daemon/src/{path}"), &format!("{FINE}{text}\n")))
+                .collect();
+            circles::check("daemon", &sources).len()
+        };
+        let of_session = ("session/mod.rs", "pub mod alarms;\nuse alarms::raise;");
+        // A parent and its child are one thing.
+        assert_eq!(check(&[of_session, ("session/alarms.rs", "use super::Session;")]), 0);
+        // Two files of one room.
+        let there = ("session/forks.rs", "use super::alarms::raise;");
+        assert_eq!(check(&[of_session, there, ("session/alarms.rs", "use super::forks::proof;")]), 2);
+        assert_eq!(check(&[of_session, there, ("session/alarms.rs", "fn f() {}")]), 0);
+        // By way of a re-export, and of a name that was imported.
+        let outside = ("enrolment/p2p/mod.rs", "mod publish;\npub use self::{publish::finish};");
+        let outbox = ("enrolment/outbox.rs", "use super::p2p;\nfn f() { p2p::finish(); }");
+        assert_eq!(
+            check(&[outside, outbox, ("enrolment/p2p/publish.rs", "use crate::enrolment::outbox;")]),
+            2
+        );
+        assert_eq!(
+            check(&[outside, outbox, ("enrolment/p2p/publish.rs", "use crate::enrolment::pending;")]),
+            0
+        );
+        // Between rooms, though no two files name each other.
+        let up = ("session/names.rs", "use crate::calls::members::Names;");
+        let down = ("calls/evidence.rs", "use crate::session::forks;");
+        let members = ("calls/members.rs", "fn f() {}");
+        assert_eq!(check(&[up, down, members, ("session/forks.rs", "fn f() {}")]), 2);
+        assert_eq!(check(&[down, members, ("session/forks.rs", "fn f() {}")]), 0);
+        // Tests may see everything.
+        let tests = "#[cfg(test)]\nmod tests { use super::super::forks::proof; }";
+        assert_eq!(check(&[of_session, there, ("session/alarms.rs", tests)]), 0);
+    }
+
+    #[test]
+    fn crowded_rooms() {
+        let file =
+            |path: &str, lines: usize| Source::new(path, &format!("{FINE}{}", "fn f() {}\n".repeat(lines)));
+        let even: Vec<_> = (0..10).map(|room| file(&format!("daemon/src/room{room}/a.rs"), 100)).collect();
+        assert_eq!(rules::crowded("daemon", &even).len(), 0);
+        let uneven = [file("daemon/src/engine/a.rs", 300), file("daemon/src/rpc/a.rs", 100)];
+        assert_eq!(rules::crowded("daemon", &uneven).len(), 2);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod config;
 pub mod engine;
 pub mod enrolment;
 pub mod events;
+pub mod network;
 pub mod os;
 pub mod problems;
 pub mod rpc;

@@ -118,9 +118,46 @@ const WALLS: &[Wall] = &[
         reason: "host/ alone says how a program logs and what it tells the service manager: a second way would differ where it matters",
     },
     Wall {
-        from: &["daemon/daemon", "daemon/engine"],
+        from: &["daemon/engine"],
         never: &["daemon/service", "parsec_host/service_manager"],
         reason: "the loop runs without a service manager: what watches it is an argument (`Watchdog`)",
+    },
+    Wall {
+        from: &["daemon/os"],
+        never: &[
+            "daemon/calls",
+            "daemon/engine",
+            "daemon/enrolment",
+            "daemon/events",
+            "daemon/problems",
+            "daemon/rpc",
+            "daemon/safes",
+            "daemon/session",
+            "daemon/store",
+            "daemon/tokens",
+            "daemon/transport",
+        ],
+        reason: "os/ fences the operating system and knows nothing of Parsec: every room stands on it",
+    },
+    Wall {
+        from: &["daemon/session"],
+        never: &["daemon/calls", "daemon/engine", "daemon/enrolment", "daemon/rpc", "daemon/safes"],
+        reason: "a session is the ground floor of an unlocked device: if it called upward, what is built next could not stand on it",
+    },
+    Wall {
+        from: &["daemon/calls"],
+        never: &["daemon/engine", "daemon/rpc"],
+        reason: "a call gets the session that the loop chose and checked for it: what could reach the loop could choose for itself",
+    },
+    Wall {
+        from: &["daemon/enrolment"],
+        never: &["daemon/calls", "daemon/engine", "daemon/rpc"],
+        reason: "an enrolment reports to the loop and never tells it what to do; no program on a socket reaches it but through the loop",
+    },
+    Wall {
+        from: &["daemon/safes"],
+        never: &["daemon/calls", "daemon/engine", "daemon/enrolment", "daemon/rpc"],
+        reason: "a safe works on a session: whom it may be shown to is settled before, and how its owner got in is no part of it",
     },
     Wall {
         from: &["ctl"],

@@ -3,6 +3,8 @@
 //! Decides by exact lists: who may print, who may see a secret's bytes. A new entry in a list is a decision that a reader sees in the
 //! change.
 
+use std::collections::BTreeMap;
+
 use super::Finding;
 use super::source::{Source, is_test_path};
 
@@ -10,6 +12,9 @@ use super::source::{Source, is_test_path};
 const LINES_MAX: usize = 500;
 /// Most lines the file in the middle may have.
 const LINES_MEDIAN_MAX: usize = 200;
+
+/// Largest share of a crate's lines that one room may have, in hundredths. Above it, a newcomer can't guess what is inside.
+const ROOM_MAX_PERCENT: usize = 18;
 
 /// Names that say nothing: what is inside grows without end.
 const EMPTY_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "common", "manager", "misc"];
@@ -34,7 +39,7 @@ const EXPOSERS: &[(&str, &str)] = &[
     ("daemon/src/engine/bootstrap.rs", "shows the bootstrap token to the server that gave it out"),
     ("daemon/src/problems.rs", "finds the link in what somebody claims with or tries to reach"),
     ("daemon/src/tokens/mod.rs", "hashes what a plug-in presents"),
-    ("daemon/src/enrolment/start.rs", "draws an attempt's secret, and keeps it beside the receipt it is for"),
+    ("daemon/src/enrolment/claim.rs", "draws an attempt's secret, and keeps it beside the receipt it is for"),
     ("daemon/src/enrolment/recovery.rs", "ends an attempt with its secret after a crash"),
     (
         "daemon/src/enrolment/p2p/",
@@ -114,6 +119,28 @@ fn median(sources: &[Source], findings: &mut Vec<Finding>) {
         let reason = "most files should fit one sitting";
         findings.push(Finding::new(".", 0, format!("half of the files have {median} lines or more"), reason));
     }
+}
+
+/// Checks that no room of a crate is crowded: the folders at the top of `src`, and the files beside them.
+pub(crate) fn crowded(folder: &str, sources: &[Source]) -> Vec<Finding> {
+    let mut rooms: BTreeMap<&str, usize> = BTreeMap::new();
+    for source in sources {
+        let Some(inside) = source.path.strip_prefix(folder).and_then(|rest| rest.strip_prefix("/src/"))
+        else {
+            continue;
+        };
+        let room = inside.split('/').next().unwrap_or_default();
+        *rooms.entry(room).or_default() += source.lines_that_count();
+    }
+    let all: usize = rooms.values().sum();
+    let crowded = rooms.into_iter().filter(|(_, lines)| lines * 100 > all * ROOM_MAX_PERCENT);
+    crowded
+        .map(|(room, lines)| {
+            let what = format!("has {lines} of {all} lines: more than {ROOM_MAX_PERCENT} %");
+            let reason = "a room that holds everything says nothing about what belongs there";
+            Finding::new(&format!("{folder}/src/{room}"), 0, what, reason)
+        })
+        .collect()
 }
 
 fn names(source: &Source, findings: &mut Vec<Finding>) {

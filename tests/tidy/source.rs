@@ -19,7 +19,8 @@ impl Source {
     /// Reads a text.
     pub(crate) fn new(path: &str, text: &str) -> Self {
         let code = without_comments(text);
-        let product = if is_test_path(path) { blank(&code) } else { without_tests(&code) };
+        let only_tests = is_test_path(path) || code.contains("#![cfg(test)]");
+        let product = if only_tests { blank(&code) } else { without_tests(&code) };
         Self { path: path.to_owned(), text: text.to_owned(), code, product }
     }
 
@@ -45,6 +46,16 @@ impl Source {
         (folder, parts)
     }
 
+    /// Every path the product part names, as written, with its line.
+    pub(crate) fn raw_paths(&self) -> Vec<(usize, Vec<String>)> {
+        named_paths(&self.product)
+    }
+
+    /// What the product part imports, as written.
+    pub(crate) fn imports(&self) -> Vec<Import> {
+        imports(&tokens(&self.product))
+    }
+
     /// Every path the product part names, with its line, `crate`, `self` and `super` resolved to the crate's folder.
     pub(crate) fn paths(&self) -> Vec<(usize, Vec<String>)> {
         let (folder, module) = self.module();
@@ -53,6 +64,16 @@ impl Source {
             .map(|(line, path)| (line, resolve(path, folder, &module)))
             .collect()
     }
+}
+
+/// One name that a `use` brings in.
+pub(crate) struct Import {
+    /// The name it has in this file.
+    pub(crate) name: String,
+    /// Its path, as written.
+    pub(crate) path: Vec<String>,
+    /// Whether others see it here, too.
+    pub(crate) public: bool,
 }
 
 /// Whether the file holds nothing but tests or test tools: the `tests` crate, and modules split off as `tests.rs`.
@@ -93,6 +114,28 @@ fn named_paths(code: &str) -> Vec<(usize, Vec<String>)> {
     }
     found.retain(|(_, path)| path.len() > 1);
     found
+}
+
+/// Every leaf of every `use`. A name that is given with `as` keeps its own.
+fn imports(tokens: &[(usize, String)]) -> Vec<Import> {
+    let text = |at: usize| tokens.get(at).map(|(_, token)| token.as_str());
+    let mut imports = Vec::new();
+    for at in (0..tokens.len()).filter(|at| text(*at) == Some("use")) {
+        let before = at.checked_sub(1).and_then(text);
+        // `pub use`, or `pub(crate) use`.
+        let public = matches!(before, Some("pub" | ")"));
+        let mut found = Vec::new();
+        tree(tokens, at + 1, &[], &mut found);
+        for (_, mut path) in found {
+            if path.last().is_some_and(|last| last == "self") {
+                path.pop();
+            }
+            if let Some(name) = path.last().cloned() {
+                imports.push(Import { name, path, public });
+            }
+        }
+    }
+    imports
 }
 
 /// Reads one path, with its branches, from `at`; returns where it ends.

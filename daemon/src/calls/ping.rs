@@ -14,9 +14,9 @@ use reqwest::Method;
 use tokio::time::{Instant, timeout};
 
 use crate::enrolment::p2p;
+use crate::network::Net;
 use crate::problems;
 use crate::transport::http::{Call, Client, Server};
-use crate::transport::net::Net;
 
 /// Longest wait for an answer: who tries the network sits before it.
 pub(crate) const WAIT: Duration = Duration::from_secs(5);
@@ -104,7 +104,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::transport::net::Settings;
+    use crate::network::Settings;
 
     /// A server that says this to whoever comes, or nothing at all.
     async fn server(answer: Option<&'static str>) -> String {

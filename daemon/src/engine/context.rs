@@ -11,10 +11,10 @@ use tokio_util::task::TaskTracker;
 use super::command::Handle;
 use crate::enrolment::attempts::Attempts;
 use crate::enrolment::reports::Reports;
+use crate::network::Net;
 use crate::session::Session;
 use crate::store::{Devices, OpenDevice};
 use crate::transport::http::Client;
-use crate::transport::net::Net;
 
 /// The disk, the network, the ways back to the loop. Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]

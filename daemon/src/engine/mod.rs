@@ -37,11 +37,11 @@ use crate::enrolment::attempts::Attempts;
 use crate::enrolment::finality::Heard;
 use crate::enrolment::reports::{Report, Reports};
 use crate::events::Hub;
+use crate::network::{Net, Settings as NetSettings};
 use crate::session::{self, Session};
 use crate::store::{Devices, TokenStore};
 use crate::tokens::TokenActor;
 use crate::transport::http::Client;
-use crate::transport::net::{self, Net};
 use ceremonies::CeremonyTable;
 use command::{EVENTS_MAX, Event, Handle, OpenedFor};
 use confirmation::Approval;
@@ -65,7 +65,7 @@ pub struct Settings {
     /// How far one confirmation reaches.
     pub approval: Approval,
     /// Peer-to-peer transports.
-    pub direct: net::Settings,
+    pub direct: NetSettings,
 }
 
 /// Everything the daemon knows, and what its loop runs on.

@@ -16,10 +16,10 @@ use zeroize::Zeroizing;
 use super::attempts::Attempts;
 use super::claimer;
 use super::reports::{Report, Reports};
+use crate::network::Net;
 use crate::os::blocking;
 use crate::os::caller::CallerSession;
 use crate::store::{Devices, DirectReceipt, PendingReceipt};
-use crate::transport::net::Net;
 
 /// What a claim needs of the daemon.
 #[derive(Debug, Clone)]

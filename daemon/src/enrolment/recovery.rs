@@ -19,9 +19,9 @@ use zeroize::Zeroizing;
 use super::attempts::Started;
 use super::reports::{Report, Reports};
 use super::{finality, p2p, resume};
+use crate::network::Net;
 use crate::store::PendingReceipt;
 use crate::transport::http::{Client, Server};
-use crate::transport::net::Net;
 use crate::transport::relay::{ClaimerRoad, Invitee, standing};
 use crate::transport::{Road as _, RoadError};
 

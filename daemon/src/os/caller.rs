@@ -11,9 +11,6 @@ use nix::sys::socket::{getsockopt, sockopt};
 use parsec_protocol::control::Door;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::sync::SetOnce;
-
-use crate::tokens::Granted;
 
 /// Largest `/proc/PID/stat`: 52 numbers of at most 20 digits and a name of 64 bytes.
 const STAT_MAX_BYTES: u64 = 2 * 1024;
@@ -62,7 +59,7 @@ impl CallerSession {
     }
 }
 
-/// Who asks. Made once for each connection; the token is added when it is presented.
+/// The process that asks. Made once for each connection.
 #[derive(Debug)]
 pub struct Caller {
     /// The user, as the kernel noted when they connected.
@@ -73,8 +70,6 @@ pub struct Caller {
     pub session: Option<CallerSession>,
     /// Through which socket.
     pub door: Door,
-    /// What a token allows; set once at most.
-    pub granted: SetOnce<Granted>,
 }
 
 impl Caller {
@@ -98,7 +93,7 @@ impl Caller {
             }
             _ => None,
         };
-        Ok(Self { uid: peer.uid(), pid: number, session, door, granted: SetOnce::new() })
+        Ok(Self { uid: peer.uid(), pid: number, session, door })
     }
 }
 
@@ -108,7 +103,7 @@ impl Caller {
     #[must_use]
     pub fn itself() -> Self {
         let (uid, pid) = (rustix::process::geteuid().as_raw(), i32::try_from(std::process::id()).ok());
-        Self { uid, pid, session: None, door: Door::Own, granted: SetOnce::new() }
+        Self { uid, pid, session: None, door: Door::Own }
     }
 }
 

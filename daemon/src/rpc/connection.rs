@@ -3,15 +3,18 @@
 //! Decides how much one client may have under way: requests, subscriptions, bytes not yet taken. Refuses more by
 //! closing, never by growing: a client that does not read loses its connection and nothing else.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jsonrpsee::types::{Id, Request, error};
-use jsonrpsee::{MethodCallback, Methods};
+use futures_util::FutureExt as _;
+use jsonrpsee::types::{Id, Params, Request, TwoPointZero, error};
+use jsonrpsee::{ConnectionId, Extensions, MethodCallback, Methods, RawRpcResponse};
 use parsec_protocol::control::{LINE_MAX_BYTES, ProblemKind};
-use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -21,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::answer::{answer_line, error_line, refusal, refuse_frame, within_limit};
+use super::client::Client;
 use super::crowd::{Place, Weight};
 use super::errors;
 use super::frame::{FrameError, LineReader, Step};
@@ -129,8 +133,10 @@ impl Out {
 #[derive(Clone)]
 pub(super) struct Visit {
     methods: Methods,
+    /// What a method sees beside its parameters: the client.
+    extensions: Extensions,
     gate: Arc<dyn Gate>,
-    caller: Arc<Caller>,
+    client: Arc<Client>,
     /// Ids of the subscriptions of this connection: nobody else may end them. The library knows all connections by
     /// the same number.
     held: Arc<Mutex<BTreeSet<u64>>>,
@@ -149,13 +155,15 @@ impl Visit {
         place: Place,
         patience: Patience,
     ) -> Self {
-        let (mut methods, caller) = (methods.clone(), Arc::new(caller));
-        methods.extensions_mut().insert(Arc::clone(&caller));
+        let (mut methods, client) = (methods.clone(), Arc::new(Client::new(caller)));
+        methods.extensions_mut().insert(Arc::clone(&client));
+        let extensions = methods.extensions().clone();
         let (place, enough) = (Arc::new(place), CancellationToken::new());
         Self {
             methods,
+            extensions,
             gate,
-            caller,
+            client,
             place,
             patience,
             held: Arc::default(),
@@ -169,6 +177,27 @@ impl Visit {
         if self.mistakes.fetch_add(1, Ordering::Relaxed) >= MISTAKES_MAX {
             self.enough.cancel();
         }
+    }
+
+    /// Calls a method of the table: its answer, and for a subscription what follows. Nothing where the library can't read
+    /// what was read here.
+    async fn call(&self, request: &Request<'_>, line: &str) -> Option<RawRpcResponse> {
+        let id = request.id.clone();
+        let params = Params::new(request.params.as_deref().map(RawValue::get));
+        // Cut off where a line ends, not here.
+        let most = usize::MAX;
+        let answer = match self.methods.method(&request.method)? {
+            MethodCallback::Sync(call) => call(id, params, most, self.extensions.clone()),
+            MethodCallback::Async(call) => {
+                let (id, params) = (id.into_owned(), params.into_owned());
+                call(id, params, ConnectionId(0), most, self.extensions.clone()).await
+            }
+            // What a subscription is given, the library alone can make.
+            MethodCallback::Subscription(_) | MethodCallback::Unsubscription(_) => {
+                return self.methods.raw_json_request(line, NOTIFICATIONS_MAX).await.ok();
+            }
+        };
+        Some((answer.into_json(), mpsc::channel(1).1))
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeSet<u64>> {
@@ -192,17 +221,14 @@ pub(super) async fn serve(stream: UnixStream, visit: Visit, shutdown: Cancellati
     // Dropped with this call, and its tasks with it: nothing outlives the connection.
     let mut requests = JoinSet::new();
     let write = write_lines(writer, queue, &cut);
-    let revoked = {
-        let caller = Arc::clone(&visit.caller);
-        async move { caller.granted.wait().await.over().await }
-    };
+    let client = Arc::clone(&visit.client);
     let read = async {
         read_requests(LineReader::new(reader, LINE_MAX_BYTES), &visit, out, &mut requests, &shutdown).await;
     };
     tokio::select! {
         () = cut.cancelled() => {}
         // Answers under way and subscriptions too: what was taken back ends now.
-        () = revoked => tracing::info!("closed the connection of a plug-in whose token is over"),
+        () = client.revoked() => tracing::info!("closed the connection of a plug-in whose token is over"),
         // The writer ends when every sender is gone, which is when everything has been answered and written.
         ((), ()) = async { tokio::join!(read, write) } => {}
     }
@@ -373,7 +399,7 @@ impl Call {
             Some(MethodCallback::Unsubscription(_)) => ending = Some(subscription_id(&request)),
             Some(MethodCallback::Sync(_) | MethodCallback::Async(_)) => {}
         }
-        if let Err(problem) = self.visit.gate.admit(&self.visit.caller, &request.method).await {
+        if let Err(problem) = self.visit.gate.admit(&self.visit.client, &request.method).await {
             self.out.send(error_line(id, &errors::object(&problem)));
             return;
         }
@@ -381,20 +407,14 @@ impl Call {
             self.out.send(answer_line(id, false));
             return;
         }
-        // A task of its own, so that a panic in a method answers this request with an error and stops there.
-        let methods = self.visit.methods.clone();
-        let mut task = JoinSet::new();
-        task.spawn(async move { methods.raw_json_request(&line, NOTIFICATIONS_MAX).await });
-        let answered = match task.join_next().await {
-            Some(Ok(Ok(answered))) => answered,
-            Some(Ok(Err(_)) | Err(_)) | None => {
-                tracing::error!("a method failed without an answer");
-                let code = error::INTERNAL_ERROR_CODE;
-                self.out.send(refusal(id, code, ProblemKind::Internal, "the daemon failed at this request"));
-                return;
-            }
+        // Caught here, so that a panic in a method answers this request with an error and stops there.
+        let called = AssertUnwindSafe(self.visit.call(&request, &line)).catch_unwind();
+        let Some((answer, mut notifications)) = called.await.ok().flatten() else {
+            tracing::error!("a method failed without an answer");
+            let code = error::INTERNAL_ERROR_CODE;
+            self.out.send(refusal(id, code, ProblemKind::Internal, "the daemon failed at this request"));
+            return;
         };
-        let (answer, mut notifications) = answered;
         // Known before the answer goes out, so that the client can end it at once.
         let begun = subscription.is_some().then(|| begun_id(answer.get())).flatten();
         self.visit.held().extend(begun);
@@ -424,19 +444,18 @@ impl Call {
 fn read_request(line: &str) -> Result<Request<'_>, serde_json::Error> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Fields {
-        #[serde(rename = "jsonrpc")]
-        _jsonrpc: IgnoredAny,
-        #[serde(rename = "id")]
-        _id: IgnoredAny,
-        #[serde(rename = "method")]
-        _method: IgnoredAny,
-        #[serde(default, rename = "params")]
-        _params: IgnoredAny,
+    struct Fields<'a> {
+        jsonrpc: TwoPointZero,
+        #[serde(borrow)]
+        id: Id<'a>,
+        #[serde(borrow)]
+        method: Cow<'a, str>,
+        #[serde(borrow, default)]
+        params: Option<&'a RawValue>,
     }
-    let request = serde_json::from_str(line)?;
-    let _: Fields = serde_json::from_str(line)?;
-    Ok(request)
+    let Fields { jsonrpc, id, method, params } = serde_json::from_str(line)?;
+    let params = params.map(Cow::Borrowed);
+    Ok(Request { jsonrpc, id, method, params, extensions: Extensions::new() })
 }
 
 /// The subscription that a request ends: its only parameter.

@@ -4,23 +4,21 @@
 //! before the method sees its parameters. What a session must have confirmed is a second question, which the loop
 //! answers, because it knows which device is meant; what asks it is a column of the same table.
 
-use std::sync::Arc;
-
 use futures_util::future::BoxFuture;
 use parsec_protocol::control::{Door, Problem, ProblemKind};
 
+use super::client::Client;
 use super::methods::{self, MethodSpec, Right};
 use crate::engine::command::Handle;
-use crate::os::caller::Caller;
 use crate::tokens::PLUGIN_METHODS;
 
 /// Decides who may call what.
 pub trait Gate: Send + Sync + 'static {
-    /// Whether `caller` may call `method` now. Counted as a use if so.
+    /// Whether `client` may call `method` now. Counted as a use if so.
     ///
     /// # Errors
     /// Why not.
-    fn admit<'a>(&'a self, caller: &'a Arc<Caller>, method: &'a str) -> BoxFuture<'a, Result<(), Problem>>;
+    fn admit<'a>(&'a self, client: &'a Client, method: &'a str) -> BoxFuture<'a, Result<(), Problem>>;
 }
 
 /// The gate of the daemon's own methods.
@@ -28,33 +26,33 @@ pub trait Gate: Send + Sync + 'static {
 pub struct Rights(pub Handle);
 
 impl Gate for Rights {
-    fn admit<'a>(&'a self, caller: &'a Arc<Caller>, method: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
+    fn admit<'a>(&'a self, client: &'a Client, method: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
         Box::pin(async move {
             let Some(spec) = methods::spec(method) else {
                 return Err(Problem::new(ProblemKind::UnknownMethod, "there is no such method"));
             };
-            match (caller.door, spec.right) {
+            match (client.caller.door, spec.right) {
                 // Every right: the kernel said that it is the user. What signs needs a confirmation, see `Needs`.
                 (Door::Own, _) | (Door::Plugin, Right::Anyone) => Ok(()),
-                (Door::Plugin, _) => self.plugin(caller, spec).await,
+                (Door::Plugin, _) => self.plugin(client, spec).await,
             }
         })
     }
 }
 
 impl Rights {
-    async fn plugin(&self, caller: &Caller, spec: &MethodSpec) -> Result<(), Problem> {
-        let Some(granted) = caller.granted.get() else {
+    async fn plugin(&self, client: &Client, spec: &MethodSpec) -> Result<(), Problem> {
+        let Some(granted) = client.granted() else {
             let text = "A plug-in presents its token first, with `rpc.hello`.";
             return Err(Problem::new(ProblemKind::TokenInvalid, text));
         };
         // Twice: by the fixed list, whatever a token says, and by the token. Ending a subscription is part of having it.
         if !(spec.right == Right::Watch && PLUGIN_METHODS.contains(&spec.name) && granted.allows(spec.name)) {
             let kind = ProblemKind::AccessDenied;
-            self.0.tokens().refused(&granted.id, spec.name, caller.pid, kind).await;
+            self.0.tokens().refused(&granted.id, spec.name, client.caller.pid, kind).await;
             return Err(Problem::new(kind, "This token does not allow this method."));
         }
-        self.0.tokens().charge(&granted.id, spec.name, caller.pid).await
+        self.0.tokens().charge(&granted.id, spec.name, client.caller.pid).await
     }
 }
 

@@ -3,18 +3,16 @@
 //! Decides whether program and daemon understand each other. Refuses another major version, a token at the user's own
 //! door (whoever gives one there has mistaken the socket), and a second token on one connection.
 
-use std::sync::Arc;
-
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use parsec_protocol::control::{
     API_OLDEST, API_VERSION, Door, Hello, HelloResult, MethodView, Problem, ProblemKind, method,
 };
 
+use super::client::Client;
 use super::errors::object;
-use super::methods::{self, MethodSpec, Right, caller, raw, read};
+use super::methods::{self, MethodSpec, Right, client, raw, read};
 use crate::engine::command::Handle;
-use crate::os::caller::Caller;
 use crate::tokens::PLUGIN_METHODS;
 
 /// Longest name of a program that is logged.
@@ -27,40 +25,36 @@ pub(super) fn register(
 ) -> Result<(), RegisterMethodError> {
     module
         .register_async_method(spec.name, move |params, handle, extensions| async move {
-            let caller = caller(&extensions)?;
-            let said = hello(&caller, &handle, read(&params)?).await;
+            let client = client(&extensions)?;
+            let said = hello(&client, &handle, read(&params)?).await;
             said.map_err(|problem| object(&problem)).and_then(|result| raw(&result))
         })
         .map(|_| ())
 }
 
 /// Answers `rpc.hello`.
-pub(super) async fn hello(
-    caller: &Arc<Caller>,
-    handle: &Handle,
-    request: Hello,
-) -> Result<HelloResult, Problem> {
+pub(super) async fn hello(client: &Client, handle: &Handle, request: Hello) -> Result<HelloResult, Problem> {
     if let Some(api) = &request.api {
         understood(api)?;
     }
-    if let Some(client) = &request.client {
+    if let Some(name) = &request.client {
         // For whoever looks for a culprit; escaped, since anything may be in it.
-        let client: String = client.chars().take(CLIENT_MAX_CHARACTERS).collect();
-        tracing::debug!(?client, pid = caller.pid, "a program says hello");
+        let name: String = name.chars().take(CLIENT_MAX_CHARACTERS).collect();
+        tracing::debug!(client = ?name, pid = client.caller.pid, "a program says hello");
     }
     if let Some(secret) = &request.token {
-        if caller.door == Door::Own {
+        if client.caller.door == Door::Own {
             let text = "Tokens are for the plug-in socket; this one asks for none.";
             return Err(Problem::new(ProblemKind::InvalidRequest, text));
         }
-        let granted = handle.tokens().present(secret, caller.pid).await?;
-        if caller.granted.set(granted).is_err() {
+        let granted = handle.tokens().present(secret, client.caller.pid).await?;
+        if !client.grant(granted) {
             let text = "A connection presents one token, once.";
             return Err(Problem::new(ProblemKind::InvalidRequest, text));
         }
     }
-    let granted = caller.granted.get();
-    let may_call = |name: &str, right: Right| match caller.door {
+    let granted = client.granted();
+    let may_call = |name: &str, right: Right| match client.caller.door {
         Door::Own => true,
         Door::Plugin if right == Right::Anyone => true,
         Door::Plugin => PLUGIN_METHODS.contains(&name) && granted.is_some_and(|granted| granted.allows(name)),
@@ -70,7 +64,7 @@ pub(super) async fn hello(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         api_version: API_VERSION.to_owned(),
         api_oldest: API_OLDEST.to_owned(),
-        door: caller.door,
+        door: client.caller.door,
         token: granted.map(|granted| granted.id.clone()),
         methods: callable
             .map(|spec| MethodView {

@@ -5,6 +5,7 @@
 mod access;
 mod answer;
 mod ceremony;
+pub mod client;
 mod connection;
 mod crowd;
 mod discover;

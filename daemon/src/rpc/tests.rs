@@ -18,7 +18,6 @@ use tokio::task::JoinHandle;
 use super::connection::{IN_FLIGHT_MAX, OUTGOING_MAX_BYTES, SUBSCRIPTIONS_MAX};
 use super::crowd::PROCESS_MAX;
 use super::*;
-use crate::os::caller::Caller;
 
 /// What the methods of the test share with it.
 #[derive(Default)]
@@ -70,7 +69,7 @@ fn module(bench: Arc<Bench>) -> RpcModule<Arc<Bench>> {
 struct Open;
 
 impl Gate for Open {
-    fn admit<'a>(&'a self, _: &'a Arc<Caller>, _: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
+    fn admit<'a>(&'a self, _: &'a client::Client, _: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
         Box::pin(std::future::ready(Ok(())))
     }
 }

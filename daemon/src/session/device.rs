@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::events::Hub;
+use crate::network::Net;
 use crate::os::blocking;
 use crate::store::{OpenDevice, Store, StoreError};
 use crate::transport::http::{Client, Server};
-use crate::transport::net::Net;
 use crate::transport::relay::{Member, Signer};
 
 impl Signer for OpenDevice {

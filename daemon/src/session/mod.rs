@@ -25,11 +25,11 @@ use parsec_protocol::control::{DeviceState, DeviceView, Problem};
 use tokio_util::sync::CancellationToken;
 
 use crate::events::Hub;
+use crate::network::Net;
 use crate::os::blocking;
 use crate::os::threads::ThreadPool;
 use crate::store::{DeviceSummary, OpenDevice, StoreError};
 use crate::transport::http::Client;
-use crate::transport::net::Net;
 use device::Device;
 use log_sync::{CHECKPOINT_STEP, note_verified};
 use progress::Pending;

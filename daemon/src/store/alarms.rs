@@ -6,7 +6,7 @@
 use parsec_protocol::ids::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::chain::integer;
+use super::integers::integer;
 use super::{Store, StoreError, evidence};
 
 /// Acknowledged alarms that are kept, so that their findings stay known: months of a server that misbehaves daily.

@@ -7,8 +7,9 @@ use parsec_protocol::chain::head::Head;
 use parsec_protocol::limits::{
     CERTIFICATE_MAX_BYTES, LOG_MAX_CERTIFICATES, LOG_PAGE_MAX_CERTIFICATES, MANIFEST_MAX_BYTES,
 };
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::OptionalExtension as _;
 
+use super::integers::{integer, natural};
 use super::{Store, StoreError};
 
 impl Store {
@@ -148,35 +149,4 @@ impl Store {
             .optional()?;
         row.map(|(version, envelope)| Ok((natural(version)?, envelope))).transpose()
     }
-}
-
-/// Walks over the stored log: positions without a gap, through the head that the key file pins.
-pub(super) fn head_of(connection: &Connection, empty: Head, pinned: Head) -> Result<Head, StoreError> {
-    let mut head = empty;
-    let mut met = head == pinned;
-    let mut select = connection.prepare("SELECT position, envelope FROM log ORDER BY position")?;
-    let mut rows = select.query([])?;
-    while let Some(row) = rows.next()? {
-        if natural(row.get(0)?)? != head.count {
-            return Err(StoreError::Damaged("its log has a gap"));
-        }
-        head =
-            head.after(row.get_ref(1)?.as_blob().map_err(|_| StoreError::Damaged("its log is malformed"))?);
-        met |= head == pinned;
-    }
-    if met {
-        Ok(head)
-    } else {
-        Err(StoreError::Damaged("its log is older than the device's keys, or another one"))
-    }
-}
-
-/// SQLite's integers are signed.
-pub(super) fn integer(natural: u64) -> Result<i64, StoreError> {
-    i64::try_from(natural).map_err(|_| StoreError::TooLarge("a number"))
-}
-
-/// And so may be a stored one that we did not write.
-pub(super) fn natural(integer: i64) -> Result<u64, StoreError> {
-    u64::try_from(integer).map_err(|_| StoreError::Damaged("a negative number in it"))
 }

@@ -16,7 +16,8 @@ use rusqlite::{Connection, OpenFlags};
 use zeroize::Zeroizing;
 
 use super::atomic::Folder;
-use super::{StoreError, chain, layout, migrations};
+use super::integers::natural;
+use super::{StoreError, layout, migrations};
 
 /// "PRSC": tells this program's databases from others'.
 const APPLICATION_ID: i32 = 0x5052_5343;
@@ -77,7 +78,7 @@ impl Store {
         }
         check_integrity(&connection)?;
         migrations::run(&mut connection)?;
-        let head = chain::head_of(&connection, Head::empty(organisation, root), pinned)?;
+        let head = head_of(&connection, Head::empty(organisation, root), pinned)?;
         Ok(Self { inner: Mutex::new(Inner { connection, head }) })
     }
 
@@ -100,6 +101,27 @@ impl Store {
                 Ok(inner)
             }
         }
+    }
+}
+
+/// Walks over the stored log: positions without a gap, through the head that the key file pins.
+fn head_of(connection: &Connection, empty: Head, pinned: Head) -> Result<Head, StoreError> {
+    let mut head = empty;
+    let mut met = head == pinned;
+    let mut select = connection.prepare("SELECT position, envelope FROM log ORDER BY position")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        if natural(row.get(0)?)? != head.count {
+            return Err(StoreError::Damaged("its log has a gap"));
+        }
+        head =
+            head.after(row.get_ref(1)?.as_blob().map_err(|_| StoreError::Damaged("its log is malformed"))?);
+        met |= head == pinned;
+    }
+    if met {
+        Ok(head)
+    } else {
+        Err(StoreError::Damaged("its log is older than the device's keys, or another one"))
     }
 }
 

@@ -6,7 +6,7 @@ use parsec_protocol::evidence::receipt::RECEIPT_FILE_MAX_BYTES;
 use parsec_protocol::ids::{AttemptId, DeviceId, Timestamp};
 use rusqlite::{OptionalExtension as _, Transaction};
 
-use super::chain::{integer, natural};
+use super::integers::{integer, natural};
 use super::{Store, StoreError};
 
 /// Proofs that are kept: each may hold two whole logs, and one is enough to end the trust in a server.

@@ -8,7 +8,7 @@ use parsec_protocol::ids::{Timestamp, Token};
 use parsec_protocol::keys::{LinkSecret, PeerSecret};
 use rusqlite::OptionalExtension as _;
 
-use super::chain::{integer, natural};
+use super::integers::{integer, natural};
 use super::{DirectEnd, Posting, Store, StoreError, StoredInvitation, Tally};
 
 /// Longest encoding of [`Invited`]: an address of 254 bytes and three heads.

@@ -11,6 +11,7 @@ mod database;
 mod device;
 mod evidence;
 mod inspect;
+mod integers;
 mod invitations;
 mod keyfile;
 mod layout;

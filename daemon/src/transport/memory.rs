@@ -2,6 +2,8 @@
 //!
 //! Decides what the server would: steps are kept, states pushed, an ended attempt takes nothing more.
 
+#![cfg(test)]
+
 use std::sync::{Arc, Mutex};
 
 use parsec_protocol::ids::{AttemptId, Timestamp};

@@ -8,7 +8,6 @@ pub mod events;
 pub mod http;
 #[cfg(test)]
 pub mod memory;
-pub mod net;
 #[cfg(feature = "p2p")]
 pub mod p2p;
 pub mod relay;

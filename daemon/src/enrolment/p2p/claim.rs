@@ -22,7 +22,7 @@ use crate::enrolment::new_device::{ClaimNeeds, DeviceFolder};
 use crate::enrolment::waiting::{Way, hint};
 use crate::enrolment::{CeremonyContext, End, claimer, finish, until_farewell};
 use crate::events::RoadReason;
-use crate::transport::net::{Net, unavailable};
+use crate::network::{Net, unavailable};
 use crate::transport::p2p::{Guest, GuestRoad, ping};
 use crate::transport::{Road as _, RoadError};
 

@@ -14,11 +14,11 @@ use crate::enrolment::new_device::ClaimNeeds;
 use crate::enrolment::pending::PendingEnrolment;
 use crate::enrolment::reports::Reports;
 use crate::events::RoadReason;
+use crate::network::{Net, unavailable};
 use crate::session::Session;
 use crate::session::progress::Progress;
 use crate::store::{DirectEnd, DirectReceipt, DirectRow, PendingReceipt, StoredInvitation};
 use crate::transport::http::Client;
-use crate::transport::net::{Net, unavailable};
 
 /// Nobody arrives.
 #[derive(Debug)]

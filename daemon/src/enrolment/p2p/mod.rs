@@ -24,16 +24,16 @@ mod status;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::direct::HintsError;
 
-#[cfg(not(feature = "p2p"))]
-pub use disabled::*;
 #[cfg(feature = "p2p")]
-pub use {
+pub use self::{
     claim::{abandon, claim, ping_peer},
     greet::{Arrived, Meeting, cancelled, greet},
     publish::finish,
     receipt::follow,
     relays::hints,
 };
+#[cfg(not(feature = "p2p"))]
+pub use disabled::*;
 
 /// Why a link can't be used directly, for a person.
 #[must_use]

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use parsec_protocol::direct::{Hints, Relay};
 
+use crate::network::Net;
 use crate::os::addresses;
 use crate::store::DirectEnd;
-use crate::transport::net::Net;
 
 /// Relays that a link names: each costs it a third of what it may have for a QR code that a camera reads.
 const RELAYS_MAX: usize = 2;

@@ -4,8 +4,8 @@ use parsec_protocol::control::{Carrier, Direction, Listening, PeerView};
 use parsec_protocol::ids::Token;
 use tokio::sync::watch;
 
+use crate::network::{Guard, Net};
 use crate::os::clock;
-use crate::transport::net::{Guard, Net};
 use crate::transport::p2p::{Link, Peer, Status, peer_id};
 
 /// What carries a connection, in the words of the local API.

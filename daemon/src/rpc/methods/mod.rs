@@ -13,6 +13,7 @@ use parsec_protocol::control::{Problem, ProblemKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::client::Client;
 use super::errors::object;
 use crate::engine::command::{Handle, Needs};
 use crate::os::caller::Caller;
@@ -96,10 +97,15 @@ pub(super) fn raw<T: Serialize>(result: &T) -> Result<Box<serde_json::value::Raw
         .map_err(|_| object(&Problem::new(ProblemKind::Internal, "A result has no JSON.")))
 }
 
-/// Who asks, as the connection noted it.
-pub(super) fn caller(extensions: &Extensions) -> Result<Arc<Caller>, ErrorObjectOwned> {
+/// The client that asks, as the connection noted it.
+pub(super) fn client(extensions: &Extensions) -> Result<Arc<Client>, ErrorObjectOwned> {
     let missing = || object(&Problem::new(ProblemKind::Internal, "A request came from nobody."));
-    extensions.get::<Arc<Caller>>().cloned().ok_or_else(missing)
+    extensions.get::<Arc<Client>>().cloned().ok_or_else(missing)
+}
+
+/// The process that asks.
+pub(super) fn caller(extensions: &Extensions) -> Result<Arc<Caller>, ErrorObjectOwned> {
+    client(extensions).map(|client| Arc::clone(&client.caller))
 }
 
 /// All methods, each asking the loop behind `handle`.
