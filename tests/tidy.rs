@@ -275,18 +275,25 @@ mod the_rules_can_fail {
     }
 
     #[test]
-    fn weakened_builds() {
-        let lints = "[lints]\nworkspace = true\n";
-        let check = |path: &str, line: &str| {
-            imports::check(&[], &[(path.to_owned(), format!("{line}\n{lints}"))]).len()
-        };
-        assert_eq!(check("protocol/Cargo.toml", concat!("weak", "-low-order = []")), 0);
-        assert_eq!(check("protocol/Cargo.toml", concat!("default = [\"weak", "-low-order\"]")), 1);
-        assert_eq!(check("daemon/Cargo.toml", concat!("weak", "-low-order = []")), 1);
-        let turned_on =
-            concat!("parsec-protocol = { workspace = true, features = [\"weak", "-low-order\"] }");
-        assert_eq!(check("ctl/Cargo.toml", turned_on), 1);
-        assert_eq!(check("Cargo.toml", turned_on), 1);
+    fn switches_that_take_a_defence_away() {
+        let check = |path: &str, line: &str| rule(path, &format!("{FINE}{line}\n"));
+        let switch = "#[cfg(feature = \"codes\")]\nconst A: u32 = 1;";
+        assert_eq!(check("protocol/src/enrol/sas.rs", switch), 1);
+        assert_eq!(
+            check("protocol/src/chain/rules.rs", "const A: u32 = if cfg!(feature = \"b\") { 1 } else { 2 };"),
+            1
+        );
+        assert_eq!(check("protocol/src/lab/series.rs", switch), 0);
+        assert_eq!(
+            check("protocol/src/enrol/sas.rs", "// a switch (feature = \"codes\") is none of ours"),
+            0
+        );
+    }
+
+    #[test]
+    fn programs_of_tests() {
+        assert_eq!(rule("tests/tests/a.rs", FINE), 1);
+        assert_eq!(rule("tests/tests/cli/a.rs", FINE), 0);
     }
 
     #[test]
@@ -327,7 +334,7 @@ mod the_rules_can_fail {
         assert_eq!(rule("ctl/src/a.rs", &tests), 0, "tests do not count");
         let after = format!("{tests}{}", "fn f() {}\n".repeat(300));
         assert_eq!(rule("ctl/src/a.rs", &after), 1, "what follows the tests does");
-        assert_eq!(rule("tests/tests/a.rs", &lines(900)), 0, "nor does a file of tests");
+        assert_eq!(rule("tests/tests/cli/a.rs", &lines(900)), 0, "nor does a file of tests");
         assert_eq!(rule("tests/src/a.rs", &lines(900)), 1, "the harness does");
     }
 
@@ -390,7 +397,7 @@ mod the_rules_can_fail {
     #[test]
     fn sleeps() {
         let sleep = "std::thread::sleep(x);";
-        assert_eq!(rule("tests/tests/a.rs", &format!("{FINE}fn f() {{ {sleep} }}\n")), 1);
+        assert_eq!(rule("tests/tests/cli/a.rs", &format!("{FINE}fn f() {{ {sleep} }}\n")), 1);
         assert_eq!(
             rule("ctl/src/a.rs", &format!("{FINE}#[cfg(test)]\nmod tests {{ fn f() {{ {sleep} }} }}\n")),
             1

@@ -379,13 +379,6 @@ const OURS: &[&str] =
     &["parsec-protocol", "parsec-host", "parsecd", "parsec-metadata", "parsecctl", "parsec-tests"];
 
 fn check_manifest(path: &str, text: &str, findings: &mut Vec<Finding>) {
-    for (number, line) in text.lines().enumerate() {
-        let defines = path == "protocol/Cargo.toml" && line.starts_with("weak-") && line.ends_with(" = []");
-        if line.contains("weak-") && !defines && !line.trim_start().starts_with('#') {
-            let reason = "a weakened ceremony is built by `cargo xtask weakened` alone: nothing may turn one on for a program";
-            findings.push(Finding::new(path, number + 1, format!("turns on `{}`", line.trim()), reason));
-        }
-    }
     // The workspace's own lists what the crates choose from.
     let Some((folder, _)) = path.split_once('/') else { return };
     let mut section = "";
