@@ -10,15 +10,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use zeroize::Zeroizing;
 
 /// Read at once where everything is wanted.
 const CHUNK_BYTES: usize = 4 * 1024;
-/// The null device, as Linux numbers it.
-const NULL_DEVICE: (u32, u32) = (1, 3);
 /// Names that mean a descriptor of this process rather than a file.
 const FOLDERS: [&str; 3] = ["/dev/fd", "/proc/self/fd", "/proc/thread-self/fd"];
 
@@ -106,20 +103,6 @@ fn wait(on: BorrowedFd<'_>, what: PollFlags) -> io::Result<()> {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Whether what is written to standard output reaches nobody for sure. One that was closed has been replaced by the null device, open for reading
-/// and writing, before this program's first line: the runtime does that. Programs that throw output away on purpose
-/// mostly open it for writing alone, and some as the runtime does; so this is asked only where a secret would be lost.
-pub(crate) fn stdout_is_nowhere() -> bool {
-    let stdout = io::stdout();
-    let (Ok(about), Ok(flags)) = (rustix::fs::fstat(&stdout), rustix::fs::fcntl_getfl(&stdout)) else {
-        return true;
-    };
-    let device = (rustix::fs::major(about.st_rdev), rustix::fs::minor(about.st_rdev));
-    FileType::from_raw_mode(about.st_mode) == FileType::CharacterDevice
-        && device == NULL_DEVICE
-        && flags.contains(OFlags::RDWR)
 }
 
 #[cfg(test)]

@@ -2,21 +2,14 @@
 //!
 //! Decides exit codes. Refuses to lose a problem whose name this version does not know yet: it is passed on as it came.
 
+use parsec_host::exit;
 use parsec_protocol::control::{Fault, Problem, ProblemKind};
 use serde::{Deserialize, Serialize};
 
 use crate::text::shown;
 
-/// Wrong usage, by sysexits.
-pub(crate) const USAGE: u8 = 64;
-/// Reading or writing failed, by sysexits.
-const IO: u8 = 74;
-/// Ctrl-C, as a shell reports it: 128 and the number of SIGINT.
-const INTERRUPTED: u8 = 130;
 /// Nothing was made, because what would be shown once would be lost: no failure of anything but the call.
 const NOT_MADE: u8 = 1;
-/// The reader of our output went away, as a shell reports SIGPIPE.
-const OUTPUT_CLOSED: u8 = 141;
 
 /// A problem as received: like [`Problem`], with a name that a newer daemon may have invented.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,9 +173,9 @@ impl Failure {
             // A daemon that sent 0 would turn a failure into a success.
             Self::Report(report) if report.exit_code == 0 => ProblemKind::Internal.exit_code(),
             Self::Report(report) => report.exit_code,
-            Self::Interrupted(_) => INTERRUPTED,
-            Self::OutputClosed | Self::Unshown(Unshown { closed: true, .. }) => OUTPUT_CLOSED,
-            Self::OutputFailed(_) | Self::Unshown(Unshown { closed: false, .. }) => IO,
+            Self::Interrupted(_) => exit::INTERRUPTED,
+            Self::OutputClosed | Self::Unshown(Unshown { closed: true, .. }) => exit::OUTPUT_CLOSED,
+            Self::OutputFailed(_) | Self::Unshown(Unshown { closed: false, .. }) => exit::IO,
             Self::Told(code) => *code,
         }
     }

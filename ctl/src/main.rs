@@ -10,7 +10,6 @@ mod commands;
 mod completion;
 mod descriptor;
 mod failure;
-mod hardening;
 mod man;
 mod output;
 mod password;
@@ -25,6 +24,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
+use parsec_host::exit;
+use parsec_host::hardening::{self, HardeningError};
 use parsec_protocol::control::{Problem, ProblemKind};
 use zeroizing_alloc::ZeroAlloc;
 
@@ -43,13 +44,19 @@ fn main() -> ExitCode {
     };
     let global = &arguments.global;
     let output = Output { json: global.json, quiet: global.quiet, plain: global.plain };
-    match hardening::harden().and_then(|()| commands::run(arguments, &output)) {
+    // Before anything is asked or read: a password lives here between the terminal and the daemon's socket.
+    match hardening::close_memory().map_err(unhardened).and_then(|()| commands::run(arguments, &output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output.failure(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+fn unhardened(error: HardeningError) -> Failure {
+    Failure::new(ProblemKind::Internal, format!("This program's memory can't be closed to others: {error}"))
+        .advised("The system refuses what keeps a password inside this process; is it in a sandbox?")
 }
 
 /// Help and version are answers and go to stdout; everything else is a usage error, 64 as in sysexits.
@@ -63,12 +70,12 @@ fn refuse_arguments(error: &clap::Error) -> ExitCode {
         Output { json: true, ..Output::default() }.failure(&Failure::Report(Report::from(problem)));
     } else {
         return match Output::grammar(&error.to_string(), answer) {
-            Ok(()) => ExitCode::from(if answer { 0 } else { failure::USAGE }),
+            Ok(()) => ExitCode::from(if answer { 0 } else { exit::USAGE }),
             Err(failure) => {
                 Output::default().failure(&failure);
                 ExitCode::from(failure.exit_code())
             }
         };
     }
-    ExitCode::from(failure::USAGE)
+    ExitCode::from(exit::USAGE)
 }

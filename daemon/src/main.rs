@@ -4,32 +4,33 @@
 //! configuration, then take the data folder, then listen, then say that it is ready. Refuses to go on where one of them fails, with a sentence and what to do.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser as _;
+use parsec_host::exit;
+use parsec_host::hardening::{self, HardeningError};
+use parsec_host::log::{Log, LogFormat};
+use parsec_host::log_writer::LogWriter;
+use parsec_host::output::{self, OutputError};
+use parsec_host::ready_file::Announcement;
+use parsec_host::service_manager::ServiceManager;
+use parsec_host::terminal::Terminal;
 use parsec_protocol::control::{Door, Problem};
-use parsecd::config::{Arguments, Config, ConfigError, LogFormat};
+use parsecd::config::{Arguments, Config, ConfigError};
 use parsecd::engine::{Daemon, Settings};
-use parsecd::hardening::{self, HardeningError};
-use parsecd::os::named_file;
 use parsecd::os::paths::{self, Places};
 use parsecd::rpc::{self, AccessError, Listener};
 use parsecd::service::activation::{ActivationError, Passed};
 use parsecd::service::credentials;
-use parsecd::service::journal::{self, Journal};
-use parsecd::service::supervisor::Supervisor;
 use parsecd::store::{Devices, StoreError};
-use parsecd::terminal::Terminal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// How long after a hang-up the kernel may still be taking the terminal away.
-const TERMINAL_WAIT: Duration = Duration::from_secs(1);
+/// What the daemon is called where it speaks of itself.
+const PROGRAM: &str = "parsecd";
+/// Bits of the ready file: the socket's path is nobody else's business.
+const READY_FILE_MODE: u32 = 0o600;
 
 /// Everything that is freed is wiped: passwords and keys also pass through buffers of libraries.
 #[global_allocator]
@@ -58,16 +59,19 @@ enum Failure {
 }
 
 impl Failure {
-    /// By sysexits.h: 69 in use, 71 system, 74 disk, 77 not permitted, 78 configuration.
     const fn exit_code(&self) -> u8 {
         match self {
             Self::Daemon(problem) => problem.exit_code,
-            Self::Methods(_) => 70,
-            Self::Hardening(_) | Self::System { .. } => 71,
-            Self::Config(_) | Self::Activation(_) | Self::Access(AccessError::PathTooLong(_)) => 78,
-            Self::Store(StoreError::InUse(_)) | Self::Access(AccessError::InUse(_)) => 69,
-            Self::Store(StoreError::UnsafePath { .. }) | Self::Access(AccessError::UnsafePath { .. }) => 77,
-            Self::Access(AccessError::Io { .. }) | Self::Store(_) => 74,
+            Self::Methods(_) => exit::BUG,
+            Self::Hardening(_) | Self::System { .. } => exit::SYSTEM,
+            Self::Config(_) | Self::Activation(_) | Self::Access(AccessError::PathTooLong(_)) => {
+                exit::CONFIGURATION
+            }
+            Self::Store(StoreError::InUse(_)) | Self::Access(AccessError::InUse(_)) => exit::IN_USE,
+            Self::Store(StoreError::UnsafePath { .. }) | Self::Access(AccessError::UnsafePath { .. }) => {
+                exit::NOT_PERMITTED
+            }
+            Self::Access(AccessError::Io { .. }) | Self::Store(_) => exit::IO,
         }
     }
 
@@ -114,11 +118,13 @@ fn main() -> ExitCode {
         Err(error) if error.use_stderr() => {
             // If even this can't be printed, the code says it.
             let _ = error.print();
-            return ExitCode::from(64);
+            return ExitCode::from(exit::USAGE);
         }
         Err(error) => return ExitCode::from(answer(&error.to_string())),
     };
-    match run(&arguments) {
+    // Ends last: what the daemon says on its way out is still written.
+    let mut log = None;
+    match run(&arguments, &mut log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             tracing::error!(hint = %failure.hint(), "{failure}");
@@ -127,33 +133,35 @@ fn main() -> ExitCode {
     }
 }
 
-/// Help or version, and the exit code: 74 if it can't be written, 141 if nobody reads it any more.
+/// Help or version, and the exit code.
 fn answer(text: &str) -> u8 {
-    match named_file::write_stdout(text) {
+    match output::show_for_good(text) {
         Ok(()) => 0,
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 141,
         Err(error) => {
-            let _told = writeln!(std::io::stderr(), "parsecd: the output can't be written: {error}");
-            74
+            if matches!(error, OutputError::Failed(_)) {
+                output::complain(PROGRAM, &error.to_string());
+            }
+            error.exit_code()
         }
     }
 }
 
 /// What the service manager said at the start.
 struct Told {
-    supervisor: Supervisor,
+    manager: ServiceManager,
     credentials: Option<PathBuf>,
 }
 
-fn run(arguments: &Arguments) -> Result<(), Failure> {
+/// Puts into `log` what must outlive every line of the log.
+fn run(arguments: &Arguments, log: &mut Option<LogWriter>) -> Result<(), Failure> {
     let terminal = Terminal::of_start();
     let hardened = hardening::harden();
     let passed = Passed::take();
     let told =
-        Told { supervisor: Supervisor::from_environment(), credentials: credentials::from_environment() };
+        Told { manager: ServiceManager::from_environment(), credentials: credentials::from_environment() };
     let config = Config::resolve(arguments, &Places::from_environment());
-    let log = config.as_ref().map_or(arguments.log, |config| config.log);
-    start_log(log, arguments.verbose);
+    let format = config.as_ref().map_or(arguments.log, |config| config.log);
+    *log = start_log(format, arguments.verbose);
     hardened?;
     let passed = passed?;
     let config = config?;
@@ -162,24 +170,10 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     runtime.block_on(serve(arguments, config, passed, told, terminal))
 }
 
-/// Logs to stderr or the journal. The libraries' own debugging is never shown: it prints whole requests, passwords
-/// included.
-fn start_log(format: Option<LogFormat>, verbose: bool) {
-    let filter =
-        tracing_subscriber::EnvFilter::new(if verbose { "warn,parsecd=debug" } else { "warn,parsecd=info" });
-    let suggested = if journal::is_stderr() { LogFormat::Journal } else { LogFormat::Text };
-    let format = format.unwrap_or(suggested);
-    let stderr = || tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let log = tracing_subscriber::registry().with(filter);
-    match (format, Journal::open("parsecd")) {
-        (LogFormat::Journal, Ok(journal)) => log.with(journal).init(),
-        (LogFormat::Text, _) => log.with(stderr().with_ansi(false).with_target(false)).init(),
-        (LogFormat::Json, _) => log.with(stderr().json()).init(),
-        (LogFormat::Journal, Err(error)) => {
-            log.with(stderr().with_ansi(false).with_target(false)).init();
-            tracing::warn!(%error, "there is no journal to log to");
-        }
-    }
+/// The libraries' own debugging is never shown: it prints whole requests, passwords included.
+fn start_log(format: Option<LogFormat>, verbose: bool) -> Option<LogWriter> {
+    let filter = if verbose { "warn,parsecd=debug" } else { "warn,parsecd=info" };
+    Log { program: PROGRAM, filter, format, targets: false }.start()
 }
 
 async fn serve(
@@ -216,7 +210,7 @@ async fn serve(
     let serving = service.serve(doors, stop.clone());
     tracing::info!(socket = %config.socket.display(), version = env!("CARGO_PKG_VERSION"), "ready");
     announce(arguments, &config).map_err(system("saying that it is ready"))?;
-    told.supervisor.ready();
+    told.manager.ready(None);
     let stopped = async {
         let why = tokio::select! {
             _ = terminate.recv() => "terminated",
@@ -224,14 +218,14 @@ async fn serve(
             () = terminal_gone(hangup, terminal) => "the terminal it was started in is gone",
         };
         tracing::info!(why, "stopping");
-        told.supervisor.stopping();
+        told.manager.stopping();
         // Before connections close: those who follow the events are told that this was the last one.
         hub.farewell().await;
         stop.cancel();
     };
     // Beside the loop that answers it: a device whose key file takes a second keeps nobody waiting.
     let unlocking = credentials::unlock(told.credentials, handle);
-    tokio::join!(serving, daemon.run(stop.clone(), told.supervisor.heart()), stopped, unlocking);
+    tokio::join!(serving, daemon.run(stop.clone(), told.manager.watchdog()), stopped, unlocking);
     Ok(())
 }
 
@@ -242,10 +236,7 @@ async fn terminal_gone(mut hangup: Signal, terminal: Terminal) {
         if hangup.recv().await.is_none() {
             return std::future::pending().await;
         }
-        if terminal.was_there() && !terminal.is_gone() {
-            tokio::time::sleep(TERMINAL_WAIT).await;
-        }
-        if terminal.is_gone() {
+        if terminal.is_taken().await {
             return;
         }
         tracing::info!("a hang-up that means nothing here");
@@ -273,16 +264,12 @@ fn open_doors(config: &Config, mut passed: Passed) -> Result<Vec<(Door, Listener
     Ok(doors)
 }
 
-/// Tells whoever started the daemon that the socket answers.
+/// Tells the program that started the daemon that the socket answers.
 fn announce(arguments: &Arguments, config: &Config) -> std::io::Result<()> {
-    let line = format!("{}\n", config.socket.display());
-    if let Some(path) = &arguments.ready_file {
-        named_file::write(path, &line)?;
-    }
-    match arguments.ready_fd {
-        None => {}
-        Some(1) => named_file::write_stdout(&line)?,
-        Some(number) => named_file::write_descriptor(number, &line)?,
-    }
-    Ok(())
+    let announcement = Announcement {
+        file: arguments.ready_file.as_deref(),
+        mode: READY_FILE_MODE,
+        descriptor: arguments.ready_fd,
+    };
+    announcement.make(&config.socket.display().to_string())
 }

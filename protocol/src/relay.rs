@@ -4,6 +4,7 @@
 //! struct below is an array of its fields in the order of their numbers. Knows nothing of what the opaque
 //! bytes mean: steps, manifests and names are sealed before they come here.
 
+pub mod attempt;
 mod direct;
 mod error;
 mod repair;
@@ -18,6 +19,7 @@ use crate::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp,
 use crate::public::{Hash, VerifyKey};
 use crate::receipt::Receipt;
 
+pub use attempt::{AttemptView, EndReason, GreeterIds};
 pub use direct::{DirectEnrolment, NewCertificate, Standing, StandingQuestion};
 pub use error::{ErrorBody, ErrorCode};
 pub use repair::{LogRepair, LogRepaired, REPAIR_MAX_BYTES};
@@ -40,6 +42,9 @@ pub const HEADER_DEVICE: &str = "parsec-device";
 pub const HEADER_TIME: &str = "parsec-time";
 /// Family *authenticated*: 32 hexadecimal digits, never used twice by a device.
 pub const HEADER_NONCE: &str = "parsec-nonce";
+/// Family *authenticated*: SHA-256 of the body, 64 hexadecimal digits. Declared, so that the signature
+/// can be checked before a byte of the body is read, and the body may be read as a stream.
+pub const HEADER_BODY_HASH: &str = "parsec-body-hash";
 /// Family *authenticated*: the signature over [`RequestToSign`], 128 hexadecimal digits.
 pub const HEADER_SIGNATURE: &str = "parsec-signature";
 /// Family *anonymous*, bootstrap only: the bootstrap token, 64 hexadecimal digits.
@@ -66,7 +71,7 @@ pub struct RequestToSign {
     /// Value of [`HEADER_NONCE`].
     #[n(5)]
     pub nonce: Token,
-    /// SHA-256 of the body, of no bytes where there is none.
+    /// Value of [`HEADER_BODY_HASH`]: SHA-256 of the body, of no bytes where there is none.
     #[n(6)]
     pub body: Hash,
 }
@@ -126,7 +131,7 @@ pub mod path {
     pub fn invitations_before(org: &OrganisationId, before: u64) -> String {
         format!("{API_PREFIX}/organisations/{org}/invitations?before={before}")
     }
-    /// GET, authenticated: [`super::InvitationView`]. With `/events`: the stream of it. POST with `/cancel`: no body.
+    /// GET, authenticated: [`super::InvitationView`]. POST with `/cancel`: no body.
     #[must_use]
     pub fn invitation(org: &OrganisationId, token: &Token) -> String {
         format!("{API_PREFIX}/organisations/{org}/invitations/{}", super::handle(token))
@@ -171,6 +176,11 @@ pub mod path {
     #[must_use]
     pub fn log_repair(org: &OrganisationId) -> String {
         format!("{API_PREFIX}/organisations/{org}/log/repair")
+    }
+    /// POST, authenticated: [`super::Follow`] → the event stream of the calling device.
+    #[must_use]
+    pub fn device_events(org: &OrganisationId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/events")
     }
     /// GET and PUT, authenticated: [`super::ManifestView`]; [`super::ManifestUpload`].
     #[must_use]
@@ -259,61 +269,6 @@ pub struct StartAttempt {
     pub secret_hash: Hash,
 }
 
-/// Why an attempt ended. Said by a peer or the server: never a reason to trust anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-#[cbor(index_only)]
-pub enum EndReason {
-    /// A wrong code was chosen, or none of them.
-    #[n(0)]
-    CodeMismatch,
-    /// A person stopped it.
-    #[n(1)]
-    Cancelled,
-    /// A message did not check.
-    #[n(2)]
-    BadMessage,
-    /// No message for too long.
-    #[n(3)]
-    TimedOut,
-    /// The invitation ended under it.
-    #[n(4)]
-    InvitationEnded,
-    /// It is done; the certificates are in the log.
-    #[n(5)]
-    Completed,
-    /// Replaced after [`crate::limits::ATTEMPT_IDLE_SECONDS`] without a request, or abandoned by a restarted daemon.
-    #[n(6)]
-    Abandoned,
-}
-
-/// Who greets in an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub struct GreeterIds {
-    /// The person.
-    #[n(0)]
-    pub user: UserId,
-    /// The terminal.
-    #[n(1)]
-    pub device: DeviceId,
-}
-
-/// One attempt, as both sides may see it. Each change is pushed, whole, to the event streams.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct AttemptView {
-    /// Which.
-    #[n(0)]
-    pub attempt: AttemptId,
-    /// Bit `n` is set once step `n` is deposited.
-    #[n(1)]
-    pub steps: u16,
-    /// Set once a greeter joined.
-    #[n(2)]
-    pub greeter: Option<GreeterIds>,
-    /// Set once it is over.
-    #[n(3)]
-    pub ended: Option<EndReason>,
-}
-
 /// One invitation, as members may see it. Each change is pushed, whole, to the event streams.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct InvitationView {
@@ -355,6 +310,39 @@ pub struct InvitationList {
     /// What to ask for the next page with, where there is one.
     #[n(1)]
     pub next: Option<u64>,
+}
+
+/// Name of the events of an attempt's stream: an [`AttemptView`].
+pub const EVENT_STATE: &str = "state";
+/// Name of the event that tells how long the log is: a [`LogLength`]. The first of a device's stream.
+pub const EVENT_LOG: &str = "log";
+/// Name of the event that tells the state of a followed invitation: an [`InvitationView`].
+pub const EVENT_INVITATION: &str = "invitation";
+/// Name of the event for a followed invitation that the member does not see (any more): an [`InvitationGone`].
+pub const EVENT_GONE: &str = "gone";
+
+/// Opens the event stream of a device (docs/protocol.md, *Event streams*).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Follow {
+    /// Tokens of the invitations to be told of, at most [`crate::limits::FOLLOWED_MAX`].
+    #[n(0)]
+    pub tokens: Vec<Token>,
+}
+
+/// How long the log is: a hint to read it. It says nothing about what the log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct LogLength {
+    /// Number of certificates, from 0.
+    #[n(0)]
+    pub count: u64,
+}
+
+/// An invitation that the asking member does not see: as `invitation_unknown` would be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct InvitationGone {
+    /// Token of the invitation that was to be followed.
+    #[n(0)]
+    pub token: Token,
 }
 
 /// Makes an invitation. The token is drawn by the device; asking again with the same bytes is harmless.

@@ -10,7 +10,7 @@ use parsec_protocol::ids::OrganisationId;
 use parsec_protocol::public::Hash;
 
 use crate::clock::Clock;
-use crate::store::{self, members};
+use crate::store::{self, Beside, Making, StoreError};
 
 pub use upkeep::{Pruned, UsageLine, organisation_usage, prune_organisation};
 
@@ -30,15 +30,12 @@ pub enum AdministrationError {
     },
     /// The database failed.
     #[error("{path}: the database failed: {source}")]
-    Sqlite {
-        /// Which.
+    Database {
+        /// The database's file.
         path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
+        /// What the store says.
+        source: StoreError,
     },
-    /// A change failed inside; the cause was logged where it arose.
-    #[error("the database could not be changed")]
-    Failed,
     /// No such name.
     #[error("there is no such organisation; `organisation list` shows all")]
     Unknown,
@@ -61,20 +58,20 @@ pub struct Listed {
     /// Whether somebody has founded it.
     pub founded: bool,
     /// Members who were not revoked.
-    pub users: i64,
+    pub users: u64,
     /// Certificates in its log.
-    pub certificates: i64,
+    pub certificates: u64,
 }
 
 /// Opens the database beside a server or alone, which a write-ahead log of another file must not destroy.
-fn open(database: &Path, making: store::Making) -> Result<rusqlite::Connection, AdministrationError> {
-    let opened = store::present(database, making).and_then(|_| store::open_beside(database));
-    opened.map_err(|source| AdministrationError::Open { path: database.to_owned(), source })
+fn open(database: &Path, making: Making) -> Result<Beside, AdministrationError> {
+    Beside::open(database, making)
+        .map_err(|source| AdministrationError::Open { path: database.to_owned(), source })
 }
 
 /// What went wrong with an open database.
-fn failed(database: &Path) -> impl FnOnce(rusqlite::Error) -> AdministrationError {
-    move |source| AdministrationError::Sqlite { path: database.to_owned(), source }
+fn failed(database: &Path) -> impl FnOnce(StoreError) -> AdministrationError {
+    move |source| AdministrationError::Database { path: database.to_owned(), source }
 }
 
 /// A bootstrap token and what is kept of it.
@@ -91,9 +88,9 @@ fn token() -> Result<(String, Hash), AdministrationError> {
 pub fn create_organisation(database: &Path, name: &str, create: bool) -> Result<String, AdministrationError> {
     let organisation: OrganisationId = name.parse()?;
     let (token, hash) = token()?;
-    let sql = open(database, store::Making::of(create))?;
-    let reserved =
-        members::reserve(&sql, &organisation, hash, Clock::System.now()).map_err(failed(database))?;
+    let now = Clock::System.now();
+    let reserved = open(database, Making::of(create))?.change(|tx| tx.reserve(&organisation, hash, now));
+    let reserved = reserved.map_err(failed(database))?;
     if reserved { Ok(token) } else { Err(AdministrationError::Exists) }
 }
 
@@ -104,8 +101,8 @@ pub fn create_organisation(database: &Path, name: &str, create: bool) -> Result<
 pub fn renew_token(database: &Path, name: &str) -> Result<String, AdministrationError> {
     let organisation: OrganisationId = name.parse()?;
     let (token, hash) = token()?;
-    let sql = open(database, store::Making::Never)?;
-    let renewed = members::reissue(&sql, &organisation, hash).map_err(failed(database))?;
+    let renewed = open(database, Making::Never)?.change(|tx| tx.reissue(&organisation, hash));
+    let renewed = renewed.map_err(failed(database))?;
     if renewed { Ok(token) } else { Err(AdministrationError::NoneToFound) }
 }
 
@@ -114,12 +111,12 @@ pub fn renew_token(database: &Path, name: &str) -> Result<String, Administration
 /// # Errors
 /// [`AdministrationError`].
 pub fn list_organisations(database: &Path) -> Result<Vec<Listed>, AdministrationError> {
-    let sql = open(database, store::Making::Never)?;
-    let rows = members::list(&sql).map_err(failed(database))?;
-    Ok(rows
-        .into_iter()
-        .map(|(name, founded, users, certificates)| Listed { name, founded, users, certificates })
-        .collect())
+    let rows = open(database, Making::Never)?.read(|tx| tx.organisations()).map_err(failed(database))?;
+    let listed = |row: store::rows::Listed| {
+        let store::rows::Listed { name, founded, users, certificates } = row;
+        Listed { name, founded, users, certificates }
+    };
+    Ok(rows.into_iter().map(listed).collect())
 }
 
 #[cfg(test)]

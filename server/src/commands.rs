@@ -3,9 +3,10 @@
 //! Decides exit codes (sysexits.h, docs/server.md) and what is said when something was done that could not be shown. Refuses to leave a
 //! person in the dark about it: a token that was not shown can be had again by another command, and the message names it.
 
-use std::io::Write as _;
 use std::path::Path;
 
+use parsec_host::exit;
+use parsec_host::output::{self, OutputError, show, show_for_good};
 use serde_json::json;
 
 use crate::RunError;
@@ -13,34 +14,14 @@ use crate::administration::{
     AdministrationError, UsageLine, create_organisation, list_organisations, organisation_usage,
     prune_organisation, renew_token,
 };
-use crate::backup::{self, BackupError};
 use crate::command_line::{Backup, Named, Organisation, Restore};
-use crate::database_lock::LockError;
 use crate::reinstate::{ReinstateError, repair_organisation};
-use crate::restore::{self, RestoreError};
-use crate::results::{OutputError, show, show_for_good};
-use crate::store::OpenError;
+use crate::store::{self, BackupError, LockError, OpenError, RestoreError};
 
+/// What the server is called where it speaks of itself.
+pub const PROGRAM: &str = "parsec-metadata";
 /// There is no database of that name: the plainest of failures, of a command that a person has typed.
 const EXIT_MISSING: u8 = 1;
-/// Wrong usage.
-pub const EXIT_USAGE: u8 = 64;
-/// What was given is not what it should be.
-const EXIT_DATA: u8 = 65;
-/// There is nothing of that name.
-const EXIT_NOT_FOUND: u8 = 68;
-/// Somebody else has it.
-const EXIT_IN_USE: u8 = 69;
-/// The system refuses.
-pub const EXIT_SYSTEM: u8 = 71;
-/// There is one already.
-const EXIT_EXISTS: u8 = 73;
-/// The disk, or the output.
-const EXIT_DISK: u8 = 74;
-/// The settings must be changed.
-pub const EXIT_CONFIGURATION: u8 = 78;
-/// Whoever read the output has gone: as a shell has it for SIGPIPE.
-const EXIT_CLOSED: u8 = 141;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -76,37 +57,37 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Administration(error) => match error {
-                AdministrationError::Name(_) => EXIT_USAGE,
+                AdministrationError::Name(_) => exit::USAGE,
                 AdministrationError::Open { source, .. } => of_open(source),
-                AdministrationError::Sqlite { .. } | AdministrationError::Failed => EXIT_DISK,
-                AdministrationError::Exists => EXIT_EXISTS,
-                AdministrationError::NoneToFound | AdministrationError::Unknown => EXIT_NOT_FOUND,
-                AdministrationError::NoEntropy => EXIT_SYSTEM,
+                AdministrationError::Database { .. } => exit::IO,
+                AdministrationError::Exists => exit::EXISTS,
+                AdministrationError::NoneToFound | AdministrationError::Unknown => exit::NOT_FOUND,
+                AdministrationError::NoEntropy => exit::SYSTEM,
             },
             Self::Reinstate(error) => match error {
-                ReinstateError::Name(_) => EXIT_USAGE,
+                ReinstateError::Name(_) => exit::USAGE,
                 ReinstateError::Open(error) => of_open(error),
-                ReinstateError::Sqlite(_) | ReinstateError::File { .. } => EXIT_DISK,
-                ReinstateError::Unknown => EXIT_NOT_FOUND,
+                ReinstateError::Database(_) | ReinstateError::File { .. } => exit::IO,
+                ReinstateError::Unknown => exit::NOT_FOUND,
                 ReinstateError::Evidence(_)
                 | ReinstateError::OtherOrganisation(_)
                 | ReinstateError::Unvouched
                 | ReinstateError::Conflict
-                | ReinstateError::Refused(_) => EXIT_DATA,
+                | ReinstateError::Refused(_) => exit::DATA,
             },
             Self::Backup(error) => match error {
                 BackupError::Open { source, .. } => of_open(source),
-                BackupError::Exists(_) => EXIT_EXISTS,
-                BackupError::Unsound { .. } => EXIT_DATA,
-                BackupError::File { .. } | BackupError::Sqlite { .. } => EXIT_DISK,
+                BackupError::Exists(_) => exit::EXISTS,
+                BackupError::Unsound { .. } => exit::DATA,
+                BackupError::File { .. } | BackupError::Database { .. } => exit::IO,
             },
             Self::Restore(error) => match error {
                 RestoreError::Lock(error) => of_lock(error),
                 RestoreError::Open { source, .. } => of_open(source),
-                RestoreError::NoBackup { .. } | RestoreError::Itself(_) => EXIT_DATA,
-                RestoreError::File { .. } => EXIT_DISK,
+                RestoreError::NoBackup { .. } | RestoreError::Itself(_) => exit::DATA,
+                RestoreError::File { .. } => exit::IO,
             },
-            Self::Output(error) | Self::Unshown { source: error, .. } => of_output(error),
+            Self::Output(error) | Self::Unshown { source: error, .. } => error.exit_code(),
         }
     }
 
@@ -117,28 +98,18 @@ impl Failure {
     }
 }
 
-/// The exit code of output that was not taken.
-#[must_use]
-pub const fn of_output(error: &OutputError) -> u8 {
-    match error {
-        OutputError::Closed => EXIT_CLOSED,
-        OutputError::Failed(_) => EXIT_DISK,
-    }
-}
-
 const fn of_open(error: &OpenError) -> u8 {
     match error {
         OpenError::Missing => EXIT_MISSING,
-        OpenError::Foreign | OpenError::TooNew { .. } => EXIT_CONFIGURATION,
-        OpenError::Damaged => EXIT_DATA,
-        OpenError::File(_) | OpenError::Sqlite(_) => EXIT_DISK,
+        OpenError::Foreign | OpenError::TooOld | OpenError::TooNew { .. } => exit::CONFIGURATION,
+        OpenError::File(_) | OpenError::Database(_) => exit::IO,
     }
 }
 
 const fn of_lock(error: &LockError) -> u8 {
     match error {
-        LockError::InUse(_) => EXIT_IN_USE,
-        LockError::File { .. } => EXIT_DISK,
+        LockError::InUse(_) => exit::IN_USE,
+        LockError::File { .. } => exit::IO,
     }
 }
 
@@ -146,14 +117,14 @@ const fn of_lock(error: &LockError) -> u8 {
 #[must_use]
 pub const fn of_run(error: &RunError) -> u8 {
     match error {
-        RunError::Listen { .. } => EXIT_IN_USE,
+        RunError::Listen { .. } => exit::IN_USE,
         // Of a service it is a setting, which no new start mends.
-        RunError::Open { source: OpenError::Missing, .. } => EXIT_CONFIGURATION,
+        RunError::Open { source: OpenError::Missing, .. } => exit::CONFIGURATION,
         RunError::Open { source, .. } => of_open(source),
         RunError::Lock(error) => of_lock(error),
-        RunError::Mail(_) | RunError::Tls(_) => EXIT_CONFIGURATION,
-        RunError::Ready(_) => EXIT_DISK,
-        RunError::Serve(_) => EXIT_SYSTEM,
+        RunError::Mail(_) | RunError::Tls(_) => exit::CONFIGURATION,
+        RunError::Ready(_) => exit::IO,
+        RunError::Serve(_) => exit::SYSTEM,
     }
 }
 
@@ -170,7 +141,7 @@ pub fn administer(command: &Organisation) -> Result<(), Failure> {
             if new {
                 // Whoever has mistyped the folder sees it here. A stderr that takes nothing is no reason to lose the token.
                 let made = database.database.display();
-                let _ = writeln!(std::io::stderr(), "parsec-metadata: a new database was made: {made}");
+                output::complain(PROGRAM, &format!("a new database was made: {made}"));
             }
             show_token(asked.named.database.json, name, &token, || {
                 format!(
@@ -249,7 +220,7 @@ fn show_token(json: bool, name: &str, token: &str, done: impl FnOnce() -> String
 /// # Errors
 /// [`Failure`].
 pub fn back_up(asked: &Backup) -> Result<(), Failure> {
-    let made = backup::back_up(&asked.database.database, &asked.file)?;
+    let made = store::back_up(&asked.database.database, &asked.file)?;
     let file = asked.file.display();
     let text = if asked.database.json {
         json!({"backup": text_of(&asked.file), "bytes": made.bytes, "organisations": made.organisations, "certificates": made.certificates}).to_string()
@@ -269,7 +240,7 @@ pub fn back_up(asked: &Backup) -> Result<(), Failure> {
 /// [`Failure`].
 pub fn restore(asked: &Restore) -> Result<(), Failure> {
     let database = &asked.database.database;
-    let done = restore::restore(&asked.file, database, asked.create)?;
+    let done = store::restore(&asked.file, database, asked.create)?;
     let place = database.display();
     let former = match &done.former {
         Some(former) => format!("the former database is {}", former.display()),

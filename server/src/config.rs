@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use parsec_host::log::LogFormat;
 use parsec_protocol::address::{AddressError, ServerAddress};
 use serde::Deserialize;
 
@@ -191,18 +192,6 @@ pub struct ServeOptions {
     /// Connections open at once [default: 2048]
     #[arg(long, value_name = "N")]
     connections: Option<usize>,
-}
-
-/// Where the log goes, and how it looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// To stderr, for people.
-    Text,
-    /// To stderr, one object a line.
-    Json,
-    /// To the journal, with its fields.
-    Journal,
 }
 
 /// What is wrong with the settings.

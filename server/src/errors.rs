@@ -4,6 +4,8 @@
 
 use parsec_protocol::relay::ErrorCode;
 
+use crate::store::StoreError;
+
 /// A refusal, as the caller will see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -38,19 +40,14 @@ impl From<ErrorCode> for Refusal {
     }
 }
 
-/// The database failed. The cause is the operator's business, so it goes to the log; SQLite's messages hold no bound values.
-impl From<rusqlite::Error> for Refusal {
-    fn from(error: rusqlite::Error) -> Self {
+/// The store failed. The cause is the operator's business, so it goes to the log; it holds no stored value.
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the database failed");
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => {
-                Self { code: ErrorCode::QuotaReached, retry_after: RETRY_SOON }
-            }
-            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-                Self::UNAVAILABLE
-            }
-            // SQLite's list of codes is open: all others are faults of this server or its disk.
-            Some(_) | None => ErrorCode::Internal.into(),
+        match error {
+            StoreError::Full(_) => Self { code: ErrorCode::QuotaReached, retry_after: RETRY_SOON },
+            StoreError::Busy(_) => Self::UNAVAILABLE,
+            StoreError::Damaged(_) | StoreError::Failed(_) => ErrorCode::Internal.into(),
         }
     }
 }

@@ -30,12 +30,12 @@ pub(crate) async fn run(app: Arc<App>) {
 /// One piece, if there is one to do. Whether there is another.
 async fn piece(app: &App) -> bool {
     let now = app.clock.now();
-    match app.store.read(move |sql| Ok(pruning::is_due(sql, now)?)).await {
+    match app.store.read(move |tx| Ok(tx.is_due(now)?)).await {
         Ok(true) => {}
         // An overloaded or failing database is somebody else's trouble, and logged where it arose.
         Ok(false) | Err(_) => return false,
     }
-    match app.store.write(move |transaction| pruning::piece(transaction, now)).await {
+    match app.store.write(move |tx| Ok(pruning::piece(tx, now)?)).await {
         Ok(done) => {
             tracing::info!(expired = done.expired, gone = done.gone, "pruned");
             done.more

@@ -1,23 +1,21 @@
-//! The rules of invitations and greeting attempts (docs/protocol.md, *Invitations*, *Attempts*), without any I/O.
+//! The rules of invitations (docs/protocol.md, *Invitations*), without any I/O.
 //!
-//! Decides who may do what in which state, and what state follows. Refuses with the code that the caller gets. Knows nothing of
-//! HTTP or SQL; time is an argument.
+//! Decides who may do what in which state, what state follows, and what an attempt's end makes of its
+//! invitation; the rules inside an attempt are `parsec_protocol::relay::attempt`'s. Refuses with the
+//! code that the caller gets. Knows nothing of HTTP or SQL; time is an argument.
+
+use std::time::Duration;
 
 use parsec_protocol::chain::certificate::Profile;
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, Timestamp, Token, UserId};
-use parsec_protocol::limits::{
-    ATTEMPT_IDLE_SECONDS, ATTEMPTS_MAX, INVITATION_DAYS_MAX, MISMATCHES_MAX, STEPS,
-};
+use parsec_protocol::limits::INVITATION_DAYS_MAX;
 use parsec_protocol::public::Hash;
+use parsec_protocol::relay::attempt::{self, Opening};
 use parsec_protocol::relay::{
     AttemptView, DirectEnrolment, EndReason, ErrorCode, GreeterIds, InvitationStatus, InvitationView,
     NewInvitation,
 };
 
-/// The last step, the receipt: once it is there, the claimer's keys are durable.
-pub(crate) const RECEIPT_STEP: u8 = 8;
-/// The step after which the claimer may be making its keys durable at any moment.
-const HANDOVER_STEP: u8 = 7;
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 /// How long an invitation that is over is kept, counted from its date or from its end, whichever is later: whoever comes back from a
 /// week away is told what became of it, and not that there is none. By its date nothing can make it anew either.
@@ -40,29 +38,18 @@ pub(crate) enum Pool {
     Others,
 }
 
+impl Member {
+    /// As what it greets.
+    pub(crate) const fn greeter(&self) -> GreeterIds {
+        GreeterIds { user: self.user, device: self.device }
+    }
+}
+
 impl Pool {
     const fn of(member: &Member) -> Self {
         match member.profile {
             Profile::Administrator => Self::Administrators,
             Profile::Standard | Profile::Outsider => Self::Others,
-        }
-    }
-}
-
-/// Which half of the ceremony a request belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// Deposits even steps, reads odd ones.
-    Claimer,
-    /// The other way round.
-    Greeter,
-}
-
-impl Side {
-    const fn deposits(self, step: u8) -> bool {
-        match self {
-            Self::Claimer => step.is_multiple_of(2),
-            Self::Greeter => !step.is_multiple_of(2),
         }
     }
 }
@@ -82,43 +69,24 @@ pub(crate) struct Invitation {
     pub(crate) pool: Pool,
 }
 
-/// One run of the ceremony.
+/// One attempt of an invitation. What may happen in it is `parsec_protocol::relay::attempt`'s.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attempt {
-    pub(crate) id: AttemptId,
     /// 1 for the invitation's first.
     pub(crate) number: u32,
+    pub(crate) state: AttemptView,
     pub(crate) secret_hash: Hash,
-    /// Bit n: step n was deposited.
-    pub(crate) steps: u16,
-    pub(crate) greeter: Option<GreeterIds>,
-    pub(crate) ended: Option<EndReason>,
     /// The last sign of life of its claimer.
     pub(crate) claimer_seen: Timestamp,
 }
 
 impl Attempt {
-    pub(crate) const fn is_open(&self) -> bool {
-        self.ended.is_none()
+    pub(crate) const fn id(&self) -> AttemptId {
+        self.state.attempt
     }
 
-    pub(crate) const fn has(&self, step: u8) -> bool {
-        step < STEPS && self.steps & (1 << step) != 0
-    }
-
-    /// Whether a greeter has approved its claimer, who now needs the log. A link alone is no reason to show the members'
-    /// addresses.
-    pub(crate) const fn may_see_log(&self) -> bool {
-        self.is_open() && self.has(HANDOVER_STEP)
-    }
-
-    /// Open, and the claimer holds durable keys.
-    pub(crate) const fn is_sealed(&self) -> bool {
-        self.is_open() && self.has(RECEIPT_STEP)
-    }
-
-    pub(crate) const fn view(&self) -> AttemptView {
-        AttemptView { attempt: self.id, steps: self.steps, greeter: self.greeter, ended: self.ended }
+    pub(crate) fn view(&self) -> AttemptView {
+        self.state.clone()
     }
 }
 
@@ -165,7 +133,7 @@ impl Invitation {
             let latest = now.plus_seconds((u64::from(INVITATION_DAYS_MAX) + 1) * SECONDS_PER_DAY);
             return self.expires.max(now).min(latest).plus_seconds(KEEP_SECONDS);
         }
-        if newest.is_some_and(Attempt::is_sealed) {
+        if newest.is_some_and(|newest| newest.state.is_sealed()) {
             return self.expires.plus_seconds(SEALED_SECONDS);
         }
         self.expires
@@ -222,22 +190,20 @@ pub(crate) fn settle(invitation: &mut Invitation, newest: Option<&mut Attempt>, 
         return;
     }
     if let Some(attempt) = newest {
-        if attempt.is_sealed() && now < invitation.expires.plus_seconds(SEALED_SECONDS) {
+        if attempt.state.is_sealed() && now < invitation.expires.plus_seconds(SEALED_SECONDS) {
             return;
         }
-        if attempt.is_open() {
-            attempt.ended = Some(EndReason::InvitationEnded);
-        }
+        attempt.state.end(EndReason::InvitationEnded);
     }
     invitation.status = InvitationStatus::Expired;
 }
 
-fn end(invitation: &mut Invitation, attempt: &mut Attempt, reason: EndReason) {
-    attempt.ended = Some(reason);
+/// What the end of its attempt makes of an invitation.
+fn ended(invitation: &mut Invitation, reason: EndReason) {
     if reason == EndReason::CodeMismatch {
         invitation.mismatches = invitation.mismatches.saturating_add(1);
     }
-    let exhausted = invitation.mismatches >= MISMATCHES_MAX || invitation.attempts >= ATTEMPTS_MAX;
+    let exhausted = attempt::is_exhausted(invitation.attempts, invitation.mismatches);
     invitation.status = if exhausted { InvitationStatus::Exhausted } else { InvitationStatus::Pending };
 }
 
@@ -263,95 +229,27 @@ pub(crate) fn start(
     now: Timestamp,
 ) -> Result<Start, ErrorCode> {
     let (id, secret_hash) = asked;
-    if let Some(named) = named {
-        let same = named.secret_hash == secret_hash;
-        return if same { Ok(Start::Known) } else { Err(ErrorCode::AttemptUnknown) };
-    }
-    invitation.alive()?;
-    if let Some(open) = newest.filter(|attempt| attempt.is_open()) {
-        let idle = now >= seen.plus_seconds(ATTEMPT_IDLE_SECONDS);
-        if !idle || open.has(HANDOVER_STEP) {
-            return Err(ErrorCode::InvitationInUse);
-        }
-        end(invitation, open, EndReason::Abandoned);
+    let idle = Duration::from_micros(now.0.saturating_sub(seen.0));
+    let named = named.map(|named| &named.secret_hash);
+    let alive = invitation.alive();
+    // Whoever has opened it before is answered whatever has become of the invitation.
+    let open = newest.as_deref().filter(|_| alive.is_ok()).map(|newest| (&newest.state, idle));
+    let replaces_idle = match attempt::open(named, open, &secret_hash)? {
+        Opening::Known => return Ok(Start::Known),
+        Opening::New { replaces_idle } => replaces_idle,
+    };
+    alive?;
+    if replaces_idle && let Some(idle) = newest {
+        idle.state.end(EndReason::Abandoned);
+        ended(invitation, EndReason::Abandoned);
         if invitation.is_final() {
             return Ok(Start::Exhausted);
         }
     }
     invitation.attempts = invitation.attempts.saturating_add(1);
     invitation.status = InvitationStatus::InUse;
-    let number = invitation.attempts;
-    Ok(Start::New(Attempt {
-        id,
-        number,
-        secret_hash,
-        steps: 0,
-        greeter: None,
-        ended: None,
-        claimer_seen: now,
-    }))
-}
-
-/// Binds the greeter's device to the attempt.
-pub(crate) fn join(attempt: &mut Attempt, member: &Member) -> Result<(), ErrorCode> {
-    let me = GreeterIds { user: member.user, device: member.device };
-    match attempt.greeter {
-        Some(greeter) if greeter == me => Ok(()),
-        Some(_) => Err(ErrorCode::GreeterTaken),
-        None if attempt.is_open() => {
-            attempt.greeter = Some(me);
-            Ok(())
-        }
-        None => Err(ErrorCode::AttemptEnded),
-    }
-}
-
-/// Whether this device greets in this attempt.
-pub(crate) fn greets(attempt: &Attempt, member: &Member) -> Result<(), ErrorCode> {
-    match attempt.greeter {
-        Some(greeter) if greeter.device == member.device => Ok(()),
-        Some(_) => Err(ErrorCode::GreeterTaken),
-        None => Err(ErrorCode::StepRefused),
-    }
-}
-
-/// Takes a step. `present` is the hash of what was deposited under this number before. `Ok(false)`: it was there already.
-pub(crate) fn deposit(
-    attempt: &mut Attempt,
-    side: Side,
-    step: u8,
-    hash: Hash,
-    present: Option<Hash>,
-) -> Result<bool, ErrorCode> {
-    if step >= STEPS || !side.deposits(step) {
-        return Err(ErrorCode::StepRefused);
-    }
-    // Before the question whether the attempt is over: an answer that got lost is given again.
-    match present {
-        Some(present) if present == hash => return Ok(false),
-        Some(_) => return Err(ErrorCode::StepConflict),
-        None => {}
-    }
-    if !attempt.is_open() {
-        return Err(ErrorCode::AttemptEnded);
-    }
-    let before = (1_u16 << step) - 1;
-    if attempt.greeter.is_none() || attempt.steps != before {
-        return Err(ErrorCode::StepRefused);
-    }
-    attempt.steps |= 1 << step;
-    Ok(true)
-}
-
-/// Whether this side may read that step, and it is there.
-pub(crate) const fn readable(attempt: &Attempt, side: Side, step: u8) -> Result<(), ErrorCode> {
-    if step >= STEPS || side.deposits(step) {
-        return Err(ErrorCode::StepRefused);
-    }
-    if !attempt.is_open() {
-        return Err(ErrorCode::AttemptEnded);
-    }
-    if attempt.has(step) { Ok(()) } else { Err(ErrorCode::NotYet) }
+    let (number, state) = (invitation.attempts, AttemptView::opened(id));
+    Ok(Start::New(Attempt { number, state, secret_hash, claimer_seen: now }))
 }
 
 /// Ends an attempt for one side's reason. `Ok(false)`: it had ended that way before.
@@ -360,23 +258,11 @@ pub(crate) fn cancel_attempt(
     attempt: &mut Attempt,
     reason: EndReason,
 ) -> Result<bool, ErrorCode> {
-    match reason {
-        EndReason::CodeMismatch
-        | EndReason::Cancelled
-        | EndReason::BadMessage
-        | EndReason::TimedOut
-        | EndReason::Abandoned => {}
-        // The server's to say.
-        EndReason::InvitationEnded | EndReason::Completed => return Err(ErrorCode::BadRequest),
+    let new = attempt.state.cancel(reason)?;
+    if new {
+        ended(invitation, reason);
     }
-    if let Some(ended) = attempt.ended {
-        return if ended == reason { Ok(false) } else { Err(ErrorCode::AttemptEnded) };
-    }
-    if attempt.is_sealed() {
-        return Err(ErrorCode::AttemptSealed);
-    }
-    end(invitation, attempt, reason);
-    Ok(true)
+    Ok(new)
 }
 
 /// Cancels an invitation, and its open attempt with it. `Ok(false)`: it was cancelled before.
@@ -385,8 +271,8 @@ pub(crate) fn cancel(invitation: &mut Invitation, newest: Option<&mut Attempt>) 
         return Ok(false);
     }
     invitation.alive()?;
-    if let Some(attempt) = newest.filter(|attempt| attempt.is_open()) {
-        attempt.ended = Some(EndReason::InvitationEnded);
+    if let Some(attempt) = newest {
+        attempt.state.end(EndReason::InvitationEnded);
     }
     invitation.status = InvitationStatus::Cancelled;
     Ok(true)
@@ -394,13 +280,7 @@ pub(crate) fn cancel(invitation: &mut Invitation, newest: Option<&mut Attempt>) 
 
 /// Completes: the certificates were checked and are being added in the same transaction.
 pub(crate) fn complete(invitation: &mut Invitation, attempt: &mut Attempt) -> Result<(), ErrorCode> {
-    if !attempt.is_open() {
-        return Err(ErrorCode::AttemptEnded);
-    }
-    if !attempt.is_sealed() {
-        return Err(ErrorCode::NotYet);
-    }
-    attempt.ended = Some(EndReason::Completed);
+    attempt.state.complete()?;
     invitation.status = InvitationStatus::Completed;
     Ok(())
 }
@@ -441,8 +321,8 @@ pub(crate) fn complete_elsewhere(
         InvitationStatus::Cancelled => return Err(ErrorCode::InvitationCancelled),
         InvitationStatus::Exhausted => return Err(ErrorCode::InvitationExhausted),
     }
-    if let Some(attempt) = newest.filter(|attempt| attempt.is_open()) {
-        attempt.ended = Some(EndReason::InvitationEnded);
+    if let Some(attempt) = newest {
+        attempt.state.end(EndReason::InvitationEnded);
     }
     invitation.status = InvitationStatus::Completed;
     Ok(())
@@ -450,7 +330,9 @@ pub(crate) fn complete_elsewhere(
 
 /// Ends an open attempt whose greeter may not greet any more, a sealed one too: nobody else can complete it.
 pub(crate) fn lose_greeter(invitation: &mut Invitation, attempt: &mut Attempt) {
-    end(invitation, attempt, EndReason::InvitationEnded);
+    if attempt.state.end(EndReason::InvitationEnded) {
+        ended(invitation, EndReason::InvitationEnded);
+    }
 }
 
 #[cfg(test)]
@@ -470,12 +352,9 @@ mod tests {
             pool: Pool::Administrators,
         };
         let attempt = Attempt {
-            id: AttemptId::from_bytes([3; 16]),
             number: 1,
+            state: AttemptView { steps, ..AttemptView::opened(AttemptId::from_bytes([3; 16])) },
             secret_hash: Hash::of(&[]),
-            steps,
-            greeter: None,
-            ended: None,
             claimer_seen: Timestamp(0),
         };
         (invitation, attempt)
@@ -490,7 +369,7 @@ mod tests {
         }
         assert_eq!(cancel(&mut invitation, Some(&mut attempt)), Ok(true));
         assert_eq!(invitation.status, InvitationStatus::Cancelled);
-        assert_eq!(attempt.ended, Some(EndReason::InvitationEnded));
+        assert_eq!(attempt.state.ended, Some(EndReason::InvitationEnded));
         assert_eq!(complete(&mut invitation, &mut attempt), Err(ErrorCode::AttemptEnded));
     }
 
@@ -501,10 +380,10 @@ mod tests {
         let end = invitation.expires.plus_seconds(SEALED_SECONDS);
         assert_eq!(invitation.due(Some(&attempt), Timestamp(0)), end);
         settle(&mut invitation, Some(&mut attempt), Timestamp(end.0 - 1));
-        assert_eq!((invitation.status, attempt.ended), (InvitationStatus::InUse, None));
+        assert_eq!((invitation.status, attempt.state.ended), (InvitationStatus::InUse, None));
         settle(&mut invitation, Some(&mut attempt), end);
         assert_eq!(
-            (invitation.status, attempt.ended),
+            (invitation.status, attempt.state.ended),
             (InvitationStatus::Expired, Some(EndReason::InvitationEnded))
         );
         assert_eq!(invitation.due(Some(&attempt), end), end.plus_seconds(KEEP_SECONDS));
@@ -549,9 +428,9 @@ mod tests {
     fn the_log_is_for_a_claimer_who_was_approved() {
         for (steps, may) in [(0, false), (0b111_1111, false), (0b1111_1111, true), (0b1_1111_1111, true)] {
             let (_, mut attempt) = open_with(steps);
-            assert_eq!(attempt.may_see_log(), may, "{steps:b}");
-            attempt.ended = Some(EndReason::Cancelled);
-            assert!(!attempt.may_see_log());
+            assert_eq!(attempt.state.may_see_log(), may, "{steps:b}");
+            attempt.state.ended = Some(EndReason::Cancelled);
+            assert!(!attempt.state.may_see_log());
         }
     }
 }

@@ -4,37 +4,28 @@
 //! finishes, the database closes.
 
 mod administration;
-mod backup;
 mod budgets;
 mod clock;
 pub mod command_line;
 pub mod commands;
 mod config;
-mod database_lock;
 mod errors;
 mod folders;
 mod housekeeping;
 mod http;
 mod invitations;
-pub mod journal;
 mod landing;
 mod log_rules;
-pub mod log_writer;
 mod mail;
 mod postman;
 mod quota;
 mod reinstate;
 mod reload;
 mod repair;
-mod restore;
-pub mod results;
 mod store;
-mod supervisor;
-pub mod terminal;
 mod watchers;
 
 use std::future::Future;
-use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,6 +35,9 @@ use axum::Router;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use parsec_host::ready_file::Announcement;
+use parsec_host::service_manager::ServiceManager;
+use parsec_host::watchdog::keep_alive;
 use parsec_protocol::address::ServerAddress;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -52,19 +46,17 @@ pub use administration::{
     AdministrationError, Listed, Pruned, UsageLine, create_organisation, list_organisations,
     organisation_usage, prune_organisation, renew_token,
 };
-pub use backup::BackupError;
 pub use budgets::{Budgets, Share};
 pub use clock::Clock;
-pub use config::{Config, ConfigError, LogFormat, Mail, ServeOptions};
-pub use database_lock::LockError;
+pub use config::{Config, ConfigError, Mail, ServeOptions};
 pub use mail::MailSetupError;
 pub use quota::{Rate, RateError, Rates};
 pub use reinstate::{ReinstateError, Reinstated, repair_organisation};
 pub use reload::Reloader;
-pub use restore::RestoreError;
-pub use store::OpenError;
-use supervisor::Supervisor;
+pub use store::{BackupError, LockError, OpenError, RestoreError, StoreError};
 
+/// Bits of the ready file: where the server listens is no secret, and may be waited for by another user's script.
+const READY_FILE_MODE: u32 = 0o644;
 /// How long requests may go on after the server was told to stop.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 /// How long a new connection may take to send its first request's head.
@@ -121,7 +113,7 @@ pub struct Server {
     app: Arc<http::App>,
     threads: store::Threads,
     /// Until the database is closed.
-    lock: database_lock::DatabaseLock,
+    lock: store::DatabaseLock,
 }
 
 impl std::fmt::Debug for Server {
@@ -156,11 +148,11 @@ impl Server {
         if !store::present(&config.database, store::Making::of(config.create)).map_err(open)? {
             tracing::warn!(database = %config.database.display(), "there is no database yet: a new one is made");
         }
-        let lock = database_lock::DatabaseLock::take(&config.database)?;
+        let lock = store::DatabaseLock::take(&config.database)?;
         store::check_log(&config.database).map_err(open)?;
         let (store, threads) = store::Store::open(&config.database, Arc::clone(&watchers)).map_err(open)?;
         let budgets = config.budgets;
-        let noted = store.write(move |transaction| Ok(store::usage::note(transaction.sql, &budgets)?)).await;
+        let noted = store.write(move |tx| Ok(tx.note_budgets(&budgets)?)).await;
         if noted.is_err() {
             // The server works all the same; a full disk must not keep it from answering.
             tracing::warn!("the budgets could not be noted for `organisation usage`");
@@ -223,14 +215,14 @@ impl Server {
             .acceptor(NoDelayAcceptor::new());
         server.http_builder().http1().header_read_timeout(HEAD_WAIT);
 
-        let supervisor = Supervisor::from_environment();
-        supervisor.ready(address);
+        let manager = ServiceManager::from_environment();
+        manager.ready(Some(&format!("listening on {address}")));
         app.tasks.spawn(housekeeping::run(Arc::clone(&app)));
         let stopping = app.stopping.clone();
         let stop = async {
             shutdown.await;
             tracing::info!("stopping");
-            supervisor.stopping();
+            manager.stopping();
             stopping.cancel();
             handle.graceful_shutdown(Some(STOP_WAIT));
             std::future::pending().await
@@ -252,7 +244,7 @@ impl Server {
         let served = tokio::select! {
             served = serve => served.map_err(RunError::Serve),
             () = stop => Ok(()),
-            never = supervisor.beat() => match never {},
+            never = keep_alive(manager.watchdog()) => match never {},
         };
         // Requests have been answered or given up; what they left behind is finished, then the database closes.
         app.stopping.cancel();
@@ -280,16 +272,10 @@ async fn tls_config(certificate: &Path, key: &Path) -> std::io::Result<RustlsCon
 
 /// Writes the address to where it was asked for.
 fn announce(config: &Config, address: SocketAddr) -> std::io::Result<()> {
-    if let Some(path) = &config.ready_file {
-        // Aside and renamed, so that whoever waits for the file never reads half of it.
-        let aside = path.with_extension("tmp");
-        std::fs::write(&aside, format!("{address}\n"))?;
-        std::fs::rename(&aside, path)?;
-    }
-    if let Some(descriptor) = config.ready_fd {
-        let path = format!("/proc/self/fd/{descriptor}");
-        let mut file = std::fs::OpenOptions::new().write(true).open(Path::new(&path))?;
-        writeln!(file, "{address}")?;
-    }
-    Ok(())
+    let announcement = Announcement {
+        file: config.ready_file.as_deref(),
+        mode: READY_FILE_MODE,
+        descriptor: config.ready_fd,
+    };
+    announcement.make(&address.to_string())
 }

@@ -3,24 +3,18 @@
 //! Decides where output goes (results on stdout, the log on stderr) and what signals mean. Everything else is in the library.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser as _;
+use parsec_host::exit;
+use parsec_host::log::{Log, LogFormat};
+use parsec_host::log_writer::LogWriter;
+use parsec_host::output::{self, OutputError};
+use parsec_host::terminal::Terminal;
 use parsec_metadata::command_line::{Command, CommandLine, Organisation};
-use parsec_metadata::commands::{self, EXIT_CONFIGURATION, EXIT_USAGE};
-use parsec_metadata::log_writer::LogWriter;
-use parsec_metadata::terminal::Terminal;
-use parsec_metadata::{
-    LogFormat, Reloader, RunError, ServeOptions, Server, journal, journal::Journal, results,
-};
+use parsec_metadata::commands::{self, PROGRAM};
+use parsec_metadata::{Reloader, RunError, ServeOptions, Server};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
-
-/// How long after a hang-up the kernel may still be taking the terminal away.
-const TERMINAL_WAIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let line = match CommandLine::try_parse() {
@@ -41,7 +35,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.is_quiet() {
-                results::complain(&failure.to_string());
+                output::complain(PROGRAM, &failure.to_string());
             }
             ExitCode::from(failure.exit_code())
         }
@@ -51,22 +45,22 @@ fn main() -> ExitCode {
 /// Help and version are answers; everything else that clap has to say is a usage error.
 fn answer(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
-        results::complain(error.to_string().trim_start_matches("error: ").trim_end());
-        return ExitCode::from(EXIT_USAGE);
+        output::complain(PROGRAM, error.to_string().trim_start_matches("error: ").trim_end());
+        return ExitCode::from(exit::USAGE);
     }
-    match results::show_for_good(&error.to_string()) {
+    match output::show_for_good(&error.to_string()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if matches!(failure, results::OutputError::Failed(_)) {
-                results::complain(&failure.to_string());
+            if matches!(failure, OutputError::Failed(_)) {
+                output::complain(PROGRAM, &failure.to_string());
             }
-            ExitCode::from(commands::of_output(&failure))
+            ExitCode::from(failure.exit_code())
         }
     }
 }
 
 fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
-    results::complain(&error.to_string());
+    output::complain(PROGRAM, &error.to_string());
     ExitCode::from(code)
 }
 
@@ -74,17 +68,17 @@ fn serve(options: ServeOptions) -> ExitCode {
     let terminal = Terminal::of_start();
     let settings = match options.clone().with_file() {
         Ok(settings) => settings,
-        Err(error) => return fail(&error, EXIT_CONFIGURATION),
+        Err(error) => return fail(&error, exit::CONFIGURATION),
     };
     // Ends last: what the others say on their way out is still written.
     let _log = start_log(settings.log_format);
     let config = match settings.check() {
         Ok(config) => config,
-        Err(error) => return fail(&error, EXIT_CONFIGURATION),
+        Err(error) => return fail(&error, exit::CONFIGURATION),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&RunError::Serve(error), commands::EXIT_SYSTEM),
+        Err(error) => return fail(&RunError::Serve(error), exit::SYSTEM),
     };
     let result = runtime.block_on(async {
         let listen = |kind| signal(kind).map_err(RunError::Serve);
@@ -128,10 +122,7 @@ async fn on_hangups(
         if !terminal.is_gone() {
             reload(options.clone(), reloader).await;
         }
-        if terminal.was_there() && !terminal.is_gone() {
-            tokio::time::sleep(TERMINAL_WAIT).await;
-        }
-        if terminal.is_gone() {
+        if terminal.is_taken().await {
             tracing::info!("the terminal that this server was started in is gone");
             gone.cancel();
         }
@@ -154,36 +145,5 @@ async fn reload(options: ServeOptions, reloader: &Reloader) {
 
 /// Returns what must outlive every line of the log.
 fn start_log(format: Option<LogFormat>) -> Option<LogWriter> {
-    // Of the libraries only what went wrong: their finer levels may show what passes through them.
-    let filter = EnvFilter::new("warn,parsec_metadata=info");
-    let suggested = if journal::is_stderr() { LogFormat::Journal } else { LogFormat::Text };
-    let format = format.unwrap_or(suggested);
-    let log = tracing_subscriber::registry().with(filter);
-    let (sink, missing) = match (format, Journal::open()) {
-        (LogFormat::Journal, Err(error)) => (None, Some(error)),
-        (LogFormat::Journal, Ok(journal)) => (Some(journal), None),
-        (LogFormat::Text | LogFormat::Json, _) => (None, None),
-    };
-    let writer = match sink {
-        Some(journal) => LogWriter::start(journal),
-        None => LogWriter::start(std::io::stderr()),
-    };
-    let writer = match writer {
-        Ok(writer) => writer,
-        // Without a thread there is no log, and no server either: the runtime will say so.
-        Err(_) => return None,
-    };
-    let lines = writer.lines();
-    let journal = format == LogFormat::Journal && missing.is_none();
-    if journal {
-        log.with(journal::Entries::new("parsec-metadata", lines)).init();
-    } else if format == LogFormat::Json {
-        log.with(tracing_subscriber::fmt::layer().with_writer(move || lines.clone()).json()).init();
-    } else {
-        log.with(tracing_subscriber::fmt::layer().with_writer(move || lines.clone()).with_ansi(false)).init();
-    }
-    if let Some(error) = missing {
-        tracing::warn!(%error, "there is no journal to log to");
-    }
-    Some(writer)
+    Log { program: PROGRAM, filter: "warn,parsec_metadata=info", format, targets: true }.start()
 }

@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use crate::http::App;
 use crate::mail::{Delivery, Letter};
 use crate::quota::Key;
-use crate::store::invitations as rows;
 
 /// How often one invitation's mail is begun to be sent, crashes and repetitions included: so many copies arrive at the very most.
 pub(crate) const STARTS_MAX: u32 = 4;
@@ -86,8 +85,7 @@ async fn deliver(
     for pause in pauses.iter().map(Some).chain([None]) {
         let (org, name, now) = (organisation.clone(), *token, app.clock.now());
         // Counted first: what is sent and not noted is known to have been begun.
-        let started =
-            app.store.write(move |change| Ok(rows::start_mail(change.sql, &org, &name, now, STARTS_MAX)?));
+        let started = app.store.write(move |tx| Ok(tx.start_mail(&org, &name, now, STARTS_MAX)?));
         let delivery = match started.await {
             Ok(true) => app.mailer.get().send(letter).await,
             Ok(false) => Delivery::Over(MailOutcome::Failed),
@@ -99,8 +97,7 @@ async fn deliver(
             (Delivery::Trouble, None) => MailOutcome::Failed,
         };
         let (org, name) = (organisation.clone(), *token);
-        let note =
-            app.store.write(move |change| Ok(rows::set_mail_outcome(change.sql, &org, &name, outcome)?));
+        let note = app.store.write(move |tx| Ok(tx.set_mail_outcome(&org, &name, outcome)?));
         if note.await.is_err() {
             tracing::warn!("what became of a mail could not be noted; asked again, it may be sent again");
         }

@@ -17,12 +17,11 @@ use parsec_protocol::ids::{IdError, OrganisationId};
 use parsec_protocol::limits::LOG_PAGE_MAX_CERTIFICATES;
 use parsec_protocol::public::{Hash, VerifyKey};
 use parsec_protocol::relay::{BootstrapRequest, ErrorCode};
-use rusqlite::{Connection, TransactionBehavior};
 
 use crate::errors::Refusal;
 use crate::log_rules::{check_founding, read};
 use crate::repair::put_back;
-use crate::store::{self, members};
+use crate::store::{self, Beside, Making, StoreError, log};
 
 /// Why nothing was put back, or no more than this.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +34,7 @@ pub enum ReinstateError {
     Open(#[from] store::OpenError),
     /// The database failed.
     #[error("the database failed: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Database(#[from] StoreError),
     /// The file can't be read.
     #[error("{path}: {source}")]
     File {
@@ -110,27 +109,25 @@ pub fn repair_organisation(database: &Path, name: &str, file: &Path) -> Result<R
     if export.head.is_none() {
         return Err(ReinstateError::Unvouched);
     }
-    let mut sql = store::open_existing(database)?;
-    let stored = members::organisation(&sql, &organisation)?.ok_or(ReinstateError::Unknown)?;
+    let store = Beside::open(database, Making::Never)?;
+    let stored = store.read(|tx| tx.organisation(&organisation))?.ok_or(ReinstateError::Unknown)?;
     let mut added = match stored.founded {
         Some((root, _)) if root == export.root => 0,
         Some(_) => return Err(ReinstateError::Conflict),
-        None => found(&mut sql, &organisation, &export)?,
+        None => found(&store, &organisation, &export)?,
     };
     let mut rest = export.certificates.as_slice();
     let mut from = Head::empty(&organisation, &export.root);
     while !rest.is_empty() {
         let (part, after) = rest.split_at_checked(part_length(rest)).unwrap_or((rest, &[]));
         // Part by part, so that a running server waits for none of them longer than for a member's call.
-        let transaction = sql.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let done = put_back(&transaction, &organisation, &export.root, from, part)?;
-        transaction.commit()?;
+        let done = store.change(|tx| put_back(tx, &organisation, &export.root, from, part))?;
         added = added.saturating_add(done.added);
         from =
             verified.head_at(from.count.saturating_add(part.len() as u64)).ok_or(ReinstateError::Conflict)?;
         rest = after;
     }
-    let count = members::count(&sql, &organisation)?;
+    let count = store.read(|tx| log::end(tx, &organisation))?.head.count;
     Ok(Reinstated { added, count, root_fingerprint: export.root.fingerprint().to_string() })
 }
 
@@ -148,20 +145,17 @@ fn part_length(rest: &[ByteVec]) -> usize {
 }
 
 /// The founding, where that was lost too. A founder whose terminal repeats it is answered as if the server had never lost it.
-fn found(
-    sql: &mut Connection,
-    organisation: &OrganisationId,
-    export: &LogExport,
-) -> Result<u64, ReinstateError> {
+fn found(store: &Beside, organisation: &OrganisationId, export: &LogExport) -> Result<u64, ReinstateError> {
     let root: VerifyKey = export.root;
     let certificates: Vec<ByteVec> = export.certificates.iter().take(2).cloned().collect();
     let refused = |fault| ReinstateError::from(Refusal::from(ErrorCode::from(fault)));
     let proposal = read(organisation, &certificates).map_err(refused)?;
     let heads = check_founding(organisation, &proposal, &root).map_err(refused)?;
     let request = Hash::of(&[&codec::encode(&BootstrapRequest { root, certificates })]);
-    let transaction = sql.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    members::set_founded(&transaction, organisation, &root, request)?;
-    members::append(&transaction, organisation, &proposal, &heads)?;
-    transaction.commit()?;
+    store.change(|tx| -> Result<(), StoreError> {
+        tx.lock_log(organisation)?;
+        tx.set_founded(organisation, &root, request)?;
+        log::append(tx, organisation, &proposal, &heads).map(drop)
+    })?;
     Ok(2)
 }

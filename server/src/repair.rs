@@ -9,13 +9,12 @@ use parsec_protocol::chain::certificate::Head;
 use parsec_protocol::ids::{OrganisationId, UserId};
 use parsec_protocol::public::VerifyKey;
 use parsec_protocol::relay::ErrorCode;
-use rusqlite::Connection;
 
 use crate::errors::Refusal;
 use crate::log_rules::changes::{self, Ground, Kind};
 use crate::log_rules::repair::{Piece, check_again, pieces};
 use crate::log_rules::{Certifier, LogFault, Surroundings};
-use crate::store::{changes as change_rows, members};
+use crate::store::{Tx, log};
 
 /// What came of it.
 #[derive(Debug)]
@@ -36,15 +35,15 @@ fn refused(fault: LogFault) -> Refusal {
 
 /// Puts back those of `certificates` that are missing, which follow `from`.
 pub(crate) fn put_back(
-    sql: &Connection,
+    tx: &mut dyn Tx,
     organisation: &OrganisationId,
     root: &VerifyKey,
     from: Head,
     certificates: &[ByteVec],
 ) -> Result<PutBack, Refusal> {
-    let held = members::count(sql, organisation)?;
+    let held = log::lock(tx, organisation)?.head.count;
     let mut head = from;
-    if members::head_at(sql, organisation, root, from.count)? != Some(head) {
+    if log::head_at(tx, organisation, root, from.count)? != Some(head) {
         return Err(ErrorCode::LogConflict.into());
     }
     let mut missing = certificates;
@@ -52,28 +51,28 @@ pub(crate) fn put_back(
         && let Some((next, rest)) = missing.split_first()
     {
         head = head.after(next);
-        if members::head_at(sql, organisation, root, head.count)? != Some(head) {
+        if log::head_at(tx, organisation, root, head.count)? != Some(head) {
             return Err(ErrorCode::LogConflict.into());
         }
         missing = rest;
     }
     let mut rights = Vec::new();
     for piece in pieces(organisation, missing).map_err(refused)? {
-        rights.extend(put_piece(sql, organisation, root, &piece)?);
+        rights.extend(put_piece(tx, organisation, root, &piece)?);
     }
-    let count = members::count(sql, organisation)?;
+    let count = log::end(tx, organisation)?.head.count;
     Ok(PutBack { count, added: count.saturating_sub(held), rights })
 }
 
 /// Puts one piece at the end of the log, if it may stand there by what the log says up to there.
 fn put_piece(
-    sql: &Connection,
+    tx: &mut dyn Tx,
     organisation: &OrganisationId,
     root: &VerifyKey,
     piece: &Piece,
 ) -> Result<Option<(Kind, UserId)>, Refusal> {
     let author = piece.author().map_err(refused)?;
-    let signer = members::signer(sql, organisation, &author)?.filter(|signer| !signer.revoked);
+    let signer = tx.signer(organisation, &author)?.filter(|signer| !signer.revoked);
     let signer = signer.ok_or_else(|| refused(LogFault::AuthorGone))?;
     let certifier = Certifier {
         user: signer.member.user,
@@ -81,31 +80,29 @@ fn put_piece(
         profile: signer.member.profile,
         verify_key: signer.verify_key,
     };
-    let head_at = |count| members::head_at(sql, organisation, root, count);
-    let count = members::count(sql, organisation)?;
-    let present = head_at(count)?.ok_or(ErrorCode::Internal)?;
+    let present = log::end(tx, organisation)?.head;
     match piece {
         Piece::Enrolment(proposal) => {
             let mut heads = Vec::new();
             for seen in proposal.seen_counts() {
-                heads.extend(head_at(seen)?);
+                heads.extend(log::head_at(tx, organisation, root, seen)?);
             }
-            let known = members::known(sql, organisation, proposal)?;
+            let known = log::known(tx, organisation, proposal)?;
             let around = Surroundings { root: *root, present, heads: &heads, known: &known };
             let after = check_again(proposal, &certifier, &around).map_err(refused)?;
-            members::append(sql, organisation, proposal, &after)?;
+            log::append(tx, organisation, proposal, &after)?;
             Ok(None)
         }
         Piece::Change(change) => {
-            let subject = change_rows::subject(sql, organisation, &change.kind)?;
+            let subject = log::subject(tx, organisation, &change.kind)?;
             let ground = Ground {
                 present,
-                seen: head_at(change.seen_count())?,
-                last_word: change_rows::last_word(sql, organisation, &author)?,
+                seen: log::head_at(tx, organisation, root, change.seen_count())?,
+                last_word: log::last_word(tx, organisation, &author)?,
                 subject,
             };
             let after = changes::check_change(change, &certifier, &ground).map_err(refused)?;
-            change_rows::append(sql, organisation, &author, change, &after)?;
+            log::append_change(tx, organisation, &author, change, &after)?;
             Ok(subject.map(|subject| (change.kind, subject.user)))
         }
     }

@@ -1,7 +1,7 @@
-//! Who waits for which invitation, or whose rights, to change.
+//! Who waits for which invitation, log, or rights to change.
 //!
 //! Decides how many may wait, and that each has places of its own: whoever opens one stream more than is theirs loses their oldest, which is
-//! most likely one whose end has not been noticed yet, and nobody else's. Carries no state: a watcher that is woken reads the present state
+//! most likely one whose end has not been noticed yet, and nobody else's. Carries no state but which topics changed: a watcher that is woken reads the present state
 //! itself, so a slow one misses nothing but intermediate states. Entries vanish with their last watcher.
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,16 +13,19 @@ use tokio::sync::Notify;
 
 /// Streams the server keeps open at once: a few kilobytes and one connection each.
 const WATCHERS_MAX: usize = 10_000;
-/// Streams of one side of one thing: a daemon has one, and after a broken connection another before the first's end is noticed.
+/// Streams of one attempt's claimer, or of one device: a daemon has one, and after a broken connection another before the first's end is
+/// noticed.
 const WATCHERS_PER_SIDE_MAX: usize = 4;
-/// Streams of one member, all terminals together: each follows what it greets and what it waits to publish.
-const WATCHERS_PER_MEMBER_MAX: usize = 512;
+/// Streams of one member, all devices together: more devices than one person has, each with one.
+const WATCHERS_PER_MEMBER_MAX: usize = 64;
 
 /// What can change.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Topic {
     /// One invitation with all its attempts.
     Invitation { organisation: OrganisationId, token: Token },
+    /// The certificate log of an organisation: it has grown.
+    Log { organisation: OrganisationId },
     /// What a member and the member's terminals may do: a stream of theirs has to ask again whether it may go on.
     Rights { organisation: OrganisationId, user: UserId },
 }
@@ -32,8 +35,8 @@ pub(crate) enum Topic {
 pub(crate) enum Holder {
     /// Whoever knows the secret of an attempt.
     Claimer { organisation: OrganisationId, token: Token, attempt: AttemptId },
-    /// A member's terminal, at an invitation.
-    Terminal { organisation: OrganisationId, token: Token, device: DeviceId },
+    /// A member's device.
+    Device { organisation: OrganisationId, device: DeviceId },
     /// A member, whatever it is at.
     Member { organisation: OrganisationId, user: UserId },
 }
@@ -41,7 +44,7 @@ pub(crate) enum Holder {
 impl Holder {
     const fn places(&self) -> usize {
         match self {
-            Self::Claimer { .. } | Self::Terminal { .. } => WATCHERS_PER_SIDE_MAX,
+            Self::Claimer { .. } | Self::Device { .. } => WATCHERS_PER_SIDE_MAX,
             Self::Member { .. } => WATCHERS_PER_MEMBER_MAX,
         }
     }
@@ -49,7 +52,7 @@ impl Holder {
     const fn organisation(&self) -> &OrganisationId {
         match self {
             Self::Claimer { organisation, .. }
-            | Self::Terminal { organisation, .. }
+            | Self::Device { organisation, .. }
             | Self::Member { organisation, .. } => organisation,
         }
     }
@@ -61,6 +64,8 @@ struct Bell {
     rung: Notify,
     /// Its place is another's.
     replaced: AtomicBool,
+    /// What changed since this was taken last: some of the topics it watches, each once.
+    changed: Mutex<BTreeSet<Topic>>,
 }
 
 #[derive(Debug)]
@@ -163,9 +168,12 @@ impl Watchers {
     /// Wakes everybody who watches one of the topics.
     pub(crate) fn notify(&self, topics: &[Topic]) {
         let inner = self.lock();
-        for number in topics.iter().filter_map(|topic| inner.topics.get(topic)).flatten() {
-            if let Some(entry) = inner.all.get(number) {
-                entry.bell.rung.notify_one();
+        for topic in topics {
+            for number in inner.topics.get(topic).into_iter().flatten() {
+                if let Some(entry) = inner.all.get(number) {
+                    entry.bell.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.clone());
+                    entry.bell.rung.notify_one();
+                }
             }
         }
     }
@@ -189,6 +197,12 @@ pub(crate) enum Woken {
 }
 
 impl Watcher {
+    /// What changed since this was asked last. Between the two it may be called for nothing: a change that was taken early still wakes.
+    pub(crate) fn take(&self) -> Vec<Topic> {
+        let mut changed = self.bell.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *changed).into_iter().collect()
+    }
+
     /// Returns at the first change after the last return.
     pub(crate) async fn changed(&self) -> Woken {
         self.bell.rung.notified().await;
@@ -224,16 +238,13 @@ mod tests {
         Holder::Claimer { organisation: acme(), token, attempt }
     }
 
-    /// A terminal of the only member, at an invitation.
-    fn terminal(token: u16, device: u8) -> Vec<Holder> {
+    /// A device of the only member.
+    fn device(number: u16) -> Vec<Holder> {
         let mut bytes = [0; 16];
-        bytes[..2].copy_from_slice(&token.to_be_bytes());
-        let (token, device) = (Token::from_bytes(bytes), DeviceId::from_bytes([device; 16]));
+        bytes[..2].copy_from_slice(&number.to_be_bytes());
+        let device = DeviceId::from_bytes(bytes);
         let user = UserId::from_bytes([1; 16]);
-        vec![
-            Holder::Terminal { organisation: acme(), token, device },
-            Holder::Member { organisation: acme(), user },
-        ]
+        vec![Holder::Device { organisation: acme(), device }, Holder::Member { organisation: acme(), user }]
     }
 
     /// Which of these have lost their places.
@@ -245,13 +256,14 @@ mod tests {
     #[test]
     fn a_watcher_hears_its_own_topics_once_each_time_and_leaves_nothing_behind() {
         let watchers = Arc::new(Watchers::default());
-        let watcher = watchers.watch(terminal(1, 1), vec![topic(1), rights(1)]);
+        let watcher = watchers.watch(device(1), vec![topic(1), rights(1)]);
         watchers.notify(&[topic(2), rights(2)]);
         assert_eq!(watcher.changed().now_or_never(), None);
         // Told before anybody listened, it isn't lost; told twice, it is one change.
         for topics in [[topic(1), topic(1)], [rights(1), rights(2)]] {
             watchers.notify(&topics);
             assert_eq!(watcher.changed().now_or_never(), Some(Woken::Changed));
+            assert_eq!(watcher.take(), [topics[0].clone()]);
             assert_eq!(watcher.changed().now_or_never(), None);
         }
         drop(watcher);
@@ -263,7 +275,7 @@ mod tests {
     #[test]
     fn one_stream_too_many_costs_the_same_sides_oldest_and_nobody_elses() {
         let watchers = Arc::new(Watchers::default());
-        let greeter = watchers.watch(terminal(1, 1), vec![topic(1)]);
+        let greeter = watchers.watch(device(1), vec![topic(1)]);
         let other = watchers.watch(vec![claimer(2)], vec![topic(1)]);
         let mine: Vec<_> =
             (0..=WATCHERS_PER_SIDE_MAX).map(|_| watchers.watch(vec![claimer(1)], vec![topic(1)])).collect();
@@ -275,11 +287,11 @@ mod tests {
     }
 
     #[test]
-    fn a_member_follows_many_things_but_not_without_end() {
+    fn a_member_has_many_devices_but_not_without_end() {
         let watchers = Arc::new(Watchers::default());
         let claimer = watchers.watch(vec![claimer(1)], vec![topic(1)]);
         let many = u16::try_from(WATCHERS_PER_MEMBER_MAX).unwrap() + 2;
-        let mine: Vec<_> = (0..many).map(|n| watchers.watch(terminal(n, 1), vec![rights(1)])).collect();
+        let mine: Vec<_> = (0..many).map(|n| watchers.watch(device(n), vec![rights(1)])).collect();
         assert_eq!(replaced(&mine), [0, 1]);
         assert_eq!(replaced(&[claimer]), [] as [usize; 0]);
     }

@@ -14,7 +14,7 @@ use parsec_protocol::relay::{
     AttemptView, Completed, EndReason, ErrorCode, InvitationList, InvitationStatus, InvitationView, path,
 };
 use support::stream::Stream;
-use support::{Bench, Claim, DAY, Member, Newcomer, drawn};
+use support::{Bench, Claim, DAY, Member, Newcomer};
 
 fn tight() -> Budgets {
     Budgets {
@@ -194,9 +194,7 @@ async fn expired_attempts_and_then_their_invitations_go_by_themselves() {
     claim.put(&bench, 6, &vec![7; 60_000]).await.done();
     assert!(others_bytes(&bench) > 60_000);
 
-    let target = path::events(&path::invitation(&olga.organisation, &claim.token));
-    let headers = olga.sign("GET", &target, &[], bench.now(), Token::from_bytes(drawn()));
-    let mut stream = Stream::open(&bench, &target, &headers).await;
+    let mut stream = Stream::follow(&bench, &olga, &[claim.token]).await;
     assert_eq!(stream.next::<InvitationView>().await.unwrap().status, InvitationStatus::InUse);
     bench.pass(30 * DAY);
     assert_eq!(stream.next::<InvitationView>().await.unwrap().status, InvitationStatus::Expired);

@@ -4,10 +4,15 @@
 
 mod support;
 
+use parsec_protocol::chain::certificate::Profile;
 use parsec_protocol::ids::Token;
-use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, InvitationStatus, InvitationView, path};
+use parsec_protocol::limits::FOLLOWED_MAX;
+use parsec_protocol::relay::{
+    AttemptView, EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EndReason, ErrorCode, Follow, InvitationGone,
+    InvitationStatus, InvitationView, LogLength, path,
+};
 use support::stream::Stream;
-use support::{Bench, Claim, Member, drawn};
+use support::{Bench, Claim, DAY, Member, drawn};
 
 #[tokio::test]
 async fn both_sides_hear_of_every_change() {
@@ -16,9 +21,7 @@ async fn both_sides_hear_of_every_change() {
     let token = alice.invite(&bench, "bob@example.org").await;
     let claim = Claim::new(&alice, token);
 
-    let target = path::events(&path::invitation(&alice.organisation, &token));
-    let headers = alice.sign("GET", &target, &[], bench.now(), Token::from_bytes(drawn()));
-    let mut greeter = Stream::open(&bench, &target, &headers).await;
+    let mut greeter = Stream::follow(&bench, &alice, &[token]).await;
     let first: InvitationView = greeter.next().await.unwrap();
     assert_eq!((first.status, first.attempt), (InvitationStatus::Pending, None));
 
@@ -53,9 +56,7 @@ async fn both_sides_hear_of_every_change() {
 }
 
 async fn follow(bench: &Bench, member: &Member, token: &Token) -> Stream {
-    let target = path::events(&path::invitation(&member.organisation, token));
-    let headers = member.sign("GET", &target, &[], bench.now(), Token::from_bytes(drawn()));
-    Stream::open(bench, &target, &headers).await
+    Stream::follow(bench, member, &[*token]).await
 }
 
 async fn watch(bench: &Bench, claim: &Claim) -> Stream {
@@ -81,7 +82,7 @@ async fn streams_of_what_is_over_keep_nobody_from_theirs() {
         assert!(late.ends().await);
     }
 
-    // An invitation goes on with the next attempt, and ends with its own end.
+    // An invitation goes on with the next attempt, until its own end.
     let mut greeter = follow(&bench, &alice, &token).await;
     assert_eq!(greeter.next::<InvitationView>().await.unwrap().status, InvitationStatus::Pending);
     let claim = Claim::new(&alice, token);
@@ -92,7 +93,6 @@ async fn streams_of_what_is_over_keep_nobody_from_theirs() {
     let cancel = path::cancel(&path::invitation(&alice.organisation, &token));
     alice.call(&bench, "POST", &cancel, &[]).await.done();
     assert_eq!(greeter.next::<InvitationView>().await.unwrap().status, InvitationStatus::Cancelled);
-    assert!(greeter.ends().await);
     assert_eq!(claimer.next::<AttemptView>().await.unwrap().ended, Some(EndReason::InvitationEnded));
     assert!(claimer.ends().await);
 }
@@ -127,7 +127,7 @@ async fn one_sides_streams_leave_the_other_side_theirs() {
     for mut stream in live {
         assert!(stream.next::<AttemptView>().await.unwrap().greeter.is_some());
     }
-    // The same for a greeter's terminal.
+    // The same for a greeter's device.
     let mut last = Vec::new();
     for _ in 0..5 {
         let mut stream = follow(&bench, &alice, &token).await;
@@ -147,4 +147,64 @@ async fn a_stream_is_refused_like_any_call() {
     claim.secret = drawn();
     let answer = bench.call("GET", &path::events(&claim.path()), &claim.headers(), &[]).await;
     assert_eq!(answer.code(), ErrorCode::AttemptUnknown);
+}
+
+/// One stream for all of a device's invitations: each is told at once and with each change, what the member doesn't see is said to be
+/// gone, and that the log has grown is told without its certificates.
+#[tokio::test]
+async fn a_device_hears_of_all_its_invitations_and_of_the_log_on_one_stream() {
+    let bench = Bench::start().await;
+    let alice = bench.founded().await;
+    let bob = alice.with(&bench, "bob@example.org", Profile::Standard).await;
+    let mut tokens = Vec::new();
+    for email in ["eve@example.org", "mallory@example.org", "trent@example.org"] {
+        tokens.push(alice.invite(&bench, email).await);
+    }
+    let nobody = Token::from_bytes(drawn());
+    let mut stream = Stream::follow(&bench, &alice, &[tokens[0], nobody, tokens[1]]).await;
+    let told: Token = stream.next_of::<InvitationView>(EVENT_INVITATION).await.unwrap().token;
+    let gone: InvitationGone = stream.next_of(EVENT_GONE).await.unwrap();
+    let then = stream.next_of::<InvitationView>(EVENT_INVITATION).await.unwrap().token;
+    assert_eq!((told, gone.token, then), (tokens[0], nobody, tokens[1]));
+
+    // Others' changes are not told; the log's growth is.
+    Claim::new(&alice, tokens[2]).start(&bench).await.record::<AttemptView>();
+    bob.with_terminal(&bench).await;
+    let longer: LogLength = stream.next_of(EVENT_LOG).await.unwrap();
+    assert_eq!(longer.count, alice.log(&bench).await.count);
+    Claim::new(&alice, tokens[1]).start(&bench).await.record::<AttemptView>();
+    assert_eq!(stream.next::<InvitationView>().await.unwrap().token, tokens[1]);
+
+    // A stream tells no more than the read it stands for: Bob sees none of Alice's invitations.
+    let mut blind = Stream::follow(&bench, &bob, &tokens).await;
+    for token in &tokens {
+        assert_eq!(blind.next_of::<InvitationGone>(EVENT_GONE).await.unwrap().token, *token);
+    }
+    Claim::new(&alice, tokens[0]).start(&bench).await.record::<AttemptView>();
+    alice.invite(&bench, "peggy@example.org").await;
+    bob.with_terminal(&bench).await;
+    assert_eq!(blind.next::<LogLength>().await.unwrap().count, alice.log(&bench).await.count);
+}
+
+/// At its date an invitation is over, whether or not anybody asks: the stream tells it.
+#[tokio::test]
+async fn an_invitation_that_expires_is_told_and_followed_no_longer() {
+    let bench = Bench::start().await;
+    let alice = bench.founded().await;
+    let token = alice.invite(&bench, "bob@example.org").await;
+    let mut stream = Stream::follow(&bench, &alice, &[token]).await;
+    assert_eq!(stream.next::<InvitationView>().await.unwrap().status, InvitationStatus::Pending);
+    bench.pass(30 * DAY);
+    assert_eq!(stream.next::<InvitationView>().await.unwrap().status, InvitationStatus::Expired);
+}
+
+#[tokio::test]
+async fn no_stream_follows_more_than_its_bound() {
+    let bench = Bench::start().await;
+    let alice = bench.founded().await;
+    let target = path::device_events(&alice.organisation);
+    let tokens = (0..=FOLLOWED_MAX).map(|_| Token::from_bytes(drawn())).collect();
+    let answer = alice.post(&bench, &target, &Follow { tokens }).await;
+    assert_eq!(answer.code(), ErrorCode::TooLarge);
+    assert_eq!(alice.call(&bench, "POST", &target, b"junk").await.code(), ErrorCode::BadRequest);
 }

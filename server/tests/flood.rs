@@ -6,10 +6,9 @@ mod support;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use parsec_protocol::ids::Token;
-use parsec_protocol::relay::{AttemptView, InvitationView, path};
+use parsec_protocol::relay::{AttemptView, InvitationView};
 use support::stream::Stream;
-use support::{Bench, Claim, drawn};
+use support::{Bench, Claim};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -48,9 +47,7 @@ async fn silent_idle_and_half_finished_connections_keep_nobody_out() {
     let alice = bench.founded().await;
     let token = alice.invite(&bench, "bob@example.org").await;
     let claim = Claim::new(&alice, token);
-    let target = path::events(&path::invitation(&alice.organisation, &token));
-    let headers = alice.sign("GET", &target, &[], bench.now(), Token::from_bytes(drawn()));
-    let mut greeter = Stream::open(&bench, &target, &headers).await;
+    let mut greeter = Stream::follow(&bench, &alice, &[token]).await;
     greeter.next::<InvitationView>().await.unwrap();
 
     let half_a_body = b"POST /v1/organisations/acme/enrolments/standing HTTP/1.1\r\nhost: test\r\ncontent-length: 60\r\n\r\n1";

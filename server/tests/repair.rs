@@ -296,6 +296,8 @@ async fn a_repair_is_bounded_signed_and_paid_for() {
     bench.call("POST", &target, &headers, &body).await.record::<LogRepaired>();
     assert_eq!(bench.call("POST", &target, &headers, &body).await.code(), ErrorCode::Replayed);
     let other = codec::encode(&kept.from(4));
+    assert_eq!(bench.call("POST", &target, &headers, &other).await.code(), ErrorCode::Replayed);
+    let headers = alice.sign("POST", &target, &body, bench.now(), Token::from_bytes(drawn()));
     assert_eq!(bench.call("POST", &target, &headers, &other).await.code(), ErrorCode::NotAuthenticated);
 
     // The address pays before the body is read, whoever signs.

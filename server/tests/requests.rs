@@ -8,6 +8,7 @@ use parsec_metadata::{Rate, Rates};
 use parsec_protocol::chain::certificate::{Body, Profile};
 use parsec_protocol::ids::{DeviceId, Timestamp, Token};
 use parsec_protocol::limits::{REQUEST_TIME_SKEW_SECONDS, STEP_MAX_BYTES};
+use parsec_protocol::public::Hash;
 use parsec_protocol::relay::{
     self, AttemptView, CancelAttempt, EndReason, ErrorBody, ErrorCode, InvitationList, path,
 };
@@ -45,11 +46,13 @@ async fn only_what_was_signed_is_taken() {
         ("another body", alice.sign("POST", &target, b"x", bench.now(), nonce())),
         ("another time", with(relay::HEADER_TIME, (bench.now().0 + 1).to_string())),
         ("another nonce", with(relay::HEADER_NONCE, nonce().to_string())),
+        ("another hash", with(relay::HEADER_BODY_HASH, Hash::of(&[b"x"]).to_string())),
         ("another device", with(relay::HEADER_DEVICE, DeviceId::from_bytes(drawn()).to_string())),
         ("upper case", with(relay::HEADER_DEVICE, alice.device.to_string().to_uppercase() + " ")),
         ("a header twice", twice),
         ("no signature", without(relay::HEADER_SIGNATURE)),
         ("no nonce", without(relay::HEADER_NONCE)),
+        ("no hash", without(relay::HEADER_BODY_HASH)),
         ("nothing", vec![]),
     ];
     for (what, headers) in cases {
@@ -59,6 +62,35 @@ async fn only_what_was_signed_is_taken() {
     let view = alice.see(&bench, &token).await;
     assert_eq!(view.status, relay::InvitationStatus::Pending);
     bench.call("POST", &target, &good, &[]).await.done();
+}
+
+/// The hash in the head is what was signed: a body that comes instead of it is nobody's, and a head that nobody signed gets its answer
+/// while its body is still on the way.
+#[tokio::test]
+async fn a_body_is_read_for_whoever_signed_for_it_and_must_be_that_one() {
+    let bench = Bench::start().await;
+    let alice = bench.founded().await;
+    let claim = Claim::new(&alice, alice.invite(&bench, "bob@example.org").await);
+    claim.start(&bench).await.record::<AttemptView>();
+    let target = path::cancel(&claim.greeter_path());
+    let (meant, other) = [EndReason::Cancelled, EndReason::CodeMismatch]
+        .map(|reason| parsec_protocol::codec::encode(&CancelAttempt { reason }))
+        .into();
+    let sign = |nonce| alice.sign("POST", &target, &meant, bench.now(), nonce);
+    let changed = bench.call("POST", &target, &sign(Token::from_bytes(drawn())), &other).await;
+    assert_eq!(changed.code(), ErrorCode::NotAuthenticated);
+    assert_eq!(claim.view(&bench).await.ended, None);
+
+    let mut forged = sign(Token::from_bytes(drawn()));
+    let place = forged.iter().position(|header| header.0 == relay::HEADER_NONCE).unwrap();
+    forged[place].1 = Token::from_bytes(drawn()).to_string();
+    let mut stream = TcpStream::connect(bench.address).await.unwrap();
+    stream.write_all(&head("POST", &target, &forged, meant.len())).await.unwrap();
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 401");
+
+    bench.call("POST", &target, &sign(Token::from_bytes(drawn())), &meant).await.done();
 }
 
 #[tokio::test]
@@ -258,7 +290,7 @@ async fn the_log_of_the_server_and_its_database_hold_no_secret() {
     bench.served.await.unwrap().unwrap();
     for entry in std::fs::read_dir(bench.folder.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-        let bootstrap: parsec_protocol::public::Hash = token.parse().unwrap();
+        let bootstrap: Hash = token.parse().unwrap();
         for secret in [bootstrap.as_bytes().as_slice(), token.as_bytes(), &claim.secret, alice.key.expose()] {
             assert!(!bytes.windows(secret.len()).any(|window| window == secret));
         }

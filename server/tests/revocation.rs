@@ -13,8 +13,8 @@ use parsec_protocol::ids::{DeviceId, Invited, Timestamp, Token, UserId};
 use parsec_protocol::limits::ATTEMPTS_MAX;
 use parsec_protocol::public::{Context, Hash};
 use parsec_protocol::relay::{
-    AttemptView, Completed, EndReason, ErrorCode, InvitationStatus, InvitationView, ManifestView,
-    NewCertificate, path,
+    AttemptView, Completed, EVENT_GONE, EVENT_INVITATION, EndReason, ErrorCode, Follow, InvitationGone,
+    InvitationStatus, InvitationView, ManifestView, NewCertificate, path,
 };
 use support::stream::Stream;
 use support::{Answer, Bench, Claim, Member, Newcomer, drawn};
@@ -246,16 +246,14 @@ async fn bodies_of_other_lengths_and_fields_are_refused() {
 }
 
 async fn stream(bench: &Bench, member: &Member, token: &Token) -> Stream {
-    let target = path::events(&path::invitation(&member.organisation, token));
-    let headers = member.sign("GET", &target, &[], bench.now(), Token::from_bytes(drawn()));
-    let mut stream = Stream::open(bench, &target, &headers).await;
+    let mut stream = Stream::follow(bench, member, &[*token]).await;
     stream.next::<InvitationView>().await.unwrap();
     stream
 }
 
 /// The stream's end; anything else it says, and every wait, is a failure.
 async fn ends_at_once(stream: &mut Stream) {
-    let next = tokio::time::timeout(AT_ONCE, stream.next::<InvitationView>()).await;
+    let next = tokio::time::timeout(AT_ONCE, stream.next_of::<InvitationView>(EVENT_INVITATION)).await;
     assert_eq!(next.expect("the stream goes on"), None);
 }
 
@@ -274,12 +272,14 @@ async fn the_streams_of_the_revoked_end_at_once_and_others_go_on() {
     // Nothing about the invitation changes: what wakes them is the revocation alone.
     alice.change(&bench, device(&second)).await.record::<Completed>();
     ends_at_once(&mut streams[2]).await;
-    let target = path::events(&path::invitation(&alice.organisation, &token));
-    assert_eq!(second.call(&bench, "GET", &target, &[]).await.code(), ErrorCode::Revoked);
+    let target = path::device_events(&alice.organisation);
+    let follow = Follow { tokens: vec![token] };
+    assert_eq!(second.post(&bench, &target, &follow).await.code(), ErrorCode::Revoked);
 
     alice.change(&bench, profile(&bob, Profile::Standard)).await.record::<Completed>();
     ends_at_once(&mut streams[1]).await;
-    assert_eq!(bob.call(&bench, "GET", &target, &[]).await.code(), ErrorCode::InvitationUnknown);
+    let mut again = Stream::follow(&bench, &bob, &[token]).await;
+    assert_eq!(again.next_of::<InvitationGone>(EVENT_GONE).await.unwrap().token, token);
 
     alice.change(&bench, profile(&bob, Profile::Administrator)).await.record::<Completed>();
     let mut again = stream(&bench, &bob, &token).await;
@@ -288,7 +288,7 @@ async fn the_streams_of_the_revoked_end_at_once_and_others_go_on() {
 
     let claim = Claim::new(&alice, token);
     claim.start(&bench).await.record::<AttemptView>();
-    let view: InvitationView = streams[0].next().await.unwrap();
+    let view: InvitationView = streams[0].next_of(EVENT_INVITATION).await.unwrap();
     assert_eq!(view.status, InvitationStatus::InUse);
 }
 

@@ -32,6 +32,7 @@ use parsecd::transport::retry::until_done;
 use parsecd::transport::{Road, Trouble};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use crate::scene::BOB_PASSWORD;
@@ -78,7 +79,12 @@ impl Alice {
     /// The server, as her device.
     #[must_use]
     pub fn member(self: &Arc<Self>) -> Member {
-        Member::new(self.server.clone(), self.organisation.clone(), Arc::new(Signs(Arc::clone(self))))
+        Member::new(
+            self.server.clone(),
+            self.organisation.clone(),
+            Arc::new(Signs(Arc::clone(self))),
+            TaskTracker::new(),
+        )
     }
 }
 

@@ -9,11 +9,12 @@ use std::hash::{Hash as _, Hasher as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::MutexGuard;
 
 use tempfile::TempDir;
 
-use crate::installed;
 use crate::process::binary;
+use crate::{alone, installed};
 
 /// What the tree has beyond the packages dpkg cannot do without: a service manager with users' own ones, what ours depend on, and Python
 /// for the scripts inside.
@@ -34,6 +35,8 @@ const RUN_SECONDS: &str = "300";
 #[derive(Debug)]
 pub struct Debian {
     folder: TempDir,
+    /// Two containers in one control group are in each other's way.
+    _machine: MutexGuard<'static, ()>,
 }
 
 impl Debian {
@@ -42,9 +45,10 @@ impl Debian {
     /// # Errors
     /// Why this machine can't have one: a reason to skip.
     pub fn unpack() -> Result<Self, String> {
+        let machine = alone::on_the_machine();
         let base = base()?;
         let folder = tempfile::Builder::new().prefix("parsec-debian").tempdir_in(room()).unwrap();
-        let debian = Self { folder };
+        let debian = Self { folder, _machine: machine };
         fs::create_dir(debian.root()).unwrap();
         let unpacked = Command::new("tar")
             .args(["--numeric-owner", "--xattrs", "--xattrs-include=*", "-xf"])

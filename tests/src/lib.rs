@@ -12,16 +12,17 @@
     reason = "the harness is test code: what goes wrong here must fail the test, loudly and at once"
 )]
 
+pub mod alone;
 pub mod ceremony;
 pub mod crowd;
 pub mod ctl;
 pub mod debian;
 pub mod events;
+pub mod fake_daemon;
 pub mod figures;
 pub mod flood;
 pub mod fuzz;
 pub mod hostile;
-pub mod impostor;
 pub mod json_output;
 pub mod launch;
 pub mod logs;
@@ -29,7 +30,6 @@ pub mod memory;
 pub mod network;
 pub mod openrpc;
 pub mod people;
-pub mod played;
 pub mod process;
 pub mod proxy;
 pub mod ready;

@@ -2,8 +2,10 @@
 //!
 //! Refuses to run when the binary has not been built, and says what to do about it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -11,6 +13,18 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// Names another parsecd for the tests than the one beside them.
 const OTHER_PARSECD: &str = "PARSEC_PARSECD";
+
+/// The user and group `nobody`: another user, whom the tests become where they run as root.
+pub const NOBODY: u32 = 65_534;
+
+/// A program as another user, without any of root's groups. Takes root.
+#[must_use]
+pub fn as_nobody(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    // With another user's id, the standard library drops the supplementary groups, too.
+    command.gid(NOBODY).uid(NOBODY);
+    command
+}
 
 /// One of the workspace's binaries.
 ///

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parsec_protocol::control::{ChoiceMode, InviteResult};
+use parsec_protocol::control::{ChoiceMode, InviteResult, ProfileName, Stage};
 use tempfile::TempDir;
 
 use crate::ceremony::{Bell, Side};
@@ -122,6 +122,24 @@ impl Scene {
         let bell = Arc::new(Bell::default());
         let claimer = terminal.claim(invitation.link.expose(), &bell).unwrap();
         (claimer, self.alice.greet(invitation.token, &bell).unwrap())
+    }
+
+    /// Both sides of an enrolment of [`BOB`] that goes well, at the newcomer's password: Alice has
+    /// signed, and nobody holds keys yet.
+    ///
+    /// # Panics
+    /// If a side ends before.
+    #[must_use]
+    pub fn up_to_password(
+        &self,
+        terminal: &Terminal,
+        invitation: &InviteResult,
+        profile: ProfileName,
+    ) -> (Side, Side) {
+        let (mut claimer, mut greeter) = self.both(terminal, invitation);
+        people::up_to_password(&mut claimer, &mut greeter, BOB, Some(profile));
+        claimer.stage(Stage::SetPassword).unwrap();
+        (claimer, greeter)
     }
 
     /// Alice alone is in the log, and that terminal holds nothing.

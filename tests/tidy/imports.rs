@@ -115,6 +115,21 @@ const WALLS: &[Wall] = &[
         reason: "a safe works on a session: whom it may be shown to is settled before, and how its owner got in is no part of it",
     },
     Wall {
+        from: &["host"],
+        never: &["parsec_protocol", "parsecd", "parsec_metadata", "parsecctl", "parsec_tests"],
+        reason: "host/ is linked by every program, server included: what knows no protocol and no key can leak none",
+    },
+    Wall {
+        from: &["daemon", "server", "ctl"],
+        never: &["sd_notify", "tracing_subscriber"],
+        reason: "host/ alone says how a program logs and what it tells the service manager: a second way would differ where it matters",
+    },
+    Wall {
+        from: &["daemon/engine"],
+        never: &["daemon/service", "parsec_host/service_manager"],
+        reason: "the loop runs without a service manager: what watches it is an argument (`Watchdog`)",
+    },
+    Wall {
         from: &["ctl"],
         never: &["parsecd", "parsec_metadata", "parsec_tests"],
         reason: "parsecctl asks over the socket like any other program: it links nothing that holds keys",
@@ -187,6 +202,7 @@ pub(crate) fn check(sources: &[Source], manifests: &[(String, String)]) -> Vec<F
         }
     }
     check_libp2p(sources, &mut findings);
+    check_database(sources, &mut findings);
     for (path, text) in manifests {
         check_manifest(path, text, &mut findings);
     }
@@ -235,6 +251,7 @@ fn crate_name(folder: &str) -> &'static str {
         "server" => "parsec_metadata",
         "ctl" => "parsecctl",
         "protocol" => "parsec_protocol",
+        "host" => "parsec_host",
         _ => "parsec_tests",
     }
 }
@@ -260,14 +277,43 @@ fn check_libp2p(sources: &[Source], findings: &mut Vec<Finding>) {
     }
 }
 
+/// The rooms of the server that may name SQLite's library, and those that may name the engine built on it.
+const SQLITE: &str = "server/src/store/sqlite/";
+const STORE: &str = "server/src/store/";
+
+fn check_database(sources: &[Source], findings: &mut Vec<Finding>) {
+    let reason = "a server of several processes needs another database: what asks for rows must not know whose they are";
+    for source in sources.iter().filter(|source| source.path.starts_with("server/src/")) {
+        for (line, path) in source.paths() {
+            let named = path.join("/");
+            let named =
+                named.strip_prefix("parsec_metadata/").or(named.strip_prefix("server/")).unwrap_or(&named);
+            let library = ["rusqlite", "libsqlite3_sys"].iter().any(|library| below(named, library));
+            let engine = below(named, "store/sqlite");
+            if (library && !source.path.starts_with(SQLITE)) || (engine && !source.path.starts_with(STORE)) {
+                findings.push(Finding::new(
+                    &source.path,
+                    line,
+                    format!("names `{}`", path.join("::")),
+                    reason,
+                ));
+            }
+        }
+    }
+}
+
 /// The workspace's own crates that each of them may depend on, outside of its tests.
 fn allowed_dependencies(folder: &str) -> &'static [&'static str] {
     match folder {
-        "daemon" | "server" | "ctl" => &["parsec-protocol"],
+        "daemon" | "server" | "ctl" => &["parsec-protocol", "parsec-host"],
         "tests" => &["parsec-protocol", "parsecd", "parsec-metadata"],
         _ => &[],
     }
 }
+
+/// The workspace's crates, as a Cargo.toml names them.
+const OURS: &[&str] =
+    &["parsec-protocol", "parsec-host", "parsecd", "parsec-metadata", "parsecctl", "parsec-tests"];
 
 fn check_manifest(path: &str, text: &str, findings: &mut Vec<Finding>) {
     for (number, line) in text.lines().enumerate() {
@@ -285,8 +331,7 @@ fn check_manifest(path: &str, text: &str, findings: &mut Vec<Finding>) {
             section = line.trim();
         }
         let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
-        let ours =
-            matches!(name, "parsec-protocol" | "parsecd" | "parsec-metadata" | "parsecctl" | "parsec-tests");
+        let ours = OURS.contains(&name);
         if section == "[dependencies]" && ours && !allowed_dependencies(folder).contains(&name) {
             let reason = "a crate that is not linked can't be used by mistake, not even through a re-export";
             findings.push(Finding::new(path, number + 1, format!("depends on `{name}`"), reason));

@@ -54,6 +54,26 @@ const EXPOSERS: &[(&str, &str)] = &[
     ("ctl/src/commands/token.rs", "shows a new token's secret, or writes it to a file of its owner's alone"),
 ];
 
+/// The one file with the rules of an attempt.
+const ATTEMPT_RULES: &str = "protocol/src/relay/attempt.rs";
+/// Those who keep attempts: the server, and the greeter's daemon on the peer-to-peer transport.
+const ATTEMPT_KEEPERS: &[&str] = &["server/src/", "daemon/src/transport/"];
+/// The refusals of those rules, and the bounds they go by. A keeper that names one decides by itself.
+const ATTEMPT_DECISIONS: &[&str] = &[
+    "ErrorCode::StepRefused",
+    "ErrorCode::StepConflict",
+    "ErrorCode::AttemptSealed",
+    "ErrorCode::GreeterTaken",
+    "ErrorCode::InvitationInUse",
+    "MISMATCHES_MAX",
+    "ATTEMPTS_MAX",
+];
+/// Keepers' files that may, with the reason.
+const ATTEMPT_EXCEPTIONS: &[(&str, &str)] = &[
+    ("server/src/http/route.rs", "a step whose number is none has no attempt to ask"),
+    ("daemon/src/transport/p2p/attempt.rs", "keeps no more attempts than an invitation takes"),
+];
+
 /// Checks all files.
 pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -67,6 +87,7 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
         test_work_factor(source, &mut findings);
         silent_allowances(source, &mut findings);
         sleeping_tests(source, &mut findings);
+        attempts(source, &mut findings);
     }
     median(sources, &mut findings);
     findings
@@ -209,6 +230,28 @@ fn sleeping_tests(source: &Source, findings: &mut Vec<Finding>) {
             let reason =
                 "a test that sleeps is slow on a fast machine and wrong on a slow one: wait for the event";
             findings.push(Finding::new(&source.path, number + 1, "sleeps in a test".into(), reason));
+        }
+    }
+}
+
+/// The rules of an attempt stand once: a second set would differ from the first where nobody looks.
+fn attempts(source: &Source, findings: &mut Vec<Finding>) {
+    let reason = "the rules of an attempt stand in protocol/src/relay/attempt.rs alone: two sets of them have differed in eight places";
+    if source.path == ATTEMPT_RULES {
+        return;
+    }
+    for bits in ["steps & ", "steps |= ", "steps | ", "steps >> ", "steps << "] {
+        for line in uses(&source.product, bits) {
+            findings.push(Finding::new(&source.path, line, format!("has `{bits}`"), reason));
+        }
+    }
+    let keeps = ATTEMPT_KEEPERS.iter().any(|keeper| source.path.starts_with(keeper));
+    if !keeps || ATTEMPT_EXCEPTIONS.iter().any(|(path, _)| source.path == *path) {
+        return;
+    }
+    for name in ATTEMPT_DECISIONS {
+        for line in uses(&source.product, name) {
+            findings.push(Finding::new(&source.path, line, format!("decides by `{name}`"), reason));
         }
     }
 }

@@ -10,8 +10,10 @@ use std::process::ExitCode;
 
 use crate::run_tests::{cargo, ended};
 
-/// Tests of the whole that are run with it: those that touch every part of the daemon, in a minute.
-const THEMES: &[&str] = &["main_flow", "meddling", "wrong_answers", "access"];
+/// Tests of the whole that are run with it, by theme and module: those that touch every part of the
+/// daemon, in a minute.
+const THEMES: &[&str] = &["ceremony", "hostile"];
+const MODULES: &[&str] = &["main_flow::", "meddling::", "wrong_answers::", "access::"];
 /// Where it is put, beside the usual ones.
 const FOLDER: &str = "target/lean";
 
@@ -67,6 +69,7 @@ fn counted_and_tested(root: &Path, alone: bool) -> std::io::Result<bool> {
     for theme in THEMES {
         tests.args(["--test", theme]);
     }
+    tests.arg("--").args(MODULES);
     tests.env("PARSEC_PARSECD", program);
     Ok(super::run_tests::build(root)? && tests.status()?.success())
 }

@@ -30,11 +30,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Builds all binaries, then runs all tests.
-    Test {
-        /// A file of tests/tests/, such as `main_flow`, or a part of a test's name.
-        filter: Option<String>,
-    },
+    /// Builds all binaries, then runs all tests, or those that are asked for.
+    Test(run_tests::Options),
     /// Says how exposed the systemd units are, by systemd's own count, and checks them.
     Exposure,
     /// Builds all binaries and shows a real enrolment of Bob and of Alice's second terminal.
@@ -80,7 +77,7 @@ enum Command {
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     match Arguments::parse().command {
-        Command::Test { filter } => run_tests::run(root, filter.as_deref()),
+        Command::Test(options) => run_tests::run(root, &options),
         Command::Exposure => exposure::run(root),
         Command::Demo { json, keep, no_server } => demo::run(root, json, keep, no_server),
         Command::Lean(options) => lean::run(root, &options),

@@ -1,6 +1,8 @@
-//! `cargo xtask test`: builds every binary first, because the tests of the whole start the real ones, then runs all tests.
+//! `cargo xtask test`: builds every binary first, because the tests of the whole start the real
+//! ones, then runs the tests of a tier, or those that a word names.
 //!
-//! Decides the summary: how many passed and failed, and what was skipped and why. Refuses to call a run that ran nothing a success.
+//! Decides what belongs to the quick tier, what a word names, and the summary: how many passed and
+//! failed, and what was skipped and why. Refuses to call a run that ran nothing a success.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -9,8 +11,31 @@ use std::process::{Command, ExitCode, Stdio};
 /// Tests that can't run here append a line to the file of this name (see `parsec_tests::skip`).
 pub(crate) const SKIPPED: &str = "PARSEC_TESTS_SKIPPED";
 
-pub(crate) fn run(root: &Path, filter: Option<&str>) -> ExitCode {
-    ended("test", build_and_test(root, filter))
+/// The package whose tests start the real programs.
+const TESTS: &str = "parsec-tests";
+/// What `--quick` runs, as arguments of `cargo test`: the tests beside the code; those of the
+/// protocol, where nothing is started; the house rules; and one enrolment with the real programs.
+const QUICK: &[&[&str]] = &[
+    &["--workspace", "--lib", "--bins"],
+    &["--package", "parsec-protocol", "--package", TESTS, "--test", "log_*", "--test", "vectors_*"],
+    &["--package", TESTS, "--test", "tidy"],
+    &["--package", TESTS, "--test", "ceremony", "main_flow::"],
+];
+
+/// Which tests to run.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// A theme of tests/tests/, such as `ceremony`, a module in one, such as `main_flow`, or a part
+    /// of a test's name.
+    filter: Option<String>,
+    /// Minutes instead of a quarter of an hour: what stands beside the code, the protocol, the
+    /// house rules, and one enrolment with the real programs.
+    #[arg(long, conflicts_with = "filter")]
+    quick: bool,
+}
+
+pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
+    ended("test", build_and_test(root, options))
 }
 
 /// How a command of the workspace ends: whether it went well, or why it could not be carried out.
@@ -48,32 +73,17 @@ pub(crate) fn cargo(root: &Path) -> Command {
     cargo
 }
 
-fn build_and_test(root: &Path, filter: Option<&str>) -> std::io::Result<bool> {
+fn build_and_test(root: &Path, options: &Options) -> std::io::Result<bool> {
     if !build(root)? {
         return Ok(false);
     }
     let skipped = root.join("target").join("tests-skipped");
     let _ = std::fs::remove_file(&skipped);
-    let mut tests = cargo(root);
-    tests.args(["test", "--no-fail-fast"]);
-    match filter {
-        Some(theme) if is_theme(root, theme) => tests.args(["--package", "parsec-tests", "--test", theme]),
-        _ => tests.arg("--workspace").args(filter),
-    };
-    tests.env(SKIPPED, &skipped).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut running = tests.spawn()?;
     let mut counted = Counted::default();
-    if let Some(output) = running.stdout.take() {
-        for line in BufReader::new(output).split(b'\n') {
-            let line = line?;
-            let line = String::from_utf8_lossy(&line);
-            counted.take(&line);
-            let mut out = std::io::stdout().lock();
-            writeln!(out, "{line}")?;
-            out.flush()?;
-        }
+    let mut well = true;
+    for arguments in chosen(root, options) {
+        well &= test(root, &arguments, &skipped, &mut counted)?;
     }
-    let well = running.wait()?.success();
     let skipped = std::fs::read_to_string(&skipped).unwrap_or_default();
     println!();
     for name in &counted.names_failed {
@@ -90,10 +100,48 @@ fn build_and_test(root: &Path, filter: Option<&str>) -> std::io::Result<bool> {
     Ok(well && counted.passed > 0)
 }
 
-/// Whether it names a file of tests rather than a part of a test's name.
-fn is_theme(root: &Path, name: &str) -> bool {
-    let file = format!("{name}.rs");
-    root.join("tests").join("tests").join(&file).exists() || root.join("tests").join(&file).exists()
+/// Runs `cargo test` once and shows what it says; whether all is well.
+fn test(root: &Path, arguments: &[String], skipped: &Path, counted: &mut Counted) -> std::io::Result<bool> {
+    let mut tests = cargo(root);
+    tests.args(["test", "--no-fail-fast"]).args(arguments);
+    tests.env(SKIPPED, skipped).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut running = tests.spawn()?;
+    if let Some(output) = running.stdout.take() {
+        for line in BufReader::new(output).split(b'\n') {
+            let line = line?;
+            let line = String::from_utf8_lossy(&line);
+            counted.take(&line);
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "{line}")?;
+            out.flush()?;
+        }
+    }
+    Ok(running.wait()?.success())
+}
+
+/// The runs of `cargo test` that were asked for, each by its arguments.
+fn chosen(root: &Path, options: &Options) -> Vec<Vec<String>> {
+    let one = |arguments: &[&str]| arguments.iter().map(|&argument| argument.to_owned()).collect();
+    if options.quick {
+        return QUICK.iter().map(|arguments| one(arguments)).collect();
+    }
+    let Some(word) = options.filter.as_deref() else { return vec![one(&["--workspace"])] };
+    let themes = root.join("tests").join("tests");
+    if themes.join(word).is_dir() || root.join("tests").join(format!("{word}.rs")).exists() {
+        return vec![one(&["--package", TESTS, "--test", word])];
+    }
+    match theme_of(&themes, word) {
+        Some(theme) => vec![one(&["--package", TESTS, "--test", &theme, &format!("{word}::")])],
+        None => vec![one(&["--workspace", word])],
+    }
+}
+
+/// The theme that has a module of this name.
+fn theme_of(themes: &Path, module: &str) -> Option<String> {
+    let file = format!("{module}.rs");
+    let mut themes =
+        std::fs::read_dir(themes).ok()?.flatten().filter(|theme| theme.path().join(&file).exists());
+    themes.next()?.file_name().into_string().ok()
 }
 
 /// What the test runners said.
@@ -125,6 +173,30 @@ impl Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn asked(filter: Option<&str>, quick: bool) -> Vec<Vec<String>> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        chosen(root, &Options { filter: filter.map(str::to_owned), quick })
+    }
+
+    #[test]
+    fn a_word_is_a_theme_a_module_or_a_part_of_a_name() {
+        let of = |word| asked(Some(word), false).concat().join(" ");
+        assert_eq!(of("hostile"), "--package parsec-tests --test hostile");
+        assert_eq!(of("tidy"), "--package parsec-tests --test tidy");
+        assert_eq!(of("main_flow"), "--package parsec-tests --test ceremony main_flow::");
+        assert_eq!(of("nothing_by_the_revoked"), "--workspace nothing_by_the_revoked");
+        assert_eq!(asked(None, false), [["--workspace"]]);
+    }
+
+    /// A theme, a module or a program of tests that is gone would leave the quick tier empty there.
+    #[test]
+    fn the_quick_tier_names_what_is_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let quick = asked(None, true).concat();
+        assert!(quick.iter().any(|argument| argument == "main_flow::"));
+        assert_eq!(theme_of(&root.join("tests/tests"), "main_flow").as_deref(), Some("ceremony"));
+    }
 
     #[test]
     fn the_runners_last_lines_are_added_up() {

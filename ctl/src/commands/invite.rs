@@ -2,6 +2,7 @@
 //!
 //! Decides which invitation a short token or an address means. Refuses to guess between several.
 
+use parsec_host::output::reaches_nobody;
 use parsec_protocol::control::{
     Empty, InvitationItem, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser,
     ProblemKind, Subject, method,
@@ -11,7 +12,6 @@ use parsec_protocol::ids::Token;
 use super::{Context, short};
 use crate::args::{Invite, Road};
 use crate::client::Connection;
-use crate::descriptor;
 use crate::failure::{Done, Failure};
 use crate::picture::Picture;
 use crate::schema::{self, Change};
@@ -93,7 +93,7 @@ fn show_link(
     context.output.say(&format!("{}\n", crate::text::shown_lines(&mail)));
     let is_mailed = matches!(result.mail.as_str(), "sent" | "written");
     let done = stands(result, whom, is_mailed);
-    if !is_mailed && descriptor::stdout_is_nowhere() {
+    if !is_mailed && reaches_nobody() {
         return Err(Failure::nowhere(done));
     }
     context.output.changed(schema, result, || shown(result.link.expose()), done)?;
@@ -120,7 +120,7 @@ const SEE_INVITATIONS: &str = "`parsecctl invite list` shows the invitations.";
 
 /// A link is shown once. Where it would be lost, there shall be no invitation.
 fn check_stdout(mail: bool) -> Result<(), Failure> {
-    if mail || !descriptor::stdout_is_nowhere() {
+    if mail || !reaches_nobody() {
         return Ok(());
     }
     Err(Failure::not_made(

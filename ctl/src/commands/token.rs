@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use parsec_host::output::reaches_nobody;
 use parsec_protocol::control::{
     Empty, ProblemKind, TokenCreate, TokenCreated, TokenId, TokenListResult, TokenSelector, TokenUses,
     TokenUsesResult, TokenView, method,
@@ -16,7 +17,6 @@ use parsec_protocol::control::{
 use super::Context;
 use crate::args::{NewToken, Token};
 use crate::client::Connection;
-use crate::descriptor;
 use crate::failure::{Done, Failure};
 use crate::schema;
 use crate::text::{moment, moment_to_the_second, shown};
@@ -44,7 +44,7 @@ pub(super) fn run(context: &Context<'_>, command: Token) -> Result<(), Failure> 
 }
 
 fn create(context: &Context<'_>, new: NewToken) -> Result<(), Failure> {
-    if new.output.is_none() && descriptor::stdout_is_nowhere() {
+    if new.output.is_none() && reaches_nobody() {
         return Err(Failure::not_made(
             "the secret is shown once, and would be lost, so there is no token",
             "Give it a file: --output FILE.",

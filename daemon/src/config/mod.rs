@@ -8,7 +8,8 @@ mod authorities;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use parsec_host::log::LogFormat;
 use parsec_protocol::control::PLUGIN_SOCKET_NAME;
 use serde::Deserialize;
 
@@ -21,18 +22,6 @@ const CONFIG_MAX_BYTES: u64 = 64 * 1024;
 /// Keys leave the memory after an hour without use: a lunch break with the terminal unlocked is not enough for a
 /// visitor, and an afternoon's work is not interrupted.
 const IDLE_LOCK_DEFAULT: Duration = Duration::from_secs(3_600);
-
-/// Where log lines go, and how they look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// To stderr, for people.
-    Text,
-    /// To stderr, one JSON object a line.
-    Json,
-    /// To the journal, with its fields.
-    Journal,
-}
 
 /// Keeps this user's Parsec keys and speaks for them: parsecctl and other programs ask it over a local socket
 #[derive(Debug, Default, Parser)]

@@ -25,6 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parsec_host::watchdog::Watchdog;
 use parsec_protocol::control::{OrgBootstrapped, Problem, ProblemKind, Registration};
 use parsec_protocol::ids::DeviceId;
 use tokio::sync::{Semaphore, mpsc};
@@ -37,7 +38,6 @@ use crate::enrolment::finality::Heard;
 use crate::enrolment::reports::{Report, Reports};
 use crate::events::Hub;
 use crate::network::{Net, Settings as NetSettings};
-use crate::service::supervisor::{Heart, Standing};
 use crate::session::{self, Session};
 use crate::store::{Devices, TokenStore};
 use crate::tokens::TokenActor;
@@ -126,21 +126,21 @@ impl Daemon {
 
     /// Runs until `shutdown`; then ends every ceremony and locks every device.
     ///
-    /// The service manager sees by `heart` that the loop turns.
-    pub async fn run(mut self, shutdown: CancellationToken, mut heart: Heart) {
+    /// `watchdog` sees that the loop turns.
+    pub async fn run(mut self, shutdown: CancellationToken, mut watchdog: impl Watchdog) {
         if let Some(actor) = self.token_actor.take() {
             // Not cut off by `stop`: it writes its counts then.
             self.context.tasks.spawn(actor.run(self.context.stop.clone()));
         }
         self.tidy_up();
         loop {
-            heart.show(self.standing());
+            watchdog.report(&self.service_status());
             let idle = self.next_idle();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 // Before the requests: however many there are, the loop turns.
-                () = heart.due() => heart.beat(),
+                () = watchdog.due() => watchdog.ping(),
                 // Before the requests: what a caller was told by an enrolment, its next request finds done.
                 Some(report) = self.reports.recv() => self.reported(report),
                 event = self.events.recv() => match event {
@@ -179,12 +179,10 @@ impl Daemon {
         }
     }
 
-    fn standing(&self) -> Standing {
-        Standing {
-            devices: self.devices.known().len(),
-            unlocked: self.devices.sessions().len(),
-            ceremonies: self.ceremonies.live(),
-        }
+    /// How the daemon stands: numbers alone, since other users may read it.
+    fn service_status(&self) -> String {
+        let (unlocked, devices) = (self.devices.sessions().len(), self.devices.known().len());
+        format!("{unlocked} of {devices} devices unlocked, {} ceremonies under way", self.ceremonies.live())
     }
 
     fn take(&mut self, event: Event) {

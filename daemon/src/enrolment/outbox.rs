@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::control::Problem;
+use parsec_protocol::relay::attempt::{HANDOVER_STEP, RECEIPT_STEP};
 use parsec_protocol::relay::{Completion, EndReason, ErrorCode, InvitationView, NewInvitation};
 use tokio::sync::watch;
 
@@ -20,11 +21,6 @@ use crate::store::{Store, StoredInvitation};
 use crate::transport::relay::{GreeterRoad, ended};
 use crate::transport::retry::until_done;
 use crate::transport::{Road as _, RoadError, Trouble};
-
-/// Step 7's bit in an attempt's state.
-const STEP_7: u16 = 1 << 7;
-/// Step 8's.
-const STEP_8: u16 = 1 << 8;
 
 /// Finishes an enrolment in the background, once, however often that is asked for.
 pub fn finish(session: &Arc<Session>, enrolment: PendingEnrolment) -> watch::Receiver<Progress> {
@@ -136,10 +132,10 @@ async fn receipt(
         if let Some(reason) = attempt.ended.or(over) {
             return Ok(Err(reason));
         }
-        if attempt.steps & STEP_8 != 0 {
-            return road.fetch(8).await.map(Ok);
+        if attempt.has(RECEIPT_STEP) {
+            return road.fetch(RECEIPT_STEP).await.map(Ok);
         }
-        if !resume::greet(road, &attempt).await? && attempt.steps & STEP_7 == 0 && !enrolment.sent {
+        if !resume::greet(road, &attempt).await? && !attempt.has(HANDOVER_STEP) && !enrolment.sent {
             road.cancel(EndReason::Abandoned).await?;
             return Ok(Err(EndReason::Abandoned));
         }

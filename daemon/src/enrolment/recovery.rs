@@ -11,6 +11,7 @@ use parsec_protocol::control::Registration;
 use parsec_protocol::ids::DeviceId;
 use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::receipt::Receipt;
+use parsec_protocol::relay::attempt::RECEIPT_STEP;
 use parsec_protocol::relay::{EndReason, ErrorCode, Standing, StandingQuestion};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -75,7 +76,7 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
     let invitee =
         Invitee { server: server.clone(), organisation: pending.organisation.clone(), token: pending.token };
     let road = ClaimerRoad::new(invitee, pending.attempt, pending.attempt_secret.clone());
-    match road.deposit(8, pending.message.clone()).await {
+    match road.deposit(RECEIPT_STEP, pending.message.clone()).await {
         Ok(()) => {}
         Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {}
         // The server has lost the run: its database was restored from a backup, say. Or it was opened again, and not to the end.

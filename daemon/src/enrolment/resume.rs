@@ -4,6 +4,7 @@
 //! to count, which no machine takes for a message. Nothing is believed for it: message 8 proves itself, and the
 //! greeter's device joins no run but one that it has signed for.
 
+use parsec_protocol::relay::attempt::{RECEIPT_STEP, Side};
 use parsec_protocol::relay::{AttemptView, ErrorCode};
 use tokio::sync::watch;
 
@@ -12,13 +13,6 @@ use crate::transport::{Road as _, RoadError};
 
 /// What stands in a step that was said before the relay lost it: no machine's message is so short.
 const SAID: &[u8] = &[0];
-/// The step that counts.
-const RECEIPT: u8 = 8;
-
-/// The first step that is not there.
-fn missing(view: &AttemptView) -> u8 {
-    (0..RECEIPT).find(|step| view.steps & (1 << step) == 0).unwrap_or(RECEIPT)
-}
 
 /// Opens the run again as its claimer, and deposits message 8 once the greeter's device has joined. Ends, too, where
 /// somebody says that the run is over.
@@ -41,9 +35,11 @@ pub async fn claim(road: &ClaimerRoad, message: &[u8]) -> Result<(), RoadError> 
         if view.ended.is_some() {
             return Ok(());
         }
-        match missing(&view) {
-            RECEIPT => return road.deposit(RECEIPT, message.to_vec()).await,
-            step if step % 2 == 0 && view.greeter.is_some() => road.deposit(step, SAID.to_vec()).await?,
+        match view.missing() {
+            RECEIPT_STEP.. => return road.deposit(RECEIPT_STEP, message.to_vec()).await,
+            step if Side::depositing(step) == Side::Claimer && view.greeter.is_some() => {
+                road.deposit(step, SAID.to_vec()).await?
+            }
             _ => {}
         }
     }
@@ -66,16 +62,16 @@ async fn go_on(road: &GreeterRoad, view: &AttemptView) -> Result<bool, RoadError
         road.join().await?;
         return Ok(true);
     }
-    match missing(view) {
-        // Whichever it is: message 8 is all that is missing.
-        RECEIPT => return Ok(true),
+    match view.missing() {
+        // Whichever it is: message 8 is all that can be missing.
+        RECEIPT_STEP.. => return Ok(true),
         0 => {}
         next => {
             // Step 0 is the claimer's first: what stands there tells a run that was opened again from one that was never lost.
             if road.fetch(0).await? != SAID {
                 return Ok(false);
             }
-            if next % 2 == 1 {
+            if Side::depositing(next) == Side::Greeter {
                 road.deposit(next, SAID.to_vec()).await?;
             }
         }

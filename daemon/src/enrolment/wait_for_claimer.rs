@@ -24,6 +24,8 @@ use crate::transport::{HELD_BACK, Road as _, Trouble};
 
 /// How long the server may say nothing before this terminal listens for itself, too. A slow server answers in one second.
 const SERVER_PATIENCE: Duration = Duration::from_secs(3);
+/// The greeter's first step: once it is there, a machine of this side was under way.
+const OUR_FIRST_STEP: u8 = 1;
 /// What is shown while this terminal waits for both.
 const BOTH_ROADS: &str = "The server can't be reached; this terminal also waits directly, on the local network and at the addresses in the link.";
 /// The same, where the server does not have the invitation.
@@ -164,15 +166,16 @@ async fn over_relay(
         if context.shown.now().stage != Stage::WaitingForPeer {
             context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
         }
-        let Some(AttemptView { attempt, steps, greeter, ended: None }) = view.attempt else { continue };
+        let Some(view) = view.attempt.filter(AttemptView::is_open) else { continue };
+        let attempt = view.attempt;
         if left == Some(attempt) {
             continue;
         }
         let road = GreeterRoad::new(session.member.clone(), token, attempt);
-        let ours = greeter.is_some_and(|greeter| greeter.device == session.open.summary.device);
+        let ours = view.greeter.is_some_and(|greeter| greeter.device == session.open.summary.device);
         let signed = pending::of_attempt(session, attempt).await.map_err(End::Here)?.is_some();
         // Steps of ours that no machine here remembers: the channel died with an earlier daemon.
-        if ours && steps & 0b10 != 0 && !signed {
+        if ours && view.has(OUR_FIRST_STEP) && !signed {
             context.carry(&road, road.cancel(EndReason::Abandoned)).await?;
             left = Some(attempt);
             continue;

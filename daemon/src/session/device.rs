@@ -62,8 +62,8 @@ impl Device {
         let open = Arc::new(open);
         let server = Server::new(client, &open.summary.server)?;
         let signer: Arc<dyn Signer> = Arc::clone(&open) as Arc<dyn Signer>;
-        let member = Member::new(server, open.summary.organisation.clone(), signer);
         let (tasks, revoked) = (TaskTracker::new(), watch::Sender::new(false));
+        let member = Member::new(server, open.summary.organisation.clone(), signer, tasks.clone());
         Ok(Self { open, member, stop, tasks, net, events, revoked })
     }
 

@@ -12,14 +12,14 @@ use parsec_protocol::relay::{ErrorCode, LogPage};
 
 use super::device::Device;
 use crate::store::{DirectStep, Store, Tally};
-use crate::transport::p2p::{Clerk, Host};
+use crate::transport::p2p::{Host, HostStore};
 
 /// A page of the log that a peer is given: relays of the usual kind carry 128 KiB on a connection, and cut it then.
 const PAGE_MAX_BYTES: usize = 48 * 1024;
 
 /// Keeps for one invitation in its device's store.
 #[derive(Debug)]
-pub struct HostStore {
+pub struct DeviceHostStore {
     /// The greeter's device.
     pub device: Arc<Device>,
     /// The invitation.
@@ -35,7 +35,7 @@ fn failed(problem: &Problem) -> ErrorCode {
     }
 }
 
-impl Clerk for HostStore {
+impl HostStore for DeviceHostStore {
     async fn attempt(&self) -> Result<(), ErrorCode> {
         let token = self.token;
         let counted = self
@@ -92,21 +92,21 @@ impl Clerk for HostStore {
 /// The hosts that are open, one for each invitation. None is kept open by being listed here.
 #[derive(Debug, Default)]
 pub struct Hosts {
-    open: Mutex<BTreeMap<Token, Weak<Host<HostStore>>>>,
+    open: Mutex<BTreeMap<Token, Weak<Host<DeviceHostStore>>>>,
     /// Held while a host is opened: two with one identity would take each other's claimers.
     pub opening: tokio::sync::Mutex<()>,
 }
 
 impl Hosts {
     /// The open host of this invitation.
-    pub fn live(&self, token: Token) -> Option<Arc<Host<HostStore>>> {
+    pub fn live(&self, token: Token) -> Option<Arc<Host<DeviceHostStore>>> {
         let mut hosts = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         hosts.retain(|_, host| host.strong_count() > 0);
         hosts.get(&token).and_then(Weak::upgrade)
     }
 
     /// Lists a host that was just opened.
-    pub fn put(&self, token: Token, host: &Arc<Host<HostStore>>) {
+    pub fn put(&self, token: Token, host: &Arc<Host<DeviceHostStore>>) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(token, Arc::downgrade(host));
     }
 }

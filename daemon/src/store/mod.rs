@@ -34,8 +34,8 @@ use parsec_protocol::ids::{
 use parsec_protocol::keys::{
     DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, PeerSecret, UserDecryptionKey,
 };
-use parsec_protocol::limits::{ATTEMPTS_MAX, MISMATCHES_MAX};
 use parsec_protocol::public::{Hash, VerifyKey};
+use parsec_protocol::relay::attempt::is_exhausted;
 use zeroize::Zeroizing;
 
 pub use alarms::StoredAlarm;
@@ -284,7 +284,7 @@ impl Tally {
     /// Whether the invitation takes no further attempt.
     #[must_use]
     pub const fn is_exhausted(self) -> bool {
-        self.mismatches >= MISMATCHES_MAX || self.attempts >= ATTEMPTS_MAX
+        is_exhausted(self.attempts, self.mismatches)
     }
 }
 

@@ -1,30 +1,39 @@
 //! Reads a server-sent event stream (WHATWG HTML, *Server-sent events*) as far as the protocol uses it.
 //!
-//! Decides where an event ends and what its data are. Refuses lines longer than any state can be, before they are
+//! Decides where an event ends, its name and what its data are. Refuses lines longer than any state can be, before they are
 //! collected: the server must not be able to fill our memory.
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 
 use super::RoadError;
 
+/// An event: its name and its decoded data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What the line `event:` says.
+    pub name: String,
+    /// The bytes that the line `data:` has in base64url.
+    pub data: Vec<u8>,
+}
+
 /// Longest line. An invitation with its attempt is under 600 bytes before base64.
 const LINE_MAX_BYTES: usize = 8 * 1024;
 
-/// Cuts a stream of bytes into the data of its `state` events.
+/// Cuts a stream of bytes into its events.
 #[derive(Debug, Default)]
 pub struct Parser {
     line: Vec<u8>,
     after_cr: bool,
-    is_state: bool,
+    name: String,
     data: Option<Vec<u8>>,
 }
 
 impl Parser {
-    /// Takes the next bytes; returns the decoded data of every event they complete.
+    /// Takes the next bytes; returns every event they complete that has data.
     ///
     /// # Errors
     /// [`RoadError::Misbehaved`] for a line that is too long or data that is not base64url.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, RoadError> {
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Event>, RoadError> {
         let mut events = Vec::new();
         for &byte in bytes {
             let newline = match byte {
@@ -48,19 +57,18 @@ impl Parser {
         Ok(events)
     }
 
-    fn line(&mut self, line: &[u8]) -> Result<Option<Vec<u8>>, RoadError> {
+    fn line(&mut self, line: &[u8]) -> Result<Option<Event>, RoadError> {
         if line.is_empty() {
-            let data = self.data.take();
-            return Ok(if std::mem::take(&mut self.is_state) { data } else { None });
+            let name = std::mem::take(&mut self.name);
+            return Ok(self.data.take().map(|data| Event { name, data }));
         }
         let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
         let (field, rest) = line.split_at(colon);
         let value = rest.strip_prefix(b": ").or_else(|| rest.strip_prefix(b":")).unwrap_or(rest);
         match field {
-            b"event" => self.is_state = value == b"state",
+            b"event" => text(value)?.clone_into(&mut self.name),
             b"data" => {
-                let text =
-                    std::str::from_utf8(value).map_err(|_| RoadError::Misbehaved("an event is not text"))?;
+                let text = text(value)?;
                 let data = Base64UrlUnpadded::decode_vec(text)
                     .map_err(|_| RoadError::Misbehaved("an event is not base64url"))?;
                 if self.data.replace(data).is_some() {
@@ -74,6 +82,10 @@ impl Parser {
     }
 }
 
+fn text(value: &[u8]) -> Result<&str, RoadError> {
+    std::str::from_utf8(value).map_err(|_| RoadError::Misbehaved("an event is not text"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,7 +97,9 @@ mod tests {
             let mut parser = Parser::default();
             let mut events = parser.push(&stream[..cut]).unwrap();
             events.extend(parser.push(&stream[cut..]).unwrap());
-            assert_eq!(events, [vec![1, 2], vec![3]], "cut at {cut}");
+            let events: Vec<_> = events.iter().map(|it| (it.name.as_str(), it.data.as_slice())).collect();
+            let expected = [("state", [1, 2].as_slice()), ("other", &[1]), ("state", &[3])];
+            assert_eq!(events, expected, "cut at {cut}");
         }
     }
 

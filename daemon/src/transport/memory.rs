@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex};
 
 use parsec_protocol::ids::{AttemptId, Timestamp};
+use parsec_protocol::relay::attempt::{Earlier, Side};
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, GreeterIds, LogPage};
 use tokio::sync::watch;
 
@@ -30,7 +31,7 @@ impl MemoryRoad {
     #[must_use]
     pub fn new(greeter: GreeterIds, log: Vec<Vec<u8>>) -> Self {
         let attempt = AttemptId::from_bytes([7; 16]);
-        let view = AttemptView { attempt, steps: 0, greeter: Some(greeter), ended: None };
+        let view = AttemptView { greeter: Some(greeter), ..AttemptView::opened(attempt) };
         Self {
             state: Arc::new(watch::Sender::new(view)),
             steps: Arc::default(),
@@ -72,15 +73,11 @@ impl MemoryRoad {
 
 impl Road for MemoryRoad {
     async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), RoadError> {
-        if self.ended().is_some() {
-            return Err(refused(ErrorCode::AttemptEnded));
-        }
         let mut steps = self.steps.lock().unwrap();
-        if steps.len() != usize::from(step) {
-            return Err(refused(ErrorCode::StepRefused));
-        }
+        let mut view = self.state.borrow().clone();
+        view.deposit(Side::depositing(step), step, Earlier::Nothing).map_err(refused)?;
         steps.push(bytes);
-        self.state.send_modify(|view| view.steps |= 1 << step);
+        self.state.send_replace(view);
         Ok(())
     }
 

@@ -6,14 +6,13 @@
 use std::path::Path;
 
 use parsec_protocol::ids::OrganisationId;
-use rusqlite::Connection;
 
 use super::{AdministrationError, failed};
 use crate::budgets::{Share, Taken};
 use crate::clock::Clock;
 use crate::invitations::Pool;
-use crate::store::usage::{self, Part};
-use crate::store::{self, members, pruning};
+use crate::store::rows::Part;
+use crate::store::{Beside, Making, StoreError, Tx, pruning};
 
 /// A line about who takes up how much.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,13 +104,12 @@ impl Pruned {
     }
 }
 
-fn open(database: &Path, name: &str) -> Result<(Connection, OrganisationId), AdministrationError> {
+fn open(database: &Path, name: &str) -> Result<(Beside, OrganisationId), AdministrationError> {
     let organisation: OrganisationId = name.parse()?;
-    let sql = super::open(database, store::Making::Never)?;
-    match members::organisation(&sql, &organisation) {
-        Ok(Some(_)) => Ok((sql, organisation)),
-        Ok(None) => Err(AdministrationError::Unknown),
-        Err(_) => Err(AdministrationError::Failed),
+    let store = super::open(database, Making::Never)?;
+    match store.read(|tx| tx.organisation(&organisation)).map_err(failed(database))? {
+        Some(_) => Ok((store, organisation)),
+        None => Err(AdministrationError::Unknown),
     }
 }
 
@@ -120,8 +118,11 @@ fn open(database: &Path, name: &str) -> Result<(Connection, OrganisationId), Adm
 /// # Errors
 /// [`AdministrationError`].
 pub fn organisation_usage(database: &Path, name: &str) -> Result<Vec<UsageLine>, AdministrationError> {
-    let (sql, organisation) = open(database, name)?;
-    let budgets = usage::noted(&sql).map_err(failed(database))?;
+    let (store, organisation) = open(database, name)?;
+    let read = |tx: &dyn Tx| -> Result<_, StoreError> {
+        Ok((tx.noted_budgets()?, tx.parts(&organisation)?, tx.lasting(&organisation)?))
+    };
+    let (budgets, parts, lasting) = store.read(read).map_err(failed(database))?;
     let line = |Part { member, pool, taken }: Part| {
         let limit = if member.is_none() { budgets.organisation } else { budgets.of_member(pool) };
         let Taken { live, stored, bytes } = taken;
@@ -134,10 +135,8 @@ pub fn organisation_usage(database: &Path, name: &str) -> Result<Vec<UsageLine>,
             limit,
         }
     };
-    let mut lines: Vec<_> =
-        usage::parts(&sql, &organisation).map_err(failed(database))?.into_iter().map(line).collect();
-    let (manifests, log) = usage::lasting(&sql, &organisation).map_err(failed(database))?;
-    lines.push(UsageLine::Lasting { manifests, log });
+    let mut lines: Vec<_> = parts.into_iter().map(line).collect();
+    lines.push(UsageLine::Lasting { manifests: lasting.manifests, log: lasting.log });
     Ok(lines)
 }
 
@@ -146,26 +145,26 @@ pub fn organisation_usage(database: &Path, name: &str) -> Result<Vec<UsageLine>,
 /// # Errors
 /// [`AdministrationError`]. What went before stays gone.
 pub fn prune_organisation(database: &Path, name: &str) -> Result<Pruned, AdministrationError> {
-    let (sql, organisation) = open(database, name)?;
+    let (store, organisation) = open(database, name)?;
     let now = Clock::System.now();
-    let bytes = || -> Result<u64, AdministrationError> {
-        let of = |pool| {
-            let taken = usage::taken(&sql, &organisation, None, pool).map_err(failed(database))?;
-            Ok::<_, AdministrationError>(taken.bytes)
-        };
+    let bytes = |tx: &dyn Tx| -> Result<u64, StoreError> {
+        let of = |pool| tx.taken(&organisation, None, pool).map(|taken| taken.bytes);
         Ok(of(Pool::Administrators)?.saturating_add(of(Pool::Others)?))
     };
-    let recount = || store::change(&sql, |transaction| Ok(usage::recount(transaction.sql, &organisation)?));
-    recount().map_err(|_| AdministrationError::Failed)?;
-    let before = bytes()?;
+    let recount = |tx: &mut dyn Tx| {
+        tx.lock_log(&organisation)?;
+        tx.recount(&organisation)?;
+        bytes(tx)
+    };
+    let before = store.change(recount).map_err(failed(database))?;
     let mut invitations = 0_u64;
     loop {
-        let swept = store::change(&sql, |transaction| pruning::sweep(transaction, &organisation, now));
-        let swept = swept.map_err(|_| AdministrationError::Failed)?;
+        let swept = store.change(|tx| pruning::sweep(tx, &organisation, now)).map_err(failed(database))?;
         invitations = invitations.saturating_add(swept.gone);
         if !swept.more {
             break;
         }
     }
-    Ok(Pruned { invitations, bytes: before.saturating_sub(bytes()?) })
+    let after = store.read(bytes).map_err(failed(database))?;
+    Ok(Pruned { invitations, bytes: before.saturating_sub(after) })
 }

@@ -2,8 +2,8 @@
 //!
 //! Decides the order. By the head alone, the address pays. Then the device it names is looked up: a stranger and a revoked device are refused at
 //! the address's expense, nobody's in the organisation, and a device, member or organisation that has asked too much already is refused
-//! before its body is read. Only a signature that holds gives the address its charge back, and charges device, member and organisation, the
-//! narrowest first: whoever is over their own rate spends nothing of what they share with others.
+//! before a signature is verified. Only a signature that holds gives the address its charge back, and charges device, member and organisation, the
+//! narrowest first: whoever is over their own rate spends nothing of what they share with others. No body is read before all of it.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -13,13 +13,13 @@ use parsec_protocol::relay::ErrorCode;
 
 use crate::errors::Refusal;
 use crate::quota::{Key, Lent, Quota};
-use crate::store::members::Signer;
+use crate::store::rows::Signer;
 
 /// A request of which the head is here; its address has paid.
 #[derive(Debug)]
 pub(super) struct Arrived(Lent);
 
-/// A request that names a device which could have sent it. Its body may be read.
+/// A request that names a device which could have sent it. Its signature may be verified.
 #[derive(Debug)]
 pub(super) struct Named {
     lent: Lent,
@@ -96,10 +96,10 @@ mod tests {
     enum Came {
         /// Refused by the head.
         Head,
-        /// Refused once the device was looked up, before the body.
+        /// Refused once the device was looked up, before its signature.
         Named(ErrorCode),
-        /// Refused with the body read.
-        Body(ErrorCode),
+        /// Refused with the signature verified.
+        Signed(ErrorCode),
         In,
     }
 
@@ -122,9 +122,9 @@ mod tests {
             Err(refusal) => return Came::Named(refusal.code),
         };
         if matches!(is, Is::Forged) {
-            return Came::Body(ErrorCode::NotAuthenticated);
+            return Came::Signed(ErrorCode::NotAuthenticated);
         }
-        named.proved(quota, now).map_or_else(|refusal| Came::Body(refusal.code), |_| Came::In)
+        named.proved(quota, now).map_or_else(|refusal| Came::Signed(refusal.code), |_| Came::In)
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
             (
                 "whoever can't sign spends the address's, and then nothing more of anybody's",
                 &[
-                    (one, Is::Forged, Came::Body(NotAuthenticated)),
+                    (one, Is::Forged, Came::Signed(NotAuthenticated)),
                     (one, Is::Unknown, Came::Named(NotAuthenticated)),
                     (one, Is::Forged, Came::Head),
                     (one, Is::Good, Came::Head),

@@ -17,7 +17,7 @@ use parsec_protocol::relay::{BootstrapRequest, ErrorCode, HEADER_BOOTSTRAP, Stan
 use super::{App, body};
 use crate::errors::Refusal;
 use crate::log_rules;
-use crate::store::{Party, members};
+use crate::store::{Party, log};
 
 /// Two certificates, a key, their framing.
 const FOUNDING_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 64;
@@ -36,7 +36,7 @@ pub(crate) async fn bootstrap(
     let token: Hash = body::header(&parts.headers, HEADER_BOOTSTRAP).ok_or(ErrorCode::BootstrapRefused)?;
     let token_hash = Hash::of(&[token.as_bytes()]);
     let (org, store) = (organisation.clone(), app.store.of(Party::address(address)));
-    let stored = store.read(move |sql| members::organisation(sql, &org)).await?;
+    let stored = store.read(move |tx| Ok(tx.organisation(&org)?)).await?;
     if stored.map(|stored| stored.bootstrap_hash) != Some(token_hash) {
         return Err(ErrorCode::BootstrapRefused.into());
     }
@@ -51,9 +51,9 @@ pub(crate) async fn bootstrap(
         })
         .inspect_err(|fault| tracing::warn!(%fault, "a founding was refused"));
     store
-        .write(move |transaction| {
-            let sql = transaction.sql;
-            let stored = members::organisation(sql, &organisation)?.ok_or(ErrorCode::BootstrapRefused)?;
+        .write(move |tx| {
+            tx.lock_log(&organisation)?;
+            let stored = tx.organisation(&organisation)?.ok_or(ErrorCode::BootstrapRefused)?;
             if stored.bootstrap_hash != token_hash {
                 return Err(ErrorCode::BootstrapRefused.into());
             }
@@ -63,8 +63,8 @@ pub(crate) async fn bootstrap(
                 None => {}
             }
             let (proposal, heads) = checked.map_err(ErrorCode::from)?;
-            members::set_founded(sql, &organisation, &request.root, request_hash)?;
-            members::append(sql, &organisation, &proposal, &heads)?;
+            tx.set_founded(&organisation, &request.root, request_hash)?;
+            log::append(tx, &organisation, &proposal, &heads)?;
             Ok(())
         })
         .await?;
@@ -83,11 +83,11 @@ pub(crate) async fn standing(
     let standing = app
         .store
         .of(Party::address(address))
-        .read(move |sql| {
-            if members::position_of(sql, &organisation, &asked.certificate)?.is_some() {
+        .read(move |tx| {
+            if tx.position_of(&organisation, &asked.certificate)?.is_some() {
                 return Ok(Standing::Registered);
             }
-            let greeter = members::signer(sql, &organisation, &asked.greeter)?;
+            let greeter = tx.signer(&organisation, &asked.greeter)?;
             Ok(if greeter.is_some_and(|greeter| greeter.revoked) {
                 Standing::Void
             } else {

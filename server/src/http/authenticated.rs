@@ -10,30 +10,31 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::response::Response;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
-use parsec_protocol::limits::{BODY_MAX_BYTES, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
+use parsec_protocol::limits::{BODY_MAX_BYTES, FOLLOWED_MAX, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
 use parsec_protocol::public::Hash;
+use parsec_protocol::relay::attempt::Side;
 use parsec_protocol::relay::{
     CancelAttempt, ErrorCode, InvitationMade, MailOutcome, ManifestUpload, NewInvitation, REPAIR_MAX_BYTES,
 };
-use rusqlite::Connection;
 
-use super::events::{self, State};
 use super::invited::{deposit, read_step};
 use super::route::MemberCall;
-use super::{App, body, registering, repairing, signed};
+use super::{App, body, device_events, registering, repairing, signed};
 use crate::budgets::Wish;
 use crate::errors::Refusal;
-use crate::invitations::{self, Member, Side};
+use crate::invitations::{self, Member};
 use crate::mail::Letter;
 use crate::postman;
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
-use crate::store::members::Signer;
-use crate::store::{Party, Store, invitations as rows, manifests, members, usage};
-use crate::watchers::{Holder, Topic};
+use crate::store::rows::Signer;
+use crate::store::{Party, Store, Tx, invitations as rows, manifests, usage};
+use crate::watchers::Topic;
 
 /// A reason, or a new invitation with the longest link (2,048) and e-mail.
 const SMALL_MAX_BYTES: usize = 4_096;
+/// The most invitations a stream follows, 17 bytes each, and their framing.
+const FOLLOW_MAX_BYTES: usize = 17 * FOLLOWED_MAX + 16;
 /// A manifest, its version, their framing.
 const UPLOAD_MAX_BYTES: usize = MANIFEST_MAX_BYTES + 64;
 const _: () = assert!(UPLOAD_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
@@ -44,25 +45,34 @@ const _: () = assert!(REPAIR_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more th
 pub(super) struct Caller {
     pub(super) organisation: OrganisationId,
     pub(super) device: DeviceId,
-    user: UserId,
+    pub(super) user: UserId,
 }
 
 impl Caller {
     /// The signer as of this transaction: a revocation may have come in between.
-    pub(super) fn signer(&self, sql: &Connection) -> Result<Signer, Refusal> {
-        let signer =
-            members::signer(sql, &self.organisation, &self.device)?.ok_or(ErrorCode::NotAuthenticated)?;
+    pub(super) fn signer(&self, tx: &dyn Tx) -> Result<Signer, Refusal> {
+        let signer = tx.signer(&self.organisation, &self.device)?.ok_or(ErrorCode::NotAuthenticated)?;
         if signer.revoked { Err(ErrorCode::Revoked.into()) } else { Ok(signer) }
     }
 
-    fn member(&self, sql: &Connection) -> Result<Member, Refusal> {
-        self.signer(sql).map(|signer| signer.member)
+    /// Keeps others from an invitation until this transaction has ended.
+    fn lock(&self, tx: &mut dyn Tx, token: &Token) -> Result<(), Refusal> {
+        Ok(tx.lock_invitation(&self.organisation, token)?)
+    }
+
+    pub(super) fn member(&self, tx: &dyn Tx) -> Result<Member, Refusal> {
+        self.signer(tx).map(|signer| signer.member)
     }
 
     /// An invitation this member may see; others don't exist for them.
-    fn load(&self, sql: &Connection, token: &Token, now: Timestamp) -> Result<(Member, Loaded), Refusal> {
-        let member = self.member(sql)?;
-        let loaded = rows::load(sql, &self.organisation, token, now)?
+    pub(super) fn load(
+        &self,
+        tx: &dyn Tx,
+        token: &Token,
+        now: Timestamp,
+    ) -> Result<(Member, Loaded), Refusal> {
+        let member = self.member(tx)?;
+        let loaded = rows::load(tx, &self.organisation, token, now)?
             .filter(|loaded| loaded.invitation.may_see(&member))
             .ok_or(ErrorCode::InvitationUnknown)?;
         Ok((member, loaded))
@@ -70,23 +80,23 @@ impl Caller {
 
     pub(super) fn choose(
         &self,
-        sql: &Connection,
+        tx: &dyn Tx,
         (token, attempt): (Token, AttemptId),
         now: Timestamp,
     ) -> Result<(Member, Chosen), Refusal> {
-        let (member, loaded) = self.load(sql, &token, now)?;
-        let chosen = loaded.with_attempt(sql, &attempt)?.ok_or(ErrorCode::AttemptUnknown)?;
+        let (member, loaded) = self.load(tx, &token, now)?;
+        let chosen = loaded.with_attempt(tx, &attempt)?.ok_or(ErrorCode::AttemptUnknown)?;
         Ok((member, chosen))
     }
 
     /// The same, for what greeting takes: an administrator sees other members' terminals' invitations and greets them not.
     pub(super) fn greet(
         &self,
-        sql: &Connection,
+        tx: &dyn Tx,
         place: (Token, AttemptId),
         now: Timestamp,
     ) -> Result<(Member, Chosen), Refusal> {
-        let (member, chosen) = self.choose(sql, place, now)?;
+        let (member, chosen) = self.choose(tx, place, now)?;
         if chosen.invitation.may_greet(&member) {
             Ok((member, chosen))
         } else {
@@ -103,7 +113,11 @@ impl Caller {
         Topic::Invitation { organisation: self.organisation.clone(), token }
     }
 
-    fn rights(&self) -> Topic {
+    pub(super) fn log(&self) -> Topic {
+        Topic::Log { organisation: self.organisation.clone() }
+    }
+
+    pub(super) fn rights(&self) -> Topic {
         Topic::Rights { organisation: self.organisation.clone(), user: self.user }
     }
 }
@@ -113,6 +127,7 @@ const fn body_max(call: &MemberCall<Hash>) -> usize {
     match call {
         MemberCall::Invite | MemberCall::CancelAttempt(..) => SMALL_MAX_BYTES,
         MemberCall::PutStep(..) => STEP_MAX_BYTES,
+        MemberCall::Follow => FOLLOW_MAX_BYTES,
         MemberCall::Complete(..) => registering::COMPLETION_MAX_BYTES,
         MemberCall::Enrol => registering::DIRECT_MAX_BYTES,
         MemberCall::Publish => registering::CHANGE_MAX_BYTES,
@@ -120,7 +135,6 @@ const fn body_max(call: &MemberCall<Hash>) -> usize {
         MemberCall::Repair => REPAIR_MAX_BYTES,
         MemberCall::Invitations { .. }
         | MemberCall::Invitation(_)
-        | MemberCall::Events(_)
         | MemberCall::Cancel(_)
         | MemberCall::Attempt(..)
         | MemberCall::Join(..)
@@ -133,9 +147,9 @@ const fn body_max(call: &MemberCall<Hash>) -> usize {
 /// The token behind a handle, for a member: everything after this goes by the token.
 async fn find(app: &App, caller: &Caller, handle: Hash) -> Result<Token, Refusal> {
     let (caller, caller_store) = (caller.clone(), caller.store(app));
-    let find = move |sql: &Connection| {
-        caller.signer(sql)?;
-        rows::token_of(sql, &caller.organisation, &handle)?.ok_or(ErrorCode::InvitationUnknown.into())
+    let find = move |tx: &dyn Tx| {
+        caller.signer(tx)?;
+        tx.token_of(&caller.organisation, &handle)?.ok_or(ErrorCode::InvitationUnknown.into())
     };
     caller_store.read(find).await
 }
@@ -147,7 +161,7 @@ const fn enters_a_log(call: &MemberCall<Hash>) -> bool {
         MemberCall::Invitations { .. }
         | MemberCall::Invite
         | MemberCall::Invitation(_)
-        | MemberCall::Events(_)
+        | MemberCall::Follow
         | MemberCall::Cancel(_)
         | MemberCall::Attempt(..)
         | MemberCall::Join(..)
@@ -170,9 +184,10 @@ pub(crate) async fn answer(
     parts: &Parts,
     content: Body,
 ) -> Result<Response, Refusal> {
-    let claimed = signed::open(&app, &organisation, address, parts).await?;
+    let signed = signed::open(&app, &organisation, address, parts).await?;
     let content = body::read(content, body_max(&call)).await?;
-    let member = claimed.check(&app, &content)?;
+    signed.check(&content)?;
+    let member = signed.member;
     let caller = Caller { organisation, device: member.device, user: member.user };
     let (now, store) = (app.clock.now(), caller.store(&app));
     if app.repairs_only && enters_a_log(&call) {
@@ -182,25 +197,25 @@ pub(crate) async fn answer(
         MemberCall::Invitations { before } => list(&app, caller, before, now).await,
         MemberCall::Invite => invite(&app, caller, body::decode(&content)?, now).await,
         MemberCall::Invitation(token) => {
-            let load = move |sql: &Connection| caller.load(sql, &token, now).map(|(_, loaded)| loaded.view());
+            let load = move |tx: &dyn Tx| caller.load(tx, &token, now).map(|(_, loaded)| loaded.view());
             Ok(body::record(&store.read(load).await?))
         }
-        MemberCall::Events(token) => events(app.clone(), caller, token).await,
+        MemberCall::Follow => device_events::open(app.clone(), caller, body::decode(&content)?).await,
         MemberCall::Cancel(token) => cancel(&app, caller, token, now).await,
         MemberCall::Attempt(token, attempt) => {
-            let load = move |sql: &Connection| caller.choose(sql, (token, attempt), now);
+            let load = move |tx: &dyn Tx| caller.choose(tx, (token, attempt), now);
             Ok(body::record(&store.read(load).await?.1.attempt.view()))
         }
         MemberCall::Join(token, attempt) => join(&app, caller, (token, attempt), now).await,
         MemberCall::PutStep(token, attempt, step) => {
             let budgets = app.budgets;
             store
-                .write(move |transaction| {
-                    let (member, mut chosen) = caller.greet(transaction.sql, (token, attempt), now)?;
-                    invitations::greets(&chosen.attempt, &member)?;
-                    let org = &caller.organisation;
-                    if deposit(transaction, org, &mut chosen, Side::Greeter, (step, &content), &budgets)? {
-                        transaction.changed(caller.topic(token));
+                .write(move |tx| {
+                    caller.lock(tx, &token)?;
+                    let (member, mut chosen) = caller.greet(tx, (token, attempt), now)?;
+                    chosen.attempt.state.greets(&member.device)?;
+                    if deposit(tx, &mut chosen, Side::Greeter, (step, &content), &budgets)? {
+                        tx.changed(caller.topic(token));
                     }
                     Ok(())
                 })
@@ -208,10 +223,10 @@ pub(crate) async fn answer(
             Ok(body::done())
         }
         MemberCall::GetStep(token, attempt, step) => {
-            let load = move |sql: &Connection| {
-                let (member, chosen) = caller.greet(sql, (token, attempt), now)?;
-                invitations::greets(&chosen.attempt, &member)?;
-                read_step(sql, &chosen, Side::Greeter, step)
+            let load = move |tx: &dyn Tx| {
+                let (member, chosen) = caller.greet(tx, (token, attempt), now)?;
+                chosen.attempt.state.greets(&member.device)?;
+                read_step(tx, &chosen, Side::Greeter, step)
             };
             Ok(body::octets(store.read(load).await?))
         }
@@ -225,9 +240,9 @@ pub(crate) async fn answer(
         MemberCall::Enrol => registering::enrol(&app, caller, body::decode(&content)?, now).await,
         MemberCall::Publish => registering::publish(&app, caller, body::decode(&content)?, now).await,
         MemberCall::Log { from } => {
-            let load = move |sql: &Connection| {
-                caller.member(sql)?;
-                members::page(sql, &caller.organisation, from)
+            let load = move |tx: &dyn Tx| {
+                caller.member(tx)?;
+                Ok(tx.page(&caller.organisation, from)?)
             };
             Ok(body::record(&store.read(load).await?))
         }
@@ -236,9 +251,9 @@ pub(crate) async fn answer(
             repairing::repair(&app, caller, body::decode(&content)?, now).await
         }
         MemberCall::Manifest => {
-            let load = move |sql: &Connection| {
-                let member = caller.member(sql)?;
-                manifests::newest(sql, &caller.organisation, &member.user)
+            let load = move |tx: &dyn Tx| {
+                let member = caller.member(tx)?;
+                Ok(tx.manifest(&caller.organisation, &member.user)?)
             };
             Ok(body::record(&store.read(load).await?))
         }
@@ -248,9 +263,9 @@ pub(crate) async fn answer(
                 return Err(ErrorCode::TooLarge.into());
             }
             store
-                .write(move |transaction| {
-                    let member = caller.member(transaction.sql)?;
-                    manifests::put(transaction.sql, &caller.organisation, &member.user, &upload)
+                .write(move |tx| {
+                    let member = caller.member(tx)?;
+                    manifests::put(tx, &caller.organisation, &member.user, &upload)
                 })
                 .await?;
             Ok(body::done())
@@ -261,9 +276,9 @@ pub(crate) async fn answer(
 async fn list(app: &App, caller: Caller, before: Option<u64>, now: Timestamp) -> Result<Response, Refusal> {
     let page = caller
         .store(app)
-        .read(move |sql| {
-            let member = caller.member(sql)?;
-            rows::list(sql, &caller.organisation, &member, before, now)
+        .read(move |tx| {
+            let member = caller.member(tx)?;
+            Ok(rows::list(tx, &caller.organisation, &member, before, now)?)
         })
         .await?;
     Ok(body::record(&page))
@@ -294,16 +309,16 @@ async fn invite(
     let budgets = app.budgets;
     let made = caller
         .store(app)
-        .write(move |transaction| {
-            let sql = transaction.sql;
-            let member = caller.member(sql)?;
+        .write(move |tx| {
             let org = &caller.organisation;
-            let by = members::email_of(sql, org, &member.user)?;
+            caller.lock(tx, &asked.token)?;
+            let member = caller.member(tx)?;
+            let by = tx.user(org, &member.user)?.ok_or(ErrorCode::Internal)?.email;
             let to = match &asked.invited {
                 Invited::User(email) => email.clone(),
                 Invited::Device(_) => by.clone(),
             };
-            if let Some(present) = rows::load(sql, org, &asked.token, now)? {
+            if let Some(present) = rows::load(tx, org, &asked.token, now)? {
                 let old = &present.invitation;
                 let same = old.created_by == member.user
                     && old.invited == asked.invited
@@ -311,17 +326,17 @@ async fn invite(
                 if !same {
                     return Err(ErrorCode::InvitationConflict.into());
                 }
-                return Ok(Made { mail: rows::mail_outcome(sql, present.number)?, to, by });
+                return Ok(Made { mail: tx.mail_outcome(org, &asked.token)?, to, by });
             }
             let invitation = invitations::make(&member, &asked, now)?;
             if let Invited::User(email) = &asked.invited
-                && members::email_in_use(sql, org, email)?
+                && tx.email_in_use(org, email)?
             {
                 return Err(ErrorCode::AlreadyMember.into());
             }
-            usage::admit(transaction, org, &invitation, Wish::Invitation, &budgets, now)?;
-            rows::insert(sql, org, &invitation, now)?;
-            transaction.changed(caller.topic(asked.token));
+            usage::admit(tx, org, &invitation, Wish::Invitation, &budgets, now)?;
+            rows::insert(tx, org, &invitation, now)?;
+            tx.changed(caller.topic(asked.token));
             Ok(Made { mail: None, to, by })
         })
         .await?;
@@ -337,36 +352,15 @@ async fn invite(
     Ok(body::record(&InvitationMade { mail }))
 }
 
-async fn events(app: Arc<App>, caller: Caller, token: Token) -> Result<Response, Refusal> {
-    let (organisation, device, user) = (caller.organisation.clone(), caller.device, caller.user);
-    let holders = vec![
-        Holder::Terminal { organisation: organisation.clone(), token, device },
-        Holder::Member { organisation, user },
-    ];
-    let watcher = app.watchers.watch(holders, vec![caller.topic(token), caller.rights()]);
-    let reading = Arc::clone(&app);
-    let read: events::Reader = Box::new(move || {
-        let (app, caller) = (Arc::clone(&reading), caller.clone());
-        Box::pin(async move {
-            let (now, store) = (app.clock.now(), caller.store(&app));
-            let load = move |sql: &Connection| caller.load(sql, &token, now).map(|(_, loaded)| loaded);
-            let loaded = store.read(load).await?;
-            let last = loaded.invitation.is_final();
-            let changes_at = (!last).then_some(loaded.invitation.expires);
-            Ok(State { encoded: parsec_protocol::codec::encode(&loaded.view()), last, changes_at })
-        })
-    });
-    events::open(app, watcher, read, Box::new(|| {})).await
-}
-
 async fn cancel(app: &App, caller: Caller, token: Token, now: Timestamp) -> Result<Response, Refusal> {
     caller
         .store(app)
-        .write(move |transaction| {
-            let (_, mut loaded) = caller.load(transaction.sql, &token, now)?;
+        .write(move |tx| {
+            caller.lock(tx, &token)?;
+            let (_, mut loaded) = caller.load(tx, &token, now)?;
             if invitations::cancel(&mut loaded.invitation, loaded.newest.as_mut())? {
-                rows::update(transaction.sql, &loaded)?;
-                transaction.changed(caller.topic(token));
+                loaded.save(tx)?;
+                tx.changed(caller.topic(token));
             }
             Ok(())
         })
@@ -382,11 +376,12 @@ async fn join(
 ) -> Result<Response, Refusal> {
     let view = caller
         .store(app)
-        .write(move |transaction| {
-            let (member, mut chosen) = caller.greet(transaction.sql, place, now)?;
-            invitations::join(&mut chosen.attempt, &member)?;
-            chosen.save(transaction.sql)?;
-            transaction.changed(caller.topic(place.0));
+        .write(move |tx| {
+            caller.lock(tx, &place.0)?;
+            let (member, mut chosen) = caller.greet(tx, place, now)?;
+            chosen.attempt.state.join(member.greeter())?;
+            chosen.save(tx)?;
+            tx.changed(caller.topic(place.0));
             Ok(chosen.attempt.view())
         })
         .await?;
@@ -402,11 +397,12 @@ async fn cancel_attempt(
 ) -> Result<Response, Refusal> {
     caller
         .store(app)
-        .write(move |transaction| {
-            let (_, mut chosen) = caller.choose(transaction.sql, place, now)?;
+        .write(move |tx| {
+            caller.lock(tx, &place.0)?;
+            let (_, mut chosen) = caller.choose(tx, place, now)?;
             if invitations::cancel_attempt(&mut chosen.invitation, &mut chosen.attempt, asked.reason)? {
-                chosen.save(transaction.sql)?;
-                transaction.changed(caller.topic(place.0));
+                chosen.save(tx)?;
+                tx.changed(caller.topic(place.0));
             }
             Ok(())
         })

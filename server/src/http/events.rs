@@ -1,4 +1,4 @@
-//! Event streams: the whole present state at once, then after each change.
+//! The event stream of a claimer's attempt: the whole present state at once, then after each change.
 //!
 //! Decides when a stream speaks and when it ends: after a state that is the last one, when the server stops, when its reader may no longer see
 //! the state, or when the same reader has opened too many. Nothing is polled: a stream wakes for a change, for the invitation's end, and to
@@ -14,6 +14,7 @@ use axum::response::Response;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use futures_util::stream;
 use parsec_protocol::ids::Timestamp;
+use parsec_protocol::relay::EVENT_STATE;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use super::{App, body};
@@ -21,9 +22,12 @@ use crate::errors::Refusal;
 use crate::watchers::{Watcher, Woken};
 
 /// Below the minute after which home routers and proxies drop silent connections.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Longest single timer; an invitation's end may be months away.
-const TIMER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const TIMER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A comment, which keeps the connection.
+pub(super) const KEPT_ALIVE: Bytes = Bytes::from_static(b":\n\n");
 
 /// What a stream tells: the encoded state, when it will change by itself, and whether it is the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +70,7 @@ pub(crate) async fn open(
 
 async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infallible>, Stream)> {
     if std::mem::take(&mut stream.first) {
-        return Some((Ok(event(&stream.told)), stream));
+        return Some((Ok(event(EVENT_STATE, &stream.told.encoded)), stream));
     }
     if stream.told.last {
         return None;
@@ -88,7 +92,7 @@ async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infalli
             () = change => {}
             _ = stream.keep_alive.tick() => {
                 (stream.alive)();
-                return Some((Ok(Bytes::from_static(b":\n\n")), stream));
+                return Some((Ok(KEPT_ALIVE), stream));
             }
         }
         let mut state = (stream.read)().await.ok()?;
@@ -99,12 +103,13 @@ async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infalli
         let news = state.encoded != stream.told.encoded;
         stream.told = state;
         if news {
-            return Some((Ok(event(&stream.told)), stream));
+            return Some((Ok(event(EVENT_STATE, &stream.told.encoded)), stream));
         }
     }
 }
 
-fn event(state: &State) -> Bytes {
-    let data = Base64UrlUnpadded::encode_string(&state.encoded);
-    Bytes::from(format!("event: state\ndata: {data}\n\n"))
+/// An event of this name with a record.
+pub(super) fn event(name: &str, record: &[u8]) -> Bytes {
+    let data = Base64UrlUnpadded::encode_string(record);
+    Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
 }

@@ -12,20 +12,20 @@ use axum::response::Response;
 use parsec_protocol::ids::{AttemptId, OrganisationId, Timestamp, Token};
 use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::public::Hash;
+use parsec_protocol::relay::attempt::{self, Earlier, RECEIPT_STEP, Side};
 use parsec_protocol::relay::{
     AttemptView, CancelAttempt, ErrorCode, HEADER_ATTEMPT_SECRET, HEADER_TOKEN, InvitedInfo, StartAttempt,
 };
-use rusqlite::Connection;
 
 use super::events::{self, State};
 use super::route::InvitedCall;
 use super::{App, body};
 use crate::budgets::{Budgets, RECEIPT_ROOM, Wish};
 use crate::errors::Refusal;
-use crate::invitations::{self, Attempt, RECEIPT_STEP, Side, Start};
+use crate::invitations::{self, Start};
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
-use crate::store::{Party, Store, Transaction, attempts, invitations as rows, members, usage};
+use crate::store::{Party, Store, Tx, invitations as rows, usage};
 use crate::watchers::{Holder, Topic};
 
 /// An id and a hash, or a reason, with their framing.
@@ -41,9 +41,14 @@ struct Bearer {
 }
 
 impl Bearer {
-    fn load(&self, sql: &Connection, now: Timestamp) -> Result<Loaded, Refusal> {
-        let loaded = rows::load(sql, &self.organisation, &self.token, now)?;
+    fn load(&self, tx: &dyn Tx, now: Timestamp) -> Result<Loaded, Refusal> {
+        let loaded = rows::load(tx, &self.organisation, &self.token, now)?;
         loaded.ok_or_else(|| ErrorCode::InvitationUnknown.into())
+    }
+
+    /// Keeps others from the invitation until this transaction has ended.
+    fn lock(&self, tx: &mut dyn Tx) -> Result<(), Refusal> {
+        Ok(tx.lock_invitation(&self.organisation, &self.token)?)
     }
 
     fn topic(&self) -> Topic {
@@ -65,9 +70,10 @@ struct Claimer {
 }
 
 impl Claimer {
-    fn load(&self, sql: &Connection, now: Timestamp) -> Result<Chosen, Refusal> {
-        let chosen = self.bearer.load(sql, now)?.with_attempt(sql, &self.attempt)?;
-        let chosen = chosen.filter(|chosen| chosen.attempt.secret_hash == self.secret_hash);
+    fn load(&self, tx: &dyn Tx, now: Timestamp) -> Result<Chosen, Refusal> {
+        let chosen = self.bearer.load(tx, now)?.with_attempt(tx, &self.attempt)?;
+        let chosen =
+            chosen.filter(|chosen| attempt::is_secret(&chosen.attempt.secret_hash, &self.secret_hash));
         chosen.ok_or_else(|| ErrorCode::AttemptUnknown.into())
     }
 }
@@ -106,10 +112,10 @@ async fn info(app: &App, bearer: Bearer) -> Result<Response, Refusal> {
     let now = app.clock.now();
     let info = bearer
         .store(app)
-        .read(move |sql| {
-            let loaded = bearer.load(sql, now)?;
-            let invited_by = members::email_of(sql, &bearer.organisation, &loaded.invitation.created_by)?;
-            let invitation = loaded.invitation;
+        .read(move |tx| {
+            let invitation = bearer.load(tx, now)?.invitation;
+            let maker = tx.user(&bearer.organisation, &invitation.created_by)?;
+            let invited_by = maker.ok_or(ErrorCode::Internal)?.email;
             Ok(InvitedInfo {
                 invited: invitation.invited,
                 invited_by,
@@ -125,12 +131,12 @@ async fn log(app: &App, bearer: Bearer, from: u64) -> Result<Response, Refusal> 
     let now = app.clock.now();
     let page = bearer
         .store(app)
-        .read(move |sql| {
-            let loaded = bearer.load(sql, now)?;
-            if !loaded.newest.as_ref().is_some_and(Attempt::may_see_log) {
+        .read(move |tx| {
+            let loaded = bearer.load(tx, now)?;
+            if !loaded.newest.as_ref().is_some_and(|newest| newest.state.may_see_log()) {
                 return Err(ErrorCode::NotYet.into());
             }
-            members::page(sql, &bearer.organisation, from)
+            Ok(tx.page(&bearer.organisation, from)?)
         })
         .await?;
     Ok(body::record(&page))
@@ -143,30 +149,30 @@ async fn start(app: &Arc<App>, bearer: Bearer, content: Body) -> Result<Response
     let shared = Arc::clone(app);
     let started = bearer
         .store(app)
-        .write(move |transaction| {
-            let sql = transaction.sql;
-            let mut loaded = bearer.load(sql, now)?;
-            let named = attempts::named(sql, loaded.number, &asked.attempt)?;
+        .write(move |tx| {
+            bearer.lock(tx)?;
+            let mut loaded = bearer.load(tx, now)?;
+            let named = tx.attempt(&bearer.organisation, &bearer.token, &asked.attempt)?;
             let newest = loaded.newest.as_mut();
             let seen =
-                newest.as_ref().map_or(now, |newest| shared.presence.last(&newest.id, newest.claimer_seen));
+                newest.as_ref().map_or(now, |newest| shared.presence.last(&newest.id(), newest.claimer_seen));
             let asked = (asked.attempt, asked.secret_hash);
             let start = invitations::start(&mut loaded.invitation, named.as_ref(), newest, seen, asked, now)?;
             match start {
                 Start::Known => {
-                    let known = loaded.with_attempt(sql, &asked.0)?.ok_or(ErrorCode::Internal)?;
+                    let known = loaded.with_attempt(tx, &asked.0)?.ok_or(ErrorCode::Internal)?;
                     Ok(Ok(known.attempt.view()))
                 }
                 Start::New(attempt) => {
-                    rows::update(sql, &loaded)?;
-                    attempts::insert(sql, loaded.number, &attempt)?;
-                    transaction.changed(bearer.topic());
+                    loaded.save(tx)?;
+                    tx.insert_attempt(&bearer.organisation, &bearer.token, &attempt)?;
+                    tx.changed(bearer.topic());
                     Ok(Ok(attempt.view()))
                 }
                 // Refused, and yet something changed: the idle attempt is over.
                 Start::Exhausted => {
-                    rows::update(sql, &loaded)?;
-                    transaction.changed(bearer.topic());
+                    loaded.save(tx)?;
+                    tx.changed(bearer.topic());
                     Ok(Err(Refusal::from(ErrorCode::InvitationExhausted)))
                 }
             }
@@ -178,8 +184,8 @@ async fn start(app: &Arc<App>, bearer: Bearer, content: Body) -> Result<Response
 
 async fn load_view(app: &App, claimer: Claimer) -> Result<(AttemptView, Timestamp), Refusal> {
     let now = app.clock.now();
-    let chosen = claimer.bearer.store(app).read(move |sql| claimer.load(sql, now)).await?;
-    app.presence.touch(chosen.attempt.id, now);
+    let chosen = claimer.bearer.store(app).read(move |tx| claimer.load(tx, now)).await?;
+    app.presence.touch(chosen.attempt.id(), now);
     Ok((chosen.attempt.view(), chosen.invitation.expires))
 }
 
@@ -218,16 +224,16 @@ async fn put_step(app: &App, claimer: Claimer, step: u8, content: Body) -> Resul
     let early = claimer.clone();
     // Before the body: who doesn't know the secret can't make the server read 64 KiB.
     let store = claimer.bearer.store(app);
-    store.read(move |sql| early.load(sql, now).map(|_| ())).await?;
+    store.read(move |tx| early.load(tx, now).map(|_| ())).await?;
     let content = body::read(content, STEP_MAX_BYTES).await?;
     let (attempt, budgets) = (claimer.attempt, app.budgets);
     store
-        .write(move |transaction| {
-            let mut chosen = claimer.load(transaction.sql, now)?;
+        .write(move |tx| {
+            claimer.bearer.lock(tx)?;
+            let mut chosen = claimer.load(tx, now)?;
             chosen.attempt.claimer_seen = now;
-            let org = &claimer.bearer.organisation;
-            if deposit(transaction, org, &mut chosen, Side::Claimer, (step, &content), &budgets)? {
-                transaction.changed(claimer.bearer.topic());
+            if deposit(tx, &mut chosen, Side::Claimer, (step, &content), &budgets)? {
+                tx.changed(claimer.bearer.topic());
             }
             Ok(())
         })
@@ -238,38 +244,36 @@ async fn put_step(app: &App, claimer: Claimer, step: u8, content: Body) -> Resul
 
 /// Either side's deposit, on the account of whoever made the invitation. `false`: it was there already.
 pub(crate) fn deposit(
-    transaction: &mut Transaction<'_>,
-    organisation: &OrganisationId,
+    tx: &mut dyn Tx,
     chosen: &mut Chosen,
     side: Side,
     (step, content): (u8, &[u8]),
     budgets: &Budgets,
 ) -> Result<bool, Refusal> {
-    let sql = transaction.sql;
-    // A step of nothing can't be one, and would be a row that says nothing.
-    if content.is_empty() {
-        return Err(ErrorCode::BadRequest.into());
-    }
+    attempt::check_step(content)?;
     let hash = Hash::of(&[content]);
-    let present = attempts::step_hash(sql, chosen.number, chosen.attempt.number, step)?;
-    let new = invitations::deposit(&mut chosen.attempt, side, step, hash, present)?;
+    let (organisation, token, number) =
+        (chosen.organisation.clone(), chosen.invitation.token, chosen.attempt.number);
+    let present = tx.step_hash(&organisation, &token, number, step)?;
+    let new = chosen.attempt.state.deposit(side, step, Earlier::of(present.as_ref(), &hash))?;
     if new {
         let bytes = u64::try_from(content.len()).unwrap_or(u64::MAX);
         // The newcomer's keys are durable by now: whoever has spent the maker's budget must not make them useless.
         if step != RECEIPT_STEP || bytes > RECEIPT_ROOM {
             let wish = Wish::Bytes(bytes);
-            usage::admit(transaction, organisation, &chosen.invitation, wish, budgets, chosen.now)?;
+            usage::admit(tx, &organisation, &chosen.invitation, wish, budgets, chosen.now)?;
         }
-        attempts::insert_step(sql, chosen.number, chosen.attempt.number, step, hash, content)?;
-        chosen.save(sql)?;
+        tx.insert_step(&organisation, &token, number, step, (hash, content))?;
+        chosen.save(tx)?;
     }
     Ok(new)
 }
 
 /// Either side's reading.
-pub(crate) fn read_step(sql: &Connection, chosen: &Chosen, side: Side, step: u8) -> Result<Vec<u8>, Refusal> {
-    invitations::readable(&chosen.attempt, side, step)?;
-    let found = attempts::step_bytes(sql, chosen.number, chosen.attempt.number, step)?;
+pub(crate) fn read_step(tx: &dyn Tx, chosen: &Chosen, side: Side, step: u8) -> Result<Vec<u8>, Refusal> {
+    chosen.attempt.state.readable(side, step)?;
+    let (organisation, token) = (&chosen.organisation, &chosen.invitation.token);
+    let found = tx.step_bytes(organisation, token, chosen.attempt.number, step)?;
     found.ok_or_else(|| ErrorCode::Internal.into())
 }
 
@@ -279,9 +283,9 @@ async fn get_step(app: &App, claimer: Claimer, step: u8) -> Result<Response, Ref
     let found = claimer
         .bearer
         .store(app)
-        .read(move |sql| {
-            let chosen = claimer.load(sql, now)?;
-            Ok(read_step(sql, &chosen, Side::Claimer, step))
+        .read(move |tx| {
+            let chosen = claimer.load(tx, now)?;
+            Ok(read_step(tx, &chosen, Side::Claimer, step))
         })
         .await?;
     app.presence.touch(attempt, now);
@@ -295,11 +299,12 @@ async fn cancel(app: &App, claimer: Claimer, content: Body) -> Result<Response, 
     claimer
         .bearer
         .store(app)
-        .write(move |transaction| {
-            let mut chosen = claimer.load(transaction.sql, now)?;
+        .write(move |tx| {
+            claimer.bearer.lock(tx)?;
+            let mut chosen = claimer.load(tx, now)?;
             if invitations::cancel_attempt(&mut chosen.invitation, &mut chosen.attempt, asked.reason)? {
-                chosen.save(transaction.sql)?;
-                transaction.changed(claimer.bearer.topic());
+                chosen.save(tx)?;
+                tx.changed(claimer.bearer.topic());
             }
             Ok(())
         })

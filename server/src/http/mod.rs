@@ -9,6 +9,7 @@ mod authenticated;
 mod body;
 mod connections;
 mod crowd;
+mod device_events;
 mod events;
 mod invited;
 mod presence;

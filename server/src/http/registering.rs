@@ -7,12 +7,11 @@ use axum::response::Response;
 use minicbor::bytes::ByteVec;
 use parsec_protocol::ids::{AttemptId, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::limits::CERTIFICATE_MAX_BYTES;
-use parsec_protocol::public::{Hash, VerifyKey};
+use parsec_protocol::public::Hash;
 use parsec_protocol::receipt::Receipt;
 use parsec_protocol::relay::{
     Completed, Completion, DirectEnrolment, ErrorCode, InvitationStatus, NewCertificate,
 };
-use rusqlite::Connection;
 
 use super::authenticated::Caller;
 use super::{App, body};
@@ -21,8 +20,8 @@ use crate::errors::Refusal;
 use crate::invitations;
 use crate::log_rules::changes::{self, Ground, Kind};
 use crate::log_rules::{self, Certifier, LogFault, Surroundings};
-use crate::store::members::Signer;
-use crate::store::{Transaction, attempts, changes as change_rows, invitations as rows, members, usage};
+use crate::store::rows::{LogEnd, Signer};
+use crate::store::{Tx, invitations as rows, log, usage};
 use crate::watchers::Topic;
 
 /// Two certificates, a receipt, their framing.
@@ -48,11 +47,6 @@ fn refused(fault: LogFault) -> Refusal {
     ErrorCode::from(fault).into()
 }
 
-pub(super) fn root_of(sql: &Connection, organisation: &OrganisationId) -> Result<VerifyKey, Refusal> {
-    let founded = members::organisation(sql, organisation)?.and_then(|organisation| organisation.founded);
-    Ok(founded.ok_or(ErrorCode::Internal)?.0)
-}
-
 /// Completes an attempt.
 pub(super) async fn complete(
     app: &App,
@@ -63,9 +57,10 @@ pub(super) async fn complete(
 ) -> Result<Response, Refusal> {
     let completed = caller
         .store(app)
-        .write(move |transaction| {
-            let position = complete_in(transaction.sql, &caller, place, &request, now)?;
-            transaction.changed(caller.topic(place.0));
+        .write(move |tx| {
+            let position = complete_in(tx, &caller, place, &request, now)?;
+            tx.changed(caller.topic(place.0));
+            tx.changed(caller.log());
             Ok(Completed { position })
         })
         .await?;
@@ -74,53 +69,53 @@ pub(super) async fn complete(
 
 /// Everything that completing checks and changes.
 fn complete_in(
-    sql: &Connection,
+    tx: &mut dyn Tx,
     caller: &Caller,
     place: (Token, AttemptId),
     request: &Completion,
     now: Timestamp,
 ) -> Result<u64, Refusal> {
-    let signer = caller.signer(sql)?;
-    let (member, mut chosen) = caller.greet(sql, place, now)?;
+    let log = log::lock(tx, &caller.organisation)?;
+    tx.lock_invitation(&caller.organisation, &place.0)?;
+    let signer = caller.signer(tx)?;
+    let (member, mut chosen) = caller.greet(tx, place, now)?;
     let fingerprint = log_rules::fingerprint(request);
     let number = chosen.attempt.number;
-    if let Some((before, position)) = attempts::completion(sql, chosen.number, number)? {
+    if let Some((before, position)) = tx.completion(&caller.organisation, &place.0, number)? {
         return if before == fingerprint { Ok(position) } else { Err(ErrorCode::AttemptEnded.into()) };
     }
-    invitations::greets(&chosen.attempt, &member)?;
+    chosen.attempt.state.greets(&member.device)?;
     invitations::complete(&mut chosen.invitation, &mut chosen.attempt)?;
     let invited = &chosen.invitation.invited;
-    let position = append(sql, caller, &signer, invited, &request.certificates, &request.receipt)?;
-    attempts::set_completion(sql, chosen.number, number, fingerprint, position)?;
-    members::set_receipt(sql, &caller.organisation, position, &request.receipt)?;
-    chosen.save(sql)?;
+    let position = append(tx, caller, &signer, log, invited, (&request.certificates, &request.receipt))?;
+    tx.set_completion(&caller.organisation, &place.0, number, (fingerprint, position))?;
+    chosen.save(tx)?;
     Ok(position)
 }
 
 /// The one way in for enrolments: certificates and receipt are held against the log as it is now. Returns the first one's position.
 fn append(
-    sql: &Connection,
+    tx: &mut dyn Tx,
     caller: &Caller,
     signer: &Signer,
+    log: LogEnd,
     invited: &Invited,
-    certificates: &[ByteVec],
-    receipt: &Receipt,
+    (certificates, receipt): (&[ByteVec], &Receipt),
 ) -> Result<u64, Refusal> {
     let org = &caller.organisation;
-    let root = root_of(sql, org)?;
     let proposal = log_rules::read(org, certificates).map_err(refused)?;
-    let count = members::count(sql, org)?;
-    let present = members::head_at(sql, org, &root, count)?.ok_or(ErrorCode::Internal)?;
     let mut heads = Vec::new();
     for seen in proposal.seen_counts() {
-        heads.extend(members::head_at(sql, org, &root, seen)?);
+        heads.extend(log::head_at(tx, org, &log.root, seen)?);
     }
-    let known = members::known(sql, org, &proposal)?;
-    let around = Surroundings { root, present, heads: &heads, known: &known };
+    let known = log::known(tx, org, &proposal)?;
+    let around = Surroundings { root: log.root, present: log.head, heads: &heads, known: &known };
     let certifier = caller.certifier(signer);
     let after =
         log_rules::check_enrolment(&proposal, invited, &certifier, receipt, &around).map_err(refused)?;
-    members::append(sql, org, &proposal, &after)
+    let position = log::append(tx, org, &proposal, &after)?;
+    tx.insert_receipt(org, position, receipt)?;
+    Ok(position)
 }
 
 /// Registers an enrolment whose ceremony ran without this server.
@@ -133,9 +128,10 @@ pub(super) async fn enrol(
     let budgets = app.budgets;
     let completed = caller
         .store(app)
-        .write(move |transaction| {
-            let position = enrol_in(transaction, &caller, &asked, &budgets, now)?;
-            transaction.changed(caller.topic(asked.token));
+        .write(move |tx| {
+            let position = enrol_in(tx, &caller, &asked, &budgets, now)?;
+            tx.changed(caller.topic(asked.token));
+            tx.changed(caller.log());
             Ok(Completed { position })
         })
         .await?;
@@ -144,54 +140,54 @@ pub(super) async fn enrol(
 
 /// Everything that registering a direct enrolment checks and changes.
 fn enrol_in(
-    transaction: &mut Transaction<'_>,
+    tx: &mut dyn Tx,
     caller: &Caller,
     asked: &DirectEnrolment,
     budgets: &Budgets,
     now: Timestamp,
 ) -> Result<u64, Refusal> {
-    let (sql, org) = (transaction.sql, &caller.organisation);
-    let signer = caller.signer(sql)?;
+    let org = &caller.organisation;
+    let log = log::lock(tx, org)?;
+    let signer = caller.signer(tx)?;
     invitations::check_elsewhere(&signer.member, asked)?;
-    match rows::load(sql, org, &asked.token, now)? {
+    match rows::load_to_change(tx, org, &asked.token, now)? {
         Some(mut known) => {
             if known.invitation.invited != asked.invited {
                 return Err(ErrorCode::InvitationConflict.into());
             }
             if known.invitation.status == InvitationStatus::Completed
-                && let Some(position) = registered(sql, org, &asked.certificates)?
+                && let Some(position) = registered(tx, org, &asked.certificates)?
             {
                 return Ok(position);
             }
             invitations::complete_elsewhere(&mut known.invitation, known.newest.as_mut())?;
-            rows::update(sql, &known)?;
+            known.save(tx)?;
         }
         None => {
             // Asked again after its invitation has gone: the log remembers.
-            if let Some(position) = registered(sql, org, &asked.certificates)? {
+            if let Some(position) = registered(tx, org, &asked.certificates)? {
                 return Ok(position);
             }
             let made = invitations::made_elsewhere(&signer.member, asked);
             // Room is made, and where there is none it goes in all the same: each such row stands for a device in the log, which has its
             // own bound.
-            usage::make_room(transaction, org, &made, Wish::Kept, budgets, now)?;
-            rows::insert(sql, org, &made, now)?;
+            usage::make_room(tx, org, &made, Wish::Kept, budgets, now)?;
+            rows::insert(tx, org, &made, now)?;
         }
     }
-    let position = append(sql, caller, &signer, &asked.invited, &asked.certificates, &asked.receipt)?;
-    members::set_receipt(sql, org, position, &asked.receipt)?;
+    let position = append(tx, caller, &signer, log, &asked.invited, (&asked.certificates, &asked.receipt))?;
     Ok(position)
 }
 
 /// Where these certificates stand in the log, one after the other, if they do.
 fn registered(
-    sql: &Connection,
+    tx: &dyn Tx,
     organisation: &OrganisationId,
     certificates: &[ByteVec],
 ) -> Result<Option<u64>, Refusal> {
     let mut first = None;
     for (offset, certificate) in (0_u64..).zip(certificates) {
-        match (members::position_of(sql, organisation, &Hash::of(&[certificate]))?, first) {
+        match (tx.position_of(organisation, &Hash::of(&[certificate]))?, first) {
             (Some(position), None) => first = Some(position),
             (Some(position), Some(first)) if position == offset.saturating_add(first) => {}
             (Some(_), Some(_)) | (None, _) => return Ok(None),
@@ -207,73 +203,73 @@ pub(super) async fn publish(
     new: NewCertificate,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    let position =
-        caller.store(app).write(move |transaction| publish_in(transaction, &caller, &new, now)).await?;
+    let position = caller.store(app).write(move |tx| publish_in(tx, &caller, &new, now)).await?;
     Ok(body::record(&Completed { position }))
 }
 
 /// Everything that a change checks and brings with it.
 fn publish_in(
-    transaction: &mut Transaction<'_>,
+    tx: &mut dyn Tx,
     caller: &Caller,
     new: &NewCertificate,
     now: Timestamp,
 ) -> Result<u64, Refusal> {
-    let (sql, org) = (transaction.sql, &caller.organisation);
-    let signer = caller.signer(sql)?;
+    let org = &caller.organisation;
+    let log = log::lock(tx, org)?;
+    let signer = caller.signer(tx)?;
     let change = changes::read_change(org, &new.certificates).map_err(refused)?;
-    if let Some(position) = members::position_of(sql, org, &Hash::of(&[change.envelope()]))? {
+    if let Some(position) = tx.position_of(org, &Hash::of(&[change.envelope()]))? {
         return Ok(position);
     }
-    let root = root_of(sql, org)?;
-    let count = members::count(sql, org)?;
-    let subject = change_rows::subject(sql, org, &change.kind)?;
+    let subject = log::subject(tx, org, &change.kind)?;
     let ground = Ground {
-        present: members::head_at(sql, org, &root, count)?.ok_or(ErrorCode::Internal)?,
-        seen: members::head_at(sql, org, &root, change.seen_count())?,
-        last_word: change_rows::last_word(sql, org, &caller.device)?,
+        present: log.head,
+        seen: log::head_at(tx, org, &log.root, change.seen_count())?,
+        last_word: log::last_word(tx, org, &caller.device)?,
         subject,
     };
     let after = changes::check_change(&change, &caller.certifier(&signer), &ground).map_err(refused)?;
-    let position = change_rows::append(sql, org, &caller.device, &change, &after)?;
+    let position = log::append_change(tx, org, &caller.device, &change, &after)?;
+    tx.changed(caller.log());
     if let Some(subject) = subject {
-        settle_rights(transaction, org, &change.kind, subject.user, now)?;
+        settle_rights(tx, org, &change.kind, subject.user, now)?;
     }
     Ok(position)
 }
 
 /// Ends what the user's terminals may not go on with, and wakes their streams, which then ask again whether they may go on.
 pub(super) fn settle_rights(
-    transaction: &mut Transaction<'_>,
+    tx: &mut dyn Tx,
     organisation: &OrganisationId,
     kind: &Kind,
     user: UserId,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    let sql = transaction.sql;
     let topic = |token| Topic::Invitation { organisation: organisation.clone(), token };
-    for mut loaded in rows::greeted_by(sql, organisation, &user, now)? {
-        let Some(attempt) = loaded.newest.as_mut().filter(|attempt| attempt.is_open()) else { continue };
-        let Some(greeter) = attempt.greeter else { continue };
-        let signer = members::signer(sql, organisation, &greeter.device)?;
+    for mut loaded in rows::greeted_by(tx, organisation, &user, now)? {
+        let Some(attempt) = loaded.newest.as_mut().filter(|attempt| attempt.state.is_open()) else {
+            continue;
+        };
+        let Some(greeter) = attempt.state.greeter else { continue };
+        let signer = tx.signer(organisation, &greeter.device)?;
         let may = signer.is_some_and(|signer| !signer.revoked && loaded.invitation.may_greet(&signer.member));
         if !may {
             invitations::lose_greeter(&mut loaded.invitation, attempt);
-            rows::update(sql, &loaded)?;
-            transaction.changed(topic(loaded.invitation.token));
+            loaded.save(tx)?;
+            tx.changed(topic(loaded.invitation.token));
         }
     }
     match kind {
         // Nobody is left who may greet these.
         Kind::UserRevoked { .. } => {
-            for mut loaded in rows::for_terminals_of(sql, organisation, &user, now)? {
+            for mut loaded in rows::usable_for_devices_of(tx, organisation, &user, now)? {
                 invitations::cancel(&mut loaded.invitation, loaded.newest.as_mut())?;
-                rows::update(sql, &loaded)?;
-                transaction.changed(topic(loaded.invitation.token));
+                loaded.save(tx)?;
+                tx.changed(topic(loaded.invitation.token));
             }
         }
         Kind::DeviceRevoked { .. } | Kind::Profile { .. } => {}
     }
-    transaction.changed(Topic::Rights { organisation: organisation.clone(), user });
+    tx.changed(Topic::Rights { organisation: organisation.clone(), user });
     Ok(())
 }

@@ -10,11 +10,11 @@ use parsec_protocol::limits::LOG_PAGE_MAX_CERTIFICATES;
 use parsec_protocol::relay::{ErrorCode, LogRepair, LogRepaired};
 
 use super::authenticated::Caller;
-use super::registering::{root_of, settle_rights};
+use super::registering::settle_rights;
 use super::{App, body};
 use crate::errors::Refusal;
 use crate::repair::put_back;
-use crate::store::Transaction;
+use crate::store::{Tx, log};
 
 /// Puts certificates back.
 pub(super) async fn repair(
@@ -29,7 +29,7 @@ pub(super) async fn repair(
         _ => return Err(ErrorCode::TooLarge.into()),
     }
     let store = caller.store(app);
-    let repaired = store.write(move |transaction| repair_in(transaction, &caller, &asked, now)).await?;
+    let repaired = store.write(move |tx| repair_in(tx, &caller, &asked, now)).await?;
     if repaired.added > 0 {
         tracing::warn!(repaired.added, repaired.count, "a member has put certificates back");
     }
@@ -37,19 +37,20 @@ pub(super) async fn repair(
 }
 
 fn repair_in(
-    transaction: &mut Transaction<'_>,
+    tx: &mut dyn Tx,
     caller: &Caller,
     asked: &LogRepair,
     now: Timestamp,
 ) -> Result<LogRepaired, Refusal> {
-    let (sql, org) = (transaction.sql, &caller.organisation);
-    caller.signer(sql)?;
-    let root = root_of(sql, org)?;
-    let done = put_back(sql, org, &root, asked.from, &asked.certificates)?;
+    let org = &caller.organisation;
+    let root = log::lock(tx, org)?.root;
+    caller.signer(tx)?;
+    let done = put_back(tx, org, &root, asked.from, &asked.certificates)?;
     // Whoever is revoked by what they bring speaks for nobody.
-    caller.signer(sql)?;
+    caller.signer(tx)?;
     for (kind, user) in done.rights {
-        settle_rights(transaction, org, &kind, user, now)?;
+        settle_rights(tx, org, &kind, user, now)?;
     }
+    tx.changed(caller.log());
     Ok(LogRepaired { count: done.count, added: done.added })
 }

@@ -37,8 +37,8 @@ pub(crate) enum InvitedCall {
 pub(crate) enum MemberCall<I> {
     Invitations { before: Option<u64> },
     Invite,
+    Follow,
     Invitation(I),
-    Events(I),
     Cancel(I),
     Attempt(I, AttemptId),
     Join(I, AttemptId),
@@ -64,7 +64,7 @@ impl MemberCall<Hash> {
             Self::Invitations { before } => MemberCall::Invitations { before },
             Self::Invite => MemberCall::Invite,
             Self::Invitation(handle) => MemberCall::Invitation(find(handle).await?),
-            Self::Events(handle) => MemberCall::Events(find(handle).await?),
+            Self::Follow => MemberCall::Follow,
             Self::Cancel(handle) => MemberCall::Cancel(find(handle).await?),
             Self::Attempt(handle, attempt) => MemberCall::Attempt(find(handle).await?, attempt),
             Self::Join(handle, attempt) => MemberCall::Join(find(handle).await?, attempt),
@@ -102,7 +102,7 @@ impl Route {
             Self::Member(_, call) => match call {
                 MemberCall::Invitations { .. } | MemberCall::Invite => "invitations",
                 MemberCall::Invitation(_) => "invitations/T",
-                MemberCall::Events(_) => "invitations/T/events",
+                MemberCall::Follow => "events",
                 MemberCall::Cancel(_) => "invitations/T/cancel",
                 MemberCall::Attempt(..) => "invitations/T/attempts/A",
                 MemberCall::Join(..) => "invitations/T/attempts/A/join",
@@ -168,6 +168,7 @@ fn call(method: &str, rest: &[&str], query: Option<&str>) -> Result<WithOrganisa
         (_, ["invited", "attempts", attempt, rest @ ..]) => invited(invited_attempt(method, attempt, rest)?),
         ("POST", ["invitations"]) => member(MemberCall::Invite),
         (_, ["invitations", token, rest @ ..]) => member(invitation(method, token, rest)?),
+        ("POST", ["events"]) => member(MemberCall::Follow),
         ("POST", ["enrolments"]) => member(MemberCall::Enrol),
         ("POST", ["certificates"]) => member(MemberCall::Publish),
         ("POST", ["log", "repair"]) => member(MemberCall::Repair),
@@ -193,7 +194,6 @@ fn invitation(method: &str, handle: &str, rest: &[&str]) -> Result<MemberCall<Ha
     let handle: Hash = handle.parse().map_err(|_| ErrorCode::InvitationUnknown)?;
     match (method, rest) {
         ("GET", []) => Ok(MemberCall::Invitation(handle)),
-        ("GET", ["events"]) => Ok(MemberCall::Events(handle)),
         ("POST", ["cancel"]) => Ok(MemberCall::Cancel(handle)),
         (_, ["attempts", attempt, rest @ ..]) => {
             let attempt: AttemptId = attempt.parse().map_err(|_| ErrorCode::AttemptUnknown)?;
@@ -269,7 +269,7 @@ mod tests {
             ),
             (Method::POST, path::invitations(&org), members(MemberCall::Invite)),
             (Method::GET, path::invitation(&org, &token), members(MemberCall::Invitation(handle))),
-            (Method::GET, path::events(&path::invitation(&org, &token)), members(MemberCall::Events(handle))),
+            (Method::POST, path::device_events(&org), members(MemberCall::Follow)),
             (
                 Method::POST,
                 path::cancel(&path::invitation(&org, &token)),

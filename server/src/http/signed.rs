@@ -1,7 +1,9 @@
 //! Who signed a request (docs/protocol.md, *Authenticated*).
 //!
-//! Decides from the certificate log and the signature alone. Refuses unknown devices and wrong signatures with one answer, requests
-//! from another time, and every nonce the second time.
+//! Decides from the certificate log, the head of the request and its signature, which covers the hash
+//! that the body must have: nothing of a body is read for anybody who has not signed for it. Refuses
+//! unknown devices and wrong signatures with one answer, requests from another time, every nonce the
+//! second time, and a body that is not the declared one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,7 +15,7 @@ use parsec_protocol::ids::{DeviceId, OrganisationId, Timestamp, Token};
 use parsec_protocol::limits::REQUEST_TIME_SKEW_SECONDS;
 use parsec_protocol::public::{Context, Hash, Signature};
 use parsec_protocol::relay::{
-    ErrorCode, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, RequestToSign,
+    ErrorCode, HEADER_BODY_HASH, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, RequestToSign,
 };
 
 use super::App;
@@ -21,79 +23,79 @@ use super::admission::{Arrived, Named};
 use super::body::header;
 use crate::errors::Refusal;
 use crate::invitations::Member;
-use crate::store::{Party, members};
+use crate::store::Party;
 
 /// Nonces remembered of one device: twice the skew (600 s) at the most requests a second that the default limits let a device make.
 const NONCES_PER_DEVICE_MAX: usize = 131_072;
 /// Below this, a memory is not searched for what has run out.
 const PURGE_FROM: usize = 1_024;
 
-/// A request whose signer is known by name, before its body has been read.
+/// A request whose head is signed by a member's device. Its body has not been read.
 #[derive(Debug)]
-pub(crate) struct Claimed {
-    organisation: OrganisationId,
-    named: Named,
-    time: Timestamp,
-    nonce: Token,
-    signature: Signature,
-    method: String,
-    target: String,
+pub(crate) struct Signed {
+    /// The member and device that signed, as the log had them when the head was checked.
+    pub(crate) member: Member,
+    body: Hash,
 }
 
-/// Charges the address, reads the headers and looks the device up, so that neither strangers nor the revoked can make the server read bodies.
+/// Charges the address, looks the device up and checks signature, time and nonce; then the request is the member's, who pays. So
+/// neither strangers nor the revoked can make the server read bodies.
 pub(crate) async fn open(
     app: &App,
     organisation: &OrganisationId,
     address: IpAddr,
     parts: &Parts,
-) -> Result<Claimed, Refusal> {
+) -> Result<Signed, Refusal> {
     let refused = || Refusal::from(ErrorCode::NotAuthenticated);
     let arrived = Arrived::at(&app.quota, address, Instant::now())?;
     let device: DeviceId = header(&parts.headers, HEADER_DEVICE).ok_or_else(refused)?;
     let time = header::<u64>(&parts.headers, HEADER_TIME).map(Timestamp).ok_or_else(refused)?;
     let nonce = header(&parts.headers, HEADER_NONCE).ok_or_else(refused)?;
-    let signature = header(&parts.headers, HEADER_SIGNATURE).ok_or_else(refused)?;
+    let body: Hash = header(&parts.headers, HEADER_BODY_HASH).ok_or_else(refused)?;
+    let signature: Signature = header(&parts.headers, HEADER_SIGNATURE).ok_or_else(refused)?;
     let target = parts.uri.path_and_query().map(|target| target.as_str().to_owned()).ok_or_else(refused)?;
 
     let org = organisation.clone();
     let store = app.store.of(Party::address(address));
-    let signer = store.read(move |sql| members::signer(sql, &org, &device)).await?;
-    Ok(Claimed {
+    let signer = store.read(move |tx| Ok(tx.signer(&org, &device)?)).await?;
+    let named = arrived.named(&app.quota, organisation, signer, Instant::now())?;
+    let request = RequestToSign {
         organisation: organisation.clone(),
-        named: arrived.named(&app.quota, organisation, signer, Instant::now())?,
-        time,
-        nonce,
-        signature,
+        device,
         method: parts.method.as_str().to_owned(),
         target,
-    })
+        time,
+        nonce,
+        body,
+    };
+    proved(app, named, &request, &signature)
 }
 
-impl Claimed {
-    /// Checks the signature over the whole request, its time and nonce; then it is the member's, who pays.
-    pub(crate) fn check(self, app: &App, body: &[u8]) -> Result<Member, Refusal> {
-        let signer = *self.named.signer();
-        let device = signer.member.device;
-        let signed = RequestToSign {
-            organisation: self.organisation.clone(),
-            device,
-            method: self.method,
-            target: self.target,
-            time: self.time,
-            nonce: self.nonce,
-            body: Hash::of(&[body]),
-        };
-        signer
-            .verify_key
-            .verify(Context::Request, &signed.bytes(), &self.signature)
-            .map_err(|_| ErrorCode::NotAuthenticated)?;
-        let (place, now) = ((self.organisation, device), app.clock.now());
-        // Whoever repeats what a member once said must not spend the member's share either.
-        app.nonces.look(&place, self.nonce, self.time, now)?;
-        let signer = self.named.proved(&app.quota, Instant::now())?;
-        // Only what was paid for is remembered: that bounds the memory.
-        app.nonces.accept(&place, self.nonce, self.time, now)?;
-        Ok(signer.member)
+/// Checks the signature over the whole head, its time and nonce.
+fn proved(
+    app: &App,
+    named: Named,
+    request: &RequestToSign,
+    signature: &Signature,
+) -> Result<Signed, Refusal> {
+    named
+        .signer()
+        .verify_key
+        .verify(Context::Request, &request.bytes(), signature)
+        .map_err(|_| ErrorCode::NotAuthenticated)?;
+    let (place, now) = ((request.organisation.clone(), request.device), app.clock.now());
+    // Whoever repeats what a member once said must not spend the member's share either.
+    app.nonces.look(&place, request.nonce, request.time, now)?;
+    let signer = named.proved(&app.quota, Instant::now())?;
+    // Only what was paid for is remembered: that bounds the memory.
+    app.nonces.accept(&place, request.nonce, request.time, now)?;
+    Ok(Signed { member: signer.member, body: request.body })
+}
+
+impl Signed {
+    /// Refuses a body that is not the one that was signed for.
+    pub(crate) fn check(&self, body: &[u8]) -> Result<(), Refusal> {
+        if Hash::of(&[body]) == self.body { Ok(()) } else { Err(ErrorCode::NotAuthenticated.into()) }
     }
 }
 

@@ -14,7 +14,6 @@ use parsec_protocol::chain::verify::VerifiedLog;
 use parsec_protocol::ids::{Invited, Timestamp};
 use parsec_protocol::public::{EncryptionKey, Hash, VerifyKey};
 use parsec_protocol::receipt::Receipt;
-use rusqlite::Connection;
 use support::{
     By, Org, device, device_body, email, encryption_key, envelope, foreign_head, organisation, root_key,
     signing_key, user, user_body, weak_verify_key,
@@ -22,8 +21,9 @@ use support::{
 
 use super::repair::pieces;
 use super::{Certifier, LogFault, Surroundings, check_enrolment, check_founding, read};
+use crate::errors::Refusal;
 use crate::repair::put_back;
-use crate::store::{members, open_writer};
+use crate::store::{Beside, StoreError, Tx, log};
 
 /// Enrolments tried.
 const ENROLMENTS: u64 = 1_500;
@@ -88,8 +88,8 @@ fn invitation(payloads: &[Payload]) -> Invited {
 }
 
 /// The device as the server's tables have it. Not revoked: calls of revoked devices come no further.
-fn certifier(sql: &Connection, by: u64) -> Certifier {
-    let signer = members::signer(sql, &organisation(), &device(by)).unwrap().unwrap();
+fn certifier(store: &Beside, by: u64) -> Certifier {
+    let signer = store.read(|tx| tx.signer(&organisation(), &device(by))).unwrap().unwrap();
     assert!(!signer.revoked);
     Certifier {
         user: signer.member.user,
@@ -99,14 +99,17 @@ fn certifier(sql: &Connection, by: u64) -> Certifier {
     }
 }
 
-fn present(sql: &Connection, root: &VerifyKey) -> Head {
-    let id = organisation();
-    members::head_at(sql, &id, root, members::count(sql, &id).unwrap()).unwrap().unwrap()
+/// Where the log ends, as its counters say and as its last certificate says.
+fn present(store: &Beside, root: &VerifyKey) -> Head {
+    let end = store.read(|tx| tx.log_end(&organisation())).unwrap().unwrap();
+    let found = |tx: &dyn Tx| log::head_at(tx, &organisation(), root, end.head.count);
+    assert_eq!(store.read(found).unwrap(), Some(end.head));
+    end.head
 }
 
 /// The server's judgement, by its tables; what it accepts is in them afterwards.
 fn server(
-    sql: &Connection,
+    store: &Beside,
     org: &Org,
     by: u64,
     new: u64,
@@ -121,30 +124,33 @@ fn server(
     let holder =
         [new].into_iter().chain(0..CAST).find(|n| signing_key(*n).verify_key() == proposal.device.verify_key);
     let receipt = Receipt::sign(&signing_key(holder.unwrap_or(new)), Hash::of(&[]), hashes, root);
-    let certifier = certifier(sql, by);
-    let present = present(sql, &root);
-    let heads: Vec<_> =
-        proposal.seen_counts().filter_map(|seen| members::head_at(sql, &id, &root, seen).unwrap()).collect();
-    let known = members::known(sql, &id, &proposal).unwrap();
+    let certifier = certifier(store, by);
+    let present = present(store, &root);
+    let head_at = |seen| store.read(|tx| log::head_at(tx, &id, &root, seen)).unwrap();
+    let heads: Vec<_> = proposal.seen_counts().filter_map(head_at).collect();
+    let known = store.read(|tx| log::known(tx, &id, &proposal)).unwrap();
     let around = Surroundings { root, present, heads: &heads, known: &known };
     let after = check_enrolment(&proposal, &invitation(payloads), &certifier, &receipt, &around)?;
-    members::append(sql, &id, &proposal, &after).unwrap();
+    store.change(|tx| log::append(tx, &id, &proposal, &after)).unwrap();
     Ok(())
 }
 
 /// Whether the server would put these back as well. Changes nothing: what it says is taken back.
-fn puts_back(sql: &Connection, org: &Org, envelopes: &[Vec<u8>]) -> bool {
+fn puts_back(store: &Beside, org: &Org, envelopes: &[Vec<u8>]) -> bool {
     let certificates: Vec<_> = envelopes.iter().map(|envelope| envelope.clone().into()).collect();
-    sql.execute_batch("SAVEPOINT repair").unwrap();
-    let done = put_back(sql, &organisation(), org.log.root(), org.log.head(), &certificates);
-    sql.execute_batch("ROLLBACK TO repair; RELEASE repair").unwrap();
-    done.is_ok()
+    let mut done = false;
+    let taken_back = store.change(|tx| {
+        done = put_back(tx, &organisation(), org.log.root(), org.log.head(), &certificates).is_ok();
+        Err::<(), _>(Refusal::UNAVAILABLE)
+    });
+    assert_eq!(taken_back, Err(Refusal::UNAVAILABLE));
+    done
 }
 
 /// A repair is judged as readers judge, whoever brings it. A user without a terminal alone is more than a server takes.
-fn check_repair(sql: &Connection, org: &Org, envelopes: &[Vec<u8>], place: &str) {
+fn check_repair(store: &Beside, org: &Org, envelopes: &[Vec<u8>], place: &str) {
     let read = reader(org, envelopes).is_some();
-    let back = puts_back(sql, org, envelopes);
+    let back = puts_back(store, org, envelopes);
     assert!(read || !back, "the server would put back what readers refuse, {place}");
     let whole = pieces(&organisation(), &envelopes.iter().map(|it| it.clone().into()).collect::<Vec<_>>());
     assert!(back || !read || whole.is_err(), "the server would not put back what readers take, {place}");
@@ -155,24 +161,25 @@ fn reader(org: &Org, envelopes: &[Vec<u8>]) -> Option<VerifiedLog> {
 }
 
 /// A founded organisation, at a server and at a reader.
-fn found(dir: &tempfile::TempDir) -> (Connection, Org) {
-    let sql = open_writer(&dir.path().join("db")).unwrap();
-    // Thousands of changes, none of which has to outlive a power cut.
-    sql.pragma_update(None, "synchronous", "OFF").unwrap();
+fn found(dir: &tempfile::TempDir) -> (Beside, Org) {
+    let store = Beside::for_test(&dir.path().join("db"));
     let (id, org) = (organisation(), Org::founded());
     let founding: Vec<_> = org.envelopes.iter().map(|envelope| envelope.clone().into()).collect();
     let proposal = read(&id, &founding).unwrap();
     let after = check_founding(&id, &proposal, org.log.root()).unwrap();
-    assert!(members::reserve(&sql, &id, Hash::of(&[]), Timestamp(0)).unwrap());
-    members::append(&sql, &id, &proposal, &after).unwrap();
-    (sql, org)
+    let founded = |tx: &mut dyn Tx| -> Result<(), StoreError> {
+        assert!(tx.reserve(&id, Hash::of(&[]), Timestamp(0))?);
+        tx.set_founded(&id, org.log.root(), Hash::of(&[]))?;
+        log::append(tx, &id, &proposal, &after).map(drop)
+    };
+    store.change(founded).unwrap();
+    (store, org)
 }
 
 #[test]
 fn server_and_readers_agree_on_every_enrolment() {
     let dir = tempfile::tempdir().unwrap();
-    let (sql, mut org) = found(&dir);
-    let id = organisation();
+    let (store, mut org) = found(&dir);
 
     let (mut accepted, mut refused) = (0, 0);
     for round in 0..ENROLMENTS {
@@ -203,8 +210,9 @@ fn server_and_readers_agree_on_every_enrolment() {
         if draw(round, "forge", 30) == 0 {
             envelopes[0] = envelope(By::Device(draw(round, "forger", CAST)), &payloads[0]);
         }
-        check_repair(&sql, &org, &envelopes, &format!("round {round}: {payloads:?}"));
-        let (said, verified) = (server(&sql, &org, by, new, &payloads, &envelopes), reader(&org, &envelopes));
+        check_repair(&store, &org, &envelopes, &format!("round {round}: {payloads:?}"));
+        let (said, verified) =
+            (server(&store, &org, by, new, &payloads, &envelopes), reader(&org, &envelopes));
         match (said, verified) {
             (Ok(()), Some(log)) => {
                 org.log = log;
@@ -222,5 +230,5 @@ fn server_and_readers_agree_on_every_enrolment() {
         }
     }
     assert!(accepted > 20 && refused > 500, "{accepted} accepted, {refused} refused");
-    assert_eq!(members::count(&sql, &id).unwrap(), org.log.count());
+    assert_eq!(present(&store, org.log.root()), org.log.head());
 }

@@ -199,6 +199,7 @@ impl Member {
             (relay::HEADER_DEVICE, self.device.to_string()),
             (relay::HEADER_TIME, time.0.to_string()),
             (relay::HEADER_NONCE, nonce.to_string()),
+            (relay::HEADER_BODY_HASH, request.body.to_string()),
             (relay::HEADER_SIGNATURE, signature.to_string()),
         ]
     }

@@ -2,21 +2,56 @@
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use parsec_protocol::codec;
+use parsec_protocol::ids::Token;
+use parsec_protocol::relay::{EVENT_LOG, Follow, LogLength, path};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
 
-use super::{Bench, Headers, head};
+use super::{Bench, Headers, Member, drawn, head};
 
 pub struct Stream(Lines<BufReader<TcpStream>>);
 
 impl Stream {
     pub async fn open(bench: &Bench, target: &str, headers: &Headers) -> Self {
+        Self::ask(bench, "GET", target, headers, &[]).await
+    }
+
+    async fn ask(bench: &Bench, method: &str, target: &str, headers: &Headers, body: &[u8]) -> Self {
         let mut stream = TcpStream::connect(bench.address).await.unwrap();
-        stream.write_all(&head("GET", target, headers, 0)).await.unwrap();
+        stream.write_all(&head(method, target, headers, body.len())).await.unwrap();
+        stream.write_all(body).await.unwrap();
         Self(BufReader::new(stream).lines())
     }
 
-    /// The next event's value; `None` at the end.
+    /// A device's stream, about these invitations. It has told how long the log is.
+    pub async fn follow(bench: &Bench, member: &Member, tokens: &[Token]) -> Self {
+        let target = path::device_events(&member.organisation);
+        let body = codec::encode(&Follow { tokens: tokens.to_vec() });
+        let headers = member.sign("POST", &target, &body, bench.now(), Token::from_bytes(drawn()));
+        let mut stream = Self::ask(bench, "POST", &target, &headers, &body).await;
+        stream.next_of::<LogLength>(EVENT_LOG).await.unwrap();
+        stream
+    }
+
+    /// The next event of this name, passing over others; `None` at the end.
+    pub async fn next_of<T>(&mut self, name: &str) -> Option<T>
+    where
+        T: for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()>,
+    {
+        let (line, mut named) = (format!("event: {name}"), false);
+        while let Some(next) = self.0.next_line().await.unwrap_or_default() {
+            named |= next == line;
+            if let Some(data) = next.strip_prefix("data: ")
+                && std::mem::take(&mut named)
+            {
+                let bytes = Base64UrlUnpadded::decode_vec(data).unwrap();
+                return Some(codec::decode(&bytes, 10_000).unwrap());
+            }
+        }
+        None
+    }
+
+    /// The next event's value, of whatever name; `None` at the end.
     pub async fn next<T>(&mut self) -> Option<T>
     where
         T: for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()>,

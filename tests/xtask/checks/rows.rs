@@ -88,7 +88,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "M15",
         "codes and secrets in files and logs",
-        How::Tests(&[test(T, "secrets", "nothing_secret_is_readable_anywhere")]),
+        How::Tests(&[test(T, "hostile", "secrets::nothing_secret_is_readable_anywhere")]),
     ),
     row(
         "M16",
@@ -109,7 +109,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "S3",
         "rolled back",
-        How::Tests(&[test(P, "log_server", "rollback"), test(T, "events", "another_past_is_an_alarm")]),
+        How::Tests(&[test(P, "log_server", "rollback"), test(T, "api", "events::another_past_is_an_alarm")]),
     ),
     row(
         "S4",
@@ -143,17 +143,21 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "S13",
         "what server and terminals store, searched for secrets",
-        How::Tests(&[test(T, "secrets", "nothing_secret_is_readable_anywhere")]),
+        How::Tests(&[test(T, "hostile", "secrets::nothing_secret_is_readable_anywhere")]),
     ),
     row("S14", "sealed things that were changed", How::Tests(&[test(P, "mutated", "")])),
-    row("S15", "wrong clocks", How::Tests(&[test(T, "clock", "")])),
+    row("S15", "wrong clocks", How::Tests(&[test(T, "system", "clock::")])),
     // --- input
-    row("B1", "inputs that nobody meant, for everything that reads", How::Tests(&[test(T, "fuzz", "")])),
+    row(
+        "B1",
+        "inputs that nobody meant, for everything that reads",
+        How::Tests(&[test(T, "hostile", "fuzz::")]),
+    ),
     row("B3", "read, written, read again", How::Tests(&[test(P, "records", "the_checks_are_needed")])),
     row(
         "B4",
         "unknown, doubled, huge, deep",
-        How::Tests(&[test(T, "malformed", "every_malformed_request_is_refused_by_name")]),
+        How::Tests(&[test(T, "api", "malformed::every_malformed_request_is_refused_by_name")]),
     ),
     row("B5", "an independent reader of logs, receipts and codes", How::Tests(&[test(P, "checker", "")])),
     row(
@@ -188,14 +192,14 @@ pub(super) const ROWS: &[Row] = &[
         "C5",
         "an enrolment cut at every message",
         How::Tests(&[
-            test(T, "kills", "whoever_is_killed_at_whatever_message_nobody_is_half_enrolled"),
-            test(T, "partitions", "partitions_at_random"),
+            test(T, "crash", "kills::whoever_is_killed_at_whatever_message_nobody_is_half_enrolled"),
+            test(T, "p2p", "partitions::partitions_at_random"),
         ]),
     ),
     row(
         "C6",
         "the server killed under load",
-        How::Tests(&[test(T, "killed_server", "what_a_killed_server_has_acknowledged_is_there_once")]),
+        How::Tests(&[test(T, "crash", "killed_server::what_a_killed_server_has_acknowledged_is_there_once")]),
     ),
     row(
         "C7",
@@ -204,7 +208,7 @@ pub(super) const ROWS: &[Row] = &[
             test(D, "lib", "a_method_that_fails_costs_its_own_request_alone"),
             test(D, "lib", "a_bug_while_the_store_is_held"),
             test(S, "lib", "a_bug_in_one_request_is_no_trouble"),
-            test(T, "short_of_memory", ""),
+            test(T, "crash", "short_of_memory::"),
         ]),
     ),
     row(
@@ -214,7 +218,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row("C9", "stores of earlier formats", How::Tests(&[test(D, "lib", "version_1_opens")])),
     // --- load
-    row("P1", "many ceremonies through one server", How::Tests(&[test(T, "many", "")])),
+    row("P1", "many ceremonies through one server", How::Tests(&[test(T, "load", "many::")])),
     row("P2", "a large organisation read from nothing", How::Tests(&[test(P, "large", "")])),
     row(
         "P6",
@@ -225,8 +229,8 @@ pub(super) const ROWS: &[Row] = &[
             test(S, "requests", "one_address_that_asks_too_much_is_told_to_wait_and_members_are_served"),
         ]),
     ),
-    row("P7", "half an hour of ceremonies: growth", How::Tests(&[test(T, "soak", "")])),
-    row("P8", "a flood of connections and of one member's calls", How::Tests(&[test(T, "flood", "")])),
+    row("P7", "half an hour of ceremonies: growth", How::Tests(&[test(T, "load", "soak::")])),
+    row("P8", "a flood of connections and of one member's calls", How::Tests(&[test(T, "load", "flood::")])),
     row(
         "P9",
         "400 days of invitations made and left: the database's file",

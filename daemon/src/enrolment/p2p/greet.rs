@@ -10,18 +10,18 @@ use parsec_protocol::control::{ListeningFor, Problem, ProblemKind};
 use parsec_protocol::enrol::io::{SealedEnrolment, Setting, TransportKind};
 use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::public::Hash;
-use parsec_protocol::relay::{AttemptView, EndReason};
+use parsec_protocol::relay::AttemptView;
 
 use super::host::{greeter_of, linger, open};
 use crate::enrolment::follow::follow;
 use crate::enrolment::pending::{self, PendingEnrolment};
 use crate::enrolment::{CeremonyContext, finish, greeter, outbox, tally, until_farewell};
 use crate::os::clock;
-use crate::session::host_store::HostStore;
+use crate::session::host_store::DeviceHostStore;
 use crate::session::{Session, SyncError};
 use crate::store::{DeviceKeys, StoredInvitation};
 use crate::transport::RoadError;
-use crate::transport::p2p::{Host, HostRoad, Place};
+use crate::transport::p2p::{Attempts, Host, HostRoad};
 
 /// How long a fresh log is waited for before signing: without a server the stored one has to do.
 const FRESH_LOG_WAIT: Duration = Duration::from_secs(3);
@@ -30,13 +30,13 @@ const FRESH_LOG_WAIT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Arrived {
     attempt: AttemptId,
-    host: Arc<Host<HostStore>>,
+    host: Arc<Host<DeviceHostStore>>,
 }
 
 /// The wait for a claimer, once it has begun.
 #[derive(Debug, Default)]
 pub struct Meeting {
-    host: Option<Arc<Host<HostStore>>>,
+    host: Option<Arc<Host<DeviceHostStore>>>,
 }
 
 impl Meeting {
@@ -61,8 +61,8 @@ impl Meeting {
                 return Err(Problem::new(ProblemKind::InvitationExpired, "The invitation has expired."));
             }
             let greeter = greeter_of(session);
-            let place = Place::new(greeter);
-            self.host = Some(open(session, invitation, token, place, ListeningFor::Greeting).await?);
+            let attempts = Attempts::new(greeter);
+            self.host = Some(open(session, invitation, token, attempts, ListeningFor::Greeting).await?);
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ pub async fn cancelled(session: &Session, token: Token) {
     if let Some(host) = session.hosts.live(token) {
         let attempt = host.watch().borrow().as_ref().map(|view| view.attempt);
         if let Some(attempt) = attempt
-            && let Err(code) = host.cancel(attempt, EndReason::InvitationEnded).await
+            && let Err(code) = host.withdraw(attempt).await
         {
             tracing::info!(code = code.name(), "a direct attempt could not be ended with its invitation");
         }

@@ -12,10 +12,10 @@ use parsec_protocol::relay::GreeterIds;
 
 use super::{relays, status};
 use crate::session::Session;
-use crate::session::host_store::HostStore;
+use crate::session::host_store::DeviceHostStore;
 use crate::store::StoredInvitation;
 use crate::transport::RoadError;
-use crate::transport::p2p::{Host, Invitation, NodeError, Place, peer_id};
+use crate::transport::p2p::{Attempts, Host, Invitation, NodeError, peer_id};
 
 /// How long an end stays open after an attempt is over, for the newcomer's terminal to hear why.
 const LINGER: Duration = Duration::from_secs(5);
@@ -31,9 +31,9 @@ pub(super) async fn open(
     session: &Arc<Session>,
     invitation: &StoredInvitation,
     token: Token,
-    place: Place,
+    attempts: Attempts,
     purpose: ListeningFor,
-) -> Result<Arc<Host<HostStore>>, Problem> {
+) -> Result<Arc<Host<DeviceHostStore>>, Problem> {
     let _turn = session.hosts.opening.lock().await;
     if let Some(host) = session.hosts.live(token) {
         return Ok(host);
@@ -58,8 +58,8 @@ pub(super) async fn open(
         invited_by: session.open.keys.email.clone(),
         expires: invitation.expires,
     };
-    let store = HostStore { device: Arc::clone(session.device()), token };
-    let host = Host::open(&end.secret, end.port, &relays, told, place, store).map_err(setup)?;
+    let store = DeviceHostStore { device: Arc::clone(session.device()), token };
+    let host = Host::open(&end.secret, end.port, &relays, told, attempts, store).map_err(setup)?;
     session.hosts.put(token, &host);
     let listening = Listening {
         organisation: summary.organisation.clone(),
@@ -81,7 +81,7 @@ pub(super) fn setup(error: NodeError) -> Problem {
 }
 
 /// Keeps an end open until those who follow have heard, and no longer than that takes.
-pub(super) fn linger(session: &Arc<Session>, host: Arc<Host<HostStore>>) {
+pub(super) fn linger(session: &Arc<Session>, host: Arc<Host<DeviceHostStore>>) {
     session.run(async move {
         let mut status = host.status();
         let gone = status.wait_for(|status| status.peers.iter().all(|peer| !peer.inbound));

@@ -10,6 +10,7 @@ use minicbor::bytes::ByteVec;
 use parsec_protocol::control::{ListeningFor, Problem, ProblemKind};
 use parsec_protocol::enrol::io::Publication;
 use parsec_protocol::ids::Timestamp;
+use parsec_protocol::relay::attempt::RECEIPT_STEP;
 use parsec_protocol::relay::{DirectEnrolment, EndReason, ErrorCode};
 use tokio::sync::watch;
 
@@ -19,17 +20,15 @@ use crate::enrolment::pending::{PendingEnrolment, keep_receipt, over, set_aside}
 use crate::os::clock;
 use crate::problems;
 use crate::session::Session;
-use crate::session::host_store::HostStore;
+use crate::session::host_store::DeviceHostStore;
 use crate::session::progress::Progress;
 use crate::store::{DirectRow, StoredInvitation};
-use crate::transport::p2p::{Host, Place};
+use crate::transport::p2p::{Attempts, Host};
 use crate::transport::retry::until_done;
 use crate::transport::{RoadError, Trouble};
 
 /// Between uploads that failed for a reason that takes somebody to mend.
 const UPLOAD_PAUSE: Duration = Duration::from_secs(60);
-/// Message 8's bit in an attempt's state.
-const STEP_8: u16 = 1 << 8;
 
 /// Finishes one enrolment.
 ///
@@ -55,9 +54,9 @@ pub async fn finish(
                 set_aside(session, enrolment.attempt).await?;
                 return Ok(Progress::Void(EndReason::Abandoned));
             };
-            let place =
-                Place::resumed(greeter_of(session), enrolment.attempt, kept.secret_hash, handover, None);
-            let host = open(session, &invitation, token, place, ListeningFor::Receipt).await?;
+            let attempts =
+                Attempts::resumed(greeter_of(session), enrolment.attempt, kept.secret_hash, handover, None);
+            let host = open(session, &invitation, token, attempts, ListeningFor::Receipt).await?;
             match receipt(&host, enrolment, invitation.expires).await? {
                 Ok(receipt) => (Some(host), receipt),
                 Err(reason) => {
@@ -68,7 +67,7 @@ pub async fn finish(
             }
         }
     };
-    let end = |host: &Option<Arc<Host<HostStore>>>, reason| {
+    let end = |host: &Option<Arc<Host<DeviceHostStore>>>, reason| {
         if let Some(host) = host {
             host.end(enrolment.attempt, reason);
             linger(session, Arc::clone(host));
@@ -108,7 +107,7 @@ pub async fn finish(
 /// # Errors
 /// This terminal's end is taken by another attempt for the same invitation: the enrolment is kept.
 async fn receipt(
-    host: &Host<HostStore>,
+    host: &Host<DeviceHostStore>,
     enrolment: &PendingEnrolment,
     expires: Timestamp,
 ) -> Result<Result<Vec<u8>, EndReason>, Problem> {
@@ -122,8 +121,8 @@ async fn receipt(
                 if let Some(reason) = view.ended {
                     return Ok(Err(reason));
                 }
-                if view.steps & STEP_8 != 0 {
-                    return Ok(host.step_8(enrolment.attempt).ok_or(EndReason::Abandoned));
+                if view.has(RECEIPT_STEP) {
+                    return Ok(host.receipt(enrolment.attempt).ok_or(EndReason::Abandoned));
                 }
             }
             Some(_) | None => {
@@ -140,7 +139,7 @@ async fn receipt(
             }
             () = &mut end => {
                 // Refused where the receipt came at the last moment: then the next look finds it.
-                if host.cancel(enrolment.attempt, EndReason::InvitationEnded).await.is_ok() {
+                if host.withdraw(enrolment.attempt).await.is_ok() {
                     return Ok(Err(EndReason::InvitationEnded));
                 }
                 end.as_mut().reset(tokio::time::Instant::now() + UPLOAD_PAUSE);
@@ -156,7 +155,7 @@ async fn upload(
     invitation: &StoredInvitation,
     publication: Publication,
     tell: &watch::Sender<Progress>,
-    host: &mut Option<Arc<Host<HostStore>>>,
+    host: &mut Option<Arc<Host<DeviceHostStore>>>,
 ) -> Result<(), RoadError> {
     let enrolment = DirectEnrolment {
         token: enrolment.token,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parsec_protocol::control::{Problem, ProblemKind, Registration};
 use parsec_protocol::direct::Hints;
 use parsec_protocol::ids::DeviceId;
+use parsec_protocol::relay::attempt::RECEIPT_STEP;
 use parsec_protocol::relay::{AttemptView, ErrorCode, Standing, StandingQuestion};
 use tokio::sync::watch;
 
@@ -104,7 +105,7 @@ async fn left(guest: &Guest) {
 }
 
 async fn visit(road: &GuestRoad, pending: &PendingReceipt) -> Result<Registration, RoadError> {
-    match road.deposit(8, pending.message.clone()).await {
+    match road.deposit(RECEIPT_STEP, pending.message.clone()).await {
         Ok(()) => {}
         Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {}
         Err(error) => return Err(error),

@@ -1,7 +1,7 @@
 //! The greeter's end of the direct road: answers what a claimer's daemon asks, and is the greeter's own road to the same attempt.
 //!
 //! Decides who is answered at all: who proves to hold the link, or knows an attempt's secret. Refuses everybody else with one answer and
-//! hangs up. What must be durable is so before it is answered: that is the [`Clerk`]'s.
+//! hangs up. What must be durable is so before it is answered: that is the [`HostStore`]'s.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,15 +12,16 @@ use parsec_protocol::direct::{Answer, Occasion, Proven, QUESTION_MAX_BYTES, Ques
 use parsec_protocol::ids::{AttemptId, Email, Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::keys::{LinkSecret, PeerSecret};
 use parsec_protocol::public::{Hash, PeerKey};
+use parsec_protocol::relay::attempt::{HANDOVER_STEP, RECEIPT_STEP, Side};
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, LogPage};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::attempt::Attempts;
 use super::frames;
 use super::node::{Incoming, Node, NodeError, Status, Stream};
-use super::place::Place;
 use crate::os::clock;
 use crate::transport::{Road, RoadError, Trouble};
 
@@ -53,7 +54,7 @@ pub struct Invitation {
 }
 
 /// What must outlive a power cut, and the log. Each call returns once it is durable.
-pub trait Clerk: Send + Sync + 'static {
+pub trait HostStore: Send + Sync + 'static {
     /// Counts an attempt, if the invitation takes another.
     fn attempt(&self) -> impl Future<Output = Result<(), ErrorCode>> + Send;
     /// Keeps message 7, from when it may be fetched.
@@ -75,28 +76,28 @@ pub trait Clerk: Send + Sync + 'static {
 }
 
 /// What the serving task and the greeter's side share.
-struct Inner<C> {
+struct Inner<S> {
     invitation: Invitation,
-    place: Place,
-    clerk: C,
+    attempts: Attempts,
+    store: S,
     /// Starts and deposits take turns: between a check and what it allows nothing may come.
     turn: tokio::sync::Mutex<()>,
 }
 
 /// A node that answers for one invitation. Dropping it hangs up.
-pub struct Host<C> {
-    inner: Arc<Inner<C>>,
+pub struct Host<S> {
+    inner: Arc<Inner<S>>,
     node: Arc<Node>,
     _serving: AbortOnDropHandle<()>,
 }
 
-impl<C> std::fmt::Debug for Host<C> {
+impl<S> std::fmt::Debug for Host<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Host({:?} {:?})", self.inner.invitation.token, self.inner.place)
+        write!(f, "Host({:?} {:?})", self.inner.invitation.token, self.inner.attempts)
     }
 }
 
-impl<C: Clerk> Host<C> {
+impl<S: HostStore> Host<S> {
     /// Starts to listen.
     ///
     /// # Errors
@@ -106,12 +107,12 @@ impl<C: Clerk> Host<C> {
         port: u16,
         relays: &[Relay],
         invitation: Invitation,
-        place: Place,
-        clerk: C,
+        attempts: Attempts,
+        store: S,
     ) -> Result<Arc<Self>, NodeError> {
         let (node, incoming) = Node::listen(secret, port, relays)?;
         let node = Arc::new(node);
-        let inner = Arc::new(Inner { invitation, place, clerk, turn: tokio::sync::Mutex::new(()) });
+        let inner = Arc::new(Inner { invitation, attempts, store, turn: tokio::sync::Mutex::new(()) });
         let serving =
             AbortOnDropHandle::new(tokio::spawn(serve(Arc::clone(&inner), Arc::clone(&node), incoming)));
         Ok(Arc::new(Self { inner, node, _serving: serving }))
@@ -132,36 +133,36 @@ impl<C: Clerk> Host<C> {
     /// The newest attempt, and every change of it.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Option<AttemptView>> {
-        self.inner.place.watch()
+        self.inner.attempts.watch()
     }
 
     /// The hash of the secret of an attempt, to be kept with what was signed in it.
     #[must_use]
     pub fn secret_hash(&self, attempt: AttemptId) -> Option<Hash> {
-        self.inner.place.secret_hash(attempt)
+        self.inner.attempts.secret_hash(attempt)
     }
 
-    /// Message 8, once it is there.
+    /// The receipt (message 8), once it is there.
     #[must_use]
-    pub fn step_8(&self, attempt: AttemptId) -> Option<Vec<u8>> {
-        self.inner.place.fetch(attempt, 8).ok()
+    pub fn receipt(&self, attempt: AttemptId) -> Option<Vec<u8>> {
+        self.inner.attempts.fetch(attempt, Side::Greeter, RECEIPT_STEP).ok()
     }
 
-    /// Ends an attempt for a person.
+    /// Ends an attempt because its invitation is over, here or by its date.
     ///
     /// # Errors
     /// `attempt_sealed`, `attempt_unknown`, the disk's.
-    pub async fn cancel(&self, attempt: AttemptId, reason: EndReason) -> Result<(), ErrorCode> {
-        self.inner.cancel(attempt, reason).await
+    pub async fn withdraw(&self, attempt: AttemptId) -> Result<(), ErrorCode> {
+        self.inner.withdraw(attempt).await
     }
 
     /// Ends an attempt and tells whoever follows it.
     pub fn end(&self, attempt: AttemptId, reason: EndReason) {
-        self.inner.place.end(attempt, reason);
+        self.inner.attempts.end(attempt, reason);
     }
 }
 
-async fn serve<C: Clerk>(inner: Arc<Inner<C>>, node: Arc<Node>, mut incoming: Incoming) {
+async fn serve<S: HostStore>(inner: Arc<Inner<S>>, node: Arc<Node>, mut incoming: Incoming) {
     let mut answering = JoinSet::new();
     let mut by_peer: BTreeMap<PeerKey, usize> = BTreeMap::new();
     loop {
@@ -193,7 +194,7 @@ async fn serve<C: Clerk>(inner: Arc<Inner<C>>, node: Arc<Node>, mut incoming: In
 }
 
 /// Answers one question, and with *follow* every change after it.
-async fn answer<C: Clerk>(inner: Arc<Inner<C>>, node: Arc<Node>, peer: PeerKey, mut stream: Stream) {
+async fn answer<S: HostStore>(inner: Arc<Inner<S>>, node: Arc<Node>, peer: PeerKey, mut stream: Stream) {
     let question: Question = match frames::read(&mut stream, QUESTION_MAX_BYTES).await {
         Ok(question) => question,
         Err(error) => {
@@ -228,7 +229,7 @@ async fn answer<C: Clerk>(inner: Arc<Inner<C>>, node: Arc<Node>, peer: PeerKey, 
     }
 }
 
-impl<C: Clerk> Inner<C> {
+impl<S: HostStore> Inner<S> {
     async fn answer(
         &self,
         node: &Node,
@@ -254,40 +255,24 @@ impl<C: Clerk> Inner<C> {
             }
             Question::Deposit { attempt, secret, step, bytes } => {
                 self.claimer(node, peer, attempt, &secret)?;
-                if step % 2 != 0 {
-                    return Err(ErrorCode::StepRefused);
-                }
-                self.deposit(attempt, step, bytes.into()).await?;
+                self.deposit(attempt, Side::Claimer, step, bytes.into()).await?;
                 Ok(Answer::Done {})
             }
             Question::Fetch { attempt, secret, step } => {
                 self.claimer(node, peer, attempt, &secret)?;
-                if step % 2 != 1 {
-                    return Err(ErrorCode::StepRefused);
-                }
-                Ok(Answer::Step { bytes: self.place.fetch(attempt, step)?.into() })
+                Ok(Answer::Step { bytes: self.attempts.fetch(attempt, Side::Claimer, step)?.into() })
             }
             Question::Cancel { attempt, secret, reason } => {
                 self.claimer(node, peer, attempt, &secret)?;
-                match reason {
-                    // The greeter's to say.
-                    EndReason::Completed | EndReason::InvitationEnded => Err(ErrorCode::BadRequest),
-                    EndReason::CodeMismatch
-                    | EndReason::Cancelled
-                    | EndReason::BadMessage
-                    | EndReason::TimedOut
-                    | EndReason::Abandoned => {
-                        self.cancel(attempt, reason).await?;
-                        Ok(Answer::Done {})
-                    }
-                }
+                self.cancel(attempt, reason).await?;
+                Ok(Answer::Done {})
             }
             Question::Log { attempt, secret, from } => {
                 self.claimer(node, peer, attempt, &secret)?;
-                if !self.place.shows_log(attempt) {
+                if !self.attempts.state(attempt)?.may_see_log() {
                     return Err(ErrorCode::NotYet);
                 }
-                Ok(Answer::Log { page: self.clerk.log_page(from).await? })
+                Ok(Answer::Log { page: self.store.log_page(from).await? })
             }
         }
     }
@@ -317,7 +302,7 @@ impl<C: Clerk> Inner<C> {
         attempt: AttemptId,
         secret: &LinkSecret,
     ) -> Result<(), ErrorCode> {
-        self.place.claimer(attempt, &Hash::of(&[secret.expose()]), Instant::now())?;
+        self.attempts.claimer(attempt, &Hash::of(&[secret.expose()]), Instant::now())?;
         node.proven(peer);
         Ok(())
     }
@@ -325,45 +310,74 @@ impl<C: Clerk> Inner<C> {
     async fn start(&self, attempt: AttemptId, secret_hash: Hash) -> Result<AttemptView, ErrorCode> {
         let _turn = self.turn.lock().await;
         let now = Instant::now();
-        if let Some(view) = self.place.may_start(attempt, &secret_hash, now)? {
+        if let Some(view) = self.attempts.may_start(attempt, &secret_hash, now)? {
             return Ok(view);
         }
         if clock::now() >= self.invitation.expires {
             return Err(ErrorCode::InvitationExpired);
         }
-        self.clerk.attempt().await?;
-        self.place.start(attempt, secret_hash, now)
+        match self.store.attempt().await {
+            // The invitation's end is its open attempt's, too, if that may end.
+            Err(ErrorCode::InvitationExhausted) => {
+                self.attempts.end_idle(now);
+                return Err(ErrorCode::InvitationExhausted);
+            }
+            counted => counted?,
+        }
+        self.attempts.start(attempt, secret_hash, now)
     }
 
-    async fn deposit(&self, attempt: AttemptId, step: u8, bytes: Vec<u8>) -> Result<(), ErrorCode> {
+    async fn deposit(
+        &self,
+        attempt: AttemptId,
+        side: Side,
+        step: u8,
+        bytes: Vec<u8>,
+    ) -> Result<(), ErrorCode> {
         let _turn = self.turn.lock().await;
-        if self.place.may_deposit(attempt, step, &bytes)? {
+        if !self.attempts.may_deposit(attempt, side, step, &bytes)? {
             return Ok(());
         }
         match step {
-            7 => self.clerk.handover(attempt, bytes.clone()).await?,
-            8 => self.clerk.receipt(attempt, bytes.clone()).await?,
+            HANDOVER_STEP => self.store.handover(attempt, bytes.clone()).await?,
+            RECEIPT_STEP => self.store.receipt(attempt, bytes.clone()).await?,
             _ => {}
         }
-        self.place.deposit(attempt, step, bytes)
+        self.attempts.deposit(attempt, side, step, bytes)
     }
 
-    /// Ends an attempt for a person. What was signed in it is gone from the disk before anybody is told, and no receipt comes between.
+    /// Ends an attempt for one side's reason.
     async fn cancel(&self, attempt: AttemptId, reason: EndReason) -> Result<(), ErrorCode> {
         let _turn = self.turn.lock().await;
-        self.place.may_cancel(attempt)?;
-        self.clerk.cancelled(attempt).await?;
-        self.place.end(attempt, reason);
+        let open = self.attempts.may_cancel(attempt, reason)?;
+        self.forget(attempt, open, reason).await
+    }
+
+    /// Ends an attempt with its invitation.
+    async fn withdraw(&self, attempt: AttemptId) -> Result<(), ErrorCode> {
+        let _turn = self.turn.lock().await;
+        let open = self.attempts.may_withdraw(attempt)?;
+        self.forget(attempt, open, EndReason::InvitationEnded).await
+    }
+
+    /// What was signed in an attempt is gone from the disk before anybody is told of its end, and no
+    /// receipt comes between: the caller holds the turn.
+    async fn forget(&self, attempt: AttemptId, open: bool, reason: EndReason) -> Result<(), ErrorCode> {
+        if open {
+            self.store.cancelled(attempt).await?;
+            self.attempts.end(attempt, reason);
+        }
         Ok(())
     }
 
     /// Tells every state until the attempt is over; the last one is the answer.
     async fn follow(&self, attempt: AttemptId, stream: &mut Stream) -> Result<Answer, ErrorCode> {
-        let mut seen = self.place.watch();
+        let mut seen = self.attempts.watch();
         loop {
-            let view = seen.borrow_and_update().clone();
-            let view = view.filter(|view| view.attempt == attempt).ok_or(ErrorCode::AttemptUnknown)?;
-            let ended = view.ended.is_some();
+            seen.mark_unchanged();
+            // By its name: one that another took the place of is told how it ended.
+            let view = self.attempts.state(attempt)?;
+            let ended = !view.is_open();
             let state = Answer::State { attempt: view };
             if ended {
                 return Ok(state);
@@ -380,28 +394,28 @@ impl<C: Clerk> Inner<C> {
 }
 
 /// The greeter's own side: the same attempt, without a network.
-pub struct HostRoad<C> {
-    host: Arc<Host<C>>,
+pub struct HostRoad<S> {
+    host: Arc<Host<S>>,
     attempt: AttemptId,
     trouble: Trouble,
 }
 
-impl<C> std::fmt::Debug for HostRoad<C> {
+impl<S> std::fmt::Debug for HostRoad<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "HostRoad({:?})", self.attempt)
     }
 }
 
-impl<C: Clerk> HostRoad<C> {
+impl<S: HostStore> HostRoad<S> {
     /// The road to an attempt that has started.
     #[must_use]
-    pub fn new(host: Arc<Host<C>>, attempt: AttemptId) -> Self {
+    pub fn new(host: Arc<Host<S>>, attempt: AttemptId) -> Self {
         Self { host, attempt, trouble: Trouble::new(None) }
     }
 
     /// The node, for what is to outlive the ceremony.
     #[must_use]
-    pub const fn host(&self) -> &Arc<Host<C>> {
+    pub const fn host(&self) -> &Arc<Host<S>> {
         &self.host
     }
 }
@@ -412,17 +426,17 @@ fn refused(code: ErrorCode) -> RoadError {
     RoadError::Refused { code, server_time: now, local_time: now, retry_after: 0 }
 }
 
-impl<C: Clerk> Road for HostRoad<C> {
+impl<S: HostStore> Road for HostRoad<S> {
     async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), RoadError> {
-        self.host.inner.deposit(self.attempt, step, bytes).await.map_err(refused)
+        self.host.inner.deposit(self.attempt, Side::Greeter, step, bytes).await.map_err(refused)
     }
 
     async fn fetch(&self, step: u8) -> Result<Vec<u8>, RoadError> {
-        self.host.inner.place.fetch(self.attempt, step).map_err(refused)
+        self.host.inner.attempts.fetch(self.attempt, Side::Greeter, step).map_err(refused)
     }
 
     async fn state(&self) -> Result<AttemptView, RoadError> {
-        self.host.inner.place.state(self.attempt).map_err(refused)
+        self.host.inner.attempts.state(self.attempt).map_err(refused)
     }
 
     async fn cancel(&self, reason: EndReason) -> Result<(), RoadError> {
@@ -430,7 +444,7 @@ impl<C: Clerk> Road for HostRoad<C> {
     }
 
     async fn log_page(&self, from: u64) -> Result<LogPage, RoadError> {
-        self.host.inner.clerk.log_page(from).await.map_err(refused)
+        self.host.inner.store.log_page(from).await.map_err(refused)
     }
 
     async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
@@ -444,17 +458,11 @@ impl<C: Clerk> Road for HostRoad<C> {
                 *now = away;
                 new
             });
-            let view = states.borrow_and_update().clone();
-            // An attempt that another took the place of is over.
-            let view = match view {
-                Some(view) if view.attempt == self.attempt => view,
-                Some(_) | None => AttemptView {
-                    attempt: self.attempt,
-                    steps: 0,
-                    greeter: None,
-                    ended: Some(EndReason::Abandoned),
-                },
-            };
+            states.mark_unchanged();
+            // One that this daemon has forgotten is over.
+            let gone =
+                || AttemptView { ended: Some(EndReason::Abandoned), ..AttemptView::opened(self.attempt) };
+            let view = self.host.inner.attempts.state(self.attempt).unwrap_or_else(|_| gone());
             seen.send_replace(Some(view));
             let changed = tokio::select! {
                 changed = states.changed() => changed,

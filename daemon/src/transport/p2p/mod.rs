@@ -1,18 +1,18 @@
 //! The direct road: two daemons meet by libp2p, without a server (docs/protocol.md, *The direct road*).
 //!
-//! The greeter's daemon is the host: it keeps the state of the attempt (`place`), answers questions about it (`host`), and its own
+//! The greeter's daemon is the host: it keeps the state of the attempt (`attempt`), answers questions about it (`host`), and its own
 //! side uses the same state without a network (`HostRoad`). The claimer's is the guest (`guest`). `node` is the one file that
-//! names libp2p. Nothing here knows a store: what must be durable goes through a [`Clerk`].
+//! names libp2p. Nothing here knows a store: what must be durable goes through a [`HostStore`].
 
+mod attempt;
 mod frames;
 mod guest;
 mod host;
 mod node;
-mod place;
 #[cfg(test)]
 mod tests;
 
+pub use attempt::Attempts;
 pub use guest::{Guest, GuestRoad, Met, ping};
-pub use host::{Clerk, Host, HostRoad, Invitation};
+pub use host::{Host, HostRoad, HostStore, Invitation};
 pub use node::{Link, NodeError, Peer, Status, peer_id};
-pub use place::Place;

@@ -21,7 +21,7 @@ const ATTEMPT: AttemptId = AttemptId::from_bytes([6; 16]);
 const GREETER: GreeterIds =
     GreeterIds { user: UserId::from_bytes([1; 16]), device: DeviceId::from_bytes([2; 16]) };
 
-/// A clerk that remembers what it was to make durable, and fails where it is told to.
+/// A store that remembers what it was to make durable, and fails where it is told to.
 #[derive(Default)]
 struct Notes {
     attempts: AtomicU32,
@@ -39,7 +39,7 @@ impl Notes {
     }
 }
 
-impl Clerk for Arc<Notes> {
+impl HostStore for Arc<Notes> {
     async fn attempt(&self) -> Result<(), ErrorCode> {
         if self.attempts.fetch_add(1, Ordering::Relaxed) < 3 {
             Ok(())
@@ -91,7 +91,7 @@ fn scene(expires: Timestamp) -> Scene {
     let port = free_port().unwrap();
     let notes = Arc::new(Notes::default());
     let invitation = invitation(expires);
-    let host = Host::open(&own, port, &[], invitation, Place::new(GREETER), Arc::clone(&notes)).unwrap();
+    let host = Host::open(&own, port, &[], invitation, Attempts::new(GREETER), Arc::clone(&notes)).unwrap();
     let here = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
     let hints = Hints { peer: own.peer_key(), addresses: vec![here], relays: Vec::new() };
     Scene { host, notes, hints }
@@ -140,9 +140,7 @@ async fn a_whole_attempt() {
                 assert_eq!(own.fetch(step).await.unwrap(), bytes);
             } else {
                 own.deposit(step, bytes.clone()).await.unwrap();
-                let there = |view: &Option<AttemptView>| {
-                    view.as_ref().is_some_and(|view| view.steps >> step & 1 == 1)
-                };
+                let there = |view: &Option<AttemptView>| view.as_ref().is_some_and(|view| view.has(step));
                 seen.wait_for(there).await.unwrap();
                 assert_eq!(road.fetch(step).await.unwrap(), bytes);
             }
@@ -165,6 +163,53 @@ async fn a_whole_attempt() {
         error = follow => panic!("{error}"),
         () = work => {}
     }
+}
+
+#[tokio::test]
+async fn a_claimer_says_and_reads_its_own_part_alone() {
+    let scene = scene(later());
+    let road = scene.road(ATTEMPT, 1);
+    scene.start(&road).await.unwrap();
+    road.deposit(0, vec![0]).await.unwrap();
+    assert_eq!(code(road.deposit(1, vec![1]).await), ErrorCode::StepRefused);
+    assert_eq!(code(road.deposit(2, Vec::new()).await), ErrorCode::BadRequest);
+    let ask = async |question| road.guest().ask(&question).await.unwrap();
+    let fetch = |step| {
+        let secret = LinkSecret::from_bytes(&mut [1; 32]);
+        ask(Question::Fetch { attempt: ATTEMPT, secret, step })
+    };
+    let refused = |code| Answer::Refused { code, retry_after: 0 };
+    assert_eq!(fetch(1).await, refused(ErrorCode::NotYet));
+    for step in [0, 9, 255] {
+        assert_eq!(fetch(step).await, refused(ErrorCode::StepRefused), "{step}");
+    }
+    let own = HostRoad::new(Arc::clone(&scene.host), ATTEMPT);
+    assert_eq!(code(own.deposit(2, vec![2]).await), ErrorCode::StepRefused);
+    assert_eq!(code(own.fetch(1).await), ErrorCode::StepRefused);
+    // Only what the other side can't undo is durable for them.
+    assert!(scene.notes.kept.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn after_the_end_a_repeated_step_is_answered_and_the_log_is_not_shown() {
+    let scene = scene(later());
+    let road = scene.road(ATTEMPT, 1);
+    scene.start(&road).await.unwrap();
+    let own = HostRoad::new(Arc::clone(&scene.host), ATTEMPT);
+    for step in 0..=7_u8 {
+        if step % 2 == 0 {
+            road.deposit(step, vec![step]).await.unwrap()
+        } else {
+            own.deposit(step, vec![step]).await.unwrap()
+        }
+    }
+    scene.host.end(ATTEMPT, EndReason::BadMessage);
+    road.deposit(6, vec![6]).await.unwrap();
+    assert_eq!(code(road.deposit(6, vec![7]).await), ErrorCode::StepConflict);
+    assert_eq!(code(road.deposit(8, vec![8]).await), ErrorCode::AttemptEnded);
+    let secret = LinkSecret::from_bytes(&mut [1; 32]);
+    let log = road.guest().ask(&Question::Log { attempt: ATTEMPT, secret, from: 0 }).await.unwrap();
+    assert_eq!(log, Answer::Refused { code: ErrorCode::NotYet, retry_after: 0 });
 }
 
 #[tokio::test]
@@ -238,10 +283,15 @@ async fn an_invitation_ends_and_wears_out() {
         let road = scene.road(attempt, byte);
         scene.start(&road).await.unwrap();
         road.cancel(EndReason::Cancelled).await.unwrap();
-        assert_eq!(code(scene.start(&road).await.map(|_| ())), ErrorCode::AttemptEnded);
+        // Asked again, it answers as before: with the attempt, and that is over.
+        assert_eq!(scene.start(&road).await.unwrap().attempt.ended, Some(EndReason::Cancelled));
     }
     let attempt = AttemptId::from_bytes([9; 16]);
     assert_eq!(code(scene.start(&scene.road(attempt, 9)).await.map(|_| ())), ErrorCode::InvitationExhausted);
+    // The same reason again gets the same answer, another one comes too late.
+    let last = scene.road(AttemptId::from_bytes([3; 16]), 3);
+    last.cancel(EndReason::Cancelled).await.unwrap();
+    assert_eq!(code(last.cancel(EndReason::TimedOut).await), ErrorCode::AttemptEnded);
     // What is the greeter's to say, the claimer can't.
     for reason in [EndReason::Completed, EndReason::InvitationEnded] {
         let road = scene.road(AttemptId::from_bytes([3; 16]), 3);
@@ -266,12 +316,12 @@ async fn a_greeter_who_was_away_is_found_again() {
     let hash = scene.host.secret_hash(ATTEMPT).unwrap();
     assert_eq!(hash, Hash::of(&[&[1; 32]]));
     drop(host);
-    let place = Place::resumed(GREETER, ATTEMPT, hash, vec![7], None);
+    let attempts = Attempts::resumed(GREETER, ATTEMPT, hash, vec![7], None);
     // The daemon was killed: its node is gone from one moment to the next, and another comes to the same place.
     let Scene { host: gone, notes, .. } = scene;
     drop(gone);
-    let host = Host::open(&own, port, &[], invitation(later()), place, notes).unwrap();
+    let host = Host::open(&own, port, &[], invitation(later()), attempts, notes).unwrap();
     assert_eq!(road.fetch(7).await.unwrap(), [7]);
     road.deposit(8, vec![8]).await.unwrap();
-    assert_eq!(host.step_8(ATTEMPT), Some(vec![8]));
+    assert_eq!(host.receipt(ATTEMPT), Some(vec![8]));
 }

@@ -1,4 +1,4 @@
-//! How an attempt or an invitation is followed: by its event stream, opened again whenever it breaks before it has told the end, and by
+//! How a claimer's attempt is followed: by its event stream, opened again whenever it breaks before it has told the end, and by
 //! asking where the stream is held back on the way.
 //!
 //! Decides which state is the last one. Refuses to ask for more after it: a stream that is opened again for ever holds a place at the server.
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
 use parsec_protocol::limits::BODY_MAX_BYTES;
-use parsec_protocol::relay::{EndReason, InvitationStatus};
+use parsec_protocol::relay::{EVENT_STATE, EndReason, InvitationStatus};
 
 use super::super::events::Parser;
 use super::super::http::{Call, Server};
@@ -70,10 +70,14 @@ where
                     Some(Ok(Told::Last)) => return Ok(()),
                     Some(Ok(Told::Part)) => RoadError::Unreachable("the event stream ended".into()),
                     Some(Err(error)) => error,
-                    None => match held_back::ask(server, trouble, &ask, &mut seen).await {
-                        Ok(()) => return Ok(()),
-                        Err(error) => error,
-                    },
+                    None => {
+                        match held_back::ask(server, Some(trouble), held_back::ASK_AGAIN, &ask, &mut seen)
+                            .await
+                        {
+                            Ok(()) => return Ok(()),
+                            Err(error) => error,
+                        }
+                    }
                 }
             }
             Err(error) => error,
@@ -110,8 +114,8 @@ where
     let mut stream = server.open(call).await?;
     let mut parser = Parser::default();
     while let Some(bytes) = stream.next().await? {
-        for data in parser.push(&bytes)? {
-            let view = codec::decode(&data, BODY_MAX_BYTES)
+        for event in parser.push(&bytes)?.into_iter().filter(|event| event.name == EVENT_STATE) {
+            let view = codec::decode(&event.data, BODY_MAX_BYTES)
                 .map_err(|_| RoadError::Misbehaved("an event is not the state it should be"))?;
             pauses.reset();
             trouble.send_if_modified(|now| now.take().is_some());

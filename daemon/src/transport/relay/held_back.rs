@@ -16,7 +16,7 @@ use super::super::{HELD_BACK, RoadError, Trouble};
 /// How long the first event may take, which a server sends at once: a slow connection is made in a second or two.
 pub(super) const FIRST_EVENT: Duration = Duration::from_secs(5);
 /// Between two questions. A ceremony has four messages each way, and its people talk meanwhile; the server counts each question.
-const ASK_AGAIN: Duration = Duration::from_secs(3);
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(3);
 
 /// Runs a stream; nothing, if it has not brought its first event in time. `came` is set by whoever takes events.
 pub(super) async fn in_time<F: Future>(stream: F, came: &AtomicBool) -> Option<F::Output> {
@@ -29,10 +29,12 @@ pub(super) async fn in_time<F: Future>(stream: F, came: &AtomicBool) -> Option<F
     if came.load(Ordering::Relaxed) { Some(stream.await) } else { None }
 }
 
-/// Asks for the state again and again, and hands on each that is new, until one is the last (`seen` says so) or asking fails.
+/// Asks for the state again and again, with this pause, and hands on each that is new, until one is the last (`seen` says so) or asking
+/// fails. Says in `trouble`, if given, that the stream is held back.
 pub(super) async fn ask<T>(
     server: &Server,
-    trouble: &Trouble,
+    trouble: Option<&Trouble>,
+    pause: Duration,
     open: impl Fn() -> Result<Call, RoadError>,
     mut seen: impl FnMut(T) -> bool,
 ) -> Result<(), RoadError>
@@ -49,11 +51,13 @@ where
             Ok(view) => view,
             Err(error) => return Err(error),
         };
-        trouble.send_if_modified(|now| {
-            let news = now.as_deref() != Some(HELD_BACK);
-            *now = Some(HELD_BACK.to_owned());
-            news
-        });
+        if let Some(trouble) = trouble {
+            trouble.send_if_modified(|now| {
+                let news = now.as_deref() != Some(HELD_BACK);
+                *now = Some(HELD_BACK.to_owned());
+                news
+            });
+        }
         let encoded = codec::encode(&view);
         if last.as_ref() != Some(&encoded) {
             last = Some(encoded);
@@ -61,7 +65,7 @@ where
                 return Ok(());
             }
         }
-        tokio::time::sleep(ASK_AGAIN).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Decides which header proves what. Asks for nothing on a timer, but where a stream is held back (`held_back`). Believes nothing: what comes is for the machines and the verifier to judge.
 
+mod device_events;
 mod following;
 mod held_back;
 mod registering;
@@ -15,18 +16,20 @@ use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::public::{Hash, Signature, VerifyKey};
 use parsec_protocol::relay::{
     AttemptView, BootstrapRequest, CancelAttempt, Completed, Completion, EndReason, HEADER_ATTEMPT_SECRET,
-    HEADER_BOOTSTRAP, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, HEADER_TOKEN,
-    InvitationList, InvitationMade, InvitationView, InvitedInfo, LogPage, ManifestUpload, ManifestView,
-    NewInvitation, RequestToSign, StartAttempt, path,
+    HEADER_BODY_HASH, HEADER_BOOTSTRAP, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME,
+    HEADER_TOKEN, InvitationList, InvitationMade, InvitationView, InvitedInfo, LogPage, ManifestUpload,
+    ManifestView, NewInvitation, RequestToSign, StartAttempt, path,
 };
 use reqwest::Method;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use super::http::{Call, Server};
 use super::retry::until_done;
 use super::{Road, RoadError, Trouble};
 use crate::os::{clock, entropy};
+use device_events::DeviceEvents;
 use following::follow;
 
 pub use following::ended;
@@ -104,6 +107,8 @@ pub struct Member {
     server: Server,
     organisation: OrganisationId,
     signer: Arc<dyn Signer>,
+    tasks: TaskTracker,
+    events: Arc<DeviceEvents>,
 }
 
 impl std::fmt::Debug for Member {
@@ -113,10 +118,15 @@ impl std::fmt::Debug for Member {
 }
 
 impl Member {
-    /// Speaks for the signer's device.
+    /// Speaks for the signer's device; what it does by itself is one of these tasks.
     #[must_use]
-    pub fn new(server: Server, organisation: OrganisationId, signer: Arc<dyn Signer>) -> Self {
-        Self { server, organisation, signer }
+    pub fn new(
+        server: Server,
+        organisation: OrganisationId,
+        signer: Arc<dyn Signer>,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { server, organisation, signer, tasks, events: Arc::default() }
     }
 
     /// Where it asks.
@@ -128,10 +138,11 @@ impl Member {
     /// The same member, asking somewhere else.
     #[must_use]
     pub fn at(&self, server: Server) -> Self {
-        Self { server, organisation: self.organisation.clone(), signer: Arc::clone(&self.signer) }
+        let (organisation, signer) = (self.organisation.clone(), Arc::clone(&self.signer));
+        Self::new(server, organisation, signer, self.tasks.clone())
     }
 
-    /// Adds the four headers that authenticate a call.
+    /// Adds the five headers that authenticate a call.
     fn signed(&self, call: Call) -> Result<Call, RoadError> {
         let time = clock::now();
         let nonce = random(&mut entropy::System)
@@ -148,11 +159,13 @@ impl Member {
             nonce,
             body: Hash::of(&[body]),
         };
+        let body = request.body;
         let signature = self.signer.sign_request(&request.bytes());
         Ok(call
             .header(HEADER_DEVICE, device.to_string())
             .header(HEADER_TIME, time.0.to_string())
             .header(HEADER_NONCE, nonce.to_string())
+            .header(HEADER_BODY_HASH, body.to_string())
             .header(HEADER_SIGNATURE, signature.to_string()))
     }
 
@@ -256,11 +269,7 @@ impl Member {
         trouble: &Trouble,
         seen: &watch::Sender<Option<InvitationView>>,
     ) -> RoadError {
-        let state = path::invitation(&self.organisation, &token);
-        let target = path::events(&state);
-        let open = || self.signed(Call::new(Method::GET, target.clone()));
-        let ask = || self.signed(Call::new(Method::GET, state.clone()));
-        follow(&self.server, trouble, open, ask, |view: InvitationView| {
+        self.follow_invitation(token, trouble, |view| {
             let over = ended(view.status).is_some();
             seen.send_replace(Some(view));
             over
@@ -443,17 +452,14 @@ impl Road for GreeterRoad {
     }
 
     async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
-        let state = path::invitation(&self.member.organisation, &self.token);
-        let target = path::events(&state);
-        let open = || self.member.signed(Call::new(Method::GET, target.clone()));
-        let ask = || self.member.signed(Call::new(Method::GET, state.clone()));
-        follow(&self.member.server, &self.trouble, open, ask, |view| {
-            let view = self.of(view);
-            let over = view.ended.is_some();
-            seen.send_replace(Some(view));
-            over
-        })
-        .await
+        self.member
+            .follow_invitation(self.token, &self.trouble, |view| {
+                let view = self.of(view);
+                let over = view.ended.is_some();
+                seen.send_replace(Some(view));
+                over
+            })
+            .await
     }
 
     fn trouble(&self) -> watch::Receiver<Option<String>> {

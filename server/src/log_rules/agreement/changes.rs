@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use parsec_protocol::chain::certificate::{Body, Payload, Profile};
 use parsec_protocol::ids::{Timestamp, UserId};
 use parsec_protocol::public::Hash;
-use rusqlite::Connection;
 
 use super::super::changes::{Ground, check_change, read_change};
 use super::super::{LogFault, Statement, statement};
@@ -16,7 +15,7 @@ use super::support::{
     BEGINNING, By, Org, device, device_body, envelope, foreign_head, organisation, user, user_body,
 };
 use super::{certifier, check_repair, found, present, reader, server};
-use crate::store::{changes as rows, members};
+use crate::store::{Beside, log};
 
 /// Logs grown, and statements tried in each.
 const LOGS: u64 = 12;
@@ -77,17 +76,17 @@ fn spoil(seed: &mut Seed, org: &Org, payload: &mut Payload) {
 }
 
 /// The server's judgement of one change, by its tables; what it accepts is in them afterwards.
-fn change(sql: &Connection, org: &Org, by: u64, bytes: &[u8]) -> Result<(), LogFault> {
+fn change(store: &Beside, org: &Org, by: u64, bytes: &[u8]) -> Result<(), LogFault> {
     let (id, root) = (organisation(), *org.log.root());
     let change = read_change(&id, &[bytes.to_vec().into()])?;
     let ground = Ground {
-        present: present(sql, &root),
-        seen: members::head_at(sql, &id, &root, change.seen_count()).unwrap(),
-        last_word: rows::last_word(sql, &id, &device(by)).unwrap(),
-        subject: rows::subject(sql, &id, &change.kind).unwrap(),
+        present: present(store, &root),
+        seen: store.read(|tx| log::head_at(tx, &id, &root, change.seen_count())).unwrap(),
+        last_word: store.read(|tx| log::last_word(tx, &id, &device(by))).unwrap(),
+        subject: store.read(|tx| log::subject(tx, &id, &change.kind)).unwrap(),
     };
-    let after = check_change(&change, &certifier(sql, by), &ground)?;
-    rows::append(sql, &id, &device(by), &change, &after).unwrap();
+    let after = check_change(&change, &certifier(store, by), &ground)?;
+    store.change(|tx| log::append_change(tx, &id, &device(by), &change, &after)).unwrap();
     Ok(())
 }
 
@@ -116,7 +115,7 @@ fn server_and_readers_agree_on_every_change() {
     let (mut accepted, mut refused, mut replayed) = ([0; 5], BTreeMap::<String, u32>::new(), 0);
     for number in 0..LOGS {
         let dir = tempfile::tempdir().unwrap();
-        let (sql, mut org) = found(&dir);
+        let (store, mut org) = found(&dir);
         let mut seed = Seed(number << 32);
         // Whose profile was given where, newest last.
         let mut given: Vec<(UserId, u64)> = Vec::new();
@@ -155,11 +154,11 @@ fn server_and_readers_agree_on_every_change() {
                 }
                 _ => {}
             }
-            check_repair(&sql, &org, &envelopes, &format!("log {number}, round {round}: {payloads:?}"));
+            check_repair(&store, &org, &envelopes, &format!("log {number}, round {round}: {payloads:?}"));
             let said = if payloads[0].body.is_enrolment() {
-                server(&sql, &org, by, draw(&mut seed, CAST), &payloads, &envelopes)
+                server(&store, &org, by, draw(&mut seed, CAST), &payloads, &envelopes)
             } else {
-                change(&sql, &org, by, &envelopes[0])
+                change(&store, &org, by, &envelopes[0])
             };
             if let Err(fault) = said {
                 *refused.entry(format!("{fault:?}")).or_default() += 1;
@@ -186,9 +185,9 @@ fn server_and_readers_agree_on_every_change() {
                 }
                 (Err(_), None) => {}
             }
-            assert_eq!(present(&sql, org.log.root()), org.log.head(), "{place}");
+            assert_eq!(present(&store, org.log.root()), org.log.head(), "{place}");
         }
-        same_members(&sql, &org);
+        same_members(&store, &org);
     }
     assert!(accepted.iter().all(|count| *count >= 30) && replayed > 100, "{accepted:?}, {replayed}");
     // Each rule was tried alone, often.
@@ -210,9 +209,9 @@ fn server_and_readers_agree_on_every_change() {
 }
 
 /// Whatever the server would judge the next one by, it has as the readers have it.
-fn same_members(sql: &Connection, org: &Org) {
+fn same_members(store: &Beside, org: &Org) {
     for record in org.log.devices() {
-        let signer = members::signer(sql, &organisation(), &record.device).unwrap().unwrap();
+        let signer = store.read(|tx| tx.signer(&organisation(), &record.device)).unwrap().unwrap();
         let owner = org.log.user(&record.user).unwrap();
         assert_eq!(signer.revoked, record.revoked.is_some());
         assert_eq!((signer.member.user, signer.member.profile), (record.user, owner.profile));

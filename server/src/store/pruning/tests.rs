@@ -2,12 +2,15 @@
 
 use parsec_protocol::ids::{AttemptId, Invited, Token, UserId};
 use parsec_protocol::public::Hash;
+use parsec_protocol::relay::attempt::{Earlier, Side};
 use parsec_protocol::relay::{EndReason, GreeterIds, InvitationStatus};
 
 use super::*;
 use crate::budgets::{Budgets, Share, Taken, Whose, Wish};
-use crate::invitations::{self as rules, Attempt, Invitation, Side, Start};
-use crate::store::{attempts, change, invitations as rows, members, open_writer, usage};
+use crate::errors::Refusal;
+use crate::invitations::{self as rules, Attempt, Invitation, Start};
+use crate::store::sqlite::{Connection, Transaction, change, open_writer, read};
+use crate::store::{invitations as rows, usage};
 
 const DAY: u64 = 24 * 60 * 60;
 const BEGINNING: Timestamp = Timestamp(1_700_000_000_000_000);
@@ -44,7 +47,7 @@ impl Site {
         // What survives a power cut is another test's matter, and takes most of the time.
         sql.pragma_update(None, "synchronous", "OFF").unwrap();
         let organisation: OrganisationId = "acme".parse().unwrap();
-        members::reserve(&sql, &organisation, Hash::of(&[]), BEGINNING).unwrap();
+        change(&sql, |tx| tx.reserve(&organisation, Hash::of(&[]), BEGINNING)).unwrap();
         Self { folder, sql, organisation, now: BEGINNING, dice: Dice(seed) }
     }
 
@@ -74,12 +77,28 @@ impl Site {
 
     fn insert(&mut self, maker: u8, days: u64) -> Token {
         let invitation = self.invitation(maker, days);
-        rows::insert(&self.sql, &self.organisation, &invitation, self.now).unwrap();
+        self.store(&invitation);
         invitation.token
     }
 
-    fn load(&self, token: &Token) -> Option<rows::Loaded> {
-        rows::load(&self.sql, &self.organisation, token, self.now).unwrap()
+    /// One change, in the transaction that is open, if there is one.
+    fn change<T>(&self, work: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError>) -> T {
+        if self.sql.is_autocommit() {
+            return change(&self.sql, |tx| work(tx)).unwrap();
+        }
+        work(&mut Transaction::new(&self.sql, &mut Vec::new())).unwrap()
+    }
+
+    fn store(&self, invitation: &Invitation) {
+        self.change(|tx| rows::insert(tx, &self.organisation, invitation, self.now));
+    }
+
+    fn load(&self, token: &Token) -> Option<Loaded> {
+        self.change(|tx| rows::load(tx, &self.organisation, token, self.now))
+    }
+
+    fn is_due(&self) -> bool {
+        read(&self.sql, |tx| tx.is_due(self.now)).unwrap()
     }
 
     /// Starts an attempt and deposits this many steps of this many bytes.
@@ -96,27 +115,31 @@ impl Site {
             now,
         );
         let Ok(Start::New(attempt)) = start else { return };
-        rows::update(&self.sql, &loaded).unwrap();
-        attempts::insert(&self.sql, loaded.number, &attempt).unwrap();
-        let mut chosen = self.load(token).unwrap().with_attempt(&self.sql, &id).unwrap().unwrap();
-        chosen.attempt.greeter = Some(GreeterIds {
+        self.change(|tx| {
+            loaded.save(tx)?;
+            tx.insert_attempt(&self.organisation, token, &attempt)
+        });
+        let loaded = self.load(token).unwrap();
+        let mut chosen = self.change(|tx| loaded.with_attempt(tx, &id)).unwrap();
+        chosen.attempt.state.greeter = Some(GreeterIds {
             user: UserId::from_bytes([1; 16]),
             device: parsec_protocol::ids::DeviceId::from_bytes([1; 16]),
         });
-        chosen.save(&self.sql).unwrap();
+        self.change(|tx| chosen.save(tx));
         for step in 0..steps {
             let side = if step % 2 == 0 { Side::Claimer } else { Side::Greeter };
             let content = vec![step; bytes + usize::from(step)];
             let hash = Hash::of(&[&content]);
-            assert_eq!(rules::deposit(&mut chosen.attempt, side, step, hash, None), Ok(true));
-            attempts::insert_step(&self.sql, chosen.number, chosen.attempt.number, step, hash, &content)
-                .unwrap();
-            chosen.save(&self.sql).unwrap();
+            assert_eq!(chosen.attempt.state.deposit(side, step, Earlier::Nothing), Ok(true));
+            self.change(|tx| {
+                tx.insert_step(&self.organisation, token, chosen.attempt.number, step, (hash, &content))?;
+                chosen.save(tx)
+            });
         }
     }
 
     fn piece(&self) -> Piece {
-        change(&self.sql, |transaction| piece(transaction, self.now)).unwrap()
+        self.change(|tx| piece(tx, self.now))
     }
 
     fn prune(&self) {
@@ -140,19 +163,17 @@ impl Site {
     /// What the triggers keep is what the rows say.
     fn adds_up(&self) {
         let kept = self.usage();
-        usage::recount(&self.sql, &self.organisation).unwrap();
+        self.change(|tx| tx.recount(&self.organisation));
         assert_eq!(kept, self.usage());
     }
 
     fn taken(&self, member: Option<u8>, pool: Pool) -> Taken {
         let member = member.map(|member| UserId::from_bytes([member; 16]));
-        usage::taken(&self.sql, &self.organisation, member.as_ref(), pool).unwrap()
+        read(&self.sql, |tx| tx.taken(&self.organisation, member.as_ref(), pool)).unwrap()
     }
 
     fn admit(&self, like: &Invitation, wish: Wish, budgets: &Budgets) -> Result<(), Refusal> {
-        change(&self.sql, |transaction| {
-            usage::admit(transaction, &self.organisation, like, wish, budgets, self.now)
-        })
+        change(&self.sql, |tx| usage::admit(tx, &self.organisation, like, wish, budgets, self.now))
     }
 
     /// The file's size, with everything in it.
@@ -193,7 +214,7 @@ fn usage_adds_up_to_the_rows_whatever_happens() {
                         continue;
                     };
                     if rules::cancel(&mut loaded.invitation, loaded.newest.as_mut()) == Ok(true) {
-                        rows::update(&site.sql, &loaded).unwrap();
+                        site.change(|tx| loaded.save(tx));
                     }
                 }
                 6 => {
@@ -203,7 +224,7 @@ fn usage_adds_up_to_the_rows_whatever_happens() {
                     let Some(attempt) = loaded.newest.as_mut() else { continue };
                     let reason = EndReason::CodeMismatch;
                     if rules::cancel_attempt(&mut loaded.invitation, attempt, reason) == Ok(true) {
-                        rows::update(&site.sql, &loaded).unwrap();
+                        site.change(|tx| loaded.save(tx));
                     }
                 }
                 7 => {
@@ -243,16 +264,16 @@ fn steps_of_expired_attempts_go_by_themselves_and_what_is_over_a_week_later() {
     let bytes = "SELECT ifnull(sum(length(bytes)), 0) FROM step";
     assert!(site.number(bytes) > 7 * 61_000);
     let empty = Piece::default();
-    assert_eq!((site.piece(), is_due(&site.sql, site.now).unwrap()), (empty, false), "nothing is due");
+    assert_eq!((site.piece(), site.is_due()), (empty, false), "nothing is due");
 
     site.pass(DAY);
-    assert!(is_due(&site.sql, site.now).unwrap());
+    assert!(site.is_due());
     assert_eq!(site.piece().expired, 1);
     assert_eq!(site.number(bytes), 7 * 1_000 + 21, "only of the open one");
     let loaded = site.load(&left).unwrap();
     assert_eq!(loaded.invitation.status, InvitationStatus::Expired);
     assert_eq!(
-        loaded.newest.as_ref().map(|attempt: &Attempt| attempt.ended),
+        loaded.newest.as_ref().map(|attempt: &Attempt| attempt.state.ended),
         Some(Some(EndReason::InvitationEnded))
     );
 
@@ -279,11 +300,11 @@ fn a_crash_between_two_pieces_is_harmless() {
         // Half a piece, and the power is cut.
         say_begin(&site.sql);
         let mut changed = Vec::new();
-        piece(&mut Transaction { sql: &site.sql, changed: &mut changed }, site.now).unwrap();
+        piece(&mut Transaction::new(&site.sql, &mut changed), site.now).unwrap();
         drop(std::mem::replace(&mut site.sql, Connection::open_in_memory().unwrap()));
         site.sql = open_writer(&site.folder.path().join("db")).unwrap();
         site.adds_up();
-        assert!(site.number("SELECT count(*) FROM step s LEFT JOIN attempt a ON a.invitation = s.invitation WHERE a.number IS NULL") == 0);
+        assert!(site.number("SELECT count(*) FROM step s LEFT JOIN attempt a USING (organisation, token) WHERE a.number IS NULL") == 0);
         let done = site.piece();
         assert!(done.expired + done.gone <= u64::try_from(PIECE_ROWS).unwrap());
         pieces += 1;
@@ -313,10 +334,10 @@ fn what_is_over_makes_room_and_what_is_live_does_not() {
     for _ in 0..40 {
         let like = site.invitation(5, 90);
         site.admit(&like, Wish::Invitation, &budgets).unwrap();
-        rows::insert(&site.sql, &site.organisation, &like, site.now).unwrap();
+        site.store(&like);
         let mut loaded = site.load(&like.token).unwrap();
         rules::cancel(&mut loaded.invitation, None).unwrap();
-        rows::update(&site.sql, &loaded).unwrap();
+        site.change(|tx| loaded.save(tx));
         assert!(site.taken(Some(5), Pool::Others).stored <= budgets.member.stored());
     }
     // Two that can be used are all that there may be.
@@ -325,7 +346,7 @@ fn what_is_over_makes_room_and_what_is_live_does_not() {
         let answer = site.admit(&like, Wish::Invitation, &budgets);
         assert_eq!(answer.is_ok(), number < 2);
         if answer.is_ok() {
-            rows::insert(&site.sql, &site.organisation, &like, site.now).unwrap();
+            site.store(&like);
         } else {
             assert_eq!(answer, Err(Whose::Member.spent().into()));
         }
@@ -335,7 +356,7 @@ fn what_is_over_makes_room_and_what_is_live_does_not() {
         let like = site.invitation(maker, 1);
         let answer = site.admit(&like, Wish::Invitation, &budgets);
         match allowed {
-            true => rows::insert(&site.sql, &site.organisation, &like, site.now).unwrap(),
+            true => site.store(&like),
             false => assert_eq!(answer, Err(Whose::Pool.spent().into())),
         }
     }
@@ -404,7 +425,7 @@ fn a_row_that_cannot_be_read_keeps_no_other_from_going() {
     site.pass(2 * DAY);
     assert_eq!(site.piece().expired, 1);
     assert!(site.load(&sound).unwrap().invitation.is_final());
-    assert!(!is_due(&site.sql, site.now).unwrap(), "it is not tried again at once");
+    assert!(!site.is_due(), "it is not tried again at once");
     site.pass(DAY);
-    assert!(is_due(&site.sql, site.now).unwrap());
+    assert!(site.is_due());
 }

@@ -19,8 +19,8 @@ use parsec_protocol::public::PeerKey;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::convert::{both, by_way_of, id_of, key_of, socket_of};
 use super::library::{Behaviour, BehaviourEvent};
-use super::naming::{both, by_way_of, id_of, key_of, socket_of};
 use super::{Command, Link, NodeError, Peer, Status};
 
 /// How long a stranger has to prove that they hold the link.
@@ -103,16 +103,16 @@ impl Driver {
     pub(super) fn new(swarm: Swarm<Behaviour>, target: Option<Target>, relays: &[Relay]) -> Self {
         let mdns = swarm.behaviour().mdns.is_enabled() || swarm.behaviour().mdns_6.is_enabled();
         let status = watch::Sender::new(Status { mdns, ..Status::default() });
-        let guard = &swarm.behaviour().guard;
+        let policy = &swarm.behaviour().dial_policy;
         for relay in
             relays.iter().map(|relay| &relay.peer).chain(target.iter().flat_map(|target| &target.relays))
         {
             if let Ok(peer) = relay.parse() {
-                guard.relay(peer);
+                policy.relay(peer);
             }
         }
         if let Some(target) = &target {
-            guard.proven(target.peer);
+            policy.proven(target.peer);
         }
         let now = Some(Instant::now());
         let relays = relays.iter().filter_map(|relay| by_way_of(relay).ok()).map(|at| (at, now)).collect();
@@ -180,7 +180,7 @@ impl Driver {
             .addresses(addresses)
             .condition(PeerCondition::DisconnectedAndNotDialing)
             .build();
-        self.swarm.behaviour().guard.own(dial.connection_id());
+        self.swarm.behaviour().dial_policy.own(dial.connection_id());
         // A dial that is not begun because one is under way is no failure.
         if let Err(error) = self.swarm.dial(dial)
             && !matches!(error, DialError::DialPeerConditionFalse(_))
@@ -224,7 +224,7 @@ impl Driver {
 
     fn proven(&mut self, key: &PeerKey) {
         let Ok(peer) = id_of(key) else { return };
-        self.swarm.behaviour().guard.proven(peer);
+        self.swarm.behaviour().dial_policy.proven(peer);
         self.unproven.remove(&peer);
         for (whose, there) in self.connections.values_mut() {
             if *whose == peer {
@@ -378,7 +378,7 @@ impl Driver {
             | BehaviourEvent::Mdns6(mdns::Event::Discovered(found)) => self.found(found),
             BehaviourEvent::Mdns(mdns::Event::Expired(_))
             | BehaviourEvent::Mdns6(mdns::Event::Expired(_))
-            | BehaviourEvent::Guard(_)
+            | BehaviourEvent::DialPolicy(_)
             | BehaviourEvent::Limits(_)
             | BehaviourEvent::Streams(_)
             | BehaviourEvent::Ping(_)

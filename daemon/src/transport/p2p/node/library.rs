@@ -14,7 +14,7 @@ use libp2p::{
 use parsec_protocol::keys::PeerSecret;
 use parsec_protocol::limits::BODY_MAX_BYTES;
 
-use super::guard::DialGuard;
+use super::dial_policy::DialPolicy;
 use super::{NodeError, setup};
 
 /// Connections that strangers may have open here, and as many again while they shake hands: one claimer needs one or two. Times
@@ -40,7 +40,7 @@ const MDNS_TTL: Duration = Duration::from_secs(60);
 
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
-    pub(super) guard: DialGuard,
+    pub(super) dial_policy: DialPolicy,
     pub(super) limits: connection_limits::Behaviour,
     pub(super) streams: libp2p_stream::Behaviour,
     ping: ping::Behaviour,
@@ -88,7 +88,7 @@ pub(super) fn swarm(secret: &PeerSecret, relayed: bool) -> Result<Swarm<Behaviou
         .with_relay_client(noise::Config::new, muxer)
         .map_err(setup)?
         .with_behaviour(|key, relay| Behaviour {
-            guard: DialGuard::default(),
+            dial_policy: DialPolicy::default(),
             limits: connection_limits::Behaviour::new(limits),
             streams: libp2p_stream::Behaviour::new(),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_WAIT)),

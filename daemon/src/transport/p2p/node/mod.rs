@@ -1,12 +1,12 @@
 //! The one folder that names libp2p: a node that lives as long as one invitation is greeted or claimed.
 //!
 //! Decides what the rest of the daemon sees of it: a stream, who is connected, and what is in the way. `library` sets the library up and
-//! bounds it, `driver` is the one task in which everything happens, `naming` turns the library's names into ours.
+//! bounds it, `driver` is the one task in which everything happens, `convert` turns the library's names into ours.
 
+mod convert;
+mod dial_policy;
 mod driver;
-mod guard;
 mod library;
-mod naming;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -20,10 +20,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _};
 use tokio_util::task::AbortOnDropHandle;
 
+use self::convert::{both, id_of, key_of};
+use self::driver::{Driver, Target};
+use self::library::swarm;
 use crate::os::entropy;
-use driver::{Driver, Target};
-use library::swarm;
-use naming::{both, id_of, key_of};
 
 /// Commands that may wait for the node.
 const COMMANDS_MAX: usize = 32;

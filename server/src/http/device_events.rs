@@ -1,0 +1,205 @@
+//! The one event stream of a member's device: the log's length, and the invitations it asks to be told of.
+//!
+//! Decides what is told: at once all that was asked for, then each change, whole, so that an event is the
+//! answer of the read it calls for and nothing is told that the read would refuse. Ends when the server
+//! stops, when the device may no longer ask or its rights have changed, and when the same device or member
+//! has opened too many. Nothing is polled: a stream wakes for a change, for an invitation's date, and to
+//! keep the connection.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use parsec_protocol::codec;
+use parsec_protocol::ids::{Timestamp, Token};
+use parsec_protocol::limits::FOLLOWED_MAX;
+use parsec_protocol::relay::{
+    EVENT_GONE, EVENT_INVITATION, EVENT_LOG, ErrorCode, Follow, InvitationGone, LogLength,
+};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+
+use super::authenticated::Caller;
+use super::events::{KEEP_ALIVE, KEPT_ALIVE, TIMER_MAX, event};
+use super::{App, body};
+use crate::errors::Refusal;
+use crate::invitations::Member;
+use crate::store::{Tx, log};
+use crate::watchers::{Holder, Topic, Watcher, Woken};
+
+/// An invitation that is followed, as it was told last.
+struct Followed {
+    told: Vec<u8>,
+    /// When it changes by itself.
+    changes_at: Option<Timestamp>,
+}
+
+/// One look at what may have changed.
+struct Look {
+    member: Member,
+    count: Option<u64>,
+    /// The state of each invitation looked at; none where this member sees none.
+    states: Vec<(Token, Option<State>)>,
+}
+
+struct State {
+    encoded: Vec<u8>,
+    last: bool,
+    expires: Timestamp,
+}
+
+struct Stream {
+    app: Arc<App>,
+    caller: Caller,
+    watcher: Watcher,
+    /// Whose rights the stream has; with others it ends.
+    member: Member,
+    following: BTreeMap<Token, Followed>,
+    /// The log's length as it was told last.
+    count: Option<u64>,
+    ready: VecDeque<Bytes>,
+    keep_alive: tokio::time::Interval,
+}
+
+/// Opens the stream. What it tells at once is read before the answer, so that a refusal is an ordinary one.
+pub(super) async fn open(app: Arc<App>, caller: Caller, asked: Follow) -> Result<Response, Refusal> {
+    if asked.tokens.len() > FOLLOWED_MAX {
+        return Err(ErrorCode::TooLarge.into());
+    }
+    let (organisation, user) = (caller.organisation.clone(), caller.user);
+    let holders = vec![
+        Holder::Device { organisation: organisation.clone(), device: caller.device },
+        Holder::Member { organisation: organisation.clone(), user },
+    ];
+    let mut topics = vec![caller.rights(), Topic::Log { organisation }];
+    topics.extend(asked.tokens.iter().map(|token| caller.topic(*token)));
+    // Registered before the first look, so that no change falls between.
+    let watcher = app.watchers.watch(holders, topics);
+    let first = look(&app, &caller, true, asked.tokens).await?;
+    let mut keep_alive = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+    keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stream = Stream {
+        app,
+        caller,
+        watcher,
+        member: first.member,
+        following: BTreeMap::new(),
+        count: None,
+        ready: VecDeque::new(),
+        keep_alive,
+    };
+    stream.tell(first);
+    Ok(body::events(Body::from_stream(futures_util::stream::unfold(stream, next))))
+}
+
+/// Reads everything in one transaction, by the rights of this moment.
+async fn look(app: &App, caller: &Caller, counted: bool, tokens: Vec<Token>) -> Result<Look, Refusal> {
+    let (now, caller, store) = (app.clock.now(), caller.clone(), caller.store(app));
+    let look = move |tx: &dyn Tx| {
+        let member = caller.member(tx)?;
+        let count = if counted { Some(log::end(tx, &caller.organisation)?.head.count) } else { None };
+        let mut states = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            let state = match caller.load(tx, &token, now) {
+                Ok((_, loaded)) => Some(State {
+                    encoded: codec::encode(&loaded.view()),
+                    last: loaded.invitation.is_final(),
+                    expires: loaded.invitation.expires,
+                }),
+                Err(refusal) if refusal.code == ErrorCode::InvitationUnknown => None,
+                Err(refusal) => return Err(refusal),
+            };
+            states.push((token, state));
+        }
+        Ok(Look { member, count, states })
+    };
+    store.read(look).await
+}
+
+impl Stream {
+    /// Makes events of what is new. What is over or unseen is told once and followed no longer.
+    fn tell(&mut self, look: Look) {
+        if let Some(count) = look.count
+            && self.count.replace(count) != Some(count)
+        {
+            self.ready.push_back(event(EVENT_LOG, &codec::encode(&LogLength { count })));
+        }
+        let now = self.app.clock.now();
+        for (token, state) in look.states {
+            let Some(state) = state else {
+                self.following.remove(&token);
+                self.ready.push_back(event(EVENT_GONE, &codec::encode(&InvitationGone { token })));
+                continue;
+            };
+            let told = self.following.remove(&token);
+            if told.is_none_or(|followed| followed.told != state.encoded) {
+                self.ready.push_back(event(EVENT_INVITATION, &state.encoded));
+            }
+            if !state.last {
+                // Once the date is past it has happened, or it didn't: a sealed attempt outlives its invitation.
+                let changes_at = Some(state.expires).filter(|at| *at > now);
+                self.following.insert(token, Followed { told: state.encoded, changes_at });
+            }
+        }
+    }
+
+    /// Those whose date has come.
+    fn due(&self) -> Vec<Token> {
+        let now = self.app.clock.now();
+        let due = |followed: &Followed| followed.changes_at.is_some_and(|at| at <= now);
+        self.following.iter().filter(|(_, followed)| due(followed)).map(|(token, _)| *token).collect()
+    }
+
+    /// How long nothing changes by itself.
+    fn rest(&self) -> Duration {
+        let first = self.following.values().filter_map(|followed| followed.changes_at).min();
+        let rest = first.map(|at| Duration::from_micros(at.0.saturating_sub(self.app.clock.now().0)));
+        rest.unwrap_or(TIMER_MAX).min(TIMER_MAX)
+    }
+
+    /// Looks at what changed; `false` when the stream is over.
+    async fn follow_up(&mut self, topics: Vec<Topic>) -> bool {
+        let (mut log, mut tokens) = (false, self.due());
+        for topic in topics {
+            match topic {
+                Topic::Log { .. } => log = true,
+                Topic::Invitation { token, .. } if self.following.contains_key(&token) => tokens.push(token),
+                // Told already that it is over.
+                Topic::Invitation { .. } => {}
+                // The look itself reads the rights.
+                Topic::Rights { .. } => {}
+            }
+        }
+        match look(&self.app, &self.caller, log, tokens).await {
+            // With other rights other invitations are seen: the device asks again, and is told by those.
+            Ok(look) if look.member == self.member => {
+                self.tell(look);
+                true
+            }
+            Ok(_) | Err(_) => false,
+        }
+    }
+}
+
+async fn next(mut stream: Stream) -> Option<(Result<Bytes, Infallible>, Stream)> {
+    loop {
+        if let Some(event) = stream.ready.pop_front() {
+            return Some((Ok(event), stream));
+        }
+        let rest = sleep(stream.rest());
+        let topics = tokio::select! {
+            () = stream.app.stopping.cancelled() => return None,
+            woken = stream.watcher.changed() => match woken {
+                Woken::Changed => stream.watcher.take(),
+                Woken::Replaced => return None,
+            },
+            () = rest => Vec::new(),
+            _ = stream.keep_alive.tick() => return Some((Ok(KEPT_ALIVE), stream)),
+        };
+        if !stream.follow_up(topics).await {
+            return None;
+        }
+    }
+}

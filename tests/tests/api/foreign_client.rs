@@ -1,0 +1,88 @@
+//! A program written from docs/openrpc.json alone enrols Bob; and every line that went over both sockets is what the document says.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use parsec_tests::openrpc;
+use parsec_tests::server::Server;
+use parsec_tests::tap::{Line, Tap};
+use parsec_tests::terminal::{Terminal, private_folder};
+use serde_json::Value;
+
+use crate::traffic::{self, Seen};
+
+/// Two terminals that know nothing yet, and a server.
+struct Stage {
+    terminals: [Terminal; 2],
+    taps: [Tap; 2],
+    server: Server,
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn set() -> Self {
+        let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
+        private_folder(&folder.path().join("server"));
+        let server = Server::start(&folder.path().join("server"), &[]);
+        let terminals = ["alice", "bob"].map(|name| Terminal::start(name, &folder.path().join(name)));
+        let tap = |terminal: &Terminal| Tap::start(&terminal.folder().join("tap"), &terminal.socket());
+        let taps = [tap(&terminals[0]), tap(&terminals[1])];
+        Self { terminals, taps, server, folder }
+    }
+
+    /// Runs a script; returns what it printed and all lines on both sockets.
+    fn play(&self, name: &str, organisation: &str, arguments: &[&str]) -> (Value, Vec<Line>) {
+        let token = self.folder.path().join("token");
+        std::fs::write(&token, self.server.reserve(organisation)).unwrap();
+        let mut python = Command::new("python3");
+        python.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name));
+        python.arg("--token-file").arg(&token).args(["--server", &self.server.url()]).args(arguments);
+        let output = python.stdin(Stdio::null()).output().unwrap();
+        let logs: Vec<_> = self.terminals.iter().map(Terminal::log).collect();
+        assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), logs.join("\n"));
+        let said = serde_json::from_slice(&output.stdout).unwrap();
+        (said, self.taps.iter().enumerate().flat_map(|(index, tap)| traffic::of(index, tap)).collect())
+    }
+}
+
+fn enrol(document: &[&str]) -> Seen {
+    let stage = Stage::set();
+    let [alice, bob] = stage.taps.each_ref().map(|tap| tap.path().to_str().unwrap());
+    let arguments: Vec<_> = ["--alice", alice, "--bob", bob].iter().chain(document).copied().collect();
+    let (said, lines) = stage.play("enrolment.py", "acme", &arguments);
+    assert_eq!(said["members"]["bob@acme.example"], "Bob Quillfeather", "{said}");
+    traffic::check(&lines)
+}
+
+#[test]
+fn a_client_made_from_what_the_daemon_says_of_itself_enrols_bob() {
+    let seen = enrol(&[]);
+    assert!(seen.answered.contains("rpc.discover"), "{seen:?}");
+}
+
+#[test]
+fn a_client_made_from_the_file_uses_every_method_and_the_file_is_right() {
+    let file = openrpc::docs("openrpc.json");
+    let document = ["--document", file.to_str().unwrap()];
+    let mut seen = enrol(&document);
+    assert!(seen.refused.contains("device_unknown"), "{seen:?}");
+
+    let stage = Stage::set();
+    let daemon = ["--daemon", stage.taps[0].path().to_str().unwrap()];
+    let (_, lines) = stage.play("tour.py", "tour", &[document, daemon].concat());
+    let toured = traffic::check(&lines);
+    seen.answered.extend(toured.answered);
+    seen.told.extend(toured.told);
+
+    let names = |key: &str| -> BTreeSet<String> {
+        let document = openrpc::committed();
+        let entries = document[key].as_array().unwrap().iter();
+        entries.map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut methods = names("methods");
+    // There is nothing to acknowledge, and no fork, without a server that lies; `events` and `ceremony::evidence` have one.
+    assert!(methods.remove("trust.acknowledge") && methods.remove("trust.fork"));
+    assert_eq!(seen.answered, methods, "nobody knows whether the document is right about the rest");
+    assert_eq!(seen.told, names("x-notifications"));
+}

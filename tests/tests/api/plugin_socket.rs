@@ -1,0 +1,162 @@
+//! The plug-ins' socket: nothing without a token, little with one, no secret ever, and an end the moment it is revoked.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parsec_protocol::control::{
+    Door, HelloResult, PLUGIN_SOCKET_NAME, ProblemKind, Stage, TokenCreated, TokenId, TokenListResult,
+    TokenUsesResult, method,
+};
+use parsec_tests::ceremony::Bell;
+use parsec_tests::logs::files;
+use parsec_tests::rpc::{Client, Failed};
+use parsec_tests::scene::{BOB_EMAIL, Scene, Setting};
+use parsec_tests::terminal::Terminal;
+use parsecd::rpc::methods::{Right, table};
+use serde_json::{Value, json};
+
+fn door(terminal: &Terminal) -> PathBuf {
+    terminal.socket().with_file_name(PLUGIN_SOCKET_NAME)
+}
+
+fn create(terminal: &Terminal, name: &str, methods: &[&str], rate: u32) -> TokenCreated {
+    let request = json!({"name": name, "methods": methods, "rate_per_minute": rate});
+    terminal.call(method::TOKEN_CREATE, request).unwrap()
+}
+
+fn enter(terminal: &Terminal, secret: &str) -> Result<(Client, HelloResult), Failed> {
+    let mut client = Client::connect(&door(terminal))?;
+    let hello = client.call(method::HELLO, json!({"client": "test/1", "api": "1.1", "token": secret}))?;
+    Ok((client, hello))
+}
+
+fn name(result: Result<Value, Failed>) -> Option<ProblemKind> {
+    result.err().and_then(|failed| failed.name())
+}
+
+#[test]
+fn a_token_opens_what_it_names_and_nothing_else_is_ever_open() {
+    let scene = Scene::found(Setting::default());
+    let alice = &scene.alice;
+    let mut stranger = Client::connect(&door(alice)).unwrap();
+    let hello: HelloResult = stranger.call(method::HELLO, ()).unwrap();
+    assert_eq!((hello.door, &hello.token), (Door::Plugin, &None));
+    let callable = |hello: &HelloResult| -> Vec<String> {
+        hello.methods.iter().filter(|it| it.right != "anyone").map(|it| it.name.clone()).collect()
+    };
+    assert!(callable(&hello).is_empty());
+    for (method, right) in table().filter(|(_, right)| *right != Right::Anyone) {
+        assert_eq!(name(stranger.call(method, ())), Some(ProblemKind::TokenInvalid), "{method} {right:?}");
+    }
+    for secret in ["", "parsec-token-", &format!("parsec-token-{}", "A".repeat(43))] {
+        let refused = enter(alice, secret).err().and_then(|failed| failed.name());
+        assert_eq!(refused, Some(ProblemKind::TokenInvalid), "{secret}");
+    }
+
+    let made = create(alice, "files", &[method::STATUS], 1_000);
+    let secret = made.secret.expose();
+    assert!(secret.starts_with("parsec-token-") && secret.len() == 56, "its shape is documented");
+    let (mut plugin, hello) = enter(alice, secret).unwrap();
+    assert_eq!(
+        (hello.token.clone(), callable(&hello)),
+        (Some(made.token.id.clone()), vec![method::STATUS.to_owned()])
+    );
+    plugin.call::<Value>(method::STATUS, ()).unwrap();
+    for (method, right) in table() {
+        if right != Right::Anyone && method != method::STATUS {
+            assert_eq!(name(plugin.call(method, ())), Some(ProblemKind::AccessDenied), "{method}");
+        }
+    }
+    let again = json!({"token": secret});
+    assert_eq!(name(plugin.call(method::HELLO, again.clone())), Some(ProblemKind::InvalidRequest), "twice");
+    assert_eq!(name(alice.call(method::HELLO, again)), Some(ProblemKind::InvalidRequest), "own door");
+    for methods in [json!([method::INVITE_USER]), json!([method::STATUS, method::DEVICE_UNLOCK]), json!([])] {
+        let refused = alice.call(method::TOKEN_CREATE, json!({"name": "more", "methods": methods}));
+        assert_eq!(name(refused), Some(ProblemKind::InvalidRequest), "{methods}");
+    }
+}
+
+#[test]
+fn a_plug_in_sees_that_a_ceremony_runs_and_none_of_its_secrets() {
+    let scene = Scene::found(Setting::default());
+    let alice = &scene.alice;
+    let methods = [method::STATUS, method::CEREMONY_LIST, method::DEVICE_LIST];
+    let made = create(alice, "files", &methods, 1_000);
+    let (mut plugin, _) = enter(alice, made.secret.expose()).unwrap();
+    let bob = scene.terminal("bob");
+    let invitation = alice.invite(BOB_EMAIL).unwrap();
+    let bell = Arc::new(Bell::default());
+    let claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
+    let greeter = alice.greet(invitation.token, &bell).unwrap();
+    claimer.until("a code to say", |view| view.stage == Stage::SayCode).unwrap();
+    let view = greeter.until("codes to choose from", |view| view.stage == Stage::ChooseCode).unwrap();
+
+    let mut secrets: Vec<String> =
+        view.choices.iter().flat_map(|it| [it.code.clone(), it.spelled.clone()]).collect();
+    assert_eq!(secrets.len(), 8);
+    let payload = invitation.link.expose().split('#').nth(1).unwrap().to_owned();
+    secrets.extend([invitation.token.to_string(), payload, made.secret.expose().to_owned()]);
+    let own: Value = alice.call(method::STATUS, ()).unwrap();
+    assert!(
+        secrets.iter().filter(|it| own.to_string().contains(*it)).count() >= 9,
+        "the own door shows them"
+    );
+    for method in methods {
+        let seen = plugin.call::<Value>(method, ()).unwrap().to_string();
+        assert!(method == method::DEVICE_LIST || seen.contains("choose_code"), "{seen}");
+        for secret in &secrets {
+            assert!(!seen.contains(secret), "{method} shows {secret}: {seen}");
+        }
+    }
+}
+
+#[test]
+fn every_use_is_on_record_and_revoking_cuts_off_at_once() {
+    let mut scene = Scene::found(Setting::default());
+    let made = create(&scene.alice, "files", &[method::STATUS], 3);
+    let secret = made.secret.expose();
+    let (mut plugin, _) = enter(&scene.alice, secret).unwrap();
+    // Presenting it was the first of three.
+    for _ in 0..2 {
+        plugin.call::<Value>(method::STATUS, ()).unwrap();
+    }
+    assert_eq!(name(plugin.call(method::STATUS, ())), Some(ProblemKind::RateLimited));
+    assert_eq!(name(plugin.call(method::USER_LIST, ())), Some(ProblemKind::AccessDenied));
+
+    let uses: TokenUsesResult = scene.alice.call(method::TOKEN_USES, ()).unwrap();
+    let told: Vec<_> = uses.uses.iter().map(|it| (it.method.as_str(), it.refused)).collect();
+    let expected = [
+        (method::USER_LIST, Some(ProblemKind::AccessDenied)),
+        (method::STATUS, Some(ProblemKind::RateLimited)),
+        (method::STATUS, None),
+        (method::STATUS, None),
+        (method::HELLO, None),
+    ];
+    assert_eq!(told, expected);
+    assert!(
+        uses.uses.iter().all(|it| it.pid == std::process::id() && it.id.as_ref() == Some(&made.token.id))
+    );
+    let list: TokenListResult = scene.alice.call(method::TOKEN_LIST, ()).unwrap();
+    assert_eq!((list.tokens[0].uses, list.tokens[0].refused), (3, 2));
+
+    // It waits for a line; what it gets is the end.
+    let revoked = json!({"id": made.token.id});
+    let unknown = scene.alice.call(method::TOKEN_REVOKE, json!({"id": TokenId("00".repeat(8))}));
+    assert_eq!(name(unknown), Some(ProblemKind::TokenInvalid));
+    let _: Value = scene.alice.call(method::TOKEN_REVOKE, revoked).unwrap();
+    assert!(matches!(plugin.line(), Err(Failed::Gone)));
+    let refused = |terminal: &Terminal| enter(terminal, secret).err().and_then(|failed| failed.name());
+    assert_eq!(refused(&scene.alice), Some(ProblemKind::TokenInvalid));
+    scene.alice.restart();
+    assert_eq!(refused(&scene.alice), Some(ProblemKind::TokenInvalid));
+
+    // The log tells of each use, and neither it nor the disk holds the secret.
+    let log = scene.alice.log();
+    assert!(log.contains(&made.token.id.0) && log.contains("rate_limited"), "{log}");
+    let part = &secret["parsec-token-".len()..];
+    assert!(!log.contains(part));
+    for (path, contents) in files(&scene.alice.data()) {
+        let found = contents.windows(part.len()).any(|window| window == part.as_bytes());
+        assert!(!found, "the secret is in {path}");
+    }
+}

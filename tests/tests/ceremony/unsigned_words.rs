@@ -1,0 +1,154 @@
+//! What a server says without a signature is shown, and can be taken back: no key and no receipt goes for it.
+
+use std::sync::Arc;
+
+use parsec_protocol::codec;
+use parsec_protocol::control::{ProblemKind, ProfileName, Registration};
+use parsec_protocol::ids::Timestamp;
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorBody, ErrorCode};
+use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, NoAnswer, Proxy, Request};
+use parsec_tests::scene::{ALICE_PASSWORD, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
+use parsec_tests::server::Server;
+use parsec_tests::terminal::{Founding, Terminal, private_folder};
+
+#[test]
+fn a_refused_founding_keeps_the_only_keys_of_what_may_exist() {
+    let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
+    private_folder(&folder.path().join("server"));
+    let server = Server::start(&folder.path().join("server"), &[]);
+    let proxy = Proxy::start(server.address());
+    proxy.meddle(Arc::new(NoAnswer));
+    let terminal = Terminal::start("owner", &folder.path().join("t"));
+    let (url, token) = (proxy.url(), server.reserve("acme"));
+    let found = |token: &str| {
+        terminal.found(&Founding {
+            server: &url,
+            organisation: "acme",
+            token,
+            email: "alice@acme.example",
+            name: "Alice",
+            label: "desk",
+            password: "seven purple tortoises sing",
+            typed_codes: false,
+        })
+    };
+    assert_eq!(found(&token).unwrap_err().name(), Some(ProblemKind::ServerUnreachable));
+    let device = terminal.devices()[0].device;
+    proxy.meddle(Arc::new(Honest));
+    // It exists by now; the token is mistyped.
+    assert_eq!(found(&"0".repeat(64)).unwrap_err().name(), Some(ProblemKind::BootstrapRefused));
+    // Set aside: out of the way, with all its keys.
+    let kept = terminal.devices();
+    assert_eq!((kept.len(), kept[0].device, kept[0].registration), (1, device, Registration::Void));
+    assert!(!terminal.ctl(&["device", "list"]).well().stdout.contains(&url));
+    assert!(terminal.ctl(&["device", "list", "--set-aside"]).well().stdout.contains(&url));
+    let listed = |options: &[&str]| {
+        let said = terminal.ctl(&[&["device", "list", "--json"], options].concat()).well().json();
+        said["devices"].as_array().unwrap().len()
+    };
+    assert_eq!((listed(&[]), listed(&["--set-aside"])), (0, 1));
+    // Taken back by its person, whom no further refusal overrules.
+    let short = device.to_string()[..8].to_owned();
+    assert_eq!(
+        terminal.ctl(&["device", "restore", &short, "--json"]).well().json()["registration"],
+        "pending"
+    );
+    assert_eq!(found(&"0".repeat(64)).unwrap_err().name(), Some(ProblemKind::BootstrapRefused));
+    assert_eq!((listed(&[]), listed(&["--set-aside"])), (1, 0));
+    assert_eq!(terminal.ctl(&["device", "restore", "00000000"]).code, 64);
+    found(&token).unwrap();
+    let known = terminal.devices();
+    assert_eq!((known.len(), known[0].device, known[0].registration), (1, device, Registration::Registered));
+    assert_eq!(terminal.verify().unwrap().count, 2);
+}
+
+/// Passes message 8 on, and tells the newcomer that it came too late.
+struct TooLate;
+
+impl Meddler for TooLate {
+    fn answer(&self, request: &Request, answer: &mut Answer) -> Fate {
+        if request.deposits() == Some(8) {
+            answer.status = 410;
+            answer.body = codec::encode(&ErrorBody {
+                code: ErrorCode::InvitationExpired,
+                server_time: Timestamp(1),
+                retry_after: 0,
+            });
+        }
+        Fate::Pass
+    }
+}
+
+#[test]
+fn a_device_that_the_server_calls_void_is_registered_once_the_log_has_it() {
+    let scene = Scene::found(Setting::default());
+    let mut bob = scene.terminal("bob");
+    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Standard);
+    scene.proxy.meddle(Arc::new(TooLate));
+    let _ = claimer.finish(BOB_PASSWORD);
+    let said = bob.until_device(|device| device.registration == Registration::Void);
+    greeter.outcome().unwrap();
+    // Over a restart, too: what it takes to go on is still there.
+    bob.restart();
+    assert_eq!(bob.devices()[0].registration, Registration::Void);
+    assert_eq!(bob.verify().unwrap_err().name(), Some(ProblemKind::DeviceVoid));
+    let whole = said.device.to_string();
+    assert_eq!(bob.ctl(&["device", "restore", &whole, "--json"]).well().json()["registration"], "pending");
+    scene.proxy.meddle(Arc::new(Honest));
+    let known = bob.until_device(|device| device.registration == Registration::Registered);
+    assert_eq!(known.device, said.device);
+    bob.unlock(BOB_PASSWORD).unwrap();
+    bob.verify().unwrap();
+}
+
+/// Lets no enrolment be completed, and says that the newcomer has cancelled it.
+struct SaysCancelled;
+
+/// What no server knows.
+const NOWHERE: &str = "/v1/nowhere";
+
+impl Meddler for SaysCancelled {
+    fn request(&self, request: &mut Request) -> Fate {
+        if request.method == "POST" && request.target.ends_with("/complete") {
+            NOWHERE.clone_into(&mut request.target);
+        }
+        Fate::Pass
+    }
+
+    fn answer(&self, request: &Request, answer: &mut Answer) -> Fate {
+        if request.target == NOWHERE {
+            answer.status = 409;
+            answer.body = codec::encode(&ErrorBody {
+                code: ErrorCode::AttemptEnded,
+                server_time: Timestamp(1),
+                retry_after: 0,
+            });
+        } else if let Ok(view) = codec::decode::<AttemptView>(&answer.body, answer.body.len()) {
+            answer.body = codec::encode(&AttemptView { ended: Some(EndReason::Cancelled), ..view });
+        }
+        Fate::Pass
+    }
+}
+
+#[test]
+fn what_a_greeter_signed_is_set_aside_and_registered_once_the_server_takes_it() {
+    let scene = Scene::found(Setting::default());
+    let bob = scene.terminal("bob");
+    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Standard);
+    scene.proxy.meddle(Arc::new(SaysCancelled));
+    let _ = claimer.finish(BOB_PASSWORD);
+    assert!(greeter.outcome().is_err());
+    let held = scene.alice.until_device(|device| device.outbox_set_aside == Some(1));
+    assert_eq!(held.outbox, Some(0));
+    let said = scene.alice.ctl(&["device", "list", "--set-aside"]).well().stdout;
+    assert!(said.contains("1 enrolment(s)"), "{said}");
+    assert_eq!(bob.verify().unwrap_err().name(), Some(ProblemKind::DevicePending));
+    // The server is honest again, and nobody has to begin anew.
+    scene.proxy.meddle(Arc::new(Honest));
+    let _ = scene.alice.ctl(&["device", "lock"]).well();
+    scene.alice.unlock(ALICE_PASSWORD).unwrap();
+    let _ = bob.until_device(|device| device.registration == Registration::Registered);
+    let _ = scene.alice.until_device(|device| device.outbox_set_aside == Some(0) && device.outbox == Some(0));
+}

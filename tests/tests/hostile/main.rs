@@ -1,0 +1,26 @@
+//! Somebody means harm: a server or relay that lies, another user of the machine, hostile names,
+//! files and bytes, whoever reads memory or disk.
+//!
+//! Decides with the real programs that nothing is certified, shown or kept that should not be.
+//! Strangers on the network are in `p2p`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
+mod access;
+mod adversary;
+mod certificates;
+mod fuzz;
+mod hostile_names;
+mod hostile_paths;
+mod meddling;
+mod memory;
+mod passwords;
+mod secrets;

@@ -1,0 +1,19 @@
+//! Many at once and for long: no ceremony lost, nobody kept out, nothing held for what is over
+//! (rows P of docs/evidence.md).
+//!
+//! Each takes the whole machine, so they go one after the other (`parsec_tests::alone`), and
+//! nothing else is in this program.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
+mod flood;
+mod many;
+mod soak;

@@ -1,0 +1,95 @@
+//! Ceremonies, invitations and verifications for as long as asked: neither daemon nor server holds more for it (docs/evidence.md, P7).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parsec_protocol::control::{Empty, InviteCancel, method};
+use parsec_tests::memory::resident;
+use parsec_tests::scene::{Scene, Setting};
+use parsec_tests::server::NO_LIMITS;
+use parsec_tests::{crowd, figures};
+use serde_json::json;
+
+/// Rounds before the first measurement, and after it in a usual run.
+const WARM_UP: u64 = 20;
+const ROUNDS: u64 = 40;
+/// A full run lasts so long after that.
+const FULL: Duration = Duration::from_secs(30 * 60);
+/// What memory may have grown by in ten minutes of a full run.
+const GROWTH_MAX: f64 = 0.01;
+/// Newcomers of one organisation.
+const NEWCOMERS_MAX: usize = 100;
+/// Descriptors that come and go: a connection that is just being closed.
+const LEEWAY: usize = 4;
+
+/// What a process holds.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    descriptors: usize,
+    threads: usize,
+    memory_kib: f64,
+}
+
+fn held(process: u32) -> Held {
+    let count =
+        |name: &str| std::fs::read_dir(PathBuf::from(format!("/proc/{process}/{name}"))).unwrap().count();
+    let memory_kib = resident(process, "VmRSS") as f64;
+    Held { descriptors: count("fd"), threads: count("task"), memory_kib }
+}
+
+#[test]
+fn nothing_is_held_for_what_is_over() {
+    let _machine = parsec_tests::alone::on_the_machine();
+    let mut scene = Scene::found(Setting { direct: true, server_options: NO_LIMITS, ..Setting::default() });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let found = |scene: &Scene, number: usize| {
+        let name = format!("crowd{number}");
+        let token = scene.server.reserve(&name);
+        runtime.block_on(crowd::alice(&scene.server.url(), &token, &name.parse().unwrap()))
+    };
+    let mut crowd = found(&scene, 0);
+    let mut number = 0;
+    let mut round = |scene: &Scene| {
+        number += 1;
+        // A newcomer verifies the whole log of theirs: without this a long run would measure its length.
+        if number % NEWCOMERS_MAX == 0 {
+            crowd = found(scene, number);
+        }
+        let invitation = scene.alice.invite(&format!("guest{number}@acme.example")).unwrap();
+        let cancel = InviteCancel { select: Default::default(), token: invitation.token };
+        let _: Empty = scene.alice.call(method::INVITE_CANCEL, cancel).unwrap();
+        scene.alice.verify().unwrap();
+        let refused = scene.alice.call::<Empty>(method::CEREMONY_CHOOSE, json!({"ceremony": 1}));
+        assert!(refused.is_err());
+        runtime.block_on(crowd::ceremony(Arc::clone(&crowd), number, None)).unwrap();
+    };
+    (0..WARM_UP).for_each(|_| round(&scene));
+    let processes = [scene.alice.process().id(), scene.server.process().id()];
+    let before = processes.map(held);
+    let begun = Instant::now();
+    let mut rounds = 0_u64;
+    while rounds < ROUNDS || figures::full() && begun.elapsed() < FULL {
+        round(&scene);
+        rounds += 1;
+    }
+    let after = processes.map(held);
+    let tens = (begun.elapsed().as_secs_f64() / 600.0).max(1.0);
+    let mut said = Vec::new();
+    for ((name, before), after) in ["parsecd", "parsec-metadata"].into_iter().zip(before).zip(after) {
+        assert!(after.descriptors <= before.descriptors + LEEWAY, "{name}: {before:?} {after:?}");
+        assert!(after.threads <= before.threads + LEEWAY, "{name}: {before:?} {after:?}");
+        let growth = (after.memory_kib / before.memory_kib - 1.0) / tens;
+        // Of a few seconds memory says nothing: an allocator fills its pools for longer than that.
+        assert!(!figures::full() || growth < GROWTH_MAX, "{name}: {before:?} {after:?}");
+        said.push(format!(
+            "{name} {} descriptors, {} threads, {:.1} MiB ({:+.1} %)",
+            after.descriptors,
+            after.threads,
+            after.memory_kib / 1024.0,
+            100.0 * growth
+        ));
+    }
+    let minutes = begun.elapsed().as_secs_f64() / 60.0;
+    figures::figure("P7", &format!("{rounds} rounds, {minutes:.1} minutes: {}", said.join("; ")));
+}
