@@ -18,12 +18,6 @@ const REASON: &str =
 const ROOM_REASON: &str =
     "a room that calls upward can't be used by what comes next: rooms are floors, and the arrows point down";
 
-/// Arrows between rooms that lead back and stay for now, each with what will take it away.
-const KNOWN: &[(&str, &str)] = &[
-    // The loop shows the service manager that it turns: by a trait, once that is below both.
-    ("engine", "service"),
-];
-
 /// Checks one crate's folder: `daemon` for what is in daemon/src.
 pub(crate) fn check(folder: &str, sources: &[Source]) -> Vec<Finding> {
     let files: Vec<&Source> = sources.iter().filter(|source| counts(folder, source)).collect();
@@ -157,8 +151,7 @@ fn rooms(graph: &Graph) -> Graph {
     for (from, edges) in graph {
         for (to, place) in edges {
             let (Some(from), Some(to)) = (from.first(), to.first()) else { continue };
-            let known = KNOWN.iter().any(|(known_from, known_to)| known_from == from && known_to == to);
-            if from != to && !known {
+            if from != to {
                 let edges = rooms.entry(vec![from.clone()]).or_default();
                 edges.entry(vec![to.clone()]).or_insert_with(|| place.clone());
             }
