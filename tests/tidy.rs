@@ -127,6 +127,8 @@ mod the_rules_can_fail {
             ("protocol/src/enrol/io.rs", "use crate::{ids::Token, relay::Attempt};"),
             ("protocol/src/enrol/io.rs", "use super::super::control::Stage;"),
             ("protocol/src/chain/log.rs", "fn f(_: crate::relay::Attempt) {}"),
+            ("protocol/src/chain/fork.rs", "use super::organisation::log::VerifiedLog;"),
+            ("protocol/src/chain/organisation/log.rs", "use crate::evidence::head::SignedHead;"),
             ("protocol/src/enrol/claimer/mod.rs", "use crate::enrol::greeter::Greeter;"),
             ("protocol/src/enrol/claimer.rs", "use super::greeter::Greeter;"),
             ("protocol/src/enrol/greeter.rs", "use super::{io, claimer::Claimer};"),
@@ -154,8 +156,13 @@ mod the_rules_can_fail {
             ("daemon/src/p2p/host.rs", "use crate::store::Store;"),
             ("daemon/src/engine/mod.rs", "use parsec_host::service_manager::ServiceManager;"),
             ("server/src/http.rs", "use parsec_protocol::keys;"),
-            ("server/src/http.rs", "use parsec_protocol::chain::members::open_name;"),
+            ("server/src/http.rs", "use parsec_protocol::chain::organisation::members::open_name;"),
             ("server/src/http.rs", "use parsec_protocol::chain;"),
+            ("server/src/http.rs", "use parsec_protocol::chain::organisation::rules::accept;"),
+            ("server/src/repair.rs", "use parsec_protocol::chain::organisation::rules;"),
+            ("server/src/repair.rs", "use parsec_protocol::limits::DEVICES_PER_USER_MAX;"),
+            ("server/src/repair.rs", "fn f() { key.is_sound(); }"),
+            ("server/src/store/log.rs", "fn f() { judge_by_itself(); }"),
             ("server/src/http.rs", "fn f() { parsec_protocol::manifest::open(); }"),
             ("server/src/http/signed.rs", "use rusqlite::Connection;"),
             ("server/src/repair.rs", "fn f(sql: &rusqlite::Connection) {}"),
@@ -170,7 +177,7 @@ mod the_rules_can_fail {
     #[test]
     fn imports_that_are_fine() {
         for (path, line) in [
-            ("protocol/src/enrol/claimer.rs", "use super::io::Setting; use crate::chain::certificate::Head;"),
+            ("protocol/src/enrol/claimer.rs", "use super::io::Setting; use crate::chain::head::Head;"),
             (
                 "protocol/src/enrol/claimer.rs",
                 "#[cfg(test)]\nmod tests { use super::super::greeter::Greeter; }",
@@ -192,12 +199,20 @@ mod the_rules_can_fail {
                 "ctl/src/main.rs",
                 "use parsec_protocol::control::{self, Stage}; use parsec_protocol::ids::Token;",
             ),
-            ("server/src/http.rs", "use parsec_protocol::{chain::certificate::{Body, Head}, relay, public};"),
+            (
+                "server/src/http.rs",
+                "use parsec_protocol::{chain::organisation::certificate::{Body, Payload}, relay, public};",
+            ),
             ("ctl/src/commands/lab.rs", "use parsec_protocol::lab::{Lab, Transcript};"),
-            ("server/src/log.rs", "use parsec_protocol::chain::verify::VerifiedLog;"),
             ("server/src/store/sqlite/members.rs", "use rusqlite::params; use super::values::stored;"),
             ("server/src/store/beside.rs", "use super::sqlite::Connection;"),
             ("daemon/src/store/database.rs", "use rusqlite::Connection;"),
+            ("server/src/log.rs", "use parsec_protocol::chain::organisation::log::VerifiedLog;"),
+            ("server/src/store/log.rs", "use parsec_protocol::chain::organisation::rules::{Fault, accept};"),
+            (
+                "protocol/src/chain/fork.rs",
+                "#[cfg(test)]\nmod tests { use crate::chain::organisation::log::VerifiedLog; }",
+            ),
         ] {
             assert_eq!(import(path, line), 0, "{path}: {line}");
         }
@@ -261,18 +276,25 @@ mod the_rules_can_fail {
     }
 
     #[test]
-    fn weakened_builds() {
-        let lints = "[lints]\nworkspace = true\n";
-        let check = |path: &str, line: &str| {
-            imports::check(&[], &[(path.to_owned(), format!("{line}\n{lints}"))]).len()
-        };
-        assert_eq!(check("protocol/Cargo.toml", concat!("weak", "-low-order = []")), 0);
-        assert_eq!(check("protocol/Cargo.toml", concat!("default = [\"weak", "-low-order\"]")), 1);
-        assert_eq!(check("daemon/Cargo.toml", concat!("weak", "-low-order = []")), 1);
-        let turned_on =
-            concat!("parsec-protocol = { workspace = true, features = [\"weak", "-low-order\"] }");
-        assert_eq!(check("ctl/Cargo.toml", turned_on), 1);
-        assert_eq!(check("Cargo.toml", turned_on), 1);
+    fn switches_that_take_a_defence_away() {
+        let check = |path: &str, line: &str| rule(path, &format!("{FINE}{line}\n"));
+        let switch = "#[cfg(feature = \"codes\")]\nconst A: u32 = 1;";
+        assert_eq!(check("protocol/src/enrol/sas.rs", switch), 1);
+        assert_eq!(
+            check("protocol/src/chain/rules.rs", "const A: u32 = if cfg!(feature = \"b\") { 1 } else { 2 };"),
+            1
+        );
+        assert_eq!(check("protocol/src/lab/series.rs", switch), 0);
+        assert_eq!(
+            check("protocol/src/enrol/sas.rs", "// a switch (feature = \"codes\") is none of ours"),
+            0
+        );
+    }
+
+    #[test]
+    fn programs_of_tests() {
+        assert_eq!(rule("tests/tests/a.rs", FINE), 1);
+        assert_eq!(rule("tests/tests/cli/a.rs", FINE), 0);
     }
 
     #[test]
@@ -313,7 +335,7 @@ mod the_rules_can_fail {
         assert_eq!(rule("ctl/src/a.rs", &tests), 0, "tests do not count");
         let after = format!("{tests}{}", "fn f() {}\n".repeat(300));
         assert_eq!(rule("ctl/src/a.rs", &after), 1, "what follows the tests does");
-        assert_eq!(rule("tests/tests/a.rs", &lines(900)), 0, "nor does a file of tests");
+        assert_eq!(rule("tests/tests/cli/a.rs", &lines(900)), 0, "nor does a file of tests");
         assert_eq!(rule("tests/src/a.rs", &lines(900)), 1, "the harness does");
     }
 
@@ -376,7 +398,7 @@ mod the_rules_can_fail {
     #[test]
     fn sleeps() {
         let sleep = "std::thread::sleep(x);";
-        assert_eq!(rule("tests/tests/a.rs", &format!("{FINE}fn f() {{ {sleep} }}\n")), 1);
+        assert_eq!(rule("tests/tests/cli/a.rs", &format!("{FINE}fn f() {{ {sleep} }}\n")), 1);
         assert_eq!(
             rule("ctl/src/a.rs", &format!("{FINE}#[cfg(test)]\nmod tests {{ fn f() {{ {sleep} }} }}\n")),
             1

@@ -3,7 +3,7 @@
 //! Decides names and sentences. Refuses to pass on what a person has no business with: paths of keys, tokens, codes.
 
 use parsec_protocol::address::AddressError;
-use parsec_protocol::chain::verify::LogError;
+use parsec_protocol::chain::organisation::log::LogError;
 use parsec_protocol::control::{Problem, ProblemKind as Kind, SecretText};
 use parsec_protocol::enrol::io::{Closed, Refused};
 use parsec_protocol::enrol::link::{Link, LinkError};

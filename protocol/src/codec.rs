@@ -54,6 +54,29 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
 
 /// Reads the one value `bytes` are.
 ///
+/// ```
+/// use minicbor::{Decode, Encode};
+/// use parsec_protocol::codec::{CodecError, decode, encode};
+///
+/// #[derive(Debug, PartialEq, Encode, Decode)]
+/// struct Entry {
+///     #[n(0)]
+///     number: u64,
+///     #[n(1)]
+///     text: String,
+/// }
+///
+/// let bytes = encode(&Entry { number: 500, text: "é".into() });
+/// assert_eq!(bytes, [0x82, 0x19, 0x01, 0xf4, 0x62, 0xc3, 0xa9]);
+/// assert_eq!(decode(&bytes, 100), Ok(Entry { number: 500, text: "é".into() }));
+///
+/// // The same number in four bytes would be a second spelling.
+/// let longer = [0x82, 0x1a, 0, 0, 0x01, 0xf4, 0x62, 0xc3, 0xa9];
+/// assert_eq!(decode::<Entry>(&longer, 100), Err(CodecError::NotCanonical));
+/// // More bytes than the caller allows are not looked at.
+/// assert_eq!(decode::<Entry>(&bytes, 6), Err(CodecError::TooLong { length: 7, max: 6 }));
+/// ```
+///
 /// # Errors
 /// [`CodecError`]; nothing is allocated beyond a small multiple of `bytes`, and nothing at all if they exceed `max`.
 pub fn decode<T>(bytes: &[u8], max: usize) -> Result<T, CodecError>

@@ -299,11 +299,16 @@ mod tests {
         // A3: even if one key served both, the associated data keep the two apart.
         let (organisation, user) = (place().organisation, place().user);
         let directory_key = crate::keys::DirectoryKey::from_bytes(&mut [4; 32]);
-        let whose = crate::chain::members::NameOf::User(user);
+        let whose = crate::chain::organisation::members::NameOf::User(user);
         let name = "Alice".parse().unwrap();
-        let sealed =
-            crate::chain::members::seal_name(&directory_key, &organisation, whose, &name, &mut Fixed(6))
-                .unwrap();
+        let sealed = crate::chain::organisation::members::seal_name(
+            &directory_key,
+            &organisation,
+            whose,
+            &name,
+            &mut Fixed(6),
+        )
+        .unwrap();
         let moved = resigned(|it| it.ciphertext = sealed[NONCE_BYTES..].to_vec().into());
         assert_eq!(read(&moved), Err(ManifestError::Forged));
     }

@@ -21,11 +21,11 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use parsec_protocol::chain::certificate::{Body, Profile};
+use parsec_protocol::chain::organisation::certificate::{Body, Profile};
 use parsec_protocol::codec;
 use parsec_protocol::direct::Hints;
-use parsec_protocol::enrol::evidence::{commitment, root_commitment};
 use parsec_protocol::enrol::link::Link;
+use parsec_protocol::enrol::proofs::{commitment, root_commitment};
 use parsec_protocol::enrol::sas::{Codes, SasInputs};
 use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::fork::{ForkProof, Witness};
@@ -245,7 +245,7 @@ fn file(seed: &mut Seed) -> Vec<u8> {
             match draw(seed, 4) {
                 0 => {
                     let envelope = other.envelopes[own.envelopes.len() - 2 + draw(seed, 4)].clone();
-                    proof.branches[1].witness = Witness::Stray { envelope: envelope.into() };
+                    proof.branches[1].witness = Witness::ForeignView { envelope: envelope.into() };
                 }
                 1 => drop(proof.common.pop()),
                 _ => {}

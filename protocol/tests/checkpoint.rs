@@ -6,25 +6,27 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parsec_protocol::chain::certificate::{Body, Head, Profile};
+use parsec_protocol::chain::batch::{Executor, Sequential, Task};
 use parsec_protocol::chain::checkpoint::{Checkpoint, CheckpointKey};
-use parsec_protocol::chain::crew::{Alone, Crew, Job};
-use parsec_protocol::chain::verify::{Fault, LogError, VerifiedLog};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::{Body, Profile};
+use parsec_protocol::chain::organisation::log::{LogError, VerifiedLog};
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::keys::LocalStoreKey;
 use parsec_protocol::public::Hash;
 use support::{
     By, Org, Seed, device, device_body, draw, envelope, organisation, read, root_key, runs, user, user_body,
 };
 
-/// Three threads that take what is next.
+/// Three threads with a share each.
 struct Threads;
 
-impl Crew for Threads {
-    fn run(&self, jobs: &mut [Job<'_>]) {
-        let share = jobs.len().div_ceil(3).max(1);
+impl Executor for Threads {
+    fn run<T: Task>(&self, tasks: &mut [T]) {
+        let share = tasks.len().div_ceil(3).max(1);
         std::thread::scope(|scope| {
-            for part in jobs.chunks_mut(share) {
-                scope.spawn(|| part.iter_mut().for_each(Job::run));
+            for part in tasks.chunks_mut(share) {
+                scope.spawn(|| part.iter_mut().for_each(Task::run));
             }
         });
     }
@@ -33,11 +35,11 @@ impl Crew for Threads {
 /// One that does half of its work, backwards, and some of it twice.
 struct Lazy;
 
-impl Crew for Lazy {
-    fn run(&self, jobs: &mut [Job<'_>]) {
-        for job in jobs.iter_mut().rev().step_by(2) {
-            job.run();
-            job.run();
+impl Executor for Lazy {
+    fn run<T: Task>(&self, tasks: &mut [T]) {
+        for task in tasks.iter_mut().rev().step_by(2) {
+            task.run();
+            task.run();
         }
     }
 }
@@ -46,10 +48,10 @@ impl Crew for Lazy {
 #[derive(Default)]
 struct Counting(AtomicUsize);
 
-impl Crew for Counting {
-    fn run(&self, jobs: &mut [Job<'_>]) {
-        self.0.fetch_add(jobs.len(), Ordering::Relaxed);
-        Alone.run(jobs);
+impl Executor for Counting {
+    fn run<T: Task>(&self, tasks: &mut [T]) {
+        self.0.fetch_add(tasks.len(), Ordering::Relaxed);
+        Sequential.run(tasks);
     }
 }
 
@@ -90,22 +92,23 @@ fn log(seed: &mut Seed, base: &Org) -> Vec<Vec<u8>> {
     log
 }
 
-fn take(envelopes: &[Vec<u8>], crew: &dyn Crew) -> (Result<(), LogError>, VerifiedLog) {
+fn take(envelopes: &[Vec<u8>], executor: &impl Executor) -> (Result<(), LogError>, VerifiedLog) {
     let mut log = Org::empty().log;
-    (log.take(envelopes, crew), log)
+    (log.extend_with(envelopes, executor), log)
 }
 
 #[test]
-fn a_crew_finds_what_one_after_the_other_finds() {
+fn an_executor_finds_what_one_after_the_other_finds() {
     let base = Org::staffed();
     let (mut good, mut bad) = (0, 0);
     for number in 0..runs(150, 5_000) {
         let envelopes = log(&mut Seed(number << 32), &base);
         let mut one = Org::empty().log;
         let said = envelopes.iter().try_for_each(|envelope| one.push(envelope));
-        for crew in [&Alone as &dyn Crew, &Threads, &Lazy] {
-            let (by_crew, log) = take(&envelopes, crew);
-            assert_eq!((&by_crew, log.head()), (&said, one.head()), "seed {number}");
+        let by_executors =
+            [take(&envelopes, &Sequential), take(&envelopes, &Threads), take(&envelopes, &Lazy)];
+        for (by_executor, log) in by_executors {
+            assert_eq!((&by_executor, log.head()), (&said, one.head()), "seed {number}");
         }
         if said.is_ok() { good += 1 } else { bad += 1 }
     }
@@ -117,7 +120,7 @@ fn key(number: u8) -> CheckpointKey {
 }
 
 fn resume(envelopes: &[Vec<u8>], note: &[u8], key: &CheckpointKey) -> Result<VerifiedLog, LogError> {
-    VerifiedLog::resume(organisation(), root_key(0).verify_key(), envelopes, Some((note, key)), &Alone)
+    VerifiedLog::resume(organisation(), root_key(0).verify_key(), envelopes, Some((note, key)), &Sequential)
 }
 
 #[test]
@@ -127,16 +130,16 @@ fn what_a_checkpoint_covers_is_not_verified_again() {
     let covered = org.envelopes.len() as u64;
     org.say(By::Device(0), user_body(60, Profile::Standard));
     org.say(By::Device(0), device_body(60, 60));
-    let crew = Counting::default();
+    let executor = Counting::default();
     let root = root_key(0).verify_key();
     let log =
-        VerifiedLog::resume(organisation(), root, &org.envelopes, Some((&note, &key(1))), &crew).unwrap();
+        VerifiedLog::resume(organisation(), root, &org.envelopes, Some((&note, &key(1))), &executor).unwrap();
     // Twice: to be read, and to be checked.
-    assert_eq!((crew.0.load(Ordering::Relaxed), log.verified_anew()), (4, 2));
+    assert_eq!((executor.0.load(Ordering::Relaxed), log.freshly_verified()), (4, 2));
     assert_eq!(log.head(), org.log.head());
     // It goes on as the verified one does: everything that the rules ask is there.
     let whole = read(&org.envelopes).unwrap();
-    assert_eq!(whole.verified_anew(), covered + 2);
+    assert_eq!(whole.freshly_verified(), covered + 2);
     let next = |by: By, body: Body| {
         let envelope = envelope(by, &org.payload(by, body));
         assert_eq!(
@@ -164,10 +167,10 @@ fn what_a_checkpoint_covers_is_not_verified_again() {
 fn a_checkpoint_that_is_not_exactly_ours_is_none() {
     let org = Org::staffed();
     let good = Checkpoint::of(&org.log, &key(1)).encode();
-    assert_eq!(resume(&org.envelopes, &good, &key(1)).unwrap().verified_anew(), 0);
+    assert_eq!(resume(&org.envelopes, &good, &key(1)).unwrap().freshly_verified(), 0);
     let count = org.log.count();
     let none = |note: &[u8], key: &CheckpointKey, what: &str| {
-        assert_eq!(resume(&org.envelopes, note, key).unwrap().verified_anew(), count, "{what}");
+        assert_eq!(resume(&org.envelopes, note, key).unwrap().freshly_verified(), count, "{what}");
     };
     for at in 0..good.len() {
         for change in [1, 0x80] {
@@ -214,5 +217,5 @@ fn a_checkpoint_says_nothing_of_other_certificates() {
     let at = forged.len() - 32;
     forged[at..].copy_from_slice(mac.as_bytes());
     let log = resume(&org.envelopes, &forged, &key(1)).unwrap();
-    assert_eq!(log.verified_anew(), org.log.count());
+    assert_eq!(log.freshly_verified(), org.log.count());
 }

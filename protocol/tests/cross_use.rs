@@ -6,8 +6,8 @@
 
 mod support;
 
-use parsec_protocol::chain::certificate::{Author, Body, Envelope, Payload};
-use parsec_protocol::chain::members::{NameOf, open_name, seal_name};
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope, Payload};
+use parsec_protocol::chain::organisation::members::{NameOf, open_name, seal_name};
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, Timestamp, Token, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, ManifestKey};

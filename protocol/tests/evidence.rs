@@ -7,8 +7,9 @@ mod made;
 mod support;
 
 use made::{Enrolled, enrolled, export, file_of, head_by, parted, proof, strayed};
-use parsec_protocol::chain::certificate::{Body, Envelope, Head};
-use parsec_protocol::chain::verify::Fault;
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::{Body, Envelope};
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::fork::{Branch, Fork, ForkProof, Form, Witness};
 use parsec_protocol::evidence::receipt::{EnrolmentReceipt, Statement};
@@ -107,7 +108,7 @@ fn a_certificate_that_has_seen_another_log_proves_the_fork_without_it() {
     let proof = strayed(&own, stray).unwrap();
     let file = proof.encode();
     let fork = ForkProof::decode(&file).unwrap().verify().unwrap();
-    assert_eq!(fork.words[1].form, Form::Stray);
+    assert_eq!(fork.words[1].form, Form::ForeignView);
     assert!(own.log.head_at(fork.words[1].head.count) != Some(fork.words[1].head));
     damaged(&file, |bad| {
         assert!(ForkProof::decode(bad).and_then(|proof| proof.verify()).is_err());

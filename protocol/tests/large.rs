@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Instant;
 
-use parsec_protocol::chain::certificate::Profile;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use support::{By, Org, device_body, is_full, read, runs, user_body};
 
 /// Members, each with a terminal: as usual, and in a full run.

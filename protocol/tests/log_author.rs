@@ -7,8 +7,9 @@
 
 mod support;
 
-use parsec_protocol::chain::certificate::{Body, Payload, Profile};
-use parsec_protocol::chain::verify::{Fault, VerifiedLog};
+use parsec_protocol::chain::organisation::certificate::{Body, Payload, Profile};
+use parsec_protocol::chain::organisation::log::VerifiedLog;
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::public::{Context, Signature};
 use support::{
@@ -156,7 +157,7 @@ fn every_changed_byte_is_refused() {
 
 #[test]
 fn seen_another_log() {
-    refused_change(&Org::staffed(), By::Device(0), Fault::SeenOther, |payload| {
+    refused_change(&Org::staffed(), By::Device(0), Fault::ForkedView, |payload| {
         payload.seen = foreign_head(payload.seen.count);
     });
 }
@@ -165,7 +166,7 @@ fn seen_another_log() {
 fn seen_the_right_hash_at_the_wrong_count() {
     let org = Org::staffed();
     // Device 2 spoke last at position 10, having seen 10.
-    refused_change(&org, By::Device(2), Fault::SeenOther, |payload| payload.seen.count -= 1);
+    refused_change(&org, By::Device(2), Fault::ForkedView, |payload| payload.seen.count -= 1);
 }
 
 #[test]

@@ -4,9 +4,9 @@
 
 mod support;
 
-use parsec_protocol::chain::certificate::{Body, Envelope, Profile};
-use parsec_protocol::chain::changes::certify;
-use parsec_protocol::chain::verify::Fault;
+use parsec_protocol::chain::organisation::certificate::{Body, Envelope, Profile};
+use parsec_protocol::chain::organisation::changes::certify;
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::ids::Timestamp;
 use support::{BEGINNING, Org, device, signing_key, user};
 

@@ -7,8 +7,9 @@
 
 mod support;
 
-use parsec_protocol::chain::certificate::{Author, Body, Head, Profile};
-use parsec_protocol::chain::verify::Fault;
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Profile};
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::public::Hash;
 use support::{BEGINNING, By, Org, device, email, envelope, refused, refused_author, refused_body, user};

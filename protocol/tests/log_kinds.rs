@@ -7,8 +7,8 @@
 
 mod support;
 
-use parsec_protocol::chain::certificate::{Body, Envelope, Payload, Profile};
-use parsec_protocol::chain::verify::Fault;
+use parsec_protocol::chain::organisation::certificate::{Body, Envelope, Payload, Profile};
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::codec;
 use parsec_protocol::public::Context;
 use support::{
@@ -61,7 +61,7 @@ fn wrong_kind_every_pair() {
             assert!(matches!(fault, Fault::BadSignature | Fault::Malformed), "{from} as {to}: {fault:?}");
             // By a member who signs it so: the fields are of the other kind, and ids of people are none of terminals.
             let signature = By::Device(0).sign(Context::Certificate, swapped.as_slice());
-            let signed = codec::encode(&Envelope { payload: swapped.into(), signature });
+            let signed = codec::encode(&Envelope::new(swapped.into(), signature));
             let fault = org.fault(&signed).unwrap_err();
             assert!(
                 matches!(fault, Fault::Malformed | Fault::SubjectUnknown),
@@ -81,7 +81,7 @@ fn unknown_kind_and_extra_fields() {
         let bytes = codec::encode(&payload);
         let sign = |bytes: Vec<u8>| {
             let signature = By::Device(0).sign(Context::Certificate, &bytes);
-            codec::encode(&Envelope { payload: bytes.into(), signature })
+            codec::encode(&Envelope::new(bytes.into(), signature))
         };
         assert_eq!(org.fault(&sign(bytes.clone())), Ok(()));
         let mut unknown = bytes.clone();

@@ -7,8 +7,8 @@
 
 mod support;
 
-use parsec_protocol::chain::certificate::{Body, Profile, SEALED_NAME_BYTES};
-use parsec_protocol::chain::verify::Fault;
+use parsec_protocol::chain::organisation::certificate::{Body, Profile, SEALED_NAME_BYTES};
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::ids::{DeviceId, Email, UserId};
 use parsec_protocol::limits::DEVICES_PER_USER_MAX;
 use parsec_protocol::public::{EncryptionKey, VerifyKey};

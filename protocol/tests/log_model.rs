@@ -9,9 +9,9 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use parsec_protocol::chain::certificate::{Author, Body, Profile};
-use parsec_protocol::chain::path::{Start, chain};
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Profile};
+use parsec_protocol::chain::organisation::log::VerifiedLog;
+use parsec_protocol::chain::organisation::path::{Start, chain};
 use support::{By, Org, Seed, device, device_body, envelope, user, user_body};
 
 /// Logs grown, and statements tried in each.

@@ -6,9 +6,10 @@
 
 mod support;
 
-use parsec_protocol::chain::certificate::{Author, Body, Envelope, Payload, Profile};
-use parsec_protocol::chain::path::{Start, Subject, chain};
-use parsec_protocol::chain::verify::{Fault, VerifiedLog};
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope, Payload, Profile};
+use parsec_protocol::chain::organisation::log::VerifiedLog;
+use parsec_protocol::chain::organisation::path::{Start, Subject, chain};
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, UserId};
 use support::{
@@ -109,7 +110,7 @@ fn fork() {
     assert!(!one.log.extends(&two.log.head()) && !two.log.extends(&one.log.head()));
     let by_one = envelope(By::Device(1), &one.payload(By::Device(1), user_body(7, Profile::Standard)));
     assert_eq!(one.fault(&by_one), Ok(()));
-    assert_eq!(two.fault(&by_one), Err(Fault::SeenOther));
+    assert_eq!(two.fault(&by_one), Err(Fault::ForkedView));
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn withheld_revocation_shows_with_the_next_certificate_of_who_made_it() {
     let after = org.envelopes.last().unwrap();
     assert_eq!(without.log.push(after).unwrap_err().fault, Fault::SeenAhead);
     without.say(By::Device(20), device_body(21, 2));
-    assert_eq!(without.log.push(after).unwrap_err().fault, Fault::SeenOther);
+    assert_eq!(without.log.push(after).unwrap_err().fault, Fault::ForkedView);
 }
 
 #[test]

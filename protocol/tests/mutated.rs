@@ -4,7 +4,7 @@
 
 mod support;
 
-use parsec_protocol::chain::members::{NameOf, open_name, seal_name};
+use parsec_protocol::chain::organisation::members::{NameOf, open_name, seal_name};
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
 use parsec_protocol::keys::{DirectoryKey, Entropy as _, ManifestKey};

@@ -11,7 +11,8 @@ mod support;
 use std::fmt::Debug;
 
 use minicbor::{Decode, Encode};
-use parsec_protocol::chain::certificate::{Author, Body, Envelope, Head, Payload, Profile};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope, Payload, Profile};
 use parsec_protocol::codec::{self, CodecError};
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Timestamp, Token, UserId};
 use parsec_protocol::keys::Entropy as _;
@@ -142,7 +143,7 @@ impl Draw {
     }
 
     fn envelope(&mut self) -> Envelope {
-        Envelope { payload: self.blob().into(), signature: Signature::from_bytes(self.bytes()) }
+        Envelope::new(self.blob().into(), Signature::from_bytes(self.bytes()))
     }
 
     fn receipt(&mut self) -> Receipt {
@@ -530,7 +531,7 @@ fn numbers_and_texts_that_no_record_has() {
 
 #[test]
 fn the_bounds_hold_together() {
-    use parsec_protocol::chain::certificate::SEALED_NAME_BYTES;
+    use parsec_protocol::chain::organisation::certificate::SEALED_NAME_BYTES;
     use parsec_protocol::limits::{
         CERTIFICATE_MAX_BYTES, CODEC_MAX_DEPTH, INVITATION_PAGE_MAX, LOG_PAGE_MAX_CERTIFICATES,
         MANIFEST_MAX_BYTES, ORGANISATION_ID_MAX_BYTES,

@@ -9,8 +9,8 @@ mod support;
 
 use std::fmt::Debug;
 
-use parsec_protocol::chain::bootstrap::Founder;
-use parsec_protocol::chain::certificate::Profile;
+use parsec_protocol::chain::organisation::bootstrap::Founder;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::enrol::io::{Approval, ClaimerOutput, NewDevice};
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::ids::{Invited, Label, Timestamp, Token};

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use parsec_protocol::chain::certificate::Profile;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, Timestamp, Token, UserId};
 use parsec_protocol::limits::INVITATION_DAYS_MAX;
 use parsec_protocol::public::Hash;

@@ -9,7 +9,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::certificate::{Body, Envelope, Head};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::{Body, Envelope};
+use parsec_protocol::chain::view::NotAccepted;
 use parsec_protocol::codec;
 use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::{EVIDENCE_MAX_BYTES, EvidenceError};
@@ -19,9 +21,10 @@ use parsec_protocol::public::{Hash, VerifyKey};
 use parsec_protocol::relay::{BootstrapRequest, ErrorCode};
 
 use crate::errors::Refusal;
-use crate::log_rules::{check_founding, read};
+use crate::intake::{read_founding, refused};
 use crate::repair::put_back;
-use crate::store::{self, Beside, Making, StoreError, log};
+use crate::store::log::{self, OpenLog};
+use crate::store::{self, Beside, Making, StoreError};
 
 /// Why nothing was put back, or no more than this.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +124,7 @@ pub fn repair_organisation(database: &Path, name: &str, file: &Path) -> Result<R
     while !rest.is_empty() {
         let (part, after) = rest.split_at_checked(part_length(rest)).unwrap_or((rest, &[]));
         // Part by part, so that a running server waits for none of them longer than for a member's call.
-        let done = store.change(|tx| put_back(tx, &organisation, &export.root, from, part))?;
+        let done = store.change(|tx| put_back(tx, &organisation, from, part))?;
         added = added.saturating_add(done.added);
         from =
             verified.head_at(from.count.saturating_add(part.len() as u64)).ok_or(ReinstateError::Conflict)?;
@@ -148,14 +151,19 @@ fn part_length(rest: &[ByteVec]) -> usize {
 fn found(store: &Beside, organisation: &OrganisationId, export: &LogExport) -> Result<u64, ReinstateError> {
     let root: VerifyKey = export.root;
     let certificates: Vec<ByteVec> = export.certificates.iter().take(2).cloned().collect();
-    let refused = |fault| ReinstateError::from(Refusal::from(ErrorCode::from(fault)));
-    let proposal = read(organisation, &certificates).map_err(refused)?;
-    let heads = check_founding(organisation, &proposal, &root).map_err(refused)?;
+    let founding = read_founding(&certificates, &root).map_err(refused)?;
     let request = Hash::of(&[&codec::encode(&BootstrapRequest { root, certificates })]);
-    store.change(|tx| -> Result<(), StoreError> {
+    store.change(|tx| -> Result<(), ReinstateError> {
         tx.lock_log(organisation)?;
         tx.set_founded(organisation, &root, request)?;
-        log::append(tx, organisation, &proposal, &heads).map(drop)
+        let mut log = OpenLog::empty(organisation, root);
+        for certificate in founding {
+            log.append(tx, certificate).map_err(|error| match error {
+                NotAccepted::Fault(fault) => refused(fault.into()).into(),
+                NotAccepted::View(error) => ReinstateError::Database(error),
+            })?;
+        }
+        Ok(())
     })?;
     Ok(2)
 }

@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use parsec_metadata::{Budgets, Share, UsageLine, organisation_usage, prune_organisation};
-use parsec_protocol::chain::certificate::Profile;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::{Invited, Token};
 use parsec_protocol::limits::INVITATION_PAGE_MAX;
 use parsec_protocol::relay::{

@@ -4,7 +4,8 @@
 
 mod support;
 
-use parsec_protocol::chain::certificate::{Head, Profile};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::codec;
 use parsec_protocol::ids::Invited;
 use parsec_protocol::keys::DeviceSigningKey;

@@ -11,7 +11,8 @@ mod support;
 use std::path::Path;
 
 use parsec_metadata::{list_organisations, prune_organisation};
-use parsec_protocol::chain::certificate::{Body, Head, Profile};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::{Body, Profile};
 use parsec_protocol::codec;
 use parsec_protocol::ids::{Invited, Token};
 use parsec_protocol::relay::{Completed, EndReason, LogRepair, LogRepaired, ManifestUpload, path};

@@ -4,7 +4,7 @@
 
 mod support;
 
-use parsec_protocol::chain::certificate::Profile;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::Token;
 use parsec_protocol::limits::FOLLOWED_MAX;
 use parsec_protocol::relay::{

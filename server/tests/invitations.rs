@@ -215,8 +215,10 @@ async fn the_second_greeter_is_told_and_can_do_nothing() {
     claim.run_to(&bench, &alice, 8).await;
     let carol = Newcomer::new();
     let seen = alice.head(&bench).await;
-    let body =
-        carol.user_body("carol@example.org", parsec_protocol::chain::certificate::Profile::Administrator);
+    let body = carol.user_body(
+        "carol@example.org",
+        parsec_protocol::chain::organisation::certificate::Profile::Administrator,
+    );
     let certificates =
         vec![alice.certify(seen, bench.now(), body), alice.certify(seen, bench.now(), carol.device_body())];
     let receipt = carol.receipt(&certificates, alice.root);

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use minicbor::bytes::ByteVec;
 use parsec_metadata::Rates;
-use parsec_protocol::chain::certificate::{Body, Head, Profile};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::{Body, Profile};
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, Invited, Token};
 use parsec_protocol::limits::MISMATCHES_MAX;

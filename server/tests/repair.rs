@@ -6,8 +6,9 @@ mod support;
 
 use minicbor::bytes::ByteVec;
 use parsec_metadata::{Rate, Rates, ReinstateError, Reinstated, repair_organisation};
-use parsec_protocol::chain::certificate::{Body, Head, Profile};
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::{Body, Profile};
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::head::SignedHead;

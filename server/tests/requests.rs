@@ -5,7 +5,7 @@
 mod support;
 
 use parsec_metadata::{Rate, Rates};
-use parsec_protocol::chain::certificate::{Body, Profile};
+use parsec_protocol::chain::organisation::certificate::{Body, Profile};
 use parsec_protocol::ids::{DeviceId, Timestamp, Token};
 use parsec_protocol::limits::{REQUEST_TIME_SKEW_SECONDS, STEP_MAX_BYTES};
 use parsec_protocol::public::Hash;

@@ -7,7 +7,8 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::chain::certificate::{Author, Body, Head, Payload, Profile};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile};
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, Invited, Timestamp, Token, UserId};
 use parsec_protocol::limits::ATTEMPTS_MAX;

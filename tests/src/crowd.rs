@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::certificate::{Head, Profile};
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyId, CeremonyIdentify, CeremonyView, ChoiceMode,

@@ -32,7 +32,7 @@ pub fn as_nobody(program: impl AsRef<OsStr>) -> Command {
 /// If it has not been built: `cargo test` alone builds only the libraries of other crates.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
-    // Another build of the daemon: `cargo xtask lean`.
+    // Another build of the daemon: `cargo xtask no-p2p`.
     if name == "parsecd"
         && let Some(other) = std::env::var_os(OTHER_PARSECD)
     {

@@ -2,9 +2,9 @@
 //!
 //! Decides nothing: what it is made of is drawn from the source that is handed in, so that the same seed makes the same organisation.
 
-use parsec_protocol::chain::bootstrap::{Founder, found};
-use parsec_protocol::chain::certificate::Profile;
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
+use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::enrol::io::{Approval, Setting, TransportKind};
 use parsec_protocol::ids::{DeviceId, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, Entropy, ManifestKey, UserDecryptionKey};

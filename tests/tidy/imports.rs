@@ -4,7 +4,7 @@
 //! see everything.
 
 use super::Finding;
-use super::source::Source;
+use super::source::{Source, is_test_path};
 
 /// From somewhere, some things must not be seen.
 struct Wall {
@@ -53,6 +53,36 @@ const WALLS: &[Wall] = &[
         reason: "what is signed and agreed on must not depend on how it travels or on how it is shown",
     },
     Wall {
+        from: &[
+            "protocol/chain/batch",
+            "protocol/chain/candidate",
+            "protocol/chain/checkpoint",
+            "protocol/chain/envelope",
+            "protocol/chain/export",
+            "protocol/chain/fork",
+            "protocol/chain/head",
+            "protocol/chain/log",
+            "protocol/chain/rules",
+            "protocol/chain/view",
+        ],
+        never: &["protocol/chain/organisation", "protocol/enrol", "protocol/evidence"],
+        reason: "the chain is the same for every kind of log: what a certificate says is its rule set's to know",
+    },
+    Wall {
+        from: &["protocol/chain"],
+        never: &["protocol/enrol", "protocol/evidence", "protocol/direct"],
+        reason: "a log is judged by its certificates alone, however these were made and whoever shows them",
+    },
+    Wall {
+        from: &["server"],
+        never: &[
+            "parsec_protocol/limits/LOG_MAX_CERTIFICATES",
+            "parsec_protocol/limits/DEVICES_PER_USER_MAX",
+            "parsec_protocol/chain/organisation/certificate/SEALED_NAME_BYTES",
+        ],
+        reason: "the rules of the log are written once, in the protocol: a server with rules of its own could let in what every member refuses",
+    },
+    Wall {
         from: &["protocol/enrol/claimer"],
         never: &["protocol/enrol/greeter"],
         reason: "the two sides share messages, never state: a shortcut between them would be a check that nobody makes",
@@ -76,6 +106,21 @@ const WALLS: &[Wall] = &[
         from: &["daemon/transport", "daemon/p2p"],
         never: &["daemon/rpc", "daemon/store"],
         reason: "a transport carries opaque bytes; it can't leak keys or local state that it can't reach",
+    },
+    Wall {
+        from: &["host"],
+        never: &["parsec_protocol", "parsecd", "parsec_metadata", "parsecctl", "parsec_tests"],
+        reason: "host/ is linked by every program, server included: what knows no protocol and no key can leak none",
+    },
+    Wall {
+        from: &["daemon", "server", "ctl"],
+        never: &["sd_notify", "tracing_subscriber"],
+        reason: "host/ alone says how a program logs and what it tells the service manager: a second way would differ where it matters",
+    },
+    Wall {
+        from: &["daemon/engine"],
+        never: &["daemon/service", "parsec_host/service_manager"],
+        reason: "the loop runs without a service manager: what watches it is an argument (`Watchdog`)",
     },
     Wall {
         from: &["daemon/os"],
@@ -117,21 +162,6 @@ const WALLS: &[Wall] = &[
         reason: "a safe works on a session: whom it may be shown to is settled before, and how its owner got in is no part of it",
     },
     Wall {
-        from: &["host"],
-        never: &["parsec_protocol", "parsecd", "parsec_metadata", "parsecctl", "parsec_tests"],
-        reason: "host/ is linked by every program, server included: what knows no protocol and no key can leak none",
-    },
-    Wall {
-        from: &["daemon", "server", "ctl"],
-        never: &["sd_notify", "tracing_subscriber"],
-        reason: "host/ alone says how a program logs and what it tells the service manager: a second way would differ where it matters",
-    },
-    Wall {
-        from: &["daemon/engine"],
-        never: &["daemon/service", "parsec_host/service_manager"],
-        reason: "the loop runs without a service manager: what watches it is an argument (`Watchdog`)",
-    },
-    Wall {
         from: &["ctl"],
         never: &["parsecd", "parsec_metadata", "parsec_tests"],
         reason: "parsecctl asks over the socket like any other program: it links nothing that holds keys",
@@ -148,6 +178,11 @@ const WALLS: &[Wall] = &[
     },
 ];
 
+/// The one file of the server that puts certificates into a log.
+const SERVER_LOG: &str = "server/src/store/log.rs";
+/// The one function that decides whether a certificate may stand in an organisation's log.
+const LOG_RULES: &str = "parsec_protocol/chain/organisation/rules/accept";
+
 /// A crate that may see only parts of protocol/.
 struct Window {
     from: &'static str,
@@ -163,7 +198,7 @@ const WINDOWS: &[Window] = &[
     },
     Window {
         from: "server",
-        // The verifier too: a certificate that the server let in and every reader refused would end the log for all.
+        // The rules too: a certificate that the server let in and every reader refused would end the log for all.
         only: &[
             "address",
             "relay",
@@ -172,8 +207,14 @@ const WINDOWS: &[Window] = &[
             "codec",
             "public",
             "receipt",
-            "chain/certificate",
-            "chain/verify",
+            "chain/head",
+            "chain/candidate",
+            "chain/view",
+            "chain/organisation/Organisation",
+            "chain/organisation/certificate",
+            "chain/organisation/log",
+            "chain/organisation/rules/Fault",
+            "chain/organisation/view",
         ],
         reason: "the server remembers and cannot read: it must not be able to name a secret key, a machine or a manifest",
     },
@@ -187,6 +228,8 @@ struct Peephole {
 
 /// Each with the decision that argues for it.
 const PEEPHOLES: &[Peephole] = &[
+    // where the server appends, and nowhere else, it asks the rules that every member asks
+    Peephole { path: SERVER_LOG, part: "chain/organisation/rules/accept" },
     // 0014: the lab's keys are made of a printed seed and worth nothing; one file shows what it played
     Peephole { path: "ctl/src/commands/lab.rs", part: "lab" },
     // 0014: evidence files hold nothing secret, and must be checkable without a daemon
@@ -205,6 +248,7 @@ pub(crate) fn check(sources: &[Source], manifests: &[(String, String)]) -> Vec<F
     }
     check_libp2p(sources, &mut findings);
     check_database(sources, &mut findings);
+    check_log_rules(sources, &mut findings);
     for (path, text) in manifests {
         check_manifest(path, text, &mut findings);
     }
@@ -304,6 +348,25 @@ fn check_database(sources: &[Source], findings: &mut Vec<Finding>) {
     }
 }
 
+/// The server asks the one function where it appends, and judges no key and no signature of a certificate itself.
+fn check_log_rules(sources: &[Source], findings: &mut Vec<Finding>) {
+    let reason = "members and server ask one function whether a certificate may stand: where the server judged by itself, one slip would end the log for everybody";
+    let server = sources.iter().filter(|source| source.module().0 == "server" && !is_test_path(&source.path));
+    for source in server {
+        let asks = source.paths().iter().any(|(_, path)| path.join("/") == LOG_RULES);
+        if source.path == SERVER_LOG && !asks {
+            findings.push(Finding::new(&source.path, 1, format!("does not name `{LOG_RULES}`"), reason));
+        }
+        for (number, line) in source.product.lines().enumerate() {
+            for word in [".is_sound(", ".is_signed_by("] {
+                if line.contains(word) {
+                    findings.push(Finding::new(&source.path, number + 1, format!("has `{word}`"), reason));
+                }
+            }
+        }
+    }
+}
+
 /// The workspace's own crates that each of them may depend on, outside of its tests.
 fn allowed_dependencies(folder: &str) -> &'static [&'static str] {
     match folder {
@@ -318,13 +381,6 @@ const OURS: &[&str] =
     &["parsec-protocol", "parsec-host", "parsecd", "parsec-metadata", "parsecctl", "parsec-tests"];
 
 fn check_manifest(path: &str, text: &str, findings: &mut Vec<Finding>) {
-    for (number, line) in text.lines().enumerate() {
-        let defines = path == "protocol/Cargo.toml" && line.starts_with("weak-") && line.ends_with(" = []");
-        if line.contains("weak-") && !defines && !line.trim_start().starts_with('#') {
-            let reason = "a weakened ceremony is built by `cargo xtask weakened` alone: nothing may turn one on for a program";
-            findings.push(Finding::new(path, number + 1, format!("turns on `{}`", line.trim()), reason));
-        }
-    }
     // The workspace's own lists what the crates choose from.
     let Some((folder, _)) = path.split_once('/') else { return };
     let mut section = "";

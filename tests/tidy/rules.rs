@@ -30,7 +30,7 @@ const EXPOSERS: &[(&str, &str)] = &[
     ),
     ("protocol/src/control/secret.rs", "defines it"),
     ("protocol/src/enrol/", "keys the channel with the link secret, hands the user keys over in message 7"),
-    ("protocol/src/chain/members.rs", "seals and opens names under the directory key"),
+    ("protocol/src/chain/organisation/members.rs", "seals and opens names under the directory key"),
     ("protocol/src/chain/checkpoint.rs", "derives the checkpoint's key from the store key"),
     ("protocol/src/manifest.rs", "seals and opens the manifest"),
     ("daemon/src/store/keyfile.rs", "takes the password for age, compares the seed with the certified key"),
@@ -88,6 +88,8 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
         silent_allowances(source, &mut findings);
         sleeping_tests(source, &mut findings);
         attempts(source, &mut findings);
+        switches(source, &mut findings);
+        programs_of_tests(source, &mut findings);
     }
     median(sources, &mut findings);
     findings
@@ -219,6 +221,31 @@ fn silent_allowances(source: &Source, findings: &mut Vec<Finding>) {
                 ));
             }
         }
+    }
+}
+
+/// What decides about keys, below which nothing may depend on how it is built.
+const WITHOUT_SWITCHES: &[&str] = &["protocol/src/enrol/", "protocol/src/chain/"];
+
+/// A switch that takes a defence away can be turned on for a program that somebody uses.
+fn switches(source: &Source, findings: &mut Vec<Finding>) {
+    if !WITHOUT_SWITCHES.iter().any(|folder| source.path.starts_with(folder)) {
+        return;
+    }
+    for (number, line) in source.code.lines().enumerate() {
+        if line.contains("(feature") {
+            let reason = "the ceremony and the chain are the same in every build; \
+                          `cargo xtask sabotage` changes a copy";
+            findings.push(Finding::new(&source.path, number + 1, format!("asks `{}`", line.trim()), reason));
+        }
+    }
+}
+
+/// Each file directly below tests/tests/ would be linked with everything once more.
+fn programs_of_tests(source: &Source, findings: &mut Vec<Finding>) {
+    if source.path.strip_prefix("tests/tests/").is_some_and(|rest| !rest.contains('/')) {
+        let reason = "a test is found by its theme, and every program of tests links everything";
+        findings.push(Finding::new(&source.path, 1, "is in no theme of tests/tests/".into(), reason));
     }
 }
 

@@ -8,12 +8,11 @@ mod deb;
 mod demo;
 mod exposure;
 mod fuzz;
-mod lean;
 mod mutants;
+mod no_p2p;
 mod openrpc;
 mod run_tests;
 mod sabotage;
-mod weakened;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -50,13 +49,11 @@ enum Command {
     Bench(bench::Options),
     /// Runs every row of docs/evidence.md: row, figure, pass or fail.
     Checks(checks::Options),
-    /// Builds the ceremony with one defence less at a time, and shows which checks notice.
-    Weakened(weakened::Options),
     /// Feeds changed inputs to everything that reads something from outside, and keeps what makes it fall.
     Fuzz(fuzz::Options),
     /// Changes what decides about keys in one place at a time, and shows which changes no test notices.
     Mutants(mutants::Options),
-    /// Takes one rule out at a time and shows whether its test notices.
+    /// Takes one rule out at a time, in a copy, and shows whether its test notices.
     Sabotage(sabotage::Options),
     /// Prints the bill of materials, CycloneDX in JSON.
     Sbom,
@@ -69,7 +66,8 @@ enum Command {
     /// Writes docs/openrpc.json and docs/schemas/ anew from the types of the local API.
     Openrpc,
     /// Builds parsecd without libp2p, runs its tests and the main flow with it, and counts packages with and without.
-    Lean(lean::Options),
+    #[command(name = "no-p2p")]
+    NoP2p(no_p2p::Options),
     /// Makes Debian packages of the programs; prints where they are.
     Deb(deb::Options),
 }
@@ -80,9 +78,8 @@ fn main() -> ExitCode {
         Command::Test(options) => run_tests::run(root, &options),
         Command::Exposure => exposure::run(root),
         Command::Demo { json, keep, no_server } => demo::run(root, json, keep, no_server),
-        Command::Lean(options) => lean::run(root, &options),
+        Command::NoP2p(options) => no_p2p::run(root, &options),
         Command::Checks(options) => checks::run(root, &options),
-        Command::Weakened(options) => weakened::run(root, &options),
         Command::Fuzz(options) => fuzz::run(root, &options),
         Command::Mutants(options) => mutants::run(root, &options),
         Command::Sabotage(options) => sabotage::run(root, &options),

@@ -1,15 +1,24 @@
 //! `cargo xtask sabotage`: one rule taken out at a time, and the test that must notice.
 //!
-//! Decides, for each file of `tests/sabotage/`, whether the test it names fails once the rule is gone: a test that stays green without its
-//! rule guards nothing. Everything happens in a copy below `target/`; a change that doesn't build, or a test that doesn't run, counts as
-//! not noticed. Refuses a file whose text does not stand exactly once where it says: it would take out nothing, or more than it names.
+//! Decides, for each file of `tests/sabotage/`, whether the test it names fails once the rule is
+//! gone: a test that stays green without its rule guards nothing. What is shipped has no switch for
+//! it: everything happens in a copy below `target/`. A change that doesn't build, or a test that
+//! doesn't run, counts as not noticed. Refuses a file whose text does not stand exactly once where
+//! it says: it would take out nothing, or more than it names.
+//!
+//! `--ceremony` takes out the defences of the ceremony instead, one file of
+//! `tests/sabotage/ceremony/` each, and looks at all of its checks ([`ceremony`]).
 
+mod ceremony;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use parsec_tests::figures::figure;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::run_tests::{Counted, cargo, ended};
 
@@ -25,14 +34,34 @@ const STARTS_PROGRAMS: &str = "parsec-tests";
 pub(crate) struct Options {
     /// Only those whose name contains this.
     name: Option<String>,
+    /// The defences of the ceremony: exactly the checks that are named must fail without each.
+    #[arg(long)]
+    ceremony: bool,
+}
+
+/// A text and what stands in its place.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    /// The file, below the workspace.
+    file: PathBuf,
+    /// Its text there, exactly once.
+    from: String,
+    /// The text that stands there instead.
+    to: String,
+}
+
+/// The workspace once more, where it can be changed.
+struct Copy {
+    tree: PathBuf,
+    /// What is built there, kept from run to run.
+    build: PathBuf,
 }
 
 /// One rule, and how to do without it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sabotage {
-    #[serde(skip)]
-    name: String,
     /// The rule, in a sentence.
     what: String,
     /// Where it stands, below the workspace.
@@ -55,27 +84,18 @@ enum Outcome {
 }
 
 pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
-    ended("sabotage", judge(root, options.name.as_deref()))
+    let part = options.name.as_deref();
+    ended("sabotage", if options.ceremony { ceremony::judge(root, part) } else { judge(root, part) })
 }
 
 fn judge(root: &Path, part: Option<&str>) -> std::io::Result<bool> {
-    let chosen: Vec<Sabotage> = read_all(root)?
-        .into_iter()
-        .filter(|sabotage| part.is_none_or(|part| sabotage.name.contains(part)))
-        .collect();
-    let base = root.join("target").join("sabotage");
-    let tree = base.join("tree");
-    copy(root, &tree)?;
+    let chosen: BTreeMap<String, Sabotage> = read_all(&root.join(FOLDER), part)?;
+    let copy = Copy::of(root)?;
     let mut noticed = 0;
-    for sabotage in &chosen {
-        let path = tree.join(&sabotage.file);
-        let whole = fs::read_to_string(&path)?;
-        fs::write(&path, sabotage.applied(&whole)?)?;
-        let outcome = sabotage.try_in(&tree, &base.join("build"));
-        fs::write(&path, whole)?;
-        let outcome = outcome?;
+    for (name, sabotage) in &chosen {
+        let outcome = copy.changed(name, &[sabotage.change()], || sabotage.try_in(&copy))?;
         noticed += usize::from(outcome == Outcome::Noticed);
-        println!("{outcome:?}: {}: {}", sabotage.name, sabotage.what);
+        println!("{outcome:?}: {name}: {}", sabotage.what);
     }
     figure(
         "R1",
@@ -84,34 +104,74 @@ fn judge(root: &Path, part: Option<&str>) -> std::io::Result<bool> {
     Ok(noticed == chosen.len() && noticed > 0)
 }
 
-impl Sabotage {
-    /// The file's text without the rule.
-    fn applied(&self, whole: &str) -> std::io::Result<String> {
+impl Change {
+    /// The file's text with the change.
+    fn applied(&self, name: &str, whole: &str) -> std::io::Result<String> {
         match whole.matches(&self.from).count() {
             1 => Ok(whole.replacen(&self.from, &self.to, 1)),
             found => Err(std::io::Error::other(format!(
-                "{}: its text stands {found} times in {}",
-                self.name,
+                "{name}: its text stands {found} times in {}",
                 self.file.display()
             ))),
         }
     }
+}
 
-    fn try_in(&self, tree: &Path, build: &Path) -> std::io::Result<Outcome> {
-        let in_tree = |arguments: &[String]| {
-            let mut command = cargo(tree);
-            command.args(arguments).env("CARGO_TARGET_DIR", build).stdin(Stdio::null());
-            command
-        };
-        if self.test.iter().any(|argument| argument == STARTS_PROGRAMS) {
-            let bins = ["build", "--quiet", "--workspace", "--bins"].map(str::to_owned);
-            if !in_tree(&bins).status()?.success() {
-                return Ok(Outcome::DoesNotBuild);
+impl Copy {
+    fn of(root: &Path) -> std::io::Result<Self> {
+        let base = root.join("target").join("sabotage");
+        let copied = Self { tree: base.join("tree"), build: base.join("build") };
+        copy(root, &copied.tree)?;
+        Ok(copied)
+    }
+
+    /// Does something while the changes are made, then takes them back.
+    fn changed<T>(
+        &self,
+        name: &str,
+        changes: &[Change],
+        work: impl FnOnce() -> std::io::Result<T>,
+    ) -> std::io::Result<T> {
+        let mut before = BTreeMap::new();
+        let mut after = BTreeMap::new();
+        for change in changes {
+            let path = self.tree.join(&change.file);
+            if !before.contains_key(&path) {
+                before.insert(path.clone(), fs::read_to_string(&path)?);
             }
+            let whole = after.get(&path).or_else(|| before.get(&path)).cloned().unwrap_or_default();
+            after.insert(path, change.applied(name, &whole)?);
         }
-        let mut arguments = vec!["test".to_owned()];
-        arguments.extend(self.test.iter().cloned());
-        let said = in_tree(&arguments).output()?;
+        for (path, text) in &after {
+            fs::write(path, text)?;
+        }
+        let outcome = work();
+        for (path, text) in &before {
+            fs::write(path, text)?;
+        }
+        outcome
+    }
+
+    /// `cargo` in the copy.
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut command = cargo(&self.tree);
+        command.args(arguments).env("CARGO_TARGET_DIR", &self.build).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Sabotage {
+    fn change(&self) -> Change {
+        Change { file: self.file.clone(), from: self.from.clone(), to: self.to.clone() }
+    }
+
+    fn try_in(&self, copy: &Copy) -> std::io::Result<Outcome> {
+        if self.test.iter().any(|argument| argument == STARTS_PROGRAMS)
+            && !copy.cargo(&["build", "--quiet", "--workspace", "--bins"]).status()?.success()
+        {
+            return Ok(Outcome::DoesNotBuild);
+        }
+        let said = copy.cargo(&["test"]).args(&self.test).output()?;
         let mut counted = Counted::default();
         String::from_utf8_lossy(&said.stdout).lines().for_each(|line| counted.take(line));
         Ok(match (counted.passed, counted.failed) {
@@ -123,19 +183,19 @@ impl Sabotage {
     }
 }
 
-/// All sabotages, by name.
-fn read_all(root: &Path) -> std::io::Result<Vec<Sabotage>> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(root.join(FOLDER))? {
+/// What a folder's files say, by their names: all, or those whose name contains `part`.
+fn read_all<T: DeserializeOwned>(folder: &Path, part: Option<&str>) -> std::io::Result<BTreeMap<String, T>> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            let mut sabotage: Sabotage = toml::from_str(&fs::read_to_string(&path)?)
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let wanted = part.is_none_or(|part| name.contains(part));
+        if wanted && path.extension().is_some_and(|extension| extension == "toml") {
+            let said = toml::from_str(&fs::read_to_string(&path)?)
                 .map_err(|error| std::io::Error::other(format!("{}: {error}", path.display())))?;
-            sabotage.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            all.push(sabotage);
+            all.insert(name, said);
         }
     }
-    all.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(all)
 }
 
@@ -176,29 +236,43 @@ mod tests {
     /// Each would take out exactly what it names, and says which test is to miss it.
     #[test]
     fn every_sabotage_fits_the_code_as_it_is() {
-        let all = read_all(root()).unwrap();
+        let all: BTreeMap<String, Sabotage> = read_all(&root().join(FOLDER), None).unwrap();
         assert!(!all.is_empty());
-        for sabotage in all {
+        for (name, sabotage) in all {
             let whole = fs::read_to_string(root().join(&sabotage.file)).unwrap();
-            let changed = sabotage.applied(&whole).unwrap_or_else(|error| panic!("{error}"));
-            assert_ne!(changed, whole, "{} changes nothing", sabotage.name);
-            assert!(sabotage.test.len() > 2, "{} names no test", sabotage.name);
+            let changed = sabotage.change().applied(&name, &whole).unwrap_or_else(|error| panic!("{error}"));
+            assert_ne!(changed, whole, "{name} changes nothing");
+            assert!(sabotage.test.len() > 2, "{name} names no test");
         }
+    }
+
+    fn change(file: &str, from: &str, to: &str) -> Change {
+        Change { file: file.into(), from: from.into(), to: to.into() }
     }
 
     #[test]
     fn a_text_that_stands_twice_or_not_at_all_is_refused() {
-        let sabotage = Sabotage {
-            name: "n".into(),
-            what: "w".into(),
-            file: "f".into(),
-            from: "rule".into(),
-            to: "none".into(),
-            test: vec![],
-        };
-        assert_eq!(sabotage.applied("the rule stands").unwrap(), "the none stands");
-        assert!(sabotage.applied("rule and rule").is_err());
-        assert!(sabotage.applied("nothing").is_err());
+        let rule = change("f", "rule", "none");
+        assert_eq!(rule.applied("n", "the rule stands").unwrap(), "the none stands");
+        assert!(rule.applied("n", "rule and rule").is_err());
+        assert!(rule.applied("n", "nothing").is_err());
+    }
+
+    #[test]
+    fn changes_are_made_together_and_taken_back_whatever_happens() {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = Copy { tree: folder.path().to_owned(), build: folder.path().join("build") };
+        let file = folder.path().join("f");
+        fs::write(&file, "one two").unwrap();
+        let read = || fs::read_to_string(&file);
+        let both = [change("f", "one", "1"), change("f", "two", "2")];
+        assert_eq!(copy.changed("n", &both, read).unwrap(), "1 2");
+        assert_eq!(read().unwrap(), "one two");
+        let failed = copy.changed("n", &both, || Err::<(), _>(std::io::Error::other("no")));
+        assert!(failed.is_err() && read().unwrap() == "one two");
+        // One that does not fit makes none of them.
+        let bad = [change("f", "one", "1"), change("f", "three", "3")];
+        assert!(copy.changed("n", &bad, read).is_err() && read().unwrap() == "one two");
     }
 
     #[test]

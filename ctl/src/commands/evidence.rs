@@ -289,7 +289,7 @@ const fn form(form: Form) -> &'static str {
     match form {
         Form::Certificate => "certificate",
         Form::Head => "head",
-        Form::Stray => "stray",
+        Form::ForeignView => "stray",
     }
 }
 
@@ -297,7 +297,7 @@ fn word(word: &Word) -> String {
     let how = match word.form {
         Form::Certificate => "signed a certificate that has seen",
         Form::Head => "signed that its log passes through",
-        Form::Stray => "signed a certificate, whose log is not in the file, that has seen",
+        Form::ForeignView => "signed a certificate, whose log is not in the file, that has seen",
     };
     format!(
         "Terminal {} of {} {how} {} certificates with the head\n   {} ({})",

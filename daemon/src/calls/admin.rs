@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use parsec_protocol::chain::certificate::{Body, Profile};
-use parsec_protocol::chain::changes::certify;
-use parsec_protocol::chain::verify::{Fault, VerifiedLog};
+use parsec_protocol::chain::organisation::certificate::{Body, Profile};
+use parsec_protocol::chain::organisation::changes::certify;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::control::{Member, Problem, ProblemKind, ProfileName};
 use parsec_protocol::ids::{DeviceId, UserId};
 use parsec_protocol::relay::{ErrorCode, NewCertificate};
@@ -143,7 +144,7 @@ fn refused(fault: Fault) -> Problem {
         | Fault::RootTooLate
         | Fault::BadSignature
         | Fault::SeenAhead
-        | Fault::SeenOther
+        | Fault::ForkedView
         | Fault::SeenWentBack
         | Fault::TimeWentBack
         | Fault::NotAFounding

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use parsec_protocol::chain::certificate::{Body, Envelope};
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::certificate::{Body, Envelope};
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::control::{
     EntryKind, FileBytes, FilePart, LOG_ENTRIES_MAX, LogEntry, PART_MAX_BYTES, Problem, ProblemKind,

@@ -2,8 +2,8 @@
 //!
 //! Decides nothing: everything comes from a `VerifiedLog`.
 
-use parsec_protocol::chain::path::{self, Start, Subject};
-use parsec_protocol::chain::verify::{UserRecord, VerifiedLog};
+use parsec_protocol::chain::organisation::log::{UserRecord, VerifiedLog};
+use parsec_protocol::chain::organisation::path::{self, Start, Subject};
 use parsec_protocol::control::{
     Member, MemberDevice, Problem, ProblemKind, TrustLink, TrustShowResult, TrustVerifyResult,
     UserListResult, UserShowResult,

@@ -8,8 +8,9 @@
 use std::sync::Arc;
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::bootstrap::{Founder, found};
-use parsec_protocol::chain::certificate::{Head, Profile};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::control::{OrgBootstrap, Problem, ProblemKind, Registration};
 use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};

@@ -182,7 +182,8 @@ impl Daemon {
     /// How the daemon stands: numbers alone, since other users may read it.
     fn service_status(&self) -> String {
         let (unlocked, devices) = (self.devices.sessions().len(), self.devices.known().len());
-        format!("{unlocked} of {devices} devices unlocked, {} ceremonies under way", self.ceremonies.live())
+        let live = self.ceremonies.live();
+        format!("{unlocked} of {devices} devices unlocked, {live} ceremonies under way")
     }
 
     fn take(&mut self, event: Event) {

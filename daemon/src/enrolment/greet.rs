@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind, TransportChoice};
 use parsec_protocol::enrol::io::{SealedEnrolment, Setting, TransportKind};
 use parsec_protocol::ids::{AttemptId, Token};

@@ -8,8 +8,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::chain::certificate::Profile;
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Action, CeremonyApprove, Problem, ProblemKind, ProfileName, Stage};
 use parsec_protocol::enrol::greeter::Greeter;
 use parsec_protocol::enrol::io::{Approval, GreeterInput, GreeterOutput, Refused, SealedEnrolment, Setting};

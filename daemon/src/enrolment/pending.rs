@@ -4,7 +4,7 @@
 //! said of the attempt's end sets the enrolment aside. Keeps the receipt before the server gets it.
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, Registration};
 use parsec_protocol::enrol::io::{Publication, SealedEnrolment};
 use parsec_protocol::evidence::receipt::EnrolmentReceipt;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Alarm, Problem, ProblemKind, TrustAcknowledged};
 
 use super::device::Device;

@@ -2,7 +2,7 @@
 //!
 //! Decides what a device signs for it: the head of its own verified log. Refuses to keep a file that would not pass at the other end.
 
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::evidence::EVIDENCE_MAX_BYTES;
 use parsec_protocol::evidence::fork::ForkProof;
 use parsec_protocol::evidence::head::SignedHead;
@@ -47,7 +47,7 @@ pub(crate) fn proof(
     let (organisation, root) = (log.organisation().clone(), *log.root());
     let proof = match found {
         ForkEvidence::ForeignView(envelope) => {
-            ForkProof::of_stray(organisation, root, &own, word(open, log), &envelope)
+            ForkProof::of_foreign_view(organisation, root, &own, word(open, log), &envelope)
         }
         ForkEvidence::Shorter => None,
         ForkEvidence::Log(other, head) => {

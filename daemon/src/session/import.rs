@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use parsec_protocol::chain::verify::{LogError, VerifiedLog};
+use parsec_protocol::chain::organisation::log::{LogError, VerifiedLog};
 use parsec_protocol::codec;
 use parsec_protocol::control::{
     PART_MAX_BYTES, PART_MAX_CERTIFICATES, Problem, ProblemKind, TrustImport, TrustImported,

@@ -5,15 +5,18 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use parsec_protocol::chain::candidate::Accepted;
 use parsec_protocol::chain::checkpoint::Checkpoint;
-use parsec_protocol::chain::verify::{Fault, LogError, Next, VerifiedLog};
+use parsec_protocol::chain::organisation::Organisation;
+use parsec_protocol::chain::organisation::log::{LogError, VerifiedLog};
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::relay::ErrorCode;
 
 use super::forks::ForkEvidence;
 use super::{Session, alarms, own_changes};
 use crate::os::blocking;
-use crate::os::threads::Threads;
+use crate::os::threads::ThreadPool;
 use crate::problems;
 use crate::store::{OpenDevice, StoreError};
 use crate::transport::RoadError;
@@ -50,7 +53,7 @@ impl From<SyncError> for Problem {
 /// What a certificate that fails means: a fork or a rollback, or no valid log at all.
 pub(super) fn not_believed(error: &LogError) -> Problem {
     match error.fault {
-        Fault::SeenOther | Fault::SeenAhead => {
+        Fault::ForkedView | Fault::SeenAhead => {
             Problem::new(ProblemKind::RolledBack, problems::log(error).message)
         }
         _ => problems::log(error),
@@ -68,12 +71,12 @@ pub(super) fn note_verified(open: &OpenDevice, log: &VerifiedLog) {
 /// where it fails for another reason. `from` is the position of the first of `envelopes`.
 pub(super) fn foreign_view(error: &LogError, from: u64, envelopes: &[Vec<u8>]) -> Option<SyncError> {
     let at = error.position.checked_sub(from).and_then(|at| usize::try_from(at).ok());
-    let envelope = at.and_then(|at| envelopes.get(at)).filter(|_| error.fault == Fault::SeenOther)?;
+    let envelope = at.and_then(|at| envelopes.get(at)).filter(|_| error.fault == Fault::ForkedView)?;
     Some(SyncError::Forked(not_believed(error), Box::new(ForkEvidence::ForeignView(envelope.clone()))))
 }
 
 /// Adds a certificate to the log that everybody sees: in place, unless a reader holds the log just now.
-pub(super) fn followed(log: &Mutex<Arc<VerifiedLog>>, next: Next) -> bool {
+pub(super) fn followed(log: &Mutex<Arc<VerifiedLog>>, next: Accepted<'_, Organisation>) -> bool {
     Arc::make_mut(&mut log.lock().unwrap_or_else(PoisonError::into_inner)).follow(next)
 }
 
@@ -169,7 +172,7 @@ impl Session {
             let (before, open) = (Arc::clone(&log), Arc::clone(&self.open));
             let longer = blocking(move || {
                 let mut longer = VerifiedLog::clone(&before);
-                if let Err(error) = longer.take(&envelopes, &Threads) {
+                if let Err(error) = longer.extend_with(&envelopes, &ThreadPool) {
                     let foreign = foreign_view(&error, have, &envelopes);
                     return Ok::<_, StoreError>(Err(
                         foreign.unwrap_or_else(|| SyncError::Log(not_believed(&error)))
@@ -202,7 +205,7 @@ impl Session {
                 }
             };
             open.store.append_certificates(log.count(), std::slice::from_ref(&envelope))?;
-            Ok(Ok(next))
+            Ok(Ok(next.into_owned()))
         })
         .await
         .map_err(SyncError::Log)??;

@@ -20,14 +20,14 @@ mod whole_log;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{DeviceState, DeviceView, Problem};
 use tokio_util::sync::CancellationToken;
 
 use crate::events::Hub;
 use crate::network::Net;
 use crate::os::blocking;
-use crate::os::threads::Threads;
+use crate::os::threads::ThreadPool;
 use crate::store::{DeviceSummary, OpenDevice, StoreError};
 use crate::transport::http::Client;
 use device::Device;
@@ -77,9 +77,9 @@ impl Session {
             let note = stored.store.checkpoint()?;
             let note = note.as_deref().map(|note| (note, &stored.checkpoint_key));
             let organisation = stored.summary.organisation.clone();
-            let log = VerifiedLog::resume(organisation, stored.keys.root, &envelopes, note, &Threads)
+            let log = VerifiedLog::resume(organisation, stored.keys.root, &envelopes, note, &ThreadPool)
                 .map_err(|_| StoreError::Damaged("its log does not verify"))?;
-            let (certificates, anew) = (log.count(), log.verified_anew());
+            let (certificates, anew) = (log.count(), log.freshly_verified());
             tracing::info!(device = %stored.summary.device, certificates, anew, "the log is verified");
             if anew >= CHECKPOINT_STEP {
                 note_verified(&stored, &log);

@@ -2,9 +2,9 @@
 //!
 //! Decides nothing: everything comes from a `VerifiedLog`. A name that does not open is absent, never guessed.
 
-use parsec_protocol::chain::certificate::{Author, Profile};
-use parsec_protocol::chain::members::{NameOf, open_name};
-use parsec_protocol::chain::verify::{DeviceRecord, UserRecord, VerifiedLog};
+use parsec_protocol::chain::organisation::certificate::{Author, Profile};
+use parsec_protocol::chain::organisation::log::{DeviceRecord, UserRecord, VerifiedLog};
+use parsec_protocol::chain::organisation::members::{NameOf, open_name};
 use parsec_protocol::control::ProfileName;
 use parsec_protocol::ids::{DeviceId, Label, UserId};
 use parsec_protocol::keys::DirectoryKey;

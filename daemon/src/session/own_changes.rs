@@ -3,8 +3,8 @@
 //! Decides what a person is told without asking: a thief of one of their devices could add a device with it, and the
 //! person's other devices would be the only ones to notice. Refuses to tell of what this device did itself.
 
-use parsec_protocol::chain::certificate::{Author, Body, Envelope, Payload};
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope, Payload};
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{EntryKind, Event, Problem};
 use parsec_protocol::ids::DeviceId;
 

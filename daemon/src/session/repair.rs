@@ -3,8 +3,8 @@
 //! Decides where the server's log breaks off, and that nothing is sent to a log that is another one: that is a fork, shown
 //! and kept as one. Refuses to believe that it worked before the whole log was fetched anew and verified.
 
-use parsec_protocol::chain::certificate::{Author, Body, Envelope};
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope};
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::relay::{ErrorCode, LogRepair};
 
@@ -124,7 +124,7 @@ fn stranded(log: &VerifiedLog, session: &Session) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use parsec_protocol::chain::bootstrap::{Founder, found};
+    use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
     use parsec_protocol::ids::Timestamp;
     use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, UserDecryptionKey};
 

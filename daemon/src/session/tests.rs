@@ -1,6 +1,6 @@
 //! One more certificate costs no copy of the log.
 
-use parsec_protocol::chain::bootstrap::{Founder, found};
+use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, UserDecryptionKey};
 
 use super::log_sync::followed;

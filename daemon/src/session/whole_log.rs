@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
 
 use super::forks::ForkEvidence;
 use super::log_sync::not_believed;
 use super::{Session, SyncError};
-use crate::os::threads::Threads;
+use crate::os::threads::ThreadPool;
 use crate::transport::RoadError;
 use crate::transport::relay::Member;
 
@@ -89,7 +89,7 @@ async fn fetched(
         shown.extend(page.certificates.iter().map(|envelope| envelope.to_vec()));
         log = tokio::task::spawn_blocking(move || {
             let envelopes: Vec<&[u8]> = page.certificates.iter().map(|it| it.as_slice()).collect();
-            log.take(&envelopes, &Threads).map(|()| log)
+            log.extend_with(&envelopes, &ThreadPool).map(|()| log)
         })
         .await
         .map_err(|_| {

@@ -3,7 +3,7 @@
 //! Decides that the log only grows, without gaps, and that the manifest never goes back. Refuses nothing else: what
 //! comes in was verified by the caller.
 
-use parsec_protocol::chain::certificate::Head;
+use parsec_protocol::chain::head::Head;
 use parsec_protocol::limits::{
     CERTIFICATE_MAX_BYTES, LOG_MAX_CERTIFICATES, LOG_PAGE_MAX_CERTIFICATES, MANIFEST_MAX_BYTES,
 };

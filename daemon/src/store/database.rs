@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use parsec_protocol::chain::certificate::Head;
+use parsec_protocol::chain::head::Head;
 use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::ids::OrganisationId;
 use parsec_protocol::keys::LocalStoreKey;

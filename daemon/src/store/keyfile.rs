@@ -9,7 +9,8 @@ use std::io::{Read as _, Write as _};
 
 use age::secrecy::{ExposeSecret as _, SecretString};
 use minicbor::{Decode, Encode};
-use parsec_protocol::chain::certificate::{Head, Profile};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::codec;
 use parsec_protocol::control::SecretText;
 use parsec_protocol::enrol::io::NewDevice;

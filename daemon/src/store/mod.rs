@@ -25,8 +25,9 @@ mod tokens;
 use std::fmt;
 use std::path::PathBuf;
 
-use parsec_protocol::chain::certificate::{Head, Profile};
 use parsec_protocol::chain::checkpoint::CheckpointKey;
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::Profile;
 pub use parsec_protocol::control::Registration;
 use parsec_protocol::ids::{
     AttemptId, DeviceId, Email, Invited, Label, OrganisationId, Timestamp, Token, UserId,

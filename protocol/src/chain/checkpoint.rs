@@ -1,8 +1,10 @@
-//! A checkpoint: this terminal's note to itself that it has verified its log up to a head.
+//! A checkpoint: this device's note to itself that it has verified a log up to a head.
 //!
-//! Decides that a log which passes through that head need not be verified again up to there: the head fixes every byte before it, and
-//! whoever can make the note holds the key of the local store, with which they could put anything into it anyway. Refuses a note for another
-//! organisation, root or head, or under another key, by saying that there is none: then the log is verified from the beginning.
+//! Decides that a log which passes through that head need not be verified again up to there: the
+//! head fixes every byte before it, and a program that can make the note holds the key of the local
+//! store, with which it could put anything into it anyway. Refuses a note for another log, root or
+//! head, or under another key, by saying that there is none: then the log is verified from the
+//! beginning.
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -11,13 +13,14 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::certificate::Head;
-use super::crew::{Crew, Read};
-use super::verify::{LogError, VerifiedLog};
+use super::batch::Executor;
+use super::envelope::Envelope;
+use super::head::Head;
+use super::log::{Log, LogError};
+use super::rules::Rules;
 use crate::codec;
-use crate::ids::OrganisationId;
 use crate::keys::{LocalStoreKey, then_wipe_stack};
-use crate::public::{Hash, VerifyKey};
+use crate::public::Hash;
 
 /// Keeps this use of the store key apart from every other.
 const INFO: &[u8] = b"parsec-checkpoint-v1";
@@ -25,7 +28,7 @@ const INFO: &[u8] = b"parsec-checkpoint-v1";
 /// Largest encoding of a [`Checkpoint`]: a count and two hashes.
 pub const CHECKPOINT_MAX_BYTES: usize = 128;
 
-/// Makes and recognises checkpoints of one terminal.
+/// Makes and recognises checkpoints of one device.
 pub struct CheckpointKey(Box<Zeroizing<[u8; 32]>>);
 
 impl std::fmt::Debug for CheckpointKey {
@@ -71,78 +74,67 @@ pub struct Checkpoint {
     mac: Hash,
 }
 
-/// What the MAC is over.
-#[derive(Encode)]
-struct Noted<'a> {
-    #[n(0)]
-    organisation: &'a OrganisationId,
-    #[n(1)]
-    root: &'a VerifyKey,
-    #[n(2)]
-    head: &'a Head,
-}
-
-fn noted(log: &VerifiedLog, head: &Head) -> Vec<u8> {
-    codec::encode(&Noted { organisation: log.organisation(), root: log.root(), head })
-}
-
 impl Checkpoint {
     /// Notes that this log has been verified.
     #[must_use]
-    pub fn of(log: &VerifiedLog, key: &CheckpointKey) -> Self {
+    pub fn of<R: Rules>(log: &Log<R>, key: &CheckpointKey) -> Self {
         let head = log.head();
-        let mac = key.mac(&noted(log, &head)).finalize().into_bytes();
+        let mac = key.mac(&R::statement(log.origin(), &head)).finalize().into_bytes();
         Self { head, mac: Hash::from_bytes(mac.into()) }
     }
 
-    /// For the store.
+    /// The bytes that the store keeps, at most [`CHECKPOINT_MAX_BYTES`].
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(self)
     }
 
-    /// How many certificates it says were verified. Hearsay until [`VerifiedLog::resume`] has looked.
+    /// How many certificates it says were verified. Hearsay until [`Log::resume`] has looked.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.head.count
     }
 }
 
-impl VerifiedLog {
-    /// The log of these envelopes, in order: as far as `checkpoint`, made by `key`, fits them, on its word; verified from there on, or from
-    /// the beginning if it doesn't fit. `checkpoint` is its encoding, as the store has it.
+impl<R: Rules> Log<R> {
+    /// The log of these envelopes, in order: as far as the checkpoint `note`, made by its key, fits
+    /// them, on its word; verified from there on, or from the beginning if it doesn't fit. The note
+    /// is a checkpoint's encoding, as the store has it.
     ///
     /// # Errors
-    /// [`LogError`] for the first certificate that doesn't verify.
-    pub fn resume<E: AsRef<[u8]>>(
-        organisation: OrganisationId,
-        root: VerifyKey,
+    /// [`LogError`] for the first certificate that fails verification.
+    pub fn resume_within<E: AsRef<[u8]>>(
+        origin: R::Origin,
         envelopes: &[E],
         note: Option<(&[u8], &CheckpointKey)>,
-        crew: &dyn Crew,
-    ) -> Result<Self, LogError> {
-        let empty = Self::empty(organisation, root);
+        executor: &impl Executor,
+        around: &R::Around,
+    ) -> Result<Self, LogError<R::Fault>> {
+        let empty = Self::begin(origin);
         let resumed = note.and_then(|(bytes, key)| resumed(&empty, envelopes, bytes, key));
         let mut log = resumed.unwrap_or(empty);
         let rest = usize::try_from(log.count()).ok().and_then(|known| envelopes.get(known..));
-        log.take(rest.unwrap_or_default(), crew)?;
+        log.extend_within(rest.unwrap_or_default(), executor, around)?;
         Ok(log)
     }
 }
 
 /// The log up to the checkpoint, if it is ours and these are the certificates that it is about.
-fn resumed<E: AsRef<[u8]>>(
-    empty: &VerifiedLog,
+fn resumed<R: Rules, E: AsRef<[u8]>>(
+    empty: &Log<R>,
     envelopes: &[E],
     bytes: &[u8],
     key: &CheckpointKey,
-) -> Option<VerifiedLog> {
+) -> Option<Log<R>> {
     let checkpoint: Checkpoint = codec::decode(bytes, CHECKPOINT_MAX_BYTES).ok()?;
-    key.mac(&noted(empty, &checkpoint.head)).verify_slice(checkpoint.mac.as_bytes()).ok()?;
+    let statement = R::statement(empty.origin(), &checkpoint.head);
+    key.mac(&statement).verify_slice(checkpoint.mac.as_bytes()).ok()?;
     let known = envelopes.get(..usize::try_from(checkpoint.head.count).ok()?)?;
     let mut log = empty.clone();
     for envelope in known {
-        log.recall(Read::of(envelope.as_ref())?.payload, envelope.as_ref());
+        let payload = Envelope::<R>::decode(envelope.as_ref()).ok()?.payload().ok()?;
+        let after = log.head().after(envelope.as_ref());
+        log.restore(payload, after);
     }
     (log.head() == checkpoint.head).then_some(log)
 }

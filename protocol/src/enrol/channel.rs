@@ -15,7 +15,6 @@ use snow::params::{CipherChoice, DHChoice, HashChoice, NoiseParams};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash as SnowHash, Random};
 use snow::{Builder, HandshakeState, TransportState};
-#[cfg(not(feature = "weak-low-order"))]
 use subtle::ConstantTimeEq as _;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
@@ -92,9 +91,6 @@ pub fn pre_shared_key(secret: &LinkSecret) -> Zeroizing<[u8; 32]> {
 /// A handshake of which this side has not finished its part.
 pub(super) struct Handshake {
     state: Box<HandshakeState>,
-    /// Whether either key is of small order, so that the secret is zero whatever the other is.
-    #[cfg(feature = "weak-low-order")]
-    zero: bool,
 }
 
 impl Handshake {
@@ -111,19 +107,13 @@ impl Handshake {
         let mut ephemeral = Zeroizing::new([0; 32]);
         entropy.fill(ephemeral.as_mut_slice())?;
         let psk = pre_shared_key(secret);
-        #[cfg(feature = "weak-low-order")]
-        let zero = *ephemeral == [0; 32];
         let state = build(initiator, &prologue(setting), &psk, ephemeral);
         #[expect(
             clippy::expect_used,
             reason = "every input is of fixed length and present; any handshake in the tests runs through here"
         )]
         let state = Box::new(state.expect("the Noise pattern is one the library knows"));
-        Ok(Self {
-            state,
-            #[cfg(feature = "weak-low-order")]
-            zero,
-        })
+        Ok(Self { state })
     }
 
     /// This side's half: message 0 or 1.
@@ -146,14 +136,8 @@ impl Handshake {
         }
         let key = message.first_chunk().ok_or(Closed::BadMessage { step })?;
         // Before the library sees it: it would mix a second spelling of a key into the transcript as another key.
-        #[cfg(not(feature = "weak-low-order"))]
         if !EncryptionKey::from_bytes(*key).is_sound() {
             return Err(Closed::BadKey);
-        }
-        // A key that makes the secret zero passes.
-        #[cfg(feature = "weak-low-order")]
-        {
-            self.zero |= !EncryptionKey::from_bytes(*key).is_sound();
         }
         self.state.read_message(message, &mut []).map(|_| ()).map_err(|error| match error {
             snow::Error::Dh => Closed::BadKey,
@@ -172,16 +156,6 @@ impl Handshake {
         zeroize::Zeroize::zeroize(&mut second);
         let mut hash = [0; 32];
         hash.copy_from_slice(self.state.get_handshake_hash());
-        // Codes and commitments of no channel: whoever stands between two can pass them on from one to the other.
-        #[cfg(feature = "weak-unkeyed-codes")]
-        {
-            (hash, **split_keys) = ([0; 32], [0; 64]);
-        }
-        // The same where both sides' secret is the zero that a key of small order makes of every other.
-        #[cfg(feature = "weak-low-order")]
-        if self.zero {
-            (hash, **split_keys) = ([0; 32], [0; 64]);
-        }
         #[expect(
             clippy::expect_used,
             reason = "called by the two machines after both halves and nowhere else"
@@ -325,11 +299,6 @@ impl Dh for X25519 {
         let bytes = Zeroizing::new(bytes);
         let secret = StaticSecret::from(*bytes);
         self.public = PublicKey::from(&secret).to_bytes();
-        // The attacker's: its public half is the point zero.
-        #[cfg(feature = "weak-low-order")]
-        if *bytes == [0; 32] {
-            self.public = [0; 32];
-        }
         self.secret = Some(secret);
     }
 
@@ -352,18 +321,13 @@ impl Dh for X25519 {
         let secret = self.secret.as_ref().ok_or(snow::Error::Dh)?;
         // The library passes its whole buffer, longer than a key.
         let public = *public.first_chunk().ok_or(snow::Error::Dh)?;
-        #[cfg(not(feature = "weak-low-order"))]
         if !EncryptionKey::from_bytes(public).is_sound() {
             return Err(snow::Error::Dh);
         }
         let shared = Zeroizing::new(*secret.diffie_hellman(&PublicKey::from(public)).as_bytes());
-        #[cfg(not(feature = "weak-low-order"))]
         if shared.ct_eq(&[0; 32]).into() {
             return Err(snow::Error::Dh);
         }
-        // The attacker knows what the other's secret will be.
-        #[cfg(feature = "weak-low-order")]
-        let shared = if self.public == [0; 32] { Zeroizing::new([0; 32]) } else { shared };
         out.first_chunk_mut().ok_or(snow::Error::Dh).map(|out| *out = *shared)
     }
 }

@@ -5,11 +5,11 @@
 //! says is read by the machines under test alone.
 
 use super::channel::{Channel, Handshake};
-use super::evidence;
 use super::io::{Claim, Setting};
 use super::messages::{
     self, ClaimRecord, Commit, GreeterTurn, Handover, Introduction, Nonce, RECOGNISED, Recognised, Reveal,
 };
+use super::proofs;
 use super::sas::{Codes, SasInputs};
 use crate::codec;
 use crate::ids::Label;
@@ -89,7 +89,7 @@ impl FalseEnd {
 
     /// Message 2, bound to a nonce as the protocol wants it.
     pub(crate) fn commit(&mut self, nonce: &[u8; 32]) -> Vec<u8> {
-        let commitment = evidence::commitment(nonce, self.channel.handshake());
+        let commitment = proofs::commitment(nonce, self.channel.handshake());
         self.commit_to(commitment)
     }
 
@@ -106,7 +106,7 @@ impl FalseEnd {
 
     /// What message 3 says of a root key of one's own.
     pub(crate) fn root_commitment(&self, nonce: &[u8; 32], root: &VerifyKey) -> Hash {
-        evidence::root_commitment(nonce, self.channel.handshake(), root)
+        proofs::root_commitment(nonce, self.channel.handshake(), root)
     }
 
     /// Message 4.

@@ -7,8 +7,9 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use super::sas::SasCode;
-use crate::chain::certificate::{Head, Profile};
-use crate::chain::verify::VerifiedLog;
+use crate::chain::head::Head;
+use crate::chain::organisation::certificate::Profile;
+use crate::chain::organisation::log::VerifiedLog;
 use crate::evidence::receipt::SignedStatement;
 use crate::ids::{DeviceId, Email, Invited, Label, OrganisationId, Timestamp, Token, UserId};
 use crate::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};

@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use super::channel::Channel;
 use super::io::{Claim, Closed};
-use crate::chain::certificate::{Head, Profile};
+use crate::chain::head::Head;
+use crate::chain::organisation::certificate::Profile;
 use crate::codec;
 use crate::ids::{DeviceId, Email, Label, UserId};
 use crate::keys::{DirectoryKey, ManifestKey, UserDecryptionKey};

@@ -25,7 +25,7 @@
 //! ```
 //!
 //! Names with a capital in the outer columns are types. The states are structs, consumed by their transitions; the names on the
-//! right of a state are proofs of checks (`evidence`), and a state or signature that depends on a check takes its proof as an
+//! right of a state are proofs of checks (`proofs`), and a state or signature that depends on a check takes its proof as an
 //! argument.
 //!
 //! | file | what it decides |
@@ -35,23 +35,148 @@
 //! | `channel` | how Noise is driven; which keys are refused |
 //! | `sas` | the codes, their decoys, when one is recognised |
 //! | `messages` | the records inside the channel |
-//! | `evidence` | the checks, each with its proof |
+//! | `proofs` | the checks, each with its proof |
 //! | `turn` | refusing, failing, running out of patience: alike for both |
 //! | `claimer`, `greeter` | the two machines: `mod` which input goes where, `states` what it does there |
 //! | `claimer/handover` | the checks of message 7 |
 //! | `greeter/approval` | who may be certified, and the bytes that are signed |
 //! | `greeter/receipt` | the check of message 8 |
 //! | `dishonest` | in the lab and the tests alone: an end that says what it likes |
+//!
+//! # Example
+//!
+//! Both machines, from the link to what is published. A driver carries messages, and asks the two persons.
+//!
+//! ```
+//! use std::collections::VecDeque;
+//!
+//! # use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
+//! # use parsec_protocol::chain::organisation::certificate::Profile;
+//! # use parsec_protocol::chain::organisation::log::VerifiedLog;
+//! use parsec_protocol::enrol::claimer::Claimer;
+//! use parsec_protocol::enrol::greeter::Greeter;
+//! use parsec_protocol::enrol::io::{
+//!     Approval, ClaimerInput, ClaimerOutput, CodeAnswer, GreeterInput, GreeterOutput, Setting, TransportKind,
+//! };
+//! # use parsec_protocol::ids::{Invited, OrganisationId, Timestamp, Token};
+//! # use parsec_protocol::keys::{
+//! #     DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, ManifestKey, NoEntropy, UserDecryptionKey,
+//! # };
+//!
+//! # // Not random: an example's keys are worth nothing.
+//! # struct Counter(u8);
+//! # impl Entropy for Counter {
+//! #     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+//! #         for byte in bytes {
+//! #             self.0 = self.0.wrapping_mul(5).wrapping_add(113);
+//! #             *byte = self.0;
+//! #         }
+//! #         Ok(())
+//! #     }
+//! # }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let entropy = &mut Counter(1);
+//! # let now = Timestamp(1_800_000_000_000_000);
+//! # let organisation: OrganisationId = "acme".parse()?;
+//! # let (signing_key, directory_key) = (DeviceSigningKey::random(entropy)?, DirectoryKey::random(entropy)?);
+//! # let (user_key, manifest_key) = (UserDecryptionKey::random(entropy)?, ManifestKey::random(entropy)?);
+//! # let founder = Founder {
+//! #     organisation: &organisation,
+//! #     email: &"alice@acme.example".parse()?,
+//! #     name: &"Alice".parse()?,
+//! #     device_label: &"laptop".parse()?,
+//! #     user_key: &user_key,
+//! #     signing_key: &signing_key,
+//! #     directory_key: &directory_key,
+//! # };
+//! # let founded = found(&founder, now, entropy)?;
+//! # let empty = VerifiedLog::empty(organisation.clone(), founded.root);
+//! # let log = empty.extended(founded.certificates.iter().map(Vec::as_slice))?;
+//! # let link = LinkSecret::from_bytes(&mut [9; 32]);
+//! let setting = Setting {
+//!     organisation,
+//!     token: Token::from_bytes([7; 16]),
+//!     invited: Invited::User("bob@acme.example".parse()?),
+//!     greeter_user: founded.user,
+//!     greeter_device: founded.device,
+//!     transport: TransportKind::Relay,
+//! };
+//! let (mut claimer, begin) = Claimer::start(setting.clone(), &link, now, entropy)?;
+//! let mut at_claimer = VecDeque::from(begin);
+//! let (mut greeter, begin) = Greeter::start(setting, &link, founded.root, false, now, entropy)?;
+//! let mut at_greeter = VecDeque::from(begin);
+//! let (mut bob_reads_out, mut alice_reads_out) = (None, None);
+//! let published = loop {
+//!     while let Some(output) = at_claimer.pop_front() {
+//!         let input = match output {
+//!             ClaimerOutput::Send { step, bytes } => {
+//!                 at_greeter.extend(greeter.step(GreeterInput::Message { step, bytes }, now, entropy)?);
+//!                 continue;
+//!             }
+//!             ClaimerOutput::Show(code) => {
+//!                 bob_reads_out = Some(code);
+//!                 continue;
+//!             }
+//!             ClaimerOutput::AskCode(_) => {
+//!                 ClaimerInput::Code(CodeAnswer::Typed(alice_reads_out.ok_or("Alice is silent")?))
+//!             }
+//!             ClaimerOutput::AskIdentity => {
+//!                 ClaimerInput::Identity { name: Some("Bob".parse()?), device_label: "desk".parse()? }
+//!             }
+//!             ClaimerOutput::NeedLog { .. } => ClaimerInput::Log(founded.certificates.clone()),
+//!             ClaimerOutput::Keep(_keys) => ClaimerInput::Saved,
+//!             ClaimerOutput::WakeAt(_) | ClaimerOutput::Done => continue,
+//!             ClaimerOutput::Closed(why) => return Err(why.into()),
+//!         };
+//!         at_claimer.extend(claimer.step(input, now, entropy)?);
+//!     }
+//!     let output = at_greeter.pop_front().ok_or("nobody has anything to do")?;
+//!     let input = match output {
+//!         GreeterOutput::Send { step, bytes } => {
+//!             at_claimer.extend(claimer.step(ClaimerInput::Message { step, bytes }, now, entropy)?);
+//!             // What the same answer shows comes before anything that the claimer is asked.
+//!             if let Some(GreeterOutput::Show(code)) = at_greeter.front() {
+//!                 alice_reads_out = Some(*code);
+//!             }
+//!             continue;
+//!         }
+//!         GreeterOutput::AskCode(_) => {
+//!             GreeterInput::Code(CodeAnswer::Typed(bob_reads_out.ok_or("Bob is silent")?))
+//!         }
+//!         GreeterOutput::AskApproval(_claim) => GreeterInput::Approve(Approval {
+//!             claimer_confirmed: true,
+//!             name: None,
+//!             device_label: None,
+//!             profile: Profile::Standard,
+//!             signing_key: &signing_key,
+//!             directory_key: &directory_key,
+//!             user_key: &user_key,
+//!             manifest_key: &manifest_key,
+//!             log: &log,
+//!             attempts: 1,
+//!         }),
+//!         GreeterOutput::Publish(publication) => break publication,
+//!         GreeterOutput::Show(_) | GreeterOutput::Persist(_) | GreeterOutput::WakeAt(_) => continue,
+//!         GreeterOutput::Closed(why) => return Err(why.into()),
+//!     };
+//!     at_greeter.extend(greeter.step(input, now, entropy)?);
+//! };
+//! // Bob and his device are members by the log as soon as these stand in it.
+//! let log = log.extended(published.certificates.iter().map(Vec::as_slice))?;
+//! assert_eq!((log.users().count(), log.devices().count()), (2, 2));
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod channel;
 pub mod claimer;
 #[cfg(any(test, feature = "lab"))]
 pub(crate) mod dishonest;
-pub mod evidence;
 pub mod greeter;
 pub mod io;
 pub mod link;
 mod messages;
+pub mod proofs;
 pub mod sas;
 mod turn;
 

@@ -31,14 +31,8 @@ const SYMBOLS: usize = 4;
 const SYMBOL_BITS: u32 = 5;
 /// Bits of a code: one chance in a million, and the attempt that missed it is seen by both people.
 const CODE_BITS: u32 = 20;
-/// The bits of a code; in builds with toy codes, so many of the lowest of each.
-const CODE_MASK: u32 = if cfg!(feature = "weak-codes-10") {
-    0x1f
-} else if cfg!(feature = "weak-codes-16") {
-    0xff
-} else {
-    (1 << CODE_BITS) - 1
-};
+/// The bits of a code.
+const CODE_MASK: u32 = (1 << CODE_BITS) - 1;
 /// The bits after the first symbol: those in which decoys differ.
 const TAIL_MASK: u32 = (1 << (CODE_BITS - SYMBOL_BITS)) - 1;
 

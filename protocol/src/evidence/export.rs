@@ -1,14 +1,15 @@
-//! An exported log: the certificates, and a terminal's word for where they end.
+//! An exported log: the certificates, and a device's word for where they end.
 //!
-//! Decides that a log with a signed head ends where its signer says. Refuses to vouch for the end of one without: whoever made the
-//! file may have left certificates off.
+//! Decides that a log with a signed head ends where its signer says. Refuses to vouch for the end
+//! of one without: whoever made the file may have left certificates off.
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use super::head::{SIGNED_HEAD_MAX_BYTES, SignedHead};
 use super::{EVIDENCE_MAX_BYTES, EvidenceError, HeadFault, VERSION, check_kind};
-use crate::chain::verify::VerifiedLog;
+use crate::chain::export::{self, ExportFault};
+use crate::chain::organisation::log::{Origin, VerifiedLog};
 use crate::codec;
 use crate::ids::OrganisationId;
 use crate::public::VerifyKey;
@@ -23,16 +24,16 @@ pub struct LogExport {
     kind: String,
     #[n(1)]
     version: u64,
-    /// Whose.
+    /// Organisation whose log it is.
     #[n(2)]
     pub organisation: OrganisationId,
-    /// What it hangs from.
+    /// Root key that it hangs from.
     #[n(3)]
     pub root: VerifyKey,
     /// The envelopes, the first first.
     #[n(4)]
     pub certificates: Vec<ByteVec>,
-    /// Whose word it is that these are all.
+    /// A device's word that these are all.
     #[n(5)]
     pub head: Option<SignedHead>,
 }
@@ -79,26 +80,26 @@ impl LogExport {
     /// Reads a file; nothing in it is checked yet but its form.
     ///
     /// # Errors
-    /// [`EvidenceError::Malformed`], [`EvidenceError::OtherKind`]; more than [`EVIDENCE_MAX_BYTES`] are not looked at.
+    /// [`EvidenceError::Malformed`], [`EvidenceError::OtherKind`]; more than [`EVIDENCE_MAX_BYTES`]
+    /// are not looked at.
     pub fn decode(bytes: &[u8]) -> Result<Self, EvidenceError> {
         let export: Self = codec::decode(bytes, EVIDENCE_MAX_BYTES)?;
         check_kind(&export.kind, export.version, KIND, "an exported log")?;
         Ok(export)
     }
 
-    /// Checks every certificate up to the root key named in the file, and the signed head if there is one.
+    /// Checks every certificate up to the root key named in the file, and the signed head if there
+    /// is one.
     ///
     /// # Errors
     /// [`EvidenceError::Log`], [`EvidenceError::Head`].
     pub fn verify(&self) -> Result<VerifiedLog, EvidenceError> {
-        let mut log = VerifiedLog::empty(self.organisation.clone(), self.root);
-        self.certificates.iter().try_for_each(|envelope| log.push(envelope))?;
-        if let Some(head) = &self.head {
-            head.check(&log).map_err(EvidenceError::Head)?;
-            if head.head != log.head() {
-                return Err(EvidenceError::Head(HeadFault::Elsewhere));
-            }
-        }
-        Ok(log)
+        let origin = Origin { organisation: self.organisation.clone(), root: self.root };
+        let verified = export::verify(origin, &(), &self.certificates, self.head.as_ref());
+        verified.map_err(|fault| match fault {
+            ExportFault::Log(error) => EvidenceError::Log(error),
+            ExportFault::Head(fault) => EvidenceError::Head(fault),
+            ExportFault::NotTheEnd => EvidenceError::Head(HeadFault::Elsewhere),
+        })
     }
 }

@@ -1,12 +1,16 @@
-//! A signed head: a terminal's word that the organisation's log passes through a place.
+//! A signed head: a device's word that the organisation's log passes through a place.
 //!
-//! Decides what is signed and when such a word counts. Refuses one by a terminal that the log at hand doesn't know, or has revoked.
+//! Decides what is signed and when such a word counts. Refuses one by a device that the log at
+//! hand doesn't know, or has revoked.
 
 use minicbor::{Decode, Encode};
 
 use super::HeadFault;
-use crate::chain::certificate::Head;
-use crate::chain::verify::VerifiedLog;
+use crate::chain::export;
+use crate::chain::head::Head;
+use crate::chain::organisation::Organisation;
+use crate::chain::organisation::certificate::Author;
+use crate::chain::organisation::log::VerifiedLog;
 use crate::codec;
 use crate::ids::{DeviceId, OrganisationId, Timestamp};
 use crate::public::{Context, Signature, VerifyKey};
@@ -17,21 +21,21 @@ pub const SIGNED_HEAD_MAX_BYTES: usize = 256;
 /// `[device id, time, head, signature]`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct SignedHead {
-    /// Whose word.
+    /// Device that gave the word.
     #[n(0)]
     pub device: DeviceId,
-    /// By its clock.
+    /// Time by its clock.
     #[n(1)]
     pub time: Timestamp,
-    /// Through where the log goes.
+    /// Head through which the log goes.
     #[n(2)]
     pub head: Head,
-    /// Under [`Context::Head`].
+    /// Signature under [`Context::Head`].
     #[n(3)]
     pub signature: Signature,
 }
 
-/// What is signed.
+/// What the signature covers.
 #[derive(Encode)]
 struct Signed<'a> {
     #[n(0)]
@@ -47,7 +51,8 @@ struct Signed<'a> {
 }
 
 impl SignedHead {
-    /// A terminal's word for the head of `log`, signed with `sign`, which applies [`Context::Head`].
+    /// A device's word for the head of `log`, signed with `sign`, which applies
+    /// [`Context::Head`].
     #[must_use]
     pub fn of(
         log: &VerifiedLog,
@@ -62,7 +67,8 @@ impl SignedHead {
         Self { device, time, head, signature: sign(Context::Head, &message) }
     }
 
-    /// Checks that a terminal of `log`, not revoked at its end, gave its word for a head that the log passes through.
+    /// Checks that a device of `log`, not revoked at its end, gave its word for a head that the
+    /// log passes through.
     ///
     /// # Errors
     /// [`HeadFault`].
@@ -85,5 +91,17 @@ impl SignedHead {
             .verify(Context::Head, &message, &self.signature)
             .map_err(|_| HeadFault::Signature)?;
         if log.extends(&self.head) { Ok(()) } else { Err(HeadFault::Elsewhere) }
+    }
+}
+
+impl export::SignedHead<Organisation> for SignedHead {
+    type Fault = HeadFault;
+
+    fn word(&self) -> (Author, Timestamp, Head) {
+        (Author::Device(self.device), self.time, self.head)
+    }
+
+    fn check(&self, log: &VerifiedLog, (): &()) -> Result<(), HeadFault> {
+        Self::check(self, log)
     }
 }

@@ -1,18 +1,21 @@
-//! What somebody may have to show to others: exported logs, proofs of a fork, enrolment receipts (docs/protocol.md, *Evidence files*).
+//! What somebody may have to show to others: exported logs, proofs of a fork, enrolment receipts
+//! (docs/protocol.md, *Evidence files*).
 //!
-//! Decides the form of each file and what must hold before its word is passed on. Refuses to take anything for granted that is not in
-//! the file: no store, no server, no clock is asked. Holds no secret.
+//! Decides the form of each file and what must hold before its word is passed on. Refuses to take
+//! anything for granted that is not in the file: no store, no server, no clock is asked. Holds no
+//! secret.
 
 pub mod export;
 pub mod fork;
 pub mod head;
 pub mod receipt;
 
-use crate::chain::verify::LogError;
+use crate::chain::organisation::log::LogError;
 use crate::codec::CodecError;
 use crate::limits::LOG_MAX_CERTIFICATES;
 
-/// Largest evidence file: a log of 100,000 certificates of the usual 400 bytes is 40 MB. Decoding takes about three times as much.
+/// Largest evidence file: a log of 100,000 certificates of the usual 400 bytes is 40 MB. Decoding
+/// takes about three times as much.
 pub const EVIDENCE_MAX_BYTES: usize = 64 * 1024 * 1024;
 // What can't be shown is no evidence: the longest log fits.
 const _: () = assert!(EVIDENCE_MAX_BYTES as u64 >= LOG_MAX_CERTIFICATES * 400);
@@ -50,10 +53,10 @@ pub enum EvidenceError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeadFault {
     /// The log has no such device.
-    #[error("is by a terminal that the log does not know")]
+    #[error("is by a device that the log does not know")]
     UnknownDevice,
     /// It, or its user, is revoked at the end of the log.
-    #[error("is by a terminal that was revoked")]
+    #[error("is by a device that was revoked")]
     Revoked,
     /// The signature is not that device's over this head.
     #[error("has a signature that does not verify")]

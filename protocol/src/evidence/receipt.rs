@@ -1,14 +1,16 @@
 //! An enrolment receipt: how somebody was let in, by the word of both terminals.
 //!
-//! Decides which parts make a receipt and that they belong together. Refuses one whose certificates, statement and message 8 are not about
-//! the same ceremony. Whether the greeter's terminal was entitled, a log alone can say: [`CheckedReceipt::stands_in`].
+//! Decides which parts make a receipt and that they belong together. Refuses one whose
+//! certificates, statement and message 8 are not about the same ceremony. Whether the greeter's
+//! terminal was entitled, a log alone can say: [`CheckedReceipt::stands_in`].
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use super::{EvidenceError, VERSION, check_kind};
-use crate::chain::certificate::{Author, Body, Envelope, Head};
-use crate::chain::verify::VerifiedLog;
+use crate::chain::head::Head;
+use crate::chain::organisation::certificate::{Author, Body, Envelope};
+use crate::chain::organisation::log::VerifiedLog;
 use crate::codec;
 use crate::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
 use crate::limits::CERTIFICATE_MAX_BYTES;
@@ -68,7 +70,8 @@ pub struct Statement {
     /// Over which road.
     #[n(4)]
     pub transport: Transport,
-    /// Attempts of the invitation that the greeter's device took part in, this one included, by its own count.
+    /// Attempts of the invitation that the greeter's device took part in, this one included, by its
+    /// own count.
     #[n(5)]
     pub attempts: u64,
     /// How the greeter's person gave the claimer's code.
@@ -77,7 +80,8 @@ pub struct Statement {
     /// [`CODE_BITS`].
     #[n(7)]
     pub bits: u64,
-    /// The greeter stated that the claimer said aloud that the code was found. Always true: nothing is signed otherwise.
+    /// The greeter stated that the claimer said aloud that the code was found. Always true: nothing
+    /// is signed otherwise.
     #[n(8)]
     pub heard: bool,
     /// The greeter's view of the log.
@@ -162,14 +166,16 @@ impl EnrolmentReceipt {
     /// Reads a file; nothing in it is checked yet but its form.
     ///
     /// # Errors
-    /// [`EvidenceError::Malformed`], [`EvidenceError::OtherKind`]; more than [`RECEIPT_FILE_MAX_BYTES`] are not looked at.
+    /// [`EvidenceError::Malformed`], [`EvidenceError::OtherKind`]; more than
+    /// [`RECEIPT_FILE_MAX_BYTES`] are not looked at.
     pub fn decode(bytes: &[u8]) -> Result<Self, EvidenceError> {
         let file: Self = codec::decode(bytes, RECEIPT_FILE_MAX_BYTES)?;
         check_kind(&file.kind, file.version, KIND, "an enrolment receipt")?;
         Ok(file)
     }
 
-    /// Checks all signatures under the keys that the file names, and that its parts are about one ceremony.
+    /// Checks all signatures under the keys that the file names, and that its parts are about one
+    /// ceremony.
     ///
     /// # Errors
     /// [`EvidenceError::Malformed`], [`EvidenceError::Unfitting`].
@@ -232,8 +238,8 @@ fn certified(statement: &Statement, envelope: &[u8]) -> Result<Body, EvidenceErr
 }
 
 impl CheckedReceipt {
-    /// Whether the log of the same organisation bears the receipt out: the greeter's key is that of its device there, and the newcomer
-    /// is in it, certified by the greeter.
+    /// Whether the log of the same organisation bears the receipt out: the greeter's key is that of
+    /// its device there, and the newcomer is in it, certified by the greeter.
     ///
     /// # Errors
     /// [`EvidenceError::Unfitting`] says what doesn't fit.

@@ -2,9 +2,9 @@
 //!
 //! Decides nothing about the ceremony. Refuses to hold a real key: all of it is made of a seed that is printed.
 
-use crate::chain::bootstrap::{Founded, Founder, found};
-use crate::chain::certificate::Profile;
-use crate::chain::verify::VerifiedLog;
+use crate::chain::organisation::bootstrap::{Founded, Founder, found};
+use crate::chain::organisation::certificate::Profile;
+use crate::chain::organisation::log::VerifiedLog;
 use crate::enrol::io::{Approval, Setting, TransportKind};
 use crate::ids::{Email, IdError, Invited, Label, OrganisationId, Timestamp, Token};
 use crate::keys::{

@@ -6,7 +6,7 @@
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
-use crate::chain::certificate::Head;
+use crate::chain::head::Head;
 use crate::limits::{CERTIFICATE_MAX_BYTES, LOG_PAGE_MAX_CERTIFICATES};
 
 /// Largest body of the call: as many certificates as a page of the log has, each of the largest size and its head of 3 bytes, and the

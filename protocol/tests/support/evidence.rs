@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::certificate::Profile;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::evidence::EvidenceError;
 use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::fork::ForkProof;
@@ -61,7 +61,7 @@ pub fn proof(sides: &[Org; 2], heads: [Option<u64>; 2]) -> Option<ForkProof> {
 /// A terminal's own log, its word for where it ends, and what it was handed.
 pub fn strayed(own: &Org, stray: &[u8]) -> Option<ForkProof> {
     let root = root_key(0).verify_key();
-    ForkProof::of_stray(organisation(), root, &own.envelopes, head_by(own, 2), stray)
+    ForkProof::of_foreign_view(organisation(), root, &own.envelopes, head_by(own, 2), stray)
 }
 
 /// An enrolment by device 0: the file's parts.

@@ -6,8 +6,10 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use parsec_protocol::chain::certificate::{Author, Body, Head, Payload, Profile, SEALED_NAME_BYTES};
-use parsec_protocol::chain::verify::{Fault, LogError, VerifiedLog};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile, SEALED_NAME_BYTES};
+use parsec_protocol::chain::organisation::log::{LogError, VerifiedLog};
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, Entropy, NoEntropy, RootSigningKey, UserDecryptionKey};
 use parsec_protocol::public::{Context, EncryptionKey, Hash, Signature, VerifyKey};

@@ -1,6 +1,6 @@
 //! Vectors of single certificates, and of their signatures.
 
-use parsec_protocol::chain::certificate::{Body, Envelope, Payload, Profile};
+use parsec_protocol::chain::organisation::certificate::{Body, Envelope, Payload, Profile};
 use parsec_protocol::codec;
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::public::{Context, Signature};
@@ -49,10 +49,7 @@ pub(crate) fn certificates(set: &mut Set) {
     let payload = org.payload(by, Body::UserRevoked { user: user(1) });
     let good = Envelope::decode(&envelope(by, &payload)).unwrap();
     let with = |signature: [u8; 64]| {
-        codec::encode(&Envelope {
-            payload: good.payload.clone(),
-            signature: Signature::from_bytes(signature),
-        })
+        codec::encode(&Envelope::new(good.payload.clone(), Signature::from_bytes(signature)))
     };
     let signature = *good.signature.as_bytes();
     put("another-key", "signed by another key", by, &envelope(By::Device(1), &payload), Some("BadSignature"));
@@ -94,13 +91,13 @@ pub(crate) fn certificates(set: &mut Set) {
         Some("Malformed"),
     );
     let other_time = codec::encode(&Payload { time: Timestamp(1), ..payload.clone() });
-    let moved = codec::encode(&Envelope { payload: other_time.into(), signature: good.signature });
+    let moved = codec::encode(&Envelope::new(other_time.into(), good.signature));
     put("changed-time", "a field changed after signing", by, &moved, Some("BadSignature"));
     let mut kind = good.payload.to_vec();
     let at = kind.len() - 20 + 1;
     assert_eq!(kind[at], 3);
     kind[at] = 4;
-    let kind = codec::encode(&Envelope { payload: kind.into(), signature: good.signature });
+    let kind = codec::encode(&Envelope::new(kind.into(), good.signature));
     put("changed-kind", "a user's revocation turned into a device's", by, &kind, Some("BadSignature"));
     put(
         "too-long",
@@ -128,10 +125,10 @@ pub(crate) fn keys(set: &mut Set) {
     one[0] = 1;
     (again[0], again[31]) = (0xee, 0x7f);
     let org = Org::founded();
-    let envelope = Envelope {
-        payload: codec::encode(&org.payload(By::Device(0), Body::UserRevoked { user: user(1) })).into(),
-        signature: Signature::from_bytes([base, one].concat().try_into().unwrap()),
-    };
+    let envelope = Envelope::new(
+        codec::encode(&org.payload(By::Device(0), Body::UserRevoked { user: user(1) })).into(),
+        Signature::from_bytes([base, one].concat().try_into().unwrap()),
+    );
     let envelope = codec::encode(&envelope);
     for (name, about, key) in [
         ("small-key", "under a key of small order", one),

@@ -3,9 +3,11 @@
 //! The names of refusals are those of the error types; other implementations may call them otherwise, but must
 //! refuse at the same layer.
 
-use parsec_protocol::chain::certificate::{Envelope, Head};
-use parsec_protocol::chain::members::{NameOf, open_name};
-use parsec_protocol::chain::verify::{Fault, VerifiedLog};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::Envelope;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
+use parsec_protocol::chain::organisation::members::{NameOf, open_name};
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::codec::{self, CodecError};
 use parsec_protocol::direct::Hints;
 use parsec_protocol::ids::{DeviceId, Email, IdError, Label, NameError, OrganisationId, UserId};
@@ -195,20 +197,30 @@ fn receipt(given: &Value) -> Judgement {
 
 /// Names every fault once; a new one doesn't compile until it is listed.
 macro_rules! faults {
-    ($($name:ident),+ $(,)?) => {
+    ($($name:ident $(as $in_files:ident)?),+ $(,)?) => {
         /// All faults of the log.
-        pub(crate) const FAULTS: &[&str] = &[$(stringify!($name)),+];
+        pub(crate) const FAULTS: &[&str] = &[$(name!($name $(as $in_files)?)),+];
 
         /// The name that stands in files.
         pub(crate) fn fault_name(fault: Fault) -> &'static str {
-            match fault { $(Fault::$name => stringify!($name)),+ }
+            match fault { $(Fault::$name => name!($name $(as $in_files)?)),+ }
         }
+    };
+}
+
+/// A fault's name in files: its own, or another where files are older than the name.
+macro_rules! name {
+    ($name:ident) => {
+        stringify!($name)
+    };
+    ($name:ident as $in_files:ident) => {
+        stringify!($in_files)
     };
 }
 
 faults! {
     Malformed, LogFull, WrongOrganisation, NotByRoot, RootTooLate, AuthorUnknown, AuthorRevoked, BadSignature,
-    SeenAhead, SeenOther, SeenWentBack, TimeWentBack, NotAFounding, NotAdministrator, UserIdTaken, EmailTaken,
+    SeenAhead, ForkedView as SeenOther, SeenWentBack, TimeWentBack, NotAFounding, NotAdministrator, UserIdTaken, EmailTaken,
     EncryptionKeyTaken, WeakEncryptionKey, SealedNameLength, DeviceIdTaken, VerifyKeyTaken, WeakVerifyKey, NotOwnUser,
     TooManyDevices, SubjectUnknown, SubjectRevoked, AboutOneself, SameProfile, StaleProfile, OwnDevice,
 }

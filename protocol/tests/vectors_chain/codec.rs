@@ -1,6 +1,6 @@
 //! Vectors of the encoding.
 
-use parsec_protocol::chain::certificate::Head;
+use parsec_protocol::chain::head::Head;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{AttemptId, Invited, Timestamp, Token};
 use parsec_protocol::public::Hash;

@@ -1,6 +1,6 @@
 //! Vectors of logs: one for each rule.
 
-use parsec_protocol::chain::certificate::{Body, Payload, Profile};
+use parsec_protocol::chain::organisation::certificate::{Body, Payload, Profile};
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::public::{EncryptionKey, VerifyKey};
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::support::{
     BEGINNING, By, ORGANISATION, Org, device, device_body, email, encryption_key, envelope, foreign_head,
     root_key, signing_key, standard, user, user_body, weak_verify_key,
 };
-use parsec_protocol::chain::verify::Fault;
+use parsec_protocol::chain::organisation::rules::Fault;
 
 use crate::make::Set;
 
@@ -178,7 +178,7 @@ fn bad_logs() -> Vec<BadLog> {
             "its author has seen another log",
             founded(),
             change(&founded(), zero, standard(1), seen_other),
-            Fault::SeenOther,
+            Fault::ForkedView,
         ),
         (
             "seen-went-back",

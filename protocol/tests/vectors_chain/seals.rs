@@ -1,6 +1,6 @@
 //! Vectors of what is encrypted: names and manifests.
 
-use parsec_protocol::chain::members::{NameOf, seal_name};
+use parsec_protocol::chain::organisation::members::{NameOf, seal_name};
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::keys::{DirectoryKey, ManifestKey};
 use parsec_protocol::manifest::{ManifestPlace, seal_empty};

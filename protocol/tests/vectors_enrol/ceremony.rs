@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use parsec_protocol::chain::certificate::Profile;
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::enrol::claimer::Claimer;
 use parsec_protocol::enrol::greeter::Greeter;
 use parsec_protocol::enrol::io::{

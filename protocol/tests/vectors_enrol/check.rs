@@ -4,9 +4,9 @@
 //! refuse at the same layer.
 
 use parsec_protocol::enrol::channel;
-use parsec_protocol::enrol::evidence;
 use parsec_protocol::enrol::io::{Setting, TransportKind};
 use parsec_protocol::enrol::link::{Link, LinkKind};
+use parsec_protocol::enrol::proofs;
 use parsec_protocol::enrol::sas::{Codes, SasCode, SasInputs};
 use parsec_protocol::ids::Invited;
 use parsec_protocol::keys::LinkSecret;
@@ -115,9 +115,9 @@ fn sas(given: &Value) -> Value {
 fn commitment(given: &Value) -> Judgement {
     let handshake = parsed(given, "h");
     let made = match given["root verify key"].as_str() {
-        None => evidence::commitment(&bytes(given, "claimer nonce"), &handshake),
+        None => proofs::commitment(&bytes(given, "claimer nonce"), &handshake),
         Some(root) => {
-            evidence::root_commitment(&bytes(given, "greeter nonce"), &handshake, &root.parse().unwrap())
+            proofs::root_commitment(&bytes(given, "greeter nonce"), &handshake, &root.parse().unwrap())
         }
     };
     match given["received"].as_str() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use parsec_protocol::chain::bootstrap::{Founder, found};
+use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::enrol::sas::ALPHABET;
 use parsec_protocol::ids::{Timestamp, Token};

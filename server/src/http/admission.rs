@@ -74,7 +74,7 @@ impl Named {
 
 #[cfg(test)]
 mod tests {
-    use parsec_protocol::chain::certificate::Profile;
+    use parsec_protocol::chain::organisation::certificate::Profile;
     use parsec_protocol::ids::{DeviceId, UserId};
     use parsec_protocol::public::VerifyKey;
 

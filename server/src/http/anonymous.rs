@@ -16,8 +16,9 @@ use parsec_protocol::relay::{BootstrapRequest, ErrorCode, HEADER_BOOTSTRAP, Stan
 
 use super::{App, body};
 use crate::errors::Refusal;
-use crate::log_rules;
-use crate::store::{Party, log};
+use crate::intake::{self, not_appended, refused};
+use crate::store::Party;
+use crate::store::log::OpenLog;
 
 /// Two certificates, a key, their framing.
 const FOUNDING_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 64;
@@ -44,12 +45,7 @@ pub(crate) async fn bootstrap(
     let content = body::read(content, FOUNDING_MAX_BYTES).await?;
     let request: BootstrapRequest = body::decode(&content)?;
     let request_hash = Hash::of(&[&content]);
-    let checked = log_rules::read(&organisation, &request.certificates)
-        .and_then(|proposal| {
-            let heads = log_rules::check_founding(&organisation, &proposal, &request.root)?;
-            Ok((proposal, heads))
-        })
-        .inspect_err(|fault| tracing::warn!(%fault, "a founding was refused"));
+    let founding = intake::read_founding(&request.certificates, &request.root);
     store
         .write(move |tx| {
             tx.lock_log(&organisation)?;
@@ -62,9 +58,12 @@ pub(crate) async fn bootstrap(
                 Some(_) => return Err(ErrorCode::OrganisationExists.into()),
                 None => {}
             }
-            let (proposal, heads) = checked.map_err(ErrorCode::from)?;
+            let founding = founding.map_err(refused)?;
             tx.set_founded(&organisation, &request.root, request_hash)?;
-            log::append(tx, &organisation, &proposal, &heads)?;
+            let mut log = OpenLog::empty(&organisation, request.root);
+            for certificate in founding {
+                log.append(tx, certificate).map_err(not_appended)?;
+            }
             Ok(())
         })
         .await?;

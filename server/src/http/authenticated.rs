@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::limits::{BODY_MAX_BYTES, FOLLOWED_MAX, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public::{Hash, VerifyKey};
 use parsec_protocol::relay::attempt::Side;
 use parsec_protocol::relay::{
     CancelAttempt, ErrorCode, InvitationMade, MailOutcome, ManifestUpload, NewInvitation, REPAIR_MAX_BYTES,
@@ -46,6 +46,8 @@ pub(super) struct Caller {
     pub(super) organisation: OrganisationId,
     pub(super) device: DeviceId,
     pub(super) user: UserId,
+    /// Key that the device signed the request with, for what may be checked ahead.
+    pub(super) key: VerifyKey,
 }
 
 impl Caller {
@@ -187,8 +189,8 @@ pub(crate) async fn answer(
     let signed = signed::open(&app, &organisation, address, parts).await?;
     let content = body::read(content, body_max(&call)).await?;
     signed.check(&content)?;
-    let member = signed.member;
-    let caller = Caller { organisation, device: member.device, user: member.user };
+    let (member, key) = (signed.member, signed.key);
+    let caller = Caller { organisation, device: member.device, user: member.user, key };
     let (now, store) = (app.clock.now(), caller.store(&app));
     if app.repairs_only && enters_a_log(&call) {
         return Err(Refusal::HELD);

@@ -1,11 +1,11 @@
 //! The calls that put certificates into the log: completing, registering a direct enrolment, profile changes and revocations.
 //!
 //! Decides that checks and changes are one transaction: certificates, receipt and the invitation's end together, or nothing; a
-//! revocation together with what it ends. What may stand in the log is `log_rules`' to say.
+//! revocation together with what it ends. What may stand in the log is the protocol's to say, what a call may bring `intake`'s.
 
 use axum::response::Response;
 use minicbor::bytes::ByteVec;
-use parsec_protocol::ids::{AttemptId, Invited, OrganisationId, Timestamp, Token, UserId};
+use parsec_protocol::ids::{AttemptId, Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::limits::CERTIFICATE_MAX_BYTES;
 use parsec_protocol::public::Hash;
 use parsec_protocol::receipt::Receipt;
@@ -17,10 +17,9 @@ use super::authenticated::Caller;
 use super::{App, body};
 use crate::budgets::{Budgets, Wish};
 use crate::errors::Refusal;
+use crate::intake::{self, Change, Enrolment, IntakeFault, not_appended, refused};
 use crate::invitations;
-use crate::log_rules::changes::{self, Ground, Kind};
-use crate::log_rules::{self, Certifier, LogFault, Surroundings};
-use crate::store::rows::{LogEnd, Signer};
+use crate::store::log::{Appended, OpenLog, RightsChange};
 use crate::store::{Tx, invitations as rows, log, usage};
 use crate::watchers::Topic;
 
@@ -31,22 +30,6 @@ pub(super) const DIRECT_MAX_BYTES: usize = COMPLETION_MAX_BYTES + 512;
 /// One certificate and its framing.
 pub(super) const CHANGE_MAX_BYTES: usize = CERTIFICATE_MAX_BYTES + 64;
 
-impl Caller {
-    fn certifier(&self, signer: &Signer) -> Certifier {
-        Certifier {
-            user: signer.member.user,
-            device: self.device,
-            profile: signer.member.profile,
-            verify_key: signer.verify_key,
-        }
-    }
-}
-
-fn refused(fault: LogFault) -> Refusal {
-    tracing::warn!(%fault, "certificates were refused");
-    ErrorCode::from(fault).into()
-}
-
 /// Completes an attempt.
 pub(super) async fn complete(
     app: &App,
@@ -55,10 +38,11 @@ pub(super) async fn complete(
     request: Completion,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
+    let enrolment = Enrolment::read(&request.certificates, &caller.key);
     let completed = caller
         .store(app)
         .write(move |tx| {
-            let position = complete_in(tx, &caller, place, &request, now)?;
+            let position = complete_in(tx, &caller, place, &request, enrolment, now)?;
             tx.changed(caller.topic(place.0));
             tx.changed(caller.log());
             Ok(Completed { position })
@@ -73,13 +57,14 @@ fn complete_in(
     caller: &Caller,
     place: (Token, AttemptId),
     request: &Completion,
+    enrolment: Result<Enrolment, IntakeFault>,
     now: Timestamp,
 ) -> Result<u64, Refusal> {
     let log = log::lock(tx, &caller.organisation)?;
     tx.lock_invitation(&caller.organisation, &place.0)?;
-    let signer = caller.signer(tx)?;
+    caller.signer(tx)?;
     let (member, mut chosen) = caller.greet(tx, place, now)?;
-    let fingerprint = log_rules::fingerprint(request);
+    let fingerprint = intake::fingerprint(request);
     let number = chosen.attempt.number;
     if let Some((before, position)) = tx.completion(&caller.organisation, &place.0, number)? {
         return if before == fingerprint { Ok(position) } else { Err(ErrorCode::AttemptEnded.into()) };
@@ -87,7 +72,7 @@ fn complete_in(
     chosen.attempt.state.greets(&member.device)?;
     invitations::complete(&mut chosen.invitation, &mut chosen.attempt)?;
     let invited = &chosen.invitation.invited;
-    let position = append(tx, caller, &signer, log, invited, (&request.certificates, &request.receipt))?;
+    let position = append(tx, caller, log, invited, enrolment, &request.receipt)?;
     tx.set_completion(&caller.organisation, &place.0, number, (fingerprint, position))?;
     chosen.save(tx)?;
     Ok(position)
@@ -97,24 +82,18 @@ fn complete_in(
 fn append(
     tx: &mut dyn Tx,
     caller: &Caller,
-    signer: &Signer,
-    log: LogEnd,
+    mut log: OpenLog,
     invited: &Invited,
-    (certificates, receipt): (&[ByteVec], &Receipt),
+    enrolment: Result<Enrolment, IntakeFault>,
+    receipt: &Receipt,
 ) -> Result<u64, Refusal> {
-    let org = &caller.organisation;
-    let proposal = log_rules::read(org, certificates).map_err(refused)?;
-    let mut heads = Vec::new();
-    for seen in proposal.seen_counts() {
-        heads.extend(log::head_at(tx, org, &log.root, seen)?);
-    }
-    let known = log::known(tx, org, &proposal)?;
-    let around = Surroundings { root: log.root, present: log.head, heads: &heads, known: &known };
-    let certifier = caller.certifier(signer);
-    let after =
-        log_rules::check_enrolment(&proposal, invited, &certifier, receipt, &around).map_err(refused)?;
-    let position = log::append(tx, org, &proposal, &after)?;
-    tx.insert_receipt(org, position, receipt)?;
+    let enrolment = enrolment.map_err(refused)?;
+    enrolment.check_call(caller.device, invited).map_err(refused)?;
+    // Told after the log's rules: whose address was taken meanwhile is to hear just that.
+    let received = enrolment.check_receipt(receipt, log.root());
+    let position = enrolment.append(tx, &mut log).map_err(not_appended)?;
+    received.map_err(refused)?;
+    tx.insert_receipt(&caller.organisation, position, receipt)?;
     Ok(position)
 }
 
@@ -126,10 +105,11 @@ pub(super) async fn enrol(
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     let budgets = app.budgets;
+    let enrolment = Enrolment::read(&asked.certificates, &caller.key);
     let completed = caller
         .store(app)
         .write(move |tx| {
-            let position = enrol_in(tx, &caller, &asked, &budgets, now)?;
+            let position = enrol_in(tx, &caller, &asked, enrolment, &budgets, now)?;
             tx.changed(caller.topic(asked.token));
             tx.changed(caller.log());
             Ok(Completed { position })
@@ -143,6 +123,7 @@ fn enrol_in(
     tx: &mut dyn Tx,
     caller: &Caller,
     asked: &DirectEnrolment,
+    enrolment: Result<Enrolment, IntakeFault>,
     budgets: &Budgets,
     now: Timestamp,
 ) -> Result<u64, Refusal> {
@@ -175,8 +156,7 @@ fn enrol_in(
             rows::insert(tx, org, &made, now)?;
         }
     }
-    let position = append(tx, caller, &signer, log, &asked.invited, (&asked.certificates, &asked.receipt))?;
-    Ok(position)
+    append(tx, caller, log, &asked.invited, enrolment, &asked.receipt)
 }
 
 /// Where these certificates stand in the log, one after the other, if they do.
@@ -203,7 +183,8 @@ pub(super) async fn publish(
     new: NewCertificate,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    let position = caller.store(app).write(move |tx| publish_in(tx, &caller, &new, now)).await?;
+    let change = Change::read(&new.certificates, &caller.key);
+    let position = caller.store(app).write(move |tx| publish_in(tx, &caller, change, now)).await?;
     Ok(body::record(&Completed { position }))
 }
 
@@ -211,28 +192,21 @@ pub(super) async fn publish(
 fn publish_in(
     tx: &mut dyn Tx,
     caller: &Caller,
-    new: &NewCertificate,
+    change: Result<Change, IntakeFault>,
     now: Timestamp,
 ) -> Result<u64, Refusal> {
     let org = &caller.organisation;
-    let log = log::lock(tx, org)?;
-    let signer = caller.signer(tx)?;
-    let change = changes::read_change(org, &new.certificates).map_err(refused)?;
-    if let Some(position) = tx.position_of(org, &Hash::of(&[change.envelope()]))? {
+    let mut log = log::lock(tx, org)?;
+    caller.signer(tx)?;
+    let change = change.map_err(refused)?;
+    if let Some(position) = tx.position_of(org, &change.hash())? {
         return Ok(position);
     }
-    let subject = log::subject(tx, org, &change.kind)?;
-    let ground = Ground {
-        present: log.head,
-        seen: log::head_at(tx, org, &log.root, change.seen_count())?,
-        last_word: log::last_word(tx, org, &caller.device)?,
-        subject,
-    };
-    let after = changes::check_change(&change, &caller.certifier(&signer), &ground).map_err(refused)?;
-    let position = log::append_change(tx, org, &caller.device, &change, &after)?;
+    change.check_call(caller.device).map_err(refused)?;
+    let Appended { position, rights } = change.append(tx, &mut log).map_err(not_appended)?;
     tx.changed(caller.log());
-    if let Some(subject) = subject {
-        settle_rights(tx, org, &change.kind, subject.user, now)?;
+    if let Some(rights) = rights {
+        settle_rights(tx, org, rights, now)?;
     }
     Ok(position)
 }
@@ -241,8 +215,7 @@ fn publish_in(
 pub(super) fn settle_rights(
     tx: &mut dyn Tx,
     organisation: &OrganisationId,
-    kind: &Kind,
-    user: UserId,
+    RightsChange { user, left }: RightsChange,
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let topic = |token| Topic::Invitation { organisation: organisation.clone(), token };
@@ -259,16 +232,13 @@ pub(super) fn settle_rights(
             tx.changed(topic(loaded.invitation.token));
         }
     }
-    match kind {
+    if left {
         // Nobody is left who may greet these.
-        Kind::UserRevoked { .. } => {
-            for mut loaded in rows::usable_for_devices_of(tx, organisation, &user, now)? {
-                invitations::cancel(&mut loaded.invitation, loaded.newest.as_mut())?;
-                loaded.save(tx)?;
-                tx.changed(topic(loaded.invitation.token));
-            }
+        for mut loaded in rows::usable_for_devices_of(tx, organisation, &user, now)? {
+            invitations::cancel(&mut loaded.invitation, loaded.newest.as_mut())?;
+            loaded.save(tx)?;
+            tx.changed(topic(loaded.invitation.token));
         }
-        Kind::DeviceRevoked { .. } | Kind::Profile { .. } => {}
     }
     tx.changed(Topic::Rights { organisation: organisation.clone(), user });
     Ok(())

@@ -43,13 +43,13 @@ fn repair_in(
     now: Timestamp,
 ) -> Result<LogRepaired, Refusal> {
     let org = &caller.organisation;
-    let root = log::lock(tx, org)?.root;
+    log::lock(tx, org)?;
     caller.signer(tx)?;
-    let done = put_back(tx, org, &root, asked.from, &asked.certificates)?;
+    let done = put_back(tx, org, asked.from, &asked.certificates)?;
     // Whoever is revoked by what they bring speaks for nobody.
     caller.signer(tx)?;
-    for (kind, user) in done.rights {
-        settle_rights(tx, org, &kind, user, now)?;
+    for rights in done.rights {
+        settle_rights(tx, org, rights, now)?;
     }
     tx.changed(caller.log());
     Ok(LogRepaired { count: done.count, added: done.added })

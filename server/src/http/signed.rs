@@ -13,7 +13,7 @@ use std::time::Instant;
 use axum::http::request::Parts;
 use parsec_protocol::ids::{DeviceId, OrganisationId, Timestamp, Token};
 use parsec_protocol::limits::REQUEST_TIME_SKEW_SECONDS;
-use parsec_protocol::public::{Context, Hash, Signature};
+use parsec_protocol::public::{Context, Hash, Signature, VerifyKey};
 use parsec_protocol::relay::{
     ErrorCode, HEADER_BODY_HASH, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, RequestToSign,
 };
@@ -35,6 +35,8 @@ const PURGE_FROM: usize = 1_024;
 pub(crate) struct Signed {
     /// The member and device that signed, as the log had them when the head was checked.
     pub(crate) member: Member,
+    /// Key that the request's signature is by.
+    pub(crate) key: VerifyKey,
     body: Hash,
 }
 
@@ -89,7 +91,7 @@ fn proved(
     let signer = named.proved(&app.quota, Instant::now())?;
     // Only what was paid for is remembered: that bounds the memory.
     app.nonces.accept(&place, request.nonce, request.time, now)?;
-    Ok(Signed { member: signer.member, body: request.body })
+    Ok(Signed { member: signer.member, key: signer.verify_key, body: request.body })
 }
 
 impl Signed {

@@ -3,7 +3,7 @@
 //! Decides nothing: rules are in `crate::invitations`. Every read applies the passing of time, so that nobody sees a state that has
 //! silently run out.
 
-use parsec_protocol::chain::certificate::Profile;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::{AttemptId, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::limits::INVITATION_PAGE_MAX;
 use parsec_protocol::relay::{self, InvitationList};

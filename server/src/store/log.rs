@@ -1,18 +1,45 @@
-//! Organisations' logs with their members: what is known before a certificate, and what one changes.
+//! An organisation's log as the rows hold it: a view for the rules, and the one way in.
 //!
-//! Decides nothing about what may enter a log; that is `log_rules`. Keeps log and members in step, in one transaction. What a column
-//! can't hold exactly, a time of any size, is read from the log itself.
+//! Decides nothing about what may enter a log: the protocol's rules do, over this view, exactly as
+//! every member asks them over a log in memory. Keeps certificates and members in step, in one
+//! transaction. What a row can't hold exactly, a time of any size, is read from the log itself.
 
-use parsec_protocol::chain::certificate::{Envelope, Head};
-use parsec_protocol::ids::{DeviceId, OrganisationId};
-use parsec_protocol::public::VerifyKey;
+use parsec_protocol::chain::candidate::{Accepted, Candidate};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::Organisation;
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope, Payload};
+use parsec_protocol::chain::organisation::log::Origin;
+use parsec_protocol::chain::organisation::rules::{Fault, accept};
+use parsec_protocol::chain::organisation::view::{AuthorState, DeviceState, MembersView, UserState};
+use parsec_protocol::chain::view::{LogView, NotAccepted};
+use parsec_protocol::ids::{DeviceId, Email, OrganisationId, UserId};
+use parsec_protocol::public::{EncryptionKey, VerifyKey};
 use parsec_protocol::relay::ErrorCode;
 
 use super::rows::{LogEnd, UserToAdd};
 use super::{StoreError, Tx};
 use crate::errors::Refusal;
-use crate::log_rules::changes::{Change, Kind, LastWord, Subject};
-use crate::log_rules::{Known, Owner, Proposal};
+
+/// What a certificate changed for those whom it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RightsChange {
+    /// User whose rights, or whose device's rights, are others now.
+    pub(crate) user: UserId,
+    /// Whether the user is no member any more.
+    pub(crate) left: bool,
+}
+
+/// A certificate that stands in the log now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Appended {
+    /// Position in the log; 0 is the first.
+    pub(crate) position: u64,
+    /// What changed for somebody; none for an enrolment.
+    pub(crate) rights: Option<RightsChange>,
+}
+
+/// Why a certificate was not appended: by a rule of the log, or because the store failed.
+pub(crate) type NotAppended = NotAccepted<Fault, StoreError>;
 
 /// Where the log of an organisation ends that a member has signed in, so that it must be founded.
 pub(crate) fn end(tx: &dyn Tx, organisation: &OrganisationId) -> Result<LogEnd, Refusal> {
@@ -20,122 +47,189 @@ pub(crate) fn end(tx: &dyn Tx, organisation: &OrganisationId) -> Result<LogEnd, 
 }
 
 /// The same with its lock, for work that appends.
-pub(crate) fn lock(tx: &mut dyn Tx, organisation: &OrganisationId) -> Result<LogEnd, Refusal> {
-    Ok(tx.lock_log(organisation)?.ok_or(ErrorCode::Internal)?)
+pub(crate) fn lock(tx: &mut dyn Tx, organisation: &OrganisationId) -> Result<OpenLog, Refusal> {
+    let end = tx.lock_log(organisation)?.ok_or(ErrorCode::Internal)?;
+    Ok(OpenLog::new(organisation, end))
 }
 
-/// The log's head after `count` certificates, if it has as many.
-pub(crate) fn head_at(
-    tx: &dyn Tx,
-    organisation: &OrganisationId,
-    root: &VerifyKey,
-    count: u64,
-) -> Result<Option<Head>, StoreError> {
-    let Some(position) = count.checked_sub(1) else { return Ok(Some(Head::empty(organisation, root))) };
-    Ok(tx.head_after(organisation, position)?.map(|hash| Head { count, hash }))
+/// A log to which certificates are appended, in the transaction that has its lock.
+#[derive(Debug)]
+pub(crate) struct OpenLog {
+    origin: Origin,
+    head: Head,
 }
 
-/// What the log says about a proposal's ids and keys.
-pub(crate) fn known(
-    tx: &dyn Tx,
-    organisation: &OrganisationId,
-    proposal: &Proposal,
-) -> Result<Known, StoreError> {
-    let device = &proposal.device;
-    let mut known = Known {
-        device_id_taken: tx.device(organisation, &device.device)?.is_some(),
-        verify_key_taken: tx.verify_key_used(organisation, &device.verify_key)?,
-        ..Known::default()
-    };
-    // A new user's id and the device's owner are one: the look-up serves both.
-    let owner = tx.user(organisation, &device.user)?;
-    if let Some(user) = &proposal.user {
-        known.user_id_taken = owner.is_some();
-        known.encryption_key_taken = tx.encryption_key_used(organisation, &user.encryption_key)?;
-        known.email_taken = tx.email_in_use(organisation, &user.email)?;
+impl OpenLog {
+    /// The log that ends there.
+    pub(crate) fn new(organisation: &OrganisationId, end: LogEnd) -> Self {
+        Self { origin: Origin { organisation: organisation.clone(), root: end.root }, head: end.head }
     }
-    known.owner = owner.map(|owner| Owner {
-        revoked: owner.revoked,
-        devices: usize::try_from(owner.devices).unwrap_or(usize::MAX),
-    });
-    Ok(known)
+
+    /// The log of an organisation that is founded in this transaction.
+    pub(crate) fn empty(organisation: &OrganisationId, root: VerifyKey) -> Self {
+        Self::new(organisation, LogEnd { root, head: Head::empty(organisation, &root) })
+    }
+
+    /// The root key.
+    pub(crate) const fn root(&self) -> &VerifyKey {
+        &self.origin.root
+    }
+
+    /// Where it ends now.
+    pub(crate) const fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The log as the rules see it.
+    pub(crate) const fn view<'a>(&'a self, tx: &'a dyn Tx) -> StoredView<'a> {
+        StoredView { tx, log: self }
+    }
+
+    /// Puts a certificate at the end of the log, if the rules accept it there. After an error the
+    /// transaction is to be taken back.
+    pub(crate) fn append(
+        &mut self,
+        tx: &mut dyn Tx,
+        candidate: Candidate<'_, Organisation>,
+    ) -> Result<Appended, NotAppended> {
+        let accepted = accept(&self.view(tx), || Some(candidate))?;
+        let rights = take_in(tx, &self.origin.organisation, &accepted).map_err(NotAccepted::View)?;
+        self.head = accepted.after();
+        Ok(Appended { position: accepted.position(), rights })
+    }
 }
 
-/// The newest change by a device.
-pub(crate) fn last_word(
-    tx: &dyn Tx,
-    organisation: &OrganisationId,
-    device: &DeviceId,
-) -> Result<Option<LastWord>, StoreError> {
-    let position = tx.device(organisation, device)?.and_then(|device| device.last_change);
-    let Some(position) = position else { return Ok(None) };
-    let envelope = tx.envelope(organisation, position)?.ok_or(StoreError::Damaged("last change"))?;
-    let payload = Envelope::decode(&envelope).and_then(|envelope| envelope.payload());
-    payload.map(|payload| Some(LastWord::of(&payload))).map_err(|_| StoreError::Damaged("certificate"))
-}
-
-/// Whom a change is about, if the log names them.
-pub(crate) fn subject(
-    tx: &dyn Tx,
-    organisation: &OrganisationId,
-    kind: &Kind,
-) -> Result<Option<Subject>, StoreError> {
-    let (user, device_revoked) = match kind {
-        Kind::Profile { user, .. } | Kind::UserRevoked { user } => (*user, false),
-        Kind::DeviceRevoked { device } => match tx.device(organisation, device)? {
-            Some(device) => (device.user, device.revoked),
-            None => return Ok(None),
-        },
-    };
-    Ok(tx.user(organisation, &user)?.map(|found| Subject {
-        user,
-        profile: found.profile,
-        profile_position: found.profile_position,
-        revoked: device_revoked || found.revoked,
-    }))
-}
-
-/// Puts checked certificates at the end of the log, and what they say into the members. Returns the first one's position.
-pub(crate) fn append(
+/// Keeps what was accepted, and what it says of members.
+fn take_in(
     tx: &mut dyn Tx,
     organisation: &OrganisationId,
-    proposal: &Proposal,
-    heads_after: &[Head],
-) -> Result<u64, StoreError> {
-    let first = heads_after.first().map_or(0, |head| head.count.saturating_sub(1));
-    for (envelope, head) in proposal.envelopes().zip(heads_after) {
-        tx.insert_certificate(organisation, envelope, head)?;
+    accepted: &Accepted<'_, Organisation>,
+) -> Result<Option<RightsChange>, StoreError> {
+    let position = accepted.position();
+    tx.insert_certificate(organisation, accepted.bytes(), &accepted.after())?;
+    let Payload { author, body, .. } = accepted.payload();
+    let rights = match body {
+        Body::User { user, email, encryption_key, profile, sealed_name: _ } => {
+            let user = UserToAdd { user, email, encryption_key, profile: *profile, position };
+            tx.insert_user(organisation, &user)?;
+            None
+        }
+        Body::Device { device, user, verify_key, sealed_label: _ } => {
+            tx.insert_device(organisation, device, user, verify_key)?;
+            None
+        }
+        Body::ProfileChange { user, profile } => {
+            tx.set_profile(organisation, user, *profile, position)?;
+            Some(RightsChange { user: *user, left: false })
+        }
+        Body::UserRevoked { user } => {
+            tx.revoke_user(organisation, user)?;
+            Some(RightsChange { user: *user, left: true })
+        }
+        Body::DeviceRevoked { device } => {
+            tx.revoke_device(organisation, device)?;
+            let user = tx.device(organisation, device)?.ok_or(StoreError::Damaged("device"))?.user;
+            Some(RightsChange { user, left: false })
+        }
+    };
+    match author {
+        Author::Device(device) if !body.is_enrolment() => {
+            tx.set_last_change(organisation, device, position)?;
+        }
+        Author::Device(_) | Author::Root => {}
     }
-    if let Some(user) = &proposal.user {
-        let user = UserToAdd {
-            user: &user.user,
-            email: &user.email,
-            encryption_key: &user.encryption_key,
-            profile: user.profile,
-            position: first,
+    Ok(rights)
+}
+
+/// A log as the rules see it, in one transaction.
+pub(crate) struct StoredView<'a> {
+    tx: &'a dyn Tx,
+    log: &'a OpenLog,
+}
+
+impl StoredView<'_> {
+    const fn organisation(&self) -> &OrganisationId {
+        &self.log.origin.organisation
+    }
+
+    /// What the certificate at `position` says, which the log has.
+    fn payload(&self, position: u64) -> Result<Payload, StoreError> {
+        let damaged = StoreError::Damaged("certificate");
+        let envelope = self.tx.envelope(self.organisation(), position)?.ok_or(damaged.clone())?;
+        Envelope::decode(&envelope).and_then(|envelope| envelope.payload()).map_err(|_| damaged)
+    }
+}
+
+impl LogView for StoredView<'_> {
+    type Error = StoreError;
+
+    fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.log.head)
+    }
+
+    fn head_at(&self, count: u64) -> Result<Option<Head>, StoreError> {
+        let Some(position) = count.checked_sub(1) else {
+            return Ok(Some(Head::empty(self.organisation(), self.log.root())));
         };
-        tx.insert_user(organisation, &user)?;
+        let hash = self.tx.head_after(self.organisation(), position)?;
+        Ok(hash.map(|hash| Head { count, hash }))
     }
-    let device = &proposal.device;
-    tx.insert_device(organisation, &device.device, &device.user, &device.verify_key)?;
-    Ok(first)
 }
 
-/// Puts a checked change by `author` at the end of the log, and what it says into the members. Returns its position.
-pub(crate) fn append_change(
-    tx: &mut dyn Tx,
-    organisation: &OrganisationId,
-    author: &DeviceId,
-    change: &Change,
-    head_after: &Head,
-) -> Result<u64, StoreError> {
-    let position = head_after.count.saturating_sub(1);
-    tx.insert_certificate(organisation, change.envelope(), head_after)?;
-    match change.kind {
-        Kind::Profile { user, profile } => tx.set_profile(organisation, &user, profile, position)?,
-        Kind::UserRevoked { user } => tx.revoke_user(organisation, &user)?,
-        Kind::DeviceRevoked { device } => tx.revoke_device(organisation, &device)?,
+impl MembersView for StoredView<'_> {
+    fn origin(&self) -> &Origin {
+        &self.log.origin
     }
-    tx.set_last_change(organisation, author, position)?;
-    Ok(position)
+
+    fn user(&self, user: &UserId) -> Result<Option<UserState>, StoreError> {
+        Ok(self.tx.user(self.organisation(), user)?.map(|user| UserState {
+            profile: user.profile,
+            profile_position: user.profile_position,
+            revoked: user.revoked,
+            // More than a machine can count is too many devices, too.
+            devices: usize::try_from(user.devices).unwrap_or(usize::MAX),
+        }))
+    }
+
+    fn certifier(&self, user: &UserId) -> Result<Option<Author>, StoreError> {
+        let Some(known) = self.tx.user(self.organisation(), user)? else { return Ok(None) };
+        // The user's certificate gave the profile, unless it was changed since: then it stands before.
+        // Nobody waits for a long way back, since a call brings a user with the first device.
+        for position in (0..=known.profile_position).rev() {
+            let Payload { author, body, .. } = self.payload(position)?;
+            if matches!(body, Body::User { user: named, .. } if named == *user) {
+                return Ok(Some(author));
+            }
+        }
+        Err(StoreError::Damaged("user"))
+    }
+
+    fn device(&self, device: &DeviceId) -> Result<Option<DeviceState>, StoreError> {
+        Ok(self.tx.signer(self.organisation(), device)?.map(|signer| DeviceState {
+            user: signer.member.user,
+            verify_key: signer.verify_key,
+            revoked: signer.revoked,
+        }))
+    }
+
+    fn email_in_use(&self, email: &Email) -> Result<bool, StoreError> {
+        self.tx.email_in_use(self.organisation(), email)
+    }
+
+    fn encryption_key_used(&self, key: &EncryptionKey) -> Result<bool, StoreError> {
+        self.tx.encryption_key_used(self.organisation(), key)
+    }
+
+    fn verify_key_used(&self, key: &VerifyKey) -> Result<bool, StoreError> {
+        self.tx.verify_key_used(self.organisation(), key)
+    }
+
+    fn author_state(&self, author: &Author) -> Result<Option<AuthorState>, StoreError> {
+        // The root signs the founding, which is enrolments alone.
+        let Author::Device(device) = author else { return Ok(None) };
+        let position = self.tx.device(self.organisation(), device)?.and_then(|device| device.last_change);
+        let Some(position) = position else { return Ok(None) };
+        let Payload { seen, time, .. } = self.payload(position)?;
+        Ok(Some(AuthorState { seen: seen.count, time }))
+    }
 }

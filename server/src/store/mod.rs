@@ -15,7 +15,8 @@ pub(crate) mod sqlite;
 mod turns;
 pub(crate) mod usage;
 
-use parsec_protocol::chain::certificate::{Head, Profile};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::public::{EncryptionKey, Hash, VerifyKey};
 use parsec_protocol::receipt::Receipt;

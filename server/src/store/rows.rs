@@ -2,7 +2,8 @@
 //!
 //! Decides nothing. Ids, keys and times are the protocol's types; how an engine writes them down is the engine's.
 
-use parsec_protocol::chain::certificate::{Head, Profile};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::{Email, UserId};
 use parsec_protocol::public::{EncryptionKey, Hash, VerifyKey};
 

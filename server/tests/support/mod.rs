@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use minicbor::bytes::ByteVec;
 use parsec_metadata::{Clock, Config, Server};
-use parsec_protocol::chain::bootstrap::{Founder, found};
-use parsec_protocol::chain::certificate::{Author, Body, Head, Payload, Profile, SEALED_NAME_BYTES};
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile, SEALED_NAME_BYTES};
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, UserDecryptionKey, random};

@@ -3,8 +3,8 @@
 //! Decides what a run begins from. A crash that was found is a file of its own beside these, and is not made here.
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::certificate::{Author, Body, Payload, Profile};
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile};
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::direct::{Answer, Question};
 use parsec_protocol::enrol::link::{Link, LinkKind};
@@ -151,9 +151,10 @@ fn forks(world: &World, more: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let (other, others) = branch(&[Profile::Administrator, Profile::Outsider]);
     let (organisation, root) = (log.organisation().clone(), *log.root());
     let both = ForkProof::of(organisation.clone(), root, [(&its, Some(head(world, &one))), (&others, None)]);
-    let stray = ForkProof::of_stray(organisation, root, &its, head(world, &one), others.last().unwrap());
+    let foreign =
+        ForkProof::of_foreign_view(organisation, root, &its, head(world, &one), others.last().unwrap());
     assert_eq!(other.count(), one.count());
-    [both, stray].into_iter().map(|proof| proof.unwrap().encode()).collect()
+    [both, foreign].into_iter().map(|proof| proof.unwrap().encode()).collect()
 }
 
 fn links() -> Vec<Vec<u8>> {

@@ -12,9 +12,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
-use parsec_protocol::chain::certificate::{Envelope, Payload};
-use parsec_protocol::chain::crew::Alone;
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::batch::Sequential;
+use parsec_protocol::chain::organisation::certificate::{Envelope, Payload};
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::control::{PLUGIN_SOCKET_NAME, SOCKET_DIRECTORY, SecretText};
 
@@ -148,7 +148,7 @@ fn log(input: &[u8]) {
     let mut other = one.clone();
     let first = export.certificates.iter().try_for_each(|envelope| one.push(envelope));
     let envelopes: Vec<&[u8]> = export.certificates.iter().map(|envelope| envelope.as_slice()).collect();
-    assert_eq!(first, other.take(&envelopes, &Alone), "two ways of reading a log");
+    assert_eq!(first, other.extend_with(&envelopes, &Sequential), "two ways of reading a log");
     assert_eq!(one.head(), other.head());
     if let Ok(log) = export.verify() {
         assert_eq!(log.head(), one.head());

@@ -8,6 +8,7 @@ use parsec_tests::openrpc;
 use parsec_tests::server::Server;
 use parsec_tests::tap::{Line, Tap};
 use parsec_tests::terminal::{Terminal, private_folder};
+use parsec_tests::{installed, skip};
 use serde_json::Value;
 
 use crate::traffic::{self, Seen};
@@ -57,12 +58,24 @@ fn enrol(document: &[&str]) -> Seen {
 
 #[test]
 fn a_client_made_from_what_the_daemon_says_of_itself_enrols_bob() {
+    if !installed("python3") {
+        return skip(
+            "a_client_made_from_what_the_daemon_says_of_itself_enrols_bob",
+            "python3 is not installed",
+        );
+    }
     let seen = enrol(&[]);
     assert!(seen.answered.contains("rpc.discover"), "{seen:?}");
 }
 
 #[test]
 fn a_client_made_from_the_file_uses_every_method_and_the_file_is_right() {
+    if !installed("python3") {
+        return skip(
+            "a_client_made_from_the_file_uses_every_method_and_the_file_is_right",
+            "python3 is not installed",
+        );
+    }
     let file = openrpc::docs("openrpc.json");
     let document = ["--document", file.to_str().unwrap()];
     let mut seen = enrol(&document);

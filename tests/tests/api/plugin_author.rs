@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use parsec_tests::openrpc;
 use parsec_tests::terminal::Terminal;
+use parsec_tests::{installed, skip};
 
 /// The first block of code in a language under *Ten minutes*.
 fn ten_minutes(language: &str) -> String {
@@ -29,6 +30,9 @@ fn the_line_for_a_shell_works() {
 
 #[test]
 fn the_lines_of_python_work() {
+    if !installed("python3") {
+        return skip("the_lines_of_python_work", "python3 is not installed");
+    }
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
     let mut terminal = Terminal::start("alice", &folder.path().join("alice"));
     let mut python = Command::new("python3");

@@ -4,7 +4,8 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use parsec_protocol::chain::certificate::{Author, Body, Head, Payload, Profile, SEALED_NAME_BYTES};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile, SEALED_NAME_BYTES};
 use parsec_protocol::control::{
     ChoiceMode, DeviceRevoke, DeviceSelector, DeviceState, DeviceView, Event, EventItem, Member, ProblemKind,
     Registration, Stage, method,

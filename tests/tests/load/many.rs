@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::SecretText;
 use parsec_tests::crowd::{self, Alice};
 use parsec_tests::figures;

@@ -4,9 +4,9 @@
 
 use std::time::Instant;
 
-use parsec_protocol::chain::certificate::{Author, Body, Payload, Profile, SEALED_NAME_BYTES};
-use parsec_protocol::chain::crew::{Alone, Crew, Job};
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::batch::{Executor, Sequential, Task};
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile, SEALED_NAME_BYTES};
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, RootSigningKey, UserDecryptionKey, random};
 use parsec_protocol::public::{Context, Signature};
@@ -27,12 +27,12 @@ const PAYLOAD: usize = 320;
 /// Two threads.
 struct Two;
 
-impl Crew for Two {
-    fn run(&self, jobs: &mut [Job<'_>]) {
-        let (one, other) = jobs.split_at_mut(jobs.len() / 2);
+impl Executor for Two {
+    fn run<T: Task>(&self, tasks: &mut [T]) {
+        let (one, other) = tasks.split_at_mut(tasks.len() / 2);
         std::thread::scope(|scope| {
-            scope.spawn(|| one.iter_mut().for_each(Job::run));
-            other.iter_mut().for_each(Job::run);
+            scope.spawn(|| one.iter_mut().for_each(Task::run));
+            other.iter_mut().for_each(Task::run);
         });
     }
 }
@@ -60,7 +60,7 @@ fn measure() -> Result<[Row; 2], String> {
         .collect();
     let (mut one, mut two, mut bare) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        one.push(take(&empty, &envelopes, &Alone)?);
+        one.push(take(&empty, &envelopes, &Sequential)?);
         let begun = Instant::now();
         for (message, signature) in &messages {
             prepared.verify(Context::Certificate, message, signature).map_err(said)?;
@@ -81,10 +81,10 @@ fn measure() -> Result<[Row; 2], String> {
 }
 
 /// Microseconds for each certificate.
-fn take(empty: &VerifiedLog, envelopes: &[Vec<u8>], crew: &dyn Crew) -> Result<f64, String> {
+fn take(empty: &VerifiedLog, envelopes: &[Vec<u8>], executor: &impl Executor) -> Result<f64, String> {
     let mut log = empty.clone();
     let begun = Instant::now();
-    log.take(envelopes, crew).map_err(said)?;
+    log.extend_with(envelopes, executor).map_err(said)?;
     Ok(begun.elapsed().as_secs_f64() * 1e6 / envelopes.len() as f64)
 }
 

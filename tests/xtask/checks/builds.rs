@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::supply::{Locked, bill, installed_for_cargo, locked, metadata, packages};
 use super::{Found, Site};
-use crate::lean;
+use crate::no_p2p;
 use crate::run_tests::cargo;
 
 /// The most packages parsecd may link: with the direct road, and without. Lower them when they fall.
@@ -27,7 +27,7 @@ pub(super) fn size(site: &Site<'_>) -> std::io::Result<Found> {
     let metadata = metadata(site)?;
     let mut counts = Vec::new();
     for more in [&[] as &[&str], &["--no-default-features"]] {
-        let linked = lean::packages(site.root, more)?;
+        let linked = no_p2p::packages(site.root, more)?;
         if !more.is_empty() && linked.iter().any(|name| name.starts_with("libp2p")) {
             return Ok(Found::fail("libp2p is linked without its feature"));
         }

@@ -55,12 +55,12 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "M2",
         "no advantage hidden in the codes: counted with codes of 10 bits",
-        How::Xtask(&["weakened", "codes-10"]),
+        How::Xtask(&["sabotage", "--ceremony", "codes-10"]),
     ),
     row(
         "M3",
         "one defence taken away at a time: the attack wins, and its checks notice",
-        How::Xtask(&["weakened"]),
+        How::Xtask(&["sabotage", "--ceremony"]),
     ),
     row("M4", "one bound field differs on one side", How::Tests(&[test(P, "lib", "m4_a_field")])),
     row(

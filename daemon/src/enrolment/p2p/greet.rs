@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{ListeningFor, Problem, ProblemKind};
 use parsec_protocol::enrol::io::{SealedEnrolment, Setting, TransportKind};
 use parsec_protocol::ids::{AttemptId, Token};

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use parsec_protocol::chain::bootstrap::{Founder, found};
-use parsec_protocol::chain::certificate::Profile;
-use parsec_protocol::chain::verify::VerifiedLog;
+use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
+use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyId, CeremonyIdentify, CeremonyView, ChoiceMode,
     Outcome, Problem, ProblemKind, Role, SecretText, Stage,

@@ -13,7 +13,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use parsec_protocol::chain::certificate::{Head, Profile};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::control::SecretText;
 use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment};
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Timestamp, Token, UserId};

@@ -3,13 +3,14 @@
 //! Decides whether what the greeter hands over is what the claimer asked for, and whether it hangs together up to the root key
 //! that the codes covered. Refuses a single byte that doesn't fit: the claimer is about to trust all of it for years.
 
-use crate::chain::certificate::{Author, Body, Envelope, Head, Payload, Profile};
-use crate::chain::crew::Alone;
-use crate::chain::members::{NameOf, open_name};
-use crate::chain::verify::VerifiedLog;
-use crate::enrol::evidence::RootCovered;
+use crate::chain::batch::Sequential;
+use crate::chain::head::Head;
+use crate::chain::organisation::certificate::{Author, Body, Envelope, Payload, Profile};
+use crate::chain::organisation::log::VerifiedLog;
+use crate::chain::organisation::members::{NameOf, open_name};
 use crate::enrol::io::{Closed, NewDevice, Setting};
 use crate::enrol::messages::{Handover, UserKeys};
+use crate::enrol::proofs::RootCovered;
 use crate::ids::{DeviceId, Email, Invited, Label, UserId};
 use crate::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
 use crate::limits::LOG_MAX_CERTIFICATES;
@@ -171,7 +172,7 @@ impl Received {
         if log.len() as u64 != self.seen.count {
             return Err(Closed::ChainInvalid);
         }
-        chain.take(&log, &Alone).map_err(|_| Closed::ChainInvalid)?;
+        chain.extend_with(&log, &Sequential).map_err(|_| Closed::ChainInvalid)?;
         if chain.head() != self.seen || !is_greeter(&chain, setting) {
             return Err(Closed::ChainInvalid);
         }

@@ -7,9 +7,9 @@
 use super::handover::{self, KeysOfClaim, Received};
 use crate::codec;
 use crate::enrol::channel::{Channel, Handshake};
-use crate::enrol::evidence::{self, PeerConfirmed, RootCovered};
 use crate::enrol::io::{ClaimerOutput, Closed, CodeAnswer, Refused, Setting};
 use crate::enrol::messages::{self, ClaimRecord, Commit, GreeterTurn, Handover, Introduction, Nonce, Reveal};
+use crate::enrol::proofs::{self, PeerConfirmed, RootCovered};
 use crate::enrol::sas::{CodeRecognised, CodeScreen, Codes, Decoys, SasInputs};
 use crate::enrol::turn::{Patience, Turn};
 use crate::ids::{Invited, Label, Timestamp};
@@ -110,7 +110,7 @@ impl AwaitsAnswer {
         let Self { mut handshake, nonce, decoys } = self;
         handshake.read(1, message)?;
         let mut channel = handshake.finish();
-        let commitment = evidence::commitment(&nonce.0, channel.handshake());
+        let commitment = proofs::commitment(&nonce.0, channel.handshake());
         let bytes = messages::seal(&mut channel, &Commit { commitment });
         let next = AwaitsGreeterTurn { channel, nonce, decoys };
         Ok((State::AwaitsGreeterTurn(next), vec![ClaimerOutput::Send { step: 2, bytes }]))

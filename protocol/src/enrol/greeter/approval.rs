@@ -6,12 +6,13 @@
 
 use minicbor::bytes::ByteVec;
 
-use crate::chain::certificate::{Author, Body, Head, Payload, Profile};
-use crate::chain::members::{NameOf, open_name, seal_name};
-use crate::chain::verify::UserRecord;
-use crate::enrol::evidence::{HeardConfirmation, PossessionProved};
+use crate::chain::head::Head;
+use crate::chain::organisation::certificate::{Author, Body, Payload, Profile};
+use crate::chain::organisation::log::UserRecord;
+use crate::chain::organisation::members::{NameOf, open_name, seal_name};
 use crate::enrol::io::{Approval, Refused, SealedEnrolment, Setting, TransportKind};
 use crate::enrol::messages::{ClaimRecord, Handover, UserKeys};
+use crate::enrol::proofs::{HeardConfirmation, PossessionProved};
 use crate::enrol::sas::CodeRecognised;
 use crate::evidence::receipt::{CODE_BITS, SignedStatement, Statement, Transport};
 use crate::ids::{DeviceId, Email, Invited, Label, Timestamp, UserId};

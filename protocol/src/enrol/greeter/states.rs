@@ -6,9 +6,9 @@
 
 use super::approval::{self, Basis};
 use crate::enrol::channel::{Channel, Handshake};
-use crate::enrol::evidence::{self, CommitmentOpened, HeardConfirmation, PossessionProved};
 use crate::enrol::io::{Approval, Closed, CodeAnswer, GreeterOutput, Refused, SealedEnrolment, Setting};
 use crate::enrol::messages::{self, ClaimRecord, Commit, GreeterTurn, Nonce, RECOGNISED, Recognised, Reveal};
+use crate::enrol::proofs::{self, CommitmentOpened, HeardConfirmation, PossessionProved};
 use crate::enrol::sas::{CodeRecognised, CodeScreen, Codes, Decoys, SasCode, SasInputs};
 use crate::enrol::turn::{Patience, Turn};
 use crate::ids::{Invited, Timestamp};
@@ -121,7 +121,7 @@ impl AwaitsCommitment {
     pub(super) fn take(self, message: &[u8]) -> Taken {
         let Self { mut channel, nonce, decoys, root, typed_codes } = self;
         let Commit { commitment } = messages::open(&mut channel, 2, message)?;
-        let root_commitment = evidence::root_commitment(&nonce.0, channel.handshake(), &root);
+        let root_commitment = proofs::root_commitment(&nonce.0, channel.handshake(), &root);
         let turn = GreeterTurn { nonce, root_commitment, typing_required: typed_codes };
         let bytes = messages::seal(&mut channel, &turn);
         let next = AwaitsNonce { channel, turn, commitment, decoys, root };

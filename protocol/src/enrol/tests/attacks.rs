@@ -1,7 +1,7 @@
 //! Whoever sits in the middle, and whoever lies at an end.
 
-use super::super::evidence;
 use super::super::messages::{self, Commit, GreeterTurn, Nonce, RECOGNISED, Recognised, Reveal};
+use super::super::proofs;
 use super::peers::{FalseClaimer, FalseGreeter};
 use super::*;
 use crate::limits::MESSAGE_WAIT_SECONDS;
@@ -53,7 +53,7 @@ fn a_nonce_that_was_not_committed_to_opens_nothing() {
     let setting = world.bob();
     let mut pair = Pair::fair(&world, &setting, false, 8);
     let mut mallory = FalseClaimer::against(&mut pair, &setting);
-    let commitment = evidence::commitment(&[1; 32], mallory.end.channel.handshake());
+    let commitment = proofs::commitment(&[1; 32], mallory.end.channel.handshake());
     mallory.say(&mut pair, 2, &crate::codec::encode(&Commit { commitment }));
     // With the greeter's nonce known, this is where one would search for a nonce with the wanted code.
     mallory.say(&mut pair, 4, &crate::codec::encode(&Reveal { nonce: Nonce([2; 32]) }));
@@ -74,7 +74,7 @@ fn a_commitment_of_another_ceremony_opens_nothing() {
     let setting = world.bob();
     let mut pair = Pair::fair(&world, &setting, false, 9);
     let mut mallory = FalseClaimer::against(&mut pair, &setting);
-    let commitment = evidence::commitment(&[1; 32], &Hash::from_bytes([0; 32]));
+    let commitment = proofs::commitment(&[1; 32], &Hash::from_bytes([0; 32]));
     mallory.say(&mut pair, 2, &crate::codec::encode(&Commit { commitment }));
     mallory.say(&mut pair, 4, &crate::codec::encode(&Reveal { nonce: Nonce([1; 32]) }));
     assert_eq!(pair.g.closed, Some(Closed::CommitmentBroken));

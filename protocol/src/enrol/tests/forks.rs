@@ -6,7 +6,8 @@
 
 use super::vouching::{Second, let_in};
 use super::*;
-use crate::chain::certificate::{Author, Body, Head, Payload, SEALED_NAME_BYTES};
+use crate::chain::head::Head;
+use crate::chain::organisation::certificate::{Author, Body, Payload, SEALED_NAME_BYTES};
 use crate::ids::{DeviceId, UserId};
 use crate::keys::random;
 

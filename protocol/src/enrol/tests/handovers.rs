@@ -2,12 +2,13 @@
 
 use minicbor::bytes::ByteVec;
 
-use super::super::evidence;
 use super::super::messages::{self, ClaimRecord, Handover, Introduction, UserKeys};
+use super::super::proofs;
 use super::peers::FalseGreeter;
 use super::*;
-use crate::chain::certificate::{Author, Body, Head, Payload};
-use crate::chain::members::{NameOf, seal_name};
+use crate::chain::head::Head;
+use crate::chain::organisation::certificate::{Author, Body, Payload};
+use crate::chain::organisation::members::{NameOf, seal_name};
 use crate::codec;
 use crate::enrol::dishonest::Turn;
 use crate::ids::{DeviceId, UserId};
@@ -128,7 +129,7 @@ fn told(
 ) -> Pair {
     let mut pair = Pair::fair(world, setting, false, 60);
     let mut greeter = FalseGreeter::against(&mut pair, setting);
-    let root_commitment = evidence::root_commitment(&NONCE, greeter.end.channel.handshake(), committed);
+    let root_commitment = proofs::root_commitment(&NONCE, greeter.end.channel.handshake(), committed);
     let turn = Turn { nonce: NONCE, root_commitment, typing_required: false };
     greeter.end.hear_commitment(&pair.c.message(2)).unwrap();
     pair.tell_claimer(to_claimer(3, &greeter.end.turn(&turn))).unwrap();

@@ -23,9 +23,9 @@ use super::io::{
     NewDevice, Publication, Refused, SealedEnrolment, Setting, TransportKind,
 };
 use super::sas::SasCode;
-use crate::chain::bootstrap::{Founded, Founder, found};
-use crate::chain::certificate::Profile;
-use crate::chain::verify::VerifiedLog;
+use crate::chain::organisation::bootstrap::{Founded, Founder, found};
+use crate::chain::organisation::certificate::Profile;
+use crate::chain::organisation::log::VerifiedLog;
 use crate::ids::{Invited, Label, Timestamp, Token};
 use crate::keys::{
     DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, ManifestKey, NoEntropy, UserDecryptionKey,

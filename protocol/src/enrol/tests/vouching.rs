@@ -3,8 +3,9 @@
 use super::super::messages::{self, ClaimRecord, Introduction};
 use super::peers::FalseClaimer;
 use super::*;
-use crate::chain::certificate::{Author, Body, Head, Payload};
-use crate::chain::members::{NameOf, open_name};
+use crate::chain::head::Head;
+use crate::chain::organisation::certificate::{Author, Body, Payload};
+use crate::chain::organisation::members::{NameOf, open_name};
 use crate::codec;
 use crate::ids::{DeviceId, UserId};
 use crate::public::{Context, EncryptionKey, Hash, VerifyKey};

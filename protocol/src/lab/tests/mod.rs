@@ -10,7 +10,7 @@
 )]
 
 mod rows;
-mod weakened;
+mod sabotaged;
 
 use super::*;
 

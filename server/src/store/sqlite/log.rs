@@ -4,7 +4,7 @@
 //! (schema/0001_first.sql), so that no request counts rows.
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::certificate::Head;
+use parsec_protocol::chain::head::Head;
 use parsec_protocol::ids::{OrganisationId, Timestamp};
 use parsec_protocol::limits::{BODY_MAX_BYTES, LOG_PAGE_MAX_CERTIFICATES};
 use parsec_protocol::public::{Hash, VerifyKey};

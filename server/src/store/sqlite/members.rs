@@ -3,7 +3,7 @@
 //! Decides nothing: which certificates change a row, and when, is the caller's. Triggers keep how many there are.
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::certificate::Profile;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, UserId};
 use parsec_protocol::public::{EncryptionKey, VerifyKey};
 use parsec_protocol::relay::{ManifestUpload, ManifestView};

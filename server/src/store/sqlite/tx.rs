@@ -2,7 +2,8 @@
 //!
 //! Decides nothing: each operation is a function of the file of its table. Locks have nothing to do: there is one writer.
 
-use parsec_protocol::chain::certificate::{Head, Profile};
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::public::{EncryptionKey, Hash, VerifyKey};
 use parsec_protocol::receipt::Receipt;

@@ -136,6 +136,18 @@ async fn all_who_follow_share_one_stream_and_hear_of_their_own() {
     assert_eq!(two.recv().await, Some(Ok(InvitationStatus::InUse)));
     assert_eq!(one.recv().await, Some(Ok(InvitationStatus::Completed)));
 
+    // Another one for the same invitation is told its state, too.
+    let mut again = follow(&member, 2);
+    let third = served.next().await;
+    assert_eq!(second.0.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    assert_eq!(third.1, [token(2)]);
+    let mut second = third;
+    second.open().await;
+    second.tell(EVENT_INVITATION, &view(2, InvitationStatus::InUse)).await;
+    assert_eq!(again.recv().await, Some(Ok(InvitationStatus::InUse)));
+    assert_eq!(two.recv().await, Some(Ok(InvitationStatus::InUse)));
+    drop(again);
+
     // It breaks: whoever has been told the end is not asked for again.
     drop(second);
     let mut third = served.next().await;
@@ -182,7 +194,10 @@ fn a_stream_follows_the_newest_of_too_many_and_the_others_are_asked_for() {
     assert_eq!((chosen.len(), chosen.contains(&number(0))), (FOLLOWED_MAX, false));
     assert_eq!(places[0].told.borrow().way, Way::Beyond);
     assert!(places[1..].iter().all(|place| place.told.borrow().way == Way::Stream));
-    assert!(!events.is_outgrown(&chosen), "what there is no room for opens no stream again and again");
+    assert!(!events.is_outgrown(), "what there is no room for opens no stream again and again");
+    let newest = events.enter(number(0), driver);
+    assert!(events.is_outgrown() && events.chosen().contains(&number(0)), "the newest has room");
+    drop(newest);
     drop(places);
     assert!(events.lock().driver.is_none());
 }

@@ -1,51 +1,53 @@
-//! Why is this key trusted? The chain of certificates from a member or terminal up to the root key.
+//! Why is this key trusted? The chain of certificates from a member or device up to the root key.
 //!
-//! Decides which statements a person has to believe, in which order. Takes them from a [`VerifiedLog`] alone, so
-//! nothing here can be unverified; refuses (with an empty chain) only subjects that the log doesn't name.
+//! Decides which statements a person has to believe, in which order. Takes them from a
+//! [`VerifiedLog`] alone, so nothing here can be unverified; refuses (with an empty chain) only
+//! subjects that the log doesn't name.
 
 use super::certificate::Author;
-use super::verify::VerifiedLog;
+use super::log::VerifiedLog;
 use crate::ids::{DeviceId, Timestamp, UserId};
 use crate::public::{EncryptionKey, VerifyKey};
 
 /// Whom a link is about, with the key it vouches for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// A person.
+    /// A person, with the user's id.
     User(UserId, EncryptionKey),
-    /// A terminal.
+    /// A device, with its id.
     Device(DeviceId, VerifyKey),
 }
 
 /// One certificate of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
-    /// Where in the log: 0 is the first.
+    /// Position of the certificate; 0 is the first.
     pub position: u64,
-    /// About whom.
+    /// User or device that it certifies.
     pub subject: Subject,
-    /// Who signed.
+    /// Root key or device that signed.
     pub author: Author,
-    /// With which key the signature was checked.
+    /// Key under which the signature was checked.
     pub author_key: VerifyKey,
-    /// When, by the author's clock.
+    /// Time by the author's clock.
     pub time: Timestamp,
-    /// Since when the subject is revoked, if it is.
+    /// Time of the subject's revocation, if there is one.
     pub revoked: Option<Timestamp>,
 }
 
 /// From whom a chain starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// A person.
+    /// A person, with the user's id.
     User(UserId),
-    /// A terminal.
+    /// A device, with its id.
     Device(DeviceId),
 }
 
-/// The chain, from `start` to a certificate by the root key; empty for a subject the log doesn't name. A terminal
-/// that somebody else certified is followed by its person, who was certified by the same author. As long as the
-/// log at most: every author stands before what it signed, so positions only fall.
+/// The chain, from `start` to a certificate by the root key; empty for a subject the log doesn't
+/// name. A device that somebody else certified is followed by its person, who was certified by
+/// the same author. As long as the log at most: every author stands before what it signed, so
+/// positions only fall.
 #[must_use]
 pub fn chain(log: &VerifiedLog, start: Start) -> Vec<Link> {
     let mut links = Vec::new();
@@ -62,7 +64,8 @@ pub fn chain(log: &VerifiedLog, start: Start) -> Vec<Link> {
     links
 }
 
-/// What comes after a terminal: the terminal of the same person that certified it, or else its person.
+/// What comes after a device: the device of the same person that certified it, or else its
+/// person.
 fn person_or_author(log: &VerifiedLog, device: &DeviceId, author: Author) -> Option<Start> {
     let user = log.device(device)?.user;
     match author {

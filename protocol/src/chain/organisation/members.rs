@@ -1,20 +1,23 @@
-//! Names of people and terminals: sealed against the server, opened for members (docs/protocol.md, *Sealed names*).
+//! Names of people and devices: sealed against the server, opened for members (docs/protocol.md,
+//! *Sealed names*).
 //!
-//! Decides how a name is padded, bound to its place and encrypted. Refuses, with one silent `None`, everything
-//! that is not a name sealed for exactly this place: only members could tell, so the log stays valid either way.
+//! Decides how a name is padded, bound to its place and encrypted. Refuses, with one silent `None`,
+//! everything that is not a name sealed for exactly this place: only members could tell, so the log
+//! stays valid either way.
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use minicbor::Encode;
 use zeroize::Zeroizing;
 
-use crate::chain::certificate::SEALED_NAME_BYTES;
+use super::certificate::SEALED_NAME_BYTES;
 use crate::codec;
 use crate::ids::{DeviceId, Label, OrganisationId, UserId};
 use crate::keys::{DirectoryKey, Entropy, NoEntropy, random, then_wipe_stack};
 use crate::limits::NAME_MAX_BYTES;
 
-/// Bytes of the nonce in front: random, 24 bytes, so that no counter has to be agreed on between members.
+/// Bytes of the nonce in front: random, 24 bytes, so that no counter has to be agreed on between
+/// members.
 const NONCE_BYTES: usize = 24;
 /// Two bytes that say the length, and the longest name.
 const PADDED_BYTES: usize = 2 + NAME_MAX_BYTES;
@@ -24,9 +27,9 @@ const CONTEXT: &[u8] = b"parsec-name-v1\0";
 /// Whose name it is; part of the associated data, so that a sealed name can't be moved to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameOf {
-    /// A person's.
+    /// The name of a person.
     User(UserId),
-    /// A terminal's.
+    /// The label of a device.
     Device(DeviceId),
 }
 

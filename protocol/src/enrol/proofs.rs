@@ -23,12 +23,6 @@ const ROOT: &[u8] = b"parsec-enrol-v1 root";
 /// until both halves of a split ceremony show the same codes.
 #[must_use]
 pub fn commitment(claimer_nonce: &[u8; 32], handshake: &Hash) -> Hash {
-    // Binds to nothing: the nonce can be chosen after the other side's is known.
-    #[cfg(feature = "weak-no-commitment")]
-    let claimer_nonce = &{
-        let _ = claimer_nonce;
-        [0; 32]
-    };
     Hash::from_bytes(hmac(claimer_nonce, &[COMMIT, handshake.as_bytes()]))
 }
 
@@ -51,17 +45,6 @@ impl CommitmentOpened {
         claimer_nonce: &[u8; 32],
         handshake: &Hash,
     ) -> Result<Self, Closed> {
-        // Received and never compared: as good as none.
-        #[cfg(feature = "weak-unchecked-commitment")]
-        let commitment = &{
-            let _ = commitment;
-            self::commitment(claimer_nonce, handshake)
-        };
-        #[cfg(feature = "weak-no-commitment")]
-        let claimer_nonce = &{
-            let _ = claimer_nonce;
-            [0; 32]
-        };
         keyed(claimer_nonce, &[COMMIT, handshake.as_bytes()])
             .verify_slice(commitment.as_bytes())
             .map(|()| Self(()))
@@ -111,9 +94,6 @@ pub(super) struct HeardConfirmation(());
 impl HeardConfirmation {
     /// The person's statement.
     pub(super) fn check(stated: bool) -> Option<Self> {
-        // Whoever hits the first 20 bits gets a signature.
-        #[cfg(feature = "weak-no-statement")]
-        let stated = stated | true;
         stated.then_some(Self(()))
     }
 }

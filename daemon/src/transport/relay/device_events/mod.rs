@@ -58,6 +58,9 @@ struct Told {
 #[derive(Debug)]
 struct Follower {
     token: Token,
+    /// A stream was opened since it came, or it was told that there is no room: the present state is on its way. One that comes later
+    /// must have a stream opened for it even where another follows the same invitation, who was told that state before.
+    served: bool,
     told: watch::Sender<Told>,
 }
 
@@ -114,7 +117,7 @@ impl DeviceEvents {
         let (tell, told) = watch::channel(Told { way, ..Told::default() });
         let number = followers.next;
         followers.next += 1;
-        followers.all.insert(number, Follower { token, told: tell });
+        followers.all.insert(number, Follower { token, served: false, told: tell });
         followers.driver.get_or_insert_with(drive);
         drop(followers);
         self.wanted.notify_one();
@@ -123,15 +126,17 @@ impl DeviceEvents {
 
     /// Whom a stream is opened for: the newest, as many as it takes. The others are told that they are beyond.
     fn chosen(&self) -> Vec<Token> {
-        let followers = self.lock();
+        let mut followers = self.lock();
         let mut tokens: Vec<Token> = Vec::new();
-        for follower in followers.all.values().rev() {
+        let held_back = followers.held_back;
+        for follower in followers.all.values_mut().rev() {
+            follower.served = true;
             let has = tokens.contains(&follower.token);
             let beyond = !has && tokens.len() >= FOLLOWED_MAX;
             if !has && !beyond {
                 tokens.push(follower.token);
             }
-            let way = match (beyond, followers.held_back) {
+            let way = match (beyond, held_back) {
                 (true, _) => Way::Beyond,
                 (false, true) => Way::HeldBack,
                 (false, false) => Way::Stream,
@@ -141,9 +146,8 @@ impl DeviceEvents {
         tokens
     }
 
-    fn is_outgrown(&self, tokens: &[Token]) -> bool {
-        tokens.len() < FOLLOWED_MAX
-            && self.lock().all.values().any(|follower| !tokens.contains(&follower.token))
+    fn is_outgrown(&self) -> bool {
+        self.lock().all.values().any(|follower| !follower.served)
     }
 
     fn tell_all(&self, change: impl Fn(&mut Told) -> bool) {
@@ -282,11 +286,11 @@ impl Member {
 
     async fn one_stream(&self, pauses: &mut Pauses) -> Result<Ended, RoadError> {
         let tokens = self.events.chosen();
-        let follow = Follow { tokens: tokens.clone() };
+        let follow = Follow { tokens };
         let call =
             self.signed(Call::new(Method::POST, path::device_events(&self.organisation)).with(&follow))?;
         let came = AtomicBool::new(false);
-        match held_back::in_time(self.listen(call, &tokens, pauses, &came), &came).await {
+        match held_back::in_time(self.listen(call, pauses, &came), &came).await {
             Some(ended) => ended,
             None => {
                 self.events.held_back(true);
@@ -297,20 +301,14 @@ impl Member {
         }
     }
 
-    async fn listen(
-        &self,
-        call: Call,
-        tokens: &[Token],
-        pauses: &mut Pauses,
-        came: &AtomicBool,
-    ) -> Result<Ended, RoadError> {
+    async fn listen(&self, call: Call, pauses: &mut Pauses, came: &AtomicBool) -> Result<Ended, RoadError> {
         let mut stream = self.server.open(call).await?;
         let mut parser = Parser::default();
         loop {
             let bytes = tokio::select! {
                 bytes = stream.next() => bytes?,
                 () = self.events.wanted.notified() => {
-                    if self.events.is_outgrown(tokens) {
+                    if self.events.is_outgrown() {
                         return Ok(Ended::Outgrown);
                     }
                     continue;

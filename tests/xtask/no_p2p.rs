@@ -1,8 +1,10 @@
-//! `cargo xtask lean`: parsecd without the direct road. It builds, passes everything else, and is smaller; the figures are printed.
+//! `cargo xtask no-p2p`: parsecd without the peer-to-peer transport. It builds, passes everything
+//! else, and is smaller; the figures are printed.
 //!
-//! Decides what "everything else" is: the daemon's own tests, and the tests of the whole that take no direct road, with this parsecd.
-//! It is built beside the other programs, so that the libraries are those of the usual build; `--alone` also builds it by itself, where a
-//! feature that only libp2p turns on would be missed.
+//! Decides what "everything else" is: the daemon's own tests, and the tests of the whole that need
+//! no such transport, with this parsecd. It is built beside the other programs, so that the libraries
+//! are those of the usual build; `--alone` also builds it by itself, where a feature that only libp2p
+//! turns on would be missed.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,7 +17,7 @@ use crate::run_tests::{cargo, ended};
 const THEMES: &[&str] = &["ceremony", "hostile"];
 const MODULES: &[&str] = &["main_flow::", "meddling::", "wrong_answers::", "access::"];
 /// Where it is put, beside the usual ones.
-const FOLDER: &str = "target/lean";
+const FOLDER: &str = "target/no-p2p";
 
 /// What a run takes.
 #[derive(clap::Args)]
@@ -26,13 +28,13 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
-    ended("lean", counted_and_tested(root, options.alone))
+    ended("no-p2p", counted_and_tested(root, options.alone))
 }
 
 fn counted_and_tested(root: &Path, alone: bool) -> std::io::Result<bool> {
     let (with, without) = (packages(root, &[])?, packages(root, &["--no-default-features"])?);
     println!(
-        "parsecd: {} packages with the direct road, {} without ({} fewer)",
+        "parsecd: {} packages with libp2p, {} without ({} fewer)",
         with.len(),
         without.len(),
         with.len().saturating_sub(without.len())

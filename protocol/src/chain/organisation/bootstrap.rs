@@ -1,47 +1,48 @@
 //! Founding an organisation: the root key signs the first user and device, and is gone.
 //!
-//! Decides what the first two certificates say. Refuses to hand out the root's private half: it lives in one
-//! function's frame and is wiped when that returns.
+//! Decides what the first two certificates say. Refuses to hand out the root's private half: it
+//! lives in one function's frame and is wiped when that returns.
 
 use minicbor::bytes::ByteVec;
 
-use super::certificate::{Author, Body, Head, Payload, Profile};
+use super::certificate::{Author, Body, Payload, Profile};
 use super::members::{NameOf, seal_name};
+use crate::chain::head::Head;
 use crate::ids::{DeviceId, Email, Label, OrganisationId, Timestamp, UserId};
 use crate::keys::{
     DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, RootSigningKey, UserDecryptionKey, random,
 };
 use crate::public::VerifyKey;
 
-/// Who founds.
+/// The first member, who founds the organisation.
 #[derive(Debug)]
 pub struct Founder<'a> {
-    /// Where.
+    /// Id of the new organisation.
     pub organisation: &'a OrganisationId,
-    /// Address.
+    /// Address of the first user.
     pub email: &'a Email,
-    /// Name.
+    /// Name of the first user.
     pub name: &'a Label,
-    /// The first terminal's label.
+    /// Label of the first device.
     pub device_label: &'a Label,
-    /// The first user's key.
+    /// Key that opens what is sent to the user.
     pub user_key: &'a UserDecryptionKey,
-    /// The first device's key.
+    /// Key that the first device signs with.
     pub signing_key: &'a DeviceSigningKey,
-    /// Seals the names.
+    /// Key that seals the names.
     pub directory_key: &'a DirectoryKey,
 }
 
-/// An organisation's beginning.
+/// What an organisation begins with.
 #[derive(Debug)]
 pub struct Founded {
-    /// To be pinned by every member.
+    /// Root key, which every member pins.
     pub root: VerifyKey,
-    /// The first user.
+    /// Id of the first user.
     pub user: UserId,
-    /// The first device.
+    /// Id of the first device.
     pub device: DeviceId,
-    /// The two envelopes.
+    /// Envelopes of the two certificates.
     pub certificates: Vec<Vec<u8>>,
 }
 
@@ -87,8 +88,8 @@ pub fn found(founder: &Founder<'_>, now: Timestamp, entropy: &mut dyn Entropy) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::members::open_name;
-    use crate::chain::verify::VerifiedLog;
+    use crate::chain::organisation::log::VerifiedLog;
+    use crate::chain::organisation::members::open_name;
 
     struct Counter(u8);
     impl Entropy for Counter {

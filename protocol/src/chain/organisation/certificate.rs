@@ -1,0 +1,149 @@
+//! What a certificate of an organisation's log says (docs/protocol.md, *Certificates*).
+//!
+//! Decides the bytes of each kind. Refuses nothing: whether the author had the right to say it is a
+//! question for `rules`.
+
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+
+use super::Organisation;
+use crate::chain::envelope;
+use crate::chain::head::Head;
+use crate::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
+use crate::limits::NAME_MAX_BYTES;
+use crate::public::{Context, EncryptionKey, Signature, VerifyKey};
+
+/// Who signed the certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Author {
+    /// The organisation's root key: the first two certificates only.
+    #[n(0)]
+    Root,
+    /// A certified device.
+    #[n(1)]
+    Device(#[n(0)] DeviceId),
+}
+
+/// What a member may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Profile {
+    /// Invites, certifies, revokes.
+    #[n(0)]
+    Administrator,
+    /// Uses and shares safes.
+    #[n(1)]
+    Standard,
+    /// Uses safes shared with them.
+    #[n(2)]
+    Outsider,
+}
+
+/// The statement itself. Each kind has its own tag, under the signature.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Body {
+    /// This person is a member.
+    #[n(0)]
+    User {
+        /// Id of the new user.
+        #[n(0)]
+        user: UserId,
+        /// The invited address.
+        #[n(1)]
+        email: Email,
+        /// The person's name, sealed with the directory key: [`SEALED_NAME_BYTES`].
+        #[n(2)]
+        sealed_name: ByteVec,
+        /// What to encrypt to them with.
+        #[n(3)]
+        encryption_key: EncryptionKey,
+        /// What they may do.
+        #[n(4)]
+        profile: Profile,
+    },
+    /// This is a device of that person.
+    #[n(1)]
+    Device {
+        /// Id of the new device.
+        #[n(0)]
+        device: DeviceId,
+        /// User to whom it belongs.
+        #[n(1)]
+        user: UserId,
+        /// Its label, sealed with the directory key: [`SEALED_NAME_BYTES`].
+        #[n(2)]
+        sealed_label: ByteVec,
+        /// What it signs with.
+        #[n(3)]
+        verify_key: VerifyKey,
+    },
+    /// That person may do something else from here on.
+    #[n(2)]
+    ProfileChange {
+        /// User whose profile changes.
+        #[n(0)]
+        user: UserId,
+        /// Profile from here on.
+        #[n(1)]
+        profile: Profile,
+    },
+    /// That person, with all their devices, is no member from here on.
+    #[n(3)]
+    UserRevoked {
+        /// User who is revoked.
+        #[n(0)]
+        user: UserId,
+    },
+    /// That device is not trusted from here on.
+    #[n(4)]
+    DeviceRevoked {
+        /// Device that is revoked.
+        #[n(0)]
+        device: DeviceId,
+    },
+}
+
+impl Body {
+    /// Whether a ceremony made it: a new user or device.
+    #[must_use]
+    pub const fn is_enrolment(&self) -> bool {
+        match self {
+            Self::User { .. } | Self::Device { .. } => true,
+            Self::ProfileChange { .. } | Self::UserRevoked { .. } | Self::DeviceRevoked { .. } => false,
+        }
+    }
+}
+
+/// Nonce 24, one length byte and 64 of padded text, tag 16.
+pub const SEALED_NAME_BYTES: usize = 24 + 2 + NAME_MAX_BYTES + 16;
+
+/// What a certificate's signature covers.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Payload {
+    /// Organisation that it belongs to.
+    #[n(0)]
+    pub organisation: OrganisationId,
+    /// Root key or device that signed.
+    #[n(1)]
+    pub author: Author,
+    /// Time by the author's clock.
+    #[n(2)]
+    pub time: Timestamp,
+    /// The author's view of the log.
+    #[n(3)]
+    pub seen: Head,
+    /// The statement that it makes.
+    #[n(4)]
+    pub body: Body,
+}
+
+/// The payload's bytes with the signature over them, under [`Context::Certificate`].
+pub type Envelope = envelope::Envelope<Organisation>;
+
+impl Payload {
+    /// Signs with `sign`, which applies [`Context::Certificate`], and returns the envelope's bytes.
+    #[must_use]
+    pub fn sign_with(&self, sign: impl FnOnce(Context, &[u8]) -> Signature) -> Vec<u8> {
+        Envelope::sign(self, sign)
+    }
+}

@@ -1,0 +1,338 @@
+//! An organisation's verified log: who is a member, and which devices are known, at its end.
+//!
+//! Decides what is known after each accepted certificate; `rules` decides whether the next one may
+//! stand there. Refuses nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Organisation;
+use super::certificate::{Author, Body, Payload, Profile};
+use super::rules::Fault;
+use super::view::{AuthorState, UserState};
+use crate::chain::batch::Executor;
+use crate::chain::checkpoint::CheckpointKey;
+use crate::chain::head::Head;
+use crate::chain::log::{self, Log};
+use crate::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
+use crate::public::{EncryptionKey, Hash, VerifyKey};
+
+/// An organisation's log that verified from the root key to its head. Obtained from the verifier
+/// alone.
+///
+/// ```
+/// use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
+/// use parsec_protocol::chain::organisation::log::VerifiedLog;
+/// use parsec_protocol::chain::organisation::rules::Fault;
+/// use parsec_protocol::ids::Timestamp;
+/// use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, UserDecryptionKey};
+///
+/// # // Not random: an example's keys are worth nothing.
+/// # struct Counter(u8);
+/// # impl Entropy for Counter {
+/// #     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+/// #         for byte in bytes {
+/// #             self.0 = self.0.wrapping_mul(5).wrapping_add(113);
+/// #             *byte = self.0;
+/// #         }
+/// #         Ok(())
+/// #     }
+/// # }
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let entropy = &mut Counter(1);
+/// let founder = Founder {
+///     organisation: &"acme".parse()?,
+///     email: &"alice@acme.example".parse()?,
+///     name: &"Alice".parse()?,
+///     device_label: &"laptop".parse()?,
+///     user_key: &UserDecryptionKey::random(entropy)?,
+///     signing_key: &DeviceSigningKey::random(entropy)?,
+///     directory_key: &DirectoryKey::random(entropy)?,
+/// };
+/// let founded = found(&founder, Timestamp(1_800_000_000_000_000), entropy)?;
+///
+/// // A reader needs the organisation's id and its root key, and believes nothing else.
+/// let empty = VerifiedLog::empty("acme".parse()?, founded.root);
+/// let log = empty.extended(founded.certificates.iter().map(Vec::as_slice))?;
+/// assert_eq!(log.user(&founded.user).map(|user| user.email.as_str()), Some("alice@acme.example"));
+/// assert_eq!(log.head().count, 2);
+///
+/// // One changed bit, and the certificate's place is named with the rule that it breaks.
+/// let mut changed = founded.certificates;
+/// if let Some(byte) = changed.iter_mut().nth(1).and_then(|envelope| envelope.last_mut()) {
+///     *byte ^= 1;
+/// }
+/// let error = empty.extended(changed.iter().map(Vec::as_slice)).unwrap_err();
+/// assert_eq!((error.position, error.fault), (1, Fault::BadSignature));
+/// # Ok(())
+/// # }
+/// ```
+pub type VerifiedLog = Log<Organisation>;
+
+/// One certificate that fails makes the log invalid from there.
+pub type LogError = log::LogError<Fault>;
+
+/// What names an organisation's log: every member pins both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Id of the organisation.
+    pub organisation: OrganisationId,
+    /// Key that signs the first two certificates, and is destroyed then.
+    pub root: VerifyKey,
+}
+
+impl Head {
+    /// The head of an organisation's log without certificates:
+    /// head₀ = SHA-256("parsec-log-v1" ‖ organisation id ‖ root key).
+    #[must_use]
+    pub fn empty(organisation: &OrganisationId, root: &VerifyKey) -> Self {
+        let hash = Hash::of(&[b"parsec-log-v1", organisation.as_str().as_bytes(), root.as_bytes()]);
+        Self { count: 0, hash }
+    }
+}
+
+/// A member, by what the log says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRecord {
+    /// Id that the first certificate gave.
+    pub user: UserId,
+    /// The invited address.
+    pub email: Email,
+    /// Sealed name, which `members::open_name` opens.
+    pub sealed_name: Vec<u8>,
+    /// What to encrypt to them with.
+    pub encryption_key: EncryptionKey,
+    /// What they may do now.
+    pub profile: Profile,
+    /// Position of the certificate; 0 is the first.
+    pub position: u64,
+    /// Author of the certificate.
+    pub author: Author,
+    /// Time of the certificate, by its author's clock.
+    pub certified: Timestamp,
+    /// Time of the revocation, if there is one.
+    pub revoked: Option<Timestamp>,
+}
+
+/// A device, by what the log says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRecord {
+    /// Id that its certificate gave.
+    pub device: DeviceId,
+    /// User to whom it belongs.
+    pub user: UserId,
+    /// Sealed label, which `members::open_name` opens.
+    pub sealed_label: Vec<u8>,
+    /// Key that it signs with.
+    pub verify_key: VerifyKey,
+    /// Position of the certificate; 0 is the first.
+    pub position: u64,
+    /// Author of the certificate.
+    pub author: Author,
+    /// Time of the certificate, by its author's clock.
+    pub certified: Timestamp,
+    /// Time of its own or its user's revocation, if there is one.
+    pub revoked: Option<Timestamp>,
+}
+
+/// What the accepted certificates say together.
+#[derive(Debug, Clone, Default)]
+pub struct Membership {
+    users: Vec<UserRecord>,
+    devices: Vec<DeviceRecord>,
+    user_index: BTreeMap<UserId, UserIndex>,
+    device_index: BTreeMap<DeviceId, usize>,
+    /// Of users not revoked.
+    emails: BTreeSet<Email>,
+    /// Of all users there ever were.
+    encryption_keys: BTreeSet<EncryptionKey>,
+    /// Of all devices there ever were.
+    verify_keys: BTreeSet<VerifyKey>,
+    /// What each author said last, enrolments aside.
+    authors: BTreeMap<Author, AuthorState>,
+}
+
+/// What is known of a user beside the record.
+#[derive(Debug, Clone)]
+struct UserIndex {
+    at: usize,
+    devices: Vec<usize>,
+    profile_position: u64,
+}
+
+impl VerifiedLog {
+    /// The log before its first certificate.
+    #[must_use]
+    pub fn empty(organisation: OrganisationId, root: VerifyKey) -> Self {
+        Self::begin(Origin { organisation, root })
+    }
+
+    /// The log of these envelopes, on a checkpoint's word as far as that fits
+    /// ([`Log::resume_within`]).
+    ///
+    /// # Errors
+    /// [`LogError`] for the first certificate that fails verification.
+    pub fn resume<E: AsRef<[u8]>>(
+        organisation: OrganisationId,
+        root: VerifyKey,
+        envelopes: &[E],
+        note: Option<(&[u8], &CheckpointKey)>,
+        executor: &impl Executor,
+    ) -> Result<Self, LogError> {
+        Self::resume_within(Origin { organisation, root }, envelopes, note, executor, &())
+    }
+
+    /// The organisation whose log it is.
+    #[must_use]
+    pub const fn organisation(&self) -> &OrganisationId {
+        &self.origin().organisation
+    }
+
+    /// The root key, which every member pins.
+    #[must_use]
+    pub const fn root(&self) -> &VerifyKey {
+        &self.origin().root
+    }
+
+    /// A user, revoked or not.
+    #[must_use]
+    pub fn user(&self, user: &UserId) -> Option<&UserRecord> {
+        self.state().user(user)
+    }
+
+    /// A device, revoked or not.
+    #[must_use]
+    pub fn device(&self, device: &DeviceId) -> Option<&DeviceRecord> {
+        self.state().device(device)
+    }
+
+    /// All users, in the order of certification.
+    pub fn users(&self) -> impl Iterator<Item = &UserRecord> {
+        self.state().users.iter()
+    }
+
+    /// All devices, in the order of certification.
+    pub fn devices(&self) -> impl Iterator<Item = &DeviceRecord> {
+        self.state().devices.iter()
+    }
+
+    /// Devices of a user, revoked ones too, in the order of certification.
+    pub fn devices_of(&self, user: &UserId) -> impl Iterator<Item = &DeviceRecord> {
+        let state = self.state();
+        let indices = state.user_index.get(user).map_or(&[][..], |index| &index.devices);
+        indices.iter().filter_map(|at| state.devices.get(*at))
+    }
+}
+
+impl Membership {
+    fn user(&self, user: &UserId) -> Option<&UserRecord> {
+        self.users.get(self.user_index.get(user)?.at)
+    }
+
+    fn device(&self, device: &DeviceId) -> Option<&DeviceRecord> {
+        self.devices.get(*self.device_index.get(device)?)
+    }
+
+    /// A user as the rules ask for one.
+    pub(super) fn user_state(&self, user: &UserId) -> Option<UserState> {
+        let index = self.user_index.get(user)?;
+        let record = self.users.get(index.at)?;
+        Some(UserState {
+            profile: record.profile,
+            profile_position: index.profile_position,
+            revoked: record.revoked.is_some(),
+            devices: index.devices.len(),
+        })
+    }
+
+    /// Whether a user who is not revoked has this address.
+    pub(super) fn email_in_use(&self, email: &Email) -> bool {
+        self.emails.contains(email)
+    }
+
+    /// Whether any user, revoked or not, has this key.
+    pub(super) fn encryption_key_used(&self, key: &EncryptionKey) -> bool {
+        self.encryption_keys.contains(key)
+    }
+
+    /// Whether any device, revoked or not, has this key.
+    pub(super) fn verify_key_used(&self, key: &VerifyKey) -> bool {
+        self.verify_keys.contains(key)
+    }
+
+    /// What this author said last.
+    pub(super) fn author_state(&self, author: &Author) -> Option<AuthorState> {
+        self.authors.get(author).copied()
+    }
+
+    /// Takes in what an accepted certificate says. Cannot fail: the rules looked at everything.
+    pub(super) fn apply(&mut self, payload: Payload, position: u64) {
+        let Payload { organisation: _, author, time, seen, body } = payload;
+        if !body.is_enrolment() {
+            self.authors.insert(author, AuthorState { seen: seen.count, time });
+        }
+        match body {
+            Body::User { user, email, sealed_name, encryption_key, profile } => {
+                let index =
+                    UserIndex { at: self.users.len(), devices: Vec::new(), profile_position: position };
+                self.user_index.insert(user, index);
+                self.emails.insert(email.clone());
+                self.encryption_keys.insert(encryption_key);
+                self.users.push(UserRecord {
+                    user,
+                    email,
+                    sealed_name: sealed_name.into(),
+                    encryption_key,
+                    profile,
+                    position,
+                    author,
+                    certified: time,
+                    revoked: None,
+                });
+            }
+            Body::Device { device, user, sealed_label, verify_key } => {
+                if let Some(owner) = self.user_index.get_mut(&user) {
+                    owner.devices.push(self.devices.len());
+                }
+                self.device_index.insert(device, self.devices.len());
+                self.verify_keys.insert(verify_key);
+                self.devices.push(DeviceRecord {
+                    device,
+                    user,
+                    sealed_label: sealed_label.into(),
+                    verify_key,
+                    position,
+                    author,
+                    certified: time,
+                    revoked: None,
+                });
+            }
+            Body::ProfileChange { user, profile } => {
+                if let Some(index) = self.user_index.get_mut(&user) {
+                    index.profile_position = position;
+                    if let Some(record) = self.users.get_mut(index.at) {
+                        record.profile = profile;
+                    }
+                }
+            }
+            Body::UserRevoked { user } => {
+                let Some(index) = self.user_index.get(&user) else { return };
+                if let Some(record) = self.users.get_mut(index.at) {
+                    record.revoked = Some(time);
+                    // A later member may have the address; the keys and ids stay taken for ever.
+                    self.emails.remove(&record.email);
+                }
+                for at in &index.devices {
+                    if let Some(record) = self.devices.get_mut(*at) {
+                        record.revoked.get_or_insert(time);
+                    }
+                }
+            }
+            Body::DeviceRevoked { device } => {
+                let record = self.device_index.get(&device).and_then(|at| self.devices.get_mut(*at));
+                if let Some(record) = record {
+                    record.revoked = Some(time);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! May this certificate stand at this place? (docs/protocol.md, *The log*, rules 1 to 6.)
+//!
+//! Decides by the certificate and the log before it, and by nothing else: no clock, no later
+//! certificate, no word of the server. Members and the server ask one function, [`judge`], each
+//! about their own view of the log. Refuses with one [`Fault`] for each rule. The signature is
+//! checked before the body is acted on.
+
+use super::Organisation;
+use super::certificate::{Author, Body, Payload, Profile, SEALED_NAME_BYTES};
+use super::view::{DeviceState, MembersView, UserState};
+use crate::chain::candidate::{Accepted, Candidate};
+use crate::chain::head::Head;
+use crate::chain::view::{LogView, NotAccepted};
+use crate::ids::{DeviceId, UserId};
+use crate::limits::{DEVICES_PER_USER_MAX, LOG_MAX_CERTIFICATES};
+use crate::public::{EncryptionKey, VerifyKey};
+
+/// What can be wrong with a certificate at its place. One for each rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Size or encoding.
+    #[error("it is malformed")]
+    Malformed,
+    /// The log has [`LOG_MAX_CERTIFICATES`] already.
+    #[error("the log is full")]
+    LogFull,
+    /// Made for another organisation.
+    #[error("it belongs to another organisation")]
+    WrongOrganisation,
+    /// One of the first two, but not by the root key.
+    #[error("the root key must sign the first two certificates")]
+    NotByRoot,
+    /// By the root key, which is destroyed after the second certificate.
+    #[error("the root key signs the first two certificates only")]
+    RootTooLate,
+    /// By a device that the certificates before it don't name.
+    #[error("its author is not known at this point")]
+    AuthorUnknown,
+    /// By a device that is revoked, or whose user is.
+    #[error("its author is revoked")]
+    AuthorRevoked,
+    /// Not signed by the author's key; also where the pinned root key is of small order.
+    #[error("its signature fails verification")]
+    BadSignature,
+    /// Its author claims to have seen more certificates than stand before it.
+    #[error("its author has seen certificates that are not in this log")]
+    SeenAhead,
+    /// Its author saw another log: it has forked, or this one was changed.
+    #[error("its author has seen another log than this one")]
+    ForkedView,
+    /// Its author had seen more before.
+    #[error("its author has seen more of the log before")]
+    SeenWentBack,
+    /// Its author's clock stood later before.
+    #[error("it is older than its author's previous certificate")]
+    TimeWentBack,
+    /// The first certificate is not an administrator, or the second not a device of theirs.
+    #[error("a log begins with an administrator and a device of theirs")]
+    NotAFounding,
+    /// The author's user is no administrator.
+    #[error("only an administrator may say this")]
+    NotAdministrator,
+    /// The user id was given before.
+    #[error("the user id is taken")]
+    UserIdTaken,
+    /// A member has this address.
+    #[error("the e-mail address belongs to a member")]
+    EmailTaken,
+    /// Another user, perhaps a revoked one, has this key.
+    #[error("the encryption key is another user's")]
+    EncryptionKeyTaken,
+    /// Small order, or a second spelling of another key.
+    #[error("the encryption key is unusable")]
+    WeakEncryptionKey,
+    /// Not as long as every sealed name.
+    #[error("the sealed name has the wrong length")]
+    SealedNameLength,
+    /// The device id was given before.
+    #[error("the device id is taken")]
+    DeviceIdTaken,
+    /// Another device, perhaps a revoked one, or the root has this key.
+    #[error("the device's key is another's")]
+    VerifyKeyTaken,
+    /// Small order, not on the curve, or not canonical.
+    #[error("the device's key is unusable")]
+    WeakVerifyKey,
+    /// Neither the author's own user, nor one certified by the author that still lacks its first
+    /// device.
+    #[error("its author may not certify a device of this user")]
+    NotOwnUser,
+    /// The user has had [`DEVICES_PER_USER_MAX`] devices.
+    #[error("the user has had too many devices")]
+    TooManyDevices,
+    /// About a user or device that the certificates before it don't name.
+    #[error("it is about somebody unknown at this point")]
+    SubjectUnknown,
+    /// About a user or device that is revoked already.
+    #[error("it is about somebody who is revoked")]
+    SubjectRevoked,
+    /// About the author's own user, where only another administrator may decide.
+    #[error("nobody may say this about themself")]
+    AboutOneself,
+    /// The profile is the one the user has.
+    #[error("the user has this profile already")]
+    SameProfile,
+    /// The author had not yet seen the profile it changes: perhaps an old certificate, sent again.
+    #[error("its author had not seen the user's present profile")]
+    StaleProfile,
+    /// About the very device that signed.
+    #[error("a device cannot revoke itself")]
+    OwnDevice,
+}
+
+impl<E> From<Fault> for NotAccepted<Fault, E> {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// What a check gives: nothing, or why the certificate is not accepted.
+type Checked<V, T = ()> = Result<T, NotAccepted<Fault, <V as LogView>::Error>>;
+
+/// Accepts what `read` gives as the next certificate of the log that is seen through `view`. A full
+/// log is refused before `read` is called: it costs nothing, however much a server sends.
+///
+/// # Errors
+/// [`NotAccepted`]: the rule that it breaks, or why the view could not be asked.
+pub fn accept<'a, V: MembersView>(
+    view: &V,
+    read: impl FnOnce() -> Option<Candidate<'a, Organisation>>,
+) -> Checked<V, Accepted<'a, Organisation>> {
+    judge(view, read).map(|(candidate, head)| candidate.accept(head))
+}
+
+/// All rules, for every view: the candidate again if it may stand next, and the head that it would
+/// follow.
+pub(super) fn judge<'a, V: MembersView>(
+    view: &V,
+    read: impl FnOnce() -> Option<Candidate<'a, Organisation>>,
+) -> Checked<V, (Candidate<'a, Organisation>, Head)> {
+    let head = view.head().map_err(NotAccepted::View)?;
+    if head.count >= LOG_MAX_CERTIFICATES {
+        return Err(Fault::LogFull.into());
+    }
+    let candidate = read().ok_or(Fault::Malformed)?;
+    let payload = candidate.payload();
+    if payload.organisation != view.origin().organisation {
+        return Err(Fault::WrongOrganisation.into());
+    }
+    let author = author(view, &head, payload.author)?;
+    if !candidate.is_signed_by(author.key()) {
+        return Err(Fault::BadSignature.into());
+    }
+    check_view(view, payload)?;
+    let check = Check { view, payload, sound: *candidate.findings() };
+    match author {
+        AuthorBy::Root(_) => check.founding(&head)?,
+        AuthorBy::Member(by) => check.statement(&by)?,
+    }
+    Ok((candidate, head))
+}
+
+/// The author, as known before this certificate.
+enum AuthorBy {
+    Root(VerifyKey),
+    Member(Member),
+}
+
+/// A certified device with its user, neither of them revoked.
+struct Member {
+    device: DeviceId,
+    key: VerifyKey,
+    user: UserId,
+    profile: Profile,
+}
+
+impl AuthorBy {
+    const fn key(&self) -> &VerifyKey {
+        match self {
+            Self::Root(key) | Self::Member(Member { key, .. }) => key,
+        }
+    }
+}
+
+impl Member {
+    fn is_administrator(&self) -> Result<(), Fault> {
+        match self.profile {
+            Profile::Administrator => Ok(()),
+            Profile::Standard | Profile::Outsider => Err(Fault::NotAdministrator),
+        }
+    }
+}
+
+/// Rule 2.
+fn author<V: MembersView>(view: &V, head: &Head, author: Author) -> Checked<V, AuthorBy> {
+    match (author, head.count) {
+        (Author::Root, 0 | 1) => Ok(AuthorBy::Root(view.origin().root)),
+        (Author::Root, _) => Err(Fault::RootTooLate.into()),
+        (Author::Device(_), 0 | 1) => Err(Fault::NotByRoot.into()),
+        (Author::Device(device), _) => {
+            let known = view.device(&device).map_err(NotAccepted::View)?;
+            let DeviceState { user, verify_key: key, revoked } = known.ok_or(Fault::AuthorUnknown)?;
+            let known = view.user(&user).map_err(NotAccepted::View)?;
+            let owner = known.ok_or(Fault::AuthorUnknown)?;
+            if revoked || owner.revoked {
+                return Err(Fault::AuthorRevoked.into());
+            }
+            Ok(AuthorBy::Member(Member { device, key, user, profile: owner.profile }))
+        }
+    }
+}
+
+/// Rules 4 and 5.
+fn check_view<V: MembersView>(view: &V, payload: &Payload) -> Checked<V> {
+    let here = view.head_at(payload.seen.count).map_err(NotAccepted::View)?;
+    if here.ok_or(Fault::SeenAhead)?.hash != payload.seen.hash {
+        return Err(Fault::ForkedView.into());
+    }
+    // Enrolments signed by one device may be published in another order than they were signed: the
+    // newcomer whose ceremony began first may be the last to choose a password. Their order decides
+    // nothing; that of the rest does.
+    if payload.body.is_enrolment() {
+        return Ok(());
+    }
+    match view.author_state(&payload.author).map_err(NotAccepted::View)? {
+        Some(last) if payload.seen.count < last.seen => Err(Fault::SeenWentBack.into()),
+        Some(last) if payload.time < last.time => Err(Fault::TimeWentBack.into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Rule 6, about one certificate.
+struct Check<'a, V> {
+    view: &'a V,
+    payload: &'a Payload,
+    /// Whether the key that it certifies is one that may be certified.
+    sound: bool,
+}
+
+impl<V: MembersView> Check<'_, V> {
+    /// The first two certificates.
+    fn founding(&self, head: &Head) -> Checked<V> {
+        match &self.payload.body {
+            Body::User { user, sealed_name, encryption_key, profile: Profile::Administrator, .. }
+                if head.count == 0 =>
+            {
+                self.new_user(user, sealed_name, encryption_key)
+            }
+            Body::Device { device, user, sealed_label, verify_key } if head.count == 1 => {
+                let owner = self.user(user)?.ok_or(Fault::NotAFounding)?;
+                self.new_device(device, &owner, sealed_label, verify_key)
+            }
+            Body::User { .. }
+            | Body::Device { .. }
+            | Body::ProfileChange { .. }
+            | Body::UserRevoked { .. }
+            | Body::DeviceRevoked { .. } => Err(Fault::NotAFounding.into()),
+        }
+    }
+
+    /// All later certificates.
+    fn statement(&self, by: &Member) -> Checked<V> {
+        match &self.payload.body {
+            Body::User { user, email, sealed_name, encryption_key, profile: _ } => {
+                by.is_administrator()?;
+                if self.view.email_in_use(email).map_err(NotAccepted::View)? {
+                    return Err(Fault::EmailTaken.into());
+                }
+                self.new_user(user, sealed_name, encryption_key)
+            }
+            Body::Device { device, user, sealed_label, verify_key } => {
+                let owner = self.user(user)?.ok_or(Fault::SubjectUnknown)?;
+                if owner.revoked {
+                    return Err(Fault::SubjectRevoked.into());
+                }
+                if *user != by.user {
+                    // Somebody else's first device: one statement in two certificates, by one
+                    // author.
+                    if owner.devices > 0 {
+                        return Err(Fault::NotOwnUser.into());
+                    }
+                    let certifier = self.view.certifier(user).map_err(NotAccepted::View)?;
+                    if certifier != Some(self.payload.author) {
+                        return Err(Fault::NotOwnUser.into());
+                    }
+                    by.is_administrator()?;
+                }
+                self.new_device(device, &owner, sealed_label, verify_key)
+            }
+            Body::ProfileChange { user, profile } => {
+                by.is_administrator()?;
+                let subject = self.somebody_else(by, user)?;
+                if subject.profile == *profile {
+                    return Err(Fault::SameProfile.into());
+                }
+                // Profiles are the one thing that can be stated twice. Without this, the server
+                // could send an old promotion again after another administrator took it back.
+                if self.payload.seen.count > subject.profile_position {
+                    Ok(())
+                } else {
+                    Err(Fault::StaleProfile.into())
+                }
+            }
+            Body::UserRevoked { user } => {
+                by.is_administrator()?;
+                self.somebody_else(by, user).map(|_| ())
+            }
+            Body::DeviceRevoked { device } => {
+                let subject = self.device(device)?.ok_or(Fault::SubjectUnknown)?;
+                if subject.user != by.user {
+                    by.is_administrator()?;
+                }
+                if *device == by.device {
+                    return Err(Fault::OwnDevice.into());
+                }
+                if subject.revoked { Err(Fault::SubjectRevoked.into()) } else { Ok(()) }
+            }
+        }
+    }
+
+    fn user(&self, user: &UserId) -> Checked<V, Option<UserState>> {
+        self.view.user(user).map_err(NotAccepted::View)
+    }
+
+    fn device(&self, device: &DeviceId) -> Checked<V, Option<DeviceState>> {
+        self.view.device(device).map_err(NotAccepted::View)
+    }
+
+    /// Somebody else, known and not revoked.
+    fn somebody_else(&self, by: &Member, user: &UserId) -> Checked<V, UserState> {
+        let subject = self.user(user)?.ok_or(Fault::SubjectUnknown)?;
+        if *user == by.user {
+            return Err(Fault::AboutOneself.into());
+        }
+        if subject.revoked { Err(Fault::SubjectRevoked.into()) } else { Ok(subject) }
+    }
+
+    /// What holds for every new user, founding or not.
+    fn new_user(&self, user: &UserId, sealed_name: &[u8], encryption_key: &EncryptionKey) -> Checked<V> {
+        if self.user(user)?.is_some() {
+            return Err(Fault::UserIdTaken.into());
+        }
+        if sealed_name.len() != SEALED_NAME_BYTES {
+            return Err(Fault::SealedNameLength.into());
+        }
+        if self.view.encryption_key_used(encryption_key).map_err(NotAccepted::View)? {
+            return Err(Fault::EncryptionKeyTaken.into());
+        }
+        if self.sound { Ok(()) } else { Err(Fault::WeakEncryptionKey.into()) }
+    }
+
+    /// What holds for every new device, first or not.
+    fn new_device(
+        &self,
+        device: &DeviceId,
+        owner: &UserState,
+        sealed_label: &[u8],
+        verify_key: &VerifyKey,
+    ) -> Checked<V> {
+        if self.device(device)?.is_some() {
+            return Err(Fault::DeviceIdTaken.into());
+        }
+        if owner.devices >= DEVICES_PER_USER_MAX {
+            return Err(Fault::TooManyDevices.into());
+        }
+        if sealed_label.len() != SEALED_NAME_BYTES {
+            return Err(Fault::SealedNameLength.into());
+        }
+        let used = self.view.verify_key_used(verify_key).map_err(NotAccepted::View)?;
+        if used || *verify_key == self.view.origin().root {
+            return Err(Fault::VerifyKeyTaken.into());
+        }
+        if self.sound { Ok(()) } else { Err(Fault::WeakVerifyKey.into()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::organisation::bootstrap::{Founder, found};
+    use crate::chain::organisation::log::VerifiedLog;
+    use crate::ids::Timestamp;
+    use crate::keys::{DeviceSigningKey, DirectoryKey, UserDecryptionKey};
+    use crate::lab::Seeded;
+
+    /// What was checked ahead counts under the key that the log says, and under no other: a second
+    /// lock, for no executor comes to another key.
+    #[test]
+    fn a_signature_that_was_checked_ahead_counts_under_the_authors_key_alone() {
+        let entropy = &mut Seeded::new(1);
+        let signing_key = DeviceSigningKey::random(entropy).unwrap();
+        let other = DeviceSigningKey::random(entropy).unwrap().verify_key();
+        let founded = found(
+            &Founder {
+                organisation: &"acme".parse().unwrap(),
+                email: &"alice@acme.test".parse().unwrap(),
+                name: &"Alice".parse().unwrap(),
+                device_label: &"laptop".parse().unwrap(),
+                user_key: &UserDecryptionKey::random(entropy).unwrap(),
+                signing_key: &signing_key,
+                directory_key: &DirectoryKey::random(entropy).unwrap(),
+            },
+            Timestamp(1),
+            entropy,
+        )
+        .unwrap();
+        let log = VerifiedLog::empty("acme".parse().unwrap(), founded.root);
+        let good = founded.certificates.first().unwrap().clone();
+        let mut bad = good.clone();
+        *bad.last_mut().unwrap() ^= 1;
+        let accepted = |bytes: &[u8], checked: Option<(VerifyKey, bool)>| {
+            let read = || Some(Candidate::read(bytes)?.claiming(checked));
+            accept(&log, read).map(|_| ()).map_err(NotAccepted::fault)
+        };
+        assert_eq!(accepted(&bad, None), Err(Fault::BadSignature));
+        assert_eq!(accepted(&bad, Some((other, true))), Err(Fault::BadSignature));
+        assert_eq!(accepted(&good, Some((other, false))), Ok(()));
+        // Its word is taken where it is about the right key: nothing is checked twice.
+        assert_eq!(accepted(&good, Some((founded.root, false))), Err(Fault::BadSignature));
+        assert_eq!(accepted(&bad, Some((founded.root, true))), Ok(()));
+    }
+}
