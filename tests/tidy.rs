@@ -152,8 +152,9 @@ mod the_rules_can_fail {
             ("host/src/journal.rs", "use parsec_protocol::ids::DeviceId;"),
             ("host/src/journal.rs", "use parsecd::config;"),
             ("server/src/main.rs", "use tracing_subscriber::EnvFilter;"),
-            ("daemon/src/daemon/select.rs", "use crate::service::credentials;"),
-            ("daemon/src/daemon.rs", "use parsec_host::service_manager::ServiceManager;"),
+            ("daemon/src/engine/select.rs", "use crate::service::credentials;"),
+            ("daemon/src/p2p/host.rs", "use crate::store::Store;"),
+            ("daemon/src/engine/mod.rs", "use parsec_host::service_manager::ServiceManager;"),
             ("server/src/http.rs", "use parsec_protocol::keys;"),
             ("server/src/http.rs", "use parsec_protocol::chain::organisation::members::open_name;"),
             ("server/src/http.rs", "use parsec_protocol::chain;"),
@@ -268,9 +269,9 @@ mod the_rules_can_fail {
     #[test]
     fn libp2p_outside_of_its_folder() {
         let file = |path| Source::new(path, "//! Carries the bytes away.\nuse libp2p::Swarm;\n");
-        let own = file("daemon/src/transport/p2p/node/driver.rs");
+        let own = file("daemon/src/p2p/node/driver.rs");
         assert_eq!(imports::check(&[own], &[]).len(), 0);
-        let both = [file("daemon/src/transport/p2p/node/mod.rs"), file("daemon/src/transport/p2p/host.rs")];
+        let both = [file("daemon/src/p2p/node/mod.rs"), file("daemon/src/p2p/host.rs")];
         assert_eq!(imports::check(&both, &[]).len(), 1);
     }
 
@@ -411,7 +412,7 @@ mod the_rules_can_fail {
         let bits = "fn f(view: &AttemptView) -> bool { view.steps & 0b10 != 0 }";
         for (path, line, found) in [
             ("server/src/invitations.rs", sealed, 1),
-            ("daemon/src/transport/p2p/host.rs", sealed, 1),
+            ("daemon/src/p2p/host.rs", sealed, 1),
             // What the server refused is told to a person elsewhere.
             ("daemon/src/problems.rs", sealed, 0),
             ("daemon/src/enrolment/outbox.rs", bits, 1),

@@ -13,6 +13,8 @@ pub mod enrolment;
 pub mod events;
 pub mod network;
 pub mod os;
+#[cfg(feature = "p2p")]
+pub mod p2p;
 pub mod problems;
 pub mod rpc;
 pub mod service;

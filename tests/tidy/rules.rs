@@ -46,8 +46,8 @@ const EXPOSERS: &[(&str, &str)] = &[
         "shows an attempt's secret to the greeter, gives the greeter's end its link secret",
     ),
     ("daemon/src/calls/invitations.rs", "keeps the link secret that it writes into a link"),
-    ("daemon/src/transport/p2p/host.rs", "hashes what a claimer shows"),
-    ("daemon/src/transport/p2p/node/library.rs", "gives a node its identity"),
+    ("daemon/src/p2p/host.rs", "hashes what a claimer shows"),
+    ("daemon/src/p2p/node/library.rs", "gives a node its identity"),
     ("protocol/src/direct/proof.rs", "derives the key of proofs from the link secret"),
     ("ctl/src/commands/invite.rs", "shows the link to the person who made it"),
     ("ctl/src/commands/org.rs", "shows the links of a server that moved to the person who made them"),
@@ -57,7 +57,7 @@ const EXPOSERS: &[(&str, &str)] = &[
 /// The one file with the rules of an attempt.
 const ATTEMPT_RULES: &str = "protocol/src/relay/attempt.rs";
 /// Those who keep attempts: the server, and the greeter's daemon on the peer-to-peer transport.
-const ATTEMPT_KEEPERS: &[&str] = &["server/src/", "daemon/src/transport/"];
+const ATTEMPT_KEEPERS: &[&str] = &["server/src/", "daemon/src/transport/", "daemon/src/p2p/"];
 /// The refusals of those rules, and the bounds they go by. A keeper that names one decides by itself.
 const ATTEMPT_DECISIONS: &[&str] = &[
     "ErrorCode::StepRefused",
@@ -71,7 +71,7 @@ const ATTEMPT_DECISIONS: &[&str] = &[
 /// Keepers' files that may, with the reason.
 const ATTEMPT_EXCEPTIONS: &[(&str, &str)] = &[
     ("server/src/http/route.rs", "a step whose number is none has no attempt to ask"),
-    ("daemon/src/transport/p2p/attempt.rs", "keeps no more attempts than an invitation takes"),
+    ("daemon/src/p2p/attempt.rs", "keeps no more attempts than an invitation takes"),
 ];
 
 /// Checks all files.

@@ -11,8 +11,8 @@ use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::relay::{ErrorCode, LogPage};
 
 use super::device::Device;
+use crate::p2p::{Host, HostStore};
 use crate::store::{DirectStep, Store, Tally};
-use crate::transport::p2p::{Host, HostStore};
 
 /// A page of the log that a peer is given: relays of the usual kind carry 128 KiB on a connection, and cut it then.
 const PAGE_MAX_BYTES: usize = 48 * 1024;

@@ -8,8 +8,6 @@ pub mod events;
 pub mod http;
 #[cfg(test)]
 pub mod memory;
-#[cfg(feature = "p2p")]
-pub mod p2p;
 pub mod relay;
 pub mod retry;
 pub mod tls;

@@ -23,7 +23,7 @@ use crate::enrolment::waiting::{Way, hint};
 use crate::enrolment::{CeremonyContext, End, claimer, finish, until_farewell};
 use crate::events::RoadReason;
 use crate::network::{Net, unavailable};
-use crate::transport::p2p::{Guest, GuestRoad, ping};
+use crate::p2p::{Guest, GuestRoad, ping};
 use crate::transport::{Road as _, RoadError};
 
 /// How long the other terminal is looked for: as long as people wait for a message.

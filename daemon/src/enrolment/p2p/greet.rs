@@ -17,11 +17,11 @@ use crate::enrolment::follow::follow;
 use crate::enrolment::pending::{self, PendingEnrolment};
 use crate::enrolment::{CeremonyContext, finish, greeter, outbox, tally, until_farewell};
 use crate::os::clock;
+use crate::p2p::{Attempts, Host, HostRoad};
 use crate::session::host_store::DeviceHostStore;
 use crate::session::{Session, SyncError};
 use crate::store::{DeviceKeys, StoredInvitation};
 use crate::transport::RoadError;
-use crate::transport::p2p::{Attempts, Host, HostRoad};
 
 /// How long a fresh log is waited for before signing: without a server the stored one has to do.
 const FRESH_LOG_WAIT: Duration = Duration::from_secs(3);

@@ -11,11 +11,11 @@ use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::relay::GreeterIds;
 
 use super::{relays, status};
+use crate::p2p::{Attempts, Host, Invitation, NodeError, peer_id};
 use crate::session::Session;
 use crate::session::host_store::DeviceHostStore;
 use crate::store::StoredInvitation;
 use crate::transport::RoadError;
-use crate::transport::p2p::{Attempts, Host, Invitation, NodeError, peer_id};
 
 /// How long an end stays open after an attempt is over, for the newcomer's terminal to hear why.
 const LINGER: Duration = Duration::from_secs(5);

@@ -18,12 +18,12 @@ use super::host::{greeter_of, linger, open};
 use crate::enrolment::finality;
 use crate::enrolment::pending::{PendingEnrolment, keep_receipt, over, set_aside};
 use crate::os::clock;
+use crate::p2p::{Attempts, Host};
 use crate::problems;
 use crate::session::Session;
 use crate::session::host_store::DeviceHostStore;
 use crate::session::progress::Progress;
 use crate::store::{DirectRow, StoredInvitation};
-use crate::transport::p2p::{Attempts, Host};
 use crate::transport::retry::until_done;
 use crate::transport::{RoadError, Trouble};
 

@@ -15,9 +15,9 @@ use tokio::sync::watch;
 use crate::enrolment::finality;
 use crate::enrolment::reports::{Report, Reports};
 use crate::network::Net;
+use crate::p2p::{Guest, GuestRoad};
 use crate::store::{DirectReceipt, PendingReceipt};
 use crate::transport::http::{Client, Server};
-use crate::transport::p2p::{Guest, GuestRoad};
 use crate::transport::relay::standing;
 use crate::transport::{Road as _, RoadError};
 

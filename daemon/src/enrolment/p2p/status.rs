@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::network::{Guard, Net};
 use crate::os::clock;
-use crate::transport::p2p::{Link, Peer, Status, peer_id};
+use crate::p2p::{Link, Peer, Status, peer_id};
 
 /// What carries a connection, in the words of the local API.
 #[must_use]

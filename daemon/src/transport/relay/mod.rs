@@ -1,10 +1,14 @@
-//! The metadata server's relay: the calls of the invited and of the members, and the two ends of an attempt on it.
+//! The metadata server's relay: every signed call of a member's device. Beside it: the calls of the invited, and the two
+//! ends of an attempt.
 //!
-//! Decides which header proves what. Asks for nothing on a timer, but where a stream is held back (`held_back`). Believes nothing: what comes is for the machines and the verifier to judge.
+//! Decides which header proves what. Asks for nothing on a timer, but where a stream is held back (`held_back`). Believes
+//! nothing: what comes is for the machines and the verifier to judge.
 
 mod device_events;
+mod ends;
 mod following;
 mod held_back;
+mod invited;
 mod registering;
 
 use std::sync::Arc;
@@ -12,27 +16,24 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Token};
 use parsec_protocol::keys::random;
-use parsec_protocol::limits::STEP_MAX_BYTES;
-use parsec_protocol::public::{Hash, Signature, VerifyKey};
+use parsec_protocol::public::{Hash, Signature};
 use parsec_protocol::relay::{
-    AttemptView, BootstrapRequest, CancelAttempt, Completed, Completion, EndReason, HEADER_ATTEMPT_SECRET,
-    HEADER_BODY_HASH, HEADER_BOOTSTRAP, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME,
-    HEADER_TOKEN, InvitationList, InvitationMade, InvitationView, InvitedInfo, LogPage, ManifestUpload,
-    ManifestView, NewInvitation, RequestToSign, StartAttempt, path,
+    AttemptView, HEADER_BODY_HASH, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME,
+    InvitationList, InvitationMade, InvitationView, LogPage, ManifestUpload, ManifestView, NewInvitation,
+    RequestToSign, path,
 };
 use reqwest::Method;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
-use zeroize::Zeroizing;
 
 use super::http::{Call, Server};
-use super::retry::until_done;
-use super::{Road, RoadError, Trouble};
+use super::{RoadError, Trouble};
 use crate::os::{clock, entropy};
 use device_events::DeviceEvents;
-use following::follow;
 
+pub use ends::{ClaimerRoad, GreeterRoad};
 pub use following::ended;
+pub use invited::{Invitee, bootstrap};
 pub use registering::standing;
 
 /// Pages of invitations read for one list: more than the usual budgets let an organisation have.
@@ -40,65 +41,10 @@ const LIST_PAGES_MAX: usize = 100;
 
 /// Signs requests for one device. The key stays where it is.
 pub trait Signer: Send + Sync {
-    /// Which device.
+    /// The device whose key signs.
     fn device(&self) -> DeviceId;
     /// Signs [`RequestToSign::bytes`] under the context of requests.
     fn sign_request(&self, message: &[u8]) -> Signature;
-}
-
-/// 32 secret bytes as a header's value.
-fn hex(bytes: &[u8; 32]) -> String {
-    VerifyKey::from_bytes(*bytes).to_string()
-}
-
-/// Founds an organisation.
-///
-/// # Errors
-/// [`RoadError`].
-pub async fn bootstrap(
-    server: &Server,
-    organisation: &OrganisationId,
-    token: &str,
-    request: &BootstrapRequest,
-) -> Result<(), RoadError> {
-    let call = Call::new(Method::POST, path::bootstrap(organisation))
-        .header(HEADER_BOOTSTRAP, token.to_owned())
-        .with(request);
-    server.call(call).await.map(|_| ())
-}
-
-/// The calls of somebody who holds a link.
-#[derive(Debug, Clone)]
-pub struct Invitee {
-    /// Where.
-    pub server: Server,
-    /// Which organisation.
-    pub organisation: OrganisationId,
-    /// Admits.
-    pub token: Token,
-}
-
-impl Invitee {
-    fn call(&self, method: Method, target: String) -> Call {
-        Call::new(method, target).header(HEADER_TOKEN, self.token.to_string())
-    }
-
-    /// What the invitation is for.
-    ///
-    /// # Errors
-    /// [`RoadError`].
-    pub async fn info(&self) -> Result<InvitedInfo, RoadError> {
-        self.server.ask(self.call(Method::GET, path::invited(&self.organisation))).await
-    }
-
-    /// Starts an attempt; asked again with the same values, it answers as before.
-    ///
-    /// # Errors
-    /// [`RoadError`].
-    pub async fn start(&self, attempt: AttemptId, secret: &[u8; 32]) -> Result<AttemptView, RoadError> {
-        let body = StartAttempt { attempt, secret_hash: Hash::of(&[secret]) };
-        self.server.ask(self.call(Method::POST, path::invited_attempts(&self.organisation)).with(&body)).await
-    }
 }
 
 /// The calls of a member's device: each is signed anew, so that none can be sent twice by somebody else.
@@ -275,194 +221,5 @@ impl Member {
             over
         })
         .await
-    }
-}
-
-/// A step as received: never longer than a step can be.
-fn step_of(bytes: Vec<u8>) -> Result<Vec<u8>, RoadError> {
-    if bytes.len() > STEP_MAX_BYTES { Err(RoadError::Misbehaved("a step is too long")) } else { Ok(bytes) }
-}
-
-/// The claimer's end of an attempt.
-#[derive(Debug)]
-pub struct ClaimerRoad {
-    invitee: Invitee,
-    attempt: AttemptId,
-    secret: Zeroizing<[u8; 32]>,
-    trouble: Trouble,
-}
-
-impl ClaimerRoad {
-    /// An attempt that has been started, or is about to be.
-    #[must_use]
-    pub fn new(invitee: Invitee, attempt: AttemptId, secret: Zeroizing<[u8; 32]>) -> Self {
-        Self { invitee, attempt, secret, trouble: Trouble::new(None) }
-    }
-
-    /// Starts the attempt.
-    ///
-    /// # Errors
-    /// [`RoadError`], once trying again makes no sense.
-    pub async fn start(&self) -> Result<AttemptView, RoadError> {
-        until_done(&self.trouble, || self.invitee.start(self.attempt, &self.secret)).await
-    }
-
-    /// What the invitation is for. The first contact, so it is tried once: the person waits for it, and the address may be wrong.
-    ///
-    /// # Errors
-    /// [`RoadError`].
-    pub async fn info(&self) -> Result<InvitedInfo, RoadError> {
-        self.invitee.info().await
-    }
-
-    fn base(&self) -> String {
-        path::invited_attempt(&self.invitee.organisation, &self.attempt)
-    }
-
-    fn call(&self, method: Method, target: String) -> Call {
-        self.invitee.call(method, target).header(HEADER_ATTEMPT_SECRET, hex(&self.secret))
-    }
-}
-
-impl Road for ClaimerRoad {
-    async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), RoadError> {
-        until_done(&self.trouble, || {
-            let call = self.call(Method::PUT, path::step(&self.base(), step)).with_step(bytes.clone());
-            async { self.invitee.server.call(call).await.map(|_| ()) }
-        })
-        .await
-    }
-
-    async fn fetch(&self, step: u8) -> Result<Vec<u8>, RoadError> {
-        let call = || self.invitee.server.call(self.call(Method::GET, path::step(&self.base(), step)));
-        until_done(&self.trouble, call).await.and_then(step_of)
-    }
-
-    async fn state(&self) -> Result<AttemptView, RoadError> {
-        until_done(&self.trouble, || self.invitee.server.ask(self.call(Method::GET, self.base()))).await
-    }
-
-    async fn cancel(&self, reason: EndReason) -> Result<(), RoadError> {
-        until_done(&self.trouble, || {
-            let call = self.call(Method::POST, path::cancel(&self.base())).with(&CancelAttempt { reason });
-            async { self.invitee.server.call(call).await.map(|_| ()) }
-        })
-        .await
-    }
-
-    async fn log_page(&self, from: u64) -> Result<LogPage, RoadError> {
-        let target = path::invited_log(&self.invitee.organisation, from);
-        let call = || self.invitee.server.ask(self.invitee.call(Method::GET, target.clone()));
-        until_done(&self.trouble, call).await
-    }
-
-    async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
-        let open = || Ok(self.call(Method::GET, path::events(&self.base())));
-        let ask = || Ok(self.call(Method::GET, self.base()));
-        follow(&self.invitee.server, &self.trouble, open, ask, |view: AttemptView| {
-            let over = view.ended.is_some();
-            seen.send_replace(Some(view));
-            over
-        })
-        .await
-    }
-
-    fn trouble(&self) -> watch::Receiver<Option<String>> {
-        self.trouble.subscribe()
-    }
-}
-
-/// The greeter's end of an attempt.
-#[derive(Debug)]
-pub struct GreeterRoad {
-    member: Member,
-    token: Token,
-    attempt: AttemptId,
-    trouble: Trouble,
-}
-
-impl GreeterRoad {
-    /// An attempt that this device has joined.
-    #[must_use]
-    pub fn new(member: Member, token: Token, attempt: AttemptId) -> Self {
-        Self { member, token, attempt, trouble: Trouble::new(None) }
-    }
-
-    fn base(&self) -> String {
-        path::greeter_attempt(&self.member.organisation, &self.token, &self.attempt)
-    }
-
-    /// Becomes the greeter of the attempt.
-    ///
-    /// # Errors
-    /// [`RoadError`], once trying again makes no sense.
-    pub async fn join(&self) -> Result<AttemptView, RoadError> {
-        until_done(&self.trouble, || self.member.join(self.token, self.attempt)).await
-    }
-
-    /// Puts certificates and receipt into the log and completes the invitation.
-    ///
-    /// # Errors
-    /// [`RoadError`], once trying again makes no sense.
-    pub async fn complete(&self, completion: &Completion) -> Result<Completed, RoadError> {
-        let call = || Call::new(Method::POST, path::complete(&self.base())).with(completion);
-        until_done(&self.trouble, || self.member.ask(call())).await
-    }
-
-    /// This attempt as an invitation's state tells it. Another attempt in its place means that it is over.
-    fn of(&self, invitation: InvitationView) -> AttemptView {
-        let gone = |ended| AttemptView { attempt: self.attempt, steps: 0, greeter: None, ended: Some(ended) };
-        match invitation.attempt {
-            Some(attempt) if attempt.attempt == self.attempt => {
-                AttemptView { ended: attempt.ended.or(ended(invitation.status)), ..attempt }
-            }
-            Some(_) | None => gone(EndReason::Abandoned),
-        }
-    }
-}
-
-impl Road for GreeterRoad {
-    async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), RoadError> {
-        until_done(&self.trouble, || {
-            let call = Call::new(Method::PUT, path::step(&self.base(), step)).with_step(bytes.clone());
-            self.member.tell(call)
-        })
-        .await
-    }
-
-    async fn fetch(&self, step: u8) -> Result<Vec<u8>, RoadError> {
-        let fetch = || async {
-            let call = self.member.signed(Call::new(Method::GET, path::step(&self.base(), step)))?;
-            self.member.server.call(call).await
-        };
-        until_done(&self.trouble, fetch).await.and_then(step_of)
-    }
-
-    async fn state(&self) -> Result<AttemptView, RoadError> {
-        until_done(&self.trouble, || self.member.ask(Call::new(Method::GET, self.base()))).await
-    }
-
-    async fn cancel(&self, reason: EndReason) -> Result<(), RoadError> {
-        let call = || Call::new(Method::POST, path::cancel(&self.base())).with(&CancelAttempt { reason });
-        until_done(&self.trouble, || self.member.tell(call())).await
-    }
-
-    async fn log_page(&self, from: u64) -> Result<LogPage, RoadError> {
-        until_done(&self.trouble, || self.member.log_page(from)).await
-    }
-
-    async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
-        self.member
-            .follow_invitation(self.token, &self.trouble, |view| {
-                let view = self.of(view);
-                let over = view.ended.is_some();
-                seen.send_replace(Some(view));
-                over
-            })
-            .await
-    }
-
-    fn trouble(&self) -> watch::Receiver<Option<String>> {
-        self.trouble.subscribe()
     }
 }

@@ -46,7 +46,7 @@ struct Permits {
 
 /// The policy, as the driver holds it and as the library asks it.
 #[derive(Debug, Clone, Default)]
-pub(in crate::transport::p2p) struct DialPolicy(Arc<Mutex<Permits>>);
+pub(in crate::p2p) struct DialPolicy(Arc<Mutex<Permits>>);
 
 impl DialPolicy {
     fn permits(&self) -> MutexGuard<'_, Permits> {
