@@ -171,7 +171,7 @@ impl Server {
             tasks: TaskTracker::new(),
             behind_proxy: config.behind_proxy,
             repairs_only: config.repairs_only,
-            crowd: http::Crowd::new(config.connections, !config.behind_proxy),
+            connection_limits: http::ConnectionLimits::new(config.connections, !config.behind_proxy),
         });
         tracing::info!(%address, public_url, "listening");
         announce(&config, address).map_err(RunError::Ready)?;
@@ -201,7 +201,7 @@ impl Server {
     /// [`RunError::Serve`].
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let Self { listener, address, tls, app, threads, lock, .. } = self;
-        let crowd = Arc::clone(&app.crowd);
+        let limits = Arc::clone(&app.connection_limits);
         let service = Router::new()
             .fallback(http::handle)
             .with_state(Arc::clone(&app))
@@ -233,11 +233,11 @@ impl Server {
                     let inner = RustlsAcceptor::new(tls)
                         .handshake_timeout(HANDSHAKE_WAIT)
                         .acceptor(NoDelayAcceptor::new());
-                    server.acceptor(http::Limited::new(inner, Arc::clone(&crowd))).serve(service).await
+                    server.acceptor(http::Limited::new(inner, Arc::clone(&limits))).serve(service).await
                 }
                 None => {
                     let inner = NoDelayAcceptor::new();
-                    server.acceptor(http::Limited::new(inner, Arc::clone(&crowd))).serve(service).await
+                    server.acceptor(http::Limited::new(inner, Arc::clone(&limits))).serve(service).await
                 }
             }
         };
