@@ -73,17 +73,17 @@ pub enum RunError {
     /// The address is taken or not ours, or the sockets failed.
     #[error("can't listen on {address}: {source}")]
     Listen {
-        /// Where.
+        /// Address that was to be listened on.
         address: SocketAddr,
-        /// Why.
+        /// What the system says of it.
         source: std::io::Error,
     },
     /// The database can't be used.
     #[error("{path}: {source}")]
     Open {
-        /// Which.
+        /// Path of the database's file.
         path: PathBuf,
-        /// Why.
+        /// Why it could not be opened.
         source: OpenError,
     },
     /// Another server has the database.
@@ -98,7 +98,7 @@ pub enum RunError {
     /// Nobody could be told that the server is ready.
     #[error("the address can't be written where it was asked for: {0}")]
     Ready(std::io::Error),
-    /// Serving failed.
+    /// Serving connections failed.
     #[error("the server failed: {0}")]
     Serve(std::io::Error),
 }
@@ -189,7 +189,7 @@ impl Server {
         }
     }
 
-    /// Where it listens.
+    /// The address and port that are listened on.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address

@@ -100,17 +100,17 @@ pub enum MailSetupError {
     /// The file can't be read.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// Path of the password's file.
         path: PathBuf,
-        /// Why.
+        /// What the system says of it.
         source: std::io::Error,
     },
     /// Mails can't be written there.
     #[error("mails can't be written into {path}: {source}")]
     Directory {
-        /// Where.
+        /// Folder that mails are written to.
         path: PathBuf,
-        /// Why.
+        /// What the system says of it.
         source: std::io::Error,
     },
     /// The SMTP address isn't one. Its text is not repeated: it holds a password.
