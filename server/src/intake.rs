@@ -243,9 +243,9 @@ impl Change {
 #[derive(Debug)]
 pub(crate) enum Piece {
     /// A device, or a user and their first one.
-    Enrolment(Enrolment),
+    Enrolment(Box<Enrolment>),
     /// A profile change or a revocation.
-    Change(Change),
+    Change(Box<Change>),
 }
 
 /// Reads certificates that a restore took off the end of a log. Refuses a user without the first
@@ -259,11 +259,11 @@ pub(crate) fn pieces(certificates: &[ByteVec]) -> Result<Vec<Piece>, IntakeFault
         pieces.push(match first.payload().body {
             Body::User { .. } => {
                 let device = incoming(rest.next().ok_or(IntakeFault::WrongKinds)?, None)?;
-                Piece::Enrolment(Enrolment::of(Some(first), device)?)
+                Piece::Enrolment(Box::new(Enrolment::of(Some(first), device)?))
             }
-            Body::Device { .. } => Piece::Enrolment(Enrolment::of(None, first)?),
+            Body::Device { .. } => Piece::Enrolment(Box::new(Enrolment::of(None, first)?)),
             Body::ProfileChange { .. } | Body::UserRevoked { .. } | Body::DeviceRevoked { .. } => {
-                Piece::Change(Change::of(first)?)
+                Piece::Change(Box::new(Change::of(first)?))
             }
         });
     }

@@ -360,7 +360,7 @@ impl Both {
         self.org.envelopes.extend(envelopes.iter().cloned());
         // What a certificate changed wrongly stays wrong: now and then is often enough.
         self.taken += 1;
-        if self.taken % LOOKS == 0 {
+        if self.taken.is_multiple_of(LOOKS) {
             self.look_alike(place);
         }
     }
