@@ -95,9 +95,8 @@ async fn a_ceremony_is_one_hand_over_a_request_and_its_events_are_none() {
 
     let after = so_far(&costs);
     let (handed_over, operations) = (after.0 - before.0, after.1 - before.1);
-    println!("a ceremony of {REQUESTS} requests: {handed_over} hand-overs, {operations} row operations");
     assert_eq!(handed_over, HANDED_OVER);
-    assert!(operations <= OPERATIONS_MAX, "{operations}");
+    assert!(operations <= OPERATIONS_MAX, "{operations} row operations");
 }
 
 fn seen_count(page: &LogPage) -> u64 {

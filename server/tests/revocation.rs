@@ -1,4 +1,5 @@
-//! Profile changes and revocations: who may say them, what follows at once, and what nobody gets in between.
+//! Profile changes and revocations: who may say them, what follows at once, and what nobody gets in
+//! between.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -23,8 +24,8 @@ use support::{Answer, Bench, Claim, DAY, Member, Newcomer, drawn, head};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// How long something that must happen at once may take on a busy machine. Far below the 20 seconds after which a stream would
-/// speak by itself.
+/// How long something that must happen at once may take on a busy machine. Far below the 20 seconds
+/// after which a stream would speak by itself.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 fn profile(of: &Member, profile: Profile) -> Body {
@@ -83,7 +84,8 @@ async fn each_kind_is_taken_and_takes_effect_at_once() {
     alice.verified(&bench).await;
 }
 
-/// Everything that readers would refuse, each beside its twin without the fault, which is taken after all of them.
+/// Everything that readers would refuse, each beside its twin without the fault, which is taken
+/// after all of them.
 #[tokio::test]
 async fn what_readers_would_refuse_is_not_taken() {
     let bench = Bench::start().await;
@@ -326,7 +328,8 @@ async fn an_attempt_whose_greeter_is_gone_ends_and_its_invitation_goes_on() {
     let eve = Newcomer::new().enrolment(&second, seen, bench.now(), "eve@example.org");
     assert_eq!(claims[1].complete(&bench, &second, &eve).await.code(), ErrorCode::Revoked);
 
-    // No administrator any more: a user's enrolment can't be completed by any terminal of this member.
+    // No administrator any more: a user's enrolment can't be completed by any terminal of this
+    // member.
     alice.change(&bench, profile(&bob, Profile::Standard)).await.record::<Completed>();
     assert_eq!(ended().await, [true, true, true, true, false]);
     for claim in &claims[..4] {
@@ -442,7 +445,8 @@ async fn nothing_by_the_revoked_gets_in_after_the_revocation() {
 struct Half(TcpStream);
 
 impl Half {
-    /// Sends the head, and waits until the server asks for the body: by then it has checked the signature.
+    /// Sends the head, and waits until the server asks for the body: by then it has checked the
+    /// signature.
     async fn begin(bench: &Bench, by: &Member, method: &str, target: &str, body: &[u8]) -> Self {
         let mut headers = by.sign(method, target, body, bench.now(), Token::from_bytes(drawn()));
         headers.push(("expect", "100-continue".to_owned()));
@@ -465,7 +469,8 @@ impl Half {
     }
 }
 
-/// The signature of a request is checked before the transaction that does its work. Whoever is revoked between the two gets nothing in.
+/// The signature of a request is checked before the transaction that does its work. Whoever is
+/// revoked between the two gets nothing in.
 #[tokio::test]
 async fn a_signer_revoked_between_the_head_and_the_change_gets_nothing_in() {
     let bench = Bench::start().await;

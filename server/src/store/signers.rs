@@ -35,7 +35,7 @@ struct Inner {
     changes: u64,
 }
 
-/// The memory.
+/// The devices that are remembered as signers.
 #[derive(Debug, Default)]
 pub(super) struct Signers(Mutex<Inner>);
 
