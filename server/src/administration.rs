@@ -1,4 +1,5 @@
-//! What the server's administrator does with the database at hand: reserve names, hand out bootstrap tokens.
+//! What the server's administrator does with the database at hand: reserve names, hand out
+//! bootstrap tokens.
 //!
 //! Decides that a token is shown once: the database keeps its hash. Works beside a running server.
 
@@ -63,7 +64,8 @@ pub struct Listed {
     pub certificates: u64,
 }
 
-/// Opens the database beside a server or alone, which a write-ahead log of another file must not destroy.
+/// Opens the database beside a server or alone, which a write-ahead log of another file must not
+/// destroy.
 fn open(database: &Path, making: Making) -> Result<Beside, AdministrationError> {
     Beside::open(database, making)
         .map_err(|source| AdministrationError::Open { path: database.to_owned(), source })
@@ -81,7 +83,8 @@ fn token() -> Result<(String, Hash), AdministrationError> {
     Ok((Hash::from_bytes(bytes).to_string(), Hash::of(&[&bytes])))
 }
 
-/// Reserves a name and returns its bootstrap token: 64 hexadecimal digits, shown only now. With `create`, makes the database if there is none.
+/// Reserves a name and returns its bootstrap token: 64 hexadecimal digits, shown only now. With
+/// `create`, makes the database if there is none.
 ///
 /// # Errors
 /// [`AdministrationError`].

@@ -1,6 +1,8 @@
-//! Why a request was refused, and the one place where other modules' failures become a code of the protocol.
+//! Why a request was refused, and the one place where other modules' failures become a code of the
+//! protocol.
 //!
-//! Decides what the caller learns: an [`ErrorCode`] and when to try again; causes inside the server go to the log alone.
+//! Decides what the caller learns: an [`ErrorCode`] and when to try again; causes inside the server
+//! go to the log alone.
 
 use parsec_protocol::relay::ErrorCode;
 
@@ -15,7 +17,8 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: u32,
 }
 
-/// Seconds to wait where the server is stopping, overloaded or out of disk: it is restarted or relieved by then, or it takes a person.
+/// Seconds to wait where the server is stopping, overloaded or out of disk: it is restarted or
+/// relieved by then, or it takes a person.
 const RETRY_SOON: u32 = 5;
 
 /// Seconds to wait while only repairs are taken: people have to be asked for them.
@@ -25,7 +28,8 @@ impl Refusal {
     /// The server can't now, but may soon.
     pub(crate) const UNAVAILABLE: Self = Self { code: ErrorCode::Unavailable, retry_after: RETRY_SOON };
 
-    /// Nothing new enters a log for now; the operator ends that once the members have put back what was lost.
+    /// Nothing new enters a log for now; the operator ends that once the members have put back what
+    /// was lost.
     pub(crate) const HELD: Self = Self { code: ErrorCode::LogHeld, retry_after: RETRY_HELD };
 
     /// Too many requests.
@@ -40,7 +44,8 @@ impl From<ErrorCode> for Refusal {
     }
 }
 
-/// The store failed. The cause is the operator's business, so it goes to the log; it holds no stored value.
+/// The store failed. The cause is the operator's business, so it goes to the log; it holds no
+/// stored value.
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the database failed");

@@ -1,7 +1,8 @@
-//! What happens without anybody asking: what is due is settled and pruned, piece by piece, between everybody else's work.
+//! What happens without anybody asking: what is due is settled and pruned, piece by piece, between
+//! everybody else's work.
 //!
-//! Decides when to look; what is due, `store::pruning` decides. A piece is queued only when the one before has been answered, so that
-//! others never wait for more than one.
+//! Decides when to look; what is due, `store::pruning` decides. A piece is queued only when the one
+//! before has been answered, so that others never wait for more than one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::http::App;
 use crate::store::pruning;
 
-/// How often to look: an invitation that has expired is answered about rightly meanwhile, so this is about room alone.
+/// How often to look: an invitation that has expired is answered about rightly meanwhile, so this
+/// is about room alone.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs until the server stops.

@@ -3,12 +3,18 @@
 //! Decides how the parts are put together and in which order they stop: no new connections, streams end, requests finish, mail
 //! finishes, the database closes.
 
+// Unit tests that use the support of server/tests name this crate as those do.
+#[cfg(test)]
+extern crate self as parsec_metadata;
+
 mod administration;
 mod budgets;
 mod clock;
 pub mod command_line;
 pub mod commands;
 mod config;
+#[cfg(test)]
+mod costs;
 mod errors;
 mod folders;
 mod housekeeping;

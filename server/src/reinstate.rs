@@ -1,7 +1,9 @@
-//! The operator's way to put a log back: from a member's exported log (docs/protocol.md, *Evidence files*).
+//! The operator's way to put a log back: from a member's exported log (docs/protocol.md, *Evidence
+//! files*).
 //!
-//! Decides as a member would: every certificate is verified up to the root key that the file names, and a member's signed head vouches for the
-//! whole. Refuses a file that is not the continuation of what the server has, and one that nobody vouches for. Whether the root key is the
+//! Decides as a member would: every certificate is verified up to the root key that the file names,
+//! and a member's signed head vouches for the whole. Refuses a file that is not the continuation of
+//! what the server has, and one that nobody vouches for. Whether the root key is the
 //! organisation's, no file can say: its fingerprint is for the operator to compare.
 
 use std::fs::File;
@@ -98,7 +100,8 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>, ReinstateError> {
     Ok(bytes)
 }
 
-/// Puts back what the organisation's log lacks of the file's. What was put back stays where a later part fails.
+/// Puts back what the organisation's log lacks of the file's. What was put back stays where a later
+/// part fails.
 ///
 /// # Errors
 /// [`ReinstateError`].
@@ -123,7 +126,8 @@ pub fn repair_organisation(database: &Path, name: &str, file: &Path) -> Result<R
     let mut from = Head::empty(&organisation, &export.root);
     while !rest.is_empty() {
         let (part, after) = rest.split_at_checked(part_length(rest)).unwrap_or((rest, &[]));
-        // Part by part, so that a running server waits for none of them longer than for a member's call.
+        // Part by part, so that a running server waits for none of them longer than for a member's
+        // call.
         let done = store.change(|tx| put_back(tx, &organisation, from, part))?;
         added = added.saturating_add(done.added);
         from =
@@ -147,7 +151,8 @@ fn part_length(rest: &[ByteVec]) -> usize {
     length
 }
 
-/// The founding, where that was lost too. A founder whose terminal repeats it is answered as if the server had never lost it.
+/// The founding, where that was lost too. A founder whose terminal repeats it is answered as if the
+/// server had never lost it.
 fn found(store: &Beside, organisation: &OrganisationId, export: &LogExport) -> Result<u64, ReinstateError> {
     let root: VerifyKey = export.root;
     let certificates: Vec<ByteVec> = export.certificates.iter().take(2).cloned().collect();

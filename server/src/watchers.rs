@@ -1,20 +1,24 @@
 //! Who waits for which invitation, log, or rights to change.
 //!
-//! Decides how many may wait, and that each has places of its own: whoever opens one stream more than is theirs loses their oldest, which is
-//! most likely one whose end has not been noticed yet, and nobody else's. Carries no state but which topics changed: a watcher that is woken reads the present state
-//! itself, so a slow one misses nothing but intermediate states. Entries vanish with their last watcher.
+//! Decides how many may wait, and that each has places of its own: whoever opens one stream more
+//! than is theirs loses their oldest, which is most likely one whose end has not been noticed yet,
+//! and nobody else's. A change may carry the state that it made, so that nobody has to read it
+//! again; of one that carries none, a watcher reads the present state itself. A slow one misses
+//! nothing but intermediate states. Entries vanish with their last watcher.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Token, UserId};
 use tokio::sync::Notify;
 
+use crate::store::invitations::Loaded;
+
 /// Streams the server keeps open at once: a few kilobytes and one connection each.
 const WATCHERS_MAX: usize = 10_000;
-/// Streams of one attempt's claimer, or of one device: a daemon has one, and after a broken connection another before the first's end is
-/// noticed.
+/// Streams of one attempt's claimer, or of one device: a daemon has one, and after a broken
+/// connection another before the first's end is noticed.
 const WATCHERS_PER_SIDE_MAX: usize = 4;
 /// Streams of one member, all devices together: more devices than one person has, each with one.
 const WATCHERS_PER_MEMBER_MAX: usize = 64;
@@ -26,8 +30,24 @@ pub(crate) enum Topic {
     Invitation { organisation: OrganisationId, token: Token },
     /// The certificate log of an organisation: it has grown.
     Log { organisation: OrganisationId },
-    /// What a member and the member's terminals may do: a stream of theirs has to ask again whether it may go on.
+    /// What a member and the member's terminals may do: a stream of theirs has to ask again whether
+    /// it may go on.
     Rights { organisation: OrganisationId, user: UserId },
+}
+
+/// Something that has changed.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) topic: Topic,
+    /// The invitation as the change has left it, for streams of this process. A reader may have
+    /// read a later state before it is told of this one.
+    pub(crate) state: Option<Arc<Loaded>>,
+}
+
+impl From<Topic> for Change {
+    fn from(topic: Topic) -> Self {
+        Self { topic, state: None }
+    }
 }
 
 /// Whose places a stream takes.
@@ -64,8 +84,15 @@ struct Bell {
     rung: Notify,
     /// Its place is another's.
     replaced: AtomicBool,
-    /// What changed since this was taken last: some of the topics it watches, each once.
-    changed: Mutex<BTreeSet<Topic>>,
+    /// What changed since this was taken last: some of the topics it watches, each once, with what
+    /// the newest change of it left.
+    changed: Mutex<BTreeMap<Topic, Option<Arc<Loaded>>>>,
+}
+
+impl Bell {
+    fn changed(&self) -> MutexGuard<'_, BTreeMap<Topic, Option<Arc<Loaded>>>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug)]
@@ -119,8 +146,8 @@ impl Inner {
         }
     }
 
-    /// Makes room for one more of these: each holder's oldest goes where it has all its places, and where all of the server's are taken, the
-    /// oldest of the organisation that has most.
+    /// Makes room for one more of these: each holder's oldest goes where it has all its places, and
+    /// where all of the server's are taken, the oldest of the organisation that has most.
     fn make_room(&mut self, holders: &[Holder]) {
         for holder in holders {
             let held = self.holders.get(holder).filter(|held| held.len() >= holder.places());
@@ -147,7 +174,8 @@ impl Watchers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts watching all of the topics, on places of these holders. Ends when the result is dropped.
+    /// Starts watching all of the topics, on places of these holders. Ends when the result is
+    /// dropped.
     pub(crate) fn watch(self: &Arc<Self>, holders: Vec<Holder>, topics: Vec<Topic>) -> Watcher {
         let mut inner = self.lock();
         inner.make_room(&holders);
@@ -166,12 +194,12 @@ impl Watchers {
     }
 
     /// Wakes everybody who watches one of the topics.
-    pub(crate) fn notify(&self, topics: &[Topic]) {
+    pub(crate) fn notify(&self, changes: &[Change]) {
         let inner = self.lock();
-        for topic in topics {
+        for Change { topic, state } in changes {
             for number in inner.topics.get(topic).into_iter().flatten() {
                 if let Some(entry) = inner.all.get(number) {
-                    entry.bell.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.clone());
+                    entry.bell.changed().insert(topic.clone(), state.clone());
                     entry.bell.rung.notify_one();
                 }
             }
@@ -197,10 +225,11 @@ pub(crate) enum Woken {
 }
 
 impl Watcher {
-    /// What changed since this was asked last. Between the two it may be called for nothing: a change that was taken early still wakes.
-    pub(crate) fn take(&self) -> Vec<Topic> {
-        let mut changed = self.bell.changed.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *changed).into_iter().collect()
+    /// What changed since this was asked last. Between the two it may be called for nothing: a
+    /// change that was taken early still wakes.
+    pub(crate) fn take(&self) -> Vec<Change> {
+        let changed = std::mem::take(&mut *self.bell.changed());
+        changed.into_iter().map(|(topic, state)| Change { topic, state }).collect()
     }
 
     /// Returns at the first change after the last return.
@@ -257,13 +286,14 @@ mod tests {
     fn a_watcher_hears_its_own_topics_once_each_time_and_leaves_nothing_behind() {
         let watchers = Arc::new(Watchers::default());
         let watcher = watchers.watch(device(1), vec![topic(1), rights(1)]);
-        watchers.notify(&[topic(2), rights(2)]);
+        watchers.notify(&[topic(2), rights(2)].map(Change::from));
         assert_eq!(watcher.changed().now_or_never(), None);
         // Told before anybody listened, it isn't lost; told twice, it is one change.
         for topics in [[topic(1), topic(1)], [rights(1), rights(2)]] {
-            watchers.notify(&topics);
+            watchers.notify(&topics.clone().map(Change::from));
             assert_eq!(watcher.changed().now_or_never(), Some(Woken::Changed));
-            assert_eq!(watcher.take(), [topics[0].clone()]);
+            let taken: Vec<_> = watcher.take().into_iter().map(|change| change.topic).collect();
+            assert_eq!(taken, [topics[0].clone()]);
             assert_eq!(watcher.changed().now_or_never(), None);
         }
         drop(watcher);

@@ -1,8 +1,9 @@
-//! What the server counts is what is there: counters against rows, after every call of seeded courses of calls, and after a restore, a
-//! repair and a pruning.
+//! What the server counts is what is there: counters against rows, after every call of seeded
+//! courses of calls, and after a restore, a repair and a pruning.
 //!
-//! No request counts rows; each change keeps the counters in its own statement. One that was forgotten would sooner or later let
-//! somebody take too much, or end a log that is long enough to others.
+//! No request counts rows; each change keeps the counters in its own statement. One that was
+//! forgotten would sooner or later let somebody take too much, or end a log that is long enough to
+//! others.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 

@@ -1,4 +1,5 @@
-//! Profile changes and revocations: who may say them, what follows at once, and what nobody gets in between.
+//! Profile changes and revocations: who may say them, what follows at once, and what nobody gets in
+//! between.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -15,13 +16,16 @@ use parsec_protocol::limits::ATTEMPTS_MAX;
 use parsec_protocol::public::{Context, Hash};
 use parsec_protocol::relay::{
     AttemptView, Completed, EVENT_GONE, EVENT_INVITATION, EndReason, ErrorCode, Follow, InvitationGone,
-    InvitationStatus, InvitationView, ManifestView, NewCertificate, path,
+    InvitationStatus, InvitationView, LogRepair, ManifestUpload, ManifestView, NewCertificate, NewInvitation,
+    path,
 };
 use support::stream::Stream;
-use support::{Answer, Bench, Claim, Member, Newcomer, drawn};
+use support::{Answer, Bench, Claim, DAY, Member, Newcomer, drawn, head};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-/// How long something that must happen at once may take on a busy machine. Far below the 20 seconds after which a stream would
-/// speak by itself.
+/// How long something that must happen at once may take on a busy machine. Far below the 20 seconds
+/// after which a stream would speak by itself.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 fn profile(of: &Member, profile: Profile) -> Body {
@@ -80,7 +84,8 @@ async fn each_kind_is_taken_and_takes_effect_at_once() {
     alice.verified(&bench).await;
 }
 
-/// Everything that readers would refuse, each beside its twin without the fault, which is taken after all of them.
+/// Everything that readers would refuse, each beside its twin without the fault, which is taken
+/// after all of them.
 #[tokio::test]
 async fn what_readers_would_refuse_is_not_taken() {
     let bench = Bench::start().await;
@@ -323,7 +328,8 @@ async fn an_attempt_whose_greeter_is_gone_ends_and_its_invitation_goes_on() {
     let eve = Newcomer::new().enrolment(&second, seen, bench.now(), "eve@example.org");
     assert_eq!(claims[1].complete(&bench, &second, &eve).await.code(), ErrorCode::Revoked);
 
-    // No administrator any more: a user's enrolment can't be completed by any terminal of this member.
+    // No administrator any more: a user's enrolment can't be completed by any terminal of this
+    // member.
     alice.change(&bench, profile(&bob, Profile::Standard)).await.record::<Completed>();
     assert_eq!(ended().await, [true, true, true, true, false]);
     for claim in &claims[..4] {
@@ -433,4 +439,92 @@ async fn nothing_by_the_revoked_gets_in_after_the_revocation() {
     println!(
         "figure S6: {RACES} races: {in_time} acts before the revocation, {too_late} refused after it, 0 certificates behind it in a log"
     );
+}
+
+/// A request whose head has been let in, and whose body has yet to come.
+struct Half(TcpStream);
+
+impl Half {
+    /// Sends the head, and waits until the server asks for the body: by then it has checked the
+    /// signature.
+    async fn begin(bench: &Bench, by: &Member, method: &str, target: &str, body: &[u8]) -> Self {
+        let mut headers = by.sign(method, target, body, bench.now(), Token::from_bytes(drawn()));
+        headers.push(("expect", "100-continue".to_owned()));
+        let mut stream = TcpStream::connect(bench.address).await.unwrap();
+        stream.write_all(&head(method, target, &headers, body.len())).await.unwrap();
+        let asked = b"HTTP/1.1 100 Continue\r\n\r\n";
+        let mut answer = vec![0; asked.len()];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, asked);
+        Self(stream)
+    }
+
+    async fn end(mut self, body: &[u8]) -> ErrorCode {
+        self.0.write_all(body).await.unwrap();
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes).await.unwrap();
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        let status = String::from_utf8(bytes[9..12].to_vec()).unwrap().parse().unwrap();
+        Answer { status, head: String::new(), body: bytes[end + 4..].to_vec() }.code()
+    }
+}
+
+/// The signature of a request is checked before the transaction that does its work. Whoever is
+/// revoked between the two gets nothing in.
+#[tokio::test]
+async fn a_signer_revoked_between_the_head_and_the_change_gets_nothing_in() {
+    let bench = Bench::start().await;
+    let alice = bench.founded().await;
+    for call in 0..7 {
+        let bob = alice.with(&bench, &format!("bob{call}@example.org"), Profile::Administrator).await;
+        let claim = Claim::new(&bob, bob.invite(&bench, &format!("carol{call}@example.org")).await);
+        claim.run_to(&bench, &bob, if call == 0 { 8 } else { 2 }).await;
+        let (seen, now, organisation) = (bob.head(&bench).await, bench.now(), &bob.organisation);
+        let newcomer = Newcomer::new();
+        let email = format!("carol{call}@example.org");
+        let enrolment = newcomer.enrolment(&bob, seen, now, &email);
+        let promotion = Body::ProfileChange { user: alice.user, profile: Profile::Outsider };
+        let direct = || {
+            let invited = Invited::User(email.parse().unwrap());
+            newcomer.direct(&bob, now, invited, enrolment.certificates.clone())
+        };
+        let invitation = NewInvitation {
+            token: Token::from_bytes(drawn()),
+            invited: Invited::Device(bob.user),
+            expires: now.plus_seconds(DAY),
+            mail_link: None,
+        };
+        let (method, target, body) = match call {
+            0 => ("POST", path::complete(&claim.greeter_path()), codec::encode(&enrolment)),
+            1 => ("POST", path::enrolments(organisation), codec::encode(&direct())),
+            2 => {
+                let certificates = vec![bob.certify(seen, now, promotion)];
+                ("POST", path::certificates(organisation), codec::encode(&NewCertificate { certificates }))
+            }
+            3 => {
+                let certificates = vec![bob.certify(seen, now, promotion)];
+                let repair = LogRepair { from: seen, certificates };
+                ("POST", path::log_repair(organisation), codec::encode(&repair))
+            }
+            4 => ("PUT", path::step(&claim.greeter_path(), 3), b"three".to_vec()),
+            5 => {
+                let upload = ManifestUpload { version: 1, envelope: vec![7; 40].into() };
+                ("PUT", path::manifest(organisation), codec::encode(&upload))
+            }
+            _ => ("POST", path::invitations(organisation), codec::encode(&invitation)),
+        };
+        let half = Half::begin(&bench, &bob, method, &target, &body).await;
+        alice.change(&bench, Body::UserRevoked { user: bob.user }).await.record::<Completed>();
+        let log = alice.head(&bench).await;
+        assert_eq!(half.end(&body).await, ErrorCode::Revoked, "{method} {target}");
+        assert_eq!(alice.head(&bench).await, log, "nothing entered the log");
+        assert_eq!(
+            alice.see(&bench, &claim.token).await.status,
+            InvitationStatus::Pending,
+            "nor ended the invitation"
+        );
+        let handle = path::invitation(organisation, &invitation.token);
+        assert_eq!(alice.call(&bench, "GET", &handle, &[]).await.code(), ErrorCode::InvitationUnknown);
+    }
+    alice.verified(&bench).await;
 }

@@ -324,7 +324,8 @@ fn check_libp2p(sources: &[Source], findings: &mut Vec<Finding>) {
     }
 }
 
-/// The rooms of the server that may name SQLite's library, and those that may name the engine built on it.
+/// The rooms of the server that may name SQLite's library, and those that may name the engine built
+/// on it.
 const SQLITE: &str = "server/src/store/sqlite/";
 const STORE: &str = "server/src/store/";
 

@@ -1,7 +1,9 @@
-//! Who takes up how much of an organisation's room, and what whoever runs the server can remove at once.
+//! Who takes up how much of an organisation's room, and what whoever runs the server can remove at
+//! once.
 //!
-//! Decides that nothing but what is over goes, and nothing that a log rests on. Works beside a running server, in pieces that it can
-//! answer between; what it counts by is counted anew, should something else have changed the file.
+//! Decides that nothing but what is over goes, and nothing that a log rests on. Works beside a
+//! running server, in pieces that it can answer between; what it counts by is counted anew, should
+//! something else have changed the file.
 
 use std::path::Path;
 
@@ -60,7 +62,8 @@ impl UsageLine {
         }
     }
 
-    /// One JSON object. Names of organisations and e-mails have nothing that JSON writes otherwise than Rust does.
+    /// One JSON object. Names of organisations and e-mails have nothing that JSON writes otherwise
+    /// than Rust does.
     #[must_use]
     pub fn json(&self, organisation: &str) -> String {
         match self {
@@ -113,7 +116,8 @@ fn open(database: &Path, name: &str) -> Result<(Beside, OrganisationId), Adminis
     }
 }
 
-/// Who takes up how much, the largest first, and what they may: by the budgets that the server was last started with.
+/// Who takes up how much, the largest first, and what they may: by the budgets that the server was
+/// last started with.
 ///
 /// # Errors
 /// [`AdministrationError`].
@@ -140,7 +144,8 @@ pub fn organisation_usage(database: &Path, name: &str) -> Result<Vec<UsageLine>,
     Ok(lines)
 }
 
-/// Removes what is over in an organisation, without waiting for its time, and counts anew what is left.
+/// Removes what is over in an organisation, without waiting for its time, and counts anew what is
+/// left.
 ///
 /// # Errors
 /// [`AdministrationError`]. What went before stays gone.

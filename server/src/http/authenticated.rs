@@ -1,7 +1,7 @@
 //! Calls signed by a member's device.
 //!
-//! Decides which invitations a member sees, and puts checks and changes of a call into one transaction. What gets into the log is
-//! `registering`'s part.
+//! Decides which invitations a member sees, and puts checks and changes of a call into one
+//! transaction. What gets into the log is `registering`'s part.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -57,53 +57,47 @@ impl Caller {
         if signer.revoked { Err(ErrorCode::Revoked.into()) } else { Ok(signer) }
     }
 
-    /// Keeps others from an invitation until this transaction has ended.
-    fn lock(&self, tx: &mut dyn Tx, token: &Token) -> Result<(), Refusal> {
-        Ok(tx.lock_invitation(&self.organisation, token)?)
-    }
-
     pub(super) fn member(&self, tx: &dyn Tx) -> Result<Member, Refusal> {
         self.signer(tx).map(|signer| signer.member)
     }
 
+    /// The token behind a handle.
+    fn token(&self, tx: &dyn Tx, handle: &Hash) -> Result<Token, Refusal> {
+        tx.token_of(&self.organisation, handle)?.ok_or_else(|| ErrorCode::InvitationUnknown.into())
+    }
+
     /// An invitation this member may see; others don't exist for them.
-    pub(super) fn load(
+    pub(super) fn see(
         &self,
         tx: &dyn Tx,
+        member: Member,
         token: &Token,
         now: Timestamp,
     ) -> Result<(Member, Loaded), Refusal> {
-        let member = self.member(tx)?;
         let loaded = rows::load(tx, &self.organisation, token, now)?
             .filter(|loaded| loaded.invitation.may_see(&member))
             .ok_or(ErrorCode::InvitationUnknown)?;
         Ok((member, loaded))
     }
 
-    pub(super) fn choose(
-        &self,
-        tx: &dyn Tx,
-        (token, attempt): (Token, AttemptId),
-        now: Timestamp,
-    ) -> Result<(Member, Chosen), Refusal> {
-        let (member, loaded) = self.load(tx, &token, now)?;
-        let chosen = loaded.with_attempt(tx, &attempt)?.ok_or(ErrorCode::AttemptUnknown)?;
-        Ok((member, chosen))
+    /// The same by its handle. A device that was revoked is told so, and not whether there is one.
+    fn load(&self, tx: &dyn Tx, handle: &Hash, now: Timestamp) -> Result<(Member, Loaded), Refusal> {
+        let member = self.member(tx)?;
+        let token = self.token(tx, handle)?;
+        self.see(tx, member, &token, now)
     }
 
-    /// The same, for what greeting takes: an administrator sees other members' terminals' invitations and greets them not.
-    pub(super) fn greet(
+    /// The same for work that changes it: no other does until this transaction has ended.
+    fn load_to_change(
         &self,
-        tx: &dyn Tx,
-        place: (Token, AttemptId),
+        tx: &mut dyn Tx,
+        handle: &Hash,
         now: Timestamp,
-    ) -> Result<(Member, Chosen), Refusal> {
-        let (member, chosen) = self.choose(tx, place, now)?;
-        if chosen.invitation.may_greet(&member) {
-            Ok((member, chosen))
-        } else {
-            Err(ErrorCode::NotAllowed.into())
-        }
+    ) -> Result<(Member, Loaded), Refusal> {
+        let member = self.member(tx)?;
+        let token = self.token(tx, handle)?;
+        tx.lock_invitation(&self.organisation, &token)?;
+        self.see(tx, member, &token, now)
     }
 
     /// The database, in this member's turn.
@@ -124,8 +118,40 @@ impl Caller {
     }
 }
 
+/// Turns to one attempt of an invitation.
+fn choose(
+    tx: &dyn Tx,
+    (member, loaded): (Member, Loaded),
+    attempt: &AttemptId,
+) -> Result<(Member, Chosen), Refusal> {
+    let chosen = loaded.with_attempt(tx, attempt)?.ok_or(ErrorCode::AttemptUnknown)?;
+    Ok((member, chosen))
+}
+
+/// The same, for what greeting takes: an administrator sees other members' devices' invitations and
+/// greets them not.
+fn greet(tx: &dyn Tx, found: (Member, Loaded), attempt: &AttemptId) -> Result<(Member, Chosen), Refusal> {
+    let (member, chosen) = choose(tx, found, attempt)?;
+    if chosen.invitation.may_greet(&member) {
+        Ok((member, chosen))
+    } else {
+        Err(ErrorCode::NotAllowed.into())
+    }
+}
+
+/// An attempt for work of its greeter: no other changes it until this transaction has ended.
+pub(super) fn greet_to_change(
+    tx: &mut dyn Tx,
+    caller: &Caller,
+    (handle, attempt): &(Hash, AttemptId),
+    now: Timestamp,
+) -> Result<(Member, Chosen), Refusal> {
+    let found = caller.load_to_change(tx, handle, now)?;
+    greet(tx, found, attempt)
+}
+
 /// The most a call's body may have.
-const fn body_max(call: &MemberCall<Hash>) -> usize {
+const fn body_max(call: &MemberCall) -> usize {
     match call {
         MemberCall::Invite | MemberCall::CancelAttempt(..) => SMALL_MAX_BYTES,
         MemberCall::PutStep(..) => STEP_MAX_BYTES,
@@ -146,18 +172,9 @@ const fn body_max(call: &MemberCall<Hash>) -> usize {
     }
 }
 
-/// The token behind a handle, for a member: everything after this goes by the token.
-async fn find(app: &App, caller: &Caller, handle: Hash) -> Result<Token, Refusal> {
-    let (caller, caller_store) = (caller.clone(), caller.store(app));
-    let find = move |tx: &dyn Tx| {
-        caller.signer(tx)?;
-        tx.token_of(&caller.organisation, &handle)?.ok_or(ErrorCode::InvitationUnknown.into())
-    };
-    caller_store.read(find).await
-}
-
-/// Whether a call would put something new at the end of a log, where a restore may have left no room for it.
-const fn enters_a_log(call: &MemberCall<Hash>) -> bool {
+/// Whether a call would put something new at the end of a log, where a restore may have left no
+/// room for it.
+const fn enters_a_log(call: &MemberCall) -> bool {
     match call {
         MemberCall::Complete(..) | MemberCall::Enrol | MemberCall::Publish => true,
         MemberCall::Invitations { .. }
@@ -181,7 +198,7 @@ const fn enters_a_log(call: &MemberCall<Hash>) -> bool {
 pub(crate) async fn answer(
     app: Arc<App>,
     organisation: OrganisationId,
-    call: MemberCall<Hash>,
+    call: MemberCall,
     address: IpAddr,
     parts: &Parts,
     content: Body,
@@ -195,49 +212,45 @@ pub(crate) async fn answer(
     if app.repairs_only && enters_a_log(&call) {
         return Err(Refusal::HELD);
     }
-    match call.of_token(|handle| find(&app, &caller, handle)).await? {
+    match call {
         MemberCall::Invitations { before } => list(&app, caller, before, now).await,
         MemberCall::Invite => invite(&app, caller, body::decode(&content)?, now).await,
-        MemberCall::Invitation(token) => {
-            let load = move |tx: &dyn Tx| caller.load(tx, &token, now).map(|(_, loaded)| loaded.view());
+        MemberCall::Invitation(handle) => {
+            let load = move |tx: &dyn Tx| caller.load(tx, &handle, now).map(|(_, loaded)| loaded.view());
             Ok(body::record(&store.read(load).await?))
         }
         MemberCall::Follow => device_events::open(app.clone(), caller, body::decode(&content)?).await,
-        MemberCall::Cancel(token) => cancel(&app, caller, token, now).await,
-        MemberCall::Attempt(token, attempt) => {
-            let load = move |tx: &dyn Tx| caller.choose(tx, (token, attempt), now);
+        MemberCall::Cancel(handle) => cancel(&app, caller, handle, now).await,
+        MemberCall::Attempt(handle, attempt) => {
+            let load = move |tx: &dyn Tx| choose(tx, caller.load(tx, &handle, now)?, &attempt);
             Ok(body::record(&store.read(load).await?.1.attempt.view()))
         }
-        MemberCall::Join(token, attempt) => join(&app, caller, (token, attempt), now).await,
-        MemberCall::PutStep(token, attempt, step) => {
+        MemberCall::Join(handle, attempt) => join(&app, caller, (handle, attempt), now).await,
+        MemberCall::PutStep(handle, attempt, step) => {
             let budgets = app.budgets;
             store
                 .write(move |tx| {
-                    caller.lock(tx, &token)?;
-                    let (member, mut chosen) = caller.greet(tx, (token, attempt), now)?;
+                    let (member, chosen) = greet_to_change(tx, &caller, &(handle, attempt), now)?;
                     chosen.attempt.state.greets(&member.device)?;
-                    if deposit(tx, &mut chosen, Side::Greeter, (step, &content), &budgets)? {
-                        tx.changed(caller.topic(token));
-                    }
-                    Ok(())
+                    deposit(tx, chosen, Side::Greeter, (step, &content), &budgets)
                 })
                 .await?;
             Ok(body::done())
         }
-        MemberCall::GetStep(token, attempt, step) => {
+        MemberCall::GetStep(handle, attempt, step) => {
             let load = move |tx: &dyn Tx| {
-                let (member, chosen) = caller.greet(tx, (token, attempt), now)?;
+                let (member, chosen) = greet(tx, caller.load(tx, &handle, now)?, &attempt)?;
                 chosen.attempt.state.greets(&member.device)?;
                 read_step(tx, &chosen, Side::Greeter, step)
             };
             Ok(body::octets(store.read(load).await?))
         }
-        MemberCall::CancelAttempt(token, attempt) => {
+        MemberCall::CancelAttempt(handle, attempt) => {
             let asked: CancelAttempt = body::decode(&content)?;
-            cancel_attempt(&app, caller, (token, attempt), asked, now).await
+            cancel_attempt(&app, caller, (handle, attempt), asked, now).await
         }
-        MemberCall::Complete(token, attempt) => {
-            registering::complete(&app, caller, (token, attempt), body::decode(&content)?, now).await
+        MemberCall::Complete(handle, attempt) => {
+            registering::complete(&app, caller, (handle, attempt), body::decode(&content)?, now).await
         }
         MemberCall::Enrol => registering::enrol(&app, caller, body::decode(&content)?, now).await,
         MemberCall::Publish => registering::publish(&app, caller, body::decode(&content)?, now).await,
@@ -301,7 +314,8 @@ async fn invite(
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     let link = match &asked.mail_link {
-        // Only this invitation's link, of this server and organisation: nobody can mail anything else through here.
+        // Only this invitation's link, of this server and organisation: nobody can mail anything
+        // else through here.
         Some(link) => Some(
             app.mailer.get().check_link(&caller.organisation, &asked, link).ok_or(ErrorCode::BadRequest)?,
         ),
@@ -313,7 +327,7 @@ async fn invite(
         .store(app)
         .write(move |tx| {
             let org = &caller.organisation;
-            caller.lock(tx, &asked.token)?;
+            tx.lock_invitation(org, &asked.token)?;
             let member = caller.member(tx)?;
             let by = tx.user(org, &member.user)?.ok_or(ErrorCode::Internal)?.email;
             let to = match &asked.invited {
@@ -338,7 +352,7 @@ async fn invite(
             }
             usage::admit(tx, org, &invitation, Wish::Invitation, &budgets, now)?;
             rows::insert(tx, org, &invitation, now)?;
-            tx.changed(caller.topic(asked.token));
+            tx.changed(caller.topic(asked.token).into());
             Ok(Made { mail: None, to, by })
         })
         .await?;
@@ -354,15 +368,14 @@ async fn invite(
     Ok(body::record(&InvitationMade { mail }))
 }
 
-async fn cancel(app: &App, caller: Caller, token: Token, now: Timestamp) -> Result<Response, Refusal> {
+async fn cancel(app: &App, caller: Caller, handle: Hash, now: Timestamp) -> Result<Response, Refusal> {
     caller
         .store(app)
         .write(move |tx| {
-            caller.lock(tx, &token)?;
-            let (_, mut loaded) = caller.load(tx, &token, now)?;
+            let (_, mut loaded) = caller.load_to_change(tx, &handle, now)?;
             if invitations::cancel(&mut loaded.invitation, loaded.newest.as_mut())? {
                 loaded.save(tx)?;
-                tx.changed(caller.topic(token));
+                tx.changed(loaded.into_change());
             }
             Ok(())
         })
@@ -373,18 +386,18 @@ async fn cancel(app: &App, caller: Caller, token: Token, now: Timestamp) -> Resu
 async fn join(
     app: &App,
     caller: Caller,
-    place: (Token, AttemptId),
+    place: (Hash, AttemptId),
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     let view = caller
         .store(app)
         .write(move |tx| {
-            caller.lock(tx, &place.0)?;
-            let (member, mut chosen) = caller.greet(tx, place, now)?;
+            let (member, mut chosen) = greet_to_change(tx, &caller, &place, now)?;
             chosen.attempt.state.join(member.greeter())?;
             chosen.save(tx)?;
-            tx.changed(caller.topic(place.0));
-            Ok(chosen.attempt.view())
+            let view = chosen.attempt.view();
+            tx.changed(chosen.into_change());
+            Ok(view)
         })
         .await?;
     Ok(body::record(&view))
@@ -393,18 +406,18 @@ async fn join(
 async fn cancel_attempt(
     app: &App,
     caller: Caller,
-    place: (Token, AttemptId),
+    place: (Hash, AttemptId),
     asked: CancelAttempt,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     caller
         .store(app)
         .write(move |tx| {
-            caller.lock(tx, &place.0)?;
-            let (_, mut chosen) = caller.choose(tx, place, now)?;
+            let found = caller.load_to_change(tx, &place.0, now)?;
+            let (_, mut chosen) = choose(tx, found, &place.1)?;
             if invitations::cancel_attempt(&mut chosen.invitation, &mut chosen.attempt, asked.reason)? {
                 chosen.save(tx)?;
-                tx.changed(caller.topic(place.0));
+                tx.changed(chosen.into_change());
             }
             Ok(())
         })

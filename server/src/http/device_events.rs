@@ -1,10 +1,12 @@
-//! The one event stream of a member's device: the log's length, and the invitations it asks to be told of.
+//! The one event stream of a member's device: the log's length, and the invitations it asks to be
+//! told of.
 //!
-//! Decides what is told: at once all that was asked for, then each change, whole, so that an event is the
-//! answer of the read it calls for and nothing is told that the read would refuse. Ends when the server
-//! stops, when the device may no longer ask or its rights have changed, and when the same device or member
-//! has opened too many. Nothing is polled: a stream wakes for a change, for an invitation's date, and to
-//! keep the connection.
+//! Decides what is told: at once all that was asked for, then each change, whole, so that an event
+//! is the answer of the read it calls for and nothing is told that the read would refuse. Ends when
+//! the server stops, when the device may no longer ask or its rights have changed, and when the
+//! same device or member has opened too many. Nothing is polled: a stream wakes for a change, for
+//! an invitation's date, and to keep the connection. A change that brings its state costs no look
+//! into the database.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -22,16 +24,18 @@ use parsec_protocol::relay::{
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use super::authenticated::Caller;
-use super::events::{KEEP_ALIVE, KEPT_ALIVE, TIMER_MAX, event};
+use super::events::{KEEP_ALIVE, KEPT_ALIVE, Progress, TIMER_MAX, event};
 use super::{App, body};
 use crate::errors::Refusal;
 use crate::invitations::Member;
+use crate::store::invitations::Loaded;
 use crate::store::{Tx, log};
-use crate::watchers::{Holder, Topic, Watcher, Woken};
+use crate::watchers::{Change, Holder, Topic, Watcher, Woken};
 
 /// An invitation that is followed, as it was told last.
 struct Followed {
     told: Vec<u8>,
+    progress: Progress,
     /// When it changes by itself.
     changes_at: Option<Timestamp>,
 }
@@ -48,6 +52,18 @@ struct State {
     encoded: Vec<u8>,
     last: bool,
     expires: Timestamp,
+    progress: Progress,
+}
+
+impl State {
+    fn of(loaded: &Loaded) -> Self {
+        Self {
+            encoded: codec::encode(&loaded.view()),
+            last: loaded.invitation.is_final(),
+            expires: loaded.invitation.expires,
+            progress: Progress::of(&loaded.invitation, loaded.newest.as_ref()),
+        }
+    }
 }
 
 struct Stream {
@@ -63,7 +79,8 @@ struct Stream {
     keep_alive: tokio::time::Interval,
 }
 
-/// Opens the stream. What it tells at once is read before the answer, so that a refusal is an ordinary one.
+/// Opens the stream. What it tells at once is read before the answer, so that a refusal is an
+/// ordinary one.
 pub(super) async fn open(app: Arc<App>, caller: Caller, asked: Follow) -> Result<Response, Refusal> {
     if asked.tokens.len() > FOLLOWED_MAX {
         return Err(ErrorCode::TooLarge.into());
@@ -102,12 +119,8 @@ async fn look(app: &App, caller: &Caller, counted: bool, tokens: Vec<Token>) -> 
         let count = if counted { Some(log::end(tx, &caller.organisation)?.head.count) } else { None };
         let mut states = Vec::with_capacity(tokens.len());
         for token in tokens {
-            let state = match caller.load(tx, &token, now) {
-                Ok((_, loaded)) => Some(State {
-                    encoded: codec::encode(&loaded.view()),
-                    last: loaded.invitation.is_final(),
-                    expires: loaded.invitation.expires,
-                }),
+            let state = match caller.see(tx, member, &token, now) {
+                Ok((_, loaded)) => Some(State::of(&loaded)),
                 Err(refusal) if refusal.code == ErrorCode::InvitationUnknown => None,
                 Err(refusal) => return Err(refusal),
             };
@@ -138,9 +151,11 @@ impl Stream {
                 self.ready.push_back(event(EVENT_INVITATION, &state.encoded));
             }
             if !state.last {
-                // Once the date is past it has happened, or it didn't: a sealed attempt outlives its invitation.
+                // Once the date is past it has happened, or it didn't: a sealed attempt outlives
+                // its invitation.
                 let changes_at = Some(state.expires).filter(|at| *at > now);
-                self.following.insert(token, Followed { told: state.encoded, changes_at });
+                self.following
+                    .insert(token, Followed { told: state.encoded, progress: state.progress, changes_at });
             }
         }
     }
@@ -159,22 +174,40 @@ impl Stream {
         rest.unwrap_or(TIMER_MAX).min(TIMER_MAX)
     }
 
-    /// Looks at what changed; `false` when the stream is over.
-    async fn follow_up(&mut self, topics: Vec<Topic>) -> bool {
-        let (mut log, mut tokens) = (false, self.due());
-        for topic in topics {
+    /// Tells of what changed, and looks at what came without its state; `false` when the stream is
+    /// over.
+    async fn follow_up(&mut self, changes: Vec<Change>) -> bool {
+        let (mut log, mut rights, mut tokens, mut states) = (false, false, self.due(), Vec::new());
+        for Change { topic, state } in changes {
             match topic {
                 Topic::Log { .. } => log = true,
-                Topic::Invitation { token, .. } if self.following.contains_key(&token) => tokens.push(token),
-                // Told already that it is over.
-                Topic::Invitation { .. } => {}
-                // The look itself reads the rights.
-                Topic::Rights { .. } => {}
+                Topic::Invitation { token, .. } => {
+                    // Nothing: told already that it is over.
+                    let Some(followed) = self.following.get(&token) else { continue };
+                    match state.as_deref() {
+                        // A look that began before this change and ended after the next one has
+                        // told more already.
+                        Some(loaded)
+                            if Progress::of(&loaded.invitation, loaded.newest.as_ref())
+                                < followed.progress => {}
+                        Some(loaded) if loaded.invitation.may_see(&self.member) => {
+                            states.push((token, Some(State::of(loaded))));
+                        }
+                        Some(_) | None => tokens.push(token),
+                    }
+                }
+                Topic::Rights { .. } => rights = true,
             }
         }
+        if !rights && !log && tokens.is_empty() {
+            self.tell(Look { member: self.member, count: None, states });
+            return true;
+        }
         match look(&self.app, &self.caller, log, tokens).await {
-            // With other rights other invitations are seen: the device asks again, and is told by those.
-            Ok(look) if look.member == self.member => {
+            // With other rights other invitations are seen: the device asks again, and is told by
+            // those.
+            Ok(mut look) if look.member == self.member => {
+                look.states.extend(states);
                 self.tell(look);
                 true
             }
@@ -189,7 +222,7 @@ async fn next(mut stream: Stream) -> Option<(Result<Bytes, Infallible>, Stream)>
             return Some((Ok(event), stream));
         }
         let rest = sleep(stream.rest());
-        let topics = tokio::select! {
+        let changes = tokio::select! {
             () = stream.app.stopping.cancelled() => return None,
             woken = stream.watcher.changed() => match woken {
                 Woken::Changed => stream.watcher.take(),
@@ -198,7 +231,7 @@ async fn next(mut stream: Stream) -> Option<(Result<Bytes, Infallible>, Stream)>
             () = rest => Vec::new(),
             _ = stream.keep_alive.tick() => return Some((Ok(KEPT_ALIVE), stream)),
         };
-        if !stream.follow_up(topics).await {
+        if !stream.follow_up(changes).await {
             return None;
         }
     }

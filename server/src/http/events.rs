@@ -1,8 +1,10 @@
-//! The event stream of a claimer's attempt: the whole present state at once, then after each change.
+//! The event stream of a claimer's attempt: the whole present state at once, then after each
+//! change.
 //!
-//! Decides when a stream speaks and when it ends: after a state that is the last one, when the server stops, when its reader may no longer see
-//! the state, or when the same reader has opened too many. Nothing is polled: a stream wakes for a change, for the invitation's end, and to
-//! keep the connection.
+//! Decides when a stream speaks and when it ends: after a state that is the last one, when the
+//! server stops, when its reader may no longer see the state, or when the same reader has opened
+//! too many. Nothing is polled: a stream wakes for a change, for the invitation's end, and to keep
+//! the connection. A change that brings its state costs no look into the database.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,6 +21,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use super::{App, body};
 use crate::errors::Refusal;
+use crate::invitations::{Attempt, Invitation};
+use crate::store::invitations::Loaded;
 use crate::watchers::{Watcher, Woken};
 
 /// Below the minute after which home routers and proxies drop silent connections.
@@ -29,42 +33,76 @@ pub(super) const TIMER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A comment, which keeps the connection.
 pub(super) const KEPT_ALIVE: Bytes = Bytes::from_static(b":\n\n");
 
-/// What a stream tells: the encoded state, when it will change by itself, and whether it is the last.
+/// What a stream tells: the encoded state, when it will change by itself, and whether it is the
+/// last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) encoded: Vec<u8>,
     /// Nothing comes after it: a stream that went on would only hold a place.
     pub(crate) last: bool,
     pub(crate) changes_at: Option<Timestamp>,
+    pub(crate) progress: Progress,
+}
+
+/// How far an invitation has come. Never less later: every change adds to the first part that it
+/// touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Progress {
+    attempts: u32,
+    over: bool,
+    mismatches: u32,
+    attempt_over: bool,
+    /// Steps of the attempt, and its greeter.
+    done: u32,
+}
+
+impl Progress {
+    /// Of an invitation with one attempt.
+    pub(crate) fn of(invitation: &Invitation, attempt: Option<&Attempt>) -> Self {
+        let state = attempt.map(|attempt| &attempt.state);
+        Self {
+            attempts: invitation.attempts,
+            over: invitation.is_final(),
+            mismatches: invitation.mismatches,
+            attempt_over: state.is_some_and(|state| !state.is_open()),
+            done: state.map_or(0, |state| {
+                state.steps.count_ones().saturating_add(u32::from(state.greeter.is_some()))
+            }),
+        }
+    }
 }
 
 /// Reads the present state.
 pub(crate) type Reader =
     Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<State, Refusal>> + Send>> + Send + Sync>;
 
+/// Makes a state of an invitation as a change has left it; nothing where that doesn't say it.
+pub(crate) type OfChange = Box<dyn Fn(&Loaded) -> Option<State> + Send + Sync>;
+
+/// Where a stream has its states from.
+pub(crate) struct Source {
+    pub(crate) read: Reader,
+    pub(crate) of: OfChange,
+    /// Called with each sign that the reader is still connected.
+    pub(crate) alive: Box<dyn Fn() + Send + Sync>,
+}
+
 struct Stream {
     app: Arc<App>,
     watcher: Watcher,
-    read: Reader,
+    source: Source,
     told: State,
     first: bool,
     keep_alive: tokio::time::Interval,
-    /// Called with each sign that the reader is still connected.
-    alive: Box<dyn Fn() + Send + Sync>,
 }
 
-/// Opens a stream. The first state is read before the answer, so that a refusal is an ordinary one. `watcher` was registered before,
-/// so that no change falls between.
-pub(crate) async fn open(
-    app: Arc<App>,
-    watcher: Watcher,
-    read: Reader,
-    alive: Box<dyn Fn() + Send + Sync>,
-) -> Result<Response, Refusal> {
-    let told = read().await?;
+/// Opens a stream. The first state is read before the answer, so that a refusal is an ordinary one.
+/// `watcher` was registered before, so that no change falls between.
+pub(crate) async fn open(app: Arc<App>, watcher: Watcher, source: Source) -> Result<Response, Refusal> {
+    let told = (source.read)().await?;
     let mut keep_alive = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let stream = Stream { app, watcher, read, told, first: true, keep_alive, alive };
+    let stream = Stream { app, watcher, source, told, first: true, keep_alive };
     Ok(body::events(Body::from_stream(stream::unfold(stream, next))))
 }
 
@@ -83,19 +121,33 @@ async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infalli
             }
             None => sleep(TIMER_MAX),
         };
+        let mut carried = None;
         tokio::select! {
             () = stream.app.stopping.cancelled() => return None,
             woken = stream.watcher.changed() => match woken {
-                Woken::Changed => {}
+                Woken::Changed => match stream.watcher.take().pop() {
+                    Some(change) => carried = change.state.and_then(|loaded| (stream.source.of)(&loaded)),
+                    // Taken already.
+                    None => continue,
+                },
                 Woken::Replaced => return None,
             },
             () = change => {}
             _ = stream.keep_alive.tick() => {
-                (stream.alive)();
+                (stream.source.alive)();
                 return Some((Ok(KEPT_ALIVE), stream));
             }
         }
-        let mut state = (stream.read)().await.ok()?;
+        let mut state = match carried {
+            // A look that began before this change and ended after the next one has told more
+            // already.
+            Some(state) if state.progress < stream.told.progress => continue,
+            Some(state) => {
+                (stream.source.alive)();
+                state
+            }
+            None => (stream.source.read)().await.ok()?,
+        };
         if state.changes_at.is_some_and(|at| at <= stream.app.clock.now()) {
             // It has happened, or it didn't: an attempt past its receipt outlives its invitation.
             state.changes_at = None;

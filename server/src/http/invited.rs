@@ -1,12 +1,13 @@
 //! Calls of somebody who holds an invitation's token.
 //!
-//! Decides that the token, and for an attempt its secret, were shown; an unknown organisation, an unknown token and a wrong one get
-//! the same answer, as do an unknown attempt and a wrong secret.
+//! Decides that the token, and for an attempt its secret, were shown; an unknown organisation, an
+//! unknown token and a wrong one get the same answer, as do an unknown attempt and a wrong secret.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::response::Response;
 use parsec_protocol::ids::{AttemptId, OrganisationId, Timestamp, Token};
@@ -14,20 +15,23 @@ use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::public::Hash;
 use parsec_protocol::relay::attempt::{self, Earlier, RECEIPT_STEP, Side};
 use parsec_protocol::relay::{
-    AttemptView, CancelAttempt, ErrorCode, HEADER_ATTEMPT_SECRET, HEADER_TOKEN, InvitedInfo, StartAttempt,
+    CancelAttempt, ErrorCode, HEADER_ATTEMPT_SECRET, HEADER_TOKEN, InvitedInfo, StartAttempt,
 };
 
-use super::events::{self, State};
+use super::events::{self, Progress, Source, State};
 use super::route::InvitedCall;
 use super::{App, body};
 use crate::budgets::{Budgets, RECEIPT_ROOM, Wish};
 use crate::errors::Refusal;
-use crate::invitations::{self, Start};
+use crate::invitations::{self, Attempt, Invitation, Start};
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::{Party, Store, Tx, invitations as rows, usage};
 use crate::watchers::{Holder, Topic};
 
+/// A step that is read before the attempt's secret is checked: as long as steps are, of 48 to 600
+/// bytes, and far from the longest.
+const SMALL_STEP_BYTES: u64 = 4_096;
 /// An id and a hash, or a reason, with their framing.
 const SMALL_MAX_BYTES: usize = 256;
 
@@ -102,7 +106,10 @@ pub(crate) async fn answer(
         InvitedCall::Start => start(&app, bearer, content).await,
         InvitedCall::Attempt(attempt) => view(&app, claimer(attempt)?).await,
         InvitedCall::Events(attempt) => events(app.clone(), claimer(attempt)?).await,
-        InvitedCall::PutStep(attempt, step) => put_step(&app, claimer(attempt)?, step, content).await,
+        InvitedCall::PutStep(attempt, step) => {
+            let length = body::header(&parts.headers, CONTENT_LENGTH.as_str());
+            put_step(&app, claimer(attempt)?, step, (length, content)).await
+        }
         InvitedCall::GetStep(attempt, step) => get_step(&app, claimer(attempt)?, step).await,
         InvitedCall::Cancel(attempt) => cancel(&app, claimer(attempt)?, content).await,
     }
@@ -166,13 +173,15 @@ async fn start(app: &Arc<App>, bearer: Bearer, content: Body) -> Result<Response
                 Start::New(attempt) => {
                     loaded.save(tx)?;
                     tx.insert_attempt(&bearer.organisation, &bearer.token, &attempt)?;
-                    tx.changed(bearer.topic());
-                    Ok(Ok(attempt.view()))
+                    let view = attempt.view();
+                    loaded.newest = Some(attempt);
+                    tx.changed(loaded.into_change());
+                    Ok(Ok(view))
                 }
                 // Refused, and yet something changed: the idle attempt is over.
                 Start::Exhausted => {
                     loaded.save(tx)?;
-                    tx.changed(bearer.topic());
+                    tx.changed(loaded.into_change());
                     Ok(Err(Refusal::from(ErrorCode::InvitationExhausted)))
                 }
             }
@@ -182,16 +191,26 @@ async fn start(app: &Arc<App>, bearer: Bearer, content: Body) -> Result<Response
     Ok(body::record(&started))
 }
 
-async fn load_view(app: &App, claimer: Claimer) -> Result<(AttemptView, Timestamp), Refusal> {
+async fn load(app: &App, claimer: Claimer) -> Result<Chosen, Refusal> {
     let now = app.clock.now();
     let chosen = claimer.bearer.store(app).read(move |tx| claimer.load(tx, now)).await?;
     app.presence.touch(chosen.attempt.id(), now);
-    Ok((chosen.attempt.view(), chosen.invitation.expires))
+    Ok(chosen)
 }
 
 async fn view(app: &App, claimer: Claimer) -> Result<Response, Refusal> {
-    let (view, _) = load_view(app, claimer).await?;
-    Ok(body::record(&view))
+    Ok(body::record(&load(app, claimer).await?.attempt.view()))
+}
+
+/// What a claimer's stream tells of an attempt.
+fn state(invitation: &Invitation, attempt: &Attempt) -> State {
+    let view = attempt.view();
+    State {
+        encoded: parsec_protocol::codec::encode(&view),
+        last: view.ended.is_some(),
+        changes_at: view.ended.is_none().then_some(invitation.expires),
+        progress: Progress::of(invitation, Some(attempt)),
+    }
 }
 
 async fn events(app: Arc<App>, claimer: Claimer) -> Result<Response, Refusal> {
@@ -202,29 +221,39 @@ async fn events(app: Arc<App>, claimer: Claimer) -> Result<Response, Refusal> {
         attempt,
     };
     // Whoever doesn't know the attempt's secret must not take a place from who does.
-    load_view(&app, claimer.clone()).await?;
+    load(&app, claimer.clone()).await?;
     let watcher = app.watchers.watch(vec![holder], vec![topic]);
     let reading = Arc::clone(&app);
     let read: events::Reader = Box::new(move || {
         let (app, claimer) = (Arc::clone(&reading), claimer.clone());
         Box::pin(async move {
-            let (view, expires) = load_view(&app, claimer).await?;
-            let changes_at = view.ended.is_none().then_some(expires);
-            let last = view.ended.is_some();
-            Ok(State { encoded: parsec_protocol::codec::encode(&view), last, changes_at })
+            let chosen = load(&app, claimer).await?;
+            Ok(state(&chosen.invitation, &chosen.attempt))
         })
+    });
+    // Of an attempt that is not the newest, a change says nothing: it is over.
+    let of = Box::new(move |loaded: &Loaded| {
+        let newest = loaded.newest.as_ref().filter(|newest| newest.id() == attempt);
+        newest.map(|newest| state(&loaded.invitation, newest))
     });
     let present = Arc::clone(&app);
     let alive = Box::new(move || present.presence.touch(attempt, present.clock.now()));
-    events::open(app, watcher, read, alive).await
+    events::open(app, watcher, Source { read, of, alive }).await
 }
 
-async fn put_step(app: &App, claimer: Claimer, step: u8, content: Body) -> Result<Response, Refusal> {
+async fn put_step(
+    app: &App,
+    claimer: Claimer,
+    step: u8,
+    (length, content): (Option<u64>, Body),
+) -> Result<Response, Refusal> {
     let now = app.clock.now();
-    let early = claimer.clone();
-    // Before the body: who doesn't know the secret can't make the server read 64 KiB.
     let store = claimer.bearer.store(app);
-    store.read(move |tx| early.load(tx, now).map(|_| ())).await?;
+    if length.is_none_or(|length| length > SMALL_STEP_BYTES) {
+        // Before the body: who doesn't know the secret can't make the server read 64 KiB.
+        let early = claimer.clone();
+        store.read(move |tx| early.load(tx, now).map(|_| ())).await?;
+    }
     let content = body::read(content, STEP_MAX_BYTES).await?;
     let (attempt, budgets) = (claimer.attempt, app.budgets);
     store
@@ -232,41 +261,42 @@ async fn put_step(app: &App, claimer: Claimer, step: u8, content: Body) -> Resul
             claimer.bearer.lock(tx)?;
             let mut chosen = claimer.load(tx, now)?;
             chosen.attempt.claimer_seen = now;
-            if deposit(tx, &mut chosen, Side::Claimer, (step, &content), &budgets)? {
-                tx.changed(claimer.bearer.topic());
-            }
-            Ok(())
+            deposit(tx, chosen, Side::Claimer, (step, &content), &budgets)
         })
         .await?;
     app.presence.touch(attempt, now);
     Ok(body::done())
 }
 
-/// Either side's deposit, on the account of whoever made the invitation. `false`: it was there already.
+/// Either side's deposit, on the account of the invitation's maker. One that was there already
+/// changes nothing.
 pub(crate) fn deposit(
     tx: &mut dyn Tx,
-    chosen: &mut Chosen,
+    mut chosen: Chosen,
     side: Side,
     (step, content): (u8, &[u8]),
     budgets: &Budgets,
-) -> Result<bool, Refusal> {
+) -> Result<(), Refusal> {
     attempt::check_step(content)?;
     let hash = Hash::of(&[content]);
     let (organisation, token, number) =
         (chosen.organisation.clone(), chosen.invitation.token, chosen.attempt.number);
-    let present = tx.step_hash(&organisation, &token, number, step)?;
+    let there = chosen.attempt.state.has(step);
+    let present = if there { tx.step_hash(&organisation, &token, number, step)? } else { None };
     let new = chosen.attempt.state.deposit(side, step, Earlier::of(present.as_ref(), &hash))?;
     if new {
         let bytes = u64::try_from(content.len()).unwrap_or(u64::MAX);
-        // The newcomer's keys are durable by now: whoever has spent the maker's budget must not make them useless.
+        // The newcomer's keys are durable by now: whoever has spent the maker's budget must not
+        // make them useless.
         if step != RECEIPT_STEP || bytes > RECEIPT_ROOM {
             let wish = Wish::Bytes(bytes);
             usage::admit(tx, &organisation, &chosen.invitation, wish, budgets, chosen.now)?;
         }
         tx.insert_step(&organisation, &token, number, step, (hash, content))?;
         chosen.save(tx)?;
+        tx.changed(chosen.into_change());
     }
-    Ok(new)
+    Ok(())
 }
 
 /// Either side's reading.
@@ -304,7 +334,7 @@ async fn cancel(app: &App, claimer: Claimer, content: Body) -> Result<Response, 
             let mut chosen = claimer.load(tx, now)?;
             if invitations::cancel_attempt(&mut chosen.invitation, &mut chosen.attempt, asked.reason)? {
                 chosen.save(tx)?;
-                tx.changed(claimer.bearer.topic());
+                tx.changed(chosen.into_change());
             }
             Ok(())
         })

@@ -1,11 +1,13 @@
-//! The calls that put certificates into the log: completing, registering a direct enrolment, profile changes and revocations.
+//! The calls that put certificates into the log: completing, registering a direct enrolment,
+//! profile changes and revocations.
 //!
-//! Decides that checks and changes are one transaction: certificates, receipt and the invitation's end together, or nothing; a
-//! revocation together with what it ends. What may stand in the log is the protocol's to say, what a call may bring `intake`'s.
+//! Decides that checks and changes are one transaction: certificates, receipt and the invitation's
+//! end together, or nothing; a revocation together with what it ends. What may stand in the log is
+//! the protocol's to say, what a call may bring `intake`'s.
 
 use axum::response::Response;
 use minicbor::bytes::ByteVec;
-use parsec_protocol::ids::{AttemptId, Invited, OrganisationId, Timestamp, Token};
+use parsec_protocol::ids::{AttemptId, Invited, OrganisationId, Timestamp};
 use parsec_protocol::limits::CERTIFICATE_MAX_BYTES;
 use parsec_protocol::public::Hash;
 use parsec_protocol::receipt::Receipt;
@@ -13,7 +15,7 @@ use parsec_protocol::relay::{
     Completed, Completion, DirectEnrolment, ErrorCode, InvitationStatus, NewCertificate,
 };
 
-use super::authenticated::Caller;
+use super::authenticated::{Caller, greet_to_change};
 use super::{App, body};
 use crate::budgets::{Budgets, Wish};
 use crate::errors::Refusal;
@@ -34,7 +36,7 @@ pub(super) const CHANGE_MAX_BYTES: usize = CERTIFICATE_MAX_BYTES + 64;
 pub(super) async fn complete(
     app: &App,
     caller: Caller,
-    place: (Token, AttemptId),
+    place: (Hash, AttemptId),
     request: Completion,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
@@ -43,8 +45,7 @@ pub(super) async fn complete(
         .store(app)
         .write(move |tx| {
             let position = complete_in(tx, &caller, place, &request, enrolment, now)?;
-            tx.changed(caller.topic(place.0));
-            tx.changed(caller.log());
+            tx.changed(caller.log().into());
             Ok(Completed { position })
         })
         .await?;
@@ -55,30 +56,31 @@ pub(super) async fn complete(
 fn complete_in(
     tx: &mut dyn Tx,
     caller: &Caller,
-    place: (Token, AttemptId),
+    place: (Hash, AttemptId),
     request: &Completion,
     enrolment: Result<Enrolment, IntakeFault>,
     now: Timestamp,
 ) -> Result<u64, Refusal> {
     let log = log::lock(tx, &caller.organisation)?;
-    tx.lock_invitation(&caller.organisation, &place.0)?;
-    caller.signer(tx)?;
-    let (member, mut chosen) = caller.greet(tx, place, now)?;
+    let (member, mut chosen) = greet_to_change(tx, caller, &place, now)?;
+    let token = chosen.invitation.token;
     let fingerprint = intake::fingerprint(request);
     let number = chosen.attempt.number;
-    if let Some((before, position)) = tx.completion(&caller.organisation, &place.0, number)? {
+    if let Some((before, position)) = tx.completion(&caller.organisation, &token, number)? {
         return if before == fingerprint { Ok(position) } else { Err(ErrorCode::AttemptEnded.into()) };
     }
     chosen.attempt.state.greets(&member.device)?;
     invitations::complete(&mut chosen.invitation, &mut chosen.attempt)?;
     let invited = &chosen.invitation.invited;
     let position = append(tx, caller, log, invited, enrolment, &request.receipt)?;
-    tx.set_completion(&caller.organisation, &place.0, number, (fingerprint, position))?;
+    tx.set_completion(&caller.organisation, &token, number, (fingerprint, position))?;
     chosen.save(tx)?;
+    tx.changed(chosen.into_change());
     Ok(position)
 }
 
-/// The one way in for enrolments: certificates and receipt are held against the log as it is now. Returns the first one's position.
+/// The one way in for enrolments: certificates and receipt are held against the log as it is now.
+/// Returns the first one's position.
 fn append(
     tx: &mut dyn Tx,
     caller: &Caller,
@@ -110,8 +112,8 @@ pub(super) async fn enrol(
         .store(app)
         .write(move |tx| {
             let position = enrol_in(tx, &caller, &asked, enrolment, &budgets, now)?;
-            tx.changed(caller.topic(asked.token));
-            tx.changed(caller.log());
+            tx.changed(caller.topic(asked.token).into());
+            tx.changed(caller.log().into());
             Ok(Completed { position })
         })
         .await?;
@@ -150,8 +152,8 @@ fn enrol_in(
                 return Ok(position);
             }
             let made = invitations::made_elsewhere(&signer.member, asked);
-            // Room is made, and where there is none it goes in all the same: each such row stands for a device in the log, which has its
-            // own bound.
+            // Room is made, and where there is none it goes in all the same: each such row stands
+            // for a device in the log, which has its own bound.
             usage::make_room(tx, org, &made, Wish::Kept, budgets, now)?;
             rows::insert(tx, org, &made, now)?;
         }
@@ -204,21 +206,21 @@ fn publish_in(
     }
     change.check_call(caller.device).map_err(refused)?;
     let Appended { position, rights } = change.append(tx, &mut log).map_err(not_appended)?;
-    tx.changed(caller.log());
+    tx.changed(caller.log().into());
     if let Some(rights) = rights {
         settle_rights(tx, org, rights, now)?;
     }
     Ok(position)
 }
 
-/// Ends what the user's terminals may not go on with, and wakes their streams, which then ask again whether they may go on.
+/// Ends what the user's terminals may not go on with, and wakes their streams, which then ask again
+/// whether they may go on.
 pub(super) fn settle_rights(
     tx: &mut dyn Tx,
     organisation: &OrganisationId,
     RightsChange { user, left }: RightsChange,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    let topic = |token| Topic::Invitation { organisation: organisation.clone(), token };
     for mut loaded in rows::greeted_by(tx, organisation, &user, now)? {
         let Some(attempt) = loaded.newest.as_mut().filter(|attempt| attempt.state.is_open()) else {
             continue;
@@ -229,7 +231,7 @@ pub(super) fn settle_rights(
         if !may {
             invitations::lose_greeter(&mut loaded.invitation, attempt);
             loaded.save(tx)?;
-            tx.changed(topic(loaded.invitation.token));
+            tx.changed(loaded.into_change());
         }
     }
     if left {
@@ -237,9 +239,9 @@ pub(super) fn settle_rights(
         for mut loaded in rows::usable_for_devices_of(tx, organisation, &user, now)? {
             invitations::cancel(&mut loaded.invitation, loaded.newest.as_mut())?;
             loaded.save(tx)?;
-            tx.changed(topic(loaded.invitation.token));
+            tx.changed(loaded.into_change());
         }
     }
-    tx.changed(Topic::Rights { organisation: organisation.clone(), user });
+    tx.changed(Topic::Rights { organisation: organisation.clone(), user }.into());
     Ok(())
 }

@@ -1,8 +1,10 @@
-//! The call with which a member puts back what a restore of the database took off the end of the log.
+//! The call with which a member puts back what a restore of the database took off the end of the
+//! log.
 //!
-//! Decides who may: a device that the log as it stands knows and does not call revoked, before and after. Refuses a newcomer who is alone with
-//! its own certificates: an enrolment that its greeter or a member has cancelled since would come into the log that way. Checks and changes are
-//! one transaction.
+//! Decides who may: a device that the log as it stands knows and does not call revoked, before and
+//! after. Refuses a newcomer who is alone with its own certificates: an enrolment that its greeter
+//! or a member has cancelled since would come into the log that way. Checks and changes are one
+//! transaction.
 
 use axum::response::Response;
 use parsec_protocol::ids::Timestamp;
@@ -51,6 +53,6 @@ fn repair_in(
     for rights in done.rights {
         settle_rights(tx, org, rights, now)?;
     }
-    tx.changed(caller.log());
+    tx.changed(caller.log().into());
     Ok(LogRepaired { count: done.count, added: done.added })
 }

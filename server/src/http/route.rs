@@ -4,7 +4,7 @@
 //! anything is looked up. Its patterns, not the paths, go to the log: paths say who enrols when. An invitation is named by its handle.
 
 use axum::http::{Method, Uri};
-use parsec_protocol::ids::{AttemptId, OrganisationId, Token};
+use parsec_protocol::ids::{AttemptId, OrganisationId};
 use parsec_protocol::public::Hash;
 use parsec_protocol::relay::ErrorCode;
 
@@ -16,7 +16,7 @@ pub(crate) enum Route {
     Bootstrap(OrganisationId),
     Standing(OrganisationId),
     Invited(OrganisationId, InvitedCall),
-    Member(OrganisationId, MemberCall<Hash>),
+    Member(OrganisationId, MemberCall),
 }
 
 /// A call of somebody who holds a token.
@@ -32,54 +32,26 @@ pub(crate) enum InvitedCall {
     Cancel(AttemptId),
 }
 
-/// A call signed by a member's device, about invitations by their handles or by their tokens.
+/// A call signed by a member's device, about invitations by their handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MemberCall<I> {
+pub(crate) enum MemberCall {
     Invitations { before: Option<u64> },
     Invite,
     Follow,
-    Invitation(I),
-    Cancel(I),
-    Attempt(I, AttemptId),
-    Join(I, AttemptId),
-    PutStep(I, AttemptId, u8),
-    GetStep(I, AttemptId, u8),
-    CancelAttempt(I, AttemptId),
-    Complete(I, AttemptId),
+    Invitation(Hash),
+    Cancel(Hash),
+    Attempt(Hash, AttemptId),
+    Join(Hash, AttemptId),
+    PutStep(Hash, AttemptId, u8),
+    GetStep(Hash, AttemptId, u8),
+    CancelAttempt(Hash, AttemptId),
+    Complete(Hash, AttemptId),
     Enrol,
     Publish,
     Log { from: u64 },
     Repair,
     Manifest,
     PutManifest,
-}
-
-impl MemberCall<Hash> {
-    /// The same call with the token in the handle's place.
-    pub(crate) async fn of_token<E>(
-        self,
-        find: impl AsyncFnOnce(Hash) -> Result<Token, E>,
-    ) -> Result<MemberCall<Token>, E> {
-        Ok(match self {
-            Self::Invitations { before } => MemberCall::Invitations { before },
-            Self::Invite => MemberCall::Invite,
-            Self::Invitation(handle) => MemberCall::Invitation(find(handle).await?),
-            Self::Follow => MemberCall::Follow,
-            Self::Cancel(handle) => MemberCall::Cancel(find(handle).await?),
-            Self::Attempt(handle, attempt) => MemberCall::Attempt(find(handle).await?, attempt),
-            Self::Join(handle, attempt) => MemberCall::Join(find(handle).await?, attempt),
-            Self::PutStep(handle, attempt, step) => MemberCall::PutStep(find(handle).await?, attempt, step),
-            Self::GetStep(handle, attempt, step) => MemberCall::GetStep(find(handle).await?, attempt, step),
-            Self::CancelAttempt(handle, attempt) => MemberCall::CancelAttempt(find(handle).await?, attempt),
-            Self::Complete(handle, attempt) => MemberCall::Complete(find(handle).await?, attempt),
-            Self::Enrol => MemberCall::Enrol,
-            Self::Publish => MemberCall::Publish,
-            Self::Log { from } => MemberCall::Log { from },
-            Self::Repair => MemberCall::Repair,
-            Self::Manifest => MemberCall::Manifest,
-            Self::PutManifest => MemberCall::PutManifest,
-        })
-    }
 }
 
 impl Route {
@@ -190,7 +162,7 @@ fn invited_attempt(method: &str, attempt: &str, rest: &[&str]) -> Result<Invited
     }
 }
 
-fn invitation(method: &str, handle: &str, rest: &[&str]) -> Result<MemberCall<Hash>, ErrorCode> {
+fn invitation(method: &str, handle: &str, rest: &[&str]) -> Result<MemberCall, ErrorCode> {
     let handle: Hash = handle.parse().map_err(|_| ErrorCode::InvitationUnknown)?;
     match (method, rest) {
         ("GET", []) => Ok(MemberCall::Invitation(handle)),
@@ -235,6 +207,7 @@ fn number(query: &str, name: &str) -> Result<u64, ErrorCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use parsec_protocol::ids::Token;
     use parsec_protocol::relay::{self, path};
 
     fn of(method: Method, target: &str) -> Result<Route, ErrorCode> {

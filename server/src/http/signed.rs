@@ -57,9 +57,7 @@ pub(crate) async fn open(
     let signature: Signature = header(&parts.headers, HEADER_SIGNATURE).ok_or_else(refused)?;
     let target = parts.uri.path_and_query().map(|target| target.as_str().to_owned()).ok_or_else(refused)?;
 
-    let org = organisation.clone();
-    let store = app.store.of(Party::address(address));
-    let signer = store.read(move |tx| Ok(tx.signer(&org, &device)?)).await?;
+    let signer = app.store.of(Party::address(address)).signer(organisation, device).await?;
     let named = arrived.named(&app.quota, organisation, signer, Instant::now())?;
     let request = RequestToSign {
         organisation: organisation.clone(),

@@ -1,7 +1,8 @@
-//! The store for one command that works beside a server, or alone: without threads, in transactions of its own.
+//! The store for one command that works beside a server, or alone: without threads, in transactions
+//! of its own.
 //!
-//! Decides that what such a command changes is whole or not there. Nobody is told of its changes: a running server's streams see them
-//! when they next look.
+//! Decides that what such a command changes is whole or not there. Nobody is told of its changes: a
+//! running server's streams see them when they next look.
 
 use std::path::Path;
 

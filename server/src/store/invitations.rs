@@ -1,16 +1,19 @@
 //! Invitations as of now, with the attempt that a request is about.
 //!
-//! Decides nothing: rules are in `crate::invitations`. Every read applies the passing of time, so that nobody sees a state that has
-//! silently run out.
+//! Decides nothing: rules are in `crate::invitations`. Every read applies the passing of time, so
+//! that nobody sees a state that has silently run out.
+
+use std::sync::Arc;
 
 use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::{AttemptId, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::limits::INVITATION_PAGE_MAX;
-use parsec_protocol::relay::{self, InvitationList};
+use parsec_protocol::relay::{self, InvitationList, InvitationStatus};
 
 use super::rows::Stored;
 use super::{StoreError, Tx};
 use crate::invitations::{Attempt, Invitation, Member, settle};
+use crate::watchers::{Change, Topic};
 
 /// An invitation with its newest attempt, as of now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,21 +23,45 @@ pub(crate) struct Loaded {
     pub(crate) newest: Option<Attempt>,
     /// As of when.
     pub(crate) now: Timestamp,
+    written: Written,
+}
+
+/// What the row of an invitation has of what rules change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Written {
+    status: InvitationStatus,
+    mismatches: u32,
+    attempts: u32,
+    /// Of one that is over, the date stays whatever is written.
+    due: Option<Timestamp>,
+}
+
+impl Written {
+    fn of(invitation: &Invitation, newest: Option<&Attempt>, now: Timestamp) -> Self {
+        Self {
+            status: invitation.status,
+            mismatches: invitation.mismatches,
+            attempts: invitation.attempts,
+            due: (!invitation.is_final()).then(|| invitation.due(newest, now)),
+        }
+    }
 }
 
 impl Loaded {
     /// Applies the passing of time to what was stored.
     pub(crate) fn new(organisation: &OrganisationId, stored: Stored, now: Timestamp) -> Self {
         let Stored { mut invitation, mut newest } = stored;
+        let written = Written::of(&invitation, newest.as_ref(), now);
         settle(&mut invitation, newest.as_mut(), now);
-        Self { organisation: organisation.clone(), invitation, newest, now }
+        Self { organisation: organisation.clone(), invitation, newest, now, written }
     }
 
     pub(crate) fn view(&self) -> relay::InvitationView {
         self.invitation.view(self.newest.as_ref())
     }
 
-    /// Turns to one attempt of it. Only the newest can be open; older ones are there to be answered about.
+    /// Turns to one attempt of it. Only the newest can be open; older ones are there to be answered
+    /// about.
     pub(crate) fn with_attempt(self, tx: &dyn Tx, id: &AttemptId) -> Result<Option<Chosen>, StoreError> {
         let attempt = match self.newest {
             Some(newest) if newest.id() == *id => Some(newest),
@@ -45,6 +72,7 @@ impl Loaded {
             invitation: self.invitation,
             attempt,
             now: self.now,
+            written: self.written,
         }))
     }
 
@@ -57,6 +85,13 @@ impl Loaded {
             None => Ok(()),
         }
     }
+
+    /// What to tell of a change that was saved.
+    pub(crate) fn into_change(self) -> Change {
+        let topic =
+            Topic::Invitation { organisation: self.organisation.clone(), token: self.invitation.token };
+        Change { topic, state: Some(Arc::new(self)) }
+    }
 }
 
 /// An invitation with the attempt that a request is about, as of now.
@@ -67,14 +102,24 @@ pub(crate) struct Chosen {
     pub(crate) attempt: Attempt,
     /// As of when.
     pub(crate) now: Timestamp,
+    written: Written,
 }
 
 impl Chosen {
-    /// Writes back what rules changed.
+    /// What to tell of a change that was saved. Only the newest attempt can have changed.
+    pub(crate) fn into_change(self) -> Change {
+        let Self { organisation, invitation, attempt, now, written } = self;
+        Loaded { organisation, invitation, newest: Some(attempt), now, written }.into_change()
+    }
+
+    /// Writes back what rules changed: most steps change nothing of the invitation.
     pub(crate) fn save(&self, tx: &mut dyn Tx) -> Result<(), StoreError> {
-        // An older attempt is over: as none. Where the newest one is sealed, the date is then too early, and put right when it comes.
-        let due = self.invitation.due(Some(&self.attempt), self.now);
-        tx.update_invitation(&self.organisation, &self.invitation, due)?;
+        // An older attempt is over: as none. Where the newest one is sealed, the date is then too
+        // early, and put right when it comes.
+        if Written::of(&self.invitation, Some(&self.attempt), self.now) != self.written {
+            let due = self.invitation.due(Some(&self.attempt), self.now);
+            tx.update_invitation(&self.organisation, &self.invitation, due)?;
+        }
         tx.update_attempt(&self.organisation, &self.invitation.token, &self.attempt)
     }
 }
@@ -135,7 +180,8 @@ pub(crate) fn usable_for_devices_of(
     Ok(loaded.filter(|loaded| !loaded.invitation.is_final()).collect())
 }
 
-/// A page of those a member may see, newest first: those listed before `before`, and where the next page begins.
+/// A page of those a member may see, newest first: those listed before `before`, and where the next
+/// page begins.
 pub(crate) fn list(
     tx: &dyn Tx,
     organisation: &OrganisationId,

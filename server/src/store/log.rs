@@ -193,8 +193,9 @@ impl MembersView for StoredView<'_> {
 
     fn certifier(&self, user: &UserId) -> Result<Option<Author>, StoreError> {
         let Some(known) = self.tx.user(self.organisation(), user)? else { return Ok(None) };
-        // The user's certificate gave the profile, unless it was changed since: then it stands before.
-        // Nobody waits for a long way back, since a call brings a user with the first device.
+        // The user's certificate gave the profile, unless it was changed since: then it stands
+        // before. Nobody waits for a long way back, since a call brings a user with the first
+        // device.
         for position in (0..=known.profile_position).rev() {
             let Payload { author, body, .. } = self.payload(position)?;
             if matches!(body, Body::User { user: named, .. } if named == *user) {

@@ -1,4 +1,5 @@
-//! The newest manifest of each user: an encrypted record of the user's own, of which the server knows the version alone.
+//! The newest manifest of each user: an encrypted record of the user's own, of which the server
+//! knows the version alone.
 //!
 //! Decides that each version follows the one before it; the content is opaque.
 

@@ -1,7 +1,9 @@
-//! What the server remembers, behind one seam: the rows that it asks for, and nothing of any database.
+//! What the server remembers, behind one seam: the rows that it asks for, and nothing of any
+//! database.
 //!
-//! Decides what a database has to offer ([`Tx`]) and what is made of its rows alone: invitations as of now, the log with its members,
-//! budgets, pruning. `sqlite/` is the one engine there is; nobody outside of it names a database. Refuses nothing itself: rules do.
+//! Decides what a database has to offer ([`Tx`]) and what is made of its rows alone: invitations as
+//! of now, the log with its members, budgets, pruning. `sqlite/` is the one engine there is; nobody
+//! outside of it names a database. Refuses nothing itself: rules do.
 
 mod beside;
 mod error;
@@ -11,6 +13,7 @@ pub(crate) mod manifests;
 pub(crate) mod pruning;
 mod queue;
 pub(crate) mod rows;
+mod signers;
 pub(crate) mod sqlite;
 mod turns;
 pub(crate) mod usage;
@@ -24,6 +27,8 @@ use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView}
 
 pub(crate) use beside::Beside;
 pub use error::StoreError;
+#[cfg(test)]
+pub(crate) use queue::Costs;
 pub(crate) use queue::{Store, Threads};
 pub use sqlite::{BackupError, LockError, OpenError, RestoreError};
 pub(crate) use sqlite::{DatabaseLock, Making, back_up, check_log, present, restore};
@@ -31,30 +36,35 @@ pub(crate) use turns::Party;
 
 use crate::budgets::{Budgets, Taken};
 use crate::invitations::{Attempt, Invitation, Pool};
-use crate::watchers::Topic;
+use crate::watchers::Change;
 use rows::{Device, Lasting, Listed, LogEnd, Organisation, Part, Signer, Stored, User, UserToAdd};
 
 /// Row operations inside one transaction: all that the server asks of a database.
 ///
-/// Rules see none of this, and handlers only through the closures that [`Store::read`] and [`Store::write`] take. Operations that
-/// read take `&self`, those that change `&mut self`, so that work for a reader can't change anything. An operation does what it says
-/// to the rows of one organisation and decides nothing; what is derived from rows (counters, what members take up) an engine changes
-/// in the same statement.
+/// Rules see none of this, and handlers only through the closures that [`Store::read`] and
+/// [`Store::write`] take. Operations that read take `&self`, those that change `&mut self`, so that
+/// work for a reader can't change anything. An operation does what it says to the rows of one
+/// organisation and decides nothing; what is derived from rows (counters, what members take up) an
+/// engine changes in the same statement.
 ///
-/// **Locks.** Work that changes rows on the strength of what it has read takes the lock first, in this one order: an organisation's
-/// log ([`Tx::lock_log`]), then an invitation with its attempts and steps ([`Tx::lock_invitation`]). Work that takes both takes the
-/// log's first, also where it needs it last. A lock ends with the transaction. An engine with one writer has nothing to do for one.
+/// **Locks.** Work that changes rows on the strength of what it has read takes the lock first, in
+/// this one order: an organisation's log ([`Tx::lock_log`]), then an invitation with its attempts
+/// and steps ([`Tx::lock_invitation`]). Work that takes both takes the log's first, also where it
+/// needs it last. A lock ends with the transaction. An engine with one writer has nothing to do for
+/// one.
 ///
 /// # Errors
 /// [`StoreError`], of each operation.
 pub(crate) trait Tx {
-    /// Until the end of this transaction, no other appends to the log of `organisation`, changes its members, or founds it. Returns
-    /// where the log ends, or nothing where there is no founded organisation of this name.
+    /// Until the end of this transaction, no other appends to the log of `organisation`, changes
+    /// its members, or founds it. Returns where the log ends, or nothing where there is no founded
+    /// organisation of this name.
     fn lock_log(&mut self, organisation: &OrganisationId) -> Result<Option<LogEnd>, StoreError>;
-    /// Until the end of this transaction, no other changes this invitation, makes it, or touches its attempts and their steps.
+    /// Until the end of this transaction, no other changes this invitation, makes it, or touches
+    /// its attempts and their steps.
     fn lock_invitation(&mut self, organisation: &OrganisationId, token: &Token) -> Result<(), StoreError>;
-    /// Tells the topic's watchers once this transaction is durable.
-    fn changed(&mut self, topic: Topic);
+    /// Tells of a change once this transaction is durable.
+    fn changed(&mut self, change: Change);
 
     /// All names, in their order.
     fn organisations(&self) -> Result<Vec<Listed>, StoreError>;
@@ -67,7 +77,8 @@ pub(crate) trait Tx {
         bootstrap_hash: Hash,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
-    /// Replaces the bootstrap token of a name that is not founded yet. `false`: there is no such name.
+    /// Replaces the bootstrap token of a name that is not founded yet. `false`: there is no such
+    /// name.
     fn reissue(&mut self, organisation: &OrganisationId, bootstrap_hash: Hash) -> Result<bool, StoreError>;
     /// Notes the root key, and the hash of the founding request.
     fn set_founded(
@@ -166,8 +177,8 @@ pub(crate) trait Tx {
     fn invitation(&self, organisation: &OrganisationId, token: &Token) -> Result<Option<Stored>, StoreError>;
     /// The token with this handle.
     fn token_of(&self, organisation: &OrganisationId, handle: &Hash) -> Result<Option<Token>, StoreError>;
-    /// Invitations listed before `before`, the newest first, each with its place in the list; with `device_of`, only those for
-    /// devices of this user. At most `most`.
+    /// Invitations listed before `before`, the newest first, each with its place in the list; with
+    /// `device_of`, only those for devices of this user. At most `most`.
     fn invitations(
         &self,
         organisation: &OrganisationId,
@@ -183,7 +194,8 @@ pub(crate) trait Tx {
         organisation: &OrganisationId,
         user: &UserId,
     ) -> Result<Vec<Stored>, StoreError>;
-    /// Stores a new one. Its place in lists is `now`, or the next one that is free: two never have the same.
+    /// Stores a new one. Its place in lists is `now`, or the next one that is free: two never have
+    /// the same.
     fn insert_invitation(
         &mut self,
         organisation: &OrganisationId,
@@ -191,8 +203,8 @@ pub(crate) trait Tx {
         due: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError>;
-    /// Writes status and counts back. The date of one that was over before and stays so is left as it is: nobody keeps it longer by
-    /// asking about it.
+    /// Writes status and counts back. The date of one that was over before and stays so is left as
+    /// it is: nobody keeps it longer by asking about it.
     fn update_invitation(
         &mut self,
         organisation: &OrganisationId,
@@ -207,7 +219,8 @@ pub(crate) trait Tx {
         organisation: &OrganisationId,
         token: &Token,
     ) -> Result<Option<MailOutcome>, StoreError>;
-    /// Counts that an invitation's mail is begun to be sent. `false`: it was sent, was begun `most` times, or helps nobody any more.
+    /// Counts that an invitation's mail is begun to be sent. `false`: it was sent, was begun `most`
+    /// times, or helps nobody any more.
     fn start_mail(
         &mut self,
         organisation: &OrganisationId,
@@ -237,7 +250,8 @@ pub(crate) trait Tx {
         token: &Token,
         attempt: &Attempt,
     ) -> Result<(), StoreError>;
-    /// Writes an attempt back. Where it is over, the bytes of its steps go; their hashes stay, to answer a repeated deposit.
+    /// Writes an attempt back. Where it is over, the bytes of its steps go; their hashes stay, to
+    /// answer a repeated deposit.
     fn update_attempt(
         &mut self,
         organisation: &OrganisationId,
@@ -269,7 +283,8 @@ pub(crate) trait Tx {
         step: u8,
         content: (Hash, &[u8]),
     ) -> Result<(), StoreError>;
-    /// What completed the attempt of this number: the hash of the request, and the position it was told.
+    /// What completed the attempt of this number: the hash of the request, and the position it was
+    /// told.
     fn completion(
         &self,
         organisation: &OrganisationId,
@@ -296,7 +311,8 @@ pub(crate) trait Tx {
     fn parts(&self, organisation: &OrganisationId) -> Result<Vec<Part>, StoreError>;
     /// What lasts, in bytes.
     fn lasting(&self, organisation: &OrganisationId) -> Result<Lasting, StoreError>;
-    /// Counts all that is derived anew from the rows of an organisation: mends what another program has changed.
+    /// Counts all that is derived anew from the rows of an organisation: mends what another program
+    /// has changed.
     fn recount(&mut self, organisation: &OrganisationId) -> Result<(), StoreError>;
     /// Notes the budgets that hold, for the commands that work beside the server.
     fn note_budgets(&mut self, budgets: &Budgets) -> Result<(), StoreError>;
@@ -305,8 +321,8 @@ pub(crate) trait Tx {
 
     /// Whether an invitation of any organisation is due, or there is room to give back.
     fn is_due(&self, now: Timestamp) -> Result<bool, StoreError>;
-    /// Invitations of all organisations that are due, the longest overdue first; at most `most`. Rows whose key can't be read are
-    /// put off until `later`.
+    /// Invitations of all organisations that are due, the longest overdue first; at most `most`.
+    /// Rows whose key can't be read are put off until `later`.
     fn due(
         &mut self,
         now: Timestamp,
@@ -329,7 +345,8 @@ pub(crate) trait Tx {
         now: Timestamp,
         most: usize,
     ) -> Result<Vec<Token>, StoreError>;
-    /// Invitations of a member, or of a whole pool, that are over, those first whose time ends first; at most `most`.
+    /// Invitations of a member, or of a whole pool, that are over, those first whose time ends
+    /// first; at most `most`.
     fn over_of(
         &self,
         organisation: &OrganisationId,
@@ -339,6 +356,10 @@ pub(crate) trait Tx {
     ) -> Result<Vec<Token>, StoreError>;
     /// Gives a piece of the room that became free back to the system. Whether there is more.
     fn give_back_room(&mut self) -> Result<bool, StoreError>;
+
+    /// Row operations that this transaction has done.
+    #[cfg(test)]
+    fn operations(&self) -> u64;
 }
 
 #[cfg(test)]

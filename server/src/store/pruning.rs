@@ -1,8 +1,10 @@
-//! What time ends, and what goes: invitations that have expired are made so, with their attempts; those that have been over for their
-//! time go, with attempts and steps. Nothing that a log rests on is here.
+//! What time ends, and what goes: invitations that have expired are made so, with their attempts;
+//! those that have been over for their time go, with attempts and steps. Nothing that a log rests
+//! on is here.
 //!
-//! Decides how much is done at once: a piece, which other work waits for no longer than for a change of its own. Each is a change like
-//! any other, whole or not at all, so that a crash between two of them leaves nothing half done.
+//! Decides how much is done at once: a piece, which other work waits for no longer than for a
+//! change of its own. Each is a change like any other, whole or not at all, so that a crash between
+//! two of them leaves nothing half done.
 
 use std::time::{Duration, Instant};
 
@@ -15,13 +17,15 @@ use crate::watchers::Topic;
 
 /// Invitations in a piece.
 const PIECE_ROWS: usize = 32;
-/// How long a piece may take, an invitation begun in it aside: a fraction of the time that a busy server's commit takes.
+/// How long a piece may take, an invitation begun in it aside: a fraction of the time that a busy
+/// server's commit takes.
 const PIECE_TIME: Duration = Duration::from_millis(20);
 /// Invitations that are over which go together where room is needed now.
 const EVICTED: usize = 8;
 /// Most of them for one request: each has 256 bytes and more, so that the largest step finds room.
 pub(super) const EVICTED_MAX: usize = 256 + 2 * EVICTED;
-/// When an invitation that can't be read is looked at again: it must not keep the others from going.
+/// When an invitation that can't be read is looked at again: it must not keep the others from
+/// going.
 const DAMAGED_PAUSE: u64 = 24 * 60 * 60;
 
 /// What a piece did.
@@ -83,7 +87,7 @@ fn settle(
     let was_over = stored.invitation.is_final();
     if was_over {
         tx.remove_invitation(organisation, token)?;
-        tx.changed(topic);
+        tx.changed(topic.into());
         return Ok(Settled::Gone);
     }
     let loaded = Loaded::new(organisation, stored, now);
@@ -91,7 +95,7 @@ fn settle(
     if !loaded.invitation.is_final() {
         return Ok(Settled::Later);
     }
-    tx.changed(topic);
+    tx.changed(topic.into());
     Ok(Settled::Expired)
 }
 
@@ -109,7 +113,8 @@ pub(super) fn settle_due(
     Ok(())
 }
 
-/// Removes some of what is over of one member, or of a whole pool, before its time: what would have gone next first. How many.
+/// Removes some of what is over of one member, or of a whole pool, before its time: what would have
+/// gone next first. How many.
 pub(super) fn evict(
     tx: &mut dyn Tx,
     organisation: &OrganisationId,
@@ -123,7 +128,8 @@ pub(super) fn evict(
     Ok(over.len())
 }
 
-/// Removes a piece of what is over in one organisation, whatever its time; what has expired first becomes so.
+/// Removes a piece of what is over in one organisation, whatever its time; what has expired first
+/// becomes so.
 pub(crate) fn sweep(
     tx: &mut dyn Tx,
     organisation: &OrganisationId,

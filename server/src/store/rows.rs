@@ -1,6 +1,7 @@
 //! What the store keeps, as the rest of the server sees it: values, no columns.
 //!
-//! Decides nothing. Ids, keys and times are the protocol's types; how an engine writes them down is the engine's.
+//! Decides nothing. Ids, keys and times are the protocol's types; how an engine writes them down is
+//! the engine's.
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::Profile;

@@ -21,7 +21,8 @@ fn reserve(name: &str) -> impl FnOnce(&mut dyn Tx) -> Result<(), Refusal> + use<
     }
 }
 
-/// Work that begins a change and then refuses must leave nothing, and its neighbours in the batch everything.
+/// Work that begins a change and then refuses must leave nothing, and its neighbours in the batch
+/// everything.
 #[tokio::test]
 async fn one_refusal_in_a_batch_takes_back_its_own_changes_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -128,7 +129,8 @@ async fn whoever_has_gone_leaves_no_work() {
     threads.join();
 }
 
-/// C7. Work that panics is one refusal more: its neighbours in the batch and whoever comes later don't notice.
+/// C7. Work that panics is one refusal more: its neighbours in the batch and whoever comes later
+/// don't notice.
 #[tokio::test]
 async fn a_bug_in_one_request_is_no_trouble_for_the_others() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,10 @@
 //! Whose work is next.
 //!
-//! Decides that everybody has a queue of their own and that queues take turns: first between organisations and addresses, then between an
-//! organisation's members, so that nobody waits for more than one piece of work of each other one, however much another has asked for.
-//! Refuses what goes beyond a party's own queue; where all queues together are full, the longest one loses its newest.
+//! Decides that everybody has a queue of their own and that queues take turns: first between
+//! organisations and addresses, then between an organisation's members, so that nobody waits for
+//! more than one piece of work of each other one, however much another has asked for. Refuses what
+//! goes beyond a party's own queue; where all queues together are full, the longest one loses its
+//! newest.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -17,7 +19,8 @@ use crate::quota::network;
 pub(crate) enum Party {
     /// The server's own.
     Server,
-    /// Of whoever has not proved who they are. A token counts as none: anybody can invent tokens, and with each a turn.
+    /// Of whoever has not proved who they are. A token counts as none: anybody can invent tokens,
+    /// and with each a turn.
     Address(IpAddr),
     /// Of a member whose signature was checked.
     Member(OrganisationId, UserId),
@@ -221,7 +224,8 @@ impl<T> Turns<T> {
         Ok(gone)
     }
 
-    /// The next piece of work; blocks until there is one. None once closed and empty. [`Self::done`] has to follow.
+    /// The next piece of work; blocks until there is one. None once closed and empty.
+    /// [`Self::done`] has to follow.
     pub(super) fn next(&self) -> Option<(Group, T)> {
         let mut inner = self.lock();
         loop {

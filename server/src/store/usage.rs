@@ -9,8 +9,8 @@ use crate::budgets::{Budgets, Whose, Wish};
 use crate::errors::Refusal;
 use crate::invitations::Invitation;
 
-/// Whether this fits what its maker and the maker's pool may take up; makes room for it where that is all it takes. For one more
-/// invitation, `like` is the one that is about to be made.
+/// Whether this fits what its maker and the maker's pool may take up; makes room for it where that
+/// is all it takes. For one more invitation, `like` is the one that is about to be made.
 ///
 /// # Errors
 /// `member_budget_spent`, `organisation_budget_spent`: what is in the way is in use.
@@ -28,7 +28,8 @@ pub(crate) fn admit(
     }
 }
 
-/// Makes room where there is too little, and says whose share is spent if that was not enough: first of the member, then of the pool.
+/// Makes room where there is too little, and says whose share is spent if that was not enough:
+/// first of the member, then of the pool.
 pub(crate) fn make_room(
     tx: &mut dyn Tx,
     organisation: &OrganisationId,

@@ -1,7 +1,7 @@
 //! Attempts and their steps as rows.
 //!
-//! Decides one thing: the bytes of steps go when their attempt is over; only their hashes stay, as long as its invitation does, to
-//! answer a repeated deposit.
+//! Decides one thing: the bytes of steps go when their attempt is over; only their hashes stay, as
+//! long as its invitation does, to answer a repeated deposit.
 
 use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::public::Hash;

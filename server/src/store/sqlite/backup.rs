@@ -1,7 +1,8 @@
 //! A copy of the database that is whole, beside a running server.
 //!
-//! Decides that the copy is one state of the database, checked, private (0600), on the disk before it has its name, and has a stamp of
-//! its own, so that no write-ahead log is ever taken for its. Refuses to overwrite anything.
+//! Decides that the copy is one state of the database, checked, private (0600), on the disk before
+//! it has its name, and has a stamp of its own, so that no write-ahead log is ever taken for its.
+//! Refuses to overwrite anything.
 
 use std::fs::{File, OpenOptions};
 use std::io;

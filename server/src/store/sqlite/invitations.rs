@@ -1,7 +1,7 @@
 //! Invitations as rows.
 //!
-//! Decides nothing: rules are in `crate::invitations`. An invitation's newest attempt has the number of its attempts, so that both are
-//! read by one query.
+//! Decides nothing: rules are in `crate::invitations`. An invitation's newest attempt has the
+//! number of its attempts, so that both are read by one query.
 
 use parsec_protocol::ids::{Email, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::public::Hash;
@@ -231,7 +231,8 @@ pub(super) fn update(
     Ok(())
 }
 
-/// Removes one with its attempts and their steps: the last first, as one refers to the other, and the count of each to its invitation.
+/// Removes one with its attempts and their steps: the last first, as one refers to the other, and
+/// the count of each to its invitation.
 pub(super) fn remove(
     sql: &Connection,
     organisation: &OrganisationId,
@@ -260,7 +261,8 @@ pub(super) fn mail_outcome(
     outcome.flatten().map(from_number).transpose()
 }
 
-/// Counts that its mail is begun to be sent. Not where it was sent, was begun too often, or is of no more use to anybody.
+/// Counts that its mail is begun to be sent. Not where it was sent, was begun too often, or is of
+/// no more use to anybody.
 pub(super) fn start_mail(
     sql: &Connection,
     organisation: &OrganisationId,

@@ -1,7 +1,8 @@
 //! One server for one database file: a lock that ends with the process that holds it.
 //!
-//! Decides that the lock is a file of its own beside the database, `NAME.lock`: closing a second descriptor of the database itself would
-//! end SQLite's locks in this process. Refuses a second server, under whatever name it was given the file.
+//! Decides that the lock is a file of its own beside the database, `NAME.lock`: closing a second
+//! descriptor of the database itself would end SQLite's locks in this process. Refuses a second
+//! server, under whatever name it was given the file.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -9,7 +10,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often a lock is tried before it counts as held: a command that looks at the file before it opens it holds it for a moment.
+/// How often a lock is tried before it counts as held: a command that looks at the file before it
+/// opens it holds it for a moment.
 const TRIES: u32 = 20;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -43,7 +45,8 @@ pub(crate) fn neighbour(database: &Path, behind: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The file behind all links, so that two names of one file are one database. One that isn't there yet: its folder's.
+/// The file behind all links, so that two names of one file are one database. One that isn't there
+/// yet: its folder's.
 pub(crate) fn real(database: &Path) -> io::Result<PathBuf> {
     match database.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

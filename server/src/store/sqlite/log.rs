@@ -1,7 +1,7 @@
 //! Organisations and their logs as rows.
 //!
-//! Decides nothing about what may enter a log. Triggers keep each log's count, head and bytes in the organisation's row
-//! (schema/0001_first.sql), so that no request counts rows.
+//! Decides nothing about what may enter a log. Triggers keep each log's count, head and bytes in
+//! the organisation's row (schema/0001_first.sql), so that no request counts rows.
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::head::Head;
@@ -163,7 +163,8 @@ pub(super) fn page(
     let mut rows =
         select.query(params![organisation.as_str(), stored(from), limit(LOG_PAGE_MAX_CERTIFICATES)])?;
     let mut certificates = Vec::new();
-    // 500 of the largest certificates fit the largest body; the sum is watched all the same, as a reader would refuse more.
+    // 500 of the largest certificates fit the largest body; the sum is watched all the same, as a
+    // reader would refuse more.
     let mut room = BODY_MAX_BYTES.saturating_sub(PAGE_FRAME_BYTES);
     while let Some(row) = rows.next()? {
         let envelope: Vec<u8> = row.get(0)?;

@@ -1,6 +1,7 @@
 //! Users, devices and manifests as rows: what the log says, for look-ups.
 //!
-//! Decides nothing: which certificates change a row, and when, is the caller's. Triggers keep how many there are.
+//! Decides nothing: which certificates change a row, and when, is the caller's. Triggers keep how
+//! many there are.
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::organisation::certificate::Profile;

@@ -1,8 +1,8 @@
 //! The store in one SQLite file: the engine of a single server.
 //!
-//! Decides that one thread writes and some read, that every acknowledged change is on disk, and how rows are written down. Refuses a
-//! file of another program, of another version, and one that another server uses. Nothing outside of this folder names SQLite's
-//! library.
+//! Decides that one thread writes and some read, that every acknowledged change is on disk, and how
+//! rows are written down. Refuses a file of another program, of another version, and one that
+//! another server uses. Nothing outside of this folder names SQLite's library.
 
 mod attempts;
 mod backup;

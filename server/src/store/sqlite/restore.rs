@@ -1,8 +1,9 @@
 //! A backup in the database's place, whatever was there before.
 //!
-//! Decides that the change is one step: before it the old database is there with its write-ahead log, after it the new one, and a power
-//! cut leaves one of the two. Refuses while a server runs, and what is no sound backup. The old database, damaged or not, is set aside
-//! with its neighbours, never deleted.
+//! Decides that the change is one step: before it the old database is there with its write-ahead
+//! log, after it the new one, and a power cut leaves one of the two. Refuses while a server runs,
+//! and what is no sound backup. The old database, damaged or not, is set aside with its neighbours,
+//! never deleted.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -65,7 +66,8 @@ pub(crate) struct Restored {
     pub(crate) certificates: i64,
 }
 
-/// Puts the backup `file` in the place of `database`; where there is none, only if one is to be made.
+/// Puts the backup `file` in the place of `database`; where there is none, only if one is to be
+/// made.
 ///
 /// # Errors
 /// [`RestoreError`]; then the old database is in its place.
@@ -112,7 +114,8 @@ pub(crate) fn restore(file: &Path, database: &Path, create: bool) -> Result<Rest
             .map_err(|errno| failed(database)(errno.into()))?;
         None
     };
-    // Should the power fail here, the stamps (`stamp`) tell the next start that the old log is not the new file's.
+    // Should the power fail here, the stamps (`stamp`) tell the next start that the old log is not
+    // the new file's.
     sync_parent(database).map_err(failed(database))?;
     for behind in NEIGHBOURS {
         let from = neighbour(database, behind);
@@ -125,7 +128,8 @@ pub(crate) fn restore(file: &Path, database: &Path, create: bool) -> Result<Rest
     Ok(Restored { former, organisations, certificates })
 }
 
-/// Copies the backup and looks at the copy, which nobody else can change: it is this program's, whole, and belongs to no log.
+/// Copies the backup and looks at the copy, which nobody else can change: it is this program's,
+/// whole, and belongs to no log.
 fn copy<F: FnOnce(io::Error) -> RestoreError>(
     source: &Path,
     to: &Path,

@@ -1,7 +1,7 @@
 //! Opens the database file and brings it to the newest schema.
 //!
-//! Decides how SQLite is set up: every acknowledged change is on disk. Refuses a file of another program, of a newer version, and of
-//! one before the first release.
+//! Decides how SQLite is set up: every acknowledged change is on disk. Refuses a file of another
+//! program, of a newer version, and of one before the first release.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -20,11 +20,13 @@ use crate::store::StoreError;
 const APPLICATION_ID: i32 = 0x5052_534d;
 /// All scripts in order; `user_version` is [`BEFORE`] and the count of those that ran.
 const MIGRATIONS: &[&str] = &[include_str!("schema/0001_first.sql")];
-/// The last `user_version` of schemas that were in use before the first release, and that no version reads any more.
+/// The last `user_version` of schemas that were in use before the first release, and that no
+/// version reads any more.
 const BEFORE: usize = 4;
 /// The newest `user_version` that this version knows.
 const KNOWN: usize = BEFORE + MIGRATIONS.len();
-/// How long a second program (the `organisation` commands, a backup) may hold the file before a change fails.
+/// How long a second program (the `organisation` commands, a backup) may hold the file before a
+/// change fails.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(10);
 
 /// Statements kept compiled, of each connection: more than there are different ones.
@@ -69,7 +71,8 @@ pub enum OpenError {
 pub(crate) enum Making {
     /// Never: what is asked about must be there.
     Never,
-    /// In a folder that has no other, as at a first start. A slip in a name would stand beside the file that was meant.
+    /// In a folder that has no other, as at a first start. A slip in a name would stand beside the
+    /// file that was meant.
     First,
     /// Because `--create` says so.
     Asked,
@@ -82,7 +85,8 @@ impl Making {
     }
 }
 
-/// Whether there is a database (true), or one is to be made (false): a slip in its name is an error, and makes no file.
+/// Whether there is a database (true), or one is to be made (false): a slip in its name is an
+/// error, and makes no file.
 pub(crate) fn present(path: &Path, making: Making) -> Result<bool, OpenError> {
     match path.metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -98,7 +102,8 @@ pub(crate) fn present(path: &Path, making: Making) -> Result<bool, OpenError> {
     }
 }
 
-/// Entries of a folder that are looked at: far more than a server's own folder has. A folder with more is no place for a first start.
+/// Entries of a folder that are looked at: far more than a server's own folder has. A folder with
+/// more is no place for a first start.
 const ENTRIES_MAX: usize = 1_000;
 /// How every database of SQLite begins (its file format, section 1.3).
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -123,7 +128,8 @@ fn has_database(folder: std::fs::ReadDir) -> bool {
     folder.enumerate().any(is_one)
 }
 
-/// Opens for writing beside a server or alone, which a write-ahead log of another file must not destroy.
+/// Opens for writing beside a server or alone, which a write-ahead log of another file must not
+/// destroy.
 pub(crate) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
     stamp::check(path)?;
     let connection = open_writer(path)?;
@@ -142,7 +148,8 @@ pub(super) fn open_source(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Opens a copy that nobody else knows: a database of this program that this version can use, in one file.
+/// Opens a copy that nobody else knows: a database of this program that this version can use, in
+/// one file.
 pub(super) fn open_copy(path: &Path) -> Result<Connection, OpenError> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -205,8 +212,9 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     connection.busy_timeout(BUSY_WAIT)?;
     // More than there are different statements.
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    // A plan depends on the statement alone. Otherwise SQLite, as it is built here, compiles a statement anew for each new value that might
-    // let it plan better, which takes longer than running it.
+    // A plan depends on the statement alone. Otherwise SQLite, as it is built here, compiles a
+    // statement anew for each new value that might let it plan better, which takes longer than
+    // running it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
@@ -277,7 +285,8 @@ mod tests {
         assert!(matches!(open_writer(&noise), Err(OpenError::Database(_))));
     }
 
-    /// Files of the four schemas before the first release are told apart, said what to do about, and left as they are.
+    /// Files of the four schemas before the first release are told apart, said what to do about,
+    /// and left as they are.
     #[test]
     fn a_database_from_before_the_first_release_is_refused_with_what_to_do() {
         let dir = tempfile::tempdir().unwrap();

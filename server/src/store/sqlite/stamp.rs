@@ -1,12 +1,16 @@
-//! Which write-ahead log belongs to which database file: a stamp in the file, and a note of the one that the present log began on.
+//! Which write-ahead log belongs to which database file: a stamp in the file, and a note of the one
+//! that the present log began on.
 //!
-//! SQLite replays a `-wal` into whatever file stands beside it. After a crash there is one; if a backup is then copied over the
-//! database by hand, the old log would be replayed into it and destroy it. Decides whether the two belong together before SQLite puts them
-//! together. Refuses to replay a log that doesn't: it is set aside, not deleted.
+//! SQLite replays a `-wal` into whatever file stands beside it. After a crash there is one; if a
+//! backup is then copied over the database by hand, the old log would be replayed into it and
+//! destroy it. Decides whether the two belong together before SQLite puts them together. Refuses to
+//! replay a log that doesn't: it is set aside, not deleted.
 //!
-//! The row holds `value`, new before every complete checkpoint, and `follows`, the `value` that the file had when the present log
-//! began. The lock file holds that, too, with the numbers by which this log is known. A file belongs to a log if it is the one that the log began on, or if a checkpoint has carried
-//! a part of this log into it. The note is not in the log itself: read together with another file, a log says anything.
+//! The row holds `value`, new before every complete checkpoint, and `follows`, the `value` that the
+//! file had when the present log began. The lock file holds that, too, with the numbers by which
+//! this log is known. A file belongs to a log if it is the one that the log began on, or if a
+//! checkpoint has carried a part of this log into it. The note is not in the log itself: read
+//! together with another file, a log says anything.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -98,7 +102,8 @@ pub(super) fn claim_log(path: &Path) -> std::io::Result<()> {
     note(path, &Note { stamp, log })
 }
 
-/// Before the database is opened: a log that doesn't belong to it is set aside. Whoever holds the database has looked already.
+/// Before the database is opened: a log that doesn't belong to it is set aside. Whoever holds the
+/// database has looked already.
 pub(super) fn check(path: &Path) -> Result<(), OpenError> {
     match DatabaseLock::attempt(path) {
         Ok(_lock) => check_alone(path),
@@ -113,8 +118,8 @@ pub(crate) fn check_alone(path: &Path) -> Result<(), OpenError> {
     if !log.metadata().is_ok_and(|log| log.len() > 0) {
         return Ok(());
     }
-    // A log that nobody has noted, as of a copy of both that was put back, a file without a stamp, or one that a crash left half-way
-    // through a checkpoint, is SQLite's to judge.
+    // A log that nobody has noted, as of a copy of both that was put back, a file without a stamp,
+    // or one that a crash left half-way through a checkpoint, is SQLite's to judge.
     let (Some(noted), Ok(file)) = (noted(path), without_log(path)) else { return Ok(()) };
     if salts(path)? != noted.log || noted.stamp == file.value || noted.stamp == file.follows {
         Ok(())
@@ -123,7 +128,8 @@ pub(crate) fn check_alone(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Renames the log, and drops its index, which is made anew from a log. Names it for the person who looks for what is missing.
+/// Renames the log, and drops its index, which is made anew from a log. Names it for the person who
+/// looks for what is missing.
 pub(super) fn set_log_aside(path: &Path) -> std::io::Result<()> {
     let log = neighbour(path, "-wal");
     let aside = free_name(path, "-wal.aside")?;
@@ -168,8 +174,8 @@ pub(super) fn renew(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Ends the present log and begins the next one with the file's stamp. Only for the one who holds the database, with SQLite's own
-/// checkpoints switched off.
+/// Ends the present log and begins the next one with the file's stamp. Only for the one who holds
+/// the database, with SQLite's own checkpoints switched off.
 pub(super) fn checkpoint(connection: &Connection) -> Result<(), OpenError> {
     let path = real(Path::new(connection.path().unwrap_or_default()))?;
     let value = fresh(connection)?;
@@ -181,7 +187,8 @@ pub(super) fn checkpoint(connection: &Connection) -> Result<(), OpenError> {
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?;
-    // A reader can keep the log from being carried over whole; then it goes on, and still follows what it followed.
+    // A reader can keep the log from being carried over whole; then it goes on, and still follows
+    // what it followed.
     if busy == 0 || pages == carried {
         // Begins the next log, whose numbers are known from then on.
         connection.execute("UPDATE stamp SET follows = ?1", [&value])?;
@@ -207,7 +214,8 @@ pub(super) struct Due {
 }
 
 impl Due {
-    /// Makes one if the log has grown by so much. Waits for no reader: a backup reads for as long as it takes, and meanwhile the log grows.
+    /// Makes one if the log has grown by so much. Waits for no reader: a backup reads for as long
+    /// as it takes, and meanwhile the log grows.
     pub(super) fn checkpoint(&mut self, connection: &Connection) {
         let length = || {
             let path = connection.path()?;

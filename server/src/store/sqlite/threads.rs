@@ -1,7 +1,7 @@
 //! The engine's threads: one writes, some read.
 //!
-//! Decides how changes become durable: the writer takes what has queued up, runs each piece of work in a savepoint of one
-//! transaction, commits once, tells the watchers, and only then answers.
+//! Decides how changes become durable: the writer takes what has queued up, runs each piece of work
+//! in a savepoint of one transaction, commits once, tells of it, and only then answers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use super::tx::Transaction;
 use super::{OpenError, schema, stamp};
 use crate::errors::Refusal;
 use crate::store::StoreError;
-use crate::store::queue::{Queue, READERS, Threads, Work};
-use crate::watchers::{Topic, Watchers};
+use crate::store::queue::{Listeners, Queue, READERS, Threads, Work};
+use crate::watchers::Change;
 
 /// Pieces of work in one transaction: bounds how long the first waits for the last.
 pub(crate) const BATCH_MAX: usize = 128;
@@ -27,27 +27,27 @@ pub(in crate::store) fn start(
     path: &Path,
     writing: &Arc<Queue>,
     reading: &Arc<Queue>,
-    watchers: Arc<Watchers>,
+    listeners: &Arc<Listeners>,
 ) -> Result<Threads, OpenError> {
     let connection = schema::open_writer(path)?;
     stamp::begin(&connection)?;
-    let queue = Arc::clone(writing);
+    let (queue, told) = (Arc::clone(writing), Arc::clone(listeners));
     let mut threads = vec![std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
-        serve(&connection, WRITING, &queue, BATCH_MAX, &watchers);
+        serve(&connection, WRITING, &queue, BATCH_MAX, &told);
     })?];
     for _ in 0..READERS {
         let (connection, queue) = (schema::open_reader(path)?, Arc::clone(reading));
-        let unwatched = Arc::new(Watchers::default());
+        let unheard = Listeners::default();
         // One at a time: a caller who is quickly served must not wait for the end of a batch.
         threads.push(std::thread::Builder::new().name("store-reader".to_owned()).spawn(move || {
-            serve(&connection, READING, &queue, 1, &unwatched);
+            serve(&connection, READING, &queue, 1, &unheard);
         })?);
     }
     Ok(Threads(threads))
 }
 
 /// A thread's life.
-fn serve(connection: &Connection, begin: &str, queue: &Queue, batch_max: usize, watchers: &Watchers) {
+fn serve(connection: &Connection, begin: &str, queue: &Queue, batch_max: usize, listeners: &Listeners) {
     let mut batch: Vec<Box<dyn Work>> = Vec::with_capacity(batch_max);
     let mut groups = Vec::with_capacity(batch_max);
     let mut due = stamp::Due::default();
@@ -63,7 +63,7 @@ fn serve(connection: &Connection, begin: &str, queue: &Queue, batch_max: usize, 
             let mut changed = Vec::new();
             let fate = run_batch(connection, begin, &mut batch, &mut changed);
             if fate.is_ok() {
-                watchers.notify(&changed);
+                listeners.tell(&changed);
             }
             for work in batch.drain(..) {
                 work.answer(fate);
@@ -83,7 +83,7 @@ fn run_batch(
     connection: &Connection,
     begin: &str,
     batch: &mut [Box<dyn Work>],
-    changed: &mut Vec<Topic>,
+    changed: &mut Vec<Change>,
 ) -> Result<(), Refusal> {
     let fate = try_batch(connection, begin, batch, changed);
     if fate.is_err()
@@ -99,15 +99,27 @@ fn try_batch(
     connection: &Connection,
     begin: &str,
     batch: &mut [Box<dyn Work>],
-    changed: &mut Vec<Topic>,
+    changed: &mut Vec<Change>,
 ) -> Result<(), Refusal> {
     say(connection, begin)?;
+    if let [alone] = batch {
+        // Most work is alone: the transaction itself is what a refusal takes back.
+        let keep = alone.run(&mut Transaction::new(connection, changed));
+        if connection.is_autocommit() {
+            return Err(Refusal::UNAVAILABLE);
+        }
+        if !keep {
+            changed.clear();
+        }
+        return Ok(say(connection, if keep { "COMMIT" } else { "ROLLBACK" })?);
+    }
     for work in batch {
         say(connection, "SAVEPOINT work")?;
         let mut own = Vec::new();
         let keep = work.run(&mut Transaction::new(connection, &mut own));
         if connection.is_autocommit() {
-            // A full disk makes SQLite take back the whole transaction: all of the batch has failed.
+            // A full disk makes SQLite take back the whole transaction: all of the batch has
+            // failed.
             return Err(Refusal::UNAVAILABLE);
         }
         if keep {
@@ -121,7 +133,8 @@ fn try_batch(
     Ok(())
 }
 
-/// Runs one change without the threads, for the commands that work beside a server. Nobody watches its topics.
+/// Runs one change without the threads, for the commands that work beside a server. Nobody watches
+/// its topics.
 pub(crate) fn change<T, E: From<StoreError>>(
     connection: &Connection,
     work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,

@@ -1,6 +1,7 @@
 //! The row operations over one connection, inside one transaction.
 //!
-//! Decides nothing: each operation is a function of the file of its table. Locks have nothing to do: there is one writer.
+//! Decides nothing: each operation is a function of the file of its table. Locks have nothing to
+//! do: there is one writer.
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::Profile;
@@ -17,41 +18,55 @@ use crate::store::rows::{
     Device, Lasting, Listed, LogEnd, Organisation, Part, Signer, Stored, User, UserToAdd,
 };
 use crate::store::{StoreError, Tx};
-use crate::watchers::Topic;
+use crate::watchers::Change;
 
 /// A connection inside a transaction, and the list of what changed.
 pub(crate) struct Transaction<'a> {
     sql: &'a Connection,
-    changed: &'a mut Vec<Topic>,
+    changed: &'a mut Vec<Change>,
+    #[cfg(test)]
+    operations: std::cell::Cell<u64>,
 }
 
 impl<'a> Transaction<'a> {
     /// Over a connection on which the caller has begun a transaction.
-    pub(crate) const fn new(sql: &'a Connection, changed: &'a mut Vec<Topic>) -> Self {
-        Self { sql, changed }
+    pub(crate) const fn new(sql: &'a Connection, changed: &'a mut Vec<Change>) -> Self {
+        Self {
+            sql,
+            changed,
+            #[cfg(test)]
+            operations: std::cell::Cell::new(0),
+        }
+    }
+
+    /// The connection, for one operation.
+    fn sql(&self) -> &'a Connection {
+        #[cfg(test)]
+        self.operations.set(self.operations.get().saturating_add(1));
+        self.sql
     }
 }
 
 impl Tx for Transaction<'_> {
     fn lock_log(&mut self, organisation: &OrganisationId) -> Result<Option<LogEnd>, StoreError> {
         // One writer: whatever is read here stays so until the transaction ends.
-        log::end(self.sql, organisation)
+        log::end(self.sql(), organisation)
     }
 
     fn lock_invitation(&mut self, _organisation: &OrganisationId, _token: &Token) -> Result<(), StoreError> {
         Ok(())
     }
 
-    fn changed(&mut self, topic: Topic) {
-        self.changed.push(topic);
+    fn changed(&mut self, change: Change) {
+        self.changed.push(change);
     }
 
     fn organisations(&self) -> Result<Vec<Listed>, StoreError> {
-        log::organisations(self.sql)
+        log::organisations(self.sql())
     }
 
     fn organisation(&self, organisation: &OrganisationId) -> Result<Option<Organisation>, StoreError> {
-        log::organisation(self.sql, organisation)
+        log::organisation(self.sql(), organisation)
     }
 
     fn reserve(
@@ -60,11 +75,11 @@ impl Tx for Transaction<'_> {
         bootstrap_hash: Hash,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        log::reserve(self.sql, organisation, bootstrap_hash, now)
+        log::reserve(self.sql(), organisation, bootstrap_hash, now)
     }
 
     fn reissue(&mut self, organisation: &OrganisationId, bootstrap_hash: Hash) -> Result<bool, StoreError> {
-        log::reissue(self.sql, organisation, bootstrap_hash)
+        log::reissue(self.sql(), organisation, bootstrap_hash)
     }
 
     fn set_founded(
@@ -73,19 +88,19 @@ impl Tx for Transaction<'_> {
         root: &VerifyKey,
         founding_hash: Hash,
     ) -> Result<(), StoreError> {
-        log::set_founded(self.sql, organisation, root, founding_hash)
+        log::set_founded(self.sql(), organisation, root, founding_hash)
     }
 
     fn log_end(&self, organisation: &OrganisationId) -> Result<Option<LogEnd>, StoreError> {
-        log::end(self.sql, organisation)
+        log::end(self.sql(), organisation)
     }
 
     fn head_after(&self, organisation: &OrganisationId, position: u64) -> Result<Option<Hash>, StoreError> {
-        log::head_after(self.sql, organisation, position)
+        log::head_after(self.sql(), organisation, position)
     }
 
     fn envelope(&self, organisation: &OrganisationId, position: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        log::envelope(self.sql, organisation, position)
+        log::envelope(self.sql(), organisation, position)
     }
 
     fn position_of(
@@ -93,11 +108,11 @@ impl Tx for Transaction<'_> {
         organisation: &OrganisationId,
         certificate: &Hash,
     ) -> Result<Option<u64>, StoreError> {
-        log::position_of(self.sql, organisation, certificate)
+        log::position_of(self.sql(), organisation, certificate)
     }
 
     fn page(&self, organisation: &OrganisationId, from: u64) -> Result<LogPage, StoreError> {
-        log::page(self.sql, organisation, from)
+        log::page(self.sql(), organisation, from)
     }
 
     fn insert_certificate(
@@ -106,7 +121,7 @@ impl Tx for Transaction<'_> {
         envelope: &[u8],
         head_after: &Head,
     ) -> Result<(), StoreError> {
-        log::insert_certificate(self.sql, organisation, envelope, head_after)
+        log::insert_certificate(self.sql(), organisation, envelope, head_after)
     }
 
     fn insert_receipt(
@@ -115,23 +130,23 @@ impl Tx for Transaction<'_> {
         position: u64,
         receipt: &Receipt,
     ) -> Result<(), StoreError> {
-        log::insert_receipt(self.sql, organisation, position, receipt)
+        log::insert_receipt(self.sql(), organisation, position, receipt)
     }
 
     fn signer(&self, organisation: &OrganisationId, device: &DeviceId) -> Result<Option<Signer>, StoreError> {
-        members::signer(self.sql, organisation, device)
+        members::signer(self.sql(), organisation, device)
     }
 
     fn user(&self, organisation: &OrganisationId, user: &UserId) -> Result<Option<User>, StoreError> {
-        members::user(self.sql, organisation, user)
+        members::user(self.sql(), organisation, user)
     }
 
     fn device(&self, organisation: &OrganisationId, device: &DeviceId) -> Result<Option<Device>, StoreError> {
-        members::device(self.sql, organisation, device)
+        members::device(self.sql(), organisation, device)
     }
 
     fn email_in_use(&self, organisation: &OrganisationId, email: &Email) -> Result<bool, StoreError> {
-        members::email_in_use(self.sql, organisation, email)
+        members::email_in_use(self.sql(), organisation, email)
     }
 
     fn encryption_key_used(
@@ -139,15 +154,15 @@ impl Tx for Transaction<'_> {
         organisation: &OrganisationId,
         key: &EncryptionKey,
     ) -> Result<bool, StoreError> {
-        members::encryption_key_used(self.sql, organisation, key)
+        members::encryption_key_used(self.sql(), organisation, key)
     }
 
     fn verify_key_used(&self, organisation: &OrganisationId, key: &VerifyKey) -> Result<bool, StoreError> {
-        members::verify_key_used(self.sql, organisation, key)
+        members::verify_key_used(self.sql(), organisation, key)
     }
 
     fn insert_user(&mut self, organisation: &OrganisationId, user: &UserToAdd<'_>) -> Result<(), StoreError> {
-        members::insert_user(self.sql, organisation, user)
+        members::insert_user(self.sql(), organisation, user)
     }
 
     fn insert_device(
@@ -157,7 +172,7 @@ impl Tx for Transaction<'_> {
         user: &UserId,
         verify_key: &VerifyKey,
     ) -> Result<(), StoreError> {
-        members::insert_device(self.sql, organisation, device, user, verify_key)
+        members::insert_device(self.sql(), organisation, device, user, verify_key)
     }
 
     fn set_profile(
@@ -167,15 +182,15 @@ impl Tx for Transaction<'_> {
         profile: Profile,
         position: u64,
     ) -> Result<(), StoreError> {
-        members::set_profile(self.sql, organisation, user, profile, position)
+        members::set_profile(self.sql(), organisation, user, profile, position)
     }
 
     fn revoke_user(&mut self, organisation: &OrganisationId, user: &UserId) -> Result<(), StoreError> {
-        members::revoke_user(self.sql, organisation, user)
+        members::revoke_user(self.sql(), organisation, user)
     }
 
     fn revoke_device(&mut self, organisation: &OrganisationId, device: &DeviceId) -> Result<(), StoreError> {
-        members::revoke_device(self.sql, organisation, device)
+        members::revoke_device(self.sql(), organisation, device)
     }
 
     fn set_last_change(
@@ -184,11 +199,11 @@ impl Tx for Transaction<'_> {
         device: &DeviceId,
         position: u64,
     ) -> Result<(), StoreError> {
-        members::set_last_change(self.sql, organisation, device, position)
+        members::set_last_change(self.sql(), organisation, device, position)
     }
 
     fn manifest(&self, organisation: &OrganisationId, user: &UserId) -> Result<ManifestView, StoreError> {
-        members::manifest(self.sql, organisation, user)
+        members::manifest(self.sql(), organisation, user)
     }
 
     fn set_manifest(
@@ -197,15 +212,15 @@ impl Tx for Transaction<'_> {
         user: &UserId,
         upload: &ManifestUpload,
     ) -> Result<(), StoreError> {
-        members::set_manifest(self.sql, organisation, user, upload)
+        members::set_manifest(self.sql(), organisation, user, upload)
     }
 
     fn invitation(&self, organisation: &OrganisationId, token: &Token) -> Result<Option<Stored>, StoreError> {
-        invitations::invitation(self.sql, organisation, token)
+        invitations::invitation(self.sql(), organisation, token)
     }
 
     fn token_of(&self, organisation: &OrganisationId, handle: &Hash) -> Result<Option<Token>, StoreError> {
-        invitations::token_of(self.sql, organisation, handle)
+        invitations::token_of(self.sql(), organisation, handle)
     }
 
     fn invitations(
@@ -215,11 +230,11 @@ impl Tx for Transaction<'_> {
         before: u64,
         most: usize,
     ) -> Result<Vec<(u64, Stored)>, StoreError> {
-        invitations::list(self.sql, organisation, device_of, before, most)
+        invitations::list(self.sql(), organisation, device_of, before, most)
     }
 
     fn greeted_by(&self, organisation: &OrganisationId, user: &UserId) -> Result<Vec<Stored>, StoreError> {
-        invitations::greeted_by(self.sql, organisation, user)
+        invitations::greeted_by(self.sql(), organisation, user)
     }
 
     fn usable_for_devices_of(
@@ -227,7 +242,7 @@ impl Tx for Transaction<'_> {
         organisation: &OrganisationId,
         user: &UserId,
     ) -> Result<Vec<Stored>, StoreError> {
-        invitations::usable_for_devices_of(self.sql, organisation, user)
+        invitations::usable_for_devices_of(self.sql(), organisation, user)
     }
 
     fn insert_invitation(
@@ -237,7 +252,7 @@ impl Tx for Transaction<'_> {
         due: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        invitations::insert(self.sql, organisation, invitation, due, now)
+        invitations::insert(self.sql(), organisation, invitation, due, now)
     }
 
     fn update_invitation(
@@ -246,11 +261,11 @@ impl Tx for Transaction<'_> {
         invitation: &Invitation,
         due: Timestamp,
     ) -> Result<(), StoreError> {
-        invitations::update(self.sql, organisation, invitation, due)
+        invitations::update(self.sql(), organisation, invitation, due)
     }
 
     fn remove_invitation(&mut self, organisation: &OrganisationId, token: &Token) -> Result<(), StoreError> {
-        invitations::remove(self.sql, organisation, token)
+        invitations::remove(self.sql(), organisation, token)
     }
 
     fn mail_outcome(
@@ -258,7 +273,7 @@ impl Tx for Transaction<'_> {
         organisation: &OrganisationId,
         token: &Token,
     ) -> Result<Option<MailOutcome>, StoreError> {
-        invitations::mail_outcome(self.sql, organisation, token)
+        invitations::mail_outcome(self.sql(), organisation, token)
     }
 
     fn start_mail(
@@ -268,7 +283,7 @@ impl Tx for Transaction<'_> {
         now: Timestamp,
         most: u32,
     ) -> Result<bool, StoreError> {
-        invitations::start_mail(self.sql, organisation, token, now, most)
+        invitations::start_mail(self.sql(), organisation, token, now, most)
     }
 
     fn set_mail_outcome(
@@ -277,7 +292,7 @@ impl Tx for Transaction<'_> {
         token: &Token,
         outcome: MailOutcome,
     ) -> Result<(), StoreError> {
-        invitations::set_mail_outcome(self.sql, organisation, token, outcome)
+        invitations::set_mail_outcome(self.sql(), organisation, token, outcome)
     }
 
     fn attempt(
@@ -286,7 +301,7 @@ impl Tx for Transaction<'_> {
         token: &Token,
         attempt: &AttemptId,
     ) -> Result<Option<Attempt>, StoreError> {
-        attempts::named(self.sql, organisation, token, attempt)
+        attempts::named(self.sql(), organisation, token, attempt)
     }
 
     fn insert_attempt(
@@ -295,7 +310,7 @@ impl Tx for Transaction<'_> {
         token: &Token,
         attempt: &Attempt,
     ) -> Result<(), StoreError> {
-        attempts::insert(self.sql, organisation, token, attempt)
+        attempts::insert(self.sql(), organisation, token, attempt)
     }
 
     fn update_attempt(
@@ -304,7 +319,7 @@ impl Tx for Transaction<'_> {
         token: &Token,
         attempt: &Attempt,
     ) -> Result<(), StoreError> {
-        attempts::update(self.sql, organisation, token, attempt)
+        attempts::update(self.sql(), organisation, token, attempt)
     }
 
     fn step_hash(
@@ -314,7 +329,7 @@ impl Tx for Transaction<'_> {
         attempt: u32,
         step: u8,
     ) -> Result<Option<Hash>, StoreError> {
-        attempts::step_hash(self.sql, organisation, token, attempt, step)
+        attempts::step_hash(self.sql(), organisation, token, attempt, step)
     }
 
     fn step_bytes(
@@ -324,7 +339,7 @@ impl Tx for Transaction<'_> {
         attempt: u32,
         step: u8,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        attempts::step_bytes(self.sql, organisation, token, attempt, step)
+        attempts::step_bytes(self.sql(), organisation, token, attempt, step)
     }
 
     fn insert_step(
@@ -335,7 +350,7 @@ impl Tx for Transaction<'_> {
         step: u8,
         content: (Hash, &[u8]),
     ) -> Result<(), StoreError> {
-        attempts::insert_step(self.sql, organisation, token, attempt, step, content)
+        attempts::insert_step(self.sql(), organisation, token, attempt, step, content)
     }
 
     fn completion(
@@ -344,7 +359,7 @@ impl Tx for Transaction<'_> {
         token: &Token,
         attempt: u32,
     ) -> Result<Option<(Hash, u64)>, StoreError> {
-        attempts::completion(self.sql, organisation, token, attempt)
+        attempts::completion(self.sql(), organisation, token, attempt)
     }
 
     fn set_completion(
@@ -354,7 +369,7 @@ impl Tx for Transaction<'_> {
         attempt: u32,
         completion: (Hash, u64),
     ) -> Result<(), StoreError> {
-        attempts::set_completion(self.sql, organisation, token, attempt, completion)
+        attempts::set_completion(self.sql(), organisation, token, attempt, completion)
     }
 
     fn taken(
@@ -363,31 +378,31 @@ impl Tx for Transaction<'_> {
         member: Option<&UserId>,
         pool: Pool,
     ) -> Result<Taken, StoreError> {
-        usage::taken(self.sql, organisation, member, pool)
+        usage::taken(self.sql(), organisation, member, pool)
     }
 
     fn parts(&self, organisation: &OrganisationId) -> Result<Vec<Part>, StoreError> {
-        usage::parts(self.sql, organisation)
+        usage::parts(self.sql(), organisation)
     }
 
     fn lasting(&self, organisation: &OrganisationId) -> Result<Lasting, StoreError> {
-        log::lasting(self.sql, organisation)
+        log::lasting(self.sql(), organisation)
     }
 
     fn recount(&mut self, organisation: &OrganisationId) -> Result<(), StoreError> {
-        usage::recount(self.sql, organisation)
+        usage::recount(self.sql(), organisation)
     }
 
     fn note_budgets(&mut self, budgets: &Budgets) -> Result<(), StoreError> {
-        usage::note(self.sql, budgets)
+        usage::note(self.sql(), budgets)
     }
 
     fn noted_budgets(&self) -> Result<Budgets, StoreError> {
-        usage::noted(self.sql)
+        usage::noted(self.sql())
     }
 
     fn is_due(&self, now: Timestamp) -> Result<bool, StoreError> {
-        upkeep::is_due(self.sql, now)
+        upkeep::is_due(self.sql(), now)
     }
 
     fn due(
@@ -396,7 +411,7 @@ impl Tx for Transaction<'_> {
         most: usize,
         later: Timestamp,
     ) -> Result<Vec<(OrganisationId, Token)>, StoreError> {
-        upkeep::due(self.sql, now, most, later)
+        upkeep::due(self.sql(), now, most, later)
     }
 
     fn put_off(
@@ -405,7 +420,7 @@ impl Tx for Transaction<'_> {
         token: &Token,
         later: Timestamp,
     ) -> Result<(), StoreError> {
-        upkeep::put_off(self.sql, organisation, token, later)
+        upkeep::put_off(self.sql(), organisation, token, later)
     }
 
     fn due_of(
@@ -416,7 +431,7 @@ impl Tx for Transaction<'_> {
         now: Timestamp,
         most: usize,
     ) -> Result<Vec<Token>, StoreError> {
-        upkeep::due_of(self.sql, organisation, member, pool, now, most)
+        upkeep::due_of(self.sql(), organisation, member, pool, now, most)
     }
 
     fn over_of(
@@ -426,10 +441,15 @@ impl Tx for Transaction<'_> {
         pool: Pool,
         most: usize,
     ) -> Result<Vec<Token>, StoreError> {
-        upkeep::over_of(self.sql, organisation, member, pool, most)
+        upkeep::over_of(self.sql(), organisation, member, pool, most)
     }
 
     fn give_back_room(&mut self) -> Result<bool, StoreError> {
-        upkeep::give_back_room(self.sql)
+        upkeep::give_back_room(self.sql())
+    }
+
+    #[cfg(test)]
+    fn operations(&self) -> u64 {
+        self.operations.get()
     }
 }

@@ -1,6 +1,7 @@
 //! What is due, what is over, and room in the file that nothing needs any more.
 //!
-//! Decides how many pages go back to the file system at once. Which invitations go is `store::pruning`'s.
+//! Decides how many pages go back to the file system at once. Which invitations go is
+//! `store::pruning`'s.
 
 use parsec_protocol::ids::{OrganisationId, Timestamp, Token, UserId};
 use rusqlite::{Connection, params};
@@ -44,7 +45,8 @@ pub(super) fn give_back_room(sql: &Connection) -> Result<bool, StoreError> {
     is_slack(sql)
 }
 
-/// What is due of all organisations. A row whose key can't be read keeps no other from going: it is looked at later.
+/// What is due of all organisations. A row whose key can't be read keeps no other from going: it is
+/// looked at later.
 pub(super) fn due(
     sql: &Connection,
     now: Timestamp,

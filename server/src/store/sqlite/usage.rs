@@ -1,6 +1,7 @@
 //! What everybody takes up, as rows that triggers keep (schema/0001_first.sql).
 //!
-//! Decides nothing: whether more fits a budget is `store::usage`'s. Nothing here is counted over history, but by [`recount`].
+//! Decides nothing: whether more fits a budget is `store::usage`'s. Nothing here is counted over
+//! history, but by [`recount`].
 
 use parsec_protocol::ids::{OrganisationId, UserId};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -86,7 +87,8 @@ pub(super) fn parts(sql: &Connection, organisation: &OrganisationId) -> Result<V
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Counts an organisation anew, from the rows themselves: mends what something else than this program has changed.
+/// Counts an organisation anew, from the rows themselves: mends what something else than this
+/// program has changed.
 pub(super) fn recount(sql: &Connection, organisation: &OrganisationId) -> Result<(), StoreError> {
     for query in [
         "UPDATE user SET devices =

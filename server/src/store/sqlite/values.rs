@@ -1,7 +1,7 @@
 //! How values of the protocol are written into columns, and read back.
 //!
-//! Decides that a fieldless value is stored under its number on the wire, and a count or time as a signed integer. Refuses stored values
-//! that this program would not have written.
+//! Decides that a fieldless value is stored under its number on the wire, and a count or time as a
+//! signed integer. Refuses stored values that this program would not have written.
 
 use crate::store::StoreError;
 
@@ -19,7 +19,8 @@ where
     parsec_protocol::codec::decode(&[byte], 1).map_err(|_| damaged("number"))
 }
 
-/// A count or time of the protocol as SQLite stores it. What doesn't fit is far beyond every bound that was checked before.
+/// A count or time of the protocol as SQLite stores it. What doesn't fit is far beyond every bound
+/// that was checked before.
 pub(super) fn stored(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

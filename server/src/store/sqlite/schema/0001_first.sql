@@ -1,8 +1,10 @@
--- Not frozen before 0.1.0 is released. From then on databases with this schema exist, and changes go into a new file.
--- Times are microseconds since 1970. Status, reason and profile are the numbers they have on the wire.
--- All rows are keyed by their organisation first: no row of one refers to, or is numbered with, those of another.
+-- Not frozen before 0.1.0 is released. From then on databases with this schema exist, and changes
+-- go into a new file. Times are microseconds since 1970. Status, reason and profile are the numbers
+-- they have on the wire. All rows are keyed by their organisation first: no row of one refers to,
+-- or is numbered with, those of another.
 
--- An organisation, and what is counted of it: triggers change the counts in the statement that changes what they count.
+-- An organisation, and what is counted of it: triggers change the counts in the statement that
+-- changes what they count.
 CREATE TABLE organisation (
     id             TEXT PRIMARY KEY,
     bootstrap_hash BLOB NOT NULL,            -- SHA-256 of the bootstrap token; the token itself is not kept
@@ -32,7 +34,8 @@ CREATE TRIGGER count_certificate AFTER INSERT ON certificate BEGIN
     WHERE id = new.organisation;
 END;
 
--- The receipts of enrolments: evidence beside the log, as many as it has devices; they outlive their invitations.
+-- The receipts of enrolments: evidence beside the log, as many as it has devices; they outlive
+-- their invitations.
 CREATE TABLE receipt (
     organisation TEXT NOT NULL,
     position     INTEGER NOT NULL,           -- of the enrolment's first certificate
@@ -161,8 +164,9 @@ CREATE TABLE step (
     FOREIGN KEY (organisation, token, attempt) REFERENCES attempt (organisation, token, number)
 ) STRICT, WITHOUT ROWID;
 
--- What everybody takes up, kept by triggers in the statement of each change: nothing is ever counted over the rows.
--- `bytes`: 256 for an invitation and its e-mail, 192 for an attempt, 64 for a step and its bytes.
+-- What everybody takes up, kept by triggers in the statement of each change: nothing is ever
+-- counted over the rows. `bytes`: 256 for an invitation and its e-mail, 192 for an attempt, 64 for
+-- a step and its bytes.
 CREATE TABLE usage (
     organisation TEXT NOT NULL REFERENCES organisation (id),
     member       BLOB NOT NULL,              -- who made the invitations; of no bytes: the whole pool
