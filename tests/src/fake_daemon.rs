@@ -1,5 +1,5 @@
-//! A daemon that a test plays for the real parsecctl: answers by a script, and remembers what it was
-//! asked.
+//! A daemon that a test plays for the real parsecctl: answers by a script, and remembers what it
+//! was asked.
 //!
 //! For what a real daemon refuses to send or does not do at will: hostile text in every field, half
 //! a line, another protocol; to go away between two events, to be older or newer, to refuse once.
@@ -220,8 +220,8 @@ fn serve(stream: &UnixStream, script: &impl Fn(&str, &Value, usize) -> Reply, as
 impl Drop for FakeDaemon {
     fn drop(&mut self) {
         self.ends.store(true, Ordering::SeqCst);
-        // Wakes the one that accepts. Where its socket was removed under it, it can't be woken, and a
-        // test must not wait for it.
+        // Wakes the one that accepts. Where its socket was removed under it, it can't be woken, and
+        // a test must not wait for it.
         let woken = UnixStream::connect(socket(&self.runtime)).is_ok();
         if let Some(accepting) = self.accepting.take().filter(|_| woken) {
             let ended = accepting.join();

@@ -18,7 +18,7 @@ use parsecd::transport::relay::Member;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::crowd::{self, Alice};
+use crate::load::{self, Alice};
 use crate::server::Server;
 
 /// An address of loopback's own, where the silent ones come from: 127.0.0.1 is everybody else's.
@@ -80,8 +80,8 @@ pub fn make_room(size: &Size) -> Result<(), String> {
 /// If the organisations can't be founded.
 pub async fn stand(server: &Server, size: Size) -> Result<Seen, String> {
     let [flooding, other] = ["acme", "bolt"].map(|name| (server.reserve(name), name.parse().unwrap()));
-    let flooding = crowd::alice(&server.url(), &flooding.0, &flooding.1).await;
-    let other = crowd::alice(&server.url(), &other.0, &other.1).await.member();
+    let flooding = load::alice(&server.url(), &flooding.0, &flooding.1).await;
+    let other = load::alice(&server.url(), &other.0, &other.1).await.member();
     invite(&flooding, size.invitations).await?;
     let mut seen = Seen::default();
     for _ in 0..CALM {

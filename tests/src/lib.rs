@@ -14,33 +14,33 @@
 
 pub mod alone;
 pub mod ceremony;
-pub mod crowd;
 pub mod ctl;
 pub mod debian;
 pub mod events;
 pub mod fake_daemon;
-pub mod figures;
 pub mod flood;
 pub mod fuzz;
 pub mod hostile;
 pub mod json_output;
 pub mod launch;
+pub mod load;
 pub mod logs;
 pub mod memory;
+pub mod metrics;
 pub mod network;
 pub mod openrpc;
+pub mod organisation;
 pub mod people;
 pub mod process;
 pub mod proxy;
 pub mod ready;
+pub mod recorder;
 pub mod rpc;
 pub mod scene;
 pub mod screenshot;
 pub mod server;
-pub mod tap;
 pub mod terminal;
 pub mod units;
-pub mod world;
 
 use std::io::Write;
 

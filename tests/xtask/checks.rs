@@ -14,7 +14,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::run_tests::{SKIPPED, cargo, ended};
-use parsec_tests::figures::FULL;
+use parsec_tests::metrics::FULL;
 use rows::{How, ROWS, Row};
 
 /// Of a row that failed, so many of its last lines are shown: a panic with its place, and what came before.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use parsec_tests::figures::{figure, full};
+use parsec_tests::metrics::{figure, full};
 use parsec_tests::skip;
 use serde_json::Value;
 

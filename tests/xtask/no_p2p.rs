@@ -2,9 +2,9 @@
 //! else, and is smaller; the figures are printed.
 //!
 //! Decides what "everything else" is: the daemon's own tests, and the tests of the whole that need
-//! no such transport, with this parsecd. It is built beside the other programs, so that the libraries
-//! are those of the usual build; `--alone` also builds it by itself, where a feature that only libp2p
-//! turns on would be missed.
+//! no such transport, with this parsecd. It is built beside the other programs, so that the
+//! libraries are those of the usual build; `--alone` also builds it by itself, where a feature that
+//! only libp2p turns on would be missed.
 
 use std::collections::BTreeSet;
 use std::path::Path;

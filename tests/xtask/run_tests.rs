@@ -58,8 +58,9 @@ pub(crate) fn build(root: &Path) -> std::io::Result<bool> {
 pub(crate) fn cargo(root: &Path) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root);
-    // What the outer cargo says about xtask's own package would look to build scripts like a changed environment, and half the
-    // dependencies would be built again at every turn between `cargo xtask` and `cargo build`.
+    // What the outer cargo says about xtask's own package would look to build scripts like a
+    // changed environment, and half the dependencies would be built again at every turn between
+    // `cargo xtask` and `cargo build`.
     for (name, _) in std::env::vars_os() {
         let about_this_package = name.to_str().is_some_and(|name| {
             ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_CRATE_", "CARGO_BIN_"]

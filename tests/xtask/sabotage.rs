@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use parsec_tests::figures::figure;
+use parsec_tests::metrics::figure;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -199,7 +199,8 @@ fn read_all<T: DeserializeOwned>(folder: &Path, part: Option<&str>) -> std::io::
     Ok(all)
 }
 
-/// Files that differ are copied, so that what was built for the rest stays good; what is gone here goes there.
+/// Files that differ are copied, so that what was built for the rest stays good; what is gone here
+/// goes there.
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(to)? {

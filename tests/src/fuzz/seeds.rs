@@ -19,7 +19,7 @@ use parsec_protocol::relay;
 
 use super::sequence::{honest, seeds, world};
 use super::{TARGETS, folder};
-use crate::world::World;
+use crate::organisation::Organisation;
 
 /// An old key file of the daemon's tests: it opens with `correct horse battery`, and takes little work.
 const KEY_FILE: &[u8] = include_bytes!("../../../daemon/src/store/tests/former/v1/key.age");
@@ -109,17 +109,17 @@ fn made(target: &str) -> Vec<Vec<u8>> {
     }
 }
 
-fn log_with(world: &World, more: &[Vec<u8>]) -> (VerifiedLog, Vec<Vec<u8>>) {
+fn log_with(world: &Organisation, more: &[Vec<u8>]) -> (VerifiedLog, Vec<Vec<u8>>) {
     let mut log = world.log.clone();
     more.iter().for_each(|envelope| log.push(envelope).unwrap());
     (log, [world.envelopes.as_slice(), more].concat())
 }
 
-fn head(world: &World, log: &VerifiedLog) -> SignedHead {
+fn head(world: &Organisation, log: &VerifiedLog) -> SignedHead {
     SignedHead::of(log, world.device, TIME, |context, message| world.signing_key.sign(context, message))
 }
 
-fn logs(world: &World, more: &[Vec<u8>]) -> Vec<Vec<u8>> {
+fn logs(world: &Organisation, more: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let (log, envelopes) = log_with(world, more);
     let certificates: Vec<ByteVec> = envelopes.into_iter().map(ByteVec::from).collect();
     let export =
@@ -128,7 +128,7 @@ fn logs(world: &World, more: &[Vec<u8>]) -> Vec<Vec<u8>> {
 }
 
 /// Alice says one thing about Bob here and another there.
-fn forks(world: &World, more: &[Vec<u8>]) -> Vec<Vec<u8>> {
+fn forks(world: &Organisation, more: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let (log, envelopes) = log_with(world, more);
     let bob = log.users().nth(1).unwrap().user;
     let branch = |profiles: &[Profile]| {
@@ -188,7 +188,7 @@ fn view() -> relay::AttemptView {
 }
 
 fn relay_records(
-    world: &World,
+    world: &Organisation,
     certificates: Vec<ByteVec>,
     receipt: &parsec_protocol::receipt::Receipt,
 ) -> Vec<Vec<u8>> {

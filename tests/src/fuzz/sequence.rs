@@ -15,17 +15,17 @@ use parsec_protocol::ids::Timestamp;
 use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::lab::Seeded;
 
-use crate::world::World;
+use crate::organisation::Organisation;
 
 const NOW: u64 = 1_800_000_000_000_000;
 
 /// The same for every run.
-pub(super) fn world() -> World {
-    World::found(&"acme".parse().unwrap(), Timestamp(NOW), &mut Seeded::new(u64::MAX))
+pub(super) fn world() -> Organisation {
+    Organisation::found(&"acme".parse().unwrap(), Timestamp(NOW), &mut Seeded::new(u64::MAX))
 }
 
 thread_local! {
-    static WORLD: World = world();
+    static WORLD: Organisation = world();
 }
 
 /// What has been seen so far.
@@ -52,7 +52,7 @@ pub(super) fn play(input: &[u8]) {
 }
 
 /// What had been seen in the end.
-fn run(world: &World, input: &[u8]) -> Seen {
+fn run(world: &Organisation, input: &[u8]) -> Seen {
     let entropy = &mut Seeded::new(7);
     let mut now = Timestamp(NOW);
     let secret = || LinkSecret::from_bytes(&mut [9; 32]);
@@ -122,7 +122,7 @@ fn run(world: &World, input: &[u8]) -> Seen {
 }
 
 /// What an honest ceremony leaves with the greeter.
-pub(super) fn honest(world: &World) -> (SealedEnrolment, Publication) {
+pub(super) fn honest(world: &Organisation) -> (SealedEnrolment, Publication) {
     let seen = run(world, seeds().last().unwrap());
     (seen.sealed.unwrap(), seen.publication.unwrap())
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use parsec_tests::openrpc;
+use parsec_tests::recorder::{Line, Recorder};
 use parsec_tests::server::Server;
-use parsec_tests::tap::{Line, Tap};
 use parsec_tests::terminal::{Terminal, private_folder};
 use parsec_tests::{installed, skip};
 use serde_json::Value;
@@ -16,7 +16,7 @@ use crate::traffic::{self, Seen};
 /// Two terminals that know nothing yet, and a server.
 struct Stage {
     terminals: [Terminal; 2],
-    taps: [Tap; 2],
+    taps: [Recorder; 2],
     server: Server,
     folder: tempfile::TempDir,
 }
@@ -27,7 +27,7 @@ impl Stage {
         private_folder(&folder.path().join("server"));
         let server = Server::start(&folder.path().join("server"), &[]);
         let terminals = ["alice", "bob"].map(|name| Terminal::start(name, &folder.path().join(name)));
-        let tap = |terminal: &Terminal| Tap::start(&terminal.folder().join("tap"), &terminal.socket());
+        let tap = |terminal: &Terminal| Recorder::start(&terminal.folder().join("tap"), &terminal.socket());
         let taps = [tap(&terminals[0]), tap(&terminals[1])];
         Self { terminals, taps, server, folder }
     }

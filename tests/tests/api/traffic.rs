@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parsec_tests::openrpc;
-use parsec_tests::tap::{Line, Tap};
+use parsec_tests::recorder::{Line, Recorder};
 
 use crate::judge::faults;
 use crate::judges::Judges;
@@ -12,7 +12,7 @@ use crate::judges::Judges;
 const CONNECTIONS_PER_TAP: usize = 1_000;
 
 /// The lines of one of several taps.
-pub(crate) fn of(index: usize, tap: &Tap) -> Vec<Line> {
+pub(crate) fn of(index: usize, tap: &Recorder) -> Vec<Line> {
     let number = |line: Line| Line { connection: line.connection + index * CONNECTIONS_PER_TAP, ..line };
     tap.lines().into_iter().map(number).collect()
 }

@@ -14,7 +14,7 @@ use parsec_tests::scene::{
 };
 use parsec_tests::server::copy_database;
 use parsec_tests::terminal::Terminal;
-use parsec_tests::{ctl, figures, installed, skip};
+use parsec_tests::{ctl, installed, metrics, skip};
 use serde_json::{Value, json};
 
 /// Bob joins, over the relay.
@@ -312,7 +312,7 @@ fn a_server_that_showed_two_pasts_is_proved_to_anybody() {
     second_reader_finds(false, Path::new(&damaged(&both)));
     // What was refused is refused still.
     assert_eq!(bob.verify().unwrap().count, 7);
-    figures::figure(
+    metrics::figure(
         "S4",
         "two daemons, two pasts by one server: an alarm and a proof at the first certificate that crosses",
     );

@@ -7,7 +7,7 @@ use parsec_protocol::control::{
     method,
 };
 use parsec_tests::ceremony::Bell;
-use parsec_tests::figures::figure;
+use parsec_tests::metrics::figure;
 use parsec_tests::scene::{ALICE_EMAIL, BOB, BOB_EMAIL, Scene, Setting};
 
 fn invitations(scene: &Scene) -> InviteListResult {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parsec_tests::server::{NO_LIMITS, Server};
 use parsec_tests::terminal::private_folder;
-use parsec_tests::{crowd, figures};
+use parsec_tests::{load, metrics};
 use parsecd::transport::Road as _;
 use parsecd::transport::relay::GreeterRoad;
 use tokio::sync::watch;
@@ -30,9 +30,9 @@ fn what_a_killed_server_has_acknowledged_is_there_once() {
     let mut server = Server::start(&folder.path().join("server"), NO_LIMITS);
     let token = server.reserve("acme");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let kills = figures::runs(KILLS.0, KILLS.1);
+    let kills = metrics::runs(KILLS.0, KILLS.1);
     let (_server, alice, begun) = runtime.block_on(async {
-        let alice = crowd::alice(&server.url(), &token, &"acme".parse().unwrap()).await;
+        let alice = load::alice(&server.url(), &token, &"acme".parse().unwrap()).await;
         let (over, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (told, mut acknowledged) = watch::channel(0_usize);
         let people: Vec<_> = (0..PEOPLE)
@@ -43,7 +43,7 @@ fn what_a_killed_server_has_acknowledged_is_there_once() {
                     let mut begun = Vec::new();
                     while !over.load(Ordering::Relaxed) {
                         let number = number.fetch_add(1, Ordering::Relaxed);
-                        begun.push(crowd::begun(Arc::clone(&alice), number).await.unwrap());
+                        begun.push(load::begun(Arc::clone(&alice), number).await.unwrap());
                         told.send_modify(|count| *count += 1);
                     }
                     begun
@@ -86,7 +86,7 @@ fn what_a_killed_server_has_acknowledged_is_there_once() {
     assert!(lost.is_empty(), "{lost:?}");
     // Nobody began what is not among these: a doubled call would have left one.
     assert!(listed.len() <= begun.len(), "{} invitations, {} were made", listed.len(), begun.len());
-    figures::figure(
+    metrics::figure(
         "C6",
         &format!(
             "{kills} kills under load, {} ceremonies begun by 4 acknowledged calls each: 0 lost, 0 doubled",

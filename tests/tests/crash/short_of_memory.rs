@@ -6,9 +6,9 @@ use std::process::Command;
 use parsec_protocol::control::{
     DeviceSelector, DeviceState, DeviceView, ProblemKind, ProfileName, Stage, method,
 };
-use parsec_tests::figures::figure;
 use parsec_tests::installed;
 use parsec_tests::memory::resident;
+use parsec_tests::metrics::figure;
 use parsec_tests::scene::{BOB, BOB_EMAIL, Scene, Setting};
 use parsec_tests::skip;
 

@@ -17,7 +17,7 @@ use parsec_protocol::enrol::link::Link;
 use parsec_protocol::ids::Invited;
 use parsec_protocol::lab::Wire;
 use parsec_tests::ceremony::{Bell, Side};
-use parsec_tests::figures::{figure, full};
+use parsec_tests::metrics::{figure, full};
 use parsec_tests::people;
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
 use parsec_tests::rpc::DEADLINE;

@@ -3,9 +3,9 @@
 
 use std::process::Command;
 
-use parsec_tests::figures;
 use parsec_tests::fuzz::mutator::{Dice, mutated};
 use parsec_tests::fuzz::{TARGETS, corpus};
+use parsec_tests::metrics;
 
 /// Seconds for each target of a full run.
 const FULL_SECONDS: u64 = 300;
@@ -32,13 +32,13 @@ fn every_corpus_and_some_inputs_that_nobody_has_seen() {
         }
         executions += corpus.len() as u64 + target.usual;
     }
-    if figures::full() {
+    if metrics::full() {
         let (well, said) = xtask(&["--seconds", &FULL_SECONDS.to_string(), "--json"]);
         assert!(well, "{said}");
         let count = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["executions"].as_u64();
         executions += said.lines().filter_map(count).sum::<u64>();
     }
-    figures::figure(
+    metrics::figure(
         "B1",
         &format!(
             "{} targets, {executions} executions, seed 1: 0 crashes, 0 hangs, nothing beyond 512 MiB",

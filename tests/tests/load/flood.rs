@@ -1,7 +1,7 @@
 //! P8. A flood of silent connections and of one member's calls: another organisation's member is answered, every time, while it stands.
 
-use parsec_tests::figures;
 use parsec_tests::flood::{self, Size, make_room, stand};
+use parsec_tests::metrics;
 use parsec_tests::server::Server;
 use parsec_tests::terminal::private_folder;
 
@@ -12,7 +12,7 @@ const PLACES: &[&str] = &["--connections", "200"];
 #[test]
 fn whoever_floods_keeps_no_other_organisation_waiting() {
     let _machine = parsec_tests::alone::on_the_machine();
-    let (size, options) = if figures::full() { (flood::FULL, [].as_slice()) } else { (USUAL, PLACES) };
+    let (size, options) = if metrics::full() { (flood::FULL, [].as_slice()) } else { (USUAL, PLACES) };
     make_room(&size).unwrap();
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
     private_folder(&folder.path().join("server"));
@@ -22,7 +22,7 @@ fn whoever_floods_keeps_no_other_organisation_waiting() {
     // The flood was one: it was answered too, as far as it is its member's share.
     assert!(seen.answered > 0 && !seen.flooded.is_empty());
     let slowest = seen.flooded.iter().copied().fold(0.0, f64::max);
-    figures::figure(
+    metrics::figure(
         "P8",
         &format!(
             "{} silent connections and {} bursts: {} calls of another organisation answered, the slowest in {slowest:.0} ms; of the \

@@ -1,8 +1,8 @@
 //! Many at once and for long: no ceremony lost, nobody kept out, nothing held for what is over
 //! (checks P of docs/assurance.md).
 //!
-//! Each takes the whole machine, so they go one after the other (`parsec_tests::alone`), and
-//! nothing else is in this program.
+//! Each takes the whole machine, so they go one after the other (`parsec_tests::alone`). One raises
+//! the number of files its process may have open, so nothing else is in this program.
 
 #![allow(
     clippy::unwrap_used,

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::SecretText;
-use parsec_tests::crowd::{self, Alice};
-use parsec_tests::figures;
+use parsec_tests::load::{self, Alice};
+use parsec_tests::metrics;
 use parsec_tests::scene::BOB_PASSWORD;
 use parsec_tests::server;
 use parsec_tests::terminal::private_folder;
@@ -28,7 +28,7 @@ const ORGANISATIONS: [&str; 4] = ["acme", "bolt", "crank", "dowel"];
 #[test]
 fn many_ceremonies_none_lost_none_half_done() {
     let _machine = parsec_tests::alone::on_the_machine();
-    let size = |(usual, full)| usize::try_from(figures::runs(usual, full)).unwrap();
+    let size = |(usual, full)| usize::try_from(metrics::runs(usual, full)).unwrap();
     let (count, at_once) = (size(CEREMONIES), size(AT_ONCE));
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
     private_folder(&folder.path().join("server"));
@@ -40,7 +40,7 @@ fn many_ceremonies_none_lost_none_half_done() {
     let (alices, lost, mut lasted) = runtime.block_on(async {
         let mut alices: Vec<Arc<Alice>> = Vec::new();
         for (organisation, token) in &tokens {
-            alices.push(crowd::alice(&server.url(), token, organisation).await);
+            alices.push(load::alice(&server.url(), token, organisation).await);
         }
         let places = Arc::new(tokio::sync::Semaphore::new(at_once));
         let mut running = tokio::task::JoinSet::new();
@@ -50,7 +50,7 @@ fn many_ceremonies_none_lost_none_half_done() {
             let folder = folder.path().join(format!("bob{number}"));
             running.spawn(async move {
                 let since = Instant::now();
-                let done = Box::pin(crowd::ceremony(alice, number, Some(folder))).await;
+                let done = Box::pin(load::ceremony(alice, number, Some(folder))).await;
                 drop(place);
                 done.map(|()| since.elapsed().as_secs_f64()).map_err(|why| format!("{number}: {why}"))
             });

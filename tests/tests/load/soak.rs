@@ -8,7 +8,7 @@ use parsec_protocol::control::{Empty, InviteCancel, method};
 use parsec_tests::memory::resident;
 use parsec_tests::scene::{Scene, Setting};
 use parsec_tests::server::NO_LIMITS;
-use parsec_tests::{crowd, figures};
+use parsec_tests::{load, metrics};
 use serde_json::json;
 
 /// Rounds before the first measurement, and after it in a usual run.
@@ -46,7 +46,7 @@ fn nothing_is_held_for_what_is_over() {
     let found = |scene: &Scene, number: usize| {
         let name = format!("crowd{number}");
         let token = scene.server.reserve(&name);
-        runtime.block_on(crowd::alice(&scene.server.url(), &token, &name.parse().unwrap()))
+        runtime.block_on(load::alice(&scene.server.url(), &token, &name.parse().unwrap()))
     };
     let mut crowd = found(&scene, 0);
     let mut number = 0;
@@ -62,14 +62,14 @@ fn nothing_is_held_for_what_is_over() {
         scene.alice.verify().unwrap();
         let refused = scene.alice.call::<Empty>(method::CEREMONY_CHOOSE, json!({"ceremony": 1}));
         assert!(refused.is_err());
-        runtime.block_on(crowd::ceremony(Arc::clone(&crowd), number, None)).unwrap();
+        runtime.block_on(load::ceremony(Arc::clone(&crowd), number, None)).unwrap();
     };
     (0..WARM_UP).for_each(|_| round(&scene));
     let processes = [scene.alice.process().id(), scene.server.process().id()];
     let before = processes.map(held);
     let begun = Instant::now();
     let mut rounds = 0_u64;
-    while rounds < ROUNDS || figures::full() && begun.elapsed() < FULL {
+    while rounds < ROUNDS || metrics::full() && begun.elapsed() < FULL {
         round(&scene);
         rounds += 1;
     }
@@ -81,7 +81,7 @@ fn nothing_is_held_for_what_is_over() {
         assert!(after.threads <= before.threads + LEEWAY, "{name}: {before:?} {after:?}");
         let growth = (after.memory_kib / before.memory_kib - 1.0) / tens;
         // Of a few seconds memory says nothing: an allocator fills its pools for longer than that.
-        assert!(!figures::full() || growth < GROWTH_MAX, "{name}: {before:?} {after:?}");
+        assert!(!metrics::full() || growth < GROWTH_MAX, "{name}: {before:?} {after:?}");
         said.push(format!(
             "{name} {} descriptors, {} threads, {:.1} MiB ({:+.1} %)",
             after.descriptors,
@@ -91,5 +91,5 @@ fn nothing_is_held_for_what_is_over() {
         ));
     }
     let minutes = begun.elapsed().as_secs_f64() / 60.0;
-    figures::figure("P7", &format!("{rounds} rounds, {minutes:.1} minutes: {}", said.join("; ")));
+    metrics::figure("P7", &format!("{rounds} rounds, {minutes:.1} minutes: {}", said.join("; ")));
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parsec_tests::crowd::{self, Alice};
+use parsec_tests::load::{self, Alice};
 use parsec_tests::memory::resident;
 use parsec_tests::server::{NO_LIMITS, Server};
 use parsec_tests::terminal::private_folder;
@@ -88,7 +88,7 @@ fn begin(folder: &Path) -> Result<(Server, Vec<Arc<Alice>>, tokio::runtime::Runt
         let name = format!("bench{number}");
         let token = server.reserve(&name);
         let organisation = name.parse().map_err(said)?;
-        alices.push(runtime.block_on(crowd::alice(&server.url(), &token, &organisation)));
+        alices.push(runtime.block_on(load::alice(&server.url(), &token, &organisation)));
     }
     Ok((server, alices, runtime))
 }
@@ -102,7 +102,7 @@ async fn run(alices: &[Arc<Alice>], at_once: usize, count: usize) -> Result<Vec<
         let alice = Arc::clone(alice);
         running.spawn(async move {
             let since = Instant::now();
-            let done = Box::pin(crowd::ceremony(alice, number, None)).await;
+            let done = Box::pin(load::ceremony(alice, number, None)).await;
             drop(place);
             done.map(|()| since.elapsed().as_secs_f64())
         });
@@ -124,7 +124,7 @@ fn memory() -> Result<[Row; 2], String> {
         let (began, mut beginnings) = mpsc::channel(WAITING);
         let mut running = tokio::task::JoinSet::new();
         for (number, alice) in alices.iter().cycle().take(WAITING).enumerate() {
-            running.spawn(crowd::waiting(Arc::clone(alice), number, began.clone()));
+            running.spawn(load::waiting(Arc::clone(alice), number, began.clone()));
         }
         for _ in 0..WAITING {
             tokio::select! {

@@ -11,7 +11,7 @@ use parsec_protocol::enrol::io::{ClaimerInput, ClaimerOutput, CodeAnswer, Greete
 use parsec_protocol::ids::{Label, Timestamp};
 use parsec_protocol::keys::{Entropy as _, LinkSecret};
 use parsec_protocol::public::Context;
-use parsec_tests::world::World;
+use parsec_tests::organisation::Organisation;
 use parsecd::os::entropy::System;
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
@@ -43,7 +43,7 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn measure() -> Result<Row, String> {
-    let world = World::found(&"acme".parse().map_err(said)?, NOW, &mut System);
+    let world = Organisation::found(&"acme".parse().map_err(said)?, NOW, &mut System);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let begun = Instant::now();
@@ -62,7 +62,7 @@ fn measure() -> Result<Row, String> {
 }
 
 /// Both sides, from message 0 to the greeter's word that all can be published.
-fn ceremony(world: &World) -> Result<(), String> {
+fn ceremony(world: &Organisation) -> Result<(), String> {
     let secret = LinkSecret::from_bytes(&mut [9; 32]);
     let entropy = &mut System;
     let (mut claimer, first) = Claimer::start(world.bob(), &secret, NOW, entropy).map_err(said)?;
@@ -155,7 +155,7 @@ impl CryptoResolver for Resolver {
 }
 
 /// The same handshake between two, six messages in the channel, and as many signatures made and checked.
-fn least(world: &World) -> Result<(), String> {
+fn least(world: &Organisation) -> Result<(), String> {
     let side = || {
         let params = PATTERN.parse().map_err(|error: snow::Error| error.to_string())?;
         let builder =

@@ -138,7 +138,8 @@ fn lines(output: &str, mark: &str) -> Vec<String> {
     output.lines().filter_map(|line| line.trim().strip_prefix(mark)).map(str::to_owned).collect()
 }
 
-/// Runs the ceremony's checks; the two long ones, about people who don't listen and bad networks, aside.
+/// Runs the ceremony's checks; the two long ones, about people who don't listen and bad networks,
+/// aside.
 fn checks(copy: &Copy) -> std::io::Result<Said> {
     let mut tests = copy.cargo(&["test", "--quiet", "--package", "parsec-protocol", "--lib"]);
     // The lab's own: each of its strategies wins exactly where its defence is missing.

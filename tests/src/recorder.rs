@@ -32,13 +32,13 @@ struct Heard {
 
 /// A socket that stands in front of a daemon's.
 #[derive(Debug)]
-pub struct Tap {
+pub struct Recorder {
     path: PathBuf,
     heard: Arc<Heard>,
     accepting: Option<JoinHandle<()>>,
 }
 
-impl Tap {
+impl Recorder {
     /// Listens at `path` and passes on to `daemon`.
     #[must_use]
     pub fn start(path: &Path, daemon: &Path) -> Self {
@@ -98,7 +98,7 @@ fn pass(from: UnixStream, mut to: UnixStream, heard: &Heard, connection: usize, 
     let _ = to.shutdown(Shutdown::Write);
 }
 
-impl Drop for Tap {
+impl Drop for Recorder {
     fn drop(&mut self) {
         self.heard.closing.store(true, Ordering::SeqCst);
         // Wakes the one that accepts; then everything that still passes lines on.

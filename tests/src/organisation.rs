@@ -18,7 +18,7 @@ pub const LABEL: &str = "laptop";
 
 /// Alice's organisation, and all that her terminal holds.
 #[derive(Debug)]
-pub struct World {
+pub struct Organisation {
     /// The log of its founding.
     pub log: VerifiedLog,
     /// Its certificates.
@@ -37,7 +37,7 @@ pub struct World {
     pub manifest_key: ManifestKey,
 }
 
-impl World {
+impl Organisation {
     /// Founds it.
     ///
     /// # Panics

@@ -36,9 +36,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
+use crate::organisation::{EMAIL, LABEL, NAME, Organisation};
 use crate::scene::BOB_PASSWORD;
 use crate::terminal::private_folder;
-use crate::world::{EMAIL, LABEL, NAME, World};
 
 /// A founder whose terminal is a task of this process: its keys, its server, its log.
 #[derive(Debug)]
@@ -231,8 +231,8 @@ impl SaveKeys for Keeps {
 /// # Panics
 /// If the server refuses.
 pub async fn alice(base: &str, bootstrap_token: &str, organisation: &OrganisationId) -> Arc<Alice> {
-    let World { log, envelopes, user, device, signing_key, directory_key, user_key, manifest_key } =
-        World::found(organisation, clock::now(), &mut System);
+    let Organisation { log, envelopes, user, device, signing_key, directory_key, user_key, manifest_key } =
+        Organisation::found(organisation, clock::now(), &mut System);
     let root = *log.root();
     let server = Server::new(Client::new(None).unwrap(), base).unwrap();
     let request = BootstrapRequest { root, certificates: envelopes.into_iter().map(ByteVec::from).collect() };
