@@ -82,6 +82,7 @@ fn main() -> ExitCode {
         Command::Exposure => exposure::run(root),
         Command::Demo { json, keep, no_server } => demo::run(root, json, keep, no_server),
         Command::NoP2p(options) => no_p2p::run(root, &options),
+        Command::Screenshots => screenshots::run(root),
         Command::Checks(options) => checks::run(root, &options),
         Command::Fuzz(options) => fuzz::run(root, &options),
         Command::Mutants(options) => mutants::run(root, &options),
