@@ -88,7 +88,6 @@ fn main() -> ExitCode {
         Command::Mutants(options) => mutants::run(root, &options),
         Command::Sabotage(options) => sabotage::run(root, &options),
         Command::Sbom => checks::sbom(root),
-        Command::Screenshots => screenshots::run(root),
         Command::Bench(options) => bench::run(root, &options),
         Command::Echo { socket } => bench::echo(&socket).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         Command::Openrpc => openrpc::run(),
