@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::shown;
 
-/// Nothing was made, because what would be shown once would be lost: no failure of anything but the call.
+/// Nothing was made, because what would be shown once would be lost: no failure of anything but the
+/// call.
 const NOT_MADE: u8 = 1;
 
 /// A problem as received: like [`Problem`], with a name that a newer daemon may have invented.

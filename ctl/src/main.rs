@@ -44,7 +44,8 @@ fn main() -> ExitCode {
     };
     let global = &arguments.global;
     let output = Output { json: global.json, quiet: global.quiet, plain: global.plain };
-    // Before anything is asked or read: a password lives here between the terminal and the daemon's socket.
+    // Before anything is asked or read: a password lives here between the terminal and the daemon's
+    // socket.
     match hardening::close_memory().map_err(unhardened).and_then(|()| commands::run(arguments, &output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -59,7 +60,8 @@ fn unhardened(error: HardeningError) -> Failure {
         .advised("The system refuses what keeps a password inside this process; is it in a sandbox?")
 }
 
-/// Help and version are answers and go to stdout; everything else is a usage error, 64 as in sysexits.
+/// Help and version are answers and go to stdout; everything else is a usage error, 64 as in
+/// sysexits.
 fn refuse_arguments(error: &clap::Error) -> ExitCode {
     let answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if !answer && std::env::args_os().any(|argument| argument == "--json") {

@@ -1,7 +1,8 @@
 //! Manual pages in roff, from the same definitions that parse the command line.
 //!
-//! Decides the chapters of a page and what is escaped in it. Refuses nothing; what is hidden is left out. The pages of the other programs are made by
-//! this file too: tests/tests/cli/man.rs takes it in, so that all three look alike.
+//! Decides the chapters of a page and what is escaped in it. Refuses nothing; what is hidden is
+//! left out. The pages of the other programs are made by this file too: tests/tests/cli/man.rs
+//! takes it in, so that all three look alike.
 
 use std::fmt::Write as _;
 

@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 
-/// Watches one loop.
+/// Watches over one loop of a program.
 pub trait Watchdog: Send {
     /// Returns when the next ping is due; never, if nobody waits for one.
     fn due(&mut self) -> impl Future<Output = ()> + Send;

@@ -122,8 +122,8 @@ impl Recording {
         let mut rows: Vec<String> =
             emulator.screen().rows(0, COLUMNS).map(|row| row.trim_end().to_owned()).collect();
         rows.truncate(rows.iter().rposition(|row| !row.is_empty()).map_or(0, |last| last + 1));
-        // From a heading on: what stands above it is the end of an earlier step.
-        let heading = rows.iter().position(|row| row.starts_with("You are the "));
+        // From the first code on: what stands above is about getting together.
+        let heading = rows.iter().position(|row| row.contains(", step 2 of 5"));
         Screen { title: title.to_owned(), rows: rows.split_off(heading.unwrap_or(0)) }
     }
 }

@@ -51,6 +51,8 @@ const TTY: &[&str] = &[
     "docs/man/",
     "terminal emulator",
     "two real terminals",
+    "Two terminals side by side",
+    "real enrolment in two terminals",
     "(a TTY)",
     "on a terminal",
     "terminal window",
@@ -243,4 +245,52 @@ fn has_word(line: &str, word: &str) -> bool {
         let after = line.get(at + word.len()..).unwrap_or_default().chars().next();
         !before.is_some_and(letter) && !after.is_some_and(letter)
     })
+}
+
+/// The rules can fail.
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn documents() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let check = |files: &[(&str, &str)]| {
+            let files: Vec<_> =
+                files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+            super::check(root, &files).len()
+        };
+        let index = ("docs/README.md", "[a](a.md), [why](decisions/)");
+        assert_eq!(check(&[index, ("docs/a.md", ""), ("docs/decisions/0001.md", "")]), 0);
+        assert_eq!(check(&[index, ("docs/b.md", "")]), 1, "a document that is not in the index");
+        let schema = |said: &str| {
+            let line = format!("  \"description\": \"{said}\",");
+            check(&[index, ("docs/openrpc.json", line.as_str())])
+        };
+        assert_eq!([schema("Id of the member."), schema("Which."), schema("The road it takes.")], [0, 1, 1]);
+        let code = ("protocol/src/ids.rs", "pub struct Token;");
+        let glossary =
+            |text| check(&[("docs/README.md", "(x](glossary.md)"), code, ("docs/glossary.md", text)]);
+        assert_eq!(glossary("`protocol::ids::Token`, `protocol::ids`, `docs/`, `parsecctl trust`"), 0);
+        for moved in ["`protocol::ids::Tok`", "`protocol::names`", "`docs/nowhere/`"] {
+            assert_eq!(glossary(moved), 1, "{moved}");
+        }
+    }
+
+    #[test]
+    fn words_that_are_gone() {
+        let gone = |path: &str, text: &str| super::gone(path, text).len();
+        assert_eq!(gone("docs/a.md", "over the road"), 1);
+        assert_eq!(gone("docs/a.md", "the direct road"), 2, "both words");
+        assert_eq!(
+            gone("docs/a.md", "a broad `road_changed`, `road`"),
+            0,
+            "names in code, and parts of words"
+        );
+        assert_eq!(gone("docs/a.md", "```\nthe road\n```\nthe road"), 1, "what a program prints");
+        assert_eq!(gone("docs/a.md", "Bob's terminal"), 1);
+        assert_eq!(gone("docs/a.md", "in a terminal window"), 0);
+        assert_eq!(gone("daemon/src/a.rs", "// the road"), 0, "not there yet");
+        assert_eq!(gone("daemon/src/a.rs", concat!("// docs/evi", "dence.md")), 1, "everywhere");
+    }
 }

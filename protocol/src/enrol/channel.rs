@@ -139,7 +139,8 @@ impl Handshake {
             return Err(Closed::BadMessage { step });
         }
         let key = message.first_chunk().ok_or(Closed::BadMessage { step })?;
-        // Before the library sees it: it would mix a second spelling of a key into the transcript as another key.
+        // Before the library sees it: it would mix a second spelling of a key into the transcript
+        // as another key.
         if !EncryptionKey::from_bytes(*key).is_sound() {
             return Err(Closed::BadKey);
         }

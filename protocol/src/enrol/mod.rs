@@ -26,9 +26,9 @@
 //!                       8  receipt ->                 Publish
 //! ```
 //!
-//! Names with a capital in the outer columns are types. The states are structs, consumed by their transitions; the names on the
-//! right of a state are proofs of checks (`proofs`), and a state or signature that depends on a check takes its proof as an
-//! argument.
+//! Names with a capital in the outer columns are types. The states are structs, consumed by their
+//! transitions; the names on the right of a state are proofs of checks (`proofs`), and a state or
+//! signature that depends on a check takes its proof as an argument.
 //!
 //! | file | what it decides |
 //! |---|---|
@@ -47,7 +47,8 @@
 //!
 //! # Example
 //!
-//! Both machines, from the link to what is published. A driver carries messages, and asks the two persons.
+//! Both machines, from the link to what is published. A driver carries messages, and asks the two
+//! persons.
 //!
 //! ```
 //! use std::collections::VecDeque;

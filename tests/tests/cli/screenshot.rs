@@ -10,7 +10,7 @@ fn the_picture_of_the_ceremony_shows_what_the_programs_show() {
     let kept: Vec<_> =
         svg::texts(&std::fs::read_to_string(path).unwrap()).iter().map(|row| skeleton(row)).collect();
     let now: Vec<_> = svg::texts(&svg::draw(&ceremony())).iter().map(|row| skeleton(row)).collect();
-    assert!(kept.len() > 40, "{kept:?}");
+    assert!(kept.len() > 30, "{kept:?}");
     assert_eq!(kept, now, "`cargo xtask screenshots` draws it anew");
 }
 

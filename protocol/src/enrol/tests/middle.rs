@@ -29,7 +29,8 @@ fn won(run: &Transcript) -> bool {
     run.verdict.certificates > 0
 }
 
-/// How many of [`TRIES`] the attacker's keys were certified in; told under the name that `cargo xtask sabotage` looks for.
+/// How many of [`TRIES`] the attacker's keys were certified in; told under the name that `cargo
+/// xtask sabotage` looks for.
 fn wins(check: &str, strategy: &str) -> u64 {
     let wins = interceptions(strategy, TRIES).filter(won).count() as u64;
     println!("check {check}: {wins} of {TRIES} won");

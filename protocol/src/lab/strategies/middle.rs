@@ -36,8 +36,9 @@ pub(in crate::lab) trait Ground {
     fn grant(&mut self, code: SasCode);
 }
 
-/// Nonces that a search tries. Where a commitment binds, any but the committed one is refused, however well it fits: more would be heat.
-/// Where it doesn't, `cargo xtask sabotage` puts a number that finds one all but always.
+/// Nonces that a search tries. Where a commitment binds, any but the committed one is refused,
+/// however well it fits: more would be heat. Where it doesn't, `cargo xtask sabotage` puts a number
+/// that finds one all but always.
 const SEARCH: u32 = 16;
 
 /// What is said in message 2 to the greeter.

@@ -21,8 +21,8 @@ fn wins(name: &str) -> u64 {
     won.count() as u64
 }
 
-/// Strategies whose defence is missing: none as the machines are shipped. `cargo xtask sabotage` puts
-/// the ones that must win here, with the change that takes their defence away.
+/// Strategies whose defence is missing: none as the machines are shipped. `cargo xtask sabotage`
+/// puts the ones that must win here, with the change that takes their defence away.
 const WINNING: &[&str] = &[];
 
 #[test]
