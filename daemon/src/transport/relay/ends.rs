@@ -6,8 +6,8 @@ use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::public::VerifyKey;
 use parsec_protocol::relay::{
-    AttemptView, CancelAttempt, Completed, Completion, EndReason, HEADER_ATTEMPT_SECRET, InvitedInfo,
-    LogPage, path,
+    AttemptView, CancelAttempt, Completed, Completion, EndReason, HEADER_ATTEMPT_SECRET, InvitationView,
+    InvitedInfo, LogPage, path,
 };
 use reqwest::Method;
 use tokio::sync::watch;
