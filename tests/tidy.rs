@@ -1,12 +1,17 @@
-//! The house rules, as tests: who imports whom, how long a file may be, who prints, who sees a secret.
+//! The house rules, as tests: who imports whom, how long a file may be, who prints, who sees a
+//! secret.
 //!
-//! Each finding quotes the reason for its rule. The rules themselves are tried on small bad inputs below: a rule that can't fail
-//! is no rule.
+//! Each finding quotes the reason for its rule. The rules themselves are tried on small bad inputs
+//! below: a rule that can't fail is no rule.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 #[path = "tidy/circles.rs"]
 mod circles;
+#[path = "tidy/comments.rs"]
+mod comments;
+#[path = "tidy/documents.rs"]
+mod documents;
 #[path = "tidy/imports.rs"]
 mod imports;
 #[path = "tidy/rules.rs"]
@@ -102,6 +107,17 @@ fn nothing_committed_names_the_machine_it_was_written_on() {
     let findings: Vec<_> =
         repository().iter().flat_map(|(path, text)| rules::check_text(path, text)).collect();
     refuse(&findings);
+}
+
+#[test]
+fn comments_say_something_and_fit_a_screen() {
+    refuse(&comments::check(&rust(&repository())));
+}
+
+#[test]
+fn documents_lead_to_what_is_there_in_words_that_are_not_gone() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    refuse(&documents::check(root, &repository()));
 }
 
 mod the_rules_can_fail {
@@ -433,5 +449,84 @@ mod the_rules_can_fail {
         for fine in ["cd /workspace", "frame/worker", "client/work-factor", "unshared/x", "it works/ends"] {
             assert_eq!(check(fine), 0, "{fine}");
         }
+    }
+
+    #[test]
+    fn documents() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let check = |files: &[(&str, &str)]| {
+            let files: Vec<_> =
+                files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+            documents::check(root, &files).len()
+        };
+        let index = ("docs/README.md", "[a](a.md), [why](decisions/)");
+        assert_eq!(check(&[index, ("docs/a.md", ""), ("docs/decisions/0001.md", "")]), 0);
+        assert_eq!(check(&[index, ("docs/b.md", "")]), 1, "a document that is not in the index");
+        let schema = |said: &str| {
+            let line = format!("  \"description\": \"{said}\",");
+            check(&[index, ("docs/openrpc.json", line.as_str())])
+        };
+        assert_eq!([schema("Id of the member."), schema("Which."), schema("The road it takes.")], [0, 1, 1]);
+        let code = ("protocol/src/ids.rs", "pub struct Token;");
+        let glossary =
+            |text| check(&[("docs/README.md", "(x](glossary.md)"), code, ("docs/glossary.md", text)]);
+        assert_eq!(glossary("`protocol::ids::Token`, `protocol::ids`, `docs/`, `parsecctl trust`"), 0);
+        for moved in ["`protocol::ids::Tok`", "`protocol::names`", "`docs/nowhere/`"] {
+            assert_eq!(glossary(moved), 1, "{moved}");
+        }
+    }
+
+    #[test]
+    fn words_that_are_gone() {
+        let gone = |path: &str, text: &str| documents::gone(path, text).len();
+        assert_eq!(gone("docs/a.md", "over the road"), 1);
+        assert_eq!(gone("docs/a.md", "the direct road"), 2, "both words");
+        assert_eq!(
+            gone("docs/a.md", "a broad `road_changed`, `road`"),
+            0,
+            "names in code, and parts of words"
+        );
+        assert_eq!(gone("docs/a.md", "```\nthe road\n```\nthe road"), 1, "what a program prints");
+        assert_eq!(gone("docs/a.md", "Bob's terminal"), 1);
+        assert_eq!(gone("docs/a.md", "in a terminal window"), 0);
+        assert_eq!(gone("daemon/src/a.rs", "// the road"), 0, "not there yet");
+        assert_eq!(gone("daemon/src/a.rs", concat!("// docs/evi", "dence.md")), 1, "everywhere");
+    }
+
+    #[test]
+    fn doc_comments() {
+        let short =
+            |text: &str| comments::short(&Source::new("ctl/src/a.rs", &format!("{FINE}{text}\n"))).len();
+        for little in ["/// Which.\nfn f() {}", "    /// For whom.\n    a: u8,", "/// It.\nstruct A;"] {
+            assert_eq!(short(little), 1, "{little}");
+        }
+        for little in
+            ["/// The ceremony.\npub struct A;", "/// Ends it.\n#[derive(\n    Debug,\n)]\npub fn f() {}"]
+        {
+            assert_eq!(short(little), 1, "{little}");
+        }
+        assert_eq!(
+            short("pub enum A {\n    /// Joins.\n    B,\n}\n/// Ends it.\nfn f() {}"),
+            1,
+            "a public variant"
+        );
+        for fine in [
+            "/// Ends it.\nfn f() {}",
+            "/// See [`A`].\npub fn f() {}",
+            "/// Id of the member.\npub fn f() {}",
+            "/// Ends the attempt\n/// on both sides.\npub fn f() {}",
+        ] {
+            assert_eq!(short(fine), 0, "{fine}");
+        }
+    }
+
+    #[test]
+    fn wide_comments() {
+        let wide =
+            |line: &str| comments::wide(&Source::new("ctl/src/a.rs", &format!("{FINE}{line}\n"))).len();
+        assert_eq!(wide(&format!("    /// {}", "word ".repeat(20))), 1);
+        assert_eq!(wide(&format!("// {}", "word ".repeat(19))), 0);
+        assert_eq!(wide(&format!("// https://{}", "a".repeat(120))), 0, "one word can't be broken");
+        assert_eq!(wide(&format!("const A: &str = \"{}\";", "word ".repeat(30))), 0, "no comment");
     }
 }

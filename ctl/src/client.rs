@@ -1,8 +1,10 @@
-//! The way to the daemon: one JSON object a line over its Unix socket, one call at a time, and what it tells by itself.
+//! The way to the daemon: one JSON object a line over its Unix socket, one call at a time, and what
+//! it tells by itself.
 //!
-//! Decides framing and how answers and notifications are told apart. Refuses a line longer than the contract allows
-//! while it is being read, an answer to something else than was asked, a socket that another user answers, and to wait
-//! for a daemon that is stopped or hangs (`alive`): work may take long, a sign of life may not.
+//! Decides framing and how answers and notifications are told apart. Refuses a line longer than the
+//! contract allows while it is being read, an answer to something else than was asked, a socket
+//! that another user answers, and to wait for a daemon that is stopped or hangs (`alive`): work may
+//! take long, a sign of life may not.
 
 mod alive;
 
@@ -28,11 +30,11 @@ use crate::failure::{Failure, Report};
 
 /// Bytes asked of the socket at once; most lines fit.
 const READ_BYTES: usize = 16 * 1024;
-/// Ceremony states kept until they are asked for. A ceremony has some twenty; if more pile up, the oldest can go,
-/// because each is the whole state.
+/// Ceremony states kept until they are asked for. A ceremony has some twenty; if more pile up, the
+/// oldest can go, because each is the whole state.
 const CHANGES_MAX: usize = 256;
-/// Events kept until they are asked for: twice what the daemon itself keeps for a reader that comes back. If more pile
-/// up, the oldest go, and the ids of the others show it.
+/// Events kept until they are asked for: twice what the daemon itself keeps for a reader that comes
+/// back. If more pile up, the oldest go, and the ids of the others show it.
 const ITEMS_MAX: usize = 2_048;
 /// JSON-RPC 2.0: the daemon doesn't know the method.
 const METHOD_NOT_FOUND: i64 = -32_601;
@@ -109,7 +111,8 @@ impl Connection {
     /// Connects to the daemon at `path`.
     ///
     /// # Errors
-    /// `daemon_unreachable`; `access_denied` if the one that answers is another user: a password must not go there.
+    /// `daemon_unreachable`; `access_denied` if the one that answers is another user: a password
+    /// must not go there.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let place = path.display();
         let stream = alive::connect(path).map_err(|error| {
@@ -175,10 +178,12 @@ impl Connection {
         &self.stream
     }
 
-    /// Asks and waits for the answer. Ceremony changes that come in between are kept for [`Self::change`].
+    /// Asks and waits for the answer. Ceremony changes that come in between are kept for
+    /// [`Self::change`].
     ///
     /// # Errors
-    /// The daemon's problem; `daemon_unreachable` if it goes away; `internal` if its answer is not one.
+    /// The daemon's problem; `daemon_unreachable` if it goes away; `internal` if its answer is not
+    /// one.
     pub(crate) fn call<P: Serialize, R: DeserializeOwned>(
         &mut self,
         method: &str,
@@ -217,7 +222,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Asks, on a connection of its own, whether the daemon still answers anybody. For whoever waits long.
+    /// Asks, on a connection of its own, whether the daemon still answers anybody. For whoever
+    /// waits long.
     ///
     /// # Errors
     /// `daemon_unreachable`, with the process and what to do about it.
@@ -228,8 +234,8 @@ impl Connection {
         }
     }
 
-    /// Says who asks, and hears what the daemon is. `None`: one of API 1.0, which has no such call and works with
-    /// this program all the same.
+    /// Says who asks, and hears what the daemon is. `None`: one of API 1.0, which has no such call
+    /// and works with this program all the same.
     ///
     /// # Errors
     /// `api_mismatch` if either side is of another generation; as [`Self::call`].
@@ -263,7 +269,8 @@ impl Connection {
         self.call::<_, Value>(method::EVENTS_WATCH, &EventsWatch { after }).map(drop)
     }
 
-    /// The next event already received, if any, as the daemon wrote it: a newer one may have kinds unknown here.
+    /// The next event already received, if any, as the daemon wrote it: a newer one may have kinds
+    /// unknown here.
     ///
     /// # Errors
     /// As [`Self::call`].
@@ -277,7 +284,8 @@ impl Connection {
     /// # Errors
     /// As [`Self::call`].
     pub(crate) fn watch(&mut self, ceremony: CeremonyId) -> Result<(), Failure> {
-        // The subscription's id is of no use to a connection that has one subscription and ends with it.
+        // The subscription's id is of no use to a connection that has one subscription and ends
+        // with it.
         self.call::<_, Value>(method::CEREMONY_WATCH, &CeremonySelector { ceremony }).map(drop)
     }
 
@@ -290,8 +298,9 @@ impl Connection {
         Ok(self.changes.pop_front())
     }
 
-    /// The next change already received that is newer than `revision`, if any. Older ones are gone then: whoever waits for
-    /// the socket because there is nothing new must not leave anything new behind.
+    /// The next change already received that is newer than `revision`, if any. Older ones are gone
+    /// then: whoever waits for the socket because there is nothing new must not leave anything new
+    /// behind.
     ///
     /// # Errors
     /// As [`Self::call`].
@@ -444,7 +453,8 @@ mod tests {
         )
     }
 
-    /// Runs `ask` against a daemon that reads one request and then sends `reply`, in pieces of `piece` bytes.
+    /// Runs `ask` against a daemon that reads one request and then sends `reply`, in pieces of
+    /// `piece` bytes.
     fn against<T: Send>(
         reply: &str,
         piece: usize,

@@ -1,8 +1,10 @@
-//! What this program was started with: standard input, standard output and other open descriptors, as they are.
+//! What this program was started with: standard input, standard output and other open descriptors,
+//! as they are.
 //!
-//! Decides how they are read and written: through the descriptor itself, because a socket can't be opened a second time by its
-//! name, and waiting where whoever shares it made it non-blocking. Refuses to read further than was asked: what comes
-//! behind a secret's line is for the next reader.
+//! Decides how they are read and written: through the descriptor itself, because a socket can't be
+//! opened a second time by its name, and waiting where whoever shares it made it non-blocking.
+//! Refuses to read further than was asked: what comes behind a secret's line is for the next
+//! reader.
 
 use std::fs::File;
 use std::io;
@@ -39,7 +41,8 @@ pub(crate) fn inherited(number: u32) -> io::Result<OwnedFd> {
     match own() {
         Ok(descriptor) => Ok(descriptor),
         Err(Errno::BADF) => Err(Errno::BADF.into()),
-        // A container may forbid the call, and kernels before 5.6 lack it: its name does for everything but a socket.
+        // A container may forbid the call, and kernels before 5.6 lack it: its name does for
+        // everything but a socket.
         Err(_) => File::open(format!("/dev/fd/{number}")).map(Into::into),
     }
 }

@@ -1,6 +1,7 @@
 //! How a command fails: the daemon's problem, this program's own, or a person who stopped.
 //!
-//! Decides exit codes. Refuses to lose a problem whose name this version does not know yet: it is passed on as it came.
+//! Decides exit codes. Refuses to lose a problem whose name this version does not know yet: it is
+//! passed on as it came.
 
 use parsec_host::exit;
 use parsec_protocol::control::{Fault, Problem, ProblemKind};
@@ -143,7 +144,8 @@ impl Failure {
         }
     }
 
-    /// The same failure, of a command that has done something by then: if stdout failed, that is said.
+    /// The same failure, of a command that has done something by then: if stdout failed, that is
+    /// said.
     #[must_use]
     pub(crate) fn after(self, done: Done) -> Self {
         match self {
@@ -160,7 +162,8 @@ impl Failure {
         Self::OutputFailed("standard output is closed, or leads nowhere".to_owned()).after(done)
     }
 
-    /// stdout leads nowhere, so what would be shown there once was not made at all. `why` completes a sentence.
+    /// stdout leads nowhere, so what would be shown there once was not made at all. `why` completes
+    /// a sentence.
     pub(crate) fn not_made(why: &str, hint: &str) -> Self {
         let text = format!("Standard output is closed, or leads nowhere: {why}.");
         let report = Report::from(Problem::new(ProblemKind::InvalidRequest, text)).with_hint(hint);

@@ -1,7 +1,7 @@
 //! `parsecctl`: the command line of the Parsec daemon. Asks, shows, passes answers on.
 //!
-//! Decides how a command ends: which stream says what, and the exit code (`failure`). Refuses to hold a key, to
-//! open a network connection, and to answer for a person.
+//! Decides how a command ends: which stream says what, and the exit code (`failure`). Refuses to
+//! hold a key, to open a network connection, and to answer for a person.
 
 mod args;
 mod ceremony;
@@ -63,7 +63,8 @@ fn unhardened(error: HardeningError) -> Failure {
 fn refuse_arguments(error: &clap::Error) -> ExitCode {
     let answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if !answer && std::env::args_os().any(|argument| argument == "--json") {
-        // The options could not be read, so this one is looked for by hand: a script shall get what it can read.
+        // The options could not be read, so this one is looked for by hand: a script shall get what
+        // it can read.
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
         let problem = Problem::new(ProblemKind::InvalidRequest, first);

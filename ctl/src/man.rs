@@ -162,7 +162,8 @@ fn line(out: &mut String, words: &str) {
     out.push('\n');
 }
 
-/// Text that roff prints as it stands: no line of it is a request, no character an escape; what is in backticks is bold.
+/// Text that roff prints as it stands: no line of it is a request, no character an escape; what is
+/// in backticks is bold.
 fn roff(words: &str) -> String {
     let mut out = String::new();
     let mut bold = false;

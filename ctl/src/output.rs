@@ -1,9 +1,10 @@
 //! The one mouth: everything this program says leaves here.
 //!
-//! Rules: results go to stdout, talk to stderr; with `--json` stdout carries one JSON object a line and nothing else;
-//! with `--plain` no meaning is carried by columns or indentation; there are no colours; no text from outside steers
-//! the terminal; a reader that went away ends a command that only looks quietly; of one that has changed something it is said
-//! what was done and how to see it again, whatever stdout does.
+//! Rules: results go to stdout, talk to stderr; with `--json` stdout carries one JSON object a line
+//! and nothing else; with `--plain` no meaning is carried by columns or indentation; there are no
+//! colours; no text from outside steers the terminal; a reader that went away ends a command that
+//! only looks quietly; of one that has changed something it is said what was done and how to see it
+//! again, whatever stdout does.
 
 use std::io::{self, IsTerminal as _};
 
@@ -18,7 +19,8 @@ use crate::plain;
 use crate::schema::{self, Change, Schema};
 use crate::text::{shown, shown_json, shown_lines};
 
-/// Cursor to the corner, everything behind it cleared (ECMA-48). The one thing here that steers a terminal.
+/// Cursor to the corner, everything behind it cleared (ECMA-48). The one thing here that steers a
+/// terminal.
 const HOME_AND_CLEAR: &str = "\x1b[H\x1b[J";
 
 /// Where to speak, and how.
@@ -43,7 +45,8 @@ impl Output {
         self.plain
     }
 
-    /// Text as this run shows it: hostile characters neutralised, and layout taken out if it is to be plain.
+    /// Text as this run shows it: hostile characters neutralised, and layout taken out if it is to
+    /// be plain.
     fn fit(&self, text: &str) -> String {
         if self.plain { plain::flat(&shown_lines(text)) } else { shown_lines(text) }
     }
@@ -61,7 +64,8 @@ impl Output {
         if self.json { self.object(schema, &[], result) } else { self.line(&text()) }
     }
 
-    /// The result of a command that has changed something: as [`Self::result`], and if stdout fails, `done` is said on stderr.
+    /// The result of a command that has changed something: as [`Self::result`], and if stdout
+    /// fails, `done` is said on stderr.
     ///
     /// # Errors
     /// stdout is closed or can't be written.
@@ -117,7 +121,8 @@ impl Output {
         write_stdout(&shown_json(&Value::Object(object).to_string()))
     }
 
-    /// JSON on stdout, over as many lines as it has, for a result whose shape is the daemon's business.
+    /// JSON on stdout, over as many lines as it has, for a result whose shape is the daemon's
+    /// business.
     ///
     /// # Errors
     /// stdout is closed or can't be written.
@@ -142,7 +147,8 @@ impl Output {
         write_stdout(&self.fit(text))
     }
 
-    /// Two fields on stdout with a tab between them, which neither can contain then. For the completion scripts.
+    /// Two fields on stdout with a tab between them, which neither can contain then. For the
+    /// completion scripts.
     ///
     /// # Errors
     /// stdout is closed or can't be written.
@@ -157,7 +163,8 @@ impl Output {
         }
     }
 
-    /// What a person must have seen to answer: a screen of the ceremony, why an answer can't be taken. Even when quiet.
+    /// What a person must have seen to answer: a screen of the ceremony, why an answer can't be
+    /// taken. Even when quiet.
     pub(crate) fn screen(&self, text: &str) {
         write_stderr(&format!("{}\n", self.fit(text)));
     }
@@ -174,8 +181,9 @@ impl Output {
         if self.plain { plain::records(headings, rows) } else { table(headings, rows) }
     }
 
-    /// A picture on stderr, drawn in half blocks: with `coloured` in black on white, whatever the terminal's own colours
-    /// are. Refuses rows with anything else in them, so that no text gets past the net by this way.
+    /// A picture on stderr, drawn in half blocks: with `coloured` in black on white, whatever the
+    /// terminal's own colours are. Refuses rows with anything else in them, so that no text gets
+    /// past the net by this way.
     ///
     /// # Errors
     /// A row is no picture.
@@ -192,7 +200,8 @@ impl Output {
         Ok(())
     }
 
-    /// Help and version on stdout, or what is wrong with the arguments on stderr. They can hold anything, too.
+    /// Help and version on stdout, or what is wrong with the arguments on stderr. They can hold
+    /// anything, too.
     ///
     /// # Errors
     /// stdout is closed or can't be written.
@@ -250,8 +259,8 @@ fn write_stderr(text: &str) {
     let _told = descriptor::write(io::stderr(), text.as_bytes());
 }
 
-/// A cell wider than this pushes what stands behind it in its own row, and widens no other: one long name must not send every
-/// row over the edge of the screen.
+/// A cell wider than this pushes what stands behind it in its own row, and widens no other: one
+/// long name must not send every row over the edge of the screen.
 const PADDED_MAX: usize = 32;
 
 /// Rows under headings, columns padded to the widest of usual width, by what they take on a screen.

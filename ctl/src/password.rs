@@ -1,8 +1,10 @@
-//! Passwords: asked twice and not shown, or read from a file or descriptor; their strength in words.
+//! Passwords: asked twice and not shown, or read from a file or descriptor; their strength in
+//! words.
 //!
-//! Decides what is too weak for a new key file, and what the first line of a file is, however an editor wrote it. Refuses passwords as arguments or in the environment (there is no
-//! option for either), shorter than 8 characters, or among the first million an attacker would try; there is no
-//! override.
+//! Decides what is too weak for a new key file, and what the first line of a file is, however an
+//! editor wrote it. Refuses passwords as arguments or in the environment (there is no option for
+//! either), shorter than 8 characters, or among the first million an attacker would try; there is
+//! no override.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +20,8 @@ use crate::prompt::Terminal;
 
 /// Fewest characters.
 const PASSWORD_MIN_CHARS: usize = 8;
-/// Longest secret read from a file or terminal, in bytes: no person types more, and /dev/zero must end somewhere.
+/// Longest secret read from a file or terminal, in bytes: no person types more, and /dev/zero must
+/// end somewhere.
 const SECRET_MAX_BYTES: usize = 1024;
 /// The byte-order mark, as UTF-8 has it.
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -81,7 +84,8 @@ pub(crate) fn read_secret(path: &Path, what: &str) -> Result<Zeroizing<String>, 
     read_text(path, what, SECRET_MAX_BYTES, true)
 }
 
-/// The text of a file that has a link in it: perhaps a whole mail, or a link broken over lines. Which link it is, the daemon decides.
+/// The text of a file that has a link in it: perhaps a whole mail, or a link broken over lines.
+/// Which link it is, the daemon decides.
 ///
 /// # Errors
 /// As [`read_secret`].
@@ -100,7 +104,8 @@ fn read_text(path: &Path, what: &str, max: usize, first_line: bool) -> Result<Ze
     let bytes = descriptor::open(path)
         .and_then(|file| descriptor::read(file, BOM.len() + max + 1, first_line))
         .map_err(|error| failed(error.to_string()))?;
-    // Editors of some systems begin a file with a mark and end its lines with two characters or with the other one.
+    // Editors of some systems begin a file with a mark and end its lines with two characters or
+    // with the other one.
     let text = bytes.strip_prefix(BOM).unwrap_or(&bytes);
     let ends = |byte: &u8| first_line && matches!(byte, b'\n' | b'\r');
     let line = text.split(ends).next().unwrap_or_default();
@@ -174,7 +179,8 @@ pub(crate) fn accept(password: Zeroizing<String>, known: &[&str]) -> Result<Secr
     }
 }
 
-/// Judges two typed passwords in front of the person. `None`: they were told why, and it is asked again.
+/// Judges two typed passwords in front of the person. `None`: they were told why, and it is asked
+/// again.
 pub(crate) fn judge_typed(
     first: Zeroizing<String>,
     second: &str,
@@ -188,7 +194,8 @@ pub(crate) fn judge_typed(
     accept(first, known).ok()
 }
 
-/// What to say about a password just typed, before it is asked for again. `None`: it can't be taken.
+/// What to say about a password just typed, before it is asked for again. `None`: it can't be
+/// taken.
 pub(crate) fn comment(password: &str, known: &[&str]) -> (String, bool) {
     let judged = strength(password, known);
     if password.contains('\u{fffd}') {
@@ -220,8 +227,7 @@ pub(crate) fn choose(
         return accept(password, known);
     }
     let terminal = Terminal::open(no_input, output, "A password", INSTEAD)?;
-    output
-        .say("Choose a password for this terminal. It protects the keys on its disk and can't be recovered.");
+    output.say("Choose a password for this device. It protects the keys on its disk and can't be recovered.");
     loop {
         let first = terminal.answer("  Password (not shown): ", true)?;
         let (words, usable) = comment(&first, known);
@@ -245,7 +251,7 @@ pub(crate) fn enter(source: &PasswordSource, no_input: bool, output: &Output) ->
         return Ok(SecretText::new(password));
     }
     let terminal = Terminal::open(no_input, output, "The password", INSTEAD)?;
-    terminal.answer("Password of this terminal's keys (not shown): ", true).map(SecretText::new)
+    terminal.answer("Password of this device's keys (not shown): ", true).map(SecretText::new)
 }
 
 /// What to do where nobody can be asked.

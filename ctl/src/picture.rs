@@ -1,7 +1,8 @@
 //! `--qr`: the link as a picture that another terminal's camera reads off the screen.
 //!
-//! Decides size, border and colours. Refuses to draw where nobody looks or where a picture is noise: with `--json`,
-//! `--plain` and without being asked, since who photographs it over a shoulder has the link.
+//! Decides size, border and colours. Refuses to draw where nobody looks or where a picture is
+//! noise: with `--json`, `--plain` and without being asked, since who photographs it over a
+//! shoulder has the link.
 
 use std::io::{IsTerminal as _, stderr};
 
@@ -18,7 +19,8 @@ const QUIET_ZONE: usize = 4;
 /// The option.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Picture {
-    /// Show the link as a QR code, too. If your terminal shows no colours, say what its background is: dark or light
+    /// Show the link as a QR code, too. If your terminal shows no colours, say what its background
+    /// is: dark or light
     #[arg(
         long,
         value_name = "BACKGROUND",
@@ -60,9 +62,9 @@ impl Picture {
         let Some(background) = self.qr else { return Ok(()) };
         let coloured = background == Background::Any && has_colours();
         output.say(if coloured || background != Background::Any {
-            "\nScan it with the other terminal:\n"
+            "\nScan it with the other device:\n"
         } else {
-            "\nScan it with the other terminal. If its camera does not take it, use --qr=light:\n"
+            "\nScan it with the other device. If its camera does not take it, use --qr=light:\n"
         });
         // Without colours a block is light on dark, or dark on light.
         let block_is_light = !coloured && background != Background::Light;
@@ -93,7 +95,8 @@ fn drawn(link: &str, block_is_light: bool) -> Result<Vec<String>, Failure> {
     };
     let side = width + 2 * QUIET_ZONE;
     let filled = |row: usize, column: usize| row < side && is_dark(row, column) != block_is_light;
-    // The side is odd: below the last row there is half a cell. It belongs to the border where that is drawn in blocks.
+    // The side is odd: below the last row there is half a cell. It belongs to the border where that
+    // is drawn in blocks.
     let below = |row: usize, column: usize| if row < side { filled(row, column) } else { block_is_light };
     let cell = |row: usize, column: usize| match (filled(row, column), below(row + 1, column)) {
         (false, false) => ' ',
@@ -115,7 +118,8 @@ mod tests {
     /// Pixels of a square in what the reader sees.
     const PIXELS: usize = 4;
 
-    /// The picture as a camera sees it on such a screen, with a hand's breadth of screen around it; read by another library.
+    /// The picture as a camera sees it on such a screen, with a hand's breadth of screen around it;
+    /// read by another library.
     fn read(rows: &[String], block_is_light: bool) -> Option<String> {
         let margin = 6;
         let side = rows[0].chars().count();

@@ -1,7 +1,8 @@
-//! `--plain`: what is said so that it can be read aloud, line by line, or through a magnifying glass.
+//! `--plain`: what is said so that it can be read aloud, line by line, or through a magnifying
+//! glass.
 //!
-//! Decides how layout becomes words: a table becomes one fact a line, indentation and padding go. Refuses to drop a
-//! fact: whatever stands in the other form stands here too.
+//! Decides how layout becomes words: a table becomes one fact a line, indentation and padding go.
+//! Refuses to drop a fact: whatever stands in the other form stands here too.
 
 use crate::text::shown;
 
@@ -16,12 +17,12 @@ pub(crate) fn flat(text: &str) -> String {
         .join("\n")
 }
 
-/// Characters of a line that draws, such as `|` between two links of a chain. A longer line without a letter or digit
-/// came from somebody, and stays.
+/// Characters of a line that draws, such as `|` between two links of a chain. A longer line without
+/// a letter or digit came from somebody, and stays.
 const DRAWN_CHARS_MAX: usize = 1;
 
-/// Rows as `Heading: cell` lines, with an empty line between two rows. Empty cells are left out; a row whose first cell
-/// is empty goes on with the one above, as a person's second terminal does.
+/// Rows as `Heading: cell` lines, with an empty line between two rows. Empty cells are left out; a
+/// row whose first cell is empty goes on with the one above, as a person's second device does.
 pub(crate) fn records(headings: &[&str], rows: &[Vec<String>]) -> String {
     let mut lines = Vec::new();
     for row in rows {

@@ -1,12 +1,13 @@
 //! The two ears: reading what a person types, from a terminal only.
 //!
-//! Decides whether there is anybody to ask, and how Ctrl-C and hidden typing work. Refuses to ask where nobody is
-//! (the failure names the option to give instead), to take an answer that was typed before its question, to leave anything
-//! of a secret that was pasted to the shell, and to leave a terminal without echo: the old settings come back on every way
-//! out (`settings`), a panic, a killing signal and Ctrl-Z included.
+//! Decides whether there is anybody to ask, and how Ctrl-C and hidden typing work. Refuses to ask
+//! where nobody is (the failure names the option to give instead), to take an answer that was typed
+//! before its question, to leave anything of a secret that was pasted to the shell, and to leave a
+//! terminal without echo: the old settings come back on every way out (`settings`), a panic, a
+//! killing signal and Ctrl-Z included.
 //!
-//! Ctrl-C and Ctrl-Z arrive as characters that end the line rather than as signals, so that a ceremony can be cancelled in
-//! order and a hidden prompt can't leave the terminal dumb.
+//! Ctrl-C and Ctrl-Z arrive as characters that end the line rather than as signals, so that a
+//! ceremony can be cancelled in order and a hidden prompt can't leave the terminal dumb.
 
 mod settings;
 
@@ -25,8 +26,8 @@ use crate::output::Output;
 
 /// Longest line a terminal hands over (`N_TTY_BUF_SIZE`).
 const LINE_BYTES: usize = 4096;
-/// What was pasted has come to its end when nothing more comes for this long: terminals hand a paste over in pieces, as fast as they
-/// are read.
+/// What was pasted has come to its end when nothing more comes for this long: terminals hand a
+/// paste over in pieces, as fast as they are read.
 const PASTE_QUIET: Duration = Duration::from_millis(150);
 /// Most lines that one paste is read for: who pastes a book shall not have to wait for its end.
 const PASTE_MAX_LINES: usize = 256;
@@ -51,7 +52,8 @@ pub(crate) enum Typed {
 }
 
 impl Terminal {
-    /// Whether a person can be asked: stdin and stderr are terminals, and neither `--json` nor `--no-input` forbids it.
+    /// Whether a person can be asked: stdin and stderr are terminals, and neither `--json` nor
+    /// `--no-input` forbids it.
     pub(crate) fn present(no_input: bool, output: &Output) -> bool {
         !no_input && !output.is_json() && stdin().is_terminal() && stderr().is_terminal()
     }
@@ -129,7 +131,8 @@ impl Terminal {
         Ok(typed)
     }
 
-    /// Reads on behind a line that was pasted, to the end of the paste: nothing of it may be left for the shell.
+    /// Reads on behind a line that was pasted, to the end of the paste: nothing of it may be left
+    /// for the shell.
     ///
     /// # Errors
     /// The terminal failed.
@@ -154,7 +157,8 @@ impl Terminal {
         Ok(all)
     }
 
-    /// Asks and waits for something that may have more than one line, because it was pasted; not shown.
+    /// Asks and waits for something that may have more than one line, because it was pasted; not
+    /// shown.
     ///
     /// # Errors
     /// As [`Self::answer`].

@@ -1,7 +1,8 @@
 //! The name of everything that `--json` prints: `parsec.NAME/VERSION`, one for each shape.
 //!
-//! Decides that there is no shape without a name in this list: what prints takes a [`Schema`], and nobody else can make
-//! one. A name keeps its meaning: fields may be added, and what would break a reader gets the next number.
+//! Decides that there is no shape without a name in this list: what prints takes a [`Schema`], and
+//! nobody else can make one. A name keeps its meaning: fields may be added, and what would break a
+//! reader gets the next number.
 
 /// One shape's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +15,8 @@ impl Schema {
     }
 }
 
-/// The name of what a command prints that has changed something. A type of its own: such a result can't be printed without
-/// a word for the case that stdout takes nothing (`Output::changed`).
+/// The name of what a command prints that has changed something. A type of its own: such a result
+/// can't be printed without a word for the case that stdout takes nothing (`Output::changed`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Change(pub(crate) Schema);
 
@@ -51,7 +52,7 @@ schemas! {
     Change DEVICE_LOCK "parsec.device.lock/1" "`device lock`";
     Change DEVICE_PASSWORD "parsec.device.password/1" "`device password`";
     Change DEVICE_RESTORE "parsec.device.restore/1" "`device restore`";
-    Change DEVICE_REVOKE "parsec.device.revoke/1" "`device revoke`: the member whose terminal it was.";
+    Change DEVICE_REVOKE "parsec.device.revoke/1" "`device revoke`: the member whose device it was.";
     Change DEVICE_UNLOCK "parsec.device.unlock/1" "`device unlock`";
     Schema DOCTOR "parsec.doctor/1" "`doctor`";
     Schema ERROR "parsec.error/1" "Any command that failed.";

@@ -1,7 +1,8 @@
 //! Text from outside, made fit for a terminal; times and fingerprints for people.
 //!
-//! Decides which characters reach a screen. Refuses escapes, control and direction characters: a name that moves
-//! the cursor could repaint the code above it; and marks piled up without end, which paint over the lines around them.
+//! Decides which characters reach a screen. Refuses escapes, control and direction characters: a
+//! name that moves the cursor could repaint the code above it; and marks piled up without end,
+//! which paint over the lines around them.
 
 use std::fmt::{Display, Write as _};
 
@@ -13,11 +14,12 @@ pub(crate) fn is_hostile(c: char) -> bool {
     c.is_control() || is_invisible(c)
 }
 
-/// Marks that may stand on one letter: no script needs more, and the fifth only climbs into the line above.
+/// Marks that may stand on one letter: no script needs more, and the fifth only climbs into the
+/// line above.
 const MARKS_MAX: usize = 4;
 
-/// One field on one line: hostile characters are shown as `\u{1b}`, line ends included. A mark without a letter would
-/// sit on what stands before the field, so it is shown like that, too.
+/// One field on one line: hostile characters are shown as `\u{1b}`, line ends included. A mark
+/// without a letter would sit on what stands before the field, so it is shown like that, too.
 pub(crate) fn shown(field: impl Display) -> String {
     let mut line = String::new();
     judge(&field.to_string(), MARKS_MAX, |c, fit| {
@@ -30,7 +32,8 @@ pub(crate) fn shown(field: impl Display) -> String {
     line
 }
 
-/// Tells of each character of a text whether it may reach a screen. `marks`: how many there seem to be before the first.
+/// Tells of each character of a text whether it may reach a screen. `marks`: how many there seem to
+/// be before the first.
 fn judge(text: &str, mut marks: usize, mut told: impl FnMut(char, bool)) {
     let characters: Vec<char> = text.chars().collect();
     for (at, c) in characters.iter().copied().enumerate() {
@@ -49,8 +52,8 @@ pub(crate) fn shown_lines(text: &str) -> String {
     text.split('\n').map(shown).collect::<Vec<_>>().join("\n")
 }
 
-/// JSON in which no hostile character stands as itself, and no marks pile up. They can occur within its strings only, where
-/// `\uXXXX` is the same.
+/// JSON in which no hostile character stands as itself, and no marks pile up. They can occur within
+/// its strings only, where `\uXXXX` is the same.
 pub(crate) fn shown_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     judge(json, 0, |c, fit| {
@@ -85,7 +88,8 @@ pub(crate) fn moment_to_the_second(time: Timestamp) -> String {
     moment(time).replace(" UTC", &format!(":{:02} UTC", time.0 / Timestamp::SECOND % 60))
 }
 
-/// Days since 1970-01-01 to year, month, day of the Gregorian calendar, counted in eras of 400 years from 1 March of year 0.
+/// Days since 1970-01-01 to year, month, day of the Gregorian calendar, counted in eras of 400
+/// years from 1 March of year 0.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let day_of_era = days % 146_097;

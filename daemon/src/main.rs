@@ -204,7 +204,8 @@ async fn serve(
     .await
     .map_err(|error| Failure::System { what: "opening the data folder", source: error.into() })??;
     let hub = handle.hub().clone();
-    let service = rpc::Service::new(rpc::methods::module(handle.clone())?, rpc::gate::Rights(handle.clone()));
+    let service =
+        rpc::Service::new(rpc::methods::module(handle.clone())?, rpc::authorize::Authorizer(handle.clone()));
     let doors = open_doors(&config, passed)?;
 
     let serving = service.serve(doors, stop.clone());

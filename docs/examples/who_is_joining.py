@@ -113,11 +113,11 @@ class Board:
 
     def show(self, ceremony: dict[str, Any]) -> None:
         subject = ceremony.get("subject") or {}
-        whom = subject.get("email") or (f"a terminal of {subject['user'][:8]}" if "user" in subject else "somebody")
+        whom = subject.get("email") or (f"a device of {subject['user'][:8]}" if "user" in subject else "somebody")
         side = {"greeter": "is being enrolled from here", "claimer": "joins here"}.get(ceremony["role"], ceremony["role"])
         end = ""
         if ceremony.get("enrolled"):
-            end = f", terminal {ceremony['enrolled']['device'][:8]}"
+            end = f", device {ceremony['enrolled']['device'][:8]}"
         elif ceremony.get("problem"):
             end = f": {ceremony['problem']}"
         line = f"{ceremony['organisation']}: {whom} {side} - {ceremony['stage'].replace('_', ' ')}{end}"

@@ -1,8 +1,9 @@
 //! Addresses of metadata servers (docs/protocol.md, *The link*).
 //!
-//! Decides, once, which text is a server's address and what its one spelling is: the URL standard's parser reads it, and what that
-//! parser writes is kept. Refuses what could not stand in a link: a path, a query, a user name, plain http beyond this machine, and
-//! hosts outside the link's grammar, so that whatever founding takes can be invited with.
+//! Decides, once, which text is a server's address and what its one spelling is: the URL standard's
+//! parser reads it, and what that parser writes is kept. Refuses what could not stand in a link: a
+//! path, a query, a user name, plain http beyond this machine, and hosts outside the link's
+//! grammar, so that whatever founding takes can be invited with.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -23,7 +24,7 @@ pub enum AddressError {
     /// The URL standard's parser does not take it.
     #[error("it is not a URL of the form https://HOST[:PORT]")]
     NotAUrl,
-    /// Another scheme.
+    /// The scheme is not `https` or `http`.
     #[error("it must begin with https:// (or http:// for this machine alone)")]
     Scheme,
     /// `http://` and not this machine.
@@ -40,17 +41,18 @@ pub enum AddressError {
         "its host is not a host name: letters, digits and hyphens, in parts of at most {HOST_LABEL_MAX_BYTES} with single dots between and none at the end"
     )]
     Host,
-    /// Port 0.
+    /// The port is 0, where nothing listens.
     #[error("port 0 is nobody's")]
     Port,
 }
 
-/// A server's address in its one spelling: scheme, host, and the port where it isn't the scheme's own; no slash at the end.
+/// A server's address in its one spelling: scheme, host, and the port where it isn't the scheme's
+/// own; no slash at the end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerAddress(String);
 
 impl ServerAddress {
-    /// The text.
+    /// The address in its one spelling.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -74,8 +76,9 @@ impl ServerAddress {
         read_authority(self.authority(), None).is_some_and(is_this_machine)
     }
 
-    /// Reads the one spelling and no other, by the grammar of docs/protocol.md alone: what a link may hold. No table of names outside
-    /// ASCII is needed for it, so that every reader of links says the same.
+    /// Reads the one spelling and no other, by the grammar of docs/protocol.md alone: what a link
+    /// may hold. No table of names outside ASCII is needed for it, so that every reader of links
+    /// says the same.
     ///
     /// # Errors
     /// [`AddressError`].
@@ -114,7 +117,8 @@ impl FromStr for ServerAddress {
         if url.port() == Some(0) {
             return Err(AddressError::Port);
         }
-        // The parser leaves out the scheme's own port, and writes names and addresses in their one form.
+        // The parser leaves out the scheme's own port, and writes names and addresses in their one
+        // form.
         let host = url.host().ok_or(AddressError::Host)?;
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         Self::canonical(&format!("{}://{host}{port}", url.scheme()))
@@ -158,14 +162,15 @@ fn read_authority(text: &str, own_port: Option<u16>) -> Option<Host<&str>> {
     }
 }
 
-/// An IPv6 address as the URL standard writes it: RFC 5952, without the mixed form of its section 5.
+/// An IPv6 address as the URL standard writes it: RFC 5952, without the mixed form of its section
+/// 5.
 fn read_v6(text: &str) -> Option<Ipv6Addr> {
     let address: Ipv6Addr = text.parse().ok()?;
     (Host::<&str>::Ipv6(address).to_string() == format!("[{text}]")).then_some(address)
 }
 
-/// A host name or an IPv4 address. `127.1`, `0x7f.1` and `2130706433` are addresses to some programs and names to
-/// others: what ends in a number must be an address in the one common form.
+/// A host name or an IPv4 address. `127.1`, `0x7f.1` and `2130706433` are addresses to some
+/// programs and names to others: what ends in a number must be an address in the one common form.
 fn read_host(name: &str) -> Option<Host<&str>> {
     if name.len() > HOST_MAX_BYTES || !name.split('.').all(is_host_label) {
         return None;
@@ -291,7 +296,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(10_000))]
-        /// What founding takes is what `claim`, `net ping` and the server take from the link that is printed.
+        /// What founding takes is what `claim`, `net ping` and the server take from the link that
+        /// is printed.
         #[test]
         fn an_address_that_is_taken_leads_there_from_its_link(text in texts()) {
             if let Ok(address) = text.parse::<ServerAddress>() {

@@ -1,9 +1,10 @@
 //! The one encoding: a subset of CBOR (RFC 8949) in which every value has exactly one spelling.
 //!
-//! Decides: unsigned integers, byte strings, text, booleans, null and arrays, all of definite length and in
-//! shortest form (docs/protocol.md, *Encoding*). Refuses, before any value is built: input over the caller's
-//! limit, nesting over [`CODEC_MAX_DEPTH`], lengths beyond the input, every other CBOR type, trailing bytes;
-//! and after: anything that would not be encoded to the same bytes again, which covers unknown extra fields.
+//! Decides: unsigned integers, byte strings, text, booleans, null and arrays, all of definite
+//! length and in shortest form (docs/protocol.md, *Encoding*). Refuses, before any value is built:
+//! input over the caller's limit, nesting over [`CODEC_MAX_DEPTH`], lengths beyond the input, every
+//! other CBOR type, trailing bytes; and after: anything that would not be encoded to the same bytes
+//! again, which covers unknown extra fields.
 
 use minicbor::{Decode, Encode};
 
@@ -15,9 +16,9 @@ pub enum CodecError {
     /// More bytes than this kind of value may have.
     #[error("{length} bytes where at most {max} are allowed")]
     TooLong {
-        /// Bytes given.
+        /// Length of the input, in bytes.
         length: usize,
-        /// Bytes allowed.
+        /// Most bytes that are allowed.
         max: usize,
     },
     /// Arrays nested deeper than [`CODEC_MAX_DEPTH`].
@@ -44,8 +45,9 @@ pub enum CodecError {
 #[must_use]
 pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
     let mut out = Vec::new();
-    // The error type of writing to a Vec is uninhabited, and our encoders return no custom error; if a future
-    // one did, the empty output would be refused by every decoder rather than half-written.
+    // The error type of writing to a Vec is uninhabited, and our encoders return no custom error;
+    // if a future one did, the empty output would be refused by every decoder rather than
+    // half-written.
     if minicbor::encode(value, &mut out).is_err() {
         out.clear();
     }
@@ -78,7 +80,8 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
 /// ```
 ///
 /// # Errors
-/// [`CodecError`]; nothing is allocated beyond a small multiple of `bytes`, and nothing at all if they exceed `max`.
+/// [`CodecError`]; nothing is allocated beyond a small multiple of `bytes`, and nothing at all if
+/// they exceed `max`.
 pub fn decode<T>(bytes: &[u8], max: usize) -> Result<T, CodecError>
 where
     T: for<'b> Decode<'b, ()> + Encode<()>,
@@ -88,14 +91,16 @@ where
     }
     check_form(bytes)?;
     let value: T = minicbor::decode(bytes).map_err(|_| CodecError::Unexpected)?;
-    // minicbor passes over extra array elements and absent optional ones; this does not. Secrets decode through
-    // here too: the copy is wiped, and has its room from the start, so that growing leaves no other.
+    // minicbor passes over extra array elements and absent optional ones; this does not. Secrets
+    // decode through here too: the copy is wiped, and has its room from the start, so that growing
+    // leaves no other.
     let mut again = zeroize::Zeroizing::new(Vec::with_capacity(bytes.len()));
     let written = minicbor::encode(&value, &mut *again);
     if written.is_ok() && again.as_slice() == bytes { Ok(value) } else { Err(CodecError::NotCanonical) }
 }
 
-/// The number that an array begins with, whatever follows it: what a later version of a record has in common with this one.
+/// The number that an array begins with, whatever follows it: what a later version of a record has
+/// in common with this one.
 pub(crate) fn first_number(bytes: &[u8]) -> Option<u64> {
     let (&initial, rest) = bytes.split_first()?;
     let (count, rest) = read_argument(initial & 0x1f, rest).ok()?;
@@ -147,7 +152,8 @@ fn check_form(bytes: &[u8]) -> Result<(), CodecError> {
                     continue;
                 }
             }
-            // false, true, null: the initial byte alone. Everything else of major 7 is a float or unassigned.
+            // false, true, null: the initial byte alone. Everything else of major 7 is a float or
+            // unassigned.
             7 if matches!(initial, 0xf4..=0xf6) => {}
             _ => return Err(CodecError::NotCanonical),
         }

@@ -1,8 +1,8 @@
 //! Identifiers and short texts that travel: who, what, when.
 //!
-//! Decides what a well-formed identifier is, once, where it enters. Refuses everything that could be mistaken
-//! for another identifier, break a path, or reorder a line on a terminal. Holds no secret, except that
-//! [`Token`] admits to an invitation's relay and so has a silent `Debug`.
+//! Decides what a well-formed identifier is, once, where it enters. Refuses everything that could
+//! be mistaken for another identifier, break a path, or reorder a line on a device. Holds no
+//! secret, except that [`Token`] admits to an invitation's relay and so has a silent `Debug`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -42,7 +42,7 @@ pub enum IdError {
          {EMAIL_LOCAL_MAX_BYTES} of them before the @, single dots and none at the ends"
     )]
     Email,
-    /// Not a name.
+    /// The name is not allowed.
     #[error(transparent)]
     Name(#[from] NameError),
 }
@@ -75,7 +75,8 @@ pub(crate) fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], IdError> 
     Ok(out)
 }
 
-/// Defines a fixed-length byte value: CBOR byte string of exactly that length, hexadecimal in text and JSON.
+/// Defines a fixed-length byte value: CBOR byte string of exactly that length, hexadecimal in text
+/// and JSON.
 macro_rules! fixed_bytes {
     ($(#[$doc:meta])* $name:ident, $length:literal) => {
         $(#[$doc])*
@@ -83,7 +84,7 @@ macro_rules! fixed_bytes {
         pub struct $name([u8; $length]);
 
         impl $name {
-            /// Length in bytes.
+            /// Length of the id, in bytes.
             pub const LENGTH: usize = $length;
 
             /// Takes the bytes as they are.
@@ -92,7 +93,7 @@ macro_rules! fixed_bytes {
                 Self(bytes)
             }
 
-            /// The bytes.
+            /// The id as its bytes.
             #[must_use]
             pub const fn as_bytes(&self) -> &[u8; $length] {
                 &self.0
@@ -161,11 +162,12 @@ macro_rules! debug_as_hex {
 pub(crate) use debug_as_hex;
 
 fixed_bytes! {
-    /// A person. 16 random bytes; never a key, so that one can't be read as the other (protocol.md, *Identifiers*).
+    /// A person. 16 random bytes; never a key, so that one can't be read as the other (protocol.md,
+    /// *Identifiers*).
     UserId, 16
 }
 fixed_bytes! {
-    /// One terminal of a person. 16 random bytes.
+    /// One device of a person. 16 random bytes.
     DeviceId, 16
 }
 fixed_bytes! {
@@ -211,7 +213,7 @@ macro_rules! checked_text {
         pub struct $name(String);
 
         impl $name {
-            /// The text.
+            /// The text, as it was checked.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -242,7 +244,8 @@ macro_rules! checked_text {
             fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
                 let text = d.str()?;
                 let parsed: Self = text.parse().map_err(|_| decode::Error::message(concat!("not a ", stringify!($name))))?;
-                // The wire carries the normal form; another spelling would be a second encoding of one value.
+                // The wire carries the normal form; another spelling would be a second encoding of
+                // one value.
                 if parsed.0 == text { Ok(parsed) } else { Err(decode::Error::message("not in normal form")) }
             }
         }
@@ -263,7 +266,8 @@ macro_rules! checked_text {
 }
 
 checked_text! {
-    /// An organisation's name on its server: 1 to 32 of `a-z 0-9 -`, not starting with `-`. Safe in a URL and a path.
+    /// An organisation's name on its server: 1 to 32 of `a-z 0-9 -`, not starting with `-`. Safe in
+    /// a URL and a path.
     OrganisationId, |text| {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let fits = (1..=ORGANISATION_ID_MAX_BYTES).contains(&text.len());
@@ -276,7 +280,8 @@ checked_text! {
 }
 
 checked_text! {
-    /// An e-mail address, ASCII, lower-cased: the form in which the invited and the certified one are compared.
+    /// An e-mail address, ASCII, lower-cased: the form in which the invited and the certified one
+    /// are compared.
     Email, |text| {
         if text.len() > EMAIL_MAX_BYTES {
             return Err(IdError::Email);
@@ -289,7 +294,8 @@ checked_text! {
     }
 }
 
-/// RFC 5322's dot-atom: what every mail program takes without quotes. A comma or a bracket would name a second recipient to some.
+/// RFC 5322's dot-atom: what every mail program takes without quotes. A comma or a bracket would
+/// name a second recipient to some.
 fn is_local(local: &str) -> bool {
     let atom = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
     local.len() <= EMAIL_LOCAL_MAX_BYTES
@@ -304,17 +310,17 @@ fn is_domain_part(part: &str) -> bool {
 }
 
 checked_text! {
-    /// What a person calls themself or a terminal, in Unicode's form C (docs/protocol.md, *Names*).
+    /// What a person calls themself or a device, in Unicode's form C (docs/protocol.md, *Names*).
     Label, |text| name::read(text).map_err(IdError::Name)
 }
 
 /// Whom an invitation is for.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Invited {
-    /// A new person.
+    /// A person who is no member, by address.
     #[n(0)]
     User(#[n(0)] Email),
-    /// A new terminal of this person.
+    /// A new device of this person.
     #[n(1)]
     Device(#[n(0)] UserId),
 }

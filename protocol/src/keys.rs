@@ -38,12 +38,12 @@ pub fn random<const N: usize>(entropy: &mut dyn Entropy) -> Result<[u8; N], NoEn
     Ok(bytes)
 }
 
-/// Stack overwritten after a key was used, in words: 16 KiB, more than the primitives below take in a build without
-/// optimisation.
+/// Stack overwritten after a key was used, in words: 16 KiB, more than the primitives below take in
+/// a build without optimisation.
 const USED_STACK_WORDS: usize = 2_048;
 
-/// Uses a key in frames of their own, then overwrites where those were. The primitives wipe what they own, but not what
-/// a move left behind, and a thread's stack outlives the lock of a device.
+/// Uses a key in frames of their own, then overwrites where those were. The primitives wipe what
+/// they own, but not what a move left behind, and a thread's stack outlives the lock of a device.
 pub(crate) fn then_wipe_stack<T>(work: impl FnOnce() -> T) -> T {
     #[inline(never)]
     fn own_frame<T>(work: impl FnOnce() -> T) -> T {
@@ -75,7 +75,8 @@ impl Secret32 {
         secret
     }
 
-    /// From where it was read to the heap at once: an array on the way would leave a copy on the stack for each move.
+    /// From where it was read to the heap at once: an array on the way would leave a copy on the
+    /// stack for each move.
     fn from_slice(bytes: &[u8]) -> Option<Self> {
         let mut secret = Self(Box::new(Zeroizing::new([0; 32])));
         (bytes.len() == secret.0.len()).then(|| secret.0.copy_from_slice(bytes))?;
@@ -106,8 +107,8 @@ macro_rules! secret {
                 Self(Secret32::from_bytes(bytes))
             }
 
-            /// From where it was read to the heap at once; none if it has not 32 bytes. An array on the way would leave a copy
-            /// on the stack for each move.
+            /// From where it was read to the heap at once; none if it has not 32 bytes. An array on
+            /// the way would leave a copy on the stack for each move.
             #[must_use]
             pub fn from_slice(bytes: &[u8]) -> Option<Self> {
                 Secret32::from_slice(bytes).map(Self)
@@ -148,8 +149,9 @@ macro_rules! secret {
 }
 
 secret! {
-    /// The seed of a device's Ed25519 key. Only the seed is stored; the public half is always recomputed, because
-    /// signing with a public key that doesn't belong to the seed gives the seed away.
+    /// The seed of a device's Ed25519 key. Only the seed is stored; the public half is always
+    /// recomputed, because signing with a public key that doesn't belong to the seed gives the seed
+    /// away.
     DeviceSigningKey
 }
 secret! {
@@ -157,7 +159,8 @@ secret! {
     RootSigningKey
 }
 secret! {
-    /// A user's X25519 private key: opens what is sent to the user. The same on all devices of the user.
+    /// A user's X25519 private key: opens what is sent to the user. The same on all devices of the
+    /// user.
     UserDecryptionKey
 }
 secret! {
@@ -165,11 +168,12 @@ secret! {
     ManifestKey
 }
 secret! {
-    /// Encrypts this terminal's store. Never leaves the terminal.
+    /// Encrypts this device's store. Never leaves the device.
     LocalStoreKey
 }
 secret! {
-    /// Seals names of people and terminals inside certificates against the server; every member holds it.
+    /// Seals names of people and devices inside certificates against the server; every member
+    /// holds it.
     DirectoryKey
 }
 secret! {
@@ -181,7 +185,8 @@ secret! {
     LinkSecret
 }
 secret! {
-    /// The seed of a libp2p identity (Ed25519), made for one invitation. It proves an end of a connection and no person.
+    /// The seed of a libp2p identity (Ed25519), made for one invitation. It proves an end of a
+    /// connection and no person.
     PeerSecret
 }
 
@@ -283,7 +288,8 @@ mod tests {
 
     #[test]
     fn a_weak_key_verifies_nothing() {
-        // R = identity, S = 0 satisfies the plain equation under a key of small order, for many messages.
+        // R = identity, S = 0 satisfies the plain equation under a key of small order, for many
+        // messages.
         let mut identity = [0; 32];
         identity[0] = 1;
         let mut forged = [0; 64];

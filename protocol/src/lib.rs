@@ -1,9 +1,9 @@
 //! What the parties of a Parsec enrolment must agree on, and nothing else.
 //!
-//! This crate decides: encodings, the ceremony's two state machines, what a certificate may say, which log is
-//! valid. It refuses to know about sockets, files, clocks, the environment, async runtimes and the operating
-//! system's randomness: bytes, times and entropy are arguments. The specification is docs/protocol.md; where
-//! the two differ, one of them has a bug.
+//! This crate decides: encodings, the ceremony's two state machines, what a certificate may say,
+//! which log is valid. It refuses to know about sockets, files, clocks, the environment, async
+//! runtimes and the operating system's randomness: bytes, times and entropy are arguments. The
+//! specification is docs/protocol.md; where the two differ, one of them has a bug.
 
 pub mod address;
 pub mod chain;

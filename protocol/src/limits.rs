@@ -10,26 +10,29 @@ pub const EMAIL_MAX_BYTES: usize = 254;
 pub const EMAIL_LOCAL_MAX_BYTES: usize = 64;
 /// Longest part of a host name, between its dots (RFC 1035 section 2.3.4).
 pub const HOST_LABEL_MAX_BYTES: usize = 63;
-/// Longest name of a person or terminal, in characters as people count them: longer ones fill a screen.
+/// Longest name of a person or device, in characters as people count them: longer ones fill a
+/// screen.
 pub const NAME_MAX_CHARACTERS: usize = 64;
-/// The same in bytes: a character of most scripts takes 8 at most, so that people meet the other bound first. Sealed names are padded to
-/// this, so that length tells nothing.
+/// The same in bytes: a character of most scripts takes 8 at most, so that people meet the other
+/// bound first. Sealed names are padded to this, so that length tells nothing.
 pub const NAME_MAX_BYTES: usize = 512;
 
-/// Deepest nesting of arrays in any encoding. The deepest real value is 6; the rest is room for new kinds.
+/// Deepest nesting of arrays in any encoding. The deepest real value is 6; the rest is room for new
+/// kinds.
 pub const CODEC_MAX_DEPTH: usize = 12;
 /// Largest certificate envelope. A user certificate with the longest e-mail is under 1,100 bytes.
 pub const CERTIFICATE_MAX_BYTES: usize = 2_048;
 /// Largest user manifest envelope. One safe entry is about 100 bytes: some 2,000 safes.
 pub const MANIFEST_MAX_BYTES: usize = 256 * 1024;
-/// Most certificates in one answer: some 400 KiB a page and never above 1 MiB, whatever the log's length.
+/// Most certificates in one answer: some 400 KiB a page and never above 1 MiB, whatever the log's
+/// length.
 pub const LOG_PAGE_MAX_CERTIFICATES: usize = 500;
 /// Most invitations in one answer: some 60 KB a page.
 pub const INVITATION_PAGE_MAX: usize = 200;
 /// Most certificates one log may have: 10,000 members with 10 devices each.
 pub const LOG_MAX_CERTIFICATES: u64 = 100_000;
-/// Most devices a user may ever have had, revoked ones included: so that a member who may certify nothing but their
-/// own terminals cannot fill the log for everybody.
+/// Most devices a user may ever have had, revoked ones included: so that a member who may certify
+/// nothing but their own devices cannot fill the log for everybody.
 pub const DEVICES_PER_USER_MAX: usize = 200;
 
 /// One Noise message (Noise specification section 3), hence one ceremony step.
@@ -42,7 +45,8 @@ pub const BODY_MAX_BYTES: usize = 1_100_000;
 /// Number of ceremony messages, 0 to 8 (protocol.md, *The ceremony*).
 pub const STEPS: u8 = 9;
 
-/// How long either machine waits for the other side's next message: people talk, look for the phone, type.
+/// How long either machine waits for the other side's next message: people talk, look for the
+/// phone, type.
 pub const MESSAGE_WAIT_SECONDS: u64 = 600;
 /// An attempt without any request from the claimer for this long may be replaced by a new one.
 pub const ATTEMPT_IDLE_SECONDS: u64 = 900;
@@ -54,5 +58,6 @@ pub const ATTEMPTS_MAX: u32 = 10;
 pub const INVITATION_DAYS_DEFAULT: u32 = 30;
 /// Longest life of an invitation: a forgotten link must not open a door next year.
 pub const INVITATION_DAYS_MAX: u32 = 90;
-/// How far a signed request's time may be from the server's: common drift of an unsynchronised clock.
+/// How far a signed request's time may be from the server's: common drift of an unsynchronised
+/// clock.
 pub const REQUEST_TIME_SKEW_SECONDS: u64 = 300;

@@ -1,7 +1,8 @@
 //! The user manifest: the user's own encrypted entry point (docs/protocol.md, *User manifest*).
 //!
-//! Decides what is signed, what is bound and in which order it is checked: place, then signature, then
-//! encryption, then content. Refuses a manifest of another place or author before its ciphertext is touched.
+//! Decides what is signed, what is bound and in which order it is checked: place, then signature,
+//! then encryption, then content. Refuses a manifest of another place or author before its
+//! ciphertext is touched.
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload as Sealed};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
@@ -23,19 +24,19 @@ const NONCE_BYTES: usize = 24;
 /// What is bound to a manifest besides its content.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct ManifestPlace {
-    /// Where.
+    /// The organisation of the user.
     #[n(0)]
     pub organisation: OrganisationId,
-    /// Whose.
+    /// The user whose manifest it is.
     #[n(1)]
     pub user: UserId,
-    /// Counts from 1.
+    /// Number of the version; the first is 1.
     #[n(2)]
     pub version: u64,
-    /// Who wrote it.
+    /// The device that wrote this version.
     #[n(3)]
     pub author: DeviceId,
-    /// When.
+    /// When it was written, by the author's clock.
     #[n(4)]
     pub time: Timestamp,
 }
@@ -143,7 +144,7 @@ fn seal(
 /// Why an envelope is not this user's manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// Size or encoding.
+    /// Size or encoding is wrong.
     #[error(transparent)]
     Codec(#[from] CodecError),
     /// Another organisation or user than asked for, or version 0.
@@ -154,8 +155,9 @@ pub enum ManifestError {
     Forged,
 }
 
-/// Number of safes in a manifest that checks, and its place. `author_key` gives the verify key of a device that
-/// may write for this user, and none for every other; the caller compares the version with the newest it has seen.
+/// Number of safes in a manifest that checks, and its place. `author_key` gives the verify key of a
+/// device that may write for this user, and none for every other; the caller compares the version
+/// with the newest it has seen.
 ///
 /// # Errors
 /// [`ManifestError`].
@@ -226,8 +228,8 @@ mod tests {
         open(envelope, &organisation, &user, &key(4), |id| (*id == device).then(|| author(5).verify_key()))
     }
 
-    /// Signs a changed payload with the true author's key: what the server can't, but a device without the manifest
-    /// key could.
+    /// Signs a changed payload with the true author's key: what the server can't, but a device
+    /// without the manifest key could.
     fn resigned(change: impl FnOnce(&mut Payload)) -> Vec<u8> {
         let envelope: Envelope = codec::decode(&seal_at(&place()), MANIFEST_MAX_BYTES).unwrap();
         let mut payload: Payload = codec::decode(&envelope.payload, MANIFEST_MAX_BYTES).unwrap();

@@ -1,8 +1,10 @@
 //! What people paste where a link is wanted: the one link that is in it.
 //!
-//! Decides which link a text means: in brackets or quotes, with a stop behind it, in a whole line of a mail or a command, broken over
-//! lines, with `%23` for `#`, or inside the address of a service that rewrites links. Refuses to choose between two, and to guess at what
-//! is missing: what comes out has passed the strict reader of `enrol::link`, which is the protocol's; nothing here is.
+//! Decides which link a text means: in brackets or quotes, with a stop behind it, in a whole line
+//! of a mail or a command, broken over lines, with `%23` for `#`, or inside the address of a
+//! service that rewrites links. Refuses to choose between two, and to guess at what is missing:
+//! what comes out has passed the strict reader of `enrol::link`, which is the protocol's; nothing
+//! here is.
 
 use std::str::FromStr as _;
 
@@ -14,14 +16,17 @@ use crate::ids::OrganisationId;
 
 /// Longest text that is searched: a mail's paragraphs around a link, escaped three times over.
 pub const PASTE_MAX_BYTES: usize = 16 * 1024;
-/// Rewritten links inside rewritten links that are followed: two gateways, one behind the other, and one to spare.
+/// Rewritten links inside rewritten links that are followed: two gateways, one behind the other,
+/// and one to spare.
 const WRAPPERS_MAX: u8 = 3;
-/// Most pieces that a link broken over lines is put together from: the longest link in lines of 40 characters.
+/// Most pieces that a link broken over lines is put together from: the longest link in lines of 40
+/// characters.
 const PIECES_MAX: usize = 52;
 /// Most addresses that are looked at in one text; each may be long.
 const ADDRESSES_MAX: usize = 64;
 
-/// Why there is no one link in a text. The more is known of what was meant, the later it stands here.
+/// Why there is no one link in a text. The more is known of what was meant, the later it stands
+/// here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum PasteError {
     /// Nothing that begins like one.
@@ -50,7 +55,7 @@ pub enum PasteError {
     /// From a later version.
     #[error("the link was made by a newer version")]
     TooNew,
-    /// Different ones.
+    /// There are several links, and they differ.
     #[error("there are two different links in this text: give one of them")]
     Several,
 }
@@ -103,7 +108,8 @@ impl Search {
     fn candidate(&mut self, text: &str, wrappers: u8) {
         let mut whole = Zeroizing::new(String::with_capacity(text.len()));
         let mut first = None;
-        // A link that a mail program broke over lines ends where its payload does, so no word behind it is taken for a piece.
+        // A link that a mail program broke over lines ends where its payload does, so no word
+        // behind it is taken for a piece.
         for piece in (Pieces { rest: text }).take(PIECES_MAX) {
             whole.push_str(piece);
             match read(&whole) {
@@ -114,7 +120,8 @@ impl Search {
         let why = first.unwrap_or(PasteError::None);
         self.why = self.why.max(why);
         if wrappers > 0 && why == PasteError::None {
-            // An address of somebody else: a service that rewrites links carries the link in its query.
+            // An address of somebody else: a service that rewrites links carries the link in its
+            // query.
             let mut pieces = Pieces { rest: text };
             if let Ok(url) = url::Url::parse(pieces.next().unwrap_or_default()) {
                 for (_, value) in url.query_pairs() {
@@ -143,7 +150,8 @@ fn next_scheme(text: &str) -> Option<(usize, usize)> {
     })
 }
 
-/// A text in the pieces that line ends cut it into: up to the first space or delimiter of each line.
+/// A text in the pieces that line ends cut it into: up to the first space or delimiter of each
+/// line.
 struct Pieces<'a> {
     rest: &'a str,
 }
@@ -157,7 +165,8 @@ impl<'a> Iterator for Pieces<'a> {
         let delimits = |c: char| c.is_whitespace() || "<>\"'`|{}‘’“”„«»‹›".contains(c);
         let end = self.rest.find(delimits).unwrap_or(self.rest.len());
         let (piece, behind) = self.rest.split_at_checked(end)?;
-        // Only what is broken by the end of a line goes on in the next, behind the marks of a quotation.
+        // Only what is broken by the end of a line goes on in the next, behind the marks of a
+        // quotation.
         let broken = behind.trim_start_matches([' ', '\t']).starts_with(['\r', '\n']);
         self.rest =
             if broken { behind.trim_start_matches(|c: char| c.is_whitespace() || c == '>') } else { "" };

@@ -1,7 +1,7 @@
 //! Public values of fixed length: keys that may be shown, signatures, digests.
 //!
-//! Decides how a signature is checked: always `verify_strict`, always over a context string and a message.
-//! Holds nothing secret; the metadata server may use all of it.
+//! Decides how a signature is checked: always `verify_strict`, always over a context string and a
+//! message. Holds nothing secret; the metadata server may use all of it.
 
 use std::fmt;
 
@@ -24,12 +24,13 @@ fixed_bytes! {
     EncryptionKey, 32
 }
 fixed_bytes! {
-    /// An Ed25519 public key of a libp2p node, made for one invitation. Proves an end of a connection, and no person.
+    /// An Ed25519 public key of a libp2p node, made for one invitation. Proves an end of a
+    /// connection, and no person.
     PeerKey, 32
 }
 fixed_bytes! {
-    /// Shows, once and to one other, that a claimer's daemon holds the link: HMAC-SHA256 under a key from its secret
-    /// (docs/protocol.md, *The direct road*).
+    /// Shows, once and to one other, that a claimer's daemon holds the link: HMAC-SHA256 under a
+    /// key from its secret (docs/protocol.md, *Peer to peer*).
     Proof, 32
 }
 fixed_bytes! {
@@ -47,10 +48,11 @@ debug_as_hex!(VerifyKey, EncryptionKey, PeerKey, Proof, Hash, Signature);
 #[error("bad signature")]
 pub struct BadSignature;
 
-/// Keeps the meanings of signatures apart: no signature made under one context verifies under another.
+/// Keeps the meanings of signatures apart: no signature made under one context verifies under
+/// another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Context {
-    /// A certificate's payload.
+    /// Signs the payload of a certificate.
     Certificate,
     /// A request to the metadata server.
     Request,
@@ -60,7 +62,7 @@ pub enum Context {
     Possession,
     /// A user manifest's envelope.
     Manifest,
-    /// A terminal's word for the head of its log, in an evidence file.
+    /// A device's word for the head of its log, in an evidence file.
     Head,
     /// A greeter's statement about a ceremony, in an enrolment receipt.
     Enrolled,
@@ -78,7 +80,8 @@ impl Context {
         Self::Enrolled,
     ];
 
-    /// The bytes put before the message. Each ends in a zero byte, so none is a prefix of another's use.
+    /// The bytes put before the message. Each ends in a zero byte, so none is a prefix of another's
+    /// use.
     #[must_use]
     pub const fn bytes(self) -> &'static [u8] {
         match self {
@@ -100,8 +103,8 @@ impl Context {
 }
 
 impl VerifyKey {
-    /// Checks `signature` over `context ‖ message` by RFC 8032 with the strict rules (no small-order points, no
-    /// malleable signature, no second encoding of key or R).
+    /// Checks `signature` over `context ‖ message` by RFC 8032 with the strict rules (no
+    /// small-order points, no malleable signature, no second encoding of key or R).
     ///
     /// # Errors
     /// [`BadSignature`], also where this key is not a point of the curve in its one encoding.
@@ -114,22 +117,26 @@ impl VerifyKey {
         self.prepare().ok_or(BadSignature)?.verify(context, message, signature)
     }
 
-    /// Reads the key as a point, for checking many signatures under it; none if it is not one, or in another than its one encoding.
+    /// Reads the key as a point, for checking many signatures under it; none if it is not one, or
+    /// in another than its one encoding.
     #[must_use]
     pub fn prepare(&self) -> Option<PreparedKey> {
-        // The library reads a y of p and above, too; another reader may not, and the two would split over what was signed.
+        // The library reads a y of p and above, too; another reader may not, and the two would
+        // split over what was signed.
         let key = VerifyingKey::from_bytes(self.as_bytes()).ok().filter(|_| self.is_canonical())?;
         Some(PreparedKey(key))
     }
 
-    /// Whether this is a usable key at all: canonical, on the curve, not of small order. Checked before a key is
-    /// certified, so that a certificate never names a key that anyone's signature verifies under.
+    /// Whether this is a usable key at all: canonical, on the curve, not of small order. Checked
+    /// before a key is certified, so that a certificate never names a key that anyone's signature
+    /// verifies under.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.prepare().is_some_and(|key| !key.0.is_weak())
     }
 
-    /// Whether y is below p. The sign bit has a second spelling only at x = 0, and both points there are of small order.
+    /// Whether y is below p. The sign bit has a second spelling only at x = 0, and both points
+    /// there are of small order.
     fn is_canonical(&self) -> bool {
         let mut y = *self.as_bytes();
         if let Some(top) = y.last_mut() {
@@ -166,8 +173,9 @@ impl PreparedKey {
 }
 
 impl EncryptionKey {
-    /// Whether this is a usable key at all: canonical, not of small order. With a key of small order every
-    /// shared secret is the same; a second spelling of a key would pass for somebody else's.
+    /// Whether this is a usable key at all: canonical, not of small order. With a key of small
+    /// order every shared secret is the same; a second spelling of a key would pass for somebody
+    /// else's.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         // The top bit is ignored by X25519, so it may not be used here.
@@ -180,8 +188,9 @@ fn below_p([low, middle @ .., high]: &[u8; 32]) -> bool {
     *high < 0x7f || (*high == 0x7f && (*low < 0xed || middle.iter().any(|byte| *byte != 0xff)))
 }
 
-/// The points of small order on Curve25519 and its twist, below p: every clamped scalar takes exactly these to zero (RFC 7748, section 6.1).
-/// A list, because a reader of a log looks at each member's key; the test below holds it against the arithmetic.
+/// The points of small order on Curve25519 and its twist, below p: every clamped scalar takes
+/// exactly these to zero (RFC 7748, section 6.1). A list, because a reader of a log looks at each
+/// member's key; the test below holds it against the arithmetic.
 const SMALL_ORDER: [[u8; 32]; 5] = [
     [
         0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
@@ -206,8 +215,8 @@ const SMALL_ORDER: [[u8; 32]; 5] = [
 ];
 
 impl Hash {
-    /// SHA-256 of the parts, one after the other. Callers keep the split unambiguous: at most one part has a
-    /// length of its own.
+    /// SHA-256 of the parts, one after the other. Callers keep the split unambiguous: at most one
+    /// part has a length of its own.
     #[must_use]
     pub fn of(parts: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();
@@ -249,7 +258,8 @@ mod tests {
         }
     }
 
-    /// A key's second spellings are told by its bytes alone; arithmetic would find the same: a point that is written as it came.
+    /// A key's second spellings are told by its bytes alone; arithmetic would find the same: a
+    /// point that is written as it came.
     #[test]
     fn signing_keys_are_sound_where_arithmetic_says_so() {
         let by_arithmetic = |bytes: &[u8; 32]| {
@@ -257,7 +267,8 @@ mod tests {
                 .is_ok_and(|key| !key.is_weak() && key.to_edwards().compress().as_bytes() == bytes)
         };
         let mut keys: Vec<[u8; 32]> = Vec::new();
-        // 0 to 40, and p - 20 to 2^255 - 1, which has second spellings from p on; each with both signs.
+        // 0 to 40, and p - 20 to 2^255 - 1, which has second spellings from p on; each with both
+        // signs.
         for low in 0..=40 {
             let mut key = [0; 32];
             key[0] = low;

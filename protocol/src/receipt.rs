@@ -1,7 +1,8 @@
-//! The claimer's receipt: proof that a terminal holds the keys which certificates are about to name.
+//! The claimer's receipt: proof that a device holds the keys which certificates are about to
+//! name.
 //!
-//! Decides what is signed and how it is checked. Public: the metadata server checks it too, before it lets the
-//! certificates into the log.
+//! Decides what is signed and how it is checked. Public: the metadata server checks it too, before
+//! it lets the certificates into the log.
 
 use minicbor::{Decode, Encode};
 

@@ -56,7 +56,7 @@ pub struct RequestToSign {
     /// The organisation in the path.
     #[n(0)]
     pub organisation: OrganisationId,
-    /// The signing device.
+    /// Id of the device that signs.
     #[n(1)]
     pub device: DeviceId,
     /// `GET`, `POST` or `PUT`.
@@ -220,7 +220,7 @@ pub struct BootstrapRequest {
 /// What the bearer of a token may know before the ceremony. Unauthenticated: the prologue binds it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct InvitedInfo {
-    /// For whom.
+    /// The person or member who is invited.
     #[n(0)]
     pub invited: Invited,
     /// E-mail of the inviting member, to be shown as hearsay.
@@ -261,7 +261,7 @@ pub enum InvitationStatus {
 /// Starts an attempt. The claimer draws both values, so that asking again after a lost answer is harmless.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct StartAttempt {
-    /// The attempt's name.
+    /// Id of the attempt, drawn by the claimer.
     #[n(0)]
     pub attempt: AttemptId,
     /// SHA-256 of the 32-byte secret that later requests show in [`HEADER_ATTEMPT_SECRET`].
@@ -272,19 +272,19 @@ pub struct StartAttempt {
 /// One invitation, as members may see it. Each change is pushed, whole, to the event streams.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct InvitationView {
-    /// Names it.
+    /// The invitation's token, which names it.
     #[n(0)]
     pub token: Token,
-    /// For whom.
+    /// The person or member who is invited.
     #[n(1)]
     pub invited: Invited,
-    /// By whom.
+    /// User id of the inviter.
     #[n(2)]
     pub created_by: UserId,
-    /// When.
+    /// When the invitation was made, by the server's clock.
     #[n(3)]
     pub created: Timestamp,
-    /// Until when.
+    /// When the invitation ends, by the server's clock.
     #[n(4)]
     pub expires: Timestamp,
     /// What state it is in.
@@ -348,10 +348,10 @@ pub struct InvitationGone {
 /// Makes an invitation. The token is drawn by the device; asking again with the same bytes is harmless.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub struct NewInvitation {
-    /// 16 random bytes.
+    /// The invitation's token: 16 random bytes.
     #[n(0)]
     pub token: Token,
-    /// For whom.
+    /// The person or member who is invited.
     #[n(1)]
     pub invited: Invited,
     /// End of it; at most [`crate::limits::INVITATION_DAYS_MAX`] days ahead.
@@ -406,10 +406,10 @@ pub struct InvitationMade {
     pub mail: MailOutcome,
 }
 
-/// Ends an attempt.
+/// Body of the call that ends an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct CancelAttempt {
-    /// Why.
+    /// Why the attempt ends.
     #[n(0)]
     pub reason: EndReason,
 }
@@ -431,7 +431,7 @@ pub struct Completion {
     /// One envelope (a device) or two (a user, then its device).
     #[n(0)]
     pub certificates: Vec<ByteVec>,
-    /// The claimer's receipt.
+    /// The claimer's receipt: message 8.
     #[n(1)]
     pub receipt: Receipt,
 }

@@ -1,5 +1,5 @@
 //! What `tests/checker/check.py` says, which was written from docs/protocol.md alone, against what this crate says: of the test vectors, and of
-//! logs, receipts and codes made at random (docs/evidence.md, B5).
+//! logs, receipts and codes made at random (docs/assurance.md, B5).
 //!
 //! Decides what is compared: how many certificates of a log stand, the head there, and whether one follows that doesn't; the words for why are
 //! each program's own.

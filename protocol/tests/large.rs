@@ -1,4 +1,4 @@
-//! A large organisation, read from nothing (docs/evidence.md, P2).
+//! A large organisation, read from nothing (docs/assurance.md, P2).
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 

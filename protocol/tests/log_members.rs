@@ -1,4 +1,4 @@
-//! New users and devices: ids, addresses, keys, owners; each rule broken alone (docs/evidence.md, S2).
+//! New users and devices: ids, addresses, keys, owners; each rule broken alone (docs/assurance.md, S2).
 //!
 //! A case is a certificate by an honest or hostile member that is right but for one thing. Each case is shown
 //! together with its twin that lacks the fault and is accepted: so the fault, and nothing else, is what is refused.

@@ -1,4 +1,4 @@
-//! What a hostile server can do to a good log: everything but sign (docs/evidence.md, S1 to S5).
+//! What a hostile server can do to a good log: everything but sign (docs/assurance.md, S1 to S5).
 //!
 //! Each test first shows that the honest log verifies, then that every manipulation of its kind is noticed.
 

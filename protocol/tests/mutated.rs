@@ -1,4 +1,4 @@
-//! Sealed things that somebody changed: every one is refused alike, so that a refusal tells nothing about the key (docs/evidence.md, S14).
+//! Sealed things that somebody changed: every one is refused alike, so that a refusal tells nothing about the key (docs/assurance.md, S14).
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 

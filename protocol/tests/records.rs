@@ -1,4 +1,4 @@
-//! Every record that travels has exactly one spelling (docs/evidence.md, B3; docs/protocol.md, *Encoding*).
+//! Every record that travels has exactly one spelling (docs/assurance.md, B3; docs/protocol.md, *Encoding*).
 //!
 //! Random values go out and come back; then their bytes are damaged in every way we could think of, and whatever
 //! is still accepted must be spelt as we would spell it. `PARSEC_RECORD_ROUNDS` sets the number of values of each

@@ -17,18 +17,18 @@ pub use upkeep::{Pruned, UsageLine, organisation_usage, prune_organisation};
 /// Why it didn't work.
 #[derive(Debug, thiserror::Error)]
 pub enum AdministrationError {
-    /// Not a name.
+    /// The name is not allowed.
     #[error("{0}")]
     Name(#[from] parsec_protocol::ids::IdError),
     /// The database can't be used.
     #[error("{path}: {source}")]
     Open {
-        /// Which.
+        /// Path of the database's file.
         path: PathBuf,
-        /// Why.
+        /// Why it could not be opened.
         source: store::OpenError,
     },
-    /// The database failed.
+    /// The database failed under a command.
     #[error("{path}: the database failed: {source}")]
     Database {
         /// The database's file.
@@ -36,7 +36,7 @@ pub enum AdministrationError {
         /// What the store says.
         source: StoreError,
     },
-    /// No such name.
+    /// No organisation has that name.
     #[error("there is no such organisation; `organisation list` shows all")]
     Unknown,
     /// The name is taken.
@@ -53,7 +53,7 @@ pub enum AdministrationError {
 /// An organisation in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its name.
+    /// Name of the organisation.
     pub name: String,
     /// Whether somebody has founded it.
     pub founded: bool,

@@ -45,7 +45,7 @@ impl Share {
     }
 }
 
-/// Not a share.
+/// The text is not a share such as `16:2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected INVITATIONS:MIB, both above 0, as in 500:32")]
 pub struct ShareError;
@@ -68,10 +68,10 @@ impl TryFrom<String> for Share {
     }
 }
 
-/// All budgets.
+/// Budgets of members and of organisations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budgets {
-    /// Of one administrator.
+    /// What one administrator may take up.
     pub administrator: Share,
     /// Of one other member.
     pub member: Share,

@@ -11,7 +11,7 @@ use parsec_protocol::ids::Timestamp;
 /// A clock. Copies show the same time.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
-    /// The operating system's.
+    /// The operating system's clock.
     #[default]
     System,
     /// Microseconds since 1970, moved by whoever holds it too.

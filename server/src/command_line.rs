@@ -12,7 +12,7 @@ use crate::config::ServeOptions;
 #[derive(Debug, Parser)]
 #[command(name = "parsec-metadata", version)]
 pub struct CommandLine {
-    /// What to do.
+    /// The command to carry out.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -36,7 +36,7 @@ pub enum Command {
 pub struct Backup {
     /// The new file; nothing is overwritten
     pub file: PathBuf,
-    /// Of what.
+    /// The database to copy.
     #[command(flatten)]
     pub database: Database,
 }
@@ -44,9 +44,9 @@ pub struct Backup {
 /// What to put where.
 #[derive(Debug, Args)]
 pub struct Restore {
-    /// What `backup` made
+    /// File that `backup` has made
     pub file: PathBuf,
-    /// Where.
+    /// The database to put it back into.
     #[command(flatten)]
     pub database: Database,
     /// Restore although there is no database in that place
@@ -54,14 +54,14 @@ pub struct Restore {
     pub create: bool,
 }
 
-/// The administrator's part.
+/// What the server's administrator does with organisations.
 #[derive(Debug, Subcommand)]
 pub enum Organisation {
     /// Reserve a name and print the bootstrap token with which its first member founds it
     Create(Create),
     /// Print a new bootstrap token for a name that nobody has founded yet
     Token(Named),
-    /// List the names
+    /// List the names of all organisations
     List(Database),
     /// Show who takes up how much: by member, and as a whole
     Usage(Named),
@@ -74,11 +74,11 @@ pub enum Organisation {
 /// Which log, from which file.
 #[derive(Debug, Args)]
 pub struct Repair {
-    /// The organisation
+    /// Name of the organisation
     pub name: String,
     /// What a member's `parsecctl trust export FILE` wrote
     pub file: PathBuf,
-    /// Where.
+    /// The database that holds it.
     #[command(flatten)]
     pub database: Database,
 }
@@ -86,7 +86,7 @@ pub struct Repair {
 /// Which organisation is to be, and where.
 #[derive(Debug, Args)]
 pub struct Create {
-    /// Which.
+    /// The organisation, and its database.
     #[command(flatten)]
     pub named: Named,
     /// Make the database if there is none
@@ -99,7 +99,7 @@ pub struct Create {
 pub struct Named {
     /// 1 to 32 of a-z, 0-9 and -
     pub name: String,
-    /// Where.
+    /// The database that holds it.
     #[command(flatten)]
     pub database: Database,
 }

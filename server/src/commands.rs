@@ -26,13 +26,13 @@ const EXIT_MISSING: u8 = 1;
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// About organisations.
+    /// A command about organisations failed.
     #[error(transparent)]
     Administration(#[from] AdministrationError),
-    /// Backing up.
+    /// Making a backup failed.
     #[error(transparent)]
     Backup(#[from] BackupError),
-    /// Restoring.
+    /// Restoring a backup failed.
     #[error(transparent)]
     Restore(#[from] RestoreError),
     /// Putting a log back.
@@ -52,7 +52,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The exit code.
+    /// Exit code of the process (sysexits.h).
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {

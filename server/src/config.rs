@@ -15,10 +15,10 @@ use crate::clock::Clock;
 use crate::postman::PAUSES;
 use crate::quota::{Rate, Rates};
 
-/// Everything `serve` needs.
+/// All settings of `parsec-metadata serve`.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The SQLite file.
+    /// Path of the SQLite database.
     pub database: PathBuf,
     /// Whether it is made if there is none. Otherwise a slip in its name is an error.
     pub create: bool,
@@ -32,11 +32,11 @@ pub struct Config {
     pub behind_proxy: bool,
     /// Plain HTTP on other than loopback addresses, for tests in closed networks.
     pub insecure_plain_http: bool,
-    /// Where mail goes.
+    /// How invitations are mailed, if at all.
     pub mail: Mail,
     /// Between two tries of a mail that the mail server did not take.
     pub mail_pauses: Vec<Duration>,
-    /// The mail's sender.
+    /// Address that mails come from.
     pub mail_from: Option<String>,
     /// `None`: no rate limits.
     pub rates: Option<Rates>,
@@ -84,14 +84,14 @@ impl Config {
     }
 }
 
-/// Where mail goes.
+/// How invitations are mailed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mail {
-    /// Nowhere.
+    /// Mails are not sent at all.
     None,
     /// One file for each mail.
     Directory(PathBuf),
-    /// A mail server.
+    /// Mails go to a mail server, by SMTP.
     Smtp {
         /// A file with one line: `smtp://USER:PASSWORD@HOST:PORT`.
         url_file: PathBuf,
@@ -200,20 +200,20 @@ pub enum ConfigError {
     /// The file can't be read.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// Path of the configuration file.
         path: PathBuf,
-        /// Why.
+        /// What the system says of it.
         source: std::io::Error,
     },
     /// The file isn't TOML, or has a setting that doesn't exist.
     #[error("{path}: {source}")]
     Toml {
-        /// Which.
+        /// Path of the configuration file.
         path: PathBuf,
-        /// Why.
+        /// What is wrong in it, and where.
         source: Box<toml::de::Error>,
     },
-    /// `--database` is missing.
+    /// No database is named: `--database` is missing.
     #[error("--database is missing")]
     NoDatabase,
     /// Half of a TLS key pair.
@@ -222,7 +222,7 @@ pub enum ConfigError {
     /// Two ways to send mail.
     #[error("--mail-directory and --smtp-url-file exclude each other")]
     TwoMails,
-    /// Strangers could listen.
+    /// Plain HTTP on an address that others can reach.
     #[error(
         "plain HTTP on {0} would let others listen: give --tls-certificate and --tls-key, or --behind-proxy, or (for tests) \
          --insecure-plain-http"

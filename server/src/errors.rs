@@ -9,7 +9,7 @@ use crate::store::StoreError;
 /// A refusal, as the caller will see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// What.
+    /// Code of the refusal, from the table.
     pub(crate) code: ErrorCode,
     /// Seconds after which to try again; 0: no use.
     pub(crate) retry_after: u32,

@@ -73,17 +73,17 @@ pub enum RunError {
     /// The address is taken or not ours, or the sockets failed.
     #[error("can't listen on {address}: {source}")]
     Listen {
-        /// Where.
+        /// Address that was to be listened on.
         address: SocketAddr,
-        /// Why.
+        /// What the system says of it.
         source: std::io::Error,
     },
     /// The database can't be used.
     #[error("{path}: {source}")]
     Open {
-        /// Which.
+        /// Path of the database's file.
         path: PathBuf,
-        /// Why.
+        /// Why it could not be opened.
         source: OpenError,
     },
     /// Another server has the database.
@@ -98,7 +98,7 @@ pub enum RunError {
     /// Nobody could be told that the server is ready.
     #[error("the address can't be written where it was asked for: {0}")]
     Ready(std::io::Error),
-    /// Serving failed.
+    /// Serving connections failed.
     #[error("the server failed: {0}")]
     Serve(std::io::Error),
 }
@@ -171,7 +171,7 @@ impl Server {
             tasks: TaskTracker::new(),
             behind_proxy: config.behind_proxy,
             repairs_only: config.repairs_only,
-            crowd: http::Crowd::new(config.connections, !config.behind_proxy),
+            connection_limits: http::ConnectionLimits::new(config.connections, !config.behind_proxy),
         });
         tracing::info!(%address, public_url, "listening");
         announce(&config, address).map_err(RunError::Ready)?;
@@ -189,7 +189,7 @@ impl Server {
         }
     }
 
-    /// Where it listens.
+    /// The address and port that are listened on.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -201,7 +201,7 @@ impl Server {
     /// [`RunError::Serve`].
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let Self { listener, address, tls, app, threads, lock, .. } = self;
-        let crowd = Arc::clone(&app.crowd);
+        let limits = Arc::clone(&app.connection_limits);
         let service = Router::new()
             .fallback(http::handle)
             .with_state(Arc::clone(&app))
@@ -233,11 +233,11 @@ impl Server {
                     let inner = RustlsAcceptor::new(tls)
                         .handshake_timeout(HANDSHAKE_WAIT)
                         .acceptor(NoDelayAcceptor::new());
-                    server.acceptor(http::Limited::new(inner, Arc::clone(&crowd))).serve(service).await
+                    server.acceptor(http::Limited::new(inner, Arc::clone(&limits))).serve(service).await
                 }
                 None => {
                     let inner = NoDelayAcceptor::new();
-                    server.acceptor(http::Limited::new(inner, Arc::clone(&crowd))).serve(service).await
+                    server.acceptor(http::Limited::new(inner, Arc::clone(&limits))).serve(service).await
                 }
             }
         };

@@ -44,7 +44,7 @@ pub(crate) struct Letter {
 }
 
 /// Where mail goes.
-pub(crate) enum Road {
+pub(crate) enum MailTransport {
     /// Nowhere.
     None,
     /// One file for each.
@@ -63,16 +63,16 @@ pub(crate) fn set_up(
     from: Option<&str>,
     public_url: &str,
 ) -> Result<Mailer, MailSetupError> {
-    let road = match mail {
-        Mail::None => Road::None,
+    let transport = match mail {
+        Mail::None => MailTransport::None,
         Mail::Directory(directory) => {
             let failed = |source| MailSetupError::Directory { path: directory.clone(), source };
             try_writing(directory).map_err(failed)?;
-            Road::Directory(directory.clone())
+            MailTransport::Directory(directory.clone())
         }
         Mail::Smtp { url_file, ca } => smtp(url_file, ca.as_deref())?,
     };
-    Ok(Mailer { pauses: pauses.to_vec(), ..Mailer::new(road, from, public_url)? })
+    Ok(Mailer { pauses: pauses.to_vec(), ..Mailer::new(transport, from, public_url)? })
 }
 
 /// What came of one try.
@@ -86,7 +86,7 @@ pub(crate) enum Delivery {
 
 /// Sends mail.
 pub(crate) struct Mailer {
-    road: Road,
+    transport: MailTransport,
     pauses: Vec<Duration>,
     from: Mailbox,
     /// `https://host[:port]`, without a slash at the end.
@@ -100,17 +100,17 @@ pub enum MailSetupError {
     /// The file can't be read.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// Path of the password's file.
         path: PathBuf,
-        /// Why.
+        /// What the system says of it.
         source: std::io::Error,
     },
     /// Mails can't be written there.
     #[error("mails can't be written into {path}: {source}")]
     Directory {
-        /// Where.
+        /// Folder that mails are written to.
         path: PathBuf,
-        /// Why.
+        /// What the system says of it.
         source: std::io::Error,
     },
     /// The SMTP address isn't one. Its text is not repeated: it holds a password.
@@ -128,14 +128,18 @@ pub enum MailSetupError {
 
 impl Mailer {
     /// A mailer from `from`, or from `parsec@` this server's host.
-    pub(crate) fn new(road: Road, from: Option<&str>, public_url: &str) -> Result<Self, MailSetupError> {
+    pub(crate) fn new(
+        transport: MailTransport,
+        from: Option<&str>,
+        public_url: &str,
+    ) -> Result<Self, MailSetupError> {
         let host = url::Url::parse(public_url).ok();
         let host = host.as_ref().and_then(url::Url::domain).unwrap_or("localhost");
         let own = format!("Parsec invitations <parsec@{host}>");
         let from = from.unwrap_or(&own).parse().map_err(|_| MailSetupError::From)?;
         let public_url = public_url.trim_end_matches('/').to_owned();
         Ok(Self {
-            road,
+            transport,
             pauses: PAUSES.to_vec(),
             from,
             public_url,
@@ -166,7 +170,7 @@ impl Mailer {
 
     /// Sends, or says that it didn't work.
     pub(crate) async fn send(&self, letter: &Letter) -> Delivery {
-        if matches!(self.road, Road::None) {
+        if matches!(self.transport, MailTransport::None) {
             return Delivery::Over(MailOutcome::NotConfigured);
         }
         let Some(message) = self.compose(letter) else {
@@ -177,9 +181,9 @@ impl Mailer {
             tracing::warn!("too many mails at once");
             return Delivery::Trouble;
         };
-        match &self.road {
-            Road::None => Delivery::Over(MailOutcome::NotConfigured),
-            Road::Directory(directory) => {
+        match &self.transport {
+            MailTransport::None => Delivery::Over(MailOutcome::NotConfigured),
+            MailTransport::Directory(directory) => {
                 let directory = directory.clone();
                 let writing = tokio::task::spawn_blocking(move || write(&directory, &message.formatted()));
                 match writing.await {
@@ -191,21 +195,23 @@ impl Mailer {
                     Err(_) => Delivery::Trouble,
                 }
             }
-            Road::Smtp(transport) => match tokio::time::timeout(SEND_WAIT, transport.send(message)).await {
-                Ok(Ok(_)) => Delivery::Over(MailOutcome::Sent),
-                Ok(Err(error)) => {
-                    // The kind alone: a mail server's answer may repeat what it was given.
-                    let (permanent, timeout, tls) =
-                        (error.is_permanent(), error.is_timeout(), error.is_tls());
-                    let code = error.status().map(u16::from);
-                    tracing::warn!(permanent, timeout, tls, code, "the mail server did not take a mail");
-                    if permanent { Delivery::Over(outcome_of(code)) } else { Delivery::Trouble }
+            MailTransport::Smtp(transport) => {
+                match tokio::time::timeout(SEND_WAIT, transport.send(message)).await {
+                    Ok(Ok(_)) => Delivery::Over(MailOutcome::Sent),
+                    Ok(Err(error)) => {
+                        // The kind alone: a mail server's answer may repeat what it was given.
+                        let (permanent, timeout, tls) =
+                            (error.is_permanent(), error.is_timeout(), error.is_tls());
+                        let code = error.status().map(u16::from);
+                        tracing::warn!(permanent, timeout, tls, code, "the mail server did not take a mail");
+                        if permanent { Delivery::Over(outcome_of(code)) } else { Delivery::Trouble }
+                    }
+                    Err(_) => {
+                        tracing::warn!("the mail server took too long");
+                        Delivery::Trouble
+                    }
                 }
-                Err(_) => {
-                    tracing::warn!("the mail server took too long");
-                    Delivery::Trouble
-                }
-            },
+            }
         }
     }
 
@@ -298,7 +304,7 @@ fn write(directory: &Path, content: &[u8]) -> std::io::Result<()> {
 }
 
 /// Sets up SMTP from the line in `url_file`: `smtp://` means STARTTLS or nothing, `smtps://` TLS from the start.
-fn smtp(url_file: &Path, ca: Option<&Path>) -> Result<Road, MailSetupError> {
+fn smtp(url_file: &Path, ca: Option<&Path>) -> Result<MailTransport, MailSetupError> {
     let read = |path: &Path| {
         std::fs::read_to_string(path).map_err(|source| MailSetupError::File { path: path.to_owned(), source })
     };
@@ -340,7 +346,7 @@ fn smtp(url_file: &Path, ca: Option<&Path>) -> Result<Road, MailSetupError> {
             plain(url.password().unwrap_or_default())?,
         ));
     }
-    Ok(Road::Smtp(Box::new(builder.build())))
+    Ok(MailTransport::Smtp(Box::new(builder.build())))
 }
 
 fn percent_decode(text: &str) -> Option<String> {
@@ -366,8 +372,8 @@ mod tests {
     use parsec_protocol::ids::Email;
     use proptest::prelude::*;
 
-    fn mailer(road: Road) -> Mailer {
-        Mailer::new(road, None, "https://parsec.example.org:8443/").unwrap()
+    fn mailer(transport: MailTransport) -> Mailer {
+        Mailer::new(transport, None, "https://parsec.example.org:8443/").unwrap()
     }
 
     fn asked(token: u8) -> NewInvitation {
@@ -400,7 +406,7 @@ mod tests {
 
     #[test]
     fn only_the_link_of_this_invitation_to_this_server_and_organisation_is_mailed() {
-        let (mailer, organisation) = (mailer(Road::None), "acme".parse().unwrap());
+        let (mailer, organisation) = (mailer(MailTransport::None), "acme".parse().unwrap());
         let good = payload(0, 1, 32);
         assert!(mailer.check_link(&organisation, &asked(1), &link(&good)).is_some());
         for bad in [
@@ -447,7 +453,7 @@ mod tests {
             ("https://[2001:DB8:0:0::1]:8443", "https://[2001:db8::1]:8443"),
         ] {
             let kept = crate::config::check_public_url(spelt).unwrap();
-            let mailer = Mailer::new(Road::None, None, &kept).unwrap();
+            let mailer = Mailer::new(MailTransport::None, None, &kept).unwrap();
             let link = format!("{link}/join/acme#{}", payload(0, 1, 32));
             assert!(mailer.check_link(&"acme".parse().unwrap(), &asked(1), &link).is_some(), "{spelt}");
         }
@@ -456,7 +462,7 @@ mod tests {
     #[tokio::test]
     async fn a_mail_is_one_private_file_with_its_whole_link() {
         let directory = tempfile::tempdir().unwrap();
-        let mailer = mailer(Road::Directory(directory.path().to_owned()));
+        let mailer = mailer(MailTransport::Directory(directory.path().to_owned()));
         assert_eq!(mailer.send(&letter(&mailer)).await, Delivery::Over(MailOutcome::Written));
         let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap).collect();
         assert_eq!(files.len(), 1);
@@ -471,7 +477,7 @@ mod tests {
     #[tokio::test]
     async fn a_mail_that_fails_leaves_nothing_and_may_be_tried_again() {
         let directory = tempfile::tempdir().unwrap();
-        let mailer = mailer(Road::Directory(directory.path().join("missing")));
+        let mailer = mailer(MailTransport::Directory(directory.path().join("missing")));
         assert_eq!(mailer.send(&letter(&mailer)).await, Delivery::Trouble);
     }
 
@@ -489,7 +495,7 @@ mod tests {
     fn the_smtp_file_is_strict_and_its_errors_silent() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("smtp");
-        let road = |text: &str| {
+        let transport = |text: &str| {
             std::fs::write(&path, text).unwrap();
             smtp(&path, None)
         };
@@ -498,7 +504,7 @@ mod tests {
             "smtps://u:p%40ss@mail.example.org:466\n",
             "smtp://127.0.0.1:1025?tls=none",
         ] {
-            assert!(road(good).is_ok(), "{good}");
+            assert!(transport(good).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -509,7 +515,7 @@ mod tests {
             "smtp://u:secret@mail.example.org/x",
             "smtp://u:secret%zz@mail.example.org",
         ] {
-            let error = road(bad).err().unwrap();
+            let error = transport(bad).err().unwrap();
             assert!(!format!("{error} {error:?}").contains("secret"), "{bad}");
         }
     }

@@ -22,11 +22,11 @@ const BUCKETS_MAX: usize = 100_000;
 pub struct Rate {
     /// Requests a second in the long run; at least 1.
     pub per_second: u32,
-    /// Requests at once.
+    /// Most requests at once.
     pub burst: u32,
 }
 
-/// Not a rate.
+/// The text is not a rate such as `200:2000`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected PER_SECOND:BURST, both above 0, as in 50:500")]
 pub struct RateError;
@@ -47,7 +47,7 @@ impl TryFrom<String> for Rate {
     }
 }
 
-/// All rates.
+/// Rates of every kind of caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
     /// Anonymous and invited requests of one address. A household or office behind one address does some ten ceremonies at once, of

@@ -29,27 +29,27 @@ use crate::store::{self, Beside, Making, StoreError};
 /// Why nothing was put back, or no more than this.
 #[derive(Debug, thiserror::Error)]
 pub enum ReinstateError {
-    /// Not a name.
+    /// The name is not allowed.
     #[error("{0}")]
     Name(#[from] IdError),
     /// The database can't be used.
     #[error(transparent)]
     Open(#[from] store::OpenError),
-    /// The database failed.
+    /// The database failed under the repair.
     #[error("the database failed: {0}")]
     Database(#[from] StoreError),
     /// The file can't be read.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// Path of the exported log.
         path: PathBuf,
-        /// Why.
+        /// What the system says of it.
         source: std::io::Error,
     },
     /// The file shows nothing.
     #[error("the file is no exported log that checks: {0}")]
     Evidence(#[from] EvidenceError),
-    /// Another organisation's.
+    /// The file is another organisation's log.
     #[error("the file is the log of `{0}`")]
     OtherOrganisation(OrganisationId),
     /// Anybody could have left off its end.

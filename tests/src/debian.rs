@@ -75,7 +75,7 @@ impl Debian {
         }
     }
 
-    /// Its `/`.
+    /// The folder that is its `/`.
     #[must_use]
     pub fn root(&self) -> PathBuf {
         self.folder.path().join("root")

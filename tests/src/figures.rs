@@ -1,8 +1,8 @@
-//! What a test measured for a row of docs/evidence.md. Decides how large a run is and how its figure is printed.
+//! What a test measured for a row of docs/assurance.md. Decides how large a run is and how its figure is printed.
 //!
 //! Refuses nothing: whether the figure is good enough is for the test to say, by failing.
 
-/// Raises every run to the size that docs/evidence.md names; set by `cargo xtask checks --full`.
+/// Raises every run to the size that docs/assurance.md names; set by `cargo xtask checks --full`.
 pub const FULL: &str = "PARSEC_FULL";
 
 /// Whether the long runs were asked for.

@@ -22,19 +22,19 @@ use crate::openrpc::{docs, sent};
 /// The last line of a ceremony that was followed to its good end.
 #[derive(Serialize, JsonSchema)]
 struct Enrolled {
-    /// Which ceremony.
+    /// Number of the ceremony in this run.
     id: CeremonyId,
-    /// Which side this was.
+    /// The side that was followed.
     role: Role,
-    /// Where.
+    /// The organisation that was joined.
     organisation: OrganisationId,
-    /// Which road it took.
+    /// The transport that it took.
     transport: Option<RoadName>,
-    /// `enrolled`
+    /// How it ended: always `enrolled`.
     result: String,
-    /// The member.
+    /// Id of the member.
     user: UserId,
-    /// The terminal.
+    /// Id of the new device.
     device: DeviceId,
     /// SHA-256 of the organisation's root key.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
@@ -53,11 +53,11 @@ struct Failed {
 /// An invitation that is no more.
 #[derive(Serialize, JsonSchema)]
 struct Cancelled {
-    /// Which.
+    /// Token of the invitation.
     token: Token,
 }
 
-/// An exported log.
+/// The log as a file that was written.
 #[derive(Serialize, JsonSchema)]
 struct Exported {
     /// Where it was written.
@@ -66,23 +66,23 @@ struct Exported {
     organisation: OrganisationId,
     /// How many certificates it has.
     count: u64,
-    /// Its head.
+    /// The log's head, in hexadecimal.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     head: String,
 }
 
-/// One terminal's word for one of two logs.
+/// One device's word for one of two logs.
 #[derive(Serialize, JsonSchema)]
 struct Witness {
-    /// Whose.
+    /// The device that signed.
     device: DeviceId,
-    /// Of which member.
+    /// Address of the device's member.
     email: Email,
-    /// When, by its clock.
+    /// When it was signed, by the device's clock.
     time: Timestamp,
-    /// For how many certificates.
+    /// Number of certificates that the device has seen.
     count: u64,
-    /// And which head.
+    /// Head of the log that the device has seen, in hexadecimal.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     head: String,
     /// `certificate`, `head` or `stray`: a certificate whose log is not in the file.
@@ -92,7 +92,7 @@ struct Witness {
 /// What a fork proof shows.
 #[derive(Serialize, JsonSchema)]
 struct Fork {
-    /// Whose logs.
+    /// The organisation whose logs these are.
     organisation: OrganisationId,
     /// SHA-256 of the root key that both hang from.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
@@ -101,7 +101,7 @@ struct Fork {
     common: u64,
     /// A word for each log.
     words: [Witness; 2],
-    /// Whether one terminal has given both.
+    /// Whether one device has given both.
     same_device: bool,
 }
 
@@ -112,25 +112,25 @@ struct ForkFile {
     fork: Fork,
     /// Where it was written.
     file: String,
-    /// With which alarm it goes.
+    /// Number of the alarm that it belongs to.
     alarm: u64,
 }
 
 /// A receipt that was written.
 #[derive(Serialize, JsonSchema)]
 struct ReceiptFile {
-    /// Where.
+    /// Path of the file written.
     file: String,
-    /// Which terminal was let in.
+    /// Id of the device that was let in.
     device: DeviceId,
 }
 
 /// A place in a log.
 #[derive(Serialize, JsonSchema)]
 struct Place {
-    /// How many certificates.
+    /// Number of certificates up to there.
     count: u64,
-    /// The head there.
+    /// Head of the log there, in hexadecimal.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     head: String,
 }
@@ -138,27 +138,27 @@ struct Place {
 /// What a receipt says.
 #[derive(Serialize, JsonSchema)]
 struct Receipt {
-    /// Where.
+    /// The organisation that was joined.
     organisation: OrganisationId,
     /// SHA-256 of the organisation's root key.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     root_fingerprint: String,
-    /// Who was let in, or whose terminal was.
+    /// The member who was let in, or whose device was.
     user: UserId,
-    /// Their address; null where it is another terminal of a member.
+    /// Address of a new member; null where it is a further device of one.
     email: Option<Email>,
-    /// The new terminal.
+    /// Id of the new device.
     device: DeviceId,
-    /// The greeter's terminal.
+    /// Id of the greeter's device.
     greeter: DeviceId,
     /// The key it signed with.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     greeter_key: String,
-    /// When.
+    /// When the greeter's device signed it.
     time: Timestamp,
     /// `relay` or `p2p`.
     transport: String,
-    /// Attempts of the invitation that the greeter's terminal took part in.
+    /// Attempts of the invitation that the greeter's device took part in.
     attempts: u64,
     /// How the greeter gave the code: `picked` or `typed`.
     method: String,
@@ -178,14 +178,14 @@ struct Receipt {
 /// A device that is no more.
 #[derive(Serialize, JsonSchema)]
 struct Forgotten {
-    /// Which.
+    /// Id of the removed device.
     device: DeviceId,
 }
 
 /// A token without its secret, which went to a file.
 #[derive(Serialize, JsonSchema)]
 struct Created {
-    /// The token.
+    /// The token, as lists show it.
     token: TokenView,
     /// What the plug-in gives in `rpc.hello`; left out where it went to a file.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -195,14 +195,14 @@ struct Created {
 /// What an adversary can be.
 #[derive(Serialize, JsonSchema)]
 struct Strategies {
-    /// Each.
+    /// Every strategy with what it tries.
     strategies: Vec<Listed>,
 }
 
-/// Any method's result.
+/// The result of any method.
 #[derive(Serialize, JsonSchema)]
 struct Called {
-    /// The method.
+    /// Name of the method.
     method: String,
     /// What the daemon answered: docs/openrpc.json says what it is.
     result: Value,
@@ -211,7 +211,7 @@ struct Called {
 /// The daemon's description of itself.
 #[derive(Serialize, JsonSchema)]
 struct Discovered {
-    /// An OpenRPC document.
+    /// The API as an OpenRPC document.
     document: Map<String, Value>,
 }
 
@@ -222,12 +222,12 @@ struct Discovered {
 enum Line {
     /// The daemon went away.
     Disconnected {
-        /// Of which run the last item was.
+        /// Run of the daemon that the last item is of.
         stream: Option<StreamId>,
-        /// The last item.
+        /// Number of the last item.
         id: Option<u64>,
     },
-    /// It is back.
+    /// The daemon can be reached again.
     Connected,
 }
 

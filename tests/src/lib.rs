@@ -35,6 +35,7 @@ pub mod proxy;
 pub mod ready;
 pub mod rpc;
 pub mod scene;
+pub mod screenshot;
 pub mod server;
 pub mod tap;
 pub mod terminal;

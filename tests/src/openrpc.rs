@@ -69,8 +69,8 @@ pub fn document() -> Value {
             "license": {"name": "Apache-2.0 OR MIT"},
         },
         "servers": [
-            {"name": "own", "url": "unix:/run/user/UID/parsecd/parsecd.sock", "summary": "The user's own door: everything. $XDG_RUNTIME_DIR/parsecd/parsecd.sock"},
-            {"name": "plugin", "url": "unix:/run/user/UID/parsecd/plugin.sock", "summary": "The plug-in door: methods with x-plugin-door, after rpc.hello with a token. $XDG_RUNTIME_DIR/parsecd/plugin.sock"},
+            {"name": "own", "url": "unix:/run/user/UID/parsecd/parsecd.sock", "summary": "The user's own socket: everything. $XDG_RUNTIME_DIR/parsecd/parsecd.sock"},
+            {"name": "plugin", "url": "unix:/run/user/UID/parsecd/plugin.sock", "summary": "The plug-in socket: methods with x-plugin-door, after rpc.hello with a token. $XDG_RUNTIME_DIR/parsecd/plugin.sock"},
         ],
         "methods": methods,
         "components": {"schemas": made.finish(), "errors": errors(), "tags": tags},

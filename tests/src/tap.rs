@@ -19,7 +19,7 @@ pub struct Line {
     pub connection: usize,
     /// Whether the program said it, and not the daemon.
     pub asked: bool,
-    /// What.
+    /// The message, as JSON.
     pub said: Value,
 }
 

@@ -17,7 +17,7 @@ const SOCKETS: &[&str] = &["parsecd.socket", "parsecd-plugin.socket"];
 /// One unit's score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exposure {
-    /// Which.
+    /// Name of the unit.
     pub unit: &'static str,
     /// What systemd counts.
     pub score: f64,

@@ -1,7 +1,7 @@
 //! Who may import whom: the import rules of docs/architecture.md, each with its reason.
 //!
-//! Decides on resolved paths and on the workspace dependencies of each Cargo.toml. Test items are not looked at: evidence may
-//! see everything.
+//! Decides on resolved paths and on the workspace dependencies of each Cargo.toml. Test items are
+//! not looked at: evidence may see everything.
 
 use super::Finding;
 use super::source::{Source, is_test_path};
@@ -12,7 +12,7 @@ struct Wall {
     from: &'static [&'static str],
     /// What they must not name.
     never: &'static [&'static str],
-    /// Why.
+    /// Why the wall is there.
     reason: &'static str,
 }
 
@@ -234,7 +234,8 @@ const PEEPHOLES: &[Peephole] = &[
     Peephole { path: "ctl/src/commands/lab.rs", part: "lab" },
     // 0014: evidence files hold nothing secret, and must be checkable without a daemon
     Peephole { path: "ctl/src/commands/evidence.rs", part: "evidence" },
-    // 0014: the operator puts a log back from such a file, which holds nothing that the server doesn't store anyway
+    // 0014: the operator puts a log back from such a file, which holds nothing that the server
+    // doesn't store anyway
     Peephole { path: "server/src/reinstate.rs", part: "evidence" },
 ];
 

@@ -1,7 +1,8 @@
-//! The rules about one file at a time: header, length, names, prints, secrets, and where the text came from.
+//! The rules about one file at a time: header, length, names, prints, secrets, and where the text
+//! came from.
 //!
-//! Decides by exact lists: who may print, who may see a secret's bytes. A new entry in a list is a decision that a reader sees in the
-//! change.
+//! Decides by exact lists: who may print, who may see a secret's bytes. A new entry in a list is a
+//! decision that a reader sees in the change.
 
 use std::collections::BTreeMap;
 
@@ -301,7 +302,8 @@ fn uses(code: &str, name: &str) -> Vec<usize> {
     lines
 }
 
-/// Things that belong to the machine a file was written on. In two halves, so that this file is not one of them.
+/// Things that belong to the machine a file was written on. In two halves, so that this file is not
+/// one of them.
 fn machine_words() -> [String; 4] {
     [["/wo", "rk"], ["share", "d/"], ["/ro", "ot/"], ["/tmp/la", "nd"]].map(|halves| halves.concat())
 }

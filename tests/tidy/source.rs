@@ -1,7 +1,8 @@
-//! Reads Rust source as far as the house rules need: what is code, what is a test, which paths are named.
+//! Reads Rust source as far as the house rules need: what is code, what is a test, which paths are
+//! named.
 //!
-//! Decides by looking at characters, not by compiling; refuses nothing. What it can't see (paths made inside macros) the
-//! compiler's own visibility rules still guard.
+//! Decides by looking at characters, not by compiling; refuses nothing. What it can't see (paths
+//! made inside macros) the compiler's own visibility rules still guard.
 
 /// A source file: its path in the repository, its text, and two readings of it.
 pub(crate) struct Source {
@@ -227,7 +228,8 @@ fn without_tests(code: &str) -> String {
     product
 }
 
-/// Where the first item of a text ends: after its matching brace, or its semicolon if that comes before any brace.
+/// Where the first item of a text ends: after its matching brace, or its semicolon if that comes
+/// before any brace.
 fn item_end(item: &str) -> usize {
     let mut depth = 0_usize;
     for (at, c) in item.char_indices() {

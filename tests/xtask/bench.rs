@@ -44,7 +44,7 @@ pub(crate) struct Options {
 pub(crate) struct Row {
     /// What was measured.
     pub(crate) name: &'static str,
-    /// Of what.
+    /// The unit of both figures.
     pub(crate) unit: &'static str,
     /// The figure.
     pub(crate) value: f64,

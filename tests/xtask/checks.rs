@@ -1,4 +1,4 @@
-//! `cargo xtask checks`: every row of docs/evidence.md, each with its figure.
+//! `cargo xtask checks`: every row of docs/assurance.md, each with its figure.
 //!
 //! Decides how a row comes to its verdict: its command must end well and print `figure ROW: …`; a command that prints none has not
 //! shown anything. A row that can't be reached here is listed with the reason, never left out. Refuses to call a run without a row a success.
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn the_document_has_every_row_once_and_no_other() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let text = std::fs::read_to_string(root.join("docs/evidence.md")).unwrap();
+        let text = std::fs::read_to_string(root.join("docs/assurance.md")).unwrap();
         let in_document: Vec<&str> = text
             .lines()
             .filter_map(|line| line.strip_prefix("| ")?.split_once(" |"))

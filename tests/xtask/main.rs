@@ -13,6 +13,7 @@ mod no_p2p;
 mod openrpc;
 mod run_tests;
 mod sabotage;
+mod screenshots;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -47,7 +48,7 @@ enum Command {
     },
     /// Measures, each figure beside a reference of the same run.
     Bench(bench::Options),
-    /// Runs every row of docs/evidence.md: row, figure, pass or fail.
+    /// Runs every row of docs/assurance.md: row, figure, pass or fail.
     Checks(checks::Options),
     /// Feeds changed inputs to everything that reads something from outside, and keeps what makes it fall.
     Fuzz(fuzz::Options),
@@ -60,11 +61,13 @@ enum Command {
     /// The reference of a measurement: echoes lines over a socket.
     #[command(hide = true)]
     Echo {
-        /// Where.
+        /// Path of the daemon's socket.
         socket: std::path::PathBuf,
     },
     /// Writes docs/openrpc.json and docs/schemas/ anew from the types of the local API.
     Openrpc,
+    /// Enrols somebody in two real terminals and draws what they show: docs/ceremony.svg.
+    Screenshots,
     /// Builds parsecd without libp2p, runs its tests and the main flow with it, and counts packages with and without.
     #[command(name = "no-p2p")]
     NoP2p(no_p2p::Options),
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Mutants(options) => mutants::run(root, &options),
         Command::Sabotage(options) => sabotage::run(root, &options),
         Command::Sbom => checks::sbom(root),
+        Command::Screenshots => screenshots::run(root),
         Command::Bench(options) => bench::run(root, &options),
         Command::Echo { socket } => bench::echo(&socket).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         Command::Openrpc => openrpc::run(),

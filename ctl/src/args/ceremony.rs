@@ -54,10 +54,10 @@ pub(crate) enum Ceremony {
     Identify {
         /// The ceremony
         id: u64,
-        /// Your name; left out for a new terminal of a member
+        /// Your name; left out for a new device of a member
         #[arg(long)]
         name: Option<Label>,
-        /// What this terminal is called
+        /// What this device is called
         #[arg(long, value_name = "LABEL")]
         device_label: Label,
     },
@@ -78,7 +78,7 @@ pub(crate) enum Ceremony {
         #[arg(long)]
         profile: Option<Profile>,
     },
-    /// Claimer: set the password of this terminal; the last thing asked
+    /// Claimer: set the password of this device; the last thing asked
     Finish {
         /// The ceremony
         id: u64,

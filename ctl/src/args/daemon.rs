@@ -1,7 +1,7 @@
 //! `status`, `events`, `rpc`: the daemon itself.
 //!
-//! Decides how a place in the stream of events is written. Refuses a place without its stream: numbers of another run of
-//! the daemon mean other events.
+//! Decides how a place in the stream of events is written. Refuses a place without its stream:
+//! numbers of another run of the daemon mean other events.
 
 use std::str::FromStr;
 
@@ -20,7 +20,8 @@ pub(crate) struct Status {
     after_long_help = "Examples:\n  parsecctl events --json | jq -c .event.type\n  parsecctl events --after 00112233445566778899aabbccddeeff:41\n\nCtrl-C ends it; so does the end of the daemon, unless --follow-restarts is given."
 )]
 pub(crate) struct Events {
-    /// Begin with the event after this one, as far as the daemon still has them; the stream and the number are in each line of --json
+    /// Begin with the event after this one, as far as the daemon still has them; the stream and the
+    /// number are in each line of --json
     #[arg(long, value_name = "STREAM:ID")]
     pub(crate) after: Option<After>,
     /// When the daemon ends, wait for the next one and go on
@@ -49,8 +50,9 @@ impl FromStr for After {
 pub(crate) enum Rpc {
     /// Call a method and print its result
     ///
-    /// The methods are in docs/local-api.md and in `parsecctl rpc discover`. Others on this machine can see arguments: give
-    /// what is secret on stdin, with `-`. A subscription ends with the call; use `parsecctl events`.
+    /// The methods are in docs/local-api.md and in `parsecctl rpc discover`. Others on this machine
+    /// can see arguments: give what is secret on stdin, with `-`. A subscription ends with the
+    /// call; use `parsecctl events`.
     #[command(
         after_long_help = "Examples:\n  parsecctl rpc call status.show\n  parsecctl rpc call invite.list '{\"organisation\":\"acme\"}'\n  parsecctl rpc call device.unlock - < unlock.json"
     )]

@@ -12,7 +12,8 @@ use crate::password::{NewPasswordSource, PasswordSource};
 pub(crate) enum Device {
     /// Show the devices on this machine
     List {
-        /// Show what is set aside instead: devices that a server, or the other person's device, says were never registered
+        /// Show what is set aside instead: devices that a server, or the other person's device,
+        /// says were never registered
         #[arg(long)]
         set_aside: bool,
     },
@@ -33,7 +34,8 @@ pub(crate) enum Device {
     },
     /// Remove a device's keys from this machine, for good
     ///
-    /// Asks you to type the device's name. The organisation goes on knowing the device; only an administrator can revoke it.
+    /// Asks you to type the device's name. The organisation goes on knowing the device; only an
+    /// administrator can revoke it.
     #[command(
         after_long_help = "Example:\n  parsecctl device list --json        # the whole ids\n  parsecctl device forget a0b1c2d3e4f5061728394a5b6c7d8e9f"
     )]
@@ -50,7 +52,8 @@ pub(crate) enum Device {
     },
     /// Take a device back that is set aside
     ///
-    /// It is among this machine's devices again, goes on asking to be registered, and no server's word sets it aside once more.
+    /// It is among this machine's devices again, goes on asking to be registered, and no server's
+    /// word sets it aside once more.
     #[command(
         after_long_help = "Example:\n  parsecctl device list --set-aside\n  parsecctl device restore a0b1c2d3"
     )]
@@ -59,12 +62,13 @@ pub(crate) enum Device {
         #[arg(value_name = "ID")]
         id: String,
     },
-    /// End the trust in a member's terminal, for good
+    /// End the trust in a member's device, for good
     ///
-    /// Signs it with this device's key and puts it into the organisation's log, where every member sees it. Another terminal of your own,
-    /// or, as an administrator, anybody's. Asks you to type yes.
+    /// Signs it with this device's key and puts it into the organisation's log, where every member
+    /// sees it. Another device of your own, or, as an administrator, anybody's. Asks you to type
+    /// yes.
     #[command(
-        after_long_help = "Example:\n  parsecctl user show bob@example.org   # his terminals\n  parsecctl device revoke a0b1c2d3"
+        after_long_help = "Example:\n  parsecctl user show bob@example.org   # his devices\n  parsecctl device revoke a0b1c2d3"
     )]
     Revoke {
         /// The start of its id, as `parsecctl user show` has it

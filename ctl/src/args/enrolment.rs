@@ -16,8 +16,9 @@ use crate::picture::Picture;
 pub(crate) enum Org {
     /// Found an organisation whose name the server's administrator has reserved
     ///
-    /// Makes the organisation's root key, lets it sign you and this terminal, and destroys it. Asks for the bootstrap
-    /// token the server's administrator gave you, and for a password for this terminal.
+    /// Makes the organisation's root key, lets it sign you and this device, and destroys it. Asks
+    /// for the bootstrap token the server's administrator gave you, and for a password for this
+    /// device.
     #[command(
         override_usage = "parsecctl org bootstrap --server URL --organisation ORG --email E --name N --device-label L [OPTIONS]",
         after_long_help = "Example:\n  parsecctl org bootstrap --server https://parsec.example.org --organisation acme \\\n    --email alice@example.org --name 'Alice Example' --device-label laptop"
@@ -25,8 +26,9 @@ pub(crate) enum Org {
     Bootstrap(Bootstrap),
     /// Follow the organisation's server to another name or port
     ///
-    /// The new place must show the log that this device has verified; else nothing is changed. Every device is told for itself. Prints the
-    /// links of open invitations anew: those that were handed out name the old address.
+    /// The new place must show the log that this device has verified; else nothing is changed.
+    /// Every device is told for itself. Prints the links of open invitations anew: those that were
+    /// handed out name the old address.
     #[command(after_long_help = "Example:\n  parsecctl org server https://parsec.example.net")]
     Server {
         /// The new address, `https://HOST[:PORT]`
@@ -46,7 +48,7 @@ pub(crate) struct Bootstrap {
     /// Your name, as members shall see it
     #[arg(long)]
     pub(crate) name: Label,
-    /// What this terminal is called
+    /// What this device is called
     #[arg(long, value_name = "LABEL")]
     pub(crate) device_label: Label,
     /// Read the bootstrap token from FILE instead of asking (`-` is stdin)
@@ -63,11 +65,11 @@ pub(crate) struct Bootstrap {
 pub(crate) enum Invite {
     /// Invite a person to the organisation; the server mails the link
     ///
-    /// Prints the link. Whoever holds it can start the ceremony, but joins only if you recognise their code on the
-    /// phone. Then call them and run `parsecctl greet`.
+    /// Prints the link. Whoever holds it can start the ceremony, but joins only if you recognise
+    /// their code on the phone. Then call them and run `parsecctl greet`.
     #[command(after_long_help = "Example:\n  parsecctl invite user bob@example.org")]
     User {
-        /// Whom
+        /// E-mail address of the person
         email: Email,
         /// Days until the link expires [default: 30]
         #[arg(long, value_name = "N")]
@@ -80,9 +82,9 @@ pub(crate) enum Invite {
         #[command(flatten)]
         picture: Picture,
     },
-    /// Invite another terminal of your own
+    /// Invite another device of your own
     #[command(
-        after_long_help = "Example:\n  parsecctl invite device\n  parsecctl greet        # here; and on the new terminal: parsecctl claim"
+        after_long_help = "Example:\n  parsecctl invite device\n  parsecctl greet        # here; and on the new device: parsecctl claim"
     )]
     Device {
         /// Days until the link expires [default: 30]
@@ -115,7 +117,8 @@ Ctrl-C cancels the ceremony on both sides. Ctrl-D leaves it running; come back w
 #[derive(Debug, Args)]
 #[command(after_long_help = STEPWISE)]
 pub(crate) struct Greet {
-    /// Which invitation: the start of its token, or the invited e-mail address; the only pending one if left out
+    /// Which invitation: the start of its token, or the invited e-mail address; the only pending
+    /// one if left out
     #[arg(value_name = "TOKEN|EMAIL")]
     pub(crate) invitation: Option<String>,
     /// Go on with a running ceremony, for instance after the terminal was closed
@@ -134,7 +137,8 @@ pub(crate) struct Greet {
 #[derive(Debug, Args)]
 #[command(after_long_help = STEPWISE)]
 pub(crate) struct Claim {
-    /// The link, https://… or parsec://…. Others on this machine can see arguments: better leave it out and paste it when asked
+    /// The link, https://… or parsec://…. Others on this machine can see arguments: better leave it
+    /// out and paste it when asked
     pub(crate) link: Option<String>,
     /// Read the link from FILE (`-` is stdin)
     #[arg(long, value_name = "FILE", conflicts_with = "link")]
@@ -148,7 +152,7 @@ pub(crate) struct Claim {
     /// Your name, instead of asking
     #[arg(long)]
     pub(crate) name: Option<Label>,
-    /// What this terminal is called, instead of asking
+    /// What this device is called, instead of asking
     #[arg(long, value_name = "LABEL")]
     pub(crate) device_label: Option<Label>,
     #[command(flatten)]

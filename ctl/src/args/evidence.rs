@@ -11,7 +11,7 @@ pub(crate) enum Receipt {
     /// Write the receipt of one enrolment to a file that anybody can check
     #[command(after_long_help = "Example:\n  parsecctl receipt export 12ab34cd bob.parsec-receipt")]
     Export {
-        /// The start of the new terminal's id
+        /// The start of the new device's id
         terminal: String,
         /// A file that does not exist yet
         file: PathBuf,

@@ -1,6 +1,7 @@
 //! `lab`: which adversary, how often, by which seed, against whom.
 //!
-//! Decides how much is played at most. Refuses anything that would reach outside: there is no option for a server, a device or a file.
+//! Decides how much is played at most. Refuses anything that would reach outside: there is no
+//! option for a server, a device or a file.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};

@@ -9,17 +9,17 @@ use parsec_protocol::control::ProfileName;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum User {
-    /// Show the members and their terminals
+    /// Show the members and their devices
     List,
-    /// Show one member: terminals, and who vouched for them
+    /// Show one member: devices, and who vouched for them
     Show {
         /// An e-mail address or the start of a user id; yourself if left out
         user: Option<String>,
     },
-    /// End a member's membership, with all their terminals, for good
+    /// End a member's membership, with all their devices, for good
     ///
-    /// Signs it with this device's key and puts it into the organisation's log, where every member sees it. Takes an administrator.
-    /// Asks you to type yes.
+    /// Signs it with this device's key and puts it into the organisation's log, where every member
+    /// sees it. Takes an administrator. Asks you to type yes.
     #[command(after_long_help = "Example:\n  parsecctl user revoke bob@example.org")]
     Revoke {
         /// An e-mail address or the start of a user id
@@ -29,8 +29,8 @@ pub(crate) enum User {
     },
     /// Change what a member may do
     ///
-    /// Signs it with this device's key and puts it into the organisation's log, where every member sees it. Takes an administrator.
-    /// Asks you to type yes.
+    /// Signs it with this device's key and puts it into the organisation's log, where every member
+    /// sees it. Takes an administrator. Asks you to type yes.
     #[command(after_long_help = "Example:\n  parsecctl user profile bob@example.org --profile administrator")]
     Profile {
         /// An e-mail address or the start of a user id
@@ -68,16 +68,18 @@ pub(crate) enum Trust {
     },
     /// Write the whole log to a file, with this device's signature for where it ends
     ///
-    /// Anybody can check it; `trust import` takes it in at another terminal, `receipt verify --log` looks keys up in it. Members' e-mail addresses
-    /// stand in it, names don't.
+    /// Anybody can check it; `trust import` takes it in at another device, `receipt verify --log`
+    /// looks keys up in it. Members' e-mail addresses stand in it, names don't.
     #[command(after_long_help = "Example:\n  parsecctl trust export acme.parsec-log")]
     Export {
         /// A file that does not exist yet
         file: PathBuf,
     },
-    /// Take in a log that another member exported: for when the server can't be reached, or is doubted
+    /// Take in a log that another member exported: for when the server can't be reached, or is
+    /// doubted
     ///
-    /// What is new in it is added to this device's log, for good. A log of another past is refused, and is an alarm. Asks you to type yes.
+    /// What is new in it is added to this device's log, for good. A log of a fork is refused,
+    /// and is an alarm. Asks you to type yes.
     #[command(after_long_help = "Example:\n  parsecctl trust import acme.parsec-log")]
     Import {
         /// The file
@@ -85,7 +87,7 @@ pub(crate) enum Trust {
         #[command(flatten)]
         sure: Sure,
     },
-    /// Write the proof that goes with an alarm about another past to a file that anybody can check
+    /// Write the proof that goes with an alarm about a fork to a file that anybody can check
     #[command(after_long_help = "Example:\n  parsecctl trust fork acme.parsec-fork --alarm 3")]
     Fork {
         /// A file that does not exist yet
@@ -102,15 +104,16 @@ pub(crate) enum Trust {
     },
     /// Put back what the server lost when its database was restored from a backup
     ///
-    /// Sends the certificates that the server's log lacks and this device has verified, and the invitations made here that it has forgotten. Then
-    /// the whole log is fetched and checked anew; alarms that said that certificates are missing are closed. A log that is another one gets
+    /// Sends the certificates that the server's log lacks and this device has verified, and the
+    /// invitations made here that it has forgotten. Then the whole log is fetched and checked anew;
+    /// alarms that said that certificates are missing are closed. A log that is another one gets
     /// nothing, and is an alarm.
     #[command(after_long_help = "Example:\n  parsecctl trust repair")]
     Repair,
     /// Say that you have looked into an alarm, so that it is not shown any more
     ///
-    /// Nothing that was refused is believed for it: the log is judged by itself, each time. The same finding raises no second alarm, another
-    /// one does. Asks you to type yes.
+    /// Nothing that was refused is believed for it: the log is judged by itself, each time. The
+    /// same finding raises no second alarm, another one does. Asks you to type yes.
     #[command(after_long_help = "Example:\n  parsecctl trust acknowledge 3")]
     Acknowledge {
         /// The alarm's number, as `parsecctl status` shows it; the only one if left out

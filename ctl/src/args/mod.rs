@@ -1,7 +1,9 @@
-//! What can be typed after `parsecctl`, and the help that explains it: the options of every command, and the nouns.
+//! What can be typed after `parsecctl`, and the help that explains it: the options of every
+//! command, and the nouns.
 //!
-//! Decides names and shapes of commands and options; each file beside this one has the verbs of its nouns. Refuses, by
-//! leaving it out, any option that carries a password or a bootstrap token, and any that confirms a code by itself.
+//! Decides names and shapes of commands and options; each file beside this one has the verbs of its
+//! nouns. Refuses, by leaving it out, any option that carries a password or a bootstrap token, and
+//! any that confirms a code by itself.
 
 mod ceremony;
 mod daemon;
@@ -35,10 +37,11 @@ Results go to stdout, talk to stderr. With --json, stdout has one JSON object a 
 Exit codes: 0 done, 64 wrong usage, 65 bad data, 68 not found, 69 not available, 70 bug, 74 disk, 75 try again or resume, \
 76 codes differ or a signature is wrong, 77 not permitted, 78 configuration, 130 stopped with Ctrl-C.";
 
-/// Enrols people and terminals in a Parsec organisation, by asking the daemon parsecd
+/// Enrols people and devices in a Parsec organisation, by asking the daemon parsecd
 ///
-/// The usual way in: an administrator runs `parsecctl invite user bob@example.org` and calls Bob. Then the
-/// administrator runs `parsecctl greet` and Bob `parsecctl claim`. Both follow what they see on the screen.
+/// The usual way in: an administrator runs `parsecctl invite user bob@example.org` and calls Bob.
+/// Then the administrator runs `parsecctl greet` and Bob `parsecctl claim`. Both follow what they
+/// see on the screen.
 #[derive(Debug, Parser)]
 #[command(name = "parsecctl", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Arguments {
@@ -94,7 +97,7 @@ pub(crate) enum Command {
     /// Found an organisation, or follow its server to another address
     #[command(subcommand)]
     Org(Org),
-    /// Invite a person or a terminal of your own
+    /// Invite a person or a device of your own
     #[command(subcommand)]
     Invite(Invite),
     /// Vouch for the person you invited: the ceremony, on your side
@@ -119,7 +122,7 @@ pub(crate) enum Command {
     /// Access for plug-ins: programs that look on at the daemon's second socket
     #[command(subcommand)]
     Token(Token),
-    /// The network: servers, other terminals, and the ways to them
+    /// The network: servers, other devices, and the ways to them
     #[command(subcommand)]
     Net(Net),
     /// What the daemon is doing
@@ -128,13 +131,16 @@ pub(crate) enum Command {
     Events(Events),
     /// Look for what is wrong: the daemon, its socket, its keys, the clock, the servers
     ///
-    /// Works without a daemon, too. Changes nothing. Ends with 0 if nothing failed, else with the exit code of the worst.
+    /// Works without a daemon, too. Changes nothing. Ends with 0 if nothing failed, else with the
+    /// exit code of the worst.
     Doctor,
     /// See the ceremony attacked: strategies against the two machines, in this program alone
     ///
-    /// Plays an adversary against the claimer's and the greeter's machine as parsecd has them, with an organisation, people and keys
-    /// that are made up for it. Asks no daemon, opens no connection, touches no file. The same seed is the same run. Ends with 0 if the
-    /// design held, with 70 if it fell: people who don't listen (`--people inattentive`) make it fall once in sixteen times.
+    /// Plays an adversary against the claimer's and the greeter's machine as parsecd has them, with
+    /// an organisation, people and keys that are made up for it. Asks no daemon, opens no
+    /// connection, touches no file. The same seed is the same run. Ends with 0 if the design held,
+    /// with 70 if it fell: people who don't listen (`--people inattentive`) make it fall once in
+    /// sixteen times.
     Lab(Lab),
     /// The daemon's local interface itself, for what has no command here
     #[command(subcommand)]
@@ -153,7 +159,7 @@ pub(crate) enum Command {
     /// Write the manual page into a folder
     #[command(hide = true)]
     Man {
-        /// Where
+        /// Folder that the pages are written to
         folder: PathBuf,
     },
 }
@@ -320,8 +326,9 @@ mod tests {
     #[test]
     fn no_option_takes_a_secret_or_confirms_by_itself() {
         fn walk(command: &clap::Command, seen: &mut Vec<String>) {
-            // What is forced there is a loss that was told; the device is named and confirmed all the same. And what takes rights away, or
-            // changes them in one's own name, is no code of a ceremony: a script names whom, and says so.
+            // What is forced there is a loss that was told; the device is named and confirmed all
+            // the same. And what takes rights away, or changes them in one's own name, is no code
+            // of a ceremony: a script names whom, and says so.
             let known = |long: &&str| match command.get_name() {
                 "forget" => *long == "force",
                 "revoke" | "profile" | "acknowledge" | "import" => *long == "yes",

@@ -1,4 +1,4 @@
-//! `net`, and which road a ceremony takes.
+//! `net`, and which transport a ceremony takes.
 //!
 //! Refuses a link as an argument: others on this machine can see arguments.
 
@@ -9,45 +9,47 @@ use parsec_protocol::control::TransportChoice;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Net {
-    /// Show which servers answered last, where this machine waits for others, and what waits for a server
+    /// Show which servers answered last, where this machine waits for others, and what waits for a
+    /// server
     Status,
-    /// Show the connections with other terminals
+    /// Show the connections with other devices
     Peers,
     /// Try the servers of this machine's devices, or the way that a link leads
     ///
-    /// Starts no attempt. With a link, ends with 0 if a ceremony could go over the server or directly; without, if every
-    /// server answered.
+    /// Starts no attempt. With a link, ends with 0 if a ceremony could go over the server or
+    /// directly; without, if every server answered.
     #[command(
         after_long_help = "Examples:\n  parsecctl net ping\n  parsecctl net ping --link-file link.txt        # both ways that the link leads"
     )]
     Ping {
-        /// Try the server and the terminal that the link in FILE leads to (`-` is stdin)
+        /// Try the server and the device that the link in FILE leads to (`-` is stdin)
         #[arg(long, value_name = "FILE")]
         link_file: Option<PathBuf>,
     },
 }
 
-/// Which road may be taken.
+/// Which transport may be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Transport {
     /// The server's; directly where the server can't be reached
     Auto,
     /// The server's and no other
     Server,
-    /// Directly from terminal to terminal; the server is never asked
+    /// Directly from device to device; the server is never asked
     P2p,
 }
 
-/// The option of every command that takes a road.
+/// The option of every command that takes a transport.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Road {
-    /// Over the server, or directly from terminal to terminal [default: auto, the server first]
+    /// Over the server, or directly from device to device [default: auto, the server first]
     #[arg(long, value_name = "ROAD")]
     transport: Option<Transport>,
 }
 
 impl Road {
-    /// As the daemon is asked. What is the default is left out, so that an older daemon takes it, too.
+    /// As the daemon is asked. What is the default is left out, so that an older daemon takes it,
+    /// too.
     pub(crate) fn choice(self) -> Option<TransportChoice> {
         match self.transport? {
             Transport::Auto => None,

@@ -10,8 +10,8 @@ use clap::{Args, Subcommand};
 pub(crate) enum Token {
     /// Let a plug-in call some methods at the daemon's second socket
     ///
-    /// Prints the token's secret, this once. The plug-in gives it in `rpc.hello`. No token allows keys, invitations or
-    /// ceremonies, whatever is asked for.
+    /// Prints the token's secret, this once. The plug-in gives it in `rpc.hello`. No token allows
+    /// keys, invitations or ceremonies, whatever is asked for.
     #[command(
         after_long_help = "Example:\n  parsecctl token create 'file manager' --method status.show --method events.watch --output ~/.config/plugin/token"
     )]

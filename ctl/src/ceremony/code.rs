@@ -1,11 +1,13 @@
 //! Reading a person's answer to "which code do you hear?".
 //!
-//! Decides what counts as an answer. Refuses Enter alone, numbers that aren't offered, and anything that would have to
-//! be guessed at: each gets a sentence and the question again. A wrong guess costs the attempt, a question nothing.
+//! Decides what counts as an answer. Refuses Enter alone, numbers that aren't offered, and anything
+//! that would have to be guessed at: each gets a sentence and the question again. A wrong guess
+//! costs the attempt, a question nothing.
 
 use parsec_protocol::control::Choice;
 
-/// Characters of a code, as said aloud; I, O, 0 and 1 are left out because they are misheard and misread.
+/// Characters of a code, as said aloud; I, O, 0 and 1 are left out because they are misheard and
+/// misread.
 const ALPHABET: [(char, &str); 32] = [
     ('A', "Alfa"),
     ('B', "Bravo"),
@@ -100,7 +102,8 @@ fn typed(line: &str) -> Option<String> {
     (code.chars().count() == CODE_CHARS && code.chars().all(known)).then_some(code)
 }
 
-/// A code in words, to read it aloud; `plain`: each with its character, "K for Kilo, 7 for Seven", for who can't see it.
+/// A code in words, to read it aloud; `plain`: each with its character, "K for Kilo, 7 for Seven",
+/// for who can't see it.
 pub(crate) fn spelled(code: &str, plain: bool) -> String {
     let word = |c: char| ALPHABET.iter().find(|(letter, _)| *letter == c).map_or("?", |(_, word)| word);
     if plain {

@@ -1,8 +1,8 @@
 //! Taking part in a ceremony: following it, and ending with a summary or a problem.
 //!
-//! Decides how a program without a person follows (`stream`) and how an outcome is told. Refuses to give any answer
-//! that only a person can have: codes and the greeter's statement come from the steps of `talk` and
-//! `parsecctl ceremony`, never from here.
+//! Decides how a program without a person follows (`stream`) and how an outcome is told. Refuses to
+//! give any answer that only a person can have: codes and the greeter's statement come from the
+//! steps of `talk` and `parsecctl ceremony`, never from here.
 
 mod code;
 pub(crate) mod screens;
@@ -34,8 +34,9 @@ pub(crate) struct Prepared {
     pub(crate) password: Option<SecretText>,
 }
 
-/// Follows a ceremony without a person: each change is one JSON line. Gives name, label and password if they were
-/// prepared; codes and statements are given by others, with `parsecctl ceremony`.
+/// Follows a ceremony without a person: each change is one JSON line. Gives name, label and
+/// password if they were prepared; codes and statements are given by others, with `parsecctl
+/// ceremony`.
 ///
 /// # Errors
 /// The ceremony's end, if it was no good one; the daemon went away.
@@ -146,8 +147,8 @@ pub(crate) fn wait_until(
     }
 }
 
-/// The order in which a side goes through the stages. The handshake comes again between the codes, which makes
-/// waiting too patient there, never too hasty.
+/// The order in which a side goes through the stages. The handshake comes again between the codes,
+/// which makes waiting too patient there, never too hasty.
 const fn position(role: Role, stage: Stage) -> u8 {
     match (role, stage) {
         (_, Stage::Connecting) => 0,
@@ -202,12 +203,12 @@ pub(crate) fn conclude(view: &CeremonyView, output: &Output) -> Result<(), Failu
                 (Role::Greeter, false) => {
                     format!("Done: {who} is a member of {organisation}. You vouched for them.")
                 }
-                (Role::Greeter, true) => format!("Done: your new terminal is certified in {organisation}."),
+                (Role::Greeter, true) => format!("Done: your new device is certified in {organisation}."),
                 (Role::Claimer, false) => {
-                    format!("Done: you are a member of {organisation}, and this terminal holds your keys.")
+                    format!("Done: you are a member of {organisation}, and this device holds your keys.")
                 }
                 (Role::Claimer, true) => {
-                    format!("Done: this terminal is yours in {organisation}, and holds your keys.")
+                    format!("Done: this device is yours in {organisation}, and holds your keys.")
                 }
             };
             output
@@ -237,13 +238,14 @@ fn enrolled(view: &CeremonyView) -> Done {
             ("holds your keys", "`parsecctl device list` shows it, `parsecctl trust show` the root key.")
         }
     };
-    let whose = if view.role == Role::Greeter { "The newcomer's terminal" } else { "This terminal" };
+    let whose = if view.role == Role::Greeter { "The newcomer's device" } else { "This device" };
     Done::new(format!("{whose} {what} in {}.", view.organisation), again)
 }
 
 /// What the fingerprint is good for.
-const ROOT_KEY: &str = "Every member's terminal shows the same root key; compare it when in doubt.";
-/// Keys are safe, the log does not have them yet: what follows, and that nobody has to do anything for it.
+const ROOT_KEY: &str = "Every member's device shows the same root key; compare it when in doubt.";
+/// Keys are safe, the log does not have them yet: what follows, and that nobody has to do anything
+/// for it.
 const fn pending(view: &CeremonyView) -> &'static str {
     match (view.transport, view.role) {
         (Some(RoadName::P2p), Role::Greeter) => {
@@ -252,10 +254,10 @@ const fn pending(view: &CeremonyView) -> &'static str {
         }
         (Some(RoadName::P2p), Role::Claimer) => {
             "Pending registration: the server does not have the certificates yet. This will happen by itself when the\n\
-             terminal that vouched can reach the server. Until then other members don't see this terminal."
+             device that vouched can reach the server. Until then other members don't see this device."
         }
         (Some(RoadName::Server | RoadName::Unknown) | None, _) => {
-            "Pending registration: the certificates are not in the log yet; the greeter's terminal puts them\n\
+            "Pending registration: the certificates are not in the log yet; the greeter's device puts them\n\
              there by itself when it is online."
         }
     }
@@ -300,8 +302,8 @@ mod tests {
         Outcome::Failed { problem: Problem::new(ProblemKind::CodeMismatch, "The codes differ") }
     }
 
-    /// A daemon that answers every call with the first view, tells of all the views after `ceremony.watch`, and
-    /// goes away when the client does. Returns what it was asked.
+    /// A daemon that answers every call with the first view, tells of all the views after
+    /// `ceremony.watch`, and goes away when the client does. Returns what it was asked.
     fn against<T>(
         views: &[CeremonyView],
         take_part: impl FnOnce(Connection, CeremonyView) -> T,

@@ -1,7 +1,8 @@
 //! The words of the ceremony: for each role and stage what happens, whom to call, what to say.
 //!
-//! Decides what two people on the phone read. Refuses to let the two codes be mistaken for each other: every screen
-//! names the role and the step, and a code is either one to say or one to listen for.
+//! Decides what two people on the phone read. Refuses to let the two codes be mistaken for each
+//! other: every screen names the role and the step, and a code is either one to say or one to
+//! listen for.
 
 use parsec_protocol::control::{CeremonyView, Choice, ClaimerInfo, RoadName, Role, Stage, Subject};
 
@@ -11,7 +12,7 @@ use crate::text::shown;
 /// Steps either side goes through.
 const STEPS: u8 = 5;
 
-/// Whether both sides are terminals of one person.
+/// Whether both sides are devices of one person.
 pub(super) fn is_own_terminal(view: &CeremonyView) -> bool {
     matches!(view.subject, Some(Subject::Device { .. }))
 }
@@ -20,15 +21,16 @@ pub(super) fn is_own_terminal(view: &CeremonyView) -> bool {
 pub(super) fn peer(view: &CeremonyView) -> String {
     match (view.role, &view.subject, &view.invited_by) {
         (Role::Greeter, Some(Subject::User { email }), _) => shown(email),
-        (Role::Greeter, Some(Subject::Device { .. }), _) => "your new terminal".to_owned(),
+        (Role::Greeter, Some(Subject::Device { .. }), _) => "your new device".to_owned(),
         (Role::Greeter, None, _) => "the newcomer".to_owned(),
-        (Role::Claimer, Some(Subject::Device { .. }), _) => "your other terminal".to_owned(),
+        (Role::Claimer, Some(Subject::Device { .. }), _) => "your other device".to_owned(),
         (Role::Claimer, _, Some(email)) => shown(email),
         (Role::Claimer, _, None) => "the person who invited you".to_owned(),
     }
 }
 
-/// The address the invitation is for, so that a link that was meant for somebody else is noticed at the start.
+/// The address the invitation is for, so that a link that was meant for somebody else is noticed at
+/// the start.
 fn invited_as(view: &CeremonyView) -> String {
     match &view.subject {
         Some(Subject::User { email }) => format!(" as {}", shown(email)),
@@ -36,7 +38,8 @@ fn invited_as(view: &CeremonyView) -> String {
     }
 }
 
-/// Whether everything its stage is about is there. A view can be caught between two changes; half a question is none.
+/// Whether everything its stage is about is there. A view can be caught between two changes; half a
+/// question is none.
 pub(super) fn is_complete(view: &CeremonyView) -> bool {
     match view.stage {
         Stage::SayCode => view.say.is_some(),
@@ -82,10 +85,10 @@ pub(super) fn body(view: &CeremonyView, plain: bool) -> Option<String> {
     let peer = peer(view);
     let own = is_own_terminal(view);
     let text = match (view.role, view.stage) {
-        (_, Stage::Connecting) if view.transport == Some(RoadName::P2p) => "Looking for the other terminal...".to_owned(),
+        (_, Stage::Connecting) if view.transport == Some(RoadName::P2p) => "Looking for the other device...".to_owned(),
         (_, Stage::Connecting) => "Connecting to the server...".to_owned(),
         (Role::Greeter, Stage::WaitingForPeer) if own => {
-            "On the new terminal, run `parsecctl claim` with the link. Keep both screens in view.\nWaiting for it...".to_owned()
+            "On the new device, run `parsecctl claim` with the link. Keep both screens in view.\nWaiting for it...".to_owned()
         }
         (Role::Greeter, Stage::WaitingForPeer) => format!(
             "You are about to vouch for {peer} in {}.\n\
@@ -96,8 +99,8 @@ pub(super) fn body(view: &CeremonyView, plain: bool) -> Option<String> {
         ),
         (Role::Claimer, Stage::WaitingForPeer) if own => {
             format!(
-                "This becomes another terminal of yours in {}.\n\
-                 On the terminal you already have, run `parsecctl greet`. Keep both screens in view.\nWaiting for it...",
+                "This becomes another device of yours in {}.\n\
+                 On the device you already have, run `parsecctl greet`. Keep both screens in view.\nWaiting for it...",
                 view.organisation
             )
         }
@@ -113,22 +116,22 @@ pub(super) fn body(view: &CeremonyView, plain: bool) -> Option<String> {
         (_, Stage::Handshake) => "Both are here. Agreeing on keys...".to_owned(),
         (_, Stage::SayCode) => say(view, &peer, own, plain),
         (_, Stage::ChooseCode) => listen(view, &peer, own, plain),
-        (Role::Claimer, Stage::Identify) if own => "The codes agree: nobody is between this terminal and the other one.".to_owned(),
+        (Role::Claimer, Stage::Identify) if own => "The codes agree: nobody is between this device and the other one.".to_owned(),
         (Role::Claimer, Stage::Identify) => format!(
             "The codes agree: nobody is in between.\n\n\
              Tell {peer} aloud:  \"I found your code.\"\n\n\
              Then say who you are; {peer} will look at it."
         ),
         (Role::Claimer, Stage::WaitingForApproval) => {
-            let remind = if own { "Now confirm on the other terminal." } else { "If you have not said \"I found your code\" yet, say it now." };
+            let remind = if own { "Now confirm on the other device." } else { "If you have not said \"I found your code\" yet, say it now." };
             format!("{remind}\nWaiting for {peer} to vouch...")
         }
         (Role::Greeter, Stage::Approve) => approve(view, &peer),
         (Role::Claimer, Stage::SetPassword) => "Everything is verified: your keys are certified, up to the root key.\n\
-             Choose a password. It protects the keys on this terminal, never leaves it,\n\
+             Choose a password. It protects the keys on this device, never leaves it,\n\
              and can't be recovered."
             .to_owned(),
-        (Role::Greeter, Stage::WaitingForPassword) if own => "Choose a password on the new terminal.\nWaiting for it...".to_owned(),
+        (Role::Greeter, Stage::WaitingForPassword) if own => "Choose a password on the new device.\nWaiting for it...".to_owned(),
         (Role::Greeter, Stage::WaitingForPassword) => format!("{peer} chooses a password; it is not for your ears.\nWaiting for them..."),
         (_, Stage::Registering) => "Putting the certificates into the organisation's log...".to_owned(),
         (_, Stage::Done | Stage::Closed | Stage::Unknown)
@@ -138,7 +141,7 @@ pub(super) fn body(view: &CeremonyView, plain: bool) -> Option<String> {
     Some(indented(&text))
 }
 
-/// The road, once it is decided. One that nobody here knows is not spoken of.
+/// The transport, once it is decided. One that nobody here knows is not spoken of.
 pub(super) const fn road(view: &CeremonyView) -> Option<&'static str> {
     match view.transport {
         Some(RoadName::Server) => Some("  Over the metadata server."),
@@ -149,7 +152,7 @@ pub(super) const fn road(view: &CeremonyView) -> Option<&'static str> {
 
 fn say(view: &CeremonyView, peer: &str, own: bool, plain: bool) -> String {
     let Some(code) = &view.say else { return "Waiting for the code...".to_owned() };
-    let before = if own { "Look for this code on the other terminal:" } else { "Say this code aloud:" };
+    let before = if own { "Look for this code on the other device:" } else { "Say this code aloud:" };
     let after = match (own, view.role, view.typed_required) {
         (true, _, true) => "Type it there.",
         (true, _, false) => "Pick it there. If it is not among those shown, answer \"none\" there.",
@@ -157,7 +160,7 @@ fn say(view: &CeremonyView, peer: &str, own: bool, plain: bool) -> String {
         (false, _, false) => "They look for it on their screen.",
     };
     let wait =
-        if own { "Waiting for the other terminal...".to_owned() } else { format!("Waiting for {peer}...") };
+        if own { "Waiting for the other device...".to_owned() } else { format!("Waiting for {peer}...") };
     format!("{before}\n\n    {}\n\n{after}\n{wait}", in_words(code, plain))
 }
 
@@ -198,12 +201,12 @@ fn approve(view: &CeremonyView, peer: &str) -> String {
     let Some(ClaimerInfo { name, device_label }) = &view.claimer else { return String::new() };
     match name {
         Some(name) => format!(
-            "{peer} says:\n  Name:      {}\n  Terminal:  {}\nYou may correct what will be certified.",
+            "{peer} says:\n  Name:    {}\n  Device:  {}\nYou may correct what will be certified.",
             shown(name),
             shown(device_label)
         ),
         None => format!(
-            "The new terminal is to be called {}. You may correct that.\n\
+            "The new device is to be called {}. You may correct that.\n\
              It will be added to your own account and get your user keys.",
             shown(device_label)
         ),
@@ -215,14 +218,14 @@ pub(super) fn vouch(view: &CeremonyView, name: Option<&str>, label: &str, profil
     let peer = peer(view);
     if is_own_terminal(view) {
         return indented(&format!(
-            "You are about to add the terminal {} to your own account.\n\n\
-             Did YOU, on that terminal, find the code shown here before?",
+            "You are about to add the device {} to your own account.\n\n\
+             Did YOU, on that device, find the code shown here before?",
             shown(label)
         ));
     }
     indented(&format!(
         "You are about to vouch that this person is known to you:\n\
-         \x20 {} <{peer}>, terminal {}, as {profile}\n\n\
+         \x20 {} <{peer}>, device {}, as {profile}\n\n\
          Did you HEAR them say that they found your code?",
         shown(name.unwrap_or("(no name)")),
         shown(label)
@@ -377,7 +380,8 @@ mod tests {
         }
     }
 
-    /// Columns and numbers with a bracket mean nothing to the ear; the letters must come one by one.
+    /// Columns and numbers with a bracket mean nothing to the ear; the letters must come one by
+    /// one.
     #[test]
     fn plain_screens_spell_their_codes() {
         for (stage, code) in [(Stage::SayCode, "K7EM"), (Stage::ChooseCode, "KZZ9")] {

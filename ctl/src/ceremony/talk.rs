@@ -1,7 +1,8 @@
 //! The ceremony with a person at the terminal: shows each stage, asks, passes the answers on.
 //!
-//! Decides when a question is asked and what ends it. Refuses every default that would confirm a code or vouch, and
-//! answers that came too late: a question is dropped as soon as the ceremony has moved on.
+//! Decides when a question is asked and what ends it. Refuses every default that would confirm a
+//! code or vouch, and answers that came too late: a question is dropped as soon as the ceremony has
+//! moved on.
 
 use parsec_protocol::control::{
     Action, CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector,
@@ -22,7 +23,8 @@ use crate::password;
 use crate::prompt::{Terminal, Typed};
 use crate::text::shown;
 
-/// Problems after which the same question is asked again: the answer was wrong in form, and cost nothing.
+/// Problems after which the same question is asked again: the answer was wrong in form, and cost
+/// nothing.
 const ASKED_AGAIN: [ProblemKind; 10] = [
     ProblemKind::CodeMalformed,
     ProblemKind::CodeOfWrongDirection,
@@ -116,7 +118,7 @@ impl Talk<'_> {
         }
     }
 
-    /// Shows what is new: a stage and a road once, a note when it changes.
+    /// Shows what is new: a stage and a transport once, a note when it changes.
     fn tell(&self, told: &mut Told) {
         // Between the codes the machines exchange messages again; people need not hear of it.
         let between = self.view.stage == Stage::Handshake && told.chose;
@@ -130,7 +132,8 @@ impl Talk<'_> {
                 told.heading.clone_from(&heading);
             }
         }
-        // Before what is to be done there: whoever wonders why it is quiet looks at the right thing.
+        // Before what is to be done there: whoever wonders why it is quiet looks at the right
+        // thing.
         if let Some(road) = screens::road(&self.view).filter(|road| told.road != Some(*road)) {
             told.road = Some(road);
             self.output.screen(road);
@@ -161,7 +164,8 @@ impl Talk<'_> {
                 Answer::NoneOfThese => break (None, ChoiceMode::Picked),
                 Answer::Picked(code) => break (Some(code), ChoiceMode::Picked),
                 Answer::Typed(code) if must_type => {
-                    // Read back first: a slip of the finger must not look like an attack and cost the attempt.
+                    // Read back first: a slip of the finger must not look like an attack and cost
+                    // the attempt.
                     self.output.screen(&format!(
                         "  You typed {code}: {}.",
                         code::spelled(&code, self.output.is_plain())
@@ -195,7 +199,7 @@ impl Talk<'_> {
         };
         let device_label = match self.prepared.device_label.take() {
             Some(label) => label,
-            None => match self.label("  Name of this terminal", host_name())? {
+            None => match self.label("  Name of this device", host_name())? {
                 Some(label) => label,
                 None => return Ok(()),
             },
@@ -214,7 +218,7 @@ impl Talk<'_> {
                 None => return Ok(()),
             },
         };
-        let Some(label) = self.label("  Terminal", Some(said.device_label.clone()))? else { return Ok(()) };
+        let Some(label) = self.label("  Device", Some(said.device_label.clone()))? else { return Ok(()) };
         let chosen = match self.prepared.profile {
             _ if own => None,
             Some(chosen) => Some(chosen),
@@ -296,7 +300,8 @@ impl Talk<'_> {
         }
     }
 
-    /// Asks what the newcomer may do; Enter means standard, the one that can't invite or see too little.
+    /// Asks what the newcomer may do; Enter means standard, the one that can't invite or see too
+    /// little.
     fn profile(&mut self) -> Result<Option<ProfileName>, Failure> {
         self.output.screen(
             "  What may they do?\n    administrator  invites and vouches for others\n    standard       uses and shares safes\n    outsider       uses safes shared with them",
@@ -352,7 +357,8 @@ impl Talk<'_> {
         Ok(())
     }
 
-    /// Waits for either side: takes changes into `view`, or returns what was typed. Changes come first.
+    /// Waits for either side: takes changes into `view`, or returns what was typed. Changes come
+    /// first.
     fn poll(&mut self) -> Result<Option<Typed>, Failure> {
         if self.take_change()? {
             return Ok(None);
@@ -405,7 +411,8 @@ impl Talk<'_> {
                 if view.revision > self.view.revision {
                     self.view = view;
                 }
-                // The answer was taken: the same question must not come again while the machines act on it.
+                // The answer was taken: the same question must not come again while the machines
+                // act on it.
                 while self.view.stage == answered && self.view.outcome.is_none() {
                     self.wait()?;
                 }
@@ -472,7 +479,7 @@ fn read_profile(line: &str) -> Option<ProfileName> {
         .find(|name| profile(*name).starts_with(&line))
 }
 
-/// This machine's name, as a proposal for the terminal's.
+/// This machine's name, as a proposal for the device's.
 fn host_name() -> Option<Label> {
     std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?.trim().parse().ok()
 }

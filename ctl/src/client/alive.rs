@@ -1,7 +1,8 @@
 //! Whether the daemon lives: it takes connections, and says hello.
 //!
-//! Decides how long a sign of life may take, and what is said about a process that gives none: its number, whether it is
-//! stopped, and how to go on. Refuses to bound the work itself: a ceremony waits for people, scrypt for memory.
+//! Decides how long a sign of life may take, and what is said about a process that gives none: its
+//! number, whether it is stopped, and how to go on. Refuses to bound the work itself: a ceremony
+//! waits for people, scrypt for memory.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -14,10 +15,11 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket
 
 use crate::failure::Failure;
 
-/// Longest wait for a place in the daemon's queue. With the two below no command is silent for 10 seconds about a daemon
-/// that is stopped.
+/// Longest wait for a place in the daemon's queue. With the two below no command is silent for 10
+/// seconds about a daemon that is stopped.
 const CONNECT: Duration = Duration::from_secs(3);
-/// Silence after which it is asked for a sign of life. Most answers take milliseconds, the slowest some seconds.
+/// Silence after which it is asked for a sign of life. Most answers take milliseconds, the slowest
+/// some seconds.
 pub(crate) const QUIET: Duration = Duration::from_secs(4);
 /// Longest wait for that sign. The daemon answers from memory.
 const SIGN: Duration = Duration::from_secs(2);
@@ -94,7 +96,8 @@ fn silent(stream: &UnixStream) -> Failure {
     }
 }
 
-/// What gets a person out where there is nothing to connect to; `None`: what is said of every such failure will do.
+/// What gets a person out where there is nothing to connect to; `None`: what is said of every such
+/// failure will do.
 pub(super) fn remedy(path: &Path, error: &io::Error) -> Option<String> {
     let removed = || {
         let general = ProblemKind::DaemonUnreachable.hint();
@@ -103,8 +106,8 @@ pub(super) fn remedy(path: &Path, error: &io::Error) -> Option<String> {
     foreign_runtime(path).or_else(|| (error.kind() == io::ErrorKind::NotFound).then(removed))
 }
 
-/// A runtime folder of somebody else's, as `su` leaves it in the environment: nothing that is found or missing there says anything
-/// about a daemon of one's own.
+/// A runtime folder of somebody else's, as `su` leaves it in the environment: nothing that is found
+/// or missing there says anything about a daemon of one's own.
 pub(super) fn foreign_runtime(path: &Path) -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
     let me = rustix::process::geteuid().as_raw();

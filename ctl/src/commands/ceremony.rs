@@ -1,6 +1,7 @@
 //! `ceremony …`: the steps of a running ceremony one by one, and what `greet` and `claim` share.
 //!
-//! Decides whether a person or a script takes part. Refuses to confirm anything that was not given in so many words.
+//! Decides whether a person or a script takes part. Refuses to confirm anything that was not given
+//! in so many words.
 
 use parsec_protocol::control::{
     Action, CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyId, CeremonyIdentify,
@@ -68,7 +69,8 @@ pub(super) fn run(context: &Context<'_>, command: Ceremony) -> Result<(), Failur
             return told(context, &view, "The ceremony was ended.");
         }
     };
-    // A wrong code is the caller's failure too, whether the daemon tells it as an error or as the ceremony's end.
+    // A wrong code is the caller's failure too, whether the daemon tells it as an error or as the
+    // ceremony's end.
     if let Some(Outcome::Failed { problem }) = view.outcome {
         return Err(Failure::Report(problem.into()));
     }
@@ -207,7 +209,7 @@ pub(super) const fn stage(stage: Stage) -> &'static str {
     }
 }
 
-/// A road, as what a ceremony goes by.
+/// A transport, as what a ceremony goes by.
 pub(super) const fn road(road: RoadName) -> &'static str {
     match road {
         RoadName::Server => "over the metadata server",
@@ -236,7 +238,7 @@ fn described(view: &CeremonyView, output: &Output) -> String {
         view.organisation,
         stage(view.stage)
     )];
-    lines.extend(view.transport.map(|way| format!("Road: {}", road(way))));
+    lines.extend(view.transport.map(|way| format!("Transport: {}", road(way))));
     lines.extend(
         view.say.as_ref().map(|code| format!("Say aloud: {}", screens::in_words(code, output.is_plain()))),
     );
@@ -245,7 +247,7 @@ fn described(view: &CeremonyView, output: &Output) -> String {
     );
     if let Some(said) = &view.claimer {
         let name = said.name.as_ref().map_or_else(String::new, |name| format!("{}, ", shown(name)));
-        lines.push(format!("The claimer says: {name}terminal {}", shown(&said.device_label)));
+        lines.push(format!("The claimer says: {name}device {}", shown(&said.device_label)));
     }
     lines.extend(view.note.as_ref().map(|note| format!("Note: {}", shown(note))));
     lines.extend(view.outcome.as_ref().map(|end| format!("Outcome: {}", shown(outcome(end)))));

@@ -1,7 +1,7 @@
 //! `device revoke`, `user revoke`, `user profile`: what a member says about others.
 //!
-//! Decides how somebody is named, and that a person sees whom it is about before it is signed. Refuses to go on without a yes that
-//! was typed in full, or given as an option by a script.
+//! Decides how somebody is named, and that a person sees whom it is about before it is signed.
+//! Refuses to go on without a yes that was typed in full, or given as an option by a script.
 
 use parsec_protocol::control::{
     DeviceRevoke, Member, MemberDevice, UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
@@ -16,17 +16,17 @@ use crate::prompt::Terminal;
 use crate::schema;
 use crate::text::shown;
 
-/// Fewest digits of a terminal's id: fewer would fit by accident.
+/// Fewest digits of a device's id: fewer would fit by accident.
 const PREFIX_MIN_DIGITS: usize = 4;
 /// Where what was signed can be seen.
 const SEE_MEMBERS: &str = "`parsecctl user list` shows the members as they are now.";
 
-/// Revokes one terminal.
+/// Revokes one device.
 pub(super) fn revoke_device(context: &Context<'_>, id: &str, sure: &Sure) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
     let all: UserListResult = context.ask(&mut daemon, method::USER_LIST, &context.global.select())?;
     let (owner, terminal) = find(&all.users, id)?;
-    let named = format!("Terminal {} of {}", terminal_in_words(terminal), in_words(owner));
+    let named = format!("Device {} of {}", terminal_in_words(terminal), in_words(owner));
     let what =
         format!("{named} will not be trusted from here on, nor anything it signs. This can't be undone.");
     confirm(context, &what, sure)?;
@@ -36,7 +36,7 @@ pub(super) fn revoke_device(context: &Context<'_>, id: &str, sure: &Sure) -> Res
     context.output.changed(schema::DEVICE_REVOKE, &member, || text.clone(), Done::new(&text, SEE_MEMBERS))
 }
 
-/// Revokes one member with all terminals.
+/// Revokes one member with all devices.
 pub(super) fn revoke_user(context: &Context<'_>, user: &str, sure: &Sure) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
     let member = member(context, &mut daemon, user)?;
@@ -44,12 +44,12 @@ pub(super) fn revoke_user(context: &Context<'_>, user: &str, sure: &Sure) -> Res
     let named = in_words(&member);
     let what = format!(
         "{named} and {terminals} {} will not be trusted from here on. This can't be undone.",
-        if terminals == 1 { "terminal" } else { "terminals" }
+        if terminals == 1 { "device" } else { "devices" }
     );
     confirm(context, &what, sure)?;
     let asked = UserRevoke { select: context.global.select(), user: member.user };
     let member: Member = context.ask(&mut daemon, method::USER_REVOKE, &asked)?;
-    let text = format!("{named} is revoked, with every terminal.");
+    let text = format!("{named} is revoked, with every device.");
     context.output.changed(schema::USER_REVOKE, &member, || text.clone(), Done::new(&text, SEE_MEMBERS))
 }
 
@@ -76,14 +76,15 @@ pub(super) fn change_profile(
     context.output.changed(schema::USER_PROFILE, &member, || text.clone(), Done::new(&text, SEE_MEMBERS))
 }
 
-/// The member that is meant, as the daemon finds them: what is shown and what is signed then go by the same whole id.
+/// The member that is meant, as the daemon finds them: what is shown and what is signed then go by
+/// the same whole id.
 fn member(context: &Context<'_>, daemon: &mut Connection, user: &str) -> Result<Member, Failure> {
     let asked = UserShow { select: context.global.select(), user: Some(user.to_owned()) };
     let found: UserShowResult = context.ask(daemon, method::USER_SHOW, &asked)?;
     Ok(found.member)
 }
 
-/// The terminal that is meant, by the start of its id.
+/// The device that is meant, by the start of its id.
 fn find<'a>(users: &'a [Member], id: &str) -> Result<(&'a Member, &'a MemberDevice), Failure> {
     let wanted = id.to_ascii_lowercase();
     let terminals = users.iter().flat_map(|user| user.devices.iter().map(move |device| (user, device)));
@@ -92,12 +93,12 @@ fn find<'a>(users: &'a [Member], id: &str) -> Result<(&'a Member, &'a MemberDevi
     match found.as_slice() {
         [only] if wanted.len() >= PREFIX_MIN_DIGITS => Ok(*only),
         [] => Err(Failure::usage(
-            "No member has a terminal of this id",
-            "`parsecctl user list` shows the terminals of all members.",
+            "No member has a device of this id",
+            "`parsecctl user list` shows the devices of all members.",
         )),
         _ => Err(Failure::usage(
             "This is too little of an id",
-            format!("Give {PREFIX_MIN_DIGITS} digits or more, until one terminal alone fits."),
+            format!("Give {PREFIX_MIN_DIGITS} digits or more, until one device alone fits."),
         )),
     }
 }

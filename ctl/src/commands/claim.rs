@@ -1,6 +1,7 @@
 //! `claim`: the newcomer's side of the ceremony.
 //!
-//! Decides where the link comes from. Refuses a password that is too weak before anybody is called to the phone.
+//! Decides where the link comes from. Refuses a password that is too weak before anybody is called
+//! to the phone.
 
 use parsec_protocol::control::{CeremonyView, ClaimStart, Role, SecretText, method};
 use parsec_protocol::paste::{PasteError, link_in};
@@ -40,7 +41,8 @@ pub(super) fn run(context: &Context<'_>, mut command: Claim) -> Result<(), Failu
     ceremony::take_part(context, daemon, view, terminal.as_ref(), prepared, command.detach)
 }
 
-/// The link: argument, file, or asked for. Not shown while it is pasted: it stays good until it is used.
+/// The link: argument, file, or asked for. Not shown while it is pasted: it stays good until it is
+/// used.
 fn link(
     command: &mut Claim,
     terminal: Option<&Terminal>,

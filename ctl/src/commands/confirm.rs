@@ -1,7 +1,9 @@
-//! The device's password in the middle of a command: asked for where the daemon wants it and a person is there.
+//! The device's password in the middle of a command: asked for where the daemon wants it and a
+//! person is there.
 //!
-//! Decides which device it is for. Refuses to ask where nobody is (the daemon's problem stands, with its remedy), to guess
-//! between devices, and to ask more than a few times: the daemon makes guessing slow, and so does this.
+//! Decides which device it is for. Refuses to ask where nobody is (the daemon's problem stands,
+//! with its remedy), to guess between devices, and to ask more than a few times: the daemon makes
+//! guessing slow, and so does this.
 
 use parsec_protocol::control::{
     DeviceListResult, DeviceSelector, DeviceState, DeviceUnlock, DeviceView, Empty, ProblemKind, SecretText,
@@ -26,7 +28,8 @@ const TRIES: u8 = 3;
 pub(crate) const OPENING: &str = "Opening the keys; this takes a second...";
 
 impl Context<'_> {
-    /// Calls. Where the daemon wants the device's password first and a person is there, asks for it and calls again, once.
+    /// Calls. Where the daemon wants the device's password first and a person is there, asks for it
+    /// and calls again, once.
     ///
     /// # Errors
     /// The daemon's problem; Ctrl-C.
@@ -49,7 +52,8 @@ impl Context<'_> {
         }
     }
 
-    /// The same for what concerns every device on this machine: asks for each one's password, then calls again, once.
+    /// The same for what concerns every device on this machine: asks for each one's password, then
+    /// calls again, once.
     ///
     /// # Errors
     /// As [`Self::ask`].

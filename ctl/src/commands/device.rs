@@ -1,7 +1,7 @@
 //! `device list|unlock|lock|password|forget|restore|revoke`.
 //!
-//! Decides how a device looks to people, and keeps what is set aside out of their way. Refuses a password as an argument, and to remove keys before somebody has named
-//! the device a second time.
+//! Decides how a device looks to people, and keeps what is set aside out of their way. Refuses a
+//! password as an argument, and to remove keys before somebody has named the device a second time.
 
 use parsec_protocol::control::{
     DeviceForget, DeviceListResult, DevicePassword, DeviceRestore, DeviceState, DeviceUnlock, DeviceView,

@@ -1,7 +1,8 @@
 //! `events`: what happens in the daemon, one line for each event.
 //!
-//! Decides how an event looks to people, and how a stream that broke off is taken up again. Refuses to hide what it does
-//! not understand: an event that a newer daemon has is shown as it came; and to hide a gap.
+//! Decides how an event looks to people, and how a stream that broke off is taken up again. Refuses
+//! to hide what it does not understand: an event that a newer daemon has is shown as it came; and
+//! to hide a gap.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use crate::failure::Failure;
 use crate::schema;
 use crate::text::{moment, moment_to_the_second, shown};
 
-/// First pause between two attempts to reach a daemon that has ended: a restart takes about as long.
+/// First pause between two attempts to reach a daemon that has ended: a restart takes about as
+/// long.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 /// Longest pause: somebody who starts the daemon again shall not wonder where the events are.
 const PAUSE_LONGEST: Duration = Duration::from_secs(2);
@@ -48,7 +50,8 @@ fn is_end_of_daemon(report: &crate::failure::Report) -> bool {
     report.is(ProblemKind::DaemonUnreachable) || report.is(ProblemKind::ShuttingDown)
 }
 
-/// Shows items until the daemon goes away, or nobody reads any more. `position` is the last that was shown.
+/// Shows items until the daemon goes away, or nobody reads any more. `position` is the last that
+/// was shown.
 fn follow(
     context: &Context<'_>,
     daemon: &mut Connection,
@@ -68,8 +71,8 @@ fn show(context: &Context<'_>, item: &Value, text: impl FnOnce() -> String) -> R
     context.output.result(schema::EVENT, item, text)
 }
 
-/// Waits until the daemon says something, or the reader of stdout goes away: who pipes events into `head` shall not have
-/// to wait for one more.
+/// Waits until the daemon says something, or the reader of stdout goes away: who pipes events into
+/// `head` shall not have to wait for one more.
 ///
 /// # Errors
 /// Nobody reads; the daemon went away.
@@ -204,7 +207,7 @@ fn event_in_words(event: &Event) -> String {
             let what = match change {
                 EntryKind::Device => format!("NEW TERMINAL of yours in {organisation}: {subject}"),
                 EntryKind::DeviceRevoked => {
-                    format!("A terminal of yours in {organisation} was revoked: {subject}")
+                    format!("A device of yours in {organisation} was revoked: {subject}")
                 }
                 EntryKind::Profile => format!("What you may do in {organisation} has changed"),
                 EntryKind::UserRevoked => format!("You are no member of {organisation} any more"),
@@ -238,7 +241,7 @@ fn event_in_words(event: &Event) -> String {
     }
 }
 
-/// Why a ceremony takes a road; a reason that a newer daemon has is shown as it came.
+/// Why a ceremony takes a transport; a reason that a newer daemon has is shown as it came.
 fn road_reason(reason: &str) -> String {
     match reason {
         "asked" => "it was asked for".to_owned(),

@@ -1,7 +1,9 @@
-//! `trust log|export|fork|import|check-fork` and `receipt`: what can be shown to others, as files, and what such files are worth.
+//! `trust log|export|fork|import|check-fork` and `receipt`: what can be shown to others, as files,
+//! and what such files are worth.
 //!
-//! Decides how files are read and written: capped, never over one that is there; `-` is stdin and stdout. Refuses to write a file that it would not accept itself, and
-//! to say more of one than was checked: whose organisation it is about, the root key's fingerprint alone says.
+//! Decides how files are read and written: capped, never over one that is there; `-` is stdin and
+//! stdout. Refuses to write a file that it would not accept itself, and to say more of one than was
+//! checked: whose organisation it is about, the root key's fingerprint alone says.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -42,7 +44,8 @@ fn is_stdout(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-/// Hands a file over: to stdout, with the words about it on stderr; or to a new file, with its words as the result.
+/// Hands a file over: to stdout, with the words about it on stderr; or to a new file, with its
+/// words as the result.
 fn hand_over(
     context: &Context<'_>,
     schema: Change,
@@ -121,11 +124,11 @@ fn row(entry: &LogEntry) -> Vec<String> {
     let what = match (entry.kind, entry.profile) {
         (EntryKind::User, Some(given)) => format!("member, {}", profile(given)),
         (EntryKind::User, None) => "member".to_owned(),
-        (EntryKind::Device, _) => "terminal".to_owned(),
+        (EntryKind::Device, _) => "device".to_owned(),
         (EntryKind::Profile, Some(given)) => format!("now {}", profile(given)),
         (EntryKind::Profile, None) => "profile".to_owned(),
         (EntryKind::UserRevoked, _) => "member revoked".to_owned(),
-        (EntryKind::DeviceRevoked, _) => "terminal revoked".to_owned(),
+        (EntryKind::DeviceRevoked, _) => "device revoked".to_owned(),
         (EntryKind::Unknown, _) => "something newer".to_owned(),
     };
     vec![entry.position.to_string(), moment(entry.time), what, entry.subject.clone(), entry.signed_by.clone()]
@@ -173,7 +176,7 @@ pub(super) fn import(context: &Context<'_>, path: &Path, sure: &Sure) -> Result<
         export.organisation,
         log.count(),
         grouped(&log.head().hash.to_string()),
-        if export.head.is_some() { ", signed by a member's terminal" } else { ", signed by nobody" },
+        if export.head.is_some() { ", signed by a member's device" } else { ", signed by nobody" },
     );
     confirm(context, &what, sure)?;
     let head = export.head_bytes().map(FileBytes);
@@ -227,7 +230,8 @@ pub(super) fn fork(context: &Context<'_>, path: &Path, number: Option<u64>) -> R
         Some(number) => (context.global.select(), number),
         None => {
             let status: StatusResult = daemon.call(method::STATUS, &parsec_protocol::control::Empty {})?;
-            // Certificates that are missing at the server are an alarm, too, and no proof goes with that.
+            // Certificates that are missing at the server are an alarm, too, and no proof goes with
+            // that.
             let proved: Vec<_> = status.alarms.into_iter().filter(|alarm| alarm.proof).collect();
             let (alarm, id) = trust::meant(&proved, None, &context.global.select())?;
             let device = alarm.device.map(|device| device.to_string());
@@ -268,9 +272,9 @@ pub(super) fn check_fork(context: &Context<'_>, path: &Path) -> Result<(), Failu
     context.output.result(schema::TRUST_CHECK_FORK, &fork_in_json(&proof, &fork), || {
         let [one, other] = &fork.words;
         let whose = if one.device == other.device {
-            "One terminal has signed both: it was used to lie, or somebody else has its key."
+            "One device has signed both: it was used to lie, or somebody else has its key."
         } else {
-            "Either the server showed the two terminals different logs, or one of them made its own up, which takes its member's key."
+            "Either the server showed the two devices different logs, or one of them made its own up, which takes its member's key."
         };
         format!(
             "It is a fork: there are two logs of {}, which can't both be true. They have {} certificates in common.\n\
@@ -300,7 +304,7 @@ fn word(word: &Word) -> String {
         Form::ForeignView => "signed a certificate, whose log is not in the file, that has seen",
     };
     format!(
-        "Terminal {} of {} {how} {} certificates with the head\n   {} ({})",
+        "Device {} of {} {how} {} certificates with the head\n   {} ({})",
         short(word.device),
         shown(&word.email),
         word.head.count,
@@ -363,12 +367,12 @@ fn export_receipt(context: &Context<'_>, start: &str, path: &Path) -> Result<(),
         (Some(only), None) => only.device,
         (None, _) => {
             return Err(Failure::usage(
-                "This device has no receipt of such a terminal",
+                "This device has no receipt of such a device",
                 "`parsecctl receipt list` shows those it has.",
             ));
         }
         (Some(_), Some(_)) => {
-            return Err(Failure::usage("Several terminals fit", "Give more of the id."));
+            return Err(Failure::usage("Several devices fit", "Give more of the id."));
         }
     };
     let asked = ReceiptExport { select: context.global.select(), device };
@@ -426,19 +430,19 @@ fn verify_receipt(context: &Context<'_>, path: &Path, log: Option<&Path>) -> Res
     });
     context.output.result(schema::RECEIPT_VERIFY, &result, || {
         let who = match email {
-            Some(email) => format!("{} as a new member, with terminal {}", shown(email), short(statement.device)),
-            None => format!("another terminal, {}, of member {}", short(statement.device), short(user)),
+            Some(email) => format!("{} as a new member, with device {}", shown(email), short(statement.device)),
+            None => format!("another device, {}, of member {}", short(statement.device), short(user)),
         };
         let proved = if log.is_some() {
-            "The log has both terminals with these keys."
+            "The log has both devices with these keys."
         } else {
             "Whose the greeter's key is, only a log can say: give one with --log (`parsecctl trust export` makes it)."
         };
         format!(
-            "Terminal {} let in {who}.\n\
+            "Device {} let in {who}.\n\
              Certified:    {}\n\
              Codes:        {} bits; the greeter {method} the code it heard, and stated that the newcomer said aloud that the other was found\n\
-             Road:         {transport}, attempt {} that the greeter took part in\n\
+             Transport:    {transport}, attempt {} that the greeter took part in\n\
              Log then:     {} certificates, head {}\n\
              Both signed:  greeter's key {}; newcomer's key {}\n\
              Root key:     {}\n\

@@ -1,6 +1,7 @@
 //! `greet`: the greeter's side of the ceremony.
 //!
-//! Decides which invitation is meant and whether there is a person to lead. Refuses to start where nobody could answer.
+//! Decides which invitation is meant and whether there is a person to lead. Refuses to start where
+//! nobody could answer.
 
 use parsec_protocol::control::{CeremonyView, GreetStart, Role, method};
 

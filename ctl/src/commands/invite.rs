@@ -42,7 +42,7 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
                 context,
                 schema::INVITE_DEVICE,
                 &result,
-                "your new terminal",
+                "your new device",
                 "run `parsecctl claim` there",
                 road,
                 picture,
@@ -143,17 +143,18 @@ fn stands(result: &InviteResult, whom: &str, is_mailed: bool) -> Done {
     }
 }
 
-/// What follows from an invitation that the server does not have: because somebody asked for that, or for now.
+/// What follows from an invitation that the server does not have: because somebody asked for that,
+/// or for now.
 const fn unposted(asked: bool, direct: bool) -> &'static str {
     match (asked, direct) {
         (true, _) => {
-            "The server is not told of this invitation. It can be greeted from this terminal only, and directly:\n\
+            "The server is not told of this invitation. It can be greeted from this device only, and directly:\n\
              run `parsecctl greet --transport p2p` here and `parsecctl claim --transport p2p` there."
         }
         (false, true) => {
             "The server can't be reached, so this invitation was issued here alone, and nothing was mailed. The server\n\
              is told by itself when it can be reached, while this device is unlocked. Until then the invitation can be\n\
-             greeted from this terminal only, and directly: the link says where it is."
+             greeted from this device only, and directly: the link says where it is."
         }
         (false, false) => {
             "The server can't be reached, so this invitation was issued here alone, and nothing was mailed. The server\n\
@@ -202,7 +203,7 @@ fn list(context: &Context<'_>) -> Result<(), Failure> {
 pub(super) fn subject(subject: &Subject) -> String {
     match subject {
         Subject::User { email } => email.to_string(),
-        Subject::Device { user } => format!("a terminal of user {}", short(user)),
+        Subject::Device { user } => format!("a device of user {}", short(user)),
     }
 }
 

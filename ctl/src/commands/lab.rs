@@ -1,7 +1,8 @@
 //! `lab`: the ceremony under attack, played in this program and told step by step.
 //!
-//! Decides how a judged run looks to people. Refuses to touch anything of the person's: no daemon is asked, and every key is made of
-//! the seed, for an organisation that there isn't. The one file here that names the lab (decision 0014).
+//! Decides how a judged run looks to people. Refuses to touch anything of the person's: no daemon
+//! is asked, and every key is made of the seed, for an organisation that there isn't. The one file
+//! here that names the lab (decision 0014).
 
 use clap::builder::PossibleValue;
 use parsec_protocol::control::ProblemKind;
@@ -82,7 +83,7 @@ fn transcript(context: &Context<'_>, about: &str, run: &Transcript) -> String {
         listeners(run.people),
         match run.newcomer {
             Newcomer::Person => "a person",
-            Newcomer::Terminal => "the greeter's own next terminal",
+            Newcomer::Terminal => "the greeter's own next device",
         },
         run.seed,
         verdict(&run.verdict)
@@ -105,9 +106,9 @@ fn line(event: &Event) -> Vec<String> {
 
 const fn who(who: Who) -> &'static str {
     match who {
-        Who::ClaimerTerminal => "claimer's terminal",
+        Who::ClaimerTerminal => "claimer's device",
         Who::ClaimerPerson => "claimer",
-        Who::GreeterTerminal => "greeter's terminal",
+        Who::GreeterTerminal => "greeter's device",
         Who::GreeterPerson => "greeter",
         Who::Adversary => "ADVERSARY",
     }

@@ -1,4 +1,5 @@
-//! `man FOLDER`, hidden: writes parsecctl.1, for those who make packages and for the test that compares.
+//! `man FOLDER`, hidden: writes parsecctl.1, for those who make packages and for the test that
+//! compares.
 //!
 //! Decides the chapters that the options don't have. Refuses nothing.
 
@@ -52,7 +53,7 @@ const EXAMPLES: &[Entry<'_>] = &[
     Entry::Shown("parsecctl invite user bob@example.org\nparsecctl greet bob@example.org"),
     Entry::Text("Bob pastes the link when he is asked for it:"),
     Entry::Shown("parsecctl claim"),
-    Entry::Text("A second terminal of one's own; the link is photographed from the screen:"),
+    Entry::Text("A second device of one's own; the link is photographed from the screen:"),
     Entry::Shown("parsecctl invite device --qr"),
     Entry::Text("Who is a member, and is the log sound?"),
     Entry::Shown("parsecctl user list\nparsecctl trust verify"),

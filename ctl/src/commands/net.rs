@@ -1,7 +1,7 @@
 //! `net status|peers|ping`: the network as the daemon sees it.
 //!
-//! Decides how a way to a server or to another terminal looks to people, and when `ping` has failed. Refuses a link as an
-//! argument.
+//! Decides how a way to a server or to another device looks to people, and when `ping` has
+//! failed. Refuses a link as an argument.
 
 use parsec_protocol::control::{
     Carrier, Direction, Empty, Listening, ListeningFor, NetPeers, NetPing, NetPinged, NetStatus, PeerView,
@@ -42,9 +42,9 @@ pub(super) fn run(context: &Context<'_>, command: Net) -> Result<(), Failure> {
 fn described(status: &NetStatus, output: &Output) -> String {
     let mut lines = vec![
         if status.p2p {
-            "There is a direct road: terminals can reach each other without the server."
+            "There is a peer-to-peer transport: devices can reach each other without the server."
         } else {
-            "There is no direct road: the daemon was built or configured without it."
+            "There is no peer-to-peer transport: the daemon was built or configured without it."
         }
         .to_owned(),
     ];
@@ -55,7 +55,7 @@ fn described(status: &NetStatus, output: &Output) -> String {
     lines.push(places(&status.listening, output));
     if status.waiting > 0 {
         lines.push(format!(
-            "{} enrolment(s) wait for the newcomer's terminal or the server; they finish by themselves.",
+            "{} enrolment(s) wait for the newcomer's device or the server; they finish by themselves.",
             status.waiting
         ));
     }
@@ -98,7 +98,7 @@ fn servers(servers: &[ServerReach], output: &Output) -> String {
 
 fn places(places: &[Listening], output: &Output) -> String {
     if places.is_empty() {
-        return "This machine waits for no other terminal.".to_owned();
+        return "This machine waits for no other device.".to_owned();
     }
     let rows: Vec<Vec<String>> = places
         .iter()
@@ -125,7 +125,7 @@ fn places(places: &[Listening], output: &Output) -> String {
 
 fn peers(peers: &[PeerView], output: &Output) -> String {
     if peers.is_empty() {
-        return "No other terminal is connected.".to_owned();
+        return "No other device is connected.".to_owned();
     }
     let unknown = || UNKNOWN.to_owned();
     let rows: Vec<Vec<String>> = peers
@@ -166,7 +166,7 @@ fn tried(pinged: &NetPinged) -> String {
         return "No device on this machine, so there is no server to try.".to_owned();
     }
     let servers = pinged.servers.iter().map(|server| attempt(&shown(&server.server), &server.ping));
-    let peer = pinged.p2p.iter().map(|ping| attempt("The other terminal", ping));
+    let peer = pinged.p2p.iter().map(|ping| attempt("The other device", ping));
     servers.chain(peer).collect::<Vec<_>>().join("\n")
 }
 
@@ -194,7 +194,8 @@ fn milliseconds(micros: u64) -> String {
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
-/// With what the command fails. Of the two ways that a link leads, one is enough; without a link, every server counts.
+/// With what the command fails. Of the two ways that a link leads, one is enough; without a link,
+/// every server counts.
 fn failed(pinged: &NetPinged) -> Option<u8> {
     let mut silent = pinged.servers.iter().map(|server| &server.ping).filter(|ping| !ping.reached).map(code);
     match &pinged.p2p {

@@ -51,9 +51,9 @@ fn server(context: &Context<'_>, url: String) -> Result<(), Failure> {
             "\nThe links above are those of your open invitations, with the new address. Hand each to the one it is for: the old ones lead nowhere.",
         );
     }
-    context.output.say(
-        "\nYour other terminals, and other members', are told each for itself: parsecctl org server URL",
-    );
+    context
+        .output
+        .say("\nYour other devices, and other members', are told each for itself: parsecctl org server URL");
     Ok(())
 }
 
@@ -102,12 +102,12 @@ fn bootstrap(context: &Context<'_>, arguments: Bootstrap) -> Result<(), Failure>
         },
     )?;
     let done = Done::new(
-        format!("{organisation} is founded, and this terminal is unlocked."),
+        format!("{organisation} is founded, and this device is unlocked."),
         "`parsecctl device list` shows it, `parsecctl trust show` the root key.",
     );
     let text = || {
         format!(
-            "{organisation} is founded. You are its first administrator, and this terminal is unlocked.\n\
+            "{organisation} is founded. You are its first administrator, and this device is unlocked.\n\
              Root key:  {}\n\
              Device:    {} on {}",
             grouped(&founded.root_fingerprint),
@@ -117,7 +117,7 @@ fn bootstrap(context: &Context<'_>, arguments: Bootstrap) -> Result<(), Failure>
     };
     context.output.changed(schema::ORG_BOOTSTRAP, &founded, text, done)?;
     context.output.say(
-        "\nEvery member's terminal shows the same root key; compare it when in doubt.\nNext: parsecctl invite user EMAIL",
+        "\nEvery member's device shows the same root key; compare it when in doubt.\nNext: parsecctl invite user EMAIL",
     );
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `rpc call|hello|discover`: the daemon's local interface itself.
 //!
-//! Decides where parameters come from. Refuses a password or a bootstrap token among the arguments: every process on this
-//! machine can read those.
+//! Decides where parameters come from. Refuses a password or a bootstrap token among the arguments:
+//! every process on this machine can read those.
 
 use parsec_protocol::control::{Empty, HelloResult, LINE_MAX_BYTES, ProblemKind, method};
 use serde_json::Value;

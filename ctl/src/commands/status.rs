@@ -1,4 +1,5 @@
-//! `status`: the daemon, this machine's devices, the ceremonies; with `--watch`, again after each change.
+//! `status`: the daemon, this machine's devices, the ceremonies; with `--watch`, again after each
+//! change.
 //!
 //! Decides what is worth a line. Refuses to ask the daemon on a timer: its events say when to look.
 
@@ -23,7 +24,8 @@ pub(super) fn run(context: &Context<'_>, command: &Status) -> Result<(), Failure
     context.output.result(schema::STATUS, &status, || described(&status, context.output))
 }
 
-/// Shows every state that differs from the one shown before: on a terminal in its place, else behind it.
+/// Shows every state that differs from the one shown before: on a terminal in its place, else
+/// behind it.
 fn watch(context: &Context<'_>, mut daemon: Connection) -> Result<(), Failure> {
     let redraws = !context.output.is_json() && !context.output.is_plain() && can_redraw();
     // First the stream, then the state: no change can fall between the two.
@@ -43,7 +45,8 @@ fn watch(context: &Context<'_>, mut daemon: Connection) -> Result<(), Failure> {
             }
             last = Some(status);
         }
-        // An event may have come with the answer: what is here already must be looked at before waiting.
+        // An event may have come with the answer: what is here already must be looked at before
+        // waiting.
         while daemon.item()?.is_none() {
             events::wait(&mut daemon)?;
         }
@@ -84,7 +87,7 @@ fn described(status: &StatusResult, output: &Output) -> String {
 fn pending(device: &DeviceView) -> Option<String> {
     (device.registration == Registration::Pending).then(|| {
         format!(
-            "{} is pending registration: this will happen by itself when the terminal that vouched for it and the server\n\
+            "{} is pending registration: this will happen by itself when the device that vouched for it and the server\n\
              can reach each other.",
             device::described(device)
         )
@@ -95,7 +98,7 @@ fn pending(device: &DeviceView) -> Option<String> {
 fn waiting(device: &DeviceView) -> Option<String> {
     let count = device.outbox.filter(|count| *count > 0)?;
     Some(format!(
-        "{count} enrolment(s) vouched for in {} wait for the newcomer's terminal or the server; they finish by themselves.",
+        "{count} enrolment(s) vouched for in {} wait for the newcomer's device or the server; they finish by themselves.",
         device.organisation
     ))
 }

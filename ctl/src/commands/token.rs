@@ -1,7 +1,8 @@
 //! `token create|list|revoke|uses`: access for plug-ins.
 //!
-//! Decides where a token's secret goes: to stdout, or to a file of its own that exists before the token does. Refuses to
-//! write over a file, and to leave a token behind whose secret could not be kept.
+//! Decides where a token's secret goes: to stdout, or to a file of its own that exists before the
+//! token does. Refuses to write over a file, and to leave a token behind whose secret could not be
+//! kept.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -86,7 +87,8 @@ fn undo(context: &Context<'_>, daemon: &mut Connection, id: TokenId) -> String {
     }
 }
 
-/// The secret on stdout, everything about it on stderr: `parsecctl token create … > file` works, too.
+/// The secret on stdout, everything about it on stderr: `parsecctl token create … > file` works,
+/// too.
 fn show_secret(context: &Context<'_>, daemon: &mut Connection, made: &TokenCreated) -> Result<(), Failure> {
     context.output.say(&format!("{}\nIts secret, shown this once:", described(&made.token)));
     let secret = || shown(made.secret.expose());

@@ -1,7 +1,8 @@
-//! `trust verify|show|repair|acknowledge`: the log, a member's chain up to the root key, and alarms about it.
+//! `trust verify|show|repair|acknowledge`: the log, a member's chain up to the root key, and alarms
+//! about it.
 //!
-//! Decides how a chain is drawn, and which alarm is meant. Refuses to call anything verified that the daemon has not, and to make an alarm
-//! go away that nobody has named or seen.
+//! Decides how a chain is drawn, and which alarm is meant. Refuses to call anything verified that
+//! the daemon has not, and to make an alarm go away that nobody has named or seen.
 
 use parsec_protocol::control::{
     Alarm, DeviceSelector, Empty, StatusResult, TrustAcknowledge, TrustAcknowledged, TrustLink,
@@ -93,7 +94,7 @@ fn verify(context: &Context<'_>) -> Result<(), Failure> {
     context.output.result(schema::TRUST_VERIFY, &result, || {
         format!(
             "The log is sound: {} certificates, every one checked up to the root key.\n\
-             Members:   {} with {} terminals\n\
+             Members:   {} with {} devices\n\
              Root key:  {}\n\
              Log head:  {}",
             result.count,
@@ -147,7 +148,8 @@ fn show(context: &Context<'_>, user: Option<String>) -> Result<(), Failure> {
         .result(schema::TRUST_SHOW, &result, || chain(&result.chain, &result.root_fingerprint).join("\n"))
 }
 
-/// The chain from the user down to the root, each link naming its signer, which is the next one's subject.
+/// The chain from the user down to the root, each link naming its signer, which is the next one's
+/// subject.
 pub(super) fn chain(links: &[TrustLink], root_fingerprint: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for link in links {

@@ -42,7 +42,7 @@ fn show(context: &Context<'_>, user: Option<String>) -> Result<(), Failure> {
             let label = device.label.as_ref().map_or_else(|| "(unreadable)".to_owned(), shown);
             let revoked = if device.revoked { " (revoked)" } else { "" };
             lines.push(format!(
-                "Terminal:  {label}{revoked}, {}, since {}",
+                "Device:    {label}{revoked}, {}, since {}",
                 short(device.device),
                 moment(device.certified)
             ));
@@ -53,7 +53,7 @@ fn show(context: &Context<'_>, user: Option<String>) -> Result<(), Failure> {
     })
 }
 
-/// One row for each terminal; the person's columns are filled in the first.
+/// One row for each device; the person's columns are filled in the first.
 fn rows(member: &Member) -> Vec<Vec<String>> {
     let unreadable = || "(unreadable)".to_owned();
     let revoked = |is: bool| if is { " (revoked)" } else { "" };

@@ -1,8 +1,9 @@
 //! `completion SHELL` prints a script; the script asks `__complete` what fits, so it never ages.
 //!
-//! Decides what is offered and how long the daemon may take. Refuses to offer anything that a shell could take for more
-//! than a word: an invited address may be `` `reboot`@example.org ``, and whoever completes it has it on their command
-//! line, one Enter away. What is typed so far comes in on standard input, not as arguments: it may hold a link.
+//! Decides what is offered and how long the daemon may take. Refuses to offer anything that a shell
+//! could take for more than a word: an invited address may be `` `reboot`@example.org ``, and
+//! whoever completes it has it on their command line, one Enter away. What is typed so far comes in
+//! on standard input, not as arguments: it may hold a link.
 
 mod values;
 mod words;
@@ -67,8 +68,9 @@ pub(crate) fn script(shell: Shell, output: &Output) -> Result<(), Failure> {
     })
 }
 
-/// Answers a script: the words up to the cursor, each ended by a NUL, come on stdin; out go lines of value, tab, description.
-/// Silent about everything that fails: there is nobody to read it in the middle of a command line.
+/// Answers a script: the words up to the cursor, each ended by a NUL, come on stdin; out go lines
+/// of value, tab, description. Silent about everything that fails: there is nobody to read it in
+/// the middle of a command line.
 ///
 /// # Errors
 /// stdout can't be written.

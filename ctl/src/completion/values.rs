@@ -1,7 +1,7 @@
 //! Values that only the daemon knows: devices, organisations, invitations, ceremonies, members.
 //!
-//! Decides which argument takes which of them. Refuses to keep a person waiting at their prompt: the daemon has a
-//! moment, and no answer means no candidates, without a word.
+//! Decides which argument takes which of them. Refuses to keep a person waiting at their prompt:
+//! the daemon has a moment, and no answer means no candidates, without a word.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -160,7 +160,7 @@ fn invitation(item: &parsec_protocol::control::InvitationItem) -> [Option<Candid
             Candidate::new(token.as_str(), &format!("for {email}")),
             Candidate::new(email.as_str(), &format!("invitation {token}")),
         ],
-        Subject::Device { .. } => [Candidate::new(token, "for a terminal of your own"), None],
+        Subject::Device { .. } => [Candidate::new(token, "for a device of your own"), None],
     }
 }
 
@@ -184,7 +184,8 @@ mod tests {
         assert!(ask(Wanted::Devices, &["parsecctl", "--socket", "/nonexistent/s", "status"]).is_empty());
     }
 
-    /// A socket that takes the call and never answers must not hang the prompt. Waits for real, as its user would.
+    /// A socket that takes the call and never answers must not hang the prompt. Waits for real, as
+    /// its user would.
     #[test]
     fn a_daemon_that_hangs_is_given_up() {
         let path = std::env::temp_dir().join(format!("parsecctl-hangs-{}", std::process::id()));

@@ -1,14 +1,15 @@
 //! Reading an unfinished command line: which command it is, and what its last word is to be.
 //!
-//! Decides by the same definitions that parse the finished line. Refuses to offer what is hidden, what was given
-//! already, and, behind `--`, options.
+//! Decides by the same definitions that parse the finished line. Refuses to offer what is hidden,
+//! what was given already, and, behind `--`, options.
 
 use clap::{Arg, Command, ValueHint};
 
 use super::values::Wanted;
 use super::{Candidate, Offer};
 
-/// What fits in the place of the last word. `ask` finds values that only the daemon knows, given the words so far.
+/// What fits in the place of the last word. `ask` finds values that only the daemon knows, given
+/// the words so far.
 pub(super) fn offer(
     root: &Command,
     words: &[&str],
@@ -112,7 +113,8 @@ impl<'a> Place<'a> {
             .collect()
     }
 
-    /// Values of one argument that begin with `start`. `prefix` stands before them in the same word.
+    /// Values of one argument that begin with `start`. `prefix` stands before them in the same
+    /// word.
     fn value(
         &self,
         argument: &Arg,
@@ -169,7 +171,8 @@ mod tests {
     use super::*;
     use crate::args::Arguments;
 
-    /// What is offered for a line; `^` stands for an empty last word. The daemon knows one value of each kind.
+    /// What is offered for a line; `^` stands for an empty last word. The daemon knows one value of
+    /// each kind.
     fn offered(line: &str) -> Vec<String> {
         let mut root = Arguments::command();
         root.build();

@@ -1,8 +1,9 @@
 //! A terminal's settings while somebody is asked, and job control.
 //!
-//! Decides that the settings from before stand whenever this program does not run in the foreground: at its end, when a signal
-//! ends it, and while it is stopped; and that its own stand again as soon as it goes on, before anything can be typed into a
-//! hidden prompt. Refuses to touch a terminal from the background: it is somebody else's then.
+//! Decides that the settings from before stand whenever this program does not run in the
+//! foreground: at its end, when a signal ends it, and while it is stopped; and that its own stand
+//! again as soon as it goes on, before anything can be typed into a hidden prompt. Refuses to touch
+//! a terminal from the background: it is somebody else's then.
 
 use std::io::{self, stdin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,7 +44,8 @@ fn lock(wanted: &Mutex<Wanted>) -> MutexGuard<'_, Wanted> {
     wanted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the terminal is this program's at the moment. In the background a change of settings would stop the program.
+/// Whether the terminal is this program's at the moment. In the background a change of settings
+/// would stop the program.
 fn in_foreground() -> bool {
     tcgetpgrp(stdin()).is_ok_and(|group| group == getpgrp())
 }
@@ -67,7 +69,8 @@ impl Settings {
 
     /// Line editing by the kernel, Ctrl-C and Ctrl-Z as a line's end, echo as asked for.
     pub(super) fn set(&self, echo: bool, question: Option<&str>) -> io::Result<()> {
-        // Held while the program is stopped: nothing is set between giving the terminal back and standing still.
+        // Held while the program is stopped: nothing is set between giving the terminal back and
+        // standing still.
         let mut wanted = lock(&self.wanted);
         let mut modes = wanted.before.clone();
         // The second end of line is one only with IEXTEN.
@@ -104,7 +107,8 @@ fn watch(wanted: Arc<Mutex<Wanted>>, output: Output) -> io::Result<(Handle, Join
                 SIGTSTP => stop(&wanted),
                 SIGCONT => go_on(&wanted, output),
                 _ => {
-                    // If these fail, the terminal is gone, or the signal comes again and ends the program by itself.
+                    // If these fail, the terminal is gone, or the signal comes again and ends the
+                    // program by itself.
                     let _restored = apply(&lock(&wanted).before);
                     let _ended = emulate_default_handler(signal);
                 }
@@ -117,15 +121,17 @@ fn watch(wanted: Arc<Mutex<Wanted>>, output: Output) -> io::Result<(Handle, Join
 /// Gives the terminal back and stands still until somebody continues the program.
 fn stop(wanted: &Mutex<Wanted>) {
     let wanted = lock(wanted);
-    // If these fail, the terminal is gone, or the program goes on: there is nothing else to give back.
+    // If these fail, the terminal is gone, or the program goes on: there is nothing else to give
+    // back.
     let _restored = apply(&wanted.before);
-    // Not SIGSTOP: this one the kernel leaves out where there is no shell that could continue the program.
+    // Not SIGSTOP: this one the kernel leaves out where there is no shell that could continue the
+    // program.
     let _stopped = raise(SIGTTIN);
     let _set = apply(&wanted.now);
 }
 
-/// Takes the terminal again: a shell has set its own, with echo. What was typed meanwhile is no answer, and the question is on the screen
-/// above.
+/// Takes the terminal again: a shell has set its own, with echo. What was typed meanwhile is no
+/// answer, and the question is on the screen above.
 fn go_on(wanted: &Mutex<Wanted>, output: Output) {
     let wanted = lock(wanted);
     if !in_foreground() {

@@ -1,4 +1,4 @@
-//! The direct road: two daemons meet by libp2p, without a server (docs/protocol.md, *The direct road*).
+//! The direct road: two daemons meet by libp2p, without a server (docs/protocol.md, *Peer to peer*).
 //!
 //! The greeter's daemon is the host: it keeps the state of the attempt (`attempt`), answers questions about it (`host`), and its own
 //! side uses the same state without a network (`HostRoad`). The claimer's is the guest (`guest`). `node` is the one file that

@@ -24,11 +24,11 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::answer::{answer_line, error_line, refusal, refuse_frame, within_limit};
+use super::authorize::Authorize;
 use super::client::Client;
-use super::crowd::{Place, Weight};
+use super::connection_limits::{BytePermit, Permit};
 use super::errors;
 use super::frame::{FrameError, LineReader, Step};
-use super::gate::Gate;
 use crate::os::caller::Caller;
 
 /// Requests one connection may have under way. A person's terminal has one, a script a few; reading pauses meanwhile,
@@ -78,7 +78,7 @@ struct Outgoing {
     /// For a notification, its share of [`NOTIFIED_MAX_BYTES`].
     _room: Option<OwnedSemaphorePermit>,
     /// Its share of what may wait for all connections.
-    _weight: Weight,
+    _held: BytePermit,
 }
 
 /// Where answers go. Never waits: what doesn't fit ends the connection.
@@ -87,7 +87,7 @@ struct Out {
     lines: mpsc::Sender<Outgoing>,
     bytes: Arc<Semaphore>,
     notified: Arc<Semaphore>,
-    place: Arc<Place>,
+    permit: Arc<Permit>,
     /// Ends the connection.
     cut: CancellationToken,
 }
@@ -116,8 +116,8 @@ impl Out {
         let size = u32::try_from(line.len()).unwrap_or(u32::MAX);
         let sent = match Arc::clone(&self.bytes).try_acquire_many_owned(size) {
             Ok(share) => {
-                let weight = self.place.weigh(line.len());
-                let outgoing = Outgoing { line, _share: share, _room: room, _weight: weight };
+                let held = self.permit.hold_bytes(line.len());
+                let outgoing = Outgoing { line, _share: share, _room: room, _held: held };
                 self.lines.try_send(outgoing).is_ok()
             }
             Err(_) => false,
@@ -135,12 +135,12 @@ pub(super) struct Visit {
     methods: Methods,
     /// What a method sees beside its parameters: the client.
     extensions: Extensions,
-    gate: Arc<dyn Gate>,
+    authorizer: Arc<dyn Authorize>,
     client: Arc<Client>,
     /// Ids of the subscriptions of this connection: nobody else may end them. The library knows all connections by
     /// the same number.
     held: Arc<Mutex<BTreeSet<u64>>>,
-    place: Arc<Place>,
+    permit: Arc<Permit>,
     patience: Patience,
     mistakes: Arc<AtomicUsize>,
     /// Ends the reading.
@@ -150,21 +150,21 @@ pub(super) struct Visit {
 impl Visit {
     pub(super) fn new(
         methods: &Methods,
-        gate: Arc<dyn Gate>,
+        authorizer: Arc<dyn Authorize>,
         caller: Caller,
-        place: Place,
+        permit: Permit,
         patience: Patience,
     ) -> Self {
         let (mut methods, client) = (methods.clone(), Arc::new(Client::new(caller)));
         methods.extensions_mut().insert(Arc::clone(&client));
         let extensions = methods.extensions().clone();
-        let (place, enough) = (Arc::new(place), CancellationToken::new());
+        let (permit, enough) = (Arc::new(permit), CancellationToken::new());
         Self {
             methods,
             extensions,
-            gate,
+            authorizer,
             client,
-            place,
+            permit,
             patience,
             held: Arc::default(),
             mistakes: Arc::default(),
@@ -210,12 +210,12 @@ impl Visit {
 pub(super) async fn serve(stream: UnixStream, visit: Visit, shutdown: CancellationToken) {
     let (reader, writer) = stream.into_split();
     let (lines, queue) = mpsc::channel(OUTGOING_MAX_LINES);
-    let cut = visit.place.cut().clone();
+    let cut = visit.permit.cut().clone();
     let out = Out {
         lines,
         bytes: Arc::new(Semaphore::new(OUTGOING_MAX_BYTES)),
         notified: Arc::new(Semaphore::new(NOTIFIED_MAX_BYTES)),
-        place: Arc::clone(&visit.place),
+        permit: Arc::clone(&visit.permit),
         cut: cut.clone(),
     };
     // Dropped with this call, and its tasks with it: nothing outlives the connection.
@@ -274,7 +274,7 @@ async fn read_requests(
         let line = tokio::select! {
             () = shutdown.cancelled() => break,
             () = visit.enough.cancelled() => break,
-            line = next_line(&mut lines, &visit.place, visit.patience) => line,
+            line = next_line(&mut lines, &visit.permit, visit.patience) => line,
         };
         match line {
             Ok(Some(line)) => {
@@ -314,21 +314,21 @@ async fn read_requests(
 /// The next line; nothing at the end, or when nothing has come for long and nothing runs.
 async fn next_line(
     lines: &mut LineReader<impl tokio::io::AsyncRead + Unpin>,
-    place: &Place,
+    permit: &Permit,
     patience: Patience,
 ) -> Result<Option<Zeroizing<String>>, FrameError> {
     let mut since = Instant::now();
     let mut unfinished = lines.is_unfinished();
-    let mut _weight = place.weigh(lines.held());
+    let mut _held = permit.hold_bytes(lines.held());
     let line = loop {
-        place.unfinished(unfinished);
+        permit.unfinished(unfinished);
         let deadline = since + if unfinished { patience.line } else { patience.idle };
         tokio::select! {
             step = lines.step() => match step {
                 Ok(Step::Line(line)) => break Ok(Some(line)),
                 Ok(Step::End) => break Ok(None),
                 Ok(Step::More) => {
-                    _weight = place.weigh(lines.held());
+                    _held = permit.hold_bytes(lines.held());
                     // The clock starts with the first byte of a line, and empty lines don't set it back.
                     if lines.is_unfinished() && !unfinished {
                         (since, unfinished) = (Instant::now(), true);
@@ -340,7 +340,7 @@ async fn next_line(
                 if unfinished {
                     break Err(FrameError::TooSlow);
                 }
-                if place.holds_nothing() {
+                if permit.holds_nothing() {
                     tracing::debug!("closed a connection that was idle");
                     break Ok(None);
                 }
@@ -348,7 +348,7 @@ async fn next_line(
             }
         }
     };
-    place.unfinished(false);
+    permit.unfinished(false);
     line
 }
 
@@ -362,7 +362,7 @@ struct Call {
 
 impl Call {
     async fn run(self, line: Zeroizing<String>, under_way: OwnedSemaphorePermit) {
-        let doing = (self.visit.place.begin(false), self.visit.place.weigh(line.len()));
+        let in_flight = (self.visit.permit.begin(false), self.visit.permit.hold_bytes(line.len()));
         let request: Request<'_> = match read_request(&line) {
             Ok(request) => request,
             Err(error) => {
@@ -399,7 +399,7 @@ impl Call {
             Some(MethodCallback::Unsubscription(_)) => ending = Some(subscription_id(&request)),
             Some(MethodCallback::Sync(_) | MethodCallback::Async(_)) => {}
         }
-        if let Err(problem) = self.visit.gate.admit(&self.visit.client, &request.method).await {
+        if let Err(problem) = self.visit.authorizer.admit(&self.visit.client, &request.method).await {
             self.out.send(error_line(id, &errors::object(&problem)));
             return;
         }
@@ -419,8 +419,8 @@ impl Call {
         let begun = subscription.is_some().then(|| begun_id(answer.get())).flatten();
         self.visit.held().extend(begun);
         self.out.send(within_limit(id, String::from(Box::<str>::from(answer))));
-        let watching = subscription.is_some().then(|| self.visit.place.begin(true));
-        drop((under_way, doing));
+        let watching = subscription.is_some().then(|| self.visit.permit.begin(true));
+        drop((under_way, in_flight));
         if watching.is_some() {
             loop {
                 // What is here already goes out before the end: the last event, for one.

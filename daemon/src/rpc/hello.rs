@@ -11,7 +11,7 @@ use parsec_protocol::control::{
 
 use super::client::Client;
 use super::errors::object;
-use super::methods::{self, MethodSpec, Right, client, raw, read};
+use super::methods::{self, MethodSpec, Permission, client, raw, read};
 use crate::engine::command::Handle;
 use crate::tokens::PLUGIN_METHODS;
 
@@ -54,12 +54,12 @@ pub(super) async fn hello(client: &Client, handle: &Handle, request: Hello) -> R
         }
     }
     let granted = client.granted();
-    let may_call = |name: &str, right: Right| match client.caller.door {
+    let may_call = |name: &str, permission: Permission| match client.caller.door {
         Door::Own => true,
-        Door::Plugin if right == Right::Anyone => true,
+        Door::Plugin if permission == Permission::Anyone => true,
         Door::Plugin => PLUGIN_METHODS.contains(&name) && granted.is_some_and(|granted| granted.allows(name)),
     };
-    let callable = methods::all().iter().filter(|spec| may_call(spec.name, spec.right));
+    let callable = methods::all().iter().filter(|spec| may_call(spec.name, spec.permission));
     Ok(HelloResult {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         api_version: API_VERSION.to_owned(),
@@ -69,7 +69,7 @@ pub(super) async fn hello(client: &Client, handle: &Handle, request: Hello) -> R
         methods: callable
             .map(|spec| MethodView {
                 name: spec.name.to_owned(),
-                right: spec.right.name().to_owned(),
+                right: spec.permission.name().to_owned(),
                 deprecated: method::deprecation(spec.name),
             })
             .collect(),

@@ -4,15 +4,15 @@
 
 mod access;
 mod answer;
+pub mod authorize;
 mod ceremony;
 pub mod client;
 mod connection;
-mod crowd;
+mod connection_limits;
 mod discover;
 pub mod errors;
 mod events;
 mod frame;
-pub mod gate;
 mod hello;
 pub mod methods;
 mod redact;
@@ -30,10 +30,10 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use connection::{Patience, Visit};
-use crowd::Crowd;
+use connection_limits::ConnectionLimits;
 
 pub use access::{AccessError, Listener};
-pub use gate::Gate;
+pub use authorize::Authorize;
 
 /// How long requests under way may take to end once the daemon stops. None waits for a person; the server's answers
 /// take a second or two, and systemd would wait 90.
@@ -48,18 +48,18 @@ const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Service {
     methods: Methods,
-    gate: Arc<dyn Gate>,
-    crowd: Arc<Crowd>,
+    authorizer: Arc<dyn Authorize>,
+    limits: Arc<ConnectionLimits>,
     patience: Patience,
 }
 
 impl Service {
-    /// Serves `methods` to whom `gate` lets in.
-    pub fn new(methods: impl Into<Methods>, gate: impl Gate) -> Self {
+    /// Serves `methods` to whom `authorizer` lets in.
+    pub fn new(methods: impl Into<Methods>, authorizer: impl Authorize) -> Self {
         Self {
             methods: methods.into(),
-            gate: Arc::new(gate),
-            crowd: Crowd::new(),
+            authorizer: Arc::new(authorizer),
+            limits: ConnectionLimits::new(),
             patience: Patience::default(),
         }
     }
@@ -95,10 +95,15 @@ impl Service {
             };
             while connections.try_join_next().is_some() {}
             match accepted {
-                Ok((stream, caller)) => match self.crowd.enter(caller.pid) {
-                    Some(place) => {
-                        let visit =
-                            Visit::new(&self.methods, Arc::clone(&self.gate), caller, place, self.patience);
+                Ok((stream, caller)) => match self.limits.enter(caller.pid) {
+                    Some(permit) => {
+                        let visit = Visit::new(
+                            &self.methods,
+                            Arc::clone(&self.authorizer),
+                            caller,
+                            permit,
+                            self.patience,
+                        );
                         connections.spawn(connection::serve(stream, visit, shutdown.clone()));
                     }
                     None => {

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::connection::{IN_FLIGHT_MAX, OUTGOING_MAX_BYTES, SUBSCRIPTIONS_MAX};
-use super::crowd::PROCESS_MAX;
+use super::connection_limits::PROCESS_MAX;
 use super::*;
 
 /// What the methods of the test share with it.
@@ -68,7 +68,7 @@ fn module(bench: Arc<Bench>) -> RpcModule<Arc<Bench>> {
 /// Lets everybody do everything.
 struct Open;
 
-impl Gate for Open {
+impl Authorize for Open {
     fn admit<'a>(&'a self, _: &'a client::Client, _: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
         Box::pin(std::future::ready(Ok(())))
     }

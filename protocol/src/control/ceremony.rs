@@ -1,4 +1,5 @@
-//! A running ceremony as a person's program sees it: where it stands, what to say, what may be done now.
+//! A running ceremony as a person's program sees it: where it stands, what to say, what may be done
+//! now.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +18,9 @@ pub struct CeremonyId(pub u64);
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Joins.
+    /// The newcomer's side: claims an invitation.
     Claimer,
-    /// Vouches.
+    /// The member's side: vouches for the newcomer.
     Greeter,
 }
 
@@ -28,14 +29,14 @@ pub enum Role {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Subject {
-    /// A new person.
+    /// A new person, by an invitation to an address.
     User {
-        /// The invited address.
+        /// The e-mail address that was invited.
         email: Email,
     },
-    /// A new terminal of a member.
+    /// A new device of a member.
     Device {
-        /// Whose.
+        /// The member whose further device is enrolled.
         user: UserId,
     },
 }
@@ -45,7 +46,7 @@ pub enum Subject {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Reaching the server.
+    /// Waiting for an answer of the server or of the peer.
     Connecting,
     /// The other side has not come yet.
     WaitingForPeer,
@@ -61,7 +62,7 @@ pub enum Stage {
     WaitingForApproval,
     /// Greeter: look at `claimer`, and state that the person said aloud that the code was found.
     Approve,
-    /// Claimer: everything is verified; choose a password for this terminal.
+    /// Claimer: everything is verified; choose a password for this device.
     SetPassword,
     /// Greeter: the newcomer is choosing a password.
     WaitingForPassword,
@@ -81,15 +82,15 @@ pub enum Stage {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// `ceremony.choose`
+    /// `ceremony.choose`: pick or type the other side's code.
     Choose,
-    /// `ceremony.identify`
+    /// `ceremony.identify`: say who the newcomer is.
     Identify,
-    /// `ceremony.approve`
+    /// `ceremony.approve`: vouch for the newcomer, or decline.
     Approve,
-    /// `ceremony.finish`
+    /// `ceremony.finish`: choose the new device's password.
     Finish,
-    /// `ceremony.cancel`
+    /// `ceremony.cancel`: end the attempt on both sides.
     Cancel,
     /// Something that a newer daemon takes. Never sent.
     #[serde(other)]
@@ -100,7 +101,7 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Choice {
-    /// Four characters.
+    /// The code: four characters out of 32.
     pub code: String,
     /// The same in words: `Kilo Seven Echo Mike`.
     pub spelled: String,
@@ -110,9 +111,9 @@ pub struct Choice {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClaimerInfo {
-    /// The person's name; absent for a new terminal of a member.
+    /// The person's name; absent for a new device of a member.
     pub name: Option<Label>,
-    /// What the terminal is called.
+    /// What the device is called.
     pub device_label: Label,
 }
 
@@ -121,11 +122,11 @@ pub struct ClaimerInfo {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "result")]
 pub enum Outcome {
-    /// Keys are on the claimer's terminal.
+    /// Keys are on the claimer's device.
     Enrolled {
         /// The new or extended user.
         user: UserId,
-        /// The new terminal.
+        /// The id of the new device.
         device: DeviceId,
         /// SHA-256 of the organisation's root key, the same at every member's.
         #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
@@ -133,7 +134,7 @@ pub enum Outcome {
         /// Whether the certificates are known to be in the log yet.
         registered: bool,
     },
-    /// Nothing was certified.
+    /// The ceremony ended without a certificate.
     Failed {
         /// Why, and what to do.
         problem: Problem,
@@ -144,13 +145,13 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CeremonyView {
-    /// Which.
+    /// Number of the ceremony in this run of the daemon.
     pub id: CeremonyId,
     /// Counts changes from 1.
     pub revision: u64,
     /// Which side this is.
     pub role: Role,
-    /// Where.
+    /// The organisation that is joined.
     pub organisation: OrganisationId,
     /// For whom; known to a claimer once the server answered.
     pub subject: Option<Subject>,
@@ -158,9 +159,9 @@ pub struct CeremonyView {
     pub token: Option<Token>,
     /// Claimer: e-mail of the member who invited, as the server tells it.
     pub invited_by: Option<Email>,
-    /// The run.
+    /// The run at the server or peer; absent until it is opened.
     pub attempt: Option<AttemptId>,
-    /// Where it stands.
+    /// What the ceremony waits for.
     pub stage: Stage,
     /// What may be asked now.
     pub allowed: Vec<Action>,
@@ -176,7 +177,7 @@ pub struct CeremonyView {
     pub outcome: Option<Outcome>,
     /// What is being waited for or tried again, in a sentence; for people only.
     pub note: Option<String>,
-    /// Which road it has taken; absent while that is not decided. Since API 1.2.
+    /// The transport it has taken; absent while that is not decided. Since API 1.2.
     #[serde(default)]
     pub transport: Option<RoadName>,
 }

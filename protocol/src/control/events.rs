@@ -1,7 +1,7 @@
 //! What happens in the daemon, as a stream that a program can follow, leave and come back to.
 //!
-//! Decides the kinds of events. Refuses, by having no field for it, to carry a code, a link, a token or a password:
-//! events also go to plug-ins.
+//! Decides the kinds of events. Refuses, by having no field for it, to carry a code, a link, a
+//! token or a password: events also go to plug-ins.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,8 @@ use super::problem::{Problem, ProblemKind};
 use super::tokens::TokenId;
 use crate::ids::{DeviceId, OrganisationId, Timestamp, UserId};
 
-/// Names one run of the daemon; random, 32 hexadecimal digits. Ids of events are comparable within one stream only.
+/// Names one run of the daemon; random, 32 hexadecimal digits. Ids of events are comparable within
+/// one stream only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StreamId(pub String);
@@ -24,13 +25,13 @@ pub struct StreamId(pub String);
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EventPosition {
-    /// Of which run.
+    /// The run of the daemon that numbered the event.
     pub stream: StreamId,
-    /// Which.
+    /// The event's number in that run; the first is 1.
     pub id: u64,
 }
 
-/// `events.watch`
+/// Parameters of `events.watch`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -47,7 +48,7 @@ pub struct EventsWatch {
 pub enum EventItem {
     /// The state after event `id`; what follows builds on it.
     Snapshot {
-        /// Of which run.
+        /// The run of the daemon that the snapshot is of.
         stream: StreamId,
         /// The last event that is in it; 0 if there was none.
         id: u64,
@@ -56,24 +57,25 @@ pub enum EventItem {
         /// What `status.show` gives, with ceremonies as summaries: this goes to plug-ins, too.
         status: Box<Overview>,
     },
-    /// Events are missing here: too old, of an earlier run, or too many for a slow reader. A snapshot follows.
+    /// Events are missing here: too old, of an earlier run, or too many for a slow reader. A
+    /// snapshot follows.
     Gap {
-        /// The present run.
+        /// The present run of the daemon.
         stream: StreamId,
         /// The first event that is missing; absent if the reader followed an earlier run.
         from: Option<u64>,
         /// The last event that is missing.
         to: u64,
     },
-    /// Something happened.
+    /// One event, with its number.
     Event {
-        /// Of which run.
+        /// The run of the daemon that numbered it.
         stream: StreamId,
         /// Rises by one from event to event.
         id: u64,
-        /// When.
+        /// When the daemon published it, by its clock.
         time: Timestamp,
-        /// What.
+        /// What happened, by its type.
         event: Event,
     },
     /// A kind that a newer daemon has: pass over it.
@@ -82,90 +84,91 @@ pub enum EventItem {
     Unknown,
 }
 
-/// Something that happened.
+/// Something that happened at the daemon, by its type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum Event {
     /// A device came to be on this machine.
     DeviceAdded {
-        /// It.
+        /// The device as it is now.
         device: DeviceView,
     },
     /// A device was locked, unlocked, registered, or its outbox changed.
     DeviceChanged {
-        /// As it is now.
+        /// The device as it is now.
         device: DeviceView,
         /// `unlocked`, `locked`, `idle`, `registration`, `password`, `outbox`; more may come.
         reason: String,
     },
     /// A device was removed from this machine.
     DeviceForgotten {
-        /// It.
+        /// Id of the device that was removed.
         device: DeviceId,
     },
     /// A wrong password was given.
     UnlockRefused {
-        /// For which device.
+        /// Id of the device whose password was tried.
         device: DeviceId,
     },
-    /// A ceremony began.
+    /// A ceremony began at this machine.
     CeremonyStarted {
-        /// It.
+        /// The ceremony as it began.
         ceremony: CeremonySummary,
     },
     /// A ceremony went on to another stage.
     CeremonyChanged {
-        /// It.
+        /// The ceremony at its new stage.
         ceremony: CeremonySummary,
     },
-    /// A ceremony ended.
+    /// A ceremony ended, with a new device or a problem.
     CeremonyEnded {
-        /// It.
+        /// The ceremony with its outcome.
         ceremony: CeremonySummary,
     },
-    /// A ceremony takes this road from now on. Since API 1.2.
+    /// A ceremony takes this transport from now on. Since API 1.2.
     RoadChanged {
-        /// Which.
+        /// Number of the ceremony in this run.
         ceremony: CeremonyId,
-        /// The road.
+        /// The transport that it takes from now on.
         road: RoadName,
         /// `asked`, `server_reached`, `server_unreachable`, `invitation_unknown`; more may come.
         reason: String,
     },
     /// Somebody was invited from here.
     InvitationCreated {
-        /// Where.
+        /// The organisation that somebody is invited to.
         organisation: OrganisationId,
-        /// Whom.
+        /// The person or member who is invited.
         subject: Subject,
-        /// When it ends.
+        /// When the invitation ends.
         expires: Timestamp,
     },
     /// An invitation was cancelled from here.
     InvitationCancelled {
-        /// Where.
+        /// The organisation of the invitation.
         organisation: OrganisationId,
     },
-    /// A person has to look at this.
+    /// A finding about a server's log that a person has to look at.
     Alarm {
-        /// It.
+        /// The new alarm, as `status.show` lists it.
         alarm: Alarm,
     },
-    /// A person has dealt with it. Since API 1.2.
+    /// A person has acknowledged an alarm. Since API 1.2.
     AlarmAcknowledged {
-        /// It.
+        /// The alarm that a person has acknowledged.
         alarm: Alarm,
     },
-    /// The log says something new about the user of a device of this machine, by the word of another device. Since API 1.2.
+    /// The log says something new about the user of a device of this machine, by the word of
+    /// another device. Since API 1.2.
     OwnChange {
         /// The device of this machine.
         device: DeviceId,
-        /// Where.
+        /// The organisation whose log says so.
         organisation: OrganisationId,
-        /// `device`: another terminal of the user; `device_revoked`, `profile`, `user_revoked`.
+        /// `device`: another device of the user; `device_revoked`, `profile`, `user_revoked`.
         change: EntryKind,
-        /// The terminal it is about; absent where it is about the user.
+        /// The device it is about; absent where it is about the user.
         about: Option<DeviceId>,
         /// Of whom or what, in words; absent for a plug-in.
         subject: Option<String>,
@@ -176,25 +179,25 @@ pub enum Event {
     },
     /// A plug-in was given access.
     TokenCreated {
-        /// Its token.
+        /// Id of the new token; its secret is in no event.
         id: TokenId,
-        /// What it is called.
+        /// Name of the token, given by whoever made it.
         name: String,
     },
     /// A plug-in's access was taken back.
     TokenRevoked {
-        /// Its token.
+        /// Id of the token that was revoked.
         id: TokenId,
-        /// What it is called.
+        /// Name of the token, given by whoever made it.
         name: String,
     },
     /// A plug-in asked for something it may not have, or too often.
     TokenRefused {
-        /// Its token; absent if there is none such.
+        /// Id of the token; absent if the secret was no token's.
         id: Option<TokenId>,
-        /// The method.
+        /// Name of the method that was called.
         method: String,
-        /// Why.
+        /// Why the call was refused, by its stable name.
         problem: ProblemKind,
     },
     /// The daemon is stopping: the last event of a run.
@@ -209,32 +212,32 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CeremonySummary {
-    /// Which.
+    /// Number of the ceremony in this run of the daemon.
     pub id: CeremonyId,
     /// Which side this is.
     pub role: Role,
-    /// Where.
+    /// The organisation that is joined.
     pub organisation: OrganisationId,
     /// For whom; known to a claimer once the server answered.
     pub subject: Option<Subject>,
-    /// Where it stands.
+    /// What the ceremony waits for.
     pub stage: Stage,
-    /// Ended well: the member and the terminal.
+    /// Ended well: the member and the device.
     pub enrolled: Option<EnrolledIds>,
     /// Ended otherwise: the problem's name. `ceremony.show` has the rest.
     pub problem: Option<ProblemKind>,
-    /// Which road it has taken; absent while that is not decided. Since API 1.2.
+    /// The transport it has taken; absent while that is not decided. Since API 1.2.
     #[serde(default)]
     pub transport: Option<RoadName>,
 }
 
-/// Who was enrolled.
+/// Ids of the member and device that were enrolled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EnrolledIds {
-    /// The member.
+    /// Id of the member, new or not.
     pub user: UserId,
-    /// The terminal.
+    /// Id of the member's new device.
     pub device: DeviceId,
 }
 
@@ -242,17 +245,18 @@ pub struct EnrolledIds {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Alarm {
-    /// Its number among the device's, for `trust.acknowledge`; absent where it could not be kept. Since API 1.2.
+    /// Its number among the device's, for `trust.acknowledge`; absent where it could not be kept.
+    /// Since API 1.2.
     #[serde(default)]
     pub id: Option<u64>,
     /// Which of this machine's devices noticed it. Since API 1.2.
     #[serde(default)]
     pub device: Option<DeviceId>,
-    /// Where.
+    /// The organisation whose log or server it is about.
     pub organisation: OrganisationId,
     /// What is wrong, and what to do.
     pub problem: Problem,
-    /// Since when.
+    /// When the finding was made, by the daemon's clock.
     pub since: Timestamp,
     /// Whether a proof is kept that can be shown to others: `trust.fork` gives it. Since API 1.2.
     #[serde(default)]

@@ -1,6 +1,8 @@
-//! What the methods about evidence take and give: the log certificate by certificate, exports and imports, fork proofs, receipts.
+//! What the methods about evidence take and give: the log certificate by certificate, exports and
+//! imports, fork proofs, receipts.
 //!
-//! Decides how bytes of files travel: in parts, each small enough for a line. Refuses a part that is not base64url.
+//! Decides how bytes of files travel: in parts, each small enough for a line. Refuses a part that
+//! is not base64url.
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -39,7 +41,7 @@ impl<'de> Deserialize<'de> for FileBytes {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrustLog {
-    /// As which device.
+    /// The device that answers, of this machine's.
     #[serde(default)]
     pub select: DeviceSelector,
     /// The first position; 0 if absent.
@@ -52,15 +54,15 @@ pub struct TrustLog {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EntryKind {
-    /// A new member.
+    /// A new member was certified.
     User,
-    /// A new terminal.
+    /// A member's new device was certified.
     Device,
     /// A member may do something else.
     Profile,
     /// A member is none any more.
     UserRevoked,
-    /// A terminal is not trusted any more.
+    /// A device is not trusted any more.
     DeviceRevoked,
     /// One that a newer daemon has. Never sent.
     #[serde(other)]
@@ -68,17 +70,17 @@ pub enum EntryKind {
     Unknown,
 }
 
-/// One certificate.
+/// One certificate of the log, as `trust.log` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogEntry {
     /// Where in the log; 0 is the first.
     pub position: u64,
-    /// What it says.
+    /// The kind of statement that it makes.
     pub kind: EntryKind,
     /// Of whom or what, in words: name, address, label.
     pub subject: String,
-    /// What the member may do from here on; absent where it is about a terminal, or an end.
+    /// What the member may do from here on; absent where it is about a device, or an end.
     pub profile: Option<ProfileName>,
     /// Who signed, in words; `root` for the first two.
     pub signed_by: String,
@@ -86,7 +88,7 @@ pub struct LogEntry {
     pub time: Timestamp,
 }
 
-/// `trust.log`
+/// Result of `trust.log`: one page of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrustLogResult {
@@ -104,7 +106,7 @@ pub struct TrustLogResult {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrustExport {
-    /// As which device.
+    /// The device that exports, of this machine's.
     #[serde(default)]
     pub select: DeviceSelector,
     /// The first position; 0 if absent.
@@ -116,7 +118,7 @@ pub struct TrustExport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrustExported {
-    /// Whose log.
+    /// The organisation whose log this is.
     pub organisation: OrganisationId,
     /// What it hangs from, hexadecimal.
     #[cfg_attr(feature = "schema", schemars(with = "String", regex(pattern = "^[0-9a-f]{64}$")))]
@@ -132,7 +134,7 @@ pub struct TrustExported {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrustImport {
-    /// Into whose log.
+    /// The device that checks the log and takes it in.
     #[serde(default)]
     pub select: DeviceSelector,
     /// Whose log the file says it is.
@@ -149,7 +151,7 @@ pub struct TrustImport {
     pub head: Option<FileBytes>,
 }
 
-/// `trust.import`
+/// Result of `trust.import`: what the part added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrustImported {
@@ -188,7 +190,7 @@ pub struct FilePart {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReceiptItem {
-    /// The terminal that was let in.
+    /// The device that was let in.
     pub device: DeviceId,
     /// What it is called, of whom, in words.
     pub subject: String,
@@ -200,7 +202,7 @@ pub struct ReceiptItem {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReceiptListResult {
-    /// Newest first.
+    /// Enrolments that this device made, newest first.
     pub receipts: Vec<ReceiptItem>,
 }
 
@@ -212,6 +214,6 @@ pub struct ReceiptExport {
     /// The device that certified.
     #[serde(default)]
     pub select: DeviceSelector,
-    /// The terminal that was let in: the whole id.
+    /// The device that was let in: the whole id.
     pub device: DeviceId,
 }

@@ -28,15 +28,15 @@ pub struct Hello {
 pub enum Door {
     /// The user's own socket.
     Own,
-    /// The plug-in socket.
+    /// The plug-in socket, `plugin.sock`, where calls need a token.
     Plugin,
 }
 
-/// `rpc.hello`
+/// Result of `rpc.hello`: versions, and what this connection may call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HelloResult {
-    /// The daemon's version.
+    /// Version of the daemon's program, such as `0.1.0`.
     pub version: String,
     /// [`super::API_VERSION`] of the daemon.
     pub api_version: String,
@@ -50,11 +50,11 @@ pub struct HelloResult {
     pub methods: Vec<MethodView>,
 }
 
-/// One method.
+/// One method that this connection may call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MethodView {
-    /// Its name.
+    /// Name of the method, `noun.verb`.
     pub name: String,
     /// What calling it takes: `anyone`, `watch`, `look`, `enrol`, `vouch` or `own`.
     pub right: String,
@@ -85,7 +85,7 @@ pub enum Health {
     Skipped,
     /// Works, but will trouble somebody.
     Warning,
-    /// Does not work.
+    /// Something does not work, and a person has to act.
     Failed,
 }
 
@@ -97,7 +97,7 @@ pub struct Check {
     pub name: String,
     /// Of what: a device, a path.
     pub subject: Option<String>,
-    /// How it went.
+    /// Verdict of this check.
     pub health: Health,
     /// What was found, in a sentence.
     pub found: String,
@@ -107,7 +107,7 @@ pub struct Check {
     pub exit_code: u8,
 }
 
-/// `doctor.run`
+/// Result of `doctor.run`: every check with its verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DoctorResult {

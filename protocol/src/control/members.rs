@@ -1,4 +1,5 @@
-//! What the methods about members take and give: who they are, and who vouched for them, all from the verified log.
+//! What the methods about members take and give: who they are, and who vouched for them, all from
+//! the verified log.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ use crate::ids::{DeviceId, Email, Label, Timestamp, UserId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MemberDevice {
-    /// Which.
+    /// Id of the device.
     pub device: DeviceId,
     /// What it is called; absent if it can't be opened with the directory key.
     pub label: Option<Label>,
@@ -24,9 +25,9 @@ pub struct MemberDevice {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Member {
-    /// Who.
+    /// Id of the member.
     pub user: UserId,
-    /// Address.
+    /// E-mail address of the member, unique in the organisation.
     pub email: Email,
     /// Name; absent if it can't be opened with the directory key.
     pub name: Option<Label>,
@@ -34,24 +35,24 @@ pub struct Member {
     pub profile: ProfileName,
     /// Whether they have been revoked.
     pub revoked: bool,
-    /// Their terminals.
+    /// Devices of the member, revoked ones included.
     pub devices: Vec<MemberDevice>,
 }
 
-/// `user.list`
+/// Result of `user.list`: all members, in the log's order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserListResult {
-    /// In the order of certification.
+    /// Members, in the order of their certificates.
     pub users: Vec<Member>,
 }
 
-/// `user.show`
+/// Parameters of `user.show`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserShow {
-    /// As which device.
+    /// The device that answers, of this machine's.
     #[serde(default)]
     pub select: DeviceSelector,
     /// An e-mail address or the start of a user id; the caller's own if absent.
@@ -59,11 +60,11 @@ pub struct UserShow {
     pub user: Option<String>,
 }
 
-/// `user.show`
+/// Result of `user.show`: one member, and who vouched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserShowResult {
-    /// Who.
+    /// The member, with all devices.
     pub member: Member,
     /// Who vouched for them, link by link up to the root, as `trust.show` gives it.
     pub chain: Vec<TrustLink>,
@@ -72,24 +73,24 @@ pub struct UserShowResult {
     pub root_fingerprint: String,
 }
 
-/// `device.revoke`: a member's terminal is not trusted from here on. Since API 1.2.
+/// `device.revoke`: a member's device is not trusted from here on. Since API 1.2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeviceRevoke {
-    /// As which device.
+    /// The device that signs, of this machine's.
     #[serde(default)]
     pub select: DeviceSelector,
     /// Whose trust ends: the whole id, so that nothing is guessed.
     pub device: DeviceId,
 }
 
-/// `user.revoke`: a member, with all their terminals, is none from here on. Since API 1.2.
+/// `user.revoke`: a member, with all their devices, is none from here on. Since API 1.2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserRevoke {
-    /// As which device.
+    /// The device that signs, of this machine's.
     #[serde(default)]
     pub select: DeviceSelector,
     /// Whose membership ends: the whole id.
@@ -101,7 +102,7 @@ pub struct UserRevoke {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserProfile {
-    /// As which device.
+    /// The device that signs, of this machine's.
     #[serde(default)]
     pub select: DeviceSelector,
     /// Whose: the whole id.
@@ -114,7 +115,7 @@ pub struct UserProfile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrustVerifyResult {
-    /// Certificates verified.
+    /// Number of certificates that were verified.
     pub count: u64,
     /// The log's head, hexadecimal.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
@@ -122,13 +123,14 @@ pub struct TrustVerifyResult {
     /// SHA-256 of the root key, hexadecimal.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
     pub root_fingerprint: String,
-    /// Members not revoked.
+    /// Number of members that are not revoked.
     pub users: u64,
     /// Their devices not revoked.
     pub devices: u64,
 }
 
-/// `trust.acknowledge`: a person has dealt with an alarm. Nothing that was refused is believed for it. Since API 1.2.
+/// `trust.acknowledge`: a person has dealt with an alarm. Nothing that was refused is believed for
+/// it. Since API 1.2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -140,7 +142,7 @@ pub struct TrustAcknowledge {
     pub alarm: u64,
 }
 
-/// `trust.acknowledge`
+/// Result of `trust.acknowledge`: the alarm that is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrustAcknowledged {
@@ -148,7 +150,8 @@ pub struct TrustAcknowledged {
     pub alarm: Alarm,
 }
 
-/// `trust.repair`: what a restore of the server's database took off the end of its log was put back. Since API 1.3.
+/// `trust.repair`: what a restore of the server's database took off the end of its log was put
+/// back. Since API 1.3.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrustRepaired {
@@ -159,18 +162,19 @@ pub struct TrustRepaired {
     /// The log's head, hexadecimal.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
     pub head: String,
-    /// Invitations of this terminal that the server had lost, too, and has again.
+    /// Invitations of this device that the server had lost, too, and has again.
     pub invitations: u32,
-    /// The alarms that are closed by it: those that said that certificates are missing, and nothing more.
+    /// The alarms that are closed by it: those that said that certificates are missing, and nothing
+    /// more.
     pub alarms: Vec<Alarm>,
 }
 
-/// `trust.show`
+/// Parameters of `trust.show`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrustShow {
-    /// As which device.
+    /// The device that answers, of this machine's.
     #[serde(default)]
     pub select: DeviceSelector,
     /// Whose chain; the caller's own if absent. An e-mail address or the start of a user id.
@@ -184,7 +188,7 @@ pub struct TrustShow {
 pub struct TrustLink {
     /// Position of the certificate in the log.
     pub position: u64,
-    /// `user` or `device`.
+    /// Kind of the certificate: `user` or `device`.
     pub kind: String,
     /// What it certifies, in words: name, address, label.
     pub subject: String,
@@ -196,15 +200,16 @@ pub struct TrustLink {
     /// The signing key, hexadecimal.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
     pub signer_key: String,
-    /// When.
+    /// When it was signed, by the author's clock.
     pub time: Timestamp,
 }
 
-/// `trust.show`: from the user up to the root, each certificate signed by a terminal further down, the last ones by the root.
+/// `trust.show`: from the user up to the root, each certificate signed by a device further down,
+/// the last ones by the root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrustShowResult {
-    /// Who.
+    /// Id of the member that the chain leads to.
     pub user: UserId,
     /// The links, the user's own first.
     pub chain: Vec<TrustLink>,

@@ -40,10 +40,10 @@ pub const CLAIM_START: &str = "claim.start";
 pub const CEREMONY_LIST: &str = "ceremony.list";
 /// [`super::CeremonySelector`] → [`super::CeremonyView`]
 pub const CEREMONY_SHOW: &str = "ceremony.show";
-/// Subscription: [`super::CeremonySelector`]; each item a [`super::CeremonyView`], the present one first; ends
-/// with the ceremony.
+/// Subscription: [`super::CeremonySelector`]; each item a [`super::CeremonyView`], the present one
+/// first; ends with the ceremony.
 pub const CEREMONY_WATCH: &str = "ceremony.watch";
-/// Ends the subscription.
+/// Ends a subscription of `ceremony.watch`.
 pub const CEREMONY_UNWATCH: &str = "ceremony.unwatch";
 /// Name of the subscription's notifications.
 pub const CEREMONY_CHANGED: &str = "ceremony.changed";
@@ -85,9 +85,10 @@ pub const TRUST_FORK: &str = "trust.fork";
 pub const RECEIPT_LIST: &str = "receipt.list";
 /// [`super::ReceiptExport`] → [`super::FilePart`]
 pub const RECEIPT_EXPORT: &str = "receipt.export";
-/// Subscription: [`super::EventsWatch`]; each item an [`super::EventItem`]; ends with the connection.
+/// Subscription: [`super::EventsWatch`]; each item an [`super::EventItem`]; ends with the
+/// connection.
 pub const EVENTS_WATCH: &str = "events.watch";
-/// Ends the subscription.
+/// Ends a subscription of `events.watch`.
 pub const EVENTS_UNWATCH: &str = "events.unwatch";
 /// Name of the subscription's notifications.
 pub const EVENTS_ITEM: &str = "events.item";
@@ -108,8 +109,8 @@ pub const NET_PEERS: &str = "net.peers";
 /// [`super::NetPing`] → [`super::NetPinged`]
 pub const NET_PING: &str = "net.ping";
 
-/// Methods that will go: name, since which version it should not be used, which version won't have it, what to use instead.
-/// docs/local-api.md, *Versions*, says how long each stays. None so far.
+/// Methods that will go: name, since which version it should not be used, which version won't have
+/// it, what to use instead. docs/local-api.md, *Versions*, says how long each stays. None so far.
 const GOING: &[(&str, &str, &str, &str)] = &[];
 
 /// Whether a method will go.

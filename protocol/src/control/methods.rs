@@ -1,6 +1,8 @@
-//! What the methods take and give: one struct for a method's parameters, one for its result. Names are in [`super::method`].
+//! What the methods take and give: one struct for a method's parameters, one for its result. Names
+//! are in [`super::method`].
 //!
-//! Parameters are JSON objects by name; unknown fields are refused, so that a misspelt option is not silently lost.
+//! Parameters are JSON objects by name; unknown fields are refused, so that a misspelt option is
+//! not silently lost.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +12,14 @@ use super::net::TransportChoice;
 use super::secret::SecretText;
 use crate::ids::{DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
 
-/// No result.
+/// An object without fields: no parameters, or no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Empty {}
 
-/// Chooses one of this machine's devices. Both absent: the only one there is, or the only unlocked one.
+/// Chooses one of this machine's devices. Both absent: the only one there is, or the only unlocked
+/// one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -24,7 +27,7 @@ pub struct DeviceSelector {
     /// By the start of its id, 4 digits at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// By its organisation.
+    /// The organisation, where this machine has one device in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organisation: Option<OrganisationId>,
 }
@@ -34,7 +37,7 @@ pub struct DeviceSelector {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProfileName {
-    /// Invites, certifies, revokes.
+    /// May invite, certify and revoke everybody.
     Administrator,
     /// Uses and shares safes.
     Standard,
@@ -76,11 +79,11 @@ pub enum Registration {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceView {
-    /// Which.
+    /// Id of the device.
     pub device: DeviceId,
-    /// Whose.
+    /// Id of the member that it belongs to.
     pub user: UserId,
-    /// Where.
+    /// The organisation that it is enrolled in.
     pub organisation: OrganisationId,
     /// The metadata server's address.
     pub server: String,
@@ -96,12 +99,13 @@ pub struct DeviceView {
     pub label: Option<Label>,
     /// Certified by it and not yet in the log; only while unlocked.
     pub outbox: Option<u32>,
-    /// Certified by it and set aside, because somebody says that the enrolment ended; only while unlocked. Since API 1.3.
+    /// Certified by it and set aside, because somebody says that the enrolment ended; only while
+    /// unlocked. Since API 1.3.
     #[serde(default)]
     pub outbox_set_aside: Option<u32>,
 }
 
-/// `device.list`
+/// Result of `device.list`: this machine's devices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceListResult {
@@ -109,21 +113,21 @@ pub struct DeviceListResult {
     pub devices: Vec<DeviceView>,
 }
 
-/// `status.show`
+/// Result of `status.show`: the daemon and all that it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StatusResult {
-    /// The daemon's version.
+    /// Version of the daemon's program, such as `0.1.0`.
     pub version: String,
     /// [`super::API_VERSION`] of the daemon.
     pub api_version: String,
-    /// The daemon's process.
+    /// Process id of the daemon.
     pub pid: u32,
-    /// This machine's devices.
+    /// Devices of this machine, locked ones included.
     pub devices: Vec<DeviceView>,
     /// Ceremonies under way or just ended.
     pub ceremonies: Vec<CeremonyView>,
-    /// What a person has to look at: an organisation's log that does not check. Since API 1.1.
+    /// What a person has to look at: an organisation's log that fails verification. Since API 1.1.
     #[serde(default)]
     pub alarms: Vec<Alarm>,
 }
@@ -135,15 +139,15 @@ pub struct StatusResult {
 pub struct OrgBootstrap {
     /// The metadata server's address, `https://host[:port]`.
     pub server: String,
-    /// The reserved name.
+    /// Name that the server's operator has reserved.
     pub organisation: OrganisationId,
     /// The bootstrap token, 64 hexadecimal digits.
     pub token: SecretText,
-    /// The founder.
+    /// E-mail address of the founder, its first member.
     pub email: Email,
-    /// The founder's name.
+    /// Name of the founder, 1 to 64 characters.
     pub name: Label,
-    /// What this terminal is called.
+    /// What this device is called.
     pub device_label: Label,
     /// Protects the key file.
     pub password: SecretText,
@@ -152,7 +156,7 @@ pub struct OrgBootstrap {
     pub typed_codes: bool,
 }
 
-/// `org.bootstrap`
+/// Result of `org.bootstrap`: the organisation's first device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OrgBootstrapped {
@@ -175,7 +179,7 @@ pub struct OrgServer {
     pub server: String,
 }
 
-/// `org.server`
+/// Result of `org.server`: the new address, and open invitations.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OrgMoved {
@@ -183,8 +187,8 @@ pub struct OrgMoved {
     pub device: DeviceView,
     /// Certificates that the new place has shown, all of which this device has verified.
     pub certificates: u64,
-    /// The links of the open invitations that can be greeted from here, with the new address: those that were handed out name the old
-    /// one.
+    /// The links of the open invitations that can be greeted from here, with the new address: those
+    /// that were handed out name the old one.
     pub links: Vec<MovedLink>,
 }
 
@@ -192,20 +196,20 @@ pub struct OrgMoved {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MovedLink {
-    /// Names the invitation.
+    /// The invitation's token, which names it.
     pub token: Token,
-    /// For whom.
+    /// The person or member who is invited.
     pub subject: Subject,
     /// To be given to the invited person and nobody else.
     pub link: SecretText,
 }
 
-/// `device.unlock`
+/// Parameters of `device.unlock`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeviceUnlock {
-    /// Which.
+    /// The device to unlock, of this machine's.
     #[serde(default)]
     pub select: DeviceSelector,
     /// Opens the key file.
@@ -217,7 +221,7 @@ pub struct DeviceUnlock {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DevicePassword {
-    /// Which.
+    /// The device whose password changes, of this machine's.
     #[serde(default)]
     pub select: DeviceSelector,
     /// Opens the key file now.
@@ -231,11 +235,12 @@ pub struct DevicePassword {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeviceRestore {
-    /// The whole id.
+    /// Id of the device, in full.
     pub device: DeviceId,
 }
 
-/// `device.forget`: removes a device's keys and store from this machine. The organisation goes on knowing it.
+/// `device.forget`: removes a device's keys and store from this machine. The organisation goes on
+/// knowing it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -247,15 +252,15 @@ pub struct DeviceForget {
     pub force: bool,
 }
 
-/// `invite.user`
+/// Parameters of `invite.user`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InviteUser {
-    /// As which device.
+    /// The device that invites, of this machine's.
     #[serde(default)]
     pub select: DeviceSelector,
-    /// Whom.
+    /// E-mail address of the person to invite.
     pub email: Email,
     /// Days until it expires; 30 if absent.
     #[serde(default)]
@@ -263,17 +268,18 @@ pub struct InviteUser {
     /// Whether the server shall mail the link.
     #[serde(default)]
     pub mail: bool,
-    /// Who issues it: `server` only where the server has taken it, `p2p` this daemon alone; `auto` if absent. Since API 1.2.
+    /// Who issues it: `server` only where the server has taken it, `p2p` this daemon alone; `auto`
+    /// if absent. Since API 1.2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<TransportChoice>,
 }
 
-/// `invite.device`
+/// Parameters of `invite.device`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InviteDevice {
-    /// As which device.
+    /// The device that invites, of this machine's.
     #[serde(default)]
     pub select: DeviceSelector,
     /// Days until it expires; 30 if absent.
@@ -292,45 +298,47 @@ const fn yes() -> bool {
     true
 }
 
-/// `invite.user`, `invite.device`
+/// Result of `invite.user` and `invite.device`: the link.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InviteResult {
-    /// Names the invitation.
+    /// The invitation's token, which names it.
     pub token: Token,
     /// To be given to the invited person and nobody else.
     pub link: SecretText,
     /// The same as a `parsec://` address; absent for a server on plain http.
     pub link_alias: Option<SecretText>,
-    /// When it ends.
+    /// When the invitation ends.
     pub expires: Timestamp,
-    /// `not_asked`, `sent`, `written`, `waiting` (the mail server did not take it yet; it is tried again), `failed`, `not_configured`, or `address_refused`: the mail server does not take mail for this address.
+    /// `not_asked`, `sent`, `written`, `waiting` (the mail server did not take it yet; it is tried
+    /// again), `failed`, `not_configured`, or `address_refused`: the mail server does not take mail
+    /// for this address.
     pub mail: String,
     /// Whether the server has the invitation already. Since API 1.2.
     #[serde(default = "yes")]
     pub posted: bool,
-    /// Whether the link also leads to this terminal directly. Since API 1.2.
+    /// Whether the link also leads to this device directly. Since API 1.2.
     #[serde(default)]
     pub direct: bool,
 }
 
-/// One invitation.
+/// One invitation, as `invite.list` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InvitationItem {
-    /// Names it.
+    /// The invitation's token, which names it.
     pub token: Token,
-    /// For whom.
+    /// The person or member who is invited.
     pub subject: Subject,
     /// `pending`, `in_use`, `completed`, `cancelled`, `expired` or `exhausted`.
     pub status: String,
     /// When it was made.
     pub created: Timestamp,
-    /// When it ends.
+    /// When the invitation ends.
     pub expires: Timestamp,
     /// Wrong codes so far.
     pub mismatches: u32,
-    /// Attempts so far.
+    /// Number of attempts so far; ten use an invitation up.
     pub attempts: u32,
     /// Whether this daemon holds its link secret, which greeting needs.
     pub can_greet: bool,
@@ -339,70 +347,71 @@ pub struct InvitationItem {
     pub posted: bool,
 }
 
-/// `invite.list`
+/// Result of `invite.list`: invitations, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InviteListResult {
-    /// Newest first. Where there are too many for one line, those that can be used go before those that are over.
+    /// Newest first. Where there are too many for one line, those that can be used go before those
+    /// that are over.
     pub invitations: Vec<InvitationItem>,
     /// Whether there are more than these. Since API 1.3.
     #[serde(default)]
     pub more: bool,
 }
 
-/// `invite.cancel`
+/// Parameters of `invite.cancel`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InviteCancel {
-    /// As which device.
+    /// The device that cancels, of this machine's.
     #[serde(default)]
     pub select: DeviceSelector,
-    /// Which.
+    /// Token of the invitation to cancel.
     pub token: Token,
 }
 
-/// `greet.start`
+/// Parameters of `greet.start`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GreetStart {
-    /// As which device.
+    /// The device that greets, of this machine's.
     #[serde(default)]
     pub select: DeviceSelector,
-    /// Which invitation.
+    /// Token of the invitation to greet for.
     pub token: Token,
-    /// Over which road; `auto` if absent. Since API 1.2.
+    /// The transport to take; `auto` if absent. Since API 1.2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<TransportChoice>,
 }
 
-/// `claim.start`
+/// Parameters of `claim.start`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClaimStart {
     /// The link, `https://…` or `parsec://…`.
     pub link: SecretText,
-    /// Over which road; `auto` if absent. Since API 1.2.
+    /// The transport to take; `auto` if absent. Since API 1.2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<TransportChoice>,
 }
 
-/// Chooses a ceremony.
+/// Chooses a ceremony of this machine by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CeremonySelector {
-    /// Which.
+    /// Number of the ceremony in this run of the daemon.
     pub ceremony: CeremonyId,
 }
 
-/// `ceremony.list`
+/// Result of `ceremony.list`: this machine's ceremonies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CeremonyListResult {
-    /// Oldest first.
+    /// Ceremonies, ended ones included, oldest first.
     pub ceremonies: Vec<CeremonyView>,
 }
 
@@ -413,7 +422,7 @@ pub struct CeremonyListResult {
 pub enum ChoiceMode {
     /// Picked among the four shown.
     Picked,
-    /// Typed as heard.
+    /// Typed as it was heard.
     Typed,
 }
 
@@ -422,11 +431,11 @@ pub enum ChoiceMode {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CeremonyChoose {
-    /// Which ceremony.
+    /// Number of the ceremony in this run of the daemon.
     pub ceremony: CeremonyId,
     /// The code; `null` says that none of those shown was heard, and ends the attempt.
     pub code: Option<String>,
-    /// Picked or typed.
+    /// Whether the code was picked or typed.
     pub mode: ChoiceMode,
 }
 
@@ -435,12 +444,12 @@ pub struct CeremonyChoose {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CeremonyIdentify {
-    /// Which ceremony.
+    /// Number of the ceremony in this run of the daemon.
     pub ceremony: CeremonyId,
-    /// The person's name; absent for a new terminal of a member.
+    /// The person's name; absent for a new device of a member.
     #[serde(default)]
     pub name: Option<Label>,
-    /// What this terminal is called.
+    /// What this device is called.
     pub device_label: Label,
 }
 
@@ -449,9 +458,10 @@ pub struct CeremonyIdentify {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CeremonyApprove {
-    /// Which ceremony.
+    /// Number of the ceremony in this run of the daemon.
     pub ceremony: CeremonyId,
-    /// The greeter heard the claimer say that they found the code. Must be `true`; no program may assume it.
+    /// The greeter heard the claimer say that they found the code. Must be `true`; no program may
+    /// assume it.
     pub claimer_confirmed: bool,
     /// Replaces the name the claimer gave.
     #[serde(default)]
@@ -459,7 +469,7 @@ pub struct CeremonyApprove {
     /// Replaces the label the claimer gave.
     #[serde(default)]
     pub device_label: Option<Label>,
-    /// What the new member may do; `standard` if absent. Must be absent for a new terminal.
+    /// What the new member may do; `standard` if absent. Must be absent for a new device.
     #[serde(default)]
     pub profile: Option<ProfileName>,
 }
@@ -469,7 +479,7 @@ pub struct CeremonyApprove {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CeremonyFinish {
-    /// Which ceremony.
+    /// Number of the ceremony in this run of the daemon.
     pub ceremony: CeremonyId,
     /// Protects the key file.
     pub password: SecretText,

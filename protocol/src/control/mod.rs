@@ -1,7 +1,9 @@
-//! What the daemon and local programs say to each other: JSON-RPC 2.0, one object a line (docs/local-api.md).
+//! What the daemon and local programs say to each other: JSON-RPC 2.0, one object a line
+//! (docs/local-api.md).
 //!
-//! Decides method names, the shapes of their parameters and results, and every error's name, fault, hint and
-//! exit code. Refuses to hold keys: a code or a password passes through, nothing else secret does.
+//! Decides method names, the shapes of their parameters and results, and every error's name, fault,
+//! hint and exit code. Refuses to hold keys: a code or a password passes through, nothing else
+//! secret does.
 
 mod ceremony;
 mod events;
@@ -34,7 +36,8 @@ pub use tokens::*;
 pub const API_VERSION: &str = "1.3";
 /// The oldest version whose clients still work: a client of this one finds all that it knows.
 pub const API_OLDEST: &str = "1.0";
-/// Longest line either side accepts, in bytes: the largest result is a list of some thousand members.
+/// Longest line either side accepts, in bytes: the largest result is a list of some thousand
+/// members.
 pub const LINE_MAX_BYTES: usize = 1024 * 1024;
 /// The socket's place under `$XDG_RUNTIME_DIR`.
 pub const SOCKET_DIRECTORY: &str = "parsecd";

@@ -1,7 +1,7 @@
-//! How this machine reaches its servers and, without them, other terminals directly.
+//! How this machine reaches its servers and, without them, other devices directly.
 //!
-//! Decides what a person may ask for (which road a ceremony takes) and what they can see of the network. Addresses are in
-//! it, so none of it is for plug-ins.
+//! Decides what a person may ask for (which transport a ceremony takes) and what they can see of
+//! the network. Addresses are in it, so none of it is for plug-ins.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,12 +10,13 @@ use super::problem::Problem;
 use super::secret::SecretText;
 use crate::ids::{OrganisationId, Timestamp, Token};
 
-/// Which road a ceremony may take. Since API 1.2.
+/// Which transport a ceremony may take. Since API 1.2.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TransportChoice {
-    /// The server's; directly where the server can't be reached. Decided before an attempt starts, and shown.
+    /// The server's; directly where the server can't be reached. Decided before an attempt starts,
+    /// and shown.
     #[default]
     Auto,
     /// Over the server, never directly.
@@ -24,21 +25,21 @@ pub enum TransportChoice {
     P2p,
 }
 
-/// The road that a ceremony has taken. Since API 1.2.
+/// The transport that a ceremony has taken. Since API 1.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RoadName {
     /// Over the metadata server.
     Server,
-    /// Directly from terminal to terminal.
+    /// Directly from device to device.
     P2p,
-    /// A road that a newer daemon has. Never sent.
+    /// A transport that a newer daemon has. Never sent.
     #[serde(other)]
     Unknown,
 }
 
-/// What a terminal listens for.
+/// What a device listens for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -52,14 +53,14 @@ pub enum ListeningFor {
     Unknown,
 }
 
-/// What carries a connection between two terminals.
+/// What carries a connection between two devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Carrier {
-    /// QUIC, over UDP.
+    /// QUIC version 1, over UDP.
     Quic,
-    /// TCP.
+    /// TCP with Noise and yamux.
     Tcp,
     /// A relay that both reach.
     Relay,
@@ -73,9 +74,9 @@ pub enum Carrier {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// The other terminal.
+    /// The other device opened the connection.
     In,
-    /// This one.
+    /// This device opened the connection.
     Out,
 }
 
@@ -83,9 +84,9 @@ pub enum Direction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServerReach {
-    /// Whose.
+    /// The organisation that the server keeps.
     pub organisation: OrganisationId,
-    /// Its address.
+    /// Address of the metadata server, as a URL.
     pub server: String,
     /// Whether it answered; absent if it has not been asked since the daemon started.
     pub reachable: Option<bool>,
@@ -95,13 +96,13 @@ pub struct ServerReach {
     pub since: Option<Timestamp>,
 }
 
-/// One place where this machine waits for another terminal.
+/// One place where this machine waits for another device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Listening {
-    /// Where.
+    /// The organisation of the invitation.
     pub organisation: OrganisationId,
-    /// For which invitation.
+    /// Token of the invitation that is waited for.
     pub token: Token,
     /// Made for this invitation and thrown away after it: it says nothing about who this is.
     pub peer: String,
@@ -109,17 +110,17 @@ pub struct Listening {
     pub addresses: Vec<String>,
     /// Relays through which it can be reached.
     pub relays: Vec<String>,
-    /// Whether terminals on the same network are told.
+    /// Whether devices on the same network are told.
     pub mdns: bool,
-    /// What for.
+    /// Whether a claimer or a receipt is waited for.
     pub purpose: ListeningFor,
 }
 
-/// `net.status`
+/// Result of `net.status`: servers, and where this machine waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NetStatus {
-    /// Whether the direct road is there: built in, and not switched off.
+    /// Whether the peer-to-peer transport is there: built in, and not switched off.
     pub p2p: bool,
     /// The servers of this machine's devices.
     pub servers: Vec<ServerReach>,
@@ -133,42 +134,43 @@ pub struct NetStatus {
     pub pending: u32,
 }
 
-/// A connection with another terminal.
+/// A connection with another device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PeerView {
-    /// For which invitation; absent before the other side has said.
+    /// Token of the invitation; absent before the other side has named it.
     pub token: Option<Token>,
-    /// For which ceremony.
+    /// Number of the ceremony; absent where it belongs to none.
     pub ceremony: Option<CeremonyId>,
-    /// The other side's name on this road, made for the invitation.
+    /// Peer id of the other side, made for the invitation.
     pub peer: String,
-    /// Its address, as seen from here.
+    /// Address of the other side, as seen from here.
     pub address: String,
     /// Who opened the connection.
     pub direction: Direction,
-    /// What carries it.
+    /// The transport protocol under the connection.
     pub road: Carrier,
     /// Whether the other side has shown that it holds the same link.
     pub proven: bool,
-    /// Since when.
+    /// When the connection was opened.
     pub since: Timestamp,
 }
 
-/// `net.peers`
+/// Result of `net.peers`: open connections with other devices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NetPeers {
-    /// Oldest first.
+    /// Open connections, oldest first.
     pub peers: Vec<PeerView>,
 }
 
-/// `net.ping`
+/// Parameters of `net.ping`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NetPing {
-    /// Tries the server and the terminal that this link leads to. Absent: the servers of this machine's devices.
+    /// Tries the server and the device that this link leads to. Absent: the servers of this
+    /// machine's devices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<SecretText>,
 }
@@ -191,19 +193,19 @@ pub struct PingResult {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServerPing {
-    /// Its address.
+    /// Address of the metadata server, as a URL.
     pub server: String,
-    /// How it went.
+    /// Answer of the server, or why there was none.
     pub ping: PingResult,
 }
 
-/// `net.ping`
+/// Result of `net.ping`: what could be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NetPinged {
     /// Each server once, in the order of their addresses.
     pub servers: Vec<ServerPing>,
-    /// The terminal that the link leads to; absent without a link.
+    /// The device that the link leads to; absent without a link.
     pub p2p: Option<PingResult>,
 }
 

@@ -1,7 +1,8 @@
 //! The daemon's state as its events tell it, and how an event changes it.
 //!
-//! Decides the one fold: the daemon keeps what it shows by it, and a program that follows events may keep the same.
-//! Refuses, by having no field for it, whatever of a ceremony is for the person at this terminal alone.
+//! Decides the one fold: the daemon keeps what it shows by it, and a program that follows events
+//! may keep the same. Refuses, by having no field for it, whatever of a ceremony is for the person
+//! at this device alone.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +18,11 @@ pub const ENDED_CEREMONIES_MAX: usize = 64;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Overview {
-    /// The daemon's version.
+    /// Version of the daemon's program, such as `0.1.0`.
     pub version: String,
     /// [`super::API_VERSION`] of the daemon.
     pub api_version: String,
-    /// The daemon's process.
+    /// Process id of the daemon.
     pub pid: u32,
     /// This machine's devices, in the order of organisation and id.
     pub devices: Vec<DeviceView>,
@@ -32,7 +33,8 @@ pub struct Overview {
 }
 
 impl Overview {
-    /// The state after an event. One that changes no state, or that this program does not know, is passed over.
+    /// The state after an event. One that changes no state, or that this program does not know, is
+    /// passed over.
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::DeviceAdded { device } | Event::DeviceChanged { device, .. } => {

@@ -1,6 +1,8 @@
-//! Every error a local program can get: stable name, whose fault, what to do, whether to retry, exit code.
+//! Every error a local program can get: stable name, whose fault, what to do, whether to retry,
+//! exit code.
 //!
-//! Decides the whole vocabulary in one table. A message says what happened this time; the hint is the remedy.
+//! Decides the whole vocabulary in one table. A message says what happened this time; the hint is
+//! the remedy.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub enum Fault {
     /// The one who asked: other input would have worked.
     Caller,
-    /// The other person or their terminal.
+    /// The other person or their device.
     Peer,
     /// The metadata server, or the way to it.
     Server,
@@ -41,7 +43,7 @@ macro_rules! problems {
         impl ProblemKind {
             /// All that are sent, for tables and tests.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
-            /// The stable name.
+            /// Stable name of the problem, such as `wrong_password`.
             #[must_use]
             pub const fn name(self) -> &'static str { match self { $(Self::$name => $text,)+ Self::Other => "other" } }
             /// Whose fault it is.
@@ -53,15 +55,16 @@ macro_rules! problems {
             /// The exit code of a CLI, by sysexits.
             #[must_use]
             pub const fn exit_code(self) -> u8 { match self { $(Self::$name => $exit,)+ Self::Other => 70 } }
-            /// What to do.
+            /// Advice for people: what to do next.
             #[must_use]
             pub const fn hint(self) -> &'static str { match self { $(Self::$name => $hint,)+ Self::Other => "Update this program: the daemon is newer." } }
         }
     };
 }
 
-// Exit codes (sysexits.h): 64 usage, 65 bad data, 66 no input, 68 no host/user, 69 unavailable, 70 bug, 73 can't create,
-// 74 I/O, 75 try again or resume, 76 protocol (codes differ, bad signature, fork), 77 not permitted, 78 configuration.
+// Exit codes (sysexits.h): 64 usage, 65 bad data, 66 no input, 68 no host/user, 69 unavailable, 70
+// bug, 73 can't create, 74 I/O, 75 try again or resume, 76 protocol (codes differ, bad signature,
+// fork), 77 not permitted, 78 configuration.
 problems! {
     InvalidRequest "invalid_request" Caller retry=false exit=64 "See `parsecctl help` or docs/local-api.md for what this call takes.";
     UnknownMethod "unknown_method" Caller retry=false exit=64 "The daemon may be older or newer than this program: compare `parsecctl --version` with `parsecctl status`.";
@@ -85,10 +88,10 @@ problems! {
     DevicePending "device_pending" Caller retry=true exit=75 "The greeter's device has to register it first; it does so by itself once both are online.";
     DeviceVoid "device_void" Peer retry=false exit=76 "Its keys stay here and it goes on asking; `parsecctl device restore` takes it back. If the other person ended it, ask for a new invitation and remove this one: `parsecctl device forget`.";
     DeviceBusy "device_busy" Caller retry=true exit=75 "Wait until its ceremonies and its outbox are done, or say with --force that they don't matter.";
-    WrongPassword "wrong_password" Caller retry=true exit=77 "Check the keyboard layout and try again. A forgotten password can't be recovered: enrol this terminal anew.";
+    WrongPassword "wrong_password" Caller retry=true exit=77 "Check the keyboard layout and try again. A forgotten password can't be recovered: enrol this device anew.";
     WeakPassword "weak_password" Caller retry=false exit=65 "Use at least 8 characters; four random words are good.";
-    KeyFileDamaged "key_file_damaged" Machine retry=false exit=65 "Restore the device's folder from a backup, or enrol this terminal anew.";
-    StoreDamaged "store_damaged" Machine retry=false exit=65 "Restore the device's folder from a backup, or enrol this terminal anew.";
+    KeyFileDamaged "key_file_damaged" Machine retry=false exit=65 "Restore the device's folder from a backup, or enrol this device anew.";
+    StoreDamaged "store_damaged" Machine retry=false exit=65 "Restore the device's folder from a backup, or enrol this device anew.";
     StoreTooNew "store_too_new" Machine retry=false exit=78 "The store was written by a newer Parsec: install that version or a later one.";
     DiskFull "disk_full" Machine retry=true exit=74 "Free some space and repeat the command; nothing was lost.";
     DiskFailed "disk_failed" Machine retry=true exit=74 "Look at the daemon's log and the disk; nothing that was acknowledged is lost.";
@@ -115,14 +118,14 @@ problems! {
     OrganisationBudgetSpent "organisation_budget_spent" Server retry=false exit=69 "An administrator of the organisation looks who has so many invitations (`parsecctl invite list`) and cancels what nobody needs; the server's administrator can allow more.";
     ClockWrong "clock_wrong" Machine retry=true exit=78 "Set this machine's clock (`timedatectl set-ntp true`), then try again.";
 
-    PeerUnreachable "peer_unreachable" Peer retry=true exit=75 "Are both terminals on the same network, and has the other side started? Keep both running, then try again.";
-    TransportUnavailable "transport_unavailable" Caller retry=false exit=78 "The direct road is not built in, switched off, or without a network here. Use the server (`--transport server`).";
-    TransportRefused "transport_refused" Caller retry=false exit=65 "Take the other road (`--transport server`), or ask for a new invitation that has what the direct one needs.";
+    PeerUnreachable "peer_unreachable" Peer retry=true exit=75 "Are both devices on the same network, and has the other side started? Keep both running, then try again.";
+    TransportUnavailable "transport_unavailable" Caller retry=false exit=78 "The peer-to-peer transport is not built in, switched off, or without a network here. Use the server (`--transport server`).";
+    TransportRefused "transport_refused" Caller retry=false exit=65 "Take the other transport (`--transport server`), or ask for a new invitation that has what the peer-to-peer one needs.";
 
     OrganisationUnknown "organisation_unknown" Caller retry=false exit=68 "Check the organisation's name and the server's address.";
     OrganisationExists "organisation_exists" Caller retry=false exit=73 "It was founded already. Ask one of its administrators for an invitation.";
     BootstrapRefused "bootstrap_refused" Caller retry=false exit=77 "Ask the server's administrator for a new bootstrap token.";
-    AlreadyMember "already_member" Caller retry=false exit=65 "This address belongs to a member. For another terminal of theirs, they run `parsecctl invite device`.";
+    AlreadyMember "already_member" Caller retry=false exit=65 "This address belongs to a member. For another device of theirs, they run `parsecctl invite device`.";
     InvitationUnknown "invitation_unknown" Caller retry=false exit=68 "Ask for a new invitation, or check the link.";
     InvitationInUse "invitation_in_use" Peer retry=true exit=75 "Somebody has already started with this link. If it wasn't you, tell the person who invited you, on the phone.";
     InvitationCancelled "invitation_cancelled" Peer retry=false exit=69 "Ask for a new invitation.";
@@ -148,8 +151,8 @@ problems! {
     PeerMismatch "peer_mismatch" Interference retry=false exit=76 "The other side saw a code that differs: somebody may be in between. Nothing was certified. Talk to each other, then start again.";
     BadMessage "bad_message" Interference retry=false exit=76 "A message was not what the protocol allows: it was changed on the way, or the other program is broken. Start again.";
     WrongLink "wrong_link" Interference retry=false exit=76 "The two sides do not hold the same link. Check that it is the newest invitation and was copied whole.";
-    ChainInvalid "chain_invalid" Interference retry=false exit=76 "The server's log does not check. Do not go on; tell an administrator of the organisation.";
-    RolledBack "rolled_back" Interference retry=false exit=76 "The server shows another past than before. Do not go on; tell an administrator of the organisation. Where the server was restored from a backup, `parsecctl trust repair` puts back what it lost.";
+    ChainInvalid "chain_invalid" Interference retry=false exit=76 "The server's log fails verification. Do not go on; tell an administrator of the organisation.";
+    RolledBack "rolled_back" Interference retry=false exit=76 "The server has forked the log or rolled it back. Do not go on; tell an administrator of the organisation. Where the server was restored from a backup, `parsecctl trust repair` puts back what it lost.";
     EvidenceInvalid "evidence_invalid" Caller retry=false exit=65 "Ask whoever made the file for another one; a file that was changed on the way shows nothing either.";
     AttemptLost "attempt_lost" Machine retry=true exit=75 "The ceremony was cut off before any key was kept. Start again with the same link.";
 }
@@ -158,13 +161,13 @@ problems! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Problem {
-    /// The stable name.
+    /// Stable name of the problem, such as `wrong_password`.
     pub name: ProblemKind,
     /// What happened, in a sentence for people.
     pub message: String,
     /// Whose fault it is.
     pub fault: Fault,
-    /// What to do.
+    /// Advice for people: what to do next.
     pub hint: String,
     /// Whether the same request may work later.
     pub retryable: bool,

@@ -1,7 +1,8 @@
 //! The local API as JSON Schemas: what docs/openrpc.json and docs/schemas are made from.
 //!
-//! Decides which types each method takes and gives, in one table, and how an identifier looks from outside: its pattern and
-//! bounds. Refuses to be part of a shipped program: behind the feature `schema`, for documents and tests.
+//! Decides which types each method takes and gives, in one table, and how an identifier looks from
+//! outside: its pattern and bounds. Refuses to be part of a shipped program: behind the feature
+//! `schema`, for documents and tests.
 
 use std::borrow::Cow;
 
@@ -29,11 +30,11 @@ pub type Make = fn(&mut SchemaGenerator) -> Schema;
 /// One method as another program sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
-    /// Its name.
+    /// Name of the method, `noun.verb`.
     pub name: &'static str,
-    /// What it takes.
+    /// Schema of the parameters.
     pub takes: Takes,
-    /// What it gives.
+    /// Schema of the result.
     pub gives: Make,
     /// What follows the answer, if it is a subscription.
     pub follows: Option<Follows>,
@@ -51,9 +52,9 @@ pub enum Takes {
 /// The notifications of a subscription.
 #[derive(Debug, Clone, Copy)]
 pub struct Follows {
-    /// Their name.
+    /// Name of the notification's method.
     pub notification: &'static str,
-    /// What each carries.
+    /// Schema of what each notification carries.
     pub item: Make,
     /// The method that ends them.
     pub end: &'static str,
@@ -91,7 +92,7 @@ pub fn subscription(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn document(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "required": ["openrpc", "info", "methods"], "description": "An OpenRPC document."})
+    json_schema!({"type": "object", "required": ["openrpc", "info", "methods"], "description": "The API as an OpenRPC 1.3 document."})
 }
 
 /// All methods there can be.
@@ -178,8 +179,8 @@ macro_rules! described {
 
 described! {
     FileBytes, "FileBytes" => {"type": "string", "pattern": "^[A-Za-z0-9_-]*$", "description": "Bytes of a file, in base64url without padding (RFC 4648 section 5)."};
-    UserId, "UserId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Names a person."};
-    DeviceId, "DeviceId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Names a terminal."};
+    UserId, "UserId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Id of a member: 16 bytes in hexadecimal."};
+    DeviceId, "DeviceId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Id of a device: 16 bytes in hexadecimal."};
     Token, "Token" => {
         "type": "string", "pattern": "^[0-9a-f]{32}$",
         "description": "Names an invitation. Not for strangers: it admits to the invitation's relay."

@@ -1,4 +1,5 @@
-//! A text that must not be shown: passwords, links, bootstrap tokens on their way through the local API.
+//! A text that must not be shown: passwords, links, bootstrap tokens on their way through the local
+//! API.
 
 use std::fmt;
 

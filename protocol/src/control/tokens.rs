@@ -13,7 +13,7 @@ use crate::ids::Timestamp;
 #[serde(transparent)]
 pub struct TokenId(pub String);
 
-/// `token.create`
+/// Parameters of `token.create`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -30,31 +30,31 @@ pub struct TokenCreate {
     pub rate_per_minute: Option<u32>,
 }
 
-/// `token.create`
+/// Result of `token.create`: the token, and its secret once.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenCreated {
-    /// The token.
+    /// The token as lists show it.
     pub token: TokenView,
     /// What the plug-in gives in `rpc.hello`. Shown this once.
     pub secret: SecretText,
 }
 
-/// One token.
+/// One token of a plug-in, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenView {
-    /// Which.
+    /// Id of the token, 8 bytes in hexadecimal.
     pub id: TokenId,
     /// What it is for.
     pub name: String,
-    /// What it allows.
+    /// Names of the methods that it allows.
     pub methods: Vec<String>,
-    /// Since when.
+    /// When the token was made.
     pub created: Timestamp,
-    /// Until when.
+    /// When the token ends.
     pub expires: Timestamp,
-    /// Calls a minute.
+    /// Most calls in a minute.
     pub rate_per_minute: u32,
     /// Calls that were answered.
     pub uses: u64,
@@ -64,29 +64,29 @@ pub struct TokenView {
     pub last_used: Option<Timestamp>,
 }
 
-/// `token.list`
+/// Result of `token.list`: all tokens that have not ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenListResult {
-    /// Oldest first.
+    /// Tokens of this daemon, oldest first.
     pub tokens: Vec<TokenView>,
 }
 
-/// `token.revoke`
+/// Parameters of `token.revoke`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenSelector {
-    /// Which.
+    /// Id of the token to revoke.
     pub id: TokenId,
 }
 
-/// `token.uses`
+/// Parameters of `token.uses`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenUses {
-    /// Only this token's.
+    /// Id of the only token to show; all tokens if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<TokenId>,
     /// At most so many, the newest; 100 if absent, 1,000 at most.
@@ -98,13 +98,13 @@ pub struct TokenUses {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenUse {
-    /// When.
+    /// When the call came, by the daemon's clock.
     pub time: Timestamp,
-    /// Whose; absent if what was given is no token.
+    /// Id of the token; absent if the secret was no token's.
     pub id: Option<TokenId>,
     /// What it is for.
     pub name: Option<String>,
-    /// What was asked.
+    /// Name of the method that was called.
     pub method: String,
     /// The process that asked.
     pub pid: u32,
@@ -112,10 +112,10 @@ pub struct TokenUse {
     pub refused: Option<ProblemKind>,
 }
 
-/// `token.uses`
+/// Result of `token.uses`: calls that were made with tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenUsesResult {
-    /// Newest first.
+    /// Calls on record, newest first.
     pub uses: Vec<TokenUse>,
 }

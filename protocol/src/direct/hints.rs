@@ -1,7 +1,9 @@
-//! The hints of a link: where the inviter's terminal can be met without a server (docs/protocol.md, *The direct road*).
+//! The hints of a link: where the inviter's device can be met without a server (docs/protocol.md,
+//! *Peer to peer*).
 //!
-//! Decides which texts are an address that may be dialled at all. Refuses what would make a claimer's daemon a tool of whoever
-//! wrote the link: names to look up, ports of system services, every machine at once, this machine itself.
+//! Decides which texts are an address that may be dialled at all. Refuses what would make a
+//! claimer's daemon a tool of whoever wrote the link: names to look up, ports of system services,
+//! every machine at once, this machine itself.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -21,24 +23,24 @@ const PORT_OF_RELAYS: u16 = 443;
 /// Longest peer id: an Ed25519 one has 52 characters, a hashed one 46.
 const PEER_ID_MAX_BYTES: usize = 64;
 
-/// Where to meet.
+/// Where the inviter's device can be met without a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hints {
     /// Who must be there.
     pub peer: PeerKey,
-    /// Addresses of the terminal, QUIC and TCP at each.
+    /// Addresses of the device, QUIC and TCP at each.
     pub addresses: Vec<SocketAddr>,
     /// Relays that it listens at.
     pub relays: Vec<Relay>,
 }
 
-/// A circuit relay: `/ip4/A/udp/P/quic-v1/p2p/ID`, `/ip4/A/tcp/P/p2p/ID`, or the same with `ip6`. No names: whoever made the
-/// link has looked them up.
+/// A circuit relay: `/ip4/A/udp/P/quic-v1/p2p/ID`, `/ip4/A/tcp/P/p2p/ID`, or the same with `ip6`.
+/// No names: whoever made the link has looked them up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relay {
-    /// Where it is.
+    /// Address and port of the relay.
     pub address: SocketAddr,
-    /// QUIC; else TCP.
+    /// Whether the relay speaks QUIC; TCP otherwise.
     pub quic: bool,
     /// Who must be there: a libp2p peer id, in base 58.
     pub peer: String,
@@ -73,7 +75,7 @@ impl FromStr for Relay {
     }
 }
 
-/// Why there is no direct road.
+/// Why there is no direct transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HintsError {
     /// The link has none.
@@ -88,12 +90,13 @@ impl Hints {
     /// Reads a link's hints.
     ///
     /// # Errors
-    /// [`HintsError`]; the link is as good as before for the road by the server.
+    /// [`HintsError`]; the link is as good as before for the transport by the server.
     pub fn of(link: &Link) -> Result<Self, HintsError> {
         Self::read(&link.hints, link.leads_to_this_machine())
     }
 
-    /// Reads hints. `here`: whether the server of the link is on this machine, where loopback addresses make sense.
+    /// Reads hints. `here`: whether the server of the link is on this machine, where loopback
+    /// addresses make sense.
     ///
     /// # Errors
     /// [`HintsError`].
@@ -138,13 +141,15 @@ impl Hints {
     }
 }
 
-/// Whether a terminal may be met at an address, wherever it was learnt. `here`: whether loopback makes sense.
+/// Whether a device may be met at an address, wherever it was learnt. `here`: whether loopback
+/// makes sense.
 #[must_use]
 pub fn may_be_met_at(address: &SocketAddr, here: bool) -> bool {
     may_be_dialled(address, here, 0)
 }
 
-/// Whether a claimer's daemon may be sent there; `also` is a port below the lowest that is allowed too.
+/// Whether a claimer's daemon may be sent there; `also` is a port below the lowest that is allowed
+/// too.
 fn may_be_dialled(address: &SocketAddr, here: bool, also: u16) -> bool {
     let somewhere = match address.ip() {
         IpAddr::V4(ip) => {

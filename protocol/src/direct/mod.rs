@@ -1,7 +1,8 @@
-//! What two daemons say to each other on the direct road (docs/protocol.md, *The direct road*): questions, answers, and
-//! the proof that whoever asks holds the link.
+//! What two daemons say to each other on the peer-to-peer transport (docs/protocol.md, *Peer to
+//! peer*): questions, answers, and the proof that whoever asks holds the link.
 //!
-//! Decides shapes and sizes. Knows no network: who is at the other end of a connection is an argument.
+//! Decides shapes and sizes. Knows no network: who is at the other end of a connection is an
+//! argument.
 
 mod hints;
 mod proof;
@@ -29,8 +30,8 @@ pub const ANSWER_MAX_BYTES: usize = BODY_MAX_BYTES;
 /// Bytes of a frame's length.
 pub const LENGTH_BYTES: usize = 4;
 
-/// The secret of an attempt: 32 bytes that only the claimer's daemon and its record hold. As silent and as wiped as a
-/// link secret, and of its type.
+/// The secret of an attempt: 32 bytes that only the claimer's daemon and its record hold. As silent
+/// and as wiped as a link secret, and of its type.
 pub type AttemptSecret = LinkSecret;
 
 /// What a claimer's daemon asks.
@@ -46,7 +47,7 @@ pub enum Question {
     /// Starts an attempt; asked again with the same values, it answers as before.
     #[n(1)]
     Start {
-        /// Its name.
+        /// Id that the claimer gives the attempt.
         #[n(0)]
         attempt: AttemptId,
         /// SHA-256 of the attempt's secret.
@@ -59,23 +60,23 @@ pub enum Question {
     /// Every state from now on, the present one first.
     #[n(2)]
     Follow {
-        /// Which attempt.
+        /// Id of the attempt.
         #[n(0)]
         attempt: AttemptId,
-        /// Whose.
+        /// Secret that shows whose attempt it is.
         #[n(1)]
         secret: AttemptSecret,
     },
     /// Deposits a step of the claimer.
     #[n(3)]
     Deposit {
-        /// Which attempt.
+        /// Id of the attempt.
         #[n(0)]
         attempt: AttemptId,
-        /// Whose.
+        /// Secret that shows whose attempt it is.
         #[n(1)]
         secret: AttemptSecret,
-        /// Even.
+        /// Number of the step: even, a claimer's.
         #[n(2)]
         step: u8,
         /// At most [`STEP_MAX_BYTES`].
@@ -85,36 +86,36 @@ pub enum Question {
     /// A step of the greeter.
     #[n(4)]
     Fetch {
-        /// Which attempt.
+        /// Id of the attempt.
         #[n(0)]
         attempt: AttemptId,
-        /// Whose.
+        /// Secret that shows whose attempt it is.
         #[n(1)]
         secret: AttemptSecret,
-        /// Odd.
+        /// Number of the step: odd, a greeter's.
         #[n(2)]
         step: u8,
     },
-    /// Ends the attempt.
+    /// Ends the attempt on both sides.
     #[n(5)]
     Cancel {
-        /// Which attempt.
+        /// Id of the attempt.
         #[n(0)]
         attempt: AttemptId,
-        /// Whose.
+        /// Secret that shows whose attempt it is.
         #[n(1)]
         secret: AttemptSecret,
-        /// Why.
+        /// Why the claimer's side ends it.
         #[n(2)]
         reason: EndReason,
     },
     /// A page of the log, once step 7 is there.
     #[n(6)]
     Log {
-        /// Which attempt.
+        /// Id of the attempt.
         #[n(0)]
         attempt: AttemptId,
-        /// Whose.
+        /// Secret that shows whose attempt it is.
         #[n(1)]
         secret: AttemptSecret,
         /// Position of the first certificate wanted.
@@ -141,17 +142,17 @@ impl fmt::Debug for Question {
 /// What the greeter's daemon answers.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Answer {
-    /// No.
+    /// The question is refused, with the server's codes.
     #[n(0)]
     Refused {
-        /// Why.
+        /// Why, by the server's table.
         #[n(0)]
         code: ErrorCode,
         /// Seconds after which to try again; 0: no use.
         #[n(1)]
         retry_after: u32,
     },
-    /// It is there.
+    /// The greeter's daemon is there, and the proof holds.
     #[n(1)]
     Met {},
     /// The attempt is open.
@@ -166,21 +167,21 @@ pub enum Answer {
         /// End of the invitation.
         #[n(2)]
         expires: Timestamp,
-        /// The attempt.
+        /// The attempt as it is now.
         #[n(3)]
         attempt: AttemptView,
     },
     /// The attempt as it is now.
     #[n(3)]
     State {
-        /// The attempt.
+        /// The attempt as it is now.
         #[n(0)]
         attempt: AttemptView,
     },
     /// Done, and durable where that matters.
     #[n(4)]
     Done {},
-    /// A step.
+    /// The bytes of a step of the greeter's.
     #[n(5)]
     Step {
         /// At most [`STEP_MAX_BYTES`].

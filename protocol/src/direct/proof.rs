@@ -1,7 +1,9 @@
-//! The proof that whoever opens a connection holds the link (docs/protocol.md, *The direct road*, *Proof*).
+//! The proof that whoever opens a connection holds the link (docs/protocol.md, *Peer to peer*,
+//! *Proof*).
 //!
-//! Decides what is bound: the occasion, the invitation, both ends of the connection and the attempt. A proof that somebody
-//! overheard, or was sent by a node in the middle, is one for another connection.
+//! Decides what is bound: the occasion, the invitation, both ends of the connection and the
+//! attempt. A proof that somebody overheard, or was sent by a node in the middle, is one for
+//! another connection.
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -20,9 +22,9 @@ use crate::public::{Hash, PeerKey, Proof};
 pub enum Occasion {
     /// Whether somebody is there.
     Meet,
-    /// An attempt.
+    /// Starting an attempt with the greeter.
     Start {
-        /// Its name.
+        /// Id of the new attempt.
         attempt: AttemptId,
         /// SHA-256 of its secret.
         secret_hash: Hash,
@@ -32,15 +34,15 @@ pub enum Occasion {
 /// What a proof is about.
 #[derive(Debug, Clone, Copy)]
 pub struct Proven<'a> {
-    /// Where.
+    /// The organisation of the link.
     pub organisation: &'a OrganisationId,
-    /// Which invitation.
+    /// Token of the invitation.
     pub token: &'a Token,
     /// The greeter's end of the connection.
     pub greeter: &'a PeerKey,
     /// The claimer's end, as the connection says, not as a message does.
     pub claimer: &'a PeerKey,
-    /// What for.
+    /// What the proof is shown for.
     pub occasion: Occasion,
 }
 

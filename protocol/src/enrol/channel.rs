@@ -1,9 +1,11 @@
-//! The channel under the ceremony: `Noise_NNpsk0_25519_ChaChaPoly_SHA256` (docs/protocol.md, *Channel*).
+//! The channel under the ceremony: `Noise_NNpsk0_25519_ChaChaPoly_SHA256` (docs/protocol.md,
+//! *Channel*).
 //!
-//! Decides how the library is driven: which prologue, which pre-shared key, whose randomness. Refuses every message of
-//! another length than the protocol's, every X25519 public key that has a second spelling or a small order, and a
-//! Diffie-Hellman result of zeros, all before a code exists. The library has no random generator of its own here: it is
-//! given the 32 bytes of one ephemeral key and fails if it asks for more.
+//! Decides how the library is driven: which prologue, which pre-shared key, whose randomness.
+//! Refuses every message of another length than the protocol's, every X25519 public key that has a
+//! second spelling or a small order, and a Diffie-Hellman result of zeros, all before a code
+//! exists. The library has no random generator of its own here: it is given the 32 bytes of one
+//! ephemeral key and fails if it asks for more.
 
 use std::cell::Cell;
 use std::fmt;
@@ -56,7 +58,7 @@ struct Prologue<'a> {
     peer: Option<PeerKey>,
 }
 
-/// The prologue's bytes.
+/// The prologue's bytes (docs/protocol.md, *Prologue*).
 #[must_use]
 pub fn prologue(setting: &Setting) -> Vec<u8> {
     let Setting { organisation, token, invited, greeter_user, greeter_device, transport } = setting;
@@ -77,7 +79,8 @@ pub fn prologue(setting: &Setting) -> Vec<u8> {
     })
 }
 
-/// The pre-shared key: keeps out everyone who has not seen the link. It is not what makes the ceremony safe.
+/// The pre-shared key: keeps out everyone who has not seen the link. It is not what makes the
+/// ceremony safe.
 #[must_use]
 pub fn pre_shared_key(secret: &LinkSecret) -> Zeroizing<[u8; 32]> {
     let mut psk = Zeroizing::new([0; 32]);
@@ -129,7 +132,8 @@ impl Handshake {
     /// The other side's half.
     ///
     /// # Errors
-    /// [`Closed::BadMessage`] for another length, [`Closed::BadKey`], [`Closed::WrongLink`] if it doesn't open.
+    /// [`Closed::BadMessage`] for another length, [`Closed::BadKey`], [`Closed::WrongLink`] if it
+    /// doesn't open.
     pub(super) fn read(&mut self, step: u8, message: &[u8]) -> Result<(), Closed> {
         if message.len() != HANDSHAKE_MESSAGE_BYTES {
             return Err(Closed::BadMessage { step });
@@ -165,7 +169,8 @@ impl Handshake {
     }
 }
 
-/// An encrypted channel to somebody who knows the link and the setting. Who that is, the codes will tell.
+/// An encrypted channel to somebody who knows the link and the setting. Who that is, the codes will
+/// tell.
 pub(super) struct Channel {
     transport: Box<TransportState>,
     handshake: Hash,
@@ -194,7 +199,8 @@ impl Channel {
         message
     }
 
-    /// Opens the next message, `plaintext` bytes long at most. One that doesn't open closes the machine, so no second is tried.
+    /// Opens the next message, `plaintext` bytes long at most. One that doesn't open closes the
+    /// machine, so no second is tried.
     ///
     /// # Errors
     /// [`Closed::BadMessage`].
@@ -235,7 +241,8 @@ fn build(
     if initiator { builder.build_initiator() } else { builder.build_responder() }
 }
 
-/// Hands the library our Diffie-Hellman and one key's worth of randomness; cipher and hash are its own.
+/// Hands the library our Diffie-Hellman and one key's worth of randomness; cipher and hash are its
+/// own.
 struct Resolver(Cell<Option<Zeroizing<[u8; 32]>>>);
 
 impl CryptoResolver for Resolver {

@@ -1,8 +1,10 @@
-//! An end of the channel that says what it likes. For the lab and the tests: no shipped daemon has this file in it.
+//! An end of the channel that says what it likes. For the lab and the tests: no shipped daemon has
+//! this file in it.
 //!
-//! Decides nothing: it seals any words in any order, with keys that it makes for the purpose and throws away. Refuses to be of
-//! use without link and setting, as everybody is; it breaks no cipher and opens nothing that was not sealed for it. What it
-//! says is read by the machines under test alone.
+//! Decides nothing: it seals any words in any order, with keys that it makes for the purpose and
+//! throws away. Refuses to be of use without link and setting, as everybody is; it breaks no cipher
+//! and opens nothing that was not sealed for it. What it says is read by the machines under test
+//! alone.
 
 use super::channel::{Channel, Handshake};
 use super::io::{Claim, Setting};
@@ -17,7 +19,8 @@ use crate::keys::{DeviceSigningKey, Entropy, LinkSecret, NoEntropy, UserDecrypti
 use crate::public::{Context, Hash, VerifyKey};
 use crate::receipt::Receipt;
 
-/// Makes a handshake whose private key is zero: in the build that lets it pass, its public key is the point zero.
+/// Makes a handshake whose private key is zero: in the build that lets it pass, its public key is
+/// the point zero.
 pub(crate) struct Zeros;
 
 impl Entropy for Zeros {

@@ -1,7 +1,9 @@
-//! What goes into the two machines and what comes out: the whole contract between them and their driver.
+//! What goes into the two machines and what comes out: the whole contract between them and their
+//! driver.
 //!
-//! A driver carries out outputs in order and stops at the first that fails. `Persist` and `Keep` are durable
-//! before the next output is touched; that order is what makes a crash at any moment harmless.
+//! A driver carries out outputs in order and stops at the first that fails. `Persist` and `Keep`
+//! are durable before the next output is touched; that order is what makes a crash at any moment
+//! harmless.
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
@@ -16,14 +18,15 @@ use crate::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, Us
 use crate::public::{EncryptionKey, Hash, PeerKey, VerifyKey};
 use crate::receipt::Receipt;
 
-/// The road an attempt runs on. Bound by the prologue, so that nobody can move a ceremony unnoticed.
+/// The transport an attempt runs on. Bound by the prologue, so that nobody can move a ceremony
+/// unnoticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportKind {
     /// The metadata server's relay.
     Relay,
     /// A direct libp2p stream.
     PeerToPeer {
-        /// The greeter's end.
+        /// Public key of the greeter's node.
         peer: PeerKey,
     },
 }
@@ -31,17 +34,17 @@ pub enum TransportKind {
 /// What both sides must agree on before the first message (the prologue).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// Where.
+    /// The organisation that is joined.
     pub organisation: OrganisationId,
-    /// Which invitation.
+    /// Token of the invitation.
     pub token: Token,
-    /// For whom.
+    /// The person or member who was invited.
     pub invited: Invited,
-    /// The greeter.
+    /// User id of the greeter.
     pub greeter_user: UserId,
-    /// The greeter's terminal.
+    /// Device id of the greeter.
     pub greeter_device: DeviceId,
-    /// The road.
+    /// The transport, with the greeter's end of it.
     pub transport: TransportKind,
 }
 
@@ -50,7 +53,7 @@ pub struct Setting {
 pub enum CodeAnswer {
     /// Picked among those proposed.
     Picked(SasCode),
-    /// Typed as heard.
+    /// The code as it was heard and typed.
     Typed(SasCode),
     /// None of those proposed.
     NoneFits,
@@ -65,7 +68,8 @@ pub enum CodeQuestion {
     TypeOnly,
 }
 
-/// A person's or driver's input that doesn't fit now. Nothing has changed; the caller may try again.
+/// A person's or driver's input that doesn't fit now. Nothing has changed; the caller may try
+/// again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The machine awaits something else.
@@ -86,7 +90,8 @@ pub enum Refused {
     /// A name is needed for a new user, and must be absent for a new device.
     #[error("a name is given for a new user, and for nobody else")]
     WrongIdentity,
-    /// The greeter's view of the log doesn't let it certify this (unknown to the log, wrong profile, address taken).
+    /// The greeter's view of the log doesn't let it certify this (unknown to the log, wrong
+    /// profile, address taken).
     #[error("the greeter may not certify this")]
     MayNotCertify,
     /// The random source failed.
@@ -106,13 +111,14 @@ pub enum Closed {
     /// No message for [`crate::limits::MESSAGE_WAIT_SECONDS`].
     #[error("no message for too long")]
     TimedOut,
-    /// The first encrypted message does not open: another link secret, or another idea of the setting.
+    /// The first encrypted message does not open: another link secret, or another idea of the
+    /// setting.
     #[error("the two sides do not share link and setting")]
     WrongLink,
     /// A message is not what it must be at this step: length, encoding, authentication.
     #[error("message {step} does not check")]
     BadMessage {
-        /// Which message.
+        /// Number of the message that was bad.
         step: u8,
     },
     /// A low-order or non-canonical X25519 key, or an all-zero result.
@@ -135,9 +141,10 @@ pub enum Closed {
 /// What happened, for the claimer.
 #[derive(Debug)]
 pub enum ClaimerInput {
-    /// The other side deposited this step: 1, 3, 5 or 7. A step that was already taken is passed over silently.
+    /// The other side deposited this step: 1, 3, 5 or 7. A step that was already taken is passed
+    /// over silently.
     Message {
-        /// Its number.
+        /// Number of the step, 0 to 8.
         step: u8,
         /// Its bytes as received.
         bytes: Vec<u8>,
@@ -148,16 +155,16 @@ pub enum ClaimerInput {
     Identity {
         /// The person's name; for a new user only.
         name: Option<Label>,
-        /// What the terminal is called.
+        /// What the device is called.
         device_label: Label,
     },
     /// The answer to [`ClaimerOutput::NeedLog`]: exactly that many envelopes from position 0.
     Log(Vec<Vec<u8>>),
     /// [`ClaimerOutput::Keep`] has been carried out: password set, keys durable.
     Saved,
-    /// Time passed.
+    /// Time passed; deadlines may have.
     Tick,
-    /// The person stops.
+    /// The person ends the attempt.
     Cancel,
 }
 
@@ -166,9 +173,9 @@ pub enum ClaimerInput {
 pub enum ClaimerOutput {
     /// Deposit this step: 0, 2, 4, 6 or 8.
     Send {
-        /// Its number.
+        /// Number of the step, 0 to 8.
         step: u8,
-        /// Its bytes.
+        /// The message, to be carried unchanged.
         bytes: Vec<u8>,
     },
     /// Show the code the person reads out.
@@ -179,10 +186,11 @@ pub enum ClaimerOutput {
     AskIdentity,
     /// Fetch the first `count` envelopes of the log and give them as [`ClaimerInput::Log`].
     NeedLog {
-        /// How many.
+        /// Number of certificates to fetch.
         count: u64,
     },
-    /// Everything is verified. Ask for a password, make the keys durable, then give [`ClaimerInput::Saved`].
+    /// Everything is verified. Ask for a password, make the keys durable, then give
+    /// [`ClaimerInput::Saved`].
     Keep(Box<NewDevice>),
     /// Call again with [`ClaimerInput::Tick`] at this time if nothing else happened.
     WakeAt(Timestamp),
@@ -195,9 +203,10 @@ pub enum ClaimerOutput {
 /// What happened, for the greeter.
 #[derive(Debug)]
 pub enum GreeterInput<'a> {
-    /// The other side deposited this step: 0, 2, 4, 6 or 8. A step that was already taken is passed over silently.
+    /// The other side deposited this step: 0, 2, 4, 6 or 8. A step that was already taken is passed
+    /// over silently.
     Message {
-        /// Its number.
+        /// Number of the step, 0 to 8.
         step: u8,
         /// Its bytes as received.
         bytes: Vec<u8>,
@@ -206,13 +215,13 @@ pub enum GreeterInput<'a> {
     Code(CodeAnswer),
     /// The person's answer to [`GreeterOutput::AskApproval`].
     Approve(Approval<'a>),
-    /// Time passed.
+    /// Time passed; deadlines may have.
     Tick,
-    /// The person stops.
+    /// The person ends the attempt.
     Cancel,
 }
 
-/// The greeter vouches.
+/// What the greeter vouches with, and for whom.
 #[derive(Debug)]
 pub struct Approval<'a> {
     /// The greeter heard the claimer say that the code was found. Without it nothing is signed.
@@ -223,17 +232,18 @@ pub struct Approval<'a> {
     pub device_label: Option<Label>,
     /// What the new user may do. Ignored for a new device, which shares its user's profile.
     pub profile: Profile,
-    /// Signs the certificates.
+    /// Key that signs the certificates.
     pub signing_key: &'a DeviceSigningKey,
     /// Seals the names; handed over.
     pub directory_key: &'a DirectoryKey,
     /// The greeter's own user keys: handed over to a new device, not touched for a new user.
     pub user_key: &'a UserDecryptionKey,
-    /// Likewise.
+    /// The user's manifest key, for another device of theirs.
     pub manifest_key: &'a ManifestKey,
     /// The greeter's verified view of the log: `seen` of the certificates.
     pub log: &'a VerifiedLog,
-    /// Attempts of the invitation that the greeter's device took part in, this one included: for the receipt alone.
+    /// Attempts of the invitation that the greeter's device took part in, this one included: for
+    /// the receipt alone.
     pub attempts: u64,
 }
 
@@ -242,11 +252,11 @@ pub struct Approval<'a> {
 pub struct Claim {
     /// The person's name; for a new user only.
     pub name: Option<Label>,
-    /// What the terminal is called.
+    /// What the device is called.
     pub device_label: Label,
     /// The user's public key; for a new user only.
     pub encryption_key: Option<EncryptionKey>,
-    /// The terminal's public key. Possession has been proved.
+    /// The device's public key. Possession has been proved.
     pub verify_key: VerifyKey,
 }
 
@@ -255,9 +265,9 @@ pub struct Claim {
 pub enum GreeterOutput {
     /// Deposit this step: 1, 3, 5 or 7.
     Send {
-        /// Its number.
+        /// Number of the step, 0 to 8.
         step: u8,
-        /// Its bytes.
+        /// The message, to be carried unchanged.
         bytes: Vec<u8>,
     },
     /// Ask which code was heard.
@@ -279,17 +289,17 @@ pub enum GreeterOutput {
 /// A claimer's keys and everything else its key file and store need. Holds secrets.
 #[derive(Debug)]
 pub struct NewDevice {
-    /// Where.
+    /// The organisation that was joined.
     pub organisation: OrganisationId,
-    /// Who.
+    /// User id of the newcomer.
     pub user: UserId,
-    /// Which terminal.
+    /// Id of the new device.
     pub device: DeviceId,
-    /// The certified address.
+    /// The e-mail address that was certified.
     pub email: Email,
-    /// The certified name.
+    /// The person's name, as certified.
     pub name: Label,
-    /// The certified label.
+    /// The device's label, as certified.
     pub device_label: Label,
     /// What the user may do.
     pub profile: Profile,
@@ -301,9 +311,9 @@ pub struct NewDevice {
     pub user_key: UserDecryptionKey,
     /// Opens the user's manifest.
     pub manifest_key: ManifestKey,
-    /// This terminal's signing key.
+    /// This device's signing key.
     pub signing_key: DeviceSigningKey,
-    /// This terminal's store key.
+    /// This device's store key.
     pub store_key: LocalStoreKey,
     /// Opens the members' names.
     pub directory_key: DirectoryKey,
@@ -319,14 +329,14 @@ pub struct NewDevice {
     pub first_device: bool,
 }
 
-/// What the greeter signed, kept in its outbox until it is published or void. Its form on disk is this
-/// struct's encoding.
+/// What the greeter signed, kept in its outbox until it is published or void. Its form on disk is
+/// this struct's encoding.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct SealedEnrolment {
     /// The new or extended user.
     #[n(0)]
     pub user: UserId,
-    /// The new terminal.
+    /// Id of the new device.
     #[n(1)]
     pub device: DeviceId,
     /// Its key: what message 8 must verify under.
@@ -338,7 +348,7 @@ pub struct SealedEnrolment {
     /// The root key handed over.
     #[n(4)]
     pub root: VerifyKey,
-    /// The envelopes.
+    /// The certificates' envelopes, in the log's order.
     #[n(5)]
     pub certificates: Vec<ByteVec>,
     /// How the ceremony went, for the receipt file. Absent in records of earlier programs.
@@ -349,8 +359,8 @@ pub struct SealedEnrolment {
 /// What goes to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication {
-    /// The envelopes.
+    /// The certificates' envelopes, in the log's order.
     pub certificates: Vec<Vec<u8>>,
-    /// Message 8, verified.
+    /// The claimer's receipt, message 8, verified.
     pub receipt: Receipt,
 }

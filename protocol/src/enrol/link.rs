@@ -1,8 +1,8 @@
 //! The invitation link (docs/protocol.md, *The link*).
 //!
-//! Decides which text is a link and where it leads. Refuses every other spelling: no user name, no query, no host that a
-//! browser would read as another one, no plain http beyond this machine, no byte before or after. What people paste is put right
-//! before it gets here, by `paste`.
+//! Decides which text is a link and where it leads. Refuses every other spelling: no user name, no
+//! query, no host that a browser would read as another one, no plain http beyond this machine, no
+//! byte before or after. What people paste is put right before it gets here, by `paste`.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
@@ -16,9 +16,9 @@ use crate::codec::{self, CodecError};
 use crate::ids::{OrganisationId, Token};
 use crate::keys::LinkSecret;
 
-/// Longest link: what every mail program and terminal passes on whole.
+/// Longest link: what every mail program and device passes on whole.
 pub const LINK_MAX_CHARACTERS: usize = 2_048;
-/// Most addresses for the road without a server: two networks, two protocols, both families.
+/// Most addresses for the transport without a server: two networks, two protocols, both families.
 pub const HINTS_MAX: usize = 8;
 /// Longest of them: a libp2p address with a peer id.
 pub const HINT_MAX_BYTES: usize = 128;
@@ -29,10 +29,10 @@ const VERSION: u8 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum LinkKind {
-    /// A new person.
+    /// Invites a person who is no member.
     #[n(0)]
     User,
-    /// A new terminal.
+    /// Invites a further device of a member.
     #[n(1)]
     Device,
 }
@@ -40,17 +40,17 @@ pub enum LinkKind {
 /// An invitation link, checked.
 #[derive(Debug)]
 pub struct Link {
-    /// The metadata server.
+    /// Address of the metadata server.
     pub server: ServerAddress,
-    /// Where.
+    /// The organisation that is joined.
     pub organisation: OrganisationId,
-    /// What for.
+    /// Whether a person or a device is invited.
     pub kind: LinkKind,
     /// Admits to the relay.
     pub token: Token,
-    /// Keys the channel.
+    /// Secret that keys the ceremony's channel.
     pub secret: LinkSecret,
-    /// Addresses for the road without a server.
+    /// Addresses for the transport without a server.
     pub hints: Vec<String>,
 }
 
@@ -188,7 +188,8 @@ fn read_payload(text: &str) -> Result<Payload, LinkError> {
     if payload.version == VERSION && hints_fit { Ok(payload) } else { Err(LinkError::Malformed) }
 }
 
-/// What is wrong with a text that is no base64: where its whole groups of four begin a payload that goes on, its end is missing.
+/// What is wrong with a text that is no base64: where its whole groups of four begin a payload that
+/// goes on, its end is missing.
 fn unreadable(text: &str) -> LinkError {
     let whole = text.get(..text.len() / 4 * 4).unwrap_or_default();
     let of_alphabet = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));

@@ -1,7 +1,7 @@
 //! What the encrypted messages say (docs/protocol.md, the table of *The ceremony*).
 //!
-//! Decides the records and their largest sizes. Refuses, through the codec, everything but the one spelling of each: a
-//! nonce of another length, a further field, a byte after the end.
+//! Decides the records and their largest sizes. Refuses, through the codec, everything but the one
+//! spelling of each: a nonce of another length, a further field, a byte after the end.
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
@@ -146,7 +146,7 @@ pub(super) struct Handover {
     pub(super) user_keys: Option<UserKeys>,
 }
 
-/// What all terminals of a user share; for a new terminal of a user who has some.
+/// What all devices of a user share; for a new device of a user who has some.
 #[derive(Debug, Encode, Decode)]
 pub(super) struct UserKeys {
     #[n(0)]

@@ -1,8 +1,10 @@
-//! The ceremony that lets a newcomer in (docs/protocol.md, *The link* and *The ceremony*). Start reading here.
+//! The ceremony that lets a newcomer in (docs/protocol.md, *The link* and *The ceremony*). Start
+//! reading here.
 //!
-//! Decides what claimer and greeter say, in which order, and what must have been checked before. Refuses to do I/O:
-//! `step(input, now, entropy)` takes what happened and returns what to do. Time and randomness are arguments, so every run
-//! can be repeated in a test, and the whole ceremony fits into one function call after another.
+//! Decides what claimer and greeter say, in which order, and what must have been checked before.
+//! Refuses to do I/O: `step(input, now, entropy)` takes what happened and returns what to do. Time
+//! and randomness are arguments, so every run can be repeated in a test, and the whole ceremony
+//! fits into one function call after another.
 //!
 //! ```text
 //!   claimer                                          greeter
@@ -37,7 +39,7 @@
 //! | `messages` | the records inside the channel |
 //! | `proofs` | the checks, each with its proof |
 //! | `turn` | refusing, failing, running out of patience: alike for both |
-//! | `claimer`, `greeter` | the two machines: `mod` which input goes where, `states` what it does there |
+//! | `claimer`, `greeter` | the two machines: `mod` sorts the input, `states` says what it does |
 //! | `claimer/handover` | the checks of message 7 |
 //! | `greeter/approval` | who may be certified, and the bytes that are signed |
 //! | `greeter/receipt` | the check of message 8 |

@@ -1,10 +1,11 @@
 //! The checks a ceremony rests on, each with the proof that it was made.
 //!
-//! Decides what a commitment is and when it opens, what "recognised" is worth, and when a claimed key is its claimer's. A check
-//! that passed returns a value without content that nothing else can make; the states and signatures that need the check
-//! take the value as an argument. So a forgotten check doesn't compile, and the way from every key that gets certified back
-//! to the checks behind it can be read from the types. (The proof of a recognised code stands beside its check in `sas`, that
-//! of a verified chain in `claimer/handover`.)
+//! Decides what a commitment is and when it opens, what "recognised" is worth, and when a claimed
+//! key is its claimer's. A check that passed returns a value without content that nothing else can
+//! make; the states and signatures that need the check take the value as an argument. So a
+//! forgotten check doesn't compile, and the way from every key that gets certified back to the
+//! checks behind it can be read from the types. (The proof of a recognised code stands beside its
+//! check in `sas`, that of a verified chain in `claimer/handover`.)
 
 use hmac::Mac as _;
 
@@ -19,8 +20,8 @@ const COMMIT: &[u8] = b"parsec-enrol-v1 commit";
 /// Before the context of the greeter's.
 const ROOT: &[u8] = b"parsec-enrol-v1 root";
 
-/// The claimer's commitment: binds its nonce before it sees the greeter's, so that somebody in the middle can't try nonces
-/// until both halves of a split ceremony show the same codes.
+/// The claimer's commitment: binds its nonce before it sees the greeter's, so that somebody in the
+/// middle can't try nonces until both halves of a split ceremony show the same codes.
 #[must_use]
 pub fn commitment(claimer_nonce: &[u8; 32], handshake: &Hash) -> Hash {
     Hash::from_bytes(hmac(claimer_nonce, &[COMMIT, handshake.as_bytes()]))
@@ -73,7 +74,8 @@ impl RootCovered {
     }
 }
 
-/// For the claimer: the greeter's device said, inside the channel, that its person found the claimer's code.
+/// For the claimer: the greeter's device said, inside the channel, that its person found the
+/// claimer's code.
 pub(super) struct PeerConfirmed(());
 
 impl PeerConfirmed {
@@ -87,8 +89,8 @@ impl PeerConfirmed {
     }
 }
 
-/// For the greeter: its person heard the claimer say that the greeter's code was found. The only proof that no message
-/// can give: 20 of the 40 bits rest on it.
+/// For the greeter: its person heard the claimer say that the greeter's code was found. The only
+/// proof that no message can give: 20 of the 40 bits rest on it.
 pub(super) struct HeardConfirmation(());
 
 impl HeardConfirmation {

@@ -1,7 +1,9 @@
-//! Codes that people read to each other: 20 bits in 4 characters (docs/protocol.md, *Codes* and *Proposals*).
+//! Codes that people read to each other: 20 bits in 4 characters (docs/protocol.md, *Codes* and
+//! *Proposals*).
 //!
-//! Decides how the two codes come out of what both sides agreed on, how they are written, spoken and read back, and which
-//! wrong ones stand beside the true one. Refuses to guess what a person meant: a character outside the alphabet is an error.
+//! Decides how the two codes come out of what both sides agreed on, how they are written, spoken
+//! and read back, and which wrong ones stand beside the true one. Refuses to guess what a person
+//! meant: a character outside the alphabet is an error.
 
 use std::fmt;
 use std::str::FromStr;
@@ -36,7 +38,8 @@ const CODE_MASK: u32 = (1 << CODE_BITS) - 1;
 /// The bits after the first symbol: those in which decoys differ.
 const TAIL_MASK: u32 = (1 << (CODE_BITS - SYMBOL_BITS)) - 1;
 
-/// A code: 20 bits. Not a secret key, but never logged: whoever hears it early could answer for a person.
+/// A code: 20 bits. Not a secret key, but never logged: whoever hears it early could answer for a
+/// person.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SasCode(u32);
 
@@ -56,7 +59,8 @@ impl SasCode {
         [15, 10, 5, 0].map(|shift| (self.0 >> shift) as usize & 31)
     }
 
-    /// How to say it: the spelling alphabet of radio and telephone, so that B and D stay apart on a bad line.
+    /// How to say it: the spelling alphabet of radio and telephone, so that B and D stay apart on a
+    /// bad line.
     #[must_use]
     pub fn spelled(self) -> String {
         self.symbols().map(|at| SPOKEN.get(at).copied().unwrap_or_default()).join(" ")
@@ -107,13 +111,14 @@ pub struct SasInputs<'a> {
     pub split_keys: &'a Zeroizing<[u8; 64]>,
     /// The handshake hash: the prologue, the link secret and both ephemeral keys are in it.
     pub handshake: &'a Hash,
-    /// Message 4.
+    /// The claimer's nonce, from message 4.
     pub claimer_nonce: &'a [u8; 32],
-    /// Message 3.
+    /// The greeter's nonce, from message 3.
     pub greeter_nonce: &'a [u8; 32],
     /// Message 3: the root key that message 7 will hand over.
     pub root_commitment: &'a Hash,
-    /// Message 3: taken back by nobody in between, or picking would be forced on an organisation that forbids it.
+    /// Message 3: taken back by nobody in between, or picking would be forced on an organisation
+    /// that forbids it.
     pub typing_required: bool,
 }
 
@@ -166,17 +171,18 @@ pub(super) fn keyed(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
     mac
 }
 
-/// How three decoys differ from the true code, and where it stands among them. Drawn before the codes are known, so that a
-/// source which fails does so before anything was promised to a person.
+/// How three decoys differ from the true code, and where it stands among them. Drawn before the
+/// codes are known, so that a source which fails does so before anything was promised to a person.
 pub(super) struct Decoys {
-    /// Added symbol by symbol (without carry) to the truth. Every set that keeps the distances is equally likely, so every set of
-    /// decoys is, whatever the truth.
+    /// Added symbol by symbol (without carry) to the truth. Every set that keeps the distances is
+    /// equally likely, so every set of decoys is, whatever the truth.
     offsets: [u32; 3],
     place: usize,
 }
 
-/// Candidates for three decoys. One is too near to another in under 1 of 100 cases; so many fall short less than once in
-/// 2^200 ceremonies, unless the source is broken and would be asked for ever.
+/// Candidates for three decoys. One is too near to another in under 1 of 100 cases; so many fall
+/// short less than once in 2^200 ceremonies, unless the source is broken and would be asked for
+/// ever.
 const CANDIDATES: usize = 48;
 
 impl Decoys {
@@ -190,20 +196,22 @@ impl Decoys {
         let mut have = 1;
         for _ in 0..CANDIDATES {
             let Some(slot) = chosen.get_mut(have) else { break };
-            // 15 of 16 bits: nothing is rejected for being out of range, so nothing is likelier than the rest.
+            // 15 of 16 bits: nothing is rejected for being out of range, so nothing is likelier
+            // than the rest.
             let candidate = SasCode(u32::from(u16::from_be_bytes(random(entropy)?)) & TAIL_MASK);
             *slot = candidate;
             have += usize::from(chosen.iter().take(have).all(|other| candidate.tail_distance(*other) >= 2));
         }
         let [_, first, second, third] = chosen.map(|code| code.0);
-        // The decoys are drawn alike, so their order among themselves says nothing: only the truth needs a random place.
+        // The decoys are drawn alike, so their order among themselves says nothing: only the truth
+        // needs a random place.
         let [place] = random(entropy)?;
         let decoys = Self { offsets: [first, second, third], place: usize::from(place & 3) };
         if have == chosen.len() { Ok(decoys) } else { Err(NoEntropy) }
     }
 
-    /// The true code among its decoys: all begin alike, any two differ in two of the other three symbols, so that one symbol
-    /// heard wrong never turns the true code into a proposed one.
+    /// The true code among its decoys: all begin alike, any two differ in two of the other three
+    /// symbols, so that one symbol heard wrong never turns the true code into a proposed one.
     fn around(&self, truth: SasCode) -> [SasCode; 4] {
         let [first, second, third] = self.offsets.map(|offset| SasCode(truth.0 ^ offset));
         let mut proposed = [truth, first, second, third];
@@ -257,8 +265,9 @@ impl CodeScreen {
             }
             (CodeAnswer::Picked(_), CodeQuestion::PickOrType(_)) => return Err(Refused::NotProposed),
             (CodeAnswer::Picked(_), CodeQuestion::TypeOnly) => return Err(Refused::TypingRequired),
-            // The commonest slip: typing what stands on one's own screen. It says nothing about the channel, so
-            // it is no mismatch. Where both codes happen to be equal it is the right answer.
+            // The commonest slip: typing what stands on one's own screen. It says nothing about the
+            // channel, so it is no mismatch. Where both codes happen to be equal it is the right
+            // answer.
             (CodeAnswer::Typed(code), _) if code == self.own && code != self.truth => {
                 return Err(Refused::OwnCode);
             }

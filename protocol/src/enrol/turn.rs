@@ -1,7 +1,8 @@
 //! What one input does to a machine, and when a machine has waited too long.
 //!
-//! Decides for both machines alike: a refused input leaves the state as it was, a failure leaves no state, and patience is
-//! measured from the last progress. Refuses to let a machine wait without end for a message of the ceremony.
+//! Decides for both machines alike: a refused input leaves the state as it was, a failure leaves no
+//! state, and patience is measured from the last progress. Refuses to let a machine wait without
+//! end for a message of the ceremony.
 
 use super::io::{Closed, Refused};
 use crate::ids::Timestamp;
@@ -43,8 +44,8 @@ impl Patience {
         Self::Until(now.plus_seconds(MESSAGE_WAIT_SECONDS))
     }
 
-    /// Whether it is over. Asked before every input, so that a driver whose timer comes late (a laptop that slept) does
-    /// not keep an old ceremony alive.
+    /// Whether it is over. Asked before every input, so that a driver whose timer comes late (a
+    /// laptop that slept) does not keep an old ceremony alive.
     pub(super) fn is_over(self, now: Timestamp) -> bool {
         match self {
             Self::Until(moment) => now >= moment,

@@ -71,7 +71,7 @@ impl LogExport {
         self.head.as_ref().map(codec::encode)
     }
 
-    /// The file.
+    /// Bytes of the file, canonical CBOR.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(self)

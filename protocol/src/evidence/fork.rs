@@ -109,7 +109,7 @@ impl ForkProof {
         Self::new(organisation, root, fork::envelopes(log), branches)
     }
 
-    /// The file.
+    /// Bytes of the file, canonical CBOR.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(self)

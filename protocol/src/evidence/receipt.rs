@@ -1,4 +1,4 @@
-//! An enrolment receipt: how somebody was let in, by the word of both terminals.
+//! An enrolment receipt: how somebody was let in, by the word of both devices.
 //!
 //! Decides which parts make a receipt and that they belong together. Refuses one whose
 //! certificates, statement and message 8 are not about the same ceremony. Whether the greeter's
@@ -32,42 +32,42 @@ pub const CODE_BITS: u64 = 40;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Method {
-    /// Picked among four.
+    /// The code was picked among four.
     #[n(0)]
     Picked,
-    /// Typed.
+    /// The code was typed as heard.
     #[n(1)]
     Typed,
 }
 
-/// Which road a ceremony took.
+/// Which transport a ceremony took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Transport {
     /// The metadata server's relay.
     #[n(0)]
     Relay,
-    /// Peer to peer.
+    /// Directly between the two devices.
     #[n(1)]
     PeerToPeer,
 }
 
-/// What the greeter's terminal says about a ceremony it certified after.
+/// What the greeter's device says about a ceremony it certified after.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Statement {
-    /// Where.
+    /// The organisation that was joined.
     #[n(0)]
     pub organisation: OrganisationId,
-    /// Its root key.
+    /// Public half of its root key.
     #[n(1)]
     pub root: VerifyKey,
     /// Whose word this is.
     #[n(2)]
     pub greeter: DeviceId,
-    /// With which key.
+    /// The greeter's key, which signed the statement.
     #[n(3)]
     pub greeter_key: VerifyKey,
-    /// Over which road.
+    /// The transport of the ceremony.
     #[n(4)]
     pub transport: Transport,
     /// Attempts of the invitation that the greeter's device took part in, this one included, by its
@@ -90,7 +90,7 @@ pub struct Statement {
     /// The ceremony's handshake hash.
     #[n(10)]
     pub handshake: Hash,
-    /// The terminal that was let in.
+    /// The device that was let in.
     #[n(11)]
     pub device: DeviceId,
     /// When it was certified.
@@ -139,13 +139,13 @@ pub struct EnrolmentReceipt {
 /// What a receipt says, once its parts are known to belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedReceipt {
-    /// The greeter's word.
+    /// What the greeter's device stated and signed.
     pub statement: Statement,
-    /// The person that was let in, or whose terminal was.
+    /// The person that was let in, or whose device was.
     pub user: UserId,
     /// The person's address, where a person was let in.
     pub email: Option<Email>,
-    /// The new terminal's key, which signed message 8.
+    /// The new device's key, which signed message 8.
     pub device_key: VerifyKey,
 }
 
@@ -157,7 +157,7 @@ impl EnrolmentReceipt {
         Self { kind: KIND.to_owned(), version: VERSION, statement, signature, certificates, receipt }
     }
 
-    /// The file.
+    /// Bytes of the file, canonical CBOR.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(self)

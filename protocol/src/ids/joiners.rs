@@ -1,7 +1,9 @@
-//! Characters that show nothing by themselves, and where they belong all the same (docs/protocol.md, *Names*).
+//! Characters that show nothing by themselves, and where they belong all the same
+//! (docs/protocol.md, *Names*).
 //!
-//! Decides, for a joiner, a selector or a tag, whether it stands where Unicode gives it a meaning: between letters that join, behind a
-//! virama, inside an emoji, behind an ideograph. Refuses it everywhere else, where it would only make one text look like another.
+//! Decides, for a joiner, a selector or a tag, whether it stands where Unicode gives it a meaning:
+//! between letters that join, behind a virama, inside an emoji, behind an ideograph. Refuses it
+//! everywhere else, where it would only make one text look like another.
 
 use icu_properties::props::{
     CanonicalCombiningClass, ExtendedPictographic, GeneralCategory, GeneralCategoryGroup, JoiningType,
@@ -9,8 +11,9 @@ use icu_properties::props::{
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
 
-/// Characters that show nothing or turn the direction of text: `Default_Ignorable_Code_Point`, line and paragraph separators, the blank
-/// Braille pattern, interlinear annotation, controls of hieroglyphs. Two texts that differ only in these look the same.
+/// Characters that show nothing or turn the direction of text: `Default_Ignorable_Code_Point`, line
+/// and paragraph separators, the blank Braille pattern, interlinear annotation, controls of
+/// hieroglyphs. Two texts that differ only in these look the same.
 pub const INVISIBLE: &[std::ops::RangeInclusive<char>] = &[
     '\u{ad}'..='\u{ad}',
     '\u{34f}'..='\u{34f}',
@@ -33,7 +36,8 @@ pub const INVISIBLE: &[std::ops::RangeInclusive<char>] = &[
     '\u{e0000}'..='\u{e0fff}',
 ];
 
-/// The flags that are written with tags: England, Scotland, Wales. A tag is a letter that shows nothing, 0xE0000 above its own.
+/// The flags that are written with tags: England, Scotland, Wales. A tag is a letter that shows
+/// nothing, 0xE0000 above its own.
 const FLAGS: [&str; 3] = ["gbeng", "gbsct", "gbwls"];
 /// The black flag that tags make another of.
 const BLACK_FLAG: char = '\u{1f3f4}';
@@ -46,7 +50,8 @@ pub fn is_invisible(c: char) -> bool {
     INVISIBLE.iter().any(|range| range.contains(&c))
 }
 
-/// Whether the invisible character at this place of a text has a meaning there. `false` for every other character.
+/// Whether the invisible character at this place of a text has a meaning there. `false` for every
+/// other character.
 #[must_use]
 pub fn belongs(text: &[char], at: usize) -> bool {
     let before = at.checked_sub(1).and_then(|at| text.get(at)).copied();
@@ -77,7 +82,8 @@ pub fn belongs(text: &[char], at: usize) -> bool {
     }
 }
 
-/// The rule of RFC 5892, appendix A.1, for U+200C: letters on both sides that would join each other without it.
+/// The rule of RFC 5892, appendix A.1, for U+200C: letters on both sides that would join each other
+/// without it.
 fn parts_cursive(text: &[char], at: usize) -> bool {
     let joining = CodePointMapData::<JoiningType>::new();
     let kind = |c: &char| Some(joining.get(*c)).filter(|kind| *kind != JoiningType::Transparent);
@@ -88,7 +94,8 @@ fn parts_cursive(text: &[char], at: usize) -> bool {
         && matches!(right, Some(JoiningType::RightJoining | JoiningType::DualJoining))
 }
 
-/// Whether pictographs stand on both sides of U+200D, the one before it with a skin or a selector at most.
+/// Whether pictographs stand on both sides of U+200D, the one before it with a skin or a selector
+/// at most.
 fn joins_emoji(text: &[char], at: usize) -> bool {
     let (left, right) = text.split_at_checked(at).unwrap_or_default();
     let left = match left.split_last() {

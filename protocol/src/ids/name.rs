@@ -1,8 +1,9 @@
 //! The grammar of names (docs/protocol.md, *Names*).
 //!
-//! Decides which text is a person's or a terminal's name: what people count as 1 to 64 characters, in Unicode's form C. Refuses what would
-//! let one name pass for another on the greeter's screen, or paint over what stands around it: other spaces, control, direction and misplaced
-//! invisible characters, heaps of marks; and says which character it is, and where.
+//! Decides which text is a person's or a device's name: what people count as 1 to 64 characters,
+//! in Unicode's form C. Refuses what would let one name pass for another on the greeter's screen,
+//! or paint over what stands around it: other spaces, control, direction and misplaced invisible
+//! characters, heaps of marks; and says which character it is, and where.
 
 use icu_properties::CodePointMapData;
 use icu_properties::props::GeneralCategory;
@@ -12,15 +13,17 @@ use unicode_segmentation::UnicodeSegmentation as _;
 use super::joiners::{belongs, is_invisible};
 use crate::limits::{NAME_MAX_BYTES, NAME_MAX_CHARACTERS};
 
-/// Most text that is looked at: in another form than C, the same text takes three times the bytes at most.
+/// Most text that is looked at: in another form than C, the same text takes three times the bytes
+/// at most.
 const TEXT_MAX_BYTES: usize = 4 * NAME_MAX_BYTES;
-/// Marks that may stand on one letter (UTS #39 section 5.4): no script needs more, and the fifth climbs into the line above.
+/// Marks that may stand on one letter (UTS #39 section 5.4): no script needs more, and the fifth
+/// climbs into the line above.
 const MARKS_MAX: usize = 4;
 
 /// Why a text is no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing.
+    /// There is no character in it.
     #[error("a name has 1 to {NAME_MAX_CHARACTERS} characters; this one is empty")]
     Empty,
     /// More characters than [`NAME_MAX_CHARACTERS`].
@@ -38,7 +41,7 @@ pub enum NameError {
     /// A character that may not stand there.
     #[error("a name can't have U+{:04X} there (in its character {place}): {fault}", u32::from(*character))]
     Character {
-        /// Which one.
+        /// The character that is refused.
         character: char,
         /// The character that it is or is part of, as people count them, from 1.
         place: usize,
@@ -65,7 +68,7 @@ pub enum NameFault {
     /// It turns the direction of text.
     #[error("it turns the direction of text")]
     Direction,
-    /// It shows nothing.
+    /// The character shows nothing by itself.
     #[error("it shows nothing")]
     Invisible,
     /// A joiner between characters that it does not join.
@@ -122,7 +125,8 @@ pub(super) fn read(text: &str) -> Result<String, NameError> {
     Ok(composed)
 }
 
-/// The marks before a place, back to the character that they stand on. Joiners and selectors between are passed over.
+/// The marks before a place, back to the character that they stand on. Joiners and selectors
+/// between are passed over.
 #[derive(Default)]
 struct Marks {
     count: usize,

@@ -1,6 +1,7 @@
 //! Randomness that is not: the same seed, the same run. For the lab and the tests alone.
 //!
-//! Decides what a seeded run draws. Refuses nothing, and is worth nothing as a key: whoever knows the seed knows all of it.
+//! Decides what a seeded run draws. Refuses nothing, and is worth nothing as a key: whoever knows
+//! the seed knows all of it.
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,7 +15,7 @@ pub struct Seeded {
 }
 
 impl Seeded {
-    /// From the start.
+    /// A generator at the start of its stream.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { seed, count: 0 }
@@ -26,7 +27,7 @@ impl Seeded {
         u64::from_le_bytes([a, b, c, d, e, f, g, h]).checked_rem(bound).unwrap_or(0)
     }
 
-    /// 32 bytes.
+    /// The next 32 bytes of the stream.
     pub fn block(&mut self) -> [u8; 32] {
         let block =
             Sha256::new().chain_update(self.seed.to_le_bytes()).chain_update(self.count.to_le_bytes());

@@ -1,8 +1,9 @@
 //! The adversary in the box: strategies against the shipped machines, played by seed and judged.
 //!
-//! Decides what is tried and when the design held. Refuses to hold a real key, to read a clock or to reach a network: everybody in
-//! it is made up, every key is made of a seed that is printed, and all of it is thrown away. It is in no daemon: the feature `lab`
-//! is for `parsecctl lab` and the tests. The machines are those that are shipped, line by line; nothing in them knows of the lab.
+//! Decides what is tried and when the design held. Refuses to hold a real key, to read a clock or
+//! to reach a network: everybody in it is made up, every key is made of a seed that is printed, and
+//! all of it is thrown away. It is in no daemon: the feature `lab` is for `parsecctl lab` and the
+//! tests. The machines are those that are shipped, line by line; nothing in them knows of the lab.
 //!
 //! ```text
 //!   Claimer  <->  a network that belongs to a strategy  <->  Greeter
@@ -45,7 +46,8 @@ pub use world::NoLab;
 use stage::Stage;
 use world::World;
 
-/// The organisation of every run is the same; what differs from run to run is drawn from the run's own seed.
+/// The organisation of every run is the same; what differs from run to run is drawn from the run's
+/// own seed.
 const WORLD_SEED: u64 = u64::MAX;
 
 /// A place to try strategies in.

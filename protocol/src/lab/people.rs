@@ -1,6 +1,8 @@
-//! The two people at the telephone. Nobody can speak with another's voice, and that is all the ceremony asks of the telephone.
+//! The two people at the telephone. Nobody can speak with another's voice, and that is all the
+//! ceremony asks of the telephone.
 //!
-//! Decides what somebody does who listens, and somebody who doesn't. Refuses to do what no terminal asked for.
+//! Decides what somebody does who listens, and somebody who doesn't. Refuses to do what no device
+//! asked for.
 
 use serde::Serialize;
 
@@ -14,13 +16,15 @@ use crate::enrol::sas::SasCode;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum People {
-    /// They find the code they hear among those on the screen, and say that none fits where it isn't there.
+    /// They find the code they hear among those on the screen, and say that none fits where it
+    /// isn't there.
     Attentive,
-    /// They pick one of those on the screen without listening. What must be typed, they have to listen for.
+    /// They pick one of those on the screen without listening. What must be typed, they have to
+    /// listen for.
     Inattentive,
 }
 
-/// Somebody does what their terminal asks, if they can by now; whether anybody did.
+/// Somebody does what their device asks, if they can by now; whether anybody did.
 pub(super) fn act(stage: &mut Stage<'_>) -> bool {
     answer(stage, Side::Claimer, false)
         || answer(stage, Side::Greeter, false)
@@ -28,7 +32,8 @@ pub(super) fn act(stage: &mut Stage<'_>) -> bool {
         || vouch(stage, false)
 }
 
-/// Nothing moves any more: somebody who waits for a voice that doesn't come says so; whether anybody did.
+/// Nothing moves any more: somebody who waits for a voice that doesn't come says so; whether
+/// anybody did.
 pub(super) fn give_up(stage: &mut Stage<'_>) -> bool {
     answer(stage, Side::Claimer, true) || answer(stage, Side::Greeter, true) || vouch(stage, true)
 }
@@ -94,7 +99,7 @@ fn vouch(stage: &mut Stage<'_>, waited: bool) -> bool {
         stage.approve(true);
     } else if waited {
         stage.note(Who::GreeterPerson, "has not heard that the code is there: vouches for nobody, and stops");
-        // In this order, so that the terminal has to refuse what was not stated.
+        // In this order, so that the device has to refuse what was not stated.
         stage.approve(false);
         stage.tell_greeter(GreeterInput::Cancel);
     } else {

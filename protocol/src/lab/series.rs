@@ -1,7 +1,7 @@
 //! Many runs, counted.
 //!
-//! Decides what is counted for each strategy, and which seed is the first that fell: with it the run can be looked at. Refuses to keep
-//! the transcripts of runs that held.
+//! Decides what is counted for each strategy, and which seed is the first that fell: with it the
+//! run can be looked at. Refuses to keep the transcripts of runs that held.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use super::transcript::Transcript;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tally {
-    /// Its name.
+    /// Name of the strategy that was played.
     pub adversary: &'static str,
     /// How often it was played.
     pub runs: u64,
@@ -20,9 +20,10 @@ pub struct Tally {
     pub held: u64,
     /// Certificates signed for a key of the adversary's.
     pub certificates: u64,
-    /// Newcomers who were enrolled all the same, with their own keys: the adversary had meddled with nothing that matters.
+    /// Newcomers who were enrolled all the same, with their own keys: the adversary had meddled
+    /// with nothing that matters.
     pub enrolled: u64,
-    /// Runs in which a terminal told its person.
+    /// Runs in which a device told its person.
     pub alerts: u64,
     /// The first seed by which the design fell.
     pub fell_at: Option<u64>,
@@ -58,6 +59,6 @@ pub struct Series {
     pub people: People,
     /// The first seed; each run takes the next.
     pub seed: u64,
-    /// For each strategy.
+    /// What became of each strategy.
     pub strategies: Vec<Tally>,
 }

@@ -1,8 +1,9 @@
 //! Two shipped machines, their drivers, and a network that belongs to the adversary.
 //!
-//! Decides in which order things happen: messages first, then people, then the adversary's own ideas, then time. Refuses to let the
-//! adversary touch anything but the network, the server's answers and the clock of what arrives when: it has no hand in the
-//! machines or the voices, but for one strategy that is granted a guess and says so.
+//! Decides in which order things happen: messages first, then people, then the adversary's own
+//! ideas, then time. Refuses to let the adversary touch anything but the network, the server's
+//! answers and the clock of what arrives when: it has no hand in the machines or the voices, but
+//! for one strategy that is granted a guess and says so.
 
 use std::collections::VecDeque;
 
@@ -23,10 +24,11 @@ use crate::keys::LinkSecret;
 use crate::limits::MESSAGE_WAIT_SECONDS;
 use crate::public::VerifyKey;
 
-/// Things that may happen in one attempt. An honest one has about 25; what needs more than this goes round in circles.
+/// Things that may happen in one attempt. An honest one has about 25; what needs more than this
+/// goes round in circles.
 const MOVES_MAX: usize = 400;
 
-/// What a terminal and its driver have come to.
+/// What a device and its driver have come to.
 #[derive(Default)]
 pub(super) struct End {
     /// The code that its person reads out.
@@ -68,7 +70,8 @@ pub(super) struct Stage<'a> {
     luck: Option<SasCode>,
     /// Which sides talk to the adversary rather than to each other.
     intercepted: bool,
-    /// Steps that each terminal has sent in this attempt: one that comes twice is a ceremony that began anew by itself.
+    /// Steps that each device has sent in this attempt: one that comes twice is a ceremony that
+    /// began anew by itself.
     sent: Vec<u8>,
     silent_restarts: u32,
 }
@@ -97,7 +100,8 @@ impl<'a> Stage<'a> {
         seed: u64,
     ) -> Result<Self, Refused> {
         let mut entropy = Seeded::new(seed);
-        // Some organisations want codes typed; a blind pick would have no chance there, so that the lab always lets people pick.
+        // Some organisations want codes typed; a blind pick would have no chance there, so that the
+        // lab always lets people pick.
         let (claimer, greeter, first, second) = machines(world, settings, false, START, &mut entropy)?;
         let mut stage = Self {
             world,
@@ -146,7 +150,8 @@ impl<'a> Stage<'a> {
         (self.asked_identity, self.asked_approval, self.need_log, self.found_aloud) =
             (false, false, false, false);
         (self.luck, self.intercepted) = (None, false);
-        // Certificates that were signed for the newcomer's key in an attempt that was broken off are of no use without its receipt.
+        // Certificates that were signed for the newcomer's key in an attempt that was broken off
+        // are of no use without its receipt.
         (self.kept, self.sealed, self.published, self.done) = (None, None, None, false);
         self.queue.clear();
         self.sent.clear();

@@ -1,6 +1,8 @@
-//! What a run leaves behind: who did what, what the two people were told, and the verdict. Plain data.
+//! What a run leaves behind: who did what, what the two people were told, and the verdict. Plain
+//! data.
 //!
-//! Decides when the design held. Refuses to hold a key: lengths of messages and the run's own throwaway codes are all there is.
+//! Decides when the design held. Refuses to hold a key: lengths of messages and the run's own
+//! throwaway codes are all there is.
 
 use serde::Serialize;
 
@@ -12,14 +14,14 @@ use crate::enrol::io::Closed;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
-    /// Who joins.
+    /// The newcomer's side, which joins.
     Claimer,
-    /// Who vouches.
+    /// The member's side, which vouches.
     Greeter,
 }
 
 impl Side {
-    /// The one opposite.
+    /// The side opposite of this one.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -29,37 +31,37 @@ impl Side {
     }
 }
 
-/// Who wants in.
+/// The person or device that wants in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Newcomer {
-    /// Somebody whom the greeter vouches for: a user and a first terminal are certified.
+    /// Somebody whom the greeter vouches for: a user and a first device are certified.
     Person,
-    /// The greeter's own next terminal: it is given the user's private keys, too.
+    /// The greeter's own next device: it is given the user's private keys, too.
     Terminal,
 }
 
 impl Newcomer {
-    /// Of a seed: every fourth is a terminal.
+    /// Of a seed: every fourth is a device.
     #[must_use]
     pub const fn of(seed: u64) -> Self {
         if seed % 4 == 3 { Self::Terminal } else { Self::Person }
     }
 }
 
-/// Who did something.
+/// The party that did something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Who {
-    /// The newcomer's terminal.
+    /// The newcomer's device, as its program runs.
     ClaimerTerminal,
-    /// The newcomer.
+    /// The newcomer, in front of it.
     ClaimerPerson,
-    /// The member's terminal.
+    /// The member's device, as its program runs.
     GreeterTerminal,
-    /// The member.
+    /// The member, in front of it.
     GreeterPerson,
     /// Server, relay, and everybody between.
     Adversary,
@@ -73,7 +75,7 @@ pub struct Event {
     pub attempt: u32,
     /// Seconds since the run began, on the lab's own clock.
     pub seconds: u64,
-    /// By whom.
+    /// The party that did it.
     pub who: Who,
     /// What, in a sentence.
     pub what: String,
@@ -87,11 +89,11 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Told {
-    /// In which attempt.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// Whom.
+    /// The side whose person was told.
     pub side: Side,
-    /// Why it is over, in the terminal's words.
+    /// Why it is over, in the device's words.
     pub why: String,
 }
 
@@ -99,20 +101,22 @@ pub struct Told {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Verdict {
-    /// Nothing was signed for the adversary, nothing of the adversary's was believed, and a ceremony that came to nothing was
-    /// seen to.
+    /// Nothing was signed for the adversary, nothing of the adversary's was believed, and a
+    /// ceremony that came to nothing was seen to.
     pub held: bool,
-    /// Certificates that the greeter's terminal signed for a key of the adversary's.
+    /// Certificates that the greeter's device signed for a key of the adversary's.
     pub certificates: usize,
-    /// Whether the newcomer's terminal took somebody else's organisation for its own.
+    /// Whether the newcomer's device took somebody else's organisation for its own.
     pub captured: bool,
     /// Whether the newcomer was enrolled after all, with its own keys, at both ends.
     pub enrolled: bool,
-    /// Whether certificates for the newcomer's own key wait for its receipt: message 8 may come at any later time.
+    /// Whether certificates for the newcomer's own key wait for its receipt: message 8 may come at
+    /// any later time.
     pub waiting: bool,
-    /// Whose person took a code of the adversary's channel for the right one: half of the bits each.
+    /// Whose person took a code of the adversary's channel for the right one: half of the bits
+    /// each.
     pub fooled: Vec<Side>,
-    /// Each time that a terminal told its person that an attempt is over.
+    /// Each time that a device told its person that an attempt is over.
     pub told: Vec<Told>,
     /// Runs of the ceremony that the two people began.
     pub attempts: u32,
@@ -121,8 +125,9 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// An alert: on at least one side the terminal told its person that this attempt is over and why, in the last attempt too. What a
-    /// person ended by hand counts, since only a person who noticed something does that.
+    /// An alert: on at least one side the device told its person that this attempt is over and
+    /// why, in the last attempt too. What a person ended by hand counts, since only a person who
+    /// noticed something does that.
     #[must_use]
     pub fn alert(&self) -> bool {
         self.told.iter().any(|told| told.attempt == self.attempts)
@@ -135,21 +140,21 @@ impl Verdict {
     }
 }
 
-/// A whole run.
+/// A whole run, step by step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transcript {
-    /// The strategy's name.
+    /// Name of the strategy that was played.
     pub adversary: &'static str,
     /// How the people behaved.
     pub people: People,
-    /// Who wanted in.
+    /// The person or device that wanted in.
     pub newcomer: Newcomer,
     /// The seed that repeats it.
     pub seed: u64,
-    /// In order.
+    /// What happened, in the order of time.
     pub events: Vec<Event>,
-    /// The judgement.
+    /// Whether the design held, and why.
     pub verdict: Verdict,
 }
 

@@ -1,7 +1,8 @@
 //! The man in the middle of the lab, for a relay that stands between real programs.
 //!
-//! Decides nothing that the strategies don't: it takes the steps that one side deposits and gives back what the other is to find instead.
-//! Refuses to be of use to anybody but the tests of the whole: without the link it is nothing, and its keys come from a seed.
+//! Decides nothing that the strategies don't: it takes the steps that one side deposits and gives
+//! back what the other is to find instead. Refuses to be of use to anybody but the tests of the
+//! whole: without the link it is nothing, and its keys come from a seed.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +35,8 @@ struct Between {
 }
 
 impl Wire {
-    /// Between two sides that were told this, with the link that was read; introduces itself under these names.
+    /// Between two sides that were told this, with the link that was read; introduces itself under
+    /// these names.
     ///
     /// # Errors
     /// [`NoEntropy`]; the lab's generator has no end.
@@ -58,8 +60,8 @@ impl Wire {
         self.ground.said.remove(&step)
     }
 
-    /// The code that the greeter would have to take for the claimer's, once it is known: a person who is told it is a person who
-    /// was fooled.
+    /// The code that the greeter would have to take for the claimer's, once it is known: a person
+    /// who is told it is a person who was fooled.
     #[must_use]
     pub fn wanted(&self) -> Option<SasCode> {
         self.middle.wanted()

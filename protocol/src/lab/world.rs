@@ -1,6 +1,7 @@
 //! A throwaway organisation for one run: one administrator who greets, one newcomer who is invited.
 //!
-//! Decides nothing about the ceremony. Refuses to hold a real key: all of it is made of a seed that is printed.
+//! Decides nothing about the ceremony. Refuses to hold a real key: all of it is made of a seed that
+//! is printed.
 
 use crate::chain::organisation::bootstrap::{Founded, Founder, found};
 use crate::chain::organisation::certificate::Profile;
@@ -124,7 +125,7 @@ impl World {
         }
     }
 
-    /// What the newcomer is called: a terminal has its person's name already.
+    /// What the newcomer is called: a device has its person's name already.
     pub(super) fn names(&self, newcomer: Newcomer) -> (Option<Label>, Label) {
         let name = (newcomer == Newcomer::Person).then(|| self.claimed_name.clone());
         (name, self.claimed_label.clone())

@@ -17,7 +17,7 @@ pub struct DirectEnrolment {
     /// The invitation's. The server may know it, or never have heard of it.
     #[n(0)]
     pub token: Token,
-    /// For whom.
+    /// The person or member who was invited.
     #[n(1)]
     pub invited: Invited,
     /// When the invitation was made, by its maker's clock.
@@ -29,7 +29,7 @@ pub struct DirectEnrolment {
     /// One envelope (a device) or two (a user, then its device).
     #[n(4)]
     pub certificates: Vec<ByteVec>,
-    /// The claimer's receipt.
+    /// The claimer's receipt: message 8.
     #[n(5)]
     pub receipt: Receipt,
 }
@@ -52,7 +52,7 @@ pub enum Standing {
     /// Not in the log; it may still come.
     #[n(0)]
     Waiting,
-    /// In the log.
+    /// The certificates are in the log.
     #[n(1)]
     Registered,
     /// Not in the log, and its author has been revoked: it never will be.

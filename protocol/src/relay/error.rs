@@ -9,7 +9,7 @@ use crate::ids::Timestamp;
 /// Body of every answer that is not 2xx.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct ErrorBody {
-    /// What.
+    /// Number of the error, from the table.
     #[n(0)]
     pub code: ErrorCode,
     /// The server's clock, so that a wrong one on either side can be named.
@@ -36,7 +36,7 @@ macro_rules! error_codes {
             pub const fn status(self) -> u16 {
                 match self { $(Self::$name => $status),+ }
             }
-            /// The stable name.
+            /// Stable name of the error, such as `rate_limited`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $text),+ }
@@ -50,7 +50,7 @@ error_codes! {
     BadRequest = 0, 400, "bad_request";
     /// The body is larger than the call takes.
     TooLarge = 1, 413, "too_large";
-    /// No such call.
+    /// The server has no such call.
     UnknownCall = 2, 404, "unknown_call";
     /// No such organisation, or it isn't founded yet.
     OrganisationUnknown = 3, 404, "organisation_unknown";
@@ -88,7 +88,7 @@ error_codes! {
     AttemptUnknown = 19, 404, "attempt_unknown";
     /// The attempt is over.
     AttemptEnded = 20, 410, "attempt_ended";
-    /// Another member's terminal greets in this attempt.
+    /// Another member's device greets in this attempt.
     GreeterTaken = 21, 409, "greeter_taken";
     /// The step is not there yet.
     NotYet = 22, 404, "not_yet";
@@ -102,7 +102,7 @@ error_codes! {
     CertificateRefused = 26, 422, "certificate_refused";
     /// The manifest's version is not the next one.
     ManifestConflict = 27, 409, "manifest_conflict";
-    /// Too many requests.
+    /// Too many requests in a while.
     RateLimited = 28, 429, "rate_limited";
     /// The organisation's log, or the server's disk, is full.
     QuotaReached = 29, 507, "quota_reached";

@@ -29,12 +29,12 @@ pub enum UsageLine {
         over: u64,
         /// Bytes of these and of the attempts under way.
         bytes: u64,
-        /// What they may.
+        /// What the budget allows.
         limit: Share,
     },
     /// What nobody's budget has: it is bounded by the members and devices that were let in.
     Lasting {
-        /// Bytes of manifests.
+        /// Size of all manifests, in bytes.
         manifests: u64,
         /// Bytes of certificates and receipts.
         log: u64,
@@ -42,7 +42,7 @@ pub enum UsageLine {
 }
 
 impl UsageLine {
-    /// For people.
+    /// The line as people read it.
     #[must_use]
     pub fn text(&self) -> String {
         match self {
@@ -80,23 +80,23 @@ impl UsageLine {
     }
 }
 
-/// What went.
+/// What pruning took away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pruned {
-    /// Invitations.
+    /// Number of invitations that went.
     pub invitations: u64,
     /// Bytes that they had taken up.
     pub bytes: u64,
 }
 
 impl Pruned {
-    /// For people.
+    /// The result as people read it.
     #[must_use]
     pub fn text(self) -> String {
         format!("{} invitations that were over are gone\t{} bytes", self.invitations, self.bytes)
     }
 
-    /// One JSON object.
+    /// The result as one JSON object.
     #[must_use]
     pub fn json(self, organisation: &str) -> String {
         let Self { invitations, bytes } = self;

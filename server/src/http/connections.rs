@@ -1,7 +1,7 @@
 //! How many connections are open at once.
 //!
-//! Decides that a place is held from before the TLS handshake until the connection is closed; whose it is, `crowd` decides. Refuses, by
-//! closing at once, whoever gets none, and ends a connection whose place went to another.
+//! Decides that a slot is held from before the TLS handshake until the connection is closed; whose it is, `connection_limits` decides. Refuses, by
+//! closing at once, whoever gets none, and ends a connection whose slot went to another.
 
 use std::future::Future;
 use std::io;
@@ -16,18 +16,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::crowd::{Crowd, Doing, Place};
+use super::connection_limits::{ConnectionLimits, InFlight, Permit};
 
-/// An acceptor that gives each connection one of a fixed number of places.
+/// An acceptor that gives each connection one of a fixed number of slots.
 #[derive(Debug, Clone)]
 pub(crate) struct Limited<A> {
     inner: A,
-    crowd: Arc<Crowd>,
+    limits: Arc<ConnectionLimits>,
 }
 
 impl<A> Limited<A> {
-    pub(crate) const fn new(inner: A, crowd: Arc<Crowd>) -> Self {
-        Self { inner, crowd }
+    pub(crate) const fn new(inner: A, limits: Arc<ConnectionLimits>) -> Self {
+        Self { inner, limits }
     }
 }
 
@@ -46,37 +46,37 @@ where
     type Future = Accepting<A::Stream, A::Service>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let (inner, crowd) = (self.inner.clone(), Arc::clone(&self.crowd));
+        let (inner, limits) = (self.inner.clone(), Arc::clone(&self.limits));
         Box::pin(async move {
-            // Nobody waits here: whoever has no place is closed at once, which a client takes as "try again".
-            let place = crowd.enter(stream.peer_addr()?).ok_or_else(no_place)?;
-            let cut = place.seat.cut.clone();
+            // Nobody waits here: whoever has no slot is closed at once, which a client takes as "try again".
+            let permit = limits.enter(stream.peer_addr()?).ok_or_else(no_slot)?;
+            let cut = permit.slot.cut.clone();
             let (stream, service) = tokio::select! {
                 accepted = inner.accept(stream, service) => accepted?,
-                () = cut.cancelled() => return Err(no_place()),
+                () = cut.cancelled() => return Err(no_slot()),
             };
-            Ok((Held { stream, cut: Box::pin(cut.cancelled_owned()), _place: place }, service))
+            Ok((Held { stream, cut: Box::pin(cut.cancelled_owned()), _place: permit }, service))
         })
     }
 }
 
-fn no_place() -> io::Error {
+fn no_slot() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionRefused, "all connections are in use")
 }
 
-/// A connection and its place.
+/// A connection and its slot.
 #[derive(Debug)]
 pub(crate) struct Held<S> {
     stream: S,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    _place: Place,
+    _place: Permit,
 }
 
 impl<S> Held<S> {
-    /// Fails once the place is another's; wakes whoever waits here when it becomes so.
+    /// Fails once the slot is another's; wakes whoever waits here when it becomes so.
     fn still_held(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         match self.cut.as_mut().poll(context) {
-            Poll::Ready(()) => Err(no_place()),
+            Poll::Ready(()) => Err(no_slot()),
             Poll::Pending => Ok(()),
         }
     }
@@ -126,10 +126,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
 }
 
 /// Notes what a connection does until the body has passed: whoever drops the body drops the note.
-pub(crate) fn lasting(body: Body, doing: Option<Doing>) -> Body {
-    match doing {
-        Some(doing) if !body.is_end_stream() => Body::new(body.map_err(move |error| {
-            let _held = &doing;
+pub(crate) fn lasting(body: Body, in_flight: Option<InFlight>) -> Body {
+    match in_flight {
+        Some(in_flight) if !body.is_end_stream() => Body::new(body.map_err(move |error| {
+            let _held = &in_flight;
             error
         })),
         Some(_) | None => body,

@@ -7,8 +7,8 @@ mod admission;
 mod anonymous;
 mod authenticated;
 mod body;
+mod connection_limits;
 mod connections;
-mod crowd;
 mod device_events;
 mod events;
 mod invited;
@@ -29,8 +29,8 @@ use parsec_protocol::relay::{HEADER_SERVER, SERVER_GENERATION};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use connection_limits::ConnectionLimits;
 pub(crate) use connections::Limited;
-pub(crate) use crowd::Crowd;
 pub(crate) use presence::Presence;
 pub(crate) use signed::Nonces;
 
@@ -68,7 +68,7 @@ pub(crate) struct App {
     /// After a restore: nothing new enters a log, repairs do.
     pub(crate) repairs_only: bool,
     /// Who is connected.
-    pub(crate) crowd: Arc<Crowd>,
+    pub(crate) connection_limits: Arc<ConnectionLimits>,
 }
 
 /// Answers one request.
@@ -78,8 +78,8 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Response {
     let begun = Instant::now();
-    let doing = app.crowd.serve(&peer);
-    let receiving = doing.as_ref().map(crowd::Doing::receiving);
+    let in_flight = app.connection_limits.serve(&peer);
+    let receiving = in_flight.as_ref().map(connection_limits::InFlight::receiving);
     let request = request.map(|body| connections::lasting(body, receiving));
     let method = request.method().clone();
     let route = Route::of(&method, request.uri());
@@ -108,7 +108,7 @@ pub(crate) async fn handle(
         microseconds = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         "request"
     );
-    response.map(|body| connections::lasting(body, doing))
+    response.map(|body| connections::lasting(body, in_flight))
 }
 
 async fn answer(app: Arc<App>, route: Route, address: IpAddr, request: Request) -> Result<Response, Refusal> {

@@ -233,7 +233,9 @@ impl Both {
         let founding = read_founding(&brought(&both.org.envelopes), both.org.log.root()).unwrap();
         both.kept(|tx| {
             let mut log = OpenLog::empty(&organisation(), *both.org.log.root());
-            founding.into_iter().for_each(|certificate| drop(log.append(tx, certificate).unwrap()));
+            for certificate in founding {
+                log.append(tx, certificate).unwrap();
+            }
         });
         both.look_alike("founded");
         both

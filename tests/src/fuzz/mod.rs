@@ -1,4 +1,4 @@
-//! Fuzzing: inputs that nobody meant, for everything that reads something from outside (docs/fuzzing.md).
+//! Fuzzing: inputs that nobody meant, for everything that reads something from outside (docs/assurance/fuzzing.md).
 //!
 //! Decides what is fed and what must hold whatever is fed: a target panics if it doesn't. Refuses nothing: whatever a target is given, it takes.
 

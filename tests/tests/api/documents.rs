@@ -233,14 +233,14 @@ fn links_between_the_documents_lead_somewhere() {
     }
 }
 
-/// A row of the evidence names tests that are there: a test that was renamed would leave a promise that nobody keeps.
+/// A case of docs/assurance.md names tests that are there: a test that was renamed would leave a promise that nobody keeps.
 #[test]
-fn the_tests_that_the_evidence_names_are_there() {
+fn the_tests_that_the_assurance_page_names_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let text = std::fs::read_to_string(root.join("docs/evidence.md")).unwrap();
+    let text = std::fs::read_to_string(root.join("docs/assurance.md")).unwrap();
     let part = text.split("## What went wrong once").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows: Vec<_> =
-        part.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| row")).collect();
+        part.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case")).collect();
     assert!(rows.len() > 40, "{} rows", rows.len());
     for row in rows {
         let shown = row.trim_end_matches('|').rsplit('|').next().unwrap();

@@ -16,8 +16,8 @@ fn ten_minutes(language: &str) -> String {
 
 #[test]
 fn the_line_for_a_shell_works() {
-    if !parsec_tests::installed("socat") {
-        return parsec_tests::skip("the_line_for_a_shell_works", "socat is not installed");
+    if !installed("socat") {
+        return skip("the_line_for_a_shell_works", "socat is not installed");
     }
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
     let terminal = Terminal::start("alice", &folder.path().join("alice"));

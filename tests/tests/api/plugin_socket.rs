@@ -12,7 +12,7 @@ use parsec_tests::logs::files;
 use parsec_tests::rpc::{Client, Failed};
 use parsec_tests::scene::{BOB_EMAIL, Scene, Setting};
 use parsec_tests::terminal::Terminal;
-use parsecd::rpc::methods::{Right, table};
+use parsecd::rpc::methods::{Permission, table};
 use serde_json::{Value, json};
 
 fn door(terminal: &Terminal) -> PathBuf {
@@ -45,7 +45,7 @@ fn a_token_opens_what_it_names_and_nothing_else_is_ever_open() {
         hello.methods.iter().filter(|it| it.right != "anyone").map(|it| it.name.clone()).collect()
     };
     assert!(callable(&hello).is_empty());
-    for (method, right) in table().filter(|(_, right)| *right != Right::Anyone) {
+    for (method, right) in table().filter(|(_, right)| *right != Permission::Anyone) {
         assert_eq!(name(stranger.call(method, ())), Some(ProblemKind::TokenInvalid), "{method} {right:?}");
     }
     for secret in ["", "parsec-token-", &format!("parsec-token-{}", "A".repeat(43))] {
@@ -63,7 +63,7 @@ fn a_token_opens_what_it_names_and_nothing_else_is_ever_open() {
     );
     plugin.call::<Value>(method::STATUS, ()).unwrap();
     for (method, right) in table() {
-        if right != Right::Anyone && method != method::STATUS {
+        if right != Permission::Anyone && method != method::STATUS {
             assert_eq!(name(plugin.call(method, ())), Some(ProblemKind::AccessDenied), "{method}");
         }
     }

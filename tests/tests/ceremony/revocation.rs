@@ -253,10 +253,7 @@ fn a_person_types_yes_in_full() {
     assert_eq!(scene.alice.verify().unwrap().count, before);
     // Whom it is about is on the screen before the question.
     let (said, ended) = at_a_terminal(&scene.alice, &["user", "revoke", BOB_EMAIL], "yes");
-    assert!(
-        said.contains("Bob Quillfeather <bob@acme.example> and 1 terminal will not be trusted"),
-        "{said}"
-    );
+    assert!(said.contains("Bob Quillfeather <bob@acme.example> and 1 device will not be trusted"), "{said}");
     assert_eq!(ended, "0", "{said}");
     assert!(bob_at(&scene.alice).revoked);
 }

@@ -26,5 +26,6 @@ mod man;
 mod prompts;
 mod pty;
 mod scenarios;
+mod screenshot;
 mod scripts;
 mod streams;

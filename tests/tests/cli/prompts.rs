@@ -50,7 +50,7 @@ fn program(session: &PtySession) -> u32 {
 #[test]
 fn whatever_ends_a_hidden_prompt_the_terminal_is_as_it_was() {
     let scene = Scene::found(Setting::default());
-    let question = "Password of this terminal's keys (not shown): ";
+    let question = "Password of this device's keys (not shown): ";
     let secret = "half a passw";
 
     for (signal, code) in
@@ -116,7 +116,7 @@ fn echoes(session: &mut PtySession) -> bool {
 #[test]
 fn stopped_and_continued_a_hidden_prompt_stays_hidden_and_the_shell_has_its_echo() {
     let scene = Scene::found(Setting::default());
-    let question = "Password of this terminal's keys (not shown): ";
+    let question = "Password of this device's keys (not shown): ";
     let mut session = shell(&scene.alice);
     session.send_line("parsecctl device unlock").unwrap();
     session.exp_string(question).unwrap();

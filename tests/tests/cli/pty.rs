@@ -114,13 +114,13 @@ fn two_people_two_terminals_one_phone() {
     bob_sees.see("I found your code");
     bob_sees.see("Your name: ");
     bob_sees.answer("Bob Quillfeather");
-    bob_sees.see("Name of this terminal");
+    bob_sees.see("Name of this device");
     bob_sees.answer("walnut laptop");
 
     // Enter keeps names and the profile; it never vouches.
     alice_sees.see("Name [");
     alice_sees.answer("");
-    alice_sees.see("Terminal [");
+    alice_sees.see("Device [");
     alice_sees.answer("");
     alice_sees.see("Profile [standard]: ");
     alice_sees.answer("");

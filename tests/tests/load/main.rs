@@ -1,5 +1,5 @@
 //! Many at once and for long: no ceremony lost, nobody kept out, nothing held for what is over
-//! (rows P of docs/evidence.md).
+//! (checks P of docs/assurance.md).
 //!
 //! Each takes the whole machine, so they go one after the other (`parsec_tests::alone`), and
 //! nothing else is in this program.

@@ -1,4 +1,4 @@
-//! Many ceremonies at once against one real server: none lost, none half done (docs/evidence.md, P1).
+//! Many ceremonies at once against one real server: none lost, none half done (docs/assurance.md, P1).
 //!
 //! The people are tasks in this process; their machines, drivers, transport and stores are the shipped ones. Only scrypt is made
 //! cheap, which the shipped daemon can't be told to. How long they last is told and not judged: newcomers and greeters, who have machines of

@@ -1,4 +1,4 @@
-//! Ceremonies, invitations and verifications for as long as asked: neither daemon nor server holds more for it (docs/evidence.md, P7).
+//! Ceremonies, invitations and verifications for as long as asked: neither daemon nor server holds more for it (docs/assurance.md, P7).
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -92,10 +92,7 @@ fn an_invitation_that_the_server_lacks_says_so_and_what_follows() {
         assert_eq!(said.stdout, format!("{LINK}\n"), "the link alone is the result");
         let told = said.stderr.contains("this invitation was issued here alone, and nothing was mailed");
         assert_eq!(told, !posted, "{said:?}");
-        assert_eq!(
-            said.stderr.contains("\ngreeted from this terminal only, and directly"),
-            !posted && direct
-        );
+        assert_eq!(said.stderr.contains("\ngreeted from this device only, and directly"), !posted && direct);
         assert_eq!(said.stderr.contains("nobody can use the link"), !posted && !direct);
         let said = daemon.ctl(&["invite", "user", "bob@example.org", "--json"]).well();
         assert_eq!((&said.json()["posted"], &said.json()["direct"]), (&json!(posted), &json!(direct)));
@@ -126,7 +123,7 @@ fn what_an_older_daemon_leaves_out_is_the_server() {
     let said = daemon.ctl(&["invite", "user", "bob@example.org", "--json"]).well();
     assert_eq!((&said.json()["posted"], &said.json()["direct"]), (&json!(true), &json!(false)));
     let said = daemon.ctl(&["ceremony", "show", "1"]).well();
-    assert!(!said.stdout.contains("Road:"), "{said:?}");
+    assert!(!said.stdout.contains("Transport:"), "{said:?}");
     assert_eq!(daemon.ctl(&["net", "status"]).code, 64);
 }
 
@@ -207,16 +204,16 @@ fn a_program_reads_the_road_and_that_registration_is_pending() {
 #[test]
 fn a_ceremony_is_shown_with_its_road() {
     for (transport, words) in [
-        (Some("server"), "Road: over the metadata server"),
-        (Some("p2p"), "Road: directly, without the server"),
-        (Some("pigeon"), "Road: a way that this program is too old for"),
+        (Some("server"), "Transport: over the metadata server"),
+        (Some("p2p"), "Transport: directly, without the server"),
+        (Some("pigeon"), "Transport: a way that this program is too old for"),
     ] {
         let daemon = playing(&[view(1, "claimer", "connecting", transport, &Value::Null)]);
         let said = daemon.ctl(&["ceremony", "show", "1"]).well();
         assert!(said.stdout.lines().any(|line| line == words), "{said:?}");
     }
     let daemon = playing(&[view(1, "claimer", "connecting", None, &Value::Null)]);
-    assert!(!daemon.ctl(&["ceremony", "show", "1"]).well().stdout.contains("Road:"));
+    assert!(!daemon.ctl(&["ceremony", "show", "1"]).well().stdout.contains("Transport:"));
 }
 
 #[test]
@@ -304,7 +301,7 @@ fn the_network_in_words() {
             _ => otherwise(name),
         });
         let said = daemon.ctl(&["net", "status"]).well();
-        assert_eq!(said.stdout.starts_with("There is a direct road: "), p2p, "{said:?}");
+        assert_eq!(said.stdout.starts_with("There is a peer-to-peer transport: "), p2p, "{said:?}");
         let fits = |start: &str, end: &str| {
             assert!(
                 said.stdout.lines().any(|line| line.starts_with(start) && line.ends_with(end)),
@@ -343,7 +340,7 @@ fn connections_say_whether_the_other_side_holds_the_link() {
         .collect();
     assert_eq!(rows[1][..5], ["00112233", "2", "yes", "in", "QUIC"], "{said:?}");
     assert_eq!(rows[2][..5], ["-", "-", "not yet", "out", "something new"], "{said:?}");
-    assert_eq!(daemon.ctl(&["net", "peers"]).well().stdout, "No other terminal is connected.\n");
+    assert_eq!(daemon.ctl(&["net", "peers"]).well().stdout, "No other device is connected.\n");
 }
 
 fn tried(reached: bool, road: Option<&str>, kind: ProblemKind) -> Value {
@@ -370,7 +367,7 @@ fn a_ping_fails_when_no_way_leads_there() {
             said.stdout.lines().any(|line| line.starts_with(&format!("{what}: answers in 18.2 ms")))
         };
         assert_eq!(
-            (answers("https://parsec.example.org"), answers("The other terminal")),
+            (answers("https://parsec.example.org"), answers("The other device")),
             (server, peer),
             "{said:?}"
         );

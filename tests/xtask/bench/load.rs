@@ -2,7 +2,7 @@
 //!
 //! Decides the load: whole enrolments, every call of them, by the shipped machines and transport, in this process, on the same cores as the
 //! server. SQLite is as durable as it is shipped. The newcomers have no disk: what they do there is not the server's. Beside each stands how
-//! much of the processors was the server's, and how long 99 of 100 ceremonies lasted (P1 of docs/evidence.md).
+//! much of the processors was the server's, and how long 99 of 100 ceremonies lasted (P1 of docs/assurance.md).
 
 use std::path::Path;
 use std::sync::Arc;

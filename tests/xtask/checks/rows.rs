@@ -1,4 +1,4 @@
-//! The rows, in the order of docs/evidence.md: what each is about, and the command that shows it.
+//! The rows, in the order of docs/assurance.md: what each is about, and the command that shows it.
 //!
 //! Decides nothing else: what a figure must be, the test that prints it decides.
 
@@ -6,7 +6,7 @@ use super::{Found, Site, builds, supply};
 
 /// One row.
 pub(super) struct Row {
-    /// Its name, as in docs/evidence.md.
+    /// Its name, as in docs/assurance.md.
     pub(super) id: &'static str,
     /// What it is about, in a line.
     pub(super) what: &'static str,

@@ -13,26 +13,6 @@ use serde_json::{Value, json};
 use super::{Found, Site};
 use crate::run_tests::cargo;
 
-/// One of them must be offered for every package: all let a program be given on in binary form, with a notice.
-const LICENCES: &[&str] = &[
-    "MIT",
-    "Apache-2.0",
-    "Apache-2.0 WITH LLVM-exception",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "ISC",
-    "Zlib",
-    "0BSD",
-    "MIT-0",
-    "CC0-1.0",
-    "Unicode-3.0",
-    "BlueOak-1.0.0",
-    "MPL-2.0",
-    "CDLA-Permissive-2.0",
-    "blessing",
-    "WTFPL",
-];
-
 /// The lowest version of a line of versions in which the holes known to us are closed.
 const MINIMUMS: &[(&str, [u64; 3])] = &[
     ("age", [0, 11, 1]),
@@ -86,6 +66,10 @@ const SECRETS: &[(&str, &str)] = &[
 /// X1: licences and sources of every package; advisories where the tool and its database are here.
 pub(super) fn policy(site: &Site<'_>) -> std::io::Result<Found> {
     let metadata = metadata(site)?;
+    if installed_for_cargo("cargo-deny") {
+        return denied(site, packages(&metadata).count());
+    }
+    let licences = licences(&std::fs::read_to_string(site.root.join("deny.toml"))?)?;
     let mut wrong = Vec::new();
     let mut count = 0;
     for package in packages(&metadata) {
@@ -98,7 +82,7 @@ pub(super) fn policy(site: &Site<'_>) -> std::io::Result<Found> {
         if source != "registry+https://github.com/rust-lang/crates.io-index" {
             wrong.push(format!("{} comes from {source}", text("name")));
         }
-        if !offered(text("license")) {
+        if !offered(text("license"), &licences) {
             wrong.push(format!("{} is under {}", text("name"), text("license")));
         }
     }
@@ -126,15 +110,45 @@ pub(super) fn policy(site: &Site<'_>) -> std::io::Result<Found> {
     Ok(Found::fail(format!("cargo audit: {}", String::from_utf8_lossy(&audit.stdout).trim())))
 }
 
+/// What cargo-deny says by deny.toml; advisories apart, since their database may be out of reach.
+fn denied(site: &Site<'_>, count: usize) -> std::io::Result<Found> {
+    let check = |what: &[&str]| {
+        let mut command = cargo(site.root);
+        command.args(["deny", "--all-features", "check"]).args(what).stdin(Stdio::null()).output()
+    };
+    let said = check(&["licenses", "bans", "sources"])?;
+    if !said.status.success() {
+        return Ok(Found::fail(format!("cargo deny: {}", String::from_utf8_lossy(&said.stderr).trim())));
+    }
+    let read = format!("{count} packages, licences and sources as deny.toml has them");
+    let said = check(&["advisories"])?;
+    let text = String::from_utf8_lossy(&said.stderr);
+    if said.status.success() {
+        return Ok(Found::pass(format!("{read}; cargo deny: 0 advisories open")));
+    }
+    if text.contains("failed to fetch") || text.contains("failed to load advisory database") {
+        return Ok(Found::not_reached(format!("{read}; advisories: their database can't be fetched here")));
+    }
+    Ok(Found::fail(format!("cargo deny: {}", text.trim())))
+}
+
+/// The licences that deny.toml takes.
+fn licences(deny: &str) -> std::io::Result<Vec<String>> {
+    let table: toml::Table = deny.parse().map_err(std::io::Error::other)?;
+    let allow = table.get("licenses").and_then(|part| part.get("allow")).and_then(toml::Value::as_array);
+    let names = allow.into_iter().flatten().filter_map(toml::Value::as_str);
+    Ok(names.map(str::to_owned).collect())
+}
+
 /// Whether one of the licences offered, in each part that must be taken, is one we take.
-fn offered(expression: &str) -> bool {
+fn offered(expression: &str, licences: &[String]) -> bool {
     let expression = expression.replace('/', " OR ");
     // Brackets only ever group alternatives within a list of parts in the expressions there are: a part is good if any word of it is.
     !expression.trim().is_empty()
         && expression.split(" AND ").all(|part| {
             part.trim_matches(['(', ')', ' '])
                 .split(" OR ")
-                .any(|one| LICENCES.contains(&one.trim_matches(['(', ')', ' '])))
+                .any(|one| licences.iter().any(|taken| taken == one.trim_matches(['(', ')', ' '])))
         })
 }
 
@@ -405,13 +419,14 @@ mod tests {
 
     #[test]
     fn a_licence_is_taken_if_each_part_offers_one_we_take() {
+        let taken = licences("[licenses]\nallow = [\"MIT\", \"Apache-2.0\", \"Unicode-3.0\"]").unwrap();
         for good in
             ["MIT", "MIT/Apache-2.0", "(MIT OR Apache-2.0) AND Unicode-3.0", "Apache-2.0 OR GPL-2.0-only"]
         {
-            assert!(offered(good), "{good}");
+            assert!(offered(good, &taken), "{good}");
         }
         for bad in ["", "GPL-3.0-only", "MIT AND GPL-3.0-only", "AGPL-3.0"] {
-            assert!(!offered(bad), "{bad}");
+            assert!(!offered(bad, &taken), "{bad}");
         }
     }
 

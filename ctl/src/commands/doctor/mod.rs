@@ -1,7 +1,8 @@
 //! `doctor`: looks for what is wrong, from the folder of the socket to the servers' clocks.
 //!
-//! Decides which checks this program makes itself and which it leaves to the daemon, and with which exit code it ends.
-//! Refuses to change anything, to hang with a daemon that hangs, and to stop at the first thing that is wrong.
+//! Decides which checks this program makes itself and which it leaves to the daemon, and with which
+//! exit code it ends. Refuses to change anything, to hang with a daemon that hangs, and to stop at
+//! the first thing that is wrong.
 
 mod place;
 mod system;
@@ -18,10 +19,12 @@ use crate::failure::{Failure, Report};
 use crate::schema;
 use crate::text::shown;
 
-/// Longest wait for any answer of the daemon: it asks the servers itself, and gives each of them five seconds.
+/// Longest wait for any answer of the daemon: it asks the servers itself, and gives each of them
+/// five seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Exit codes, the worst first: interference, a bug, bad data, the disk, settings, rights, then what passes by itself.
+/// Exit codes, the worst first: interference, a bug, bad data, the disk, settings, rights, then
+/// what passes by itself.
 const WORST_FIRST: [u8; 9] = [76, 70, 65, 74, 78, 77, 68, 69, 75];
 
 pub(super) fn run(context: &Context<'_>) -> Result<(), Failure> {
@@ -34,7 +37,8 @@ pub(super) fn run(context: &Context<'_>) -> Result<(), Failure> {
         checks.extend(place::socket(path));
     }
     let reached = socket.and_then(|path| Connection::open(&path)).and_then(|mut daemon| {
-        // Hello first, with the usual short wait: a daemon that is stopped shall not take the long one.
+        // Hello first, with the usual short wait: a daemon that is stopped shall not take the long
+        // one.
         daemon.greet()?;
         daemon.patience(PATIENCE)?;
         let status: StatusResult = daemon.call(method::STATUS, &Empty {})?;
@@ -69,7 +73,8 @@ pub(super) fn run(context: &Context<'_>) -> Result<(), Failure> {
     if worst == 0 { Ok(()) } else { Err(Failure::Told(worst)) }
 }
 
-/// The daemon answers: is it the one that belongs to this program, and does it have something to say?
+/// The daemon answers: is it the one that belongs to this program, and does it have something to
+/// say?
 fn about_daemon(status: &StatusResult) -> Vec<Check> {
     let mut checks =
         vec![ok("daemon", format!("parsecd {} answers (process {})", status.version, status.pid))];

@@ -1,4 +1,5 @@
-//! The places on disk: the runtime folder, the socket's folder, the socket, and room for what is kept.
+//! The places on disk: the runtime folder, the socket's folder, the socket, and room for what is
+//! kept.
 //!
 //! Decides what is unsafe about a place. Refuses to follow a link where the daemon would not.
 
@@ -18,9 +19,11 @@ const MODE_BITS: u32 = 0o7777;
 const FOLDER_MODE: u32 = 0o700;
 /// A socket of one's own.
 const SOCKET_MODE: u32 = 0o600;
-/// Less than this, and the next thing that is to be kept may fail: a store with some thousand certificates and its log.
+/// Less than this, and the next thing that is to be kept may fail: a store with some thousand
+/// certificates and its log.
 const SPACE_LOW_BYTES: u64 = 64 * 1024 * 1024;
-/// Less than this is no room for the smallest change: SQLite rewrites its log in pieces of up to 4 MiB.
+/// Less than this is no room for the smallest change: SQLite rewrites its log in pieces of up to 4
+/// MiB.
 const SPACE_GONE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// `$XDG_RUNTIME_DIR`: set, there, and one's own.
@@ -111,7 +114,8 @@ fn look(path: &Path) -> Result<Metadata, String> {
     })
 }
 
-/// Room where keys are kept by default. Only asked while no daemon does: it knows where its data really is.
+/// Room where keys are kept by default. Only asked while no daemon does: it knows where its data
+/// really is.
 pub(super) fn disk_space() -> Check {
     const NAME: &str = "disk_space";
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -1,6 +1,7 @@
 //! The system around the daemon: its units, the clock, and whether it outlives the session.
 //!
-//! Decides what systemd's answers mean. Refuses to wait for a bus that hangs, and to call a system without systemd wrong.
+//! Decides what systemd's answers mean. Refuses to wait for a bus that hangs, and to call a system
+//! without systemd wrong.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -12,7 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{failed, ok, skipped, warning};
 
-/// Longest wait for a program: its own limit for a bus that hangs is 25 seconds, too long for four of them.
+/// Longest wait for a program: its own limit for a bus that hangs is 25 seconds, too long for four
+/// of them.
 const PROGRAM_WAIT: Duration = Duration::from_secs(5);
 /// Most that is read of what a program says: one word a line.
 const PROGRAM_MAX_BYTES: u64 = 4 * 1024;
@@ -33,7 +35,8 @@ pub(super) fn all() -> Vec<Check> {
     checks
 }
 
-/// Proxies in the environment: the daemon does not use them, and who depends on one wonders why no server answers.
+/// Proxies in the environment: the daemon does not use them, and who depends on one wonders why no
+/// server answers.
 fn judge_proxies(variables: impl Iterator<Item = (&'static str, String)>) -> Option<Check> {
     let set: Vec<String> = variables
         .filter(|(_, value)| !value.is_empty())
@@ -43,7 +46,7 @@ fn judge_proxies(variables: impl Iterator<Item = (&'static str, String)>) -> Opt
         warning(
             "proxy",
             format!("{}; parsecd does not use it, and connects to servers directly", set.join(", ")),
-            "If servers can be reached through the proxy alone, ask its keeper to let the server's address through; two terminals on one network can do without: `--transport p2p`.",
+            "If servers can be reached through the proxy alone, ask its keeper to let the server's address through; two devices on one network can do without: `--transport p2p`.",
         )
     })
 }

@@ -1,6 +1,6 @@
 //! The methods of the local API: what each is called, what calling it takes, how its parameters are read.
 //!
-//! Decides what a right is. Refuses parameters it does not know, without repeating them: they may hold a password that
+//! Decides what a permission is. Refuses parameters it does not know, without repeating them: they may hold a password that
 //! landed in the wrong field. The methods themselves are in `table`.
 
 mod table;
@@ -20,10 +20,10 @@ use crate::os::caller::Caller;
 use table::TABLE;
 
 /// What somebody must be allowed to, to call a method. The user's own socket allows all of it, the plug-in socket
-/// [`Right::Anyone`] and, of [`Right::Watch`], what a token names.
+/// [`Permission::Anyone`] and, of [`Permission::Watch`], what a token names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Right {
+pub enum Permission {
     /// Asks what this is.
     Anyone,
     /// Sees that something goes on. A plug-in may be given it.
@@ -38,7 +38,7 @@ pub enum Right {
     Own,
 }
 
-impl Right {
+impl Permission {
     /// Its name in `rpc.hello`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -70,7 +70,7 @@ pub(super) struct MethodSpec {
     /// `noun.verb`
     pub(super) name: &'static str,
     /// What calling it takes.
-    pub(super) right: Right,
+    pub(super) permission: Permission,
     /// What it takes beside.
     pub(super) needs: Needs,
     /// A subscription's other method, which ends it.
@@ -126,8 +126,8 @@ pub(super) fn all() -> &'static [MethodSpec] {
 }
 
 /// Names and rights, for documents and tests.
-pub fn table() -> impl Iterator<Item = (&'static str, Right)> {
-    TABLE.iter().map(|spec| (spec.name, spec.right))
+pub fn table() -> impl Iterator<Item = (&'static str, Permission)> {
+    TABLE.iter().map(|spec| (spec.name, spec.permission))
 }
 
 /// The spec of a method, or of the subscription that it ends.
@@ -153,7 +153,7 @@ mod tests {
         for name in TABLE.iter().flat_map(|spec| [Some(spec.name), spec.ends]).flatten() {
             assert!(module.method(name).is_some(), "{name}");
         }
-        // Nothing is registered that has no spec, and so no right.
+        // Nothing is registered that has no spec, and so no permission.
         for name in module.method_names() {
             assert!(spec(name).is_some(), "{name}");
         }

@@ -9,7 +9,7 @@ use parsec_protocol::control::{
     TrustExport, TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
 };
 
-use super::{MethodSpec, Register, Right, caller, raw, read};
+use super::{MethodSpec, Permission, Register, caller, raw, read};
 use crate::calls::admin::{self, Change};
 use crate::calls::{evidence, invitations, members, repair};
 use crate::engine::command::{Command, Needs};
@@ -20,16 +20,16 @@ use crate::rpc::{ceremony, discover, events, hello, redact, tokens};
 
 /// A method that takes parameters and asks the loop one thing. After `=>`: what is shown of the result to whom.
 macro_rules! ask {
-    ($name:ident, $right:ident, |$params:ident: $takes:ty| $command:expr) => {
-        ask!($name, $right, Right::$right.needs(), |$params: $takes| $command => |_: &Caller, result| result)
+    ($name:ident, $may:ident, |$params:ident: $takes:ty| $command:expr) => {
+        ask!($name, $may, Permission::$may.needs(), |$params: $takes| $command => |_: &Caller, result| result)
     };
-    ($name:ident, $right:ident, |$params:ident: $takes:ty| $command:expr => $shown:expr) => {
-        ask!($name, $right, Right::$right.needs(), |$params: $takes| $command => $shown)
+    ($name:ident, $may:ident, |$params:ident: $takes:ty| $command:expr => $shown:expr) => {
+        ask!($name, $may, Permission::$may.needs(), |$params: $takes| $command => $shown)
     };
-    ($name:ident, $right:ident, $needs:expr, |$params:ident: $takes:ty| $command:expr => $shown:expr) => {
+    ($name:ident, $may:ident, $needs:expr, |$params:ident: $takes:ty| $command:expr => $shown:expr) => {
         MethodSpec {
             name: method::$name,
-            right: Right::$right,
+            permission: Permission::$may,
             needs: $needs,
             ends: None,
             register: |module, spec| {
@@ -53,22 +53,22 @@ macro_rules! ask {
 /// one as `select`. The work runs once the loop has chosen the device and seen what the caller's session must have
 /// confirmed; locking ends it.
 macro_rules! on_session {
-    ($name:ident, $right:ident, |$session:ident| $work:expr) => {
-        on_session!($name, $right, Right::$right.needs(), |$session| $work)
+    ($name:ident, $may:ident, |$session:ident| $work:expr) => {
+        on_session!($name, $may, Permission::$may.needs(), |$session| $work)
     };
-    ($name:ident, $right:ident, |$session:ident, $params:ident: $takes:ty| $work:expr) => {
-        on_session!($name, $right, Right::$right.needs(), |$session, $params: $takes| $work)
+    ($name:ident, $may:ident, |$session:ident, $params:ident: $takes:ty| $work:expr) => {
+        on_session!($name, $may, Permission::$may.needs(), |$session, $params: $takes| $work)
     };
-    ($name:ident, $right:ident, $needs:expr, |$session:ident| $work:expr) => {
-        on_session!(@ $name, $right, $needs, $session, params: DeviceSelector, params.clone(), $work)
+    ($name:ident, $may:ident, $needs:expr, |$session:ident| $work:expr) => {
+        on_session!(@ $name, $may, $needs, $session, params: DeviceSelector, params.clone(), $work)
     };
-    ($name:ident, $right:ident, $needs:expr, |$session:ident, $params:ident: $takes:ty| $work:expr) => {
-        on_session!(@ $name, $right, $needs, $session, $params: $takes, $params.select.clone(), $work)
+    ($name:ident, $may:ident, $needs:expr, |$session:ident, $params:ident: $takes:ty| $work:expr) => {
+        on_session!(@ $name, $may, $needs, $session, $params: $takes, $params.select.clone(), $work)
     };
-    (@ $name:ident, $right:ident, $needs:expr, $session:ident, $params:ident: $takes:ty, $select:expr, $work:expr) => {
+    (@ $name:ident, $may:ident, $needs:expr, $session:ident, $params:ident: $takes:ty, $select:expr, $work:expr) => {
         MethodSpec {
             name: method::$name,
-            right: Right::$right,
+            permission: Permission::$may,
             needs: $needs,
             ends: None,
             register: |module, spec| {
@@ -90,14 +90,14 @@ macro_rules! on_session {
 }
 
 /// A method that does something else than ask the loop once.
-const fn special(name: &'static str, right: Right, register: Register) -> MethodSpec {
-    MethodSpec { name, right, needs: right.needs(), ends: None, register }
+const fn special(name: &'static str, permission: Permission, register: Register) -> MethodSpec {
+    MethodSpec { name, permission, needs: permission.needs(), ends: None, register }
 }
 
 /// The table.
 pub(super) const TABLE: &[MethodSpec] = &[
-    special(method::HELLO, Right::Anyone, hello::register),
-    special(method::DISCOVER, Right::Anyone, discover::register),
+    special(method::HELLO, Permission::Anyone, hello::register),
+    special(method::DISCOVER, Permission::Anyone, discover::register),
     ask!(STATUS, Watch, |_none: Empty| Command::Status => redact::status),
     ask!(ORG_BOOTSTRAP, Own, |params: _| |reply| Command::OrgBootstrap(params, reply)),
     // It decides whom this device asks from now on.
@@ -122,7 +122,7 @@ pub(super) const TABLE: &[MethodSpec] = &[
     ask!(GREET_START, Vouch, |params: _| |reply| Command::GreetStart(params, reply)),
     ask!(CLAIM_START, Enrol, |params: _| |reply| Command::ClaimStart(params, reply)),
     ask!(CEREMONY_LIST, Watch, |_none: Empty| Command::CeremonyList => redact::ceremonies),
-    special(method::CEREMONY_SHOW, Right::Look, ceremony::register_show),
+    special(method::CEREMONY_SHOW, Permission::Look, ceremony::register_show),
     // The greeter's answer is half of the vouching: whoever gives it in the person's place can pick the code of somebody in
     // the middle. A claimer has no device yet, and so nothing to confirm with.
     ask!(CEREMONY_CHOOSE, Enrol, Needs::Confirmation, |params: CeremonyChoose| |reply| {
@@ -178,18 +178,18 @@ pub(super) const TABLE: &[MethodSpec] = &[
     ask!(NET_PING, Enrol, |params: _| |reply| Command::NetPing(params, reply)),
     MethodSpec {
         ends: Some(method::CEREMONY_UNWATCH),
-        ..special(method::CEREMONY_WATCH, Right::Look, ceremony::register_watch)
+        ..special(method::CEREMONY_WATCH, Permission::Look, ceremony::register_watch)
     },
     MethodSpec {
         ends: Some(method::EVENTS_UNWATCH),
-        ..special(method::EVENTS_WATCH, Right::Watch, events::register)
+        ..special(method::EVENTS_WATCH, Permission::Watch, events::register)
     },
     MethodSpec {
         // It hands rights on to a program that nobody watches.
         needs: Needs::Confirmation,
-        ..special(method::TOKEN_CREATE, Right::Own, tokens::register_create)
+        ..special(method::TOKEN_CREATE, Permission::Own, tokens::register_create)
     },
-    special(method::TOKEN_LIST, Right::Look, tokens::register_list),
-    special(method::TOKEN_REVOKE, Right::Own, tokens::register_revoke),
-    special(method::TOKEN_USES, Right::Look, tokens::register_uses),
+    special(method::TOKEN_LIST, Permission::Look, tokens::register_list),
+    special(method::TOKEN_REVOKE, Permission::Own, tokens::register_revoke),
+    special(method::TOKEN_USES, Permission::Look, tokens::register_uses),
 ];

@@ -1,7 +1,8 @@
 //! The checks of message 7, in the order of docs/protocol.md (*Message 7*).
 //!
-//! Decides whether what the greeter hands over is what the claimer asked for, and whether it hangs together up to the root key
-//! that the codes covered. Refuses a single byte that doesn't fit: the claimer is about to trust all of it for years.
+//! Decides whether what the greeter hands over is what the claimer asked for, and whether it hangs
+//! together up to the root key that the codes covered. Refuses a single byte that doesn't fit: the
+//! claimer is about to trust all of it for years.
 
 use crate::chain::batch::Sequential;
 use crate::chain::head::Head;
@@ -22,7 +23,8 @@ const SEEN_MIN: u64 = 2;
 /// Something in message 7 isn't what was asked for.
 const UNFIT: Closed = Closed::BadMessage { step: 7 };
 
-/// What the claimer drew for its claim. User keys are there for a new user; a new terminal is given its user's.
+/// What the claimer drew for its claim. User keys are there for a new user; a new device is given
+/// its user's.
 pub(super) struct KeysOfClaim {
     pub(super) signing: DeviceSigningKey,
     pub(super) store: LocalStoreKey,
@@ -48,8 +50,8 @@ pub(super) struct Received {
     first_device: bool,
 }
 
-/// Checks message 7 against what was asked for: organisation, e-mail or user id, the claimer's own keys, the number of
-/// certificates, the names as they are sealed.
+/// Checks message 7 against what was asked for: organisation, e-mail or user id, the claimer's own
+/// keys, the number of certificates, the names as they are sealed.
 ///
 /// # Errors
 /// [`Closed::BadMessage`].
@@ -103,7 +105,8 @@ pub(super) fn read(
                 && received.is_own_device(setting, of_device)
         }
         (Invited::Device(invited), [of_device]) => {
-            // A person greets their own terminals: nobody else should have the keys that are handed over.
+            // A person greets their own devices: nobody else should have the keys that are handed
+            // over.
             setting.greeter_user == *invited
                 && received.user == *invited
                 && received.is_own_device(setting, of_device)
@@ -123,7 +126,8 @@ impl Received {
         self.seen.count
     }
 
-    /// What a certificate says, if it belongs to this ceremony. Its signature is checked with the log.
+    /// What a certificate says, if it belongs to this ceremony. Its signature is checked with the
+    /// log.
     fn body(&self, setting: &Setting, envelope: &[u8]) -> Option<Body> {
         let Payload { organisation, author, time: _, seen, body } =
             Envelope::decode(envelope).ok()?.payload().ok()?;
@@ -161,11 +165,12 @@ impl Received {
         open_name(&self.directory_key, &setting.organisation, whose, sealed).as_ref() == Some(name)
     }
 
-    /// Checks the log as far as the greeter had seen it, what it says about greeter and user, then the new certificates on
-    /// top of it.
+    /// Checks the log as far as the greeter had seen it, what it says about greeter and user, then
+    /// the new certificates on top of it.
     ///
     /// # Errors
-    /// [`Closed::ChainInvalid`]; [`Closed::BadMessage`] if the user keys are not those of the certified user.
+    /// [`Closed::ChainInvalid`]; [`Closed::BadMessage`] if the user keys are not those of the
+    /// certified user.
     pub(super) fn verify(self, setting: &Setting, log: Vec<Vec<u8>>) -> Result<Verified, Closed> {
         let mut chain = VerifiedLog::empty(setting.organisation.clone(), self.root);
         // Not more than asked for: the rest would be work without use, ordered by a server.
@@ -184,7 +189,8 @@ impl Received {
         Ok(Verified { received: self, log })
     }
 
-    /// For a new terminal: the user is the one in the log, under the name and with the key that stand there.
+    /// For a new device: the user is the one in the log, under the name and with the key that
+    /// stand there.
     fn check_user(&self, chain: &VerifiedLog, setting: &Setting) -> Result<(), Closed> {
         let record = chain.user(&self.user).ok_or(Closed::ChainInvalid)?;
         let fits = record.email == self.email
@@ -195,7 +201,7 @@ impl Received {
     }
 }
 
-/// Whether the log knows the greeter of the prologue as that user's terminal.
+/// Whether the log knows the greeter of the prologue as that user's device.
 fn is_greeter(chain: &VerifiedLog, setting: &Setting) -> bool {
     chain.device(&setting.greeter_device).is_some_and(|device| device.user == setting.greeter_user)
 }
@@ -207,7 +213,7 @@ pub(super) struct Verified {
 }
 
 impl Verified {
-    /// Signs the receipt; with it, everything the terminal needs from here on.
+    /// Signs the receipt; with it, everything the device needs from here on.
     pub(super) fn into_device(self, setting: &Setting, handshake: Hash, typed_codes: bool) -> NewDevice {
         let Self { received, log } = self;
         let certified = received.certificates.iter().map(|bytes| Hash::of(&[bytes])).collect();

@@ -1,8 +1,9 @@
 //! The machine of the one who joins.
 //!
-//! Decides in which order the claimer speaks and asks. Refuses every input that isn't awaited: a message ahead of its turn
-//! closes the machine, a message seen before is passed over, anything else leaves it as it is. What each state awaits and
-//! how it is left stands in `states`, the checks of message 7 in `handover`.
+//! Decides in which order the claimer speaks and asks. Refuses every input that isn't awaited: a
+//! message ahead of its turn closes the machine, a message seen before is passed over, anything
+//! else leaves it as it is. What each state awaits and how it is left stands in `states`, the
+//! checks of message 7 in `handover`.
 
 mod handover;
 mod states;
@@ -44,8 +45,8 @@ impl Claimer {
     /// Takes what happened; returns what to do, in order.
     ///
     /// # Errors
-    /// [`Refused`] changes nothing: the machine still awaits what it awaited. What closes the machine is an
-    /// output, [`ClaimerOutput::Closed`].
+    /// [`Refused`] changes nothing: the machine still awaits what it awaited. What closes the
+    /// machine is an output, [`ClaimerOutput::Closed`].
     pub fn step(
         &mut self,
         input: ClaimerInput,

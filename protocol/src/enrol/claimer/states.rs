@@ -1,8 +1,8 @@
 //! What the claimer can be waiting for, and what it does when that comes.
 //!
-//! Each state is named after what it awaits and holds what is needed from there on; a transition consumes it. A state that
-//! needs a check to have passed takes the proof of it as an argument. Refuses by returning the state unchanged; fails by not
-//! returning it.
+//! Each state is named after what it awaits and holds what is needed from there on; a transition
+//! consumes it. A state that needs a check to have passed takes the proof of it as an argument.
+//! Refuses by returning the state unchanged; fails by not returning it.
 
 use super::handover::{self, KeysOfClaim, Received};
 use crate::codec;
@@ -63,8 +63,8 @@ impl State {
         !step.is_multiple_of(2) && step < next
     }
 
-    /// After message 7 nobody waits for a message any more: the greeter's part is done and durable, and choosing a
-    /// password or fetching the log may take as long as it takes.
+    /// After message 7 nobody waits for a message any more: the greeter's part is done and durable,
+    /// and choosing a password or fetching the log may take as long as it takes.
     pub(super) const fn patience(&self, now: Timestamp) -> Patience {
         match self {
             Self::AwaitsAnswer(_)
@@ -101,7 +101,8 @@ impl AwaitsAnswer {
         let mut handshake = Handshake::new(true, setting, secret, entropy)?;
         let nonce = Nonce(random(entropy)?);
         let decoys = Decoys::draw(entropy)?;
-        // Writing the first half involves no key of the other side; the ephemeral key's bytes are there already.
+        // Writing the first half involves no key of the other side; the ephemeral key's bytes are
+        // there already.
         let message = handshake.write().map_err(|_| Refused::NoEntropy)?;
         Ok((Self { handshake, nonce, decoys }, message))
     }
@@ -166,8 +167,8 @@ pub(super) struct AwaitsCode {
 }
 
 impl AwaitsCode {
-    /// Asked only now: who could see the claimer look for a code before the greeter had found the other one would
-    /// learn whether to go on.
+    /// Asked only now: who could see the claimer look for a code before the greeter had found the
+    /// other one would learn whether to go on.
     fn enter(
         channel: Channel,
         turn: GreeterTurn,

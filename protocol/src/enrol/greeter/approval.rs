@@ -1,8 +1,8 @@
 //! The moment of certification: who may be certified, and what exactly is signed.
 //!
-//! Decides by the greeter's verified log, before a signature exists, whether the certificates would stand in it; signs the keys
-//! of the claim as they came out of the channel and nothing that anyone typed or a server said. Refuses without the proofs of
-//! both recognitions: they are arguments.
+//! Decides by the greeter's verified log, before a signature exists, whether the certificates would
+//! stand in it; signs the keys of the claim as they came out of the channel and nothing that anyone
+//! typed or a server said. Refuses without the proofs of both recognitions: they are arguments.
 
 use minicbor::bytes::ByteVec;
 
@@ -29,8 +29,8 @@ pub(super) struct Basis<'a> {
     pub(super) handshake: &'a Hash,
 }
 
-/// Without these nothing is signed: the code was found here, the claimer said aloud that it was found there, and the claim's key
-/// is its sender's.
+/// Without these nothing is signed: the code was found here, the claimer said aloud that it was
+/// found there, and the claim's key is its sender's.
 pub(super) type Proofs<'a> = (&'a CodeRecognised, &'a HeardConfirmation, &'a PossessionProved);
 
 /// What is to be certified, with whatever the two kinds differ in.
@@ -39,10 +39,12 @@ enum Subject {
     Device { email: Email, name: Label, profile: Profile },
 }
 
-/// Signs the new user and terminal, or the new terminal, and makes the greeter's record and message 7.
+/// Signs the new user and device, or the new device, and makes the greeter's record and message
+/// 7.
 ///
 /// # Errors
-/// [`Refused::WrongIdentity`], [`Refused::MayNotCertify`], [`Refused::NoEntropy`]: nothing has left this function then.
+/// [`Refused::WrongIdentity`], [`Refused::MayNotCertify`], [`Refused::NoEntropy`]: nothing has left
+/// this function then.
 pub(super) fn sign(
     basis: &Basis<'_>,
     (recognised, _, _): Proofs<'_>,
@@ -92,7 +94,8 @@ pub(super) fn sign(
 
     let seen = approval.log.head();
     let certificates: Vec<Vec<u8>> = bodies.into_iter().map(|body| certify(basis, seen, now, body)).collect();
-    // The reader's own judgement, before anything leaves: a certificate that others would refuse would break their logs.
+    // The reader's own judgement, before anything leaves: a certificate that others would refuse
+    // would break their logs.
     approval.log.extended(certificates.iter().map(Vec::as_slice)).map_err(|_| Refused::MayNotCertify)?;
 
     let certificates: Vec<ByteVec> = certificates.into_iter().map(ByteVec::from).collect();
@@ -160,8 +163,8 @@ fn certify(basis: &Basis<'_>, seen: Head, now: Timestamp, body: Body) -> Vec<u8>
     payload.sign_with(|context, message| basis.approval.signing_key.sign(context, message))
 }
 
-/// The greeter as the log has it: the device of the prologue, with this key, neither it nor its user revoked, under the
-/// root key that the codes cover.
+/// The greeter as the log has it: the device of the prologue, with this key, neither it nor its
+/// user revoked, under the root key that the codes cover.
 fn greeter<'a>(basis: &Basis<'a>) -> Result<&'a UserRecord, Refused> {
     let Basis { setting, root, approval, .. } = *basis;
     let log = approval.log;

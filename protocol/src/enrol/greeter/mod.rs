@@ -1,8 +1,9 @@
 //! The machine of the one who vouches.
 //!
-//! Decides in which order the greeter speaks and asks. Refuses every input that isn't awaited: a message ahead of its turn
-//! closes the machine, a message seen before is passed over, anything else leaves it as it is. What each state awaits and
-//! how it is left stands in `states`, who may be certified and what is signed in `approval`, message 8 in `receipt`.
+//! Decides in which order the greeter speaks and asks. Refuses every input that isn't awaited: a
+//! message ahead of its turn closes the machine, a message seen before is passed over, anything
+//! else leaves it as it is. What each state awaits and how it is left stands in `states`, who may
+//! be certified and what is signed in `approval`, message 8 in `receipt`.
 
 mod approval;
 mod receipt;
@@ -46,7 +47,8 @@ impl Greeter {
     /// Takes what happened; returns what to do, in order.
     ///
     /// # Errors
-    /// [`Refused`] changes nothing. What closes the machine is an output, [`GreeterOutput::Closed`].
+    /// [`Refused`] changes nothing. What closes the machine is an output,
+    /// [`GreeterOutput::Closed`].
     pub fn step(
         &mut self,
         input: GreeterInput<'_>,

@@ -1,7 +1,8 @@
-//! Message 8: the new terminal says that it holds its keys.
+//! Message 8: the new device says that it holds its keys.
 //!
-//! Decides from the greeter's durable record alone, since the greeter's daemon may have been restarted and locked in between.
-//! Refuses a receipt over other certificates, another root, another ceremony, or by another key.
+//! Decides from the greeter's durable record alone, since the greeter's daemon may have been
+//! restarted and locked in between. Refuses a receipt over other certificates, another root,
+//! another ceremony, or by another key.
 
 use crate::codec;
 use crate::enrol::io::{Closed, Publication, SealedEnrolment};
@@ -13,7 +14,8 @@ impl SealedEnrolment {
     /// Checks message 8 against this record alone, as a restarted greeter must.
     ///
     /// # Errors
-    /// [`Closed::BadReceipt`] if it isn't the new device's receipt over exactly these certificates and this root.
+    /// [`Closed::BadReceipt`] if it isn't the new device's receipt over exactly these certificates
+    /// and this root.
     pub fn open_receipt(&self, message: &[u8]) -> Result<Publication, Closed> {
         let receipt: Receipt = codec::decode(message, RECEIPT_MAX_BYTES).map_err(|_| Closed::BadReceipt)?;
         let certificates: Vec<Hash> =

@@ -1,8 +1,8 @@
 //! What the greeter can be waiting for, and what it does when that comes.
 //!
-//! Each state is named after what it awaits and holds what is needed from there on; a transition consumes it. A state that
-//! needs a check to have passed takes the proof of it as an argument. Refuses by returning the state unchanged; fails by not
-//! returning it.
+//! Each state is named after what it awaits and holds what is needed from there on; a transition
+//! consumes it. A state that needs a check to have passed takes the proof of it as an argument.
+//! Refuses by returning the state unchanged; fails by not returning it.
 
 use super::approval::{self, Basis};
 use crate::enrol::channel::{Channel, Handshake};
@@ -198,7 +198,8 @@ pub(super) struct AwaitsClaim {
 }
 
 impl AwaitsClaim {
-    /// Says "recognised", then shows the greeter's own code; never earlier, or both codes could be had without a check.
+    /// Says "recognised", then shows the greeter's own code; never earlier, or both codes could be
+    /// had without a check.
     fn enter(
         mut channel: Channel,
         own: SasCode,
@@ -220,7 +221,7 @@ impl AwaitsClaim {
     }
 }
 
-/// A new user brings a name and a key, a new terminal neither.
+/// A new user brings a name and a key, a new device neither.
 fn check_claim(setting: &Setting, claim: &ClaimRecord) -> Result<(), Closed> {
     match (&setting.invited, &claim.name, &claim.encryption_key) {
         (Invited::User(_), Some(_), Some(key)) if key.is_sound() => Ok(()),
@@ -230,8 +231,8 @@ fn check_claim(setting: &Setting, claim: &ClaimRecord) -> Result<(), Closed> {
     }
 }
 
-/// The person's word. What gets certified is the claim held here, whose keys came out of the channel in message 6; an approval
-/// can replace names, and has no field for a key.
+/// The person's word. What gets certified is the claim held here, whose keys came out of the
+/// channel in message 6; an approval can replace names, and has no field for a key.
 pub(super) struct AwaitsApproval {
     channel: Channel,
     root: VerifyKey,

@@ -55,7 +55,8 @@ fn a_nonce_that_was_not_committed_to_opens_nothing() {
     let mut mallory = FalseClaimer::against(&mut pair, &setting);
     let commitment = proofs::commitment(&[1; 32], mallory.end.channel.handshake());
     mallory.say(&mut pair, 2, &crate::codec::encode(&Commit { commitment }));
-    // With the greeter's nonce known, this is where one would search for a nonce with the wanted code.
+    // With the greeter's nonce known, this is where one would search for a nonce with the wanted
+    // code.
     mallory.say(&mut pair, 4, &crate::codec::encode(&Reveal { nonce: Nonce([2; 32]) }));
     assert_eq!(pair.g.closed, Some(Closed::CommitmentBroken));
     assert!(pair.g.asked.is_none());
@@ -151,7 +152,8 @@ fn two_ceremonies_cannot_be_spliced_and_an_old_one_not_replayed() {
 
 // --- M8, M12: the codes
 
-/// One in the middle with link and setting: two channels, one to each side, the whole protocol spoken honestly on both.
+/// One in the middle with link and setting: two channels, one to each side, the whole protocol
+/// spoken honestly on both.
 #[test]
 fn one_in_the_middle_is_seen_by_the_codes() {
     let world = World::new();
@@ -175,8 +177,8 @@ fn one_in_the_middle_is_seen_by_the_codes() {
     }
 }
 
-/// The same, and the guess of 20 bits came true: Alice's check passes. Bob's doesn't, so he never says aloud that he found the
-/// code, and nothing gets signed.
+/// The same, and the guess of 20 bits came true: Alice's check passes. Bob's doesn't, so he never
+/// says aloud that he found the code, and nothing gets signed.
 #[test]
 fn half_the_bits_guessed_sign_nothing() {
     let world = World::new();
@@ -318,13 +320,15 @@ fn a_server_cannot_say_recognised_or_anything_else() {
     }
 }
 
-/// Somebody who has the link can seal anything. Whatever it is, the machine closes or goes on, and signs nothing.
+/// Somebody who has the link can seal anything. Whatever it is, the machine closes or goes on, and
+/// signs nothing.
 #[test]
 fn anything_under_a_good_seal_is_read_without_harm() {
     let world = World::new();
     let setting = world.bob();
     let mut chance = Seeded::new(21);
-    // Beginnings that get deep into the decoder: arrays, byte strings and texts of the lengths the records have.
+    // Beginnings that get deep into the decoder: arrays, byte strings and texts of the lengths the
+    // records have.
     let heads: &[&[u8]] =
         &[&[0x81, 0x58, 0x20], &[0x83, 0x58, 0x20], &[0x82, 0x84], &[0x8a, 0x50], &[0x8b, 0x50], &[]];
     for _ in 0..400 {

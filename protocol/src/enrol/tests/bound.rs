@@ -1,4 +1,5 @@
-//! What is bound before a code exists: setting, link secret, every bit and length of every message, sound keys.
+//! What is bound before a code exists: setting, link secret, every bit and length of every message,
+//! sound keys.
 
 use super::super::channel::HANDSHAKE_MESSAGE_BYTES;
 use super::*;
@@ -35,7 +36,7 @@ fn a_setting_that_differs_in_one_field_never_gets_to_codes() {
         ..good.clone()
     };
     let mut pairs: Vec<_> = others.into_iter().map(|other| (good.clone(), other)).collect();
-    // Another terminal answers in the greeter's place.
+    // Another device answers in the greeter's place.
     pairs.push((direct(3), direct(4)));
     for (good, other) in pairs {
         for (claims, greets) in [(&good, &other), (&other, &good)] {
@@ -143,8 +144,8 @@ fn bad_keys_are_refused_before_any_code() {
     println!("figure M5: {} bad keys at each side: all refused before a code is shown", bad_keys().len());
 }
 
-/// The check above looks at the key's bytes. This one shows that the Diffie-Hellman itself refuses too: a message 0 that is
-/// authentic in every other way.
+/// The check above looks at the key's bytes. This one shows that the Diffie-Hellman itself refuses
+/// too: a message 0 that is authentic in every other way.
 #[test]
 fn the_second_lock_holds_too() {
     use snow::types::Dh as _;

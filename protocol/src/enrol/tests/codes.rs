@@ -85,7 +85,8 @@ fn inputs() -> Inputs {
     }
 }
 
-/// The check that M4 names, for the transcript: whatever is flipped on one side alone, that side shows other codes.
+/// The check that M4 names, for the transcript: whatever is flipped on one side alone, that side
+/// shows other codes.
 #[test]
 fn every_bit_that_was_agreed_on_is_in_both_codes() {
     let truth = inputs().codes();
@@ -230,7 +231,8 @@ fn answers_are_judged_once_and_slips_are_no_answers() {
     assert!(typing.judge(CodeAnswer::NoneFits).unwrap().is_none());
     assert!(typing.judge(CodeAnswer::Typed(truth)).unwrap().is_some());
 
-    // One ceremony in a million: both codes alike. Reading the own one is reading the right one then.
+    // One ceremony in a million: both codes alike. Reading the own one is reading the right one
+    // then.
     let alike = CodeScreen::new(truth, truth, false, &decoys);
     assert!(alike.judge(CodeAnswer::Typed(truth)).unwrap().is_some());
 }

@@ -1,8 +1,11 @@
-//! Two histories shown to two members: found at the first head that goes from one to the other, whichever way it goes.
+//! Two histories shown to two members: found at the first head that goes from one to the other,
+//! whichever way it goes.
 //!
-//! A server can't sign. What it can do is to keep certificates from some, or to give those that were made at the same time to one member
-//! in this order and to another in that. Each history then is sound by itself; that there are two shows when a member of the one meets
-//! a head of the other: in a certificate's `seen`, in message 7, or by itself, as it is in receipts and in what a device has kept.
+//! A server can't sign. What it can do is to keep certificates from some, or to give those that
+//! were made at the same time to one member in this order and to another in that. Each history then
+//! is sound by itself; that there are two shows when a member of the one meets a head of the other:
+//! in a certificate's `seen`, in message 7, or by itself, as it is in receipts and in what a device
+//! has kept.
 
 use super::vouching::{Second, let_in};
 use super::*;

@@ -119,7 +119,8 @@ impl Draft {
     }
 }
 
-/// A claimer that has recognised a greeter who then sends this message 7; and what became of it with this log.
+/// A claimer that has recognised a greeter who then sends this message 7; and what became of it
+/// with this log.
 fn told(
     world: &World,
     setting: &Setting,
@@ -337,8 +338,9 @@ fn the_root_of_message_3_and_of_message_7_are_one() {
     assert!(pair.c.need_log.is_none());
 }
 
-/// A user without a terminal would let an administrator, who has that user's keys, greet the user's first terminal as if it were the
-/// user. The log's rules allow it to whoever certified the user; the ceremony doesn't.
+/// A user without a device would let an administrator, who has that user's keys, greet the user's
+/// first device as if it were the user. The log's rules allow it to whoever certified the user;
+/// the ceremony doesn't.
 #[test]
 fn a_terminal_is_greeted_by_its_own_person_only() {
     let mut world = World::new();

@@ -1,4 +1,5 @@
-//! Somebody between two attentive people, who does everything right and still loses; and wins, once the defence in question is taken away.
+//! Somebody between two attentive people, who does everything right and still loses; and wins, once
+//! the defence in question is taken away.
 //!
 //! Decides what counts as winning: the greeter signs for a key of the attacker's. Each check here
 //! fails without the defences that tests/sabotage/ceremony/ says, and passes without the others: a
@@ -35,7 +36,8 @@ fn wins(check: &str, strategy: &str) -> u64 {
     wins
 }
 
-/// The attacker commits, waits for everybody's number, and then looks for one that makes both pairs of codes the same.
+/// The attacker commits, waits for everybody's number, and then looks for one that makes both pairs
+/// of codes the same.
 #[test]
 fn a_number_chosen_last_wins_nothing() {
     assert_eq!(wins("number_chosen_last", "commitment-swap"), 0);
@@ -53,8 +55,8 @@ fn another_commitment_closes() {
     assert!(alice.g.asked.is_none());
 }
 
-/// Everything is passed on as it came, from one channel into the other, where it says the same if codes and commitments don't belong to
-/// a channel.
+/// Everything is passed on as it came, from one channel into the other, where it says the same if
+/// codes and commitments don't belong to a channel.
 #[test]
 fn messages_passed_on_win_nothing() {
     assert_eq!(wins("passed_on", "same-words"), 0);
@@ -71,7 +73,8 @@ fn keys_of_zero_win_nothing() {
     }
 }
 
-/// The first check passes by luck, forced here; the second fails, and its person says nothing aloud.
+/// The first check passes by luck, forced here; the second fails, and its person says nothing
+/// aloud.
 #[test]
 fn a_lucky_first_check_signs_nothing() {
     let world = World::new();
@@ -99,7 +102,8 @@ fn blind_interception_wins_by_chance_alone() {
         wins += u64::from(won(&run));
         alerted += u64::from(!won(&run) && run.verdict.alert());
     }
-    // 2^-10, with the bounds that chance keeps to in 999 of 1,000 runs: 3.29 standard deviations. 149 to 241 of 200,000.
+    // 2^-10, with the bounds that chance keeps to in 999 of 1,000 runs: 3.29 standard deviations.
+    // 149 to 241 of 200,000.
     let (mean, spread) =
         if TOY { (count as f64 / 1024.0, 3.29 * (count as f64 / 1024.0).sqrt()) } else { (0.0, 0.0) };
     let bounds = ((mean - spread).ceil().max(0.0) as u64, (mean + spread).floor() as u64);

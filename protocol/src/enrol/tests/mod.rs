@@ -1,4 +1,5 @@
-//! The ceremony under test: two machines, an organisation to join, a clock and randomness made of a seed.
+//! The ceremony under test: two machines, an organisation to join, a clock and randomness made of a
+//! seed.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -122,7 +123,8 @@ pub(super) fn link_secret() -> LinkSecret {
     LinkSecret::from_bytes(&mut [9; 32])
 }
 
-/// What one side's driver has seen so far. The two sides' outputs differ in type only; here they meet.
+/// What one side's driver has seen so far. The two sides' outputs differ in type only; here they
+/// meet.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) sent: Vec<(u8, Vec<u8>)>,

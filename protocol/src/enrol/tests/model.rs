@@ -1,9 +1,10 @@
-//! The shipped machines, explored: every order of everything that a relay and two people can do to one attempt, within the bounds that
-//! docs/model.md states.
+//! The shipped machines, explored: every order of everything that a relay and two people can do to
+//! one attempt, within the bounds that docs/assurance/model.md states.
 //!
-//! Decides what must hold in every state that can be reached, and what must be reachable, so that the relay is known to have teeth. Refuses
-//! to say anything about two attempts at once, or about a relay that breaks a cipher. `courses` asks the machines what they do, `play`
-//! is one machine with the relay's own end, `space` is what stateright walks.
+//! Decides what must hold in every state that can be reached, and what must be reachable, so that
+//! the relay is known to have teeth. Refuses to say anything about two attempts at once, or about a
+//! relay that breaks a cipher. `courses` asks the machines what they do, `play` is one machine with
+//! the relay's own end, `space` is what stateright walks.
 
 mod courses;
 mod play;
@@ -50,7 +51,8 @@ fn explore(courses: &Arc<Mutex<Courses>>, people: People) -> Explored {
     Explored { states: checker.unique_state_count(), depth: checker.max_depth() }
 }
 
-/// What the machines do is asked once for all: a person, a terminal of one's own, and a person where codes must be typed.
+/// What the machines do is asked once for all: a person, a device of one's own, and a person
+/// where codes must be typed.
 static TREES: LazyLock<[(Arc<Mutex<Courses>>, bool); 3]> = LazyLock::new(|| {
     let world = World::new();
     [(world.bob(), false), (world.second_terminal(), false), (world.bob(), true)]
@@ -90,8 +92,8 @@ fn with_one_who_listens_the_relay_gets_nothing() {
     );
 }
 
-/// Where nobody listens the relay has its way, which is how it is known that the model's relay can have it; the machines still keep
-/// their order.
+/// Where nobody listens the relay has its way, which is how it is known that the model's relay can
+/// have it; the machines still keep their order.
 #[test]
 fn with_nobody_who_listens_the_machines_keep_their_order() {
     figure(

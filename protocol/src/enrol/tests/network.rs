@@ -1,8 +1,9 @@
 //! Ten thousand ceremonies over a bad network, by people who make mistakes, with a clock that runs.
 //!
-//! The relay is the one of the protocol: a step is deposited once, in order, and can be asked for as often as one likes. What the
-//! network does to the two drivers (loss and asking again, answers twice, late, out of order) is chosen by the seed. What must
-//! hold in the end does not depend on it.
+//! The relay is the one of the protocol: a step is deposited once, in order, and can be asked for
+//! as often as one likes. What the network does to the two drivers (loss and asking again, answers
+//! twice, late, out of order) is chosen by the seed. What must hold in the end does not depend on
+//! it.
 
 use std::collections::VecDeque;
 
@@ -89,7 +90,8 @@ impl Run<'_> {
         self.deposited[side as usize] = at.max(which + 1);
     }
 
-    /// The driver asks for any step of the other side that is there; the answer is put somewhere among those under way.
+    /// The driver asks for any step of the other side that is there; the answer is put somewhere
+    /// among those under way.
     fn ask(&mut self, side: Side) {
         let odd = usize::from(side == Side::Claimer);
         let there: Vec<usize> = (odd..self.relay.steps.len()).step_by(2).collect();
@@ -129,7 +131,8 @@ impl Run<'_> {
         }
     }
 
-    /// Does whatever is asked, now and then the wrong thing. A refusal changes nothing, so trying too early is harmless.
+    /// Does whatever is asked, now and then the wrong thing. A refusal changes nothing, so trying
+    /// too early is harmless.
     fn claiming_person(&mut self) {
         let wrong = self.mishaps && self.chance.below(30) == 0;
         match self.chance.below(4) {
@@ -186,8 +189,9 @@ impl Run<'_> {
         assert_eq!(ticked, Ok(()));
     }
 
-    /// What one side says when it stops, the other's driver hears from the relay. After message 7 the greeter's record is
-    /// sealed and nobody's word ends it; before, the other side is cancelled.
+    /// What one side says when it stops, the other's driver hears from the relay. After message 7
+    /// the greeter's record is sealed and nobody's word ends it; before, the other side is
+    /// cancelled.
     fn tell_the_end(&mut self) {
         if self.closed(Side::Claimer).is_some() && self.closed(Side::Greeter).is_none() {
             self.pair.tell_greeter(GreeterInput::Cancel).unwrap();
@@ -229,7 +233,8 @@ fn run(world: &World, seed: u64, mishaps: bool) -> bool {
     let mut moves = 0;
     while !run.over() {
         run.step();
-        // A person's wish to stop reaches the other side late, or never before its own patience ends.
+        // A person's wish to stop reaches the other side late, or never before its own patience
+        // ends.
         if run.chance.below(4) == 0 {
             run.tell_the_end();
         }

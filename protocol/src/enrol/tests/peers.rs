@@ -1,4 +1,5 @@
-//! Scripted dishonest peers against the machine of a [`Pair`]: they speak the protocol's words in any order and with any content.
+//! Scripted dishonest peers against the machine of a [`Pair`]: they speak the protocol's words in
+//! any order and with any content.
 
 use super::super::dishonest::{Calling, FalseEnd};
 use super::super::sas::Codes;

@@ -1,4 +1,5 @@
-//! People who do not listen: what a full interception wins against them, and against typing (docs/known-limits.md, the odds).
+//! People who do not listen: what a full interception wins against them, and against typing
+//! (docs/known-limits.md, the odds).
 
 use super::{Pair, Point, Seeded, World, nothing_was_signed};
 use crate::enrol::io::{ClaimerInput, Closed, CodeAnswer, CodeQuestion, GreeterInput, Refused};
@@ -12,8 +13,8 @@ fn robots() -> u64 {
     std::env::var("PARSEC_ROBOTS").ok().and_then(|count| count.parse().ok()).unwrap_or(ROBOTS)
 }
 
-/// Somebody between two people who have the link: one channel with each. What either hears belongs to the other channel,
-/// but these people don't compare.
+/// Somebody between two people who have the link: one channel with each. What either hears belongs
+/// to the other channel, but these people don't compare.
 struct Interception {
     /// The claimer and a dishonest greeter.
     with_claimer: Pair,
@@ -74,8 +75,9 @@ fn blind_picking_on_both_sides_lets_one_of_sixteen_through() {
         assert!(nothing_was_signed(&middle.with_greeter.g), "signed before the greeter's statement: {seed}");
     }
     let rate = won as f64 / count as f64;
-    // Four standard deviations of a binomial with p = 1/16: a fair machine fails this once in 15,000 suites, and the
-    // seeds are fixed. At 160,000 it is 0.24 points; the figure to hold there is 0.2.
+    // Four standard deviations of a binomial with p = 1/16: a fair machine fails this once in
+    // 15,000 suites, and the seeds are fixed. At 160,000 it is 0.24 points; the figure to hold
+    // there is 0.2.
     let tolerance = if count >= 160_000 { 0.002 } else { 4.0 * (0.0625 * 0.9375 / count as f64).sqrt() };
     println!("blind pickers: {won} of {count} fooled twice, {:.3} %", 100.0 * rate);
     assert!((rate - 0.0625).abs() <= tolerance, "{won} of {count}");
@@ -95,8 +97,8 @@ fn typing_what_was_heard_lets_nobody_through() {
     println!("typing people: 0 of {count} fooled");
 }
 
-/// The control: the same robots with nobody in between are let in whenever they happen to pick right, so the counting above
-/// can fail.
+/// The control: the same robots with nobody in between are let in whenever they happen to pick
+/// right, so the counting above can fail.
 #[test]
 fn with_nobody_between_the_right_codes_pass() {
     let world = World::new();

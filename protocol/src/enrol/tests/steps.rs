@@ -37,7 +37,8 @@ fn a_second_terminal_comes_in() {
     assert!(!device.first_device && device.typed_codes);
 }
 
-/// Whatever doesn't fit is refused or passed over, and the ceremony then goes on as if nothing had been said.
+/// Whatever doesn't fit is refused or passed over, and the ceremony then goes on as if nothing had
+/// been said.
 #[test]
 fn a_refused_input_leaves_everything_as_it_was() {
     let world = World::new();
@@ -50,7 +51,8 @@ fn a_refused_input_leaves_everything_as_it_was() {
             pester(&world, &mut pestered, *point);
             plain.pass(&world, *point);
             pestered.pass(&world, *point);
-            // The same bytes, shown codes and questions, at every point: nothing random was drawn in between either.
+            // The same bytes, shown codes and questions, at every point: nothing random was drawn
+            // in between either.
             assert_eq!(plain.c.sent, pestered.c.sent, "{point:?}");
             assert_eq!(plain.g.sent, pestered.g.sent, "{point:?}");
         }

@@ -1,4 +1,5 @@
-//! Certification and handover: what the greeter refuses to sign, and what the claimer refuses to believe.
+//! Certification and handover: what the greeter refuses to sign, and what the claimer refuses to
+//! believe.
 
 use super::super::messages::{self, ClaimRecord, Introduction};
 use super::peers::FalseClaimer;
@@ -10,7 +11,7 @@ use crate::codec;
 use crate::ids::{DeviceId, UserId};
 use crate::public::{Context, EncryptionKey, Hash, VerifyKey};
 
-/// A second administrator with one terminal, and what they need for vouching.
+/// A second administrator with one device, and what they need for vouching.
 pub(super) struct Second {
     user: UserId,
     pub(super) device: DeviceId,
@@ -132,7 +133,7 @@ fn only_who_may_certify_does() {
     let stranger = DirectoryKey::random(&mut Seeded::new(5)).unwrap();
     refuse(&own, Approval { directory_key: &stranger, ..approval() }, may_not, "another directory");
 
-    // A standard member may certify their own terminal, and a revoked one nothing.
+    // A standard member may certify their own device, and a revoked one nothing.
     let daves = Setting {
         invited: Invited::Device(standard.user),
         greeter_user: standard.user,

@@ -6,7 +6,7 @@ use super::super::joiners::INVISIBLE;
 use super::super::{IdError, Label};
 use super::*;
 
-/// Names as people in many places write them, and labels of terminals.
+/// Names as people in many places write them, and labels of devices.
 const ORDINARY: &[&str] = &[
     "Bob",
     "Zoë O’Neill-李",
@@ -198,7 +198,8 @@ fn texts() -> impl Strategy<Value = String> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
-    /// A name that is taken is in form C, within both bounds, and read again it is itself: from a text, from the wire and from JSON.
+    /// A name that is taken is in form C, within both bounds, and read again it is itself: from a
+    /// text, from the wire and from JSON.
     #[test]
     fn a_name_that_is_taken_has_one_spelling(text in texts()) {
         if let Ok(name) = text.parse::<Label>() {

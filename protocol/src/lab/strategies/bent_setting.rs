@@ -1,6 +1,8 @@
-//! What a server or a link tells the two sides before the first message, with one thing bent for one side.
+//! What a server or a link tells the two sides before the first message, with one thing bent for
+//! one side.
 //!
-//! Decides which field and which side. Refuses to bend two: where one is enough to be noticed, two are.
+//! Decides which field and which side. Refuses to bend two: where one is enough to be noticed, two
+//! are.
 
 use super::Adversary;
 use crate::enrol::io::{Setting, TransportKind};
@@ -12,7 +14,7 @@ use crate::public::PeerKey;
 
 /// The fields of a setting that a server tells, and the kinds of ending them.
 const FIELDS: u64 = 8;
-/// Those that are about the road.
+/// Those that are about the transport.
 const ROADS: u64 = 3;
 
 /// Any field.
@@ -21,7 +23,7 @@ pub(super) fn bent(chance: &mut Seeded) -> Bent {
     Bent { field, claimer: chance.below(2) == 0, noise: chance.block() }
 }
 
-/// The road's own.
+/// The transport's own.
 pub(super) fn roads(chance: &mut Seeded) -> Bent {
     let field = FIELDS - ROADS + chance.below(ROADS);
     Bent { field, claimer: chance.below(2) == 0, noise: chance.block() }
@@ -34,7 +36,8 @@ pub(super) struct Bent {
     noise: [u8; 32],
 }
 
-/// The setting with one field bent, and what the other side has: the same as before, but for two direct roads.
+/// The setting with one field bent, and what the other side has: the same as before, but for two
+/// direct transports.
 pub(crate) fn bend(honest: Setting, field: u64, noise: &[u8; 32]) -> (Setting, Setting) {
     let mut short = [0; 16];
     short.iter_mut().zip(noise).for_each(|(slot, byte)| *slot = *byte);
@@ -63,7 +66,7 @@ pub(crate) fn bend(honest: Setting, field: u64, noise: &[u8; 32]) -> (Setting, S
         4 => bent.greeter_device = DeviceId::from_bytes(short),
         // Relay on one side, direct on the other.
         5 => bent.transport = peer(*noise),
-        // Two direct roads, with another terminal at the end of one.
+        // Two direct transports, with another device at the end of one.
         6 => {
             bent.transport = peer(*noise);
             straight.transport = peer(other);

@@ -13,7 +13,7 @@ pub(super) fn delay(chance: &mut Seeded) -> Delay {
     Delay { step: chance.below(8), seconds: MESSAGE_WAIT_SECONDS + chance.below(86_400) }
 }
 
-/// The slow road.
+/// The slow transport.
 pub(super) struct Delay {
     step: u64,
     seconds: u64,

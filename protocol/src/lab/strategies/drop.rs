@@ -12,7 +12,7 @@ pub(super) fn drop_from(chance: &mut Seeded) -> Drops {
     Drops { step: chance.below(9), only: chance.below(2) == 0 }
 }
 
-/// The hole in the road.
+/// The hole in the transport.
 pub(super) struct Drops {
     step: u64,
     only: bool,

@@ -1,7 +1,7 @@
 //! An honest ceremony, and a server that then shows the newcomer another log than the greeter has.
 //!
-//! Decides which: none, a shorter one, one out of order, one with a bit flipped, another organisation's under the same name.
-//! Refuses to touch the ceremony's messages.
+//! Decides which: none, a shorter one, one out of order, one with a bit flipped, another
+//! organisation's under the same name. Refuses to touch the ceremony's messages.
 
 use super::Adversary;
 use crate::lab::chance::Seeded;

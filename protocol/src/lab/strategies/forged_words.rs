@@ -1,7 +1,7 @@
 //! Words that only a person may bring about, said by a server that has no link.
 //!
-//! Decides what the forgeries look like: the plain word, the word with room for a tag, an old message, chance. Refuses to wait: the
-//! forgery comes before the true one could.
+//! Decides what the forgeries look like: the plain word, the word with room for a tag, an old
+//! message, chance. Refuses to wait: the forgery comes before the true one could.
 
 use super::Adversary;
 use crate::lab::chance::Seeded;

@@ -1,6 +1,8 @@
-//! Keys of small order: whoever multiplies by one gets zeros, or one of a handful of points, whatever its own key is.
+//! Keys of small order: whoever multiplies by one gets zeros, or one of a handful of points,
+//! whatever its own key is.
 //!
-//! Decides which bytes stand in the place of a key. Refuses to be subtle: the tag behind the key is whatever it was.
+//! Decides which bytes stand in the place of a key. Refuses to be subtle: the tag behind the key is
+//! whatever it was.
 
 use super::Adversary;
 use crate::lab::chance::Seeded;

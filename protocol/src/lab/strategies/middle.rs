@@ -1,7 +1,9 @@
-//! The whole man in the middle: it has read the link, and keeps a channel of its own with each side.
+//! The whole man in the middle: it has read the link, and keeps a channel of its own with each
+//! side.
 //!
-//! Decides how far each tactic goes: what it commits to, which nonces it shows, when it says "recognised". Refuses nothing that the
-//! protocol's words allow. Where both people take its codes for the right ones, it has its own keys certified.
+//! Decides how far each tactic goes: what it commits to, which nonces it shows, when it says
+//! "recognised". Refuses nothing that the protocol's words allow. Where both people take its codes
+//! for the right ones, it has its own keys certified.
 
 use super::Adversary;
 use crate::enrol::dishonest::{Booty, Calling, FalseEnd, Turn, Zeros};
@@ -105,7 +107,8 @@ pub(in crate::lab) fn lucky_guess(chance: &mut Seeded) -> Middle {
     Middle::new(Plan { lucky: true, ..HONEST }, chance)
 }
 
-/// A secret that is zero on both sides, whatever the others' keys are; then all words are passed on.
+/// A secret that is zero on both sides, whatever the others' keys are; then all words are passed
+/// on.
 pub(in crate::lab) fn zero_secret(chance: &mut Seeded) -> Middle {
     let plan = Plan { commitment: Commitment::Claimers, same_words: true, zero_keys: true, ..HONEST };
     Middle::new(plan, chance)
@@ -345,7 +348,8 @@ impl Adversary for Middle {
     }
 
     fn idle(&mut self, stage: &mut Stage<'_>) -> bool {
-        // The greeter's check passed: whether the claimer is still there or not, its claim can be made.
+        // The greeter's check passed: whether the claimer is still there or not, its claim can be
+        // made.
         self.recognised && !self.introduced && self.introduce(stage).is_some()
     }
 }

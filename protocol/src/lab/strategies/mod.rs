@@ -1,7 +1,7 @@
 //! What an adversary can be: the strategies by name.
 //!
-//! Decides which there are. Refuses none: whoever has an idea writes a file and a line here, and every test and `parsecctl lab` plays
-//! it from then on.
+//! Decides which there are. Refuses none: whoever has an idea writes a file and a line here, and
+//! every test and `parsecctl lab` plays it from then on.
 
 mod bent_setting;
 mod bit_flips;
@@ -36,7 +36,7 @@ use crate::enrol::io::Setting;
 
 /// Who owns the network.
 pub(super) trait Adversary {
-    /// A terminal sent this. What is not passed on is lost.
+    /// A device sent this. What is not passed on is lost.
     fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>);
 
     /// Nothing is under way and no person can do anything: an idea of its own? Whether it had one.
@@ -49,7 +49,7 @@ pub(super) trait Adversary {
         stage.world().envelopes.clone()
     }
 
-    /// What the server tells claimer and greeter about where, who and over which road.
+    /// What the server tells claimer and greeter about where, who and over which transport.
     fn settings(&mut self, honest: Setting) -> (Setting, Setting) {
         (honest.clone(), honest)
     }
@@ -60,14 +60,15 @@ pub(super) trait Adversary {
     }
 }
 
-/// One idea.
+/// One strategy of an adversary, with its name.
 #[derive(Debug, Clone, Copy)]
 pub struct Strategy {
     /// What to call it on the command line.
     pub name: &'static str,
     /// What it tries, in a sentence.
     pub about: &'static str,
-    /// Whether it has read the link and keeps a channel of its own with each side: the whole man in the middle.
+    /// Whether it has read the link and keeps a channel of its own with each side: the whole man in
+    /// the middle.
     pub in_the_middle: bool,
     pub(super) make: fn(&mut Seeded) -> Box<dyn Adversary>,
 }
@@ -85,7 +86,7 @@ impl Strategy {
 pub struct Listed {
     /// What to call it on the command line.
     pub name: &'static str,
-    /// What it tries.
+    /// What the strategy tries, in a sentence.
     pub about: &'static str,
     /// Whether it is the whole man in the middle.
     pub in_the_middle: bool,
@@ -109,7 +110,8 @@ pub fn strategy(name: &str) -> Option<&'static Strategy> {
 /// Makes the list.
 macro_rules! strategies {
     ($($name:literal $middle:literal $make:expr, $about:literal;)+) => {
-        /// All of them: first the ones that sit in the middle with the link, then those that own the network or the server alone.
+        /// All of them: first the ones that sit in the middle with the link, then those that own
+        /// the network or the server alone.
         pub const STRATEGIES: &[Strategy] =
             &[$(Strategy { name: $name, about: $about, in_the_middle: $middle, make: |chance| Box::new($make(chance)) }),+];
     };

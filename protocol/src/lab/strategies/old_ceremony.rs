@@ -1,6 +1,7 @@
 //! A ceremony that was recorded, played to the next one.
 //!
-//! Decides from which step on the old messages stand in for the new ones. Refuses to know what is in them: it has no link.
+//! Decides from which step on the old messages stand in for the new ones. Refuses to know what is
+//! in them: it has no link.
 
 use super::Adversary;
 use crate::lab::chance::Seeded;
@@ -9,7 +10,8 @@ use crate::lab::transcript::Side;
 
 /// Records the first attempt up to some step, breaks it off, and replays into the second.
 pub(super) fn replay(chance: &mut Seeded) -> Replay {
-    // Not further than message 7: with that, the newcomer has what it came for, and begins no second ceremony.
+    // Not further than message 7: with that, the newcomer has what it came for, and begins no
+    // second ceremony.
     let last = chance.below(7);
     Replay { recorded: Vec::new(), stop: 1 + last, from: chance.below(1 + last), playing: false, again: true }
 }

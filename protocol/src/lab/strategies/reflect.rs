@@ -1,6 +1,7 @@
 //! A side hears itself.
 //!
-//! Decides at which step, and under which number its own message comes back. Refuses to change a byte.
+//! Decides at which step, and under which number its own message comes back. Refuses to change a
+//! byte.
 
 use super::Adversary;
 use crate::lab::chance::Seeded;

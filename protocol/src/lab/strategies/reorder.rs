@@ -1,6 +1,7 @@
 //! Messages twice, late, and after one another in another order than they were sent.
 //!
-//! Decides by chance. Refuses to change a byte: what a bad network does by itself must fail no ceremony that nobody meddles with.
+//! Decides by chance. Refuses to change a byte: what a bad network does by itself must fail no
+//! ceremony that nobody meddles with.
 
 use super::Adversary;
 use crate::lab::chance::Seeded;

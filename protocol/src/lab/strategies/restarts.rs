@@ -1,7 +1,9 @@
-//! A new chance at the codes, again and again: breaks off once both are committed, and hopes that people or terminals begin anew.
+//! A new chance at the codes, again and again: breaks off once both are committed, and hopes that
+//! people or devices begin anew.
 //!
-//! Decides when to break off, and tries to begin anew at once behind the people's backs. Refuses to go beyond what an invitation
-//! survives: the server that counts is the organisation's, and what it lets pass, people still see each time.
+//! Decides when to break off, and tries to begin anew at once behind the people's backs. Refuses to
+//! go beyond what an invitation survives: the server that counts is the organisation's, and what it
+//! lets pass, people still see each time.
 
 use super::middle::{Middle, two_handshakes};
 use super::{Adversary, Ground as _};

@@ -1,7 +1,7 @@
 //! Two of a kind: a newcomer is brought together with a newcomer, a greeter with a greeter.
 //!
-//! Decides who gets whose message under which number. Refuses to change a byte of the messages; a second newcomer speaks with the
-//! link, as anybody who read it can.
+//! Decides who gets whose message under which number. Refuses to change a byte of the messages; a
+//! second newcomer speaks with the link, as anybody who read it can.
 
 use super::{Adversary, Ground as _};
 use crate::enrol::dishonest::{Calling, FalseEnd};

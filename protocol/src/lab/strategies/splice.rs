@@ -1,7 +1,8 @@
 //! Two ceremonies that both people take for one: messages of the one are given to the other.
 //!
-//! Decides which side is given a foreign message, and at which step. Refuses to ask a person for the second ceremony: both its ends
-//! are the adversary's own, under the same link and setting, which is all that a stolen link allows.
+//! Decides which side is given a foreign message, and at which step. Refuses to ask a person for
+//! the second ceremony: both its ends are the adversary's own, under the same link and setting,
+//! which is all that a stolen link allows.
 
 use super::{Adversary, Ground as _};
 use crate::enrol::dishonest::{Calling, FalseEnd};

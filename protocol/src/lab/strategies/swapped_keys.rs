@@ -1,8 +1,10 @@
-//! Other keys in the messages that carry keys: 6 with the claim, 7 with what is handed over, 8 with the receipt.
+//! Other keys in the messages that carry keys: 6 with the claim, 7 with what is handed over, 8 with
+//! the receipt.
 //!
-//! Decides how: by exclusive or over the place where a key stands (the cipher is a stream, so that this would set the key if nothing
-//! else looked), or with a whole message sealed by a channel of its own. Refuses to touch the ceremony before the codes agree, so that two
-//! honest people have agreed by then.
+//! Decides how: by exclusive or over the place where a key stands (the cipher is a stream, so that
+//! this would set the key if nothing else looked), or with a whole message sealed by a channel of
+//! its own. Refuses to touch the ceremony before the codes agree, so that two honest people have
+//! agreed by then.
 
 use super::{Adversary, Ground as _};
 use crate::enrol::dishonest::{Calling, FalseEnd};

@@ -1,4 +1,5 @@
-//! The lab itself, and the rows of evidence that are played in it. Seeds are numbers from 0; each figure names how many.
+//! The lab itself, and the rows of evidence that are played in it. Seeds are numbers from 0; each
+//! figure names how many.
 
 #![allow(
     clippy::unwrap_used,
@@ -45,7 +46,7 @@ fn m1_nobody_in_the_middle_gets_a_certificate_and_everybody_is_told() {
     let count = runs(600, 10_000);
     let (mut certificates, mut alerts) = (0, 0);
     for seed in 0..count {
-        // Each meets persons and terminals: which, the last two bits of the seed decide.
+        // Each meets persons and devices: which, the last two bits of the seed decide.
         let strategy = strategies[seed as usize / 4 % strategies.len()];
         let run = lab.play(strategy, People::Attentive, seed).unwrap();
         assert!(run.verdict.held && !run.verdict.enrolled, "{} {seed}: {run:#?}", strategy.name);
@@ -90,8 +91,8 @@ fn each_breach_is_enough_to_fall() {
     assert!(judged(Verdict { told: Vec::new(), enrolled: true, ..sound }));
 }
 
-/// The lab can lose: people who pick blind let the middle in once in sixteen times. Where that stopped happening, the strategies would
-/// prove nothing.
+/// The lab can lose: people who pick blind let the middle in once in sixteen times. Where that
+/// stopped happening, the strategies would prove nothing.
 #[test]
 fn people_who_do_not_listen_let_the_middle_in() {
     let lab = Lab::open().unwrap();
@@ -101,7 +102,8 @@ fn people_who_do_not_listen_let_the_middle_in() {
         let run = lab.play(strategy("two-handshakes").unwrap(), People::Inattentive, seed).unwrap();
         assert_eq!(run.verdict.held, run.verdict.certificates == 0, "{seed}: {run:#?}");
         if run.verdict.certificates > 0 {
-            // A person's two certificates, or a terminal's one: and with that the user's private keys.
+            // A person's two certificates, or a device's one: and with that the user's private
+            // keys.
             let signed = if run.newcomer == Newcomer::Person { 2 } else { 1 };
             assert_eq!((run.verdict.certificates, run.verdict.fooled.len()), (signed, 2));
             won += 1;

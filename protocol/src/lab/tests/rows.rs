@@ -1,4 +1,5 @@
-//! The rows of evidence about messages, words, time and roads, each by the strategies that try it.
+//! The rows of evidence about messages, words, time and transports, each by the strategies that try
+//! it.
 
 use zeroize::Zeroizing;
 
@@ -14,7 +15,8 @@ use crate::lab::world::{START, World};
 use crate::limits::ATTEMPTS_MAX;
 use crate::public::Hash;
 
-/// Plays strategies over seeds; none may fall. How many were enrolled all the same, and who was told how often.
+/// Plays strategies over seeds; none may fall. How many were enrolled all the same, and who was
+/// told how often.
 fn hold(names: &[&str], count: u64) -> (u64, u64) {
     let lab = Lab::open().unwrap();
     let (mut enrolled, mut alerts) = (0, 0);
@@ -85,7 +87,8 @@ fn m4_a_field_that_differs_is_refused_or_shows_other_codes() {
     let (mut refused, mut differ, mut equal_halves) = (0u64, 0u64, 0u64);
     let mut chance = Seeded::new(4);
     for seed in 0..count {
-        // Organisation, token, invited address, greeter's user and terminal, road, end of the road.
+        // Organisation, token, invited address, greeter's user and device, transport, end of the
+        // transport.
         for field in 0..7 {
             let settings = bend(world.setting(Newcomer::Person), field, &chance.block());
             let settings = if chance.below(2) == 0 { settings } else { (settings.1, settings.0) };
@@ -93,7 +96,7 @@ fn m4_a_field_that_differs_is_refused_or_shows_other_codes() {
             assert_eq!(why, Some(Closed::WrongLink), "field {field}, seed {seed}");
             refused += 1;
         }
-        // What is invited: a person or a terminal. And the link's secret.
+        // What is invited: a person or a device. And the link's secret.
         let device =
             Setting { invited: Invited::Device(world.founded.user), ..world.setting(Newcomer::Person) };
         assert_eq!(
@@ -191,7 +194,8 @@ fn m11_no_server_speaks_for_a_person() {
         for seed in 0..count {
             let run = lab.play(strategy(name).unwrap(), People::Attentive, seed).unwrap();
             assert!(run.verdict.held && !run.verdict.enrolled, "{name} {seed}: {run:#?}");
-            // Not at some later step, and not by patience: the word itself is refused, and nobody is asked for anything on its account.
+            // Not at some later step, and not by patience: the word itself is refused, and nobody
+            // is asked for anything on its account.
             let why = Closed::BadMessage { step }.to_string();
             let refused = run.verdict.told.iter().any(|told| told.side == Side::Claimer && told.why == why);
             changes += u64::from(!refused);
@@ -241,11 +245,11 @@ fn m13_no_ceremony_changes_its_road() {
     assert_eq!((enrolled, alerts), (0, 2 * count));
 }
 
-/// Everything that is in no row of its own: keys, logs, bits, a bad road.
+/// Everything that is in no row of its own: keys, logs, bits, a bad transport.
 #[test]
 fn no_strategy_gets_in() {
     let names: Vec<_> = STRATEGIES.iter().map(|strategy| strategy.name).collect();
     let (enrolled, _) = hold(&names, runs(20, 1_000));
-    // A road that is bad only, and no enemy's, lets people through.
+    // A transport that is bad only, and no enemy's, lets people through.
     assert!(enrolled > 0);
 }

@@ -6,7 +6,8 @@
 
 use super::*;
 
-/// Runs of each strategy: one more or less is decided by 40 bits, or by a search that finds all but always.
+/// Runs of each strategy: one more or less is decided by 40 bits, or by a search that finds all but
+/// always.
 const TRIES: u64 = 12;
 
 /// How often the strategy has its keys certified by people who listen.

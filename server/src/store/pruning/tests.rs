@@ -373,7 +373,7 @@ fn what_is_over_makes_room_and_what_is_live_does_not() {
     assert_eq!(site.admit(&like, Wish::Bytes(100_001), &budgets), Err(Whose::Member.spent().into()));
 }
 
-/// Invitations made and left, with ceremonies that were begun and given up: for a long time as large as after a short one (docs/evidence.md, P9).
+/// Invitations made and left, with ceremonies that were begun and given up: for a long time as large as after a short one (docs/assurance.md, P9).
 #[test]
 fn the_file_stays_as_large_as_what_is_in_it() {
     let each_day =

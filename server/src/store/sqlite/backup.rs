@@ -21,9 +21,9 @@ pub enum BackupError {
     /// The database can't be used.
     #[error("{path}: {source}")]
     Open {
-        /// Which.
+        /// Path of the database's file.
         path: PathBuf,
-        /// Why.
+        /// Why it could not be opened.
         source: OpenError,
     },
     /// Something has the backup's name.
@@ -32,12 +32,12 @@ pub enum BackupError {
     /// The copy can't be written.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// Path of the backup's file.
         path: PathBuf,
-        /// Why.
+        /// What the system says of it.
         source: io::Error,
     },
-    /// Copying failed.
+    /// Copying the database failed.
     #[error("{path} could not be copied: {source}")]
     Database {
         /// The database that was to be copied.
@@ -48,9 +48,9 @@ pub enum BackupError {
     /// The database is damaged, and so would the backup be.
     #[error("{path} is damaged, so no backup was made of it: {found}")]
     Unsound {
-        /// Which.
+        /// Path of the backup's file.
         path: PathBuf,
-        /// What SQLite says.
+        /// What SQLite's check found in it.
         found: String,
     },
 }

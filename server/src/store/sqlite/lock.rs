@@ -23,9 +23,9 @@ pub enum LockError {
     /// The file can't be made or locked.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// Path of the lock's file.
         path: PathBuf,
-        /// Why.
+        /// What the system says of it.
         source: io::Error,
     },
 }

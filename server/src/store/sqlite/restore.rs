@@ -22,23 +22,23 @@ const NEIGHBOURS: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// A server runs.
+    /// A server runs on this database.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// There is no database to restore, and none was to be made.
     #[error("{path}: {source}")]
     Open {
-        /// Which.
+        /// Path of the database or backup.
         path: PathBuf,
-        /// Why.
+        /// Why it could not be opened.
         source: OpenError,
     },
     /// It is no backup that could take the database's place.
     #[error("{path} is no backup to restore: {why}")]
     NoBackup {
-        /// Which.
+        /// Path of the backup's file.
         path: PathBuf,
-        /// Why.
+        /// Why it is no backup.
         why: String,
     },
     /// The backup is the database.
@@ -47,9 +47,9 @@ pub enum RestoreError {
     /// A file can't be read, written or renamed.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// Path of the file that failed.
         path: PathBuf,
-        /// Why.
+        /// What the system says of it.
         source: io::Error,
     },
 }

@@ -1,7 +1,9 @@
-//! Everything that was ever asked of the machines: a tree of courses, in which each branch is what may happen next.
+//! Everything that was ever asked of the machines: a tree of courses, in which each branch is what
+//! may happen next.
 //!
-//! Decides when two courses are the same. A machine that is over is known by why, and by what it has given out: nothing can happen to it
-//! any more, which is tried for each. Refuses to guess what a machine does: every branch is played from the start, once.
+//! Decides when two courses are the same. A machine that is over is known by why, and by what it
+//! has given out: nothing can happen to it any more, which is tried for each. Refuses to guess what
+//! a machine does: every branch is played from the start, once.
 
 use std::collections::HashMap;
 
@@ -73,7 +75,8 @@ pub(super) struct Relay {
     pub(super) nonce: Option<[u8; 32]>,
     /// Messages 6 and 7, opened.
     pub(super) words: Option<Vec<u8>>,
-    /// The codes that this machine goes by, if the relay can know them: the claimer's, the greeter's.
+    /// The codes that this machine goes by, if the relay can know them: the claimer's, the
+    /// greeter's.
     pub(super) codes: Option<(SasCode, SasCode)>,
 }
 
@@ -205,7 +208,8 @@ impl Courses {
         play
     }
 
-    /// A nonce by which the greeter's machine comes to these codes, if the relay finds one; otherwise one that is as good as any other.
+    /// A nonce by which the greeter's machine comes to these codes, if the relay finds one;
+    /// otherwise one that is as good as any other.
     pub(super) fn fitting(&mut self, greeter: Course, wanted: (SasCode, SasCode)) -> [u8; 32] {
         let key = (greeter, wanted);
         if let Some(known) = self.fitting.get(&key) {

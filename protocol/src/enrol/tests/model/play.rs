@@ -1,7 +1,7 @@
 //! One shipped machine, and the end that the relay holds towards it.
 //!
-//! Decides how something that happens reaches the machine, and what the relay's end hears of the answer. Refuses to look into the
-//! machine: what is known of it is what it put out.
+//! Decides how something that happens reaches the machine, and what the relay's end hears of the
+//! answer. Refuses to look into the machine: what is known of it is what it put out.
 
 use crate::codec;
 use crate::enrol::claimer::Claimer;
@@ -24,7 +24,8 @@ pub(super) enum Side {
     Greeter,
 }
 
-/// Seeds: each machine and each end of the relay's draws from its own, so that what one does never depends on when another did.
+/// Seeds: each machine and each end of the relay's draws from its own, so that what one does never
+/// depends on when another did.
 const CLAIMER_SEED: u64 = 11;
 const GREETER_SEED: u64 = 12;
 const RELAY_SEED: u64 = 13;

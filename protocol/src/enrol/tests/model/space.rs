@@ -1,7 +1,7 @@
 //! What stateright walks: where the two machines stand, what the relay has, what was said aloud.
 //!
-//! Decides what relay and people can do in a state, and what must hold in each. Refuses a relay that can't be: what it doesn't have it
-//! can't give, and what it hasn't heard it can't say.
+//! Decides what relay and people can do in a state, and what must hold in each. Refuses a relay
+//! that can't be: what it doesn't have it can't give, and what it hasn't heard it can't say.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -55,12 +55,14 @@ impl Space {
         (courses.facts(state.claimer).clone(), courses.facts(state.greeter).clone())
     }
 
-    /// Whether somebody's terminal could wait without end for what nobody owes: patience must be over at some time.
+    /// Whether somebody's device could wait without end for what nobody owes: patience must be
+    /// over at some time.
     fn ends(&self, state: &State, side: Side) -> bool {
         let at = state.of(side);
         let mut courses = self.courses();
         let facts = courses.facts(at);
-        // After message 7 the terminals wait for a person and for each other, however long it takes.
+        // After message 7 the devices wait for a person and for each other, however long it
+        // takes.
         if facts.over() || facts.lasting.signed.is_some() || facts.asked_log || facts.lasting.kept.is_some() {
             return true;
         }
@@ -161,7 +163,8 @@ impl Model for Space {
                 !signed_for(&space.facts(state).1, Certified::Relay)
             })
         });
-        // Typing or picking is said in message 3: who speaks with the relay is asked what the relay wants.
+        // Typing or picking is said in message 3: who speaks with the relay is asked what the relay
+        // wants.
         all.push(if claimer_listens {
             Property::always("the newcomer tells its name to the greeter alone", |space, state| {
                 !space.facts(state).0.lasting.named_to_relay

@@ -1,6 +1,6 @@
 //! The one place where it is decided whether a caller may call a method.
 //!
-//! Decides by the door somebody came through, the token they presented, and the method's right in the one table. Refuses
+//! Decides by the door somebody came through, the token they presented, and the method's permission in the one table. Refuses
 //! before the method sees its parameters. What a session must have confirmed is a second question, which the loop
 //! answers, because it knows which device is meant; what asks it is a column of the same table.
 
@@ -8,12 +8,12 @@ use futures_util::future::BoxFuture;
 use parsec_protocol::control::{Door, Problem, ProblemKind};
 
 use super::client::Client;
-use super::methods::{self, MethodSpec, Right};
+use super::methods::{self, MethodSpec, Permission};
 use crate::engine::command::Handle;
 use crate::tokens::PLUGIN_METHODS;
 
-/// Decides who may call what.
-pub trait Gate: Send + Sync + 'static {
+/// Decides which caller may call which method.
+pub trait Authorize: Send + Sync + 'static {
     /// Whether `client` may call `method` now. Counted as a use if so.
     ///
     /// # Errors
@@ -21,33 +21,36 @@ pub trait Gate: Send + Sync + 'static {
     fn admit<'a>(&'a self, client: &'a Client, method: &'a str) -> BoxFuture<'a, Result<(), Problem>>;
 }
 
-/// The gate of the daemon's own methods.
+/// The authorizer of the daemon's own methods.
 #[derive(Debug)]
-pub struct Rights(pub Handle);
+pub struct Authorizer(pub Handle);
 
-impl Gate for Rights {
+impl Authorize for Authorizer {
     fn admit<'a>(&'a self, client: &'a Client, method: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
         Box::pin(async move {
             let Some(spec) = methods::spec(method) else {
                 return Err(Problem::new(ProblemKind::UnknownMethod, "there is no such method"));
             };
-            match (client.caller.door, spec.right) {
-                // Every right: the kernel said that it is the user. What signs needs a confirmation, see `Needs`.
-                (Door::Own, _) | (Door::Plugin, Right::Anyone) => Ok(()),
+            match (client.caller.door, spec.permission) {
+                // Every permission: the kernel said that it is the user. What signs needs a confirmation, see `Needs`.
+                (Door::Own, _) | (Door::Plugin, Permission::Anyone) => Ok(()),
                 (Door::Plugin, _) => self.plugin(client, spec).await,
             }
         })
     }
 }
 
-impl Rights {
+impl Authorizer {
     async fn plugin(&self, client: &Client, spec: &MethodSpec) -> Result<(), Problem> {
         let Some(granted) = client.granted() else {
             let text = "A plug-in presents its token first, with `rpc.hello`.";
             return Err(Problem::new(ProblemKind::TokenInvalid, text));
         };
         // Twice: by the fixed list, whatever a token says, and by the token. Ending a subscription is part of having it.
-        if !(spec.right == Right::Watch && PLUGIN_METHODS.contains(&spec.name) && granted.allows(spec.name)) {
+        if !(spec.permission == Permission::Watch
+            && PLUGIN_METHODS.contains(&spec.name)
+            && granted.allows(spec.name))
+        {
             let kind = ProblemKind::AccessDenied;
             self.0.tokens().refused(&granted.id, spec.name, client.caller.pid, kind).await;
             return Err(Problem::new(kind, "This token does not allow this method."));
@@ -64,7 +67,7 @@ mod tests {
     fn plug_ins_can_be_given_what_is_watched_and_nothing_else() {
         for spec in methods::all() {
             let given = PLUGIN_METHODS.contains(&spec.name);
-            assert_eq!(spec.right == Right::Watch, given, "{}", spec.name);
+            assert_eq!(spec.permission == Permission::Watch, given, "{}", spec.name);
         }
     }
 }
