@@ -1,7 +1,7 @@
 //! No circles: the modules of a crate, and the rooms they stand in, import in one direction.
 //!
-//! Decides on the paths that product code names, through re-exports. A folder's module and the files below it may name
-//! each other: together they are one thing.
+//! Decides on the paths that product code names, through re-exports. A folder's module and the
+//! files below it may name each other: together they are one thing.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -198,7 +198,8 @@ const WINDOWS: &[Window] = &[
     },
     Window {
         from: "server",
-        // The rules too: a certificate that the server let in and every reader refused would end the log for all.
+        // The rules too: a certificate that the server let in and every reader refused would end
+        // the log for all.
         only: &[
             "address",
             "relay",
@@ -230,7 +231,8 @@ struct Peephole {
 const PEEPHOLES: &[Peephole] = &[
     // where the server appends, and nowhere else, it asks the rules that every member asks
     Peephole { path: SERVER_LOG, part: "chain/organisation/rules/accept" },
-    // 0014: the lab's keys are made of a printed seed and worth nothing; one file shows what it played
+    // 0014: the lab's keys are made of a printed seed and worth nothing; one file shows what it
+    // played
     Peephole { path: "ctl/src/commands/lab.rs", part: "lab" },
     // 0014: evidence files hold nothing secret, and must be checkable without a daemon
     Peephole { path: "ctl/src/commands/evidence.rs", part: "evidence" },
@@ -324,7 +326,8 @@ fn check_libp2p(sources: &[Source], findings: &mut Vec<Finding>) {
     }
 }
 
-/// The rooms of the server that may name SQLite's library, and those that may name the engine built on it.
+/// The rooms of the server that may name SQLite's library, and those that may name the engine built
+/// on it.
 const SQLITE: &str = "server/src/store/sqlite/";
 const STORE: &str = "server/src/store/";
 
@@ -349,7 +352,8 @@ fn check_database(sources: &[Source], findings: &mut Vec<Finding>) {
     }
 }
 
-/// The server asks the one function where it appends, and judges no key and no signature of a certificate itself.
+/// The server asks the one function where it appends, and judges no key and no signature of a
+/// certificate itself.
 fn check_log_rules(sources: &[Source], findings: &mut Vec<Finding>) {
     let reason = "members and server ask one function whether a certificate may stand: where the server judged by itself, one slip would end the log for everybody";
     let server = sources.iter().filter(|source| source.module().0 == "server" && !is_test_path(&source.path));

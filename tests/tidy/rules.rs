@@ -14,7 +14,8 @@ const LINES_MAX: usize = 500;
 /// Most lines the file in the middle may have.
 const LINES_MEDIAN_MAX: usize = 200;
 
-/// Largest share of a crate's lines that one room may have, in hundredths. Above it, a newcomer can't guess what is inside.
+/// Largest share of a crate's lines that one room may have, in hundredths. Above it, a newcomer
+/// can't guess what is inside.
 const ROOM_MAX_PERCENT: usize = 18;
 
 /// Names that say nothing: what is inside grows without end.
@@ -59,7 +60,8 @@ const EXPOSERS: &[(&str, &str)] = &[
 const ATTEMPT_RULES: &str = "protocol/src/relay/attempt.rs";
 /// Those who keep attempts: the server, and the greeter's daemon on the peer-to-peer transport.
 const ATTEMPT_KEEPERS: &[&str] = &["server/src/", "daemon/src/transport/", "daemon/src/p2p/"];
-/// The refusals of those rules, and the bounds they go by. A keeper that names one decides by itself.
+/// The refusals of those rules, and the bounds they go by. A keeper that names one decides by
+/// itself.
 const ATTEMPT_DECISIONS: &[&str] = &[
     "ErrorCode::StepRefused",
     "ErrorCode::StepConflict",
@@ -124,7 +126,8 @@ fn median(sources: &[Source], findings: &mut Vec<Finding>) {
     }
 }
 
-/// Checks that no room of a crate is crowded: the folders at the top of `src`, and the files beside them.
+/// Checks that no room of a crate is crowded: the folders at the top of `src`, and the files beside
+/// them.
 pub(crate) fn crowded(folder: &str, sources: &[Source]) -> Vec<Finding> {
     let mut rooms: BTreeMap<&str, usize> = BTreeMap::new();
     for source in sources {

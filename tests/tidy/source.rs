@@ -57,7 +57,8 @@ impl Source {
         imports(&tokens(&self.product))
     }
 
-    /// Every path the product part names, with its line, `crate`, `self` and `super` resolved to the crate's folder.
+    /// Every path the product part names, with its line, `crate`, `self` and `super` resolved to
+    /// the crate's folder.
     pub(crate) fn paths(&self) -> Vec<(usize, Vec<String>)> {
         let (folder, module) = self.module();
         named_paths(&self.product)
@@ -77,7 +78,8 @@ pub(crate) struct Import {
     pub(crate) public: bool,
 }
 
-/// Whether the file holds nothing but tests or test tools: the `tests` crate, and modules split off as `tests.rs`.
+/// Whether the file holds nothing but tests or test tools: the `tests` crate, and modules split off
+/// as `tests.rs`.
 pub(crate) fn is_test_path(path: &str) -> bool {
     path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs")
 }
