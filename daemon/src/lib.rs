@@ -1,8 +1,8 @@
 //! The per-user daemon of Parsec.
 //!
-//! Decides every effect: files, sockets, timers, randomness. What parties must agree on is decided in
-//! `parsec_protocol`; the rooms `rpc`, `store` and `transport` never import each other, and what a room
-//! may name at all is in docs/architecture.md.
+//! Decides every effect: files, sockets, timers, randomness. What parties must agree on is decided
+//! in `parsec_protocol`; the rooms `rpc`, `store` and `transport` never import each other, and what
+//! a room may name at all is in docs/architecture.md.
 
 #![warn(clippy::self_named_module_files, reason = "one style: a folder's own module is its mod.rs")]
 

@@ -1,7 +1,8 @@
 //! parsecd: from the command line to a served socket, and back when told to stop.
 //!
-//! Decides the order: close the process to others, take over what the service manager opened, then read the
-//! configuration, then take the data folder, then listen, then say that it is ready. Refuses to go on where one of them fails, with a sentence and what to do.
+//! Decides the order: close the process to others, take over what the service manager opened, then
+//! read the configuration, then take the data folder, then listen, then say that it is ready.
+//! Refuses to go on where one of them fails, with a sentence and what to do.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -220,7 +221,8 @@ async fn serve(
         };
         tracing::info!(why, "stopping");
         told.manager.stopping();
-        // Before connections close: those who follow the events are told that this was the last one.
+        // Before connections close: those who follow the events are told that this was the last
+        // one.
         hub.farewell().await;
         stop.cancel();
     };
@@ -230,8 +232,9 @@ async fn serve(
     Ok(())
 }
 
-/// Returns once the terminal is gone that the daemon was started in. Any other hang-up changes nothing: there is nothing to read anew
-/// that a person has not asked for, and keys are not lost over it.
+/// Returns once the terminal is gone that the daemon was started in. Any other hang-up changes
+/// nothing: there is nothing to read anew that a person has not asked for, and keys are not lost
+/// over it.
 async fn terminal_gone(mut hangup: Signal, terminal: Terminal) {
     loop {
         if hangup.recv().await.is_none() {

@@ -1,6 +1,8 @@
-//! Every failure inside the daemon, as the problem a person sees: one table for each boundary, without a catch-all arm.
+//! Every failure inside the daemon, as the problem a person sees: one table for each boundary,
+//! without a catch-all arm.
 //!
-//! Decides names and sentences. Refuses to pass on what a person has no business with: paths of keys, tokens, codes.
+//! Decides names and sentences. Refuses to pass on what a person has no business with: paths of
+//! keys, tokens, codes.
 
 use parsec_protocol::address::AddressError;
 use parsec_protocol::chain::organisation::log::LogError;

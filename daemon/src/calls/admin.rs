@@ -1,7 +1,9 @@
-//! `device.revoke`, `user.revoke`, `user.profile`: what a member says about others, signed and put into the log.
+//! `device.revoke`, `user.revoke`, `user.profile`: what a member says about others, signed and put
+//! into the log.
 //!
-//! Decides that nothing is signed but over the newest log, nor anything that readers would refuse. Asked for what is so already, it
-//! answers and signs nothing: a person who got no answer may ask again.
+//! Decides that nothing is signed but over the newest log, nor anything that readers would refuse.
+//! Asked for what is so already, it answers and signs nothing: a person who got no answer may ask
+//! again.
 
 use std::sync::Arc;
 
@@ -21,7 +23,8 @@ use crate::session::names;
 use crate::transport::RoadError;
 use crate::transport::retry::{ANSWER_WAIT, within};
 
-/// Certificates signed for one request. Others may be changing the same log: each refusal means that there is something new in it.
+/// Certificates signed for one request. Others may be changing the same log: each refusal means
+/// that there is something new in it.
 const TRIES: u32 = 3;
 
 /// What is to be said.

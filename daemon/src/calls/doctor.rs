@@ -1,7 +1,8 @@
 //! `doctor.run`: the daemon examines itself, its devices and the way to their servers.
 //!
-//! Decides what is wrong and what to do about it. Refuses to change anything, to need a password, to wait for a server
-//! longer than a person does, and to keep a device's keys in memory for the examination's sake: locking ends it.
+//! Decides what is wrong and what to do about it. Refuses to change anything, to need a password,
+//! to wait for a server longer than a person does, and to keep a device's keys in memory for the
+//! examination's sake: locking ends it.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -26,10 +27,11 @@ use crate::transport::http::{Call, Client, Server};
 
 /// Longest wait for a server: who examines a machine sits before it.
 const SERVER_WAIT: Duration = Duration::from_secs(5);
-/// A clock that is this far off still works, and something is wrong with it. A time server keeps it within a second; the
-/// answer itself may take [`SERVER_WAIT`].
+/// A clock that is this far off still works, and something is wrong with it. A time server keeps it
+/// within a second; the answer itself may take [`SERVER_WAIT`].
 const CLOCK_NOTICE_SECONDS: u64 = 60;
-/// Less room than this and the next thing to be kept may fail: a store with some thousand certificates and its log.
+/// Less room than this and the next thing to be kept may fail: a store with some thousand
+/// certificates and its log.
 const SPACE_LOW_BYTES: u64 = 64 * 1024 * 1024;
 /// Less than this is no room for the smallest change: SQLite's log grows in pieces of up to 4 MiB.
 const SPACE_GONE_BYTES: u64 = 4 * 1024 * 1024;
@@ -169,7 +171,8 @@ fn swap() -> Check {
 
 fn judge_swap(list: &str, lockable: Option<u64>) -> Check {
     const NAME: &str = "swap";
-    // Compressed memory and mapped devices: the first is no disk, the second most often an encrypted one.
+    // Compressed memory and mapped devices: the first is no disk, the second most often an
+    // encrypted one.
     let harmless = |area: &&str| area.starts_with("/dev/zram") || area.starts_with("/dev/dm-");
     let areas: Vec<&str> = list.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
     let open: Vec<&str> = areas.iter().copied().filter(|area| !harmless(area)).collect();
@@ -253,7 +256,8 @@ async fn opened(session: Arc<Session>) -> Vec<Check> {
     vec![store, outbox, alarms]
 }
 
-/// Asks a server for what it must refuse without a signature: the refusal has its time, and anybody may see it.
+/// Asks a server for what it must refuse without a signature: the refusal has its time, and anybody
+/// may see it.
 async fn ask_server(client: Client, address: String, organisation: OrganisationId) -> Vec<Check> {
     let subject = Some(address.clone());
     let server = match Server::new(client, &address) {

@@ -1,7 +1,7 @@
 //! `trust.acknowledge|export|fork|import|log`, `receipt.*`: what this device can show, in parts.
 //!
-//! Decides how much goes into one answer. Refuses to give out what is not verified: everything comes from the log that the session verified,
-//! or was made and checked here.
+//! Decides how much goes into one answer. Refuses to give out what is not verified: everything
+//! comes from the log that the session verified, or was made and checked here.
 
 use std::sync::Arc;
 
@@ -20,8 +20,9 @@ use crate::session::names::{Names, profile};
 use crate::session::{alarms, forks};
 use crate::store::Store;
 
-/// This device's log, with what is new in the server's if that can be had and is believed. Whatever the server does meanwhile is an alarm and no
-/// reason to withhold what was verified before: it is when a server misbehaves that this is needed.
+/// This device's log, with what is new in the server's if that can be had and is believed. Whatever
+/// the server does meanwhile is an alarm and no reason to withhold what was verified before: it is
+/// when a server misbehaves that this is needed.
 async fn best(session: &Session) -> Arc<VerifiedLog> {
     match session.sync().await {
         Ok(log) => log,

@@ -1,7 +1,8 @@
 //! `invite.*`: making, listing and cancelling invitations.
 //!
-//! Decides that a link secret is in the encrypted store before the server hears of the invitation (an invitation that
-//! nobody can greet would be worse than a secret without one), and which invitations are made without the server.
+//! Decides that a link secret is in the encrypted store before the server hears of the invitation
+//! (an invitation that nobody can greet would be worse than a secret without one), and which
+//! invitations are made without the server.
 
 use std::sync::Arc;
 
@@ -150,7 +151,8 @@ fn link(session: &Session, invited: &Invited, token: Token, secret: LinkSecret) 
     })
 }
 
-/// The links of the open invitations that can be greeted from here, anew. Those that never were the server's name it for nothing.
+/// The links of the open invitations that can be greeted from here, anew. Those that never were the
+/// server's name it for nothing.
 ///
 /// # Errors
 /// The store's.
@@ -202,7 +204,8 @@ async fn post(
             post_later(session, new.clone());
             Ok(None)
         }
-        // The server may have it: the secret stays, and the invitation shows in the list if it was made.
+        // The server may have it: the secret stays, and the invitation shows in the list if it was
+        // made.
         Err(last) => {
             let name = Problem::from(last.clone()).name;
             Err(Problem::new(name, format!("The invitation was not confirmed: {last}.")))
@@ -241,7 +244,8 @@ pub async fn post_all(session: &Arc<Session>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Tells the server again of the invitations that it had and has no more, and whose links are here. Returns how many it took. No mail goes out.
+/// Tells the server again of the invitations that it had and has no more, and whose links are here.
+/// Returns how many it took. No mail goes out.
 ///
 /// # Errors
 /// The store's.
@@ -263,15 +267,16 @@ pub async fn post_lost(session: &Session) -> Result<u32, Problem> {
         });
         match done.await.unwrap_or_else(Err) {
             Ok(lost) => posted = posted.saturating_add(u32::from(lost)),
-            // The certificates are what counts; it stays in the list as one that the server doesn't have.
+            // The certificates are what counts; it stays in the list as one that the server doesn't
+            // have.
             Err(error) => tracing::warn!(%error, "an invitation could not be made again"),
         }
     }
     Ok(posted)
 }
 
-/// Whether somebody can be greeted for an invitation whose link is here. What the server says of it is shown and believed as
-/// long as it says so; the link stays, because its word ends nothing.
+/// Whether somebody can be greeted for an invitation whose link is here. What the server says of it
+/// is shown and believed as long as it says so; the link stays, because its word ends nothing.
 const fn can_greet(status: InvitationStatus, tally: &Tally) -> bool {
     matches!(status, InvitationStatus::Pending | InvitationStatus::InUse) && !tally.is_exhausted()
 }
@@ -346,7 +351,8 @@ pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
     Ok(InviteListResult { invitations, more })
 }
 
-/// Keeps as many as one line carries, in their order: those that can be used before those that are over. Whether any had to go.
+/// Keeps as many as one line carries, in their order: those that can be used before those that are
+/// over. Whether any had to go.
 fn keep_what_fits(invitations: &mut Vec<InvitationItem>, most: usize) -> bool {
     let open = |item: &InvitationItem| matches!(item.status.as_str(), "pending" | "in_use");
     let sizes: Vec<usize> = invitations.iter().map(size).collect();

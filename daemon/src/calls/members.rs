@@ -55,7 +55,8 @@ fn not_there() -> Problem {
     Problem::new(ProblemKind::InvalidRequest, "The log has no member of this id yet.")
 }
 
-/// The log as fresh as it can be had: without the server, the stored one still says who was a member.
+/// The log as fresh as it can be had: without the server, the stored one still says who was a
+/// member.
 async fn newest(session: &Session) -> Result<std::sync::Arc<VerifiedLog>, Problem> {
     match session.sync().await {
         Ok(log) => Ok(log),

@@ -1,7 +1,7 @@
 //! Answers that need nothing but an unlocked device's session, or nothing but the network.
 //!
-//! Decides what each of these methods of the local API says. The engine has chosen the device and checked the caller;
-//! nothing here names it.
+//! Decides what each of these methods of the local API says. The engine has chosen the device and
+//! checked the caller; nothing here names it.
 
 pub mod admin;
 pub mod doctor;

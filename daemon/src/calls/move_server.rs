@@ -1,8 +1,9 @@
 //! `org.server`: a server that has moved to another name or port.
 //!
-//! Decides that a device goes there only where its own log goes on: the new place must show every certificate that this
-//! device has verified, up to its head, before anything is changed. Refuses another log, a shorter one, and silence; then
-//! the device stays with the address it has. Whatever of its own is under way follows at its next call.
+//! Decides that a device goes there only where its own log goes on: the new place must show every
+//! certificate that this device has verified, up to its head, before anything is changed. Refuses
+//! another log, a shorter one, and silence; then the device stays with the address it has. Whatever
+//! of its own is under way follows at its next call.
 
 use std::sync::Arc;
 
@@ -33,7 +34,8 @@ pub async fn go(session: &Session, store: Arc<Devices>, request: &OrgServer) -> 
     let certificates = session.is_shown_at(&session.member.at(there.clone())).await?;
     let device = session.open.summary.device;
     if address != server.address() {
-        // On disk first: a daemon that ends in between goes to the new place, which has shown that it is right.
+        // On disk first: a daemon that ends in between goes to the new place, which has shown that
+        // it is right.
         let kept = address.clone();
         blocking(move || store.set_server(device, &kept)).await?;
         server.move_to(&there);

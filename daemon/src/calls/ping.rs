@@ -1,7 +1,7 @@
 //! `net.ping`: how long a server takes to answer, and the terminal that a link leads to.
 //!
-//! Decides that a server has answered when it says itself that it is well: the error of a proxy before it is none. Refuses
-//! to start an attempt, and to wait longer than a person does.
+//! Decides that a server has answered when it says itself that it is well: the error of a proxy
+//! before it is none. Refuses to start an attempt, and to wait longer than a person does.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,7 +1,9 @@
-//! `trust.repair`: after a restore of the server's database, everything that this device can give back.
+//! `trust.repair`: after a restore of the server's database, everything that this device can give
+//! back.
 //!
-//! Decides the order: certificates first, then the proof that they are there, then what is built upon them. Refuses to close an alarm before
-//! the whole log was verified anew, and one that says more than that certificates were missing.
+//! Decides the order: certificates first, then the proof that they are there, then what is built
+//! upon them. Refuses to close an alarm before the whole log was verified anew, and one that says
+//! more than that certificates were missing.
 
 use std::sync::Arc;
 

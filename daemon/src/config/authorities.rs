@@ -1,7 +1,8 @@
 //! A file of certificate authorities, as it is named to the daemon.
 //!
-//! Decides at the start whether it can be used, rather than at the first server that is not trusted. Refuses a file without a
-//! certificate, one with a certificate that can't be an authority, one whose PEM is broken, and a large one.
+//! Decides at the start whether it can be used, rather than at the first server that is not
+//! trusted. Refuses a file without a certificate, one with a certificate that can't be an
+//! authority, one whose PEM is broken, and a large one.
 
 use std::path::Path;
 

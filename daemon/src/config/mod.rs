@@ -1,7 +1,7 @@
 //! What the daemon is told: by options, else by its configuration file, else by default.
 //!
-//! Decides which of them wins. Refuses a file with a misspelt entry, a large one, and secrets anywhere: there is no
-//! option and no entry for one.
+//! Decides which of them wins. Refuses a file with a misspelt entry, a large one, and secrets
+//! anywhere: there is no option and no entry for one.
 
 mod authorities;
 
@@ -19,11 +19,12 @@ use crate::os::paths::{PathError, Places, socket_under};
 
 /// Largest configuration file: a few lines, and many comments.
 const CONFIG_MAX_BYTES: u64 = 64 * 1024;
-/// Keys leave the memory after an hour without use: a lunch break with the terminal unlocked is not enough for a
-/// visitor, and an afternoon's work is not interrupted.
+/// Keys leave the memory after an hour without use: a lunch break with the terminal unlocked is not
+/// enough for a visitor, and an afternoon's work is not interrupted.
 const IDLE_LOCK_DEFAULT: Duration = Duration::from_secs(3_600);
 
-/// Keeps this user's Parsec keys and speaks for them: parsecctl and other programs ask it over a local socket
+/// Keeps this user's Parsec keys and speaks for them: parsecctl and other programs ask it over a
+/// local socket
 #[derive(Debug, Default, Parser)]
 #[command(name = "parsecd", version, about)]
 pub struct Arguments {
@@ -36,7 +37,8 @@ pub struct Arguments {
     /// The socket itself; its folder must be yours alone
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// The plug-ins' socket; beside --socket there is none unless this names it [default: beside the default socket]
+    /// The plug-ins' socket; beside --socket there is none unless this names it [default: beside
+    /// the default socket]
     #[arg(long, value_name = "PATH")]
     pub plugin_socket: Option<PathBuf>,
     /// Configuration file [default: $XDG_CONFIG_HOME/parsec/parsecd.toml, if there is one]
@@ -45,8 +47,8 @@ pub struct Arguments {
     /// Lock a device not used for so long; 0 for never [default: 3600]
     #[arg(long, value_name = "SECONDS")]
     pub idle_lock: Option<u64>,
-    /// Whose password counts for vouching: that of the same terminal session, or of any program of yours [default:
-    /// session]
+    /// Whose password counts for vouching: that of the same terminal session, or of any program of
+    /// yours [default: session]
     #[arg(long, value_name = "REACH")]
     pub approval: Option<Approval>,
     /// Certificate authorities to trust beside the system's, as PEM
@@ -55,7 +57,8 @@ pub struct Arguments {
     /// Never meet other terminals directly: ceremonies go over the server alone
     #[arg(long)]
     pub no_p2p: bool,
-    /// A relay through which this machine can be met from outside, `/dns4/HOST/udp/PORT/quic-v1/p2p/ID` or `/dns4/HOST/tcp/PORT/p2p/ID`; may be repeated
+    /// A relay through which this machine can be met from outside,
+    /// `/dns4/HOST/udp/PORT/quic-v1/p2p/ID` or `/dns4/HOST/tcp/PORT/p2p/ID`; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub relay: Vec<String>,
     /// Where and how to log [default: journal if stderr leads there, else text]

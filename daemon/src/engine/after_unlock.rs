@@ -1,8 +1,9 @@
-//! What an unlocked device does by itself: brings its log up to date, finds itself in it, makes its user's first
-//! manifest, and finishes its outbox.
+//! What an unlocked device does by itself: brings its log up to date, finds itself in it, makes its
+//! user's first manifest, and finishes its outbox.
 //!
-//! Decides nothing a person should. Tries again while the server is away; stops at what needs a person, and says so
-//! in the log of the daemon. Every step is idempotent, so a crash between any two is harmless.
+//! Decides nothing a person should. Tries again while the server is away; stops at what needs a
+//! person, and says so in the log of the daemon. Every step is idempotent, so a crash between any
+//! two is harmless.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,8 @@ use crate::session::{Session, SyncError, manifest};
 use crate::transport::Trouble;
 use crate::transport::retry::until_done;
 
-/// Between looks for invitations that have expired. They last days; the server refuses them on the second.
+/// Between looks for invitations that have expired. They last days; the server refuses them on the
+/// second.
 const LINKS_LOOKED_AT: Duration = Duration::from_secs(600);
 
 impl Daemon {
@@ -51,7 +53,8 @@ impl Daemon {
     pub(super) fn heard(&mut self, device: DeviceId, heard: Heard) {
         let Some(Standing { registration, restored }) = self.devices.heard(device, heard) else { return };
         let store = Arc::clone(&self.context.store);
-        // A failure is made good at the next start, when the receipt is still there and the server asked again.
+        // A failure is made good at the next start, when the receipt is still there and the server
+        // asked again.
         self.context.spawn(async move {
             if let Err(problem) =
                 blocking(move || store.set_registration(device, registration, restored)).await
@@ -102,7 +105,8 @@ async fn work(session: &Arc<Session>, registered: bool, handle: &Handle) {
 
 async fn settle(session: &Session, registered: bool, handle: &Handle) -> Result<(), Problem> {
     let trouble = Trouble::new(None);
-    // What is not believed is no matter of trying again, so it travels as a success through the loop that does.
+    // What is not believed is no matter of trying again, so it travels as a success through the
+    // loop that does.
     let synced = until_done(&trouble, || async {
         match session.sync().await {
             Ok(log) => Ok(Ok(log)),

@@ -1,8 +1,9 @@
 //! The one way to a password, and how long somebody who guesses has to wait.
 //!
-//! Decides that one password is tried at a time, whatever for, and the delay after wrong ones in a row, for each device.
-//! Kept while the daemon runs: scrypt's second for each guess is the protection that lasts; this one keeps a program from
-//! spending this machine's time and memory on it.
+//! Decides that one password is tried at a time, whatever for, and the delay after wrong ones in a
+//! row, for each device. Kept while the daemon runs: scrypt's second for each guess is the
+//! protection that lasts; this one keeps a program from spending this machine's time and memory on
+//! it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,11 +17,13 @@ use crate::events::Hub;
 use crate::os::blocking;
 use crate::store::StoreError;
 
-/// Wrong passwords in a row that cost nothing: capital letters, the other keyboard, the password of yesterday.
+/// Wrong passwords in a row that cost nothing: capital letters, the other keyboard, the password of
+/// yesterday.
 const FREE: u32 = 3;
 /// The first delay. It doubles with each further wrong password.
 const DELAY_MIN: Duration = Duration::from_secs(1);
-/// The longest delay: 1,440 guesses a day, and no more than a minute lost for the person who remembers at last.
+/// The longest delay: 1,440 guesses a day, and no more than a minute lost for the person who
+/// remembers at last.
 const DELAY_MAX: Duration = Duration::from_secs(60);
 
 /// The wrong passwords of one device.
@@ -67,8 +70,8 @@ fn too_many(wait: Duration) -> Problem {
     Problem::new(ProblemKind::TooManyGuesses, text)
 }
 
-/// Where every password goes through that somebody gives for keys that are there: unlocking, changing it, going on with
-/// a founding. A second way would be a way without the delay.
+/// Where every password goes through that somebody gives for keys that are there: unlocking,
+/// changing it, going on with a founding. A second way would be a way without the delay.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     guesses: Arc<Mutex<Guesses>>,
@@ -92,7 +95,8 @@ impl Backoff {
         self.guesses().wait(device, Instant::now()).map_or(Ok(()), |wait| Err(too_many(wait)))
     }
 
-    /// Tries a password. `open` does the work and fails with [`StoreError::WrongPassword`] where it was wrong.
+    /// Tries a password. `open` does the work and fails with [`StoreError::WrongPassword`] where it
+    /// was wrong.
     ///
     /// # Errors
     /// `too_many_guesses`; what `open` says.
@@ -105,7 +109,8 @@ impl Backoff {
         // Only now: a hundred that were given at once are three guesses and 97 refusals.
         self.may_try(device)?;
         let guesses = Arc::clone(&self.guesses);
-        // Counted where it is found out: whoever asked may be gone by then, and it was a guess all the same.
+        // Counted where it is found out: whoever asked may be gone by then, and it was a guess all
+        // the same.
         let tried = blocking(move || {
             let opened = open();
             let mut guesses = guesses.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +123,8 @@ impl Backoff {
         })
         .await;
         if tried.as_ref().is_err_and(|problem| problem.name == ProblemKind::WrongPassword) {
-            // No more often than passwords are tried, so nobody can push other events out of the ring by it.
+            // No more often than passwords are tried, so nobody can push other events out of the
+            // ring by it.
             self.hub.publish(Event::UnlockRefused { device });
         }
         tried

@@ -1,9 +1,9 @@
 //! `org.bootstrap`: founds an organisation.
 //!
-//! The order that survives a crash at any moment: the device becomes durable, is marked as not registered, then the
-//! server is asked, then it is marked as registered. The server takes the same bytes twice; so repeating the command
-//! with the same password goes on with the device that is there. No refusal removes it: that is for a person, with
-//! `device forget`.
+//! The order that survives a crash at any moment: the device becomes durable, is marked as not
+//! registered, then the server is asked, then it is marked as registered. The server takes the same
+//! bytes twice; so repeating the command with the same password goes on with the device that is
+//! there. No refusal removes it: that is for a person, with `device forget`.
 
 use std::sync::Arc;
 
@@ -33,7 +33,8 @@ use crate::transport::retry::{ANSWER_WAIT, within};
 /// Founds, or goes on founding.
 ///
 /// # Errors
-/// The problem; the device that was made stays, not registered, and the same command goes on with it.
+/// The problem; the device that was made stays, not registered, and the same command goes on with
+/// it.
 pub async fn run(
     devices: &Arc<Devices>,
     backoff: &Backoff,
@@ -72,9 +73,10 @@ pub async fn run(
             Ok(open)
         }
         Ok(Err(error)) => {
-            // A refusal is an unsigned word: an earlier try may have worked and its answer be lost, and any server
-            // can refuse. The keys may be the only ones of an organisation that exists, so they stay, and the same
-            // command goes on with them; until then they are set aside, and not among the devices in use.
+            // A refusal is an unsigned word: an earlier try may have worked and its answer be lost,
+            // and any server can refuse. The keys may be the only ones of an organisation that
+            // exists, so they stay, and the same command goes on with them; until then they are set
+            // aside, and not among the devices in use.
             if let Some(said) = error.code().and_then(finality::founding_refused) {
                 let DeviceSummary { registration, restored, .. } = open.summary;
                 let Standing { registration, restored } =

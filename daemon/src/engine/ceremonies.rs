@@ -48,8 +48,8 @@ impl CeremonyTable {
         self.all.values().map(|ceremony| ceremony.view.borrow().clone()).collect()
     }
 
-    /// Begins a ceremony and tells of it; the oldest of those ended make room. What publishes its view, and what people
-    /// ask of it.
+    /// Begins a ceremony and tells of it; the oldest of those ended make room. What publishes its
+    /// view, and what people ask of it.
     ///
     /// # Errors
     /// `too_many_ceremonies`.

@@ -1,7 +1,8 @@
 //! The closed set of things that can happen to the daemon, and how a request reaches its loop.
 //!
-//! Decides that whatever changes the daemon's state is one of these values, handled one after the other. A call that
-//! needs nothing but an unlocked device is [`Command::OnSession`], whatever it does there.
+//! Decides that whatever changes the daemon's state is one of these values, handled one after the
+//! other. A call that needs nothing but an unlocked device is [`Command::OnSession`], whatever it
+//! does there.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +32,8 @@ pub type Reply<T> = oneshot::Sender<Result<T, Problem>>;
 pub struct SessionWork(Box<dyn FnOnce(Arc<Session>) -> BoxFuture<'static, ()> + Send>);
 
 impl SessionWork {
-    /// Work whose answer goes to `reply`; `device_locked` where the device is locked before the work is done.
+    /// Work whose answer goes to `reply`; `device_locked` where the device is locked before the
+    /// work is done.
     pub(super) fn new<T, F>(reply: Reply<T>, work: impl FnOnce(Arc<Session>) -> F + Send + 'static) -> Self
     where
         T: Send + 'static,
@@ -93,7 +95,8 @@ pub enum Command {
     NetStatus(Reply<NetStatus>),
     NetPeers(Reply<NetPeers>),
     NetPing(NetPing, Reply<NetPinged>),
-    /// Nothing but the question whether the caller may hand on what concerns every device on this machine.
+    /// Nothing but the question whether the caller may hand on what concerns every device on this
+    /// machine.
     HandOn(Reply<Empty>),
 }
 
@@ -185,7 +188,8 @@ pub enum Event {
     Forgotten(DeviceId, Result<(), Problem>, Reply<Empty>),
 }
 
-/// Events that may wait for the loop. Clients are bounded by the socket, tasks by their owners; the loop never blocks.
+/// Events that may wait for the loop. Clients are bounded by the socket, tasks by their owners; the
+/// loop never blocks.
 pub const EVENTS_MAX: usize = 256;
 
 /// The way to the loop.

@@ -1,9 +1,10 @@
 //! Whose word counts: which sessions have shown that a person who knows the password sits at them.
 //!
-//! Decides whether a request that vouches, or that hands rights on, may use the devices it is about. Refuses sessions that
-//! have not given those devices' passwords since they were unlocked, and those whose leader has ended; the password of one
-//! device says nothing about another. Without this, one unlocked device would serve everything that runs as the user, as an
-//! agent's socket does.
+//! Decides whether a request that vouches, or that hands rights on, may use the devices it is
+//! about. Refuses sessions that have not given those devices' passwords since they were unlocked,
+//! and those whose leader has ended; the password of one device says nothing about another. Without
+//! this, one unlocked device would serve everything that runs as the user, as an agent's socket
+//! does.
 
 use parsec_protocol::control::{DeviceSelector, Problem, ProblemKind};
 use parsec_protocol::ids::DeviceId;
@@ -14,7 +15,8 @@ use super::select::Wanted;
 use crate::os::caller::{Caller, CallerSession};
 use crate::store::DeviceSummary;
 
-/// Sessions whose word one device remembers: a person's windows of a day. The oldest goes; it is asked again.
+/// Sessions whose word one device remembers: a person's windows of a day. The oldest goes; it is
+/// asked again.
 const SESSIONS_MAX: usize = 64;
 
 /// How far one confirmation reaches.
@@ -28,7 +30,8 @@ pub enum Approval {
     Device,
 }
 
-/// The sessions that gave a device's password since it was unlocked. Gone with the keys when it is locked.
+/// The sessions that gave a device's password since it was unlocked. Gone with the keys when it is
+/// locked.
 #[derive(Debug, Default)]
 pub(super) struct Confirmed(Vec<CallerSession>);
 
@@ -56,8 +59,9 @@ enum With<'a> {
     Selected(&'a DeviceSelector),
     /// A ceremony's, if it has one here.
     Ceremony(Option<DeviceId>),
-    /// Every device on this machine: what is handed on shows them all. Not any one of them, and not the unlocked ones alone:
-    /// a program can found an organisation of its own, with a password of its own, and lock all others.
+    /// Every device on this machine: what is handed on shows them all. Not any one of them, and not
+    /// the unlocked ones alone: a program can found an organisation of its own, with a password of
+    /// its own, and lock all others.
     All,
     /// None. Whatever asks for a confirmation all the same gets none.
     Nobody,
@@ -79,7 +83,8 @@ impl Daemon {
             With::Selected(_) | With::Ceremony(_) if every_session => return Ok(()),
             With::Selected(selector) => self.devices.choose(selector, Wanted::Unlocked)?,
             With::Ceremony(Some(device)) => device,
-            // A claimer's ceremony, or none: there is nothing here to vouch with, and the command says so itself.
+            // A claimer's ceremony, or none: there is nothing here to vouch with, and the command
+            // says so itself.
             With::Ceremony(None) => return Ok(()),
             With::All => {
                 let open = |summary: &DeviceSummary| {

@@ -1,7 +1,8 @@
-//! The devices of this machine, as the loop knows them: known, unlocked, being locked, being removed.
+//! The devices of this machine, as the loop knows them: known, unlocked, being locked, being
+//! removed.
 //!
-//! Decides in which of these states a device is, and tells everybody of each change. Refuses to have two sets of keys of
-//! one device in memory, and to choose a device that is being removed.
+//! Decides in which of these states a device is, and tells everybody of each change. Refuses to
+//! have two sets of keys of one device in memory, and to choose a device that is being removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -109,7 +110,8 @@ impl DeviceTable {
         }
     }
 
-    /// Takes note of what is heard of a device's registration; what it is from now on, if that is something else.
+    /// Takes note of what is heard of a device's registration; what it is from now on, if that is
+    /// something else.
     pub(super) fn heard(&mut self, device: DeviceId, heard: Heard) -> Option<Standing> {
         let summary = self.known.get_mut(&device)?;
         let now = Standing { registration: summary.registration, restored: summary.restored };
@@ -146,7 +148,8 @@ impl DeviceTable {
         }
     }
 
-    /// The device to lock, or whose password is to be changed: the unlocked one, but a locked one that is meant will do.
+    /// The device to lock, or whose password is to be changed: the unlocked one, but a locked one
+    /// that is meant will do.
     pub(super) fn choose_any(&self, selector: &DeviceSelector) -> Result<DeviceId, Problem> {
         match self.choose(selector, Wanted::Unlocked) {
             Err(problem)
@@ -203,7 +206,8 @@ impl DeviceTable {
         self.unlocked.values().map(|unlocked| &unlocked.session)
     }
 
-    /// A device's keys are in memory and its log is verified; whether they are the first set there. Another one goes.
+    /// A device's keys are in memory and its log is verified; whether they are the first set there.
+    /// Another one goes.
     pub(super) fn unlocked(&mut self, session: Arc<Session>) -> bool {
         let device = session.open.summary.device;
         if self.unlocked.contains_key(&device) {
@@ -257,8 +261,9 @@ impl DeviceTable {
         Err(Problem { hint: hint.to_owned(), ..busy })
     }
 
-    /// Begins to lock a device: tells `told` once its keys are gone. The session whose tasks are to end, if this is what
-    /// ends them; a second caller waits for the same, and where nothing is to be locked `told` is dropped.
+    /// Begins to lock a device: tells `told` once its keys are gone. The session whose tasks are to
+    /// end, if this is what ends them; a second caller waits for the same, and where nothing is to
+    /// be locked `told` is dropped.
     pub(super) fn begin_closing(
         &mut self,
         device: DeviceId,

@@ -1,6 +1,7 @@
 //! What each request of a local program does, as seen from the loop.
 //!
-//! Decides which device or ceremony it is about; the work itself runs in a task of that device, so that locking ends it.
+//! Decides which device or ceremony it is about; the work itself runs in a task of that device, so
+//! that locking ends it.
 
 use std::sync::Arc;
 
@@ -131,7 +132,8 @@ impl Daemon {
         });
     }
 
-    /// Moves a device to another address of its server; the loop hears of it before anything else is done.
+    /// Moves a device to another address of its server; the loop hears of it before anything else
+    /// is done.
     fn move_server(&mut self, request: OrgServer, reply: Reply<OrgMoved>) {
         let session = match self.session(&request.select) {
             Ok(session) => session,

@@ -1,7 +1,7 @@
 //! `device.forget`: removes a device's keys and store from this machine.
 //!
-//! Decides what would be lost with it, and refuses then unless that is wanted. The organisation goes on knowing the
-//! device: only a revocation changes what others believe.
+//! Decides what would be lost with it, and refuses then unless that is wanted. The organisation
+//! goes on knowing the device: only a revocation changes what others believe.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::events::Reason;
 use crate::os::blocking;
 use crate::store::DeviceSummary;
 
-/// Does something for a device unless it is removed meanwhile: a receipt of keys that are gone must not go out.
+/// Does something for a device unless it is removed meanwhile: a receipt of keys that are gone must
+/// not go out.
 pub(super) async fn unless_forgotten<T>(
     leaving: &Leaving,
     device: DeviceId,
@@ -47,7 +48,8 @@ impl Daemon {
             let text = "The device is not registered yet, and never would be.";
             return Err(Problem::new(ProblemKind::DevicePending, text));
         }
-        // Only an unlocked device knows its outbox; a locked one whose password is lost must be removable.
+        // Only an unlocked device knows its outbox; a locked one whose password is lost must be
+        // removable.
         if self.devices.session(device).is_some_and(|session| session.pending.waiting() > 0) {
             return busy("Certificates that the device has signed are not in the log yet.");
         }

@@ -1,7 +1,8 @@
 //! Locking: ends all that runs for a device and drops its keys.
 //!
-//! Decides when a device counts as locked for others: once its keys have left the memory, and not when that was asked for.
-//! From the first moment on it does nothing more for anybody. Refuses to open keys again while the old ones are there.
+//! Decides when a device counts as locked for others: once its keys have left the memory, and not
+//! when that was asked for. From the first moment on it does nothing more for anybody. Refuses to
+//! open keys again while the old ones are there.
 
 use parsec_protocol::control::DeviceView;
 use parsec_protocol::ids::DeviceId;
@@ -44,8 +45,8 @@ impl Daemon {
         });
     }
 
-    /// Ends all that runs for a device and drops its keys: returns once they are gone. Every wait of its tasks is cut,
-    /// whatever a server does.
+    /// Ends all that runs for a device and drops its keys: returns once they are gone. Every wait
+    /// of its tasks is cut, whatever a server does.
     pub(super) fn close(
         &mut self,
         device: DeviceId,
@@ -65,7 +66,8 @@ impl Daemon {
             });
         }
         async move {
-            // Dropped without a word where there was nothing to close, or nobody is left to say that it is.
+            // Dropped without a word where there was nothing to close, or nobody is left to say
+            // that it is.
             let _ = told.await;
         }
     }

@@ -1,8 +1,10 @@
-//! The daemon's loop: everything that changes what it knows happens here, one event after the other.
+//! The daemon's loop: everything that changes what it knows happens here, one event after the
+//! other.
 //!
-//! Decides which devices are unlocked, which ceremonies run, and what ends when. Never blocks: whatever takes the disk,
-//! the network or scrypt runs in a task that the loop owns, and comes back as an event. What it knows is in three parts,
-//! each of which alone changes its own: devices, ceremonies, passwords.
+//! Decides which devices are unlocked, which ceremonies run, and what ends when. Never blocks:
+//! whatever takes the disk, the network or scrypt runs in a task that the loop owns, and comes back
+//! as an event. What it knows is in three parts, each of which alone changes its own: devices,
+//! ceremonies, passwords.
 
 pub mod after_unlock;
 pub mod backoff;
@@ -49,10 +51,11 @@ use context::Context;
 use devices::DeviceTable;
 use unlock::Unlocking;
 
-/// Organisations being founded at once: a person founds one. Each takes scrypt's memory and waits for a server of the
-/// asker's choice.
+/// Organisations being founded at once: a person founds one. Each takes scrypt's memory and waits
+/// for a server of the asker's choice.
 const FOUNDINGS_MAX: usize = 4;
-/// How long tasks may take to end once the daemon stops: the relay is told of ended attempts meanwhile.
+/// How long tasks may take to end once the daemon stops: the relay is told of ended attempts
+/// meanwhile.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What the configuration says.
@@ -141,7 +144,8 @@ impl Daemon {
                 () = shutdown.cancelled() => break,
                 // Before the requests: however many there are, the loop turns.
                 () = watchdog.due() => watchdog.ping(),
-                // Before the requests: what a caller was told by an enrolment, its next request finds done.
+                // Before the requests: what a caller was told by an enrolment, its next request
+                // finds done.
                 Some(report) = self.reports.recv() => self.reported(report),
                 event = self.events.recv() => match event {
                     Some(event) => self.take(event),
@@ -169,7 +173,8 @@ impl Daemon {
                 session.tasks.wait().await;
             }
         };
-        // Whoever still waits for an answer gets `shutting_down`, because their reply is dropped with the events.
+        // Whoever still waits for an answer gets `shutting_down`, because their reply is dropped
+        // with the events.
         let drain = async {
             while self.events.recv().await.is_some() {}
             while self.reports.recv().await.is_some() {}
@@ -218,7 +223,8 @@ impl Daemon {
             Event::Certified(device) => self.certified(device),
             Event::Moved(device, server) => self.devices.moved(device, server),
             Event::Listed(summaries) => {
-                // What the loop knows is newer; only what it hasn't heard of is taken, and what the founding set aside.
+                // What the loop knows is newer; only what it hasn't heard of is taken, and what the
+                // founding set aside.
                 for summary in summaries {
                     if self.devices.summary(summary.device).is_none() {
                         self.devices.learn(summary);
@@ -239,7 +245,8 @@ impl Daemon {
         }
     }
 
-    /// A device's keys are in memory and its log is verified. If another set is there already, this one goes.
+    /// A device's keys are in memory and its log is verified. If another set is there already, this
+    /// one goes.
     fn unlocked(&mut self, session: Arc<Session>) {
         let device = session.open.summary.device;
         if self.devices.unlocked(session) {

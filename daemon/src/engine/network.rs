@@ -1,7 +1,7 @@
 //! `net.status`, `net.peers`, `net.ping`, `doctor.run` as seen from the loop.
 //!
-//! Decides what comes from where: servers from this machine's devices, the rest from the state of the network. Changes
-//! nothing.
+//! Decides what comes from where: servers from this machine's devices, the rest from the state of
+//! the network. Changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,8 @@ impl Daemon {
         });
     }
 
-    /// Tries servers, and the device that a link leads to, in a task; answers when the slowest is done.
+    /// Tries servers, and the device that a link leads to, in a task; answers when the slowest is
+    /// done.
     pub(super) fn net_ping(&self, request: NetPing, reply: Reply<NetPinged>) {
         let (net, client) = (self.context.net.clone(), self.context.client.clone());
         let servers = self.servers();

@@ -1,6 +1,7 @@
 //! Which of this machine's devices a request is about.
 //!
-//! Decides by the start of an id, the organisation, or because there is only one. Refuses to guess between several.
+//! Decides by the start of an id, the organisation, or because there is only one. Refuses to guess
+//! between several.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,8 @@ pub enum Wanted {
 /// The device that is meant.
 ///
 /// # Errors
-/// `device_unknown`, `device_ambiguous`, `device_locked`, `device_void`, `device_pending`, `invalid_request`.
+/// `device_unknown`, `device_ambiguous`, `device_locked`, `device_void`, `device_pending`,
+/// `invalid_request`.
 pub fn device(
     known: &BTreeMap<DeviceId, DeviceSummary>,
     is_unlocked: impl Fn(DeviceId) -> bool,

@@ -1,6 +1,8 @@
-//! What the loop starts for devices that are not registered yet: their receipts, and what an earlier daemon left.
+//! What the loop starts for devices that are not registered yet: their receipts, and what an
+//! earlier daemon left.
 //!
-//! Decides that an attempt without keys is ended, and that a receipt goes out until its device is removed.
+//! Decides that an attempt without keys is ended, and that a receipt goes out until its device is
+//! removed.
 
 use std::sync::Arc;
 

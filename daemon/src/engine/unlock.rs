@@ -1,8 +1,8 @@
 //! `device.unlock` and `device.password`: passwords that somebody gives for a device that is there.
 //!
-//! Decides that one is tried at a time, in the order they came, and that none is tried while its device's delay runs:
-//! also where a hundred were given before the first was found wrong. Refuses more than a queue can hold, and a device that
-//! is just being locked.
+//! Decides that one is tried at a time, in the order they came, and that none is tried while its
+//! device's delay runs: also where a hundred were given before the first was found wrong. Refuses
+//! more than a queue can hold, and a device that is just being locked.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +20,8 @@ use crate::events::{Hub, Reason};
 use crate::os::caller::Caller;
 use crate::store::check_strength;
 
-/// Passwords that may wait for their turn. Half of what all clients together can have under way; each takes a second.
+/// Passwords that may wait for their turn. Half of what all clients together can have under way;
+/// each takes a second.
 const WAITING_MAX: usize = 128;
 
 /// A password that waits for its turn.
@@ -110,8 +111,8 @@ impl Daemon {
         self.try_next();
     }
 
-    /// To unlock: among several, the locked one. To change: as for everything else, the unlocked one; but a locked
-    /// one that is meant will do.
+    /// To unlock: among several, the locked one. To change: as for everything else, the unlocked
+    /// one; but a locked one that is meant will do.
     fn choose_for_password(&self, select: &DeviceSelector, change: bool) -> Result<DeviceId, Problem> {
         if change { self.devices.choose_any(select) } else { self.devices.choose(select, Wanted::Locked) }
     }
@@ -145,8 +146,9 @@ impl Daemon {
                         return Ok(Tried::Right);
                     }
                     if let Some(open) = open {
-                        // Nothing to open. It is checked all the same, against the keys in use: a wrong one must not look
-                        // like the right one, nor somebody else's key file like this device's.
+                        // Nothing to open. It is checked all the same, against the keys in use: a
+                        // wrong one must not look like the right one, nor somebody else's key file
+                        // like this device's.
                         backoff.attempt(device, move || store.check_password(&open, &password)).await?;
                         return Ok(Tried::Right);
                     }

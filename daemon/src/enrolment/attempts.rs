@@ -1,7 +1,7 @@
 //! The records of attempts under way: what a claimer's daemon needs to end one after a crash.
 //!
-//! Decides that a record is a plain file of this user alone. Refuses to follow links, to wait for anything that is not a
-//! file, and to keep what it can't read.
+//! Decides that a record is a plain file of this user alone. Refuses to follow links, to wait for
+//! anything that is not a file, and to keep what it can't read.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,8 +43,8 @@ pub struct Started {
     pub hints: Option<Vec<String>>,
 }
 
-/// The folder of records, one file for each attempt under way. Held as the devices' folders are: no link is followed,
-/// and nothing is opened that is not a plain file of this user alone.
+/// The folder of records, one file for each attempt under way. Held as the devices' folders are: no
+/// link is followed, and nothing is opened that is not a plain file of this user alone.
 #[derive(Debug, Clone)]
 pub struct Attempts {
     folder: Arc<Folder>,
@@ -72,13 +72,14 @@ impl Attempts {
         Ok(self.folder.replace(&started.attempt.to_string(), &bytes)?)
     }
 
-    /// Drops a record. Blocks. A failure is harmless: an ended attempt is cancelled once more at the next start.
+    /// Drops a record. Blocks. A failure is harmless: an ended attempt is cancelled once more at
+    /// the next start.
     pub fn remove(&self, attempt: AttemptId) {
         let _ = self.folder.remove_file(&attempt.to_string());
     }
 
-    /// All whole records. Blocks. Plain files that are none are removed: nothing but this module writes here. What is
-    /// no plain file of this user is left alone, and said.
+    /// All whole records. Blocks. Plain files that are none are removed: nothing but this module
+    /// writes here. What is no plain file of this user is left alone, and said.
     #[must_use]
     pub fn all(&self) -> Vec<Started> {
         let names = self.folder.names().unwrap_or_else(|error| {

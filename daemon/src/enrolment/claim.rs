@@ -1,7 +1,9 @@
-//! A claim: opens an attempt over the server's relay, or finds the greeter's device without the server.
+//! A claim: opens an attempt over the server's relay, or finds the greeter's device without the
+//! server.
 //!
-//! Decides how an attempt begins (its record is on disk before the server hears of it), and when the other transport is
-//! taken: before an attempt starts, and never after. Refuses links of another kind than their invitation.
+//! Decides how an attempt begins (its record is on disk before the server hears of it), and when
+//! the other transport is taken: before an attempt starts, and never after. Refuses links of
+//! another kind than their invitation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +28,8 @@ use crate::transport::RoadError;
 use crate::transport::http::Server;
 use crate::transport::relay::{ClaimerRoad, Invitee};
 
-/// How long the person is kept waiting for the greeter's device to register this one. It goes on without them.
+/// How long the person is kept waiting for the greeter's device to register this one. It goes on
+/// without them.
 const REGISTRATION_WAIT: Duration = Duration::from_secs(30);
 
 /// Why a ceremony goes over the server.
@@ -37,8 +40,9 @@ const fn why_server(choice: TransportChoice) -> RoadReason {
     }
 }
 
-/// Whether a failure of the first call is one that the direct road can help with. A server that says no is heard, and one whose
-/// certificate is wrong is no reason to go elsewhere without a word.
+/// Whether a failure of the first call is one that the direct road can help with. A server that
+/// says no is heard, and one whose certificate is wrong is no reason to go elsewhere without a
+/// word.
 fn other_road(error: &RoadError) -> Option<RoadReason> {
     match error {
         RoadError::Unreachable(_) => Some(RoadReason::ServerUnreachable),
@@ -78,7 +82,8 @@ pub async fn claim(mut context: CeremonyContext, link: Link, server: Server, nee
         started.hints = Some(link.hints.clone());
         return p2p::claim(context, link, started, needs, RoadReason::Asked).await;
     }
-    // Nothing has been started yet, so there is nobody to tell, and a mistyped address must not look like a long wait.
+    // Nothing has been started yet, so there is nobody to tell, and a mistyped address must not
+    // look like a long wait.
     let info = match context.carry(&road, road.info()).await {
         Ok(info) => info,
         Err(End::Road(error)) => {

@@ -1,7 +1,8 @@
 //! The claimer's driver.
 //!
-//! Decides nothing about trust: it carries the machine's outputs out, in order, and stops at the first that fails.
-//! Refuses to hand out message 8 before the keys are durable, by doing nothing between `Keep` and `Saved` but that.
+//! Decides nothing about trust: it carries the machine's outputs out, in order, and stops at the
+//! first that fails. Refuses to hand out message 8 before the keys are durable, by doing nothing
+//! between `Keep` and `Saved` but that.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -24,7 +25,8 @@ use crate::transport::{Road, RoadError};
 
 /// Makes a claimer's keys durable, under a password.
 pub trait SaveKeys: Send + Sync {
-    /// Returns once everything needed after a power cut is on disk. `by` is the session that gave the password.
+    /// Returns once everything needed after a power cut is on disk. `by` is the session that gave
+    /// the password.
     ///
     /// # Errors
     /// The problem; nothing was kept, and the person may try again.
@@ -36,7 +38,8 @@ pub trait SaveKeys: Send + Sync {
     ) -> impl Future<Output = Result<(), Problem>> + Send;
 }
 
-/// How long a person is kept waiting until the receipt is with the greeter: a road that broke is mostly whole again by then.
+/// How long a person is kept waiting until the receipt is with the greeter: a road that broke is
+/// mostly whole again by then.
 const RECEIPT_WAIT: Duration = Duration::from_secs(30);
 
 /// What the link and the server said.
@@ -169,7 +172,8 @@ pub async fn run<R: Road, K: SaveKeys>(
         )));
     };
     let known = driver.registered;
-    // The keys are here and the receipt is out: from now on everything happens by itself, also without this task.
+    // The keys are here and the receipt is out: from now on everything happens by itself, also
+    // without this task.
     let give_up = tokio::time::sleep(invitation.registration_wait);
     tokio::pin!(give_up);
     let registered = loop {
@@ -184,7 +188,8 @@ pub async fn run<R: Road, K: SaveKeys>(
                     let _ = request.reply.send(Err(not_now()));
                     continue;
                 }
-                // Stopping changes nothing any more: the receipt is followed again at the next start.
+                // Stopping changes nothing any more: the receipt is followed again at the next
+                // start.
                 Err(_) => break false,
             },
         };
@@ -204,7 +209,8 @@ impl<R: Road, K: SaveKeys> Driver<'_, R, K> {
         self.machine.step(input, self.clock.now(), &mut entropy::System)
     }
 
-    /// Takes the next step if this state announces it; returns the state if there may be more in it.
+    /// Takes the next step if this state announces it; returns the state if there may be more in
+    /// it.
     async fn take_step(&mut self, view: AttemptView) -> Result<Option<AttemptView>, End> {
         if let Some(reason) = view.ended {
             return Err(End::Peer(reason));
@@ -239,8 +245,9 @@ impl<R: Road, K: SaveKeys> Driver<'_, R, K> {
                         Ok(Ok(())) => {}
                         // The greeter had it before, and the answer was lost on the way.
                         Ok(Err(End::Peer(EndReason::Completed))) => self.registered = true,
-                        // It lies beside the keys, and is followed from there, whatever the road says: the greeter may have
-                        // it, and be gone; the server may have lost the run, which is being opened again meanwhile.
+                        // It lies beside the keys, and is followed from there, whatever the road
+                        // says: the greeter may have it, and be gone; the server may have lost the
+                        // run, which is being opened again meanwhile.
                         Err(_) | Ok(Err(End::Road(_))) => self.done = true,
                         Ok(Err(end)) => return Err(end),
                     }
@@ -269,7 +276,8 @@ impl<R: Road, K: SaveKeys> Driver<'_, R, K> {
         Ok(())
     }
 
-    /// What the person asks. The answer goes out as soon as the machine has taken it; the network comes after.
+    /// What the person asks. The answer goes out as soon as the machine has taken it; the network
+    /// comes after.
     async fn person(&mut self, request: Request) -> Result<(), End> {
         let Request { act, by, reply } = request;
         let stepped = match act {
@@ -284,7 +292,8 @@ impl<R: Road, K: SaveKeys> Driver<'_, R, K> {
         };
         match stepped {
             Ok(outputs) => {
-                // A closed machine is shown before the answer, so that the asker sees the outcome at once.
+                // A closed machine is shown before the answer, so that the asker sees the outcome
+                // at once.
                 if let Some(ClaimerOutput::Closed(closed)) = outputs.first() {
                     let closed = *closed;
                     End::Machine(closed).show(&self.context.shown);

@@ -1,16 +1,18 @@
 //! What is final, and what is only somebody's word (docs/protocol.md, *After a crash*).
 //!
-//! Decides, for everything that a server, the other side's device, the verified log or this machine's own person can
-//! say of a device or of an enrolment, what this machine makes of it. Two settle something for good: the verified log,
-//! and the person. Everybody else's word nobody has signed: it is shown, it may set something aside, and whatever is
-//! set aside is kept whole, is tried again, and is taken back by the log or by the person. So nothing outside this file
-//! turns an end or a refusal into a state, and nothing at all deletes keys, receipts or signed rows but
+//! Decides, for everything that a server, the other side's device, the verified log or this
+//! machine's own person can say of a device or of an enrolment, what this machine makes of it. Two
+//! settle something for good: the verified log, and the person. Everybody else's word nobody has
+//! signed: it is shown, it may set something aside, and whatever is set aside is kept whole, is
+//! tried again, and is taken back by the log or by the person. So nothing outside this file turns
+//! an end or a refusal into a state, and nothing at all deletes keys, receipts or signed rows but
 //! `device forget`, the log itself, and a person who cancels what they had begun.
 
 use parsec_protocol::control::Registration;
 use parsec_protocol::relay::{EndReason, ErrorCode};
 
-/// Whether a device is certified, as far as this machine knows, and whether its person has taken it back.
+/// Whether a device is certified, as far as this machine knows, and whether its person has taken it
+/// back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     /// As shown. [`Registration::Void`] is *set aside*.
@@ -59,8 +61,8 @@ pub const fn ended(reason: EndReason) -> Registration {
     }
 }
 
-/// What a server's refusal of a receipt says of the device: that the enrolment is over without certificates. Others say
-/// nothing of it.
+/// What a server's refusal of a receipt says of the device: that the enrolment is over without
+/// certificates. Others say nothing of it.
 #[must_use]
 pub const fn receipt_refused(code: ErrorCode) -> Option<Registration> {
     match code {
@@ -71,8 +73,9 @@ pub const fn receipt_refused(code: ErrorCode) -> Option<Registration> {
     }
 }
 
-/// What a server's refusal of a founding says of the device: an organisation that is not to be had with this token or
-/// under this name. It may exist all the same, with these keys as its only ones: an earlier answer may have been lost.
+/// What a server's refusal of a founding says of the device: an organisation that is not to be had
+/// with this token or under this name. It may exist all the same, with these keys as its only ones:
+/// an earlier answer may have been lost.
 #[must_use]
 pub const fn founding_refused(code: ErrorCode) -> Option<Registration> {
     match code {
@@ -81,7 +84,8 @@ pub const fn founding_refused(code: ErrorCode) -> Option<Registration> {
     }
 }
 
-/// Whether a server's refusal of an enrolment is one that asking again now won't change. The signed row is set aside.
+/// Whether a server's refusal of an enrolment is one that asking again now won't change. The signed
+/// row is set aside.
 #[must_use]
 pub const fn enrolment_refused(code: ErrorCode) -> bool {
     matches!(

@@ -1,6 +1,7 @@
 //! Shows what becomes of what was signed.
 //!
-//! Decides until when the person may stop: until the newcomer's keys are durable, which the relay alone can say.
+//! Decides until when the person may stop: until the newcomer's keys are durable, which the relay
+//! alone can say.
 
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ enum Unheard {
     NoAnswer,
 }
 
-/// Shows what becomes of what was signed. The person may stop until the newcomer's keys are durable.
+/// Shows what becomes of what was signed. The person may stop until the newcomer's keys are
+/// durable.
 pub(super) async fn follow<R: Road>(
     mut context: CeremonyContext,
     session: &Arc<Session>,
@@ -59,7 +61,8 @@ pub(super) async fn follow<R: Road>(
             },
         };
         match end {
-            // Only the relay can say whether it is still time: once the receipt is there, it is not.
+            // Only the relay can say whether it is still time: once the receipt is there, it is
+            // not.
             End::Person(reply) => {
                 let told = tokio::select! {
                     biased;
@@ -87,7 +90,8 @@ pub(super) async fn follow<R: Road>(
                     }
                 }
             }
-            // Locking or stopping does not take the signature back: the row goes on after the next unlocking.
+            // Locking or stopping does not take the signature back: the row goes on after the next
+            // unlocking.
             end @ (End::Stopped(_) | End::Machine(_) | End::Peer(_) | End::Road(_) | End::Here(_)) => {
                 return end.show(&context.shown);
             }

@@ -1,6 +1,7 @@
 //! A greeting: waits for the newcomer, vouches for them, and follows what was signed.
 //!
-//! Decides how often an invitation may be tried, by this device's own count. Refuses an invitation that was signed for.
+//! Decides how often an invitation may be tried, by this device's own count. Refuses an invitation
+//! that was signed for.
 
 use std::sync::Arc;
 
@@ -52,7 +53,8 @@ pub async fn greet(
     choice: TransportChoice,
 ) {
     context.shown.invited(&invitation.invited, None);
-    // A server that is against its members would let an invitation be tried for ever: this terminal counts, too.
+    // A server that is against its members would let an invitation be tried for ever: this terminal
+    // counts, too.
     if invitation.tally.is_exhausted() {
         let text = "The invitation was tried too often.";
         return context.shown.closed(Problem::new(ProblemKind::InvitationExhausted, text));
@@ -106,7 +108,8 @@ pub async fn greet(
         Ok(sealed) => follow(context, &session, &road, PendingEnrolment::new(attempt, token, sealed)).await,
         Err(end) => {
             tally::note_end(&session, token, &end).await;
-            // Whatever was signed is void once the relay has heard; the outbox sees to it if it was not.
+            // Whatever was signed is void once the relay has heard; the outbox sees to it if it was
+            // not.
             until_farewell(&session.stop, finish(end, &context, &road)).await;
             if let Ok(Some(enrolment)) = pending::of_attempt(&session, attempt).await {
                 outbox::finish(&session, enrolment);

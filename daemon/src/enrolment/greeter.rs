@@ -1,7 +1,8 @@
 //! The greeter's driver, up to the moment when message 7 is out.
 //!
-//! Decides nothing about trust: it carries the machine's outputs out, in order. Refuses to send message 7 before the
-//! record of it is durable, by the order of the outputs; what comes after is the outbox's.
+//! Decides nothing about trust: it carries the machine's outputs out, in order. Refuses to send
+//! message 7 before the record of it is durable, by the order of the outputs; what comes after is
+//! the outbox's.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -134,7 +135,8 @@ impl<R: Road, V: Issuer> Driver<'_, R, V> {
         self.machine.step(input, self.clock.now(), &mut entropy::System)
     }
 
-    /// Takes the next step if this state announces it; returns the state if there may be more in it.
+    /// Takes the next step if this state announces it; returns the state if there may be more in
+    /// it.
     async fn take_step(&mut self, view: AttemptView) -> Result<Option<AttemptView>, End> {
         if let Some(reason) = view.ended {
             return Err(End::Peer(reason));
@@ -173,7 +175,8 @@ impl<R: Road, V: Issuer> Driver<'_, R, V> {
                     self.issuer.persist(&sealed).await.map_err(End::Here)?;
                     self.sealed = Some(*sealed);
                 }
-                // Message 8 is the outbox's to take, from the record alone; the machine never sees it here.
+                // Message 8 is the outbox's to take, from the record alone; the machine never sees
+                // it here.
                 GreeterOutput::Publish(_) => {}
                 GreeterOutput::WakeAt(moment) => self.wake = Some(moment),
                 GreeterOutput::Closed(closed) => return Err(End::Machine(closed)),
@@ -220,8 +223,8 @@ impl<R: Road, V: Issuer> Driver<'_, R, V> {
         }
     }
 
-    /// Vouches, on the log as it is now. A failure leaves the question open; the person may stop while the log is fetched,
-    /// however long a server takes, and so does locking.
+    /// Vouches, on the log as it is now. A failure leaves the question open; the person may stop
+    /// while the log is fetched, however long a server takes, and so does locking.
     async fn approve(
         &mut self,
         approve: CeremonyApprove,
@@ -237,7 +240,8 @@ impl<R: Road, V: Issuer> Driver<'_, R, V> {
         })
     }
 
-    /// What is looked at before any network: the statement is what a person forgets, and nothing is to be done without it.
+    /// What is looked at before any network: the statement is what a person forgets, and nothing is
+    /// to be done without it.
     fn may_approve(&self, approve: &CeremonyApprove) -> Result<(), Problem> {
         if !matches!(self.context.shown.now().stage, Stage::Approve) {
             return Err(not_now());

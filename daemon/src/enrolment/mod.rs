@@ -1,8 +1,9 @@
-//! The ceremony's drivers: one task around each machine, which carries its outputs out in order and feeds it what
-//! happens.
+//! The ceremony's drivers: one task around each machine, which carries its outputs out in order and
+//! feeds it what happens.
 //!
-//! Decides who may end a ceremony and how each end is told to the relay and to the person. Refuses to let anything but
-//! the machine advance one: what the relay says about the other side can only end it.
+//! Decides who may end a ceremony and how each end is told to the relay and to the person. Refuses
+//! to let anything but the machine advance one: what the relay says about the other side can only
+//! end it.
 
 pub mod attempts;
 pub mod claim;
@@ -50,7 +51,8 @@ pub const REQUESTS_MAX: usize = 8;
 /// How long is asked why an attempt ended: it has, and the reason is a courtesy.
 const REASON_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// How long a stopping daemon goes on telling the relay that an attempt is over. The record on disk does the rest.
+/// How long a stopping daemon goes on telling the relay that an attempt is over. The record on disk
+/// does the rest.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// What a person asks of a running ceremony.
@@ -73,7 +75,8 @@ pub enum Act {
 pub struct Request {
     /// What.
     pub act: Act,
-    /// From which session; it has shown that it knows the password if this is [`Act::Finish`] and goes well.
+    /// From which session; it has shown that it knows the password if this is [`Act::Finish`] and
+    /// goes well.
     pub by: Option<CallerSession>,
     /// The view afterwards, or why not.
     pub reply: oneshot::Sender<Result<CeremonyView, Problem>>,
@@ -203,8 +206,8 @@ impl CeremonyContext {
         }
     }
 
-    /// Waits for something that may take long, whatever it waits for: the person can still stop, and locking ends it. Other
-    /// requests are answered with `not_now`.
+    /// Waits for something that may take long, whatever it waits for: the person can still stop,
+    /// and locking ends it. Other requests are answered with `not_now`.
     ///
     /// # Errors
     /// [`End::Person`], [`End::Stopped`].
@@ -221,8 +224,8 @@ impl CeremonyContext {
         }
     }
 
-    /// Carries something out that may take long, while the person can still stop. Other requests are answered with
-    /// `not_now`. Shows what is being tried again.
+    /// Carries something out that may take long, while the person can still stop. Other requests
+    /// are answered with `not_now`. Shows what is being tried again.
     ///
     /// # Errors
     /// [`End`]; an attempt that is over is told with its reason.
@@ -312,10 +315,12 @@ pub(super) async fn until_farewell(stop: &CancellationToken, work: impl Future<O
     }
 }
 
-/// Ends a ceremony: shows why, then tells the relay until it has heard. The relay's answer changes nothing.
+/// Ends a ceremony: shows why, then tells the relay until it has heard. The relay's answer changes
+/// nothing.
 ///
-/// Past the point where the person may stop, nothing else may either: the keys are durable, and what they wait for is
-/// followed by the loop and, after a restart, by the next one. The relay is then told nothing.
+/// Past the point where the person may stop, nothing else may either: the keys are durable, and
+/// what they wait for is followed by the loop and, after a restart, by the next one. The relay is
+/// then told nothing.
 pub async fn finish<R: Road>(end: End, context: &CeremonyContext, road: &R) {
     let reason = if context.may_cancel { end.reason() } else { None };
     end.show(&context.shown);

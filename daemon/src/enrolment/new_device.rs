@@ -1,7 +1,7 @@
 //! What a claim needs of the daemon, and how a newcomer's keys become a device folder.
 //!
-//! Decides that the loop follows the receipt of a new device from the moment its keys are durable, whatever becomes of
-//! the ceremony.
+//! Decides that the loop follows the receipt of a new device from the moment its keys are durable,
+//! whatever becomes of the ceremony.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! The outbox: follows what this device signed until it is published, or set aside.
 //!
-//! Decides what is done next for an enrolment over the server's relay. Works from the stored record alone, so that a
-//! restart loses nothing; publishing twice is harmless. After each unlocking, what was set aside is tried once more.
+//! Decides what is done next for an enrolment over the server's relay. Works from the stored record
+//! alone, so that a restart loses nothing; publishing twice is harmless. After each unlocking, what
+//! was set aside is tried once more.
 
 use std::sync::Arc;
 
@@ -80,7 +81,8 @@ async fn one(
         let publication = match enrolment.sealed.open_receipt(&receipt) {
             Ok(publication) => publication,
             Err(closed) => {
-                // Step 8 is final, so this enrolment is too; only cancelling the invitation ends the attempt.
+                // Step 8 is final, so this enrolment is too; only cancelling the invitation ends
+                // the attempt.
                 set_aside(session, enrolment.attempt).await?;
                 return Ok(Progress::Failed(problems::closed(closed)));
             }
@@ -123,7 +125,8 @@ async fn receipt(
         let attempt = match view.attempt {
             Some(attempt) if attempt.attempt == enrolment.attempt => attempt,
             Some(_) => return Ok(Err(over.unwrap_or(EndReason::Abandoned))),
-            // The server has lost it: the newcomer's device opens it again, unless the invitation is over.
+            // The server has lost it: the newcomer's device opens it again, unless the invitation
+            // is over.
             None => match over {
                 Some(reason) => return Ok(Err(reason)),
                 None => continue,
@@ -142,11 +145,13 @@ async fn receipt(
     }
 }
 
-/// The server knows nothing of the invitation: it has ended so long ago that it was pruned, and then the verified log has what was
-/// signed; or the server has lost it, and is told of it once more, as it was; nobody is mailed.
+/// The server knows nothing of the invitation: it has ended so long ago that it was pruned, and
+/// then the verified log has what was signed; or the server has lost it, and is told of it once
+/// more, as it was; nobody is mailed.
 ///
 /// # Errors
-/// Any other refusal; or that the invitation is over, or not here either: the row stays, with what went wrong.
+/// Any other refusal; or that the invitation is over, or not here either: the row stays, with what
+/// went wrong.
 async fn forgotten(session: &Session, enrolment: &PendingEnrolment, error: RoadError) -> Result<(), Problem> {
     if error.code() != Some(ErrorCode::InvitationUnknown) {
         return Err(error.into());

@@ -1,7 +1,8 @@
 //! A pending enrolment: signed by this device, and not in the log yet.
 //!
-//! Decides when one is over: once its certificates have been seen in the verified log, and for nobody's word. Whatever is
-//! said of the attempt's end sets the enrolment aside. Keeps the receipt before the server gets it.
+//! Decides when one is over: once its certificates have been seen in the verified log, and for
+//! nobody's word. Whatever is said of the attempt's end sets the enrolment aside. Keeps the receipt
+//! before the server gets it.
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
@@ -27,8 +28,8 @@ pub struct PendingEnrolment {
     pub token: Token,
     /// The signed enrolment, sealed for the newcomer.
     pub sealed: SealedEnrolment,
-    /// Whether message 7 went out in this life of the daemon. If not, and it is not on the relay, nobody can send it
-    /// any more: the channel is gone.
+    /// Whether message 7 went out in this life of the daemon. If not, and it is not on the relay,
+    /// nobody can send it any more: the channel is gone.
     pub sent: bool,
     /// Said to be over, by the server or by the peer.
     pub set_aside: bool,
@@ -96,8 +97,8 @@ pub(super) async fn set_aside(device: &Device, attempt: AttemptId) -> Result<(),
     device.store(move |store| store.set_aside(attempt)).await
 }
 
-/// Keeps the receipt of an enrolment whose newcomer has answered, before it goes to the server. One by an earlier program
-/// has none; and a full disk must not keep the newcomer out.
+/// Keeps the receipt of an enrolment whose newcomer has answered, before it goes to the server. One
+/// by an earlier program has none; and a full disk must not keep the newcomer out.
 pub(super) async fn keep_receipt(
     device: &Device,
     PendingEnrolment { attempt, sealed, .. }: &PendingEnrolment,
@@ -116,7 +117,8 @@ pub(super) async fn keep_receipt(
                 tracing::error!(%problem, "the receipt of an enrolment could not be kept");
             }
         }
-        // Ours is the statement: it can be wrong by a bug alone, which must not keep the newcomer out.
+        // Ours is the statement: it can be wrong by a bug alone, which must not keep the newcomer
+        // out.
         Err(error) => {
             tracing::error!(%error, "the receipt of an enrolment does not check");
         }

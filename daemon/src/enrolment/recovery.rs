@@ -1,8 +1,8 @@
 //! What a killed daemon leaves behind, and how the next one tidies up by itself.
 //!
-//! Two things: attempts whose machine is gone (they block their link until they are cancelled), and receipts of
-//! devices whose keys are durable (they go out, also while the device is locked). Decides nothing a person should:
-//! an attempt is cancelled only if no key was kept for it.
+//! Two things: attempts whose machine is gone (they block their link until they are cancelled), and
+//! receipts of devices whose keys are durable (they go out, also while the device is locked).
+//! Decides nothing a person should: an attempt is cancelled only if no key was kept for it.
 
 use std::time::Duration;
 
@@ -25,12 +25,13 @@ use crate::transport::http::{Client, Server};
 use crate::transport::relay::{ClaimerRoad, Invitee, standing};
 use crate::transport::{Road as _, RoadError};
 
-/// Pauses between tries with a server that says that an enrolment is over: the first while people still look, the last
-/// so that a device that stays pending for months costs nobody anything.
+/// Pauses between tries with a server that says that an enrolment is over: the first while people
+/// still look, the last so that a device that stays pending for months costs nobody anything.
 const ASK_FIRST: Duration = Duration::from_secs(1);
 const ASK_MAX: Duration = Duration::from_secs(300);
 
-/// Ends an attempt that nobody can go on with, so that its link works again at once. Tries until the server has heard.
+/// Ends an attempt that nobody can go on with, so that its link works again at once. Tries until
+/// the server has heard.
 pub async fn abandon(client: Client, net: Net, started: Started) {
     if let Some(hints) = started.hints.clone() {
         return p2p::abandon(&net, &started, &hints).await;
@@ -44,9 +45,10 @@ pub async fn abandon(client: Client, net: Net, started: Started) {
     }
 }
 
-/// Deposits a receipt, tells what is said of it, and ends once somebody says that the greeter's device has registered
-/// this one, or where the address can't be used. That it never will be is nobody's to say without a signature: the
-/// device is shown as void, the receipt stays, and is tried again, less and less often.
+/// Deposits a receipt, tells what is said of it, and ends once somebody says that the greeter's
+/// device has registered this one, or where the address can't be used. That it never will be is
+/// nobody's to say without a signature: the device is shown as void, the receipt stays, and is
+/// tried again, less and less often.
 pub async fn register(
     client: Client,
     net: Net,
@@ -79,7 +81,8 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
     match road.deposit(RECEIPT_STEP, pending.message.clone()).await {
         Ok(()) => {}
         Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {}
-        // The server has lost the run: its database was restored from a backup, say. Or it was opened again, and not to the end.
+        // The server has lost the run: its database was restored from a backup, say. Or it was
+        // opened again, and not to the end.
         Err(error) if matches!(error.code(), Some(ErrorCode::AttemptUnknown | ErrorCode::StepRefused)) => {
             if let Err(error) = resume::claim(&road, &pending.message).await {
                 tracing::info!(%error, "an enrolment that the server has lost can't be opened again yet");
@@ -115,8 +118,8 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
     }
 }
 
-/// Asks whether the certificate that message 8 names is in the log. Nobody is asked about the greeter, whom message 8 does not name: that
-/// the enrolment is void is not said this way.
+/// Asks whether the certificate that message 8 names is in the log. Nobody is asked about the
+/// greeter, whom message 8 does not name: that the enrolment is void is not said this way.
 async fn standing_of(server: &Server, pending: &PendingReceipt) -> Option<Registration> {
     let receipt: Receipt = codec::decode(&pending.message, STEP_MAX_BYTES).ok()?;
     let certificate = *receipt.certificates.first()?;

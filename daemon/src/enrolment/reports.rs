@@ -1,6 +1,7 @@
 //! What enrolments report to the loop that owns the devices.
 //!
-//! Decides nothing: the loop judges what it hears. The channel is bounded, so a report waits where the loop is busy.
+//! Decides nothing: the loop judges what it hears. The channel is bounded, so a report waits where
+//! the loop is busy.
 
 use parsec_protocol::control::Registration;
 use parsec_protocol::ids::DeviceId;

@@ -1,8 +1,9 @@
-//! A run that the relay has lost is opened again for message 8 alone (docs/protocol.md, *After a crash*).
+//! A run that the relay has lost is opened again for message 8 alone (docs/protocol.md, *After a
+//! crash*).
 //!
-//! Decides what counts as lost, and who says what then: steps 0 to 7 have been said, so each is one byte for the relay
-//! to count, which no machine takes for a message. Nothing is believed for it: message 8 proves itself, and the
-//! greeter's device joins no run but one that it has signed for.
+//! Decides what counts as lost, and who says what then: steps 0 to 7 have been said, so each is one
+//! byte for the relay to count, which no machine takes for a message. Nothing is believed for it:
+//! message 8 proves itself, and the greeter's device joins no run but one that it has signed for.
 
 use parsec_protocol::relay::attempt::{RECEIPT_STEP, Side};
 use parsec_protocol::relay::{AttemptView, ErrorCode};
@@ -14,8 +15,8 @@ use crate::transport::{Road as _, RoadError};
 /// What stands in a step that was said before the relay lost it: no machine's message is so short.
 const SAID: &[u8] = &[0];
 
-/// Opens the run again as its claimer, and deposits message 8 once the greeter's device has joined. Ends, too, where
-/// somebody says that the run is over.
+/// Opens the run again as its claimer, and deposits message 8 once the greeter's device has joined.
+/// Ends, too, where somebody says that the run is over.
 ///
 /// # Errors
 /// [`RoadError`]: what the relay says instead.
@@ -51,7 +52,8 @@ pub async fn claim(road: &ClaimerRoad, message: &[u8]) -> Result<(), RoadError> 
 /// [`RoadError`].
 pub async fn greet(road: &GreeterRoad, view: &AttemptView) -> Result<bool, RoadError> {
     match go_on(road, view).await {
-        // What was seen is not so any more: the relay has lost the run in between. The next view says how it is.
+        // What was seen is not so any more: the relay has lost the run in between. The next view
+        // says how it is.
         Err(error) if is_past(&error) => Ok(true),
         done => done,
     }
@@ -67,7 +69,8 @@ async fn go_on(road: &GreeterRoad, view: &AttemptView) -> Result<bool, RoadError
         RECEIPT_STEP.. => return Ok(true),
         0 => {}
         next => {
-            // Step 0 is the claimer's first: what stands there tells a run that was opened again from one that was never lost.
+            // Step 0 is the claimer's first: what stands there tells a run that was opened again
+            // from one that was never lost.
             if road.fetch(0).await? != SAID {
                 return Ok(false);
             }

@@ -1,6 +1,7 @@
 //! A greeter's own count of attempts and wrong codes for an invitation.
 //!
-//! Decides that this device counts, too: a server that is against its members would let an invitation be tried for ever.
+//! Decides that this device counts, too: a server that is against its members would let an
+//! invitation be tried for ever.
 
 use parsec_protocol::control::Problem;
 use parsec_protocol::ids::Token;

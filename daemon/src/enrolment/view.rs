@@ -1,6 +1,7 @@
 //! What a person's program sees of a ceremony, and the one place that changes it.
 //!
-//! Decides that every change has a higher revision and that a code is shown only at the stage it is for. Holds no key.
+//! Decides that every change has a higher revision and that a code is shown only at the stage it is
+//! for. Holds no key.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -74,8 +75,8 @@ impl ViewPublisher {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on, whoever follows the daemon's events is told of changes, too. In order, and before anybody sees
-    /// the new view: the hub is told while the view is locked.
+    /// From now on, whoever follows the daemon's events is told of changes, too. In order, and
+    /// before anybody sees the new view: the hub is told while the view is locked.
     #[must_use]
     pub fn told_to(mut self, events: Hub) -> Self {
         self.events = Some(events);
@@ -109,7 +110,8 @@ impl ViewPublisher {
         self.enter(stage, allowed, |_| ());
     }
 
-    /// Another stage with what belongs to it, in one change: nobody sees a question without its proposals.
+    /// Another stage with what belongs to it, in one change: nobody sees a question without its
+    /// proposals.
     fn enter(&self, stage: Stage, allowed: &[Action], fill: impl FnOnce(&mut CeremonyView)) {
         let note = {
             let mut standing = self.standing();

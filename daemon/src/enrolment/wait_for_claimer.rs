@@ -1,7 +1,8 @@
 //! A greeter's wait for the newcomer, on the road that they take.
 //!
-//! Decides when this terminal begins to listen for itself: at once where that was asked for; where the choice is open, when the server
-//! doesn't answer or doesn't know the invitation. Joins the attempt that comes first, and no second.
+//! Decides when this terminal begins to listen for itself: at once where that was asked for; where
+//! the choice is open, when the server doesn't answer or doesn't know the invitation. Joins the
+//! attempt that comes first, and no second.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,8 @@ use crate::store::StoredInvitation;
 use crate::transport::relay::GreeterRoad;
 use crate::transport::{HELD_BACK, Road as _, Trouble};
 
-/// How long the server may say nothing before this terminal listens for itself, too. A slow server answers in one second.
+/// How long the server may say nothing before this terminal listens for itself, too. A slow server
+/// answers in one second.
 const SERVER_PATIENCE: Duration = Duration::from_secs(3);
 /// The greeter's first step: once it is there, a machine of this side was under way.
 const OUR_FIRST_STEP: u8 = 1;
@@ -96,7 +98,8 @@ async fn meet(context: &mut CeremonyContext, meeting: &Meeting) -> Result<Arrive
     }
 }
 
-/// Waits for a claimer on the server's relay, and with `meeting` on the direct road as well once the server gives trouble.
+/// Waits for a claimer on the server's relay, and with `meeting` on the direct road as well once
+/// the server gives trouble.
 async fn over_relay(
     context: &mut CeremonyContext,
     session: &Arc<Session>,
@@ -185,7 +188,8 @@ async fn over_relay(
                 context.shown.road(RoadName::Server, RoadReason::ServerReached);
                 return Ok(Joined::Relay(attempt, road));
             }
-            // It ended between the event and the call, also where this device had joined it before; another will come.
+            // It ended between the event and the call, also where this device had joined it before;
+            // another will come.
             Ok(AttemptView { ended: Some(_), .. }) | Err(End::Peer(_)) => left = Some(attempt),
             Err(end) => return Err(end),
         }

@@ -1,14 +1,16 @@
-//! What somebody is told who waits, and nobody comes: two people may wait for each other in different places.
+//! What somebody is told who waits, and nobody comes: two people may wait for each other in
+//! different places.
 //!
-//! Decides after which time, and what the two have to compare on the phone. Refuses to guess what is wrong: each side says where it
-//! waits, and people find the difference.
+//! Decides after which time, and what the two have to compare on the phone. Refuses to guess what
+//! is wrong: each side says where it waits, and people find the difference.
 
 use std::time::Duration;
 
 use parsec_protocol::ids::{OrganisationId, Token};
 use tokio::time::Instant;
 
-/// After this time: within half a minute, and long enough for somebody who was called first and types then.
+/// After this time: within half a minute, and long enough for somebody who was called first and
+/// types then.
 pub const HINT_AFTER: Duration = Duration::from_secs(20);
 /// Digits of an invitation's token that people compare; `invite list` shows as many.
 const SHORT_DIGITS: usize = 8;

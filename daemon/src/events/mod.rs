@@ -1,8 +1,8 @@
 //! The event hub: what happens in the daemon, numbered, for whoever wants to follow it.
 //!
-//! Decides the ids (rising by one within one run of the daemon), how far back a reader can go, and when one has to
-//! begin anew with a snapshot. Refuses to wait for a reader or to keep anything for one: each has a place in one ring,
-//! and whoever falls out of it is told so.
+//! Decides the ids (rising by one within one run of the daemon), how far back a reader can go, and
+//! when one has to begin anew with a snapshot. Refuses to wait for a reader or to keep anything for
+//! one: each has a place in one ring, and whoever falls out of it is told so.
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +26,8 @@ use crate::problems;
 
 /// Events a reader may be behind: some fifty whole ceremonies, half a megabyte.
 pub const RING_MAX: usize = 1_024;
-/// How long a stopping daemon waits for its readers to be told. Those that read at all need milliseconds.
+/// How long a stopping daemon waits for its readers to be told. Those that read at all need
+/// milliseconds.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// An event as it is kept.
@@ -175,14 +176,16 @@ impl Hub {
         self.publish(Event::DeviceChanged { device, reason: reason.word().to_owned() });
     }
 
-    /// The outbox of an unlocked device has other lengths (open, set aside), unless it has been locked meanwhile.
+    /// The outbox of an unlocked device has other lengths (open, set aside), unless it has been
+    /// locked meanwhile.
     pub fn outbox(&self, device: DeviceId, locked: &CancellationToken, lengths: impl FnOnce() -> (u32, u32)) {
         let mut state = self.state();
         if locked.is_cancelled() {
             return;
         }
         let Some(shown) = state.overview.device(device) else { return };
-        // Asked under the lock: of two changes at once, the later one to be told is the later one to be counted.
+        // Asked under the lock: of two changes at once, the later one to be told is the later one
+        // to be counted.
         let (open, aside) = lengths();
         let (outbox, outbox_set_aside) = (Some(open), Some(aside));
         if shown.state == DeviceState::Locked
@@ -219,7 +222,8 @@ impl Hub {
         self.add(&mut state, event);
     }
 
-    /// A ceremony takes this road from now on. Told while its view is locked, as [`Self::ceremony`] is.
+    /// A ceremony takes this road from now on. Told while its view is locked, as [`Self::ceremony`]
+    /// is.
     pub fn road(&self, ceremony: CeremonyId, road: RoadName, reason: RoadReason) {
         let mut state = self.state();
         if state.overview.ceremonies.iter().any(|shown| shown.id == ceremony) {
@@ -227,8 +231,9 @@ impl Hub {
         }
     }
 
-    /// Tells of an alarm; once while it is shown. Which findings are one alarm, the device's store has decided where it could keep it; what it could
-    /// not keep is told once for each device and kind of problem.
+    /// Tells of an alarm; once while it is shown. Which findings are one alarm, the device's store
+    /// has decided where it could keep it; what it could not keep is told once for each device and
+    /// kind of problem.
     pub fn alarm(&self, alarm: Alarm) {
         let mut state = self.state();
         let key = |alarm: &Alarm| (alarm.device, alarm.problem.name);
@@ -352,7 +357,8 @@ impl Reader {
                     self.place = Place::After(id);
                     return Poll::Ready(Some(EventItem::Event { stream, id, time, event }));
                 }
-                // An id of the future is a mistake of the reader's: it missed nothing that has a number.
+                // An id of the future is a mistake of the reader's: it missed nothing that has a
+                // number.
                 back.map(|_| id.saturating_add(1))
             }
             Place::Lost(from) => from,

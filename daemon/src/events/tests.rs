@@ -1,4 +1,5 @@
-//! The hub against a model: whoever follows, from wherever and however slowly, has the daemon's state.
+//! The hub against a model: whoever follows, from wherever and however slowly, has the daemon's
+//! state.
 
 use std::collections::BTreeMap;
 
@@ -270,7 +271,8 @@ fn a_snapshot_and_its_id_are_of_one_moment() {
                     for _ in 0..50 {
                         follower.read();
                     }
-                    // Both taken under one lock, so this is what the fold must have come to, if it was not too slow.
+                    // Both taken under one lock, so this is what the fold must have come to, if it
+                    // was not too slow.
                     let state = hub.state();
                     let (newest, now) = (state.newest, state.overview.clone());
                     drop(state);

@@ -1,7 +1,8 @@
-//! What the daemon knows of the network: where it waits for others, who is connected, which servers answer.
+//! What the daemon knows of the network: where it waits for others, who is connected, which servers
+//! answer.
 //!
-//! Decides what `net.status` and `net.peers` show. Listeners and connections register an entry; the guard removes it on
-//! drop. Refuses entries past a bound: what is not shown must not be there.
+//! Decides what `net.status` and `net.peers` show. Listeners and connections register an entry; the
+//! guard removes it on drop. Refuses entries past a bound: what is not shown must not be there.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,8 @@ use crate::os::clock;
 /// Whether peer-to-peer transports are built in.
 const BUILT_IN: bool = cfg!(feature = "p2p");
 
-/// Places where this machine waits at once: each ceremony has one, and each receipt that is still to come.
+/// Places where this machine waits at once: each ceremony has one, and each receipt that is still
+/// to come.
 const LISTENING_MAX: usize = 128;
 /// Connections at once: each place where this machine waits may have some strangers at its door.
 const PEERS_MAX: usize = 256;

@@ -1,4 +1,5 @@
-//! The shelves: what is put there is shown until its guard is gone, and no shelf grows past its bound.
+//! The shelves: what is put there is shown until its guard is gone, and no shelf grows past its
+//! bound.
 
 use parsec_protocol::control::{Carrier, Direction, ListeningFor};
 use parsec_protocol::ids::Token;

@@ -1,17 +1,19 @@
 //! Where this machine can be reached: the addresses of its interfaces, for a link.
 //!
-//! Decides which of them a link names: private and public ones, IPv4 first, no more than a link takes. Loopback only where the server
-//! itself is on this machine, as while trying things out: nobody else could come there.
+//! Decides which of them a link names: private and public ones, IPv4 first, no more than a link
+//! takes. Loopback only where the server itself is on this machine, as while trying things out:
+//! nobody else could come there.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use parsec_protocol::direct::{ADDRESSES_MAX, PORT_MIN};
 
-/// Addresses of a machine that are named: enough for a cable, a radio and a tunnel with both families. The rest of a link's room is the
-/// relays'.
+/// Addresses of a machine that are named: enough for a cable, a radio and a tunnel with both
+/// families. The rest of a link's room is the relays'.
 const NAMED_MAX: usize = 4;
 const _: () = assert!(NAMED_MAX < ADDRESSES_MAX);
-/// How often a port is drawn: of two random free ones, hardly ever both are taken for the other protocol.
+/// How often a port is drawn: of two random free ones, hardly ever both are taken for the other
+/// protocol.
 const DRAWS: usize = 8;
 
 /// The addresses at which a link may name this machine. Empty where the system does not say.
@@ -40,7 +42,8 @@ fn may_be_named(ip: &IpAddr, here: bool) -> bool {
         IpAddr::V4(ip) if ip.is_loopback() => here,
         IpAddr::V6(ip) if ip.is_loopback() => here,
         IpAddr::V4(ip) => !ip.is_link_local() && !ip.is_unspecified() && !ip.is_multicast(),
-        // Link-local ones mean nothing without the interface, which is another one at the other end.
+        // Link-local ones mean nothing without the interface, which is another one at the other
+        // end.
         IpAddr::V6(ip) => !ip.is_unicast_link_local() && !ip.is_unspecified() && !ip.is_multicast(),
     }
 }

@@ -1,7 +1,9 @@
-//! Who asks: what the kernel knows of the process at the other end of a connection, noted once, when it is accepted.
+//! Who asks: what the kernel knows of the process at the other end of a connection, noted once,
+//! when it is accepted.
 //!
-//! Decides which session a caller belongs to. Refuses to take anything about a caller from what the caller sends, from
-//! the address its socket is bound to, or from a process that merely has the same number by now.
+//! Decides which session a caller belongs to. Refuses to take anything about a caller from what the
+//! caller sends, from the address its socket is bound to, or from a process that merely has the
+//! same number by now.
 
 use std::io::Read as _;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,8 +17,9 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 /// Largest `/proc/PID/stat`: 52 numbers of at most 20 digits and a name of 64 bytes.
 const STAT_MAX_BYTES: u64 = 2 * 1024;
 
-/// A session of the system, as `setsid` makes them: a terminal window, a login, a service. Known by its leader: the
-/// process that began it, by number and time of birth, and held, so that its end is seen.
+/// A session of the system, as `setsid` makes them: a terminal window, a login, a service. Known by
+/// its leader: the process that began it, by number and time of birth, and held, so that its end is
+/// seen.
 #[derive(Debug, Clone)]
 pub struct CallerSession {
     id: i32,
@@ -33,8 +36,9 @@ impl PartialEq for CallerSession {
 impl Eq for CallerSession {}
 
 impl CallerSession {
-    /// The session with this leader; nothing where the leader is gone or hidden. A session without its leader has no
-    /// identity that could not come again: its number is free once the last process in it has ended.
+    /// The session with this leader; nothing where the leader is gone or hidden. A session without
+    /// its leader has no identity that could not come again: its number is free once the last
+    /// process in it has ended.
     fn of_leader(id: i32) -> Option<Self> {
         let leader = hold(id)?;
         let stat = Stat::read(id)?;
@@ -78,11 +82,13 @@ impl Caller {
     /// # Errors
     /// The kernel says nothing about it.
     pub fn of(connection: impl AsFd, door: Door) -> std::io::Result<Self> {
-        // Not rustix's call of the same purpose: it can't say 0, which is a process of a world we don't see.
+        // Not rustix's call of the same purpose: it can't say 0, which is a process of a world we
+        // don't see.
         let peer = getsockopt(&connection, sockopt::PeerCredentials)?;
         let number = Some(peer.pid()).filter(|number| *number > 0);
-        // The kernel's hold on the process that connected. Before Linux 6.5 it must be taken by number, and a process
-        // that ended in between could have been followed by another of the same number (docs/known-limits.md).
+        // The kernel's hold on the process that connected. Before Linux 6.5 it must be taken by
+        // number, and a process that ended in between could have been followed by another of the
+        // same number (docs/known-limits.md).
         let held = getsockopt(&connection, sockopt::PeerPidfd).ok();
         let held = held.or_else(|| number.and_then(hold));
         let session = match (number, held) {
@@ -98,8 +104,8 @@ impl Caller {
 }
 
 impl Caller {
-    /// The daemon itself, for what it was told to do at its start. It belongs to no session, so nothing that it does
-    /// counts as a person's confirmation.
+    /// The daemon itself, for what it was told to do at its start. It belongs to no session, so
+    /// nothing that it does counts as a person's confirmation.
     #[must_use]
     pub fn itself() -> Self {
         let (uid, pid) = (rustix::process::geteuid().as_raw(), i32::try_from(std::process::id()).ok());
@@ -140,8 +146,8 @@ impl Stat {
         Self::parse(&text)
     }
 
-    /// The second field is a name that the process chooses, in brackets, and may hold brackets, spaces and numbers of
-    /// its own. After the last closing bracket only the kernel writes.
+    /// The second field is a name that the process chooses, in brackets, and may hold brackets,
+    /// spaces and numbers of its own. After the last closing bracket only the kernel writes.
     fn parse(text: &[u8]) -> Option<Self> {
         let end = text.iter().rposition(|byte| *byte == b')')?;
         let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;

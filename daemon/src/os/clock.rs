@@ -1,8 +1,8 @@
 //! The one place that reads the clocks.
 //!
-//! Decides what "now" is: the system's UTC clock, because certificates and signed requests carry it to others. A
-//! clock before 1970 reads as 0; the server then says that it is wrong. And what a duration is measured by: a clock that
-//! nobody sets, and that goes on while the machine sleeps.
+//! Decides what "now" is: the system's UTC clock, because certificates and signed requests carry it
+//! to others. A clock before 1970 reads as 0; the server then says that it is wrong. And what a
+//! duration is measured by: a clock that nobody sets, and that goes on while the machine sleeps.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +20,8 @@ pub fn now() -> Timestamp {
 pub fn moment(time: Timestamp) -> String {
     let seconds = time.0 / Timestamp::SECOND;
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Civil date from days since 1970-01-01, in years that begin in March (so that leap days come last).
+    // Civil date from days since 1970-01-01, in years that begin in March (so that leap days come
+    // last).
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -40,8 +41,8 @@ pub fn since_boot() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// A ceremony's time: by the world's clock where it begins, and from then on by the one that nobody sets. A clock that is set
-/// in its middle neither ends it nor makes it last.
+/// A ceremony's time: by the world's clock where it begins, and from then on by the one that nobody
+/// sets. A clock that is set in its middle neither ends it nor makes it last.
 #[derive(Debug, Clone, Copy)]
 pub struct Steady {
     began: Timestamp,

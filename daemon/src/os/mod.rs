@@ -1,6 +1,8 @@
-//! The operating system: clocks, randomness, threads, paths, files named by a person, who is at the other end of a socket.
+//! The operating system: clocks, randomness, threads, paths, files named by a person, who is at the
+//! other end of a socket.
 //!
-//! Decides nothing about Parsec. Each file fences one part of the system, with the checks that using it takes.
+//! Decides nothing about Parsec. Each file fences one part of the system, with the checks that
+//! using it takes.
 
 pub mod addresses;
 pub mod blocking;

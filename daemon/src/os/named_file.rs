@@ -1,7 +1,7 @@
 //! Files that a person names, to be read: the configuration and authorities.
 //!
-//! Decides what such a file may be. Refuses what would be waited for without end (a FIFO, a device), and what another user
-//! of the machine could have written.
+//! Decides what such a file may be. Refuses what would be waited for without end (a FIFO, a
+//! device), and what another user of the machine could have written.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -15,14 +15,16 @@ fn refused(why: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
-/// Opens without waiting: a FIFO nobody writes to would hold the start up for ever, and is refused by what it is.
+/// Opens without waiting: a FIFO nobody writes to would hold the start up for ever, and is refused
+/// by what it is.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     OpenOptions::new().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or_default()).open(path)
 }
 
-/// Whether what belongs to `owner` is as good as this user's own: root may rewrite anything anyway. Where a service
-/// sees only its own user, everything of the system's belongs to the kernel's "nobody".
+/// Whether what belongs to `owner` is as good as this user's own: root may rewrite anything anyway.
+/// Where a service sees only its own user, everything of the system's belongs to the kernel's
+/// "nobody".
 #[must_use]
 pub fn trusted_owner(owner: u32) -> bool {
     let unmapped = || {
@@ -35,10 +37,12 @@ pub fn trusted_owner(owner: u32) -> bool {
     owner == rustix::process::geteuid().as_raw() || owner == 0 || unmapped()
 }
 
-/// The contents, of at most `max` bytes; `None` if there are more. A link is followed: what it leads to is judged.
+/// The contents, of at most `max` bytes; `None` if there are more. A link is followed: what it
+/// leads to is judged.
 ///
 /// # Errors
-/// The system's; [`io::ErrorKind::InvalidInput`] for what is no plain file, or one that other users may write.
+/// The system's; [`io::ErrorKind::InvalidInput`] for what is no plain file, or one that other users
+/// may write.
 pub fn read(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
     let file = open(path)?;
     let about = file.metadata()?;

@@ -1,7 +1,7 @@
 //! Where things are, by the XDG base directory specification.
 //!
-//! Decides the default places. Refuses relative ones, as the specification asks, and to guess a runtime folder: a
-//! socket under `/tmp` could be somebody else's.
+//! Decides the default places. Refuses relative ones, as the specification asks, and to guess a
+//! runtime folder: a socket under `/tmp` could be somebody else's.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,8 @@ impl Places {
         Ok(base.ok_or(PathError::NoHome)?.join(FOLDER))
     }
 
-    /// The configuration file, if there is a home: `$XDG_CONFIG_HOME/parsec/parsecd.toml` or the same in `~/.config`.
+    /// The configuration file, if there is a home: `$XDG_CONFIG_HOME/parsec/parsecd.toml` or the
+    /// same in `~/.config`.
     #[must_use]
     pub fn config_file(&self) -> Option<PathBuf> {
         let under_home = || absolute(self.home.as_ref()).map(|home| home.join(".config"));
@@ -85,7 +86,8 @@ pub fn socket_under(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join(SOCKET_DIRECTORY).join(SOCKET_NAME)
 }
 
-/// What is wrong with a runtime folder that belongs to somebody else, as `su` leaves it in the environment: variable, value and owner.
+/// What is wrong with a runtime folder that belongs to somebody else, as `su` leaves it in the
+/// environment: variable, value and owner.
 #[must_use]
 pub fn foreign_runtime(variable: Option<&OsString>) -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;

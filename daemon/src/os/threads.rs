@@ -1,6 +1,7 @@
 //! Several threads that check signatures of certificates.
 //!
-//! Decides how many: as many as the machine has processors, up to a few, since a person works on it. Each call's threads end with it.
+//! Decides how many: as many as the machine has processors, up to a few, since a person works on
+//! it. Each call's threads end with it.
 
 use std::num::NonZero;
 use std::thread;
@@ -9,7 +10,8 @@ use parsec_protocol::chain::batch::{Executor, Task};
 
 /// Threads at most: a log of 100,000 certificates takes some seconds on these.
 const THREADS_MAX: usize = 4;
-/// Tasks that are worth a thread of their own: under a millisecond's work, starting one takes longer than it saves.
+/// Tasks that are worth a thread of their own: under a millisecond's work, starting one takes
+/// longer than it saves.
 const SHARE_MIN: usize = 16;
 
 /// The threads of one call.

@@ -1,9 +1,9 @@
-//! The attempts of one invitation at the greeter's daemon, on the peer-to-peer transport: their state,
-//! their steps and who follows them.
+//! The attempts of one invitation at the greeter's daemon, on the peer-to-peer transport: their
+//! state, their steps and who follows them.
 //!
 //! Decides nothing: what may happen in which state is `parsec_protocol::relay::attempt`'s, the same
-//! rules as at the server. Keeps what those rules ask about, in memory and bounded; what has to outlive
-//! a restart is the [`HostStore`](super::HostStore)'s. Refuses with the rules' codes.
+//! rules as at the server. Keeps what those rules ask about, in memory and bounded; what has to
+//! outlive a restart is the [`HostStore`](super::HostStore)'s. Refuses with the rules' codes.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -36,7 +36,8 @@ struct Kept {
 /// The attempts of one invitation.
 pub struct Attempts {
     greeter: GreeterIds,
-    /// In the order of their start: an id that was used is never opened again. Only the last can be open.
+    /// In the order of their start: an id that was used is never opened again. Only the last can be
+    /// open.
     kept: Mutex<Vec<Kept>>,
     /// The newest attempt as both sides see it.
     newest: watch::Sender<Option<AttemptView>>,
@@ -55,7 +56,8 @@ impl Attempts {
         Self { greeter, kept: Mutex::default(), newest: watch::Sender::new(None) }
     }
 
-    /// With an attempt that outlived a restart of the daemon: its handover is there, and the receipt may be.
+    /// With an attempt that outlived a restart of the daemon: its handover is there, and the
+    /// receipt may be.
     #[must_use]
     pub fn resumed(
         greeter: GreeterIds,
@@ -120,8 +122,9 @@ impl Attempts {
         self.newest.subscribe()
     }
 
-    /// Whether a claimer with these values may open an attempt now: the answer where they have opened it
-    /// already, nothing where it would be a new one. The caller counts that before [`Self::start`].
+    /// Whether a claimer with these values may open an attempt now: the answer where they have
+    /// opened it already, nothing where it would be a new one. The caller counts that before
+    /// [`Self::start`].
     ///
     /// # Errors
     /// Those of [`attempt::open`].
@@ -216,7 +219,8 @@ impl Attempts {
     /// A step, for the side that reads it.
     ///
     /// # Errors
-    /// `attempt_unknown`, those of [`AttemptView::readable`], and `not_yet` for one that a restart lost.
+    /// `attempt_unknown`, those of [`AttemptView::readable`], and `not_yet` for one that a restart
+    /// lost.
     pub fn fetch(&self, attempt: AttemptId, side: Side, step: u8) -> Result<Vec<u8>, ErrorCode> {
         self.read(attempt, |kept| {
             kept.view.readable(side, step)?;
@@ -250,8 +254,8 @@ impl Attempts {
         self.read(attempt, |kept| kept.view.may_withdraw())
     }
 
-    /// Ends an attempt by this daemon's own word, a sealed one too; `true` if it was open until now. The
-    /// bytes of its steps are forgotten.
+    /// Ends an attempt by this daemon's own word, a sealed one too; `true` if it was open until
+    /// now. The bytes of its steps are forgotten.
     pub fn end(&self, attempt: AttemptId, reason: EndReason) -> bool {
         self.change(attempt, |kept| Ok(kept.end(reason))).is_ok_and(|open| open)
     }
@@ -285,7 +289,8 @@ fn opening(
 }
 
 impl Kept {
-    /// An attempt that has just been opened: on this transport its greeter has joined from the start.
+    /// An attempt that has just been opened: on this transport its greeter has joined from the
+    /// start.
     fn opened(attempt: AttemptId, greeter: GreeterIds, secret_hash: Hash, seen: Instant) -> Self {
         let view = AttemptView { greeter: Some(greeter), ..AttemptView::opened(attempt) };
         Self { view, secret_hash, steps: Default::default(), seen }
@@ -367,8 +372,8 @@ mod tests {
         assert!(attempts.start(B, hash("b"), now).is_ok());
     }
 
-    /// No restart of an attempt: an id that was used stands for what became of it, also when another
-    /// attempt has come after it.
+    /// No restart of an attempt: an id that was used stands for what became of it, also when
+    /// another attempt has come after it.
     #[test]
     fn an_attempt_that_another_took_the_place_of_is_not_opened_again() {
         let (attempts, now) = (Attempts::new(GREETER), Instant::now());

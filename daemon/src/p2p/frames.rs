@@ -1,7 +1,7 @@
 //! Frames on a stream: a length, then one encoding.
 //!
-//! Decides how much is read and how long it may take. Refuses a length above the limit before anything is allocated for it, and
-//! allocates as bytes come, not as they are promised.
+//! Decides how much is read and how long it may take. Refuses a length above the limit before
+//! anything is allocated for it, and allocates as bytes come, not as they are promised.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use parsec_protocol::direct::LENGTH_BYTES;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use zeroize::Zeroizing;
 
-/// How long a frame may take from its first byte on: a page of the log over a slow relay, at 30 KiB a second.
+/// How long a frame may take from its first byte on: a page of the log over a slow relay, at 30 KiB
+/// a second.
 pub(super) const FRAME_WAIT: Duration = Duration::from_secs(30);
 
 /// Why there is no frame.

@@ -1,7 +1,9 @@
-//! The claimer's end of the direct road: asks the greeter's daemon, and tries again while the road is broken.
+//! The claimer's end of the direct road: asks the greeter's daemon, and tries again while the road
+//! is broken.
 //!
-//! Decides that nobody but the node of the link's peer key is asked anything, so that an attempt's secret and the proof go to no
-//! other. Believes nothing of the answers: the machine and the verifier judge.
+//! Decides that nobody but the node of the link's peer key is asked anything, so that an attempt's
+//! secret and the proof go to no other. Believes nothing of the answers: the machine and the
+//! verifier judge.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +24,8 @@ use crate::os::clock;
 use crate::transport::retry::{Pauses, until_done};
 use crate::transport::{Road, RoadError, Trouble};
 
-/// How long a state may stay unsaid on a stream that is followed. The node finds a dead connection much earlier.
+/// How long a state may stay unsaid on a stream that is followed. The node finds a dead connection
+/// much earlier.
 const ANSWER_WAIT: Duration = Duration::from_secs(60);
 
 /// A connection, or the wish for one, to one greeter. Dropping the last of it hangs up.
@@ -191,13 +194,15 @@ impl GuestRoad {
                 });
             }
             if status.changed().await.is_err() {
-                // A node that ended says nothing any more; who waits for it is cut off by their own end.
+                // A node that ended says nothing any more; who waits for it is cut off by their own
+                // end.
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    /// Asks until there is an answer. A road that is broken is shown, and taken again as soon as it is whole.
+    /// Asks until there is an answer. A road that is broken is shown, and taken again as soon as it
+    /// is whole.
     async fn until_answered(&self, question: Question) -> Result<Answer, RoadError> {
         until_done(&self.trouble, || async {
             self.whole().await;
@@ -218,7 +223,8 @@ impl GuestRoad {
         };
         let mut first = true;
         loop {
-            // The first state comes at once, the others when something happens; the node sees a connection that is dead.
+            // The first state comes at once, the others when something happens; the node sees a
+            // connection that is dead.
             let next =
                 frames::read_when_it_comes(&mut stream, ANSWER_MAX_BYTES, first.then_some(ANSWER_WAIT));
             match next.await {

@@ -1,7 +1,9 @@
-//! The greeter's end of the direct road: answers what a claimer's daemon asks, and is the greeter's own road to the same attempt.
+//! The greeter's end of the direct road: answers what a claimer's daemon asks, and is the greeter's
+//! own road to the same attempt.
 //!
-//! Decides who is answered at all: who proves to hold the link, or knows an attempt's secret. Refuses everybody else with one answer and
-//! hangs up. What must be durable is so before it is answered: that is the [`HostStore`]'s.
+//! Decides who is answered at all: who proves to hold the link, or knows an attempt's secret.
+//! Refuses everybody else with one answer and hangs up. What must be durable is so before it is
+//! answered: that is the [`HostStore`]'s.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -25,12 +27,15 @@ use super::node::{Incoming, Node, NodeError, Status, Stream};
 use crate::os::clock;
 use crate::transport::{Road, RoadError, Trouble};
 
-/// Questions of one peer that are answered at once: a claimer has two, and one from a connection that died.
+/// Questions of one peer that are answered at once: a claimer has two, and one from a connection
+/// that died.
 const ANSWERING_PER_PEER_MAX: usize = 4;
-/// Questions answered at once: for each of as many peers as can be connected, so that no stranger takes another's. Each holds 64 KiB.
+/// Questions answered at once: for each of as many peers as can be connected, so that no stranger
+/// takes another's. Each holds 64 KiB.
 const ANSWERING_MAX: usize = 16 * ANSWERING_PER_PEER_MAX;
 
-/// What a greeter is told while the newcomer's terminal is not connected. It comes back by itself, or does not.
+/// What a greeter is told while the newcomer's terminal is not connected. It comes back by itself,
+/// or does not.
 const AWAY: &str = "the newcomer's terminal is not connected at the moment; waiting for it";
 
 /// How long somebody who is refused has to hear it before they are hung up on.
@@ -169,7 +174,8 @@ async fn serve<S: HostStore>(inner: Arc<Inner<S>>, node: Arc<Node>, mut incoming
         tokio::select! {
             biased;
             Some(done) = answering.join_next_with_id() => {
-                // One that panicked is counted until its peer's others are done: it can only be too careful.
+                // One that panicked is counted until its peer's others are done: it can only be too
+                // careful.
                 if let Ok((_, peer)) = done
                     && let Some(count) = by_peer.get_mut(&peer)
                 {
@@ -199,7 +205,8 @@ async fn answer<S: HostStore>(inner: Arc<Inner<S>>, node: Arc<Node>, peer: PeerK
         Ok(question) => question,
         Err(error) => {
             tracing::debug!(%error, "a question on the direct road was none");
-            // Who sends what no claimer's daemon does is not asked again. One whose road broke comes back by itself.
+            // Who sends what no claimer's daemon does is not asked again. One whose road broke
+            // comes back by itself.
             if !matches!(error, frames::FrameError::Io(_)) {
                 node.dismiss(peer);
             }
@@ -360,8 +367,8 @@ impl<S: HostStore> Inner<S> {
         self.forget(attempt, open, EndReason::InvitationEnded).await
     }
 
-    /// What was signed in an attempt is gone from the disk before anybody is told of its end, and no
-    /// receipt comes between: the caller holds the turn.
+    /// What was signed in an attempt is gone from the disk before anybody is told of its end, and
+    /// no receipt comes between: the caller holds the turn.
     async fn forget(&self, attempt: AttemptId, open: bool, reason: EndReason) -> Result<(), ErrorCode> {
         if open {
             self.store.cancelled(attempt).await?;

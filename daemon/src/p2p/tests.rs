@@ -317,7 +317,8 @@ async fn a_greeter_who_was_away_is_found_again() {
     assert_eq!(hash, Hash::of(&[&[1; 32]]));
     drop(host);
     let attempts = Attempts::resumed(GREETER, ATTEMPT, hash, vec![7], None);
-    // The daemon was killed: its node is gone from one moment to the next, and another comes to the same place.
+    // The daemon was killed: its node is gone from one moment to the next, and another comes to the
+    // same place.
     let Scene { host: gone, notes, .. } = scene;
     drop(gone);
     let host = Host::open(&own, port, &[], invitation(later()), attempts, notes).unwrap();

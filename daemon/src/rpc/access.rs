@@ -1,7 +1,9 @@
-//! Who may speak to the daemon: processes of the user it runs for, over one socket in that user's own folder.
+//! Who may speak to the daemon: processes of the user it runs for, over one socket in that user's
+//! own folder.
 //!
-//! Decides the socket's place, modes and lock, its own or one that the service manager made. Refuses a folder that others may enter (before anything is made in it),
-//! a place where another daemon listens, to remove anything but a dead socket, and connections of other users.
+//! Decides the socket's place, modes and lock, its own or one that the service manager made.
+//! Refuses a folder that others may enter (before anything is made in it), a place where another
+//! daemon listens, to remove anything but a dead socket, and connections of other users.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -22,7 +24,8 @@ use crate::os::named_file::trusted_owner;
 const PATH_MAX_BYTES: usize = 107;
 /// In a folder with this bit, as /tmp has it, only the owner of an entry may rename or remove it.
 const STICKY: u32 = 0o1000;
-/// Connections the kernel holds until they are accepted. One accept loop serves them; a burst of scripts fits.
+/// Connections the kernel holds until they are accepted. One accept loop serves them; a burst of
+/// scripts fits.
 const BACKLOG: i32 = 64;
 
 /// Why there is no socket to listen on.
@@ -79,11 +82,12 @@ struct Made {
 }
 
 impl Listener {
-    /// Listens at `path`. Its folder is made if it is missing (that one alone, mode 0700). Must be called inside a
-    /// tokio runtime.
+    /// Listens at `path`. Its folder is made if it is missing (that one alone, mode 0700). Must be
+    /// called inside a tokio runtime.
     ///
     /// # Errors
-    /// [`AccessError`]; nothing that was there has been touched, except for a socket that nobody listens on.
+    /// [`AccessError`]; nothing that was there has been touched, except for a socket that nobody
+    /// listens on.
     pub fn bind(path: &Path) -> Result<Self, AccessError> {
         let (folder, name, lock) = take_place(path)?;
         clear_dead_socket(&folder, &name, path)?;
@@ -91,8 +95,8 @@ impl Listener {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
             .map_err(failed("making a socket"))?;
-        // The name in the file system gets the mode the socket has now, less the umask: 0600 from birth, without
-        // changing the umask under other threads.
+        // The name in the file system gets the mode the socket has now, less the umask: 0600 from
+        // birth, without changing the umask under other threads.
         rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)
             .map_err(failed("closing the socket to others"))?;
         let address = SocketAddrUnix::new(path).map_err(failed("naming the socket"))?;
@@ -106,8 +110,9 @@ impl Listener {
         Ok(Self { socket, path: path.to_owned(), inode, made, _lock: lock })
     }
 
-    /// Listens with a socket that the service manager bound to `path`. Folder, mode and lock must be as if it were our
-    /// own; its name stays when we end, because the manager goes on listening. Must be called inside a tokio runtime.
+    /// Listens with a socket that the service manager bound to `path`. Folder, mode and lock must
+    /// be as if it were our own; its name stays when we end, because the manager goes on listening.
+    /// Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`AccessError`].
@@ -126,7 +131,8 @@ impl Listener {
         &self.path
     }
 
-    /// Whether its name still leads to it. Looked at by the path, as clients do: its folder may have been removed, too.
+    /// Whether its name still leads to it. Looked at by the path, as clients do: its folder may
+    /// have been removed, too.
     pub(super) fn is_there(&self) -> bool {
         rustix::fs::lstat(&self.path).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.inode)
     }
@@ -138,8 +144,8 @@ impl Listener {
     pub(super) async fn accept(&self, door: Door) -> io::Result<(UnixStream, Caller)> {
         loop {
             let (stream, _) = self.socket.accept().await?;
-            // The kernel noted who connected, at that moment; nothing the peer sends can change it, nor the address
-            // its own socket may be bound to, which is not even looked at.
+            // The kernel noted who connected, at that moment; nothing the peer sends can change it,
+            // nor the address its own socket may be bound to, which is not even looked at.
             match Caller::of(&stream, door) {
                 Ok(caller) if caller.uid == rustix::process::geteuid().as_raw() => {
                     return Ok((stream, caller));
@@ -154,7 +160,8 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         let Some(Made { folder, name, inode }) = &self.made else { return };
-        // The lock is still held: no other daemon can have bound the name meanwhile, but a person may have moved it.
+        // The lock is still held: no other daemon can have bound the name meanwhile, but a person
+        // may have moved it.
         let there = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
         if there.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == *inode) {
             // Otherwise the next start finds a dead socket and removes it.
@@ -174,8 +181,8 @@ fn take_place(path: &Path) -> Result<(OwnedFd, OsString, OwnedFd), AccessError> 
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let folder = open_folder(parent.unwrap_or(Path::new(".")))?;
 
-    // The lock decides between daemons started at once; its file stays, because removing it would let two hold
-    // "the" lock.
+    // The lock decides between daemons started at once; its file stays, because removing it would
+    // let two hold "the" lock.
     let mut lock_name = name.to_owned();
     lock_name.push(".lock");
     let lock = take_lock(&folder, &lock_name, path)?;
@@ -213,8 +220,9 @@ fn objection(stat: &Stat, wanted: FileType) -> Option<&'static str> {
     }
 }
 
-/// Refuses a place where another user could put a folder of their own under our folder's name, between two calls here
-/// or under the feet of a client: a parent that others may write to (but for /tmp and the like), or that is theirs.
+/// Refuses a place where another user could put a folder of their own under our folder's name,
+/// between two calls here or under the feet of a client: a parent that others may write to (but for
+/// /tmp and the like), or that is theirs.
 fn check_parent(folder: &Path) -> Result<(), AccessError> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let bad = |why| Err(AccessError::UnsafePath { path: parent.to_owned(), why });
@@ -274,8 +282,8 @@ fn take_lock(folder: &OwnedFd, name: &OsStr, socket: &Path) -> Result<OwnedFd, A
     }
 }
 
-/// Removes the socket of a daemon that is gone. One that answers is in use, whoever made it; anything else that has
-/// the name stays.
+/// Removes the socket of a daemon that is gone. One that answers is in use, whoever made it;
+/// anything else that has the name stays.
 fn clear_dead_socket(folder: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), AccessError> {
     let bad = |why| AccessError::UnsafePath { path: path.to_owned(), why };
     let stat = match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {

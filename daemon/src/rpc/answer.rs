@@ -1,6 +1,7 @@
 //! The lines that answer: a refusal, an error, a result, each no longer than a line may be.
 //!
-//! Decides the words and numbers of what is refused before any method is called. Quotes nothing of what was sent.
+//! Decides the words and numbers of what is refused before any method is called. Quotes nothing of
+//! what was sent.
 
 use jsonrpsee::types::{ErrorCode, ErrorObjectOwned, Id, Response, ResponsePayload, error};
 use parsec_protocol::control::{LINE_MAX_BYTES, Problem, ProblemKind};
@@ -8,7 +9,8 @@ use zeroize::Zeroizing;
 
 use super::frame::FrameError;
 
-/// An answer no line can carry becomes an error: the other side would refuse the line, and everything after it.
+/// An answer no line can carry becomes an error: the other side would refuse the line, and
+/// everything after it.
 pub(super) fn within_limit(id: Id<'_>, answer: String) -> Zeroizing<String> {
     let answer = Zeroizing::new(answer);
     if answer.len() <= LINE_MAX_BYTES {

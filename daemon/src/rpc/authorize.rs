@@ -1,8 +1,9 @@
 //! The one place where it is decided whether a caller may call a method.
 //!
-//! Decides by the door somebody came through, the token they presented, and the method's permission in the one table. Refuses
-//! before the method sees its parameters. What a session must have confirmed is a second question, which the loop
-//! answers, because it knows which device is meant; what asks it is a column of the same table.
+//! Decides by the door somebody came through, the token they presented, and the method's permission
+//! in the one table. Refuses before the method sees its parameters. What a session must have
+//! confirmed is a second question, which the loop answers, because it knows which device is meant;
+//! what asks it is a column of the same table.
 
 use futures_util::future::BoxFuture;
 use parsec_protocol::control::{Door, Problem, ProblemKind};
@@ -32,7 +33,8 @@ impl Authorize for Authorizer {
                 return Err(Problem::new(ProblemKind::UnknownMethod, "there is no such method"));
             };
             match (client.caller.door, spec.permission) {
-                // Every permission: the kernel said that it is the user. What signs needs a confirmation, see `Needs`.
+                // Every permission: the kernel said that it is the user. What signs needs a
+                // confirmation, see `Needs`.
                 (Door::Own, _) | (Door::Plugin, Permission::Anyone) => Ok(()),
                 (Door::Plugin, _) => self.plugin(client, spec).await,
             }
@@ -46,7 +48,8 @@ impl Authorizer {
             let text = "A plug-in presents its token first, with `rpc.hello`.";
             return Err(Problem::new(ProblemKind::TokenInvalid, text));
         };
-        // Twice: by the fixed list, whatever a token says, and by the token. Ending a subscription is part of having it.
+        // Twice: by the fixed list, whatever a token says, and by the token. Ending a subscription
+        // is part of having it.
         if !(spec.permission == Permission::Watch
             && PLUGIN_METHODS.contains(&spec.name)
             && granted.allows(spec.name))

@@ -1,6 +1,7 @@
 //! `ceremony.show`, `ceremony.watch`: a ceremony as it is now, and as it goes on.
 //!
-//! Decides that a slow reader misses views and never the newest one, and that nothing is sent after the end.
+//! Decides that a slow reader misses views and never the newest one, and that nothing is sent after
+//! the end.
 
 use std::sync::Arc;
 
@@ -47,7 +48,8 @@ pub(super) fn register_watch(
         .map(|_| ())
 }
 
-/// Sends every view that a slow reader doesn't miss, the present one first, until the ceremony has ended.
+/// Sends every view that a slow reader doesn't miss, the present one first, until the ceremony has
+/// ended.
 async fn watch(
     params: &Params<'_>,
     pending: PendingSubscriptionSink,

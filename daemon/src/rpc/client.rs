@@ -1,4 +1,5 @@
-//! The client of one connection: the process at its other end, and what a token that it presented allows.
+//! The client of one connection: the process at its other end, and what a token that it presented
+//! allows.
 //!
 //! Decides that a connection presents one token, once.
 

@@ -1,7 +1,8 @@
 //! One connection: requests in, answers and notifications out.
 //!
-//! Decides how much one client may have under way: requests, subscriptions, bytes not yet taken. Refuses more by
-//! closing, never by growing: a client that does not read loses its connection and nothing else.
+//! Decides how much one client may have under way: requests, subscriptions, bytes not yet taken.
+//! Refuses more by closing, never by growing: a client that does not read loses its connection and
+//! nothing else.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -31,25 +32,30 @@ use super::errors;
 use super::frame::{FrameError, LineReader, Step};
 use crate::os::caller::Caller;
 
-/// Requests one connection may have under way. A person's terminal has one, a script a few; reading pauses meanwhile,
-/// so that their lines stay below 8 MiB.
+/// Requests one connection may have under way. A person's terminal has one, a script a few; reading
+/// pauses meanwhile, so that their lines stay below 8 MiB.
 pub(super) const IN_FLIGHT_MAX: usize = 8;
 /// Subscriptions one connection may hold: one for each ceremony there can be, and some to spare.
 pub(super) const SUBSCRIPTIONS_MAX: usize = 16;
-/// Bytes of answers and notifications that wait for a client to read them: four of the largest lines.
+/// Bytes of answers and notifications that wait for a client to read them: four of the largest
+/// lines.
 pub(super) const OUTGOING_MAX_BYTES: usize = 4 * LINE_MAX_BYTES;
 /// Lines that wait likewise, for the memory beside their bytes.
 const OUTGOING_MAX_LINES: usize = 1_024;
-/// Bytes of notifications among them. A subscription waits for room here, so that a client that reads slowly makes its
-/// sources wait and not its connection fail; what is left is for answers.
+/// Bytes of notifications among them. A subscription waits for room here, so that a client that
+/// reads slowly makes its sources wait and not its connection fail; what is left is for answers.
 const NOTIFIED_MAX_BYTES: usize = LINE_MAX_BYTES;
-/// What a notification counts at least: so that small ones leave answers room among [`OUTGOING_MAX_LINES`].
+/// What a notification counts at least: so that small ones leave answers room among
+/// [`OUTGOING_MAX_LINES`].
 const NOTIFIED_MIN_BYTES: usize = 2 * NOTIFIED_MAX_BYTES / OUTGOING_MAX_LINES;
-/// Lines that are no requests before nothing more is read: a program that was mistaken that often does not listen.
+/// Lines that are no requests before nothing more is read: a program that was mistaken that often
+/// does not listen.
 const MISTAKES_MAX: usize = 16;
-/// How long a line may take from its first byte to its end. A program writes it at once; a person pastes it.
+/// How long a line may take from its first byte to its end. A program writes it at once; a person
+/// pastes it.
 const LINE_TIME: Duration = Duration::from_secs(10);
-/// How long a connection may say nothing while nothing runs for it: longer than a person thinks about a code.
+/// How long a connection may say nothing while nothing runs for it: longer than a person thinks
+/// about a code.
 const IDLE: Duration = Duration::from_secs(15 * 60);
 /// How long a connection is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +72,8 @@ impl Default for Patience {
     }
 }
 
-/// How long a client may take nothing of what is written to it: a program that was stopped for a moment goes on.
+/// How long a client may take nothing of what is written to it: a program that was stopped for a
+/// moment goes on.
 const STALL: Duration = Duration::from_secs(60);
 /// Notifications of one subscription between its source and this connection.
 const NOTIFICATIONS_MAX: usize = 16;
@@ -97,8 +104,8 @@ impl Out {
         self.push(line, None);
     }
 
-    /// Sends a notification once there is room for it, or drops it: with `done` nobody listens any more, or there is no
-    /// time left.
+    /// Sends a notification once there is room for it, or drops it: with `done` nobody listens any
+    /// more, or there is no time left.
     async fn notify(&self, line: Zeroizing<String>, done: &CancellationToken) {
         let size = line.len().clamp(NOTIFIED_MIN_BYTES, NOTIFIED_MAX_BYTES);
         let room = Arc::clone(&self.notified).acquire_many_owned(u32::try_from(size).unwrap_or(u32::MAX));
@@ -137,8 +144,8 @@ pub(super) struct Visit {
     extensions: Extensions,
     authorizer: Arc<dyn Authorize>,
     client: Arc<Client>,
-    /// Ids of the subscriptions of this connection: nobody else may end them. The library knows all connections by
-    /// the same number.
+    /// Ids of the subscriptions of this connection: nobody else may end them. The library knows all
+    /// connections by the same number.
     held: Arc<Mutex<BTreeSet<u64>>>,
     permit: Arc<Permit>,
     patience: Patience,
@@ -179,8 +186,8 @@ impl Visit {
         }
     }
 
-    /// Calls a method of the table: its answer, and for a subscription what follows. Nothing where the library can't read
-    /// what was read here.
+    /// Calls a method of the table: its answer, and for a subscription what follows. Nothing where
+    /// the library can't read what was read here.
     async fn call(&self, request: &Request<'_>, line: &str) -> Option<RawRpcResponse> {
         let id = request.id.clone();
         let params = Params::new(request.params.as_deref().map(RawValue::get));
@@ -229,7 +236,8 @@ pub(super) async fn serve(stream: UnixStream, visit: Visit, shutdown: Cancellati
         () = cut.cancelled() => {}
         // Answers under way and subscriptions too: what was taken back ends now.
         () = client.revoked() => tracing::info!("closed the connection of a plug-in whose token is over"),
-        // The writer ends when every sender is gone, which is when everything has been answered and written.
+        // The writer ends when every sender is gone, which is when everything has been answered and
+        // written.
         ((), ()) = async { tokio::join!(read, write) } => {}
     }
 }
@@ -243,7 +251,8 @@ async fn write_lines(
         outgoing.line.push('\n');
         match tokio::time::timeout(STALL, writer.write_all(outgoing.line.as_bytes())).await {
             Ok(Ok(())) => {}
-            // The client is gone. Its requests are finished all the same, and their answers dropped.
+            // The client is gone. Its requests are finished all the same, and their answers
+            // dropped.
             Ok(Err(_)) => break,
             Err(_) => {
                 tracing::info!("closed a connection whose client takes nothing");
@@ -329,7 +338,8 @@ async fn next_line(
                 Ok(Step::End) => break Ok(None),
                 Ok(Step::More) => {
                     _held = permit.hold_bytes(lines.held());
-                    // The clock starts with the first byte of a line, and empty lines don't set it back.
+                    // The clock starts with the first byte of a line, and empty lines don't set it
+                    // back.
                     if lines.is_unfinished() && !unfinished {
                         (since, unfinished) = (Instant::now(), true);
                     }
@@ -366,7 +376,8 @@ impl Call {
         let request: Request<'_> = match read_request(&line) {
             Ok(request) => request,
             Err(error) => {
-                // The reader's own words may quote what was sent, a password for instance: say only where.
+                // The reader's own words may quote what was sent, a password for instance: say only
+                // where.
                 let text =
                     format!("not a JSON-RPC 2.0 request with an id (line 1, column {})", error.column());
                 let code =
@@ -407,7 +418,8 @@ impl Call {
             self.out.send(answer_line(id, false));
             return;
         }
-        // Caught here, so that a panic in a method answers this request with an error and stops there.
+        // Caught here, so that a panic in a method answers this request with an error and stops
+        // there.
         let called = AssertUnwindSafe(self.visit.call(&request, &line)).catch_unwind();
         let Some((answer, mut notifications)) = called.await.ok().flatten() else {
             tracing::error!("a method failed without an answer");
@@ -440,7 +452,8 @@ impl Call {
     }
 }
 
-/// A request, and nothing beside it: a field we don't know may be meant to change what the others say.
+/// A request, and nothing beside it: a field we don't know may be meant to change what the others
+/// say.
 fn read_request(line: &str) -> Result<Request<'_>, serde_json::Error> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]

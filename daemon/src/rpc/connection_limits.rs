@@ -1,10 +1,11 @@
-//! How many connections may be open, what each of them costs, and which one is closed when there is no
-//! more room.
+//! How many connections may be open, what each of them costs, and which one is closed when there is
+//! no more room.
 //!
-//! Decides how many connections one process and all of them may have, and how many bytes wait in all.
-//! Refuses a process that has its share; makes room for another one by closing the worst: first one with
-//! an incomplete line, then an idle one, then one of the process with most connections, then the least
-//! recently active. So a program gone wild can't keep an honest one out.
+//! Decides how many connections one process and all of them may have, and how many bytes wait in
+//! all. Refuses a process that has its share; makes room for another one by closing the worst:
+//! first one with an incomplete line, then an idle one, then one of the process with most
+//! connections, then the least recently active. So a program gone wild can't keep an honest one
+//! out.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -13,13 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Connections at once: terminals, scripts and plug-ins of a person, some times over. Each takes two descriptors, so
-/// that all of them fit under the usual limit of 1,024.
+/// Connections at once: terminals, scripts and plug-ins of a person, some times over. Each takes
+/// two descriptors, so that all of them fit under the usual limit of 1,024.
 pub(super) const CONNECTIONS_MAX: usize = 256;
 /// Connections of one process: a program that shows 16 ceremonies on two connections each.
 pub(super) const PROCESS_MAX: usize = 32;
-/// Bytes of all connections that wait: lines being read, requests under way, answers nobody has taken yet. Thirty
-/// times the largest line; an honest program's come and go.
+/// Bytes of all connections that wait: lines being read, requests under way, answers nobody has
+/// taken yet. Thirty times the largest line; an honest program's come and go.
 pub(super) const WAITING_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// The open connections.
@@ -89,7 +90,8 @@ impl ConnectionLimits {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Takes a slot for a connection of a process; nothing if the process has its share, or everybody else is at work.
+    /// Takes a slot for a connection of a process; nothing if the process has its share, or
+    /// everybody else is at work.
     pub(super) fn enter(self: &Arc<Self>, process: Option<i32>) -> Option<Permit> {
         let mut slots = self.slots();
         if slots.values().filter(|slot| slot.process == process).count() >= PROCESS_MAX {
@@ -136,8 +138,8 @@ impl ConnectionLimits {
     }
 }
 
-/// Who goes first. One that has requests under way goes only for a process that has none connected, and only if its own
-/// has several.
+/// Who goes first. One that has requests under way goes only for a process that has none connected,
+/// and only if its own has several.
 fn worst(slots: &BTreeMap<u64, Arc<Slot>>, comer: Option<i32>) -> Option<Arc<Slot>> {
     let mut crowding = BTreeMap::<Option<i32>, usize>::new();
     for slot in slots.values() {
@@ -151,8 +153,8 @@ fn worst(slots: &BTreeMap<u64, Arc<Slot>>, comer: Option<i32>) -> Option<Arc<Slo
         let quiet = u64::MAX - slot.active.load(Ordering::Relaxed);
         (!busy, unfinished, !holds, of(slot.process), quiet)
     };
-    // Room is made for a process with less than an even share, of those with more than that: else processes that each
-    // want more than there is would cut each other off without end.
+    // Room is made for a process with less than an even share, of those with more than that: else
+    // processes that each want more than there is would cut each other off without end.
     let share = (CONNECTIONS_MAX / crowding.len().saturating_add(usize::from(of(comer) == 0))).max(1);
     if of(comer) >= share {
         return None;
@@ -246,9 +248,11 @@ mod tests {
         let honest = limits.enter(Some(100)).unwrap();
         assert_eq!(cut(&permits), [7]);
         let _its_work = honest.begin(false);
-        // Somebody at work goes for a process that has nothing yet, not for one that is there already.
+        // Somebody at work goes for a process that has nothing yet, not for one that is there
+        // already.
         assert!(limits.enter(Some(100)).is_none() && !honest.cut().is_cancelled());
-        // Who holds nothing goes before who holds a subscription, and that one before who is at work.
+        // Who holds nothing goes before who holds a subscription, and that one before who is at
+        // work.
         let watching = permits[20].begin(true);
         in_flight.remove(20);
         in_flight.remove(10);

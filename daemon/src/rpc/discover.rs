@@ -1,6 +1,7 @@
 //! `rpc.discover`: the OpenRPC document of this very daemon, docs/openrpc.json.
 //!
-//! Decides how it is sent: without the spaces that people read it by. A test compares the file with the types.
+//! Decides how it is sent: without the spaces that people read it by. A test compares the file with
+//! the types.
 
 use std::sync::LazyLock;
 

@@ -1,7 +1,8 @@
 //! Problems as JSON-RPC error objects.
 //!
-//! Decides the numbers: -32000 for every problem of ours, with the whole problem as `data`; programs go by its name,
-//! which never changes its meaning. Those that JSON-RPC has numbers for keep them.
+//! Decides the numbers: -32000 for every problem of ours, with the whole problem as `data`;
+//! programs go by its name, which never changes its meaning. Those that JSON-RPC has numbers for
+//! keep them.
 
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::types::error::{INTERNAL_ERROR_CODE, INVALID_PARAMS_CODE, METHOD_NOT_FOUND_CODE};

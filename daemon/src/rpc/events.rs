@@ -1,7 +1,7 @@
 //! `events.watch`: carries the hub's events to one client.
 //!
-//! Decides nothing about them. Waits for its client and for nobody else: the hub goes on meanwhile, and tells a client
-//! that was too slow what it missed.
+//! Decides nothing about them. Waits for its client and for nobody else: the hub goes on meanwhile,
+//! and tells a client that was too slow what it missed.
 
 use std::sync::Arc;
 

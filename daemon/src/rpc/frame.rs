@@ -1,9 +1,10 @@
 //! Lines: one JSON object each, capped while they are read, wiped after use.
 //!
-//! Decides from the first byte of a line whether it can be a request at all. Refuses HTTP (a browser can be made to
-//! talk to many things), everything else that doesn't start with `{`, batches, lines over the limit, and what is not
-//! UTF-8; after the first four the connection is of no more use, because where the next line starts is unknown or the
-//! other side speaks another protocol.
+//! Decides from the first byte of a line whether it can be a request at all. Refuses HTTP (a
+//! browser can be made to talk to many things), everything else that doesn't start with `{`,
+//! batches, lines over the limit, and what is not UTF-8; after the first four the connection is of
+//! no more use, because where the next line starts is unknown or the other side speaks another
+//! protocol.
 
 use std::io;
 
@@ -67,8 +68,8 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         Self { reader, max, buffer: Zeroizing::new(Vec::new()), searched: 0, begun: false }
     }
 
-    /// The next line that is not empty, the end, or that more has come. Half a line before the end is dropped: whoever
-    /// sent it is gone.
+    /// The next line that is not empty, the end, or that more has come. Half a line before the end
+    /// is dropped: whoever sent it is gone.
     pub(super) async fn step(&mut self) -> Result<Step, FrameError> {
         if let Some(line) = self.take_line()? {
             return Ok(Step::Line(line));
@@ -145,7 +146,8 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
                 Ok(())
             }
             Some(b'[') => Err(FrameError::Batch),
-            // Every HTTP method, and the preface of HTTP/2, starts with one of these; JSON never does.
+            // Every HTTP method, and the preface of HTTP/2, starts with one of these; JSON never
+            // does.
             Some(b'A'..=b'Z') => Err(FrameError::Http),
             Some(_) => Err(FrameError::NotJson),
         }
@@ -242,7 +244,8 @@ mod tests {
         assert_eq!(reader.next().await.unwrap().unwrap().as_str(), "{\"ok\":1}");
     }
 
-    /// A hundred thousand beginnings made by a counter: no panic, no line that was not sent, an end every time.
+    /// A hundred thousand beginnings made by a counter: no panic, no line that was not sent, an end
+    /// every time.
     #[tokio::test]
     async fn any_bytes_come_to_an_end() {
         let mut state = 0x9e37_79b9_7f4a_7c15u64;

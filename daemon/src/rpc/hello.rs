@@ -1,7 +1,8 @@
 //! `rpc.hello`: which daemon this is, what may be called here, and a plug-in's token.
 //!
-//! Decides whether program and daemon understand each other. Refuses another major version, a token at the user's own
-//! door (whoever gives one there has mistaken the socket), and a second token on one connection.
+//! Decides whether program and daemon understand each other. Refuses another major version, a token
+//! at the user's own door (whoever gives one there has mistaken the socket), and a second token on
+//! one connection.
 
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;

@@ -1,6 +1,7 @@
 //! The local API: one JSON object a line over a Unix socket of the user alone.
 //!
-//! Decides how many clients there may be and how serving ends. What the methods do is the loop's business.
+//! Decides how many clients there may be and how serving ends. What the methods do is the loop's
+//! business.
 
 mod access;
 mod answer;
@@ -35,13 +36,15 @@ use connection_limits::ConnectionLimits;
 pub use access::{AccessError, Listener};
 pub use authorize::Authorize;
 
-/// How long requests under way may take to end once the daemon stops. None waits for a person; the server's answers
-/// take a second or two, and systemd would wait 90.
+/// How long requests under way may take to end once the daemon stops. None waits for a person; the
+/// server's answers take a second or two, and systemd would wait 90.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
-/// Between looks whether a door's name is still there: whoever removed it (a tidy hand, a cleaner of temporary folders, a runtime folder
-/// made anew) locks everybody out, and is not noticed otherwise. One look is one call of the system.
+/// Between looks whether a door's name is still there: whoever removed it (a tidy hand, a cleaner
+/// of temporary folders, a runtime folder made anew) locks everybody out, and is not noticed
+/// otherwise. One look is one call of the system.
 const DOOR_LOOKED_AT: std::time::Duration = std::time::Duration::from_secs(2);
-/// Pause after a failure to accept, which is nearly always "too many open files" and would come again at once.
+/// Pause after a failure to accept, which is nearly always "too many open files" and would come
+/// again at once.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// What is served, and to whom.
@@ -64,8 +67,8 @@ impl Service {
         }
     }
 
-    /// Serves clients until `shutdown`, then lets requests under way finish for a moment. The sockets' names are gone
-    /// when this returns.
+    /// Serves clients until `shutdown`, then lets requests under way finish for a moment. The
+    /// sockets' names are gone when this returns.
     pub async fn serve(self, doors: Vec<(Door, Listener)>, shutdown: CancellationToken) {
         let doors = doors.into_iter().map(|(door, listener)| self.attend(door, listener, &shutdown));
         futures_util::future::join_all(doors).await;
@@ -127,7 +130,8 @@ impl Service {
     }
 }
 
-/// Makes a door again whose name was removed. Connections that are open stay. What else has the name now is left alone.
+/// Makes a door again whose name was removed. Connections that are open stay. What else has the
+/// name now is left alone.
 fn make_again(listener: &mut Option<Listener>, path: &Path) {
     if listener.as_ref().is_some_and(Listener::is_there) {
         return;

@@ -1,7 +1,8 @@
 //! What a plug-in sees of what the user sees.
 //!
-//! Decides field by field: a new field of a ceremony stops the compiler here. Refuses codes, the proposals among which
-//! the true one is, invitations' tokens, what a newcomer says of themself, and sentences, which may quote any of these.
+//! Decides field by field: a new field of a ceremony stops the compiler here. Refuses codes, the
+//! proposals among which the true one is, invitations' tokens, what a newcomer says of themself,
+//! and sentences, which may quote any of these.
 
 use parsec_protocol::control::{
     CeremonyListResult, CeremonyView, Door, Event, EventItem, Outcome, Problem, StatusResult,
@@ -28,7 +29,8 @@ pub(super) fn ceremonies(caller: &Caller, mut result: CeremonyListResult) -> Cer
     result
 }
 
-/// `events.item`. What else is in an event was made for everybody: its types have no field for more.
+/// `events.item`. What else is in an event was made for everybody: its types have no field for
+/// more.
 pub(super) fn item(caller: &Caller, mut item: EventItem) -> EventItem {
     if caller.door == Door::Plugin {
         match &mut item {

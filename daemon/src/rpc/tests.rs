@@ -164,7 +164,8 @@ async fn requests_are_answered_side_by_side() {
     assert_eq!(one.line().await.unwrap()["result"], "waited");
 }
 
-/// Whoever removes the socket's file, or its whole folder, locks everybody out for a moment and no longer; connections stay.
+/// Whoever removes the socket's file, or its whole folder, locks everybody out for a moment and no
+/// longer; connections stay.
 #[tokio::test(start_paused = true)]
 async fn a_socket_that_was_removed_is_made_again() {
     let served = Served::start();
@@ -206,7 +207,8 @@ async fn a_socket_that_was_removed_is_made_again() {
     assert!(!path.exists());
 }
 
-/// C7. A bug in a method is an answer to who asked, and nothing to anybody else: requests under way on the same connection and on others.
+/// C7. A bug in a method is an answer to who asked, and nothing to anybody else: requests under way
+/// on the same connection and on others.
 #[tokio::test]
 async fn a_method_that_fails_costs_its_own_request_alone() {
     let served = Served::start();
@@ -257,7 +259,8 @@ async fn what_is_no_request_gets_an_error_and_the_next_an_answer() {
     assert_eq!(client.line().await.unwrap()["id"], 4);
 }
 
-/// The refusal must not send back what was in the line: it may be logged by a client, and the line may hold a password.
+/// The refusal must not send back what was in the line: it may be logged by a client, and the line
+/// may hold a password.
 #[tokio::test]
 async fn a_refusal_does_not_quote() {
     let served = Served::start();
@@ -430,7 +433,8 @@ async fn a_subscription_waits_for_its_client_and_leaves_room_for_answers() {
         }
         before += 1;
     }
-    // What the connection and the socket hold, and what the source had ready; the flood itself never ends.
+    // What the connection and the socket hold, and what the source had ready; the flood itself
+    // never ends.
     assert!(before < 32, "{before} before the answer");
     for _ in 0..32 {
         assert_eq!(slow.line().await.unwrap()["method"], "flooded");
@@ -611,7 +615,8 @@ async fn of_many_daemons_one_lives() {
     }
 }
 
-/// With every mode opened by hand, as a careless administrator might: the kernel's note of who connects still decides.
+/// With every mode opened by hand, as a careless administrator might: the kernel's note of who
+/// connects still decides.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_user_is_not_served() {
     if !rustix::process::geteuid().is_root() {

@@ -1,17 +1,18 @@
-//! Which sockets the service manager opened for the daemon (socket activation: `LISTEN_FDS`, `LISTEN_PID`).
+//! Which sockets the service manager opened for the daemon (socket activation: `LISTEN_FDS`,
+//! `LISTEN_PID`).
 //!
-//! Decides by the path a socket is bound to which door it is: a name in the environment would be anybody's word. Refuses
-//! what is not a listening Unix stream socket bound to one of the configured doors, more descriptors than there are
-//! doors, and ignores what was meant for another process. Modes and folder are checked with the door itself
-//! (`rpc/access.rs`).
+//! Decides by the path a socket is bound to which door it is: a name in the environment would be
+//! anybody's word. Refuses what is not a listening Unix stream socket bound to one of the
+//! configured doors, more descriptors than there are doors, and ignores what was meant for another
+//! process. Modes and folder are checked with the door itself (`rpc/access.rs`).
 
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
 
-/// One for each door: the user's own and the plug-ins'. More than that is a mistake in somebody's unit, and the number
-/// comes from the environment.
+/// One for each door: the user's own and the plug-ins'. More than that is a mistake in somebody's
+/// unit, and the number comes from the environment.
 const PASSED_MAX: usize = 2;
 
 /// The sockets handed over are not usable.
@@ -41,8 +42,8 @@ pub enum ActivationError {
 pub struct Passed(Vec<(PathBuf, UnixListener)>);
 
 impl Passed {
-    /// Takes the descriptors over. Called once, before there is a second thread: it takes the variables out of the
-    /// environment.
+    /// Takes the descriptors over. Called once, before there is a second thread: it takes the
+    /// variables out of the environment.
     ///
     /// # Errors
     /// [`ActivationError`].
@@ -84,7 +85,8 @@ impl Passed {
     /// Ends the claiming.
     ///
     /// # Errors
-    /// [`ActivationError::Foreign`] if there is a socket that is no door: somebody would wait at it for ever.
+    /// [`ActivationError::Foreign`] if there is a socket that is no door: somebody would wait at it
+    /// for ever.
     pub fn nothing_left(self) -> Result<(), ActivationError> {
         match self.0.into_iter().next() {
             Some((path, _)) => Err(ActivationError::Foreign(Some(path))),

@@ -1,8 +1,10 @@
-//! Passwords that the service manager keeps for the daemon (`CREDENTIALS_DIRECTORY`): unattended unlocking.
+//! Passwords that the service manager keeps for the daemon (`CREDENTIALS_DIRECTORY`): unattended
+//! unlocking.
 //!
-//! Decides which device gets which: `parsecd.password.ORG` the organisation's, `parsecd.password` the others. Refuses a
-//! long or unreadable one, and to try a wrong one twice. It goes the way of `device.unlock` and confirms nothing for any
-//! session: what vouches still needs a person who knows the password.
+//! Decides which device gets which: `parsecd.password.ORG` the organisation's, `parsecd.password`
+//! the others. Refuses a long or unreadable one, and to try a wrong one twice. It goes the way of
+//! `device.unlock` and confirms nothing for any session: what vouches still needs a person who
+//! knows the password.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -80,7 +82,8 @@ async fn unlock_one(handle: &Handle, caller: &Arc<Caller>, device: &DeviceView, 
     }
 }
 
-/// The password for an organisation's device: its own credential, else the one for all, else nothing.
+/// The password for an organisation's device: its own credential, else the one for all, else
+/// nothing.
 fn password(folder: &Path, organisation: &OrganisationId) -> Result<Option<SecretText>, Unusable> {
     for name in [format!("{FOR_ALL}.{organisation}"), FOR_ALL.to_owned()] {
         let file = match std::fs::File::open(folder.join(name)) {
@@ -92,7 +95,8 @@ fn password(folder: &Path, organisation: &OrganisationId) -> Result<Option<Secre
         let room = BOM.len() + PASSWORD_MAX_BYTES + 3;
         let mut bytes = Zeroizing::new(Vec::with_capacity(room));
         file.take(room as u64).read_to_end(&mut bytes)?;
-        // Editors end a file with a line end, and some begin it with a mark; the password goes without.
+        // Editors end a file with a line end, and some begin it with a mark; the password goes
+        // without.
         let line = bytes.strip_prefix(BOM).unwrap_or(&bytes);
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -1,8 +1,9 @@
-//! Alarms: a fork, a rollback, or a log that fails verification. Kept in the device's store until a person acknowledges them.
+//! Alarms: a fork, a rollback, or a log that fails verification. Kept in the device's store until a
+//! person acknowledges them.
 //!
-//! Decides what an alarm is, and that it is durable before anybody is told of it. Refuses to let one stand in the way of
-//! honest work: the log is judged by itself each time, with an alarm or without, and an acknowledged one makes nothing
-//! believed.
+//! Decides what an alarm is, and that it is durable before anybody is told of it. Refuses to let
+//! one stand in the way of honest work: the log is judged by itself each time, with an alarm or
+//! without, and an acknowledged one makes nothing believed.
 
 use std::sync::Arc;
 
@@ -30,7 +31,8 @@ fn view(summary: &DeviceSummary, stored: &StoredAlarm) -> Option<Alarm> {
     })
 }
 
-/// Raises an alarm where a problem is one of trust: kept, with a proof if there is one to be had, then told.
+/// Raises an alarm where a problem is one of trust: kept, with a proof if there is one to be had,
+/// then told.
 pub(super) async fn raise(
     device: &Device,
     log: Arc<VerifiedLog>,
@@ -48,8 +50,8 @@ pub(super) async fn raise(
         let summary = open.summary.clone();
         let (kind, found) = (problem.name.name(), problem.message.clone());
         let kept = blocking(move || {
-            // Proving takes as long as verifying whole logs, and a server that misbehaves is met with each call.
-            // An open alarm without a proof must not keep one out: evidence first.
+            // Proving takes as long as verifying whole logs, and a server that misbehaves is met
+            // with each call. An open alarm without a proof must not keep one out: evidence first.
             let known = open.store.alarm_is_known(kind, &found, mendable)?;
             if known && (evidence.is_none() || open.store.alarm_is_proved(kind)?) {
                 return Ok(None);
@@ -88,7 +90,8 @@ pub(crate) async fn show_again(device: &Device) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Closes what a repair of the server's log has dealt with, once that log was verified. Says which they were.
+/// Closes what a repair of the server's log has dealt with, once that log was verified. Says which
+/// they were.
 ///
 /// # Errors
 /// The store's.

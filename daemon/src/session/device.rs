@@ -1,7 +1,7 @@
 //! The handle of an unlocked device: its keys and store, its server, and the tasks that run for it.
 //!
-//! Decides when work for a device ends: with its locking. Ground floor of this room: it knows nothing of logs, alarms or
-//! enrolments, and calls nothing that does.
+//! Decides when work for a device ends: with its locking. Ground floor of this room: it knows
+//! nothing of logs, alarms or enrolments, and calls nothing that does.
 
 use std::sync::Arc;
 

@@ -1,6 +1,8 @@
-//! Fork proofs: what a device's own log and another one, or a certificate that has seen another, show to anybody.
+//! Fork proofs: what a device's own log and another one, or a certificate that has seen another,
+//! show to anybody.
 //!
-//! Decides what a device signs for it: the head of its own verified log. Refuses to keep a file that would not pass at the other end.
+//! Decides what a device signs for it: the head of its own verified log. Refuses to keep a file
+//! that would not pass at the other end.
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::evidence::EVIDENCE_MAX_BYTES;
@@ -15,7 +17,8 @@ use crate::store::{OpenDevice, StoreError};
 pub enum ForkEvidence {
     /// A certificate that has seen another log.
     ForeignView(Vec<u8>),
-    /// The server shows less than this device has verified: perhaps a restored backup, and nobody's word against anything.
+    /// The server shows less than this device has verified: perhaps a restored backup, and nobody's
+    /// word against anything.
     Shorter,
     /// Another log, valid by itself, and somebody's word for its end where there is one.
     Log(Vec<Vec<u8>>, Option<SignedHead>),
@@ -28,8 +31,9 @@ pub(crate) fn word(open: &OpenDevice, log: &VerifiedLog) -> SignedHead {
     })
 }
 
-/// The proof as a file; nothing where there is none to be had: two honest certificates can stand in either order, and nobody has signed for
-/// a log that is only shorter. Reads and verifies whole logs.
+/// The proof as a file; nothing where there is none to be had: two honest certificates can stand in
+/// either order, and nobody has signed for a log that is only shorter. Reads and verifies whole
+/// logs.
 ///
 /// # Errors
 /// The disk's.
@@ -55,7 +59,8 @@ pub(crate) fn proof(
                 let logs = [(own.as_slice(), Some(word(open, log))), (other.as_slice(), head)];
                 ForkProof::of(organisation.clone(), root, logs)
             };
-            // A head that does not fit the other log is nobody's word for it; its certificates may be.
+            // A head that does not fit the other log is nobody's word for it; its certificates may
+            // be.
             head.and_then(|head| of(Some(head))).or_else(|| of(None))
         }
     };

@@ -1,7 +1,8 @@
-//! What the greeter's end of a peer-to-peer transport keeps: counts, messages 7 and 8, and the log it hands on.
+//! What the greeter's end of a peer-to-peer transport keeps: counts, messages 7 and 8, and the log
+//! it hands on.
 //!
-//! Decides nothing about the ceremony. Every call returns once its change is on disk. Also the list of hosts that are
-//! open, so that a greeting and the outbox share one.
+//! Decides nothing about the ceremony. Every call returns once its change is on disk. Also the list
+//! of hosts that are open, so that a greeting and the outbox share one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,7 +15,8 @@ use super::device::Device;
 use crate::p2p::{Host, HostStore};
 use crate::store::{DirectStep, Store, Tally};
 
-/// A page of the log that a peer is given: relays of the usual kind carry 128 KiB on a connection, and cut it then.
+/// A page of the log that a peer is given: relays of the usual kind carry 128 KiB on a connection,
+/// and cut it then.
 const PAGE_MAX_BYTES: usize = 48 * 1024;
 
 /// Keeps for one invitation in its device's store.

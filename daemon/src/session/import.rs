@@ -1,8 +1,8 @@
 //! `trust.import`: certificates out of a file, judged as if a server had sent them.
 //!
-//! Decides which log a file's certificates are: the beginning of this one, its continuation, or another. Refuses to take
-//! the file's word for anything, and to raise an alarm about a file that anybody could have written: only what members
-//! signed counts.
+//! Decides which log a file's certificates are: the beginning of this one, its continuation, or
+//! another. Refuses to take the file's word for anything, and to raise an alarm about a file that
+//! anybody could have written: only what members signed counts.
 
 use std::sync::Arc;
 
@@ -35,7 +35,8 @@ impl Session {
     /// Takes in a part of an exported log. What is added is durable when this returns.
     ///
     /// # Errors
-    /// `invalid_request` for what is no part of this organisation's log; `rolled_back`, and an alarm, where it is a fork.
+    /// `invalid_request` for what is no part of this organisation's log; `rolled_back`, and an
+    /// alarm, where it is a fork.
     pub async fn import(&self, request: TrustImport) -> Result<TrustImported, SyncError> {
         let done = self.take_part(request).await;
         self.watched(done).await

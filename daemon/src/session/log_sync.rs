@@ -1,7 +1,7 @@
 //! Bringing a device's log up to date with its server.
 //!
-//! Decides which log is believed: only what extends the one that was verified. Refuses a server that shows fewer
-//! certificates than before, or others; either is an alarm.
+//! Decides which log is believed: only what extends the one that was verified. Refuses a server
+//! that shows fewer certificates than before, or others; either is an alarm.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +21,8 @@ use crate::problems;
 use crate::store::{OpenDevice, StoreError};
 use crate::transport::RoadError;
 
-/// Certificates verified anew after which it is noted how far the log has been verified: fewer take some milliseconds.
+/// Certificates verified anew after which it is noted how far the log has been verified: fewer take
+/// some milliseconds.
 pub(super) const CHECKPOINT_STEP: u64 = 64;
 
 /// Why the log could not be brought up to date.
@@ -60,31 +61,36 @@ pub(super) fn not_believed(error: &LogError) -> Problem {
     }
 }
 
-/// Notes how far the log has been verified. A full disk keeps nobody out: it only takes longer next time.
+/// Notes how far the log has been verified. A full disk keeps nobody out: it only takes longer next
+/// time.
 pub(super) fn note_verified(open: &OpenDevice, log: &VerifiedLog) {
     if let Err(error) = open.store.put_checkpoint(&Checkpoint::of(log, &open.checkpoint_key).encode()) {
         tracing::warn!(%error, "how far the log was verified could not be noted");
     }
 }
 
-/// The fork that a failing certificate proves by itself, whoever sent it: it names a head that is not in this log. None
-/// where it fails for another reason. `from` is the position of the first of `envelopes`.
+/// The fork that a failing certificate proves by itself, whoever sent it: it names a head that is
+/// not in this log. None where it fails for another reason. `from` is the position of the first of
+/// `envelopes`.
 pub(super) fn foreign_view(error: &LogError, from: u64, envelopes: &[Vec<u8>]) -> Option<SyncError> {
     let at = error.position.checked_sub(from).and_then(|at| usize::try_from(at).ok());
     let envelope = at.and_then(|at| envelopes.get(at)).filter(|_| error.fault == Fault::ForkedView)?;
     Some(SyncError::Forked(not_believed(error), Box::new(ForkEvidence::ForeignView(envelope.clone()))))
 }
 
-/// Adds a certificate to the log that everybody sees: in place, unless a reader holds the log just now.
+/// Adds a certificate to the log that everybody sees: in place, unless a reader holds the log just
+/// now.
 pub(super) fn followed(log: &Mutex<Arc<VerifiedLog>>, next: Accepted<'_, Organisation>) -> bool {
     Arc::make_mut(&mut log.lock().unwrap_or_else(PoisonError::into_inner)).follow(next)
 }
 
 impl Session {
-    /// Fetches what is new in the log, verifies it and keeps it. Each page is durable before the next.
+    /// Fetches what is new in the log, verifies it and keeps it. Each page is durable before the
+    /// next.
     ///
     /// # Errors
-    /// The server's refusal; `rolled_back` or `chain_invalid`, and then the log is as it was before the bad page.
+    /// The server's refusal; `rolled_back` or `chain_invalid`, and then the log is as it was before
+    /// the bad page.
     pub async fn sync(&self) -> Result<Arc<VerifiedLog>, SyncError> {
         let done = self.catch_up().await;
         self.note_server(match &done {
@@ -94,8 +100,8 @@ impl Session {
         self.watched(done).await
     }
 
-    /// The same in a task of its own, which locking ends: fetching that is broken off between disk and memory would leave them
-    /// apart, so whoever stops waiting breaks nothing off.
+    /// The same in a task of its own, which locking ends: fetching that is broken off between disk
+    /// and memory would leave them apart, so whoever stops waiting breaks nothing off.
     ///
     /// # Errors
     /// As [`Self::sync`]; `device_locked`.
@@ -179,7 +185,8 @@ impl Session {
                     ));
                 }
                 open.store.append_certificates(have, &envelopes)?;
-                // Whole pages come at a device's first look and after a long time off: what was verified then is worth a note.
+                // Whole pages come at a device's first look and after a long time off: what was
+                // verified then is worth a note.
                 if envelopes.len() as u64 >= CHECKPOINT_STEP {
                     note_verified(&open, &longer);
                 }
@@ -217,7 +224,8 @@ impl Session {
         }
     }
 
-    /// The server says that it doesn't know this device. Where the verified log does, certificates are missing there.
+    /// The server says that it doesn't know this device. Where the verified log does, certificates
+    /// are missing there.
     fn unknown_there(&self, log: &VerifiedLog, error: RoadError) -> SyncError {
         if log.device(&self.open.summary.device).is_none_or(|device| device.revoked.is_some()) {
             return SyncError::Transport(error);

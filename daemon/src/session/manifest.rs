@@ -1,7 +1,7 @@
 //! The user's first manifest, made by their first device.
 //!
-//! Decides that the bytes are kept before they go out, so that the same go out after a crash. Refuses to make one where this
-//! device has seen one and the server has none.
+//! Decides that the bytes are kept before they go out, so that the same go out after a crash.
+//! Refuses to make one where this device has seen one and the server has none.
 
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::manifest::{ManifestPlace, seal_empty};

@@ -1,7 +1,8 @@
-//! An unlocked device: its handle, its verified log, and what is known of it while its keys are in memory.
+//! An unlocked device: its handle, its verified log, and what is known of it while its keys are in
+//! memory.
 //!
-//! Decides which log a device starts with: the stored one, if it verifies and contains the head the keys were saved
-//! with. Calls nothing upward: no room that uses a session is named here.
+//! Decides which log a device starts with: the stored one, if it verifies and contains the head the
+//! keys were saved with. Calls nothing upward: no room that uses a session is named here.
 
 pub mod alarms;
 pub mod device;

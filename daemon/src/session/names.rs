@@ -1,6 +1,8 @@
-//! The names in a verified log, opened with the organisation's directory key, and in words for people.
+//! The names in a verified log, opened with the organisation's directory key, and in words for
+//! people.
 //!
-//! Decides nothing: everything comes from a `VerifiedLog`. A name that does not open is absent, never guessed.
+//! Decides nothing: everything comes from a `VerifiedLog`. A name that does not open is absent,
+//! never guessed.
 
 use parsec_protocol::chain::organisation::certificate::{Author, Profile};
 use parsec_protocol::chain::organisation::log::{DeviceRecord, UserRecord, VerifiedLog};

@@ -1,7 +1,9 @@
-//! What the log says about the device's own user by another device's signature: a new device, a revoked one, another profile.
+//! What the log says about the device's own user by another device's signature: a new device, a
+//! revoked one, another profile.
 //!
-//! Decides what a person is told without asking: a thief of one of their devices could add a device with it, and the
-//! person's other devices would be the only ones to notice. Refuses to tell of what this device did itself.
+//! Decides what a person is told without asking: a thief of one of their devices could add a device
+//! with it, and the person's other devices would be the only ones to notice. Refuses to tell of
+//! what this device did itself.
 
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope, Payload};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
@@ -12,7 +14,8 @@ use super::device::Device;
 use super::names::Names;
 use crate::store::Store;
 
-/// What a certificate means for the user of a device, if it concerns them and is not the device's own doing.
+/// What a certificate means for the user of a device, if it concerns them and is not the device's
+/// own doing.
 fn concerns(handle: &Device, log: &VerifiedLog, payload: &Payload) -> Option<(EntryKind, Option<DeviceId>)> {
     let summary = &handle.open.summary;
     if payload.author == Author::Device(summary.device) {
@@ -37,8 +40,9 @@ fn concerns(handle: &Device, log: &VerifiedLog, payload: &Payload) -> Option<(En
     }
 }
 
-/// What is in the log when a device is opened for the first time is no news to its user: they have just got it, with all
-/// that was before it. Noted then, and not when the log is first fetched, which may be days later.
+/// What is in the log when a device is opened for the first time is no news to its user: they have
+/// just got it, with all that was before it. Noted then, and not when the log is first fetched,
+/// which may be days later.
 ///
 /// # Errors
 /// The store's.
@@ -51,8 +55,8 @@ pub(super) async fn begin(handle: &Device, count: u64) -> Result<(), Problem> {
         .await
 }
 
-/// Tells of what is new since the log was looked through last, also of what came about while the daemon was off. Told, then
-/// noted: a crash in between tells twice.
+/// Tells of what is new since the log was looked through last, also of what came about while the
+/// daemon was off. Told, then noted: a crash in between tells twice.
 ///
 /// # Errors
 /// The store's.

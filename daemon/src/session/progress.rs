@@ -1,6 +1,7 @@
 //! How far the enrolments are that a device signed and that are not in its log yet.
 //!
-//! Decides what counts as waiting and what as set aside. Refuses to let one enrolment be followed twice at a time.
+//! Decides what counts as waiting and what as set aside. Refuses to let one enrolment be followed
+//! twice at a time.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,9 @@
-//! `trust.repair`: what the server's log lost in a restore of its database, sent from this device's verified copy.
+//! `trust.repair`: what the server's log lost in a restore of its database, sent from this device's
+//! verified copy.
 //!
-//! Decides where the server's log breaks off, and that nothing is sent to a log that is another one: that is a fork, shown
-//! and kept as one. Refuses to believe that it worked before the whole log was fetched anew and verified.
+//! Decides where the server's log breaks off, and that nothing is sent to a log that is another
+//! one: that is a fork, shown and kept as one. Refuses to believe that it worked before the whole
+//! log was fetched anew and verified.
 
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
@@ -22,11 +24,13 @@ where
 }
 
 impl Session {
-    /// Gives the server what its log lacks of this device's. Returns how many certificates were put back.
+    /// Gives the server what its log lacks of this device's. Returns how many certificates were put
+    /// back.
     ///
     /// # Errors
-    /// The server's refusal; `not_authenticated` with whom to ask where this device's own certificates are missing; `rolled_back`, and an
-    /// alarm with its proof, where the server's log is not the beginning of this one.
+    /// The server's refusal; `not_authenticated` with whom to ask where this device's own
+    /// certificates are missing; `rolled_back`, and an alarm with its proof, where the server's log
+    /// is not the beginning of this one.
     pub async fn put_back(&self) -> Result<u64, SyncError> {
         let done = self.send_missing().await;
         self.watched(done).await
@@ -92,7 +96,8 @@ impl Session {
     }
 }
 
-/// A user and the first terminal stand or fall together: where a part would end between them, it ends before them.
+/// A user and the first terminal stand or fall together: where a part would end between them, it
+/// ends before them.
 fn keep_together(envelopes: &mut Vec<Vec<u8>>) {
     let last = envelopes.last().and_then(|last| Envelope::decode(last).ok()?.payload().ok());
     if matches!(last.map(|payload| payload.body), Some(Body::User { .. })) {
@@ -100,7 +105,8 @@ fn keep_together(envelopes: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// The server lost what let this very device in: it takes nothing from here. Somebody else can help.
+/// The server lost what let this very device in: it takes nothing from here. Somebody else can
+/// help.
 fn stranded(log: &VerifiedLog, session: &Session) -> Problem {
     let device = session.open.summary.device;
     let greeter = match log.device(&device).map(|device| device.author) {

@@ -1,7 +1,8 @@
-//! A whole log, fetched and verified from its beginning: the server's own, or what another place shows.
+//! A whole log, fetched and verified from its beginning: the server's own, or what another place
+//! shows.
 //!
-//! Decides that a log is this device's only if it holds the head that this device has verified. Takes nothing over from a
-//! place that is not the device's server.
+//! Decides that a log is this device's only if it holds the head that this device has verified.
+//! Takes nothing over from a place that is not the device's server.
 
 use std::sync::Arc;
 
@@ -25,8 +26,8 @@ impl Session {
         self.watched(done).await
     }
 
-    /// Whether another place shows this device's log, every certificate of it; how many it shows. Nothing is taken from there, and
-    /// no alarm is raised: it is not this device's server.
+    /// Whether another place shows this device's log, every certificate of it; how many it shows.
+    /// Nothing is taken from there, and no alarm is raised: it is not this device's server.
     ///
     /// # Errors
     /// As [`Self::sync`].
@@ -61,7 +62,8 @@ impl Session {
         }
     }
 
-    /// The server's log, with `count` certificates at least, verified by itself under this organisation's root key; and its envelopes.
+    /// The server's log, with `count` certificates at least, verified by itself under this
+    /// organisation's root key; and its envelopes.
     pub(super) async fn shown(
         &self,
         own: &VerifiedLog,
@@ -71,7 +73,8 @@ impl Session {
     }
 }
 
-/// The log that somebody shows, with `count` certificates at least, verified from its beginning, and the certificates themselves.
+/// The log that somebody shows, with `count` certificates at least, verified from its beginning,
+/// and the certificates themselves.
 async fn fetched(
     member: &Member,
     own: &VerifiedLog,

@@ -1,7 +1,9 @@
-//! Alarms of a device: what its organisation's server showed that can't be, until a person has dealt with it.
+//! Alarms of a device: what its organisation's server showed that can't be, until a person has
+//! dealt with it.
 //!
-//! Decides what is the same finding: one that is open, or was acknowledged in the same words, is not raised again. Refuses to keep more than
-//! a person will read: each needs somebody's acknowledgement before the next of its kind.
+//! Decides what is the same finding: one that is open, or was acknowledged in the same words, is
+//! not raised again. Refuses to keep more than a person will read: each needs somebody's
+//! acknowledgement before the next of its kind.
 
 use parsec_protocol::ids::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row};
@@ -9,7 +11,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use super::integers::integer;
 use super::{Store, StoreError, evidence};
 
-/// Acknowledged alarms that are kept, so that their findings stay known: months of a server that misbehaves daily.
+/// Acknowledged alarms that are kept, so that their findings stay known: months of a server that
+/// misbehaves daily.
 const ACKNOWLEDGED_MAX: u64 = 256;
 
 /// One alarm.
@@ -40,8 +43,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredAlarm> {
     })
 }
 
-/// Whether there is an alarm of this kind, or this finding has been dealt with by a person. One that was mended may come again, and is news
-/// then; and that certificates are missing says nothing of anything worse.
+/// Whether there is an alarm of this kind, or this finding has been dealt with by a person. One
+/// that was mended may come again, and is news then; and that certificates are missing says nothing
+/// of anything worse.
 fn is_known(connection: &Connection, kind: &str, found: &str, mendable: bool) -> rusqlite::Result<bool> {
     connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM alarm WHERE kind = ?1 AND
@@ -52,7 +56,8 @@ fn is_known(connection: &Connection, kind: &str, found: &str, mendable: bool) ->
 }
 
 impl Store {
-    /// Whether raising an alarm would say nothing new. `mendable`: it says that certificates are missing at the server, and nothing more.
+    /// Whether raising an alarm would say nothing new. `mendable`: it says that certificates are
+    /// missing at the server, and nothing more.
     ///
     /// # Errors
     /// The disk's.
@@ -73,7 +78,8 @@ impl Store {
         )?)
     }
 
-    /// Raises an alarm, with a proof that others can check where there is one; nothing if there is one of this kind, or this finding has been dealt with. Durable when it returns.
+    /// Raises an alarm, with a proof that others can check where there is one; nothing if there is
+    /// one of this kind, or this finding has been dealt with. Durable when it returns.
     ///
     /// # Errors
     /// The disk's.
@@ -87,7 +93,8 @@ impl Store {
         self.raise(kind, found, now, proof, false)
     }
 
-    /// The same for what a repair of the server's log deals with: certificates are missing there, and nothing else is wrong.
+    /// The same for what a repair of the server's log deals with: certificates are missing there,
+    /// and nothing else is wrong.
     ///
     /// # Errors
     /// The disk's.
@@ -156,8 +163,8 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The server's log has been verified to hold what was missing: closes the open alarms that said so and nothing more, and says which.
-    /// Durable when it returns.
+    /// The server's log has been verified to hold what was missing: closes the open alarms that
+    /// said so and nothing more, and says which. Durable when it returns.
     ///
     /// # Errors
     /// The disk's.
@@ -171,8 +178,8 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// A person has dealt with it. Says which it was; nothing if there is none of this number. Durable when it returns; saying it again
-    /// changes nothing.
+    /// A person has dealt with it. Says which it was; nothing if there is none of this number.
+    /// Durable when it returns; saying it again changes nothing.
     ///
     /// # Errors
     /// The disk's.

@@ -1,8 +1,9 @@
 //! Folders held by descriptor, and files that are either the old or the new one after a power cut.
 //!
-//! Decides modes (0700, 0600 from birth, whatever the umask) and the order write, sync, rename, sync the folder.
-//! Refuses to follow links, and anything that is not a plain file or folder of this user alone: another name of the
-//! same file, a FIFO that would block for ever, a file somebody else could rewrite.
+//! Decides modes (0700, 0600 from birth, whatever the umask) and the order write, sync, rename,
+//! sync the folder. Refuses to follow links, and anything that is not a plain file or folder of
+//! this user alone: another name of the same file, a FIFO that would block for ever, a file
+//! somebody else could rewrite.
 
 use std::ffi::{CStr, OsStr};
 use std::io::{Read as _, Write as _};
@@ -18,11 +19,12 @@ use super::StoreError;
 
 /// Prefix of a file that is being written. Left over by a crash, it is removed at the next start.
 pub(crate) const WRITING: &str = ".writing-";
-/// Most entries a folder may have: some thousand devices, and far beyond the files of one device. A larger one is
-/// not ours.
+/// Most entries a folder may have: some thousand devices, and far beyond the files of one device. A
+/// larger one is not ours.
 const ENTRIES_MAX: usize = 10_000;
 
-/// A folder of this user alone, held open: what is checked is what is used, whatever happens to the path meanwhile.
+/// A folder of this user alone, held open: what is checked is what is used, whatever happens to the
+/// path meanwhile.
 #[derive(Debug)]
 pub(crate) struct Folder {
     fd: OwnedFd,
@@ -46,7 +48,8 @@ pub(super) fn std_error(what: &'static str, source: std::io::Error) -> StoreErro
     }
 }
 
-/// Whether there is anything of this name; the end of a relative path is the folder that it starts from.
+/// Whether there is anything of this name; the end of a relative path is the folder that it starts
+/// from.
 fn exists(path: &Path) -> bool {
     path.as_os_str().is_empty() || path.symlink_metadata().is_ok()
 }
@@ -63,7 +66,8 @@ fn sync_parent(path: &Path) -> Result<(), Errno> {
     }
 }
 
-/// What makes a file or folder unsafe: what it is, whose it is, who else gets in, what else it is called.
+/// What makes a file or folder unsafe: what it is, whose it is, who else gets in, what else it is
+/// called.
 fn objection(stat: &Stat, wanted: FileType) -> Option<&'static str> {
     let kind = FileType::from_raw_mode(stat.st_mode);
     if kind == FileType::Symlink {
@@ -86,7 +90,8 @@ impl Folder {
     pub(crate) fn open_or_make(path: &Path) -> Result<Self, StoreError> {
         use std::os::unix::fs::DirBuilderExt as _;
         let missing: Vec<&Path> = path.ancestors().take_while(|folder| !exists(folder)).collect();
-        // Parents that exist keep their mode; a link among them is followed, as everywhere in the system.
+        // Parents that exist keep their mode; a link among them is followed, as everywhere in the
+        // system.
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         // A link that points nowhere ends here with "exists": say what it is, below.
         if let Err(error) = made
@@ -103,7 +108,8 @@ impl Folder {
         })?;
         let at = Self::open_at(rustix::fs::CWD, parent.join(name), parent.join(name))?;
         rustix::fs::fsync(&at.fd).map_err(|errno| io_error("syncing the data folder", errno))?;
-        // A new folder's name is in the folder above it, and must be there after a power cut with what is in it.
+        // A new folder's name is in the folder above it, and must be there after a power cut with
+        // what is in it.
         for folder in missing {
             sync_parent(folder).map_err(|errno| io_error("syncing the folder above a new one", errno))?;
         }
@@ -211,7 +217,8 @@ impl Folder {
         if contents.len() > max { Err(StoreError::Oversized(name.to_owned())) } else { Ok(Some(contents)) }
     }
 
-    /// Makes a file that must not exist yet, and syncs it. Its name is durable after [`Self::sync`].
+    /// Makes a file that must not exist yet, and syncs it. Its name is durable after
+    /// [`Self::sync`].
     pub(super) fn write_new(&self, name: &str, contents: &[u8]) -> Result<(), StoreError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let file = self.open_file(name, flags)?;
@@ -220,8 +227,8 @@ impl Folder {
         file.sync_all().map_err(|error| std_error("syncing a file", error))
     }
 
-    /// Puts `contents` in the place of a file, or makes it: after a power cut at any moment it is the old or the new
-    /// one, and once this returns the new one.
+    /// Puts `contents` in the place of a file, or makes it: after a power cut at any moment it is
+    /// the old or the new one, and once this returns the new one.
     pub(crate) fn replace(&self, name: &str, contents: &[u8]) -> Result<(), StoreError> {
         self.check_file(name)?;
         let aside = format!("{WRITING}{name}");
@@ -247,7 +254,8 @@ impl Folder {
         Ok((file, usize::try_from(length).unwrap_or(usize::MAX)))
     }
 
-    /// Opens (or makes) a file and locks it for as long as the answer lives; `None` if another process has it.
+    /// Opens (or makes) a file and locks it for as long as the answer lives; `None` if another
+    /// process has it.
     pub(super) fn lock(&self, name: &str) -> Result<Option<OwnedFd>, StoreError> {
         let flags = OFlags::RDWR | OFlags::CREATE;
         let file = self.open_file(name, flags)?.ok_or(StoreError::Damaged("its folder is gone"))?;
@@ -288,7 +296,8 @@ impl Folder {
         match rustix::fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => Err(StoreError::Exists),
-            // NFS and some FUSE file systems can't do it in one step; the data folder is locked, so two will do.
+            // NFS and some FUSE file systems can't do it in one step; the data folder is locked, so
+            // two will do.
             Err(Errno::INVAL | Errno::NOSYS) => {
                 if self.has(to)? {
                     return Err(StoreError::Exists);

@@ -1,7 +1,7 @@
 //! The certificates of the organisation's log, as they were signed, and the user's newest manifest.
 //!
-//! Decides that the log only grows, without gaps, and that the manifest never goes back. Refuses nothing else: what
-//! comes in was verified by the caller.
+//! Decides that the log only grows, without gaps, and that the manifest never goes back. Refuses
+//! nothing else: what comes in was verified by the caller.
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::limits::{
@@ -13,8 +13,8 @@ use super::integers::{integer, natural};
 use super::{Store, StoreError};
 
 impl Store {
-    /// Adds verified certificates at position `from`, which must be [`Self::log_count`]; all or none. Durable when it
-    /// returns.
+    /// Adds verified certificates at position `from`, which must be [`Self::log_count`]; all or
+    /// none. Durable when it returns.
     ///
     /// # Errors
     /// [`StoreError::Gap`], [`StoreError::TooLarge`], [`StoreError::DiskFull`], the disk's.
@@ -82,7 +82,8 @@ impl Store {
         Ok(self.inner()?.head)
     }
 
-    /// What was noted about how far the log has been verified. Only whoever has the key can tell what it is worth.
+    /// What was noted about how far the log has been verified. Only whoever has the key can tell
+    /// what it is worth.
     ///
     /// # Errors
     /// The disk's.
@@ -115,7 +116,8 @@ impl Store {
     /// Keeps a newer manifest envelope. The same again changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::ManifestNotNewer`], [`StoreError::TooLarge`], [`StoreError::DiskFull`], the disk's.
+    /// [`StoreError::ManifestNotNewer`], [`StoreError::TooLarge`], [`StoreError::DiskFull`], the
+    /// disk's.
     pub fn put_manifest(&self, version: u64, envelope: &[u8]) -> Result<(), StoreError> {
         if envelope.len() > MANIFEST_MAX_BYTES {
             return Err(StoreError::TooLarge("the manifest"));

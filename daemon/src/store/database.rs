@@ -1,8 +1,9 @@
 //! A device's local store: an SQLCipher database under the local store key.
 //!
-//! Decides how it is opened: raw key (no password, no derivation), every page authenticated and checked, memory wiped
-//! by SQLCipher, temporary tables in memory, every commit synced before it is acknowledged. Refuses a database of
-//! another program, of a later version, or whose log does not contain the head that the key file pins.
+//! Decides how it is opened: raw key (no password, no derivation), every page authenticated and
+//! checked, memory wiped by SQLCipher, temporary tables in memory, every commit synced before it is
+//! acknowledged. Refuses a database of another program, of a later version, or whose log does not
+//! contain the head that the key file pins.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -40,7 +41,8 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Makes the store of a new device in its folder, with the log it verified; durable when this returns.
+    /// Makes the store of a new device in its folder, with the log it verified; durable when this
+    /// returns.
     pub(super) fn create(folder: &Folder, new: &NewDevice) -> Result<(), StoreError> {
         // Made by us with its final mode; SQLite gives the files beside it the same.
         folder.write_new(layout::STORE, &[])?;
@@ -55,7 +57,8 @@ impl Store {
             return Err(StoreError::Damaged("the log does not lead to its head"));
         }
         let inner = store.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // Closing writes everything into the one file: SQLite knows its files by path, and the folder gets another.
+        // Closing writes everything into the one file: SQLite knows its files by path, and the
+        // folder gets another.
         inner.connection.close().map_err(|(_, error)| StoreError::from(error))?;
         folder.sync_file(layout::STORE)
     }
@@ -84,8 +87,9 @@ impl Store {
 
     /// The connection, for one call.
     ///
-    /// A thread that panicked with it leaves nothing half done: its transaction was taken back when it was dropped, and the head is set in one
-    /// assignment, after the commit. What an open transaction would say otherwise is taken back here.
+    /// A thread that panicked with it leaves nothing half done: its transaction was taken back when
+    /// it was dropped, and the head is set in one assignment, after the commit. What an open
+    /// transaction would say otherwise is taken back here.
     ///
     /// # Errors
     /// The database's.
@@ -137,11 +141,12 @@ fn connect(folder: &Folder, key: &LocalStoreKey) -> Result<Connection, StoreErro
     let connection = Connection::open_with_flags(folder.path().join(layout::STORE), flags)?;
     // Nobody else opens the file: waiting would only hide a mistake.
     connection.busy_timeout(std::time::Duration::ZERO)?;
-    // Before the key is known to SQLCipher, so that its copies are wiped too. What goes wrong is in the error: its own
-    // lines on stderr would bypass the log.
+    // Before the key is known to SQLCipher, so that its copies are wiped too. What goes wrong is in
+    // the error: its own lines on stderr would bypass the log.
     connection.execute_batch("PRAGMA cipher_log_level = NONE; PRAGMA cipher_memory_security = ON;")?;
     connection.execute_batch(&key_pragma(key))?;
-    // EXCLUSIVE before WAL: then there is no shared-memory file. FULL: an acknowledged commit survives a power cut.
+    // EXCLUSIVE before WAL: then there is no shared-memory file. FULL: an acknowledged commit
+    // survives a power cut.
     connection.execute_batch(
         "PRAGMA locking_mode = EXCLUSIVE;
          PRAGMA temp_store = MEMORY;
@@ -186,7 +191,8 @@ impl From<rusqlite::Error> for StoreError {
         use rusqlite::ErrorCode;
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull,
-            // A wrong key, or a first page that does not authenticate: the key file is authenticated, so the latter.
+            // A wrong key, or a first page that does not authenticate: the key file is
+            // authenticated, so the latter.
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
                 Self::Damaged("a page does not authenticate")
             }

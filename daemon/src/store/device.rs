@@ -1,7 +1,8 @@
 //! The data folder and the devices in it.
 //!
-//! Decides when a device exists: from the one rename of its finished folder on. Refuses a data folder that another
-//! daemon uses, a device twice, and to open two key files at once (each takes 256 MiB).
+//! Decides when a device exists: from the one rename of its finished folder on. Refuses a data
+//! folder that another daemon uses, a device twice, and to open two key files at once (each takes
+//! 256 MiB).
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -34,7 +35,8 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Takes the folder over: makes it if there is none, checks it, locks it, clears unfinished changes away.
+    /// Takes the folder over: makes it if there is none, checks it, locks it, clears unfinished
+    /// changes away.
     ///
     /// # Errors
     /// [`StoreError::UnsafePath`], [`StoreError::InUse`], the disk's.
@@ -42,7 +44,8 @@ impl Devices {
         Self::open_with(data_dir, WorkFactor::PINNED)
     }
 
-    /// Like [`Self::open`], with another scrypt work factor. For tests in this process: the binary never calls it.
+    /// Like [`Self::open`], with another scrypt work factor. For tests in this process: the binary
+    /// never calls it.
     ///
     /// # Errors
     /// Like [`Self::open`].
@@ -60,8 +63,8 @@ impl Devices {
         Ok(Self { devices, work, scrypt: Mutex::new(()), changes: Mutex::new(()), _lock: lock })
     }
 
-    /// The devices on this machine, in the order of organisation and id. A damaged one is left out and logged: it must
-    /// not hide the others.
+    /// The devices on this machine, in the order of organisation and id. A damaged one is left out
+    /// and logged: it must not hide the others.
     ///
     /// # Errors
     /// The disk's.
@@ -80,8 +83,8 @@ impl Devices {
         Ok(found)
     }
 
-    /// Makes a device durable, not registered yet: when this returns, everything is; before, or if it fails, nothing
-    /// is there.
+    /// Makes a device durable, not registered yet: when this returns, everything is; before, or if
+    /// it fails, nothing is there.
     ///
     /// # Errors
     /// [`StoreError::WeakPassword`], [`StoreError::Exists`], [`StoreError::DiskFull`], the disk's.
@@ -97,7 +100,8 @@ impl Devices {
             let _turn = turn(&self.scrypt);
             keyfile::seal(&record, password, self.work)?
         };
-        // Whoever makes a device has still to hear that the log has it, after a ceremony as after a founding.
+        // Whoever makes a device has still to hear that the log has it, after a ceremony as after a
+        // founding.
         let registration = Registration::Pending;
         let summary = DeviceSummary {
             device: new.device,
@@ -122,8 +126,8 @@ impl Devices {
             self.open_folder(&name, &record)
         });
         made.inspect_err(|_| {
-            // Best effort: what is left of either is cleared at the next start, as after a crash; but a device that
-            // could not be opened just now must not look as if it had been made.
+            // Best effort: what is left of either is cleared at the next start, as after a crash;
+            // but a device that could not be opened just now must not look as if it had been made.
             let _ = self.devices.rename(&name, &format!("{}{name}", layout::GONE));
             let _ = self.clear();
         })
@@ -141,8 +145,9 @@ impl Devices {
         self.open_folder(&name, &record)
     }
 
-    /// Whether this is the password of a device that is open: its key file holds the very keys that are in use. A file
-    /// that merely opens proves nothing: every program of the user can put one of its own there.
+    /// Whether this is the password of a device that is open: its key file holds the very keys that
+    /// are in use. A file that merely opens proves nothing: every program of the user can put one
+    /// of its own there.
     ///
     /// # Errors
     /// As [`Self::unlock`]; [`StoreError::KeyFileDamaged`] for other keys.
@@ -151,9 +156,9 @@ impl Devices {
         is_of(&self.open_key_file(&self.devices.folder(&name)?, &name, password)?, open)
     }
 
-    /// Replaces the password: afterwards the new one opens the key file and the old one doesn't; before, or if it
-    /// fails, the other way round. Nothing is sealed anew but this device's keys: those in use where it is open, and
-    /// otherwise those that open its store.
+    /// Replaces the password: afterwards the new one opens the key file and the old one doesn't;
+    /// before, or if it fails, the other way round. Nothing is sealed anew but this device's keys:
+    /// those in use where it is open, and otherwise those that open its store.
     ///
     /// # Errors
     /// As [`Self::unlock`], and [`StoreError::WeakPassword`].
@@ -178,22 +183,23 @@ impl Devices {
         let _turn = turn(&self.changes);
         let mut about = read_about(&folder, &name)?;
         let digest = Hash::of(&[&sealed]);
-        // The file that is there and the one that takes its place: never more than two, however often a full disk
-        // stops this half way, or `about` would grow beyond what is read.
+        // The file that is there and the one that takes its place: never more than two, however
+        // often a full disk stops this half way, or `about` would grow beyond what is read.
         let there = Hash::of(&[&read_key_file(&folder)?]);
         about.key_files = vec![there, digest];
         folder.replace(layout::ABOUT, &about.encode())?;
         folder.replace(layout::KEY_FILE, &sealed)?;
         about.key_files = vec![digest];
-        // Changed already; a digest too many does no harm, so a failure here must not say "not changed".
+        // Changed already; a digest too many does no harm, so a failure here must not say "not
+        // changed".
         if let Err(error) = folder.replace(layout::ABOUT, &about.encode()) {
             tracing::warn!(folder = %name, %error, "the old key file's digest is still noted");
         }
         Ok(())
     }
 
-    /// The receipts of devices that have not been seen in the verified log, whatever anybody says of them. One that can't be read is
-    /// logged and left out.
+    /// The receipts of devices that have not been seen in the verified log, whatever anybody says
+    /// of them. One that can't be read is logged and left out.
     ///
     /// # Errors
     /// The disk's.
@@ -217,7 +223,8 @@ impl Devices {
         Ok(found)
     }
 
-    /// Notes whether the device is certified. Its pending receipt stays: what is noted may be somebody's unsigned word.
+    /// Notes whether the device is certified. Its pending receipt stays: what is noted may be
+    /// somebody's unsigned word.
     ///
     /// # Errors
     /// [`StoreError::NoSuchDevice`], the disk's.
@@ -248,7 +255,8 @@ impl Devices {
         folder.replace(layout::ABOUT, &about.encode())
     }
 
-    /// Drops the pending receipt, if there is one: for a device that has been seen in the verified log.
+    /// Drops the pending receipt, if there is one: for a device that has been seen in the verified
+    /// log.
     ///
     /// # Errors
     /// [`StoreError::NoSuchDevice`], the disk's.
@@ -319,7 +327,8 @@ impl Devices {
             keyfile::unseal(&sealed, password)
         };
         match opened {
-            // A wrong password, or a flipped bit where only the right one would tell: the digest does.
+            // A wrong password, or a flipped bit where only the right one would tell: the digest
+            // does.
             Err(StoreError::WrongPassword) => {
                 let about = read_about(folder, name)?;
                 if about.key_files.contains(&Hash::of(&[&sealed])) {
@@ -336,7 +345,8 @@ impl Devices {
         let folder = self.devices.folder(name)?;
         let opened = keyfile::parse(record)?;
         let summary = read_about(&folder, name)?.summary();
-        // Somebody else's key file in this folder would sign as another device than the one that was asked for.
+        // Somebody else's key file in this folder would sign as another device than the one that
+        // was asked for.
         if (&opened.organisation, opened.user, opened.device)
             != (&summary.organisation, summary.user, summary.device)
         {
@@ -370,7 +380,8 @@ fn clear_leftovers(devices: &Folder) -> Result<(), StoreError> {
         if name.starts_with(layout::NEW) || name.starts_with(layout::GONE) {
             devices.remove_folder(&name)?;
         } else if layout::parse_folder_name(&name).is_some() {
-            // A folder that can't be entered is reported by `list`; it must not keep the daemon from starting.
+            // A folder that can't be entered is reported by `list`; it must not keep the daemon
+            // from starting.
             let Ok(folder) = devices.folder(&name) else { continue };
             for file in folder.names()? {
                 if file.starts_with(WRITING) {
@@ -398,7 +409,8 @@ pub(super) fn read_about(folder: &Folder, name: &str) -> Result<About, StoreErro
     About::decode(&bytes, name)
 }
 
-/// Waits for a turn. These locks guard no data: a thread that panicked left nothing half done in memory.
+/// Waits for a turn. These locks guard no data: a thread that panicked left nothing half done in
+/// memory.
 fn turn(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,8 @@
-//! What this device can show to others: receipts of those it let in, proofs of another past; and how far its user has been told.
+//! What this device can show to others: receipts of those it let in, proofs of another past; and
+//! how far its user has been told.
 //!
-//! Decides that a receipt counts once its certificates were seen in the log. Refuses to fill the disk with proofs: a few say it all.
+//! Decides that a receipt counts once its certificates were seen in the log. Refuses to fill the
+//! disk with proofs: a few say it all.
 
 use parsec_protocol::evidence::receipt::RECEIPT_FILE_MAX_BYTES;
 use parsec_protocol::ids::{AttemptId, DeviceId, Timestamp};
@@ -9,11 +11,13 @@ use rusqlite::{OptionalExtension as _, Transaction};
 use super::integers::{integer, natural};
 use super::{Store, StoreError};
 
-/// Proofs that are kept: each may hold two whole logs, and one is enough to end the trust in a server.
+/// Proofs that are kept: each may hold two whole logs, and one is enough to end the trust in a
+/// server.
 const FORKS_MAX: u64 = 4;
 
 impl Store {
-    /// Keeps the receipt file of an enrolment that is about to be given to the server; durable when it returns. One that is there stays.
+    /// Keeps the receipt file of an enrolment that is about to be given to the server; durable when
+    /// it returns. One that is there stays.
     ///
     /// # Errors
     /// [`StoreError::TooLarge`], [`StoreError::DiskFull`], the disk's.
@@ -34,7 +38,8 @@ impl Store {
         Ok(())
     }
 
-    /// The certificates of an enrolment have been seen in the log: its record goes, its receipt counts. Durable when it returns.
+    /// The certificates of an enrolment have been seen in the log: its record goes, its receipt
+    /// counts. Durable when it returns.
     ///
     /// # Errors
     /// The disk's.
@@ -83,8 +88,8 @@ impl Store {
         Ok(file.optional()?)
     }
 
-    /// Of the proof that goes with an alarm: how many bytes it has, and `most` of them from `offset` on. Such a file may be large, and is
-    /// asked for in parts.
+    /// Of the proof that goes with an alarm: how many bytes it has, and `most` of them from
+    /// `offset` on. Such a file may be large, and is asked for in parts.
     ///
     /// # Errors
     /// The disk's.

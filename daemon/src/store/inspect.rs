@@ -1,7 +1,7 @@
 //! What can be said about the data folder and the devices in it without any password.
 //!
-//! Decides what is wrong with a folder from outside: its rights, and whether its key file is the one that was written.
-//! Changes nothing, opens no store.
+//! Decides what is wrong with a folder from outside: its rights, and whether its key file is the
+//! one that was written. Changes nothing, opens no store.
 
 use parsec_protocol::public::Hash;
 

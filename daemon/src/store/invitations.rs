@@ -1,7 +1,9 @@
 //! Invitations made on this device: their secrets, and how often each was tried.
 //!
-//! Decides that a link secret is in the encrypted store and nowhere else, and is overwritten when its invitation ends
-//! (`secure_delete`): used, by the verified log; taken back by a person; over by its own date. No server's word ends one. Refuses a second secret for one invitation. A count is durable before the attempt that it counts.
+//! Decides that a link secret is in the encrypted store and nowhere else, and is overwritten when
+//! its invitation ends (`secure_delete`): used, by the verified log; taken back by a person; over
+//! by its own date. No server's word ends one. Refuses a second secret for one invitation. A count
+//! is durable before the attempt that it counts.
 
 use parsec_protocol::codec;
 use parsec_protocol::ids::{Timestamp, Token};
@@ -36,7 +38,8 @@ impl Store {
     /// Keeps an invitation; durable when it returns.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if there is one of this token; [`StoreError::DiskFull`], the disk's.
+    /// [`StoreError::Conflict`] if there is one of this token; [`StoreError::DiskFull`], the
+    /// disk's.
     pub fn put_invitation(&self, token: Token, invitation: &StoredInvitation) -> Result<(), StoreError> {
         let StoredInvitation { link_secret, invited, created, expires, posted, direct, tally: _ } =
             invitation;
@@ -71,7 +74,8 @@ impl Store {
                  FROM invitation WHERE token = ?1",
                 [token.as_bytes()],
                 |row| {
-                    // To the heap at once: an array would leave copies of a link's secret on this thread's stack.
+                    // To the heap at once: an array would leave copies of a link's secret on this
+                    // thread's stack.
                     let link_secret = LinkSecret::from_slice(row.get_ref(0)?.as_blob()?);
                     let secret = row.get_ref(5)?.as_blob_or_null()?.and_then(PeerSecret::from_slice);
                     let direct = secret.zip(row.get(6)?).map(|(secret, port)| DirectEnd { secret, port });
@@ -149,8 +153,8 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Forgets those whose own date is over. Not one for which something was signed that is not in the log yet: finishing
-    /// it takes what is kept here.
+    /// Forgets those whose own date is over. Not one for which something was signed that is not in
+    /// the log yet: finishing it takes what is kept here.
     ///
     /// # Errors
     /// The disk's.

@@ -1,9 +1,10 @@
 //! The key file: an age file under the user's password, holding one canonical record.
 //!
-//! Decides its work factor, pinned so that a file made on any machine opens on any other and costs a thief the same.
-//! Refuses files that ask for more work than this program writes plus room to grow, before doing any of it; records
-//! that are not canonical; and a signing seed that does not belong to the certified key, because signing with a
-//! mismatched pair gives the seed away. `age -d` with the password opens the file without this program.
+//! Decides its work factor, pinned so that a file made on any machine opens on any other and costs
+//! a thief the same. Refuses files that ask for more work than this program writes plus room to
+//! grow, before doing any of it; records that are not canonical; and a signing seed that does not
+//! belong to the certified key, because signing with a mismatched pair gives the seed away. `age
+//! -d` with the password opens the file without this program.
 
 use std::io::{Read as _, Write as _};
 
@@ -24,10 +25,11 @@ use zeroize::Zeroizing;
 
 use super::{DeviceKeys, PASSWORD_MIN_CHARACTERS, StoreError, memory};
 
-/// Largest key file. A record has under 1,200 bytes, age adds under 300; the rest is room for later keys.
+/// Largest key file. A record has under 1,200 bytes, age adds under 300; the rest is room for later
+/// keys.
 pub(super) const KEY_FILE_MAX_BYTES: usize = 16 * 1024;
-/// Most work a key file may ask for: 2^20 KiB = 1 GiB, two steps above [`WorkFactor::PINNED`], for files of a later
-/// version. age itself would decide by how fast this machine is just now.
+/// Most work a key file may ask for: 2^20 KiB = 1 GiB, two steps above [`WorkFactor::PINNED`], for
+/// files of a later version. age itself would decide by how fast this machine is just now.
 const READ_MAX: u8 = 20;
 /// The record's version.
 const FORMAT: u32 = 1;
@@ -37,7 +39,8 @@ const FORMAT: u32 = 1;
 pub struct WorkFactor(u8);
 
 impl WorkFactor {
-    /// What every key file is written with: 256 MiB and about a second, on any machine, however busy it is.
+    /// What every key file is written with: 256 MiB and about a second, on any machine, however
+    /// busy it is.
     pub const PINNED: Self = Self(18);
 
     /// Next to no work. Takes effect through [`super::Devices::open_with`] only.
@@ -53,7 +56,8 @@ impl WorkFactor {
     }
 }
 
-/// What the file holds. Its order is its format: version 1 never changes, a version 2 would be another struct.
+/// What the file holds. Its order is its format: version 1 never changes, a version 2 would be
+/// another struct.
 #[derive(Encode, Decode)]
 struct Record {
     #[n(0)]
@@ -225,8 +229,9 @@ pub fn check_strength(password: &SecretText) -> Result<(), StoreError> {
     }
 }
 
-/// The one spelling of a password, the same from every keyboard and editor: OpaqueString (RFC 8265), after form C, because that profile
-/// would refuse the pieces that some systems take a Korean syllable apart into. `None`: it holds what no keyboard types, or nothing.
+/// The one spelling of a password, the same from every keyboard and editor: OpaqueString (RFC
+/// 8265), after form C, because that profile would refuse the pieces that some systems take a
+/// Korean syllable apart into. `None`: it holds what no keyboard types, or nothing.
 fn one_spelling(password: &SecretText) -> Option<SecretString> {
     // Every copy is wiped by the allocator when it is freed.
     let composed: String = password.expose().nfc().collect();
@@ -256,8 +261,9 @@ pub(super) fn seal(record: &[u8], password: &SecretText, work: WorkFactor) -> Re
 /// Decrypts a key file.
 ///
 /// # Errors
-/// [`StoreError::TooMuchWork`] and [`StoreError::NoMemory`] at once; [`StoreError::WrongPassword`], also where the password's own part of the file
-/// is damaged, which age can't tell apart; [`StoreError::KeyFileDamaged`].
+/// [`StoreError::TooMuchWork`] and [`StoreError::NoMemory`] at once; [`StoreError::WrongPassword`],
+/// also where the password's own part of the file is damaged, which age can't tell apart;
+/// [`StoreError::KeyFileDamaged`].
 pub(super) fn unseal(sealed: &[u8], password: &SecretText) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     let decryptor = age::Decryptor::new_buffered(sealed).map_err(refusal)?;
     if !decryptor.is_scrypt() {
@@ -277,8 +283,8 @@ pub(super) fn unseal(sealed: &[u8], password: &SecretText) -> Result<Zeroizing<V
     Ok(record)
 }
 
-/// The work that a key file asks for: the last word of its second line (`-> scrypt SALT WORK`). Only for knowing what it will take; age reads
-/// and checks it itself.
+/// The work that a key file asks for: the last word of its second line (`-> scrypt SALT WORK`).
+/// Only for knowing what it will take; age reads and checks it itself.
 fn work_of(sealed: &[u8]) -> Option<WorkFactor> {
     let line = sealed.split(|byte| *byte == b'\n').nth(1)?;
     let line = std::str::from_utf8(line).ok()?.strip_prefix("-> scrypt ")?;

@@ -1,7 +1,9 @@
-//! What lies in the data folder and in a device's folder, and the two records readable without the password.
+//! What lies in the data folder and in a device's folder, and the two records readable without the
+//! password.
 //!
-//! Decides names and encodings. Refuses records that are not canonical, and records of another device than their
-//! folder's. No name, label or address of a person is in them: those are in the key file.
+//! Decides names and encodings. Refuses records that are not canonical, and records of another
+//! device than their folder's. No name, label or address of a person is in them: those are in the
+//! key file.
 
 use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
@@ -28,7 +30,8 @@ pub(super) const ABOUT: &str = "about";
 pub(super) const PENDING: &str = "pending";
 /// The local store, and what SQLite may put beside it.
 pub(super) const STORE: &str = "store.db";
-/// The write-ahead log, a rollback journal, and shared memory (which exclusive locking does without).
+/// The write-ahead log, a rollback journal, and shared memory (which exclusive locking does
+/// without).
 pub(super) const BESIDE_STORE: [&str; 3] = ["store.db-wal", "store.db-journal", "store.db-shm"];
 
 /// Largest `about`: two short identifiers and a server's address.
@@ -83,8 +86,8 @@ pub(super) struct About {
     server: String,
     #[n(5)]
     standing: Standing,
-    /// SHA-256 of the key file; of both during a change of password. Tells a damaged file from a wrong password, and
-    /// is asked only where the password did not open it.
+    /// SHA-256 of the key file; of both during a change of password. Tells a damaged file from a
+    /// wrong password, and is asked only where the password did not open it.
     #[n(6)]
     pub(super) key_files: Vec<Hash>,
 }

@@ -1,7 +1,8 @@
 //! Whether there is memory for a password's work.
 //!
-//! Decides before scrypt asks for it: a request for memory that fails ends the whole program, and one that is granted on paper only has the
-//! kernel end it, with every ceremony that is under way. Refuses to count on memory that can't be looked up: what nobody knows is no limit.
+//! Decides before scrypt asks for it: a request for memory that fails ends the whole program, and
+//! one that is granted on paper only has the kernel end it, with every ceremony that is under way.
+//! Refuses to count on memory that can't be looked up: what nobody knows is no limit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,8 @@ fn field(info: &str, name: &str) -> Option<u64> {
     Some(kib.saturating_mul(KIB))
 }
 
-/// What is left in the service's control group (`MemoryMax` of the unit), of all that it stands in. Files in the page cache are given up first.
+/// What is left in the service's control group (`MemoryMax` of the unit), of all that it stands in.
+/// Files in the page cache are given up first.
 fn group() -> Option<u64> {
     let own = text(Path::new("/proc/self/cgroup"))?;
     let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;

@@ -1,8 +1,9 @@
-//! Everything the daemon keeps on disk: one folder for each device, with its keys and its local store.
+//! Everything the daemon keeps on disk: one folder for each device, with its keys and its local
+//! store.
 //!
-//! Decides what is durable when, and under which modes. Refuses folders that others could write to, files it did not
-//! write, formats newer than itself, and key files that would take too much work to open. All calls block: callers
-//! off the loop's thread run them with `spawn_blocking`.
+//! Decides what is durable when, and under which modes. Refuses folders that others could write to,
+//! files it did not write, formats newer than itself, and key files that would take too much work
+//! to open. All calls block: callers off the loop's thread run them with `spawn_blocking`.
 
 mod alarms;
 pub(crate) mod atomic;
@@ -47,7 +48,8 @@ pub use keyfile::{WorkFactor, check_strength, opens as key_file_opens};
 pub use outbox::{DirectStep, Sealed};
 pub use tokens::{TokenRecord, TokenStore};
 
-/// Why something could not be kept or found. Nothing has changed on disk, unless the variant says otherwise.
+/// Why something could not be kept or found. Nothing has changed on disk, unless the variant says
+/// otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another daemon uses this data folder.
@@ -117,7 +119,8 @@ pub enum StoreError {
     /// More than a bound allows, of something that is to be kept: a bug in who asks for it.
     #[error("{0} is larger than allowed")]
     TooLarge(&'static str),
-    /// Something that is kept is larger than any this program writes: the disk, or somebody else, has made it so.
+    /// Something that is kept is larger than any this program writes: the disk, or somebody else,
+    /// has made it so.
     #[error("`{0}` is larger than any that Parsec writes")]
     Oversized(String),
     /// No space, or no quota.
@@ -144,8 +147,8 @@ pub enum StoreError {
     },
 }
 
-/// Fewest characters of a password. What scrypt costs an attacker times 26^8 guesses is years of a data centre; less
-/// is not worth encrypting with.
+/// Fewest characters of a password. What scrypt costs an attacker times 26^8 guesses is years of a
+/// data centre; less is not worth encrypting with.
 pub const PASSWORD_MIN_CHARACTERS: usize = 8;
 
 /// What is known of a device without its password.
@@ -165,8 +168,8 @@ pub struct DeviceSummary {
     pub restored: bool,
 }
 
-/// Message 8 and what depositing it takes. Kept readable without the password, so that it goes out after a restart;
-/// the secret in it ends with the attempt and opens nothing else.
+/// Message 8 and what depositing it takes. Kept readable without the password, so that it goes out
+/// after a restart; the secret in it ends with the attempt and opens nothing else.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PendingReceipt {
     /// Where.
@@ -191,7 +194,8 @@ impl fmt::Debug for PendingReceipt {
     }
 }
 
-/// A device's keys and what was true when they were saved. From the key file alone, so as good as its password.
+/// A device's keys and what was true when they were saved. From the key file alone, so as good as
+/// its password.
 #[derive(Debug)]
 pub struct DeviceKeys {
     /// Opens what is sent to the user.

@@ -1,7 +1,7 @@
 //! What this device signed as a greeter and has not yet seen in the log.
 //!
-//! Decides that a record is durable when `put_sealed` returns: message 7 goes out only then. Refuses another record
-//! for the same attempt, which would mean two signatures for one ceremony.
+//! Decides that a record is durable when `put_sealed` returns: message 7 goes out only then.
+//! Refuses another record for the same attempt, which would mean two signatures for one ceremony.
 
 use parsec_protocol::codec;
 use parsec_protocol::enrol::io::SealedEnrolment;
@@ -65,7 +65,8 @@ impl Store {
         if kept { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
-    /// Keeps an enrolment whose ceremony runs directly; durable when it returns. The same again changes nothing.
+    /// Keeps an enrolment whose ceremony runs directly; durable when it returns. The same again
+    /// changes nothing.
     ///
     /// # Errors
     /// As [`Self::put_sealed`].
@@ -125,10 +126,12 @@ impl Store {
         Ok(row.optional()?)
     }
 
-    /// Keeps message 7 or 8 of a direct ceremony; durable when it returns. The same again changes nothing.
+    /// Keeps message 7 or 8 of a direct ceremony; durable when it returns. The same again changes
+    /// nothing.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where other bytes are kept, or no such enrolment; [`StoreError::TooLarge`]; the disk's.
+    /// [`StoreError::Conflict`] where other bytes are kept, or no such enrolment;
+    /// [`StoreError::TooLarge`]; the disk's.
     pub fn put_step(&self, attempt: AttemptId, step: DirectStep, bytes: &[u8]) -> Result<(), StoreError> {
         if bytes.len() > STEP_MAX_BYTES {
             return Err(StoreError::TooLarge("a message"));
@@ -169,7 +172,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Sets an enrolment aside: somebody says that it is over. Nothing of it goes. Durable when it returns.
+    /// Sets an enrolment aside: somebody says that it is over. Nothing of it goes. Durable when it
+    /// returns.
     ///
     /// # Errors
     /// The disk's.
@@ -192,7 +196,8 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a receipt of the direct road is here for this invitation, of an enrolment that is not set aside.
+    /// Whether a receipt of the direct road is here for this invitation, of an enrolment that is
+    /// not set aside.
     ///
     /// # Errors
     /// The disk's.
@@ -206,8 +211,8 @@ impl Store {
         Ok(sealed)
     }
 
-    /// Forgets an invitation, because its person says so, and sets aside what was signed for it, unless a receipt is
-    /// here that may still be registered; whether it did.
+    /// Forgets an invitation, because its person says so, and sets aside what was signed for it,
+    /// unless a receipt is here that may still be registered; whether it did.
     ///
     /// # Errors
     /// The disk's.

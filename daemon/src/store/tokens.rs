@@ -1,9 +1,10 @@
 //! Plug-ins' tokens on disk: who holds one, as a hash, and who used one when.
 //!
-//! Decides two formats: the list, replaced as a whole, and the record of uses, one JSON object a line in two files. Where
-//! there is no more room each token keeps its newest uses in an equal share of it, so that however often one is used, it
-//! pushes no other's uses out. Refuses a list that is not what was written, or a newer program's: then there are no tokens,
-//! and the file stays for whoever wants to look.
+//! Decides two formats: the list, replaced as a whole, and the record of uses, one JSON object a
+//! line in two files. Where there is no more room each token keeps its newest uses in an equal
+//! share of it, so that however often one is used, it pushes no other's uses out. Refuses a list
+//! that is not what was written, or a newer program's: then there are no tokens, and the file stays
+//! for whoever wants to look.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -24,10 +25,11 @@ const LIST: &str = "tokens";
 const USES: &str = "token-uses";
 /// The one before it.
 const USES_BEFORE: &str = "token-uses.old";
-/// Largest record of uses, each of two files: some 8,000 uses, a week of a plug-in that asks every minute.
+/// Largest record of uses, each of two files: some 8,000 uses, a week of a plug-in that asks every
+/// minute.
 const USES_MAX_BYTES: usize = 1024 * 1024;
-/// Tokens whose uses are kept, revoked ones included, each with a share of at least 8 KiB, some 60 uses. The ones that were
-/// not used for longest go.
+/// Tokens whose uses are kept, revoked ones included, each with a share of at least 8 KiB, some 60
+/// uses. The ones that were not used for longest go.
 const USERS_MAX: usize = 128;
 /// Largest list: 64 tokens with names of 512 bytes and methods of 64 take 70 KB.
 const LIST_MAX_BYTES: usize = 256 * 1024;
@@ -97,7 +99,8 @@ impl TokenStore {
     /// The list; empty if there is none.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`], [`StoreError::TooNew`], [`StoreError::TooLarge`], [`StoreError::UnsafePath`].
+    /// [`StoreError::Damaged`], [`StoreError::TooNew`], [`StoreError::TooLarge`],
+    /// [`StoreError::UnsafePath`].
     pub fn load(&self) -> Result<Vec<TokenRecord>, StoreError> {
         let Some(bytes) = self.folder.read(LIST, LIST_MAX_BYTES)? else { return Ok(Vec::new()) };
         let mut decoder = minicbor::Decoder::new(&bytes);
@@ -119,7 +122,8 @@ impl TokenStore {
         self.folder.replace(LIST, &codec::encode(&List { format: FORMAT, tokens: tokens.to_vec() }))
     }
 
-    /// Adds a use to the record. Kept when the daemon is killed; a power cut may take the last ones.
+    /// Adds a use to the record. Kept when the daemon is killed; a power cut may take the last
+    /// ones.
     ///
     /// # Errors
     /// The disk's; then the use is not to be served.
@@ -128,7 +132,8 @@ impl TokenStore {
         line.push(b'\n');
         // After a panic too: what is taken out below is not there.
         let mut current = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken out: after a failure it is opened anew, and half a line that a full disk left gets its end.
+        // Taken out: after a failure it is opened anew, and half a line that a full disk left gets
+        // its end.
         let (mut file, mut length) = match current.take() {
             Some(open) => open,
             None => {
@@ -148,8 +153,8 @@ impl TokenStore {
         Ok(())
     }
 
-    /// Puts what is to stay of both files into the older one. After a power cut between the two steps a use may be there
-    /// twice; none is lost.
+    /// Puts what is to stay of both files into the older one. After a power cut between the two
+    /// steps a use may be there twice; none is lost.
     fn make_room(&self) -> Result<(), StoreError> {
         let mut both = Vec::new();
         for name in [USES_BEFORE, USES] {
@@ -162,8 +167,8 @@ impl TokenStore {
         self.folder.remove_file(USES)
     }
 
-    /// The newest uses that `wanted` accepts, newest first. Lines that are none are passed over: the last one before a
-    /// power cut may be cut short.
+    /// The newest uses that `wanted` accepts, newest first. Lines that are none are passed over:
+    /// the last one before a power cut may be cut short.
     ///
     /// # Errors
     /// The disk's.
@@ -181,8 +186,8 @@ impl TokenStore {
     }
 }
 
-/// Of the uses in `lines`, oldest first, each token's newest: as many as fit into an equal share of `room`, where what one
-/// token leaves over of its share is the others'.
+/// Of the uses in `lines`, oldest first, each token's newest: as many as fit into an equal share of
+/// `room`, where what one token leaves over of its share is the others'.
 fn shares(lines: &[u8], room: usize) -> Vec<u8> {
     let read = |line| serde_json::from_slice::<TokenUse>(line).ok().map(|used| (used.id, line));
     let uses: Vec<_> = lines.split(|byte| *byte == b'\n').filter_map(read).collect();

@@ -1,8 +1,8 @@
 //! The task that keeps the tokens: one request after the other, the disk before the answer.
 //!
-//! Decides that a token exists once it is on disk, that a use is served once it is on record, and that a revoked token
-//! is dead at once, whatever the disk says. Refuses every token where the list on disk can't be read: an empty one in
-//! its place would forget what was revoked.
+//! Decides that a token exists once it is on disk, that a use is served once it is on record, and
+//! that a revoked token is dead at once, whatever the disk says. Refuses every token where the list
+//! on disk can't be read: an empty one in its place would forget what was revoked.
 
 use std::sync::Arc;
 use std::time::Duration;

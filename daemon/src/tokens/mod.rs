@@ -1,7 +1,7 @@
 //! Plug-ins' tokens: what they allow, who recognises them, and the one task that keeps them.
 //!
-//! Decides how the socket and the methods reach that task. Refuses to hold a secret: what a plug-in presents is hashed
-//! before it is passed on.
+//! Decides how the socket and the methods reach that task. Refuses to hold a secret: what a plug-in
+//! presents is hashed before it is passed on.
 
 mod actor;
 mod table;
@@ -23,7 +23,8 @@ use crate::os::clock;
 use crate::problems;
 pub use actor::TokenActor;
 
-/// What plug-ins can be given at all. A token names some of it; nothing else is ever answered at their door.
+/// What plug-ins can be given at all. A token names some of it; nothing else is ever answered at
+/// their door.
 pub const PLUGIN_METHODS: [&str; 4] =
     [method::STATUS, method::DEVICE_LIST, method::CEREMONY_LIST, method::EVENTS_WATCH];
 /// What every secret begins with, so that people and scanners for leaked secrets recognise one.
@@ -32,7 +33,8 @@ const SECRET_PREFIX: &str = "parsec-token-";
 const SECRET_BYTES: usize = 32;
 /// Between looks at both clocks: one may be set, and a timer stands still while the machine sleeps.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-/// Requests that may wait for the actor; more than connections have requests under way is never needed.
+/// Requests that may wait for the actor; more than connections have requests under way is never
+/// needed.
 const QUEUE_MAX: usize = 64;
 
 /// What a token that was presented allows.

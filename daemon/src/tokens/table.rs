@@ -1,8 +1,9 @@
 //! The tokens in memory, without disk or clock.
 //!
-//! Decides which secret is known, what a request for a token may ask, and whether a use is within the token's rate and
-//! time: its end by the calendar, and by a clock that nobody sets while the daemon runs. Refuses methods outside of the fixed list, lives beyond a year, names twice, and more tokens than a person
-//! keeps track of.
+//! Decides which secret is known, what a request for a token may ask, and whether a use is within
+//! the token's rate and time: its end by the calendar, and by a clock that nobody sets while the
+//! daemon runs. Refuses methods outside of the fixed list, lives beyond a year, names twice, and
+//! more tokens than a person keeps track of.
 
 use parsec_protocol::control::{Problem, ProblemKind, TokenCreate, TokenId, TokenView};
 use parsec_protocol::ids::{IdError, Label, Timestamp};
@@ -14,7 +15,8 @@ use super::{Granted, PLUGIN_METHODS};
 use crate::problems;
 use crate::store::TokenRecord;
 
-/// Tokens at once: a person has a handful of plug-ins. The list stays small enough to be written often.
+/// Tokens at once: a person has a handful of plug-ins. The list stays small enough to be written
+/// often.
 const TOKENS_MAX: usize = 64;
 /// Life of a token that is not told otherwise: a season, so that forgotten ones end.
 const DAYS_DEFAULT: u32 = 90;
@@ -22,10 +24,11 @@ const DAYS_DEFAULT: u32 = 90;
 const DAYS_MAX: u32 = 365;
 /// Calls a minute that are not told otherwise: two a second, for a plug-in that shows a state.
 const RATE_DEFAULT: u32 = 120;
-/// Most calls a minute: each is a line in the record of uses, and a hundred a second fill it in minutes.
+/// Most calls a minute: each is a line in the record of uses, and a hundred a second fill it in
+/// minutes.
 const RATE_MAX: u32 = 6_000;
-/// Refusals that are written down of one token a minute; the rest is counted. A plug-in gone wild must not push the
-/// uses of the others out of the record.
+/// Refusals that are written down of one token a minute; the rest is counted. A plug-in gone wild
+/// must not push the uses of the others out of the record.
 const REFUSALS_NOTED: u32 = 10;
 /// The window in which calls and refusals are counted.
 const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -53,7 +56,8 @@ impl Window {
 #[derive(Debug)]
 struct Entry {
     record: TokenRecord,
-    /// When it ends by the clock that nobody sets: setting the other one back must not lengthen a life.
+    /// When it ends by the clock that nobody sets: setting the other one back must not lengthen a
+    /// life.
     ends: std::time::Duration,
     cut: CancellationToken,
     calls: Window,
@@ -161,7 +165,8 @@ impl TokenTable {
         Some(entry.record)
     }
 
-    /// The token of this secret. Looks at all of them and at each whole, so that the time tells nothing.
+    /// The token of this secret. Looks at all of them and at each whole, so that the time tells
+    /// nothing.
     pub(super) fn find(&self, secret: &Hash) -> Option<TokenId> {
         let mut found = None;
         for entry in &self.0 {

@@ -1,8 +1,10 @@
-//! What an answer is before it is read: the server's own, or that of something else that stands in its place.
+//! What an answer is before it is read: the server's own, or that of something else that stands in
+//! its place.
 //!
-//! Decides by the header that every answer of a metadata server has, and, where a proxy hands on no header that it doesn't know, by the
-//! type, which no page for people has. What has neither (a log-in page, a proxy's refusal, another web server) proves nothing about a
-//! server, and is told by status, type and where it points, never by its words.
+//! Decides by the header that every answer of a metadata server has, and, where a proxy hands on no
+//! header that it doesn't know, by the type, which no page for people has. What has neither (a
+//! log-in page, a proxy's refusal, another web server) proves nothing about a server, and is told
+//! by status, type and where it points, never by its words.
 
 use parsec_protocol::relay::{HEADER_SERVER, SERVER_GENERATION};
 use reqwest::header::{CONTENT_TYPE, LOCATION};
@@ -46,7 +48,8 @@ const fn guess(status: u16) -> &'static str {
 
 /// Why an answer is not the server's; none if it is.
 ///
-/// A proxy before the server says in its own words that there is no server behind it: that is the server's absence, and passes.
+/// A proxy before the server says in its own words that there is no server behind it: that is the
+/// server's absence, and passes.
 pub(super) fn foreign(answer: &Response) -> Option<Foreign> {
     let headers = answer.headers();
     let status = answer.status();

@@ -1,7 +1,8 @@
-//! Reads a server-sent event stream (WHATWG HTML, *Server-sent events*) as far as the protocol uses it.
+//! Reads a server-sent event stream (WHATWG HTML, *Server-sent events*) as far as the protocol uses
+//! it.
 //!
-//! Decides where an event ends, its name and what its data are. Refuses lines longer than any state can be, before they are
-//! collected: the server must not be able to fill our memory.
+//! Decides where an event ends, its name and what its data are. Refuses lines longer than any state
+//! can be, before they are collected: the server must not be able to fill our memory.
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 

@@ -1,7 +1,8 @@
 //! One metadata server over HTTP: what is sent, how much is read, and what a failure means.
 //!
-//! Decides that nothing goes out unencrypted except to this machine, that no redirect is followed, that every body is
-//! capped while it is read, and that every call has an end. Refuses answers that are not the protocol's.
+//! Decides that nothing goes out unencrypted except to this machine, that no redirect is followed,
+//! that every body is capped while it is read, and that every call has an end. Refuses answers that
+//! are not the protocol's.
 
 use std::error::Error as _;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -21,7 +22,8 @@ use crate::os::clock;
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// No call but an event stream takes longer: the largest body is about a megabyte.
 const CALL_WAIT: Duration = Duration::from_secs(60);
-/// The server says something every 20 seconds on an event stream; three missed means that the connection is dead.
+/// The server says something every 20 seconds on an event stream; three missed means that the
+/// connection is dead.
 const STREAM_SILENCE: Duration = Duration::from_secs(60);
 /// Largest error body: three numbers.
 const ERROR_MAX_BYTES: usize = 64;
@@ -50,7 +52,8 @@ impl Client {
             reqwest::Client::builder()
                 .tls_certs_merge(authorities.iter().cloned())
                 .redirect(reqwest::redirect::Policy::none())
-                // A proxy named in the environment would be handed what is meant for this machine alone.
+                // A proxy named in the environment would be handed what is meant for this machine
+                // alone.
                 .no_proxy()
                 .connect_timeout(CONNECT_WAIT)
                 .http1_only()

@@ -1,6 +1,7 @@
 //! A road within one process, for tests: what the relay does, without a server.
 //!
-//! Decides what the server would: steps are kept, states pushed, an ended attempt takes nothing more.
+//! Decides what the server would: steps are kept, states pushed, an ended attempt takes nothing
+//! more.
 
 #![cfg(test)]
 

@@ -1,7 +1,8 @@
-//! The road an attempt runs on: opaque steps go one way, opaque steps come the other, and either side may end it.
+//! The road an attempt runs on: opaque steps go one way, opaque steps come the other, and either
+//! side may end it.
 //!
-//! Decides what a road is and which of its failures pass by themselves. Never advances a ceremony: what it reports
-//! about the other side can only end one.
+//! Decides what a road is and which of its failures pass by themselves. Never advances a ceremony:
+//! what it reports about the other side can only end one.
 
 pub mod answer;
 pub mod events;
@@ -66,12 +67,13 @@ pub enum RoadError {
 }
 
 impl RoadError {
-    /// Whether the same request may work later without anybody doing anything. All calls are idempotent, so a
-    /// request whose answer was lost may be sent again.
+    /// Whether the same request may work later without anybody doing anything. All calls are
+    /// idempotent, so a request whose answer was lost may be sent again.
     #[must_use]
     pub fn passes(&self) -> bool {
         match self {
-            // A log-in page goes by when somebody has logged in; an unsigned word of whoever stands between ends nothing.
+            // A log-in page goes by when somebody has logged in; an unsigned word of whoever stands
+            // between ends nothing.
             Self::Unreachable(_) | Self::PeerUnreachable(_) | Self::NotServer(_) => true,
             Self::PlainHttp(_)
             | Self::Address(_)
@@ -79,7 +81,8 @@ impl RoadError {
             | Self::Tls(_)
             | Self::Misbehaved(_)
             | Self::PeerMisbehaved(_) => false,
-            // A nonce is drawn anew each time: `replayed` means that a proxy sent the first one twice.
+            // A nonce is drawn anew each time: `replayed` means that a proxy sent the first one
+            // twice.
             Self::Refused { code, .. } => matches!(
                 code,
                 ErrorCode::RateLimited
@@ -116,8 +119,8 @@ pub const HELD_BACK: &str = "Something between this machine and the server (a pr
 /// What is being tried again at the moment, in a sentence; none while all is well.
 pub type Trouble = watch::Sender<Option<String>>;
 
-/// One side of one attempt. All calls are idempotent, try again by themselves while [`RoadError::passes`], and may be
-/// dropped at any point.
+/// One side of one attempt. All calls are idempotent, try again by themselves while
+/// [`RoadError::passes`], and may be dropped at any point.
 pub trait Road: Send + Sync + 'static {
     /// Deposits a step of this side.
     fn deposit(&self, step: u8, bytes: Vec<u8>) -> impl Future<Output = Result<(), RoadError>> + Send;
@@ -129,8 +132,9 @@ pub trait Road: Send + Sync + 'static {
     fn cancel(&self, reason: EndReason) -> impl Future<Output = Result<(), RoadError>> + Send;
     /// A page of the organisation's log.
     fn log_page(&self, from: u64) -> impl Future<Output = Result<LogPage, RoadError>> + Send;
-    /// Reports every state of the attempt into `seen`, the newest replacing what wasn't looked at. Returns only when
-    /// the attempt can't be followed any more; after the state that says why it ended, never, and nothing is asked any more.
+    /// Reports every state of the attempt into `seen`, the newest replacing what wasn't looked at.
+    /// Returns only when the attempt can't be followed any more; after the state that says why it
+    /// ended, never, and nothing is asked any more.
     fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> impl Future<Output = RoadError> + Send;
     /// What is being tried again.
     fn trouble(&self) -> watch::Receiver<Option<String>>;

@@ -1,7 +1,8 @@
 //! Trying again: after which pause, and when to give up.
 //!
-//! Decides that only failures that pass by themselves are tried again, with pauses that grow to a bound and are
-//! spread at random, so that a thousand terminals don't come back to a restarted server in the same second.
+//! Decides that only failures that pass by themselves are tried again, with pauses that grow to a
+//! bound and are spread at random, so that a thousand terminals don't come back to a restarted
+//! server in the same second.
 
 use std::future::Future;
 use std::time::Duration;
@@ -25,7 +26,8 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// The next pause: doubled each time, then half of it fixed and half random; never below what the server asked.
+    /// The next pause: doubled each time, then half of it fixed and half random; never below what
+    /// the server asked.
     pub fn next_pause(&mut self, error: &RoadError) -> Duration {
         let full =
             PAUSE_FIRST.saturating_mul(1_u32.checked_shl(self.failures.min(16)).unwrap_or(1)).min(PAUSE_MAX);
@@ -61,7 +63,8 @@ impl Pauses {
     }
 }
 
-/// Carries `call` out until it works or fails for good. Says in `trouble` what is being tried again.
+/// Carries `call` out until it works or fails for good. Says in `trouble` what is being tried
+/// again.
 pub async fn until_done<T, F, Fut>(trouble: &Trouble, mut call: F) -> Result<T, RoadError>
 where
     F: FnMut() -> Fut,
@@ -83,7 +86,8 @@ where
     }
 }
 
-/// The same for as long as a person waits. Where that is over, the outer error is what failed last: it says more than that time passed.
+/// The same for as long as a person waits. Where that is over, the outer error is what failed last:
+/// it says more than that time passed.
 ///
 /// # Errors
 /// As said; within, [`until_done`]'s.

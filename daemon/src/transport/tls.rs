@@ -1,7 +1,9 @@
-//! Why there is no trusted connection: what is wrong with a server's certificate, or that what answers speaks no TLS.
+//! Why there is no trusted connection: what is wrong with a server's certificate, or that what
+//! answers speaks no TLS.
 //!
-//! Decides by the TLS library's own error, wherever it lies in a chain of errors, and never by the words of one. Refuses to show what a
-//! certificate says as it stands there: it is a stranger's text until it is trusted.
+//! Decides by the TLS library's own error, wherever it lies in a chain of errors, and never by the
+//! words of one. Refuses to show what a certificate says as it stands there: it is a stranger's
+//! text until it is trusted.
 
 use std::error::Error;
 
@@ -44,7 +46,8 @@ pub(super) fn fault(error: &(dyn Error + 'static)) -> Option<TlsFault> {
     find(error, DEPTH_MAX).map(read)
 }
 
-/// The library's error in a chain. An I/O error's own source is passed over by its `source()`, so it is asked for what it holds.
+/// The library's error in a chain. An I/O error's own source is passed over by its `source()`, so
+/// it is asked for what it holds.
 fn find<'e>(error: &'e (dyn Error + 'static), depth: usize) -> Option<&'e Tls> {
     let depth = depth.checked_sub(1)?;
     if let Some(tls) = error.downcast_ref::<Tls>() {
@@ -66,7 +69,8 @@ fn read(error: &Tls) -> TlsFault {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 TlsFault::Name(plain(&certificate.to_string()))
             }
-            // Whatever else is wrong with it (no such authority, revoked, malformed): it is not to be trusted.
+            // Whatever else is wrong with it (no such authority, revoked, malformed): it is not to
+            // be trusted.
             other => TlsFault::Untrusted(plain(&other.to_string())),
         },
         Tls::InvalidMessage(_) => TlsFault::NotTls,

@@ -1,7 +1,7 @@
 //! A claim on the direct road: looking for the greeter's terminal, then the ceremony with it.
 //!
-//! Decides how long it is looked for, and that nothing but the node of the link's peer key is told anything. An attempt's record is on
-//! disk before the greeter hears of it.
+//! Decides how long it is looked for, and that nothing but the node of the link's peer key is told
+//! anything. An attempt's record is on disk before the greeter hears of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +64,8 @@ pub async fn claim(
         let Err(end) = attempt_of(&mut context, &road, link, look, started, &needs, &mut begun).await else {
             return true;
         };
-        // Without an answer and without a connection nothing was begun. With one, the answer may only have been lost.
+        // Without an answer and without a connection nothing was begun. With one, the answer may
+        // only have been lost.
         if !begun && !road.guest().status().borrow().connected {
             end.show(&context.shown);
             return true;
@@ -111,7 +112,8 @@ async fn attempt_of(
     context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
     context.waits(hint(Way::Direct, &link.organisation, &link.token));
     let start = road.start(&link.organisation, &link.token, &link.secret);
-    // A server that answers is nearly always right about its invitations: then this is tried, and not waited for.
+    // A server that answers is nearly always right about its invitations: then this is tried, and
+    // not waited for.
     let unknown = matches!(reason, RoadReason::InvitationUnknown);
     let wait = if unknown { MEET_WAIT_UNKNOWN } else { MEET_WAIT };
     let looked = async { tokio::time::timeout(wait, start).await.map_or(Ok(None), |met| met.map(Some)) };
@@ -168,7 +170,8 @@ pub async fn abandon(net: &Net, started: &Started, hints: &[String]) {
     }
 }
 
-/// Reaches the terminal that a link leads to: what carried the answer, and how long it took. No attempt is started.
+/// Reaches the terminal that a link leads to: what carried the answer, and how long it took. No
+/// attempt is started.
 ///
 /// The caller ends it.
 ///

@@ -1,6 +1,7 @@
 //! A greeting without a server: waiting for the newcomer, and vouching for them.
 //!
-//! Decides how long a fresh log is waited for before signing, and that a server which answers is heard.
+//! Decides how long a fresh log is waited for before signing, and that a server which answers is
+//! heard.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,8 +155,9 @@ impl greeter::Issuer for PeerIssuer {
         &self.session.open.keys
     }
 
-    /// The newest log that can be had. A server that answers and refuses, or that shows another past, is heard; one that can't be
-    /// reached, or whose answer could be anybody's, is not waited for.
+    /// The newest log that can be had. A server that answers and refuses, or that shows another
+    /// past, is heard; one that can't be reached, or whose answer could be anybody's, is not waited
+    /// for.
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
         if !self.ask_server {
             return Ok(self.session.log());

@@ -1,6 +1,7 @@
 //! This device's end of a peer-to-peer transport for one invitation.
 //!
-//! Decides that one invitation has one host at a time, and that a peer that is told of an ending gets a moment to hear it.
+//! Decides that one invitation has one host at a time, and that a peer that is told of an ending
+//! gets a moment to hear it.
 
 use std::sync::Arc;
 use std::time::Duration;

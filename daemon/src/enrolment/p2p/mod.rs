@@ -1,8 +1,8 @@
-//! Enrolments without a server: invitations that name this device, greetings and claims peer to peer, and what becomes of
-//! them afterwards.
+//! Enrolments without a server: invitations that name this device, greetings and claims peer to
+//! peer, and what becomes of them afterwards.
 //!
-//! Decides what is durable on the way. Everything that knows libp2p is below `p2p`; this is the part between it
-//! and the store. A daemon built without the feature has `disabled` in its place.
+//! Decides what is durable on the way. Everything that knows libp2p is below `p2p`; this is the
+//! part between it and the store. A daemon built without the feature has `disabled` in its place.
 
 #[cfg(feature = "p2p")]
 mod claim;

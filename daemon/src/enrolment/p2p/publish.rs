@@ -1,7 +1,8 @@
 //! An enrolment of the direct road in the outbox: from message 7 to the log.
 //!
-//! Decides nothing for good: what anybody says of its end sets it aside (`finality`). Works from the stored record alone, so that a restart loses nothing;
-//! the server takes the same enrolment once, however often it is sent.
+//! Decides nothing for good: what anybody says of its end sets it aside (`finality`). Works from
+//! the stored record alone, so that a restart loses nothing; the server takes the same enrolment
+//! once, however often it is sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +49,8 @@ pub async fn finish(
     let (host, receipt) = match kept.step_8 {
         Some(receipt) => (session.hosts.live(token), receipt),
         None => {
-            // Without it nobody can have fetched it, and nobody can send it any more. And whatever was set aside without a
-            // receipt keeps no place from the next newcomer.
+            // Without it nobody can have fetched it, and nobody can send it any more. And whatever
+            // was set aside without a receipt keeps no place from the next newcomer.
             let Some(handover) = kept.step_7.filter(|_| !enrolment.set_aside) else {
                 set_aside(session, enrolment.attempt).await?;
                 return Ok(Progress::Void(EndReason::Abandoned));
@@ -190,7 +191,8 @@ async fn upload(
                 Ok(()) = troubled.changed() => {
                     if let Some(why) = troubled.borrow_and_update().clone() {
                         away(why);
-                        // The receipt is here, and the newcomer can ask the server: nobody is waited for any more.
+                        // The receipt is here, and the newcomer can ask the server: nobody is
+                        // waited for any more.
                         if let Some(host) = host.take() {
                             linger(session, host);
                         }
@@ -203,7 +205,8 @@ async fn upload(
                 session.net.server_seen(&summary.organisation, &session.member.server().address(), Ok(()));
                 return Ok(());
             }
-            // A login page in the server's place, a clock, a full server: not for ever, and nobody sits here to try again.
+            // A login page in the server's place, a clock, a full server: not for ever, and nobody
+            // sits here to try again.
             Err(error) if may_pass(&error) => {
                 tracing::warn!(%error, "an enrolment of the direct road can't be uploaded yet");
                 away(error.to_string());
@@ -214,7 +217,8 @@ async fn upload(
     }
 }
 
-/// Whether a failure that does not pass by itself may pass all the same, when somebody does something elsewhere.
+/// Whether a failure that does not pass by itself may pass all the same, when somebody does
+/// something elsewhere.
 const fn may_pass(error: &RoadError) -> bool {
     match error {
         RoadError::Refused { code, .. } => {

@@ -1,7 +1,9 @@
-//! A receipt of the direct road: until it is with the greeter, and until the certificates are in the log.
+//! A receipt of the direct road: until it is with the greeter, and until the certificates are in
+//! the log.
 //!
-//! Decides whose word is shown that a device is registered, or void: the greeter's terminal's or the server's, whichever says so first; the device
-//! looks for itself in the verified log all the same. Works while the device is locked.
+//! Decides whose word is shown that a device is registered, or void: the greeter's terminal's or
+//! the server's, whichever says so first; the device looks for itself in the verified log all the
+//! same. Works while the device is locked.
 
 use std::time::Duration;
 
@@ -21,11 +23,12 @@ use crate::transport::http::{Client, Server};
 use crate::transport::relay::standing;
 use crate::transport::{Road as _, RoadError};
 
-/// Pauses between questions to the server: the first while people still look at the screen, the last for a laptop that is taken
-/// home and comes to a network in the evening.
+/// Pauses between questions to the server: the first while people still look at the screen, the
+/// last for a laptop that is taken home and comes to a network in the evening.
 const ASK_FIRST: Duration = Duration::from_secs(1);
 const ASK_MAX: Duration = Duration::from_secs(30);
-/// Between visits to a greeter who was not there. The node dials for a while each time, and not for ever.
+/// Between visits to a greeter who was not there. The node dials for a while each time, and not for
+/// ever.
 const VISIT: Duration = Duration::from_secs(30);
 const VISIT_PAUSE: Duration = Duration::from_secs(60);
 
@@ -41,8 +44,9 @@ impl Said<'_> {
     }
 }
 
-/// Follows a receipt and tells what is said of it, until somebody says that the device is registered. That the enrolment is void is
-/// told and taken back, for nobody signs it: both are asked again. Ends at once where the address can't be used.
+/// Follows a receipt and tells what is said of it, until somebody says that the device is
+/// registered. That the enrolment is void is told and taken back, for nobody signs it: both are
+/// asked again. Ends at once where the address can't be used.
 pub async fn follow(
     client: Client,
     net: Net,
@@ -60,7 +64,8 @@ pub async fn follow(
     reports.send(Report::Registered(device, Registration::Registered)).await;
 }
 
-/// Gives the receipt to the greeter's terminal and hears what becomes of it. Never returns where that can't be learnt from it.
+/// Gives the receipt to the greeter's terminal and hears what becomes of it. Never returns where
+/// that can't be learnt from it.
 async fn greeter(net: &Net, pending: &PendingReceipt, direct: &DirectReceipt, said: &Said<'_>) {
     // What may be dialled was decided when the link was read.
     let Ok(hints) = Hints::read(&direct.hints, true) else { return std::future::pending().await };
@@ -78,7 +83,8 @@ async fn greeter(net: &Net, pending: &PendingReceipt, direct: &DirectReceipt, sa
             match visited {
                 Ok(Registration::Registered) => return,
                 Ok(_) => said.void().await,
-                // The greeter's terminal knows nothing of it any more: it is done there, one way or the other.
+                // The greeter's terminal knows nothing of it any more: it is done there, one way or
+                // the other.
                 Err(error) if error.code() == Some(ErrorCode::AttemptUnknown) => {}
                 Err(error) => {
                     tracing::info!(%error, "a receipt could not be given to the greeter's terminal")
@@ -125,7 +131,8 @@ async fn visit(road: &GuestRoad, pending: &PendingReceipt) -> Result<Registratio
     }
 }
 
-/// Asks the server, which tells nobody by itself: it does not know this device yet. Less and less often.
+/// Asks the server, which tells nobody by itself: it does not know this device yet. Less and less
+/// often.
 async fn ask(server: &Server, net: &Net, pending: &PendingReceipt, direct: &DirectReceipt, said: &Said<'_>) {
     let question = StandingQuestion { greeter: direct.greeter, certificate: direct.certificate };
     let mut pause = ASK_FIRST;

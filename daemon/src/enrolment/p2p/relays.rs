@@ -1,6 +1,7 @@
 //! What a link says about meeting directly, and the relays of the configuration.
 //!
-//! Decides that names of relays are looked up here, by whoever chose them, and never by who was sent a link.
+//! Decides that names of relays are looked up here, by whoever chose them, and never by who was
+//! sent a link.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -11,12 +12,15 @@ use crate::network::Net;
 use crate::os::addresses;
 use crate::store::DirectEnd;
 
-/// Relays that a link names: each costs it a third of what it may have for a QR code that a camera reads.
+/// Relays that a link names: each costs it a third of what it may have for a QR code that a camera
+/// reads.
 const RELAYS_MAX: usize = 2;
-/// How long looking up a name may take: without a network it would hold up an invitation that needs none.
+/// How long looking up a name may take: without a network it would hold up an invitation that needs
+/// none.
 const LOOK_UP_WAIT: Duration = Duration::from_secs(3);
 
-/// The hints of a link. One that the server mails has no addresses: it would tell the server how the network looks inside.
+/// The hints of a link. One that the server mails has no addresses: it would tell the server how
+/// the network looks inside.
 pub async fn hints(end: &DirectEnd, net: &Net, mailed: bool, here: bool) -> Vec<String> {
     let mut hints = Hints { peer: end.secret.peer_key(), addresses: Vec::new(), relays: Vec::new() };
     if !mailed {
@@ -37,7 +41,8 @@ pub async fn hints(end: &DirectEnd, net: &Net, mailed: bool, here: bool) -> Vec<
     hints.write()
 }
 
-/// The relays of the configuration with their names looked up. One that can't be used is left out, and said.
+/// The relays of the configuration with their names looked up. One that can't be used is left out,
+/// and said.
 pub(super) async fn resolved(relays: &[String]) -> Vec<Relay> {
     let mut found = Vec::new();
     for text in relays.iter().take(RELAYS_MAX) {

@@ -31,7 +31,8 @@ fn view(peer: &Peer, token: Option<Token>) -> PeerView {
     }
 }
 
-/// Runs until the node ends. `listening` is what is shown of a greeter's node; a claimer's has none.
+/// Runs until the node ends. `listening` is what is shown of a greeter's node; a claimer's has
+/// none.
 pub(super) async fn show(
     net: Net,
     mut status: watch::Receiver<Status>,

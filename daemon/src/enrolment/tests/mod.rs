@@ -297,8 +297,9 @@ async fn picking_is_refused_where_typing_is_required() {
     scene.alice.at(Stage::SayCode).await;
 }
 
-/// A relay that cuts ceremonies off after the commitment, to get another try at the codes. Each try costs it a person's new
-/// start: a machine that is cut off says so, ends, and never speaks again by itself.
+/// A relay that cuts ceremonies off after the commitment, to get another try at the codes. Each try
+/// costs it a person's new start: a machine that is cut off says so, ends, and never speaks again
+/// by itself.
 #[tokio::test]
 async fn a_relay_gets_no_silent_restart() {
     let reasons = [

@@ -1,6 +1,7 @@
 //! The library's names for addresses and peers, and ours.
 //!
-//! Decides that a peer is an Ed25519 key and an address an IP address with a port; whatever else the library knows is nobody we speak to.
+//! Decides that a peer is an Ed25519 key and an address an IP address with a port; whatever else
+//! the library knows is nobody we speak to.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -48,7 +49,8 @@ pub(super) fn id_of(key: &PeerKey) -> Result<PeerId, NodeError> {
     Ok(PublicKey::from(key).to_peer_id())
 }
 
-/// The key inside an id. Ed25519 keys are short enough to be their id's own content; others are not ours.
+/// The key inside an id. Ed25519 keys are short enough to be their id's own content; others are not
+/// ours.
 pub(super) fn key_of(peer: &PeerId) -> Option<PeerKey> {
     let encoded = peer.to_bytes();
     // Multihash: 0 for "as it is", then the length, then the key's protobuf encoding.

@@ -1,8 +1,10 @@
-//! Where the library may dial. Nearly all dials are the driver's own; the rest are asked for by the other side.
+//! Where the library may dial. Nearly all dials are the driver's own; the rest are asked for by the
+//! other side.
 //!
-//! Decides that what a stranger names is never dialled inside this machine or its network, never at a system's port, and that what
-//! anybody names is bounded. Hole punching dials the addresses that the other side says it has: without this, whoever reaches a
-//! greeter by way of a relay, or writes a link with a relay in it, could have this machine try any address and port.
+//! Decides that what a stranger names is never dialled inside this machine or its network, never at
+//! a system's port, and that what anybody names is bounded. Hole punching dials the addresses that
+//! the other side says it has: without this, whoever reaches a greeter by way of a relay, or writes
+//! a link with a relay in it, could have this machine try any address and port.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -23,7 +25,8 @@ use parsec_protocol::direct::may_be_met_at;
 
 use super::convert::socket_of;
 
-/// Addresses that others may have this node dial, in its whole life: some rounds of punching with some addresses each.
+/// Addresses that others may have this node dial, in its whole life: some rounds of punching with
+/// some addresses each.
 const NAMED_BY_OTHERS_MAX: usize = 32;
 
 /// A dial that nobody here wants.

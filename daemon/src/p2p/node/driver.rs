@@ -1,7 +1,9 @@
-//! Everything one node does, in one task: whom it dials and when, whom it keeps, and what is told of it.
+//! Everything one node does, in one task: whom it dials and when, whom it keeps, and what is told
+//! of it.
 //!
-//! Decides that a claimer's node dials one peer, at the addresses of the link and a bounded number from the local network, with pauses; and
-//! that a greeter's node hangs up on strangers who don't prove that they hold the link.
+//! Decides that a claimer's node dials one peer, at the addresses of the link and a bounded number
+//! from the local network, with pauses; and that a greeter's node hangs up on strangers who don't
+//! prove that they hold the link.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,10 +27,12 @@ use super::{Command, Link, NodeError, Peer, Status};
 
 /// How long a stranger has to prove that they hold the link.
 const PROOF_WAIT: Duration = Duration::from_secs(10);
-/// Pauses between dials: the first is shorter than a person notices, the last is how late a road that is back is found.
+/// Pauses between dials: the first is shorter than a person notices, the last is how late a road
+/// that is back is found.
 const DIAL_PAUSE_FIRST: Duration = Duration::from_millis(250);
 const DIAL_PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Connections that one node takes in its life. The library keeps some hundred bytes of each: 20 MiB, and hours of a flood.
+/// Connections that one node takes in its life. The library keeps some hundred bytes of each: 20
+/// MiB, and hours of a flood.
 const ACCEPTED_MAX: u32 = 50_000;
 /// Addresses from the local network that are dialled beside those of the link.
 const FOUND_MAX: usize = 8;
@@ -42,7 +46,8 @@ pub(super) struct Target {
     relays: Vec<String>,
     /// From the local network, newest last.
     found: Vec<SocketAddr>,
-    /// Where somebody else answered: dialled only where there is nothing else, so that nobody who answers quickly hides the one who is meant.
+    /// Where somebody else answered: dialled only where there is nothing else, so that nobody who
+    /// answers quickly hides the one who is meant.
     wrong: Vec<SocketAddr>,
     next: Option<Instant>,
     pause: Duration,
@@ -301,7 +306,8 @@ impl Driver {
                     self.undialled(&error);
                 }
             }
-            // Connections under way, listeners in trouble, and addresses of ours or theirs that nobody here uses.
+            // Connections under way, listeners in trouble, and addresses of ours or theirs that
+            // nobody here uses.
             _ => {}
         }
     }
@@ -343,7 +349,8 @@ impl Driver {
             }
         }
         if link != Link::Relay {
-            // There is a way without the relay now: what runs over it begins anew on the better one.
+            // There is a way without the relay now: what runs over it begins anew on the better
+            // one.
             let relayed: Vec<_> = self
                 .connections
                 .iter()
@@ -371,7 +378,8 @@ impl Driver {
     fn told(&mut self, event: BehaviourEvent) {
         match event {
             BehaviourEvent::Ping(ping::Event { connection, result: Err(_), .. }) => {
-                // The other side does not answer: what waits on this connection must look for another.
+                // The other side does not answer: what waits on this connection must look for
+                // another.
                 self.swarm.close_connection(connection);
             }
             BehaviourEvent::Mdns(mdns::Event::Discovered(found))
@@ -389,7 +397,8 @@ impl Driver {
         }
     }
 
-    /// Takes what the local network says of the one peer. Anybody there can say anything: it is where to look, and a bounded number.
+    /// Takes what the local network says of the one peer. Anybody there can say anything: it is
+    /// where to look, and a bounded number.
     fn found(&mut self, found: Vec<(PeerId, Multiaddr)>) {
         let Some(target) = &mut self.target else { return };
         let mut new = false;

@@ -1,6 +1,8 @@
-//! How the library is set up: transports, protocols, and a bound for everything that strangers can ask for.
+//! How the library is set up: transports, protocols, and a bound for everything that strangers can
+//! ask for.
 //!
-//! Decides nothing about who may ask; that is `driver`'s and the host's. Says nothing that tells one installation from another.
+//! Decides nothing about who may ask; that is `driver`'s and the host's. Says nothing that tells
+//! one installation from another.
 
 use std::num::NonZeroU8;
 use std::time::Duration;
@@ -17,8 +19,9 @@ use parsec_protocol::limits::BODY_MAX_BYTES;
 use super::dial_policy::DialPolicy;
 use super::{NodeError, setup};
 
-/// Connections that strangers may have open here, and as many again while they shake hands: one claimer needs one or two. Times
-/// [`STREAMS_MAX`] and what a stream may hold unread (256 KiB) they are 64 MiB.
+/// Connections that strangers may have open here, and as many again while they shake hands: one
+/// claimer needs one or two. Times [`STREAMS_MAX`] and what a stream may hold unread (256 KiB) they
+/// are 64 MiB.
 const INCOMING_MAX: u32 = 16;
 /// Of them by one peer: one directly, one by way of a relay, and one that replaces a dead one.
 const INCOMING_PER_PEER_MAX: u32 = 3;
@@ -30,10 +33,12 @@ const STREAMS_MAX: usize = 16;
 const DIALS_AT_ONCE: NonZeroU8 = NonZeroU8::MIN.saturating_add(7);
 /// A connection without streams is closed after this time.
 const IDLE: Duration = Duration::from_secs(60);
-/// How often a connection is tried, and how long it may be silent: half a minute without the other side is a broken road.
+/// How often a connection is tried, and how long it may be silent: half a minute without the other
+/// side is a broken road.
 const PING_EVERY: Duration = Duration::from_secs(5);
 const PING_WAIT: Duration = Duration::from_secs(10);
-/// How often the local network is asked at most; answers come at once, so this is for questions that got lost.
+/// How often the local network is asked at most; answers come at once, so this is for questions
+/// that got lost.
 const MDNS_EVERY: Duration = Duration::from_secs(5);
 /// How long what was announced there is remembered: hardly longer than the node lives.
 const MDNS_TTL: Duration = Duration::from_secs(60);
@@ -72,7 +77,8 @@ pub(super) fn swarm(secret: &PeerSecret, relayed: bool) -> Result<Swarm<Behaviou
         .with_max_established_per_peer(Some(INCOMING_PER_PEER_MAX));
     let multicast = |enable_ipv6| {
         let config = mdns::Config { ttl: MDNS_TTL, query_interval: MDNS_EVERY, enable_ipv6 };
-        // Where interfaces can't be watched (a sandbox), the addresses of the link are all there is.
+        // Where interfaces can't be watched (a sandbox), the addresses of the link are all there
+        // is.
         Toggle::from(mdns::tokio::Behaviour::new(config, local).ok())
     };
     let built = SwarmBuilder::with_existing_identity(keypair)

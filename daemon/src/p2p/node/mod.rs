@@ -1,7 +1,9 @@
-//! The one folder that names libp2p: a node that lives as long as one invitation is greeted or claimed.
+//! The one folder that names libp2p: a node that lives as long as one invitation is greeted or
+//! claimed.
 //!
-//! Decides what the rest of the daemon sees of it: a stream, who is connected, and what is in the way. `library` sets the library up and
-//! bounds it, `driver` is the one task in which everything happens, `convert` turns the library's names into ours.
+//! Decides what the rest of the daemon sees of it: a stream, who is connected, and what is in the
+//! way. `library` sets the library up and bounds it, `driver` is the one task in which everything
+//! happens, `convert` turns the library's names into ours.
 
 mod convert;
 mod dial_policy;
@@ -107,7 +109,8 @@ impl Incoming {
     pub(super) async fn next(&mut self) -> Option<(PeerKey, Stream)> {
         loop {
             let (peer, stream) = self.0.next().await?;
-            // Others than Ed25519 identities are none of ours: their stream is closed by dropping it.
+            // Others than Ed25519 identities are none of ours: their stream is closed by dropping
+            // it.
             if let Some(key) = key_of(&peer) {
                 return Some((key, stream.compat()));
             }

@@ -1,7 +1,8 @@
-//! The methods of the local API: what each is called, what calling it takes, how its parameters are read.
+//! The methods of the local API: what each is called, what calling it takes, how its parameters are
+//! read.
 //!
-//! Decides what a permission is. Refuses parameters it does not know, without repeating them: they may hold a password that
-//! landed in the wrong field. The methods themselves are in `table`.
+//! Decides what a permission is. Refuses parameters it does not know, without repeating them: they
+//! may hold a password that landed in the wrong field. The methods themselves are in `table`.
 
 mod table;
 
@@ -19,8 +20,8 @@ use crate::engine::command::{Handle, Needs};
 use crate::os::caller::Caller;
 use table::TABLE;
 
-/// What somebody must be allowed to, to call a method. The user's own socket allows all of it, the plug-in socket
-/// [`Permission::Anyone`] and, of [`Permission::Watch`], what a token names.
+/// What somebody must be allowed to, to call a method. The user's own socket allows all of it, the
+/// plug-in socket [`Permission::Anyone`] and, of [`Permission::Watch`], what a token names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
@@ -30,9 +31,11 @@ pub enum Permission {
     Watch,
     /// Sees what is there, people's names and codes included; changes nothing.
     Look,
-    /// Takes part in ceremonies (the greeter's answer needs a confirmation), and takes back what was given.
+    /// Takes part in ceremonies (the greeter's answer needs a confirmation), and takes back what
+    /// was given.
     Enrol,
-    /// Signs in the user's name: invites and vouches. Needs the confirmation of a person at the caller's session.
+    /// Signs in the user's name: invites and vouches. Needs the confirmation of a person at the
+    /// caller's session.
     Vouch,
     /// Opens and closes devices, founds organisations, gives plug-ins their tokens.
     Own,

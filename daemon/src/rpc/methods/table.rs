@@ -1,7 +1,7 @@
 //! The one table of methods: name, what it needs, what it does.
 //!
-//! Decides nothing else: a method reads its parameters and asks the loop, or has work done with the session that the loop
-//! chooses.
+//! Decides nothing else: a method reads its parameters and asks the loop, or has work done with the
+//! session that the loop chooses.
 
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector, DeviceRevoke,
@@ -18,7 +18,8 @@ use crate::os::caller::Caller;
 use crate::rpc::errors::object;
 use crate::rpc::{ceremony, discover, events, hello, redact, tokens};
 
-/// A method that takes parameters and asks the loop one thing. After `=>`: what is shown of the result to whom.
+/// A method that takes parameters and asks the loop one thing. After `=>`: what is shown of the
+/// result to whom.
 macro_rules! ask {
     ($name:ident, $may:ident, |$params:ident: $takes:ty| $command:expr) => {
         ask!($name, $may, Permission::$may.needs(), |$params: $takes| $command => |_: &Caller, result| result)
@@ -49,9 +50,9 @@ macro_rules! ask {
     };
 }
 
-/// A method that needs nothing but the session of the device that is meant: its parameters are the selector alone, or have
-/// one as `select`. The work runs once the loop has chosen the device and seen what the caller's session must have
-/// confirmed; locking ends it.
+/// A method that needs nothing but the session of the device that is meant: its parameters are the
+/// selector alone, or have one as `select`. The work runs once the loop has chosen the device and
+/// seen what the caller's session must have confirmed; locking ends it.
 macro_rules! on_session {
     ($name:ident, $may:ident, |$session:ident| $work:expr) => {
         on_session!($name, $may, Permission::$may.needs(), |$session| $work)
@@ -123,8 +124,9 @@ pub(super) const TABLE: &[MethodSpec] = &[
     ask!(CLAIM_START, Enrol, |params: _| |reply| Command::ClaimStart(params, reply)),
     ask!(CEREMONY_LIST, Watch, |_none: Empty| Command::CeremonyList => redact::ceremonies),
     special(method::CEREMONY_SHOW, Permission::Look, ceremony::register_show),
-    // The greeter's answer is half of the vouching: whoever gives it in the person's place can pick the code of somebody in
-    // the middle. A claimer has no device yet, and so nothing to confirm with.
+    // The greeter's answer is half of the vouching: whoever gives it in the person's place can pick
+    // the code of somebody in the middle. A claimer has no device yet, and so nothing to confirm
+    // with.
     ask!(CEREMONY_CHOOSE, Enrol, Needs::Confirmation, |params: CeremonyChoose| |reply| {
         Command::CeremonyAct(params.ceremony, Act::Choose(params), reply)
     } => |_: &Caller, result| result),
@@ -162,7 +164,8 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(TRUST_IMPORT, Own, Needs::Confirmation, |session, params: TrustImport| {
         evidence::import(&session, params)
     }),
-    // This device stands for it that the log had these certificates, and warnings to the person go away.
+    // This device stands for it that the log had these certificates, and warnings to the person go
+    // away.
     on_session!(TRUST_REPAIR, Own, Needs::Confirmation, |session| repair::run(&session)),
     on_session!(TRUST_FORK, Look, |session, params: TrustFork| {
         evidence::fork(&session, params.alarm, params.offset)

@@ -1,8 +1,9 @@
 //! The history of the store's format.
 //!
-//! Decides the version (`user_version` = number of steps taken) and takes each missing step in a transaction of its
-//! own, so that a power cut leaves a version that exists. Refuses a store of a later version. A step is frozen once
-//! released: plain SQL that uses no type of the program, which changes.
+//! Decides the version (`user_version` = number of steps taken) and takes each missing step in a
+//! transaction of its own, so that a power cut leaves a version that exists. Refuses a store of a
+//! later version. A step is frozen once released: plain SQL that uses no type of the program, which
+//! changes.
 
 use rusqlite::Connection;
 

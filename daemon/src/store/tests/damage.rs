@@ -4,7 +4,8 @@ use super::*;
 
 #[test]
 fn an_older_store_does_not_fit_newer_keys() {
-    // The store of a device with a shorter log, put into the folder of one whose key file pins a longer log.
+    // The store of a device with a shorter log, put into the folder of one whose key file pins a
+    // longer log.
     let (old_home, home) = (Home::new(), Home::new());
     let mut short = new_device(1);
     short.log.pop();
@@ -124,7 +125,8 @@ fn about_does_not_grow_with_changes_of_password_that_fail() {
     let devices = home.open();
     let id = new_device(1).device;
     drop(devices.create(&new_device(1), SERVER, None, &right()).unwrap());
-    // A folder with a file in it, where the new key file would be made: neither removed nor written over.
+    // A folder with a file in it, where the new key file would be made: neither removed nor written
+    // over.
     let aside = home.folder(1).join(".writing-key.age");
     fs::create_dir(&aside).unwrap();
     fs::write(aside.join("x"), "").unwrap();

@@ -108,8 +108,8 @@ fn a_disk_that_became_read_only_is_said() {
     println!("figure C3: a file system that became read-only: said, nothing lost");
 }
 
-/// A power cut in the middle of a commit leaves a torn write-ahead log: what was acknowledged before is there, what was
-/// not is not.
+/// A power cut in the middle of a commit leaves a torn write-ahead log: what was acknowledged
+/// before is there, what was not is not.
 #[test]
 fn a_torn_write_ahead_log_loses_nothing_acknowledged() {
     let home = Home::new();
@@ -182,8 +182,9 @@ fn the_name_of_a_new_data_folder_is_synced() {
     }
 }
 
-/// The order of system calls, as the kernel saw them: the new key file is written and synced under another name,
-/// renamed over the old one, and the folder synced; nothing opens it with a wider mode.
+/// The order of system calls, as the kernel saw them: the new key file is written and synced under
+/// another name, renamed over the old one, and the folder synced; nothing opens it with a wider
+/// mode.
 #[test]
 fn a_key_file_is_written_aside_synced_renamed_and_its_folder_synced() {
     const CHILD: &str = "PARSECD_TEST_STRACED_FOLDER";

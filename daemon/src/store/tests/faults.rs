@@ -1,5 +1,5 @@
-//! Every system call that changes the disk fails once, and is the last one before a kill once: afterwards the old
-//! state is there, or the new one, and the next start works.
+//! Every system call that changes the disk fails once, and is the last one before a kill once:
+//! afterwards the old state is there, or the new one, and the next start works.
 
 use std::process::Command;
 
@@ -24,7 +24,8 @@ fn did(data: &Path, what: &str) -> Result<(), StoreError> {
 const TOKEN: Token = Token::from_bytes([0x70; 16]);
 const ATTEMPT: AttemptId = AttemptId::from_bytes([0x73; 16]);
 
-/// What the store does for an invitation, a vouching, a newcomer's receipt, the publication, and an alarm.
+/// What the store does for an invitation, a vouching, a newcomer's receipt, the publication, and an
+/// alarm.
 fn greet(data: &Path, store: &Store) -> Result<(), StoreError> {
     let secret = LinkSecret::from_bytes(&mut [0x71; 32]);
     let invited = Invited::Device(new_device(1).user);
@@ -64,7 +65,8 @@ fn check_greeting(data: &Path, store: &Store, what: &str) {
     }
 }
 
-/// What is done while calls fail. Results are returned, not unwrapped: failing is allowed, anything else is not.
+/// What is done while calls fail. Results are returned, not unwrapped: failing is allowed, anything
+/// else is not.
 fn work(data: &Path) -> Result<(), StoreError> {
     let devices = Devices::open_with(data, WorkFactor::for_tests())?;
     let open = devices.create(&new_device(1), SERVER, Some(&receipt()), &right())?;

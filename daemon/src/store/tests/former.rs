@@ -1,7 +1,7 @@
 //! Devices written by earlier versions of the formats open in this one.
 //!
-//! `former/v1` was written once by `write_the_files` below, when version 1 was the present one, and is never written
-//! again: a change of the code that can't read it has broken every user's device.
+//! `former/v1` was written once by `write_the_files` below, when version 1 was the present one, and
+//! is never written again: a change of the code that can't read it has broken every user's device.
 
 use super::*;
 

@@ -57,7 +57,8 @@ fn the_format_is_plain_age() {
     assert_eq!(*keyfile::unseal(&theirs, &right()).unwrap(), *record);
 }
 
-/// Work factor 23 would take 8 GiB. The header says so before any work is done: were it done, this test would not end.
+/// Work factor 23 would take 8 GiB. The header says so before any work is done: were it done, this
+/// test would not end.
 #[test]
 fn too_much_work_is_refused_before_it_is_done() {
     let sealed = foreign(b"anything", 2);
@@ -79,7 +80,8 @@ fn a_file_under_a_key_instead_of_a_password_is_refused() {
     assert!(matches!(keyfile::unseal(&sealed, &right()), Err(StoreError::KeyFileDamaged(_))));
 }
 
-/// A record whose seed does not belong to the certified key, made by hand: signing with it would give the seed away.
+/// A record whose seed does not belong to the certified key, made by hand: signing with it would
+/// give the seed away.
 #[test]
 fn a_mismatched_signing_key_is_refused() {
     let new = new_device(1);
@@ -163,7 +165,8 @@ fn a_password_proves_the_keys_in_use_and_not_that_some_file_opens() {
     devices.check_password(&open, &right()).unwrap();
     let planted = password("a password of its own");
     let new = password("another good one");
-    // What a program of the user can put there: nothing in it; another seed; another store key; another device's.
+    // What a program of the user can put there: nothing in it; another seed; another store key;
+    // another device's.
     let mut others = vec![keyfile::seal(b"", &planted, WorkFactor::for_tests()).unwrap()];
     let seal = |device: &NewDevice| {
         keyfile::seal(&keyfile::record(device, SERVER).unwrap(), &planted, WorkFactor::for_tests()).unwrap()
@@ -192,7 +195,8 @@ fn a_password_proves_the_keys_in_use_and_not_that_some_file_opens() {
     drop(devices.unlock(id, &new).unwrap());
 }
 
-/// The forms that keyboards, editors and file systems give one text are one password; others are not.
+/// The forms that keyboards, editors and file systems give one text are one password; others are
+/// not.
 #[test]
 fn a_password_opens_in_every_form_of_it() {
     let sealed = |text: &str| keyfile::seal(b"record", &password(text), WorkFactor::for_tests());

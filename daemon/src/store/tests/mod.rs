@@ -236,7 +236,8 @@ fn the_password_changes_at_once_and_wholly() {
     devices.change_password(id, None, &right(), &new).unwrap();
     assert!(matches!(devices.unlock(id, &right()), Err(StoreError::WrongPassword)));
     drop(devices.unlock(id, &new).unwrap());
-    // A crash between the two files: the old key file under the new note, and under the note of both.
+    // A crash between the two files: the old key file under the new note, and under the note of
+    // both.
     fs::write(home.folder(1).join("key.age"), &old_file).unwrap();
     drop(devices.unlock(id, &right()).unwrap());
     drop(
@@ -291,7 +292,8 @@ fn an_alarm_stays_until_somebody_has_dealt_with_it() {
     assert_eq!(store.open_alarms().unwrap().len(), 2);
 }
 
-/// That certificates are missing is the one finding that ends without a person: and only where it said no more.
+/// That certificates are missing is the one finding that ends without a person: and only where it
+/// said no more.
 #[test]
 fn a_repair_closes_what_it_has_mended_and_nothing_else() {
     let home = Home::new();

@@ -1,4 +1,5 @@
-//! C7. A thread that fails while it holds the store: what it had begun is taken back, and the next one goes on.
+//! C7. A thread that fails while it holds the store: what it had begun is taken back, and the next
+//! one goes on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

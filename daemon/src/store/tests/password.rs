@@ -1,5 +1,6 @@
-//! A change of password, killed at each of its system calls: afterwards the old password opens the key file or the new
-//! one does, never both and never neither; and once the change was answered, the new one.
+//! A change of password, killed at each of its system calls: afterwards the old password opens the
+//! key file or the new one does, never both and never neither; and once the change was answered,
+//! the new one.
 
 use std::process::Command;
 

@@ -1,6 +1,7 @@
 //! The two ends of an attempt on the relay.
 //!
-//! Decides that what passes by itself is tried again. Refuses a step that is longer than a step can be.
+//! Decides that what passes by itself is tried again. Refuses a step that is longer than a step can
+//! be.
 
 use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::limits::STEP_MAX_BYTES;
@@ -53,7 +54,8 @@ impl ClaimerRoad {
         until_done(&self.trouble, || self.invitee.start(self.attempt, &self.secret)).await
     }
 
-    /// What the invitation is for. The first contact, so it is tried once: the person waits for it, and the address may be wrong.
+    /// What the invitation is for. The first contact, so it is tried once: the person waits for it,
+    /// and the address may be wrong.
     ///
     /// # Errors
     /// [`RoadError`].
@@ -155,7 +157,8 @@ impl GreeterRoad {
         until_done(&self.trouble, || self.member.ask(call())).await
     }
 
-    /// This attempt as an invitation's state tells it. Another attempt in its place means that it is over.
+    /// This attempt as an invitation's state tells it. Another attempt in its place means that it
+    /// is over.
     fn of(&self, invitation: InvitationView) -> AttemptView {
         let gone = |ended| AttemptView { attempt: self.attempt, steps: 0, greeter: None, ended: Some(ended) };
         match invitation.attempt {

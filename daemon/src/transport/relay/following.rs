@@ -1,7 +1,8 @@
-//! How a claimer's attempt is followed: by its event stream, opened again whenever it breaks before it has told the end, and by
-//! asking where the stream is held back on the way.
+//! How a claimer's attempt is followed: by its event stream, opened again whenever it breaks before
+//! it has told the end, and by asking where the stream is held back on the way.
 //!
-//! Decides which state is the last one. Refuses to ask for more after it: a stream that is opened again for ever holds a place at the server.
+//! Decides which state is the last one. Refuses to ask for more after it: a stream that is opened
+//! again for ever holds a place at the server.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,8 +28,9 @@ pub const fn ended(status: InvitationStatus) -> Option<EndReason> {
     }
 }
 
-/// Keeps an event stream open and hands on each state, until the server refuses it for good. Once a state was the last one (`seen` says so),
-/// nothing is asked any more, and this never returns: who follows has been told by then, and an error must not come before that.
+/// Keeps an event stream open and hands on each state, until the server refuses it for good. Once a
+/// state was the last one (`seen` says so), nothing is asked any more, and this never returns: who
+/// follows has been told by then, and an error must not come before that.
 pub(super) async fn follow<T>(
     server: &Server,
     trouble: &Trouble,
@@ -85,7 +87,8 @@ where
         if !error.passes() {
             return Err(error);
         }
-        // A stream that a restarting server closed is opened again at once; only then is there trouble to tell.
+        // A stream that a restarting server closed is opened again at once; only then is there
+        // trouble to tell.
         if pauses.failed_before() {
             trouble.send_replace(Some(format!("{error}; trying again")));
         }
@@ -142,7 +145,8 @@ mod tests {
         AttemptView { attempt: AttemptId::from_bytes([7; 16]), steps: 1, greeter: None, ended }
     }
 
-    /// One stream after the other, each with these states; whoever asks once more is told that there is no such call.
+    /// One stream after the other, each with these states; whoever asks once more is told that
+    /// there is no such call.
     async fn told(streams: &[&[AttemptView]]) -> (Result<(), RoadError>, Vec<AttemptView>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -178,7 +182,8 @@ mod tests {
         (followed, seen)
     }
 
-    /// A stream that breaks is opened again, one that has told the end is not: it would hold a place at the server for ever.
+    /// A stream that breaks is opened again, one that has told the end is not: it would hold a
+    /// place at the server for ever.
     #[tokio::test]
     async fn an_attempt_that_has_ended_is_not_asked_for_again() {
         let (open, over) = (view(None), view(Some(EndReason::Completed)));

@@ -1,8 +1,9 @@
-//! An event stream that something on the way holds back: a proxy that collects an answer before it hands it on.
+//! An event stream that something on the way holds back: a proxy that collects an answer before it
+//! hands it on.
 //!
-//! Decides after which time without the first event a stream is taken for held back, and how an attempt is followed then: by asking.
-//! Asks only there: a stream that speaks is told everything. Refuses to call a server that is away a proxy: if asking fails,
-//! too, that failure stands.
+//! Decides after which time without the first event a stream is taken for held back, and how an
+//! attempt is followed then: by asking. Asks only there: a stream that speaks is told everything.
+//! Refuses to call a server that is away a proxy: if asking fails, too, that failure stands.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,12 +14,15 @@ use parsec_protocol::codec;
 use super::super::http::{Call, Server};
 use super::super::{HELD_BACK, RoadError, Trouble};
 
-/// How long the first event may take, which a server sends at once: a slow connection is made in a second or two.
+/// How long the first event may take, which a server sends at once: a slow connection is made in a
+/// second or two.
 pub(super) const FIRST_EVENT: Duration = Duration::from_secs(5);
-/// Between two questions. A ceremony has four messages each way, and its people talk meanwhile; the server counts each question.
+/// Between two questions. A ceremony has four messages each way, and its people talk meanwhile; the
+/// server counts each question.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(3);
 
-/// Runs a stream; nothing, if it has not brought its first event in time. `came` is set by whoever takes events.
+/// Runs a stream; nothing, if it has not brought its first event in time. `came` is set by whoever
+/// takes events.
 pub(super) async fn in_time<F: Future>(stream: F, came: &AtomicBool) -> Option<F::Output> {
     tokio::pin!(stream);
     tokio::select! {
@@ -29,8 +33,9 @@ pub(super) async fn in_time<F: Future>(stream: F, came: &AtomicBool) -> Option<F
     if came.load(Ordering::Relaxed) { Some(stream.await) } else { None }
 }
 
-/// Asks for the state again and again, with this pause, and hands on each that is new, until one is the last (`seen` says so) or asking
-/// fails. Says in `trouble`, if given, that the stream is held back.
+/// Asks for the state again and again, with this pause, and hands on each that is new, until one is
+/// the last (`seen` says so) or asking fails. Says in `trouble`, if given, that the stream is held
+/// back.
 pub(super) async fn ask<T>(
     server: &Server,
     trouble: Option<&Trouble>,

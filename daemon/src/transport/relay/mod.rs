@@ -1,8 +1,8 @@
-//! The metadata server's relay: every signed call of a member's device. Beside it: the calls of the invited, and the two
-//! ends of an attempt.
+//! The metadata server's relay: every signed call of a member's device. Beside it: the calls of the
+//! invited, and the two ends of an attempt.
 //!
-//! Decides which header proves what. Asks for nothing on a timer, but where a stream is held back (`held_back`). Believes
-//! nothing: what comes is for the machines and the verifier to judge.
+//! Decides which header proves what. Asks for nothing on a timer, but where a stream is held back
+//! (`held_back`). Believes nothing: what comes is for the machines and the verifier to judge.
 
 mod device_events;
 mod ends;
@@ -47,7 +47,8 @@ pub trait Signer: Send + Sync {
     fn sign_request(&self, message: &[u8]) -> Signature;
 }
 
-/// The calls of a member's device: each is signed anew, so that none can be sent twice by somebody else.
+/// The calls of a member's device: each is signed anew, so that none can be sent twice by somebody
+/// else.
 #[derive(Clone)]
 pub struct Member {
     server: Server,

@@ -1,6 +1,8 @@
-//! The calls that put something into the log outside an attempt, and the one that asks whether it got there.
+//! The calls that put something into the log outside an attempt, and the one that asks whether it
+//! got there.
 //!
-//! Decides nothing: each is one try. All are idempotent, so callers try again with [`super::super::retry::until_done`].
+//! Decides nothing: each is one try. All are idempotent, so callers try again with
+//! [`super::super::retry::until_done`].
 
 use parsec_protocol::ids::OrganisationId;
 use parsec_protocol::relay::{
@@ -38,8 +40,8 @@ impl Member {
     }
 }
 
-/// What became of an enrolment that ran without the server, by the server's word. Takes no identity: the asking device is not
-/// known there yet.
+/// What became of an enrolment that ran without the server, by the server's word. Takes no
+/// identity: the asking device is not known there yet.
 ///
 /// # Errors
 /// [`RoadError`].

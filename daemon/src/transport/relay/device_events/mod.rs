@@ -1,10 +1,11 @@
 //! The event stream of this device, shared by everything in the daemon that follows an invitation.
 //!
-//! Decides what the one stream asks for, and hands each invitation's state to those who follow it. A task
-//! keeps it open, of those that locking waits for: it begins with the first follower and ends with the last. A stream that breaks is
-//! opened again and tells everything anew, so nothing is missed. Where something on the way holds the stream
-//! back, and for invitations beyond what one stream follows, the state is asked for instead. Nobody here
-//! believes more of an event than of the answer to the read it stands for.
+//! Decides what the one stream asks for, and hands each invitation's state to those who follow it.
+//! A task keeps it open, of those that locking waits for: it begins with the first follower and
+//! ends with the last. A stream that breaks is opened again and tells everything anew, so nothing
+//! is missed. Where something on the way holds the stream back, and for invitations beyond what one
+//! stream follows, the state is asked for instead. Nobody here believes more of an event than of
+//! the answer to the read it stands for.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,8 +30,8 @@ use super::super::{RoadError, Trouble};
 use super::{Member, held_back};
 use crate::os::clock;
 
-/// Between two questions about an invitation that the stream has no room for. It concerns the oldest of more
-/// than [`FOLLOWED_MAX`] ceremonies that one person has under way.
+/// Between two questions about an invitation that the stream has no room for. It concerns the
+/// oldest of more than [`FOLLOWED_MAX`] ceremonies that one person has under way.
 const ASK_SELDOM: Duration = Duration::from_secs(60);
 
 /// How a follower learns of its invitation.
@@ -58,8 +59,9 @@ struct Told {
 #[derive(Debug)]
 struct Follower {
     token: Token,
-    /// A stream was opened since it came, or it was told that there is no room: the present state is on its way. One that comes later
-    /// must have a stream opened for it even where another follows the same invitation, who was told that state before.
+    /// A stream was opened since it came, or it was told that there is no room: the present state
+    /// is on its way. One that comes later must have a stream opened for it even where another
+    /// follows the same invitation, who was told that state before.
     served: bool,
     told: watch::Sender<Told>,
 }
@@ -69,7 +71,8 @@ struct Followers {
     next: u64,
     all: BTreeMap<u64, Follower>,
     held_back: bool,
-    /// Keeps the stream open. None where nobody follows, and where the server has refused the stream for good.
+    /// Keeps the stream open. None where nobody follows, and where the server has refused the
+    /// stream for good.
     driver: Option<AbortOnDropHandle<()>>,
 }
 
@@ -124,7 +127,8 @@ impl DeviceEvents {
         Place { number, told, events: Arc::clone(self) }
     }
 
-    /// Whom a stream is opened for: the newest, as many as it takes. The others are told that they are beyond.
+    /// Whom a stream is opened for: the newest, as many as it takes. The others are told that they
+    /// are beyond.
     fn chosen(&self) -> Vec<Token> {
         let mut followers = self.lock();
         let mut tokens: Vec<Token> = Vec::new();
@@ -187,8 +191,9 @@ impl DeviceEvents {
 }
 
 impl Member {
-    /// Follows an invitation: hands on each state (`seen` says whether it was the last) until it can't be followed any more. After the
-    /// last state it never returns, and nothing is asked any more.
+    /// Follows an invitation: hands on each state (`seen` says whether it was the last) until it
+    /// can't be followed any more. After the last state it never returns, and nothing is asked any
+    /// more.
     pub(super) async fn follow_invitation(
         &self,
         token: Token,
@@ -260,7 +265,8 @@ impl Member {
         }
     }
 
-    /// Keeps the stream open for all followers, until the server refuses it for good: then they are told.
+    /// Keeps the stream open for all followers, until the server refuses it for good: then they are
+    /// told.
     async fn drive(&self) {
         let mut pauses = Pauses::default();
         loop {
@@ -272,7 +278,8 @@ impl Member {
             if !error.passes() {
                 return self.events.refuse(&error);
             }
-            // A stream that a restarting server closed is opened again at once; only then is there trouble to tell.
+            // A stream that a restarting server closed is opened again at once; only then is there
+            // trouble to tell.
             if pauses.failed_before() {
                 let trouble = Some(format!("{error}; trying again"));
                 self.events.tell_all(|told| {
@@ -294,7 +301,8 @@ impl Member {
             Some(ended) => ended,
             None => {
                 self.events.held_back(true);
-                // Until somebody who asks finds that the way itself is at fault, or a new follower comes.
+                // Until somebody who asks finds that the way itself is at fault, or a new follower
+                // comes.
                 self.events.wanted.notified().await;
                 Ok(Ended::Outgrown)
             }

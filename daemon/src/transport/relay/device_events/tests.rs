@@ -1,4 +1,5 @@
-//! A server of a few lines, which answers what it is told to: one stream for all who follow, opened again when it breaks.
+//! A server of a few lines, which answers what it is told to: one stream for all who follow, opened
+//! again when it breaks.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
 
