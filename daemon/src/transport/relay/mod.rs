@@ -209,7 +209,7 @@ impl Member {
         self.ask(Call::new(Method::POST, target)).await
     }
 
-    /// Follows an invitation as [`Road::follow`] follows an attempt.
+    /// Follows an invitation as `Road::follow` follows an attempt.
     pub async fn follow(
         &self,
         token: Token,

@@ -1,7 +1,7 @@
 //! May this certificate stand at this place? (docs/protocol.md, *The log*, rules 1 to 6.)
 //!
 //! Decides by the certificate and the log before it, and by nothing else: no clock, no later
-//! certificate, no word of the server. Members and the server ask one function, [`judge`], each
+//! certificate, no word of the server. Members and the server ask one function, `judge`, each
 //! about their own view of the log. Refuses with one [`Fault`] for each rule. The signature is
 //! checked before the body is acted on.
 
