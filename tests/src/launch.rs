@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process::binary;
 
@@ -43,6 +44,15 @@ impl Served {
     /// Waits until it has ended by itself.
     pub fn wait(&mut self) {
         let _ = self.child.wait();
+    }
+
+    /// Ends it in order, which writes down all that it has said.
+    ///
+    /// # Panics
+    /// If it can't be told to.
+    pub fn stop(&mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.wait();
     }
 
     /// Ends it as a power cut would.

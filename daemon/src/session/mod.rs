@@ -73,7 +73,8 @@ impl Session {
     ) -> Result<Arc<Self>, Problem> {
         let device = Device::new(open, client, stop, events, net)?;
         let stored = Arc::clone(&device.open);
-        let log = blocking(move || {
+        let (log, pending) = blocking(move || {
+            let pending = Pending::stored(stored.store.in_outbox()?);
             let envelopes = stored.store.certificates()?;
             let note = stored.store.checkpoint()?;
             let note = note.as_deref().map(|note| (note, &stored.checkpoint_key));
@@ -86,7 +87,7 @@ impl Session {
                 note_verified(&stored, &log);
             }
             if log.extends(&stored.keys.head) {
-                Ok(log)
+                Ok((log, pending))
             } else {
                 Err(StoreError::Damaged("its log lacks what was there when the keys were saved"))
             }
@@ -99,7 +100,7 @@ impl Session {
         }
         Ok(Arc::new(Self {
             device: Arc::new(device),
-            pending: Pending::default(),
+            pending,
             #[cfg(feature = "p2p")]
             hosts: host_store::Hosts::default(),
             log: Mutex::new(Arc::new(log)),

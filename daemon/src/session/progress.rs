@@ -3,7 +3,7 @@
 //! Decides what counts as waiting and what as set aside. Refuses to let one enrolment be followed
 //! twice at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use parsec_protocol::control::Problem;
@@ -41,7 +41,15 @@ impl Progress {
 
 /// The pending enrolments of one unlocked device, by attempt.
 #[derive(Debug, Default)]
-pub struct Pending(Mutex<BTreeMap<AttemptId, watch::Receiver<Progress>>>);
+pub struct Pending(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    followed: BTreeMap<AttemptId, watch::Receiver<Progress>>,
+    /// Stored, and not followed yet. They wait from the moment the device is unlocked: it must not
+    /// be shown, or forgotten, as one that has nothing to finish.
+    stored: BTreeSet<AttemptId>,
+}
 
 /// What following a pending enrolment begins with.
 #[derive(Debug)]
@@ -53,7 +61,13 @@ pub enum Followed {
 }
 
 impl Pending {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<AttemptId, watch::Receiver<Progress>>> {
+    /// Those that a store holds when its device is unlocked.
+    pub fn stored(attempts: impl IntoIterator<Item = AttemptId>) -> Self {
+        let stored = attempts.into_iter().collect();
+        Self(Mutex::new(Inner { followed: BTreeMap::new(), stored }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         // Every change is whole before anything could panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -61,29 +75,31 @@ impl Pending {
     /// Follows an enrolment, unless a task does so already.
     pub fn follow(&self, attempt: AttemptId) -> Followed {
         let mut pending = self.lock();
-        if let Some(progress) = pending.get(&attempt)
+        pending.stored.remove(&attempt);
+        if let Some(progress) = pending.followed.get(&attempt)
             && !progress.borrow().is_over()
         {
             return Followed::Already(progress.clone());
         }
         // Those that are over were only kept for their watchers; those set aside are counted.
-        pending.retain(|_, progress| {
+        pending.followed.retain(|_, progress| {
             matches!(&*progress.borrow(), Progress::Void(_)) || !progress.borrow().is_over()
         });
         let (tell, progress) = watch::channel(Progress::Waiting);
-        pending.insert(attempt, progress.clone());
+        pending.followed.insert(attempt, progress.clone());
         Followed::Begun(tell, progress)
     }
 
     fn count(&self, fits: impl Fn(&Progress) -> bool) -> u32 {
-        let count = self.lock().values().filter(|progress| fits(&progress.borrow())).count();
+        let count = self.lock().followed.values().filter(|progress| fits(&progress.borrow())).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// Enrolments that are being followed: signed by the device, and not in the log yet.
+    /// Enrolments that the device has signed, and that are not in the log yet.
     #[must_use]
     pub fn waiting(&self) -> u32 {
-        self.count(|progress| !progress.is_over())
+        let stored = u32::try_from(self.lock().stored.len()).unwrap_or(u32::MAX);
+        self.count(|progress| !progress.is_over()).saturating_add(stored)
     }
 
     /// Enrolments that are set aside.
@@ -97,6 +113,7 @@ impl Pending {
     pub fn failed(&self) -> Option<Problem> {
         let pending = self.lock();
         pending
+            .followed
             .values()
             .filter_map(|progress| match &*progress.borrow() {
                 Progress::Failed(problem) => Some(problem.clone()),
@@ -107,5 +124,22 @@ impl Pending {
                 | Progress::Void(_) => None,
             })
             .next_back()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_waits_until_it_is_followed_and_counts_once() {
+        let [one, two] = [1, 2].map(|n| AttemptId::from_bytes([n; 16]));
+        let pending = Pending::stored([one, two]);
+        assert_eq!(pending.waiting(), 2);
+        let Followed::Begun(tell, _) = pending.follow(one) else { unreachable!("nobody follows it") };
+        assert_eq!(pending.waiting(), 2);
+        tell.send_replace(Progress::Published);
+        assert_eq!(pending.waiting(), 1);
+        assert!(matches!(pending.follow(two), Followed::Begun(..)));
     }
 }

@@ -148,6 +148,17 @@ impl Store {
         if changed == 1 { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
+    /// Attempts of everything in the outbox, whether or not the rest of it can be read.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn in_outbox(&self) -> Result<Vec<AttemptId>, StoreError> {
+        let inner = self.inner()?;
+        let mut select = inner.connection.prepare("SELECT attempt FROM outbox ORDER BY id")?;
+        let attempts = select.query_map([], |row| row.get(0).map(AttemptId::from_bytes))?;
+        Ok(attempts.collect::<Result<_, _>>()?)
+    }
+
     /// All of them, oldest first, with those that are set aside.
     ///
     /// # Errors

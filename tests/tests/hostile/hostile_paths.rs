@@ -218,7 +218,7 @@ impl Case<'_> {
             .env("XDG_CONFIG_HOME", self.root.join("config"))
             .env("HOME", &self.root);
         let log = self.root.join("log");
-        let served = match launch(command, &log) {
+        let mut served = match launch(command, &log) {
             Launched::Refused { code, said } => return (Outcome::Refused(code), said),
             Launched::Serves(served) => served,
         };
@@ -231,7 +231,8 @@ impl Case<'_> {
             Err(Failed::Problem(problem)) => (Outcome::Kept(problem.name), problem.message),
             Err(Failed::Gone) => panic!("the daemon died: {}", fs::read_to_string(&log).unwrap()),
         };
-        drop(served);
+        // In order: its log has a thread of its own, which a kill would cut off.
+        served.stop();
         (outcome, format!("{said}\n{}", fs::read_to_string(&log).unwrap()))
     }
 }
