@@ -6,8 +6,6 @@
 //! too many. Nothing is polled: a stream wakes for a change, for the invitation's end, and to keep
 //! the connection. A change that brings its state costs no look into the database.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +13,12 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use futures_util::stream;
+use parsec_protocol::codec;
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::relay::EVENT_STATE;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
+use super::invited::{Claimer, load};
 use super::{App, body};
 use crate::errors::Refusal;
 use crate::invitations::{Attempt, Invitation};
@@ -36,12 +36,12 @@ pub(super) const KEPT_ALIVE: Bytes = Bytes::from_static(b":\n\n");
 /// What a stream tells: the encoded state, when it will change by itself, and whether it is the
 /// last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct State {
-    pub(crate) encoded: Vec<u8>,
+struct State {
+    encoded: Vec<u8>,
     /// Nothing comes after it: a stream that went on would only hold a place.
-    pub(crate) last: bool,
-    pub(crate) changes_at: Option<Timestamp>,
-    pub(crate) progress: Progress,
+    last: bool,
+    changes_at: Option<Timestamp>,
+    progress: Progress,
 }
 
 /// How far an invitation has come. Never less later: every change adds to the first part that it
@@ -72,37 +72,54 @@ impl Progress {
     }
 }
 
-/// Reads the present state.
-pub(crate) type Reader =
-    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<State, Refusal>> + Send>> + Send + Sync>;
-
-/// Makes a state of an invitation as a change has left it; nothing where that doesn't say it.
-pub(crate) type OfChange = Box<dyn Fn(&Loaded) -> Option<State> + Send + Sync>;
-
-/// Where a stream has its states from.
-pub(crate) struct Source {
-    pub(crate) read: Reader,
-    pub(crate) of: OfChange,
-    /// Called with each sign that the reader is still connected.
-    pub(crate) alive: Box<dyn Fn() + Send + Sync>,
+impl State {
+    fn of(invitation: &Invitation, attempt: &Attempt) -> Self {
+        let view = attempt.view();
+        Self {
+            encoded: codec::encode(&view),
+            last: view.ended.is_some(),
+            changes_at: view.ended.is_none().then_some(invitation.expires),
+            progress: Progress::of(invitation, Some(attempt)),
+        }
+    }
 }
 
 struct Stream {
     app: Arc<App>,
+    claimer: Claimer,
     watcher: Watcher,
-    source: Source,
     told: State,
     first: bool,
     keep_alive: tokio::time::Interval,
 }
 
+impl Stream {
+    /// The state that a change has left, where the change says it: of an attempt that is not the
+    /// newest it doesn't, because that one is over.
+    fn carried(&self, loaded: &Loaded) -> Option<State> {
+        let newest = loaded.newest.as_ref().filter(|newest| newest.id() == self.claimer.attempt);
+        newest.map(|newest| State::of(&loaded.invitation, newest))
+    }
+
+    /// Notes a sign that the claimer is still connected.
+    fn alive(&self) {
+        self.app.presence.touch(self.claimer.attempt, self.app.clock.now());
+    }
+}
+
+/// Reads the present state.
+async fn read(app: &App, claimer: &Claimer) -> Result<State, Refusal> {
+    let chosen = load(app, claimer.clone()).await?;
+    Ok(State::of(&chosen.invitation, &chosen.attempt))
+}
+
 /// Opens a stream. The first state is read before the answer, so that a refusal is an ordinary one.
 /// `watcher` was registered before, so that no change falls between.
-pub(crate) async fn open(app: Arc<App>, watcher: Watcher, source: Source) -> Result<Response, Refusal> {
-    let told = (source.read)().await?;
+pub(super) async fn open(app: Arc<App>, claimer: Claimer, watcher: Watcher) -> Result<Response, Refusal> {
+    let told = read(&app, &claimer).await?;
     let mut keep_alive = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let stream = Stream { app, watcher, source, told, first: true, keep_alive };
+    let stream = Stream { app, claimer, watcher, told, first: true, keep_alive };
     Ok(body::events(Body::from_stream(stream::unfold(stream, next))))
 }
 
@@ -126,7 +143,7 @@ async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infalli
             () = stream.app.stopping.cancelled() => return None,
             woken = stream.watcher.changed() => match woken {
                 Woken::Changed => match stream.watcher.take().pop() {
-                    Some(change) => carried = change.state.and_then(|loaded| (stream.source.of)(&loaded)),
+                    Some(change) => carried = change.state.and_then(|loaded| stream.carried(&loaded)),
                     // Taken already.
                     None => continue,
                 },
@@ -134,7 +151,7 @@ async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infalli
             },
             () = change => {}
             _ = stream.keep_alive.tick() => {
-                (stream.source.alive)();
+                stream.alive();
                 return Some((Ok(KEPT_ALIVE), stream));
             }
         }
@@ -143,10 +160,10 @@ async fn next(mut stream: Stream) -> Option<(Result<Bytes, std::convert::Infalli
             // already.
             Some(state) if state.progress < stream.told.progress => continue,
             Some(state) => {
-                (stream.source.alive)();
+                stream.alive();
                 state
             }
-            None => (stream.source.read)().await.ok()?,
+            None => read(&stream.app, &stream.claimer).await.ok()?,
         };
         if state.changes_at.is_some_and(|at| at <= stream.app.clock.now()) {
             // It has happened, or it didn't: an attempt past its receipt outlives its invitation.

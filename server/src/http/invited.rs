@@ -18,12 +18,12 @@ use parsec_protocol::relay::{
     CancelAttempt, ErrorCode, HEADER_ATTEMPT_SECRET, HEADER_TOKEN, InvitedInfo, StartAttempt,
 };
 
-use super::events::{self, Progress, Source, State};
+use super::events;
 use super::route::InvitedCall;
 use super::{App, body};
 use crate::budgets::{Budgets, RECEIPT_ROOM, Wish};
 use crate::errors::Refusal;
-use crate::invitations::{self, Attempt, Invitation, Start};
+use crate::invitations::{self, Start};
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::{Party, Store, Tx, invitations as rows, usage};
@@ -67,9 +67,9 @@ impl Bearer {
 
 /// A bearer who also shows an attempt's secret.
 #[derive(Clone)]
-struct Claimer {
+pub(super) struct Claimer {
     bearer: Bearer,
-    attempt: AttemptId,
+    pub(super) attempt: AttemptId,
     secret_hash: Hash,
 }
 
@@ -191,7 +191,7 @@ async fn start(app: &Arc<App>, bearer: Bearer, content: Body) -> Result<Response
     Ok(body::record(&started))
 }
 
-async fn load(app: &App, claimer: Claimer) -> Result<Chosen, Refusal> {
+pub(super) async fn load(app: &App, claimer: Claimer) -> Result<Chosen, Refusal> {
     let now = app.clock.now();
     let chosen = claimer.bearer.store(app).read(move |tx| claimer.load(tx, now)).await?;
     app.presence.touch(chosen.attempt.id(), now);
@@ -200,17 +200,6 @@ async fn load(app: &App, claimer: Claimer) -> Result<Chosen, Refusal> {
 
 async fn view(app: &App, claimer: Claimer) -> Result<Response, Refusal> {
     Ok(body::record(&load(app, claimer).await?.attempt.view()))
-}
-
-/// What a claimer's stream tells of an attempt.
-fn state(invitation: &Invitation, attempt: &Attempt) -> State {
-    let view = attempt.view();
-    State {
-        encoded: parsec_protocol::codec::encode(&view),
-        last: view.ended.is_some(),
-        changes_at: view.ended.is_none().then_some(invitation.expires),
-        progress: Progress::of(invitation, Some(attempt)),
-    }
 }
 
 async fn events(app: Arc<App>, claimer: Claimer) -> Result<Response, Refusal> {
@@ -223,22 +212,7 @@ async fn events(app: Arc<App>, claimer: Claimer) -> Result<Response, Refusal> {
     // Whoever doesn't know the attempt's secret must not take a place from who does.
     load(&app, claimer.clone()).await?;
     let watcher = app.watchers.watch(vec![holder], vec![topic]);
-    let reading = Arc::clone(&app);
-    let read: events::Reader = Box::new(move || {
-        let (app, claimer) = (Arc::clone(&reading), claimer.clone());
-        Box::pin(async move {
-            let chosen = load(&app, claimer).await?;
-            Ok(state(&chosen.invitation, &chosen.attempt))
-        })
-    });
-    // Of an attempt that is not the newest, a change says nothing: it is over.
-    let of = Box::new(move |loaded: &Loaded| {
-        let newest = loaded.newest.as_ref().filter(|newest| newest.id() == attempt);
-        newest.map(|newest| state(&loaded.invitation, newest))
-    });
-    let present = Arc::clone(&app);
-    let alive = Box::new(move || present.presence.touch(attempt, present.clock.now()));
-    events::open(app, watcher, Source { read, of, alive }).await
+    events::open(app, claimer, watcher).await
 }
 
 async fn put_step(
