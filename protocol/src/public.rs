@@ -20,10 +20,6 @@ fixed_bytes! {
     VerifyKey, 32
 }
 fixed_bytes! {
-    /// An X25519 public key (RFC 7748): what others encrypt to a user with.
-    EncryptionKey, 32
-}
-fixed_bytes! {
     /// An Ed25519 public key of a libp2p node, made for one invitation. Proves an end of a
     /// connection, and no person.
     PeerKey, 32
@@ -41,7 +37,7 @@ fixed_bytes! {
     /// An Ed25519 signature.
     Signature, 64
 }
-debug_as_hex!(VerifyKey, EncryptionKey, PeerKey, Proof, Hash, Signature);
+debug_as_hex!(VerifyKey, PeerKey, Proof, Hash, Signature);
 
 /// The signature does not belong to this key, context and message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

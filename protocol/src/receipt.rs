@@ -22,8 +22,12 @@ pub struct Receipt {
     /// The root key the claimer pinned.
     #[n(2)]
     pub root: VerifyKey,
-    /// By the claimer's new device key, under [`Context::Receipt`], over the three fields above.
+    /// SHA-256 over what the claimer found in the boxes of message 7: it holds the keys that the
+    /// certificates name.
     #[n(3)]
+    pub opened: Hash,
+    /// By the claimer's new device key, under [`Context::Receipt`], over the four fields above.
+    #[n(4)]
     pub signature: Signature,
 }
 
@@ -36,16 +40,28 @@ struct Signed<'a> {
     certificates: &'a [Hash],
     #[n(2)]
     root: &'a VerifyKey,
+    #[n(3)]
+    opened: &'a Hash,
 }
 
 impl Receipt {
     /// Signs a receipt with the new device's key.
     #[must_use]
-    pub fn sign(key: &DeviceSigningKey, handshake: Hash, certificates: Vec<Hash>, root: VerifyKey) -> Self {
-        let message =
-            codec::encode(&Signed { handshake: &handshake, certificates: &certificates, root: &root });
+    pub fn sign(
+        key: &DeviceSigningKey,
+        handshake: Hash,
+        certificates: Vec<Hash>,
+        root: VerifyKey,
+        opened: Hash,
+    ) -> Self {
+        let message = codec::encode(&Signed {
+            handshake: &handshake,
+            certificates: &certificates,
+            root: &root,
+            opened: &opened,
+        });
         let signature = key.sign(Context::Receipt, &message);
-        Self { handshake, certificates, root, signature }
+        Self { handshake, certificates, root, opened, signature }
     }
 
     /// Checks the signature under the key that the certificates give the new device.
@@ -57,6 +73,7 @@ impl Receipt {
             handshake: &self.handshake,
             certificates: &self.certificates,
             root: &self.root,
+            opened: &self.opened,
         });
         device.verify(Context::Receipt, &message, &self.signature)
     }

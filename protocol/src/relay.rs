@@ -8,6 +8,7 @@ pub mod attempt;
 mod direct;
 mod error;
 mod repair;
+mod user_key;
 
 use std::fmt;
 
@@ -18,11 +19,13 @@ use crate::codec;
 use crate::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
 use crate::public::{Hash, VerifyKey};
 use crate::receipt::Receipt;
+use crate::sealing::EncryptionKey;
 
 pub use attempt::{AttemptView, EndReason, GreeterIds};
 pub use direct::{DirectEnrolment, NewCertificate, Standing, StandingQuestion};
 pub use error::{ErrorBody, ErrorCode};
 pub use repair::{LogRepair, LogRepaired, REPAIR_MAX_BYTES};
+pub use user_key::{DeviceBox, KeyBox, KeyBoxUpload, UserKeyChange};
 
 /// The version in every path.
 pub const API_PREFIX: &str = "/v1";
@@ -94,7 +97,8 @@ pub fn handle(token: &Token) -> Hash {
 /// to something: proxies write paths down.
 pub mod path {
     use super::API_PREFIX;
-    use crate::ids::{AttemptId, OrganisationId, Token};
+    use crate::ids::{AttemptId, DeviceId, OrganisationId, Token, UserId};
+    use crate::sealing::KeyHash;
 
     /// POST, anonymous: [`super::BootstrapRequest`].
     #[must_use]
@@ -202,6 +206,21 @@ pub mod path {
     pub fn certificates(org: &OrganisationId) -> String {
         format!("{API_PREFIX}/organisations/{org}/certificates")
     }
+    /// POST, authenticated: [`super::UserKeyChange`] → [`super::Completed`].
+    #[must_use]
+    pub fn user_key(org: &OrganisationId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/user-key")
+    }
+    /// GET and PUT, authenticated: an [`EncryptionKey`](crate::sealing::EncryptionKey).
+    #[must_use]
+    pub fn key(org: &OrganisationId, key: &KeyHash) -> String {
+        format!("{API_PREFIX}/organisations/{org}/keys/{key}")
+    }
+    /// GET and PUT, authenticated: [`super::KeyBox`]; [`super::KeyBoxUpload`].
+    #[must_use]
+    pub fn key_box(org: &OrganisationId, user: &UserId, key: &KeyHash, device: &DeviceId) -> String {
+        format!("{API_PREFIX}/organisations/{org}/users/{user}/boxes/{key}/{device}")
+    }
     /// GET, anonymous: `204` while the server serves.
     pub const HEALTH: &str = "/v1/health";
 }
@@ -215,6 +234,9 @@ pub struct BootstrapRequest {
     /// Exactly two envelopes: first user, first device.
     #[n(1)]
     pub certificates: Vec<ByteVec>,
+    /// The keys that they name, in that order.
+    #[n(2)]
+    pub keys: Vec<EncryptionKey>,
 }
 
 /// What the bearer of a token may know before the ceremony. Unauthenticated: the prologue binds it.
@@ -434,6 +456,9 @@ pub struct Completion {
     /// The claimer's receipt: message 8.
     #[n(1)]
     pub receipt: Receipt,
+    /// The keys that the certificates name, in that order.
+    #[n(2)]
+    pub keys: Vec<EncryptionKey>,
 }
 
 /// The certificates are in the log.

@@ -20,7 +20,7 @@ use crate::receipt::Receipt;
 /// What stands first in the file.
 const KIND: &str = "parsec-receipt";
 
-/// Largest statement: eight values of 32 bytes and less, and an organisation id.
+/// Largest statement: nine values of 32 bytes and less, and an organisation id.
 pub const STATEMENT_MAX_BYTES: usize = 512;
 /// Largest receipt file: two certificates, and short fields.
 pub const RECEIPT_FILE_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 2 * STATEMENT_MAX_BYTES;
@@ -96,6 +96,9 @@ pub struct Statement {
     /// When it was certified.
     #[n(12)]
     pub time: Timestamp,
+    /// What message 8 must show: that the boxes of message 7 were opened.
+    #[n(13)]
+    pub opened: Hash,
 }
 
 /// A statement and its signature.

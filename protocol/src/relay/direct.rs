@@ -9,6 +9,7 @@ use minicbor::{Decode, Encode};
 use crate::ids::{DeviceId, Invited, Timestamp, Token};
 use crate::public::Hash;
 use crate::receipt::Receipt;
+use crate::sealing::EncryptionKey;
 
 /// An enrolment whose ceremony ran directly between two daemons, to be registered: certificates, receipt and the
 /// invitation's completion, all or nothing. Idempotent for equal certificates.
@@ -32,6 +33,9 @@ pub struct DirectEnrolment {
     /// The claimer's receipt: message 8.
     #[n(5)]
     pub receipt: Receipt,
+    /// The keys that the certificates name, in that order.
+    #[n(6)]
+    pub keys: Vec<EncryptionKey>,
 }
 
 /// A newcomer who was enrolled directly asks what became of it, before the server knows its device.

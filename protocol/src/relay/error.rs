@@ -118,4 +118,12 @@ error_codes! {
     MemberBudgetSpent = 34, 507, "member_budget_spent";
     /// The organisation's administrators together, or all its other members, have taken up what they may.
     OrganisationBudgetSpent = 35, 507, "organisation_budget_spent";
+    /// No key of this hash is here, or the log names none.
+    KeyUnknown = 37, 404, "key_unknown";
+    /// The key boxes are not one for each device of the user that is not revoked.
+    BoxesRefused = 38, 422, "boxes_refused";
+    /// Another key box is there than the one that the call names.
+    BoxConflict = 39, 409, "box_conflict";
+    /// No key box is there for this key and device.
+    BoxUnknown = 40, 404, "box_unknown";
 }

@@ -7,11 +7,13 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use crate::chain::head::Head;
+use crate::sealing::{ENCRYPTION_KEY_BYTES, EncryptionKey};
 use crate::limits::{CERTIFICATE_MAX_BYTES, LOG_PAGE_MAX_CERTIFICATES};
 
-/// Largest body of the call: as many certificates as a page of the log has, each of the largest size and its head of 3 bytes, and the
-/// framing around them.
-pub const REPAIR_MAX_BYTES: usize = LOG_PAGE_MAX_CERTIFICATES * (CERTIFICATE_MAX_BYTES + 3) + 128;
+/// Largest body of the call: as many certificates as a page of the log has, each of the largest size and its head of 3 bytes, with the
+/// key that each may name, and the framing around them.
+pub const REPAIR_MAX_BYTES: usize =
+    LOG_PAGE_MAX_CERTIFICATES * (CERTIFICATE_MAX_BYTES + 3 + ENCRYPTION_KEY_BYTES + 5) + 128;
 
 /// Certificates of the log as the caller has verified it, from `from` on. What the server holds already is compared and passed over, so
 /// equal bytes are answered alike.
@@ -23,6 +25,10 @@ pub struct LogRepair {
     /// Envelopes in order, 1 to [`LOG_PAGE_MAX_CERTIFICATES`].
     #[n(1)]
     pub certificates: Vec<ByteVec>,
+    /// For each key that they name, in that order, the key, or none where the caller has not got it:
+    /// a log without its keys is better than no log.
+    #[n(2)]
+    pub keys: Vec<Option<EncryptionKey>>,
 }
 
 /// They are in the log, all of them.

@@ -5,14 +5,15 @@
 
 use minicbor::bytes::ByteVec;
 
-use super::certificate::{Author, Body, Payload, Profile};
+use super::certificate::{Author, Body, DeviceKind, Payload, Profile};
 use super::members::{NameOf, seal_name};
 use crate::chain::head::Head;
 use crate::ids::{DeviceId, Email, Label, OrganisationId, Timestamp, UserId};
 use crate::keys::{
-    DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, RootSigningKey, UserDecryptionKey, random,
+    DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, RootSigningKey, UserSeed, random,
 };
 use crate::public::VerifyKey;
+use crate::sealing::EncryptionKey;
 
 /// The first member, who founds the organisation.
 #[derive(Debug)]
@@ -25,8 +26,10 @@ pub struct Founder<'a> {
     pub name: &'a Label,
     /// Label of the first device.
     pub device_label: &'a Label,
-    /// Key that opens what is sent to the user.
-    pub user_key: &'a UserDecryptionKey,
+    /// Opens what is sealed to the user.
+    pub user_seed: &'a UserSeed,
+    /// Opens what is sealed to the first device.
+    pub device_seed: &'a DeviceSeed,
     /// Key that the first device signs with.
     pub signing_key: &'a DeviceSigningKey,
     /// Key that seals the names.
@@ -44,6 +47,8 @@ pub struct Founded {
     pub device: DeviceId,
     /// Envelopes of the two certificates.
     pub certificates: Vec<Vec<u8>>,
+    /// The keys that they name, in that order.
+    pub keys: Vec<EncryptionKey>,
 }
 
 /// Draws the root key and ids, signs, drops the root key.
@@ -55,7 +60,9 @@ pub fn found(founder: &Founder<'_>, now: Timestamp, entropy: &mut dyn Entropy) -
     let root = root_key.verify_key();
     let user = UserId::from_bytes(random(entropy)?);
     let device = DeviceId::from_bytes(random(entropy)?);
-    let Founder { organisation, email, name, device_label, user_key, signing_key, directory_key } = *founder;
+    let Founder { organisation, email, name, device_label, user_seed, device_seed, signing_key, directory_key } =
+        *founder;
+    let (user_key, device_key) = (user_seed.encryption_key(), device_seed.encryption_key());
 
     let mut seen = Head::empty(organisation, &root);
     let mut sign = |body: Body| {
@@ -72,7 +79,7 @@ pub fn found(founder: &Founder<'_>, now: Timestamp, entropy: &mut dyn Entropy) -
             user,
             email: email.clone(),
             sealed_name: ByteVec::from(sealed_name),
-            encryption_key: user_key.encryption_key(),
+            encryption_key: user_key.hash(),
             profile: Profile::Administrator,
         }),
         sign(Body::Device {
@@ -80,9 +87,11 @@ pub fn found(founder: &Founder<'_>, now: Timestamp, entropy: &mut dyn Entropy) -
             user,
             sealed_label: ByteVec::from(sealed_label),
             verify_key: signing_key.verify_key(),
+            encryption_key: device_key.hash(),
+            kind: DeviceKind::Device,
         }),
     ];
-    Ok(Founded { root, user, device, certificates })
+    Ok(Founded { root, user, device, certificates, keys: vec![user_key, device_key] })
 }
 
 #[cfg(test)]
@@ -106,7 +115,8 @@ mod tests {
     fn a_founding_verifies_and_says_who() {
         let entropy = &mut Counter(1);
         let directory_key = DirectoryKey::random(entropy).unwrap();
-        let user_key = UserDecryptionKey::random(entropy).unwrap();
+        let (user_seed, device_seed) =
+            (UserSeed::random(entropy).unwrap(), DeviceSeed::random(entropy).unwrap());
         let signing_key = DeviceSigningKey::random(entropy).unwrap();
         let organisation: OrganisationId = "acme".parse().unwrap();
         let founder = Founder {
@@ -114,7 +124,8 @@ mod tests {
             email: &"alice@acme.test".parse().unwrap(),
             name: &"Alice".parse().unwrap(),
             device_label: &"laptop".parse().unwrap(),
-            user_key: &user_key,
+            user_seed: &user_seed,
+            device_seed: &device_seed,
             signing_key: &signing_key,
             directory_key: &directory_key,
         };
@@ -124,14 +135,15 @@ mod tests {
             .unwrap();
         let user = log.user(&founded.user).unwrap();
         let device = log.device(&founded.device).unwrap();
-        assert_eq!((user.profile, user.encryption_key), (Profile::Administrator, user_key.encryption_key()));
+        assert_eq!((user.profile, user.encryption_key), (Profile::Administrator, user_seed.encryption_key().hash()));
         assert_eq!((device.user, device.verify_key), (founded.user, signing_key.verify_key()));
+        assert_eq!(device.encryption_key, device_seed.encryption_key().hash());
         let name = open_name(&directory_key, &organisation, NameOf::User(founded.user), &user.sealed_name);
         let label =
             open_name(&directory_key, &organisation, NameOf::Device(founded.device), &device.sealed_label);
         assert_eq!((name, label), (Some("Alice".parse().unwrap()), Some("laptop".parse().unwrap())));
         assert_eq!(log.head().count, 2);
         let shown = format!("{founder:?}");
-        assert!(shown.contains("UserDecryptionKey(..)") && shown.contains("DeviceSigningKey(..)"));
+        assert!(shown.contains("UserSeed(..)") && shown.contains("DeviceSigningKey(..)"));
     }
 }

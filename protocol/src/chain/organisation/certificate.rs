@@ -11,7 +11,8 @@ use crate::chain::envelope;
 use crate::chain::head::Head;
 use crate::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
 use crate::limits::NAME_MAX_BYTES;
-use crate::public::{Context, EncryptionKey, Signature, VerifyKey};
+use crate::public::{Context, Hash, Signature, VerifyKey};
+use crate::sealing::KeyHash;
 
 /// Who signed the certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -39,6 +40,31 @@ pub enum Profile {
     Outsider,
 }
 
+/// What a device is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum DeviceKind {
+    /// A machine that somebody works with.
+    #[n(0)]
+    Device,
+    /// A recovery kit, kept somewhere safe. It may certify a device of its own user and say nothing
+    /// else, so that whoever uses one is seen in the log.
+    #[n(1)]
+    Recovery,
+}
+
+/// Names one version of a user manifest (docs/protocol.md, *User manifest*): a reader who knows it
+/// takes no older one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct ManifestMark {
+    /// Number of the version; the first is 1.
+    #[n(0)]
+    pub version: u64,
+    /// SHA-256 of the envelope.
+    #[n(1)]
+    pub hash: Hash,
+}
+
 /// The statement itself. Each kind has its own tag, under the signature.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Body {
@@ -54,9 +80,9 @@ pub enum Body {
         /// The person's name, sealed with the directory key: [`SEALED_NAME_BYTES`].
         #[n(2)]
         sealed_name: ByteVec,
-        /// What to encrypt to them with.
+        /// Hash of the key to seal to them with.
         #[n(3)]
-        encryption_key: EncryptionKey,
+        encryption_key: KeyHash,
         /// What they may do.
         #[n(4)]
         profile: Profile,
@@ -76,6 +102,12 @@ pub enum Body {
         /// What it signs with.
         #[n(3)]
         verify_key: VerifyKey,
+        /// Hash of the key to seal to the device with.
+        #[n(4)]
+        encryption_key: KeyHash,
+        /// Whether it is a recovery kit.
+        #[n(5)]
+        kind: DeviceKind,
     },
     /// That person may do something else from here on.
     #[n(2)]
@@ -101,21 +133,55 @@ pub enum Body {
         #[n(0)]
         device: DeviceId,
     },
+    /// That person is sealed to with another key from here on.
+    #[n(5)]
+    UserKeyChanged {
+        /// User whose key it is: the author's.
+        #[n(0)]
+        user: UserId,
+        /// Hash of the key that is replaced: the present one, or the change comes too late.
+        #[n(1)]
+        previous: KeyHash,
+        /// Hash of the key from here on.
+        #[n(2)]
+        encryption_key: KeyHash,
+        /// Newest version of the user manifest that the author has verified.
+        #[n(3)]
+        manifest: Option<ManifestMark>,
+        /// Devices of the user that were handed the previous key and are not in the log: at most
+        /// [`ABANDONED_MAX`](crate::limits::ABANDONED_MAX), ascending.
+        #[n(4)]
+        abandoned: Vec<DeviceId>,
+    },
 }
 
 impl Body {
+    /// The hash of the key that it certifies, if it does.
+    #[must_use]
+    pub const fn key_named(&self) -> Option<KeyHash> {
+        match self {
+            Self::User { encryption_key, .. }
+            | Self::Device { encryption_key, .. }
+            | Self::UserKeyChanged { encryption_key, .. } => Some(*encryption_key),
+            Self::ProfileChange { .. } | Self::UserRevoked { .. } | Self::DeviceRevoked { .. } => None,
+        }
+    }
+
     /// Whether a ceremony made it: a new user or device.
     #[must_use]
     pub const fn is_enrolment(&self) -> bool {
         match self {
             Self::User { .. } | Self::Device { .. } => true,
-            Self::ProfileChange { .. } | Self::UserRevoked { .. } | Self::DeviceRevoked { .. } => false,
+            Self::ProfileChange { .. }
+            | Self::UserRevoked { .. }
+            | Self::DeviceRevoked { .. }
+            | Self::UserKeyChanged { .. } => false,
         }
     }
 }
 
-/// Nonce 24, one length byte and 64 of padded text, tag 16.
-pub const SEALED_NAME_BYTES: usize = 24 + 2 + NAME_MAX_BYTES + 16;
+/// Key number 4, nonce 24, two length bytes and the padded text, tag 16.
+pub const SEALED_NAME_BYTES: usize = 4 + 24 + 2 + NAME_MAX_BYTES + 16;
 
 /// What a certificate's signature covers.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

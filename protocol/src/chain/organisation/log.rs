@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Organisation;
-use super::certificate::{Author, Body, Payload, Profile};
+use super::certificate::{Author, Body, DeviceKind, ManifestMark, Payload, Profile};
 use super::rules::Fault;
 use super::view::{AuthorState, UserState};
 use crate::chain::batch::Executor;
@@ -14,7 +14,8 @@ use crate::chain::checkpoint::CheckpointKey;
 use crate::chain::head::Head;
 use crate::chain::log::{self, Log};
 use crate::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
-use crate::public::{EncryptionKey, Hash, VerifyKey};
+use crate::public::{Hash, VerifyKey};
+use crate::sealing::KeyHash;
 
 /// An organisation's log that verified from the root key to its head. Obtained from the verifier
 /// alone.
@@ -99,8 +100,10 @@ pub struct UserRecord {
     pub email: Email,
     /// Sealed name, which `members::open_name` opens.
     pub sealed_name: Vec<u8>,
-    /// What to encrypt to them with.
-    pub encryption_key: EncryptionKey,
+    /// Hash of the key to seal to them with: that of the last of [`Self::keys`].
+    pub encryption_key: KeyHash,
+    /// Every key of the user, the present one last. Never empty.
+    pub keys: Vec<UserKeyRecord>,
     /// What they may do now.
     pub profile: Profile,
     /// Position of the certificate; 0 is the first.
@@ -111,6 +114,19 @@ pub struct UserRecord {
     pub certified: Timestamp,
     /// Time of the revocation, if there is one.
     pub revoked: Option<Timestamp>,
+}
+
+/// A key of a user, by what the log says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserKeyRecord {
+    /// Hash of the key.
+    pub key: KeyHash,
+    /// Position of the certificate that gave it; 0 is the first.
+    pub position: u64,
+    /// Author of that certificate.
+    pub author: Author,
+    /// Newest version of the user manifest that the author had verified.
+    pub manifest: Option<ManifestMark>,
 }
 
 /// A device, by what the log says.
@@ -124,8 +140,14 @@ pub struct DeviceRecord {
     pub sealed_label: Vec<u8>,
     /// Key that it signs with.
     pub verify_key: VerifyKey,
+    /// Hash of the key to seal to it with.
+    pub encryption_key: KeyHash,
+    /// Whether it is a recovery kit.
+    pub kind: DeviceKind,
     /// Position of the certificate; 0 is the first.
     pub position: u64,
+    /// How much of the log the author had seen.
+    pub seen: u64,
     /// Author of the certificate.
     pub author: Author,
     /// Time of the certificate, by its author's clock.
@@ -143,12 +165,14 @@ pub struct Membership {
     device_index: BTreeMap<DeviceId, usize>,
     /// Of users not revoked.
     emails: BTreeSet<Email>,
-    /// Of all users there ever were.
-    encryption_keys: BTreeSet<EncryptionKey>,
+    /// Of all users and devices there ever were.
+    encryption_keys: BTreeSet<KeyHash>,
     /// Of all devices there ever were.
     verify_keys: BTreeSet<VerifyKey>,
     /// What each author said last, enrolments aside.
     authors: BTreeMap<Author, AuthorState>,
+    /// Devices that a key change named as abandoned, and whose they were to be.
+    abandoned: BTreeMap<DeviceId, UserId>,
 }
 
 /// What is known of a user beside the record.
@@ -157,6 +181,12 @@ struct UserIndex {
     at: usize,
     devices: Vec<usize>,
     profile_position: u64,
+    /// Devices that were named as abandoned and have not come into the log since.
+    abandoned: usize,
+    /// Key changes in which no device was abandoned.
+    key_changes: usize,
+    /// Position of the newest certificate that revoked a device of the user.
+    device_revoked: Option<u64>,
 }
 
 impl VerifiedLog {
@@ -215,6 +245,14 @@ impl VerifiedLog {
         self.state().devices.iter()
     }
 
+    /// Whether a device of the user was revoked after the user's present key was certified: who has
+    /// that device has the key (docs/protocol.md, *The log*). False for a user that the log doesn't
+    /// have.
+    #[must_use]
+    pub fn is_suspended(&self, user: &UserId) -> bool {
+        self.state().is_suspended(user)
+    }
+
     /// Devices of a user, revoked ones too, in the order of certification.
     pub fn devices_of(&self, user: &UserId) -> impl Iterator<Item = &DeviceRecord> {
         let state = self.state();
@@ -240,8 +278,27 @@ impl Membership {
             profile: record.profile,
             profile_position: index.profile_position,
             revoked: record.revoked.is_some(),
-            devices: index.devices.len(),
+            devices: index.devices.len().saturating_add(index.abandoned),
+            devices_revoked: self.devices_revoked(index),
+            encryption_key: record.encryption_key,
+            key_changes: index.key_changes,
         })
+    }
+
+    fn devices_revoked(&self, index: &UserIndex) -> usize {
+        let revoked = |at: &&usize| self.devices.get(**at).is_some_and(|device| device.revoked.is_some());
+        index.devices.iter().filter(revoked).count()
+    }
+
+    fn is_suspended(&self, user: &UserId) -> bool {
+        let Some(index) = self.user_index.get(user) else { return false };
+        let present = self.users.get(index.at).and_then(|record| record.keys.last());
+        present.is_some_and(|key| index.device_revoked.is_some_and(|at| at > key.position))
+    }
+
+    /// The user who has named a device as abandoned.
+    pub(super) fn abandoned_by(&self, device: &DeviceId) -> Option<UserId> {
+        self.abandoned.get(device).copied()
     }
 
     /// Whether a user who is not revoked has this address.
@@ -249,8 +306,8 @@ impl Membership {
         self.emails.contains(email)
     }
 
-    /// Whether any user, revoked or not, has this key.
-    pub(super) fn encryption_key_used(&self, key: &EncryptionKey) -> bool {
+    /// Whether any user or device has, or ever had, the key with this hash.
+    pub(super) fn encryption_key_used(&self, key: &KeyHash) -> bool {
         self.encryption_keys.contains(key)
     }
 
@@ -272,8 +329,14 @@ impl Membership {
         }
         match body {
             Body::User { user, email, sealed_name, encryption_key, profile } => {
-                let index =
-                    UserIndex { at: self.users.len(), devices: Vec::new(), profile_position: position };
+                let index = UserIndex {
+                    at: self.users.len(),
+                    devices: Vec::new(),
+                    profile_position: position,
+                    abandoned: 0,
+                    key_changes: 0,
+                    device_revoked: None,
+                };
                 self.user_index.insert(user, index);
                 self.emails.insert(email.clone());
                 self.encryption_keys.insert(encryption_key);
@@ -282,6 +345,7 @@ impl Membership {
                     email,
                     sealed_name: sealed_name.into(),
                     encryption_key,
+                    keys: vec![UserKeyRecord { key: encryption_key, position, author, manifest: None }],
                     profile,
                     position,
                     author,
@@ -289,18 +353,24 @@ impl Membership {
                     revoked: None,
                 });
             }
-            Body::Device { device, user, sealed_label, verify_key } => {
+            Body::Device { device, user, sealed_label, verify_key, encryption_key, kind } => {
+                let counted = self.abandoned.get(&device) == Some(&user);
                 if let Some(owner) = self.user_index.get_mut(&user) {
                     owner.devices.push(self.devices.len());
+                    owner.abandoned = owner.abandoned.saturating_sub(usize::from(counted));
                 }
                 self.device_index.insert(device, self.devices.len());
                 self.verify_keys.insert(verify_key);
+                self.encryption_keys.insert(encryption_key);
                 self.devices.push(DeviceRecord {
                     device,
                     user,
                     sealed_label: sealed_label.into(),
                     verify_key,
+                    encryption_key,
+                    kind,
                     position,
+                    seen: seen.count,
                     author,
                     certified: time,
                     revoked: None,
@@ -331,7 +401,23 @@ impl Membership {
                 let record = self.device_index.get(&device).and_then(|at| self.devices.get_mut(*at));
                 if let Some(record) = record {
                     record.revoked = Some(time);
+                    if let Some(owner) = self.user_index.get_mut(&record.user) {
+                        owner.device_revoked = Some(position);
+                    }
                 }
+            }
+            Body::UserKeyChanged { user, previous: _, encryption_key, manifest, abandoned } => {
+                let Some(index) = self.user_index.get_mut(&user) else { return };
+                if abandoned.is_empty() {
+                    index.key_changes = index.key_changes.saturating_add(1);
+                }
+                index.abandoned = index.abandoned.saturating_add(abandoned.len());
+                if let Some(record) = self.users.get_mut(index.at) {
+                    record.encryption_key = encryption_key;
+                    record.keys.push(UserKeyRecord { key: encryption_key, position, author, manifest });
+                }
+                self.encryption_keys.insert(encryption_key);
+                self.abandoned.extend(abandoned.into_iter().map(|device| (device, user)));
             }
         }
     }

@@ -16,7 +16,11 @@ use crate::ids::{DeviceId, Label, OrganisationId, UserId};
 use crate::keys::{DirectoryKey, Entropy, NoEntropy, random, then_wipe_stack};
 use crate::limits::NAME_MAX_BYTES;
 
-/// Bytes of the nonce in front: random, 24 bytes, so that no counter has to be agreed on between
+/// Number of the only directory key there is, as long as an organisation can't change it.
+pub const FIRST_DIRECTORY_KEY: u32 = 1;
+/// Bytes of the number in front: of the directory key that a name is sealed with.
+const NUMBER_BYTES: usize = 4;
+/// Bytes of the nonce behind it: random, 24 bytes, so that no counter has to be agreed on between
 /// members.
 const NONCE_BYTES: usize = 24;
 /// Two bytes that say the length, and the longest name.
@@ -42,6 +46,9 @@ struct Place<'a> {
     kind: u8,
     #[n(2)]
     id: UserId,
+    /// Number of the directory key.
+    #[n(3)]
+    key: u32,
 }
 
 /// The associated data of a name.
@@ -50,7 +57,7 @@ fn associated_data(organisation: &OrganisationId, whose: NameOf) -> Vec<u8> {
         NameOf::User(user) => (0, *user.as_bytes()),
         NameOf::Device(device) => (1, *device.as_bytes()),
     };
-    let place = codec::encode(&Place { organisation, kind, id: UserId::from_bytes(id) });
+    let place = codec::encode(&Place { organisation, kind, id: UserId::from_bytes(id), key: FIRST_DIRECTORY_KEY });
     [CONTEXT, &place].concat()
 }
 
@@ -80,7 +87,7 @@ pub fn seal_name(
         XChaCha20Poly1305::new(<&Key>::from(key.expose())).encrypt(&XNonce::from(nonce), payload)
     })
     .expect("514 bytes can be sealed");
-    Ok([nonce.as_slice(), &ciphertext].concat())
+    Ok([FIRST_DIRECTORY_KEY.to_be_bytes().as_slice(), &nonce, &ciphertext].concat())
 }
 
 /// Opens a name; `None` if it isn't one sealed for this place with this key.
@@ -94,7 +101,11 @@ pub fn open_name(
     if sealed.len() != SEALED_NAME_BYTES {
         return None;
     }
-    let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+    let (number, rest) = sealed.split_first_chunk::<NUMBER_BYTES>()?;
+    if u32::from_be_bytes(*number) != FIRST_DIRECTORY_KEY {
+        return None;
+    }
+    let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>()?;
     let aad = associated_data(organisation, whose);
     let payload = Payload { msg: ciphertext, aad: &aad };
     let padded = then_wipe_stack(|| {
@@ -151,7 +162,7 @@ mod tests {
         let ciphertext = XChaCha20Poly1305::new(<&Key>::from(key(1).expose()))
             .encrypt(&XNonce::from([2; 24]), Payload { msg: plaintext, aad: &aad })
             .unwrap();
-        [&[2; 24][..], &ciphertext].concat()
+        [&[0, 0, 0, 1][..], &[2; 24], &ciphertext].concat()
     }
 
     fn open(sealed: &[u8]) -> Option<Label> {

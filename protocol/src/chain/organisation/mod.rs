@@ -45,8 +45,9 @@ impl Rules for Organisation {
     type Origin = Origin;
     type Payload = Payload;
     type Author = Author;
-    /// Whether the key that it certifies, if it does, is one that may be certified: the one slow
-    /// thing beside the signature.
+    /// Whether the verify key that it certifies, if it does, is one that may be certified: the one
+    /// slow thing beside the signature. Encryption keys are named by hash, which says nothing of
+    /// them.
     type Findings = bool;
     type State = Membership;
     type Around = ();
@@ -83,9 +84,12 @@ impl Rules for Organisation {
 
     fn inspect(payload: &Payload) -> bool {
         match &payload.body {
-            Body::User { encryption_key, .. } => encryption_key.is_sound(),
             Body::Device { verify_key, .. } => verify_key.is_sound(),
-            Body::ProfileChange { .. } | Body::UserRevoked { .. } | Body::DeviceRevoked { .. } => true,
+            Body::User { .. }
+            | Body::ProfileChange { .. }
+            | Body::UserRevoked { .. }
+            | Body::DeviceRevoked { .. }
+            | Body::UserKeyChanged { .. } => true,
         }
     }
 
@@ -109,7 +113,8 @@ impl Rules for Organisation {
             Body::User { .. }
             | Body::ProfileChange { .. }
             | Body::UserRevoked { .. }
-            | Body::DeviceRevoked { .. } => None,
+            | Body::DeviceRevoked { .. }
+            | Body::UserKeyChanged { .. } => None,
         }
     }
 

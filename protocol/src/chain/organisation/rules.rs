@@ -6,14 +6,15 @@
 //! checked before the body is acted on.
 
 use super::Organisation;
-use super::certificate::{Author, Body, Payload, Profile, SEALED_NAME_BYTES};
+use super::certificate::{Author, Body, DeviceKind, Payload, Profile, SEALED_NAME_BYTES};
 use super::view::{DeviceState, MembersView, UserState};
 use crate::chain::candidate::{Accepted, Candidate};
 use crate::chain::head::Head;
 use crate::chain::view::{LogView, NotAccepted};
 use crate::ids::{DeviceId, UserId};
-use crate::limits::{DEVICES_PER_USER_MAX, LOG_MAX_CERTIFICATES};
-use crate::public::{EncryptionKey, VerifyKey};
+use crate::limits::{ABANDONED_MAX, DEVICES_PER_USER_MAX, KEY_CHANGES_MAX, LOG_MAX_CERTIFICATES};
+use crate::public::VerifyKey;
+use crate::sealing::KeyHash;
 
 /// What can be wrong with a certificate at its place. One for each rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -66,12 +67,9 @@ pub enum Fault {
     /// A member has this address.
     #[error("the e-mail address belongs to a member")]
     EmailTaken,
-    /// Another user, perhaps a revoked one, has this key.
-    #[error("the encryption key is another user's")]
+    /// Some user or device has, or had, the key with this hash.
+    #[error("the encryption key was certified before")]
     EncryptionKeyTaken,
-    /// Small order, or a second spelling of another key.
-    #[error("the encryption key is unusable")]
-    WeakEncryptionKey,
     /// Not as long as every sealed name.
     #[error("the sealed name has the wrong length")]
     SealedNameLength,
@@ -109,6 +107,22 @@ pub enum Fault {
     /// About the very device that signed.
     #[error("a device cannot revoke itself")]
     OwnDevice,
+    /// By a recovery device, and not a device of its user; or a recovery device as a user's first.
+    #[error("a recovery device certifies devices of its user, and nothing else")]
+    RecoveryDevice,
+    /// About the key of another user than the author's.
+    #[error("only a device of the user may change the user's key")]
+    AnothersKey,
+    /// The key that it replaces is not the user's present one: another change came first.
+    #[error("the key that it replaces is not the user's present key")]
+    StaleKey,
+    /// More than [`KEY_CHANGES_MAX`] and one for each revoked device of the user.
+    #[error("the user's key was changed too often")]
+    TooManyKeyChanges,
+    /// More than [`ABANDONED_MAX`] abandoned devices, not in ascending order, in the log, named
+    /// before, or beyond the user's [`DEVICES_PER_USER_MAX`] devices.
+    #[error("its list of abandoned devices is not acceptable")]
+    Abandoned,
 }
 
 impl<E> From<Fault> for NotAccepted<Fault, E> {
@@ -172,6 +186,7 @@ struct Member {
     key: VerifyKey,
     user: UserId,
     profile: Profile,
+    kind: DeviceKind,
 }
 
 impl AuthorBy {
@@ -183,6 +198,20 @@ impl AuthorBy {
 }
 
 impl Member {
+    /// A recovery device certifies ordinary devices of its own user. Whoever finds one can't revoke
+    /// the person's other devices with it, nor let anybody else in.
+    fn is_entitled(&self, body: &Body) -> Result<(), Fault> {
+        match (self.kind, body) {
+            (DeviceKind::Device, _) => Ok(()),
+            (DeviceKind::Recovery, Body::Device { user, kind: DeviceKind::Device, .. })
+                if *user == self.user =>
+            {
+                Ok(())
+            }
+            (DeviceKind::Recovery, _) => Err(Fault::RecoveryDevice),
+        }
+    }
+
     fn is_administrator(&self) -> Result<(), Fault> {
         match self.profile {
             Profile::Administrator => Ok(()),
@@ -199,13 +228,13 @@ fn author<V: MembersView>(view: &V, head: &Head, author: Author) -> Checked<V, A
         (Author::Device(_), 0 | 1) => Err(Fault::NotByRoot.into()),
         (Author::Device(device), _) => {
             let known = view.device(&device).map_err(NotAccepted::View)?;
-            let DeviceState { user, verify_key: key, revoked } = known.ok_or(Fault::AuthorUnknown)?;
+            let DeviceState { user, verify_key: key, revoked, kind } = known.ok_or(Fault::AuthorUnknown)?;
             let known = view.user(&user).map_err(NotAccepted::View)?;
             let owner = known.ok_or(Fault::AuthorUnknown)?;
             if revoked || owner.revoked {
                 return Err(Fault::AuthorRevoked.into());
             }
-            Ok(AuthorBy::Member(Member { device, key, user, profile: owner.profile }))
+            Ok(AuthorBy::Member(Member { device, key, user, profile: owner.profile, kind }))
         }
     }
 }
@@ -233,8 +262,25 @@ fn check_view<V: MembersView>(view: &V, payload: &Payload) -> Checked<V> {
 struct Check<'a, V> {
     view: &'a V,
     payload: &'a Payload,
-    /// Whether the key that it certifies is one that may be certified.
+    /// Whether the verify key that it certifies is one that may be certified.
     sound: bool,
+}
+
+/// What a certificate says about a new device, its kind aside.
+struct NewDevice<'a> {
+    device: &'a DeviceId,
+    user: &'a UserId,
+    sealed_label: &'a [u8],
+    verify_key: &'a VerifyKey,
+    encryption_key: &'a KeyHash,
+}
+
+/// A user begins with a device that can work for them.
+const fn first_device(kind: DeviceKind) -> Result<(), Fault> {
+    match kind {
+        DeviceKind::Device => Ok(()),
+        DeviceKind::Recovery => Err(Fault::RecoveryDevice),
+    }
 }
 
 impl<V: MembersView> Check<'_, V> {
@@ -246,20 +292,26 @@ impl<V: MembersView> Check<'_, V> {
             {
                 self.new_user(user, sealed_name, encryption_key)
             }
-            Body::Device { device, user, sealed_label, verify_key } if head.count == 1 => {
+            Body::Device { device, user, sealed_label, verify_key, encryption_key, kind }
+                if head.count == 1 =>
+            {
                 let owner = self.user(user)?.ok_or(Fault::NotAFounding)?;
-                self.new_device(device, &owner, sealed_label, verify_key)
+                first_device(*kind)?;
+                let new = NewDevice { device, user, sealed_label, verify_key, encryption_key };
+                self.new_device(&new, &owner)
             }
             Body::User { .. }
             | Body::Device { .. }
             | Body::ProfileChange { .. }
             | Body::UserRevoked { .. }
-            | Body::DeviceRevoked { .. } => Err(Fault::NotAFounding.into()),
+            | Body::DeviceRevoked { .. }
+            | Body::UserKeyChanged { .. } => Err(Fault::NotAFounding.into()),
         }
     }
 
     /// All later certificates.
     fn statement(&self, by: &Member) -> Checked<V> {
+        by.is_entitled(&self.payload.body)?;
         match &self.payload.body {
             Body::User { user, email, sealed_name, encryption_key, profile: _ } => {
                 by.is_administrator()?;
@@ -268,7 +320,7 @@ impl<V: MembersView> Check<'_, V> {
                 }
                 self.new_user(user, sealed_name, encryption_key)
             }
-            Body::Device { device, user, sealed_label, verify_key } => {
+            Body::Device { device, user, sealed_label, verify_key, encryption_key, kind } => {
                 let owner = self.user(user)?.ok_or(Fault::SubjectUnknown)?;
                 if owner.revoked {
                     return Err(Fault::SubjectRevoked.into());
@@ -284,8 +336,10 @@ impl<V: MembersView> Check<'_, V> {
                         return Err(Fault::NotOwnUser.into());
                     }
                     by.is_administrator()?;
+                    first_device(*kind)?;
                 }
-                self.new_device(device, &owner, sealed_label, verify_key)
+                let new = NewDevice { device, user, sealed_label, verify_key, encryption_key };
+                self.new_device(&new, &owner)
             }
             Body::ProfileChange { user, profile } => {
                 by.is_administrator()?;
@@ -315,6 +369,48 @@ impl<V: MembersView> Check<'_, V> {
                 }
                 if subject.revoked { Err(Fault::SubjectRevoked.into()) } else { Ok(()) }
             }
+            Body::UserKeyChanged { user, previous, encryption_key, manifest: _, abandoned } => {
+                if *user != by.user {
+                    return Err(Fault::AnothersKey.into());
+                }
+                let owner = self.user(user)?.ok_or(Fault::SubjectUnknown)?;
+                // Of two devices that change the key at once, one loses: its certificate names a
+                // key that is not the present one, and never will be again.
+                if owner.encryption_key != *previous {
+                    return Err(Fault::StaleKey.into());
+                }
+                self.new_key(encryption_key)?;
+                self.key_change_allowed(&owner, abandoned)
+            }
+        }
+    }
+
+    /// How often: an ordinary member could fill the log otherwise, or make others seal anew without
+    /// end.
+    fn key_change_allowed(&self, owner: &UserState, abandoned: &[DeviceId]) -> Checked<V> {
+        if abandoned.is_empty() {
+            let allowed = KEY_CHANGES_MAX.saturating_add(owner.devices_revoked);
+            return if owner.key_changes < allowed { Ok(()) } else { Err(Fault::TooManyKeyChanges.into()) };
+        }
+        let room = DEVICES_PER_USER_MAX.saturating_sub(owner.devices);
+        if abandoned.len() > ABANDONED_MAX.min(room) || !abandoned.is_sorted_by(|a, b| a < b) {
+            return Err(Fault::Abandoned.into());
+        }
+        for device in abandoned {
+            let named = self.view.abandoned_by(device).map_err(NotAccepted::View)?;
+            if named.is_some() || self.device(device)?.is_some() {
+                return Err(Fault::Abandoned.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Hashes are certified once: an old key never comes back, and nobody takes another's.
+    fn new_key(&self, key: &KeyHash) -> Checked<V> {
+        if self.view.encryption_key_used(key).map_err(NotAccepted::View)? {
+            Err(Fault::EncryptionKeyTaken.into())
+        } else {
+            Ok(())
         }
     }
 
@@ -336,31 +432,25 @@ impl<V: MembersView> Check<'_, V> {
     }
 
     /// What holds for every new user, founding or not.
-    fn new_user(&self, user: &UserId, sealed_name: &[u8], encryption_key: &EncryptionKey) -> Checked<V> {
+    fn new_user(&self, user: &UserId, sealed_name: &[u8], encryption_key: &KeyHash) -> Checked<V> {
         if self.user(user)?.is_some() {
             return Err(Fault::UserIdTaken.into());
         }
         if sealed_name.len() != SEALED_NAME_BYTES {
             return Err(Fault::SealedNameLength.into());
         }
-        if self.view.encryption_key_used(encryption_key).map_err(NotAccepted::View)? {
-            return Err(Fault::EncryptionKeyTaken.into());
-        }
-        if self.sound { Ok(()) } else { Err(Fault::WeakEncryptionKey.into()) }
+        self.new_key(encryption_key)
     }
 
     /// What holds for every new device, first or not.
-    fn new_device(
-        &self,
-        device: &DeviceId,
-        owner: &UserState,
-        sealed_label: &[u8],
-        verify_key: &VerifyKey,
-    ) -> Checked<V> {
+    fn new_device(&self, new: &NewDevice<'_>, owner: &UserState) -> Checked<V> {
+        let NewDevice { device, user, sealed_label, verify_key, encryption_key } = *new;
         if self.device(device)?.is_some() {
             return Err(Fault::DeviceIdTaken.into());
         }
-        if owner.devices >= DEVICES_PER_USER_MAX {
+        // One that its user named as abandoned was counted then.
+        let counted = self.view.abandoned_by(device).map_err(NotAccepted::View)? == Some(*user);
+        if owner.devices >= DEVICES_PER_USER_MAX && !counted {
             return Err(Fault::TooManyDevices.into());
         }
         if sealed_label.len() != SEALED_NAME_BYTES {
@@ -370,6 +460,7 @@ impl<V: MembersView> Check<'_, V> {
         if used || *verify_key == self.view.origin().root {
             return Err(Fault::VerifyKeyTaken.into());
         }
+        self.new_key(encryption_key)?;
         if self.sound { Ok(()) } else { Err(Fault::WeakVerifyKey.into()) }
     }
 }

@@ -5,11 +5,12 @@
 
 use std::convert::Infallible;
 
-use super::certificate::{Author, Profile};
+use super::certificate::{Author, DeviceKind, Profile};
 use super::log::{Origin, VerifiedLog};
 use crate::chain::view::LogView;
 use crate::ids::{DeviceId, Email, Timestamp, UserId};
-use crate::public::{EncryptionKey, VerifyKey};
+use crate::public::VerifyKey;
+use crate::sealing::KeyHash;
 
 /// A user at the end of the log, as far as rules ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +21,15 @@ pub struct UserState {
     pub profile_position: u64,
     /// Whether the user was revoked.
     pub revoked: bool,
-    /// Devices that the user ever had, revoked ones included.
+    /// Devices that the user ever had, revoked ones included, and those that a key change named as
+    /// abandoned.
     pub devices: usize,
+    /// How many of them were revoked.
+    pub devices_revoked: usize,
+    /// Hash of the user's present key.
+    pub encryption_key: KeyHash,
+    /// Key changes so far in which no device was abandoned.
+    pub key_changes: usize,
 }
 
 /// A device at the end of the log, as far as rules ask.
@@ -33,6 +41,8 @@ pub struct DeviceState {
     pub verify_key: VerifyKey,
     /// Whether it was revoked, by itself or with its user.
     pub revoked: bool,
+    /// Whether it is a recovery kit.
+    pub kind: DeviceKind,
 }
 
 /// View and time of an author's newest certificate, enrolments aside.
@@ -74,11 +84,17 @@ pub trait MembersView: LogView {
     /// [`LogView::Error`].
     fn email_in_use(&self, email: &Email) -> Result<bool, Self::Error>;
 
-    /// Whether any user, revoked or not, has this key.
+    /// Whether any user or device has, or ever had, the key with this hash.
     ///
     /// # Errors
     /// [`LogView::Error`].
-    fn encryption_key_used(&self, key: &EncryptionKey) -> Result<bool, Self::Error>;
+    fn encryption_key_used(&self, key: &KeyHash) -> Result<bool, Self::Error>;
+
+    /// The user who has named a device as abandoned; none if nobody has.
+    ///
+    /// # Errors
+    /// [`LogView::Error`].
+    fn abandoned_by(&self, device: &DeviceId) -> Result<Option<UserId>, Self::Error>;
 
     /// Whether any device, revoked or not, has this key.
     ///
@@ -111,6 +127,7 @@ impl MembersView for VerifiedLog {
             user: record.user,
             verify_key: record.verify_key,
             revoked: record.revoked.is_some(),
+            kind: record.kind,
         }))
     }
 
@@ -118,8 +135,12 @@ impl MembersView for VerifiedLog {
         Ok(self.state().email_in_use(email))
     }
 
-    fn encryption_key_used(&self, key: &EncryptionKey) -> Result<bool, Infallible> {
+    fn encryption_key_used(&self, key: &KeyHash) -> Result<bool, Infallible> {
         Ok(self.state().encryption_key_used(key))
+    }
+
+    fn abandoned_by(&self, device: &DeviceId) -> Result<Option<UserId>, Infallible> {
+        Ok(self.state().abandoned_by(device))
     }
 
     fn verify_key_used(&self, key: &VerifyKey) -> Result<bool, Infallible> {
