@@ -1,8 +1,10 @@
 //! The user manifest: the user's own encrypted entry point (docs/protocol.md, *User manifest*).
 //!
 //! Decides what is signed, what is bound and in which order it is checked: place, then signature,
-//! then encryption, then content. Refuses a manifest of another place or author before its
-//! ciphertext is touched.
+//! then encryption, then content. Refuses a manifest of another place, author or key before its
+//! ciphertext is touched. Which version may be taken, [`floor`] decides.
+
+pub mod floor;
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload as Sealed};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
@@ -10,11 +12,16 @@ use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 use zeroize::Zeroizing;
 
+use crate::chain::head::Head;
+use crate::chain::organisation::members::FIRST_DIRECTORY_KEY;
 use crate::codec::{self, CodecError};
 use crate::ids::{DeviceId, OrganisationId, Timestamp, UserId};
-use crate::keys::{DeviceSigningKey, Entropy, ManifestKey, NoEntropy, random, then_wipe_stack};
+use crate::keys::{
+    DeviceSigningKey, DirectoryKey, Entropy, ManifestKey, NoEntropy, random, then_wipe_stack,
+};
 use crate::limits::MANIFEST_MAX_BYTES;
 use crate::public::{Context, Signature, VerifyKey};
+use crate::sealing::KeyHash;
 
 /// Keeps the associated data apart from every other use of a key.
 const AD_CONTEXT: &[u8] = b"parsec-manifest-v1 ad\0";
@@ -39,6 +46,9 @@ pub struct ManifestPlace {
     /// When it was written, by the author's clock.
     #[n(4)]
     pub time: Timestamp,
+    /// Hash of the user's key under whose seed it is sealed.
+    #[n(5)]
+    pub key: KeyHash,
 }
 
 impl ManifestPlace {
@@ -62,8 +72,10 @@ struct Payload {
     #[n(4)]
     time: Timestamp,
     #[n(5)]
-    nonce: ByteArray<NONCE_BYTES>,
+    key: KeyHash,
     #[n(6)]
+    nonce: ByteArray<NONCE_BYTES>,
+    #[n(7)]
     ciphertext: ByteVec,
 }
 
@@ -76,11 +88,37 @@ struct Envelope {
     signature: Signature,
 }
 
-/// The secret part. Version 1 of this issue writes it empty and counts what others wrote.
+/// The secret part.
 #[derive(Encode, Decode)]
 struct Content {
+    /// By their numbers, ascending.
     #[n(0)]
+    directory_keys: Vec<NumberedKey>,
+    /// The organisation's log, as the author had verified it.
+    #[n(1)]
+    anchor: Head,
+    #[n(2)]
     safes: Vec<Safe>,
+}
+
+/// A directory key with its number, as it travels in message 7 and in manifests. Holds a secret.
+#[derive(Debug, Encode, Decode)]
+pub struct NumberedKey {
+    /// Number of the key; [`FIRST_DIRECTORY_KEY`] is the one an organisation begins with.
+    #[n(0)]
+    pub number: u32,
+    /// The key itself.
+    #[n(1)]
+    pub key: DirectoryKey,
+}
+
+impl NumberedKey {
+    /// The one key that there is as long as an organisation can't change it, for a record that is
+    /// encrypted at once.
+    #[must_use]
+    pub fn first(key: &DirectoryKey) -> Self {
+        Self { number: FIRST_DIRECTORY_KEY, key: DirectoryKey::from_bytes(&mut { *key.expose() }) }
+    }
 }
 
 /// One safe a user can open.
@@ -94,17 +132,28 @@ struct Safe {
     role: u64,
 }
 
-/// Seals the manifest that every user starts with: no safes.
+/// What a manifest without safes says.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    /// Opens the members' names.
+    pub directory_key: &'a DirectoryKey,
+    /// The organisation's log, as the author has verified it.
+    pub anchor: Head,
+}
+
+/// Seals a manifest without safes.
 ///
 /// # Errors
 /// [`NoEntropy`].
 pub fn seal_empty(
     place: &ManifestPlace,
+    summary: &Summary<'_>,
     key: &ManifestKey,
     author: &DeviceSigningKey,
     entropy: &mut dyn Entropy,
 ) -> Result<Vec<u8>, NoEntropy> {
-    seal(place, &Content { safes: Vec::new() }, key, author, entropy)
+    let directory_keys = vec![NumberedKey::first(summary.directory_key)];
+    seal(place, &Content { directory_keys, anchor: summary.anchor, safes: Vec::new() }, key, author, entropy)
 }
 
 /// Seals any content.
@@ -127,13 +176,14 @@ fn seal(
         XChaCha20Poly1305::new(<&Key>::from(key.expose())).encrypt(&XNonce::from(nonce), sealed)
     })
     .expect("a manifest can be sealed");
-    let ManifestPlace { organisation, user, version, author: device, time } = place.clone();
+    let ManifestPlace { organisation, user, version, author: device, time, key } = place.clone();
     let payload = codec::encode(&Payload {
         organisation,
         user,
         version,
         author: device,
         time,
+        key,
         nonce: nonce.into(),
         ciphertext: ciphertext.into(),
     });
@@ -150,14 +200,28 @@ pub enum ManifestError {
     /// Another organisation or user than asked for, or version 0.
     #[error("the manifest belongs to another place")]
     WrongPlace,
-    /// The author's signature or the encryption does not check.
-    #[error("the manifest does not check")]
+    /// The author's signature or the encryption fails verification.
+    #[error("the manifest fails verification")]
     Forged,
+    /// Sealed under a key that the user never had, or whose seed this device does not have.
+    #[error("the manifest is sealed under a key that is not here")]
+    UnknownKey,
 }
 
-/// Number of safes in a manifest that checks, and its place. `author_key` gives the verify key of a
-/// device that may write for this user, and none for every other; the caller compares the version
-/// with the newest it has seen.
+/// A manifest that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// What is bound to it.
+    pub place: ManifestPlace,
+    /// The organisation's log, as the author had verified it.
+    pub anchor: Head,
+    /// Number of safes in it.
+    pub safes: usize,
+}
+
+/// Opens a manifest. `author_key` gives the verify key of a device that may have written for this
+/// user, and none for every other; `manifest_key` the key that belongs to the user's key with this
+/// hash. Whether the version may be taken is for [`floor`].
 ///
 /// # Errors
 /// [`ManifestError`].
@@ -165,9 +229,9 @@ pub fn open(
     envelope: &[u8],
     organisation: &OrganisationId,
     user: &UserId,
-    key: &ManifestKey,
     author_key: impl FnOnce(&DeviceId) -> Option<VerifyKey>,
-) -> Result<(ManifestPlace, usize), ManifestError> {
+    manifest_key: impl FnOnce(&KeyHash) -> Option<ManifestKey>,
+) -> Result<Opened, ManifestError> {
     let envelope: Envelope = codec::decode(envelope, MANIFEST_MAX_BYTES)?;
     let payload: Payload = codec::decode(&envelope.payload, MANIFEST_MAX_BYTES)?;
     if payload.organisation != *organisation || payload.user != *user || payload.version == 0 {
@@ -176,17 +240,18 @@ pub fn open(
     author_key(&payload.author)
         .and_then(|author| author.verify(Context::Manifest, &envelope.payload, &envelope.signature).ok())
         .ok_or(ManifestError::Forged)?;
-    let Payload { organisation, user, version, author, time, nonce, ciphertext } = payload;
-    let place = ManifestPlace { organisation, user, version, author, time };
+    let Payload { organisation, user, version, author, time, key, nonce, ciphertext } = payload;
+    let manifest_key = manifest_key(&key).ok_or(ManifestError::UnknownKey)?;
+    let place = ManifestPlace { organisation, user, version, author, time, key };
     let aad = place.associated_data();
     let sealed = Sealed { msg: &ciphertext, aad: &aad };
     let plaintext = then_wipe_stack(|| {
-        XChaCha20Poly1305::new(<&Key>::from(key.expose())).decrypt(&XNonce::from(*nonce), sealed)
+        XChaCha20Poly1305::new(<&Key>::from(manifest_key.expose())).decrypt(&XNonce::from(*nonce), sealed)
     })
     .map(Zeroizing::new)
     .map_err(|_| ManifestError::Forged)?;
     let content: Content = codec::decode(&plaintext, MANIFEST_MAX_BYTES)?;
-    Ok((place, content.safes.len()))
+    Ok(Opened { place, anchor: content.anchor, safes: content.safes.len() })
 }
 
 #[cfg(test)]
@@ -216,16 +281,37 @@ mod tests {
             version: 1,
             author: DeviceId::from_bytes([2; 16]),
             time: Timestamp(3),
+            key: KeyHash::from_bytes([7; 32]),
         }
     }
 
-    fn seal_at(place: &ManifestPlace) -> Vec<u8> {
-        seal_empty(place, &key(4), &author(5), &mut Fixed(6)).unwrap()
+    fn anchor() -> Head {
+        Head { count: 2, hash: crate::public::Hash::of(&[b"head"]) }
     }
 
-    fn read(envelope: &[u8]) -> Result<(ManifestPlace, usize), ManifestError> {
-        let ManifestPlace { organisation, user, author: device, .. } = place();
-        open(envelope, &organisation, &user, &key(4), |id| (*id == device).then(|| author(5).verify_key()))
+    fn opened(safes: usize) -> Opened {
+        Opened { place: place(), anchor: anchor(), safes }
+    }
+
+    fn seal_by(place: &ManifestPlace, with: u8, by: u8) -> Vec<u8> {
+        let directory_key = DirectoryKey::from_bytes(&mut [1; 32]);
+        let summary = Summary { directory_key: &directory_key, anchor: anchor() };
+        seal_empty(place, &summary, &key(with), &author(by), &mut Fixed(6)).unwrap()
+    }
+
+    fn seal_at(place: &ManifestPlace) -> Vec<u8> {
+        seal_by(place, 4, 5)
+    }
+
+    fn read(envelope: &[u8]) -> Result<Opened, ManifestError> {
+        let ManifestPlace { organisation, user, author: device, key: of, .. } = place();
+        open(
+            envelope,
+            &organisation,
+            &user,
+            |id| (*id == device).then(|| author(5).verify_key()),
+            |hash| (*hash == of).then(|| key(4)),
+        )
     }
 
     /// Signs a changed payload with the true author's key: what the server can't, but a device
@@ -241,16 +327,16 @@ mod tests {
 
     #[test]
     fn an_empty_manifest_opens() {
-        assert_eq!(read(&seal_at(&place())), Ok((place(), 0)));
-        assert_eq!(read(&resigned(|_| {})), Ok((place(), 0)));
+        assert_eq!(read(&seal_at(&place())), Ok(opened(0)));
+        assert_eq!(read(&resigned(|_| {})), Ok(opened(0)));
     }
 
     #[test]
     fn safes_are_counted() {
         let safe = Safe { id: [7; 16].into(), key: crate::keys::SafeKey::from_bytes(&mut [8; 32]), role: 0 };
-        let content = Content { safes: vec![safe] };
+        let content = Content { directory_keys: Vec::new(), anchor: anchor(), safes: vec![safe] };
         let envelope = seal(&place(), &content, &key(4), &author(5), &mut Fixed(6)).unwrap();
-        assert_eq!(read(&envelope), Ok((place(), 1)));
+        assert_eq!(read(&envelope), Ok(opened(1)));
     }
 
     #[test]
@@ -267,8 +353,7 @@ mod tests {
     fn another_author_is_refused() {
         let stranger = ManifestPlace { author: DeviceId::from_bytes([9; 16]), ..place() };
         assert_eq!(read(&seal_at(&stranger)), Err(ManifestError::Forged));
-        let forged = seal_empty(&place(), &key(4), &author(9), &mut Fixed(6)).unwrap();
-        assert_eq!(read(&forged), Err(ManifestError::Forged));
+        assert_eq!(read(&seal_by(&place(), 4, 9)), Err(ManifestError::Forged));
     }
 
     #[test]
@@ -277,8 +362,9 @@ mod tests {
         assert_eq!(read(&resigned(|it| it.time = Timestamp(4))), Err(ManifestError::Forged));
         assert_eq!(read(&resigned(|it| it.nonce[0] ^= 1)), Err(ManifestError::Forged));
         assert_eq!(read(&resigned(|it| it.ciphertext[0] ^= 1)), Err(ManifestError::Forged));
-        let other_key = seal_empty(&place(), &key(9), &author(5), &mut Fixed(6)).unwrap();
-        assert_eq!(read(&other_key), Err(ManifestError::Forged));
+        assert_eq!(read(&seal_by(&place(), 9, 5)), Err(ManifestError::Forged));
+        let other = KeyHash::from_bytes([8; 32]);
+        assert_eq!(read(&resigned(|it| it.key = other)), Err(ManifestError::UnknownKey));
     }
 
     #[test]
@@ -311,7 +397,7 @@ mod tests {
             &mut Fixed(6),
         )
         .unwrap();
-        let moved = resigned(|it| it.ciphertext = sealed[NONCE_BYTES..].to_vec().into());
+        let moved = resigned(|it| it.ciphertext = sealed[4 + NONCE_BYTES..].to_vec().into());
         assert_eq!(read(&moved), Err(ManifestError::Forged));
     }
 }
