@@ -119,6 +119,16 @@ impl NumberedKey {
     pub fn first(key: &DirectoryKey) -> Self {
         Self { number: FIRST_DIRECTORY_KEY, key: DirectoryKey::from_bytes(&mut { *key.expose() }) }
     }
+
+    /// That one key again; none if these are others, or more.
+    #[must_use]
+    pub fn only(keys: Vec<Self>) -> Option<DirectoryKey> {
+        let mut keys = keys.into_iter();
+        match (keys.next(), keys.next()) {
+            (Some(Self { number: FIRST_DIRECTORY_KEY, key }), None) => Some(key),
+            (None | Some(_), _) => None,
+        }
+    }
 }
 
 /// One safe a user can open.

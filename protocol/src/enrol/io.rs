@@ -10,13 +10,14 @@ use minicbor::{Decode, Encode};
 
 use super::sas::SasCode;
 use crate::chain::head::Head;
-use crate::chain::organisation::certificate::Profile;
+use crate::chain::organisation::certificate::{ManifestMark, Profile};
 use crate::chain::organisation::log::VerifiedLog;
 use crate::evidence::receipt::SignedStatement;
 use crate::ids::{DeviceId, Email, Invited, Label, OrganisationId, Timestamp, Token, UserId};
-use crate::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
-use crate::public::{EncryptionKey, Hash, PeerKey, VerifyKey};
+use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, LocalStoreKey, UserSeed};
+use crate::public::{Hash, PeerKey, VerifyKey};
 use crate::receipt::Receipt;
+use crate::sealing::EncryptionKey;
 
 /// The transport an attempt runs on. Bound by the prologue, so that nobody can move a ceremony
 /// unnoticed.
@@ -94,6 +95,10 @@ pub enum Refused {
     /// profile, address taken).
     #[error("the greeter may not certify this")]
     MayNotCertify,
+    /// A device of the greeter's user was revoked since the user's key was certified: who has that
+    /// device has the key, and a new device must not be given it.
+    #[error("the user's key must be changed first")]
+    KeyChangeDue,
     /// The random source failed.
     #[error("the system's random source failed")]
     NoEntropy,
@@ -236,10 +241,11 @@ pub struct Approval<'a> {
     pub signing_key: &'a DeviceSigningKey,
     /// Seals the names; handed over.
     pub directory_key: &'a DirectoryKey,
-    /// The greeter's own user keys: handed over to a new device, not touched for a new user.
-    pub user_key: &'a UserDecryptionKey,
-    /// The user's manifest key, for another device of theirs.
-    pub manifest_key: &'a ManifestKey,
+    /// The greeter's own user seed: handed over to a new device, not touched for a new user.
+    pub user_seed: &'a UserSeed,
+    /// Newest version of the user's manifest that the greeter has verified, for another device of
+    /// theirs.
+    pub manifest: Option<ManifestMark>,
     /// The greeter's verified view of the log: `seen` of the certificates.
     pub log: &'a VerifiedLog,
     /// Attempts of the invitation that the greeter's device took part in, this one included: for
@@ -254,10 +260,12 @@ pub struct Claim {
     pub name: Option<Label>,
     /// What the device is called.
     pub device_label: Label,
-    /// The user's public key; for a new user only.
+    /// What is sealed to the user with; for a new user only. Message 8 proves possession.
     pub encryption_key: Option<EncryptionKey>,
     /// The device's public key. Possession has been proved.
     pub verify_key: VerifyKey,
+    /// What is sealed to the device with. Message 8 proves possession.
+    pub device_key: EncryptionKey,
 }
 
 /// What the greeter's driver is to do.
@@ -307,10 +315,13 @@ pub struct NewDevice {
     pub root: VerifyKey,
     /// Whether this organisation requires codes to be typed.
     pub typed_codes: bool,
-    /// Opens what is sent to the user.
-    pub user_key: UserDecryptionKey,
-    /// Opens the user's manifest.
-    pub manifest_key: ManifestKey,
+    /// Opens what is sealed to the user.
+    pub user_seed: UserSeed,
+    /// Opens what is sealed to this device.
+    pub device_seed: DeviceSeed,
+    /// Newest version of the user's manifest that the greeter had verified: older ones are not
+    /// taken.
+    pub manifest: Option<ManifestMark>,
     /// This device's signing key.
     pub signing_key: DeviceSigningKey,
     /// This device's store key.
@@ -351,9 +362,15 @@ pub struct SealedEnrolment {
     /// The certificates' envelopes, in the log's order.
     #[n(5)]
     pub certificates: Vec<ByteVec>,
-    /// How the ceremony went, for the receipt file. Absent in records of earlier programs.
+    /// How the ceremony went, for the receipt file.
     #[n(6)]
-    pub statement: Option<SignedStatement>,
+    pub statement: SignedStatement,
+    /// The keys that the certificates name, in that order.
+    #[n(7)]
+    pub keys: Vec<EncryptionKey>,
+    /// What message 8 must show: that the boxes of message 7 were opened.
+    #[n(8)]
+    pub opened: Hash,
 }
 
 /// What goes to the server.
@@ -363,4 +380,6 @@ pub struct Publication {
     pub certificates: Vec<Vec<u8>>,
     /// The claimer's receipt, message 8, verified.
     pub receipt: Receipt,
+    /// The keys that the certificates name, in that order.
+    pub keys: Vec<EncryptionKey>,
 }

@@ -10,14 +10,14 @@ use zeroize::Zeroizing;
 use super::channel::Channel;
 use super::io::{Claim, Closed};
 use crate::chain::head::Head;
-use crate::chain::organisation::certificate::Profile;
+use crate::chain::organisation::certificate::{ManifestMark, Profile};
 use crate::codec;
 use crate::ids::{DeviceId, Email, Label, UserId};
-use crate::keys::{DirectoryKey, ManifestKey, UserDecryptionKey};
 use crate::limits::STEP_MAX_BYTES;
-use crate::public::{EncryptionKey, Hash, Signature, VerifyKey};
+use crate::public::{Hash, Signature, VerifyKey};
+use crate::sealing::EncryptionKey;
 
-/// Receipts are 32-byte values and framing: 1 + 34 + (1 + 2·34) + 34 + 66 bytes.
+/// Receipts are 32-byte values and framing: 1 + 34 + (1 + 2·34) + 34 + 34 + 66 bytes.
 pub(super) const RECEIPT_MAX_BYTES: usize = 256;
 
 /// A number used once: 32 bytes, so that no birthday and no guess ever meets one.
@@ -87,12 +87,14 @@ pub(super) struct ClaimRecord {
     pub(super) encryption_key: Option<EncryptionKey>,
     #[n(3)]
     pub(super) verify_key: VerifyKey,
+    #[n(4)]
+    pub(super) device_key: EncryptionKey,
 }
 
 impl From<ClaimRecord> for Claim {
     fn from(record: ClaimRecord) -> Self {
-        let ClaimRecord { name, device_label, encryption_key, verify_key } = record;
-        Self { name, device_label, encryption_key, verify_key }
+        let ClaimRecord { name, device_label, encryption_key, verify_key, device_key } = record;
+        Self { name, device_label, encryption_key, verify_key, device_key }
     }
 }
 
@@ -119,7 +121,7 @@ pub(super) fn possession_message(handshake: &Hash, claim: &ClaimRecord) -> Vec<u
     codec::encode(&PossessionOf { handshake, claim })
 }
 
-/// Message 7. Holds secrets.
+/// Message 7. Its secrets are in boxes ([`super::boxes`]).
 #[derive(Debug, Encode, Decode)]
 pub(super) struct Handover {
     #[n(0)]
@@ -137,22 +139,15 @@ pub(super) struct Handover {
     #[n(6)]
     pub(super) root: VerifyKey,
     #[n(7)]
-    pub(super) directory_key: DirectoryKey,
-    #[n(8)]
     pub(super) seen: Head,
-    #[n(9)]
+    #[n(8)]
     pub(super) certificates: Vec<ByteVec>,
+    #[n(9)]
+    pub(super) manifest: Option<ManifestMark>,
     #[n(10)]
-    pub(super) user_keys: Option<UserKeys>,
-}
-
-/// What all devices of a user share; for a new device of a user who has some.
-#[derive(Debug, Encode, Decode)]
-pub(super) struct UserKeys {
-    #[n(0)]
-    pub(super) decryption: UserDecryptionKey,
-    #[n(1)]
-    pub(super) manifest: ManifestKey,
+    pub(super) secrets: ByteVec,
+    #[n(11)]
+    pub(super) challenges: Vec<ByteVec>,
 }
 
 /// Encodes and encrypts the next message.

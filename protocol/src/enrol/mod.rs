@@ -37,6 +37,7 @@
 //! | `channel` | how Noise is driven; which keys are refused |
 //! | `sas` | the codes, their decoys, when one is recognised |
 //! | `messages` | the records inside the channel |
+//! | `boxes` | what message 7 seals to the claimer's keys, and what message 8 answers |
 //! | `proofs` | the checks, each with its proof |
 //! | `turn` | refusing, failing, running out of patience: alike for both |
 //! | `claimer`, `greeter` | the two machines: `mod` sorts the input, `states` says what it does |
@@ -63,7 +64,7 @@
 //! };
 //! # use parsec_protocol::ids::{Invited, OrganisationId, Timestamp, Token};
 //! # use parsec_protocol::keys::{
-//! #     DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, ManifestKey, NoEntropy, UserDecryptionKey,
+//! #     DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed,
 //! # };
 //!
 //! # // Not random: an example's keys are worth nothing.
@@ -82,13 +83,14 @@
 //! # let now = Timestamp(1_800_000_000_000_000);
 //! # let organisation: OrganisationId = "acme".parse()?;
 //! # let (signing_key, directory_key) = (DeviceSigningKey::random(entropy)?, DirectoryKey::random(entropy)?);
-//! # let (user_key, manifest_key) = (UserDecryptionKey::random(entropy)?, ManifestKey::random(entropy)?);
+//! # let (user_seed, device_seed) = (UserSeed::random(entropy)?, DeviceSeed::random(entropy)?);
 //! # let founder = Founder {
 //! #     organisation: &organisation,
 //! #     email: &"alice@acme.example".parse()?,
 //! #     name: &"Alice".parse()?,
 //! #     device_label: &"laptop".parse()?,
-//! #     user_key: &user_key,
+//! #     user_seed: &user_seed,
+//! #     device_seed: &device_seed,
 //! #     signing_key: &signing_key,
 //! #     directory_key: &directory_key,
 //! # };
@@ -153,8 +155,8 @@
 //!             profile: Profile::Standard,
 //!             signing_key: &signing_key,
 //!             directory_key: &directory_key,
-//!             user_key: &user_key,
-//!             manifest_key: &manifest_key,
+//!             user_seed: &user_seed,
+//!             manifest: None,
 //!             log: &log,
 //!             attempts: 1,
 //!         }),
@@ -171,6 +173,7 @@
 //! # }
 //! ```
 
+mod boxes;
 pub mod channel;
 pub mod claimer;
 #[cfg(any(test, feature = "lab"))]

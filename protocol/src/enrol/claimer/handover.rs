@@ -6,14 +6,17 @@
 
 use crate::chain::batch::Sequential;
 use crate::chain::head::Head;
-use crate::chain::organisation::certificate::{Author, Body, Envelope, Payload, Profile};
+use crate::chain::organisation::certificate::{
+    Author, Body, DeviceKind, Envelope, ManifestMark, Payload, Profile,
+};
 use crate::chain::organisation::log::VerifiedLog;
 use crate::chain::organisation::members::{NameOf, open_name};
+use crate::enrol::boxes;
 use crate::enrol::io::{Closed, NewDevice, Setting};
-use crate::enrol::messages::{Handover, UserKeys};
+use crate::enrol::messages::Handover;
 use crate::enrol::proofs::RootCovered;
 use crate::ids::{DeviceId, Email, Invited, Label, UserId};
-use crate::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
+use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, LocalStoreKey, UserSeed};
 use crate::limits::LOG_MAX_CERTIFICATES;
 use crate::public::{Hash, VerifyKey};
 use crate::receipt::Receipt;
@@ -23,12 +26,13 @@ const SEEN_MIN: u64 = 2;
 /// Something in message 7 isn't what was asked for.
 const UNFIT: Closed = Closed::BadMessage { step: 7 };
 
-/// What the claimer drew for its claim. User keys are there for a new user; a new device is given
-/// its user's.
+/// What the claimer drew for its claim. The user's seed is there for a new user; a new device is
+/// given its user's.
 pub(super) struct KeysOfClaim {
     pub(super) signing: DeviceSigningKey,
     pub(super) store: LocalStoreKey,
-    pub(super) user: Option<(UserDecryptionKey, ManifestKey)>,
+    pub(super) device: DeviceSeed,
+    pub(super) user: Option<UserSeed>,
 }
 
 /// Message 7 after the checks that need no log, with the claimer's own keys.
@@ -43,10 +47,12 @@ pub(super) struct Received {
     directory_key: DirectoryKey,
     seen: Head,
     certificates: Vec<Vec<u8>>,
+    manifest: Option<ManifestMark>,
     signing_key: DeviceSigningKey,
     store_key: LocalStoreKey,
-    user_key: UserDecryptionKey,
-    manifest_key: ManifestKey,
+    user_seed: UserSeed,
+    device_seed: DeviceSeed,
+    opened: Hash,
     first_device: bool,
 }
 
@@ -59,6 +65,7 @@ pub(super) fn read(
     setting: &Setting,
     keys: KeysOfClaim,
     handover: Handover,
+    handshake: &Hash,
     _: RootCovered,
 ) -> Result<Received, Closed> {
     let Handover {
@@ -69,16 +76,18 @@ pub(super) fn read(
         device_label,
         profile,
         root,
-        directory_key,
         seen,
         certificates,
-        user_keys,
+        manifest,
+        secrets,
+        challenges,
     } = handover;
-    let KeysOfClaim { signing, store, user: own } = keys;
+    let KeysOfClaim { signing, store, device: device_seed, user: own } = keys;
+    let found = boxes::open(handshake, &device_seed, own.as_ref(), &secrets, &challenges);
+    let boxes::Found { directory_key, user_seed: handed, opened } = found.map_err(|_| UNFIT)?;
     let first_device = own.is_some();
-    let (user_key, manifest_key) = match (own, user_keys) {
-        (Some(own), None) => own,
-        (None, Some(UserKeys { decryption, manifest })) => (decryption, manifest),
+    let user_seed = match (own, handed) {
+        (Some(seed), None) | (None, Some(seed)) => seed,
         (Some(_), Some(_)) | (None, None) => return Err(UNFIT),
     };
     let received = Received {
@@ -92,15 +101,18 @@ pub(super) fn read(
         directory_key,
         seen,
         certificates: certificates.into_iter().map(Vec::from).collect(),
+        manifest,
         signing_key: signing,
         store_key: store,
-        user_key,
-        manifest_key,
+        user_seed,
+        device_seed,
+        opened,
         first_device,
     };
     let fits = match (&setting.invited, received.certificates.as_slice()) {
         (Invited::User(invited), [of_user, of_device]) => {
             received.email == *invited
+                && received.manifest.is_none()
                 && received.is_own_user(setting, of_user)
                 && received.is_own_device(setting, of_device)
         }
@@ -146,16 +158,19 @@ impl Received {
         user == self.user
             && email == self.email
             && profile == self.profile
-            && encryption_key == self.user_key.encryption_key()
+            && encryption_key == self.user_seed.encryption_key().hash()
             && self.is_sealed(setting, NameOf::User(user), &sealed_name, &self.name)
     }
 
     fn is_own_device(&self, setting: &Setting, envelope: &[u8]) -> bool {
-        let Some(Body::Device { device, user, sealed_label, verify_key }) = self.body(setting, envelope)
+        let Some(Body::Device { device, user, sealed_label, verify_key, encryption_key, kind }) =
+            self.body(setting, envelope)
         else {
             return false;
         };
-        device == self.device
+        kind == DeviceKind::Device
+            && encryption_key == self.device_seed.encryption_key().hash()
+            && device == self.device
             && user == self.user
             && verify_key == self.signing_key.verify_key()
             && self.is_sealed(setting, NameOf::Device(device), &sealed_label, &self.device_label)
@@ -195,7 +210,7 @@ impl Received {
         let record = chain.user(&self.user).ok_or(Closed::ChainInvalid)?;
         let fits = record.email == self.email
             && record.profile == self.profile
-            && record.encryption_key == self.user_key.encryption_key()
+            && record.encryption_key == self.user_seed.encryption_key().hash()
             && self.is_sealed(setting, NameOf::User(record.user), &record.sealed_name, &self.name);
         if fits { Ok(()) } else { Err(UNFIT) }
     }
@@ -217,7 +232,8 @@ impl Verified {
     pub(super) fn into_device(self, setting: &Setting, handshake: Hash, typed_codes: bool) -> NewDevice {
         let Self { received, log } = self;
         let certified = received.certificates.iter().map(|bytes| Hash::of(&[bytes])).collect();
-        let receipt = Receipt::sign(&received.signing_key, handshake, certified, received.root);
+        let receipt =
+            Receipt::sign(&received.signing_key, handshake, certified, received.root, received.opened);
         NewDevice {
             organisation: setting.organisation.clone(),
             user: received.user,
@@ -228,8 +244,9 @@ impl Verified {
             profile: received.profile,
             root: received.root,
             typed_codes,
-            user_key: received.user_key,
-            manifest_key: received.manifest_key,
+            user_seed: received.user_seed,
+            device_seed: received.device_seed,
+            manifest: received.manifest,
             signing_key: received.signing_key,
             store_key: received.store_key,
             directory_key: received.directory_key,

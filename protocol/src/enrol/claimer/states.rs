@@ -14,7 +14,7 @@ use crate::enrol::sas::{CodeRecognised, CodeScreen, Codes, Decoys, SasInputs};
 use crate::enrol::turn::{Patience, Turn};
 use crate::ids::{Invited, Label, Timestamp};
 use crate::keys::{
-    DeviceSigningKey, Entropy, LinkSecret, LocalStoreKey, ManifestKey, NoEntropy, UserDecryptionKey, random,
+    DeviceSeed, DeviceSigningKey, Entropy, LinkSecret, LocalStoreKey, NoEntropy, UserSeed, random,
 };
 use crate::public::{Context, Hash};
 
@@ -221,8 +221,9 @@ impl AwaitsIdentity {
         let claim = ClaimRecord {
             name,
             device_label,
-            encryption_key: keys.user.as_ref().map(|(key, _)| key.encryption_key()),
+            encryption_key: keys.user.as_ref().map(UserSeed::encryption_key),
             verify_key: keys.signing.verify_key(),
+            device_key: keys.device.encryption_key(),
         };
         let bytes = introduce(&mut channel, &keys.signing, claim, &recognised);
         let next = AwaitsHandover { channel, turn, keys };
@@ -233,12 +234,9 @@ impl AwaitsIdentity {
 fn draw_keys(new_user: bool, entropy: &mut dyn Entropy) -> Result<KeysOfClaim, NoEntropy> {
     let signing = DeviceSigningKey::random(entropy)?;
     let store = LocalStoreKey::random(entropy)?;
-    let user = if new_user {
-        Some((UserDecryptionKey::random(entropy)?, ManifestKey::random(entropy)?))
-    } else {
-        None
-    };
-    Ok(KeysOfClaim { signing, store, user })
+    let device = DeviceSeed::random(entropy)?;
+    let user = if new_user { Some(UserSeed::random(entropy)?) } else { None };
+    Ok(KeysOfClaim { signing, store, device, user })
 }
 
 /// Message 6. Sent to a recognised greeter only: it carries the person's name.
@@ -266,7 +264,7 @@ impl AwaitsHandover {
         let handover: Handover = messages::open(&mut channel, 7, message)?;
         let handshake = *channel.handshake();
         let covered = RootCovered::check(&turn.root_commitment, &turn.nonce.0, &handshake, &handover.root)?;
-        let received = handover::read(setting, keys, handover, covered)?;
+        let received = handover::read(setting, keys, handover, &handshake, covered)?;
         let count = received.seen_count();
         let next = AwaitsLog { received, handshake, typed_codes: turn.typing_required };
         Ok((State::AwaitsLog(Box::new(next)), vec![ClaimerOutput::NeedLog { count }]))

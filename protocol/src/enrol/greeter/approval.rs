@@ -7,17 +7,19 @@
 use minicbor::bytes::ByteVec;
 
 use crate::chain::head::Head;
-use crate::chain::organisation::certificate::{Author, Body, Payload, Profile};
+use crate::chain::organisation::certificate::{Author, Body, DeviceKind, Payload, Profile};
 use crate::chain::organisation::log::UserRecord;
 use crate::chain::organisation::members::{NameOf, open_name, seal_name};
+use crate::enrol::boxes::{self, HandedOver};
 use crate::enrol::io::{Approval, Refused, SealedEnrolment, Setting, TransportKind};
-use crate::enrol::messages::{ClaimRecord, Handover, UserKeys};
+use crate::enrol::messages::{ClaimRecord, Handover};
 use crate::enrol::proofs::{HeardConfirmation, PossessionProved};
 use crate::enrol::sas::CodeRecognised;
 use crate::evidence::receipt::{CODE_BITS, SignedStatement, Statement, Transport};
 use crate::ids::{DeviceId, Email, Invited, Label, Timestamp, UserId};
-use crate::keys::{DirectoryKey, Entropy, ManifestKey, UserDecryptionKey, random};
-use crate::public::{EncryptionKey, Hash, VerifyKey};
+use crate::keys::{Entropy, random};
+use crate::public::{Hash, VerifyKey};
+use crate::sealing::EncryptionKey;
 
 /// All that a certification rests on.
 pub(super) struct Basis<'a> {
@@ -34,8 +36,8 @@ pub(super) struct Basis<'a> {
 pub(super) type Proofs<'a> = (&'a CodeRecognised, &'a HeardConfirmation, &'a PossessionProved);
 
 /// What is to be certified, with whatever the two kinds differ in.
-enum Subject {
-    User { email: Email, name: Label, encryption_key: EncryptionKey },
+enum Subject<'a> {
+    User { email: Email, name: Label, encryption_key: &'a EncryptionKey },
     Device { email: Email, name: Label, profile: Profile },
 }
 
@@ -43,8 +45,8 @@ enum Subject {
 /// 7.
 ///
 /// # Errors
-/// [`Refused::WrongIdentity`], [`Refused::MayNotCertify`], [`Refused::NoEntropy`]: nothing has left
-/// this function then.
+/// [`Refused::WrongIdentity`], [`Refused::MayNotCertify`], [`Refused::KeyChangeDue`],
+/// [`Refused::NoEntropy`]: nothing has left this function then.
 pub(super) fn sign(
     basis: &Basis<'_>,
     (recognised, _, _): Proofs<'_>,
@@ -66,30 +68,31 @@ pub(super) fn sign(
         Ok::<_, Refused>(ByteVec::from(sealed))
     };
     let mut bodies = Vec::new();
-    let (email, name, profile, user_keys) = match subject {
+    let mut keys = Vec::new();
+    let (email, name, profile, manifest, user_seed) = match subject {
         Subject::User { email, name, encryption_key } => {
+            keys.push(encryption_key.clone());
             bodies.push(Body::User {
                 user,
                 email: email.clone(),
                 sealed_name: seal(NameOf::User(user), &name, entropy)?,
-                encryption_key,
+                encryption_key: encryption_key.hash(),
                 profile: approval.profile,
             });
-            (email, name, approval.profile, None)
+            (email, name, approval.profile, None, None)
         }
         Subject::Device { email, name, profile } => {
-            let keys = UserKeys {
-                decryption: UserDecryptionKey::from_bytes(&mut { *approval.user_key.expose() }),
-                manifest: ManifestKey::from_bytes(&mut { *approval.manifest_key.expose() }),
-            };
-            (email, name, profile, Some(keys))
+            (email, name, profile, approval.manifest, Some(approval.user_seed))
         }
     };
+    keys.push(claim.device_key.clone());
     bodies.push(Body::Device {
         device,
         user,
         sealed_label: seal(NameOf::Device(device), &device_label, entropy)?,
         verify_key: claim.verify_key,
+        encryption_key: claim.device_key.hash(),
+        kind: DeviceKind::Device,
     });
 
     let seen = approval.log.head();
@@ -99,7 +102,9 @@ pub(super) fn sign(
     approval.log.extended(certificates.iter().map(Vec::as_slice)).map_err(|_| Refused::MayNotCertify)?;
 
     let certificates: Vec<ByteVec> = certificates.into_iter().map(ByteVec::from).collect();
-    let statement = statement(basis, recognised, seen, device, now);
+    let handed = HandedOver { directory_key: approval.directory_key, user_seed };
+    let boxes = boxes::make(handshake, &handed, &claim.device_key, claim.encryption_key.as_ref(), entropy)?;
+    let statement = statement(basis, recognised, (seen, boxes.opened), device, now);
     let sealed = SealedEnrolment {
         user,
         device,
@@ -107,7 +112,9 @@ pub(super) fn sign(
         handshake: *handshake,
         root: *root,
         certificates: certificates.clone(),
-        statement: Some(statement),
+        statement,
+        keys,
+        opened: boxes.opened,
     };
     let handover = Handover {
         user,
@@ -117,10 +124,11 @@ pub(super) fn sign(
         device_label,
         profile,
         root: *root,
-        directory_key: DirectoryKey::from_bytes(&mut { *approval.directory_key.expose() }),
         seen,
         certificates,
-        user_keys,
+        manifest,
+        secrets: boxes.secrets,
+        challenges: boxes.challenges,
     };
     Ok((sealed, handover))
 }
@@ -129,7 +137,7 @@ pub(super) fn sign(
 fn statement(
     basis: &Basis<'_>,
     recognised: &CodeRecognised,
-    seen: Head,
+    (seen, opened): (Head, Hash),
     device: DeviceId,
     time: Timestamp,
 ) -> SignedStatement {
@@ -151,6 +159,7 @@ fn statement(
         handshake: *handshake,
         device,
         time,
+        opened,
     };
     SignedStatement::of(&statement, |context, message| approval.signing_key.sign(context, message))
 }
@@ -180,17 +189,15 @@ fn greeter<'a>(basis: &Basis<'a>) -> Result<&'a UserRecord, Refused> {
 }
 
 /// Whether this greeter may certify this claim, and as what.
-fn subject(basis: &Basis<'_>, greeter: &UserRecord) -> Result<Subject, Refused> {
+fn subject<'a>(basis: &Basis<'a>, greeter: &UserRecord) -> Result<Subject<'a>, Refused> {
     let Basis { setting, claim, approval, .. } = *basis;
     let log = approval.log;
     if log.devices().any(|other| other.verify_key == claim.verify_key) || log.root() == &claim.verify_key {
         return Err(Refused::MayNotCertify);
     }
-    match (&setting.invited, &claim.name, claim.encryption_key) {
+    match (&setting.invited, &claim.name, &claim.encryption_key) {
         (Invited::User(email), Some(claimed), Some(encryption_key)) => {
-            let taken = log.users().any(|other| {
-                other.encryption_key == encryption_key || (other.revoked.is_none() && other.email == *email)
-            });
+            let taken = log.users().any(|other| other.revoked.is_none() && other.email == *email);
             if taken || greeter.profile != Profile::Administrator {
                 return Err(Refused::MayNotCertify);
             }
@@ -201,8 +208,13 @@ fn subject(basis: &Basis<'_>, greeter: &UserRecord) -> Result<Subject, Refused> 
             if approval.name.is_some() {
                 return Err(Refused::WrongIdentity);
             }
+            // A key that a thief has must not go to a new device as the user's own.
+            if log.is_suspended(user) {
+                return Err(Refused::KeyChangeDue);
+            }
             // Only one's own: nobody else has the user's private keys to hand over.
-            if *user != greeter.user || approval.user_key.encryption_key() != greeter.encryption_key {
+            let present = approval.user_seed.encryption_key().hash() == greeter.encryption_key;
+            if *user != greeter.user || !present {
                 return Err(Refused::MayNotCertify);
             }
             let whose = NameOf::User(greeter.user);

@@ -2,7 +2,8 @@
 //!
 //! Decides from the greeter's durable record alone, since the greeter's daemon may have been
 //! restarted and locked in between. Refuses a receipt over other certificates, another root,
-//! another ceremony, or by another key.
+//! another ceremony, by another key, or without proof that the boxes of message 7 were opened: a
+//! certificate must not name an encryption key that somebody else holds, or nobody.
 
 use crate::codec;
 use crate::enrol::io::{Closed, Publication, SealedEnrolment};
@@ -22,12 +23,13 @@ impl SealedEnrolment {
             self.certificates.iter().map(|envelope| Hash::of(&[envelope])).collect();
         let fits = receipt.handshake == self.handshake
             && receipt.root == self.root
+            && receipt.opened == self.opened
             && receipt.certificates == certificates
             && receipt.verify(&self.verify_key).is_ok();
         if !fits {
             return Err(Closed::BadReceipt);
         }
         let certificates = self.certificates.iter().map(|envelope| envelope.to_vec()).collect();
-        Ok(Publication { certificates, receipt })
+        Ok(Publication { certificates, receipt, keys: self.keys.clone() })
     }
 }

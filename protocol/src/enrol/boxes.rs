@@ -1,0 +1,158 @@
+//! The boxes of message 7: what outlasts the channel, and what proves that keys are held
+//! (docs/protocol.md, *Message 7*).
+//!
+//! Decides what is sealed to which key of message 6, and for which use. Refuses, on the claimer's
+//! side, a box that doesn't open: nothing of message 7 is believed then. The relay keeps the
+//! messages, and the channel is X25519 alone; boxes of the suites of `sealing` stand behind it.
+
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+use zeroize::Zeroizing;
+
+use super::io::Refused;
+use crate::codec;
+use crate::keys::{DeviceSeed, DirectoryKey, Entropy, UserSeed, random};
+use crate::limits::STEP_MAX_BYTES;
+use crate::manifest::NumberedKey;
+use crate::public::Hash;
+use crate::sealing::{EncryptionKey, NotOpened, Randomness, SECRET_BOX_BYTES, seal};
+
+/// The use of the box with the secrets.
+const HANDOVER: &str = "parsec-handover-v1";
+/// The use of the boxes that are to be opened as a proof.
+const CHALLENGE: &str = "parsec-challenge-v1";
+/// Keeps the hash of what was in them apart from every other.
+const OPENED: &[u8] = b"parsec-opened-v1\0";
+/// Bytes in a challenge: too many to guess.
+const CHALLENGE_BYTES: usize = 32;
+
+/// What a box of secrets is bound to.
+#[derive(Encode)]
+struct HandoverUse<'a>(#[n(0)] &'static str, #[n(1)] &'a Hash);
+
+/// What a challenge is bound to.
+#[derive(Encode)]
+struct ChallengeUse<'a>(#[n(0)] &'static str, #[n(1)] &'a Hash, #[n(2)] Whose);
+
+/// Whose key a challenge is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode)]
+#[cbor(index_only)]
+enum Whose {
+    #[n(0)]
+    Device,
+    #[n(1)]
+    User,
+}
+
+/// The plaintext of the first box.
+#[derive(Encode, Decode)]
+struct Secrets {
+    #[n(0)]
+    directory_keys: Vec<NumberedKey>,
+    #[n(1)]
+    user_seed: Option<UserSeed>,
+}
+
+/// The greeter's boxes, and what message 8 must answer.
+pub(super) struct Boxes {
+    pub(super) secrets: ByteVec,
+    pub(super) challenges: Vec<ByteVec>,
+    pub(super) opened: Hash,
+}
+
+/// What the greeter hands over.
+pub(super) struct HandedOver<'a> {
+    pub(super) directory_key: &'a DirectoryKey,
+    /// For a new device of a user who has some.
+    pub(super) user_seed: Option<&'a UserSeed>,
+}
+
+/// Seals what is handed over to the keys of the claim: the device's, and a new user's.
+///
+/// # Errors
+/// [`Refused::NoEntropy`]; [`Refused::MayNotCertify`] if a box can't be made, which no key of a
+/// claim can cause.
+pub(super) fn make(
+    handshake: &Hash,
+    handed: &HandedOver<'_>,
+    device_key: &EncryptionKey,
+    user_key: Option<&EncryptionKey>,
+    entropy: &mut dyn Entropy,
+) -> Result<Boxes, Refused> {
+    let secrets = Secrets {
+        directory_keys: vec![NumberedKey::first(handed.directory_key)],
+        user_seed: handed.user_seed.map(|seed| UserSeed::from_bytes(&mut { *seed.expose() })),
+    };
+    let plaintext = Zeroizing::new(codec::encode(&secrets));
+    let secrets = sealed(device_key, &codec::encode(&HandoverUse(HANDOVER, handshake)), &plaintext, entropy)?;
+    let keys = [Some((Whose::Device, device_key)), user_key.map(|key| (Whose::User, key))];
+    let mut drawn = Vec::new();
+    let mut challenges = Vec::new();
+    for (whose, key) in keys.into_iter().flatten() {
+        let challenge: Zeroizing<[u8; CHALLENGE_BYTES]> = Zeroizing::new(random(entropy)?);
+        let info = codec::encode(&ChallengeUse(CHALLENGE, handshake, whose));
+        challenges.push(sealed(key, &info, challenge.as_slice(), entropy)?);
+        drawn.push(challenge);
+    }
+    Ok(Boxes { secrets, challenges, opened: opened(drawn.iter().map(|drawn| drawn.as_slice())) })
+}
+
+fn sealed(
+    key: &EncryptionKey,
+    info: &[u8],
+    plaintext: &[u8],
+    entropy: &mut dyn Entropy,
+) -> Result<ByteVec, Refused> {
+    let randomness = Randomness::random(entropy)?;
+    seal(key, info, &[], plaintext, randomness).map(ByteVec::from).map_err(|_| Refused::MayNotCertify)
+}
+
+fn opened<'a>(challenges: impl Iterator<Item = &'a [u8]>) -> Hash {
+    let parts: Vec<&[u8]> = std::iter::once(OPENED).chain(challenges).collect();
+    Hash::of(&parts)
+}
+
+/// What the claimer found in the boxes.
+pub(super) struct Found {
+    pub(super) directory_key: DirectoryKey,
+    pub(super) user_seed: Option<UserSeed>,
+    /// What goes into message 8.
+    pub(super) opened: Hash,
+}
+
+/// Opens all boxes with the seeds of the claim.
+///
+/// # Errors
+/// [`NotOpened`], also where there is not exactly one challenge for each seed, or another directory
+/// key than the first.
+pub(super) fn open(
+    handshake: &Hash,
+    device_seed: &DeviceSeed,
+    user_seed: Option<&UserSeed>,
+    secrets: &[u8],
+    challenges: &[ByteVec],
+) -> Result<Found, NotOpened> {
+    let info = codec::encode(&HandoverUse(HANDOVER, handshake));
+    let plaintext = device_seed.open(secrets, &info, &[])?;
+    let Secrets { directory_keys, user_seed: handed } =
+        codec::decode(plaintext.expose(), STEP_MAX_BYTES).map_err(|_| NotOpened)?;
+    let directory_key = NumberedKey::only(directory_keys).ok_or(NotOpened)?;
+    let of_device = |sealed: &[u8]| {
+        device_seed.open(sealed, &codec::encode(&ChallengeUse(CHALLENGE, handshake, Whose::Device)), &[])
+    };
+    let drawn = match (user_seed, challenges) {
+        (None, [device]) => vec![of_device(device)?],
+        (Some(seed), [device, user]) => {
+            let info = codec::encode(&ChallengeUse(CHALLENGE, handshake, Whose::User));
+            vec![of_device(device)?, seed.open(user, &info, &[])?]
+        }
+        (None | Some(_), _) => return Err(NotOpened),
+    };
+    if drawn.iter().any(|drawn| drawn.expose().len() != CHALLENGE_BYTES) {
+        return Err(NotOpened);
+    }
+    let opened = opened(drawn.iter().map(|drawn| drawn.expose()));
+    Ok(Found { directory_key, user_seed: handed, opened })
+}
+
+const _: () = assert!(SECRET_BOX_BYTES < STEP_MAX_BYTES / 4, "message 7 must fit one step");
