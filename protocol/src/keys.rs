@@ -45,16 +45,21 @@ const USED_STACK_WORDS: usize = 2_048;
 /// Uses a key in frames of their own, then overwrites where those were. The primitives wipe what
 /// they own, but not what a move left behind, and a thread's stack outlives the lock of a device.
 pub(crate) fn then_wipe_stack<T>(work: impl FnOnce() -> T) -> T {
+    then_wipe_stack_of::<USED_STACK_WORDS, T>(work)
+}
+
+/// As [`then_wipe_stack`], for work that takes more of the stack: that many words of 8 bytes.
+pub(crate) fn then_wipe_stack_of<const WORDS: usize, T>(work: impl FnOnce() -> T) -> T {
     #[inline(never)]
     fn own_frame<T>(work: impl FnOnce() -> T) -> T {
         work()
     }
     #[inline(never)]
-    fn wipe() {
-        std::hint::black_box(&mut [0_u64; USED_STACK_WORDS]);
+    fn wipe<const WORDS: usize>() {
+        std::hint::black_box(&mut [0_u64; WORDS]);
     }
     let done = own_frame(work);
-    wipe();
+    wipe::<WORDS>();
     done
 }
 
@@ -162,6 +167,11 @@ secret! {
     /// A user's X25519 private key: opens what is sent to the user. The same on all devices of the
     /// user.
     UserDecryptionKey
+}
+secret! {
+    /// The seed of a key that others seal to (X-Wing). Only the seed is stored; both private keys
+    /// are made of it for each box and wiped after.
+    DecryptionSeed
 }
 secret! {
     /// Encrypts the user's manifest. The same on all devices of the user.

@@ -22,3 +22,4 @@ pub mod paste;
 pub mod public;
 pub mod receipt;
 pub mod relay;
+pub mod sealing;

@@ -174,9 +174,14 @@ impl EncryptionKey {
     /// else's.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        // The top bit is ignored by X25519, so it may not be used here.
-        below_p(self.as_bytes()) && !SMALL_ORDER.contains(self.as_bytes())
+        is_sound_x25519(self.as_bytes())
     }
+}
+
+/// Whether an X25519 public key is canonical and not of small order.
+pub(crate) fn is_sound_x25519(key: &[u8; 32]) -> bool {
+    // The top bit is ignored by X25519, so it may not be used here.
+    below_p(key) && !SMALL_ORDER.contains(key)
 }
 
 /// Whether a number, little-endian, is below p = 2^255 - 19.

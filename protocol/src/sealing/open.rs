@@ -1,0 +1,72 @@
+//! Opening boxes: with the seed, whose expanded parts live for one box.
+//!
+//! Decides what opens. Refuses everything else by one error: a reason would tell whoever tries how
+//! far they came. This file sees a secret's bytes: it makes the keys out of a seed.
+
+use std::fmt;
+
+use hpke::aead::AeadTag;
+use hpke::inout::InOutBuf;
+use hpke::{Deserializable as _, Kem as _, OpModeR, setup_receiver};
+use zeroize::Zeroizing;
+
+use super::xwing::{Aead, EncappedKey, Kdf, PrivateKey, XWing, then_wipe_stack};
+use super::{ENCAPSULATION_BYTES, EncryptionKey, INFO_MAX_BYTES, TAG_BYTES};
+use crate::keys::DecryptionSeed;
+
+/// The box is not one of this key, use and associated data. Which of them, or what else, nobody is
+/// told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the box does not open")]
+pub struct NotOpened;
+
+/// What was in a box: secret, and wiped when dropped.
+pub struct Opened(Zeroizing<Vec<u8>>);
+
+impl Opened {
+    /// The plaintext, for the type of secret that is made of it.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opened(..)")
+    }
+}
+
+impl DecryptionSeed {
+    /// The public key, recomputed from the seed.
+    #[must_use]
+    pub fn encryption_key(&self) -> EncryptionKey {
+        then_wipe_stack(|| XWing::sk_to_pk(&PrivateKey::expand(self.expose())).0)
+    }
+
+    /// Opens a box that was sealed to this seed's key for the use that `info` says.
+    ///
+    /// # Errors
+    /// [`NotOpened`].
+    pub fn open(&self, sealed: &[u8], info: &[u8], associated: &[u8]) -> Result<Opened, NotOpened> {
+        let (encapsulation, ciphertext) = sealed.split_at_checked(ENCAPSULATION_BYTES).ok_or(NotOpened)?;
+        let length = ciphertext.len().checked_sub(TAG_BYTES).ok_or(NotOpened)?;
+        let (text, tag) = ciphertext.split_at_checked(length).ok_or(NotOpened)?;
+        if info.len() > INFO_MAX_BYTES {
+            return Err(NotOpened);
+        }
+        let encapsulation = EncappedKey::from_bytes(encapsulation).map_err(|_| NotOpened)?;
+        let tag = AeadTag::<Aead>::from_bytes(tag).map_err(|_| NotOpened)?;
+        then_wipe_stack(|| {
+            let seed = PrivateKey::expand(self.expose());
+            let mut context =
+                setup_receiver::<Aead, Kdf, XWing>(&OpModeR::Base, &seed, &encapsulation, info)
+                    .map_err(|_| NotOpened)?;
+            let mut opened = Opened(Zeroizing::new(text.to_vec()));
+            context
+                .open_inout_detached(InOutBuf::from(opened.0.as_mut_slice()), associated, &tag)
+                .map_err(|_| NotOpened)?;
+            Ok(opened)
+        })
+    }
+}
