@@ -6,13 +6,17 @@
 use std::fmt;
 
 use ed25519_dalek::{Signer as _, SigningKey};
+use hkdf::Hkdf;
 use minicbor::decode::{self, Decoder};
 use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
+use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::public::{Context, EncryptionKey, PeerKey, Signature, VerifyKey};
+use crate::codec;
+use crate::ids::{OrganisationId, UserId};
+use crate::public::{Context, PeerKey, Signature, VerifyKey};
 
 /// Where random bytes come from: the operating system in the product, a seed in tests.
 pub trait Entropy {
@@ -164,17 +168,16 @@ secret! {
     RootSigningKey
 }
 secret! {
-    /// A user's X25519 private key: opens what is sent to the user. The same on all devices of the
-    /// user.
-    UserDecryptionKey
+    /// The seed of a user's key: opens what is sealed to the user. The same on all devices of the
+    /// user; another one after each *user key changed*.
+    UserSeed
 }
 secret! {
-    /// The seed of a key that others seal to (X-Wing). Only the seed is stored; both private keys
-    /// are made of it for each box and wiped after.
-    DecryptionSeed
+    /// The seed of a device's key: opens what is sealed to the device. Never leaves it.
+    DeviceSeed
 }
 secret! {
-    /// Encrypts the user's manifest. The same on all devices of the user.
+    /// Encrypts the user's manifest. Derived from the user's seed, so that it changes with it.
     ManifestKey
 }
 secret! {
@@ -236,15 +239,33 @@ macro_rules! signs {
 signs!(DeviceSigningKey);
 signs!(RootSigningKey);
 
-impl UserDecryptionKey {
-    /// The public half, recomputed.
+/// Keeps the key of manifests apart from whatever else is derived from a user's seed.
+const MANIFEST_KEY_CONTEXT: &[u8] = b"parsec-manifest-v1 key\0";
+
+impl UserSeed {
+    /// The key of the user's manifests, as long as this is the user's seed: HKDF-SHA256, bound to
+    /// organisation and user (docs/protocol.md, *Identifiers and keys*).
     #[must_use]
-    pub fn encryption_key(&self) -> EncryptionKey {
-        then_wipe_stack(|| {
-            let secret = x25519_dalek::StaticSecret::from(*self.expose());
-            EncryptionKey::from_bytes(x25519_dalek::PublicKey::from(&secret).to_bytes())
-        })
+    pub fn manifest_key(&self, organisation: &OrganisationId, user: &UserId) -> ManifestKey {
+        let of = codec::encode(&ManifestOf { organisation, user });
+        let mut key = ManifestKey(Secret32(Box::new(Zeroizing::new([0; 32]))));
+        let info = [MANIFEST_KEY_CONTEXT, &of];
+        let derived = then_wipe_stack(|| {
+            Hkdf::<Sha256>::new(None, self.expose()).expand_multi_info(&info, key.0.0.as_mut_slice())
+        });
+        #[expect(clippy::expect_used, reason = "fails only above 255 blocks; this is one")]
+        derived.expect("HKDF gives 32 bytes");
+        key
     }
+}
+
+/// Whose manifest a key is for.
+#[derive(Encode)]
+struct ManifestOf<'a> {
+    #[n(0)]
+    organisation: &'a OrganisationId,
+    #[n(1)]
+    user: &'a UserId,
 }
 
 #[cfg(test)]
@@ -267,7 +288,8 @@ mod tests {
         let shown = [
             format!("{:?}", DeviceSigningKey::random(&mut Counter(0)).unwrap()),
             format!("{:?}", RootSigningKey::random(&mut Counter(0)).unwrap()),
-            format!("{:?}", UserDecryptionKey::random(&mut Counter(0)).unwrap()),
+            format!("{:?}", UserSeed::random(&mut Counter(0)).unwrap()),
+            format!("{:?}", DeviceSeed::random(&mut Counter(0)).unwrap()),
             format!("{:?}", ManifestKey::random(&mut Counter(0)).unwrap()),
             format!("{:?}", LocalStoreKey::random(&mut Counter(0)).unwrap()),
             format!("{:?}", DirectoryKey::random(&mut Counter(0)).unwrap()),
@@ -276,7 +298,8 @@ mod tests {
         let silent = [
             "DeviceSigningKey(..)",
             "RootSigningKey(..)",
-            "UserDecryptionKey(..)",
+            "UserSeed(..)",
+            "DeviceSeed(..)",
             "ManifestKey(..)",
             "LocalStoreKey(..)",
             "DirectoryKey(..)",

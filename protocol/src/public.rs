@@ -168,17 +168,8 @@ impl PreparedKey {
     }
 }
 
-impl EncryptionKey {
-    /// Whether this is a usable key at all: canonical, not of small order. With a key of small
-    /// order every shared secret is the same; a second spelling of a key would pass for somebody
-    /// else's.
-    #[must_use]
-    pub fn is_sound(&self) -> bool {
-        is_sound_x25519(self.as_bytes())
-    }
-}
-
-/// Whether an X25519 public key is canonical and not of small order.
+/// Whether an X25519 public key is canonical and not of small order. With a key of small order every
+/// shared secret is the same; a second spelling of a key would pass for another.
 pub(crate) fn is_sound_x25519(key: &[u8; 32]) -> bool {
     // The top bit is ignored by X25519, so it may not be used here.
     below_p(key) && !SMALL_ORDER.contains(key)
@@ -241,21 +232,21 @@ mod tests {
     #[test]
     fn the_points_of_small_order_are_those_that_arithmetic_finds() {
         for key in SMALL_ORDER {
-            assert!(!contributes(key) && !EncryptionKey::from_bytes(key).is_sound());
+            assert!(!contributes(key) && !is_sound_x25519(&key));
             // Their neighbours are none, and no other spelling of them is taken.
             for bit in 0..255 {
                 let mut near = key;
                 if let Some(byte) = near.get_mut(bit / 8) {
                     *byte ^= 1 << (bit % 8);
                 }
-                let sound = EncryptionKey::from_bytes(near).is_sound();
+                let sound = is_sound_x25519(&near);
                 assert!(!sound || contributes(near), "{near:02x?}");
             }
         }
         for number in 0..2_000_u32 {
             let mut key = *Hash::of(&[&number.to_be_bytes()]).as_bytes();
             key[31] &= 0x7f;
-            assert_eq!(EncryptionKey::from_bytes(key).is_sound(), contributes(key));
+            assert_eq!(is_sound_x25519(&key), contributes(key));
         }
     }
 

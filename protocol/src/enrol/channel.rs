@@ -26,7 +26,7 @@ use crate::codec;
 use crate::ids::{DeviceId, Invited, OrganisationId, Token, UserId};
 use crate::keys::{Entropy, LinkSecret, NoEntropy};
 use crate::limits::STEP_MAX_BYTES;
-use crate::public::{EncryptionKey, Hash, PeerKey};
+use crate::public::{Hash, PeerKey, is_sound_x25519};
 
 /// Noise's name for what is spoken.
 const NOISE: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
@@ -141,7 +141,7 @@ impl Handshake {
         let key = message.first_chunk().ok_or(Closed::BadMessage { step })?;
         // Before the library sees it: it would mix a second spelling of a key into the transcript
         // as another key.
-        if !EncryptionKey::from_bytes(*key).is_sound() {
+        if !is_sound_x25519(key) {
             return Err(Closed::BadKey);
         }
         self.state.read_message(message, &mut []).map(|_| ()).map_err(|error| match error {
@@ -329,7 +329,7 @@ impl Dh for X25519 {
         let secret = self.secret.as_ref().ok_or(snow::Error::Dh)?;
         // The library passes its whole buffer, longer than a key.
         let public = *public.first_chunk().ok_or(snow::Error::Dh)?;
-        if !EncryptionKey::from_bytes(public).is_sound() {
+        if !is_sound_x25519(&public) {
             return Err(snow::Error::Dh);
         }
         let shared = Zeroizing::new(*secret.diffie_hellman(&PublicKey::from(public)).as_bytes());

@@ -10,7 +10,7 @@
 //! the uses; here they are bytes.
 //!
 //! ```
-//! use parsec_protocol::keys::{DecryptionSeed, Entropy, NoEntropy};
+//! use parsec_protocol::keys::{UserSeed, Entropy, NoEntropy};
 //! use parsec_protocol::sealing::{Randomness, box_bytes, seal};
 //!
 //! // In the product this is the operating system's generator.
@@ -26,7 +26,7 @@
 //! }
 //!
 //! // The recipient keeps 32 bytes and shows the key that belongs to them.
-//! let seed = DecryptionSeed::random(&mut Counter(0))?;
+//! let seed = UserSeed::random(&mut Counter(0))?;
 //! let key = seed.encryption_key();
 //!
 //! // Anybody who has the key seals to it.

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::xwing::{Aead, EncappedKey, Kdf, PrivateKey, XWing, then_wipe_stack};
 use super::{ENCAPSULATION_BYTES, EncryptionKey, INFO_MAX_BYTES, TAG_BYTES};
-use crate::keys::DecryptionSeed;
+use crate::keys::{DeviceSeed, UserSeed};
 
 /// The box is not one of this key, use and associated data. Which of them, or what else, nobody is
 /// told.
@@ -37,36 +37,43 @@ impl fmt::Debug for Opened {
     }
 }
 
-impl DecryptionSeed {
-    /// The public key, recomputed from the seed.
-    #[must_use]
-    pub fn encryption_key(&self) -> EncryptionKey {
-        then_wipe_stack(|| XWing::sk_to_pk(&PrivateKey::expand(self.expose())).0)
-    }
+/// Defines a key and its boxes for a seed.
+macro_rules! opens {
+    ($name:ident) => {
+        impl $name {
+            /// The public key, recomputed from the seed.
+            #[must_use]
+            pub fn encryption_key(&self) -> EncryptionKey {
+                then_wipe_stack(|| XWing::sk_to_pk(&PrivateKey::expand(self.expose())).0)
+            }
 
-    /// Opens a box that was sealed to this seed's key for the use that `info` says.
-    ///
-    /// # Errors
-    /// [`NotOpened`].
-    pub fn open(&self, sealed: &[u8], info: &[u8], associated: &[u8]) -> Result<Opened, NotOpened> {
-        let (encapsulation, ciphertext) = sealed.split_at_checked(ENCAPSULATION_BYTES).ok_or(NotOpened)?;
-        let length = ciphertext.len().checked_sub(TAG_BYTES).ok_or(NotOpened)?;
-        let (text, tag) = ciphertext.split_at_checked(length).ok_or(NotOpened)?;
-        if info.len() > INFO_MAX_BYTES {
-            return Err(NotOpened);
+            /// Opens a box that was sealed to this seed's key for the use that `info` says.
+            ///
+            /// # Errors
+            /// [`NotOpened`].
+            pub fn open(&self, sealed: &[u8], info: &[u8], associated: &[u8]) -> Result<Opened, NotOpened> {
+                let (encapsulation, ciphertext) = sealed.split_at_checked(ENCAPSULATION_BYTES).ok_or(NotOpened)?;
+                let length = ciphertext.len().checked_sub(TAG_BYTES).ok_or(NotOpened)?;
+                let (text, tag) = ciphertext.split_at_checked(length).ok_or(NotOpened)?;
+                if info.len() > INFO_MAX_BYTES {
+                    return Err(NotOpened);
+                }
+                let encapsulation = EncappedKey::from_bytes(encapsulation).map_err(|_| NotOpened)?;
+                let tag = AeadTag::<Aead>::from_bytes(tag).map_err(|_| NotOpened)?;
+                then_wipe_stack(|| {
+                    let seed = PrivateKey::expand(self.expose());
+                    let mut context =
+                        setup_receiver::<Aead, Kdf, XWing>(&OpModeR::Base, &seed, &encapsulation, info)
+                            .map_err(|_| NotOpened)?;
+                    let mut opened = Opened(Zeroizing::new(text.to_vec()));
+                    context
+                        .open_inout_detached(InOutBuf::from(opened.0.as_mut_slice()), associated, &tag)
+                        .map_err(|_| NotOpened)?;
+                    Ok(opened)
+                })
+            }
         }
-        let encapsulation = EncappedKey::from_bytes(encapsulation).map_err(|_| NotOpened)?;
-        let tag = AeadTag::<Aead>::from_bytes(tag).map_err(|_| NotOpened)?;
-        then_wipe_stack(|| {
-            let seed = PrivateKey::expand(self.expose());
-            let mut context =
-                setup_receiver::<Aead, Kdf, XWing>(&OpModeR::Base, &seed, &encapsulation, info)
-                    .map_err(|_| NotOpened)?;
-            let mut opened = Opened(Zeroizing::new(text.to_vec()));
-            context
-                .open_inout_detached(InOutBuf::from(opened.0.as_mut_slice()), associated, &tag)
-                .map_err(|_| NotOpened)?;
-            Ok(opened)
-        })
-    }
+    };
 }
+opens!(UserSeed);
+opens!(DeviceSeed);

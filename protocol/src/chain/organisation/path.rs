@@ -7,13 +7,14 @@
 use super::certificate::Author;
 use super::log::VerifiedLog;
 use crate::ids::{DeviceId, Timestamp, UserId};
-use crate::public::{EncryptionKey, VerifyKey};
+use crate::public::VerifyKey;
+use crate::sealing::KeyHash;
 
 /// Whom a link is about, with the key it vouches for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// A person, with the user's id.
-    User(UserId, EncryptionKey),
+    User(UserId, KeyHash),
     /// A device, with its id.
     Device(DeviceId, VerifyKey),
 }
