@@ -23,3 +23,4 @@ pub mod public;
 pub mod receipt;
 pub mod relay;
 pub mod sealing;
+pub mod user_key;

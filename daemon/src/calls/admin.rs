@@ -18,6 +18,7 @@ use parsec_protocol::relay::{ErrorCode, NewCertificate};
 use super::members;
 use crate::os::blocking;
 use crate::os::clock;
+use crate::problems;
 use crate::session::Session;
 use crate::session::names;
 use crate::transport::RoadError;
@@ -56,7 +57,7 @@ impl Change {
 
     /// Whom it is about, and whether it is so already.
     fn standing(self, log: &VerifiedLog) -> Result<(UserId, bool), Problem> {
-        let unknown = || refused(Fault::SubjectUnknown);
+        let unknown = || problems::not_signed(Fault::SubjectUnknown);
         match self {
             Self::DeviceRevoked(device) => {
                 let record = log.device(&device).ok_or_else(unknown)?;
@@ -97,7 +98,7 @@ pub async fn run(session: &Session, change: Change) -> Result<Member, Problem> {
         let (open, now) = (Arc::clone(&session.open), clock::now());
         // Off the loop: it goes through a copy of the whole log.
         let certificate = blocking(move || {
-            certify(&log, open.summary.device, &open.keys.signing_key, change.body(), now).map_err(refused)
+            certify(&log, open.summary.device, &open.keys.signing_key, change.body(), now).map_err(problems::not_signed)
         })
         .await?;
         match publish(session, NewCertificate { certificates: vec![certificate.into()] }).await? {
@@ -122,47 +123,4 @@ async fn publish(session: &Session, new: NewCertificate) -> Result<Result<(), Pr
             Err(Problem::new(Problem::from(last).name, text))
         }
     }
-}
-
-/// Why this device signs no such thing.
-fn refused(fault: Fault) -> Problem {
-    let (kind, text) = match fault {
-        Fault::NotAdministrator => (ProblemKind::NotAllowed, "Only an administrator may do this."),
-        Fault::AboutOneself => {
-            (ProblemKind::InvalidRequest, "Nobody does this to themself; another administrator can.")
-        }
-        Fault::OwnDevice => (
-            ProblemKind::InvalidRequest,
-            "A terminal doesn't revoke itself; another one of yours can, or an administrator's.",
-        ),
-        Fault::SubjectUnknown => (ProblemKind::InvalidRequest, "The log has nobody and nothing of this id."),
-        Fault::SubjectRevoked => (ProblemKind::InvalidRequest, "This member has been revoked."),
-        Fault::AuthorRevoked => (ProblemKind::Revoked, "This device, or its user, has been revoked."),
-        Fault::AuthorUnknown => (ProblemKind::DevicePending, "The device is not registered yet."),
-        Fault::LogFull => (ProblemKind::QuotaReached, "The organisation's log is full."),
-        // None of these can be said of what is signed here, over one's own log.
-        Fault::Malformed
-        | Fault::WrongOrganisation
-        | Fault::NotByRoot
-        | Fault::RootTooLate
-        | Fault::BadSignature
-        | Fault::SeenAhead
-        | Fault::ForkedView
-        | Fault::SeenWentBack
-        | Fault::TimeWentBack
-        | Fault::NotAFounding
-        | Fault::UserIdTaken
-        | Fault::EmailTaken
-        | Fault::EncryptionKeyTaken
-        | Fault::WeakEncryptionKey
-        | Fault::SealedNameLength
-        | Fault::DeviceIdTaken
-        | Fault::VerifyKeyTaken
-        | Fault::WeakVerifyKey
-        | Fault::NotOwnUser
-        | Fault::TooManyDevices
-        | Fault::SameProfile
-        | Fault::StaleProfile => (ProblemKind::Internal, "This device signed what no reader would take."),
-    };
-    Problem::new(kind, text)
 }

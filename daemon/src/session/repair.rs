@@ -132,7 +132,7 @@ fn stranded(log: &VerifiedLog, session: &Session) -> Problem {
 mod tests {
     use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
     use parsec_protocol::ids::Timestamp;
-    use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, UserDecryptionKey};
+    use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, DeviceSeed, UserSeed};
 
     use super::*;
     use crate::os::entropy;
@@ -145,7 +145,8 @@ mod tests {
             email: &"alice@acme.test".parse().unwrap(),
             name: &"Alice".parse().unwrap(),
             device_label: &"laptop".parse().unwrap(),
-            user_key: &UserDecryptionKey::random(entropy).unwrap(),
+            user_seed: &UserSeed::random(entropy).unwrap(),
+            device_seed: &DeviceSeed::random(entropy).unwrap(),
             signing_key: &DeviceSigningKey::random(entropy).unwrap(),
             directory_key: &DirectoryKey::random(entropy).unwrap(),
         };

@@ -11,7 +11,7 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment, Setting, TransportKind};
 use parsec_protocol::ids::{Invited, Token};
-use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, UserDecryptionKey};
+use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, LinkSecret, UserSeed};
 use parsec_protocol::relay::{EndReason, GreeterIds};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -128,7 +128,8 @@ fn context(role: Role) -> (CeremonyContext, Person) {
 
 fn scene(typed_codes: bool) -> Scene {
     let source = &mut entropy::System;
-    let user_key = UserDecryptionKey::random(source).unwrap();
+    let user_seed = Arc::new(UserSeed::random(source).unwrap());
+    let device_seed = DeviceSeed::random(source).unwrap();
     let signing_key = DeviceSigningKey::random(source).unwrap();
     let directory_key = DirectoryKey::random(source).unwrap();
     let founder = Founder {
@@ -136,7 +137,8 @@ fn scene(typed_codes: bool) -> Scene {
         email: &"alice@acme.test".parse().unwrap(),
         name: &"Alice".parse().unwrap(),
         device_label: &"laptop".parse().unwrap(),
-        user_key: &user_key,
+        user_seed: &user_seed,
+        device_seed: &device_seed,
         signing_key: &signing_key,
         directory_key: &directory_key,
     };
@@ -145,8 +147,8 @@ fn scene(typed_codes: bool) -> Scene {
         .extended(founded.certificates.iter().map(Vec::as_slice))
         .unwrap();
     let keys = DeviceKeys {
-        user_key,
-        manifest_key: ManifestKey::random(source).unwrap(),
+        user_seed,
+        device_seed,
         signing_key,
         directory_key,
         root: founded.root,
