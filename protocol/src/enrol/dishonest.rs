@@ -6,6 +6,7 @@
 //! and opens nothing that was not sealed for it. What it says is read by the machines under test
 //! alone.
 
+use super::boxes;
 use super::channel::{Channel, Handshake};
 use super::io::{Claim, Setting};
 use super::messages::{
@@ -15,7 +16,7 @@ use super::proofs;
 use super::sas::{Codes, SasInputs};
 use crate::codec;
 use crate::ids::Label;
-use crate::keys::{DeviceSigningKey, Entropy, LinkSecret, NoEntropy, UserDecryptionKey};
+use crate::keys::{DeviceSeed, DeviceSigningKey, Entropy, LinkSecret, NoEntropy, UserSeed};
 use crate::public::{Context, Hash, VerifyKey};
 use crate::receipt::Receipt;
 
@@ -60,10 +61,29 @@ pub(crate) struct Turn {
     pub(crate) typing_required: bool,
 }
 
+/// Keys of its own, to be certified for somebody else's.
+pub(crate) struct FalseKeys {
+    pub(crate) signing: DeviceSigningKey,
+    pub(crate) device: DeviceSeed,
+    pub(crate) user: UserSeed,
+}
+
+impl FalseKeys {
+    pub(crate) fn random(entropy: &mut dyn Entropy) -> Result<Self, NoEntropy> {
+        Ok(Self {
+            signing: DeviceSigningKey::random(entropy)?,
+            device: DeviceSeed::random(entropy)?,
+            user: UserSeed::random(entropy)?,
+        })
+    }
+}
+
 /// What a greeter signed and handed over to whom it took for the newcomer.
 pub(crate) struct Booty {
     pub(crate) certificates: Vec<Vec<u8>>,
     root: VerifyKey,
+    /// What message 8 must show; zero bytes where the boxes did not open.
+    opened: Hash,
 }
 
 /// A finished channel.
@@ -127,20 +147,25 @@ impl FalseEnd {
         &mut self,
         name: Option<Label>,
         device_label: Label,
-        signing: &DeviceSigningKey,
-        user: &UserDecryptionKey,
+        keys: &FalseKeys,
     ) -> Vec<u8> {
-        let encryption_key = name.is_some().then(|| user.encryption_key());
-        let claim = ClaimRecord { name, device_label, encryption_key, verify_key: signing.verify_key() };
+        let claim = ClaimRecord {
+            encryption_key: name.is_some().then(|| keys.user.encryption_key()),
+            name,
+            device_label,
+            verify_key: keys.signing.verify_key(),
+            device_key: keys.device.encryption_key(),
+        };
         let signed = messages::possession_message(self.channel.handshake(), &claim);
-        let possession = signing.sign(Context::Possession, &signed);
+        let possession = keys.signing.sign(Context::Possession, &signed);
         self.say(&codec::encode(&Introduction { claim, possession }))
     }
 
     /// Message 8 for what was handed over.
     pub(crate) fn receipt(&self, booty: &Booty, signing: &DeviceSigningKey) -> Vec<u8> {
         let certified = booty.certificates.iter().map(|bytes| Hash::of(&[bytes])).collect();
-        codec::encode(&Receipt::sign(signing, *self.channel.handshake(), certified, booty.root))
+        let handshake = *self.channel.handshake();
+        codec::encode(&Receipt::sign(signing, handshake, certified, booty.root, booty.opened))
     }
 
     /// Reads message 2.
@@ -170,10 +195,19 @@ impl FalseEnd {
         messages::open(&mut self.channel, 6, bytes).ok().map(|Introduction { claim, .. }| claim.into())
     }
 
-    /// Reads message 7.
-    pub(crate) fn hear_handover(&mut self, bytes: &[u8]) -> Option<Booty> {
-        let Handover { root, certificates, .. } = messages::open(&mut self.channel, 7, bytes).ok()?;
-        Some(Booty { root, certificates: certificates.into_iter().map(Vec::from).collect() })
+    /// Reads message 7, and its boxes as far as these keys open them.
+    pub(crate) fn hear_handover(&mut self, bytes: &[u8], keys: &FalseKeys) -> Option<Booty> {
+        let handover: Handover = messages::open(&mut self.channel, 7, bytes).ok()?;
+        Some(self.booty(handover, keys))
+    }
+
+    /// What there is in a message 7 that was read.
+    pub(super) fn booty(&self, handover: Handover, keys: &FalseKeys) -> Booty {
+        let Handover { root, certificates, secrets, challenges, .. } = handover;
+        let user = (challenges.len() > 1).then_some(&keys.user);
+        let found = boxes::open(self.channel.handshake(), &keys.device, user, &secrets, &challenges);
+        let opened = found.map_or(Hash::from_bytes([0; 32]), |found| found.opened);
+        Booty { root, certificates: certificates.into_iter().map(Vec::from).collect(), opened }
     }
 
     /// The codes that whoever speaks honestly on this channel sees.

@@ -8,9 +8,7 @@ use crate::chain::organisation::certificate::Profile;
 use crate::chain::organisation::log::VerifiedLog;
 use crate::enrol::io::{Approval, Setting, TransportKind};
 use crate::ids::{Email, IdError, Invited, Label, OrganisationId, Timestamp, Token};
-use crate::keys::{
-    DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, ManifestKey, NoEntropy, UserDecryptionKey,
-};
+use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed};
 use crate::lab::transcript::Newcomer;
 
 /// When every run begins: a moment in 2027, from which the lab counts by itself.
@@ -57,16 +55,15 @@ pub(super) struct World {
     claimed_label: Label,
     signing_key: DeviceSigningKey,
     directory_key: DirectoryKey,
-    user_key: UserDecryptionKey,
-    manifest_key: ManifestKey,
+    user_seed: UserSeed,
 }
 
 impl World {
     pub(super) fn new(entropy: &mut dyn Entropy) -> Result<Self, NoLab> {
         let signing_key = DeviceSigningKey::random(entropy)?;
         let directory_key = DirectoryKey::random(entropy)?;
-        let user_key = UserDecryptionKey::random(entropy)?;
-        let manifest_key = ManifestKey::random(entropy)?;
+        let user_seed = UserSeed::random(entropy)?;
+        let device_seed = DeviceSeed::random(entropy)?;
         let organisation: OrganisationId = "acme".parse()?;
         let (email, name, device_label) = ("alice@acme.test".parse()?, "Alice".parse()?, "laptop".parse()?);
         let founder = Founder {
@@ -74,14 +71,15 @@ impl World {
             email: &email,
             name: &name,
             device_label: &device_label,
-            user_key: &user_key,
+            user_seed: &user_seed,
+            device_seed: &device_seed,
             signing_key: &signing_key,
             directory_key: &directory_key,
         };
         let founded = found(&founder, START, entropy)?;
         let false_signing_key = DeviceSigningKey::random(entropy)?;
-        let false_user_key = UserDecryptionKey::random(entropy)?;
-        let impostor = Founder { user_key: &false_user_key, signing_key: &false_signing_key, ..founder };
+        let false_user_seed = UserSeed::random(entropy)?;
+        let impostor = Founder { user_seed: &false_user_seed, signing_key: &false_signing_key, ..founder };
         let impostor = found(&impostor, START, entropy)?;
         let envelopes = founded.certificates.clone();
         let log = VerifiedLog::empty(organisation.clone(), founded.root)
@@ -104,8 +102,7 @@ impl World {
             claimed_label: "desk".parse()?,
             signing_key,
             directory_key,
-            user_key,
-            manifest_key,
+            user_seed,
         })
     }
 
@@ -145,8 +142,8 @@ impl World {
             profile: Profile::Standard,
             signing_key: &self.signing_key,
             directory_key: &self.directory_key,
-            user_key: &self.user_key,
-            manifest_key: &self.manifest_key,
+            user_seed: &self.user_seed,
+            manifest: None,
             log: &self.log,
             attempts: 1,
         }

@@ -471,7 +471,7 @@ mod tests {
     use crate::chain::organisation::bootstrap::{Founder, found};
     use crate::chain::organisation::log::VerifiedLog;
     use crate::ids::Timestamp;
-    use crate::keys::{DeviceSigningKey, DirectoryKey, UserDecryptionKey};
+    use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, UserSeed};
     use crate::lab::Seeded;
 
     /// What was checked ahead counts under the key that the log says, and under no other: a second
@@ -487,7 +487,8 @@ mod tests {
                 email: &"alice@acme.test".parse().unwrap(),
                 name: &"Alice".parse().unwrap(),
                 device_label: &"laptop".parse().unwrap(),
-                user_key: &UserDecryptionKey::random(entropy).unwrap(),
+                user_seed: &UserSeed::random(entropy).unwrap(),
+                device_seed: &DeviceSeed::random(entropy).unwrap(),
                 signing_key: &signing_key,
                 directory_key: &DirectoryKey::random(entropy).unwrap(),
             },

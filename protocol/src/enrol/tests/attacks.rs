@@ -3,6 +3,7 @@
 use super::super::messages::{self, Commit, GreeterTurn, Nonce, RECOGNISED, Recognised, Reveal};
 use super::super::proofs;
 use super::peers::{FalseClaimer, FalseGreeter};
+use crate::enrol::dishonest::FalseKeys;
 use super::*;
 use crate::limits::MESSAGE_WAIT_SECONDS;
 use crate::public::Hash;
@@ -202,9 +203,8 @@ fn half_the_bits_guessed_sign_nothing() {
     pair.tell_claimer(ClaimerInput::Code(CodeAnswer::Typed(heard))).unwrap();
     assert_eq!(pair.c.closed, Some(Closed::CodeMismatch));
     // Mallory goes on alone, with keys of its own; Alice has heard nothing.
-    let signing = DeviceSigningKey::random(&mut pair.entropy).unwrap();
-    let user = UserDecryptionKey::random(&mut pair.entropy).unwrap();
-    let bytes = to_alice.end.introduce(Some(label("Bob")), label("desk"), &signing, &user);
+    let keys = FalseKeys::random(&mut pair.entropy).unwrap();
+    let bytes = to_alice.end.introduce(Some(label("Bob")), label("desk"), &keys);
     pair.tell_greeter(to_greeter(6, &bytes)).unwrap();
     assert!(pair.g.asked_approval);
     let unheard = Approval { claimer_confirmed: false, ..world.approval() };

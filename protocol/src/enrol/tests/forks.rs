@@ -48,7 +48,7 @@ impl Member<'_> {
             user: UserId::from_bytes(random(chance).unwrap()),
             email: format!("m{number:x}@acme.test").parse().unwrap(),
             sealed_name: vec![7; SEALED_NAME_BYTES].into(),
-            encryption_key: UserDecryptionKey::random(chance).unwrap().encryption_key(),
+            encryption_key: UserSeed::random(chance).unwrap().encryption_key().hash(),
             profile: Profile::Standard,
         };
         let author = Author::Device(self.device);

@@ -2,18 +2,20 @@
 
 use minicbor::bytes::ByteVec;
 
-use super::super::messages::{self, ClaimRecord, Handover, Introduction, UserKeys};
+use super::super::boxes::{self, HandedOver};
+use super::super::messages::{self, ClaimRecord, Handover, Introduction};
 use super::super::proofs;
 use super::peers::FalseGreeter;
 use super::*;
 use crate::chain::head::Head;
-use crate::chain::organisation::certificate::{Author, Body, Payload};
+use crate::chain::organisation::certificate::{Author, Body, DeviceKind, ManifestMark, Payload};
 use crate::chain::organisation::members::{NameOf, seal_name};
 use crate::codec;
 use crate::enrol::dishonest::Turn;
 use crate::ids::{DeviceId, UserId};
 use crate::public::{Context, Hash, VerifyKey};
 use crate::receipt::Receipt;
+use crate::sealing::EncryptionKey;
 
 const NONCE: [u8; 32] = [2; 32];
 const USER: UserId = UserId::from_bytes([0x55; 16]);
@@ -30,19 +32,27 @@ struct Draft {
     certified_profile: Profile,
     certified_names: [&'static str; 2],
     keys: ClaimRecord,
+    kind: DeviceKind,
     certificates: usize,
     signed_by_other: bool,
+    /// What the boxes are bound to, and the keys they are sealed to.
+    handshake: Hash,
+    sealed_to: (EncryptionKey, Option<EncryptionKey>),
+    directory_key: DirectoryKey,
+    user_seed: Option<UserSeed>,
+    challenges: usize,
     handover: Handover,
 }
 
+fn key_of(seed: u8) -> EncryptionKey {
+    UserSeed::from_bytes(&mut [seed; 32]).encryption_key()
+}
+
 impl Draft {
-    fn good(world: &World, setting: &Setting, keys: ClaimRecord) -> Self {
+    fn good(world: &World, setting: &Setting, handshake: Hash, keys: ClaimRecord) -> Self {
         let seen = world.log.head();
         let device_only = matches!(setting.invited, Invited::Device(_));
-        let user_keys = UserKeys {
-            decryption: UserDecryptionKey::from_bytes(&mut { *world.user_key.expose() }),
-            manifest: ManifestKey::from_bytes(&mut { *world.manifest_key.expose() }),
-        };
+        let user_seed = UserSeed::from_bytes(&mut { *world.user_seed.expose() });
         let (user, email, name, profile) = if device_only {
             (world.founded.user, "alice@acme.test", "Alice", Profile::Administrator)
         } else {
@@ -57,9 +67,15 @@ impl Draft {
             certified_email: email,
             certified_profile: profile,
             certified_names: [name, "desk"],
+            sealed_to: (keys.device_key.clone(), keys.encryption_key.clone()),
             keys,
+            kind: DeviceKind::Device,
             certificates: if device_only { 1 } else { 2 },
             signed_by_other: false,
+            handshake,
+            directory_key: DirectoryKey::from_bytes(&mut { *world.directory_key.expose() }),
+            user_seed: device_only.then_some(user_seed),
+            challenges: if device_only { 1 } else { 2 },
             handover: Handover {
                 user,
                 device: DEVICE,
@@ -68,10 +84,11 @@ impl Draft {
                 device_label: label("desk"),
                 profile,
                 root: world.founded.root,
-                directory_key: DirectoryKey::from_bytes(&mut { *world.directory_key.expose() }),
                 seen,
                 certificates: Vec::new(),
-                user_keys: device_only.then_some(user_keys),
+                manifest: device_only.then_some(ManifestMark::of(3, b"manifest")),
+                secrets: Vec::new().into(),
+                challenges: Vec::new(),
             },
         }
     }
@@ -90,7 +107,7 @@ impl Draft {
             user: self.certified_user,
             email: self.certified_email.parse().unwrap(),
             sealed_name: sealed(NameOf::User(self.certified_user), self.certified_names[0]),
-            encryption_key: self.keys.encryption_key.unwrap_or(world.user_key.encryption_key()),
+            encryption_key: self.keys.encryption_key.as_ref().unwrap_or(&key_of(77)).hash(),
             profile: self.certified_profile,
         };
         let of_device = Body::Device {
@@ -98,6 +115,8 @@ impl Draft {
             user: self.certified_user,
             sealed_label: sealed(NameOf::Device(self.certified_device), self.certified_names[1]),
             verify_key: self.keys.verify_key,
+            encryption_key: self.keys.device_key.hash(),
+            kind: self.kind,
         };
         let all: Vec<ByteVec> = [of_user.clone(), of_device, of_user]
             .into_iter()
@@ -113,9 +132,14 @@ impl Draft {
                 ByteVec::from(payload.sign_with(|context, message| key.sign(context, message)))
             })
             .collect();
-        let first = usize::from(self.handover.user_keys.is_some());
+        let first = usize::from(self.sealed_to.1.is_none());
         let certificates = all.into_iter().skip(first).take(self.certificates).collect();
-        Handover { certificates, ..self.handover }
+        let handed =
+            HandedOver { directory_key: &self.directory_key, user_seed: self.user_seed.as_ref() };
+        let (device, user) = (&self.sealed_to.0, self.sealed_to.1.as_ref());
+        let boxes = boxes::make(&self.handshake, &handed, device, user, entropy).unwrap();
+        let challenges = boxes.challenges.into_iter().cycle().take(self.challenges).collect();
+        Handover { certificates, secrets: boxes.secrets, challenges, ..self.handover }
     }
 }
 
@@ -140,7 +164,8 @@ fn told(
     pair.tell_claimer(ClaimerInput::Code(CodeAnswer::Typed(codes.greeter))).unwrap();
     pair.pass(world, Point::Identity);
     let introduction: Introduction = messages::open(&mut greeter.end.channel, 6, &pair.c.message(6)).unwrap();
-    let mut draft = Draft::good(world, setting, introduction.claim);
+    let handshake = *greeter.end.channel.handshake();
+    let mut draft = Draft::good(world, setting, handshake, introduction.claim);
     change(&mut draft);
     greeter.say(&mut pair, 7, &codec::encode(&draft.finish(world)));
     if pair.c.closed.is_none() {
@@ -184,7 +209,7 @@ fn message_7_is_believed_as_a_whole_or_not_at_all() {
             &bob,
             bad,
             Box::new(|d| {
-                d.handover.directory_key = DirectoryKey::random(&mut Seeded::new(62)).unwrap();
+                d.directory_key = DirectoryKey::random(&mut Seeded::new(62)).unwrap();
             }),
         ),
         ("another view", &bob, bad, Box::new(move |d| d.handover.seen = head(2, 1))),
@@ -225,11 +250,7 @@ fn message_7_is_believed_as_a_whole_or_not_at_all() {
             &bob,
             bad,
             Box::new(|d| {
-                let key = |seed| [seed; 32];
-                d.handover.user_keys = Some(UserKeys {
-                    decryption: UserDecryptionKey::from_bytes(&mut key(1)),
-                    manifest: ManifestKey::from_bytes(&mut key(2)),
-                });
+                d.user_seed = Some(UserSeed::from_bytes(&mut [1; 32]));
             }),
         ),
         (
@@ -237,7 +258,7 @@ fn message_7_is_believed_as_a_whole_or_not_at_all() {
             &own,
             bad,
             Box::new(|d| {
-                d.handover.user_keys = None;
+                d.user_seed = None;
             }),
         ),
         (
@@ -245,10 +266,22 @@ fn message_7_is_believed_as_a_whole_or_not_at_all() {
             &own,
             bad,
             Box::new(|d| {
-                if let Some(keys) = &mut d.handover.user_keys {
-                    keys.decryption = UserDecryptionKey::from_bytes(&mut [1; 32]);
-                }
+                d.user_seed = Some(UserSeed::from_bytes(&mut [1; 32]));
             }),
+        ),
+        ("secrets for another device", &own, bad, Box::new(|d| d.sealed_to.0 = key_of(1))),
+        ("a challenge for another user key", &bob, bad, Box::new(|d| d.sealed_to.1 = Some(key_of(1)))),
+        ("boxes of another ceremony", &own, bad, Box::new(|d| d.handshake = Hash::from_bytes([1; 32]))),
+        ("no challenge", &own, bad, Box::new(|d| d.challenges = 0)),
+        ("a challenge too many", &own, bad, Box::new(|d| d.challenges = 2)),
+        ("one challenge for two keys", &bob, bad, Box::new(|d| d.challenges = 1)),
+        ("another device key", &own, bad, Box::new(|d| d.keys.device_key = key_of(1))),
+        ("a recovery device", &own, bad, Box::new(|d| d.kind = DeviceKind::Recovery)),
+        (
+            "a manifest for a new user",
+            &bob,
+            bad,
+            Box::new(|d| d.handover.manifest = Some(ManifestMark::of(1, b"manifest"))),
         ),
         (
             "another user's terminal",
@@ -275,7 +308,7 @@ fn message_7_is_believed_as_a_whole_or_not_at_all() {
             &bob,
             bad,
             Box::new(|d| {
-                d.keys.encryption_key = Some(UserDecryptionKey::from_bytes(&mut [1; 32]).encryption_key());
+                d.keys.encryption_key = Some(key_of(1));
             }),
         ),
         ("another author", &bob, bad, Box::new(|d| d.author = Author::Device(DeviceId::from_bytes([1; 16])))),
@@ -349,11 +382,13 @@ fn a_terminal_is_greeted_by_its_own_person_only() {
         device_label: label("desk"),
         encryption_key: None,
         verify_key: world.signing_key.verify_key(),
+        device_key: key_of(4),
     };
     let of_user = {
-        let carols = UserDecryptionKey::from_bytes(&mut [3; 32]).encryption_key();
-        let mut draft = Draft::good(&world, &world.bob(), keys);
-        draft.keys.encryption_key = Some(carols);
+        let handshake = Hash::from_bytes([0; 32]);
+        let mut draft = Draft::good(&world, &world.bob(), handshake, keys);
+        draft.keys.encryption_key = Some(key_of(3));
+        draft.sealed_to.1 = Some(key_of(3));
         draft.certificates = 1;
         Vec::from(draft.finish(&world).certificates.remove(0))
     };
@@ -366,9 +401,7 @@ fn a_terminal_is_greeted_by_its_own_person_only() {
         draft.handover.email = "bob@acme.test".parse().unwrap();
         draft.handover.name = label("Bob");
         draft.handover.profile = Profile::Standard;
-        if let Some(keys) = &mut draft.handover.user_keys {
-            keys.decryption = UserDecryptionKey::from_bytes(&mut [3; 32]);
-        }
+        draft.user_seed = Some(UserSeed::from_bytes(&mut [3; 32]));
     });
     assert_eq!(pair.c.closed, Some(Closed::BadMessage { step: 7 }));
     assert!(pair.c.kept.is_none());
@@ -395,12 +428,13 @@ fn only_the_new_devices_receipt_over_these_certificates_counts() {
     let sealed = pair.g.persisted.as_ref().unwrap();
     let device = pair.c.kept.as_ref().unwrap();
     let good = &device.receipt;
+    let opened = good.opened;
     let sign = |key: &DeviceSigningKey, handshake, certificates: Vec<Hash>, root| {
-        codec::encode(&Receipt::sign(key, handshake, certificates, root))
+        codec::encode(&Receipt::sign(key, handshake, certificates, root, opened))
     };
     let other = DeviceSigningKey::random(&mut Seeded::new(65)).unwrap();
     let key = &device.signing_key;
-    let Receipt { handshake, certificates, root, signature } = good.clone();
+    let Receipt { handshake, certificates, root, signature, .. } = good.clone();
     let swapped = vec![certificates[1], certificates[0]];
     let forged = [
         sign(&other, handshake, certificates.clone(), root),
@@ -411,9 +445,12 @@ fn only_the_new_devices_receipt_over_these_certificates_counts() {
         sign(key, handshake, Vec::new(), root),
         sign(key, handshake, certificates.clone(), other.verify_key()),
         codec::encode(&Receipt { root: other.verify_key(), ..good.clone() }),
+        // Signed by the right key, which is all that a device has to show that opened nothing.
+        codec::encode(&Receipt::sign(key, handshake, certificates.clone(), root, Hash::from_bytes([0; 32]))),
+        codec::encode(&Receipt { opened: Hash::from_bytes([0; 32]), ..good.clone() }),
         // The right bytes under the device key, with another meaning.
         codec::encode(&Receipt {
-            signature: key.sign(Context::Request, &codec::encode(&(handshake, certificates, root))),
+            signature: key.sign(Context::Request, &codec::encode(&(handshake, certificates, root, opened))),
             ..good.clone()
         }),
         [codec::encode(good), vec![0]].concat(),
@@ -451,7 +488,7 @@ fn the_largest_handover_fits() {
         Approval { name: Some(label(&long)), device_label: Some(label(&long)), ..world.approval() };
     pair.tell_greeter(GreeterInput::Approve(approval)).unwrap();
     assert_eq!(email.len(), 254);
-    assert!(pair.g.message(7).len() < 3_500, "{}", pair.g.message(7).len());
+    assert!(pair.g.message(7).len() < 7_000, "{}", pair.g.message(7).len());
     for point in [Point::Message(7), Point::Log, Point::Saved, Point::Message(8)] {
         pair.pass(&world, point);
     }

@@ -28,9 +28,7 @@ use crate::chain::organisation::bootstrap::{Founded, Founder, found};
 use crate::chain::organisation::certificate::Profile;
 use crate::chain::organisation::log::VerifiedLog;
 use crate::ids::{Invited, Label, Timestamp, Token};
-use crate::keys::{
-    DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, ManifestKey, NoEntropy, UserDecryptionKey,
-};
+use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed};
 pub(super) use crate::lab::Seeded;
 pub(super) use crate::lab::tests::runs;
 
@@ -56,8 +54,7 @@ pub(super) struct World {
     pub(super) founded: Founded,
     pub(super) signing_key: DeviceSigningKey,
     pub(super) directory_key: DirectoryKey,
-    pub(super) user_key: UserDecryptionKey,
-    pub(super) manifest_key: ManifestKey,
+    pub(super) user_seed: UserSeed,
 }
 
 impl World {
@@ -65,14 +62,15 @@ impl World {
         let entropy = &mut Seeded::new(u64::MAX);
         let signing_key = DeviceSigningKey::random(entropy).unwrap();
         let directory_key = DirectoryKey::random(entropy).unwrap();
-        let user_key = UserDecryptionKey::random(entropy).unwrap();
-        let manifest_key = ManifestKey::random(entropy).unwrap();
+        let user_seed = UserSeed::random(entropy).unwrap();
+        let device_seed = DeviceSeed::random(entropy).unwrap();
         let founder = Founder {
             organisation: &"acme".parse().unwrap(),
             email: &"alice@acme.test".parse().unwrap(),
             name: &label("Alice"),
             device_label: &label("laptop"),
-            user_key: &user_key,
+            user_seed: &user_seed,
+            device_seed: &device_seed,
             signing_key: &signing_key,
             directory_key: &directory_key,
         };
@@ -81,7 +79,7 @@ impl World {
         let log = VerifiedLog::empty("acme".parse().unwrap(), founded.root)
             .extended(envelopes.iter().map(Vec::as_slice))
             .unwrap();
-        Self { log, envelopes, founded, signing_key, directory_key, user_key, manifest_key }
+        Self { log, envelopes, founded, signing_key, directory_key, user_seed }
     }
 
     pub(super) fn setting(&self, invited: Invited) -> Setting {
@@ -111,8 +109,8 @@ impl World {
             profile: Profile::Standard,
             signing_key: &self.signing_key,
             directory_key: &self.directory_key,
-            user_key: &self.user_key,
-            manifest_key: &self.manifest_key,
+            user_seed: &self.user_seed,
+            manifest: None,
             log: &self.log,
             attempts: 1,
         }

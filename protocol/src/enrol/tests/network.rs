@@ -249,7 +249,7 @@ fn run(world: &World, seed: u64, mishaps: bool) -> bool {
             assert_eq!(device.certificates, publication.certificates, "seed {seed}");
             let log = world.log.extended(publication.certificates.iter().map(Vec::as_slice)).unwrap();
             let (user, terminal) = (log.user(&device.user).unwrap(), log.device(&device.device).unwrap());
-            assert_eq!(user.encryption_key, device.user_key.encryption_key(), "seed {seed}");
+            assert_eq!(user.encryption_key, device.user_seed.encryption_key().hash(), "seed {seed}");
             assert_eq!(terminal.verify_key, device.signing_key.verify_key(), "seed {seed}");
             assert_eq!(device.typed_codes, typed, "seed {seed}");
             true

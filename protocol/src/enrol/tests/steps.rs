@@ -14,7 +14,7 @@ fn a_new_user_comes_in() {
     assert_eq!(device.receipt, publication.receipt);
     let log = world.log.extended(publication.certificates.iter().map(Vec::as_slice)).unwrap();
     let (user, terminal) = (log.user(&device.user).unwrap(), log.device(&device.device).unwrap());
-    assert_eq!(user.encryption_key, device.user_key.encryption_key());
+    assert_eq!(user.encryption_key, device.user_seed.encryption_key().hash());
     assert_eq!(terminal.verify_key, device.signing_key.verify_key());
     assert_eq!((user.profile, device.profile), (Profile::Standard, Profile::Standard));
     assert_eq!((device.name.as_str(), device.device_label.as_str()), ("Bob", "desk"));
@@ -30,8 +30,7 @@ fn a_second_terminal_comes_in() {
     pair.run_to(&world, Point::End);
     let device = pair.c.kept.as_ref().unwrap();
     assert_eq!(pair.g.published.as_ref().unwrap().certificates.len(), 1);
-    assert_eq!(device.user_key.expose(), world.user_key.expose());
-    assert_eq!(device.manifest_key.expose(), world.manifest_key.expose());
+    assert_eq!(device.user_seed.expose(), world.user_seed.expose());
     assert_eq!(device.user, world.founded.user);
     assert_eq!((device.name.as_str(), device.profile), ("Alice", Profile::Administrator));
     assert!(!device.first_device && device.typed_codes);

@@ -9,15 +9,15 @@ use crate::chain::organisation::certificate::{Author, Body, Payload};
 use crate::chain::organisation::members::{NameOf, open_name};
 use crate::codec;
 use crate::ids::{DeviceId, UserId};
-use crate::public::{Context, EncryptionKey, Hash, VerifyKey};
+use crate::public::{Context, Hash, VerifyKey};
+use crate::sealing::EncryptionKey;
 
 /// A second administrator with one device, and what they need for vouching.
 pub(super) struct Second {
     user: UserId,
     pub(super) device: DeviceId,
     pub(super) signing_key: DeviceSigningKey,
-    user_key: UserDecryptionKey,
-    manifest_key: ManifestKey,
+    user_seed: UserSeed,
 }
 
 /// Lets somebody in for real and puts them into the log.
@@ -38,8 +38,7 @@ pub(super) fn let_in(world: &mut World, email: &str, profile: Profile, seed: u64
         user: device.user,
         device: device.device,
         signing_key: device.signing_key,
-        user_key: device.user_key,
-        manifest_key: device.manifest_key,
+        user_seed: device.user_seed,
     }
 }
 
@@ -84,8 +83,10 @@ fn names_may_be_edited_keys_may_not() {
     let sealed =
         open_name(&world.directory_key, log.organisation(), NameOf::User(device.user), &user.sealed_name);
     assert_eq!((sealed, user.profile), (Some(label("Robert")), Profile::Outsider));
-    assert_eq!(user.encryption_key, device.user_key.encryption_key());
-    assert_eq!(log.device(&device.device).unwrap().verify_key, device.signing_key.verify_key());
+    assert_eq!(user.encryption_key, device.user_seed.encryption_key().hash());
+    let certified = log.device(&device.device).unwrap();
+    assert_eq!(certified.verify_key, device.signing_key.verify_key());
+    assert_eq!(certified.encryption_key, device.device_seed.encryption_key().hash());
     // Both certificates have one view of the log.
     assert_eq!(device.seen, world.log.head());
 }
@@ -123,7 +124,7 @@ fn only_who_may_certify_does() {
     refuse(&taken, approval(), may_not, "an address that a member has");
     let for_carol = world.setting(Invited::Device(other.user));
     refuse(&for_carol, approval(), may_not, "a terminal of somebody else");
-    refuse(&own, Approval { user_key: &other.user_key, ..approval() }, may_not, "another's user key");
+    refuse(&own, Approval { user_seed: &other.user_seed, ..approval() }, may_not, "another's user key");
     refuse(
         &own,
         Approval { name: Some(label("Eve")), ..approval() },
@@ -142,8 +143,7 @@ fn only_who_may_certify_does() {
     };
     let by_dave = |log| Approval {
         signing_key: &standard.signing_key,
-        user_key: &standard.user_key,
-        manifest_key: &standard.manifest_key,
+        user_seed: &standard.user_seed,
         log,
         ..world.approval()
     };
@@ -184,14 +184,15 @@ fn a_claim_must_be_sound_and_its_own() {
     let world = World::new();
     let own = DeviceSigningKey::random(&mut Seeded::new(48)).unwrap();
     let other = DeviceSigningKey::random(&mut Seeded::new(49)).unwrap();
-    let sound = UserDecryptionKey::random(&mut Seeded::new(50)).unwrap().encryption_key();
-    let claim = |name: Option<&str>, encryption_key, verify_key| ClaimRecord {
+    let key_of = |seed| UserSeed::random(&mut Seeded::new(seed)).unwrap().encryption_key();
+    let (sound, of_device) = (key_of(50), key_of(67));
+    let claim = |name: Option<&str>, encryption_key: Option<&EncryptionKey>, verify_key| ClaimRecord {
         name: name.map(label),
         device_label: label("desk"),
-        encryption_key,
+        encryption_key: encryption_key.cloned(),
         verify_key,
+        device_key: of_device.clone(),
     };
-    let weak = EncryptionKey::from_bytes([0; 32]);
     let mut identity = [0; 32];
     identity[0] = 1;
     let bad = Some(Closed::BadMessage { step: 6 });
@@ -199,15 +200,14 @@ fn a_claim_must_be_sound_and_its_own() {
     let device = world.second_terminal();
     let key = own.verify_key();
     for (what, setting, claim, expected) in [
-        ("good", &user, claim(Some("Bob"), Some(sound), key), None),
+        ("good", &user, claim(Some("Bob"), Some(&sound), key), None),
         ("good", &device, claim(None, None, key), None),
-        ("no name", &user, claim(None, Some(sound), key), bad),
+        ("no name", &user, claim(None, Some(&sound), key), bad),
         ("no encryption key", &user, claim(Some("Bob"), None, key), bad),
         ("a name for a terminal", &device, claim(Some("Bob"), None, key), bad),
-        ("an encryption key for a terminal", &device, claim(None, Some(sound), key), bad),
-        ("a weak encryption key", &user, claim(Some("Bob"), Some(weak), key), Some(Closed::BadKey)),
-        ("another's verify key", &user, claim(Some("Bob"), Some(sound), other.verify_key()), bad),
-        ("a weak verify key", &user, claim(Some("Bob"), Some(sound), VerifyKey::from_bytes(identity)), bad),
+        ("an encryption key for a terminal", &device, claim(None, Some(&sound), key), bad),
+        ("another's verify key", &user, claim(Some("Bob"), Some(&sound), other.verify_key()), bad),
+        ("a weak verify key", &user, claim(Some("Bob"), Some(&sound), VerifyKey::from_bytes(identity)), bad),
     ] {
         let mut pair = Pair::fair(&world, setting, false, 51);
         let mut claimer = FalseClaimer::against(&mut pair, setting);
@@ -236,6 +236,7 @@ fn a_proof_of_possession_is_for_one_ceremony_and_one_meaning() {
             device_label: label("desk"),
             encryption_key: None,
             verify_key: own.verify_key(),
+            device_key: UserSeed::random(&mut Seeded::new(67)).unwrap().encryption_key(),
         };
         let here = messages::possession_message(claimer.end.channel.handshake(), &claim);
         let elsewhere = messages::possession_message(&Hash::from_bytes([1; 32]), &claim);
@@ -253,11 +254,16 @@ fn a_proof_of_possession_is_for_one_ceremony_and_one_meaning() {
 fn a_key_that_is_in_the_log_is_not_certified_again() {
     let mut world = World::new();
     let bob = let_in(&mut world, "bob@acme.test", Profile::Standard, 54);
-    let free = UserDecryptionKey::random(&mut Seeded::new(55)).unwrap();
+    let free = |seed| UserSeed::random(&mut Seeded::new(seed)).unwrap().encryption_key();
+    let bobs = bob.user_seed.encryption_key();
     let fresh = DeviceSigningKey::random(&mut Seeded::new(56)).unwrap();
-    for (encryption_key, signing) in
-        [(bob.user_key.encryption_key(), &fresh), (free.encryption_key(), &bob.signing_key)]
-    {
+    for (encryption_key, device_key, signing) in [
+        (bobs.clone(), free(58), &fresh),
+        (free(55), bobs, &fresh),
+        // One key for a user and a device.
+        (free(55), free(55), &fresh),
+        (free(55), free(58), &bob.signing_key),
+    ] {
         let setting = world.setting(Invited::User("eve@acme.test".parse().unwrap()));
         let mut pair = Pair::fair(&world, &setting, false, 57);
         let mut claimer = FalseClaimer::against(&mut pair, &setting);
@@ -268,6 +274,7 @@ fn a_key_that_is_in_the_log_is_not_certified_again() {
             device_label: label("desk"),
             encryption_key: Some(encryption_key),
             verify_key: signing.verify_key(),
+            device_key,
         };
         let signed = messages::possession_message(claimer.end.channel.handshake(), &claim);
         let possession = signing.sign(Context::Possession, &signed);
@@ -275,4 +282,49 @@ fn a_key_that_is_in_the_log_is_not_certified_again() {
         let approved = pair.tell_greeter(GreeterInput::Approve(world.approval()));
         assert_eq!(approved, Err(Refused::MayNotCertify));
     }
+}
+
+/// A thief of one device has the user's key: a new device must not be given it as the user's own.
+#[test]
+fn a_suspended_user_hands_no_key_over() {
+    let mut world = World::new();
+    let mut pair = before_approval(&world, &world.second_terminal(), 68);
+    pair.tell_greeter(GreeterInput::Approve(world.approval())).unwrap();
+    for point in [Point::Message(7), Point::Log, Point::Saved, Point::Message(8)] {
+        pair.pass(&world, point);
+    }
+    let stolen = pair.c.kept.unwrap();
+    for envelope in &stolen.certificates {
+        world.log.push(envelope).unwrap();
+        world.envelopes.push(envelope.clone());
+    }
+    assert!(!world.log.is_suspended(&stolen.user));
+    state(&mut world, Body::DeviceRevoked { device: stolen.device });
+    assert!(world.log.is_suspended(&stolen.user));
+    let mut pair = before_approval(&world, &world.second_terminal(), 69);
+    let approved = pair.tell_greeter(GreeterInput::Approve(world.approval()));
+    assert_eq!(approved, Err(Refused::KeyChangeDue));
+    assert!(nothing_was_signed(&pair.g) && pair.g.closed.is_none());
+    // Somebody else is let in all the same: nobody is given that key.
+    let_in(&mut world, "bob@acme.test", Profile::Standard, 70);
+    // With another key the same approval goes through, and the old key does not any more.
+    let user_seed = UserSeed::random(&mut Seeded::new(71)).unwrap();
+    let change = Body::UserKeyChanged {
+        user: world.founded.user,
+        previous: world.user_seed.encryption_key().hash(),
+        encryption_key: user_seed.encryption_key().hash(),
+        manifest: None,
+        abandoned: Vec::new(),
+    };
+    state(&mut world, change);
+    assert!(!world.log.is_suspended(&stolen.user));
+    let mut pair = before_approval(&world, &world.second_terminal(), 72);
+    let approved = pair.tell_greeter(GreeterInput::Approve(world.approval()));
+    assert_eq!(approved, Err(Refused::MayNotCertify));
+    let approval = Approval { user_seed: &user_seed, ..world.approval() };
+    pair.tell_greeter(GreeterInput::Approve(approval)).unwrap();
+    for point in [Point::Message(7), Point::Log, Point::Saved, Point::Message(8)] {
+        pair.pass(&world, point);
+    }
+    assert_eq!(pair.c.kept.unwrap().user_seed.expose(), user_seed.expose());
 }

@@ -6,15 +6,15 @@
 //! for the right ones, it has its own keys certified.
 
 use super::Adversary;
-use crate::enrol::dishonest::{Booty, Calling, FalseEnd, Turn, Zeros};
+use crate::enrol::dishonest::{Booty, Calling, FalseEnd, FalseKeys, Turn, Zeros};
 use crate::enrol::io::Setting;
 use crate::enrol::sas::SasCode;
 use crate::ids::Label;
-use crate::keys::{DeviceSigningKey, Entropy, LinkSecret, UserDecryptionKey, random};
+use crate::keys::{Entropy, LinkSecret, random};
 use crate::lab::chance::Seeded;
 use crate::lab::stage::Stage;
 use crate::lab::transcript::Side;
-use crate::public::{EncryptionKey, Hash, VerifyKey};
+use crate::public::{Hash, VerifyKey};
 
 /// Where the middle stands: what it knows of the two sides, and how it reaches them.
 pub(in crate::lab) trait Ground {
@@ -36,6 +36,8 @@ pub(in crate::lab) trait Ground {
     fn grant(&mut self, code: SasCode);
 }
 
+/// Length of a key of the channel, in bytes (RFC 7748).
+const X25519_KEY_BYTES: usize = 32;
 /// Nonces that a search tries. Where a commitment binds, any but the committed one is refused,
 /// however well it fits: more would be heat. Where it doesn't, `cargo xtask sabotage` puts a number
 /// that finds one all but always.
@@ -133,15 +135,14 @@ pub(in crate::lab) struct Middle {
     /// The greeter has recognised its code.
     recognised: bool,
     introduced: bool,
-    keys: Option<(DeviceSigningKey, UserDecryptionKey)>,
+    keys: Option<FalseKeys>,
     booty: Option<Booty>,
 }
 
 impl Middle {
     pub(super) fn new(plan: Plan, chance: &mut Seeded) -> Self {
         let own_nonce = chance.block();
-        let keys = DeviceSigningKey::random(chance)
-            .and_then(|signing| UserDecryptionKey::random(chance).map(|user| (signing, user)));
+        let keys = FalseKeys::random(chance);
         Self {
             plan,
             chance: chance.clone(),
@@ -170,14 +171,14 @@ impl Middle {
         if self.plan.zero_keys {
             // A sound build won't make such a key even here: it is written into the message.
             for message in [&mut second, &mut own_first] {
-                message.iter_mut().take(EncryptionKey::LENGTH).for_each(|byte| *byte = 0);
+                message.iter_mut().take(X25519_KEY_BYTES).for_each(|byte| *byte = 0);
             }
         }
         self.to_claimer = Some(end);
         self.calling = Some(calling);
         ground.intercept();
-        if let Some((signing, _)) = &self.keys {
-            ground.watch_key(signing.verify_key());
+        if let Some(keys) = &self.keys {
+            ground.watch_key(keys.signing.verify_key());
         }
         let (calls, answers) = if self.plan.zero_keys {
             ("calls the greeter with a key of small order", "answers the claimer with a key of small order")
@@ -277,9 +278,9 @@ impl Middle {
 
     /// A claim of its own.
     fn introduce(&mut self, ground: &mut dyn Ground) -> Option<()> {
-        let (signing, user) = self.keys.as_ref()?;
+        let keys = self.keys.as_ref()?;
         let (name, label) = ground.names();
-        let bytes = self.to_greeter.as_mut()?.introduce(name, label, signing, user);
+        let bytes = self.to_greeter.as_mut()?.introduce(name, label, keys);
         self.introduced = true;
         ground.slip(
             Side::Greeter,
@@ -292,8 +293,9 @@ impl Middle {
 
     fn finish(&mut self, ground: &mut dyn Ground, bytes: &[u8]) -> Option<()> {
         let end = self.to_greeter.as_mut()?;
-        let booty = end.hear_handover(bytes)?;
-        let receipt = end.receipt(&booty, &self.keys.as_ref()?.0);
+        let keys = self.keys.as_ref()?;
+        let booty = end.hear_handover(bytes, keys)?;
+        let receipt = end.receipt(&booty, &keys.signing);
         self.booty = Some(booty);
         ground.slip(Side::Greeter, 8, receipt, "signs the receipt for what it was given");
         Some(())

@@ -7,8 +7,7 @@
 //! agreed by then.
 
 use super::{Adversary, Ground as _};
-use crate::enrol::dishonest::{Calling, FalseEnd};
-use crate::keys::{DeviceSigningKey, UserDecryptionKey};
+use crate::enrol::dishonest::{Calling, FalseEnd, FalseKeys};
 use crate::lab::chance::Seeded;
 use crate::lab::stage::Stage;
 use crate::lab::transcript::Side;
@@ -28,15 +27,14 @@ pub(super) struct Swap {
 impl Swap {
     /// Message 6 with keys of its own, from a channel of its own.
     fn own_claim(&mut self, stage: &mut Stage<'_>) -> Option<Vec<u8>> {
-        let signing = DeviceSigningKey::random(&mut self.chance).ok()?;
-        let user = UserDecryptionKey::random(&mut self.chance).ok()?;
-        stage.watch_key(signing.verify_key());
+        let keys = FalseKeys::random(&mut self.chance).ok()?;
+        stage.watch_key(keys.signing.verify_key());
         let (setting, link) = (stage.setting(), stage.link());
         let (calling, first) = Calling::out(&setting, &link, &mut self.chance)?;
         let (_, second) = FalseEnd::answer(&setting, &link, &first, &mut self.chance)?;
         let mut end = calling.connected(&second)?;
         let (name, label) = stage.names();
-        Some(end.introduce(name, label, &signing, &user))
+        Some(end.introduce(name, label, &keys))
     }
 }
 

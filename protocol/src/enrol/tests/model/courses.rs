@@ -278,7 +278,7 @@ impl Known {
         let (seen, heard) = (&play.seen, &play.heard);
         let steps: Vec<u8> = seen.sent.iter().map(|(step, _)| *step).collect();
         assert!(steps.is_sorted_by(|a, b| a < b), "a step was said twice, or out of order: {steps:?}");
-        let relay = super::play::relay_keys().0.verify_key();
+        let relay = super::play::relay_keys().signing.verify_key();
         let certified = |key: VerifyKey| if key == relay { Certified::Relay } else { Certified::Newcomer };
         let hash = |parts: &mut dyn Iterator<Item = &[u8]>| Hash::of(&parts.collect::<Vec<_>>());
         let lasting = Lasting {

@@ -5,17 +5,16 @@
 
 use crate::codec;
 use crate::enrol::claimer::Claimer;
-use crate::enrol::dishonest::{Calling, FalseEnd, Turn, Zeros};
+use crate::enrol::dishonest::{Calling, FalseEnd, FalseKeys, Turn, Zeros};
 use crate::enrol::greeter::Greeter;
 use crate::enrol::io::{Approval, ClaimerInput, CodeAnswer, GreeterInput, Refused, Setting};
 use crate::enrol::messages::Handover;
 use crate::enrol::sas::{Codes, SasCode};
 use crate::enrol::tests::{START, Seeded, Seen, World, label, link_secret};
 use crate::ids::Invited;
-use crate::keys::{DeviceSigningKey, Entropy, UserDecryptionKey};
+use crate::keys::{DeviceSigningKey, Entropy};
 use crate::limits::{MESSAGE_WAIT_SECONDS, STEP_MAX_BYTES};
-use crate::public::{EncryptionKey, Hash, VerifyKey};
-use crate::receipt::Receipt;
+use crate::public::{Hash, VerifyKey};
 
 /// Whose machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,9 +145,8 @@ pub(super) struct Play<'w> {
 }
 
 /// The relay's keys, for which nothing may be certified.
-pub(super) fn relay_keys() -> (DeviceSigningKey, UserDecryptionKey) {
-    let mut entropy = Seeded::new(RELAY_SEED + 1);
-    (DeviceSigningKey::random(&mut entropy).unwrap(), UserDecryptionKey::random(&mut entropy).unwrap())
+pub(super) fn relay_keys() -> FalseKeys {
+    FalseKeys::random(&mut Seeded::new(RELAY_SEED + 1)).unwrap()
 }
 
 /// The nonce that the relay would show if it had no better idea.
@@ -339,16 +337,15 @@ impl<'w> Play<'w> {
             Words::Reveal(nonce) => end.reveal(nonce),
             Words::Recognised => end.recognised(),
             Words::Introduce => {
-                let (signing, user) = relay_keys();
                 let name = matches!(self.setting.invited, Invited::User(_)).then(|| label("Bob"));
-                end.introduce(name, label("desk"), &signing, &user)
+                end.introduce(name, label("desk"), &relay_keys())
             }
             Words::PassOn(plain) => end.say(plain),
             Words::Receipt => {
-                let Handover { root, certificates, .. } =
+                let handover: Handover =
                     codec::decode(self.heard.words.as_ref()?, STEP_MAX_BYTES).ok()?;
-                let certified = certificates.iter().map(|bytes| Hash::of(&[bytes])).collect();
-                codec::encode(&Receipt::sign(&relay_keys().0, *end.channel.handshake(), certified, root))
+                let keys = relay_keys();
+                end.receipt(&end.booty(handover, &keys), &keys.signing)
             }
         })
     }
@@ -371,7 +368,7 @@ impl<'w> Play<'w> {
         };
         if zero {
             // A sound build makes no such key even here: it is written into the message.
-            bytes.iter_mut().take(EncryptionKey::LENGTH).for_each(|byte| *byte = 0);
+            bytes.iter_mut().take(32).for_each(|byte| *byte = 0);
         }
         Some(bytes)
     }
