@@ -12,7 +12,7 @@ use minicbor::{Decode, Encode};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::public::{Context, EncryptionKey, PeerKey, Signature, VerifyKey};
+use crate::public_keys::{Context, EncryptionKey, PeerKey, Signature, VerifyKey};
 
 /// Where random bytes come from: the operating system in the product, a seed in tests.
 pub trait Entropy {

@@ -1,7 +1,7 @@
 //! The user manifest: the user's own encrypted entry point (docs/protocol.md, *User manifest*).
 //!
-//! Decides what is signed, what is bound and in which order it is checked: place, then signature,
-//! then encryption, then content. Refuses a manifest of another place or author before its
+//! Decides what is signed, what is bound and in which order it is checked: header, then signature,
+//! then encryption, then content. Refuses a manifest of another user, organisation or author before its
 //! ciphertext is touched.
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload as Sealed};
@@ -14,7 +14,7 @@ use crate::codec::{self, CodecError};
 use crate::ids::{DeviceId, OrganisationId, Timestamp, UserId};
 use crate::keys::{DeviceSigningKey, Entropy, ManifestKey, NoEntropy, random, then_wipe_stack};
 use crate::limits::MANIFEST_MAX_BYTES;
-use crate::public::{Context, Signature, VerifyKey};
+use crate::public_keys::{Context, Signature, VerifyKey};
 
 /// Keeps the associated data apart from every other use of a key.
 const AD_CONTEXT: &[u8] = b"parsec-manifest-v1 ad\0";
@@ -23,7 +23,7 @@ const NONCE_BYTES: usize = 24;
 
 /// What is bound to a manifest besides its content.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct ManifestPlace {
+pub struct ManifestHeader {
     /// The organisation of the user.
     #[n(0)]
     pub organisation: OrganisationId,
@@ -41,7 +41,7 @@ pub struct ManifestPlace {
     pub time: Timestamp,
 }
 
-impl ManifestPlace {
+impl ManifestHeader {
     /// The associated data of the content.
     fn associated_data(&self) -> Vec<u8> {
         [AD_CONTEXT, &codec::encode(self)].concat()
@@ -99,17 +99,17 @@ struct Safe {
 /// # Errors
 /// [`NoEntropy`].
 pub fn seal_empty(
-    place: &ManifestPlace,
+    header: &ManifestHeader,
     key: &ManifestKey,
     author: &DeviceSigningKey,
     entropy: &mut dyn Entropy,
 ) -> Result<Vec<u8>, NoEntropy> {
-    seal(place, &Content { safes: Vec::new() }, key, author, entropy)
+    seal(header, &Content { safes: Vec::new() }, key, author, entropy)
 }
 
 /// Seals any content.
 fn seal(
-    place: &ManifestPlace,
+    header: &ManifestHeader,
     content: &Content,
     key: &ManifestKey,
     author: &DeviceSigningKey,
@@ -117,7 +117,7 @@ fn seal(
 ) -> Result<Vec<u8>, NoEntropy> {
     let nonce: [u8; NONCE_BYTES] = random(entropy)?;
     let plaintext = Zeroizing::new(codec::encode(content));
-    let aad = place.associated_data();
+    let aad = header.associated_data();
     let sealed = Sealed { msg: &plaintext, aad: &aad };
     #[expect(
         clippy::expect_used,
@@ -127,7 +127,7 @@ fn seal(
         XChaCha20Poly1305::new(<&Key>::from(key.expose())).encrypt(&XNonce::from(nonce), sealed)
     })
     .expect("a manifest can be sealed");
-    let ManifestPlace { organisation, user, version, author: device, time } = place.clone();
+    let ManifestHeader { organisation, user, version, author: device, time } = header.clone();
     let payload = codec::encode(&Payload {
         organisation,
         user,
@@ -148,14 +148,14 @@ pub enum ManifestError {
     #[error(transparent)]
     Codec(#[from] CodecError),
     /// Another organisation or user than asked for, or version 0.
-    #[error("the manifest belongs to another place")]
-    WrongPlace,
+    #[error("the manifest is of another user or organisation")]
+    WrongHeader,
     /// The author's signature or the encryption does not check.
     #[error("the manifest does not check")]
     Forged,
 }
 
-/// Number of safes in a manifest that checks, and its place. `author_key` gives the verify key of a
+/// Number of safes in a manifest that checks, and its header. `author_key` gives the verify key of a
 /// device that may write for this user, and none for every other; the caller compares the version
 /// with the newest it has seen.
 ///
@@ -167,18 +167,18 @@ pub fn open(
     user: &UserId,
     key: &ManifestKey,
     author_key: impl FnOnce(&DeviceId) -> Option<VerifyKey>,
-) -> Result<(ManifestPlace, usize), ManifestError> {
+) -> Result<(ManifestHeader, usize), ManifestError> {
     let envelope: Envelope = codec::decode(envelope, MANIFEST_MAX_BYTES)?;
     let payload: Payload = codec::decode(&envelope.payload, MANIFEST_MAX_BYTES)?;
     if payload.organisation != *organisation || payload.user != *user || payload.version == 0 {
-        return Err(ManifestError::WrongPlace);
+        return Err(ManifestError::WrongHeader);
     }
     author_key(&payload.author)
         .and_then(|author| author.verify(Context::Manifest, &envelope.payload, &envelope.signature).ok())
         .ok_or(ManifestError::Forged)?;
     let Payload { organisation, user, version, author, time, nonce, ciphertext } = payload;
-    let place = ManifestPlace { organisation, user, version, author, time };
-    let aad = place.associated_data();
+    let header = ManifestHeader { organisation, user, version, author, time };
+    let aad = header.associated_data();
     let sealed = Sealed { msg: &ciphertext, aad: &aad };
     let plaintext = then_wipe_stack(|| {
         XChaCha20Poly1305::new(<&Key>::from(key.expose())).decrypt(&XNonce::from(*nonce), sealed)
@@ -186,7 +186,7 @@ pub fn open(
     .map(Zeroizing::new)
     .map_err(|_| ManifestError::Forged)?;
     let content: Content = codec::decode(&plaintext, MANIFEST_MAX_BYTES)?;
-    Ok((place, content.safes.len()))
+    Ok((header, content.safes.len()))
 }
 
 #[cfg(test)]
@@ -209,8 +209,8 @@ mod tests {
         DeviceSigningKey::from_bytes(&mut [byte; 32])
     }
 
-    fn place() -> ManifestPlace {
-        ManifestPlace {
+    fn header() -> ManifestHeader {
+        ManifestHeader {
             organisation: "acme".parse().unwrap(),
             user: UserId::from_bytes([1; 16]),
             version: 1,
@@ -219,19 +219,19 @@ mod tests {
         }
     }
 
-    fn seal_at(place: &ManifestPlace) -> Vec<u8> {
-        seal_empty(place, &key(4), &author(5), &mut Fixed(6)).unwrap()
+    fn seal_at(header: &ManifestHeader) -> Vec<u8> {
+        seal_empty(header, &key(4), &author(5), &mut Fixed(6)).unwrap()
     }
 
-    fn read(envelope: &[u8]) -> Result<(ManifestPlace, usize), ManifestError> {
-        let ManifestPlace { organisation, user, author: device, .. } = place();
+    fn read(envelope: &[u8]) -> Result<(ManifestHeader, usize), ManifestError> {
+        let ManifestHeader { organisation, user, author: device, .. } = header();
         open(envelope, &organisation, &user, &key(4), |id| (*id == device).then(|| author(5).verify_key()))
     }
 
     /// Signs a changed payload with the true author's key: what the server can't, but a device
     /// without the manifest key could.
     fn resigned(change: impl FnOnce(&mut Payload)) -> Vec<u8> {
-        let envelope: Envelope = codec::decode(&seal_at(&place()), MANIFEST_MAX_BYTES).unwrap();
+        let envelope: Envelope = codec::decode(&seal_at(&header()), MANIFEST_MAX_BYTES).unwrap();
         let mut payload: Payload = codec::decode(&envelope.payload, MANIFEST_MAX_BYTES).unwrap();
         change(&mut payload);
         let payload = codec::encode(&payload);
@@ -241,33 +241,33 @@ mod tests {
 
     #[test]
     fn an_empty_manifest_opens() {
-        assert_eq!(read(&seal_at(&place())), Ok((place(), 0)));
-        assert_eq!(read(&resigned(|_| {})), Ok((place(), 0)));
+        assert_eq!(read(&seal_at(&header())), Ok((header(), 0)));
+        assert_eq!(read(&resigned(|_| {})), Ok((header(), 0)));
     }
 
     #[test]
     fn safes_are_counted() {
         let safe = Safe { id: [7; 16].into(), key: crate::keys::SafeKey::from_bytes(&mut [8; 32]), role: 0 };
         let content = Content { safes: vec![safe] };
-        let envelope = seal(&place(), &content, &key(4), &author(5), &mut Fixed(6)).unwrap();
-        assert_eq!(read(&envelope), Ok((place(), 1)));
+        let envelope = seal(&header(), &content, &key(4), &author(5), &mut Fixed(6)).unwrap();
+        assert_eq!(read(&envelope), Ok((header(), 1)));
     }
 
     #[test]
     fn another_place_is_refused() {
-        let other_org = ManifestPlace { organisation: "other".parse().unwrap(), ..place() };
-        let other_user = ManifestPlace { user: UserId::from_bytes([9; 16]), ..place() };
-        let zero = ManifestPlace { version: 0, ..place() };
+        let other_org = ManifestHeader { organisation: "other".parse().unwrap(), ..header() };
+        let other_user = ManifestHeader { user: UserId::from_bytes([9; 16]), ..header() };
+        let zero = ManifestHeader { version: 0, ..header() };
         for bad in [other_org, other_user, zero] {
-            assert_eq!(read(&seal_at(&bad)), Err(ManifestError::WrongPlace), "{bad:?}");
+            assert_eq!(read(&seal_at(&bad)), Err(ManifestError::WrongHeader), "{bad:?}");
         }
     }
 
     #[test]
     fn another_author_is_refused() {
-        let stranger = ManifestPlace { author: DeviceId::from_bytes([9; 16]), ..place() };
+        let stranger = ManifestHeader { author: DeviceId::from_bytes([9; 16]), ..header() };
         assert_eq!(read(&seal_at(&stranger)), Err(ManifestError::Forged));
-        let forged = seal_empty(&place(), &key(4), &author(9), &mut Fixed(6)).unwrap();
+        let forged = seal_empty(&header(), &key(4), &author(9), &mut Fixed(6)).unwrap();
         assert_eq!(read(&forged), Err(ManifestError::Forged));
     }
 
@@ -277,13 +277,13 @@ mod tests {
         assert_eq!(read(&resigned(|it| it.time = Timestamp(4))), Err(ManifestError::Forged));
         assert_eq!(read(&resigned(|it| it.nonce[0] ^= 1)), Err(ManifestError::Forged));
         assert_eq!(read(&resigned(|it| it.ciphertext[0] ^= 1)), Err(ManifestError::Forged));
-        let other_key = seal_empty(&place(), &key(9), &author(5), &mut Fixed(6)).unwrap();
+        let other_key = seal_empty(&header(), &key(9), &author(5), &mut Fixed(6)).unwrap();
         assert_eq!(read(&other_key), Err(ManifestError::Forged));
     }
 
     #[test]
     fn no_byte_can_be_changed_added_or_cut() {
-        let envelope = seal_at(&place());
+        let envelope = seal_at(&header());
         for at in 0..envelope.len() {
             let mut bad = envelope.clone();
             bad[at] ^= 1;
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn a_sealed_name_is_no_manifest_under_the_same_bytes_of_key() {
         // A3: even if one key served both, the associated data keep the two apart.
-        let (organisation, user) = (place().organisation, place().user);
+        let (organisation, user) = (header().organisation, header().user);
         let directory_key = crate::keys::DirectoryKey::from_bytes(&mut [4; 32]);
         let whose = crate::chain::organisation::members::NameOf::User(user);
         let name = "Alice".parse().unwrap();

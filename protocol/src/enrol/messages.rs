@@ -15,7 +15,7 @@ use crate::codec;
 use crate::ids::{DeviceId, Email, Label, UserId};
 use crate::keys::{DirectoryKey, ManifestKey, UserDecryptionKey};
 use crate::limits::STEP_MAX_BYTES;
-use crate::public::{EncryptionKey, Hash, Signature, VerifyKey};
+use crate::public_keys::{EncryptionKey, Hash, Signature, VerifyKey};
 
 /// Receipts are 32-byte values and framing: 1 + 34 + (1 + 2·34) + 34 + 66 bytes.
 pub(super) const RECEIPT_MAX_BYTES: usize = 256;
@@ -50,7 +50,7 @@ pub(super) struct Commit {
 
 /// Message 3.
 #[derive(Debug, Encode, Decode)]
-pub(super) struct GreeterTurn {
+pub(super) struct GreeterReply {
     #[n(0)]
     pub(super) nonce: Nonce,
     #[n(1)]

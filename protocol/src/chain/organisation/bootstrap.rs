@@ -12,7 +12,7 @@ use crate::ids::{DeviceId, Email, Label, OrganisationId, Timestamp, UserId};
 use crate::keys::{
     DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, RootSigningKey, UserDecryptionKey, random,
 };
-use crate::public::VerifyKey;
+use crate::public_keys::VerifyKey;
 
 /// The first member, who founds the organisation.
 #[derive(Debug)]

@@ -7,7 +7,7 @@
 use super::certificate::Author;
 use super::log::VerifiedLog;
 use crate::ids::{DeviceId, Timestamp, UserId};
-use crate::public::{EncryptionKey, VerifyKey};
+use crate::public_keys::{EncryptionKey, VerifyKey};
 
 /// Whom a link is about, with the key it vouches for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

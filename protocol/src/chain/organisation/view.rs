@@ -9,7 +9,7 @@ use super::certificate::{Author, Profile};
 use super::log::{Origin, VerifiedLog};
 use crate::chain::view::LogView;
 use crate::ids::{DeviceId, Email, Timestamp, UserId};
-use crate::public::{EncryptionKey, VerifyKey};
+use crate::public_keys::{EncryptionKey, VerifyKey};
 
 /// A user at the end of the log, as far as rules ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
