@@ -14,7 +14,7 @@ use crate::chain::checkpoint::CheckpointKey;
 use crate::chain::head::Head;
 use crate::chain::log::{self, Log};
 use crate::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
-use crate::public::{Hash, VerifyKey};
+use crate::public_keys::{Hash, VerifyKey};
 use crate::sealing::KeyHash;
 
 /// An organisation's log that verified from the root key to its head. Obtained from the verifier

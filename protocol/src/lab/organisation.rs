@@ -6,7 +6,7 @@
 use crate::chain::organisation::bootstrap::{Founded, Founder, found};
 use crate::chain::organisation::certificate::Profile;
 use crate::chain::organisation::log::VerifiedLog;
-use crate::enrol::io::{Approval, Setting, TransportKind};
+use crate::enrol::io::{Approval, Prologue, TransportKind};
 use crate::ids::{Email, IdError, Invited, Label, OrganisationId, Timestamp, Token};
 use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed};
 use crate::lab::transcript::Newcomer;
@@ -41,7 +41,7 @@ impl From<IdError> for NoLab {
 }
 
 /// The organisation that somebody wants into.
-pub(super) struct World {
+pub(super) struct Organisation {
     organisation: OrganisationId,
     pub(super) log: VerifiedLog,
     pub(super) envelopes: Vec<Vec<u8>>,
@@ -58,7 +58,7 @@ pub(super) struct World {
     user_seed: UserSeed,
 }
 
-impl World {
+impl Organisation {
     pub(super) fn new(entropy: &mut dyn Entropy) -> Result<Self, NoLab> {
         let signing_key = DeviceSigningKey::random(entropy)?;
         let directory_key = DirectoryKey::random(entropy)?;
@@ -107,12 +107,12 @@ impl World {
     }
 
     /// What both sides should agree on.
-    pub(super) fn setting(&self, newcomer: Newcomer) -> Setting {
+    pub(super) fn prologue(&self, newcomer: Newcomer) -> Prologue {
         let invited = match newcomer {
             Newcomer::Person => Invited::User(self.invited.clone()),
-            Newcomer::Terminal => Invited::Device(self.founded.user),
+            Newcomer::Device => Invited::Device(self.founded.user),
         };
-        Setting {
+        Prologue {
             organisation: self.organisation.clone(),
             token: self.token,
             invited,
