@@ -21,7 +21,7 @@ use crate::os::clock;
 use crate::problems;
 use crate::session::Session;
 use crate::session::names;
-use crate::transport::RoadError;
+use crate::transport::TransportError;
 use crate::transport::retry::{ANSWER_WAIT, within};
 
 /// Certificates signed for one request. Others may be changing the same log: each refusal means
@@ -31,7 +31,7 @@ const TRIES: u32 = 3;
 /// What is to be said.
 #[derive(Debug, Clone, Copy)]
 pub enum Change {
-    /// This terminal is not trusted any more.
+    /// This device is not trusted any more.
     DeviceRevoked(DeviceId),
     /// This member is none any more.
     UserRevoked(UserId),
@@ -107,7 +107,7 @@ pub async fn run(session: &Session, change: Change) -> Result<Member, Problem> {
         }
     }
     let text = "it takes certificates, and does not show them in the log";
-    Err(refusal.map_or_else(|| RoadError::Misbehaved(text).into(), |(_, problem)| problem))
+    Err(refusal.map_or_else(|| TransportError::Misbehaved(text).into(), |(_, problem)| problem))
 }
 
 /// Hands a certificate in. A refusal of it may pass, once the log is known better.

@@ -9,7 +9,7 @@ use parsec_protocol::chain::organisation::certificate::ManifestMark;
 use parsec_protocol::codec;
 use parsec_protocol::keys::UserSeed;
 use parsec_protocol::limits::BODY_MAX_BYTES;
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::UserKeyChange;
 use parsec_protocol::sealing::{ENCRYPTION_KEY_BYTES, EncryptionKey, KeyHash};
 use rusqlite::{Connection, OptionalExtension as _};

@@ -5,7 +5,7 @@
 
 use axum::http::{Method, Uri};
 use parsec_protocol::ids::{AttemptId, OrganisationId};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::ErrorCode;
 
 /// A call that needs no identity.

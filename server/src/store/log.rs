@@ -13,7 +13,7 @@ use parsec_protocol::chain::organisation::rules::{Fault, accept};
 use parsec_protocol::chain::organisation::view::{AuthorState, DeviceState, MembersView, UserState};
 use parsec_protocol::chain::view::{LogView, NotAccepted};
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, UserId};
-use parsec_protocol::public::{EncryptionKey, VerifyKey};
+use parsec_protocol::public_keys::{EncryptionKey, VerifyKey};
 use parsec_protocol::relay::ErrorCode;
 
 use super::rows::{LogEnd, UserToAdd};

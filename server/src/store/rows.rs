@@ -6,7 +6,7 @@
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::{Email, UserId};
-use parsec_protocol::public::{EncryptionKey, Hash, VerifyKey};
+use parsec_protocol::public_keys::{EncryptionKey, Hash, VerifyKey};
 
 use crate::budgets::Taken;
 use crate::invitations::{Attempt, Invitation, Member, Pool};

@@ -6,7 +6,7 @@
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, UserId};
-use parsec_protocol::public::{EncryptionKey, VerifyKey};
+use parsec_protocol::public_keys::{EncryptionKey, VerifyKey};
 use parsec_protocol::relay::{ManifestUpload, ManifestView};
 use rusqlite::{Connection, OptionalExtension as _, params};
 

@@ -5,9 +5,9 @@
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
-use parsec_protocol::public::{EncryptionKey, Hash, VerifyKey};
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::{EncryptionKey, Hash, VerifyKey};
 use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView};
 use rusqlite::Connection;
 
@@ -128,7 +128,7 @@ impl Tx for Transaction<'_> {
         &mut self,
         organisation: &OrganisationId,
         position: u64,
-        receipt: &Receipt,
+        receipt: &ClaimReceipt,
     ) -> Result<(), StoreError> {
         log::insert_receipt(self.sql(), organisation, position, receipt)
     }
