@@ -231,19 +231,19 @@ impl SaveKeys for Keeps {
 /// # Panics
 /// If the server refuses.
 pub async fn alice(base: &str, bootstrap_token: &str, organisation: &OrganisationId) -> Arc<Alice> {
-    let Organisation { log, envelopes, user, device, signing_key, directory_key, user_key, manifest_key } =
+    let Organisation { log, envelopes, user, device, signing_key, directory_key, user_seed, device_seed, keys: named } =
         Organisation::found(organisation, clock::now(), &mut System);
     let root = *log.root();
     let server = Server::new(Client::new(None).unwrap(), base).unwrap();
-    let request = BootstrapRequest { root, certificates: envelopes.into_iter().map(ByteVec::from).collect() };
+    let request = BootstrapRequest { root, certificates: envelopes.into_iter().map(ByteVec::from).collect(), keys: named };
     bootstrap(&server, organisation, bootstrap_token, &request).await.unwrap();
     Arc::new(Alice {
         organisation: organisation.clone(),
         user,
         device,
         keys: DeviceKeys {
-            user_key,
-            manifest_key,
+            user_seed: Arc::new(user_seed),
+            device_seed,
             signing_key,
             directory_key,
             root,
@@ -412,6 +412,7 @@ async fn publish(transport: &GreeterTransport, sealed: &SealedEnrolment) {
     let completion = Completion {
         certificates: publication.certificates.into_iter().map(ByteVec::from).collect(),
         receipt: publication.receipt,
+        keys: publication.keys,
     };
     transport.complete(&completion).await.unwrap();
 }

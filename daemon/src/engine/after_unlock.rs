@@ -1,5 +1,5 @@
-//! What an unlocked device does by itself: brings its log up to date, finds itself in it, makes its
-//! user's first manifest, and finishes its outbox.
+//! What an unlocked device does by itself: brings its log up to date, finds itself in it, looks
+//! after its user's keys and manifest, and finishes its outbox.
 //!
 //! Decides nothing a person should. Tries again while the server is away; stops at what needs a
 //! person, and says so in the log of the daemon. Every step is idempotent, so a crash between any
@@ -18,9 +18,9 @@ use crate::calls::invitations;
 use crate::enrolment::finality::{Heard, Standing};
 use crate::enrolment::outbox;
 use crate::os::blocking;
-use crate::session::{Session, SyncError, manifest};
+use crate::session::{Session, SyncError, upkeep};
 use crate::transport::Trouble;
-use crate::transport::retry::until_done;
+use crate::transport::retry::{Pauses, until_done};
 
 /// Between looks for invitations that have expired. They last days; the server refuses them on the
 /// second.
@@ -100,6 +100,10 @@ async fn work(session: &Arc<Session>, registered: bool, handle: &Handle) {
         session.saw(&problem);
         let name = problem.name.name();
         tracing::warn!(device = %session.open.summary.device, name, %problem, "the device is not settled");
+        return;
+    }
+    if session.log().device(&session.open.summary.device).is_some() {
+        look_after_keys(session).await;
     }
 }
 
@@ -138,6 +142,31 @@ async fn settle(session: &Session, registered: bool, handle: &Handle) -> Result<
         None => return Ok(()),
     }
     handle.tell(Event::Certified(summary.device)).await;
-    let first = log.devices_of(&summary.user).next().is_some_and(|device| device.device == summary.device);
-    if first { manifest::make_first(session, &trouble).await } else { Ok(()) }
+    Ok(())
+}
+
+/// Looks after the user's keys, at once and whenever something may have become due.
+async fn look_after_keys(session: &Session) {
+    let mut news = session.news();
+    let mut pauses = Pauses::default();
+    loop {
+        news.mark_unchanged();
+        let pause = match upkeep::keep(session).await {
+            Ok(()) => {
+                pauses.reset();
+                None
+            }
+            Err(problem) => {
+                session.saw(&problem);
+                let name = problem.name.name();
+                tracing::warn!(device = %session.open.summary.device, name, %problem, "the user's keys are not settled");
+                problem.retryable.then(|| pauses.next())
+            }
+        };
+        tokio::select! {
+            // Its sender is the session's own.
+            _ = news.changed() => {}
+            () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {}
+        }
+    }
 }

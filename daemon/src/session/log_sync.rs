@@ -217,6 +217,7 @@ impl Session {
         .await
         .map_err(SyncError::Log)??;
         if followed(&self.log, next) {
+            self.tell_news();
             Ok(())
         } else {
             let text = "The log has grown beside the one who fetches.";
@@ -245,6 +246,7 @@ impl Session {
     pub(super) fn keep(&self, longer: VerifiedLog) -> Arc<VerifiedLog> {
         let longer = Arc::new(longer);
         *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&longer);
+        self.tell_news();
         longer
     }
 }

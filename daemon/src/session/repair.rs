@@ -5,13 +5,19 @@
 //! one: that is a fork, shown and kept as one. Refuses to believe that it worked before the whole
 //! log was fetched anew and verified.
 
+use std::sync::Arc;
+
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::relay::{ErrorCode, LogRepair};
+use parsec_protocol::sealing::EncryptionKey;
 
 use super::forks::ForkEvidence;
+use super::user_keys::kept_key;
 use super::{Session, SyncError};
+use crate::os::blocking;
+use crate::store::{OpenDevice, StoreError};
 use crate::transport::TransportError;
 use crate::transport::retry::{ANSWER_WAIT, within};
 
@@ -52,8 +58,15 @@ impl Session {
             if at.saturating_add(envelopes.len() as u64) < have {
                 keep_together(&mut envelopes);
             }
+            let open = Arc::clone(&self.open);
+            let (envelopes, keys) = blocking(move || {
+                let keys = keys_of(&open, &envelopes)?;
+                Ok::<_, StoreError>((envelopes, keys))
+            })
+            .await
+            .map_err(SyncError::Log)?;
             let certificates = envelopes.into_iter().map(Into::into).collect();
-            let repair = LogRepair { from, certificates };
+            let repair = LogRepair { from, certificates, keys };
             match asked(|| self.member.repair(&repair)).await {
                 Ok(done) if done.count > at => {
                     at = done.count;
@@ -94,6 +107,13 @@ impl Session {
         };
         Ok(SyncError::Forked(problem, Box::new(ForkEvidence::Log(shown, None))))
     }
+}
+
+/// The keys that certificates name, in their order, as far as they are on this device.
+fn keys_of(open: &OpenDevice, envelopes: &[Vec<u8>]) -> Result<Vec<Option<EncryptionKey>>, StoreError> {
+    let body = |envelope: &Vec<u8>| Some(Envelope::decode(envelope).ok()?.payload().ok()?.body);
+    let named = envelopes.iter().filter_map(body).filter_map(|body| body.key_named());
+    named.map(|hash| kept_key(open, &hash)).collect()
 }
 
 /// A user and the first device stand or fall together: where a part would end between them, it

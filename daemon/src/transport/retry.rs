@@ -26,16 +26,20 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// The next pause: doubled each time, then half of it fixed and half random; never below what
-    /// the server asked.
-    pub fn next_pause(&mut self, error: &TransportError) -> Duration {
+    /// The next pause: doubled each time, then half of it fixed and half random.
+    pub fn next(&mut self) -> Duration {
         let full =
             PAUSE_FIRST.saturating_mul(1_u32.checked_shl(self.failures.min(16)).unwrap_or(1)).min(PAUSE_MAX);
         self.failures = self.failures.saturating_add(1);
         let mut byte = [0; 1];
         // Without randomness the pause is merely not spread.
         let spread = getrandom::fill(&mut byte).map_or(0, |()| u32::from(byte[0]));
-        let jittered = full / 2 + (full / 2).saturating_mul(spread) / 256;
+        full / 2 + (full / 2).saturating_mul(spread) / 256
+    }
+
+    /// The same, never below what the server asked.
+    pub fn next_pause(&mut self, error: &TransportError) -> Duration {
+        let jittered = self.next();
         let asked = match error {
             TransportError::Refused { retry_after, .. } => Duration::from_secs(u64::from(*retry_after)),
             TransportError::PlainHttp(_)

@@ -22,7 +22,7 @@ use super::{TARGETS, folder};
 use crate::organisation::Organisation;
 
 /// An old key file of the daemon's tests: it opens with `correct horse battery`, and takes little work.
-const KEY_FILE: &[u8] = include_bytes!("../../../daemon/src/store/tests/former/v1/key.age");
+const KEY_FILE: &[u8] = include_bytes!("../../../daemon/src/store/tests/former/v2/key.age");
 const TIME: Timestamp = Timestamp(1_800_000_000_000_000);
 
 /// Writes every corpus anew, as files `seed-00` and so on. Other files stay.
@@ -102,7 +102,7 @@ fn made(target: &str) -> Vec<Vec<u8>> {
         _ => {
             let mut files = logs(&org, &publication.certificates);
             files.extend(forks(&org, &publication.certificates));
-            let signed = sealed.statement.unwrap();
+            let signed = sealed.statement;
             files.push(EnrolmentReceipt::new(signed, certificates, publication.receipt).encode());
             files
         }
@@ -195,7 +195,11 @@ fn relay_records(
     let root = *org.log.root();
     let token = Token::from_bytes([7; 16]);
     vec![
-        codec::encode(&relay::BootstrapRequest { root, certificates: certificates.clone() }),
+        codec::encode(&relay::BootstrapRequest {
+            root,
+            certificates: certificates.clone(),
+            keys: keys.clone(),
+        }),
         codec::encode(&relay::StartAttempt {
             attempt: AttemptId::from_bytes([3; 16]),
             secret_hash: Hash::of(&[b"x"]),
@@ -210,7 +214,11 @@ fn relay_records(
         codec::encode(&relay::LogPage { count: 4, certificates: certificates.clone() }),
         codec::encode(&relay::LogRepair { from: org.log.head(), certificates: certificates.clone() }),
         codec::encode(&relay::LogRepaired { count: 4, added: 2 }),
-        codec::encode(&relay::Completion { certificates: certificates.clone(), receipt: receipt.clone() }),
+        codec::encode(&relay::Completion {
+            certificates: certificates.clone(),
+            receipt: receipt.clone(),
+            keys: keys.clone(),
+        }),
         codec::encode(&relay::DirectEnrolment {
             token,
             invited: invited(),
@@ -218,6 +226,7 @@ fn relay_records(
             expires: TIME,
             certificates,
             receipt: receipt.clone(),
+            keys: keys.clone(),
         }),
         codec::encode(&relay::ManifestView { version: 1, envelope: Some(vec![1; 40].into()) }),
         codec::encode(&relay::ErrorBody {

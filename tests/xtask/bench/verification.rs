@@ -8,7 +8,7 @@ use parsec_protocol::chain::batch::{Executor, Sequential, Task};
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile, SEALED_NAME_BYTES};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
-use parsec_protocol::keys::{DeviceSigningKey, RootSigningKey, UserDecryptionKey, random};
+use parsec_protocol::keys::{DeviceSigningKey, RootSigningKey, UserSeed, random};
 use parsec_protocol::public_keys::{Context, Signature};
 use parsecd::os::entropy::System;
 
@@ -109,7 +109,7 @@ fn log() -> Result<(VerifiedLog, Vec<Vec<u8>>), String> {
                 user,
                 email: format!("member{number}@acme.example").parse().map_err(said)?,
                 sealed_name: vec![7; SEALED_NAME_BYTES].into(),
-                encryption_key: UserDecryptionKey::random(entropy).map_err(said)?.encryption_key(),
+                encryption_key: UserSeed::random(entropy).map_err(said)?.encryption_key(),
                 profile: if founder.is_none() { Profile::Administrator } else { Profile::Standard },
             },
             Body::Device { device, user, sealed_label: vec![8; SEALED_NAME_BYTES].into(), verify_key },

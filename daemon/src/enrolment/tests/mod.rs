@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use super::greeter::Handed;
 use super::view::ViewPublisher;
 use super::{Act, CeremonyContext, REQUESTS_MAX, Request, claimer, finish, greeter};
 use crate::os::caller::CallerSession;
@@ -54,6 +55,9 @@ impl greeter::Issuer for Signs {
     }
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
         Ok(Arc::clone(&self.3))
+    }
+    async fn handed(&self, _: Arc<VerifiedLog>) -> Result<(Arc<VerifiedLog>, Handed), Problem> {
+        unreachable!("nobody greets a device of their own here")
     }
     async fn attempts(&self) -> Result<u64, Problem> {
         Ok(1)

@@ -18,6 +18,7 @@ use parsec_protocol::chain::organisation::certificate::{ManifestMark, Profile};
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::control::SecretText;
 use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment};
+use parsec_protocol::evidence::receipt::{CODE_BITS, Method, SignedStatement, Statement, Transport};
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Timestamp, Token, UserId};
 use parsec_protocol::keys::{
     DeviceSeed, DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, PeerSecret, UserSeed,
@@ -407,6 +408,27 @@ fn the_store_keeps_what_it_acknowledged() {
     direct_rows(&store, token, &sealed);
     assert_eq!(store.sealed().unwrap(), []);
     assert_eq!(store.manifest().unwrap(), Some((2, b"two".to_vec())));
+}
+
+/// How a ceremony went that never was.
+fn statement_of(new: &NewDevice) -> SignedStatement {
+    let statement = Statement {
+        organisation: new.organisation.clone(),
+        root: new.root,
+        greeter: new.device,
+        greeter_key: new.root,
+        transport: Transport::Relay,
+        attempts: 1,
+        method: Method::Picked,
+        bits: CODE_BITS,
+        heard: true,
+        seen: new.seen,
+        handshake: Hash::of(&[b"h"]),
+        device: new.device,
+        time: Timestamp(4),
+        opened: Hash::of(&[b"opened"]),
+    };
+    SignedStatement::of(&statement, |context, message| new.signing_key.sign(context, message))
 }
 
 /// What a greeter keeps of an enrolment.
