@@ -1,0 +1,413 @@
+//! The user manifest: the user's own encrypted entry point (docs/protocol.md, *User manifest*).
+//!
+//! Decides what is signed, what is bound and in which order it is checked: place, then signature,
+//! then encryption, then content. Refuses a manifest of another place, author or key before its
+//! ciphertext is touched. Which version may be taken, [`floor`] decides.
+
+pub mod floor;
+
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload as Sealed};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use minicbor::bytes::{ByteArray, ByteVec};
+use minicbor::{Decode, Encode};
+use zeroize::Zeroizing;
+
+use crate::chain::head::Head;
+use crate::chain::organisation::members::FIRST_DIRECTORY_KEY;
+use crate::codec::{self, CodecError};
+use crate::ids::{DeviceId, OrganisationId, Timestamp, UserId};
+use crate::keys::{
+    DeviceSigningKey, DirectoryKey, Entropy, ManifestKey, NoEntropy, random, then_wipe_stack,
+};
+use crate::limits::MANIFEST_MAX_BYTES;
+use crate::public_keys::{Context, Signature, VerifyKey};
+use crate::sealing::KeyHash;
+
+/// Keeps the associated data apart from every other use of a key.
+const AD_CONTEXT: &[u8] = b"parsec-manifest-v1 ad\0";
+/// Bytes of the nonce: random, so that two devices of a user need not agree on a counter.
+const NONCE_BYTES: usize = 24;
+
+/// What is bound to a manifest besides its content.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ManifestHeader {
+    /// The organisation of the user.
+    #[n(0)]
+    pub organisation: OrganisationId,
+    /// The user whose manifest it is.
+    #[n(1)]
+    pub user: UserId,
+    /// Number of the version; the first is 1.
+    #[n(2)]
+    pub version: u64,
+    /// The device that wrote this version.
+    #[n(3)]
+    pub author: DeviceId,
+    /// When it was written, by the author's clock.
+    #[n(4)]
+    pub time: Timestamp,
+    /// Hash of the user's key under whose seed it is sealed.
+    #[n(5)]
+    pub key: KeyHash,
+}
+
+impl ManifestHeader {
+    /// The associated data of the content.
+    fn associated_data(&self) -> Vec<u8> {
+        [AD_CONTEXT, &codec::encode(self)].concat()
+    }
+}
+
+/// What is signed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+struct Payload {
+    #[n(0)]
+    organisation: OrganisationId,
+    #[n(1)]
+    user: UserId,
+    #[n(2)]
+    version: u64,
+    #[n(3)]
+    author: DeviceId,
+    #[n(4)]
+    time: Timestamp,
+    #[n(5)]
+    key: KeyHash,
+    #[n(6)]
+    nonce: ByteArray<NONCE_BYTES>,
+    #[n(7)]
+    ciphertext: ByteVec,
+}
+
+/// The payload's bytes with the author's signature over them.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+struct Envelope {
+    #[n(0)]
+    payload: ByteVec,
+    #[n(1)]
+    signature: Signature,
+}
+
+/// The secret part.
+#[derive(Encode, Decode)]
+struct Content {
+    /// By their numbers, ascending.
+    #[n(0)]
+    directory_keys: Vec<NumberedKey>,
+    /// The organisation's log, as the author had verified it.
+    #[n(1)]
+    anchor: Head,
+    #[n(2)]
+    safes: Vec<Safe>,
+}
+
+/// A directory key with its number, as it travels in message 7 and in manifests. Holds a secret.
+#[derive(Debug, Encode, Decode)]
+pub struct NumberedKey {
+    /// Number of the key; [`FIRST_DIRECTORY_KEY`] is the one an organisation begins with.
+    #[n(0)]
+    pub number: u32,
+    /// The key itself.
+    #[n(1)]
+    pub key: DirectoryKey,
+}
+
+impl NumberedKey {
+    /// The one key that there is as long as an organisation can't change it, for a record that is
+    /// encrypted at once.
+    #[must_use]
+    pub fn first(key: &DirectoryKey) -> Self {
+        Self { number: FIRST_DIRECTORY_KEY, key: DirectoryKey::from_bytes(&mut { *key.expose() }) }
+    }
+
+    /// That one key again; none if these are others, or more.
+    #[must_use]
+    pub fn only(keys: Vec<Self>) -> Option<DirectoryKey> {
+        let mut keys = keys.into_iter();
+        match (keys.next(), keys.next()) {
+            (Some(Self { number: FIRST_DIRECTORY_KEY, key }), None) => Some(key),
+            (None | Some(_), _) => None,
+        }
+    }
+}
+
+/// One safe a user can open.
+#[derive(Encode, Decode)]
+struct Safe {
+    #[n(0)]
+    id: ByteArray<16>,
+    #[n(1)]
+    key: crate::keys::SafeKey,
+    #[n(2)]
+    role: u64,
+}
+
+/// What a manifest without safes says.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    /// Opens the members' names.
+    pub directory_key: &'a DirectoryKey,
+    /// The organisation's log, as the author has verified it.
+    pub anchor: Head,
+}
+
+/// Seals a manifest without safes.
+///
+/// # Errors
+/// [`NoEntropy`].
+pub fn seal_empty(
+    header: &ManifestHeader,
+    summary: &Summary<'_>,
+    key: &ManifestKey,
+    author: &DeviceSigningKey,
+    entropy: &mut dyn Entropy,
+) -> Result<Vec<u8>, NoEntropy> {
+    let directory_keys = vec![NumberedKey::first(summary.directory_key)];
+    seal(header, &Content { directory_keys, anchor: summary.anchor, safes: Vec::new() }, key, author, entropy)
+}
+
+/// Seals any content.
+fn seal(
+    header: &ManifestHeader,
+    content: &Content,
+    key: &ManifestKey,
+    author: &DeviceSigningKey,
+    entropy: &mut dyn Entropy,
+) -> Result<Vec<u8>, NoEntropy> {
+    let nonce: [u8; NONCE_BYTES] = random(entropy)?;
+    let plaintext = Zeroizing::new(codec::encode(content));
+    let aad = header.associated_data();
+    let sealed = Sealed { msg: &plaintext, aad: &aad };
+    #[expect(
+        clippy::expect_used,
+        reason = "fails only above 256 GiB; a manifest is held in memory and far below"
+    )]
+    let ciphertext = then_wipe_stack(|| {
+        XChaCha20Poly1305::new(<&Key>::from(key.expose())).encrypt(&XNonce::from(nonce), sealed)
+    })
+    .expect("a manifest can be sealed");
+    let ManifestHeader { organisation, user, version, author: device, time, key } = header.clone();
+    let payload = codec::encode(&Payload {
+        organisation,
+        user,
+        version,
+        author: device,
+        time,
+        key,
+        nonce: nonce.into(),
+        ciphertext: ciphertext.into(),
+    });
+    let signature = author.sign(Context::Manifest, &payload);
+    Ok(codec::encode(&Envelope { payload: payload.into(), signature }))
+}
+
+/// Why an envelope is not this user's manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Size or encoding is wrong.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// Another organisation or user than asked for, or version 0.
+    #[error("the manifest is of another user or organisation")]
+    WrongHeader,
+    /// The author's signature or the encryption fails verification.
+    #[error("the manifest fails verification")]
+    Forged,
+    /// Sealed under a key that the user never had, or whose seed this device does not have.
+    #[error("the manifest is sealed under a key that is not here")]
+    UnknownKey,
+}
+
+/// A manifest that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// What is bound to it.
+    pub header: ManifestHeader,
+    /// The organisation's log, as the author had verified it.
+    pub anchor: Head,
+    /// Number of safes in it.
+    pub safes: usize,
+}
+
+/// Opens a manifest. `author_key` gives the verify key of a device that may have written for this
+/// user, and none for every other; `manifest_key` the key that belongs to the user's key with this
+/// hash. Whether the version may be taken is for [`floor`].
+///
+/// # Errors
+/// [`ManifestError`].
+pub fn open(
+    envelope: &[u8],
+    organisation: &OrganisationId,
+    user: &UserId,
+    author_key: impl FnOnce(&DeviceId) -> Option<VerifyKey>,
+    manifest_key: impl FnOnce(&KeyHash) -> Option<ManifestKey>,
+) -> Result<Opened, ManifestError> {
+    let envelope: Envelope = codec::decode(envelope, MANIFEST_MAX_BYTES)?;
+    let payload: Payload = codec::decode(&envelope.payload, MANIFEST_MAX_BYTES)?;
+    if payload.organisation != *organisation || payload.user != *user || payload.version == 0 {
+        return Err(ManifestError::WrongHeader);
+    }
+    author_key(&payload.author)
+        .and_then(|author| author.verify(Context::Manifest, &envelope.payload, &envelope.signature).ok())
+        .ok_or(ManifestError::Forged)?;
+    let Payload { organisation, user, version, author, time, key, nonce, ciphertext } = payload;
+    let manifest_key = manifest_key(&key).ok_or(ManifestError::UnknownKey)?;
+    let header = ManifestHeader { organisation, user, version, author, time, key };
+    let aad = header.associated_data();
+    let sealed = Sealed { msg: &ciphertext, aad: &aad };
+    let plaintext = then_wipe_stack(|| {
+        XChaCha20Poly1305::new(<&Key>::from(manifest_key.expose())).decrypt(&XNonce::from(*nonce), sealed)
+    })
+    .map(Zeroizing::new)
+    .map_err(|_| ManifestError::Forged)?;
+    let content: Content = codec::decode(&plaintext, MANIFEST_MAX_BYTES)?;
+    Ok(Opened { header, anchor: content.anchor, safes: content.safes.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed(u8);
+    impl Entropy for Fixed {
+        fn fill(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+            bytes.fill(self.0);
+            Ok(())
+        }
+    }
+
+    fn key(byte: u8) -> ManifestKey {
+        ManifestKey::from_bytes(&mut [byte; 32])
+    }
+
+    fn author(byte: u8) -> DeviceSigningKey {
+        DeviceSigningKey::from_bytes(&mut [byte; 32])
+    }
+
+    fn header() -> ManifestHeader {
+        ManifestHeader {
+            organisation: "acme".parse().unwrap(),
+            user: UserId::from_bytes([1; 16]),
+            version: 1,
+            author: DeviceId::from_bytes([2; 16]),
+            time: Timestamp(3),
+            key: KeyHash::from_bytes([7; 32]),
+        }
+    }
+
+    fn anchor() -> Head {
+        Head { count: 2, hash: crate::public_keys::Hash::of(&[b"head"]) }
+    }
+
+    fn opened(safes: usize) -> Opened {
+        Opened { header: header(), anchor: anchor(), safes }
+    }
+
+    fn seal_by(header: &ManifestHeader, with: u8, by: u8) -> Vec<u8> {
+        let directory_key = DirectoryKey::from_bytes(&mut [1; 32]);
+        let summary = Summary { directory_key: &directory_key, anchor: anchor() };
+        seal_empty(header, &summary, &key(with), &author(by), &mut Fixed(6)).unwrap()
+    }
+
+    fn seal_at(header: &ManifestHeader) -> Vec<u8> {
+        seal_by(header, 4, 5)
+    }
+
+    fn read(envelope: &[u8]) -> Result<Opened, ManifestError> {
+        let ManifestHeader { organisation, user, author: device, key: of, .. } = header();
+        open(
+            envelope,
+            &organisation,
+            &user,
+            |id| (*id == device).then(|| author(5).verify_key()),
+            |hash| (*hash == of).then(|| key(4)),
+        )
+    }
+
+    /// Signs a changed payload with the true author's key: what the server can't, but a device
+    /// without the manifest key could.
+    fn resigned(change: impl FnOnce(&mut Payload)) -> Vec<u8> {
+        let envelope: Envelope = codec::decode(&seal_at(&header()), MANIFEST_MAX_BYTES).unwrap();
+        let mut payload: Payload = codec::decode(&envelope.payload, MANIFEST_MAX_BYTES).unwrap();
+        change(&mut payload);
+        let payload = codec::encode(&payload);
+        let signature = author(5).sign(Context::Manifest, &payload);
+        codec::encode(&Envelope { payload: payload.into(), signature })
+    }
+
+    #[test]
+    fn an_empty_manifest_opens() {
+        assert_eq!(read(&seal_at(&header())), Ok(opened(0)));
+        assert_eq!(read(&resigned(|_| {})), Ok(opened(0)));
+    }
+
+    #[test]
+    fn safes_are_counted() {
+        let safe = Safe { id: [7; 16].into(), key: crate::keys::SafeKey::from_bytes(&mut [8; 32]), role: 0 };
+        let content = Content { directory_keys: Vec::new(), anchor: anchor(), safes: vec![safe] };
+        let envelope = seal(&header(), &content, &key(4), &author(5), &mut Fixed(6)).unwrap();
+        assert_eq!(read(&envelope), Ok(opened(1)));
+    }
+
+    #[test]
+    fn another_place_is_refused() {
+        let other_org = ManifestHeader { organisation: "other".parse().unwrap(), ..header() };
+        let other_user = ManifestHeader { user: UserId::from_bytes([9; 16]), ..header() };
+        let zero = ManifestHeader { version: 0, ..header() };
+        for bad in [other_org, other_user, zero] {
+            assert_eq!(read(&seal_at(&bad)), Err(ManifestError::WrongHeader), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn another_author_is_refused() {
+        let stranger = ManifestHeader { author: DeviceId::from_bytes([9; 16]), ..header() };
+        assert_eq!(read(&seal_at(&stranger)), Err(ManifestError::Forged));
+        assert_eq!(read(&seal_by(&header(), 4, 9)), Err(ManifestError::Forged));
+    }
+
+    #[test]
+    fn the_ciphertext_belongs_to_its_place_and_key() {
+        assert_eq!(read(&resigned(|it| it.version = 2)), Err(ManifestError::Forged));
+        assert_eq!(read(&resigned(|it| it.time = Timestamp(4))), Err(ManifestError::Forged));
+        assert_eq!(read(&resigned(|it| it.nonce[0] ^= 1)), Err(ManifestError::Forged));
+        assert_eq!(read(&resigned(|it| it.ciphertext[0] ^= 1)), Err(ManifestError::Forged));
+        assert_eq!(read(&seal_by(&header(), 9, 5)), Err(ManifestError::Forged));
+        let other = KeyHash::from_bytes([8; 32]);
+        assert_eq!(read(&resigned(|it| it.key = other)), Err(ManifestError::UnknownKey));
+    }
+
+    #[test]
+    fn no_byte_can_be_changed_added_or_cut() {
+        let envelope = seal_at(&header());
+        for at in 0..envelope.len() {
+            let mut bad = envelope.clone();
+            bad[at] ^= 1;
+            assert!(read(&bad).is_err(), "byte {at}");
+            assert!(read(&envelope[..at]).is_err(), "cut at {at}");
+        }
+        let longer = [envelope.as_slice(), &[0]].concat();
+        assert_eq!(read(&longer), Err(ManifestError::Codec(CodecError::Trailing)));
+        let huge = vec![0; MANIFEST_MAX_BYTES + 1];
+        assert!(matches!(read(&huge), Err(ManifestError::Codec(CodecError::TooLong { .. }))));
+    }
+
+    #[test]
+    fn a_sealed_name_is_no_manifest_under_the_same_bytes_of_key() {
+        // A3: even if one key served both, the associated data keep the two apart.
+        let (organisation, user) = (header().organisation, header().user);
+        let directory_key = crate::keys::DirectoryKey::from_bytes(&mut [4; 32]);
+        let whose = crate::chain::organisation::members::NameOf::User(user);
+        let name = "Alice".parse().unwrap();
+        let sealed = crate::chain::organisation::members::seal_name(
+            &directory_key,
+            &organisation,
+            whose,
+            &name,
+            &mut Fixed(6),
+        )
+        .unwrap();
+        let moved = resigned(|it| it.ciphertext = sealed[4 + NONCE_BYTES..].to_vec().into());
+        assert_eq!(read(&moved), Err(ManifestError::Forged));
+    }
+}
