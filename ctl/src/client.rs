@@ -46,7 +46,7 @@ pub(crate) struct Connection {
     stream: UnixStream,
     /// Where it was opened: to ask there, on another connection, whether the daemon still lives.
     place: Option<PathBuf>,
-    /// The answer itself is bounded, too: see [`Self::patience`].
+    /// The answer itself is bounded, too: see [`Self::timeout`].
     bounded: bool,
     /// Received and not yet read as lines. Answers can hold links, so it is wiped.
     received: Zeroizing<Vec<u8>>,
@@ -168,7 +168,7 @@ impl Connection {
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn patience(&mut self, wait: Duration) -> Result<(), Failure> {
+    pub(crate) fn timeout(&mut self, wait: Duration) -> Result<(), Failure> {
         self.bounded = true;
         self.stream.set_read_timeout(Some(wait)).map_err(|error| gone(&error.to_string()))
     }
@@ -541,7 +541,7 @@ mod tests {
 
     fn greeting(api: &str) -> Result<bool, u8> {
         let reply = format!(
-            r#"{{"jsonrpc":"2.0","id":1,"result":{{"version":"9.9.9","api_version":"{api}","api_oldest":"1.0","door":"own","token":null,"methods":[],"moon":1}}}}"#
+            r#"{{"jsonrpc":"2.0","id":1,"result":{{"version":"9.9.9","api_version":"{api}","api_oldest":"1.0","socket":"user","token":null,"methods":[],"moon":1}}}}"#
         );
         let (request, answer) = against(&(reply + "\n"), 1000, Connection::greet);
         assert!(request.contains(r#""method":"rpc.hello""#) && request.contains(API_VERSION), "{request}");
@@ -590,7 +590,7 @@ mod tests {
     fn a_daemon_that_hangs_is_not_waited_for_without_end() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let mut connection = Connection::over(ours);
-        connection.patience(Duration::from_millis(1)).unwrap();
+        connection.timeout(Duration::from_millis(1)).unwrap();
         assert_eq!(name_of(status(&mut connection).unwrap_err()), "daemon_unreachable");
     }
 

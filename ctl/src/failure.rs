@@ -7,7 +7,7 @@ use parsec_host::exit;
 use parsec_protocol::control::{Fault, Problem, ProblemKind};
 use serde::{Deserialize, Serialize};
 
-use crate::text::shown;
+use crate::text::escaped;
 
 /// Nothing was made, because what would be shown once would be lost: no failure of anything but the
 /// call.
@@ -97,9 +97,9 @@ impl Unshown {
     pub(crate) fn in_words(&self) -> String {
         format!(
             "parsecctl: The result can't be written: {}\n  What was done: {}\n  What to do: {}",
-            shown(&self.why),
-            shown(&self.done.what),
-            shown(&self.done.again)
+            escaped(&self.why),
+            escaped(&self.done.what),
+            escaped(&self.done.again)
         )
     }
 }

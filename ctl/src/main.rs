@@ -13,9 +13,9 @@ mod failure;
 mod man;
 mod output;
 mod password;
-mod picture;
 mod plain;
 mod prompt;
+mod qr;
 mod schema;
 mod text;
 

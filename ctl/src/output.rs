@@ -17,7 +17,7 @@ use crate::descriptor;
 use crate::failure::{Done, Failure};
 use crate::plain;
 use crate::schema::{self, Change, Schema};
-use crate::text::{shown, shown_json, shown_lines};
+use crate::text::{escaped, escaped_json, escaped_lines};
 
 /// Cursor to the corner, everything behind it cleared (ECMA-48). The one thing here that steers a
 /// terminal.
@@ -48,7 +48,7 @@ impl Output {
     /// Text as this run shows it: hostile characters neutralised, and layout taken out if it is to
     /// be plain.
     fn fit(&self, text: &str) -> String {
-        if self.plain { plain::flat(&shown_lines(text)) } else { shown_lines(text) }
+        if self.plain { plain::flat(&escaped_lines(text)) } else { escaped_lines(text) }
     }
 
     /// A result: `schema` and the fields of `result` as one JSON line, or `text` for people.
@@ -118,7 +118,7 @@ impl Output {
             Ok(other) => drop(object.insert("value".to_owned(), other)),
             Err(error) => return Err(Failure::OutputFailed(error.to_string())),
         }
-        write_stdout(&shown_json(&Value::Object(object).to_string()))
+        write_stdout(&escaped_json(&Value::Object(object).to_string()))
     }
 
     /// JSON on stdout, over as many lines as it has, for a result whose shape is the daemon's
@@ -127,7 +127,7 @@ impl Output {
     /// # Errors
     /// stdout is closed or can't be written.
     pub(crate) fn json(&self, json: &str) -> Result<(), Failure> {
-        let lines: Vec<String> = json.split('\n').map(shown_json).collect();
+        let lines: Vec<String> = json.split('\n').map(escaped_json).collect();
         write_stdout(&lines.join("\n"))
     }
 
@@ -136,7 +136,7 @@ impl Output {
     /// # Errors
     /// stdout is closed or can't be written.
     pub(crate) fn redraw(&self, text: &str) -> Result<(), Failure> {
-        write_stdout(&format!("{HOME_AND_CLEAR}{}", shown_lines(text)))
+        write_stdout(&format!("{HOME_AND_CLEAR}{}", escaped_lines(text)))
     }
 
     /// Text on stdout.
@@ -153,7 +153,7 @@ impl Output {
     /// # Errors
     /// stdout is closed or can't be written.
     pub(crate) fn pair(&self, value: &str, about: &str) -> Result<(), Failure> {
-        write_stdout(&format!("{}\t{}", shown(value), shown(about)))
+        write_stdout(&format!("{}\t{}", escaped(value), escaped(about)))
     }
 
     /// Talk: what happens and what to do, on stderr.
@@ -187,7 +187,7 @@ impl Output {
     ///
     /// # Errors
     /// A row is no picture.
-    pub(crate) fn picture(&self, rows: &[String], coloured: bool) -> Result<(), Failure> {
+    pub(crate) fn qr_code(&self, rows: &[String], coloured: bool) -> Result<(), Failure> {
         if rows.iter().flat_map(|row| row.chars()).any(|c| !HALF_BLOCKS.contains(&c)) {
             return Err(Failure::new(
                 ProblemKind::Internal,
@@ -206,7 +206,7 @@ impl Output {
     /// # Errors
     /// stdout is closed or can't be written.
     pub(crate) fn grammar(text: &str, answer: bool) -> Result<(), Failure> {
-        let text = shown_lines(text.trim_end());
+        let text = escaped_lines(text.trim_end());
         if answer {
             return write_stdout(&text);
         }
@@ -224,16 +224,16 @@ impl Output {
             }
             Failure::Report(report) => self.screen(&format!(
                 "parsecctl: {}\n  What to do: {}\n  ({})",
-                shown(&report.message),
-                shown(&report.hint),
-                shown(&report.name)
+                escaped(&report.message),
+                escaped(&report.hint),
+                escaped(&report.name)
             )),
             Failure::Interrupted(what) => self.screen(what),
             Failure::OutputClosed | Failure::Told(_) => {}
             // With --json, too: stdout takes nothing.
             Failure::Unshown(unshown) => self.screen(&unshown.in_words()),
             Failure::OutputFailed(why) => {
-                write_stderr(&format!("parsecctl: can't write the result: {}\n", shown(why)))
+                write_stderr(&format!("parsecctl: can't write the result: {}\n", escaped(why)))
             }
         }
     }
@@ -266,7 +266,7 @@ const PADDED_MAX: usize = 32;
 /// Rows under headings, columns padded to the widest of usual width, by what they take on a screen.
 fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let all: Vec<Vec<String>> = std::iter::once(headings.iter().map(|h| (*h).to_owned()).collect())
-        .chain(rows.iter().map(|row| row.iter().map(shown).collect()))
+        .chain(rows.iter().map(|row| row.iter().map(escaped).collect()))
         .collect();
     let widths: Vec<usize> = (0..headings.len())
         .map(|column| {

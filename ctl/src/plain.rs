@@ -4,7 +4,7 @@
 //! Decides how layout becomes words: a table becomes one fact a line, indentation and padding go.
 //! Refuses to drop a fact: whatever stands in the other form stands here too.
 
-use crate::text::shown;
+use crate::text::escaped;
 
 /// Text without layout: no indentation, no padding, no line that only draws.
 pub(crate) fn flat(text: &str) -> String {
@@ -30,7 +30,7 @@ pub(crate) fn records(headings: &[&str], rows: &[Vec<String>]) -> String {
             lines.push(String::new());
         }
         let facts = headings.iter().zip(row).filter(|(_, cell)| !cell.is_empty());
-        lines.extend(facts.map(|(heading, cell)| format!("{}: {}", sentence_case(heading), shown(cell))));
+        lines.extend(facts.map(|(heading, cell)| format!("{}: {}", sentence_case(heading), escaped(cell))));
     }
     lines.join("\n")
 }

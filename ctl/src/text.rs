@@ -20,7 +20,7 @@ const MARKS_MAX: usize = 4;
 
 /// One field on one line: hostile characters are shown as `\u{1b}`, line ends included. A mark
 /// without a letter would sit on what stands before the field, so it is shown like that, too.
-pub(crate) fn shown(field: impl Display) -> String {
+pub(crate) fn escaped(field: impl Display) -> String {
     let mut line = String::new();
     judge(&field.to_string(), MARKS_MAX, |c, fit| {
         if fit {
@@ -47,14 +47,14 @@ fn judge(text: &str, mut marks: usize, mut told: impl FnMut(char, bool)) {
     }
 }
 
-/// A whole text: as [`shown`], but lines stay lines. The last net before a stream.
-pub(crate) fn shown_lines(text: &str) -> String {
-    text.split('\n').map(shown).collect::<Vec<_>>().join("\n")
+/// A whole text: as [`escaped`], but lines stay lines. The last net before a stream.
+pub(crate) fn escaped_lines(text: &str) -> String {
+    text.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
 }
 
 /// JSON in which no hostile character stands as itself, and no marks pile up. They can occur within
 /// its strings only, where `\uXXXX` is the same.
-pub(crate) fn shown_json(json: &str) -> String {
+pub(crate) fn escaped_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     judge(json, 0, |c, fit| {
         if fit {
@@ -72,7 +72,7 @@ pub(crate) fn shown_json(json: &str) -> String {
 
 /// A fingerprint in groups of four, so that it can be read aloud and compared.
 pub(crate) fn grouped(hexadecimal: &str) -> String {
-    let letters: Vec<char> = shown(hexadecimal).chars().collect();
+    let letters: Vec<char> = escaped(hexadecimal).chars().collect();
     letters.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
 }
 
@@ -135,12 +135,12 @@ mod tests {
     #[test]
     fn escapes_are_neutralised_in_every_kind_of_output() {
         for bad in HOSTILE {
-            let field = shown(bad);
+            let field = escaped(bad);
             assert!(!field.chars().any(is_hostile), "{field:?}");
             assert!(field.contains("\\u{"), "what was there stays visible: {field:?}");
-            let lines = shown_lines(bad);
+            let lines = escaped_lines(bad);
             assert!(!lines.chars().any(|c| c != '\n' && is_hostile(c)), "{lines:?}");
-            let json = shown_json(&serde_json::to_string(bad).unwrap());
+            let json = escaped_json(&serde_json::to_string(bad).unwrap());
             assert!(!json.chars().any(is_hostile), "{json:?}");
             assert_eq!(serde_json::from_str::<String>(&json).unwrap(), *bad, "the value itself is untouched");
         }
@@ -149,10 +149,10 @@ mod tests {
     #[test]
     fn every_control_character_and_pair_of_escape_and_letter_is_neutralised() {
         for c in ('\0'..='\u{1f}').chain('\u{7f}'..='\u{9f}') {
-            assert!(!shown(c).chars().any(is_hostile));
+            assert!(!escaped(c).chars().any(is_hostile));
         }
         for c in ' '..='~' {
-            assert!(!shown(format!("\x1b{c}x")).contains('\x1b'));
+            assert!(!escaped(format!("\x1b{c}x")).contains('\x1b'));
         }
     }
 
@@ -168,7 +168,7 @@ mod tests {
             "น้ำ",
             "laptop (home) \\ 2",
         ] {
-            assert_eq!(shown(good), good);
+            assert_eq!(escaped(good), good);
         }
     }
 
@@ -183,21 +183,24 @@ mod tests {
             "1\u{fe0f}\u{20e3}",
         ] {
             assert!(good.parse::<parsec_protocol::ids::Label>().is_ok());
-            assert_eq!(shown(good), good);
-            assert_eq!(shown_lines(&format!("Bob\n  {good}\n")), format!("Bob\n  {good}\n"));
+            assert_eq!(escaped(good), good);
+            assert_eq!(escaped_lines(&format!("Bob\n  {good}\n")), format!("Bob\n  {good}\n"));
             let json = serde_json::to_string(good).unwrap();
-            assert_eq!(shown_json(&json), json);
+            assert_eq!(escaped_json(&json), json);
         }
-        assert_eq!(shown("Bo\u{200d}b"), "Bo\\u{200d}b");
-        assert_eq!(shown("Bob\u{fe0f}"), "Bob\\u{fe0f}");
-        assert_eq!(shown("👩\u{200d}"), "👩\\u{200d}");
+        assert_eq!(escaped("Bo\u{200d}b"), "Bo\\u{200d}b");
+        assert_eq!(escaped("Bob\u{fe0f}"), "Bob\\u{fe0f}");
+        assert_eq!(escaped("👩\u{200d}"), "👩\\u{200d}");
     }
 
     #[test]
     fn marks_do_not_pile_up_and_sit_on_nothing_else() {
-        assert_eq!(shown("e\u{301}\u{301}\u{301}\u{301}"), "e\u{301}\u{301}\u{301}\u{301}");
-        assert_eq!(shown("e\u{301}\u{301}\u{301}\u{301}\u{301}x"), "e\u{301}\u{301}\u{301}\u{301}\\u{301}x");
-        assert_eq!(shown("\u{338}x"), "\\u{338}x", "it would strike out the quote before it");
+        assert_eq!(escaped("e\u{301}\u{301}\u{301}\u{301}"), "e\u{301}\u{301}\u{301}\u{301}");
+        assert_eq!(
+            escaped("e\u{301}\u{301}\u{301}\u{301}\u{301}x"),
+            "e\u{301}\u{301}\u{301}\u{301}\\u{301}x"
+        );
+        assert_eq!(escaped("\u{338}x"), "\\u{338}x", "it would strike out the quote before it");
     }
 
     #[test]

@@ -17,10 +17,10 @@ use parsec_host::output::{self, OutputError};
 use parsec_host::ready_file::Announcement;
 use parsec_host::service_manager::ServiceManager;
 use parsec_host::terminal::Terminal;
-use parsec_protocol::control::{Door, Problem};
+use parsec_protocol::control::{Problem, Socket};
 use parsecd::config::{Arguments, Config, ConfigError};
 use parsecd::engine::{Daemon, Settings};
-use parsecd::os::paths::{self, Places};
+use parsecd::os::paths::{self, Environment};
 use parsecd::rpc::{self, AccessError, Listener};
 use parsecd::service::activation::{ActivationError, Passed};
 use parsecd::service::credentials;
@@ -160,7 +160,7 @@ fn run(arguments: &Arguments, log: &mut Option<LogWriter>) -> Result<(), Failure
     let passed = Passed::take();
     let told =
         Told { manager: ServiceManager::from_environment(), credentials: credentials::from_environment() };
-    let config = Config::resolve(arguments, &Places::from_environment());
+    let config = Config::resolve(arguments, &Environment::from_environment());
     let format = config.as_ref().map_or(arguments.log, |config| config.log);
     *log = start_log(format, arguments.verbose);
     hardened?;
@@ -207,9 +207,9 @@ async fn serve(
     let hub = handle.hub().clone();
     let service =
         rpc::Service::new(rpc::methods::module(handle.clone())?, rpc::authorize::Authorizer(handle.clone()));
-    let doors = open_doors(&config, passed)?;
+    let sockets = open_sockets(&config, passed)?;
 
-    let serving = service.serve(doors, stop.clone());
+    let serving = service.serve(sockets, stop.clone());
     tracing::info!(socket = %config.socket.display(), version = env!("CARGO_PKG_VERSION"), "ready");
     announce(arguments, &config).map_err(system("saying that it is ready"))?;
     told.manager.ready(None);
@@ -248,24 +248,24 @@ async fn terminal_gone(mut hangup: Signal, terminal: Terminal) {
 }
 
 /// The sockets: those that were handed over, and others at the configured places.
-fn open_doors(config: &Config, mut passed: Passed) -> Result<Vec<(Door, Listener)>, Failure> {
+fn open_sockets(config: &Config, mut passed: Passed) -> Result<Vec<(Socket, Listener)>, Failure> {
     let own = passed.claim(&config.socket);
     let activated = own.is_some();
     let own = match own {
         Some(socket) => Listener::adopt(socket, &config.socket)?,
         None => Listener::bind(&config.socket)?,
     };
-    let mut doors = vec![(Door::Own, own)];
+    let mut sockets = vec![(Socket::User, own)];
     if let Some(path) = &config.plugin_socket {
         match passed.claim(path) {
-            Some(socket) => doors.push((Door::Plugin, Listener::adopt(socket, path)?)),
-            // A manager that opens one door and not the other has been told so.
-            None if activated => tracing::info!("no door for plug-ins was handed over, so there is none"),
-            None => doors.push((Door::Plugin, Listener::bind(path)?)),
+            Some(socket) => sockets.push((Socket::Plugin, Listener::adopt(socket, path)?)),
+            // A manager that opens one socket and not the other has been told so.
+            None if activated => tracing::info!("no socket for plug-ins was handed over, so there is none"),
+            None => sockets.push((Socket::Plugin, Listener::bind(path)?)),
         }
     }
     passed.nothing_left()?;
-    Ok(doors)
+    Ok(sockets)
 }
 
 /// Tells the program that started the daemon that the socket answers.

@@ -15,7 +15,7 @@ use parsec_protocol::relay::{EndReason, ErrorCode};
 
 use crate::os::clock::moment;
 use crate::store::StoreError;
-use crate::transport::RoadError;
+use crate::transport::TransportError;
 use crate::transport::tls::TlsFault;
 
 /// What a server's refusal means to a person.
@@ -84,7 +84,7 @@ const fn code_sentence(code: ErrorCode) -> &'static str {
         ErrorCode::AlreadyMember => "The address belongs to a member already.",
         ErrorCode::AttemptUnknown => "The server does not know this attempt any more.",
         ErrorCode::AttemptEnded => "The attempt has ended.",
-        ErrorCode::GreeterTaken => "Another member's terminal greets in this attempt.",
+        ErrorCode::GreeterTaken => "Another member's device greets in this attempt.",
         ErrorCode::AttemptSealed => {
             "The newcomer holds the keys already: the enrolment can only be completed now."
         }
@@ -125,20 +125,20 @@ const fn tls_kind(fault: &TlsFault) -> Kind {
     }
 }
 
-impl From<RoadError> for Problem {
-    fn from(error: RoadError) -> Self {
+impl From<TransportError> for Problem {
+    fn from(error: TransportError) -> Self {
         let text = error.to_string();
         match error {
-            RoadError::PlainHttp(_) => Self::new(Kind::PlainHttpRefused, text),
-            RoadError::Address(_) => Self::new(Kind::InvalidRequest, text),
-            RoadError::Setup(_) => Self::new(Kind::ServerTls, text),
-            RoadError::Unreachable(_) => Self::new(Kind::ServerUnreachable, text),
-            RoadError::PeerUnreachable(_) => Self::new(Kind::PeerUnreachable, text),
-            RoadError::PeerMisbehaved(_) => Self::new(Kind::BadMessage, text),
-            RoadError::Tls(fault) => Self::new(tls_kind(&fault), sentence(&text)),
-            RoadError::NotServer(_) => Self::new(Kind::NotAServer, sentence(&text)),
-            RoadError::Misbehaved(_) => Self::new(Kind::ServerMisbehaved, text),
-            RoadError::Refused { code: ErrorCode::ClockSkew, server_time, local_time, .. } => Self::new(
+            TransportError::PlainHttp(_) => Self::new(Kind::PlainHttpRefused, text),
+            TransportError::Address(_) => Self::new(Kind::InvalidRequest, text),
+            TransportError::Setup(_) => Self::new(Kind::ServerTls, text),
+            TransportError::Unreachable(_) => Self::new(Kind::ServerUnreachable, text),
+            TransportError::PeerUnreachable(_) => Self::new(Kind::PeerUnreachable, text),
+            TransportError::PeerMisbehaved(_) => Self::new(Kind::BadMessage, text),
+            TransportError::Tls(fault) => Self::new(tls_kind(&fault), sentence(&text)),
+            TransportError::NotServer(_) => Self::new(Kind::NotAServer, sentence(&text)),
+            TransportError::Misbehaved(_) => Self::new(Kind::ServerMisbehaved, text),
+            TransportError::Refused { code: ErrorCode::ClockSkew, server_time, local_time, .. } => Self::new(
                 Kind::ClockWrong,
                 format!(
                     "The clocks differ: it is {} here and {} at the server.",
@@ -146,7 +146,7 @@ impl From<RoadError> for Problem {
                     moment(server_time)
                 ),
             ),
-            RoadError::Refused { code, .. } => Self::new(code_kind(code), code_sentence(code)),
+            TransportError::Refused { code, .. } => Self::new(code_kind(code), code_sentence(code)),
         }
     }
 }
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_wrong_clock_names_both_times() {
-        let problem = Problem::from(RoadError::Refused {
+        let problem = Problem::from(TransportError::Refused {
             code: ErrorCode::ClockSkew,
             server_time: Timestamp(951_827_696_000_000),
             local_time: Timestamp(0),
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn every_refusal_of_the_server_is_a_problem_with_a_sentence() {
         for code in ErrorCode::ALL {
-            let problem = Problem::from(RoadError::Refused {
+            let problem = Problem::from(TransportError::Refused {
                 code: *code,
                 server_time: Timestamp(0),
                 local_time: Timestamp(0),

@@ -191,7 +191,7 @@ fn what_was_meant_for_another_process_is_ignored() {
 }
 
 #[test]
-fn sockets_that_are_no_door_of_ours_are_refused() {
+fn sockets_that_are_none_of_ours_are_refused() {
     let manager = Manager::new();
     let elsewhere = manager.listen(&manager.path("other/parsecd.sock"));
     assert!(manager.refused(vec![elsewhere.into()], 78).contains("other/parsecd.sock"));
@@ -204,8 +204,8 @@ fn sockets_that_are_no_door_of_ours_are_refused() {
     assert!(manager.refused(vec![port.into()], 78).contains("unix stream"));
     let datagrams = UnixDatagram::unbound().unwrap();
     assert!(manager.refused(vec![datagrams.into()], 78).contains("unix stream"));
-    let door = manager.listen(&manager.socket());
-    let twice = vec![door.try_clone().unwrap().into(), door.into()];
+    let socket = manager.listen(&manager.socket());
+    let twice = vec![socket.try_clone().unwrap().into(), socket.into()];
     assert!(manager.refused(twice, 78).contains("two sockets"));
     let connected = UnixStream::connect(manager.socket());
     assert!(connected.is_err(), "nobody listens any more");
@@ -221,24 +221,24 @@ fn sockets_that_are_no_door_of_ours_are_refused() {
 }
 
 #[test]
-fn a_door_that_others_can_open_or_that_is_taken_is_refused() {
+fn a_socket_that_others_can_open_or_that_is_taken_is_refused() {
     let manager = Manager::new();
-    let door = manager.listen(&manager.socket());
+    let socket = manager.listen(&manager.socket());
     fs::set_permissions(manager.socket(), fs::Permissions::from_mode(0o660)).unwrap();
-    assert!(manager.refused(vec![door.try_clone().unwrap().into()], 77).contains("0600"));
+    assert!(manager.refused(vec![socket.try_clone().unwrap().into()], 77).contains("0600"));
     fs::set_permissions(manager.socket(), fs::Permissions::from_mode(0o600)).unwrap();
     fs::set_permissions(manager.path("parsecd"), fs::Permissions::from_mode(0o755)).unwrap();
-    assert!(manager.refused(vec![door.try_clone().unwrap().into()], 77).contains("0700"));
+    assert!(manager.refused(vec![socket.try_clone().unwrap().into()], 77).contains("0700"));
     fs::set_permissions(manager.path("parsecd"), fs::Permissions::from_mode(0o700)).unwrap();
     fs::rename(manager.socket(), manager.path("parsecd/away")).unwrap();
     fs::write(manager.socket(), "").unwrap();
-    assert!(manager.refused(vec![door.try_clone().unwrap().into()], 77).contains("not a socket"));
+    assert!(manager.refused(vec![socket.try_clone().unwrap().into()], 77).contains("not a socket"));
     fs::remove_file(manager.socket()).unwrap();
     fs::rename(manager.path("parsecd/away"), manager.socket()).unwrap();
 
-    let first = manager.command(vec![door.try_clone().unwrap().into()], "$$").spawn().unwrap();
+    let first = manager.command(vec![socket.try_clone().unwrap().into()], "$$").spawn().unwrap();
     manager.hears("READY=1");
-    assert!(manager.refused(vec![door.into()], 69).contains("another daemon"));
+    assert!(manager.refused(vec![socket.into()], 69).contains("another daemon"));
     assert!(answer(UnixStream::connect(manager.socket()).unwrap()).contains("\"version\""));
     terminate(first);
 }

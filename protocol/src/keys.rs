@@ -16,7 +16,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::codec;
 use crate::ids::{OrganisationId, UserId};
-use crate::public::{Context, PeerKey, Signature, VerifyKey};
+use crate::public_keys::{Context, PeerKey, Signature, VerifyKey};
 
 /// Where random bytes come from: the operating system in the product, a seed in tests.
 pub trait Entropy {

@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod chain;
+pub mod claim_receipt;
 pub mod codec;
 pub mod control;
 pub mod direct;
@@ -19,7 +20,6 @@ pub mod lab;
 pub mod limits;
 pub mod manifest;
 pub mod paste;
-pub mod public;
-pub mod receipt;
+pub mod public_keys;
 pub mod relay;
 pub mod sealing;

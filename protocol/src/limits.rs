@@ -64,7 +64,7 @@ pub const MISMATCHES_MAX: u32 = 3;
 pub const ATTEMPTS_MAX: u32 = 10;
 /// Days an invitation can be claimed unless its maker says otherwise.
 pub const INVITATION_DAYS_DEFAULT: u32 = 30;
-/// Longest life of an invitation: a forgotten link must not open a door next year.
+/// Longest life of an invitation: a forgotten link must not let anybody in next year.
 pub const INVITATION_DAYS_MAX: u32 = 90;
 /// How far a signed request's time may be from the server's: common drift of an unsynchronised
 /// clock.

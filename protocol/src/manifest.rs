@@ -20,7 +20,7 @@ use crate::keys::{
     DeviceSigningKey, DirectoryKey, Entropy, ManifestKey, NoEntropy, random, then_wipe_stack,
 };
 use crate::limits::MANIFEST_MAX_BYTES;
-use crate::public::{Context, Signature, VerifyKey};
+use crate::public_keys::{Context, Signature, VerifyKey};
 use crate::sealing::KeyHash;
 
 /// Keeps the associated data apart from every other use of a key.
@@ -30,7 +30,7 @@ const NONCE_BYTES: usize = 24;
 
 /// What is bound to a manifest besides its content.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct ManifestPlace {
+pub struct ManifestHeader {
     /// The organisation of the user.
     #[n(0)]
     pub organisation: OrganisationId,
@@ -51,7 +51,7 @@ pub struct ManifestPlace {
     pub key: KeyHash,
 }
 
-impl ManifestPlace {
+impl ManifestHeader {
     /// The associated data of the content.
     fn associated_data(&self) -> Vec<u8> {
         [AD_CONTEXT, &codec::encode(self)].concat()
@@ -156,19 +156,19 @@ pub struct Summary<'a> {
 /// # Errors
 /// [`NoEntropy`].
 pub fn seal_empty(
-    place: &ManifestPlace,
+    header: &ManifestHeader,
     summary: &Summary<'_>,
     key: &ManifestKey,
     author: &DeviceSigningKey,
     entropy: &mut dyn Entropy,
 ) -> Result<Vec<u8>, NoEntropy> {
     let directory_keys = vec![NumberedKey::first(summary.directory_key)];
-    seal(place, &Content { directory_keys, anchor: summary.anchor, safes: Vec::new() }, key, author, entropy)
+    seal(header, &Content { directory_keys, anchor: summary.anchor, safes: Vec::new() }, key, author, entropy)
 }
 
 /// Seals any content.
 fn seal(
-    place: &ManifestPlace,
+    header: &ManifestHeader,
     content: &Content,
     key: &ManifestKey,
     author: &DeviceSigningKey,
@@ -176,7 +176,7 @@ fn seal(
 ) -> Result<Vec<u8>, NoEntropy> {
     let nonce: [u8; NONCE_BYTES] = random(entropy)?;
     let plaintext = Zeroizing::new(codec::encode(content));
-    let aad = place.associated_data();
+    let aad = header.associated_data();
     let sealed = Sealed { msg: &plaintext, aad: &aad };
     #[expect(
         clippy::expect_used,
@@ -186,7 +186,7 @@ fn seal(
         XChaCha20Poly1305::new(<&Key>::from(key.expose())).encrypt(&XNonce::from(nonce), sealed)
     })
     .expect("a manifest can be sealed");
-    let ManifestPlace { organisation, user, version, author: device, time, key } = place.clone();
+    let ManifestHeader { organisation, user, version, author: device, time, key } = header.clone();
     let payload = codec::encode(&Payload {
         organisation,
         user,
@@ -208,8 +208,8 @@ pub enum ManifestError {
     #[error(transparent)]
     Codec(#[from] CodecError),
     /// Another organisation or user than asked for, or version 0.
-    #[error("the manifest belongs to another place")]
-    WrongPlace,
+    #[error("the manifest is of another user or organisation")]
+    WrongHeader,
     /// The author's signature or the encryption fails verification.
     #[error("the manifest fails verification")]
     Forged,
@@ -222,7 +222,7 @@ pub enum ManifestError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
     /// What is bound to it.
-    pub place: ManifestPlace,
+    pub header: ManifestHeader,
     /// The organisation's log, as the author had verified it.
     pub anchor: Head,
     /// Number of safes in it.
@@ -245,15 +245,15 @@ pub fn open(
     let envelope: Envelope = codec::decode(envelope, MANIFEST_MAX_BYTES)?;
     let payload: Payload = codec::decode(&envelope.payload, MANIFEST_MAX_BYTES)?;
     if payload.organisation != *organisation || payload.user != *user || payload.version == 0 {
-        return Err(ManifestError::WrongPlace);
+        return Err(ManifestError::WrongHeader);
     }
     author_key(&payload.author)
         .and_then(|author| author.verify(Context::Manifest, &envelope.payload, &envelope.signature).ok())
         .ok_or(ManifestError::Forged)?;
     let Payload { organisation, user, version, author, time, key, nonce, ciphertext } = payload;
     let manifest_key = manifest_key(&key).ok_or(ManifestError::UnknownKey)?;
-    let place = ManifestPlace { organisation, user, version, author, time, key };
-    let aad = place.associated_data();
+    let header = ManifestHeader { organisation, user, version, author, time, key };
+    let aad = header.associated_data();
     let sealed = Sealed { msg: &ciphertext, aad: &aad };
     let plaintext = then_wipe_stack(|| {
         XChaCha20Poly1305::new(<&Key>::from(manifest_key.expose())).decrypt(&XNonce::from(*nonce), sealed)
@@ -261,7 +261,7 @@ pub fn open(
     .map(Zeroizing::new)
     .map_err(|_| ManifestError::Forged)?;
     let content: Content = codec::decode(&plaintext, MANIFEST_MAX_BYTES)?;
-    Ok(Opened { place, anchor: content.anchor, safes: content.safes.len() })
+    Ok(Opened { header, anchor: content.anchor, safes: content.safes.len() })
 }
 
 #[cfg(test)]
@@ -284,8 +284,8 @@ mod tests {
         DeviceSigningKey::from_bytes(&mut [byte; 32])
     }
 
-    fn place() -> ManifestPlace {
-        ManifestPlace {
+    fn header() -> ManifestHeader {
+        ManifestHeader {
             organisation: "acme".parse().unwrap(),
             user: UserId::from_bytes([1; 16]),
             version: 1,
@@ -296,25 +296,25 @@ mod tests {
     }
 
     fn anchor() -> Head {
-        Head { count: 2, hash: crate::public::Hash::of(&[b"head"]) }
+        Head { count: 2, hash: crate::public_keys::Hash::of(&[b"head"]) }
     }
 
     fn opened(safes: usize) -> Opened {
-        Opened { place: place(), anchor: anchor(), safes }
+        Opened { header: header(), anchor: anchor(), safes }
     }
 
-    fn seal_by(place: &ManifestPlace, with: u8, by: u8) -> Vec<u8> {
+    fn seal_by(header: &ManifestHeader, with: u8, by: u8) -> Vec<u8> {
         let directory_key = DirectoryKey::from_bytes(&mut [1; 32]);
         let summary = Summary { directory_key: &directory_key, anchor: anchor() };
-        seal_empty(place, &summary, &key(with), &author(by), &mut Fixed(6)).unwrap()
+        seal_empty(header, &summary, &key(with), &author(by), &mut Fixed(6)).unwrap()
     }
 
-    fn seal_at(place: &ManifestPlace) -> Vec<u8> {
-        seal_by(place, 4, 5)
+    fn seal_at(header: &ManifestHeader) -> Vec<u8> {
+        seal_by(header, 4, 5)
     }
 
     fn read(envelope: &[u8]) -> Result<Opened, ManifestError> {
-        let ManifestPlace { organisation, user, author: device, key: of, .. } = place();
+        let ManifestHeader { organisation, user, author: device, key: of, .. } = header();
         open(
             envelope,
             &organisation,
@@ -327,7 +327,7 @@ mod tests {
     /// Signs a changed payload with the true author's key: what the server can't, but a device
     /// without the manifest key could.
     fn resigned(change: impl FnOnce(&mut Payload)) -> Vec<u8> {
-        let envelope: Envelope = codec::decode(&seal_at(&place()), MANIFEST_MAX_BYTES).unwrap();
+        let envelope: Envelope = codec::decode(&seal_at(&header()), MANIFEST_MAX_BYTES).unwrap();
         let mut payload: Payload = codec::decode(&envelope.payload, MANIFEST_MAX_BYTES).unwrap();
         change(&mut payload);
         let payload = codec::encode(&payload);
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn an_empty_manifest_opens() {
-        assert_eq!(read(&seal_at(&place())), Ok(opened(0)));
+        assert_eq!(read(&seal_at(&header())), Ok(opened(0)));
         assert_eq!(read(&resigned(|_| {})), Ok(opened(0)));
     }
 
@@ -345,25 +345,25 @@ mod tests {
     fn safes_are_counted() {
         let safe = Safe { id: [7; 16].into(), key: crate::keys::SafeKey::from_bytes(&mut [8; 32]), role: 0 };
         let content = Content { directory_keys: Vec::new(), anchor: anchor(), safes: vec![safe] };
-        let envelope = seal(&place(), &content, &key(4), &author(5), &mut Fixed(6)).unwrap();
+        let envelope = seal(&header(), &content, &key(4), &author(5), &mut Fixed(6)).unwrap();
         assert_eq!(read(&envelope), Ok(opened(1)));
     }
 
     #[test]
     fn another_place_is_refused() {
-        let other_org = ManifestPlace { organisation: "other".parse().unwrap(), ..place() };
-        let other_user = ManifestPlace { user: UserId::from_bytes([9; 16]), ..place() };
-        let zero = ManifestPlace { version: 0, ..place() };
+        let other_org = ManifestHeader { organisation: "other".parse().unwrap(), ..header() };
+        let other_user = ManifestHeader { user: UserId::from_bytes([9; 16]), ..header() };
+        let zero = ManifestHeader { version: 0, ..header() };
         for bad in [other_org, other_user, zero] {
-            assert_eq!(read(&seal_at(&bad)), Err(ManifestError::WrongPlace), "{bad:?}");
+            assert_eq!(read(&seal_at(&bad)), Err(ManifestError::WrongHeader), "{bad:?}");
         }
     }
 
     #[test]
     fn another_author_is_refused() {
-        let stranger = ManifestPlace { author: DeviceId::from_bytes([9; 16]), ..place() };
+        let stranger = ManifestHeader { author: DeviceId::from_bytes([9; 16]), ..header() };
         assert_eq!(read(&seal_at(&stranger)), Err(ManifestError::Forged));
-        assert_eq!(read(&seal_by(&place(), 4, 9)), Err(ManifestError::Forged));
+        assert_eq!(read(&seal_by(&header(), 4, 9)), Err(ManifestError::Forged));
     }
 
     #[test]
@@ -372,14 +372,14 @@ mod tests {
         assert_eq!(read(&resigned(|it| it.time = Timestamp(4))), Err(ManifestError::Forged));
         assert_eq!(read(&resigned(|it| it.nonce[0] ^= 1)), Err(ManifestError::Forged));
         assert_eq!(read(&resigned(|it| it.ciphertext[0] ^= 1)), Err(ManifestError::Forged));
-        assert_eq!(read(&seal_by(&place(), 9, 5)), Err(ManifestError::Forged));
+        assert_eq!(read(&seal_by(&header(), 9, 5)), Err(ManifestError::Forged));
         let other = KeyHash::from_bytes([8; 32]);
         assert_eq!(read(&resigned(|it| it.key = other)), Err(ManifestError::UnknownKey));
     }
 
     #[test]
     fn no_byte_can_be_changed_added_or_cut() {
-        let envelope = seal_at(&place());
+        let envelope = seal_at(&header());
         for at in 0..envelope.len() {
             let mut bad = envelope.clone();
             bad[at] ^= 1;
@@ -395,7 +395,7 @@ mod tests {
     #[test]
     fn a_sealed_name_is_no_manifest_under_the_same_bytes_of_key() {
         // A3: even if one key served both, the associated data keep the two apart.
-        let (organisation, user) = (place().organisation, place().user);
+        let (organisation, user) = (header().organisation, header().user);
         let directory_key = crate::keys::DirectoryKey::from_bytes(&mut [4; 32]);
         let whose = crate::chain::organisation::members::NameOf::User(user);
         let name = "Alice".parse().unwrap();

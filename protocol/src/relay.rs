@@ -15,10 +15,10 @@ use std::fmt;
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
+use crate::claim_receipt::ClaimReceipt;
 use crate::codec;
 use crate::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
-use crate::public::{Hash, VerifyKey};
-use crate::receipt::Receipt;
+use crate::public_keys::{Hash, VerifyKey};
 use crate::sealing::EncryptionKey;
 
 pub use attempt::{AttemptView, EndReason, GreeterIds};
@@ -53,7 +53,7 @@ pub const HEADER_SIGNATURE: &str = "parsec-signature";
 /// Family *anonymous*, bootstrap only: the bootstrap token, 64 hexadecimal digits.
 pub const HEADER_BOOTSTRAP: &str = "parsec-bootstrap";
 
-/// What a device signs for each authenticated request, under [`crate::public::Context::Request`].
+/// What a device signs for each authenticated request, under [`crate::public_keys::Context::Request`].
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct RequestToSign {
     /// The organisation in the path.
@@ -455,7 +455,7 @@ pub struct Completion {
     pub certificates: Vec<ByteVec>,
     /// The claimer's receipt: message 8.
     #[n(1)]
-    pub receipt: Receipt,
+    pub receipt: ClaimReceipt,
     /// The keys that the certificates name, in that order.
     #[n(2)]
     pub keys: Vec<EncryptionKey>,

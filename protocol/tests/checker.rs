@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use parsec_protocol::chain::organisation::certificate::{Body, Profile};
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
 use parsec_protocol::direct::Hints;
 use parsec_protocol::enrol::link::Link;
@@ -32,8 +33,7 @@ use parsec_protocol::evidence::fork::{ForkProof, Witness};
 use parsec_protocol::evidence::receipt::EnrolmentReceipt;
 use parsec_protocol::ids::{Email, INVISIBLE, Label};
 use parsec_protocol::keys::Entropy as _;
-use parsec_protocol::public::Hash;
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::Hash;
 use serde_json::{Value, json};
 use support::{
     By, Org, Seed, device, device_body, draw, envelope, read, root_key, runs, signing_key, user, user_body,
@@ -193,13 +193,13 @@ fn codes_agree(checker: &mut Checker, seed: &mut Seed) -> bool {
 fn receipt_agrees(checker: &mut Checker, seed: &mut Seed) -> bool {
     let key = signing_key(draw(seed, 20) as u64);
     let hashes = (0..=draw(seed, 2)).map(|_| hash(seed)).collect();
-    let receipt = Receipt::sign(&key, hash(seed), hashes, root_key(0).verify_key());
+    let receipt = ClaimReceipt::sign(&key, hash(seed), hashes, root_key(0).verify_key());
     let mut message = codec::encode(&receipt);
     if draw(seed, 2) == 0 {
         let at = draw(seed, message.len());
         message[at] ^= 1 << draw(seed, 8);
     }
-    let valid = codec::decode::<Receipt>(&message, 256)
+    let valid = codec::decode::<ClaimReceipt>(&message, 256)
         .is_ok_and(|receipt| receipt.verify(&key.verify_key()).is_ok());
     let device = hex(key.verify_key().as_bytes());
     checker.ask(&json!({"kind": "receipt", "receipt": hex(&message), "device": device}))
@@ -212,7 +212,7 @@ fn file(seed: &mut Seed) -> Vec<u8> {
     let mut file = match draw(seed, 4) {
         0 => {
             let org = Org::staffed();
-            // Two of these terminals are revoked; the second log is longer than the head says.
+            // Two of these devices are revoked; the second log is longer than the head says.
             let by = [0, 2, 3, 4, 10, 20][draw(seed, 6)];
             let head = (draw(seed, 4) > 0).then(|| made::head_by(&org, by));
             let mut shown = org;
@@ -240,8 +240,8 @@ fn file(seed: &mut Seed) -> Vec<u8> {
         }
         2 => {
             let [own, other] = made::parted([2, 4], number);
-            let stray = &other.envelopes[own.envelopes.len() - 1];
-            let mut proof = made::strayed(&own, stray).unwrap();
+            let foreign = &other.envelopes[own.envelopes.len() - 1];
+            let mut proof = made::foreign_view(&own, foreign).unwrap();
             match draw(seed, 4) {
                 0 => {
                     let envelope = other.envelopes[own.envelopes.len() - 2 + draw(seed, 4)].clone();
@@ -541,7 +541,7 @@ fn a_reader_that_forgets_a_rule_disagrees() {
         "author revoked",
         "vouches for too little",
         "head elsewhere",
-        "not stray",
+        "not a foreign view",
         "a name",
     ] {
         assert!(disagreements(Some(rule), QUESTIONS.0) > 0, "{rule}");

@@ -13,7 +13,7 @@ use parsec_protocol::chain::organisation::certificate::{Body, Profile};
 use parsec_protocol::chain::organisation::log::{LogError, VerifiedLog};
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::keys::LocalStoreKey;
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use support::{
     By, Org, Seed, device, device_body, draw, envelope, organisation, read, root_key, runs, user, user_body,
 };
@@ -181,7 +181,7 @@ fn a_checkpoint_that_is_not_exactly_ours_is_none() {
         none(&good[..at], &key(1), "cut off");
     }
     none(&[good.as_slice(), &[0]].concat(), &key(1), "longer");
-    none(&good, &key(2), "another terminal's");
+    none(&good, &key(2), "another device's");
     let foreign = VerifiedLog::empty("other".parse().unwrap(), root_key(0).verify_key());
     none(&Checkpoint::of(&foreign, &key(1)).encode(), &key(1), "another organisation's");
     let foreign = VerifiedLog::empty(organisation(), root_key(1).verify_key());

@@ -8,12 +8,12 @@ mod support;
 
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope, Payload};
 use parsec_protocol::chain::organisation::members::{NameOf, open_name, seal_name};
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, Timestamp, Token, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, ManifestKey};
-use parsec_protocol::manifest::{self, ManifestPlace};
-use parsec_protocol::public::{Context, Hash, Signature, VerifyKey};
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::manifest::{self, ManifestHeader};
+use parsec_protocol::public_keys::{Context, Hash, Signature, VerifyKey};
 use parsec_protocol::relay::RequestToSign;
 use support::{Org, Seed, organisation};
 
@@ -80,11 +80,11 @@ fn make(purpose: Purpose) -> Vec<u8> {
         }
         .sign_with(|context, message| signing().sign(context, message)),
         Purpose::Receipt => {
-            codec::encode(&Receipt::sign(&signing(), Hash::of(&[]), vec![Hash::of(&[])], verify()))
+            codec::encode(&ClaimReceipt::sign(&signing(), Hash::of(&[]), vec![Hash::of(&[])], verify()))
         }
         Purpose::Request => signing().sign(Context::Request, &request().bytes()).as_bytes().to_vec(),
         Purpose::Manifest => {
-            let place = ManifestPlace {
+            let place = ManifestHeader {
                 organisation: organisation(),
                 user: UserId::from_bytes(ID),
                 version: 1,
@@ -115,7 +115,7 @@ fn opens(purpose: Purpose, bytes: &[u8]) -> bool {
             Envelope::decode(bytes).is_ok_and(|it| it.verify(&verify()).is_ok() && it.payload().is_ok())
         }
         Purpose::Receipt => {
-            codec::decode::<Receipt>(bytes, 1_024).is_ok_and(|it| it.verify(&verify()).is_ok())
+            codec::decode::<ClaimReceipt>(bytes, 1_024).is_ok_and(|it| it.verify(&verify()).is_ok())
         }
         Purpose::Request => <[u8; 64]>::try_from(bytes).is_ok_and(|bytes| {
             let signature = Signature::from_bytes(bytes);

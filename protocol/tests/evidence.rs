@@ -6,17 +6,17 @@
 mod made;
 mod support;
 
-use made::{Enrolled, enrolled, export, file_of, head_by, parted, proof, strayed};
+use made::{Enrolled, enrolled, export, file_of, foreign_view, head_by, parted, proof};
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::{Body, Envelope};
 use parsec_protocol::chain::organisation::rules::Fault;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::fork::{Branch, Fork, ForkProof, Form, Witness};
 use parsec_protocol::evidence::receipt::{EnrolmentReceipt, Statement};
 use parsec_protocol::evidence::{EvidenceError, HeadFault};
 use parsec_protocol::ids::Timestamp;
-use parsec_protocol::public::Hash;
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::Hash;
 use support::{By, Org, device, device_body, root_key, runs, signing_key, user};
 
 /// Bytes changed in two ways, and beginnings, given to `judge`: every eleventh, or each in a full run.
@@ -104,8 +104,8 @@ fn a_fork_is_proved_by_certificates_or_heads_whoever_checks() {
 fn a_certificate_that_has_seen_another_log_proves_the_fork_without_it() {
     let [own, other] = parted([2, 4], 9);
     // The second of the other log has seen its first, at whose count this log has something else.
-    let stray = &other.envelopes[own.envelopes.len() - 1];
-    let proof = strayed(&own, stray).unwrap();
+    let foreign = &other.envelopes[own.envelopes.len() - 1];
+    let proof = foreign_view(&own, foreign).unwrap();
     let file = proof.encode();
     let fork = ForkProof::decode(&file).unwrap().verify().unwrap();
     assert_eq!(fork.words[1].form, Form::ForeignView);
@@ -114,15 +114,15 @@ fn a_certificate_that_has_seen_another_log_proves_the_fork_without_it() {
         assert!(ForkProof::decode(bad).and_then(|proof| proof.verify()).is_err());
     });
     // The first of the other log has seen what both have; the fourth more than this log has.
-    assert!(strayed(&own, &other.envelopes[own.envelopes.len() - 2]).is_none());
-    assert!(strayed(&own, &other.envelopes[own.envelopes.len() + 1]).is_none());
+    assert!(foreign_view(&own, &other.envelopes[own.envelopes.len() - 2]).is_none());
+    assert!(foreign_view(&own, &other.envelopes[own.envelopes.len() + 1]).is_none());
     // One of this log; one by a key that this log doesn't know; one that the server made up.
-    assert!(strayed(&own, &own.envelopes[3]).is_none());
-    let mut payload = Envelope::decode(stray).unwrap().payload().unwrap();
-    assert!(strayed(&own, &support::envelope(By::Device(77), &payload)).is_none());
+    assert!(foreign_view(&own, &own.envelopes[3]).is_none());
+    let mut payload = Envelope::decode(foreign).unwrap().payload().unwrap();
+    assert!(foreign_view(&own, &support::envelope(By::Device(77), &payload)).is_none());
     payload.organisation = "other".parse().unwrap();
-    assert!(strayed(&own, &support::envelope(By::Device(1), &payload)).is_none());
-    // A word for less than the stray one has seen; nobody's word.
+    assert!(foreign_view(&own, &support::envelope(By::Device(1), &payload)).is_none());
+    // A word for less than the foreign one has seen; nobody's word.
     let mut early = proof.clone();
     early.common.truncate(Org::staffed().envelopes.len());
     early.branches[0].witness = Witness::Head(head_by(&Org::staffed(), 2));
@@ -162,7 +162,7 @@ fn what_is_nearly_a_fork_is_none() {
     // A head of the common part, honestly signed.
     let common = head_by(&Org::staffed(), 2);
     assert!(no_fork(mutant(|proof| proof.branches[1].witness = Witness::Head(common))));
-    // The other branch's head; one by a terminal that is revoked.
+    // The other branch's head; one by a device that is revoked.
     let heads = [0, 1].map(|side| head_by(&parted([3, 2], 7)[side], 2));
     let [first, _] = heads;
     let elsewhere = mutant(|proof| proof.branches[1].witness = Witness::Head(first));
@@ -186,7 +186,7 @@ fn what_is_nearly_a_fork_is_none() {
 }
 
 #[test]
-fn a_witness_is_a_terminal_of_its_branch() {
+fn a_witness_is_a_device_of_its_branch() {
     // Revoked in this branch alone: its word for it counts no more.
     let mut sides = parted([1, 1], 5);
     sides[0].say(By::Device(0), Body::DeviceRevoked { device: device(20) });
@@ -196,7 +196,7 @@ fn a_witness_is_a_terminal_of_its_branch() {
         certificates: file_of(envelopes),
         witness: Witness::Certificate { index: 0 },
     };
-    // From nothing: the founding certificates are the root's word and no terminal's.
+    // From nothing: the founding certificates are the root's word and no device's.
     let founded = Org::founded();
     let mut proof = proof(&sides, [Some(2), Some(20)]).unwrap();
     proof.common.clear();
@@ -252,7 +252,7 @@ fn a_receipt_of_parts_that_do_not_belong_together_is_none() {
         change(&mut made);
         let hashes = made.certificates.iter().map(|envelope| Hash::of(&[envelope])).collect();
         let Statement { handshake, root, .. } = made.statement;
-        made.receipt = Receipt::sign(&signing_key(50), handshake, hashes, root);
+        made.receipt = ClaimReceipt::sign(&signing_key(50), handshake, hashes, root);
         assert!(matches!(made.check(), Err(EvidenceError::Unfitting(_))));
     };
     both_lie(|made| made.statement.device = device(51));
@@ -263,7 +263,7 @@ fn a_receipt_of_parts_that_do_not_belong_together_is_none() {
     both_lie(|made| drop(made.certificates.pop()));
     both_lie(|made| made.certificates.clear());
     both_lie(|made| made.certificates.push(made.certificates[1].clone()));
-    // Another person's user certificate beside this terminal's.
+    // Another person's user certificate beside this device's.
     both_lie(|made| made.certificates[0] = enrolled(51, true).certificates.remove(0));
     // A certificate that is no enrolment.
     both_lie(|made| {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use parsec_protocol::chain::organisation::certificate::Profile;
 use support::{By, Org, device_body, is_full, read, runs, user_body};
 
-/// Members, each with a terminal: as usual, and in a full run.
+/// Members, each with a device: as usual, and in a full run.
 const MEMBERS: (u64, u64) = (1_000, 10_000);
 /// The most a full run may take, on one core.
 const SECONDS_MAX: f64 = 5.0;

@@ -11,7 +11,7 @@ use parsec_protocol::chain::organisation::certificate::{Body, Payload, Profile};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::ids::Timestamp;
-use parsec_protocol::public::{Context, Signature};
+use parsec_protocol::public_keys::{Context, Signature};
 use support::{
     BEGINNING, By, Org, device, device_body, envelope, foreign_head, organisation, refused, refused_author,
     refused_change, root_key, standard, user, user_body, weak_verify_key,

@@ -56,6 +56,6 @@ fn what_readers_would_refuse_is_not_signed() {
     ] {
         assert_eq!(say(by, key, body.clone()), Err(fault), "{by} {body:?}");
     }
-    // One's own other terminal, without being an administrator.
+    // One's own other device, without being an administrator.
     say(2, 2, Body::DeviceRevoked { device: device(20) }).unwrap();
 }

@@ -11,7 +11,7 @@ use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Profile};
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::ids::Timestamp;
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use support::{BEGINNING, By, Org, device, email, envelope, refused, refused_author, refused_body, user};
 
 // --- profiles and revocations

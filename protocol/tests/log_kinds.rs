@@ -10,7 +10,7 @@ mod support;
 use parsec_protocol::chain::organisation::certificate::{Body, Envelope, Payload, Profile};
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::codec;
-use parsec_protocol::public::Context;
+use parsec_protocol::public_keys::Context;
 use support::{
     By, Org, device, device_body, envelope, refused_body, refused_change, standard, user, user_body,
 };
@@ -59,7 +59,7 @@ fn wrong_kind_every_pair() {
             kept.payload = swapped.clone().into();
             let fault = org.fault(&codec::encode(&kept)).unwrap_err();
             assert!(matches!(fault, Fault::BadSignature | Fault::Malformed), "{from} as {to}: {fault:?}");
-            // By a member who signs it so: the fields are of the other kind, and ids of people are none of terminals.
+            // By a member who signs it so: the fields are of the other kind, and ids of people are none of devices.
             let signature = By::Device(0).sign(Context::Certificate, swapped.as_slice());
             let signed = codec::encode(&Envelope::new(swapped.into(), signature));
             let fault = org.fault(&signed).unwrap_err();

@@ -11,7 +11,7 @@ use parsec_protocol::chain::organisation::certificate::{Body, Profile, SEALED_NA
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::ids::{DeviceId, Email, UserId};
 use parsec_protocol::limits::DEVICES_PER_USER_MAX;
-use parsec_protocol::public::{EncryptionKey, VerifyKey};
+use parsec_protocol::public_keys::{EncryptionKey, VerifyKey};
 use support::{
     By, Org, device, device_body, email, encryption_key, envelope, refused, refused_author, refused_body,
     root_key, signing_key, standard, user, user_body,
@@ -206,7 +206,7 @@ fn weak_verify_keys() {
 #[test]
 fn devices_of_others() {
     let org = Org::staffed();
-    // Not even an administrator may slip a terminal under somebody who has one.
+    // Not even an administrator may slip a device under somebody who has one.
     refused_body(&org, By::Device(0), Fault::NotOwnUser, device_body(5, 2), device_body(5, 0));
     refused_body(&org, By::Device(2), Fault::NotOwnUser, device_body(5, 0), device_body(5, 2));
     refused_body(&org, By::Device(2), Fault::SubjectUnknown, device_body(5, 77), device_body(5, 2));
@@ -256,11 +256,11 @@ fn profile_change_then_certify() {
     // An administrator who was made standard between the two certificates of an enrolment, and after.
     let mut org = Org::staffed();
     org.say(By::Device(1), standard(5));
-    let terminal = envelope(By::Device(1), &org.payload(By::Device(1), device_body(5, 5)));
+    let device = envelope(By::Device(1), &org.payload(By::Device(1), device_body(5, 5)));
     let person = envelope(By::Device(1), &org.payload(By::Device(1), standard(6)));
-    assert_eq!((org.fault(&terminal), org.fault(&person)), (Ok(()), Ok(())));
+    assert_eq!((org.fault(&device), org.fault(&person)), (Ok(()), Ok(())));
     org.say(By::Device(0), Body::ProfileChange { user: user(1), profile: Profile::Standard });
-    assert_eq!(org.fault(&terminal), Err(Fault::NotAdministrator));
+    assert_eq!(org.fault(&device), Err(Fault::NotAdministrator));
     assert_eq!(org.fault(&person), Err(Fault::NotAdministrator));
     // And one who was promoted may.
     org.say(By::Device(0), Body::ProfileChange { user: user(2), profile: Profile::Administrator });
@@ -268,7 +268,7 @@ fn profile_change_then_certify() {
 }
 
 #[test]
-fn a_member_cannot_fill_the_log_with_terminals() {
+fn a_member_cannot_fill_the_log_with_devices() {
     let mut org = Org::staffed();
     let has = org.log.devices_of(&user(2)).count();
     for number in has..DEVICES_PER_USER_MAX {

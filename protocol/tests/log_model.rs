@@ -17,7 +17,7 @@ use support::{By, Org, Seed, device, device_body, envelope, user, user_body};
 /// Logs grown, and statements tried in each.
 const LOGS: u64 = 12;
 const STATEMENTS: usize = 500;
-/// People and terminals there can be: few, so that they meet often.
+/// People and devices there can be: few, so that they meet often.
 const CAST: u64 = 12;
 
 fn draw(seed: &mut Seed, end: u64) -> u64 {
@@ -49,12 +49,12 @@ fn kind(body: &Body) -> usize {
 }
 
 fn check(log: &VerifiedLog) {
-    // Somebody can always go on: an administrator and a terminal of theirs, neither revoked.
+    // Somebody can always go on: an administrator and a device of theirs, neither revoked.
     assert!(log.devices().any(|device| {
         let owner = log.user(&device.user).unwrap();
         device.revoked.is_none() && owner.revoked.is_none() && owner.profile == Profile::Administrator
     }));
-    // A revoked person has no trusted terminal.
+    // A revoked person has no trusted device.
     for device in log.devices() {
         assert!(log.user(&device.user).unwrap().revoked.is_none() || device.revoked.is_some());
     }
@@ -72,7 +72,7 @@ fn check(log: &VerifiedLog) {
         let links = chain(log, Start::Device(device.device));
         assert!(links.is_sorted_by(|later, earlier| later.position > earlier.position));
         assert_eq!(links.last().unwrap().author, Author::Root);
-        // A terminal is vouched for by its own person, or together with that person by one author.
+        // A device is vouched for by its own person, or together with that person by one author.
         match device.author {
             Author::Root => assert_eq!(device.position, 1),
             Author::Device(author) => {

@@ -172,7 +172,7 @@ fn extended_leaves_the_original_as_it_was() {
     assert_eq!(before, (org.log.head(), org.log.users().count(), org.log.devices().count()));
 }
 
-/// A founded organisation and then `depth` certificates, each by the terminal of the one before: administrator 0
+/// A founded organisation and then `depth` certificates, each by the device of the one before: administrator 0
 /// certifies 1, who certifies 2, and so on. Made here with few objects, since the log is long.
 fn deep(depth: u64) -> Org {
     let mut org = Org::founded();
@@ -200,7 +200,7 @@ fn a_chain_leads_to_the_root() {
     let mut org = Org::staffed();
     org.say(By::Device(20), device_body(21, 2));
     let log = &org.log;
-    // Terminal 21 by 20, by 2 (all of user 2), certified with its user by terminal 0, certified with its user by the root.
+    // Device 21 by 20, by 2 (all of user 2), certified with its user by device 0, certified with its user by the root.
     let links = chain(log, Start::Device(device(21)));
     let positions: Vec<_> = links.iter().map(|link| link.position).collect();
     assert_eq!(positions, [14, 10, 5, 4, 1, 0]);

@@ -22,7 +22,7 @@ use parsec_protocol::chain::rules::Rules;
 use parsec_protocol::codec;
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::keys::LocalStoreKey;
-use parsec_protocol::public::{Context, Hash, Signature, VerifyKey};
+use parsec_protocol::public_keys::{Context, Hash, Signature, VerifyKey};
 use support::signing_key;
 
 /// The rule set of a toy log.

@@ -8,8 +8,8 @@ use parsec_protocol::chain::organisation::members::{NameOf, open_name, seal_name
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
 use parsec_protocol::keys::{DirectoryKey, Entropy as _, ManifestKey};
-use parsec_protocol::manifest::{ManifestError, ManifestPlace, open, seal_empty};
-use parsec_protocol::public::{Context, Signature};
+use parsec_protocol::manifest::{ManifestError, ManifestHeader, open, seal_empty};
+use parsec_protocol::public_keys::{Context, Signature};
 use support::{Seed, organisation, signing_key};
 
 /// Changed copies of each.
@@ -80,22 +80,22 @@ struct Payload {
     ciphertext: minicbor::bytes::ByteVec,
 }
 
-/// With a good signature around it, so that the cipher alone has to notice: whoever has a terminal, and not the key, could send these.
+/// With a good signature around it, so that the cipher alone has to notice: whoever has a device, and not the key, could send these.
 #[test]
 fn a_changed_manifest_is_forged_whatever_was_changed() {
     let mut seed = Seed(SEED << 33);
     let key = ManifestKey::random(&mut seed).unwrap();
     let author = signing_key(0);
-    let place = ManifestPlace {
+    let header = ManifestHeader {
         organisation: organisation(),
         user: UserId::from_bytes([3; 16]),
         version: 1,
         author: DeviceId::from_bytes([4; 16]),
         time: Timestamp(5),
     };
-    let good = seal_empty(&place, &key, &author, &mut seed).unwrap();
+    let good = seal_empty(&header, &key, &author, &mut seed).unwrap();
     let read =
-        |bytes: &[u8]| open(bytes, &place.organisation, &place.user, &key, |_| Some(author.verify_key()));
+        |bytes: &[u8]| open(bytes, &header.organisation, &header.user, &key, |_| Some(author.verify_key()));
     assert!(read(&good).is_ok(), "the control");
     let mut answers = std::collections::BTreeMap::new();
     for _ in 0..COPIES {

@@ -13,13 +13,13 @@ use std::fmt::Debug;
 use minicbor::{Decode, Encode};
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope, Payload, Profile};
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec::{self, CodecError};
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Timestamp, Token, UserId};
 use parsec_protocol::keys::Entropy as _;
 use parsec_protocol::limits::BODY_MAX_BYTES;
-use parsec_protocol::manifest::ManifestPlace;
-use parsec_protocol::public::{EncryptionKey, Hash, Signature, VerifyKey};
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::manifest::ManifestHeader;
+use parsec_protocol::public_keys::{EncryptionKey, Hash, Signature, VerifyKey};
 use parsec_protocol::relay;
 use support::Seed;
 
@@ -146,8 +146,8 @@ impl Draw {
         Envelope::new(self.blob().into(), Signature::from_bytes(self.bytes()))
     }
 
-    fn receipt(&mut self) -> Receipt {
-        Receipt {
+    fn receipt(&mut self) -> ClaimReceipt {
+        ClaimReceipt {
             handshake: self.hash(),
             certificates: self.many(Self::hash),
             root: self.key(),
@@ -155,8 +155,8 @@ impl Draw {
         }
     }
 
-    fn place(&mut self) -> ManifestPlace {
-        ManifestPlace {
+    fn place(&mut self) -> ManifestHeader {
+        ManifestHeader {
             organisation: support::organisation(),
             user: self.user(),
             version: self.number(),

@@ -11,14 +11,14 @@ use std::fmt::Debug;
 
 use parsec_protocol::chain::organisation::bootstrap::Founder;
 use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::enrol::io::{Approval, ClaimerOutput, NewDevice};
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::ids::{Invited, Label, Timestamp, Token};
 use parsec_protocol::keys::{
     DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, ManifestKey, UserDecryptionKey,
 };
-use parsec_protocol::public::{Hash, Signature};
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::{Hash, Signature};
 use parsec_protocol::relay::NewInvitation;
 use support::{Org, device, email, organisation, root_key, user};
 
@@ -94,7 +94,7 @@ fn a_new_device() {
         seen: Org::founded().log.head(),
         log: Vec::new(),
         certificates: Vec::new(),
-        receipt: Receipt {
+        receipt: ClaimReceipt {
             handshake: Hash::of(&[]),
             certificates: Vec::new(),
             root,

@@ -8,7 +8,7 @@ mod upkeep;
 use std::path::{Path, PathBuf};
 
 use parsec_protocol::ids::OrganisationId;
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 
 use crate::clock::Clock;
 use crate::store::{self, Beside, Making, StoreError};

@@ -14,9 +14,9 @@ const MEBIBYTE: u64 = 1_024 * 1_024;
 const STORED_PER_LIVE: u64 = 4;
 /// Invitations of one administrator that can be used: a whole year of a school at once, and half of what there is for all of them.
 const ADMINISTRATOR_LIVE: u64 = 500;
-/// Those of any other member, who invites own terminals alone: more than anybody sets up on one day.
+/// Those of any other member, who invites own devices alone: more than anybody sets up on one day.
 const MEMBER_LIVE: u64 = 16;
-/// Those of all administrators of an organisation, and as many again of everybody else. Both pools fit one list of a terminal.
+/// Those of all administrators of an organisation, and as many again of everybody else. Both pools fit one list of a device.
 const POOL_LIVE: u64 = 1_000;
 /// Bytes of one administrator: a ceremony under way, of some 10 KiB, for every invitation that can be used, six times over.
 const ADMINISTRATOR_BYTES: u64 = 32 * MEBIBYTE;

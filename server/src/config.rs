@@ -180,7 +180,7 @@ pub struct ServeOptions {
     /// Invitations of one administrator that can be used, and the MiB they may take [default: 500:32]
     #[arg(long, value_name = "INVITATIONS:MIB")]
     budget_administrator: Option<Share>,
-    /// The same of any other member, who invites own terminals alone [default: 16:2]
+    /// The same of any other member, who invites own devices alone [default: 16:2]
     #[arg(long, value_name = "INVITATIONS:MIB")]
     budget_member: Option<Share>,
     /// The same of all administrators of an organisation together, and once more of everybody else in it [default: 1000:64]

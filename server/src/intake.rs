@@ -14,9 +14,10 @@ use parsec_protocol::chain::organisation::Organisation;
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope};
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::chain::view::NotAccepted;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{DeviceId, Email, Invited, UserId};
-use parsec_protocol::public::{Hash, VerifyKey};
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::{Hash, VerifyKey};
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::relay::{BootstrapRequest, Completion, ErrorCode};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash};
 
@@ -220,7 +221,7 @@ impl Enrolment {
 
     /// Refuses a receipt that is not by the new device, or not for these certificates and this
     /// root.
-    pub(crate) fn check_receipt(&self, receipt: &Receipt, root: &VerifyKey) -> Result<(), IntakeFault> {
+    pub(crate) fn check_receipt(&self, receipt: &ClaimReceipt, root: &VerifyKey) -> Result<(), IntakeFault> {
         let hashes = self.certificates().map(|certificate| Hash::of(&[certificate.bytes()]));
         let fits = receipt.certificates.iter().copied().eq(hashes)
             && receipt.root == *root

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, Timestamp, Token, UserId};
 use parsec_protocol::limits::INVITATION_DAYS_MAX;
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::attempt::{self, Opening};
 use parsec_protocol::relay::{
     AttemptView, DirectEnrolment, EndReason, ErrorCode, GreeterIds, InvitationStatus, InvitationView,
@@ -20,7 +20,7 @@ const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 /// How long an invitation that is over is kept, counted from its date or from its end, whichever is later: whoever comes back from a
 /// week away is told what became of it, and not that there is none. By its date nothing can make it anew either.
 pub(crate) const KEEP_SECONDS: u64 = 7 * SECONDS_PER_DAY;
-/// How long a sealed attempt outlives its invitation's date: the greeter's terminal has half a year to come back and complete it.
+/// How long a sealed attempt outlives its invitation's date: the greeter's device has half a year to come back and complete it.
 pub(crate) const SEALED_SECONDS: u64 = 180 * SECONDS_PER_DAY;
 
 /// Who signed a request: an active member's active device.
@@ -151,7 +151,7 @@ impl Invitation {
     }
 }
 
-/// Who may invite whom, and greet them: a new user any administrator, a new terminal its user.
+/// Who may invite whom, and greet them: a new user any administrator, a new device its user.
 pub(crate) fn may_invite(member: &Member, invited: &Invited) -> bool {
     match (invited, member.profile) {
         (Invited::User(_), Profile::Administrator) => true,

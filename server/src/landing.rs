@@ -17,9 +17,9 @@ const PAGE: &str = r#"<!doctype html>
 <meta name="robots" content="noindex">
 <title>You are invited</title>
 <h1>You are invited</h1>
-<p>Somebody invites you, or a new terminal of yours, to an organisation on this server. Opening this page changed nothing.</p>
+<p>Somebody invites you, or a new device of yours, to an organisation on this server. Opening this page changed nothing.</p>
 <ol>
-<li>Have <code>parsecd</code> and <code>parsecctl</code> installed on the terminal you want to use. Whoever invited you can tell you where
+<li>Have <code>parsecd</code> and <code>parsecctl</code> installed on the device you want to use. Whoever invited you can tell you where
 to get them.</li>
 <li>Copy this page's whole address, with everything behind the <code>#</code>. It is the invitation: show it to nobody else.</li>
 <li>In a command window, run <pre>parsecctl claim</pre> and paste the address you copied when it asks for the link.</li>

@@ -2,7 +2,7 @@
 //!
 //! Decides that each sending is counted in the database before it begins. Asked for again, a mail that is on its way is not sent a second
 //! time; after a crash between sending and noting it is, and that at most [`STARTS_MAX`] times in all. The link stays in memory: what was not
-//! sent when the server ends is asked for again by the terminal that got no answer.
+//! sent when the server ends is asked for again by the device that got no answer.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -278,18 +278,18 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_of_addresses_shares_one_bucket_and_takes_no_more_memory() {
+    fn many_addresses_share_one_bucket_and_takes_no_more_memory() {
         let quota = Quota::new(Some(Rates::default()));
         let start = Instant::now();
-        let crowd = u32::try_from(BUCKETS_MAX).unwrap();
-        for n in 0..crowd {
+        let many = u32::try_from(BUCKETS_MAX).unwrap();
+        for n in 0..many {
             quota.take_at(&address(n), start).unwrap();
         }
-        let refused = (0..600).filter(|n| quota.take_at(&address(crowd + n), start).is_err()).count();
+        let refused = (0..600).filter(|n| quota.take_at(&address(many + n), start).is_err()).count();
         assert_eq!(refused, 100);
         assert_eq!(quota.buckets.lock().unwrap().own.len(), BUCKETS_MAX);
         // Buckets that are full again make room.
-        assert_eq!(quota.take_at(&address(crowd), start + Duration::from_secs(60)), Ok(()));
+        assert_eq!(quota.take_at(&address(many), start + Duration::from_secs(60)), Ok(()));
         assert_eq!(quota.buckets.lock().unwrap().own.len(), 1);
     }
 

@@ -18,7 +18,7 @@ use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::{EVIDENCE_MAX_BYTES, EvidenceError};
 use parsec_protocol::ids::{IdError, OrganisationId};
 use parsec_protocol::limits::LOG_PAGE_MAX_CERTIFICATES;
-use parsec_protocol::public::VerifyKey;
+use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay::ErrorCode;
 
 use crate::errors::Refusal;
@@ -138,7 +138,7 @@ pub fn repair_organisation(database: &Path, name: &str, file: &Path) -> Result<R
     Ok(Reinstated { added, count, root_fingerprint: export.root.fingerprint().to_string() })
 }
 
-/// How many of these go together: a page, and not half of a user with the first terminal.
+/// How many of these go together: a page, and not half of a user with the first device.
 fn part_length(rest: &[ByteVec]) -> usize {
     let is_user = |envelope: &ByteVec| {
         let payload = Envelope::decode(envelope).and_then(|envelope| envelope.payload());
@@ -151,7 +151,7 @@ fn part_length(rest: &[ByteVec]) -> usize {
     length
 }
 
-/// The founding, where that was lost too. A founder whose terminal repeats it is answered as if the
+/// The founding, where that was lost too. A founder whose device repeats it is answered as if the
 /// server had never lost it.
 fn found(store: &Beside, organisation: &OrganisationId, export: &LogExport) -> Result<u64, ReinstateError> {
     let root: VerifyKey = export.root;

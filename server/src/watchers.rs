@@ -30,7 +30,7 @@ pub(crate) enum Topic {
     Invitation { organisation: OrganisationId, token: Token },
     /// The certificate log of an organisation: it has grown.
     Log { organisation: OrganisationId },
-    /// What a member and the member's terminals may do: a stream of theirs has to ask again whether
+    /// What a member and the member's devices may do: a stream of theirs has to ask again whether
     /// it may go on.
     Rights { organisation: OrganisationId, user: UserId },
 }

@@ -24,7 +24,7 @@ fn tight() -> Budgets {
     }
 }
 
-async fn terminal_for(bench: &Bench, member: &Member) -> Result<Token, ErrorCode> {
+async fn device_for(bench: &Bench, member: &Member) -> Result<Token, ErrorCode> {
     let answer = member.invite_for(bench, Invited::Device(member.user)).await;
     if answer.status != 200 {
         return Err(answer.code());
@@ -58,15 +58,15 @@ async fn outsiders_at_the_end_of_their_budgets_are_in_no_administrators_way() {
     let omar = alice.with(&bench, "omar@example.org", Profile::Outsider).await;
     let sam = alice.with(&bench, "sam@example.org", Profile::Standard).await;
 
-    let first = terminal_for(&bench, &olga).await.unwrap();
-    terminal_for(&bench, &olga).await.unwrap();
-    assert_eq!(terminal_for(&bench, &olga).await, Err(ErrorCode::MemberBudgetSpent));
+    let first = device_for(&bench, &olga).await.unwrap();
+    device_for(&bench, &olga).await.unwrap();
+    assert_eq!(device_for(&bench, &olga).await, Err(ErrorCode::MemberBudgetSpent));
     // Hers is hers.
     for _ in 0..2 {
-        terminal_for(&bench, &omar).await.unwrap();
+        device_for(&bench, &omar).await.unwrap();
     }
     // All of them together have a bound as well, and administrators have another.
-    assert_eq!(terminal_for(&bench, &sam).await, Err(ErrorCode::OrganisationBudgetSpent));
+    assert_eq!(device_for(&bench, &sam).await, Err(ErrorCode::OrganisationBudgetSpent));
     for number in 0..4 {
         alice.invite(&bench, &format!("m{number}@example.org")).await;
     }
@@ -87,8 +87,8 @@ async fn outsiders_at_the_end_of_their_budgets_are_in_no_administrators_way() {
     );
     assert_eq!(cancel(&bench, &sam, &first).await.code(), ErrorCode::InvitationUnknown);
     cancel(&bench, &alice, &first).await.done();
-    terminal_for(&bench, &sam).await.unwrap();
-    assert_eq!(terminal_for(&bench, &olga).await, Err(ErrorCode::OrganisationBudgetSpent));
+    device_for(&bench, &sam).await.unwrap();
+    assert_eq!(device_for(&bench, &olga).await, Err(ErrorCode::OrganisationBudgetSpent));
     let own = list(&bench, &alice)
         .await
         .iter()
@@ -123,7 +123,7 @@ async fn an_administrator_sees_and_cancels_what_they_may_not_greet() {
     let bench = Bench::start().await;
     let alice = bench.founded().await;
     let olga = alice.with(&bench, "olga@example.org", Profile::Outsider).await;
-    let claim = Claim::new(&olga, terminal_for(&bench, &olga).await.unwrap());
+    let claim = Claim::new(&olga, device_for(&bench, &olga).await.unwrap());
     claim.start(&bench).await.record::<AttemptView>();
     assert_eq!(claim.join(&bench, &alice).await.code(), ErrorCode::NotAllowed);
     claim.join(&bench, &olga).await.record::<AttemptView>();
@@ -143,7 +143,7 @@ async fn steps_count_to_whoever_invited_and_a_receipt_always_finds_room() {
     let bench = Bench::with(|config| config.budgets = tight()).await;
     let alice = bench.founded().await;
     let olga = alice.with(&bench, "olga@example.org", Profile::Outsider).await;
-    let claim = Claim::new(&olga, terminal_for(&bench, &olga).await.unwrap());
+    let claim = Claim::new(&olga, device_for(&bench, &olga).await.unwrap());
     claim.start(&bench).await.record::<AttemptView>();
     claim.join(&bench, &olga).await.record::<AttemptView>();
     let large = vec![7; 60_000];
@@ -166,7 +166,7 @@ async fn steps_count_to_whoever_invited_and_a_receipt_always_finds_room() {
     Claim::new(&alice, alice.invite(&bench, "bob@example.org").await).run_to(&bench, &alice, 8).await;
     // Cancelled, it makes room.
     cancel(&bench, &olga, &claim.token).await.done();
-    let next = Claim::new(&olga, terminal_for(&bench, &olga).await.unwrap());
+    let next = Claim::new(&olga, device_for(&bench, &olga).await.unwrap());
     next.start(&bench).await.record::<AttemptView>();
     next.join(&bench, &olga).await.record::<AttemptView>();
     next.put(&bench, 0, &large).await.done();
@@ -189,7 +189,7 @@ async fn expired_attempts_and_then_their_invitations_go_by_themselves() {
     let bench = Bench::start().await;
     let alice = bench.founded().await;
     let olga = alice.with(&bench, "olga@example.org", Profile::Outsider).await;
-    let claim = Claim::new(&olga, terminal_for(&bench, &olga).await.unwrap());
+    let claim = Claim::new(&olga, device_for(&bench, &olga).await.unwrap());
     claim.run_to(&bench, &olga, 5).await;
     claim.put(&bench, 6, &vec![7; 60_000]).await.done();
     assert!(others_bytes(&bench) > 60_000);
@@ -215,7 +215,7 @@ async fn a_list_of_any_length_comes_in_pages_newest_first_and_whole() {
     let bench = Bench::with(|config| config.budgets.administrator.live = 1_000).await;
     let alice = bench.founded().await;
     let olga = alice.with(&bench, "olga@example.org", Profile::Outsider).await;
-    let mut made = vec![terminal_for(&bench, &olga).await.unwrap()];
+    let mut made = vec![device_for(&bench, &olga).await.unwrap()];
     for number in 0..2 * INVITATION_PAGE_MAX + 7 {
         made.push(alice.invite(&bench, &format!("m{number}@example.org")).await);
     }

@@ -6,11 +6,11 @@ mod support;
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
 use parsec_protocol::ids::Invited;
 use parsec_protocol::keys::DeviceSigningKey;
-use parsec_protocol::public::Hash;
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     self, AttemptView, Completed, Completion, EndReason, ErrorCode, InvitationStatus, LogPage,
     ManifestUpload, ManifestView, path,
@@ -92,10 +92,10 @@ async fn a_newcomer_is_enrolled_at_once_and_once() {
     let eve = bob.invite_for(&bench, Invited::User("eve@example.org".parse().unwrap())).await;
     assert_eq!(eve.code(), ErrorCode::NotAllowed);
     assert_eq!(bob.invite_for(&bench, Invited::Device(alice.user)).await.code(), ErrorCode::NotAllowed);
-    own_terminal(&bench, &bob).await;
+    own_device(&bench, &bob).await;
 }
 
-async fn own_terminal(bench: &Bench, bob: &Member) {
+async fn own_device(bench: &Bench, bob: &Member) {
     let token = bob.make(bench, Invited::Device(bob.user)).await;
     let claim = Claim::new(bob, token);
     claim.run_to(bench, bob, 8).await;
@@ -157,7 +157,7 @@ async fn one_fault_and_nothing_changes() {
         ("the device alone", with(vec![device(&bob)])),
         ("the other order", with(good.certificates.iter().rev().cloned().collect())),
         ("a third", with([good.certificates.clone(), vec![device(&Newcomer::new())]].concat())),
-        ("another's terminal", with(vec![user(Profile::Standard), device(&other_users_device)])),
+        ("another's device", with(vec![user(Profile::Standard), device(&other_users_device)])),
         ("a used user id", reused_user.enrolment(&alice, seen, now, EMAIL)),
         ("a used device id", with(vec![user(Profile::Standard), device(&reused_device)])),
         ("another's signature", with(by_stranger_key)),
@@ -177,7 +177,7 @@ async fn one_fault_and_nothing_changes() {
     ];
     let mut forged = good.clone();
     let hashes: Vec<Hash> = good.receipt.certificates.clone();
-    forged.receipt = Receipt::sign(&alice.key, Hash::from_bytes([9; 32]), hashes, alice.root);
+    forged.receipt = ClaimReceipt::sign(&alice.key, Hash::from_bytes([9; 32]), hashes, alice.root);
     cases.push(("a receipt by another key", forged));
     for (what, bad) in cases {
         let code = claim.complete(&bench, &alice, &bad).await.code();

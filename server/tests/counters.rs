@@ -202,8 +202,8 @@ impl Course {
                     let newcomer = self.members[0].with(bench, &email, profile).await;
                     self.members.push(newcomer);
                 } else {
-                    let terminal = self.members[0].with_terminal(bench).await;
-                    self.members.push(terminal);
+                    let device = self.members[0].with_device(bench).await;
+                    self.members.push(device);
                 }
                 200
             }
@@ -252,7 +252,7 @@ async fn counters_are_counts_after_a_restore_and_a_repair() {
     let sql = rusqlite::Connection::open(database(&bench)).unwrap();
     sql.execute("VACUUM INTO ?1", [backup.to_str().unwrap()]).unwrap();
     let carol = alice.with(&bench, "carol@example.org", Profile::Standard).await;
-    alice.with_terminal(&bench).await;
+    alice.with_device(&bench).await;
     alice.change(&bench, Body::UserRevoked { user: carol.user }).await.record::<Completed>();
     let certificates = alice.log(&bench).await.certificates;
 

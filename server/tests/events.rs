@@ -169,7 +169,7 @@ async fn a_device_hears_of_all_its_invitations_and_of_the_log_on_one_stream() {
 
     // Others' changes are not told; the log's growth is.
     Claim::new(&alice, tokens[2]).start(&bench).await.record::<AttemptView>();
-    bob.with_terminal(&bench).await;
+    bob.with_device(&bench).await;
     let longer: LogLength = stream.next_of(EVENT_LOG).await.unwrap();
     assert_eq!(longer.count, alice.log(&bench).await.count);
     Claim::new(&alice, tokens[1]).start(&bench).await.record::<AttemptView>();
@@ -182,7 +182,7 @@ async fn a_device_hears_of_all_its_invitations_and_of_the_log_on_one_stream() {
     }
     Claim::new(&alice, tokens[0]).start(&bench).await.record::<AttemptView>();
     alice.invite(&bench, "peggy@example.org").await;
-    bob.with_terminal(&bench).await;
+    bob.with_device(&bench).await;
     assert_eq!(blind.next::<LogLength>().await.unwrap().count, alice.log(&bench).await.count);
 }
 

@@ -10,11 +10,11 @@ use minicbor::bytes::ByteVec;
 use parsec_metadata::Rates;
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::{Body, Profile};
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, Invited, Token};
 use parsec_protocol::limits::MISMATCHES_MAX;
-use parsec_protocol::public::Hash;
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     AttemptView, Completed, DirectEnrolment, EndReason, ErrorCode, InvitationStatus, InvitedInfo, Standing,
     StandingQuestion, path,
@@ -75,7 +75,7 @@ async fn a_direct_enrolment_is_registered_once_and_its_token_is_used_up() {
 
     let bob = bob.member(&alice);
     assert_eq!(bob.log(&bench).await.count, 4);
-    let second = bob.with_terminal(&bench).await;
+    let second = bob.with_device(&bench).await;
     assert_eq!(second.verified(&bench).await.count(), 5);
 }
 
@@ -170,7 +170,7 @@ async fn one_fault_and_nothing_changes() {
     let bench = Bench::start().await;
     let alice = bench.founded().await;
     let dave = alice.with(&bench, "dave@example.org", Profile::Standard).await;
-    let second = alice.with_terminal(&bench).await;
+    let second = alice.with_device(&bench).await;
     let (seen, now) = (alice.head(&bench).await, bench.now());
     let bob = Newcomer::new();
     let good = of_bob(&bench, &bob, &alice).await;
@@ -184,12 +184,12 @@ async fn one_fault_and_nothing_changes() {
     stranger.device = alice.device;
     let mut reused = Newcomer::new();
     (reused.user, reused.device) = (bob.user, alice.device);
-    let mut terminal_of_dave = Newcomer::new();
-    terminal_of_dave.user = dave.user;
+    let mut device_of_dave = Newcomer::new();
+    device_of_dave.user = dave.user;
     let mut tampered = good.certificates.clone();
     *tampered[1].last_mut().unwrap() ^= 1;
     let hashes: Vec<Hash> = good.receipt.certificates.clone();
-    let forged = Receipt::sign(&alice.key, Hash::from_bytes([9; 32]), hashes, alice.root);
+    let forged = ClaimReceipt::sign(&alice.key, Hash::from_bytes([9; 32]), hashes, alice.root);
     let for_dave = Invited::Device(dave.user);
 
     use ErrorCode::{AlreadyMember, BadRequest, CertificateRefused, NotAllowed};
@@ -218,7 +218,7 @@ async fn one_fault_and_nothing_changes() {
         ),
         ("a used device id", with(vec![user(&alice), device(&alice, &reused)]), CertificateRefused),
         (
-            "by the caller's other terminal",
+            "by the caller's other device",
             with(vec![user(&second), device(&second, &bob)]),
             CertificateRefused,
         ),
@@ -241,8 +241,8 @@ async fn one_fault_and_nothing_changes() {
             CertificateRefused,
         ),
         (
-            "another's terminal",
-            DirectEnrolment { invited: for_dave, ..with(vec![device(&alice, &terminal_of_dave)]) },
+            "another's device",
+            DirectEnrolment { invited: for_dave, ..with(vec![device(&alice, &device_of_dave)]) },
             NotAllowed,
         ),
         (
@@ -342,19 +342,18 @@ async fn bodies_of_other_lengths_and_fields_are_refused() {
 async fn an_enrolment_by_a_greeter_revoked_meanwhile_is_void() {
     let bench = Bench::start().await;
     let alice = bench.founded().await;
-    let terminal = alice.with_terminal(&bench).await;
+    let device = alice.with_device(&bench).await;
     let carol = alice.with(&bench, "carol@example.org", Profile::Administrator).await;
     let dave = alice.with(&bench, "dave@example.org", Profile::Administrator).await;
     let (first, second, third) = (Newcomer::new(), Newcomer::new(), Newcomer::new());
-    let by_terminal = of_bob(&bench, &first, &terminal).await;
+    let by_device = of_bob(&bench, &first, &device).await;
     let by_carol = of_bob(&bench, &second, &carol).await;
     let by_dave = of_bob(&bench, &third, &dave).await;
     let question = |enrolment: &DirectEnrolment, by: &Member| StandingQuestion {
         greeter: by.device,
         certificate: Hash::of(&[&enrolment.certificates[0]]),
     };
-    let questions =
-        [question(&by_terminal, &terminal), question(&by_carol, &carol), question(&by_dave, &dave)];
+    let questions = [question(&by_device, &device), question(&by_carol, &carol), question(&by_dave, &dave)];
     let standings = async || {
         let mut standings = Vec::new();
         for question in &questions {
@@ -365,12 +364,12 @@ async fn an_enrolment_by_a_greeter_revoked_meanwhile_is_void() {
     assert_eq!(standings().await, [Standing::Waiting, Standing::Waiting, Standing::Waiting]);
 
     // A device, and a user with all devices.
-    alice.change(&bench, Body::DeviceRevoked { device: terminal.device }).await.record::<Completed>();
+    alice.change(&bench, Body::DeviceRevoked { device: device.device }).await.record::<Completed>();
     assert_eq!(standings().await, [Standing::Void, Standing::Waiting, Standing::Waiting]);
     alice.change(&bench, Body::UserRevoked { user: carol.user }).await.record::<Completed>();
     assert_eq!(standings().await, [Standing::Void, Standing::Void, Standing::Waiting]);
     let before = alice.log(&bench).await;
-    for (by, enrolment) in [(&terminal, &by_terminal), (&carol, &by_carol)] {
+    for (by, enrolment) in [(&device, &by_device), (&carol, &by_carol)] {
         assert_eq!(by.enrol(&bench, enrolment).await.code(), ErrorCode::Revoked);
         // Nor can anybody else bring it in.
         assert_eq!(alice.enrol(&bench, enrolment).await.code(), ErrorCode::CertificateRefused);

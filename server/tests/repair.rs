@@ -14,7 +14,7 @@ use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::head::SignedHead;
 use parsec_protocol::ids::{Invited, Timestamp, Token};
 use parsec_protocol::limits::{CERTIFICATE_MAX_BYTES, LOG_PAGE_MAX_CERTIFICATES};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     AttemptView, BootstrapRequest, Completed, EndReason, ErrorCode, HEADER_BOOTSTRAP, InvitationStatus,
     LogRepair, LogRepaired, ManifestUpload, ManifestView, REPAIR_MAX_BYTES, path,
@@ -68,7 +68,7 @@ const fn done(count: u64, added: u64) -> LogRepaired {
     LogRepaired { count, added }
 }
 
-/// Alice and Bob before the backup; Carol, Bob's second terminal, a promotion and a revocation after it.
+/// Alice and Bob before the backup; Carol, Bob's second device, a promotion and a revocation after it.
 struct Story {
     copy: tempfile::TempDir,
     kept: Kept,
@@ -76,7 +76,7 @@ struct Story {
     bob: Member,
     carol: Member,
     second: Member,
-    /// The terminal of Bob's that Carol has revoked.
+    /// The device of Bob's that Carol has revoked.
     old: Member,
 }
 
@@ -84,10 +84,10 @@ async fn story() -> Story {
     let bench = Bench::start().await;
     let alice = bench.founded().await;
     let bob = alice.with(&bench, "bob@example.org", Profile::Standard).await;
-    let old = bob.with_terminal(&bench).await;
+    let old = bob.with_device(&bench).await;
     let copy = backed_up(&bench);
     let carol = alice.with(&bench, "carol@example.org", Profile::Standard).await;
-    let second = bob.with_terminal(&bench).await;
+    let second = bob.with_device(&bench).await;
     let promotion = Body::ProfileChange { user: carol.user, profile: Profile::Administrator };
     alice.change(&bench, promotion).await.record::<Completed>();
     carol.change(&bench, Body::DeviceRevoked { device: old.device }).await.record::<Completed>();
@@ -155,7 +155,7 @@ async fn another_past_is_a_conflict_and_changes_nothing() {
     let Story { copy, kept, alice, bob, .. } = story().await;
     let bench = restored(&copy, false).await;
     // Somebody went on before the lost certificates were back.
-    bob.with_terminal(&bench).await;
+    bob.with_device(&bench).await;
     for from in [0, 4, 5, 6, 9] {
         assert_eq!(repair(&alice, &bench, &kept.from(from)).await.code(), ErrorCode::LogConflict, "{from}");
     }
@@ -198,7 +198,7 @@ async fn what_does_not_stand_there_is_refused_and_leaves_nothing() {
     refused(spoilt(&|all| all.swap(0, 1)), bad, "reordered inside an enrolment").await;
     refused(spoilt(&|all| all.swap(3, 4)), bad, "reordered").await;
     refused(spoilt(&|all| drop(all.remove(2))), bad, "one left out").await;
-    refused(spoilt(&|all| all.truncate(1)), bad, "a user without the first terminal").await;
+    refused(spoilt(&|all| all.truncate(1)), bad, "a user without the first device").await;
     refused(spoilt(&|all| all.insert(1, all[0].clone())), bad, "one twice").await;
     refused(spoilt(&|all| *all.last_mut().unwrap().last_mut().unwrap() ^= 1), bad, "an altered signature")
         .await;
@@ -379,7 +379,7 @@ async fn an_operator_puts_a_log_back_from_a_members_file() {
     }
     assert_eq!(carol.verified(&bench).await.head(), *kept.heads.last().unwrap());
 
-    // An organisation that was lost whole, beside a running server; its founder's terminal is answered as ever.
+    // An organisation that was lost whole, beside a running server; its founder's device is answered as ever.
     let bench = Bench::start().await;
     assert!(matches!(put_back_from(&bench, "acme", &file), Err(ReinstateError::Unknown)));
     let token = bench.reserve("acme");
@@ -415,7 +415,7 @@ async fn a_file_that_shows_nothing_puts_nothing_back() {
     assert!(matches!(refused("acme", &hers), ReinstateError::Conflict));
     assert_eq!(alice.log(&bench).await.count, 5);
     // A log that went on elsewhere.
-    bob.with_terminal(&bench).await;
+    bob.with_device(&bench).await;
     assert!(matches!(refused("acme", &good.encode()), ReinstateError::Conflict));
     assert_eq!(alice.log(&bench).await.count, 6);
 }

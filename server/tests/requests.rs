@@ -8,7 +8,7 @@ use parsec_metadata::{Rate, Rates};
 use parsec_protocol::chain::organisation::certificate::{Body, Profile};
 use parsec_protocol::ids::{DeviceId, Timestamp, Token};
 use parsec_protocol::limits::{REQUEST_TIME_SKEW_SECONDS, STEP_MAX_BYTES};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     self, AttemptView, CancelAttempt, EndReason, ErrorBody, ErrorCode, InvitationList, path,
 };
@@ -223,9 +223,9 @@ async fn a_head_that_says_enough_is_answered_without_its_body() {
     assert_eq!(answer_to_head(&bench, &bob, &target, 100).await, ErrorCode::Revoked);
 }
 
-/// One person with many terminals has one share, and neither they nor the revoked nor strangers spend what is the organisation's.
+/// One person with many devices has one share, and neither they nor the revoked nor strangers spend what is the organisation's.
 #[tokio::test]
-async fn a_members_terminals_share_one_rate_and_leave_the_others_theirs() {
+async fn a_members_devices_share_one_rate_and_leave_the_others_theirs() {
     let bench = Bench::with(|config| {
         let mut rates = Rates::default();
         for (rate, burst) in
@@ -238,11 +238,11 @@ async fn a_members_terminals_share_one_rate_and_leave_the_others_theirs() {
     .await;
     let alice = bench.founded().await;
     let bob = alice.with(&bench, "bob@example.org", Profile::Standard).await;
-    let second = bob.with_terminal(&bench).await;
+    let second = bob.with_device(&bench).await;
     let target = path::log(&alice.organisation, 0);
     let mut served = 0;
-    for terminal in [&bob, &second].into_iter().cycle().take(200) {
-        let answer = terminal.call(&bench, "GET", &target, &[]).await;
+    for device in [&bob, &second].into_iter().cycle().take(200) {
+        let answer = device.call(&bench, "GET", &target, &[]).await;
         if answer.status == 200 {
             served += 1;
         } else {
@@ -250,7 +250,7 @@ async fn a_members_terminals_share_one_rate_and_leave_the_others_theirs() {
             assert!(answer.head.to_ascii_lowercase().contains("retry-after: "));
         }
     }
-    // Enrolling the second terminal took some; what a second or two put back is little.
+    // Enrolling the second device took some; what a second or two put back is little.
     assert!((30..50).contains(&served), "{served}");
     let body = Body::DeviceRevoked { device: second.device };
     alice.change(&bench, body).await.record::<relay::Completed>();

@@ -13,7 +13,7 @@ use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, P
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, Invited, Timestamp, Token, UserId};
 use parsec_protocol::limits::ATTEMPTS_MAX;
-use parsec_protocol::public::{Context, Hash};
+use parsec_protocol::public_keys::{Context, Hash};
 use parsec_protocol::relay::{
     AttemptView, Completed, EVENT_GONE, EVENT_INVITATION, EndReason, ErrorCode, Follow, InvitationGone,
     InvitationStatus, InvitationView, LogRepair, ManifestUpload, ManifestView, NewCertificate, NewInvitation,
@@ -45,7 +45,7 @@ async fn each_kind_is_taken_and_takes_effect_at_once() {
     let bench = Bench::start().await;
     let alice = bench.founded().await;
     let bob = alice.with(&bench, "bob@example.org", Profile::Standard).await;
-    let second = bob.with_terminal(&bench).await;
+    let second = bob.with_device(&bench).await;
     let eve = Invited::User("eve@example.org".parse().unwrap());
     assert_eq!(bob.invite_for(&bench, eve.clone()).await.code(), ErrorCode::NotAllowed);
 
@@ -60,7 +60,7 @@ async fn each_kind_is_taken_and_takes_effect_at_once() {
     assert_eq!(alice.publish(&bench, vec![promote]).await.record::<Completed>().position, 5);
     assert_eq!(bob.invite_for(&bench, eve.clone()).await.code(), ErrorCode::NotAllowed);
 
-    // A member's own terminal, without being an administrator.
+    // A member's own device, without being an administrator.
     bob.change(&bench, device(&second)).await.record::<Completed>();
     for (method, target) in
         [("GET", path::log(&bob.organisation, 0)), ("GET", path::manifest(&bob.organisation))]
@@ -90,7 +90,7 @@ async fn each_kind_is_taken_and_takes_effect_at_once() {
 async fn what_readers_would_refuse_is_not_taken() {
     let bench = Bench::start().await;
     let alice = bench.founded().await;
-    let second = alice.with_terminal(&bench).await;
+    let second = alice.with_device(&bench).await;
     let bob = alice.with(&bench, "bob@example.org", Profile::Standard).await;
     let carol = alice.with(&bench, "carol@example.org", Profile::Administrator).await;
     let dave = alice.with(&bench, "dave@example.org", Profile::Standard).await;
@@ -139,7 +139,7 @@ async fn what_readers_would_refuse_is_not_taken() {
             CertificateRefused,
         ),
         (&alice, "by the root", foreign(&|payload| payload.author = Author::Root), CertificateRefused),
-        (&alice, "by the caller's other terminal", by(&second, bobs()), CertificateRefused),
+        (&alice, "by the caller's other device", by(&second, bobs()), CertificateRefused),
         (&alice, "by another administrator", by(&carol, bobs()), CertificateRefused),
         (&alice, "another's signature", by_bob, CertificateRefused),
         (&alice, "the signature of a request", request, CertificateRefused),
@@ -268,7 +268,7 @@ async fn the_streams_of_the_revoked_end_at_once_and_others_go_on() {
     let bench = Bench::start().await;
     let alice = bench.founded().await;
     let bob = alice.with(&bench, "bob@example.org", Profile::Administrator).await;
-    let second = bob.with_terminal(&bench).await;
+    let second = bob.with_device(&bench).await;
     let token = alice.invite(&bench, "eve@example.org").await;
     let mut streams = [
         stream(&bench, &alice, &token).await,
@@ -303,8 +303,8 @@ async fn an_attempt_whose_greeter_is_gone_ends_and_its_invitation_goes_on() {
     let bench = Bench::start().await;
     let alice = bench.founded().await;
     let bob = alice.with(&bench, "bob@example.org", Profile::Administrator).await;
-    let second = bob.with_terminal(&bench).await;
-    let third = bob.with_terminal(&bench).await;
+    let second = bob.with_device(&bench).await;
+    let third = bob.with_device(&bench).await;
     let mut claims = Vec::new();
     for (greeter, last) in [(&second, 2), (&second, 8), (&third, 7), (&bob, 8), (&alice, 8)] {
         let claim = Claim::new(&alice, alice.invite(&bench, "eve@example.org").await);
@@ -328,7 +328,7 @@ async fn an_attempt_whose_greeter_is_gone_ends_and_its_invitation_goes_on() {
     let eve = Newcomer::new().enrolment(&second, seen, bench.now(), "eve@example.org");
     assert_eq!(claims[1].complete(&bench, &second, &eve).await.code(), ErrorCode::Revoked);
 
-    // No administrator any more: a user's enrolment can't be completed by any terminal of this
+    // No administrator any more: a user's enrolment can't be completed by any device of this
     // member.
     alice.change(&bench, profile(&bob, Profile::Standard)).await.record::<Completed>();
     assert_eq!(ended().await, [true, true, true, true, false]);
@@ -361,17 +361,17 @@ async fn nobody_can_use_what_a_revoked_user_invited_for_themself() {
     let bench = Bench::start().await;
     let alice = bench.founded().await;
     let bob = alice.with(&bench, "bob@example.org", Profile::Administrator).await;
-    let second = bob.with_terminal(&bench).await;
-    let terminal = Claim::new(&bob, bob.make(&bench, Invited::Device(bob.user)).await);
-    terminal.start(&bench).await.record::<AttemptView>();
+    let second = bob.with_device(&bench).await;
+    let claim = Claim::new(&bob, bob.make(&bench, Invited::Device(bob.user)).await);
+    claim.start(&bench).await.record::<AttemptView>();
     let of_bob = bob.invite(&bench, "eve@example.org").await;
     // A device's revocation takes nothing from the user's other devices.
     alice.change(&bench, device(&second)).await.record::<Completed>();
-    assert_eq!(terminal.view(&bench).await.ended, None);
+    assert_eq!(claim.view(&bench).await.ended, None);
 
     alice.change(&bench, user(&bob)).await.record::<Completed>();
-    assert_eq!(terminal.view(&bench).await.ended, Some(EndReason::InvitationEnded));
-    assert_eq!(Claim::new(&bob, terminal.token).start(&bench).await.code(), ErrorCode::InvitationCancelled);
+    assert_eq!(claim.view(&bench).await.ended, Some(EndReason::InvitationEnded));
+    assert_eq!(Claim::new(&bob, claim.token).start(&bench).await.code(), ErrorCode::InvitationCancelled);
     // What was for others, any administrator greets.
     assert_eq!(alice.see(&bench, &of_bob).await.status, InvitationStatus::Pending);
     Claim::new(&alice, of_bob).run_to(&bench, &alice, 1).await;

@@ -268,7 +268,7 @@ def needs():
         # A machine without IPv6 is no fault of the unit.
         yield family, not said or (family == "AF_INET6" and said == "EAFNOSUPPORT"), said or "made"
     if os.environ.get("XDG_RUNTIME_DIR"):
-        # Which addresses this machine has: the direct road names them in links, and asks for others on each interface.
+        # Which addresses this machine has: the peer-to-peer transport names them in links, and asks for others on each interface.
         said = tried(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE).close())
         yield "AF_NETLINK", not said, said or "made"
     said = tried(lambda: socket.getaddrinfo("localhost", 443))

@@ -549,7 +549,7 @@ def word(branch, witness, log, least):
         if index >= len(branch):
             raise Bad("no witness")
         _, device, _, (count, _), _, _, _ = certificate(branch[index])
-        need(device is not None, "no terminal")
+        need(device is not None, "no device")
     need(count >= least, "vouches for too little")
 
 
@@ -560,23 +560,23 @@ def fork_proof(fields):
     sides = [(envelopes_of(side[0]), choice(side[1], {0: 1, 1: 1, 2: 1})) for side in (one, other)]
     base = whole_log(organisation, root, common)
     shared = len(base.heads) - 1
-    strays = [index for index in (0, 1) if sides[index][1][0] == 2]
-    if len(strays) == 2:
+    foreign_views = [index for index in (0, 1) if sides[index][1][0] == 2]
+    if len(foreign_views) == 2:
         raise Bad("no log")
-    if strays:
-        hidden, (branch, witness) = sides[strays[0]], sides[1 - strays[0]]
-        need(not hidden[0], "a log beside a stray certificate")
-        stray = hidden[1][1][0]
-        if not isinstance(stray, bytes):
+    if foreign_views:
+        hidden, (branch, witness) = sides[foreign_views[0]], sides[1 - foreign_views[0]]
+        need(not hidden[0], "a log beside a certificate with a foreign view")
+        foreign = hidden[1][1][0]
+        if not isinstance(foreign, bytes):
             raise Bad("not an envelope")
-        organisation_, device, _, (count, hash_), _, payload, signature = certificate(stray)
+        organisation_, device, _, (count, hash_), _, payload, signature = certificate(foreign)
         log = whole_log(organisation, root, common + branch)
         word(branch, witness, log, count)
         if device not in log.devices:
             raise Bad("device unknown")
         need(organisation_ == organisation, "other organisation")
         need(signed(log.devices[device]["key"], b"parsec-cert-v1\0", payload, signature), "signature")
-        need(1 <= count < len(log.heads) and log.heads[min(count, len(log.heads) - 1)] != hash_, "not stray")
+        need(1 <= count < len(log.heads) and log.heads[min(count, len(log.heads) - 1)] != hash_, "not a foreign view")
         return
     (branch, witness), (branch_, witness_) = sides
     need(branch and branch_ and branch[0] != branch_[0], "no fork")

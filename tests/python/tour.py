@@ -50,10 +50,10 @@ def main() -> None:
     client, follower = (Client(options.daemon, document, strict=True) for _ in range(2))
 
     hello = client.rpc.hello(client="tour/1", api=document["info"]["version"])
-    served = {method["name"]: method["right"] for method in hello["methods"]}
+    served = {method["name"]: method["permission"] for method in hello["methods"]}
     for method in document["methods"]:
         if method["name"] in served:
-            assert served[method["name"]] == method["x-right"], method["name"]
+            assert served[method["name"]] == method["x-permission"], method["name"]
     ends = {method["x-subscription"]["end"] for method in document["methods"] if "x-subscription" in method}
     assert set(client.methods) - ends == set(served) - ends, set(client.methods) ^ set(served)
     assert problem(client.rpc.hello, api="2.0") == "api_mismatch"
@@ -77,8 +77,8 @@ def main() -> None:
     assert len(client.invite.list()["invitations"]) == 2
     greeting = client.greet.start(token=invited["token"], transport="server")["id"]
     events.until("ceremony_started")
-    road = events.until("road_changed")["event"]
-    assert (road["ceremony"], road["road"], road["reason"]) == (greeting, "server", "asked")
+    transport = events.until("transport_changed")["event"]
+    assert (transport["ceremony"], transport["transport"], transport["reason"]) == (greeting, "server", "asked")
     assert client.ceremony.show(ceremony=greeting)["transport"] == "server"
     assert [view["id"] for view in client.ceremony.list()["ceremonies"]] == [greeting]
     watching = client.ceremony.watch(ceremony=greeting)

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::ctl::{self, Said};
-use crate::terminal::private_folder;
+use crate::device::private_folder;
 
 /// What the fake daemon does with one request.
 #[derive(Debug, Clone)]
@@ -235,7 +235,7 @@ impl Drop for FakeDaemon {
 pub fn hello() -> Reply {
     Reply::result(json!({
         "version": env!("CARGO_PKG_VERSION"), "api_version": parsec_protocol::control::API_VERSION,
-        "api_oldest": "1.0", "door": "own", "token": null, "methods": []
+        "api_oldest": "1.0", "socket": "user", "token": null, "methods": []
     }))
 }
 

@@ -13,7 +13,7 @@ use parsec_protocol::keys::random;
 use parsec_protocol::relay::{ErrorCode, NewInvitation};
 use parsecd::os::clock;
 use parsecd::os::entropy::System;
-use parsecd::transport::RoadError;
+use parsecd::transport::TransportError;
 use parsecd::transport::relay::Member;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpSocket, TcpStream};
@@ -132,7 +132,7 @@ async fn connect(to: SocketAddr, count: usize) -> Result<Vec<TcpStream>, String>
 }
 
 /// Whether that is an answer to a change that can't be made: nobody has this invitation.
-fn answered(done: Result<(), RoadError>) -> Result<(), RoadError> {
+fn answered(done: Result<(), TransportError>) -> Result<(), TransportError> {
     match done {
         Err(error) if error.code() == Some(ErrorCode::InvitationUnknown) => Ok(()),
         other => other,

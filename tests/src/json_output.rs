@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
     HelloResult, InviteListResult, InviteResult, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped,
-    OrgMoved, Problem, ReceiptListResult, RoadName, Role, StatusResult, StreamId, TokenListResult,
-    TokenSelector, TokenUsesResult, TokenView, TrustAcknowledged, TrustImported, TrustLogResult,
+    OrgMoved, Problem, ReceiptListResult, Role, StatusResult, StreamId, TokenListResult, TokenSelector,
+    TokenUsesResult, TokenView, TransportName, TrustAcknowledged, TrustImported, TrustLogResult,
     TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
@@ -29,7 +29,7 @@ struct Enrolled {
     /// The organisation that was joined.
     organisation: OrganisationId,
     /// The transport that it took.
-    transport: Option<RoadName>,
+    transport: Option<TransportName>,
     /// How it ended: always `enrolled`.
     result: String,
     /// Id of the member.
@@ -85,7 +85,7 @@ struct Witness {
     /// Head of the log that the device has seen, in hexadecimal.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     head: String,
-    /// `certificate`, `head` or `stray`: a certificate whose log is not in the file.
+    /// `certificate`, `head` or `foreign_view`: a certificate whose log is not in the file.
     form: String,
 }
 
@@ -125,9 +125,9 @@ struct ReceiptFile {
     device: DeviceId,
 }
 
-/// A place in a log.
+/// A position in a log.
 #[derive(Serialize, JsonSchema)]
-struct Place {
+struct LogPosition {
     /// Number of certificates up to there.
     count: u64,
     /// Head of the log there, in hexadecimal.
@@ -167,7 +167,7 @@ struct Receipt {
     /// Whether the greeter heard the newcomer say that the other code was found.
     heard: bool,
     /// The greeter's view of the log.
-    seen: Place,
+    seen: LogPosition,
     /// The ceremony's handshake hash.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     handshake: String,
@@ -240,75 +240,75 @@ fn event() -> Value {
 }
 
 /// One name and the type behind it; the events that a line may carry beside it.
-struct Row {
+struct DocumentKind {
     name: &'static str,
     events: &'static [&'static str],
     make: fn() -> Value,
 }
 
-const fn row<T: JsonSchema>(name: &'static str) -> Row {
-    Row { name, events: &[], make: sent::<T> }
+const fn kind<T: JsonSchema>(name: &'static str) -> DocumentKind {
+    DocumentKind { name, events: &[], make: sent::<T> }
 }
 
-const fn told<T: JsonSchema>(name: &'static str, events: &'static [&'static str]) -> Row {
-    Row { name, events, make: sent::<T> }
+const fn told<T: JsonSchema>(name: &'static str, events: &'static [&'static str]) -> DocumentKind {
+    DocumentKind { name, events, make: sent::<T> }
 }
 
-const TABLE: &[Row] = &[
+const TABLE: &[DocumentKind] = &[
     told::<Failed>("parsec.error/1", &["error"]),
-    row::<StatusResult>("parsec.status/1"),
-    row::<OrgBootstrapped>("parsec.org.bootstrap/1"),
-    row::<OrgMoved>("parsec.org.server/1"),
-    row::<InviteResult>("parsec.invite.user/1"),
-    row::<InviteResult>("parsec.invite.device/1"),
-    row::<InviteListResult>("parsec.invite.list/1"),
-    row::<Cancelled>("parsec.invite.cancel/1"),
+    kind::<StatusResult>("parsec.status/1"),
+    kind::<OrgBootstrapped>("parsec.org.bootstrap/1"),
+    kind::<OrgMoved>("parsec.org.server/1"),
+    kind::<InviteResult>("parsec.invite.user/1"),
+    kind::<InviteResult>("parsec.invite.device/1"),
+    kind::<InviteListResult>("parsec.invite.list/1"),
+    kind::<Cancelled>("parsec.invite.cancel/1"),
     told::<CeremonyView>("parsec.ceremony/1", &["ceremony"]),
     told::<Enrolled>("parsec.ceremony.done/1", &["done"]),
-    row::<CeremonyListResult>("parsec.ceremony.list/1"),
-    row::<DeviceListResult>("parsec.device.list/1"),
-    row::<DeviceView>("parsec.device.unlock/1"),
-    row::<DeviceView>("parsec.device.lock/1"),
-    row::<Transcript>("parsec.lab/1"),
-    row::<Strategies>("parsec.lab.list/1"),
-    row::<Series>("parsec.lab.series/1"),
-    row::<NetPeers>("parsec.net.peers/1"),
-    row::<NetPinged>("parsec.net.ping/1"),
-    row::<NetStatus>("parsec.net.status/1"),
-    row::<UserListResult>("parsec.user.list/1"),
-    row::<TrustLogResult>("parsec.trust.log/1"),
-    row::<Exported>("parsec.trust.export/1"),
-    row::<TrustImported>("parsec.trust.import/1"),
-    row::<ForkFile>("parsec.trust.fork/1"),
-    row::<Fork>("parsec.trust.check-fork/1"),
-    row::<ReceiptListResult>("parsec.receipt.list/1"),
-    row::<ReceiptFile>("parsec.receipt.export/1"),
-    row::<Receipt>("parsec.receipt.verify/1"),
-    row::<TrustVerifyResult>("parsec.trust.verify/1"),
-    row::<TrustShowResult>("parsec.trust.show/1"),
-    row::<TrustAcknowledged>("parsec.trust.acknowledge/1"),
-    row::<TrustRepaired>("parsec.trust.repair/1"),
-    row::<DeviceView>("parsec.device.password/1"),
-    row::<Forgotten>("parsec.device.forget/1"),
-    row::<DeviceView>("parsec.device.restore/1"),
-    row::<Member>("parsec.device.revoke/1"),
-    row::<Member>("parsec.user.revoke/1"),
-    row::<Member>("parsec.user.profile/1"),
-    row::<DoctorResult>("parsec.doctor/1"),
-    Row { name: "parsec.event/1", events: &[], make: event },
-    row::<Called>("parsec.rpc.call/1"),
-    row::<Discovered>("parsec.rpc.discover/1"),
-    row::<HelloResult>("parsec.rpc.hello/1"),
-    row::<Created>("parsec.token.create/1"),
-    row::<TokenListResult>("parsec.token.list/1"),
-    row::<TokenSelector>("parsec.token.revoke/1"),
-    row::<TokenUsesResult>("parsec.token.uses/1"),
-    row::<UserShowResult>("parsec.user.show/1"),
+    kind::<CeremonyListResult>("parsec.ceremony.list/1"),
+    kind::<DeviceListResult>("parsec.device.list/1"),
+    kind::<DeviceView>("parsec.device.unlock/1"),
+    kind::<DeviceView>("parsec.device.lock/1"),
+    kind::<Transcript>("parsec.lab/1"),
+    kind::<Strategies>("parsec.lab.list/1"),
+    kind::<Series>("parsec.lab.series/1"),
+    kind::<NetPeers>("parsec.net.peers/1"),
+    kind::<NetPinged>("parsec.net.ping/1"),
+    kind::<NetStatus>("parsec.net.status/1"),
+    kind::<UserListResult>("parsec.user.list/1"),
+    kind::<TrustLogResult>("parsec.trust.log/1"),
+    kind::<Exported>("parsec.trust.export/1"),
+    kind::<TrustImported>("parsec.trust.import/1"),
+    kind::<ForkFile>("parsec.trust.fork/1"),
+    kind::<Fork>("parsec.trust.check-fork/1"),
+    kind::<ReceiptListResult>("parsec.receipt.list/1"),
+    kind::<ReceiptFile>("parsec.receipt.export/1"),
+    kind::<Receipt>("parsec.receipt.verify/1"),
+    kind::<TrustVerifyResult>("parsec.trust.verify/1"),
+    kind::<TrustShowResult>("parsec.trust.show/1"),
+    kind::<TrustAcknowledged>("parsec.trust.acknowledge/1"),
+    kind::<TrustRepaired>("parsec.trust.repair/1"),
+    kind::<DeviceView>("parsec.device.password/1"),
+    kind::<Forgotten>("parsec.device.forget/1"),
+    kind::<DeviceView>("parsec.device.restore/1"),
+    kind::<Member>("parsec.device.revoke/1"),
+    kind::<Member>("parsec.user.revoke/1"),
+    kind::<Member>("parsec.user.profile/1"),
+    kind::<DoctorResult>("parsec.doctor/1"),
+    DocumentKind { name: "parsec.event/1", events: &[], make: event },
+    kind::<Called>("parsec.rpc.call/1"),
+    kind::<Discovered>("parsec.rpc.discover/1"),
+    kind::<HelloResult>("parsec.rpc.hello/1"),
+    kind::<Created>("parsec.token.create/1"),
+    kind::<TokenListResult>("parsec.token.list/1"),
+    kind::<TokenSelector>("parsec.token.revoke/1"),
+    kind::<TokenUsesResult>("parsec.token.uses/1"),
+    kind::<UserShowResult>("parsec.user.show/1"),
 ];
 
 /// Every name with its schema.
 pub fn schemas() -> impl Iterator<Item = (&'static str, Value)> {
-    TABLE.iter().map(|row| (row.name, schema(row)))
+    TABLE.iter().map(|kind| (kind.name, schema(kind)))
 }
 
 /// The file of a name: `parsec.status/1` is in docs/schemas/parsec.status.1.json.
@@ -317,23 +317,23 @@ pub fn file(name: &str) -> PathBuf {
     docs("schemas").join(format!("{}.json", name.replace('/', ".")))
 }
 
-fn schema(row: &Row) -> Value {
-    let mut schema = (row.make)();
+fn schema(kind: &DocumentKind) -> Value {
+    let mut schema = (kind.make)();
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
-    schema["title"] = json!(row.name);
+    schema["title"] = json!(kind.name);
     match schema.get_mut("oneOf").and_then(Value::as_array_mut) {
-        Some(kinds) => kinds.iter_mut().for_each(|kind| sign(kind, row)),
-        None => sign(&mut schema, row),
+        Some(forms) => forms.iter_mut().for_each(|form| sign(form, kind)),
+        None => sign(&mut schema, kind),
     }
     schema
 }
 
 /// Adds the fields that say what a line is.
-fn sign(schema: &mut Value, row: &Row) {
-    schema["properties"]["schema"] = json!({"const": row.name});
-    if !row.events.is_empty() {
+fn sign(schema: &mut Value, kind: &DocumentKind) {
+    schema["properties"]["schema"] = json!({"const": kind.name});
+    if !kind.events.is_empty() {
         let about = "What happened; left out where a command has one result.";
-        schema["properties"]["event"] = json!({"enum": row.events, "description": about});
+        schema["properties"]["event"] = json!({"enum": kind.events, "description": about});
     }
     if schema["required"].is_null() {
         schema["required"] = json!([]);

@@ -14,10 +14,10 @@ use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyId, CeremonyIdentify, CeremonyView, ChoiceMode,
     Problem, ProblemKind, Role, SecretText, Stage,
 };
-use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment, Setting, TransportKind};
+use parsec_protocol::enrol::io::{NewDevice, Prologue, SealedEnrolment, TransportKind};
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, OrganisationId, Token, UserId};
 use parsec_protocol::keys::{LinkSecret, random};
-use parsec_protocol::public::{Context, Signature};
+use parsec_protocol::public_keys::{Context, Signature};
 use parsec_protocol::relay::{BootstrapRequest, Completion, NewInvitation};
 use parsecd::enrolment::claimer::{self, SaveKeys};
 use parsecd::enrolment::greeter::{self, Issuer};
@@ -28,19 +28,19 @@ use parsecd::os::clock;
 use parsecd::os::entropy::System;
 use parsecd::store::{DeviceKeys, Devices, PendingReceipt, WorkFactor};
 use parsecd::transport::http::{Client, Server};
-use parsecd::transport::relay::{ClaimerRoad, GreeterRoad, Invitee, Member, Signer, bootstrap};
+use parsecd::transport::relay::{ClaimerTransport, GreeterTransport, Invitee, Member, Signer, bootstrap};
 use parsecd::transport::retry::until_done;
-use parsecd::transport::{Road, Trouble};
+use parsecd::transport::{Transport, Trouble};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
+use crate::device::private_folder;
+use crate::fixture::BOB_PASSWORD;
 use crate::organisation::{EMAIL, LABEL, NAME, Organisation};
-use crate::scene::BOB_PASSWORD;
-use crate::terminal::private_folder;
 
-/// A founder whose terminal is a task of this process: its keys, its server, its log.
+/// A founder whose device is a task of this process: its keys, its server, its log.
 #[derive(Debug)]
 pub struct Alice {
     organisation: OrganisationId,
@@ -116,7 +116,7 @@ pub async fn begun(alice: Arc<Alice>, number: usize) -> Result<Begun, String> {
     let new = NewInvitation { token, invited, expires, mail_link: None };
     until_done(&trouble, || member.invite(&new)).await.map_err(|e| format!("invite: {e}"))?;
     let invitee = Invitee { server: alice.server.clone(), organisation: alice.organisation.clone(), token };
-    let claimer = ClaimerRoad::new(invitee, attempt, Zeroizing::new(secret));
+    let claimer = ClaimerTransport::new(invitee, attempt, Zeroizing::new(secret));
     until_done(&trouble, || claimer.start()).await.map_err(|e| format!("start: {e}"))?;
     until_done(&trouble, || member.join(token, attempt)).await.map_err(|e| format!("join: {e}"))?;
     claimer.deposit(0, vec![7; 48]).await.map_err(|e| format!("deposit: {e}"))?;
@@ -141,10 +141,10 @@ pub async fn waiting(alice: Arc<Alice>, number: usize, began: mpsc::Sender<()>) 
     let new = NewInvitation { token, invited, expires, mail_link: None };
     member.invite(&new).await.map_err(|e| format!("invite: {e}"))?;
     let invitee = Invitee { server: alice.server.clone(), organisation: alice.organisation.clone(), token };
-    let claimer = ClaimerRoad::new(invitee, attempt, Zeroizing::new(secret));
+    let claimer = ClaimerTransport::new(invitee, attempt, Zeroizing::new(secret));
     claimer.start().await.map_err(|e| format!("start: {e}"))?;
     member.join(token, attempt).await.map_err(|e| format!("join: {e}"))?;
-    let greeter = GreeterRoad::new(member, token, attempt);
+    let greeter = GreeterTransport::new(member, token, attempt);
     let (tell_claimer, mut claimer_sees) = watch::channel(None);
     let (tell_greeter, mut greeter_sees) = watch::channel(None);
     let both = async {
@@ -261,14 +261,14 @@ pub async fn alice(base: &str, bootstrap_token: &str, organisation: &Organisatio
 }
 
 /// A context, and a person at it: looks at the screen, says codes, gives those that are heard.
-fn seat(
+fn participant(
     role: Role,
     organisation: &OrganisationId,
     said: watch::Sender<Option<String>>,
     heard: watch::Receiver<Option<String>>,
 ) -> (CeremonyContext, tokio::task::JoinHandle<()>) {
-    let board = ViewPublisher::new(CeremonyId(1), role, organisation.clone(), None);
-    let mut screen = board.watch();
+    let publisher = ViewPublisher::new(CeremonyId(1), role, organisation.clone(), None);
+    let mut screen = publisher.watch();
     let (ask, requests) = mpsc::channel(1);
     let person = tokio::spawn(async move {
         loop {
@@ -294,7 +294,7 @@ fn seat(
             }
         }
     });
-    (CeremonyContext::new(board, requests, CancellationToken::new(), ProblemKind::ShuttingDown), person)
+    (CeremonyContext::new(publisher, requests, CancellationToken::new(), ProblemKind::ShuttingDown), person)
 }
 
 async fn answer(view: &CeremonyView, heard: &mut watch::Receiver<Option<String>>) -> Option<Act> {
@@ -345,17 +345,18 @@ pub async fn ceremony(alice: Arc<Alice>, number: usize, folder: Option<PathBuf>)
     member.invite(&new).await.map_err(|e| format!("invite: {e}"))?;
 
     let invitee = Invitee { server: alice.server.clone(), organisation: alice.organisation.clone(), token };
-    let claimer_road = ClaimerRoad::new(invitee, attempt, Zeroizing::new(attempt_secret));
-    claimer_road.start().await.map_err(|e| format!("start: {e}"))?;
+    let claimer_transport = ClaimerTransport::new(invitee, attempt, Zeroizing::new(attempt_secret));
+    claimer_transport.start().await.map_err(|e| format!("start: {e}"))?;
     member.join(token, attempt).await.map_err(|e| format!("join: {e}"))?;
-    let greeter_road = GreeterRoad::new(member.clone(), token, attempt);
+    let greeter_transport = GreeterTransport::new(member.clone(), token, attempt);
 
     let (claimer_says, greeter_hears) = watch::channel(None);
     let (greeter_says, claimer_hears) = watch::channel(None);
-    let (mut claimer_context, bob) = seat(Role::Claimer, &alice.organisation, claimer_says, claimer_hears);
+    let (mut claimer_context, bob) =
+        participant(Role::Claimer, &alice.organisation, claimer_says, claimer_hears);
     let (mut greeter_context, vouching) =
-        seat(Role::Greeter, &alice.organisation, greeter_says, greeter_hears);
-    let keeper = Keeps { folder, server: alice.keys.server.clone(), token, attempt, attempt_secret };
+        participant(Role::Greeter, &alice.organisation, greeter_says, greeter_hears);
+    let saver = Keeps { folder, server: alice.keys.server.clone(), token, attempt, attempt_secret };
     let invitation = claimer::Invitation {
         organisation: alice.organisation.clone(),
         token,
@@ -364,7 +365,7 @@ pub async fn ceremony(alice: Arc<Alice>, number: usize, folder: Option<PathBuf>)
         transport: TransportKind::Relay,
         registration_wait: std::time::Duration::from_secs(30),
     };
-    let setting = Setting {
+    let prologue = Prologue {
         organisation: alice.organisation.clone(),
         token,
         invited,
@@ -376,11 +377,11 @@ pub async fn ceremony(alice: Arc<Alice>, number: usize, folder: Option<PathBuf>)
     let voucher = Vouches(Arc::clone(&alice), member);
     let greets = async {
         let sealed =
-            greeter::run(&mut greeter_context, &greeter_road, setting, &link_secret, &voucher).await?;
-        publish(&greeter_road, &sealed).await;
+            greeter::run(&mut greeter_context, &greeter_transport, prologue, &link_secret, &voucher).await?;
+        publish(&greeter_transport, &sealed).await;
         Ok::<_, End>(())
     };
-    let claims = claimer::run(&mut claimer_context, &claimer_road, &invitation, &keeper);
+    let claims = claimer::run(&mut claimer_context, &claimer_transport, &invitation, &saver);
     let (claimed, greeted) = tokio::join!(claims, greets);
     bob.abort();
     vouching.abort();
@@ -389,7 +390,7 @@ pub async fn ceremony(alice: Arc<Alice>, number: usize, folder: Option<PathBuf>)
 }
 
 /// What the outbox does: waits for message 8, checks it against the record, hands everything to the server.
-async fn publish(road: &GreeterRoad, sealed: &SealedEnrolment) {
+async fn publish(transport: &GreeterTransport, sealed: &SealedEnrolment) {
     let (tell, mut seen) = watch::channel(None);
     let arrived = async {
         while seen.changed().await.is_ok() {
@@ -403,14 +404,14 @@ async fn publish(road: &GreeterRoad, sealed: &SealedEnrolment) {
         }
     };
     tokio::select! {
-        error = road.follow(tell) => panic!("following: {error}"),
+        error = transport.follow(tell) => panic!("following: {error}"),
         () = arrived => {}
     }
-    let message = road.fetch(8).await.unwrap();
+    let message = transport.fetch(8).await.unwrap();
     let publication = sealed.open_receipt(&message).unwrap();
     let completion = Completion {
         certificates: publication.certificates.into_iter().map(ByteVec::from).collect(),
         receipt: publication.receipt,
     };
-    road.complete(&completion).await.unwrap();
+    transport.complete(&completion).await.unwrap();
 }

@@ -1,5 +1,5 @@
-//! Networks of their own for a test: places (network namespaces of the kernel) with cables and switches between them, in which the
-//! real programs run. Unix sockets and files are the machine's, so a test drives a daemon in any place as it drives every other.
+//! Networks of their own for a test: namespaces (network namespaces of the kernel) with cables and switches between them, in which the
+//! real programs run. Unix sockets and files are the machine's, so a test drives a daemon in any namespace as it drives every other.
 //!
 //! Decides that nothing of it is in the machine's own network: a switch is a bridge in a namespace, too. Everything is gone with the
 //! [`Network`]; what a killed test left behind goes with the next one.
@@ -22,13 +22,13 @@ const PREFIX: &str = "parsectest-";
 /// Networks of this process, so that no two share a name.
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
-/// A place where programs run: a namespace with its own addresses.
+/// A network namespace where programs run, with its own addresses.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct Namespace {
     namespace: String,
 }
 
-impl Place {
+impl Namespace {
     /// What goes before a program's name so that it runs here.
     #[must_use]
     pub fn prefix(&self) -> Vec<String> {
@@ -45,7 +45,7 @@ impl Place {
         run(&words)
     }
 
-    /// `ip` with these words, for this place.
+    /// `ip` with these words, for this namespace.
     pub fn ip(&self, words: &[&str]) -> String {
         let words: Vec<&str> =
             ["ip", "-n", &self.namespace].into_iter().chain(words.iter().copied()).collect();
@@ -148,33 +148,39 @@ impl Network {
         Self { name: format!("{PREFIX}{}-{number}", std::process::id()), namespaces: Vec::new() }
     }
 
-    /// A place with nothing but loopback.
-    pub fn place(&mut self, name: &str) -> Place {
+    /// A namespace with nothing but loopback.
+    pub fn namespace(&mut self, name: &str) -> Namespace {
         let namespace = format!("{}-{name}", self.name);
         run(&["ip", "netns", "add", &namespace]);
         self.namespaces.push(namespace.clone());
-        let place = Place { namespace };
+        let namespace = Namespace { namespace };
         // Addresses are good at once: who plugs the cable in knows that nobody else has them.
         for setting in ["all", "default"] {
-            place.set(&format!("net/ipv6/conf/{setting}/accept_dad"), "0");
+            namespace.set(&format!("net/ipv6/conf/{setting}/accept_dad"), "0");
         }
-        place.plug("lo");
-        place
+        namespace.plug("lo");
+        namespace
     }
 
     /// A switch.
-    pub fn switch(&mut self, name: &str) -> Place {
-        let switch = self.place(name);
+    pub fn switch(&mut self, name: &str) -> Namespace {
+        let switch = self.namespace(name);
         switch.ip(&["link", "add", "br0", "type", "bridge"]);
         switch.plug("br0");
         switch
     }
 
-    /// A cable from a place to a switch, with these addresses (`10.1.0.2/24`) at the place's end. Returns the switch's port.
-    pub fn cable(&self, place: &Place, interface: &str, switch: &Place, addresses: &[&str]) -> String {
+    /// A cable from a namespace to a switch, with these addresses (`10.1.0.2/24`) at the namespace's end. Returns the switch's port.
+    pub fn cable(
+        &self,
+        namespace: &Namespace,
+        interface: &str,
+        switch: &Namespace,
+        addresses: &[&str],
+    ) -> String {
         let count = switch.ip(&["-o", "link"]).lines().count();
         let port = format!("port{count}");
-        place.ip(&[
+        namespace.ip(&[
             "link",
             "add",
             interface,
@@ -189,14 +195,14 @@ impl Network {
         switch.ip(&["link", "set", &port, "master", "br0"]);
         switch.plug(&port);
         for address in addresses {
-            place.ip(&["address", "add", address, "dev", interface]);
+            namespace.ip(&["address", "add", address, "dev", interface]);
         }
-        place.plug(interface);
+        namespace.plug(interface);
         port
     }
 
-    /// Makes a place a router that hides what is behind `inside`: others see one address, and nobody unasked comes in.
-    pub fn hide(&self, router: &Place, inside: &str, outside: &str) {
+    /// Makes a namespace a router that hides what is behind `inside`: others see one address, and nobody unasked comes in.
+    pub fn hide(&self, router: &Namespace, inside: &str, outside: &str) {
         router.set("net/ipv4/ip_forward", "1");
         // Without `input` closed, a packet to a mapping that the other side has not made yet would take the router itself for its
         // end, and then the mapping for a clash.

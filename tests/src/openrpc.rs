@@ -39,15 +39,15 @@ pub fn document() -> Value {
     let mut made = Schemas::new();
     // A failed call answers with one, whatever the method.
     made.gives.subschema_for::<Problem>();
-    let rows = rows();
-    let methods: Vec<_> = rows.iter().map(|row| describe(row, &mut made, &words)).collect();
-    let notifications: Vec<_> = rows
+    let specs = specs();
+    let methods: Vec<_> = specs.iter().map(|spec| describe(spec, &mut made, &words)).collect();
+    let notifications: Vec<_> = specs
         .iter()
-        .filter_map(|row| Some((row, row.shape.follows?)))
-        .map(|(row, follows)| {
+        .filter_map(|spec| Some((spec, spec.shape.follows?)))
+        .map(|(spec, follows)| {
             json!({
                 "name": follows.notification,
-                "summary": format!("What `{}` sends.", row.shape.name),
+                "summary": format!("What `{}` sends.", spec.shape.name),
                 "params": [
                     {"name": "subscription", "required": true, "schema": schema::subscription(&mut made.gives)},
                     {"name": "result", "required": true, "schema": (follows.item)(&mut made.gives)},
@@ -56,7 +56,7 @@ pub fn document() -> Value {
             })
         })
         .collect();
-    let tags: BTreeSet<_> = rows.iter().map(|row| noun(row.shape.name)).collect();
+    let tags: BTreeSet<_> = specs.iter().map(|spec| noun(spec.shape.name)).collect();
     let tags: Map<_, _> = tags.into_iter().map(|tag| (tag.to_owned(), json!({"name": tag}))).collect();
     json!({
         "openrpc": OPENRPC,
@@ -70,7 +70,7 @@ pub fn document() -> Value {
         },
         "servers": [
             {"name": "own", "url": "unix:/run/user/UID/parsecd/parsecd.sock", "summary": "The user's own socket: everything. $XDG_RUNTIME_DIR/parsecd/parsecd.sock"},
-            {"name": "plugin", "url": "unix:/run/user/UID/parsecd/plugin.sock", "summary": "The plug-in socket: methods with x-plugin-door, after rpc.hello with a token. $XDG_RUNTIME_DIR/parsecd/plugin.sock"},
+            {"name": "plugin", "url": "unix:/run/user/UID/parsecd/plugin.sock", "summary": "The plug-in socket: methods with x-plugin-socket, after rpc.hello with a token. $XDG_RUNTIME_DIR/parsecd/plugin.sock"},
         ],
         "methods": methods,
         "components": {"schemas": made.finish(), "errors": errors(), "tags": tags},
@@ -85,40 +85,40 @@ pub fn text(document: &Value) -> String {
 }
 
 /// One method: its types and what calling it takes.
-struct Row {
+struct MethodSpec {
     shape: Shape,
-    right: String,
+    permission: String,
     plugin: bool,
 }
 
 /// What the daemon answers to, by name. A subscription's end is not in its table.
-fn rows() -> Vec<Row> {
+fn specs() -> Vec<MethodSpec> {
     let shape = |name: &str| {
         *SHAPES
             .iter()
             .find(|shape| shape.name == name)
             .unwrap_or_else(|| panic!("{name} has no types in control/schema.rs"))
     };
-    let mut rows = Vec::new();
-    for (name, right) in methods::table() {
-        let shown = serde_json::to_value(right).unwrap();
-        let right = shown.as_str().unwrap().to_owned();
-        let plugin = matches!(right.as_str(), "anyone" | "watch");
-        let row = Row { shape: shape(name), right, plugin };
-        if let Some(follows) = row.shape.follows {
-            rows.push(Row { shape: shape(follows.end), right: row.right.clone(), plugin });
+    let mut specs = Vec::new();
+    for (name, permission) in methods::table() {
+        let shown = serde_json::to_value(permission).unwrap();
+        let permission = shown.as_str().unwrap().to_owned();
+        let plugin = matches!(permission.as_str(), "anyone" | "watch");
+        let spec = MethodSpec { shape: shape(name), permission, plugin };
+        if let Some(follows) = spec.shape.follows {
+            specs.push(MethodSpec { shape: shape(follows.end), permission: spec.permission.clone(), plugin });
         }
-        rows.push(row);
+        specs.push(spec);
     }
-    rows.sort_by_key(|row| row.shape.name);
-    rows
+    specs.sort_by_key(|spec| spec.shape.name);
+    specs
 }
 
-fn describe(row: &Row, made: &mut Schemas, words: &Words) -> Value {
-    let name = row.shape.name;
+fn describe(spec: &MethodSpec, made: &mut Schemas, words: &Words) -> Value {
+    let name = spec.shape.name;
     let (summary, description) = words.about(name);
     let going = method::deprecation(name);
-    let (structure, params) = match row.shape.takes {
+    let (structure, params) = match spec.shape.takes {
         Takes::Fields(make) => ("by-name", fields(make(&mut made.takes).as_value())),
         Takes::Subscription => {
             let schema = schema::subscription(&mut made.takes);
@@ -135,17 +135,17 @@ fn describe(row: &Row, made: &mut Schemas, words: &Words) -> Value {
         "tags": [{"$ref": format!("#/components/tags/{}", noun(name))}],
         "paramStructure": structure,
         "params": params,
-        "result": {"name": "result", "required": true, "schema": (row.shape.gives)(&mut made.gives)},
+        "result": {"name": "result", "required": true, "schema": (spec.shape.gives)(&mut made.gives)},
         "errors": errors,
         "deprecated": going.is_some(),
         "examples": words.calls(name, structure == "by-name"),
-        "x-right": row.right,
-        "x-plugin-door": row.plugin,
+        "x-permission": spec.permission,
+        "x-plugin-socket": spec.plugin,
     });
     if let Some(going) = going {
         method["x-deprecation"] = json!(going);
     }
-    if let Some(follows) = row.shape.follows {
+    if let Some(follows) = spec.shape.follows {
         method["x-subscription"] = json!({"notification": follows.notification, "end": follows.end});
     }
     method

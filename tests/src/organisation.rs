@@ -5,7 +5,7 @@
 use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
 use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
-use parsec_protocol::enrol::io::{Approval, Setting, TransportKind};
+use parsec_protocol::enrol::io::{Approval, Prologue, TransportKind};
 use parsec_protocol::ids::{DeviceId, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, Entropy, ManifestKey, UserDecryptionKey};
 
@@ -13,10 +13,10 @@ use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, Entropy, ManifestKey
 pub const EMAIL: &str = "alice@acme.example";
 /// Her name.
 pub const NAME: &str = "Alice";
-/// What her terminal is called.
+/// What her device is called.
 pub const LABEL: &str = "laptop";
 
-/// Alice's organisation, and all that her terminal holds.
+/// Alice's organisation, and all that her device holds.
 #[derive(Debug)]
 pub struct Organisation {
     /// The log of its founding.
@@ -25,7 +25,7 @@ pub struct Organisation {
     pub envelopes: Vec<Vec<u8>>,
     /// Alice.
     pub user: UserId,
-    /// Her terminal.
+    /// Her device.
     pub device: DeviceId,
     /// Signs for it.
     pub signing_key: DeviceSigningKey,
@@ -69,8 +69,8 @@ impl Organisation {
     /// # Panics
     /// Never: Bob's address is one.
     #[must_use]
-    pub fn bob(&self) -> Setting {
-        Setting {
+    pub fn bob(&self) -> Prologue {
+        Prologue {
             organisation: self.log.organisation().clone(),
             token: Token::from_bytes([7; 16]),
             invited: Invited::User("bob@acme.example".parse().unwrap()),

@@ -11,9 +11,9 @@ use crate::ceremony::{Ended, Side};
 /// What the claimer fills in.
 #[derive(Debug, Clone, Copy)]
 pub struct Newcomer<'a> {
-    /// The person's name; none for a second terminal.
+    /// The person's name; none for a second device.
     pub name: Option<&'a str>,
-    /// What the terminal is called.
+    /// What the device is called.
     pub label: &'a str,
     /// Protects the key file.
     pub password: &'a str,

@@ -11,8 +11,8 @@ use parsec_protocol::control::InviteResult;
 use rexpect::session::{PtySession, spawn_command};
 
 use crate::ctl;
-use crate::scene::{BOB_EMAIL, Scene, Setting};
-use crate::terminal::Terminal;
+use crate::device::Device;
+use crate::fixture::{BOB_EMAIL, Fixture, FixtureOptions};
 
 /// Columns of each screen: the longest line of the steps that are shown has 64.
 pub const COLUMNS: u16 = 66;
@@ -24,7 +24,7 @@ const WAIT: u64 = 120_000;
 const CODE_LENGTH: usize = 4;
 
 /// Each screen is a session of its own, in which nobody has given the password yet.
-const CONFIRMED: Setting = Setting {
+const CONFIRMED: FixtureOptions = FixtureOptions {
     organisation: "acme",
     typed_codes: false,
     direct: true,
@@ -47,10 +47,10 @@ pub struct Screen {
 /// If a screen doesn't show what it should within two minutes.
 #[must_use]
 pub fn ceremony() -> [Screen; 2] {
-    let scene = Scene::found(CONFIRMED);
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let [mut claimer, mut greeter] = both_start(&scene.alice, &bob, &invitation);
+    let fixture = Fixture::found(CONFIRMED);
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let [mut claimer, mut greeter] = both_start(&fixture.alice, &bob, &invitation);
 
     let code = code_to_say(&mut claimer);
     greeter.see("Which code does");
@@ -65,7 +65,7 @@ pub fn ceremony() -> [Screen; 2] {
     [claimer.screen("Bob, the newcomer: parsecctl claim"), greeter.screen("Alice, a member: parsecctl greet")]
 }
 
-fn both_start(alice: &Terminal, bob: &Terminal, invitation: &InviteResult) -> [Recording; 2] {
+fn both_start(alice: &Device, bob: &Device, invitation: &InviteResult) -> [Recording; 2] {
     let greeter = Recording::start(alice, &["greet", BOB_EMAIL]);
     let mut claimer = Recording::start(bob, &["claim"]);
     claimer.see("Paste the link");
@@ -95,8 +95,8 @@ struct Recording {
 }
 
 impl Recording {
-    fn start(terminal: &Terminal, arguments: &[&str]) -> Self {
-        let mut command = ctl::command(&terminal.runtime(), arguments);
+    fn start(device: &Device, arguments: &[&str]) -> Self {
+        let mut command = ctl::command(&device.runtime(), arguments);
         command.env("TERM", "xterm");
         Self { session: spawn_command(command, Some(WAIT)).unwrap(), written: String::new() }
     }

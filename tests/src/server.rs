@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::network::Place;
+use crate::network::Namespace;
 use crate::process::{Process, binary, command_in};
 
 /// Options that lift the limits per address and organisation: every person of a test comes from the same machine.
@@ -22,7 +22,7 @@ pub const NO_LIMITS: &[&str] = &[
 #[derive(Debug)]
 pub struct Server {
     folder: PathBuf,
-    /// Words before the program's name, where it runs in a place of its own.
+    /// Words before the program's name, where it runs in a namespace of its own.
     prefix: Vec<String>,
     options: Vec<String>,
     address: SocketAddr,
@@ -36,10 +36,10 @@ impl Server {
         Self::begin(folder, Vec::new(), "127.0.0.1:0", options)
     }
 
-    /// Starts one in a place of a network, at an address there.
+    /// Starts one in a namespace of a network, at an address there.
     #[must_use]
-    pub fn start_in(place: &Place, listen: &str, folder: &Path, options: &[&str]) -> Self {
-        Self::begin(folder, place.prefix(), listen, options)
+    pub fn start_in(namespace: &Namespace, listen: &str, folder: &Path, options: &[&str]) -> Self {
+        Self::begin(folder, namespace.prefix(), listen, options)
     }
 
     fn begin(folder: &Path, prefix: Vec<String>, listen: &str, options: &[&str]) -> Self {

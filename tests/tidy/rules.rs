@@ -60,8 +60,8 @@ const EXPOSERS: &[(&str, &str)] = &[
 /// The one file with the rules of an attempt.
 const ATTEMPT_RULES: &str = "protocol/src/relay/attempt.rs";
 /// Those who keep attempts: the server, and the greeter's daemon on the peer-to-peer transport.
-const ATTEMPT_KEEPERS: &[&str] = &["server/src/", "daemon/src/transport/", "daemon/src/p2p/"];
-/// The refusals of those rules, and the bounds they go by. A keeper that names one decides by
+const ATTEMPT_HOLDERS: &[&str] = &["server/src/", "daemon/src/transport/", "daemon/src/p2p/"];
+/// The refusals of those rules, and the bounds they go by. A holder that names one decides by
 /// itself.
 const ATTEMPT_DECISIONS: &[&str] = &[
     "ErrorCode::StepRefused",
@@ -72,7 +72,7 @@ const ATTEMPT_DECISIONS: &[&str] = &[
     "MISMATCHES_MAX",
     "ATTEMPTS_MAX",
 ];
-/// Keepers' files that may, with the reason.
+/// Holders' files that may, with the reason.
 const ATTEMPT_EXCEPTIONS: &[(&str, &str)] = &[
     ("server/src/http/route.rs", "a step whose number is none has no attempt to ask"),
     ("daemon/src/p2p/attempt.rs", "keeps no more attempts than an invitation takes"),
@@ -277,7 +277,7 @@ fn attempts(source: &Source, findings: &mut Vec<Finding>) {
             findings.push(Finding::new(&source.path, line, format!("has `{bits}`"), reason));
         }
     }
-    let keeps = ATTEMPT_KEEPERS.iter().any(|keeper| source.path.starts_with(keeper));
+    let keeps = ATTEMPT_HOLDERS.iter().any(|holder| source.path.starts_with(holder));
     if !keeps || ATTEMPT_EXCEPTIONS.iter().any(|(path, _)| source.path == *path) {
         return;
     }

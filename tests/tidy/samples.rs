@@ -28,7 +28,7 @@ fn imports() {
         ("protocol/src/enrol/claimer.rs", "use super::greeter::Greeter;"),
         ("protocol/src/enrol/greeter.rs", "use super::{io, claimer::Claimer};"),
         ("daemon/src/rpc/methods.rs", "use crate::store::Store;"),
-        ("daemon/src/store/mod.rs", "use crate::{\n    paths,\n    transport as road,\n};"),
+        ("daemon/src/store/mod.rs", "use crate::{\n    paths,\n    transport as carrier,\n};"),
         ("daemon/src/transport/relay/mod.rs", "fn f() { crate::rpc::serve(); }"),
         ("daemon/src/session/import.rs", "use crate::enrolment::outbox;"),
         ("daemon/src/session/alarms.rs", "fn f() { crate::rpc::serve(); }"),
@@ -72,14 +72,14 @@ fn imports() {
 #[test]
 fn imports_that_are_fine() {
     for (path, line) in [
-        ("protocol/src/enrol/claimer.rs", "use super::io::Setting; use crate::chain::head::Head;"),
+        ("protocol/src/enrol/claimer.rs", "use super::io::Prologue; use crate::chain::head::Head;"),
         ("protocol/src/enrol/claimer.rs", "#[cfg(test)]\nmod tests { use super::super::greeter::Greeter; }"),
         (
             "protocol/src/enrol/claimer.rs",
             "// use super::greeter::Greeter;\nconst A: &str = \"use crate::relay::X;\";",
         ),
         ("protocol/src/codec.rs", "use std::time::Duration;"),
-        ("daemon/src/enrolment/run.rs", "use crate::store::Store; use crate::transport::Road;"),
+        ("daemon/src/enrolment/run.rs", "use crate::store::Store; use crate::transport::Transport;"),
         ("daemon/src/store/chain.rs", "use super::atomic; use crate::store::device;"),
         ("daemon/src/session/log_sync.rs", "use crate::store::Store; use crate::transport::retry;"),
         ("daemon/src/calls/evidence.rs", "use crate::session::Session; use crate::enrolment::outbox;"),
@@ -90,7 +90,7 @@ fn imports_that_are_fine() {
         ("ctl/src/main.rs", "use parsec_protocol::control::{self, Stage}; use parsec_protocol::ids::Token;"),
         (
             "server/src/http.rs",
-            "use parsec_protocol::{chain::organisation::certificate::{Body, Payload}, relay, public};",
+            "use parsec_protocol::{chain::organisation::certificate::{Body, Payload}, relay, public_keys};",
         ),
         ("ctl/src/commands/lab.rs", "use parsec_protocol::lab::{Lab, Transcript};"),
         ("server/src/store/sqlite/members.rs", "use rusqlite::params; use super::values::stored;"),

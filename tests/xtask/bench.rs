@@ -26,7 +26,7 @@ use crate::run_tests::ended;
 /// What a run takes.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The rows whose names begin so; all without it.
+    /// The figures whose names begin so; all without it.
     name: Option<String>,
     /// One JSON object a line.
     #[arg(long)]
@@ -39,9 +39,9 @@ pub(crate) struct Options {
     here: bool,
 }
 
-/// One row: a figure and its reference.
+/// One figure, with its reference.
 #[derive(Debug, Serialize)]
-pub(crate) struct Row {
+pub(crate) struct Figure {
     /// What was measured.
     pub(crate) name: &'static str,
     /// The unit of both figures.
@@ -90,7 +90,7 @@ impl Goal {
     }
 }
 
-impl Row {
+impl Figure {
     /// A figure of one round beside that of its reference, with no goal.
     fn beside(
         name: &'static str,
@@ -164,20 +164,20 @@ fn build_and_measure(root: &Path, options: &Options) -> std::io::Result<bool> {
     Ok(measuring.status()?.success())
 }
 
-/// Rows that are measured together: their names, and how.
-type Source = (&'static [&'static str], fn() -> Vec<Row>);
+/// Figures that are measured together: their names, and how.
+type Source = (&'static [&'static str], fn() -> Vec<Figure>);
 
 fn measure(options: &Options) -> ExitCode {
     let wanted = |name: &str| options.name.as_ref().is_none_or(|start| name.starts_with(start.as_str()));
-    let mut rows = Vec::new();
+    let mut figures = Vec::new();
     if wanted("socket") {
-        rows.extend(socket::rows());
+        figures.extend(socket::figures());
     }
     let sources: [Source; 5] = [
-        (&["ceremony machines"], machines::rows),
-        (&["verify log", "verify log by 2"], verification::rows),
-        (&["unlock"], unlock::rows),
-        (&["call in a flood"], flood::rows),
+        (&["ceremony machines"], machines::figures),
+        (&["verify log", "verify log by 2"], verification::figures),
+        (&["unlock"], unlock::figures),
+        (&["call in a flood"], flood::figures),
         (
             &[
                 "ceremonies 8",
@@ -187,34 +187,35 @@ fn measure(options: &Options) -> ExitCode {
                 "server idle",
                 "waiting ceremony",
             ],
-            load::rows,
+            load::figures,
         ),
     ];
     for (names, source) in sources {
         if names.iter().any(|name| wanted(name)) {
-            rows.extend(source().into_iter().filter(|row| wanted(row.name)));
+            figures.extend(source().into_iter().filter(|figure| wanted(figure.name)));
         }
     }
     if wanted("found by mdns") || wanted("ceremony p2p") || wanted("direct") {
-        rows.extend(direct::rows().into_iter().filter(|row| wanted(row.name) || wanted("direct")));
+        figures
+            .extend(direct::figures().into_iter().filter(|figure| wanted(figure.name) || wanted("direct")));
     }
-    if rows.is_empty() {
-        eprintln!("cargo xtask bench: no row has that name");
+    if figures.is_empty() {
+        eprintln!("cargo xtask bench: no figure has that name");
         return ExitCode::FAILURE;
     }
     if !options.json {
         println!(
             "{:<18} {:>9} {:<4} {:>9} {:<30} {:>7}  GOAL",
-            "ROW", "FIGURE", "", "REFERENCE", "", "RATIO"
+            "NAME", "FIGURE", "", "REFERENCE", "", "RATIO"
         );
     }
-    for row in rows {
+    for figure in figures {
         if options.json {
-            let mut line = serde_json::to_value(&row).unwrap_or_default();
-            line.as_object_mut().map(|fields| fields.insert("met".to_owned(), row.met().into()));
+            let mut line = serde_json::to_value(&figure).unwrap_or_default();
+            line.as_object_mut().map(|fields| fields.insert("met".to_owned(), figure.met().into()));
             println!("{line}");
         } else {
-            println!("{}", row.line());
+            println!("{}", figure.line());
         }
     }
     ExitCode::SUCCESS
@@ -282,19 +283,19 @@ fn percentile(values: &mut [f64], share: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn row(value: f64, reference_value: f64, goal: Option<Goal>) -> Row {
-        Row { goal, ..Row::beside("x", "ms", value, "y", reference_value) }
+    fn figure(value: f64, reference_value: f64, goal: Option<Goal>) -> Figure {
+        Figure { goal, ..Figure::beside("x", "ms", value, "y", reference_value) }
     }
 
     #[test]
     fn goals_are_met_or_missed() {
-        assert_eq!(row(2.0, 1.0, None).met(), None);
-        assert_eq!(row(2.0, 1.0, Some(Goal::ratio_at_most(2.0))).met(), Some(true));
-        assert_eq!(row(2.1, 1.0, Some(Goal::ratio_at_most(2.0))).met(), Some(false));
-        assert_eq!(row(4.0, 1.0, Some(Goal::value_at_most(4.0))).met(), Some(true));
-        assert_eq!(row(4.1, 9.0, Some(Goal::value_at_most(4.0))).met(), Some(false));
-        assert_eq!(row(999.0, 1.0, Some(Goal::value_at_least(1_000.0))).met(), Some(false));
-        let line = row(999.0, 1.0, Some(Goal::value_at_least(1_000.0))).line();
+        assert_eq!(figure(2.0, 1.0, None).met(), None);
+        assert_eq!(figure(2.0, 1.0, Some(Goal::ratio_at_most(2.0))).met(), Some(true));
+        assert_eq!(figure(2.1, 1.0, Some(Goal::ratio_at_most(2.0))).met(), Some(false));
+        assert_eq!(figure(4.0, 1.0, Some(Goal::value_at_most(4.0))).met(), Some(true));
+        assert_eq!(figure(4.1, 9.0, Some(Goal::value_at_most(4.0))).met(), Some(false));
+        assert_eq!(figure(999.0, 1.0, Some(Goal::value_at_least(1_000.0))).met(), Some(false));
+        let line = figure(999.0, 1.0, Some(Goal::value_at_least(1_000.0))).line();
         assert!(line.contains("999 ms") && line.ends_with("≥ 1000 MISSED"), "{line}");
     }
 

@@ -1,10 +1,10 @@
-//! `cargo xtask checks`: every row of docs/assurance.md, each with its figure.
+//! `cargo xtask checks`: every check of docs/assurance.md, each with its figure.
 //!
-//! Decides how a row comes to its verdict: its command must end well and print `figure ROW: …`; a command that prints none has not
-//! shown anything. A row that can't be reached here is listed with the reason, never left out. Refuses to call a run without a row a success.
+//! Decides how a check comes to its verdict: its command must end well and print `figure NAME: …`; a command that prints none has not
+//! shown anything. A check that can't be reached here is listed with the reason, never left out. Refuses to call a run without a check a success.
 
 mod builds;
-mod rows;
+mod list;
 mod supply;
 
 use std::path::Path;
@@ -14,29 +14,29 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::run_tests::{SKIPPED, cargo, ended};
+use list::{CHECKS, Check, How};
 use parsec_tests::metrics::FULL;
-use rows::{How, ROWS, Row};
 
-/// Of a row that failed, so many of its last lines are shown: a panic with its place, and what came before.
+/// Of a check that failed, so many of its last lines are shown: a panic with its place, and what came before.
 const SHOWN_LINES: usize = 25;
 
 /// What a run takes.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The rows, such as `M1`, or letters, such as `M`; all without it.
-    rows: Vec<String>,
+    /// The checks, such as `M1`, or letters, such as `M`; all without it.
+    checks: Vec<String>,
     /// The long figures: hours.
     #[arg(long)]
     full: bool,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
-    /// Only names the rows.
+    /// Only names the checks.
     #[arg(long)]
     list: bool,
 }
 
-/// How a row ended.
+/// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
@@ -55,7 +55,7 @@ impl Verdict {
     }
 }
 
-/// What a row found.
+/// What a check found.
 #[derive(Debug)]
 struct Found {
     verdict: Verdict,
@@ -81,10 +81,10 @@ impl Found {
     }
 }
 
-/// A row as `--json` prints it.
+/// A check as `--json` prints it.
 #[derive(Serialize)]
 struct Line<'a> {
-    row: &'a str,
+    check: &'a str,
     what: &'a str,
     verdict: Verdict,
     figure: &'a str,
@@ -92,21 +92,21 @@ struct Line<'a> {
     full: bool,
 }
 
-/// What all rows share.
+/// What all checks share.
 struct Site<'a> {
     root: &'a Path,
     full: bool,
 }
 
 pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
-    let chosen: Vec<&Row> = ROWS.iter().filter(|row| wanted(row.id, &options.rows)).collect();
+    let chosen: Vec<&Check> = CHECKS.iter().filter(|check| wanted(check.id, &options.checks)).collect();
     if chosen.is_empty() {
-        eprintln!("no row has that name; `cargo xtask checks --list` names them");
+        eprintln!("no check has that name; `cargo xtask checks --list` names them");
         return ExitCode::FAILURE;
     }
     if options.list {
-        for row in chosen {
-            println!("{:4} {}", row.id, row.what);
+        for check in chosen {
+            println!("{:4} {}", check.id, check.what);
         }
         return ExitCode::SUCCESS;
     }
@@ -117,16 +117,17 @@ pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
     let site = Site { root, full: options.full };
     let began = Instant::now();
     let mut counts = [0_usize; 3];
-    for row in chosen {
+    for check in chosen {
         let since = Instant::now();
-        let found = site.find(row).unwrap_or_else(|error| Found::fail(format!("can't be run: {error}")));
+        let found = site.find(check).unwrap_or_else(|error| Found::fail(format!("can't be run: {error}")));
         let seconds = since.elapsed().as_secs_f64();
         if options.json {
             let Found { verdict, ref figure } = found;
-            let line = Line { row: row.id, what: row.what, verdict, figure, seconds, full: options.full };
+            let line =
+                Line { check: check.id, what: check.what, verdict, figure, seconds, full: options.full };
             println!("{}", serde_json::to_string(&line).unwrap_or_default());
         } else {
-            println!("{:4} {:11} {seconds:7.1} s  {}", row.id, found.verdict.word(), row.what);
+            println!("{:4} {:11} {seconds:7.1} s  {}", check.id, found.verdict.word(), check.what);
             println!("                        {}", found.figure);
         }
         let [passed, failed, unreached] = &mut counts;
@@ -155,7 +156,7 @@ pub(crate) fn sbom(root: &Path) -> ExitCode {
     ended("sbom", bill.map(|bill| println!("{bill:#}")).map(|()| true))
 }
 
-/// Whether a row was asked for: by its name, or by its letter.
+/// Whether a check was asked for: by its name, or by its letter.
 fn wanted(id: &str, asked: &[String]) -> bool {
     let letter = id.trim_end_matches(|c: char| c.is_ascii_digit());
     asked.is_empty()
@@ -163,8 +164,8 @@ fn wanted(id: &str, asked: &[String]) -> bool {
 }
 
 impl Site<'_> {
-    fn find(&self, row: &Row) -> std::io::Result<Found> {
-        match row.how {
+    fn find(&self, check: &Check) -> std::io::Result<Found> {
+        match check.how {
             How::Tests(tests) => {
                 let mut found = Vec::new();
                 for test in tests {
@@ -179,7 +180,7 @@ impl Site<'_> {
                         target => command.args(["--test", target]),
                     };
                     command.args(["--", "--nocapture", "--include-ignored", "--test-threads=1", test.name]);
-                    let one = self.read(row.id, command)?;
+                    let one = self.read(check.id, command)?;
                     if one.verdict != Verdict::Pass {
                         return Ok(one);
                     }
@@ -191,7 +192,7 @@ impl Site<'_> {
                 let mut command = cargo(self.root);
                 command.args(["run", "--quiet", "--package", "parsec-tests", "--bin", "xtask", "--"]);
                 command.args(arguments);
-                self.read(row.id, command)
+                self.read(check.id, command)
             }
             How::Own(look) => look(self),
         }
@@ -231,7 +232,7 @@ impl Site<'_> {
     }
 }
 
-/// What a command's output says for a row. The test runner may have begun the line.
+/// What a command's output says for a check. The test runner may have begun the line.
 fn figures(id: &str, output: &str) -> String {
     let mark = format!("figure {id}: ");
     let found: Vec<&str> = output.lines().filter_map(|line| Some(line.split_once(&mark)?.1.trim())).collect();
@@ -245,23 +246,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_is_what_stands_behind_its_row() {
+    fn a_figure_is_what_stands_behind_its_check() {
         let output = "running 1 test\ntest a ... figure M1: 10 runs, 0 certificates\nfigure M12: 3\nfigure M1: and 4\nok\n";
         assert_eq!(figures("M1", output), "10 runs, 0 certificates; and 4");
         assert_eq!(figures("M2", output), "");
     }
 
     #[test]
-    fn rows_are_asked_for_by_name_or_letter() {
+    fn checks_are_asked_for_by_name_or_letter() {
         let asked = ["m1".to_owned(), "X".to_owned()];
         let found: Vec<bool> = ["M1", "M12", "X3", "S1"].into_iter().map(|id| wanted(id, &asked)).collect();
         assert_eq!(found, [true, false, true, false]);
         assert!(wanted("B1", &[]));
     }
 
-    /// A row without a line in the document, or a line without a row, is a claim that nobody checks.
+    /// A check without a line in the document, or a line without a check, is a claim that nobody checks.
     #[test]
-    fn the_document_has_every_row_once_and_no_other() {
+    fn the_document_has_every_check_once_and_no_other() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let text = std::fs::read_to_string(root.join("docs/assurance.md")).unwrap();
         let in_document: Vec<&str> = text
@@ -272,7 +273,7 @@ mod tests {
                 id.starts_with(|c: char| c.is_ascii_uppercase()) && id.ends_with(|c: char| c.is_ascii_digit())
             })
             .collect();
-        let in_code: Vec<&str> = ROWS.iter().map(|row| row.id).collect();
+        let in_code: Vec<&str> = CHECKS.iter().map(|check| check.id).collect();
         assert_eq!(in_document, in_code);
         assert_eq!(in_code.iter().collect::<BTreeSet<_>>().len(), in_code.len());
     }

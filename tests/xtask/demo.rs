@@ -11,10 +11,10 @@ use std::time::Instant;
 
 use parsec_protocol::control::{ChoiceMode, InviteResult, Outcome, ProfileName, Stage};
 use parsec_tests::ceremony::{Bell, Ended, Side};
+use parsec_tests::device::Device;
+use parsec_tests::fixture::{ALICE_AGAIN, BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::people::Newcomer;
 use parsec_tests::process::binary;
-use parsec_tests::scene::{ALICE_AGAIN, BOB, BOB_EMAIL, Scene, Setting};
-use parsec_tests::terminal::Terminal;
 use serde_json::{Value, json};
 
 pub(crate) fn run(root: &Path, json: bool, keep: bool, without_server: bool) -> ExitCode {
@@ -65,17 +65,17 @@ impl Teller {
 
 fn show(teller: &Teller, keep: bool) -> Result<(), Ended> {
     teller.heading("An organisation");
-    let scene = Scene::found(Setting { direct: true, ..Setting::default() });
+    let fixture = Fixture::found(FixtureOptions { direct: true, ..FixtureOptions::default() });
     teller.tell(
         "founded",
         "Alice founds the organisation acme. Its root key signed her keys and is gone.",
         json!({
-            "organisation": "acme", "server": scene.server.url(),
+            "organisation": "acme", "server": fixture.server.url(),
         }),
     );
 
     teller.heading("Bob joins");
-    let invitation = scene.alice.invite(BOB_EMAIL)?;
+    let invitation = fixture.alice.invite(BOB_EMAIL)?;
     teller.tell(
         "invited",
         &format!("Alice invites {BOB_EMAIL}. The link goes to Bob by e-mail or any other way."),
@@ -83,32 +83,39 @@ fn show(teller: &Teller, keep: bool) -> Result<(), Ended> {
             "email": BOB_EMAIL, "link": invitation.link.expose(),
         }),
     );
-    let bob = scene.terminal("bob");
-    ceremony(teller, &scene.alice, &bob, &invitation, ["Alice", "Bob"], BOB)?;
+    let bob = fixture.device("bob");
+    ceremony(teller, &fixture.alice, &bob, &invitation, ["Alice", "Bob"], BOB)?;
 
-    teller.heading("Alice's second terminal");
-    let invitation = scene.alice.invite_device()?;
+    teller.heading("Alice's second device");
+    let invitation = fixture.alice.invite_device()?;
     teller.tell(
         "invited",
-        "Alice makes a link for a second terminal of her own.",
+        "Alice makes a link for a second device of her own.",
         json!({"link": invitation.link.expose()}),
     );
-    let tablet = scene.terminal("alice2");
-    ceremony(teller, &scene.alice, &tablet, &invitation, ["Alice's desktop", "Alice's tablet"], ALICE_AGAIN)?;
+    let tablet = fixture.device("alice2");
+    ceremony(
+        teller,
+        &fixture.alice,
+        &tablet,
+        &invitation,
+        ["Alice's desktop", "Alice's tablet"],
+        ALICE_AGAIN,
+    )?;
 
     teller.heading("Who trusts what");
     let mut verified = Vec::new();
-    for (whose, terminal) in
-        [("Alice's desktop", &scene.alice), ("Bob's laptop", &bob), ("Alice's tablet", &tablet)]
+    for (whose, device) in
+        [("Alice's desktop", &fixture.alice), ("Bob's laptop", &bob), ("Alice's tablet", &tablet)]
     {
-        let seen = terminal.verify()?;
+        let seen = device.verify()?;
         let text = format!(
             "{whose} verifies all {} certificates up to the root key {}…",
             seen.count,
             seen.root_fingerprint.get(..16).unwrap_or_default()
         );
         teller.tell("verified", &text, json!({
-            "terminal": whose, "certificates": seen.count, "head": seen.head, "root_fingerprint": seen.root_fingerprint,
+            "device": whose, "certificates": seen.count, "head": seen.head, "root_fingerprint": seen.root_fingerprint,
         }));
         verified.push(seen);
     }
@@ -119,7 +126,7 @@ fn show(teller: &Teller, keep: bool) -> Result<(), Ended> {
         println!("\nBob runs `parsecctl trust show`:\n\n{}{}", said.stderr, said.stdout);
     }
     let seconds = (teller.begun.elapsed().as_secs_f64() * 10.0).round() / 10.0;
-    let kept = keep.then(|| go_on(teller, scene, bob, tablet)).transpose()?;
+    let kept = keep.then(|| go_on(teller, fixture, bob, tablet)).transpose()?;
     teller.tell(
         "done",
         &format!("Done: {users} users, {devices} devices, and all three see the same chain of trust."),
@@ -132,8 +139,8 @@ fn show(teller: &Teller, keep: bool) -> Result<(), Ended> {
 
 fn ceremony(
     teller: &Teller,
-    greeting: &Terminal,
-    claiming: &Terminal,
+    greeting: &Device,
+    claiming: &Device,
     invitation: &InviteResult,
     [greeter_name, claimer_name]: [&str; 2],
     newcomer: Newcomer<'_>,
@@ -201,18 +208,18 @@ fn code(teller: &Teller, from: &Side, to: &mut Side, speaker: &str, listener: &s
 }
 
 /// Leaves all running, with one more invitation, and says how a person goes on.
-fn go_on(teller: &Teller, scene: Scene, mut bob: Terminal, mut tablet: Terminal) -> Result<Value, Ended> {
-    let invitation = scene.alice.invite("bob.baker@acme.example")?;
-    let mut other = scene.terminal("bob2");
+fn go_on(teller: &Teller, fixture: Fixture, mut bob: Device, mut tablet: Device) -> Result<Value, Ended> {
+    let invitation = fixture.alice.invite("bob.baker@acme.example")?;
+    let mut other = fixture.device("bob2");
     let ctl = binary("parsecctl").display().to_string();
     let alice_runs =
-        format!("XDG_RUNTIME_DIR={} {ctl} greet {}", scene.alice.runtime().display(), invitation.token);
+        format!("XDG_RUNTIME_DIR={} {ctl} greet {}", fixture.alice.runtime().display(), invitation.token);
     let bob_runs =
         format!("XDG_RUNTIME_DIR={} {ctl} claim '{}'", other.runtime().display(), invitation.link.expose());
-    let (mut alice, proxy, server, folder) = scene.keep();
+    let (mut alice, proxy, server, folder) = fixture.keep();
     drop(proxy);
     let mut ids: Vec<u32> =
-        [&mut alice, &mut bob, &mut tablet, &mut other].into_iter().filter_map(Terminal::release).collect();
+        [&mut alice, &mut bob, &mut tablet, &mut other].into_iter().filter_map(Device::release).collect();
     ids.push(server.release());
     let ids: Vec<_> = ids.iter().map(u32::to_string).collect();
     let stop = format!("kill {}; rm -r {}", ids.join(" "), folder.display());
@@ -220,7 +227,7 @@ fn go_on(teller: &Teller, scene: Scene, mut bob: Terminal, mut tablet: Terminal)
         println!(
             "Everything keeps running. Another Bob, bob.baker@acme.example, has been invited; nobody has greeted him yet."
         );
-        println!("Two terminals are needed, and a phone (or two voices).\n");
+        println!("Two devices are needed, and a phone (or two voices).\n");
         println!(
             "As Alice:\n    {alice_runs}\nAs the new Bob:\n    {bob_runs}\nTo stop all of it:\n    {stop}\n"
         );

@@ -41,7 +41,7 @@ pub(crate) struct Options {
     json: bool,
     /// Seconds without an execution that are a hang.
     #[arg(long, default_value_t = 30)]
-    patience: u64,
+    timeout: u64,
     /// Writes the corpora's first files anew, and feeds nothing.
     #[arg(long)]
     write_corpus: bool,
@@ -170,7 +170,7 @@ fn watch(root: &Path, target: &Target, options: &Options) -> std::io::Result<Out
         if number != last {
             (last, since) = (number, Instant::now());
         }
-        if since.elapsed() > Duration::from_secs(options.patience) {
+        if since.elapsed() > Duration::from_secs(options.timeout) {
             // With the programs that it started.
             if let Some(group) = rustix::process::Pid::from_raw(child.id().cast_signed()) {
                 let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
@@ -212,7 +212,7 @@ fn start(target: &Target, options: &Options, file: &Path) -> std::io::Result<Chi
 fn keep(root: &Path, target: &Target, kind: &str, input: &[u8]) -> std::io::Result<PathBuf> {
     let folder = root.join("target").join(KEPT).join(target.name);
     std::fs::create_dir_all(&folder)?;
-    let digest = parsec_protocol::public::Hash::of(&[input]).to_string();
+    let digest = parsec_protocol::public_keys::Hash::of(&[input]).to_string();
     let path = folder.join(format!("{kind}-{}", digest.get(..16).unwrap_or_default()));
     File::create(&path)?.write_all(input)?;
     Ok(path)

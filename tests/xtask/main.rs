@@ -34,7 +34,7 @@ enum Command {
     Test(run_tests::Options),
     /// Says how exposed the systemd units are, by systemd's own count, and checks them.
     Exposure,
-    /// Builds all binaries and shows a real enrolment of Bob and of Alice's second terminal.
+    /// Builds all binaries and shows a real enrolment of Bob and of Alice's second device.
     Demo {
         /// One JSON object a line.
         #[arg(long)]
@@ -48,7 +48,7 @@ enum Command {
     },
     /// Measures, each figure beside a reference of the same run.
     Bench(bench::Options),
-    /// Runs every row of docs/assurance.md: row, figure, pass or fail.
+    /// Runs every check of docs/assurance.md: name, figure, pass or fail.
     Checks(checks::Options),
     /// Feeds changed inputs to everything that reads something from outside, and keeps what makes it fall.
     Fuzz(fuzz::Options),

@@ -21,8 +21,8 @@ const FILES: &[&str] = &[
     "protocol/src/codec.rs",
     "protocol/src/ids.rs",
     "protocol/src/keys.rs",
-    "protocol/src/public.rs",
-    "protocol/src/receipt.rs",
+    "protocol/src/public_keys.rs",
+    "protocol/src/claim_receipt.rs",
 ];
 /// Tests that take long and judge little: bad networks and people by chance, a million screens, questions to another program.
 const LEFT_OUT: &[&str] =
@@ -30,7 +30,7 @@ const LEFT_OUT: &[&str] =
 /// Of a hundred changes that compile and change something, so many must be noticed.
 const KILLED_MIN: f64 = 95.0;
 /// Seconds after which a test that goes on is one that noticed: five times what all of them take on a busy machine.
-const PATIENCE_SECONDS: u32 = 120;
+const TIMEOUT_SECONDS: u32 = 120;
 /// Changes in the usual sample, about: some ten minutes.
 const SAMPLE: usize = 25;
 /// Survivors that were looked at, each with its reason.
@@ -85,7 +85,7 @@ fn judge(root: &Path, options: &Options) -> std::io::Result<bool> {
         "--colors",
         "never",
     ])
-    .args(["--timeout", &PATIENCE_SECONDS.to_string(), "--build-timeout", "900"])
+    .args(["--timeout", &TIMEOUT_SECONDS.to_string(), "--build-timeout", "900"])
     .arg("--output")
     .arg(&folder)
     // Kept from run to run: libraries are built once.

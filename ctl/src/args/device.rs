@@ -73,7 +73,7 @@ pub(crate) enum Device {
     Revoke {
         /// The start of its id, as `parsecctl user show` has it
         #[arg(value_name = "ID")]
-        terminal: String,
+        member_device: String,
         #[command(flatten)]
         sure: Sure,
     },

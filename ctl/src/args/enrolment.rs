@@ -8,9 +8,9 @@ use clap::{Args, Subcommand};
 use parsec_protocol::ids::{Email, Label};
 
 use super::members::Profile;
-use super::net::Road;
+use super::net::TransportOption;
 use crate::password::PasswordSource;
-use crate::picture::Picture;
+use crate::qr::QrOption;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Org {
@@ -78,9 +78,9 @@ pub(crate) enum Invite {
         #[arg(long)]
         no_mail: bool,
         #[command(flatten)]
-        road: Road,
+        transport: TransportOption,
         #[command(flatten)]
-        picture: Picture,
+        qr_code: QrOption,
     },
     /// Invite another device of your own
     #[command(
@@ -94,9 +94,9 @@ pub(crate) enum Invite {
         #[arg(long)]
         mail: bool,
         #[command(flatten)]
-        road: Road,
+        transport: TransportOption,
         #[command(flatten)]
-        picture: Picture,
+        qr_code: QrOption,
     },
     /// Show the invitations you may greet or cancel
     List,
@@ -131,7 +131,7 @@ pub(crate) struct Greet {
     #[arg(long)]
     pub(crate) profile: Option<Profile>,
     #[command(flatten)]
-    pub(crate) road: Road,
+    pub(crate) transport: TransportOption,
 }
 
 #[derive(Debug, Args)]
@@ -156,7 +156,7 @@ pub(crate) struct Claim {
     #[arg(long, value_name = "LABEL")]
     pub(crate) device_label: Option<Label>,
     #[command(flatten)]
-    pub(crate) road: Road,
+    pub(crate) transport: TransportOption,
     #[command(flatten)]
     pub(crate) password: PasswordSource,
 }

@@ -12,7 +12,8 @@ pub(crate) enum Receipt {
     #[command(after_long_help = "Example:\n  parsecctl receipt export 12ab34cd bob.parsec-receipt")]
     Export {
         /// The start of the new device's id
-        terminal: String,
+        #[arg(value_name = "DEVICE")]
+        member_device: String,
         /// A file that does not exist yet
         file: PathBuf,
     },

@@ -28,7 +28,7 @@ pub(crate) use enrolment::{Bootstrap, Claim, Greet, Invite, Org};
 pub(crate) use evidence::Receipt;
 pub(crate) use lab::{Lab, Listeners};
 pub(crate) use members::{Profile, Sure, Trust, User};
-pub(crate) use net::{Net, Road};
+pub(crate) use net::{Net, TransportOption};
 pub(crate) use token::{NewToken, Token};
 
 const EXIT_CODES: &str = "\

@@ -41,13 +41,13 @@ pub(crate) enum Transport {
 
 /// The option of every command that takes a transport.
 #[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct Road {
+pub(crate) struct TransportOption {
     /// Over the server, or directly from device to device [default: auto, the server first]
-    #[arg(long, value_name = "ROAD")]
+    #[arg(long, value_name = "TRANSPORT")]
     transport: Option<Transport>,
 }
 
-impl Road {
+impl TransportOption {
     /// As the daemon is asked. What is the default is left out, so that an older daemon takes it,
     /// too.
     pub(crate) fn choice(self) -> Option<TransportChoice> {
@@ -59,7 +59,7 @@ impl Road {
     }
 
     /// Whether the server shall not be asked at all.
-    pub(crate) fn is_direct(self) -> bool {
+    pub(crate) fn is_p2p(self) -> bool {
         self.transport == Some(Transport::P2p)
     }
 }

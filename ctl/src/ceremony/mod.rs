@@ -2,21 +2,21 @@
 //!
 //! Decides how a program without a person follows (`stream`) and how an outcome is told. Refuses to
 //! give any answer that only a person can have: codes and the greeter's statement come from the
-//! steps of `talk` and `parsecctl ceremony`, never from here.
+//! steps of `dialogue` and `parsecctl ceremony`, never from here.
 
 mod code;
+mod dialogue;
 pub(crate) mod screens;
-mod talk;
 
 use parsec_protocol::control::{
-    Action, CeremonyFinish, CeremonyIdentify, CeremonyView, Outcome, ProblemKind, ProfileName, RoadName,
-    Role, SecretText, Stage, method,
+    Action, CeremonyFinish, CeremonyIdentify, CeremonyView, Outcome, ProblemKind, ProfileName, Role,
+    SecretText, Stage, TransportName, method,
 };
 use parsec_protocol::ids::Label;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
-pub(crate) use talk::converse;
+pub(crate) use dialogue::converse;
 
 use crate::client::Connection;
 use crate::commands::ceremony::goes_on;
@@ -75,12 +75,12 @@ fn give_prepared(
     prepared: &mut Prepared,
 ) -> Result<(), Failure> {
     let ceremony = view.id;
-    let named = prepared.name.is_some() || screens::is_own_terminal(view);
+    let named = prepared.name.is_some() || screens::is_own_device(view);
     if view.allowed.contains(&Action::Identify)
         && named
         && let Some(device_label) = prepared.device_label.take()
     {
-        let name = if screens::is_own_terminal(view) { None } else { prepared.name.take() };
+        let name = if screens::is_own_device(view) { None } else { prepared.name.take() };
         let asked = CeremonyIdentify { ceremony, name, device_label };
         return daemon.call::<_, CeremonyView>(method::CEREMONY_IDENTIFY, &asked).map(drop);
     }
@@ -172,7 +172,7 @@ struct Ended<'a> {
     id: parsec_protocol::control::CeremonyId,
     role: Role,
     organisation: &'a parsec_protocol::ids::OrganisationId,
-    transport: Option<RoadName>,
+    transport: Option<TransportName>,
     #[serde(flatten)]
     outcome: &'a Outcome,
 }
@@ -197,7 +197,7 @@ pub(crate) fn conclude(view: &CeremonyView, output: &Output) -> Result<(), Failu
         }
         Outcome::Enrolled { user, device, root_fingerprint, registered } => {
             let who = screens::peer(view);
-            let own = screens::is_own_terminal(view);
+            let own = screens::is_own_device(view);
             let organisation = &view.organisation;
             let headline = match (view.role, own) {
                 (Role::Greeter, false) => {
@@ -248,15 +248,15 @@ const ROOT_KEY: &str = "Every member's device shows the same root key; compare i
 /// for it.
 const fn pending(view: &CeremonyView) -> &'static str {
     match (view.transport, view.role) {
-        (Some(RoadName::P2p), Role::Greeter) => {
+        (Some(TransportName::P2p), Role::Greeter) => {
             "Pending registration: the server does not have the certificates yet. They are kept here, and this will\n\
              happen by itself when the server can be reached, while this device is unlocked."
         }
-        (Some(RoadName::P2p), Role::Claimer) => {
+        (Some(TransportName::P2p), Role::Claimer) => {
             "Pending registration: the server does not have the certificates yet. This will happen by itself when the\n\
              device that vouched can reach the server. Until then other members don't see this device."
         }
-        (Some(RoadName::Server | RoadName::Unknown) | None, _) => {
+        (Some(TransportName::Server | TransportName::Unknown) | None, _) => {
             "Pending registration: the certificates are not in the log yet; the greeter's device puts them\n\
              there by itself when it is online."
         }

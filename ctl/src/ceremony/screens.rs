@@ -4,27 +4,27 @@
 //! other: every screen names the role and the step, and a code is either one to say or one to
 //! listen for.
 
-use parsec_protocol::control::{CeremonyView, Choice, ClaimerInfo, RoadName, Role, Stage, Subject};
+use parsec_protocol::control::{CeremonyView, Choice, ClaimerInfo, Role, Stage, Subject, TransportName};
 
 use super::code;
-use crate::text::shown;
+use crate::text::escaped;
 
 /// Steps either side goes through.
 const STEPS: u8 = 5;
 
 /// Whether both sides are devices of one person.
-pub(super) fn is_own_terminal(view: &CeremonyView) -> bool {
+pub(super) fn is_own_device(view: &CeremonyView) -> bool {
     matches!(view.subject, Some(Subject::Device { .. }))
 }
 
 /// The one at the other end.
 pub(super) fn peer(view: &CeremonyView) -> String {
     match (view.role, &view.subject, &view.invited_by) {
-        (Role::Greeter, Some(Subject::User { email }), _) => shown(email),
+        (Role::Greeter, Some(Subject::User { email }), _) => escaped(email),
         (Role::Greeter, Some(Subject::Device { .. }), _) => "your new device".to_owned(),
         (Role::Greeter, None, _) => "the newcomer".to_owned(),
         (Role::Claimer, Some(Subject::Device { .. }), _) => "your other device".to_owned(),
-        (Role::Claimer, _, Some(email)) => shown(email),
+        (Role::Claimer, _, Some(email)) => escaped(email),
         (Role::Claimer, _, None) => "the person who invited you".to_owned(),
     }
 }
@@ -33,7 +33,7 @@ pub(super) fn peer(view: &CeremonyView) -> String {
 /// the start.
 fn invited_as(view: &CeremonyView) -> String {
     match &view.subject {
-        Some(Subject::User { email }) => format!(" as {}", shown(email)),
+        Some(Subject::User { email }) => format!(" as {}", escaped(email)),
         Some(Subject::Device { .. }) | None => String::new(),
     }
 }
@@ -83,9 +83,9 @@ pub(super) fn heading(view: &CeremonyView) -> Option<String> {
 /// What happens at this stage and what to do, indented under the heading.
 pub(super) fn body(view: &CeremonyView, plain: bool) -> Option<String> {
     let peer = peer(view);
-    let own = is_own_terminal(view);
+    let own = is_own_device(view);
     let text = match (view.role, view.stage) {
-        (_, Stage::Connecting) if view.transport == Some(RoadName::P2p) => "Looking for the other device...".to_owned(),
+        (_, Stage::Connecting) if view.transport == Some(TransportName::P2p) => "Looking for the other device...".to_owned(),
         (_, Stage::Connecting) => "Connecting to the server...".to_owned(),
         (Role::Greeter, Stage::WaitingForPeer) if own => {
             "On the new device, run `parsecctl claim` with the link. Keep both screens in view.\nWaiting for it...".to_owned()
@@ -142,11 +142,11 @@ pub(super) fn body(view: &CeremonyView, plain: bool) -> Option<String> {
 }
 
 /// The transport, once it is decided. One that nobody here knows is not spoken of.
-pub(super) const fn road(view: &CeremonyView) -> Option<&'static str> {
+pub(super) const fn transport(view: &CeremonyView) -> Option<&'static str> {
     match view.transport {
-        Some(RoadName::Server) => Some("  Over the metadata server."),
-        Some(RoadName::P2p) => Some("  Directly, without the server."),
-        Some(RoadName::Unknown) | None => None,
+        Some(TransportName::Server) => Some("  Over the metadata server."),
+        Some(TransportName::P2p) => Some("  Directly, without the server."),
+        Some(TransportName::Unknown) | None => None,
     }
 }
 
@@ -191,9 +191,9 @@ fn numbered(index: usize, choice: &Choice, plain: bool) -> String {
 /// A code and how it is said.
 pub(crate) fn in_words(choice: &Choice, plain: bool) -> String {
     if plain {
-        format!("{}: {}", shown(&choice.code), shown(code::spelled(&choice.code, true)))
+        format!("{}: {}", escaped(&choice.code), escaped(code::spelled(&choice.code, true)))
     } else {
-        format!("{}     {}", shown(&choice.code), shown(&choice.spelled))
+        format!("{}     {}", escaped(&choice.code), escaped(&choice.spelled))
     }
 }
 
@@ -202,13 +202,13 @@ fn approve(view: &CeremonyView, peer: &str) -> String {
     match name {
         Some(name) => format!(
             "{peer} says:\n  Name:    {}\n  Device:  {}\nYou may correct what will be certified.",
-            shown(name),
-            shown(device_label)
+            escaped(name),
+            escaped(device_label)
         ),
         None => format!(
             "The new device is to be called {}. You may correct that.\n\
              It will be added to your own account and get your user keys.",
-            shown(device_label)
+            escaped(device_label)
         ),
     }
 }
@@ -216,19 +216,19 @@ fn approve(view: &CeremonyView, peer: &str) -> String {
 /// The question that stands between a stranger and a signature.
 pub(super) fn vouch(view: &CeremonyView, name: Option<&str>, label: &str, profile: &str) -> String {
     let peer = peer(view);
-    if is_own_terminal(view) {
+    if is_own_device(view) {
         return indented(&format!(
             "You are about to add the device {} to your own account.\n\n\
              Did YOU, on that device, find the code shown here before?",
-            shown(label)
+            escaped(label)
         ));
     }
     indented(&format!(
         "You are about to vouch that this person is known to you:\n\
          \x20 {} <{peer}>, device {}, as {profile}\n\n\
          Did you HEAR them say that they found your code?",
-        shown(name.unwrap_or("(no name)")),
-        shown(label)
+        escaped(name.unwrap_or("(no name)")),
+        escaped(label)
     ))
 }
 
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_of_ones_own_is_never_called_on_the_phone() {
+    fn a_device_of_ones_own_is_never_called_on_the_phone() {
         for role in [Role::Greeter, Role::Claimer] {
             for stage in STAGES {
                 let mut own = view(role, stage);
@@ -371,12 +371,12 @@ mod tests {
     fn whoever_goes_directly_is_not_told_of_a_server() {
         for role in [Role::Greeter, Role::Claimer] {
             let mut direct = view(role, Stage::Connecting);
-            assert!(road(&direct).is_none() && body(&direct, false).unwrap().contains("server"));
-            direct.transport = Some(RoadName::P2p);
+            assert!(transport(&direct).is_none() && body(&direct, false).unwrap().contains("server"));
+            direct.transport = Some(TransportName::P2p);
             assert!(!body(&direct, false).unwrap().contains("server"));
-            assert_eq!(road(&direct), Some("  Directly, without the server."));
-            direct.transport = Some(RoadName::Unknown);
-            assert_eq!(road(&direct), None);
+            assert_eq!(transport(&direct), Some("  Directly, without the server."));
+            direct.transport = Some(TransportName::Unknown);
+            assert_eq!(transport(&direct), None);
         }
     }
 

@@ -5,8 +5,8 @@
 
 use parsec_protocol::control::{
     Action, CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyId, CeremonyIdentify,
-    CeremonyListResult, CeremonySelector, CeremonyView, ChoiceMode, Empty, Outcome, RoadName, Role, Stage,
-    method,
+    CeremonyListResult, CeremonySelector, CeremonyView, ChoiceMode, Empty, Outcome, Role, Stage,
+    TransportName, method,
 };
 
 use super::Context;
@@ -18,7 +18,7 @@ use crate::output::Output;
 use crate::password;
 use crate::prompt::Terminal;
 use crate::schema;
-use crate::text::shown;
+use crate::text::escaped;
 
 pub(super) fn run(context: &Context<'_>, command: Ceremony) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
@@ -210,11 +210,11 @@ pub(super) const fn stage(stage: Stage) -> &'static str {
 }
 
 /// A transport, as what a ceremony goes by.
-pub(super) const fn road(road: RoadName) -> &'static str {
-    match road {
-        RoadName::Server => "over the metadata server",
-        RoadName::P2p => "directly, without the server",
-        RoadName::Unknown => "a way that this program is too old for",
+pub(super) const fn transport(transport: TransportName) -> &'static str {
+    match transport {
+        TransportName::Server => "over the metadata server",
+        TransportName::P2p => "directly, without the server",
+        TransportName::Unknown => "a way that this program is too old for",
     }
 }
 
@@ -238,7 +238,7 @@ fn described(view: &CeremonyView, output: &Output) -> String {
         view.organisation,
         stage(view.stage)
     )];
-    lines.extend(view.transport.map(|way| format!("Transport: {}", road(way))));
+    lines.extend(view.transport.map(|way| format!("Transport: {}", transport(way))));
     lines.extend(
         view.say.as_ref().map(|code| format!("Say aloud: {}", screens::in_words(code, output.is_plain()))),
     );
@@ -246,11 +246,11 @@ fn described(view: &CeremonyView, output: &Output) -> String {
         view.choices.iter().map(|code| format!("Proposed:  {}", screens::in_words(code, output.is_plain()))),
     );
     if let Some(said) = &view.claimer {
-        let name = said.name.as_ref().map_or_else(String::new, |name| format!("{}, ", shown(name)));
-        lines.push(format!("The claimer says: {name}device {}", shown(&said.device_label)));
+        let name = said.name.as_ref().map_or_else(String::new, |name| format!("{}, ", escaped(name)));
+        lines.push(format!("The claimer says: {name}device {}", escaped(&said.device_label)));
     }
-    lines.extend(view.note.as_ref().map(|note| format!("Note: {}", shown(note))));
-    lines.extend(view.outcome.as_ref().map(|end| format!("Outcome: {}", shown(outcome(end)))));
+    lines.extend(view.note.as_ref().map(|note| format!("Note: {}", escaped(note))));
+    lines.extend(view.outcome.as_ref().map(|end| format!("Outcome: {}", escaped(outcome(end)))));
     if !view.allowed.is_empty() {
         let allowed: Vec<&str> = view.allowed.iter().map(|what| action(*what)).collect();
         lines.push(format!("You may: parsecctl ceremony {} {}", allowed.join("|"), view.id.0));

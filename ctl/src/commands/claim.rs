@@ -32,7 +32,7 @@ pub(super) fn run(context: &Context<'_>, mut command: Claim) -> Result<(), Failu
             let link = link(&mut command, terminal.as_ref(), context.output)?;
             daemon.call::<_, CeremonyView>(
                 method::CLAIM_START,
-                &ClaimStart { link: SecretText::new(link), transport: command.road.choice() },
+                &ClaimStart { link: SecretText::new(link), transport: command.transport.choice() },
             )?
         }
     };

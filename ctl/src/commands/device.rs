@@ -9,15 +9,15 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::ids::DeviceId;
 
-use super::confirm::OPENING;
-use super::{Context, change, short};
+use super::reauth::OPENING;
+use super::{Context, admin, short};
 use crate::args::Device;
 use crate::failure::{Done, Failure};
 use crate::output::Output;
 use crate::password::{self, PasswordSource};
 use crate::prompt::Terminal;
 use crate::schema;
-use crate::text::shown;
+use crate::text::escaped;
 
 /// Where a device's state can be seen.
 const SEE_DEVICES: &str = "`parsecctl device list` shows this machine's devices.";
@@ -47,7 +47,7 @@ pub(super) fn run(context: &Context<'_>, command: Device) -> Result<(), Failure>
         }
         Device::Forget { id, confirm, force } => forget(context, id, confirm, force),
         Device::Restore { id } => restore(context, &id),
-        Device::Revoke { terminal, sure } => change::revoke_device(context, &terminal, &sure),
+        Device::Revoke { member_device, sure } => admin::revoke_device(context, &member_device, &sure),
     }
 }
 
@@ -57,8 +57,8 @@ fn list(context: &Context<'_>, set_aside: bool) -> Result<(), Failure> {
     if !set_aside {
         let text = || devices(&result.devices, context.output);
         let in_use = result.devices.iter().filter(|device| !is_set_aside(device)).cloned().collect();
-        let shown = DeviceListResult { devices: in_use };
-        return context.output.result(schema::DEVICE_LIST, &shown, text);
+        let listed = DeviceListResult { devices: in_use };
+        return context.output.result(schema::DEVICE_LIST, &listed, text);
     }
     let enrolments = result.devices.iter().filter_map(enrolments_set_aside).collect::<Vec<_>>();
     result.devices.retain(is_set_aside);
@@ -197,7 +197,7 @@ fn ask_name(context: &Context<'_>, device: &DeviceView) -> Result<(), Failure> {
         "{} and its keys will be removed from this machine. This can't be undone.",
         described(device)
     ));
-    let typed = terminal.answer(&format!("Type {what} ({}) to go on: ", shown(&wanted)), false)?;
+    let typed = terminal.answer(&format!("Type {what} ({}) to go on: ", escaped(&wanted)), false)?;
     if typed.trim() == wanted {
         return Ok(());
     }
@@ -209,7 +209,7 @@ fn ask_name(context: &Context<'_>, device: &DeviceView) -> Result<(), Failure> {
 
 /// One device in a sentence.
 pub(super) fn described(device: &DeviceView) -> String {
-    let label = device.label.as_ref().map(|label| format!(" ({})", shown(label))).unwrap_or_default();
+    let label = device.label.as_ref().map(|label| format!(" ({})", escaped(label))).unwrap_or_default();
     format!("Device {}{label} in {}", short(device.device), device.organisation)
 }
 

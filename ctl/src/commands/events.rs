@@ -17,7 +17,7 @@ use crate::args::Events;
 use crate::client::{Connection, QUIET};
 use crate::failure::Failure;
 use crate::schema;
-use crate::text::{moment, moment_to_the_second, shown};
+use crate::text::{escaped, moment, moment_to_the_second};
 
 /// First pause between two attempts to reach a daemon that has ended: a restart takes about as
 /// long.
@@ -151,7 +151,7 @@ fn in_words(item: &Value) -> String {
         Ok(EventItem::Gap { from: None, .. }) => {
             "--- another run of the daemon: what happened in between is not known ---".to_owned()
         }
-        Ok(EventItem::Event { event: Event::Unknown, .. } | EventItem::Unknown) | Err(_) => shown(item),
+        Ok(EventItem::Event { event: Event::Unknown, .. } | EventItem::Unknown) | Err(_) => escaped(item),
         Ok(EventItem::Event { id, time, event, .. }) => line(id, time, &event_in_words(&event)),
     }
 }
@@ -163,7 +163,7 @@ fn line(id: u64, time: parsec_protocol::ids::Timestamp, what: &str) -> String {
 fn event_in_words(event: &Event) -> String {
     match event {
         Event::DeviceAdded { device } => format!("{} is new on this machine", named(device)),
-        Event::DeviceChanged { device, reason } => format!("{}: {}", named(device), shown(reason)),
+        Event::DeviceChanged { device, reason } => format!("{}: {}", named(device), escaped(reason)),
         Event::DeviceForgotten { device } => {
             format!("Device {} was removed from this machine", short(device))
         }
@@ -182,12 +182,17 @@ fn event_in_words(event: &Event) -> String {
             ),
             (None, None) => format!("{} ended", summary(ceremony)),
         },
-        Event::RoadChanged { ceremony: id, road, reason } => {
-            format!("Ceremony {} goes {}: {}", id.0, ceremony::road(*road), road_reason(reason))
+        Event::TransportChanged { ceremony: id, transport, reason } => {
+            format!(
+                "Ceremony {} goes {}: {}",
+                id.0,
+                ceremony::transport(*transport),
+                transport_reason(reason)
+            )
         }
         Event::InvitationCreated { organisation, subject, expires } => format!(
             "{} was invited to {organisation}, until {}",
-            shown(invite::subject(subject)),
+            escaped(invite::subject(subject)),
             moment(*expires)
         ),
         Event::InvitationCancelled { organisation } => {
@@ -196,16 +201,20 @@ fn event_in_words(event: &Event) -> String {
         Event::Alarm { alarm } => format!(
             "ALARM in {}: {} {}",
             alarm.organisation,
-            shown(&alarm.problem.message),
-            shown(&alarm.problem.hint)
+            escaped(&alarm.problem.message),
+            escaped(&alarm.problem.hint)
         ),
         Event::AlarmAcknowledged { alarm } => {
-            format!("An alarm in {} was acknowledged: {}", alarm.organisation, shown(&alarm.problem.message))
+            format!(
+                "An alarm in {} was acknowledged: {}",
+                alarm.organisation,
+                escaped(&alarm.problem.message)
+            )
         }
         Event::OwnChange { device, organisation, change, about, subject, signed_by, signed } => {
-            let subject = subject.as_deref().map_or_else(|| about.map(short).unwrap_or_default(), shown);
+            let subject = subject.as_deref().map_or_else(|| about.map(short).unwrap_or_default(), escaped);
             let what = match change {
-                EntryKind::Device => format!("NEW TERMINAL of yours in {organisation}: {subject}"),
+                EntryKind::Device => format!("NEW DEVICE of yours in {organisation}: {subject}"),
                 EntryKind::DeviceRevoked => {
                     format!("A device of yours in {organisation} was revoked: {subject}")
                 }
@@ -215,7 +224,7 @@ fn event_in_words(event: &Event) -> String {
                     format!("Something of yours in {organisation} has changed")
                 }
             };
-            let by = signed_by.as_deref().map(|by| format!(", by {}", shown(by))).unwrap_or_default();
+            let by = signed_by.as_deref().map(|by| format!(", by {}", escaped(by))).unwrap_or_default();
             let hint = match (change, about) {
                 (EntryKind::Device, Some(about)) => {
                     format!(
@@ -228,13 +237,13 @@ fn event_in_words(event: &Event) -> String {
             };
             format!("{what}{by}, {}{hint}", moment(*signed))
         }
-        Event::TokenCreated { id, name } => format!("Token {} was made: {}", token(id), shown(name)),
-        Event::TokenRevoked { id, name } => format!("Token {} was revoked: {}", token(id), shown(name)),
+        Event::TokenCreated { id, name } => format!("Token {} was made: {}", token(id), escaped(name)),
+        Event::TokenRevoked { id, name } => format!("Token {} was revoked: {}", token(id), escaped(name)),
         Event::TokenRefused { id, method, problem } => {
             let whose = id
                 .as_ref()
                 .map_or_else(|| "An unknown token".to_owned(), |id| format!("Token {}", token(id)));
-            format!("{whose} was refused {}: {}", shown(method), problem.name())
+            format!("{whose} was refused {}: {}", escaped(method), problem.name())
         }
         Event::Stopping => "The daemon is stopping".to_owned(),
         Event::Unknown => "Something that this program is too old for".to_owned(),
@@ -242,13 +251,13 @@ fn event_in_words(event: &Event) -> String {
 }
 
 /// Why a ceremony takes a transport; a reason that a newer daemon has is shown as it came.
-fn road_reason(reason: &str) -> String {
+fn transport_reason(reason: &str) -> String {
     match reason {
         "asked" => "it was asked for".to_owned(),
         "server_reached" => "the server answers".to_owned(),
         "server_unreachable" => "the server can't be reached".to_owned(),
         "invitation_unknown" => "the server does not have the invitation".to_owned(),
-        other => shown(other),
+        other => escaped(other),
     }
 }
 
@@ -257,14 +266,14 @@ fn named(device: &DeviceView) -> String {
 }
 
 fn token(id: &TokenId) -> String {
-    shown(&id.0)
+    escaped(&id.0)
 }
 
 fn summary(ceremony: &CeremonySummary) -> String {
     let subject = ceremony
         .subject
         .as_ref()
-        .map(|it| format!(" for {}", shown(invite::subject(it))))
+        .map(|it| format!(" for {}", escaped(invite::subject(it))))
         .unwrap_or_default();
     format!(
         "Ceremony {} ({} in {}{subject})",

@@ -20,18 +20,18 @@ use parsec_protocol::evidence::receipt::{CheckedReceipt, EnrolmentReceipt, Metho
 use parsec_protocol::evidence::{EVIDENCE_MAX_BYTES, EvidenceError};
 use serde_json::{Value, json};
 
-use super::change::confirm;
+use super::admin::confirm;
 use super::{Context, profile, short, trust};
 use crate::args::{Receipt, Sure};
 use crate::descriptor;
 use crate::failure::{Done, Failure};
 use crate::schema::{self, Change};
-use crate::text::{grouped, moment, shown};
+use crate::text::{escaped, grouped, moment};
 
 /// Reads a file, and no more of it than evidence may have: what is larger is none.
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |error: std::io::Error| {
-        let text = format!("The file {} can't be read: {error}", shown(path.display()));
+        let text = format!("The file {} can't be read: {error}", escaped(path.display()));
         Failure::usage(text, "Name a file that is there and that you may read.")
     };
     let file = descriptor::open(path).map_err(failed)?;
@@ -61,7 +61,7 @@ fn hand_over(
     }
     write(path, bytes)?;
     let done =
-        Done::new(format!("The file {} was written.", shown(path.display())), "It is there, and whole.");
+        Done::new(format!("The file {} was written.", escaped(path.display())), "It is there, and whole.");
     context.output.changed(schema, result, || text, done)
 }
 
@@ -75,20 +75,23 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let made = OpenOptions::new().write(true).create_new(true).open(path);
     let mut file = made.map_err(|error| {
         Failure::usage(
-            format!("The file {} can't be made: {error}", shown(path.display())),
+            format!("The file {} can't be made: {error}", escaped(path.display())),
             "Name a file that does not exist yet, in a folder of yours.",
         )
     })?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
         // Half of it would be taken for evidence that somebody has spoilt.
         let _removed = std::fs::remove_file(path);
-        Failure::new(ProblemKind::DiskFailed, format!("{} can't be written: {error}", shown(path.display())))
+        Failure::new(
+            ProblemKind::DiskFailed,
+            format!("{} can't be written: {error}", escaped(path.display())),
+        )
     })
 }
 
 /// What a file is worth, if that is nothing.
 fn worthless(path: &Path, error: &EvidenceError) -> Failure {
-    Failure::new(ProblemKind::EvidenceInvalid, format!("{} shows nothing: {error}", shown(path.display())))
+    Failure::new(ProblemKind::EvidenceInvalid, format!("{} shows nothing: {error}", escaped(path.display())))
 }
 
 /// The whole log, certificate by certificate.
@@ -158,7 +161,7 @@ pub(super) fn export(context: &Context<'_>, path: &Path) -> Result<(), Failure> 
     let result = json!({ "file": path, "organisation": export.organisation, "count": count, "head": head });
     let text = format!(
         "{}: {count} certificates, and this device's signature for their head {}.",
-        shown(path.display()),
+        escaped(path.display()),
         grouped(&head)
     );
     hand_over(context, schema::TRUST_EXPORT, path, &export.encode(), &result, text)
@@ -255,8 +258,8 @@ pub(super) fn fork(context: &Context<'_>, path: &Path, number: Option<u64>) -> R
     }
     let text = format!(
         "{} has the proof that goes with alarm {alarm}. Anybody can check it:\n  parsecctl trust check-fork {}",
-        shown(path.display()),
-        shown(path.display())
+        escaped(path.display()),
+        escaped(path.display())
     );
     hand_over(context, schema::TRUST_FORK, path, &file, &result, text)
 }
@@ -293,7 +296,7 @@ const fn form(form: Form) -> &'static str {
     match form {
         Form::Certificate => "certificate",
         Form::Head => "head",
-        Form::ForeignView => "stray",
+        Form::ForeignView => "foreign_view",
     }
 }
 
@@ -306,7 +309,7 @@ fn word(word: &Word) -> String {
     format!(
         "Device {} of {} {how} {} certificates with the head\n   {} ({})",
         short(word.device),
-        shown(&word.email),
+        escaped(&word.email),
         word.head.count,
         grouped(&word.head.hash.to_string()),
         moment(word.time)
@@ -338,7 +341,7 @@ fn fork_in_json(proof: &ForkProof, fork: &Fork) -> Value {
 pub(super) fn receipt(context: &Context<'_>, command: &Receipt) -> Result<(), Failure> {
     match command {
         Receipt::List => receipts(context),
-        Receipt::Export { terminal, file } => export_receipt(context, terminal, file),
+        Receipt::Export { member_device, file } => export_receipt(context, member_device, file),
         Receipt::Verify { file, log } => verify_receipt(context, file, log.as_deref()),
     }
 }
@@ -353,7 +356,7 @@ fn receipts(context: &Context<'_>) -> Result<(), Failure> {
             vec![short(it.device), it.subject.clone(), moment(it.time)]
         };
         let rows: Vec<Vec<String>> = result.receipts.iter().map(row).collect();
-        context.output.table(&["TERMINAL", "WHO", "CERTIFIED"], &rows)
+        context.output.table(&["DEVICE", "WHO", "CERTIFIED"], &rows)
     })
 }
 
@@ -380,8 +383,8 @@ fn export_receipt(context: &Context<'_>, start: &str, path: &Path) -> Result<(),
     checked(path, &part.bytes.0)?;
     let text = format!(
         "{} has the receipt. Anybody can check it:\n  parsecctl receipt verify {}",
-        shown(path.display()),
-        shown(path.display())
+        escaped(path.display()),
+        escaped(path.display())
     );
     let result = json!({ "file": path, "device": device });
     hand_over(context, schema::RECEIPT_EXPORT, path, &part.bytes.0, &result, text)
@@ -430,7 +433,7 @@ fn verify_receipt(context: &Context<'_>, path: &Path, log: Option<&Path>) -> Res
     });
     context.output.result(schema::RECEIPT_VERIFY, &result, || {
         let who = match email {
-            Some(email) => format!("{} as a new member, with device {}", shown(email), short(statement.device)),
+            Some(email) => format!("{} as a new member, with device {}", escaped(email), short(statement.device)),
             None => format!("another device, {}, of member {}", short(statement.device), short(user)),
         };
         let proved = if log.is_some() {

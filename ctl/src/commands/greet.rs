@@ -31,6 +31,6 @@ fn start(context: &Context<'_>, daemon: &mut Connection, command: &Greet) -> Res
     context.ask(
         daemon,
         method::GREET_START,
-        &GreetStart { select: context.global.select(), token, transport: command.road.choice() },
+        &GreetStart { select: context.global.select(), token, transport: command.transport.choice() },
     )
 }

@@ -10,12 +10,12 @@ use parsec_protocol::control::{
 use parsec_protocol::ids::Token;
 
 use super::{Context, short};
-use crate::args::{Invite, Road};
+use crate::args::{Invite, TransportOption};
 use crate::client::Connection;
 use crate::failure::{Done, Failure};
-use crate::picture::Picture;
+use crate::qr::QrOption;
 use crate::schema::{self, Change};
-use crate::text::{moment, shown};
+use crate::text::{escaped, moment};
 
 /// Fewest digits of a token that are taken as its start.
 const TOKEN_DIGITS_MIN: usize = 4;
@@ -23,20 +23,20 @@ const TOKEN_DIGITS_MIN: usize = 4;
 pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure> {
     let select = context.global.select();
     match command {
-        Invite::User { email, days, no_mail, road, picture } => {
-            picture.check(context.output)?;
+        Invite::User { email, days, no_mail, transport, qr_code } => {
+            qr_code.check(context.output)?;
             let whom = email.to_string();
             // Without the server there is nobody to mail it.
-            let mail = !no_mail && !road.is_direct();
+            let mail = !no_mail && !transport.is_p2p();
             check_stdout(mail)?;
-            let asked = InviteUser { select, email, days, mail, transport: road.choice() };
+            let asked = InviteUser { select, email, days, mail, transport: transport.choice() };
             let result: InviteResult = context.call(method::INVITE_USER, &asked)?;
-            show_link(context, schema::INVITE_USER, &result, &whom, "call them", road, picture)
+            show_link(context, schema::INVITE_USER, &result, &whom, "call them", transport, qr_code)
         }
-        Invite::Device { days, mail, road, picture } => {
-            picture.check(context.output)?;
+        Invite::Device { days, mail, transport, qr_code } => {
+            qr_code.check(context.output)?;
             check_stdout(mail)?;
-            let asked = InviteDevice { select, days, mail, transport: road.choice() };
+            let asked = InviteDevice { select, days, mail, transport: transport.choice() };
             let result: InviteResult = context.call(method::INVITE_DEVICE, &asked)?;
             show_link(
                 context,
@@ -44,8 +44,8 @@ pub(super) fn run(context: &Context<'_>, command: Invite) -> Result<(), Failure>
                 &result,
                 "your new device",
                 "run `parsecctl claim` there",
-                road,
-                picture,
+                transport,
+                qr_code,
             )
         }
         Invite::List => list(context),
@@ -70,8 +70,8 @@ fn show_link(
     result: &InviteResult,
     whom: &str,
     first: &str,
-    road: Road,
-    picture: Picture,
+    transport: TransportOption,
+    qr_code: QrOption,
 ) -> Result<(), Failure> {
     let mail = match result.mail.as_str() {
         "sent" => format!("The server has mailed the link to {whom}; here it is again:"),
@@ -90,21 +90,21 @@ fn show_link(
         "not_configured" => format!("The server sends no mail. Hand this link to {whom} yourself:"),
         _ => format!("Hand this link to {whom} and nobody else:"),
     };
-    context.output.say(&format!("{}\n", crate::text::shown_lines(&mail)));
+    context.output.say(&format!("{}\n", crate::text::escaped_lines(&mail)));
     let is_mailed = matches!(result.mail.as_str(), "sent" | "written");
     let done = stands(result, whom, is_mailed);
     if !is_mailed && reaches_nobody() {
         return Err(Failure::nowhere(done));
     }
-    context.output.changed(schema, result, || shown(result.link.expose()), done)?;
+    context.output.changed(schema, result, || escaped(result.link.expose()), done)?;
     if let Some(alias) = &result.link_alias {
         context
             .output
-            .say(&format!("\nThe same for a Parsec that is installed already:\n{}", shown(alias.expose())));
+            .say(&format!("\nThe same for a Parsec that is installed already:\n{}", escaped(alias.expose())));
     }
-    picture.show(result.link.expose(), context.output)?;
+    qr_code.show(result.link.expose(), context.output)?;
     if !result.posted {
-        context.output.say(&format!("\n{}", unposted(road.is_direct(), result.direct)));
+        context.output.say(&format!("\n{}", unposted(transport.is_p2p(), result.direct)));
     }
     context.output.say(&format!(
         "\nIt expires {}. Invitation {}.\nNext: {first}, and run here: parsecctl greet {}",

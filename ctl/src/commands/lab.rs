@@ -83,7 +83,7 @@ fn transcript(context: &Context<'_>, about: &str, run: &Transcript) -> String {
         listeners(run.people),
         match run.newcomer {
             Newcomer::Person => "a person",
-            Newcomer::Terminal => "the greeter's own next device",
+            Newcomer::Device => "the greeter's own next device",
         },
         run.seed,
         verdict(&run.verdict)
@@ -106,9 +106,9 @@ fn line(event: &Event) -> Vec<String> {
 
 const fn who(who: Who) -> &'static str {
     match who {
-        Who::ClaimerTerminal => "claimer's device",
+        Who::ClaimerDevice => "claimer's device",
         Who::ClaimerPerson => "claimer",
-        Who::GreeterTerminal => "greeter's device",
+        Who::GreeterDevice => "greeter's device",
         Who::GreeterPerson => "greeter",
         Who::Adversary => "ADVERSARY",
     }

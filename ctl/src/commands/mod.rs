@@ -2,10 +2,9 @@
 //!
 //! Decides which call a command makes. Refuses to keep anything between two commands.
 
+mod admin;
 pub(crate) mod ceremony;
-mod change;
 mod claim;
-pub(crate) mod confirm;
 mod device;
 mod doctor;
 mod events;
@@ -16,6 +15,7 @@ pub(crate) mod lab;
 mod man;
 mod net;
 mod org;
+pub(crate) mod reauth;
 mod rpc;
 mod status;
 mod token;

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::password;
 use crate::schema;
-use crate::text::{moment, shown};
+use crate::text::{escaped, moment};
 
 /// What stands where nothing is known.
 const UNKNOWN: &str = "-";
@@ -69,7 +69,7 @@ fn described(status: &NetStatus, output: &Output) -> String {
 }
 
 fn list(texts: &[String]) -> String {
-    texts.iter().map(shown).collect::<Vec<_>>().join(", ")
+    texts.iter().map(escaped).collect::<Vec<_>>().join(", ")
 }
 
 fn servers(servers: &[ServerReach], output: &Output) -> String {
@@ -140,7 +140,7 @@ fn peers(peers: &[PeerView], output: &Output) -> String {
                 peer.ceremony.map_or_else(unknown, |id| id.0.to_string()),
                 if peer.proven { "yes" } else { "not yet" }.to_owned(),
                 direction.to_owned(),
-                carrier(peer.road).to_owned(),
+                carrier(peer.carrier).to_owned(),
                 moment(peer.since),
                 peer.address.clone(),
                 peer.peer.clone(),
@@ -165,13 +165,13 @@ fn tried(pinged: &NetPinged) -> String {
     if pinged.servers.is_empty() && pinged.p2p.is_none() {
         return "No device on this machine, so there is no server to try.".to_owned();
     }
-    let servers = pinged.servers.iter().map(|server| attempt(&shown(&server.server), &server.ping));
+    let servers = pinged.servers.iter().map(|server| attempt(&escaped(&server.server), &server.ping));
     let peer = pinged.p2p.iter().map(|ping| attempt("The other device", ping));
     servers.chain(peer).collect::<Vec<_>>().join("\n")
 }
 
 fn attempt(what: &str, ping: &PingResult) -> String {
-    let over = ping.road.map(|road| format!(", over {}", carrier(road))).unwrap_or_default();
+    let over = ping.carrier.map(|over| format!(", over {}", carrier(over))).unwrap_or_default();
     match (ping.reached, &ping.problem) {
         (true, _) => {
             let took =
@@ -180,8 +180,8 @@ fn attempt(what: &str, ping: &PingResult) -> String {
         }
         (false, Some(problem)) => format!(
             "{what}: no answer. {}\n  What to do: {}\n  ({})",
-            shown(&problem.message),
-            shown(&problem.hint),
+            escaped(&problem.message),
+            escaped(&problem.hint),
             problem.name.name()
         ),
         (false, None) => format!("{what}: no answer."),
@@ -218,12 +218,12 @@ mod tests {
 
     use super::*;
 
-    fn reached(micros: u64, road: Option<Carrier>) -> PingResult {
-        PingResult { reached: true, micros: Some(micros), road, problem: None }
+    fn reached(micros: u64, carrier: Option<Carrier>) -> PingResult {
+        PingResult { reached: true, micros: Some(micros), carrier, problem: None }
     }
 
     fn silent(kind: ProblemKind) -> PingResult {
-        PingResult { reached: false, micros: None, road: None, problem: Some(Problem::new(kind, "No.")) }
+        PingResult { reached: false, micros: None, carrier: None, problem: Some(Problem::new(kind, "No.")) }
     }
 
     fn pinged(servers: Vec<PingResult>, p2p: Option<PingResult>) -> NetPinged {

@@ -14,7 +14,7 @@ use crate::failure::{Done, Failure};
 use crate::password;
 use crate::prompt::Terminal;
 use crate::schema;
-use crate::text::{grouped, shown};
+use crate::text::{escaped, grouped};
 
 pub(super) fn run(context: &Context<'_>, command: Org) -> Result<(), Failure> {
     match command {
@@ -30,7 +30,7 @@ fn server(context: &Context<'_>, url: String) -> Result<(), Failure> {
     let what = format!(
         "{} asks {} from now on. It shows the log that this device has verified: {} certificates.",
         described(&moved.device),
-        shown(&moved.device.server),
+        escaped(&moved.device.server),
         moved.certificates
     );
     let done = Done::new(&what, "`parsecctl device list` shows the address; run it again for the links.");
@@ -39,8 +39,8 @@ fn server(context: &Context<'_>, url: String) -> Result<(), Failure> {
             format!(
                 "{} ({}): {}",
                 short(it.token),
-                shown(invite::subject(&it.subject)),
-                shown(it.link.expose())
+                escaped(invite::subject(&it.subject)),
+                escaped(it.link.expose())
             )
         });
         std::iter::once(what.clone()).chain(links).collect::<Vec<_>>().join("\n")
@@ -112,7 +112,7 @@ fn bootstrap(context: &Context<'_>, arguments: Bootstrap) -> Result<(), Failure>
              Device:    {} on {}",
             grouped(&founded.root_fingerprint),
             founded.device.device,
-            shown(&founded.device.server)
+            escaped(&founded.device.server)
         )
     };
     context.output.changed(schema::ORG_BOOTSTRAP, &founded, text, done)?;

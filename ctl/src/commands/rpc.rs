@@ -15,7 +15,7 @@ use crate::descriptor;
 use crate::failure::{Done, Failure};
 use crate::output::Output;
 use crate::schema;
-use crate::text::shown;
+use crate::text::escaped;
 
 /// Fields that hold a secret, and in which methods; everywhere if none is named.
 const SECRETS: [(&str, &[&str]); 4] = [
@@ -45,7 +45,7 @@ fn call(context: &Context<'_>, method: &str, given: Option<String>) -> Result<()
     }
     .map_err(|failure| {
         failure.after(Done::new(
-            format!("{} was called and answered.", shown(method)),
+            format!("{} was called and answered.", escaped(method)),
             "If it changes something, look at that before you call it again.",
         ))
     })
@@ -71,7 +71,7 @@ fn params(method: &str, given: Option<String>) -> Result<Box<RawValue>, Failure>
     if let (true, Some((name, _))) = (is_argument, secret) {
         return Err(Failure::usage(
             format!("`{name}` is a secret, and every program on this machine can see arguments"),
-            format!("Give the parameters on stdin: `parsecctl rpc call {} -`.", shown(method)),
+            format!("Give the parameters on stdin: `parsecctl rpc call {} -`.", escaped(method)),
         ));
     }
     serde_json::from_str(text.trim()).map_err(|_| wrong("are not JSON"))
@@ -114,14 +114,14 @@ fn described(hello: &HelloResult, output: &Output) -> String {
             let note = method.deprecated.as_ref().map(|it| {
                 format!("deprecated since {}, gone in {}: use {}", it.since, it.removed, it.instead)
             });
-            vec![method.name.clone(), method.right.clone(), note.unwrap_or_default()]
+            vec![method.name.clone(), method.permission.clone(), note.unwrap_or_default()]
         })
         .collect();
     format!(
         "parsecd {}, interface {} (still speaks {})\n\n{}",
-        shown(&hello.version),
-        shown(&hello.api_version),
-        shown(&hello.api_oldest),
+        escaped(&hello.version),
+        escaped(&hello.api_version),
+        escaped(&hello.api_oldest),
         output.table(&["METHOD", "RIGHT", "NOTE"], &rows)
     )
 }

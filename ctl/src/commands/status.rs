@@ -13,7 +13,7 @@ use crate::client::Connection;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::schema;
-use crate::text::shown;
+use crate::text::escaped;
 
 pub(super) fn run(context: &Context<'_>, command: &Status) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
@@ -61,11 +61,11 @@ fn can_redraw() -> bool {
 
 /// The whole state in lines.
 fn described(status: &StatusResult, output: &Output) -> String {
-    let mut lines = vec![format!("parsecd {} is running (process {})", shown(&status.version), status.pid)];
+    let mut lines = vec![format!("parsecd {} is running (process {})", escaped(&status.version), status.pid)];
     if status.api_version != API_VERSION {
         lines.push(format!(
             "It speaks version {} of the local interface, this program {API_VERSION}: update the older one.",
-            shown(&status.api_version)
+            escaped(&status.api_version)
         ));
     }
     for alarm in &status.alarms {

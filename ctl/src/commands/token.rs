@@ -20,7 +20,7 @@ use crate::args::{NewToken, Token};
 use crate::client::Connection;
 use crate::failure::{Done, Failure};
 use crate::schema;
-use crate::text::{moment, moment_to_the_second, shown};
+use crate::text::{escaped, moment, moment_to_the_second};
 
 /// The owner alone reads and writes a secret.
 const SECRET_MODE: u32 = 0o600;
@@ -32,7 +32,7 @@ pub(super) fn run(context: &Context<'_>, command: Token) -> Result<(), Failure> 
         Token::Revoke { id } => {
             let asked = TokenSelector { id: TokenId(id) };
             let _done: Empty = context.call(method::TOKEN_REVOKE, &asked)?;
-            let text = format!("Token {} is revoked; its connections have ended.", shown(&asked.id.0));
+            let text = format!("Token {} is revoked; its connections have ended.", escaped(&asked.id.0));
             context.output.changed(
                 schema::TOKEN_REVOKE,
                 &asked,
@@ -68,7 +68,7 @@ fn create(context: &Context<'_>, new: NewToken) -> Result<(), Failure> {
             format!("The secret can't be written to {}: {error}; {left}", path.display()),
         ));
     }
-    let text = format!("{}\nIts secret is in {}.", described(&made.token), shown(path.display()));
+    let text = format!("{}\nIts secret is in {}.", described(&made.token), escaped(path.display()));
     let result = serde_json::json!({ "token": made.token });
     let done = Done::new(text.replace('\n', " "), SEE_TOKENS);
     context.output.changed(schema::TOKEN_CREATE, &result, || text.clone(), done)
@@ -83,7 +83,7 @@ fn undo(context: &Context<'_>, daemon: &mut Connection, id: TokenId) -> String {
     let undone: Result<Empty, Failure> = context.ask(daemon, method::TOKEN_REVOKE, &selector);
     match undone {
         Ok(_) => "the token was revoked again".to_owned(),
-        Err(_) => format!("revoke it: parsecctl token revoke {}", shown(&selector.id.0)),
+        Err(_) => format!("revoke it: parsecctl token revoke {}", escaped(&selector.id.0)),
     }
 }
 
@@ -91,10 +91,10 @@ fn undo(context: &Context<'_>, daemon: &mut Connection, id: TokenId) -> String {
 /// too.
 fn show_secret(context: &Context<'_>, daemon: &mut Connection, made: &TokenCreated) -> Result<(), Failure> {
     context.output.say(&format!("{}\nIts secret, shown this once:", described(&made.token)));
-    let secret = || shown(made.secret.expose());
+    let secret = || escaped(made.secret.expose());
     context.output.result(schema::TOKEN_CREATE.0, made, secret).map_err(|failure| {
         let left = undo(context, daemon, made.token.id.clone());
-        let what = format!("Token {} was made; nobody has its secret, so {left}.", shown(&made.token.id.0));
+        let what = format!("Token {} was made; nobody has its secret, so {left}.", escaped(&made.token.id.0));
         failure.after(Done::new(
             what,
             "Make it again, with --output FILE or with an output that can be written.",
@@ -105,9 +105,9 @@ fn show_secret(context: &Context<'_>, daemon: &mut Connection, made: &TokenCreat
 fn described(token: &TokenView) -> String {
     format!(
         "Token {} ({}) allows {} until {}.",
-        shown(&token.id.0),
-        shown(&token.name),
-        shown(token.methods.join(", ")),
+        escaped(&token.id.0),
+        escaped(&token.name),
+        escaped(token.methods.join(", ")),
         moment(token.expires)
     )
 }

@@ -9,13 +9,13 @@ use parsec_protocol::control::{
     TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, method,
 };
 
-use super::change::confirm;
-use super::confirm::selects;
+use super::admin::confirm;
+use super::reauth::selects;
 use super::{Context, evidence};
 use crate::args::{Sure, Trust};
 use crate::failure::{Done, Failure};
 use crate::schema;
-use crate::text::{grouped, moment, shown};
+use crate::text::{escaped, grouped, moment};
 
 pub(super) fn run(context: &Context<'_>, command: &Trust) -> Result<(), Failure> {
     match command {
@@ -55,8 +55,8 @@ pub(super) fn alarm(alarm: &Alarm) -> String {
         alarm.id.map(|id| format!(" {id}")).unwrap_or_default(),
         alarm.organisation,
         moment(alarm.since),
-        shown(&alarm.problem.message),
-        shown(&alarm.problem.hint),
+        escaped(&alarm.problem.message),
+        escaped(&alarm.problem.hint),
         if alarm.proof { " A proof for others: `parsecctl trust fork FILE`." } else { "" }
     )
 }
@@ -134,8 +134,8 @@ fn repaired(result: &TrustRepaired) -> String {
         ));
     }
     lines.extend(result.alarms.iter().map(|alarm| match alarm.id {
-        Some(id) => format!("Alarm {id} is closed: {}", shown(&alarm.problem.message)),
-        None => format!("An alarm is closed: {}", shown(&alarm.problem.message)),
+        Some(id) => format!("Alarm {id} is closed: {}", escaped(&alarm.problem.message)),
+        None => format!("An alarm is closed: {}", escaped(&alarm.problem.message)),
     }));
     lines.join("\n")
 }
@@ -153,12 +153,12 @@ fn show(context: &Context<'_>, user: Option<String>) -> Result<(), Failure> {
 pub(super) fn chain(links: &[TrustLink], root_fingerprint: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for link in links {
-        lines.push(format!("{}: {}", shown(&link.kind), shown(&link.subject)));
+        lines.push(format!("{}: {}", escaped(&link.kind), escaped(&link.subject)));
         lines.push(format!("  key        {}", grouped(&link.key)));
         lines.push(format!("  certified  {}, certificate {} of the log", moment(link.time), link.position));
         lines.push(format!(
             "  signed by  {}\n  its key    {}",
-            shown(&link.signed_by),
+            escaped(&link.signed_by),
             grouped(&link.signer_key)
         ));
         lines.push("    |".to_owned());

@@ -4,18 +4,18 @@
 
 use parsec_protocol::control::{Member, UserListResult, UserShow, UserShowResult, method};
 
-use super::{Context, change, profile, short, trust};
+use super::{Context, admin, profile, short, trust};
 use crate::args::User;
 use crate::failure::Failure;
 use crate::schema;
-use crate::text::{moment, shown};
+use crate::text::{escaped, moment};
 
 pub(super) fn run(context: &Context<'_>, command: &User) -> Result<(), Failure> {
     match command {
         User::List => list(context),
         User::Show { user } => show(context, user.clone()),
-        User::Revoke { user, sure } => change::revoke_user(context, user, sure),
-        User::Profile { user, profile, sure } => change::change_profile(context, user, *profile, sure),
+        User::Revoke { user, sure } => admin::revoke_user(context, user, sure),
+        User::Profile { user, profile, sure } => admin::change_profile(context, user, *profile, sure),
     }
 }
 
@@ -23,7 +23,7 @@ fn list(context: &Context<'_>) -> Result<(), Failure> {
     let result: UserListResult = context.call(method::USER_LIST, &context.global.select())?;
     context.output.result(schema::USER_LIST, &result, || {
         let rows: Vec<Vec<String>> = result.users.iter().flat_map(rows).collect();
-        context.output.table(&["USER", "EMAIL", "NAME", "PROFILE", "TERMINAL", "LABEL", "SINCE"], &rows)
+        context.output.table(&["USER", "EMAIL", "NAME", "PROFILE", "DEVICE", "LABEL", "SINCE"], &rows)
     })
 }
 
@@ -34,12 +34,12 @@ fn show(context: &Context<'_>, user: Option<String>) -> Result<(), Failure> {
         let Member { user, email, name, profile: may, revoked, devices } = &result.member;
         let mut lines = vec![
             format!("User:      {user}"),
-            format!("Name:      {}", name.as_ref().map_or_else(|| "(unreadable)".to_owned(), shown)),
-            format!("E-mail:    {}", shown(email)),
+            format!("Name:      {}", name.as_ref().map_or_else(|| "(unreadable)".to_owned(), escaped)),
+            format!("E-mail:    {}", escaped(email)),
             format!("Profile:   {}{}", profile(*may), if *revoked { " (revoked)" } else { "" }),
         ];
         for device in devices {
-            let label = device.label.as_ref().map_or_else(|| "(unreadable)".to_owned(), shown);
+            let label = device.label.as_ref().map_or_else(|| "(unreadable)".to_owned(), escaped);
             let revoked = if device.revoked { " (revoked)" } else { "" };
             lines.push(format!(
                 "Device:    {label}{revoked}, {}, since {}",

@@ -15,7 +15,7 @@ use clap::CommandFactory as _;
 use crate::args::{Arguments, Shell};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::text::shown;
+use crate::text::escaped;
 
 /// Longest command line that is completed; a person types less.
 const TYPED_MAX_BYTES: u64 = 64 * 1024;
@@ -38,7 +38,7 @@ impl Candidate {
             return None;
         }
         let line = about.lines().next().unwrap_or_default();
-        Some(Self { value, about: shown(line).chars().take(ABOUT_MAX_CHARS).collect() })
+        Some(Self { value, about: escaped(line).chars().take(ABOUT_MAX_CHARS).collect() })
     }
 
     /// The same behind what is typed already, such as `--profile=`.

@@ -18,11 +18,12 @@ use crate::commands::short;
 use crate::failure::Failure;
 
 /// How long the daemon may take. Beyond this a person takes the terminal for stuck.
-const PATIENCE: Duration = Duration::from_millis(800);
+const TIMEOUT: Duration = Duration::from_millis(800);
 
-/// Which values.
+/// The kind of values that an argument takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
+    /// Devices of this machine.
     Devices,
     Organisations,
     Invitations,
@@ -30,8 +31,8 @@ pub(super) enum Wanted {
     Greetable,
     Ceremonies,
     Users,
-    /// Terminals of all members.
-    Terminals,
+    /// Devices of all members.
+    MemberDevices,
     Tokens,
 }
 
@@ -40,7 +41,7 @@ impl Wanted {
     pub(super) fn by(path: &[&str], argument: &str) -> Option<Self> {
         match (path.first().copied(), argument) {
             (_, "device") => Some(Self::Devices),
-            (Some("device" | "receipt"), "terminal") => Some(Self::Terminals),
+            (Some("device" | "receipt"), "member_device") => Some(Self::MemberDevices),
             (_, "organisation") => Some(Self::Organisations),
             (Some("greet"), "invitation") => Some(Self::Greetable),
             (Some("invite"), "invitation") => Some(Self::Invitations),
@@ -66,7 +67,7 @@ pub(super) fn ask(wanted: Wanted, words: &[&str]) -> Vec<Candidate> {
         let _heard = done.send(found.unwrap_or_default());
     });
     match asking {
-        Ok(_) => answer.recv_timeout(PATIENCE).unwrap_or_default(),
+        Ok(_) => answer.recv_timeout(TIMEOUT).unwrap_or_default(),
         Err(_) => Vec::new(),
     }
 }
@@ -131,10 +132,10 @@ fn find(wanted: Wanted, select: DeviceSelector, daemon: &mut Connection) -> Resu
                 })
                 .collect()
         }
-        Wanted::Terminals => {
+        Wanted::MemberDevices => {
             let all: UserListResult = daemon.call(method::USER_LIST, &select)?;
-            let terminals = all.users.iter().flat_map(|user| user.devices.iter().map(move |it| (user, it)));
-            terminals
+            let devices = all.users.iter().flat_map(|user| user.devices.iter().map(move |it| (user, it)));
+            devices
                 .filter(|(_, device)| !device.revoked)
                 .filter_map(|(user, device)| {
                     let label = device.label.as_ref().map(|label| format!("{label}, ")).unwrap_or_default();

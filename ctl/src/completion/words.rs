@@ -16,33 +16,33 @@ pub(super) fn offer(
     ask: impl FnOnce(Wanted, &[&str]) -> Vec<Candidate>,
 ) -> Offer {
     let Some((last, before)) = words.split_last() else { return Offer::These(Vec::new()) };
-    let place = Place::after(root, before.get(1..).unwrap_or_default());
-    if let Some(argument) = place.value_of {
-        return place.value(argument, "", last, words, ask);
+    let cursor = Cursor::after(root, before.get(1..).unwrap_or_default());
+    if let Some(argument) = cursor.value_of {
+        return cursor.value(argument, "", last, words, ask);
     }
-    if !place.options_ended && last.starts_with("--") {
+    if !cursor.options_ended && last.starts_with("--") {
         if let Some((name, value)) = last.split_once('=') {
-            return match place.option(name) {
-                Some(argument) => place.value(argument, &format!("{name}="), value, words, ask),
+            return match cursor.option(name) {
+                Some(argument) => cursor.value(argument, &format!("{name}="), value, words, ask),
                 None => Offer::These(Vec::new()),
             };
         }
-        return Offer::These(place.options(last, before));
+        return Offer::These(cursor.options(last, before));
     }
-    if !place.options_ended && last.starts_with('-') {
-        return Offer::These(place.options(last, before));
+    if !cursor.options_ended && last.starts_with('-') {
+        return Offer::These(cursor.options(last, before));
     }
-    if place.command.has_subcommands() {
-        return Offer::These(place.commands(last));
+    if cursor.command.has_subcommands() {
+        return Offer::These(cursor.commands(last));
     }
-    match place.command.get_positionals().nth(place.positionals) {
-        Some(argument) => place.value(argument, "", last, words, ask),
-        None => Offer::These(place.options(last, before)),
+    match cursor.command.get_positionals().nth(cursor.positionals) {
+        Some(argument) => cursor.value(argument, "", last, words, ask),
+        None => Offer::These(cursor.options(last, before)),
     }
 }
 
 /// Where the cursor is.
-struct Place<'a> {
+struct Cursor<'a> {
     command: &'a Command,
     /// Names of the commands entered, without the program's.
     path: Vec<&'a str>,
@@ -54,14 +54,14 @@ struct Place<'a> {
     options_ended: bool,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Cursor<'a> {
     fn after(root: &'a Command, words: &[&str]) -> Self {
-        let mut place =
+        let mut cursor =
             Self { command: root, path: Vec::new(), positionals: 0, value_of: None, options_ended: false };
         for word in words {
-            place.step(word);
+            cursor.step(word);
         }
-        place
+        cursor
     }
 
     fn step(&mut self, word: &str) {

@@ -20,7 +20,7 @@ use crate::os::blocking;
 use crate::os::clock;
 use crate::session::Session;
 use crate::session::names;
-use crate::transport::RoadError;
+use crate::transport::TransportError;
 use crate::transport::retry::{ANSWER_WAIT, within};
 
 /// Certificates signed for one request. Others may be changing the same log: each refusal means
@@ -30,7 +30,7 @@ const TRIES: u32 = 3;
 /// What is to be said.
 #[derive(Debug, Clone, Copy)]
 pub enum Change {
-    /// This terminal is not trusted any more.
+    /// This device is not trusted any more.
     DeviceRevoked(DeviceId),
     /// This member is none any more.
     UserRevoked(UserId),
@@ -106,7 +106,7 @@ pub async fn run(session: &Session, change: Change) -> Result<Member, Problem> {
         }
     }
     let text = "it takes certificates, and does not show them in the log";
-    Err(refusal.map_or_else(|| RoadError::Misbehaved(text).into(), |(_, problem)| problem))
+    Err(refusal.map_or_else(|| TransportError::Misbehaved(text).into(), |(_, problem)| problem))
 }
 
 /// Hands a certificate in. A refusal of it may pass, once the log is known better.
@@ -133,7 +133,7 @@ fn refused(fault: Fault) -> Problem {
         }
         Fault::OwnDevice => (
             ProblemKind::InvalidRequest,
-            "A terminal doesn't revoke itself; another one of yours can, or an administrator's.",
+            "A device doesn't revoke itself; another one of yours can, or an administrator's.",
         ),
         Fault::SubjectUnknown => (ProblemKind::InvalidRequest, "The log has nobody and nothing of this id."),
         Fault::SubjectRevoked => (ProblemKind::InvalidRequest, "This member has been revoked."),

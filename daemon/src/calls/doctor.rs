@@ -22,7 +22,7 @@ use crate::os::blocking;
 use crate::session::Session;
 use crate::session::alarms;
 use crate::store::{DeviceSummary, Devices, Store};
-use crate::transport::RoadError;
+use crate::transport::TransportError;
 use crate::transport::http::{Call, Client, Server};
 
 /// Longest wait for a server: who examines a machine sits before it.
@@ -242,7 +242,7 @@ async fn opened(session: Arc<Session>) -> Vec<Check> {
         (None, count) => warning(
             "outbox",
             subject(),
-            &format!("{count} enrolment(s) wait for the newcomer's terminal or the server"),
+            &format!("{count} enrolment(s) wait for the newcomer's device or the server"),
             "They finish by themselves, while this device is unlocked and online.",
         ),
     };
@@ -266,8 +266,11 @@ async fn ask_server(client: Client, address: String, organisation: OrganisationI
     };
     let call = server.call(Call::new(Method::GET, path::log(&organisation, 0)));
     match tokio::time::timeout(SERVER_WAIT, call).await {
-        Ok(Err(RoadError::Refused {
-            code: ErrorCode::NotAuthenticated, server_time, local_time, ..
+        Ok(Err(TransportError::Refused {
+            code: ErrorCode::NotAuthenticated,
+            server_time,
+            local_time,
+            ..
         })) => {
             vec![ok("server", subject.clone(), "answers"), clock(subject, server_time, local_time)]
         }
@@ -329,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_fails_and_a_crowded_one_warns() {
+    fn a_full_disk_fails_and_a_nearly_full_one_warns() {
         assert_eq!(disk_space(0).health, Health::Failed);
         assert_eq!(disk_space(SPACE_GONE_BYTES).health, Health::Warning);
         assert_eq!(disk_space(SPACE_LOW_BYTES).health, Health::Ok);

@@ -142,12 +142,12 @@ pub(crate) async fn receipts(session: &Session) -> Result<ReceiptListResult, Pro
 /// `receipt.export`
 ///
 /// # Errors
-/// `invalid_request` where this device has no receipt of that terminal; the store's.
+/// `invalid_request` where this device has no receipt of that one; the store's.
 pub(crate) async fn receipt(session: &Session, device: DeviceId) -> Result<FilePart, Problem> {
     let file = session.store(move |store| store.receipt(device)).await?;
     let missing = || {
         let text =
-            "This device has no receipt of that terminal: it did not let it in, or it is not in the log yet.";
+            "This device has no receipt of that one: it did not let it in, or it is not in the log yet.";
         Problem::new(ProblemKind::InvalidRequest, text)
     };
     // Far below a part's size.

@@ -23,7 +23,7 @@ use crate::problems;
 use crate::session::Session;
 use crate::store::{DirectEnd, Posting, Store, StoredInvitation, Tally};
 use crate::transport::retry::{ANSWER_WAIT, until_done, within};
-use crate::transport::{RoadError, Trouble};
+use crate::transport::{TransportError, Trouble};
 
 /// Seconds in a day.
 const DAY: u64 = 86_400;
@@ -134,7 +134,7 @@ async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Proble
     })
 }
 
-/// A link to this device's server, without the places of the direct road.
+/// A link to this device's server, without the places of the peer-to-peer transport.
 fn link(session: &Session, invited: &Invited, token: Token, secret: LinkSecret) -> Result<Link, Problem> {
     Ok(Link {
         server: session.member.server().address().parse().map_err(|_| {
@@ -173,7 +173,7 @@ pub async fn links(session: &Arc<Session>) -> Result<Vec<MovedLink>, Problem> {
     Ok(links)
 }
 
-/// This terminal's end of the direct road for one invitation, where there is that road.
+/// This device's end of the peer-to-peer transport for one invitation, where there is that transport.
 async fn own_end(session: &Session) -> Result<Option<DirectEnd>, Problem> {
     if !session.net.direct() {
         return Ok(None);
@@ -190,8 +190,8 @@ async fn post(
     alone: bool,
 ) -> Result<Option<MailOutcome>, Problem> {
     let token = new.token;
-    let patience = if alone { WAIT_ALONE } else { ANSWER_WAIT };
-    match within(patience, || session.member.invite(new)).await {
+    let timeout = if alone { WAIT_ALONE } else { ANSWER_WAIT };
+    match within(timeout, || session.member.invite(new)).await {
         Ok(Ok(made)) => {
             session.store(move |store| store.set_posted(token)).await?;
             Ok(Some(made.mail))
@@ -305,7 +305,7 @@ pub async fn list(session: &Session) -> Result<InviteListResult, Problem> {
         Ok(Err(error)) if error.passes() && !ours.is_empty() => Vec::new(),
         Ok(Err(error)) => return Err(error.into()),
         Err(_) if !ours.is_empty() => Vec::new(),
-        Err(_) => return Err(RoadError::Unreachable("no answer".to_owned()).into()),
+        Err(_) => return Err(TransportError::Unreachable("no answer".to_owned()).into()),
     };
     let log = session.log();
     let mut invitations: Vec<_> = list

@@ -65,7 +65,7 @@ async fn newest(session: &Session) -> Result<std::sync::Arc<VerifiedLog>, Proble
     }
 }
 
-/// All members and their terminals.
+/// All members and their devices.
 ///
 /// # Errors
 /// What the server sent is not believed, or it refused.
@@ -109,7 +109,7 @@ pub async fn verify(session: &Session) -> Result<TrustVerifyResult, Problem> {
     })
 }
 
-/// The chain from a user, by way of one of their terminals where it is the caller, up to the root.
+/// The chain from a user, by way of one of their devices where it is the caller, up to the root.
 ///
 /// # Errors
 /// `device_unknown` if no such user is in the log; or as [`list`].

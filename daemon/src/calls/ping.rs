@@ -1,4 +1,4 @@
-//! `net.ping`: how long a server takes to answer, and the terminal that a link leads to.
+//! `net.ping`: how long a server takes to answer, and the device that a link leads to.
 //!
 //! Decides that a server has answered when it says itself that it is well: the error of a proxy
 //! before it is none. Refuses to start an attempt, and to wait longer than a person does.
@@ -36,7 +36,7 @@ pub(crate) async fn servers(
     NetPinged { servers: stream::iter(pings).buffered(AT_ONCE).collect().await, p2p: None }
 }
 
-/// Tries the server and the terminal that a link leads to.
+/// Tries the server and the device that a link leads to.
 pub(crate) async fn link(
     net: &Net,
     client: Client,
@@ -47,13 +47,13 @@ pub(crate) async fn link(
     let link = problems::link_in(link)?;
     let peer = async {
         timeout(wait, p2p::ping_peer(net, &link)).await.unwrap_or_else(|_| {
-            let text = format!("The other terminal did not answer in {} seconds.", wait.as_secs());
+            let text = format!("The other device did not answer in {} seconds.", wait.as_secs());
             Err(Problem::new(ProblemKind::PeerUnreachable, text))
         })
     };
     let (server, peer) = tokio::join!(ping_server(net, client, known, link.server.as_str(), wait), peer);
     let p2p = match peer {
-        Ok((carrier, took)) => PingResult { road: Some(carrier), ..answered(took) },
+        Ok((carrier, took)) => PingResult { carrier: Some(carrier), ..answered(took) },
         Err(problem) => silent(problem),
     };
     Ok(NetPinged { servers: vec![server], p2p: Some(p2p) })
@@ -90,11 +90,11 @@ async fn ping_server(
 
 fn answered(took: Duration) -> PingResult {
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    PingResult { reached: true, micros: Some(micros), road: None, problem: None }
+    PingResult { reached: true, micros: Some(micros), carrier: None, problem: None }
 }
 
 const fn silent(problem: Problem) -> PingResult {
-    PingResult { reached: false, micros: None, road: None, problem: Some(problem) }
+    PingResult { reached: false, micros: None, carrier: None, problem: Some(problem) }
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ use serde::Deserialize;
 
 use crate::engine::confirmation::Approval;
 use crate::os::named_file;
-use crate::os::paths::{PathError, Places, socket_under};
+use crate::os::paths::{Environment, PathError, socket_under};
 
 /// Largest configuration file: a few lines, and many comments.
 const CONFIG_MAX_BYTES: u64 = 64 * 1024;
-/// Keys leave the memory after an hour without use: a lunch break with the terminal unlocked is not
+/// Keys leave the memory after an hour without use: a lunch break with the device unlocked is not
 /// enough for a visitor, and an afternoon's work is not interrupted.
 const IDLE_LOCK_DEFAULT: Duration = Duration::from_secs(3_600);
 
@@ -54,7 +54,7 @@ pub struct Arguments {
     /// Certificate authorities to trust beside the system's, as PEM
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// Never meet other terminals directly: ceremonies go over the server alone
+    /// Never meet other devices directly: ceremonies go over the server alone
     #[arg(long)]
     pub no_p2p: bool,
     /// A relay through which this machine can be met from outside,
@@ -105,7 +105,7 @@ pub struct Config {
     pub idle_lock: Option<Duration>,
     /// Authorities to trust beside the system's, as PEM.
     pub extra_ca: Option<Vec<u8>>,
-    /// Whether other terminals may be met directly.
+    /// Whether other devices may be met directly.
     pub p2p: bool,
     /// Relays to be met through.
     pub relays: Vec<String>,
@@ -158,14 +158,14 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn resolve(arguments: &Arguments, places: &Places) -> Result<Self, ConfigError> {
-        let file = read_file(arguments.config.as_deref(), places)?;
+    pub fn resolve(arguments: &Arguments, environment: &Environment) -> Result<Self, ConfigError> {
+        let file = read_file(arguments.config.as_deref(), environment)?;
         let named = arguments.runtime_dir.is_none() && file.socket.is_some();
         let socket = match (&arguments.socket, &arguments.runtime_dir, file.socket) {
             (Some(socket), _, _) => socket.clone(),
             (None, Some(runtime), _) => socket_under(runtime),
             (None, None, Some(socket)) => socket,
-            (None, None, None) => places.socket()?,
+            (None, None, None) => environment.socket()?,
         };
         // Beside a socket in a place of its own nothing is made that nobody asked for.
         let beside = arguments.socket.is_none() && !named;
@@ -175,7 +175,7 @@ impl Config {
         let approval = arguments.approval.or(file.approval).unwrap_or_default();
         let data_dir = match arguments.data_dir.clone().or(file.data_dir) {
             Some(data_dir) => data_dir,
-            None => places.data_dir()?,
+            None => environment.data_dir()?,
         };
         let idle_lock = match arguments.idle_lock.or(file.idle_lock) {
             None => Some(IDLE_LOCK_DEFAULT),
@@ -197,11 +197,11 @@ impl Config {
     }
 }
 
-fn read_file(named: Option<&Path>, places: &Places) -> Result<File, ConfigError> {
+fn read_file(named: Option<&Path>, environment: &Environment) -> Result<File, ConfigError> {
     let (path, bytes) = match named {
         Some(path) => (path.to_owned(), read_capped(path, CONFIG_MAX_BYTES)?),
         None => {
-            let Some(path) = places.config_file() else { return Ok(File::default()) };
+            let Some(path) = environment.config_file() else { return Ok(File::default()) };
             match read_capped(&path, CONFIG_MAX_BYTES) {
                 Ok(bytes) => (path, bytes),
                 // Nobody named it, so it need not be there.
@@ -227,11 +227,11 @@ fn read_capped(path: &Path, max: u64) -> Result<Vec<u8>, ConfigError> {
 mod tests {
     use super::*;
 
-    fn places() -> Places {
-        Places {
+    fn environment() -> Environment {
+        Environment {
             home: Some("/nowhere/bob".into()),
             runtime_dir: Some("/run/user/1".into()),
-            ..Places::default()
+            ..Environment::default()
         }
     }
 
@@ -242,7 +242,7 @@ mod tests {
         let mut arguments = Arguments::try_parse_from([&["parsecd"], options].concat())
             .unwrap_or_else(|error| panic!("{error}"));
         arguments.config = Some(file);
-        Config::resolve(&arguments, &places())
+        Config::resolve(&arguments, &environment())
     }
 
     #[test]
@@ -276,7 +276,7 @@ mod tests {
         assert!(matches!(with_file("password = \"x\"", &[]), Err(ConfigError::Malformed { .. })));
         assert!(matches!(with_file(&"#".repeat(70_000), &[]), Err(ConfigError::TooLarge(_))));
         let missing = Arguments { config: Some("/nowhere/c.toml".into()), ..Arguments::default() };
-        assert!(matches!(Config::resolve(&missing, &places()), Err(ConfigError::Unreadable { .. })));
+        assert!(matches!(Config::resolve(&missing, &environment()), Err(ConfigError::Unreadable { .. })));
         let ca = with_file("ca_file = \"/nowhere/ca.pem\"", &[]);
         assert!(matches!(ca, Err(ConfigError::Unreadable { .. })));
     }

@@ -11,11 +11,11 @@ use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
 use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::control::{OrgBootstrap, Problem, ProblemKind, Registration};
 use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
-use parsec_protocol::public::Hash;
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{BootstrapRequest, path};
 use reqwest::Method;
 
@@ -154,7 +154,7 @@ fn make(devices: &Devices, request: &OrgBootstrap, server: &str) -> Result<OpenD
     }
     // There was no ceremony, so there is no receipt; the field is for message 8 alone.
     let hash = Hash::of(&[b"founded"]);
-    let receipt = Receipt::sign(&signing_key, hash, Vec::new(), founded.root);
+    let receipt = ClaimReceipt::sign(&signing_key, hash, Vec::new(), founded.root);
     let new = NewDevice {
         organisation: request.organisation.clone(),
         user: founded.user,

@@ -175,7 +175,7 @@ impl Daemon {
                     }
                 }
                 Ok(None) => {
-                    let text = "This terminal does not hold the invitation's link: greet where it was made, unless it has ended.";
+                    let text = "This device does not hold the invitation's link: greet where it was made, unless it has ended.";
                     context.shown.closed(Problem::new(ProblemKind::InvitationUnknown, text));
                 }
                 Err(problem) => context.shown.closed(problem),

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::control::{Problem, ProblemKind, RoadName, TransportChoice};
+use parsec_protocol::control::{Problem, ProblemKind, TransportChoice, TransportName};
 use parsec_protocol::direct::Hints;
 use parsec_protocol::enrol::io::TransportKind;
 use parsec_protocol::enrol::link::{Link, LinkKind};
@@ -21,41 +21,43 @@ use super::attempts::{Attempts, Started};
 use super::new_device::{ClaimNeeds, DeviceFolder};
 use super::waiting::{Way, hint};
 use super::{CeremonyContext, End, claimer, finish, p2p, until_farewell};
-use crate::events::RoadReason;
+use crate::events::TransportReason;
 use crate::os::entropy;
 use crate::problems;
-use crate::transport::RoadError;
+use crate::transport::TransportError;
 use crate::transport::http::Server;
-use crate::transport::relay::{ClaimerRoad, Invitee};
+use crate::transport::relay::{ClaimerTransport, Invitee};
 
 /// How long the person is kept waiting for the greeter's device to register this one. It goes on
 /// without them.
 const REGISTRATION_WAIT: Duration = Duration::from_secs(30);
 
 /// Why a ceremony goes over the server.
-const fn why_server(choice: TransportChoice) -> RoadReason {
+const fn why_server(choice: TransportChoice) -> TransportReason {
     match choice {
-        TransportChoice::Server => RoadReason::Asked,
-        TransportChoice::Auto | TransportChoice::P2p => RoadReason::ServerReached,
+        TransportChoice::Server => TransportReason::Asked,
+        TransportChoice::Auto | TransportChoice::P2p => TransportReason::ServerReached,
     }
 }
 
-/// Whether a failure of the first call is one that the direct road can help with. A server that
+/// Whether a failure of the first call is one that the peer-to-peer transport can help with. A server that
 /// says no is heard, and one whose certificate is wrong is no reason to go elsewhere without a
 /// word.
-fn other_road(error: &RoadError) -> Option<RoadReason> {
+fn other_transport(error: &TransportError) -> Option<TransportReason> {
     match error {
-        RoadError::Unreachable(_) => Some(RoadReason::ServerUnreachable),
-        RoadError::Refused { code: ErrorCode::InvitationUnknown, .. } => Some(RoadReason::InvitationUnknown),
-        RoadError::Refused { .. }
-        | RoadError::PlainHttp(_)
-        | RoadError::Address(_)
-        | RoadError::Setup(_)
-        | RoadError::Tls(_)
-        | RoadError::NotServer(_)
-        | RoadError::Misbehaved(_)
-        | RoadError::PeerUnreachable(_)
-        | RoadError::PeerMisbehaved(_) => None,
+        TransportError::Unreachable(_) => Some(TransportReason::ServerUnreachable),
+        TransportError::Refused { code: ErrorCode::InvitationUnknown, .. } => {
+            Some(TransportReason::InvitationUnknown)
+        }
+        TransportError::Refused { .. }
+        | TransportError::PlainHttp(_)
+        | TransportError::Address(_)
+        | TransportError::Setup(_)
+        | TransportError::Tls(_)
+        | TransportError::NotServer(_)
+        | TransportError::Misbehaved(_)
+        | TransportError::PeerUnreachable(_)
+        | TransportError::PeerMisbehaved(_) => None,
     }
 }
 
@@ -69,7 +71,7 @@ pub async fn claim(mut context: CeremonyContext, link: Link, server: Server, nee
     };
     let invitee =
         Invitee { server: server.clone(), organisation: link.organisation.clone(), token: link.token };
-    let road = ClaimerRoad::new(invitee, attempt, Zeroizing::new(*secret.expose()));
+    let transport = ClaimerTransport::new(invitee, attempt, Zeroizing::new(*secret.expose()));
     let mut started = Started {
         server: server.address(),
         organisation: link.organisation.clone(),
@@ -80,15 +82,15 @@ pub async fn claim(mut context: CeremonyContext, link: Link, server: Server, nee
     };
     if needs.transport == TransportChoice::P2p {
         started.hints = Some(link.hints.clone());
-        return p2p::claim(context, link, started, needs, RoadReason::Asked).await;
+        return p2p::claim(context, link, started, needs, TransportReason::Asked).await;
     }
     // Nothing has been started yet, so there is nobody to tell, and a mistyped address must not
     // look like a long wait.
-    let info = match context.carry(&road, road.info()).await {
+    let info = match context.carry(&transport, transport.info()).await {
         Ok(info) => info,
-        Err(End::Road(error)) => {
+        Err(End::Transport(error)) => {
             let auto = needs.transport == TransportChoice::Auto && needs.net.direct();
-            return match other_road(&error) {
+            return match other_transport(&error) {
                 Some(reason) if auto && Hints::of(&link).is_ok() => {
                     tracing::info!(%error, "going on without the server");
                     started.hints = Some(link.hints.clone());
@@ -109,10 +111,11 @@ pub async fn claim(mut context: CeremonyContext, link: Link, server: Server, nee
         direct: None,
     };
     let records = needs.attempts.clone();
-    let end = attempt_of(&mut context, &road, link, info, started, &records, &folder, needs.transport).await;
+    let end =
+        attempt_of(&mut context, &transport, link, info, started, &records, &folder, needs.transport).await;
     let heard = match end {
         Ok(()) => true,
-        Err(end) => until_farewell(&needs.stop, finish(end, &context, &road)).await,
+        Err(end) => until_farewell(&needs.stop, finish(end, &context, &transport)).await,
     };
     if heard {
         // Blocking for one unlink; a failure is made good at the next start.
@@ -123,7 +126,7 @@ pub async fn claim(mut context: CeremonyContext, link: Link, server: Server, nee
 #[expect(clippy::too_many_arguments, reason = "each is used once, by name, and no two are of one type")]
 async fn attempt_of(
     context: &mut CeremonyContext,
-    road: &ClaimerRoad,
+    transport: &ClaimerTransport,
     link: Link,
     info: InvitedInfo,
     started: Started,
@@ -139,7 +142,7 @@ async fn attempt_of(
         let text = "The server says that the invitation is of another kind than the link.";
         return Err(End::Here(Problem::new(ProblemKind::WrongLink, text)));
     }
-    context.shown.road(RoadName::Server, why_server(choice));
+    context.shown.transport(TransportName::Server, why_server(choice));
     context.shown.invited(&info.invited, Some(info.invited_by));
     let attempt = started.attempt;
     let records = records.clone();
@@ -148,7 +151,7 @@ async fn attempt_of(
         .map_err(|_| Problem::new(ProblemKind::Internal, "Keeping a record failed without an answer."))
         .and_then(|kept| kept)
         .map_err(End::Here)?;
-    context.carry(road, road.start()).await?;
+    context.carry(transport, transport.start()).await?;
     context.shown.attempt(attempt);
     context.waits(hint(Way::Server(&folder.server), &link.organisation, &link.token));
     let invitation = claimer::Invitation {
@@ -159,5 +162,5 @@ async fn attempt_of(
         transport: TransportKind::Relay,
         registration_wait: REGISTRATION_WAIT,
     };
-    claimer::run(context, road, &invitation, folder).await
+    claimer::run(context, transport, &invitation, folder).await
 }

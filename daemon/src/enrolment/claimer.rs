@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parsec_protocol::control::{Action, Problem, SecretText, Stage};
 use parsec_protocol::enrol::claimer::Claimer;
-use parsec_protocol::enrol::io::{ClaimerInput, ClaimerOutput, NewDevice, Refused, Setting, TransportKind};
+use parsec_protocol::enrol::io::{ClaimerInput, ClaimerOutput, NewDevice, Prologue, Refused, TransportKind};
 use parsec_protocol::ids::{Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::relay::{AttemptView, EndReason};
@@ -21,7 +21,7 @@ use super::{Act, CeremonyContext, End, Request, answer, next_state, not_now};
 use crate::os::caller::CallerSession;
 use crate::os::{clock, entropy};
 use crate::problems;
-use crate::transport::{Road, RoadError};
+use crate::transport::{Transport, TransportError};
 
 /// Makes a claimer's keys durable, under a password.
 pub trait SaveKeys: Send + Sync {
@@ -38,7 +38,7 @@ pub trait SaveKeys: Send + Sync {
     ) -> impl Future<Output = Result<(), Problem>> + Send;
 }
 
-/// How long a person is kept waiting until the receipt is with the greeter: a road that broke is
+/// How long a person is kept waiting until the receipt is with the greeter: a transport that broke is
 /// mostly whole again by then.
 const RECEIPT_WAIT: Duration = Duration::from_secs(30);
 
@@ -53,7 +53,7 @@ pub struct Invitation {
     pub invited: Invited,
     /// Keys the channel.
     pub link_secret: LinkSecret,
-    /// The road; the prologue binds it.
+    /// The transport; the prologue binds it.
     pub transport: TransportKind,
     /// How long the person is kept waiting for the registration at the end.
     pub registration_wait: Duration,
@@ -62,7 +62,7 @@ pub struct Invitation {
 /// A machine and what its driver remembers beside it.
 struct Driver<'a, R, K> {
     context: &'a mut CeremonyContext,
-    road: &'a R,
+    transport: &'a R,
     save: &'a K,
     machine: Claimer,
     outputs: VecDeque<ClaimerOutput>,
@@ -84,18 +84,18 @@ struct Driver<'a, R, K> {
 ///
 /// # Errors
 /// [`End`]: the caller shows it and tells the relay.
-pub async fn run<R: Road, K: SaveKeys>(
+pub async fn run<R: Transport, K: SaveKeys>(
     context: &mut CeremonyContext,
-    road: &R,
+    transport: &R,
     invitation: &Invitation,
     save: &K,
 ) -> Result<(), End> {
     let (tell, mut seen) = watch::channel(None);
-    let follow = road.follow(tell);
+    let follow = transport.follow(tell);
     tokio::pin!(follow);
     context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
     // What is so already is noted, too, and nothing is lost between the two loops.
-    let mut trouble = road.trouble();
+    let mut trouble = transport.trouble();
     trouble.mark_changed();
     let greeter = loop {
         let view = tokio::select! {
@@ -117,7 +117,7 @@ pub async fn run<R: Road, K: SaveKeys>(
         }
     };
     context.shown.stage(Stage::Handshake, &[Action::Cancel]);
-    let setting = Setting {
+    let prologue = Prologue {
         organisation: invitation.organisation.clone(),
         token: invitation.token,
         invited: invitation.invited.clone(),
@@ -127,11 +127,11 @@ pub async fn run<R: Road, K: SaveKeys>(
     };
     let clock = clock::Steady::start();
     let (machine, outputs) =
-        Claimer::start(setting, &invitation.link_secret, clock.now(), &mut entropy::System)
+        Claimer::start(prologue, &invitation.link_secret, clock.now(), &mut entropy::System)
             .map_err(|error| End::Here(problems::refused(error)))?;
     let mut driver = Driver {
         context,
-        road,
+        transport,
         save,
         machine,
         outputs: outputs.into(),
@@ -204,7 +204,7 @@ pub async fn run<R: Road, K: SaveKeys>(
     Ok(())
 }
 
-impl<R: Road, K: SaveKeys> Driver<'_, R, K> {
+impl<R: Transport, K: SaveKeys> Driver<'_, R, K> {
     fn step(&mut self, input: ClaimerInput) -> Result<Vec<ClaimerOutput>, Refused> {
         self.machine.step(input, self.clock.now(), &mut entropy::System)
     }
@@ -219,7 +219,7 @@ impl<R: Road, K: SaveKeys> Driver<'_, R, K> {
             return Ok(None);
         }
         let step = self.next;
-        let bytes = self.context.carry(self.road, self.road.fetch(step)).await?;
+        let bytes = self.context.carry(self.transport, self.transport.fetch(step)).await?;
         self.next = step.saturating_add(2);
         match self.step(ClaimerInput::Message { step, bytes }) {
             Ok(outputs) => {
@@ -236,7 +236,7 @@ impl<R: Road, K: SaveKeys> Driver<'_, R, K> {
         while let Some(output) = self.outputs.pop_front() {
             match output {
                 ClaimerOutput::Send { step, bytes } => {
-                    let sent = self.context.carry(self.road, self.road.deposit(step, bytes));
+                    let sent = self.context.carry(self.transport, self.transport.deposit(step, bytes));
                     if !self.kept {
                         sent.await?;
                         continue;
@@ -245,10 +245,10 @@ impl<R: Road, K: SaveKeys> Driver<'_, R, K> {
                         Ok(Ok(())) => {}
                         // The greeter had it before, and the answer was lost on the way.
                         Ok(Err(End::Peer(EndReason::Completed))) => self.registered = true,
-                        // It lies beside the keys, and is followed from there, whatever the road
+                        // It lies beside the keys, and is followed from there, whatever the transport
                         // says: the greeter may have it, and be gone; the server may have lost the
                         // run, which is being opened again meanwhile.
-                        Err(_) | Ok(Err(End::Road(_))) => self.done = true,
+                        Err(_) | Ok(Err(End::Transport(_))) => self.done = true,
                         Ok(Err(end)) => return Err(end),
                     }
                 }
@@ -258,7 +258,7 @@ impl<R: Road, K: SaveKeys> Driver<'_, R, K> {
                     self.context.shown.stage(Stage::Identify, &[Action::Identify, Action::Cancel]);
                 }
                 ClaimerOutput::NeedLog { count } => {
-                    let log = self.context.carry(self.road, first(self.road, count)).await?;
+                    let log = self.context.carry(self.transport, first(self.transport, count)).await?;
                     let outputs = self
                         .step(ClaimerInput::Log(log))
                         .map_err(|error| End::Here(problems::refused(error)))?;
@@ -327,19 +327,19 @@ impl<R: Road, K: SaveKeys> Driver<'_, R, K> {
         self.context.shown.stage(Stage::Registering, &[]);
         self.context
             .shown
-            .note(Some("The keys are kept. The greeter's device registers this terminal now.".into()));
+            .note(Some("The keys are kept. The greeter's device registers this device now.".into()));
         self.step(ClaimerInput::Saved).map_err(problems::refused)
     }
 }
 
 /// The first `count` envelopes of the log.
-async fn first<R: Road>(road: &R, count: u64) -> Result<Vec<Vec<u8>>, RoadError> {
+async fn first<R: Transport>(transport: &R, count: u64) -> Result<Vec<Vec<u8>>, TransportError> {
     let mut log: Vec<Vec<u8>> = Vec::new();
-    let wanted = usize::try_from(count).map_err(|_| RoadError::Misbehaved("a log is too long"))?;
+    let wanted = usize::try_from(count).map_err(|_| TransportError::Misbehaved("a log is too long"))?;
     while log.len() < wanted {
-        let page = road.log_page(log.len() as u64).await?;
+        let page = transport.log_page(log.len() as u64).await?;
         if page.certificates.is_empty() {
-            return Err(RoadError::Misbehaved("the log is shorter than the greeter saw it"));
+            return Err(TransportError::Misbehaved("the log is shorter than the greeter saw it"));
         }
         log.extend(page.certificates.into_iter().map(Vec::from));
     }

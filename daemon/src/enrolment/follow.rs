@@ -12,7 +12,7 @@ use super::pending::PendingEnrolment;
 use super::{CeremonyContext, End, not_now, outbox};
 use crate::session::Session;
 use crate::session::progress::Progress;
-use crate::transport::Road;
+use crate::transport::Transport;
 use crate::transport::retry::ANSWER_WAIT;
 
 /// Why it isn't known whether the server has heard.
@@ -23,10 +23,10 @@ enum Unheard {
 
 /// Shows what becomes of what was signed. The person may stop until the newcomer's keys are
 /// durable.
-pub(super) async fn follow<R: Road>(
+pub(super) async fn follow<R: Transport>(
     mut context: CeremonyContext,
     session: &Arc<Session>,
-    road: &R,
+    transport: &R,
     enrolment: PendingEnrolment,
 ) {
     let (user, device, root) = (enrolment.sealed.user, enrolment.sealed.device, enrolment.sealed.root);
@@ -68,7 +68,7 @@ pub(super) async fn follow<R: Road>(
                     biased;
                     // Locking waits for nobody's server: the keys are to leave the memory.
                     () = session.stop.cancelled() => Err(Unheard::Locked),
-                    told = tokio::time::timeout(ANSWER_WAIT, road.cancel(EndReason::Cancelled)) => {
+                    told = tokio::time::timeout(ANSWER_WAIT, transport.cancel(EndReason::Cancelled)) => {
                         told.map_err(|_| Unheard::NoAnswer)
                     }
                 };
@@ -92,7 +92,7 @@ pub(super) async fn follow<R: Road>(
             }
             // Locking or stopping does not take the signature back: the row goes on after the next
             // unlocking.
-            end @ (End::Stopped(_) | End::Machine(_) | End::Peer(_) | End::Road(_) | End::Here(_)) => {
+            end @ (End::Stopped(_) | End::Machine(_) | End::Peer(_) | End::Transport(_) | End::Here(_)) => {
                 return end.show(&context.shown);
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind, TransportChoice};
-use parsec_protocol::enrol::io::{SealedEnrolment, Setting, TransportKind};
+use parsec_protocol::enrol::io::{Prologue, SealedEnrolment, TransportKind};
 use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::limits::ATTEMPTS_MAX;
 
@@ -53,7 +53,7 @@ pub async fn greet(
     choice: TransportChoice,
 ) {
     context.shown.invited(&invitation.invited, None);
-    // A server that is against its members would let an invitation be tried for ever: this terminal
+    // A server that is against its members would let an invitation be tried for ever: this device
     // counts, too.
     if invitation.tally.is_exhausted() {
         let text = "The invitation was tried too often.";
@@ -71,8 +71,8 @@ pub async fn greet(
         Ok(joined) => joined,
         Err(end) => return end.show(&context.shown),
     };
-    let (attempt, road) = match joined {
-        Joined::Relay(attempt, road) => (attempt, road),
+    let (attempt, transport) = match joined {
+        Joined::Relay(attempt, transport) => (attempt, transport),
         Joined::Direct(arrived) => {
             let ask_server = choice == TransportChoice::Auto;
             return p2p::greet(context, session, invitation, token, arrived, ask_server).await;
@@ -80,7 +80,7 @@ pub async fn greet(
     };
     context.shown.attempt(attempt);
     let summary = &session.open.summary;
-    let setting = Setting {
+    let prologue = Prologue {
         organisation: summary.organisation.clone(),
         token,
         invited: invitation.invited,
@@ -90,7 +90,7 @@ pub async fn greet(
     };
     let issuer = DeviceIssuer { session: Arc::clone(&session), attempt, token };
     match pending::of_attempt(&session, attempt).await {
-        Ok(Some(enrolment)) => return follow(context, &session, &road, enrolment).await,
+        Ok(Some(enrolment)) => return follow(context, &session, &transport, enrolment).await,
         Ok(None) => {}
         Err(problem) => return context.shown.closed(problem),
     }
@@ -99,18 +99,20 @@ pub async fn greet(
         Ok(tally) if tally.attempts <= ATTEMPTS_MAX => {}
         Ok(_) => {
             let end = Problem::new(ProblemKind::InvitationExhausted, "The invitation was tried too often.");
-            until_farewell(&session.stop, finish(End::Here(end), &context, &road)).await;
+            until_farewell(&session.stop, finish(End::Here(end), &context, &transport)).await;
             return;
         }
         Err(problem) => return context.shown.closed(problem),
     }
-    match greeter::run(&mut context, &road, setting, &invitation.link_secret, &issuer).await {
-        Ok(sealed) => follow(context, &session, &road, PendingEnrolment::new(attempt, token, sealed)).await,
+    match greeter::run(&mut context, &transport, prologue, &invitation.link_secret, &issuer).await {
+        Ok(sealed) => {
+            follow(context, &session, &transport, PendingEnrolment::new(attempt, token, sealed)).await
+        }
         Err(end) => {
             tally::note_end(&session, token, &end).await;
             // Whatever was signed is void once the relay has heard; the outbox sees to it if it was
             // not.
-            until_farewell(&session.stop, finish(end, &context, &road)).await;
+            until_farewell(&session.stop, finish(end, &context, &transport)).await;
             if let Ok(Some(enrolment)) = pending::of_attempt(&session, attempt).await {
                 outbox::finish(&session, enrolment);
             }

@@ -13,7 +13,7 @@ use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Action, CeremonyApprove, Problem, ProblemKind, ProfileName, Stage};
 use parsec_protocol::enrol::greeter::Greeter;
-use parsec_protocol::enrol::io::{Approval, GreeterInput, GreeterOutput, Refused, SealedEnrolment, Setting};
+use parsec_protocol::enrol::io::{Approval, GreeterInput, GreeterOutput, Prologue, Refused, SealedEnrolment};
 use parsec_protocol::ids::{Invited, Timestamp};
 use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::relay::AttemptView;
@@ -23,7 +23,7 @@ use super::{Act, CeremonyContext, End, Request, answer, next_state, not_now};
 use crate::os::{clock, entropy};
 use crate::problems;
 use crate::store::DeviceKeys;
-use crate::transport::Road;
+use crate::transport::Transport;
 
 /// What vouching takes from the unlocked device.
 pub trait Issuer: Send + Sync {
@@ -49,7 +49,7 @@ pub trait Issuer: Send + Sync {
 /// A machine and what its driver remembers beside it.
 struct Driver<'a, R, V> {
     context: &'a mut CeremonyContext,
-    road: &'a R,
+    transport: &'a R,
     issuer: &'a V,
     invited: Invited,
     machine: Greeter,
@@ -69,26 +69,26 @@ struct Driver<'a, R, V> {
 ///
 /// # Errors
 /// [`End`]: the caller shows it and tells the relay.
-pub async fn run<R: Road, V: Issuer>(
+pub async fn run<R: Transport, V: Issuer>(
     context: &mut CeremonyContext,
-    road: &R,
-    setting: Setting,
+    transport: &R,
+    prologue: Prologue,
     link_secret: &LinkSecret,
     issuer: &V,
 ) -> Result<SealedEnrolment, End> {
     let (tell, mut seen) = watch::channel(None);
-    let follow = road.follow(tell);
+    let follow = transport.follow(tell);
     tokio::pin!(follow);
     context.shown.stage(Stage::Handshake, &[Action::Cancel]);
-    let invited = setting.invited.clone();
+    let invited = prologue.invited.clone();
     let keys = issuer.keys();
     let clock = clock::Steady::start();
     let (machine, outputs) =
-        Greeter::start(setting, link_secret, keys.root, keys.typed_codes, clock.now(), &mut entropy::System)
+        Greeter::start(prologue, link_secret, keys.root, keys.typed_codes, clock.now(), &mut entropy::System)
             .map_err(|error| End::Here(problems::refused(error)))?;
     let mut driver = Driver {
         context,
-        road,
+        transport,
         issuer,
         invited,
         machine,
@@ -101,7 +101,7 @@ pub async fn run<R: Road, V: Issuer>(
     };
     driver.carry_out().await?;
     let mut newest = None;
-    let mut trouble = road.trouble();
+    let mut trouble = transport.trouble();
     // What is so already is noted, too.
     trouble.mark_changed();
     loop {
@@ -130,7 +130,7 @@ pub async fn run<R: Road, V: Issuer>(
     }
 }
 
-impl<R: Road, V: Issuer> Driver<'_, R, V> {
+impl<R: Transport, V: Issuer> Driver<'_, R, V> {
     fn step(&mut self, input: GreeterInput<'_>) -> Result<Vec<GreeterOutput>, Refused> {
         self.machine.step(input, self.clock.now(), &mut entropy::System)
     }
@@ -145,7 +145,7 @@ impl<R: Road, V: Issuer> Driver<'_, R, V> {
             return Ok(None);
         }
         let step = self.next;
-        let bytes = self.context.carry(self.road, self.road.fetch(step)).await?;
+        let bytes = self.context.carry(self.transport, self.transport.fetch(step)).await?;
         self.next = step.saturating_add(2);
         match self.step(GreeterInput::Message { step, bytes }) {
             Ok(outputs) => {
@@ -162,7 +162,7 @@ impl<R: Road, V: Issuer> Driver<'_, R, V> {
         while let Some(output) = self.outputs.pop_front() {
             match output {
                 GreeterOutput::Send { step, bytes } => {
-                    self.context.carry(self.road, self.road.deposit(step, bytes)).await?;
+                    self.context.carry(self.transport, self.transport.deposit(step, bytes)).await?;
                     if self.sealed.is_some() {
                         self.sent = true;
                         return Ok(());
@@ -247,7 +247,7 @@ impl<R: Road, V: Issuer> Driver<'_, R, V> {
             return Err(not_now());
         }
         if approve.profile.is_some() && matches!(self.invited, Invited::Device(_)) {
-            let text = "A new terminal has its user's profile; none can be given.";
+            let text = "A new device has its user's profile; none can be given.";
             return Err(Problem::new(ProblemKind::InvalidRequest, text));
         }
         if approve.claimer_confirmed { Ok(()) } else { Err(problems::refused(Refused::NotConfirmed)) }
@@ -293,7 +293,7 @@ impl<R: Road, V: Issuer> Driver<'_, R, V> {
 fn not_now_any_more(end: &End) -> Problem {
     match end {
         End::Stopped(problem) => problem.clone(),
-        End::Machine(_) | End::Person(_) | End::Peer(_) | End::Road(_) | End::Here(_) => {
+        End::Machine(_) | End::Person(_) | End::Peer(_) | End::Transport(_) | End::Here(_) => {
             Problem::new(ProblemKind::Cancelled, "The ceremony was ended before anything was signed.")
         }
     }

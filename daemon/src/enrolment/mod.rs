@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::os::caller::CallerSession;
 use crate::problems;
-use crate::transport::{Road, RoadError};
+use crate::transport::{Transport, TransportError};
 use view::ViewPublisher;
 use waiting::Hint;
 
@@ -91,8 +91,8 @@ pub enum End {
     Person(oneshot::Sender<Result<CeremonyView, Problem>>),
     /// The relay says that the attempt is over.
     Peer(EndReason),
-    /// The road failed for good.
-    Road(RoadError),
+    /// The transport failed for good.
+    Transport(TransportError),
     /// Something on this machine failed.
     Here(Problem),
     /// The daemon stops, or the device is locked.
@@ -108,7 +108,7 @@ impl End {
             Self::Person(_) => Some(EndReason::Cancelled),
             Self::Peer(_) => None,
             // Whatever the server did, an attempt that is still open there must not block the link.
-            Self::Road(_) | Self::Here(_) | Self::Stopped(_) => Some(EndReason::Abandoned),
+            Self::Transport(_) | Self::Here(_) | Self::Stopped(_) => Some(EndReason::Abandoned),
         }
     }
 
@@ -121,7 +121,7 @@ impl End {
                 let _ = reply.send(Ok(shown.now()));
             }
             Self::Peer(reason) => shown.closed(problems::ended(reason)),
-            Self::Road(error) => shown.closed(error.into()),
+            Self::Transport(error) => shown.closed(error.into()),
             Self::Here(problem) | Self::Stopped(problem) => shown.closed(problem),
         }
     }
@@ -229,12 +229,12 @@ impl CeremonyContext {
     ///
     /// # Errors
     /// [`End`]; an attempt that is over is told with its reason.
-    pub async fn carry<R: Road, T>(
+    pub async fn carry<R: Transport, T>(
         &mut self,
-        road: &R,
-        work: impl Future<Output = Result<T, RoadError>>,
+        transport: &R,
+        work: impl Future<Output = Result<T, TransportError>>,
     ) -> Result<T, End> {
-        let mut trouble = road.trouble();
+        let mut trouble = transport.trouble();
         tokio::pin!(work);
         let done = loop {
             tokio::select! {
@@ -250,18 +250,18 @@ impl CeremonyContext {
         match done {
             Ok(value) => Ok(value),
             Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {
-                Err(self.wait(why_ended(road, error)).await?)
+                Err(self.wait(why_ended(transport, error)).await?)
             }
-            Err(error) => Err(End::Road(error)),
+            Err(error) => Err(End::Transport(error)),
         }
     }
 }
 
 /// The reason of an attempt that the relay calls ended.
-async fn why_ended<R: Road>(road: &R, error: RoadError) -> End {
-    match tokio::time::timeout(REASON_WAIT, road.state()).await {
+async fn why_ended<R: Transport>(transport: &R, error: TransportError) -> End {
+    match tokio::time::timeout(REASON_WAIT, transport.state()).await {
         Ok(Ok(AttemptView { ended: Some(reason), .. })) => End::Peer(reason),
-        Ok(Ok(AttemptView { ended: None, .. }) | Err(_)) | Err(_) => End::Road(error),
+        Ok(Ok(AttemptView { ended: None, .. }) | Err(_)) | Err(_) => End::Transport(error),
     }
 }
 
@@ -287,7 +287,7 @@ pub fn answer(choose: &CeremonyChoose) -> Result<CodeAnswer, Problem> {
 /// The next state of the attempt, or why it can't be followed any more.
 async fn next_state(
     seen: &mut watch::Receiver<Option<AttemptView>>,
-    follow: impl Future<Output = RoadError>,
+    follow: impl Future<Output = TransportError>,
 ) -> Result<AttemptView, End> {
     tokio::pin!(follow);
     loop {
@@ -298,7 +298,7 @@ async fn next_state(
                     return Ok(view);
                 }
             }
-            error = &mut follow => return Err(End::Road(error)),
+            error = &mut follow => return Err(End::Transport(error)),
         }
     }
 }
@@ -321,11 +321,11 @@ pub(super) async fn until_farewell(stop: &CancellationToken, work: impl Future<O
 /// Past the point where the person may stop, nothing else may either: the keys are durable, and
 /// what they wait for is followed by the loop and, after a restart, by the next one. The relay is
 /// then told nothing.
-pub async fn finish<R: Road>(end: End, context: &CeremonyContext, road: &R) {
+pub async fn finish<R: Transport>(end: End, context: &CeremonyContext, transport: &R) {
     let reason = if context.may_cancel { end.reason() } else { None };
     end.show(&context.shown);
     if let Some(reason) = reason
-        && let Err(error) = road.cancel(reason).await
+        && let Err(error) = transport.cancel(reason).await
     {
         tracing::debug!(%error, "the relay was told of an ended attempt and did not take it");
     }

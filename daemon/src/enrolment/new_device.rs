@@ -9,7 +9,7 @@ use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, SecretText, TransportChoice};
 use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::ids::{AttemptId, DeviceId, Token};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 

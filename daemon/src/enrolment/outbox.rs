@@ -19,9 +19,9 @@ use crate::problems;
 use crate::session::Session;
 use crate::session::progress::{Followed, Progress};
 use crate::store::{Store, StoredInvitation};
-use crate::transport::relay::{GreeterRoad, ended};
+use crate::transport::relay::{GreeterTransport, ended};
 use crate::transport::retry::until_done;
-use crate::transport::{Road as _, RoadError, Trouble};
+use crate::transport::{Transport as _, TransportError, Trouble};
 
 /// Finishes an enrolment in the background, once, however often that is asked for.
 pub fn finish(session: &Arc<Session>, enrolment: PendingEnrolment) -> watch::Receiver<Progress> {
@@ -65,12 +65,12 @@ async fn one(
         }
         return p2p::finish(session, enrolment, kept, tell).await;
     }
-    let road = GreeterRoad::new(session.member.clone(), enrolment.token, enrolment.attempt);
+    let transport = GreeterTransport::new(session.member.clone(), enrolment.token, enrolment.attempt);
     loop {
         if is_in(&session.log(), &enrolment.sealed) {
             return published(session, attempt).await;
         }
-        let receipt = match receipt(session, &road, enrolment).await {
+        let receipt = match receipt(session, &transport, enrolment).await {
             Ok(Ok(message)) => message,
             Ok(Err(reason)) => return over(session, enrolment, reason).await,
             Err(error) => {
@@ -90,10 +90,10 @@ async fn one(
         keep_receipt(session, enrolment, &publication).await;
         tell.send_replace(Progress::Registering);
         let certificates = publication.certificates.into_iter().map(ByteVec::from).collect();
-        match road.complete(&Completion { certificates, receipt: publication.receipt }).await {
+        match transport.complete(&Completion { certificates, receipt: publication.receipt }).await {
             Ok(_) => return over(session, enrolment, EndReason::Completed).await,
             Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {
-                let reason = road.state().await?.ended.unwrap_or(EndReason::Abandoned);
+                let reason = transport.state().await?.ended.unwrap_or(EndReason::Abandoned);
                 return over(session, enrolment, reason).await;
             }
             // Lost in between; the newcomer's device has the receipt, and opens it again.
@@ -106,9 +106,9 @@ async fn one(
 /// Waits for message 8; or the reason why it never comes.
 async fn receipt(
     session: &Session,
-    road: &GreeterRoad,
+    transport: &GreeterTransport,
     enrolment: &PendingEnrolment,
-) -> Result<Result<Vec<u8>, EndReason>, RoadError> {
+) -> Result<Result<Vec<u8>, EndReason>, TransportError> {
     let (tell, mut seen) = watch::channel(None);
     let trouble = Trouble::new(None);
     let follow = session.member.follow(enrolment.token, &trouble, &tell);
@@ -136,10 +136,10 @@ async fn receipt(
             return Ok(Err(reason));
         }
         if attempt.has(RECEIPT_STEP) {
-            return road.fetch(RECEIPT_STEP).await.map(Ok);
+            return transport.fetch(RECEIPT_STEP).await.map(Ok);
         }
-        if !resume::greet(road, &attempt).await? && !attempt.has(HANDOVER_STEP) && !enrolment.sent {
-            road.cancel(EndReason::Abandoned).await?;
+        if !resume::greet(transport, &attempt).await? && !attempt.has(HANDOVER_STEP) && !enrolment.sent {
+            transport.cancel(EndReason::Abandoned).await?;
             return Ok(Err(EndReason::Abandoned));
         }
     }
@@ -152,7 +152,11 @@ async fn receipt(
 /// # Errors
 /// Any other refusal; or that the invitation is over, or not here either: the row stays, with what
 /// went wrong.
-async fn forgotten(session: &Session, enrolment: &PendingEnrolment, error: RoadError) -> Result<(), Problem> {
+async fn forgotten(
+    session: &Session,
+    enrolment: &PendingEnrolment,
+    error: TransportError,
+) -> Result<(), Problem> {
     if error.code() != Some(ErrorCode::InvitationUnknown) {
         return Err(error.into());
     }

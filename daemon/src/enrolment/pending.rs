@@ -17,7 +17,7 @@ use crate::session::Session;
 use crate::session::device::Device;
 use crate::session::progress::Progress;
 use crate::store::{Sealed, Store};
-use crate::transport::RoadError;
+use crate::transport::TransportError;
 
 /// An enrolment that waits in the outbox.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ pub(super) async fn over(
     if finality::ended(reason) == Registration::Registered {
         let _ = log?;
         let text = "it says that the certificates are in the log, and they are not";
-        return Ok(Progress::Failed(RoadError::Misbehaved(text).into()));
+        return Ok(Progress::Failed(TransportError::Misbehaved(text).into()));
     }
     set_aside(session, enrolment.attempt).await?;
     Ok(Progress::Void(reason))

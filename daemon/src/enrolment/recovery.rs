@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
 use parsec_protocol::control::Registration;
 use parsec_protocol::ids::DeviceId;
 use parsec_protocol::limits::STEP_MAX_BYTES;
-use parsec_protocol::receipt::Receipt;
 use parsec_protocol::relay::attempt::RECEIPT_STEP;
 use parsec_protocol::relay::{EndReason, ErrorCode, Standing, StandingQuestion};
 use tokio::sync::watch;
@@ -22,8 +22,8 @@ use super::{finality, p2p, resume};
 use crate::network::Net;
 use crate::store::PendingReceipt;
 use crate::transport::http::{Client, Server};
-use crate::transport::relay::{ClaimerRoad, Invitee, standing};
-use crate::transport::{Road as _, RoadError};
+use crate::transport::relay::{ClaimerTransport, Invitee, standing};
+use crate::transport::{Transport as _, TransportError};
 
 /// Pauses between tries with a server that says that an enrolment is over: the first while people
 /// still look, the last so that a device that stays pending for months costs nobody anything.
@@ -39,8 +39,8 @@ pub async fn abandon(client: Client, net: Net, started: Started) {
     let secret = Zeroizing::new(*started.secret.expose());
     let Ok(server) = Server::new(client, &started.server) else { return };
     let invitee = Invitee { server, organisation: started.organisation, token: started.token };
-    let road = ClaimerRoad::new(invitee, started.attempt, secret);
-    if let Err(error) = road.cancel(EndReason::Abandoned).await {
+    let transport = ClaimerTransport::new(invitee, started.attempt, secret);
+    if let Err(error) = transport.cancel(EndReason::Abandoned).await {
         tracing::debug!(%error, "an abandoned attempt had ended already");
     }
 }
@@ -77,14 +77,14 @@ pub async fn register(
 async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration> {
     let invitee =
         Invitee { server: server.clone(), organisation: pending.organisation.clone(), token: pending.token };
-    let road = ClaimerRoad::new(invitee, pending.attempt, pending.attempt_secret.clone());
-    match road.deposit(RECEIPT_STEP, pending.message.clone()).await {
+    let transport = ClaimerTransport::new(invitee, pending.attempt, pending.attempt_secret.clone());
+    match transport.deposit(RECEIPT_STEP, pending.message.clone()).await {
         Ok(()) => {}
         Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {}
         // The server has lost the run: its database was restored from a backup, say. Or it was
         // opened again, and not to the end.
         Err(error) if matches!(error.code(), Some(ErrorCode::AttemptUnknown | ErrorCode::StepRefused)) => {
-            if let Err(error) = resume::claim(&road, &pending.message).await {
+            if let Err(error) = resume::claim(&transport, &pending.message).await {
                 tracing::info!(%error, "an enrolment that the server has lost can't be opened again yet");
                 return verdict_of(&error);
             }
@@ -99,7 +99,7 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
         }
     }
     let (tell, mut seen) = watch::channel(None);
-    let follow = road.follow(tell);
+    let follow = transport.follow(tell);
     tokio::pin!(follow);
     loop {
         let view: parsec_protocol::relay::AttemptView = tokio::select! {
@@ -121,7 +121,7 @@ async fn once(server: &Server, pending: &PendingReceipt) -> Option<Registration>
 /// Asks whether the certificate that message 8 names is in the log. Nobody is asked about the
 /// greeter, whom message 8 does not name: that the enrolment is void is not said this way.
 async fn standing_of(server: &Server, pending: &PendingReceipt) -> Option<Registration> {
-    let receipt: Receipt = codec::decode(&pending.message, STEP_MAX_BYTES).ok()?;
+    let receipt: ClaimReceipt = codec::decode(&pending.message, STEP_MAX_BYTES).ok()?;
     let certificate = *receipt.certificates.first()?;
     let question = StandingQuestion { greeter: DeviceId::from_bytes([0; 16]), certificate };
     match standing(server, &pending.organisation, &question).await {
@@ -135,6 +135,6 @@ async fn standing_of(server: &Server, pending: &PendingReceipt) -> Option<Regist
 }
 
 /// What a refusal says of the enrolment, if it says anything.
-fn verdict_of(error: &RoadError) -> Option<Registration> {
+fn verdict_of(error: &TransportError) -> Option<Registration> {
     finality::receipt_refused(error.code()?)
 }

@@ -9,8 +9,8 @@ use parsec_protocol::relay::attempt::{RECEIPT_STEP, Side};
 use parsec_protocol::relay::{AttemptView, ErrorCode};
 use tokio::sync::watch;
 
-use crate::transport::relay::{ClaimerRoad, GreeterRoad};
-use crate::transport::{Road as _, RoadError};
+use crate::transport::relay::{ClaimerTransport, GreeterTransport};
+use crate::transport::{Transport as _, TransportError};
 
 /// What stands in a step that was said before the relay lost it: no machine's message is so short.
 const SAID: &[u8] = &[0];
@@ -19,11 +19,11 @@ const SAID: &[u8] = &[0];
 /// Ends, too, where somebody says that the run is over.
 ///
 /// # Errors
-/// [`RoadError`]: what the relay says instead.
-pub async fn claim(road: &ClaimerRoad, message: &[u8]) -> Result<(), RoadError> {
-    road.start().await?;
+/// [`TransportError`]: what the relay says instead.
+pub async fn claim(transport: &ClaimerTransport, message: &[u8]) -> Result<(), TransportError> {
+    transport.start().await?;
     let (tell, mut seen) = watch::channel(None);
-    let follow = road.follow(tell);
+    let follow = transport.follow(tell);
     tokio::pin!(follow);
     loop {
         let view = tokio::select! {
@@ -37,9 +37,9 @@ pub async fn claim(road: &ClaimerRoad, message: &[u8]) -> Result<(), RoadError> 
             return Ok(());
         }
         match view.missing() {
-            RECEIPT_STEP.. => return road.deposit(RECEIPT_STEP, message.to_vec()).await,
+            RECEIPT_STEP.. => return transport.deposit(RECEIPT_STEP, message.to_vec()).await,
             step if Side::depositing(step) == Side::Claimer && view.greeter.is_some() => {
-                road.deposit(step, SAID.to_vec()).await?
+                transport.deposit(step, SAID.to_vec()).await?
             }
             _ => {}
         }
@@ -49,9 +49,9 @@ pub async fn claim(road: &ClaimerRoad, message: &[u8]) -> Result<(), RoadError> 
 /// Goes on with a run as its greeter, if the claimer has opened it again; whether that is so.
 ///
 /// # Errors
-/// [`RoadError`].
-pub async fn greet(road: &GreeterRoad, view: &AttemptView) -> Result<bool, RoadError> {
-    match go_on(road, view).await {
+/// [`TransportError`].
+pub async fn greet(transport: &GreeterTransport, view: &AttemptView) -> Result<bool, TransportError> {
+    match go_on(transport, view).await {
         // What was seen is not so any more: the relay has lost the run in between. The next view
         // says how it is.
         Err(error) if is_past(&error) => Ok(true),
@@ -59,9 +59,9 @@ pub async fn greet(road: &GreeterRoad, view: &AttemptView) -> Result<bool, RoadE
     }
 }
 
-async fn go_on(road: &GreeterRoad, view: &AttemptView) -> Result<bool, RoadError> {
+async fn go_on(transport: &GreeterTransport, view: &AttemptView) -> Result<bool, TransportError> {
     if view.greeter.is_none() {
-        road.join().await?;
+        transport.join().await?;
         return Ok(true);
     }
     match view.missing() {
@@ -71,11 +71,11 @@ async fn go_on(road: &GreeterRoad, view: &AttemptView) -> Result<bool, RoadError
         next => {
             // Step 0 is the claimer's first: what stands there tells a run that was opened again
             // from one that was never lost.
-            if road.fetch(0).await? != SAID {
+            if transport.fetch(0).await? != SAID {
                 return Ok(false);
             }
             if Side::depositing(next) == Side::Greeter {
-                road.deposit(next, SAID.to_vec()).await?;
+                transport.deposit(next, SAID.to_vec()).await?;
             }
         }
     }
@@ -83,7 +83,7 @@ async fn go_on(road: &GreeterRoad, view: &AttemptView) -> Result<bool, RoadError
 }
 
 /// Whether a refusal says no more than that the run is at another place than it was.
-fn is_past(error: &RoadError) -> bool {
+fn is_past(error: &TransportError) -> bool {
     matches!(
         error.code(),
         Some(

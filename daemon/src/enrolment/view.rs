@@ -6,15 +6,16 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use parsec_protocol::control::{
-    Action, CeremonyId, CeremonyView, Choice, ClaimerInfo, Outcome, Problem, RoadName, Role, Stage, Subject,
+    Action, CeremonyId, CeremonyView, Choice, ClaimerInfo, Outcome, Problem, Role, Stage, Subject,
+    TransportName,
 };
 use parsec_protocol::enrol::io::{Claim, CodeQuestion};
 use parsec_protocol::enrol::sas::SasCode;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Token, UserId};
-use parsec_protocol::public::VerifyKey;
+use parsec_protocol::public_keys::VerifyKey;
 use tokio::sync::watch;
 
-use crate::events::{Hub, RoadReason};
+use crate::events::{Hub, TransportReason};
 use crate::transport::HELD_BACK;
 
 /// Publishes a ceremony's view. Whoever watches gets the newest; none can hold the ceremony up.
@@ -141,16 +142,16 @@ impl ViewPublisher {
         self.change(|view| view.attempt = Some(attempt));
     }
 
-    /// Which road it takes from now on, and why.
-    pub fn road(&self, road: RoadName, reason: RoadReason) {
+    /// Which transport it takes from now on, and why.
+    pub fn transport(&self, transport: TransportName, reason: TransportReason) {
         self.view.send_if_modified(|view| {
-            if view.transport == Some(road) {
+            if view.transport == Some(transport) {
                 return false;
             }
-            view.transport = Some(road);
+            view.transport = Some(transport);
             view.revision = view.revision.saturating_add(1);
             if let Some(events) = &self.events {
-                events.road(view.id, road, reason);
+                events.transport(view.id, transport, reason);
             }
             true
         });
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_road_is_told_once_with_its_reason_and_stays() {
+    fn a_transport_is_told_once_with_its_reason_and_stays() {
         let hub = Hub::new(Vec::new()).unwrap();
         let shown = ViewPublisher::new(CeremonyId(1), Role::Claimer, "acme".parse().unwrap(), None);
         hub.ceremony_started(&shown.now());
@@ -270,15 +271,23 @@ mod tests {
         let mut next = || told.next().now_or_never().flatten();
         let Some(EventItem::Snapshot { status, .. }) = next() else { panic!("no snapshot") };
         assert_eq!(status.ceremonies[0].transport, None);
-        shown.road(RoadName::P2p, RoadReason::ServerUnreachable);
+        shown.transport(TransportName::P2p, TransportReason::ServerUnreachable);
         let view = shown.now();
-        shown.road(RoadName::P2p, RoadReason::Asked);
-        assert_eq!(shown.now(), view, "the same road again is no change");
+        shown.transport(TransportName::P2p, TransportReason::Asked);
+        assert_eq!(shown.now(), view, "the same transport again is no change");
         shown.stage(Stage::WaitingForPeer, &[]);
-        assert_eq!((view.transport, shown.now().transport), (Some(RoadName::P2p), Some(RoadName::P2p)));
-        let Some(EventItem::Event { event: road, .. }) = next() else { panic!("the road is not told") };
+        assert_eq!(
+            (view.transport, shown.now().transport),
+            (Some(TransportName::P2p), Some(TransportName::P2p))
+        );
+        let Some(EventItem::Event { event: transport, .. }) = next() else {
+            panic!("the transport is not told")
+        };
         let reason = "server_unreachable".to_owned();
-        assert_eq!(road, Event::RoadChanged { ceremony: CeremonyId(1), road: RoadName::P2p, reason });
+        assert_eq!(
+            transport,
+            Event::TransportChanged { ceremony: CeremonyId(1), transport: TransportName::P2p, reason }
+        );
         let Some(EventItem::Event { event: stage, .. }) = next() else { panic!("the stage is not told") };
         assert!(matches!(stage, Event::CeremonyChanged { ceremony } if ceremony.transport == view.transport));
         assert_eq!(next(), None);

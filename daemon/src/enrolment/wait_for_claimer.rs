@@ -1,13 +1,13 @@
-//! A greeter's wait for the newcomer, on the road that they take.
+//! A greeter's wait for the newcomer, on the transport that they take.
 //!
-//! Decides when this terminal begins to listen for itself: at once where that was asked for; where
+//! Decides when this device begins to listen for itself: at once where that was asked for; where
 //! the choice is open, when the server doesn't answer or doesn't know the invitation. Joins the
 //! attempt that comes first, and no second.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::control::{Action, Problem, ProblemKind, RoadName, Stage, TransportChoice};
+use parsec_protocol::control::{Action, Problem, ProblemKind, Stage, TransportChoice, TransportName};
 use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, InvitationStatus, InvitationView};
 use tokio::sync::watch;
@@ -17,26 +17,26 @@ use super::p2p::{Arrived, Meeting};
 use super::pending;
 use super::waiting::{Way, hint};
 use super::{CeremonyContext, End, not_now};
-use crate::events::RoadReason;
+use crate::events::TransportReason;
 use crate::session::Session;
 use crate::store::StoredInvitation;
-use crate::transport::relay::GreeterRoad;
-use crate::transport::{HELD_BACK, Road as _, Trouble};
+use crate::transport::relay::GreeterTransport;
+use crate::transport::{HELD_BACK, Transport as _, Trouble};
 
-/// How long the server may say nothing before this terminal listens for itself, too. A slow server
+/// How long the server may say nothing before this device listens for itself, too. A slow server
 /// answers in one second.
-const SERVER_PATIENCE: Duration = Duration::from_secs(3);
+const SERVER_TIMEOUT: Duration = Duration::from_secs(3);
 /// The greeter's first step: once it is there, a machine of this side was under way.
 const OUR_FIRST_STEP: u8 = 1;
-/// What is shown while this terminal waits for both.
-const BOTH_ROADS: &str = "The server can't be reached; this terminal also waits directly, on the local network and at the addresses in the link.";
+/// What is shown while this device waits for both.
+const BOTH_TRANSPORTS: &str = "The server can't be reached; this device also waits directly, on the local network and at the addresses in the link.";
 /// The same, where the server does not have the invitation.
-const DIRECT_ONLY: &str = "The server doesn't know this invitation; this terminal waits directly, on the local network and at the addresses in the link.";
+const DIRECT_ONLY: &str = "The server doesn't know this invitation; this device waits directly, on the local network and at the addresses in the link.";
 
 /// An attempt that this device greets in.
 pub(super) enum Joined {
     /// Over the server.
-    Relay(AttemptId, GreeterRoad),
+    Relay(AttemptId, GreeterTransport),
     /// Directly.
     Direct(Arrived),
 }
@@ -60,7 +60,7 @@ pub(super) async fn join(
     match choice {
         TransportChoice::P2p => {
             context.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
-            context.shown.road(RoadName::P2p, RoadReason::Asked);
+            context.shown.transport(TransportName::P2p, TransportReason::Asked);
             context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
             meet(context, &meeting).await.map(Joined::Direct)
         }
@@ -68,16 +68,18 @@ pub(super) async fn join(
             let may_meet =
                 choice == TransportChoice::Auto && invitation.direct.is_some() && session.net.direct();
             if choice == TransportChoice::Server {
-                context.shown.road(RoadName::Server, RoadReason::Asked);
+                context.shown.transport(TransportName::Server, TransportReason::Asked);
             }
             match over_relay(context, session, invitation, token, may_meet.then_some(&mut meeting)).await {
                 // It was made while the server was away, and the server has not been told yet.
-                Err(End::Road(error)) if may_meet && error.code() == Some(ErrorCode::InvitationUnknown) => {
+                Err(End::Transport(error))
+                    if may_meet && error.code() == Some(ErrorCode::InvitationUnknown) =>
+                {
                     context.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
                     context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
                     context.shown.note(Some(DIRECT_ONLY.to_owned()));
                     let arrived = meet(context, &meeting).await?;
-                    context.shown.road(RoadName::P2p, RoadReason::InvitationUnknown);
+                    context.shown.transport(TransportName::P2p, TransportReason::InvitationUnknown);
                     Ok(Joined::Direct(arrived))
                 }
                 joined => joined,
@@ -86,7 +88,7 @@ pub(super) async fn join(
     }
 }
 
-/// Waits for a claimer on the direct road alone.
+/// Waits for a claimer over the peer-to-peer transport alone.
 async fn meet(context: &mut CeremonyContext, meeting: &Meeting) -> Result<Arrived, End> {
     loop {
         tokio::select! {
@@ -98,7 +100,7 @@ async fn meet(context: &mut CeremonyContext, meeting: &Meeting) -> Result<Arrive
     }
 }
 
-/// Waits for a claimer on the server's relay, and with `meeting` on the direct road as well once
+/// Waits for a claimer on the server's relay, and with `meeting` over the peer-to-peer transport as well once
 /// the server gives trouble.
 async fn over_relay(
     context: &mut CeremonyContext,
@@ -113,7 +115,7 @@ async fn over_relay(
     let follow = session.member.follow(token, &trouble, &tell);
     tokio::pin!(follow);
     let mut left = None;
-    let mut patience = meeting.is_some().then(|| Instant::now() + SERVER_PATIENCE);
+    let mut deadline = meeting.is_some().then(|| Instant::now() + SERVER_TIMEOUT);
     loop {
         let mut listen = false;
         let arrived = async {
@@ -123,13 +125,13 @@ async fn over_relay(
             }
         };
         let view = tokio::select! {
-            error = &mut follow => return Err(End::Road(error)),
+            error = &mut follow => return Err(End::Transport(error)),
             Ok(()) = seen.changed() => {
-                patience = None;
+                deadline = None;
                 seen.borrow_and_update().clone()
             }
             arrived = arrived => {
-                context.shown.road(RoadName::P2p, RoadReason::ServerUnreachable);
+                context.shown.transport(TransportName::P2p, TransportReason::ServerUnreachable);
                 return Ok(Joined::Direct(arrived));
             }
             request = context.request() => {
@@ -143,7 +145,7 @@ async fn over_relay(
                 context.shown.note(now);
                 None
             }
-            () = tokio::time::sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
+            () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                 listen = true;
                 None
             }
@@ -151,14 +153,14 @@ async fn over_relay(
         if let Some(meeting) = &mut meeting
             && listen
         {
-            patience = None;
+            deadline = None;
             if !meeting.is_open() {
                 context.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
             }
             if context.shown.now().stage != Stage::WaitingForPeer {
                 context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
             }
-            context.shown.note(Some(BOTH_ROADS.to_owned()));
+            context.shown.note(Some(BOTH_TRANSPORTS.to_owned()));
         }
         let Some(view) = view else { continue };
         // The server speaks again: what was said of it is no longer so.
@@ -174,19 +176,19 @@ async fn over_relay(
         if left == Some(attempt) {
             continue;
         }
-        let road = GreeterRoad::new(session.member.clone(), token, attempt);
+        let transport = GreeterTransport::new(session.member.clone(), token, attempt);
         let ours = view.greeter.is_some_and(|greeter| greeter.device == session.open.summary.device);
         let signed = pending::of_attempt(session, attempt).await.map_err(End::Here)?.is_some();
         // Steps of ours that no machine here remembers: the channel died with an earlier daemon.
         if ours && view.has(OUR_FIRST_STEP) && !signed {
-            context.carry(&road, road.cancel(EndReason::Abandoned)).await?;
+            context.carry(&transport, transport.cancel(EndReason::Abandoned)).await?;
             left = Some(attempt);
             continue;
         }
-        match context.carry(&road, road.join()).await {
+        match context.carry(&transport, transport.join()).await {
             Ok(AttemptView { ended: None, .. }) => {
-                context.shown.road(RoadName::Server, RoadReason::ServerReached);
-                return Ok(Joined::Relay(attempt, road));
+                context.shown.transport(TransportName::Server, TransportReason::ServerReached);
+                return Ok(Joined::Relay(attempt, transport));
             }
             // It ended between the event and the call, also where this device had joined it before;
             // another will come.

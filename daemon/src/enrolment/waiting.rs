@@ -20,7 +20,7 @@ const SHORT_DIGITS: usize = 8;
 pub enum Way<'a> {
     /// On a server.
     Server(&'a str),
-    /// For the other terminal itself.
+    /// For the other device itself.
     Direct,
 }
 

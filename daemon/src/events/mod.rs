@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use parsec_protocol::control::{
     API_VERSION, Alarm, CeremonyId, CeremonySummary, CeremonyView, DeviceState, DeviceView, Event, EventItem,
-    EventPosition, Overview, Problem, RoadName, StreamId,
+    EventPosition, Overview, Problem, StreamId, TransportName,
 };
 use parsec_protocol::ids::{DeviceId, Timestamp};
 use parsec_protocol::keys::random;
@@ -92,9 +92,9 @@ impl Reason {
     }
 }
 
-/// Why a ceremony takes a road, in the words of the local API.
+/// Why a ceremony takes a transport, in the words of the local API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RoadReason {
+pub enum TransportReason {
     /// The person asked for this one.
     Asked,
     /// The server comes first, and answered.
@@ -105,7 +105,7 @@ pub enum RoadReason {
     InvitationUnknown,
 }
 
-impl RoadReason {
+impl TransportReason {
     const fn word(self) -> &'static str {
         match self {
             Self::Asked => "asked",
@@ -222,12 +222,15 @@ impl Hub {
         self.add(&mut state, event);
     }
 
-    /// A ceremony takes this road from now on. Told while its view is locked, as [`Self::ceremony`]
+    /// A ceremony takes this transport from now on. Told while its view is locked, as [`Self::ceremony`]
     /// is.
-    pub fn road(&self, ceremony: CeremonyId, road: RoadName, reason: RoadReason) {
+    pub fn transport(&self, ceremony: CeremonyId, transport: TransportName, reason: TransportReason) {
         let mut state = self.state();
         if state.overview.ceremonies.iter().any(|shown| shown.id == ceremony) {
-            self.add(&mut state, Event::RoadChanged { ceremony, road, reason: reason.word().to_owned() });
+            self.add(
+                &mut state,
+                Event::TransportChanged { ceremony, transport, reason: reason.word().to_owned() },
+            );
         }
     }
 
@@ -266,13 +269,13 @@ impl Hub {
     /// Follows the events: those after `after`, or from a snapshot on.
     #[must_use]
     pub fn watch(&self, after: Option<EventPosition>) -> Reader {
-        let place = match after {
-            None => Place::Start,
-            Some(position) if position.stream == self.inner.stream => Place::After(position.id),
-            Some(_) => Place::Lost(None),
+        let cursor = match after {
+            None => Cursor::Start,
+            Some(position) if position.stream == self.inner.stream => Cursor::After(position.id),
+            Some(_) => Cursor::Lost(None),
         };
         self.inner.readers.send_modify(|readers| *readers = readers.saturating_add(1));
-        Reader { hub: self.clone(), told: self.inner.told.subscribe(), place }
+        Reader { hub: self.clone(), told: self.inner.told.subscribe(), cursor }
     }
 
     /// The last event. Returns once every reader has taken it, or after a moment.
@@ -286,9 +289,9 @@ impl Hub {
     }
 }
 
-/// Where a reader is.
+/// Where a reader is in the ring.
 #[derive(Debug)]
-enum Place {
+enum Cursor {
     /// Before its first snapshot.
     Start,
     /// The event it had last.
@@ -304,7 +307,7 @@ enum Place {
 pub struct Reader {
     hub: Hub,
     told: watch::Receiver<u64>,
-    place: Place,
+    cursor: Cursor,
 }
 
 impl Reader {
@@ -322,10 +325,10 @@ impl Reader {
 
     /// What comes next, if it is there.
     fn take(&mut self) -> Poll<Option<EventItem>> {
-        let place = std::mem::replace(&mut self.place, Place::Start);
-        if let Place::Behind(snapshot) = place {
+        let cursor = std::mem::replace(&mut self.cursor, Cursor::Start);
+        if let Cursor::Behind(snapshot) = cursor {
             if let EventItem::Snapshot { id, .. } = *snapshot {
-                self.place = Place::After(id);
+                self.cursor = Cursor::After(id);
             }
             return Poll::Ready(Some(*snapshot));
         }
@@ -338,32 +341,32 @@ impl Reader {
             time: clock::now(),
             status: Box::new(state.overview.clone()),
         };
-        let from = match place {
-            Place::Start | Place::Behind(_) => {
-                self.place = Place::After(newest);
+        let from = match cursor {
+            Cursor::Start | Cursor::Behind(_) => {
+                self.cursor = Cursor::After(newest);
                 return Poll::Ready(Some(snapshot(stream)));
             }
-            Place::After(id) if id == newest => {
-                self.place = Place::After(id);
+            Cursor::After(id) if id == newest => {
+                self.cursor = Cursor::After(id);
                 return if state.stopped { Poll::Ready(None) } else { Poll::Pending };
             }
-            Place::After(id) => {
+            Cursor::After(id) => {
                 // How far from the ring's end; an id that was never given out is behind it.
                 let back = newest.checked_sub(id).and_then(|back| usize::try_from(back).ok());
                 let index = back.and_then(|back| state.ring.len().checked_sub(back));
                 if let Some(kept) = index.and_then(|index| state.ring.get(index)) {
                     let id = id.saturating_add(1);
                     let (time, event) = (kept.time, kept.event.clone());
-                    self.place = Place::After(id);
+                    self.cursor = Cursor::After(id);
                     return Poll::Ready(Some(EventItem::Event { stream, id, time, event }));
                 }
                 // An id of the future is a mistake of the reader's: it missed nothing that has a
                 // number.
                 back.map(|_| id.saturating_add(1))
             }
-            Place::Lost(from) => from,
+            Cursor::Lost(from) => from,
         };
-        self.place = Place::Behind(Box::new(snapshot(stream.clone())));
+        self.cursor = Cursor::Behind(Box::new(snapshot(stream.clone())));
         Poll::Ready(Some(EventItem::Gap { stream, from, to: newest }))
     }
 }

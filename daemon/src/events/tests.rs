@@ -62,16 +62,16 @@ fn alarm(organisation: &OrganisationId, kind: ProblemKind) -> Alarm {
 }
 
 /// What the daemon does, and what it knows afterwards, kept in another way than the hub does.
-struct World {
+struct Model {
     dice: Dice,
     hub: Hub,
     devices: BTreeMap<(String, DeviceId), DeviceView>,
-    ceremonies: BTreeMap<CeremonyId, (Stage, Option<RoadName>)>,
+    ceremonies: BTreeMap<CeremonyId, (Stage, Option<TransportName>)>,
     alarms: Vec<(OrganisationId, ProblemKind)>,
     started: u64,
 }
 
-impl World {
+impl Model {
     fn new(seed: u64) -> Self {
         Self {
             dice: Dice(seed),
@@ -125,13 +125,14 @@ impl World {
             7 => {
                 // Also of one that is forgotten: that is told to nobody.
                 let id = CeremonyId(self.dice.roll(self.started + 1));
-                let road = [RoadName::Server, RoadName::P2p][usize::try_from(self.dice.roll(2)).unwrap()];
+                let transport =
+                    [TransportName::Server, TransportName::P2p][usize::try_from(self.dice.roll(2)).unwrap()];
                 let newest = self.hub.state().newest;
-                self.hub.road(id, road, RoadReason::Asked);
+                self.hub.transport(id, transport, TransportReason::Asked);
                 let known = self.ceremonies.get_mut(&id);
                 assert_eq!(self.hub.state().newest, newest + u64::from(known.is_some()));
                 if let Some(now) = known {
-                    now.1 = Some(road);
+                    now.1 = Some(transport);
                 }
             }
             6 if self.dice.roll(20) == 0 => {
@@ -217,17 +218,17 @@ impl Follower {
 fn whoever_follows_has_the_daemons_state() {
     let mut gaps = 0;
     for seed in 1..=40 {
-        let mut world = World::new(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let mut model = Model::new(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
         let mut followers: Vec<Follower> = Vec::new();
         for _ in 0..3_000 {
-            world.step();
-            match world.dice.roll(200) {
-                0 => followers.push(Follower::new(&world.hub, None)),
+            model.step();
+            match model.dice.roll(200) {
+                0 => followers.push(Follower::new(&model.hub, None)),
                 // One that was there before, and comes back with what it had.
                 1 if !followers.is_empty() => {
                     let left = followers.swap_remove(0);
                     if let (Some(last), Some(state)) = (left.last, left.state) {
-                        followers.push(Follower::new(&world.hub, Some((last, state))));
+                        followers.push(Follower::new(&model.hub, Some((last, state))));
                         gaps += left.gaps;
                     }
                 }
@@ -235,19 +236,19 @@ fn whoever_follows_has_the_daemons_state() {
             }
             // Some read all the time, some hardly ever.
             for (number, follower) in followers.iter_mut().enumerate() {
-                if world.dice.roll(1 << (number % 12)) == 0 {
-                    while follower.read() && world.dice.roll(4) != 0 {}
+                if model.dice.roll(1 << (number % 12)) == 0 {
+                    while follower.read() && model.dice.roll(4) != 0 {}
                 }
             }
         }
-        world.check();
+        model.check();
         for mut follower in followers {
             while follower.read() {}
-            assert_eq!(follower.last, Some(world.hub.state().newest), "seed {seed}");
-            assert_eq!(follower.state, Some(world.hub.overview()), "seed {seed}");
+            assert_eq!(follower.last, Some(model.hub.state().newest), "seed {seed}");
+            assert_eq!(follower.state, Some(model.hub.overview()), "seed {seed}");
             gaps += follower.gaps;
         }
-        assert!(world.hub.state().ring.len() <= RING_MAX);
+        assert!(model.hub.state().ring.len() <= RING_MAX);
     }
     assert!(gaps > 10, "only {gaps} gaps: nobody was slow enough");
 }

@@ -18,12 +18,12 @@ const BUILT_IN: bool = cfg!(feature = "p2p");
 /// Places where this machine waits at once: each ceremony has one, and each receipt that is still
 /// to come.
 const LISTENING_MAX: usize = 128;
-/// Connections at once: each place where this machine waits may have some strangers at its door.
+/// Connections at once: each place where this machine waits may have some strangers connected.
 const PEERS_MAX: usize = 256;
 /// Servers of which is noted how they were found: more than anybody is a member of.
 const SERVERS_MAX: usize = 64;
 
-/// What the configuration says about the direct road.
+/// What the configuration says about the peer-to-peer transport.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Whether it may be used, where it is built in.
@@ -149,7 +149,7 @@ impl Net {
         }
     }
 
-    /// Whether the direct road is there.
+    /// Whether the peer-to-peer transport is there.
     #[must_use]
     pub fn direct(&self) -> bool {
         BUILT_IN && self.settings.on
@@ -161,7 +161,7 @@ impl Net {
         &self.settings.relays
     }
 
-    /// Whether a road may be asked for at all.
+    /// Whether a transport may be asked for at all.
     ///
     /// # Errors
     /// `transport_unavailable`.
@@ -173,7 +173,7 @@ impl Net {
         }
     }
 
-    /// This machine waits for another terminal, as long as the guard lives.
+    /// This machine waits for another device, as long as the guard lives.
     ///
     /// # Errors
     /// [`Full`].
@@ -181,7 +181,7 @@ impl Net {
         self.listening.put(entry)
     }
 
-    /// Another terminal is connected, as long as the guard lives.
+    /// Another device is connected, as long as the guard lives.
     ///
     /// # Errors
     /// [`Full`]: don't take the connection.
@@ -248,10 +248,10 @@ impl Net {
     }
 }
 
-/// There is no direct road here.
+/// There is no peer-to-peer transport here.
 #[must_use]
 pub fn unavailable() -> Problem {
-    Problem::new(ProblemKind::TransportUnavailable, "There is no direct road here.")
+    Problem::new(ProblemKind::TransportUnavailable, "There is no peer-to-peer transport here.")
 }
 
 #[cfg(test)]

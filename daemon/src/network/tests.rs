@@ -1,4 +1,4 @@
-//! The shelves: what is put there is shown until its guard is gone, and no shelf grows past its
+//! The registries: what is put there is shown until its guard is gone, and none grows past its
 //! bound.
 
 use parsec_protocol::control::{Carrier, Direction, ListeningFor};
@@ -29,7 +29,7 @@ fn peer(number: u8) -> PeerView {
         peer: format!("peer-{number}"),
         address: "/ip4/192.0.2.7/udp/4001/quic-v1".into(),
         direction: Direction::In,
-        road: Carrier::Quic,
+        carrier: Carrier::Quic,
         proven: false,
         since: Timestamp(1),
     }
@@ -61,7 +61,7 @@ fn a_guard_outlives_whatever_else_comes_and_goes() {
 }
 
 #[test]
-fn a_full_shelf_takes_nothing_until_one_is_gone() {
+fn a_full_registry_takes_nothing_until_one_is_gone() {
     let net = net();
     let mut held: Vec<_> = (0..PEERS_MAX).map(|_| net.peer(peer(1)).unwrap()).collect();
     assert_eq!(net.peer(peer(2)).map(drop), Err(Full));
@@ -126,7 +126,7 @@ fn servers_are_kept_apart_and_the_longest_unasked_makes_room() {
 }
 
 #[test]
-fn only_the_direct_road_can_be_missing() {
+fn only_the_p2p_transport_can_be_missing() {
     let net = net();
     assert!(net.permits(TransportChoice::Auto).is_ok() && net.permits(TransportChoice::Server).is_ok());
     assert_eq!(net.permits(TransportChoice::P2p).unwrap_err().name, ProblemKind::TransportUnavailable);

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::sys::socket::{getsockopt, sockopt};
-use parsec_protocol::control::Door;
+use parsec_protocol::control::Socket;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -73,7 +73,7 @@ pub struct Caller {
     /// Its session; none if it can't be told for sure.
     pub session: Option<CallerSession>,
     /// Through which socket.
-    pub door: Door,
+    pub socket: Socket,
 }
 
 impl Caller {
@@ -81,7 +81,7 @@ impl Caller {
     ///
     /// # Errors
     /// The kernel says nothing about it.
-    pub fn of(connection: impl AsFd, door: Door) -> std::io::Result<Self> {
+    pub fn of(connection: impl AsFd, socket: Socket) -> std::io::Result<Self> {
         // Not rustix's call of the same purpose: it can't say 0, which is a process of a world we
         // don't see.
         let peer = getsockopt(&connection, sockopt::PeerCredentials)?;
@@ -99,7 +99,7 @@ impl Caller {
             }
             _ => None,
         };
-        Ok(Self { uid: peer.uid(), pid: number, session, door })
+        Ok(Self { uid: peer.uid(), pid: number, session, socket })
     }
 }
 
@@ -109,15 +109,15 @@ impl Caller {
     #[must_use]
     pub fn itself() -> Self {
         let (uid, pid) = (rustix::process::geteuid().as_raw(), i32::try_from(std::process::id()).ok());
-        Self { uid, pid, session: None, door: Door::Own }
+        Self { uid, pid, session: None, socket: Socket::User }
     }
 }
 
 #[cfg(test)]
 impl Caller {
-    /// This process, as if it had come through a door.
-    pub(crate) fn pretended(door: Door) -> Self {
-        Self { door, ..Self::itself() }
+    /// This process, as if it had come through a socket.
+    pub(crate) fn pretended(socket: Socket) -> Self {
+        Self { socket, ..Self::itself() }
     }
 }
 
@@ -230,7 +230,7 @@ mod tests {
             rustix::net::bind(&peer, &abstract_name.unwrap()).unwrap();
             rustix::net::connect(&peer, &SocketAddrUnix::new(&path).unwrap()).unwrap();
             let (accepted, _) = listener.accept().unwrap();
-            let caller = Caller::of(&accepted, Door::Own).unwrap();
+            let caller = Caller::of(&accepted, Socket::User).unwrap();
             assert_eq!(caller.uid, rustix::process::geteuid().as_raw());
             assert_eq!(caller.pid, Some(own_number()));
         }

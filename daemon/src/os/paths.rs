@@ -28,7 +28,7 @@ pub enum PathError {
 
 /// The environment as far as it decides places.
 #[derive(Debug, Clone, Default)]
-pub struct Places {
+pub struct Environment {
     /// `$XDG_DATA_HOME`
     pub data_home: Option<OsString>,
     /// `$XDG_CONFIG_HOME`
@@ -39,7 +39,7 @@ pub struct Places {
     pub home: Option<OsString>,
 }
 
-impl Places {
+impl Environment {
     /// From this process's environment.
     #[must_use]
     pub fn from_environment() -> Self {
@@ -112,26 +112,26 @@ mod tests {
 
     #[test]
     fn defaults_follow_xdg() {
-        let mut places = Places { home: Some("/home/bob".into()), ..Places::default() };
-        assert_eq!(places.data_dir(), Ok("/home/bob/.local/share/parsec".into()));
-        assert_eq!(places.config_file(), Some("/home/bob/.config/parsec/parsecd.toml".into()));
-        assert_eq!(places.socket(), Err(PathError::NoRuntime));
-        places.data_home = Some("/data".into());
-        places.runtime_dir = Some("/run/user/1".into());
-        assert_eq!(places.data_dir(), Ok("/data/parsec".into()));
-        assert_eq!(places.socket(), Ok("/run/user/1/parsecd/parsecd.sock".into()));
+        let mut environment = Environment { home: Some("/home/bob".into()), ..Environment::default() };
+        assert_eq!(environment.data_dir(), Ok("/home/bob/.local/share/parsec".into()));
+        assert_eq!(environment.config_file(), Some("/home/bob/.config/parsec/parsecd.toml".into()));
+        assert_eq!(environment.socket(), Err(PathError::NoRuntime));
+        environment.data_home = Some("/data".into());
+        environment.runtime_dir = Some("/run/user/1".into());
+        assert_eq!(environment.data_dir(), Ok("/data/parsec".into()));
+        assert_eq!(environment.socket(), Ok("/run/user/1/parsecd/parsecd.sock".into()));
     }
 
     #[test]
     fn relative_places_are_none() {
-        let places = Places {
+        let environment = Environment {
             home: Some("home".into()),
             data_home: Some("".into()),
             config_home: Some(".".into()),
             runtime_dir: Some("run".into()),
         };
-        assert_eq!(places.data_dir(), Err(PathError::NoHome));
-        assert_eq!(places.config_file(), None);
-        assert_eq!(places.socket(), Err(PathError::NoRuntime));
+        assert_eq!(environment.data_dir(), Err(PathError::NoHome));
+        assert_eq!(environment.config_file(), None);
+        assert_eq!(environment.socket(), Err(PathError::NoRuntime));
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use parsec_protocol::ids::AttemptId;
 use parsec_protocol::limits::{ATTEMPTS_MAX, STEPS};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::attempt::{self, Earlier, HANDOVER_STEP, Opening, RECEIPT_STEP, Side};
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, GreeterIds};
 use tokio::sync::watch;

@@ -1,4 +1,4 @@
-//! The claimer's end of the direct road: asks the greeter's daemon, and tries again while the road
+//! The claimer's end of the peer-to-peer transport: asks the greeter's daemon, and tries again while the transport
 //! is broken.
 //!
 //! Decides that nobody but the node of the link's peer key is asked anything, so that an attempt's
@@ -12,7 +12,7 @@ use parsec_protocol::direct::{ANSWER_MAX_BYTES, Answer, Hints, Occasion, Proven,
 use parsec_protocol::ids::{AttemptId, Email, Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::limits::STEP_MAX_BYTES;
-use parsec_protocol::public::{Hash, PeerKey};
+use parsec_protocol::public_keys::{Hash, PeerKey};
 use parsec_protocol::relay::{AttemptView, EndReason, LogPage};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ use super::frames;
 use super::node::{Node, NodeError, Status, Stream};
 use crate::os::clock;
 use crate::transport::retry::{Pauses, until_done};
-use crate::transport::{Road, RoadError, Trouble};
+use crate::transport::{Transport, TransportError, Trouble};
 
 /// How long a state may stay unsaid on a stream that is followed. The node finds a dead connection
 /// much earlier.
@@ -83,13 +83,13 @@ impl Guest {
         }
     }
 
-    async fn open(&self, question: &Question) -> Result<Stream, RoadError> {
+    async fn open(&self, question: &Question) -> Result<Stream, TransportError> {
         let mut stream = self.node.open(&self.peer).await?;
         frames::write(&mut stream, question).await?;
         Ok(stream)
     }
 
-    pub(super) async fn ask(&self, question: &Question) -> Result<Answer, RoadError> {
+    pub(super) async fn ask(&self, question: &Question) -> Result<Answer, TransportError> {
         let mut stream = self.open(question).await?;
         Ok(frames::read(&mut stream, ANSWER_MAX_BYTES).await?)
     }
@@ -100,7 +100,7 @@ impl Guest {
         token: &Token,
         secret: &LinkSecret,
         occasion: Occasion,
-    ) -> parsec_protocol::public::Proof {
+    ) -> parsec_protocol::public_keys::Proof {
         let claimer = self.node.key();
         Proven { organisation, token, greeter: &self.peer, claimer: &claimer, occasion }.by(secret)
     }
@@ -109,13 +109,13 @@ impl Guest {
 /// Asks whether the greeter's daemon is there, once it is connected. Starts nothing.
 ///
 /// # Errors
-/// [`RoadError`].
+/// [`TransportError`].
 pub async fn ping(
     guest: &Guest,
     organisation: &OrganisationId,
     token: &Token,
     secret: &LinkSecret,
-) -> Result<Duration, RoadError> {
+) -> Result<Duration, TransportError> {
     guest.connected().await;
     let proof = guest.proof(organisation, token, secret, Occasion::Meet);
     let asked = Instant::now();
@@ -127,14 +127,14 @@ pub async fn ping(
 
 /// The claimer's end of an attempt.
 #[derive(Debug)]
-pub struct GuestRoad {
+pub struct GuestTransport {
     guest: Arc<Guest>,
     attempt: AttemptId,
     secret: Zeroizing<[u8; 32]>,
     trouble: Trouble,
 }
 
-impl GuestRoad {
+impl GuestTransport {
     /// An attempt that has been started, or is about to be.
     #[must_use]
     pub fn new(guest: Arc<Guest>, attempt: AttemptId, secret: Zeroizing<[u8; 32]>) -> Self {
@@ -150,13 +150,13 @@ impl GuestRoad {
     /// Starts the attempt, as soon as the greeter is met.
     ///
     /// # Errors
-    /// [`RoadError`], once trying again makes no sense.
+    /// [`TransportError`], once trying again makes no sense.
     pub async fn start(
         &self,
         organisation: &OrganisationId,
         token: &Token,
         link_secret: &LinkSecret,
-    ) -> Result<Met, RoadError> {
+    ) -> Result<Met, TransportError> {
         let secret_hash = Hash::of(&[self.secret.as_slice()]);
         let occasion = Occasion::Start { attempt: self.attempt, secret_hash };
         let proof = self.guest.proof(organisation, token, link_secret, occasion);
@@ -186,7 +186,7 @@ impl GuestRoad {
                 return;
             }
             if let Some(why) = why {
-                let note = format!("the other terminal can't be reached: {why}; trying again");
+                let note = format!("the other device can't be reached: {why}; trying again");
                 self.trouble.send_if_modified(|shown| {
                     let new = shown.as_ref() != Some(&note);
                     *shown = Some(note);
@@ -201,9 +201,9 @@ impl GuestRoad {
         }
     }
 
-    /// Asks until there is an answer. A road that is broken is shown, and taken again as soon as it
+    /// Asks until there is an answer. A transport that is broken is shown, and taken again as soon as it
     /// is whole.
-    async fn until_answered(&self, question: Question) -> Result<Answer, RoadError> {
+    async fn until_answered(&self, question: Question) -> Result<Answer, TransportError> {
         until_done(&self.trouble, || async {
             self.whole().await;
             match self.guest.ask(&question).await? {
@@ -214,7 +214,7 @@ impl GuestRoad {
         .await
     }
 
-    async fn one_stream(&self, seen: &watch::Sender<Option<AttemptView>>) -> RoadError {
+    async fn one_stream(&self, seen: &watch::Sender<Option<AttemptView>>) -> TransportError {
         self.guest.connected().await;
         let question = Question::Follow { attempt: self.attempt, secret: self.secret() };
         let mut stream = match self.guest.open(&question).await {
@@ -246,31 +246,33 @@ impl GuestRoad {
 }
 
 /// An answer that is no answer to what was asked.
-fn unexpected(answer: Answer) -> RoadError {
+fn unexpected(answer: Answer) -> TransportError {
     let now = clock::now();
     match answer {
         Answer::Refused { code, retry_after } => {
-            RoadError::Refused { code, server_time: now, local_time: now, retry_after }
+            TransportError::Refused { code, server_time: now, local_time: now, retry_after }
         }
         Answer::Met {}
         | Answer::Started { .. }
         | Answer::State { .. }
         | Answer::Done {}
         | Answer::Step { .. }
-        | Answer::Log { .. } => RoadError::PeerMisbehaved("an answer is not to the question"),
+        | Answer::Log { .. } => TransportError::PeerMisbehaved("an answer is not to the question"),
     }
 }
 
-impl From<NodeError> for RoadError {
+impl From<NodeError> for TransportError {
     fn from(error: NodeError) -> Self {
         match error {
-            NodeError::Setup(why) => Self::Setup(format!("the direct road can't be set up: {why}")),
+            NodeError::Setup(why) => {
+                Self::Setup(format!("the peer-to-peer transport can't be set up: {why}"))
+            }
             NodeError::Unreachable(why) => Self::PeerUnreachable(why),
         }
     }
 }
 
-impl From<frames::FrameError> for RoadError {
+impl From<frames::FrameError> for TransportError {
     fn from(error: frames::FrameError) -> Self {
         match error {
             frames::FrameError::Io(error) => Self::PeerUnreachable(error.to_string()),
@@ -281,8 +283,8 @@ impl From<frames::FrameError> for RoadError {
     }
 }
 
-impl Road for GuestRoad {
-    async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), RoadError> {
+impl Transport for GuestTransport {
+    async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), TransportError> {
         let (attempt, secret) = (self.attempt, self.secret());
         match self.until_answered(Question::Deposit { attempt, secret, step, bytes: bytes.into() }).await? {
             Answer::Done {} => Ok(()),
@@ -290,7 +292,7 @@ impl Road for GuestRoad {
         }
     }
 
-    async fn fetch(&self, step: u8) -> Result<Vec<u8>, RoadError> {
+    async fn fetch(&self, step: u8) -> Result<Vec<u8>, TransportError> {
         let (attempt, secret) = (self.attempt, self.secret());
         match self.until_answered(Question::Fetch { attempt, secret, step }).await? {
             Answer::Step { bytes } if bytes.len() <= STEP_MAX_BYTES => Ok(bytes.into()),
@@ -298,18 +300,18 @@ impl Road for GuestRoad {
         }
     }
 
-    async fn state(&self) -> Result<AttemptView, RoadError> {
+    async fn state(&self) -> Result<AttemptView, TransportError> {
         let (tell, mut seen) = watch::channel(None);
         tokio::select! {
             error = self.follow(tell) => Err(error),
             view = async { seen.wait_for(Option::is_some).await.map(|view| view.clone()) } => match view {
                 Ok(Some(view)) => Ok(view),
-                Ok(None) | Err(_) => Err(RoadError::PeerUnreachable("it said nothing".to_owned())),
+                Ok(None) | Err(_) => Err(TransportError::PeerUnreachable("it said nothing".to_owned())),
             },
         }
     }
 
-    async fn cancel(&self, reason: EndReason) -> Result<(), RoadError> {
+    async fn cancel(&self, reason: EndReason) -> Result<(), TransportError> {
         let (attempt, secret) = (self.attempt, self.secret());
         match self.until_answered(Question::Cancel { attempt, secret, reason }).await? {
             Answer::Done {} => Ok(()),
@@ -317,7 +319,7 @@ impl Road for GuestRoad {
         }
     }
 
-    async fn log_page(&self, from: u64) -> Result<LogPage, RoadError> {
+    async fn log_page(&self, from: u64) -> Result<LogPage, TransportError> {
         let (attempt, secret) = (self.attempt, self.secret());
         match self.until_answered(Question::Log { attempt, secret, from }).await? {
             Answer::Log { page } => Ok(page),
@@ -325,7 +327,7 @@ impl Road for GuestRoad {
         }
     }
 
-    async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
+    async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> TransportError {
         let mut pauses = Pauses::default();
         loop {
             let error = self.one_stream(&seen).await;

@@ -1,5 +1,5 @@
-//! The greeter's end of the direct road: answers what a claimer's daemon asks, and is the greeter's
-//! own road to the same attempt.
+//! The greeter's end of the peer-to-peer transport: answers what a claimer's daemon asks, and is the greeter's
+//! own transport to the same attempt.
 //!
 //! Decides who is answered at all: who proves to hold the link, or knows an attempt's secret.
 //! Refuses everybody else with one answer and hangs up. What must be durable is so before it is
@@ -13,7 +13,7 @@ use std::time::Duration;
 use parsec_protocol::direct::{Answer, Occasion, Proven, QUESTION_MAX_BYTES, Question, Relay};
 use parsec_protocol::ids::{AttemptId, Email, Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::keys::{LinkSecret, PeerSecret};
-use parsec_protocol::public::{Hash, PeerKey};
+use parsec_protocol::public_keys::{Hash, PeerKey};
 use parsec_protocol::relay::attempt::{HANDOVER_STEP, RECEIPT_STEP, Side};
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, LogPage};
 use tokio::sync::watch;
@@ -25,7 +25,7 @@ use super::attempt::Attempts;
 use super::frames;
 use super::node::{Incoming, Node, NodeError, Status, Stream};
 use crate::os::clock;
-use crate::transport::{Road, RoadError, Trouble};
+use crate::transport::{Transport, TransportError, Trouble};
 
 /// Questions of one peer that are answered at once: a claimer has two, and one from a connection
 /// that died.
@@ -34,9 +34,9 @@ const ANSWERING_PER_PEER_MAX: usize = 4;
 /// takes another's. Each holds 64 KiB.
 const ANSWERING_MAX: usize = 16 * ANSWERING_PER_PEER_MAX;
 
-/// What a greeter is told while the newcomer's terminal is not connected. It comes back by itself,
+/// What a greeter is told while the newcomer's device is not connected. It comes back by itself,
 /// or does not.
-const AWAY: &str = "the newcomer's terminal is not connected at the moment; waiting for it";
+const AWAY: &str = "the newcomer's device is not connected at the moment; waiting for it";
 
 /// How long somebody who is refused has to hear it before they are hung up on.
 const HEARD_WAIT: Duration = Duration::from_secs(2);
@@ -204,8 +204,8 @@ async fn answer<S: HostStore>(inner: Arc<Inner<S>>, node: Arc<Node>, peer: PeerK
     let question: Question = match frames::read(&mut stream, QUESTION_MAX_BYTES).await {
         Ok(question) => question,
         Err(error) => {
-            tracing::debug!(%error, "a question on the direct road was none");
-            // Who sends what no claimer's daemon does is not asked again. One whose road broke
+            tracing::debug!(%error, "a question over the peer-to-peer transport was none");
+            // Who sends what no claimer's daemon does is not asked again. One whose transport broke
             // comes back by itself.
             if !matches!(error, frames::FrameError::Io(_)) {
                 node.dismiss(peer);
@@ -218,7 +218,7 @@ async fn answer<S: HostStore>(inner: Arc<Inner<S>>, node: Arc<Node>, peer: PeerK
         Ok(answer) => answer,
         Err(code) => {
             if code == ErrorCode::InvitationUnknown {
-                tracing::info!("somebody without the link knocked at the direct road");
+                tracing::info!("somebody without the link knocked at the peer-to-peer transport");
                 let refused = Answer::Refused { code, retry_after: 0 };
                 let _ = frames::write(&mut stream, &refused).await;
                 // Hung up on at once, they would not have heard, and ask again for ever.
@@ -232,7 +232,7 @@ async fn answer<S: HostStore>(inner: Arc<Inner<S>>, node: Arc<Node>, peer: PeerK
         }
     };
     if let Err(error) = frames::write(&mut stream, &answer).await {
-        tracing::debug!(%error, "an answer on the direct road was not taken");
+        tracing::debug!(%error, "an answer over the peer-to-peer transport was not taken");
     }
 }
 
@@ -290,7 +290,7 @@ impl<S: HostStore> Inner<S> {
         node: &Node,
         peer: PeerKey,
         occasion: Occasion,
-        proof: &parsec_protocol::public::Proof,
+        proof: &parsec_protocol::public_keys::Proof,
     ) -> Result<(), ErrorCode> {
         let Invitation { organisation, token, link_secret, .. } = &self.invitation;
         let proven = Proven { organisation, token, greeter: &node.key(), claimer: &peer, occasion };
@@ -401,20 +401,20 @@ impl<S: HostStore> Inner<S> {
 }
 
 /// The greeter's own side: the same attempt, without a network.
-pub struct HostRoad<S> {
+pub struct HostTransport<S> {
     host: Arc<Host<S>>,
     attempt: AttemptId,
     trouble: Trouble,
 }
 
-impl<S> std::fmt::Debug for HostRoad<S> {
+impl<S> std::fmt::Debug for HostTransport<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "HostRoad({:?})", self.attempt)
+        write!(f, "HostTransport({:?})", self.attempt)
     }
 }
 
-impl<S: HostStore> HostRoad<S> {
-    /// The road to an attempt that has started.
+impl<S: HostStore> HostTransport<S> {
+    /// The transport to an attempt that has started.
     #[must_use]
     pub fn new(host: Arc<Host<S>>, attempt: AttemptId) -> Self {
         Self { host, attempt, trouble: Trouble::new(None) }
@@ -428,33 +428,33 @@ impl<S: HostStore> HostRoad<S> {
 }
 
 /// A refusal of this very daemon.
-fn refused(code: ErrorCode) -> RoadError {
+fn refused(code: ErrorCode) -> TransportError {
     let now = clock::now();
-    RoadError::Refused { code, server_time: now, local_time: now, retry_after: 0 }
+    TransportError::Refused { code, server_time: now, local_time: now, retry_after: 0 }
 }
 
-impl<S: HostStore> Road for HostRoad<S> {
-    async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), RoadError> {
+impl<S: HostStore> Transport for HostTransport<S> {
+    async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), TransportError> {
         self.host.inner.deposit(self.attempt, Side::Greeter, step, bytes).await.map_err(refused)
     }
 
-    async fn fetch(&self, step: u8) -> Result<Vec<u8>, RoadError> {
+    async fn fetch(&self, step: u8) -> Result<Vec<u8>, TransportError> {
         self.host.inner.attempts.fetch(self.attempt, Side::Greeter, step).map_err(refused)
     }
 
-    async fn state(&self) -> Result<AttemptView, RoadError> {
+    async fn state(&self) -> Result<AttemptView, TransportError> {
         self.host.inner.attempts.state(self.attempt).map_err(refused)
     }
 
-    async fn cancel(&self, reason: EndReason) -> Result<(), RoadError> {
+    async fn cancel(&self, reason: EndReason) -> Result<(), TransportError> {
         self.host.inner.cancel(self.attempt, reason).await.map_err(refused)
     }
 
-    async fn log_page(&self, from: u64) -> Result<LogPage, RoadError> {
+    async fn log_page(&self, from: u64) -> Result<LogPage, TransportError> {
         self.host.inner.store.log_page(from).await.map_err(refused)
     }
 
-    async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
+    async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> TransportError {
         let mut states = self.host.watch();
         let mut status = self.host.status();
         loop {
@@ -476,7 +476,7 @@ impl<S: HostStore> Road for HostRoad<S> {
                 changed = status.changed() => changed,
             };
             if changed.is_err() {
-                return RoadError::Setup("the direct road's node has ended".to_owned());
+                return TransportError::Setup("the peer-to-peer node has ended".to_owned());
             }
         }
     }

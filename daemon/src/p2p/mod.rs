@@ -1,9 +1,9 @@
-//! The direct road: two daemons meet by libp2p, without a server (docs/protocol.md, *Peer to
+//! The peer-to-peer transport: two daemons meet by libp2p, without a server (docs/protocol.md, *Peer to
 //! peer*).
 //!
 //! The greeter's daemon is the host: it keeps the state of the attempt (`attempt`), answers
 //! questions about it (`host`), and its own side uses the same state without a network
-//! (`HostRoad`). The claimer's is the guest (`guest`). `node` is the one file that names libp2p.
+//! (`HostTransport`). The claimer's is the guest (`guest`). `node` is the one file that names libp2p.
 //! Nothing here knows a store: what must be durable goes through a [`HostStore`].
 
 mod attempt;
@@ -15,6 +15,6 @@ mod node;
 mod tests;
 
 pub use attempt::Attempts;
-pub use guest::{Guest, GuestRoad, Met, ping};
-pub use host::{Host, HostRoad, HostStore, Invitation};
+pub use guest::{Guest, GuestTransport, Met, ping};
+pub use host::{Host, HostStore, HostTransport, Invitation};
 pub use node::{Link, NodeError, Peer, Status, peer_id};

@@ -1,4 +1,4 @@
-//! Both ends of the direct road over the real library, on loopback.
+//! Both ends of the peer-to-peer transport over the real library, on loopback.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use parsec_protocol::direct::{Answer, Hints, Occasion, Question};
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, Timestamp, Token, UserId};
 use parsec_protocol::keys::{LinkSecret, PeerSecret};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, GreeterIds, LogPage};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::os::addresses::free_port;
-use crate::transport::{Road as _, RoadError};
+use crate::transport::{Transport as _, TransportError};
 
 const TOKEN: Token = Token::from_bytes([5; 16]);
 const ATTEMPT: AttemptId = AttemptId::from_bytes([6; 16]);
@@ -69,7 +69,7 @@ fn attempt_secret(byte: u8) -> Zeroizing<[u8; 32]> {
     Zeroizing::new([byte; 32])
 }
 
-struct Scene {
+struct Fixture {
     host: Arc<Host<Arc<Notes>>>,
     notes: Arc<Notes>,
     hints: Hints,
@@ -86,7 +86,7 @@ fn invitation(expires: Timestamp) -> Invitation {
     }
 }
 
-fn scene(expires: Timestamp) -> Scene {
+fn fixture(expires: Timestamp) -> Fixture {
     let own = PeerSecret::from_bytes(&mut [3; 32]);
     let port = free_port().unwrap();
     let notes = Arc::new(Notes::default());
@@ -94,67 +94,68 @@ fn scene(expires: Timestamp) -> Scene {
     let host = Host::open(&own, port, &[], invitation, Attempts::new(GREETER), Arc::clone(&notes)).unwrap();
     let here = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
     let hints = Hints { peer: own.peer_key(), addresses: vec![here], relays: Vec::new() };
-    Scene { host, notes, hints }
+    Fixture { host, notes, hints }
 }
 
 fn later() -> Timestamp {
     crate::os::clock::now().plus_seconds(3_600)
 }
 
-impl Scene {
-    fn road(&self, attempt: AttemptId, byte: u8) -> GuestRoad {
-        GuestRoad::new(Guest::new(&self.hints).unwrap(), attempt, attempt_secret(byte))
+impl Fixture {
+    fn transport(&self, attempt: AttemptId, byte: u8) -> GuestTransport {
+        GuestTransport::new(Guest::new(&self.hints).unwrap(), attempt, attempt_secret(byte))
     }
 
-    async fn start(&self, road: &GuestRoad) -> Result<Met, RoadError> {
-        road.start(&"acme".parse().unwrap(), &TOKEN, &secret()).await
+    async fn start(&self, transport: &GuestTransport) -> Result<Met, TransportError> {
+        transport.start(&"acme".parse().unwrap(), &TOKEN, &secret()).await
     }
 }
 
-fn code<T: std::fmt::Debug>(done: Result<T, RoadError>) -> ErrorCode {
+fn code<T: std::fmt::Debug>(done: Result<T, TransportError>) -> ErrorCode {
     done.unwrap_err().code().unwrap()
 }
 
 #[tokio::test]
 async fn a_whole_attempt() {
-    let scene = scene(later());
-    let road = scene.road(ATTEMPT, 1);
-    let met = scene.start(&road).await.unwrap();
+    let fixture = fixture(later());
+    let transport = fixture.transport(ATTEMPT, 1);
+    let met = fixture.start(&transport).await.unwrap();
     assert_eq!((met.attempt.greeter, met.invited_by.as_str()), (Some(GREETER), "alice@acme.test"));
     // Asked again, it is the same, and not counted again.
-    assert_eq!(scene.start(&road).await.unwrap().attempt, met.attempt);
-    assert_eq!(scene.notes.attempts.load(Ordering::Relaxed), 1);
-    let own = HostRoad::new(Arc::clone(&scene.host), ATTEMPT);
+    assert_eq!(fixture.start(&transport).await.unwrap().attempt, met.attempt);
+    assert_eq!(fixture.notes.attempts.load(Ordering::Relaxed), 1);
+    let own = HostTransport::new(Arc::clone(&fixture.host), ATTEMPT);
     let (tell, mut seen) = watch::channel::<Option<AttemptView>>(None);
-    let follow = road.follow(tell);
+    let follow = transport.follow(tell);
     let work = async {
         for step in 0..=7_u8 {
-            // The road would ask until it is time; one question is refused.
+            // The transport would ask until it is time; one question is refused.
             let secret = LinkSecret::from_bytes(&mut [1; 32]);
-            let early = road.guest().ask(&Question::Log { attempt: ATTEMPT, secret, from: 0 }).await.unwrap();
+            let early =
+                transport.guest().ask(&Question::Log { attempt: ATTEMPT, secret, from: 0 }).await.unwrap();
             assert_eq!(early, Answer::Refused { code: ErrorCode::NotYet, retry_after: 0 }, "{step}");
             let bytes = vec![step; 3];
             if step % 2 == 0 {
-                road.deposit(step, bytes.clone()).await.unwrap();
-                road.deposit(step, bytes.clone()).await.unwrap();
+                transport.deposit(step, bytes.clone()).await.unwrap();
+                transport.deposit(step, bytes.clone()).await.unwrap();
                 assert_eq!(own.fetch(step).await.unwrap(), bytes);
             } else {
                 own.deposit(step, bytes.clone()).await.unwrap();
                 let there = |view: &Option<AttemptView>| view.as_ref().is_some_and(|view| view.has(step));
                 seen.wait_for(there).await.unwrap();
-                assert_eq!(road.fetch(step).await.unwrap(), bytes);
+                assert_eq!(transport.fetch(step).await.unwrap(), bytes);
             }
         }
-        assert_eq!(road.log_page(2).await.unwrap().certificates, [vec![2].into()]);
+        assert_eq!(transport.log_page(2).await.unwrap().certificates, [vec![2].into()]);
         // What the disk refuses is not taken.
-        *scene.notes.full.lock().unwrap() = true;
-        assert_eq!(code(road.deposit(8, vec![8]).await), ErrorCode::QuotaReached);
+        *fixture.notes.full.lock().unwrap() = true;
+        assert_eq!(code(transport.deposit(8, vec![8]).await), ErrorCode::QuotaReached);
         assert_eq!(own.state().await.unwrap().steps, 0xff);
-        *scene.notes.full.lock().unwrap() = false;
-        road.deposit(8, vec![8]).await.unwrap();
-        assert_eq!(*scene.notes.kept.lock().unwrap(), [(7, vec![7; 3]), (8, vec![8])]);
-        assert_eq!(code(road.cancel(EndReason::Cancelled).await), ErrorCode::AttemptSealed);
-        scene.host.end(ATTEMPT, EndReason::Completed);
+        *fixture.notes.full.lock().unwrap() = false;
+        transport.deposit(8, vec![8]).await.unwrap();
+        assert_eq!(*fixture.notes.kept.lock().unwrap(), [(7, vec![7; 3]), (8, vec![8])]);
+        assert_eq!(code(transport.cancel(EndReason::Cancelled).await), ErrorCode::AttemptSealed);
+        fixture.host.end(ATTEMPT, EndReason::Completed);
         let over = |view: &Option<AttemptView>| view.as_ref().is_some_and(|view| view.ended.is_some());
         let view = seen.wait_for(over).await.unwrap().clone().unwrap();
         assert_eq!(view.ended, Some(EndReason::Completed));
@@ -167,13 +168,13 @@ async fn a_whole_attempt() {
 
 #[tokio::test]
 async fn a_claimer_says_and_reads_its_own_part_alone() {
-    let scene = scene(later());
-    let road = scene.road(ATTEMPT, 1);
-    scene.start(&road).await.unwrap();
-    road.deposit(0, vec![0]).await.unwrap();
-    assert_eq!(code(road.deposit(1, vec![1]).await), ErrorCode::StepRefused);
-    assert_eq!(code(road.deposit(2, Vec::new()).await), ErrorCode::BadRequest);
-    let ask = async |question| road.guest().ask(&question).await.unwrap();
+    let fixture = fixture(later());
+    let transport = fixture.transport(ATTEMPT, 1);
+    fixture.start(&transport).await.unwrap();
+    transport.deposit(0, vec![0]).await.unwrap();
+    assert_eq!(code(transport.deposit(1, vec![1]).await), ErrorCode::StepRefused);
+    assert_eq!(code(transport.deposit(2, Vec::new()).await), ErrorCode::BadRequest);
+    let ask = async |question| transport.guest().ask(&question).await.unwrap();
     let fetch = |step| {
         let secret = LinkSecret::from_bytes(&mut [1; 32]);
         ask(Question::Fetch { attempt: ATTEMPT, secret, step })
@@ -183,74 +184,77 @@ async fn a_claimer_says_and_reads_its_own_part_alone() {
     for step in [0, 9, 255] {
         assert_eq!(fetch(step).await, refused(ErrorCode::StepRefused), "{step}");
     }
-    let own = HostRoad::new(Arc::clone(&scene.host), ATTEMPT);
+    let own = HostTransport::new(Arc::clone(&fixture.host), ATTEMPT);
     assert_eq!(code(own.deposit(2, vec![2]).await), ErrorCode::StepRefused);
     assert_eq!(code(own.fetch(1).await), ErrorCode::StepRefused);
     // Only what the other side can't undo is durable for them.
-    assert!(scene.notes.kept.lock().unwrap().is_empty());
+    assert!(fixture.notes.kept.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn after_the_end_a_repeated_step_is_answered_and_the_log_is_not_shown() {
-    let scene = scene(later());
-    let road = scene.road(ATTEMPT, 1);
-    scene.start(&road).await.unwrap();
-    let own = HostRoad::new(Arc::clone(&scene.host), ATTEMPT);
+    let fixture = fixture(later());
+    let transport = fixture.transport(ATTEMPT, 1);
+    fixture.start(&transport).await.unwrap();
+    let own = HostTransport::new(Arc::clone(&fixture.host), ATTEMPT);
     for step in 0..=7_u8 {
         if step % 2 == 0 {
-            road.deposit(step, vec![step]).await.unwrap()
+            transport.deposit(step, vec![step]).await.unwrap()
         } else {
             own.deposit(step, vec![step]).await.unwrap()
         }
     }
-    scene.host.end(ATTEMPT, EndReason::BadMessage);
-    road.deposit(6, vec![6]).await.unwrap();
-    assert_eq!(code(road.deposit(6, vec![7]).await), ErrorCode::StepConflict);
-    assert_eq!(code(road.deposit(8, vec![8]).await), ErrorCode::AttemptEnded);
+    fixture.host.end(ATTEMPT, EndReason::BadMessage);
+    transport.deposit(6, vec![6]).await.unwrap();
+    assert_eq!(code(transport.deposit(6, vec![7]).await), ErrorCode::StepConflict);
+    assert_eq!(code(transport.deposit(8, vec![8]).await), ErrorCode::AttemptEnded);
     let secret = LinkSecret::from_bytes(&mut [1; 32]);
-    let log = road.guest().ask(&Question::Log { attempt: ATTEMPT, secret, from: 0 }).await.unwrap();
+    let log = transport.guest().ask(&Question::Log { attempt: ATTEMPT, secret, from: 0 }).await.unwrap();
     assert_eq!(log, Answer::Refused { code: ErrorCode::NotYet, retry_after: 0 });
 }
 
 #[tokio::test]
 async fn who_does_not_hold_the_link_gets_nothing() {
-    let scene = scene(later());
-    let guest = Guest::new(&scene.hints).unwrap();
+    let fixture = fixture(later());
+    let guest = Guest::new(&fixture.hints).unwrap();
     let organisation = "acme".parse().unwrap();
     let wrong = LinkSecret::from_bytes(&mut [8; 32]);
     assert_eq!(code(ping(&guest, &organisation, &TOKEN, &wrong).await), ErrorCode::InvitationUnknown);
-    let road = scene.road(ATTEMPT, 1);
+    let transport = fixture.transport(ATTEMPT, 1);
     assert_eq!(
-        code(road.start(&organisation, &TOKEN, &wrong).await.map(|_| ())),
+        code(transport.start(&organisation, &TOKEN, &wrong).await.map(|_| ())),
         ErrorCode::InvitationUnknown
     );
     // Nor by another organisation's name, or for another invitation.
     let other = "acmf".parse().unwrap();
-    assert_eq!(code(road.start(&other, &TOKEN, &secret()).await.map(|_| ())), ErrorCode::InvitationUnknown);
-    let token = Token::from_bytes([4; 16]);
     assert_eq!(
-        code(road.start(&organisation, &token, &secret()).await.map(|_| ())),
+        code(transport.start(&other, &TOKEN, &secret()).await.map(|_| ())),
         ErrorCode::InvitationUnknown
     );
-    assert_eq!(scene.notes.attempts.load(Ordering::Relaxed), 0);
+    let token = Token::from_bytes([4; 16]);
+    assert_eq!(
+        code(transport.start(&organisation, &token, &secret()).await.map(|_| ())),
+        ErrorCode::InvitationUnknown
+    );
+    assert_eq!(fixture.notes.attempts.load(Ordering::Relaxed), 0);
     // A guess at an attempt's secret is no better, before there is one and after.
-    assert_eq!(code(road.fetch(1).await), ErrorCode::AttemptUnknown);
-    let honest = scene.road(ATTEMPT, 2);
-    scene.start(&honest).await.unwrap();
-    assert_eq!(code(road.fetch(1).await), ErrorCode::AttemptUnknown);
-    assert_eq!(code(road.deposit(0, vec![0]).await), ErrorCode::AttemptUnknown);
-    assert_eq!(code(road.cancel(EndReason::Cancelled).await), ErrorCode::AttemptUnknown);
-    assert_eq!(code(road.log_page(0).await), ErrorCode::AttemptUnknown);
+    assert_eq!(code(transport.fetch(1).await), ErrorCode::AttemptUnknown);
+    let honest = fixture.transport(ATTEMPT, 2);
+    fixture.start(&honest).await.unwrap();
+    assert_eq!(code(transport.fetch(1).await), ErrorCode::AttemptUnknown);
+    assert_eq!(code(transport.deposit(0, vec![0]).await), ErrorCode::AttemptUnknown);
+    assert_eq!(code(transport.cancel(EndReason::Cancelled).await), ErrorCode::AttemptUnknown);
+    assert_eq!(code(transport.log_page(0).await), ErrorCode::AttemptUnknown);
     // Another who holds the link finds it in use.
-    let second = scene.road(AttemptId::from_bytes([7; 16]), 3);
-    assert_eq!(code(scene.start(&second).await.map(|_| ())), ErrorCode::InvitationInUse);
+    let second = fixture.transport(AttemptId::from_bytes([7; 16]), 3);
+    assert_eq!(code(fixture.start(&second).await.map(|_| ())), ErrorCode::InvitationInUse);
 }
 
 #[tokio::test]
 async fn a_proof_works_for_the_connection_it_was_made_for() {
-    let scene = scene(later());
+    let fixture = fixture(later());
     let organisation = "acme".parse().unwrap();
-    let [honest, thief] = [(), ()].map(|()| Guest::new(&scene.hints).unwrap());
+    let [honest, thief] = [(), ()].map(|()| Guest::new(&fixture.hints).unwrap());
     let proof = honest.proof(&organisation, &TOKEN, &secret(), Occasion::Meet);
     thief.connected().await;
     let refused = thief.ask(&Question::Meet { proof }).await.unwrap();
@@ -260,69 +264,72 @@ async fn a_proof_works_for_the_connection_it_was_made_for() {
 }
 
 #[tokio::test]
-async fn another_terminal_in_the_greeters_place_is_not_spoken_to() {
-    let mut scene = scene(later());
-    scene.hints.peer = PeerSecret::from_bytes(&mut [4; 32]).peer_key();
-    let guest = Guest::new(&scene.hints).unwrap();
+async fn another_device_in_the_greeters_place_is_not_spoken_to() {
+    let mut fixture = fixture(later());
+    fixture.hints.peer = PeerSecret::from_bytes(&mut [4; 32]).peer_key();
+    let guest = Guest::new(&fixture.hints).unwrap();
     let mut status = guest.status();
     let status = status.wait_for(|status| status.trouble.is_some()).await.unwrap().clone();
     assert!(!status.connected, "{status:?}");
-    assert!(scene.host.status().borrow().peers.iter().all(|peer| !peer.proven));
+    assert!(fixture.host.status().borrow().peers.iter().all(|peer| !peer.proven));
 }
 
 #[tokio::test]
 async fn an_invitation_ends_and_wears_out() {
-    let expired = scene(Timestamp(1));
+    let expired = fixture(Timestamp(1));
     assert_eq!(
-        code(expired.start(&expired.road(ATTEMPT, 1)).await.map(|_| ())),
+        code(expired.start(&expired.transport(ATTEMPT, 1)).await.map(|_| ())),
         ErrorCode::InvitationExpired
     );
-    let scene = scene(later());
+    let fixture = fixture(later());
     for byte in 1..=3 {
         let attempt = AttemptId::from_bytes([byte; 16]);
-        let road = scene.road(attempt, byte);
-        scene.start(&road).await.unwrap();
-        road.cancel(EndReason::Cancelled).await.unwrap();
+        let transport = fixture.transport(attempt, byte);
+        fixture.start(&transport).await.unwrap();
+        transport.cancel(EndReason::Cancelled).await.unwrap();
         // Asked again, it answers as before: with the attempt, and that is over.
-        assert_eq!(scene.start(&road).await.unwrap().attempt.ended, Some(EndReason::Cancelled));
+        assert_eq!(fixture.start(&transport).await.unwrap().attempt.ended, Some(EndReason::Cancelled));
     }
     let attempt = AttemptId::from_bytes([9; 16]);
-    assert_eq!(code(scene.start(&scene.road(attempt, 9)).await.map(|_| ())), ErrorCode::InvitationExhausted);
+    assert_eq!(
+        code(fixture.start(&fixture.transport(attempt, 9)).await.map(|_| ())),
+        ErrorCode::InvitationExhausted
+    );
     // The same reason again gets the same answer, another one comes too late.
-    let last = scene.road(AttemptId::from_bytes([3; 16]), 3);
+    let last = fixture.transport(AttemptId::from_bytes([3; 16]), 3);
     last.cancel(EndReason::Cancelled).await.unwrap();
     assert_eq!(code(last.cancel(EndReason::TimedOut).await), ErrorCode::AttemptEnded);
     // What is the greeter's to say, the claimer can't.
     for reason in [EndReason::Completed, EndReason::InvitationEnded] {
-        let road = scene.road(AttemptId::from_bytes([3; 16]), 3);
-        assert_eq!(code(road.cancel(reason).await), ErrorCode::BadRequest);
+        let transport = fixture.transport(AttemptId::from_bytes([3; 16]), 3);
+        assert_eq!(code(transport.cancel(reason).await), ErrorCode::BadRequest);
     }
 }
 
 #[tokio::test]
 async fn a_greeter_who_was_away_is_found_again() {
-    let scene = scene(later());
-    let road = scene.road(ATTEMPT, 1);
-    scene.start(&road).await.unwrap();
-    let (port, own) = (scene.hints.addresses[0].port(), PeerSecret::from_bytes(&mut [3; 32]));
-    let host = HostRoad::new(Arc::clone(&scene.host), ATTEMPT);
+    let fixture = fixture(later());
+    let transport = fixture.transport(ATTEMPT, 1);
+    fixture.start(&transport).await.unwrap();
+    let (port, own) = (fixture.hints.addresses[0].port(), PeerSecret::from_bytes(&mut [3; 32]));
+    let host = HostTransport::new(Arc::clone(&fixture.host), ATTEMPT);
     for step in 0..=7_u8 {
         if step % 2 == 0 {
-            road.deposit(step, vec![step]).await.unwrap()
+            transport.deposit(step, vec![step]).await.unwrap()
         } else {
             host.deposit(step, vec![step]).await.unwrap()
         }
     }
-    let hash = scene.host.secret_hash(ATTEMPT).unwrap();
+    let hash = fixture.host.secret_hash(ATTEMPT).unwrap();
     assert_eq!(hash, Hash::of(&[&[1; 32]]));
     drop(host);
     let attempts = Attempts::resumed(GREETER, ATTEMPT, hash, vec![7], None);
     // The daemon was killed: its node is gone from one moment to the next, and another comes to the
     // same place.
-    let Scene { host: gone, notes, .. } = scene;
+    let Fixture { host: gone, notes, .. } = fixture;
     drop(gone);
     let host = Host::open(&own, port, &[], invitation(later()), attempts, notes).unwrap();
-    assert_eq!(road.fetch(7).await.unwrap(), [7]);
-    road.deposit(8, vec![8]).await.unwrap();
+    assert_eq!(transport.fetch(7).await.unwrap(), [7]);
+    transport.deposit(8, vec![8]).await.unwrap();
     assert_eq!(host.receipt(ATTEMPT), Some(vec![8]));
 }

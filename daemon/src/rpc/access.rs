@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use parsec_protocol::control::Door;
+use parsec_protocol::control::Socket;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -141,12 +141,12 @@ impl Listener {
     ///
     /// # Errors
     /// The system's: out of descriptors or memory.
-    pub(super) async fn accept(&self, door: Door) -> io::Result<(UnixStream, Caller)> {
+    pub(super) async fn accept(&self, socket: Socket) -> io::Result<(UnixStream, Caller)> {
         loop {
             let (stream, _) = self.socket.accept().await?;
             // The kernel noted who connected, at that moment; nothing the peer sends can change it,
             // nor the address its own socket may be bound to, which is not even looked at.
-            match Caller::of(&stream, door) {
+            match Caller::of(&stream, socket) {
                 Ok(caller) if caller.uid == rustix::process::geteuid().as_raw() => {
                     return Ok((stream, caller));
                 }

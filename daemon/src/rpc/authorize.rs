@@ -1,12 +1,12 @@
 //! The one place where it is decided whether a caller may call a method.
 //!
-//! Decides by the door somebody came through, the token they presented, and the method's permission
+//! Decides by the socket somebody came through, the token they presented, and the method's permission
 //! in the one table. Refuses before the method sees its parameters. What a session must have
 //! confirmed is a second question, which the loop answers, because it knows which device is meant;
 //! what asks it is a column of the same table.
 
 use futures_util::future::BoxFuture;
-use parsec_protocol::control::{Door, Problem, ProblemKind};
+use parsec_protocol::control::{Problem, ProblemKind, Socket};
 
 use super::client::Client;
 use super::methods::{self, MethodSpec, Permission};
@@ -32,11 +32,11 @@ impl Authorize for Authorizer {
             let Some(spec) = methods::spec(method) else {
                 return Err(Problem::new(ProblemKind::UnknownMethod, "there is no such method"));
             };
-            match (client.caller.door, spec.permission) {
+            match (client.caller.socket, spec.permission) {
                 // Every permission: the kernel said that it is the user. What signs needs a
                 // confirmation, see `Needs`.
-                (Door::Own, _) | (Door::Plugin, Permission::Anyone) => Ok(()),
-                (Door::Plugin, _) => self.plugin(client, spec).await,
+                (Socket::User, _) | (Socket::Plugin, Permission::Anyone) => Ok(()),
+                (Socket::Plugin, _) => self.plugin(client, spec).await,
             }
         })
     }

@@ -59,14 +59,14 @@ const LINE_TIME: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(15 * 60);
 /// How long a connection is waited for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct Timeouts {
     /// For the end of a line.
     pub(super) line: Duration,
     /// For anything, while nothing runs.
     pub(super) idle: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self { line: LINE_TIME, idle: IDLE }
     }
@@ -136,7 +136,7 @@ impl Out {
     }
 }
 
-/// Somebody at the door, and what is served there.
+/// A client, and what is served there.
 #[derive(Clone)]
 pub(super) struct Visit {
     methods: Methods,
@@ -148,7 +148,7 @@ pub(super) struct Visit {
     /// connections by the same number.
     held: Arc<Mutex<BTreeSet<u64>>>,
     permit: Arc<Permit>,
-    patience: Patience,
+    timeouts: Timeouts,
     mistakes: Arc<AtomicUsize>,
     /// Ends the reading.
     enough: CancellationToken,
@@ -160,7 +160,7 @@ impl Visit {
         authorizer: Arc<dyn Authorize>,
         caller: Caller,
         permit: Permit,
-        patience: Patience,
+        timeouts: Timeouts,
     ) -> Self {
         let (mut methods, client) = (methods.clone(), Arc::new(Client::new(caller)));
         methods.extensions_mut().insert(Arc::clone(&client));
@@ -172,7 +172,7 @@ impl Visit {
             authorizer,
             client,
             permit,
-            patience,
+            timeouts,
             held: Arc::default(),
             mistakes: Arc::default(),
             enough,
@@ -283,7 +283,7 @@ async fn read_requests(
         let line = tokio::select! {
             () = shutdown.cancelled() => break,
             () = visit.enough.cancelled() => break,
-            line = next_line(&mut lines, &visit.permit, visit.patience) => line,
+            line = next_line(&mut lines, &visit.permit, visit.timeouts) => line,
         };
         match line {
             Ok(Some(line)) => {
@@ -324,14 +324,14 @@ async fn read_requests(
 async fn next_line(
     lines: &mut LineReader<impl tokio::io::AsyncRead + Unpin>,
     permit: &Permit,
-    patience: Patience,
+    timeouts: Timeouts,
 ) -> Result<Option<Zeroizing<String>>, FrameError> {
     let mut since = Instant::now();
     let mut unfinished = lines.is_unfinished();
     let mut _held = permit.hold_bytes(lines.held());
     let line = loop {
         permit.unfinished(unfinished);
-        let deadline = since + if unfinished { patience.line } else { patience.idle };
+        let deadline = since + if unfinished { timeouts.line } else { timeouts.idle };
         tokio::select! {
             step = lines.step() => match step {
                 Ok(Step::Line(line)) => break Ok(Some(line)),

@@ -141,11 +141,11 @@ impl ConnectionLimits {
 /// Who goes first. One that has requests under way goes only for a process that has none connected,
 /// and only if its own has several.
 fn worst(slots: &BTreeMap<u64, Arc<Slot>>, comer: Option<i32>) -> Option<Arc<Slot>> {
-    let mut crowding = BTreeMap::<Option<i32>, usize>::new();
+    let mut per_process = BTreeMap::<Option<i32>, usize>::new();
     for slot in slots.values() {
-        *crowding.entry(slot.process).or_default() += 1;
+        *per_process.entry(slot.process).or_default() += 1;
     }
-    let of = |process: Option<i32>| crowding.get(&process).copied().unwrap_or(0);
+    let of = |process: Option<i32>| per_process.get(&process).copied().unwrap_or(0);
     let rank = |slot: &&Arc<Slot>| {
         let busy = slot.busy.load(Ordering::Relaxed) > 0;
         let holds = slot.subscriptions.load(Ordering::Relaxed) > 0;
@@ -155,11 +155,11 @@ fn worst(slots: &BTreeMap<u64, Arc<Slot>>, comer: Option<i32>) -> Option<Arc<Slo
     };
     // Room is made for a process with less than an even share, of those with more than that: else
     // processes that each want more than there is would cut each other off without end.
-    let share = (CONNECTIONS_MAX / crowding.len().saturating_add(usize::from(of(comer) == 0))).max(1);
+    let share = (CONNECTIONS_MAX / per_process.len().saturating_add(usize::from(of(comer) == 0))).max(1);
     if of(comer) >= share {
         return None;
     }
-    let most = crowding.values().copied().max().unwrap_or(0);
+    let most = per_process.values().copied().max().unwrap_or(0);
     let over = |slot: &&Arc<Slot>| of(slot.process) > share || of(slot.process) == most;
     let worst = slots.values().filter(over).max_by_key(rank)?;
     let at_work = worst.busy.load(Ordering::Relaxed) > 0;

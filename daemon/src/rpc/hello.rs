@@ -1,13 +1,13 @@
 //! `rpc.hello`: which daemon this is, what may be called here, and a plug-in's token.
 //!
 //! Decides whether program and daemon understand each other. Refuses another major version, a token
-//! at the user's own door (whoever gives one there has mistaken the socket), and a second token on
+//! at the user's own socket (whoever gives one there has mistaken it for the other), and a second token on
 //! one connection.
 
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use parsec_protocol::control::{
-    API_OLDEST, API_VERSION, Door, Hello, HelloResult, MethodView, Problem, ProblemKind, method,
+    API_OLDEST, API_VERSION, Hello, HelloResult, MethodView, Problem, ProblemKind, Socket, method,
 };
 
 use super::client::Client;
@@ -44,7 +44,7 @@ pub(super) async fn hello(client: &Client, handle: &Handle, request: Hello) -> R
         tracing::debug!(client = ?name, pid = client.caller.pid, "a program says hello");
     }
     if let Some(secret) = &request.token {
-        if client.caller.door == Door::Own {
+        if client.caller.socket == Socket::User {
             let text = "Tokens are for the plug-in socket; this one asks for none.";
             return Err(Problem::new(ProblemKind::InvalidRequest, text));
         }
@@ -55,22 +55,24 @@ pub(super) async fn hello(client: &Client, handle: &Handle, request: Hello) -> R
         }
     }
     let granted = client.granted();
-    let may_call = |name: &str, permission: Permission| match client.caller.door {
-        Door::Own => true,
-        Door::Plugin if permission == Permission::Anyone => true,
-        Door::Plugin => PLUGIN_METHODS.contains(&name) && granted.is_some_and(|granted| granted.allows(name)),
+    let may_call = |name: &str, permission: Permission| match client.caller.socket {
+        Socket::User => true,
+        Socket::Plugin if permission == Permission::Anyone => true,
+        Socket::Plugin => {
+            PLUGIN_METHODS.contains(&name) && granted.is_some_and(|granted| granted.allows(name))
+        }
     };
     let callable = methods::all().iter().filter(|spec| may_call(spec.name, spec.permission));
     Ok(HelloResult {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         api_version: API_VERSION.to_owned(),
         api_oldest: API_OLDEST.to_owned(),
-        door: client.caller.door,
+        socket: client.caller.socket,
         token: granted.map(|granted| granted.id.clone()),
         methods: callable
             .map(|spec| MethodView {
                 name: spec.name.to_owned(),
-                right: spec.permission.name().to_owned(),
+                permission: spec.permission.name().to_owned(),
                 deprecated: method::deprecation(spec.name),
             })
             .collect(),

@@ -25,12 +25,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jsonrpsee::Methods;
-use parsec_protocol::control::Door;
+use parsec_protocol::control::Socket;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use connection::{Patience, Visit};
+use connection::{Timeouts, Visit};
 use connection_limits::ConnectionLimits;
 
 pub use access::{AccessError, Listener};
@@ -39,10 +39,10 @@ pub use authorize::Authorize;
 /// How long requests under way may take to end once the daemon stops. None waits for a person; the
 /// server's answers take a second or two, and systemd would wait 90.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
-/// Between looks whether a door's name is still there: whoever removed it (a tidy hand, a cleaner
+/// Between looks whether a socket's name is still there: whoever removed it (a tidy hand, a cleaner
 /// of temporary folders, a runtime folder made anew) locks everybody out, and is not noticed
 /// otherwise. One look is one call of the system.
-const DOOR_LOOKED_AT: std::time::Duration = std::time::Duration::from_secs(2);
+const NAME_LOOKED_AT: std::time::Duration = std::time::Duration::from_secs(2);
 /// Pause after a failure to accept, which is nearly always "too many open files" and would come
 /// again at once.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
@@ -53,7 +53,7 @@ pub struct Service {
     methods: Methods,
     authorizer: Arc<dyn Authorize>,
     limits: Arc<ConnectionLimits>,
-    patience: Patience,
+    timeouts: Timeouts,
 }
 
 impl Service {
@@ -63,28 +63,28 @@ impl Service {
             methods: methods.into(),
             authorizer: Arc::new(authorizer),
             limits: ConnectionLimits::new(),
-            patience: Patience::default(),
+            timeouts: Timeouts::default(),
         }
     }
 
     /// Serves clients until `shutdown`, then lets requests under way finish for a moment. The
     /// sockets' names are gone when this returns.
-    pub async fn serve(self, doors: Vec<(Door, Listener)>, shutdown: CancellationToken) {
-        let doors = doors.into_iter().map(|(door, listener)| self.attend(door, listener, &shutdown));
-        futures_util::future::join_all(doors).await;
+    pub async fn serve(self, sockets: Vec<(Socket, Listener)>, shutdown: CancellationToken) {
+        let sockets = sockets.into_iter().map(|(socket, listener)| self.attend(socket, listener, &shutdown));
+        futures_util::future::join_all(sockets).await;
     }
 
-    /// One door.
-    async fn attend(&self, door: Door, listener: Listener, shutdown: &CancellationToken) {
+    /// Serves one socket until the daemon stops.
+    async fn attend(&self, socket: Socket, listener: Listener, shutdown: &CancellationToken) {
         let mut connections = JoinSet::new();
         let path = listener.path().to_owned();
         let mut listener = Some(listener);
-        let mut look = tokio::time::interval(DOOR_LOOKED_AT);
+        let mut look = tokio::time::interval(NAME_LOOKED_AT);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let accept = async {
                 match &listener {
-                    Some(listener) => listener.accept(door).await,
+                    Some(listener) => listener.accept(socket).await,
                     None => std::future::pending().await,
                 }
             };
@@ -105,7 +105,7 @@ impl Service {
                             Arc::clone(&self.authorizer),
                             caller,
                             permit,
-                            self.patience,
+                            self.timeouts,
                         );
                         connections.spawn(connection::serve(stream, visit, shutdown.clone()));
                     }
@@ -130,7 +130,7 @@ impl Service {
     }
 }
 
-/// Makes a door again whose name was removed. Connections that are open stay. What else has the
+/// Makes a socket again whose name was removed. Connections that are open stay. What else has the
 /// name now is left alone.
 fn make_again(listener: &mut Option<Listener>, path: &Path) {
     if listener.as_ref().is_some_and(Listener::is_there) {

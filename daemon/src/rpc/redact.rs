@@ -5,14 +5,14 @@
 //! and sentences, which may quote any of these.
 
 use parsec_protocol::control::{
-    CeremonyListResult, CeremonyView, Door, Event, EventItem, Outcome, Problem, StatusResult,
+    CeremonyListResult, CeremonyView, Event, EventItem, Outcome, Problem, Socket, StatusResult,
 };
 
 use crate::os::caller::Caller;
 
 /// `status.show`
 pub(super) fn status(caller: &Caller, mut result: StatusResult) -> StatusResult {
-    if caller.door == Door::Plugin {
+    if caller.socket == Socket::Plugin {
         result.ceremonies = result.ceremonies.into_iter().map(ceremony).collect();
         for alarm in &mut result.alarms {
             plain(&mut alarm.problem);
@@ -23,7 +23,7 @@ pub(super) fn status(caller: &Caller, mut result: StatusResult) -> StatusResult 
 
 /// `ceremony.list`
 pub(super) fn ceremonies(caller: &Caller, mut result: CeremonyListResult) -> CeremonyListResult {
-    if caller.door == Door::Plugin {
+    if caller.socket == Socket::Plugin {
         result.ceremonies = result.ceremonies.into_iter().map(ceremony).collect();
     }
     result
@@ -32,7 +32,7 @@ pub(super) fn ceremonies(caller: &Caller, mut result: CeremonyListResult) -> Cer
 /// `events.item`. What else is in an event was made for everybody: its types have no field for
 /// more.
 pub(super) fn item(caller: &Caller, mut item: EventItem) -> EventItem {
-    if caller.door == Door::Plugin {
+    if caller.socket == Socket::Plugin {
         match &mut item {
             EventItem::Snapshot { status, .. } => {
                 for alarm in &mut status.alarms {
@@ -127,9 +127,9 @@ mod tests {
     }
 
     #[test]
-    fn codes_tokens_and_sentences_stay_at_the_users_door() {
+    fn codes_tokens_and_sentences_stay_at_the_users_socket() {
         let failed = r#"{"result":"failed","problem":{"name":"code_mismatch","message":"MARK","fault":"peer","hint":"MARK.","retryable":false,"exit_code":76}}"#;
-        let caller = |door| Arc::new(Caller::pretended(door));
+        let caller = |socket| Arc::new(Caller::pretended(socket));
         for outcome in ["null", failed] {
             let problem = Problem::new(ProblemKind::ChainInvalid, "MARK");
             let full = StatusResult {
@@ -147,17 +147,17 @@ mod tests {
                     proof: false,
                 }],
             };
-            assert_eq!(status(&caller(Door::Own), full.clone()), full);
+            assert_eq!(status(&caller(Socket::User), full.clone()), full);
             let (full_alarm, status) = (full.alarms[0].clone(), Box::new(Overview::from(&full)));
             let list = CeremonyListResult { ceremonies: full.ceremonies.clone() };
-            assert_eq!(ceremonies(&caller(Door::Own), list.clone()), list);
-            let shown = self::status(&caller(Door::Plugin), full);
-            let listed = ceremonies(&caller(Door::Plugin), list);
+            assert_eq!(ceremonies(&caller(Socket::User), list.clone()), list);
+            let shown = self::status(&caller(Socket::Plugin), full);
+            let listed = ceremonies(&caller(Socket::Plugin), list);
             let (stream, id, time) = (StreamId("5".into()), 1, Timestamp(0));
             let raised = Event::Alarm { alarm: full_alarm };
             let event = EventItem::Event { stream: stream.clone(), id, time, event: raised };
             let snapshot = EventItem::Snapshot { stream, id, time, status };
-            let items = [event, snapshot].map(|told| item(&caller(Door::Plugin), told));
+            let items = [event, snapshot].map(|told| item(&caller(Socket::Plugin), told));
             let texts = [
                 serde_json::to_string(&shown).unwrap(),
                 serde_json::to_string(&listed).unwrap(),

@@ -87,17 +87,17 @@ struct Served {
 
 impl Served {
     fn start() -> Self {
-        Self::start_with(Patience::default())
+        Self::start_with(Timeouts::default())
     }
 
-    fn start_with(patience: Patience) -> Self {
+    fn start_with(timeouts: Timeouts) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = Listener::bind(&socket_in(folder.path())).unwrap();
         let bench = Arc::new(Bench::default());
         let stop = CancellationToken::new();
         let mut service = Service::new(module(Arc::clone(&bench)), Open);
-        service.patience = patience;
-        let task = tokio::spawn(service.serve(vec![(Door::Own, listener)], stop.clone()));
+        service.timeouts = timeouts;
+        let task = tokio::spawn(service.serve(vec![(Socket::User, listener)], stop.clone()));
         Self { folder, bench, stop, task }
     }
 
@@ -179,7 +179,7 @@ async fn a_socket_that_was_removed_is_made_again() {
     for remove in removals {
         remove();
         while !path.exists() {
-            tokio::time::advance(DOOR_LOOKED_AT).await;
+            tokio::time::advance(NAME_LOOKED_AT).await;
         }
         let mode = path.symlink_metadata().unwrap().mode();
         assert_eq!(mode & 0o7777, 0o600);
@@ -191,7 +191,7 @@ async fn a_socket_that_was_removed_is_made_again() {
     fs::remove_file(&path).unwrap();
     fs::write(&path, "precious").unwrap();
     for _ in 0..3 {
-        tokio::time::advance(DOOR_LOOKED_AT).await;
+        tokio::time::advance(NAME_LOOKED_AT).await;
         // What is answered now was asked after the look.
         before.call(9, "echo").await;
         assert_eq!(before.line().await.unwrap()["id"], 9);
@@ -199,7 +199,7 @@ async fn a_socket_that_was_removed_is_made_again() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     fs::remove_file(&path).unwrap();
     while !path.exists() {
-        tokio::time::advance(DOOR_LOOKED_AT).await;
+        tokio::time::advance(NAME_LOOKED_AT).await;
     }
     served.client().await.call(3, "echo").await;
     served.stop.cancel();
@@ -352,7 +352,7 @@ async fn subscriptions_notify_and_end_with_the_connection() {
 #[tokio::test]
 async fn a_line_that_does_not_end_and_a_client_that_does_nothing_are_cut_off() {
     let short = std::time::Duration::from_millis(50);
-    let served = Served::start_with(Patience { line: short, idle: 4 * short });
+    let served = Served::start_with(Timeouts { line: short, idle: 4 * short });
     let mut slow = served.client().await;
     let (mut idle, mut watching) = (served.client().await, served.client().await);
     watching.call(1, "watch").await;

@@ -1,7 +1,7 @@
-//! `token.create`, `token.list`, `token.revoke`, `token.uses`: the user's own door to the plug-ins'
+//! `token.create`, `token.list`, `token.revoke`, `token.uses`: the user's own socket, for the plug-ins'
 //! tokens.
 //!
-//! Decides nothing: the keeper of the tokens does. Refuses `token.create` to a session that has not
+//! Decides nothing: the token actor does. Refuses `token.create` to a session that has not
 //! given the password of every device that the token would show, by asking the loop first, which
 //! alone knows.
 

@@ -1,17 +1,17 @@
 //! Which sockets the service manager opened for the daemon (socket activation: `LISTEN_FDS`,
 //! `LISTEN_PID`).
 //!
-//! Decides by the path a socket is bound to which door it is: a name in the environment would be
+//! Decides by the path a socket is bound to which of the two it is: a name in the environment would be
 //! anybody's word. Refuses what is not a listening Unix stream socket bound to one of the
-//! configured doors, more descriptors than there are doors, and ignores what was meant for another
-//! process. Modes and folder are checked with the door itself (`rpc/access.rs`).
+//! configured sockets, more descriptors than there are sockets, and ignores what was meant for another
+//! process. Modes and folder are checked with the socket itself (`rpc/access.rs`).
 
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
 
-/// One for each door: the user's own and the plug-ins'. More than that is a mistake in somebody's
+/// One for each socket: the user's own and the plug-ins'. More than that is a mistake in somebody's
 /// unit, and the number comes from the environment.
 const PASSED_MAX: usize = 2;
 
@@ -29,10 +29,10 @@ pub enum ActivationError {
         /// Why.
         source: std::io::Error,
     },
-    /// A socket is bound to no path, or to one that is no door of this daemon.
+    /// A socket is bound to no path, or to one that is none of this daemon.
     #[error("a socket was handed over that is bound to {}", .0.as_deref().map_or_else(|| "no path".into(), Path::to_string_lossy))]
     Foreign(Option<PathBuf>),
-    /// Two sockets for one door.
+    /// Two descriptors for one socket.
     #[error("two sockets were handed over for {}", .0.display())]
     Twice(PathBuf),
 }
@@ -76,7 +76,7 @@ impl Passed {
         Ok(passed)
     }
 
-    /// The socket for the door at `path`, if it was handed over.
+    /// The descriptor for the socket at `path`, if it was handed over.
     pub fn claim(&mut self, path: &Path) -> Option<UnixListener> {
         let at = self.0.iter().position(|(bound, _)| bound == path)?;
         Some(self.0.swap_remove(at).1)
@@ -85,7 +85,7 @@ impl Passed {
     /// Ends the claiming.
     ///
     /// # Errors
-    /// [`ActivationError::Foreign`] if there is a socket that is no door: somebody would wait at it
+    /// [`ActivationError::Foreign`] if there is a socket of another path: somebody would wait at it
     /// for ever.
     pub fn nothing_left(self) -> Result<(), ActivationError> {
         match self.0.into_iter().next() {

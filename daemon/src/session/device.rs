@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::DeviceId;
-use parsec_protocol::public::{Context, Signature};
+use parsec_protocol::public_keys::{Context, Signature};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

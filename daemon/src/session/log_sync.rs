@@ -19,7 +19,7 @@ use crate::os::blocking;
 use crate::os::threads::ThreadPool;
 use crate::problems;
 use crate::store::{OpenDevice, StoreError};
-use crate::transport::RoadError;
+use crate::transport::TransportError;
 
 /// Certificates verified anew after which it is noted how far the log has been verified: fewer take
 /// some milliseconds.
@@ -29,15 +29,15 @@ pub(super) const CHECKPOINT_STEP: u64 = 64;
 #[derive(Debug)]
 pub enum SyncError {
     /// The way to the server, or its refusal.
-    Transport(RoadError),
+    Transport(TransportError),
     /// What it sent is not believed, or could not be kept.
     Log(Problem),
     /// It sent what can't go together with this device's log, and a member may have signed for it.
     Forked(Problem, Box<ForkEvidence>),
 }
 
-impl From<RoadError> for SyncError {
-    fn from(error: RoadError) -> Self {
+impl From<TransportError> for SyncError {
+    fn from(error: TransportError) -> Self {
         Self::Transport(error)
     }
 }
@@ -165,7 +165,7 @@ impl Session {
                     self.look_through(&log).await;
                     Ok(log)
                 } else {
-                    Err(SyncError::Transport(RoadError::Misbehaved(
+                    Err(SyncError::Transport(TransportError::Misbehaved(
                         "a page of the log lacks its certificates",
                     )))
                 };
@@ -226,7 +226,7 @@ impl Session {
 
     /// The server says that it doesn't know this device. Where the verified log does, certificates
     /// are missing there.
-    fn unknown_there(&self, log: &VerifiedLog, error: RoadError) -> SyncError {
+    fn unknown_there(&self, log: &VerifiedLog, error: TransportError) -> SyncError {
         if log.device(&self.open.summary.device).is_none_or(|device| device.revoked.is_some()) {
             return SyncError::Transport(error);
         }

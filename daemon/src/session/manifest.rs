@@ -4,7 +4,7 @@
 //! Refuses to make one where this device has seen one and the server has none.
 
 use parsec_protocol::control::{Problem, ProblemKind};
-use parsec_protocol::manifest::{ManifestPlace, seal_empty};
+use parsec_protocol::manifest::{ManifestHeader, seal_empty};
 use parsec_protocol::relay::{ErrorCode, ManifestUpload};
 
 use super::device::Device;
@@ -12,7 +12,7 @@ use crate::os::{clock, entropy};
 use crate::problems;
 use crate::store::Store;
 use crate::transport::retry::until_done;
-use crate::transport::{RoadError, Trouble};
+use crate::transport::{TransportError, Trouble};
 
 /// Makes the user's first manifest, if there is none.
 ///
@@ -32,7 +32,7 @@ pub async fn make_first(device: &Device, trouble: &Trouble) -> Result<(), Proble
         }
         None => {
             let summary = &device.open.summary;
-            let place = ManifestPlace {
+            let header = ManifestHeader {
                 organisation: summary.organisation.clone(),
                 user: summary.user,
                 version: 1,
@@ -40,7 +40,7 @@ pub async fn make_first(device: &Device, trouble: &Trouble) -> Result<(), Proble
                 time: clock::now(),
             };
             let keys = &device.open.keys;
-            let envelope = seal_empty(&place, &keys.manifest_key, &keys.signing_key, &mut entropy::System)
+            let envelope = seal_empty(&header, &keys.manifest_key, &keys.signing_key, &mut entropy::System)
                 .map_err(problems::no_entropy)?;
             let copy = envelope.clone();
             device.store(move |store| store.put_manifest(1, &copy)).await?;
@@ -50,7 +50,7 @@ pub async fn make_first(device: &Device, trouble: &Trouble) -> Result<(), Proble
     let upload = ManifestUpload { version: 1, envelope: envelope.into() };
     match until_done(trouble, || device.member.put_manifest(&upload)).await {
         Ok(()) => Ok(()),
-        Err(RoadError::Refused { code: ErrorCode::ManifestConflict, .. }) => Ok(()),
+        Err(TransportError::Refused { code: ErrorCode::ManifestConflict, .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

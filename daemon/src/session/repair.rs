@@ -12,13 +12,13 @@ use parsec_protocol::relay::{ErrorCode, LogRepair};
 
 use super::forks::ForkEvidence;
 use super::{Session, SyncError};
-use crate::transport::RoadError;
+use crate::transport::TransportError;
 use crate::transport::retry::{ANSWER_WAIT, within};
 
 /// Asks, as long as a person's program waits; a wait without an answer is the last failure.
-async fn asked<T, F>(call: impl FnMut() -> F) -> Result<T, RoadError>
+async fn asked<T, F>(call: impl FnMut() -> F) -> Result<T, TransportError>
 where
-    F: Future<Output = Result<T, RoadError>>,
+    F: Future<Output = Result<T, TransportError>>,
 {
     within(ANSWER_WAIT, call).await.unwrap_or_else(Err)
 }
@@ -60,7 +60,7 @@ impl Session {
                     added = added.saturating_add(done.added);
                 }
                 Ok(_) => {
-                    return Err(SyncError::Transport(RoadError::Misbehaved(
+                    return Err(SyncError::Transport(TransportError::Misbehaved(
                         "it says that nothing was put back",
                     )));
                 }
@@ -96,7 +96,7 @@ impl Session {
     }
 }
 
-/// A user and the first terminal stand or fall together: where a part would end between them, it
+/// A user and the first device stand or fall together: where a part would end between them, it
 /// ends before them.
 fn keep_together(envelopes: &mut Vec<Vec<u8>>) {
     let last = envelopes.last().and_then(|last| Envelope::decode(last).ok()?.payload().ok());
@@ -138,7 +138,7 @@ mod tests {
     use crate::os::entropy;
 
     #[test]
-    fn a_part_does_not_end_between_a_user_and_the_first_terminal() {
+    fn a_part_does_not_end_between_a_user_and_the_first_device() {
         let entropy = &mut entropy::System;
         let founder = Founder {
             organisation: &"acme".parse().unwrap(),

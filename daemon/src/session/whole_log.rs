@@ -13,7 +13,7 @@ use super::forks::ForkEvidence;
 use super::log_sync::not_believed;
 use super::{Session, SyncError};
 use crate::os::threads::ThreadPool;
-use crate::transport::RoadError;
+use crate::transport::TransportError;
 use crate::transport::relay::Member;
 
 impl Session {
@@ -85,7 +85,7 @@ async fn fetched(
     while log.count() < count {
         let page = member.log_page(log.count()).await?;
         if page.certificates.is_empty() {
-            return Err(SyncError::Transport(RoadError::Misbehaved(
+            return Err(SyncError::Transport(TransportError::Misbehaved(
                 "a page of the log lacks its certificates",
             )));
         }

@@ -12,7 +12,7 @@ use parsec_protocol::chain::head::Head;
 use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::ids::OrganisationId;
 use parsec_protocol::keys::LocalStoreKey;
-use parsec_protocol::public::VerifyKey;
+use parsec_protocol::public_keys::VerifyKey;
 use rusqlite::{Connection, OpenFlags};
 use zeroize::Zeroizing;
 

@@ -13,7 +13,7 @@ use parsec_protocol::control::SecretText;
 use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::ids::DeviceId;
 use parsec_protocol::keys::LocalStoreKey;
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use zeroize::Zeroizing;
 
 use super::atomic::{Folder, WRITING};

@@ -74,7 +74,7 @@ impl Store {
         .collect()
     }
 
-    /// The receipt file of a terminal that this device let in.
+    /// The receipt file of a device that this device let in.
     ///
     /// # Errors
     /// The disk's.

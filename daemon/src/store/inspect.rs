@@ -3,7 +3,7 @@
 //! Decides what is wrong with a folder from outside: its rights, and whether its key file is the
 //! one that was written. Changes nothing, opens no store.
 
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 
 use super::device::{read_about, read_key_file};
 use super::{Devices, StoreError, layout};

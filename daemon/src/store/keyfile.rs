@@ -17,7 +17,7 @@ use parsec_protocol::control::SecretText;
 use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::ids::{DeviceId, Email, Label, OrganisationId, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
-use parsec_protocol::public::VerifyKey;
+use parsec_protocol::public_keys::VerifyKey;
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation as _;
 use unicode_normalization::UnicodeNormalization as _;

@@ -9,7 +9,7 @@ use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
 use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Token, UserId};
 use parsec_protocol::limits::STEP_MAX_BYTES;
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use zeroize::Zeroizing;
 
 use super::{DeviceSummary, DirectReceipt, PendingReceipt, Registration, StoreError};

@@ -36,7 +36,7 @@ use parsec_protocol::ids::{
 use parsec_protocol::keys::{
     DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, PeerSecret, UserDecryptionKey,
 };
-use parsec_protocol::public::{Hash, VerifyKey};
+use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::relay::attempt::is_exhausted;
 use zeroize::Zeroizing;
 
@@ -250,7 +250,7 @@ pub struct StoredInvitation {
     pub expires: Timestamp,
     /// Whether the server has it.
     pub posted: Posting,
-    /// This terminal's end of the direct road, if there is one for it.
+    /// This device's end of the peer-to-peer transport, if there is one for it.
     pub direct: Option<DirectEnd>,
     /// How often it was tried.
     pub tally: Tally,
@@ -267,7 +267,7 @@ pub enum Posting {
     Never,
 }
 
-/// Where a terminal can be met for one invitation.
+/// Where a device can be met for one invitation.
 #[derive(Debug)]
 pub struct DirectEnd {
     /// Who it is there.
@@ -276,7 +276,7 @@ pub struct DirectEnd {
     pub port: u16,
 }
 
-/// How often an invitation was tried, over both roads.
+/// How often an invitation was tried, over both transports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Runs of the ceremony.
@@ -307,9 +307,9 @@ pub struct DirectRow {
 /// What a receipt needs beside it where the ceremony ran directly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectReceipt {
-    /// Where the greeter's terminal is met, as in the link.
+    /// Where the greeter's device is met, as in the link.
     pub hints: Vec<String>,
-    /// The greeter's terminal.
+    /// The greeter's device.
     pub greeter: DeviceId,
     /// SHA-256 of the first certificate: by it the server finds the enrolment.
     pub certificate: Hash,

@@ -7,7 +7,7 @@ use parsec_protocol::codec;
 use parsec_protocol::enrol::io::SealedEnrolment;
 use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::limits::{CERTIFICATE_MAX_BYTES, STEP_MAX_BYTES};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use rusqlite::OptionalExtension as _;
 
 use super::{DirectRow, Store, StoreError};
@@ -194,7 +194,7 @@ impl Store {
         Ok(())
     }
 
-    /// The same for an enrolment of the direct road, unless its receipt is here.
+    /// The same for an enrolment of the peer-to-peer transport, unless its receipt is here.
     ///
     /// # Errors
     /// The disk's.
@@ -207,7 +207,7 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a receipt of the direct road is here for this invitation, of an enrolment that is
+    /// Whether a receipt of the peer-to-peer transport is here for this invitation, of an enrolment that is
     /// not set aside.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
 use parsec_protocol::control::TokenUse;
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 
 use super::StoreError;
 use super::atomic::{Folder, std_error};

@@ -40,7 +40,7 @@ pub struct TokenActor {
     /// Who is told.
     hub: Hub,
     /// Or why there are none.
-    book: Result<TokenTable, Problem>,
+    table: Result<TokenTable, Problem>,
     asked: mpsc::Receiver<Ask>,
     unknown: Window,
     /// When the counts are written, if any has changed.
@@ -57,12 +57,12 @@ impl TokenActor {
     #[must_use]
     pub fn new(store: TokenStore, hub: Hub) -> (Self, TokenHandle) {
         let (send, asked) = mpsc::channel(QUEUE_MAX);
-        let book = store.load().map(|records| TokenTable::new(records, now())).map_err(unreadable);
-        if let Err(problem) = &book {
+        let table = store.load().map(|records| TokenTable::new(records, now())).map_err(unreadable);
+        if let Err(problem) = &table {
             tracing::error!(%problem, hint = problem.hint, "plug-ins' tokens can't be read: none is accepted");
         }
         let unknown = Window::default();
-        (Self { store: Arc::new(store), hub, book, asked, unknown, save_at: None }, TokenHandle(send))
+        (Self { store: Arc::new(store), hub, table, asked, unknown, save_at: None }, TokenHandle(send))
     }
 
     /// Answers until `stop`, then writes the counts.
@@ -100,7 +100,7 @@ impl TokenActor {
                 let _ = reply.send(self.create(request).await);
             }
             Ask::List(reply) => {
-                let _ = reply.send(self.book().map(|book| book.views()));
+                let _ = reply.send(self.table().map(|table| table.views()));
             }
             Ask::Revoke(id, reply) => {
                 let _ = reply.send(self.revoke(&id).await);
@@ -111,17 +111,17 @@ impl TokenActor {
         }
     }
 
-    fn book(&mut self) -> Result<&mut TokenTable, Problem> {
-        self.book.as_mut().map_err(|problem| problem.clone())
+    fn table(&mut self) -> Result<&mut TokenTable, Problem> {
+        self.table.as_mut().map_err(|problem| problem.clone())
     }
 
     async fn present(
         &mut self,
-        secret: Option<parsec_protocol::public::Hash>,
+        secret: Option<parsec_protocol::public_keys::Hash>,
         used: Use,
     ) -> Result<Granted, Problem> {
-        let book = self.book()?;
-        let Some(id) = secret.and_then(|secret| book.find(&secret)) else {
+        let table = self.table()?;
+        let Some(id) = secret.and_then(|secret| table.find(&secret)) else {
             let now = now();
             if self.unknown.take(UNKNOWN_NOTED, now.since_boot) {
                 let (pid, kind) = (used.pid, ProblemKind::TokenInvalid);
@@ -133,14 +133,14 @@ impl TokenActor {
             return Err(Problem::new(ProblemKind::TokenInvalid, "There is no such token."));
         };
         self.charge(&id, used, None).await?;
-        let granted = self.book()?.granted(&id);
+        let granted = self.table()?.granted(&id);
         granted.ok_or_else(|| Problem::new(ProblemKind::TokenInvalid, "There is no such token."))
     }
 
     /// Counts and records a use; `why` if it has been refused already.
     async fn charge(&mut self, id: &TokenId, used: Use, why: Option<ProblemKind>) -> Result<(), Problem> {
         let now = now();
-        let Some(Judged { id, name, refused, noted }) = self.book()?.judge(id, why, now) else {
+        let Some(Judged { id, name, refused, noted }) = self.table()?.judge(id, why, now) else {
             return Err(Problem::new(ProblemKind::TokenInvalid, "The token has been revoked."));
         };
         self.save_at.get_or_insert_with(|| Instant::now() + SAVE_AFTER);
@@ -179,22 +179,22 @@ impl TokenActor {
             .and_then(|id| Ok((id, Zeroizing::new(random::<SECRET_BYTES>(&mut entropy::System)?))));
         let (id, secret) = drawn.map_err(problems::no_entropy)?;
         let id = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        let book = self.book()?;
+        let table = self.table()?;
         let now = now();
-        let record = book.draft(request, id, hash(&secret), now.time)?;
-        let mut list = book.records();
+        let record = table.draft(request, id, hash(&secret), now.time)?;
+        let mut list = table.records();
         list.push(record.clone());
         let store = Arc::clone(&self.store);
         blocking(move || store.save(&list)).await?;
-        let token = self.book()?.add(record, now);
+        let token = self.table()?.add(record, now);
         tracing::info!(token = token.id.0, name = ?token.name, "made a token");
         self.hub.publish(Event::TokenCreated { id: token.id.clone(), name: token.name.clone() });
         Ok(TokenCreated { token, secret: write_secret(&secret) })
     }
 
     async fn revoke(&mut self, id: &TokenId) -> Result<(), Problem> {
-        let book = self.book()?;
-        let Some(record) = book.remove(id) else {
+        let table = self.table()?;
+        let Some(record) = table.remove(id) else {
             return Err(Problem::new(ProblemKind::TokenInvalid, "There is no such token."));
         };
         tracing::info!(token = id.0, name = ?record.name, "revoked a token");
@@ -218,7 +218,7 @@ impl TokenActor {
     }
 
     async fn save(&mut self) -> Result<(), Problem> {
-        let (store, list) = (Arc::clone(&self.store), self.book()?.records());
+        let (store, list) = (Arc::clone(&self.store), self.table()?.records());
         blocking(move || store.save(&list)).await
     }
 

@@ -14,7 +14,7 @@ use parsec_protocol::control::{
     TokenView, method,
 };
 use parsec_protocol::ids::Timestamp;
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -24,7 +24,7 @@ use crate::problems;
 pub use actor::TokenActor;
 
 /// What plug-ins can be given at all. A token names some of it; nothing else is ever answered at
-/// their door.
+/// their socket.
 pub const PLUGIN_METHODS: [&str; 4] =
     [method::STATUS, method::DEVICE_LIST, method::CEREMONY_LIST, method::EVENTS_WATCH];
 /// What every secret begins with, so that people and scanners for leaked secrets recognise one.

@@ -7,7 +7,7 @@
 
 use parsec_protocol::control::{Problem, ProblemKind, TokenCreate, TokenId, TokenView};
 use parsec_protocol::ids::{IdError, Label, Timestamp};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 
@@ -122,7 +122,7 @@ impl TokenTable {
         now: Timestamp,
     ) -> Result<TokenRecord, Problem> {
         let TokenCreate { name, mut methods, days, rate_per_minute } = request;
-        // The same grammar as for people and terminals: these names stand beside each other.
+        // The same grammar as for people and devices: these names stand beside each other.
         let name: Label =
             name.parse().map_err(|error: IdError| invalid(problems::sentence(&error.to_string())))?;
         let name = name.as_str().to_owned();
@@ -242,23 +242,23 @@ mod tests {
         Now { time: Timestamp(time), since_boot: Duration::from_secs(seconds) }
     }
 
-    fn book(names: &[&str]) -> TokenTable {
-        let mut book = TokenTable::default();
+    fn table(names: &[&str]) -> TokenTable {
+        let mut table = TokenTable::default();
         for name in names {
             let secret = Hash::of(&[name.as_bytes()]);
-            let record = book.draft(request(name), (*name).to_owned(), secret, Timestamp(0)).unwrap();
-            book.add(record, at(0, 0));
+            let record = table.draft(request(name), (*name).to_owned(), secret, Timestamp(0)).unwrap();
+            table.add(record, at(0, 0));
         }
-        book
+        table
     }
 
-    fn judged(book: &mut TokenTable, now: Now) -> Option<ProblemKind> {
-        book.judge(&TokenId("a".into()), None, now).unwrap().refused
+    fn judged(table: &mut TokenTable, now: Now) -> Option<ProblemKind> {
+        table.judge(&TokenId("a".into()), None, now).unwrap().refused
     }
 
     #[test]
     fn what_a_token_may_be() {
-        let one = book(&["a"]);
+        let one = table(&["a"]);
         let refused = |change: &dyn Fn(&mut TokenCreate)| {
             let mut request = request("other");
             change(&mut request);
@@ -292,50 +292,50 @@ mod tests {
             assert!(refused(&|request| request.rate_per_minute = Some(rate)), "{rate}");
         }
         let names: Vec<_> = (0..TOKENS_MAX).map(|number| format!("n{number}")).collect();
-        let full = book(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let full = table(&names.iter().map(String::as_str).collect::<Vec<_>>());
         assert!(full.draft(request("one more"), "x".into(), Hash::of(&[]), Timestamp(0)).is_err());
     }
 
     #[test]
     fn a_secret_names_its_token_until_that_is_removed() {
-        let mut book = book(&["a", "b"]);
-        assert_eq!(book.find(&Hash::of(&[b"b"])), Some(TokenId("b".into())));
-        assert_eq!(book.find(&Hash::of(&[b"c"])), None);
-        let granted = book.granted(&TokenId("b".into())).unwrap();
+        let mut table = table(&["a", "b"]);
+        assert_eq!(table.find(&Hash::of(&[b"b"])), Some(TokenId("b".into())));
+        assert_eq!(table.find(&Hash::of(&[b"c"])), None);
+        let granted = table.granted(&TokenId("b".into())).unwrap();
         assert!(granted.allows("status.show") && !granted.allows("device.list"));
         assert!(!granted.cut.is_cancelled());
-        book.remove(&TokenId("b".into())).unwrap();
+        table.remove(&TokenId("b".into())).unwrap();
         assert!(granted.cut.is_cancelled());
-        assert_eq!(book.find(&Hash::of(&[b"b"])), None);
-        assert!(book.judge(&TokenId("b".into()), None, at(1, 1)).is_none());
+        assert_eq!(table.find(&Hash::of(&[b"b"])), None);
+        assert!(table.judge(&TokenId("b".into()), None, at(1, 1)).is_none());
     }
 
     #[test]
     fn the_rate_holds_and_comes_back() {
-        let mut book = book(&["a"]);
-        assert_eq!(judged(&mut book, at(1, 0)), None);
-        assert_eq!(judged(&mut book, at(1, 30)), None);
-        assert_eq!(judged(&mut book, at(1, 59)), Some(ProblemKind::RateLimited));
-        assert_eq!(judged(&mut book, at(1, 60)), None);
-        let view = &book.views()[0];
+        let mut table = table(&["a"]);
+        assert_eq!(judged(&mut table, at(1, 0)), None);
+        assert_eq!(judged(&mut table, at(1, 30)), None);
+        assert_eq!(judged(&mut table, at(1, 59)), Some(ProblemKind::RateLimited));
+        assert_eq!(judged(&mut table, at(1, 60)), None);
+        let view = &table.views()[0];
         assert_eq!((view.uses, view.refused, view.last_used), (3, 1, Some(Timestamp(1))));
     }
 
     #[test]
     fn it_ends_when_it_was_to_end() {
-        let mut book = book(&["a"]);
-        assert_eq!(judged(&mut book, at(90 * DAY - 1, 0)), None);
-        assert_eq!(judged(&mut book, at(90 * DAY, 0)), Some(ProblemKind::TokenExpired));
+        let mut table = table(&["a"]);
+        assert_eq!(judged(&mut table, at(90 * DAY - 1, 0)), None);
+        assert_eq!(judged(&mut table, at(90 * DAY, 0)), Some(ProblemKind::TokenExpired));
     }
 
     #[test]
     fn a_clock_that_is_set_back_lengthens_no_life() {
-        let mut book = book(&["a"]);
+        let mut table = table(&["a"]);
         let day = |days: u64| days * 86_400;
-        assert_eq!(judged(&mut book, at(0, day(90) - 1)), None);
-        assert_eq!(judged(&mut book, at(0, day(90))), Some(ProblemKind::TokenExpired));
+        assert_eq!(judged(&mut table, at(0, day(90) - 1)), None);
+        assert_eq!(judged(&mut table, at(0, day(90))), Some(ProblemKind::TokenExpired));
         // Nor does one that was set back while no daemon ran, as far as anything was noted.
-        let mut used = self::book(&["a"]);
+        let mut used = self::table(&["a"]);
         assert_eq!(judged(&mut used, at(80 * DAY, 0)), None);
         let mut again = TokenTable::new(used.records(), at(0, 0));
         assert_eq!(judged(&mut again, at(0, day(10) - 1)), None);
@@ -344,13 +344,13 @@ mod tests {
 
     #[test]
     fn a_flood_of_refusals_is_counted_and_not_written() {
-        let mut book = book(&["a"]);
+        let mut table = table(&["a"]);
         let mut noted = 0;
         for _ in 0..1_000 {
             let refused =
-                book.judge(&TokenId("a".into()), Some(ProblemKind::AccessDenied), at(1, 0)).unwrap();
+                table.judge(&TokenId("a".into()), Some(ProblemKind::AccessDenied), at(1, 0)).unwrap();
             noted += u32::from(refused.noted);
         }
-        assert_eq!((noted, book.views()[0].refused), (REFUSALS_NOTED, 1_000));
+        assert_eq!((noted, table.views()[0].refused), (REFUSALS_NOTED, 1_000));
     }
 }

@@ -83,11 +83,11 @@ fn media(value: &str) -> String {
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    use super::super::RoadError;
+    use super::super::TransportError;
     use crate::transport::http::{Call, Client, Server};
 
     /// What a call makes of this answer.
-    async fn said(answer: &str) -> Result<Vec<u8>, RoadError> {
+    async fn said(answer: &str) -> Result<Vec<u8>, TransportError> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let server = Server::new(Client::new(None).unwrap(), &address).unwrap();
@@ -127,7 +127,7 @@ mod tests {
         ] {
             let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n");
             let error = said(&answer).await.unwrap_err();
-            assert!(matches!(error, RoadError::NotServer(_)) && error.passes(), "{answer}: {error}");
+            assert!(matches!(error, TransportError::NotServer(_)) && error.passes(), "{answer}: {error}");
             assert!(error.to_string().contains(wanted), "{answer}: {error}");
         }
     }
@@ -137,8 +137,8 @@ mod tests {
         let own = "HTTP/1.1 204 x\r\nparsec-server: 1\r\n\r\n";
         assert_eq!(said(own).await, Ok(Vec::new()));
         let wrong = "HTTP/1.1 404 x\r\nparsec-server: 1\r\ncontent-length: 0\r\n\r\n";
-        assert!(matches!(said(wrong).await, Err(RoadError::Misbehaved(_))));
+        assert!(matches!(said(wrong).await, Err(TransportError::Misbehaved(_))));
         let absent = "HTTP/1.1 502 x\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n";
-        assert!(matches!(said(absent).await, Err(RoadError::Refused { .. })));
+        assert!(matches!(said(absent).await, Err(TransportError::Refused { .. })));
     }
 }

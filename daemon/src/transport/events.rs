@@ -6,7 +6,7 @@
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 
-use super::RoadError;
+use super::TransportError;
 
 /// An event: its name and its decoded data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,8 @@ impl Parser {
     /// Takes the next bytes; returns every event they complete that has data.
     ///
     /// # Errors
-    /// [`RoadError::Misbehaved`] for a line that is too long or data that is not base64url.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Event>, RoadError> {
+    /// [`TransportError::Misbehaved`] for a line that is too long or data that is not base64url.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Event>, TransportError> {
         let mut events = Vec::new();
         for &byte in bytes {
             let newline = match byte {
@@ -52,13 +52,13 @@ impl Parser {
             } else if self.line.len() < LINE_MAX_BYTES {
                 self.line.push(byte);
             } else {
-                return Err(RoadError::Misbehaved("an event's line is too long"));
+                return Err(TransportError::Misbehaved("an event's line is too long"));
             }
         }
         Ok(events)
     }
 
-    fn line(&mut self, line: &[u8]) -> Result<Option<Event>, RoadError> {
+    fn line(&mut self, line: &[u8]) -> Result<Option<Event>, TransportError> {
         if line.is_empty() {
             let name = std::mem::take(&mut self.name);
             return Ok(self.data.take().map(|data| Event { name, data }));
@@ -71,9 +71,9 @@ impl Parser {
             b"data" => {
                 let text = text(value)?;
                 let data = Base64UrlUnpadded::decode_vec(text)
-                    .map_err(|_| RoadError::Misbehaved("an event is not base64url"))?;
+                    .map_err(|_| TransportError::Misbehaved("an event is not base64url"))?;
                 if self.data.replace(data).is_some() {
-                    return Err(RoadError::Misbehaved("an event has two data lines"));
+                    return Err(TransportError::Misbehaved("an event has two data lines"));
                 }
             }
             // Comments keep the connection; other fields have no meaning here.
@@ -83,8 +83,8 @@ impl Parser {
     }
 }
 
-fn text(value: &[u8]) -> Result<&str, RoadError> {
-    std::str::from_utf8(value).map_err(|_| RoadError::Misbehaved("an event is not text"))
+fn text(value: &[u8]) -> Result<&str, TransportError> {
+    std::str::from_utf8(value).map_err(|_| TransportError::Misbehaved("an event is not text"))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use parsec_protocol::relay::{ErrorBody, ErrorCode, MEDIA_TYPE};
 use reqwest::{Method, StatusCode};
 
 use super::answer::foreign;
-use super::{RoadError, tls};
+use super::{TransportError, tls};
 use crate::os::clock;
 
 /// A server that doesn't take a connection in this time is not there.
@@ -39,11 +39,12 @@ impl Client {
     /// With the system's trusted authorities and, if given, those of a PEM file's text.
     ///
     /// # Errors
-    /// [`RoadError::Setup`].
-    pub fn new(extra_ca: Option<&[u8]>) -> Result<Self, RoadError> {
+    /// [`TransportError::Setup`].
+    pub fn new(extra_ca: Option<&[u8]>) -> Result<Self, TransportError> {
         // The first call installs it; later ones find it there.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let setup = |error: reqwest::Error| RoadError::Setup(format!("TLS could not be set up: {error}"));
+        let setup =
+            |error: reqwest::Error| TransportError::Setup(format!("TLS could not be set up: {error}"));
         let authorities = match extra_ca {
             Some(pem) => reqwest::Certificate::from_pem_bundle(pem).map_err(setup)?,
             None => Vec::new(),
@@ -119,17 +120,17 @@ impl Server {
     /// The server at `base`, `https://host[:port]`.
     ///
     /// # Errors
-    /// [`RoadError::PlainHttp`], [`RoadError::Address`].
-    pub fn new(client: Client, base: &str) -> Result<Self, RoadError> {
+    /// [`TransportError::PlainHttp`], [`TransportError::Address`].
+    pub fn new(client: Client, base: &str) -> Result<Self, TransportError> {
         let base = base.parse().map_err(|why| match why {
-            AddressError::PlainHttp => RoadError::PlainHttp(base.to_owned()),
+            AddressError::PlainHttp => TransportError::PlainHttp(base.to_owned()),
             AddressError::NotAUrl
             | AddressError::Scheme
             | AddressError::User
             | AddressError::Trailing
             | AddressError::Host
             | AddressError::Port => {
-                RoadError::Address(format!("{base} is not the address of a server: {why}"))
+                TransportError::Address(format!("{base} is not the address of a server: {why}"))
             }
         })?;
         Ok(Self { client, base: Arc::new(RwLock::new(base)) })
@@ -139,7 +140,7 @@ impl Server {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn elsewhere(&self, base: &str) -> Result<Self, RoadError> {
+    pub fn elsewhere(&self, base: &str) -> Result<Self, TransportError> {
         Self::new(self.client.clone(), base)
     }
 
@@ -174,8 +175,8 @@ impl Server {
     /// Carries a call out; the body of a 2xx answer.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn call(&self, call: Call) -> Result<Vec<u8>, RoadError> {
+    /// [`TransportError`].
+    pub async fn call(&self, call: Call) -> Result<Vec<u8>, TransportError> {
         let answer = self.request(&self.client.calls, call).send().await.map_err(|error| broken(&error))?;
         read(own(answer).await?, BODY_MAX_BYTES).await
     }
@@ -183,26 +184,26 @@ impl Server {
     /// Carries a call out and reads its answer.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn ask<T>(&self, call: Call) -> Result<T, RoadError>
+    /// [`TransportError`].
+    pub async fn ask<T>(&self, call: Call) -> Result<T, TransportError>
     where
         T: for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()>,
     {
         let body = self.call(call).await?;
         codec::decode(&body, BODY_MAX_BYTES)
-            .map_err(|_| RoadError::Misbehaved("a body is not what the call answers"))
+            .map_err(|_| TransportError::Misbehaved("a body is not what the call answers"))
     }
 
     /// Opens an event stream.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn open(&self, call: Call) -> Result<Stream, RoadError> {
+    /// [`TransportError`].
+    pub async fn open(&self, call: Call) -> Result<Stream, TransportError> {
         // The stream client has no total limit, so the answer's head gets one here.
         let sent = self.request(&self.client.streams, call).send();
         let answer = tokio::time::timeout(CALL_WAIT, sent)
             .await
-            .map_err(|_| RoadError::Unreachable("no answer".into()))?
+            .map_err(|_| TransportError::Unreachable("no answer".into()))?
             .map_err(|error| broken(&error))?;
         Ok(Stream { answer: own(answer).await? })
     }
@@ -218,18 +219,18 @@ impl Stream {
     /// The next bytes; none at the stream's end.
     ///
     /// # Errors
-    /// [`RoadError::Unreachable`].
-    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, RoadError> {
+    /// [`TransportError::Unreachable`].
+    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, TransportError> {
         self.answer.chunk().await.map_err(|error| broken(&error))
     }
 }
 
 /// Reads a body, never more than `max` bytes of it.
-async fn read(mut answer: reqwest::Response, max: usize) -> Result<Vec<u8>, RoadError> {
+async fn read(mut answer: reqwest::Response, max: usize) -> Result<Vec<u8>, TransportError> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|error| broken(&error))? {
         if body.len() + chunk.len() > max {
-            return Err(RoadError::Misbehaved("a body is larger than any answer"));
+            return Err(TransportError::Misbehaved("a body is larger than any answer"));
         }
         body.extend_from_slice(&chunk);
     }
@@ -237,26 +238,26 @@ async fn read(mut answer: reqwest::Response, max: usize) -> Result<Vec<u8>, Road
 }
 
 /// An answer of the server itself that is 2xx.
-async fn own(answer: reqwest::Response) -> Result<reqwest::Response, RoadError> {
+async fn own(answer: reqwest::Response) -> Result<reqwest::Response, TransportError> {
     match foreign(&answer) {
-        Some(foreign) => Err(RoadError::NotServer(foreign)),
+        Some(foreign) => Err(TransportError::NotServer(foreign)),
         None if answer.status().is_success() => Ok(answer),
         None => Err(refusal(answer).await),
     }
 }
 
 /// What an answer that is not 2xx means. A proxy before the server may answer in its own words.
-async fn refusal(answer: reqwest::Response) -> RoadError {
+async fn refusal(answer: reqwest::Response) -> TransportError {
     let status = answer.status();
     let local_time = clock::now();
     let body = match read(answer, ERROR_MAX_BYTES).await {
         Ok(body) => body,
-        Err(RoadError::Misbehaved(_)) => Vec::new(),
+        Err(TransportError::Misbehaved(_)) => Vec::new(),
         Err(error) => return error,
     };
     match codec::decode::<ErrorBody>(&body, ERROR_MAX_BYTES) {
         Ok(ErrorBody { code, server_time, retry_after }) => {
-            RoadError::Refused { code, server_time, local_time, retry_after }
+            TransportError::Refused { code, server_time, local_time, retry_after }
         }
         Err(_) => {
             let code = match status {
@@ -265,17 +266,17 @@ async fn refusal(answer: reqwest::Response) -> RoadError {
                     ErrorCode::Unavailable
                 }
                 status if status.is_server_error() => ErrorCode::Internal,
-                _ => return RoadError::Misbehaved("an error is not one of the protocol's"),
+                _ => return TransportError::Misbehaved("an error is not one of the protocol's"),
             };
-            RoadError::Refused { code, server_time: local_time, local_time, retry_after: 0 }
+            TransportError::Refused { code, server_time: local_time, local_time, retry_after: 0 }
         }
     }
 }
 
 /// What a failed connection means. Names no address or path: those may hold what the log must not.
-fn broken(error: &reqwest::Error) -> RoadError {
+fn broken(error: &reqwest::Error) -> TransportError {
     if let Some(fault) = tls::fault(error) {
-        return RoadError::Tls(fault);
+        return TransportError::Tls(fault);
     }
     let mut cause = error.source();
     let mut last = "the connection broke".to_owned();
@@ -286,7 +287,7 @@ fn broken(error: &reqwest::Error) -> RoadError {
     if error.is_timeout() {
         last = "no answer in time".to_owned();
     }
-    RoadError::Unreachable(last)
+    TransportError::Unreachable(last)
 }
 
 #[cfg(test)]
@@ -306,7 +307,10 @@ mod tests {
             assert!(Server::new(client.clone(), good).is_ok(), "{good}");
         }
         for plain in ["http://a.test", "http://10.0.0.1", "http://localhost.a.test", "http://[::2]"] {
-            assert!(matches!(Server::new(client.clone(), plain), Err(RoadError::PlainHttp(_))), "{plain}");
+            assert!(
+                matches!(Server::new(client.clone(), plain), Err(TransportError::PlainHttp(_))),
+                "{plain}"
+            );
         }
         for bad in [
             "",
@@ -317,7 +321,7 @@ mod tests {
             "https://a.test?q",
             "https://",
         ] {
-            assert!(matches!(Server::new(client.clone(), bad), Err(RoadError::Address(_))), "{bad}");
+            assert!(matches!(Server::new(client.clone(), bad), Err(TransportError::Address(_))), "{bad}");
         }
     }
 
@@ -328,6 +332,6 @@ mod tests {
         drop(listener);
         let server = Server::new(Client::new(None).unwrap(), &address).unwrap();
         let error = server.call(Call::new(Method::GET, "/v1/health".into())).await.unwrap_err();
-        assert!(matches!(error, RoadError::Unreachable(_)) && error.passes(), "{error}");
+        assert!(matches!(error, TransportError::Unreachable(_)) && error.passes(), "{error}");
     }
 }

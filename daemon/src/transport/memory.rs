@@ -1,4 +1,4 @@
-//! A road within one process, for tests: what the relay does, without a server.
+//! A transport within one process, for tests: what the relay does, without a server.
 //!
 //! Decides what the server would: steps are kept, states pushed, an ended attempt takes nothing
 //! more.
@@ -12,22 +12,22 @@ use parsec_protocol::relay::attempt::{Earlier, Side};
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, GreeterIds, LogPage};
 use tokio::sync::watch;
 
-use super::{Road, RoadError, Trouble};
+use super::{Transport, TransportError, Trouble};
 
 /// One attempt; both sides hold a clone.
 #[derive(Debug, Clone)]
-pub struct MemoryRoad {
+pub struct MemoryTransport {
     state: Arc<watch::Sender<AttemptView>>,
     steps: Arc<Mutex<Vec<Vec<u8>>>>,
     log: Arc<Vec<Vec<u8>>>,
     trouble: Arc<Trouble>,
 }
 
-fn refused(code: ErrorCode) -> RoadError {
-    RoadError::Refused { code, server_time: Timestamp(0), local_time: Timestamp(0), retry_after: 0 }
+fn refused(code: ErrorCode) -> TransportError {
+    TransportError::Refused { code, server_time: Timestamp(0), local_time: Timestamp(0), retry_after: 0 }
 }
 
-impl MemoryRoad {
+impl MemoryTransport {
     /// A fresh attempt that `greeter` has joined.
     #[must_use]
     pub fn new(greeter: GreeterIds, log: Vec<Vec<u8>>) -> Self {
@@ -72,8 +72,8 @@ impl MemoryRoad {
     }
 }
 
-impl Road for MemoryRoad {
-    async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), RoadError> {
+impl Transport for MemoryTransport {
+    async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), TransportError> {
         let mut steps = self.steps.lock().unwrap();
         let mut view = self.state.borrow().clone();
         view.deposit(Side::depositing(step), step, Earlier::Nothing).map_err(refused)?;
@@ -82,34 +82,34 @@ impl Road for MemoryRoad {
         Ok(())
     }
 
-    async fn fetch(&self, step: u8) -> Result<Vec<u8>, RoadError> {
+    async fn fetch(&self, step: u8) -> Result<Vec<u8>, TransportError> {
         self.steps.lock().unwrap().get(usize::from(step)).cloned().ok_or_else(|| refused(ErrorCode::NotYet))
     }
 
-    async fn state(&self) -> Result<AttemptView, RoadError> {
+    async fn state(&self) -> Result<AttemptView, TransportError> {
         Ok(self.state.borrow().clone())
     }
 
-    async fn cancel(&self, reason: EndReason) -> Result<(), RoadError> {
+    async fn cancel(&self, reason: EndReason) -> Result<(), TransportError> {
         self.state.send_modify(|view| {
             view.ended.get_or_insert(reason);
         });
         Ok(())
     }
 
-    async fn log_page(&self, from: u64) -> Result<LogPage, RoadError> {
+    async fn log_page(&self, from: u64) -> Result<LogPage, TransportError> {
         let certificates =
             self.log.iter().skip(usize::try_from(from).unwrap()).cloned().map(Into::into).collect();
         Ok(LogPage { count: self.log.len() as u64, certificates })
     }
 
-    async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
+    async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> TransportError {
         let mut state = self.state.subscribe();
         loop {
             let view = state.borrow_and_update().clone();
             seen.send_replace(Some(view));
             if state.changed().await.is_err() {
-                return RoadError::Unreachable("gone".into());
+                return TransportError::Unreachable("gone".into());
             }
         }
     }

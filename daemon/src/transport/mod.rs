@@ -1,7 +1,7 @@
-//! The road an attempt runs on: opaque steps go one way, opaque steps come the other, and either
+//! The transport an attempt runs on: opaque steps go one way, opaque steps come the other, and either
 //! side may end it.
 //!
-//! Decides what a road is and which of its failures pass by themselves. Never advances a ceremony:
+//! Decides what a transport is and which of its failures pass by themselves. Never advances a ceremony:
 //! what it reports about the other side can only end one.
 
 pub mod answer;
@@ -24,7 +24,7 @@ use tls::TlsFault;
 
 /// Why something could not be carried.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RoadError {
+pub enum TransportError {
     /// `http://`, and not to this machine.
     #[error("{0} is not encrypted")]
     PlainHttp(String),
@@ -37,11 +37,11 @@ pub enum RoadError {
     /// No connection, or it broke.
     #[error("the server can't be reached: {0}")]
     Unreachable(String),
-    /// The other terminal is not connected, on the direct road.
-    #[error("the other terminal can't be reached: {0}")]
+    /// The other device is not connected, over the peer-to-peer transport.
+    #[error("the other device can't be reached: {0}")]
     PeerUnreachable(String),
-    /// What the other terminal says is not the protocol's.
-    #[error("the other terminal's answer is wrong: {0}")]
+    /// What the other device says is not the protocol's.
+    #[error("the other device's answer is wrong: {0}")]
     PeerMisbehaved(&'static str),
     /// The server's certificate is not trusted, or TLS failed otherwise.
     #[error("no trusted connection to the server: {0}")]
@@ -66,7 +66,7 @@ pub enum RoadError {
     },
 }
 
-impl RoadError {
+impl TransportError {
     /// Whether the same request may work later without anybody doing anything. All calls are
     /// idempotent, so a request whose answer was lost may be sent again.
     #[must_use]
@@ -120,22 +120,23 @@ pub const HELD_BACK: &str = "Something between this machine and the server (a pr
 pub type Trouble = watch::Sender<Option<String>>;
 
 /// One side of one attempt. All calls are idempotent, try again by themselves while
-/// [`RoadError::passes`], and may be dropped at any point.
-pub trait Road: Send + Sync + 'static {
+/// [`TransportError::passes`], and may be dropped at any point.
+pub trait Transport: Send + Sync + 'static {
     /// Deposits a step of this side.
-    fn deposit(&self, step: u8, bytes: Vec<u8>) -> impl Future<Output = Result<(), RoadError>> + Send;
+    fn deposit(&self, step: u8, bytes: Vec<u8>) -> impl Future<Output = Result<(), TransportError>> + Send;
     /// A step of the other side that has been announced.
-    fn fetch(&self, step: u8) -> impl Future<Output = Result<Vec<u8>, RoadError>> + Send;
+    fn fetch(&self, step: u8) -> impl Future<Output = Result<Vec<u8>, TransportError>> + Send;
     /// The attempt as it is now.
-    fn state(&self) -> impl Future<Output = Result<AttemptView, RoadError>> + Send;
+    fn state(&self) -> impl Future<Output = Result<AttemptView, TransportError>> + Send;
     /// Ends the attempt.
-    fn cancel(&self, reason: EndReason) -> impl Future<Output = Result<(), RoadError>> + Send;
+    fn cancel(&self, reason: EndReason) -> impl Future<Output = Result<(), TransportError>> + Send;
     /// A page of the organisation's log.
-    fn log_page(&self, from: u64) -> impl Future<Output = Result<LogPage, RoadError>> + Send;
+    fn log_page(&self, from: u64) -> impl Future<Output = Result<LogPage, TransportError>> + Send;
     /// Reports every state of the attempt into `seen`, the newest replacing what wasn't looked at.
     /// Returns only when the attempt can't be followed any more; after the state that says why it
     /// ended, never, and nothing is asked any more.
-    fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> impl Future<Output = RoadError> + Send;
+    fn follow(&self, seen: watch::Sender<Option<AttemptView>>)
+    -> impl Future<Output = TransportError> + Send;
     /// What is being tried again.
     fn trouble(&self) -> watch::Receiver<Option<String>>;
 }

@@ -1,7 +1,7 @@
 //! Trying again: after which pause, and when to give up.
 //!
 //! Decides that only failures that pass by themselves are tried again, with pauses that grow to a
-//! bound and are spread at random, so that a thousand terminals don't come back to a restarted
+//! bound and are spread at random, so that a thousand devices don't come back to a restarted
 //! server in the same second.
 
 use std::future::Future;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{HELD_BACK, RoadError, Trouble};
+use super::{HELD_BACK, TransportError, Trouble};
 
 /// How long a person's program is kept waiting for a server that does not answer.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(8);
@@ -28,7 +28,7 @@ pub struct Pauses {
 impl Pauses {
     /// The next pause: doubled each time, then half of it fixed and half random; never below what
     /// the server asked.
-    pub fn next_pause(&mut self, error: &RoadError) -> Duration {
+    pub fn next_pause(&mut self, error: &TransportError) -> Duration {
         let full =
             PAUSE_FIRST.saturating_mul(1_u32.checked_shl(self.failures.min(16)).unwrap_or(1)).min(PAUSE_MAX);
         self.failures = self.failures.saturating_add(1);
@@ -37,16 +37,16 @@ impl Pauses {
         let spread = getrandom::fill(&mut byte).map_or(0, |()| u32::from(byte[0]));
         let jittered = full / 2 + (full / 2).saturating_mul(spread) / 256;
         let asked = match error {
-            RoadError::Refused { retry_after, .. } => Duration::from_secs(u64::from(*retry_after)),
-            RoadError::PlainHttp(_)
-            | RoadError::Address(_)
-            | RoadError::Setup(_)
-            | RoadError::Unreachable(_)
-            | RoadError::PeerUnreachable(_)
-            | RoadError::PeerMisbehaved(_)
-            | RoadError::Tls(_)
-            | RoadError::NotServer(_)
-            | RoadError::Misbehaved(_) => Duration::ZERO,
+            TransportError::Refused { retry_after, .. } => Duration::from_secs(u64::from(*retry_after)),
+            TransportError::PlainHttp(_)
+            | TransportError::Address(_)
+            | TransportError::Setup(_)
+            | TransportError::Unreachable(_)
+            | TransportError::PeerUnreachable(_)
+            | TransportError::PeerMisbehaved(_)
+            | TransportError::Tls(_)
+            | TransportError::NotServer(_)
+            | TransportError::Misbehaved(_) => Duration::ZERO,
         };
         jittered.max(asked.min(PAUSE_MAX))
     }
@@ -65,10 +65,10 @@ impl Pauses {
 
 /// Carries `call` out until it works or fails for good. Says in `trouble` what is being tried
 /// again.
-pub async fn until_done<T, F, Fut>(trouble: &Trouble, mut call: F) -> Result<T, RoadError>
+pub async fn until_done<T, F, Fut>(trouble: &Trouble, mut call: F) -> Result<T, TransportError>
 where
     F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, RoadError>>,
+    Fut: Future<Output = Result<T, TransportError>>,
 {
     let mut pauses = Pauses::default();
     loop {
@@ -91,10 +91,13 @@ where
 ///
 /// # Errors
 /// As said; within, [`until_done`]'s.
-pub async fn within<T, F, Fut>(patience: Duration, mut call: F) -> Result<Result<T, RoadError>, RoadError>
+pub async fn within<T, F, Fut>(
+    limit: Duration,
+    mut call: F,
+) -> Result<Result<T, TransportError>, TransportError>
 where
     F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, RoadError>>,
+    Fut: Future<Output = Result<T, TransportError>>,
 {
     let last = watch::Sender::new(None);
     let noted = || {
@@ -107,10 +110,10 @@ where
             done
         }
     };
-    match tokio::time::timeout(patience, until_done(&Trouble::new(None), noted)).await {
+    match tokio::time::timeout(limit, until_done(&Trouble::new(None), noted)).await {
         Ok(done) => Ok(done),
         Err(_) => {
-            Err(last.borrow().clone().unwrap_or_else(|| RoadError::Unreachable("no answer".to_owned())))
+            Err(last.borrow().clone().unwrap_or_else(|| TransportError::Unreachable("no answer".to_owned())))
         }
     }
 }
@@ -125,7 +128,7 @@ mod tests {
         let mut left = 2;
         let answer = until_done(&trouble, || {
             left -= 1;
-            let result = if left > 0 { Err(RoadError::Unreachable("gone".into())) } else { Ok(7) };
+            let result = if left > 0 { Err(TransportError::Unreachable("gone".into())) } else { Ok(7) };
             async move { result }
         });
         assert_eq!(answer.await, Ok(7));
@@ -133,27 +136,30 @@ mod tests {
         let mut calls = 0;
         let answer: Result<(), _> = until_done(&trouble, || {
             calls += 1;
-            async { Err(RoadError::Misbehaved("x")) }
+            async { Err(TransportError::Misbehaved("x")) }
         })
         .await;
-        assert_eq!((answer, calls), (Err(RoadError::Misbehaved("x")), 1));
+        assert_eq!((answer, calls), (Err(TransportError::Misbehaved("x")), 1));
     }
 
     #[tokio::test]
-    async fn what_failed_last_is_told_when_patience_ends() {
-        let foreign =
-            RoadError::NotServer(super::super::answer::Foreign { status: 403, media: None, points_to: None });
+    async fn what_failed_last_is_told_when_time_is_up() {
+        let foreign = TransportError::NotServer(super::super::answer::Foreign {
+            status: 403,
+            media: None,
+            points_to: None,
+        });
         let late = within::<(), _, _>(Duration::from_millis(1), || async { Err(foreign.clone()) }).await;
         assert_eq!(late, Err(foreign));
         let silent = within::<(), _, _>(Duration::from_millis(1), std::future::pending).await;
-        assert!(matches!(silent, Err(RoadError::Unreachable(_))), "{silent:?}");
+        assert!(matches!(silent, Err(TransportError::Unreachable(_))), "{silent:?}");
         assert_eq!(within(Duration::from_secs(60), || async { Ok(7) }).await, Ok(Ok(7)));
     }
 
     #[test]
     fn pauses_grow_to_their_bound() {
         let mut pauses = Pauses::default();
-        let gone = RoadError::Unreachable(String::new());
+        let gone = TransportError::Unreachable(String::new());
         let first = pauses.next_pause(&gone);
         assert!(first >= PAUSE_FIRST / 2 && first <= PAUSE_FIRST);
         for _ in 0..40 {

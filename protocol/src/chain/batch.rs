@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::candidate::Candidate;
 use super::log::Log;
 use super::rules::Rules;
-use crate::public::{PreparedKey, VerifyKey};
+use crate::public_keys::{PreparedKey, VerifyKey};
 
 /// Certificates that are read ahead: some megabytes, and enough that two threads have some 50 ms of
 /// work each.

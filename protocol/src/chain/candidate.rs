@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::envelope::Envelope;
 use super::head::Head;
 use super::rules::Rules;
-use crate::public::{PreparedKey, VerifyKey};
+use crate::public_keys::{PreparedKey, VerifyKey};
 
 /// A certificate that was read. Nothing of it is believed.
 #[derive(Debug)]

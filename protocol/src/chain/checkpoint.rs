@@ -20,7 +20,7 @@ use super::log::{Log, LogError};
 use super::rules::Rules;
 use crate::codec;
 use crate::keys::{LocalStoreKey, then_wipe_stack};
-use crate::public::Hash;
+use crate::public_keys::Hash;
 
 /// Keeps this use of the store key apart from every other.
 const INFO: &[u8] = b"parsec-checkpoint-v1";

@@ -12,7 +12,7 @@ use minicbor::{Decode, Encode};
 
 use super::rules::Rules;
 use crate::codec::{self, CodecError};
-use crate::public::{BadSignature, Context, PreparedKey, Signature, VerifyKey};
+use crate::public_keys::{BadSignature, Context, PreparedKey, Signature, VerifyKey};
 
 /// Bytes of a payload with the signature over them. The rule set `R` says what a payload is.
 #[derive(Debug, Clone, PartialEq, Eq)]

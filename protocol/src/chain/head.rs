@@ -5,7 +5,7 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::public::Hash;
+use crate::public_keys::Hash;
 
 /// A place in a log: how many certificates stand before it, and the running hash over them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]

@@ -10,7 +10,7 @@ use super::candidate::{Accepted, Candidate};
 use super::head::Head;
 use super::rules::Rules;
 use super::view::LogView;
-use crate::public::Hash;
+use crate::public_keys::Hash;
 
 /// A log that verified from its origin to its head. Obtained from the verifier alone.
 #[derive(Debug, Clone)]
@@ -230,7 +230,7 @@ mod tests {
     use crate::chain::organisation::log::VerifiedLog;
     use crate::chain::organisation::rules::Fault;
     use crate::limits::LOG_MAX_CERTIFICATES;
-    use crate::public::VerifyKey;
+    use crate::public_keys::VerifyKey;
 
     #[test]
     fn a_full_log_looks_at_no_further_bytes() {

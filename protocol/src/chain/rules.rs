@@ -11,7 +11,7 @@ use super::candidate::Candidate;
 use super::head::Head;
 use super::log::Log;
 use crate::ids::Timestamp;
-use crate::public::{Context, Hash, VerifyKey};
+use crate::public_keys::{Context, Hash, VerifyKey};
 
 /// The certificates and rules of one kind of log.
 pub trait Rules: Debug + Clone + Copy + PartialEq + Eq + Sized + 'static {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::net::RoadName;
+use super::net::TransportName;
 use super::problem::Problem;
 use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Token, UserId};
 
@@ -179,5 +179,5 @@ pub struct CeremonyView {
     pub note: Option<String>,
     /// The transport it has taken; absent while that is not decided. Since API 1.2.
     #[serde(default)]
-    pub transport: Option<RoadName>,
+    pub transport: Option<TransportName>,
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ceremony::{CeremonyId, Role, Stage, Subject};
 use super::evidence::EntryKind;
 use super::methods::DeviceView;
-use super::net::RoadName;
+use super::net::TransportName;
 use super::overview::Overview;
 use super::problem::{Problem, ProblemKind};
 use super::tokens::TokenId;
@@ -127,11 +127,11 @@ pub enum Event {
         ceremony: CeremonySummary,
     },
     /// A ceremony takes this transport from now on. Since API 1.2.
-    RoadChanged {
+    TransportChanged {
         /// Number of the ceremony in this run.
         ceremony: CeremonyId,
         /// The transport that it takes from now on.
-        road: RoadName,
+        transport: TransportName,
         /// `asked`, `server_reached`, `server_unreachable`, `invitation_unknown`; more may come.
         reason: String,
     },
@@ -228,7 +228,7 @@ pub struct CeremonySummary {
     pub problem: Option<ProblemKind>,
     /// The transport it has taken; absent while that is not decided. Since API 1.2.
     #[serde(default)]
-    pub transport: Option<RoadName>,
+    pub transport: Option<TransportName>,
 }
 
 /// Ids of the member and device that were enrolled.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::methods::{DeviceSelector, ProfileName};
 use crate::ids::{DeviceId, OrganisationId, Timestamp};
-use crate::public::VerifyKey;
+use crate::public_keys::VerifyKey;
 
 /// Most bytes of files in one answer or request: with base64's third more, half a line.
 pub const PART_MAX_BYTES: usize = 384 * 1024;

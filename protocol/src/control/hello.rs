@@ -25,9 +25,9 @@ pub struct Hello {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum Door {
+pub enum Socket {
     /// The user's own socket.
-    Own,
+    User,
     /// The plug-in socket, `plugin.sock`, where calls need a token.
     Plugin,
 }
@@ -43,7 +43,7 @@ pub struct HelloResult {
     /// The oldest API version that still works with it.
     pub api_oldest: String,
     /// Which socket this is.
-    pub door: Door,
+    pub socket: Socket,
     /// The token that was recognised.
     pub token: Option<TokenId>,
     /// What this connection may call.
@@ -57,7 +57,7 @@ pub struct MethodView {
     /// Name of the method, `noun.verb`.
     pub name: String,
     /// What calling it takes: `anyone`, `watch`, `look`, `enrol`, `vouch` or `own`.
-    pub right: String,
+    pub permission: String,
     /// Set for one that will go.
     pub deprecated: Option<Deprecation>,
 }

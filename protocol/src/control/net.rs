@@ -29,7 +29,7 @@ pub enum TransportChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum RoadName {
+pub enum TransportName {
     /// Over the metadata server.
     Server,
     /// Directly from device to device.
@@ -149,7 +149,7 @@ pub struct PeerView {
     /// Who opened the connection.
     pub direction: Direction,
     /// The transport protocol under the connection.
-    pub road: Carrier,
+    pub carrier: Carrier,
     /// Whether the other side has shown that it holds the same link.
     pub proven: bool,
     /// When the connection was opened.
@@ -184,7 +184,7 @@ pub struct PingResult {
     /// How long the answer took, connecting included.
     pub micros: Option<u64>,
     /// What carried it, where it went directly.
-    pub road: Option<Carrier>,
+    pub carrier: Option<Carrier>,
     /// Why there was none.
     pub problem: Option<Problem>,
 }
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_a_newer_daemon_has_is_something_else_and_what_a_person_asks_is_not_guessed() {
-        assert_eq!(serde_json::from_str::<RoadName>("\"pigeon\"").unwrap(), RoadName::Unknown);
+        assert_eq!(serde_json::from_str::<TransportName>("\"pigeon\"").unwrap(), TransportName::Unknown);
         assert_eq!(serde_json::from_str::<Carrier>("\"pigeon\"").unwrap(), Carrier::Unknown);
         assert_eq!(serde_json::from_str::<ListeningFor>("\"weather\"").unwrap(), ListeningFor::Unknown);
         assert!(serde_json::from_str::<TransportChoice>("\"pigeon\"").is_err());

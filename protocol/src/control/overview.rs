@@ -52,9 +52,9 @@ impl Overview {
                 self.put(ceremony);
             }
             Event::CeremonyChanged { ceremony } | Event::CeremonyEnded { ceremony } => self.put(ceremony),
-            Event::RoadChanged { ceremony, road, .. } => {
+            Event::TransportChanged { ceremony, transport, .. } => {
                 if let Some(shown) = self.ceremonies.iter_mut().find(|shown| shown.id == *ceremony) {
-                    shown.transport = Some(*road);
+                    shown.transport = Some(*transport);
                 }
             }
             Event::Alarm { alarm } => self.alarms.push(alarm.clone()),
@@ -144,7 +144,7 @@ impl From<&CeremonyView> for CeremonySummary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{CeremonyId, ProblemKind, RoadName, Role};
+    use crate::control::{CeremonyId, ProblemKind, Role, TransportName};
 
     fn ceremony(id: u64, stage: Stage) -> CeremonySummary {
         CeremonySummary {
@@ -173,20 +173,24 @@ mod tests {
     }
 
     #[test]
-    fn a_road_is_noted_where_its_ceremony_is_and_nowhere_else() {
+    fn a_transport_is_noted_where_its_ceremony_is_and_nowhere_else() {
         let mut overview = Overview::default();
         for id in [1, 2] {
             overview.apply(&Event::CeremonyStarted { ceremony: ceremony(id, Stage::Connecting) });
         }
         let reason = "server_unreachable".to_owned();
-        overview.apply(&Event::RoadChanged {
+        overview.apply(&Event::TransportChanged {
             ceremony: CeremonyId(2),
-            road: RoadName::P2p,
+            transport: TransportName::P2p,
             reason: reason.clone(),
         });
-        overview.apply(&Event::RoadChanged { ceremony: CeremonyId(3), road: RoadName::P2p, reason });
-        let roads: Vec<_> = overview.ceremonies.iter().map(|ceremony| ceremony.transport).collect();
-        assert_eq!(roads, [None, Some(RoadName::P2p)]);
+        overview.apply(&Event::TransportChanged {
+            ceremony: CeremonyId(3),
+            transport: TransportName::P2p,
+            reason,
+        });
+        let transports: Vec<_> = overview.ceremonies.iter().map(|ceremony| ceremony.transport).collect();
+        assert_eq!(transports, [None, Some(TransportName::P2p)]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 
 use crate::enrol::link::{HINT_MAX_BYTES, HINTS_MAX, Link};
-use crate::public::PeerKey;
+use crate::public_keys::PeerKey;
 
 /// Most addresses beside the peer key.
 pub const ADDRESSES_MAX: usize = HINTS_MAX - 1;
@@ -79,7 +79,7 @@ impl FromStr for Relay {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HintsError {
     /// The link has none.
-    #[error("the link names no terminal to meet directly")]
+    #[error("the link names no device to meet directly")]
     None,
     /// They are not of the form, or lead where nobody should be sent.
     #[error("the link's addresses for meeting directly can't be used")]
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_sent_where_no_terminal_is() {
+    fn nobody_is_sent_where_no_device_is() {
         for absurd in [
             "0.0.0.0:40000",
             "0.1.2.3:40000",

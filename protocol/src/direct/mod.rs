@@ -15,7 +15,7 @@ use minicbor::{Decode, Encode};
 use crate::ids::{AttemptId, Email, Invited, Timestamp};
 use crate::keys::LinkSecret;
 use crate::limits::{BODY_MAX_BYTES, STEP_MAX_BYTES};
-use crate::public::{Hash, Proof};
+use crate::public_keys::{Hash, Proof};
 use crate::relay::{AttemptView, EndReason, ErrorCode, LogPage};
 
 pub use hints::{ADDRESSES_MAX, Hints, HintsError, PORT_MIN, Relay, may_be_met_at};

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::codec;
 use crate::ids::{AttemptId, OrganisationId, Token};
 use crate::keys::LinkSecret;
-use crate::public::{Hash, PeerKey, Proof};
+use crate::public_keys::{Hash, PeerKey, Proof};
 
 /// What is being asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::codec;
 use crate::keys::{DeviceSeed, DirectoryKey, Entropy, UserSeed, random};
 use crate::limits::STEP_MAX_BYTES;
 use crate::manifest::NumberedKey;
-use crate::public::Hash;
+use crate::public_keys::Hash;
 use crate::sealing::{EncryptionKey, NotOpened, Randomness, SECRET_BOX_BYTES, seal};
 
 /// The use of the box with the secrets.

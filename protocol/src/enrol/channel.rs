@@ -21,12 +21,12 @@ use subtle::ConstantTimeEq as _;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
-use super::io::{Closed, Setting, TransportKind};
+use super::io::{Closed, Prologue, TransportKind};
 use crate::codec;
 use crate::ids::{DeviceId, Invited, OrganisationId, Token, UserId};
 use crate::keys::{Entropy, LinkSecret, NoEntropy};
 use crate::limits::STEP_MAX_BYTES;
-use crate::public::{Hash, PeerKey, is_sound_x25519};
+use crate::public_keys::{Hash, PeerKey, is_sound_x25519};
 
 /// Noise's name for what is spoken.
 const NOISE: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
@@ -37,7 +37,7 @@ pub const TAG_BYTES: usize = 16;
 
 /// What both sides must agree on before the first message, as hashed into the handshake.
 #[derive(Encode)]
-struct Prologue<'a> {
+struct PrologueRecord<'a> {
     #[n(0)]
     protocol: &'static str,
     #[n(1)]
@@ -60,13 +60,13 @@ struct Prologue<'a> {
 
 /// The prologue's bytes (docs/protocol.md, *Prologue*).
 #[must_use]
-pub fn prologue(setting: &Setting) -> Vec<u8> {
-    let Setting { organisation, token, invited, greeter_user, greeter_device, transport } = setting;
+pub fn prologue_bytes(prologue: &Prologue) -> Vec<u8> {
+    let Prologue { organisation, token, invited, greeter_user, greeter_device, transport } = prologue;
     let (transport, peer) = match transport {
         TransportKind::Relay => (0, None),
         TransportKind::PeerToPeer { peer } => (1, Some(*peer)),
     };
-    codec::encode(&Prologue {
+    codec::encode(&PrologueRecord {
         protocol: "parsec-enrol",
         version: 1,
         organisation,
@@ -103,14 +103,14 @@ impl Handshake {
     /// [`NoEntropy`].
     pub(super) fn new(
         initiator: bool,
-        setting: &Setting,
+        prologue: &Prologue,
         secret: &LinkSecret,
         entropy: &mut dyn Entropy,
     ) -> Result<Self, NoEntropy> {
         let mut ephemeral = Zeroizing::new([0; 32]);
         entropy.fill(ephemeral.as_mut_slice())?;
         let psk = pre_shared_key(secret);
-        let state = build(initiator, &prologue(setting), &psk, ephemeral);
+        let state = build(initiator, &prologue_bytes(prologue), &psk, ephemeral);
         #[expect(
             clippy::expect_used,
             reason = "every input is of fixed length and present; any handshake in the tests runs through here"
@@ -170,7 +170,7 @@ impl Handshake {
     }
 }
 
-/// An encrypted channel to somebody who knows the link and the setting. Who that is, the codes will
+/// An encrypted channel to somebody who knows the link and the prologue. Who that is, the codes will
 /// tell.
 pub(super) struct Channel {
     transport: Box<TransportState>,

@@ -2,22 +2,23 @@
 //! this file in it.
 //!
 //! Decides nothing: it seals any words in any order, with keys that it makes for the purpose and
-//! throws away. Refuses to be of use without link and setting, as everybody is; it breaks no cipher
+//! throws away. Refuses to be of use without link and prologue, as everybody is; it breaks no cipher
 //! and opens nothing that was not sealed for it. What it says is read by the machines under test
 //! alone.
 
+use super::boxes;
 use super::channel::{Channel, Handshake};
-use super::io::{Claim, Setting};
+use super::io::{Claim, Prologue};
 use super::messages::{
-    self, ClaimRecord, Commit, GreeterTurn, Handover, Introduction, Nonce, RECOGNISED, Recognised, Reveal,
+    self, ClaimRecord, Commit, GreeterReply, Handover, Introduction, Nonce, RECOGNISED, Recognised, Reveal,
 };
 use super::proofs;
 use super::sas::{Codes, SasInputs};
+use crate::claim_receipt::ClaimReceipt;
 use crate::codec;
 use crate::ids::Label;
-use crate::keys::{DeviceSigningKey, Entropy, LinkSecret, NoEntropy, UserDecryptionKey};
-use crate::public::{Context, Hash, VerifyKey};
-use crate::receipt::Receipt;
+use crate::keys::{DeviceSeed, DeviceSigningKey, Entropy, LinkSecret, NoEntropy, UserSeed};
+use crate::public_keys::{Context, Hash, VerifyKey};
 
 /// Makes a handshake whose private key is zero: in the build that lets it pass, its public key is
 /// the point zero.
@@ -36,11 +37,11 @@ pub(crate) struct Calling(Handshake);
 impl Calling {
     /// Message 0.
     pub(crate) fn out(
-        setting: &Setting,
+        prologue: &Prologue,
         secret: &LinkSecret,
         entropy: &mut dyn Entropy,
     ) -> Option<(Self, Vec<u8>)> {
-        let mut handshake = Handshake::new(true, setting, secret, entropy).ok()?;
+        let mut handshake = Handshake::new(true, prologue, secret, entropy).ok()?;
         let first = handshake.write().ok()?;
         Some((Self(handshake), first))
     }
@@ -54,16 +55,35 @@ impl Calling {
 
 /// What a greeter says in message 3.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Turn {
+pub(crate) struct Reply {
     pub(crate) nonce: [u8; 32],
     pub(crate) root_commitment: Hash,
     pub(crate) typing_required: bool,
+}
+
+/// Keys of its own, to be certified for somebody else's.
+pub(crate) struct FalseKeys {
+    pub(crate) signing: DeviceSigningKey,
+    pub(crate) device: DeviceSeed,
+    pub(crate) user: UserSeed,
+}
+
+impl FalseKeys {
+    pub(crate) fn random(entropy: &mut dyn Entropy) -> Result<Self, NoEntropy> {
+        Ok(Self {
+            signing: DeviceSigningKey::random(entropy)?,
+            device: DeviceSeed::random(entropy)?,
+            user: UserSeed::random(entropy)?,
+        })
+    }
 }
 
 /// What a greeter signed and handed over to whom it took for the newcomer.
 pub(crate) struct Booty {
     pub(crate) certificates: Vec<Vec<u8>>,
     root: VerifyKey,
+    /// What message 8 must show; zero bytes where the boxes did not open.
+    opened: Hash,
 }
 
 /// A finished channel.
@@ -74,12 +94,12 @@ pub(crate) struct FalseEnd {
 impl FalseEnd {
     /// Answers message 0 as a greeter would; message 1.
     pub(crate) fn answer(
-        setting: &Setting,
+        prologue: &Prologue,
         secret: &LinkSecret,
         first: &[u8],
         entropy: &mut dyn Entropy,
     ) -> Option<(Self, Vec<u8>)> {
-        let mut handshake = Handshake::new(false, setting, secret, entropy).ok()?;
+        let mut handshake = Handshake::new(false, prologue, secret, entropy).ok()?;
         handshake.read(0, first).ok()?;
         let second = handshake.write().ok()?;
         Some((Self { channel: handshake.finish() }, second))
@@ -102,9 +122,9 @@ impl FalseEnd {
     }
 
     /// Message 3.
-    pub(crate) fn turn(&mut self, turn: &Turn) -> Vec<u8> {
-        let Turn { nonce, root_commitment, typing_required } = *turn;
-        self.say(&codec::encode(&GreeterTurn { nonce: Nonce(nonce), root_commitment, typing_required }))
+    pub(crate) fn reply(&mut self, reply: &Reply) -> Vec<u8> {
+        let Reply { nonce, root_commitment, typing_required } = *reply;
+        self.say(&codec::encode(&GreeterReply { nonce: Nonce(nonce), root_commitment, typing_required }))
     }
 
     /// What message 3 says of a root key of one's own.
@@ -127,20 +147,25 @@ impl FalseEnd {
         &mut self,
         name: Option<Label>,
         device_label: Label,
-        signing: &DeviceSigningKey,
-        user: &UserDecryptionKey,
+        keys: &FalseKeys,
     ) -> Vec<u8> {
-        let encryption_key = name.is_some().then(|| user.encryption_key());
-        let claim = ClaimRecord { name, device_label, encryption_key, verify_key: signing.verify_key() };
+        let claim = ClaimRecord {
+            encryption_key: name.is_some().then(|| keys.user.encryption_key()),
+            name,
+            device_label,
+            verify_key: keys.signing.verify_key(),
+            device_key: keys.device.encryption_key(),
+        };
         let signed = messages::possession_message(self.channel.handshake(), &claim);
-        let possession = signing.sign(Context::Possession, &signed);
+        let possession = keys.signing.sign(Context::Possession, &signed);
         self.say(&codec::encode(&Introduction { claim, possession }))
     }
 
     /// Message 8 for what was handed over.
     pub(crate) fn receipt(&self, booty: &Booty, signing: &DeviceSigningKey) -> Vec<u8> {
         let certified = booty.certificates.iter().map(|bytes| Hash::of(&[bytes])).collect();
-        codec::encode(&Receipt::sign(signing, *self.channel.handshake(), certified, booty.root))
+        let handshake = *self.channel.handshake();
+        codec::encode(&ClaimReceipt::sign(signing, handshake, certified, booty.root, booty.opened))
     }
 
     /// Reads message 2.
@@ -149,10 +174,10 @@ impl FalseEnd {
     }
 
     /// Reads message 3.
-    pub(crate) fn hear_turn(&mut self, bytes: &[u8]) -> Option<Turn> {
-        let GreeterTurn { nonce, root_commitment, typing_required } =
+    pub(crate) fn hear_reply(&mut self, bytes: &[u8]) -> Option<Reply> {
+        let GreeterReply { nonce, root_commitment, typing_required } =
             messages::open(&mut self.channel, 3, bytes).ok()?;
-        Some(Turn { nonce: nonce.0, root_commitment, typing_required })
+        Some(Reply { nonce: nonce.0, root_commitment, typing_required })
     }
 
     /// Reads message 4.
@@ -170,21 +195,30 @@ impl FalseEnd {
         messages::open(&mut self.channel, 6, bytes).ok().map(|Introduction { claim, .. }| claim.into())
     }
 
-    /// Reads message 7.
-    pub(crate) fn hear_handover(&mut self, bytes: &[u8]) -> Option<Booty> {
-        let Handover { root, certificates, .. } = messages::open(&mut self.channel, 7, bytes).ok()?;
-        Some(Booty { root, certificates: certificates.into_iter().map(Vec::from).collect() })
+    /// Reads message 7, and its boxes as far as these keys open them.
+    pub(crate) fn hear_handover(&mut self, bytes: &[u8], keys: &FalseKeys) -> Option<Booty> {
+        let handover: Handover = messages::open(&mut self.channel, 7, bytes).ok()?;
+        Some(self.booty(handover, keys))
+    }
+
+    /// What there is in a message 7 that was read.
+    pub(super) fn booty(&self, handover: Handover, keys: &FalseKeys) -> Booty {
+        let Handover { root, certificates, secrets, challenges, .. } = handover;
+        let user = (challenges.len() > 1).then_some(&keys.user);
+        let found = boxes::open(self.channel.handshake(), &keys.device, user, &secrets, &challenges);
+        let opened = found.map_or(Hash::from_bytes([0; 32]), |found| found.opened);
+        Booty { root, certificates: certificates.into_iter().map(Vec::from).collect(), opened }
     }
 
     /// The codes that whoever speaks honestly on this channel sees.
-    pub(crate) fn codes(&self, claimer_nonce: &[u8; 32], turn: &Turn) -> Codes {
+    pub(crate) fn codes(&self, claimer_nonce: &[u8; 32], reply: &Reply) -> Codes {
         Codes::derive(&SasInputs {
             split_keys: self.channel.split_keys(),
             handshake: self.channel.handshake(),
             claimer_nonce,
-            greeter_nonce: &turn.nonce,
-            root_commitment: &turn.root_commitment,
-            typing_required: turn.typing_required,
+            greeter_nonce: &reply.nonce,
+            root_commitment: &reply.root_commitment,
+            typing_required: reply.typing_required,
         })
     }
 }

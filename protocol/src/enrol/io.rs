@@ -12,11 +12,11 @@ use super::sas::SasCode;
 use crate::chain::head::Head;
 use crate::chain::organisation::certificate::{ManifestMark, Profile};
 use crate::chain::organisation::log::VerifiedLog;
+use crate::claim_receipt::ClaimReceipt;
 use crate::evidence::receipt::SignedStatement;
 use crate::ids::{DeviceId, Email, Invited, Label, OrganisationId, Timestamp, Token, UserId};
 use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, LocalStoreKey, UserSeed};
-use crate::public::{Hash, PeerKey, VerifyKey};
-use crate::receipt::Receipt;
+use crate::public_keys::{Hash, PeerKey, VerifyKey};
 use crate::sealing::EncryptionKey;
 
 /// The transport an attempt runs on. Bound by the prologue, so that nobody can move a ceremony
@@ -34,7 +34,7 @@ pub enum TransportKind {
 
 /// What both sides must agree on before the first message (the prologue).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
+pub struct Prologue {
     /// The organisation that is joined.
     pub organisation: OrganisationId,
     /// Token of the invitation.
@@ -117,8 +117,8 @@ pub enum Closed {
     #[error("no message for too long")]
     TimedOut,
     /// The first encrypted message does not open: another link secret, or another idea of the
-    /// setting.
-    #[error("the two sides do not share link and setting")]
+    /// prologue.
+    #[error("the two sides do not share link and prologue")]
     WrongLink,
     /// A message is not what it must be at this step: length, encoding, authentication.
     #[error("message {step} does not check")]
@@ -335,7 +335,7 @@ pub struct NewDevice {
     /// The certificates of this enrolment; not in the log yet.
     pub certificates: Vec<Vec<u8>>,
     /// Message 8, to be deposited once the keys are durable, also after a restart.
-    pub receipt: Receipt,
+    pub receipt: ClaimReceipt,
     /// Whether the user is new, so that this device is to make the first manifest.
     pub first_device: bool,
 }
@@ -379,7 +379,7 @@ pub struct Publication {
     /// The certificates' envelopes, in the log's order.
     pub certificates: Vec<Vec<u8>>,
     /// The claimer's receipt, message 8, verified.
-    pub receipt: Receipt,
+    pub receipt: ClaimReceipt,
     /// The keys that the certificates name, in that order.
     pub keys: Vec<EncryptionKey>,
 }

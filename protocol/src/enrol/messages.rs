@@ -14,7 +14,7 @@ use crate::chain::organisation::certificate::{ManifestMark, Profile};
 use crate::codec;
 use crate::ids::{DeviceId, Email, Label, UserId};
 use crate::limits::STEP_MAX_BYTES;
-use crate::public::{Hash, Signature, VerifyKey};
+use crate::public_keys::{Hash, Signature, VerifyKey};
 use crate::sealing::EncryptionKey;
 
 /// Receipts are 32-byte values and framing: 1 + 34 + (1 + 2·34) + 34 + 34 + 66 bytes.
@@ -50,7 +50,7 @@ pub(super) struct Commit {
 
 /// Message 3.
 #[derive(Debug, Encode, Decode)]
-pub(super) struct GreeterTurn {
+pub(super) struct GreeterReply {
     #[n(0)]
     pub(super) nonce: Nonce,
     #[n(1)]

@@ -10,7 +10,7 @@
 //!   claimer                                          greeter
 //!   AwaitsAnswer        0  ephemeral key ->           AwaitsOpening
 //!                       <- ephemeral key  1           AwaitsCommitment
-//!   AwaitsGreeterTurn   2  commitment ->
+//!   AwaitsGreeterReply   2  commitment ->
 //!                       <- nonce, root commitment  3  AwaitsNonce
 //!   AwaitsRecognised    4  nonce ->                   (commitment opens)  CommitmentOpened
 //!     reads out its code ......... on the phone ....  AwaitsCode          CodeRecognised
@@ -39,7 +39,7 @@
 //! | `messages` | the records inside the channel |
 //! | `boxes` | what message 7 seals to the claimer's keys, and what message 8 answers |
 //! | `proofs` | the checks, each with its proof |
-//! | `turn` | refusing, failing, running out of patience: alike for both |
+//! | `transition` | the outcome of one input, and its deadline: alike for both |
 //! | `claimer`, `greeter` | the two machines: `mod` sorts the input, `states` says what it does |
 //! | `claimer/handover` | the checks of message 7 |
 //! | `greeter/approval` | who may be certified, and the bytes that are signed |
@@ -60,7 +60,7 @@
 //! use parsec_protocol::enrol::claimer::Claimer;
 //! use parsec_protocol::enrol::greeter::Greeter;
 //! use parsec_protocol::enrol::io::{
-//!     Approval, ClaimerInput, ClaimerOutput, CodeAnswer, GreeterInput, GreeterOutput, Setting, TransportKind,
+//!     Approval, ClaimerInput, ClaimerOutput, CodeAnswer, GreeterInput, GreeterOutput, Prologue, TransportKind,
 //! };
 //! # use parsec_protocol::ids::{Invited, OrganisationId, Timestamp, Token};
 //! # use parsec_protocol::keys::{
@@ -98,7 +98,7 @@
 //! # let empty = VerifiedLog::empty(organisation.clone(), founded.root);
 //! # let log = empty.extended(founded.certificates.iter().map(Vec::as_slice))?;
 //! # let link = LinkSecret::from_bytes(&mut [9; 32]);
-//! let setting = Setting {
+//! let prologue = Prologue {
 //!     organisation,
 //!     token: Token::from_bytes([7; 16]),
 //!     invited: Invited::User("bob@acme.example".parse()?),
@@ -106,9 +106,9 @@
 //!     greeter_device: founded.device,
 //!     transport: TransportKind::Relay,
 //! };
-//! let (mut claimer, begin) = Claimer::start(setting.clone(), &link, now, entropy)?;
+//! let (mut claimer, begin) = Claimer::start(prologue.clone(), &link, now, entropy)?;
 //! let mut at_claimer = VecDeque::from(begin);
-//! let (mut greeter, begin) = Greeter::start(setting, &link, founded.root, false, now, entropy)?;
+//! let (mut greeter, begin) = Greeter::start(prologue, &link, founded.root, false, now, entropy)?;
 //! let mut at_greeter = VecDeque::from(begin);
 //! let (mut bob_reads_out, mut alice_reads_out) = (None, None);
 //! let published = loop {
@@ -184,7 +184,7 @@ pub mod link;
 mod messages;
 pub mod proofs;
 pub mod sas;
-mod turn;
+mod transition;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use super::channel::Channel;
 use super::io::Closed;
 use super::messages::{self, ClaimRecord, Introduction, RECOGNISED, Recognised};
 use super::sas::{hmac, keyed};
-use crate::public::{Context, Hash, VerifyKey};
+use crate::public_keys::{Context, Hash, VerifyKey};
 
 /// Before the context of the claimer's commitment.
 const COMMIT: &[u8] = b"parsec-enrol-v1 commit";

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::io::{CodeAnswer, CodeQuestion, Refused};
 use crate::evidence::receipt::Method;
 use crate::keys::{Entropy, NoEntropy, random};
-use crate::public::Hash;
+use crate::public_keys::Hash;
 
 /// 32 symbols without I, O, 0 and 1, which are confused when read out or written down.
 pub const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";

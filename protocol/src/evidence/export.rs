@@ -12,7 +12,7 @@ use crate::chain::export::{self, ExportFault};
 use crate::chain::organisation::log::{Origin, VerifiedLog};
 use crate::codec;
 use crate::ids::OrganisationId;
-use crate::public::VerifyKey;
+use crate::public_keys::VerifyKey;
 
 /// What stands first in the file.
 const KIND: &str = "parsec-log";

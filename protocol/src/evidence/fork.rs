@@ -17,7 +17,7 @@ use crate::chain::organisation::log::{LogError, Origin, VerifiedLog};
 use crate::chain::organisation::rules::Fault;
 use crate::codec;
 use crate::ids::{DeviceId, Email, OrganisationId, Timestamp};
-use crate::public::VerifyKey;
+use crate::public_keys::VerifyKey;
 
 /// What stands first in the file.
 const KIND: &str = "parsec-fork";

@@ -13,7 +13,7 @@ use crate::chain::organisation::certificate::Author;
 use crate::chain::organisation::log::VerifiedLog;
 use crate::codec;
 use crate::ids::{DeviceId, OrganisationId, Timestamp};
-use crate::public::{Context, Signature, VerifyKey};
+use crate::public_keys::{Context, Signature, VerifyKey};
 
 /// Largest encoding of a [`SignedHead`]: five short fields.
 pub const SIGNED_HEAD_MAX_BYTES: usize = 256;

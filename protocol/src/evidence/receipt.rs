@@ -2,7 +2,7 @@
 //!
 //! Decides which parts make a receipt and that they belong together. Refuses one whose
 //! certificates, statement and message 8 are not about the same ceremony. Whether the greeter's
-//! terminal was entitled, a log alone can say: [`CheckedReceipt::stands_in`].
+//! device was entitled, a log alone can say: [`CheckedReceipt::stands_in`].
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
@@ -11,11 +11,11 @@ use super::{EvidenceError, VERSION, check_kind};
 use crate::chain::head::Head;
 use crate::chain::organisation::certificate::{Author, Body, Envelope};
 use crate::chain::organisation::log::VerifiedLog;
+use crate::claim_receipt::ClaimReceipt;
 use crate::codec;
 use crate::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
 use crate::limits::CERTIFICATE_MAX_BYTES;
-use crate::public::{Context, Hash, Signature, VerifyKey};
-use crate::receipt::Receipt;
+use crate::public_keys::{Context, Hash, Signature, VerifyKey};
 
 /// What stands first in the file.
 const KIND: &str = "parsec-receipt";
@@ -136,7 +136,7 @@ pub struct EnrolmentReceipt {
     #[n(4)]
     certificates: Vec<ByteVec>,
     #[n(5)]
-    receipt: Receipt,
+    receipt: ClaimReceipt,
 }
 
 /// What a receipt says, once its parts are known to belong together.
@@ -155,7 +155,7 @@ pub struct CheckedReceipt {
 impl EnrolmentReceipt {
     /// Puts one together; [`Self::verify`] says what it is worth.
     #[must_use]
-    pub fn new(signed: SignedStatement, certificates: Vec<ByteVec>, receipt: Receipt) -> Self {
+    pub fn new(signed: SignedStatement, certificates: Vec<ByteVec>, receipt: ClaimReceipt) -> Self {
         let SignedStatement { statement, signature } = signed;
         Self { kind: KIND.to_owned(), version: VERSION, statement, signature, certificates, receipt }
     }
@@ -206,7 +206,7 @@ impl EnrolmentReceipt {
             _ => return unfitting("it is not one enrolment"),
         };
         if *device != statement.device {
-            return unfitting("another terminal is certified than the statement names");
+            return unfitting("another device is certified than the statement names");
         }
         let hashes: Vec<Hash> = self.certificates.iter().map(|envelope| Hash::of(&[envelope])).collect();
         let fits = self.receipt.handshake == statement.handshake
@@ -256,7 +256,7 @@ impl CheckedReceipt {
             return unfitting("the log does not pass through what the greeter had seen");
         }
         if log.device(&statement.greeter).is_none_or(|greeter| greeter.verify_key != statement.greeter_key) {
-            return unfitting("the log has another key for the greeter's terminal");
+            return unfitting("the log has another key for the greeter's device");
         }
         let there = log.device(&statement.device).is_some_and(|device| {
             device.verify_key == *device_key
@@ -264,6 +264,6 @@ impl CheckedReceipt {
                 && device.author == Author::Device(statement.greeter)
                 && device.certified == statement.time
         });
-        if there { Ok(()) } else { unfitting("the log does not have the new terminal") }
+        if there { Ok(()) } else { unfitting("the log does not have the new device") }
     }
 }

@@ -13,45 +13,45 @@
 //!
 //! | file | what it decides |
 //! |---|---|
-//! | `stage` | what happens in which order |
+//! | `simulation` | what happens in which order |
 //! | `people` | what the two people do |
 //! | `strategies` | what the adversary does; a file for each idea |
 //! | `transcript` | what is written down, and the verdict |
 //! | `series` | many runs, counted |
 //! | `wire` | the same middle between real programs |
-//! | `world` | the organisation that somebody wants into |
-//! | `chance` | seeded randomness |
+//! | `organisation` | the organisation that somebody wants into |
+//! | `seeded_rng` | seeded randomness |
 
-mod chance;
+mod organisation;
 mod people;
+mod seeded_rng;
 mod series;
-mod stage;
+mod simulation;
 mod strategies;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transcript;
 mod wire;
-mod world;
 
-pub use chance::Seeded;
+pub use organisation::NoLab;
 pub use people::People;
+pub use seeded_rng::SeededRng;
 pub use series::{Series, Tally};
 #[cfg(test)]
 pub(crate) use strategies::bad_keys;
 pub use strategies::{Listed, STRATEGIES, Strategy, listed, strategy};
 pub use transcript::{Event, Newcomer, Side, Told, Transcript, Verdict, Who};
 pub use wire::Wire;
-pub use world::NoLab;
 
-use stage::Stage;
-use world::World;
+use organisation::Organisation;
+use simulation::Simulation;
 
 /// The organisation of every run is the same; what differs from run to run is drawn from the run's
 /// own seed.
-const WORLD_SEED: u64 = u64::MAX;
+const ORGANISATION_SEED: u64 = u64::MAX;
 
 /// A place to try strategies in.
-pub struct Lab(World);
+pub struct Lab(Organisation);
 
 impl Lab {
     /// Founds the organisation.
@@ -59,7 +59,7 @@ impl Lab {
     /// # Errors
     /// [`NoLab`]; with the lab's own generator neither happens.
     pub fn open() -> Result<Self, NoLab> {
-        World::new(&mut Seeded::new(WORLD_SEED)).map(Self)
+        Organisation::new(&mut SeededRng::new(ORGANISATION_SEED)).map(Self)
     }
 
     /// Plays one strategy by one seed, as often as its two people begin again.
@@ -69,16 +69,16 @@ impl Lab {
     pub fn play(&self, strategy: &Strategy, people: People, seed: u64) -> Result<Transcript, NoLab> {
         let mut adversary = strategy.begin(self, seed);
         let newcomer = Newcomer::of(seed);
-        let settings = adversary.settings(self.0.setting(newcomer));
-        let mut stage =
-            Stage::new(&self.0, people, newcomer, settings, seed).map_err(|_| NoLab::NoEntropy)?;
-        stage.play(adversary.as_mut());
+        let settings = adversary.settings(self.0.prologue(newcomer));
+        let mut simulation =
+            Simulation::new(&self.0, people, newcomer, settings, seed).map_err(|_| NoLab::NoEntropy)?;
+        simulation.play(adversary.as_mut());
         while adversary.tempts_again() {
-            let settings = adversary.settings(self.0.setting(newcomer));
-            stage.begin_again(settings).map_err(|_| NoLab::NoEntropy)?;
-            stage.play(adversary.as_mut());
+            let settings = adversary.settings(self.0.prologue(newcomer));
+            simulation.begin_again(settings).map_err(|_| NoLab::NoEntropy)?;
+            simulation.play(adversary.as_mut());
         }
-        let (events, verdict) = stage.judged();
+        let (events, verdict) = simulation.judged();
         Ok(Transcript { adversary: strategy.name, people, newcomer, seed, events, verdict })
     }
 

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::stage::Stage;
+use super::simulation::Simulation;
 use super::transcript::{Side, Who};
 use crate::enrol::io::{ClaimerInput, CodeAnswer, CodeQuestion, GreeterInput};
 use crate::enrol::sas::SasCode;
@@ -25,25 +25,27 @@ pub enum People {
 }
 
 /// Somebody does what their device asks, if they can by now; whether anybody did.
-pub(super) fn act(stage: &mut Stage<'_>) -> bool {
-    answer(stage, Side::Claimer, false)
-        || answer(stage, Side::Greeter, false)
-        || identify(stage)
-        || vouch(stage, false)
+pub(super) fn act(simulation: &mut Simulation<'_>) -> bool {
+    answer(simulation, Side::Claimer, false)
+        || answer(simulation, Side::Greeter, false)
+        || identify(simulation)
+        || vouch(simulation, false)
 }
 
 /// Nothing moves any more: somebody who waits for a voice that doesn't come says so; whether
 /// anybody did.
-pub(super) fn give_up(stage: &mut Stage<'_>) -> bool {
-    answer(stage, Side::Claimer, true) || answer(stage, Side::Greeter, true) || vouch(stage, true)
+pub(super) fn give_up(simulation: &mut Simulation<'_>) -> bool {
+    answer(simulation, Side::Claimer, true)
+        || answer(simulation, Side::Greeter, true)
+        || vouch(simulation, true)
 }
 
-fn answer(stage: &mut Stage<'_>, side: Side, waited: bool) -> bool {
-    let Some(question) = stage.end(side).asked else { return false };
-    let heard = stage.voice(side);
-    let answer = match (stage.people(), question, heard) {
+fn answer(simulation: &mut Simulation<'_>, side: Side, waited: bool) -> bool {
+    let Some(question) = simulation.end(side).asked else { return false };
+    let heard = simulation.voice(side);
+    let answer = match (simulation.people(), question, heard) {
         (People::Inattentive, CodeQuestion::PickOrType(four), _) => {
-            let at = stage.chance().below(four.len() as u64);
+            let at = simulation.rng().below(four.len() as u64);
             let picked = usize::try_from(at).ok().and_then(|at| four.get(at)).copied();
             picked.map_or(CodeAnswer::NoneFits, CodeAnswer::Picked)
         }
@@ -54,20 +56,22 @@ fn answer(stage: &mut Stage<'_>, side: Side, waited: bool) -> bool {
     let who = person(side);
     match (answer, heard) {
         (CodeAnswer::NoneFits, Some(heard)) => {
-            stage.note(
+            simulation.note(
                 who,
                 &format!("hears {heard}, which is not among the codes on the screen: none of these"),
             );
         }
-        (CodeAnswer::NoneFits, None) => stage.note(who, "hears no code: none of these"),
-        (CodeAnswer::Picked(code), Some(heard)) => stage.note(who, &format!("hears {heard}, picks {code}")),
-        (CodeAnswer::Picked(code), None) => stage.note(who, &format!("has heard nothing, picks {code}")),
-        (CodeAnswer::Typed(code), _) => stage.note(who, &format!("types {code} as heard")),
+        (CodeAnswer::NoneFits, None) => simulation.note(who, "hears no code: none of these"),
+        (CodeAnswer::Picked(code), Some(heard)) => {
+            simulation.note(who, &format!("hears {heard}, picks {code}"))
+        }
+        (CodeAnswer::Picked(code), None) => simulation.note(who, &format!("has heard nothing, picks {code}")),
+        (CodeAnswer::Typed(code), _) => simulation.note(who, &format!("types {code} as heard")),
     }
-    stage.end_mut(side).asked = None;
+    simulation.end_mut(side).asked = None;
     match side {
-        Side::Claimer => stage.tell_claimer(ClaimerInput::Code(answer)),
-        Side::Greeter => stage.tell_greeter(GreeterInput::Code(answer)),
+        Side::Claimer => simulation.tell_claimer(ClaimerInput::Code(answer)),
+        Side::Greeter => simulation.tell_greeter(GreeterInput::Code(answer)),
     };
     true
 }
@@ -81,27 +85,28 @@ fn fitting(question: CodeQuestion, heard: SasCode) -> CodeAnswer {
     }
 }
 
-fn identify(stage: &mut Stage<'_>) -> bool {
-    if !stage.claimer_asked_identity() {
+fn identify(simulation: &mut Simulation<'_>) -> bool {
+    if !simulation.claimer_asked_identity() {
         return false;
     }
-    stage.note(Who::ClaimerPerson, "says aloud that the code is there, and types a name");
-    stage.claimer_says_found();
+    simulation.note(Who::ClaimerPerson, "says aloud that the code is there, and types a name");
+    simulation.claimer_says_found();
     true
 }
 
-fn vouch(stage: &mut Stage<'_>, waited: bool) -> bool {
-    if !stage.greeter_asked_approval() {
+fn vouch(simulation: &mut Simulation<'_>, waited: bool) -> bool {
+    if !simulation.greeter_asked_approval() {
         return false;
     }
-    if stage.heard_found() {
-        stage.note(Who::GreeterPerson, "has heard that the code is there, and vouches");
-        stage.approve(true);
+    if simulation.heard_found() {
+        simulation.note(Who::GreeterPerson, "has heard that the code is there, and vouches");
+        simulation.approve(true);
     } else if waited {
-        stage.note(Who::GreeterPerson, "has not heard that the code is there: vouches for nobody, and stops");
+        simulation
+            .note(Who::GreeterPerson, "has not heard that the code is there: vouches for nobody, and stops");
         // In this order, so that the device has to refuse what was not stated.
-        stage.approve(false);
-        stage.tell_greeter(GreeterInput::Cancel);
+        simulation.approve(false);
+        simulation.tell_greeter(GreeterInput::Cancel);
     } else {
         return false;
     }

@@ -39,14 +39,14 @@ pub enum Newcomer {
     /// Somebody whom the greeter vouches for: a user and a first device are certified.
     Person,
     /// The greeter's own next device: it is given the user's private keys, too.
-    Terminal,
+    Device,
 }
 
 impl Newcomer {
     /// Of a seed: every fourth is a device.
     #[must_use]
     pub const fn of(seed: u64) -> Self {
-        if seed % 4 == 3 { Self::Terminal } else { Self::Person }
+        if seed % 4 == 3 { Self::Device } else { Self::Person }
     }
 }
 
@@ -56,11 +56,11 @@ impl Newcomer {
 #[serde(rename_all = "snake_case")]
 pub enum Who {
     /// The newcomer's device, as its program runs.
-    ClaimerTerminal,
+    ClaimerDevice,
     /// The newcomer, in front of it.
     ClaimerPerson,
     /// The member's device, as its program runs.
-    GreeterTerminal,
+    GreeterDevice,
     /// The member, in front of it.
     GreeterPerson,
     /// Server, relay, and everybody between.

@@ -6,14 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use super::chance::Seeded;
+use super::seeded_rng::SeededRng;
 use super::strategies::{Ground, Middle, two_handshakes};
 use super::transcript::Side;
-use crate::enrol::io::Setting;
+use crate::enrol::io::Prologue;
 use crate::enrol::sas::SasCode;
 use crate::ids::Label;
 use crate::keys::{DeviceSigningKey, LinkSecret, NoEntropy};
-use crate::public::VerifyKey;
+use crate::public_keys::VerifyKey;
 
 /// One ceremony with each side, played over a relay of somebody else's.
 pub struct Wire {
@@ -23,7 +23,7 @@ pub struct Wire {
 
 /// What the middle knows, and what it has said.
 struct Between {
-    setting: Setting,
+    prologue: Prologue,
     /// Its bytes: what is read is read, and a secret of the lab's kind is no secret.
     link: [u8; 32],
     false_root: VerifyKey,
@@ -41,16 +41,16 @@ impl Wire {
     /// # Errors
     /// [`NoEntropy`]; the lab's generator has no end.
     pub fn between(
-        setting: Setting,
+        prologue: Prologue,
         link: [u8; 32],
         (name, label): (Label, Label),
         seed: u64,
     ) -> Result<Self, NoEntropy> {
-        let mut chance = Seeded::new(seed);
-        let false_root = DeviceSigningKey::random(&mut chance)?.verify_key();
+        let mut rng = SeededRng::new(seed);
+        let false_root = DeviceSigningKey::random(&mut rng)?.verify_key();
         let (said, keys) = (BTreeMap::new(), Vec::new());
-        let ground = Between { setting, link, false_root, name, label, said, keys };
-        Ok(Self { middle: two_handshakes(&mut chance), ground })
+        let ground = Between { prologue, link, false_root, name, label, said, keys };
+        Ok(Self { middle: two_handshakes(&mut rng), ground })
     }
 
     /// Somebody deposits this step: what is deposited instead, if the middle has something to say.
@@ -88,8 +88,8 @@ impl std::fmt::Debug for Wire {
 }
 
 impl Ground for Between {
-    fn setting(&self) -> Setting {
-        self.setting.clone()
+    fn prologue(&self) -> Prologue {
+        self.prologue.clone()
     }
 
     fn link(&self) -> LinkSecret {

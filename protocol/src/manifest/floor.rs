@@ -6,7 +6,7 @@
 //! has seen nothing itself, and a stolen one may write until it is revoked.
 
 use crate::chain::organisation::certificate::ManifestMark;
-use crate::public::Hash;
+use crate::public_keys::Hash;
 
 /// Every version that this reader knows to have been there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! may begin. There is no second set of these rules: the metadata server keeps its attempts by
 //! them, and so does the greeter's daemon, which is the server of one invitation on the
 //! peer-to-peer transport. Refuses with the code that the caller is told. Pure: time is an
-//! argument, and what has to be durable before an answer is its keeper's part.
+//! argument, and what has to be durable before an answer is its holder's part.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 use super::ErrorCode;
 use crate::ids::{AttemptId, DeviceId, UserId};
 use crate::limits::{ATTEMPT_IDLE_SECONDS, ATTEMPTS_MAX, MISMATCHES_MAX, STEP_MAX_BYTES, STEPS};
-use crate::public::Hash;
+use crate::public_keys::Hash;
 
 /// The step with the handover (message 7): from here on the claimer may make its keys durable at
 /// any moment.
@@ -111,7 +111,7 @@ pub enum Earlier {
     Nothing,
     /// The same bytes: an answer that got lost is asked for again.
     Same,
-    /// Other bytes, or bytes that the keeper has forgotten.
+    /// Other bytes, or bytes that the holder has forgotten.
     Other,
 }
 
@@ -203,7 +203,7 @@ impl AttemptView {
         Self { attempt, steps: 0, greeter: None, ended: None }
     }
 
-    /// An attempt as its keeper finds it after a restart: joined, with every step up to this one.
+    /// An attempt as its holder finds it after a restart: joined, with every step up to this one.
     #[must_use]
     pub fn resumed(attempt: AttemptId, greeter: GreeterIds, last: u8) -> Self {
         let steps = (0..STEPS.min(last.saturating_add(1))).fold(0, |steps, step| steps | 1 << step);
@@ -324,7 +324,7 @@ impl AttemptView {
     /// Whether a side may end the attempt for this reason. `false`: it has ended that way already.
     ///
     /// # Errors
-    /// `bad_request` for a reason that is the keeper's to say, `attempt_ended` where it ended
+    /// `bad_request` for a reason that is the holder's to say, `attempt_ended` where it ended
     /// another way, `attempt_sealed`.
     pub fn may_cancel(&self, reason: EndReason) -> Result<bool, ErrorCode> {
         match reason {
@@ -380,7 +380,7 @@ impl AttemptView {
         Ok(())
     }
 
-    /// Ends it by its keeper's own word, a sealed one too. `false`: it was over, and stays as it
+    /// Ends it by its holder's own word, a sealed one too. `false`: it was over, and stays as it
     /// was.
     pub const fn end(&mut self, reason: EndReason) -> bool {
         let open = self.is_open();

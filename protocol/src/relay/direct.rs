@@ -6,9 +6,9 @@
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
+use crate::claim_receipt::ClaimReceipt;
 use crate::ids::{DeviceId, Invited, Timestamp, Token};
-use crate::public::Hash;
-use crate::receipt::Receipt;
+use crate::public_keys::Hash;
 use crate::sealing::EncryptionKey;
 
 /// An enrolment whose ceremony ran directly between two daemons, to be registered: certificates, receipt and the
@@ -32,7 +32,7 @@ pub struct DirectEnrolment {
     pub certificates: Vec<ByteVec>,
     /// The claimer's receipt: message 8.
     #[n(5)]
-    pub receipt: Receipt,
+    pub receipt: ClaimReceipt,
     /// The keys that the certificates name, in that order.
     #[n(6)]
     pub keys: Vec<EncryptionKey>,

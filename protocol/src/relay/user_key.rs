@@ -8,7 +8,7 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use crate::ids::DeviceId;
-use crate::public::Hash;
+use crate::public_keys::Hash;
 use crate::sealing::EncryptionKey;
 
 /// Changes the key of the calling device's user: certificate, key and boxes, all or nothing.

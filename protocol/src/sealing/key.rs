@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::Suite;
 use crate::codec;
 use crate::ids::{debug_as_hex, fixed_bytes};
-use crate::public::{Hash, is_sound_x25519};
+use crate::public_keys::{Hash, is_sound_x25519};
 
 /// Length of the ML-KEM-768 half (FIPS 203, section 8), in bytes.
 const ML_KEM_BYTES: usize = 1_184;

@@ -22,7 +22,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{ENCAPSULATION_BYTES, EncryptionKey, RANDOMNESS_BYTES};
 use crate::keys::then_wipe_stack_of;
-use crate::public::is_sound_x25519;
+use crate::public_keys::is_sound_x25519;
 
 /// The other two algorithms of the suite.
 pub(super) type Aead = hpke::aead::ChaCha20Poly1305;

@@ -7,6 +7,7 @@
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::evidence::EvidenceError;
 use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::fork::ForkProof;
@@ -15,12 +16,11 @@ use parsec_protocol::evidence::receipt::{
     CODE_BITS, CheckedReceipt, EnrolmentReceipt, Method, SignedStatement, Statement, Transport,
 };
 use parsec_protocol::ids::Timestamp;
-use parsec_protocol::public::Hash;
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::Hash;
 
 use crate::support::{self, By, Org, device, device_body, organisation, root_key, signing_key, user_body};
 
-/// A terminal's word for where a log ends.
+/// A device's word for where a log ends.
 pub fn head_by(org: &Org, number: u64) -> SignedHead {
     let key = signing_key(number);
     SignedHead::of(&org.log, device(number), Timestamp(support::BEGINNING), |context, message| {
@@ -58,10 +58,10 @@ pub fn proof(sides: &[Org; 2], heads: [Option<u64>; 2]) -> Option<ForkProof> {
     ForkProof::of(organisation(), root_key(0).verify_key(), logs)
 }
 
-/// A terminal's own log, its word for where it ends, and what it was handed.
-pub fn strayed(own: &Org, stray: &[u8]) -> Option<ForkProof> {
+/// A device's own log, its word for where it ends, and what it was handed.
+pub fn foreign_view(own: &Org, foreign: &[u8]) -> Option<ForkProof> {
     let root = root_key(0).verify_key();
-    ForkProof::of_foreign_view(organisation(), root, &own.envelopes, head_by(own, 2), stray)
+    ForkProof::of_foreign_view(organisation(), root, &own.envelopes, head_by(own, 2), foreign)
 }
 
 /// An enrolment by device 0: the file's parts.
@@ -69,11 +69,11 @@ pub fn strayed(own: &Org, stray: &[u8]) -> Option<ForkProof> {
 pub struct Enrolled {
     pub statement: Statement,
     pub certificates: Vec<Vec<u8>>,
-    pub receipt: Receipt,
+    pub receipt: ClaimReceipt,
     pub log: Org,
 }
 
-/// `number` is let in: a person, or another terminal of user 0.
+/// `number` is let in: a person, or another device of user 0.
 pub fn enrolled(number: u64, person: bool) -> Enrolled {
     let mut log = Org::staffed();
     let before = log.log.head();
@@ -98,7 +98,7 @@ pub fn enrolled(number: u64, person: bool) -> Enrolled {
     let handshake = Hash::of(&[b"handshake", &number.to_be_bytes()]);
     let root = root_key(0).verify_key();
     let hashes = certificates.iter().map(|envelope| Hash::of(&[envelope])).collect();
-    let receipt = Receipt::sign(&signing_key(number), handshake, hashes, root);
+    let receipt = ClaimReceipt::sign(&signing_key(number), handshake, hashes, root);
     let statement = Statement {
         organisation: organisation(),
         root,

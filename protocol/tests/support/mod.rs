@@ -12,7 +12,7 @@ use parsec_protocol::chain::organisation::log::{LogError, VerifiedLog};
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, Entropy, NoEntropy, RootSigningKey, UserDecryptionKey};
-use parsec_protocol::public::{Context, EncryptionKey, Hash, Signature, VerifyKey};
+use parsec_protocol::public_keys::{Context, EncryptionKey, Hash, Signature, VerifyKey};
 
 /// The organisation of every test.
 pub const ORGANISATION: &str = "acme";

@@ -3,7 +3,7 @@
 use parsec_protocol::chain::organisation::certificate::{Body, Envelope, Payload, Profile};
 use parsec_protocol::codec;
 use parsec_protocol::ids::Timestamp;
-use parsec_protocol::public::{Context, Signature};
+use parsec_protocol::public_keys::{Context, Signature};
 use serde_json::json;
 
 use crate::check::hex;
@@ -134,7 +134,7 @@ pub(crate) fn keys(set: &mut Set) {
         ("small-key", "under a key of small order", one),
         ("key-not-canonical", "under a key of small order in a second encoding", again),
     ] {
-        let key = parsec_protocol::public::VerifyKey::from_bytes(key);
+        let key = parsec_protocol::public_keys::VerifyKey::from_bytes(key);
         let given = json!({"author key": key, "envelope": hex(&envelope)});
         set.put("certificate", name, about, &given, Err(json!("BadSignature")));
     }

@@ -8,13 +8,13 @@ use parsec_protocol::chain::organisation::certificate::Envelope;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::chain::organisation::members::{NameOf, open_name};
 use parsec_protocol::chain::organisation::rules::Fault;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec::{self, CodecError};
 use parsec_protocol::direct::Hints;
 use parsec_protocol::ids::{DeviceId, Email, IdError, Label, NameError, OrganisationId, UserId};
 use parsec_protocol::keys::{DirectoryKey, ManifestKey};
 use parsec_protocol::manifest::{self, ManifestError};
-use parsec_protocol::public::{Context, Hash, Signature, VerifyKey};
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::{Context, Hash, Signature, VerifyKey};
 use parsec_protocol::relay::{AttemptView, NewInvitation, RequestToSign};
 use serde_json::{Value, json};
 
@@ -168,7 +168,7 @@ fn manifest(given: &Value) -> Judgement {
     )
     .map_err(|error| match error {
         ManifestError::Codec(_) => json!("Codec"),
-        ManifestError::WrongPlace => json!("WrongPlace"),
+        ManifestError::WrongHeader => json!("WrongHeader"),
         ManifestError::Forged => json!("Forged"),
     })?;
     Ok(json!({"version": place.version, "time": place.time, "safes": safes}))
@@ -190,7 +190,8 @@ fn request(given: &Value) -> Judgement {
 }
 
 fn receipt(given: &Value) -> Judgement {
-    let receipt: Receipt = codec::decode(&unhex(&given["receipt"]), 1_024).map_err(|_| json!("Malformed"))?;
+    let receipt: ClaimReceipt =
+        codec::decode(&unhex(&given["receipt"]), 1_024).map_err(|_| json!("Malformed"))?;
     receipt.verify(&parsed(given, "device key")).map_err(|_| json!("BadSignature"))?;
     Ok(json!({"handshake": receipt.handshake, "certificates": receipt.certificates, "root": receipt.root}))
 }

@@ -3,7 +3,7 @@
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{AttemptId, Invited, Timestamp, Token};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{AttemptView, EndReason, NewInvitation};
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use parsec_protocol::chain::organisation::certificate::{Body, Payload, Profile};
 use parsec_protocol::ids::Timestamp;
-use parsec_protocol::public::{EncryptionKey, VerifyKey};
+use parsec_protocol::public_keys::{EncryptionKey, VerifyKey};
 use serde_json::json;
 
 use crate::check::{fault_name, hex};

@@ -3,7 +3,7 @@
 use parsec_protocol::chain::organisation::members::{NameOf, seal_name};
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::keys::{DirectoryKey, ManifestKey};
-use parsec_protocol::manifest::{ManifestPlace, seal_empty};
+use parsec_protocol::manifest::{ManifestHeader, seal_empty};
 use serde_json::{Value, json};
 
 use crate::check::hex;
@@ -63,16 +63,16 @@ pub(crate) fn names(set: &mut Set) {
 }
 
 pub(crate) fn manifests(set: &mut Set) {
-    let place = ManifestPlace {
+    let header = ManifestHeader {
         organisation: organisation(),
         user: user(1),
         version: 1,
         author: device(1),
         time: Timestamp(BEGINNING),
     };
-    let seal = |place: &ManifestPlace, by: u64| {
+    let seal = |header: &ManifestHeader, by: u64| {
         let key = ManifestKey::from_bytes(&mut [3; 32]);
-        seal_empty(place, &key, &signing_key(by), &mut Seed(9)).unwrap()
+        seal_empty(header, &key, &signing_key(by), &mut Seed(9)).unwrap()
     };
     let given = |envelope: &[u8]| {
         json!({
@@ -80,7 +80,7 @@ pub(crate) fn manifests(set: &mut Set) {
             "author key": signing_key(1).verify_key(), "envelope": hex(envelope),
         })
     };
-    let envelope = seal(&place, 1);
+    let envelope = seal(&header, 1);
     let good = given(&envelope);
     set.put(
         "manifest",
@@ -100,15 +100,15 @@ pub(crate) fn manifests(set: &mut Set) {
         "another-organisation",
         "of another organisation",
         &with("organisation", json!("other")),
-        no("WrongPlace"),
+        no("WrongHeader"),
     );
-    set.put("manifest", "another-user", "of another user", &with("user", json!(user(2))), no("WrongPlace"));
+    set.put("manifest", "another-user", "of another user", &with("user", json!(user(2))), no("WrongHeader"));
     set.put(
         "manifest",
         "version-zero",
         "versions count from 1",
-        &given(&seal(&ManifestPlace { version: 0, ..place.clone() }, 1)),
-        no("WrongPlace"),
+        &given(&seal(&ManifestHeader { version: 0, ..header.clone() }, 1)),
+        no("WrongHeader"),
     );
     set.put(
         "manifest",
@@ -121,7 +121,7 @@ pub(crate) fn manifests(set: &mut Set) {
         "manifest",
         "another-signature",
         "signed by another device's key",
-        &given(&seal(&place, 2)),
+        &given(&seal(&header, 2)),
         no("Forged"),
     );
     set.put(

@@ -1,9 +1,9 @@
 //! Vectors of signed requests and receipts.
 
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{Timestamp, Token};
-use parsec_protocol::public::{Context, Hash};
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::{Context, Hash};
 use parsec_protocol::relay::RequestToSign;
 use serde_json::json;
 
@@ -56,8 +56,8 @@ pub(crate) fn requests(set: &mut Set) {
 pub(crate) fn receipts(set: &mut Set) {
     let (handshake, root) = (Hash::of(&[b"handshake"]), root_key(0).verify_key());
     let hashes = vec![Hash::of(&[b"user"]), Hash::of(&[b"device"])];
-    let receipt = Receipt::sign(&signing_key(1), handshake, hashes.clone(), root);
-    let given = |receipt: &Receipt| json!({"device key": signing_key(1).verify_key(), "receipt": hex(&codec::encode(receipt))});
+    let receipt = ClaimReceipt::sign(&signing_key(1), handshake, hashes.clone(), root);
+    let given = |receipt: &ClaimReceipt| json!({"device key": signing_key(1).verify_key(), "receipt": hex(&codec::encode(receipt))});
     set.put(
         "receipt",
         "user",
@@ -66,15 +66,15 @@ pub(crate) fn receipts(set: &mut Set) {
         Ok(json!({"handshake": handshake, "certificates": hashes, "root": root})),
     );
     let no = || Err(json!("BadSignature"));
-    let changed = Receipt { handshake: Hash::of(&[]), ..receipt.clone() };
+    let changed = ClaimReceipt { handshake: Hash::of(&[]), ..receipt.clone() };
     set.put("receipt", "another-handshake", "of another ceremony", &given(&changed), no());
-    let changed = Receipt { certificates: hashes[..1].to_vec(), ..receipt.clone() };
+    let changed = ClaimReceipt { certificates: hashes[..1].to_vec(), ..receipt.clone() };
     set.put("receipt", "certificate-left-out", "names one certificate less", &given(&changed), no());
-    let changed = Receipt { certificates: vec![hashes[1], hashes[0]], ..receipt.clone() };
+    let changed = ClaimReceipt { certificates: vec![hashes[1], hashes[0]], ..receipt.clone() };
     set.put("receipt", "another-order", "names the certificates in another order", &given(&changed), no());
-    let changed = Receipt { root: root_key(1).verify_key(), ..receipt.clone() };
+    let changed = ClaimReceipt { root: root_key(1).verify_key(), ..receipt.clone() };
     set.put("receipt", "another-root", "names another root key", &given(&changed), no());
-    let changed = Receipt::sign(&signing_key(2), handshake, hashes, root);
+    let changed = ClaimReceipt::sign(&signing_key(2), handshake, hashes, root);
     set.put("receipt", "another-key", "signed by another device", &given(&changed), no());
     let mut given = given(&receipt);
     given["receipt"] = json!(format!("{}00", given["receipt"].as_str().unwrap()));

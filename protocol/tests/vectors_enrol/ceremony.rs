@@ -7,7 +7,7 @@ use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::enrol::claimer::Claimer;
 use parsec_protocol::enrol::greeter::Greeter;
 use parsec_protocol::enrol::io::{
-    Approval, ClaimerInput, ClaimerOutput, CodeAnswer, GreeterInput, GreeterOutput, Setting,
+    Approval, ClaimerInput, ClaimerOutput, CodeAnswer, GreeterInput, GreeterOutput, Prologue,
 };
 use parsec_protocol::enrol::sas::SasCode;
 use parsec_protocol::ids::{Invited, Timestamp};
@@ -16,7 +16,7 @@ use parsec_protocol::keys::{
 };
 use serde_json::{Value, json};
 
-use crate::check::{Judgement, bytes, hex, parsed, setting, unhex};
+use crate::check::{Judgement, bytes, hex, parsed, prologue, unhex};
 
 /// The file's draws, in order; a draw of another length than the file has is an error.
 struct Replay(VecDeque<Vec<u8>>);
@@ -59,13 +59,13 @@ fn refused(by: &str, why: impl std::fmt::Debug) -> Value {
 
 /// What one side makes of the first message it gets, 0 or 1.
 pub(crate) fn first_message(given: &Value) -> Judgement {
-    let setting = setting(&given["setting"]);
+    let prologue = prologue(&given["prologue"]);
     let draws = &mut Replay::of(&given["draws"]);
     let message = unhex(&given["message"]);
     let now = Timestamp(0);
     let secret = link_secret(given);
     if given["by"] == "claimer" {
-        let (mut claimer, _) = Claimer::start(setting, &secret, now, draws).unwrap();
+        let (mut claimer, _) = Claimer::start(prologue, &secret, now, draws).unwrap();
         let outputs = claimer.step(ClaimerInput::Message { step: 1, bytes: message }, now, draws).unwrap();
         match &outputs[0] {
             ClaimerOutput::Closed(why) => Err(refused("claimer", why)),
@@ -74,7 +74,7 @@ pub(crate) fn first_message(given: &Value) -> Judgement {
         }
     } else {
         let root = parsed(given, "root verify key");
-        let (mut greeter, _) = Greeter::start(setting, &secret, root, false, now, draws).unwrap();
+        let (mut greeter, _) = Greeter::start(prologue, &secret, root, false, now, draws).unwrap();
         let outputs = greeter.step(GreeterInput::Message { step: 0, bytes: message }, now, draws).unwrap();
         match &outputs[0] {
             GreeterOutput::Closed(why) => Err(refused("greeter", why)),
@@ -105,11 +105,11 @@ pub(crate) fn run(given: &Value) -> Judgement {
 
 /// Plays: each side is given whatever it waits for, until one closes or the certificates are published.
 pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn Entropy) -> Judgement {
-    let setting = setting(&given["setting"]);
+    let prologue = prologue(&given["prologue"]);
     let now = Timestamp(given["time"].as_u64().unwrap());
     let envelopes: Vec<Vec<u8>> = given["log"].as_array().unwrap().iter().map(unhex).collect();
     let root = parsed(given, "root verify key");
-    let log = VerifiedLog::empty(setting.organisation.clone(), root)
+    let log = VerifiedLog::empty(prologue.organisation.clone(), root)
         .extended(envelopes.iter().map(Vec::as_slice))
         .unwrap();
     let keys = &given["greeter's keys"];
@@ -135,8 +135,8 @@ pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn
     let mut course = Course::default();
     let secret = link_secret(given);
     let typing = given["typing required"].as_bool().unwrap();
-    let (mut claimer, first) = Claimer::start(setting.clone(), &secret, now, claimers).unwrap();
-    let (mut greeter, _) = Greeter::start(setting.clone(), &secret, root, typing, now, greeters).unwrap();
+    let (mut claimer, first) = Claimer::start(prologue.clone(), &secret, now, claimers).unwrap();
+    let (mut greeter, _) = Greeter::start(prologue.clone(), &secret, root, typing, now, greeters).unwrap();
     let mut to_claimer: VecDeque<ClaimerInput> = VecDeque::new();
     let mut to_greeter: VecDeque<GreeterInput<'_>> = VecDeque::new();
     let mut from_claimer = first;
@@ -152,7 +152,7 @@ pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn
                     to_claimer
                         .push_back(ClaimerInput::Code(CodeAnswer::Typed(course.greeters_code.unwrap())));
                 }
-                ClaimerOutput::AskIdentity => to_claimer.push_back(identity(given, &setting)),
+                ClaimerOutput::AskIdentity => to_claimer.push_back(identity(given, &prologue)),
                 ClaimerOutput::NeedLog { .. } => to_claimer.push_back(ClaimerInput::Log(envelopes.clone())),
                 ClaimerOutput::Keep(device) => {
                     course.kept = json!({
@@ -222,8 +222,8 @@ impl Course {
     }
 }
 
-fn identity(given: &Value, setting: &Setting) -> ClaimerInput {
-    let name = match setting.invited {
+fn identity(given: &Value, prologue: &Prologue) -> ClaimerInput {
+    let name = match prologue.invited {
         Invited::User(_) => Some(parsed(given, "name")),
         Invited::Device(_) => None,
     };

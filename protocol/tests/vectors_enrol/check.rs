@@ -4,7 +4,7 @@
 //! refuse at the same layer.
 
 use parsec_protocol::enrol::channel;
-use parsec_protocol::enrol::io::{Setting, TransportKind};
+use parsec_protocol::enrol::io::{Prologue, TransportKind};
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::enrol::proofs;
 use parsec_protocol::enrol::sas::{Codes, SasCode, SasInputs};
@@ -42,9 +42,9 @@ pub(crate) fn bytes<const N: usize>(given: &Value, name: &str) -> [u8; N] {
     unhex(&given[name]).try_into().unwrap()
 }
 
-/// The setting that a file describes.
-pub(crate) fn setting(given: &Value) -> Setting {
-    Setting {
+/// The prologue that a file describes.
+pub(crate) fn prologue(given: &Value) -> Prologue {
+    Prologue {
         organisation: parsed(given, "organisation"),
         token: parsed(given, "token"),
         invited: match text(given, "invited kind") {
@@ -71,7 +71,7 @@ pub(crate) fn judge(layer: &str, given: &Value) -> Judgement {
         "commitment" => commitment(given),
         "channel" if given["message"].is_string() => ceremony::first_message(given),
         "channel" => Ok(json!({
-            "prologue": hex(&channel::prologue(&setting(&given["setting"]))),
+            "prologue": hex(&channel::prologue_bytes(&prologue(&given["prologue"]))),
             "psk": hex(channel::pre_shared_key(&LinkSecret::from_bytes(&mut bytes(given, "link secret"))).as_slice()),
         })),
         "ceremony" => ceremony::run(given),

@@ -9,7 +9,7 @@ use parsec_protocol::ids::{Timestamp, Token};
 use parsec_protocol::keys::{
     DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, ManifestKey, NoEntropy, UserDecryptionKey,
 };
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use serde_json::{Value, json};
 
 use crate::ceremony::{self, Recorder};
@@ -89,7 +89,7 @@ fn links(set: &mut Set) {
     set.good("link", "alias", "the same under the alias", &text(&user.to_alias().unwrap()));
     set.good("link", "spaces", "white space around", &text(&format!(" \t{url}\r\n")));
     let device = link("https://[2001:db8::1]:8443", LinkKind::Device);
-    set.good("link", "device", "a new terminal, an IPv6 address and a port", &text(&device.to_url()));
+    set.good("link", "device", "a new device, an IPv6 address and a port", &text(&device.to_url()));
     let hints =
         Link { hints: vec!["/dns/a.example/udp/4001".into()], ..link("https://a.example", LinkKind::User) };
     set.good("link", "hint", "with a hint", &text(&hints.to_url()));
@@ -326,8 +326,8 @@ fn commitments(set: &mut Set) {
     set.bad("commitment", "of-the-other-side", "the greeter's in place of the claimer's", &swapped, broken);
 }
 
-/// The part of a file that describes organisation, greeter and setting.
-fn scene(kind: &str) -> Value {
+/// The part of a file that describes organisation, greeter and prologue.
+fn fixture(kind: &str) -> Value {
     let entropy = &mut Seed(0x1000);
     let signing_key = DeviceSigningKey::random(entropy).unwrap();
     let directory_key = DirectoryKey::random(entropy).unwrap();
@@ -346,7 +346,7 @@ fn scene(kind: &str) -> Value {
     let founded = found(&founder, Timestamp(time), entropy).unwrap();
     let invited = if kind == "user" { "bob@acme.test".to_owned() } else { founded.user.to_string() };
     json!({
-        "setting": {
+        "prologue": {
             "organisation": "acme", "token": "000102030405060708090a0b0c0d0e0f", "invited kind": kind,
             "invited": invited, "greeter user id": founded.user.to_string(),
             "greeter device id": founded.device.to_string(), "transport": "relay",
@@ -367,14 +367,14 @@ fn scene(kind: &str) -> Value {
 
 fn ceremonies(set: &mut Set) {
     for kind in ["user", "device"] {
-        let mut given = scene(kind);
+        let mut given = fixture(kind);
         let (seeds, others) = (&mut Seed(0x2000), &mut Seed(0x3000));
         let mut claimers = Recorder { source: seeds, draws: Vec::new() };
         let mut greeters = Recorder { source: others, draws: Vec::new() };
         ceremony::play(&given, &mut claimers, &mut greeters).unwrap();
         given["claimer's draws"] = json!(claimers.draws);
         given["greeter's draws"] = json!(greeters.draws);
-        let channel = json!({"setting": given["setting"], "link secret": given["link secret"]});
+        let channel = json!({"prologue": given["prologue"], "link secret": given["link secret"]});
         set.good("channel", &format!("inputs-{kind}"), &format!("prologue and psk, a new {kind}"), &channel);
         let about = format!("a whole ceremony, a new {kind}");
         let gives = set.good("ceremony", kind, &about, &given);
@@ -398,13 +398,13 @@ fn ceremonies(set: &mut Set) {
 }
 
 /// First messages that end it.
-fn handshakes(set: &mut Set, scene: &Value, messages: &Value) {
+fn handshakes(set: &mut Set, fixture: &Value, messages: &Value) {
     for (by, draws, step) in [("greeter", "greeter's draws", 0), ("claimer", "claimer's draws", 1)] {
         let sent = unhex(&messages[step]);
         let given = |message: &[u8]| {
             json!({
-                "by": by, "setting": scene["setting"], "link secret": scene["link secret"],
-                "root verify key": scene["root verify key"], "draws": scene[draws], "message": hex(message),
+                "by": by, "prologue": fixture["prologue"], "link secret": fixture["link secret"],
+                "root verify key": fixture["root verify key"], "draws": fixture[draws], "message": hex(message),
             })
         };
         let refuse = |why: &str| json!({"by": by, "why": why});
@@ -464,12 +464,12 @@ fn handshakes(set: &mut Set, scene: &Value, messages: &Value) {
             refuse("WrongLink"),
         );
         let mut other = given(&sent);
-        other["setting"]["transport"] = json!("peer to peer");
-        other["setting"]["peer key"] = json!("07".repeat(32));
+        other["prologue"]["transport"] = json!("peer to peer");
+        other["prologue"]["peer key"] = json!("07".repeat(32));
         set.bad(
             "channel",
-            &format!("message-{step}-other-road"),
-            "another road",
+            &format!("message-{step}-other-transport"),
+            "another transport",
             &other,
             refuse("WrongLink"),
         );

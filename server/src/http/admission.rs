@@ -76,7 +76,7 @@ impl Named {
 mod tests {
     use parsec_protocol::chain::organisation::certificate::Profile;
     use parsec_protocol::ids::{DeviceId, UserId};
-    use parsec_protocol::public::VerifyKey;
+    use parsec_protocol::public_keys::VerifyKey;
 
     use super::*;
     use crate::invitations::Member;

@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use parsec_protocol::ids::OrganisationId;
 use parsec_protocol::limits::CERTIFICATE_MAX_BYTES;
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{BootstrapRequest, ErrorCode, HEADER_BOOTSTRAP, Standing, StandingQuestion};
 
 use super::registering::KEY_RECORD_BYTES;

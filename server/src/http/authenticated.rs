@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::limits::{BODY_MAX_BYTES, FOLLOWED_MAX, MANIFEST_MAX_BYTES, STEP_MAX_BYTES};
-use parsec_protocol::public::{Hash, VerifyKey};
+use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::relay::attempt::Side;
 use parsec_protocol::relay::{
     CancelAttempt, ErrorCode, InvitationMade, MailOutcome, ManifestUpload, NewInvitation, REPAIR_MAX_BYTES,

@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use parsec_protocol::ids::{AttemptId, OrganisationId, Timestamp, Token};
 use parsec_protocol::limits::STEP_MAX_BYTES;
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::attempt::{self, Earlier, RECEIPT_STEP, Side};
 use parsec_protocol::relay::{
     CancelAttempt, ErrorCode, HEADER_ATTEMPT_SECRET, HEADER_TOKEN, InvitedInfo, StartAttempt,

@@ -1,4 +1,4 @@
-//! The front door: every request comes in through [`handle`] and goes out through it.
+//! The one entry: every request comes in through [`handle`] and goes out through it.
 //!
 //! Decides order: what call it is, whether its sender asks too much, then the family's own checks. Logs the call's pattern, never a
 //! path, a header or a body.

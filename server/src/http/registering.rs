@@ -7,10 +7,10 @@
 
 use axum::response::Response;
 use minicbor::bytes::ByteVec;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{AttemptId, Invited, OrganisationId, Timestamp};
 use parsec_protocol::limits::CERTIFICATE_MAX_BYTES;
-use parsec_protocol::public::Hash;
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     Completed, Completion, DirectEnrolment, ErrorCode, InvitationStatus, NewCertificate,
 };
@@ -90,7 +90,7 @@ fn append(
     mut log: OpenLog,
     invited: &Invited,
     enrolment: Result<Enrolment, IntakeFault>,
-    (receipt, keys): (&Receipt, &[EncryptionKey]),
+    (receipt, keys): (&ClaimReceipt, &[EncryptionKey]),
 ) -> Result<u64, Refusal> {
     let enrolment = enrolment.map_err(refused)?;
     enrolment.check_call(caller.device, invited).map_err(refused)?;
@@ -217,7 +217,7 @@ fn publish_in(
     Ok(position)
 }
 
-/// Ends what the user's terminals may not go on with, and wakes their streams, which then ask again
+/// Ends what the user's devices may not go on with, and wakes their streams, which then ask again
 /// whether they may go on.
 pub(super) fn settle_rights(
     tx: &mut dyn Tx,

@@ -5,7 +5,7 @@
 
 use axum::http::{Method, Uri};
 use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, UserId};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::ErrorCode;
 use parsec_protocol::sealing::KeyHash;
 

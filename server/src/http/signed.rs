@@ -13,7 +13,7 @@ use std::time::Instant;
 use axum::http::request::Parts;
 use parsec_protocol::ids::{DeviceId, OrganisationId, Timestamp, Token};
 use parsec_protocol::limits::REQUEST_TIME_SKEW_SECONDS;
-use parsec_protocol::public::{Context, Hash, Signature, VerifyKey};
+use parsec_protocol::public_keys::{Context, Hash, Signature, VerifyKey};
 use parsec_protocol::relay::{
     ErrorCode, HEADER_BODY_HASH, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, RequestToSign,
 };

@@ -22,10 +22,10 @@ use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::chain::organisation::rules::{Fault, accept};
 use parsec_protocol::chain::organisation::view::MembersView;
 use parsec_protocol::chain::view::{LogView, NotAccepted};
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{Invited, Timestamp, UserId};
 use parsec_protocol::limits::{DEVICES_PER_USER_MAX, LOG_MAX_CERTIFICATES};
-use parsec_protocol::public::{EncryptionKey, Hash, VerifyKey};
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::{EncryptionKey, Hash, VerifyKey};
 use support::{
     BEGINNING, By, Org, device, device_body, email, encryption_key, envelope, foreign_head, organisation,
     root_key, signing_key, user, user_body, weak_verify_key,
@@ -384,7 +384,7 @@ impl Both {
         let holder =
             [new].into_iter().chain(0..CAST).find(|n| Some(signing_key(*n).verify_key()) == certified);
         let hashes = envelopes.iter().map(|envelope| Hash::of(&[envelope])).collect();
-        let receipt = Receipt::sign(&signing_key(holder.unwrap_or(new)), Hash::of(&[]), hashes, root);
+        let receipt = ClaimReceipt::sign(&signing_key(holder.unwrap_or(new)), Hash::of(&[]), hashes, root);
         enrolment.check_call(device(by), &invitation(payloads))?;
         enrolment.check_receipt(&receipt, &root)?;
         let done = self.done(|tx| {

@@ -8,7 +8,7 @@
 use minicbor::bytes::ByteVec;
 use parsec_protocol::ids::{DeviceId, OrganisationId, UserId};
 use parsec_protocol::limits::DEVICES_PER_USER_MAX;
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{DeviceBox, ErrorCode, KeyBox, KeyBoxUpload};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash, SECRET_BOX_BYTES};
 

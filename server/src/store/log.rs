@@ -13,7 +13,7 @@ use parsec_protocol::chain::organisation::rules::{Fault, accept};
 use parsec_protocol::chain::organisation::view::{AuthorState, DeviceState, MembersView, UserState};
 use parsec_protocol::chain::view::{LogView, NotAccepted};
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, UserId};
-use parsec_protocol::public::VerifyKey;
+use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay::ErrorCode;
 use parsec_protocol::sealing::KeyHash;
 

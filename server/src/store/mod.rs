@@ -7,6 +7,7 @@
 
 mod beside;
 mod error;
+mod fair_queue;
 pub(crate) mod invitations;
 pub(crate) mod keys;
 pub(crate) mod log;
@@ -16,25 +17,25 @@ mod queue;
 pub(crate) mod rows;
 mod signers;
 pub(crate) mod sqlite;
-mod turns;
 pub(crate) mod usage;
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
-use parsec_protocol::public::{Hash, VerifyKey};
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::{Hash, VerifyKey};
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash};
 
 pub(crate) use beside::Beside;
 pub use error::StoreError;
+pub(crate) use fair_queue::Party;
 #[cfg(test)]
 pub(crate) use queue::Costs;
 pub(crate) use queue::{Store, Threads};
 pub use sqlite::{BackupError, LockError, OpenError, RestoreError};
 pub(crate) use sqlite::{DatabaseLock, Making, back_up, check_log, present, restore};
-pub(crate) use turns::Party;
 
 use crate::budgets::{Budgets, Taken};
 use crate::invitations::{Attempt, Invitation, Pool};
@@ -116,7 +117,7 @@ pub(crate) trait Tx {
         &mut self,
         organisation: &OrganisationId,
         position: u64,
-        receipt: &Receipt,
+        receipt: &ClaimReceipt,
     ) -> Result<(), StoreError>;
 
     /// A device with its user, as a signer.

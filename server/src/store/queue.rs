@@ -1,7 +1,7 @@
 //! Work on its way to the store's threads, and the answers on their way back.
 //!
 //! Decides how much may wait, of whom, and that work which has lost its caller need not begin.
-//! Whose work is next, `turns` decides; how it is run and made durable, the engine. Refuses work of
+//! Whose work is next, `fair_queue` decides; how it is run and made durable, the engine. Refuses work of
 //! a party that has too much waiting.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,9 +12,9 @@ use std::time::Instant;
 use parsec_protocol::ids::{DeviceId, OrganisationId};
 use tokio::sync::oneshot;
 
+use super::fair_queue::{Bounds, FairQueue, Full};
 use super::rows::Signer;
 use super::signers::Signers;
-use super::turns::{Bounds, Full, Turns};
 use super::{OpenError, Party, Tx, sqlite};
 use crate::errors::Refusal;
 use crate::watchers::{Change, Watchers};
@@ -86,7 +86,7 @@ where
     }
 }
 
-pub(super) type Queue = Turns<Box<dyn Work>>;
+pub(super) type Queue = FairQueue<Box<dyn Work>>;
 
 /// What an engine tells of changes, once they are durable and before they are answered.
 #[derive(Debug, Default)]
@@ -163,8 +163,8 @@ impl Store {
             at_once,
         };
         let queues = Queues {
-            writing: Arc::new(Turns::new(bounds(usize::MAX))),
-            reading: Arc::new(Turns::new(bounds(READERS_PER_PARTY_MAX))),
+            writing: Arc::new(FairQueue::new(bounds(usize::MAX))),
+            reading: Arc::new(FairQueue::new(bounds(READERS_PER_PARTY_MAX))),
             listeners: Arc::new(Listeners { watchers, signers: Signers::default() }),
             #[cfg(test)]
             costs: Arc::default(),

@@ -6,7 +6,7 @@
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::{DeviceKind, Profile};
 use parsec_protocol::ids::{DeviceId, Email, UserId};
-use parsec_protocol::public::{Hash, VerifyKey};
+use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::sealing::KeyHash;
 
 use crate::budgets::Taken;

@@ -104,7 +104,7 @@ impl Signers {
 mod tests {
     use parsec_protocol::chain::organisation::certificate::Profile;
     use parsec_protocol::ids::UserId;
-    use parsec_protocol::public::VerifyKey;
+    use parsec_protocol::public_keys::VerifyKey;
 
     use super::*;
     use crate::invitations::Member;

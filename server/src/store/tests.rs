@@ -8,7 +8,7 @@ use super::sqlite::BATCH_MAX;
 use super::*;
 use crate::errors::Refusal;
 use parsec_protocol::ids::{OrganisationId, Timestamp};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::ErrorCode;
 
 type Working<'a> = Pin<Box<dyn Future<Output = Result<(), Refusal>> + 'a>>;
@@ -55,7 +55,7 @@ async fn one_refusal_in_a_batch_takes_back_its_own_changes_alone() {
 async fn a_members_long_queue_is_waited_for_by_that_member_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (store, threads) = Store::open(&folder.path().join("db"), Arc::default()).unwrap();
-    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let (go, release) = std::sync::mpsc::channel::<()>();
     let done = Arc::new(std::sync::Mutex::new(Vec::new()));
     let of = |organisation: &str, user: u8| {
         let user = UserId::from_bytes([user; 16]);
@@ -70,7 +70,7 @@ async fn a_members_long_queue_is_waited_for_by_that_member_alone() {
     };
     let (flood, colleague, other) = (of("acme", 1), of("acme", 2), of("bolt", 1));
     let mut waiting: Vec<Working<'_>> = vec![Box::pin(flood.write(move |_| {
-        let _ = gate.recv();
+        let _ = release.recv();
         Ok(())
     }))];
     // The writer may have taken a batch before it was held.
@@ -109,9 +109,9 @@ async fn a_members_long_queue_is_waited_for_by_that_member_alone() {
 async fn whoever_has_gone_leaves_no_work() {
     let folder = tempfile::tempdir().unwrap();
     let (store, threads) = Store::open(&folder.path().join("db"), Arc::default()).unwrap();
-    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let (go, release) = std::sync::mpsc::channel::<()>();
     let held = store.write(move |_| {
-        let _ = gate.recv();
+        let _ = release.recv();
         Ok(())
     });
     let gone = async {

@@ -15,11 +15,11 @@ use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile, SEALED_NAME_BYTES};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, UserDecryptionKey, random};
-use parsec_protocol::public::{Context, Hash, VerifyKey};
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::{Context, Hash, VerifyKey};
 use parsec_protocol::relay::{
     self, AttemptView, BootstrapRequest, Completed, Completion, DirectEnrolment, ErrorBody, ErrorCode,
     InvitationView, LogPage, NewCertificate, NewInvitation, RequestToSign, StartAttempt, path,
@@ -156,7 +156,7 @@ pub fn head(method: &str, target: &str, headers: &Headers, length: usize) -> Vec
     head.into_bytes()
 }
 
-/// A member's terminal.
+/// A member's device.
 pub struct Member {
     pub organisation: OrganisationId,
     pub root: VerifyKey,
@@ -287,8 +287,8 @@ impl Member {
         newcomer.member(self)
     }
 
-    /// Another terminal of this member, enrolled directly.
-    pub async fn with_terminal(&self, bench: &Bench) -> Member {
+    /// Another device of this member, enrolled directly.
+    pub async fn with_device(&self, bench: &Bench) -> Member {
         let mut newcomer = Newcomer::new();
         newcomer.user = self.user;
         let (seen, now) = (self.head(bench).await, bench.now());
@@ -425,9 +425,9 @@ impl Newcomer {
         }
     }
 
-    pub fn receipt(&self, certificates: &[ByteVec], root: VerifyKey) -> Receipt {
+    pub fn receipt(&self, certificates: &[ByteVec], root: VerifyKey) -> ClaimReceipt {
         let hashes = certificates.iter().map(|envelope| Hash::of(&[envelope])).collect();
-        Receipt::sign(&self.key, Hash::from_bytes([9; 32]), hashes, root)
+        ClaimReceipt::sign(&self.key, Hash::from_bytes([9; 32]), hashes, root)
     }
 
     /// A user's enrolment as it should be.

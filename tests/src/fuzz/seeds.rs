@@ -14,10 +14,10 @@ use parsec_protocol::evidence::head::SignedHead;
 use parsec_protocol::evidence::receipt::EnrolmentReceipt;
 use parsec_protocol::ids::{AttemptId, Invited, Timestamp, Token};
 use parsec_protocol::keys::LinkSecret;
-use parsec_protocol::public::{Hash, Proof};
+use parsec_protocol::public_keys::{Hash, Proof};
 use parsec_protocol::relay;
 
-use super::sequence::{honest, seeds, world};
+use super::sequence::{honest, org, seeds};
 use super::{TARGETS, folder};
 use crate::organisation::Organisation;
 
@@ -41,8 +41,8 @@ pub fn write() -> std::io::Result<()> {
 }
 
 fn made(target: &str) -> Vec<Vec<u8>> {
-    let world = world();
-    let (sealed, publication) = honest(&world);
+    let org = org();
+    let (sealed, publication) = honest(&org);
     let certificates: Vec<ByteVec> = publication.certificates.iter().cloned().map(ByteVec::from).collect();
     match target {
         "codec" => vec![
@@ -51,8 +51,8 @@ fn made(target: &str) -> Vec<Vec<u8>> {
             codec::encode(&sealed),
             codec::encode(&publication.receipt),
         ],
-        "certificate" => world.envelopes.iter().chain(&publication.certificates).cloned().collect(),
-        "log" => logs(&world, &publication.certificates),
+        "certificate" => org.envelopes.iter().chain(&publication.certificates).cloned().collect(),
+        "log" => logs(&org, &publication.certificates),
         "link" | "paste" => links(),
         "name" => [
             "Zoë O’Neill-李",
@@ -65,7 +65,7 @@ fn made(target: &str) -> Vec<Vec<u8>> {
         ]
         .map(|text| text.as_bytes().to_vec())
         .into(),
-        "relay" => relay_records(&world, certificates, &publication.receipt),
+        "relay" => relay_records(&org, certificates, &publication.receipt),
         "rpc" => [
             r#"{"jsonrpc":"2.0","id":1,"method":"rpc.hello","params":{"client":"x","api":"1.3"}}"#,
             r#"{"jsonrpc":"2.0","id":2,"method":"status.show","params":{}}"#,
@@ -100,8 +100,8 @@ fn made(target: &str) -> Vec<Vec<u8>> {
         .map(|line| line.replace(' ', "\0").into_bytes())
         .collect(),
         _ => {
-            let mut files = logs(&world, &publication.certificates);
-            files.extend(forks(&world, &publication.certificates));
+            let mut files = logs(&org, &publication.certificates);
+            files.extend(forks(&org, &publication.certificates));
             let signed = sealed.statement.unwrap();
             files.push(EnrolmentReceipt::new(signed, certificates, publication.receipt).encode());
             files
@@ -109,39 +109,39 @@ fn made(target: &str) -> Vec<Vec<u8>> {
     }
 }
 
-fn log_with(world: &Organisation, more: &[Vec<u8>]) -> (VerifiedLog, Vec<Vec<u8>>) {
-    let mut log = world.log.clone();
+fn log_with(org: &Organisation, more: &[Vec<u8>]) -> (VerifiedLog, Vec<Vec<u8>>) {
+    let mut log = org.log.clone();
     more.iter().for_each(|envelope| log.push(envelope).unwrap());
-    (log, [world.envelopes.as_slice(), more].concat())
+    (log, [org.envelopes.as_slice(), more].concat())
 }
 
-fn head(world: &Organisation, log: &VerifiedLog) -> SignedHead {
-    SignedHead::of(log, world.device, TIME, |context, message| world.signing_key.sign(context, message))
+fn head(org: &Organisation, log: &VerifiedLog) -> SignedHead {
+    SignedHead::of(log, org.device, TIME, |context, message| org.signing_key.sign(context, message))
 }
 
-fn logs(world: &Organisation, more: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let (log, envelopes) = log_with(world, more);
+fn logs(org: &Organisation, more: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let (log, envelopes) = log_with(org, more);
     let certificates: Vec<ByteVec> = envelopes.into_iter().map(ByteVec::from).collect();
     let export =
         |head| LogExport::new(log.organisation().clone(), *log.root(), certificates.clone(), head).encode();
-    vec![export(None), export(Some(head(world, &log)))]
+    vec![export(None), export(Some(head(org, &log)))]
 }
 
 /// Alice says one thing about Bob here and another there.
-fn forks(world: &Organisation, more: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let (log, envelopes) = log_with(world, more);
+fn forks(org: &Organisation, more: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let (log, envelopes) = log_with(org, more);
     let bob = log.users().nth(1).unwrap().user;
     let branch = |profiles: &[Profile]| {
         let (mut log, mut envelopes) = (log.clone(), envelopes.clone());
         for &profile in profiles {
             let payload = Payload {
                 organisation: log.organisation().clone(),
-                author: Author::Device(world.device),
+                author: Author::Device(org.device),
                 time: TIME,
                 seen: log.head(),
                 body: Body::ProfileChange { user: bob, profile },
             };
-            let envelope = payload.sign_with(|context, message| world.signing_key.sign(context, message));
+            let envelope = payload.sign_with(|context, message| org.signing_key.sign(context, message));
             log.push(&envelope).unwrap();
             envelopes.push(envelope);
         }
@@ -150,9 +150,9 @@ fn forks(world: &Organisation, more: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let (one, its) = branch(&[Profile::Outsider, Profile::Standard]);
     let (other, others) = branch(&[Profile::Administrator, Profile::Outsider]);
     let (organisation, root) = (log.organisation().clone(), *log.root());
-    let both = ForkProof::of(organisation.clone(), root, [(&its, Some(head(world, &one))), (&others, None)]);
+    let both = ForkProof::of(organisation.clone(), root, [(&its, Some(head(org, &one))), (&others, None)]);
     let foreign =
-        ForkProof::of_foreign_view(organisation, root, &its, head(world, &one), others.last().unwrap());
+        ForkProof::of_foreign_view(organisation, root, &its, head(org, &one), others.last().unwrap());
     assert_eq!(other.count(), one.count());
     [both, foreign].into_iter().map(|proof| proof.unwrap().encode()).collect()
 }
@@ -188,11 +188,11 @@ fn view() -> relay::AttemptView {
 }
 
 fn relay_records(
-    world: &Organisation,
+    org: &Organisation,
     certificates: Vec<ByteVec>,
-    receipt: &parsec_protocol::receipt::Receipt,
+    receipt: &parsec_protocol::claim_receipt::ClaimReceipt,
 ) -> Vec<Vec<u8>> {
-    let root = *world.log.root();
+    let root = *org.log.root();
     let token = Token::from_bytes([7; 16]);
     vec![
         codec::encode(&relay::BootstrapRequest { root, certificates: certificates.clone() }),
@@ -208,7 +208,7 @@ fn relay_records(
             mail_link: Some("https://x".into()),
         }),
         codec::encode(&relay::LogPage { count: 4, certificates: certificates.clone() }),
-        codec::encode(&relay::LogRepair { from: world.log.head(), certificates: certificates.clone() }),
+        codec::encode(&relay::LogRepair { from: org.log.head(), certificates: certificates.clone() }),
         codec::encode(&relay::LogRepaired { count: 4, added: 2 }),
         codec::encode(&relay::Completion { certificates: certificates.clone(), receipt: receipt.clone() }),
         codec::encode(&relay::DirectEnrolment {

@@ -13,19 +13,19 @@ use parsec_protocol::enrol::io::{
 use parsec_protocol::enrol::sas::SasCode;
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::keys::LinkSecret;
-use parsec_protocol::lab::Seeded;
+use parsec_protocol::lab::SeededRng;
 
 use crate::organisation::Organisation;
 
 const NOW: u64 = 1_800_000_000_000_000;
 
 /// The same for every run.
-pub(super) fn world() -> Organisation {
-    Organisation::found(&"acme".parse().unwrap(), Timestamp(NOW), &mut Seeded::new(u64::MAX))
+pub(super) fn org() -> Organisation {
+    Organisation::found(&"acme".parse().unwrap(), Timestamp(NOW), &mut SeededRng::new(u64::MAX))
 }
 
 thread_local! {
-    static WORLD: Organisation = world();
+    static ORGANISATION: Organisation = org();
 }
 
 /// What has been seen so far.
@@ -48,17 +48,17 @@ struct Seen {
 
 /// Plays what an input says: two bytes a step, and more where a message is changed.
 pub(super) fn play(input: &[u8]) {
-    let _ = WORLD.with(|world| run(world, input).published);
+    let _ = ORGANISATION.with(|org| run(org, input).published);
 }
 
 /// What had been seen in the end.
-fn run(world: &Organisation, input: &[u8]) -> Seen {
-    let entropy = &mut Seeded::new(7);
+fn run(org: &Organisation, input: &[u8]) -> Seen {
+    let entropy = &mut SeededRng::new(7);
     let mut now = Timestamp(NOW);
     let secret = || LinkSecret::from_bytes(&mut [9; 32]);
-    let (mut claimer, outputs) = Claimer::start(world.bob(), &secret(), now, entropy).unwrap();
+    let (mut claimer, outputs) = Claimer::start(org.bob(), &secret(), now, entropy).unwrap();
     let (mut greeter, more) =
-        Greeter::start(world.bob(), &secret(), *world.log.root(), false, now, entropy).unwrap();
+        Greeter::start(org.bob(), &secret(), *org.log.root(), false, now, entropy).unwrap();
     let mut seen = Seen::default();
     seen.claimer(outputs);
     seen.greeter(more);
@@ -93,12 +93,12 @@ fn run(world: &Organisation, input: &[u8]) -> Seen {
                 claim(&mut claimer, &mut seen, input, now, entropy);
             }
             12 => {
-                let approval = Approval { claimer_confirmed: how % 4 > 0, ..world.approval() };
+                let approval = Approval { claimer_confirmed: how % 4 > 0, ..org.approval() };
                 seen.stated |= how % 4 > 0;
                 greet(&mut greeter, &mut seen, GreeterInput::Approve(approval), now, entropy);
             }
             13 => {
-                let mut log = world.envelopes.clone();
+                let mut log = org.envelopes.clone();
                 if how % 4 == 0 {
                     log.reverse();
                 }
@@ -122,8 +122,8 @@ fn run(world: &Organisation, input: &[u8]) -> Seen {
 }
 
 /// What an honest ceremony leaves with the greeter.
-pub(super) fn honest(world: &Organisation) -> (SealedEnrolment, Publication) {
-    let seen = run(world, seeds().last().unwrap());
+pub(super) fn honest(org: &Organisation) -> (SealedEnrolment, Publication) {
+    let seen = run(org, seeds().last().unwrap());
     (seen.sealed.unwrap(), seen.publication.unwrap())
 }
 
@@ -154,7 +154,13 @@ fn answer(how: u8, right: Option<SasCode>) -> CodeAnswer {
     }
 }
 
-fn claim(claimer: &mut Claimer, seen: &mut Seen, input: ClaimerInput, now: Timestamp, entropy: &mut Seeded) {
+fn claim(
+    claimer: &mut Claimer,
+    seen: &mut Seen,
+    input: ClaimerInput,
+    now: Timestamp,
+    entropy: &mut SeededRng,
+) {
     let over = seen.claimer_over;
     if let Ok(outputs) = claimer.step(input, now, entropy) {
         assert!(
@@ -170,7 +176,7 @@ fn greet(
     seen: &mut Seen,
     input: GreeterInput<'_>,
     now: Timestamp,
-    entropy: &mut Seeded,
+    entropy: &mut SeededRng,
 ) {
     let over = seen.greeter_over;
     let given = match &input {
@@ -263,7 +269,7 @@ mod tests {
     fn the_honest_sequence_is_played_to_its_end() {
         let seeds = seeds();
         let (whole, beginnings) = seeds.split_last().unwrap();
-        assert!(WORLD.with(|world| run(world, whole).published));
-        assert!(beginnings.iter().all(|seed| !WORLD.with(|world| run(world, seed).published)));
+        assert!(ORGANISATION.with(|org| run(org, whole).published));
+        assert!(beginnings.iter().all(|seed| !ORGANISATION.with(|org| run(org, seed).published)));
     }
 }

@@ -19,6 +19,7 @@ use parsec_protocol::codec;
 use parsec_protocol::control::{PLUGIN_SOCKET_NAME, SOCKET_DIRECTORY, SecretText};
 
 use parsec_protocol::address::ServerAddress;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::direct::{ANSWER_MAX_BYTES, Answer, Hints, QUESTION_MAX_BYTES, Question};
 use parsec_protocol::enrol::io::SealedEnrolment;
 use parsec_protocol::enrol::link::Link;
@@ -28,15 +29,14 @@ use parsec_protocol::evidence::receipt::EnrolmentReceipt;
 use parsec_protocol::ids::{Email, Label};
 use parsec_protocol::limits::{BODY_MAX_BYTES, NAME_MAX_BYTES};
 use parsec_protocol::paste::link_in;
-use parsec_protocol::public::VerifyKey;
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay;
 use zeroize::Zeroizing;
 
 use super::sequence;
+use crate::device::{Device, private_folder};
 use crate::process::binary;
 use crate::server::{NO_LIMITS, Server};
-use crate::terminal::{Terminal, private_folder};
 
 /// One kind of input.
 pub struct Target {
@@ -112,7 +112,7 @@ fn codec_values(input: &[u8]) {
     let _ = one_spelling::<Vec<u64>>(input, 4_096);
     let _ = one_spelling::<(bool, Option<String>, Vec<Vec<minicbor::bytes::ByteVec>>)>(input, 4_096);
     let _ = one_spelling::<SealedEnrolment>(input, 8_192);
-    let _ = one_spelling::<Receipt>(input, 256);
+    let _ = one_spelling::<ClaimReceipt>(input, 256);
 }
 
 fn certificate(input: &[u8]) {
@@ -255,23 +255,23 @@ fn named_work(input: &[u8]) -> Option<u64> {
     line.split_whitespace().nth(3)?.parse().ok()
 }
 
-/// A terminal and a server that a thread's inputs go to. They end with the thread.
-struct Stage {
+/// A device and a server that a thread's inputs go to. They end with the thread.
+struct TestBed {
     // Dropped in this order: programs first.
-    terminal: Terminal,
+    device: Device,
     server: Server,
     folder: tempfile::TempDir,
 }
 
 thread_local! {
-    static STAGE: Stage = {
+    static TEST_BED: TestBed = {
         let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
         for name in ["server", "empty"] {
             private_folder(&folder.path().join(name));
         }
         let server = Server::start(&folder.path().join("server"), NO_LIMITS);
-        let terminal = Terminal::start("fuzz", &folder.path().join("terminal"));
-        Stage { terminal, server, folder }
+        let device = Device::start("fuzz", &folder.path().join("device"));
+        TestBed { device, server, folder }
     };
 }
 
@@ -291,9 +291,9 @@ fn talk<S: std::io::Read + std::io::Write>(stream: &mut S, input: &[u8], end: im
 }
 
 fn rpc(input: &[u8]) {
-    let sockets = STAGE.with(|stage| {
-        let plugin = stage.terminal.runtime().join(SOCKET_DIRECTORY).join(PLUGIN_SOCKET_NAME);
-        [stage.terminal.socket(), plugin]
+    let sockets = TEST_BED.with(|bed| {
+        let plugin = bed.device.runtime().join(SOCKET_DIRECTORY).join(PLUGIN_SOCKET_NAME);
+        [bed.device.socket(), plugin]
     });
     for socket in sockets {
         let mut stream = UnixStream::connect(socket).expect("the daemon is gone");
@@ -311,7 +311,7 @@ fn rpc(input: &[u8]) {
 }
 
 fn server(input: &[u8]) {
-    let address = STAGE.with(|stage| stage.server.address());
+    let address = TEST_BED.with(|bed| bed.server.address());
     let mut stream = TcpStream::connect(address).expect("the server is gone");
     stream.set_read_timeout(Some(ANSWER)).unwrap();
     let said = talk(&mut stream, input, |stream| drop(stream.shutdown(Shutdown::Write)));
@@ -331,7 +331,7 @@ fn arguments(input: &[u8]) {
     {
         return;
     }
-    let empty = STAGE.with(|stage| stage.folder.path().join("empty"));
+    let empty = TEST_BED.with(|bed| bed.folder.path().join("empty"));
     let mut child = Command::new(binary("parsecctl"))
         .args(&words)
         .current_dir(&empty)

@@ -1,4 +1,4 @@
-//! An organisation in a network: the server, Alice and Bob, each in a place of their own.
+//! An organisation in a network: the server, Alice and Bob, each in a namespace of their own.
 //!
 //! Decides how the server is reached: with TLS, at an address, by a certificate of the test's own authority, because plain http is for
 //! loopback alone and a server on loopback would put loopback addresses into links. Nobody here knows a name.
@@ -10,12 +10,12 @@ use std::sync::Arc;
 use parsec_protocol::control::{ChoiceMode, InviteResult, Outcome, Registration, TransportChoice};
 use tempfile::TempDir;
 
-use super::{Network, Place};
+use super::{Namespace, Network};
 use crate::ceremony::{Bell, Side};
+use crate::device::{Device, Founding, private_folder};
+use crate::fixture::{ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_PASSWORD};
 use crate::people::{self, Ends, Phone};
-use crate::scene::{ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_PASSWORD};
 use crate::server::Server;
-use crate::terminal::{Founding, Terminal, private_folder};
 
 /// Where the server listens.
 const PORT: u16 = 6770;
@@ -23,12 +23,12 @@ const PORT: u16 = 6770;
 /// Who is where.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    /// The server's place.
-    pub server: &'a Place,
+    /// The server's namespace.
+    pub server: &'a Namespace,
     /// Its address there, as others reach it.
     pub address: &'a str,
-    /// Alice's place.
-    pub alice: &'a Place,
+    /// Alice's namespace.
+    pub alice: &'a Namespace,
     /// More options for her daemon.
     pub options: &'a [&'a str],
 }
@@ -37,8 +37,8 @@ pub struct Plan<'a> {
 #[derive(Debug)]
 pub struct Office {
     // Dropped in this order: programs before the folder, and before the network, which the test holds.
-    /// Alice's terminal, unlocked.
-    pub alice: Terminal,
+    /// Alice's device, unlocked.
+    pub alice: Device,
     /// The server.
     pub server: Server,
     authority: String,
@@ -84,7 +84,7 @@ impl Office {
         let server = Server::start_in(plan.server, &listen, &home, &options);
         let options: Vec<&str> =
             ["--ca-file", &authority].into_iter().chain(plan.options.iter().copied()).collect();
-        let alice = Terminal::start_in(plan.alice, "Alice", &folder.path().join("alice"), &options);
+        let alice = Device::start_in(plan.alice, "Alice", &folder.path().join("alice"), &options);
         let token = server.reserve("acme");
         alice
             .found(&Founding {
@@ -107,18 +107,18 @@ impl Office {
         self.folder.path().join(name)
     }
 
-    /// A terminal at a place that knows nothing yet.
+    /// A device at a place that knows nothing yet.
     #[must_use]
-    pub fn terminal(&self, place: &Place, name: &str) -> Terminal {
-        Terminal::start_in(place, name, &self.path(name), &["--ca-file", &self.authority])
+    pub fn device(&self, namespace: &Namespace, name: &str) -> Device {
+        Device::start_in(namespace, name, &self.path(name), &["--ca-file", &self.authority])
     }
 
-    /// Both sides of a ceremony on the direct road, started.
+    /// Both sides of a ceremony over the peer-to-peer transport, started.
     ///
     /// # Panics
     /// If either can't start.
     #[must_use]
-    pub fn meet(&self, bob: &Terminal, invitation: &InviteResult, link: &str) -> (Side, Side) {
+    pub fn meet(&self, bob: &Device, invitation: &InviteResult, link: &str) -> (Side, Side) {
         let bell = Arc::new(Bell::default());
         let greeter = self.alice.greet_by(invitation.token, TransportChoice::P2p, &bell).unwrap();
         let claimer = bob.claim_by(link, TransportChoice::P2p, &bell).unwrap();
@@ -129,7 +129,7 @@ impl Office {
     ///
     /// # Panics
     /// Where it is not so.
-    pub fn enrols(&mut self, bob: &Terminal, invitation: &InviteResult, link: &str) {
+    pub fn enrols(&mut self, bob: &Device, invitation: &InviteResult, link: &str) {
         let (mut claimer, mut greeter) = self.meet(bob, invitation, link);
         let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
         self.registers(bob, &ends);
@@ -139,7 +139,7 @@ impl Office {
     ///
     /// # Panics
     /// Where it is not so.
-    pub fn registers(&mut self, bob: &Terminal, ends: &Ends) {
+    pub fn registers(&mut self, bob: &Device, ends: &Ends) {
         for end in [&ends.claimer, &ends.greeter] {
             assert!(matches!(end, Ok(Outcome::Enrolled { registered: false, .. })), "{ends:?}");
         }
@@ -149,8 +149,8 @@ impl Office {
         let _ = bob.until_device(|device| device.registration == Registration::Registered);
         let _ = self.alice.until_device(|device| device.outbox == Some(0));
         bob.unlock(BOB_PASSWORD).unwrap();
-        for terminal in [&self.alice, bob] {
-            let verified = terminal.verify().unwrap();
+        for device in [&self.alice, bob] {
+            let verified = device.verify().unwrap();
             assert_eq!(
                 (verified.count, verified.users, verified.devices),
                 (4, 2, 2),

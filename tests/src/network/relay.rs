@@ -1,8 +1,8 @@
-//! A circuit relay of libp2p's in a place of a network: what lets two terminals meet that can't reach each other.
+//! A circuit relay of libp2p's in a namespace of a network: what lets two devices meet that can't reach each other.
 
 use std::path::{Path, PathBuf};
 
-use super::Place;
+use super::Namespace;
 use crate::process::{Process, binary, command_in};
 use crate::ready::Ready;
 
@@ -12,7 +12,7 @@ const PORT: u16 = 4_001;
 /// A relay of a test.
 #[derive(Debug)]
 pub struct RelayServer {
-    place: Place,
+    namespace: Namespace,
     folder: PathBuf,
     options: Vec<String>,
     process: Process,
@@ -21,15 +21,15 @@ pub struct RelayServer {
 }
 
 impl RelayServer {
-    /// Starts one at an address of a place.
+    /// Starts one at an address of a namespace.
     #[must_use]
-    pub fn start(place: &Place, address: &str, folder: &Path, options: &[&str]) -> Self {
+    pub fn start(namespace: &Namespace, address: &str, folder: &Path, options: &[&str]) -> Self {
         std::fs::create_dir_all(folder).unwrap();
         let port = PORT.to_string();
         let own = ["--address", address, "--port", &port];
         let options: Vec<String> = own.iter().chain(options).map(|&word| word.to_owned()).collect();
-        let (process, addresses) = launch(place, folder, &options);
-        Self { place: place.clone(), folder: folder.to_owned(), options, process, addresses }
+        let (process, addresses) = launch(namespace, folder, &options);
+        Self { namespace: namespace.clone(), folder: folder.to_owned(), options, process, addresses }
     }
 
     /// What it has logged.
@@ -46,13 +46,13 @@ impl RelayServer {
     /// Starts it again as who it was.
     pub fn restart(&mut self) {
         self.process.kill();
-        (self.process, self.addresses) = launch(&self.place, &self.folder, &self.options);
+        (self.process, self.addresses) = launch(&self.namespace, &self.folder, &self.options);
     }
 }
 
-fn launch(place: &Place, folder: &Path, options: &[String]) -> (Process, [String; 2]) {
+fn launch(namespace: &Namespace, folder: &Path, options: &[String]) -> (Process, [String; 2]) {
     let ready = Ready::new(&folder.join("ready"));
-    let mut command = command_in(&place.prefix(), &binary("parsec-test-relay"));
+    let mut command = command_in(&namespace.prefix(), &binary("parsec-test-relay"));
     command.args(options).arg("--ready-file").arg(ready.path());
     let mut process = Process::start("the relay", command, &folder.join("relay.log"));
     let said = ready.wait(&mut process);

@@ -15,9 +15,9 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::relay::{CancelAttempt, EndReason};
 use parsec_tests::ceremony::Bell;
+use parsec_tests::device::{Device, Founding};
+use parsec_tests::fixture::{ALICE_EMAIL, ALICE_PASSWORD, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::proxy::{Fate, Meddler, Request};
-use parsec_tests::scene::{ALICE_EMAIL, ALICE_PASSWORD, BOB_EMAIL, Scene, Setting};
-use parsec_tests::terminal::{Founding, Terminal};
 use parsec_tests::{ctl, installed, people, skip};
 
 use ProblemKind as K;
@@ -90,27 +90,27 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
     (
         K::CertificateUntrusted,
         "tests/tests/hostile/certificates.rs",
-        "each_fault_of_a_certificate_is_named_on_the_default_road_too",
+        "each_fault_of_a_certificate_is_named_on_the_default_transport_too",
     ),
     (
         K::CertificateOfAnother,
         "tests/tests/hostile/certificates.rs",
-        "each_fault_of_a_certificate_is_named_on_the_default_road_too",
+        "each_fault_of_a_certificate_is_named_on_the_default_transport_too",
     ),
     (
         K::CertificateExpired,
         "tests/tests/hostile/certificates.rs",
-        "each_fault_of_a_certificate_is_named_on_the_default_road_too",
+        "each_fault_of_a_certificate_is_named_on_the_default_transport_too",
     ),
     (
         K::CertificateNotYetValid,
         "tests/tests/hostile/certificates.rs",
-        "each_fault_of_a_certificate_is_named_on_the_default_road_too",
+        "each_fault_of_a_certificate_is_named_on_the_default_transport_too",
     ),
     (
         K::ServerNotTls,
         "tests/tests/hostile/certificates.rs",
-        "each_fault_of_a_certificate_is_named_on_the_default_road_too",
+        "each_fault_of_a_certificate_is_named_on_the_default_transport_too",
     ),
     (K::ServerTls, HERE, "two_ends_that_agree_on_no_way_to_encrypt"),
     (
@@ -133,9 +133,9 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
     (K::MemberBudgetSpent, HERE, "a_server_that_is_asked_too_much"),
     (K::OrganisationBudgetSpent, HERE, "a_server_that_is_asked_too_much"),
     (K::ClockWrong, "tests/tests/system/clock.rs", "a_wrong_clock_is_named_and_nothing_is_done"),
-    (K::PeerUnreachable, HERE, "the_direct_road_has_reasons_of_its_own"),
-    (K::TransportUnavailable, "tests/tests/p2p/net.rs", "a_daemon_that_is_told_so_has_no_direct_road"),
-    (K::TransportRefused, HERE, "the_direct_road_has_reasons_of_its_own"),
+    (K::PeerUnreachable, HERE, "the_p2p_transport_has_reasons_of_its_own"),
+    (K::TransportUnavailable, "tests/tests/p2p/net.rs", "a_daemon_that_is_told_so_has_no_p2p_transport"),
+    (K::TransportRefused, HERE, "the_p2p_transport_has_reasons_of_its_own"),
     (K::OrganisationUnknown, HERE, "a_server_in_trouble"),
     (K::OrganisationExists, HERE, "an_organisation_is_founded_once"),
     (
@@ -150,11 +150,11 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
     (K::InvitationExpired, "tests/tests/ceremony/wrong_answers.rs", "an_expired_link_says_so_to_both"),
     (K::InvitationExhausted, "tests/tests/ceremony/wrong_answers.rs", "the_greeter_hears_another_code"),
     (K::InvitationCompleted, HERE, "a_link_is_used_once"),
-    (K::GreeterTaken, HERE, "two_terminals_of_one_invitation"),
+    (K::GreeterTaken, HERE, "two_devices_of_one_invitation"),
     (
         K::Revoked,
         "tests/tests/ceremony/revocation.rs",
-        "a_revoked_terminal_is_told_in_the_middle_of_a_greeting_and_does_nothing_more",
+        "a_revoked_device_is_told_in_the_middle_of_a_greeting_and_does_nothing_more",
     ),
     (K::NotAuthenticated, HERE, "a_server_in_trouble"),
     (K::CeremonyUnknown, HERE, "what_a_program_asks_wrongly"),
@@ -187,7 +187,7 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
     (
         K::ChainInvalid,
         "tests/tests/ceremony/revocation.rs",
-        "nobody_believes_what_a_revoked_terminal_certifies_even_with_the_server_on_its_side",
+        "nobody_believes_what_a_revoked_device_certifies_even_with_the_server_on_its_side",
     ),
     (K::RolledBack, "tests/tests/api/events.rs", "another_past_is_an_alarm"),
     (
@@ -226,46 +226,46 @@ fn named<T: std::fmt::Debug>(result: Result<T, parsec_tests::rpc::Failed>) -> Op
 }
 
 /// The end of a claim that is over by itself.
-fn claimed(terminal: &Terminal, link: &str, transport: TransportChoice) -> ProblemKind {
+fn claimed(device: &Device, link: &str, transport: TransportChoice) -> ProblemKind {
     let bell = Arc::new(Bell::default());
-    terminal.claim_by(link, transport, &bell).and_then(|side| side.outcome()).unwrap_err().name()
+    device.claim_by(link, transport, &bell).and_then(|side| side.outcome()).unwrap_err().name()
 }
 
-fn database(scene: &Scene) -> PathBuf {
-    scene.server.folder().join("metadata.sqlite")
+fn database(fixture: &Fixture) -> PathBuf {
+    fixture.server.folder().join("metadata.sqlite")
 }
 
 #[test]
 fn what_a_program_asks_wrongly() {
-    let scene = Scene::found(Setting::default());
+    let fixture = Fixture::found(FixtureOptions::default());
     let nothing = serde_json::json!({});
     let call = |name: &str, parameters: &serde_json::Value| {
-        named(scene.alice.call::<serde_json::Value>(name, parameters.clone()))
+        named(fixture.alice.call::<serde_json::Value>(name, parameters.clone()))
     };
     assert_eq!(call("safe.open", &nothing), Some(K::UnknownMethod));
     assert_eq!(call(method::HELLO, &serde_json::json!({ "api": "2.0" })), Some(K::ApiMismatch));
     let unknown = CeremonySelector { ceremony: CeremonyId(99) };
-    let shown = scene.alice.call::<CeremonyView>(method::CEREMONY_SHOW, unknown);
+    let shown = fixture.alice.call::<CeremonyView>(method::CEREMONY_SHOW, unknown);
     assert_eq!(named(shown), Some(K::CeremonyUnknown));
     // As a later version might write it.
     let link = SecretText::new("https://parsec.example/join/acme#ggKhAQI".to_owned().into());
     let claim = ClaimStart { link, transport: None };
-    assert_eq!(named(scene.alice.call::<CeremonyView>(method::CLAIM_START, claim)), Some(K::LinkTooNew));
-    let nobody = scene.path("nobody");
-    parsec_tests::terminal::private_folder(&nobody);
+    assert_eq!(named(fixture.alice.call::<CeremonyView>(method::CLAIM_START, claim)), Some(K::LinkTooNew));
+    let nobody = fixture.path("nobody");
+    parsec_tests::device::private_folder(&nobody);
     let said = ctl::run(&nobody, &["status", "--json"], "");
     assert_eq!(said.json()["problem"]["name"], K::DaemonUnreachable.name());
 }
 
-/// Founds another organisation on Alice's terminal.
+/// Founds another organisation on Alice's device.
 fn found_again(
-    scene: &Scene,
-    terminal: &Terminal,
+    fixture: &Fixture,
+    device: &Device,
     organisation: &str,
     token: &str,
 ) -> Result<(), ProblemKind> {
     let founding = Founding {
-        server: &scene.proxy.url(),
+        server: &fixture.proxy.url(),
         organisation,
         token,
         email: ALICE_EMAIL,
@@ -274,49 +274,49 @@ fn found_again(
         password: ALICE_PASSWORD,
         typed_codes: false,
     };
-    terminal.found(&founding).map(|_| ()).map_err(|failed| failed.name().unwrap())
+    device.found(&founding).map(|_| ()).map_err(|failed| failed.name().unwrap())
 }
 
 #[test]
 fn of_several_devices_none_is_guessed() {
-    let scene = Scene::found(Setting::default());
-    let token = scene.server.reserve("other");
-    found_again(&scene, &scene.alice, "other", &token).unwrap();
-    assert_eq!(named(scene.alice.verify()), Some(K::DeviceAmbiguous));
+    let fixture = Fixture::found(FixtureOptions::default());
+    let token = fixture.server.reserve("other");
+    found_again(&fixture, &fixture.alice, "other", &token).unwrap();
+    assert_eq!(named(fixture.alice.verify()), Some(K::DeviceAmbiguous));
 }
 
 #[test]
 fn an_organisation_is_founded_once() {
-    let scene = Scene::found(Setting::default());
-    let late = scene.terminal("late");
-    assert_eq!(found_again(&scene, &late, "acme", &scene.bootstrap_token), Err(K::OrganisationExists));
+    let fixture = Fixture::found(FixtureOptions::default());
+    let late = fixture.device("late");
+    assert_eq!(found_again(&fixture, &late, "acme", &fixture.bootstrap_token), Err(K::OrganisationExists));
 }
 
 #[test]
 fn a_store_that_is_not_what_was_written() {
-    let mut scene = Scene::found(Setting::default());
-    let device = scene.alice.devices()[0].device;
-    let folder = scene.alice.data().join("devices").join(format!("acme.{device}"));
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let device = fixture.alice.devices()[0].device;
+    let folder = fixture.alice.data().join("devices").join(format!("acme.{device}"));
     // As a later version writes it: the number behind the array's head.
     let about = folder.join("about");
     let good = std::fs::read(&about).unwrap();
     let mut later = good.clone();
     later[1] = 9;
-    let _ = scene.alice.ctl(&["device", "lock"]).well();
+    let _ = fixture.alice.ctl(&["device", "lock"]).well();
     std::fs::write(&about, &later).unwrap();
-    assert_eq!(named(scene.alice.unlock(ALICE_PASSWORD)), Some(K::StoreTooNew));
+    assert_eq!(named(fixture.alice.unlock(ALICE_PASSWORD)), Some(K::StoreTooNew));
     std::fs::write(&about, &good).unwrap();
 
     let store = folder.join("store.db");
-    scene.alice.kill();
+    fixture.alice.kill();
     let whole = std::fs::read(&store).unwrap();
     std::fs::write(&store, &whole[..whole.len() / 3]).unwrap();
-    scene.alice.restart();
-    assert_eq!(named(scene.alice.unlock(ALICE_PASSWORD)), Some(K::StoreDamaged));
-    scene.alice.kill();
+    fixture.alice.restart();
+    assert_eq!(named(fixture.alice.unlock(ALICE_PASSWORD)), Some(K::StoreDamaged));
+    fixture.alice.kill();
     std::fs::write(&store, &whole).unwrap();
-    scene.alice.restart();
-    scene.alice.unlock(ALICE_PASSWORD).unwrap();
+    fixture.alice.restart();
+    fixture.alice.unlock(ALICE_PASSWORD).unwrap();
 }
 
 /// Puts a limit to the number of files that a process has open.
@@ -333,9 +333,9 @@ fn a_file_that_cant_be_opened_and_a_source_that_has_run_dry() {
     if !installed("prlimit") || !installed("strace") {
         return skip(NAME, "prlimit or strace is missing");
     }
-    let mut scene = Scene::found(Setting::default());
-    let process = scene.alice.process().id();
-    let mut client = scene.alice.client().unwrap();
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let process = fixture.alice.process().id();
+    let mut client = fixture.alice.client().unwrap();
     client.call::<DeviceView>(method::DEVICE_LOCK, DeviceSelector::default()).unwrap();
     let open = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
     files_of(process, Some(open - 1));
@@ -368,11 +368,11 @@ fn a_file_that_cant_be_opened_and_a_source_that_has_run_dry() {
         }
         std::thread::yield_now();
     }
-    let dry = named(scene.alice.invite(BOB_EMAIL));
+    let dry = named(fixture.alice.invite(BOB_EMAIL));
     tracer.kill().unwrap();
     tracer.wait().unwrap();
     assert_eq!(dry, Some(K::NoRandomness));
-    scene.alice.invite(BOB_EMAIL).unwrap();
+    fixture.alice.invite(BOB_EMAIL).unwrap();
 }
 
 #[test]
@@ -393,11 +393,11 @@ fn two_ends_that_agree_on_no_way_to_encrypt() {
             let _ = std::io::Write::write_all(&mut connection, &[21, 3, 3, 0, 2, 2, 40]);
         }
     });
-    let scene = Scene::found(Setting::default());
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let fixture = Fixture::found(FixtureOptions::default());
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let (_, payload) = invitation.link.expose().split_once('#').unwrap();
     let link = format!("https://localhost:{port}/join/acme#{payload}");
-    assert_eq!(claimed(&scene.terminal("bob"), &link, TransportChoice::Server), K::ServerTls);
+    assert_eq!(claimed(&fixture.device("bob"), &link, TransportChoice::Server), K::ServerTls);
     std::io::Write::write_all(&mut std::net::TcpStream::connect(("127.0.0.1", port)).unwrap(), b"!!!!!")
         .unwrap();
     server.join().unwrap();
@@ -415,111 +415,113 @@ impl Meddler for Shouts {
 
 #[test]
 fn a_server_in_trouble() {
-    let mut scene = Scene::found(Setting::default());
-    let bob = scene.terminal("bob");
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let bob = fixture.device("bob");
     // A table that is not there, in the middle of it.
-    let broken = rusqlite::Connection::open(database(&scene)).unwrap();
+    let broken = rusqlite::Connection::open(database(&fixture)).unwrap();
     broken.execute_batch("ALTER TABLE invitation RENAME TO elsewhere").unwrap();
-    let failed = scene.alice.invite_by(BOB_EMAIL, TransportChoice::Server);
+    let failed = fixture.alice.invite_by(BOB_EMAIL, TransportChoice::Server);
     assert_eq!(named(failed), Some(K::ServerFailed));
     broken.execute_batch("ALTER TABLE elsewhere RENAME TO invitation").unwrap();
     drop(broken);
 
     // Restored from before the attempt.
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (claimer, greeter) = scene.both(&bob, &invitation);
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let (claimer, greeter) = fixture.both(&bob, &invitation);
     claimer.code_to_say().unwrap();
     greeter.stage(Stage::ChooseCode).unwrap();
-    scene.server.kill();
-    let older = rusqlite::Connection::open(database(&scene)).unwrap();
+    fixture.server.kill();
+    let older = rusqlite::Connection::open(database(&fixture)).unwrap();
     older.execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM step; DELETE FROM attempt").unwrap();
     drop(older);
-    scene.restart_server();
+    fixture.restart_server();
     assert_eq!(claimer.outcome().unwrap_err().name(), K::AttemptLost);
 
     // Restored from before this member.
-    scene.server.kill();
-    let older = rusqlite::Connection::open(database(&scene)).unwrap();
+    fixture.server.kill();
+    let older = rusqlite::Connection::open(database(&fixture)).unwrap();
     older.execute_batch("DELETE FROM device").unwrap();
     drop(older);
-    scene.restart_server();
-    assert_eq!(named(scene.alice.invite("carol@acme.example")), Some(K::NotAuthenticated));
+    fixture.restart_server();
+    assert_eq!(named(fixture.alice.invite("carol@acme.example")), Some(K::NotAuthenticated));
 
     // And behind something that does not leave addresses as they are: no organisation is spelt so.
-    scene.proxy.meddle(Arc::new(Shouts));
-    assert_eq!(named(scene.alice.verify()), Some(K::OrganisationUnknown));
+    fixture.proxy.meddle(Arc::new(Shouts));
+    assert_eq!(named(fixture.alice.verify()), Some(K::OrganisationUnknown));
 }
 
 #[test]
 fn a_server_that_is_asked_too_much() {
-    let scene = Scene::found(Setting {
+    let fixture = Fixture::found(FixtureOptions {
         server_options: &["--budget-administrator", "1:32", "--rate-limit-device", "1:10"],
-        ..Setting::default()
+        ..FixtureOptions::default()
     });
-    scene.alice.invite(BOB_EMAIL).unwrap();
-    assert_eq!(named(scene.alice.invite("carol@acme.example")), Some(K::MemberBudgetSpent));
+    fixture.alice.invite(BOB_EMAIL).unwrap();
+    assert_eq!(named(fixture.alice.invite("carol@acme.example")), Some(K::MemberBudgetSpent));
     // Many programs of hers at once: what the last of them would have to wait for is longer than a person waits.
-    let ask = || scene.alice.invite_by("carol@acme.example", TransportChoice::Server);
+    let ask = || fixture.alice.invite_by("carol@acme.example", TransportChoice::Server);
     let busy = std::thread::scope(|scope| {
         let asked: Vec<_> = (0..30).map(|_| scope.spawn(|| named(ask()))).collect();
         asked.into_iter().map(|asked| asked.join().unwrap()).collect::<Vec<_>>()
     });
     assert!(busy.contains(&Some(K::ServerBusy)), "{busy:?}");
 
-    let full =
-        Scene::found(Setting { server_options: &["--budget-organisation", "1:32"], ..Setting::default() });
+    let full = Fixture::found(FixtureOptions {
+        server_options: &["--budget-organisation", "1:32"],
+        ..FixtureOptions::default()
+    });
     full.alice.invite(BOB_EMAIL).unwrap();
     assert_eq!(named(full.alice.invite("carol@acme.example")), Some(K::OrganisationBudgetSpent));
 }
 
 #[test]
-fn the_direct_road_has_reasons_of_its_own() {
-    let scene = Scene::found(Setting::default());
-    let invitation = scene.alice.invite_by(BOB_EMAIL, TransportChoice::Server).unwrap();
+fn the_p2p_transport_has_reasons_of_its_own() {
+    let fixture = Fixture::found(FixtureOptions::default());
+    let invitation = fixture.alice.invite_by(BOB_EMAIL, TransportChoice::Server).unwrap();
     let bell = Arc::new(Bell::default());
-    let greeted = scene.alice.greet_by(invitation.token, TransportChoice::P2p, &bell);
+    let greeted = fixture.alice.greet_by(invitation.token, TransportChoice::P2p, &bell);
     assert_eq!(greeted.and_then(|side| side.outcome()).unwrap_err().name(), K::TransportRefused);
     // Nobody greets for this one.
-    let invitation = scene.alice.invite_by("carol@acme.example", TransportChoice::P2p).unwrap();
+    let invitation = fixture.alice.invite_by("carol@acme.example", TransportChoice::P2p).unwrap();
     let ping = serde_json::json!({ "link": invitation.link.expose() });
-    let found: serde_json::Value = scene.terminal("carol").call(method::NET_PING, ping).unwrap();
+    let found: serde_json::Value = fixture.device("carol").call(method::NET_PING, ping).unwrap();
     assert!(found.to_string().contains(K::PeerUnreachable.name()), "{found}");
 }
 
 #[test]
 fn a_link_is_used_once() {
-    let scene = Scene::found(Setting::default());
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let ends = scene.enrol(&bob, &invitation, parsec_tests::scene::BOB, ChoiceMode::Picked);
+    let fixture = Fixture::found(FixtureOptions::default());
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let ends = fixture.enrol(&bob, &invitation, parsec_tests::fixture::BOB, ChoiceMode::Picked);
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
-    let again = claimed(&scene.terminal("again"), invitation.link.expose(), TransportChoice::Server);
+    let again = claimed(&fixture.device("again"), invitation.link.expose(), TransportChoice::Server);
     assert_eq!(again, K::InvitationCompleted);
 }
 
 #[test]
-fn two_terminals_of_one_invitation() {
-    let mut scene = Scene::found(Setting::default());
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    // Her terminal's data, taken to another machine: the same link, by another device of hers.
-    let tablet = scene.terminal("tablet");
-    let own = scene.alice.invite_device().unwrap();
-    let ends = scene.enrol(&tablet, &own, parsec_tests::scene::ALICE_AGAIN, ChoiceMode::Picked);
+fn two_devices_of_one_invitation() {
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    // Her device's data, taken to another machine: the same link, by another device of hers.
+    let tablet = fixture.device("tablet");
+    let own = fixture.alice.invite_device().unwrap();
+    let ends = fixture.enrol(&tablet, &own, parsec_tests::fixture::ALICE_AGAIN, ChoiceMode::Picked);
     assert!(ends.claimer.is_ok(), "{ends:?}");
-    let (claimer, greeter) = scene.both(&bob, &invitation);
+    let (claimer, greeter) = fixture.both(&bob, &invitation);
     claimer.code_to_say().unwrap();
-    scene.server.kill();
-    let other = rusqlite::Connection::open(database(&scene)).unwrap();
+    fixture.server.kill();
+    let other = rusqlite::Connection::open(database(&fixture)).unwrap();
     let mine = tablet.devices()[0].device;
     other.execute("UPDATE attempt SET greeter_device = ?1", [mine.as_bytes()]).unwrap();
     drop(other);
-    scene.restart_server();
+    fixture.restart_server();
     drop(greeter);
-    scene.alice.restart();
-    scene.alice.unlock(ALICE_PASSWORD).unwrap();
+    fixture.alice.restart();
+    fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     let bell = Arc::new(Bell::default());
-    let taken = scene.alice.greet(invitation.token, &bell).and_then(|side| side.outcome()).unwrap_err();
+    let taken = fixture.alice.greet(invitation.token, &bell).and_then(|side| side.outcome()).unwrap_err();
     assert_eq!(taken.name(), K::GreeterTaken);
 }
 
@@ -528,11 +530,11 @@ fn a_person_has_some_ceremonies_at_once_and_not_any_number() {
     // Takes connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    let scene = Scene::found(Setting::default());
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let fixture = Fixture::found(FixtureOptions::default());
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let (_, payload) = invitation.link.expose().split_once('#').unwrap();
     let link = format!("http://127.0.0.1:{port}/join/acme#{payload}");
-    let bob = scene.terminal("bob");
+    let bob = fixture.device("bob");
     let claim = || {
         let claim = ClaimStart {
             link: SecretText::new(link.clone().into()),
@@ -560,16 +562,16 @@ impl Meddler for Ends {
 
 #[test]
 fn the_other_side_stops_or_waits_too_long() {
-    let scene = Scene::found(Setting::default());
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let fixture = Fixture::found(FixtureOptions::default());
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     for (reason, kind) in [(EndReason::TimedOut, K::PeerTimedOut), (EndReason::Cancelled, K::PeerCancelled)] {
-        scene.proxy.meddle(Arc::new(Ends(reason)));
-        let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
+        fixture.proxy.meddle(Arc::new(Ends(reason)));
+        let (mut claimer, mut greeter) = fixture.both(&bob, &invitation);
         people::up_to_password(
             &mut claimer,
             &mut greeter,
-            parsec_tests::scene::BOB,
+            parsec_tests::fixture::BOB,
             Some(ProfileName::Standard),
         );
         claimer.stage(Stage::SetPassword).unwrap();

@@ -16,12 +16,12 @@ use parsec_protocol::ids::Token;
 use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::relay::LogPage;
 use parsec_tests::ceremony::Bell;
+use parsec_tests::device::Device;
 use parsec_tests::events::Follower;
+use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::people::{self, Phone};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
 use parsec_tests::rpc::{Client, Failed};
-use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
-use parsec_tests::terminal::Terminal;
 use serde_json::{Value, json};
 
 /// A link to a server that isn't there: claiming it starts a ceremony and ends it.
@@ -54,8 +54,8 @@ fn text(text: &str) -> SecretText {
 
 /// The state that the events give is the one `status.show` gives: one of those between a moment before it was asked for
 /// and one after.
-fn agrees(terminal: &Terminal, follower: &mut Follower) {
-    let mut client = terminal.client().unwrap();
+fn agrees(device: &Device, follower: &mut Follower) {
+    let mut client = device.client().unwrap();
     let mark = stir(&mut client);
     follower.until(|item| ends(item, mark));
     let status: StatusResult = client.call(method::STATUS, ()).unwrap();
@@ -74,19 +74,19 @@ fn agrees(terminal: &Terminal, follower: &mut Follower) {
 
 #[test]
 fn everybody_sees_a_whole_enrolment_alike_and_nothing_secret() {
-    let scene = Scene::found(Setting::default());
-    let bob = scene.terminal("bob");
-    let both = [&scene.alice, &bob];
-    let mut first = both.map(|terminal| Follower::start(&terminal.socket(), None));
-    let mut second = both.map(|terminal| Follower::start(&terminal.socket(), None));
+    let fixture = Fixture::found(FixtureOptions::default());
+    let bob = fixture.device("bob");
+    let both = [&fixture.alice, &bob];
+    let mut first = both.map(|device| Follower::start(&device.socket(), None));
+    let mut second = both.map(|device| Follower::start(&device.socket(), None));
     let begun = first.each_mut().map(|follower| {
         follower.item().unwrap();
         follower.place()
     });
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let bell = Arc::new(Bell::default());
     let mut claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
-    let mut greeter = scene.alice.greet(invitation.token, &bell).unwrap();
+    let mut greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
     let said = claimer.code_to_say().unwrap();
     let ended = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(ended.claimer.is_ok() && ended.greeter.is_ok(), "{ended:?}");
@@ -98,8 +98,8 @@ fn everybody_sees_a_whole_enrolment_alike_and_nothing_secret() {
     bob.call::<DeviceView>(method::DEVICE_PASSWORD, change).unwrap();
     bob.call::<DeviceView>(method::DEVICE_LOCK, DeviceSelector::default()).unwrap();
 
-    for (number, terminal) in both.into_iter().enumerate() {
-        agrees(terminal, &mut first[number]);
+    for (number, device) in both.into_iter().enumerate() {
+        agrees(device, &mut first[number]);
         let end = first[number].last.clone().unwrap();
         while second[number].last.as_ref() != Some(&end) {
             second[number].item().unwrap();
@@ -112,7 +112,7 @@ fn everybody_sees_a_whole_enrolment_alike_and_nothing_secret() {
         let (one, two) = (events(&first[number]), events(&second[number]));
         assert!(one.len() > 8 && one.ends_with(&two) || two.ends_with(&one), "{one:#?}\n{two:#?}");
         // Whoever comes later with the place of the first gets exactly the rest.
-        let mut late = Follower::start(&terminal.socket(), Some(begun[number].clone()));
+        let mut late = Follower::start(&device.socket(), Some(begun[number].clone()));
         while late.last.as_ref() != Some(&end) {
             late.item().unwrap();
         }
@@ -147,7 +147,7 @@ fn everybody_sees_a_whole_enrolment_alike_and_nothing_secret() {
 #[test]
 fn who_stays_away_too_long_or_reads_too_slowly_is_told() {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let bob = Terminal::start("Bob", &folder.path().join("bob"));
+    let bob = Device::start("Bob", &folder.path().join("bob"));
     // Never reads until the end, and holds up nobody.
     let mut slow = Follower::start(&bob.socket(), None);
     let mut quick = Follower::start(&bob.socket(), None);
@@ -191,20 +191,20 @@ fn who_stays_away_too_long_or_reads_too_slowly_is_told() {
 
 #[test]
 fn a_stopping_daemon_has_the_last_word() {
-    let mut scene = Scene::found(Setting::default());
-    let mut follower = Follower::start(&scene.alice.socket(), None);
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let mut follower = Follower::start(&fixture.alice.socket(), None);
     follower.item().unwrap();
-    agrees(&scene.alice, &mut follower);
+    agrees(&fixture.alice, &mut follower);
     let place = follower.place();
     // A request under way: scrypt takes its second meanwhile.
-    let mut asking = scene.alice.client().unwrap();
+    let mut asking = fixture.alice.client().unwrap();
     let request = json!({"jsonrpc": "2.0", "id": 99, "method": method::DEVICE_UNLOCK,
         "params": {"password": ALICE_PASSWORD}});
     writeln!(asking.handle(), "{request}").unwrap();
     // It has been taken up once a later one on the same connection is answered.
     let status: StatusResult = asking.call(method::STATUS, ()).unwrap();
     assert_eq!(status.devices.len(), 1);
-    assert!(scene.alice.process().stop().success());
+    assert!(fixture.alice.process().stop().success());
     let last = follower.to_the_end();
     assert!(matches!(last, Some(EventItem::Event { event: Event::Stopping, .. })), "{last:?}");
     let answer = asking.line().unwrap();
@@ -213,20 +213,20 @@ fn a_stopping_daemon_has_the_last_word() {
     assert!(refused || answer["result"]["state"] == "unlocked", "{answer}");
     assert!(matches!(asking.line(), Err(Failed::Gone)));
 
-    scene.alice.restart();
-    let mut again = Follower::start(&scene.alice.socket(), Some(place.clone()));
+    fixture.alice.restart();
+    let mut again = Follower::start(&fixture.alice.socket(), Some(place.clone()));
     let gap = again.item().unwrap();
     let EventItem::Gap { stream, from: None, .. } = gap else { panic!("{gap:?}") };
     assert_ne!(stream, place.0.stream);
     let snapshot = again.item().unwrap();
     assert!(matches!(&snapshot, EventItem::Snapshot { stream: same, .. } if *same == stream), "{snapshot:?}");
-    agrees(&scene.alice, &mut again);
+    agrees(&fixture.alice, &mut again);
 }
 
 #[test]
 fn a_password_changes_and_guessing_gets_slow() {
-    let mut scene = Scene::found(Setting::default());
-    let alice = &scene.alice;
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let alice = &fixture.alice;
     let mut follower = Follower::start(&alice.socket(), None);
     let change = |from: &str, to: &str| {
         let (password, new_password) = (text(from), text(to));
@@ -260,8 +260,8 @@ fn a_password_changes_and_guessing_gets_slow() {
     let refused = follower.lines.iter().filter(|line| line.contains("unlock_refused")).count();
     assert_eq!(refused, 4);
     // Locked devices change theirs, too; after a restart nothing is counted.
-    scene.alice.restart();
-    let alice = &scene.alice;
+    fixture.alice.restart();
+    let alice = &fixture.alice;
     let parameters = DevicePassword {
         select: DeviceSelector::default(),
         password: text("alice walks nine dogs"),
@@ -275,8 +275,8 @@ fn a_password_changes_and_guessing_gets_slow() {
 
 #[test]
 fn a_hundred_guesses_hold_nobody_up_and_are_three() {
-    let scene = Scene::found(Setting::default());
-    let alice = &scene.alice;
+    let fixture = Fixture::found(FixtureOptions::default());
+    let alice = &fixture.alice;
     let order = Arc::new(Mutex::new(Vec::new()));
     let clients: Vec<_> = (0..13).map(|_| alice.client().unwrap()).collect();
     let mut other = alice.client().unwrap();
@@ -312,73 +312,73 @@ fn a_hundred_guesses_hold_nobody_up_and_are_three() {
     assert_eq!((count("wrong_password"), count("too_many_guesses")), (3, 101), "{order:?}");
 }
 
-fn folders(terminal: &Terminal) -> Vec<String> {
-    let names = std::fs::read_dir(terminal.data().join("devices")).unwrap();
+fn folders(device: &Device) -> Vec<String> {
+    let names = std::fs::read_dir(device.data().join("devices")).unwrap();
     names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[test]
 fn a_device_is_forgotten_whole_and_not_by_mistake() {
-    let mut scene = Scene::found(Setting::default());
-    let device = scene.alice.devices()[0].device;
-    let mut follower = Follower::start(&scene.alice.socket(), None);
-    let forget = |terminal: &Terminal, force| {
-        terminal.call::<Empty>(method::DEVICE_FORGET, DeviceForget { device, force }).map_err(|it| it.name())
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let device = fixture.alice.devices()[0].device;
+    let mut follower = Follower::start(&fixture.alice.socket(), None);
+    let forget = |at: &Device, force| {
+        at.call::<Empty>(method::DEVICE_FORGET, DeviceForget { device, force }).map_err(|it| it.name())
     };
     // By its whole id alone.
     let prefix = json!({"device": device.to_string()[..8], "force": true});
-    let refused: Result<Empty, _> = scene.alice.call(method::DEVICE_FORGET, prefix);
+    let refused: Result<Empty, _> = fixture.alice.call(method::DEVICE_FORGET, prefix);
     assert_eq!(refused.unwrap_err().name(), Some(ProblemKind::InvalidRequest));
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let greet = GreetStart { select: DeviceSelector::default(), token: invitation.token, transport: None };
-    let view: CeremonyView = scene.alice.call(method::GREET_START, greet).unwrap();
-    assert_eq!(forget(&scene.alice, false), Err(Some(ProblemKind::DeviceBusy)));
-    assert_eq!(folders(&scene.alice).len(), 1);
-    assert_eq!(forget(&scene.alice, true), Ok(Empty {}));
-    assert_eq!(folders(&scene.alice), Vec::<String>::new());
-    assert_eq!(forget(&scene.alice, true), Err(Some(ProblemKind::DeviceUnknown)));
-    let unlock = scene.alice.unlock(ALICE_PASSWORD).unwrap_err();
+    let view: CeremonyView = fixture.alice.call(method::GREET_START, greet).unwrap();
+    assert_eq!(forget(&fixture.alice, false), Err(Some(ProblemKind::DeviceBusy)));
+    assert_eq!(folders(&fixture.alice).len(), 1);
+    assert_eq!(forget(&fixture.alice, true), Ok(Empty {}));
+    assert_eq!(folders(&fixture.alice), Vec::<String>::new());
+    assert_eq!(forget(&fixture.alice, true), Err(Some(ProblemKind::DeviceUnknown)));
+    let unlock = fixture.alice.unlock(ALICE_PASSWORD).unwrap_err();
     assert_eq!(unlock.name(), Some(ProblemKind::DeviceUnknown));
     let ended: CeremonyView =
-        scene.alice.call(method::CEREMONY_SHOW, CeremonySelector { ceremony: view.id }).unwrap();
+        fixture.alice.call(method::CEREMONY_SHOW, CeremonySelector { ceremony: view.id }).unwrap();
     assert!(ended.outcome.is_some(), "{ended:?}");
     follower.until(
         |item| matches!(item, EventItem::Event { event: Event::DeviceForgotten { device: gone }, .. } if *gone == device),
     );
-    agrees(&scene.alice, &mut follower);
-    scene.alice.restart();
-    assert!(scene.alice.devices().is_empty());
+    agrees(&fixture.alice, &mut follower);
+    fixture.alice.restart();
+    assert!(fixture.alice.devices().is_empty());
 }
 
 /// What is left of a removal that was cut off is removed at the next start, and is no device meanwhile.
 #[test]
 fn a_removal_that_was_cut_off_is_finished() {
-    let mut scene = Scene::found(Setting::default());
-    scene.alice.kill();
-    let devices = scene.alice.data().join("devices");
-    let name = folders(&scene.alice).pop().unwrap();
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    fixture.alice.kill();
+    let devices = fixture.alice.data().join("devices");
+    let name = folders(&fixture.alice).pop().unwrap();
     std::fs::rename(devices.join(&name), devices.join(format!(".gone-{name}"))).unwrap();
-    scene.alice.restart();
-    assert!(scene.alice.devices().is_empty());
-    assert_eq!(folders(&scene.alice), Vec::<String>::new());
+    fixture.alice.restart();
+    assert!(fixture.alice.devices().is_empty());
+    assert_eq!(folders(&fixture.alice), Vec::<String>::new());
 }
 
 #[test]
 fn a_member_is_shown_with_who_vouched_for_them() {
-    let scene = Scene::found(Setting::default());
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let ends = scene.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
+    let fixture = Fixture::found(FixtureOptions::default());
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let ends = fixture.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
-    let shown: Value = scene.alice.call(method::USER_SHOW, json!({"user": BOB_EMAIL})).unwrap();
+    let shown: Value = fixture.alice.call(method::USER_SHOW, json!({"user": BOB_EMAIL})).unwrap();
     assert_eq!(shown["member"]["name"], BOB.name.unwrap());
     assert_eq!(shown["member"]["devices"][0]["label"], BOB.label);
-    let trust: Value = scene.alice.call(method::TRUST_SHOW, json!({"user": BOB_EMAIL})).unwrap();
+    let trust: Value = fixture.alice.call(method::TRUST_SHOW, json!({"user": BOB_EMAIL})).unwrap();
     assert_eq!((&shown["chain"], &shown["root_fingerprint"]), (&trust["chain"], &trust["root_fingerprint"]));
     assert!(shown["chain"].as_array().unwrap().len() > 1, "{shown}");
-    let own: Value = scene.alice.call(method::USER_SHOW, json!({})).unwrap();
+    let own: Value = fixture.alice.call(method::USER_SHOW, json!({})).unwrap();
     assert_eq!(own["member"]["email"], "alice@acme.example");
-    let nobody = scene.alice.call::<Value>(method::USER_SHOW, json!({"user": "nobody@acme.example"}));
+    let nobody = fixture.alice.call::<Value>(method::USER_SHOW, json!({"user": "nobody@acme.example"}));
     assert_eq!(nobody.unwrap_err().name(), Some(ProblemKind::InvalidRequest));
 }
 
@@ -397,55 +397,55 @@ impl Meddler for Forgetful {
 /// Nobody asks for anything: the daemon notices by itself, and everybody who looks is told until it ends.
 #[test]
 fn another_past_is_an_alarm() {
-    let mut scene = Scene::found(Setting::default());
-    scene.alice.restart();
-    let mut follower = Follower::start(&scene.alice.socket(), None);
-    scene.proxy.meddle(Arc::new(Forgetful));
-    scene.alice.unlock(ALICE_PASSWORD).unwrap();
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    fixture.alice.restart();
+    let mut follower = Follower::start(&fixture.alice.socket(), None);
+    fixture.proxy.meddle(Arc::new(Forgetful));
+    fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     let raised = follower.until(|item| matches!(item, EventItem::Event { event: Event::Alarm { .. }, .. }));
     let EventItem::Event { event: Event::Alarm { alarm }, .. } = raised else { panic!() };
     assert_eq!(alarm.problem.name, ProblemKind::RolledBack);
     // Asked for, it is refused as before, and is not told twice.
-    assert_eq!(scene.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
-    scene.proxy.meddle(Arc::new(Honest));
-    scene.alice.verify().unwrap();
-    assert_eq!(scene.alice.status().alarms.as_slice(), std::slice::from_ref(&alarm));
-    agrees(&scene.alice, &mut follower);
+    assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
+    fixture.proxy.meddle(Arc::new(Honest));
+    fixture.alice.verify().unwrap();
+    assert_eq!(fixture.alice.status().alarms.as_slice(), std::slice::from_ref(&alarm));
+    agrees(&fixture.alice, &mut follower);
     assert_eq!(follower.lines.iter().filter(|line| line.contains(r#""type":"alarm""#)).count(), 1);
-    let said = scene.alice.ctl(&["status", "--json"]);
+    let said = fixture.alice.ctl(&["status", "--json"]);
     assert!(said.stdout.contains("rolled_back"), "{said:?}");
     // It stays over a restart, and is shown once the device is unlocked.
-    scene.alice.restart();
-    assert!(scene.alice.status().alarms.is_empty(), "the store is encrypted");
-    scene.alice.unlock(ALICE_PASSWORD).unwrap();
-    assert_eq!(scene.alice.status().alarms.as_slice(), std::slice::from_ref(&alarm));
-    scene.alice.verify().unwrap();
+    fixture.alice.restart();
+    assert!(fixture.alice.status().alarms.is_empty(), "the store is encrypted");
+    fixture.alice.unlock(ALICE_PASSWORD).unwrap();
+    assert_eq!(fixture.alice.status().alarms.as_slice(), std::slice::from_ref(&alarm));
+    fixture.alice.verify().unwrap();
     // Until a person has dealt with it.
-    let refused = scene.alice.ctl(&["trust", "acknowledge", "99", "--yes"]);
+    let refused = fixture.alice.ctl(&["trust", "acknowledge", "99", "--yes"]);
     assert_eq!(refused.code, 64, "{refused:?}");
-    let said = scene.alice.ctl(&["trust", "acknowledge", "--yes", "--json"]).well().json();
+    let said = fixture.alice.ctl(&["trust", "acknowledge", "--yes", "--json"]).well().json();
     assert_eq!(
         (&said["schema"], &said["alarm"]["problem"]["name"]),
         (&json!("parsec.trust.acknowledge/1"), &json!("rolled_back"))
     );
-    assert!(scene.alice.status().alarms.is_empty());
+    assert!(fixture.alice.status().alarms.is_empty());
     let again: TrustAcknowledged =
-        scene.alice.call(method::TRUST_ACKNOWLEDGE, json!({"alarm": alarm.id})).unwrap();
+        fixture.alice.call(method::TRUST_ACKNOWLEDGE, json!({"alarm": alarm.id})).unwrap();
     assert_eq!(again.alarm, alarm);
     // The same finding is no second alarm, and is believed no more than before.
-    scene.proxy.meddle(Arc::new(Forgetful));
-    assert_eq!(scene.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
-    scene.alice.restart();
-    scene.alice.unlock(ALICE_PASSWORD).unwrap();
-    assert_eq!(scene.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
-    assert!(scene.alice.status().alarms.is_empty());
+    fixture.proxy.meddle(Arc::new(Forgetful));
+    assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
+    fixture.alice.restart();
+    fixture.alice.unlock(ALICE_PASSWORD).unwrap();
+    assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
+    assert!(fixture.alice.status().alarms.is_empty());
     println!("figure S3: another past shown to a daemon that was restarted: refused, and an alarm");
 }
 
 #[test]
 fn a_watch_that_makes_no_sense_is_refused() {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let bob = Terminal::start("Bob", &folder.path().join("bob"));
+    let bob = Device::start("Bob", &folder.path().join("bob"));
     for after in [json!({"stream": "x"}), json!({"stream": "x", "id": -1}), json!({"id": 1}), json!("x:1")] {
         let refused = bob.call::<Value>(method::EVENTS_WATCH, json!({"after": after}));
         assert_eq!(refused.unwrap_err().name(), Some(ProblemKind::InvalidRequest), "{after}");

@@ -4,32 +4,32 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use parsec_tests::device::{Device, private_folder};
 use parsec_tests::openrpc;
 use parsec_tests::recorder::{Line, Recorder};
 use parsec_tests::server::Server;
-use parsec_tests::terminal::{Terminal, private_folder};
 use parsec_tests::{installed, skip};
 use serde_json::Value;
 
 use crate::traffic::{self, Seen};
 
-/// Two terminals that know nothing yet, and a server.
-struct Stage {
-    terminals: [Terminal; 2],
+/// Two devices that know nothing yet, and a server.
+struct TestBed {
+    devices: [Device; 2],
     taps: [Recorder; 2],
     server: Server,
     folder: tempfile::TempDir,
 }
 
-impl Stage {
+impl TestBed {
     fn set() -> Self {
         let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
         private_folder(&folder.path().join("server"));
         let server = Server::start(&folder.path().join("server"), &[]);
-        let terminals = ["alice", "bob"].map(|name| Terminal::start(name, &folder.path().join(name)));
-        let tap = |terminal: &Terminal| Recorder::start(&terminal.folder().join("tap"), &terminal.socket());
-        let taps = [tap(&terminals[0]), tap(&terminals[1])];
-        Self { terminals, taps, server, folder }
+        let devices = ["alice", "bob"].map(|name| Device::start(name, &folder.path().join(name)));
+        let tap = |device: &Device| Recorder::start(&device.folder().join("tap"), &device.socket());
+        let taps = [tap(&devices[0]), tap(&devices[1])];
+        Self { devices, taps, server, folder }
     }
 
     /// Runs a script; returns what it printed and all lines on both sockets.
@@ -40,7 +40,7 @@ impl Stage {
         python.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name));
         python.arg("--token-file").arg(&token).args(["--server", &self.server.url()]).args(arguments);
         let output = python.stdin(Stdio::null()).output().unwrap();
-        let logs: Vec<_> = self.terminals.iter().map(Terminal::log).collect();
+        let logs: Vec<_> = self.devices.iter().map(Device::log).collect();
         assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), logs.join("\n"));
         let said = serde_json::from_slice(&output.stdout).unwrap();
         (said, self.taps.iter().enumerate().flat_map(|(index, tap)| traffic::of(index, tap)).collect())
@@ -48,7 +48,7 @@ impl Stage {
 }
 
 fn enrol(document: &[&str]) -> Seen {
-    let stage = Stage::set();
+    let stage = TestBed::set();
     let [alice, bob] = stage.taps.each_ref().map(|tap| tap.path().to_str().unwrap());
     let arguments: Vec<_> = ["--alice", alice, "--bob", bob].iter().chain(document).copied().collect();
     let (said, lines) = stage.play("enrolment.py", "acme", &arguments);
@@ -81,7 +81,7 @@ fn a_client_made_from_the_file_uses_every_method_and_the_file_is_right() {
     let mut seen = enrol(&document);
     assert!(seen.refused.contains("device_unknown"), "{seen:?}");
 
-    let stage = Stage::set();
+    let stage = TestBed::set();
     let daemon = ["--daemon", stage.taps[0].path().to_str().unwrap()];
     let (_, lines) = stage.play("tour.py", "tour", &[document, daemon].concat());
     let toured = traffic::check(&lines);

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use parsec_protocol::control::{LINE_MAX_BYTES, Problem};
-use parsec_tests::terminal::Terminal;
+use parsec_tests::device::Device;
 use parsec_tests::{installed, skip};
 use serde_json::Value;
 
@@ -182,8 +182,8 @@ fn corpus() -> Vec<(String, Vec<u8>)> {
     all
 }
 
-fn start(folder: &Path) -> Terminal {
-    Terminal::start("malformed", &folder.join("t"))
+fn start(folder: &Path) -> Device {
+    Device::start("malformed", &folder.join("t"))
 }
 
 fn scratch() -> tempfile::TempDir {
@@ -193,14 +193,14 @@ fn scratch() -> tempfile::TempDir {
 #[test]
 fn every_malformed_request_is_refused_by_name() {
     let folder = scratch();
-    let mut terminal = start(folder.path());
+    let mut device = start(folder.path());
     let mut slowest = (Duration::ZERO, String::new());
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let corpus = corpus();
     for (what, mut bytes) in corpus.clone() {
         bytes.push(b'\n');
         let started = Instant::now();
-        let answers = send(&terminal.socket(), &bytes);
+        let answers = send(&device.socket(), &bytes);
         let took = started.elapsed();
         if took > slowest.0 {
             slowest = (took, what.clone());
@@ -209,8 +209,8 @@ fn every_malformed_request_is_refused_by_name() {
         assert!(!refused.is_empty() && refused.iter().all(Option::is_some), "{what}: {answers:.300?}");
         assert!(!answers.iter().any(|answer| answer.contains("SECRET")), "{what}: repeated what it was told");
         *names.entry(refused.into_iter().flatten().next().unwrap()).or_default() += 1;
-        assert!(!terminal.status().version.is_empty(), "{what}: the next honest call");
-        assert!(terminal.process().runs(), "{what}");
+        assert!(!device.status().version.is_empty(), "{what}: the next honest call");
+        assert!(device.process().runs(), "{what}");
     }
     println!(
         "figure B4: {} malformed requests refused as {names:?}; the slowest took {:?}: {}",
@@ -218,17 +218,17 @@ fn every_malformed_request_is_refused_by_name() {
         slowest.0,
         slowest.1
     );
-    assert!(!terminal.log().contains("SECRET"), "the log has what was refused");
-    assert!(terminal.status().ceremonies.is_empty());
+    assert!(!device.log().contains("SECRET"), "the log has what was refused");
+    assert!(device.status().ceremonies.is_empty());
 }
 
 /// Ids of every type that JSON-RPC allows come back as they were; the daemon computes nothing with them.
 #[test]
 fn ids_come_back_as_they_were() {
     let folder = scratch();
-    let terminal = start(folder.path());
+    let device = start(folder.path());
     for id in ["0", "18446744073709551615", r#""""#, r#""a \"b\" é""#, r#""\u0000""#] {
-        let answers = send(&terminal.socket(), &[call(id, "status.show", "{}"), b"\n".to_vec()].concat());
+        let answers = send(&device.socket(), &[call(id, "status.show", "{}"), b"\n".to_vec()].concat());
         let answer: Value = serde_json::from_str(&answers[0]).unwrap();
         let sent: Value = serde_json::from_str(id).unwrap();
         assert!(answer["id"] == sent && answer["result"]["version"].is_string(), "{id}: {answer}");
@@ -238,7 +238,7 @@ fn ids_come_back_as_they_were() {
 #[test]
 fn http_is_refused_and_nothing_in_it_is_done() {
     let folder = scratch();
-    let terminal = start(folder.path());
+    let device = start(folder.path());
     // Would be seen afterwards, if it were done: a ceremony that nobody asked for.
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"claim.start","params":{"link":"http://127.0.0.1:9/join/acme#AAAA"}}"#;
     let headers = "Host: localhost\r\nOrigin: https://evil.example\r\nReferer: https://evil.example/x\r\nContent-Type: text/plain\r\n";
@@ -254,9 +254,9 @@ fn http_is_refused_and_nothing_in_it_is_done() {
     requests.push(("HTTP/2".into(), format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\n{body}\n").into_bytes()));
     requests.push(("WebSocket".into(), format!("GET / HTTP/1.1\r\n{headers}Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n{body}\n").into_bytes()));
     for (what, bytes) in requests {
-        let answers = send(&terminal.socket(), &bytes);
+        let answers = send(&device.socket(), &bytes);
         assert!(answers.len() == 1 && answers[0].contains(NO_HTTP), "{what}: {answers:?}");
-        assert!(terminal.status().ceremonies.is_empty(), "{what} was carried out");
+        assert!(device.status().ceremonies.is_empty(), "{what} was carried out");
     }
     if !installed("curl") {
         return skip("http_is_refused_and_nothing_in_it_is_done, curl", "curl is not installed");
@@ -266,7 +266,7 @@ fn http_is_refused_and_nothing_in_it_is_done() {
     {
         let output = Command::new("curl")
             .args(["--silent", "--show-error", "--max-time", "20", "--unix-socket"])
-            .arg(terminal.socket())
+            .arg(device.socket())
             .args([
                 "-H",
                 "Origin: https://evil.example",
@@ -283,7 +283,7 @@ fn http_is_refused_and_nothing_in_it_is_done() {
         // Only where it is told to take anything for an answer does curl show the daemon's words.
         assert!(!output.status.success() || said.contains(NO_HTTP), "{more:?}: {said}");
         assert!(!said.contains("jsonrpc"), "{more:?}: {said}");
-        assert!(terminal.status().ceremonies.is_empty(), "curl {more:?} was carried out");
+        assert!(device.status().ceremonies.is_empty(), "curl {more:?} was carried out");
     }
 }
 
@@ -362,7 +362,7 @@ fn requests_with_random_damage_are_answered_one_by_one() {
     let wanted = number("PARSEC_MUTATIONS").map_or(MUTATIONS, |count| usize::try_from(count).unwrap());
     println!("seed {seed}, {wanted} damaged requests");
     let folder = scratch();
-    let mut terminal = start(folder.path());
+    let mut device = start(folder.path());
     let mut dice = Dice(seed);
     let honest = honest();
     let (mut names, mut results, mut sent) = (BTreeMap::<String, usize>::new(), 0, 0);
@@ -376,7 +376,7 @@ fn requests_with_random_damage_are_answered_one_by_one() {
         }
         sent += ON_ONE_CONNECTION;
         let started = Instant::now();
-        let answers = send(&terminal.socket(), &bytes);
+        let answers = send(&device.socket(), &bytes);
         slowest = slowest.max(started.elapsed());
         // A line that can't be a request ends the connection, because where the next one starts is unknown.
         let mut due = 0;
@@ -406,9 +406,9 @@ fn requests_with_random_damage_are_answered_one_by_one() {
         }
     }
     assert!(!names.contains_key("internal"), "{names:?}");
-    assert!(terminal.process().runs() && terminal.status().ceremonies.is_empty());
+    assert!(device.process().runs() && device.status().ceremonies.is_empty());
     println!(
         "refused as {names:?}; {results} were still honest; {ON_ONE_CONNECTION} took {slowest:?} at most"
     );
-    assert!(!terminal.log().contains("correct horse"), "a password is in the log");
+    assert!(!device.log().contains("correct horse"), "a password is in the log");
 }

@@ -4,28 +4,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parsec_protocol::control::{
-    Door, HelloResult, PLUGIN_SOCKET_NAME, ProblemKind, Stage, TokenCreated, TokenId, TokenListResult,
+    HelloResult, PLUGIN_SOCKET_NAME, ProblemKind, Socket, Stage, TokenCreated, TokenId, TokenListResult,
     TokenUsesResult, method,
 };
 use parsec_tests::ceremony::Bell;
+use parsec_tests::device::Device;
+use parsec_tests::fixture::{BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::logs::files;
 use parsec_tests::rpc::{Client, Failed};
-use parsec_tests::scene::{BOB_EMAIL, Scene, Setting};
-use parsec_tests::terminal::Terminal;
 use parsecd::rpc::methods::{Permission, table};
 use serde_json::{Value, json};
 
-fn door(terminal: &Terminal) -> PathBuf {
-    terminal.socket().with_file_name(PLUGIN_SOCKET_NAME)
+fn plugin_socket(device: &Device) -> PathBuf {
+    device.socket().with_file_name(PLUGIN_SOCKET_NAME)
 }
 
-fn create(terminal: &Terminal, name: &str, methods: &[&str], rate: u32) -> TokenCreated {
+fn create(device: &Device, name: &str, methods: &[&str], rate: u32) -> TokenCreated {
     let request = json!({"name": name, "methods": methods, "rate_per_minute": rate});
-    terminal.call(method::TOKEN_CREATE, request).unwrap()
+    device.call(method::TOKEN_CREATE, request).unwrap()
 }
 
-fn enter(terminal: &Terminal, secret: &str) -> Result<(Client, HelloResult), Failed> {
-    let mut client = Client::connect(&door(terminal))?;
+fn enter(device: &Device, secret: &str) -> Result<(Client, HelloResult), Failed> {
+    let mut client = Client::connect(&plugin_socket(device))?;
     let hello = client.call(method::HELLO, json!({"client": "test/1", "api": "1.1", "token": secret}))?;
     Ok((client, hello))
 }
@@ -36,17 +36,21 @@ fn name(result: Result<Value, Failed>) -> Option<ProblemKind> {
 
 #[test]
 fn a_token_opens_what_it_names_and_nothing_else_is_ever_open() {
-    let scene = Scene::found(Setting::default());
-    let alice = &scene.alice;
-    let mut stranger = Client::connect(&door(alice)).unwrap();
+    let fixture = Fixture::found(FixtureOptions::default());
+    let alice = &fixture.alice;
+    let mut stranger = Client::connect(&plugin_socket(alice)).unwrap();
     let hello: HelloResult = stranger.call(method::HELLO, ()).unwrap();
-    assert_eq!((hello.door, &hello.token), (Door::Plugin, &None));
+    assert_eq!((hello.socket, &hello.token), (Socket::Plugin, &None));
     let callable = |hello: &HelloResult| -> Vec<String> {
-        hello.methods.iter().filter(|it| it.right != "anyone").map(|it| it.name.clone()).collect()
+        hello.methods.iter().filter(|it| it.permission != "anyone").map(|it| it.name.clone()).collect()
     };
     assert!(callable(&hello).is_empty());
-    for (method, right) in table().filter(|(_, right)| *right != Permission::Anyone) {
-        assert_eq!(name(stranger.call(method, ())), Some(ProblemKind::TokenInvalid), "{method} {right:?}");
+    for (method, permission) in table().filter(|(_, permission)| *permission != Permission::Anyone) {
+        assert_eq!(
+            name(stranger.call(method, ())),
+            Some(ProblemKind::TokenInvalid),
+            "{method} {permission:?}"
+        );
     }
     for secret in ["", "parsec-token-", &format!("parsec-token-{}", "A".repeat(43))] {
         let refused = enter(alice, secret).err().and_then(|failed| failed.name());
@@ -62,14 +66,14 @@ fn a_token_opens_what_it_names_and_nothing_else_is_ever_open() {
         (Some(made.token.id.clone()), vec![method::STATUS.to_owned()])
     );
     plugin.call::<Value>(method::STATUS, ()).unwrap();
-    for (method, right) in table() {
-        if right != Permission::Anyone && method != method::STATUS {
+    for (method, permission) in table() {
+        if permission != Permission::Anyone && method != method::STATUS {
             assert_eq!(name(plugin.call(method, ())), Some(ProblemKind::AccessDenied), "{method}");
         }
     }
     let again = json!({"token": secret});
     assert_eq!(name(plugin.call(method::HELLO, again.clone())), Some(ProblemKind::InvalidRequest), "twice");
-    assert_eq!(name(alice.call(method::HELLO, again)), Some(ProblemKind::InvalidRequest), "own door");
+    assert_eq!(name(alice.call(method::HELLO, again)), Some(ProblemKind::InvalidRequest), "own socket");
     for methods in [json!([method::INVITE_USER]), json!([method::STATUS, method::DEVICE_UNLOCK]), json!([])] {
         let refused = alice.call(method::TOKEN_CREATE, json!({"name": "more", "methods": methods}));
         assert_eq!(name(refused), Some(ProblemKind::InvalidRequest), "{methods}");
@@ -78,12 +82,12 @@ fn a_token_opens_what_it_names_and_nothing_else_is_ever_open() {
 
 #[test]
 fn a_plug_in_sees_that_a_ceremony_runs_and_none_of_its_secrets() {
-    let scene = Scene::found(Setting::default());
-    let alice = &scene.alice;
+    let fixture = Fixture::found(FixtureOptions::default());
+    let alice = &fixture.alice;
     let methods = [method::STATUS, method::CEREMONY_LIST, method::DEVICE_LIST];
     let made = create(alice, "files", &methods, 1_000);
     let (mut plugin, _) = enter(alice, made.secret.expose()).unwrap();
-    let bob = scene.terminal("bob");
+    let bob = fixture.device("bob");
     let invitation = alice.invite(BOB_EMAIL).unwrap();
     let bell = Arc::new(Bell::default());
     let claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
@@ -99,7 +103,7 @@ fn a_plug_in_sees_that_a_ceremony_runs_and_none_of_its_secrets() {
     let own: Value = alice.call(method::STATUS, ()).unwrap();
     assert!(
         secrets.iter().filter(|it| own.to_string().contains(*it)).count() >= 9,
-        "the own door shows them"
+        "the own socket shows them"
     );
     for method in methods {
         let seen = plugin.call::<Value>(method, ()).unwrap().to_string();
@@ -112,10 +116,10 @@ fn a_plug_in_sees_that_a_ceremony_runs_and_none_of_its_secrets() {
 
 #[test]
 fn every_use_is_on_record_and_revoking_cuts_off_at_once() {
-    let mut scene = Scene::found(Setting::default());
-    let made = create(&scene.alice, "files", &[method::STATUS], 3);
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let made = create(&fixture.alice, "files", &[method::STATUS], 3);
     let secret = made.secret.expose();
-    let (mut plugin, _) = enter(&scene.alice, secret).unwrap();
+    let (mut plugin, _) = enter(&fixture.alice, secret).unwrap();
     // Presenting it was the first of three.
     for _ in 0..2 {
         plugin.call::<Value>(method::STATUS, ()).unwrap();
@@ -123,7 +127,7 @@ fn every_use_is_on_record_and_revoking_cuts_off_at_once() {
     assert_eq!(name(plugin.call(method::STATUS, ())), Some(ProblemKind::RateLimited));
     assert_eq!(name(plugin.call(method::USER_LIST, ())), Some(ProblemKind::AccessDenied));
 
-    let uses: TokenUsesResult = scene.alice.call(method::TOKEN_USES, ()).unwrap();
+    let uses: TokenUsesResult = fixture.alice.call(method::TOKEN_USES, ()).unwrap();
     let told: Vec<_> = uses.uses.iter().map(|it| (it.method.as_str(), it.refused)).collect();
     let expected = [
         (method::USER_LIST, Some(ProblemKind::AccessDenied)),
@@ -136,26 +140,26 @@ fn every_use_is_on_record_and_revoking_cuts_off_at_once() {
     assert!(
         uses.uses.iter().all(|it| it.pid == std::process::id() && it.id.as_ref() == Some(&made.token.id))
     );
-    let list: TokenListResult = scene.alice.call(method::TOKEN_LIST, ()).unwrap();
+    let list: TokenListResult = fixture.alice.call(method::TOKEN_LIST, ()).unwrap();
     assert_eq!((list.tokens[0].uses, list.tokens[0].refused), (3, 2));
 
     // It waits for a line; what it gets is the end.
     let revoked = json!({"id": made.token.id});
-    let unknown = scene.alice.call(method::TOKEN_REVOKE, json!({"id": TokenId("00".repeat(8))}));
+    let unknown = fixture.alice.call(method::TOKEN_REVOKE, json!({"id": TokenId("00".repeat(8))}));
     assert_eq!(name(unknown), Some(ProblemKind::TokenInvalid));
-    let _: Value = scene.alice.call(method::TOKEN_REVOKE, revoked).unwrap();
+    let _: Value = fixture.alice.call(method::TOKEN_REVOKE, revoked).unwrap();
     assert!(matches!(plugin.line(), Err(Failed::Gone)));
-    let refused = |terminal: &Terminal| enter(terminal, secret).err().and_then(|failed| failed.name());
-    assert_eq!(refused(&scene.alice), Some(ProblemKind::TokenInvalid));
-    scene.alice.restart();
-    assert_eq!(refused(&scene.alice), Some(ProblemKind::TokenInvalid));
+    let refused = |device: &Device| enter(device, secret).err().and_then(|failed| failed.name());
+    assert_eq!(refused(&fixture.alice), Some(ProblemKind::TokenInvalid));
+    fixture.alice.restart();
+    assert_eq!(refused(&fixture.alice), Some(ProblemKind::TokenInvalid));
 
     // The log tells of each use, and neither it nor the disk holds the secret.
-    let log = scene.alice.log();
+    let log = fixture.alice.log();
     assert!(log.contains(&made.token.id.0) && log.contains("rate_limited"), "{log}");
     let part = &secret["parsec-token-".len()..];
     assert!(!log.contains(part));
-    for (path, contents) in files(&scene.alice.data()) {
+    for (path, contents) in files(&fixture.alice.data()) {
         let found = contents.windows(part.len()).any(|window| window == part.as_bytes());
         assert!(!found, "the secret is in {path}");
     }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parsec_protocol::control::{ProblemKind, ProfileName, Registration};
+use parsec_tests::device::Device;
+use parsec_tests::fixture::{BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::process::{binary, kill_by_id};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
-use parsec_tests::scene::{BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
-use parsec_tests::terminal::Terminal;
 
 /// A command of whoever runs the server.
 fn organisation(database: &Path, command: &str) -> String {
@@ -23,14 +23,14 @@ fn organisation(database: &Path, command: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn database(scene: &Scene) -> PathBuf {
-    scene.server.folder().join("metadata.sqlite")
+fn database(fixture: &Fixture) -> PathBuf {
+    fixture.server.folder().join("metadata.sqlite")
 }
 
-fn outsider(scene: &Scene, name: &str) -> Terminal {
-    let bob = scene.terminal(name);
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Outsider);
+fn outsider(fixture: &Fixture, name: &str) -> Device {
+    let bob = fixture.device(name);
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let (mut claimer, greeter) = fixture.up_to_password(&bob, &invitation, ProfileName::Outsider);
     claimer.finish(BOB_PASSWORD).unwrap();
     claimer.outcome().unwrap();
     greeter.outcome().unwrap();
@@ -43,19 +43,19 @@ fn outsider(scene: &Scene, name: &str) -> Terminal {
 fn a_spent_budget_is_named_and_an_administrator_makes_room() {
     let options =
         &["--budget-administrator", "3:1", "--budget-member", "2:1", "--budget-organisation", "2:1"];
-    let scene = Scene::found(Setting { server_options: options, ..Setting::default() });
-    let bob = outsider(&scene, "bob");
+    let fixture = Fixture::found(FixtureOptions { server_options: options, ..FixtureOptions::default() });
+    let bob = outsider(&fixture, "bob");
     let first = bob.invite_device().unwrap();
     bob.invite_device().unwrap();
     assert_eq!(bob.invite_device().unwrap_err().name(), Some(ProblemKind::MemberBudgetSpent));
     // Alice has her own, until all administrators together have taken up theirs.
     for name in ["carol", "dave"] {
-        scene.alice.invite(&format!("{name}@acme.example")).unwrap();
+        fixture.alice.invite(&format!("{name}@acme.example")).unwrap();
     }
-    let third = scene.alice.invite("erin@acme.example");
+    let third = fixture.alice.invite("erin@acme.example");
     assert_eq!(third.unwrap_err().name(), Some(ProblemKind::OrganisationBudgetSpent));
 
-    let listed = scene.alice.ctl(&["invite", "list", "--json"]).well().json();
+    let listed = fixture.alice.ctl(&["invite", "list", "--json"]).well().json();
     let of = |list: &serde_json::Value, kind: &str| {
         let all = list["invitations"].as_array().unwrap();
         all.iter().filter(|item| item["subject"]["kind"] == kind && item["status"] == "pending").count()
@@ -70,13 +70,13 @@ fn a_spent_budget_is_named_and_an_administrator_makes_room() {
     );
     let own = bob.ctl(&["invite", "list", "--json"]).well().json();
     assert_eq!((of(&own, "device"), of(&own, "user")), (2, 0));
-    let usage = organisation(&database(&scene), "usage");
+    let usage = organisation(&database(&fixture), "usage");
     assert!(
         usage.contains(&format!(r#""kind":"others","member":"{BOB_EMAIL}","live":2,"live_max":2,"#)),
         "{usage}"
     );
 
-    let _ = scene.alice.ctl(&["invite", "cancel", &first.token.to_string()]).well();
+    let _ = fixture.alice.ctl(&["invite", "cancel", &first.token.to_string()]).well();
     bob.invite_device().unwrap();
 }
 
@@ -108,20 +108,20 @@ impl Meddler for Forgetful {
 
 #[test]
 fn an_enrolment_whose_invitation_has_gone_is_known_to_both_by_the_log() {
-    let scene = Scene::found(Setting::default());
-    let mut bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Standard);
-    scene.proxy.meddle(Arc::new(Forgetful {
+    let fixture = Fixture::found(FixtureOptions::default());
+    let mut bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let (mut claimer, greeter) = fixture.up_to_password(&bob, &invitation, ProfileName::Standard);
+    fixture.proxy.meddle(Arc::new(Forgetful {
         newcomer: bob.process().id(),
-        database: database(&scene),
+        database: database(&fixture),
         armed: AtomicBool::new(true),
     }));
     let _ = claimer.finish(BOB_PASSWORD);
     greeter.outcome().unwrap();
     drop((claimer, greeter));
-    scene.proxy.meddle(Arc::new(Honest));
-    let _ = scene.alice.until_device(|device| device.outbox == Some(0));
+    fixture.proxy.meddle(Arc::new(Honest));
+    let _ = fixture.alice.until_device(|device| device.outbox == Some(0));
     bob.restart();
     let _ = bob.until_device(|device| device.registration == Registration::Registered);
     bob.unlock(BOB_PASSWORD).unwrap();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{ChoiceMode, Stage};
 use parsec_tests::ceremony::Side;
+use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::people::{self, Phone};
 use parsec_tests::proxy::{Meddler, Request};
-use parsec_tests::scene::{BOB, BOB_EMAIL, Scene, Setting};
 
 struct Collects;
 
@@ -18,11 +18,11 @@ impl Meddler for Collects {
 
 #[test]
 fn a_ceremony_behind_a_proxy_that_collects_answers_goes_on_and_says_so() {
-    let scene = Scene::found(Setting::default());
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    scene.proxy.meddle(Arc::new(Collects));
-    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
+    let fixture = Fixture::found(FixtureOptions::default());
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    fixture.proxy.meddle(Arc::new(Collects));
+    let (mut claimer, mut greeter) = fixture.both(&bob, &invitation);
     let _said = claimer.code_to_say().unwrap();
     greeter.stage(Stage::ChooseCode).unwrap();
     let note = |side: &Side| side.view().and_then(|view| view.note).unwrap_or_default();
@@ -32,5 +32,5 @@ fn a_ceremony_behind_a_proxy_that_collects_answers_goes_on_and_says_so() {
     claimer.bell().until_or_say(seen, || (told(&claimer) && told(&greeter)).then_some(())).unwrap();
     let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
-    assert_eq!(scene.alice.verify().unwrap().users, 2);
+    assert_eq!(fixture.alice.verify().unwrap().users, 2);
 }

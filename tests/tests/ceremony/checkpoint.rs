@@ -1,13 +1,13 @@
 //! What was verified once is not verified again, with the real daemons: after a restart only what is new takes work.
 
 use parsec_protocol::control::{ChoiceMode, Member, ProfileName, Registration, method};
-use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
-use parsec_tests::terminal::Terminal;
+use parsec_tests::device::Device;
+use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use serde_json::json;
 
 /// What the daemon said when it unlocked last: how many certificates there are, how many were verified anew.
-fn said_last(terminal: &Terminal) -> (u64, u64) {
-    let log = terminal.log();
+fn said_last(device: &Device) -> (u64, u64) {
+    let log = device.log();
     let line = log.lines().rfind(|line| line.contains("the log is verified")).unwrap();
     let number = |name: &str| {
         let rest = line.split(&format!("{name}=")).nth(1).unwrap();
@@ -16,35 +16,35 @@ fn said_last(terminal: &Terminal) -> (u64, u64) {
     (number("certificates"), number("anew"))
 }
 
-fn again(terminal: &mut Terminal, password: &str) -> (u64, u64) {
-    terminal.restart();
-    terminal.unlock(password).unwrap();
-    said_last(terminal)
+fn again(device: &mut Device, password: &str) -> (u64, u64) {
+    device.restart();
+    device.unlock(password).unwrap();
+    said_last(device)
 }
 
 #[test]
 fn after_a_restart_only_what_is_new_is_verified() {
-    let mut scene = Scene::found(Setting { direct: true, ..Setting::default() });
-    let mut bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let ends = scene.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
+    let mut fixture = Fixture::found(FixtureOptions { direct: true, ..FixtureOptions::default() });
+    let mut bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let ends = fixture.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let _ = bob.until_device(|device| device.registration == Registration::Registered);
     bob.kill();
-    let user = scene.alice.users().unwrap().users[1].user;
+    let user = fixture.alice.users().unwrap().users[1].user;
     for number in 0..70 {
         let profile = if number % 2 == 0 { ProfileName::Outsider } else { ProfileName::Standard };
         let changed: Member =
-            scene.alice.call(method::USER_PROFILE, json!({"user": user, "profile": profile})).unwrap();
+            fixture.alice.call(method::USER_PROFILE, json!({"user": user, "profile": profile})).unwrap();
         assert_eq!(changed.profile, profile);
     }
     // They came one by one, so nothing was noted; the first unlocking notes it, the second rests on that.
-    assert_eq!(again(&mut scene.alice, ALICE_PASSWORD), (74, 74));
-    assert_eq!(again(&mut scene.alice, ALICE_PASSWORD), (74, 0));
+    assert_eq!(again(&mut fixture.alice, ALICE_PASSWORD), (74, 74));
+    assert_eq!(again(&mut fixture.alice, ALICE_PASSWORD), (74, 0));
     let _: Member =
-        scene.alice.call(method::USER_PROFILE, json!({"user": user, "profile": "outsider"})).unwrap();
-    assert_eq!(again(&mut scene.alice, ALICE_PASSWORD), (75, 1));
-    // Bob's terminal gets them in one page, and notes them at once.
+        fixture.alice.call(method::USER_PROFILE, json!({"user": user, "profile": "outsider"})).unwrap();
+    assert_eq!(again(&mut fixture.alice, ALICE_PASSWORD), (75, 1));
+    // Bob's device gets them in one page, and notes them at once.
     let (certificates, _) = again(&mut bob, BOB_PASSWORD);
     assert!(certificates <= 4);
     assert_eq!(bob.verify().unwrap().count, 75);

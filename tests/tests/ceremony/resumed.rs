@@ -4,60 +4,60 @@
 use std::path::Path;
 
 use parsec_protocol::control::{InviteResult, ProfileName, Registration};
-use parsec_tests::scene::{ALICE_PASSWORD, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
+use parsec_tests::fixture::{ALICE_PASSWORD, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 
 /// A copy of the server's database as it is now.
-fn back_up(scene: &Scene, to: &Path) {
-    let database = rusqlite::Connection::open(scene.server.folder().join("metadata.sqlite")).unwrap();
+fn back_up(fixture: &Fixture, to: &Path) {
+    let database = rusqlite::Connection::open(fixture.server.folder().join("metadata.sqlite")).unwrap();
     database.execute("VACUUM INTO ?1", [to.to_str().unwrap()]).unwrap();
 }
 
 /// Puts the copy in the database's place while the server is down.
-fn put_back(scene: &mut Scene, from: &Path) {
-    let database = scene.server.folder().join("metadata.sqlite");
+fn put_back(fixture: &mut Fixture, from: &Path) {
+    let database = fixture.server.folder().join("metadata.sqlite");
     for end in ["-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{end}", database.display()));
     }
     std::fs::copy(from, &database).unwrap();
-    scene.restart_server();
+    fixture.restart_server();
 }
 
 /// Bob has his keys while the server is down, and it comes back as it was before.
-fn enrol_over_a_restore(scene: &mut Scene, invitation: &InviteResult, backup: &Path, locked: bool) {
-    let bob = scene.terminal("bob");
-    let (mut claimer, greeter) = scene.up_to_password(&bob, invitation, ProfileName::Standard);
-    scene.server.kill();
+fn enrol_over_a_restore(fixture: &mut Fixture, invitation: &InviteResult, backup: &Path, locked: bool) {
+    let bob = fixture.device("bob");
+    let (mut claimer, greeter) = fixture.up_to_password(&bob, invitation, ProfileName::Standard);
+    fixture.server.kill();
     claimer.finish(BOB_PASSWORD).unwrap();
     if locked {
-        let _ = scene.alice.ctl(&["device", "lock"]).well();
+        let _ = fixture.alice.ctl(&["device", "lock"]).well();
     }
-    put_back(scene, backup);
+    put_back(fixture, backup);
     if locked {
-        scene.alice.unlock(ALICE_PASSWORD).unwrap();
+        fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     } else {
         greeter.outcome().unwrap();
     }
     let _ = bob.until_device(|device| device.registration == Registration::Registered);
     bob.verify().unwrap();
-    let done = scene.alice.until_device(|device| device.outbox == Some(0));
+    let done = fixture.alice.until_device(|device| device.outbox == Some(0));
     assert_eq!(done.outbox_set_aside, Some(0));
 }
 
 #[test]
 fn a_run_that_the_server_has_lost_is_opened_again_for_its_last_message() {
-    let mut scene = Scene::found(Setting::default());
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let backup = scene.path("backup");
-    back_up(&scene, &backup);
-    enrol_over_a_restore(&mut scene, &invitation, &backup, false);
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let backup = fixture.path("backup");
+    back_up(&fixture, &backup);
+    enrol_over_a_restore(&mut fixture, &invitation, &backup, false);
 }
 
 /// The signed record is all that the greeter's device has left, and the server knows not even the invitation.
 #[test]
 fn an_invitation_that_the_server_has_lost_is_posted_again() {
-    let mut scene = Scene::found(Setting::default());
-    let backup = scene.path("backup");
-    back_up(&scene, &backup);
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    enrol_over_a_restore(&mut scene, &invitation, &backup, true);
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let backup = fixture.path("backup");
+    back_up(&fixture, &backup);
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    enrol_over_a_restore(&mut fixture, &invitation, &backup, true);
 }

@@ -1,4 +1,4 @@
-//! Who may do what is taken back, with the real programs: profiles, terminals, members; what the revoked are told, and what nobody
+//! Who may do what is taken back, with the real programs: profiles, devices, members; what the revoked are told, and what nobody
 //! believes them any more, whatever their server does.
 
 use std::process::Command;
@@ -12,14 +12,16 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::ids::{DeviceId, UserId};
 use parsec_protocol::keys::{Entropy, NoEntropy, UserDecryptionKey};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_tests::ceremony::Bell;
+use parsec_tests::device::Device;
 use parsec_tests::events::Follower;
+use parsec_tests::fixture::{
+    ALICE_AGAIN, ALICE_EMAIL, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions,
+};
 use parsec_tests::people::{self, Newcomer, Phone};
 use parsec_tests::process::binary;
-use parsec_tests::scene::{ALICE_AGAIN, ALICE_EMAIL, BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
 use parsec_tests::server::Server;
-use parsec_tests::terminal::Terminal;
 use rexpect::session::spawn_command;
 use serde_json::json;
 
@@ -31,28 +33,35 @@ const WAIT: u64 = 120_000;
 
 /// Alice, an administrator, and Bob, made one; Bob has vouched for Carol.
 struct Cast {
-    scene: Scene,
-    bob: Terminal,
-    carol: Terminal,
+    fixture: Fixture,
+    bob: Device,
+    carol: Device,
 }
 
 impl Cast {
     fn enrol(organisation: &'static str) -> Self {
-        Self::set(Setting { organisation, ..Setting::default() })
+        Self::set(FixtureOptions { organisation, ..FixtureOptions::default() })
     }
 
-    fn set(setting: Setting) -> Self {
-        let scene = Scene::found(setting);
-        let (bob, carol) = (scene.terminal("bob"), scene.terminal("carol"));
-        let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-        let ends = scene.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
+    fn set(options: FixtureOptions) -> Self {
+        let fixture = Fixture::found(options);
+        let (bob, carol) = (fixture.device("bob"), fixture.device("carol"));
+        let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+        let ends = fixture.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
         assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
         // What the greeter signed may reach the log a moment after the ceremony's end.
         let _ = bob.until_device(|device| device.registration == Registration::Registered);
         assert_eq!(bob.invite(CAROL_EMAIL).unwrap_err().name(), Some(ProblemKind::NotAllowed));
 
-        let said =
-            scene.alice.ctl(&["user", "profile", BOB_EMAIL, "--profile", "administrator", "--yes", "--json"]);
+        let said = fixture.alice.ctl(&[
+            "user",
+            "profile",
+            BOB_EMAIL,
+            "--profile",
+            "administrator",
+            "--yes",
+            "--json",
+        ]);
         let said = said.well().json();
         assert_eq!(
             (&said["schema"], &said["profile"]),
@@ -65,19 +74,19 @@ impl Cast {
         let ends = people::enrol(&mut claimer, &mut greeter, CAROL, Phone::default());
         assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
         let _ = carol.until_device(|device| device.registration == Registration::Registered);
-        Self { scene, bob, carol }
+        Self { fixture, bob, carol }
     }
 }
 
-fn device_of(terminal: &Terminal) -> DeviceView {
-    let devices = terminal.devices();
+fn device_of(device: &Device) -> DeviceView {
+    let devices = device.devices();
     assert_eq!(devices.len(), 1);
     devices[0].clone()
 }
 
-/// Bob as a terminal's verified log has him.
-fn bob_at(terminal: &Terminal) -> Member {
-    let users = terminal.users().unwrap().users;
+/// Bob as a device's verified log has him.
+fn bob_at(device: &Device) -> Member {
+    let users = device.users().unwrap().users;
     users.into_iter().find(|user| user.email.to_string() == BOB_EMAIL).unwrap()
 }
 
@@ -88,8 +97,8 @@ fn tells(item: &EventItem, registration: Registration) -> bool {
 }
 
 #[test]
-fn a_revoked_terminal_is_told_in_the_middle_of_a_greeting_and_does_nothing_more() {
-    let Cast { scene, mut bob, carol } = Cast::enrol("acme");
+fn a_revoked_device_is_told_in_the_middle_of_a_greeting_and_does_nothing_more() {
+    let Cast { fixture, mut bob, carol } = Cast::enrol("acme");
     let device = device_of(&bob).device;
     // Bob waits for a newcomer. Nobody comes; all that he hears of is his revocation.
     let invitation = bob.invite("dave@acme.example").unwrap();
@@ -101,7 +110,7 @@ fn a_revoked_terminal_is_told_in_the_middle_of_a_greeting_and_does_nothing_more(
 
     // By as much of the id as a person types.
     let start = &device.to_string()[..8];
-    let said = scene.alice.ctl(&["device", "revoke", start, "--yes"]).well();
+    let said = fixture.alice.ctl(&["device", "revoke", start, "--yes"]).well();
     assert!(said.stdout.contains("is revoked") && said.stdout.contains(BOB.label), "{said:?}");
     assert_eq!(greeter.outcome().unwrap_err().name(), ProblemKind::Revoked);
     events.until(|item| tells(item, Registration::Revoked));
@@ -122,17 +131,17 @@ fn a_revoked_terminal_is_told_in_the_middle_of_a_greeting_and_does_nothing_more(
     assert_eq!(bob.users().unwrap_err().name(), Some(ProblemKind::Revoked));
 
     // The others go on. Bob himself is a member still; what he vouched for before stands.
-    for terminal in [&scene.alice, &carol] {
-        let bob = bob_at(terminal);
+    for device in [&fixture.alice, &carol] {
+        let bob = bob_at(device);
         assert!(!bob.revoked && bob.devices.iter().all(|device| device.revoked));
-        assert_eq!(terminal.verify().unwrap().users, 3);
+        assert_eq!(device.verify().unwrap().users, 3);
     }
 }
 
 #[test]
-fn a_revoked_member_is_gone_with_every_terminal_and_may_be_invited_again() {
-    let Cast { scene, bob, carol } = Cast::enrol("acme");
-    let tablet = scene.terminal("tablet");
+fn a_revoked_member_is_gone_with_every_device_and_may_be_invited_again() {
+    let Cast { fixture, bob, carol } = Cast::enrol("acme");
+    let tablet = fixture.device("tablet");
     let invitation = bob.invite_device().unwrap();
     let bell = Arc::new(Bell::default());
     let mut claimer = tablet.claim(invitation.link.expose(), &bell).unwrap();
@@ -142,27 +151,27 @@ fn a_revoked_member_is_gone_with_every_terminal_and_may_be_invited_again() {
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let _ = tablet.until_device(|device| device.registration == Registration::Registered);
 
-    let user = bob_at(&scene.alice).user;
-    let member: Member = scene.alice.call(method::USER_REVOKE, json!({"user": user})).unwrap();
+    let user = bob_at(&fixture.alice).user;
+    let member: Member = fixture.alice.call(method::USER_REVOKE, json!({"user": user})).unwrap();
     assert!(
         member.revoked && member.devices.len() == 2 && member.devices.iter().all(|device| device.revoked)
     );
     // Asked again, it is so already, and nothing more is signed.
-    let count = scene.alice.verify().unwrap().count;
-    let _: Member = scene.alice.call(method::USER_REVOKE, json!({"user": user})).unwrap();
-    assert_eq!(scene.alice.verify().unwrap().count, count);
-    for terminal in [&bob, &tablet] {
-        assert_eq!(terminal.users().unwrap_err().name(), Some(ProblemKind::Revoked));
-        let mut events = Follower::start(&terminal.socket(), None);
-        if device_of(terminal).registration != Registration::Revoked {
+    let count = fixture.alice.verify().unwrap().count;
+    let _: Member = fixture.alice.call(method::USER_REVOKE, json!({"user": user})).unwrap();
+    assert_eq!(fixture.alice.verify().unwrap().count, count);
+    for device in [&bob, &tablet] {
+        assert_eq!(device.users().unwrap_err().name(), Some(ProblemKind::Revoked));
+        let mut events = Follower::start(&device.socket(), None);
+        if device_of(device).registration != Registration::Revoked {
             events.until(|item| tells(item, Registration::Revoked));
         }
     }
     assert!(bob_at(&carol).revoked);
 
-    let home = scene.terminal("home");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let ends = scene.enrol(&home, &invitation, BOB, ChoiceMode::Picked);
+    let home = fixture.device("home");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let ends = fixture.enrol(&home, &invitation, BOB, ChoiceMode::Picked);
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let bobs = carol.users().unwrap().users.into_iter().filter(|user| user.email.to_string() == BOB_EMAIL);
     assert_eq!(bobs.map(|user| user.revoked).collect::<Vec<_>>(), [true, false]);
@@ -170,10 +179,10 @@ fn a_revoked_member_is_gone_with_every_terminal_and_may_be_invited_again() {
 
 #[test]
 fn what_may_not_be_said_is_not_signed() {
-    let Cast { scene, bob, carol } = Cast::enrol("acme");
+    let Cast { fixture, bob, carol } = Cast::enrol("acme");
     let [alice_user, bob_user, carol_user] =
-        [ALICE_EMAIL, BOB_EMAIL, CAROL_EMAIL].map(|email| user_of(&scene.alice, email));
-    let before = scene.alice.verify().unwrap().count;
+        [ALICE_EMAIL, BOB_EMAIL, CAROL_EMAIL].map(|email| user_of(&fixture.alice, email));
+    let before = fixture.alice.verify().unwrap().count;
     let unknown = UserId::from_bytes([7; 16]);
     for (by, name, parameters, problem) in [
         (&carol, method::USER_REVOKE, json!({"user": bob_user}), ProblemKind::NotAllowed),
@@ -211,8 +220,8 @@ fn what_may_not_be_said_is_not_signed() {
         let refused = by.call::<Member>(name, &parameters).unwrap_err();
         assert_eq!(refused.name(), Some(problem), "{name} {parameters}");
     }
-    assert_eq!(scene.alice.verify().unwrap().count, before);
-    // And the other way about, each is taken: Carol is promoted, Alice demoted by her, Bob's terminal goes.
+    assert_eq!(fixture.alice.verify().unwrap().count, before);
+    // And the other way about, each is taken: Carol is promoted, Alice demoted by her, Bob's device goes.
     for (by, name, parameters) in [
         (&bob, method::USER_PROFILE, json!({"user": carol_user, "profile": "administrator"})),
         (&carol, method::USER_PROFILE, json!({"user": alice_user, "profile": "standard"})),
@@ -221,48 +230,48 @@ fn what_may_not_be_said_is_not_signed() {
         let _: Member = by.call(name, parameters).unwrap();
     }
     assert_eq!(carol.verify().unwrap().count, before + 3);
-    assert_eq!(scene.alice.invite("eve@acme.example").unwrap_err().name(), Some(ProblemKind::NotAllowed));
+    assert_eq!(fixture.alice.invite("eve@acme.example").unwrap_err().name(), Some(ProblemKind::NotAllowed));
 }
 
-fn user_of(terminal: &Terminal, email: &str) -> UserId {
-    let users = terminal.users().unwrap().users;
+fn user_of(device: &Device, email: &str) -> UserId {
+    let users = device.users().unwrap().users;
     users.iter().find(|user| user.email.to_string() == email).unwrap().user
 }
 
 /// Without a person's yes nothing is signed, and a script has to give it.
 #[test]
 fn a_person_types_yes_in_full() {
-    // The harness's terminal is another session than the one that gave the password.
-    let setting = Setting { daemon_options: &["--approval", "device"], ..Setting::default() };
-    let Cast { scene, bob, .. } = Cast::set(setting);
-    let before = scene.alice.verify().unwrap().count;
+    // The harness's device is another session than the one that gave the password.
+    let options = FixtureOptions { daemon_options: &["--approval", "device"], ..FixtureOptions::default() };
+    let Cast { fixture, bob, .. } = Cast::set(options);
+    let before = fixture.alice.verify().unwrap().count;
     let device = device_of(&bob).device.to_string();
     for arguments in [
         &["user", "revoke", BOB_EMAIL][..],
         &["user", "profile", BOB_EMAIL, "--profile", "standard"],
         &["device", "revoke", &device],
     ] {
-        let said = scene.alice.ctl(arguments);
+        let said = fixture.alice.ctl(arguments);
         assert_eq!(said.code, 64, "{said:?}");
         assert!(said.stderr.contains("--yes"), "{said:?}");
     }
     for (typed, code) in [("y", "64"), ("", "64"), ("no", "64"), ("YES", "64")] {
-        let (said, ended) = at_a_terminal(&scene.alice, &["user", "revoke", BOB_EMAIL], typed);
+        let (said, ended) = at_a_terminal(&fixture.alice, &["user", "revoke", BOB_EMAIL], typed);
         assert_eq!(ended, code, "{typed:?}: {said}");
     }
-    assert_eq!(scene.alice.verify().unwrap().count, before);
+    assert_eq!(fixture.alice.verify().unwrap().count, before);
     // Whom it is about is on the screen before the question.
-    let (said, ended) = at_a_terminal(&scene.alice, &["user", "revoke", BOB_EMAIL], "yes");
+    let (said, ended) = at_a_terminal(&fixture.alice, &["user", "revoke", BOB_EMAIL], "yes");
     assert!(said.contains("Bob Quillfeather <bob@acme.example> and 1 device will not be trusted"), "{said}");
     assert_eq!(ended, "0", "{said}");
-    assert!(bob_at(&scene.alice).revoked);
+    assert!(bob_at(&fixture.alice).revoked);
 }
 
 /// Runs parsecctl at a terminal, answers its question, and gives what was shown and the exit code.
-fn at_a_terminal(terminal: &Terminal, arguments: &[&str], typed: &str) -> (String, String) {
+fn at_a_terminal(device: &Device, arguments: &[&str], typed: &str) -> (String, String) {
     let mut command = Command::new("sh");
     command.args(["-c", r#""$@"; echo "code $?.""#, "sh"]).arg(binary("parsecctl")).args(arguments);
-    command.env("XDG_RUNTIME_DIR", terminal.runtime()).env("TERM", "xterm");
+    command.env("XDG_RUNTIME_DIR", device.runtime()).env("TERM", "xterm");
     let mut session = spawn_command(command, Some(WAIT)).unwrap();
     let mut said = session.exp_string("Type yes to go on: ").unwrap();
     session.send_line(typed).unwrap();
@@ -314,7 +323,7 @@ fn head(server: &Server, organisation: &str) -> Head {
 
 /// Bob keeps his keys after he is revoked, and the server is on his side. `late`: whether what he certifies comes after his revocation.
 fn bob_certifies(organisation: &'static str, late: bool) -> (Cast, bool) {
-    let Cast { mut scene, mut bob, carol } = Cast::enrol(organisation);
+    let Cast { mut fixture, mut bob, carol } = Cast::enrol(organisation);
     let device = device_of(&bob).device;
     bob.kill();
     let devices = parsecd::store::Devices::open(&bob.data()).unwrap();
@@ -322,7 +331,7 @@ fn bob_certifies(organisation: &'static str, late: bool) -> (Cast, bool) {
     let keys = devices.unlock(device, &password).unwrap().keys;
     if late {
         let asked = DeviceRevoke { select: DeviceSelector::default(), device };
-        let _: Member = scene.alice.call(method::DEVICE_REVOKE, asked).unwrap();
+        let _: Member = fixture.alice.call(method::DEVICE_REVOKE, asked).unwrap();
         assert!(bob_at(&carol).devices[0].revoked, "Carol has heard of it");
     }
     let body = Body::User {
@@ -336,48 +345,48 @@ fn bob_certifies(organisation: &'static str, late: bool) -> (Cast, bool) {
         organisation: organisation.parse().unwrap(),
         author: Author::Device(device),
         time: parsecd::os::clock::now(),
-        seen: head(&scene.server, organisation),
+        seen: head(&fixture.server, organisation),
         body,
     };
     let envelope = payload.sign_with(|context, message| keys.signing_key.sign(context, message));
-    smuggle(&mut scene.server, organisation, &envelope);
-    scene.restart_server();
+    smuggle(&mut fixture.server, organisation, &envelope);
+    fixture.restart_server();
     let believed = carol.users().is_ok_and(|users| users.users.len() == 4);
-    (Cast { scene, bob, carol }, believed)
+    (Cast { fixture, bob, carol }, believed)
 }
 
 #[test]
-fn nobody_believes_what_a_revoked_terminal_certifies_even_with_the_server_on_its_side() {
+fn nobody_believes_what_a_revoked_device_certifies_even_with_the_server_on_its_side() {
     // The twin: the same certificate in the same way, before the revocation. A server can't be told from an honest one by it.
     let (_cast, believed) = bob_certifies("before", false);
     assert!(believed, "the certificate is no good for another reason");
 
-    let (Cast { scene, carol, .. }, believed) = bob_certifies("after", true);
+    let (Cast { fixture, carol, .. }, believed) = bob_certifies("after", true);
     assert!(!believed);
-    for terminal in [&scene.alice, &carol] {
-        let refused = terminal.users().unwrap_err();
+    for device in [&fixture.alice, &carol] {
+        let refused = device.users().unwrap_err();
         assert_eq!(refused.name(), Some(ProblemKind::ChainInvalid), "{refused:?}");
-        assert_eq!(terminal.status().alarms.len(), 1);
+        assert_eq!(device.status().alarms.len(), 1);
     }
 }
 
-/// A server that says `revoked` of a terminal that is not is believed until it is asked again.
+/// A server that says `revoked` of a device that is not is believed until it is asked again.
 #[test]
 fn a_server_that_takes_it_back_is_asked_at_the_next_unlocking() {
-    let Cast { mut scene, mut bob, .. } = Cast::enrol("acme");
-    let mark = |scene: &mut Scene, revoked: u8| {
-        scene.server.kill();
-        let sql = rusqlite::Connection::open(scene.server.folder().join("metadata.sqlite")).unwrap();
+    let Cast { mut fixture, mut bob, .. } = Cast::enrol("acme");
+    let mark = |fixture: &mut Fixture, revoked: u8| {
+        fixture.server.kill();
+        let sql = rusqlite::Connection::open(fixture.server.folder().join("metadata.sqlite")).unwrap();
         let device = device_bytes(&bob);
         let changed = sql
             .execute("UPDATE device SET revoked = ?1 WHERE device = ?2", rusqlite::params![revoked, device]);
         assert_eq!(changed.unwrap(), 1);
         drop(sql);
-        scene.restart_server();
+        fixture.restart_server();
     };
-    mark(&mut scene, 1);
+    mark(&mut fixture, 1);
     assert_eq!(bob.users().unwrap_err().name(), Some(ProblemKind::Revoked));
-    mark(&mut scene, 0);
+    mark(&mut fixture, 0);
     bob.restart();
     let mut events = Follower::start(&bob.socket(), None);
     bob.unlock(BOB_PASSWORD).unwrap();
@@ -385,7 +394,7 @@ fn a_server_that_takes_it_back_is_asked_at_the_next_unlocking() {
     bob.users().unwrap();
 }
 
-fn device_bytes(terminal: &Terminal) -> [u8; 16] {
-    let device: DeviceId = device_of(terminal).device;
+fn device_bytes(device: &Device) -> [u8; 16] {
+    let device: DeviceId = device_of(device).device;
     *device.as_bytes()
 }

@@ -6,10 +6,10 @@ use parsec_protocol::codec;
 use parsec_protocol::control::{ProblemKind, ProfileName, Registration};
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorBody, ErrorCode};
+use parsec_tests::device::{Device, Founding, private_folder};
+use parsec_tests::fixture::{ALICE_PASSWORD, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, NoAnswer, Proxy, Request};
-use parsec_tests::scene::{ALICE_PASSWORD, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
 use parsec_tests::server::Server;
-use parsec_tests::terminal::{Founding, Terminal, private_folder};
 
 #[test]
 fn a_refused_founding_keeps_the_only_keys_of_what_may_exist() {
@@ -18,10 +18,10 @@ fn a_refused_founding_keeps_the_only_keys_of_what_may_exist() {
     let server = Server::start(&folder.path().join("server"), &[]);
     let proxy = Proxy::start(server.address());
     proxy.meddle(Arc::new(NoAnswer));
-    let terminal = Terminal::start("owner", &folder.path().join("t"));
+    let owner = Device::start("owner", &folder.path().join("t"));
     let (url, token) = (proxy.url(), server.reserve("acme"));
     let found = |token: &str| {
-        terminal.found(&Founding {
+        owner.found(&Founding {
             server: &url,
             organisation: "acme",
             token,
@@ -33,33 +33,30 @@ fn a_refused_founding_keeps_the_only_keys_of_what_may_exist() {
         })
     };
     assert_eq!(found(&token).unwrap_err().name(), Some(ProblemKind::ServerUnreachable));
-    let device = terminal.devices()[0].device;
+    let device = owner.devices()[0].device;
     proxy.meddle(Arc::new(Honest));
     // It exists by now; the token is mistyped.
     assert_eq!(found(&"0".repeat(64)).unwrap_err().name(), Some(ProblemKind::BootstrapRefused));
     // Set aside: out of the way, with all its keys.
-    let kept = terminal.devices();
+    let kept = owner.devices();
     assert_eq!((kept.len(), kept[0].device, kept[0].registration), (1, device, Registration::Void));
-    assert!(!terminal.ctl(&["device", "list"]).well().stdout.contains(&url));
-    assert!(terminal.ctl(&["device", "list", "--set-aside"]).well().stdout.contains(&url));
+    assert!(!owner.ctl(&["device", "list"]).well().stdout.contains(&url));
+    assert!(owner.ctl(&["device", "list", "--set-aside"]).well().stdout.contains(&url));
     let listed = |options: &[&str]| {
-        let said = terminal.ctl(&[&["device", "list", "--json"], options].concat()).well().json();
+        let said = owner.ctl(&[&["device", "list", "--json"], options].concat()).well().json();
         said["devices"].as_array().unwrap().len()
     };
     assert_eq!((listed(&[]), listed(&["--set-aside"])), (0, 1));
     // Taken back by its person, whom no further refusal overrules.
     let short = device.to_string()[..8].to_owned();
-    assert_eq!(
-        terminal.ctl(&["device", "restore", &short, "--json"]).well().json()["registration"],
-        "pending"
-    );
+    assert_eq!(owner.ctl(&["device", "restore", &short, "--json"]).well().json()["registration"], "pending");
     assert_eq!(found(&"0".repeat(64)).unwrap_err().name(), Some(ProblemKind::BootstrapRefused));
     assert_eq!((listed(&[]), listed(&["--set-aside"])), (1, 0));
-    assert_eq!(terminal.ctl(&["device", "restore", "00000000"]).code, 64);
+    assert_eq!(owner.ctl(&["device", "restore", "00000000"]).code, 64);
     found(&token).unwrap();
-    let known = terminal.devices();
+    let known = owner.devices();
     assert_eq!((known.len(), known[0].device, known[0].registration), (1, device, Registration::Registered));
-    assert_eq!(terminal.verify().unwrap().count, 2);
+    assert_eq!(owner.verify().unwrap().count, 2);
 }
 
 /// Passes message 8 on, and tells the newcomer that it came too late.
@@ -81,11 +78,11 @@ impl Meddler for TooLate {
 
 #[test]
 fn a_device_that_the_server_calls_void_is_registered_once_the_log_has_it() {
-    let scene = Scene::found(Setting::default());
-    let mut bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Standard);
-    scene.proxy.meddle(Arc::new(TooLate));
+    let fixture = Fixture::found(FixtureOptions::default());
+    let mut bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let (mut claimer, greeter) = fixture.up_to_password(&bob, &invitation, ProfileName::Standard);
+    fixture.proxy.meddle(Arc::new(TooLate));
     let _ = claimer.finish(BOB_PASSWORD);
     let said = bob.until_device(|device| device.registration == Registration::Void);
     greeter.outcome().unwrap();
@@ -95,7 +92,7 @@ fn a_device_that_the_server_calls_void_is_registered_once_the_log_has_it() {
     assert_eq!(bob.verify().unwrap_err().name(), Some(ProblemKind::DeviceVoid));
     let whole = said.device.to_string();
     assert_eq!(bob.ctl(&["device", "restore", &whole, "--json"]).well().json()["registration"], "pending");
-    scene.proxy.meddle(Arc::new(Honest));
+    fixture.proxy.meddle(Arc::new(Honest));
     let known = bob.until_device(|device| device.registration == Registration::Registered);
     assert_eq!(known.device, said.device);
     bob.unlock(BOB_PASSWORD).unwrap();
@@ -133,22 +130,23 @@ impl Meddler for SaysCancelled {
 
 #[test]
 fn what_a_greeter_signed_is_set_aside_and_registered_once_the_server_takes_it() {
-    let scene = Scene::found(Setting::default());
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Standard);
-    scene.proxy.meddle(Arc::new(SaysCancelled));
+    let fixture = Fixture::found(FixtureOptions::default());
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let (mut claimer, greeter) = fixture.up_to_password(&bob, &invitation, ProfileName::Standard);
+    fixture.proxy.meddle(Arc::new(SaysCancelled));
     let _ = claimer.finish(BOB_PASSWORD);
     assert!(greeter.outcome().is_err());
-    let held = scene.alice.until_device(|device| device.outbox_set_aside == Some(1));
+    let held = fixture.alice.until_device(|device| device.outbox_set_aside == Some(1));
     assert_eq!(held.outbox, Some(0));
-    let said = scene.alice.ctl(&["device", "list", "--set-aside"]).well().stdout;
+    let said = fixture.alice.ctl(&["device", "list", "--set-aside"]).well().stdout;
     assert!(said.contains("1 enrolment(s)"), "{said}");
     assert_eq!(bob.verify().unwrap_err().name(), Some(ProblemKind::DevicePending));
     // The server is honest again, and nobody has to begin anew.
-    scene.proxy.meddle(Arc::new(Honest));
-    let _ = scene.alice.ctl(&["device", "lock"]).well();
-    scene.alice.unlock(ALICE_PASSWORD).unwrap();
+    fixture.proxy.meddle(Arc::new(Honest));
+    let _ = fixture.alice.ctl(&["device", "lock"]).well();
+    fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     let _ = bob.until_device(|device| device.registration == Registration::Registered);
-    let _ = scene.alice.until_device(|device| device.outbox_set_aside == Some(0) && device.outbox == Some(0));
+    let _ =
+        fixture.alice.until_device(|device| device.outbox_set_aside == Some(0) && device.outbox == Some(0));
 }

@@ -7,11 +7,11 @@ use parsec_protocol::control::{
     method,
 };
 use parsec_tests::ceremony::Bell;
+use parsec_tests::fixture::{ALICE_EMAIL, BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::metrics::figure;
-use parsec_tests::scene::{ALICE_EMAIL, BOB, BOB_EMAIL, Scene, Setting};
 
-fn invitations(scene: &Scene) -> InviteListResult {
-    scene.alice.call(method::INVITE_LIST, DeviceSelector::default()).unwrap()
+fn invitations(fixture: &Fixture) -> InviteListResult {
+    fixture.alice.call(method::INVITE_LIST, DeviceSelector::default()).unwrap()
 }
 
 /// One that was not offered and not said: the true one with its last two characters changed.
@@ -22,12 +22,12 @@ fn another(code: &str) -> String {
 
 #[test]
 fn the_greeter_hears_another_code() {
-    let scene = Scene::found(Setting::default());
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let fixture = Fixture::found(FixtureOptions::default());
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
 
     // Picks a wrong one.
-    let (claimer, mut greeter) = scene.both(&bob, &invitation);
+    let (claimer, mut greeter) = fixture.both(&bob, &invitation);
     let said = claimer.code_to_say().unwrap();
     let offered = greeter.stage(Stage::ChooseCode).unwrap().choices;
     assert_eq!(offered.len(), 4);
@@ -35,47 +35,47 @@ fn the_greeter_hears_another_code() {
     let _ = greeter.choose(Some(&wrong), ChoiceMode::Picked);
     assert_eq!(greeter.outcome().unwrap_err().name(), ProblemKind::CodeMismatch);
     assert_eq!(claimer.outcome().unwrap_err().name(), ProblemKind::PeerMismatch);
-    scene.nothing_certified(&bob);
-    assert_eq!(invitations(&scene).invitations[0].mismatches, 1);
+    fixture.nothing_certified(&bob);
+    assert_eq!(invitations(&fixture).invitations[0].mismatches, 1);
 
     // Says that none fits.
-    let (claimer, mut greeter) = scene.both(&bob, &invitation);
+    let (claimer, mut greeter) = fixture.both(&bob, &invitation);
     greeter.stage(Stage::ChooseCode).unwrap();
     let _ = greeter.choose(None, ChoiceMode::Picked);
     assert_eq!(greeter.outcome().unwrap_err().name(), ProblemKind::CodeMismatch);
     assert_eq!(claimer.outcome().unwrap_err().name(), ProblemKind::PeerMismatch);
 
     // Types a wrong one. That was the third: the invitation is over.
-    let (claimer, mut greeter) = scene.both(&bob, &invitation);
+    let (claimer, mut greeter) = fixture.both(&bob, &invitation);
     let said = claimer.code_to_say().unwrap();
     greeter.stage(Stage::ChooseCode).unwrap();
     let _ = greeter.choose(Some(&another(&said)), ChoiceMode::Typed);
     assert_eq!(greeter.outcome().unwrap_err().name(), ProblemKind::CodeMismatch);
     claimer.outcome().unwrap_err();
-    let list = invitations(&scene);
+    let list = invitations(&fixture);
     assert_eq!((list.invitations[0].mismatches, list.invitations[0].status.as_str()), (3, "exhausted"));
     let bell = Arc::new(Bell::default());
     let ended = bob.claim(invitation.link.expose(), &bell).and_then(|side| side.outcome()).unwrap_err();
     assert_eq!(ended.name(), ProblemKind::InvitationExhausted);
-    scene.nothing_certified(&bob);
+    fixture.nothing_certified(&bob);
     figure(
         "M8",
         "between real programs: a wrong code, none, a mistyped one: 0 keys sent, both told, and the third burns the invitation",
     );
 
     // The way on: a new invitation.
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let ends = scene.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let ends = fixture.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
 }
 
 #[test]
 fn the_claimer_hears_another_code() {
-    let scene = Scene::found(Setting::default());
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let fixture = Fixture::found(FixtureOptions::default());
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     for none in [false, true] {
-        let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
+        let (mut claimer, mut greeter) = fixture.both(&bob, &invitation);
         let said = claimer.code_to_say().unwrap();
         greeter.stage(Stage::ChooseCode).unwrap();
         greeter.choose(Some(&said), ChoiceMode::Picked).unwrap();
@@ -85,17 +85,17 @@ fn the_claimer_hears_another_code() {
         let _ = claimer.choose((!none).then_some(wrong.as_str()), ChoiceMode::Picked);
         assert_eq!(claimer.outcome().unwrap_err().name(), ProblemKind::CodeMismatch);
         assert_eq!(greeter.outcome().unwrap_err().name(), ProblemKind::PeerMismatch);
-        scene.nothing_certified(&bob);
+        fixture.nothing_certified(&bob);
     }
-    assert_eq!(invitations(&scene).invitations[0].mismatches, 2);
+    assert_eq!(invitations(&fixture).invitations[0].mismatches, 2);
 }
 
 #[test]
 fn slips_that_end_nothing() {
-    let scene = Scene::found(Setting::default());
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
+    let fixture = Fixture::found(FixtureOptions::default());
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let (mut claimer, mut greeter) = fixture.both(&bob, &invitation);
     let said = claimer.code_to_say().unwrap();
     greeter.stage(Stage::ChooseCode).unwrap();
     // The mark of this side's own code is not known to the person yet; the claimer's is.
@@ -118,7 +118,7 @@ fn slips_that_end_nothing() {
     claimer.identify(None, "laptop").unwrap_err();
     claimer.identify(Some("Bob"), "laptop").unwrap();
     greeter.stage(Stage::Approve).unwrap();
-    let unconfirmed: Result<Empty, _> = scene.alice.call(
+    let unconfirmed: Result<Empty, _> = fixture.alice.call(
         method::CEREMONY_APPROVE,
         serde_json::json!({"ceremony": greeter.id(), "claimer_confirmed": false}),
     );
@@ -134,28 +134,28 @@ fn slips_that_end_nothing() {
 /// Nobody waits thirty days for a test: the end is moved in the server's own database, while it is stopped.
 #[test]
 fn an_expired_link_says_so_to_both() {
-    let mut scene = Scene::found(Setting::default());
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    scene.server.kill();
-    let database = rusqlite::Connection::open(scene.server.folder().join("metadata.sqlite")).unwrap();
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    fixture.server.kill();
+    let database = rusqlite::Connection::open(fixture.server.folder().join("metadata.sqlite")).unwrap();
     let moved = database.execute("UPDATE invitation SET expires = created + 1", []).unwrap();
     assert_eq!(moved, 1);
     drop(database);
-    scene.restart_server();
+    fixture.restart_server();
     let said = bob.ctl_input(&["claim", "--json", "--link-file", "-"], invitation.link.expose());
     assert_eq!(said.code, 69, "{said:?}");
     assert!(said.stdout.contains("invitation_expired"), "{said:?}");
-    let said = scene.alice.ctl(&["greet", "--json", BOB_EMAIL]);
+    let said = fixture.alice.ctl(&["greet", "--json", BOB_EMAIL]);
     assert!(said.code != 0 && said.stdout.contains("\"problem\""), "{said:?}");
-    scene.nothing_certified(&bob);
+    fixture.nothing_certified(&bob);
 }
 
 #[test]
 fn links_that_do_not_work() {
-    let scene = Scene::found(Setting::default());
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let fixture = Fixture::found(FixtureOptions::default());
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let link = invitation.link.expose();
     let (address, payload) = link.split_once('#').unwrap();
     let (server, _) = address.split_once("/join/").unwrap();
@@ -187,47 +187,47 @@ fn links_that_do_not_work() {
             68,
         ),
     ] {
-        // Where the server can't be reached, the other terminal would be looked for.
-        let road: &[&str] = if what == "nobody there" { &["--transport", "server"] } else { &[] };
-        let said = bob.ctl_input(&[&["claim", "--json", "--link-file", "-"], road].concat(), &link);
+        // Where the server can't be reached, the other device would be looked for.
+        let transport: &[&str] = if what == "nobody there" { &["--transport", "server"] } else { &[] };
+        let said = bob.ctl_input(&[&["claim", "--json", "--link-file", "-"], transport].concat(), &link);
         assert_eq!(said.code, exit, "{what}: {said:?}");
         assert!(said.stdout.contains(name.name()) || said.stderr.contains(name.name()), "{what}: {said:?}");
     }
     let parameters = InviteCancel { select: DeviceSelector::default(), token: invitation.token };
-    scene.alice.call::<Empty>(method::INVITE_CANCEL, parameters).unwrap();
+    fixture.alice.call::<Empty>(method::INVITE_CANCEL, parameters).unwrap();
     let said = bob.ctl_input(&["claim", "--json", "--link-file", "-"], link);
     assert_eq!(said.code, 69, "{said:?}");
     assert!(said.stdout.contains("invitation_cancelled"), "{said:?}");
-    scene.nothing_certified(&bob);
+    fixture.nothing_certified(&bob);
 }
 
 #[test]
 fn a_member_is_not_invited_twice() {
-    let scene = Scene::found(Setting::default());
-    let refused = scene.alice.invite(ALICE_EMAIL).unwrap_err();
+    let fixture = Fixture::found(FixtureOptions::default());
+    let refused = fixture.alice.invite(ALICE_EMAIL).unwrap_err();
     assert_eq!(refused.name(), Some(ProblemKind::AlreadyMember));
 }
 
 #[test]
 fn two_claimers_and_two_greeters() {
-    let scene = Scene::found(Setting::default());
+    let fixture = Fixture::found(FixtureOptions::default());
     // Bob becomes an administrator, so that he may greet too.
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Administrator);
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let (mut claimer, greeter) = fixture.up_to_password(&bob, &invitation, ProfileName::Administrator);
     claimer.finish(BOB.password).unwrap();
     claimer.outcome().unwrap();
     greeter.outcome().unwrap();
 
-    let carol = scene.terminal("carol");
-    let thief = scene.terminal("thief");
-    let invitation = scene.alice.invite("carol@acme.example").unwrap();
+    let carol = fixture.device("carol");
+    let thief = fixture.device("thief");
+    let invitation = fixture.alice.invite("carol@acme.example").unwrap();
     let bell = Arc::new(Bell::default());
     let claimer = carol.claim(invitation.link.expose(), &bell).unwrap();
     claimer.stage(Stage::WaitingForPeer).unwrap();
     let second = thief.claim(invitation.link.expose(), &bell).and_then(|side| side.outcome()).unwrap_err();
     assert_eq!(second.name(), ProblemKind::InvitationInUse);
-    let _greeter = scene.alice.greet(invitation.token, &bell).unwrap();
+    let _greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
     claimer.code_to_say().unwrap();
     // Bob doesn't hold the link's secret, and Alice is greeting: he is told one or the other, and nothing is disturbed.
     let other = bob.greet(invitation.token, &bell).and_then(|side| side.outcome()).unwrap_err();

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use parsec_tests::ctl::{self, Said};
-use parsec_tests::scene::{ALICE_PASSWORD, BOB_EMAIL, Scene, Setting};
-use parsec_tests::terminal::{Terminal, private_folder};
+use parsec_tests::device::{Device, private_folder};
+use parsec_tests::fixture::{ALICE_PASSWORD, BOB_EMAIL, Fixture, FixtureOptions};
 use serde_json::{Value, json};
 
 /// Longest wait for words on a screen, in milliseconds.
@@ -45,8 +45,8 @@ fn doctor(runtime: &Path) -> (BTreeMap<String, String>, i32) {
 
 #[test]
 fn the_doctor_finds_nothing_wrong_with_a_sound_system() {
-    let scene = Scene::found(Setting::default());
-    let (found, code) = doctor(&scene.alice.runtime());
+    let fixture = Fixture::found(FixtureOptions::default());
+    let (found, code) = doctor(&fixture.alice.runtime());
     for name in [
         "runtime_folder",
         "socket_folder",
@@ -114,35 +114,35 @@ fn the_doctor_works_without_a_daemon() {
 
 #[test]
 fn the_doctor_looks_at_locked_devices_and_unreachable_servers() {
-    let mut scene = Scene::found(Setting { direct: true, ..Setting::default() });
-    assert_eq!(scene.alice.ctl(&["device", "lock"]).well().code, 0);
-    let (found, code) = doctor(&scene.alice.runtime());
+    let mut fixture = Fixture::found(FixtureOptions { direct: true, ..FixtureOptions::default() });
+    assert_eq!(fixture.alice.ctl(&["device", "lock"]).well().code, 0);
+    let (found, code) = doctor(&fixture.alice.runtime());
     assert_eq!((found["key_file"].as_str(), found["store"].as_str(), code), ("ok", "skipped", 0));
 
-    scene.server.kill();
-    let (found, code) = doctor(&scene.alice.runtime());
+    fixture.server.kill();
+    let (found, code) = doctor(&fixture.alice.runtime());
     assert_eq!((found["server"].as_str(), code), ("failed", 69));
 
     // One bit of the key file, and its rights.
-    let devices = scene.alice.data().join("devices");
+    let devices = fixture.alice.data().join("devices");
     let device = std::fs::read_dir(devices).unwrap().next().unwrap().unwrap().path();
     let key = device.join("key.age");
     let mut bytes = std::fs::read(&key).unwrap();
     bytes[100] ^= 1;
     std::fs::write(&key, &bytes).unwrap();
-    let (found, code) = doctor(&scene.alice.runtime());
+    let (found, code) = doctor(&fixture.alice.runtime());
     assert_eq!((found["key_file"].as_str(), code), ("failed", 65));
     bytes[100] ^= 1;
     std::fs::write(&key, &bytes).unwrap();
     std::fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
-    let (found, code) = doctor(&scene.alice.runtime());
+    let (found, code) = doctor(&fixture.alice.runtime());
     assert_eq!((found["key_file"].as_str(), code), ("failed", 78));
 }
 
 #[test]
 fn a_method_can_be_called_by_name_with_its_secrets_on_stdin() {
-    let scene = Scene::found(Setting::default());
-    let alice = &scene.alice;
+    let fixture = Fixture::found(FixtureOptions::default());
+    let alice = &fixture.alice;
     let status: Value =
         serde_json::from_str(&alice.ctl(&["rpc", "call", "status.show"]).well().stdout).unwrap();
     assert_eq!(status["devices"][0]["state"], "unlocked");
@@ -171,15 +171,15 @@ fn a_method_can_be_called_by_name_with_its_secrets_on_stdin() {
 }
 
 /// The exit code of a device unlocked by a script with this password.
-fn unlocks(terminal: &Terminal, password: &str) -> i32 {
-    terminal.ctl_input(&["device", "unlock", "--password-file", "-"], password).code
+fn unlocks(device: &Device, password: &str) -> i32 {
+    device.ctl_input(&["device", "unlock", "--password-file", "-"], password).code
 }
 
 #[test]
 fn a_password_is_changed_and_a_device_forgotten() {
-    let scene = Scene::found(Setting::default());
-    let alice = &scene.alice;
-    let new = scene.path("new");
+    let fixture = Fixture::found(FixtureOptions::default());
+    let alice = &fixture.alice;
+    let new = fixture.path("new");
     std::fs::write(&new, "alice feeds nine geese\n").unwrap();
     let change = |old: &str| {
         let options = [
@@ -216,8 +216,8 @@ fn a_password_is_changed_and_a_device_forgotten() {
 
 #[test]
 fn events_and_the_watched_status_follow_a_real_daemon() {
-    let scene = Scene::found(Setting::default());
-    let alice = &scene.alice;
+    let fixture = Fixture::found(FixtureOptions::default());
+    let alice = &fixture.alice;
     let mut events = Follower::start(alice, &["events", "--json"]);
     let snapshot = events.until("the state", |line| line["kind"] == "snapshot");
     let mut watched = Follower::start(alice, &["status", "--watch", "--json"]);
@@ -245,12 +245,12 @@ fn events_and_the_watched_status_follow_a_real_daemon() {
 
 #[test]
 fn events_go_on_with_the_next_daemon() {
-    let mut scene = Scene::found(Setting::default());
-    let mut events = Follower::start(&scene.alice, &["events", "--json", "--follow-restarts"]);
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let mut events = Follower::start(&fixture.alice, &["events", "--json", "--follow-restarts"]);
     let first = events.until("the state", |line| line["kind"] == "snapshot");
-    scene.alice.kill();
+    fixture.alice.kill();
     events.until("the end", |line| line["kind"] == "disconnected");
-    scene.alice.restart();
+    fixture.alice.restart();
     events.until("the next daemon", |line| line["kind"] == "connected");
     let gap = events.until("what is missing", |line| line["kind"] == "gap");
     assert_ne!(gap["stream"], first["stream"]);
@@ -259,9 +259,9 @@ fn events_go_on_with_the_next_daemon() {
 
 /// A terminal window is a session of its own: the password given elsewhere does not speak for who sits at it.
 #[test]
-fn inviting_at_a_new_terminal_asks_for_the_password_and_goes_on() {
-    let scene = Scene::found(Setting::default());
-    let mut command = ctl::command(&scene.alice.runtime(), &["invite", "user", BOB_EMAIL, "--no-mail"]);
+fn inviting_at_a_new_device_asks_for_the_password_and_goes_on() {
+    let fixture = Fixture::found(FixtureOptions::default());
+    let mut command = ctl::command(&fixture.alice.runtime(), &["invite", "user", BOB_EMAIL, "--no-mail"]);
     command.env("TERM", "dumb");
     let mut window = rexpect::session::spawn_command(command, Some(WAIT)).unwrap();
     window.exp_string("(not shown): ").unwrap();
@@ -271,7 +271,7 @@ fn inviting_at_a_new_terminal_asks_for_the_password_and_goes_on() {
     window.exp_string("/join/acme#").unwrap();
     window.exp_eof().unwrap();
     assert_eq!(
-        scene.alice.ctl(&["invite", "list", "--json"]).well().json()["invitations"][0]["status"],
+        fixture.alice.ctl(&["invite", "list", "--json"]).well().json()["invitations"][0]["status"],
         "pending"
     );
 }
@@ -283,8 +283,8 @@ struct Follower {
 }
 
 impl Follower {
-    fn start(terminal: &Terminal, arguments: &[&str]) -> Self {
-        let mut command = ctl::command(&terminal.runtime(), arguments);
+    fn start(device: &Device, arguments: &[&str]) -> Self {
+        let mut command = ctl::command(&device.runtime(), arguments);
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();

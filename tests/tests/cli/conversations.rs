@@ -178,7 +178,7 @@ fn a_daemon_of_another_generation_is_told_by_its_hello() {
     let daemon = FakeDaemon::start(|name, _, _| match name {
         method::HELLO => {
             Reply::result(json!({ "version": "7.0.0", "api_version": "2.0", "api_oldest": "2.0",
-            "door": "own", "token": null, "methods": [] }))
+            "socket": "user", "token": null, "methods": [] }))
         }
         _ => otherwise(name),
     });
@@ -360,7 +360,7 @@ fn a_script_is_told_instead_of_asked() {
         assert!(format!("{said:?}").contains("parsecctl device unlock"), "{said:?}");
         assert!(daemon.asked(method::DEVICE_UNLOCK).is_empty());
     }
-    // A terminal where asking is forbidden.
+    // A device where asking is forbidden.
     let daemon = wants_password(ProblemKind::ConfirmationRequired, "unlocked");
     let alice = screen(&daemon, &["invite", "list", "--no-input"]);
     assert!(end(alice).1.contains(", 77)"));

@@ -7,8 +7,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
+use parsec_tests::device::{Device, private_folder};
 use parsec_tests::server::Server;
-use parsec_tests::terminal::{Terminal, private_folder};
 use parsec_tests::{ctl, json_output, openrpc};
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use crate::judge::{faults, judge};
 
 const REMEDY: &str = "add it to tests/src/json_output.rs and run `cargo xtask openrpc`";
 
-/// Printed by other tests: an alarm takes a server that lies, a token another door, a move another place.
+/// Printed by other tests: an alarm takes a server that lies, a token another socket, a move another place.
 const AWAITED: &[&str] = &[
     "parsec.org.server/1",
     "parsec.token.create/1",
@@ -75,27 +75,27 @@ impl Script {
     }
 
     /// Runs a command; `_` stands for a space within a word.
-    fn run(&self, terminal: &Terminal, line: &str, input: &str) -> ctl::Said {
+    fn run(&self, device: &Device, line: &str, input: &str) -> ctl::Said {
         let words: Vec<_> =
             line.split_whitespace().chain(["--json"]).map(|word| word.replace('_', " ")).collect();
         let words: Vec<_> = words.iter().map(String::as_str).collect();
-        let said = terminal.ctl_input(&words, input);
+        let said = device.ctl_input(&words, input);
         self.keep(&said.stdout);
         said
     }
 
     /// Runs a command that must go well; its last line.
-    fn ask(&self, terminal: &Terminal, line: &str, input: &str) -> Value {
-        self.run(terminal, line, input).well().json()
+    fn ask(&self, device: &Device, line: &str, input: &str) -> Value {
+        self.run(device, line, input).well().json()
     }
 }
 
-fn wait(script: &Script, terminal: &Terminal, id: &Value, stage: &str) -> Value {
-    script.ask(terminal, &format!("ceremony wait {id} --until {stage}"), "")
+fn wait(script: &Script, device: &Device, id: &Value, stage: &str) -> Value {
+    script.ask(device, &format!("ceremony wait {id} --until {stage}"), "")
 }
 
 /// Everything a script can ask for, in the order a life has it.
-fn live(script: &Script, alice: &Terminal, bob: &Terminal, server: &Server, folder: &Path) {
+fn live(script: &Script, alice: &Device, bob: &Device, server: &Server, folder: &Path) {
     script.ask(alice, "status", "");
     script.ask(alice, "rpc call status.show", "");
     script.ask(alice, "rpc discover", "");
@@ -122,7 +122,7 @@ fn live(script: &Script, alice: &Terminal, bob: &Terminal, server: &Server, fold
     script.ask(alice, &format!("invite cancel {}", tablet["token"].as_str().unwrap()), "");
     let invited = script.ask(alice, "invite user bob@acme.example --no-mail", "");
     script.ask(alice, "net ping", "");
-    // Nobody greets yet: the server answers, and the other terminal can't.
+    // Nobody greets yet: the server answers, and the other device can't.
     let tried = script.ask(bob, "net ping --link-file -", invited["link"].as_str().unwrap());
     assert_eq!(
         (&tried["servers"][0]["ping"]["reached"], &tried["p2p"]["reached"]),
@@ -199,8 +199,8 @@ fn live(script: &Script, alice: &Terminal, bob: &Terminal, server: &Server, fold
 }
 
 /// Follows events over a restart of the daemon.
-fn follow(script: &Script, terminal: &mut Terminal) {
-    let mut follower = ctl::command(&terminal.runtime(), &["events", "--follow-restarts", "--json"])
+fn follow(script: &Script, device: &mut Device) {
+    let mut follower = ctl::command(&device.runtime(), &["events", "--follow-restarts", "--json"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -214,9 +214,9 @@ fn follow(script: &Script, terminal: &mut Terminal) {
         }
     };
     until("\"snapshot\"");
-    terminal.process().stop();
+    device.process().stop();
     until("\"disconnected\"");
-    terminal.restart();
+    device.restart();
     until("\"connected\"");
     until("\"snapshot\"");
     follower.kill().unwrap();
@@ -228,8 +228,8 @@ fn every_line_is_what_its_schema_says() {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
     private_folder(&folder.path().join("server"));
     let server = Server::start(&folder.path().join("server"), &[]);
-    let mut alice = Terminal::start("alice", &folder.path().join("alice"));
-    let bob = Terminal::start("bob", &folder.path().join("bob"));
+    let mut alice = Device::start("alice", &folder.path().join("alice"));
+    let bob = Device::start("bob", &folder.path().join("bob"));
     let script = Script::default();
     live(&script, &alice, &bob, &server, folder.path());
     follow(&script, &mut alice);

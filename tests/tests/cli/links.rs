@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use parsec_tests::device::{Device, Founding, private_folder};
 use parsec_tests::server::{NO_LIMITS, Server};
-use parsec_tests::terminal::{Founding, Terminal, private_folder};
 use tempfile::TempDir;
 
 /// The same place, spelt by people.
@@ -23,8 +23,8 @@ fn place() -> (TempDir, Server) {
     (folder, server)
 }
 
-fn found(folder: &Path, server: &Server, organisation: &str, address: &str) -> Terminal {
-    let alice = Terminal::start(organisation, &folder.join(organisation));
+fn found(folder: &Path, server: &Server, organisation: &str, address: &str) -> Device {
+    let alice = Device::start(organisation, &folder.join(organisation));
     let token = server.reserve(organisation);
     alice
         .found(&Founding {
@@ -44,7 +44,7 @@ fn found(folder: &Path, server: &Server, organisation: &str, address: &str) -> T
 #[test]
 fn every_spelling_of_an_address_leads_there() {
     let (folder, server) = place();
-    let bob = Terminal::start("bob", &folder.path().join("bob"));
+    let bob = Device::start("bob", &folder.path().join("bob"));
     for (number, spelling) in SPELLINGS.iter().enumerate() {
         let address = spelling.replace("{}", &server.address().port().to_string());
         let alice = found(folder.path(), &server, &format!("org{number}"), &address);
@@ -63,7 +63,7 @@ fn every_spelling_of_an_address_leads_there() {
 fn a_link_is_taken_as_it_was_pasted() {
     let (folder, server) = place();
     let alice = found(folder.path(), &server, "acme", &server.url());
-    let bob = Terminal::start("bob", &folder.path().join("bob"));
+    let bob = Device::start("bob", &folder.path().join("bob"));
     let invitation = alice.invite("bob@example.org").unwrap();
     let link = invitation.link.expose();
     let (bare, payload) = link.split_once('#').unwrap();

@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
+use parsec_tests::device::Device;
+use parsec_tests::fixture::{ALICE_PASSWORD, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::process::{binary, signal_by_id};
-use parsec_tests::scene::{ALICE_PASSWORD, BOB_EMAIL, Scene, Setting};
-use parsec_tests::terminal::Terminal;
 use rexpect::session::{PtySession, spawn_command};
 use rustix::process::Signal;
 use rustix::termios::{Winsize, tcgetpgrp, tcsetwinsize};
@@ -16,10 +16,10 @@ const BETWEEN: &str =
     r#"echo "before $(stty -g)."; "$@"; code=$?; echo; echo "after $(stty -g)."; echo "code $code.""#;
 
 /// parsecctl under a shell at a terminal of its own.
-fn open(terminal: &Terminal, arguments: &[&str]) -> PtySession {
+fn open(device: &Device, arguments: &[&str]) -> PtySession {
     let mut command = Command::new("sh");
     command.args(["-c", BETWEEN, "sh"]).arg(binary("parsecctl")).args(arguments);
-    command.env("XDG_RUNTIME_DIR", terminal.runtime()).env("TERM", "xterm").env_remove("NO_COLOR");
+    command.env("XDG_RUNTIME_DIR", device.runtime()).env("TERM", "xterm").env_remove("NO_COLOR");
     spawn_command(command, Some(WAIT)).unwrap()
 }
 
@@ -39,7 +39,7 @@ fn ended(session: &mut PtySession) -> (String, String, String) {
     (after, session.exp_string(".").unwrap(), said)
 }
 
-/// The program's process: the child of the shell that has the terminal.
+/// The program's process: the child of the shell that has the device.
 fn program(session: &PtySession) -> u32 {
     let master = session.process().get_file_handle().unwrap();
     let shell = tcgetpgrp(&master).unwrap().as_raw_nonzero();
@@ -49,14 +49,14 @@ fn program(session: &PtySession) -> u32 {
 
 #[test]
 fn whatever_ends_a_hidden_prompt_the_terminal_is_as_it_was() {
-    let scene = Scene::found(Setting::default());
+    let fixture = Fixture::found(FixtureOptions::default());
     let question = "Password of this device's keys (not shown): ";
     let secret = "half a passw";
 
     for (signal, code) in
         [(Signal::TERM, "143"), (Signal::HUP, "129"), (Signal::QUIT, "131"), (Signal::INT, "130")]
     {
-        let mut session = open(&scene.alice, &["device", "unlock"]);
+        let mut session = open(&fixture.alice, &["device", "unlock"]);
         let before = asked(&mut session, question);
         session.send(secret).unwrap();
         session.flush().unwrap();
@@ -66,14 +66,14 @@ fn whatever_ends_a_hidden_prompt_the_terminal_is_as_it_was() {
         assert!(!said.contains(secret), "{said}");
     }
     for (control, code) in [('c', "130"), ('d', "130")] {
-        let mut session = open(&scene.alice, &["device", "unlock"]);
+        let mut session = open(&fixture.alice, &["device", "unlock"]);
         let before = asked(&mut session, question);
         session.send_control(control).unwrap();
         let (after, ended, _) = ended(&mut session);
         assert_eq!((after, ended.as_str()), (before, code), "Ctrl-{control}");
     }
     // A window that changes its size in the middle changes nothing else.
-    let mut session = open(&scene.alice, &["device", "unlock"]);
+    let mut session = open(&fixture.alice, &["device", "unlock"]);
     let before = asked(&mut session, question);
     let size = Winsize { ws_row: 10, ws_col: 20, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(session.process().get_file_handle().unwrap(), size).unwrap();
@@ -84,12 +84,12 @@ fn whatever_ends_a_hidden_prompt_the_terminal_is_as_it_was() {
 }
 
 /// A shell with job control, which leaves the terminal's settings to its jobs.
-fn shell(terminal: &Terminal) -> PtySession {
+fn shell(device: &Device) -> PtySession {
     let mut command = Command::new("sh");
     let folder = binary("parsecctl");
     let path = format!("{}:{}", folder.parent().unwrap().display(), std::env::var("PATH").unwrap());
     command.args(["-i", "-m"]).env("PATH", path).env("PS1", "READY> ").env_remove("ENV");
-    command.env("XDG_RUNTIME_DIR", terminal.runtime()).env("TERM", "xterm").env("NO_COLOR", "1");
+    command.env("XDG_RUNTIME_DIR", device.runtime()).env("TERM", "xterm").env("NO_COLOR", "1");
     let mut session = spawn_command(command, Some(WAIT)).unwrap();
     session.exp_string("READY> ").unwrap();
     // What plays the screen here switches the echo off, and no person's screen is so.
@@ -115,9 +115,9 @@ fn echoes(session: &mut PtySession) -> bool {
 
 #[test]
 fn stopped_and_continued_a_hidden_prompt_stays_hidden_and_the_shell_has_its_echo() {
-    let scene = Scene::found(Setting::default());
+    let fixture = Fixture::found(FixtureOptions::default());
     let question = "Password of this device's keys (not shown): ";
-    let mut session = shell(&scene.alice);
+    let mut session = shell(&fixture.alice);
     session.send_line("parsecctl device unlock").unwrap();
     session.exp_string(question).unwrap();
 
@@ -152,9 +152,12 @@ fn stopped_and_continued_a_hidden_prompt_stays_hidden_and_the_shell_has_its_echo
 /// What was pasted is read to its end: a link broken over lines is taken whole, and nothing is left for the shell to run.
 #[test]
 fn what_is_pasted_at_a_hidden_prompt_does_not_spill_into_the_shell() {
-    let scene = Scene::found(Setting { daemon_options: &["--approval", "device"], ..Setting::default() });
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let fixture = Fixture::found(FixtureOptions {
+        daemon_options: &["--approval", "device"],
+        ..FixtureOptions::default()
+    });
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let (first, second) = invitation.link.expose().split_at(40);
     let mut session = shell(&bob);
     session.send_line("parsecctl claim").unwrap();
@@ -166,7 +169,7 @@ fn what_is_pasted_at_a_hidden_prompt_does_not_spill_into_the_shell() {
     said.push_str(&session.exp_string("READY> ").unwrap());
     leave(session);
 
-    let mut session = shell(&scene.alice);
+    let mut session = shell(&fixture.alice);
     session.send_line("parsecctl device unlock").unwrap();
     session.exp_string("(not shown): ").unwrap();
     session.send(&format!("{ALICE_PASSWORD}\necho spilled\n")).unwrap();
@@ -186,10 +189,13 @@ fn what_is_pasted_at_a_hidden_prompt_does_not_spill_into_the_shell() {
 /// For ears: letters one by one, no columns, nothing drawn, no escape.
 #[test]
 fn a_plain_ceremony_spells_its_codes() {
-    let scene = Scene::found(Setting { daemon_options: &["--approval", "device"], ..Setting::default() });
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let mut alice_sees = open(&scene.alice, &["greet", BOB_EMAIL, "--plain"]);
+    let fixture = Fixture::found(FixtureOptions {
+        daemon_options: &["--approval", "device"],
+        ..FixtureOptions::default()
+    });
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let mut alice_sees = open(&fixture.alice, &["greet", BOB_EMAIL, "--plain"]);
     let mut bob_sees = open(&bob, &["claim", "--plain"]);
     asked(&mut bob_sees, "Paste the link");
     bob_sees.send_line(invitation.link.expose()).unwrap();
@@ -215,10 +221,13 @@ fn a_plain_ceremony_spells_its_codes() {
 /// On a terminal with colours the picture brings its own, whatever the terminal's are, and gives them back at each line's end.
 #[test]
 fn a_picture_brings_its_colours_to_a_terminal_that_has_some() {
-    let scene = Scene::found(Setting { daemon_options: &["--approval", "device"], ..Setting::default() });
+    let fixture = Fixture::found(FixtureOptions {
+        daemon_options: &["--approval", "device"],
+        ..FixtureOptions::default()
+    });
     for (no_colour, coloured) in [(false, true), (true, false)] {
         let mut command = Command::new(binary("parsecctl"));
-        command.args(["invite", "device", "--qr"]).env("XDG_RUNTIME_DIR", scene.alice.runtime());
+        command.args(["invite", "device", "--qr"]).env("XDG_RUNTIME_DIR", fixture.alice.runtime());
         command.env("TERM", "xterm").env_remove("NO_COLOR");
         if no_colour {
             command.env("NO_COLOR", "1");

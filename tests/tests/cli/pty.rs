@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use parsec_protocol::control::InviteResult;
 use parsec_tests::ctl;
-use parsec_tests::scene::{BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
-use parsec_tests::terminal::Terminal;
+use parsec_tests::device::Device;
+use parsec_tests::fixture::{BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use rexpect::session::{PtySession, spawn_command};
 
 /// Every screen is a session of its own, and the device was unlocked by none of them.
-const CONFIRMED: Setting = Setting {
+const CONFIRMED: FixtureOptions = FixtureOptions {
     organisation: "acme",
     typed_codes: false,
     direct: false,
@@ -26,8 +26,8 @@ struct Screen {
 }
 
 impl Screen {
-    fn open(terminal: &Terminal, arguments: &[&str]) -> Self {
-        let mut command = ctl::command(&terminal.runtime(), arguments);
+    fn open(device: &Device, arguments: &[&str]) -> Self {
+        let mut command = ctl::command(&device.runtime(), arguments);
         command.env("TERM", "dumb");
         Self { session: spawn_command(command, Some(WAIT)).unwrap(), seen: String::new() }
     }
@@ -75,8 +75,8 @@ fn number_of(list: &str, code: &str) -> String {
 }
 
 /// Alice's screen and Bob's, with the link pasted.
-fn both_start(scene: &Scene, bob: &Terminal, invitation: &InviteResult) -> (Screen, Screen) {
-    let alice_sees = Screen::open(&scene.alice, &["greet", BOB_EMAIL]);
+fn both_start(fixture: &Fixture, bob: &Device, invitation: &InviteResult) -> (Screen, Screen) {
+    let alice_sees = Screen::open(&fixture.alice, &["greet", BOB_EMAIL]);
     let mut bob_sees = Screen::open(bob, &["claim"]);
     bob_sees.see("Paste the link");
     bob_sees.answer(invitation.link.expose());
@@ -84,11 +84,11 @@ fn both_start(scene: &Scene, bob: &Terminal, invitation: &InviteResult) -> (Scre
 }
 
 #[test]
-fn two_people_two_terminals_one_phone() {
-    let scene = Scene::found(CONFIRMED);
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut alice_sees, mut bob_sees) = both_start(&scene, &bob, &invitation);
+fn two_people_two_devices_one_phone() {
+    let fixture = Fixture::found(CONFIRMED);
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let (mut alice_sees, mut bob_sees) = both_start(&fixture, &bob, &invitation);
 
     // Bob reads out his code. Alice presses Enter, then types nonsense: nothing is chosen.
     let said = code_to_say(&mut bob_sees);
@@ -158,34 +158,34 @@ fn two_people_two_terminals_one_phone() {
 
 #[test]
 fn none_of_these_ends_it_on_both_screens() {
-    let scene = Scene::found(CONFIRMED);
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut alice_sees, mut bob_sees) = both_start(&scene, &bob, &invitation);
+    let fixture = Fixture::found(CONFIRMED);
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let (mut alice_sees, mut bob_sees) = both_start(&fixture, &bob, &invitation);
     code_to_say(&mut bob_sees);
     alice_sees.see("or type the code: ");
     alice_sees.answer("n");
     assert_eq!(alice_sees.end(), 76, "{}", alice_sees.seen);
     assert_eq!(bob_sees.end(), 76, "{}", bob_sees.seen);
     assert!(bob.devices().is_empty());
-    assert_eq!(scene.alice.verify().unwrap().count, 2);
+    assert_eq!(fixture.alice.verify().unwrap().count, 2);
 }
 
 #[test]
 fn ctrl_c_ends_it_on_both_sides_and_the_link_stays_good() {
-    let scene = Scene::found(CONFIRMED);
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut alice_sees, mut bob_sees) = both_start(&scene, &bob, &invitation);
+    let fixture = Fixture::found(CONFIRMED);
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let (mut alice_sees, mut bob_sees) = both_start(&fixture, &bob, &invitation);
     code_to_say(&mut bob_sees);
     alice_sees.see("or type the code: ");
     bob_sees.session.send_control('c').unwrap();
     assert_eq!(bob_sees.end(), 130, "{}", bob_sees.seen);
     assert_eq!(alice_sees.end(), 75, "{}", alice_sees.seen);
-    let ends = scene.enrol(
+    let ends = fixture.enrol(
         &bob,
         &invitation,
-        parsec_tests::scene::BOB,
+        parsec_tests::fixture::BOB,
         parsec_protocol::control::ChoiceMode::Picked,
     );
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use parsec_tests::ctl::{self, Said};
+use parsec_tests::device::{Device, private_folder};
 use parsec_tests::fake_daemon::{FakeDaemon, Reply};
-use parsec_tests::scene::{ALICE_PASSWORD, Scene, Setting};
-use parsec_tests::terminal::{Terminal, private_folder};
+use parsec_tests::fixture::{ALICE_PASSWORD, Fixture, FixtureOptions};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -170,9 +170,9 @@ fn judge(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
 }
 
 /// All that scenarios run against.
-struct Stage {
-    scene: Scene,
-    newcomer: Terminal,
+struct TestBed {
+    fixture: Fixture,
+    newcomer: Device,
     none: PathBuf,
     dead: PathBuf,
     fakes: [FakeDaemon; 3],
@@ -180,12 +180,12 @@ struct Stage {
     device: String,
 }
 
-impl Stage {
+impl TestBed {
     fn new() -> Self {
-        let scene = Scene::found(Setting::default());
-        let invitation = scene.alice.invite("bob@acme.example").unwrap();
-        let newcomer = scene.terminal("new");
-        let (none, dead) = (scene.path("none"), scene.path("dead"));
+        let fixture = Fixture::found(FixtureOptions::default());
+        let invitation = fixture.alice.invite("bob@acme.example").unwrap();
+        let newcomer = fixture.device("new");
+        let (none, dead) = (fixture.path("none"), fixture.path("dead"));
         private_folder(&none);
         private_folder(&dead.join("parsecd"));
         drop(std::os::unix::net::UnixListener::bind(dead.join("parsecd/parsecd.sock")).unwrap());
@@ -193,25 +193,25 @@ impl Stage {
         let problem = serde_json::to_value(parsec_protocol::control::Problem::new(full, "The disk is full"));
         let problem = problem.unwrap();
         let fakes = [
-            FakeDaemon::start_in(&scene.path("http"), |_, _, _| {
+            FakeDaemon::start_in(&fixture.path("http"), |_, _, _| {
                 Reply::raw(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())
             }),
-            FakeDaemon::start_in(&scene.path("confused"), |_, _, _| {
+            FakeDaemon::start_in(&fixture.path("confused"), |_, _, _| {
                 Reply::result(serde_json::json!({"moon": "full"}))
             }),
-            FakeDaemon::start_in(&scene.path("full"), move |_, _, _| Reply::problem_data(problem.clone())),
+            FakeDaemon::start_in(&fixture.path("full"), move |_, _, _| Reply::problem_data(problem.clone())),
         ];
-        let device = scene.alice.devices()[0].device.to_string();
+        let device = fixture.alice.devices()[0].device.to_string();
         let token = invitation.token.to_string();
-        Self { scene, newcomer, none, dead, fakes, token, device }
+        Self { fixture, newcomer, none, dead, fakes, token, device }
     }
 
     fn runtime(&self, daemon: Daemon) -> PathBuf {
         match daemon {
-            Daemon::Alice => self.scene.alice.runtime(),
+            Daemon::Alice => self.fixture.alice.runtime(),
             Daemon::Locked => {
-                let _done = self.scene.alice.ctl(&["device", "lock"]).well();
-                self.scene.alice.runtime()
+                let _done = self.fixture.alice.ctl(&["device", "lock"]).well();
+                self.fixture.alice.runtime()
             }
             Daemon::Newcomer => self.newcomer.runtime(),
             Daemon::None => self.none.clone(),
@@ -298,7 +298,7 @@ fn assert_can_fail(name: &str, scenario: &Scenario, outcome: &Outcome) {
 
 #[test]
 fn every_scenario_is_as_it_is_written() {
-    let stage = Stage::new();
+    let stage = TestBed::new();
     let all = scenarios();
     assert!(all.len() >= SCENARIOS_MIN, "only {} scenarios", all.len());
     let mut failed = Vec::new();

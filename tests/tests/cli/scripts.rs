@@ -1,13 +1,13 @@
 //! The whole ceremony by a script: `parsecctl` alone, `--json`, secrets on standard input, codes given as heard.
 
+use parsec_tests::device::{Device, private_folder};
 use parsec_tests::server::Server;
-use parsec_tests::terminal::{Terminal, private_folder};
 use serde_json::Value;
 
-fn ask(terminal: &Terminal, line: &str, input: &str) -> Value {
+fn ask(device: &Device, line: &str, input: &str) -> Value {
     let arguments: Vec<_> = line.split(' ').chain(["--json"]).map(|word| word.replace('_', " ")).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    terminal.ctl_input(&arguments, input).well().json()
+    device.ctl_input(&arguments, input).well().json()
 }
 
 /// The first text under this key, at any depth.
@@ -37,8 +37,8 @@ fn a_script_enrols_bob_and_asks_afterwards() {
     private_folder(&folder.path().join("server"));
     let server = Server::start(&folder.path().join("server"), &[]);
     let token = server.reserve("acme");
-    let alice = Terminal::start("alice", &folder.path().join("alice"));
-    let bob = Terminal::start("bob", &folder.path().join("bob"));
+    let alice = Device::start("alice", &folder.path().join("alice"));
+    let bob = Device::start("bob", &folder.path().join("bob"));
     let password = folder.path().join("password");
     std::fs::write(&password, "alice walks seven dogs\n").unwrap();
 
@@ -70,16 +70,16 @@ fn a_script_enrols_bob_and_asks_afterwards() {
     ask(&alice, &format!("ceremony wait {greeting} --until done"), "");
     ask(&bob, &format!("ceremony wait {claiming} --until done"), "");
 
-    for terminal in [&alice, &bob] {
-        let verified = ask(terminal, "trust verify", "");
+    for device in [&alice, &bob] {
+        let verified = ask(device, "trust verify", "");
         assert_eq!(
             (text(&verified, "count"), text(&verified, "users")),
             ("4".into(), "2".into()),
             "{verified}"
         );
-        let users = ask(terminal, "user list", "");
+        let users = ask(device, "user list", "");
         assert!(users.to_string().contains("Bob Quillfeather"), "{users}");
-        let chain = ask(terminal, "trust show bob@acme.example", "");
+        let chain = ask(device, "trust show bob@acme.example", "");
         let links = find(&chain, "chain").unwrap();
         assert_eq!(links.as_array().unwrap().last().unwrap()["signed_by"], "root", "{chain}");
     }

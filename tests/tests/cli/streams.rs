@@ -11,12 +11,12 @@ use std::process::{Command, Stdio};
 
 use parsec_protocol::control::{DeviceSelector, DeviceState, InviteListResult, TokenListResult, method};
 use parsec_tests::ctl::{self, Said};
+use parsec_tests::device::Device;
+use parsec_tests::fixture::{ALICE_PASSWORD, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::process::binary;
-use parsec_tests::scene::{ALICE_PASSWORD, BOB_EMAIL, Scene, Setting};
-use parsec_tests::terminal::Terminal;
 
 /// Every command is a session of its own, and the device was unlocked by none of them.
-const CONFIRMED: Setting = Setting {
+const CONFIRMED: FixtureOptions = FixtureOptions {
     organisation: "acme",
     typed_codes: false,
     direct: false,
@@ -41,33 +41,33 @@ fn unread() -> Stdio {
 }
 
 /// Runs parsecctl with such an output.
-fn run(terminal: &Terminal, arguments: &[&str], stdout: Stdio) -> Said {
-    let mut command = ctl::command(&terminal.runtime(), arguments);
+fn run(device: &Device, arguments: &[&str], stdout: Stdio) -> Said {
+    let mut command = ctl::command(&device.runtime(), arguments);
     command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
     ctl::said(&command.output().unwrap())
 }
 
 /// Runs parsecctl with its output closed, as `>&-` does.
-fn run_closed(terminal: &Terminal, arguments: &[&str]) -> Said {
+fn run_closed(device: &Device, arguments: &[&str]) -> Said {
     let mut command = Command::new("sh");
     command.args(["-c", "exec \"$@\" >&-", "sh"]).arg(binary("parsecctl")).args(arguments);
-    command.env("XDG_RUNTIME_DIR", terminal.runtime()).stdin(Stdio::null()).stderr(Stdio::piped());
+    command.env("XDG_RUNTIME_DIR", device.runtime()).stdin(Stdio::null()).stderr(Stdio::piped());
     ctl::said(&command.output().unwrap())
 }
 
-fn invitations(terminal: &Terminal) -> usize {
-    let all: InviteListResult = terminal.call(method::INVITE_LIST, DeviceSelector::default()).unwrap();
+fn invitations(device: &Device) -> usize {
+    let all: InviteListResult = device.call(method::INVITE_LIST, DeviceSelector::default()).unwrap();
     all.invitations.iter().filter(|it| it.status == "pending").count()
 }
 
-fn tokens(terminal: &Terminal) -> usize {
-    terminal.call::<TokenListResult>(method::TOKEN_LIST, ()).unwrap().tokens.len()
+fn tokens(device: &Device) -> usize {
+    device.call::<TokenListResult>(method::TOKEN_LIST, ()).unwrap().tokens.len()
 }
 
 #[test]
 fn what_was_done_is_said_though_it_cannot_be_shown() {
-    let scene = Scene::found(CONFIRMED);
-    let alice = &scene.alice;
+    let fixture = Fixture::found(CONFIRMED);
+    let alice = &fixture.alice;
     for (stdout, code) in [(full as fn() -> Stdio, DISK), (unread, CLOSED)] {
         let before = invitations(alice);
         let said = run(alice, &["invite", "user", BOB_EMAIL, "--no-mail", "--quiet"], stdout());
@@ -107,8 +107,8 @@ fn what_was_done_is_said_though_it_cannot_be_shown() {
 
 #[test]
 fn a_secret_that_would_be_lost_is_not_made() {
-    let scene = Scene::found(CONFIRMED);
-    let alice = &scene.alice;
+    let fixture = Fixture::found(CONFIRMED);
+    let alice = &fixture.alice;
     for arguments in [
         &["invite", "user", BOB_EMAIL, "--no-mail", "--quiet"][..],
         &["invite", "device"],
@@ -152,11 +152,11 @@ fn a_daemon_whose_words_cannot_be_written_does_not_panic() {
 
 #[test]
 fn a_file_on_standard_output_is_the_file_and_comes_back_in() {
-    let scene = Scene::found(CONFIRMED);
-    let folder = scene.path("elsewhere");
+    let fixture = Fixture::found(CONFIRMED);
+    let folder = fixture.path("elsewhere");
     std::fs::create_dir_all(&folder).unwrap();
     let run = |arguments: &[&str], stdin: Stdio| {
-        let mut command = ctl::command(&scene.alice.runtime(), arguments);
+        let mut command = ctl::command(&fixture.alice.runtime(), arguments);
         command.current_dir(&folder).stdin(stdin);
         command.output().unwrap()
     };
@@ -171,21 +171,21 @@ fn a_file_on_standard_output_is_the_file_and_comes_back_in() {
     assert!(back.status.success(), "{back:?}");
     let refused = run(&["trust", "export", "-", "--json"], Stdio::null());
     assert_eq!(refused.status.code(), Some(64));
-    assert_eq!(scene.alice.ctl(&["trust", "export", "-"]).code, 0);
-    let full = self::run(&scene.alice, &["trust", "export", "-"], full());
+    assert_eq!(fixture.alice.ctl(&["trust", "export", "-"]).code, 0);
+    let full = self::run(&fixture.alice, &["trust", "export", "-"], full());
     assert_eq!(full.code, DISK, "{}", full.stderr);
 }
 
 /// A secret on a descriptor that is a socket, as Node gives it, one end of which may stay open.
 #[test]
 fn a_secret_is_read_from_the_descriptor_as_it_is() {
-    let scene = Scene::found(CONFIRMED);
+    let fixture = Fixture::found(CONFIRMED);
     let unlock = |options: &[&str], ends: bool| {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         // Whoever shares it may have made it so.
         ours.set_nonblocking(true).unwrap();
-        let _locked = scene.alice.ctl(&["device", "lock"]).well();
-        let mut command = ctl::command(&scene.alice.runtime(), &[&["device", "unlock"], options].concat());
+        let _locked = fixture.alice.ctl(&["device", "lock"]).well();
+        let mut command = ctl::command(&fixture.alice.runtime(), &[&["device", "unlock"], options].concat());
         command.stdin(Stdio::from(OwnedFd::from(ours))).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
         writeln!(theirs, "{ALICE_PASSWORD}").unwrap();
@@ -212,15 +212,15 @@ fn a_secret_is_read_from_the_descriptor_as_it_is() {
 /// What comes behind the first line is the next reader's.
 #[test]
 fn two_secrets_come_from_one_descriptor() {
-    let scene = Scene::found(CONFIRMED);
-    let path: &Path = &scene.path("secrets");
+    let fixture = Fixture::found(CONFIRMED);
+    let path: &Path = &fixture.path("secrets");
     std::fs::write(path, format!("{ALICE_PASSWORD}\nanother word for alice 77\n")).unwrap();
     let mut command = Command::new("sh");
     command.args(["-c", "exec \"$@\" 3<\"$0\""]).arg(path).arg(binary("parsecctl"));
     command.args(["device", "password", "--password-fd", "3", "--new-password-fd", "3"]);
-    command.env("XDG_RUNTIME_DIR", scene.alice.runtime()).stdin(Stdio::null());
+    command.env("XDG_RUNTIME_DIR", fixture.alice.runtime()).stdin(Stdio::null());
     let said = ctl::said(&command.output().unwrap());
     assert_eq!(said.code, 0, "{}", said.stderr);
-    let _locked = scene.alice.ctl(&["device", "lock"]).well();
-    scene.alice.unlock("another word for alice 77").unwrap();
+    let _locked = fixture.alice.ctl(&["device", "lock"]).well();
+    fixture.alice.unlock("another word for alice 77").unwrap();
 }

@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use parsec_protocol::control::{ProblemKind, ProfileName, Stage};
-use parsec_tests::scene::{BOB, BOB_EMAIL, Scene, Setting};
+use parsec_tests::device::{Device, Founding, private_folder};
+use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::server::Server;
 use parsec_tests::skip;
-use parsec_tests::terminal::{Founding, Terminal, private_folder};
 
 struct Mounted(std::path::PathBuf);
 
@@ -23,23 +23,23 @@ fn a_full_disk_is_named_and_costs_nothing_once_there_is_room() {
         skip(NAME, "mounting a small disk takes root");
         return;
     }
-    let scene = Scene::found(Setting::default());
-    let data = scene.path("bob").join("data");
+    let fixture = Fixture::found(FixtureOptions::default());
+    let data = fixture.path("bob").join("data");
     private_folder(&data);
     let Some(_mounted) = mount(&data) else {
         skip(NAME, "this machine does not let root mount a tmpfs");
         return;
     };
-    let bob = scene.terminal("bob");
+    let bob = fixture.device("bob");
     let filler = data.join("filler");
 
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Standard);
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let (mut claimer, greeter) = fixture.up_to_password(&bob, &invitation, ProfileName::Standard);
     fill(&filler);
     let refused = claimer.finish(BOB.password).unwrap_err();
     assert_eq!(refused.name(), ProblemKind::DiskFull);
     assert!(bob.devices().is_empty());
-    assert_eq!(scene.alice.verify().unwrap().count, 2);
+    assert_eq!(fixture.alice.verify().unwrap().count, 2);
 
     // Room again: the same command, and nothing was lost.
     std::fs::remove_file(&filler).unwrap();
@@ -65,7 +65,7 @@ fn a_servers_full_disk_is_named_and_costs_nothing_once_there_is_room() {
         return;
     };
     let server = Server::start(&place, &[]);
-    let alice = Terminal::start("alice", &folder.path().join("alice"));
+    let alice = Device::start("alice", &folder.path().join("alice"));
     let founding = Founding {
         server: &server.url(),
         organisation: "acme",

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parsec_tests::device::private_folder;
 use parsec_tests::server::{NO_LIMITS, Server};
-use parsec_tests::terminal::private_folder;
 use parsec_tests::{load, metrics};
-use parsecd::transport::Road as _;
-use parsecd::transport::relay::GreeterRoad;
+use parsecd::transport::Transport as _;
+use parsecd::transport::relay::GreeterTransport;
 use tokio::sync::watch;
 
 /// Kills: as usual, and in a full run.
@@ -20,7 +20,7 @@ const PEOPLE: usize = 8;
 /// Acknowledged ceremonies between two kills: whenever the next comes, something is under way.
 const BETWEEN: usize = 4;
 /// Longest wait for the next of them: then the server is not just slow.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[test]
 fn what_a_killed_server_has_acknowledged_is_there_once() {
@@ -53,7 +53,7 @@ fn what_a_killed_server_has_acknowledged_is_there_once() {
         let mut before = 0;
         for _ in 0..kills {
             let more = acknowledged.wait_for(|count| *count >= before + BETWEEN);
-            before = *tokio::time::timeout(PATIENCE, more).await.unwrap().unwrap();
+            before = *tokio::time::timeout(TIMEOUT, more).await.unwrap().unwrap();
             // In a thread that may block: people go on asking meanwhile.
             server = tokio::task::spawn_blocking(move || {
                 server.restart();
@@ -75,11 +75,11 @@ fn what_a_killed_server_has_acknowledged_is_there_once() {
     assert_eq!(tokens.len(), listed.len(), "an invitation is there twice");
     let mut lost = Vec::new();
     for begun in &begun {
-        let road = GreeterRoad::new(alice.member(), begun.token, begun.attempt);
-        let view = runtime.block_on(road.state()).unwrap();
+        let transport = GreeterTransport::new(alice.member(), begun.token, begun.attempt);
+        let view = runtime.block_on(transport.state()).unwrap();
         let whole = view.attempt == begun.attempt && view.steps == 1 && view.greeter.is_some();
         let first = runtime.block_on(member.invitation(begun.token)).unwrap();
-        if !whole || first.attempts != 1 || runtime.block_on(road.fetch(0)).unwrap() != [7; 48] {
+        if !whole || first.attempts != 1 || runtime.block_on(transport.fetch(0)).unwrap() != [7; 48] {
             lost.push((*begun, view, first.attempts));
         }
     }

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex};
 
 use parsec_protocol::control::{InviteResult, Registration, Stage};
 use parsec_tests::ceremony::{Bell, Ended, Side};
+use parsec_tests::device::Device;
+use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::people::{self, Newcomer, Phone};
 use parsec_tests::process::kill_by_id;
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
-use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_PASSWORD, Scene, Setting};
 use parsec_tests::server::NO_LIMITS;
-use parsec_tests::terminal::Terminal;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Victim {
@@ -103,11 +103,12 @@ fn whoever_is_killed_at_whatever_message_nobody_is_half_enrolled() {
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                let mut scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
+                let mut fixture =
+                    Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
                 loop {
                     let next = cases.lock().unwrap().next();
                     let Some((number, case)) = next else { break };
-                    run(&mut scene, number, case);
+                    run(&mut fixture, number, case);
                 }
             });
         }
@@ -139,19 +140,19 @@ impl Meddler for Muffled {
 /// A daemon that is told to stop tells the relay of ceremonies that can't go on. One whose keys are durable goes on.
 #[test]
 fn stopping_in_order_after_the_password_gives_nothing_up() {
-    let scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
-    let mut bob = scene.terminal("bob");
+    let fixture = Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
+    let mut bob = fixture.device("bob");
     let email = "bob@acme.example";
-    let invitation = scene.alice.invite(email).unwrap();
+    let invitation = fixture.alice.invite(email).unwrap();
     let bell = Arc::new(Bell::default());
     let muffled = Arc::new(Muffled {
         armed: AtomicBool::new(true),
         told: AtomicBool::new(false),
         bell: Arc::clone(&bell),
     });
-    scene.proxy.meddle(Arc::clone(&muffled) as Arc<dyn Meddler>);
+    fixture.proxy.meddle(Arc::clone(&muffled) as Arc<dyn Meddler>);
     let mut claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
-    let mut greeter = scene.alice.greet(invitation.token, &bell).unwrap();
+    let mut greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
     let ended = people::play(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(matches!(ended, Err(Ended::Interrupted)), "{ended:?}");
     bell.resume();
@@ -161,18 +162,18 @@ fn stopping_in_order_after_the_password_gives_nothing_up() {
     greeter.outcome().unwrap();
     drop((claimer, greeter));
     let case = Case { victim: Victim::Claimer, step: 8, moment: Moment::Before };
-    assert!(consistent(case, &scene, &bob, email), "void by an orderly stop");
+    assert!(consistent(case, &fixture, &bob, email), "void by an orderly stop");
 }
 
-fn run(scene: &mut Scene, number: usize, case: Case) {
+fn run(fixture: &mut Fixture, number: usize, case: Case) {
     let email = format!("bob{number}@acme.example");
-    let mut bob = scene.terminal(&format!("b{number}"));
-    let invitation = scene.alice.invite(&email).unwrap();
+    let mut bob = fixture.device(&format!("b{number}"));
+    let invitation = fixture.alice.invite(&email).unwrap();
     let bell = Arc::new(Bell::default());
     let process = match case.victim {
         Victim::Claimer => bob.process().id(),
-        Victim::Greeter => scene.alice.process().id(),
-        Victim::Server => scene.server.process().id(),
+        Victim::Greeter => fixture.alice.process().id(),
+        Victim::Server => fixture.server.process().id(),
     };
     let killer = Arc::new(Killer {
         case,
@@ -183,19 +184,19 @@ fn run(scene: &mut Scene, number: usize, case: Case) {
         bell: Arc::clone(&bell),
     });
     let meddler: Arc<dyn Meddler> = Arc::clone(&killer) as _;
-    scene.proxy.meddle(meddler);
+    fixture.proxy.meddle(meddler);
 
     let mut claimer =
         bob.claim(invitation.link.expose(), &bell).unwrap_or_else(|ended| panic!("{case:?}: {ended:?}"));
     let mut greeter =
-        scene.alice.greet(invitation.token, &bell).unwrap_or_else(|ended| panic!("{case:?}: {ended:?}"));
+        fixture.alice.greet(invitation.token, &bell).unwrap_or_else(|ended| panic!("{case:?}: {ended:?}"));
     let ended = people::play(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(matches!(ended, Err(Ended::Interrupted)), "{case:?} did not happen: {ended:?}");
     bell.resume();
 
     match case.victim {
         Victim::Server => {
-            scene.restart_server();
+            fixture.restart_server();
             let ends = people::play(&mut claimer, &mut greeter, BOB, Phone::default()).unwrap();
             assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{case:?}: {ends:?}");
         }
@@ -204,19 +205,19 @@ fn run(scene: &mut Scene, number: usize, case: Case) {
             after_claimer(case, &bob, &mut greeter, &killer);
         }
         Victim::Greeter => {
-            scene.alice.restart();
-            scene.alice.unlock(ALICE_PASSWORD).unwrap();
+            fixture.alice.restart();
+            fixture.alice.unlock(ALICE_PASSWORD).unwrap();
             after_greeter(case, &mut claimer, &killer);
         }
     }
     drop((claimer, greeter));
-    let enrolled = consistent(case, scene, &bob, &email);
-    scene.proxy.meddle(Arc::new(parsec_tests::proxy::Honest));
-    next_command_works(case, scene, &bob, &invitation, enrolled);
+    let enrolled = consistent(case, fixture, &bob, &email);
+    fixture.proxy.meddle(Arc::new(parsec_tests::proxy::Honest));
+    next_command_works(case, fixture, &bob, &invitation, enrolled);
 }
 
 /// Bob's daemon is back. If it had made its keys durable it goes on by itself, else the attempt is lost and Alice ends it.
-fn after_claimer(case: Case, bob: &Terminal, greeter: &mut Side, killer: &Killer) {
+fn after_claimer(case: Case, bob: &Device, greeter: &mut Side, killer: &Killer) {
     if bob.devices().is_empty() {
         let _ = greeter.cancel();
         assert!(greeter.outcome().is_err(), "{case:?}: enrolled a claimer without keys");
@@ -246,9 +247,9 @@ fn after_greeter(case: Case, claimer: &mut Side, killer: &Killer) {
 }
 
 /// Whether Bob is enrolled, asked of both sides; they must agree.
-fn consistent(case: Case, scene: &Scene, bob: &Terminal, email: &str) -> bool {
-    scene.alice.verify().unwrap();
-    let users = scene.alice.users().unwrap().users;
+fn consistent(case: Case, fixture: &Fixture, bob: &Device, email: &str) -> bool {
+    fixture.alice.verify().unwrap();
+    let users = fixture.alice.users().unwrap().users;
     let certified = users.iter().find(|user| user.email.to_string() == email);
     let device = bob.devices().into_iter().next();
     match (certified, device) {
@@ -262,11 +263,17 @@ fn consistent(case: Case, scene: &Scene, bob: &Terminal, email: &str) -> bool {
             true
         }
         (None, Some(device)) if device.registration == Registration::Void => false,
-        (certified, device) => panic!("{case:?}: half enrolled: log {certified:?}, terminal {device:?}"),
+        (certified, device) => panic!("{case:?}: half enrolled: log {certified:?}, device {device:?}"),
     }
 }
 
-fn next_command_works(case: Case, scene: &Scene, bob: &Terminal, invitation: &InviteResult, enrolled: bool) {
+fn next_command_works(
+    case: Case,
+    fixture: &Fixture,
+    bob: &Device,
+    invitation: &InviteResult,
+    enrolled: bool,
+) {
     if enrolled {
         let status = bob.devices();
         assert_eq!(
@@ -277,6 +284,6 @@ fn next_command_works(case: Case, scene: &Scene, bob: &Terminal, invitation: &In
         return;
     }
     let newcomer = Newcomer { name: Some("Bob Again"), ..BOB };
-    let ends = scene.enrol(bob, invitation, newcomer, parsec_protocol::control::ChoiceMode::Picked);
+    let ends = fixture.enrol(bob, invitation, newcomer, parsec_protocol::control::ChoiceMode::Picked);
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{case:?}, then again: {ends:?}");
 }

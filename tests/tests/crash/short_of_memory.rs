@@ -6,10 +6,10 @@ use std::process::Command;
 use parsec_protocol::control::{
     DeviceSelector, DeviceState, DeviceView, ProblemKind, ProfileName, Stage, method,
 };
+use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::installed;
 use parsec_tests::memory::resident;
 use parsec_tests::metrics::figure;
-use parsec_tests::scene::{BOB, BOB_EMAIL, Scene, Setting};
 use parsec_tests::skip;
 
 /// Room for requests, far below the 256 MiB that a password takes.
@@ -35,19 +35,19 @@ fn what_takes_more_memory_than_there_is_is_refused_and_the_others_are_served() {
         );
         return;
     }
-    let scene = Scene::found(Setting::default());
-    let mut bob = scene.terminal("bob");
+    let fixture = Fixture::found(FixtureOptions::default());
+    let mut bob = fixture.device("bob");
     let process = bob.process().id();
 
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Standard);
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let (mut claimer, greeter) = fixture.up_to_password(&bob, &invitation, ProfileName::Standard);
 
     limit(process, Some(LEFT));
     let refused = claimer.finish(BOB.password).unwrap_err();
     assert_eq!(refused.name(), ProblemKind::OutOfMemory);
     // Others, and the ceremony itself: it goes on where it was.
     assert!(bob.devices().is_empty());
-    assert_eq!(scene.alice.verify().unwrap().count, 2);
+    assert_eq!(fixture.alice.verify().unwrap().count, 2);
     limit(process, None);
     claimer.stage(Stage::SetPassword).unwrap();
     claimer.finish(BOB.password).unwrap();

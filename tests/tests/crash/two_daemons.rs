@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use parsec_protocol::control::{StatusResult, method};
+use parsec_tests::device::private_folder;
 use parsec_tests::launch::{Launched, begin, daemon};
 use parsec_tests::rpc::Client;
-use parsec_tests::terminal::private_folder;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Pairs in the usual run: some seconds. The figure that is asked for is a thousand.

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parsec_tests::device::{Device, private_folder};
 use parsec_tests::logs::files;
 use parsec_tests::process::{Process, as_nobody, binary};
 use parsec_tests::ready::Ready;
 use parsec_tests::skip;
-use parsec_tests::terminal::{Terminal, private_folder};
 
 /// Starts under watch; enough that a window of microseconds between making and closing shows up now and then.
 const STARTS: usize = 1_000;
@@ -76,22 +76,22 @@ fn another_user_of_the_machine_is_refused() {
         return;
     }
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let terminal = Terminal::start("owner", &folder.path().join("t"));
+    let device = Device::start("owner", &folder.path().join("t"));
     let status = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"status.show\",\"params\":{}}\n";
     // With the modes as they are, the kernel refuses.
-    let (answered, said) = ask_as_nobody(&terminal.socket(), status);
+    let (answered, said) = ask_as_nobody(&device.socket(), status);
     assert!(!answered, "the kernel let nobody in: {said}");
-    // With every door left open by mistake, the daemon itself does.
-    let mut path = terminal.socket();
+    // With every folder left open by mistake, the daemon itself does.
+    let mut path = device.socket();
     while path != Path::new("/tmp") {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
         path.pop();
     }
-    let (_, said) = ask_as_nobody(&terminal.socket(), status);
+    let (_, said) = ask_as_nobody(&device.socket(), status);
     assert!(!said.contains("version"), "the daemon answered nobody: {said}");
     assert!(said.contains("access_denied") || said.is_empty(), "{said}");
     // The owner is still served.
-    assert!(!terminal.status().version.is_empty());
+    assert!(!device.status().version.is_empty());
 }
 
 /// Connects as the user nobody and sends a line; whether the connection was made, and what came back.
@@ -114,8 +114,8 @@ fn ask_as_nobody(socket: &Path, line: &str) -> (bool, String) {
 #[test]
 fn no_port_is_opened() {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let mut terminal = Terminal::start("owner", &folder.path().join("t"));
-    let id = terminal.process().id();
+    let mut device = Device::start("owner", &folder.path().join("t"));
+    let id = device.process().id();
     let sockets: Vec<String> = std::fs::read_dir(format!("/proc/{id}/fd"))
         .unwrap()
         .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
@@ -134,19 +134,19 @@ fn no_port_is_opened() {
 #[test]
 fn passwords_are_in_no_argument_and_no_environment() {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let mut terminal = Terminal::start("owner", &folder.path().join("t"));
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", terminal.process().id())).unwrap();
+    let mut device = Device::start("owner", &folder.path().join("t"));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", device.process().id())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
     // A process that is not dumpable has its files in /proc owned by root; for root's own daemon the flag itself is not shown.
     if !root() {
-        let owner = std::fs::metadata(format!("/proc/{}/mem", terminal.process().id())).unwrap().uid();
+        let owner = std::fs::metadata(format!("/proc/{}/mem", device.process().id())).unwrap().uid();
         assert_eq!(owner, 0, "dumpable");
     }
     for command in
         [vec!["org", "bootstrap", "--help"], vec!["claim", "--help"], vec!["device", "unlock", "--help"]]
     {
-        let help = terminal.ctl(&command).well().stdout;
+        let help = device.ctl(&command).well().stdout;
         let takes_one = help
             .lines()
             .any(|line| line.trim_start().starts_with("--password ") || line.contains("--password <"));

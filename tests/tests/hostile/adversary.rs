@@ -12,18 +12,18 @@ use parsec_protocol::control::{
     ChoiceMode, DeviceSelector, InviteListResult, InviteResult, ProblemKind, ProfileName, Registration,
     Stage, method,
 };
-use parsec_protocol::enrol::io::{Setting as Told, TransportKind};
+use parsec_protocol::enrol::io::{Prologue, TransportKind};
 use parsec_protocol::enrol::link::Link;
 use parsec_protocol::ids::Invited;
 use parsec_protocol::lab::Wire;
 use parsec_tests::ceremony::{Bell, Side};
+use parsec_tests::device::{Device, private_folder};
+use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::metrics::{figure, full};
 use parsec_tests::people;
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
 use parsec_tests::rpc::DEADLINE;
-use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
 use parsec_tests::server::{NO_LIMITS, Server};
-use parsec_tests::terminal::{Terminal, private_folder};
 use serde_json::Value;
 
 /// A relay that answers each side out of a ceremony of its own.
@@ -35,10 +35,10 @@ struct Between {
 
 impl Between {
     /// It has read the link, and knows what a server knows.
-    fn start(scene: &Scene, invitation: &InviteResult, seed: u64) -> Arc<Self> {
+    fn start(fixture: &Fixture, invitation: &InviteResult, seed: u64) -> Arc<Self> {
         let link: Link = invitation.link.expose().parse().unwrap();
-        let alice = &scene.alice.devices()[0];
-        let setting = Told {
+        let alice = &fixture.alice.devices()[0];
+        let prologue = Prologue {
             organisation: link.organisation,
             token: link.token,
             invited: Invited::User(BOB_EMAIL.parse().unwrap()),
@@ -47,10 +47,10 @@ impl Between {
             transport: TransportKind::Relay,
         };
         let names = (BOB.name.unwrap().parse().unwrap(), BOB.label.parse().unwrap());
-        let wire = Wire::between(setting, *link.secret.expose(), names, seed).unwrap();
+        let wire = Wire::between(prologue, *link.secret.expose(), names, seed).unwrap();
         let between = Arc::new(Self { wire: Mutex::new(wire), said: Mutex::default() });
         let meddler: Arc<dyn Meddler> = Arc::clone(&between) as _;
-        scene.proxy.meddle(meddler);
+        fixture.proxy.meddle(meddler);
         between
     }
 
@@ -77,7 +77,7 @@ impl Meddler for Between {
 }
 
 /// Somebody who is in already lets somebody else in.
-fn let_in(by: &Terminal, who: &Terminal, email: &str, profile: ProfileName) {
+fn let_in(by: &Device, who: &Device, email: &str, profile: ProfileName) {
     let invitation = by.invite(email).unwrap();
     let bell = Arc::new(Bell::default());
     let mut claimer = who.claim(invitation.link.expose(), &bell).unwrap();
@@ -95,39 +95,39 @@ fn names(claimer: &Side, greeter: &Side) -> [ProblemKind; 2] {
 }
 
 /// The relay is honest again, and the same people get through.
-fn honest_again(scene: &Scene, bob: &Terminal, invitation: &InviteResult) {
-    scene.proxy.meddle(Arc::new(Honest));
-    let ends = scene.enrol(bob, invitation, BOB, ChoiceMode::Picked);
+fn honest_again(fixture: &Fixture, bob: &Device, invitation: &InviteResult) {
+    fixture.proxy.meddle(Arc::new(Honest));
+    let ends = fixture.enrol(bob, invitation, BOB, ChoiceMode::Picked);
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
-    assert_eq!(scene.alice.verify().unwrap().count, 4);
+    assert_eq!(fixture.alice.verify().unwrap().count, 4);
 }
 
-fn mismatches(scene: &Scene) -> u32 {
-    let list: InviteListResult = scene.alice.call(method::INVITE_LIST, DeviceSelector::default()).unwrap();
+fn mismatches(fixture: &Fixture) -> u32 {
+    let list: InviteListResult = fixture.alice.call(method::INVITE_LIST, DeviceSelector::default()).unwrap();
     list.invitations[0].mismatches
 }
 
 /// M1, with the real programs: somebody who has read the link, and owns the relay.
 #[test]
 fn a_ceremony_of_its_own_with_each_side_certifies_nothing() {
-    let scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let fixture = Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
 
     // Alice listens: what Bob reads out is not what stands there.
-    let _between = Between::start(&scene, &invitation, 1);
-    let (claimer, mut greeter) = scene.both(&bob, &invitation);
+    let _between = Between::start(&fixture, &invitation, 1);
+    let (claimer, mut greeter) = fixture.both(&bob, &invitation);
     let said = claimer.code_to_say().unwrap();
     let offered = greeter.stage(Stage::ChooseCode).unwrap().choices;
     assert!(offered.iter().all(|choice| choice.code != said), "a chance of 1 in 350,000, or a defect");
     let _ = greeter.choose(None, ChoiceMode::Picked);
     assert_eq!(names(&claimer, &greeter), [ProblemKind::PeerMismatch, ProblemKind::CodeMismatch]);
-    assert_eq!(mismatches(&scene), 1);
-    scene.nothing_certified(&bob);
+    assert_eq!(mismatches(&fixture), 1);
+    fixture.nothing_certified(&bob);
 
     // M12: the guess of Alice's code came true. Bob listens.
-    let between = Between::start(&scene, &invitation, 2);
-    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
+    let between = Between::start(&fixture, &invitation, 2);
+    let (mut claimer, mut greeter) = fixture.both(&bob, &invitation);
     claimer.code_to_say().unwrap();
     greeter.stage(Stage::ChooseCode).unwrap();
     greeter.choose(Some(&between.wanted()), ChoiceMode::Typed).unwrap();
@@ -136,10 +136,10 @@ fn a_ceremony_of_its_own_with_each_side_certifies_nothing() {
     assert!(offered.iter().all(|choice| choice.code != said), "a chance of 1 in 350,000, or a defect");
     let _ = claimer.choose(None, ChoiceMode::Picked);
     assert_eq!(names(&claimer, &greeter), [ProblemKind::CodeMismatch, ProblemKind::PeerMismatch]);
-    assert_eq!(mismatches(&scene), 2);
-    scene.nothing_certified(&bob);
+    assert_eq!(mismatches(&fixture), 2);
+    fixture.nothing_certified(&bob);
 
-    honest_again(&scene, &bob, &invitation);
+    honest_again(&fixture, &bob, &invitation);
     figure(
         "M12",
         "between real programs: the greeter's check passed by luck, 0 certificates, both people told",
@@ -149,11 +149,11 @@ fn a_ceremony_of_its_own_with_each_side_certifies_nothing() {
 /// The control: were both people fooled, the middle would be vouched for. So the test above can fail.
 #[test]
 fn two_people_who_are_fooled_let_the_middle_in() {
-    let scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let between = Between::start(&scene, &invitation, 3);
-    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
+    let fixture = Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let between = Between::start(&fixture, &invitation, 3);
+    let (mut claimer, mut greeter) = fixture.both(&bob, &invitation);
     claimer.code_to_say().unwrap();
     greeter.stage(Stage::ChooseCode).unwrap();
     greeter.choose(Some(&between.wanted()), ChoiceMode::Typed).unwrap();
@@ -166,7 +166,7 @@ fn two_people_who_are_fooled_let_the_middle_in() {
     assert_eq!(shown.claimer.unwrap().name.unwrap().as_str(), BOB.name.unwrap());
     greeter.approve(Some(ProfileName::Standard)).unwrap();
     assert_eq!(between.wire.lock().unwrap().keys().len(), 1);
-    // What was signed is not for Bob: his terminal takes nothing of it.
+    // What was signed is not for Bob: his device takes nothing of it.
     claimer.outcome().unwrap_err();
     assert!(bob.devices().is_empty());
 }
@@ -198,22 +198,22 @@ impl Meddler for Breaker {
 /// M9, with the real programs: every attempt is begun by a person, and every end is seen by both.
 #[test]
 fn attempts_that_are_broken_off_begin_anew_by_hand_alone() {
-    let scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let fixture = Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let steps: &[u8] = if full() { &[2, 3, 4, 5, 6, 7] } else { &[3, 5] };
     let mut rounds = 0;
     for step in steps {
         let breaker = Arc::new(Breaker { step: *step, begun: AtomicU32::new(0) });
         let meddler: Arc<dyn Meddler> = Arc::clone(&breaker) as _;
-        scene.proxy.meddle(meddler);
-        let ends = scene.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
+        fixture.proxy.meddle(meddler);
+        let ends = fixture.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
         assert!(ends.claimer.is_err() && ends.greeter.is_err(), "{step}: {ends:?}");
         assert_eq!(breaker.begun.load(Ordering::SeqCst), 1, "{step}: begun without a person");
-        scene.nothing_certified(&bob);
+        fixture.nothing_certified(&bob);
         rounds += 1;
     }
-    honest_again(&scene, &bob, &invitation);
+    honest_again(&fixture, &bob, &invitation);
     figure(
         "M9",
         &format!(
@@ -244,13 +244,13 @@ impl Meddler for Held {
 /// comes in time is taken.
 #[test]
 fn what_is_late_is_awaited_and_nothing_happens_without_it() {
-    let scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let fixture = Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let held = Arc::new(Held { step: 5, let_go: Mutex::new(false), changed: Condvar::new() });
     let meddler: Arc<dyn Meddler> = Arc::clone(&held) as _;
-    scene.proxy.meddle(meddler);
-    let (mut claimer, mut greeter) = scene.both(&bob, &invitation);
+    fixture.proxy.meddle(meddler);
+    let (mut claimer, mut greeter) = fixture.both(&bob, &invitation);
     let said = claimer.code_to_say().unwrap();
     greeter.stage(Stage::ChooseCode).unwrap();
     greeter.choose(Some(&said), ChoiceMode::Picked).unwrap();
@@ -263,7 +263,7 @@ fn what_is_late_is_awaited_and_nothing_happens_without_it() {
     claimer.stage(Stage::ChooseCode).unwrap();
     claimer.choose(Some(&said), ChoiceMode::Picked).unwrap();
     claimer.stage(Stage::Identify).unwrap();
-    scene.nothing_certified(&bob);
+    fixture.nothing_certified(&bob);
 }
 
 /// Loses a step for ever, whoever asks for it.
@@ -278,25 +278,25 @@ impl Meddler for Hole {
 /// A message that never comes certifies nothing, and who stops is believed.
 #[test]
 fn what_is_lost_is_waited_for_until_a_person_stops() {
-    let scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let fixture = Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let steps: &[u8] = if full() { &[0, 1, 2, 3, 4, 5] } else { &[1, 4] };
     for step in steps {
-        scene.proxy.meddle(Arc::new(Hole(*step)));
-        let (mut claimer, greeter) = scene.both(&bob, &invitation);
+        fixture.proxy.meddle(Arc::new(Hole(*step)));
+        let (mut claimer, greeter) = fixture.both(&bob, &invitation);
         // As far as it gets: the last thing that either screen can come to.
         match step {
             0..=3 => drop(greeter.until("the claimer to be there", |view| view.attempt.is_some()).unwrap()),
             _ => drop(claimer.code_to_say().unwrap()),
         }
         claimer.cancel().unwrap();
-        // Who owns the road can keep that from Alice for as long as her patience lasts; she hears it when it is through.
-        scene.proxy.meddle(Arc::new(Honest));
+        // Who owns the transport can keep that from Alice for until her deadline passes; she hears it when it is through.
+        fixture.proxy.meddle(Arc::new(Honest));
         assert_eq!(greeter.outcome().unwrap_err().name(), ProblemKind::PeerCancelled, "{step}");
-        scene.nothing_certified(&bob);
+        fixture.nothing_certified(&bob);
     }
-    honest_again(&scene, &bob, &invitation);
+    honest_again(&fixture, &bob, &invitation);
 }
 
 /// Says "registered" to the greeter, and registers nothing.
@@ -326,25 +326,26 @@ impl Meddler for FalseWord {
 /// M11, with the real programs: a server's word that somebody is registered makes no member of anybody.
 #[test]
 fn a_server_that_says_registered_makes_no_member() {
-    let mut scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let mut fixture =
+        Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let liar = Arc::new(FalseWord::default());
     let meddler: Arc<dyn Meddler> = Arc::clone(&liar) as _;
-    scene.proxy.meddle(meddler);
-    let (mut claimer, greeter) = scene.up_to_password(&bob, &invitation, ProfileName::Standard);
+    fixture.proxy.meddle(meddler);
+    let (mut claimer, greeter) = fixture.up_to_password(&bob, &invitation, ProfileName::Standard);
     claimer.finish(BOB.password).unwrap();
     // Alice looks into the log, and finds that it is not so.
     assert_eq!(greeter.outcome().unwrap_err().name(), ProblemKind::ServerMisbehaved);
     assert_eq!(liar.0.load(Ordering::SeqCst), 1);
-    assert_eq!(scene.alice.verify().unwrap().count, 2);
+    assert_eq!(fixture.alice.verify().unwrap().count, 2);
     assert_eq!(bob.devices()[0].registration, Registration::Pending);
     // What was signed is still in her outbox: with an honest server it gets where it belongs, by itself.
-    scene.proxy.meddle(Arc::new(Honest));
-    scene.alice.restart();
-    scene.alice.unlock(ALICE_PASSWORD).unwrap();
+    fixture.proxy.meddle(Arc::new(Honest));
+    fixture.alice.restart();
+    fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     let _registered = bob.until_device(|device| device.registration == Registration::Registered);
-    assert_eq!(scene.alice.verify().unwrap().count, 4);
+    assert_eq!(fixture.alice.verify().unwrap().count, 4);
     figure(
         "M11",
         "between real programs: \"registered\" said of nothing: 0 members, the greeter told, registered later in truth",
@@ -376,35 +377,36 @@ impl Meddler for Shown {
 /// S4, with the real programs: a server whose past has split, and members on either side of the split.
 #[test]
 fn a_server_with_two_pasts_is_found_out_by_whoever_meets_the_other_one() {
-    let mut scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
-    let (bob, carol, dave) = (scene.terminal("bob"), scene.terminal("carol"), scene.terminal("dave"));
-    let_in(&scene.alice, &bob, BOB_EMAIL, ProfileName::Administrator);
+    let mut fixture =
+        Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
+    let (bob, carol, dave) = (fixture.device("bob"), fixture.device("carol"), fixture.device("dave"));
+    let_in(&fixture.alice, &bob, BOB_EMAIL, ProfileName::Administrator);
     bob.call::<Value>(method::DEVICE_LOCK, DeviceSelector::default()).unwrap();
 
     // The split: the same server twice.
-    scene.server.kill();
-    private_folder(&scene.path("other"));
-    for entry in std::fs::read_dir(scene.server.folder()).unwrap().map(Result::unwrap) {
+    fixture.server.kill();
+    private_folder(&fixture.path("other"));
+    for entry in std::fs::read_dir(fixture.server.folder()).unwrap().map(Result::unwrap) {
         if entry.file_type().unwrap().is_file() {
-            std::fs::copy(entry.path(), scene.path("other").join(entry.file_name())).unwrap();
+            std::fs::copy(entry.path(), fixture.path("other").join(entry.file_name())).unwrap();
         }
     }
-    scene.restart_server();
-    let other = Server::start(&scene.path("other"), NO_LIMITS);
+    fixture.restart_server();
+    let other = Server::start(&fixture.path("other"), NO_LIMITS);
 
     // Alice's side of it.
     let shown = Arc::new(Shown::default());
     let meddler: Arc<dyn Meddler> = Arc::clone(&shown) as _;
-    scene.proxy.meddle(meddler);
-    let_in(&scene.alice, &carol, "carol@acme.example", ProfileName::Standard);
-    assert_eq!(scene.alice.verify().unwrap().count, 6);
-    scene.alice.call::<Value>(method::DEVICE_LOCK, DeviceSelector::default()).unwrap();
+    fixture.proxy.meddle(meddler);
+    let_in(&fixture.alice, &carol, "carol@acme.example", ProfileName::Standard);
+    assert_eq!(fixture.alice.verify().unwrap().count, 6);
+    fixture.alice.call::<Value>(method::DEVICE_LOCK, DeviceSelector::default()).unwrap();
     carol.call::<Value>(method::DEVICE_LOCK, DeviceSelector::default()).unwrap();
 
     // Bob's.
-    scene.proxy.meddle(Arc::new(Honest));
-    scene.proxy.set_upstream(other.address());
-    scene.proxy.cut();
+    fixture.proxy.meddle(Arc::new(Honest));
+    fixture.proxy.set_upstream(other.address());
+    fixture.proxy.cut();
     bob.unlock(BOB_PASSWORD).unwrap();
     let_in(&bob, &dave, "dave@acme.example", ProfileName::Standard);
     assert_eq!(bob.verify().unwrap().count, 6);
@@ -412,8 +414,8 @@ fn a_server_with_two_pasts_is_found_out_by_whoever_meets_the_other_one() {
     // Message 7 has Bob's head in it; the newcomer is shown Alice's past, as long as his.
     shown.showing.store(true, Ordering::SeqCst);
     let meddler: Arc<dyn Meddler> = Arc::clone(&shown) as _;
-    scene.proxy.meddle(meddler);
-    let erin = scene.terminal("erin");
+    fixture.proxy.meddle(meddler);
+    let erin = fixture.device("erin");
     let invitation = bob.invite("erin@acme.example").unwrap();
     let bell = Arc::new(Bell::default());
     let mut claimer = erin.claim(invitation.link.expose(), &bell).unwrap();
@@ -423,16 +425,16 @@ fn a_server_with_two_pasts_is_found_out_by_whoever_meets_the_other_one() {
     assert!(erin.devices().is_empty());
 
     // Whoever is led over to the other side, of the same length, sees another past than they have kept.
-    scene.proxy.meddle(Arc::new(Honest));
-    scene.alice.unlock(ALICE_PASSWORD).map_or_else(drop, drop);
-    assert_eq!(scene.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
-    scene.proxy.set_upstream(scene.server.address());
-    scene.proxy.cut();
+    fixture.proxy.meddle(Arc::new(Honest));
+    fixture.alice.unlock(ALICE_PASSWORD).map_or_else(drop, drop);
+    assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
+    fixture.proxy.set_upstream(fixture.server.address());
+    fixture.proxy.cut();
     assert_eq!(bob.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
     // Dave is known on Bob's side alone, and his own log says that he is.
     assert_eq!(dave.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
     // The side that was there before goes on.
-    assert_eq!(scene.alice.verify().unwrap().count, 6);
+    assert_eq!(fixture.alice.verify().unwrap().count, 6);
     figure(
         "S4",
         "between real programs: a server with two pasts, found by a newcomer in message 7 and by 2 members at their kept heads",

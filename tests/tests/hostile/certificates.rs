@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{CeremonyView, ProblemKind, Stage, TransportChoice};
 use parsec_tests::ceremony::Bell;
+use parsec_tests::device::{Device, private_folder};
+use parsec_tests::fixture::{BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::launch::{Launched, daemon, launch};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
 use parsec_tests::ready::logged;
-use parsec_tests::scene::{BOB_EMAIL, Scene, Setting};
 use parsec_tests::server::Server;
-use parsec_tests::terminal::{Terminal, private_folder};
 use rcgen::{CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
 use rustix::process::Signal;
 
@@ -56,27 +56,33 @@ impl Authority {
 const GOOD: (i32, i32) = (2020, 2090);
 
 #[test]
-fn each_fault_of_a_certificate_is_named_on_the_default_road_too() {
-    let scene = Scene::found(Setting::default());
-    let link = scene.alice.invite(BOB_EMAIL).unwrap();
-    // The link names the other terminal, so that a claim could go on without the server.
+fn each_fault_of_a_certificate_is_named_on_the_default_transport_too() {
+    let fixture = Fixture::found(FixtureOptions::default());
+    let link = fixture.alice.invite(BOB_EMAIL).unwrap();
+    // The link names the other device, so that a claim could go on without the server.
     assert!(link.direct);
     let payload = link.link.expose().split_once("/join/").unwrap().1.to_owned();
 
     let (known, unknown) = (Authority::new(), Authority::new());
-    let file = scene.path("ca.pem");
+    let file = fixture.path("ca.pem");
     std::fs::write(&file, known.certificate.pem()).unwrap();
-    let bob = Terminal::start_with("bob", &scene.path("bob"), &["--ca-file", file.to_str().unwrap()]);
+    let bob = Device::start_with("bob", &fixture.path("bob"), &["--ca-file", file.to_str().unwrap()]);
     let servers = [
-        (known.server(&scene.path("good"), "127.0.0.1", GOOD), None),
-        (unknown.server(&scene.path("unknown"), "127.0.0.1", GOOD), Some(ProblemKind::CertificateUntrusted)),
-        (known.server(&scene.path("name"), "other.example", GOOD), Some(ProblemKind::CertificateOfAnother)),
-        (known.server(&scene.path("old"), "127.0.0.1", (2020, 2021)), Some(ProblemKind::CertificateExpired)),
+        (known.server(&fixture.path("good"), "127.0.0.1", GOOD), None),
         (
-            known.server(&scene.path("new"), "127.0.0.1", (2089, 2090)),
+            unknown.server(&fixture.path("unknown"), "127.0.0.1", GOOD),
+            Some(ProblemKind::CertificateUntrusted),
+        ),
+        (known.server(&fixture.path("name"), "other.example", GOOD), Some(ProblemKind::CertificateOfAnother)),
+        (
+            known.server(&fixture.path("old"), "127.0.0.1", (2020, 2021)),
+            Some(ProblemKind::CertificateExpired),
+        ),
+        (
+            known.server(&fixture.path("new"), "127.0.0.1", (2089, 2090)),
             Some(ProblemKind::CertificateNotYetValid),
         ),
-        (Server::start(&scene.path("plain"), &[]), Some(ProblemKind::ServerNotTls)),
+        (Server::start(&fixture.path("plain"), &[]), Some(ProblemKind::ServerNotTls)),
     ];
     for (server, wanted) in servers {
         let link = format!("https://{}/join/{payload}", server.address());
@@ -100,11 +106,11 @@ fn a_renewed_certificate_counts_at_once_and_a_bad_one_never() {
     let known = Authority::new();
     let [ca, place] = ["ca.pem", "server"].map(|name| folder.path().join(name));
     std::fs::write(&ca, known.certificate.pem()).unwrap();
-    let bob = Terminal::start_with("bob", &folder.path().join("bob"), &["--ca-file", ca.to_str().unwrap()]);
+    let bob = Device::start_with("bob", &folder.path().join("bob"), &["--ca-file", ca.to_str().unwrap()]);
     let mut server = known.server(&place, "127.0.0.1", (2020, 2021));
     // A link of any invitation: what is asked is how the server answers.
-    let scene = Scene::found(Setting::default());
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let fixture = Fixture::found(FixtureOptions::default());
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let payload = invitation.link.expose().split_once("/join/").unwrap().1.to_owned();
     let link = format!("https://{}/join/{payload}", server.address());
     let ping = || {
@@ -172,9 +178,9 @@ impl Meddler for Portal {
 
 #[test]
 fn what_answers_in_a_servers_place_is_not_called_dishonest() {
-    let scene = Scene::found(Setting::default());
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+    let fixture = Fixture::found(FixtureOptions::default());
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let link = invitation.link.expose();
     for (status, headers, wanted) in [
         (
@@ -187,7 +193,7 @@ fn what_answers_in_a_servers_place_is_not_called_dishonest() {
         (404, &["content-type: text/plain"], "another web server"),
         (407, &[], "status 407"),
     ] {
-        scene.proxy.meddle(Arc::new(Portal(status, headers)));
+        fixture.proxy.meddle(Arc::new(Portal(status, headers)));
         let problem = ProblemKind::NotAServer;
         let said = bob.ctl_input(&["claim", "--json", "--link-file", "-"], link);
         assert_eq!(said.code, i32::from(problem.exit_code()), "{status}: {said:?}");
@@ -195,23 +201,23 @@ fn what_answers_in_a_servers_place_is_not_called_dishonest() {
         assert!(!said.stdout.contains("who=you"), "{said:?}");
         for command in [&["net", "ping", "--json"][..], &["doctor", "--json"], &["trust", "verify", "--json"]]
         {
-            let said = scene.alice.ctl(command);
+            let said = fixture.alice.ctl(command);
             assert_ne!(said.code, 76, "{command:?} {status}: {said:?}");
             assert!(said.stdout.contains(wanted), "{command:?} {status}: {said:?}");
         }
-        let refused = scene.alice.invite_by("carol@acme.example", TransportChoice::Server).unwrap_err();
+        let refused = fixture.alice.invite_by("carol@acme.example", TransportChoice::Server).unwrap_err();
         assert_eq!(refused.name(), Some(problem), "{status}");
     }
     // In the middle of a ceremony it ends nothing: somebody logs in, and it goes on.
-    scene.proxy.meddle(Arc::new(Honest));
+    fixture.proxy.meddle(Arc::new(Honest));
     let bell = Arc::new(Bell::default());
     let claimer = bob.claim(link, &bell).unwrap();
     claimer.stage(Stage::WaitingForPeer).unwrap();
-    scene.proxy.meddle(Arc::new(Portal(200, &["content-type: text/html"])));
-    let greeter = scene.alice.greet(invitation.token, &bell).unwrap();
+    fixture.proxy.meddle(Arc::new(Portal(200, &["content-type: text/html"])));
+    let greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
     let named =
         |view: &CeremonyView| view.note.as_ref().is_some_and(|note| note.contains("no Parsec server"));
     greeter.until("the log-in page is named", named).unwrap();
-    scene.proxy.meddle(Arc::new(Honest));
+    fixture.proxy.meddle(Arc::new(Honest));
     claimer.code_to_say().unwrap();
 }

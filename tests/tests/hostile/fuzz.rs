@@ -51,7 +51,7 @@ fn every_corpus_and_some_inputs_that_nobody_has_seen() {
 fn the_runner_finds_what_is_planted() {
     for (target, word) in [("planted-panic", "crash"), ("planted-hang", "hang"), ("planted-memory", "crash")]
     {
-        let (well, said) = xtask(&["--target", target, "--seconds", "2", "--patience", "1"]);
+        let (well, said) = xtask(&["--target", target, "--seconds", "2", "--timeout", "1"]);
         assert!(!well && said.contains(word), "{target}: {said}");
     }
 }

@@ -86,14 +86,14 @@ fn assert_harmless(said: &Said, harmless: &Said, what: &str) {
     }
 }
 
-struct Stage {
+struct TestBed {
     // Before the folder that its socket is in.
     daemon: FakeDaemon,
     _folder: tempfile::TempDir,
     answers: Arc<Mutex<Answers>>,
 }
 
-impl Stage {
+impl TestBed {
     fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
         let answers = Arc::new(Mutex::new(Answers::default()));
@@ -151,7 +151,7 @@ fn there_are_676_different_names() {
 
 #[test]
 fn no_name_in_any_place_has_an_effect() {
-    let stage = Stage::new();
+    let stage = TestBed::new();
     let examples = documented();
     let all = names();
     let mut places = 0;
@@ -206,7 +206,7 @@ fn no_name_in_any_place_has_an_effect() {
 
 #[test]
 fn no_problem_speaks_for_us() {
-    let stage = Stage::new();
+    let stage = TestBed::new();
     let mut problem = serde_json::to_value(Problem::new(ProblemKind::CodeMismatch, "m")).unwrap();
     let mut with = |name: &str| {
         ["message", "hint", "name"].into_iter().for_each(|field| problem[field] = json!(name));
@@ -231,7 +231,7 @@ fn no_problem_speaks_for_us() {
 
 #[test]
 fn no_event_and_no_argument_has_an_effect() {
-    let stage = Stage::new();
+    let stage = TestBed::new();
     let says = |name: &str| {
         let item = |event: Value| {
             json!({"jsonrpc": "2.0", "method": "events.item", "params": {"subscription": 1, "result":
@@ -240,7 +240,7 @@ fn no_event_and_no_argument_has_an_effect() {
         let items = vec![
             item(json!({"type": "token_created", "id": name, "name": name})),
             item(json!({"type": "token_refused", "id": name, "method": name, "problem": "token_invalid"})),
-            item(json!({"type": "road_changed", "ceremony": 1, "road": name, "reason": name})),
+            item(json!({"type": "transport_changed", "ceremony": 1, "transport": name, "reason": name})),
             item(json!({"type": name, "what": name})),
         ];
         stage

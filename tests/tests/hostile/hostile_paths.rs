@@ -16,12 +16,12 @@ use parsec_protocol::control::{
     DeviceListResult, DeviceSelector, DeviceUnlock, DeviceView, ProblemKind, SecretText, method,
 };
 use parsec_tests::ctl;
+use parsec_tests::device::private_folder;
+use parsec_tests::fixture::{ALICE_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::launch::{Launched, daemon, launch};
 use parsec_tests::process::{NOBODY, as_nobody};
 use parsec_tests::rpc::{Client, Failed};
-use parsec_tests::scene::{ALICE_PASSWORD, Scene, Setting};
 use parsec_tests::skip;
-use parsec_tests::terminal::private_folder;
 use parsecd::store::{Devices, WorkFactor};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
@@ -60,20 +60,20 @@ const OBJECTS: [Object; 8] = [
 ];
 
 /// A place, relative to the case's folder; whether a folder belongs there; what it takes to look whether it is used.
-struct Place {
+struct Target {
     path: &'static str,
     folder: bool,
 }
 
-const fn file(path: &'static str) -> Place {
-    Place { path, folder: false }
+const fn file(path: &'static str) -> Target {
+    Target { path, folder: false }
 }
 
-const fn folder(path: &'static str) -> Place {
-    Place { path, folder: true }
+const fn folder(path: &'static str) -> Target {
+    Target { path, folder: true }
 }
 
-const PLACES: &[Place] = &[
+const TARGETS: &[Target] = &[
     folder("run/parsecd"),
     file("run/parsecd/parsecd.sock"),
     file("run/parsecd/parsecd.sock.lock"),
@@ -151,7 +151,7 @@ fn wanted(place: &str, object: Object) -> Outcome {
 /// One case: its own copy of everything, with one thing changed.
 struct Case<'a> {
     root: PathBuf,
-    place: &'a Place,
+    place: &'a Target,
     object: Object,
 }
 
@@ -273,15 +273,15 @@ fn picture(path: &Path) -> BTreeMap<PathBuf, (u32, u32, i64, Vec<u8>)> {
 
 /// A data folder with Alice's device in it, whose key file opens at once.
 fn template() -> (tempfile::TempDir, String) {
-    let mut scene = Scene::found(Setting::default());
-    scene.alice.kill();
-    let devices = Devices::open_with(&scene.alice.data(), WorkFactor::for_tests()).unwrap();
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    fixture.alice.kill();
+    let devices = Devices::open_with(&fixture.alice.data(), WorkFactor::for_tests()).unwrap();
     let device = devices.list().unwrap().remove(0);
     let password = SecretText::new(ALICE_PASSWORD.to_owned().into());
     devices.change_password(device.device, None, &password, &password).unwrap();
     drop(devices);
     let kept = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    copy(&scene.alice.data(), &kept.path().join("data"));
+    copy(&fixture.alice.data(), &kept.path().join("data"));
     (kept, format!("{}.{}", device.organisation, device.device))
 }
 
@@ -301,7 +301,7 @@ fn whatever_stands_in_a_place_is_refused_or_harmless() {
     let (template, device) = template();
     let mut table = String::new();
     let mut wrong = Vec::new();
-    for place in PLACES {
+    for place in TARGETS {
         for object in OBJECTS.into_iter().filter(|object| root || *object != Object::Foreign) {
             let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
             let case = Case { root: folder.path().to_owned(), place, object };

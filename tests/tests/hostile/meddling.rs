@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use parsec_protocol::control::{ChoiceMode, ProblemKind, TransportChoice};
 use parsec_protocol::limits::{STEP_MAX_BYTES, STEPS};
 use parsec_tests::ceremony::Bell;
+use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::people::{self, Phone};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
-use parsec_tests::scene::{BOB, BOB_EMAIL, Scene, Setting};
 use parsec_tests::server::NO_LIMITS;
 
 /// What is done to one message on its way from the relay to its reader.
@@ -72,18 +72,18 @@ impl Meddler for Recorder {
 
 #[test]
 fn a_changed_message_ends_the_ceremony_and_certifies_nothing() {
-    let scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
+    let fixture = Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
     let recorder = Arc::new(Recorder::default());
     let meddler: Arc<dyn Meddler> = Arc::clone(&recorder) as _;
-    scene.proxy.meddle(meddler);
-    let first = scene.terminal("first");
-    let invitation = scene.alice.invite("first@acme.example").unwrap();
-    let ends = scene.enrol(&first, &invitation, BOB, ChoiceMode::Picked);
+    fixture.proxy.meddle(meddler);
+    let first = fixture.device("first");
+    let invitation = fixture.alice.invite("first@acme.example").unwrap();
+    let ends = fixture.enrol(&first, &invitation, BOB, ChoiceMode::Picked);
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let earlier = recorder.0.lock().unwrap().clone();
-    let before = scene.alice.verify().unwrap().count;
+    let before = fixture.alice.verify().unwrap().count;
 
-    let bob = scene.terminal("bob");
+    let bob = fixture.device("bob");
     let mut number = 0;
     for lie in [Lie::Cut, Lie::Empty, Lie::Longer, Lie::OneBit, Lie::TooLong, Lie::Replayed, Lie::Foreign] {
         // Message 8 comes after Bob's keys are durable: below. Replayed needs one that came before.
@@ -98,9 +98,9 @@ fn a_changed_message_ends_the_ceremony_and_certifies_nothing() {
                 earlier: earlier.clone(),
             });
             let meddler: Arc<dyn Meddler> = Arc::clone(&liar) as _;
-            scene.proxy.meddle(meddler);
-            let invitation = scene.alice.invite(&format!("bob{number}@acme.example")).unwrap();
-            let ends = scene.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
+            fixture.proxy.meddle(meddler);
+            let invitation = fixture.alice.invite(&format!("bob{number}@acme.example")).unwrap();
+            let ends = fixture.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
             assert!(liar.lied.load(Ordering::SeqCst), "{lie:?} {step} did not happen");
             let names = [ends.claimer.unwrap_err().name(), ends.greeter.unwrap_err().name()];
             let known = [
@@ -115,10 +115,10 @@ fn a_changed_message_ends_the_ceremony_and_certifies_nothing() {
             assert!(bob.devices().is_empty(), "{lie:?} {step}");
         }
     }
-    scene.proxy.meddle(Arc::new(Honest));
-    assert_eq!(scene.alice.verify().unwrap().count, before);
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    let ends = scene.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
+    fixture.proxy.meddle(Arc::new(Honest));
+    assert_eq!(fixture.alice.verify().unwrap().count, before);
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let ends = fixture.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
 }
 
@@ -145,21 +145,21 @@ impl Meddler for Away {
 
 #[test]
 fn a_server_that_is_away_for_a_while_costs_only_time() {
-    let scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
+    let fixture = Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
     for step in 0..STEPS {
         let away = Arc::new(Away { step, gone: AtomicBool::new(false), lost: Mutex::new(0) });
         let meddler: Arc<dyn Meddler> = Arc::clone(&away) as _;
-        scene.proxy.meddle(meddler);
-        let bob = scene.terminal(&format!("b{step}"));
-        let invitation = scene.alice.invite(&format!("bob{step}@acme.example")).unwrap();
+        fixture.proxy.meddle(meddler);
+        let bob = fixture.device(&format!("b{step}"));
+        let invitation = fixture.alice.invite(&format!("bob{step}@acme.example")).unwrap();
         let bell = Arc::new(Bell::default());
         let mut claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
-        let mut greeter = scene.alice.greet(invitation.token, &bell).unwrap();
+        let mut greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
         let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
         assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{step}: {ends:?}");
         assert_eq!(*away.lost.lock().unwrap(), 3, "{step}");
     }
-    assert_eq!(scene.alice.verify().unwrap().users, 1 + u64::from(STEPS));
+    assert_eq!(fixture.alice.verify().unwrap().users, 1 + u64::from(STEPS));
 }
 
 /// Nobody home.
@@ -173,18 +173,18 @@ impl Meddler for Down {
 
 #[test]
 fn with_the_server_down_every_command_says_so_and_works_later() {
-    let scene = Scene::found(Setting { server_options: NO_LIMITS, ..Setting::default() });
-    let bob = scene.terminal("bob");
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
-    scene.proxy.meddle(Arc::new(Down));
-    let refused = scene.alice.invite_by("carol@acme.example", TransportChoice::Server).unwrap_err();
+    let fixture = Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    fixture.proxy.meddle(Arc::new(Down));
+    let refused = fixture.alice.invite_by("carol@acme.example", TransportChoice::Server).unwrap_err();
     assert_eq!(refused.name(), Some(ProblemKind::ServerUnreachable));
-    assert_eq!(scene.alice.verify().unwrap_err().name(), Some(ProblemKind::ServerUnreachable));
+    assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::ServerUnreachable));
     let claim = ["claim", "--json", "--transport", "server", "--link-file", "-"];
     let said = bob.ctl_input(&claim, invitation.link.expose());
     assert_eq!(said.code, 69, "{said:?}");
     assert!(said.stdout.contains("server_unreachable"), "{said:?}");
-    scene.proxy.meddle(Arc::new(Honest));
-    let ends = scene.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
+    fixture.proxy.meddle(Arc::new(Honest));
+    let ends = fixture.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
 }

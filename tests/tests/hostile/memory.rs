@@ -10,15 +10,15 @@ use std::sync::Arc;
 use parsec_protocol::control::{ChoiceMode, DeviceSelector, DeviceView, ProfileName, Stage, method};
 use parsec_protocol::enrol::link::Link;
 use parsec_tests::ceremony::{Bell, Side};
+use parsec_tests::device::Device;
+use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::logs::{Planted, files};
 use parsec_tests::memory;
-use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting};
 use parsec_tests::skip;
-use parsec_tests::terminal::Terminal;
 
 /// The five keys of a device, out of its key file.
-fn keys_of(who: &str, terminal: &Terminal, password: &str) -> Vec<Planted> {
-    let file = files(&terminal.data()).into_iter().find(|(path, _)| path.ends_with("key.age")).unwrap();
+fn keys_of(who: &str, device: &Device, password: &str) -> Vec<Planted> {
+    let file = files(&device.data()).into_iter().find(|(path, _)| path.ends_with("key.age")).unwrap();
     let identity = age::scrypt::Identity::new(age::secrecy::SecretString::from(password.to_owned()));
     let decryptor = age::Decryptor::new_buffered(file.1.as_slice()).unwrap();
     let mut record = Vec::new();
@@ -35,8 +35,8 @@ fn keys_of(who: &str, terminal: &Terminal, password: &str) -> Vec<Planted> {
         .collect()
 }
 
-fn lock(terminal: &Terminal) {
-    let locked: DeviceView = terminal.call(method::DEVICE_LOCK, DeviceSelector::default()).unwrap();
+fn lock(device: &Device) {
+    let locked: DeviceView = device.call(method::DEVICE_LOCK, DeviceSelector::default()).unwrap();
     assert_eq!(locked.state, parsec_protocol::control::DeviceState::Locked);
 }
 
@@ -51,13 +51,13 @@ fn codes_of(side: &Side) -> Vec<Planted> {
 }
 
 /// Runs the ceremony, noting every code that was on a screen; each is found in the memory of the one who shows it.
-fn ceremony(scene: &Scene, bob: &mut Terminal, codes: &mut Vec<Planted>) -> Vec<Planted> {
-    let invitation = scene.alice.invite(BOB_EMAIL).unwrap();
+fn ceremony(fixture: &Fixture, bob: &mut Device, codes: &mut Vec<Planted>) -> Vec<Planted> {
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let link: Link = invitation.link.expose().parse().unwrap();
     let secret = Planted::bytes("the link's secret", link.secret.expose());
     let bell = Arc::new(Bell::default());
     let mut claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
-    let mut greeter = scene.alice.greet(invitation.token, &bell).unwrap();
+    let mut greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
     let said = claimer.code_to_say().unwrap();
     let live = codes_of(&claimer);
     let (found, _) = memory::search(bob.process().id(), &live);
@@ -88,31 +88,31 @@ fn nothing_secret_is_left_in_memory_after_lock() {
     if !rustix::process::getuid().is_root() {
         return skip(NAME, "reading another process's memory takes root");
     }
-    let mut scene = Scene::found(Setting::default());
-    let mut bob = scene.terminal("bob");
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let mut bob = fixture.device("bob");
     let mut codes = Vec::new();
-    let link = ceremony(&scene, &mut bob, &mut codes);
+    let link = ceremony(&fixture, &mut bob, &mut codes);
     // Once more as on any other day: closed, opened with the password, used, closed.
-    lock(&scene.alice);
+    lock(&fixture.alice);
     lock(&bob);
-    scene.alice.unlock(ALICE_PASSWORD).unwrap();
+    fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     bob.unlock(BOB_PASSWORD).unwrap();
-    assert_eq!(scene.alice.verify().unwrap().users, 2);
+    assert_eq!(fixture.alice.verify().unwrap().users, 2);
 
-    let alice_id = scene.alice.process().id();
+    let alice_id = fixture.alice.process().id();
     let bob_id = bob.process().id();
     let mut left = Vec::new();
-    for (who, id, terminal, password) in
-        [("Alice", alice_id, &scene.alice, ALICE_PASSWORD), ("Bob", bob_id, &bob, BOB_PASSWORD)]
+    for (who, id, device, password) in
+        [("Alice", alice_id, &fixture.alice, ALICE_PASSWORD), ("Bob", bob_id, &bob, BOB_PASSWORD)]
     {
-        let keys = keys_of(who, terminal, password);
+        let keys = keys_of(who, device, password);
         let (found, searched) = memory::search(id, &keys);
         for key in ["user key", "manifest key", "signing key", "directory key"] {
             let seen = found.iter().filter(|hit| hit.contains(key)).count();
             assert!(seen > 0, "the scanner does not find {who}'s {key} while the device is unlocked");
         }
         println!("{who} unlocked: {} places in {searched} bytes", found.len());
-        lock(terminal);
+        lock(device);
         let mut planted = keys;
         planted.extend(Planted::bytes(&format!("{who}'s password"), password.as_bytes()));
         planted.extend(codes.iter().cloned());

@@ -9,12 +9,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use parsec_protocol::control::{DeviceView, ProblemKind, Registration, method};
+use parsec_tests::device::{Device, Founding, private_folder};
+use parsec_tests::fixture::{ALICE_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::logs::files;
 use parsec_tests::process::{NOBODY, as_nobody, binary};
 use parsec_tests::proxy::{NoAnswer, Proxy};
-use parsec_tests::scene::{ALICE_PASSWORD, Scene, Setting};
 use parsec_tests::server::Server;
-use parsec_tests::terminal::{Founding, Terminal, private_folder};
 use parsec_tests::{installed, skip};
 use rexpect::session::spawn_command;
 use rustix::process::{Pid, Signal, kill_process};
@@ -29,7 +29,7 @@ fn a_typed_password_is_read_once_and_written_once() {
         return skip(NAME, "strace is not installed");
     }
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let mut terminal = Terminal::start("owner", &folder.path().join("t"));
+    let mut device = Device::start("owner", &folder.path().join("t"));
     // A file for each thread: in one for all, a call that another thread interrupts is cut into two lines.
     let traces = folder.path().join("traces");
     private_folder(&traces);
@@ -39,7 +39,7 @@ fn a_typed_password_is_read_once_and_written_once() {
         .arg(traces.join("of"))
         .arg(binary("parsecctl"))
         .args(["device", "unlock"]);
-    command.env("XDG_RUNTIME_DIR", terminal.runtime()).env("HOME", folder.path()).env("TERM", "dumb");
+    command.env("XDG_RUNTIME_DIR", device.runtime()).env("HOME", folder.path()).env("TERM", "dumb");
     let mut session = spawn_command(command, Some(60_000)).unwrap();
     session.exp_string("not shown): ").unwrap();
     session.send_line(PASSWORD).unwrap();
@@ -59,7 +59,7 @@ fn a_typed_password_is_read_once_and_written_once() {
     for (path, bytes) in files(&folder.path().join("t")) {
         assert!(!String::from_utf8_lossy(&bytes).contains(PASSWORD), "{path}");
     }
-    let id = terminal.process().id();
+    let id = device.process().id();
     for file in ["cmdline", "environ"] {
         let text = std::fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
         assert!(!String::from_utf8_lossy(&text).contains(PASSWORD), "{file}");
@@ -182,18 +182,18 @@ fn planted(password: &str) -> Vec<u8> {
 
 #[test]
 fn a_key_file_that_somebody_put_there_confirms_nothing() {
-    let scene = Scene::found(Setting::default());
+    let fixture = Fixture::found(FixtureOptions::default());
     let (path, own) =
-        files(&scene.alice.data()).into_iter().find(|(path, _)| path.ends_with("key.age")).unwrap();
-    let path = scene.alice.data().join(path);
+        files(&fixture.alice.data()).into_iter().find(|(path, _)| path.ends_with("key.age")).unwrap();
+    let path = fixture.alice.data().join(path);
     std::fs::write(&path, planted("chosen by a program")).unwrap();
-    let refused = scene.alice.unlock("chosen by a program").unwrap_err();
+    let refused = fixture.alice.unlock("chosen by a program").unwrap_err();
     assert_eq!(refused.name(), Some(ProblemKind::KeyFileDamaged));
     let change = json!({"password": "chosen by a program", "new_password": "another of its choice"});
-    let refused = scene.alice.call::<DeviceView>(method::DEVICE_PASSWORD, change).unwrap_err();
+    let refused = fixture.alice.call::<DeviceView>(method::DEVICE_PASSWORD, change).unwrap_err();
     assert_eq!(refused.name(), Some(ProblemKind::KeyFileDamaged));
     std::fs::write(&path, own).unwrap();
-    scene.alice.unlock(ALICE_PASSWORD).unwrap();
+    fixture.alice.unlock(ALICE_PASSWORD).unwrap();
 }
 
 #[test]
@@ -203,10 +203,10 @@ fn guessing_the_password_of_an_unfinished_founding_is_as_slow_as_any_guessing() 
     let server = Server::start(&folder.path().join("server"), &[]);
     let proxy = Proxy::start(server.address());
     proxy.meddle(Arc::new(NoAnswer));
-    let terminal = Terminal::start("owner", &folder.path().join("t"));
+    let device = Device::start("owner", &folder.path().join("t"));
     let (url, token) = (proxy.url(), server.reserve("acme"));
     let found = |password: &str| {
-        terminal.found(&Founding {
+        device.found(&Founding {
             server: &url,
             organisation: "acme",
             token: &token,
@@ -218,7 +218,7 @@ fn guessing_the_password_of_an_unfinished_founding_is_as_slow_as_any_guessing() 
         })
     };
     assert_eq!(found(PASSWORD).unwrap_err().name(), Some(ProblemKind::ServerUnreachable));
-    assert_eq!(terminal.devices()[0].registration, Registration::Pending);
+    assert_eq!(device.devices()[0].registration, Registration::Pending);
     let names: Vec<_> = (0..8).map(|_| found("not this one").unwrap_err().name().unwrap()).collect();
     assert_eq!(names[..3], [ProblemKind::WrongPassword; 3], "{names:?}");
     assert!(names.contains(&ProblemKind::TooManyGuesses), "{names:?}");

@@ -9,12 +9,12 @@ use minicbor::Decoder;
 use parsec_protocol::control::ChoiceMode;
 use parsec_protocol::enrol::link::Link;
 use parsec_tests::ceremony::Bell;
+use parsec_tests::fixture::{
+    ALICE_AGAIN, ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions,
+};
 use parsec_tests::logs::{Planted, files, search};
 use parsec_tests::people::{self, Phone};
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
-use parsec_tests::scene::{
-    ALICE_AGAIN, ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Scene, Setting,
-};
 use parsec_tests::{installed, skip};
 
 /// Writes down what only headers carry.
@@ -34,21 +34,21 @@ impl Meddler for Headers {
 
 #[test]
 fn nothing_secret_is_readable_anywhere() {
-    let scene = Scene::found(Setting::default());
+    let fixture = Fixture::found(FixtureOptions::default());
     let headers = Arc::new(Headers::default());
     let meddler: Arc<dyn Meddler> = Arc::clone(&headers) as _;
-    scene.proxy.meddle(meddler);
-    let bob = scene.terminal("bob");
-    let tablet = scene.terminal("alice2");
+    fixture.proxy.meddle(meddler);
+    let bob = fixture.device("bob");
+    let tablet = fixture.device("alice2");
     let mut codes = BTreeSet::new();
     let mut planted = Vec::new();
-    for (terminal, invitation, newcomer) in [
-        (&bob, scene.alice.invite(BOB_EMAIL).unwrap(), BOB),
-        (&tablet, scene.alice.invite_device().unwrap(), ALICE_AGAIN),
+    for (device, invitation, newcomer) in [
+        (&bob, fixture.alice.invite(BOB_EMAIL).unwrap(), BOB),
+        (&tablet, fixture.alice.invite_device().unwrap(), ALICE_AGAIN),
     ] {
         let bell = Arc::new(Bell::default());
-        let mut claimer = terminal.claim(invitation.link.expose(), &bell).unwrap();
-        let mut greeter = scene.alice.greet(invitation.token, &bell).unwrap();
+        let mut claimer = device.claim(invitation.link.expose(), &bell).unwrap();
+        let mut greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
         codes.insert(claimer.code_to_say().unwrap());
         let ends = people::enrol(&mut claimer, &mut greeter, newcomer, Phone { mode: ChoiceMode::Picked });
         assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
@@ -64,11 +64,11 @@ fn nothing_secret_is_readable_anywhere() {
         ("Alice's password", ALICE_PASSWORD),
         ("Bob's password", BOB_PASSWORD),
         ("the tablet's password", ALICE_AGAIN.password),
-        ("the bootstrap token", scene.bootstrap_token.as_str()),
+        ("the bootstrap token", fixture.bootstrap_token.as_str()),
     ] {
         planted.extend(Planted::text(what, text));
     }
-    planted.extend(Planted::bytes("the bootstrap token", &unhex(&scene.bootstrap_token)));
+    planted.extend(Planted::bytes("the bootstrap token", &unhex(&fixture.bootstrap_token)));
     let secrets = headers.0.lock().unwrap().clone();
     assert!(secrets.len() >= 2, "the proxy saw no attempt secret");
     for secret in &secrets {
@@ -78,33 +78,33 @@ fn nothing_secret_is_readable_anywhere() {
         planted.push(Planted { what: format!("the code {code}"), bytes: code.clone().into_bytes() });
     }
     if installed("age") {
-        let record = decrypt(&key_file(&bob.data()), BOB_PASSWORD, &scene.path("record")).unwrap();
-        assert!(decrypt(&key_file(&bob.data()), "another password", &scene.path("nothing")).is_none());
+        let record = decrypt(&key_file(&bob.data()), BOB_PASSWORD, &fixture.path("record")).unwrap();
+        assert!(decrypt(&key_file(&bob.data()), "another password", &fixture.path("nothing")).is_none());
         for (name, key) in private_keys(&record) {
             planted.extend(Planted::bytes(name, &key));
         }
-        std::fs::remove_file(scene.path("record")).unwrap();
+        std::fs::remove_file(fixture.path("record")).unwrap();
     } else {
         skip("the key file and age", "age is not installed");
     }
 
     let mut everywhere = Vec::new();
     for folder in ["server", "alice", "bob", "alice2"] {
-        everywhere.extend(files(&scene.path(folder)));
+        everywhere.extend(files(&fixture.path(folder)));
     }
     // The search can find things: addresses are known to the server, and said to be.
     let live = Planted { what: "Bob's address".into(), bytes: BOB_EMAIL.into() };
     assert!(search(&everywhere, &[live]).iter().any(|found| found.contains("/server/")));
     let found = search(&everywhere, &planted);
     assert!(found.is_empty(), "{found:#?}");
-    // Inside the terminals, addresses are as secret as names.
+    // Inside the devices, addresses are as secret as names.
     let emails =
         [Planted::text("Alice's address", ALICE_EMAIL), Planted::text("Bob's address", BOB_EMAIL)].concat();
-    let terminals: Vec<_> = everywhere.into_iter().filter(|(path, _)| path.contains("/data/")).collect();
-    assert!(terminals.iter().any(|(path, _)| path.ends_with("store.db")), "no store was found");
-    assert_eq!(search(&terminals, &emails), Vec::<String>::new());
+    let devices: Vec<_> = everywhere.into_iter().filter(|(path, _)| path.contains("/data/")).collect();
+    assert!(devices.iter().any(|(path, _)| path.ends_with("store.db")), "no store was found");
+    assert_eq!(search(&devices, &emails), Vec::<String>::new());
     println!(
-        "figure S13: {} planted secrets and spellings of them, in all files of the server and three terminals: 0 found",
+        "figure S13: {} planted secrets and spellings of them, in all files of the server and three devices: 0 found",
         planted.len()
     );
     println!(

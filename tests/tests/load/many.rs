@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::SecretText;
+use parsec_tests::device::private_folder;
+use parsec_tests::fixture::BOB_PASSWORD;
 use parsec_tests::load::{self, Alice};
 use parsec_tests::metrics;
-use parsec_tests::scene::BOB_PASSWORD;
 use parsec_tests::server;
-use parsec_tests::terminal::private_folder;
 use parsecd::store::{Devices, WorkFactor};
 use zeroize::Zeroizing;
 

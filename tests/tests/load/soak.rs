@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parsec_protocol::control::{Empty, InviteCancel, method};
+use parsec_tests::fixture::{Fixture, FixtureOptions};
 use parsec_tests::memory::resident;
-use parsec_tests::scene::{Scene, Setting};
 use parsec_tests::server::NO_LIMITS;
 use parsec_tests::{load, metrics};
 use serde_json::json;
@@ -41,36 +41,40 @@ fn held(process: u32) -> Held {
 #[test]
 fn nothing_is_held_for_what_is_over() {
     let _machine = parsec_tests::alone::on_the_machine();
-    let mut scene = Scene::found(Setting { direct: true, server_options: NO_LIMITS, ..Setting::default() });
+    let mut fixture = Fixture::found(FixtureOptions {
+        direct: true,
+        server_options: NO_LIMITS,
+        ..FixtureOptions::default()
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let found = |scene: &Scene, number: usize| {
-        let name = format!("crowd{number}");
-        let token = scene.server.reserve(&name);
-        runtime.block_on(load::alice(&scene.server.url(), &token, &name.parse().unwrap()))
+    let found = |fixture: &Fixture, number: usize| {
+        let name = format!("load{number}");
+        let token = fixture.server.reserve(&name);
+        runtime.block_on(load::alice(&fixture.server.url(), &token, &name.parse().unwrap()))
     };
-    let mut crowd = found(&scene, 0);
+    let mut many = found(&fixture, 0);
     let mut number = 0;
-    let mut round = |scene: &Scene| {
+    let mut round = |fixture: &Fixture| {
         number += 1;
         // A newcomer verifies the whole log of theirs: without this a long run would measure its length.
         if number % NEWCOMERS_MAX == 0 {
-            crowd = found(scene, number);
+            many = found(fixture, number);
         }
-        let invitation = scene.alice.invite(&format!("guest{number}@acme.example")).unwrap();
+        let invitation = fixture.alice.invite(&format!("guest{number}@acme.example")).unwrap();
         let cancel = InviteCancel { select: Default::default(), token: invitation.token };
-        let _: Empty = scene.alice.call(method::INVITE_CANCEL, cancel).unwrap();
-        scene.alice.verify().unwrap();
-        let refused = scene.alice.call::<Empty>(method::CEREMONY_CHOOSE, json!({"ceremony": 1}));
+        let _: Empty = fixture.alice.call(method::INVITE_CANCEL, cancel).unwrap();
+        fixture.alice.verify().unwrap();
+        let refused = fixture.alice.call::<Empty>(method::CEREMONY_CHOOSE, json!({"ceremony": 1}));
         assert!(refused.is_err());
-        runtime.block_on(load::ceremony(Arc::clone(&crowd), number, None)).unwrap();
+        runtime.block_on(load::ceremony(Arc::clone(&many), number, None)).unwrap();
     };
-    (0..WARM_UP).for_each(|_| round(&scene));
-    let processes = [scene.alice.process().id(), scene.server.process().id()];
+    (0..WARM_UP).for_each(|_| round(&fixture));
+    let processes = [fixture.alice.process().id(), fixture.server.process().id()];
     let before = processes.map(held);
     let begun = Instant::now();
     let mut rounds = 0_u64;
     while rounds < ROUNDS || metrics::full() && begun.elapsed() < FULL {
-        round(&scene);
+        round(&fixture);
         rounds += 1;
     }
     let after = processes.map(held);

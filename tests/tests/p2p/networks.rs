@@ -1,12 +1,12 @@
-//! The direct road on a local network of its own: two terminals on one switch, and no server while people meet.
+//! The peer-to-peer transport on a local network of its own: two devices on one switch, and no server while people meet.
 
 use parsec_protocol::control::{Carrier, InviteResult, NetPeers, TransportChoice, method};
 use parsec_protocol::enrol::link::Link;
-use parsec_tests::network::{Network, Office, Place, Plan};
+use parsec_tests::device::Device;
+use parsec_tests::fixture::{BOB, BOB_EMAIL};
+use parsec_tests::network::{Namespace, Network, Office, Plan};
 use parsec_tests::people::{self, Phone};
-use parsec_tests::scene::{BOB, BOB_EMAIL};
 use parsec_tests::skip;
-use parsec_tests::terminal::Terminal;
 
 /// Which addresses the network has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +18,8 @@ enum Family {
 /// The server, Alice and Bob on one switch.
 struct Lan {
     office: Office,
-    bob: Terminal,
-    places: [Place; 2],
+    bob: Device,
+    namespaces: [Namespace; 2],
     _network: Network,
 }
 
@@ -30,20 +30,20 @@ fn lan(test: &str, family: Family, filters: bool) -> Option<Lan> {
     }
     let mut network = Network::new();
     let switch = network.switch("switch");
-    let server = network.place("server");
-    let alice = network.place("alice");
-    let bob = network.place("bob");
-    for (number, place) in [&server, &alice, &bob].into_iter().enumerate() {
+    let server = network.namespace("server");
+    let alice = network.namespace("alice");
+    let bob = network.namespace("bob");
+    for (number, namespace) in [&server, &alice, &bob].into_iter().enumerate() {
         let address = match family {
             Family::Four => format!("10.77.0.{}/24", number + 1),
             Family::Six => format!("fd77::{}/64", number + 1),
         };
-        network.cable(place, "eth0", &switch, &[&address]);
+        network.cable(namespace, "eth0", &switch, &[&address]);
     }
     let address = if family == Family::Four { "10.77.0.1" } else { "fd77::1" };
     let office = Office::found(&Plan { server: &server, address, alice: &alice, options: &[] });
-    let bob_terminal = office.terminal(&bob, "bob");
-    Some(Lan { office, bob: bob_terminal, places: [alice, bob], _network: network })
+    let bob_device = office.device(&bob, "bob");
+    Some(Lan { office, bob: bob_device, namespaces: [alice, bob], _network: network })
 }
 
 impl Lan {
@@ -68,8 +68,8 @@ fn bare(invitation: &InviteResult) -> String {
 }
 
 /// No multicast reaches or leaves this place.
-fn without_multicast(place: &Place) {
-    place.filter(
+fn without_multicast(namespace: &Namespace) {
+    namespace.filter(
         "table inet test {\n\
          counter dropped {}\n\
          chain out { type filter hook output priority 0; ip daddr 224.0.0.0/4 counter name dropped drop;\n\
@@ -79,19 +79,19 @@ fn without_multicast(place: &Place) {
 }
 
 #[test]
-fn terminals_find_each_other_by_the_addresses_in_the_link() {
+fn devices_find_each_other_by_the_addresses_in_the_link() {
     let Some(mut lan) = lan("by addresses", Family::Four, true) else { return };
-    for place in &lan.places {
-        without_multicast(place);
+    for namespace in &lan.namespaces {
+        without_multicast(namespace);
     }
     let invitation = lan.invite();
     assert!(hints(&invitation).iter().any(|hint| hint.starts_with("10.77.0.2:")), "{:?}", hints(&invitation));
     lan.office.enrols(&lan.bob, &invitation, invitation.link.expose());
-    assert!(lan.places[1].counted("inet test", "dropped") > 0, "nobody asked the local network");
+    assert!(lan.namespaces[1].counted("inet test", "dropped") > 0, "nobody asked the local network");
 }
 
 #[test]
-fn terminals_find_each_other_by_multicast_alone() {
+fn devices_find_each_other_by_multicast_alone() {
     let Some(mut lan) = lan("by multicast", Family::Four, false) else { return };
     let invitation = lan.invite();
     let link = bare(&invitation);
@@ -102,8 +102,8 @@ fn terminals_find_each_other_by_multicast_alone() {
 #[test]
 fn a_network_without_ipv4_is_enough_by_addresses() {
     let Some(mut lan) = lan("IPv6 alone, by addresses", Family::Six, true) else { return };
-    for place in &lan.places {
-        without_multicast(place);
+    for namespace in &lan.namespaces {
+        without_multicast(namespace);
     }
     let invitation = lan.invite();
     assert!(hints(&invitation).iter().any(|hint| hint.starts_with("[fd77::2]:")), "{:?}", hints(&invitation));
@@ -121,8 +121,8 @@ fn a_network_without_ipv4_is_enough_by_multicast() {
 #[test]
 fn without_addresses_and_multicast_nobody_is_found_and_then_they_are() {
     let Some(mut lan) = lan("neither", Family::Four, true) else { return };
-    for place in &lan.places {
-        without_multicast(place);
+    for namespace in &lan.namespaces {
+        without_multicast(namespace);
     }
     let invitation = lan.invite();
     let (mut claimer, mut greeter) = lan.office.meet(&lan.bob, &invitation, &bare(&invitation));
@@ -131,12 +131,12 @@ fn without_addresses_and_multicast_nobody_is_found_and_then_they_are() {
     let peers: NetPeers = lan.bob.call(method::NET_PEERS, ()).unwrap();
     assert!(peers.peers.is_empty(), "{peers:?}");
     // Multicast is let through: the same ceremony goes on by itself.
-    for place in &lan.places {
-        place.unfilter("inet test");
+    for namespace in &lan.namespaces {
+        namespace.unfilter("inet test");
     }
     let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     let peers: NetPeers = lan.office.alice.call(method::NET_PEERS, ()).unwrap();
-    assert!(peers.peers.iter().all(|peer| peer.road != Carrier::Relay), "{peers:?}");
+    assert!(peers.peers.iter().all(|peer| peer.carrier != Carrier::Relay), "{peers:?}");
     lan.office.registers(&lan.bob, &ends);
 }
 
@@ -149,7 +149,7 @@ fn addresses_that_lead_nowhere_are_tried_a_few_times() {
     let mut link: Link = invitation.link.expose().parse().unwrap();
     link.hints.truncate(1);
     link.hints.extend((1..=7).map(|number| format!("10.77.0.1:{}", 2_000 + number)));
-    let here = &lan.places[1];
+    let here = &lan.namespaces[1];
     here.filter(
         "table inet test {\n counter knocks {}\n chain out { type filter hook output priority 0;\n\
          tcp flags & (syn | ack) == syn counter name knocks; }\n}\n",

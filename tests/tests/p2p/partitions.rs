@@ -1,4 +1,4 @@
-//! The direct road through a network that breaks: cut at each stage, or from some byte on, with and without a daemon that is killed
+//! The peer-to-peer transport through a network that breaks: cut at each stage, or from some byte on, with and without a daemon that is killed
 //! meanwhile; whole again, the ceremony goes on by itself.
 //!
 //! Afterwards "the user's certificate is in the log" and "Bob can unlock keys that match it" are both true, and the log has the
@@ -10,11 +10,11 @@ use std::sync::Mutex;
 
 use parsec_protocol::control::{InviteResult, Registration, Stage, TransportChoice};
 use parsec_tests::ceremony::Side;
-use parsec_tests::network::{Network, Office, Place, Plan};
+use parsec_tests::device::Device;
+use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_PASSWORD};
+use parsec_tests::network::{Namespace, Network, Office, Plan};
 use parsec_tests::people::{self, Phone};
 use parsec_tests::process::kill_by_id;
-use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_PASSWORD};
-use parsec_tests::terminal::Terminal;
 use parsec_tests::{alone, skip};
 
 /// Runs of random partitions without `PARSEC_PARTITIONS`.
@@ -48,9 +48,9 @@ enum Who {
 
 #[derive(Debug, Clone, Copy)]
 enum Cut {
-    /// Bob's cable is pulled when this side comes to this stage; put back when his terminal has noticed.
+    /// Bob's cable is pulled when this side comes to this stage; put back when his device has noticed.
     Cable(Who, Stage),
-    /// Everything after so many bytes is lost, until his terminal has noticed.
+    /// Everything after so many bytes is lost, until his device has noticed.
     After(usize),
     /// So many bytes get through, and so many after them don't.
     Hole(usize, usize),
@@ -67,8 +67,8 @@ struct Case {
 /// A network with an organisation, and a place that one Bob after the other sits at.
 struct Lab {
     office: Office,
-    desk: Place,
-    switch: Place,
+    home: Namespace,
+    switch: Namespace,
     port: String,
     /// Certificates that the log must have.
     count: u64,
@@ -79,12 +79,12 @@ impl Lab {
     fn new() -> Self {
         let mut network = Network::new();
         let switch = network.switch("switch");
-        let [server, alice, desk] = ["server", "alice", "bob"].map(|name| network.place(name));
+        let [server, alice, home] = ["server", "alice", "bob"].map(|name| network.namespace(name));
         network.cable(&server, "eth0", &switch, &["10.77.0.1/24"]);
         network.cable(&alice, "eth0", &switch, &["10.77.0.2/24"]);
-        let port = network.cable(&desk, "eth0", &switch, &["10.77.0.3/24"]);
+        let port = network.cable(&home, "eth0", &switch, &["10.77.0.3/24"]);
         let plan = Plan { server: &server, address: "10.77.0.1", alice: &alice, options: &[] };
-        Self { office: Office::found(&plan), desk, switch, port, count: 2, _network: network }
+        Self { office: Office::found(&plan), home, switch, port, count: 2, _network: network }
     }
 
     /// What the kernel is to do by itself.
@@ -105,7 +105,7 @@ impl Lab {
 
     fn heal(&self) {
         self.switch.unfilter(TABLE);
-        self.desk.plug("eth0");
+        self.home.plug("eth0");
     }
 
     /// Strikes when it is time; whether somebody was killed.
@@ -118,7 +118,7 @@ impl Lab {
                 let side = if who == Who::Claimer { claimer } else { greeter };
                 let there = || (over() || side.view().is_some_and(|view| view.stage == stage)).then_some(());
                 bell.until("the moment to cut", there).unwrap();
-                self.desk.unplug("eth0");
+                self.home.unplug("eth0");
             }
             Cut::After(_) | Cut::Hole(..) => {}
         }
@@ -139,7 +139,7 @@ impl Lab {
     fn run(&mut self, case: Case) {
         println!("{case:?}");
         let email = format!("bob{}@acme.example", case.number);
-        let mut bob = self.office.terminal(&self.desk, &format!("b{}", case.number));
+        let mut bob = self.office.device(&self.home, &format!("b{}", case.number));
         let invitation = self.office.alice.invite_by(&email, TransportChoice::P2p).unwrap();
         let processes = [bob.process().id(), self.office.alice.process().id()];
         self.lay(case.cut);
@@ -212,14 +212,14 @@ impl Lab {
         })
     }
 
-    fn start_again(&self, case: Case, bob: &Terminal, invitation: &InviteResult) {
+    fn start_again(&self, case: Case, bob: &Device, invitation: &InviteResult) {
         let (mut claimer, mut greeter) = self.office.meet(bob, invitation, invitation.link.expose());
         let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
         assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{case:?}, then again: {ends:?}");
     }
 
     /// Bob is enrolled as both see it, and the log has his two certificates and no third.
-    fn is_whole(&mut self, case: Case, bob: &Terminal, email: &str) {
+    fn is_whole(&mut self, case: Case, bob: &Device, email: &str) {
         let alice = &self.office.alice;
         let device = bob.until_device(|device| device.registration != Registration::Pending);
         assert_eq!(device.registration, Registration::Registered, "{case:?}");
@@ -237,7 +237,7 @@ impl Lab {
 }
 
 /// Bob's daemon is back. If it had made its keys durable it goes on by itself, else the attempt is lost.
-fn after_claimer(case: Case, bob: &Terminal, greeter: &mut Side) -> bool {
+fn after_claimer(case: Case, bob: &Device, greeter: &mut Side) -> bool {
     if bob.devices().is_empty() {
         let _ = greeter.cancel();
         assert!(greeter.outcome().is_err(), "{case:?}: enrolled a claimer without keys");
@@ -331,6 +331,8 @@ fn partitions_at_random_leave_nobody_half_enrolled_and_nobody_registered_twice()
     let cases: Vec<_> = cases.filter(|case| one.is_none_or(|one| one == case.number)).collect();
     let count = cases.len();
     if run_all("partitions at random", cases) {
-        println!("figure C5: {count} partitions of the direct road: 0 half enrolled, 0 registered twice");
+        println!(
+            "figure C5: {count} partitions of the peer-to-peer transport: 0 half enrolled, 0 registered twice"
+        );
     }
 }

@@ -1,30 +1,30 @@
-//! The direct road between two networks behind routers that hide them, by way of a relay that both reach.
+//! The peer-to-peer transport between two networks behind routers that hide them, by way of a relay that both reach.
 
 use std::time::{Duration, Instant};
 
 use parsec_protocol::control::{Carrier, InviteResult, NetPeers, NetStatus, TransportChoice, method};
 use parsec_protocol::enrol::link::Link;
-use parsec_tests::network::{Network, Office, Place, Plan, RelayServer};
+use parsec_tests::device::Device;
+use parsec_tests::fixture::{BOB, BOB_EMAIL};
+use parsec_tests::network::{Namespace, Network, Office, Plan, RelayServer};
 use parsec_tests::people::{self, Phone};
-use parsec_tests::scene::{BOB, BOB_EMAIL};
 use parsec_tests::skip;
-use parsec_tests::terminal::Terminal;
 
-/// How long two terminals may take to find the short way: the library tries three times, some seconds each.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long two devices may take to find the short way: the library tries three times, some seconds each.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Two networks, and between them the relay and the server.
-struct World {
+struct TwoNetworks {
     office: Office,
-    bob: Terminal,
+    bob: Device,
     relay: RelayServer,
-    routers: [Place; 2],
+    routers: [Namespace; 2],
     _relays: tempfile::TempDir,
     _network: Network,
 }
 
 /// `apart`: the routers' providers carry nothing from one to the other.
-fn world(test: &str, apart: bool, relay_options: &[&str], tcp: bool) -> Option<World> {
+fn two_networks(test: &str, apart: bool, relay_options: &[&str], tcp: bool) -> Option<TwoNetworks> {
     if let Err(why) = Office::possible(true) {
         skip(test, why);
         return None;
@@ -34,8 +34,8 @@ fn world(test: &str, apart: bool, relay_options: &[&str], tcp: bool) -> Option<W
     let mut homes = Vec::new();
     for (number, name) in [(1, "alice"), (2, "bob")] {
         let inside = network.switch(&format!("{name}-switch"));
-        let router = network.place(&format!("{name}-router"));
-        let home = network.place(name);
+        let router = network.namespace(&format!("{name}-router"));
+        let home = network.namespace(name);
         network.cable(&router, "wan", &outside, &[&format!("198.51.100.{number}0/24")]);
         network.cable(&router, "lan", &inside, &[&format!("10.{number}.0.1/24")]);
         network.cable(&home, "eth0", &inside, &[&format!("10.{number}.0.2/24")]);
@@ -50,18 +50,18 @@ fn world(test: &str, apart: bool, relay_options: &[&str], tcp: bool) -> Option<W
         }
         homes.push((router, home));
     }
-    let server = network.place("server");
+    let server = network.namespace("server");
     network.cable(&server, "eth0", &outside, &["198.51.100.2/24"]);
-    let relay_place = network.place("relay");
-    network.cable(&relay_place, "eth0", &outside, &["198.51.100.3/24"]);
+    let relay_namespace = network.namespace("relay");
+    network.cable(&relay_namespace, "eth0", &outside, &["198.51.100.3/24"]);
     let relays = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let relay = RelayServer::start(&relay_place, "198.51.100.3", relays.path(), relay_options);
+    let relay = RelayServer::start(&relay_namespace, "198.51.100.3", relays.path(), relay_options);
     let (address, options) = ("198.51.100.2", ["--relay", &relay.addresses[usize::from(tcp)]]);
     let plan = Plan { server: &server, address, alice: &homes[0].1, options: &options };
     let office = Office::found(&plan);
-    let bob = office.terminal(&homes[1].1, "bob");
+    let bob = office.device(&homes[1].1, "bob");
     let [alice_router, bob_router] = [homes[0].0.clone(), homes[1].0.clone()];
-    Some(World {
+    Some(TwoNetworks {
         office,
         bob,
         relay,
@@ -71,7 +71,7 @@ fn world(test: &str, apart: bool, relay_options: &[&str], tcp: bool) -> Option<W
     })
 }
 
-impl World {
+impl TwoNetworks {
     fn invite(&mut self) -> InviteResult {
         self.office.server.kill();
         let invitation = self.office.alice.invite_by(BOB_EMAIL, TransportChoice::P2p).unwrap();
@@ -86,29 +86,30 @@ impl World {
     }
 }
 
-/// What carries the connections with the other terminal.
-fn carriers(terminal: &Terminal) -> Vec<Carrier> {
-    let peers: NetPeers = terminal.call(method::NET_PEERS, ()).unwrap();
-    peers.peers.iter().filter(|peer| peer.proven).map(|peer| peer.road).collect()
+/// What carries the connections with the other device.
+fn carriers(device: &Device) -> Vec<Carrier> {
+    let peers: NetPeers = device.call(method::NET_PEERS, ()).unwrap();
+    peers.peers.iter().filter(|peer| peer.proven).map(|peer| peer.carrier).collect()
 }
 
 fn by_the_relay(test: &str, tcp: bool) {
-    let Some(mut world) = world(test, true, &[], tcp) else { return };
-    let invitation = world.invite();
-    let (mut claimer, mut greeter) = world.office.meet(&world.bob, &invitation, invitation.link.expose());
+    let Some(mut two_networks) = two_networks(test, true, &[], tcp) else { return };
+    let invitation = two_networks.invite();
+    let (mut claimer, mut greeter) =
+        two_networks.office.meet(&two_networks.bob, &invitation, invitation.link.expose());
     let _ = claimer.codes().unwrap();
-    for terminal in [&world.office.alice, &world.bob] {
+    for device in [&two_networks.office.alice, &two_networks.bob] {
         assert_eq!(
-            carriers(terminal),
+            carriers(device),
             [Carrier::Relay],
             "{:?}",
-            terminal.call::<NetPeers>(method::NET_PEERS, ())
+            device.call::<NetPeers>(method::NET_PEERS, ())
         );
     }
-    let status: NetStatus = world.office.alice.call(method::NET_STATUS, ()).unwrap();
+    let status: NetStatus = two_networks.office.alice.call(method::NET_STATUS, ()).unwrap();
     assert!(!status.listening[0].relays.is_empty(), "{status:?}");
     let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
-    world.office.registers(&world.bob, &ends);
+    two_networks.office.registers(&two_networks.bob, &ends);
 }
 
 #[test]
@@ -124,43 +125,51 @@ fn two_hidden_networks_meet_by_way_of_a_relay_over_tcp() {
 /// Where the routers let through what they expect, a hole is punched while people talk, and the ceremony is none the worse for it.
 #[test]
 fn a_hole_is_punched_while_people_talk() {
-    let Some(mut world) = world("punching", false, &[], false) else { return };
-    let invitation = world.invite();
-    let (mut claimer, mut greeter) = world.office.meet(&world.bob, &invitation, invitation.link.expose());
+    let Some(mut two_networks) = two_networks("punching", false, &[], false) else { return };
+    let invitation = two_networks.invite();
+    let (mut claimer, mut greeter) =
+        two_networks.office.meet(&two_networks.bob, &invitation, invitation.link.expose());
     let _ = claimer.codes().unwrap();
     // The people are on the phone; no event tells of a punched hole, so it is asked for until it is there.
     let begun = Instant::now();
-    let mut carried = carriers(&world.office.alice);
+    let mut carried = carriers(&two_networks.office.alice);
     while !carried.contains(&Carrier::Quic) {
-        assert!(begun.elapsed() < PATIENCE, "though the routers let each other in, only {carried:?}");
-        carried = carriers(&world.office.alice);
+        assert!(begun.elapsed() < TIMEOUT, "though the routers let each other in, only {carried:?}");
+        carried = carriers(&two_networks.office.alice);
     }
     let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
-    world.office.registers(&world.bob, &ends);
+    two_networks.office.registers(&two_networks.bob, &ends);
 }
 
 /// A relay cuts every circuit after a while (libp2p's own after two minutes), and people on the phone take longer.
 #[test]
 fn a_circuit_that_the_relay_cuts_is_made_again() {
-    let Some(mut world) = world("cut circuits", true, &["--circuit-seconds", "4"], false) else { return };
-    let invitation = world.invite();
-    let (mut claimer, mut greeter) = world.office.meet(&world.bob, &invitation, invitation.link.expose());
+    let Some(mut two_networks) = two_networks("cut circuits", true, &["--circuit-seconds", "4"], false)
+    else {
+        return;
+    };
+    let invitation = two_networks.invite();
+    let (mut claimer, mut greeter) =
+        two_networks.office.meet(&two_networks.bob, &invitation, invitation.link.expose());
     // Nobody does anything until a circuit has been cut and another made.
-    claimer.until("a broken road", |view| view.note.is_some()).unwrap();
+    claimer.until("a broken transport", |view| view.note.is_some()).unwrap();
     claimer.until("a whole one", |view| view.note.is_none()).unwrap();
     let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
-    world.office.registers(&world.bob, &ends);
+    two_networks.office.registers(&two_networks.bob, &ends);
 }
 
 #[test]
 fn a_relay_that_was_away_is_asked_again() {
-    let Some(mut world) = world("a relay that was away", true, &[], false) else { return };
-    let invitation = world.invite();
-    world.relay.kill();
-    let (mut claimer, mut greeter) = world.office.meet(&world.bob, &invitation, invitation.link.expose());
+    let Some(mut two_networks) = two_networks("a relay that was away", true, &[], false) else { return };
+    let invitation = two_networks.invite();
+    two_networks.relay.kill();
+    let (mut claimer, mut greeter) =
+        two_networks.office.meet(&two_networks.bob, &invitation, invitation.link.expose());
     claimer.until("trouble", |view| view.note.is_some()).unwrap();
-    assert!(world.routers[1].counted("inet test", "apart") == 0 || carriers(&world.bob).is_empty());
-    world.relay.restart();
+    assert!(
+        two_networks.routers[1].counted("inet test", "apart") == 0 || carriers(&two_networks.bob).is_empty()
+    );
+    two_networks.relay.restart();
     let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
-    world.office.registers(&world.bob, &ends);
+    two_networks.office.registers(&two_networks.bob, &ends);
 }

@@ -1,4 +1,4 @@
-//! Strangers at the greeter's end of the direct road, who speak libp2p as well as we do and mean no good: floods of connections and
+//! Strangers at the greeter's end of the peer-to-peer transport, who speak libp2p as well as we do and mean no good: floods of connections and
 //! streams, frames that promise or carry rubbish, slow senders, bloated introductions, stolen proofs, and one in the greeter's place.
 //!
 //! The daemon stays up and small, answers nobody who does not hold the link, and the honest newcomer gets in while they still hang on.
@@ -22,12 +22,12 @@ use parsec_protocol::control::{InviteResult, TransportChoice};
 use parsec_protocol::direct::{ANSWER_MAX_BYTES, Answer, Hints, Occasion, PROTOCOL, Proven, Question};
 use parsec_protocol::enrol::link::Link;
 use parsec_protocol::ids::AttemptId;
-use parsec_protocol::public::{Hash, PeerKey};
+use parsec_protocol::public_keys::{Hash, PeerKey};
 use parsec_protocol::relay::ErrorCode;
 use parsec_tests::ceremony::Bell;
+use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::memory::resident;
 use parsec_tests::people::{self, Phone};
-use parsec_tests::scene::{BOB, BOB_EMAIL, Scene, Setting};
 use tokio::task::JoinHandle;
 
 /// More than the daemon may have, in KiB.
@@ -79,12 +79,12 @@ fn swarm(introduction: &str) -> Swarm<Behaviour> {
 
 /// The greeter's end, as anybody sees it who has seen the link's first hints.
 #[derive(Clone, Copy)]
-struct Door {
+struct Target {
     peer: PeerId,
     at: SocketAddr,
 }
 
-impl Door {
+impl Target {
     fn address(&self, quic: bool) -> Multiaddr {
         let (ip, port) = (self.at.ip(), self.at.port());
         if quic { format!("/ip4/{ip}/udp/{port}/quic-v1") } else { format!("/ip4/{ip}/tcp/{port}") }
@@ -108,11 +108,11 @@ impl Drop for Stranger {
 }
 
 impl Stranger {
-    async fn come(door: Door, quic: bool, introduction: &str) -> Option<Self> {
+    async fn come(target: Target, quic: bool, introduction: &str) -> Option<Self> {
         let mut swarm = swarm(introduction);
         let key = ed25519_of(swarm.local_peer_id());
         let control = swarm.behaviour().streams.new_control();
-        swarm.dial(DialOpts::peer_id(door.peer).addresses(vec![door.address(quic)]).build()).unwrap();
+        swarm.dial(DialOpts::peer_id(target.peer).addresses(vec![target.address(quic)]).build()).unwrap();
         let connected = async {
             loop {
                 match swarm.select_next_some().await {
@@ -128,7 +128,7 @@ impl Stranger {
                 let _ = swarm.select_next_some().await;
             }
         });
-        connected.then_some(Self { key, control, peer: door.peer, task })
+        connected.then_some(Self { key, control, peer: target.peer, task })
     }
 
     async fn stream(&self) -> Option<Stream> {
@@ -184,35 +184,35 @@ fn frame(question: &Question) -> Vec<u8> {
 
 /// Alice waits at her end, the server is away.
 struct Evening {
-    scene: Scene,
+    fixture: Fixture,
     invitation: InviteResult,
     link: Link,
-    door: Door,
+    target: Target,
 }
 
 fn evening() -> Evening {
-    let mut scene = Scene::found(Setting { direct: true, ..Setting::default() });
-    scene.server.kill();
-    let invitation = scene.alice.invite_by(BOB_EMAIL, TransportChoice::P2p).unwrap();
+    let mut fixture = Fixture::found(FixtureOptions { direct: true, ..FixtureOptions::default() });
+    fixture.server.kill();
+    let invitation = fixture.alice.invite_by(BOB_EMAIL, TransportChoice::P2p).unwrap();
     let link: Link = invitation.link.expose().parse().unwrap();
     let hints = Hints::of(&link).unwrap();
     let at = *hints.addresses.iter().find(|at| at.ip().is_loopback() && at.is_ipv4()).unwrap();
-    let door = Door { peer: peer_of(&hints.peer), at };
-    Evening { scene, invitation, link, door }
+    let target = Target { peer: peer_of(&hints.peer), at };
+    Evening { fixture, invitation, link, target }
 }
 
 /// 10,000 streams on one connection: as many as there may be are open, and the rest cost the daemon nothing.
-async fn many_streams(door: Door, quic: bool) -> Option<(Stranger, Vec<Stream>)> {
-    let stranger = Stranger::come(door, quic, "parsec").await?;
+async fn many_streams(target: Target, quic: bool) -> Option<(Stranger, Vec<Stream>)> {
+    let stranger = Stranger::come(target, quic, "parsec").await?;
     let streams = (0..STREAMS).map(|_| stranger.stream());
     let open: Vec<Stream> = future::join_all(streams).await.into_iter().flatten().collect();
     Some((stranger, open))
 }
 
-async fn rubbish(door: Door, quic: bool) {
+async fn rubbish(target: Target, quic: bool) {
     let mut junk = vec![0; 65_000];
     for round in 0..20 {
-        let Some(stranger) = Stranger::come(door, quic, "parsec").await else { continue };
+        let Some(stranger) = Stranger::come(target, quic, "parsec").await else { continue };
         getrandom::fill(&mut junk).unwrap();
         let length = u32::try_from(junk.len()).unwrap().to_be_bytes();
         let said = match round % 4 {
@@ -227,8 +227,8 @@ async fn rubbish(door: Door, quic: bool) {
 }
 
 /// One byte each, and then nothing: held as long as the value lives.
-async fn slow(door: Door, quic: bool) -> Option<(Stranger, Vec<Stream>)> {
-    let stranger = Stranger::come(door, quic, "parsec").await?;
+async fn slow(target: Target, quic: bool) -> Option<(Stranger, Vec<Stream>)> {
+    let stranger = Stranger::come(target, quic, "parsec").await?;
     let mut open = Vec::new();
     for _ in 0..12 {
         let Some(mut stream) = stranger.stream().await else { break };
@@ -240,7 +240,7 @@ async fn slow(door: Door, quic: bool) -> Option<(Stranger, Vec<Stream>)> {
     Some((stranger, open))
 }
 
-fn knock(door: Door) {
+fn knock(target: Target) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut junk = [0; 1_200];
     for number in 0..DIALS {
@@ -250,8 +250,8 @@ fn knock(door: Door) {
             junk[0] = 0xc3;
             junk[1..5].copy_from_slice(&[0, 0, 0, 1]);
         }
-        let _ = socket.send_to(&junk, door.at);
-        if let Ok(mut stream) = TcpStream::connect_timeout(&door.at, WAIT) {
+        let _ = socket.send_to(&junk, target.at);
+        if let Ok(mut stream) = TcpStream::connect_timeout(&target.at, WAIT) {
             let _ = stream.write_all(&junk[..64]);
         }
     }
@@ -261,11 +261,11 @@ fn knock(door: Door) {
 fn floods_and_rubbish_leave_the_daemon_small_and_the_newcomer_welcome() {
     let mut evening = evening();
     let bell = Arc::new(Bell::default());
-    let alice = evening.scene.alice.process().id();
+    let alice = evening.fixture.alice.process().id();
     let mut greeter =
-        evening.scene.alice.greet_by(evening.invitation.token, TransportChoice::P2p, &bell).unwrap();
+        evening.fixture.alice.greet_by(evening.invitation.token, TransportChoice::P2p, &bell).unwrap();
     greeter.until("listening", |view| view.stage == parsec_protocol::control::Stage::WaitingForPeer).unwrap();
-    let (door, runtime) = (evening.door, tokio::runtime::Runtime::new().unwrap());
+    let (target, runtime) = (evening.target, tokio::runtime::Runtime::new().unwrap());
     // Founding took a quarter of a gigabyte for the password alone: what counts begins here. Root alone may say so.
     if std::fs::write(format!("/proc/{alice}/clear_refs"), "5").is_err() {
         parsec_tests::skip("the most memory that strangers cost", "counting it anew takes root");
@@ -276,45 +276,45 @@ fn floods_and_rubbish_leave_the_daemon_small_and_the_newcomer_welcome() {
     };
     said("before");
     let held = runtime.block_on(async {
-        let streams = [many_streams(door, true).await, many_streams(door, false).await];
+        let streams = [many_streams(target, true).await, many_streams(target, false).await];
         let open: Vec<_> = streams.iter().flatten().map(|(_, open)| open.len()).collect();
         said(&format!("{STREAMS} streams on a connection, of which {open:?} opened"));
         // By yamux a stream counts as open before the other side has said anything, so that is no figure of the daemon's.
         assert!(open[0] < 64, "{open:?} by QUIC and TCP");
         drop(streams);
         for quic in [true, false] {
-            rubbish(door, quic).await;
+            rubbish(target, quic).await;
         }
         said("rubbish");
         let bloated = "x".repeat(1 << 20);
         for quic in [true, false] {
-            if let Some(stranger) = Stranger::come(door, quic, &bloated).await {
+            if let Some(stranger) = Stranger::come(target, quic, &bloated).await {
                 let _ = stranger.say(&[0xff; 4]).await;
             }
         }
         said("bloated introductions");
-        let slow = future::join_all((0..12).map(|number| slow(door, number % 2 == 0))).await;
+        let slow = future::join_all((0..12).map(|number| slow(target, number % 2 == 0))).await;
         let hanging: usize = slow.iter().flatten().map(|(_, open)| open.len()).sum();
         said(&format!("{hanging} slow senders"));
         assert!(hanging > 0, "nobody was slow");
-        tokio::task::spawn_blocking(move || knock(door)).await.unwrap();
+        tokio::task::spawn_blocking(move || knock(target)).await.unwrap();
         said(&format!("{DIALS} knocks on either port"));
-        let crowd = (0..CONNECTIONS).map(|number| Stranger::come(door, number % 2 == 0, "parsec"));
-        let crowd: Vec<Stranger> = future::join_all(crowd).await.into_iter().flatten().collect();
-        said(&format!("{CONNECTIONS} connections at once, of which {} were taken", crowd.len()));
-        (slow, crowd)
+        let connections = (0..CONNECTIONS).map(|number| Stranger::come(target, number % 2 == 0, "parsec"));
+        let connections: Vec<Stranger> = future::join_all(connections).await.into_iter().flatten().collect();
+        said(&format!("{CONNECTIONS} connections at once, of which {} were taken", connections.len()));
+        (slow, connections)
     });
     // They hang on; Bob comes.
-    let bob = evening.scene.terminal("bob");
+    let bob = evening.fixture.device("bob");
     let mut claimer = bob.claim_by(evening.invitation.link.expose(), TransportChoice::P2p, &bell).unwrap();
     let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     drop(held);
     said("after Bob");
-    assert!(evening.scene.alice.process().runs());
+    assert!(evening.fixture.alice.process().runs());
     let most = resident(alice, "VmHWM");
     assert!(most < RESIDENT_MAX_KIB, "{most} KiB");
-    assert!(!evening.scene.alice.log().contains("panicked"), "{}", evening.scene.alice.log());
+    assert!(!evening.fixture.alice.log().contains("panicked"), "{}", evening.fixture.alice.log());
 }
 
 /// Somebody overheard a proof, or made one for another connection: it is worth nothing here.
@@ -323,13 +323,13 @@ fn a_proof_of_another_connection_starts_nothing() {
     let evening = evening();
     let bell = Arc::new(Bell::default());
     let greeter =
-        evening.scene.alice.greet_by(evening.invitation.token, TransportChoice::P2p, &bell).unwrap();
+        evening.fixture.alice.greet_by(evening.invitation.token, TransportChoice::P2p, &bell).unwrap();
     greeter.until("listening", |view| view.stage == parsec_protocol::control::Stage::WaitingForPeer).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (attempt, secret_hash) = (AttemptId::from_bytes([6; 16]), Hash::of(&[b"known to nobody"]));
     let heard = |of_another: bool| {
         runtime.block_on(async {
-            let stranger = Stranger::come(evening.door, true, "parsec").await.unwrap();
+            let stranger = Stranger::come(evening.target, true, "parsec").await.unwrap();
             let claimer = if of_another { PeerKey::from_bytes([9; 32]) } else { stranger.key };
             let greeter = Hints::of(&evening.link).unwrap().peer;
             let proof = Proven {
@@ -376,14 +376,14 @@ fn one_in_the_greeters_place_is_told_nothing() {
     });
     let port = told.recv_timeout(WAIT).unwrap().rsplit('/').next().unwrap().to_owned();
     let mut link: Link = evening.invitation.link.expose().parse().unwrap();
-    link.hints = vec![link.hints[0].clone(), format!("127.0.0.1:{port}"), evening.door.at.to_string()];
+    link.hints = vec![link.hints[0].clone(), format!("127.0.0.1:{port}"), evening.target.at.to_string()];
     let bell = Arc::new(Bell::default());
-    let bob = evening.scene.terminal("bob");
+    let bob = evening.fixture.device("bob");
     // At first there is nobody else.
     let mut claimer = bob.claim_by(&link.to_url(), TransportChoice::P2p, &bell).unwrap();
     claimer.until("trouble", |view| view.note.is_some()).unwrap();
     let mut greeter =
-        evening.scene.alice.greet_by(evening.invitation.token, TransportChoice::P2p, &bell).unwrap();
+        evening.fixture.alice.greet_by(evening.invitation.token, TransportChoice::P2p, &bell).unwrap();
     let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     assert_eq!(questions.load(Ordering::SeqCst), 0, "somebody else was asked");

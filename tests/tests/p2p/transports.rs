@@ -1,4 +1,4 @@
-//! parsecctl and the two roads of a ceremony: what is asked for, what is said when the server can't be reached, and what follows from
+//! parsecctl and the two transports of a ceremony: what is asked for, what is said when the server can't be reached, and what follows from
 //! an enrolment that the server does not have yet. A fake daemon says what a real one says only when a network fails.
 
 use std::process::Command;
@@ -46,7 +46,7 @@ fn starting() -> FakeDaemon {
 
 /// What is left out is what every daemon does: one that is older than the option refuses a parameter it doesn't know.
 #[test]
-fn a_road_is_passed_on_and_the_default_is_left_out() {
+fn a_transport_is_passed_on_and_the_default_is_left_out() {
     let daemon = starting();
     let commands = [
         (vec!["invite", "user", "bob@example.org"], method::INVITE_USER),
@@ -106,7 +106,7 @@ fn an_invitation_that_the_server_lacks_says_so_and_what_follows() {
     }
 }
 
-/// A daemon of API 1.1 says nothing about roads.
+/// A daemon of API 1.1 says nothing about transports.
 #[test]
 fn what_an_older_daemon_leaves_out_is_the_server() {
     let daemon = FakeDaemon::start(|name, _, _| match name {
@@ -176,7 +176,7 @@ fn the_fallback_is_seen_before_anything_is_asked() {
 }
 
 #[test]
-fn the_road_over_the_server_is_named_and_promises_nothing_pending() {
+fn the_transport_over_the_server_is_named_and_promises_nothing_pending() {
     let views = [
         view(1, "greeter", "connecting", None, &Value::Null),
         view(2, "greeter", "waiting_for_peer", Some("server"), &Value::Null),
@@ -189,7 +189,7 @@ fn the_road_over_the_server_is_named_and_promises_nothing_pending() {
 }
 
 #[test]
-fn a_program_reads_the_road_and_that_registration_is_pending() {
+fn a_program_reads_the_transport_and_that_registration_is_pending() {
     let views = [
         view(1, "greeter", "connecting", None, &Value::Null),
         view(2, "greeter", "done", Some("p2p"), &enrolled(false)),
@@ -202,7 +202,7 @@ fn a_program_reads_the_road_and_that_registration_is_pending() {
 }
 
 #[test]
-fn a_ceremony_is_shown_with_its_road() {
+fn a_ceremony_is_shown_with_its_transport() {
     for (transport, words) in [
         (Some("server"), "Transport: over the metadata server"),
         (Some("p2p"), "Transport: directly, without the server"),
@@ -249,21 +249,24 @@ fn pending_registration_is_plain_to_see() {
 }
 
 #[test]
-fn a_change_of_road_is_told_with_its_reason() {
+fn a_change_of_transport_is_told_with_its_reason() {
     let daemon = FakeDaemon::start(|name, _, _| match name {
-        method::EVENTS_WATCH => {
-            ["asked", "server_reached", "server_unreachable", "invitation_unknown", "rain"]
-                .iter()
-                .zip(1..)
-                .fold(Reply::result(json!(1)), |told, (reason, id)| {
-                    let event =
-                        json!({ "type": "road_changed", "ceremony": 7, "road": "p2p", "reason": reason });
-                    let item =
-                        json!({ "kind": "event", "stream": TOKEN, "id": id, "time": 0, "event": event });
-                    told.then(method::EVENTS_ITEM, item)
-                })
-                .hang_up()
-        }
+        method::EVENTS_WATCH => [
+            "asked",
+            "server_reached",
+            "server_unreachable",
+            "invitation_unknown",
+            "rain",
+        ]
+        .iter()
+        .zip(1..)
+        .fold(Reply::result(json!(1)), |told, (reason, id)| {
+            let event =
+                json!({ "type": "transport_changed", "ceremony": 7, "transport": "p2p", "reason": reason });
+            let item = json!({ "kind": "event", "stream": TOKEN, "id": id, "time": 0, "event": event });
+            told.then(method::EVENTS_ITEM, item)
+        })
+        .hang_up(),
         _ => otherwise(name),
     });
     let said = daemon.ctl(&["events"]);
@@ -326,9 +329,9 @@ fn connections_say_whether_the_other_side_holds_the_link() {
     let daemon = FakeDaemon::start(|name, _, before| match (name, before) {
         (method::NET_PEERS, 0) => Reply::result(json!({ "peers": [
             { "token": TOKEN, "ceremony": 2, "peer": "12D3KooWA", "address": "/ip4/192.0.2.9/udp/5/quic-v1",
-              "direction": "in", "road": "quic", "proven": true, "since": 0 },
+              "direction": "in", "carrier": "quic", "proven": true, "since": 0 },
             { "token": null, "ceremony": null, "peer": "12D3KooWB", "address": "/ip4/192.0.2.8/tcp/6",
-              "direction": "out", "road": "pigeon", "proven": false, "since": 0 }] })),
+              "direction": "out", "carrier": "pigeon", "proven": false, "since": 0 }] })),
         (method::NET_PEERS, _) => Reply::result(json!({ "peers": [] })),
         _ => otherwise(name),
     });
@@ -343,9 +346,9 @@ fn connections_say_whether_the_other_side_holds_the_link() {
     assert_eq!(daemon.ctl(&["net", "peers"]).well().stdout, "No other device is connected.\n");
 }
 
-fn tried(reached: bool, road: Option<&str>, kind: ProblemKind) -> Value {
+fn tried(reached: bool, carrier: Option<&str>, kind: ProblemKind) -> Value {
     let problem = (!reached).then(|| Problem::new(kind, "Nobody answered."));
-    json!({ "reached": reached, "micros": reached.then_some(18_250), "road": road, "problem": problem })
+    json!({ "reached": reached, "micros": reached.then_some(18_250), "carrier": carrier, "problem": problem })
 }
 
 /// One way is enough for a ceremony; that is what somebody wants to know who has a link.
@@ -393,10 +396,10 @@ fn a_ping_without_a_link_fails_with_the_worst_of_the_servers() {
 
 /// Where the daemon says no, the remedy names the option that leads out.
 #[test]
-fn a_daemon_without_the_road_says_so() {
+fn a_daemon_without_the_transport_says_so() {
     let daemon = FakeDaemon::start(|name, _, _| match name {
         method::CLAIM_START => {
-            Reply::problem(ProblemKind::TransportUnavailable, "There is no direct road here.")
+            Reply::problem(ProblemKind::TransportUnavailable, "There is no peer-to-peer transport here.")
         }
         _ => otherwise(name),
     });

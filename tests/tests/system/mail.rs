@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{ChoiceMode, DeviceSelector, InviteResult, InviteUser, method};
 use parsec_tests::ceremony::Bell;
+use parsec_tests::device::{Device, Founding, private_folder};
+use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL};
 use parsec_tests::people::{self, Phone};
 use parsec_tests::process::Process;
 use parsec_tests::ready::Ready;
-use parsec_tests::scene::{ALICE_PASSWORD, BOB, BOB_EMAIL};
 use parsec_tests::server::Server;
-use parsec_tests::terminal::{Founding, Terminal, private_folder};
 use parsec_tests::{installed, skip};
 
 /// Alice, at a server with these options, in a folder of its own.
-fn alice_with(folder: &Path, options: &[&str]) -> (Server, Terminal) {
+fn alice_with(folder: &Path, options: &[&str]) -> (Server, Device) {
     let server = Server::start(&folder.join("server"), options);
     let token = server.reserve("acme");
-    let alice = Terminal::start("alice", &folder.join("alice"));
+    let alice = Device::start("alice", &folder.join("alice"));
     alice
         .found(&Founding {
             server: &server.url(),
@@ -36,7 +36,7 @@ fn alice_with(folder: &Path, options: &[&str]) -> (Server, Terminal) {
     (server, alice)
 }
 
-fn invite_by_mail(alice: &Terminal) -> InviteResult {
+fn invite_by_mail(alice: &Device) -> InviteResult {
     let email = BOB_EMAIL.parse().unwrap();
     let parameters =
         InviteUser { select: DeviceSelector::default(), email, days: None, mail: true, transport: None };
@@ -56,9 +56,9 @@ fn link_in(mail: &str) -> String {
 }
 
 /// Bob joins with what he found in his mail.
-fn joins_with(folder: &Path, alice: &Terminal, invitation: &InviteResult, link: &str) {
+fn joins_with(folder: &Path, alice: &Device, invitation: &InviteResult, link: &str) {
     assert_eq!(link, invitation.link.expose());
-    let bob = Terminal::start("bob", &folder.join("bob"));
+    let bob = Device::start("bob", &folder.join("bob"));
     let bell = Arc::new(Bell::default());
     let mut claimer = bob.claim(link, &bell).unwrap();
     let mut greeter = alice.greet(invitation.token, &bell).unwrap();

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use parsec_protocol::control::DeviceState;
+use parsec_tests::fixture::{Fixture, FixtureOptions};
 use parsec_tests::process::{binary, signal_by_id};
 use parsec_tests::ready::{Ready, in_file, logged};
-use parsec_tests::scene::{Scene, Setting};
 use parsec_tests::server::{NO_LIMITS, Server, metadata};
 use rexpect::session::spawn_command;
 use rustix::process::{Pid, Signal, kill_process};
@@ -196,10 +196,10 @@ fn a_log_that_nobody_takes_ends_no_server() {
 
 #[test]
 fn a_hang_up_takes_no_keys_from_a_daemon_that_has_no_terminal() {
-    let mut scene = Scene::found(Setting::default());
-    scene.alice.process().signal(Signal::HUP);
-    logged(scene.alice.process(), "a hang-up that means nothing here", 1);
-    assert_eq!(scene.alice.status().devices[0].state, DeviceState::Unlocked);
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    fixture.alice.process().signal(Signal::HUP);
+    logged(fixture.alice.process(), "a hang-up that means nothing here", 1);
+    assert_eq!(fixture.alice.status().devices[0].state, DeviceState::Unlocked);
 }
 
 /// A program in the background of a terminal that goes away once the program is ready; its log afterwards, from when it has these words.

@@ -4,14 +4,14 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
 use parsec_tests::ctl;
+use parsec_tests::device::Device;
 use parsec_tests::process::binary;
-use parsec_tests::terminal::Terminal;
 use rustix::process::Signal;
 
 #[test]
 fn a_stopped_daemon_is_named_and_goes_on_when_it_is_let() {
     let folder = tempfile::tempdir().unwrap();
-    let mut alice = Terminal::start("alice", folder.path());
+    let mut alice = Device::start("alice", folder.path());
     let pid = alice.process().id();
     alice.process().signal(Signal::STOP);
     let remedy = format!("kill -CONT {pid}");
@@ -30,7 +30,7 @@ fn a_stopped_daemon_is_named_and_goes_on_when_it_is_let() {
 #[test]
 fn who_waits_for_events_hears_that_the_daemon_was_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    let mut alice = Terminal::start("alice", folder.path());
+    let mut alice = Device::start("alice", folder.path());
     let pid = alice.process().id();
     let mut command = ctl::command(&alice.runtime(), &["events", "--json"]);
     let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
@@ -50,7 +50,7 @@ fn who_waits_for_events_hears_that_the_daemon_was_stopped() {
 fn a_runtime_folder_of_somebody_else_is_named_with_its_owner() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
-    parsec_tests::terminal::private_folder(&run);
+    parsec_tests::device::private_folder(&run);
     // Root gives one away; who is not root finds one of root's.
     let (place, owner) = match std::os::unix::fs::chown(&run, Some(12_345), None) {
         Ok(()) => (run, 12_345),

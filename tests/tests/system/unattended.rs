@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use parsec_protocol::control::{DeviceState, ProblemKind};
+use parsec_tests::device::private_folder;
+use parsec_tests::fixture::{ALICE_PASSWORD, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::process::binary;
-use parsec_tests::scene::{ALICE_PASSWORD, BOB_EMAIL, Scene, Setting};
-use parsec_tests::terminal::private_folder;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A daemon that says nothing for so long is broken; opening a key file takes about a second.
@@ -35,8 +35,8 @@ fn service_manager(place: &Path) -> UnixDatagram {
 
 #[test]
 fn a_credential_unlocks_and_confirms_nothing() {
-    let mut scene = Scene::found(Setting::default());
-    let (folder, place) = (scene.path("credentials"), scene.path("notify"));
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let (folder, place) = (fixture.path("credentials"), fixture.path("notify"));
     private_folder(&folder);
     let notices = service_manager(&place);
     // The one for all is wrong here: the organisation's own goes before it.
@@ -44,30 +44,30 @@ fn a_credential_unlocks_and_confirms_nothing() {
     std::fs::write(folder.join("parsecd.password.acme"), format!("{ALICE_PASSWORD}\n")).unwrap();
     let environment =
         [("CREDENTIALS_DIRECTORY", folder.to_str().unwrap()), ("NOTIFY_SOCKET", place.to_str().unwrap())];
-    scene.alice.set_environment(&environment);
-    scene.alice.restart();
+    fixture.alice.set_environment(&environment);
+    fixture.alice.restart();
     hear(&notices, "STATUS=1 of 1 devices unlocked");
-    let status = scene.alice.status();
+    let status = fixture.alice.status();
     assert_eq!(status.devices[0].state, DeviceState::Unlocked);
     // It looks, and vouches for nobody: no session has given the password.
-    let refused = scene.alice.invite(BOB_EMAIL).unwrap_err();
+    let refused = fixture.alice.invite(BOB_EMAIL).unwrap_err();
     assert_eq!(refused.name(), Some(ProblemKind::ConfirmationRequired), "{refused:?}");
-    let log = scene.alice.process().log();
+    let log = fixture.alice.process().log();
     assert!(log.contains("unlocked with a credential"), "{log}");
     assert!(!log.contains(ALICE_PASSWORD) && !log.contains("some other words"), "{log}");
 }
 
 #[test]
 fn a_wrong_credential_is_said_once_and_not_tried_again() {
-    let mut scene = Scene::found(Setting::default());
-    let folder = scene.path("credentials");
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let folder = fixture.path("credentials");
     private_folder(&folder);
     std::fs::write(folder.join("parsecd.password"), "some other words").unwrap();
-    scene.alice.kill();
+    fixture.alice.kill();
     let mut daemon = Command::new(binary("parsecd"))
         .arg("--data-dir")
-        .arg(scene.alice.data())
-        .env("XDG_RUNTIME_DIR", scene.alice.runtime())
+        .arg(fixture.alice.data())
+        .env("XDG_RUNTIME_DIR", fixture.alice.runtime())
         .env("CREDENTIALS_DIRECTORY", &folder)
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
@@ -78,9 +78,9 @@ fn a_wrong_credential_is_said_once_and_not_tried_again() {
     while !log.contains("did not unlock a device") {
         assert!(said.read_line(&mut log).unwrap() > 0, "{log}");
     }
-    assert_eq!(scene.alice.devices()[0].state, DeviceState::Locked);
+    assert_eq!(fixture.alice.devices()[0].state, DeviceState::Locked);
     // A person can, at once.
-    assert_eq!(scene.alice.unlock(ALICE_PASSWORD).unwrap().state, DeviceState::Unlocked);
+    assert_eq!(fixture.alice.unlock(ALICE_PASSWORD).unwrap().state, DeviceState::Unlocked);
     kill_process(Pid::from_child(&daemon), Signal::TERM).unwrap();
     said.read_to_string(&mut log).unwrap();
     assert!(daemon.wait().unwrap().success(), "{log}");

@@ -1,4 +1,4 @@
-//! Rows of the metadata server under load: ceremonies a second at 8 and at 500 at once, and its memory, idle and for each that waits.
+//! Figures of the metadata server under load: ceremonies a second at 8 and at 500 at once, and its memory, idle and for each that waits.
 //!
 //! Decides the load: whole enrolments, every call of them, by the shipped machines and transport, in this process, on the same cores as the
 //! server. SQLite is as durable as it is shipped. The newcomers have no disk: what they do there is not the server's. Beside each stands how
@@ -8,13 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use parsec_tests::device::private_folder;
 use parsec_tests::load::{self, Alice};
 use parsec_tests::memory::resident;
 use parsec_tests::server::{NO_LIMITS, Server};
-use parsec_tests::terminal::private_folder;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{Goal, Row, percentile, said};
+use super::{Figure, Goal, percentile, said};
 
 /// At once, and how many in all.
 const LOADS: [([&str; 3], usize, usize); 2] = [
@@ -33,7 +33,7 @@ const GOAL_LASTED: f64 = 5.0;
 const GOAL_IDLE_MIB: f64 = 15.0;
 const GOAL_WAITING_KIB: f64 = 16.0;
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn figures() -> Vec<Figure> {
     measure().unwrap_or_else(|why| {
         eprintln!("cargo xtask bench: ceremonies: {why}");
         Vec::new()
@@ -54,8 +54,8 @@ fn processor_ms(process: u32) -> Result<f64, String> {
     Ok(ticks.iter().sum::<f64>() * 10.0)
 }
 
-fn measure() -> Result<Vec<Row>, String> {
-    let mut rows = Vec::new();
+fn measure() -> Result<Vec<Figure>, String> {
+    let mut figures = Vec::new();
     for ([name, cpu, lasted], at_once, count) in LOADS {
         let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").map_err(said)?;
         let (mut server, alices, runtime) = begin(folder.path())?;
@@ -68,14 +68,14 @@ fn measure() -> Result<Vec<Row>, String> {
         let each = (processor_ms(process)? - before) / count as f64;
         let (value, wall) = (count as f64 / seconds, seconds * 1e3 / count as f64);
         let goal = Some(Goal::value_at_least(GOAL_A_SECOND));
-        rows.push(Row { goal, ..Row::beside(name, "/s", value, "durable commits", commits) });
-        rows.push(Row::beside(cpu, "ms", each, "of a ceremony's share of time", wall));
+        figures.push(Figure { goal, ..Figure::beside(name, "/s", value, "durable commits", commits) });
+        figures.push(Figure::beside(cpu, "ms", each, "of a ceremony's share of time", wall));
         let [half, most] = [0.5, 0.99].map(|share| percentile(&mut each_lasted, share));
         let goal = Some(Goal::value_at_most(GOAL_LASTED));
-        rows.push(Row { goal, ..Row::beside(lasted, "s", most, "half of them", half) });
+        figures.push(Figure { goal, ..Figure::beside(lasted, "s", most, "half of them", half) });
     }
-    rows.extend(memory()?);
-    Ok(rows)
+    figures.extend(memory()?);
+    Ok(figures)
 }
 
 fn begin(folder: &Path) -> Result<(Server, Vec<Arc<Alice>>, tokio::runtime::Runtime), String> {
@@ -115,7 +115,7 @@ async fn run(alices: &[Arc<Alice>], at_once: usize, count: usize) -> Result<Vec<
 }
 
 /// Memory with nothing to do, and what each waiting ceremony adds: two event streams, an invitation, an attempt.
-fn memory() -> Result<[Row; 2], String> {
+fn memory() -> Result<[Figure; 2], String> {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").map_err(said)?;
     let (mut server, alices, runtime) = begin(folder.path())?;
     let process = server.process().id();
@@ -136,11 +136,11 @@ fn memory() -> Result<[Row; 2], String> {
     })?;
     let own = memory_kib(std::process::id());
     let each = (waiting - idle) / WAITING as f64;
-    let most = |goal, row| Row { goal: Some(Goal::value_at_most(goal)), ..row };
+    let most = |goal, figure| Figure { goal: Some(Goal::value_at_most(goal)), ..figure };
     let (idle, waiting, own) = (idle / 1024.0, waiting / 1024.0, own / WAITING as f64);
     Ok([
-        most(GOAL_IDLE_MIB, Row::beside("server idle", "MiB", idle, "with 500 waiting", waiting)),
-        most(GOAL_WAITING_KIB, Row::beside("waiting ceremony", "KiB", each, "of the two clients", own)),
+        most(GOAL_IDLE_MIB, Figure::beside("server idle", "MiB", idle, "with 500 waiting", waiting)),
+        most(GOAL_WAITING_KIB, Figure::beside("waiting ceremony", "KiB", each, "of the two clients", own)),
     ])
 }
 

@@ -1,4 +1,4 @@
-//! Row `ceremony machines`: both machines through a whole ceremony, beside the Noise handshake and the signatures that it can't do without.
+//! Figure `ceremony machines`: both machines through a whole ceremony, beside the Noise handshake and the signatures that it can't do without.
 //!
 //! Decides that messages travel in no time and people answer at once. What is not here: the newcomer's scrypt, disks, networks.
 
@@ -10,14 +10,14 @@ use parsec_protocol::enrol::greeter::Greeter;
 use parsec_protocol::enrol::io::{ClaimerInput, ClaimerOutput, CodeAnswer, GreeterInput, GreeterOutput};
 use parsec_protocol::ids::{Label, Timestamp};
 use parsec_protocol::keys::{Entropy as _, LinkSecret};
-use parsec_protocol::public::Context;
+use parsec_protocol::public_keys::Context;
 use parsec_tests::organisation::Organisation;
 use parsecd::os::entropy::System;
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash as SnowHash, Random};
 
-use super::{Goal, Row, percentile, said};
+use super::{Figure, Goal, percentile, said};
 
 /// Rounds, and ceremonies in one.
 const ROUNDS: usize = 15;
@@ -32,9 +32,9 @@ const CHECKED: usize = 8;
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
 const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn figures() -> Vec<Figure> {
     match measure() {
-        Ok(row) => vec![row],
+        Ok(figure) => vec![figure],
         Err(why) => {
             eprintln!("cargo xtask bench: ceremony machines: {why}");
             Vec::new()
@@ -42,7 +42,7 @@ pub(super) fn rows() -> Vec<Row> {
     }
 }
 
-fn measure() -> Result<Row, String> {
+fn measure() -> Result<Figure, String> {
     let world = Organisation::found(&"acme".parse().map_err(said)?, NOW, &mut System);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -54,10 +54,10 @@ fn measure() -> Result<Row, String> {
         theirs.push(begun.elapsed().as_secs_f64() * 1e3 / CEREMONIES as f64);
     }
     let (value, reference_value) = (percentile(&mut ours, 0.5), percentile(&mut theirs, 0.5));
-    Ok(Row {
+    Ok(Figure {
         goal: Some(Goal::value_at_most(GOAL_MS)),
         rounds: ROUNDS,
-        ..Row::beside("ceremony machines", "ms", value, "its Noise and signatures", reference_value)
+        ..Figure::beside("ceremony machines", "ms", value, "its Noise and signatures", reference_value)
     })
 }
 

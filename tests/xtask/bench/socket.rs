@@ -1,4 +1,4 @@
-//! Rows `socket p50` and `socket p99`: a call that does nothing, over the daemon's socket, beside a line echoed over another.
+//! Figures `socket p50` and `socket p99`: a call that does nothing, over the daemon's socket, beside a line echoed over another.
 //!
 //! Decides the load: one client, one request at a time, `status.show` on a daemon without devices, and its own answer sent to the
 //! echo, so that as many bytes travel.
@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use parsec_tests::terminal::Terminal;
+use parsec_tests::device::Device;
 
-use super::{Goal, Pinned, Row, percentile, pin};
+use super::{Figure, Goal, Pinned, percentile, pin};
 
 /// Rounds of each; the median of an odd number is one of them.
 const ROUNDS: usize = 21;
@@ -28,9 +28,9 @@ impl Drop for Killed {
     }
 }
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn figures() -> Vec<Figure> {
     match measure() {
-        Ok(rows) => rows,
+        Ok(figures) => figures,
         Err(error) => {
             eprintln!("cargo xtask bench: socket: {error}");
             Vec::new()
@@ -38,9 +38,9 @@ pub(super) fn rows() -> Vec<Row> {
     }
 }
 
-fn measure() -> std::io::Result<Vec<Row>> {
+fn measure() -> std::io::Result<Vec<Figure>> {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp")?;
-    let mut terminal = Terminal::start("bench", &folder.path().join("t"));
+    let mut device = Device::start("bench", &folder.path().join("t"));
     let place = folder.path().join("echo.sock");
     let mut echo = Killed(
         Command::new(std::env::current_exe()?).arg("echo").arg(&place).stdout(Stdio::piped()).spawn()?,
@@ -51,9 +51,9 @@ fn measure() -> std::io::Result<Vec<Row>> {
     }
     // All three on one core: where a line wakes another core up, the figure is that of waking.
     let here = Pinned::here();
-    let others = [terminal.process().id(), echo.0.id()].map(|process| pin(process, "0"));
+    let others = [device.process().id(), echo.0.id()].map(|process| pin(process, "0"));
     let pinned = here.worked() && others.into_iter().all(|done| done);
-    let mut daemon = Line::open(&terminal.socket())?;
+    let mut daemon = Line::open(&device.socket())?;
     let mut reference = Line::open(&place)?;
     let answer = daemon.trip(REQUEST)?;
     let (mut ours, mut theirs) = ([const { Vec::new() }; 2], [const { Vec::new() }; 2]);
@@ -73,8 +73,11 @@ fn measure() -> std::io::Result<Vec<Row>> {
     Ok(figures
         .map(|((ours, theirs), (name, reference, goal))| {
             let (value, reference_value) = (percentile(ours, 0.5), percentile(theirs, 0.5));
-            Row {
-                goal, rounds: ROUNDS, pinned, ..Row::beside(name, "µs", value, reference, reference_value)
+            Figure {
+                goal,
+                rounds: ROUNDS,
+                pinned,
+                ..Figure::beside(name, "µs", value, reference, reference_value)
             }
         })
         .collect())

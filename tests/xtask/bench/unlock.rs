@@ -1,12 +1,12 @@
-//! Row `unlock`: a device is unlocked over the socket, beside the bare scrypt of its key file.
+//! Figure `unlock`: a device is unlocked over the socket, beside the bare scrypt of its key file.
 //!
 //! Decides nothing about how hard scrypt is: the shipped daemon's work factor, which its key file names.
 
 use std::time::Instant;
 
-use parsec_tests::scene::{ALICE_PASSWORD, Scene, Setting};
+use parsec_tests::fixture::{ALICE_PASSWORD, Fixture, FixtureOptions};
 
-use super::{Goal, Row, percentile};
+use super::{Figure, Goal, percentile};
 
 const ROUNDS: usize = 5;
 /// scrypt's cost as the daemon pins it: 2^18, with age's r = 8 and p = 1.
@@ -14,27 +14,27 @@ const LOG_N: u8 = 18;
 /// Opening the store, verifying the log, answering: no more than a quarter of what makes guessing slow.
 const GOAL_RATIO: f64 = 1.25;
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn figures() -> Vec<Figure> {
     measure().map_or_else(
         |why| {
             eprintln!("cargo xtask bench: unlock: {why}");
             Vec::new()
         },
-        |row| vec![row],
+        |figure| vec![figure],
     )
 }
 
-fn measure() -> Result<Row, String> {
-    let scene = Scene::found(Setting::default());
+fn measure() -> Result<Figure, String> {
+    let fixture = Fixture::found(FixtureOptions::default());
     let params = scrypt::Params::new(LOG_N, 8, 1, 32).map_err(|error| error.to_string())?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let locked = scene.alice.ctl(&["device", "lock"]);
+        let locked = fixture.alice.ctl(&["device", "lock"]);
         if locked.code != 0 {
             return Err(locked.stderr);
         }
         let begun = Instant::now();
-        scene.alice.unlock(ALICE_PASSWORD).map_err(|failed| format!("{failed:?}"))?;
+        fixture.alice.unlock(ALICE_PASSWORD).map_err(|failed| format!("{failed:?}"))?;
         ours.push(begun.elapsed().as_secs_f64() * 1e3);
         let begun = Instant::now();
         let mut key = [0; 32];
@@ -43,9 +43,9 @@ fn measure() -> Result<Row, String> {
         theirs.push(begun.elapsed().as_secs_f64() * 1e3);
     }
     let (value, reference_value) = (percentile(&mut ours, 0.5), percentile(&mut theirs, 0.5));
-    Ok(Row {
+    Ok(Figure {
         goal: Some(Goal::ratio_at_most(GOAL_RATIO)),
         rounds: ROUNDS,
-        ..Row::beside("unlock", "ms", value, "bare scrypt", reference_value)
+        ..Figure::beside("unlock", "ms", value, "bare scrypt", reference_value)
     })
 }

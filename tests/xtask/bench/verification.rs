@@ -1,6 +1,6 @@
-//! Rows `verify log`, a certificate of a long log on one core beside its bare signature; and `verify log by 2`, two threads beside one.
+//! Figures `verify log`, a certificate of a long log on one core beside its bare signature; and `verify log by 2`, two threads beside one.
 //!
-//! Decides what the log is: members that one administrator certified, each with a terminal, as in a large organisation.
+//! Decides what the log is: members that one administrator certified, each with a device, as in a large organisation.
 
 use std::time::Instant;
 
@@ -9,10 +9,10 @@ use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, P
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
 use parsec_protocol::keys::{DeviceSigningKey, RootSigningKey, UserDecryptionKey, random};
-use parsec_protocol::public::{Context, Signature};
+use parsec_protocol::public_keys::{Context, Signature};
 use parsecd::os::entropy::System;
 
-use super::{Goal, Row, percentile, said};
+use super::{Figure, Goal, percentile, said};
 
 /// Certificates of the log: four batches of the verifier's.
 const CERTIFICATES: usize = 8_192;
@@ -37,9 +37,9 @@ impl Executor for Two {
     }
 }
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn figures() -> Vec<Figure> {
     match measure() {
-        Ok(rows) => rows.into(),
+        Ok(figures) => figures.into(),
         Err(why) => {
             eprintln!("cargo xtask bench: verify log: {why}");
             Vec::new()
@@ -47,7 +47,7 @@ pub(super) fn rows() -> Vec<Row> {
     }
 }
 
-fn measure() -> Result<[Row; 2], String> {
+fn measure() -> Result<[Figure; 2], String> {
     let (empty, envelopes) = log()?;
     let key = DeviceSigningKey::random(&mut System).map_err(said)?;
     let prepared = key.verify_key().prepare().ok_or("no key")?;
@@ -69,14 +69,14 @@ fn measure() -> Result<[Row; 2], String> {
         two.push(take(&empty, &envelopes, &Two)?);
     }
     let [one, two, bare] = [&mut one, &mut two, &mut bare].map(|times| percentile(times, 0.5));
-    let row = |name, value, reference, reference_value, goal| Row {
+    let figure = |name, value, reference, reference_value, goal| Figure {
         goal: Some(Goal::ratio_at_most(goal)),
         rounds: ROUNDS,
-        ..Row::beside(name, "µs", value, reference, reference_value)
+        ..Figure::beside(name, "µs", value, reference, reference_value)
     };
     Ok([
-        row("verify log", one, "bare signature", bare, GOAL_RATIO),
-        row("verify log by 2", two, "by one thread", one, GOAL_BY_TWO),
+        figure("verify log", one, "bare signature", bare, GOAL_RATIO),
+        figure("verify log by 2", two, "by one thread", one, GOAL_BY_TWO),
     ])
 }
 

@@ -15,9 +15,9 @@ use super::{Found, Site};
 use crate::no_p2p;
 use crate::run_tests::cargo;
 
-/// The most packages parsecd may link: with the direct road, and without. Lower them when they fall.
+/// The most packages parsecd may link: with the peer-to-peer transport, and without. Lower them when they fall.
 const PACKAGES_MAX: (usize, usize) = (380, 280);
-/// The most lines of unsafe code in the sources of those packages: with the direct road, and without.
+/// The most lines of unsafe code in the sources of those packages: with the peer-to-peer transport, and without.
 const UNSAFE_MAX: (usize, usize) = (32_000, 18_000);
 /// Where what is built here goes: cleaned before and after.
 const FOLDER: &str = "target/checks";

@@ -4,28 +4,28 @@
 
 use std::sync::Arc;
 
-use parsec_protocol::control::{Outcome, Registration, RoadName};
+use parsec_protocol::control::{Outcome, Registration, TransportName};
 use parsec_tests::ceremony::{Bell, Ended};
-use parsec_tests::scene::{BOB, BOB_EMAIL, Scene, Setting};
+use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use serde_json::json;
 
 use super::{Teller, meet};
 
 pub(super) fn show(teller: &Teller) -> Result<(), Ended> {
     teller.heading("An organisation");
-    let mut scene = Scene::found(Setting { direct: true, ..Setting::default() });
-    let url = scene.server.url();
+    let mut fixture = Fixture::found(FixtureOptions { direct: true, ..FixtureOptions::default() });
+    let url = fixture.server.url();
     teller.tell(
         "founded",
         "Alice founds the organisation acme, with a server.",
         json!({"organisation": "acme", "server": url}),
     );
-    scene.server.kill();
+    fixture.server.kill();
     teller.tell("server_gone", "The server is gone: its process was killed.", json!({}));
 
     teller.heading("Bob joins, without a server");
-    let invitation = scene.alice.invite(BOB_EMAIL)?;
-    let text = "Alice's terminal issues the invitation alone. The link says where her terminal can be met; she shows it to Bob.";
+    let invitation = fixture.alice.invite(BOB_EMAIL)?;
+    let text = "Alice's device issues the invitation alone. The link says where her device can be met; she shows it to Bob.";
     teller.tell(
         "invited",
         text,
@@ -33,13 +33,13 @@ pub(super) fn show(teller: &Teller) -> Result<(), Ended> {
             "email": BOB_EMAIL, "link": invitation.link.expose(), "posted": invitation.posted, "direct": invitation.direct,
         }),
     );
-    let bob = scene.terminal("bob");
+    let bob = fixture.device("bob");
     let bell = Arc::new(Bell::default());
-    let mut greeter = scene.alice.greet(invitation.token, &bell)?;
+    let mut greeter = fixture.alice.greet(invitation.token, &bell)?;
     let mut claimer = bob.claim(invitation.link.expose(), &bell)?;
     let [claimed, greeted] = meet(teller, &mut claimer, &mut greeter, ["Alice", "Bob"], BOB)?;
-    let roads = [&claimer, &greeter].map(|side| side.view().and_then(|view| view.transport));
-    if roads != [Some(RoadName::P2p); 2] {
+    let transports = [&claimer, &greeter].map(|side| side.view().and_then(|view| view.transport));
+    if transports != [Some(TransportName::P2p); 2] {
         return Err(Ended::Gone);
     }
     let (
@@ -49,17 +49,17 @@ pub(super) fn show(teller: &Teller) -> Result<(), Ended> {
     else {
         return Err(Ended::Gone);
     };
-    let text = "Enrolled, directly from terminal to terminal. Bob's terminal says: pending registration. Alice's keeps the certificates.";
+    let text = "Enrolled, directly from device to device. Bob's device says: pending registration. Alice's keeps the certificates.";
     teller.tell("enrolled", text, json!({"user": user, "device": device, "registered": false}));
 
     teller.heading("The server comes back");
-    scene.server.restart();
+    fixture.server.restart();
     teller.tell("server_back", "The server is started again.", json!({}));
-    let _ = scene.alice.until_device(|device| device.outbox == Some(0));
-    teller.tell("uploaded", "Alice's terminal has uploaded certificates and receipt.", json!({}));
+    let _ = fixture.alice.until_device(|device| device.outbox == Some(0));
+    teller.tell("uploaded", "Alice's device has uploaded certificates and receipt.", json!({}));
     let _ = bob.until_device(|device| device.registration == Registration::Registered);
-    teller.tell("registered", "Bob's terminal has heard it: registered.", json!({}));
-    let verified = [scene.alice.verify()?, bob.verify()?];
+    teller.tell("registered", "Bob's device has heard it: registered.", json!({}));
+    let verified = [fixture.alice.verify()?, bob.verify()?];
     let [alice, bob] = &verified;
     let seconds = (teller.begun.elapsed().as_secs_f64() * 10.0).round() / 10.0;
     let text = format!(

@@ -4,7 +4,7 @@
 //! exit code it ends. Refuses to change anything, to hang with a daemon that hangs, and to stop at
 //! the first thing that is wrong.
 
-mod place;
+mod paths;
 mod system;
 
 use std::time::Duration;
@@ -17,11 +17,11 @@ use super::Context;
 use crate::client::Connection;
 use crate::failure::{Failure, Report};
 use crate::schema;
-use crate::text::shown;
+use crate::text::escaped;
 
 /// Longest wait for any answer of the daemon: it asks the servers itself, and gives each of them
 /// five seconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Exit codes, the worst first: interference, a bug, bad data, the disk, settings, rights, then
 /// what passes by itself.
@@ -30,17 +30,17 @@ const WORST_FIRST: [u8; 9] = [76, 70, 65, 74, 78, 77, 68, 69, 75];
 pub(super) fn run(context: &Context<'_>) -> Result<(), Failure> {
     let mut checks = Vec::new();
     if context.global.socket.is_none() {
-        checks.push(place::runtime_folder(std::env::var_os("XDG_RUNTIME_DIR").as_deref()));
+        checks.push(paths::runtime_folder(std::env::var_os("XDG_RUNTIME_DIR").as_deref()));
     }
     let socket = context.socket();
     if let Ok(path) = &socket {
-        checks.extend(place::socket(path));
+        checks.extend(paths::socket(path));
     }
     let reached = socket.and_then(|path| Connection::open(&path)).and_then(|mut daemon| {
         // Hello first, with the usual short wait: a daemon that is stopped shall not take the long
         // one.
         daemon.greet()?;
-        daemon.patience(PATIENCE)?;
+        daemon.timeout(TIMEOUT)?;
         let status: StatusResult = daemon.call(method::STATUS, &Empty {})?;
         Ok((daemon, status))
     });
@@ -56,7 +56,7 @@ pub(super) fn run(context: &Context<'_>) -> Result<(), Failure> {
         }
     }
     if !checks.iter().any(|check| check.name == "disk_space") {
-        checks.push(place::disk_space());
+        checks.push(paths::disk_space());
     }
     checks.extend(system::all());
 
@@ -171,10 +171,14 @@ fn described(checks: &[Check]) -> String {
             Health::Warning => "warning",
             Health::Failed => "FAILED",
         };
-        let subject = check.subject.as_ref().map(|it| format!("{}: ", shown(it))).unwrap_or_default();
-        lines.push(format!("{health:7}  {:width$}  {subject}{}", shown(&check.name), shown(&check.found)));
+        let subject = check.subject.as_ref().map(|it| format!("{}: ", escaped(it))).unwrap_or_default();
+        lines.push(format!(
+            "{health:7}  {:width$}  {subject}{}",
+            escaped(&check.name),
+            escaped(&check.found)
+        ));
         if let Some(remedy) = &check.remedy {
-            lines.push(format!("{:7}  {:width$}  What to do: {}", "", "", shown(remedy)));
+            lines.push(format!("{:7}  {:width$}  What to do: {}", "", "", escaped(remedy)));
         }
     }
     lines.join("\n")

@@ -46,7 +46,7 @@ fn judge_proxies(variables: impl Iterator<Item = (&'static str, String)>) -> Opt
         warning(
             "proxy",
             format!("{}; parsecd does not use it, and connects to servers directly", set.join(", ")),
-            "If servers can be reached through the proxy alone, ask its keeper to let the server's address through; two devices on one network can do without: `--transport p2p`.",
+            "If servers can be reached through the proxy alone, ask its administrator to let the server's address through; two devices on one network can do without: `--transport p2p`.",
         )
     })
 }

@@ -1,4 +1,4 @@
-//! A claim on the direct road: looking for the greeter's terminal, then the ceremony with it.
+//! A claim over the peer-to-peer transport: looking for the greeter's device, then the ceremony with it.
 //!
 //! Decides how long it is looked for, and that nothing but the node of the link's peer key is told
 //! anything. An attempt's record is on disk before the greeter hears of it.
@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::control::{Action, Carrier, Problem, ProblemKind, RoadName, Stage};
+use parsec_protocol::control::{Action, Carrier, Problem, ProblemKind, Stage, TransportName};
 use parsec_protocol::direct::Hints;
 use parsec_protocol::enrol::io::TransportKind;
 use parsec_protocol::enrol::link::{Link, LinkKind};
@@ -21,57 +21,58 @@ use crate::enrolment::attempts::Started;
 use crate::enrolment::new_device::{ClaimNeeds, DeviceFolder};
 use crate::enrolment::waiting::{Way, hint};
 use crate::enrolment::{CeremonyContext, End, claimer, finish, until_farewell};
-use crate::events::RoadReason;
+use crate::events::TransportReason;
 use crate::network::{Net, unavailable};
-use crate::p2p::{Guest, GuestRoad, ping};
-use crate::transport::{Road as _, RoadError};
+use crate::p2p::{Guest, GuestTransport, ping};
+use crate::transport::{Transport as _, TransportError};
 
-/// How long the other terminal is looked for: as long as people wait for a message.
+/// How long the other device is looked for: as long as people wait for a message.
 const MEET_WAIT: Duration = Duration::from_secs(MESSAGE_WAIT_SECONDS);
 /// The same where the server answered and does not know the invitation.
 const MEET_WAIT_UNKNOWN: Duration = Duration::from_secs(10);
-/// How long the other terminal is told that it is over. It finds out by itself, later.
+/// How long the other device is told that it is over. It finds out by itself, later.
 const GOODBYE: Duration = Duration::from_secs(10);
 /// How long a person is kept waiting for the registration, which mostly has to wait for a server.
 const REGISTRATION_WAIT: Duration = Duration::from_secs(3);
 /// How long an attempt of an earlier daemon is told to be over.
 const ABANDON_WAIT: Duration = Duration::from_secs(60);
 
-/// Runs a claim on the direct road to its end.
+/// Runs a claim over the peer-to-peer transport to its end.
 pub async fn claim(
     mut context: CeremonyContext,
     link: Link,
     started: Started,
     needs: ClaimNeeds,
-    reason: RoadReason,
+    reason: TransportReason,
 ) {
     let hints = match Hints::of(&link) {
         Ok(hints) if needs.net.direct() => hints,
         Ok(_) => return context.shown.closed(unavailable()),
         Err(error) => return context.shown.closed(no_hints(error)),
     };
-    context.shown.road(RoadName::P2p, reason);
+    context.shown.transport(TransportName::P2p, reason);
     let guest = match Guest::new(&hints) {
         Ok(guest) => guest,
         Err(error) => return context.shown.closed(setup(error)),
     };
     let (attempt, secret) = (started.attempt, Zeroizing::new(*started.secret.expose()));
-    let road = GuestRoad::new(guest, attempt, secret);
-    let shown = status::show(needs.net.clone(), road.guest().status(), None, Some(link.token));
+    let transport = GuestTransport::new(guest, attempt, secret);
+    let shown = status::show(needs.net.clone(), transport.guest().status(), None, Some(link.token));
     let mut begun = false;
     let work = async {
         let look = (reason, &hints);
-        let Err(end) = attempt_of(&mut context, &road, link, look, started, &needs, &mut begun).await else {
+        let Err(end) = attempt_of(&mut context, &transport, link, look, started, &needs, &mut begun).await
+        else {
             return true;
         };
         // Without an answer and without a connection nothing was begun. With one, the answer may
         // only have been lost.
-        if !begun && !road.guest().status().borrow().connected {
+        if !begun && !transport.guest().status().borrow().connected {
             end.show(&context.shown);
             return true;
         }
         let told = async {
-            let _ = tokio::time::timeout(GOODBYE, finish(end, &context, &road)).await;
+            let _ = tokio::time::timeout(GOODBYE, finish(end, &context, &transport)).await;
         };
         until_farewell(&needs.stop, told).await
     };
@@ -82,7 +83,7 @@ pub async fn claim(
     };
     let over = over.unwrap_or_else(|| {
         // The node ends with this function; before, only by a failure of its own.
-        context.shown.closed(Problem::new(ProblemKind::Internal, "The direct road's node has ended."));
+        context.shown.closed(Problem::new(ProblemKind::Internal, "The peer-to-peer node has ended."));
         true
     });
     if over {
@@ -94,9 +95,9 @@ pub async fn claim(
 
 async fn attempt_of(
     context: &mut CeremonyContext,
-    road: &GuestRoad,
+    transport: &GuestTransport,
     link: Link,
-    (reason, hints): (RoadReason, &Hints),
+    (reason, hints): (TransportReason, &Hints),
     started: Started,
     needs: &ClaimNeeds,
     begun: &mut bool,
@@ -111,18 +112,18 @@ async fn attempt_of(
         .map_err(End::Here)?;
     context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
     context.waits(hint(Way::Direct, &link.organisation, &link.token));
-    let start = road.start(&link.organisation, &link.token, &link.secret);
+    let start = transport.start(&link.organisation, &link.token, &link.secret);
     // A server that answers is nearly always right about its invitations: then this is tried, and
     // not waited for.
-    let unknown = matches!(reason, RoadReason::InvitationUnknown);
+    let unknown = matches!(reason, TransportReason::InvitationUnknown);
     let wait = if unknown { MEET_WAIT_UNKNOWN } else { MEET_WAIT };
     let looked = async { tokio::time::timeout(wait, start).await.map_or(Ok(None), |met| met.map(Some)) };
-    let Some(met) = context.carry(road, looked).await? else {
+    let Some(met) = context.carry(transport, looked).await? else {
         return Err(if unknown {
-            let text = "The server knows no such invitation, and no terminal that made it was found.";
+            let text = "The server knows no such invitation, and no device that made it was found.";
             End::Here(Problem::new(ProblemKind::InvitationUnknown, text))
         } else {
-            End::Road(RoadError::PeerUnreachable("it was looked for for ten minutes".to_owned()))
+            End::Transport(TransportError::PeerUnreachable("it was looked for for ten minutes".to_owned()))
         });
     };
     *begun = true;
@@ -131,7 +132,7 @@ async fn attempt_of(
         (Invited::User(_), LinkKind::User) | (Invited::Device(_), LinkKind::Device)
     );
     let Some(greeter) = met.attempt.greeter.filter(|_| same_kind) else {
-        let text = "The other terminal says that the invitation is of another kind than the link.";
+        let text = "The other device says that the invitation is of another kind than the link.";
         return Err(End::Here(Problem::new(ProblemKind::WrongLink, text)));
     };
     context.shown.invited(&met.invited, Some(met.invited_by));
@@ -153,7 +154,7 @@ async fn attempt_of(
         transport: TransportKind::PeerToPeer { peer: hints.peer },
         registration_wait: REGISTRATION_WAIT,
     };
-    claimer::run(context, road, &invitation, &folder).await
+    claimer::run(context, transport, &invitation, &folder).await
 }
 
 /// Ends an attempt that an earlier daemon started and nobody can go on with.
@@ -164,13 +165,13 @@ pub async fn abandon(net: &Net, started: &Started, hints: &[String]) {
         return;
     }
     let Ok(guest) = Guest::new(&hints) else { return };
-    let road = GuestRoad::new(guest, started.attempt, Zeroizing::new(*started.secret.expose()));
-    if tokio::time::timeout(ABANDON_WAIT, road.cancel(EndReason::Abandoned)).await.is_err() {
+    let transport = GuestTransport::new(guest, started.attempt, Zeroizing::new(*started.secret.expose()));
+    if tokio::time::timeout(ABANDON_WAIT, transport.cancel(EndReason::Abandoned)).await.is_err() {
         tracing::debug!("the greeter of an abandoned attempt was not reached");
     }
 }
 
-/// Reaches the terminal that a link leads to: what carried the answer, and how long it took. No
+/// Reaches the device that a link leads to: what carried the answer, and how long it took. No
 /// attempt is started.
 ///
 /// The caller ends it.

@@ -1,4 +1,4 @@
-//! The direct road of a daemon that was built without it: there is none, and that is said.
+//! The peer-to-peer transport of a daemon that was built without it: there is none, and that is said.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::enrolment::attempts::Started;
 use crate::enrolment::new_device::ClaimNeeds;
 use crate::enrolment::pending::PendingEnrolment;
 use crate::enrolment::reports::Reports;
-use crate::events::RoadReason;
+use crate::events::TransportReason;
 use crate::network::{Net, unavailable};
 use crate::session::Session;
 use crate::session::progress::Progress;
@@ -65,7 +65,7 @@ pub async fn greet(
 pub async fn cancelled(_: &Session, _: Token) {}
 
 /// Refuses.
-pub async fn claim(context: CeremonyContext, _: Link, _: Started, _: ClaimNeeds, _: RoadReason) {
+pub async fn claim(context: CeremonyContext, _: Link, _: Started, _: ClaimNeeds, _: TransportReason) {
     context.shown.closed(unavailable());
 }
 
@@ -83,7 +83,7 @@ pub async fn ping_peer(_: &Net, _: &Link) -> Result<(Carrier, Duration), Problem
 /// What another build enrolled is followed by one that can.
 pub async fn follow(_: Client, _: Net, _: DeviceId, _: PendingReceipt, _: DirectReceipt, _: Reports) {}
 
-/// No link names this terminal.
+/// No link names this device.
 pub async fn hints(_: &DirectEnd, _: &Net, _: bool, _: bool) -> Vec<String> {
     Vec::new()
 }

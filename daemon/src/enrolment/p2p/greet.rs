@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{ListeningFor, Problem, ProblemKind};
-use parsec_protocol::enrol::io::{SealedEnrolment, Setting, TransportKind};
+use parsec_protocol::enrol::io::{Prologue, SealedEnrolment, TransportKind};
 use parsec_protocol::ids::{AttemptId, Token};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::AttemptView;
 
 use super::host::{greeter_of, linger, open};
@@ -18,11 +18,11 @@ use crate::enrolment::follow::follow;
 use crate::enrolment::pending::{self, PendingEnrolment};
 use crate::enrolment::{CeremonyContext, finish, greeter, outbox, tally, until_farewell};
 use crate::os::clock;
-use crate::p2p::{Attempts, Host, HostRoad};
+use crate::p2p::{Attempts, Host, HostTransport};
 use crate::session::host_store::DeviceHostStore;
 use crate::session::{Session, SyncError};
 use crate::store::{DeviceKeys, StoredInvitation};
-use crate::transport::RoadError;
+use crate::transport::TransportError;
 
 /// How long a fresh log is waited for before signing: without a server the stored one has to do.
 const FRESH_LOG_WAIT: Duration = Duration::from_secs(3);
@@ -41,7 +41,7 @@ pub struct Meeting {
 }
 
 impl Meeting {
-    /// Whether this terminal listens.
+    /// Whether this device listens.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.host.is_some()
@@ -50,7 +50,7 @@ impl Meeting {
     /// Begins to listen, if it hasn't.
     ///
     /// # Errors
-    /// `transport_refused` for an invitation without a direct road; `transport_unavailable`.
+    /// `transport_refused` for an invitation without a peer-to-peer transport; `transport_unavailable`.
     pub async fn open(
         &mut self,
         session: &Arc<Session>,
@@ -108,7 +108,7 @@ pub async fn greet(
     let Arrived { attempt, host } = arrived;
     context.shown.attempt(attempt);
     let summary = &session.open.summary;
-    let setting = Setting {
+    let prologue = Prologue {
         organisation: summary.organisation.clone(),
         token,
         invited: invitation.invited,
@@ -119,19 +119,21 @@ pub async fn greet(
     let Some(secret_hash) = host.secret_hash(attempt) else {
         return context.shown.closed(Problem::new(ProblemKind::AttemptLost, "The attempt is gone."));
     };
-    let road = HostRoad::new(Arc::clone(&host), attempt);
+    let transport = HostTransport::new(Arc::clone(&host), attempt);
     match pending::of_attempt(&session, attempt).await {
         // Signed for already, in an earlier life of the ceremony: only the receipt is missing.
-        Ok(Some(enrolment)) => return follow(context, &session, &road, enrolment).await,
+        Ok(Some(enrolment)) => return follow(context, &session, &transport, enrolment).await,
         Ok(None) => {}
         Err(problem) => return context.shown.closed(problem),
     }
     let issuer = PeerIssuer { session: Arc::clone(&session), attempt, token, secret_hash, ask_server };
-    match greeter::run(&mut context, &road, setting, &invitation.link_secret, &issuer).await {
-        Ok(sealed) => follow(context, &session, &road, PendingEnrolment::new(attempt, token, sealed)).await,
+    match greeter::run(&mut context, &transport, prologue, &invitation.link_secret, &issuer).await {
+        Ok(sealed) => {
+            follow(context, &session, &transport, PendingEnrolment::new(attempt, token, sealed)).await
+        }
         Err(end) => {
             tally::note_end(&session, token, &end).await;
-            until_farewell(&session.stop, finish(end, &context, &road)).await;
+            until_farewell(&session.stop, finish(end, &context, &transport)).await;
             // What was signed and never sent is set aside.
             if let Ok(Some(enrolment)) = pending::of_attempt(&session, attempt).await {
                 outbox::finish(&session, enrolment);
@@ -167,7 +169,7 @@ impl greeter::Issuer for PeerIssuer {
             Ok(Err(
                 error @ (SyncError::Log(_)
                 | SyncError::Forked(..)
-                | SyncError::Transport(RoadError::Refused { .. })),
+                | SyncError::Transport(TransportError::Refused { .. })),
             )) => Err(error.into()),
             Ok(Err(SyncError::Transport(_))) | Err(_) => Ok(self.session.log()),
         }

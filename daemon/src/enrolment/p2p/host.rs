@@ -16,9 +16,9 @@ use crate::p2p::{Attempts, Host, Invitation, NodeError, peer_id};
 use crate::session::Session;
 use crate::session::host_store::DeviceHostStore;
 use crate::store::StoredInvitation;
-use crate::transport::RoadError;
+use crate::transport::TransportError;
 
-/// How long an end stays open after an attempt is over, for the newcomer's terminal to hear why.
+/// How long an end stays open after an attempt is over, for the newcomer's device to hear why.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// This device, as a claimer is told.
@@ -27,7 +27,7 @@ pub(super) fn greeter_of(session: &Session) -> GreeterIds {
     GreeterIds { user: summary.user, device: summary.device }
 }
 
-/// Opens this terminal's end for an invitation, or takes the one that is open.
+/// Opens this device's end for an invitation, or takes the one that is open.
 pub(super) async fn open(
     session: &Arc<Session>,
     invitation: &StoredInvitation,
@@ -40,10 +40,13 @@ pub(super) async fn open(
         return Ok(host);
     }
     if !session.net.direct() {
-        return Err(Problem::new(ProblemKind::TransportUnavailable, "The direct road is switched off."));
+        return Err(Problem::new(
+            ProblemKind::TransportUnavailable,
+            "The peer-to-peer transport is switched off.",
+        ));
     }
     let Some(end) = &invitation.direct else {
-        let text = "This invitation was made without a direct road.";
+        let text = "This invitation was made without a peer-to-peer transport.";
         return Err(Problem::new(ProblemKind::TransportRefused, text));
     };
     let relays = relays::resolved(session.net.relays()).await;
@@ -78,7 +81,7 @@ pub(super) async fn open(
 
 /// A node that can't be set up.
 pub(super) fn setup(error: NodeError) -> Problem {
-    Problem::new(ProblemKind::TransportUnavailable, RoadError::from(error).to_string())
+    Problem::new(ProblemKind::TransportUnavailable, TransportError::from(error).to_string())
 }
 
 /// Keeps an end open until those who follow have heard, and no longer than that takes.

@@ -1,4 +1,4 @@
-//! An enrolment of the direct road in the outbox: from message 7 to the log.
+//! An enrolment of the peer-to-peer transport in the outbox: from message 7 to the log.
 //!
 //! Decides nothing for good: what anybody says of its end sets it aside (`finality`). Works from
 //! the stored record alone, so that a restart loses nothing; the server takes the same enrolment
@@ -26,7 +26,7 @@ use crate::session::host_store::DeviceHostStore;
 use crate::session::progress::Progress;
 use crate::store::{DirectRow, StoredInvitation};
 use crate::transport::retry::until_done;
-use crate::transport::{RoadError, Trouble};
+use crate::transport::{TransportError, Trouble};
 
 /// Between uploads that failed for a reason that takes somebody to mend.
 const UPLOAD_PAUSE: Duration = Duration::from_secs(60);
@@ -94,7 +94,7 @@ pub async fn finish(
             Ok(progress)
         }
         Err(error) if error.code().is_some_and(finality::enrolment_refused) => {
-            tracing::warn!(%error, "an enrolment of the direct road is void");
+            tracing::warn!(%error, "an enrolment of the peer-to-peer transport is void");
             set_aside(session, enrolment.attempt).await?;
             end(&host, EndReason::InvitationEnded);
             Ok(Progress::Void(EndReason::InvitationEnded))
@@ -106,7 +106,7 @@ pub async fn finish(
 /// Waits for message 8, no longer than the invitation lasts; or the reason why it never comes.
 ///
 /// # Errors
-/// This terminal's end is taken by another attempt for the same invitation: the enrolment is kept.
+/// This device's end is taken by another attempt for the same invitation: the enrolment is kept.
 async fn receipt(
     host: &Host<DeviceHostStore>,
     enrolment: &PendingEnrolment,
@@ -134,7 +134,7 @@ async fn receipt(
         tokio::select! {
             changed = seen.changed() => {
                 if changed.is_err() {
-                    let text = "The direct road's node has ended.";
+                    let text = "The peer-to-peer node has ended.";
                     return Err(Problem::new(ProblemKind::Internal, text));
                 }
             }
@@ -157,7 +157,7 @@ async fn upload(
     publication: Publication,
     tell: &watch::Sender<Progress>,
     host: &mut Option<Arc<Host<DeviceHostStore>>>,
-) -> Result<(), RoadError> {
+) -> Result<(), TransportError> {
     let enrolment = DirectEnrolment {
         token: enrolment.token,
         invited: invitation.invited.clone(),
@@ -208,7 +208,7 @@ async fn upload(
             // A login page in the server's place, a clock, a full server: not for ever, and nobody
             // sits here to try again.
             Err(error) if may_pass(&error) => {
-                tracing::warn!(%error, "an enrolment of the direct road can't be uploaded yet");
+                tracing::warn!(%error, "an enrolment of the peer-to-peer transport can't be uploaded yet");
                 away(error.to_string());
                 tokio::time::sleep(UPLOAD_PAUSE).await;
             }
@@ -219,9 +219,9 @@ async fn upload(
 
 /// Whether a failure that does not pass by itself may pass all the same, when somebody does
 /// something elsewhere.
-const fn may_pass(error: &RoadError) -> bool {
+const fn may_pass(error: &TransportError) -> bool {
     match error {
-        RoadError::Refused { code, .. } => {
+        TransportError::Refused { code, .. } => {
             matches!(
                 code,
                 ErrorCode::ClockSkew
@@ -231,14 +231,14 @@ const fn may_pass(error: &RoadError) -> bool {
                     | ErrorCode::OrganisationBudgetSpent
             )
         }
-        RoadError::Tls(_)
-        | RoadError::NotServer(_)
-        | RoadError::Misbehaved(_)
-        | RoadError::Unreachable(_) => true,
-        RoadError::PlainHttp(_)
-        | RoadError::Address(_)
-        | RoadError::Setup(_)
-        | RoadError::PeerUnreachable(_)
-        | RoadError::PeerMisbehaved(_) => false,
+        TransportError::Tls(_)
+        | TransportError::NotServer(_)
+        | TransportError::Misbehaved(_)
+        | TransportError::Unreachable(_) => true,
+        TransportError::PlainHttp(_)
+        | TransportError::Address(_)
+        | TransportError::Setup(_)
+        | TransportError::PeerUnreachable(_)
+        | TransportError::PeerMisbehaved(_) => false,
     }
 }

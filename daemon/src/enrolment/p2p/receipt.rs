@@ -1,7 +1,7 @@
-//! A receipt of the direct road: until it is with the greeter, and until the certificates are in
+//! A receipt of the peer-to-peer transport: until it is with the greeter, and until the certificates are in
 //! the log.
 //!
-//! Decides whose word is shown that a device is registered, or void: the greeter's terminal's or
+//! Decides whose word is shown that a device is registered, or void: the greeter's device's or
 //! the server's, whichever says so first; the device looks for itself in the verified log all the
 //! same. Works while the device is locked.
 
@@ -17,11 +17,11 @@ use tokio::sync::watch;
 use crate::enrolment::finality;
 use crate::enrolment::reports::{Report, Reports};
 use crate::network::Net;
-use crate::p2p::{Guest, GuestRoad};
+use crate::p2p::{Guest, GuestTransport};
 use crate::store::{DirectReceipt, PendingReceipt};
 use crate::transport::http::{Client, Server};
 use crate::transport::relay::standing;
-use crate::transport::{Road as _, RoadError};
+use crate::transport::{Transport as _, TransportError};
 
 /// Pauses between questions to the server: the first while people still look at the screen, the
 /// last for a laptop that is taken home and comes to a network in the evening.
@@ -64,7 +64,7 @@ pub async fn follow(
     reports.send(Report::Registered(device, Registration::Registered)).await;
 }
 
-/// Gives the receipt to the greeter's terminal and hears what becomes of it. Never returns where
+/// Gives the receipt to the greeter's device and hears what becomes of it. Never returns where
 /// that can't be learnt from it.
 async fn greeter(net: &Net, pending: &PendingReceipt, direct: &DirectReceipt, said: &Said<'_>) {
     // What may be dialled was decided when the link was read.
@@ -74,29 +74,29 @@ async fn greeter(net: &Net, pending: &PendingReceipt, direct: &DirectReceipt, sa
     }
     loop {
         let Ok(guest) = Guest::new(&hints) else { return std::future::pending().await };
-        let road = GuestRoad::new(guest.clone(), pending.attempt, pending.attempt_secret.clone());
+        let transport = GuestTransport::new(guest.clone(), pending.attempt, pending.attempt_secret.clone());
         if tokio::time::timeout(VISIT, guest.connected()).await.is_ok() {
             let visited = tokio::select! {
-                visited = visit(&road, pending) => visited,
-                () = left(&guest) => Err(RoadError::PeerUnreachable("it went away".to_owned())),
+                visited = visit(&transport, pending) => visited,
+                () = left(&guest) => Err(TransportError::PeerUnreachable("it went away".to_owned())),
             };
             match visited {
                 Ok(Registration::Registered) => return,
                 Ok(_) => said.void().await,
-                // The greeter's terminal knows nothing of it any more: it is done there, one way or
+                // The greeter's device knows nothing of it any more: it is done there, one way or
                 // the other.
                 Err(error) if error.code() == Some(ErrorCode::AttemptUnknown) => {}
                 Err(error) => {
-                    tracing::info!(%error, "a receipt could not be given to the greeter's terminal")
+                    tracing::info!(%error, "a receipt could not be given to the greeter's device")
                 }
             }
         }
-        drop((road, guest));
+        drop((transport, guest));
         tokio::time::sleep(VISIT_PAUSE).await;
     }
 }
 
-/// Returns once the greeter's terminal has been away for [`VISIT`].
+/// Returns once the greeter's device has been away for [`VISIT`].
 async fn left(guest: &Guest) {
     let mut status = guest.status();
     loop {
@@ -110,14 +110,14 @@ async fn left(guest: &Guest) {
     }
 }
 
-async fn visit(road: &GuestRoad, pending: &PendingReceipt) -> Result<Registration, RoadError> {
-    match road.deposit(RECEIPT_STEP, pending.message.clone()).await {
+async fn visit(transport: &GuestTransport, pending: &PendingReceipt) -> Result<Registration, TransportError> {
+    match transport.deposit(RECEIPT_STEP, pending.message.clone()).await {
         Ok(()) => {}
         Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {}
         Err(error) => return Err(error),
     }
     let (tell, mut seen) = watch::channel::<Option<AttemptView>>(None);
-    let follow = road.follow(tell);
+    let follow = transport.follow(tell);
     tokio::pin!(follow);
     loop {
         tokio::select! {
@@ -139,7 +139,7 @@ async fn ask(server: &Server, net: &Net, pending: &PendingReceipt, direct: &Dire
     loop {
         let answer = standing(server, &pending.organisation, &question).await;
         let found = match &answer {
-            Ok(_) | Err(RoadError::Refused { .. }) => Ok(()),
+            Ok(_) | Err(TransportError::Refused { .. }) => Ok(()),
             Err(error) => Err(Problem::new(ProblemKind::ServerUnreachable, error.to_string())),
         };
         net.server_seen(&pending.organisation, &pending.server, found);

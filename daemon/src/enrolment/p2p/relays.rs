@@ -26,7 +26,7 @@ pub async fn hints(end: &DirectEnd, net: &Net, mailed: bool, here: bool) -> Vec<
     if !mailed {
         let peer = hints.write();
         hints.relays = resolved(net.relays()).await;
-        // One that a claimer would refuse makes the whole link useless for this road.
+        // One that a claimer would refuse makes the whole link useless for this transport.
         hints.relays.retain(|relay| {
             let named = [peer.clone(), vec![relay.to_string()]].concat();
             let fits = Hints::read(&named, here).is_ok();

@@ -25,7 +25,7 @@ fn view(peer: &Peer, token: Option<Token>) -> PeerView {
         peer: peer_id(&peer.peer),
         address: peer.address.clone(),
         direction: if peer.inbound { Direction::In } else { Direction::Out },
-        road: carrier(peer.link),
+        carrier: carrier(peer.link),
         proven: peer.proven,
         since: clock::now(),
     }

@@ -1,4 +1,4 @@
-//! Both drivers against each other, in one process, over a road in memory.
+//! Both drivers against each other, in one process, over a transport in memory.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyId, CeremonyIdentify, CeremonyView, ChoiceMode,
     Outcome, Problem, ProblemKind, Role, SecretText, Stage,
 };
-use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment, Setting, TransportKind};
+use parsec_protocol::enrol::io::{NewDevice, Prologue, SealedEnrolment, TransportKind};
 use parsec_protocol::ids::{Invited, Token};
 use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, UserDecryptionKey};
 use parsec_protocol::relay::{EndReason, GreeterIds};
@@ -23,13 +23,13 @@ use super::{Act, CeremonyContext, REQUESTS_MAX, Request, claimer, finish, greete
 use crate::os::caller::CallerSession;
 use crate::os::{clock, entropy};
 use crate::store::DeviceKeys;
-use crate::transport::memory::MemoryRoad;
+use crate::transport::memory::MemoryTransport;
 
 /// Remembers, in order, what became durable.
 #[derive(Default)]
 struct Disk(Mutex<Vec<String>>);
 
-struct Saves(Arc<Disk>, MemoryRoad);
+struct Saves(Arc<Disk>, MemoryTransport);
 
 impl claimer::SaveKeys for Saves {
     async fn keep(
@@ -46,7 +46,7 @@ impl claimer::SaveKeys for Saves {
     }
 }
 
-struct Signs(Arc<Disk>, MemoryRoad, DeviceKeys, Arc<VerifiedLog>);
+struct Signs(Arc<Disk>, MemoryTransport, DeviceKeys, Arc<VerifiedLog>);
 
 impl greeter::Issuer for Signs {
     fn keys(&self) -> &DeviceKeys {
@@ -110,23 +110,23 @@ impl Person {
     }
 }
 
-/// Alice, Bob, the road between them and their disks. The tasks end with it.
-struct Scene {
+/// Alice, Bob, the transport between them and their disks. The tasks end with it.
+struct Fixture {
     alice: Person,
     bob: Person,
-    road: MemoryRoad,
+    transport: MemoryTransport,
     disk: Arc<Disk>,
     tasks: JoinSet<()>,
 }
 
 fn context(role: Role) -> (CeremonyContext, Person) {
-    let board = ViewPublisher::new(CeremonyId(1), role, "acme".parse().unwrap(), None);
+    let publisher = ViewPublisher::new(CeremonyId(1), role, "acme".parse().unwrap(), None);
     let (requests, queue) = mpsc::channel(REQUESTS_MAX);
-    let person = Person { view: board.watch(), requests };
-    (CeremonyContext::new(board, queue, CancellationToken::new(), ProblemKind::ShuttingDown), person)
+    let person = Person { view: publisher.watch(), requests };
+    (CeremonyContext::new(publisher, queue, CancellationToken::new(), ProblemKind::ShuttingDown), person)
 }
 
-fn scene(typed_codes: bool) -> Scene {
+fn fixture(typed_codes: bool) -> Fixture {
     let source = &mut entropy::System;
     let user_key = UserDecryptionKey::random(source).unwrap();
     let signing_key = DeviceSigningKey::random(source).unwrap();
@@ -158,11 +158,11 @@ fn scene(typed_codes: bool) -> Scene {
         server: "https://a.test".into(),
         head: log.head(),
     };
-    let road =
-        MemoryRoad::new(GreeterIds { user: founded.user, device: founded.device }, founded.certificates);
+    let transport =
+        MemoryTransport::new(GreeterIds { user: founded.user, device: founded.device }, founded.certificates);
     let token = Token::from_bytes([1; 16]);
     let invited = Invited::User("bob@acme.test".parse().unwrap());
-    let setting = Setting {
+    let prologue = Prologue {
         organisation: "acme".parse().unwrap(),
         token,
         invited: invited.clone(),
@@ -183,23 +183,24 @@ fn scene(typed_codes: bool) -> Scene {
     let (mut alices, alice) = context(Role::Greeter);
     let (mut bobs, bob) = context(Role::Claimer);
     let mut tasks = JoinSet::new();
-    let (signs, greeter_road) = (Signs(Arc::clone(&disk), road.clone(), keys, Arc::new(log)), road.clone());
+    let (signs, greeter_transport) =
+        (Signs(Arc::clone(&disk), transport.clone(), keys, Arc::new(log)), transport.clone());
     tasks.spawn(async move {
-        match greeter::run(&mut alices, &greeter_road, setting, &secret(), &signs).await {
+        match greeter::run(&mut alices, &greeter_transport, prologue, &secret(), &signs).await {
             Ok(sealed) => alices.shown.done(sealed.user, sealed.device, &sealed.root, false),
-            Err(end) => finish(end, &alices, &greeter_road).await,
+            Err(end) => finish(end, &alices, &greeter_transport).await,
         }
     });
-    let (saves, claimer_road) = (Saves(Arc::clone(&disk), road.clone()), road.clone());
+    let (saves, claimer_transport) = (Saves(Arc::clone(&disk), transport.clone()), transport.clone());
     tasks.spawn(async move {
-        if let Err(end) = claimer::run(&mut bobs, &claimer_road, &invitation, &saves).await {
-            finish(end, &bobs, &claimer_road).await;
+        if let Err(end) = claimer::run(&mut bobs, &claimer_transport, &invitation, &saves).await {
+            finish(end, &bobs, &claimer_transport).await;
         }
     });
-    Scene { alice, bob, road, disk, tasks }
+    Fixture { alice, bob, transport, disk, tasks }
 }
 
-impl Scene {
+impl Fixture {
     /// Both codes are found, and Bob says who he is.
     async fn until_approval(&mut self, mode: ChoiceMode) {
         let code = self.bob.at(Stage::SayCode).await.say.unwrap().code;
@@ -222,64 +223,67 @@ impl Scene {
 #[tokio::test]
 async fn a_ceremony_goes_through_and_its_durable_points_hold() {
     for (typed, mode) in [(false, ChoiceMode::Picked), (true, ChoiceMode::Typed)] {
-        let mut scene = scene(typed);
-        scene.until_approval(mode).await;
-        assert_eq!(scene.alice.approves(false).await, Err(ProblemKind::NotConfirmed));
-        assert_eq!(scene.road.steps(), 7, "nothing went out without the statement");
-        scene.alice.approves(true).await.unwrap();
-        scene.alice.at(Stage::Done).await;
-        scene.bob.at(Stage::SetPassword).await;
-        assert_eq!(scene.bob.finishes("short").await, Err(ProblemKind::WeakPassword));
-        assert_eq!(scene.road.steps(), 8, "no receipt without keys");
-        assert_eq!(scene.bob.finishes("long enough").await.unwrap().stage, Stage::Registering);
-        assert_eq!(scene.bob.asks(Act::Cancel).await, Err(ProblemKind::NotNow), "the keys are durable");
-        scene.road.state_completed();
-        let done = scene.bob.at(Stage::Done).await;
+        let mut fixture = fixture(typed);
+        fixture.until_approval(mode).await;
+        assert_eq!(fixture.alice.approves(false).await, Err(ProblemKind::NotConfirmed));
+        assert_eq!(fixture.transport.steps(), 7, "nothing went out without the statement");
+        fixture.alice.approves(true).await.unwrap();
+        fixture.alice.at(Stage::Done).await;
+        fixture.bob.at(Stage::SetPassword).await;
+        assert_eq!(fixture.bob.finishes("short").await, Err(ProblemKind::WeakPassword));
+        assert_eq!(fixture.transport.steps(), 8, "no receipt without keys");
+        assert_eq!(fixture.bob.finishes("long enough").await.unwrap().stage, Stage::Registering);
+        assert_eq!(fixture.bob.asks(Act::Cancel).await, Err(ProblemKind::NotNow), "the keys are durable");
+        fixture.transport.state_completed();
+        let done = fixture.bob.at(Stage::Done).await;
         assert!(matches!(done.outcome, Some(Outcome::Enrolled { registered: true, .. })));
-        assert_eq!(*scene.disk.0.lock().unwrap(), ["sealed after 7 steps", "kept Bob after 8 steps"]);
+        assert_eq!(*fixture.disk.0.lock().unwrap(), ["sealed after 7 steps", "kept Bob after 8 steps"]);
     }
 }
 
 #[tokio::test]
 async fn a_wrong_code_or_none_ends_both_sides() {
     for none in [false, true] {
-        let mut scene = scene(false);
-        let right = scene.bob.at(Stage::SayCode).await.say.unwrap().code;
-        let choices = scene.alice.at(Stage::ChooseCode).await.choices;
+        let mut fixture = fixture(false);
+        let right = fixture.bob.at(Stage::SayCode).await.say.unwrap().code;
+        let choices = fixture.alice.at(Stage::ChooseCode).await.choices;
         let wrong = choices.iter().find(|choice| choice.code != right).unwrap();
         let code = if none { None } else { Some(wrong.code.as_str()) };
-        let view = scene.alice.chooses(code, ChoiceMode::Picked).await.unwrap();
+        let view = fixture.alice.chooses(code, ChoiceMode::Picked).await.unwrap();
         assert_eq!(view.stage, Stage::Closed, "the asker sees the end at once");
-        assert_eq!(scene.alice.problem().await, ProblemKind::CodeMismatch);
-        assert_eq!(scene.bob.problem().await, ProblemKind::PeerMismatch);
-        assert_eq!(scene.road.ended(), Some(EndReason::CodeMismatch));
-        assert_eq!(scene.road.steps(), 5, "no step goes out after a wrong code");
+        assert_eq!(fixture.alice.problem().await, ProblemKind::CodeMismatch);
+        assert_eq!(fixture.bob.problem().await, ProblemKind::PeerMismatch);
+        assert_eq!(fixture.transport.ended(), Some(EndReason::CodeMismatch));
+        assert_eq!(fixture.transport.steps(), 5, "no step goes out after a wrong code");
     }
 }
 
 #[tokio::test]
 async fn slips_change_nothing() {
-    let mut scene = scene(false);
-    let bobs = scene.bob.at(Stage::SayCode).await.say.unwrap().code;
-    scene.alice.at(Stage::ChooseCode).await;
-    assert_eq!(scene.alice.chooses(Some("0000"), ChoiceMode::Typed).await, Err(ProblemKind::CodeMalformed));
-    assert_eq!(scene.alice.approves(true).await, Err(ProblemKind::NotNow));
-    assert_eq!(scene.bob.chooses(Some(&bobs), ChoiceMode::Typed).await, Err(ProblemKind::NotNow));
-    scene.alice.chooses(Some(&bobs), ChoiceMode::Typed).await.unwrap();
-    scene.bob.at(Stage::ChooseCode).await;
-    let own = scene.bob.chooses(Some(&bobs), ChoiceMode::Typed).await;
+    let mut fixture = fixture(false);
+    let bobs = fixture.bob.at(Stage::SayCode).await.say.unwrap().code;
+    fixture.alice.at(Stage::ChooseCode).await;
+    assert_eq!(fixture.alice.chooses(Some("0000"), ChoiceMode::Typed).await, Err(ProblemKind::CodeMalformed));
+    assert_eq!(fixture.alice.approves(true).await, Err(ProblemKind::NotNow));
+    assert_eq!(fixture.bob.chooses(Some(&bobs), ChoiceMode::Typed).await, Err(ProblemKind::NotNow));
+    fixture.alice.chooses(Some(&bobs), ChoiceMode::Typed).await.unwrap();
+    fixture.bob.at(Stage::ChooseCode).await;
+    let own = fixture.bob.chooses(Some(&bobs), ChoiceMode::Typed).await;
     assert_eq!(own, Err(ProblemKind::CodeOfWrongDirection));
-    assert_eq!(scene.bob.at(Stage::ChooseCode).await.choices.len(), 4);
+    assert_eq!(fixture.bob.at(Stage::ChooseCode).await.choices.len(), 4);
 }
 
 #[tokio::test]
 async fn either_person_may_stop() {
     for by_alice in [true, false] {
-        let mut scene = scene(false);
-        scene.bob.at(Stage::SayCode).await;
-        scene.alice.at(Stage::ChooseCode).await;
-        let (one, other) =
-            if by_alice { (&mut scene.alice, &mut scene.bob) } else { (&mut scene.bob, &mut scene.alice) };
+        let mut fixture = fixture(false);
+        fixture.bob.at(Stage::SayCode).await;
+        fixture.alice.at(Stage::ChooseCode).await;
+        let (one, other) = if by_alice {
+            (&mut fixture.alice, &mut fixture.bob)
+        } else {
+            (&mut fixture.bob, &mut fixture.alice)
+        };
         assert_eq!(one.asks(Act::Cancel).await.unwrap().stage, Stage::Closed);
         assert_eq!(one.problem().await, ProblemKind::Cancelled);
         assert_eq!(other.problem().await, ProblemKind::PeerCancelled);
@@ -288,13 +292,16 @@ async fn either_person_may_stop() {
 
 #[tokio::test]
 async fn picking_is_refused_where_typing_is_required() {
-    let mut scene = scene(true);
-    let right = scene.bob.at(Stage::SayCode).await.say.unwrap().code;
-    let view = scene.alice.at(Stage::ChooseCode).await;
+    let mut fixture = fixture(true);
+    let right = fixture.bob.at(Stage::SayCode).await.say.unwrap().code;
+    let view = fixture.alice.at(Stage::ChooseCode).await;
     assert!(view.choices.is_empty());
-    assert_eq!(scene.alice.chooses(Some(&right), ChoiceMode::Picked).await, Err(ProblemKind::TypingRequired));
-    scene.alice.chooses(Some(&right), ChoiceMode::Typed).await.unwrap();
-    scene.alice.at(Stage::SayCode).await;
+    assert_eq!(
+        fixture.alice.chooses(Some(&right), ChoiceMode::Picked).await,
+        Err(ProblemKind::TypingRequired)
+    );
+    fixture.alice.chooses(Some(&right), ChoiceMode::Typed).await.unwrap();
+    fixture.alice.at(Stage::SayCode).await;
 }
 
 /// A relay that cuts ceremonies off after the commitment, to get another try at the codes. Each try
@@ -313,18 +320,18 @@ async fn a_relay_gets_no_silent_restart() {
     ];
     let mut first_messages = std::collections::BTreeSet::new();
     for (round, reason) in (0..1_000).zip(reasons.into_iter().cycle()) {
-        let mut scene = scene(false);
-        let code = scene.bob.at(Stage::SayCode).await.say;
-        scene.alice.at(Stage::ChooseCode).await;
-        let forgotten = scene.road.forget_steps();
+        let mut fixture = fixture(false);
+        let code = fixture.bob.at(Stage::SayCode).await.say;
+        fixture.alice.at(Stage::ChooseCode).await;
+        let forgotten = fixture.transport.forget_steps();
         assert!(first_messages.insert(forgotten[0].clone()), "round {round}: a key was used twice");
-        assert_eq!(scene.bob.view.borrow().say, code, "round {round}: another code without a person");
-        scene.road.end(reason);
+        assert_eq!(fixture.bob.view.borrow().say, code, "round {round}: another code without a person");
+        fixture.transport.end(reason);
         // Both people are told, and both tasks end: nothing is left that could begin again.
-        scene.bob.problem().await;
-        scene.alice.problem().await;
-        while scene.tasks.join_next().await.is_some() {}
-        assert_eq!(scene.road.steps(), 0, "round {round}: a machine began again by itself");
-        assert!(scene.disk.0.lock().unwrap().is_empty());
+        fixture.bob.problem().await;
+        fixture.alice.problem().await;
+        while fixture.tasks.join_next().await.is_some() {}
+        assert_eq!(fixture.transport.steps(), 0, "round {round}: a machine began again by itself");
+        assert!(fixture.disk.0.lock().unwrap().is_empty());
     }
 }

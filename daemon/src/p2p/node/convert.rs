@@ -9,7 +9,7 @@ use libp2p::PeerId;
 use libp2p::core::multiaddr::{Multiaddr, Protocol};
 use libp2p::identity::{PublicKey, ed25519};
 use parsec_protocol::direct::Relay;
-use parsec_protocol::public::PeerKey;
+use parsec_protocol::public_keys::PeerKey;
 
 use super::{NodeError, setup};
 

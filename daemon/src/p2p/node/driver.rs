@@ -17,7 +17,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{PeerId, Swarm, mdns, ping};
 use parsec_protocol::direct::{ADDRESSES_MAX, Hints, Relay, may_be_met_at};
-use parsec_protocol::public::PeerKey;
+use parsec_protocol::public_keys::PeerKey;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -27,7 +27,7 @@ use super::{Command, Link, NodeError, Peer, Status};
 
 /// How long a stranger has to prove that they hold the link.
 const PROOF_WAIT: Duration = Duration::from_secs(10);
-/// Pauses between dials: the first is shorter than a person notices, the last is how late a road
+/// Pauses between dials: the first is shorter than a person notices, the last is how late a transport
 /// that is back is found.
 const DIAL_PAUSE_FIRST: Duration = Duration::from_millis(250);
 const DIAL_PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -209,7 +209,7 @@ impl Driver {
             target.later();
         }
         self.trouble(match error {
-            DialError::WrongPeerId { .. } => "another terminal answers at its address",
+            DialError::WrongPeerId { .. } => "another device answers at its address",
             DialError::Transport(_) => "nobody answers at its addresses",
             DialError::LocalPeerId { .. }
             | DialError::NoAddresses
@@ -343,7 +343,7 @@ impl Driver {
                 let none = ConnectionLimits::default().with_max_pending_incoming(Some(0));
                 *self.swarm.behaviour_mut().limits.limits_mut() = none;
                 tracing::warn!(
-                    "too many strangers have connected; this end of the direct road takes no more"
+                    "too many strangers have connected; this end of the peer-to-peer transport takes no more"
                 );
                 self.trouble("too many strangers have connected; start again");
             }

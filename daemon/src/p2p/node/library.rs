@@ -34,7 +34,7 @@ const DIALS_AT_ONCE: NonZeroU8 = NonZeroU8::MIN.saturating_add(7);
 /// A connection without streams is closed after this time.
 const IDLE: Duration = Duration::from_secs(60);
 /// How often a connection is tried, and how long it may be silent: half a minute without the other
-/// side is a broken road.
+/// side is a broken transport.
 const PING_EVERY: Duration = Duration::from_secs(5);
 const PING_WAIT: Duration = Duration::from_secs(10);
 /// How often the local network is asked at most; answers come at once, so this is for questions

@@ -17,7 +17,7 @@ use libp2p::StreamProtocol;
 use libp2p_stream::{Control, IncomingStreams};
 use parsec_protocol::direct::{Hints, PROTOCOL, Relay};
 use parsec_protocol::keys::PeerSecret;
-use parsec_protocol::public::PeerKey;
+use parsec_protocol::public_keys::PeerKey;
 use tokio::sync::{mpsc, watch};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _};
 use tokio_util::task::AbortOnDropHandle;
@@ -37,7 +37,7 @@ pub(super) type Stream = Compat<libp2p::Stream>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NodeError {
     /// The node could not be set up.
-    #[error("the direct road can't be set up: {0}")]
+    #[error("the peer-to-peer transport can't be set up: {0}")]
     Setup(String),
     /// Not connected, or not any more.
     #[error("{0}")]

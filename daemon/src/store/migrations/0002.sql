@@ -1,6 +1,6 @@
--- The direct road. An invitation of before has none.
+-- The peer-to-peer transport. An invitation of before has none.
 -- peer_key: secret of the node that runs for this invitation alone; port: where it listened when the link was made.
--- posted: 0 the server shall have the invitation, 1 it has, 2 it is not told. attempts, mismatches: over both roads. created: microseconds since 1970; 0 is unknown.
+-- posted: 0 the server shall have the invitation, 1 it has, 2 it is not told. attempts, mismatches: over both transports. created: microseconds since 1970; 0 is unknown.
 ALTER TABLE invitation ADD COLUMN peer_key BLOB CHECK (peer_key IS NULL OR length(peer_key) = 32);
 ALTER TABLE invitation ADD COLUMN port INTEGER;
 ALTER TABLE invitation ADD COLUMN created INTEGER NOT NULL DEFAULT 0;

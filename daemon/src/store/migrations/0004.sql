@@ -1,7 +1,7 @@
 -- How each newcomer was let in, as a file that others can check (docs/protocol.md, Evidence files).
 CREATE TABLE receipt (
     attempt BLOB PRIMARY KEY,
-    -- The terminal that was let in.
+    -- The device that was let in.
     device BLOB NOT NULL,
     time INTEGER NOT NULL,
     -- Whether its certificates have been seen in the log. Without that it is of something that may never have come about.

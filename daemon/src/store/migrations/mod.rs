@@ -45,7 +45,7 @@ pub(super) fn run(connection: &mut Connection) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use parsec_protocol::public::Hash;
+    use parsec_protocol::public_keys::Hash;
 
     /// Editing a released step would give two stores of one version two shapes.
     #[test]

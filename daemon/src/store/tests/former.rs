@@ -36,7 +36,7 @@ fn version_1_opens() {
     let invitation = open.store.invitation(TOKEN).unwrap().unwrap();
     assert_eq!((invitation.link_secret.expose(), invitation.expires), (&[0x71; 32], Timestamp(72)));
     assert_eq!(open.store.manifest().unwrap(), Some((1, b"manifest".to_vec())));
-    // It has no direct road, and the server has it.
+    // It has no peer-to-peer transport, and the server has it.
     assert!(invitation.posted == Posting::Done && invitation.direct.is_none());
     assert_eq!(invitation.tally, Tally::default());
     assert_eq!(open.store.sealed().unwrap().len(), 1);

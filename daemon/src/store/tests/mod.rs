@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::control::SecretText;
 use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment};
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Timestamp, Token, UserId};
@@ -22,8 +23,7 @@ use parsec_protocol::keys::{
     DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, ManifestKey, PeerSecret, UserDecryptionKey,
 };
 use parsec_protocol::limits::STEP_MAX_BYTES;
-use parsec_protocol::public::{Hash, VerifyKey};
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::{Hash, VerifyKey};
 use zeroize::Zeroizing;
 
 use super::*;
@@ -47,7 +47,7 @@ fn new_device(id: u8) -> NewDevice {
     let log: Vec<Vec<u8>> = (0..3u8).map(|n| vec![n; 300]).collect();
     let seen = log.iter().fold(Head::empty(&organisation, &root), |head, envelope| head.after(envelope));
     let signing_key = DeviceSigningKey::from_bytes(&mut [3; 32]);
-    let receipt = Receipt::sign(&signing_key, Hash::of(&[b"handshake"]), vec![], root);
+    let receipt = ClaimReceipt::sign(&signing_key, Hash::of(&[b"handshake"]), vec![], root);
     NewDevice {
         organisation,
         user: UserId::from_bytes([1; 16]),
@@ -449,7 +449,7 @@ fn a_links_secret_goes_with_its_invitation() {
     assert_eq!(store.invitation_tokens().unwrap(), [open]);
 }
 
-/// An invitation with an end of the direct road, as a device keeps it.
+/// An invitation with an end of the peer-to-peer transport, as a device keeps it.
 fn stored(secret: &LinkSecret, invited: &Invited, expires: Timestamp) -> StoredInvitation {
     StoredInvitation {
         link_secret: LinkSecret::from_bytes(&mut secret.expose().to_owned()),
@@ -498,7 +498,7 @@ fn direct_rows(store: &Store, token: Token, sealed: &SealedEnrolment) {
     assert_eq!((store.sealed().unwrap().len(), aside()), (2, 1));
     store.published(other).unwrap();
     assert_eq!(store.direct(other).unwrap(), None);
-    // A row of the other road can't become one of this.
+    // A row of the other transport can't become one of this.
     let relayed = AttemptId::from_bytes([5; 16]);
     store.put_sealed(relayed, token, sealed).unwrap();
     assert!(matches!(store.put_direct(relayed, token, sealed, hash), Err(StoreError::Conflict)));

@@ -5,7 +5,7 @@
 
 use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::limits::STEP_MAX_BYTES;
-use parsec_protocol::public::VerifyKey;
+use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay::{
     AttemptView, CancelAttempt, Completed, Completion, EndReason, HEADER_ATTEMPT_SECRET, InvitationView,
     InvitedInfo, LogPage, path,
@@ -18,7 +18,7 @@ use super::following::{ended, follow};
 use super::{Invitee, Member};
 use crate::transport::http::Call;
 use crate::transport::retry::until_done;
-use crate::transport::{Road, RoadError, Trouble};
+use crate::transport::{Transport, TransportError, Trouble};
 
 /// 32 secret bytes as a header's value.
 fn hex(bytes: &[u8; 32]) -> String {
@@ -26,20 +26,24 @@ fn hex(bytes: &[u8; 32]) -> String {
 }
 
 /// A step as received: never longer than a step can be.
-fn step_of(bytes: Vec<u8>) -> Result<Vec<u8>, RoadError> {
-    if bytes.len() > STEP_MAX_BYTES { Err(RoadError::Misbehaved("a step is too long")) } else { Ok(bytes) }
+fn step_of(bytes: Vec<u8>) -> Result<Vec<u8>, TransportError> {
+    if bytes.len() > STEP_MAX_BYTES {
+        Err(TransportError::Misbehaved("a step is too long"))
+    } else {
+        Ok(bytes)
+    }
 }
 
 /// The claimer's end of an attempt.
 #[derive(Debug)]
-pub struct ClaimerRoad {
+pub struct ClaimerTransport {
     invitee: Invitee,
     attempt: AttemptId,
     secret: Zeroizing<[u8; 32]>,
     trouble: Trouble,
 }
 
-impl ClaimerRoad {
+impl ClaimerTransport {
     /// An attempt that has been started, or is about to be.
     #[must_use]
     pub fn new(invitee: Invitee, attempt: AttemptId, secret: Zeroizing<[u8; 32]>) -> Self {
@@ -49,8 +53,8 @@ impl ClaimerRoad {
     /// Starts the attempt.
     ///
     /// # Errors
-    /// [`RoadError`], once trying again makes no sense.
-    pub async fn start(&self) -> Result<AttemptView, RoadError> {
+    /// [`TransportError`], once trying again makes no sense.
+    pub async fn start(&self) -> Result<AttemptView, TransportError> {
         until_done(&self.trouble, || self.invitee.start(self.attempt, &self.secret)).await
     }
 
@@ -58,8 +62,8 @@ impl ClaimerRoad {
     /// and the address may be wrong.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn info(&self) -> Result<InvitedInfo, RoadError> {
+    /// [`TransportError`].
+    pub async fn info(&self) -> Result<InvitedInfo, TransportError> {
         self.invitee.info().await
     }
 
@@ -72,8 +76,8 @@ impl ClaimerRoad {
     }
 }
 
-impl Road for ClaimerRoad {
-    async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), RoadError> {
+impl Transport for ClaimerTransport {
+    async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), TransportError> {
         until_done(&self.trouble, || {
             let call = self.call(Method::PUT, path::step(&self.base(), step)).with_step(bytes.clone());
             async { self.invitee.server.call(call).await.map(|_| ()) }
@@ -81,16 +85,16 @@ impl Road for ClaimerRoad {
         .await
     }
 
-    async fn fetch(&self, step: u8) -> Result<Vec<u8>, RoadError> {
+    async fn fetch(&self, step: u8) -> Result<Vec<u8>, TransportError> {
         let call = || self.invitee.server.call(self.call(Method::GET, path::step(&self.base(), step)));
         until_done(&self.trouble, call).await.and_then(step_of)
     }
 
-    async fn state(&self) -> Result<AttemptView, RoadError> {
+    async fn state(&self) -> Result<AttemptView, TransportError> {
         until_done(&self.trouble, || self.invitee.server.ask(self.call(Method::GET, self.base()))).await
     }
 
-    async fn cancel(&self, reason: EndReason) -> Result<(), RoadError> {
+    async fn cancel(&self, reason: EndReason) -> Result<(), TransportError> {
         until_done(&self.trouble, || {
             let call = self.call(Method::POST, path::cancel(&self.base())).with(&CancelAttempt { reason });
             async { self.invitee.server.call(call).await.map(|_| ()) }
@@ -98,13 +102,13 @@ impl Road for ClaimerRoad {
         .await
     }
 
-    async fn log_page(&self, from: u64) -> Result<LogPage, RoadError> {
+    async fn log_page(&self, from: u64) -> Result<LogPage, TransportError> {
         let target = path::invited_log(&self.invitee.organisation, from);
         let call = || self.invitee.server.ask(self.invitee.call(Method::GET, target.clone()));
         until_done(&self.trouble, call).await
     }
 
-    async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
+    async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> TransportError {
         let open = || Ok(self.call(Method::GET, path::events(&self.base())));
         let ask = || Ok(self.call(Method::GET, self.base()));
         follow(&self.invitee.server, &self.trouble, open, ask, |view: AttemptView| {
@@ -122,14 +126,14 @@ impl Road for ClaimerRoad {
 
 /// The greeter's end of an attempt.
 #[derive(Debug)]
-pub struct GreeterRoad {
+pub struct GreeterTransport {
     member: Member,
     token: Token,
     attempt: AttemptId,
     trouble: Trouble,
 }
 
-impl GreeterRoad {
+impl GreeterTransport {
     /// An attempt that this device has joined.
     #[must_use]
     pub fn new(member: Member, token: Token, attempt: AttemptId) -> Self {
@@ -143,16 +147,16 @@ impl GreeterRoad {
     /// Becomes the greeter of the attempt.
     ///
     /// # Errors
-    /// [`RoadError`], once trying again makes no sense.
-    pub async fn join(&self) -> Result<AttemptView, RoadError> {
+    /// [`TransportError`], once trying again makes no sense.
+    pub async fn join(&self) -> Result<AttemptView, TransportError> {
         until_done(&self.trouble, || self.member.join(self.token, self.attempt)).await
     }
 
     /// Puts certificates and receipt into the log and completes the invitation.
     ///
     /// # Errors
-    /// [`RoadError`], once trying again makes no sense.
-    pub async fn complete(&self, completion: &Completion) -> Result<Completed, RoadError> {
+    /// [`TransportError`], once trying again makes no sense.
+    pub async fn complete(&self, completion: &Completion) -> Result<Completed, TransportError> {
         let call = || Call::new(Method::POST, path::complete(&self.base())).with(completion);
         until_done(&self.trouble, || self.member.ask(call())).await
     }
@@ -170,8 +174,8 @@ impl GreeterRoad {
     }
 }
 
-impl Road for GreeterRoad {
-    async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), RoadError> {
+impl Transport for GreeterTransport {
+    async fn deposit(&self, step: u8, bytes: Vec<u8>) -> Result<(), TransportError> {
         until_done(&self.trouble, || {
             let call = Call::new(Method::PUT, path::step(&self.base(), step)).with_step(bytes.clone());
             self.member.tell(call)
@@ -179,7 +183,7 @@ impl Road for GreeterRoad {
         .await
     }
 
-    async fn fetch(&self, step: u8) -> Result<Vec<u8>, RoadError> {
+    async fn fetch(&self, step: u8) -> Result<Vec<u8>, TransportError> {
         let fetch = || async {
             let call = self.member.signed(Call::new(Method::GET, path::step(&self.base(), step)))?;
             self.member.server.call(call).await
@@ -187,20 +191,20 @@ impl Road for GreeterRoad {
         until_done(&self.trouble, fetch).await.and_then(step_of)
     }
 
-    async fn state(&self) -> Result<AttemptView, RoadError> {
+    async fn state(&self) -> Result<AttemptView, TransportError> {
         until_done(&self.trouble, || self.member.ask(Call::new(Method::GET, self.base()))).await
     }
 
-    async fn cancel(&self, reason: EndReason) -> Result<(), RoadError> {
+    async fn cancel(&self, reason: EndReason) -> Result<(), TransportError> {
         let call = || Call::new(Method::POST, path::cancel(&self.base())).with(&CancelAttempt { reason });
         until_done(&self.trouble, || self.member.tell(call())).await
     }
 
-    async fn log_page(&self, from: u64) -> Result<LogPage, RoadError> {
+    async fn log_page(&self, from: u64) -> Result<LogPage, TransportError> {
         until_done(&self.trouble, || self.member.log_page(from)).await
     }
 
-    async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> RoadError {
+    async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> TransportError {
         self.member
             .follow_invitation(self.token, &self.trouble, |view| {
                 let view = self.of(view);

@@ -14,7 +14,7 @@ use parsec_protocol::relay::{EVENT_STATE, EndReason, InvitationStatus};
 use super::super::events::Parser;
 use super::super::http::{Call, Server};
 use super::super::retry::Pauses;
-use super::super::{RoadError, Trouble};
+use super::super::{TransportError, Trouble};
 use super::held_back;
 
 /// Why an attempt of an invitation with this status is over, if it is.
@@ -34,10 +34,10 @@ pub const fn ended(status: InvitationStatus) -> Option<EndReason> {
 pub(super) async fn follow<T>(
     server: &Server,
     trouble: &Trouble,
-    open: impl Fn() -> Result<Call, RoadError>,
-    ask: impl Fn() -> Result<Call, RoadError>,
+    open: impl Fn() -> Result<Call, TransportError>,
+    ask: impl Fn() -> Result<Call, TransportError>,
     seen: impl FnMut(T) -> bool,
-) -> RoadError
+) -> TransportError
 where
     T: for<'b> Decode<'b, ()> + Encode<()>,
 {
@@ -51,10 +51,10 @@ where
 async fn to_the_end<T>(
     server: &Server,
     trouble: &Trouble,
-    open: impl Fn() -> Result<Call, RoadError>,
-    ask: impl Fn() -> Result<Call, RoadError>,
+    open: impl Fn() -> Result<Call, TransportError>,
+    ask: impl Fn() -> Result<Call, TransportError>,
     mut seen: impl FnMut(T) -> bool,
-) -> Result<(), RoadError>
+) -> Result<(), TransportError>
 where
     T: for<'b> Decode<'b, ()> + Encode<()>,
 {
@@ -70,7 +70,7 @@ where
                 let stream = one_stream(server, trouble, call, &mut pauses, &mut heard);
                 match held_back::in_time(stream, &came).await {
                     Some(Ok(Told::Last)) => return Ok(()),
-                    Some(Ok(Told::Part)) => RoadError::Unreachable("the event stream ended".into()),
+                    Some(Ok(Told::Part)) => TransportError::Unreachable("the event stream ended".into()),
                     Some(Err(error)) => error,
                     None => {
                         match held_back::ask(server, Some(trouble), held_back::ASK_AGAIN, &ask, &mut seen)
@@ -110,7 +110,7 @@ async fn one_stream<T>(
     call: Call,
     pauses: &mut Pauses,
     seen: &mut impl FnMut(T) -> bool,
-) -> Result<Told, RoadError>
+) -> Result<Told, TransportError>
 where
     T: for<'b> Decode<'b, ()> + Encode<()>,
 {
@@ -119,7 +119,7 @@ where
     while let Some(bytes) = stream.next().await? {
         for event in parser.push(&bytes)?.into_iter().filter(|event| event.name == EVENT_STATE) {
             let view = codec::decode(&event.data, BODY_MAX_BYTES)
-                .map_err(|_| RoadError::Misbehaved("an event is not the state it should be"))?;
+                .map_err(|_| TransportError::Misbehaved("an event is not the state it should be"))?;
             pauses.reset();
             trouble.send_if_modified(|now| now.take().is_some());
             if seen(view) {
@@ -147,7 +147,7 @@ mod tests {
 
     /// One stream after the other, each with these states; whoever asks once more is told that
     /// there is no such call.
-    async fn told(streams: &[&[AttemptView]]) -> (Result<(), RoadError>, Vec<AttemptView>) {
+    async fn told(streams: &[&[AttemptView]]) -> (Result<(), TransportError>, Vec<AttemptView>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let server = Server::new(Client::new(None).unwrap(), &address).unwrap();
@@ -190,7 +190,7 @@ mod tests {
         let (followed, seen) = told(&[std::slice::from_ref(&open), &[open.clone(), over.clone()]]).await;
         assert_eq!((followed, seen), (Ok(()), vec![open.clone(), open.clone(), over]));
         let (followed, seen) = told(&[std::slice::from_ref(&open)]).await;
-        assert!(matches!(followed, Err(RoadError::Misbehaved(_))), "{followed:?}");
+        assert!(matches!(followed, Err(TransportError::Misbehaved(_))), "{followed:?}");
         assert_eq!(seen, [open]);
     }
 }

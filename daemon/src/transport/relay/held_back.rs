@@ -12,7 +12,7 @@ use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
 
 use super::super::http::{Call, Server};
-use super::super::{HELD_BACK, RoadError, Trouble};
+use super::super::{HELD_BACK, TransportError, Trouble};
 
 /// How long the first event may take, which a server sends at once: a slow connection is made in a
 /// second or two.
@@ -40,9 +40,9 @@ pub(super) async fn ask<T>(
     server: &Server,
     trouble: Option<&Trouble>,
     pause: Duration,
-    open: impl Fn() -> Result<Call, RoadError>,
+    open: impl Fn() -> Result<Call, TransportError>,
     mut seen: impl FnMut(T) -> bool,
-) -> Result<(), RoadError>
+) -> Result<(), TransportError>
 where
     T: for<'b> Decode<'b, ()> + Encode<()>,
 {

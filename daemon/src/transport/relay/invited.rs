@@ -3,25 +3,25 @@
 //! Decides nothing: a bootstrap token or an invitation's token proves what there is to prove.
 
 use parsec_protocol::ids::{AttemptId, OrganisationId, Token};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     AttemptView, BootstrapRequest, HEADER_BOOTSTRAP, HEADER_TOKEN, InvitedInfo, StartAttempt, path,
 };
 use reqwest::Method;
 
-use crate::transport::RoadError;
+use crate::transport::TransportError;
 use crate::transport::http::{Call, Server};
 
 /// Founds an organisation.
 ///
 /// # Errors
-/// [`RoadError`].
+/// [`TransportError`].
 pub async fn bootstrap(
     server: &Server,
     organisation: &OrganisationId,
     token: &str,
     request: &BootstrapRequest,
-) -> Result<(), RoadError> {
+) -> Result<(), TransportError> {
     let call = Call::new(Method::POST, path::bootstrap(organisation))
         .header(HEADER_BOOTSTRAP, token.to_owned())
         .with(request);
@@ -48,16 +48,16 @@ impl Invitee {
     /// What the invitation is for.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn info(&self) -> Result<InvitedInfo, RoadError> {
+    /// [`TransportError`].
+    pub async fn info(&self) -> Result<InvitedInfo, TransportError> {
         self.server.ask(self.call(Method::GET, path::invited(&self.organisation))).await
     }
 
     /// Starts an attempt; asked again with the same values, it answers as before.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn start(&self, attempt: AttemptId, secret: &[u8; 32]) -> Result<AttemptView, RoadError> {
+    /// [`TransportError`].
+    pub async fn start(&self, attempt: AttemptId, secret: &[u8; 32]) -> Result<AttemptView, TransportError> {
         let body = StartAttempt { attempt, secret_hash: Hash::of(&[secret]) };
         self.server.ask(self.call(Method::POST, path::invited_attempts(&self.organisation)).with(&body)).await
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Token};
 use parsec_protocol::keys::random;
-use parsec_protocol::public::{Hash, Signature};
+use parsec_protocol::public_keys::{Hash, Signature};
 use parsec_protocol::relay::{
     AttemptView, HEADER_BODY_HASH, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME,
     InvitationList, InvitationMade, InvitationView, LogPage, ManifestUpload, ManifestView, NewInvitation,
@@ -27,11 +27,11 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::http::{Call, Server};
-use super::{RoadError, Trouble};
+use super::{TransportError, Trouble};
 use crate::os::{clock, entropy};
 use device_events::DeviceEvents;
 
-pub use ends::{ClaimerRoad, GreeterRoad};
+pub use ends::{ClaimerTransport, GreeterTransport};
 pub use following::ended;
 pub use invited::{Invitee, bootstrap};
 pub use registering::standing;
@@ -90,11 +90,11 @@ impl Member {
     }
 
     /// Adds the five headers that authenticate a call.
-    fn signed(&self, call: Call) -> Result<Call, RoadError> {
+    fn signed(&self, call: Call) -> Result<Call, TransportError> {
         let time = clock::now();
         let nonce = random(&mut entropy::System)
             .map(Token::from_bytes)
-            .map_err(|error| RoadError::Setup(error.to_string()))?;
+            .map_err(|error| TransportError::Setup(error.to_string()))?;
         let device = self.signer.device();
         let body = call.body.as_ref().map_or(&[][..], |(_, body)| body);
         let request = RequestToSign {
@@ -116,22 +116,22 @@ impl Member {
             .header(HEADER_SIGNATURE, signature.to_string()))
     }
 
-    async fn ask<T>(&self, call: Call) -> Result<T, RoadError>
+    async fn ask<T>(&self, call: Call) -> Result<T, TransportError>
     where
         T: for<'b> Decode<'b, ()> + Encode<()>,
     {
         self.server.ask(self.signed(call)?).await
     }
 
-    async fn tell(&self, call: Call) -> Result<(), RoadError> {
+    async fn tell(&self, call: Call) -> Result<(), TransportError> {
         self.server.call(self.signed(call)?).await.map(|_| ())
     }
 
     /// The invitations this member may see, newest first: all pages of them, up to a bound.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn invitations(&self) -> Result<InvitationList, RoadError> {
+    /// [`TransportError`].
+    pub async fn invitations(&self) -> Result<InvitationList, TransportError> {
         let mut list = InvitationList { invitations: Vec::new(), next: None };
         let mut target = path::invitations(&self.organisation);
         for _ in 0..LIST_PAGES_MAX {
@@ -144,7 +144,7 @@ impl Member {
                     target = path::invitations_before(&self.organisation, next);
                 }
                 Some(_) => {
-                    return Err(RoadError::Misbehaved("its list of invitations goes round in circles"));
+                    return Err(TransportError::Misbehaved("its list of invitations goes round in circles"));
                 }
                 None => break,
             }
@@ -155,67 +155,67 @@ impl Member {
     /// One invitation.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn invitation(&self, token: Token) -> Result<InvitationView, RoadError> {
+    /// [`TransportError`].
+    pub async fn invitation(&self, token: Token) -> Result<InvitationView, TransportError> {
         self.ask(Call::new(Method::GET, path::invitation(&self.organisation, &token))).await
     }
 
     /// Makes an invitation.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn invite(&self, new: &NewInvitation) -> Result<InvitationMade, RoadError> {
+    /// [`TransportError`].
+    pub async fn invite(&self, new: &NewInvitation) -> Result<InvitationMade, TransportError> {
         self.ask(Call::new(Method::POST, path::invitations(&self.organisation)).with(new)).await
     }
 
     /// Cancels an invitation.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn cancel_invitation(&self, token: Token) -> Result<(), RoadError> {
+    /// [`TransportError`].
+    pub async fn cancel_invitation(&self, token: Token) -> Result<(), TransportError> {
         self.tell(Call::new(Method::POST, path::cancel(&path::invitation(&self.organisation, &token)))).await
     }
 
     /// A page of the log.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn log_page(&self, from: u64) -> Result<LogPage, RoadError> {
+    /// [`TransportError`].
+    pub async fn log_page(&self, from: u64) -> Result<LogPage, TransportError> {
         self.ask(Call::new(Method::GET, path::log(&self.organisation, from))).await
     }
 
     /// The newest manifest.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn manifest(&self) -> Result<ManifestView, RoadError> {
+    /// [`TransportError`].
+    pub async fn manifest(&self) -> Result<ManifestView, TransportError> {
         self.ask(Call::new(Method::GET, path::manifest(&self.organisation))).await
     }
 
     /// Replaces the manifest.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn put_manifest(&self, upload: &ManifestUpload) -> Result<(), RoadError> {
+    /// [`TransportError`].
+    pub async fn put_manifest(&self, upload: &ManifestUpload) -> Result<(), TransportError> {
         self.tell(Call::new(Method::PUT, path::manifest(&self.organisation)).with(upload)).await
     }
 
     /// Becomes the greeter of an attempt.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn join(&self, token: Token, attempt: AttemptId) -> Result<AttemptView, RoadError> {
+    /// [`TransportError`].
+    pub async fn join(&self, token: Token, attempt: AttemptId) -> Result<AttemptView, TransportError> {
         let target = path::join(&path::greeter_attempt(&self.organisation, &token, &attempt));
         self.ask(Call::new(Method::POST, target)).await
     }
 
-    /// Follows an invitation as `Road::follow` follows an attempt.
+    /// Follows an invitation as `Transport::follow` follows an attempt.
     pub async fn follow(
         &self,
         token: Token,
         trouble: &Trouble,
         seen: &watch::Sender<Option<InvitationView>>,
-    ) -> RoadError {
+    ) -> TransportError {
         self.follow_invitation(token, trouble, |view| {
             let over = ended(view.status).is_some();
             seen.send_replace(Some(view));

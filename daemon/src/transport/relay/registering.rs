@@ -11,31 +11,31 @@ use parsec_protocol::relay::{
 use reqwest::Method;
 
 use super::Member;
-use crate::transport::RoadError;
+use crate::transport::TransportError;
 use crate::transport::http::{Call, Server};
 
 impl Member {
     /// Registers an enrolment whose ceremony ran without the server.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn enrol_direct(&self, enrolment: &DirectEnrolment) -> Result<Completed, RoadError> {
+    /// [`TransportError`].
+    pub async fn enrol_direct(&self, enrolment: &DirectEnrolment) -> Result<Completed, TransportError> {
         self.ask(Call::new(Method::POST, path::enrolments(&self.organisation)).with(enrolment)).await
     }
 
     /// Puts a profile change or a revocation into the log.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn publish(&self, new: &NewCertificate) -> Result<Completed, RoadError> {
+    /// [`TransportError`].
+    pub async fn publish(&self, new: &NewCertificate) -> Result<Completed, TransportError> {
         self.ask(Call::new(Method::POST, path::certificates(&self.organisation)).with(new)).await
     }
 
     /// Puts back what the server's log lost.
     ///
     /// # Errors
-    /// [`RoadError`].
-    pub async fn repair(&self, repair: &LogRepair) -> Result<LogRepaired, RoadError> {
+    /// [`TransportError`].
+    pub async fn repair(&self, repair: &LogRepair) -> Result<LogRepaired, TransportError> {
         self.ask(Call::new(Method::POST, path::log_repair(&self.organisation)).with(repair)).await
     }
 }
@@ -44,11 +44,11 @@ impl Member {
 /// identity: the asking device is not known there yet.
 ///
 /// # Errors
-/// [`RoadError`].
+/// [`TransportError`].
 pub async fn standing(
     server: &Server,
     organisation: &OrganisationId,
     question: &StandingQuestion,
-) -> Result<Standing, RoadError> {
+) -> Result<Standing, TransportError> {
     server.ask(Call::new(Method::POST, path::standing(organisation)).with(question)).await
 }

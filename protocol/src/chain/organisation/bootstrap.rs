@@ -12,7 +12,7 @@ use crate::ids::{DeviceId, Email, Label, OrganisationId, Timestamp, UserId};
 use crate::keys::{
     DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, RootSigningKey, UserSeed, random,
 };
-use crate::public::VerifyKey;
+use crate::public_keys::VerifyKey;
 use crate::sealing::EncryptionKey;
 
 /// The first member, who founds the organisation.

@@ -11,7 +11,7 @@ use crate::chain::envelope;
 use crate::chain::head::Head;
 use crate::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
 use crate::limits::NAME_MAX_BYTES;
-use crate::public::{Context, Hash, Signature, VerifyKey};
+use crate::public_keys::{Context, Hash, Signature, VerifyKey};
 use crate::sealing::KeyHash;
 
 /// Who signed the certificate.

@@ -14,7 +14,7 @@ use crate::chain::checkpoint::CheckpointKey;
 use crate::chain::head::Head;
 use crate::chain::log::{self, Log};
 use crate::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
-use crate::public::{Hash, VerifyKey};
+use crate::public_keys::{Hash, VerifyKey};
 use crate::sealing::KeyHash;
 
 /// An organisation's log that verified from the root key to its head. Obtained from the verifier
@@ -25,7 +25,9 @@ use crate::sealing::KeyHash;
 /// use parsec_protocol::chain::organisation::log::VerifiedLog;
 /// use parsec_protocol::chain::organisation::rules::Fault;
 /// use parsec_protocol::ids::Timestamp;
-/// use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, UserDecryptionKey};
+/// use parsec_protocol::keys::{
+///     DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, UserSeed,
+/// };
 ///
 /// # // Not random: an example's keys are worth nothing.
 /// # struct Counter(u8);
@@ -45,7 +47,8 @@ use crate::sealing::KeyHash;
 ///     email: &"alice@acme.example".parse()?,
 ///     name: &"Alice".parse()?,
 ///     device_label: &"laptop".parse()?,
-///     user_key: &UserDecryptionKey::random(entropy)?,
+///     user_seed: &UserSeed::random(entropy)?,
+///     device_seed: &DeviceSeed::random(entropy)?,
 ///     signing_key: &DeviceSigningKey::random(entropy)?,
 ///     directory_key: &DirectoryKey::random(entropy)?,
 /// };

@@ -37,9 +37,9 @@ pub enum NameOf {
     Device(DeviceId),
 }
 
-/// The place, as bound: an id is not enough, since a user and a device could be given the same one.
+/// What a name is bound to: an id is not enough, since a user and a device could be given the same one.
 #[derive(Encode)]
-struct Place<'a> {
+struct NameBinding<'a> {
     #[n(0)]
     organisation: &'a OrganisationId,
     #[n(1)]
@@ -57,8 +57,8 @@ fn associated_data(organisation: &OrganisationId, whose: NameOf) -> Vec<u8> {
         NameOf::User(user) => (0, *user.as_bytes()),
         NameOf::Device(device) => (1, *device.as_bytes()),
     };
-    let place = codec::encode(&Place { organisation, kind, id: UserId::from_bytes(id), key: FIRST_DIRECTORY_KEY });
-    [CONTEXT, &place].concat()
+    let binding = codec::encode(&NameBinding { organisation, kind, id: UserId::from_bytes(id), key: FIRST_DIRECTORY_KEY });
+    [CONTEXT, &binding].concat()
 }
 
 /// Seals a name: [`SEALED_NAME_BYTES`].
@@ -191,7 +191,7 @@ mod tests {
             "another organisation"
         );
         assert_eq!(open_name(&key(1), &organisation(), bob, &sealed), None, "another person");
-        assert_eq!(open_name(&key(1), &organisation(), device, &sealed), None, "a terminal with the same id");
+        assert_eq!(open_name(&key(1), &organisation(), device, &sealed), None, "a device with the same id");
     }
 
     #[test]

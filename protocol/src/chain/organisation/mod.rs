@@ -24,7 +24,7 @@ use super::view::NotAccepted;
 use crate::codec;
 use crate::ids::{OrganisationId, Timestamp};
 use crate::limits::{CERTIFICATE_MAX_BYTES, LOG_MAX_CERTIFICATES};
-use crate::public::{Context, Hash, VerifyKey};
+use crate::public_keys::{Context, Hash, VerifyKey};
 
 /// The rule set of an organisation's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

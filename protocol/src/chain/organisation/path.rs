@@ -7,7 +7,7 @@
 use super::certificate::Author;
 use super::log::VerifiedLog;
 use crate::ids::{DeviceId, Timestamp, UserId};
-use crate::public::VerifyKey;
+use crate::public_keys::VerifyKey;
 use crate::sealing::KeyHash;
 
 /// Whom a link is about, with the key it vouches for.

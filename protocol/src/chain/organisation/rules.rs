@@ -13,7 +13,7 @@ use crate::chain::head::Head;
 use crate::chain::view::{LogView, NotAccepted};
 use crate::ids::{DeviceId, UserId};
 use crate::limits::{ABANDONED_MAX, DEVICES_PER_USER_MAX, KEY_CHANGES_MAX, LOG_MAX_CERTIFICATES};
-use crate::public::VerifyKey;
+use crate::public_keys::VerifyKey;
 use crate::sealing::KeyHash;
 
 /// What can be wrong with a certificate at its place. One for each rule.
@@ -471,14 +471,14 @@ mod tests {
     use crate::chain::organisation::bootstrap::{Founder, found};
     use crate::chain::organisation::log::VerifiedLog;
     use crate::ids::Timestamp;
-    use crate::keys::{DeviceSigningKey, DirectoryKey, UserDecryptionKey};
-    use crate::lab::Seeded;
+    use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, UserSeed};
+    use crate::lab::SeededRng;
 
     /// What was checked ahead counts under the key that the log says, and under no other: a second
     /// lock, for no executor comes to another key.
     #[test]
     fn a_signature_that_was_checked_ahead_counts_under_the_authors_key_alone() {
-        let entropy = &mut Seeded::new(1);
+        let entropy = &mut SeededRng::new(1);
         let signing_key = DeviceSigningKey::random(entropy).unwrap();
         let other = DeviceSigningKey::random(entropy).unwrap().verify_key();
         let founded = found(
@@ -487,7 +487,8 @@ mod tests {
                 email: &"alice@acme.test".parse().unwrap(),
                 name: &"Alice".parse().unwrap(),
                 device_label: &"laptop".parse().unwrap(),
-                user_key: &UserDecryptionKey::random(entropy).unwrap(),
+                user_seed: &UserSeed::random(entropy).unwrap(),
+                device_seed: &DeviceSeed::random(entropy).unwrap(),
                 signing_key: &signing_key,
                 directory_key: &DirectoryKey::random(entropy).unwrap(),
             },

@@ -9,7 +9,7 @@ use super::certificate::{Author, DeviceKind, Profile};
 use super::log::{Origin, VerifiedLog};
 use crate::chain::view::LogView;
 use crate::ids::{DeviceId, Email, Timestamp, UserId};
-use crate::public::VerifyKey;
+use crate::public_keys::VerifyKey;
 use crate::sealing::KeyHash;
 
 /// A user at the end of the log, as far as rules ask.

@@ -11,15 +11,15 @@ use crate::chain::organisation::certificate::{
 };
 use crate::chain::organisation::log::VerifiedLog;
 use crate::chain::organisation::members::{NameOf, open_name};
+use crate::claim_receipt::ClaimReceipt;
 use crate::enrol::boxes;
-use crate::enrol::io::{Closed, NewDevice, Setting};
+use crate::enrol::io::{Closed, NewDevice, Prologue};
 use crate::enrol::messages::Handover;
 use crate::enrol::proofs::RootCovered;
 use crate::ids::{DeviceId, Email, Invited, Label, UserId};
 use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, LocalStoreKey, UserSeed};
 use crate::limits::LOG_MAX_CERTIFICATES;
-use crate::public::{Hash, VerifyKey};
-use crate::receipt::Receipt;
+use crate::public_keys::{Hash, VerifyKey};
 
 /// A log begins with two certificates, so nobody who could greet has seen fewer.
 const SEEN_MIN: u64 = 2;
@@ -62,7 +62,7 @@ pub(super) struct Received {
 /// # Errors
 /// [`Closed::BadMessage`].
 pub(super) fn read(
-    setting: &Setting,
+    prologue: &Prologue,
     keys: KeysOfClaim,
     handover: Handover,
     handshake: &Hash,
@@ -109,19 +109,19 @@ pub(super) fn read(
         opened,
         first_device,
     };
-    let fits = match (&setting.invited, received.certificates.as_slice()) {
+    let fits = match (&prologue.invited, received.certificates.as_slice()) {
         (Invited::User(invited), [of_user, of_device]) => {
             received.email == *invited
                 && received.manifest.is_none()
-                && received.is_own_user(setting, of_user)
-                && received.is_own_device(setting, of_device)
+                && received.is_own_user(prologue, of_user)
+                && received.is_own_device(prologue, of_device)
         }
         (Invited::Device(invited), [of_device]) => {
             // A person greets their own devices: nobody else should have the keys that are handed
             // over.
-            setting.greeter_user == *invited
+            prologue.greeter_user == *invited
                 && received.user == *invited
-                && received.is_own_device(setting, of_device)
+                && received.is_own_device(prologue, of_device)
         }
         (Invited::User(_) | Invited::Device(_), _) => false,
     };
@@ -140,18 +140,18 @@ impl Received {
 
     /// What a certificate says, if it belongs to this ceremony. Its signature is checked with the
     /// log.
-    fn body(&self, setting: &Setting, envelope: &[u8]) -> Option<Body> {
+    fn body(&self, prologue: &Prologue, envelope: &[u8]) -> Option<Body> {
         let Payload { organisation, author, time: _, seen, body } =
             Envelope::decode(envelope).ok()?.payload().ok()?;
-        let fits = organisation == setting.organisation
-            && author == Author::Device(setting.greeter_device)
+        let fits = organisation == prologue.organisation
+            && author == Author::Device(prologue.greeter_device)
             && seen == self.seen;
         fits.then_some(body)
     }
 
-    fn is_own_user(&self, setting: &Setting, envelope: &[u8]) -> bool {
+    fn is_own_user(&self, prologue: &Prologue, envelope: &[u8]) -> bool {
         let Some(Body::User { user, email, sealed_name, encryption_key, profile }) =
-            self.body(setting, envelope)
+            self.body(prologue, envelope)
         else {
             return false;
         };
@@ -159,12 +159,12 @@ impl Received {
             && email == self.email
             && profile == self.profile
             && encryption_key == self.user_seed.encryption_key().hash()
-            && self.is_sealed(setting, NameOf::User(user), &sealed_name, &self.name)
+            && self.is_sealed(prologue, NameOf::User(user), &sealed_name, &self.name)
     }
 
-    fn is_own_device(&self, setting: &Setting, envelope: &[u8]) -> bool {
+    fn is_own_device(&self, prologue: &Prologue, envelope: &[u8]) -> bool {
         let Some(Body::Device { device, user, sealed_label, verify_key, encryption_key, kind }) =
-            self.body(setting, envelope)
+            self.body(prologue, envelope)
         else {
             return false;
         };
@@ -173,11 +173,11 @@ impl Received {
             && device == self.device
             && user == self.user
             && verify_key == self.signing_key.verify_key()
-            && self.is_sealed(setting, NameOf::Device(device), &sealed_label, &self.device_label)
+            && self.is_sealed(prologue, NameOf::Device(device), &sealed_label, &self.device_label)
     }
 
-    fn is_sealed(&self, setting: &Setting, whose: NameOf, sealed: &[u8], name: &Label) -> bool {
-        open_name(&self.directory_key, &setting.organisation, whose, sealed).as_ref() == Some(name)
+    fn is_sealed(&self, prologue: &Prologue, whose: NameOf, sealed: &[u8], name: &Label) -> bool {
+        open_name(&self.directory_key, &prologue.organisation, whose, sealed).as_ref() == Some(name)
     }
 
     /// Checks the log as far as the greeter had seen it, what it says about greeter and user, then
@@ -186,18 +186,18 @@ impl Received {
     /// # Errors
     /// [`Closed::ChainInvalid`]; [`Closed::BadMessage`] if the user keys are not those of the
     /// certified user.
-    pub(super) fn verify(self, setting: &Setting, log: Vec<Vec<u8>>) -> Result<Verified, Closed> {
-        let mut chain = VerifiedLog::empty(setting.organisation.clone(), self.root);
+    pub(super) fn verify(self, prologue: &Prologue, log: Vec<Vec<u8>>) -> Result<Verified, Closed> {
+        let mut chain = VerifiedLog::empty(prologue.organisation.clone(), self.root);
         // Not more than asked for: the rest would be work without use, ordered by a server.
         if log.len() as u64 != self.seen.count {
             return Err(Closed::ChainInvalid);
         }
         chain.extend_with(&log, &Sequential).map_err(|_| Closed::ChainInvalid)?;
-        if chain.head() != self.seen || !is_greeter(&chain, setting) {
+        if chain.head() != self.seen || !is_greeter(&chain, prologue) {
             return Err(Closed::ChainInvalid);
         }
         if !self.first_device {
-            self.check_user(&chain, setting)?;
+            self.check_user(&chain, prologue)?;
         }
         let on_top = self.certificates.iter().try_for_each(|envelope| chain.push(envelope));
         on_top.map_err(|_| Closed::ChainInvalid)?;
@@ -206,19 +206,19 @@ impl Received {
 
     /// For a new device: the user is the one in the log, under the name and with the key that
     /// stand there.
-    fn check_user(&self, chain: &VerifiedLog, setting: &Setting) -> Result<(), Closed> {
+    fn check_user(&self, chain: &VerifiedLog, prologue: &Prologue) -> Result<(), Closed> {
         let record = chain.user(&self.user).ok_or(Closed::ChainInvalid)?;
         let fits = record.email == self.email
             && record.profile == self.profile
             && record.encryption_key == self.user_seed.encryption_key().hash()
-            && self.is_sealed(setting, NameOf::User(record.user), &record.sealed_name, &self.name);
+            && self.is_sealed(prologue, NameOf::User(record.user), &record.sealed_name, &self.name);
         if fits { Ok(()) } else { Err(UNFIT) }
     }
 }
 
 /// Whether the log knows the greeter of the prologue as that user's device.
-fn is_greeter(chain: &VerifiedLog, setting: &Setting) -> bool {
-    chain.device(&setting.greeter_device).is_some_and(|device| device.user == setting.greeter_user)
+fn is_greeter(chain: &VerifiedLog, prologue: &Prologue) -> bool {
+    chain.device(&prologue.greeter_device).is_some_and(|device| device.user == prologue.greeter_user)
 }
 
 /// Message 7, and the log that bears it out. Made by [`Received::verify`] alone.
@@ -229,13 +229,13 @@ pub(super) struct Verified {
 
 impl Verified {
     /// Signs the receipt; with it, everything the device needs from here on.
-    pub(super) fn into_device(self, setting: &Setting, handshake: Hash, typed_codes: bool) -> NewDevice {
+    pub(super) fn into_device(self, prologue: &Prologue, handshake: Hash, typed_codes: bool) -> NewDevice {
         let Self { received, log } = self;
         let certified = received.certificates.iter().map(|bytes| Hash::of(&[bytes])).collect();
         let receipt =
-            Receipt::sign(&received.signing_key, handshake, certified, received.root, received.opened);
+            ClaimReceipt::sign(&received.signing_key, handshake, certified, received.root, received.opened);
         NewDevice {
-            organisation: setting.organisation.clone(),
+            organisation: prologue.organisation.clone(),
             user: received.user,
             device: received.device,
             email: received.email,

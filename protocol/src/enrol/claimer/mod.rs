@@ -10,17 +10,17 @@ mod states;
 
 use std::fmt;
 
-use super::io::{ClaimerInput, ClaimerOutput, Closed, Refused, Setting};
-use super::turn::{Patience, Turn};
+use super::io::{ClaimerInput, ClaimerOutput, Closed, Prologue, Refused};
+use super::transition::{Deadline, Transition};
 use crate::ids::Timestamp;
 use crate::keys::{Entropy, LinkSecret};
 use states::{AwaitsAnswer, State};
 
 /// The claimer's side of one attempt.
 pub struct Claimer {
-    setting: Setting,
+    prologue: Prologue,
     state: State,
-    patience: Patience,
+    deadline: Deadline,
 }
 
 impl Claimer {
@@ -29,16 +29,16 @@ impl Claimer {
     /// # Errors
     /// [`Refused::NoEntropy`].
     pub fn start(
-        setting: Setting,
+        prologue: Prologue,
         link_secret: &LinkSecret,
         now: Timestamp,
         entropy: &mut dyn Entropy,
     ) -> Result<(Self, Vec<ClaimerOutput>), Refused> {
-        let (first, bytes) = AwaitsAnswer::begin(&setting, link_secret, entropy)?;
-        let patience = Patience::from(now);
-        let claimer = Self { setting, state: State::AwaitsAnswer(first), patience };
+        let (first, bytes) = AwaitsAnswer::begin(&prologue, link_secret, entropy)?;
+        let deadline = Deadline::from(now);
+        let claimer = Self { prologue, state: State::AwaitsAnswer(first), deadline };
         let mut outputs = vec![ClaimerOutput::Send { step: 0, bytes }];
-        outputs.extend(patience.wake_at().map(ClaimerOutput::WakeAt));
+        outputs.extend(deadline.wake_at().map(ClaimerOutput::WakeAt));
         Ok((claimer, outputs))
     }
 
@@ -53,33 +53,33 @@ impl Claimer {
         now: Timestamp,
         entropy: &mut dyn Entropy,
     ) -> Result<Vec<ClaimerOutput>, Refused> {
-        if !matches!(self.state, State::Over) && self.patience.is_over(now) {
+        if !matches!(self.state, State::Over) && self.deadline.has_passed(now) {
             return Ok(self.close(Closed::TimedOut));
         }
         let state = std::mem::replace(&mut self.state, State::Over);
-        match take(state, input, &self.setting, entropy) {
-            Turn::Go(state, mut outputs) => {
-                self.patience = state.patience(now);
-                outputs.extend(self.patience.wake_at().map(ClaimerOutput::WakeAt));
+        match take(state, input, &self.prologue, entropy) {
+            Transition::Next(state, mut outputs) => {
+                self.deadline = state.deadline(now);
+                outputs.extend(self.deadline.wake_at().map(ClaimerOutput::WakeAt));
                 self.state = state;
                 Ok(outputs)
             }
-            Turn::Refuse(state, why) => {
+            Transition::Reject(state, why) => {
                 self.state = state;
                 Err(why)
             }
-            Turn::Pass(state) => {
+            Transition::Ignore(state) => {
                 self.state = state;
-                Ok(self.patience.wake_at().map(ClaimerOutput::WakeAt).into_iter().collect())
+                Ok(self.deadline.wake_at().map(ClaimerOutput::WakeAt).into_iter().collect())
             }
-            Turn::Close(why) => Ok(self.close(why)),
+            Transition::Close(why) => Ok(self.close(why)),
         }
     }
 
     /// Ends for good; whatever secrets the last state held are wiped by its drop.
     fn close(&mut self, why: Closed) -> Vec<ClaimerOutput> {
         self.state = State::Over;
-        self.patience = Patience::Endless;
+        self.deadline = Deadline::Never;
         vec![ClaimerOutput::Closed(why)]
     }
 }
@@ -88,28 +88,28 @@ impl Claimer {
 fn take(
     state: State,
     input: ClaimerInput,
-    setting: &Setting,
+    prologue: &Prologue,
     entropy: &mut dyn Entropy,
-) -> Turn<State, ClaimerOutput> {
+) -> Transition<State, ClaimerOutput> {
     use ClaimerInput as In;
     match (state, input) {
-        (State::Over, In::Message { .. } | In::Tick | In::Cancel) => Turn::Pass(State::Over),
-        (_, In::Cancel) => Turn::Close(Closed::Cancelled),
-        (state, In::Tick) => Turn::Pass(state),
+        (State::Over, In::Message { .. } | In::Tick | In::Cancel) => Transition::Ignore(State::Over),
+        (_, In::Cancel) => Transition::Close(Closed::Cancelled),
+        (state, In::Tick) => Transition::Ignore(state),
         (State::AwaitsAnswer(state), In::Message { step: 1, bytes }) => state.take(&bytes).into(),
-        (State::AwaitsGreeterTurn(state), In::Message { step: 3, bytes }) => state.take(&bytes).into(),
+        (State::AwaitsGreeterReply(state), In::Message { step: 3, bytes }) => state.take(&bytes).into(),
         (State::AwaitsRecognised(state), In::Message { step: 5, bytes }) => state.take(&bytes).into(),
         (State::AwaitsCode(state), In::Code(answer)) => state.take(answer),
         (State::AwaitsIdentity(state), In::Identity { name, device_label }) => {
-            state.take(setting, name, device_label, entropy)
+            state.take(prologue, name, device_label, entropy)
         }
-        (State::AwaitsHandover(state), In::Message { step: 7, bytes }) => state.take(setting, &bytes).into(),
-        (State::AwaitsLog(state), In::Log(envelopes)) => state.take(setting, envelopes).into(),
+        (State::AwaitsHandover(state), In::Message { step: 7, bytes }) => state.take(prologue, &bytes).into(),
+        (State::AwaitsLog(state), In::Log(envelopes)) => state.take(prologue, envelopes).into(),
         (State::AwaitsSaved(state), In::Saved) => state.take(),
-        (state, In::Message { step, .. }) if state.has_taken(step) => Turn::Pass(state),
-        (_, In::Message { step, .. }) => Turn::Close(Closed::BadMessage { step }),
+        (state, In::Message { step, .. }) if state.has_taken(step) => Transition::Ignore(state),
+        (_, In::Message { step, .. }) => Transition::Close(Closed::BadMessage { step }),
         (state, In::Code(_) | In::Identity { .. } | In::Log(_) | In::Saved) => {
-            Turn::Refuse(state, Refused::NotNow)
+            Transition::Reject(state, Refused::NotNow)
         }
     }
 }

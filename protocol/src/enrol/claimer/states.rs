@@ -7,16 +7,18 @@
 use super::handover::{self, KeysOfClaim, Received};
 use crate::codec;
 use crate::enrol::channel::{Channel, Handshake};
-use crate::enrol::io::{ClaimerOutput, Closed, CodeAnswer, Refused, Setting};
-use crate::enrol::messages::{self, ClaimRecord, Commit, GreeterTurn, Handover, Introduction, Nonce, Reveal};
+use crate::enrol::io::{ClaimerOutput, Closed, CodeAnswer, Prologue, Refused};
+use crate::enrol::messages::{
+    self, ClaimRecord, Commit, GreeterReply, Handover, Introduction, Nonce, Reveal,
+};
 use crate::enrol::proofs::{self, PeerConfirmed, RootCovered};
 use crate::enrol::sas::{CodeRecognised, CodeScreen, Codes, Decoys, SasInputs};
-use crate::enrol::turn::{Patience, Turn};
+use crate::enrol::transition::{Deadline, Transition};
 use crate::ids::{Invited, Label, Timestamp};
 use crate::keys::{
     DeviceSeed, DeviceSigningKey, Entropy, LinkSecret, LocalStoreKey, NoEntropy, UserSeed, random,
 };
-use crate::public::{Context, Hash};
+use crate::public_keys::{Context, Hash};
 
 /// What a message does to a state.
 type Taken = Result<(State, Vec<ClaimerOutput>), Closed>;
@@ -24,7 +26,7 @@ type Taken = Result<(State, Vec<ClaimerOutput>), Closed>;
 /// Where the claimer stands.
 pub(super) enum State {
     AwaitsAnswer(AwaitsAnswer),
-    AwaitsGreeterTurn(AwaitsGreeterTurn),
+    AwaitsGreeterReply(AwaitsGreeterReply),
     AwaitsRecognised(AwaitsRecognised),
     AwaitsCode(AwaitsCode),
     AwaitsIdentity(AwaitsIdentity),
@@ -39,7 +41,7 @@ impl State {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::AwaitsAnswer(_) => "answer",
-            Self::AwaitsGreeterTurn(_) => "greeter's turn",
+            Self::AwaitsGreeterReply(_) => "greeter's reply",
             Self::AwaitsRecognised(_) => "recognised",
             Self::AwaitsCode(_) => "code",
             Self::AwaitsIdentity(_) => "identity",
@@ -54,7 +56,7 @@ impl State {
     pub(super) const fn has_taken(&self, step: u8) -> bool {
         let next = match self {
             Self::AwaitsAnswer(_) => 1,
-            Self::AwaitsGreeterTurn(_) => 3,
+            Self::AwaitsGreeterReply(_) => 3,
             Self::AwaitsRecognised(_) => 5,
             Self::AwaitsCode(_) | Self::AwaitsIdentity(_) | Self::AwaitsHandover(_) => 7,
             Self::AwaitsLog(_) | Self::AwaitsSaved(_) | Self::Over => 9,
@@ -65,15 +67,15 @@ impl State {
 
     /// After message 7 nobody waits for a message any more: the greeter's part is done and durable,
     /// and choosing a password or fetching the log may take as long as it takes.
-    pub(super) const fn patience(&self, now: Timestamp) -> Patience {
+    pub(super) const fn deadline(&self, now: Timestamp) -> Deadline {
         match self {
             Self::AwaitsAnswer(_)
-            | Self::AwaitsGreeterTurn(_)
+            | Self::AwaitsGreeterReply(_)
             | Self::AwaitsRecognised(_)
             | Self::AwaitsCode(_)
             | Self::AwaitsIdentity(_)
-            | Self::AwaitsHandover(_) => Patience::from(now),
-            Self::AwaitsLog(_) | Self::AwaitsSaved(_) | Self::Over => Patience::Endless,
+            | Self::AwaitsHandover(_) => Deadline::from(now),
+            Self::AwaitsLog(_) | Self::AwaitsSaved(_) | Self::Over => Deadline::Never,
         }
     }
 }
@@ -94,11 +96,11 @@ pub(super) struct AwaitsAnswer {
 impl AwaitsAnswer {
     /// Draws everything random up to the codes: later steps can't fail half-way for want of it.
     pub(super) fn begin(
-        setting: &Setting,
+        prologue: &Prologue,
         secret: &LinkSecret,
         entropy: &mut dyn Entropy,
     ) -> Result<(Self, Vec<u8>), Refused> {
-        let mut handshake = Handshake::new(true, setting, secret, entropy)?;
+        let mut handshake = Handshake::new(true, prologue, secret, entropy)?;
         let nonce = Nonce(random(entropy)?);
         let decoys = Decoys::draw(entropy)?;
         // Writing the first half involves no key of the other side; the ephemeral key's bytes are
@@ -113,56 +115,56 @@ impl AwaitsAnswer {
         let mut channel = handshake.finish();
         let commitment = proofs::commitment(&nonce.0, channel.handshake());
         let bytes = messages::seal(&mut channel, &Commit { commitment });
-        let next = AwaitsGreeterTurn { channel, nonce, decoys };
-        Ok((State::AwaitsGreeterTurn(next), vec![ClaimerOutput::Send { step: 2, bytes }]))
+        let next = AwaitsGreeterReply { channel, nonce, decoys };
+        Ok((State::AwaitsGreeterReply(next), vec![ClaimerOutput::Send { step: 2, bytes }]))
     }
 }
 
 /// Message 3.
-pub(super) struct AwaitsGreeterTurn {
+pub(super) struct AwaitsGreeterReply {
     channel: Channel,
     nonce: Nonce,
     decoys: Decoys,
 }
 
-impl AwaitsGreeterTurn {
+impl AwaitsGreeterReply {
     pub(super) fn take(self, message: &[u8]) -> Taken {
         let Self { mut channel, nonce, decoys } = self;
-        let turn: GreeterTurn = messages::open(&mut channel, 3, message)?;
+        let reply: GreeterReply = messages::open(&mut channel, 3, message)?;
         let codes = Codes::derive(&SasInputs {
             split_keys: channel.split_keys(),
             handshake: channel.handshake(),
             claimer_nonce: &nonce.0,
-            greeter_nonce: &turn.nonce.0,
-            root_commitment: &turn.root_commitment,
-            typing_required: turn.typing_required,
+            greeter_nonce: &reply.nonce.0,
+            root_commitment: &reply.root_commitment,
+            typing_required: reply.typing_required,
         });
-        let screen = CodeScreen::new(codes.greeter, codes.claimer, turn.typing_required, &decoys);
+        let screen = CodeScreen::new(codes.greeter, codes.claimer, reply.typing_required, &decoys);
         let bytes = messages::seal(&mut channel, &Reveal { nonce });
         let outputs = vec![ClaimerOutput::Send { step: 4, bytes }, ClaimerOutput::Show(codes.claimer)];
-        Ok((State::AwaitsRecognised(AwaitsRecognised { channel, turn, screen }), outputs))
+        Ok((State::AwaitsRecognised(AwaitsRecognised { channel, reply, screen }), outputs))
     }
 }
 
 /// Message 5. The claimer's code is shown.
 pub(super) struct AwaitsRecognised {
     channel: Channel,
-    turn: GreeterTurn,
+    reply: GreeterReply,
     screen: CodeScreen,
 }
 
 impl AwaitsRecognised {
     pub(super) fn take(self, message: &[u8]) -> Taken {
-        let Self { mut channel, turn, screen } = self;
+        let Self { mut channel, reply, screen } = self;
         let confirmed = PeerConfirmed::check(&mut channel, message)?;
-        Ok(AwaitsCode::enter(channel, turn, screen, confirmed))
+        Ok(AwaitsCode::enter(channel, reply, screen, confirmed))
     }
 }
 
 /// The person's answer: which code does the greeter read out?
 pub(super) struct AwaitsCode {
     channel: Channel,
-    turn: GreeterTurn,
+    reply: GreeterReply,
     screen: CodeScreen,
 }
 
@@ -171,22 +173,22 @@ impl AwaitsCode {
     /// other one would learn whether to go on.
     fn enter(
         channel: Channel,
-        turn: GreeterTurn,
+        reply: GreeterReply,
         screen: CodeScreen,
         _: PeerConfirmed,
     ) -> (State, Vec<ClaimerOutput>) {
         let ask = ClaimerOutput::AskCode(screen.question());
-        (State::AwaitsCode(Self { channel, turn, screen }), vec![ask])
+        (State::AwaitsCode(Self { channel, reply, screen }), vec![ask])
     }
 
-    pub(super) fn take(self, answer: CodeAnswer) -> Turn<State, ClaimerOutput> {
+    pub(super) fn take(self, answer: CodeAnswer) -> Transition<State, ClaimerOutput> {
         match self.screen.judge(answer) {
-            Err(refused) => Turn::Refuse(State::AwaitsCode(self), refused),
-            Ok(None) => Turn::Close(Closed::CodeMismatch),
+            Err(refused) => Transition::Reject(State::AwaitsCode(self), refused),
+            Ok(None) => Transition::Close(Closed::CodeMismatch),
             Ok(Some(recognised)) => {
-                let Self { channel, turn, screen: _ } = self;
-                let next = State::AwaitsIdentity(AwaitsIdentity { channel, turn, recognised });
-                Turn::Go(next, vec![ClaimerOutput::AskIdentity])
+                let Self { channel, reply, screen: _ } = self;
+                let next = State::AwaitsIdentity(AwaitsIdentity { channel, reply, recognised });
+                Transition::Next(next, vec![ClaimerOutput::AskIdentity])
             }
         }
     }
@@ -195,29 +197,29 @@ impl AwaitsCode {
 /// Who the person is. The first state that knows whom it is talking to.
 pub(super) struct AwaitsIdentity {
     channel: Channel,
-    turn: GreeterTurn,
+    reply: GreeterReply,
     recognised: CodeRecognised,
 }
 
 impl AwaitsIdentity {
     pub(super) fn take(
         self,
-        setting: &Setting,
+        prologue: &Prologue,
         name: Option<Label>,
         device_label: Label,
         entropy: &mut dyn Entropy,
-    ) -> Turn<State, ClaimerOutput> {
-        let new_user = match (&setting.invited, &name) {
+    ) -> Transition<State, ClaimerOutput> {
+        let new_user = match (&prologue.invited, &name) {
             (Invited::User(_), Some(_)) => true,
             (Invited::Device(_), None) => false,
             (Invited::User(_), None) | (Invited::Device(_), Some(_)) => {
-                return Turn::Refuse(State::AwaitsIdentity(self), Refused::WrongIdentity);
+                return Transition::Reject(State::AwaitsIdentity(self), Refused::WrongIdentity);
             }
         };
         let Ok(keys) = draw_keys(new_user, entropy) else {
-            return Turn::Refuse(State::AwaitsIdentity(self), Refused::NoEntropy);
+            return Transition::Reject(State::AwaitsIdentity(self), Refused::NoEntropy);
         };
-        let Self { mut channel, turn, recognised } = self;
+        let Self { mut channel, reply, recognised } = self;
         let claim = ClaimRecord {
             name,
             device_label,
@@ -226,8 +228,8 @@ impl AwaitsIdentity {
             device_key: keys.device.encryption_key(),
         };
         let bytes = introduce(&mut channel, &keys.signing, claim, &recognised);
-        let next = AwaitsHandover { channel, turn, keys };
-        Turn::Go(State::AwaitsHandover(next), vec![ClaimerOutput::Send { step: 6, bytes }])
+        let next = AwaitsHandover { channel, reply, keys };
+        Transition::Next(State::AwaitsHandover(next), vec![ClaimerOutput::Send { step: 6, bytes }])
     }
 }
 
@@ -254,19 +256,19 @@ fn introduce(
 /// Message 7.
 pub(super) struct AwaitsHandover {
     channel: Channel,
-    turn: GreeterTurn,
+    reply: GreeterReply,
     keys: KeysOfClaim,
 }
 
 impl AwaitsHandover {
-    pub(super) fn take(self, setting: &Setting, message: &[u8]) -> Taken {
-        let Self { mut channel, turn, keys } = self;
+    pub(super) fn take(self, prologue: &Prologue, message: &[u8]) -> Taken {
+        let Self { mut channel, reply, keys } = self;
         let handover: Handover = messages::open(&mut channel, 7, message)?;
         let handshake = *channel.handshake();
-        let covered = RootCovered::check(&turn.root_commitment, &turn.nonce.0, &handshake, &handover.root)?;
-        let received = handover::read(setting, keys, handover, &handshake, covered)?;
+        let covered = RootCovered::check(&reply.root_commitment, &reply.nonce.0, &handshake, &handover.root)?;
+        let received = handover::read(prologue, keys, handover, &handshake, covered)?;
         let count = received.seen_count();
-        let next = AwaitsLog { received, handshake, typed_codes: turn.typing_required };
+        let next = AwaitsLog { received, handshake, typed_codes: reply.typing_required };
         Ok((State::AwaitsLog(Box::new(next)), vec![ClaimerOutput::NeedLog { count }]))
     }
 }
@@ -279,9 +281,9 @@ pub(super) struct AwaitsLog {
 }
 
 impl AwaitsLog {
-    pub(super) fn take(self, setting: &Setting, log: Vec<Vec<u8>>) -> Taken {
+    pub(super) fn take(self, prologue: &Prologue, log: Vec<Vec<u8>>) -> Taken {
         let Self { received, handshake, typed_codes } = self;
-        let device = received.verify(setting, log)?.into_device(setting, handshake, typed_codes);
+        let device = received.verify(prologue, log)?.into_device(prologue, handshake, typed_codes);
         let message = codec::encode(&device.receipt);
         Ok((State::AwaitsSaved(AwaitsSaved { message }), vec![ClaimerOutput::Keep(Box::new(device))]))
     }
@@ -293,8 +295,8 @@ pub(super) struct AwaitsSaved {
 }
 
 impl AwaitsSaved {
-    pub(super) fn take(self) -> Turn<State, ClaimerOutput> {
+    pub(super) fn take(self) -> Transition<State, ClaimerOutput> {
         let send = ClaimerOutput::Send { step: 8, bytes: self.message };
-        Turn::Go(State::Over, vec![send, ClaimerOutput::Done])
+        Transition::Next(State::Over, vec![send, ClaimerOutput::Done])
     }
 }

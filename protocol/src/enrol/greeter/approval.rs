@@ -11,19 +11,19 @@ use crate::chain::organisation::certificate::{Author, Body, DeviceKind, Payload,
 use crate::chain::organisation::log::UserRecord;
 use crate::chain::organisation::members::{NameOf, open_name, seal_name};
 use crate::enrol::boxes::{self, HandedOver};
-use crate::enrol::io::{Approval, Refused, SealedEnrolment, Setting, TransportKind};
+use crate::enrol::io::{Approval, Prologue, Refused, SealedEnrolment, TransportKind};
 use crate::enrol::messages::{ClaimRecord, Handover};
 use crate::enrol::proofs::{HeardConfirmation, PossessionProved};
 use crate::enrol::sas::CodeRecognised;
 use crate::evidence::receipt::{CODE_BITS, SignedStatement, Statement, Transport};
 use crate::ids::{DeviceId, Email, Invited, Label, Timestamp, UserId};
 use crate::keys::{Entropy, random};
-use crate::public::{Hash, VerifyKey};
+use crate::public_keys::{Hash, VerifyKey};
 use crate::sealing::EncryptionKey;
 
 /// All that a certification rests on.
 pub(super) struct Basis<'a> {
-    pub(super) setting: &'a Setting,
+    pub(super) prologue: &'a Prologue,
     /// The root key that message 3 committed to.
     pub(super) root: &'a VerifyKey,
     pub(super) claim: &'a ClaimRecord,
@@ -53,18 +53,18 @@ pub(super) fn sign(
     now: Timestamp,
     entropy: &mut dyn Entropy,
 ) -> Result<(SealedEnrolment, Handover), Refused> {
-    let Basis { setting, root, claim, approval, handshake } = *basis;
+    let Basis { prologue, root, claim, approval, handshake } = *basis;
     let greeter = greeter(basis)?;
     let subject = subject(basis, greeter)?;
     let device_label = approval.device_label.as_ref().unwrap_or(&claim.device_label).clone();
     let device = DeviceId::from_bytes(random(entropy)?);
     let user = match &subject {
         Subject::User { .. } => UserId::from_bytes(random(entropy)?),
-        Subject::Device { .. } => setting.greeter_user,
+        Subject::Device { .. } => prologue.greeter_user,
     };
 
     let seal = |whose: NameOf, name: &Label, entropy: &mut dyn Entropy| {
-        let sealed = seal_name(approval.directory_key, &setting.organisation, whose, name, entropy)?;
+        let sealed = seal_name(approval.directory_key, &prologue.organisation, whose, name, entropy)?;
         Ok::<_, Refused>(ByteVec::from(sealed))
     };
     let mut bodies = Vec::new();
@@ -141,13 +141,13 @@ fn statement(
     device: DeviceId,
     time: Timestamp,
 ) -> SignedStatement {
-    let Basis { setting, root, approval, handshake, .. } = *basis;
+    let Basis { prologue, root, approval, handshake, .. } = *basis;
     let statement = Statement {
-        organisation: setting.organisation.clone(),
+        organisation: prologue.organisation.clone(),
         root: *root,
-        greeter: setting.greeter_device,
+        greeter: prologue.greeter_device,
         greeter_key: approval.signing_key.verify_key(),
-        transport: match setting.transport {
+        transport: match prologue.transport {
             TransportKind::Relay => Transport::Relay,
             TransportKind::PeerToPeer { .. } => Transport::PeerToPeer,
         },
@@ -166,7 +166,7 @@ fn statement(
 
 /// One envelope.
 fn certify(basis: &Basis<'_>, seen: Head, now: Timestamp, body: Body) -> Vec<u8> {
-    let Setting { organisation, greeter_device, .. } = basis.setting;
+    let Prologue { organisation, greeter_device, .. } = basis.prologue;
     let author = Author::Device(*greeter_device);
     let payload = Payload { organisation: organisation.clone(), author, time: now, seen, body };
     payload.sign_with(|context, message| basis.approval.signing_key.sign(context, message))
@@ -175,13 +175,13 @@ fn certify(basis: &Basis<'_>, seen: Head, now: Timestamp, body: Body) -> Vec<u8>
 /// The greeter as the log has it: the device of the prologue, with this key, neither it nor its
 /// user revoked, under the root key that the codes cover.
 fn greeter<'a>(basis: &Basis<'a>) -> Result<&'a UserRecord, Refused> {
-    let Basis { setting, root, approval, .. } = *basis;
+    let Basis { prologue, root, approval, .. } = *basis;
     let log = approval.log;
-    let device = log.device(&setting.greeter_device).ok_or(Refused::MayNotCertify)?;
-    let user = log.user(&setting.greeter_user).ok_or(Refused::MayNotCertify)?;
-    let fits = log.organisation() == &setting.organisation
+    let device = log.device(&prologue.greeter_device).ok_or(Refused::MayNotCertify)?;
+    let user = log.user(&prologue.greeter_user).ok_or(Refused::MayNotCertify)?;
+    let fits = log.organisation() == &prologue.organisation
         && log.root() == root
-        && device.user == setting.greeter_user
+        && device.user == prologue.greeter_user
         && device.verify_key == approval.signing_key.verify_key()
         && device.revoked.is_none()
         && user.revoked.is_none();
@@ -190,12 +190,12 @@ fn greeter<'a>(basis: &Basis<'a>) -> Result<&'a UserRecord, Refused> {
 
 /// Whether this greeter may certify this claim, and as what.
 fn subject<'a>(basis: &Basis<'a>, greeter: &UserRecord) -> Result<Subject<'a>, Refused> {
-    let Basis { setting, claim, approval, .. } = *basis;
+    let Basis { prologue, claim, approval, .. } = *basis;
     let log = approval.log;
     if log.devices().any(|other| other.verify_key == claim.verify_key) || log.root() == &claim.verify_key {
         return Err(Refused::MayNotCertify);
     }
-    match (&setting.invited, &claim.name, &claim.encryption_key) {
+    match (&prologue.invited, &claim.name, &claim.encryption_key) {
         (Invited::User(email), Some(claimed), Some(encryption_key)) => {
             let taken = log.users().any(|other| other.revoked.is_none() && other.email == *email);
             if taken || greeter.profile != Profile::Administrator {
@@ -218,7 +218,7 @@ fn subject<'a>(basis: &Basis<'a>, greeter: &UserRecord) -> Result<Subject<'a>, R
                 return Err(Refused::MayNotCertify);
             }
             let whose = NameOf::User(greeter.user);
-            let name = open_name(approval.directory_key, &setting.organisation, whose, &greeter.sealed_name)
+            let name = open_name(approval.directory_key, &prologue.organisation, whose, &greeter.sealed_name)
                 .ok_or(Refused::MayNotCertify)?;
             Ok(Subject::Device { email: greeter.email.clone(), name, profile: greeter.profile })
         }

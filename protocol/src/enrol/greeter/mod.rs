@@ -11,18 +11,18 @@ mod states;
 
 use std::fmt;
 
-use super::io::{Closed, GreeterInput, GreeterOutput, Refused, Setting};
-use super::turn::{Patience, Turn};
+use super::io::{Closed, GreeterInput, GreeterOutput, Prologue, Refused};
+use super::transition::{Deadline, Transition};
 use crate::ids::Timestamp;
 use crate::keys::{Entropy, LinkSecret};
-use crate::public::VerifyKey;
+use crate::public_keys::VerifyKey;
 use states::{AwaitsOpening, State};
 
 /// The greeter's side of one attempt.
 pub struct Greeter {
-    setting: Setting,
+    prologue: Prologue,
     state: State,
-    patience: Patience,
+    deadline: Deadline,
 }
 
 impl Greeter {
@@ -31,17 +31,17 @@ impl Greeter {
     /// # Errors
     /// [`Refused::NoEntropy`].
     pub fn start(
-        setting: Setting,
+        prologue: Prologue,
         link_secret: &LinkSecret,
         root: VerifyKey,
         typed_codes: bool,
         now: Timestamp,
         entropy: &mut dyn Entropy,
     ) -> Result<(Self, Vec<GreeterOutput>), Refused> {
-        let first = AwaitsOpening::begin(&setting, link_secret, root, typed_codes, entropy)?;
-        let patience = Patience::from(now);
-        let greeter = Self { setting, state: State::AwaitsOpening(first), patience };
-        Ok((greeter, patience.wake_at().map(GreeterOutput::WakeAt).into_iter().collect()))
+        let first = AwaitsOpening::begin(&prologue, link_secret, root, typed_codes, entropy)?;
+        let deadline = Deadline::from(now);
+        let greeter = Self { prologue, state: State::AwaitsOpening(first), deadline };
+        Ok((greeter, deadline.wake_at().map(GreeterOutput::WakeAt).into_iter().collect()))
     }
 
     /// Takes what happened; returns what to do, in order.
@@ -55,33 +55,33 @@ impl Greeter {
         now: Timestamp,
         entropy: &mut dyn Entropy,
     ) -> Result<Vec<GreeterOutput>, Refused> {
-        if !matches!(self.state, State::Over) && self.patience.is_over(now) {
+        if !matches!(self.state, State::Over) && self.deadline.has_passed(now) {
             return Ok(self.close(Closed::TimedOut));
         }
         let state = std::mem::replace(&mut self.state, State::Over);
-        match take(state, input, &self.setting, now, entropy) {
-            Turn::Go(state, mut outputs) => {
-                self.patience = state.patience(now);
-                outputs.extend(self.patience.wake_at().map(GreeterOutput::WakeAt));
+        match take(state, input, &self.prologue, now, entropy) {
+            Transition::Next(state, mut outputs) => {
+                self.deadline = state.deadline(now);
+                outputs.extend(self.deadline.wake_at().map(GreeterOutput::WakeAt));
                 self.state = state;
                 Ok(outputs)
             }
-            Turn::Refuse(state, why) => {
+            Transition::Reject(state, why) => {
                 self.state = state;
                 Err(why)
             }
-            Turn::Pass(state) => {
+            Transition::Ignore(state) => {
                 self.state = state;
-                Ok(self.patience.wake_at().map(GreeterOutput::WakeAt).into_iter().collect())
+                Ok(self.deadline.wake_at().map(GreeterOutput::WakeAt).into_iter().collect())
             }
-            Turn::Close(why) => Ok(self.close(why)),
+            Transition::Close(why) => Ok(self.close(why)),
         }
     }
 
     /// Ends for good; whatever secrets the last state held are wiped by its drop.
     fn close(&mut self, why: Closed) -> Vec<GreeterOutput> {
         self.state = State::Over;
-        self.patience = Patience::Endless;
+        self.deadline = Deadline::Never;
         vec![GreeterOutput::Closed(why)]
     }
 }
@@ -90,25 +90,27 @@ impl Greeter {
 fn take(
     state: State,
     input: GreeterInput<'_>,
-    setting: &Setting,
+    prologue: &Prologue,
     now: Timestamp,
     entropy: &mut dyn Entropy,
-) -> Turn<State, GreeterOutput> {
+) -> Transition<State, GreeterOutput> {
     use GreeterInput as In;
     match (state, input) {
-        (State::Over, In::Message { .. } | In::Tick | In::Cancel) => Turn::Pass(State::Over),
-        (_, In::Cancel) => Turn::Close(Closed::Cancelled),
-        (state, In::Tick) => Turn::Pass(state),
+        (State::Over, In::Message { .. } | In::Tick | In::Cancel) => Transition::Ignore(State::Over),
+        (_, In::Cancel) => Transition::Close(Closed::Cancelled),
+        (state, In::Tick) => Transition::Ignore(state),
         (State::AwaitsOpening(state), In::Message { step: 0, bytes }) => state.take(&bytes).into(),
         (State::AwaitsCommitment(state), In::Message { step: 2, bytes }) => state.take(&bytes).into(),
         (State::AwaitsNonce(state), In::Message { step: 4, bytes }) => state.take(&bytes).into(),
         (State::AwaitsCode(state), In::Code(answer)) => state.take(answer),
-        (State::AwaitsClaim(state), In::Message { step: 6, bytes }) => state.take(setting, &bytes).into(),
-        (State::AwaitsApproval(state), In::Approve(approval)) => state.take(setting, &approval, now, entropy),
+        (State::AwaitsClaim(state), In::Message { step: 6, bytes }) => state.take(prologue, &bytes).into(),
+        (State::AwaitsApproval(state), In::Approve(approval)) => {
+            state.take(prologue, &approval, now, entropy)
+        }
         (State::AwaitsReceipt(state), In::Message { step: 8, bytes }) => state.take(&bytes).into(),
-        (state, In::Message { step, .. }) if state.has_taken(step) => Turn::Pass(state),
-        (_, In::Message { step, .. }) => Turn::Close(Closed::BadMessage { step }),
-        (state, In::Code(_) | In::Approve(_)) => Turn::Refuse(state, Refused::NotNow),
+        (state, In::Message { step, .. }) if state.has_taken(step) => Transition::Ignore(state),
+        (_, In::Message { step, .. }) => Transition::Close(Closed::BadMessage { step }),
+        (state, In::Code(_) | In::Approve(_)) => Transition::Reject(state, Refused::NotNow),
     }
 }
 

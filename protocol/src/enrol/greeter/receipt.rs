@@ -5,11 +5,11 @@
 //! another ceremony, by another key, or without proof that the boxes of message 7 were opened: a
 //! certificate must not name an encryption key that somebody else holds, or nobody.
 
+use crate::claim_receipt::ClaimReceipt;
 use crate::codec;
 use crate::enrol::io::{Closed, Publication, SealedEnrolment};
 use crate::enrol::messages::RECEIPT_MAX_BYTES;
-use crate::public::Hash;
-use crate::receipt::Receipt;
+use crate::public_keys::Hash;
 
 impl SealedEnrolment {
     /// Checks message 8 against this record alone, as a restarted greeter must.
@@ -18,7 +18,8 @@ impl SealedEnrolment {
     /// [`Closed::BadReceipt`] if it isn't the new device's receipt over exactly these certificates
     /// and this root.
     pub fn open_receipt(&self, message: &[u8]) -> Result<Publication, Closed> {
-        let receipt: Receipt = codec::decode(message, RECEIPT_MAX_BYTES).map_err(|_| Closed::BadReceipt)?;
+        let receipt: ClaimReceipt =
+            codec::decode(message, RECEIPT_MAX_BYTES).map_err(|_| Closed::BadReceipt)?;
         let certificates: Vec<Hash> =
             self.certificates.iter().map(|envelope| Hash::of(&[envelope])).collect();
         let fits = receipt.handshake == self.handshake

@@ -6,14 +6,16 @@
 
 use super::approval::{self, Basis};
 use crate::enrol::channel::{Channel, Handshake};
-use crate::enrol::io::{Approval, Closed, CodeAnswer, GreeterOutput, Refused, SealedEnrolment, Setting};
-use crate::enrol::messages::{self, ClaimRecord, Commit, GreeterTurn, Nonce, RECOGNISED, Recognised, Reveal};
+use crate::enrol::io::{Approval, Closed, CodeAnswer, GreeterOutput, Prologue, Refused, SealedEnrolment};
+use crate::enrol::messages::{
+    self, ClaimRecord, Commit, GreeterReply, Nonce, RECOGNISED, Recognised, Reveal,
+};
 use crate::enrol::proofs::{self, CommitmentOpened, HeardConfirmation, PossessionProved};
 use crate::enrol::sas::{CodeRecognised, CodeScreen, Codes, Decoys, SasCode, SasInputs};
-use crate::enrol::turn::{Patience, Turn};
+use crate::enrol::transition::{Deadline, Transition};
 use crate::ids::{Invited, Timestamp};
 use crate::keys::{Entropy, LinkSecret, NoEntropy, random};
-use crate::public::{Hash, VerifyKey};
+use crate::public_keys::{Hash, VerifyKey};
 
 /// What a message does to a state.
 type Taken = Result<(State, Vec<GreeterOutput>), Closed>;
@@ -60,15 +62,15 @@ impl State {
     }
 
     /// Message 8 may come at any later time: the claimer's person may choose a password tomorrow.
-    pub(super) const fn patience(&self, now: Timestamp) -> Patience {
+    pub(super) const fn deadline(&self, now: Timestamp) -> Deadline {
         match self {
             Self::AwaitsOpening(_)
             | Self::AwaitsCommitment(_)
             | Self::AwaitsNonce(_)
             | Self::AwaitsCode(_)
             | Self::AwaitsClaim(_)
-            | Self::AwaitsApproval(_) => Patience::from(now),
-            Self::AwaitsReceipt(_) | Self::Over => Patience::Endless,
+            | Self::AwaitsApproval(_) => Deadline::from(now),
+            Self::AwaitsReceipt(_) | Self::Over => Deadline::Never,
         }
     }
 }
@@ -85,13 +87,13 @@ pub(super) struct AwaitsOpening {
 impl AwaitsOpening {
     /// Draws everything random up to the codes: later steps can't fail half-way for want of it.
     pub(super) fn begin(
-        setting: &Setting,
+        prologue: &Prologue,
         secret: &LinkSecret,
         root: VerifyKey,
         typed_codes: bool,
         entropy: &mut dyn Entropy,
     ) -> Result<Self, NoEntropy> {
-        let handshake = Handshake::new(false, setting, secret, entropy)?;
+        let handshake = Handshake::new(false, prologue, secret, entropy)?;
         let nonce = Nonce(random(entropy)?);
         let decoys = Decoys::draw(entropy)?;
         Ok(Self { handshake, nonce, decoys, root, typed_codes })
@@ -122,9 +124,9 @@ impl AwaitsCommitment {
         let Self { mut channel, nonce, decoys, root, typed_codes } = self;
         let Commit { commitment } = messages::open(&mut channel, 2, message)?;
         let root_commitment = proofs::root_commitment(&nonce.0, channel.handshake(), &root);
-        let turn = GreeterTurn { nonce, root_commitment, typing_required: typed_codes };
-        let bytes = messages::seal(&mut channel, &turn);
-        let next = AwaitsNonce { channel, turn, commitment, decoys, root };
+        let reply = GreeterReply { nonce, root_commitment, typing_required: typed_codes };
+        let bytes = messages::seal(&mut channel, &reply);
+        let next = AwaitsNonce { channel, reply, commitment, decoys, root };
         Ok((State::AwaitsNonce(next), vec![GreeterOutput::Send { step: 3, bytes }]))
     }
 }
@@ -132,7 +134,7 @@ impl AwaitsCommitment {
 /// Message 4.
 pub(super) struct AwaitsNonce {
     channel: Channel,
-    turn: GreeterTurn,
+    reply: GreeterReply,
     commitment: Hash,
     decoys: Decoys,
     root: VerifyKey,
@@ -140,18 +142,18 @@ pub(super) struct AwaitsNonce {
 
 impl AwaitsNonce {
     pub(super) fn take(self, message: &[u8]) -> Taken {
-        let Self { mut channel, turn, commitment, decoys, root } = self;
+        let Self { mut channel, reply, commitment, decoys, root } = self;
         let Reveal { nonce } = messages::open(&mut channel, 4, message)?;
         let opened = CommitmentOpened::check(&commitment, &nonce.0, channel.handshake())?;
         let codes = Codes::derive(&SasInputs {
             split_keys: channel.split_keys(),
             handshake: channel.handshake(),
             claimer_nonce: &nonce.0,
-            greeter_nonce: &turn.nonce.0,
-            root_commitment: &turn.root_commitment,
-            typing_required: turn.typing_required,
+            greeter_nonce: &reply.nonce.0,
+            root_commitment: &reply.root_commitment,
+            typing_required: reply.typing_required,
         });
-        let screen = CodeScreen::new(codes.claimer, codes.greeter, turn.typing_required, &decoys);
+        let screen = CodeScreen::new(codes.claimer, codes.greeter, reply.typing_required, &decoys);
         Ok(AwaitsCode::enter(channel, codes.greeter, screen, root, opened))
     }
 }
@@ -177,14 +179,14 @@ impl AwaitsCode {
         (State::AwaitsCode(Self { channel, own, screen, root }), vec![ask])
     }
 
-    pub(super) fn take(self, answer: CodeAnswer) -> Turn<State, GreeterOutput> {
+    pub(super) fn take(self, answer: CodeAnswer) -> Transition<State, GreeterOutput> {
         match self.screen.judge(answer) {
-            Err(refused) => Turn::Refuse(State::AwaitsCode(self), refused),
-            Ok(None) => Turn::Close(Closed::CodeMismatch),
+            Err(refused) => Transition::Reject(State::AwaitsCode(self), refused),
+            Ok(None) => Transition::Close(Closed::CodeMismatch),
             Ok(Some(recognised)) => {
                 let Self { channel, own, screen: _, root } = self;
                 let (state, outputs) = AwaitsClaim::enter(channel, own, root, recognised);
-                Turn::Go(state, outputs)
+                Transition::Next(state, outputs)
             }
         }
     }
@@ -211,10 +213,10 @@ impl AwaitsClaim {
         (State::AwaitsClaim(Self { channel, root, recognised }), outputs)
     }
 
-    pub(super) fn take(self, setting: &Setting, message: &[u8]) -> Taken {
+    pub(super) fn take(self, prologue: &Prologue, message: &[u8]) -> Taken {
         let Self { mut channel, root, recognised } = self;
         let (proved, claim) = PossessionProved::check(&mut channel, message)?;
-        check_claim(setting, &claim)?;
+        check_claim(prologue, &claim)?;
         let shown = claim.clone().into();
         let next = AwaitsApproval { channel, root, claim, recognised, proved };
         Ok((State::AwaitsApproval(Box::new(next)), vec![GreeterOutput::AskApproval(shown)]))
@@ -222,8 +224,8 @@ impl AwaitsClaim {
 }
 
 /// A new user brings a name and a key, a new device neither. Keys are sound by their type.
-fn check_claim(setting: &Setting, claim: &ClaimRecord) -> Result<(), Closed> {
-    match (&setting.invited, &claim.name, &claim.encryption_key) {
+fn check_claim(prologue: &Prologue, claim: &ClaimRecord) -> Result<(), Closed> {
+    match (&prologue.invited, &claim.name, &claim.encryption_key) {
         (Invited::User(_), Some(_), Some(_)) | (Invited::Device(_), None, None) => Ok(()),
         (Invited::User(_) | Invited::Device(_), _, _) => Err(Closed::BadMessage { step: 6 }),
     }
@@ -242,30 +244,30 @@ pub(super) struct AwaitsApproval {
 impl AwaitsApproval {
     pub(super) fn take(
         mut self: Box<Self>,
-        setting: &Setting,
+        prologue: &Prologue,
         approval: &Approval<'_>,
         now: Timestamp,
         entropy: &mut dyn Entropy,
-    ) -> Turn<State, GreeterOutput> {
+    ) -> Transition<State, GreeterOutput> {
         let Some(heard) = HeardConfirmation::check(approval.claimer_confirmed) else {
-            return Turn::Refuse(State::AwaitsApproval(self), Refused::NotConfirmed);
+            return Transition::Reject(State::AwaitsApproval(self), Refused::NotConfirmed);
         };
         let basis = Basis {
-            setting,
+            prologue,
             root: &self.root,
             claim: &self.claim,
             approval,
             handshake: self.channel.handshake(),
         };
         match approval::sign(&basis, (&self.recognised, &heard, &self.proved), now, entropy) {
-            Err(refused) => Turn::Refuse(State::AwaitsApproval(self), refused),
+            Err(refused) => Transition::Reject(State::AwaitsApproval(self), refused),
             Ok((sealed, handover)) => {
                 let bytes = messages::seal(&mut self.channel, &handover);
                 let outputs = vec![
                     GreeterOutput::Persist(Box::new(sealed.clone())),
                     GreeterOutput::Send { step: 7, bytes },
                 ];
-                Turn::Go(State::AwaitsReceipt(AwaitsReceipt { sealed }), outputs)
+                Transition::Next(State::AwaitsReceipt(AwaitsReceipt { sealed }), outputs)
             }
         }
     }

@@ -1,37 +1,37 @@
-//! What is bound before a code exists: setting, link secret, every bit and length of every message,
+//! What is bound before a code exists: prologue, link secret, every bit and length of every message,
 //! sound keys.
 
 use super::super::channel::HANDSHAKE_MESSAGE_BYTES;
 use super::*;
 use crate::ids::{DeviceId, Email, OrganisationId, UserId};
 use crate::lab::bad_keys;
-use crate::public::PeerKey;
+use crate::public_keys::PeerKey;
 
 #[test]
-fn a_setting_that_differs_in_one_field_never_gets_to_codes() {
-    let world = World::new();
-    let good = world.bob();
+fn a_prologue_that_differs_in_one_field_never_gets_to_codes() {
+    let org = TestOrganisation::new();
+    let good = org.bob();
     let email: Email = "bob@acme.tesu".parse().unwrap();
     let organisation: OrganisationId = "acmf".parse().unwrap();
     let others = [
-        Setting { organisation, ..good.clone() },
-        Setting { token: Token::from_bytes([8; 16]), ..good.clone() },
-        Setting { invited: Invited::User(email), ..good.clone() },
-        Setting { invited: Invited::Device(UserId::from_bytes([1; 16])), ..good.clone() },
-        Setting { greeter_user: UserId::from_bytes([2; 16]), ..good.clone() },
-        Setting { greeter_device: DeviceId::from_bytes([2; 16]), ..good.clone() },
+        Prologue { organisation, ..good.clone() },
+        Prologue { token: Token::from_bytes([8; 16]), ..good.clone() },
+        Prologue { invited: Invited::User(email), ..good.clone() },
+        Prologue { invited: Invited::Device(UserId::from_bytes([1; 16])), ..good.clone() },
+        Prologue { greeter_user: UserId::from_bytes([2; 16]), ..good.clone() },
+        Prologue { greeter_device: DeviceId::from_bytes([2; 16]), ..good.clone() },
         // The two ids are neighbours in the prologue: they can't change places.
-        Setting {
+        Prologue {
             greeter_user: UserId::from_bytes(*good.greeter_device.as_bytes()),
             greeter_device: DeviceId::from_bytes(*good.greeter_user.as_bytes()),
             ..good.clone()
         },
-        Setting {
+        Prologue {
             transport: TransportKind::PeerToPeer { peer: PeerKey::from_bytes([3; 32]) },
             ..good.clone()
         },
     ];
-    let direct = |peer| Setting {
+    let direct = |peer| Prologue {
         transport: TransportKind::PeerToPeer { peer: PeerKey::from_bytes([peer; 32]) },
         ..good.clone()
     };
@@ -40,7 +40,7 @@ fn a_setting_that_differs_in_one_field_never_gets_to_codes() {
     pairs.push((direct(3), direct(4)));
     for (good, other) in pairs {
         for (claims, greets) in [(&good, &other), (&other, &good)] {
-            let mut pair = Pair::start(&world, claims.clone(), greets.clone(), false, 1);
+            let mut pair = Pair::start(&org, claims.clone(), greets.clone(), false, 1);
             pair.deliver(0);
             assert_eq!(pair.g.closed, Some(Closed::WrongLink));
             assert!(pair.g.sent.is_empty() && pair.g.asked.is_none());
@@ -50,16 +50,16 @@ fn a_setting_that_differs_in_one_field_never_gets_to_codes() {
 
 #[test]
 fn another_link_secret_is_another_channel() {
-    let world = World::new();
-    let mut pair = Pair::fair(&world, &world.bob(), false, 1);
+    let org = TestOrganisation::new();
+    let mut pair = Pair::fair(&org, &org.bob(), false, 1);
     for bit in 0..256 {
         let mut secret = *link_secret().expose();
         secret[bit / 8] ^= 1 << (bit % 8);
         let secret = LinkSecret::from_bytes(&mut secret);
-        let (_, first) = Claimer::start(world.bob(), &secret, START, &mut pair.entropy).unwrap();
+        let (_, first) = Claimer::start(org.bob(), &secret, START, &mut pair.entropy).unwrap();
         let mut c = Seen::default();
         c.claimer(first);
-        let mut greeter = Pair::fair(&world, &world.bob(), false, 2);
+        let mut greeter = Pair::fair(&org, &org.bob(), false, 2);
         greeter.tell_greeter(to_greeter(0, &c.message(0))).unwrap();
         assert_eq!(greeter.g.closed, Some(Closed::WrongLink));
     }
@@ -67,18 +67,18 @@ fn another_link_secret_is_another_channel() {
 
 #[test]
 fn a_flipped_bit_in_any_message_closes() {
-    let world = World::new();
-    for (setting, seed) in [(world.bob(), 3), (world.second_terminal(), 4)] {
+    let org = TestOrganisation::new();
+    for (prologue, seed) in [(org.bob(), 3), (org.second_device(), 4)] {
         for step in 0..=8u8 {
-            let mut sample = Pair::fair(&world, &setting, false, seed);
-            sample.run_to(&world, Point::Message(step));
+            let mut sample = Pair::fair(&org, &prologue, false, seed);
+            sample.run_to(&org, Point::Message(step));
             let sent = if step.is_multiple_of(2) { sample.c.message(step) } else { sample.g.message(step) };
             // First and last byte, and a few between.
             for at in [0, 1, sent.len() / 3, sent.len() / 2, sent.len() - 17, sent.len() - 1] {
                 let mut bytes = sent.clone();
                 bytes[at] ^= 0x10;
-                let mut pair = Pair::fair(&world, &setting, false, seed);
-                pair.run_to(&world, Point::Message(step));
+                let mut pair = Pair::fair(&org, &prologue, false, seed);
+                pair.run_to(&org, Point::Message(step));
                 if step.is_multiple_of(2) {
                     pair.tell_greeter(to_greeter(step, &bytes)).unwrap();
                     assert!(pair.g.closed.is_some(), "step {step} at {at}");
@@ -95,10 +95,10 @@ fn a_flipped_bit_in_any_message_closes() {
 
 #[test]
 fn every_other_length_is_refused() {
-    let world = World::new();
+    let org = TestOrganisation::new();
     for step in 0..=8u8 {
-        let mut sample = Pair::fair(&world, &world.bob(), false, 5);
-        sample.run_to(&world, Point::Message(step));
+        let mut sample = Pair::fair(&org, &org.bob(), false, 5);
+        sample.run_to(&org, Point::Message(step));
         let sent = if step.is_multiple_of(2) { sample.c.message(step) } else { sample.g.message(step) };
         for length in
             [0, 1, 15, 16, 17, 31, 32, 47, 48, 49, sent.len() - 1, sent.len() + 1, 65_535, 65_536, 1 << 20]
@@ -108,8 +108,8 @@ fn every_other_length_is_refused() {
             }
             let mut bytes = sent.clone();
             bytes.resize(length, 0);
-            let mut pair = Pair::fair(&world, &world.bob(), false, 5);
-            pair.run_to(&world, Point::Message(step));
+            let mut pair = Pair::fair(&org, &org.bob(), false, 5);
+            pair.run_to(&org, Point::Message(step));
             let closed = if step.is_multiple_of(2) {
                 pair.tell_greeter(to_greeter(step, &bytes)).unwrap();
                 pair.g.closed
@@ -125,12 +125,12 @@ fn every_other_length_is_refused() {
 
 #[test]
 fn bad_keys_are_refused_before_any_code() {
-    let world = World::new();
+    let org = TestOrganisation::new();
     assert_eq!(bad_keys().len(), 5 + 19 + 25);
     for key in bad_keys() {
         let mut bytes = key.to_vec();
         bytes.resize(HANDSHAKE_MESSAGE_BYTES, 0);
-        let mut pair = Pair::fair(&world, &world.bob(), false, 6);
+        let mut pair = Pair::fair(&org, &org.bob(), false, 6);
         pair.tell_greeter(to_greeter(0, &bytes)).unwrap();
         pair.tell_claimer(to_claimer(1, &bytes)).unwrap();
         assert_eq!(

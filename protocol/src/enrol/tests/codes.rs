@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::super::sas::{ALPHABET, CodeScreen, Codes, Decoys, NotACode, SasInputs};
 use super::*;
-use crate::public::Hash;
+use crate::public_keys::Hash;
 
 fn code(text: &str) -> SasCode {
     text.parse().unwrap()
@@ -211,7 +211,7 @@ fn a_source_that_is_stuck_is_noticed() {
 /// The screen the two people fear most: what each answer is worth.
 #[test]
 fn answers_are_judged_once_and_slips_are_no_answers() {
-    let decoys = Decoys::draw(&mut Seeded::new(1)).unwrap();
+    let decoys = Decoys::draw(&mut SeededRng::new(1)).unwrap();
     let (truth, own) = (code("K7M2"), code("ABCD"));
     let screen = CodeScreen::new(truth, own, false, &decoys);
     let CodeQuestion::PickOrType(four) = screen.question() else { panic!() };

@@ -42,13 +42,13 @@ struct Member<'a> {
 
 impl Member<'_> {
     /// A new member, by somebody who has seen this head.
-    fn certificate(&self, seen: Head, chance: &mut Seeded) -> Vec<u8> {
-        let number = chance.below(u64::MAX);
+    fn certificate(&self, seen: Head, rng: &mut SeededRng) -> Vec<u8> {
+        let number = rng.below(u64::MAX);
         let body = Body::User {
-            user: UserId::from_bytes(random(chance).unwrap()),
+            user: UserId::from_bytes(random(rng).unwrap()),
             email: format!("m{number:x}@acme.test").parse().unwrap(),
             sealed_name: vec![7; SEALED_NAME_BYTES].into(),
-            encryption_key: UserDecryptionKey::random(chance).unwrap().encryption_key(),
+            encryption_key: UserSeed::random(rng).unwrap().encryption_key().hash(),
             profile: Profile::Standard,
         };
         let author = Author::Device(self.device);
@@ -58,12 +58,12 @@ impl Member<'_> {
 }
 
 /// Splits a history in two, as a server can.
-fn split(past: &History, alice: &Member<'_>, carol: &Member<'_>, chance: &mut Seeded) -> (History, History) {
+fn split(past: &History, alice: &Member<'_>, carol: &Member<'_>, rng: &mut SeededRng) -> (History, History) {
     let (mut one, mut two) = (past.clone(), past.clone());
     let seen = past.log.head();
     // Made at the same time, by two who know nothing of each other yet.
-    let (by_alice, by_carol) = (alice.certificate(seen, chance), carol.certificate(seen, chance));
-    match chance.below(3) {
+    let (by_alice, by_carol) = (alice.certificate(seen, rng), carol.certificate(seen, rng));
+    match rng.below(3) {
         // Each member sees their own.
         0 => {
             one.append(by_alice);
@@ -85,8 +85,8 @@ fn split(past: &History, alice: &Member<'_>, carol: &Member<'_>, chance: &mut Se
     }
     // Both sides go on for a while, among themselves.
     for (history, author) in [(&mut one, alice), (&mut two, carol)] {
-        for _ in 0..chance.below(4) {
-            let next = author.certificate(history.log.head(), chance);
+        for _ in 0..rng.below(4) {
+            let next = author.certificate(history.log.head(), rng);
             history.append(next);
         }
     }
@@ -95,47 +95,46 @@ fn split(past: &History, alice: &Member<'_>, carol: &Member<'_>, chance: &mut Se
 
 #[test]
 fn a_fork_is_found_at_the_first_head_that_is_exchanged() {
-    let mut world = World::new();
-    let Second { device, signing_key, .. } =
-        let_in(&mut world, "carol@acme.test", Profile::Administrator, 90);
-    let past = History { log: world.log.clone(), envelopes: world.envelopes.clone() };
+    let mut org = TestOrganisation::new();
+    let Second { device, signing_key, .. } = let_in(&mut org, "carol@acme.test", Profile::Administrator, 90);
+    let past = History { log: org.log.clone(), envelopes: org.envelopes.clone() };
     let count = runs(FORKS.0, FORKS.1);
     let mut found = [0u64; 3];
     for seed in 0..count {
-        let mut chance = Seeded::new(seed ^ 0xf0_4b);
+        let mut rng = SeededRng::new(seed ^ 0xf0_4b);
         let mut past = past.clone();
-        let key = DeviceSigningKey::from_bytes(&mut { *world.signing_key.expose() });
-        let alice = Member { device: world.founded.device, key: &key };
+        let key = DeviceSigningKey::from_bytes(&mut { *org.signing_key.expose() });
+        let alice = Member { device: org.founded.device, key: &key };
         let carol = Member { device, key: &signing_key };
-        for _ in 0..chance.below(3) {
-            let next = alice.certificate(past.log.head(), &mut chance);
+        for _ in 0..rng.below(3) {
+            let next = alice.certificate(past.log.head(), &mut rng);
             past.append(next);
         }
-        let (one, two) = split(&past, &alice, &carol, &mut chance);
+        let (one, two) = split(&past, &alice, &carol, &mut rng);
 
         // A head by itself.
         assert!(one.log.extends(&past.log.head()) && two.log.extends(&past.log.head()), "{seed}");
         found[0] += u64::from(!one.log.extends(&two.log.head()) && !two.log.extends(&one.log.head()));
 
         // In the next certificate of a member of either side.
-        let by_alice = alice.certificate(one.log.head(), &mut chance);
-        let by_carol = carol.certificate(two.log.head(), &mut chance);
+        let by_alice = alice.certificate(one.log.head(), &mut rng);
+        let by_carol = carol.certificate(two.log.head(), &mut rng);
         let fits = |history: &History, next: &Vec<u8>| history.log.extended([next.as_slice()]).is_ok();
         assert!(fits(&one, &by_alice) && fits(&two, &by_carol), "{seed}: the control");
         found[1] += u64::from(!fits(&two, &by_alice) && !fits(&one, &by_carol));
 
         // In message 7: Alice greets by her history, and the newcomer is shown the other.
-        (world.log, world.envelopes) = (one.log.clone(), one.envelopes.clone());
-        let mut pair = Pair::fair(&world, &world.bob(), false, FIRST + seed);
-        pair.run_to(&world, Point::Log);
+        (org.log, org.envelopes) = (one.log.clone(), one.envelopes.clone());
+        let mut pair = Pair::fair(&org, &org.bob(), false, FIRST + seed);
+        pair.run_to(&org, Point::Log);
         let asked = pair.c.need_log.unwrap() as usize;
         pair.tell_claimer(ClaimerInput::Log(two.envelopes.iter().take(asked).cloned().collect())).unwrap();
         assert!(pair.c.kept.is_none(), "{seed}");
         found[2] += u64::from(pair.c.closed == Some(Closed::ChainInvalid));
         // The control: with the greeter's own history the newcomer comes in.
         if seed.is_multiple_of(50) {
-            let mut pair = Pair::fair(&world, &world.bob(), false, FIRST + seed);
-            pair.run_to(&world, Point::Saved);
+            let mut pair = Pair::fair(&org, &org.bob(), false, FIRST + seed);
+            pair.run_to(&org, Point::Saved);
             assert!(pair.c.kept.is_some(), "{seed}: the control");
         }
     }

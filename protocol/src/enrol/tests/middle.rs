@@ -9,7 +9,7 @@ use super::peers::FalseClaimer;
 use super::*;
 use crate::enrol::messages::{Commit, Nonce, Reveal};
 use crate::lab::{Lab, People, Transcript, strategy};
-use crate::public::Hash;
+use crate::public_keys::Hash;
 
 /// Whether codes have 10 bits in all: `cargo xtask sabotage` alone makes it so.
 const TOY: bool = false;
@@ -46,10 +46,10 @@ fn a_number_chosen_last_wins_nothing() {
 
 #[test]
 fn another_commitment_closes() {
-    let world = World::new();
-    let setting = world.bob();
-    let mut alice = Pair::fair(&world, &setting, true, 1);
-    let mut to_alice = FalseClaimer::against(&mut alice, &setting);
+    let org = TestOrganisation::new();
+    let prologue = org.bob();
+    let mut alice = Pair::fair(&org, &prologue, true, 1);
+    let mut to_alice = FalseClaimer::against(&mut alice, &prologue);
     to_alice.say(&mut alice, 2, &crate::codec::encode(&Commit { commitment: Hash::from_bytes([9; 32]) }));
     to_alice.say(&mut alice, 4, &crate::codec::encode(&Reveal { nonce: Nonce([9; 32]) }));
     assert_eq!(alice.g.closed, Some(Closed::CommitmentBroken));
@@ -78,15 +78,15 @@ fn keys_of_zero_win_nothing() {
 /// aloud.
 #[test]
 fn a_lucky_first_check_signs_nothing() {
-    let world = World::new();
+    let org = TestOrganisation::new();
     for seed in 0..TRIES {
-        let mut pair = Pair::fair(&world, &world.bob(), true, seed);
-        pair.run_to(&world, Point::ClaimerCode);
+        let mut pair = Pair::fair(&org, &org.bob(), true, seed);
+        pair.run_to(&org, Point::ClaimerCode);
         pair.tell_claimer(ClaimerInput::Code(CodeAnswer::NoneFits)).unwrap();
         assert_eq!(pair.c.closed, Some(Closed::CodeMismatch));
-        let mut alice = Pair::fair(&world, &world.bob(), true, seed);
-        alice.run_to(&world, Point::Approval);
-        let unheard = Approval { claimer_confirmed: false, ..world.approval() };
+        let mut alice = Pair::fair(&org, &org.bob(), true, seed);
+        alice.run_to(&org, Point::Approval);
+        let unheard = Approval { claimer_confirmed: false, ..org.approval() };
         let told = alice.tell_greeter(GreeterInput::Approve(unheard));
         assert!(nothing_was_signed(&alice.g), "seed {seed}");
         assert_eq!(told, Err(Refused::NotConfirmed));

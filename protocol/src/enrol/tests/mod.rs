@@ -21,17 +21,15 @@ use super::claimer::Claimer;
 use super::greeter::Greeter;
 use super::io::{
     Approval, ClaimerInput, ClaimerOutput, Closed, CodeAnswer, CodeQuestion, GreeterInput, GreeterOutput,
-    NewDevice, Publication, Refused, SealedEnrolment, Setting, TransportKind,
+    NewDevice, Prologue, Publication, Refused, SealedEnrolment, TransportKind,
 };
 use super::sas::SasCode;
 use crate::chain::organisation::bootstrap::{Founded, Founder, found};
 use crate::chain::organisation::certificate::Profile;
 use crate::chain::organisation::log::VerifiedLog;
 use crate::ids::{Invited, Label, Timestamp, Token};
-use crate::keys::{
-    DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, ManifestKey, NoEntropy, UserDecryptionKey,
-};
-pub(super) use crate::lab::Seeded;
+use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed};
+pub(super) use crate::lab::SeededRng;
 pub(super) use crate::lab::tests::runs;
 
 /// A source that has run dry.
@@ -50,29 +48,29 @@ pub(super) fn label(text: &str) -> Label {
 }
 
 /// An organisation of one administrator, who greets.
-pub(super) struct World {
+pub(super) struct TestOrganisation {
     pub(super) log: VerifiedLog,
     pub(super) envelopes: Vec<Vec<u8>>,
     pub(super) founded: Founded,
     pub(super) signing_key: DeviceSigningKey,
     pub(super) directory_key: DirectoryKey,
-    pub(super) user_key: UserDecryptionKey,
-    pub(super) manifest_key: ManifestKey,
+    pub(super) user_seed: UserSeed,
 }
 
-impl World {
+impl TestOrganisation {
     pub(super) fn new() -> Self {
-        let entropy = &mut Seeded::new(u64::MAX);
+        let entropy = &mut SeededRng::new(u64::MAX);
         let signing_key = DeviceSigningKey::random(entropy).unwrap();
         let directory_key = DirectoryKey::random(entropy).unwrap();
-        let user_key = UserDecryptionKey::random(entropy).unwrap();
-        let manifest_key = ManifestKey::random(entropy).unwrap();
+        let user_seed = UserSeed::random(entropy).unwrap();
+        let device_seed = DeviceSeed::random(entropy).unwrap();
         let founder = Founder {
             organisation: &"acme".parse().unwrap(),
             email: &"alice@acme.test".parse().unwrap(),
             name: &label("Alice"),
             device_label: &label("laptop"),
-            user_key: &user_key,
+            user_seed: &user_seed,
+            device_seed: &device_seed,
             signing_key: &signing_key,
             directory_key: &directory_key,
         };
@@ -81,11 +79,11 @@ impl World {
         let log = VerifiedLog::empty("acme".parse().unwrap(), founded.root)
             .extended(envelopes.iter().map(Vec::as_slice))
             .unwrap();
-        Self { log, envelopes, founded, signing_key, directory_key, user_key, manifest_key }
+        Self { log, envelopes, founded, signing_key, directory_key, user_seed }
     }
 
-    pub(super) fn setting(&self, invited: Invited) -> Setting {
-        Setting {
+    pub(super) fn prologue(&self, invited: Invited) -> Prologue {
+        Prologue {
             organisation: "acme".parse().unwrap(),
             token: Token::from_bytes([7; 16]),
             invited,
@@ -95,12 +93,12 @@ impl World {
         }
     }
 
-    pub(super) fn bob(&self) -> Setting {
-        self.setting(Invited::User("bob@acme.test".parse().unwrap()))
+    pub(super) fn bob(&self) -> Prologue {
+        self.prologue(Invited::User("bob@acme.test".parse().unwrap()))
     }
 
-    pub(super) fn second_terminal(&self) -> Setting {
-        self.setting(Invited::Device(self.founded.user))
+    pub(super) fn second_device(&self) -> Prologue {
+        self.prologue(Invited::Device(self.founded.user))
     }
 
     pub(super) fn approval(&self) -> Approval<'_> {
@@ -111,8 +109,8 @@ impl World {
             profile: Profile::Standard,
             signing_key: &self.signing_key,
             directory_key: &self.directory_key,
-            user_key: &self.user_key,
-            manifest_key: &self.manifest_key,
+            user_seed: &self.user_seed,
+            manifest: None,
             log: &self.log,
             attempts: 1,
         }
@@ -212,26 +210,32 @@ pub(super) struct Pair {
     pub(super) greeter: Greeter,
     pub(super) c: Seen,
     pub(super) g: Seen,
-    pub(super) entropy: Seeded,
+    pub(super) entropy: SeededRng,
     pub(super) now: Timestamp,
     pub(super) new_user: bool,
 }
 
 impl Pair {
-    pub(super) fn start(world: &World, claims: Setting, greets: Setting, typed: bool, seed: u64) -> Self {
-        let mut entropy = Seeded::new(seed);
+    pub(super) fn start(
+        org: &TestOrganisation,
+        claims: Prologue,
+        greets: Prologue,
+        typed: bool,
+        seed: u64,
+    ) -> Self {
+        let mut entropy = SeededRng::new(seed);
         let new_user = matches!(claims.invited, Invited::User(_));
         let (claimer, first) = Claimer::start(claims, &link_secret(), START, &mut entropy).unwrap();
         let (greeter, second) =
-            Greeter::start(greets, &link_secret(), world.founded.root, typed, START, &mut entropy).unwrap();
+            Greeter::start(greets, &link_secret(), org.founded.root, typed, START, &mut entropy).unwrap();
         let (mut c, mut g) = (Seen::default(), Seen::default());
         c.claimer(first);
         g.greeter(second);
         Self { claimer, greeter, c, g, entropy, now: START, new_user }
     }
 
-    pub(super) fn fair(world: &World, setting: &Setting, typed: bool, seed: u64) -> Self {
-        Self::start(world, setting.clone(), setting.clone(), typed, seed)
+    pub(super) fn fair(org: &TestOrganisation, prologue: &Prologue, typed: bool, seed: u64) -> Self {
+        Self::start(org, prologue.clone(), prologue.clone(), typed, seed)
     }
 
     pub(super) fn tell_claimer(&mut self, input: ClaimerInput) -> Result<(), Refused> {
@@ -263,16 +267,16 @@ impl Pair {
     }
 
     /// Runs honestly until `stop` is the next thing to be handed over or answered.
-    pub(super) fn run_to(&mut self, world: &World, stop: Point) {
+    pub(super) fn run_to(&mut self, org: &TestOrganisation, stop: Point) {
         for point in POINTS {
             if *point == stop {
                 return;
             }
-            self.pass(world, *point);
+            self.pass(org, *point);
         }
     }
 
-    pub(super) fn pass(&mut self, world: &World, point: Point) {
+    pub(super) fn pass(&mut self, org: &TestOrganisation, point: Point) {
         match point {
             Point::Message(step) => self.deliver(step),
             Point::GreeterCode => {
@@ -287,8 +291,8 @@ impl Pair {
                 let name = self.new_user.then(|| label("Bob"));
                 self.tell_claimer(ClaimerInput::Identity { name, device_label: label("desk") }).unwrap();
             }
-            Point::Approval => self.tell_greeter(GreeterInput::Approve(world.approval())).unwrap(),
-            Point::Log => self.tell_claimer(ClaimerInput::Log(world.envelopes.clone())).unwrap(),
+            Point::Approval => self.tell_greeter(GreeterInput::Approve(org.approval())).unwrap(),
+            Point::Log => self.tell_claimer(ClaimerInput::Log(org.envelopes.clone())).unwrap(),
             Point::Saved => self.tell_claimer(ClaimerInput::Saved).unwrap(),
             Point::End => {}
         }

@@ -17,7 +17,7 @@ use stateright::{Checker as _, Expectation, HasDiscoveries, Model as _};
 use courses::Courses;
 use space::{People, Space};
 
-use super::World;
+use super::TestOrganisation;
 
 /// What one exploration came to.
 struct Explored {
@@ -54,9 +54,10 @@ fn explore(courses: &Arc<Mutex<Courses>>, people: People) -> Explored {
 /// What the machines do is asked once for all: a person, a device of one's own, and a person
 /// where codes must be typed.
 static TREES: LazyLock<[(Arc<Mutex<Courses>>, bool); 3]> = LazyLock::new(|| {
-    let world = World::new();
-    [(world.bob(), false), (world.second_terminal(), false), (world.bob(), true)]
-        .map(|(setting, typed)| (Arc::new(Mutex::new(Courses::new(World::new(), setting, typed))), typed))
+    let org = TestOrganisation::new();
+    [(org.bob(), false), (org.second_device(), false), (org.bob(), true)].map(|(prologue, typed)| {
+        (Arc::new(Mutex::new(Courses::new(TestOrganisation::new(), prologue, typed))), typed)
+    })
 });
 
 /// Explores for some kinds of people.

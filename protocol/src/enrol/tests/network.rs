@@ -41,10 +41,10 @@ impl Relay {
 }
 
 struct Run<'a> {
-    world: &'a World,
+    org: &'a TestOrganisation,
     pair: Pair,
     relay: Relay,
-    chance: Seeded,
+    rng: SeededRng,
     /// How many of each side's messages reached the relay.
     deposited: [usize; 2],
     mishaps: bool,
@@ -67,8 +67,8 @@ impl Run<'_> {
 
     /// One thing happens somewhere.
     fn step(&mut self) {
-        let side = if self.chance.below(2) == 0 { Side::Claimer } else { Side::Greeter };
-        match self.chance.below(10) {
+        let side = if self.rng.below(2) == 0 { Side::Claimer } else { Side::Greeter };
+        match self.rng.below(10) {
             0..=2 => self.deposit(side),
             3 | 4 => self.ask(side),
             5..=7 => self.receive(side),
@@ -80,10 +80,10 @@ impl Run<'_> {
     /// The driver deposits the next message, or the last again because the answer was lost.
     fn deposit(&mut self, side: Side) {
         let at = self.deposited[side as usize];
-        let again = at > 0 && self.chance.below(3) == 0;
+        let again = at > 0 && self.rng.below(3) == 0;
         let which = if again { at - 1 } else { at };
         let Some((step, bytes)) = self.sent(side).get(which).cloned() else { return };
-        if self.chance.below(3) == 0 {
+        if self.rng.below(3) == 0 {
             return; // lost on the way there
         }
         self.relay.deposit(step, &bytes);
@@ -99,11 +99,11 @@ impl Run<'_> {
             return;
         }
         // Mostly the newest, as a driver does; sometimes an old one.
-        let back = if self.chance.below(4) == 0 { self.chance.below(there.len() as u64) as usize } else { 0 };
+        let back = if self.rng.below(4) == 0 { self.rng.below(there.len() as u64) as usize } else { 0 };
         let step = there[there.len() - 1 - back];
         let answer = (step as u8, self.relay.steps[step].clone());
         let queue = &mut self.relay.under_way[side as usize];
-        let place = self.chance.below(queue.len() as u64 + 1) as usize;
+        let place = self.rng.below(queue.len() as u64 + 1) as usize;
         queue.insert(place, answer);
     }
 
@@ -117,7 +117,7 @@ impl Run<'_> {
     }
 
     fn person(&mut self, side: Side) {
-        if self.mishaps && self.chance.below(150) == 0 {
+        if self.mishaps && self.rng.below(150) == 0 {
             let cancelled = match side {
                 Side::Claimer => self.pair.tell_claimer(ClaimerInput::Cancel),
                 Side::Greeter => self.pair.tell_greeter(GreeterInput::Cancel),
@@ -134,11 +134,11 @@ impl Run<'_> {
     /// Does whatever is asked, now and then the wrong thing. A refusal changes nothing, so trying
     /// too early is harmless.
     fn claiming_person(&mut self) {
-        let wrong = self.mishaps && self.chance.below(30) == 0;
-        match self.chance.below(4) {
+        let wrong = self.mishaps && self.rng.below(30) == 0;
+        match self.rng.below(4) {
             0 => {
                 if let (Some(question), Some(heard)) = (self.pair.c.asked, self.pair.g.shown) {
-                    let answer = answer(question, heard, wrong, &mut self.chance);
+                    let answer = answer(question, heard, wrong, &mut self.rng);
                     let _ = self.pair.tell_claimer(ClaimerInput::Code(answer));
                 }
             }
@@ -148,7 +148,7 @@ impl Run<'_> {
             }
             2 => {
                 if let Some(count) = self.pair.c.need_log {
-                    let log = self.world.envelopes[..count as usize].to_vec();
+                    let log = self.org.envelopes[..count as usize].to_vec();
                     let _ = self.pair.tell_claimer(ClaimerInput::Log(log));
                 }
             }
@@ -163,25 +163,25 @@ impl Run<'_> {
     }
 
     fn greeting_person(&mut self) {
-        let wrong = self.mishaps && self.chance.below(30) == 0;
-        if self.chance.below(2) == 0 {
+        let wrong = self.mishaps && self.rng.below(30) == 0;
+        if self.rng.below(2) == 0 {
             if let (Some(question), Some(heard)) = (self.pair.g.asked, self.pair.c.shown) {
-                let answer = answer(question, heard, wrong, &mut self.chance);
+                let answer = answer(question, heard, wrong, &mut self.rng);
                 let _ = self.pair.tell_greeter(GreeterInput::Code(answer));
             }
         } else if self.pair.c.asked_identity {
             // Only now has the claimer said aloud that the code was found.
-            let _ = self.pair.tell_greeter(GreeterInput::Approve(self.world.approval()));
+            let _ = self.pair.tell_greeter(GreeterInput::Approve(self.org.approval()));
         } else {
-            let approval = Approval { claimer_confirmed: false, ..self.world.approval() };
+            let approval = Approval { claimer_confirmed: false, ..self.org.approval() };
             let told = self.pair.tell_greeter(GreeterInput::Approve(approval));
             assert!(told.is_err() || self.pair.g.closed == Some(Closed::TimedOut));
         }
     }
 
     fn time(&mut self, side: Side) {
-        let seconds = if self.mishaps && self.chance.below(60) == 0 { 400 } else { 2 };
-        self.pair.now = self.pair.now.plus_seconds(self.chance.below(seconds));
+        let seconds = if self.mishaps && self.rng.below(60) == 0 { 400 } else { 2 };
+        self.pair.now = self.pair.now.plus_seconds(self.rng.below(seconds));
         let ticked = match side {
             Side::Claimer => self.pair.tell_claimer(ClaimerInput::Tick),
             Side::Greeter => self.pair.tell_greeter(GreeterInput::Tick),
@@ -209,33 +209,33 @@ impl Run<'_> {
 }
 
 /// What a person who heard `heard` answers.
-fn answer(question: CodeQuestion, heard: SasCode, wrong: bool, chance: &mut Seeded) -> CodeAnswer {
+fn answer(question: CodeQuestion, heard: SasCode, wrong: bool, rng: &mut SeededRng) -> CodeAnswer {
     match question {
-        _ if wrong && chance.below(2) == 0 => CodeAnswer::NoneFits,
-        CodeQuestion::PickOrType(four) if wrong => CodeAnswer::Picked(four[chance.below(4) as usize]),
-        CodeQuestion::PickOrType(_) if chance.below(2) == 0 => CodeAnswer::Picked(heard),
+        _ if wrong && rng.below(2) == 0 => CodeAnswer::NoneFits,
+        CodeQuestion::PickOrType(four) if wrong => CodeAnswer::Picked(four[rng.below(4) as usize]),
+        CodeQuestion::PickOrType(_) if rng.below(2) == 0 => CodeAnswer::Picked(heard),
         CodeQuestion::PickOrType(_) | CodeQuestion::TypeOnly => CodeAnswer::Typed(heard),
     }
 }
 
 /// Runs one ceremony to its end; whether somebody came in.
-fn run(world: &World, seed: u64, mishaps: bool) -> bool {
-    let setting = if seed.is_multiple_of(3) { world.second_terminal() } else { world.bob() };
+fn run(org: &TestOrganisation, seed: u64, mishaps: bool) -> bool {
+    let prologue = if seed.is_multiple_of(3) { org.second_device() } else { org.bob() };
     let typed = seed.is_multiple_of(5);
     let mut run = Run {
-        world,
-        pair: Pair::fair(world, &setting, typed, seed),
+        org,
+        pair: Pair::fair(org, &prologue, typed, seed),
         relay: Relay::default(),
-        chance: Seeded::new(seed ^ 0x5eed_0000_0000_0000),
+        rng: SeededRng::new(seed ^ 0x5eed_0000_0000_0000),
         deposited: [0, 0],
         mishaps,
     };
     let mut moves = 0;
     while !run.over() {
         run.step();
-        // A person's wish to stop reaches the other side late, or never before its own patience
+        // A person's wish to stop reaches the other side late, or never before its own deadline
         // ends.
-        if run.chance.below(4) == 0 {
+        if run.rng.below(4) == 0 {
             run.tell_the_end();
         }
         moves += 1;
@@ -247,10 +247,10 @@ fn run(world: &World, seed: u64, mishaps: bool) -> bool {
             let device = c.kept.as_ref().expect("published although the claimer has no keys");
             assert!(c.done, "published before the keys were durable");
             assert_eq!(device.certificates, publication.certificates, "seed {seed}");
-            let log = world.log.extended(publication.certificates.iter().map(Vec::as_slice)).unwrap();
-            let (user, terminal) = (log.user(&device.user).unwrap(), log.device(&device.device).unwrap());
-            assert_eq!(user.encryption_key, device.user_key.encryption_key(), "seed {seed}");
-            assert_eq!(terminal.verify_key, device.signing_key.verify_key(), "seed {seed}");
+            let log = org.log.extended(publication.certificates.iter().map(Vec::as_slice)).unwrap();
+            let (user, record) = (log.user(&device.user).unwrap(), log.device(&device.device).unwrap());
+            assert_eq!(user.encryption_key, device.user_seed.encryption_key().hash(), "seed {seed}");
+            assert_eq!(record.verify_key, device.signing_key.verify_key(), "seed {seed}");
             assert_eq!(device.typed_codes, typed, "seed {seed}");
             true
         }
@@ -264,10 +264,10 @@ fn run(world: &World, seed: u64, mishaps: bool) -> bool {
 
 /// Runs seeds, naming the one that failed.
 fn run_all(seeds: impl Iterator<Item = u64>, mishaps: bool) -> u64 {
-    let world = World::new();
+    let org = TestOrganisation::new();
     let mut came_in = 0;
     for seed in seeds {
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&world, seed, mishaps)));
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&org, seed, mishaps)));
         came_in += u64::from(outcome.unwrap_or_else(|_| panic!("seed {seed} (mishaps: {mishaps}) failed")));
     }
     came_in

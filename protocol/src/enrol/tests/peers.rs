@@ -11,8 +11,8 @@ pub(super) struct FalseClaimer {
 }
 
 impl FalseClaimer {
-    pub(super) fn against(pair: &mut Pair, setting: &Setting) -> Self {
-        let (calling, first) = Calling::out(setting, &link_secret(), &mut Seeded::new(77)).unwrap();
+    pub(super) fn against(pair: &mut Pair, prologue: &Prologue) -> Self {
+        let (calling, first) = Calling::out(prologue, &link_secret(), &mut SeededRng::new(77)).unwrap();
         pair.tell_greeter(to_greeter(0, &first)).unwrap();
         Self { end: calling.connected(&pair.g.message(1)).unwrap() }
     }
@@ -26,10 +26,10 @@ impl FalseClaimer {
     pub(super) fn up_to_codes(&mut self, pair: &mut Pair, nonce: [u8; 32]) -> Codes {
         let bytes = self.end.commit(&nonce);
         pair.tell_greeter(to_greeter(2, &bytes)).unwrap();
-        let turn = self.end.hear_turn(&pair.g.message(3)).unwrap();
+        let reply = self.end.hear_reply(&pair.g.message(3)).unwrap();
         let bytes = self.end.reveal(&nonce);
         pair.tell_greeter(to_greeter(4, &bytes)).unwrap();
-        self.end.codes(&nonce, &turn)
+        self.end.codes(&nonce, &reply)
     }
 }
 
@@ -39,9 +39,10 @@ pub(super) struct FalseGreeter {
 }
 
 impl FalseGreeter {
-    pub(super) fn against(pair: &mut Pair, setting: &Setting) -> Self {
+    pub(super) fn against(pair: &mut Pair, prologue: &Prologue) -> Self {
         let first = pair.c.message(0);
-        let (end, second) = FalseEnd::answer(setting, &link_secret(), &first, &mut Seeded::new(78)).unwrap();
+        let (end, second) =
+            FalseEnd::answer(prologue, &link_secret(), &first, &mut SeededRng::new(78)).unwrap();
         pair.tell_claimer(to_claimer(1, &second)).unwrap();
         Self { end }
     }

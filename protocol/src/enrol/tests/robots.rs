@@ -1,7 +1,7 @@
 //! People who do not listen: what a full interception wins against them, and against typing
 //! (docs/known-limits.md, the odds).
 
-use super::{Pair, Point, Seeded, World, nothing_was_signed};
+use super::{Pair, Point, SeededRng, TestOrganisation, nothing_was_signed};
 use crate::enrol::io::{ClaimerInput, Closed, CodeAnswer, CodeQuestion, GreeterInput, Refused};
 use crate::enrol::sas::SasCode;
 
@@ -23,11 +23,11 @@ struct Interception {
 }
 
 impl Interception {
-    fn start(world: &World, typed: bool, seed: u64) -> Self {
-        let mut with_claimer = Pair::fair(world, &world.bob(), typed, 2 * seed);
-        let mut with_greeter = Pair::fair(world, &world.bob(), typed, 2 * seed + 1);
-        with_claimer.run_to(world, Point::GreeterCode);
-        with_greeter.run_to(world, Point::GreeterCode);
+    fn start(org: &TestOrganisation, typed: bool, seed: u64) -> Self {
+        let mut with_claimer = Pair::fair(org, &org.bob(), typed, 2 * seed);
+        let mut with_greeter = Pair::fair(org, &org.bob(), typed, 2 * seed + 1);
+        with_claimer.run_to(org, Point::GreeterCode);
+        with_greeter.run_to(org, Point::GreeterCode);
         Self { with_claimer, with_greeter }
     }
 
@@ -46,9 +46,13 @@ impl Interception {
     }
 
     /// The claimer's; the dishonest greeter says "recognised" of its own accord.
-    fn claimer_answers(&mut self, world: &World, answer: impl FnOnce(CodeQuestion) -> CodeAnswer) -> bool {
+    fn claimer_answers(
+        &mut self,
+        org: &TestOrganisation,
+        answer: impl FnOnce(CodeQuestion) -> CodeAnswer,
+    ) -> bool {
         let pair = &mut self.with_claimer;
-        pair.pass(world, Point::GreeterCode);
+        pair.pass(org, Point::GreeterCode);
         pair.deliver(5);
         let answer = answer(pair.c.asked.unwrap());
         pair.tell_claimer(ClaimerInput::Code(answer)).unwrap();
@@ -56,21 +60,21 @@ impl Interception {
     }
 }
 
-fn pick(question: CodeQuestion, chance: &mut Seeded) -> CodeAnswer {
+fn pick(question: CodeQuestion, rng: &mut SeededRng) -> CodeAnswer {
     let CodeQuestion::PickOrType(four) = question else { panic!("picking is allowed here") };
-    CodeAnswer::Picked(four[chance.below(4) as usize])
+    CodeAnswer::Picked(four[rng.below(4) as usize])
 }
 
 #[test]
 fn blind_picking_on_both_sides_lets_one_of_sixteen_through() {
-    let world = World::new();
+    let org = TestOrganisation::new();
     let (count, mut won) = (robots(), 0);
     for seed in 0..count {
-        let mut chance = Seeded::new(u64::MAX / 2 - seed);
-        let mut middle = Interception::start(&world, false, seed);
+        let mut rng = SeededRng::new(u64::MAX / 2 - seed);
+        let mut middle = Interception::start(&org, false, seed);
         let question = middle.with_greeter.g.asked.unwrap();
-        let greeter_fooled = middle.greeter_answers(pick(question, &mut chance));
-        let claimer_fooled = middle.claimer_answers(&world, |question| pick(question, &mut chance));
+        let greeter_fooled = middle.greeter_answers(pick(question, &mut rng));
+        let claimer_fooled = middle.claimer_answers(&org, |question| pick(question, &mut rng));
         won += u64::from(greeter_fooled && claimer_fooled);
         assert!(nothing_was_signed(&middle.with_greeter.g), "signed before the greeter's statement: {seed}");
     }
@@ -85,10 +89,10 @@ fn blind_picking_on_both_sides_lets_one_of_sixteen_through() {
 
 #[test]
 fn typing_what_was_heard_lets_nobody_through() {
-    let world = World::new();
+    let org = TestOrganisation::new();
     let count = robots() / 8;
     for seed in 0..count {
-        let mut middle = Interception::start(&world, true, seed);
+        let mut middle = Interception::start(&org, true, seed);
         let heard = middle.heard_by_greeter();
         assert!(!middle.greeter_answers(CodeAnswer::Typed(heard)), "seed {seed}: 20 bits equal by luck?");
         assert_eq!(middle.with_greeter.g.closed, Some(Closed::CodeMismatch));
@@ -101,10 +105,10 @@ fn typing_what_was_heard_lets_nobody_through() {
 /// right, so the counting above can fail.
 #[test]
 fn with_nobody_between_the_right_codes_pass() {
-    let world = World::new();
+    let org = TestOrganisation::new();
     for seed in 0..50 {
-        let mut pair = Pair::fair(&world, &world.bob(), seed % 2 == 0, seed);
-        pair.run_to(&world, Point::Message(6));
+        let mut pair = Pair::fair(&org, &org.bob(), seed % 2 == 0, seed);
+        pair.run_to(&org, Point::Message(6));
         assert_eq!((pair.c.closed, pair.g.closed), (None, None));
     }
 }

@@ -4,35 +4,34 @@ use super::*;
 
 #[test]
 fn a_new_user_comes_in() {
-    let world = World::new();
-    let mut pair = Pair::fair(&world, &world.bob(), false, 1);
-    pair.run_to(&world, Point::End);
+    let org = TestOrganisation::new();
+    let mut pair = Pair::fair(&org, &org.bob(), false, 1);
+    pair.run_to(&org, Point::End);
     let device = pair.c.kept.as_ref().unwrap();
     let publication = pair.g.published.as_ref().unwrap();
     assert!(pair.c.done && pair.c.closed.is_none() && pair.g.closed.is_none());
     assert_eq!(device.certificates, publication.certificates);
     assert_eq!(device.receipt, publication.receipt);
-    let log = world.log.extended(publication.certificates.iter().map(Vec::as_slice)).unwrap();
-    let (user, terminal) = (log.user(&device.user).unwrap(), log.device(&device.device).unwrap());
-    assert_eq!(user.encryption_key, device.user_key.encryption_key());
-    assert_eq!(terminal.verify_key, device.signing_key.verify_key());
+    let log = org.log.extended(publication.certificates.iter().map(Vec::as_slice)).unwrap();
+    let (user, record) = (log.user(&device.user).unwrap(), log.device(&device.device).unwrap());
+    assert_eq!(user.encryption_key, device.user_seed.encryption_key().hash());
+    assert_eq!(record.verify_key, device.signing_key.verify_key());
     assert_eq!((user.profile, device.profile), (Profile::Standard, Profile::Standard));
     assert_eq!((device.name.as_str(), device.device_label.as_str()), ("Bob", "desk"));
-    assert_eq!(device.directory_key.expose(), world.directory_key.expose());
-    assert_eq!(device.root, world.founded.root);
+    assert_eq!(device.directory_key.expose(), org.directory_key.expose());
+    assert_eq!(device.root, org.founded.root);
     assert!(device.first_device && !device.typed_codes);
 }
 
 #[test]
-fn a_second_terminal_comes_in() {
-    let world = World::new();
-    let mut pair = Pair::fair(&world, &world.second_terminal(), true, 2);
-    pair.run_to(&world, Point::End);
+fn a_second_device_comes_in() {
+    let org = TestOrganisation::new();
+    let mut pair = Pair::fair(&org, &org.second_device(), true, 2);
+    pair.run_to(&org, Point::End);
     let device = pair.c.kept.as_ref().unwrap();
     assert_eq!(pair.g.published.as_ref().unwrap().certificates.len(), 1);
-    assert_eq!(device.user_key.expose(), world.user_key.expose());
-    assert_eq!(device.manifest_key.expose(), world.manifest_key.expose());
-    assert_eq!(device.user, world.founded.user);
+    assert_eq!(device.user_seed.expose(), org.user_seed.expose());
+    assert_eq!(device.user, org.founded.user);
     assert_eq!((device.name.as_str(), device.profile), ("Alice", Profile::Administrator));
     assert!(!device.first_device && device.typed_codes);
 }
@@ -41,16 +40,16 @@ fn a_second_terminal_comes_in() {
 /// been said.
 #[test]
 fn a_refused_input_leaves_everything_as_it_was() {
-    let world = World::new();
-    for (setting, typed, seed) in
-        [(world.bob(), false, 30), (world.bob(), true, 31), (world.second_terminal(), false, 32)]
+    let org = TestOrganisation::new();
+    for (prologue, typed, seed) in
+        [(org.bob(), false, 30), (org.bob(), true, 31), (org.second_device(), false, 32)]
     {
-        let mut plain = Pair::fair(&world, &setting, typed, seed);
-        let mut pestered = Pair::fair(&world, &setting, typed, seed);
+        let mut plain = Pair::fair(&org, &prologue, typed, seed);
+        let mut pestered = Pair::fair(&org, &prologue, typed, seed);
         for point in POINTS {
-            pester(&world, &mut pestered, *point);
-            plain.pass(&world, *point);
-            pestered.pass(&world, *point);
+            pester(&org, &mut pestered, *point);
+            plain.pass(&org, *point);
+            pestered.pass(&org, *point);
             // The same bytes, shown codes and questions, at every point: nothing random was drawn
             // in between either.
             assert_eq!(plain.c.sent, pestered.c.sent, "{point:?}");
@@ -60,7 +59,7 @@ fn a_refused_input_leaves_everything_as_it_was() {
     }
 }
 
-fn pester(world: &World, pair: &mut Pair, point: Point) {
+fn pester(org: &TestOrganisation, pair: &mut Pair, point: Point) {
     let odd: SasCode = "ZZZZ".parse().unwrap();
     if point != Point::ClaimerCode {
         let typed = pair.tell_claimer(ClaimerInput::Code(CodeAnswer::Typed(odd)));
@@ -91,11 +90,11 @@ fn pester(world: &World, pair: &mut Pair, point: Point) {
     if point != Point::Saved {
         assert_eq!(pair.tell_claimer(ClaimerInput::Saved), Err(Refused::NotNow));
     }
-    let approval = Approval { claimer_confirmed: point != Point::Approval, ..world.approval() };
+    let approval = Approval { claimer_confirmed: point != Point::Approval, ..org.approval() };
     let expected = if point == Point::Approval { Refused::NotConfirmed } else { Refused::NotNow };
     assert_eq!(pair.tell_greeter(GreeterInput::Approve(approval)), Err(expected), "{point:?}");
     if point == Point::Approval {
-        let approval = GreeterInput::Approve(world.approval());
+        let approval = GreeterInput::Approve(org.approval());
         assert_eq!(pair.greeter.step(approval, START, &mut Dry).err(), Some(Refused::NoEntropy));
     }
     // Every message so far once more, as the relay may do, and with other bytes, as it should not.
@@ -118,11 +117,11 @@ fn pester(world: &World, pair: &mut Pair, point: Point) {
 
 #[test]
 fn a_message_ahead_of_its_turn_closes() {
-    let world = World::new();
+    let org = TestOrganisation::new();
     for point in POINTS {
         for step in (0..=10u8).chain([254, 255]) {
-            let mut pair = Pair::fair(&world, &world.bob(), false, 33);
-            pair.run_to(&world, *point);
+            let mut pair = Pair::fair(&org, &org.bob(), false, 33);
+            pair.run_to(&org, *point);
             if pair.c.done {
                 break;
             }
@@ -145,10 +144,10 @@ fn a_message_ahead_of_its_turn_closes() {
 
 #[test]
 fn what_is_over_stays_over() {
-    let world = World::new();
+    let org = TestOrganisation::new();
     for point in POINTS.iter().take_while(|point| **point != Point::Message(8)) {
-        let mut pair = Pair::fair(&world, &world.bob(), false, 34);
-        pair.run_to(&world, *point);
+        let mut pair = Pair::fair(&org, &org.bob(), false, 34);
+        pair.run_to(&org, *point);
         pair.tell_claimer(ClaimerInput::Cancel).unwrap();
         pair.tell_greeter(GreeterInput::Cancel).unwrap();
         assert_eq!((pair.c.closed, pair.g.closed), (Some(Closed::Cancelled), Some(Closed::Cancelled)));
@@ -161,16 +160,16 @@ fn what_is_over_stays_over() {
             pair.tell_greeter(to_greeter(step, b"late")).unwrap();
         }
         assert_eq!(pair.tell_claimer(ClaimerInput::Saved), Err(Refused::NotNow));
-        assert_eq!(pair.tell_greeter(GreeterInput::Approve(world.approval())), Err(Refused::NotNow));
+        assert_eq!(pair.tell_greeter(GreeterInput::Approve(org.approval())), Err(Refused::NotNow));
     }
 }
 
 #[test]
 fn machines_say_what_they_await_and_nothing_else() {
-    let world = World::new();
-    let mut pair = Pair::fair(&world, &world.bob(), false, 35);
+    let org = TestOrganisation::new();
+    let mut pair = Pair::fair(&org, &org.bob(), false, 35);
     for point in POINTS {
-        pair.pass(&world, *point);
+        pair.pass(&org, *point);
         for shown in [format!("{:?}", pair.claimer), pair.g_state()] {
             assert!(shown.len() < 60 && shown.contains("awaits"), "{shown}");
         }
@@ -179,9 +178,9 @@ fn machines_say_what_they_await_and_nothing_else() {
 
 #[test]
 fn without_randomness_nothing_starts() {
-    let world = World::new();
-    let claimer = Claimer::start(world.bob(), &link_secret(), START, &mut Dry);
+    let org = TestOrganisation::new();
+    let claimer = Claimer::start(org.bob(), &link_secret(), START, &mut Dry);
     assert_eq!(claimer.err(), Some(Refused::NoEntropy));
-    let greeter = Greeter::start(world.bob(), &link_secret(), world.founded.root, false, START, &mut Dry);
+    let greeter = Greeter::start(org.bob(), &link_secret(), org.founded.root, false, START, &mut Dry);
     assert_eq!(greeter.err(), Some(Refused::NoEntropy));
 }

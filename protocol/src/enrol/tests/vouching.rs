@@ -9,132 +9,133 @@ use crate::chain::organisation::certificate::{Author, Body, Payload};
 use crate::chain::organisation::members::{NameOf, open_name};
 use crate::codec;
 use crate::ids::{DeviceId, UserId};
-use crate::public::{Context, EncryptionKey, Hash, VerifyKey};
+use crate::public_keys::{Context, Hash, VerifyKey};
+use crate::sealing::EncryptionKey;
 
 /// A second administrator with one device, and what they need for vouching.
 pub(super) struct Second {
     user: UserId,
     pub(super) device: DeviceId,
     pub(super) signing_key: DeviceSigningKey,
-    user_key: UserDecryptionKey,
-    manifest_key: ManifestKey,
+    user_seed: UserSeed,
 }
 
 /// Lets somebody in for real and puts them into the log.
-pub(super) fn let_in(world: &mut World, email: &str, profile: Profile, seed: u64) -> Second {
-    let setting = world.setting(Invited::User(email.parse().unwrap()));
-    let mut pair = Pair::fair(world, &setting, false, seed);
-    pair.run_to(world, Point::Approval);
-    pair.tell_greeter(GreeterInput::Approve(Approval { profile, ..world.approval() })).unwrap();
+pub(super) fn let_in(org: &mut TestOrganisation, email: &str, profile: Profile, seed: u64) -> Second {
+    let prologue = org.prologue(Invited::User(email.parse().unwrap()));
+    let mut pair = Pair::fair(org, &prologue, false, seed);
+    pair.run_to(org, Point::Approval);
+    pair.tell_greeter(GreeterInput::Approve(Approval { profile, ..org.approval() })).unwrap();
     for point in [Point::Message(7), Point::Log, Point::Saved, Point::Message(8)] {
-        pair.pass(world, point);
+        pair.pass(org, point);
     }
     let device = *pair.c.kept.unwrap();
-    world.envelopes.extend(device.certificates);
-    world.log = VerifiedLog::empty("acme".parse().unwrap(), world.founded.root)
-        .extended(world.envelopes.iter().map(Vec::as_slice))
+    org.envelopes.extend(device.certificates);
+    org.log = VerifiedLog::empty("acme".parse().unwrap(), org.founded.root)
+        .extended(org.envelopes.iter().map(Vec::as_slice))
         .unwrap();
     Second {
         user: device.user,
         device: device.device,
         signing_key: device.signing_key,
-        user_key: device.user_key,
-        manifest_key: device.manifest_key,
+        user_seed: device.user_seed,
     }
 }
 
 /// Appends a certificate by the founder.
-fn state(world: &mut World, body: Body) {
-    let envelope = certificate(world, world.log.head(), body);
-    world.log.push(&envelope).unwrap();
-    world.envelopes.push(envelope);
+fn state(org: &mut TestOrganisation, body: Body) {
+    let envelope = certificate(org, org.log.head(), body);
+    org.log.push(&envelope).unwrap();
+    org.envelopes.push(envelope);
 }
 
-fn certificate(world: &World, seen: Head, body: Body) -> Vec<u8> {
-    let author = Author::Device(world.founded.device);
+fn certificate(org: &TestOrganisation, seen: Head, body: Body) -> Vec<u8> {
+    let author = Author::Device(org.founded.device);
     let payload = Payload { organisation: "acme".parse().unwrap(), author, time: START, seen, body };
-    payload.sign_with(|context, message| world.signing_key.sign(context, message))
+    payload.sign_with(|context, message| org.signing_key.sign(context, message))
 }
 
-/// A pair up to the approval of this setting.
-fn before_approval(world: &World, setting: &Setting, seed: u64) -> Pair {
-    let mut pair = Pair::fair(world, setting, false, seed);
-    pair.run_to(world, Point::Approval);
+/// A pair up to the approval of this prologue.
+fn before_approval(org: &TestOrganisation, prologue: &Prologue, seed: u64) -> Pair {
+    let mut pair = Pair::fair(org, prologue, false, seed);
+    pair.run_to(org, Point::Approval);
     pair
 }
 
 #[test]
 fn names_may_be_edited_keys_may_not() {
-    let world = World::new();
-    let mut pair = before_approval(&world, &world.bob(), 40);
+    let org = TestOrganisation::new();
+    let mut pair = before_approval(&org, &org.bob(), 40);
     let approval = Approval {
         name: Some(label("Robert")),
         device_label: Some(label("tower")),
         profile: Profile::Outsider,
-        ..world.approval()
+        ..org.approval()
     };
     pair.tell_greeter(GreeterInput::Approve(approval)).unwrap();
     for point in [Point::Message(7), Point::Log, Point::Saved, Point::Message(8)] {
-        pair.pass(&world, point);
+        pair.pass(&org, point);
     }
     let device = pair.c.kept.unwrap();
     assert_eq!((device.name.as_str(), device.device_label.as_str()), ("Robert", "tower"));
-    let log = world.log.extended(device.certificates.iter().map(Vec::as_slice)).unwrap();
+    let log = org.log.extended(device.certificates.iter().map(Vec::as_slice)).unwrap();
     let user = log.user(&device.user).unwrap();
     let sealed =
-        open_name(&world.directory_key, log.organisation(), NameOf::User(device.user), &user.sealed_name);
+        open_name(&org.directory_key, log.organisation(), NameOf::User(device.user), &user.sealed_name);
     assert_eq!((sealed, user.profile), (Some(label("Robert")), Profile::Outsider));
-    assert_eq!(user.encryption_key, device.user_key.encryption_key());
-    assert_eq!(log.device(&device.device).unwrap().verify_key, device.signing_key.verify_key());
+    assert_eq!(user.encryption_key, device.user_seed.encryption_key().hash());
+    let certified = log.device(&device.device).unwrap();
+    assert_eq!(certified.verify_key, device.signing_key.verify_key());
+    assert_eq!(certified.encryption_key, device.device_seed.encryption_key().hash());
     // Both certificates have one view of the log.
-    assert_eq!(device.seen, world.log.head());
+    assert_eq!(device.seen, org.log.head());
 }
 
 #[test]
 fn only_who_may_certify_does() {
-    let mut world = World::new();
-    let other = let_in(&mut world, "carol@acme.test", Profile::Administrator, 41);
-    let standard = let_in(&mut world, "dave@acme.test", Profile::Standard, 42);
-    let empty = VerifiedLog::empty("acme".parse().unwrap(), world.founded.root);
-    let refuse = |setting: &Setting, approval: Approval<'_>, why: Refused, what: &str| {
-        let mut pair = before_approval(&world, setting, 43);
+    let mut org = TestOrganisation::new();
+    let other = let_in(&mut org, "carol@acme.test", Profile::Administrator, 41);
+    let standard = let_in(&mut org, "dave@acme.test", Profile::Standard, 42);
+    let empty = VerifiedLog::empty("acme".parse().unwrap(), org.founded.root);
+    let refuse = |prologue: &Prologue, approval: Approval<'_>, why: Refused, what: &str| {
+        let mut pair = before_approval(&org, prologue, 43);
         assert_eq!(pair.tell_greeter(GreeterInput::Approve(approval)), Err(why), "{what}");
         assert!(nothing_was_signed(&pair.g), "{what}");
         // Refused is not over: the same approval, as it should be, goes through where it may.
         assert!(pair.g.closed.is_none(), "{what}");
     };
     let may_not = Refused::MayNotCertify;
-    let bob = world.bob();
-    let own = world.second_terminal();
-    let approval = || world.approval();
+    let bob = org.bob();
+    let own = org.second_device();
+    let approval = || org.approval();
 
     refuse(&bob, Approval { log: &empty, ..approval() }, may_not, "a log that doesn't know the greeter");
     refuse(&bob, Approval { signing_key: &other.signing_key, ..approval() }, may_not, "another's key");
-    let by_dave = Setting { greeter_user: standard.user, greeter_device: standard.device, ..bob.clone() };
+    let by_dave = Prologue { greeter_user: standard.user, greeter_device: standard.device, ..bob.clone() };
     refuse(
         &by_dave,
         Approval { signing_key: &standard.signing_key, ..approval() },
         may_not,
         "no administrator",
     );
-    let mixed = Setting { greeter_user: other.user, ..bob.clone() };
-    refuse(&mixed, approval(), may_not, "another's terminal");
-    let taken = world.setting(Invited::User("carol@acme.test".parse().unwrap()));
+    let mixed = Prologue { greeter_user: other.user, ..bob.clone() };
+    refuse(&mixed, approval(), may_not, "another's device");
+    let taken = org.prologue(Invited::User("carol@acme.test".parse().unwrap()));
     refuse(&taken, approval(), may_not, "an address that a member has");
-    let for_carol = world.setting(Invited::Device(other.user));
-    refuse(&for_carol, approval(), may_not, "a terminal of somebody else");
-    refuse(&own, Approval { user_key: &other.user_key, ..approval() }, may_not, "another's user key");
+    let for_carol = org.prologue(Invited::Device(other.user));
+    refuse(&for_carol, approval(), may_not, "a device of somebody else");
+    refuse(&own, Approval { user_seed: &other.user_seed, ..approval() }, may_not, "another's user key");
     refuse(
         &own,
         Approval { name: Some(label("Eve")), ..approval() },
         Refused::WrongIdentity,
-        "a name for a terminal",
+        "a name for a device",
     );
-    let stranger = DirectoryKey::random(&mut Seeded::new(5)).unwrap();
+    let stranger = DirectoryKey::random(&mut SeededRng::new(5)).unwrap();
     refuse(&own, Approval { directory_key: &stranger, ..approval() }, may_not, "another directory");
 
     // A standard member may certify their own device, and a revoked one nothing.
-    let daves = Setting {
+    let daves = Prologue {
         invited: Invited::Device(standard.user),
         greeter_user: standard.user,
         greeter_device: standard.device,
@@ -142,75 +143,74 @@ fn only_who_may_certify_does() {
     };
     let by_dave = |log| Approval {
         signing_key: &standard.signing_key,
-        user_key: &standard.user_key,
-        manifest_key: &standard.manifest_key,
+        user_seed: &standard.user_seed,
         log,
-        ..world.approval()
+        ..org.approval()
     };
-    let mut pair = before_approval(&world, &daves, 44);
-    pair.tell_greeter(GreeterInput::Approve(by_dave(&world.log))).unwrap();
+    let mut pair = before_approval(&org, &daves, 44);
+    pair.tell_greeter(GreeterInput::Approve(by_dave(&org.log))).unwrap();
     assert!(pair.g.persisted.is_some());
     let revoked = {
-        let envelope = certificate(&world, world.log.head(), Body::DeviceRevoked { device: standard.device });
-        world.log.extended([envelope.as_slice()]).unwrap()
+        let envelope = certificate(&org, org.log.head(), Body::DeviceRevoked { device: standard.device });
+        org.log.extended([envelope.as_slice()]).unwrap()
     };
-    refuse(&daves, by_dave(&revoked), may_not, "a revoked terminal");
+    refuse(&daves, by_dave(&revoked), may_not, "a revoked device");
 }
 
 #[test]
 fn another_root_than_the_codes_covered_signs_nothing() {
-    let world = World::new();
-    let mut entropy = Seeded::new(45);
+    let org = TestOrganisation::new();
+    let mut entropy = SeededRng::new(45);
     let root = DeviceSigningKey::random(&mut entropy).unwrap().verify_key();
-    let mut pair = Pair::fair(&world, &world.bob(), false, 45);
-    pair.greeter = Greeter::start(world.bob(), &link_secret(), root, false, START, &mut entropy).unwrap().0;
-    pair.run_to(&world, Point::Approval);
-    let approved = pair.tell_greeter(GreeterInput::Approve(world.approval()));
+    let mut pair = Pair::fair(&org, &org.bob(), false, 45);
+    pair.greeter = Greeter::start(org.bob(), &link_secret(), root, false, START, &mut entropy).unwrap().0;
+    pair.run_to(&org, Point::Approval);
+    let approved = pair.tell_greeter(GreeterInput::Approve(org.approval()));
     assert_eq!(approved, Err(Refused::MayNotCertify));
 }
 
 #[test]
 fn an_address_is_free_again_after_revocation() {
-    let mut world = World::new();
-    let bob = let_in(&mut world, "bob@acme.test", Profile::Standard, 46);
-    state(&mut world, Body::UserRevoked { user: bob.user });
-    let again = let_in(&mut world, "bob@acme.test", Profile::Standard, 47);
+    let mut org = TestOrganisation::new();
+    let bob = let_in(&mut org, "bob@acme.test", Profile::Standard, 46);
+    state(&mut org, Body::UserRevoked { user: bob.user });
+    let again = let_in(&mut org, "bob@acme.test", Profile::Standard, 47);
     assert_ne!(again.user, bob.user);
 }
 
 /// Claims that a claimer's own program would not make.
 #[test]
 fn a_claim_must_be_sound_and_its_own() {
-    let world = World::new();
-    let own = DeviceSigningKey::random(&mut Seeded::new(48)).unwrap();
-    let other = DeviceSigningKey::random(&mut Seeded::new(49)).unwrap();
-    let sound = UserDecryptionKey::random(&mut Seeded::new(50)).unwrap().encryption_key();
-    let claim = |name: Option<&str>, encryption_key, verify_key| ClaimRecord {
+    let org = TestOrganisation::new();
+    let own = DeviceSigningKey::random(&mut SeededRng::new(48)).unwrap();
+    let other = DeviceSigningKey::random(&mut SeededRng::new(49)).unwrap();
+    let key_of = |seed| UserSeed::random(&mut SeededRng::new(seed)).unwrap().encryption_key();
+    let (sound, of_device) = (key_of(50), key_of(67));
+    let claim = |name: Option<&str>, encryption_key: Option<&EncryptionKey>, verify_key| ClaimRecord {
         name: name.map(label),
         device_label: label("desk"),
-        encryption_key,
+        encryption_key: encryption_key.cloned(),
         verify_key,
+        device_key: of_device.clone(),
     };
-    let weak = EncryptionKey::from_bytes([0; 32]);
     let mut identity = [0; 32];
     identity[0] = 1;
     let bad = Some(Closed::BadMessage { step: 6 });
-    let user = world.bob();
-    let device = world.second_terminal();
+    let user = org.bob();
+    let device = org.second_device();
     let key = own.verify_key();
-    for (what, setting, claim, expected) in [
-        ("good", &user, claim(Some("Bob"), Some(sound), key), None),
+    for (what, prologue, claim, expected) in [
+        ("good", &user, claim(Some("Bob"), Some(&sound), key), None),
         ("good", &device, claim(None, None, key), None),
-        ("no name", &user, claim(None, Some(sound), key), bad),
+        ("no name", &user, claim(None, Some(&sound), key), bad),
         ("no encryption key", &user, claim(Some("Bob"), None, key), bad),
-        ("a name for a terminal", &device, claim(Some("Bob"), None, key), bad),
-        ("an encryption key for a terminal", &device, claim(None, Some(sound), key), bad),
-        ("a weak encryption key", &user, claim(Some("Bob"), Some(weak), key), Some(Closed::BadKey)),
-        ("another's verify key", &user, claim(Some("Bob"), Some(sound), other.verify_key()), bad),
-        ("a weak verify key", &user, claim(Some("Bob"), Some(sound), VerifyKey::from_bytes(identity)), bad),
+        ("a name for a device", &device, claim(Some("Bob"), None, key), bad),
+        ("an encryption key for a device", &device, claim(None, Some(&sound), key), bad),
+        ("another's verify key", &user, claim(Some("Bob"), Some(&sound), other.verify_key()), bad),
+        ("a weak verify key", &user, claim(Some("Bob"), Some(&sound), VerifyKey::from_bytes(identity)), bad),
     ] {
-        let mut pair = Pair::fair(&world, setting, false, 51);
-        let mut claimer = FalseClaimer::against(&mut pair, setting);
+        let mut pair = Pair::fair(&org, prologue, false, 51);
+        let mut claimer = FalseClaimer::against(&mut pair, prologue);
         let codes = claimer.up_to_codes(&mut pair, [1; 32]);
         pair.tell_greeter(GreeterInput::Code(CodeAnswer::Typed(codes.claimer))).unwrap();
         let signed = messages::possession_message(claimer.end.channel.handshake(), &claim);
@@ -223,12 +223,12 @@ fn a_claim_must_be_sound_and_its_own() {
 
 #[test]
 fn a_proof_of_possession_is_for_one_ceremony_and_one_meaning() {
-    let world = World::new();
-    let own = DeviceSigningKey::random(&mut Seeded::new(52)).unwrap();
+    let org = TestOrganisation::new();
+    let own = DeviceSigningKey::random(&mut SeededRng::new(52)).unwrap();
     for wrong in 0..3 {
-        let setting = world.second_terminal();
-        let mut pair = Pair::fair(&world, &setting, false, 53);
-        let mut claimer = FalseClaimer::against(&mut pair, &setting);
+        let prologue = org.second_device();
+        let mut pair = Pair::fair(&org, &prologue, false, 53);
+        let mut claimer = FalseClaimer::against(&mut pair, &prologue);
         let codes = claimer.up_to_codes(&mut pair, [1; 32]);
         pair.tell_greeter(GreeterInput::Code(CodeAnswer::Typed(codes.claimer))).unwrap();
         let claim = ClaimRecord {
@@ -236,6 +236,7 @@ fn a_proof_of_possession_is_for_one_ceremony_and_one_meaning() {
             device_label: label("desk"),
             encryption_key: None,
             verify_key: own.verify_key(),
+            device_key: UserSeed::random(&mut Seeded::new(67)).unwrap().encryption_key(),
         };
         let here = messages::possession_message(claimer.end.channel.handshake(), &claim);
         let elsewhere = messages::possession_message(&Hash::from_bytes([1; 32]), &claim);
@@ -251,16 +252,21 @@ fn a_proof_of_possession_is_for_one_ceremony_and_one_meaning() {
 
 #[test]
 fn a_key_that_is_in_the_log_is_not_certified_again() {
-    let mut world = World::new();
-    let bob = let_in(&mut world, "bob@acme.test", Profile::Standard, 54);
-    let free = UserDecryptionKey::random(&mut Seeded::new(55)).unwrap();
-    let fresh = DeviceSigningKey::random(&mut Seeded::new(56)).unwrap();
-    for (encryption_key, signing) in
-        [(bob.user_key.encryption_key(), &fresh), (free.encryption_key(), &bob.signing_key)]
-    {
-        let setting = world.setting(Invited::User("eve@acme.test".parse().unwrap()));
-        let mut pair = Pair::fair(&world, &setting, false, 57);
-        let mut claimer = FalseClaimer::against(&mut pair, &setting);
+    let mut org = TestOrganisation::new();
+    let bob = let_in(&mut org, "bob@acme.test", Profile::Standard, 54);
+    let free = |seed| UserSeed::random(&mut SeededRng::new(seed)).unwrap().encryption_key();
+    let bobs = bob.user_seed.encryption_key();
+    let fresh = DeviceSigningKey::random(&mut SeededRng::new(56)).unwrap();
+    for (encryption_key, device_key, signing) in [
+        (bobs.clone(), free(58), &fresh),
+        (free(55), bobs, &fresh),
+        // One key for a user and a device.
+        (free(55), free(55), &fresh),
+        (free(55), free(58), &bob.signing_key),
+    ] {
+        let prologue = org.prologue(Invited::User("eve@acme.test".parse().unwrap()));
+        let mut pair = Pair::fair(&org, &prologue, false, 57);
+        let mut claimer = FalseClaimer::against(&mut pair, &prologue);
         let codes = claimer.up_to_codes(&mut pair, [1; 32]);
         pair.tell_greeter(GreeterInput::Code(CodeAnswer::Typed(codes.claimer))).unwrap();
         let claim = ClaimRecord {
@@ -268,11 +274,57 @@ fn a_key_that_is_in_the_log_is_not_certified_again() {
             device_label: label("desk"),
             encryption_key: Some(encryption_key),
             verify_key: signing.verify_key(),
+            device_key,
         };
         let signed = messages::possession_message(claimer.end.channel.handshake(), &claim);
         let possession = signing.sign(Context::Possession, &signed);
         claimer.say(&mut pair, 6, &codec::encode(&Introduction { claim, possession }));
-        let approved = pair.tell_greeter(GreeterInput::Approve(world.approval()));
+        let approved = pair.tell_greeter(GreeterInput::Approve(org.approval()));
         assert_eq!(approved, Err(Refused::MayNotCertify));
     }
+}
+
+/// A thief of one device has the user's key: a new device must not be given it as the user's own.
+#[test]
+fn a_suspended_user_hands_no_key_over() {
+    let mut world = World::new();
+    let mut pair = before_approval(&world, &world.second_terminal(), 68);
+    pair.tell_greeter(GreeterInput::Approve(world.approval())).unwrap();
+    for point in [Point::Message(7), Point::Log, Point::Saved, Point::Message(8)] {
+        pair.pass(&world, point);
+    }
+    let stolen = pair.c.kept.unwrap();
+    for envelope in &stolen.certificates {
+        world.log.push(envelope).unwrap();
+        world.envelopes.push(envelope.clone());
+    }
+    assert!(!world.log.is_suspended(&stolen.user));
+    state(&mut world, Body::DeviceRevoked { device: stolen.device });
+    assert!(world.log.is_suspended(&stolen.user));
+    let mut pair = before_approval(&world, &world.second_terminal(), 69);
+    let approved = pair.tell_greeter(GreeterInput::Approve(world.approval()));
+    assert_eq!(approved, Err(Refused::KeyChangeDue));
+    assert!(nothing_was_signed(&pair.g) && pair.g.closed.is_none());
+    // Somebody else is let in all the same: nobody is given that key.
+    let_in(&mut world, "bob@acme.test", Profile::Standard, 70);
+    // With another key the same approval goes through, and the old key does not any more.
+    let user_seed = UserSeed::random(&mut Seeded::new(71)).unwrap();
+    let change = Body::UserKeyChanged {
+        user: world.founded.user,
+        previous: world.user_seed.encryption_key().hash(),
+        encryption_key: user_seed.encryption_key().hash(),
+        manifest: None,
+        abandoned: Vec::new(),
+    };
+    state(&mut world, change);
+    assert!(!world.log.is_suspended(&stolen.user));
+    let mut pair = before_approval(&world, &world.second_terminal(), 72);
+    let approved = pair.tell_greeter(GreeterInput::Approve(world.approval()));
+    assert_eq!(approved, Err(Refused::MayNotCertify));
+    let approval = Approval { user_seed: &user_seed, ..world.approval() };
+    pair.tell_greeter(GreeterInput::Approve(approval)).unwrap();
+    for point in [Point::Message(7), Point::Log, Point::Saved, Point::Message(8)] {
+        pair.pass(&world, point);
+    }
+    assert_eq!(pair.c.kept.unwrap().user_seed.expose(), user_seed.expose());
 }

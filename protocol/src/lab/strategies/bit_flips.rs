@@ -3,29 +3,29 @@
 //! Decides which, in which message. Refuses to flip two.
 
 use super::Adversary;
-use crate::lab::chance::Seeded;
-use crate::lab::stage::Stage;
+use crate::lab::seeded_rng::SeededRng;
+use crate::lab::simulation::Simulation;
 use crate::lab::transcript::Side;
 
 /// Anywhere.
-pub(super) fn flip(chance: &mut Seeded) -> Flip {
-    Flip { step: chance.below(9), chance: chance.clone() }
+pub(super) fn flip(rng: &mut SeededRng) -> Flip {
+    Flip { step: rng.below(9), rng: rng.clone() }
 }
 
 /// The cosmic ray.
 pub(super) struct Flip {
     step: u64,
-    chance: Seeded,
+    rng: SeededRng,
 }
 
 impl Adversary for Flip {
-    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, mut bytes: Vec<u8>) {
+    fn carry(&mut self, simulation: &mut Simulation<'_>, from: Side, step: u8, mut bytes: Vec<u8>) {
         if u64::from(step) != self.step {
-            return stage.pass_on(from, step, bytes);
+            return simulation.pass_on(from, step, bytes);
         }
-        let at = usize::try_from(self.chance.below(bytes.len() as u64)).unwrap_or(0);
-        let bit = self.chance.below(8);
+        let at = usize::try_from(self.rng.below(bytes.len() as u64)).unwrap_or(0);
+        let bit = self.rng.below(8);
         bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << bit);
-        stage.slip(from.other(), step, bytes, "flips one bit of it");
+        simulation.slip(from.other(), step, bytes, "flips one bit of it");
     }
 }

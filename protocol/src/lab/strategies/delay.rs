@@ -3,14 +3,14 @@
 //! Decides which. Refuses to lose any: what was held back is delivered, to whoever still listens.
 
 use super::Adversary;
-use crate::lab::chance::Seeded;
-use crate::lab::stage::Stage;
+use crate::lab::seeded_rng::SeededRng;
+use crate::lab::simulation::Simulation;
 use crate::lab::transcript::{Side, Who};
 use crate::limits::MESSAGE_WAIT_SECONDS;
 
 /// Past the limit, at one step before the newcomer has its keys.
-pub(super) fn delay(chance: &mut Seeded) -> Delay {
-    Delay { step: chance.below(8), seconds: MESSAGE_WAIT_SECONDS + chance.below(86_400) }
+pub(super) fn delay(rng: &mut SeededRng) -> Delay {
+    Delay { step: rng.below(8), seconds: MESSAGE_WAIT_SECONDS + rng.below(86_400) }
 }
 
 /// The slow transport.
@@ -20,11 +20,12 @@ pub(super) struct Delay {
 }
 
 impl Adversary for Delay {
-    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>) {
+    fn carry(&mut self, simulation: &mut Simulation<'_>, from: Side, step: u8, bytes: Vec<u8>) {
         if u64::from(step) == self.step {
-            stage.note(Who::Adversary, &format!("holds message {step} back for {} seconds", self.seconds));
-            let _told = stage.wait(self.seconds);
+            simulation
+                .note(Who::Adversary, &format!("holds message {step} back for {} seconds", self.seconds));
+            let _told = simulation.wait(self.seconds);
         }
-        stage.pass_on(from, step, bytes);
+        simulation.pass_on(from, step, bytes);
     }
 }

@@ -3,13 +3,13 @@
 //! Decides which. Refuses to say so to anybody: the sides find out by waiting.
 
 use super::Adversary;
-use crate::lab::chance::Seeded;
-use crate::lab::stage::Stage;
+use crate::lab::seeded_rng::SeededRng;
+use crate::lab::simulation::Simulation;
 use crate::lab::transcript::{Side, Who};
 
 /// From one step on, or that one alone.
-pub(super) fn drop_from(chance: &mut Seeded) -> Drops {
-    Drops { step: chance.below(9), only: chance.below(2) == 0 }
+pub(super) fn drop_from(rng: &mut SeededRng) -> Drops {
+    Drops { step: rng.below(9), only: rng.below(2) == 0 }
 }
 
 /// The hole in the transport.
@@ -19,12 +19,12 @@ pub(super) struct Drops {
 }
 
 impl Adversary for Drops {
-    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>) {
+    fn carry(&mut self, simulation: &mut Simulation<'_>, from: Side, step: u8, bytes: Vec<u8>) {
         let at = u64::from(step);
         if at == self.step || (!self.only && at > self.step) {
-            stage.note(Who::Adversary, &format!("loses message {step}"));
+            simulation.note(Who::Adversary, &format!("loses message {step}"));
         } else {
-            stage.pass_on(from, step, bytes);
+            simulation.pass_on(from, step, bytes);
         }
     }
 }

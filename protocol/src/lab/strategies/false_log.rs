@@ -4,13 +4,13 @@
 //! organisation's under the same name. Refuses to touch the ceremony's messages.
 
 use super::Adversary;
-use crate::lab::chance::Seeded;
-use crate::lab::stage::Stage;
+use crate::lab::seeded_rng::SeededRng;
+use crate::lab::simulation::Simulation;
 use crate::lab::transcript::Side;
 
 /// Which lie.
-pub(super) fn false_log(chance: &mut Seeded) -> FalseLog {
-    FalseLog { lie: chance.below(6), at: chance.below(u64::MAX) }
+pub(super) fn false_log(rng: &mut SeededRng) -> FalseLog {
+    FalseLog { lie: rng.below(6), at: rng.below(u64::MAX) }
 }
 
 /// The lying server.
@@ -20,13 +20,13 @@ pub(super) struct FalseLog {
 }
 
 impl Adversary for FalseLog {
-    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>) {
-        stage.pass_on(from, step, bytes);
+    fn carry(&mut self, simulation: &mut Simulation<'_>, from: Side, step: u8, bytes: Vec<u8>) {
+        simulation.pass_on(from, step, bytes);
     }
 
-    fn log(&mut self, stage: &Stage<'_>) -> Vec<Vec<u8>> {
-        let mut log = stage.world().envelopes.clone();
-        let impostor = &stage.world().impostor.certificates;
+    fn log(&mut self, simulation: &Simulation<'_>) -> Vec<Vec<u8>> {
+        let mut log = simulation.organisation().envelopes.clone();
+        let impostor = &simulation.organisation().impostor.certificates;
         match self.lie {
             0 => log.clear(),
             1 => drop(log.pop()),

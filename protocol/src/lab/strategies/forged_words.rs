@@ -4,23 +4,23 @@
 //! message, chance. Refuses to wait: the forgery comes before the true one could.
 
 use super::Adversary;
-use crate::lab::chance::Seeded;
-use crate::lab::stage::Stage;
+use crate::lab::seeded_rng::SeededRng;
+use crate::lab::simulation::Simulation;
 use crate::lab::transcript::Side;
 
 /// "Recognised".
-pub(super) fn recognised(chance: &mut Seeded) -> Forger {
-    Forger { chance: chance.clone(), certified: false, last: Vec::new() }
+pub(super) fn recognised(rng: &mut SeededRng) -> Forger {
+    Forger { rng: rng.clone(), certified: false, last: Vec::new() }
 }
 
 /// "Certified" and "registered".
-pub(super) fn certified(chance: &mut Seeded) -> Forger {
-    Forger { chance: chance.clone(), certified: true, last: Vec::new() }
+pub(super) fn certified(rng: &mut SeededRng) -> Forger {
+    Forger { rng: rng.clone(), certified: true, last: Vec::new() }
 }
 
 /// A server that speaks for people.
 pub(super) struct Forger {
-    chance: Seeded,
+    rng: SeededRng,
     certified: bool,
     /// The newest message of the greeter's, to be said again.
     last: Vec<u8>,
@@ -30,7 +30,7 @@ impl Forger {
     fn forgery(&mut self, length: usize) -> Vec<u8> {
         // An array with the number 1: what message 5 says inside the channel.
         let mut word = vec![0x81, 0x01];
-        match self.chance.below(5) {
+        match self.rng.below(5) {
             0 => word,
             1 => {
                 word.resize(2 + crate::enrol::channel::TAG_BYTES, 0);
@@ -41,7 +41,7 @@ impl Forger {
             _ => {
                 let mut noise = Vec::new();
                 while noise.len() < length {
-                    noise.extend(self.chance.block());
+                    noise.extend(self.rng.block());
                 }
                 noise.truncate(length);
                 noise
@@ -51,7 +51,7 @@ impl Forger {
 }
 
 impl Adversary for Forger {
-    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>) {
+    fn carry(&mut self, simulation: &mut Simulation<'_>, from: Side, step: u8, bytes: Vec<u8>) {
         if from == Side::Greeter {
             self.last.clone_from(&bytes);
         }
@@ -59,19 +59,19 @@ impl Adversary for Forger {
         match (self.certified, step) {
             (false, 4) => {
                 let forged = self.forgery(2 + crate::enrol::channel::TAG_BYTES);
-                stage.slip(Side::Claimer, 5, forged, "says \"recognised\"");
-                stage.pass_on(from, step, bytes);
+                simulation.slip(Side::Claimer, 5, forged, "says \"recognised\"");
+                simulation.pass_on(from, step, bytes);
             }
             (true, 6) => {
                 let forged = self.forgery(1_000);
-                stage.slip(Side::Claimer, 7, forged, "says \"certified\", and hands something over");
-                stage.pass_on(from, step, bytes);
+                simulation.slip(Side::Claimer, 7, forged, "says \"certified\", and hands something over");
+                simulation.pass_on(from, step, bytes);
             }
             (true, 8) => {
                 let forged = self.forgery(length);
-                stage.slip(Side::Greeter, 8, forged, "says \"registered\" with a receipt of its own");
+                simulation.slip(Side::Greeter, 8, forged, "says \"registered\" with a receipt of its own");
             }
-            (false | true, _) => stage.pass_on(from, step, bytes),
+            (false | true, _) => simulation.pass_on(from, step, bytes),
         }
     }
 }

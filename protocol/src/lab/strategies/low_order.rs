@@ -5,8 +5,8 @@
 //! whatever it was.
 
 use super::Adversary;
-use crate::lab::chance::Seeded;
-use crate::lab::stage::Stage;
+use crate::lab::seeded_rng::SeededRng;
+use crate::lab::simulation::Simulation;
 use crate::lab::transcript::Side;
 
 /// A point of order 8, by the smaller of its two coordinates.
@@ -48,13 +48,13 @@ pub(crate) fn bad_keys() -> Vec<[u8; 32]> {
 }
 
 /// One side's key is bad.
-pub(super) fn low_order_keys(chance: &mut Seeded) -> LowOrder {
-    LowOrder { step: chance.below(2), key: draw(chance) }
+pub(super) fn low_order_keys(rng: &mut SeededRng) -> LowOrder {
+    LowOrder { step: rng.below(2), key: draw(rng) }
 }
 
-fn draw(chance: &mut Seeded) -> [u8; 32] {
+fn draw(rng: &mut SeededRng) -> [u8; 32] {
     let keys = bad_keys();
-    let at = usize::try_from(chance.below(keys.len() as u64)).unwrap_or(0);
+    let at = usize::try_from(rng.below(keys.len() as u64)).unwrap_or(0);
     keys.get(at).copied().unwrap_or_default()
 }
 
@@ -65,19 +65,19 @@ pub(super) struct LowOrder {
 }
 
 impl Adversary for LowOrder {
-    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, mut bytes: Vec<u8>) {
+    fn carry(&mut self, simulation: &mut Simulation<'_>, from: Side, step: u8, mut bytes: Vec<u8>) {
         if u64::from(step) == self.step
             && let Some(place) = bytes.first_chunk_mut()
         {
             *place = self.key;
-            stage.slip(
+            simulation.slip(
                 from.other(),
                 step,
                 bytes,
                 "puts a key of small order, or a second spelling, in its place",
             );
         } else {
-            stage.pass_on(from, step, bytes);
+            simulation.pass_on(from, step, bytes);
         }
     }
 }

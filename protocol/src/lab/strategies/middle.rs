@@ -6,20 +6,20 @@
 //! for the right ones, it has its own keys certified.
 
 use super::Adversary;
-use crate::enrol::dishonest::{Booty, Calling, FalseEnd, Turn, Zeros};
-use crate::enrol::io::Setting;
+use crate::enrol::dishonest::{Booty, Calling, FalseEnd, FalseKeys, Reply, Zeros};
+use crate::enrol::io::Prologue;
 use crate::enrol::sas::SasCode;
 use crate::ids::Label;
-use crate::keys::{DeviceSigningKey, Entropy, LinkSecret, UserDecryptionKey, random};
-use crate::lab::chance::Seeded;
-use crate::lab::stage::Stage;
+use crate::keys::{Entropy, LinkSecret, random};
+use crate::lab::seeded_rng::SeededRng;
+use crate::lab::simulation::Simulation;
 use crate::lab::transcript::Side;
-use crate::public::{EncryptionKey, Hash, VerifyKey};
+use crate::public_keys::{Hash, VerifyKey};
 
 /// Where the middle stands: what it knows of the two sides, and how it reaches them.
 pub(in crate::lab) trait Ground {
     /// What both sides were told.
-    fn setting(&self) -> Setting;
+    fn prologue(&self) -> Prologue;
     /// The link's secret, which it has read.
     fn link(&self) -> LinkSecret;
     /// The root key of an organisation of its own.
@@ -36,6 +36,8 @@ pub(in crate::lab) trait Ground {
     fn grant(&mut self, code: SasCode);
 }
 
+/// Length of a key of the channel, in bytes (RFC 7748).
+const X25519_KEY_BYTES: usize = 32;
 /// Nonces that a search tries. Where a commitment binds, any but the committed one is refused,
 /// however well it fits: more would be heat. Where it doesn't, `cargo xtask sabotage` puts a number
 /// that finds one all but always.
@@ -76,49 +78,49 @@ const HONEST: Plan = Plan {
 };
 
 /// One ceremony with each side.
-pub(in crate::lab) fn two_handshakes(chance: &mut Seeded) -> Middle {
-    Middle::new(HONEST, chance)
+pub(in crate::lab) fn two_handshakes(rng: &mut SeededRng) -> Middle {
+    Middle::new(HONEST, rng)
 }
 
 /// Everything but the keys is the same on both sides.
-pub(in crate::lab) fn same_words(chance: &mut Seeded) -> Middle {
-    Middle::new(Plan { commitment: Commitment::Claimers, same_words: true, ..HONEST }, chance)
+pub(in crate::lab) fn same_words(rng: &mut SeededRng) -> Middle {
+    Middle::new(Plan { commitment: Commitment::Claimers, same_words: true, ..HONEST }, rng)
 }
 
 /// Free to choose a nonce after all others are known.
-pub(in crate::lab) fn commitment_swap(chance: &mut Seeded) -> Middle {
-    Middle::new(Plan { search: true, ..HONEST }, chance)
+pub(in crate::lab) fn commitment_swap(rng: &mut SeededRng) -> Middle {
+    Middle::new(Plan { search: true, ..HONEST }, rng)
 }
 
 /// A commitment that can't bind.
-pub(in crate::lab) fn nonce_late(chance: &mut Seeded) -> Middle {
+pub(in crate::lab) fn nonce_late(rng: &mut SeededRng) -> Middle {
     const LENGTHS: [u16; 6] = [0, 1, 31, 33, 64, 60_000];
-    let at = usize::try_from(chance.below(LENGTHS.len() as u64)).unwrap_or(0);
+    let at = usize::try_from(rng.below(LENGTHS.len() as u64)).unwrap_or(0);
     let length = LENGTHS.get(at).copied().unwrap_or(0);
-    Middle::new(Plan { commitment: Commitment::Length(length), search: true, ..HONEST }, chance)
+    Middle::new(Plan { commitment: Commitment::Length(length), search: true, ..HONEST }, rng)
 }
 
 /// "Recognised" before anybody has.
-pub(in crate::lab) fn early_word(chance: &mut Seeded) -> Middle {
-    Middle::new(Plan { early_word: true, ..HONEST }, chance)
+pub(in crate::lab) fn early_word(rng: &mut SeededRng) -> Middle {
+    Middle::new(Plan { early_word: true, ..HONEST }, rng)
 }
 
 /// Half of the bits for nothing.
-pub(in crate::lab) fn lucky_guess(chance: &mut Seeded) -> Middle {
-    Middle::new(Plan { lucky: true, ..HONEST }, chance)
+pub(in crate::lab) fn lucky_guess(rng: &mut SeededRng) -> Middle {
+    Middle::new(Plan { lucky: true, ..HONEST }, rng)
 }
 
 /// A secret that is zero on both sides, whatever the others' keys are; then all words are passed
 /// on.
-pub(in crate::lab) fn zero_secret(chance: &mut Seeded) -> Middle {
+pub(in crate::lab) fn zero_secret(rng: &mut SeededRng) -> Middle {
     let plan = Plan { commitment: Commitment::Claimers, same_words: true, zero_keys: true, ..HONEST };
-    Middle::new(plan, chance)
+    Middle::new(plan, rng)
 }
 
 /// The middle, with what it has learned.
 pub(in crate::lab) struct Middle {
     plan: Plan,
-    chance: Seeded,
+    rng: SeededRng,
     calling: Option<Calling>,
     /// The channel with the claimer, as its greeter.
     to_claimer: Option<FalseEnd>,
@@ -128,23 +130,22 @@ pub(in crate::lab) struct Middle {
     claimers_nonce: Option<[u8; 32]>,
     own_nonce: [u8; 32],
     /// What the greeter said in its turn, and what the claimer was told instead.
-    greeters_turn: Option<Turn>,
-    false_turn: Option<Turn>,
+    greeters_turn: Option<Reply>,
+    false_turn: Option<Reply>,
     /// The greeter has recognised its code.
     recognised: bool,
     introduced: bool,
-    keys: Option<(DeviceSigningKey, UserDecryptionKey)>,
+    keys: Option<FalseKeys>,
     booty: Option<Booty>,
 }
 
 impl Middle {
-    pub(super) fn new(plan: Plan, chance: &mut Seeded) -> Self {
-        let own_nonce = chance.block();
-        let keys = DeviceSigningKey::random(chance)
-            .and_then(|signing| UserDecryptionKey::random(chance).map(|user| (signing, user)));
+    pub(super) fn new(plan: Plan, rng: &mut SeededRng) -> Self {
+        let own_nonce = rng.block();
+        let keys = FalseKeys::random(rng);
         Self {
             plan,
-            chance: chance.clone(),
+            rng: rng.clone(),
             calling: None,
             to_claimer: None,
             to_greeter: None,
@@ -162,22 +163,22 @@ impl Middle {
 
     /// Message 0 came: a greeter of its own for the claimer, a claimer of its own for the greeter.
     fn split(&mut self, ground: &mut dyn Ground, first: &[u8]) -> Option<()> {
-        let (setting, link) = (ground.setting(), ground.link());
+        let (prologue, link) = (ground.prologue(), ground.link());
         let mut zeros = Zeros;
-        let keys: &mut dyn Entropy = if self.plan.zero_keys { &mut zeros } else { &mut self.chance };
-        let (end, mut second) = FalseEnd::answer(&setting, &link, first, keys)?;
-        let (calling, mut own_first) = Calling::out(&setting, &link, keys)?;
+        let keys: &mut dyn Entropy = if self.plan.zero_keys { &mut zeros } else { &mut self.rng };
+        let (end, mut second) = FalseEnd::answer(&prologue, &link, first, keys)?;
+        let (calling, mut own_first) = Calling::out(&prologue, &link, keys)?;
         if self.plan.zero_keys {
             // A sound build won't make such a key even here: it is written into the message.
             for message in [&mut second, &mut own_first] {
-                message.iter_mut().take(EncryptionKey::LENGTH).for_each(|byte| *byte = 0);
+                message.iter_mut().take(X25519_KEY_BYTES).for_each(|byte| *byte = 0);
             }
         }
         self.to_claimer = Some(end);
         self.calling = Some(calling);
         ground.intercept();
-        if let Some((signing, _)) = &self.keys {
-            ground.watch_key(signing.verify_key());
+        if let Some(keys) = &self.keys {
+            ground.watch_key(keys.signing.verify_key());
         }
         let (calls, answers) = if self.plan.zero_keys {
             ("calls the greeter with a key of small order", "answers the claimer with a key of small order")
@@ -210,19 +211,19 @@ impl Middle {
     }
 
     /// The greeter has shown its nonce: something for the claimer.
-    fn turn(&mut self, ground: &mut dyn Ground, bytes: &[u8]) -> Option<()> {
-        let turn = self.to_greeter.as_mut()?.hear_turn(bytes)?;
-        self.greeters_turn = Some(turn);
+    fn reply(&mut self, ground: &mut dyn Ground, bytes: &[u8]) -> Option<()> {
+        let reply = self.to_greeter.as_mut()?.hear_reply(bytes)?;
+        self.greeters_turn = Some(reply);
         let end = self.to_claimer.as_mut()?;
         let (shown, what) = if self.plan.same_words {
-            (turn, "passes nonce and root commitment on")
+            (reply, "passes nonce and root commitment on")
         } else {
-            let nonce = random(&mut self.chance).ok()?;
+            let nonce = random(&mut self.rng).ok()?;
             let root_commitment = end.root_commitment(&nonce, &ground.false_root());
-            (Turn { nonce, root_commitment, ..turn }, "shows a nonce and a root key of its own")
+            (Reply { nonce, root_commitment, ..reply }, "shows a nonce and a root key of its own")
         };
         self.false_turn = Some(shown);
-        let bytes = end.turn(&shown);
+        let bytes = end.reply(&shown);
         ground.slip(Side::Claimer, 3, bytes, what);
         Some(())
     }
@@ -254,11 +255,11 @@ impl Middle {
     /// A nonce with which the greeter sees what the claimer sees, if one is found.
     fn search(&mut self, claimers: &[u8; 32]) -> Option<[u8; 32]> {
         let wanted = self.to_claimer.as_ref()?.codes(claimers, self.false_turn.as_ref()?);
-        let (end, turn) = (self.to_greeter.as_ref()?, self.greeters_turn.as_ref()?);
+        let (end, reply) = (self.to_greeter.as_ref()?, self.greeters_turn.as_ref()?);
         let mut nearest = self.own_nonce;
         for _ in 0..SEARCH {
-            let nonce = self.chance.block();
-            let codes = end.codes(&nonce, turn);
+            let nonce = self.rng.block();
+            let codes = end.codes(&nonce, reply);
             if codes == wanted {
                 return Some(nonce);
             }
@@ -277,9 +278,9 @@ impl Middle {
 
     /// A claim of its own.
     fn introduce(&mut self, ground: &mut dyn Ground) -> Option<()> {
-        let (signing, user) = self.keys.as_ref()?;
+        let keys = self.keys.as_ref()?;
         let (name, label) = ground.names();
-        let bytes = self.to_greeter.as_mut()?.introduce(name, label, signing, user);
+        let bytes = self.to_greeter.as_mut()?.introduce(name, label, keys);
         self.introduced = true;
         ground.slip(
             Side::Greeter,
@@ -292,8 +293,9 @@ impl Middle {
 
     fn finish(&mut self, ground: &mut dyn Ground, bytes: &[u8]) -> Option<()> {
         let end = self.to_greeter.as_mut()?;
-        let booty = end.hear_handover(bytes)?;
-        let receipt = end.receipt(&booty, &self.keys.as_ref()?.0);
+        let keys = self.keys.as_ref()?;
+        let booty = end.hear_handover(bytes, keys)?;
+        let receipt = end.receipt(&booty, &keys.signing);
         self.booty = Some(booty);
         ground.slip(Side::Greeter, 8, receipt, "signs the receipt for what it was given");
         Some(())
@@ -326,7 +328,7 @@ impl Middle {
                 Some(())
             }
             (Side::Claimer, 2) => self.commit(ground, bytes),
-            (Side::Greeter, 3) => self.turn(ground, bytes),
+            (Side::Greeter, 3) => self.reply(ground, bytes),
             (Side::Claimer, 4) => self.reveal(ground, bytes),
             (Side::Greeter, 5) => {
                 self.recognised = self.to_greeter.as_mut()?.hear_recognised(bytes);
@@ -343,14 +345,14 @@ impl Middle {
 }
 
 impl Adversary for Middle {
-    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>) {
+    fn carry(&mut self, simulation: &mut Simulation<'_>, from: Side, step: u8, bytes: Vec<u8>) {
         // What can't be answered is lost: the other side waits, and is told in the end.
-        let _answered = self.take(stage, from, step, &bytes);
+        let _answered = self.take(simulation, from, step, &bytes);
     }
 
-    fn idle(&mut self, stage: &mut Stage<'_>) -> bool {
+    fn idle(&mut self, simulation: &mut Simulation<'_>) -> bool {
         // The greeter's check passed: whether the claimer is still there or not, its claim can be
         // made.
-        self.recognised && !self.introduced && self.introduce(stage).is_some()
+        self.recognised && !self.introduced && self.introduce(simulation).is_some()
     }
 }

@@ -3,7 +3,7 @@
 //! Decides which there are. Refuses none: whoever has an idea writes a file and a line here, and
 //! every test and `parsecctl lab` plays it from then on.
 
-mod bent_setting;
+mod bent_prologue;
 mod bit_flips;
 mod delay;
 mod drop;
@@ -20,7 +20,7 @@ mod splice;
 mod swapped_keys;
 
 #[cfg(test)]
-pub(crate) use bent_setting::bend;
+pub(crate) use bent_prologue::bend;
 #[cfg(test)]
 pub(crate) use low_order::bad_keys;
 
@@ -29,28 +29,28 @@ use serde::Serialize;
 pub(super) use middle::{Ground, Middle, two_handshakes};
 
 use super::Lab;
-use super::chance::Seeded;
-use super::stage::Stage;
+use super::seeded_rng::SeededRng;
+use super::simulation::Simulation;
 use super::transcript::Side;
-use crate::enrol::io::Setting;
+use crate::enrol::io::Prologue;
 
 /// Who owns the network.
 pub(super) trait Adversary {
     /// A device sent this. What is not passed on is lost.
-    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>);
+    fn carry(&mut self, simulation: &mut Simulation<'_>, from: Side, step: u8, bytes: Vec<u8>);
 
     /// Nothing is under way and no person can do anything: an idea of its own? Whether it had one.
-    fn idle(&mut self, _: &mut Stage<'_>) -> bool {
+    fn idle(&mut self, _: &mut Simulation<'_>) -> bool {
         false
     }
 
     /// The log that the server shows to the newcomer.
-    fn log(&mut self, stage: &Stage<'_>) -> Vec<Vec<u8>> {
-        stage.world().envelopes.clone()
+    fn log(&mut self, simulation: &Simulation<'_>) -> Vec<Vec<u8>> {
+        simulation.organisation().envelopes.clone()
     }
 
     /// What the server tells claimer and greeter about where, who and over which transport.
-    fn settings(&mut self, honest: Setting) -> (Setting, Setting) {
+    fn settings(&mut self, honest: Prologue) -> (Prologue, Prologue) {
         (honest.clone(), honest)
     }
 
@@ -70,13 +70,13 @@ pub struct Strategy {
     /// Whether it has read the link and keeps a channel of its own with each side: the whole man in
     /// the middle.
     pub in_the_middle: bool,
-    pub(super) make: fn(&mut Seeded) -> Box<dyn Adversary>,
+    pub(super) make: fn(&mut SeededRng) -> Box<dyn Adversary>,
 }
 
 impl Strategy {
     /// Ready for one run.
     pub(super) fn begin(&self, _: &Lab, seed: u64) -> Box<dyn Adversary> {
-        (self.make)(&mut Seeded::new(seed.rotate_left(32) ^ 0x5eed))
+        (self.make)(&mut SeededRng::new(seed.rotate_left(32) ^ 0x5eed))
     }
 }
 
@@ -113,7 +113,7 @@ macro_rules! strategies {
         /// All of them: first the ones that sit in the middle with the link, then those that own
         /// the network or the server alone.
         pub const STRATEGIES: &[Strategy] =
-            &[$(Strategy { name: $name, about: $about, in_the_middle: $middle, make: |chance| Box::new($make(chance)) }),+];
+            &[$(Strategy { name: $name, about: $about, in_the_middle: $middle, make: |rng| Box::new($make(rng)) }),+];
     };
 }
 
@@ -150,10 +150,10 @@ strategies! {
         "puts other keys into the messages that carry keys";
     "false-log" false false_log::false_log,
         "shows the newcomer another log: another organisation's, a shorter one, one out of order";
-    "bent-setting" false bent_setting::bent,
-        "tells the two sides different things about organisation, invitation, greeter, or road";
-    "road-splice" false bent_setting::roads,
-        "takes a ceremony from the server's road to the direct one, or to another terminal, in between";
+    "bent-prologue" false bent_prologue::bent,
+        "tells the two sides different things about organisation, invitation, greeter, or transport";
+    "transport-splice" false bent_prologue::transports,
+        "takes a ceremony from the server to the peer-to-peer transport, or to another device, in between";
     "restart-attempts" true restarts::restarts,
         "sits in the middle and breaks off after the commitment, again and again, for a new chance at the codes";
     "delay" false delay::delay,

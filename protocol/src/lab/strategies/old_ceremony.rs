@@ -4,16 +4,16 @@
 //! in them: it has no link.
 
 use super::Adversary;
-use crate::lab::chance::Seeded;
-use crate::lab::stage::Stage;
+use crate::lab::seeded_rng::SeededRng;
+use crate::lab::simulation::Simulation;
 use crate::lab::transcript::Side;
 
 /// Records the first attempt up to some step, breaks it off, and replays into the second.
-pub(super) fn replay(chance: &mut Seeded) -> Replay {
+pub(super) fn replay(rng: &mut SeededRng) -> Replay {
     // Not further than message 7: with that, the newcomer has what it came for, and begins no
     // second ceremony.
-    let last = chance.below(7);
-    Replay { recorded: Vec::new(), stop: 1 + last, from: chance.below(1 + last), playing: false, again: true }
+    let last = rng.below(7);
+    Replay { recorded: Vec::new(), stop: 1 + last, from: rng.below(1 + last), playing: false, again: true }
 }
 
 /// The recorder.
@@ -28,22 +28,22 @@ pub(super) struct Replay {
 }
 
 impl Adversary for Replay {
-    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>) {
+    fn carry(&mut self, simulation: &mut Simulation<'_>, from: Side, step: u8, bytes: Vec<u8>) {
         if !self.playing {
             self.recorded.push((from, step, bytes.clone()));
             if u64::from(step) >= self.stop {
-                stage.cut();
+                simulation.cut();
             } else {
-                stage.pass_on(from, step, bytes);
+                simulation.pass_on(from, step, bytes);
             }
             return;
         }
         let old = self.recorded.iter().find(|(side, at, _)| (*side, *at) == (from, step));
         match old {
             Some((_, _, old)) if u64::from(step) >= self.from => {
-                stage.slip(from.other(), step, old.clone(), "gives the message of the ceremony before");
+                simulation.slip(from.other(), step, old.clone(), "gives the message of the ceremony before");
             }
-            Some(_) | None => stage.pass_on(from, step, bytes),
+            Some(_) | None => simulation.pass_on(from, step, bytes),
         }
     }
 

@@ -4,13 +4,13 @@
 //! byte.
 
 use super::Adversary;
-use crate::lab::chance::Seeded;
-use crate::lab::stage::Stage;
+use crate::lab::seeded_rng::SeededRng;
+use crate::lab::simulation::Simulation;
 use crate::lab::transcript::Side;
 
 /// Under its own number, or as the answer to itself.
-pub(super) fn reflect(chance: &mut Seeded) -> Reflect {
-    Reflect { step: chance.below(8), as_answer: chance.below(2) == 0 }
+pub(super) fn reflect(rng: &mut SeededRng) -> Reflect {
+    Reflect { step: rng.below(8), as_answer: rng.below(2) == 0 }
 }
 
 /// The mirror.
@@ -20,12 +20,12 @@ pub(super) struct Reflect {
 }
 
 impl Adversary for Reflect {
-    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>) {
+    fn carry(&mut self, simulation: &mut Simulation<'_>, from: Side, step: u8, bytes: Vec<u8>) {
         if u64::from(step) == self.step {
             let under = if self.as_answer { step.saturating_add(1) } else { step };
-            stage.slip(from, under, bytes, "gives a side its own message back");
+            simulation.slip(from, under, bytes, "gives a side its own message back");
         } else {
-            stage.pass_on(from, step, bytes);
+            simulation.pass_on(from, step, bytes);
         }
     }
 }

@@ -10,7 +10,7 @@
     reason = "tests"
 )]
 
-mod rows;
+mod assurance;
 mod sabotaged;
 
 use super::*;
@@ -128,7 +128,7 @@ fn with_nobody_between_people_get_in() {
 struct Carrier;
 
 impl strategies::Adversary for Carrier {
-    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>) {
-        stage.pass_on(from, step, bytes);
+    fn carry(&mut self, simulation: &mut Simulation<'_>, from: Side, step: u8, bytes: Vec<u8>) {
+        simulation.pass_on(from, step, bytes);
     }
 }

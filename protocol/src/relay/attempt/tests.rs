@@ -128,7 +128,7 @@ fn steps_come_in_order_each_from_its_side_and_once() {
                 let own = step < STEPS && side == Side::depositing(step);
                 let may = |earlier| attempt.may_deposit(side, step, earlier);
                 let next = if own && step == count { Ok(true) } else { Err(ErrorCode::StepRefused) };
-                // The keeper says what it has; a step that is there is never `Nothing`.
+                // The holder says what it has; a step that is there is never `Nothing`.
                 assert_eq!(may(Earlier::Nothing), next, "{count} {step}");
                 let again = if own { Ok(false) } else { Err(ErrorCode::StepRefused) };
                 assert_eq!(may(Earlier::Same), again, "{count} {step}");
@@ -194,10 +194,10 @@ fn either_side_may_cancel_until_the_receipt_for_a_reason_of_theirs() {
     for count in 0..=STEPS {
         for reason in REASONS {
             let mut attempt = with(count);
-            let keepers = matches!(reason, EndReason::InvitationEnded | EndReason::Completed);
+            let holders = matches!(reason, EndReason::InvitationEnded | EndReason::Completed);
             let sealed = count > RECEIPT_STEP;
             assert_eq!(attempt.is_sealed(), sealed);
-            let expected = match (keepers, sealed) {
+            let expected = match (holders, sealed) {
                 (true, _) => Err(ErrorCode::BadRequest),
                 (false, true) => Err(ErrorCode::AttemptSealed),
                 (false, false) => Ok(true),
@@ -227,7 +227,7 @@ fn completing_takes_the_receipt_and_an_open_attempt() {
 }
 
 #[test]
-fn the_keeper_ends_a_sealed_attempt_too_and_nobody_ends_one_twice() {
+fn the_holder_ends_a_sealed_attempt_too_and_nobody_ends_one_twice() {
     let mut attempt = with(9);
     assert!(attempt.end(EndReason::InvitationEnded));
     assert!(!attempt.end(EndReason::Completed));

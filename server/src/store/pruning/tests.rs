@@ -1,7 +1,7 @@
 //! What everybody takes up is counted right whatever happens, time takes away what is over, and the file stays as small as what is in it.
 
 use parsec_protocol::ids::{AttemptId, Invited, Token, UserId};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::attempt::{Earlier, Side};
 use parsec_protocol::relay::{EndReason, GreeterIds, InvitationStatus};
 

@@ -4,7 +4,7 @@
 //! long as its invitation does, to answer a repeated deposit.
 
 use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Timestamp, Token, UserId};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{AttemptView, GreeterIds};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 

@@ -4,7 +4,7 @@
 //! number of its attempts, so that both are read by one query.
 
 use parsec_protocol::ids::{Email, Invited, OrganisationId, Timestamp, Token, UserId};
-use parsec_protocol::public::Hash;
+use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{self, InvitationStatus, MailOutcome};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 

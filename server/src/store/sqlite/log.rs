@@ -5,10 +5,10 @@
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::head::Head;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{OrganisationId, Timestamp};
 use parsec_protocol::limits::{BODY_MAX_BYTES, LOG_PAGE_MAX_CERTIFICATES};
-use parsec_protocol::public::{Hash, VerifyKey};
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::relay::LogPage;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -65,10 +65,10 @@ pub(super) fn organisation(
     sql: &Connection,
     organisation: &OrganisationId,
 ) -> Result<Option<Organisation>, StoreError> {
-    type Row = (Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+    type Columns = (Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
     let mut select =
         sql.prepare_cached("SELECT bootstrap_hash, root, founding_hash FROM organisation WHERE id = ?1")?;
-    let row: Option<Row> = select
+    let row: Option<Columns> = select
         .query_row([organisation.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((bootstrap_hash, root, founding_hash)) = row else { return Ok(None) };
@@ -98,9 +98,9 @@ pub(super) fn set_founded(
 
 /// Where the log ends: one row, whatever its length.
 pub(super) fn end(sql: &Connection, organisation: &OrganisationId) -> Result<Option<LogEnd>, StoreError> {
-    type Row = (Option<Vec<u8>>, i64, Option<Vec<u8>>);
+    type Columns = (Option<Vec<u8>>, i64, Option<Vec<u8>>);
     let mut select = sql.prepare_cached("SELECT root, certificates, head FROM organisation WHERE id = ?1")?;
-    let row: Option<Row> = select
+    let row: Option<Columns> = select
         .query_row([organisation.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((Some(root), count, head)) = row else { return Ok(None) };
@@ -201,7 +201,7 @@ pub(super) fn insert_receipt(
     sql: &Connection,
     organisation: &OrganisationId,
     position: u64,
-    receipt: &Receipt,
+    receipt: &ClaimReceipt,
 ) -> Result<(), StoreError> {
     let mut insert =
         sql.prepare_cached("INSERT INTO receipt (organisation, position, receipt) VALUES (?1, ?2, ?3)")?;

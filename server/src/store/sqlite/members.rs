@@ -6,7 +6,7 @@
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::organisation::certificate::{DeviceKind, Profile};
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, UserId};
-use parsec_protocol::public::VerifyKey;
+use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay::{ManifestUpload, ManifestView};
 use parsec_protocol::sealing::KeyHash;
 use rusqlite::{Connection, OptionalExtension as _, params};

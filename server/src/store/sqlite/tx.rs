@@ -5,9 +5,10 @@
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
-use parsec_protocol::public::{Hash, VerifyKey};
-use parsec_protocol::receipt::Receipt;
+use parsec_protocol::public_keys::{Hash, VerifyKey};
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash};
 use rusqlite::Connection;
@@ -129,7 +130,7 @@ impl Tx for Transaction<'_> {
         &mut self,
         organisation: &OrganisationId,
         position: u64,
-        receipt: &Receipt,
+        receipt: &ClaimReceipt,
     ) -> Result<(), StoreError> {
         log::insert_receipt(self.sql(), organisation, position, receipt)
     }

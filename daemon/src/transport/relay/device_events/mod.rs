@@ -26,7 +26,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::super::events::{Event, Parser};
 use super::super::http::Call;
 use super::super::retry::Pauses;
-use super::super::{RoadError, Trouble};
+use super::super::{TransportError, Trouble};
 use super::{Member, held_back};
 use crate::os::clock;
 
@@ -53,7 +53,7 @@ struct Told {
     state: Option<InvitationView>,
     way: Way,
     trouble: Option<String>,
-    refused: Option<RoadError>,
+    refused: Option<TransportError>,
 }
 
 #[derive(Debug)]
@@ -84,14 +84,14 @@ pub(super) struct DeviceEvents {
     wanted: Notify,
 }
 
-/// A follower's place; leaving it is dropping it.
-struct Place {
+/// A follower's subscription; leaving it is dropping it.
+struct Subscription {
     number: u64,
     told: watch::Receiver<Told>,
     events: Arc<DeviceEvents>,
 }
 
-impl Drop for Place {
+impl Drop for Subscription {
     fn drop(&mut self) {
         let mut followers = self.events.lock();
         followers.all.remove(&self.number);
@@ -114,7 +114,7 @@ impl DeviceEvents {
         self.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(self: &Arc<Self>, token: Token, drive: impl FnOnce() -> AbortOnDropHandle<()>) -> Place {
+    fn enter(self: &Arc<Self>, token: Token, drive: impl FnOnce() -> AbortOnDropHandle<()>) -> Subscription {
         let mut followers = self.lock();
         let way = if followers.held_back { Way::HeldBack } else { Way::Stream };
         let (tell, told) = watch::channel(Told { way, ..Told::default() });
@@ -124,7 +124,7 @@ impl DeviceEvents {
         followers.driver.get_or_insert_with(drive);
         drop(followers);
         self.wanted.notify_one();
-        Place { number, told, events: Arc::clone(self) }
+        Subscription { number, told, events: Arc::clone(self) }
     }
 
     /// Whom a stream is opened for: the newest, as many as it takes. The others are told that they
@@ -168,7 +168,7 @@ impl DeviceEvents {
     }
 
     /// Ends it for all who follow now; whoever comes next has it tried anew.
-    fn refuse(&self, error: &RoadError) {
+    fn refuse(&self, error: &TransportError) {
         let mut followers = self.lock();
         for follower in followers.all.values() {
             follower.told.send_modify(|told| told.refused = Some(error.clone()));
@@ -199,12 +199,12 @@ impl Member {
         token: Token,
         trouble: &Trouble,
         seen: impl FnMut(InvitationView) -> bool,
-    ) -> RoadError {
+    ) -> TransportError {
         let member = self.clone();
-        let place = self
+        let subscription = self
             .events
             .enter(token, || AbortOnDropHandle::new(self.tasks.spawn(async move { member.drive().await })));
-        match self.hand_on(place, token, trouble, seen).await {
+        match self.hand_on(subscription, token, trouble, seen).await {
             Err(error) => error,
             Ok(()) => std::future::pending().await,
         }
@@ -213,14 +213,14 @@ impl Member {
     /// Hands on what this follower is told, to the last state.
     async fn hand_on(
         &self,
-        mut place: Place,
+        mut subscription: Subscription,
         token: Token,
         trouble: &Trouble,
         mut seen: impl FnMut(InvitationView) -> bool,
-    ) -> Result<(), RoadError> {
+    ) -> Result<(), TransportError> {
         let mut states = 0;
         loop {
-            let told = place.told.borrow_and_update().clone();
+            let told = subscription.told.borrow_and_update().clone();
             if let Some(error) = told.refused {
                 return Err(error);
             }
@@ -240,7 +240,7 @@ impl Member {
                         }
                     }
                     // Its sender is in this device's map for as long as the place is.
-                    let _ = place.told.changed().await;
+                    let _ = subscription.told.changed().await;
                     continue;
                 }
                 Way::HeldBack => held_back::ASK_AGAIN,
@@ -251,7 +251,7 @@ impl Member {
             let told_back = (told.way == Way::HeldBack).then_some(trouble);
             let asked = tokio::select! {
                 asked = held_back::ask(&self.server, told_back, pause, ask, &mut seen) => asked,
-                _ = place.told.wait_for(|now| now.way != told.way || now.refused.is_some()) => continue,
+                _ = subscription.told.wait_for(|now| now.way != told.way || now.refused.is_some()) => continue,
             };
             match asked {
                 Ok(()) => return Ok(()),
@@ -272,7 +272,7 @@ impl Member {
         loop {
             let error = match self.one_stream(&mut pauses).await {
                 Ok(Ended::Outgrown) => continue,
-                Ok(Ended::Broken) => RoadError::Unreachable("the event stream ended".into()),
+                Ok(Ended::Broken) => TransportError::Unreachable("the event stream ended".into()),
                 Err(error) => error,
             };
             if !error.passes() {
@@ -291,7 +291,7 @@ impl Member {
         }
     }
 
-    async fn one_stream(&self, pauses: &mut Pauses) -> Result<Ended, RoadError> {
+    async fn one_stream(&self, pauses: &mut Pauses) -> Result<Ended, TransportError> {
         let tokens = self.events.chosen();
         let follow = Follow { tokens };
         let call =
@@ -309,7 +309,12 @@ impl Member {
         }
     }
 
-    async fn listen(&self, call: Call, pauses: &mut Pauses, came: &AtomicBool) -> Result<Ended, RoadError> {
+    async fn listen(
+        &self,
+        call: Call,
+        pauses: &mut Pauses,
+        came: &AtomicBool,
+    ) -> Result<Ended, TransportError> {
         let mut stream = self.server.open(call).await?;
         let mut parser = Parser::default();
         loop {
@@ -335,8 +340,8 @@ impl Member {
     }
 
     /// Hands an event to whom it concerns. Names that are not known here are a later generation's.
-    fn dispatch(&self, event: &Event) -> Result<(), RoadError> {
-        let wrong = |_| RoadError::Misbehaved("an event is not the record it should be");
+    fn dispatch(&self, event: &Event) -> Result<(), TransportError> {
+        let wrong = |_| TransportError::Misbehaved("an event is not the record it should be");
         match event.name.as_str() {
             EVENT_INVITATION => {
                 let view: InvitationView = codec::decode(&event.data, BODY_MAX_BYTES).map_err(wrong)?;
@@ -348,7 +353,8 @@ impl Member {
             EVENT_GONE => {
                 let gone: InvitationGone = codec::decode(&event.data, BODY_MAX_BYTES).map_err(wrong)?;
                 let (code, now) = (ErrorCode::InvitationUnknown, clock::now());
-                let refused = RoadError::Refused { code, server_time: now, local_time: now, retry_after: 0 };
+                let refused =
+                    TransportError::Refused { code, server_time: now, local_time: now, retry_after: 0 };
                 self.events.tell(gone.token, |told| told.refused = Some(refused.clone()));
             }
             EVENT_LOG => {

@@ -5,7 +5,7 @@
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use parsec_protocol::ids::{DeviceId, Email, Invited, Timestamp, UserId};
-use parsec_protocol::public::Signature;
+use parsec_protocol::public_keys::Signature;
 use parsec_protocol::relay::InvitationStatus;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -95,7 +95,7 @@ impl Asked {
 fn follow(
     member: &Member,
     n: u8,
-) -> tokio::sync::mpsc::UnboundedReceiver<Result<InvitationStatus, RoadError>> {
+) -> tokio::sync::mpsc::UnboundedReceiver<Result<InvitationStatus, TransportError>> {
     let (tell, told) = tokio::sync::mpsc::unbounded_channel();
     let member = member.clone();
     tokio::spawn(async move {
@@ -170,7 +170,7 @@ async fn what_is_refused_for_good_ends_all_and_the_next_tries_anew() {
     let mut first = served.next().await;
     let no = "HTTP/1.1 404 x\r\nparsec-server: 1\r\ncontent-length: 0\r\n\r\n";
     first.0.write_all(no.as_bytes()).await.unwrap();
-    assert!(matches!(one.recv().await, Some(Err(RoadError::Misbehaved(_)))));
+    assert!(matches!(one.recv().await, Some(Err(TransportError::Misbehaved(_)))));
     let mut two = follow(&member, 2);
     let mut second = served.next().await;
     second.open().await;
@@ -190,15 +190,15 @@ fn a_stream_follows_the_newest_of_too_many_and_the_others_are_asked_for() {
         bytes[..8].copy_from_slice(&n.to_be_bytes());
         Token::from_bytes(bytes)
     };
-    let places: Vec<_> = (0..=FOLLOWED_MAX).map(|n| events.enter(number(n), driver)).collect();
+    let subscriptions: Vec<_> = (0..=FOLLOWED_MAX).map(|n| events.enter(number(n), driver)).collect();
     let chosen = events.chosen();
     assert_eq!((chosen.len(), chosen.contains(&number(0))), (FOLLOWED_MAX, false));
-    assert_eq!(places[0].told.borrow().way, Way::Beyond);
-    assert!(places[1..].iter().all(|place| place.told.borrow().way == Way::Stream));
+    assert_eq!(subscriptions[0].told.borrow().way, Way::Beyond);
+    assert!(subscriptions[1..].iter().all(|subscription| subscription.told.borrow().way == Way::Stream));
     assert!(!events.is_outgrown(), "what there is no room for opens no stream again and again");
     let newest = events.enter(number(0), driver);
     assert!(events.is_outgrown() && events.chosen().contains(&number(0)), "the newest has room");
     drop(newest);
-    drop(places);
+    drop(subscriptions);
     assert!(events.lock().driver.is_none());
 }

@@ -8,10 +8,10 @@
 use std::collections::HashMap;
 
 use super::play::{Happened, Mangled, Play, Side};
-use crate::enrol::io::{Closed, CodeQuestion, Setting};
+use crate::enrol::io::{Closed, CodeQuestion, Prologue};
 use crate::enrol::sas::SasCode;
-use crate::enrol::tests::{Pair, Point, Seeded, World};
-use crate::public::{Hash, VerifyKey};
+use crate::enrol::tests::{Pair, Point, SeededRng, TestOrganisation};
+use crate::public_keys::{Hash, VerifyKey};
 
 /// A place in the tree.
 pub(super) type Course = usize;
@@ -71,7 +71,7 @@ pub(super) struct Relay {
     pub(super) connected: bool,
     pub(super) commitment: Option<[u8; 32]>,
     /// Nonce, root commitment, whether codes are typed.
-    pub(super) turn: Option<([u8; 32], [u8; 32], bool)>,
+    pub(super) reply: Option<([u8; 32], [u8; 32], bool)>,
     pub(super) nonce: Option<[u8; 32]>,
     /// Messages 6 and 7, opened.
     pub(super) words: Option<Vec<u8>>,
@@ -99,8 +99,8 @@ struct Node {
 
 /// The tree, for one organisation, one invitation, one kind of newcomer.
 pub(super) struct Courses {
-    world: World,
-    setting: Setting,
+    org: TestOrganisation,
+    prologue: Prologue,
     typed: bool,
     nodes: Vec<Node>,
     ended: HashMap<Ended, Course>,
@@ -117,10 +117,10 @@ impl Courses {
     pub(super) const CLAIMER: Course = 0;
     pub(super) const GREETER: Course = 1;
 
-    pub(super) fn new(world: World, setting: Setting, typed: bool) -> Self {
+    pub(super) fn new(org: TestOrganisation, prologue: Prologue, typed: bool) -> Self {
         let mut courses = Self {
-            world,
-            setting,
+            org,
+            prologue,
             typed,
             nodes: Vec::new(),
             ended: HashMap::new(),
@@ -132,7 +132,7 @@ impl Courses {
         };
         for side in [Side::Claimer, Side::Greeter] {
             let facts = {
-                let play = Play::start(&courses.world, &courses.setting, side, typed);
+                let play = Play::start(&courses.org, &courses.prologue, side, typed);
                 Known::of(&play, &[])
             };
             let facts = courses.interned(facts, side);
@@ -201,7 +201,7 @@ impl Courses {
     }
 
     fn played(&self, side: Side, path: &[Happened]) -> Play<'_> {
-        let mut play = Play::start(&self.world, &self.setting, side, self.typed);
+        let mut play = Play::start(&self.org, &self.prologue, side, self.typed);
         for happened in path {
             play.happen(happened, &self.words).expect("it happened before");
         }
@@ -217,9 +217,9 @@ impl Courses {
         }
         let found = {
             let play = self.played(Side::Greeter, &self.nodes[greeter].path);
-            let mut chance = Seeded::new(EARLIER);
-            let mut tries = std::iter::repeat_with(|| chance.block()).take(SEARCH as usize);
-            tries.find(|nonce| play.codes(nonce) == Some(wanted)).unwrap_or_else(|| chance.block())
+            let mut rng = SeededRng::new(EARLIER);
+            let mut tries = std::iter::repeat_with(|| rng.block()).take(SEARCH as usize);
+            tries.find(|nonce| play.codes(nonce) == Some(wanted)).unwrap_or_else(|| rng.block())
         };
         self.fitting.insert(key, found);
         found
@@ -246,8 +246,8 @@ impl Courses {
     /// An honest ceremony by the same link, with other numbers: what the relay has of it.
     fn remember_an_earlier_attempt(&mut self) {
         let sent = {
-            let mut pair = Pair::fair(&self.world, &self.setting, self.typed, EARLIER);
-            pair.run_to(&self.world, Point::End);
+            let mut pair = Pair::fair(&self.org, &self.prologue, self.typed, EARLIER);
+            pair.run_to(&self.org, Point::End);
             pair.c.sent.into_iter().chain(pair.g.sent).collect::<Vec<_>>()
         };
         self.earlier = sent.into_iter().map(|(step, bytes)| self.number(step, bytes)).collect();
@@ -278,7 +278,7 @@ impl Known {
         let (seen, heard) = (&play.seen, &play.heard);
         let steps: Vec<u8> = seen.sent.iter().map(|(step, _)| *step).collect();
         assert!(steps.is_sorted_by(|a, b| a < b), "a step was said twice, or out of order: {steps:?}");
-        let relay = super::play::relay_keys().0.verify_key();
+        let relay = super::play::relay_keys().signing.verify_key();
         let certified = |key: VerifyKey| if key == relay { Certified::Relay } else { Certified::Newcomer };
         let hash = |parts: &mut dyn Iterator<Item = &[u8]>| Hash::of(&parts.collect::<Vec<_>>());
         let lasting = Lasting {
@@ -318,9 +318,9 @@ impl Known {
             relay: Relay {
                 connected: play.connected(),
                 commitment: heard.commitment.map(|hash| *hash.as_bytes()),
-                turn: heard
-                    .turn
-                    .map(|turn| (turn.nonce, *turn.root_commitment.as_bytes(), turn.typing_required)),
+                reply: heard
+                    .reply
+                    .map(|reply| (reply.nonce, *reply.root_commitment.as_bytes(), reply.typing_required)),
                 nonce: heard.nonce,
                 words: heard.words.clone(),
                 codes: heard.nonce.as_ref().and_then(|nonce| play.codes(nonce)),

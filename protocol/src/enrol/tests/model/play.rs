@@ -3,19 +3,19 @@
 //! Decides how something that happens reaches the machine, and what the relay's end hears of the
 //! answer. Refuses to look into the machine: what is known of it is what it put out.
 
+use crate::claim_receipt::ClaimReceipt;
 use crate::codec;
 use crate::enrol::claimer::Claimer;
-use crate::enrol::dishonest::{Calling, FalseEnd, Turn, Zeros};
+use crate::enrol::dishonest::{Calling, FalseEnd, FalseKeys, Reply, Zeros};
 use crate::enrol::greeter::Greeter;
-use crate::enrol::io::{Approval, ClaimerInput, CodeAnswer, GreeterInput, Refused, Setting};
+use crate::enrol::io::{Approval, ClaimerInput, CodeAnswer, GreeterInput, Prologue, Refused};
 use crate::enrol::messages::Handover;
 use crate::enrol::sas::{Codes, SasCode};
-use crate::enrol::tests::{START, Seeded, Seen, World, label, link_secret};
+use crate::enrol::tests::{START, SeededRng, Seen, TestOrganisation, label, link_secret};
 use crate::ids::Invited;
-use crate::keys::{DeviceSigningKey, Entropy, UserDecryptionKey};
+use crate::keys::{DeviceSigningKey, Entropy};
 use crate::limits::{MESSAGE_WAIT_SECONDS, STEP_MAX_BYTES};
-use crate::public::{EncryptionKey, Hash, VerifyKey};
-use crate::receipt::Receipt;
+use crate::public_keys::{Hash, VerifyKey};
 
 /// Whose machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,7 +53,7 @@ pub(super) enum Words {
     /// Message 2 with a commitment that is too short.
     CommitShort,
     /// Message 3.
-    Turn { nonce: [u8; 32], root: RootSaid, typed: bool },
+    Reply { nonce: [u8; 32], root: RootSaid, typed: bool },
     /// Message 4.
     Reveal([u8; 32]),
     /// Message 5.
@@ -124,7 +124,7 @@ enum Machine {
 #[derive(Default)]
 pub(super) struct Heard {
     pub(super) commitment: Option<Hash>,
-    pub(super) turn: Option<Turn>,
+    pub(super) reply: Option<Reply>,
     pub(super) nonce: Option<[u8; 32]>,
     /// Messages 6 and 7, opened.
     pub(super) words: Option<Vec<u8>>,
@@ -132,12 +132,12 @@ pub(super) struct Heard {
 
 /// A machine, what it put out, and the relay's end of a channel with it, if there is one.
 pub(super) struct Play<'w> {
-    world: &'w World,
-    setting: Setting,
+    org: &'w TestOrganisation,
+    prologue: Prologue,
     machine: Machine,
     pub(super) seen: Seen,
-    entropy: Seeded,
-    relay: Seeded,
+    entropy: SeededRng,
+    relay: SeededRng,
     calling: Option<Calling>,
     end: Option<FalseEnd>,
     pub(super) heard: Heard,
@@ -146,45 +146,44 @@ pub(super) struct Play<'w> {
 }
 
 /// The relay's keys, for which nothing may be certified.
-pub(super) fn relay_keys() -> (DeviceSigningKey, UserDecryptionKey) {
-    let mut entropy = Seeded::new(RELAY_SEED + 1);
-    (DeviceSigningKey::random(&mut entropy).unwrap(), UserDecryptionKey::random(&mut entropy).unwrap())
+pub(super) fn relay_keys() -> FalseKeys {
+    FalseKeys::random(&mut SeededRng::new(RELAY_SEED + 1)).unwrap()
 }
 
 /// The nonce that the relay would show if it had no better idea.
 pub(super) fn relay_nonce() -> [u8; 32] {
-    Seeded::new(RELAY_SEED + 2).block()
+    SeededRng::new(RELAY_SEED + 2).block()
 }
 
 fn relay_root() -> VerifyKey {
-    DeviceSigningKey::random(&mut Seeded::new(RELAY_SEED + 3)).unwrap().verify_key()
+    DeviceSigningKey::random(&mut SeededRng::new(RELAY_SEED + 3)).unwrap().verify_key()
 }
 
 impl<'w> Play<'w> {
-    pub(super) fn start(world: &'w World, setting: &Setting, side: Side, typed: bool) -> Self {
+    pub(super) fn start(org: &'w TestOrganisation, prologue: &Prologue, side: Side, typed: bool) -> Self {
         let mut seen = Seen::default();
         let (machine, entropy) = match side {
             Side::Claimer => {
-                let mut entropy = Seeded::new(CLAIMER_SEED);
+                let mut entropy = SeededRng::new(CLAIMER_SEED);
                 let (machine, outputs) =
-                    Claimer::start(setting.clone(), &link_secret(), START, &mut entropy).unwrap();
+                    Claimer::start(prologue.clone(), &link_secret(), START, &mut entropy).unwrap();
                 seen.claimer(outputs);
                 (Machine::Claimer(Box::new(machine)), entropy)
             }
             Side::Greeter => {
-                let mut entropy = Seeded::new(GREETER_SEED);
-                let root = world.founded.root;
+                let mut entropy = SeededRng::new(GREETER_SEED);
+                let root = org.founded.root;
                 let (machine, outputs) =
-                    Greeter::start(setting.clone(), &link_secret(), root, typed, START, &mut entropy)
+                    Greeter::start(prologue.clone(), &link_secret(), root, typed, START, &mut entropy)
                         .unwrap();
                 seen.greeter(outputs);
                 (Machine::Greeter(Box::new(machine)), entropy)
             }
         };
-        let relay = Seeded::new(RELAY_SEED);
+        let relay = SeededRng::new(RELAY_SEED);
         Self {
-            world,
-            setting: setting.clone(),
+            org,
+            prologue: prologue.clone(),
             machine,
             seen,
             entropy,
@@ -205,7 +204,7 @@ impl<'w> Play<'w> {
     }
 
     pub(super) const fn true_root(&self) -> VerifyKey {
-        self.world.founded.root
+        self.org.founded.root
     }
 
     /// The step that would come next.
@@ -220,7 +219,7 @@ impl<'w> Play<'w> {
 
     /// The codes on the relay's own channel.
     pub(super) fn codes(&self, nonce: &[u8; 32]) -> Option<(SasCode, SasCode)> {
-        let Codes { claimer, greeter } = self.end.as_ref()?.codes(nonce, self.heard.turn.as_ref()?);
+        let Codes { claimer, greeter } = self.end.as_ref()?.codes(nonce, self.heard.reply.as_ref()?);
         Some((claimer, greeter))
     }
 
@@ -249,11 +248,11 @@ impl<'w> Play<'w> {
             Happened::Typed(code) => self.answer(CodeAnswer::Typed(*code))?,
             Happened::NoneFits => self.answer(CodeAnswer::NoneFits)?,
             Happened::Identity => {
-                let name = matches!(self.setting.invited, Invited::User(_)).then(|| label("Bob"));
+                let name = matches!(self.prologue.invited, Invited::User(_)).then(|| label("Bob"));
                 self.claimer(ClaimerInput::Identity { name, device_label: label("desk") })?;
             }
             Happened::Shown(log) => {
-                let mut envelopes = self.world.envelopes.clone();
+                let mut envelopes = self.org.envelopes.clone();
                 match log {
                     Log::True => {}
                     Log::Short => drop(envelopes.pop()),
@@ -263,8 +262,8 @@ impl<'w> Play<'w> {
             }
             Happened::Saved => self.claimer(ClaimerInput::Saved)?,
             Happened::Approved(heard) => {
-                let world = self.world;
-                let approval = Approval { claimer_confirmed: *heard, ..world.approval() };
+                let org = self.org;
+                let approval = Approval { claimer_confirmed: *heard, ..org.approval() };
                 self.greeter(GreeterInput::Approve(approval))?;
             }
             Happened::Late => match self.machine {
@@ -326,52 +325,51 @@ impl<'w> Play<'w> {
                 minicbor::Encoder::new(&mut short).array(1).ok()?.bytes(&[1; 31]).ok()?;
                 end.say(&short)
             }
-            Words::Turn { nonce, root, typed } => {
+            Words::Reply { nonce, root, typed } => {
                 let root_commitment = match root {
                     RootSaid::Own => end.root_commitment(nonce, &relay_root()),
-                    RootSaid::True => end.root_commitment(nonce, &self.world.founded.root),
+                    RootSaid::True => end.root_commitment(nonce, &self.org.founded.root),
                     RootSaid::As(bytes) => Hash::from_bytes(*bytes),
                 };
-                let turn = Turn { nonce: *nonce, root_commitment, typing_required: *typed };
-                self.heard.turn = Some(turn);
-                end.turn(&turn)
+                let reply = Reply { nonce: *nonce, root_commitment, typing_required: *typed };
+                self.heard.reply = Some(reply);
+                end.reply(&reply)
             }
             Words::Reveal(nonce) => end.reveal(nonce),
             Words::Recognised => end.recognised(),
             Words::Introduce => {
-                let (signing, user) = relay_keys();
-                let name = matches!(self.setting.invited, Invited::User(_)).then(|| label("Bob"));
-                end.introduce(name, label("desk"), &signing, &user)
+                let name = matches!(self.prologue.invited, Invited::User(_)).then(|| label("Bob"));
+                end.introduce(name, label("desk"), &relay_keys())
             }
             Words::PassOn(plain) => end.say(plain),
             Words::Receipt => {
-                let Handover { root, certificates, .. } =
+                let handover: Handover =
                     codec::decode(self.heard.words.as_ref()?, STEP_MAX_BYTES).ok()?;
-                let certified = certificates.iter().map(|bytes| Hash::of(&[bytes])).collect();
-                codec::encode(&Receipt::sign(&relay_keys().0, *end.channel.handshake(), certified, root))
+                let keys = relay_keys();
+                end.receipt(&end.booty(handover, &keys), &keys.signing)
             }
         })
     }
 
     fn connect(&mut self, zero: bool) -> Option<Vec<u8>> {
-        let (setting, link) = (self.setting.clone(), link_secret());
+        let (prologue, link) = (self.prologue.clone(), link_secret());
         let mut zeros = Zeros;
         let entropy: &mut dyn Entropy = if zero { &mut zeros } else { &mut self.relay };
         let mut bytes = match self.machine {
             Machine::Claimer(_) => {
-                let (end, bytes) = FalseEnd::answer(&setting, &link, &self.seen.message(0), entropy)?;
+                let (end, bytes) = FalseEnd::answer(&prologue, &link, &self.seen.message(0), entropy)?;
                 self.end = Some(end);
                 bytes
             }
             Machine::Greeter(_) => {
-                let (calling, bytes) = Calling::out(&setting, &link, entropy)?;
+                let (calling, bytes) = Calling::out(&prologue, &link, entropy)?;
                 self.calling = Some(calling);
                 bytes
             }
         };
         if zero {
             // A sound build makes no such key even here: it is written into the message.
-            bytes.iter_mut().take(EncryptionKey::LENGTH).for_each(|byte| *byte = 0);
+            bytes.iter_mut().take(32).for_each(|byte| *byte = 0);
         }
         Some(bytes)
     }
@@ -387,7 +385,7 @@ impl<'w> Play<'w> {
             let Some(end) = self.end.as_mut() else { continue };
             match step {
                 2 => self.heard.commitment = end.hear_commitment(bytes),
-                3 => self.heard.turn = end.hear_turn(bytes),
+                3 => self.heard.reply = end.hear_reply(bytes),
                 4 => self.heard.nonce = end.hear_nonce(bytes),
                 5 => {
                     // Read, so that the next one can be.

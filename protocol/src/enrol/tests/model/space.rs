@@ -55,7 +55,7 @@ impl Space {
         (courses.facts(state.claimer).clone(), courses.facts(state.greeter).clone())
     }
 
-    /// Whether somebody's device could wait without end for what nobody owes: patience must be
+    /// Whether somebody's device could wait without end for what nobody owes: deadlines must be
     /// over at some time.
     fn ends(&self, state: &State, side: Side) -> bool {
         let at = state.of(side);
@@ -209,7 +209,7 @@ impl Space {
             4 if mine.relay.connected => {
                 say(Words::Reveal(relay_nonce()));
                 claimer.relay.nonce.into_iter().for_each(|nonce| say(Words::Reveal(nonce)));
-                mine.relay.turn.into_iter().for_each(|(nonce, ..)| say(Words::Reveal(nonce)));
+                mine.relay.reply.into_iter().for_each(|(nonce, ..)| say(Words::Reveal(nonce)));
                 if let Some(wanted) = claimer.relay.codes {
                     say(Words::Reveal(self.courses().fitting(at, wanted)));
                 }
@@ -266,13 +266,13 @@ fn said_to_claimer(mine: &Facts, greeter: &Facts, happen: &mut dyn FnMut(Happene
         3 if mine.relay.connected => {
             let nonce = relay_nonce();
             for (root, typed) in [(RootSaid::Own, false), (RootSaid::True, false), (RootSaid::Own, true)] {
-                say(Words::Turn { nonce, root, typed });
+                say(Words::Reply { nonce, root, typed });
             }
-            if let Some((nonce, root, typed)) = greeter.relay.turn {
-                say(Words::Turn { nonce, root: RootSaid::As(root), typed });
-                say(Words::Turn { nonce, root: RootSaid::As(root), typed: !typed });
-                say(Words::Turn { nonce, root: RootSaid::Own, typed });
-                say(Words::Turn { nonce: relay_nonce(), root: RootSaid::As(root), typed });
+            if let Some((nonce, root, typed)) = greeter.relay.reply {
+                say(Words::Reply { nonce, root: RootSaid::As(root), typed });
+                say(Words::Reply { nonce, root: RootSaid::As(root), typed: !typed });
+                say(Words::Reply { nonce, root: RootSaid::Own, typed });
+                say(Words::Reply { nonce: relay_nonce(), root: RootSaid::As(root), typed });
             }
         }
         5 if mine.relay.connected => say(Words::Recognised),

@@ -1,4 +1,4 @@
-//! A person's terminal: a real parsecd with its own data and runtime folders, started, killed and started again.
+//! A person's device: a real parsecd with its own data and runtime folders, started, killed and started again.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
@@ -13,7 +13,7 @@ use parsec_protocol::ids::Token;
 use crate::ceremony::{Bell, Ended, Side};
 use crate::ctl::{self, Said};
 use crate::events::Follower;
-use crate::network::Place;
+use crate::network::Namespace;
 use crate::process::{Process, binary, command_in};
 use crate::ready::Ready;
 use crate::rpc::{Client, Failed};
@@ -32,19 +32,19 @@ fn be_in_a_session() {
     }
 }
 
-/// A terminal of a test. Its folder name is short, because the socket's path has 107 bytes at most.
+/// A device of a test. Its folder name is short, because the socket's path has 107 bytes at most.
 #[derive(Debug)]
-pub struct Terminal {
+pub struct Device {
     name: String,
     folder: PathBuf,
-    /// Words before the program's name, where it runs in a place of its own.
+    /// Words before the program's name, where it runs in a namespace of its own.
     prefix: Vec<String>,
     options: Vec<String>,
     environment: Vec<(String, String)>,
     process: Option<Process>,
 }
 
-impl Terminal {
+impl Device {
     /// Starts a daemon in a folder, which may hold what an earlier one kept.
     #[must_use]
     pub fn start(name: &str, folder: &Path) -> Self {
@@ -57,16 +57,16 @@ impl Terminal {
         Self::begin(name, folder, Vec::new(), options)
     }
 
-    /// The same in a place of a network.
+    /// The same in a namespace of a network.
     #[must_use]
-    pub fn start_in(place: &Place, name: &str, folder: &Path, options: &[&str]) -> Self {
-        Self::begin(name, folder, place.prefix(), options)
+    pub fn start_in(namespace: &Namespace, name: &str, folder: &Path, options: &[&str]) -> Self {
+        Self::begin(name, folder, namespace.prefix(), options)
     }
 
     fn begin(name: &str, folder: &Path, prefix: Vec<String>, options: &[&str]) -> Self {
         SESSION.call_once(be_in_a_session);
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut terminal = Self {
+        let mut device = Self {
             name: name.to_owned(),
             folder: folder.to_owned(),
             prefix,
@@ -74,8 +74,8 @@ impl Terminal {
             environment: Vec::new(),
             process: None,
         };
-        terminal.restart();
-        terminal
+        device.restart();
+        device
     }
 
     /// From the next start on, the daemon has these in its environment, and nothing that was given so before.
@@ -241,7 +241,7 @@ impl Terminal {
         self.call(method::INVITE_USER, parameters)
     }
 
-    /// Invites a person by a road; no mail.
+    /// Invites a person by a transport; no mail.
     ///
     /// # Errors
     /// [`Failed`].
@@ -251,7 +251,7 @@ impl Terminal {
         self.call(method::INVITE_USER, InviteUser { select, email, days: None, mail: false, transport })
     }
 
-    /// Invites a second terminal of one's own; no mail.
+    /// Invites a second device of one's own; no mail.
     ///
     /// # Errors
     /// [`Failed`].
@@ -283,7 +283,7 @@ impl Terminal {
         Side::attach(&self.socket(), view.id, bell)
     }
 
-    /// Starts to greet by a road.
+    /// Starts to greet by a transport.
     ///
     /// # Errors
     /// [`Ended`].
@@ -298,7 +298,7 @@ impl Terminal {
         Side::attach(&self.socket(), view.id, bell)
     }
 
-    /// Starts to claim by a road.
+    /// Starts to claim by a transport.
     ///
     /// # Errors
     /// [`Ended`].
@@ -355,7 +355,7 @@ pub struct Founding<'a> {
     pub email: &'a str,
     /// The founder's name.
     pub name: &'a str,
-    /// What the founder's terminal is called.
+    /// What the founder's device is called.
     pub label: &'a str,
     /// Protects the key file.
     pub password: &'a str,

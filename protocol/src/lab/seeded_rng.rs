@@ -9,12 +9,12 @@ use crate::keys::{Entropy, NoEntropy};
 
 /// SHA-256 of seed and counter: as good as random to a machine, and the same again.
 #[derive(Debug, Clone)]
-pub struct Seeded {
+pub struct SeededRng {
     seed: u64,
     count: u64,
 }
 
-impl Seeded {
+impl SeededRng {
     /// A generator at the start of its stream.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
@@ -36,7 +36,7 @@ impl Seeded {
     }
 }
 
-impl Entropy for Seeded {
+impl Entropy for SeededRng {
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
         for chunk in bytes.chunks_mut(32) {
             let block = self.block();

@@ -1,7 +1,7 @@
-//! The places on disk: the runtime folder, the socket's folder, the socket, and room for what is
+//! The paths on disk: the runtime folder, the socket's folder, the socket, and room for what is
 //! kept.
 //!
-//! Decides what is unsafe about a place. Refuses to follow a link where the daemon would not.
+//! Decides what is unsafe about a path. Refuses to follow a link where the daemon would not.
 
 use std::ffi::OsStr;
 use std::fs::{Metadata, symlink_metadata};
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_fails_and_a_crowded_one_warns() {
+    fn a_full_disk_fails_and_a_nearly_full_one_warns() {
         let judge = |free| room("x", Path::new("/"), free).health;
         assert_eq!(judge(0), Health::Failed);
         assert_eq!(judge(SPACE_GONE_BYTES), Health::Warning);

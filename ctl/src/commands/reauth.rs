@@ -19,7 +19,7 @@ use crate::client::Connection;
 use crate::failure::{Failure, Report};
 use crate::output::Output;
 use crate::prompt::Terminal;
-use crate::text::shown;
+use crate::text::escaped;
 
 /// Passwords asked for before the command fails: two slips of the finger.
 const TRIES: u8 = 3;
@@ -72,7 +72,7 @@ impl Context<'_> {
                     return Err(Failure::Report(report));
                 }
                 let terminal = Terminal::open(self.global.no_input, self.output, "The password", "")?;
-                self.output.screen(&shown(&report.message));
+                self.output.screen(&escaped(&report.message));
                 for device in &list.devices {
                     give(daemon, &terminal, self.output, device)?;
                 }
@@ -108,7 +108,7 @@ pub(crate) fn unlock(
         DeviceState::Locked
     };
     let Some(device) = only(&list.devices, select, wanted) else { return Err(Failure::Report(why)) };
-    output.screen(&shown(&why.message));
+    output.screen(&escaped(&why.message));
     give(daemon, terminal, output, device)
 }
 
@@ -129,7 +129,7 @@ fn give(
         match daemon.call::<_, DeviceView>(method::DEVICE_UNLOCK, &asked) {
             Ok(_) => return Ok(()),
             Err(Failure::Report(report)) if report.is(ProblemKind::WrongPassword) && tries < TRIES => {
-                output.screen(&format!("  {} {}", shown(&report.message), shown(&report.hint)));
+                output.screen(&format!("  {} {}", escaped(&report.message), escaped(&report.hint)));
                 tries += 1;
             }
             Err(failure) => return Err(failure),

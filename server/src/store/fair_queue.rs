@@ -32,7 +32,7 @@ impl Party {
         Self::Address(network(address))
     }
 
-    fn place(&self) -> (Group, Option<UserId>) {
+    fn queue_key(&self) -> (Group, Option<UserId>) {
         match self {
             Self::Server => (Group::Server, None),
             Self::Address(address) => (Group::Address(*address), None),
@@ -65,7 +65,7 @@ pub(super) struct Bounds {
     pub(super) address: usize,
     /// Of all.
     pub(super) all: usize,
-    /// Taken and not yet [`Turns::done`], of one group.
+    /// Taken and not yet [`FairQueue::done`], of one group.
     pub(super) at_once: usize,
 }
 
@@ -183,13 +183,13 @@ pub(super) struct Full;
 
 /// All queues.
 #[derive(Debug)]
-pub(super) struct Turns<T> {
+pub(super) struct FairQueue<T> {
     inner: Mutex<Inner<T>>,
     news: Condvar,
     bounds: Bounds,
 }
 
-impl<T> Turns<T> {
+impl<T> FairQueue<T> {
     pub(super) fn new(bounds: Bounds) -> Self {
         let inner = Inner { lines: HashMap::new(), round: VecDeque::new(), waiting: 0, closed: false };
         Self { inner: Mutex::new(inner), news: Condvar::new(), bounds }
@@ -202,7 +202,7 @@ impl<T> Turns<T> {
 
     /// Puts work at the end of its party's queue. Returns what had to go for it.
     pub(super) fn push(&self, party: &Party, work: T) -> Result<Option<T>, Full> {
-        let (group, user) = party.place();
+        let (group, user) = party.queue_key();
         let mut inner = self.lock();
         let held = inner.lines.get(&group).map_or(0, |line| line.held(user));
         if held >= party.queue_max(&self.bounds) {
@@ -283,16 +283,16 @@ mod tests {
         Party::address([10, 0, 0, last].into())
     }
 
-    fn push(turns: &Turns<&'static str>, party: &Party, works: &[&'static str]) {
+    fn push(fair_queue: &FairQueue<&'static str>, party: &Party, works: &[&'static str]) {
         for work in works {
-            assert_eq!(turns.push(party, work), Ok(None));
+            assert_eq!(fair_queue.push(party, work), Ok(None));
         }
     }
 
-    fn order(turns: &Turns<&'static str>) -> Vec<&'static str> {
-        std::iter::from_fn(|| turns.try_next())
+    fn order(fair_queue: &FairQueue<&'static str>) -> Vec<&'static str> {
+        std::iter::from_fn(|| fair_queue.try_next())
             .map(|(group, work)| {
-                turns.done(&group);
+                fair_queue.done(&group);
                 work
             })
             .collect()
@@ -300,64 +300,64 @@ mod tests {
 
     #[test]
     fn organisations_and_addresses_take_turns_then_an_organisations_members() {
-        let turns = Turns::new(BOUNDS);
-        push(&turns, &member("acme", 1), &["a1", "a2", "a3"]);
-        push(&turns, &member("acme", 2), &["b1"]);
-        push(&turns, &member("bolt", 1), &["c1", "c2"]);
-        push(&turns, &address(1), &["d1", "d2"]);
-        push(&turns, &Party::Server, &["s1"]);
-        assert_eq!(order(&turns), ["a1", "c1", "d1", "s1", "b1", "c2", "d2", "a2", "a3"]);
-        assert!(turns.lock().lines.is_empty() && turns.lock().round.is_empty());
-        assert_eq!(turns.lock().waiting, 0);
-        turns.close();
-        assert_eq!(turns.next(), None);
+        let fair_queue = FairQueue::new(BOUNDS);
+        push(&fair_queue, &member("acme", 1), &["a1", "a2", "a3"]);
+        push(&fair_queue, &member("acme", 2), &["b1"]);
+        push(&fair_queue, &member("bolt", 1), &["c1", "c2"]);
+        push(&fair_queue, &address(1), &["d1", "d2"]);
+        push(&fair_queue, &Party::Server, &["s1"]);
+        assert_eq!(order(&fair_queue), ["a1", "c1", "d1", "s1", "b1", "c2", "d2", "a2", "a3"]);
+        assert!(fair_queue.lock().lines.is_empty() && fair_queue.lock().round.is_empty());
+        assert_eq!(fair_queue.lock().waiting, 0);
+        fair_queue.close();
+        assert_eq!(fair_queue.next(), None);
     }
 
     #[test]
     fn no_group_has_all_threads() {
-        let turns = Turns::new(Bounds { at_once: 2, ..BOUNDS });
-        push(&turns, &member("acme", 1), &["a1", "a2"]);
-        push(&turns, &member("acme", 2), &["b1"]);
-        let taken: Vec<_> = (0..2).map(|_| turns.next().unwrap()).collect();
+        let fair_queue = FairQueue::new(Bounds { at_once: 2, ..BOUNDS });
+        push(&fair_queue, &member("acme", 1), &["a1", "a2"]);
+        push(&fair_queue, &member("acme", 2), &["b1"]);
+        let taken: Vec<_> = (0..2).map(|_| fair_queue.next().unwrap()).collect();
         assert_eq!(taken.iter().map(|(_, work)| *work).collect::<Vec<_>>(), ["a1", "b1"]);
-        assert_eq!(turns.try_next(), None, "a third is for others");
-        push(&turns, &member("bolt", 1), &["c1"]);
-        assert_eq!(turns.try_next().unwrap().1, "c1");
-        turns.done(&taken[0].0);
-        assert_eq!(turns.next().unwrap().1, "a2");
+        assert_eq!(fair_queue.try_next(), None, "a third is for others");
+        push(&fair_queue, &member("bolt", 1), &["c1"]);
+        assert_eq!(fair_queue.try_next().unwrap().1, "c1");
+        fair_queue.done(&taken[0].0);
+        assert_eq!(fair_queue.next().unwrap().1, "a2");
     }
 
     #[test]
     fn a_full_queue_is_its_owners_trouble_alone() {
-        let turns = Turns::new(BOUNDS);
-        push(&turns, &member("acme", 1), &["a1", "a2", "a3", "a4"]);
-        assert_eq!(turns.push(&member("acme", 1), "a5"), Err(Full));
-        push(&turns, &member("acme", 2), &["b1"]);
-        push(&turns, &address(1), &["d1", "d2", "d3", "d4", "d5", "d6"]);
-        assert_eq!(turns.push(&address(1), "d7"), Err(Full));
+        let fair_queue = FairQueue::new(BOUNDS);
+        push(&fair_queue, &member("acme", 1), &["a1", "a2", "a3", "a4"]);
+        assert_eq!(fair_queue.push(&member("acme", 1), "a5"), Err(Full));
+        push(&fair_queue, &member("acme", 2), &["b1"]);
+        push(&fair_queue, &address(1), &["d1", "d2", "d3", "d4", "d5", "d6"]);
+        assert_eq!(fair_queue.push(&address(1), "d7"), Err(Full));
     }
 
     #[test]
     fn where_all_are_full_whoever_has_most_loses_the_newest() {
-        let turns = Turns::new(BOUNDS);
-        push(&turns, &member("acme", 1), &["a1", "a2", "a3", "a4"]);
-        push(&turns, &member("acme", 2), &["b1", "b2", "b3"]);
-        push(&turns, &address(1), &["d1", "d2", "d3", "d4", "d5"]);
+        let fair_queue = FairQueue::new(BOUNDS);
+        push(&fair_queue, &member("acme", 1), &["a1", "a2", "a3", "a4"]);
+        push(&fair_queue, &member("acme", 2), &["b1", "b2", "b3"]);
+        push(&fair_queue, &address(1), &["d1", "d2", "d3", "d4", "d5"]);
         // Acme has seven, its first member most of them.
-        assert_eq!(turns.push(&member("bolt", 1), "c1"), Ok(Some("a4")));
-        assert!(matches!(turns.push(&member("acme", 3), "e1"), Ok(Some("a3" | "b3"))));
+        assert_eq!(fair_queue.push(&member("bolt", 1), "c1"), Ok(Some("a4")));
+        assert!(matches!(fair_queue.push(&member("acme", 3), "e1"), Ok(Some("a3" | "b3"))));
         // Whoever has most makes room for nobody, and loses nobody else's.
-        assert_eq!(turns.push(&address(2), "f1").map(|gone| gone.is_some()), Ok(true));
-        assert_eq!(turns.lock().waiting, BOUNDS.all);
-        let left = order(&turns);
+        assert_eq!(fair_queue.push(&address(2), "f1").map(|gone| gone.is_some()), Ok(true));
+        assert_eq!(fair_queue.lock().waiting, BOUNDS.all);
+        let left = order(&fair_queue);
         assert_eq!(left.len(), BOUNDS.all);
         assert!(["a1", "b1", "c1", "d1", "e1", "f1"].iter().all(|first| left.contains(first)), "{left:?}");
-        assert!(turns.lock().lines.is_empty());
+        assert!(fair_queue.lock().lines.is_empty());
 
-        push(&turns, &address(1), &["d1", "d2", "d3", "d4", "d5", "d6"]);
-        push(&turns, &address(2), &["f1", "f2", "f3", "f4", "f5"]);
-        push(&turns, &member("acme", 1), &["a1"]);
-        assert_eq!(turns.push(&address(2), "f6"), Err(Full), "none has more than it would have then");
-        assert_eq!(turns.push(&member("acme", 1), "a2"), Ok(Some("d6")));
+        push(&fair_queue, &address(1), &["d1", "d2", "d3", "d4", "d5", "d6"]);
+        push(&fair_queue, &address(2), &["f1", "f2", "f3", "f4", "f5"]);
+        push(&fair_queue, &member("acme", 1), &["a1"]);
+        assert_eq!(fair_queue.push(&address(2), "f6"), Err(Full), "none has more than it would have then");
+        assert_eq!(fair_queue.push(&member("acme", 1), "a2"), Ok(Some("d6")));
     }
 }

@@ -1,11 +1,11 @@
-//! The rows, in the order of docs/assurance.md: what each is about, and the command that shows it.
+//! The checks, in the order of docs/assurance.md: what each is about, and the command that shows it.
 //!
 //! Decides nothing else: what a figure must be, the test that prints it decides.
 
 use super::{Found, Site, builds, supply};
 
-/// One row.
-pub(super) struct Row {
+/// One check.
+pub(super) struct Check {
     /// Its name, as in docs/assurance.md.
     pub(super) id: &'static str,
     /// What it is about, in a line.
@@ -14,7 +14,7 @@ pub(super) struct Row {
     pub(super) how: How,
 }
 
-/// How a row is shown.
+/// How a check is shown.
 pub(super) enum How {
     /// By tests that print its figure.
     Tests(&'static [Test]),
@@ -31,8 +31,8 @@ pub(super) struct Test {
     pub(super) name: &'static str,
 }
 
-const fn row(id: &'static str, what: &'static str, how: How) -> Row {
-    Row { id, what, how }
+const fn check(id: &'static str, what: &'static str, how: How) -> Check {
+    Check { id, what, how }
 }
 
 const fn test(package: &'static str, target: &'static str, name: &'static str) -> Test {
@@ -45,59 +45,67 @@ const S: &str = "parsec-metadata";
 const T: &str = "parsec-tests";
 
 /// All of them.
-pub(super) const ROWS: &[Row] = &[
+pub(super) const CHECKS: &[Check] = &[
     // --- somebody in the middle
-    row(
+    check(
         "M1",
         "full interception, attentive people",
         How::Tests(&[test(P, "lib", "m1_nobody_in_the_middle")]),
     ),
-    row(
+    check(
         "M2",
         "no advantage hidden in the codes: counted with codes of 10 bits",
         How::Xtask(&["sabotage", "--ceremony", "codes-10"]),
     ),
-    row(
+    check(
         "M3",
         "one defence taken away at a time: the attack wins, and its checks notice",
         How::Xtask(&["sabotage", "--ceremony"]),
     ),
-    row("M4", "one bound field differs on one side", How::Tests(&[test(P, "lib", "m4_a_field")])),
-    row(
+    check("M4", "one bound field differs on one side", How::Tests(&[test(P, "lib", "m4_a_field")])),
+    check(
         "M5",
         "keys of small order, zero, or with a second spelling",
         How::Tests(&[test(P, "lib", "bad_keys_are_refused_before_any_code")]),
     ),
-    row(
+    check(
         "M6",
         "nonces and commitments of other lengths, or used twice",
         How::Tests(&[test(P, "lib", "nonces_and_commitments_have_32_bytes")]),
     ),
-    row("M7", "reflected, roles swapped, spliced, replayed", How::Tests(&[test(P, "lib", "m7_no_message")])),
-    row(
+    check(
+        "M7",
+        "reflected, roles swapped, spliced, replayed",
+        How::Tests(&[test(P, "lib", "m7_no_message")]),
+    ),
+    check(
         "M8",
         "a wrong code, or none",
         How::Tests(&[test(P, "lib", "a_wrong_choice_is_final_and_sends_nothing")]),
     ),
-    row("M9", "restarts after the commitment", How::Tests(&[test(P, "lib", "m9_nobody")])),
-    row("M10", "messages held back past the limit", How::Tests(&[test(P, "lib", "m10_what")])),
-    row("M11", "words forged by the server", How::Tests(&[test(P, "lib", "m11_no")])),
-    row("M12", "the first check passes by luck", How::Tests(&[test(P, "lib", "m12_half")])),
-    row("M13", "moved to the other road, or to another end of it", How::Tests(&[test(P, "lib", "m13_no")])),
-    row("M14", "decoys", How::Tests(&[test(P, "lib", "decoys_keep_their_distance_and_tell_nothing")])),
-    row(
+    check("M9", "restarts after the commitment", How::Tests(&[test(P, "lib", "m9_nobody")])),
+    check("M10", "messages held back past the limit", How::Tests(&[test(P, "lib", "m10_what")])),
+    check("M11", "words forged by the server", How::Tests(&[test(P, "lib", "m11_no")])),
+    check("M12", "the first check passes by luck", How::Tests(&[test(P, "lib", "m12_half")])),
+    check(
+        "M13",
+        "moved to the other transport, or to another end of it",
+        How::Tests(&[test(P, "lib", "m13_no")]),
+    ),
+    check("M14", "decoys", How::Tests(&[test(P, "lib", "decoys_keep_their_distance_and_tell_nothing")])),
+    check(
         "M15",
         "codes and secrets in files and logs",
         How::Tests(&[test(T, "hostile", "secrets::nothing_secret_is_readable_anywhere")]),
     ),
-    row(
+    check(
         "M16",
         "the game of the codes, solved; the machines, explored",
         How::Tests(&[test(P, "odds", ""), test(P, "lib", "tests::model::")]),
     ),
     // --- the server
-    row("S1", "public keys replaced", How::Tests(&[test(P, "log_server", "replaced")])),
-    row(
+    check("S1", "public keys replaced", How::Tests(&[test(P, "log_server", "replaced")])),
+    check(
         "S2",
         "signers unknown, revoked, in a circle, of another kind or organisation; depth",
         How::Tests(&[
@@ -106,17 +114,17 @@ pub(super) const ROWS: &[Row] = &[
             test(P, "log_server", "depth_10_000"),
         ]),
     ),
-    row(
+    check(
         "S3",
         "rolled back",
         How::Tests(&[test(P, "log_server", "rollback"), test(T, "api", "events::another_past_is_an_alarm")]),
     ),
-    row(
+    check(
         "S4",
         "two histories for two members",
         How::Tests(&[test(P, "lib", "a_fork_is_found_at_the_first_head_that_is_exchanged")]),
     ),
-    row(
+    check(
         "S5",
         "certificates left out, moved, sent twice",
         How::Tests(&[
@@ -125,48 +133,48 @@ pub(super) const ROWS: &[Row] = &[
             test(P, "log_server", "drop"),
         ]),
     ),
-    row(
+    check(
         "S6",
         "revoking and certifying at once",
         How::Tests(&[test(S, "revocation", "nothing_by_the_revoked_gets_in_after_the_revocation")]),
     ),
-    row(
+    check(
         "S11",
         "a hundred claimers of one invitation",
         How::Tests(&[test(S, "invitations", "of_a_hundred_claimers_at_once_one_gets_the_attempt")]),
     ),
-    row(
+    check(
         "S12",
         "a link fetched in advance",
         How::Tests(&[test(S, "invitations", "a_thousand_previews_leave_the_invitation_as_it_was")]),
     ),
-    row(
+    check(
         "S13",
-        "what server and terminals store, searched for secrets",
+        "what server and devices store, searched for secrets",
         How::Tests(&[test(T, "hostile", "secrets::nothing_secret_is_readable_anywhere")]),
     ),
-    row("S14", "sealed things that were changed", How::Tests(&[test(P, "mutated", "")])),
-    row("S15", "wrong clocks", How::Tests(&[test(T, "system", "clock::")])),
+    check("S14", "sealed things that were changed", How::Tests(&[test(P, "mutated", "")])),
+    check("S15", "wrong clocks", How::Tests(&[test(T, "system", "clock::")])),
     // --- input
-    row(
+    check(
         "B1",
         "inputs that nobody meant, for everything that reads",
         How::Tests(&[test(T, "hostile", "fuzz::")]),
     ),
-    row("B3", "read, written, read again", How::Tests(&[test(P, "records", "the_checks_are_needed")])),
-    row(
+    check("B3", "read, written, read again", How::Tests(&[test(P, "records", "the_checks_are_needed")])),
+    check(
         "B4",
         "unknown, doubled, huge, deep",
         How::Tests(&[test(T, "api", "malformed::every_malformed_request_is_refused_by_name")]),
     ),
-    row("B5", "an independent reader of logs, receipts and codes", How::Tests(&[test(P, "checker", "")])),
-    row(
+    check("B5", "an independent reader of logs, receipts and codes", How::Tests(&[test(P, "checker", "")])),
+    check(
         "B6",
         "mutation testing: what decides about keys, changed in one place at a time",
         How::Xtask(&["mutants"]),
     ),
     // --- crashes
-    row(
+    check(
         "C1",
         "killed at a system call",
         How::Tests(&[
@@ -174,8 +182,12 @@ pub(super) const ROWS: &[Row] = &[
             test(D, "lib", "a_change_of_password_is_whole_whenever_it_is_killed"),
         ]),
     ),
-    row("C2", "system calls that fail", How::Tests(&[test(D, "lib", "every_write_may_fail_or_be_the_last")])),
-    row(
+    check(
+        "C2",
+        "system calls that fail",
+        How::Tests(&[test(D, "lib", "every_write_may_fail_or_be_the_last")]),
+    ),
+    check(
         "C3",
         "a full disk, a read-only one",
         How::Tests(&[
@@ -183,12 +195,12 @@ pub(super) const ROWS: &[Row] = &[
             test(D, "lib", "a_disk_that_became_read_only_is_said"),
         ]),
     ),
-    row(
+    check(
         "C4",
         "writes that were not synced",
         How::Tests(&[test(D, "lib", "a_torn_write_ahead_log_loses_nothing_acknowledged")]),
     ),
-    row(
+    check(
         "C5",
         "an enrolment cut at every message",
         How::Tests(&[
@@ -196,12 +208,12 @@ pub(super) const ROWS: &[Row] = &[
             test(T, "p2p", "partitions::partitions_at_random"),
         ]),
     ),
-    row(
+    check(
         "C6",
         "the server killed under load",
         How::Tests(&[test(T, "crash", "killed_server::what_a_killed_server_has_acknowledged_is_there_once")]),
     ),
-    row(
+    check(
         "C7",
         "a handler that panics, memory that runs out",
         How::Tests(&[
@@ -211,16 +223,16 @@ pub(super) const ROWS: &[Row] = &[
             test(T, "crash", "short_of_memory::"),
         ]),
     ),
-    row(
+    check(
         "C8",
         "how a key file is written",
         How::Tests(&[test(D, "lib", "a_key_file_is_written_aside_synced_renamed_and_its_folder_synced")]),
     ),
-    row("C9", "stores of earlier formats", How::Tests(&[test(D, "lib", "version_1_opens")])),
+    check("C9", "stores of earlier formats", How::Tests(&[test(D, "lib", "version_1_opens")])),
     // --- load
-    row("P1", "many ceremonies through one server", How::Tests(&[test(T, "load", "many::")])),
-    row("P2", "a large organisation read from nothing", How::Tests(&[test(P, "large", "")])),
-    row(
+    check("P1", "many ceremonies through one server", How::Tests(&[test(T, "load", "many::")])),
+    check("P2", "a large organisation read from nothing", How::Tests(&[test(P, "large", "")])),
+    check(
         "P6",
         "floods of invitations and calls",
         How::Tests(&[
@@ -229,21 +241,25 @@ pub(super) const ROWS: &[Row] = &[
             test(S, "requests", "one_address_that_asks_too_much_is_told_to_wait_and_members_are_served"),
         ]),
     ),
-    row("P7", "half an hour of ceremonies: growth", How::Tests(&[test(T, "load", "soak::")])),
-    row("P8", "a flood of connections and of one member's calls", How::Tests(&[test(T, "load", "flood::")])),
-    row(
+    check("P7", "half an hour of ceremonies: growth", How::Tests(&[test(T, "load", "soak::")])),
+    check(
+        "P8",
+        "a flood of connections and of one member's calls",
+        How::Tests(&[test(T, "load", "flood::")]),
+    ),
+    check(
         "P9",
         "400 days of invitations made and left: the database's file",
         How::Tests(&[test(S, "lib", "the_file_stays_as_large_as_what_is_in_it")]),
     ),
     // --- what it is made of
-    row("X1", "licences, sources and open advisories of every package", How::Own(supply::policy)),
-    row("X2", "versions in which known holes are closed", How::Own(supply::versions)),
-    row("X3", "parsecd without libp2p: packages and unsafe code", How::Own(builds::size)),
-    row("X4", "no unsafe code of our own", How::Own(supply::unsafe_code)),
-    row("X5", "two clean builds are identical", How::Own(builds::reproducible)),
-    row("X6", "bill of materials", How::Own(builds::materials)),
-    row("X7", "builds without a network", How::Own(builds::offline)),
-    row("X8", "features of the cryptography are on", How::Own(supply::features)),
-    row("X9", "no secrets in the repository or its history", How::Own(supply::secrets)),
+    check("X1", "licences, sources and open advisories of every package", How::Own(supply::policy)),
+    check("X2", "versions in which known holes are closed", How::Own(supply::versions)),
+    check("X3", "parsecd without libp2p: packages and unsafe code", How::Own(builds::size)),
+    check("X4", "no unsafe code of our own", How::Own(supply::unsafe_code)),
+    check("X5", "two clean builds are identical", How::Own(builds::reproducible)),
+    check("X6", "bill of materials", How::Own(builds::materials)),
+    check("X7", "builds without a network", How::Own(builds::offline)),
+    check("X8", "features of the cryptography are on", How::Own(supply::features)),
+    check("X9", "no secrets in the repository or its history", How::Own(supply::secrets)),
 ];

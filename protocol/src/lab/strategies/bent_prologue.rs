@@ -5,28 +5,28 @@
 //! are.
 
 use super::Adversary;
-use crate::enrol::io::{Setting, TransportKind};
+use crate::enrol::io::{Prologue, TransportKind};
 use crate::ids::{DeviceId, Invited, Token, UserId};
-use crate::lab::chance::Seeded;
-use crate::lab::stage::Stage;
+use crate::lab::seeded_rng::SeededRng;
+use crate::lab::simulation::Simulation;
 use crate::lab::transcript::Side;
-use crate::public::PeerKey;
+use crate::public_keys::PeerKey;
 
-/// The fields of a setting that a server tells, and the kinds of ending them.
+/// The fields of a prologue that a server tells, and the kinds of ending them.
 const FIELDS: u64 = 8;
 /// Those that are about the transport.
-const ROADS: u64 = 3;
+const TRANSPORTS: u64 = 3;
 
 /// Any field.
-pub(super) fn bent(chance: &mut Seeded) -> Bent {
-    let field = chance.below(FIELDS);
-    Bent { field, claimer: chance.below(2) == 0, noise: chance.block() }
+pub(super) fn bent(rng: &mut SeededRng) -> Bent {
+    let field = rng.below(FIELDS);
+    Bent { field, claimer: rng.below(2) == 0, noise: rng.block() }
 }
 
 /// The transport's own.
-pub(super) fn roads(chance: &mut Seeded) -> Bent {
-    let field = FIELDS - ROADS + chance.below(ROADS);
-    Bent { field, claimer: chance.below(2) == 0, noise: chance.block() }
+pub(super) fn transports(rng: &mut SeededRng) -> Bent {
+    let field = FIELDS - TRANSPORTS + rng.below(TRANSPORTS);
+    Bent { field, claimer: rng.below(2) == 0, noise: rng.block() }
 }
 
 /// One lie.
@@ -36,9 +36,9 @@ pub(super) struct Bent {
     noise: [u8; 32],
 }
 
-/// The setting with one field bent, and what the other side has: the same as before, but for two
+/// The prologue with one field bent, and what the other side has: the same as before, but for two
 /// direct transports.
-pub(crate) fn bend(honest: Setting, field: u64, noise: &[u8; 32]) -> (Setting, Setting) {
+pub(crate) fn bend(honest: Prologue, field: u64, noise: &[u8; 32]) -> (Prologue, Prologue) {
     let mut short = [0; 16];
     short.iter_mut().zip(noise).for_each(|(slot, byte)| *slot = *byte);
     let peer = |key: [u8; 32]| TransportKind::PeerToPeer { peer: PeerKey::from_bytes(key) };
@@ -83,11 +83,11 @@ pub(crate) fn bend(honest: Setting, field: u64, noise: &[u8; 32]) -> (Setting, S
 }
 
 impl Adversary for Bent {
-    fn carry(&mut self, stage: &mut Stage<'_>, from: Side, step: u8, bytes: Vec<u8>) {
-        stage.pass_on(from, step, bytes);
+    fn carry(&mut self, simulation: &mut Simulation<'_>, from: Side, step: u8, bytes: Vec<u8>) {
+        simulation.pass_on(from, step, bytes);
     }
 
-    fn settings(&mut self, honest: Setting) -> (Setting, Setting) {
+    fn settings(&mut self, honest: Prologue) -> (Prologue, Prologue) {
         let (bent, straight) = bend(honest, self.field, &self.noise);
         if self.claimer { (bent, straight) } else { (straight, bent) }
     }

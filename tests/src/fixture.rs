@@ -1,4 +1,4 @@
-//! An organisation ready for a test: a server behind a proxy, and Alice, its first administrator, at her unlocked terminal.
+//! An organisation ready for a test: a server behind a proxy, and Alice, its first administrator, at her unlocked device.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use parsec_protocol::control::{ChoiceMode, InviteResult, ProfileName, Stage};
 use tempfile::TempDir;
 
 use crate::ceremony::{Bell, Side};
+use crate::device::{Device, Founding, private_folder};
 use crate::people::{self, Ends, Newcomer, Phone};
 use crate::proxy::Proxy;
 use crate::server::Server;
-use crate::terminal::{Founding, Terminal, private_folder};
 
 /// Alice's password.
 pub const ALICE_PASSWORD: &str = "alice walks seven dogs";
@@ -24,13 +24,13 @@ pub const BOB_EMAIL: &str = "bob@acme.example";
 /// Bob, as he fills in who he is.
 pub const BOB: Newcomer<'static> =
     Newcomer { name: Some("Bob Quillfeather"), label: "Bob's walnut laptop", password: BOB_PASSWORD };
-/// Alice's second terminal.
+/// Alice's second device.
 pub const ALICE_AGAIN: Newcomer<'static> =
     Newcomer { name: None, label: "Alice's orange tablet", password: "alice also rows at dawn" };
 
-/// What a scene is founded with.
+/// What a fixture is founded with.
 #[derive(Debug, Clone, Copy)]
-pub struct Setting {
+pub struct FixtureOptions {
     /// The organisation's name.
     pub organisation: &'static str,
     /// Whether codes must be typed.
@@ -43,7 +43,7 @@ pub struct Setting {
     pub daemon_options: &'static [&'static str],
 }
 
-impl Default for Setting {
+impl Default for FixtureOptions {
     fn default() -> Self {
         Self {
             organisation: "acme",
@@ -57,10 +57,10 @@ impl Default for Setting {
 
 /// A server, a proxy before it, Alice; the folders of all.
 #[derive(Debug)]
-pub struct Scene {
+pub struct Fixture {
     // Dropped in this order: clients before servers, the folder last.
-    /// Alice's first terminal, unlocked.
-    pub alice: Terminal,
+    /// Alice's first device, unlocked.
+    pub alice: Device,
     /// What everybody takes for the server.
     pub proxy: Proxy,
     /// The server itself.
@@ -70,41 +70,41 @@ pub struct Scene {
     folder: TempDir,
 }
 
-impl Scene {
+impl Fixture {
     /// Starts everything and founds the organisation.
     #[must_use]
-    pub fn found(setting: Setting) -> Self {
+    pub fn found(options: FixtureOptions) -> Self {
         let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
         private_folder(&folder.path().join("server"));
-        let server = Server::start(&folder.path().join("server"), setting.server_options);
+        let server = Server::start(&folder.path().join("server"), options.server_options);
         let proxy = Proxy::start(server.address());
-        let alice = Terminal::start_with("Alice", &folder.path().join("alice"), setting.daemon_options);
-        let bootstrap_token = server.reserve(setting.organisation);
+        let alice = Device::start_with("Alice", &folder.path().join("alice"), options.daemon_options);
+        let bootstrap_token = server.reserve(options.organisation);
         alice
             .found(&Founding {
-                server: &if setting.direct { server.url() } else { proxy.url() },
-                organisation: setting.organisation,
+                server: &if options.direct { server.url() } else { proxy.url() },
+                organisation: options.organisation,
                 token: &bootstrap_token,
                 email: ALICE_EMAIL,
                 name: "Alice Hollybrook",
                 label: "Alice's green desktop",
                 password: ALICE_PASSWORD,
-                typed_codes: setting.typed_codes,
+                typed_codes: options.typed_codes,
             })
             .unwrap();
         Self { alice, proxy, server, bootstrap_token, folder }
     }
 
-    /// A folder of the scene.
+    /// A folder of the fixture.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// A terminal that knows nothing yet.
+    /// A device that knows nothing yet.
     #[must_use]
-    pub fn terminal(&self, name: &str) -> Terminal {
-        Terminal::start(name, &self.path(name))
+    pub fn device(&self, name: &str) -> Device {
+        Device::start(name, &self.path(name))
     }
 
     /// Restarts the server and tells the proxy.
@@ -118,9 +118,9 @@ impl Scene {
     /// # Panics
     /// If either side can't even start.
     #[must_use]
-    pub fn both(&self, terminal: &Terminal, invitation: &InviteResult) -> (Side, Side) {
+    pub fn both(&self, device: &Device, invitation: &InviteResult) -> (Side, Side) {
         let bell = Arc::new(Bell::default());
-        let claimer = terminal.claim(invitation.link.expose(), &bell).unwrap();
+        let claimer = device.claim(invitation.link.expose(), &bell).unwrap();
         (claimer, self.alice.greet(invitation.token, &bell).unwrap())
     }
 
@@ -132,23 +132,23 @@ impl Scene {
     #[must_use]
     pub fn up_to_password(
         &self,
-        terminal: &Terminal,
+        device: &Device,
         invitation: &InviteResult,
         profile: ProfileName,
     ) -> (Side, Side) {
-        let (mut claimer, mut greeter) = self.both(terminal, invitation);
+        let (mut claimer, mut greeter) = self.both(device, invitation);
         people::up_to_password(&mut claimer, &mut greeter, BOB, Some(profile));
         claimer.stage(Stage::SetPassword).unwrap();
         (claimer, greeter)
     }
 
-    /// Alice alone is in the log, and that terminal holds nothing.
+    /// Alice alone is in the log, and that device holds nothing.
     ///
     /// # Panics
     /// If it is otherwise.
-    pub fn nothing_certified(&self, terminal: &Terminal) {
+    pub fn nothing_certified(&self, device: &Device) {
         assert_eq!(self.alice.verify().unwrap().count, 2);
-        assert!(terminal.devices().is_empty());
+        assert!(device.devices().is_empty());
     }
 
     /// Runs the whole ceremony for an invitation of Alice's.
@@ -158,18 +158,18 @@ impl Scene {
     #[must_use]
     pub fn enrol(
         &self,
-        terminal: &Terminal,
+        device: &Device,
         invitation: &InviteResult,
         newcomer: Newcomer<'_>,
         mode: ChoiceMode,
     ) -> Ends {
-        let (mut claimer, mut greeter) = self.both(terminal, invitation);
+        let (mut claimer, mut greeter) = self.both(device, invitation);
         people::enrol(&mut claimer, &mut greeter, newcomer, Phone { mode })
     }
 
-    /// Keeps the folders after the scene is gone.
+    /// Keeps the folders after the fixture is gone.
     #[must_use]
-    pub fn keep(self) -> (Terminal, Proxy, Server, PathBuf) {
+    pub fn keep(self) -> (Device, Proxy, Server, PathBuf) {
         (self.alice, self.proxy, self.server, self.folder.keep())
     }
 }

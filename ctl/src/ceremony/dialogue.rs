@@ -16,12 +16,12 @@ use zeroize::Zeroizing;
 use super::code::{self, Answer};
 use super::{Prepared, conclude, screens};
 use crate::client::{Connection, QUIET};
-use crate::commands::{confirm, profile};
+use crate::commands::{profile, reauth};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::password;
 use crate::prompt::{Terminal, Typed};
-use crate::text::shown;
+use crate::text::escaped;
 
 /// Problems after which the same question is asked again: the answer was wrong in form, and cost
 /// nothing.
@@ -40,35 +40,35 @@ const ASKED_AGAIN: [ProblemKind; 10] = [
 ];
 
 /// What a question led to.
-enum Heard {
+enum Input {
     Line(Zeroizing<String>),
     /// The ceremony moved on, the question is void.
     Moved,
 }
 
 /// Unwraps a line, or leaves the step because the ceremony moved on.
-macro_rules! heard {
-    ($heard:expr) => {
-        match $heard? {
-            Heard::Line(line) => line,
-            Heard::Moved => return Ok(()),
+macro_rules! input {
+    ($input:expr) => {
+        match $input? {
+            Input::Line(line) => line,
+            Input::Moved => return Ok(()),
         }
     };
 }
 
 /// What is on the screen already.
 #[derive(Default)]
-struct Told {
+struct Shown {
     stage: Option<Stage>,
     heading: Option<String>,
     note: Option<String>,
-    road: Option<&'static str>,
+    transport: Option<&'static str>,
     /// The question for a code was shown.
     chose: bool,
 }
 
 /// One person's part in one ceremony.
-struct Talk<'a> {
+struct Dialogue<'a> {
     daemon: Connection,
     terminal: &'a Terminal,
     output: &'a Output,
@@ -92,18 +92,18 @@ pub(crate) fn converse(
         "Ceremony {} in {}. Ctrl-C ends it on both sides; Ctrl-D leaves it running.",
         view.id.0, view.organisation
     ));
-    Talk { daemon, terminal, output, prepared, view }.run()
+    Dialogue { daemon, terminal, output, prepared, view }.run()
 }
 
-impl Talk<'_> {
+impl Dialogue<'_> {
     fn run(mut self) -> Result<(), Failure> {
-        let mut told = Told::default();
+        let mut shown = Shown::default();
         loop {
             if !screens::is_complete(&self.view) {
                 self.wait()?;
                 continue;
             }
-            self.tell(&mut told);
+            self.tell(&mut shown);
             if self.view.outcome.is_some() {
                 self.output.screen("");
                 return conclude(&self.view, self.output);
@@ -119,32 +119,34 @@ impl Talk<'_> {
     }
 
     /// Shows what is new: a stage and a transport once, a note when it changes.
-    fn tell(&self, told: &mut Told) {
+    fn tell(&self, shown: &mut Shown) {
         // Between the codes the machines exchange messages again; people need not hear of it.
-        let between = self.view.stage == Stage::Handshake && told.chose;
-        let new = told.stage != Some(self.view.stage) && !between;
+        let between = self.view.stage == Stage::Handshake && shown.chose;
+        let new = shown.stage != Some(self.view.stage) && !between;
         if new {
-            told.stage = Some(self.view.stage);
-            told.chose |= self.view.stage == Stage::ChooseCode;
+            shown.stage = Some(self.view.stage);
+            shown.chose |= self.view.stage == Stage::ChooseCode;
             let heading = screens::heading(&self.view);
-            if let Some(new) = heading.as_ref().filter(|_| heading != told.heading) {
+            if let Some(new) = heading.as_ref().filter(|_| heading != shown.heading) {
                 self.output.screen(&format!("\n{new}"));
-                told.heading.clone_from(&heading);
+                shown.heading.clone_from(&heading);
             }
         }
         // Before what is to be done there: whoever wonders why it is quiet looks at the right
         // thing.
-        if let Some(road) = screens::road(&self.view).filter(|road| told.road != Some(*road)) {
-            told.road = Some(road);
-            self.output.screen(road);
+        if let Some(transport) =
+            screens::transport(&self.view).filter(|transport| shown.transport != Some(*transport))
+        {
+            shown.transport = Some(transport);
+            self.output.screen(transport);
         }
         if let Some(body) = screens::body(&self.view, self.output.is_plain()).filter(|_| new) {
             self.output.screen(&body);
         }
-        if self.view.note != told.note {
-            told.note.clone_from(&self.view.note);
-            if let Some(note) = &told.note {
-                self.output.say(&format!("  ({})", shown(note)));
+        if self.view.note != shown.note {
+            shown.note.clone_from(&self.view.note);
+            if let Some(note) = &shown.note {
+                self.output.say(&format!("  ({})", escaped(note)));
             }
         }
     }
@@ -158,9 +160,9 @@ impl Talk<'_> {
         let question =
             if must_type { "  The code you hear: " } else { "\n  1, 2, 3, 4 or n, or type the code: " };
         let (code, mode) = loop {
-            let line = heard!(self.ask(question, false));
+            let line = input!(self.ask(question, false));
             match code::read(&line, &self.view.choices) {
-                Answer::Again(why) => self.output.screen(&format!("  {}", shown(why))),
+                Answer::Again(why) => self.output.screen(&format!("  {}", escaped(why))),
                 Answer::NoneOfThese => break (None, ChoiceMode::Picked),
                 Answer::Picked(code) => break (Some(code), ChoiceMode::Picked),
                 Answer::Typed(code) if must_type => {
@@ -170,7 +172,7 @@ impl Talk<'_> {
                         "  You typed {code}: {}.",
                         code::spelled(&code, self.output.is_plain())
                     ));
-                    let sure = heard!(self.ask(
+                    let sure = input!(self.ask(
                         "  Is that what was said? Type yes, or anything else to type the code anew: ",
                         false
                     ));
@@ -187,10 +189,10 @@ impl Talk<'_> {
 
     fn identify(&mut self) -> Result<(), Failure> {
         let name = match self.prepared.name.take() {
-            _ if screens::is_own_terminal(&self.view) => None,
+            _ if screens::is_own_device(&self.view) => None,
             Some(name) => Some(name),
             None => loop {
-                let line = heard!(self.ask("  Your name: ", false));
+                let line = input!(self.ask("  Your name: ", false));
                 match line.trim().parse::<Label>() {
                     Ok(name) => break Some(name),
                     Err(error) => self.output.screen(&format!("  {error}")),
@@ -210,7 +212,7 @@ impl Talk<'_> {
 
     fn approve(&mut self) -> Result<(), Failure> {
         let Some(said) = self.view.claimer.clone() else { return self.wait() };
-        let own = screens::is_own_terminal(&self.view);
+        let own = screens::is_own_device(&self.view);
         let name = match said.name.clone() {
             None => None,
             Some(name) => match self.label("  Name", Some(name))? {
@@ -236,7 +238,7 @@ impl Talk<'_> {
             in_words,
         ));
         loop {
-            let line = heard!(self.ask("  Type yes in full to vouch, or no to end the ceremony: ", false));
+            let line = input!(self.ask("  Type yes in full to vouch, or no to end the ceremony: ", false));
             if is_yes(&line) {
                 break;
             }
@@ -268,13 +270,13 @@ impl Talk<'_> {
         }
         let known = [self.view.organisation.to_string()];
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        let first = heard!(self.ask("  Password (not shown): ", true));
+        let first = input!(self.ask("  Password (not shown): ", true));
         let (words, usable) = password::comment(&first, &known);
         self.output.screen(&words);
         if !usable {
             return Ok(());
         }
-        let second = heard!(self.ask("  The same again: ", true));
+        let second = input!(self.ask("  The same again: ", true));
         let Some(password) = password::judge_typed(first, &second, &known, self.output) else {
             return Ok(());
         };
@@ -284,11 +286,11 @@ impl Talk<'_> {
 
     /// Asks for a name; Enter keeps `kept`. Not a security question. `None`: the ceremony moved on.
     fn label(&mut self, what: &str, kept: Option<Label>) -> Result<Option<Label>, Failure> {
-        let offer = kept.as_ref().map(|kept| format!(" [{}]", shown(kept))).unwrap_or_default();
+        let offer = kept.as_ref().map(|kept| format!(" [{}]", escaped(kept))).unwrap_or_default();
         loop {
             let line = match self.ask(&format!("{what}{offer}: "), false)? {
-                Heard::Line(line) => line,
-                Heard::Moved => return Ok(None),
+                Input::Line(line) => line,
+                Input::Moved => return Ok(None),
             };
             if line.trim().is_empty() && kept.is_some() {
                 return Ok(kept);
@@ -308,8 +310,8 @@ impl Talk<'_> {
         );
         loop {
             let line = match self.ask("  Profile [standard]: ", false)? {
-                Heard::Line(line) => line,
-                Heard::Moved => return Ok(None),
+                Input::Line(line) => line,
+                Input::Moved => return Ok(None),
             };
             match read_profile(&line) {
                 Some(chosen) => return Ok(Some(chosen)),
@@ -319,7 +321,7 @@ impl Talk<'_> {
     }
 
     /// Asks one line, while the ceremony may move on.
-    fn ask(&mut self, question: &str, hidden: bool) -> Result<Heard, Failure> {
+    fn ask(&mut self, question: &str, hidden: bool) -> Result<Input, Failure> {
         let stage = self.view.stage;
         self.terminal.ask(question, hidden)?;
         loop {
@@ -327,7 +329,7 @@ impl Talk<'_> {
                 match typed {
                     Typed::Line(line) => {
                         self.terminal.answered(hidden)?;
-                        return Ok(Heard::Line(line));
+                        return Ok(Input::Line(line));
                     }
                     Typed::Suspended => {}
                     Typed::Interrupt => return Err(self.interrupted()),
@@ -337,7 +339,7 @@ impl Talk<'_> {
             if self.view.stage != stage || self.view.outcome.is_some() {
                 self.terminal.rest()?;
                 self.output.screen("");
-                return Ok(Heard::Moved);
+                return Ok(Input::Moved);
             }
         }
     }
@@ -399,7 +401,7 @@ impl Talk<'_> {
             && report.is(ProblemKind::ConfirmationRequired)
         {
             let select = DeviceSelector { device: None, organisation: Some(self.view.organisation.clone()) };
-            match confirm::unlock(&mut self.daemon, self.terminal, self.output, report.clone(), &select) {
+            match reauth::unlock(&mut self.daemon, self.terminal, self.output, report.clone(), &select) {
                 Ok(()) => answer = self.daemon.call(method, asked),
                 Err(Failure::Interrupted(_)) => return Err(self.interrupted()),
                 Err(failure) => return Err(failure),
@@ -419,7 +421,7 @@ impl Talk<'_> {
                 Ok(())
             }
             Err(Failure::Report(report)) if ASKED_AGAIN.iter().any(|kind| report.is(*kind)) => {
-                self.output.screen(&format!("  {} {}", shown(&report.message), shown(&report.hint)));
+                self.output.screen(&format!("  {} {}", escaped(&report.message), escaped(&report.hint)));
                 Ok(())
             }
             Err(failure) => Err(failure),
@@ -447,7 +449,7 @@ impl Talk<'_> {
             ),
             Ok(_) => None,
             Err(Failure::Report(report)) => {
-                Some(format!("{}\n{}", shown(&report.message), shown(&report.hint)))
+                Some(format!("{}\n{}", escaped(&report.message), escaped(&report.hint)))
             }
             Err(_) => Some("The daemon could not be told.".to_owned()),
         }

@@ -6,11 +6,9 @@
 use crate::chain::organisation::bootstrap::{Founded, Founder, found};
 use crate::chain::organisation::certificate::Profile;
 use crate::chain::organisation::log::VerifiedLog;
-use crate::enrol::io::{Approval, Setting, TransportKind};
+use crate::enrol::io::{Approval, Prologue, TransportKind};
 use crate::ids::{Email, IdError, Invited, Label, OrganisationId, Timestamp, Token};
-use crate::keys::{
-    DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, ManifestKey, NoEntropy, UserDecryptionKey,
-};
+use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed};
 use crate::lab::transcript::Newcomer;
 
 /// When every run begins: a moment in 2027, from which the lab counts by itself.
@@ -43,7 +41,7 @@ impl From<IdError> for NoLab {
 }
 
 /// The organisation that somebody wants into.
-pub(super) struct World {
+pub(super) struct Organisation {
     organisation: OrganisationId,
     pub(super) log: VerifiedLog,
     pub(super) envelopes: Vec<Vec<u8>>,
@@ -57,16 +55,15 @@ pub(super) struct World {
     claimed_label: Label,
     signing_key: DeviceSigningKey,
     directory_key: DirectoryKey,
-    user_key: UserDecryptionKey,
-    manifest_key: ManifestKey,
+    user_seed: UserSeed,
 }
 
-impl World {
+impl Organisation {
     pub(super) fn new(entropy: &mut dyn Entropy) -> Result<Self, NoLab> {
         let signing_key = DeviceSigningKey::random(entropy)?;
         let directory_key = DirectoryKey::random(entropy)?;
-        let user_key = UserDecryptionKey::random(entropy)?;
-        let manifest_key = ManifestKey::random(entropy)?;
+        let user_seed = UserSeed::random(entropy)?;
+        let device_seed = DeviceSeed::random(entropy)?;
         let organisation: OrganisationId = "acme".parse()?;
         let (email, name, device_label) = ("alice@acme.test".parse()?, "Alice".parse()?, "laptop".parse()?);
         let founder = Founder {
@@ -74,14 +71,15 @@ impl World {
             email: &email,
             name: &name,
             device_label: &device_label,
-            user_key: &user_key,
+            user_seed: &user_seed,
+            device_seed: &device_seed,
             signing_key: &signing_key,
             directory_key: &directory_key,
         };
         let founded = found(&founder, START, entropy)?;
         let false_signing_key = DeviceSigningKey::random(entropy)?;
-        let false_user_key = UserDecryptionKey::random(entropy)?;
-        let impostor = Founder { user_key: &false_user_key, signing_key: &false_signing_key, ..founder };
+        let false_user_seed = UserSeed::random(entropy)?;
+        let impostor = Founder { user_seed: &false_user_seed, signing_key: &false_signing_key, ..founder };
         let impostor = found(&impostor, START, entropy)?;
         let envelopes = founded.certificates.clone();
         let log = VerifiedLog::empty(organisation.clone(), founded.root)
@@ -104,18 +102,17 @@ impl World {
             claimed_label: "desk".parse()?,
             signing_key,
             directory_key,
-            user_key,
-            manifest_key,
+            user_seed,
         })
     }
 
     /// What both sides should agree on.
-    pub(super) fn setting(&self, newcomer: Newcomer) -> Setting {
+    pub(super) fn prologue(&self, newcomer: Newcomer) -> Prologue {
         let invited = match newcomer {
             Newcomer::Person => Invited::User(self.invited.clone()),
-            Newcomer::Terminal => Invited::Device(self.founded.user),
+            Newcomer::Device => Invited::Device(self.founded.user),
         };
-        Setting {
+        Prologue {
             organisation: self.organisation.clone(),
             token: self.token,
             invited,
@@ -145,8 +142,8 @@ impl World {
             profile: Profile::Standard,
             signing_key: &self.signing_key,
             directory_key: &self.directory_key,
-            user_key: &self.user_key,
-            manifest_key: &self.manifest_key,
+            user_seed: &self.user_seed,
+            manifest: None,
             log: &self.log,
             attempts: 1,
         }

@@ -6,14 +6,14 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::enrol::claimer::Claimer;
 use crate::enrol::greeter::Greeter;
-use crate::enrol::io::{ClaimerOutput, Closed, GreeterInput, GreeterOutput, Setting};
+use crate::enrol::io::{ClaimerOutput, Closed, GreeterInput, GreeterOutput, Prologue};
 use crate::enrol::sas::{Codes, SasInputs};
 use crate::ids::Invited;
 use crate::keys::LinkSecret;
+use crate::lab::organisation::{Organisation, START};
 use crate::lab::strategies::bend;
-use crate::lab::world::{START, World};
 use crate::limits::ATTEMPTS_MAX;
-use crate::public::Hash;
+use crate::public_keys::Hash;
 
 /// Plays strategies over seeds; none may fall. How many were enrolled all the same, and who was
 /// told how often.
@@ -42,13 +42,13 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn draw(chance: &mut Seeded) -> Self {
+    fn draw(rng: &mut SeededRng) -> Self {
         let mut keys = Zeroizing::new([0; 64]);
-        for (slot, byte) in keys.iter_mut().zip(chance.block().into_iter().chain(chance.block())) {
+        for (slot, byte) in keys.iter_mut().zip(rng.block().into_iter().chain(rng.block())) {
             *slot = byte;
         }
-        let [handshake, claimer, greeter, root] = [0; 4].map(|_| chance.block());
-        Self { keys, handshake, claimer, greeter, root, typing: chance.below(2) == 0 }
+        let [handshake, claimer, greeter, root] = [0; 4].map(|_| rng.block());
+        Self { keys, handshake, claimer, greeter, root, typing: rng.below(2) == 0 }
     }
 
     fn codes(&self) -> Codes {
@@ -64,12 +64,18 @@ impl Inputs {
 }
 
 /// What a greeter makes of a claimer's opening when the two were told different things.
-fn opening(world: &World, settings: (Setting, Setting), link: &LinkSecret, seed: u64) -> Option<Closed> {
-    let mut entropy = Seeded::new(seed);
+fn opening(
+    organisation: &Organisation,
+    settings: (Prologue, Prologue),
+    link: &LinkSecret,
+    seed: u64,
+) -> Option<Closed> {
+    let mut entropy = SeededRng::new(seed);
     let (claims, greets) = settings;
     let (_, first) = Claimer::start(claims, link, START, &mut entropy).unwrap();
-    let root = world.founded.root;
-    let (mut greeter, _) = Greeter::start(greets, &world.link(), root, false, START, &mut entropy).unwrap();
+    let root = organisation.founded.root;
+    let (mut greeter, _) =
+        Greeter::start(greets, &organisation.link(), root, false, START, &mut entropy).unwrap();
     let Some(ClaimerOutput::Send { step, bytes }) = first.into_iter().next() else {
         panic!("message 0 comes first")
     };
@@ -82,38 +88,45 @@ fn opening(world: &World, settings: (Setting, Setting), link: &LinkSecret, seed:
 
 #[test]
 fn m4_a_field_that_differs_is_refused_or_shows_other_codes() {
-    let world = World::new(&mut Seeded::new(4)).unwrap();
+    let organisation = Organisation::new(&mut SeededRng::new(4)).unwrap();
     let count = runs(20, 1_000);
     let (mut refused, mut differ, mut equal_halves) = (0u64, 0u64, 0u64);
-    let mut chance = Seeded::new(4);
+    let mut rng = SeededRng::new(4);
     for seed in 0..count {
         // Organisation, token, invited address, greeter's user and device, transport, end of the
         // transport.
         for field in 0..7 {
-            let settings = bend(world.setting(Newcomer::Person), field, &chance.block());
-            let settings = if chance.below(2) == 0 { settings } else { (settings.1, settings.0) };
-            let why = opening(&world, settings, &world.link(), seed);
+            let settings = bend(organisation.prologue(Newcomer::Person), field, &rng.block());
+            let settings = if rng.below(2) == 0 { settings } else { (settings.1, settings.0) };
+            let why = opening(&organisation, settings, &organisation.link(), seed);
             assert_eq!(why, Some(Closed::WrongLink), "field {field}, seed {seed}");
             refused += 1;
         }
         // What is invited: a person or a device. And the link's secret.
-        let device =
-            Setting { invited: Invited::Device(world.founded.user), ..world.setting(Newcomer::Person) };
+        let device = Prologue {
+            invited: Invited::Device(organisation.founded.user),
+            ..organisation.prologue(Newcomer::Person)
+        };
         assert_eq!(
-            opening(&world, (world.setting(Newcomer::Person), device), &world.link(), seed),
+            opening(
+                &organisation,
+                (organisation.prologue(Newcomer::Person), device),
+                &organisation.link(),
+                seed
+            ),
             Some(Closed::WrongLink)
         );
-        let other = LinkSecret::from_bytes(&mut chance.block());
-        let same = (world.setting(Newcomer::Person), world.setting(Newcomer::Person));
-        assert_eq!(opening(&world, same, &other, seed), Some(Closed::WrongLink));
+        let other = LinkSecret::from_bytes(&mut rng.block());
+        let same = (organisation.prologue(Newcomer::Person), organisation.prologue(Newcomer::Person));
+        assert_eq!(opening(&organisation, same, &other, seed), Some(Closed::WrongLink));
         refused += 2;
         // What comes out of the handshake or after it: one bit of one side's.
-        let truth = Inputs::draw(&mut chance);
+        let truth = Inputs::draw(&mut rng);
         for field in 0..6 {
-            let (byte, bit) = (chance.below(32) as usize, chance.below(8));
+            let (byte, bit) = (rng.below(32) as usize, rng.below(8));
             let mut bent = Inputs { keys: truth.keys.clone(), ..truth };
             match field {
-                0 => bent.keys[byte + 32 * chance.below(2) as usize] ^= 1 << bit,
+                0 => bent.keys[byte + 32 * rng.below(2) as usize] ^= 1 << bit,
                 1 => bent.handshake[byte] ^= 1 << bit,
                 2 => bent.claimer[byte] ^= 1 << bit,
                 3 => bent.greeter[byte] ^= 1 << bit,
@@ -134,7 +147,12 @@ fn m4_a_field_that_differs_is_refused_or_shows_other_codes() {
     assert!(equal_halves < 3);
     // The control: with nothing bent, nobody refuses.
     assert_eq!(
-        opening(&world, (world.setting(Newcomer::Person), world.setting(Newcomer::Person)), &world.link(), 0),
+        opening(
+            &organisation,
+            (organisation.prologue(Newcomer::Person), organisation.prologue(Newcomer::Person)),
+            &organisation.link(),
+            0
+        ),
         None
     );
 }
@@ -194,7 +212,7 @@ fn m11_no_server_speaks_for_a_person() {
         for seed in 0..count {
             let run = lab.play(strategy(name).unwrap(), People::Attentive, seed).unwrap();
             assert!(run.verdict.held && !run.verdict.enrolled, "{name} {seed}: {run:#?}");
-            // Not at some later step, and not by patience: the word itself is refused, and nobody
+            // Not at some later step, and not by a deadline: the word itself is refused, and nobody
             // is asked for anything on its account.
             let why = Closed::BadMessage { step }.to_string();
             let refused = run.verdict.told.iter().any(|told| told.side == Side::Claimer && told.why == why);
@@ -234,11 +252,11 @@ fn m12_half_of_the_bits_sign_nothing() {
 }
 
 #[test]
-fn m13_no_ceremony_changes_its_road() {
+fn m13_no_ceremony_changes_its_transport() {
     let count = runs(60, 1_000);
-    let (enrolled, alerts) = hold(&["road-splice", "bent-setting"], count);
+    let (enrolled, alerts) = hold(&["transport-splice", "bent-prologue"], count);
     println!(
-        "figure M13: another road, another end of it, another setting on one side, {} times, seeds 0 to {}: {enrolled} enrolled, {alerts} told",
+        "figure M13: another transport, another end of it, another prologue on one side, {} times, seeds 0 to {}: {enrolled} enrolled, {alerts} told",
         2 * count,
         count - 1
     );

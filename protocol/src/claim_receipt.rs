@@ -8,11 +8,11 @@ use minicbor::{Decode, Encode};
 
 use crate::codec;
 use crate::keys::DeviceSigningKey;
-use crate::public::{BadSignature, Context, Hash, Signature, VerifyKey};
+use crate::public_keys::{BadSignature, Context, Hash, Signature, VerifyKey};
 
 /// Message 8 and what it is over (docs/protocol.md, *Message 8*).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct Receipt {
+pub struct ClaimReceipt {
     /// The ceremony's Noise handshake hash.
     #[n(0)]
     pub handshake: Hash,
@@ -44,7 +44,7 @@ struct Signed<'a> {
     opened: &'a Hash,
 }
 
-impl Receipt {
+impl ClaimReceipt {
     /// Signs a receipt with the new device's key.
     #[must_use]
     pub fn sign(

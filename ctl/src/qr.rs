@@ -1,4 +1,4 @@
-//! `--qr`: the link as a picture that another terminal's camera reads off the screen.
+//! `--qr`: the link as a picture that another device's camera reads off the screen.
 //!
 //! Decides size, border and colours. Refuses to draw where nobody looks or where a picture is
 //! noise: with `--json`, `--plain` and without being asked, since who photographs it over a
@@ -18,7 +18,7 @@ const QUIET_ZONE: usize = 4;
 
 /// The option.
 #[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct Picture {
+pub(crate) struct QrOption {
     /// Show the link as a QR code, too. If your terminal shows no colours, say what its background
     /// is: dark or light
     #[arg(
@@ -42,7 +42,7 @@ enum Background {
     Light,
 }
 
-impl Picture {
+impl QrOption {
     /// Whether it can be drawn at all, before anything is done that a link comes of.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ impl Picture {
         });
         // Without colours a block is light on dark, or dark on light.
         let block_is_light = !coloured && background != Background::Light;
-        output.picture(&drawn(link, block_is_light)?, coloured)
+        output.qr_code(&drawn(link, block_is_light)?, coloured)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::client::Connection;
 use crate::failure::{Done, Failure};
 use crate::prompt::Terminal;
 use crate::schema;
-use crate::text::shown;
+use crate::text::escaped;
 
 /// Fewest digits of a device's id: fewer would fit by accident.
 const PREFIX_MIN_DIGITS: usize = 4;
@@ -25,12 +25,12 @@ const SEE_MEMBERS: &str = "`parsecctl user list` shows the members as they are n
 pub(super) fn revoke_device(context: &Context<'_>, id: &str, sure: &Sure) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
     let all: UserListResult = context.ask(&mut daemon, method::USER_LIST, &context.global.select())?;
-    let (owner, terminal) = find(&all.users, id)?;
-    let named = format!("Device {} of {}", terminal_in_words(terminal), in_words(owner));
+    let (owner, device) = find(&all.users, id)?;
+    let named = format!("Device {} of {}", device_in_words(device), in_words(owner));
     let what =
         format!("{named} will not be trusted from here on, nor anything it signs. This can't be undone.");
     confirm(context, &what, sure)?;
-    let asked = DeviceRevoke { select: context.global.select(), device: terminal.device };
+    let asked = DeviceRevoke { select: context.global.select(), device: device.device };
     let member: Member = context.ask(&mut daemon, method::DEVICE_REVOKE, &asked)?;
     let text = format!("{named} is revoked.");
     context.output.changed(schema::DEVICE_REVOKE, &member, || text.clone(), Done::new(&text, SEE_MEMBERS))
@@ -40,11 +40,11 @@ pub(super) fn revoke_device(context: &Context<'_>, id: &str, sure: &Sure) -> Res
 pub(super) fn revoke_user(context: &Context<'_>, user: &str, sure: &Sure) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
     let member = member(context, &mut daemon, user)?;
-    let terminals = member.devices.iter().filter(|device| !device.revoked).count();
+    let devices = member.devices.iter().filter(|device| !device.revoked).count();
     let named = in_words(&member);
     let what = format!(
-        "{named} and {terminals} {} will not be trusted from here on. This can't be undone.",
-        if terminals == 1 { "device" } else { "devices" }
+        "{named} and {devices} {} will not be trusted from here on. This can't be undone.",
+        if devices == 1 { "device" } else { "devices" }
     );
     confirm(context, &what, sure)?;
     let asked = UserRevoke { select: context.global.select(), user: member.user };
@@ -87,9 +87,9 @@ fn member(context: &Context<'_>, daemon: &mut Connection, user: &str) -> Result<
 /// The device that is meant, by the start of its id.
 fn find<'a>(users: &'a [Member], id: &str) -> Result<(&'a Member, &'a MemberDevice), Failure> {
     let wanted = id.to_ascii_lowercase();
-    let terminals = users.iter().flat_map(|user| user.devices.iter().map(move |device| (user, device)));
+    let devices = users.iter().flat_map(|user| user.devices.iter().map(move |device| (user, device)));
     let found: Vec<_> =
-        terminals.filter(|(_, device)| device.device.to_string().starts_with(&wanted)).collect();
+        devices.filter(|(_, device)| device.device.to_string().starts_with(&wanted)).collect();
     match found.as_slice() {
         [only] if wanted.len() >= PREFIX_MIN_DIGITS => Ok(*only),
         [] => Err(Failure::usage(
@@ -119,13 +119,13 @@ pub(super) fn confirm(context: &Context<'_>, what: &str, sure: &Sure) -> Result<
 }
 
 fn in_words(member: &Member) -> String {
-    let email = shown(&member.email);
-    member.name.as_ref().map_or_else(|| email.clone(), |name| format!("{} <{email}>", shown(name)))
+    let email = escaped(&member.email);
+    member.name.as_ref().map_or_else(|| email.clone(), |name| format!("{} <{email}>", escaped(name)))
 }
 
-fn terminal_in_words(device: &MemberDevice) -> String {
+fn device_in_words(device: &MemberDevice) -> String {
     let id = short(device.device);
-    device.label.as_ref().map_or_else(|| id.clone(), |label| format!("{} ({id})", shown(label)))
+    device.label.as_ref().map_or_else(|| id.clone(), |label| format!("{} ({id})", escaped(label)))
 }
 
 #[cfg(test)]
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_found_by_as_much_of_its_id_as_is_its_own() {
+    fn a_device_is_found_by_as_much_of_its_id_as_is_its_own() {
         let mut alike = [0xab; 16];
         alike[2] = 0;
         let users = [user(1, &[[0xab; 16]]), user(2, &[[0xcd; 16], alike])];

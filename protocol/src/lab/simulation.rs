@@ -7,22 +7,22 @@
 
 use std::collections::VecDeque;
 
-use super::chance::Seeded;
+use super::organisation::{Organisation, START};
 use super::people::{self, People};
+use super::seeded_rng::SeededRng;
 use super::strategies::{Adversary, Ground};
 use super::transcript::{Event, Newcomer, Side, Told, Verdict, Who, told};
-use super::world::{START, World};
 use crate::enrol::claimer::Claimer;
 use crate::enrol::greeter::Greeter;
 use crate::enrol::io::{
-    ClaimerInput, ClaimerOutput, Closed, CodeQuestion, GreeterInput, GreeterOutput, NewDevice, Publication,
-    Refused, SealedEnrolment, Setting,
+    ClaimerInput, ClaimerOutput, Closed, CodeQuestion, GreeterInput, GreeterOutput, NewDevice, Prologue,
+    Publication, Refused, SealedEnrolment,
 };
 use crate::enrol::sas::SasCode;
 use crate::ids::{Label, Timestamp};
 use crate::keys::LinkSecret;
 use crate::limits::MESSAGE_WAIT_SECONDS;
-use crate::public::VerifyKey;
+use crate::public_keys::VerifyKey;
 
 /// Things that may happen in one attempt. An honest one has about 25; what needs more than this
 /// goes round in circles.
@@ -39,8 +39,8 @@ pub(super) struct End {
 }
 
 /// One invitation, and everything that happens to it.
-pub(super) struct Stage<'a> {
-    world: &'a World,
+pub(super) struct Simulation<'a> {
+    organisation: &'a Organisation,
     people: People,
     newcomer: Newcomer,
     claimer: Claimer,
@@ -57,8 +57,8 @@ pub(super) struct Stage<'a> {
     published: Option<Box<Publication>>,
     queue: VecDeque<(Side, u8, Vec<u8>)>,
     now: Timestamp,
-    entropy: Seeded,
-    chance: Seeded,
+    entropy: SeededRng,
+    rng: SeededRng,
     attempt: u32,
     events: Vec<Event>,
     told: Vec<Told>,
@@ -79,32 +79,33 @@ pub(super) struct Stage<'a> {
 type Machines = (Claimer, Greeter, Vec<ClaimerOutput>, Vec<GreeterOutput>);
 
 fn machines(
-    world: &World,
-    settings: (Setting, Setting),
+    organisation: &Organisation,
+    settings: (Prologue, Prologue),
     typed: bool,
     now: Timestamp,
-    entropy: &mut Seeded,
+    entropy: &mut SeededRng,
 ) -> Result<Machines, Refused> {
     let (claims, greets) = settings;
-    let (claimer, first) = Claimer::start(claims, &world.link(), now, entropy)?;
-    let (greeter, second) = Greeter::start(greets, &world.link(), world.founded.root, typed, now, entropy)?;
+    let (claimer, first) = Claimer::start(claims, &organisation.link(), now, entropy)?;
+    let (greeter, second) =
+        Greeter::start(greets, &organisation.link(), organisation.founded.root, typed, now, entropy)?;
     Ok((claimer, greeter, first, second))
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Simulation<'a> {
     pub(super) fn new(
-        world: &'a World,
+        organisation: &'a Organisation,
         people: People,
         newcomer: Newcomer,
-        settings: (Setting, Setting),
+        settings: (Prologue, Prologue),
         seed: u64,
     ) -> Result<Self, Refused> {
-        let mut entropy = Seeded::new(seed);
+        let mut entropy = SeededRng::new(seed);
         // Some organisations want codes typed; a blind pick would have no chance there, so that the
         // lab always lets people pick.
-        let (claimer, greeter, first, second) = machines(world, settings, false, START, &mut entropy)?;
-        let mut stage = Self {
-            world,
+        let (claimer, greeter, first, second) = machines(organisation, settings, false, START, &mut entropy)?;
+        let mut simulation = Self {
+            organisation,
             people,
             newcomer,
             claimer,
@@ -122,7 +123,7 @@ impl<'a> Stage<'a> {
             queue: VecDeque::new(),
             now: START,
             entropy,
-            chance: Seeded::new(!seed),
+            rng: SeededRng::new(!seed),
             attempt: 1,
             events: Vec::new(),
             told: Vec::new(),
@@ -134,17 +135,17 @@ impl<'a> Stage<'a> {
             sent: Vec::new(),
             silent_restarts: 0,
         };
-        stage.note(Who::GreeterPerson, "starts to greet");
-        stage.note(Who::ClaimerPerson, "starts to claim");
-        stage.take_claimer(first);
-        stage.take_greeter(second);
-        Ok(stage)
+        simulation.note(Who::GreeterPerson, "starts to greet");
+        simulation.note(Who::ClaimerPerson, "starts to claim");
+        simulation.take_claimer(first);
+        simulation.take_greeter(second);
+        Ok(simulation)
     }
 
     /// Both people begin again by hand, having been told that the last attempt is over.
-    pub(super) fn begin_again(&mut self, settings: (Setting, Setting)) -> Result<(), Refused> {
+    pub(super) fn begin_again(&mut self, settings: (Prologue, Prologue)) -> Result<(), Refused> {
         let (claimer, greeter, first, second) =
-            machines(self.world, settings, false, self.now, &mut self.entropy)?;
+            machines(self.organisation, settings, false, self.now, &mut self.entropy)?;
         (self.claimer, self.greeter) = (claimer, greeter);
         (self.claimer_end, self.greeter_end) = (End::default(), End::default());
         (self.asked_identity, self.asked_approval, self.need_log, self.found_aloud) =
@@ -199,12 +200,12 @@ impl<'a> Stage<'a> {
 
     // --- for the adversary
 
-    pub(super) const fn world(&self) -> &'a World {
-        self.world
+    pub(super) const fn organisation(&self) -> &'a Organisation {
+        self.organisation
     }
 
-    pub(super) fn chance(&mut self) -> &mut Seeded {
-        &mut self.chance
+    pub(super) fn rng(&mut self) -> &mut SeededRng {
+        &mut self.rng
     }
 
     /// A message as it was sent.
@@ -276,14 +277,14 @@ impl<'a> Stage<'a> {
     pub(super) fn claimer_says_found(&mut self) {
         self.found_aloud = true;
         self.asked_identity = false;
-        let (name, device_label) = self.world.names(self.newcomer);
+        let (name, device_label) = self.organisation.names(self.newcomer);
         self.tell_claimer(ClaimerInput::Identity { name, device_label });
     }
 
     pub(super) fn approve(&mut self, heard: bool) {
         self.asked_approval = false;
-        let world = self.world;
-        self.tell_greeter(GreeterInput::Approve(world.approval(heard)));
+        let organisation = self.organisation;
+        self.tell_greeter(GreeterInput::Approve(organisation.approval(heard)));
     }
 
     pub(super) fn note(&mut self, who: Who, what: &str) {
@@ -328,7 +329,7 @@ impl<'a> Stage<'a> {
                 ClaimerOutput::NeedLog { .. } => self.need_log = true,
                 ClaimerOutput::Keep(device) => {
                     self.note(
-                        Who::ClaimerTerminal,
+                        Who::ClaimerDevice,
                         "has checked everything up to the root key and keeps its keys",
                     );
                     self.kept = Some(device);
@@ -355,14 +356,14 @@ impl<'a> Stage<'a> {
                 GreeterOutput::Persist(sealed) => {
                     if self.false_keys.contains(&sealed.verify_key) {
                         self.certificates += sealed.certificates.len();
-                        self.note(Who::GreeterTerminal, "SIGNS CERTIFICATES FOR A KEY OF THE ADVERSARY'S");
+                        self.note(Who::GreeterDevice, "SIGNS CERTIFICATES FOR A KEY OF THE ADVERSARY'S");
                     } else {
-                        self.note(Who::GreeterTerminal, "signs certificates for the newcomer's key");
+                        self.note(Who::GreeterDevice, "signs certificates for the newcomer's key");
                     }
                     self.sealed = Some(sealed);
                 }
                 GreeterOutput::Publish(publication) => {
-                    self.note(Who::GreeterTerminal, "has the receipt and publishes");
+                    self.note(Who::GreeterDevice, "has the receipt and publishes");
                     self.published = Some(publication);
                 }
                 GreeterOutput::WakeAt(_) => {}
@@ -372,7 +373,7 @@ impl<'a> Stage<'a> {
     }
 
     fn send(&mut self, from: Side, step: u8, bytes: Vec<u8>) {
-        self.event(terminal(from), "sends", Some(step), Some(bytes.len()));
+        self.event(device(from), "sends", Some(step), Some(bytes.len()));
         self.silent_restarts += u32::from(self.sent.contains(&step));
         self.sent.push(step);
         self.queue.push_back((from, step, bytes));
@@ -392,7 +393,7 @@ impl<'a> Stage<'a> {
             Side::Greeter => self.asked_approval = false,
         }
         let why = told(why);
-        self.event(terminal(side), &format!("tells its person that it is over: {why}"), None, None);
+        self.event(device(side), &format!("tells its person that it is over: {why}"), None, None);
         self.told.push(Told { attempt: self.attempt, side, why });
     }
 
@@ -410,7 +411,7 @@ impl<'a> Stage<'a> {
     /// What this run came to.
     pub(super) fn judged(self) -> (Vec<Event>, Verdict) {
         let genuine = |device: &NewDevice| {
-            device.root == self.world.founded.root
+            device.root == self.organisation.founded.root
                 && self.sealed.as_ref().is_some_and(|sealed| {
                     sealed
                         .certificates
@@ -436,25 +437,25 @@ impl<'a> Stage<'a> {
     }
 }
 
-impl Ground for Stage<'_> {
-    fn setting(&self) -> Setting {
-        self.world.setting(self.newcomer)
+impl Ground for Simulation<'_> {
+    fn prologue(&self) -> Prologue {
+        self.organisation.prologue(self.newcomer)
     }
 
     fn link(&self) -> LinkSecret {
-        self.world.link()
+        self.organisation.link()
     }
 
     fn false_root(&self) -> VerifyKey {
-        self.world.impostor.root
+        self.organisation.impostor.root
     }
 
     fn names(&self) -> (Option<Label>, Label) {
-        self.world.names(self.newcomer)
+        self.organisation.names(self.newcomer)
     }
 
     fn slip(&mut self, to: Side, step: u8, bytes: Vec<u8>, what: &str) {
-        Stage::slip(self, to, step, bytes, what);
+        Simulation::slip(self, to, step, bytes, what);
     }
 
     fn watch_key(&mut self, key: VerifyKey) {
@@ -471,9 +472,9 @@ impl Ground for Stage<'_> {
     }
 }
 
-const fn terminal(side: Side) -> Who {
+const fn device(side: Side) -> Who {
     match side {
-        Side::Claimer => Who::ClaimerTerminal,
-        Side::Greeter => Who::GreeterTerminal,
+        Side::Claimer => Who::ClaimerDevice,
+        Side::Greeter => Who::GreeterDevice,
     }
 }
