@@ -47,9 +47,9 @@ pub const STEP_MAX_BYTES: usize = 65_535;
 /// Invitations that one device's event stream follows: more ceremonies than one person has under
 /// way, and few enough to be read in one look.
 pub const FOLLOWED_MAX: usize = 256;
-/// Largest body any request or answer may have: a manifest, or a page of certificates, and their
-/// framing.
-pub const BODY_MAX_BYTES: usize = 1_100_000;
+/// Largest body any request or answer may have: a manifest, or a page of certificates with the keys
+/// that they name, and their framing.
+pub const BODY_MAX_BYTES: usize = 1_700_000;
 /// Number of ceremony messages, 0 to 8 (protocol.md, *The ceremony*).
 pub const STEPS: u8 = 9;
 

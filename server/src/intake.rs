@@ -3,20 +3,23 @@
 //!
 //! Decides which kinds a call takes, whether an enrolment is what its invitation and receipt say,
 //! and which code a refusal gets. Whether a certificate may stand in the log, the protocol's rules
-//! decide, which are every member's, over this server's tables ([`OpenLog`]). Reads certificates
+//! decide, which are every member's, over this server's tables ([`OpenLog`]). Refuses keys that are
+//! not those whose hashes the certificates name. Reads certificates
 //! and checks signatures ahead, outside of any transaction; nothing of that counts before the rules
 //! have looked again.
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::candidate::Candidate;
 use parsec_protocol::chain::organisation::Organisation;
-use parsec_protocol::chain::organisation::certificate::{Author, Body};
+use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope};
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::chain::view::NotAccepted;
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{DeviceId, Email, Invited, UserId};
 use parsec_protocol::public_keys::{Hash, VerifyKey};
-use parsec_protocol::relay::{Completion, ErrorCode};
+use parsec_protocol::claim_receipt::ClaimReceipt;
+use parsec_protocol::relay::{BootstrapRequest, Completion, ErrorCode};
+use parsec_protocol::sealing::{EncryptionKey, KeyHash};
 
 use crate::errors::Refusal;
 use crate::store::Tx;
@@ -29,6 +32,8 @@ pub(crate) enum IntakeFault {
     Log(#[from] Fault),
     #[error("the certificates are not the kinds this call takes")]
     WrongKinds,
+    #[error("the keys are not those that the certificates name")]
+    WrongKeys,
     #[error("the author is not the signing device")]
     WrongAuthor,
     #[error("it is not what the invitation says")]
@@ -42,6 +47,7 @@ impl From<IntakeFault> for ErrorCode {
         match fault {
             IntakeFault::Log(fault) => code_of(fault),
             IntakeFault::WrongKinds
+            | IntakeFault::WrongKeys
             | IntakeFault::WrongAuthor
             | IntakeFault::NotInvited
             | IntakeFault::BadReceipt => Self::CertificateRefused,
@@ -69,7 +75,6 @@ const fn code_of(fault: Fault) -> ErrorCode {
         | Fault::NotAFounding
         | Fault::UserIdTaken
         | Fault::EncryptionKeyTaken
-        | Fault::WeakEncryptionKey
         | Fault::SealedNameLength
         | Fault::DeviceIdTaken
         | Fault::VerifyKeyTaken
@@ -81,7 +86,12 @@ const fn code_of(fault: Fault) -> ErrorCode {
         | Fault::AboutOneself
         | Fault::SameProfile
         | Fault::StaleProfile
-        | Fault::OwnDevice => ErrorCode::CertificateRefused,
+        | Fault::OwnDevice
+        | Fault::RecoveryDevice
+        | Fault::AnothersKey
+        | Fault::StaleKey
+        | Fault::TooManyKeyChanges
+        | Fault::Abandoned => ErrorCode::CertificateRefused,
     }
 }
 
@@ -112,6 +122,15 @@ fn incoming(bytes: &[u8], expected: Option<&VerifyKey>) -> Result<Incoming, Inta
     Ok(certificate)
 }
 
+/// Refuses keys that are not, in this order, those whose hashes the certificates name.
+fn check_keys<'a>(
+    certificates: impl IntoIterator<Item = &'a Incoming>,
+    keys: &[EncryptionKey],
+) -> Result<(), IntakeFault> {
+    let named = certificates.into_iter().filter_map(|certificate| certificate.payload().body.key_named());
+    if named.eq(keys.iter().map(EncryptionKey::hash)) { Ok(()) } else { Err(IntakeFault::WrongKeys) }
+}
+
 /// The certificates of a founding: two, by the root key. What they have to be, the rules say.
 pub(crate) fn read_founding(
     certificates: &[ByteVec],
@@ -119,6 +138,20 @@ pub(crate) fn read_founding(
 ) -> Result<[Incoming; 2], IntakeFault> {
     let [user, device] = certificates else { return Err(IntakeFault::WrongKinds) };
     Ok([incoming(user, Some(root))?, incoming(device, Some(root))?])
+}
+
+/// The same with the keys that they name.
+pub(crate) fn read_bootstrap(request: &BootstrapRequest) -> Result<[Incoming; 2], IntakeFault> {
+    let founding = read_founding(&request.certificates, &request.root)?;
+    check_keys(&founding, &request.keys)?;
+    Ok(founding)
+}
+
+/// Names a founding, to answer the same one again: by root and certificates alone, which an exported
+/// log has, too.
+pub(crate) fn founding_fingerprint(root: VerifyKey, certificates: Vec<ByteVec>) -> Hash {
+    let request = BootstrapRequest { root, certificates, keys: Vec::new() };
+    Hash::of(&[&parsec_protocol::codec::encode(&request)])
 }
 
 /// A new device, or a new user with the first one.
@@ -131,13 +164,20 @@ pub(crate) struct Enrolment {
 }
 
 impl Enrolment {
-    /// Reads one or two certificates, signed by the caller's key as far as the caller is honest.
-    pub(crate) fn read(certificates: &[ByteVec], caller: &VerifyKey) -> Result<Self, IntakeFault> {
-        match certificates {
+    /// Reads one or two certificates, signed by the caller's key as far as the caller is honest, and
+    /// holds the keys that they name against them.
+    pub(crate) fn read(
+        certificates: &[ByteVec],
+        keys: &[EncryptionKey],
+        caller: &VerifyKey,
+    ) -> Result<Self, IntakeFault> {
+        let enrolment = match certificates {
             [device] => Self::of(None, incoming(device, Some(caller))?),
             [user, device] => Self::of(Some(incoming(user, Some(caller))?), incoming(device, Some(caller))?),
             _ => Err(IntakeFault::WrongKinds),
-        }
+        }?;
+        check_keys(enrolment.certificates(), keys)?;
+        Ok(enrolment)
     }
 
     /// A device's certificate, and its user's if that is new, too.
@@ -156,7 +196,8 @@ impl Enrolment {
                 | Body::Device { .. }
                 | Body::ProfileChange { .. }
                 | Body::UserRevoked { .. }
-                | Body::DeviceRevoked { .. } => return Err(IntakeFault::WrongKinds),
+                | Body::DeviceRevoked { .. }
+                | Body::UserKeyChanged { .. } => return Err(IntakeFault::WrongKinds),
             },
         };
         Ok(Self { user, device, owner, key })
@@ -204,22 +245,23 @@ fn is_by(certificate: &Incoming, device: DeviceId) -> Result<(), IntakeFault> {
     }
 }
 
-/// A profile change or a revocation.
+/// A certificate that stands by itself: a profile change, a revocation, another key of a user.
 #[derive(Debug)]
 pub(crate) struct Change(Incoming);
 
 impl Change {
-    /// Reads exactly one certificate, signed by the caller's key as far as the caller is honest.
+    /// Reads exactly one profile change or revocation, signed by the caller's key as far as the
+    /// caller is honest. Another key of a user comes with boxes, by a call of its own.
     pub(crate) fn read(certificates: &[ByteVec], caller: &VerifyKey) -> Result<Self, IntakeFault> {
         let [certificate] = certificates else { return Err(IntakeFault::WrongKinds) };
-        Self::of(incoming(certificate, Some(caller))?)
-    }
-
-    fn of(certificate: Incoming) -> Result<Self, IntakeFault> {
-        if certificate.payload().body.is_enrolment() {
-            Err(IntakeFault::WrongKinds)
-        } else {
-            Ok(Self(certificate))
+        let certificate = incoming(certificate, Some(caller))?;
+        match certificate.payload().body {
+            Body::ProfileChange { .. } | Body::UserRevoked { .. } | Body::DeviceRevoked { .. } => {
+                Ok(Self(certificate))
+            }
+            Body::User { .. } | Body::Device { .. } | Body::UserKeyChanged { .. } => {
+                Err(IntakeFault::WrongKinds)
+            }
         }
     }
 
@@ -239,12 +281,41 @@ impl Change {
     }
 }
 
+/// Another key of a user, with the key itself.
+#[derive(Debug)]
+pub(crate) struct KeyChange {
+    pub(crate) certificate: Change,
+    /// Whose key it is.
+    pub(crate) user: UserId,
+    /// Hash of the key before.
+    pub(crate) previous: KeyHash,
+    /// Hash of the key.
+    pub(crate) key: KeyHash,
+}
+
+impl KeyChange {
+    /// Reads the certificate, signed by the caller's key as far as the caller is honest, and holds
+    /// the key against it.
+    pub(crate) fn read(
+        certificate: &[u8],
+        key: &EncryptionKey,
+        caller: &VerifyKey,
+    ) -> Result<Self, IntakeFault> {
+        let certificate = incoming(certificate, Some(caller))?;
+        let Body::UserKeyChanged { user, previous, encryption_key, .. } = certificate.payload().body else {
+            return Err(IntakeFault::WrongKinds);
+        };
+        check_keys([&certificate], std::slice::from_ref(key))?;
+        Ok(Self { certificate: Change(certificate), user, previous, key: encryption_key })
+    }
+}
+
 /// Certificates that stand or fall together where a log is put back.
 #[derive(Debug)]
 pub(crate) enum Piece {
     /// A device, or a user and their first one.
     Enrolment(Box<Enrolment>),
-    /// A profile change or a revocation.
+    /// One that stands by itself.
     Change(Box<Change>),
 }
 
@@ -262,12 +333,33 @@ pub(crate) fn pieces(certificates: &[ByteVec]) -> Result<Vec<Piece>, IntakeFault
                 Piece::Enrolment(Box::new(Enrolment::of(Some(first), device)?))
             }
             Body::Device { .. } => Piece::Enrolment(Box::new(Enrolment::of(None, first)?)),
-            Body::ProfileChange { .. } | Body::UserRevoked { .. } | Body::DeviceRevoked { .. } => {
-                Piece::Change(Box::new(Change::of(first)?))
-            }
+            Body::ProfileChange { .. }
+            | Body::UserRevoked { .. }
+            | Body::DeviceRevoked { .. }
+            | Body::UserKeyChanged { .. } => Piece::Change(Box::new(Change(first))),
         });
     }
     Ok(pieces)
+}
+
+/// The keys that a repair brings: for each that the certificates name, in their order, the key or
+/// nothing.
+pub(crate) fn repaired_keys(
+    certificates: &[ByteVec],
+    keys: Vec<Option<EncryptionKey>>,
+) -> Result<Vec<EncryptionKey>, IntakeFault> {
+    let mut named = Vec::new();
+    for certificate in certificates {
+        let payload = Envelope::decode(certificate).and_then(|envelope| envelope.payload());
+        named.extend(payload.map_err(|_| Fault::Malformed)?.body.key_named());
+    }
+    let fits =
+        |(named, key): (&KeyHash, &Option<EncryptionKey>)| key.as_ref().is_none_or(|key| key.hash() == *named);
+    if named.len() == keys.len() && named.iter().zip(&keys).all(fits) {
+        Ok(keys.into_iter().flatten().collect())
+    } else {
+        Err(IntakeFault::WrongKeys)
+    }
 }
 
 /// Names a completion, to answer the same one again.

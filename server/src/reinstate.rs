@@ -14,16 +14,15 @@ use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::{Body, Envelope};
 use parsec_protocol::chain::view::NotAccepted;
-use parsec_protocol::codec;
 use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::{EVIDENCE_MAX_BYTES, EvidenceError};
 use parsec_protocol::ids::{IdError, OrganisationId};
 use parsec_protocol::limits::LOG_PAGE_MAX_CERTIFICATES;
-use parsec_protocol::public_keys::{Hash, VerifyKey};
-use parsec_protocol::relay::{BootstrapRequest, ErrorCode};
+use parsec_protocol::public_keys::VerifyKey;
+use parsec_protocol::relay::ErrorCode;
 
 use crate::errors::Refusal;
-use crate::intake::{read_founding, refused};
+use crate::intake::{founding_fingerprint, read_founding, refused};
 use crate::repair::put_back;
 use crate::store::log::{self, OpenLog};
 use crate::store::{self, Beside, Making, StoreError};
@@ -126,9 +125,10 @@ pub fn repair_organisation(database: &Path, name: &str, file: &Path) -> Result<R
     let mut from = Head::empty(&organisation, &export.root);
     while !rest.is_empty() {
         let (part, after) = rest.split_at_checked(part_length(rest)).unwrap_or((rest, &[]));
+        // An exported log has no keys: members put them back, by their hashes.
         // Part by part, so that a running server waits for none of them longer than for a member's
         // call.
-        let done = store.change(|tx| put_back(tx, &organisation, from, part))?;
+        let done = store.change(|tx| put_back(tx, &organisation, from, part, Ok(Vec::new())))?;
         added = added.saturating_add(done.added);
         from =
             verified.head_at(from.count.saturating_add(part.len() as u64)).ok_or(ReinstateError::Conflict)?;
@@ -157,7 +157,7 @@ fn found(store: &Beside, organisation: &OrganisationId, export: &LogExport) -> R
     let root: VerifyKey = export.root;
     let certificates: Vec<ByteVec> = export.certificates.iter().take(2).cloned().collect();
     let founding = read_founding(&certificates, &root).map_err(refused)?;
-    let request = Hash::of(&[&codec::encode(&BootstrapRequest { root, certificates })]);
+    let request = founding_fingerprint(root, certificates);
     store.change(|tx| -> Result<(), ReinstateError> {
         tx.lock_log(organisation)?;
         tx.set_founded(organisation, &root, request)?;

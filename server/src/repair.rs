@@ -12,6 +12,7 @@ use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::chain::view::{LogView as _, NotAccepted};
 use parsec_protocol::ids::OrganisationId;
 use parsec_protocol::relay::ErrorCode;
+use parsec_protocol::sealing::EncryptionKey;
 
 use crate::errors::Refusal;
 use crate::intake::{IntakeFault, Piece, pieces};
@@ -44,12 +45,14 @@ fn not_appended(error: NotAppended) -> Refusal {
     }
 }
 
-/// Puts back those of `certificates` that are missing, which follow `from`.
+/// Puts back those of `certificates` that are missing, which follow `from`, and the keys that are
+/// missing of those that they name.
 pub(crate) fn put_back(
     tx: &mut dyn Tx,
     organisation: &OrganisationId,
     from: Head,
     certificates: &[ByteVec],
+    keys: Result<Vec<EncryptionKey>, IntakeFault>,
 ) -> Result<PutBack, Refusal> {
     let mut log = log::lock(tx, organisation)?;
     let held = log.head().count;
@@ -67,6 +70,7 @@ pub(crate) fn put_back(
         }
         missing = rest;
     }
+    let keys = keys.map_err(refused)?;
     let mut rights = Vec::new();
     for piece in pieces(missing).map_err(refused)? {
         // Each is judged by what the log says up to there, as the first time.
@@ -78,6 +82,9 @@ pub(crate) fn put_back(
                 rights.extend(change.append(tx, &mut log).map_err(not_appended)?.rights);
             }
         }
+    }
+    for key in &keys {
+        tx.put_key(organisation, key)?;
     }
     let count = log.head().count;
     Ok(PutBack { count, added: count.saturating_sub(held), rights })

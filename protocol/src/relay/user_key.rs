@@ -44,9 +44,10 @@ pub struct DeviceBox {
 /// What one device is given to get a key of its user.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct KeyBox {
-    /// The seed, sealed to the device.
+    /// The seed, sealed to the device; none where the device was handed it in its ceremony, or a
+    /// newer key has boxes.
     #[n(0)]
-    pub sealed: ByteVec,
+    pub sealed: Option<ByteVec>,
     /// The seed before, sealed to this key; none for a user's first key, or where its author never
     /// got the one before.
     #[n(1)]

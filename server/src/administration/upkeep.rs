@@ -13,7 +13,7 @@ use super::{AdministrationError, failed};
 use crate::budgets::{Share, Taken};
 use crate::clock::Clock;
 use crate::invitations::Pool;
-use crate::store::rows::Part;
+use crate::store::rows::{Lasting, Part};
 use crate::store::{Beside, Making, StoreError, Tx, pruning};
 
 /// A line about who takes up how much.
@@ -40,6 +40,8 @@ pub enum UsageLine {
         manifests: u64,
         /// Bytes of certificates and receipts.
         log: u64,
+        /// Bytes of encryption keys, and of boxes with users' seeds.
+        keys: u64,
     },
 }
 
@@ -56,8 +58,10 @@ impl UsageLine {
                     "{kind}\t{whose}\t{live} of {live_max} invitations\t{over} over\t{bytes} of {bytes_max} bytes"
                 )
             }
-            Self::Lasting { manifests, log } => {
-                format!("lasting\tall\t{manifests} bytes of manifests\t{log} bytes of the log")
+            Self::Lasting { manifests, log, keys } => {
+                format!(
+                    "lasting\tall\t{manifests} bytes of manifests\t{log} bytes of the log\t{keys} bytes of keys"
+                )
             }
         }
     }
@@ -76,8 +80,8 @@ impl UsageLine {
                     r#"{{"organisation":"{organisation}","kind":"{kind}","member":{member},"live":{live},"live_max":{live_max},"over":{over},"bytes":{bytes},"bytes_max":{bytes_max}}}"#
                 )
             }
-            Self::Lasting { manifests, log } => format!(
-                r#"{{"organisation":"{organisation}","kind":"lasting","manifests":{manifests},"log":{log}}}"#
+            Self::Lasting { manifests, log, keys } => format!(
+                r#"{{"organisation":"{organisation}","kind":"lasting","manifests":{manifests},"log":{log},"keys":{keys}}}"#
             ),
         }
     }
@@ -140,7 +144,8 @@ pub fn organisation_usage(database: &Path, name: &str) -> Result<Vec<UsageLine>,
         }
     };
     let mut lines: Vec<_> = parts.into_iter().map(line).collect();
-    lines.push(UsageLine::Lasting { manifests: lasting.manifests, log: lasting.log });
+    let Lasting { manifests, log, keys } = lasting;
+    lines.push(UsageLine::Lasting { manifests, log, keys });
     Ok(lines)
 }
 

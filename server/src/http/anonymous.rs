@@ -14,14 +14,15 @@ use parsec_protocol::limits::CERTIFICATE_MAX_BYTES;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{BootstrapRequest, ErrorCode, HEADER_BOOTSTRAP, Standing, StandingQuestion};
 
+use super::registering::KEY_RECORD_BYTES;
 use super::{App, body};
 use crate::errors::Refusal;
 use crate::intake::{self, not_appended, refused};
 use crate::store::Party;
 use crate::store::log::OpenLog;
 
-/// Two certificates, a key, their framing.
-const FOUNDING_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 64;
+/// Two certificates, the root key, two keys, their framing.
+const FOUNDING_MAX_BYTES: usize = 2 * (CERTIFICATE_MAX_BYTES + KEY_RECORD_BYTES) + 64;
 /// An id, a hash, their framing.
 const QUESTION_MAX_BYTES: usize = 64;
 
@@ -44,8 +45,8 @@ pub(crate) async fn bootstrap(
 
     let content = body::read(content, FOUNDING_MAX_BYTES).await?;
     let request: BootstrapRequest = body::decode(&content)?;
-    let request_hash = Hash::of(&[&content]);
-    let founding = intake::read_founding(&request.certificates, &request.root);
+    let request_hash = intake::founding_fingerprint(request.root, request.certificates.clone());
+    let founding = intake::read_bootstrap(&request);
     store
         .write(move |tx| {
             tx.lock_log(&organisation)?;
@@ -53,17 +54,22 @@ pub(crate) async fn bootstrap(
             if stored.bootstrap_hash != token_hash {
                 return Err(ErrorCode::BootstrapRefused.into());
             }
-            match stored.founded {
-                Some((_, hash)) if hash == request_hash => return Ok(()),
+            let asked_again = match stored.founded {
+                Some((_, hash)) if hash == request_hash => true,
                 Some(_) => return Err(ErrorCode::OrganisationExists.into()),
-                None => {}
-            }
+                None => false,
+            };
             let founding = founding.map_err(refused)?;
-            tx.set_founded(&organisation, &request.root, request_hash)?;
-            let mut log = OpenLog::empty(&organisation, request.root);
-            for certificate in founding {
-                log.append(tx, certificate).map_err(not_appended)?;
+            if !asked_again {
+                tx.set_founded(&organisation, &request.root, request_hash)?;
+                let mut log = OpenLog::empty(&organisation, request.root);
+                for certificate in founding {
+                    log.append(tx, certificate).map_err(not_appended)?;
+                }
             }
+            // Also where the founding is there already: it may have come from an exported log, which
+            // has no keys.
+            request.keys.iter().try_for_each(|key| tx.put_key(&organisation, key))?;
             Ok(())
         })
         .await?;

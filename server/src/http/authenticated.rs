@@ -19,7 +19,7 @@ use parsec_protocol::relay::{
 
 use super::invited::{deposit, read_step};
 use super::route::MemberCall;
-use super::{App, body, device_events, registering, repairing, signed};
+use super::{App, body, device_events, registering, repairing, signed, user_keys};
 use crate::budgets::Wish;
 use crate::errors::Refusal;
 use crate::invitations::{self, Member};
@@ -38,6 +38,8 @@ const FOLLOW_MAX_BYTES: usize = 17 * FOLLOWED_MAX + 16;
 /// A manifest, its version, their framing.
 const UPLOAD_MAX_BYTES: usize = MANIFEST_MAX_BYTES + 64;
 const _: () = assert!(UPLOAD_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
+const _: () =
+    assert!(user_keys::CHANGE_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
 const _: () = assert!(REPAIR_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
 
 /// The signer of a request whose signature was checked.
@@ -161,6 +163,9 @@ const fn body_max(call: &MemberCall) -> usize {
         MemberCall::Publish => registering::CHANGE_MAX_BYTES,
         MemberCall::PutManifest => UPLOAD_MAX_BYTES,
         MemberCall::Repair => REPAIR_MAX_BYTES,
+        MemberCall::ChangeKey => user_keys::CHANGE_MAX_BYTES,
+        MemberCall::PutKey(_) => user_keys::KEY_MAX_BYTES,
+        MemberCall::PutBox(..) => user_keys::BOX_MAX_BYTES,
         MemberCall::Invitations { .. }
         | MemberCall::Invitation(_)
         | MemberCall::Cancel(_)
@@ -168,15 +173,17 @@ const fn body_max(call: &MemberCall) -> usize {
         | MemberCall::Join(..)
         | MemberCall::GetStep(..)
         | MemberCall::Log { .. }
+        | MemberCall::Key(_)
+        | MemberCall::GetBox(..)
         | MemberCall::Manifest => 0,
     }
 }
 
 /// Whether a call would put something new at the end of a log, where a restore may have left no
-/// room for it.
+/// room for it. Keys and boxes are beside the log, and may be put back meanwhile.
 const fn enters_a_log(call: &MemberCall) -> bool {
     match call {
-        MemberCall::Complete(..) | MemberCall::Enrol | MemberCall::Publish => true,
+        MemberCall::Complete(..) | MemberCall::Enrol | MemberCall::Publish | MemberCall::ChangeKey => true,
         MemberCall::Invitations { .. }
         | MemberCall::Invite
         | MemberCall::Invitation(_)
@@ -189,6 +196,10 @@ const fn enters_a_log(call: &MemberCall) -> bool {
         | MemberCall::CancelAttempt(..)
         | MemberCall::Log { .. }
         | MemberCall::Repair
+        | MemberCall::Key(_)
+        | MemberCall::PutKey(_)
+        | MemberCall::GetBox(..)
+        | MemberCall::PutBox(..)
         | MemberCall::Manifest
         | MemberCall::PutManifest => false,
     }
@@ -264,6 +275,13 @@ pub(crate) async fn answer(
         MemberCall::Repair => {
             app.quota.take(&Key::Repair(caller.organisation.clone(), caller.device))?;
             repairing::repair(&app, caller, body::decode(&content)?, now).await
+        }
+        MemberCall::ChangeKey => user_keys::change(&app, caller, body::decode(&content)?).await,
+        MemberCall::Key(named) => user_keys::key(&app, caller, named).await,
+        MemberCall::PutKey(named) => user_keys::put_key(&app, caller, named, body::decode(&content)?).await,
+        MemberCall::GetBox(user, key, device) => user_keys::get_box(&app, caller, (user, key, device)).await,
+        MemberCall::PutBox(user, key, device) => {
+            user_keys::put_box(&app, caller, (user, key, device), body::decode(&content)?).await
         }
         MemberCall::Manifest => {
             let load = move |tx: &dyn Tx| {

@@ -17,6 +17,7 @@ mod registering;
 mod repairing;
 mod route;
 mod signed;
+mod user_keys;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

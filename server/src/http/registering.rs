@@ -1,8 +1,8 @@
 //! The calls that put certificates into the log: completing, registering a direct enrolment,
 //! profile changes and revocations.
 //!
-//! Decides that checks and changes are one transaction: certificates, receipt and the invitation's
-//! end together, or nothing; a revocation together with what it ends. What may stand in the log is
+//! Decides that checks and changes are one transaction: certificates, keys, receipt and the
+//! invitation's end together, or nothing; a revocation together with what it ends. What may stand in the log is
 //! the protocol's to say, what a call may bring `intake`'s.
 
 use axum::response::Response;
@@ -14,6 +14,7 @@ use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     Completed, Completion, DirectEnrolment, ErrorCode, InvitationStatus, NewCertificate,
 };
+use parsec_protocol::sealing::{ENCRYPTION_KEY_BYTES, EncryptionKey};
 
 use super::authenticated::{Caller, greet_to_change};
 use super::{App, body};
@@ -25,8 +26,10 @@ use crate::store::log::{Appended, OpenLog, RightsChange};
 use crate::store::{Tx, invitations as rows, log, usage};
 use crate::watchers::Topic;
 
-/// Two certificates, a receipt, their framing.
-pub(super) const COMPLETION_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 512;
+/// An encryption key and its suite: the record that travels.
+pub(super) const KEY_RECORD_BYTES: usize = ENCRYPTION_KEY_BYTES + 5;
+/// Two certificates with a key each, a receipt, their framing.
+pub(super) const COMPLETION_MAX_BYTES: usize = 2 * (CERTIFICATE_MAX_BYTES + KEY_RECORD_BYTES) + 512;
 /// The same with a token, the longest e-mail (254) and two times.
 pub(super) const DIRECT_MAX_BYTES: usize = COMPLETION_MAX_BYTES + 512;
 /// One certificate and its framing.
@@ -40,7 +43,7 @@ pub(super) async fn complete(
     request: Completion,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    let enrolment = Enrolment::read(&request.certificates, &caller.key);
+    let enrolment = Enrolment::read(&request.certificates, &request.keys, &caller.key);
     let completed = caller
         .store(app)
         .write(move |tx| {
@@ -72,7 +75,7 @@ fn complete_in(
     chosen.attempt.state.greets(&member.device)?;
     invitations::complete(&mut chosen.invitation, &mut chosen.attempt)?;
     let invited = &chosen.invitation.invited;
-    let position = append(tx, caller, log, invited, enrolment, &request.receipt)?;
+    let position = append(tx, caller, log, invited, enrolment, (&request.receipt, &request.keys))?;
     tx.set_completion(&caller.organisation, &token, number, (fingerprint, position))?;
     chosen.save(tx)?;
     tx.changed(chosen.into_change());
@@ -80,14 +83,14 @@ fn complete_in(
 }
 
 /// The one way in for enrolments: certificates and receipt are held against the log as it is now.
-/// Returns the first one's position.
+/// The keys were held against the certificates. Returns the first one's position.
 fn append(
     tx: &mut dyn Tx,
     caller: &Caller,
     mut log: OpenLog,
     invited: &Invited,
     enrolment: Result<Enrolment, IntakeFault>,
-    receipt: &ClaimReceipt,
+    (receipt, keys): (&ClaimReceipt, &[EncryptionKey]),
 ) -> Result<u64, Refusal> {
     let enrolment = enrolment.map_err(refused)?;
     enrolment.check_call(caller.device, invited).map_err(refused)?;
@@ -96,6 +99,7 @@ fn append(
     let position = enrolment.append(tx, &mut log).map_err(not_appended)?;
     received.map_err(refused)?;
     tx.insert_receipt(&caller.organisation, position, receipt)?;
+    keys.iter().try_for_each(|key| tx.put_key(&caller.organisation, key))?;
     Ok(position)
 }
 
@@ -107,7 +111,7 @@ pub(super) async fn enrol(
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     let budgets = app.budgets;
-    let enrolment = Enrolment::read(&asked.certificates, &caller.key);
+    let enrolment = Enrolment::read(&asked.certificates, &asked.keys, &caller.key);
     let completed = caller
         .store(app)
         .write(move |tx| {
@@ -158,7 +162,7 @@ fn enrol_in(
             rows::insert(tx, org, &made, now)?;
         }
     }
-    append(tx, caller, log, &asked.invited, enrolment, &asked.receipt)
+    append(tx, caller, log, &asked.invited, enrolment, (&asked.receipt, &asked.keys))
 }
 
 /// Where these certificates stand in the log, one after the other, if they do.

@@ -15,7 +15,8 @@ use super::authenticated::Caller;
 use super::registering::settle_rights;
 use super::{App, body};
 use crate::errors::Refusal;
-use crate::repair::put_back;
+use crate::intake::repaired_keys;
+use crate::repair::{PutBack, put_back};
 use crate::store::{Tx, log};
 
 /// Puts certificates back.
@@ -31,7 +32,13 @@ pub(super) async fn repair(
         _ => return Err(ErrorCode::TooLarge.into()),
     }
     let store = caller.store(app);
-    let repaired = store.write(move |tx| repair_in(tx, &caller, &asked, now)).await?;
+    let LogRepair { from, certificates, keys } = asked;
+    // Hashed here, where nobody else waits.
+    let keys = repaired_keys(&certificates, keys);
+    let put_back = move |tx: &mut dyn Tx| {
+        repair_in(tx, &caller, |tx| put_back(tx, &caller.organisation, from, &certificates, keys), now)
+    };
+    let repaired = store.write(put_back).await?;
     if repaired.added > 0 {
         tracing::warn!(repaired.added, repaired.count, "a member has put certificates back");
     }
@@ -41,13 +48,13 @@ pub(super) async fn repair(
 fn repair_in(
     tx: &mut dyn Tx,
     caller: &Caller,
-    asked: &LogRepair,
+    put_back: impl FnOnce(&mut dyn Tx) -> Result<PutBack, Refusal>,
     now: Timestamp,
 ) -> Result<LogRepaired, Refusal> {
     let org = &caller.organisation;
     log::lock(tx, org)?;
     caller.signer(tx)?;
-    let done = put_back(tx, org, asked.from, &asked.certificates)?;
+    let done = put_back(tx)?;
     // Whoever is revoked by what they bring speaks for nobody.
     caller.signer(tx)?;
     for rights in done.rights {

@@ -4,9 +4,10 @@
 //! anything is looked up. Its patterns, not the paths, go to the log: paths say who enrols when. An invitation is named by its handle.
 
 use axum::http::{Method, Uri};
-use parsec_protocol::ids::{AttemptId, OrganisationId};
+use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, UserId};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::ErrorCode;
+use parsec_protocol::sealing::KeyHash;
 
 /// A call that needs no identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,11 @@ pub(crate) enum MemberCall {
     Publish,
     Log { from: u64 },
     Repair,
+    ChangeKey,
+    Key(KeyHash),
+    PutKey(KeyHash),
+    GetBox(UserId, KeyHash, DeviceId),
+    PutBox(UserId, KeyHash, DeviceId),
     Manifest,
     PutManifest,
 }
@@ -85,6 +91,9 @@ impl Route {
                 MemberCall::Publish => "certificates",
                 MemberCall::Log { .. } => "log",
                 MemberCall::Repair => "log/repair",
+                MemberCall::ChangeKey => "user-key",
+                MemberCall::Key(_) | MemberCall::PutKey(_) => "keys/K",
+                MemberCall::GetBox(..) | MemberCall::PutBox(..) => "users/U/boxes/K/D",
                 MemberCall::Manifest | MemberCall::PutManifest => "manifest",
             },
         }
@@ -144,6 +153,10 @@ fn call(method: &str, rest: &[&str], query: Option<&str>) -> Result<WithOrganisa
         ("POST", ["enrolments"]) => member(MemberCall::Enrol),
         ("POST", ["certificates"]) => member(MemberCall::Publish),
         ("POST", ["log", "repair"]) => member(MemberCall::Repair),
+        ("POST", ["user-key"]) => member(MemberCall::ChangeKey),
+        ("GET", ["keys", key]) => member(MemberCall::Key(key_hash(key)?)),
+        ("PUT", ["keys", key]) => member(MemberCall::PutKey(key_hash(key)?)),
+        (_, ["users", user, "boxes", key, device]) => member(key_box(method, user, key, device)?),
         ("GET", ["manifest"]) => member(MemberCall::Manifest),
         ("PUT", ["manifest"]) => member(MemberCall::PutManifest),
         _ => Err(ErrorCode::UnknownCall),
@@ -179,6 +192,20 @@ fn invitation(method: &str, handle: &str, rest: &[&str]) -> Result<MemberCall, E
                 _ => Err(ErrorCode::UnknownCall),
             }
         }
+        _ => Err(ErrorCode::UnknownCall),
+    }
+}
+
+fn key_hash(text: &str) -> Result<KeyHash, ErrorCode> {
+    text.parse().map_err(|_| ErrorCode::KeyUnknown)
+}
+
+fn key_box(method: &str, user: &str, key: &str, device: &str) -> Result<MemberCall, ErrorCode> {
+    let user = user.parse().map_err(|_| ErrorCode::BoxUnknown)?;
+    let (key, device) = (key_hash(key)?, device.parse().map_err(|_| ErrorCode::BoxUnknown)?);
+    match method {
+        "GET" => Ok(MemberCall::GetBox(user, key, device)),
+        "PUT" => Ok(MemberCall::PutBox(user, key, device)),
         _ => Err(ErrorCode::UnknownCall),
     }
 }
@@ -219,6 +246,9 @@ mod tests {
         let org: OrganisationId = "acme".parse().unwrap();
         let (token, attempt) = (Token::from_bytes([1; 16]), AttemptId::from_bytes([2; 16]));
         let handle = relay::handle(&token);
+        let (user, device) = (UserId::from_bytes([3; 16]), DeviceId::from_bytes([4; 16]));
+        let key = KeyHash::from_bytes([5; 32]);
+        let key_box = path::key_box(&org, &user, &key, &device);
         let invited = path::invited_attempt(&org, &attempt);
         let greeter = path::greeter_attempt(&org, &token, &attempt);
         let mine = |call| Ok(Route::Invited(org.clone(), call));
@@ -260,6 +290,12 @@ mod tests {
             (Method::GET, path::log(&org, 0), members(MemberCall::Log { from: 0 })),
             (Method::GET, path::manifest(&org), members(MemberCall::Manifest)),
             (Method::PUT, path::manifest(&org), members(MemberCall::PutManifest)),
+            (Method::POST, path::log_repair(&org), members(MemberCall::Repair)),
+            (Method::POST, path::user_key(&org), members(MemberCall::ChangeKey)),
+            (Method::GET, path::key(&org, &key), members(MemberCall::Key(key))),
+            (Method::PUT, path::key(&org, &key), members(MemberCall::PutKey(key))),
+            (Method::GET, key_box.clone(), members(MemberCall::GetBox(user, key, device))),
+            (Method::PUT, key_box, members(MemberCall::PutBox(user, key, device))),
             (Method::HEAD, "/join/acme".to_owned(), Ok(Route::Landing)),
         ];
         for (method, target, expected) in cases {
@@ -296,6 +332,11 @@ mod tests {
                 "/v1/organisations/acme/invitations/01010101010101010101010101010101",
                 ErrorCode::InvitationUnknown,
             ),
+            (Method::GET, "/v1/organisations/acme/user-key", ErrorCode::UnknownCall),
+            (Method::GET, "/v1/organisations/acme/keys", ErrorCode::UnknownCall),
+            (Method::GET, "/v1/organisations/acme/keys/05", ErrorCode::KeyUnknown),
+            (Method::GET, "/v1/organisations/acme/users/x/boxes/y/z", ErrorCode::BoxUnknown),
+            (Method::GET, "/v1/organisations/acme/users/x/boxes/y", ErrorCode::UnknownCall),
             (Method::GET, "/join/ACME", ErrorCode::OrganisationUnknown),
             (Method::GET, "/join/acme/x", ErrorCode::UnknownCall),
         ] {

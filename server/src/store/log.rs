@@ -13,10 +13,11 @@ use parsec_protocol::chain::organisation::rules::{Fault, accept};
 use parsec_protocol::chain::organisation::view::{AuthorState, DeviceState, MembersView, UserState};
 use parsec_protocol::chain::view::{LogView, NotAccepted};
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, UserId};
-use parsec_protocol::public_keys::{EncryptionKey, VerifyKey};
+use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay::ErrorCode;
+use parsec_protocol::sealing::KeyHash;
 
-use super::rows::{LogEnd, UserToAdd};
+use super::rows::{DeviceToAdd, LogEnd, UserToAdd};
 use super::{StoreError, Tx};
 use crate::errors::Refusal;
 
@@ -34,7 +35,7 @@ pub(crate) struct RightsChange {
 pub(crate) struct Appended {
     /// Position in the log; 0 is the first.
     pub(crate) position: u64,
-    /// What changed for somebody; none for an enrolment.
+    /// What changed for somebody; none for an enrolment or another key.
     pub(crate) rights: Option<RightsChange>,
 }
 
@@ -114,8 +115,9 @@ fn take_in(
             tx.insert_user(organisation, &user)?;
             None
         }
-        Body::Device { device, user, verify_key, sealed_label: _ } => {
-            tx.insert_device(organisation, device, user, verify_key)?;
+        Body::Device { device, user, verify_key, encryption_key, kind, sealed_label: _ } => {
+            let device = DeviceToAdd { device, user, verify_key, encryption_key, kind: *kind };
+            tx.insert_device(organisation, &device)?;
             None
         }
         Body::ProfileChange { user, profile } => {
@@ -130,6 +132,10 @@ fn take_in(
             tx.revoke_device(organisation, device)?;
             let user = tx.device(organisation, device)?.ok_or(StoreError::Damaged("device"))?.user;
             Some(RightsChange { user, left: false })
+        }
+        Body::UserKeyChanged { user, encryption_key, abandoned, previous: _, manifest: _ } => {
+            tx.change_user_key(organisation, user, encryption_key, abandoned)?;
+            None
         }
     };
     match author {
@@ -182,12 +188,16 @@ impl MembersView for StoredView<'_> {
     }
 
     fn user(&self, user: &UserId) -> Result<Option<UserState>, StoreError> {
+        // More than a machine can count is too many, too.
+        let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         Ok(self.tx.user(self.organisation(), user)?.map(|user| UserState {
             profile: user.profile,
             profile_position: user.profile_position,
             revoked: user.revoked,
-            // More than a machine can count is too many devices, too.
-            devices: usize::try_from(user.devices).unwrap_or(usize::MAX),
+            devices: number(user.devices.saturating_add(user.abandoned)),
+            devices_revoked: number(if user.revoked { user.devices } else { user.devices_revoked }),
+            encryption_key: user.encryption_key,
+            key_changes: number(user.key_changes),
         }))
     }
 
@@ -210,6 +220,7 @@ impl MembersView for StoredView<'_> {
             user: signer.member.user,
             verify_key: signer.verify_key,
             revoked: signer.revoked,
+            kind: signer.kind,
         }))
     }
 
@@ -217,8 +228,12 @@ impl MembersView for StoredView<'_> {
         self.tx.email_in_use(self.organisation(), email)
     }
 
-    fn encryption_key_used(&self, key: &EncryptionKey) -> Result<bool, StoreError> {
+    fn encryption_key_used(&self, key: &KeyHash) -> Result<bool, StoreError> {
         self.tx.encryption_key_used(self.organisation(), key)
+    }
+
+    fn abandoned_by(&self, device: &DeviceId) -> Result<Option<UserId>, StoreError> {
+        self.tx.abandoned_by(self.organisation(), device)
     }
 
     fn verify_key_used(&self, key: &VerifyKey) -> Result<bool, StoreError> {

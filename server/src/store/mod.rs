@@ -9,6 +9,7 @@ mod beside;
 mod error;
 mod fair_queue;
 pub(crate) mod invitations;
+pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod manifests;
 pub(crate) mod pruning;
@@ -22,8 +23,10 @@ use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
-use parsec_protocol::public_keys::{EncryptionKey, Hash, VerifyKey};
+use parsec_protocol::public_keys::{Hash, VerifyKey};
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView};
+use parsec_protocol::sealing::{EncryptionKey, KeyHash};
 
 pub(crate) use beside::Beside;
 pub use error::StoreError;
@@ -37,7 +40,7 @@ pub(crate) use sqlite::{DatabaseLock, Making, back_up, check_log, present, resto
 use crate::budgets::{Budgets, Taken};
 use crate::invitations::{Attempt, Invitation, Pool};
 use crate::watchers::Change;
-use rows::{Device, Lasting, Listed, LogEnd, Organisation, Part, Signer, Stored, User, UserToAdd};
+use rows::{Device, DeviceToAdd, Lasting, Listed, LogEnd, Organisation, Part, Signer, Stored, User, UserToAdd};
 
 /// Row operations inside one transaction: all that the server asks of a database.
 ///
@@ -125,12 +128,27 @@ pub(crate) trait Tx {
     fn device(&self, organisation: &OrganisationId, device: &DeviceId) -> Result<Option<Device>, StoreError>;
     /// Whether a user who is not revoked has this e-mail.
     fn email_in_use(&self, organisation: &OrganisationId, email: &Email) -> Result<bool, StoreError>;
-    /// Whether a user ever had this encryption key.
-    fn encryption_key_used(
+    /// Whether a user or device ever had the encryption key with this hash.
+    fn encryption_key_used(&self, organisation: &OrganisationId, key: &KeyHash) -> Result<bool, StoreError>;
+    /// Whether the key with this hash is, or was, this user's.
+    fn key_is_of(
         &self,
         organisation: &OrganisationId,
-        key: &EncryptionKey,
+        key: &KeyHash,
+        user: &UserId,
     ) -> Result<bool, StoreError>;
+    /// The user who has named this device as abandoned.
+    fn abandoned_by(
+        &self,
+        organisation: &OrganisationId,
+        device: &DeviceId,
+    ) -> Result<Option<UserId>, StoreError>;
+    /// The user's devices that are not revoked by themselves, ascending by id.
+    fn standing_devices(
+        &self,
+        organisation: &OrganisationId,
+        user: &UserId,
+    ) -> Result<Vec<DeviceId>, StoreError>;
     /// Whether a device ever had this verify key.
     fn verify_key_used(&self, organisation: &OrganisationId, key: &VerifyKey) -> Result<bool, StoreError>;
     /// Adds a user whose certificate was appended.
@@ -139,9 +157,15 @@ pub(crate) trait Tx {
     fn insert_device(
         &mut self,
         organisation: &OrganisationId,
-        device: &DeviceId,
+        device: &DeviceToAdd<'_>,
+    ) -> Result<(), StoreError>;
+    /// Gives a user another key, and notes the devices that were named as abandoned with it.
+    fn change_user_key(
+        &mut self,
+        organisation: &OrganisationId,
         user: &UserId,
-        verify_key: &VerifyKey,
+        key: &KeyHash,
+        abandoned: &[DeviceId],
     ) -> Result<(), StoreError>;
     /// Gives a user the profile that the certificate at `position` says.
     fn set_profile(
@@ -151,9 +175,9 @@ pub(crate) trait Tx {
         profile: Profile,
         position: u64,
     ) -> Result<(), StoreError>;
-    /// Marks a user as revoked.
+    /// Marks a user as revoked. All boxes of the user go.
     fn revoke_user(&mut self, organisation: &OrganisationId, user: &UserId) -> Result<(), StoreError>;
-    /// Marks a device as revoked.
+    /// Marks a device as revoked. The boxes for it go.
     fn revoke_device(&mut self, organisation: &OrganisationId, device: &DeviceId) -> Result<(), StoreError>;
     /// Notes the position of the newest change that a device has signed.
     fn set_last_change(
@@ -161,6 +185,65 @@ pub(crate) trait Tx {
         organisation: &OrganisationId,
         device: &DeviceId,
         position: u64,
+    ) -> Result<(), StoreError>;
+
+    /// The encryption key with this hash, where the log names it and it is there.
+    fn key(&self, organisation: &OrganisationId, key: &KeyHash) -> Result<Option<EncryptionKey>, StoreError>;
+    /// Keeps a key under its own hash. Nothing where the log doesn't name that; a key that is there
+    /// stays.
+    fn put_key(&mut self, organisation: &OrganisationId, key: &EncryptionKey) -> Result<(), StoreError>;
+    /// The box of a user's key for one device.
+    fn key_box(
+        &self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+        device: &DeviceId,
+    ) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Keeps the box of a user's key for one device, in the place of the one that is there.
+    fn set_key_box(
+        &mut self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+        device: &DeviceId,
+        sealed: &[u8],
+    ) -> Result<(), StoreError>;
+    /// How many boxes there are for other keys of this user.
+    fn other_boxes(
+        &self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+    ) -> Result<u64, StoreError>;
+    /// Removes all boxes of this key of the user.
+    fn remove_boxes_of(
+        &mut self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+    ) -> Result<(), StoreError>;
+    /// Removes the boxes of all keys of the user but this one.
+    fn remove_boxes_but(
+        &mut self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+    ) -> Result<(), StoreError>;
+    /// The seed before this key of the user, sealed to the key.
+    fn past_box(
+        &self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+    ) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Keeps the seed before this key of the user.
+    fn insert_past_box(
+        &mut self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+        sealed: &[u8],
     ) -> Result<(), StoreError>;
 
     /// A user's newest manifest; version 0 without an envelope where there is none.

@@ -4,9 +4,10 @@
 //! the engine's.
 
 use parsec_protocol::chain::head::Head;
-use parsec_protocol::chain::organisation::certificate::Profile;
-use parsec_protocol::ids::{Email, UserId};
-use parsec_protocol::public_keys::{EncryptionKey, Hash, VerifyKey};
+use parsec_protocol::chain::organisation::certificate::{DeviceKind, Profile};
+use parsec_protocol::ids::{DeviceId, Email, UserId};
+use parsec_protocol::public_keys::{Hash, VerifyKey};
+use parsec_protocol::sealing::KeyHash;
 
 use crate::budgets::Taken;
 use crate::invitations::{Attempt, Invitation, Member, Pool};
@@ -45,6 +46,8 @@ pub(crate) struct Listed {
 pub(crate) struct Signer {
     pub(crate) member: Member,
     pub(crate) verify_key: VerifyKey,
+    /// Whether it is a recovery kit.
+    pub(crate) kind: DeviceKind,
     /// The device, or its user.
     pub(crate) revoked: bool,
 }
@@ -59,6 +62,14 @@ pub(crate) struct User {
     pub(crate) revoked: bool,
     /// Devices that this user ever had, revoked ones included.
     pub(crate) devices: u64,
+    /// Of these, the ones that were revoked by themselves; where the user is, all are.
+    pub(crate) devices_revoked: u64,
+    /// Devices that the user has named as abandoned, and that have not come into the log since.
+    pub(crate) abandoned: u64,
+    /// Hash of the user's present key.
+    pub(crate) encryption_key: KeyHash,
+    /// Changes of the key in which nothing was named as abandoned.
+    pub(crate) key_changes: u64,
 }
 
 /// A user to be stored with the first profile.
@@ -66,10 +77,22 @@ pub(crate) struct User {
 pub(crate) struct UserToAdd<'a> {
     pub(crate) user: &'a UserId,
     pub(crate) email: &'a Email,
-    pub(crate) encryption_key: &'a EncryptionKey,
+    /// Hash of the user's first key.
+    pub(crate) encryption_key: &'a KeyHash,
     pub(crate) profile: Profile,
     /// Position of the user's certificate.
     pub(crate) position: u64,
+}
+
+/// A device to be stored.
+#[derive(Debug)]
+pub(crate) struct DeviceToAdd<'a> {
+    pub(crate) device: &'a DeviceId,
+    pub(crate) user: &'a UserId,
+    pub(crate) verify_key: &'a VerifyKey,
+    /// Hash of the device's key.
+    pub(crate) encryption_key: &'a KeyHash,
+    pub(crate) kind: DeviceKind,
 }
 
 /// A device of a user, as the log says.
@@ -78,7 +101,7 @@ pub(crate) struct Device {
     pub(crate) user: UserId,
     /// The device itself; its user may be revoked all the same.
     pub(crate) revoked: bool,
-    /// Position of the newest profile change or revocation that this device signed.
+    /// Position of the newest certificate that this device signed, enrolments aside.
     pub(crate) last_change: Option<u64>,
 }
 
@@ -105,4 +128,6 @@ pub(crate) struct Lasting {
     pub(crate) manifests: u64,
     /// Bytes of certificates and of receipts.
     pub(crate) log: u64,
+    /// Bytes of encryption keys, and of boxes with users' seeds.
+    pub(crate) keys: u64,
 }

@@ -210,12 +210,13 @@ pub(super) fn insert_receipt(
     Ok(())
 }
 
-/// Bytes of manifests, and of the log with its receipts.
+/// Bytes of manifests, of the log with its receipts, and of keys with their boxes.
 pub(super) fn lasting(sql: &Connection, organisation: &OrganisationId) -> Result<Lasting, StoreError> {
     let mut select =
-        sql.prepare_cached("SELECT manifest_bytes, log_bytes FROM organisation WHERE id = ?1")?;
+        sql.prepare_cached("SELECT manifest_bytes, log_bytes, key_bytes FROM organisation WHERE id = ?1")?;
     let row = select.query_row([organisation.as_str()], |row| {
-        Ok(Lasting { manifests: row.get(0).map(unstored)?, log: row.get(1).map(unstored)? })
+        let number = |column| row.get(column).map(unstored);
+        Ok(Lasting { manifests: number(0)?, log: number(1)?, keys: number(2)? })
     });
-    Ok(row.optional()?.unwrap_or(Lasting { manifests: 0, log: 0 }))
+    Ok(row.optional()?.unwrap_or(Lasting { manifests: 0, log: 0, keys: 0 }))
 }

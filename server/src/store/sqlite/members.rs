@@ -4,16 +4,18 @@
 //! many there are.
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::chain::organisation::certificate::{DeviceKind, Profile};
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, UserId};
-use parsec_protocol::public_keys::{EncryptionKey, VerifyKey};
+use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay::{ManifestUpload, ManifestView};
+use parsec_protocol::sealing::KeyHash;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::keys;
 use super::values::{bytes, damaged, from_number, number_of, stored, unstored};
 use crate::invitations::Member;
 use crate::store::StoreError;
-use crate::store::rows::{Device, Signer, User, UserToAdd};
+use crate::store::rows::{Device, DeviceToAdd, Signer, User, UserToAdd};
 
 /// A device with its user, as a signer.
 pub(super) fn signer(
@@ -22,19 +24,21 @@ pub(super) fn signer(
     device: &DeviceId,
 ) -> Result<Option<Signer>, StoreError> {
     let mut select = sql.prepare_cached(
-        "SELECT d.user, d.verify_key, u.profile, d.revoked OR u.revoked
+        "SELECT d.user, d.verify_key, u.profile, d.revoked OR u.revoked, d.kind
          FROM device d JOIN user u ON u.organisation = d.organisation AND u.user = d.user
          WHERE d.organisation = ?1 AND d.device = ?2",
     )?;
-    let row: Option<(Vec<u8>, Vec<u8>, i64, bool)> = select
+    let row: Option<(Vec<u8>, Vec<u8>, i64, bool, i64)> = select
         .query_row(params![organisation.as_str(), device.as_bytes()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         })
         .optional()?;
-    let Some((user, verify_key, profile, revoked)) = row else { return Ok(None) };
+    let Some((user, verify_key, profile, revoked, kind)) = row else { return Ok(None) };
+    let kind: DeviceKind = from_number(kind)?;
     let member =
         Member { user: UserId::from_bytes(bytes(user)?), device: *device, profile: from_number(profile)? };
-    Ok(Some(Signer { member, verify_key: VerifyKey::from_bytes(bytes(verify_key)?), revoked }))
+    let verify_key = VerifyKey::from_bytes(bytes(verify_key)?);
+    Ok(Some(Signer { member, verify_key, kind, revoked }))
 }
 
 /// A user by id.
@@ -44,21 +48,30 @@ pub(super) fn user(
     user: &UserId,
 ) -> Result<Option<User>, StoreError> {
     let mut select = sql.prepare_cached(
-        "SELECT email, profile, profile_position, revoked, devices FROM user
-         WHERE organisation = ?1 AND user = ?2",
+        "SELECT email, profile, encryption_key, revoked, profile_position, devices, devices_revoked,
+            abandoned, key_changes
+         FROM user WHERE organisation = ?1 AND user = ?2",
     )?;
-    let row: Option<(String, i64, i64, bool, i64)> = select
+    type Row = (String, i64, Vec<u8>, bool, [u64; 5]);
+    let row: Option<Row> = select
         .query_row(params![organisation.as_str(), user.as_bytes()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            let number = |column| row.get(column).map(unstored);
+            let numbers = [number(4)?, number(5)?, number(6)?, number(7)?, number(8)?];
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, numbers))
         })
         .optional()?;
-    let Some((email, profile, position, revoked, devices)) = row else { return Ok(None) };
+    let Some((email, profile, encryption_key, revoked, numbers)) = row else { return Ok(None) };
+    let [profile_position, devices, devices_revoked, abandoned, key_changes] = numbers;
     Ok(Some(User {
         email: email.parse().map_err(|_| damaged("email"))?,
         profile: from_number(profile)?,
-        profile_position: unstored(position),
+        profile_position,
         revoked,
-        devices: unstored(devices),
+        devices,
+        devices_revoked,
+        abandoned,
+        encryption_key: KeyHash::from_bytes(bytes(encryption_key)?),
+        key_changes,
     }))
 }
 
@@ -97,19 +110,6 @@ pub(super) fn email_in_use(
     )
 }
 
-/// Whether a user ever had this encryption key.
-pub(super) fn encryption_key_used(
-    sql: &Connection,
-    organisation: &OrganisationId,
-    key: &EncryptionKey,
-) -> Result<bool, StoreError> {
-    exists(
-        sql,
-        "SELECT EXISTS (SELECT 1 FROM user WHERE organisation = ?1 AND encryption_key = ?2)",
-        params![organisation.as_str(), key.as_bytes()],
-    )
-}
-
 /// Whether a device ever had this verify key.
 pub(super) fn verify_key_used(
     sql: &Connection,
@@ -123,7 +123,8 @@ pub(super) fn verify_key_used(
     )
 }
 
-fn exists(sql: &Connection, query: &str, values: impl rusqlite::Params) -> Result<bool, StoreError> {
+/// The one answer of a query that asks whether there is something.
+pub(super) fn exists(sql: &Connection, query: &str, values: impl rusqlite::Params) -> Result<bool, StoreError> {
     Ok(sql.prepare_cached(query)?.query_row(values, |row| row.get(0))?)
 }
 
@@ -145,27 +146,41 @@ pub(super) fn insert_user(
         number_of(&user.profile),
         stored(user.position)
     ])?;
-    Ok(())
+    keys::insert(sql, organisation, user.encryption_key, Some(user.user))
 }
 
 /// Adds a device.
 pub(super) fn insert_device(
     sql: &Connection,
     organisation: &OrganisationId,
-    device: &DeviceId,
-    user: &UserId,
-    verify_key: &VerifyKey,
+    device: &DeviceToAdd<'_>,
 ) -> Result<(), StoreError> {
     let mut insert = sql.prepare_cached(
-        "INSERT INTO device (organisation, device, user, verify_key) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO device (organisation, device, user, verify_key, kind) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     insert.execute(params![
         organisation.as_str(),
-        device.as_bytes(),
-        user.as_bytes(),
-        verify_key.as_bytes()
+        device.device.as_bytes(),
+        device.user.as_bytes(),
+        device.verify_key.as_bytes(),
+        number_of(&device.kind)
     ])?;
-    Ok(())
+    keys::insert(sql, organisation, device.encryption_key, None)
+}
+
+/// The user's devices that are not revoked by themselves, ascending by id.
+pub(super) fn standing_devices(
+    sql: &Connection,
+    organisation: &OrganisationId,
+    user: &UserId,
+) -> Result<Vec<DeviceId>, StoreError> {
+    let mut select = sql.prepare_cached(
+        "SELECT device FROM device WHERE organisation = ?1 AND user = ?2 AND revoked = 0 ORDER BY device",
+    )?;
+    let rows: Vec<Vec<u8>> = select
+        .query_map(params![organisation.as_str(), user.as_bytes()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    rows.into_iter().map(|device| bytes(device).map(DeviceId::from_bytes)).collect()
 }
 
 /// Gives a user a profile.

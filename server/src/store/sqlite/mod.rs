@@ -8,6 +8,7 @@ mod attempts;
 mod backup;
 mod errors;
 mod invitations;
+mod keys;
 mod lock;
 mod log;
 mod members;

@@ -7,15 +7,17 @@ use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
-use parsec_protocol::public_keys::{EncryptionKey, Hash, VerifyKey};
+use parsec_protocol::public_keys::{Hash, VerifyKey};
+use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView};
+use parsec_protocol::sealing::{EncryptionKey, KeyHash};
 use rusqlite::Connection;
 
-use super::{attempts, invitations, log, members, upkeep, usage};
+use super::{attempts, invitations, keys, log, members, upkeep, usage};
 use crate::budgets::{Budgets, Taken};
 use crate::invitations::{Attempt, Invitation, Pool};
 use crate::store::rows::{
-    Device, Lasting, Listed, LogEnd, Organisation, Part, Signer, Stored, User, UserToAdd,
+    Device, DeviceToAdd, Lasting, Listed, LogEnd, Organisation, Part, Signer, Stored, User, UserToAdd,
 };
 use crate::store::{StoreError, Tx};
 use crate::watchers::Change;
@@ -149,12 +151,33 @@ impl Tx for Transaction<'_> {
         members::email_in_use(self.sql(), organisation, email)
     }
 
-    fn encryption_key_used(
+    fn encryption_key_used(&self, organisation: &OrganisationId, key: &KeyHash) -> Result<bool, StoreError> {
+        keys::is_used(self.sql(), organisation, key)
+    }
+
+    fn key_is_of(
         &self,
         organisation: &OrganisationId,
-        key: &EncryptionKey,
+        key: &KeyHash,
+        user: &UserId,
     ) -> Result<bool, StoreError> {
-        members::encryption_key_used(self.sql(), organisation, key)
+        keys::is_of_user(self.sql(), organisation, key, user)
+    }
+
+    fn abandoned_by(
+        &self,
+        organisation: &OrganisationId,
+        device: &DeviceId,
+    ) -> Result<Option<UserId>, StoreError> {
+        keys::abandoned_by(self.sql(), organisation, device)
+    }
+
+    fn standing_devices(
+        &self,
+        organisation: &OrganisationId,
+        user: &UserId,
+    ) -> Result<Vec<DeviceId>, StoreError> {
+        members::standing_devices(self.sql(), organisation, user)
     }
 
     fn verify_key_used(&self, organisation: &OrganisationId, key: &VerifyKey) -> Result<bool, StoreError> {
@@ -168,11 +191,19 @@ impl Tx for Transaction<'_> {
     fn insert_device(
         &mut self,
         organisation: &OrganisationId,
-        device: &DeviceId,
-        user: &UserId,
-        verify_key: &VerifyKey,
+        device: &DeviceToAdd<'_>,
     ) -> Result<(), StoreError> {
-        members::insert_device(self.sql(), organisation, device, user, verify_key)
+        members::insert_device(self.sql(), organisation, device)
+    }
+
+    fn change_user_key(
+        &mut self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+        abandoned: &[DeviceId],
+    ) -> Result<(), StoreError> {
+        keys::change(self.sql(), organisation, user, key, abandoned)
     }
 
     fn set_profile(
@@ -200,6 +231,81 @@ impl Tx for Transaction<'_> {
         position: u64,
     ) -> Result<(), StoreError> {
         members::set_last_change(self.sql(), organisation, device, position)
+    }
+
+    fn key(&self, organisation: &OrganisationId, key: &KeyHash) -> Result<Option<EncryptionKey>, StoreError> {
+        keys::key(self.sql(), organisation, key)
+    }
+
+    fn put_key(&mut self, organisation: &OrganisationId, key: &EncryptionKey) -> Result<(), StoreError> {
+        keys::put(self.sql(), organisation, key)
+    }
+
+    fn key_box(
+        &self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+        device: &DeviceId,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        keys::key_box(self.sql(), organisation, user, key, device)
+    }
+
+    fn set_key_box(
+        &mut self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+        device: &DeviceId,
+        sealed: &[u8],
+    ) -> Result<(), StoreError> {
+        keys::set_key_box(self.sql(), organisation, user, key, device, sealed)
+    }
+
+    fn other_boxes(
+        &self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+    ) -> Result<u64, StoreError> {
+        keys::other_boxes(self.sql(), organisation, user, key)
+    }
+
+    fn remove_boxes_of(
+        &mut self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+    ) -> Result<(), StoreError> {
+        keys::remove_boxes_of(self.sql(), organisation, user, key)
+    }
+
+    fn remove_boxes_but(
+        &mut self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+    ) -> Result<(), StoreError> {
+        keys::remove_boxes_but(self.sql(), organisation, user, key)
+    }
+
+    fn past_box(
+        &self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        keys::past_box(self.sql(), organisation, user, key)
+    }
+
+    fn insert_past_box(
+        &mut self,
+        organisation: &OrganisationId,
+        user: &UserId,
+        key: &KeyHash,
+        sealed: &[u8],
+    ) -> Result<(), StoreError> {
+        keys::insert_past_box(self.sql(), organisation, user, key, sealed)
     }
 
     fn manifest(&self, organisation: &OrganisationId, user: &UserId) -> Result<ManifestView, StoreError> {

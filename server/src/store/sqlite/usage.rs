@@ -91,8 +91,15 @@ pub(super) fn parts(sql: &Connection, organisation: &OrganisationId) -> Result<V
 /// program has changed.
 pub(super) fn recount(sql: &Connection, organisation: &OrganisationId) -> Result<(), StoreError> {
     for query in [
-        "UPDATE user SET devices =
-            (SELECT count(*) FROM device d WHERE d.organisation = user.organisation AND d.user = user.user)
+        "UPDATE user SET
+            devices = (SELECT count(*) FROM device d
+                WHERE d.organisation = user.organisation AND d.user = user.user),
+            devices_revoked = (SELECT count(*) FROM device d
+                WHERE d.organisation = user.organisation AND d.user = user.user AND d.revoked <> 0),
+            abandoned = (SELECT count(*) FROM abandoned a
+                WHERE a.organisation = user.organisation AND a.user = user.user AND NOT EXISTS (
+                    SELECT 1 FROM device d
+                    WHERE d.organisation = a.organisation AND d.device = a.device AND d.user = a.user))
          WHERE organisation = ?1",
         "UPDATE organisation SET
             certificates = (SELECT count(*) FROM certificate c WHERE c.organisation = ?1),
@@ -101,7 +108,10 @@ pub(super) fn recount(sql: &Connection, organisation: &OrganisationId) -> Result
             devices = (SELECT count(*) FROM device d WHERE d.organisation = ?1 AND d.revoked = 0),
             log_bytes = (SELECT ifnull(sum(length(envelope)), 0) FROM certificate c WHERE c.organisation = ?1)
                 + (SELECT ifnull(sum(length(receipt)), 0) FROM receipt r WHERE r.organisation = ?1),
-            manifest_bytes = (SELECT ifnull(sum(length(envelope)), 0) FROM manifest m WHERE m.organisation = ?1)
+            manifest_bytes = (SELECT ifnull(sum(length(envelope)), 0) FROM manifest m WHERE m.organisation = ?1),
+            key_bytes = (SELECT ifnull(sum(length(key)), 0) FROM encryption_key k WHERE k.organisation = ?1)
+                + (SELECT ifnull(sum(length(sealed)), 0) FROM key_box b WHERE b.organisation = ?1)
+                + (SELECT ifnull(sum(length(sealed)), 0) FROM past_box p WHERE p.organisation = ?1)
          WHERE id = ?1",
         "DELETE FROM usage WHERE organisation = ?1",
         "INSERT INTO usage

@@ -16,7 +16,8 @@ CREATE TABLE organisation (
     users          INTEGER NOT NULL DEFAULT 0, -- who are not revoked
     devices        INTEGER NOT NULL DEFAULT 0, -- that are not revoked themselves, whatever their users are
     log_bytes      INTEGER NOT NULL DEFAULT 0, -- of certificates and receipts
-    manifest_bytes INTEGER NOT NULL DEFAULT 0
+    manifest_bytes INTEGER NOT NULL DEFAULT 0,
+    key_bytes      INTEGER NOT NULL DEFAULT 0  -- of encryption keys and of boxes
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE certificate (
@@ -51,13 +52,15 @@ CREATE TABLE user (
     organisation     TEXT NOT NULL REFERENCES organisation (id),
     user             BLOB NOT NULL,
     email            TEXT NOT NULL,
-    encryption_key   BLOB NOT NULL,
+    encryption_key   BLOB NOT NULL,          -- hash of the present one
     profile          INTEGER NOT NULL,
     profile_position INTEGER NOT NULL,       -- position of the certificate that gave the present profile
     revoked          INTEGER NOT NULL DEFAULT 0,
     devices          INTEGER NOT NULL DEFAULT 0, -- that the user ever had
-    PRIMARY KEY (organisation, user),
-    UNIQUE (organisation, encryption_key)
+    devices_revoked  INTEGER NOT NULL DEFAULT 0, -- of these, by themselves
+    abandoned        INTEGER NOT NULL DEFAULT 0, -- named as abandoned, and not come into the log since
+    key_changes      INTEGER NOT NULL DEFAULT 0, -- in which nothing was named as abandoned
+    PRIMARY KEY (organisation, user)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX user_email ON user (organisation, email) WHERE revoked = 0;
 CREATE TRIGGER count_user AFTER INSERT ON user BEGIN
@@ -72,8 +75,9 @@ CREATE TABLE device (
     device       BLOB NOT NULL,
     user         BLOB NOT NULL,
     verify_key   BLOB NOT NULL,
+    kind         INTEGER NOT NULL,
     revoked      INTEGER NOT NULL DEFAULT 0,
-    last_change  INTEGER,                    -- position of the newest profile change or revocation that it signed
+    last_change  INTEGER,                    -- position of the newest certificate that it signed, enrolments aside
     PRIMARY KEY (organisation, device),
     UNIQUE (organisation, verify_key),
     FOREIGN KEY (organisation, user) REFERENCES user (organisation, user)
@@ -81,10 +85,93 @@ CREATE TABLE device (
 CREATE INDEX device_user ON device (organisation, user);
 CREATE TRIGGER count_device AFTER INSERT ON device BEGIN
     UPDATE organisation SET devices = devices + (new.revoked = 0) WHERE id = new.organisation;
-    UPDATE user SET devices = devices + 1 WHERE organisation = new.organisation AND user = new.user;
+    UPDATE user SET devices = devices + 1, devices_revoked = devices_revoked + (new.revoked <> 0),
+        abandoned = abandoned - EXISTS (
+            SELECT 1 FROM abandoned a
+            WHERE a.organisation = new.organisation AND a.device = new.device AND a.user = new.user)
+    WHERE organisation = new.organisation AND user = new.user;
 END;
 CREATE TRIGGER count_device_revoked AFTER UPDATE OF revoked ON device WHEN new.revoked <> old.revoked BEGIN
     UPDATE organisation SET devices = devices + (new.revoked = 0) - (old.revoked = 0) WHERE id = new.organisation;
+    UPDATE user SET devices_revoked = devices_revoked + (new.revoked <> 0) - (old.revoked <> 0)
+    WHERE organisation = new.organisation AND user = new.user;
+END;
+
+-- Devices that a change of a user's key has named as handed the key before and given up. They count
+-- among the user's devices; one that comes into the log all the same counts once.
+CREATE TABLE abandoned (
+    organisation TEXT NOT NULL,
+    device       BLOB NOT NULL,
+    user         BLOB NOT NULL,              -- whose it was to be
+    PRIMARY KEY (organisation, device),
+    FOREIGN KEY (organisation, user) REFERENCES user (organisation, user)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER count_abandoned AFTER INSERT ON abandoned BEGIN
+    UPDATE user SET abandoned = abandoned + 1 WHERE organisation = new.organisation AND user = new.user;
+END;
+
+-- Every encryption key that was ever certified, by its hash, and the key itself, which the log
+-- doesn't have.
+CREATE TABLE encryption_key (
+    organisation TEXT NOT NULL REFERENCES organisation (id),
+    hash         BLOB NOT NULL,
+    user         BLOB,                       -- whose; NULL: a device's
+    key          BLOB,                       -- the record; NULL: lost, until somebody puts it back
+    PRIMARY KEY (organisation, hash),
+    FOREIGN KEY (organisation, user) REFERENCES user (organisation, user)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER count_key AFTER UPDATE OF key ON encryption_key BEGIN
+    UPDATE organisation SET key_bytes = key_bytes + ifnull(length(new.key), 0) - ifnull(length(old.key), 0)
+    WHERE id = new.organisation;
+END;
+
+-- The seed of a user's key, sealed to one device of the user.
+CREATE TABLE key_box (
+    organisation TEXT NOT NULL,
+    user         BLOB NOT NULL,
+    key          BLOB NOT NULL,              -- hash of the user's key
+    device       BLOB NOT NULL,
+    sealed       BLOB NOT NULL,
+    PRIMARY KEY (organisation, user, key, device),
+    FOREIGN KEY (organisation, key) REFERENCES encryption_key (organisation, hash),
+    FOREIGN KEY (organisation, device) REFERENCES device (organisation, device)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER count_box AFTER INSERT ON key_box BEGIN
+    UPDATE organisation SET key_bytes = key_bytes + length(new.sealed) WHERE id = new.organisation;
+END;
+CREATE TRIGGER count_box_replaced AFTER UPDATE OF sealed ON key_box BEGIN
+    UPDATE organisation SET key_bytes = key_bytes + length(new.sealed) - length(old.sealed)
+    WHERE id = new.organisation;
+END;
+CREATE TRIGGER count_box_gone AFTER DELETE ON key_box BEGIN
+    UPDATE organisation SET key_bytes = key_bytes - length(old.sealed) WHERE id = old.organisation;
+END;
+
+-- The seed before a user's key, sealed to that key: kept for good, since with the present seed all
+-- earlier ones are opened by these, one after the other.
+CREATE TABLE past_box (
+    organisation TEXT NOT NULL,
+    user         BLOB NOT NULL,
+    key          BLOB NOT NULL,              -- hash of the key to which it is sealed
+    sealed       BLOB NOT NULL,
+    PRIMARY KEY (organisation, user, key),
+    FOREIGN KEY (organisation, key) REFERENCES encryption_key (organisation, hash)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER count_past AFTER INSERT ON past_box BEGIN
+    UPDATE organisation SET key_bytes = key_bytes + length(new.sealed) WHERE id = new.organisation;
+END;
+CREATE TRIGGER count_past_gone AFTER DELETE ON past_box BEGIN
+    UPDATE organisation SET key_bytes = key_bytes - length(old.sealed) WHERE id = old.organisation;
+END;
+
+-- Nobody is given the boxes of whoever is revoked.
+CREATE TRIGGER boxes_of_revoked_device AFTER UPDATE OF revoked ON device WHEN new.revoked <> 0 BEGIN
+    DELETE FROM key_box
+    WHERE organisation = new.organisation AND user = new.user AND device = new.device;
+END;
+CREATE TRIGGER boxes_of_revoked_user AFTER UPDATE OF revoked ON user WHEN new.revoked <> 0 BEGIN
+    DELETE FROM key_box WHERE organisation = new.organisation AND user = new.user;
+    DELETE FROM past_box WHERE organisation = new.organisation AND user = new.user;
 END;
 
 CREATE TABLE manifest (
