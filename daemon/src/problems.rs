@@ -6,6 +6,7 @@
 
 use parsec_protocol::address::AddressError;
 use parsec_protocol::chain::organisation::log::LogError;
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::control::{Problem, ProblemKind as Kind, SecretText};
 use parsec_protocol::enrol::io::{Closed, Refused};
 use parsec_protocol::enrol::link::{Link, LinkError};
@@ -57,6 +58,7 @@ pub const fn code_kind(code: ErrorCode) -> Kind {
         ErrorCode::LogConflict => Kind::RolledBack,
         ErrorCode::LogHeld => Kind::ServerBusy,
         ErrorCode::KeyUnknown | ErrorCode::BoxUnknown => Kind::UserKeyMissing,
+        ErrorCode::BoxesRefused | ErrorCode::BoxConflict => Kind::ServerMisbehaved,
     }
 }
 

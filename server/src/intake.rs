@@ -17,7 +17,6 @@ use parsec_protocol::chain::view::NotAccepted;
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{DeviceId, Email, Invited, UserId};
 use parsec_protocol::public_keys::{Hash, VerifyKey};
-use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::relay::{BootstrapRequest, Completion, ErrorCode};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash};
 

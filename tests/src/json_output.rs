@@ -292,6 +292,7 @@ const TABLE: &[DocumentKind] = &[
     kind::<Forgotten>("parsec.device.forget/1"),
     kind::<DeviceView>("parsec.device.restore/1"),
     kind::<Member>("parsec.device.revoke/1"),
+    kind::<UserRekeyed>("parsec.user.rekey/1"),
     kind::<Member>("parsec.user.revoke/1"),
     kind::<Member>("parsec.user.profile/1"),
     kind::<DoctorResult>("parsec.doctor/1"),

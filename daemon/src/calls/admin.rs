@@ -1,4 +1,4 @@
-//! `device.revoke`, `user.revoke`, `user.profile`: what a member says about others, signed and put
+//! `device.revoke`, `user.revoke`, `user.profile`, `user.rekey`: what a member says about others, signed and put
 //! into the log.
 //!
 //! Decides that nothing is signed but over the newest log, nor anything that readers would refuse.
@@ -11,7 +11,7 @@ use parsec_protocol::chain::organisation::certificate::{Body, Profile};
 use parsec_protocol::chain::organisation::changes::certify;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::chain::organisation::rules::Fault;
-use parsec_protocol::control::{Member, Problem, ProblemKind, ProfileName};
+use parsec_protocol::control::{Member, Problem, ProfileName, UserRekeyed};
 use parsec_protocol::ids::{DeviceId, UserId};
 use parsec_protocol::relay::{ErrorCode, NewCertificate};
 
@@ -21,6 +21,7 @@ use crate::os::clock;
 use crate::problems;
 use crate::session::Session;
 use crate::session::names;
+use crate::session::rekey::{Changed, Why};
 use crate::transport::TransportError;
 use crate::transport::retry::{ANSWER_WAIT, within};
 
@@ -108,6 +109,16 @@ pub async fn run(session: &Session, change: Change) -> Result<Member, Problem> {
     }
     let text = "it takes certificates, and does not show them in the log";
     Err(refusal.map_or_else(|| TransportError::Misbehaved(text).into(), |(_, problem)| problem))
+}
+
+/// `user.rekey`: the caller's own key, changed because its person says so.
+///
+/// # Errors
+/// Why not; what was signed goes out again by itself.
+pub async fn rekey(session: &Session) -> Result<UserRekeyed, Problem> {
+    let Changed { log, key, left_out, .. } = session.change_user_key(Why::Asked).await?;
+    let member = members::member(session, &log, session.open.summary.user)?;
+    Ok(UserRekeyed { member, key: key.to_string(), left_out })
 }
 
 /// Hands a certificate in. A refusal of it may pass, once the log is known better.

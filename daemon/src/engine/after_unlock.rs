@@ -11,6 +11,7 @@ use std::time::Duration;
 use parsec_protocol::control::{Problem, ProblemKind, Registration};
 use parsec_protocol::ids::DeviceId;
 use parsec_protocol::relay::ErrorCode;
+use tokio::sync::watch;
 
 use super::Daemon;
 use super::command::{Event, Handle};
@@ -75,7 +76,35 @@ async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
         session.until_revoked().await;
         handle.tell(Event::Registered(session.open.summary.device, Registration::Revoked)).await;
     };
-    tokio::join!(work(&session, registered, &handle), revoked, forget_links(&session));
+    tokio::join!(work(&session, registered, &handle), revoked, forget_links(&session), follow_log(&session));
+}
+
+/// Fetches the log whenever the server says that it has grown. Only for a user of several devices: of
+/// them alone one can be revoked while another goes on, and has to change the key at once.
+async fn follow_log(session: &Session) {
+    let mut news = session.news();
+    while !session.has_siblings() {
+        // Its sender is the session's own.
+        let _ = news.changed().await;
+    }
+    let (tell, mut told) = watch::channel(0);
+    let fetch = async {
+        while told.changed().await.is_ok() {
+            let count = *told.borrow_and_update();
+            if count > session.log().count()
+                && let Err(error) = session.sync().await
+            {
+                let problem = Problem::from(error);
+                tracing::info!(name = problem.name.name(), %problem, "what is new in the log can't be fetched");
+            }
+        }
+    };
+    // Its end is the end of what fetches.
+    let follow = async move {
+        let error = session.member.follow_log(|count| drop(tell.send_replace(count))).await;
+        session.saw(&error.into());
+    };
+    tokio::join!(follow, fetch);
 }
 
 /// Forgets the links of invitations whose date has come, as long as the device is unlocked.

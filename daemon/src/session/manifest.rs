@@ -12,7 +12,7 @@ use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::keys::UserSeed;
 use parsec_protocol::manifest::floor::{Floors, NotTaken};
-use parsec_protocol::manifest::{ManifestError, ManifestPlace, Opened, Summary, open, seal_empty};
+use parsec_protocol::manifest::{ManifestError, ManifestHeader, Opened, Summary, open, seal_empty};
 use parsec_protocol::relay::{ErrorCode, ManifestUpload, ManifestView};
 use parsec_protocol::sealing::KeyHash;
 
@@ -22,7 +22,7 @@ use super::{Session, SyncError};
 use crate::os::{blocking, clock, entropy};
 use crate::problems;
 use crate::store::Store;
-use crate::transport::retry::until_done;
+use crate::transport::retry::{ANSWER_WAIT, until_done, within};
 use crate::transport::{Trouble, TransportError};
 
 /// Writes tried in a row: each that is refused means that another own device has just written.
@@ -53,6 +53,8 @@ async fn floors(session: &Session, log: &VerifiedLog) -> Result<Floors, Problem>
 enum Next {
     Nothing,
     Write,
+    /// The server has been given back what it lost: it is read once more.
+    Again,
 }
 
 /// Reads the newest manifest, takes it if it may be taken, and writes the next one where that is due:
@@ -66,8 +68,10 @@ pub async fn keep(session: &Session, trouble: &Trouble) -> Result<(), Problem> {
         let there = until_done(trouble, || session.member.manifest()).await?;
         let log = session.log();
         let version = there.version;
-        if let Next::Nothing = read(session, &log, there).await? {
-            return Ok(());
+        match read(session, &log, there).await? {
+            Next::Nothing => return Ok(()),
+            Next::Again => continue,
+            Next::Write => {}
         }
         // Without the present key nothing is written; another own device does.
         let Ok(seed) = session.present_seed(&log).await else { return Ok(()) };
@@ -83,6 +87,9 @@ async fn read(session: &Session, log: &Arc<VerifiedLog>, there: ManifestView) ->
     let summary = &session.open.summary;
     let Some(envelope) = there.envelope.filter(|_| there.version > 0) else {
         if floors.version() > 0 {
+            if put_back(session, 0).await? {
+                return Ok(Next::Again);
+            }
             let text = format!(
                 "The server has no manifest of yours, and version {} was there.",
                 floors.version()
@@ -96,7 +103,7 @@ async fn read(session: &Session, log: &Arc<VerifiedLog>, there: ManifestView) ->
     };
     let envelope = Vec::from(envelope);
     let opened = match opened(session, log, &envelope).await? {
-        Ok(opened) if opened.place.version == there.version => opened,
+        Ok(opened) if opened.header.version == there.version => opened,
         Ok(_) => {
             untrusted(session, "The server shows a manifest of yours under another version than its own.").await;
             return Ok(Next::Nothing);
@@ -109,10 +116,11 @@ async fn read(session: &Session, log: &Arc<VerifiedLog>, there: ManifestView) ->
         }
     };
     let mark = ManifestMark::of(there.version, &envelope);
-    let author = opened.place.author;
+    let author = opened.header.author;
     let revoked = log.device(&author).is_none_or(|device| device.revoked.is_some());
     match floors.admit(mark, revoked) {
         Ok(()) => {}
+        Err(NotTaken::RolledBack { shown, .. }) if put_back(session, shown).await? => return Ok(Next::Again),
         Err(error @ (NotTaken::RolledBack { .. } | NotTaken::Forked { .. })) => {
             session.alarm(&Problem::new(ProblemKind::RolledBack, problems::sentence(&error.to_string()))).await;
             return Ok(Next::Nothing);
@@ -129,7 +137,22 @@ async fn read(session: &Session, log: &Arc<VerifiedLog>, there: ManifestView) ->
     compare(session, log, &opened).await?;
     session.store(move |store| store.put_manifest(mark.version, &envelope)).await?;
     let present = own(session, log)?.encryption_key;
-    Ok(if opened.place.key == present { Next::Nothing } else { Next::Write })
+    Ok(if opened.header.key == present { Next::Nothing } else { Next::Write })
+}
+
+/// Gives the server back the version that follows the one it shows, if that is the one kept here: it
+/// lost it. Whether there was one to give.
+async fn put_back(session: &Session, shown: u64) -> Result<bool, Problem> {
+    let Some((version, envelope)) = session.store(Store::manifest).await? else { return Ok(false) };
+    if version != shown.saturating_add(1) {
+        return Ok(false);
+    }
+    let upload = ManifestUpload { version, envelope: envelope.into() };
+    match within(ANSWER_WAIT, || session.member.put_manifest(&upload)).await.unwrap_or_else(Err) {
+        Ok(()) => Ok(true),
+        Err(TransportError::Refused { code: ErrorCode::ManifestConflict, .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Why a manifest was not opened.
@@ -202,7 +225,7 @@ async fn compare(session: &Session, log: &Arc<VerifiedLog>, opened: &Opened) -> 
             Err(error @ SyncError::Transport(_)) => return Err(error.into()),
         }
     }
-    let who = in_words(session, &own, opened.place.author);
+    let who = in_words(session, &own, opened.header.author);
     let text = match own.head_at(anchor.count) {
         Some(head) if head == anchor => return Ok(()),
         Some(_) => format!(
@@ -241,7 +264,7 @@ async fn write(
     let key = own(session, &log)?.encryption_key;
     let envelope = blocking(move || {
         let (summary, keys) = (&open.summary, &open.keys);
-        let place = ManifestPlace {
+        let header = ManifestHeader {
             organisation: summary.organisation.clone(),
             user: summary.user,
             version,
@@ -251,7 +274,7 @@ async fn write(
         };
         let content = Summary { directory_key: &keys.directory_key, anchor: log.head() };
         let manifest_key = seed.manifest_key(&summary.organisation, &summary.user);
-        seal_empty(&place, &content, &manifest_key, &keys.signing_key, &mut entropy::System)
+        seal_empty(&header, &content, &manifest_key, &keys.signing_key, &mut entropy::System)
             .map_err(problems::no_entropy)
     })
     .await?;

@@ -129,6 +129,13 @@ impl Session {
         Arc::clone(&self.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether the user has another device that is not revoked, and this one is in the log.
+    pub fn has_siblings(&self) -> bool {
+        let (log, summary) = (self.log(), &self.open.summary);
+        let mut devices = log.devices_of(&summary.user).filter(|device| device.revoked.is_none());
+        log.device(&summary.device).is_some() && devices.any(|device| device.device != summary.device)
+    }
+
     /// What may give the device something to do by itself, as it happens.
     pub fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()

@@ -271,7 +271,7 @@ impl Session {
     /// # Errors
     /// The server's refusal; the store's.
     pub async fn give_boxes(&self, log: &VerifiedLog) -> Result<(), Problem> {
-        use parsec_protocol::relay::KeyBoxUpload;
+        use parsec_protocol::relay::{KeyBox, KeyBoxUpload};
         let user = own(self, log)?;
         let Some(key) = user.keys.last() else { return Ok(()) };
         let late: Vec<_> = log
@@ -287,7 +287,8 @@ impl Session {
             let (user, hash, id) = (user.user, key.key, device.device);
             match within(ANSWER_WAIT, || self.member.key_box(user, &hash, id)).await.unwrap_or_else(Err) {
                 Err(error) if error.code() == Some(ErrorCode::BoxUnknown) => {}
-                Ok(_) => continue,
+                Ok(KeyBox { sealed: None, .. }) => {}
+                Ok(KeyBox { sealed: Some(_), .. }) => continue,
                 Err(error) => return Err(error.into()),
             }
             let Some(to) = self.key_by_hash(device.encryption_key).await? else { continue };

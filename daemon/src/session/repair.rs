@@ -109,6 +109,36 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Gives the server the public keys that it lost and this device has, of its own user and the
+    /// user's devices: each member can give their own.
+    ///
+    /// # Errors
+    /// The server's refusal; the store's.
+    pub async fn put_keys_back(&self, log: &VerifiedLog) -> Result<(), SyncError> {
+        let user = self.open.summary.user;
+        let named = log.user(&user).into_iter().flat_map(|user| user.keys.iter().map(|record| record.key));
+        let devices = log.devices_of(&user).map(|device| device.encryption_key);
+        let named: Vec<_> = named.chain(devices).collect();
+        let open = Arc::clone(&self.open);
+        let kept = blocking(move || {
+            let kept = named.iter().map(|hash| kept_key(&open, hash));
+            kept.filter_map(Result::transpose).collect::<Result<Vec<_>, StoreError>>()
+        });
+        for key in kept.await.map_err(SyncError::Log)? {
+            let hash = key.hash();
+            match asked(|| self.member.encryption_key(&hash)).await {
+                Ok(_) => {}
+                Err(error) if error.code() == Some(ErrorCode::KeyUnknown) => {
+                    asked(|| self.member.put_encryption_key(&key)).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The keys that certificates name, in their order, as far as they are on this device.
 fn keys_of(open: &OpenDevice, envelopes: &[Vec<u8>]) -> Result<Vec<Option<EncryptionKey>>, StoreError> {
     let body = |envelope: &Vec<u8>| Some(Envelope::decode(envelope).ok()?.payload().ok()?.body);

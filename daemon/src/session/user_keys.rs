@@ -74,8 +74,7 @@ impl Session {
             return Ok(seed);
         }
         let record = own(self, log)?.keys.last();
-        let device = self.open.summary.device;
-        let fetched = match self.fetch_box(key, device).await? {
+        let fetched = match self.fetch_box(key).await? {
             Some(found) => self.open_box(key, found).await?,
             None => None,
         };
@@ -85,12 +84,8 @@ impl Session {
         }
     }
 
-    async fn fetch_box(
-        &self,
-        key: KeyHash,
-        device: parsec_protocol::ids::DeviceId,
-    ) -> Result<Option<KeyBox>, Problem> {
-        let user = self.open.summary.user;
+    async fn fetch_box(&self, key: KeyHash) -> Result<Option<KeyBox>, Problem> {
+        let (user, device) = (self.open.summary.user, self.open.summary.device);
         let asked = within(ANSWER_WAIT, || self.member.key_box(user, &key, device)).await;
         match asked.unwrap_or_else(Err) {
             Ok(found) => Ok(Some(found)),
@@ -104,9 +99,10 @@ impl Session {
         let (open, of) = (Arc::clone(&self.open), self.user_key(key));
         blocking(move || {
             let device = open.summary.device;
-            let Ok(seed) = of.open_at_device(&found.sealed, device, &open.keys.device_seed) else {
-                return Ok::<_, StoreError>(None);
-            };
+            let seed = found.sealed.and_then(|sealed| {
+                of.open_at_device(&sealed, device, &open.keys.device_seed).ok()
+            });
+            let Some(seed) = seed else { return Ok::<_, StoreError>(None) };
             open.store.put_user_seed(&key, &seed)?;
             open.store.put_encryption_keys(&[seed.encryption_key()])?;
             Ok(Some(Arc::new(seed)))
@@ -175,10 +171,7 @@ impl Session {
         before: KeyHash,
         seed: Arc<UserSeed>,
     ) -> Result<Option<Arc<UserSeed>>, Problem> {
-        use parsec_protocol::chain::organisation::certificate::Author;
-        // It lies with the box of every device that was there then: its author's, in any case.
-        let Author::Device(author) = after.author else { return Ok(None) };
-        let Some(KeyBox { past: Some(past), .. }) = self.fetch_box(after.key, author).await? else {
+        let Some(KeyBox { past: Some(past), .. }) = self.fetch_box(after.key).await? else {
             return Ok(None);
         };
         let (open, of) = (Arc::clone(&self.open), self.user_key(after.key));

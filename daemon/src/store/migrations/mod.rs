@@ -61,6 +61,7 @@ mod tests {
                 "f3b65a5f1c24473425e9f2aeb2cf6580318333a1028b82e1a526d9c5ffc3bc71",
                 "955565301807074d343f59c2e4463f1e9a4d5c9df35d578d67f602a9a4b26b01",
                 "2a74b285f80ebfb26e72a003265ed4bb25908873ff2ff2e21e91aad3e89c86f6",
+                "9d8f1be993521c4011d7c3c7d8756de1da0a8f6618d9922e538c4d3f3b038b25",
             ]
         );
     }
@@ -71,7 +72,7 @@ mod tests {
         run(&mut connection).unwrap();
         run(&mut connection).unwrap();
         connection.pragma_update(None, "user_version", KNOWN + 1).unwrap();
-        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 7, known: 6 })));
+        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 8, known: 7 })));
         connection.pragma_update(None, "user_version", -1).unwrap();
         assert!(matches!(run(&mut connection), Err(StoreError::TooNew { .. })));
     }

@@ -36,6 +36,15 @@ impl Member {
         }
     }
 
+    /// Gives back a public key that the server lost.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    pub async fn put_encryption_key(&self, key: &EncryptionKey) -> Result<(), TransportError> {
+        let target = path::key(&self.organisation, &key.hash());
+        self.tell(Call::new(Method::PUT, target).with(key)).await
+    }
+
     /// The box in which a device of this user gets a key of this user.
     ///
     /// # Errors
