@@ -24,3 +24,4 @@ mod meddling;
 mod memory;
 mod passwords;
 mod secrets;
+mod stolen_device;

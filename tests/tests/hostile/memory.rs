@@ -29,7 +29,7 @@ fn keys_of(who: &str, device: &Device, password: &str) -> Vec<Planted> {
     for _ in 0..13 {
         decoder.skip().unwrap();
     }
-    ["user key", "manifest key", "signing key", "store key", "directory key"]
+    ["user's seed", "device's seed", "signing key", "store key", "directory key"]
         .into_iter()
         .flat_map(|name| Planted::bytes(&format!("{who}'s {name}"), decoder.bytes().unwrap()))
         .collect()
@@ -107,7 +107,7 @@ fn nothing_secret_is_left_in_memory_after_lock() {
     {
         let keys = keys_of(who, device, password);
         let (found, searched) = memory::search(id, &keys);
-        for key in ["user key", "manifest key", "signing key", "directory key"] {
+        for key in ["user's seed", "device's seed", "signing key", "directory key"] {
             let seen = found.iter().filter(|hit| hit.contains(key)).count();
             assert!(seen > 0, "the scanner does not find {who}'s {key} while the device is unlocked");
         }
