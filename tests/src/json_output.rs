@@ -9,7 +9,7 @@ use parsec_protocol::control::{
     HelloResult, InviteListResult, InviteResult, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped,
     OrgMoved, Problem, ReceiptListResult, Role, StatusResult, StreamId, TokenListResult, TokenSelector,
     TokenUsesResult, TokenView, TransportName, TrustAcknowledged, TrustImported, TrustLogResult,
-    TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserShowResult,
+    TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::lab::{Listed, Series, Transcript};

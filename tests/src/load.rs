@@ -20,7 +20,7 @@ use parsec_protocol::keys::{LinkSecret, random};
 use parsec_protocol::public_keys::{Context, Signature};
 use parsec_protocol::relay::{BootstrapRequest, Completion, NewInvitation};
 use parsecd::enrolment::claimer::{self, SaveKeys};
-use parsecd::enrolment::greeter::{self, Issuer};
+use parsecd::enrolment::greeter::{self, Handed, Issuer};
 use parsecd::enrolment::view::ViewPublisher;
 use parsecd::enrolment::{Act, CeremonyContext, End, Request};
 use parsecd::os::caller::CallerSession;
@@ -176,6 +176,10 @@ impl Issuer for Vouches {
             *log =
                 Arc::new(log.extended(page.certificates.iter().map(|envelope| envelope.as_slice())).unwrap());
         }
+    }
+
+    async fn handed(&self, _: Arc<VerifiedLog>) -> Result<(Arc<VerifiedLog>, Handed), Problem> {
+        unreachable!("new users alone are greeted here")
     }
 
     async fn attempts(&self) -> Result<u64, Problem> {

@@ -101,7 +101,10 @@ async fn follow_log(session: &Session) {
     };
     // Its end is the end of what fetches.
     let follow = async move {
-        let error = session.member.follow_log(|count| drop(tell.send_replace(count))).await;
+        let seen = |count| {
+            tell.send_replace(count);
+        };
+        let error = session.member.follow_log(seen).await;
         session.saw(&error.into());
     };
     tokio::join!(follow, fetch);

@@ -16,6 +16,7 @@ use parsec_protocol::ids::{AttemptId, Invited, Timestamp, Token};
 use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::public_keys::{Hash, Proof};
 use parsec_protocol::relay;
+use parsec_protocol::sealing::EncryptionKey;
 
 use super::sequence::{honest, org, seeds};
 use super::{TARGETS, folder};
@@ -65,7 +66,7 @@ fn made(target: &str) -> Vec<Vec<u8>> {
         ]
         .map(|text| text.as_bytes().to_vec())
         .into(),
-        "relay" => relay_records(&org, certificates, &publication.receipt),
+        "relay" => relay_records(&org, certificates, &publication.keys, &publication.receipt),
         "rpc" => [
             r#"{"jsonrpc":"2.0","id":1,"method":"rpc.hello","params":{"client":"x","api":"1.3"}}"#,
             r#"{"jsonrpc":"2.0","id":2,"method":"status.show","params":{}}"#,
@@ -190,6 +191,7 @@ fn view() -> relay::AttemptView {
 fn relay_records(
     org: &Organisation,
     certificates: Vec<ByteVec>,
+    keys: &[EncryptionKey],
     receipt: &parsec_protocol::claim_receipt::ClaimReceipt,
 ) -> Vec<Vec<u8>> {
     let root = *org.log.root();
@@ -198,7 +200,7 @@ fn relay_records(
         codec::encode(&relay::BootstrapRequest {
             root,
             certificates: certificates.clone(),
-            keys: keys.clone(),
+            keys: keys.to_vec(),
         }),
         codec::encode(&relay::StartAttempt {
             attempt: AttemptId::from_bytes([3; 16]),
@@ -212,12 +214,24 @@ fn relay_records(
             mail_link: Some("https://x".into()),
         }),
         codec::encode(&relay::LogPage { count: 4, certificates: certificates.clone() }),
-        codec::encode(&relay::LogRepair { from: org.log.head(), certificates: certificates.clone() }),
+        codec::encode(&relay::LogRepair {
+            from: org.log.head(),
+            certificates: certificates.clone(),
+            keys: keys.iter().cloned().map(Some).chain([None]).collect(),
+        }),
+        codec::encode(&relay::UserKeyChange {
+            certificate: vec![1; 300].into(),
+            key: org.user_seed.encryption_key(),
+            boxes: vec![relay::DeviceBox { device: org.device, sealed: vec![2; 1_168].into() }],
+            past: Some(vec![3; 1_168].into()),
+        }),
+        codec::encode(&relay::KeyBox { sealed: Some(vec![2; 1_168].into()), past: None }),
+        codec::encode(&relay::KeyBoxUpload { replaces: Some(Hash::of(&[b"x"])), sealed: vec![2; 1_168].into() }),
         codec::encode(&relay::LogRepaired { count: 4, added: 2 }),
         codec::encode(&relay::Completion {
             certificates: certificates.clone(),
             receipt: receipt.clone(),
-            keys: keys.clone(),
+            keys: keys.to_vec(),
         }),
         codec::encode(&relay::DirectEnrolment {
             token,
@@ -226,7 +240,7 @@ fn relay_records(
             expires: TIME,
             certificates,
             receipt: receipt.clone(),
-            keys: keys.clone(),
+            keys: keys.to_vec(),
         }),
         codec::encode(&relay::ManifestView { version: 1, envelope: Some(vec![1; 40].into()) }),
         codec::encode(&relay::ErrorBody {

@@ -8,6 +8,7 @@ mod former;
 mod key_file;
 mod panics;
 mod password;
+mod user_keys;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
