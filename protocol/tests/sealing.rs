@@ -51,7 +51,8 @@ fn coefficient(key: &[u8], at: usize) -> u16 {
 }
 
 fn set_coefficient(key: &mut [u8], at: usize, value: u16) {
-    let pair = if at % 2 == 0 { [value, coefficient(key, at + 1)] } else { [coefficient(key, at - 1), value] };
+    let pair =
+        if at % 2 == 0 { [value, coefficient(key, at + 1)] } else { [coefficient(key, at - 1), value] };
     let number = u32::from(pair[0]) | u32::from(pair[1]) << 12;
     key[at / 2 * 3..][..3].copy_from_slice(&number.to_le_bytes()[..3]);
 }
@@ -63,12 +64,12 @@ fn small_order() -> [[u8; 32]; 5] {
     points[2] = [0xff; 32];
     (points[2][0], points[2][31]) = (0xec, 0x7f);
     points[3] = [
-        224, 235, 122, 124, 59, 65, 184, 174, 22, 86, 227, 250, 241, 159, 196, 106, 218, 9, 141, 235, 156, 50,
-        177, 253, 134, 98, 5, 22, 95, 73, 184, 0,
+        224, 235, 122, 124, 59, 65, 184, 174, 22, 86, 227, 250, 241, 159, 196, 106, 218, 9, 141, 235, 156,
+        50, 177, 253, 134, 98, 5, 22, 95, 73, 184, 0,
     ];
     points[4] = [
-        95, 156, 149, 188, 163, 80, 140, 36, 177, 208, 177, 85, 156, 131, 239, 91, 4, 68, 92, 196, 88, 28, 142,
-        134, 216, 34, 78, 221, 208, 159, 17, 87,
+        95, 156, 149, 188, 163, 80, 140, 36, 177, 208, 177, 85, 156, 131, 239, 91, 4, 68, 92, 196, 88, 28,
+        142, 134, 216, 34, 78, 221, 208, 159, 17, 87,
     ];
     points
 }
@@ -130,7 +131,9 @@ fn the_record_of_a_key_names_a_suite_that_is_known() {
     #[derive(Debug, Encode, Decode)]
     struct Other(#[n(0)] u64, #[cbor(n(1), with = "minicbor::bytes")] Vec<u8>);
     let key = seed(1).encryption_key();
-    let record = |suite, bytes: &[u8]| codec::decode::<EncryptionKey>(&codec::encode(&Other(suite, bytes.to_vec())), 2_048);
+    let record = |suite, bytes: &[u8]| {
+        codec::decode::<EncryptionKey>(&codec::encode(&Other(suite, bytes.to_vec())), 2_048)
+    };
     assert_eq!(record(1, key.as_bytes()).as_ref(), Ok(&key));
     assert_eq!(codec::decode::<EncryptionKey>(&codec::encode(&key), 2_048), Ok(key.clone()));
     for suite in [0, 2, 23, 1 << 32] {

@@ -661,7 +661,7 @@ def answer(asked):
             return {"valid": evidence(raw["file"])}
         except Bad:
             return {"valid": None}
-    if kind in ("label", "email", "link", "hints"):
+    if kind in ("label", "email", "link", "hints", "key", "box"):
         try:
             return {"gives": LAYERS[kind](asked)[0]}
         except Bad:
@@ -669,7 +669,7 @@ def answer(asked):
     return {"unknown": kind}
 
 
-NOT_HEX = {"kind", "organisation", "envelopes", "typing", "text", "hints", "here"}
+NOT_HEX = {"kind", "organisation", "envelopes", "typing", "text", "hints", "here", "suite"}
 
 
 def judge_log(given):

@@ -59,9 +59,8 @@ impl DecryptionSeed {
         let tag = AeadTag::<Aead>::from_bytes(tag).map_err(|_| NotOpened)?;
         then_wipe_stack(|| {
             let seed = PrivateKey::expand(self.expose());
-            let mut context =
-                setup_receiver::<Aead, Kdf, XWing>(&OpModeR::Base, &seed, &encapsulation, info)
-                    .map_err(|_| NotOpened)?;
+            let mut context = setup_receiver::<Aead, Kdf, XWing>(&OpModeR::Base, &seed, &encapsulation, info)
+                .map_err(|_| NotOpened)?;
             let mut opened = Opened(Zeroizing::new(text.to_vec()));
             context
                 .open_inout_detached(InOutBuf::from(opened.0.as_mut_slice()), associated, &tag)

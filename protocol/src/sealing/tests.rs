@@ -2,7 +2,9 @@
 //! that nothing outside of this folder sees.
 
 use hpke::rand_core::TryRng as _;
-use hpke::{Deserializable as _, Kem as _, OpModeR, OpModeS, Serializable as _, setup_receiver, setup_sender_with_rng};
+use hpke::{
+    Deserializable as _, Kem as _, OpModeR, OpModeS, Serializable as _, setup_receiver, setup_sender_with_rng,
+};
 use serde_json::Value;
 
 use super::xwing::{Aead, EncappedKey, Given, Kdf, PrivateKey, PublicKey, XWing};
@@ -53,7 +55,10 @@ fn the_vectors_of_hpke_come_out() {
     let vectors = hpke_pq();
     assert_eq!(vectors.len(), 1);
     for vector in vectors {
-        assert_eq!((&vector["kem_id"], &vector["kdf_id"], &vector["aead_id"]), (&0x647a.into(), &1.into(), &3.into()));
+        assert_eq!(
+            (&vector["kem_id"], &vector["kdf_id"], &vector["aead_id"]),
+            (&0x647a.into(), &1.into(), &3.into())
+        );
         let (key, public) = XWing::derive_keypair(&unhex(&vector["ikmR"]));
         assert_eq!(key.to_bytes().as_slice(), unhex(&vector["skRm"]));
         assert_eq!(public.to_bytes().as_slice(), unhex(&vector["pkRm"]));
@@ -63,8 +68,7 @@ fn the_vectors_of_hpke_come_out() {
             setup_sender_with_rng::<Aead, Kdf, XWing>(&OpModeS::Base, &public, &info, &mut given).unwrap();
         assert!(given.is_used_up());
         assert_eq!(sent.to_bytes().as_slice(), unhex(&vector["enc"]));
-        let mut receiver =
-            setup_receiver::<Aead, Kdf, XWing>(&OpModeR::Base, &key, &sent, &info).unwrap();
+        let mut receiver = setup_receiver::<Aead, Kdf, XWing>(&OpModeR::Base, &key, &sent, &info).unwrap();
         let all = vector["encryptions"].as_array().unwrap();
         assert_eq!(all.len(), 10);
         for one in all {

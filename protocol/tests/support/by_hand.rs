@@ -50,7 +50,8 @@ fn schedule(secret: &[u8], info: &[u8]) -> ([u8; 32], [u8; 12]) {
     let context = [&[0], hashes[0].as_slice(), hashes[1].as_slice()].concat();
     let (_, expander) = extract(secret, b"secret", b"");
     let (mut key, mut nonce) = ([0; 32], [0; 12]);
-    let labelled = |label: &[u8], length: u8| [&[0, length], b"HPKE-v1".as_slice(), SUITE, label, &context].concat();
+    let labelled =
+        |label: &[u8], length: u8| [&[0, length], b"HPKE-v1".as_slice(), SUITE, label, &context].concat();
     expander.expand(&labelled(b"key", 32), &mut key).unwrap();
     expander.expand(&labelled(b"base_nonce", 12), &mut nonce).unwrap();
     (key, nonce)

@@ -1,7 +1,9 @@
 //! Vectors of encryption keys, and of boxes: what is one, what opens, and whether it is the one that its randomness makes.
 
 use parsec_protocol::keys::DecryptionSeed;
-use parsec_protocol::sealing::{ENCAPSULATION_BYTES, ENCRYPTION_KEY_BYTES, RANDOMNESS_BYTES, Randomness, Suite, seal};
+use parsec_protocol::sealing::{
+    ENCAPSULATION_BYTES, ENCRYPTION_KEY_BYTES, RANDOMNESS_BYTES, Randomness, Suite, seal,
+};
 use serde_json::{Value, json};
 
 use crate::by_hand::Made;
@@ -91,8 +93,20 @@ pub(crate) fn boxes(set: &mut Set) {
     let made = with(&given(INFO, b"", &good), "randomness", json!(hex(&DRAWN)));
     let opens = |text: &[u8]| Ok(json!({"plaintext": hex(text)}));
     set.put("box", "secret", "32 bytes, and the randomness that makes this box", &made, opens(&SECRET));
-    set.put("box", "opened", "the same, by whoever has the seed alone", &given(INFO, b"", &good), opens(&SECRET));
-    set.put("box", "empty", "nothing in it, said of nothing", &given(b"", b"", &seal(b"", b"", b"")), opens(b""));
+    set.put(
+        "box",
+        "opened",
+        "the same, by whoever has the seed alone",
+        &given(INFO, b"", &good),
+        opens(&SECRET),
+    );
+    set.put(
+        "box",
+        "empty",
+        "nothing in it, said of nothing",
+        &given(b"", b"", &seal(b"", b"", b"")),
+        opens(b""),
+    );
     let (longest, long) = ([0x54; 1_024], [0x55; 300]);
     let all = with(&given(&longest, &long, &seal(&longest, &long, &long)), "randomness", json!(hex(&DRAWN)));
     set.put("box", "long", "the longest info, associated data, a longer plaintext", &all, opens(&long));
@@ -100,7 +114,13 @@ pub(crate) fn boxes(set: &mut Set) {
     let no = |refuse: &str| Err(json!(refuse));
     let closed = || no("NotOpened");
     let other = with(&made, "randomness", json!(hex(&[0x56; RANDOMNESS_BYTES])));
-    set.put("box", "another-randomness", "opens, and is not the box that this makes", &other, no("AnotherBox"));
+    set.put(
+        "box",
+        "another-randomness",
+        "opens, and is not the box that this makes",
+        &other,
+        no("AnotherBox"),
+    );
     let other = with(&given(INFO, b"", &good), "seed", json!(hex(&[0x57; 32])));
     set.put("box", "another-seed", "opened with another seed", &other, closed());
     set.put("box", "another-info", "for another use", &given(b"\x81\x6aan exampl3", b"", &good), closed());
@@ -124,7 +144,8 @@ pub(crate) fn boxes(set: &mut Set) {
     let longer = [good.as_slice(), &[0]].concat();
     set.put("box", "longer", "a byte behind it", &given(INFO, b"", &longer), closed());
     let zeros = by_hand(Some([0; 32]), Some([0; 32]));
-    let about = "the X25519 key of the box is all zeros, and so is the secret: but for the rule it would open";
+    let about =
+        "the X25519 key of the box is all zeros, and so is the secret: but for the rule it would open";
     set.put("box", "zeros", about, &given(INFO, b"", &zeros), closed());
     let mut top: [u8; 32] = good[ENCAPSULATION_BYTES - 32..ENCAPSULATION_BYTES].try_into().unwrap();
     top[31] |= 0x80;
