@@ -16,9 +16,7 @@ use crate::chain::head::Head;
 use crate::chain::organisation::members::FIRST_DIRECTORY_KEY;
 use crate::codec::{self, CodecError};
 use crate::ids::{DeviceId, OrganisationId, Timestamp, UserId};
-use crate::keys::{
-    DeviceSigningKey, DirectoryKey, Entropy, ManifestKey, NoEntropy, random, then_wipe_stack,
-};
+use crate::keys::{DeviceSigningKey, DirectoryKey, Entropy, ManifestKey, NoEntropy, random, then_wipe_stack};
 use crate::limits::MANIFEST_MAX_BYTES;
 use crate::public_keys::{Context, Signature, VerifyKey};
 use crate::sealing::KeyHash;

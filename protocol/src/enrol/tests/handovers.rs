@@ -132,8 +132,7 @@ impl Draft {
             .collect();
         let first = usize::from(self.sealed_to.1.is_none());
         let certificates = all.into_iter().skip(first).take(self.certificates).collect();
-        let handed =
-            HandedOver { directory_key: &self.directory_key, user_seed: self.user_seed.as_ref() };
+        let handed = HandedOver { directory_key: &self.directory_key, user_seed: self.user_seed.as_ref() };
         let (device, user) = (&self.sealed_to.0, self.sealed_to.1.as_ref());
         let boxes = boxes::make(&self.handshake, &handed, device, user, entropy).unwrap();
         let challenges = boxes.challenges.into_iter().cycle().take(self.challenges).collect();

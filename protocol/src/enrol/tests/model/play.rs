@@ -342,8 +342,7 @@ impl<'w> Play<'w> {
             }
             Words::PassOn(plain) => end.say(plain),
             Words::Receipt => {
-                let handover: Handover =
-                    codec::decode(self.heard.words.as_ref()?, STEP_MAX_BYTES).ok()?;
+                let handover: Handover = codec::decode(self.heard.words.as_ref()?, STEP_MAX_BYTES).ok()?;
                 let keys = relay_keys();
                 end.receipt(&end.booty(handover, &keys), &keys.signing)
             }
