@@ -1,8 +1,8 @@
 //! The user manifest: the user's own encrypted entry point (docs/protocol.md, *User manifest*).
 //!
 //! Decides what is signed, what is bound and in which order it is checked: header, then signature,
-//! then encryption, then content. Refuses a manifest of another user, organisation or author before its
-//! ciphertext is touched.
+//! then encryption, then content. Refuses a manifest of another user, organisation or author before
+//! its ciphertext is touched.
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload as Sealed};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
@@ -155,8 +155,8 @@ pub enum ManifestError {
     Forged,
 }
 
-/// Number of safes in a manifest that checks, and its header. `author_key` gives the verify key of a
-/// device that may write for this user, and none for every other; the caller compares the version
+/// Number of safes in a manifest that checks, and its header. `author_key` gives the verify key of
+/// a device that may write for this user, and none for every other; the caller compares the version
 /// with the newest it has seen.
 ///
 /// # Errors

@@ -24,7 +24,6 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use parsec_protocol::chain::organisation::certificate::{Body, Profile};
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
-use parsec_protocol::direct::Hints;
 use parsec_protocol::enrol::link::Link;
 use parsec_protocol::enrol::proofs::{commitment, root_commitment};
 use parsec_protocol::enrol::sas::{Codes, SasInputs};
@@ -33,6 +32,7 @@ use parsec_protocol::evidence::fork::{ForkProof, Witness};
 use parsec_protocol::evidence::receipt::EnrolmentReceipt;
 use parsec_protocol::ids::{Email, INVISIBLE, Label};
 use parsec_protocol::keys::Entropy as _;
+use parsec_protocol::p2p::Hints;
 use parsec_protocol::public_keys::Hash;
 use serde_json::{Value, json};
 use support::{

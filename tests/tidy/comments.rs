@@ -18,7 +18,6 @@ const WORDS_MIN: usize = 4;
 const EXCUSED_WIDE: &[(&str, usize)] = &[
     ("daemon/tests/", 6),
     ("protocol/src/chain/", 45),
-    ("protocol/src/relay", 34),
     ("protocol/tests/", 81),
     ("server/src/", 279),
     ("server/tests/", 30),

@@ -68,7 +68,7 @@ pub struct Settings {
     /// How far one confirmation reaches.
     pub approval: Approval,
     /// Peer-to-peer transports.
-    pub direct: NetSettings,
+    pub p2p: NetSettings,
 }
 
 /// Everything the daemon knows, and what its loop runs on.
@@ -106,7 +106,7 @@ impl Daemon {
             store: Arc::new(devices),
             attempts,
             client,
-            net: Net::new(settings.direct),
+            net: Net::new(settings.p2p),
             handle: handle.clone(),
             reports,
             tasks: TaskTracker::new(),

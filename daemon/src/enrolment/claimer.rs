@@ -38,8 +38,8 @@ pub trait SaveKeys: Send + Sync {
     ) -> impl Future<Output = Result<(), Problem>> + Send;
 }
 
-/// How long a person is kept waiting until the receipt is with the greeter: a transport that broke is
-/// mostly whole again by then.
+/// How long a person is kept waiting until the receipt is with the greeter: a transport that broke
+/// is mostly whole again by then.
 const RECEIPT_WAIT: Duration = Duration::from_secs(30);
 
 /// What the link and the server said.
@@ -245,9 +245,9 @@ impl<R: Transport, K: SaveKeys> Driver<'_, R, K> {
                         Ok(Ok(())) => {}
                         // The greeter had it before, and the answer was lost on the way.
                         Ok(Err(End::Peer(EndReason::Completed))) => self.registered = true,
-                        // It lies beside the keys, and is followed from there, whatever the transport
-                        // says: the greeter may have it, and be gone; the server may have lost the
-                        // run, which is being opened again meanwhile.
+                        // It lies beside the keys, and is followed from there, whatever the
+                        // transport says: the greeter may have it, and be gone; the server may have
+                        // lost the run, which is being opened again meanwhile.
                         Err(_) | Ok(Err(End::Transport(_))) => self.done = true,
                         Ok(Err(end)) => return Err(end),
                     }

@@ -222,8 +222,8 @@ impl Hub {
         self.add(&mut state, event);
     }
 
-    /// A ceremony takes this transport from now on. Told while its view is locked, as [`Self::ceremony`]
-    /// is.
+    /// A ceremony takes this transport from now on. Told while its view is locked, as
+    /// [`Self::ceremony`] is.
     pub fn transport(&self, ceremony: CeremonyId, transport: TransportName, reason: TransportReason) {
         let mut state = self.state();
         if state.overview.ceremonies.iter().any(|shown| shown.id == ceremony) {

@@ -1,5 +1,5 @@
-//! The claimer's end of the peer-to-peer transport: asks the greeter's daemon, and tries again while the transport
-//! is broken.
+//! The claimer's end of the peer-to-peer transport: asks the greeter's daemon, and tries again
+//! while the transport is broken.
 //!
 //! Decides that nobody but the node of the link's peer key is asked anything, so that an attempt's
 //! secret and the proof go to no other. Believes nothing of the answers: the machine and the
@@ -8,10 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::direct::{ANSWER_MAX_BYTES, Answer, Hints, Occasion, Proven, Question};
 use parsec_protocol::ids::{AttemptId, Email, Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::limits::STEP_MAX_BYTES;
+use parsec_protocol::p2p::{ANSWER_MAX_BYTES, Answer, Hints, Occasion, Proven, Question};
 use parsec_protocol::public_keys::{Hash, PeerKey};
 use parsec_protocol::relay::{AttemptView, EndReason, LogPage};
 use tokio::sync::watch;
@@ -201,8 +201,8 @@ impl GuestTransport {
         }
     }
 
-    /// Asks until there is an answer. A transport that is broken is shown, and taken again as soon as it
-    /// is whole.
+    /// Asks until there is an answer. A transport that is broken is shown, and taken again as soon
+    /// as it is whole.
     async fn until_answered(&self, question: Question) -> Result<Answer, TransportError> {
         until_done(&self.trouble, || async {
             self.whole().await;

@@ -1,5 +1,5 @@
-//! The greeter's end of the peer-to-peer transport: answers what a claimer's daemon asks, and is the greeter's
-//! own transport to the same attempt.
+//! The greeter's end of the peer-to-peer transport: answers what a claimer's daemon asks, and is
+//! the greeter's own transport to the same attempt.
 //!
 //! Decides who is answered at all: who proves to hold the link, or knows an attempt's secret.
 //! Refuses everybody else with one answer and hangs up. What must be durable is so before it is
@@ -10,9 +10,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::direct::{Answer, Occasion, Proven, QUESTION_MAX_BYTES, Question, Relay};
 use parsec_protocol::ids::{AttemptId, Email, Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::keys::{LinkSecret, PeerSecret};
+use parsec_protocol::p2p::{Answer, Occasion, Proven, QUESTION_MAX_BYTES, Question, Relay};
 use parsec_protocol::public_keys::{Hash, PeerKey};
 use parsec_protocol::relay::attempt::{HANDOVER_STEP, RECEIPT_STEP, Side};
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, LogPage};

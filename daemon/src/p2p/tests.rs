@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use parsec_protocol::direct::{Answer, Hints, Occasion, Question};
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, Timestamp, Token, UserId};
 use parsec_protocol::keys::{LinkSecret, PeerSecret};
+use parsec_protocol::p2p::{Answer, Hints, Occasion, Question};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, GreeterIds, LogPage};
 use tokio::sync::watch;

@@ -295,7 +295,7 @@ impl Tally {
 
 /// What an enrolment in the outbox has beside it where its ceremony runs directly.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DirectRow {
+pub struct DirectAttempt {
     /// SHA-256 of the secret by which the claimer proves that the attempt is theirs.
     pub secret_hash: Hash,
     /// Message 7, from when it may be fetched.

@@ -1,8 +1,8 @@
-//! The transport an attempt runs on: opaque steps go one way, opaque steps come the other, and either
-//! side may end it.
+//! The transport an attempt runs on: opaque steps go one way, opaque steps come the other, and
+//! either side may end it.
 //!
-//! Decides what a transport is and which of its failures pass by themselves. Never advances a ceremony:
-//! what it reports about the other side can only end one.
+//! Decides what a transport is and which of its failures pass by themselves. Never advances a
+//! ceremony: what it reports about the other side can only end one.
 
 pub mod answer;
 pub mod events;

@@ -6,7 +6,6 @@ use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::codec;
-use parsec_protocol::direct::{Answer, Question};
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::fork::ForkProof;
@@ -14,6 +13,7 @@ use parsec_protocol::evidence::head::SignedHead;
 use parsec_protocol::evidence::receipt::EnrolmentReceipt;
 use parsec_protocol::ids::{AttemptId, Invited, Timestamp, Token};
 use parsec_protocol::keys::LinkSecret;
+use parsec_protocol::p2p::{Answer, Question};
 use parsec_protocol::public_keys::{Hash, Proof};
 use parsec_protocol::relay;
 

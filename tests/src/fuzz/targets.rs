@@ -20,7 +20,6 @@ use parsec_protocol::control::{PLUGIN_SOCKET_NAME, SOCKET_DIRECTORY, SecretText}
 
 use parsec_protocol::address::ServerAddress;
 use parsec_protocol::claim_receipt::ClaimReceipt;
-use parsec_protocol::direct::{ANSWER_MAX_BYTES, Answer, Hints, QUESTION_MAX_BYTES, Question};
 use parsec_protocol::enrol::io::SealedEnrolment;
 use parsec_protocol::enrol::link::Link;
 use parsec_protocol::evidence::export::LogExport;
@@ -28,6 +27,7 @@ use parsec_protocol::evidence::fork::ForkProof;
 use parsec_protocol::evidence::receipt::EnrolmentReceipt;
 use parsec_protocol::ids::{Email, Label};
 use parsec_protocol::limits::{BODY_MAX_BYTES, NAME_MAX_BYTES};
+use parsec_protocol::p2p::{ANSWER_MAX_BYTES, Answer, Hints, QUESTION_MAX_BYTES, Question};
 use parsec_protocol::paste::link_in;
 use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay;

@@ -26,7 +26,7 @@ fn create(device: &Device, name: &str, methods: &[&str], rate: u32) -> TokenCrea
 
 fn enter(device: &Device, secret: &str) -> Result<(Client, HelloResult), Failed> {
     let mut client = Client::connect(&plugin_socket(device))?;
-    let hello = client.call(method::HELLO, json!({"client": "test/1", "api": "1.1", "token": secret}))?;
+    let hello = client.call(method::HELLO, json!({"client": "test/1", "api": "2.0", "token": secret}))?;
     Ok((client, hello))
 }
 

@@ -30,7 +30,7 @@ fn devices(state: &str) -> Reply {
 }
 
 fn status(state: &str) -> Reply {
-    Reply::result(json!({ "version": "9.9.9", "api_version": "1.7", "pid": 42, "devices": [device(state)],
+    Reply::result(json!({ "version": "9.9.9", "api_version": "2.7", "pid": 42, "devices": [device(state)],
         "ceremonies": [], "alarms": [], "moon": "full" }))
 }
 

@@ -60,7 +60,7 @@ fn each_fault_of_a_certificate_is_named_on_the_default_transport_too() {
     let fixture = Fixture::found(FixtureOptions::default());
     let link = fixture.alice.invite(BOB_EMAIL).unwrap();
     // The link names the other device, so that a claim could go on without the server.
-    assert!(link.direct);
+    assert!(link.p2p);
     let payload = link.link.expose().split_once("/join/").unwrap().1.to_owned();
 
     let (known, unknown) = (Authority::new(), Authority::new());

@@ -77,7 +77,7 @@ fn a_daemon_that_is_told_so_has_no_p2p_transport() {
     let fixture =
         Fixture::found(FixtureOptions { daemon_options: &["--no-p2p"], ..FixtureOptions::default() });
     let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
-    assert!(invitation.posted && !invitation.direct, "{invitation:?}");
+    assert!(invitation.posted && !invitation.p2p, "{invitation:?}");
     assert_eq!(asked(&fixture.alice, "status")["p2p"], false);
     let (token, link) = (invitation.token.to_string(), invitation.link.expose());
     for command in [

@@ -51,7 +51,7 @@ impl Lan {
     fn invite(&mut self) -> InviteResult {
         self.office.server.kill();
         let invitation = self.office.alice.invite_by(BOB_EMAIL, TransportChoice::P2p).unwrap();
-        assert!(invitation.direct && !invitation.posted, "{invitation:?}");
+        assert!(invitation.p2p && !invitation.posted, "{invitation:?}");
         invitation
     }
 }

@@ -49,7 +49,7 @@ fn without_a_server_bob_joins_and_the_log_follows() {
     let bob = fixture.device("bob");
     // The server comes first, for both, and is not there: they find each other all the same.
     let invitation = fixture.alice.invite_by(BOB_EMAIL, TransportChoice::Auto).unwrap();
-    assert!(invitation.direct && !invitation.posted);
+    assert!(invitation.p2p && !invitation.posted);
     let ends = meet(&fixture.alice, &bob, &invitation, TransportChoice::Auto, BOB);
     is_enrolled(&ends);
     assert_eq!(bob.devices()[0].registration, Registration::Pending);
@@ -82,7 +82,7 @@ fn with_the_server_there_people_may_still_meet_directly() {
     let fixture = fixture();
     let tablet = fixture.device("alice2");
     let invitation = fixture.alice.invite_device().unwrap();
-    assert!(invitation.direct && invitation.posted);
+    assert!(invitation.p2p && invitation.posted);
     let ends = meet(&fixture.alice, &tablet, &invitation, TransportChoice::P2p, ALICE_AGAIN);
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let _ = tablet.until_device(|device| device.registration == Registration::Registered);

@@ -19,9 +19,9 @@ use libp2p::{
 use libp2p_stream::Control;
 use parsec_protocol::codec;
 use parsec_protocol::control::{InviteResult, TransportChoice};
-use parsec_protocol::direct::{ANSWER_MAX_BYTES, Answer, Hints, Occasion, PROTOCOL, Proven, Question};
 use parsec_protocol::enrol::link::Link;
 use parsec_protocol::ids::AttemptId;
+use parsec_protocol::p2p::{ANSWER_MAX_BYTES, Answer, Hints, Occasion, PROTOCOL, Proven, Question};
 use parsec_protocol::public_keys::{Hash, PeerKey};
 use parsec_protocol::relay::ErrorCode;
 use parsec_tests::ceremony::Bell;

@@ -30,7 +30,7 @@ pub(super) fn show(teller: &Teller) -> Result<(), Ended> {
         "invited",
         text,
         json!({
-            "email": BOB_EMAIL, "link": invitation.link.expose(), "posted": invitation.posted, "direct": invitation.direct,
+            "email": BOB_EMAIL, "link": invitation.link.expose(), "posted": invitation.posted, "p2p": invitation.p2p,
         }),
     );
     let bob = fixture.device("bob");

@@ -1,4 +1,5 @@
-//! The peer-to-peer transport of a daemon that was built without it: there is none, and that is said.
+//! The peer-to-peer transport of a daemon that was built without it: there is none, and that is
+//! said.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::events::TransportReason;
 use crate::network::{Net, unavailable};
 use crate::session::Session;
 use crate::session::progress::Progress;
-use crate::store::{DirectEnd, DirectReceipt, DirectRow, PendingReceipt, StoredInvitation};
+use crate::store::{DirectAttempt, DirectEnd, DirectReceipt, PendingReceipt, StoredInvitation};
 use crate::transport::http::Client;
 
 /// Nobody arrives.
@@ -95,7 +96,7 @@ pub async fn hints(_: &DirectEnd, _: &Net, _: bool, _: bool) -> Vec<String> {
 pub async fn finish(
     _: &Arc<Session>,
     _: &PendingEnrolment,
-    _: DirectRow,
+    _: DirectAttempt,
     _: &watch::Sender<Progress>,
 ) -> Result<Progress, Problem> {
     Err(unavailable())

@@ -27,7 +27,8 @@ pub(super) struct Splice {
 }
 
 impl Splice {
-    /// A finished channel between two ends of the adversary's own, under the same link and prologue.
+    /// A finished channel between two ends of the adversary's own, under the same link and
+    /// prologue.
     fn second_ceremony(&mut self, simulation: &Simulation<'_>) -> Option<FalseEnd> {
         let (prologue, link) = (simulation.prologue(), simulation.link());
         let (calling, first) = Calling::out(&prologue, &link, &mut self.rng)?;
