@@ -232,7 +232,7 @@ pub fn ended(reason: EndReason) -> Problem {
     let (kind, text) = match reason {
         EndReason::CodeMismatch => (Kind::PeerMismatch, "The other side says that the codes differ."),
         EndReason::Cancelled => (Kind::PeerCancelled, "The other side stopped."),
-        EndReason::BadMessage => (Kind::BadMessage, "The other side got a message that does not check."),
+        EndReason::BadMessage => (Kind::BadMessage, "The other side got a message that fails verification."),
         EndReason::TimedOut => (Kind::PeerTimedOut, "The other side waited for too long."),
         EndReason::InvitationEnded => (Kind::InvitationCancelled, "The invitation has ended."),
         EndReason::Completed => {

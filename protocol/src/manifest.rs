@@ -150,8 +150,8 @@ pub enum ManifestError {
     /// Another organisation or user than asked for, or version 0.
     #[error("the manifest is of another user or organisation")]
     WrongHeader,
-    /// The author's signature or the encryption does not check.
-    #[error("the manifest does not check")]
+    /// The author's signature or the encryption fails verification.
+    #[error("the manifest fails verification")]
     Forged,
 }
 

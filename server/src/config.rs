@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::budgets::{Budgets, Share};
 use crate::clock::Clock;
-use crate::postman::PAUSES;
+use crate::mail_queue::PAUSES;
 use crate::quota::{Rate, Rates};
 
 /// All settings of `parsec-metadata serve`.

@@ -23,7 +23,7 @@ mod intake;
 mod invitations;
 mod landing;
 mod mail;
-mod postman;
+mod mail_queue;
 mod quota;
 mod reinstate;
 mod reload;
@@ -172,7 +172,7 @@ impl Server {
             presence: http::Presence::new(config.clock.now()),
             clock: config.clock.clone(),
             mailer: reload::Current::new(mailer),
-            postman: postman::Postman::default(),
+            mail_queue: mail_queue::MailQueue::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             behind_proxy: config.behind_proxy,

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::Mail;
 use crate::folders::sync_parent;
-use crate::postman::PAUSES;
+use crate::mail_queue::PAUSES;
 
 /// The protocol's longest link.
 const LINK_MAX_BYTES: usize = 2_048;
@@ -36,7 +36,7 @@ const SENDING_MAX: usize = 16;
 pub(crate) struct Link(String);
 
 /// What is to be mailed.
-pub(crate) struct Letter {
+pub(crate) struct OutgoingMail {
     pub(crate) organisation: OrganisationId,
     pub(crate) to: Email,
     pub(crate) by: Email,
@@ -169,11 +169,11 @@ impl Mailer {
     }
 
     /// Sends, or says that it didn't work.
-    pub(crate) async fn send(&self, letter: &Letter) -> Delivery {
+    pub(crate) async fn send(&self, outgoing: &OutgoingMail) -> Delivery {
         if matches!(self.transport, MailTransport::None) {
             return Delivery::Over(MailOutcome::NotConfigured);
         }
-        let Some(message) = self.compose(letter) else {
+        let Some(message) = self.compose(outgoing) else {
             tracing::warn!("a mail could not be composed: its address is none for mail");
             return Delivery::Over(MailOutcome::AddressRefused);
         };
@@ -216,8 +216,8 @@ impl Mailer {
     }
 
     /// All that varies was checked where it came in: addresses and names hold no line break, the link only base64url.
-    fn compose(&self, letter: &Letter) -> Option<Message> {
-        let Letter { organisation, to, by, link } = letter;
+    fn compose(&self, outgoing: &OutgoingMail) -> Option<Message> {
+        let OutgoingMail { organisation, to, by, link } = outgoing;
         let text = format!(
             "Hello,\n\
              \n\
@@ -393,10 +393,10 @@ mod tests {
         format!("https://parsec.example.org:8443/join/acme#{payload}")
     }
 
-    fn letter(mailer: &Mailer) -> Letter {
+    fn outgoing(mailer: &Mailer) -> OutgoingMail {
         let organisation: OrganisationId = "acme".parse().unwrap();
         let link = mailer.check_link(&organisation, &asked(1), &link(&payload(0, 1, 32))).unwrap();
-        Letter {
+        OutgoingMail {
             organisation,
             to: "bob@example.org".parse().unwrap(),
             by: "alice@example.org".parse().unwrap(),
@@ -463,7 +463,7 @@ mod tests {
     async fn a_mail_is_one_private_file_with_its_whole_link() {
         let directory = tempfile::tempdir().unwrap();
         let mailer = mailer(MailTransport::Directory(directory.path().to_owned()));
-        assert_eq!(mailer.send(&letter(&mailer)).await, Delivery::Over(MailOutcome::Written));
+        assert_eq!(mailer.send(&outgoing(&mailer)).await, Delivery::Over(MailOutcome::Written));
         let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap).collect();
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -478,7 +478,7 @@ mod tests {
     async fn a_mail_that_fails_leaves_nothing_and_may_be_tried_again() {
         let directory = tempfile::tempdir().unwrap();
         let mailer = mailer(MailTransport::Directory(directory.path().join("missing")));
-        assert_eq!(mailer.send(&letter(&mailer)).await, Delivery::Trouble);
+        assert_eq!(mailer.send(&outgoing(&mailer)).await, Delivery::Trouble);
     }
 
     #[test]

@@ -23,8 +23,8 @@ use super::{App, body, device_events, registering, repairing, signed};
 use crate::budgets::Wish;
 use crate::errors::Refusal;
 use crate::invitations::{self, Member};
-use crate::mail::Letter;
-use crate::postman;
+use crate::mail::OutgoingMail;
+use crate::mail_queue;
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::rows::Signer;
@@ -361,8 +361,9 @@ async fn invite(
         // It was sent before: asking again must not send again.
         (Some(_), Some(before @ (MailOutcome::Sent | MailOutcome::Written))) => before,
         (Some(link), _) => {
-            let letter = Letter { organisation: organisation.clone(), to: made.to, by: made.by, link };
-            postman::send(app, organisation, token, letter).await
+            let outgoing =
+                OutgoingMail { organisation: organisation.clone(), to: made.to, by: made.by, link };
+            mail_queue::send(app, organisation, token, outgoing).await
         }
     };
     Ok(body::record(&InvitationMade { mail }))

@@ -38,7 +38,7 @@ use crate::budgets::Budgets;
 use crate::clock::Clock;
 use crate::errors::Refusal;
 use crate::mail::Mailer;
-use crate::postman::Postman;
+use crate::mail_queue::MailQueue;
 use crate::quota::{Key, Quota};
 use crate::reload::Current;
 use crate::store::Store;
@@ -58,7 +58,7 @@ pub(crate) struct App {
     pub(crate) nonces: Nonces,
     pub(crate) presence: Presence,
     pub(crate) mailer: Current<Mailer>,
-    pub(crate) postman: Postman,
+    pub(crate) mail_queue: MailQueue,
     /// Cancelled when the server stops: streams end.
     pub(crate) stopping: CancellationToken,
     /// Work that outlives its request: sending mail.

@@ -439,7 +439,7 @@ fn another_past_is_an_alarm() {
     fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
     assert!(fixture.alice.status().alarms.is_empty());
-    println!("figure S3: another past shown to a daemon that was restarted: refused, and an alarm");
+    println!("figure S3: a forked log shown to a daemon that was restarted: refused, and an alarm");
 }
 
 #[test]

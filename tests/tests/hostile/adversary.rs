@@ -424,7 +424,7 @@ fn a_server_with_two_pasts_is_found_out_by_whoever_meets_the_other_one() {
     assert_eq!(claimer.outcome().unwrap_err().name(), ProblemKind::ChainInvalid);
     assert!(erin.devices().is_empty());
 
-    // Whoever is led over to the other side, of the same length, sees another past than they have kept.
+    // Whoever is led over to the other side, of the same length, sees another log than they have kept.
     fixture.proxy.meddle(Arc::new(Honest));
     fixture.alice.unlock(ALICE_PASSWORD).map_or_else(drop, drop);
     assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));

@@ -305,10 +305,9 @@ fn a_repair_closes_what_it_has_mended_and_nothing_else() {
     // Whoever asked for the log and is told of it finds nothing else.
     assert!(store.raise_alarm("rolled_back", &first.found, Timestamp(7), None).unwrap().is_none());
     // It keeps nothing worse from being told.
-    let worse =
-        store.raise_alarm("rolled_back", "another past", Timestamp(8), Some(b"proof")).unwrap().unwrap();
+    let worse = store.raise_alarm("rolled_back", "a fork", Timestamp(8), Some(b"proof")).unwrap().unwrap();
     assert!(worse.proof && worse.id > first.id);
-    assert!(store.raise_alarm("rolled_back", "yet another past", Timestamp(8), None).unwrap().is_none());
+    assert!(store.raise_alarm("rolled_back", "another fork", Timestamp(8), None).unwrap().is_none());
     assert_eq!(store.mend_alarms(Timestamp(9)).unwrap(), std::slice::from_ref(&first));
     assert_eq!(store.mend_alarms(Timestamp(9)).unwrap(), []);
     assert_eq!(store.open_alarms().unwrap(), std::slice::from_ref(&worse));
