@@ -32,7 +32,7 @@ pub enum AdministrationError {
     /// The database failed under a command.
     #[error("{path}: the database failed: {source}")]
     Database {
-        /// The database's file.
+        /// Path of the database's file.
         path: PathBuf,
         /// What the store says.
         source: StoreError,

@@ -104,7 +104,7 @@ pub enum RunError {
     /// Nobody could be told that the server is ready.
     #[error("the address can't be written where it was asked for: {0}")]
     Ready(std::io::Error),
-    /// Serving connections failed.
+    /// The listener failed while connections were served.
     #[error("the server failed: {0}")]
     Serve(std::io::Error),
 }

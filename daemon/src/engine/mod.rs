@@ -67,7 +67,7 @@ pub struct Settings {
     pub idle_lock: Option<Duration>,
     /// How far one confirmation reaches.
     pub approval: Approval,
-    /// Peer-to-peer transports.
+    /// Whether devices may be met directly, and through which relays.
     pub p2p: NetSettings,
 }
 

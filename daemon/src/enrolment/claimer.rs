@@ -45,13 +45,13 @@ const RECEIPT_WAIT: Duration = Duration::from_secs(30);
 /// What the link and the server said.
 #[derive(Debug)]
 pub struct Invitation {
-    /// Where.
+    /// The organisation that is joined.
     pub organisation: OrganisationId,
-    /// Which.
+    /// Token of the invitation that is claimed.
     pub token: Token,
     /// For whom, as the server says; the prologue binds it.
     pub invited: Invited,
-    /// Keys the channel.
+    /// Secret of the link, which keys the channel.
     pub link_secret: LinkSecret,
     /// The transport; the prologue binds it.
     pub transport: TransportKind,

@@ -18,7 +18,7 @@ const SHORT_DIGITS: usize = 8;
 /// Where one side waits.
 #[derive(Debug, Clone, Copy)]
 pub enum Way<'a> {
-    /// On a server.
+    /// On a server, by its address.
     Server(&'a str),
     /// For the other device itself.
     P2p,

@@ -43,13 +43,13 @@ impl std::fmt::Debug for Guest {
 /// What the greeter's daemon says of the invitation, unproved: the prologue binds what matters.
 #[derive(Debug)]
 pub struct Met {
-    /// For whom.
+    /// The person or member who is invited.
     pub invited: Invited,
-    /// By whom.
+    /// Address of the member who invited.
     pub invited_by: Email,
-    /// Until when.
+    /// Until when attempts may start.
     pub expires: Timestamp,
-    /// The attempt.
+    /// State of this claimer's attempt.
     pub attempt: AttemptView,
 }
 
@@ -141,7 +141,7 @@ impl GuestTransport {
         Self { guest, attempt, secret, trouble: Trouble::new(None) }
     }
 
-    /// The node.
+    /// The claimer's node, which looks for the greeter's.
     #[must_use]
     pub const fn guest(&self) -> &Arc<Guest> {
         &self.guest

@@ -44,13 +44,13 @@ const HEARD_WAIT: Duration = Duration::from_secs(2);
 /// The invitation that is greeted for.
 #[derive(Debug)]
 pub struct Invitation {
-    /// Where.
+    /// The organisation of the invitation.
     pub organisation: OrganisationId,
-    /// Which.
+    /// Token of the invitation.
     pub token: Token,
     /// Who holds it may ask.
     pub link_secret: LinkSecret,
-    /// For whom.
+    /// The person or member who is invited.
     pub invited: Invited,
     /// The inviter's address, told to who holds the link.
     pub invited_by: Email,

@@ -24,9 +24,9 @@ pub enum ActivationError {
     /// A descriptor is something else.
     #[error("descriptor {number} was handed over as a socket, but is none that can be used: {source}")]
     Kind {
-        /// Its number.
+        /// Number of the descriptor.
         number: usize,
-        /// Why.
+        /// What the system says of it.
         source: std::io::Error,
     },
     /// A socket is bound to no path, or to one that is none of this daemon.

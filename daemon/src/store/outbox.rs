@@ -20,9 +20,9 @@ const SEALED_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 2_048;
 pub struct Sealed {
     /// Which run of the ceremony.
     pub attempt: AttemptId,
-    /// Which invitation.
+    /// Token of the invitation that is used up by it.
     pub token: Token,
-    /// What was signed.
+    /// What was signed, and the messages that carry it.
     pub sealed: SealedEnrolment,
     /// Somebody says that it is over without its certificates.
     pub set_aside: bool,
@@ -31,9 +31,9 @@ pub struct Sealed {
 /// A message that a direct ceremony keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DirectStep {
-    /// The handover.
+    /// Message 7, the handover.
     Seven,
-    /// The receipt.
+    /// Message 8, the claimer's receipt.
     Eight,
 }
 

@@ -55,11 +55,11 @@ pub enum TransportError {
     /// The server said no.
     #[error("the server refused: {}", code.name())]
     Refused {
-        /// Why.
+        /// The server's reason, as the protocol names it.
         code: ErrorCode,
-        /// Its clock.
+        /// Time by the server's clock.
         server_time: Timestamp,
-        /// The clock here.
+        /// Time by this machine's clock.
         local_time: Timestamp,
         /// Seconds it asks to wait.
         retry_after: u32,

@@ -57,7 +57,7 @@ impl Pauses {
         self.failures > 0
     }
 
-    /// It worked.
+    /// Notes that a try has worked: the next pause is the shortest again.
     pub const fn reset(&mut self) {
         self.failures = 0;
     }

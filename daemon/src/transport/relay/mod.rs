@@ -76,7 +76,7 @@ impl Member {
         Self { server, organisation, signer, tasks, events: Arc::default() }
     }
 
-    /// Where it asks.
+    /// The server that it asks.
     #[must_use]
     pub const fn server(&self) -> &Server {
         &self.server

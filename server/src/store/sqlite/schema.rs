@@ -41,7 +41,7 @@ pub enum OpenError {
     /// There is none, and none was to be made.
     #[error("there is no database of this name; with --create a new one is made")]
     Missing,
-    /// The engine failed.
+    /// The engine failed while the file was opened.
     #[error("the database can't be read: {0}")]
     Database(StoreError),
     /// The file belongs to something else.
@@ -59,7 +59,7 @@ pub enum OpenError {
         "the database was written by a newer version ({found}, this one knows {known}); use that version"
     )]
     TooNew {
-        /// Schema found.
+        /// Version of the schema found in the file.
         found: usize,
         /// Newest schema known here.
         known: usize,
