@@ -32,13 +32,13 @@ pub mod metrics;
 pub mod network;
 pub mod openrpc;
 pub mod organisation;
-pub mod people;
 pub mod process;
 pub mod proxy;
 pub mod ready;
 pub mod recorder;
 pub mod rpc;
 pub mod screenshot;
+pub mod script;
 pub mod server;
 pub mod units;
 

@@ -13,8 +13,8 @@ use parsec_protocol::control::{ChoiceMode, InviteResult, Outcome, ProfileName, S
 use parsec_tests::ceremony::{Bell, Ended, Side};
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_AGAIN, BOB, BOB_EMAIL, Fixture, FixtureOptions};
-use parsec_tests::people::Newcomer;
 use parsec_tests::process::binary;
+use parsec_tests::script::Newcomer;
 use serde_json::{Value, json};
 
 pub(crate) fn run(root: &Path, json: bool, keep: bool, without_server: bool) -> ExitCode {

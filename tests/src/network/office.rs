@@ -14,7 +14,7 @@ use super::{Namespace, Network};
 use crate::ceremony::{Bell, Side};
 use crate::device::{Device, Founding, private_folder};
 use crate::fixture::{ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_PASSWORD};
-use crate::people::{self, Ends, Phone};
+use crate::script::{self, Ends, Phone};
 use crate::server::Server;
 
 /// Where the server listens.
@@ -131,7 +131,7 @@ impl Office {
     /// Where it is not so.
     pub fn enrols(&mut self, bob: &Device, invitation: &InviteResult, link: &str) {
         let (mut claimer, mut greeter) = self.meet(bob, invitation, link);
-        let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
+        let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
         self.registers(bob, &ends);
     }
 

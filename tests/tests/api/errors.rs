@@ -568,7 +568,7 @@ fn the_other_side_stops_or_waits_too_long() {
     for (reason, kind) in [(EndReason::TimedOut, K::PeerTimedOut), (EndReason::Cancelled, K::PeerCancelled)] {
         fixture.proxy.meddle(Arc::new(Ends(reason)));
         let (mut claimer, mut greeter) = fixture.both(&bob, &invitation);
-        people::up_to_password(
+        script::up_to_password(
             &mut claimer,
             &mut greeter,
             parsec_tests::fixture::BOB,

@@ -19,9 +19,9 @@ use parsec_tests::ceremony::Bell;
 use parsec_tests::device::Device;
 use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
-use parsec_tests::people::{self, Phone};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
 use parsec_tests::rpc::{Client, Failed};
+use parsec_tests::script::{self, Phone};
 use serde_json::{Value, json};
 
 /// A link to a server that isn't there: claiming it starts a ceremony and ends it.
@@ -88,7 +88,7 @@ fn everybody_sees_a_whole_enrolment_alike_and_nothing_secret() {
     let mut claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
     let said = claimer.code_to_say().unwrap();
-    let ended = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ended = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(ended.claimer.is_ok() && ended.greeter.is_ok(), "{ended:?}");
     // Somebody else's guess, a change of password, a lock.
     bob.unlock("not his password").unwrap_err();

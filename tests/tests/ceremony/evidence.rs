@@ -12,7 +12,7 @@ use parsec_tests::events::Follower;
 use parsec_tests::fixture::{
     ALICE_AGAIN, ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions,
 };
-use parsec_tests::people::{self, Phone};
+use parsec_tests::script::{self, Phone};
 use parsec_tests::server::copy_database;
 use parsec_tests::{ctl, installed, metrics, skip};
 use serde_json::{Value, json};
@@ -134,7 +134,7 @@ fn an_enrolment_of_the_p2p_transport_has_a_receipt_once_it_is_in_the_log() {
     let bell = std::sync::Arc::new(Bell::default());
     let mut greeter = fixture.alice.greet_by(invitation.token, TransportChoice::P2p, &bell).unwrap();
     let mut claimer = bob.claim_by(invitation.link.expose(), TransportChoice::P2p, &bell).unwrap();
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     assert_eq!(
         json_of(&fixture.alice, "receipt list")["receipts"],
@@ -200,8 +200,8 @@ fn a_person_is_told_of_devices_that_another_one_let_in_or_revoked() {
     let bell = std::sync::Arc::new(Bell::default());
     let mut claimer = third.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = tablet.greet(invitation.token, &bell).unwrap();
-    let newcomer = people::Newcomer { label: "Somebody's black box", ..ALICE_AGAIN };
-    let ends = people::enrol(&mut claimer, &mut greeter, newcomer, Phone::default());
+    let newcomer = script::Newcomer { label: "Somebody's black box", ..ALICE_AGAIN };
+    let ends = script::enrol(&mut claimer, &mut greeter, newcomer, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let _ = third.until_device(|device| device.registration == Registration::Registered);
     fixture.alice.verify().unwrap();

@@ -7,8 +7,8 @@ use parsec_protocol::control::ChoiceMode;
 use parsec_tests::ceremony::Bell;
 use parsec_tests::device::{Device, private_folder};
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, Fixture, FixtureOptions};
-use parsec_tests::people::{self, Phone};
 use parsec_tests::proxy::{Fate, Meddler, Proxy, Request};
+use parsec_tests::script::{self, Phone};
 use parsec_tests::server::Server;
 
 const CONFIRMED: FixtureOptions = FixtureOptions {
@@ -45,7 +45,7 @@ fn let_in(greeter: &Device, newcomer: &Device, link: &str, token: &str) {
     let bell = Arc::new(Bell::default());
     let mut claimer = newcomer.claim(link, &bell).unwrap();
     let mut greeter = greeter.greet(token.parse().unwrap(), &bell).unwrap();
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
 }
 

@@ -19,8 +19,8 @@ use parsec_tests::events::Follower;
 use parsec_tests::fixture::{
     ALICE_AGAIN, ALICE_EMAIL, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions,
 };
-use parsec_tests::people::{self, Newcomer, Phone};
 use parsec_tests::process::binary;
+use parsec_tests::script::{self, Newcomer, Phone};
 use parsec_tests::server::Server;
 use rexpect::session::spawn_command;
 use serde_json::json;
@@ -71,7 +71,7 @@ impl Cast {
         let bell = Arc::new(Bell::default());
         let mut claimer = carol.claim(invitation.link.expose(), &bell).unwrap();
         let mut greeter = bob.greet(invitation.token, &bell).unwrap();
-        let ends = people::enrol(&mut claimer, &mut greeter, CAROL, Phone::default());
+        let ends = script::enrol(&mut claimer, &mut greeter, CAROL, Phone::default());
         assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
         let _ = carol.until_device(|device| device.registration == Registration::Registered);
         Self { fixture, bob, carol }
@@ -147,7 +147,7 @@ fn a_revoked_member_is_gone_with_every_device_and_may_be_invited_again() {
     let mut claimer = tablet.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = bob.greet(invitation.token, &bell).unwrap();
     let again = Newcomer { name: None, ..ALICE_AGAIN };
-    let ends = people::enrol(&mut claimer, &mut greeter, again, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, again, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let _ = tablet.until_device(|device| device.registration == Registration::Registered);
 

@@ -11,9 +11,9 @@ use parsec_protocol::control::{InviteResult, Registration, Stage};
 use parsec_tests::ceremony::{Bell, Ended, Side};
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_PASSWORD, Fixture, FixtureOptions};
-use parsec_tests::people::{self, Newcomer, Phone};
 use parsec_tests::process::kill_by_id;
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
+use parsec_tests::script::{self, Newcomer, Phone};
 use parsec_tests::server::NO_LIMITS;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,7 +153,7 @@ fn stopping_in_order_after_the_password_gives_nothing_up() {
     fixture.proxy.meddle(Arc::clone(&muffled) as Arc<dyn Meddler>);
     let mut claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
-    let ended = people::play(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ended = script::play(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(matches!(ended, Err(Ended::Interrupted)), "{ended:?}");
     bell.resume();
     assert!(bob.process().stop().success());
@@ -190,14 +190,14 @@ fn run(fixture: &mut Fixture, number: usize, case: Case) {
         bob.claim(invitation.link.expose(), &bell).unwrap_or_else(|ended| panic!("{case:?}: {ended:?}"));
     let mut greeter =
         fixture.alice.greet(invitation.token, &bell).unwrap_or_else(|ended| panic!("{case:?}: {ended:?}"));
-    let ended = people::play(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ended = script::play(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(matches!(ended, Err(Ended::Interrupted)), "{case:?} did not happen: {ended:?}");
     bell.resume();
 
     match case.victim {
         Victim::Server => {
             fixture.restart_server();
-            let ends = people::play(&mut claimer, &mut greeter, BOB, Phone::default()).unwrap();
+            let ends = script::play(&mut claimer, &mut greeter, BOB, Phone::default()).unwrap();
             assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{case:?}: {ends:?}");
         }
         Victim::Claimer => {

@@ -8,8 +8,8 @@ use parsec_tests::device::{Device, private_folder};
 use parsec_tests::fixture::{
     ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions,
 };
-use parsec_tests::people::Newcomer;
 use parsec_tests::process::binary;
+use parsec_tests::script::Newcomer;
 use parsec_tests::server::copy_database;
 use serde_json::{Value, json};
 

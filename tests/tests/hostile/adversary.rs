@@ -82,7 +82,7 @@ fn let_in(by: &Device, who: &Device, email: &str, profile: ProfileName) {
     let bell = Arc::new(Bell::default());
     let mut claimer = who.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = by.greet(invitation.token, &bell).unwrap();
-    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(profile));
+    script::up_to_password(&mut claimer, &mut greeter, BOB, Some(profile));
     claimer.stage(Stage::SetPassword).unwrap();
     claimer.finish(BOB_PASSWORD).unwrap();
     claimer.outcome().unwrap();
@@ -420,7 +420,7 @@ fn a_server_with_two_pasts_is_found_out_by_whoever_meets_the_other_one() {
     let bell = Arc::new(Bell::default());
     let mut claimer = erin.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = bob.greet(invitation.token, &bell).unwrap();
-    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
+    script::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
     assert_eq!(claimer.outcome().unwrap_err().name(), ProblemKind::ChainInvalid);
     assert!(erin.devices().is_empty());
 

@@ -13,8 +13,8 @@ use parsec_tests::fixture::{
     ALICE_AGAIN, ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions,
 };
 use parsec_tests::logs::{Planted, files, search};
-use parsec_tests::people::{self, Phone};
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
+use parsec_tests::script::{self, Phone};
 use parsec_tests::{installed, skip};
 
 /// Writes down what only headers carry.
@@ -50,7 +50,7 @@ fn nothing_secret_is_readable_anywhere() {
         let mut claimer = device.claim(invitation.link.expose(), &bell).unwrap();
         let mut greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
         codes.insert(claimer.code_to_say().unwrap());
-        let ends = people::enrol(&mut claimer, &mut greeter, newcomer, Phone { mode: ChoiceMode::Picked });
+        let ends = script::enrol(&mut claimer, &mut greeter, newcomer, Phone { mode: ChoiceMode::Picked });
         assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
         let link: Link = invitation.link.expose().parse().unwrap();
         planted.extend(Planted::bytes("link secret", link.secret.expose()));

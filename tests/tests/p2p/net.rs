@@ -7,7 +7,7 @@ use parsec_protocol::control::{ChoiceMode, Stage, TransportChoice};
 use parsec_tests::ceremony::Bell;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
-use parsec_tests::people::{self, Phone};
+use parsec_tests::script::{self, Phone};
 use serde_json::{Value, json};
 
 fn asked(device: &Device, what: &str) -> Value {
@@ -62,7 +62,7 @@ fn what_goes_on_without_a_server_is_shown_while_it_goes_on() {
         assert_eq!(peer["token"], invitation.token.to_string(), "{peers}");
     }
 
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let said = bob.ctl(&["device", "list"]).well();
     assert!(said.stdout.contains("pending-registration"), "{said:?}");

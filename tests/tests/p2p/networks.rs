@@ -5,7 +5,7 @@ use parsec_protocol::enrol::link::Link;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{BOB, BOB_EMAIL};
 use parsec_tests::network::{Namespace, Network, Office, Plan};
-use parsec_tests::people::{self, Phone};
+use parsec_tests::script::{self, Phone};
 use parsec_tests::skip;
 
 /// Which addresses the network has.
@@ -134,7 +134,7 @@ fn without_addresses_and_multicast_nobody_is_found_and_then_they_are() {
     for namespace in &lan.namespaces {
         namespace.unfilter("inet test");
     }
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     let peers: NetPeers = lan.office.alice.call(method::NET_PEERS, ()).unwrap();
     assert!(peers.peers.iter().all(|peer| peer.carrier != Carrier::Relay), "{peers:?}");
     lan.office.registers(&lan.bob, &ends);

@@ -8,7 +8,7 @@ use parsec_protocol::control::{
 use parsec_tests::ceremony::{Bell, Side};
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_AGAIN, BOB, BOB_EMAIL, Fixture, FixtureOptions};
-use parsec_tests::people::{self, Ends, Newcomer, Phone};
+use parsec_tests::script::{self, Ends, Newcomer, Phone};
 
 fn fixture() -> Fixture {
     Fixture::found(FixtureOptions { direct: true, ..FixtureOptions::default() })
@@ -29,7 +29,7 @@ fn meet(
     newcomer: Newcomer<'_>,
 ) -> Ends {
     let (mut claimer, mut greeter) = start(alice, bob, invitation, choice);
-    let ends = people::enrol(&mut claimer, &mut greeter, newcomer, Phone { mode: ChoiceMode::Picked });
+    let ends = script::enrol(&mut claimer, &mut greeter, newcomer, Phone { mode: ChoiceMode::Picked });
     for side in [&claimer, &greeter] {
         assert_eq!(side.view().unwrap().transport, Some(TransportName::P2p), "{:?}", side.view());
     }

@@ -13,8 +13,8 @@ use parsec_tests::ceremony::Side;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_PASSWORD};
 use parsec_tests::network::{Namespace, Network, Office, Plan};
-use parsec_tests::people::{self, Phone};
 use parsec_tests::process::kill_by_id;
+use parsec_tests::script::{self, Phone};
 use parsec_tests::{alone, skip};
 
 /// Runs of random partitions without `PARSEC_PARTITIONS`.
@@ -151,7 +151,7 @@ impl Lab {
         ];
         let (ended, killed) = std::thread::scope(|scope| {
             let strike = scope.spawn(|| self.strike(case, [&watched[0], &watched[1]], processes));
-            let ended = people::play(&mut claimer, &mut greeter, BOB, Phone::default());
+            let ended = script::play(&mut claimer, &mut greeter, BOB, Phone::default());
             (ended, strike.join().unwrap())
         });
         bell.resume();
@@ -214,7 +214,7 @@ impl Lab {
 
     fn start_again(&self, case: Case, bob: &Device, invitation: &InviteResult) {
         let (mut claimer, mut greeter) = self.office.meet(bob, invitation, invitation.link.expose());
-        let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+        let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
         assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{case:?}, then again: {ends:?}");
     }
 

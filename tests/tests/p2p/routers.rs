@@ -7,7 +7,7 @@ use parsec_protocol::enrol::link::Link;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{BOB, BOB_EMAIL};
 use parsec_tests::network::{Namespace, Network, Office, Plan, RelayServer};
-use parsec_tests::people::{self, Phone};
+use parsec_tests::script::{self, Phone};
 use parsec_tests::skip;
 
 /// How long two devices may take to find the short way: the library tries three times, some seconds each.
@@ -108,7 +108,7 @@ fn by_the_relay(test: &str, tcp: bool) {
     }
     let status: NetStatus = two_networks.office.alice.call(method::NET_STATUS, ()).unwrap();
     assert!(!status.listening[0].relays.is_empty(), "{status:?}");
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     two_networks.office.registers(&two_networks.bob, &ends);
 }
 
@@ -137,7 +137,7 @@ fn a_hole_is_punched_while_people_talk() {
         assert!(begun.elapsed() < TIMEOUT, "though the routers let each other in, only {carried:?}");
         carried = carriers(&two_networks.office.alice);
     }
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     two_networks.office.registers(&two_networks.bob, &ends);
 }
 
@@ -154,7 +154,7 @@ fn a_circuit_that_the_relay_cuts_is_made_again() {
     // Nobody does anything until a circuit has been cut and another made.
     claimer.until("a broken transport", |view| view.note.is_some()).unwrap();
     claimer.until("a whole one", |view| view.note.is_none()).unwrap();
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     two_networks.office.registers(&two_networks.bob, &ends);
 }
 
@@ -170,6 +170,6 @@ fn a_relay_that_was_away_is_asked_again() {
         two_networks.routers[1].counted("inet test", "apart") == 0 || carriers(&two_networks.bob).is_empty()
     );
     two_networks.relay.restart();
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     two_networks.office.registers(&two_networks.bob, &ends);
 }

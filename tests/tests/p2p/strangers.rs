@@ -27,7 +27,7 @@ use parsec_protocol::relay::ErrorCode;
 use parsec_tests::ceremony::Bell;
 use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::memory::resident;
-use parsec_tests::people::{self, Phone};
+use parsec_tests::script::{self, Phone};
 use tokio::task::JoinHandle;
 
 /// More than the daemon may have, in KiB.
@@ -307,7 +307,7 @@ fn floods_and_rubbish_leave_the_daemon_small_and_the_newcomer_welcome() {
     // They hang on; Bob comes.
     let bob = evening.fixture.device("bob");
     let mut claimer = bob.claim_by(evening.invitation.link.expose(), TransportChoice::P2p, &bell).unwrap();
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     drop(held);
     said("after Bob");
@@ -384,7 +384,7 @@ fn one_in_the_greeters_place_is_told_nothing() {
     claimer.until("trouble", |view| view.note.is_some()).unwrap();
     let mut greeter =
         evening.fixture.alice.greet_by(evening.invitation.token, TransportChoice::P2p, &bell).unwrap();
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     assert_eq!(questions.load(Ordering::SeqCst), 0, "somebody else was asked");
 }

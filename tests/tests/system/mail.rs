@@ -10,9 +10,9 @@ use parsec_protocol::control::{ChoiceMode, DeviceSelector, InviteResult, InviteU
 use parsec_tests::ceremony::Bell;
 use parsec_tests::device::{Device, Founding, private_folder};
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL};
-use parsec_tests::people::{self, Phone};
 use parsec_tests::process::Process;
 use parsec_tests::ready::Ready;
+use parsec_tests::script::{self, Phone};
 use parsec_tests::server::Server;
 use parsec_tests::{installed, skip};
 
@@ -62,7 +62,7 @@ fn joins_with(folder: &Path, alice: &Device, invitation: &InviteResult, link: &s
     let bell = Arc::new(Bell::default());
     let mut claimer = bob.claim(link, &bell).unwrap();
     let mut greeter = alice.greet(invitation.token, &bell).unwrap();
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
 }
 

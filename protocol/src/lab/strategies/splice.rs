@@ -4,7 +4,7 @@
 //! the second ceremony: both its ends are the adversary's own, under the same link and prologue,
 //! which is all that a stolen link allows.
 
-use super::{Adversary, Ground as _};
+use super::{Adversary, Interception as _};
 use crate::enrol::dishonest::{Calling, FalseEnd};
 use crate::lab::seeded_rng::SeededRng;
 use crate::lab::simulation::Simulation;
