@@ -1,8 +1,10 @@
-//! A mail on its way: sent once, tried again for a while, whoever asks for it meanwhile and however often.
+//! A mail on its way: sent once, tried again for a while, whoever asks for it meanwhile and however
+//! often.
 //!
-//! Decides that each sending is counted in the database before it begins. Asked for again, a mail that is on its way is not sent a second
-//! time; after a crash between sending and noting it is, and that at most [`STARTS_MAX`] times in all. The link stays in memory: what was not
-//! sent when the server ends is asked for again by the device that got no answer.
+//! Decides that each sending is counted in the database before it begins. Asked for again, a mail
+//! that is on its way is not sent a second time; after a crash between sending and noting it is,
+//! and that at most [`STARTS_MAX`] times in all. The link stays in memory: what was not sent when
+//! the server ends is asked for again by the device that got no answer.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,9 +18,11 @@ use crate::http::App;
 use crate::mail::{Delivery, OutgoingMail};
 use crate::quota::Key;
 
-/// How often one invitation's mail is begun to be sent, crashes and repetitions included: so many copies arrive at the very most.
+/// How often one invitation's mail is begun to be sent, crashes and repetitions included: so many
+/// copies arrive at the very most.
 pub(crate) const STARTS_MAX: u32 = 4;
-/// Between two tries: a mail server that was just restarted, one that makes strangers wait (greylisting), one that was mended.
+/// Between two tries: a mail server that was just restarted, one that makes strangers wait
+/// (greylisting), one that was mended.
 pub(crate) const PAUSES: [Duration; 3] =
     [Duration::from_secs(30), Duration::from_secs(5 * 60), Duration::from_secs(30 * 60)];
 /// Mails on their way at once, those that wait for a next try included: some 4 MB.
@@ -38,8 +42,8 @@ impl MailQueue {
     }
 }
 
-/// Sends a mail in a task of its own, so that a caller who hangs up doesn't stop it half-way. Returns what came of its first try, or of
-/// the newest one where it was on its way already.
+/// Sends a mail in a task of its own, so that a caller who hangs up doesn't stop it half-way.
+/// Returns what came of its first try, or of the newest one where it was on its way already.
 pub(crate) async fn send(
     app: &Arc<App>,
     organisation: OrganisationId,

@@ -86,7 +86,8 @@ async fn a_newcomer_is_enrolled_at_once_and_once() {
         alice.invite_for(&bench, Invited::User("bob@example.org".parse().unwrap())).await.code(),
         ErrorCode::AlreadyMember
     );
-    // Bob is no administrator: others' invitations don't exist for him, and he makes none for people.
+    // Bob is no administrator: others' invitations don't exist for him, and he makes none for
+    // people.
     let see = bob.call(&bench, "GET", &path::invitation(&alice.organisation, &token), &[]).await;
     assert_eq!(see.code(), ErrorCode::InvitationUnknown);
     let eve = bob.invite_for(&bench, Invited::User("eve@example.org".parse().unwrap())).await;
@@ -110,7 +111,8 @@ async fn own_device(bench: &Bench, bob: &Member) {
     assert_eq!(second.member(bob).log(bench).await.count, 5);
 }
 
-/// Each completion has one fault; none may leave a trace, and the good one is taken after all of them.
+/// Each completion has one fault; none may leave a trace, and the good one is taken after all of
+/// them.
 #[tokio::test]
 async fn one_fault_and_nothing_changes() {
     const EMAIL: &str = "bob@example.org";

@@ -64,8 +64,8 @@ async fn only_what_was_signed_is_taken() {
     bench.call("POST", &target, &good, &[]).await.done();
 }
 
-/// The hash in the head is what was signed: a body that comes instead of it is nobody's, and a head that nobody signed gets its answer
-/// while its body is still on the way.
+/// The hash in the head is what was signed: a body that comes instead of it is nobody's, and a head
+/// that nobody signed gets its answer while its body is still on the way.
 #[tokio::test]
 async fn a_body_is_read_for_whoever_signed_for_it_and_must_be_that_one() {
     let bench = Bench::start().await;
@@ -223,7 +223,8 @@ async fn a_head_that_says_enough_is_answered_without_its_body() {
     assert_eq!(answer_to_head(&bench, &bob, &target, 100).await, ErrorCode::Revoked);
 }
 
-/// One person with many devices has one share, and neither they nor the revoked nor strangers spend what is the organisation's.
+/// One person with many devices has one share, and neither they nor the revoked nor strangers spend
+/// what is the organisation's.
 #[tokio::test]
 async fn a_members_devices_share_one_rate_and_leave_the_others_theirs() {
     let bench = Bench::with(|config| {

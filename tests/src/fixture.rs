@@ -1,4 +1,5 @@
-//! An organisation ready for a test: a server behind a proxy, and Alice, its first administrator, at her unlocked device.
+//! An organisation ready for a test: a server behind a proxy, and Alice, its first administrator,
+//! at her unlocked device.
 
 use std::path::PathBuf;
 use std::sync::Arc;

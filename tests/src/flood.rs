@@ -1,7 +1,9 @@
-//! A flood against a real server: connections of one address that say nothing, and bursts of calls by one member, for as long as the bursts last.
+//! A flood against a real server: connections of one address that say nothing, and bursts of calls
+//! by one member, for as long as the bursts last.
 //!
-//! Decides what the flood is, and how long the calls of another organisation's member take on the calm server and meanwhile. Refuses an
-//! answer that is none: every call of the other member has to be answered the first time.
+//! Decides what the flood is, and how long the calls of another organisation's member take on the
+//! calm server and meanwhile. Refuses an answer that is none: every call of the other member has to
+//! be answered the first time.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -23,7 +25,8 @@ use crate::server::Server;
 
 /// An address of loopback's own, where the silent ones come from: 127.0.0.1 is everybody else's.
 const SILENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// Calls of one burst, all at once: every other one lists all invitations, the rest want something changed.
+/// Calls of one burst, all at once: every other one lists all invitations, the rest want something
+/// changed.
 const BURST: usize = 16;
 /// Descriptors besides those of the silent connections.
 const DESCRIPTORS_BESIDES: u64 = 1_000;
@@ -51,7 +54,8 @@ pub struct Seen {
     pub calm: Vec<f64>,
     /// And while the flood stood.
     pub flooded: Vec<f64>,
-    /// The flooding member's calls that were answered, and that were told to wait or found no place.
+    /// The flooding member's calls that were answered, and that were told to wait or found no
+    /// place.
     pub answered: usize,
     /// See [`Self::answered`].
     pub refused: usize,

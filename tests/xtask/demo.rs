@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: a real enrolment with the real programs, told step by step.
 //!
-//! Decides what is shown and in which words. Nothing in it is staged: what it says happened, it has just seen.
+//! Decides what is shown and in which words. Nothing in it is staged: what it says happened, it has
+//! just seen.
 
 mod no_server;
 

@@ -196,7 +196,8 @@ impl ViewPublisher {
         });
     }
 
-    /// Ends the view with an enrolment: of whom, under which root key, and whether it is registered.
+    /// Ends the view with an enrolment: of whom, under which root key, and whether it is
+    /// registered.
     pub fn done(&self, user: UserId, device: DeviceId, root: &VerifyKey, registered: bool) {
         let root_fingerprint = root.fingerprint().to_string();
         self.enter(Stage::Done, &[], |view| {

@@ -1,7 +1,7 @@
 //! Reads bodies and headers of requests, and makes the answers.
 //!
-//! Decides how much of a body is read and for how long. Refuses before more than the call's bound is in memory, and before
-//! anything is interpreted.
+//! Decides how much of a body is read and for how long. Refuses before more than the call's bound
+//! is in memory, and before anything is interpreted.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -29,7 +29,8 @@ pub(crate) async fn read(body: Body, max: usize) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(BODY_WAIT, collecting).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ErrorCode::TooLarge.into()),
-        // The peer went away or sent half of what it promised; there is nobody left to be told more.
+        // The peer went away or sent half of what it promised; there is nobody left to be told
+        // more.
         Ok(Err(_)) => Err(ErrorCode::BadRequest.into()),
         Err(_) => Err(Refusal::UNAVAILABLE),
     }

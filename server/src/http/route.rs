@@ -1,7 +1,8 @@
 //! Which call a request is: method and path, taken apart once.
 //!
-//! Decides the whole list of calls (docs/protocol.md, *Metadata server*). Refuses every other path and every malformed id before
-//! anything is looked up. Its patterns, not the paths, go to the log: paths say who enrols when. An invitation is named by its handle.
+//! Decides the whole list of calls (docs/protocol.md, *Metadata server*). Refuses every other path
+//! and every malformed id before anything is looked up. Its patterns, not the paths, go to the log:
+//! paths say who enrols when. An invitation is named by its handle.
 
 use axum::http::{Method, Uri};
 use parsec_protocol::ids::{AttemptId, OrganisationId};
@@ -95,7 +96,8 @@ impl Route {
         let segments: Vec<&str> = uri.path().split('/').skip(1).take(SEGMENTS_MAX + 1).collect();
         match segments.as_slice() {
             ["v1", "health"] if *method == Method::GET || *method == Method::HEAD => Ok(Self::Health),
-            // By any method, so that whatever a mail scanner tries, it gets a page and changes nothing.
+            // By any method, so that whatever a mail scanner tries, it gets a page and changes
+            // nothing.
             ["join", organisation] => organisation_id(organisation).map(|_| Self::Landing),
             ["v1", "organisations", organisation, rest @ ..] => {
                 let route = call(method.as_str(), rest, uri.query())?;

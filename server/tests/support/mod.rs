@@ -1,4 +1,5 @@
-//! A server on loopback, an HTTP client of a few lines, and members who sign what the tests tell them.
+//! A server on loopback, an HTTP client of a few lines, and members who sign what the tests tell
+//! them.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]

@@ -1,6 +1,8 @@
-//! The corpora: real messages of each kind, out of one organisation and one honest ceremony, made by a seed.
+//! The corpora: real messages of each kind, out of one organisation and one honest ceremony, made
+//! by a seed.
 //!
-//! Decides what a run begins from. A crash that was found is a file of its own beside these, and is not made here.
+//! Decides what a run begins from. A crash that was found is a file of its own beside these, and is
+//! not made here.
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile};
@@ -21,7 +23,8 @@ use super::sequence::{honest, org, seeds};
 use super::{TARGETS, folder};
 use crate::organisation::Organisation;
 
-/// An old key file of the daemon's tests: it opens with `correct horse battery`, and takes little work.
+/// An old key file of the daemon's tests: it opens with `correct horse battery`, and takes little
+/// work.
 const KEY_FILE: &[u8] = include_bytes!("../../../daemon/src/store/tests/former/v1/key.age");
 const TIME: Timestamp = Timestamp(1_800_000_000_000_000);
 

@@ -1,7 +1,8 @@
 //! An organisation in a network: the server, Alice and Bob, each in a namespace of their own.
 //!
-//! Decides how the server is reached: with TLS, at an address, by a certificate of the test's own authority, because plain http is for
-//! loopback alone and a server on loopback would put loopback addresses into links. Nobody here knows a name.
+//! Decides how the server is reached: with TLS, at an address, by a certificate of the test's own
+//! authority, because plain http is for loopback alone and a server on loopback would put loopback
+//! addresses into links. Nobody here knows a name.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,7 +37,8 @@ pub struct Plan<'a> {
 /// A founded organisation.
 #[derive(Debug)]
 pub struct Office {
-    // Dropped in this order: programs before the folder, and before the network, which the test holds.
+    // Dropped in this order: programs before the folder, and before the network, which the test
+    // holds.
     /// Alice's device, unlocked.
     pub alice: Device,
     /// The server.
@@ -125,7 +127,8 @@ impl Office {
         (claimer, greeter)
     }
 
-    /// Bob is enrolled without the server, which is away; then it comes back, and he is in the log once.
+    /// Bob is enrolled without the server, which is away; then it comes back, and he is in the log
+    /// once.
     ///
     /// # Panics
     /// Where it is not so.

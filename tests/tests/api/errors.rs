@@ -1,7 +1,9 @@
-//! Each error name of docs/local-api.md is produced by its real cause: by a test here, or by the one that the table names.
+//! Each error name of docs/local-api.md is produced by its real cause: by a test here, or by the
+//! one that the table names.
 //!
-//! A name that is new has no line in the table, and a test that was renamed or no longer speaks of its name is not found:
-//! both fail. That the cause is the real one is what a reader of the test sees.
+//! A name that is new has no line in the table, and a test that was renamed or no longer speaks of
+//! its name is not found: both fail. That the cause is the real one is what a reader of the test
+//! sees.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -458,7 +460,8 @@ fn a_server_that_is_asked_too_much() {
     });
     fixture.alice.invite(BOB_EMAIL).unwrap();
     assert_eq!(named(fixture.alice.invite("carol@acme.example")), Some(K::MemberBudgetSpent));
-    // Many programs of hers at once: what the last of them would have to wait for is longer than a person waits.
+    // Many programs of hers at once: what the last of them would have to wait for is longer than a
+    // person waits.
     let ask = || fixture.alice.invite_by("carol@acme.example", TransportChoice::Server);
     let busy = std::thread::scope(|scope| {
         let asked: Vec<_> = (0..30).map(|_| scope.spawn(|| named(ask()))).collect();

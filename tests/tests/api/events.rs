@@ -1,5 +1,5 @@
-//! The event stream of the real daemon: the same for everybody, gapless or visibly not, equal to the state, free of
-//! secrets, and with a last word.
+//! The event stream of the real daemon: the same for everybody, gapless or visibly not, equal to
+//! the state, free of secrets, and with a last word.
 
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
@@ -52,8 +52,8 @@ fn text(text: &str) -> SecretText {
     SecretText::new(text.to_owned().into())
 }
 
-/// The state that the events give is the one `status.show` gives: one of those between a moment before it was asked for
-/// and one after.
+/// The state that the events give is the one `status.show` gives: one of those between a moment
+/// before it was asked for and one after.
 fn agrees(device: &Device, follower: &mut Follower) {
     let mut client = device.client().unwrap();
     let mark = stir(&mut client);
@@ -306,7 +306,8 @@ fn a_hundred_guesses_hold_nobody_up_and_are_three() {
     });
     let order = order.lock().unwrap();
     let at = |name: &str| order.iter().rposition(|answer| answer == name).unwrap();
-    // Each guess that is tried takes scrypt's second; twenty answers about the state came before the third of them.
+    // Each guess that is tried takes scrypt's second; twenty answers about the state came before
+    // the third of them.
     assert!(at("status") < at("wrong_password"), "{order:?}");
     let count = |name: &str| order.iter().filter(|answer| *answer == name).count();
     assert_eq!((count("wrong_password"), count("too_many_guesses")), (3, 101), "{order:?}");
@@ -350,7 +351,8 @@ fn a_device_is_forgotten_whole_and_not_by_mistake() {
     assert!(fixture.alice.devices().is_empty());
 }
 
-/// What is left of a removal that was cut off is removed at the next start, and is no device meanwhile.
+/// What is left of a removal that was cut off is removed at the next start, and is no device
+/// meanwhile.
 #[test]
 fn a_removal_that_was_cut_off_is_finished() {
     let mut fixture = Fixture::found(FixtureOptions::default());
@@ -394,7 +396,8 @@ impl Meddler for Forgetful {
     }
 }
 
-/// Nobody asks for anything: the daemon notices by itself, and everybody who looks is told until it ends.
+/// Nobody asks for anything: the daemon notices by itself, and everybody who looks is told until it
+/// ends.
 #[test]
 fn another_past_is_an_alarm() {
     let mut fixture = Fixture::found(FixtureOptions::default());

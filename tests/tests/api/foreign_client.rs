@@ -1,4 +1,5 @@
-//! A program written from docs/openrpc.json alone enrols Bob; and every line that went over both sockets is what the document says.
+//! A program written from docs/openrpc.json alone enrols Bob; and every line that went over both
+//! sockets is what the document says.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -101,7 +102,8 @@ fn a_client_made_from_the_file_uses_every_method_and_the_file_is_right() {
         entries.map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
     };
     let mut methods = names("methods");
-    // There is nothing to acknowledge, and no fork, without a server that lies; `events` and `ceremony::evidence` have one.
+    // There is nothing to acknowledge, and no fork, without a server that lies; `events` and
+    // `ceremony::evidence` have one.
     assert!(methods.remove("trust.acknowledge") && methods.remove("trust.fork"));
     assert_eq!(seen.answered, methods, "nobody knows whether the document is right about the rest");
     assert_eq!(seen.told, names("x-notifications"));

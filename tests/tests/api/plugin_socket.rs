@@ -1,4 +1,5 @@
-//! The plug-ins' socket: nothing without a token, little with one, no secret ever, and an end the moment it is revoked.
+//! The plug-ins' socket: nothing without a token, little with one, no secret ever, and an end the
+//! moment it is revoked.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -145,7 +145,8 @@ fn nothing_that_was_promised_is_broken() {
     }
 }
 
-/// Names of methods, parameters, fields, errors and events that the new document has and the old one has not.
+/// Names of methods, parameters, fields, errors and events that the new document has and the old
+/// one has not.
 fn added(old: &Value, new: &Value) -> BTreeSet<String> {
     let names = |document: &Value| -> BTreeSet<String> {
         let methods = document["methods"].as_array().unwrap().iter();

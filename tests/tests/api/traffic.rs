@@ -1,4 +1,5 @@
-//! Holds what programs and daemons really said against docs/openrpc.json: requests, answers, errors, notifications.
+//! Holds what programs and daemons really said against docs/openrpc.json: requests, answers,
+//! errors, notifications.
 
 use std::collections::{BTreeMap, BTreeSet};
 

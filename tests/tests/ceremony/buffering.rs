@@ -1,4 +1,5 @@
-//! A proxy that collects an answer before it hands it on: event streams never arrive. Both sides notice, say so, and the ceremony goes on.
+//! A proxy that collects an answer before it hands it on: event streams never arrive. Both sides
+//! notice, say so, and the ceremony goes on.
 
 use std::sync::Arc;
 

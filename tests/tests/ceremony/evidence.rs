@@ -1,5 +1,6 @@
-//! What can be shown to others, with the real programs: receipts of both transports, the log from one device to another without a server, the
-//! proof that a server showed two pasts, and what a person is told about their own devices.
+//! What can be shown to others, with the real programs: receipts of both transports, the log from
+//! one device to another without a server, the proof that a server showed two pasts, and what a
+//! person is told about their own devices.
 
 use std::path::Path;
 
@@ -40,7 +41,8 @@ fn alone(folder: &Path, line: &str) -> ctl::Said {
     ctl::run(folder, &words, "")
 }
 
-/// Holds another program to what an evidence file is, one that was written from docs/protocol.md alone.
+/// Holds another program to what an evidence file is, one that was written from docs/protocol.md
+/// alone.
 #[track_caller]
 fn second_reader_finds(sound: bool, path: &Path) {
     if !installed("python3") {
@@ -194,7 +196,8 @@ fn a_person_is_told_of_devices_that_another_one_let_in_or_revoked() {
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let _ = tablet.until_device(|device| device.registration == Registration::Registered);
 
-    // The tablet lets in a third one while the desktop looks on; the tablet, which did it, is not told.
+    // The tablet lets in a third one while the desktop looks on; the tablet, which did it, is not
+    // told.
     let third = fixture.device("alice3");
     let invitation = tablet.invite_device().unwrap();
     let bell = std::sync::Arc::new(Bell::default());

@@ -1,4 +1,5 @@
-//! A server that moved to another name or port: the device follows once the new place has shown its log, and its invitations with it.
+//! A server that moved to another name or port: the device follows once the new place has shown its
+//! log, and its invitations with it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -86,7 +87,8 @@ fn a_server_that_moved_is_followed_with_its_invitations() {
     assert!(again.stdout.contains("4 certificates"), "{again:?}");
 }
 
-/// Another server's log of the same organisation, as long as this one's, and true as far as anybody there knows: a copy that went on by itself.
+/// Another server's log of the same organisation, as long as this one's, and true as far as anybody
+/// there knows: a copy that went on by itself.
 #[test]
 fn a_place_that_shows_another_log_is_refused() {
     let mut fixture = Fixture::found(CONFIRMED);

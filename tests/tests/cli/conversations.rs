@@ -1,4 +1,5 @@
-//! parsecctl and a fake daemon: one that goes away, is older or newer, refuses once, or says what nobody knows yet.
+//! parsecctl and a fake daemon: one that goes away, is older or newer, refuses once, or says what
+//! nobody knows yet.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,5 @@
-//! A server whose database was restored from a backup, with the real programs: what it lost is shown, and put back by those who have it; another
-//! past is not taken for a loss.
+//! A server whose database was restored from a backup, with the real programs: what it lost is
+//! shown, and put back by those who have it; another past is not taken for a loss.
 
 use std::path::{Path, PathBuf};
 
@@ -88,7 +88,8 @@ fn what_a_restore_lost_is_put_back_and_everybody_goes_on() {
     assert_eq!(log.health, Health::Failed);
     assert!(log.remedy.as_ref().unwrap().contains("parsecctl trust repair"), "{log:?}");
 
-    // The newcomer is alone with her certificates: the server can't tell them from some that were cancelled.
+    // The newcomer is alone with her certificates: the server can't tell them from some that were
+    // cancelled.
     assert_eq!(carol.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
     assert_eq!(carol.status().alarms.len(), 1);
     let refused = carol.ctl(&["trust", "repair", "--json"]);
@@ -115,7 +116,8 @@ fn what_a_restore_lost_is_put_back_and_everybody_goes_on() {
         (&json!(0), &json!(0), &json!([]))
     );
 
-    // Carol is a member again, and so is what is hers; Bob, who slept, is an administrator; Dave comes in by his old link.
+    // Carol is a member again, and so is what is hers; Bob, who slept, is an administrator; Dave
+    // comes in by his old link.
     assert_eq!(carol.verify().unwrap().count, 7);
     assert_eq!(carol.status().alarms.len(), 1, "what a person has not seen to stays");
     let before = manifests(&fixture);

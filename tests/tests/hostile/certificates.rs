@@ -1,5 +1,5 @@
-//! Servers whose certificate is wrong, each in its own way, and what answers in a server's place: every one is named as what it is, and no
-//! ceremony goes another way without a word.
+//! Servers whose certificate is wrong, each in its own way, and what answers in a server's place:
+//! every one is named as what it is, and no ceremony goes another way without a word.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! A relay that lies: cut, lengthened, changed, replayed and swapped messages, and a server that goes away at each of them.
+//! A relay that lies: cut, lengthened, changed, replayed and swapped messages, and a server that
+//! goes away at each of them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! What is at rest after a real enrolment: the key file opens with the password and plain `age`; stores, server and logs hold
-//! nothing that was to stay secret.
+//! What is at rest after a real enrolment: the key file opens with the password and plain `age`;
+//! stores, server and logs hold nothing that was to stay secret.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -123,7 +123,8 @@ fn key_file(data: &Path) -> PathBuf {
     PathBuf::from(found.unwrap())
 }
 
-/// Opens a key file with the `age` program, typing the password at its prompt; nothing if it refuses.
+/// Opens a key file with the `age` program, typing the password at its prompt; nothing if it
+/// refuses.
 fn decrypt(file: &Path, password: &str, to: &Path) -> Option<Vec<u8>> {
     let mut command = std::process::Command::new("age");
     command.arg("--decrypt").arg("--output").arg(to).arg(file);

@@ -1,5 +1,5 @@
-//! The network as parsecctl shows it, with real daemons over the peer-to-peer transport: where one waits, who is connected, what can be reached, and what
-//! a daemon says that has no such transport.
+//! The network as parsecctl shows it, with real daemons over the peer-to-peer transport: where one
+//! waits, who is connected, what can be reached, and what a daemon says that has no such transport.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ fn asked(device: &Device, what: &str) -> Value {
     device.ctl(&["net", what, "--json"]).well().json()
 }
 
-/// What a ping along a link says: the exit code, whether the server answered, whether the device did.
+/// What a ping along a link says: the exit code, whether the server answered, whether the device
+/// did.
 fn ping(device: &Device, link: &str) -> (i32, bool, bool) {
     let said = device.ctl_input(&["net", "ping", "--link-file", "-", "--json"], link);
     let result = said.json();

@@ -1,4 +1,5 @@
-//! The peer-to-peer transport on a local network of its own: two devices on one switch, and no server while people meet.
+//! The peer-to-peer transport on a local network of its own: two devices on one switch, and no
+//! server while people meet.
 
 use parsec_protocol::control::{Carrier, InviteResult, NetPeers, TransportChoice, method};
 use parsec_protocol::enrol::link::Link;
@@ -117,7 +118,8 @@ fn a_network_without_ipv4_is_enough_by_multicast() {
     lan.office.enrols(&lan.bob, &invitation, &bare(&invitation));
 }
 
-/// With neither addresses nor multicast nobody is found: the tests above find what they say, and not another way.
+/// With neither addresses nor multicast nobody is found: the tests above find what they say, and
+/// not another way.
 #[test]
 fn without_addresses_and_multicast_nobody_is_found_and_then_they_are() {
     let Some(mut lan) = lan("neither", Family::Four, true) else { return };
@@ -140,8 +142,8 @@ fn without_addresses_and_multicast_nobody_is_found_and_then_they_are() {
     lan.office.registers(&lan.bob, &ends);
 }
 
-/// A link may name seven addresses, and whoever made it may name seven that are somebody else's: each is tried once in a round, and
-/// rounds have pauses between them.
+/// A link may name seven addresses, and whoever made it may name seven that are somebody else's:
+/// each is tried once in a round, and rounds have pauses between them.
 #[test]
 fn addresses_that_lead_nowhere_are_tried_a_few_times() {
     let Some(mut lan) = lan("absurd addresses", Family::Four, true) else { return };
@@ -162,6 +164,7 @@ fn addresses_that_lead_nowhere_are_tried_a_few_times() {
     assert!(claimer.outcome().is_err());
     let knocks = here.counted("inet test", "knocks");
     println!("{knocks} connections begun to seven addresses");
-    // QUIC keeps a round open for some seconds after TCP has been refused, so it is one round, or two on a slow machine.
+    // QUIC keeps a round open for some seconds after TCP has been refused, so it is one round, or
+    // two on a slow machine.
     assert!((7..=21).contains(&knocks), "{knocks} connections to seven addresses");
 }

@@ -1,4 +1,5 @@
-//! The peer-to-peer transport, with the real programs: no server while people meet, and the registration when it is back.
+//! The peer-to-peer transport, with the real programs: no server while people meet, and the
+//! registration when it is back.
 
 use std::sync::Arc;
 

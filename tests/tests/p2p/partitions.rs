@@ -1,9 +1,11 @@
-//! The peer-to-peer transport through a network that breaks: cut at each stage, or from some byte on, with and without a daemon that is killed
-//! meanwhile; whole again, the ceremony goes on by itself.
+//! The peer-to-peer transport through a network that breaks: cut at each stage, or from some byte
+//! on, with and without a daemon that is killed meanwhile; whole again, the ceremony goes on by
+//! itself.
 //!
-//! Afterwards "the user's certificate is in the log" and "Bob can unlock keys that match it" are both true, and the log has the
-//! two certificates of each Bob and no more. The seed is printed; `PARSEC_SEED` repeats a run and `PARSEC_PARTITIONS` sets how many
-//! there are, `PARSEC_PARTITION` picks one of them.
+//! Afterwards "the user's certificate is in the log" and "Bob can unlock keys that match it" are
+//! both true, and the log has the two certificates of each Bob and no more. The seed is printed;
+//! `PARSEC_SEED` repeats a run and `PARSEC_PARTITIONS` sets how many there are, `PARSEC_PARTITION`
+//! picks one of them.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -48,7 +50,8 @@ enum Who {
 
 #[derive(Debug, Clone, Copy)]
 enum Cut {
-    /// Bob's cable is pulled when this side comes to this stage; put back when his device has noticed.
+    /// Bob's cable is pulled when this side comes to this stage; put back when his device has
+    /// noticed.
     Cable(Who, Stage),
     /// Everything after so many bytes is lost, until his device has noticed.
     After(usize),
@@ -176,14 +179,15 @@ impl Lab {
         self.is_whole(case, &bob, &email);
     }
 
-    /// Alice's daemon is back, and her ceremony gone. What she signed goes on, and Bob with it; or else he gives up.
+    /// Alice's daemon is back, and her ceremony gone. What she signed goes on, and Bob with it; or
+    /// else he gives up.
     fn after_greeter(&self, case: Case, email: &str, claimer: &mut Side) -> bool {
         let alice = &self.office.alice;
         let bell = claimer.bell();
         std::thread::scope(|scope| {
             let signed = scope.spawn(|| {
-                // Once the device answers for the log it has taken up what it signed before. Nothing is left to do: that is in the
-                // log, or nobody can ever finish it.
+                // Once the device answers for the log it has taken up what it signed before.
+                // Nothing is left to do: that is in the log, or nobody can ever finish it.
                 alice.verify().unwrap();
                 let _ = alice.until_device(|device| device.outbox == Some(0));
                 alice.verify().unwrap();
@@ -236,7 +240,8 @@ impl Lab {
     }
 }
 
-/// Bob's daemon is back. If it had made its keys durable it goes on by itself, else the attempt is lost.
+/// Bob's daemon is back. If it had made its keys durable it goes on by itself, else the attempt is
+/// lost.
 fn after_claimer(case: Case, bob: &Device, greeter: &mut Side) -> bool {
     if bob.devices().is_empty() {
         let _ = greeter.cancel();

@@ -1,5 +1,6 @@
-//! parsecctl and the two transports of a ceremony: what is asked for, what is said when the server can't be reached, and what follows from
-//! an enrolment that the server does not have yet. A fake daemon says what a real one says only when a network fails.
+//! parsecctl and the two transports of a ceremony: what is asked for, what is said when the server
+//! can't be reached, and what follows from an enrolment that the server does not have yet. A fake
+//! daemon says what a real one says only when a network fails.
 
 use std::process::Command;
 
@@ -44,7 +45,8 @@ fn starting() -> FakeDaemon {
     })
 }
 
-/// What is left out is what every daemon does: one that is older than the option refuses a parameter it doesn't know.
+/// What is left out is what every daemon does: one that is older than the option refuses a
+/// parameter it doesn't know.
 #[test]
 fn a_transport_is_passed_on_and_the_default_is_left_out() {
     let daemon = starting();

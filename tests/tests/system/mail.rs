@@ -1,5 +1,5 @@
-//! The invitation's mail, through real mail servers: encrypted, authenticated, with a link that works; and an invitation that
-//! does not need them.
+//! The invitation's mail, through real mail servers: encrypted, authenticated, with a link that
+//! works; and an invitation that does not need them.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,8 @@ fn python() -> Option<PathBuf> {
     has.is_ok_and(|output| output.status.success()).then_some(python)
 }
 
-/// A mail server that demands STARTTLS and this password, the folder where mails arrive, and the file with its address.
+/// A mail server that demands STARTTLS and this password, the folder where mails arrive, and the
+/// file with its address.
 fn smtp(python: &Path, folder: &Path, password: &str) -> (Process, PathBuf, PathBuf) {
     let mail = folder.join("mail");
     private_folder(&mail);
@@ -114,7 +115,8 @@ fn mail_goes_encrypted_and_authenticated_and_its_link_works() {
     assert!(text.contains(&format!("parsec@acme.example -> {BOB_EMAIL}")), "{text}");
     joins_with(folder.path(), &alice, &invitation, &link_in(&text));
 
-    // A mail server that is gone, and one whose certificate nobody vouches for, cost the mail and not the invitation.
+    // A mail server that is gone, and one whose certificate nobody vouches for, cost the mail and
+    // not the invitation.
     smtp.stop();
     let email = "carol@acme.example".parse().unwrap();
     let parameters =

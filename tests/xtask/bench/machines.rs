@@ -1,6 +1,8 @@
-//! Figure `ceremony machines`: both machines through a whole ceremony, beside the Noise handshake and the signatures that it can't do without.
+//! Figure `ceremony machines`: both machines through a whole ceremony, beside the Noise handshake
+//! and the signatures that it can't do without.
 //!
-//! Decides that messages travel in no time and people answer at once. What is not here: the newcomer's scrypt, disks, networks.
+//! Decides that messages travel in no time and people answer at once. What is not here: the
+//! newcomer's scrypt, disks, networks.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -26,7 +28,8 @@ const CEREMONIES: usize = 40;
 const GOAL_MS: f64 = 4.0;
 /// Signatures made: two certificates, the proof of possession, the receipt, the statement.
 const SIGNED: usize = 5;
-/// Signatures checked: the founding certificates and the new ones by the newcomer, the new ones by the greeter, possession, receipt.
+/// Signatures checked: the founding certificates and the new ones by the newcomer, the new ones by
+/// the greeter, possession, receipt.
 const CHECKED: usize = 8;
 /// Noise, as docs/protocol.md has it.
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
@@ -125,7 +128,8 @@ fn ceremony(org: &Organisation) -> Result<(), String> {
     }
 }
 
-/// The library's own primitives, and the system's randomness, which our feature set of it leaves out.
+/// The library's own primitives, and the system's randomness, which our feature set of it leaves
+/// out.
 struct Resolver;
 
 struct Randomness;
@@ -154,7 +158,8 @@ impl CryptoResolver for Resolver {
     }
 }
 
-/// The same handshake between two, six messages in the channel, and as many signatures made and checked.
+/// The same handshake between two, six messages in the channel, and as many signatures made and
+/// checked.
 fn least(org: &Organisation) -> Result<(), String> {
     let side = || {
         let params = PATTERN.parse().map_err(|error: snow::Error| error.to_string())?;

@@ -1,5 +1,6 @@
-//! Figures of the peer-to-peer transport: `found by mdns`, until a device that only the local network can name has answered; and `ceremony p2p`,
-//! the machine's time of a whole enrolment, beside that of one over the server's relay.
+//! Figures of the peer-to-peer transport: `found by mdns`, until a device that only the local
+//! network can name has answered; and `ceremony p2p`, the machine's time of a whole enrolment,
+//! beside that of one over the server's relay.
 //!
 //! Decides that people take no time: they are played, so that what is left is the programs'.
 

@@ -1,4 +1,5 @@
-//! `cargo xtask demo --no-server`: Bob joins while there is no server at all, and the registration arrives when there is one again.
+//! `cargo xtask demo --no-server`: Bob joins while there is no server at all, and the registration
+//! arrives when there is one again.
 //!
 //! Decides the order of what is shown. What it says happened, it has just seen.
 
