@@ -70,7 +70,7 @@ fn made(target: &str) -> Vec<Vec<u8>> {
         .into(),
         "relay" => relay_records(&org, certificates, &publication.receipt),
         "rpc" => [
-            r#"{"jsonrpc":"2.0","id":1,"method":"rpc.hello","params":{"client":"x","api":"1.3"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"rpc.hello","params":{"client":"x","api":"2.0"}}"#,
             r#"{"jsonrpc":"2.0","id":2,"method":"status.show","params":{}}"#,
             r#"{"jsonrpc":"2.0","id":3,"method":"trust.import","params":{"organisation":"acme","root":"00","from":0,"certificates":["gkBYQA"]}}"#,
             r#"{"jsonrpc":"2.0","id":4,"method":"ceremony.choose","params":{"ceremony":1,"code":"K7EM","mode":"typed"}}"#,

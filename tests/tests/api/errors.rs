@@ -245,7 +245,7 @@ fn what_a_program_asks_wrongly() {
         named(fixture.alice.call::<serde_json::Value>(name, parameters.clone()))
     };
     assert_eq!(call("safe.open", &nothing), Some(K::UnknownMethod));
-    assert_eq!(call(method::HELLO, &serde_json::json!({ "api": "2.0" })), Some(K::ApiMismatch));
+    assert_eq!(call(method::HELLO, &serde_json::json!({ "api": "3.0" })), Some(K::ApiMismatch));
     let unknown = CeremonySelector { ceremony: CeremonyId(99) };
     let shown = fixture.alice.call::<CeremonyView>(method::CEREMONY_SHOW, unknown);
     assert_eq!(named(shown), Some(K::CeremonyUnknown));
