@@ -100,10 +100,10 @@ pub enum Command {
     HandOn(Reply<Empty>),
 }
 
-/// What a request needs beside the right to ask.
+/// What a request needs beside the permission to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// Nothing: the right is enough.
+    /// Nothing: the permission is enough.
     Nothing,
     /// That the caller's session has given the password (docs/decisions/0012).
     Confirmation,
@@ -114,7 +114,7 @@ pub enum Needs {
 pub struct Asker {
     /// The process that asks, as the kernel names it.
     pub caller: Arc<Caller>,
-    /// Beside the right, which the socket has checked.
+    /// Beside the permission, which the socket has checked.
     pub needs: Needs,
     /// Where a refusal goes, whatever the answer would have been.
     pub refuse: oneshot::Sender<Problem>,
