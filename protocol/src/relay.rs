@@ -8,6 +8,7 @@
 pub mod attempt;
 mod direct;
 mod error;
+mod least;
 mod repair;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::public_keys::{Hash, VerifyKey};
 pub use attempt::{AttemptView, EndReason, GreeterIds};
 pub use direct::{DirectEnrolment, NewCertificate, Standing, StandingQuestion};
 pub use error::{ErrorBody, ErrorCode};
+pub use least::{Least, Reaches};
 pub use repair::{LogRepair, LogRepaired, REPAIR_MAX_BYTES};
 
 /// The version in every path.
@@ -98,7 +100,7 @@ pub fn handle(token: &Token) -> Hash {
 /// The paths, built in one place for both sides. `{org}`, `{attempt}`, … are filled by the
 /// functions' arguments. No path holds what admits to something: proxies write paths down.
 pub mod path {
-    use super::API_PREFIX;
+    use super::{API_PREFIX, Least};
     use crate::ids::{AttemptId, OrganisationId, Token};
 
     /// POST, anonymous: [`super::BootstrapRequest`].
@@ -113,9 +115,10 @@ pub mod path {
     }
     /// GET, invited: certificates from position `from` (0 first), at most one page:
     /// [`super::LogPage`].
+    /// With the [`super::Least`] count that the reader knows.
     #[must_use]
-    pub fn invited_log(org: &OrganisationId, from: u64) -> String {
-        format!("{API_PREFIX}/organisations/{org}/invited/log?from={from}")
+    pub fn invited_log(org: &OrganisationId, from: u64, least: Least) -> String {
+        least.on(format!("{API_PREFIX}/organisations/{org}/invited/log?from={from}"))
     }
     /// POST, invited: [`super::StartAttempt`] → [`super::AttemptView`].
     #[must_use]
@@ -175,10 +178,11 @@ pub mod path {
     pub fn complete(attempt_path: &str) -> String {
         format!("{attempt_path}/complete")
     }
-    /// GET, authenticated: certificates from position `from`: [`super::LogPage`].
+    /// GET, authenticated: certificates from position `from`: [`super::LogPage`]. With the
+    /// [`super::Least`] count that the reader knows.
     #[must_use]
-    pub fn log(org: &OrganisationId, from: u64) -> String {
-        format!("{API_PREFIX}/organisations/{org}/log?from={from}")
+    pub fn log(org: &OrganisationId, from: u64, least: Least) -> String {
+        least.on(format!("{API_PREFIX}/organisations/{org}/log?from={from}"))
     }
     /// POST, authenticated: [`super::LogRepair`] → [`super::LogRepaired`].
     #[must_use]
@@ -190,7 +194,8 @@ pub mod path {
     pub fn device_events(org: &OrganisationId) -> String {
         format!("{API_PREFIX}/organisations/{org}/events")
     }
-    /// GET and PUT, authenticated: [`super::ManifestView`]; [`super::ManifestUpload`].
+    /// GET, with the [`super::Least`] version that the reader knows, and PUT, authenticated:
+    /// [`super::ManifestView`]; [`super::ManifestUpload`].
     #[must_use]
     pub fn manifest(org: &OrganisationId) -> String {
         format!("{API_PREFIX}/organisations/{org}/manifest")

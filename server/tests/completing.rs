@@ -12,7 +12,7 @@ use parsec_protocol::ids::Invited;
 use parsec_protocol::keys::DeviceSigningKey;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
-    self, AttemptView, Completed, Completion, EndReason, ErrorCode, InvitationStatus, LogPage,
+    self, AttemptView, Completed, Completion, EndReason, ErrorCode, InvitationStatus, Least, LogPage,
     ManifestUpload, ManifestView, path,
 };
 use support::{Bench, Claim, Member, Newcomer, Os, founding};
@@ -53,7 +53,7 @@ async fn a_newcomer_is_enrolled_at_once_and_once() {
     let alice = bench.founded().await;
     let token = alice.invite(&bench, "bob@example.org").await;
     let claim = Claim::new(&alice, token);
-    let log = path::invited_log(&alice.organisation, 1);
+    let log = path::invited_log(&alice.organisation, 1, Least::NOTHING);
     claim.run_to(&bench, &alice, 6).await;
     assert_eq!(bench.call("GET", &log, &claim.headers(), &[]).await.code(), ErrorCode::NotYet);
     claim.greeter_put(&bench, &alice, 7, b"step7").await.done();

@@ -18,7 +18,7 @@ use parsec_protocol::limits::{CERTIFICATE_MAX_BYTES, LOG_PAGE_MAX_CERTIFICATES};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     AttemptView, BootstrapRequest, Completed, EndReason, ErrorCode, HEADER_BOOTSTRAP, InvitationStatus,
-    LogRepair, LogRepaired, ManifestUpload, ManifestView, REPAIR_MAX_BYTES, path,
+    Least, LogRepair, LogRepaired, ManifestUpload, ManifestView, REPAIR_MAX_BYTES, path,
 };
 use support::{Answer, Bench, Claim, Member, Newcomer, drawn};
 
@@ -103,7 +103,7 @@ async fn members_put_back_what_a_restore_lost_and_everybody_goes_on() {
     let Story { copy, kept, alice, bob, carol, second, .. } = story().await;
     let bench = restored(&copy, false).await;
     assert_eq!(alice.log(&bench).await.count, 5);
-    let log = path::log(&carol.organisation, 0);
+    let log = path::log(&carol.organisation, 0, Least::NOTHING);
     assert_eq!(carol.call(&bench, "GET", &log, &[]).await.code(), ErrorCode::NotAuthenticated);
 
     // In parts, of which some is there already, and again.
@@ -147,7 +147,7 @@ async fn a_revocation_that_is_put_back_has_effect_at_once() {
     assert_eq!(repair(&alice, &bench, &kept.from(4)).await.record::<LogRepaired>(), done(5, 1));
     assert_eq!(claim.view(&bench).await.ended, Some(EndReason::InvitationEnded));
     assert_eq!(alice.see(&bench, &claim.token).await.status, InvitationStatus::Pending);
-    let log = path::log(&bob.organisation, 0);
+    let log = path::log(&bob.organisation, 0, Least::NOTHING);
     assert_eq!(bob.call(&bench, "GET", &log, &[]).await.code(), ErrorCode::Revoked);
     let claim = Claim::new(&bob, own);
     assert_eq!(claim.start(&bench).await.code(), ErrorCode::InvitationCancelled);

@@ -174,7 +174,7 @@ impl Issuer for Vouches {
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
         let mut log = self.0.log.lock().await;
         loop {
-            let page = self.1.log_page(log.count()).await.unwrap();
+            let page = self.1.log_page(log.count(), self.1.seen(&log)).await.unwrap();
             if page.certificates.is_empty() {
                 return Ok(Arc::clone(&log));
             }

@@ -14,7 +14,7 @@ use parsec_protocol::enrol::claimer::Claimer;
 use parsec_protocol::enrol::io::{ClaimerInput, ClaimerOutput, NewDevice, Prologue, Refused, TransportKind};
 use parsec_protocol::ids::{Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::keys::LinkSecret;
-use parsec_protocol::relay::{AttemptView, EndReason};
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, Least};
 use tokio::sync::watch;
 
 use super::{Act, CeremonyContext, End, Request, answer, next_state, not_now};
@@ -334,12 +334,16 @@ impl<R: Transport, K: SaveKeys> Driver<'_, R, K> {
 
 /// The first `count` envelopes of the log.
 async fn first<R: Transport>(transport: &R, count: u64) -> Result<Vec<Vec<u8>>, TransportError> {
+    let shorter = || TransportError::Misbehaved("the log is shorter than the greeter saw it");
     let mut log: Vec<Vec<u8>> = Vec::new();
     let wanted = usize::try_from(count).map_err(|_| TransportError::Misbehaved("a log is too long"))?;
     while log.len() < wanted {
-        let page = transport.log_page(log.len() as u64).await?;
+        let page = match transport.log_page(log.len() as u64, Least(count)).await {
+            Err(error) if error.code() == Some(ErrorCode::Behind) => return Err(shorter()),
+            page => page?,
+        };
         if page.certificates.is_empty() {
-            return Err(TransportError::Misbehaved("the log is shorter than the greeter saw it"));
+            return Err(shorter());
         }
         log.extend(page.certificates.into_iter().map(Vec::from));
     }

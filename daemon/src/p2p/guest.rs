@@ -13,7 +13,7 @@ use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::p2p::{ANSWER_MAX_BYTES, Answer, Hints, Occasion, Proven, Question};
 use parsec_protocol::public_keys::{Hash, PeerKey};
-use parsec_protocol::relay::{AttemptView, EndReason, LogPage};
+use parsec_protocol::relay::{AttemptView, EndReason, Least, LogPage};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
@@ -319,7 +319,7 @@ impl Transport for GuestTransport {
         }
     }
 
-    async fn log_page(&self, from: u64) -> Result<LogPage, TransportError> {
+    async fn log_page(&self, from: u64, _: Least) -> Result<LogPage, TransportError> {
         let (attempt, secret) = (self.attempt, self.secret());
         match self.until_answered(Question::Log { attempt, secret, from }).await? {
             Answer::Log { page } => Ok(page),

@@ -15,7 +15,7 @@ use parsec_protocol::keys::{LinkSecret, PeerSecret};
 use parsec_protocol::p2p::{Answer, Occasion, Proven, QUESTION_MAX_BYTES, Question, Relay};
 use parsec_protocol::public_keys::{Hash, PeerKey};
 use parsec_protocol::relay::attempt::{HANDOVER_STEP, RECEIPT_STEP, Side};
-use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, LogPage};
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, Least, LogPage};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -450,7 +450,7 @@ impl<S: HostStore> Transport for HostTransport<S> {
         self.host.inner.cancel(self.attempt, reason).await.map_err(refused)
     }
 
-    async fn log_page(&self, from: u64) -> Result<LogPage, TransportError> {
+    async fn log_page(&self, from: u64, _: Least) -> Result<LogPage, TransportError> {
         self.host.inner.store.log_page(from).await.map_err(refused)
     }
 

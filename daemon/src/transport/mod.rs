@@ -5,6 +5,7 @@
 //! ceremony: what it reports about the other side can only end one.
 
 pub mod answer;
+pub mod behind;
 pub mod events;
 pub mod http;
 #[cfg(test)]
@@ -16,7 +17,7 @@ pub mod tls;
 use std::future::Future;
 
 use parsec_protocol::ids::Timestamp;
-use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, LogPage};
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, Least, LogPage};
 use tokio::sync::watch;
 
 use answer::Foreign;
@@ -130,8 +131,12 @@ pub trait Transport: Send + Sync + 'static {
     fn state(&self) -> impl Future<Output = Result<AttemptView, TransportError>> + Send;
     /// Ends the attempt.
     fn cancel(&self, reason: EndReason) -> impl Future<Output = Result<(), TransportError>> + Send;
-    /// A page of the organisation's log.
-    fn log_page(&self, from: u64) -> impl Future<Output = Result<LogPage, TransportError>> + Send;
+    /// A page of the organisation's log, which has so many certificates at least.
+    fn log_page(
+        &self,
+        from: u64,
+        least: Least,
+    ) -> impl Future<Output = Result<LogPage, TransportError>> + Send;
     /// Reports every state of the attempt into `seen`, the newest replacing what wasn't looked at.
     /// Returns only when the attempt can't be followed any more; after the state that says why it
     /// ended, never, and nothing is asked any more.

@@ -123,4 +123,6 @@ error_codes! {
     /// The organisation's administrators together, or all its other members, have taken up what
     /// they may.
     OrganisationBudgetSpent = 35, 507, "organisation_budget_spent";
+    /// What is read does not reach as far here as its reader says to have seen it.
+    Behind = 36, 409, "behind";
 }

@@ -168,7 +168,7 @@ const fn body_max(call: &MemberCall) -> usize {
         | MemberCall::Join(..)
         | MemberCall::GetStep(..)
         | MemberCall::Log { .. }
-        | MemberCall::Manifest => 0,
+        | MemberCall::Manifest { .. } => 0,
     }
 }
 
@@ -189,7 +189,7 @@ const fn enters_a_log(call: &MemberCall) -> bool {
         | MemberCall::CancelAttempt(..)
         | MemberCall::Log { .. }
         | MemberCall::Repair
-        | MemberCall::Manifest
+        | MemberCall::Manifest { .. }
         | MemberCall::PutManifest => false,
     }
 }
@@ -254,23 +254,23 @@ pub(crate) async fn answer(
         }
         MemberCall::Enrol => registering::enrol(&app, caller, body::decode(&content)?, now).await,
         MemberCall::Publish => registering::publish(&app, caller, body::decode(&content)?, now).await,
-        MemberCall::Log { from } => {
+        MemberCall::Log { from, least } => {
             let load = move |tx: &dyn Tx| {
                 caller.member(tx)?;
                 Ok(tx.page(&caller.organisation, from)?)
             };
-            Ok(body::record(&store.read(load).await?))
+            body::reaching(least, &store.read(load).await?)
         }
         MemberCall::Repair => {
             app.quota.take(&Key::Repair(caller.organisation.clone(), caller.device))?;
             repairing::repair(&app, caller, body::decode(&content)?, now).await
         }
-        MemberCall::Manifest => {
+        MemberCall::Manifest { least } => {
             let load = move |tx: &dyn Tx| {
                 let member = caller.member(tx)?;
                 Ok(tx.manifest(&caller.organisation, &member.user)?)
             };
-            Ok(body::record(&store.read(load).await?))
+            body::reaching(least, &store.read(load).await?)
         }
         MemberCall::PutManifest => {
             let upload: ManifestUpload = body::decode(&content)?;

@@ -23,7 +23,7 @@ use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, 
 use parsec_protocol::public_keys::{Context, Hash, VerifyKey};
 use parsec_protocol::relay::{
     self, AttemptView, BootstrapRequest, Completed, Completion, DirectEnrolment, ErrorBody, ErrorCode,
-    InvitationView, LogPage, NewCertificate, NewInvitation, RequestToSign, StartAttempt, path,
+    InvitationView, Least, LogPage, NewCertificate, NewInvitation, RequestToSign, StartAttempt, path,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -244,7 +244,7 @@ impl Member {
     }
 
     pub async fn log(&self, bench: &Bench) -> LogPage {
-        self.call(bench, "GET", &path::log(&self.organisation, 0), &[]).await.record()
+        self.call(bench, "GET", &path::log(&self.organisation, 0, Least::NOTHING), &[]).await.record()
     }
 
     pub async fn head(&self, bench: &Bench) -> Head {

@@ -56,6 +56,11 @@ fn restored(fixture: &mut Fixture, kept: &Path) {
     fixture.server.restart();
 }
 
+/// How many reads the server has refused because it is behind what their readers know.
+fn said_behind(fixture: &Fixture) -> usize {
+    fixture.server.log().lines().filter(|line| line.contains("behind") && line.contains("409")).count()
+}
+
 /// Manifests that the server has taken.
 fn manifests(fixture: &Fixture) -> usize {
     let log = fixture.server.log();
@@ -77,8 +82,11 @@ fn what_a_restore_lost_is_put_back_and_everybody_goes_on() {
     assert_eq!(fixture.alice.verify().unwrap().count, 7);
     restored(&mut fixture, &kept);
 
-    // It is seen, and what to do about it is said wherever somebody looks.
-    assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
+    // It says that it is behind and is given time, once; then it is seen, and what to do about it is said wherever somebody looks.
+    for _ in 0..2 {
+        assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
+        assert_eq!(said_behind(&fixture), 4);
+    }
     let raised = fixture.alice.status().alarms[0].clone();
     assert!(raised.problem.hint.contains("parsecctl trust repair"), "{raised:?}");
     let status = fixture.alice.ctl(&["status"]).well().stdout;
