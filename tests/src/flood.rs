@@ -50,7 +50,7 @@ pub const FULL: Size = Size { silent: 2_048, bursts: 200, invitations: 1_000 };
 
 /// What was seen.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct FloodOutcome {
     /// Milliseconds of each of the other member's calls before.
     pub calm: Vec<f64>,
     /// And while the flood stood.
@@ -83,12 +83,12 @@ pub fn make_room(size: &Size) -> Result<(), String> {
 ///
 /// # Panics
 /// If the organisations can't be founded.
-pub async fn stand(server: &Server, size: Size) -> Result<Seen, String> {
+pub async fn stand(server: &Server, size: Size) -> Result<FloodOutcome, String> {
     let [flooding, other] = ["acme", "bolt"].map(|name| (server.reserve(name), name.parse().unwrap()));
     let flooding = load::alice(&server.url(), &flooding.0, &flooding.1).await;
     let other = load::alice(&server.url(), &other.0, &other.1).await.member();
     invite(&flooding, size.invitations).await?;
-    let mut seen = Seen::default();
+    let mut seen = FloodOutcome::default();
     for _ in 0..CALM {
         seen.calm.extend(ask(&other).await?);
     }

@@ -20,7 +20,7 @@ use parsec_tests::ceremony::Bell;
 use parsec_tests::device::{Device, Founding};
 use parsec_tests::fixture::{ALICE_EMAIL, ALICE_PASSWORD, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::proxy::{Fate, Meddler, Request};
-use parsec_tests::{ctl, installed, people, skip};
+use parsec_tests::{ctl, installed, script, skip};
 
 use ProblemKind as K;
 
