@@ -22,9 +22,9 @@ use parsec_tests::ceremony::{Bell, Side};
 use parsec_tests::device::{Device, private_folder};
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::metrics::{figure, full};
-use parsec_tests::people;
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
 use parsec_tests::rpc::DEADLINE;
+use parsec_tests::script;
 use parsec_tests::server::{NO_LIMITS, Server};
 use serde_json::Value;
 
