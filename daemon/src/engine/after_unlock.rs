@@ -192,7 +192,7 @@ async fn look_after_keys(session: &Session) {
                 session.saw(&problem);
                 let name = problem.name.name();
                 tracing::warn!(device = %session.open.summary.device, name, %problem, "the user's keys are not settled");
-                problem.retryable.then(|| pauses.next())
+                problem.retryable.then(|| pauses.next_own())
             }
         };
         tokio::select! {

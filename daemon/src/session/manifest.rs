@@ -13,7 +13,7 @@ use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::keys::UserSeed;
 use parsec_protocol::manifest::floor::{Floors, NotTaken};
 use parsec_protocol::manifest::{ManifestError, ManifestHeader, Opened, Summary, open, seal_empty};
-use parsec_protocol::relay::{ErrorCode, ManifestUpload, ManifestView};
+use parsec_protocol::relay::{ErrorCode, Least, ManifestUpload, ManifestView};
 use parsec_protocol::sealing::KeyHash;
 
 use super::names::Names;
@@ -65,10 +65,12 @@ enum Next {
 /// What the server and the store say. What is wrong with a manifest is an alarm and no error.
 pub async fn keep(session: &Session, trouble: &Trouble) -> Result<(), Problem> {
     for _ in 0..TRIES {
-        let there = until_done(trouble, || session.member.manifest()).await?;
         let log = session.log();
+        let floors = floors(session, &log).await?;
+        let seen = Least(floors.version());
+        let there = until_done(trouble, || session.member.manifest(seen)).await?;
         let version = there.version;
-        match read(session, &log, there).await? {
+        match read(session, &log, &floors, there).await? {
             Next::Nothing => return Ok(()),
             Next::Again => continue,
             Next::Write => {}
@@ -82,8 +84,12 @@ pub async fn keep(session: &Session, trouble: &Trouble) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn read(session: &Session, log: &Arc<VerifiedLog>, there: ManifestView) -> Result<Next, Problem> {
-    let floors = floors(session, log).await?;
+async fn read(
+    session: &Session,
+    log: &Arc<VerifiedLog>,
+    floors: &Floors,
+    there: ManifestView,
+) -> Result<Next, Problem> {
     let summary = &session.open.summary;
     let Some(envelope) = there.envelope.filter(|_| there.version > 0) else {
         if floors.version() > 0 {

@@ -36,7 +36,7 @@ pub struct Member {
     /// Whether they have been revoked.
     pub revoked: bool,
     /// Whether a device of theirs was revoked and their key has not been changed since: nothing is
-    /// sealed to them until it is. Since API 1.3.
+    /// sealed to them until it is.
     #[serde(default)]
     pub suspended: bool,
     /// Devices of the member, revoked ones included.
@@ -77,7 +77,7 @@ pub struct UserShowResult {
     pub root_fingerprint: String,
 }
 
-/// `device.revoke`: a member's device is not trusted from here on. Since API 1.2.
+/// `device.revoke`: a member's device is not trusted from here on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -89,7 +89,7 @@ pub struct DeviceRevoke {
     pub device: DeviceId,
 }
 
-/// `user.revoke`: a member, with all their devices, is none from here on. Since API 1.2.
+/// `user.revoke`: a member, with all their devices, is none from here on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -101,7 +101,7 @@ pub struct UserRevoke {
     pub user: UserId,
 }
 
-/// Result of `user.rekey`: the caller's own user with another key. Since API 1.3.
+/// Result of `user.rekey`: the caller's own user with another key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserRekeyed {
@@ -114,7 +114,7 @@ pub struct UserRekeyed {
     pub left_out: Vec<DeviceId>,
 }
 
-/// `user.profile`: a member may do something else from here on. Since API 1.2.
+/// `user.profile`: a member may do something else from here on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -147,7 +147,7 @@ pub struct TrustVerifyResult {
 }
 
 /// `trust.acknowledge`: a person has dealt with an alarm. Nothing that was refused is believed for
-/// it. Since API 1.2.
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -168,7 +168,7 @@ pub struct TrustAcknowledged {
 }
 
 /// `trust.repair`: what a restore of the server's database took off the end of its log was put
-/// back. Since API 1.3.
+/// back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrustRepaired {

@@ -37,7 +37,8 @@ pub enum NameOf {
     Device(DeviceId),
 }
 
-/// What a name is bound to: an id is not enough, since a user and a device could be given the same one.
+/// What a name is bound to: an id is not enough, since a user and a device could be given the same
+/// one.
 #[derive(Encode)]
 struct NameBinding<'a> {
     #[n(0)]
@@ -57,7 +58,12 @@ fn associated_data(organisation: &OrganisationId, whose: NameOf) -> Vec<u8> {
         NameOf::User(user) => (0, *user.as_bytes()),
         NameOf::Device(device) => (1, *device.as_bytes()),
     };
-    let binding = codec::encode(&NameBinding { organisation, kind, id: UserId::from_bytes(id), key: FIRST_DIRECTORY_KEY });
+    let binding = codec::encode(&NameBinding {
+        organisation,
+        kind,
+        id: UserId::from_bytes(id),
+        key: FIRST_DIRECTORY_KEY,
+    });
     [CONTEXT, &binding].concat()
 }
 
