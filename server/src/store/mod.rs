@@ -24,7 +24,6 @@ use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::public_keys::{Hash, VerifyKey};
-use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash};
 
@@ -40,7 +39,9 @@ pub(crate) use sqlite::{DatabaseLock, Making, back_up, check_log, present, resto
 use crate::budgets::{Budgets, Taken};
 use crate::invitations::{Attempt, Invitation, Pool};
 use crate::watchers::Change;
-use rows::{Device, DeviceToAdd, Lasting, Listed, LogEnd, Organisation, Part, Signer, Stored, User, UserToAdd};
+use rows::{
+    Device, DeviceToAdd, Lasting, Listed, LogEnd, Organisation, Part, Signer, Stored, User, UserToAdd,
+};
 
 /// Row operations inside one transaction: all that the server asks of a database.
 ///

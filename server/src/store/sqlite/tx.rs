@@ -8,7 +8,6 @@ use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::public_keys::{Hash, VerifyKey};
-use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash};
 use rusqlite::Connection;
