@@ -16,10 +16,11 @@ use parsec_protocol::enrol::io::{Approval, ClaimerOutput, NewDevice};
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::ids::{Invited, Label, Timestamp, Token};
 use parsec_protocol::keys::{
-    DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, ManifestKey, UserDecryptionKey,
+    DecryptionSeed, DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, ManifestKey, UserDecryptionKey,
 };
 use parsec_protocol::public_keys::{Hash, Signature};
 use parsec_protocol::relay::NewInvitation;
+use parsec_protocol::sealing::{RANDOMNESS_BYTES, Randomness, seal};
 use support::{Org, device, email, organisation, root_key, user};
 
 /// The byte of which every secret consists: 171, 0xab.
@@ -148,4 +149,15 @@ fn a_link_and_the_request_that_mails_it() {
     };
     assert_eq!(leak(&request), None);
     assert!(format!("{request:?}").contains("mail_link: Some(\"..\")"));
+}
+
+#[test]
+fn what_a_box_is_made_of_and_what_was_in_it() {
+    let seed = secret!(DecryptionSeed);
+    let drawn = || Randomness::from_slice(&[BYTE; RANDOMNESS_BYTES]).unwrap();
+    assert_eq!(leak(&drawn()), None);
+    let sealed = seal(&seed.encryption_key(), b"", b"", &[BYTE; 32], drawn()).unwrap();
+    let opened = seed.open(&sealed, b"", b"").unwrap();
+    assert_eq!(opened.expose(), [BYTE; 32]);
+    assert_eq!((leak(&seed), leak(&opened)), (None, None));
 }

@@ -18,6 +18,7 @@ import os
 import re
 import sys
 
+import hpke
 import names
 import sealed
 
@@ -29,6 +30,9 @@ FILE_MAX = 64 * 1024 * 1024
 SEALED = 554
 MANIFEST_MAX = 262_144
 RECEIPT_MAX = 256
+INFO_MAX = 1024
+ENCAPSULATION = 1120
+ENCRYPTION_KEY = 1216
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 # Rules that a run is told to forget: a comparison that does not notice is no comparison.
@@ -657,7 +661,7 @@ def answer(asked):
             return {"valid": evidence(raw["file"])}
         except Bad:
             return {"valid": None}
-    if kind in ("label", "email", "link", "hints"):
+    if kind in ("label", "email", "link", "hints", "key", "box"):
         try:
             return {"gives": LAYERS[kind](asked)[0]}
         except Bad:
@@ -665,7 +669,7 @@ def answer(asked):
     return {"unknown": kind}
 
 
-NOT_HEX = {"kind", "organisation", "envelopes", "typing", "text", "hints", "here"}
+NOT_HEX = {"kind", "organisation", "envelopes", "typing", "text", "hints", "here", "suite"}
 
 
 def judge_log(given):
@@ -849,6 +853,28 @@ def judge_name(given):
     return sealed_name(given), None
 
 
+def judge_key(given):
+    suite, key = given["suite"], bytes.fromhex(given["key"])
+    need(suite == 1, "unknown suite")
+    octets(key, ENCRYPTION_KEY)
+    need(hpke.reduced(key), "reduced")
+    need(sound_encryption_key(key[-32:]), "X25519 half")
+    return {"hash": sha(b"parsec-key-v1\0", encode([suite, key])).hex()}, None
+
+
+def judge_box(given):
+    seed, info, associated, box = (bytes.fromhex(given[name]) for name in ("seed", "info", "associated", "box"))
+    need(len(info) <= INFO_MAX and len(box) >= ENCAPSULATION + 16, "length")
+    need(sound_encryption_key(box[ENCAPSULATION - 32 : ENCAPSULATION]), "X25519 key of a box")
+    plain = hpke.open_(seed, info, associated, box)
+    if plain is None:
+        raise Bad("closed")
+    if given["randomness"] is not None:
+        key = hpke.keys(seed)[1]
+        need(hpke.seal(key, info, associated, plain, bytes.fromhex(given["randomness"])) == box, "another box")
+    return {"plaintext": plain.hex()}, None
+
+
 def judge_manifest(given):
     payload, signature = record(decode(bytes.fromhex(given["envelope"]), MANIFEST_MAX), 2, "not an envelope")
     if not isinstance(payload, bytes):
@@ -962,9 +988,11 @@ def judge_hints(given):
 
 
 LAYERS = {
+    "box": judge_box,
     "codec": judge_codec,
     "email": judge_email,
     "hints": judge_hints,
+    "key": judge_key,
     "label": judge_label,
     "manifest": judge_manifest,
     "name": judge_name,

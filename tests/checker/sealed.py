@@ -1,6 +1,6 @@
-"""XChaCha20-Poly1305 (RFC 8439, and draft-irtf-cfrg-xchacha for the longer nonce), slowly.
+"""ChaCha20-Poly1305 (RFC 8439), and XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha, for the longer nonce), slowly.
 
-Decides whether a ciphertext opens. Refuses by giving nothing.
+Decides whether a ciphertext opens, and what one is. Refuses by giving nothing.
 """
 
 import hmac
@@ -49,14 +49,30 @@ def padded(data):
     return data + bytes(-len(data) % 16)
 
 
-def opened(key, nonce, ad, sealed):
-    """What was sealed, or nothing."""
-    state = mixed(CONSTANTS + words(key) + words(nonce[:16]))
-    key, nonce = struct.pack("<8I", *state[:4], *state[12:]), bytes(4) + nonce[16:]
+def mixed_over(text, key, nonce):
+    return bytes(a ^ b for a, b in zip(text, stream(key, nonce, len(text), 1)))
+
+
+def tag_of(key, nonce, ad, text):
+    lengths = struct.pack("<QQ", len(ad), len(text))
+    return tag(stream(key, nonce, 32), padded(ad) + padded(text) + lengths)
+
+
+def closed(key, nonce, ad, plaintext):
+    """The ciphertext and its tag, by a nonce of 12 bytes."""
+    text = mixed_over(plaintext, key, nonce)
+    return text + tag_of(key, nonce, ad, text)
+
+
+def opened_ietf(key, nonce, ad, sealed):
+    """What was sealed by a nonce of 12 bytes, or nothing."""
     if len(sealed) < 16:
         return None
     text, given = sealed[:-16], sealed[-16:]
-    lengths = struct.pack("<QQ", len(ad), len(text))
-    if not hmac.compare_digest(tag(stream(key, nonce, 32), padded(ad) + padded(text) + lengths), given):
-        return None
-    return bytes(a ^ b for a, b in zip(text, stream(key, nonce, len(text), 1)))
+    return mixed_over(text, key, nonce) if hmac.compare_digest(tag_of(key, nonce, ad, text), given) else None
+
+
+def opened(key, nonce, ad, sealed):
+    """What was sealed by a nonce of 24 bytes, or nothing."""
+    state = mixed(CONSTANTS + words(key) + words(nonce[:16]))
+    return opened_ietf(struct.pack("<8I", *state[:4], *state[12:]), bytes(4) + nonce[16:], ad, sealed)

@@ -35,7 +35,10 @@ const EXPOSERS: &[(&str, &str)] = &[
     ("protocol/src/chain/organisation/members.rs", "seals and opens names under the directory key"),
     ("protocol/src/chain/checkpoint.rs", "derives the checkpoint's key from the store key"),
     ("protocol/src/manifest.rs", "seals and opens the manifest"),
-    ("protocol/src/sealing/open.rs", "makes the private keys out of a seed, for its public key and for a box"),
+    (
+        "protocol/src/sealing/open.rs",
+        "makes the private keys out of a seed, for its public key and for a box",
+    ),
     ("daemon/src/store/keyfile.rs", "takes the password for age, compares the seed with the certified key"),
     ("daemon/src/store/database.rs", "hands the store key to SQLCipher"),
     ("daemon/src/store/invitations.rs", "keeps link secrets in the encrypted store, for greeting later"),

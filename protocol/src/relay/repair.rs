@@ -7,8 +7,8 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use crate::chain::head::Head;
-use crate::sealing::{ENCRYPTION_KEY_BYTES, EncryptionKey};
 use crate::limits::{CERTIFICATE_MAX_BYTES, LOG_PAGE_MAX_CERTIFICATES};
+use crate::sealing::{ENCRYPTION_KEY_BYTES, EncryptionKey};
 
 /// Largest body of the call: as many certificates as a page of the log has, each of the largest size and its head of 3 bytes, with the
 /// key that each may name, and the framing around them.

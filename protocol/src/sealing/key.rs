@@ -10,8 +10,8 @@ use std::str::FromStr;
 use minicbor::decode::{self, Decoder};
 use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
-use ml_kem::{EncodedSizeUser as _, MlKem768Params};
 use ml_kem::kem::EncapsulationKey;
+use ml_kem::{EncodedSizeUser as _, MlKem768Params};
 use serde::{Deserialize, Serialize};
 
 use super::Suite;

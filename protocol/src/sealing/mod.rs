@@ -6,8 +6,8 @@
 //! same arguments give the same box.
 //!
 //! Whoever seals says for what in `info`, and no two uses may have the same: each is the encoding of
-//! a record that begins with a text of its own. The list of them stands in docs/protocol.md, with
-//! the uses; here they are bytes.
+//! a record that begins with a text of its own. docs/protocol.md has that of each use, and each is
+//! built beside the code that has the use; here it is bytes.
 //!
 //! ```
 //! use parsec_protocol::keys::{UserSeed, Entropy, NoEntropy};

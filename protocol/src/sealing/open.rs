@@ -52,7 +52,8 @@ macro_rules! opens {
             /// # Errors
             /// [`NotOpened`].
             pub fn open(&self, sealed: &[u8], info: &[u8], associated: &[u8]) -> Result<Opened, NotOpened> {
-                let (encapsulation, ciphertext) = sealed.split_at_checked(ENCAPSULATION_BYTES).ok_or(NotOpened)?;
+                let (encapsulation, ciphertext) =
+                    sealed.split_at_checked(ENCAPSULATION_BYTES).ok_or(NotOpened)?;
                 let length = ciphertext.len().checked_sub(TAG_BYTES).ok_or(NotOpened)?;
                 let (text, tag) = ciphertext.split_at_checked(length).ok_or(NotOpened)?;
                 if info.len() > INFO_MAX_BYTES {

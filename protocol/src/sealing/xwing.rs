@@ -191,8 +191,9 @@ impl Serializable for EncappedKey {
 
 impl Deserializable for EncappedKey {
     fn from_bytes(bytes: &[u8]) -> Result<Self, HpkeError> {
-        let whole: &[u8; ENCAPSULATION_BYTES] =
-            bytes.try_into().map_err(|_| HpkeError::IncorrectInputLength(ENCAPSULATION_BYTES, bytes.len()))?;
+        let whole: &[u8; ENCAPSULATION_BYTES] = bytes
+            .try_into()
+            .map_err(|_| HpkeError::IncorrectInputLength(ENCAPSULATION_BYTES, bytes.len()))?;
         let key = Self(Box::new(*whole));
         // X-Wing itself takes any: the secret then hangs on ML-KEM alone. No honest program makes one.
         if is_sound_x25519(&key.halves().1) { Ok(key) } else { Err(HpkeError::ValidationError) }

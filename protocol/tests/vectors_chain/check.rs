@@ -12,15 +12,28 @@ use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec::{self, CodecError};
 use parsec_protocol::direct::Hints;
 use parsec_protocol::ids::{DeviceId, Email, IdError, Label, NameError, OrganisationId, UserId};
-use parsec_protocol::keys::{DirectoryKey, ManifestKey};
+use parsec_protocol::keys::{DirectoryKey, ManifestKey, UserSeed};
 use parsec_protocol::manifest::{self, ManifestError};
 use parsec_protocol::public_keys::{Context, Hash, Signature, VerifyKey};
 use parsec_protocol::relay::{AttemptView, NewInvitation, RequestToSign};
+use parsec_protocol::sealing::{EncryptionKey, Randomness, Suite, UnsoundKey, seal};
 use serde_json::{Value, json};
 
 /// Prefixes of the files' names.
-pub(crate) const LAYERS: &[&str] =
-    &["codec", "certificate", "log", "name", "label", "email", "hints", "manifest", "request", "receipt"];
+pub(crate) const LAYERS: &[&str] = &[
+    "codec",
+    "certificate",
+    "log",
+    "name",
+    "label",
+    "email",
+    "hints",
+    "manifest",
+    "request",
+    "receipt",
+    "key",
+    "box",
+];
 
 /// What the file gives if it is accepted, or the refusal.
 pub(crate) type Judgement = Result<Value, Value>;
@@ -60,6 +73,8 @@ pub(crate) fn judge(layer: &str, given: &Value) -> Judgement {
         "manifest" => manifest(given),
         "request" => request(given),
         "receipt" => receipt(given),
+        "key" => key(given),
+        "box" => sealed_box(given),
         other => panic!("unknown layer {other}"),
     }
 }
@@ -224,4 +239,34 @@ faults! {
     SeenAhead, ForkedView as SeenOther, SeenWentBack, TimeWentBack, NotAFounding, NotAdministrator, UserIdTaken, EmailTaken,
     EncryptionKeyTaken, WeakEncryptionKey, SealedNameLength, DeviceIdTaken, VerifyKeyTaken, WeakVerifyKey, NotOwnUser,
     TooManyDevices, SubjectUnknown, SubjectRevoked, AboutOneself, SameProfile, StaleProfile, OwnDevice,
+}
+
+fn key(given: &Value) -> Judgement {
+    // The number of a suite is its encoding.
+    let suite = codec::encode(&given["suite"].as_u64().unwrap());
+    if codec::decode::<Suite>(&suite, 16).is_err() {
+        return Err(json!("Suite"));
+    }
+    let key = EncryptionKey::from_bytes(&unhex(&given["key"])).map_err(|error| {
+        json!(match error {
+            UnsoundKey::Length(_) => "Length",
+            UnsoundKey::NotReduced => "NotReduced",
+            UnsoundKey::Curve => "Curve",
+        })
+    })?;
+    Ok(json!({"hash": key.hash()}))
+}
+
+fn sealed_box(given: &Value) -> Judgement {
+    let seed = UserSeed::from_bytes(&mut secret(given, "seed"));
+    let [info, associated, sealed] = ["info", "associated", "box"].map(|name| unhex(&given[name]));
+    let opened = seed.open(&sealed, &info, &associated).map_err(|_| json!("NotOpened"))?;
+    if !given["randomness"].is_null() {
+        let drawn = Randomness::from_slice(&unhex(&given["randomness"])).unwrap();
+        let again = seal(&seed.encryption_key(), &info, &associated, opened.expose(), drawn);
+        if again.as_ref() != Ok(&sealed) {
+            return Err(json!("AnotherBox"));
+        }
+    }
+    Ok(json!({"plaintext": hex(opened.expose())}))
 }

@@ -1,4 +1,5 @@
-//! The test vectors of encoding, certificates, log, names, addresses, hints, manifest, requests and receipts, in `tests/vectors/`.
+//! The test vectors of encoding, certificates, log, names, addresses, hints, manifest, requests, receipts, keys and boxes, in
+//! `tests/vectors/`.
 //!
 //! Decides that each file is judged as it says, by the layer it names, and that the files are what `make` makes of the
 //! present code: a change of any format shows as a changed file in review. To write them again after a change that
@@ -6,11 +7,14 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "../support/by_hand.rs"]
+mod by_hand;
 mod certificates;
 mod check;
 mod codec;
 mod logs;
 mod make;
+mod sealing;
 mod seals;
 mod signatures;
 #[path = "../support/mod.rs"]

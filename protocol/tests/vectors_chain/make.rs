@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{certificates, codec, logs, seals, signatures, texts};
+use crate::{certificates, codec, logs, sealing, seals, signatures, texts};
 
 /// The vectors so far, by file name without its end.
 pub(crate) struct Set(BTreeMap<String, Value>);
@@ -38,6 +38,8 @@ pub(crate) fn all() -> BTreeMap<String, Value> {
     logs::logs(&mut set);
     seals::names(&mut set);
     seals::manifests(&mut set);
+    sealing::keys(&mut set);
+    sealing::boxes(&mut set);
     texts::labels(&mut set);
     texts::emails(&mut set);
     texts::hints(&mut set);

@@ -46,6 +46,8 @@ const FEATURES: &[(&str, &str)] = &[
     ("chacha20poly1305", "zeroize"),
     ("hmac", "zeroize"),
     ("sha2", "zeroize"),
+    ("sha3", "zeroize"),
+    ("ml-kem", "zeroize"),
     ("libsqlite3-sys", "bundled-sqlcipher-vendored-openssl"),
 ];
 

@@ -60,8 +60,16 @@ pub fn found(founder: &Founder<'_>, now: Timestamp, entropy: &mut dyn Entropy) -
     let root = root_key.verify_key();
     let user = UserId::from_bytes(random(entropy)?);
     let device = DeviceId::from_bytes(random(entropy)?);
-    let Founder { organisation, email, name, device_label, user_seed, device_seed, signing_key, directory_key } =
-        *founder;
+    let Founder {
+        organisation,
+        email,
+        name,
+        device_label,
+        user_seed,
+        device_seed,
+        signing_key,
+        directory_key,
+    } = *founder;
     let (user_key, device_key) = (user_seed.encryption_key(), device_seed.encryption_key());
 
     let mut seen = Head::empty(organisation, &root);
@@ -135,7 +143,10 @@ mod tests {
             .unwrap();
         let user = log.user(&founded.user).unwrap();
         let device = log.device(&founded.device).unwrap();
-        assert_eq!((user.profile, user.encryption_key), (Profile::Administrator, user_seed.encryption_key().hash()));
+        assert_eq!(
+            (user.profile, user.encryption_key),
+            (Profile::Administrator, user_seed.encryption_key().hash())
+        );
         assert_eq!((device.user, device.verify_key), (founded.user, signing_key.verify_key()));
         assert_eq!(device.encryption_key, device_seed.encryption_key().hash());
         let name = open_name(&directory_key, &organisation, NameOf::User(founded.user), &user.sealed_name);

@@ -57,7 +57,12 @@ fn associated_data(organisation: &OrganisationId, whose: NameOf) -> Vec<u8> {
         NameOf::User(user) => (0, *user.as_bytes()),
         NameOf::Device(device) => (1, *device.as_bytes()),
     };
-    let binding = codec::encode(&NameBinding { organisation, kind, id: UserId::from_bytes(id), key: FIRST_DIRECTORY_KEY });
+    let binding = codec::encode(&NameBinding {
+        organisation,
+        kind,
+        id: UserId::from_bytes(id),
+        key: FIRST_DIRECTORY_KEY,
+    });
     [CONTEXT, &binding].concat()
 }
 

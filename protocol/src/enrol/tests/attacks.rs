@@ -3,8 +3,8 @@
 use super::super::messages::{self, Commit, GreeterReply, Nonce, RECOGNISED, Recognised, Reveal};
 use super::super::proofs;
 use super::peers::{FalseClaimer, FalseGreeter};
-use crate::enrol::dishonest::FalseKeys;
 use super::*;
+use crate::enrol::dishonest::FalseKeys;
 use crate::limits::MESSAGE_WAIT_SECONDS;
 use crate::public_keys::Hash;
 

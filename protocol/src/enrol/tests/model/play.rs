@@ -3,7 +3,6 @@
 //! Decides how something that happens reaches the machine, and what the relay's end hears of the
 //! answer. Refuses to look into the machine: what is known of it is what it put out.
 
-use crate::claim_receipt::ClaimReceipt;
 use crate::codec;
 use crate::enrol::claimer::Claimer;
 use crate::enrol::dishonest::{Calling, FalseEnd, FalseKeys, Reply, Zeros};
@@ -343,8 +342,7 @@ impl<'w> Play<'w> {
             }
             Words::PassOn(plain) => end.say(plain),
             Words::Receipt => {
-                let handover: Handover =
-                    codec::decode(self.heard.words.as_ref()?, STEP_MAX_BYTES).ok()?;
+                let handover: Handover = codec::decode(self.heard.words.as_ref()?, STEP_MAX_BYTES).ok()?;
                 let keys = relay_keys();
                 end.receipt(&end.booty(handover, &keys), &keys.signing)
             }
