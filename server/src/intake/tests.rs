@@ -782,7 +782,7 @@ fn both_views_count_devices_and_weigh_keys_alike() {
 fn both_views_count_key_changes_and_what_was_abandoned_alike() {
     let dir = tempfile::tempdir().unwrap();
     let mut both = Both::founded(&dir);
-    let mut next = 0;
+    let mut next = 100;
     let mut change = |both: &mut Both, abandoned: Vec<DeviceId>, expected: Result<(), Fault>| {
         next += 1;
         let body = Body::UserKeyChanged {
@@ -823,14 +823,14 @@ fn both_views_count_key_changes_and_what_was_abandoned_alike() {
     assert_eq!(MembersView::user(&both.org.log, &user(0)).unwrap().unwrap().devices, 3);
     // Another's, of the same id: the room that it took stays taken.
     change(&mut both, vec![device(3)], Ok(()));
-    say(&mut both, user_body(4, Profile::Standard));
-    let mut same_id = device_body(4, 4);
+    say(&mut both, user_body(39, Profile::Standard));
+    let mut same_id = device_body(39, 39);
     if let Body::Device { device: id, .. } = &mut same_id {
         *id = device(3);
     }
     say(&mut both, same_id);
     both.look_alike("another's");
-    say(&mut both, Body::UserRevoked { user: user(4) });
+    say(&mut both, Body::UserRevoked { user: user(39) });
     both.look_alike("revoked");
 }
 
