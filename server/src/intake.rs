@@ -170,13 +170,17 @@ impl Enrolment {
         keys: &[EncryptionKey],
         caller: &VerifyKey,
     ) -> Result<Self, IntakeFault> {
-        let enrolment = match certificates {
+        let enrolment = Self::of_certificates(certificates, caller)?;
+        check_keys(enrolment.certificates(), keys)?;
+        Ok(enrolment)
+    }
+
+    fn of_certificates(certificates: &[ByteVec], caller: &VerifyKey) -> Result<Self, IntakeFault> {
+        match certificates {
             [device] => Self::of(None, incoming(device, Some(caller))?),
             [user, device] => Self::of(Some(incoming(user, Some(caller))?), incoming(device, Some(caller))?),
             _ => Err(IntakeFault::WrongKinds),
-        }?;
-        check_keys(enrolment.certificates(), keys)?;
-        Ok(enrolment)
+        }
     }
 
     /// A device's certificate, and its user's if that is new, too.
@@ -352,8 +356,9 @@ pub(crate) fn repaired_keys(
         let payload = Envelope::decode(certificate).and_then(|envelope| envelope.payload());
         named.extend(payload.map_err(|_| Fault::Malformed)?.body.key_named());
     }
-    let fits =
-        |(named, key): (&KeyHash, &Option<EncryptionKey>)| key.as_ref().is_none_or(|key| key.hash() == *named);
+    let fits = |(named, key): (&KeyHash, &Option<EncryptionKey>)| {
+        key.as_ref().is_none_or(|key| key.hash() == *named)
+    };
     if named.len() == keys.len() && named.iter().zip(&keys).all(fits) {
         Ok(keys.into_iter().flatten().collect())
     } else {

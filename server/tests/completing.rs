@@ -15,7 +15,8 @@ use parsec_protocol::relay::{
     self, AttemptView, Completed, Completion, EndReason, ErrorCode, InvitationStatus, Least, LogPage,
     ManifestUpload, ManifestView, path,
 };
-use support::{Bench, Claim, Member, Newcomer, Os, founding};
+use parsec_protocol::sealing::EncryptionKey;
+use support::{Bench, Claim, Member, Newcomer, Os, founding, keys_of, new_key};
 
 #[tokio::test]
 async fn founding_needs_the_token_and_happens_once() {
@@ -37,8 +38,30 @@ async fn founding_needs_the_token_and_happens_once() {
     let answer = bench.call("POST", &target, &headers(&token), &codec::encode(&foreign)).await;
     assert_eq!(answer.code(), ErrorCode::CertificateRefused);
 
+    let [user_key, device_key] = request.keys.clone().try_into().unwrap();
+    let with = |keys: &[EncryptionKey]| {
+        codec::encode(&relay::BootstrapRequest { keys: keys.to_vec(), ..request.clone() })
+    };
+    let swapped = with(&[device_key.clone(), user_key.clone()]);
+    let wrong = [
+        swapped.clone(),
+        with(&[]),
+        with(std::slice::from_ref(&user_key)),
+        with(&[user_key.clone(), new_key()]),
+        with(&[user_key, device_key, new_key()]),
+    ];
+    for body in &wrong {
+        let answer = bench.call("POST", &target, &headers(&token), body).await;
+        assert_eq!(answer.code(), ErrorCode::CertificateRefused);
+    }
     for _ in 0..2 {
         bench.call("POST", &target, &headers(&token), &body).await.done();
+    }
+    let answer = bench.call("POST", &target, &headers(&token), &swapped).await;
+    assert_eq!(answer.code(), ErrorCode::CertificateRefused);
+    for key in &request.keys {
+        let target = path::key(&alice.organisation, &key.hash());
+        assert_eq!(alice.get(&bench, &target).await.record::<EncryptionKey>(), *key);
     }
     let (again, _) = founding("acme", bench.now());
     let answer = bench.call("POST", &target, &headers(&token), &codec::encode(&again)).await;
@@ -105,8 +128,10 @@ async fn own_device(bench: &Bench, bob: &Member) {
     let seen = bob.head(bench).await;
     let certificates = vec![bob.certify(seen, bench.now(), second.device_body())];
     let receipt = second.receipt(&certificates, bob.root);
-    let completed: Completed =
-        claim.complete(bench, bob, &Completion { certificates, receipt }).await.record();
+    let completed: Completed = claim
+        .complete(bench, bob, &Completion { keys: keys_of(&certificates), certificates, receipt })
+        .await
+        .record();
     assert_eq!(completed.position, 4);
     assert_eq!(second.member(bob).log(bench).await.count, 5);
 }
@@ -125,7 +150,7 @@ async fn one_fault_and_nothing_changes() {
     let good = bob.enrolment(&alice, seen, now, EMAIL);
     let with = |certificates: Vec<minicbor::bytes::ByteVec>| {
         let receipt = bob.receipt(&certificates, alice.root);
-        Completion { certificates, receipt }
+        Completion { keys: keys_of(&certificates), certificates, receipt }
     };
     let user = |profile| alice.certify(seen, now, bob.user_body(EMAIL, profile));
     let device = |who: &Newcomer| alice.certify(seen, now, who.device_body());
@@ -177,9 +202,22 @@ async fn one_fault_and_nothing_changes() {
             Completion { receipt: bob.receipt(&[device(&bob)], alice.root), ..good.clone() },
         ),
     ];
+    let [user_key, device_key] = good.keys.clone().try_into().unwrap();
+    for (what, keys) in [
+        ("no keys", vec![]),
+        ("a key too few", vec![user_key.clone()]),
+        ("a key too many", vec![user_key.clone(), device_key.clone(), new_key()]),
+        ("keys swapped", vec![device_key.clone(), user_key.clone()]),
+        ("a key twice", vec![user_key.clone(), user_key.clone()]),
+        ("another key", vec![user_key, new_key()]),
+        ("another's key", vec![keys_of(&alice.log(&bench).await.certificates)[0].clone(), device_key]),
+    ] {
+        cases.push((what, Completion { keys, ..good.clone() }));
+    }
     let mut forged = good.clone();
     let hashes: Vec<Hash> = good.receipt.certificates.clone();
-    forged.receipt = ClaimReceipt::sign(&alice.key, Hash::from_bytes([9; 32]), hashes, alice.root);
+    forged.receipt =
+        ClaimReceipt::sign(&alice.key, Hash::from_bytes([9; 32]), hashes, alice.root, Hash::of(&[]));
     cases.push(("a receipt by another key", forged));
     for (what, bad) in cases {
         let code = claim.complete(&bench, &alice, &bad).await.code();

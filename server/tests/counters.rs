@@ -16,8 +16,9 @@ use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::{Body, Profile};
 use parsec_protocol::codec;
 use parsec_protocol::ids::{Invited, Token};
-use parsec_protocol::relay::{Completed, EndReason, LogRepair, LogRepaired, ManifestUpload, path};
-use support::{Bench, Claim, DAY, Member, Newcomer};
+use parsec_protocol::public_keys::Hash;
+use parsec_protocol::relay::{Completed, EndReason, LogRepaired, ManifestUpload, path};
+use support::{Bench, Claim, DAY, Member, Newcomer, repair_with, sealed};
 
 /// Courses of calls, and calls in each.
 const COURSES: u64 = 3;
@@ -35,7 +36,7 @@ impl Dice {
 
 /// Each counter beside the count that it stands for; rows where the two are not the same.
 const COUNTED: [&str; 3] = [
-    "SELECT id, certificates, users, devices, log_bytes, manifest_bytes, hex(head) FROM organisation
+    "SELECT id, certificates, users, devices, log_bytes, manifest_bytes, key_bytes, hex(head) FROM organisation
      EXCEPT SELECT id,
         (SELECT count(*) FROM certificate WHERE organisation = id),
         (SELECT count(*) FROM user WHERE organisation = id AND revoked = 0),
@@ -43,10 +44,18 @@ const COUNTED: [&str; 3] = [
         (SELECT coalesce(sum(length(envelope)), 0) FROM certificate WHERE organisation = id)
             + (SELECT coalesce(sum(length(receipt)), 0) FROM receipt WHERE organisation = id),
         (SELECT coalesce(sum(length(envelope)), 0) FROM manifest WHERE organisation = id),
+        (SELECT coalesce(sum(length(key)), 0) FROM encryption_key WHERE organisation = id)
+            + (SELECT coalesce(sum(length(sealed)), 0) FROM key_box WHERE organisation = id)
+            + (SELECT coalesce(sum(length(sealed)), 0) FROM past_box WHERE organisation = id),
         hex((SELECT head FROM certificate WHERE organisation = id ORDER BY position DESC LIMIT 1))
      FROM organisation",
-    "SELECT user, devices FROM user
-     EXCEPT SELECT user, (SELECT count(*) FROM device d WHERE d.user = user.user) FROM user",
+    "SELECT user, devices, devices_revoked, abandoned FROM user
+     EXCEPT SELECT user,
+        (SELECT count(*) FROM device d WHERE d.user = user.user),
+        (SELECT count(*) FROM device d WHERE d.user = user.user AND d.revoked = 1),
+        (SELECT count(*) FROM abandoned a WHERE a.user = user.user
+            AND (a.device, a.user) NOT IN (SELECT device, user FROM device))
+     FROM user",
     "SELECT member, pool, live, stored, bytes FROM usage
      EXCEPT SELECT member, pool, sum(status < 2), count(*), sum(
         256 + ifnull(length(email), 16)
@@ -87,7 +96,7 @@ struct Course {
     claims: Vec<(Claim, usize)>,
     tokens: Vec<(Token, usize)>,
     /// How often each kind of call was taken.
-    taken: [u32; 10],
+    taken: [u32; 12],
     made: u32,
 }
 
@@ -159,7 +168,11 @@ impl Course {
                         newcomer.user = *user;
                         let device = greeter.certify(seen, bench.now(), newcomer.device_body());
                         let receipt = newcomer.receipt(std::slice::from_ref(&device), greeter.root);
-                        parsec_protocol::relay::Completion { certificates: vec![device], receipt }
+                        parsec_protocol::relay::Completion {
+                            keys: vec![newcomer.device_key.clone()],
+                            certificates: vec![device],
+                            receipt,
+                        }
                     }
                 };
                 let status = claim.complete(bench, greeter, &completion).await.status;
@@ -196,6 +209,28 @@ impl Course {
                 let upload = ManifestUpload { version, envelope };
                 member.call(bench, "PUT", &target, &codec::encode(&upload)).await.status
             }
+            9 => {
+                let member = &self.members[0];
+                let mut change = member.key_change(bench).await;
+                if self.dice.roll(3) == 0 {
+                    change.past = None;
+                }
+                member.change_key(bench, &change).await.status
+            }
+            10 => {
+                let member = &self.members[0];
+                let log = member.verified(bench).await;
+                let own = log.user(&member.user).unwrap();
+                let key = own.keys[self.dice.roll(own.keys.len())].key;
+                let target = path::key_box(&member.organisation, &member.user, &key, &member.device);
+                let present = member.get(bench, &target).await;
+                let replaces = (present.status == 200)
+                    .then(|| present.record::<parsec_protocol::relay::KeyBox>().sealed)
+                    .flatten()
+                    .map(|sealed| Hash::of(&[&sealed]));
+                let upload = parsec_protocol::relay::KeyBoxUpload { replaces, sealed: sealed() };
+                member.put(bench, &target, &upload).await.status
+            }
             _ => {
                 let profile = [Profile::Administrator, Profile::Standard][self.dice.roll(2)];
                 if self.dice.roll(2) == 0 {
@@ -214,7 +249,7 @@ impl Course {
 
 #[tokio::test]
 async fn counters_are_counts_after_every_call() {
-    let mut taken = [0; 10];
+    let mut taken = [0; 12];
     for seed in 1..=COURSES {
         let bench = Bench::start().await;
         let alice = bench.founded().await;
@@ -254,6 +289,8 @@ async fn counters_are_counts_after_a_restore_and_a_repair() {
     let carol = alice.with(&bench, "carol@example.org", Profile::Standard).await;
     alice.with_device(&bench).await;
     alice.change(&bench, Body::UserRevoked { user: carol.user }).await.record::<Completed>();
+    let change = alice.key_change(&bench).await;
+    alice.change_key(&bench, &change).await.record::<Completed>();
     let certificates = alice.log(&bench).await.certificates;
 
     let restored = Bench::with(|config| {
@@ -265,7 +302,7 @@ async fn counters_are_counts_after_a_restore_and_a_repair() {
     assert!(held < certificates.len());
     let empty = Head::empty(&alice.organisation, &alice.root);
     let from = certificates[..held].iter().fold(empty, |head, envelope| head.after(envelope));
-    let repair = LogRepair { from, certificates: certificates[held..].to_vec() };
+    let repair = repair_with(from, certificates[held..].to_vec());
     let answer = alice.post(&restored, &path::log_repair(&alice.organisation), &repair).await;
     assert_eq!(answer.record::<LogRepaired>().count, certificates.len() as u64);
     add_up(&database(&restored), "repaired");

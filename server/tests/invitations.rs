@@ -12,7 +12,7 @@ use parsec_protocol::relay::{
     AttemptView, EndReason, ErrorCode, InvitationList, InvitationMade, InvitationStatus, InvitedInfo,
     NewInvitation, path,
 };
-use support::{Bench, Claim, DAY, Newcomer, drawn};
+use support::{Bench, Claim, DAY, Newcomer, drawn, keys_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_hundred_claimers_at_once_one_gets_the_attempt() {
@@ -222,7 +222,8 @@ async fn the_second_greeter_is_told_and_can_do_nothing() {
     let certificates =
         vec![alice.certify(seen, bench.now(), body), alice.certify(seen, bench.now(), carol.device_body())];
     let receipt = carol.receipt(&certificates, alice.root);
-    let completion = parsec_protocol::relay::Completion { certificates, receipt };
+    let completion =
+        parsec_protocol::relay::Completion { keys: keys_of(&certificates), certificates, receipt };
     claim.complete(&bench, &alice, &completion).await.record::<parsec_protocol::relay::Completed>();
     let carol = carol.member(&alice);
 

@@ -19,7 +19,7 @@ use parsec_protocol::relay::{
     AttemptView, Completed, DirectEnrolment, EndReason, ErrorCode, InvitationStatus, InvitedInfo, Standing,
     StandingQuestion, path,
 };
-use support::{Bench, Claim, DAY, Member, Newcomer, drawn, founding};
+use support::{Bench, Claim, DAY, Member, Newcomer, drawn, founding, keys_of, new_key};
 
 const EMAIL: &str = "bob@example.org";
 
@@ -177,7 +177,7 @@ async fn one_fault_and_nothing_changes() {
     let good = of_bob(&bench, &bob, &alice).await;
     let with = |certificates: Vec<ByteVec>| {
         let receipt = bob.receipt(&certificates, alice.root);
-        DirectEnrolment { certificates, receipt, ..good.clone() }
+        DirectEnrolment { keys: keys_of(&certificates), certificates, receipt, ..good.clone() }
     };
     let user = |by: &Member| by.certify(seen, now, bob.user_body(EMAIL, Profile::Standard));
     let device = |by: &Member, who: &Newcomer| by.certify(seen, now, who.device_body());
@@ -190,7 +190,7 @@ async fn one_fault_and_nothing_changes() {
     let mut tampered = good.certificates.clone();
     *tampered[1].last_mut().unwrap() ^= 1;
     let hashes: Vec<Hash> = good.receipt.certificates.clone();
-    let forged = ClaimReceipt::sign(&alice.key, Hash::from_bytes([9; 32]), hashes, alice.root);
+    let forged = ClaimReceipt::sign(&alice.key, Hash::from_bytes([9; 32]), hashes, alice.root, Hash::of(&[]));
     let for_dave = Invited::Device(dave.user);
 
     use ErrorCode::{AlreadyMember, BadRequest, CertificateRefused, NotAllowed};
@@ -260,6 +260,17 @@ async fn one_fault_and_nothing_changes() {
             CertificateRefused,
         ),
         ("a receipt by another key", DirectEnrolment { receipt: forged, ..good.clone() }, CertificateRefused),
+        ("no keys", DirectEnrolment { keys: vec![], ..good.clone() }, CertificateRefused),
+        (
+            "keys swapped",
+            DirectEnrolment { keys: good.keys.iter().rev().cloned().collect(), ..good.clone() },
+            CertificateRefused,
+        ),
+        (
+            "another key",
+            DirectEnrolment { keys: vec![good.keys[0].clone(), new_key()], ..good.clone() },
+            CertificateRefused,
+        ),
         ("it ends before it begins", DirectEnrolment { expires: good.created, ..good.clone() }, BadRequest),
         (
             "ninety days and a bit",
@@ -315,9 +326,9 @@ async fn bodies_of_other_lengths_and_fields_are_refused() {
     more.push(0xf6);
     assert_eq!(post(&more).await, ErrorCode::BadRequest, "a field more");
     // The token a byte shorter, and a byte longer.
-    assert_eq!((good[0], good[1]), (0x86, 0x50));
-    let shorter = [&[0x86, 0x4f], &good[3..]].concat();
-    let longer = [&[0x86, 0x51, 0], &good[2..]].concat();
+    assert_eq!((good[0], good[1]), (0x87, 0x50));
+    let shorter = [&[0x87, 0x4f], &good[3..]].concat();
+    let longer = [&[0x87, 0x51, 0], &good[2..]].concat();
     assert_eq!(post(&shorter).await, ErrorCode::BadRequest);
     assert_eq!(post(&longer).await, ErrorCode::BadRequest);
 

@@ -20,7 +20,8 @@ use parsec_protocol::relay::{
     AttemptView, BootstrapRequest, Completed, EndReason, ErrorCode, HEADER_BOOTSTRAP, InvitationStatus,
     Least, LogRepair, LogRepaired, ManifestUpload, ManifestView, REPAIR_MAX_BYTES, path,
 };
-use support::{Answer, Bench, Claim, Member, Newcomer, drawn};
+use parsec_protocol::sealing::EncryptionKey;
+use support::{Answer, Bench, Claim, Member, Newcomer, drawn, keys_of, new_key, repair_with};
 
 /// The database of the bench as it is now, put aside.
 fn backed_up(bench: &Bench) -> tempfile::TempDir {
@@ -57,7 +58,7 @@ async fn kept(member: &Member, bench: &Bench) -> Kept {
 
 impl Kept {
     fn from(&self, count: usize) -> LogRepair {
-        LogRepair { from: self.heads[count], certificates: self.certificates[count..].to_vec() }
+        repair_with(self.heads[count], self.certificates[count..].to_vec())
     }
 }
 
@@ -107,7 +108,7 @@ async fn members_put_back_what_a_restore_lost_and_everybody_goes_on() {
     assert_eq!(carol.call(&bench, "GET", &log, &[]).await.code(), ErrorCode::NotAuthenticated);
 
     // In parts, of which some is there already, and again.
-    let part = LogRepair { certificates: kept.certificates[4..7].to_vec(), ..kept.from(4) };
+    let part = repair_with(kept.heads[4], kept.certificates[4..7].to_vec());
     assert_eq!(repair(&alice, &bench, &part).await.record::<LogRepaired>(), done(7, 2));
     assert_eq!(repair(&bob, &bench, &kept.from(3)).await.record::<LogRepaired>(), done(10, 3));
     for from in [0, 3, 9] {
@@ -164,7 +165,7 @@ async fn another_past_is_a_conflict_and_changes_nothing() {
     }
     assert_eq!(alice.log(&bench).await.count, 6);
     // As far as they agree there is nothing to do.
-    let common = LogRepair { certificates: kept.certificates[2..5].to_vec(), ..kept.from(2) };
+    let common = repair_with(kept.heads[2], kept.certificates[2..5].to_vec());
     assert_eq!(repair(&alice, &bench, &common).await.record::<LogRepaired>(), done(6, 0));
 }
 
@@ -190,12 +191,12 @@ async fn what_does_not_stand_there_is_refused_and_leaves_nothing() {
     refused(LogRepair { from: head(u64::MAX, hash), ..good() }, ErrorCode::LogConflict, "far behind it")
         .await;
     refused(kept.from(7), ErrorCode::LogConflict, "a gap").await;
-    refused(LogRepair { certificates: vec![], ..good() }, ErrorCode::BadRequest, "nothing").await;
+    refused(repair_with(good().from, vec![]), ErrorCode::BadRequest, "nothing").await;
 
     let spoilt = |change: &dyn Fn(&mut Vec<ByteVec>)| {
         let mut asked = good();
         change(&mut asked.certificates);
-        asked
+        repair_with(asked.from, asked.certificates)
     };
     let bad = ErrorCode::CertificateRefused;
     refused(spoilt(&|all| all.swap(0, 1)), bad, "reordered inside an enrolment").await;
@@ -264,7 +265,7 @@ async fn a_newcomer_alone_puts_back_nothing() {
     let seen = alice.head(&bench).await;
     let completion = eve.enrolment(&alice, seen, bench.now(), "eve@example.org");
     claim.greeter_cancel(&bench, &alice, EndReason::Cancelled).await.done();
-    let asked = LogRepair { from: seen, certificates: completion.certificates };
+    let asked = repair_with(seen, completion.certificates);
     let eve = eve.member(&alice);
     assert_eq!(repair(&eve, &bench, &asked).await.code(), ErrorCode::NotAuthenticated);
     let body = codec::encode(&asked);
@@ -278,9 +279,11 @@ async fn a_repair_is_bounded_signed_and_paid_for() {
     let Story { copy, kept, alice, bob, .. } = story().await;
     let bench = restored(&copy, false).await;
     let target = path::log_repair(&alice.organisation);
+    let key = new_key();
     let many = |count: usize, size: usize| LogRepair {
         from: kept.heads[5],
         certificates: vec![vec![0; size].into(); count],
+        keys: vec![Some(key.clone()); count],
     };
     let most = LOG_PAGE_MAX_CERTIFICATES;
     // The largest that fits is looked at, whatever it is.
@@ -391,9 +394,72 @@ async fn an_operator_puts_a_log_back_from_a_members_file() {
     let token = bench.reserve("acme");
     assert_eq!(put_back_from(&bench, "acme", &file).unwrap(), back(10));
     assert_eq!(carol.verified(&bench).await.count(), 10);
-    let request = BootstrapRequest { root: alice.root, certificates: kept.certificates[..2].to_vec() };
+    // No file has the keys: they are the members' to put back.
+    let keys = keys_of(&kept.certificates);
+    let held = async |key: &EncryptionKey| {
+        let answer = carol.get(&bench, &path::key(&alice.organisation, &key.hash())).await;
+        if answer.status == 200 { Ok(answer.record::<EncryptionKey>()) } else { Err(answer.code()) }
+    };
+    for key in &keys {
+        assert_eq!(held(key).await, Err(ErrorCode::KeyUnknown));
+    }
+    for key in &keys[2..] {
+        carol.put(&bench, &path::key(&alice.organisation, &key.hash()), key).await.done();
+        assert_eq!(held(key).await.as_ref(), Ok(key));
+    }
+    let request = {
+        let certificates = kept.certificates[..2].to_vec();
+        BootstrapRequest { root: alice.root, keys: keys_of(&certificates), certificates }
+    };
     let target = path::bootstrap(&alice.organisation);
     bench.call("POST", &target, &vec![(HEADER_BOOTSTRAP, token)], &codec::encode(&request)).await.done();
+    for key in &keys[..2] {
+        assert_eq!(held(key).await.as_ref(), Ok(key), "the founder brought the first two");
+    }
+}
+
+#[tokio::test]
+async fn a_repair_takes_keys_that_fit_and_goes_without_those_that_are_lost() {
+    let Story { copy, kept, alice, bob, .. } = story().await;
+    let bench = restored(&copy, false).await;
+    let good = kept.from(3);
+    // A founding and Bob's first device stand before; Bob's other device, Carol with hers, and one more.
+    let count = good.keys.len();
+    assert_eq!(count, 5);
+    let held = async |key: &EncryptionKey| {
+        bob.get(&bench, &path::key(&alice.organisation, &key.hash())).await.status == 200
+    };
+    let with = |change: &dyn Fn(&mut Vec<Option<EncryptionKey>>)| {
+        let mut asked = good.clone();
+        change(&mut asked.keys);
+        asked
+    };
+    let key = new_key();
+    for (what, bad) in [
+        ("none", with(&|keys| keys.clear())),
+        ("one too few", with(&|keys| drop(keys.pop()))),
+        ("one too many", with(&|keys| keys.push(Some(key.clone())))),
+        ("an empty place too many", with(&|keys| keys.push(None))),
+        ("swapped", with(&|keys| keys.swap(2, 3))),
+        ("another", with(&|keys| keys[4] = Some(key.clone()))),
+        ("another, of what is there", with(&|keys| keys[0] = Some(key.clone()))),
+    ] {
+        assert_eq!(repair(&alice, &bench, &bad).await.code(), ErrorCode::CertificateRefused, "{what}");
+        assert_eq!(alice.log(&bench).await.count, 5, "{what}");
+    }
+    let lost = with(&|keys| keys[3] = None);
+    assert_eq!(repair(&alice, &bench, &lost).await.record::<LogRepaired>(), done(10, 5));
+    let keys: Vec<_> = good.keys.iter().flatten().collect();
+    for (number, key) in keys.iter().enumerate() {
+        assert_eq!(held(key).await, number != 3, "{number}");
+    }
+    // What is there stays, and what is missing comes with the next who has it.
+    assert_eq!(repair(&bob, &bench, &lost).await.record::<LogRepaired>(), done(10, 0));
+    assert!(held(keys[0]).await && !held(keys[3]).await);
+    assert_eq!(repair(&bob, &bench, &good).await.record::<LogRepaired>(), done(10, 0));
+    for key in keys {
+        assert!(held(key).await);
+    }
 }
 
 #[tokio::test]

@@ -16,11 +16,11 @@ use parsec_protocol::limits::ATTEMPTS_MAX;
 use parsec_protocol::public_keys::{Context, Hash};
 use parsec_protocol::relay::{
     AttemptView, Completed, EVENT_GONE, EVENT_INVITATION, EndReason, ErrorCode, Follow, InvitationGone,
-    InvitationStatus, InvitationView, Least, LogRepair, ManifestUpload, ManifestView, NewCertificate,
+    InvitationStatus, InvitationView, KeyBoxUpload, Least, LogRepair, ManifestUpload, ManifestView, NewCertificate,
     NewInvitation, path,
 };
 use support::stream::Stream;
-use support::{Answer, Bench, Claim, DAY, Member, Newcomer, drawn, head};
+use support::{Answer, Bench, Claim, DAY, Member, Newcomer, drawn, head, repair_with, sealed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -475,7 +475,7 @@ impl Half {
 async fn a_signer_revoked_between_the_head_and_the_change_gets_nothing_in() {
     let bench = Bench::start().await;
     let alice = bench.founded().await;
-    for call in 0..7 {
+    for call in 0..9 {
         let bob = alice.with(&bench, &format!("bob{call}@example.org"), Profile::Administrator).await;
         let claim = Claim::new(&bob, bob.invite(&bench, &format!("carol{call}@example.org")).await);
         claim.run_to(&bench, &bob, if call == 0 { 8 } else { 2 }).await;
@@ -503,13 +503,23 @@ async fn a_signer_revoked_between_the_head_and_the_change_gets_nothing_in() {
             }
             3 => {
                 let certificates = vec![bob.certify(seen, now, promotion)];
-                let repair = LogRepair { from: seen, certificates };
+                let repair = repair_with(seen, certificates);
                 ("POST", path::log_repair(organisation), codec::encode(&repair))
             }
             4 => ("PUT", path::step(&claim.greeter_path(), 3), b"three".to_vec()),
             5 => {
                 let upload = ManifestUpload { version: 1, envelope: vec![7; 40].into() };
                 ("PUT", path::manifest(organisation), codec::encode(&upload))
+            }
+            6 => {
+                let change = bob.key_change(&bench).await;
+                ("POST", path::user_key(organisation), codec::encode(&change))
+            }
+            7 => {
+                let key = bob.verified(&bench).await.user(&bob.user).unwrap().encryption_key;
+                let upload = KeyBoxUpload { replaces: None, sealed: sealed() };
+                let target = path::key_box(organisation, &bob.user, &key, &bob.device);
+                ("PUT", target, codec::encode(&upload))
             }
             _ => ("POST", path::invitations(organisation), codec::encode(&invitation)),
         };

@@ -76,7 +76,7 @@ impl Named {
 
 #[cfg(test)]
 mod tests {
-    use parsec_protocol::chain::organisation::certificate::Profile;
+    use parsec_protocol::chain::organisation::certificate::{DeviceKind, Profile};
     use parsec_protocol::ids::{DeviceId, UserId};
     use parsec_protocol::public_keys::VerifyKey;
 
@@ -117,7 +117,8 @@ mod tests {
             profile: Profile::Standard,
         };
         let verify_key = VerifyKey::from_bytes([0; 32]);
-        let signer = Signer { member, verify_key, revoked: matches!(is, Is::Revoked) };
+        let signer =
+            Signer { member, verify_key, kind: DeviceKind::Device, revoked: matches!(is, Is::Revoked) };
         let signer = (!matches!(is, Is::Unknown)).then_some(signer);
         let named = match arrived.named(quota, &organisation.parse().unwrap(), signer, now) {
             Ok(named) => named,
@@ -217,6 +218,7 @@ mod tests {
                 profile: Profile::Standard,
             },
             verify_key: VerifyKey::from_bytes([0; 32]),
+            kind: DeviceKind::Device,
             revoked: false,
         };
         let both: Vec<_> = (0..2)

@@ -39,7 +39,7 @@ const FOLLOW_MAX_BYTES: usize = 17 * FOLLOWED_MAX + 16;
 const UPLOAD_MAX_BYTES: usize = MANIFEST_MAX_BYTES + 64;
 const _: () = assert!(UPLOAD_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
 const _: () =
-    assert!(user_keys::CHANGE_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
+    assert!(user_keys::KEY_CHANGE_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
 const _: () = assert!(REPAIR_MAX_BYTES <= BODY_MAX_BYTES, "no call takes more than the protocol allows");
 
 /// The signer of a request whose signature was checked.
@@ -163,7 +163,7 @@ const fn body_max(call: &MemberCall) -> usize {
         MemberCall::Publish => registering::CHANGE_MAX_BYTES,
         MemberCall::PutManifest => UPLOAD_MAX_BYTES,
         MemberCall::Repair => REPAIR_MAX_BYTES,
-        MemberCall::ChangeKey => user_keys::CHANGE_MAX_BYTES,
+        MemberCall::ChangeKey => user_keys::KEY_CHANGE_MAX_BYTES,
         MemberCall::PutKey(_) => user_keys::KEY_MAX_BYTES,
         MemberCall::PutBox(..) => user_keys::BOX_MAX_BYTES,
         MemberCall::Invitations { .. }

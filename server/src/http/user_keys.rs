@@ -24,7 +24,7 @@ const FRAME_BYTES: usize = 3;
 /// The id of a device as it travels, and the head of the record with its box.
 const DEVICE_FRAME_BYTES: usize = 17 + 1;
 /// A certificate, its key, a box for each device that a user can have, a past box, their framing.
-pub(super) const CHANGE_MAX_BYTES: usize = CERTIFICATE_MAX_BYTES
+pub(super) const KEY_CHANGE_MAX_BYTES: usize = CERTIFICATE_MAX_BYTES
     + FRAME_BYTES
     + KEY_RECORD_BYTES
     + DEVICES_PER_USER_MAX * (DEVICE_FRAME_BYTES + FRAME_BYTES + SECRET_BOX_BYTES)
@@ -130,4 +130,35 @@ pub(super) async fn put_box(
     };
     store.write(put).await?;
     Ok(body::done())
+}
+
+#[cfg(test)]
+mod tests {
+    use minicbor::bytes::ByteVec;
+    use parsec_protocol::codec;
+    use parsec_protocol::keys::UserSeed;
+    use parsec_protocol::public_keys::Hash;
+    use parsec_protocol::relay::DeviceBox;
+
+    use super::*;
+
+    /// Somebody with as many devices as there may be can change the key; nothing larger is read.
+    #[test]
+    fn the_largest_calls_fit_their_bounds_and_no_more() {
+        let key = UserSeed::from_bytes(&mut [7; 32]).encryption_key();
+        let sealed = ByteVec::from(vec![7; SECRET_BOX_BYTES]);
+        let boxes: Vec<_> = (0..DEVICES_PER_USER_MAX)
+            .map(|_| DeviceBox { device: DeviceId::from_bytes([7; 16]), sealed: sealed.clone() })
+            .collect();
+        let certificate = ByteVec::from(vec![7; CERTIFICATE_MAX_BYTES]);
+        let change = UserKeyChange { certificate, key: key.clone(), boxes, past: Some(sealed.clone()) };
+        let upload = KeyBoxUpload { replaces: Some(Hash::of(&[])), sealed };
+        for (largest, bound) in [
+            (codec::encode(&change).len(), KEY_CHANGE_MAX_BYTES),
+            (codec::encode(&key).len(), KEY_MAX_BYTES),
+            (codec::encode(&upload).len(), BOX_MAX_BYTES),
+        ] {
+            assert!((bound - 16..=bound).contains(&largest), "{largest} of {bound}");
+        }
+    }
 }

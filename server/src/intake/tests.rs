@@ -17,21 +17,22 @@ use std::collections::BTreeMap;
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::candidate::Candidate;
 use parsec_protocol::chain::head::Head;
-use parsec_protocol::chain::organisation::certificate::{Body, Envelope, Payload, Profile};
+use parsec_protocol::chain::organisation::certificate::{Body, DeviceKind, Envelope, Payload, Profile};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::chain::organisation::rules::{Fault, accept};
 use parsec_protocol::chain::organisation::view::MembersView;
 use parsec_protocol::chain::view::{LogView, NotAccepted};
 use parsec_protocol::claim_receipt::ClaimReceipt;
-use parsec_protocol::ids::{Invited, Timestamp, UserId};
-use parsec_protocol::limits::{DEVICES_PER_USER_MAX, LOG_MAX_CERTIFICATES};
-use parsec_protocol::public_keys::{EncryptionKey, Hash, VerifyKey};
+use parsec_protocol::ids::{DeviceId, Invited, Timestamp, UserId};
+use parsec_protocol::limits::{ABANDONED_MAX, DEVICES_PER_USER_MAX, KEY_CHANGES_MAX, LOG_MAX_CERTIFICATES};
+use parsec_protocol::public_keys::{Hash, VerifyKey};
+use parsec_protocol::sealing::KeyHash;
 use support::{
-    BEGINNING, By, Org, device, device_body, email, encryption_key, envelope, foreign_head, organisation,
-    root_key, signing_key, user, user_body, weak_verify_key,
+    BEGINNING, By, Org, device, device_body, device_encryption_key, email, encryption_key, envelope,
+    foreign_head, organisation, root_key, signing_key, user, user_body, weak_verify_key,
 };
 
-use super::{Change, Enrolment, IntakeFault, pieces, read_founding};
+use super::{Change, Enrolment, IntakeFault, incoming, pieces, read_founding};
 use crate::errors::Refusal;
 use crate::repair::put_back;
 use crate::store::log::{self, NotAppended, OpenLog, StoredView};
@@ -87,23 +88,36 @@ fn spoil(round: u64, org: &Org, payloads: &mut [Payload]) {
         spoil => match &mut payloads[at].body {
             Body::User { user: id, email: address, sealed_name, encryption_key: key, .. } => match spoil {
                 11 => *sealed_name = vec![0; 104].into(),
-                12 => *key = EncryptionKey::from_bytes([0; 32]),
-                13 => *key = EncryptionKey::from_bytes([0xff; 32]),
+                12 => *key = KeyHash::from_bytes([0; 32]),
+                13 => *key = device_encryption_key(draw(round, "key", CAST)),
                 14 => *key = encryption_key(draw(round, "key", CAST)),
                 15 => *address = email(draw(round, "email", CAST)),
                 16 => *id = user(draw(round, "user", CAST)),
                 _ => {}
             },
-            Body::Device { device: id, user: owner, sealed_label, verify_key: key } => match spoil {
+            Body::Device {
+                device: id,
+                user: owner,
+                sealed_label,
+                verify_key: key,
+                encryption_key: box_key,
+                kind,
+            } => match spoil {
                 11 => *sealed_label = vec![0; 106].into(),
                 12 => *key = weak_verify_key(),
                 13 => *key = root_key(0).verify_key(),
                 14 => *key = signing_key(draw(round, "key", CAST)).verify_key(),
                 15 => *id = device(draw(round, "device", CAST)),
                 16 => *owner = user(draw(round, "owner", CAST)),
+                17 => *box_key = encryption_key(draw(round, "key", CAST)),
+                18 => *box_key = device_encryption_key(draw(round, "key", CAST)),
+                19 | 20 => *kind = DeviceKind::Recovery,
                 _ => {}
             },
-            Body::ProfileChange { .. } | Body::UserRevoked { .. } | Body::DeviceRevoked { .. } => {}
+            Body::ProfileChange { .. }
+            | Body::UserRevoked { .. }
+            | Body::DeviceRevoked { .. }
+            | Body::UserKeyChanged { .. } => {}
         },
     }
 }
@@ -112,9 +126,10 @@ fn spoil(round: u64, org: &Org, payloads: &mut [Payload]) {
 fn invitation(payloads: &[Payload]) -> Invited {
     match &payloads[0].body {
         Body::User { email, .. } => Invited::User(email.clone()),
-        Body::Device { user, .. } | Body::ProfileChange { user, .. } | Body::UserRevoked { user } => {
-            Invited::Device(*user)
-        }
+        Body::Device { user, .. }
+        | Body::ProfileChange { user, .. }
+        | Body::UserRevoked { user }
+        | Body::UserKeyChanged { user, .. } => Invited::Device(*user),
         Body::DeviceRevoked { .. } => Invited::Device(user(0)),
     }
 }
@@ -127,11 +142,45 @@ fn profile(seed: &mut Seed) -> Profile {
     seed.pick(&[Administrator, Administrator, Standard, Outsider])
 }
 
+/// Numbers of keys that changes of users' keys name.
+const KEYS: u64 = 160;
+
+/// Another key of the author's user, or of somebody, in place of the present one, or of some.
+fn key_change(seed: &mut Seed, org: &Org, by: u64) -> Body {
+    let own = org.log.device(&device(by)).unwrap().user;
+    let whose = if seed.draw(12) == 0 { user(seed.draw(PEOPLE)) } else { own };
+    let present = org.log.user(&whose).map(|record| record.encryption_key);
+    let previous = present.filter(|_| seed.draw(12) > 0).unwrap_or_else(|| encryption_key(seed.draw(KEYS)));
+    let encryption_key = match seed.draw(16) {
+        0 => device_encryption_key(seed.draw(PEOPLE)),
+        1 => previous,
+        _ => encryption_key(PEOPLE + seed.draw(KEYS - PEOPLE)),
+    };
+    let most = if seed.draw(12) == 0 { ABANDONED_MAX as u64 + 2 } else { 3 };
+    let count = seed.draw(3).min(1) * seed.draw(most);
+    let mut abandoned: Vec<DeviceId> = (0..count).map(|_| device(seed.draw(CAST))).collect();
+    if seed.draw(8) > 0 {
+        abandoned.sort_unstable();
+    }
+    Body::UserKeyChanged { user: whose, previous, encryption_key, manifest: None, abandoned }
+}
+
 /// A user with a device, a device, or a change.
-fn bodies(seed: &mut Seed) -> Vec<Body> {
+fn bodies(seed: &mut Seed, org: &Org, by: u64) -> Vec<Body> {
     let profile = profile(seed);
     let (one, other) = (seed.draw(PEOPLE), seed.draw(PEOPLE));
-    match seed.draw(20) {
+    match seed.draw(26) {
+        20 => {
+            // A recovery device of the author's own user, or of anybody.
+            let own = org.log.device(&device(by)).unwrap().user;
+            let owner = (0..PEOPLE).find(|n| user(*n) == own).filter(|_| seed.draw(4) > 0);
+            let mut body = device_body(one, owner.unwrap_or(other));
+            if let Body::Device { kind, .. } = &mut body {
+                *kind = DeviceKind::Recovery;
+            }
+            vec![body]
+        }
+        21..=25 => vec![key_change(seed, org, by)],
         0..=3 => vec![user_body(one, profile), device_body(one, one)],
         4..=7 => vec![device_body(one, other)],
         8..=14 => vec![Body::ProfileChange { user: user(one), profile }],
@@ -168,6 +217,7 @@ fn kind(body: &Body) -> usize {
         Body::ProfileChange { .. } => 2,
         Body::UserRevoked { .. } => 3,
         Body::DeviceRevoked { .. } => 4,
+        Body::UserKeyChanged { .. } => 5,
     }
 }
 
@@ -309,12 +359,17 @@ impl Both {
             assert_eq!(one.unwrap(), other.unwrap(), "{place}: author {n}");
             let (one, other) = (stored.email_in_use(&email(n)), log.email_in_use(&email(n)));
             assert_eq!(one.unwrap(), other.unwrap(), "{place}: e-mail {n}");
-            let key = encryption_key(n);
-            let (one, other) = (stored.encryption_key_used(&key), log.encryption_key_used(&key));
-            assert_eq!(one.unwrap(), other.unwrap(), "{place}: encryption key {n}");
+            let (one, other) = (stored.abandoned_by(&device(n)), log.abandoned_by(&device(n)));
+            assert_eq!(one.unwrap(), other.unwrap(), "{place}: abandoned {n}");
             let key = signing_key(n).verify_key();
             let (one, other) = (stored.verify_key_used(&key), log.verify_key_used(&key));
             assert_eq!(one.unwrap(), other.unwrap(), "{place}: verify key {n}");
+        }
+        for n in 0..KEYS {
+            for key in [encryption_key(n), device_encryption_key(n)] {
+                let (one, other) = (stored.encryption_key_used(&key), log.encryption_key_used(&key));
+                assert_eq!(one.unwrap(), other.unwrap(), "{place}: encryption key {n}");
+            }
         }
     }
 
@@ -375,7 +430,8 @@ impl Both {
         envelopes: &[Vec<u8>],
     ) -> Result<(), IntakeFault> {
         let root = *self.org.log.root();
-        let enrolment = Enrolment::read(&brought(envelopes), &signing_key(by).verify_key())?;
+        // Nothing is behind the hashes here: what keys a call brings, other tests try.
+        let enrolment = Enrolment::of_certificates(&brought(envelopes), &signing_key(by).verify_key())?;
         // The receipt's key is the certified one where anybody holds it.
         let certified = match &payloads[payloads.len() - 1].body {
             Body::Device { verify_key, .. } => Some(*verify_key),
@@ -384,7 +440,13 @@ impl Both {
         let holder =
             [new].into_iter().chain(0..CAST).find(|n| Some(signing_key(*n).verify_key()) == certified);
         let hashes = envelopes.iter().map(|envelope| Hash::of(&[envelope])).collect();
-        let receipt = ClaimReceipt::sign(&signing_key(holder.unwrap_or(new)), Hash::of(&[]), hashes, root);
+        let receipt = ClaimReceipt::sign(
+            &signing_key(holder.unwrap_or(new)),
+            Hash::of(&[]),
+            hashes,
+            root,
+            Hash::of(&[]),
+        );
         enrolment.check_call(device(by), &invitation(payloads))?;
         enrolment.check_receipt(&receipt, &root)?;
         let done = self.done(|tx| {
@@ -396,7 +458,13 @@ impl Both {
 
     /// The server's judgement of a change that `by` brings.
     fn change(&self, by: u64, envelope: &[u8]) -> Result<(), IntakeFault> {
-        let change = Change::read(&brought(&[envelope.to_vec()]), &signing_key(by).verify_key())?;
+        let read = incoming(envelope, Some(&signing_key(by).verify_key()));
+        let change = match read {
+            Ok(certificate) if matches!(certificate.payload().body, Body::UserKeyChanged { .. }) => {
+                Change(certificate)
+            }
+            _ => Change::read(&brought(&[envelope.to_vec()]), &signing_key(by).verify_key())?,
+        };
         change.check_call(device(by))?;
         let root = *self.org.log.root();
         let done = self.done(|tx| {
@@ -411,7 +479,8 @@ impl Both {
     fn check_repair(&self, read: bool, envelopes: &[Vec<u8>], place: &str) {
         let certificates = brought(envelopes);
         let head = self.org.log.head();
-        let back = self.tried(|tx| put_back(tx, &organisation(), head, &certificates).is_ok());
+        let back =
+            self.tried(|tx| put_back(tx, &organisation(), head, &certificates, Ok(Vec::new())).is_ok());
         assert!(read || !back, "the server would put back what readers refuse, {place}");
         let whole = pieces(&certificates);
         assert!(back || !read || whole.is_err(), "the server would not put back what readers take, {place}");
@@ -445,7 +514,7 @@ impl Both {
                 let about_the_call = match fault {
                     IntakeFault::WrongAuthor => !own,
                     IntakeFault::WrongKinds | IntakeFault::BadReceipt | IntakeFault::NotInvited => true,
-                    IntakeFault::Log(_) => false,
+                    IntakeFault::Log(_) | IntakeFault::WrongKeys => false,
                 };
                 assert!(about_the_call, "the server refused what readers take, {fault}, {place}");
             }
@@ -515,7 +584,7 @@ fn both_views_answer_alike_on_every_enrolment() {
 
 #[test]
 fn both_views_answer_alike_on_every_change() {
-    let (mut accepted, mut refused, mut replayed) = ([0; 5], BTreeMap::<String, u32>::new(), 0);
+    let (mut accepted, mut refused, mut replayed) = ([0; 6], BTreeMap::<String, u32>::new(), 0);
     for number in 0..LOGS {
         let dir = tempfile::tempdir().unwrap();
         let mut both = Both::founded(&dir);
@@ -527,8 +596,10 @@ fn both_views_answer_alike_on_every_change() {
         let mut given: Vec<(UserId, u64)> = Vec::new();
         for round in 0..STATEMENTS {
             let by = seed.pick(&both.able());
-            let mut payloads: Vec<_> =
-                bodies(&mut seed).into_iter().map(|body| both.org.payload(By::Device(by), body)).collect();
+            let mut payloads: Vec<_> = bodies(&mut seed, &both.org, by)
+                .into_iter()
+                .map(|body| both.org.payload(By::Device(by), body))
+                .collect();
             for payload in &mut payloads {
                 payload.time = Timestamp(BEGINNING + round as u64);
                 misdate(&mut seed, &both.org, payload);
@@ -612,6 +683,11 @@ fn both_views_answer_alike_on_every_change() {
         Fault::SameProfile,
         Fault::StaleProfile,
         Fault::OwnDevice,
+        Fault::EncryptionKeyTaken,
+        Fault::RecoveryDevice,
+        Fault::AnothersKey,
+        Fault::StaleKey,
+        Fault::Abandoned,
     ] {
         assert!(refused.get(&format!("{fault:?}")).is_some_and(|count| *count >= 10), "{fault}: {refused:?}");
     }
@@ -655,11 +731,11 @@ fn both_views_count_devices_and_weigh_keys_alike() {
     let dir = tempfile::tempdir().unwrap();
     let mut both = Both::founded(&dir);
     let say = |both: &Both, body| envelope(By::Device(0), &both.org.payload(By::Device(0), body));
-    let mut weak_user = user_body(1, Profile::Standard);
-    let mut taken_user = weak_user.clone();
-    let mut short_name = weak_user.clone();
-    if let Body::User { encryption_key, .. } = &mut weak_user {
-        *encryption_key = EncryptionKey::from_bytes([0; 32]);
+    let mut taken_user = user_body(1, Profile::Standard);
+    let mut devices_key = taken_user.clone();
+    let mut short_name = taken_user.clone();
+    if let Body::User { encryption_key, .. } = &mut devices_key {
+        *encryption_key = device_encryption_key(0);
     }
     if let Body::User { encryption_key: key, .. } = &mut taken_user {
         *key = encryption_key(0);
@@ -675,7 +751,7 @@ fn both_views_count_devices_and_weigh_keys_alike() {
         body
     };
     for (body, fault) in [
-        (weak_user, Fault::WeakEncryptionKey),
+        (devices_key, Fault::EncryptionKeyTaken),
         (taken_user, Fault::EncryptionKeyTaken),
         (short_name, Fault::SealedNameLength),
         (with_key(weak_verify_key()), Fault::WeakVerifyKey),
@@ -700,6 +776,62 @@ fn both_views_count_devices_and_weigh_keys_alike() {
         }
     }
     both.look_alike("many devices");
+}
+
+#[test]
+fn both_views_count_key_changes_and_what_was_abandoned_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut both = Both::founded(&dir);
+    let mut next = 100;
+    let mut change = |both: &mut Both, abandoned: Vec<DeviceId>, expected: Result<(), Fault>| {
+        next += 1;
+        let body = Body::UserKeyChanged {
+            user: user(0),
+            previous: both.org.log.user(&user(0)).unwrap().encryption_key,
+            encryption_key: encryption_key(next),
+            manifest: None,
+            abandoned,
+        };
+        let said = envelope(By::Device(0), &both.org.payload(By::Device(0), body));
+        let place = format!("change {next}");
+        assert_eq!(both.judge(std::slice::from_ref(&said), &place).map(drop), expected, "{place}");
+        if expected.is_ok() {
+            assert!(both.grow(&[said], &place));
+        }
+    };
+    let say = |both: &mut Both, body: Body| {
+        let said = envelope(By::Device(0), &both.org.payload(By::Device(0), body));
+        assert!(both.grow(&[said], "another"));
+    };
+    for _ in 0..KEY_CHANGES_MAX {
+        change(&mut both, Vec::new(), Ok(()));
+    }
+    change(&mut both, Vec::new(), Err(Fault::TooManyKeyChanges));
+    both.look_alike("twenty changes");
+    // One more for a device that was revoked, and as many as there are devices that were given up.
+    say(&mut both, device_body(1, 0));
+    say(&mut both, Body::DeviceRevoked { device: device(1) });
+    change(&mut both, Vec::new(), Ok(()));
+    change(&mut both, Vec::new(), Err(Fault::TooManyKeyChanges));
+    change(&mut both, vec![device(2)], Ok(()));
+    change(&mut both, vec![device(2)], Err(Fault::Abandoned));
+    change(&mut both, vec![device(1)], Err(Fault::Abandoned));
+    both.look_alike("one abandoned");
+    // It comes all the same, and counts once.
+    say(&mut both, device_body(2, 0));
+    both.look_alike("it came");
+    assert_eq!(MembersView::user(&both.org.log, &user(0)).unwrap().unwrap().devices, 3);
+    // Another's, of the same id: the room that it took stays taken.
+    change(&mut both, vec![device(3)], Ok(()));
+    say(&mut both, user_body(39, Profile::Standard));
+    let mut same_id = device_body(39, 39);
+    if let Body::Device { device: id, .. } = &mut same_id {
+        *id = device(3);
+    }
+    say(&mut both, same_id);
+    both.look_alike("another's");
+    say(&mut both, Body::UserRevoked { user: user(39) });
+    both.look_alike("revoked");
 }
 
 /// Readers refuse a full log before they look at a byte (`chain::log`); so do the tables.

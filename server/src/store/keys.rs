@@ -131,3 +131,6 @@ pub(crate) fn put_box(
     }
     Ok(tx.set_key_box(organisation, user, key, device, &upload.sealed)?)
 }
+
+#[cfg(test)]
+mod tests;

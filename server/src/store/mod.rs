@@ -39,7 +39,9 @@ pub(crate) use standalone::Standalone;
 use crate::budgets::{Budgets, Taken};
 use crate::invitations::{Attempt, Invitation, Pool};
 use crate::watchers::Change;
-use rows::{Device, DeviceToAdd, Lasting, Listed, LogEnd, Organisation, Part, Signer, Stored, User, UserToAdd};
+use rows::{
+    Device, DeviceToAdd, Lasting, Listed, LogEnd, Organisation, Part, Signer, Stored, User, UserToAdd,
+};
 
 /// Row operations inside one transaction: all that the server asks of a database.
 ///

@@ -102,7 +102,7 @@ impl Signers {
 
 #[cfg(test)]
 mod tests {
-    use parsec_protocol::chain::organisation::certificate::Profile;
+    use parsec_protocol::chain::organisation::certificate::{DeviceKind, Profile};
     use parsec_protocol::ids::UserId;
     use parsec_protocol::public_keys::VerifyKey;
 
@@ -117,7 +117,8 @@ mod tests {
             device: DeviceId::from_bytes(device),
             profile: Profile::Standard,
         };
-        Signer { member, verify_key: VerifyKey::from_bytes([1; 32]), revoked: false }
+        let verify_key = VerifyKey::from_bytes([1; 32]);
+        Signer { member, verify_key, kind: DeviceKind::Device, revoked: false }
     }
 
     fn acme() -> OrganisationId {

@@ -6,25 +6,32 @@
 
 pub mod stream;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use minicbor::bytes::ByteVec;
 use parsec_metadata::{Clock, Config, Server};
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
-use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile, SEALED_NAME_BYTES};
+use parsec_protocol::chain::organisation::certificate::{
+    Author, Body, DeviceKind, Envelope, Payload, Profile, SEALED_NAME_BYTES,
+};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, OrganisationId, Timestamp, Token, UserId};
-use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, UserDecryptionKey, random};
+use parsec_protocol::keys::{
+    DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, UserSeed, random,
+};
 use parsec_protocol::public_keys::{Context, Hash, VerifyKey};
 use parsec_protocol::relay::{
-    self, AttemptView, BootstrapRequest, Completed, Completion, DirectEnrolment, ErrorBody, ErrorCode,
-    InvitationView, Least, LogPage, NewCertificate, NewInvitation, RequestToSign, StartAttempt, path,
+    self, AttemptView, BootstrapRequest, Completed, Completion, DeviceBox, DirectEnrolment, ErrorBody,
+    ErrorCode, InvitationView, Least, LogPage, LogRepair, NewCertificate, NewInvitation, RequestToSign,
+    StartAttempt, UserKeyChange, path,
 };
+use parsec_protocol::sealing::{EncryptionKey, KeyHash, SECRET_BOX_BYTES};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +49,41 @@ impl Entropy for Os {
 
 pub fn drawn<const N: usize>() -> [u8; N] {
     random(&mut Os).unwrap()
+}
+
+/// Every encryption key that the tests of this process have made, for certificates name hashes alone.
+static KEYS: Mutex<BTreeMap<KeyHash, EncryptionKey>> = Mutex::new(BTreeMap::new());
+
+/// A key of nobody's yet.
+pub fn new_key() -> EncryptionKey {
+    let key = UserSeed::random(&mut Os).unwrap().encryption_key();
+    KEYS.lock().unwrap().insert(key.hash(), key.clone());
+    key
+}
+
+/// The hash that a certificate names, if it is one that names any.
+pub fn named(certificate: &[u8]) -> Option<KeyHash> {
+    let payload = Envelope::decode(certificate).and_then(|envelope| envelope.payload());
+    payload.ok()?.body.key_named()
+}
+
+/// The keys that certificates name, in their order.
+pub fn keys_of(certificates: &[ByteVec]) -> Vec<EncryptionKey> {
+    let keys = KEYS.lock().unwrap();
+    certificates.iter().filter_map(|certificate| named(certificate)).map(|key| keys[&key].clone()).collect()
+}
+
+/// A repair with the keys of its certificates.
+pub fn repair_with(from: Head, certificates: Vec<ByteVec>) -> LogRepair {
+    let keys = keys_of(&certificates).into_iter().map(Some).collect();
+    LogRepair { from, certificates, keys }
+}
+
+/// A box, as far as the server can see: of the right length.
+pub fn sealed() -> ByteVec {
+    let mut sealed = vec![0; SECRET_BOX_BYTES];
+    Os.fill(&mut sealed).unwrap();
+    sealed.into()
 }
 
 /// A server with its own database and a clock that only the test moves.
@@ -174,13 +216,15 @@ pub fn founding(organisation: &str, now: Timestamp) -> (BootstrapRequest, Member
         email: &"alice@example.org".parse().unwrap(),
         name: &"Alice".parse().unwrap(),
         device_label: &"desk".parse().unwrap(),
-        user_key: &UserDecryptionKey::random(&mut Os).unwrap(),
+        user_seed: &UserSeed::random(&mut Os).unwrap(),
+        device_seed: &DeviceSeed::random(&mut Os).unwrap(),
         signing_key: &key,
         directory_key: &DirectoryKey::random(&mut Os).unwrap(),
     };
     let founded = found(&founder, now, &mut Os).unwrap();
     let certificates = founded.certificates.into_iter().map(ByteVec::from).collect();
-    let request = BootstrapRequest { root: founded.root, certificates };
+    KEYS.lock().unwrap().extend(founded.keys.iter().map(|key| (key.hash(), key.clone())));
+    let request = BootstrapRequest { root: founded.root, certificates, keys: founded.keys };
     let (root, user, device) = (founded.root, founded.user, founded.device);
     (request, Member { organisation, root, user, device, key })
 }
@@ -269,6 +313,38 @@ impl Member {
     pub async fn publish(&self, bench: &Bench, certificates: Vec<ByteVec>) -> Answer {
         let target = path::certificates(&self.organisation);
         self.post(bench, &target, &NewCertificate { certificates }).await
+    }
+
+    /// Another key of the member's user, by this device, with a box for each device that has a use of
+    /// one.
+    pub async fn key_change(&self, bench: &Bench) -> UserKeyChange {
+        let log = self.verified(bench).await;
+        let key = new_key();
+        let body = Body::UserKeyChanged {
+            user: self.user,
+            previous: log.user(&self.user).unwrap().encryption_key,
+            encryption_key: key.hash(),
+            manifest: None,
+            abandoned: Vec::new(),
+        };
+        let standing = log.devices_of(&self.user).filter(|device| device.revoked.is_none());
+        let mut boxes: Vec<_> =
+            standing.map(|device| DeviceBox { device: device.device, sealed: sealed() }).collect();
+        boxes.sort_unstable_by_key(|given| given.device);
+        let certificate = self.certify(log.head(), bench.now(), body);
+        UserKeyChange { certificate, key, boxes, past: Some(sealed()) }
+    }
+
+    pub async fn change_key(&self, bench: &Bench, change: &UserKeyChange) -> Answer {
+        self.post(bench, &path::user_key(&self.organisation), change).await
+    }
+
+    pub async fn put<T: minicbor::Encode<()>>(&self, bench: &Bench, target: &str, body: &T) -> Answer {
+        self.call(bench, "PUT", target, &codec::encode(body)).await
+    }
+
+    pub async fn get(&self, bench: &Bench, target: &str) -> Answer {
+        self.call(bench, "GET", target, &[]).await
     }
 
     pub async fn enrol(&self, bench: &Bench, enrolment: &DirectEnrolment) -> Answer {
@@ -393,7 +469,8 @@ impl Claim {
 pub struct Newcomer {
     pub user: UserId,
     pub device: DeviceId,
-    pub user_key: UserDecryptionKey,
+    pub user_key: EncryptionKey,
+    pub device_key: EncryptionKey,
     pub key: DeviceSigningKey,
 }
 
@@ -402,7 +479,8 @@ impl Newcomer {
         Self {
             user: UserId::from_bytes(drawn()),
             device: DeviceId::from_bytes(drawn()),
-            user_key: UserDecryptionKey::random(&mut Os).unwrap(),
+            user_key: new_key(),
+            device_key: new_key(),
             key: DeviceSigningKey::random(&mut Os).unwrap(),
         }
     }
@@ -412,7 +490,7 @@ impl Newcomer {
             user: self.user,
             email: email.parse().unwrap(),
             sealed_name: vec![7; SEALED_NAME_BYTES].into(),
-            encryption_key: self.user_key.encryption_key(),
+            encryption_key: self.user_key.hash(),
             profile,
         }
     }
@@ -423,12 +501,14 @@ impl Newcomer {
             user: self.user,
             sealed_label: vec![8; SEALED_NAME_BYTES].into(),
             verify_key: self.key.verify_key(),
+            encryption_key: self.device_key.hash(),
+            kind: DeviceKind::Device,
         }
     }
 
     pub fn receipt(&self, certificates: &[ByteVec], root: VerifyKey) -> ClaimReceipt {
         let hashes = certificates.iter().map(|envelope| Hash::of(&[envelope])).collect();
-        ClaimReceipt::sign(&self.key, Hash::from_bytes([9; 32]), hashes, root)
+        ClaimReceipt::sign(&self.key, Hash::from_bytes([9; 32]), hashes, root, Hash::of(&[b"opened"]))
     }
 
     /// A user's enrolment as it should be.
@@ -438,7 +518,7 @@ impl Newcomer {
             by.certify(seen, time, self.device_body()),
         ];
         let receipt = self.receipt(&certificates, by.root);
-        Completion { certificates, receipt }
+        Completion { keys: keys_of(&certificates), certificates, receipt }
     }
 
     /// The same enrolment, as registered after a ceremony without the server.
@@ -451,7 +531,8 @@ impl Newcomer {
     ) -> DirectEnrolment {
         let receipt = self.receipt(&certificates, by.root);
         let (token, expires) = (Token::from_bytes(drawn()), created.plus_seconds(30 * DAY));
-        DirectEnrolment { token, invited, created, expires, certificates, receipt }
+        let keys = keys_of(&certificates);
+        DirectEnrolment { token, invited, created, expires, certificates, receipt, keys }
     }
 
     pub fn member(self, like: &Member) -> Member {

@@ -160,9 +160,8 @@ pub(super) fn other_boxes(
     user: &UserId,
     key: &KeyHash,
 ) -> Result<u64, StoreError> {
-    let mut select = sql.prepare_cached(
-        "SELECT count(*) FROM key_box WHERE organisation = ?1 AND user = ?2 AND key <> ?3",
-    )?;
+    let mut select = sql
+        .prepare_cached("SELECT count(*) FROM key_box WHERE organisation = ?1 AND user = ?2 AND key <> ?3")?;
     let named = params![organisation.as_str(), user.as_bytes(), key.as_bytes()];
     Ok(select.query_row(named, |row| row.get(0).map(unstored))?)
 }
@@ -200,9 +199,8 @@ pub(super) fn past_box(
     user: &UserId,
     key: &KeyHash,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let mut select = sql.prepare_cached(
-        "SELECT sealed FROM past_box WHERE organisation = ?1 AND user = ?2 AND key = ?3",
-    )?;
+    let mut select =
+        sql.prepare_cached("SELECT sealed FROM past_box WHERE organisation = ?1 AND user = ?2 AND key = ?3")?;
     let named = params![organisation.as_str(), user.as_bytes(), key.as_bytes()];
     Ok(select.query_row(named, |row| row.get(0)).optional()?)
 }
@@ -215,8 +213,8 @@ pub(super) fn insert_past_box(
     key: &KeyHash,
     sealed: &[u8],
 ) -> Result<(), StoreError> {
-    let mut insert = sql
-        .prepare_cached("INSERT INTO past_box (organisation, user, key, sealed) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut insert =
+        sql.prepare_cached("INSERT INTO past_box (organisation, user, key, sealed) VALUES (?1, ?2, ?3, ?4)")?;
     insert.execute(params![organisation.as_str(), user.as_bytes(), key.as_bytes(), sealed])?;
     Ok(())
 }

@@ -124,7 +124,11 @@ pub(super) fn verify_key_used(
 }
 
 /// The one answer of a query that asks whether there is something.
-pub(super) fn exists(sql: &Connection, query: &str, values: impl rusqlite::Params) -> Result<bool, StoreError> {
+pub(super) fn exists(
+    sql: &Connection,
+    query: &str,
+    values: impl rusqlite::Params,
+) -> Result<bool, StoreError> {
     Ok(sql.prepare_cached(query)?.query_row(values, |row| row.get(0))?)
 }
 
