@@ -76,8 +76,11 @@ fn what_an_administrator_revokes_makes_an_idle_device_of_the_user_change_the_key
 
     let mut events = Follower::start(&bob.socket(), None);
     let asked = DeviceRevoke { select: DeviceSelector::default(), device: only(&phone) };
+    fixture.proxy.meddle(Arc::new(NoChange));
     let member: Member = fixture.alice.call(method::DEVICE_REVOKE, asked).unwrap();
     assert!(member.suspended, "whoever has the phone has Bob's key");
+    let _ = bob.until_device(|device| device.suspended == Some(true));
+    fixture.proxy.meddle(Arc::new(Honest));
     until_changed(&mut events);
     let users = fixture.alice.users().unwrap().users;
     assert!(users.iter().all(|user| !user.suspended), "{users:?}");
