@@ -76,7 +76,7 @@ async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
         session.until_revoked().await;
         handle.tell(Event::Registered(session.open.summary.device, Registration::Revoked)).await;
     };
-    tokio::join!(work(&session, registered, &handle), revoked, forget_links(&session), follow_log(&session));
+    tokio::join!(work(&session, registered, &handle), revoked, forget_links(&session));
 }
 
 /// Fetches the log whenever the server says that it has grown. Only for a user of several devices: of
@@ -135,7 +135,9 @@ async fn work(session: &Arc<Session>, registered: bool, handle: &Handle) {
         return;
     }
     if session.log().device(&session.open.summary.device).is_some() {
-        look_after_keys(session).await;
+        // Whoever hears twice that the device is registered gets here twice.
+        let Ok(_turn) = session.upkeep.try_lock() else { return };
+        tokio::join!(look_after_keys(session), follow_log(session));
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Session {
     /// Serialises fetching. Readers may use the current log meanwhile.
     syncing: tokio::sync::Mutex<()>,
     user_keys: UserKeys,
+    /// Held by the one task that looks after the user's keys.
+    pub upkeep: tokio::sync::Mutex<()>,
     /// Counts what may give the device something to do by itself: certificates, ends of enrolments.
     news: watch::Sender<u64>,
 }
@@ -114,6 +116,7 @@ impl Session {
             log: Mutex::new(Arc::new(log)),
             syncing: tokio::sync::Mutex::default(),
             user_keys: UserKeys::default(),
+            upkeep: tokio::sync::Mutex::default(),
             news: watch::Sender::new(0),
         }))
     }
