@@ -15,7 +15,7 @@ use parsec_tests::ceremony::Bell;
 use parsec_tests::device::Device;
 use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, BOB, BOB_EMAIL, Fixture, FixtureOptions};
-use parsec_tests::people::{self, Newcomer, Phone};
+use parsec_tests::script::{self, Newcomer, Phone};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
 use serde_json::json;
 
@@ -34,7 +34,7 @@ fn enrol_own(fixture: &Fixture, by: &Device, name: &str, newcomer: Newcomer<'_>)
     let bell = Arc::new(Bell::default());
     let mut claimer = new.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = by.greet(invitation.token, &bell).unwrap();
-    let ends = people::enrol(&mut claimer, &mut greeter, newcomer, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, newcomer, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let _ = new.until_device(|device| device.registration == Registration::Registered);
     new
@@ -154,7 +154,7 @@ fn a_device_that_was_enrolled_meanwhile_is_given_the_key() {
     let tablet = fixture.device("tablet");
     let invitation = fixture.alice.invite_device().unwrap();
     let (mut claimer, mut greeter) = fixture.both(&tablet, &invitation);
-    people::up_to_password(&mut claimer, &mut greeter, ALICE_AGAIN, None);
+    script::up_to_password(&mut claimer, &mut greeter, ALICE_AGAIN, None);
     claimer.stage(Stage::SetPassword).unwrap();
     let boxes = Arc::new(Seen::new("PUT", "/boxes/"));
     fixture.proxy.meddle(Arc::clone(&boxes) as Arc<dyn Meddler>);
@@ -204,7 +204,7 @@ fn a_ceremony_given_up_after_the_keys_were_handed_over_changes_the_key() {
     let tablet = fixture.device("tablet");
     let invitation = fixture.alice.invite_device().unwrap();
     let (mut claimer, mut greeter) = fixture.both(&tablet, &invitation);
-    people::up_to_password(&mut claimer, &mut greeter, ALICE_AGAIN, None);
+    script::up_to_password(&mut claimer, &mut greeter, ALICE_AGAIN, None);
     claimer.stage(Stage::SetPassword).unwrap();
     let mut events = Follower::start(&fixture.alice.socket(), None);
     claimer.cancel().unwrap();
@@ -240,7 +240,7 @@ fn no_new_device_is_given_a_key_that_a_thief_has() {
     let phone = fixture.device("phone");
     let invitation = fixture.alice.invite_device().unwrap();
     let (mut claimer, mut greeter) = fixture.both(&phone, &invitation);
-    people::up_to_approval(&mut claimer, &mut greeter, PHONE);
+    script::up_to_approval(&mut claimer, &mut greeter, PHONE);
     let refused = greeter.approve(None).unwrap_err();
     assert_eq!(refused.name(), ProblemKind::KeyChangeDue, "{refused:?}");
     // Nothing was signed, and the same question is still open.

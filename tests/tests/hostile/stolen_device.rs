@@ -20,7 +20,7 @@ use parsec_tests::ceremony::Bell;
 use parsec_tests::device::Device;
 use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, Fixture, FixtureOptions};
-use parsec_tests::people::{self, Newcomer, Phone};
+use parsec_tests::script::{self, Newcomer, Phone};
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
 use parsec_tests::server::Server;
 use parsecd::store::{Devices, OpenDevice};
@@ -247,7 +247,7 @@ fn a_device_that_was_away_gets_the_new_key_out_of_its_box() {
     let mut claimer = phone.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = tablet.greet(invitation.token, &bell).unwrap();
     let newcomer = Newcomer { name: None, label: "Alice's phone", password: "alice hums to bees" };
-    let ends = people::enrol(&mut claimer, &mut greeter, newcomer, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, newcomer, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
 }
 
