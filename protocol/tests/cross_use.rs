@@ -1,6 +1,7 @@
 //! Nothing made for one purpose passes for another, even where one key served both.
 //!
-//! Every artefact is made with keys of the same 32 bytes, then given to every opener. Each opens its own and no other.
+//! Every artefact is made with keys of the same 32 bytes, then given to every opener. Each opens
+//! its own and no other.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -94,7 +95,8 @@ fn make(purpose: Purpose) -> Vec<u8> {
             let key = ManifestKey::from_bytes(&mut SEED.clone());
             manifest::seal_empty(&place, &key, &signing(), &mut Seed(1)).unwrap()
         }
-        // The bytes that are signed are the same for both, so that the context alone tells them apart.
+        // The bytes that are signed are the same for both, so that the context alone tells them
+        // apart.
         Purpose::Head => signing().sign(Context::Head, b"word").as_bytes().to_vec(),
         Purpose::Statement => signing().sign(Context::Enrolled, b"word").as_bytes().to_vec(),
         Purpose::UserName => name(NameOf::User(UserId::from_bytes(ID))),
@@ -145,8 +147,8 @@ fn every_artefact_opens_for_its_own_purpose_only() {
 
 #[test]
 fn signatures_do_not_move_between_envelopes_of_one_shape() {
-    // A certificate and a manifest are both [payload, signature]; a device that signs manifests must not have signed a
-    // certificate by it, whatever the server makes it sign.
+    // A certificate and a manifest are both [payload, signature]; a device that signs manifests
+    // must not have signed a certificate by it, whatever the server makes it sign.
     let manifest = Envelope::decode(&make(Purpose::Manifest)).unwrap();
     assert!(manifest.verify(&verify()).is_err());
     assert!(verify().verify(Context::Manifest, &manifest.payload, &manifest.signature).is_ok());

@@ -1,7 +1,9 @@
-//! Whatever members say, in whatever order: what an accepted log promises holds after every certificate.
+//! Whatever members say, in whatever order: what an accepted log promises holds after every
+//! certificate.
 //!
-//! Members chosen at random make statements chosen at random, well signed and with an honest view. Most are refused; after
-//! each one that is accepted the promises below are checked against the records.
+//! Members chosen at random make statements chosen at random, well signed and with an honest view.
+//! Most are refused; after each one that is accepted the promises below are checked against the
+//! records.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 

@@ -1,4 +1,5 @@
-//! A server on loopback, an HTTP client of a few lines, and members who sign what the tests tell them.
+//! A server on loopback, an HTTP client of a few lines, and members who sign what the tests tell
+//! them.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
@@ -27,7 +28,7 @@ use parsec_protocol::keys::{
 use parsec_protocol::public_keys::{Context, Hash, VerifyKey};
 use parsec_protocol::relay::{
     self, AttemptView, BootstrapRequest, Completed, Completion, DeviceBox, DirectEnrolment, ErrorBody,
-    ErrorCode, InvitationView, LogPage, LogRepair, NewCertificate, NewInvitation, RequestToSign,
+    ErrorCode, InvitationView, Least, LogPage, LogRepair, NewCertificate, NewInvitation, RequestToSign,
     StartAttempt, UserKeyChange, path,
 };
 use parsec_protocol::sealing::{EncryptionKey, KeyHash, SECRET_BOX_BYTES};
@@ -287,7 +288,7 @@ impl Member {
     }
 
     pub async fn log(&self, bench: &Bench) -> LogPage {
-        self.call(bench, "GET", &path::log(&self.organisation, 0), &[]).await.record()
+        self.call(bench, "GET", &path::log(&self.organisation, 0, Least::NOTHING), &[]).await.record()
     }
 
     pub async fn head(&self, bench: &Bench) -> Head {
