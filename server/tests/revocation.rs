@@ -16,7 +16,7 @@ use parsec_protocol::limits::ATTEMPTS_MAX;
 use parsec_protocol::public_keys::{Context, Hash};
 use parsec_protocol::relay::{
     AttemptView, Completed, EVENT_GONE, EVENT_INVITATION, EndReason, ErrorCode, Follow, InvitationGone,
-    InvitationStatus, InvitationView, KeyBoxUpload, Least, LogRepair, ManifestUpload, ManifestView, NewCertificate,
+    InvitationStatus, InvitationView, KeyBoxUpload, Least, ManifestUpload, ManifestView, NewCertificate,
     NewInvitation, path,
 };
 use support::stream::Stream;

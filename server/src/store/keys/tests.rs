@@ -6,7 +6,7 @@ use parsec_protocol::public_keys::VerifyKey;
 
 use super::*;
 use crate::store::rows::{DeviceToAdd, UserToAdd};
-use crate::store::{Beside, StoreError};
+use crate::store::{Standalone, StoreError};
 
 fn device(number: u64) -> DeviceId {
     DeviceId::from_bytes((u128::from(number) << 64).to_be_bytes())
@@ -21,7 +21,7 @@ fn key(number: u64) -> KeyHash {
 #[test]
 fn boxes_of_earlier_keys_are_bounded_and_in_no_changes_way() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Beside::for_test(&folder.path().join("db"));
+    let store = Standalone::for_test(&folder.path().join("db"));
     let organisation: OrganisationId = "acme".parse().unwrap();
     let user = UserId::from_bytes([1; 16]);
     let sealed: ByteVec = vec![7; SECRET_BOX_BYTES].into();
