@@ -1,5 +1,5 @@
-//! Keys by their hashes, and the change of a user's key: certificate, key and boxes, whole or not at
-//! all; boxes for the user's devices alone.
+//! Keys by their hashes, and the change of a user's key: certificate, key and boxes, whole or not
+//! at all; boxes for the user's devices alone.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 

@@ -38,9 +38,9 @@ pub(crate) fn put_key(
 
 /// The boxes of a key that just became the user's present one, which went from `previous` to it.
 ///
-/// Whoever has a key opens the one before with its past box, and so on: boxes of the key before have
-/// no use any more. Where there is no past box, nothing else leads to that key, and its boxes stay,
-/// in the place of all others.
+/// Whoever has a key opens the one before with its past box, and so on: boxes of the key before
+/// have no use any more. Where there is no past box, nothing else leads to that key, and its boxes
+/// stay, in the place of all others.
 ///
 /// # Errors
 /// `boxes_refused`: not one for each device of the user that is not revoked, ascending, or of
