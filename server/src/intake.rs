@@ -146,8 +146,8 @@ pub(crate) fn read_bootstrap(request: &BootstrapRequest) -> Result<[Incoming; 2]
     Ok(founding)
 }
 
-/// Names a founding, to answer the same one again: by root and certificates alone, which an exported
-/// log has, too.
+/// Names a founding, to answer the same one again: by root and certificates alone, which an
+/// exported log has, too.
 pub(crate) fn founding_fingerprint(root: VerifyKey, certificates: Vec<ByteVec>) -> Hash {
     let request = BootstrapRequest { root, certificates, keys: Vec::new() };
     Hash::of(&[&parsec_protocol::codec::encode(&request)])
@@ -163,8 +163,8 @@ pub(crate) struct Enrolment {
 }
 
 impl Enrolment {
-    /// Reads one or two certificates, signed by the caller's key as far as the caller is honest, and
-    /// holds the keys that they name against them.
+    /// Reads one or two certificates, signed by the caller's key as far as the caller is honest,
+    /// and holds the keys that they name against them.
     pub(crate) fn read(
         certificates: &[ByteVec],
         keys: &[EncryptionKey],

@@ -423,7 +423,8 @@ async fn a_repair_takes_keys_that_fit_and_goes_without_those_that_are_lost() {
     let Story { copy, kept, alice, bob, .. } = story().await;
     let bench = restored(&copy, false).await;
     let good = kept.from(3);
-    // A founding and Bob's first device stand before; Bob's other device, Carol with hers, and one more.
+    // A founding and Bob's first device stand before; from there on: Bob's first device and the
+    // one that is revoked, Carol with hers, and Bob's second.
     let count = good.keys.len();
     assert_eq!(count, 5);
     let held = async |key: &EncryptionKey| {

@@ -69,8 +69,8 @@ pub(crate) async fn bootstrap(
                     log.append(tx, certificate).map_err(not_appended)?;
                 }
             }
-            // Also where the founding is there already: it may have come from an exported log, which
-            // has no keys.
+            // Also where the founding is there already: it may have come from an exported log,
+            // which has no keys.
             request.keys.iter().try_for_each(|key| tx.put_key(&organisation, key))?;
             Ok(())
         })

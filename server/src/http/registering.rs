@@ -2,8 +2,8 @@
 //! profile changes and revocations.
 //!
 //! Decides that checks and changes are one transaction: certificates, keys, receipt and the
-//! invitation's end together, or nothing; a revocation together with what it ends. What may stand in the log is
-//! the protocol's to say, what a call may bring `intake`'s.
+//! invitation's end together, or nothing; a revocation together with what it ends. What may stand
+//! in the log is the protocol's to say, what a call may bring `intake`'s.
 
 use axum::response::Response;
 use minicbor::bytes::ByteVec;

@@ -16,8 +16,7 @@ use super::registering::KEY_RECORD_BYTES;
 use super::{App, body};
 use crate::errors::Refusal;
 use crate::intake::{IntakeFault, KeyChange, not_appended, refused};
-use crate::store::keys::{self, Of};
-use crate::store::{Tx, log};
+use crate::store::{KeyOf, Tx, keys, log};
 
 /// Framing of one box, and of a certificate: a byte string's head.
 const FRAME_BYTES: usize = 3;
@@ -61,7 +60,7 @@ fn change_in(
     // Before the boxes: of two devices that change the key at once, the late one hears that it is.
     let position = certificate.append(tx, &mut log).map_err(not_appended)?.position;
     tx.put_key(organisation, &asked.key)?;
-    let of = Of { organisation, user: &user, key: &key };
+    let of = KeyOf { organisation, user: &user, key: &key };
     keys::hand_over(tx, of, &previous, &asked.boxes, asked.past.as_ref())?;
     tx.changed(caller.log().into());
     Ok(position)
@@ -109,7 +108,7 @@ pub(super) async fn get_box(
     let store = caller.store(app);
     let load = move |tx: &dyn Tx| {
         check_user(tx, &caller, &user)?;
-        keys::get_box(tx, Of { organisation: &caller.organisation, user: &user, key: &key }, &device)
+        keys::get_box(tx, KeyOf { organisation: &caller.organisation, user: &user, key: &key }, &device)
     };
     Ok(body::record(&store.read(load).await?))
 }
@@ -125,7 +124,7 @@ pub(super) async fn put_box(
     let put = move |tx: &mut dyn Tx| {
         tx.lock_log(&caller.organisation)?;
         check_user(tx, &caller, &user)?;
-        let of = Of { organisation: &caller.organisation, user: &user, key: &key };
+        let of = KeyOf { organisation: &caller.organisation, user: &user, key: &key };
         keys::put_box(tx, of, &device, &upload)
     };
     store.write(put).await?;

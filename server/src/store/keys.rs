@@ -6,27 +6,19 @@
 //! than a user's devices have use for. Whether a box opens, its device finds out.
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::ids::{DeviceId, OrganisationId, UserId};
+use parsec_protocol::ids::{DeviceId, OrganisationId};
 use parsec_protocol::limits::DEVICES_PER_USER_MAX;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{DeviceBox, ErrorCode, KeyBox, KeyBoxUpload};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash, SECRET_BOX_BYTES};
 
-use super::Tx;
+use super::{KeyOf, Tx};
 use crate::errors::Refusal;
 
 /// Boxes for keys of a user that are not the present one: as many as the user can have devices.
 /// Boxes for the present one have that bound by themselves. Without this, a member could keep a box
 /// for each of some 200 devices under each of some 400 keys.
 const OTHER_BOXES_MAX: u64 = DEVICES_PER_USER_MAX as u64;
-
-/// A key of a user and the user, whose boxes are meant.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Of<'a> {
-    pub(crate) organisation: &'a OrganisationId,
-    pub(crate) user: &'a UserId,
-    pub(crate) key: &'a KeyHash,
-}
 
 /// Puts a key back that was lost. One that is there stays.
 ///
@@ -46,35 +38,35 @@ pub(crate) fn put_key(
 
 /// The boxes of a key that just became the user's present one, which went from `previous` to it.
 ///
-/// Whoever has a key opens the one before with its past box, and so on: boxes of the key before have
-/// no use any more. Where there is no past box, nothing else leads to that key, and its boxes stay,
-/// in the place of all others.
+/// Whoever has a key opens the one before with its past box, and so on: boxes of the key before
+/// have no use any more. Where there is no past box, nothing else leads to that key, and its boxes
+/// stay, in the place of all others.
 ///
 /// # Errors
 /// `boxes_refused`: not one for each device of the user that is not revoked, ascending, or of
 /// another length.
 pub(crate) fn hand_over(
     tx: &mut dyn Tx,
-    of: Of<'_>,
+    of: KeyOf<'_>,
     previous: &KeyHash,
     boxes: &[DeviceBox],
     past: Option<&ByteVec>,
 ) -> Result<(), Refusal> {
-    let Of { organisation, user, key } = of;
-    let devices = tx.standing_devices(organisation, user)?;
+    let devices = tx.standing_devices(of.organisation, of.user)?;
     if !boxes.iter().map(|given| given.device).eq(devices) {
         return Err(ErrorCode::BoxesRefused.into());
     }
     boxes.iter().map(|given| &given.sealed).chain(past).try_for_each(check_length)?;
+    let before = KeyOf { key: previous, ..of };
     match past {
         Some(past) => {
-            tx.remove_boxes_of(organisation, user, previous)?;
-            tx.insert_past_box(organisation, user, key, past)?;
+            tx.remove_boxes(before)?;
+            tx.insert_past_box(of, past)?;
         }
-        None => tx.remove_boxes_but(organisation, user, previous)?,
+        None => tx.remove_other_boxes(before)?,
     }
     for given in boxes {
-        tx.set_key_box(organisation, user, key, &given.device, &given.sealed)?;
+        tx.set_key_box(of, &given.device, &given.sealed)?;
     }
     Ok(())
 }
@@ -87,10 +79,9 @@ fn check_length(sealed: &ByteVec) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// `box_unknown`: neither is there.
-pub(crate) fn get_box(tx: &dyn Tx, of: Of<'_>, device: &DeviceId) -> Result<KeyBox, Refusal> {
-    let Of { organisation, user, key } = of;
-    let sealed = tx.key_box(organisation, user, key, device)?.map(ByteVec::from);
-    let past = tx.past_box(organisation, user, key)?.map(ByteVec::from);
+pub(crate) fn get_box(tx: &dyn Tx, of: KeyOf<'_>, device: &DeviceId) -> Result<KeyBox, Refusal> {
+    let sealed = tx.key_box(of, device)?.map(ByteVec::from);
+    let past = tx.past_box(of)?.map(ByteVec::from);
     if sealed.is_none() && past.is_none() {
         return Err(ErrorCode::BoxUnknown.into());
     }
@@ -105,31 +96,31 @@ pub(crate) fn get_box(tx: &dyn Tx, of: Of<'_>, device: &DeviceId) -> Result<KeyB
 /// another one, is there than the caller names; `quota_reached`.
 pub(crate) fn put_box(
     tx: &mut dyn Tx,
-    of: Of<'_>,
+    of: KeyOf<'_>,
     device: &DeviceId,
     upload: &KeyBoxUpload,
 ) -> Result<(), Refusal> {
-    let Of { organisation, user, key } = of;
+    let KeyOf { organisation, user, key } = of;
     check_length(&upload.sealed)?;
-    if !tx.key_is_of(organisation, key, user)? {
+    if !tx.is_users(of)? {
         return Err(ErrorCode::KeyUnknown.into());
     }
     if !tx.device(organisation, device)?.is_some_and(|known| known.user == *user && !known.revoked) {
         return Err(ErrorCode::BoxesRefused.into());
     }
-    match (tx.key_box(organisation, user, key, device)?, upload.replaces) {
+    match (tx.key_box(of, device)?, upload.replaces) {
         (Some(present), _) if present == upload.sealed.as_slice() => return Ok(()),
         (Some(present), Some(seen)) if Hash::of(&[&present]) == seen => {}
         (Some(_), _) => return Err(ErrorCode::BoxConflict.into()),
         (None, Some(_)) => return Err(ErrorCode::BoxUnknown.into()),
         (None, None) => {
             let present = tx.user(organisation, user)?.ok_or(ErrorCode::Internal)?.encryption_key;
-            if *key != present && tx.other_boxes(organisation, user, &present)? >= OTHER_BOXES_MAX {
+            if *key != present && tx.other_boxes(KeyOf { key: &present, ..of })? >= OTHER_BOXES_MAX {
                 return Err(ErrorCode::QuotaReached.into());
             }
         }
     }
-    Ok(tx.set_key_box(organisation, user, key, device, &upload.sealed)?)
+    Ok(tx.set_key_box(of, device, &upload.sealed)?)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod error;
 mod fair_queue;
 pub(crate) mod invitations;
+mod key_rows;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod manifests;
@@ -25,10 +26,11 @@ use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView};
-use parsec_protocol::sealing::{EncryptionKey, KeyHash};
+use parsec_protocol::sealing::KeyHash;
 
 pub use error::StoreError;
 pub(crate) use fair_queue::Party;
+pub(crate) use key_rows::{KeyOf, KeyRows};
 #[cfg(test)]
 pub(crate) use queue::Costs;
 pub(crate) use queue::{Store, Threads};
@@ -59,7 +61,7 @@ use rows::{
 ///
 /// # Errors
 /// [`StoreError`], of each operation.
-pub(crate) trait Tx {
+pub(crate) trait Tx: KeyRows {
     /// Until the end of this transaction, no other appends to the log of `organisation`, changes
     /// its members, or founds it. Returns where the log ends, or nothing where there is no founded
     /// organisation of this name.
@@ -131,13 +133,6 @@ pub(crate) trait Tx {
     fn email_in_use(&self, organisation: &OrganisationId, email: &Email) -> Result<bool, StoreError>;
     /// Whether a user or device ever had the encryption key with this hash.
     fn encryption_key_used(&self, organisation: &OrganisationId, key: &KeyHash) -> Result<bool, StoreError>;
-    /// Whether the key with this hash is, or was, this user's.
-    fn key_is_of(
-        &self,
-        organisation: &OrganisationId,
-        key: &KeyHash,
-        user: &UserId,
-    ) -> Result<bool, StoreError>;
     /// The user who has named this device as abandoned.
     fn abandoned_by(
         &self,
@@ -186,65 +181,6 @@ pub(crate) trait Tx {
         organisation: &OrganisationId,
         device: &DeviceId,
         position: u64,
-    ) -> Result<(), StoreError>;
-
-    /// The encryption key with this hash, where the log names it and it is there.
-    fn key(&self, organisation: &OrganisationId, key: &KeyHash) -> Result<Option<EncryptionKey>, StoreError>;
-    /// Keeps a key under its own hash. Nothing where the log doesn't name that; a key that is there
-    /// stays.
-    fn put_key(&mut self, organisation: &OrganisationId, key: &EncryptionKey) -> Result<(), StoreError>;
-    /// The box of a user's key for one device.
-    fn key_box(
-        &self,
-        organisation: &OrganisationId,
-        user: &UserId,
-        key: &KeyHash,
-        device: &DeviceId,
-    ) -> Result<Option<Vec<u8>>, StoreError>;
-    /// Keeps the box of a user's key for one device, in the place of the one that is there.
-    fn set_key_box(
-        &mut self,
-        organisation: &OrganisationId,
-        user: &UserId,
-        key: &KeyHash,
-        device: &DeviceId,
-        sealed: &[u8],
-    ) -> Result<(), StoreError>;
-    /// How many boxes there are for other keys of this user.
-    fn other_boxes(
-        &self,
-        organisation: &OrganisationId,
-        user: &UserId,
-        key: &KeyHash,
-    ) -> Result<u64, StoreError>;
-    /// Removes all boxes of this key of the user.
-    fn remove_boxes_of(
-        &mut self,
-        organisation: &OrganisationId,
-        user: &UserId,
-        key: &KeyHash,
-    ) -> Result<(), StoreError>;
-    /// Removes the boxes of all keys of the user but this one.
-    fn remove_boxes_but(
-        &mut self,
-        organisation: &OrganisationId,
-        user: &UserId,
-        key: &KeyHash,
-    ) -> Result<(), StoreError>;
-    /// The seed before this key of the user, sealed to the key.
-    fn past_box(
-        &self,
-        organisation: &OrganisationId,
-        user: &UserId,
-        key: &KeyHash,
-    ) -> Result<Option<Vec<u8>>, StoreError>;
-    /// Keeps the seed before this key of the user.
-    fn insert_past_box(
-        &mut self,
-        organisation: &OrganisationId,
-        user: &UserId,
-        key: &KeyHash,
-        sealed: &[u8],
     ) -> Result<(), StoreError>;
 
     /// A user's newest manifest; version 0 without an envelope where there is none.

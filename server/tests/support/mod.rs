@@ -51,7 +51,8 @@ pub fn drawn<const N: usize>() -> [u8; N] {
     random(&mut Os).unwrap()
 }
 
-/// Every encryption key that the tests of this process have made, for certificates name hashes alone.
+/// Every encryption key that the tests of this process have made, for certificates name hashes
+/// alone.
 static KEYS: Mutex<BTreeMap<KeyHash, EncryptionKey>> = Mutex::new(BTreeMap::new());
 
 /// A key of nobody's yet.
@@ -315,8 +316,8 @@ impl Member {
         self.post(bench, &target, &NewCertificate { certificates }).await
     }
 
-    /// Another key of the member's user, by this device, with a box for each device that has a use of
-    /// one.
+    /// Another key of the member's user, by this device, with a box for each device that has a use
+    /// of one.
     pub async fn key_change(&self, bench: &Bench) -> UserKeyChange {
         let log = self.verified(bench).await;
         let key = new_key();

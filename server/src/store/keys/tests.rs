@@ -1,7 +1,7 @@
 //! How many boxes a user can have, whatever its devices put.
 
 use parsec_protocol::chain::organisation::certificate::{DeviceKind, Profile};
-use parsec_protocol::ids::Timestamp;
+use parsec_protocol::ids::{Timestamp, UserId};
 use parsec_protocol::public_keys::VerifyKey;
 
 use super::*;
@@ -27,7 +27,7 @@ fn boxes_of_earlier_keys_are_bounded_and_in_no_changes_way() {
     let sealed: ByteVec = vec![7; SECRET_BOX_BYTES].into();
     let upload = KeyBoxUpload { replaces: None, sealed: sealed.clone() };
     let keys: Vec<KeyHash> = (0..6).map(key).collect();
-    let of = |number: usize| Of { organisation: &organisation, user: &user, key: &keys[number] };
+    let of = |number: usize| KeyOf { organisation: &organisation, user: &user, key: &keys[number] };
     let done: Result<(), Refusal> = store.change(|tx| {
         tx.reserve(&organisation, Hash::of(&[]), Timestamp(0))?;
         let email = "a@acme.test".parse().unwrap();
@@ -70,11 +70,11 @@ fn boxes_of_earlier_keys_are_bounded_and_in_no_changes_way() {
         for (number, past) in [(3, None), (4, Some(&sealed)), (5, None)] {
             tx.change_user_key(&organisation, &user, &keys[number], &[])?;
             hand_over(tx, of(number), &keys[number - 1], &boxes, past)?;
-            assert!(tx.other_boxes(&organisation, &user, &keys[number])? <= OTHER_BOXES_MAX);
+            assert!(tx.other_boxes(of(number))? <= OTHER_BOXES_MAX);
         }
         Ok(())
     });
     done.unwrap();
-    let left: Result<u64, StoreError> = store.read(|tx| tx.other_boxes(&organisation, &user, &key(5)));
+    let left: Result<u64, StoreError> = store.read(|tx| tx.other_boxes(of(5)));
     assert_eq!(left.unwrap(), OTHER_BOXES_MAX);
 }

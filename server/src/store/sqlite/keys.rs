@@ -6,11 +6,12 @@
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, OrganisationId, UserId};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash};
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::members::exists;
 use super::values::{bytes, damaged, unstored};
-use crate::store::StoreError;
+use crate::store::{KeyOf, StoreError};
 
 /// Adds a key by its hash alone: of this user, or of a device.
 pub(super) fn insert(
@@ -38,18 +39,19 @@ pub(super) fn is_used(
     )
 }
 
-/// Whether this user has, or had, the key with this hash.
-pub(super) fn is_of_user(
-    sql: &Connection,
-    organisation: &OrganisationId,
-    key: &KeyHash,
-    user: &UserId,
-) -> Result<bool, StoreError> {
+/// Whether the key is, or was, the user's.
+pub(super) fn is_users(sql: &Connection, of: KeyOf<'_>) -> Result<bool, StoreError> {
     exists(
         sql,
-        "SELECT EXISTS (SELECT 1 FROM encryption_key WHERE organisation = ?1 AND hash = ?2 AND user = ?3)",
-        params![organisation.as_str(), key.as_bytes(), user.as_bytes()],
+        "SELECT EXISTS (SELECT 1 FROM encryption_key WHERE organisation = ?1 AND user = ?2 AND hash = ?3)",
+        named(&of),
     )
+}
+
+/// Organisation, user and hash, for queries that begin with these.
+fn named<'a>(of: &KeyOf<'a>) -> [ToSqlOutput<'a>; 3] {
+    let (organisation, user, key) = (of.organisation.as_str(), of.user.as_bytes(), of.key.as_bytes());
+    [ValueRef::from(organisation), ValueRef::Blob(user), ValueRef::Blob(key)].map(ToSqlOutput::Borrowed)
 }
 
 /// The key with this hash.
@@ -115,27 +117,23 @@ pub(super) fn abandoned_by(
     row.map(|user| bytes(user).map(UserId::from_bytes)).transpose()
 }
 
-/// A key's box for one device.
+/// The box for one device.
 pub(super) fn key_box(
     sql: &Connection,
-    organisation: &OrganisationId,
-    user: &UserId,
-    key: &KeyHash,
+    of: KeyOf<'_>,
     device: &DeviceId,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let mut select = sql.prepare_cached(
         "SELECT sealed FROM key_box WHERE organisation = ?1 AND user = ?2 AND key = ?3 AND device = ?4",
     )?;
-    let named = params![organisation.as_str(), user.as_bytes(), key.as_bytes(), device.as_bytes()];
-    Ok(select.query_row(named, |row| row.get(0)).optional()?)
+    let [organisation, user, key] = named(&of);
+    Ok(select.query_row(params![organisation, user, key, device.as_bytes()], |row| row.get(0)).optional()?)
 }
 
-/// Keeps a key's box for one device, in the place of the one that is there.
+/// Keeps the box for one device, in the place of the one that is there.
 pub(super) fn set_key_box(
     sql: &Connection,
-    organisation: &OrganisationId,
-    user: &UserId,
-    key: &KeyHash,
+    of: KeyOf<'_>,
     device: &DeviceId,
     sealed: &[u8],
 ) -> Result<(), StoreError> {
@@ -143,78 +141,46 @@ pub(super) fn set_key_box(
         "INSERT INTO key_box (organisation, user, key, device, sealed) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT DO UPDATE SET sealed = excluded.sealed",
     )?;
-    replace.execute(params![
-        organisation.as_str(),
-        user.as_bytes(),
-        key.as_bytes(),
-        device.as_bytes(),
-        sealed
-    ])?;
+    let [organisation, user, key] = named(&of);
+    replace.execute(params![organisation, user, key, device.as_bytes(), sealed])?;
     Ok(())
 }
 
 /// How many boxes there are for other keys of the user. The user has few: they are counted.
-pub(super) fn other_boxes(
-    sql: &Connection,
-    organisation: &OrganisationId,
-    user: &UserId,
-    key: &KeyHash,
-) -> Result<u64, StoreError> {
+pub(super) fn other_boxes(sql: &Connection, of: KeyOf<'_>) -> Result<u64, StoreError> {
     let mut select = sql
         .prepare_cached("SELECT count(*) FROM key_box WHERE organisation = ?1 AND user = ?2 AND key <> ?3")?;
-    let named = params![organisation.as_str(), user.as_bytes(), key.as_bytes()];
-    Ok(select.query_row(named, |row| row.get(0).map(unstored))?)
+    Ok(select.query_row(named(&of), |row| row.get(0).map(unstored))?)
 }
 
-/// Removes all boxes of one key.
-pub(super) fn remove_boxes_of(
-    sql: &Connection,
-    organisation: &OrganisationId,
-    user: &UserId,
-    key: &KeyHash,
-) -> Result<(), StoreError> {
+/// Removes all boxes of the key.
+pub(super) fn remove_boxes(sql: &Connection, of: KeyOf<'_>) -> Result<(), StoreError> {
     let mut delete =
         sql.prepare_cached("DELETE FROM key_box WHERE organisation = ?1 AND user = ?2 AND key = ?3")?;
-    delete.execute(params![organisation.as_str(), user.as_bytes(), key.as_bytes()])?;
+    delete.execute(named(&of))?;
     Ok(())
 }
 
-/// Removes the boxes of all keys of the user but one.
-pub(super) fn remove_boxes_but(
-    sql: &Connection,
-    organisation: &OrganisationId,
-    user: &UserId,
-    key: &KeyHash,
-) -> Result<(), StoreError> {
+/// Removes the boxes of all other keys of the user.
+pub(super) fn remove_other_boxes(sql: &Connection, of: KeyOf<'_>) -> Result<(), StoreError> {
     let mut delete =
         sql.prepare_cached("DELETE FROM key_box WHERE organisation = ?1 AND user = ?2 AND key <> ?3")?;
-    delete.execute(params![organisation.as_str(), user.as_bytes(), key.as_bytes()])?;
+    delete.execute(named(&of))?;
     Ok(())
 }
 
-/// The seed before a key.
-pub(super) fn past_box(
-    sql: &Connection,
-    organisation: &OrganisationId,
-    user: &UserId,
-    key: &KeyHash,
-) -> Result<Option<Vec<u8>>, StoreError> {
+/// The seed before the key.
+pub(super) fn past_box(sql: &Connection, of: KeyOf<'_>) -> Result<Option<Vec<u8>>, StoreError> {
     let mut select =
         sql.prepare_cached("SELECT sealed FROM past_box WHERE organisation = ?1 AND user = ?2 AND key = ?3")?;
-    let named = params![organisation.as_str(), user.as_bytes(), key.as_bytes()];
-    Ok(select.query_row(named, |row| row.get(0)).optional()?)
+    Ok(select.query_row(named(&of), |row| row.get(0)).optional()?)
 }
 
-/// Keeps the seed before a key.
-pub(super) fn insert_past_box(
-    sql: &Connection,
-    organisation: &OrganisationId,
-    user: &UserId,
-    key: &KeyHash,
-    sealed: &[u8],
-) -> Result<(), StoreError> {
+/// Keeps the seed before the key.
+pub(super) fn insert_past_box(sql: &Connection, of: KeyOf<'_>, sealed: &[u8]) -> Result<(), StoreError> {
     let mut insert =
         sql.prepare_cached("INSERT INTO past_box (organisation, user, key, sealed) VALUES (?1, ?2, ?3, ?4)")?;
-    insert.execute(params![organisation.as_str(), user.as_bytes(), key.as_bytes(), sealed])?;
+    let [organisation, user, key] = named(&of);
+    insert.execute(params![organisation, user, key, sealed])?;
     Ok(())
 }

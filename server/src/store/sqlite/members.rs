@@ -28,7 +28,8 @@ pub(super) fn signer(
          FROM device d JOIN user u ON u.organisation = d.organisation AND u.user = d.user
          WHERE d.organisation = ?1 AND d.device = ?2",
     )?;
-    let row: Option<(Vec<u8>, Vec<u8>, i64, bool, i64)> = select
+    type Row = (Vec<u8>, Vec<u8>, i64, bool, i64);
+    let row: Option<Row> = select
         .query_row(params![organisation.as_str(), device.as_bytes()], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         })

@@ -9,7 +9,7 @@ use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView};
-use parsec_protocol::sealing::{EncryptionKey, KeyHash};
+use parsec_protocol::sealing::KeyHash;
 use rusqlite::Connection;
 
 use super::{attempts, invitations, keys, log, members, upkeep, usage};
@@ -20,6 +20,8 @@ use crate::store::rows::{
 };
 use crate::store::{StoreError, Tx};
 use crate::watchers::Change;
+
+mod key_rows;
 
 /// A connection inside a transaction, and the list of what changed.
 pub(crate) struct Transaction<'a> {
@@ -154,15 +156,6 @@ impl Tx for Transaction<'_> {
         keys::is_used(self.sql(), organisation, key)
     }
 
-    fn key_is_of(
-        &self,
-        organisation: &OrganisationId,
-        key: &KeyHash,
-        user: &UserId,
-    ) -> Result<bool, StoreError> {
-        keys::is_of_user(self.sql(), organisation, key, user)
-    }
-
     fn abandoned_by(
         &self,
         organisation: &OrganisationId,
@@ -230,81 +223,6 @@ impl Tx for Transaction<'_> {
         position: u64,
     ) -> Result<(), StoreError> {
         members::set_last_change(self.sql(), organisation, device, position)
-    }
-
-    fn key(&self, organisation: &OrganisationId, key: &KeyHash) -> Result<Option<EncryptionKey>, StoreError> {
-        keys::key(self.sql(), organisation, key)
-    }
-
-    fn put_key(&mut self, organisation: &OrganisationId, key: &EncryptionKey) -> Result<(), StoreError> {
-        keys::put(self.sql(), organisation, key)
-    }
-
-    fn key_box(
-        &self,
-        organisation: &OrganisationId,
-        user: &UserId,
-        key: &KeyHash,
-        device: &DeviceId,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        keys::key_box(self.sql(), organisation, user, key, device)
-    }
-
-    fn set_key_box(
-        &mut self,
-        organisation: &OrganisationId,
-        user: &UserId,
-        key: &KeyHash,
-        device: &DeviceId,
-        sealed: &[u8],
-    ) -> Result<(), StoreError> {
-        keys::set_key_box(self.sql(), organisation, user, key, device, sealed)
-    }
-
-    fn other_boxes(
-        &self,
-        organisation: &OrganisationId,
-        user: &UserId,
-        key: &KeyHash,
-    ) -> Result<u64, StoreError> {
-        keys::other_boxes(self.sql(), organisation, user, key)
-    }
-
-    fn remove_boxes_of(
-        &mut self,
-        organisation: &OrganisationId,
-        user: &UserId,
-        key: &KeyHash,
-    ) -> Result<(), StoreError> {
-        keys::remove_boxes_of(self.sql(), organisation, user, key)
-    }
-
-    fn remove_boxes_but(
-        &mut self,
-        organisation: &OrganisationId,
-        user: &UserId,
-        key: &KeyHash,
-    ) -> Result<(), StoreError> {
-        keys::remove_boxes_but(self.sql(), organisation, user, key)
-    }
-
-    fn past_box(
-        &self,
-        organisation: &OrganisationId,
-        user: &UserId,
-        key: &KeyHash,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        keys::past_box(self.sql(), organisation, user, key)
-    }
-
-    fn insert_past_box(
-        &mut self,
-        organisation: &OrganisationId,
-        user: &UserId,
-        key: &KeyHash,
-        sealed: &[u8],
-    ) -> Result<(), StoreError> {
-        keys::insert_past_box(self.sql(), organisation, user, key, sealed)
     }
 
     fn manifest(&self, organisation: &OrganisationId, user: &UserId) -> Result<ManifestView, StoreError> {
