@@ -290,7 +290,7 @@ mod tests {
             format!("{:?}", RootSigningKey::random(&mut Counter(0)).unwrap()),
             format!("{:?}", UserSeed::random(&mut Counter(0)).unwrap()),
             format!("{:?}", DeviceSeed::random(&mut Counter(0)).unwrap()),
-            format!("{:?}", DecryptionSeed::random(&mut Counter(0)).unwrap()),
+            format!("{:?}", UserSeed::random(&mut Counter(0)).unwrap()),
             format!("{:?}", ManifestKey::random(&mut Counter(0)).unwrap()),
             format!("{:?}", LocalStoreKey::random(&mut Counter(0)).unwrap()),
             format!("{:?}", DirectoryKey::random(&mut Counter(0)).unwrap()),

@@ -227,7 +227,7 @@ fn box_agrees(checker: &mut Checker, seed: &mut Seed) -> bool {
 fn receipt_agrees(checker: &mut Checker, seed: &mut Seed) -> bool {
     let key = signing_key(draw(seed, 20) as u64);
     let hashes = (0..=draw(seed, 2)).map(|_| hash(seed)).collect();
-    let receipt = Receipt::sign(&key, hash(seed), hashes, root_key(0).verify_key());
+    let receipt = ClaimReceipt::sign(&key, hash(seed), hashes, root_key(0).verify_key(), hash(seed));
     let mut message = codec::encode(&receipt);
     if draw(seed, 2) == 0 {
         let at = draw(seed, message.len());

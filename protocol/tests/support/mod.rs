@@ -7,12 +7,15 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use parsec_protocol::chain::head::Head;
-use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile, SEALED_NAME_BYTES};
+use parsec_protocol::chain::organisation::certificate::{
+    Author, Body, DeviceKind, ManifestMark, Payload, Profile, SEALED_NAME_BYTES,
+};
 use parsec_protocol::chain::organisation::log::{LogError, VerifiedLog};
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, Timestamp, UserId};
-use parsec_protocol::keys::{DeviceSigningKey, Entropy, NoEntropy, RootSigningKey, UserDecryptionKey};
-use parsec_protocol::public_keys::{Context, EncryptionKey, Hash, Signature, VerifyKey};
+use parsec_protocol::keys::{DeviceSigningKey, Entropy, NoEntropy, RootSigningKey};
+use parsec_protocol::public_keys::{Context, Hash, Signature, VerifyKey};
+use parsec_protocol::sealing::KeyHash;
 
 /// The organisation of every test.
 pub const ORGANISATION: &str = "acme";
@@ -67,10 +70,15 @@ pub fn root_key(number: u64) -> RootSigningKey {
     RootSigningKey::from_bytes(&mut Hash::of(&[b"root key", &number.to_be_bytes()]).as_bytes().to_owned())
 }
 
-/// An encryption key of its own for each number.
-pub fn encryption_key(number: u64) -> EncryptionKey {
-    let mut seed = *Hash::of(&[b"user key", &number.to_be_bytes()]).as_bytes();
-    UserDecryptionKey::from_bytes(&mut seed).encryption_key()
+/// The hash of a user's key, one of its own for each number. A log holds hashes alone, and can't tell what is behind
+/// one; so nothing is behind these.
+pub fn encryption_key(number: u64) -> KeyHash {
+    KeyHash::from_bytes(*Hash::of(&[b"user key", &number.to_be_bytes()]).as_bytes())
+}
+
+/// The same of a device.
+pub fn device_encryption_key(number: u64) -> KeyHash {
+    KeyHash::from_bytes(*Hash::of(&[b"device key", &number.to_be_bytes()]).as_bytes())
 }
 
 /// The user of a number.
@@ -106,7 +114,46 @@ pub fn device_body(number: u64, owner: u64) -> Body {
         user: user(owner),
         sealed_label: vec![8; SEALED_NAME_BYTES].into(),
         verify_key: signing_key(number).verify_key(),
+        encryption_key: device_encryption_key(number),
+        kind: DeviceKind::Device,
     }
+}
+
+/// The same for a recovery device.
+pub fn recovery_body(number: u64, owner: u64) -> Body {
+    let mut body = device_body(number, owner);
+    if let Body::Device { kind, .. } = &mut body {
+        *kind = DeviceKind::Recovery;
+    }
+    body
+}
+
+/// User `owner` changes from the key of one number to that of another, and abandons nobody.
+pub fn key_change(owner: u64, previous: u64, next: u64) -> Body {
+    Body::UserKeyChanged {
+        user: user(owner),
+        previous: encryption_key(previous),
+        encryption_key: encryption_key(next),
+        manifest: None,
+        abandoned: Vec::new(),
+    }
+}
+
+/// The same with the manifest that its author had verified, and devices that never came.
+pub fn key_change_with(change: Body, mark: Option<ManifestMark>, mut devices: Vec<DeviceId>) -> Body {
+    let mut body = change;
+    if let Body::UserKeyChanged { manifest, abandoned, .. } = &mut body {
+        *manifest = mark;
+        abandoned.append(&mut devices);
+    }
+    body
+}
+
+/// Ids of devices that no log has, ascending.
+pub fn abandoned(numbers: std::ops::Range<u64>) -> Vec<DeviceId> {
+    let mut ids: Vec<DeviceId> = numbers.map(device).collect();
+    ids.sort_unstable();
+    ids
 }
 
 /// Who signs in a test.

@@ -20,6 +20,7 @@ mod signatures;
 #[path = "../support/mod.rs"]
 mod support;
 mod texts;
+mod user_keys;
 #[path = "../support/vectors.rs"]
 mod vectors;
 
