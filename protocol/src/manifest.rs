@@ -394,7 +394,7 @@ mod tests {
     fn a_sealed_name_is_no_manifest_under_the_same_bytes_of_key() {
         // A3: even if one key served both, the associated data keep the two apart.
         let (organisation, user) = (header().organisation, header().user);
-        let directory_key = crate::keys::DirectoryKey::from_bytes(&mut [4; 32]);
+        let directory_key = DirectoryKey::from_bytes(&mut [4; 32]);
         let whose = crate::chain::organisation::members::NameOf::User(user);
         let name = "Alice".parse().unwrap();
         let sealed = crate::chain::organisation::members::seal_name(

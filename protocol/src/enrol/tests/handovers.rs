@@ -73,7 +73,7 @@ impl Draft {
             certificates: if device_only { 1 } else { 2 },
             signed_by_other: false,
             handshake,
-            directory_key: DirectoryKey::from_bytes(&mut { *world.directory_key.expose() }),
+            directory_key: DirectoryKey::from_bytes(&mut { *org.directory_key.expose() }),
             user_seed: device_only.then_some(user_seed),
             challenges: if device_only { 1 } else { 2 },
             handover: Handover {
@@ -443,8 +443,8 @@ fn only_the_new_devices_receipt_over_these_certificates_counts() {
         sign(key, handshake, certificates.clone(), other.verify_key()),
         codec::encode(&ClaimReceipt { root: other.verify_key(), ..good.clone() }),
         // Signed by the right key, which is all that a device has to show that opened nothing.
-        codec::encode(&Receipt::sign(key, handshake, certificates.clone(), root, Hash::from_bytes([0; 32]))),
-        codec::encode(&Receipt { opened: Hash::from_bytes([0; 32]), ..good.clone() }),
+        codec::encode(&ClaimReceipt::sign(key, handshake, certificates.clone(), root, Hash::from_bytes([0; 32]))),
+        codec::encode(&ClaimReceipt { opened: Hash::from_bytes([0; 32]), ..good.clone() }),
         // The right bytes under the device key, with another meaning.
         codec::encode(&ClaimReceipt {
             signature: key.sign(Context::Request, &codec::encode(&(handshake, certificates, root, opened))),

@@ -236,7 +236,7 @@ fn a_proof_of_possession_is_for_one_ceremony_and_one_meaning() {
             device_label: label("desk"),
             encryption_key: None,
             verify_key: own.verify_key(),
-            device_key: UserSeed::random(&mut Seeded::new(67)).unwrap().encryption_key(),
+            device_key: UserSeed::random(&mut SeededRng::new(67)).unwrap().encryption_key(),
         };
         let here = messages::possession_message(claimer.end.channel.handshake(), &claim);
         let elsewhere = messages::possession_message(&Hash::from_bytes([1; 32]), &claim);
@@ -287,44 +287,44 @@ fn a_key_that_is_in_the_log_is_not_certified_again() {
 /// A thief of one device has the user's key: a new device must not be given it as the user's own.
 #[test]
 fn a_suspended_user_hands_no_key_over() {
-    let mut world = World::new();
-    let mut pair = before_approval(&world, &world.second_terminal(), 68);
-    pair.tell_greeter(GreeterInput::Approve(world.approval())).unwrap();
+    let mut org = TestOrganisation::new();
+    let mut pair = before_approval(&org, &org.second_device(), 68);
+    pair.tell_greeter(GreeterInput::Approve(org.approval())).unwrap();
     for point in [Point::Message(7), Point::Log, Point::Saved, Point::Message(8)] {
-        pair.pass(&world, point);
+        pair.pass(&org, point);
     }
     let stolen = pair.c.kept.unwrap();
     for envelope in &stolen.certificates {
-        world.log.push(envelope).unwrap();
-        world.envelopes.push(envelope.clone());
+        org.log.push(envelope).unwrap();
+        org.envelopes.push(envelope.clone());
     }
-    assert!(!world.log.is_suspended(&stolen.user));
-    state(&mut world, Body::DeviceRevoked { device: stolen.device });
-    assert!(world.log.is_suspended(&stolen.user));
-    let mut pair = before_approval(&world, &world.second_terminal(), 69);
-    let approved = pair.tell_greeter(GreeterInput::Approve(world.approval()));
+    assert!(!org.log.is_suspended(&stolen.user));
+    state(&mut org, Body::DeviceRevoked { device: stolen.device });
+    assert!(org.log.is_suspended(&stolen.user));
+    let mut pair = before_approval(&org, &org.second_device(), 69);
+    let approved = pair.tell_greeter(GreeterInput::Approve(org.approval()));
     assert_eq!(approved, Err(Refused::KeyChangeDue));
     assert!(nothing_was_signed(&pair.g) && pair.g.closed.is_none());
     // Somebody else is let in all the same: nobody is given that key.
-    let_in(&mut world, "bob@acme.test", Profile::Standard, 70);
+    let_in(&mut org, "bob@acme.test", Profile::Standard, 70);
     // With another key the same approval goes through, and the old key does not any more.
-    let user_seed = UserSeed::random(&mut Seeded::new(71)).unwrap();
+    let user_seed = UserSeed::random(&mut SeededRng::new(71)).unwrap();
     let change = Body::UserKeyChanged {
-        user: world.founded.user,
-        previous: world.user_seed.encryption_key().hash(),
+        user: org.founded.user,
+        previous: org.user_seed.encryption_key().hash(),
         encryption_key: user_seed.encryption_key().hash(),
         manifest: None,
         abandoned: Vec::new(),
     };
-    state(&mut world, change);
-    assert!(!world.log.is_suspended(&stolen.user));
-    let mut pair = before_approval(&world, &world.second_terminal(), 72);
-    let approved = pair.tell_greeter(GreeterInput::Approve(world.approval()));
+    state(&mut org, change);
+    assert!(!org.log.is_suspended(&stolen.user));
+    let mut pair = before_approval(&org, &org.second_device(), 72);
+    let approved = pair.tell_greeter(GreeterInput::Approve(org.approval()));
     assert_eq!(approved, Err(Refused::MayNotCertify));
-    let approval = Approval { user_seed: &user_seed, ..world.approval() };
+    let approval = Approval { user_seed: &user_seed, ..org.approval() };
     pair.tell_greeter(GreeterInput::Approve(approval)).unwrap();
     for point in [Point::Message(7), Point::Log, Point::Saved, Point::Message(8)] {
-        pair.pass(&world, point);
+        pair.pass(&org, point);
     }
     assert_eq!(pair.c.kept.unwrap().user_seed.expose(), user_seed.expose());
 }

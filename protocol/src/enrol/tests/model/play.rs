@@ -3,7 +3,6 @@
 //! Decides how something that happens reaches the machine, and what the relay's end hears of the
 //! answer. Refuses to look into the machine: what is known of it is what it put out.
 
-use crate::claim_receipt::ClaimReceipt;
 use crate::codec;
 use crate::enrol::claimer::Claimer;
 use crate::enrol::dishonest::{Calling, FalseEnd, FalseKeys, Reply, Zeros};
