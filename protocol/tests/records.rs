@@ -618,8 +618,8 @@ fn numbers_and_texts_that_no_record_has() {
 fn the_bounds_hold_together() {
     use parsec_protocol::chain::organisation::certificate::SEALED_NAME_BYTES;
     use parsec_protocol::limits::{
-        CERTIFICATE_MAX_BYTES, CODEC_MAX_DEPTH, INVITATION_PAGE_MAX, LOG_PAGE_MAX_CERTIFICATES,
-        MANIFEST_MAX_BYTES, ORGANISATION_ID_MAX_BYTES,
+        ABANDONED_MAX, CERTIFICATE_MAX_BYTES, CODEC_MAX_DEPTH, DEVICES_PER_USER_MAX, INVITATION_PAGE_MAX,
+        LOG_PAGE_MAX_CERTIFICATES, MANIFEST_MAX_BYTES, ORGANISATION_ID_MAX_BYTES,
     };
     // The largest certificate there can be: longest address, longest organisation id, largest numbers.
     let payload = Payload {
@@ -637,6 +637,45 @@ fn the_bounds_hold_together() {
     };
     let largest = payload.sign_with(|_, _| Signature::from_bytes([1; 64]));
     assert!(largest.len() < 1_200 && largest.len() < CERTIFICATE_MAX_BYTES, "{}", largest.len());
+    // And the largest change of a key.
+    let mut draw = Draw(Seed(3));
+    let change = Payload {
+        time: Timestamp(u64::MAX),
+        author: Author::Device(draw.device()),
+        seen: Head { count: u64::MAX, hash: draw.hash() },
+        body: Body::UserKeyChanged {
+            user: draw.user(),
+            previous: draw.key_hash(),
+            encryption_key: draw.key_hash(),
+            manifest: Some(ManifestMark { version: u64::MAX, hash: draw.hash() }),
+            abandoned: (0..ABANDONED_MAX).map(|_| draw.device()).collect(),
+        },
+        ..payload
+    };
+    let change = change.sign_with(|_, _| Signature::from_bytes([1; 64]));
+    assert!(change.len() < 700, "{}", change.len());
+    // With a box for every device that a user may have.
+    let call = relay::UserKeyChange {
+        certificate: vec![0; CERTIFICATE_MAX_BYTES].into(),
+        key: draw.encryption_key(),
+        boxes: (0..DEVICES_PER_USER_MAX).map(|_| draw.device_box()).collect(),
+        past: Some(draw.sealed().into()),
+    };
+    let call = codec::encode(&call).len();
+    assert!(call < 250_000 && call < BODY_MAX_BYTES, "{call}");
+    // A repair of as many certificates as there may be, each with a key.
+    let repair = relay::LogRepair {
+        from: Head { count: u64::MAX, hash: draw.hash() },
+        certificates: vec![vec![0; CERTIFICATE_MAX_BYTES].into(); LOG_PAGE_MAX_CERTIFICATES],
+        keys: vec![Some(draw.encryption_key()); LOG_PAGE_MAX_CERTIFICATES],
+    };
+    let repair = codec::encode(&repair).len();
+    assert!(repair <= relay::REPAIR_MAX_BYTES, "{repair}");
+    println!(
+        "sizes: largest user certificate {}, key change {}, call for it {call}, repair {repair}",
+        largest.len(),
+        change.len()
+    );
     // A page and a manifest fit the largest body even if each envelope is as large as it may be.
     let certificates = vec![vec![0; CERTIFICATE_MAX_BYTES].into(); LOG_PAGE_MAX_CERTIFICATES];
     assert!(codec::encode(&relay::LogPage { count: u64::MAX, certificates }).len() <= BODY_MAX_BYTES);
