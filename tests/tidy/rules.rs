@@ -39,6 +39,7 @@ const EXPOSERS: &[(&str, &str)] = &[
         "protocol/src/sealing/open.rs",
         "makes the private keys out of a seed, for its public key and for a box",
     ),
+    ("protocol/src/user_key.rs", "seals a user's seed to a device, and to the key after it"),
     ("daemon/src/store/keyfile.rs", "takes the password for age, compares the seed with the certified key"),
     ("daemon/src/store/database.rs", "hands the store key to SQLCipher"),
     ("daemon/src/store/invitations.rs", "keeps link secrets in the encrypted store, for greeting later"),
