@@ -143,7 +143,7 @@ fn a_hash_is_over_context_suite_and_key() {
     // [1, 1,216 bytes]
     assert_eq!(record[..5], [0x82, 1, 0x59, 0x04, 0xc0]);
     assert_eq!(record[5..], key.as_bytes()[..]);
-    let hash = crate::public_keys::Hash::of(&[b"parsec-key-v1\0".as_slice(), &record]);
+    let hash = crate::public_keys::Hash::of(&[b"parsec-key-v1\0", &record]);
     assert_eq!(key.hash().as_bytes(), hash.as_bytes());
     assert_eq!(KeyHash::of(Suite::XWing, key.as_bytes()), key.hash());
 }
