@@ -442,13 +442,16 @@ class Log:
         elif kind == 5:
             user, previous, key, _, abandoned = said
             need(user == me, "another's key")
-            need(self.users[me]["key"] == previous, "stale key")
+            if user not in self.users:
+                raise Bad("user unknown")
+            owner = self.users[user]
+            need(owner["key"] == previous, "stale key")
             self.new_key(key)
-            gone = sum(it["user"] == me and it["revoked"] for it in self.devices.values())
-            need(abandoned or self.users[me]["changes"] < KEY_CHANGES_MAX + gone, "too many key changes")
+            gone = sum(it["user"] == user and it["revoked"] for it in self.devices.values())
+            need(abandoned or owner["changes"] < KEY_CHANGES_MAX + gone, "too many key changes")
             if abandoned:
                 need(all(one < two for one, two in zip(abandoned, abandoned[1:])), "abandoned in order")
-                room = DEVICES_MAX - len(self.devices_of(me))
+                room = DEVICES_MAX - len(self.devices_of(user))
                 need(len(abandoned) <= min(ABANDONED_MAX, room), "abandoned too many")
                 known = self.abandoned.keys() | self.devices.keys()
                 need(not any(one in known for one in abandoned), "abandoned before")

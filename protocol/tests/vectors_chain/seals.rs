@@ -1,7 +1,10 @@
 //! Vectors of what is encrypted: names and manifests.
 
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::members::{NameOf, seal_name};
+use parsec_protocol::codec;
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::keys::{DirectoryKey, UserSeed};
 use parsec_protocol::manifest::{ManifestHeader, Summary, seal_empty};
@@ -63,12 +66,30 @@ pub(crate) fn names(set: &mut Set) {
     changed[50] ^= 1;
     set.put("name", "changed", "one bit changed", &given(&changed), unreadable());
     // Whoever holds a directory key can seal under any number; there is one as long as none can be changed.
+    set.put(
+        "name",
+        "another-number",
+        "well sealed, as of directory key 2",
+        &given(&second(&key)),
+        unreadable(),
+    );
     let mut numbered = sealed.clone();
     numbered[3] = 2;
-    set.put("name", "another-number", "of another directory key", &given(&numbered), unreadable());
+    set.put("name", "changed-number", "of key 1, and says 2", &given(&numbered), unreadable());
     let bare = &sealed[4..];
     set.put("name", "no-number", "without the number in front", &given(bare), unreadable());
     set.put("name", "cut", "one byte cut off", &given(&sealed[..557]), unreadable());
+}
+
+/// A name under the number 2, otherwise as it should be.
+fn second(key: &[u8; 32]) -> Vec<u8> {
+    let mut padded = [0; 514];
+    padded[..7].copy_from_slice(b"\0\x05Alice");
+    let binding = codec::encode(&(organisation(), 0_u8, user(1), 2_u32));
+    let aad = [b"parsec-name-v1\0".as_slice(), &binding].concat();
+    let payload = Payload { msg: &padded, aad: &aad };
+    let sealed = XChaCha20Poly1305::new(<&Key>::from(key)).encrypt(&XNonce::from([2; 24]), payload).unwrap();
+    [&[0, 0, 0, 2][..], &[2; 24], &sealed].concat()
 }
 
 fn seed_of(bytes: [u8; 32]) -> UserSeed {
