@@ -5,7 +5,8 @@ signatures are checked here too, slowly. Refuses what it does not know by saying
 
     check.py log FILE        a log: {"organisation": ..., "root": hex, "envelopes": [hex, ...]}
     check.py file FILE       an evidence file: an exported log, a fork proof, an enrolment receipt
-    check.py vectors FOLDER  every vector of tests/vectors whose layer this program knows
+    check.py vectors FOLDER [LAYER]
+                             every vector of tests/vectors whose layer this program knows, or of one layer
     check.py compare         one question a line on standard input, one answer a line on standard output
 """
 
@@ -1335,7 +1336,7 @@ def agrees(vector):
     return gives is None or gives == vector["gives"]
 
 
-def vectors(folder):
+def vectors(folder, layer=None):
     """How many vectors of layers that this program knows there are; the names of those that it judges otherwise."""
     judged, wrong = 0, []
     for name in sorted(os.listdir(folder)):
@@ -1343,7 +1344,7 @@ def vectors(folder):
             continue
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             vector = json.load(file)
-        if vector["layer"] in LAYERS:
+        if vector["layer"] in LAYERS and layer in (None, vector["layer"]):
             judged += 1
             if not agrees(vector):
                 wrong.append(name)
@@ -1358,8 +1359,8 @@ def main(arguments):
         for line in sys.stdin:
             print(json.dumps(answer(json.loads(line))), flush=True)
         return 0
-    if len(arguments) == 2 and arguments[0] == "vectors":
-        judged, wrong = vectors(arguments[1])
+    if len(arguments) in (2, 3) and arguments[0] == "vectors":
+        judged, wrong = vectors(*arguments[1:])
         for line in wrong:
             print(line)
         print("%d vectors judged, %d otherwise than they say" % (judged, len(wrong)))
