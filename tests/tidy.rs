@@ -20,6 +20,8 @@ mod rules;
 mod source;
 #[path = "tidy/samples.rs"]
 mod the_rules_can_fail;
+#[path = "tidy/words.rs"]
+mod words;
 
 use std::fs;
 use std::path::Path;
@@ -120,4 +122,9 @@ fn comments_say_something_and_fit_a_screen() {
 fn documents_lead_to_what_is_there_in_words_that_are_not_gone() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     refuse(&documents::check(root, &repository()));
+}
+
+#[test]
+fn names_and_comments_have_no_word_that_is_gone() {
+    refuse(&words::gone_from_code(&rust(&repository())));
 }

@@ -234,7 +234,7 @@ impl Connection {
         }
     }
 
-    /// Says who asks, and hears what the daemon is. `None`: one of API 1.0, which has no such call
+    /// Says who asks, and hears what the daemon is. `None`: an older one, which has no such call
     /// and works with this program all the same.
     ///
     /// # Errors
@@ -489,7 +489,7 @@ mod tests {
         }
     }
 
-    const STATUS: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"version":"1","api_version":"1.0","pid":2,"devices":[],"ceremonies":[]}}"#;
+    const STATUS: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"version":"1","api_version":"2.0","pid":2,"devices":[],"ceremonies":[]}}"#;
 
     /// The first change of a subscription is what is known already, and the next may come with it.
     #[test]
@@ -541,7 +541,7 @@ mod tests {
 
     fn greeting(api: &str) -> Result<bool, u8> {
         let reply = format!(
-            r#"{{"jsonrpc":"2.0","id":1,"result":{{"version":"9.9.9","api_version":"{api}","api_oldest":"1.0","socket":"user","token":null,"methods":[],"moon":1}}}}"#
+            r#"{{"jsonrpc":"2.0","id":1,"result":{{"version":"9.9.9","api_version":"{api}","api_oldest":"2.0","socket":"user","token":null,"methods":[],"moon":1}}}}"#
         );
         let (request, answer) = against(&(reply + "\n"), 1000, Connection::greet);
         assert!(request.contains(r#""method":"rpc.hello""#) && request.contains(API_VERSION), "{request}");
@@ -550,9 +550,9 @@ mod tests {
 
     #[test]
     fn a_daemon_of_another_generation_is_not_spoken_to() {
-        assert_eq!(greeting("1.0"), Ok(true));
-        assert_eq!(greeting("1.99"), Ok(true));
-        for other in ["2.0", "0.9", "11.0", ""] {
+        assert_eq!(greeting("2.0"), Ok(true));
+        assert_eq!(greeting("2.99"), Ok(true));
+        for other in ["1.3", "3.0", "0.9", "12.0", ""] {
             assert_eq!(greeting(other), Err(64), "{other:?}");
         }
     }

@@ -196,7 +196,7 @@ async fn serve(
         extra_ca: config.extra_ca.clone(),
         idle_lock: config.idle_lock,
         approval: config.approval,
-        direct: parsecd::network::Settings { on: config.p2p, relays: config.relays.clone() },
+        p2p: parsecd::network::Settings { on: config.p2p, relays: config.relays.clone() },
     };
     let (daemon, handle) = tokio::task::spawn_blocking(move || {
         let devices = Devices::open(&data_dir)?;

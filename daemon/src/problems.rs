@@ -54,7 +54,7 @@ pub const fn code_kind(code: ErrorCode) -> Kind {
         ErrorCode::QuotaReached => Kind::QuotaReached,
         ErrorCode::MemberBudgetSpent => Kind::MemberBudgetSpent,
         ErrorCode::OrganisationBudgetSpent => Kind::OrganisationBudgetSpent,
-        ErrorCode::LogConflict => Kind::RolledBack,
+        ErrorCode::LogConflict | ErrorCode::Behind => Kind::RolledBack,
         ErrorCode::LogHeld => Kind::ServerBusy,
     }
 }
@@ -99,6 +99,7 @@ const fn code_sentence(code: ErrorCode) -> &'static str {
             "The organisation's administrators, or all its other members together, have taken up what they may of the server's room."
         }
         ErrorCode::LogConflict => "The server's log is another one than this device has verified.",
+        ErrorCode::Behind => "The server says that it has less than this device has seen there.",
         ErrorCode::LogHeld => {
             "The server was restored and takes nothing new into its logs until members have put back what is missing."
         }
@@ -232,7 +233,7 @@ pub fn ended(reason: EndReason) -> Problem {
     let (kind, text) = match reason {
         EndReason::CodeMismatch => (Kind::PeerMismatch, "The other side says that the codes differ."),
         EndReason::Cancelled => (Kind::PeerCancelled, "The other side stopped."),
-        EndReason::BadMessage => (Kind::BadMessage, "The other side got a message that does not check."),
+        EndReason::BadMessage => (Kind::BadMessage, "The other side got a message that fails verification."),
         EndReason::TimedOut => (Kind::PeerTimedOut, "The other side waited for too long."),
         EndReason::InvitationEnded => (Kind::InvitationCancelled, "The invitation has ended."),
         EndReason::Completed => {

@@ -1,4 +1,5 @@
-//! The real binary under a service manager that is played by the test: which sockets it takes over, and what it says.
+//! The real binary under a service manager that is played by the test: which sockets it takes over,
+//! and what it says.
 
 #![allow(
     clippy::unwrap_used,
@@ -55,8 +56,8 @@ impl Manager {
         listener
     }
 
-    /// The daemon with up to two descriptors handed over. `$$` stays the same through `exec`: only so can the
-    /// variable hold the id of a process that isn't there yet.
+    /// The daemon with up to two descriptors handed over. `$$` stays the same through `exec`: only
+    /// so can the variable hold the id of a process that isn't there yet.
     fn command(&self, passed: Vec<OwnedFd>, pid: &str) -> Command {
         let count = passed.len();
         let moved = ["", "3<&0", "3<&0 4<&1"][count];

@@ -1,4 +1,5 @@
-//! The real binary as a process: what it lets others see, how it starts, refuses to start, and stops.
+//! The real binary as a process: what it lets others see, how it starts, refuses to start, and
+//! stops.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +21,8 @@ use std::process::{Child, Command, Stdio};
 /// A user that is not root, where the tests run as root: the modes must hold for ordinary users.
 const NOBODY: u32 = 65_534;
 
-/// A home, and the program where that user can reach it: the built one may lie in a folder of somebody's own.
+/// A home, and the program where that user can reach it: the built one may lie in a folder of
+/// somebody's own.
 struct Home(tempfile::TempDir, tempfile::TempDir);
 
 impl Home {
@@ -31,8 +33,9 @@ impl Home {
         }
         let programs = tempfile::tempdir().unwrap();
         fs::set_permissions(programs.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        // By a process of its own: what this one has open for writing, every process that another test starts meanwhile
-        // has open, too, until it runs its program; and a program that is open for writing can't be run (ETXTBSY).
+        // By a process of its own: what this one has open for writing, every process that another
+        // test starts meanwhile has open, too, until it runs its program; and a program that is
+        // open for writing can't be run (ETXTBSY).
         let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_parsecd")).arg(programs.path()).status();
         assert!(copied.unwrap().success());
         Self(folder, programs)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 CLIENT = "who-is-joining/1"
-API = "1.1"
+API = "2.0"
 # Pauses between attempts to reach the daemon: short after a restart, never a burden.
 PAUSE_FIRST_SECONDS = 0.5
 PAUSE_LONGEST_SECONDS = 30.0

@@ -1,12 +1,14 @@
-//! What the daemon and the metadata server say to each other over HTTP (docs/protocol.md, *Metadata server*).
+//! What the daemon and the metadata server say to each other over HTTP (docs/protocol.md, *Metadata
+//! server*).
 //!
-//! Decides paths, headers, bodies, error codes and how a request is signed. Bodies are canonical CBOR; every
-//! struct below is an array of its fields in the order of their numbers. Knows nothing of what the opaque
-//! bytes mean: steps, manifests and names are sealed before they come here.
+//! Decides paths, headers, bodies, error codes and how a request is signed. Bodies are canonical
+//! CBOR; every struct below is an array of its fields in the order of their numbers. Knows nothing
+//! of what the opaque bytes mean: steps, manifests and names are sealed before they come here.
 
 pub mod attempt;
 mod direct;
 mod error;
+mod least;
 mod repair;
 mod user_key;
 
@@ -24,6 +26,7 @@ use crate::sealing::EncryptionKey;
 pub use attempt::{AttemptView, EndReason, GreeterIds};
 pub use direct::{DirectEnrolment, NewCertificate, Standing, StandingQuestion};
 pub use error::{ErrorBody, ErrorCode};
+pub use least::{Least, Reaches};
 pub use repair::{LogRepair, LogRepaired, REPAIR_MAX_BYTES};
 pub use user_key::{DeviceBox, KeyBox, KeyBoxUpload, UserKeyChange};
 
@@ -35,7 +38,8 @@ pub const MEDIA_TYPE: &str = "application/cbor";
 pub const HEADER_SERVER: &str = "parsec-server";
 /// The generation of this protocol.
 pub const SERVER_GENERATION: &str = "1";
-/// Family *invited*: the invitation's token, 32 hexadecimal digits. A header, because paths end up in logs.
+/// Family *invited*: the invitation's token, 32 hexadecimal digits. A header, because paths end up
+/// in logs.
 pub const HEADER_TOKEN: &str = "parsec-token";
 /// Family *invited*, calls about an attempt: the claimer's attempt secret, 64 hexadecimal digits.
 pub const HEADER_ATTEMPT_SECRET: &str = "parsec-attempt-secret";
@@ -45,15 +49,17 @@ pub const HEADER_DEVICE: &str = "parsec-device";
 pub const HEADER_TIME: &str = "parsec-time";
 /// Family *authenticated*: 32 hexadecimal digits, never used twice by a device.
 pub const HEADER_NONCE: &str = "parsec-nonce";
-/// Family *authenticated*: SHA-256 of the body, 64 hexadecimal digits. Declared, so that the signature
-/// can be checked before a byte of the body is read, and the body may be read as a stream.
+/// Family *authenticated*: SHA-256 of the body, 64 hexadecimal digits. Declared, so that the
+/// signature can be checked before a byte of the body is read, and the body may be read as a
+/// stream.
 pub const HEADER_BODY_HASH: &str = "parsec-body-hash";
 /// Family *authenticated*: the signature over [`RequestToSign`], 128 hexadecimal digits.
 pub const HEADER_SIGNATURE: &str = "parsec-signature";
 /// Family *anonymous*, bootstrap only: the bootstrap token, 64 hexadecimal digits.
 pub const HEADER_BOOTSTRAP: &str = "parsec-bootstrap";
 
-/// What a device signs for each authenticated request, under [`crate::public_keys::Context::Request`].
+/// What a device signs for each authenticated request, under
+/// [`crate::public_keys::Context::Request`].
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct RequestToSign {
     /// The organisation in the path.
@@ -87,16 +93,17 @@ impl RequestToSign {
     }
 }
 
-/// What names an invitation where its token may not stand: SHA-256 of the token. It admits to nothing, and the token can't be told from it.
+/// What names an invitation where its token may not stand: SHA-256 of the token. It admits to
+/// nothing, and the token can't be told from it.
 #[must_use]
 pub fn handle(token: &Token) -> Hash {
     Hash::of(&[token.as_bytes()])
 }
 
-/// The paths, built in one place for both sides. `{org}`, `{attempt}`, … are filled by the functions' arguments. No path holds what admits
-/// to something: proxies write paths down.
+/// The paths, built in one place for both sides. `{org}`, `{attempt}`, … are filled by the
+/// functions' arguments. No path holds what admits to something: proxies write paths down.
 pub mod path {
-    use super::API_PREFIX;
+    use super::{API_PREFIX, Least};
     use crate::ids::{AttemptId, DeviceId, OrganisationId, Token, UserId};
     use crate::sealing::KeyHash;
 
@@ -110,10 +117,12 @@ pub mod path {
     pub fn invited(org: &OrganisationId) -> String {
         format!("{API_PREFIX}/organisations/{org}/invited")
     }
-    /// GET, invited: certificates from position `from` (0 first), at most one page: [`super::LogPage`].
+    /// GET, invited: certificates from position `from` (0 first), at most one page:
+    /// [`super::LogPage`].
+    /// With the [`super::Least`] count that the reader knows.
     #[must_use]
-    pub fn invited_log(org: &OrganisationId, from: u64) -> String {
-        format!("{API_PREFIX}/organisations/{org}/invited/log?from={from}")
+    pub fn invited_log(org: &OrganisationId, from: u64, least: Least) -> String {
+        least.on(format!("{API_PREFIX}/organisations/{org}/invited/log?from={from}"))
     }
     /// POST, invited: [`super::StartAttempt`] → [`super::AttemptView`].
     #[must_use]
@@ -125,7 +134,8 @@ pub mod path {
     pub fn invited_attempt(org: &OrganisationId, attempt: &AttemptId) -> String {
         format!("{API_PREFIX}/organisations/{org}/invited/attempts/{attempt}")
     }
-    /// GET and POST, authenticated: [`super::InvitationList`]; [`super::NewInvitation`] → [`super::InvitationMade`].
+    /// GET and POST, authenticated: [`super::InvitationList`]; [`super::NewInvitation`] →
+    /// [`super::InvitationMade`].
     #[must_use]
     pub fn invitations(org: &OrganisationId) -> String {
         format!("{API_PREFIX}/organisations/{org}/invitations")
@@ -140,13 +150,14 @@ pub mod path {
     pub fn invitation(org: &OrganisationId, token: &Token) -> String {
         format!("{API_PREFIX}/organisations/{org}/invitations/{}", super::handle(token))
     }
-    /// GET, authenticated: [`super::AttemptView`]; POST with `/join`: no body → [`super::AttemptView`]; POST with
-    /// `/complete`: [`super::Completion`] → [`super::Completed`].
+    /// GET, authenticated: [`super::AttemptView`]; POST with `/join`: no body →
+    /// [`super::AttemptView`]; POST with `/complete`: [`super::Completion`] → [`super::Completed`].
     #[must_use]
     pub fn greeter_attempt(org: &OrganisationId, token: &Token, attempt: &AttemptId) -> String {
         format!("{}/attempts/{attempt}", invitation(org, token))
     }
-    /// Under either side's attempt path. PUT: the step's bytes as the body, `204`. GET: the bytes, or `not_yet`.
+    /// Under either side's attempt path. PUT: the step's bytes as the body, `204`. GET: the bytes,
+    /// or `not_yet`.
     #[must_use]
     pub fn step(attempt_path: &str, step: u8) -> String {
         format!("{attempt_path}/steps/{step}")
@@ -171,10 +182,11 @@ pub mod path {
     pub fn complete(attempt_path: &str) -> String {
         format!("{attempt_path}/complete")
     }
-    /// GET, authenticated: certificates from position `from`: [`super::LogPage`].
+    /// GET, authenticated: certificates from position `from`: [`super::LogPage`]. With the
+    /// [`super::Least`] count that the reader knows.
     #[must_use]
-    pub fn log(org: &OrganisationId, from: u64) -> String {
-        format!("{API_PREFIX}/organisations/{org}/log?from={from}")
+    pub fn log(org: &OrganisationId, from: u64, least: Least) -> String {
+        least.on(format!("{API_PREFIX}/organisations/{org}/log?from={from}"))
     }
     /// POST, authenticated: [`super::LogRepair`] → [`super::LogRepaired`].
     #[must_use]
@@ -186,7 +198,8 @@ pub mod path {
     pub fn device_events(org: &OrganisationId) -> String {
         format!("{API_PREFIX}/organisations/{org}/events")
     }
-    /// GET and PUT, authenticated: [`super::ManifestView`]; [`super::ManifestUpload`].
+    /// GET, with the [`super::Least`] version that the reader knows, and PUT, authenticated:
+    /// [`super::ManifestView`]; [`super::ManifestUpload`].
     #[must_use]
     pub fn manifest(org: &OrganisationId) -> String {
         format!("{API_PREFIX}/organisations/{org}/manifest")
@@ -225,7 +238,8 @@ pub mod path {
     pub const HEALTH: &str = "/v1/health";
 }
 
-/// Founds an organisation whose name the server's administrator has reserved. Idempotent for equal bytes.
+/// Founds an organisation whose name the server's administrator has reserved. Idempotent for equal
+/// bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct BootstrapRequest {
     /// The root key, pinned by every member.
@@ -280,7 +294,8 @@ pub enum InvitationStatus {
     Exhausted,
 }
 
-/// Starts an attempt. The claimer draws both values, so that asking again after a lost answer is harmless.
+/// Starts an attempt. The claimer draws both values, so that asking again after a lost answer is
+/// harmless.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct StartAttempt {
     /// Id of the attempt, drawn by the claimer.
@@ -323,7 +338,8 @@ pub struct InvitationView {
     pub attempt: Option<AttemptView>,
 }
 
-/// A page of the organisation's invitations a member may see: all for an administrator, their own devices' for others.
+/// A page of the organisation's invitations a member may see: all for an administrator, their own
+/// devices' for others.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct InvitationList {
     /// Newest first, at most [`crate::limits::INVITATION_PAGE_MAX`].
@@ -336,11 +352,13 @@ pub struct InvitationList {
 
 /// Name of the events of an attempt's stream: an [`AttemptView`].
 pub const EVENT_STATE: &str = "state";
-/// Name of the event that tells how long the log is: a [`LogLength`]. The first of a device's stream.
+/// Name of the event that tells how long the log is: a [`LogLength`]. The first of a device's
+/// stream.
 pub const EVENT_LOG: &str = "log";
 /// Name of the event that tells the state of a followed invitation: an [`InvitationView`].
 pub const EVENT_INVITATION: &str = "invitation";
-/// Name of the event for a followed invitation that the member does not see (any more): an [`InvitationGone`].
+/// Name of the event for a followed invitation that the member does not see (any more): an
+/// [`InvitationGone`].
 pub const EVENT_GONE: &str = "gone";
 
 /// Opens the event stream of a device (docs/protocol.md, *Event streams*).
@@ -367,7 +385,8 @@ pub struct InvitationGone {
     pub token: Token,
 }
 
-/// Makes an invitation. The token is drawn by the device; asking again with the same bytes is harmless.
+/// Makes an invitation. The token is drawn by the device; asking again with the same bytes is
+/// harmless.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub struct NewInvitation {
     /// The invitation's token: 16 random bytes.

@@ -1,8 +1,9 @@
-//! What `tests/checker/check.py` says, which was written from docs/protocol.md alone, against what this crate says: of the test vectors, and of
-//! logs, receipts and codes made at random (docs/assurance.md, B5).
+//! What `tests/checker/check.py` says, which was written from docs/protocol.md alone, against what
+//! this crate says: of the test vectors, and of logs, receipts and codes made at random
+//! (docs/assurance.md, B5).
 //!
-//! Decides what is compared: how many certificates of a log stand, the head there, and whether one follows that doesn't; the words for why are
-//! each program's own.
+//! Decides what is compared: how many certificates of a log stand, the head there, and whether one
+//! follows that doesn't; the words for why are each program's own.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +25,6 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use parsec_protocol::chain::organisation::certificate::{Body, Profile};
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
-use parsec_protocol::direct::Hints;
 use parsec_protocol::enrol::link::Link;
 use parsec_protocol::enrol::proofs::{commitment, root_commitment};
 use parsec_protocol::enrol::sas::{Codes, SasInputs};
@@ -33,6 +33,7 @@ use parsec_protocol::evidence::fork::{ForkProof, Witness};
 use parsec_protocol::evidence::receipt::EnrolmentReceipt;
 use parsec_protocol::ids::{Email, INVISIBLE, Label};
 use parsec_protocol::keys::{Entropy as _, UserSeed};
+use parsec_protocol::p2p::Hints;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::sealing::{EncryptionKey, Randomness, seal};
 use serde_json::{Value, json};
@@ -107,7 +108,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A log: the usual cast, then statements by anybody about anybody, and now and then something that a server could do to it.
+/// A log: the usual cast, then statements by anybody about anybody, and now and then something that
+/// a server could do to it.
 fn log(seed: &mut Seed, base: &Org) -> Vec<Vec<u8>> {
     let mut org = base.clone();
     for _ in 0..draw(seed, 4) {
@@ -505,7 +507,8 @@ fn text_agrees(checker: &mut Checker, seed: &mut Seed) -> bool {
     agrees
 }
 
-/// Every character at an end of a range that Unicode or the document names: alone between letters, and where some belong.
+/// Every character at an end of a range that Unicode or the document names: alone between letters,
+/// and where some belong.
 #[test]
 fn both_know_the_same_invisible_characters() {
     if !python_is_here() {

@@ -1,4 +1,5 @@
-//! Verifying by several threads, and going on from a checkpoint: the same verdicts as one certificate after the other, on good logs and bad.
+//! Verifying by several threads, and going on from a checkpoint: the same verdicts as one
+//! certificate after the other, on good logs and bad.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
@@ -56,7 +57,8 @@ impl Executor for Counting {
     }
 }
 
-/// A log with devices that certify as soon as they are certified, and now and then something wrong in it.
+/// A log with devices that certify as soon as they are certified, and now and then something wrong
+/// in it.
 fn log(seed: &mut Seed, base: &Org) -> Vec<Vec<u8>> {
     let mut org = base.clone();
     let mut by = By::Device(0);
@@ -75,7 +77,8 @@ fn log(seed: &mut Seed, base: &Org) -> Vec<Vec<u8>> {
         1 => drop(log.remove(at)),
         2 => log.swap(at, to),
         3 => log.insert(to, log[at].clone()),
-        // By a device that is named later, under a key that the log never gives it; by one that was named twice.
+        // By a device that is named later, under a key that the log never gives it; by one that was
+        // named twice.
         4 => log.insert(
             at,
             envelope(By::Device(77), &org.payload(By::Device(77), user_body(77, Profile::Standard))),
@@ -196,7 +199,8 @@ fn a_checkpoint_that_is_not_exactly_ours_is_none() {
     none(&Checkpoint::of(&longer.log, &key(1)).encode(), &key(1), "of more than there is");
 }
 
-/// The mutant: certificates that were changed in the store under a good checkpoint are not believed on its word.
+/// The mutant: certificates that were changed in the store under a good checkpoint are not believed
+/// on its word.
 #[test]
 fn a_checkpoint_says_nothing_of_other_certificates() {
     let org = Org::staffed();
@@ -207,7 +211,8 @@ fn a_checkpoint_says_nothing_of_other_certificates() {
         bad[at][last] ^= 1;
         let refused = Err(LogError { position: at as u64, fault: Fault::BadSignature });
         assert_eq!(resume(&bad, &note, &key(1)).map(|log| log.head()), refused);
-        // Nor where the head in it is moved along: `[[count, hash], MAC]`, and the MAC is over the head.
+        // Nor where the head in it is moved along: `[[count, hash], MAC]`, and the MAC is over the
+        // head.
         let head = Head::empty(&organisation(), &root_key(0).verify_key());
         let head = bad.iter().fold(head, |head, envelope| head.after(envelope));
         let mut moved = note.clone();

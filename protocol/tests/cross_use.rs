@@ -1,6 +1,7 @@
 //! Nothing made for one purpose passes for another, even where one key served both.
 //!
-//! Every artefact is made with keys of the same 32 bytes, then given to every opener. Each opens its own and no other.
+//! Every artefact is made with keys of the same 32 bytes, then given to every opener. Each opens
+//! its own and no other.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -117,7 +118,8 @@ fn make(purpose: Purpose) -> Vec<u8> {
             let summary = Summary { directory_key: &directory_key, anchor: Org::empty().log.head() };
             manifest::seal_empty(&place, &summary, &key, &signing(), &mut Seed(1)).unwrap()
         }
-        // The bytes that are signed are the same for both, so that the context alone tells them apart.
+        // The bytes that are signed are the same for both, so that the context alone tells them
+        // apart.
         Purpose::Head => signing().sign(Context::Head, b"word").as_bytes().to_vec(),
         Purpose::Statement => signing().sign(Context::Enrolled, b"word").as_bytes().to_vec(),
         Purpose::Possession => signing().sign(Context::Possession, b"word").as_bytes().to_vec(),
@@ -135,8 +137,8 @@ fn make(purpose: Purpose) -> Vec<u8> {
     }
 }
 
-/// What a box is of, as docs/protocol.md has it: every id and hash in it is the same, so that the texts in front alone
-/// tell them apart.
+/// What a box is of, as docs/protocol.md has it: every id and hash in it is the same, so that the
+/// texts in front alone tell them apart.
 fn usage(purpose: Purpose) -> Vec<u8> {
     let h = Hash::from_bytes(SEED);
     let (organisation, user, device) = (organisation(), UserId::from_bytes(ID), DeviceId::from_bytes(ID));
@@ -217,8 +219,8 @@ fn every_artefact_opens_for_its_own_purpose_only() {
 
 #[test]
 fn signatures_do_not_move_between_envelopes_of_one_shape() {
-    // A certificate and a manifest are both [payload, signature]; a device that signs manifests must not have signed a
-    // certificate by it, whatever the server makes it sign.
+    // A certificate and a manifest are both [payload, signature]; a device that signs manifests
+    // must not have signed a certificate by it, whatever the server makes it sign.
     let manifest = Envelope::decode(&make(Purpose::Manifest)).unwrap();
     assert!(manifest.verify(&verify()).is_err());
     assert!(verify().verify(Context::Manifest, &manifest.payload, &manifest.signature).is_ok());

@@ -1,4 +1,5 @@
-//! Evidence files: what is true passes, and no byte of it can be changed; what is nearly a proof is none.
+//! Evidence files: what is true passes, and no byte of it can be changed; what is nearly a proof is
+//! none.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
@@ -19,7 +20,8 @@ use parsec_protocol::ids::Timestamp;
 use parsec_protocol::public_keys::Hash;
 use support::{By, Org, device, device_body, root_key, runs, signing_key, user};
 
-/// Bytes changed in two ways, and beginnings, given to `judge`: every eleventh, or each in a full run.
+/// Bytes changed in two ways, and beginnings, given to `judge`: every eleventh, or each in a full
+/// run.
 fn damaged(file: &[u8], mut judge: impl FnMut(&[u8])) {
     for at in (0..file.len()).step_by(usize::try_from(runs(11, 1)).unwrap()) {
         for change in [0x01, 0x80] {
@@ -229,7 +231,8 @@ fn a_receipt_of_parts_that_do_not_belong_together_is_none() {
         change(&mut made);
         assert!(matches!(made.check(), Err(EvidenceError::Unfitting(_))));
     };
-    // The statement is signed anew each time: a greeter that lies in one of these fields is caught by what others signed.
+    // The statement is signed anew each time: a greeter that lies in one of these fields is caught
+    // by what others signed.
     refused(|made| made.statement.device = device(51));
     refused(|made| made.statement.handshake = Hash::of(&[b"other"]));
     refused(|made| made.statement.root = root_key(1).verify_key());

@@ -1,7 +1,9 @@
-//! Who may sign what goes into the log, and with which view of it; each rule broken alone (docs/assurance.md, S2).
+//! Who may sign what goes into the log, and with which view of it; each rule broken alone
+//! (docs/assurance.md, S2).
 //!
-//! A case is a certificate by an honest or hostile member that is right but for one thing. Each case is shown
-//! together with its twin that lacks the fault and is accepted: so the fault, and nothing else, is what is refused.
+//! A case is a certificate by an honest or hostile member that is right but for one thing. Each
+//! case is shown together with its twin that lacks the fault and is accepted: so the fault, and
+//! nothing else, is what is refused.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -26,8 +28,8 @@ fn unknown_root() {
     let fine = envelope(By::Root, &payload);
     let by_other = payload.sign_with(|context, message| root_key(1).sign(context, message));
     refused(&good, Fault::BadSignature, &by_other, &fine);
-    // The same log, read by somebody who pinned another root: its very first certificate has seen another log too,
-    // but the signature is what is refused first.
+    // The same log, read by somebody who pinned another root: its very first certificate has seen
+    // another log too, but the signature is what is refused first.
     let mut other = VerifiedLog::empty(organisation(), root_key(1).verify_key());
     assert_eq!(other.push(&fine).unwrap_err().fault, Fault::BadSignature);
     payload.seen = other.head();
@@ -211,7 +213,8 @@ fn time_going_back() {
 
 #[test]
 fn enrolments_of_one_device_in_any_order() {
-    // Two newcomers at once; who was approved first is the slower to choose a password (docs/decisions/0001).
+    // Two newcomers at once; who was approved first is the slower to choose a password
+    // (docs/decisions/0001).
     let mut org = Org::staffed();
     // Both certificates carry the view before either: what will stand between is not known yet.
     let sign = |org: &Org, number: u64| {

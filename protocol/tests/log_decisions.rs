@@ -1,7 +1,9 @@
-//! Profile changes and revocations: who may decide about whom; each rule broken alone (docs/assurance.md, S2).
+//! Profile changes and revocations: who may decide about whom; each rule broken alone
+//! (docs/assurance.md, S2).
 //!
-//! A case is a certificate by an honest or hostile member that is right but for one thing. Each case is shown
-//! together with its twin that lacks the fault and is accepted: so the fault, and nothing else, is what is refused.
+//! A case is a certificate by an honest or hostile member that is right but for one thing. Each
+//! case is shown together with its twin that lacks the fault and is accepted: so the fault, and
+//! nothing else, is what is refused.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -46,8 +48,9 @@ fn profile_change_to_the_same() {
 
 #[test]
 fn an_old_promotion_sent_again() {
-    // Administrator 0 promotes user 2, administrator 1 takes it back; a server in league with user 2 sends the
-    // first certificate again. Its author has said nothing since, so neither time nor view went back.
+    // Administrator 0 promotes user 2, administrator 1 takes it back; a server in league with user
+    // 2 sends the first certificate again. Its author has said nothing since, so neither time nor
+    // view went back.
     let mut org = Org::staffed();
     let promote = Body::ProfileChange { user: user(2), profile: Profile::Administrator };
     org.say(By::Device(0), promote.clone());

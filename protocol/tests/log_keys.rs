@@ -1,7 +1,8 @@
 //! A user's key that changes, and recovery devices: each rule broken alone (docs/assurance.md, S2).
 //!
-//! A case is a certificate by an honest or hostile member that is right but for one thing. Each case is shown
-//! together with its twin that lacks the fault and is accepted: so the fault, and nothing else, is what is refused.
+//! A case is a certificate by an honest or hostile member that is right but for one thing. Each
+//! case is shown together with its twin that lacks the fault and is accepted: so the fault, and
+//! nothing else, is what is refused.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -34,7 +35,8 @@ fn changed(org: &Org, encryption_key: KeyHash, abandoned: Vec<DeviceId>) -> Body
 #[test]
 fn the_key_of_another() {
     let org = Org::staffed();
-    // Not even an administrator's word makes another's key; nor is there one of nobody's, or of one who has gone.
+    // Not even an administrator's word makes another's key; nor is there one of nobody's, or of one
+    // who has gone.
     for other in [2, 3, 4, 77] {
         let bad = key_change(other, other, 50);
         refused_body(&org, By::Device(0), Fault::AnothersKey, bad, key_change(0, 0, 50));
@@ -81,7 +83,8 @@ fn of_two_devices_at_once_one_wins_and_the_other_never_fits() {
     org.log.push(&wins).unwrap();
     assert_eq!(org.fault(&loses), Err(Fault::StaleKey));
     assert_eq!(org.fault(&wins), Err(Fault::StaleKey), "nor again");
-    // A server keeps it, and tries after each thing that may happen: device 20, to which its key was sealed, is revoked.
+    // A server keeps it, and tries after each thing that may happen: device 20, to which its key
+    // was sealed, is revoked.
     org.say(By::Device(2), Body::DeviceRevoked { device: device(20) });
     assert_eq!(org.fault(&loses), Err(Fault::AuthorRevoked));
     let again = org.payload(By::Device(2), key_change(2, 2, 51));
@@ -349,7 +352,8 @@ fn a_device_keeps_what_is_sealed_to_it_and_what_its_author_had_seen() {
     let mut org = Org::staffed();
     let late = org.payload(By::Device(2), device_body(21, 2));
     org.say(By::Device(2), change(&org, 50, Vec::new()));
-    // A ceremony that was under way while the key was changed: its newcomer was handed the seed before.
+    // A ceremony that was under way while the key was changed: its newcomer was handed the seed
+    // before.
     let bytes = envelope(By::Device(2), &late);
     org.log.push(&bytes).unwrap();
     let record = org.log.device(&device(21)).unwrap();

@@ -1,7 +1,9 @@
-//! What a certificate is, and with which two a log begins; each rule broken alone (docs/assurance.md, S2 and B4).
+//! What a certificate is, and with which two a log begins; each rule broken alone
+//! (docs/assurance.md, S2 and B4).
 //!
-//! A case is a certificate by an honest or hostile member that is right but for one thing. Each case is shown
-//! together with its twin that lacks the fault and is accepted: so the fault, and nothing else, is what is refused.
+//! A case is a certificate by an honest or hostile member that is right but for one thing. Each
+//! case is shown together with its twin that lacks the fault and is accepted: so the fault, and
+//! nothing else, is what is refused.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -61,7 +63,8 @@ fn wrong_kind_every_pair() {
             kept.payload = swapped.clone().into();
             let fault = org.fault(&codec::encode(&kept)).unwrap_err();
             assert!(matches!(fault, Fault::BadSignature | Fault::Malformed), "{from} as {to}: {fault:?}");
-            // By a member who signs it so: the fields are of the other kind, and ids of people are none of devices.
+            // By a member who signs it so: the fields are of the other kind, and ids of people are
+            // none of devices.
             let signature = By::Device(0).sign(Context::Certificate, swapped.as_slice());
             let signed = codec::encode(&Envelope::new(swapped.into(), signature));
             let fault = org.fault(&signed).unwrap_err();

@@ -1,7 +1,9 @@
-//! New users and devices: ids, addresses, keys, owners; each rule broken alone (docs/assurance.md, S2).
+//! New users and devices: ids, addresses, keys, owners; each rule broken alone (docs/assurance.md,
+//! S2).
 //!
-//! A case is a certificate by an honest or hostile member that is right but for one thing. Each case is shown
-//! together with its twin that lacks the fault and is accepted: so the fault, and nothing else, is what is refused.
+//! A case is a certificate by an honest or hostile member that is right but for one thing. Each
+//! case is shown together with its twin that lacks the fault and is accepted: so the fault, and
+//! nothing else, is what is refused.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -167,7 +169,8 @@ fn verify_key_of_the_root() {
 #[test]
 fn weak_verify_keys() {
     let org = Org::staffed();
-    // Small order; not on the curve; small order and not canonical; y = 1 with the sign bit set; all ones.
+    // Small order; not on the curve; small order and not canonical; y = 1 with the sign bit set;
+    // all ones.
     let hex = [
         "0100000000000000000000000000000000000000000000000000000000000000",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
@@ -238,7 +241,8 @@ fn first_device_of_a_revoked_user() {
 
 #[test]
 fn profile_change_then_certify() {
-    // An administrator who was made standard between the two certificates of an enrolment, and after.
+    // An administrator who was made standard between the two certificates of an enrolment, and
+    // after.
     let mut org = Org::staffed();
     org.say(By::Device(1), standard(5));
     let device = envelope(By::Device(1), &org.payload(By::Device(1), device_body(5, 5)));

@@ -1,6 +1,7 @@
 //! What a hostile server can do to a good log: everything but sign (docs/assurance.md, S1 to S5).
 //!
-//! Each test first shows that the honest log verifies, then that every manipulation of its kind is noticed.
+//! Each test first shows that the honest log verifies, then that every manipulation of its kind is
+//! noticed.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -68,7 +69,8 @@ fn reorder() {
 
 #[test]
 fn drop() {
-    // Every certificate left out. Only the last can be missing unnoticed: that is a rollback, below.
+    // Every certificate left out. Only the last can be missing unnoticed: that is a rollback,
+    // below.
     let org = Org::staffed();
     for at in 0..org.envelopes.len() - 1 {
         let mut log = org.envelopes.clone();
@@ -84,7 +86,8 @@ fn drop() {
 
 #[test]
 fn rollback() {
-    // Every earlier state verifies by itself, as it once was true; a reader that kept a later head refuses it.
+    // Every earlier state verifies by itself, as it once was true; a reader that kept a later head
+    // refuses it.
     let org = Org::staffed();
     let kept = org.log.head();
     for count in 0..org.envelopes.len() {
@@ -101,8 +104,8 @@ fn rollback() {
 
 #[test]
 fn fork() {
-    // Two pasts that differ in their last certificate: both are valid, but whoever has seen one can neither read
-    // the other nor certify in it.
+    // Two pasts that differ in their last certificate: both are valid, but whoever has seen one can
+    // neither read the other nor certify in it.
     let mut one = Org::staffed();
     let mut two = one.clone();
     one.say(By::Device(0), user_body(5, Profile::Standard));
@@ -175,8 +178,9 @@ fn extended_leaves_the_original_as_it_was() {
     assert_eq!(before, (org.log.head(), org.log.users().count(), org.log.devices().count()));
 }
 
-/// A founded organisation and then `depth` certificates, each by the device of the one before: administrator 0
-/// certifies 1, who certifies 2, and so on. Made here with few objects, since the log is long.
+/// A founded organisation and then `depth` certificates, each by the device of the one before:
+/// administrator 0 certifies 1, who certifies 2, and so on. Made here with few objects, since the
+/// log is long.
 fn deep(depth: u64) -> Org {
     let mut org = Org::founded();
     for number in 1..=depth / 2 {
@@ -188,7 +192,8 @@ fn deep(depth: u64) -> Org {
 
 #[test]
 fn depth_10_000() {
-    // Each author depends on all before it. Nothing recurses: the log is read once, forwards, and so is the chain.
+    // Each author depends on all before it. Nothing recurses: the log is read once, forwards, and
+    // so is the chain.
     let org = deep(10_000);
     let log = read(&org.envelopes).unwrap();
     assert_eq!(log.head().count, 10_002);
@@ -203,7 +208,8 @@ fn a_chain_leads_to_the_root() {
     let mut org = Org::staffed();
     org.say(By::Device(20), device_body(21, 2));
     let log = &org.log;
-    // Device 21 by 20, by 2 (all of user 2), certified with its user by device 0, certified with its user by the root.
+    // Device 21 by 20, by 2 (all of user 2), certified with its user by device 0, certified with
+    // its user by the root.
     let links = chain(log, Start::Device(device(21)));
     let positions: Vec<_> = links.iter().map(|link| link.position).collect();
     assert_eq!(positions, [14, 10, 5, 4, 1, 0]);

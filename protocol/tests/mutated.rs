@@ -1,4 +1,5 @@
-//! Sealed things that somebody changed: every one is refused alike, so that a refusal tells nothing about the key (docs/assurance.md, S14).
+//! Sealed things that somebody changed: every one is refused alike, so that a refusal tells nothing
+//! about the key (docs/assurance.md, S14).
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -85,7 +86,8 @@ struct Payload {
     ciphertext: minicbor::bytes::ByteVec,
 }
 
-/// With a good signature around it, so that the cipher alone has to notice: whoever has a device, and not the key, could send these.
+/// With a good signature around it, so that the cipher alone has to notice: whoever has a device,
+/// and not the key, could send these.
 #[test]
 fn a_changed_manifest_is_forged_whatever_was_changed() {
     let mut seed = Seed(SEED << 33);

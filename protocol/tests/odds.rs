@@ -1,8 +1,10 @@
-//! The game of the codes, solved exactly for short codes: what the one in the middle can win with unlimited computing and the best moves.
+//! The game of the codes, solved exactly for short codes: what the one in the middle can win with
+//! unlimited computing and the best moves.
 //!
-//! Decides what the game is: who is bound to what before whom sees what, as in docs/protocol.md, *The ceremony*. What the numbers of
-//! docs/known-limits.md rest on is derived here and nowhere assumed. Codes are taken to be as good as random: that HMAC-SHA256 makes them
-//! so is not shown by this.
+//! Decides what the game is: who is bound to what before whom sees what, as in docs/protocol.md,
+//! *The ceremony*. What the numbers of docs/known-limits.md rest on is derived here and nowhere
+//! assumed. Codes are taken to be as good as random: that HMAC-SHA256 makes them so is not shown by
+//! this.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -72,14 +74,16 @@ fn attacker(moves: u32, then: impl Fn(u32) -> Position) -> Position {
     Position::Attacker((0..moves).map(then).collect())
 }
 
-/// What the attacker can vary before it sees what it needs: any number of ways is worth as much as two.
+/// What the attacker can vary before it sees what it needs: any number of ways is worth as much as
+/// two.
 const BLIND_MOVES: u32 = 2;
 
 /// Which of the two codes both people compare.
 #[derive(Clone, Copy)]
 enum Compared {
     Both,
-    /// The greeter signs without having heard that the other code was found; or one of the two doesn't listen.
+    /// The greeter signs without having heard that the other code was found; or one of the two
+    /// doesn't listen.
     One,
 }
 
@@ -90,8 +94,9 @@ fn won(first: (u32, u32), second: (u32, u32), compared: Compared) -> Position {
     })
 }
 
-/// The ceremony as it is: the attacker's number for the greeter is bound before the greeter's is seen, and the claimer's number comes out
-/// only after the attacker has given it one. `codes` is how many values each of the two codes has.
+/// The ceremony as it is: the attacker's number for the greeter is bound before the greeter's is
+/// seen, and the claimer's number comes out only after the attacker has given it one. `codes` is
+/// how many values each of the two codes has.
 fn committed(codes: u32, compared: Compared) -> Position {
     attacker(BLIND_MOVES, |_| {
         chance(codes, |g1| {
@@ -104,8 +109,8 @@ fn committed(codes: u32, compared: Compared) -> Position {
     })
 }
 
-/// Without the commitment, or with one that nobody checks: everybody's number is known before the attacker's for the greeter is chosen, and
-/// unlimited computing finds one for every pair of codes.
+/// Without the commitment, or with one that nobody checks: everybody's number is known before the
+/// attacker's for the greeter is chosen, and unlimited computing finds one for every pair of codes.
 fn uncommitted(codes: u32) -> Position {
     chance(codes, |c1| {
         chance(codes, |c2| {
@@ -145,7 +150,8 @@ fn the_code_game_is_worth_its_bits() {
         solved += 3;
     }
     assert_eq!(blind_picks(1).odds(), Odds::new(1, 4));
-    // Where one types what is heard and the other was brought to pick: 20 bits guessed, then one of four.
+    // Where one types what is heard and the other was brought to pick: 20 bits guessed, then one of
+    // four.
     let typed = committed(2, Compared::One).odds().as_number().powi(20) * blind_picks(1).odds().as_number();
     assert!((typed.recip() - 4_194_304.0).abs() < 0.5);
     let both = blind_picks(2).odds();

@@ -1,8 +1,9 @@
-//! Every record that travels has exactly one spelling (docs/assurance.md, B3; docs/protocol.md, *Encoding*).
+//! Every record that travels has exactly one spelling (docs/assurance.md, B3; docs/protocol.md,
+//! *Encoding*).
 //!
-//! Random values go out and come back; then their bytes are damaged in every way we could think of, and whatever
-//! is still accepted must be spelt as we would spell it. `PARSEC_RECORD_ROUNDS` sets the number of values of each
-//! record (300 unless set; a long run takes 100,000).
+//! Random values go out and come back; then their bytes are damaged in every way we could think of,
+//! and whatever is still accepted must be spelt as we would spell it. `PARSEC_RECORD_ROUNDS` sets
+//! the number of values of each record (300 unless set; a long run takes 100,000).
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -481,7 +482,8 @@ macro_rules! records {
 
         #[test]
         fn the_checks_are_needed() {
-            // Were `codec::decode` no more than the library's decoder, the tests above would find second spellings.
+            // Were `codec::decode` no more than the library's decoder, the tests above would find
+            // second spellings.
             let found = [$(round_trips(Draw::$draw, $seed).only_refused_by_us),+];
             assert!(found.iter().all(|found| *found > 0), "{found:?}");
             println!(
@@ -621,7 +623,8 @@ fn the_bounds_hold_together() {
         ABANDONED_MAX, CERTIFICATE_MAX_BYTES, CODEC_MAX_DEPTH, DEVICES_PER_USER_MAX, INVITATION_PAGE_MAX,
         LOG_PAGE_MAX_CERTIFICATES, MANIFEST_MAX_BYTES, ORGANISATION_ID_MAX_BYTES,
     };
-    // The largest certificate there can be: longest address, longest organisation id, largest numbers.
+    // The largest certificate there can be: longest address, longest organisation id, largest
+    // numbers.
     let payload = Payload {
         organisation: "o".repeat(ORGANISATION_ID_MAX_BYTES).parse().unwrap(),
         author: Author::Device(DeviceId::from_bytes([1; 16])),

@@ -1,7 +1,7 @@
 //! Nothing that holds a secret says it when it is printed for a log (`Debug`, plain and pretty).
 //!
-//! Every secret in here consists of one byte again and again; the texts are searched for it in each form that `Debug`
-//! has for bytes. A derived `Debug` on a plain array is shown to be caught.
+//! Every secret in here consists of one byte again and again; the texts are searched for it in each
+//! form that `Debug` has for bytes. A derived `Debug` on a plain array is shown to be caught.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 

@@ -11,7 +11,7 @@ use parsec_protocol::ids::OrganisationId;
 use parsec_protocol::public_keys::Hash;
 
 use crate::clock::Clock;
-use crate::store::{self, Beside, Making, StoreError};
+use crate::store::{self, Making, Standalone, StoreError};
 
 pub use upkeep::{Pruned, UsageLine, organisation_usage, prune_organisation};
 
@@ -32,7 +32,7 @@ pub enum AdministrationError {
     /// The database failed under a command.
     #[error("{path}: the database failed: {source}")]
     Database {
-        /// The database's file.
+        /// Path of the database's file.
         path: PathBuf,
         /// What the store says.
         source: StoreError,
@@ -66,8 +66,8 @@ pub struct Listed {
 
 /// Opens the database beside a server or alone, which a write-ahead log of another file must not
 /// destroy.
-fn open(database: &Path, making: Making) -> Result<Beside, AdministrationError> {
-    Beside::open(database, making)
+fn open(database: &Path, making: Making) -> Result<Standalone, AdministrationError> {
+    Standalone::open(database, making)
         .map_err(|source| AdministrationError::Open { path: database.to_owned(), source })
 }
 

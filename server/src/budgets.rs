@@ -1,7 +1,8 @@
 //! How much of what is stored may be one party's: budgets by member first, then by organisation.
 //!
-//! Decides the numbers and who is told. Administrators and everybody else have a pool each, so that whatever outsiders spend,
-//! alone or together, an administrator can still invite. What is over never keeps anybody from inviting: it makes room.
+//! Decides the numbers and who is told. Administrators and everybody else have a pool each, so that
+//! whatever outsiders spend, alone or together, an administrator can still invite. What is over
+//! never keeps anybody from inviting: it makes room.
 
 use std::str::FromStr;
 
@@ -10,22 +11,27 @@ use parsec_protocol::relay::ErrorCode;
 use crate::invitations::Pool;
 
 const MEBIBYTE: u64 = 1_024 * 1_024;
-/// An invitation that is over is kept for a while, to be answered about: of these at most three for each one that can be used.
+/// An invitation that is over is kept for a while, to be answered about: of these at most three for
+/// each one that can be used.
 const STORED_PER_LIVE: u64 = 4;
-/// Invitations of one administrator that can be used: a whole year of a school at once, and half of what there is for all of them.
+/// Invitations of one administrator that can be used: a whole year of a school at once, and half of
+/// what there is for all of them.
 const ADMINISTRATOR_LIVE: u64 = 500;
 /// Those of any other member, who invites own devices alone: more than anybody sets up on one day.
 const MEMBER_LIVE: u64 = 16;
-/// Those of all administrators of an organisation, and as many again of everybody else. Both pools fit one list of a device.
+/// Those of all administrators of an organisation, and as many again of everybody else. Both pools
+/// fit one list of a device.
 const POOL_LIVE: u64 = 1_000;
-/// Bytes of one administrator: a ceremony under way, of some 10 KiB, for every invitation that can be used, six times over.
+/// Bytes of one administrator: a ceremony under way, of some 10 KiB, for every invitation that can
+/// be used, six times over.
 const ADMINISTRATOR_BYTES: u64 = 32 * MEBIBYTE;
-/// Bytes of any other member: sixteen ceremonies, ten times over, or three of the largest steps that there may be.
+/// Bytes of any other member: sixteen ceremonies, ten times over, or three of the largest steps
+/// that there may be.
 const MEMBER_BYTES: u64 = 2 * MEBIBYTE;
 /// Bytes of a pool: two administrators that have spent all they may, or thirty-two other members.
 const POOL_BYTES: u64 = 64 * MEBIBYTE;
-/// The receipt of a newcomer is never refused for want of room, up to this size (a real one has some 300 bytes): the newcomer's keys
-/// are durable by then.
+/// The receipt of a newcomer is never refused for want of room, up to this size (a real one has
+/// some 300 bytes): the newcomer's keys are durable by then.
 pub(crate) const RECEIPT_ROOM: u64 = 4_096;
 
 /// What one party may take up.
@@ -136,7 +142,8 @@ pub(crate) enum Wish {
 }
 
 impl Wish {
-    /// Whether this fits beside what is taken; what is over counts for `stored` and `bytes`, and goes where it is in the way.
+    /// Whether this fits beside what is taken; what is over counts for `stored` and `bytes`, and
+    /// goes where it is in the way.
     pub(crate) const fn fits(self, taken: Taken, share: Share) -> bool {
         match self {
             Self::Invitation => {

@@ -1,6 +1,7 @@
 //! What can be typed after `parsec-metadata`.
 //!
-//! Decides names and shapes; the manual page is made of the same. Refuses a bootstrap token or a password as an option.
+//! Decides names and shapes; the manual page is made of the same. Refuses a bootstrap token or a
+//! password as an option.
 
 use std::path::PathBuf;
 
@@ -65,9 +66,11 @@ pub enum Organisation {
     List(Database),
     /// Show who takes up how much: by member, and as a whole
     Usage(Named),
-    /// Remove now what is over: invitations that expired, were cancelled or used, with what was deposited for them
+    /// Remove now what is over: invitations that expired, were cancelled or used, with what was
+    /// deposited for them
     Prune(Named),
-    /// Put back what a restore of the database took off an organisation's log, from a member's `trust export`
+    /// Put back what a restore of the database took off an organisation's log, from a member's
+    /// `trust export`
     Repair(Repair),
 }
 

@@ -1,7 +1,8 @@
 //! What the server's commands show, and how they end.
 //!
-//! Decides exit codes (sysexits.h, docs/server.md) and what is said when something was done that could not be shown. Refuses to leave a
-//! person in the dark about it: a token that was not shown can be had again by another command, and the message names it.
+//! Decides exit codes (sysexits.h, docs/server.md) and what is said when something was done that
+//! could not be shown. Refuses to leave a person in the dark about it: a token that was not shown
+//! can be had again by another command, and the message names it.
 
 use std::path::Path;
 
@@ -20,7 +21,8 @@ use crate::store::{self, BackupError, LockError, OpenError, RestoreError};
 
 /// What the server is called where it speaks of itself.
 pub const PROGRAM: &str = "parsec-metadata";
-/// There is no database of that name: the plainest of failures, of a command that a person has typed.
+/// There is no database of that name: the plainest of failures, of a command that a person has
+/// typed.
 const EXIT_MISSING: u8 = 1;
 
 /// Why a command failed.
@@ -139,7 +141,8 @@ pub fn administer(command: &Organisation) -> Result<(), Failure> {
             let new = !database.database.exists();
             let token = create_organisation(&database.database, name, asked.create)?;
             if new {
-                // Whoever has mistyped the folder sees it here. A stderr that takes nothing is no reason to lose the token.
+                // Whoever has mistyped the folder sees it here. A stderr that takes nothing is no
+                // reason to lose the token.
                 let made = database.database.display();
                 output::complain(PROGRAM, &format!("a new database was made: {made}"));
             }

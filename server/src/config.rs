@@ -1,6 +1,8 @@
-//! What the server is told when it starts: from the command line, and from a TOML file for what isn't given there.
+//! What the server is told when it starts: from the command line, and from a TOML file for what
+//! isn't given there.
 //!
-//! Decides defaults. Refuses unknown settings, combinations that contradict each other, and plain HTTP where strangers could listen.
+//! Decides defaults. Refuses unknown settings, combinations that contradict each other, and plain
+//! HTTP where strangers could listen.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +14,7 @@ use serde::Deserialize;
 
 use crate::budgets::{Budgets, Share};
 use crate::clock::Clock;
-use crate::postman::PAUSES;
+use crate::mail_queue::PAUSES;
 use crate::quota::{Rate, Rates};
 
 /// All settings of `parsec-metadata serve`.
@@ -24,7 +26,8 @@ pub struct Config {
     pub create: bool,
     /// Where to listen; port 0: any free one.
     pub listen: SocketAddr,
-    /// How the world reaches this server: `https://host[:port]`. From the address it listens on where not given.
+    /// How the world reaches this server: `https://host[:port]`. From the address it listens on
+    /// where not given.
     pub public_url: Option<String>,
     /// Certificate chain and key, PEM. Without: plain HTTP.
     pub tls: Option<(PathBuf, PathBuf)>,
@@ -54,8 +57,8 @@ pub struct Config {
     pub clock: Clock,
 }
 
-/// Connections at once, unless told otherwise: some hundred ceremonies with two streams each and room for as many idle ones. Fewer
-/// than the 4,096 descriptors a service may usually have.
+/// Connections at once, unless told otherwise: some hundred ceremonies with two streams each and
+/// room for as many idle ones. Fewer than the 4,096 descriptors a service may usually have.
 pub(crate) const CONNECTIONS_DEFAULT: usize = 2_048;
 
 impl Config {
@@ -177,13 +180,15 @@ pub struct ServeOptions {
     /// Mails of one organisation [default: 1:200]
     #[arg(long, value_name = "RATE")]
     rate_limit_mail: Option<Rate>,
-    /// Invitations of one administrator that can be used, and the MiB they may take [default: 500:32]
+    /// Invitations of one administrator that can be used, and the MiB they may take [default:
+    /// 500:32]
     #[arg(long, value_name = "INVITATIONS:MIB")]
     budget_administrator: Option<Share>,
     /// The same of any other member, who invites own devices alone [default: 16:2]
     #[arg(long, value_name = "INVITATIONS:MIB")]
     budget_member: Option<Share>,
-    /// The same of all administrators of an organisation together, and once more of everybody else in it [default: 1000:64]
+    /// The same of all administrators of an organisation together, and once more of everybody else
+    /// in it [default: 1000:64]
     #[arg(long, value_name = "INVITATIONS:MIB")]
     budget_organisation: Option<Share>,
     /// After a restore: take nothing new into the logs until members have put back what it lost

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parsec_protocol::relay::{
-    AttemptView, Completed, EVENT_INVITATION, EVENT_LOG, InvitationView, LogLength, LogPage, path,
+    AttemptView, Completed, EVENT_INVITATION, EVENT_LOG, InvitationView, Least, LogLength, LogPage, path,
 };
 use support::stream::Stream;
 use support::{BEGINNING, Bench, Claim, Newcomer};
@@ -83,7 +83,7 @@ async fn a_ceremony_is_one_hand_over_a_request_and_its_events_are_none() {
         let seen: InvitationView = greeter.next_of(EVENT_INVITATION).await.unwrap();
         assert_eq!(seen.attempt.unwrap().steps.count_ones(), u32::from(step) + 1);
         if step == 7 {
-            let log = path::invited_log(&alice.organisation, 0);
+            let log = path::invited_log(&alice.organisation, 0, Least::NOTHING);
             let page: LogPage = bench.call("GET", &log, &claim.headers(), &[]).await.record();
             assert_eq!(page.count, seen_count(&page));
         }

@@ -21,6 +21,10 @@ pub(crate) struct Refusal {
 /// relieved by then, or it takes a person.
 const RETRY_SOON: u32 = 5;
 
+/// Seconds to wait where what is read lags: a replica that follows is there by then, and one that
+/// does not is no matter of waiting.
+const RETRY_BEHIND: u32 = 1;
+
 /// Seconds to wait while only repairs are taken: people have to be asked for them.
 const RETRY_HELD: u32 = 30;
 
@@ -31,6 +35,9 @@ impl Refusal {
     /// Nothing new enters a log for now; the operator ends that once the members have put back what
     /// was lost.
     pub(crate) const HELD: Self = Self { code: ErrorCode::LogHeld, retry_after: RETRY_HELD };
+
+    /// The reader has seen more of what it reads than there is here.
+    pub(crate) const BEHIND: Self = Self { code: ErrorCode::Behind, retry_after: RETRY_BEHIND };
 
     /// Too many requests.
     pub(crate) const fn rate_limited(retry_after: u32) -> Self {

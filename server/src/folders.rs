@@ -1,4 +1,5 @@
-//! Names that must be there after a power cut: a folder is synced after something in it was made or renamed.
+//! Names that must be there after a power cut: a folder is synced after something in it was made or
+//! renamed.
 
 use std::fs::File;
 use std::io;

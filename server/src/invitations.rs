@@ -1,8 +1,8 @@
 //! The rules of invitations (docs/protocol.md, *Invitations*), without any I/O.
 //!
-//! Decides who may do what in which state, what state follows, and what an attempt's end makes of its
-//! invitation; the rules inside an attempt are `parsec_protocol::relay::attempt`'s. Refuses with the
-//! code that the caller gets. Knows nothing of HTTP or SQL; time is an argument.
+//! Decides who may do what in which state, what state follows, and what an attempt's end makes of
+//! its invitation; the rules inside an attempt are `parsec_protocol::relay::attempt`'s. Refuses
+//! with the code that the caller gets. Knows nothing of HTTP or SQL; time is an argument.
 
 use std::time::Duration;
 
@@ -17,10 +17,12 @@ use parsec_protocol::relay::{
 };
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
-/// How long an invitation that is over is kept, counted from its date or from its end, whichever is later: whoever comes back from a
-/// week away is told what became of it, and not that there is none. By its date nothing can make it anew either.
+/// How long an invitation that is over is kept, counted from its date or from its end, whichever is
+/// later: whoever comes back from a week away is told what became of it, and not that there is
+/// none. By its date nothing can make it anew either.
 pub(crate) const KEEP_SECONDS: u64 = 7 * SECONDS_PER_DAY;
-/// How long a sealed attempt outlives its invitation's date: the greeter's device has half a year to come back and complete it.
+/// How long a sealed attempt outlives its invitation's date: the greeter's device has half a year
+/// to come back and complete it.
 pub(crate) const SEALED_SECONDS: u64 = 180 * SECONDS_PER_DAY;
 
 /// Who signed a request: an active member's active device.
@@ -116,7 +118,8 @@ impl Invitation {
         }
     }
 
-    /// Who may see and cancel: what is their organisation's any administrator, what is their own everybody.
+    /// Who may see and cancel: what is their organisation's any administrator, what is their own
+    /// everybody.
     pub(crate) fn may_see(&self, member: &Member) -> bool {
         member.profile == Profile::Administrator || self.may_greet(member)
     }
@@ -126,8 +129,9 @@ impl Invitation {
         may_invite(member, &self.invited)
     }
 
-    /// When it is looked at next, as of `now`: at its date (half a year later where a claimer holds keys), or, once it is over, at
-    /// the end of the time for which it is kept. A date that no member can give, as a direct enrolment may have, keeps nothing longer.
+    /// When it is looked at next, as of `now`: at its date (half a year later where a claimer holds
+    /// keys), or, once it is over, at the end of the time for which it is kept. A date that no
+    /// member can give, as a direct enrolment may have, keeps nothing longer.
     pub(crate) fn due(&self, newest: Option<&Attempt>, now: Timestamp) -> Timestamp {
         if self.is_final() {
             let latest = now.plus_seconds((u64::from(INVITATION_DAYS_MAX) + 1) * SECONDS_PER_DAY);
@@ -160,7 +164,8 @@ pub(crate) fn may_invite(member: &Member, invited: &Invited) -> bool {
     }
 }
 
-/// A new invitation, if this member may make it. Whether the e-mail is free and the token new is the store's question.
+/// A new invitation, if this member may make it. Whether the e-mail is free and the token new is
+/// the store's question.
 pub(crate) fn make(member: &Member, asked: &NewInvitation, now: Timestamp) -> Result<Invitation, ErrorCode> {
     if !may_invite(member, &asked.invited) {
         return Err(ErrorCode::NotAllowed);
@@ -183,8 +188,9 @@ pub(crate) fn make(member: &Member, asked: &NewInvitation, now: Timestamp) -> Re
     })
 }
 
-/// Applies the passing of time: an invitation past its end is expired, and an open attempt ends with it. One whose claimer already
-/// holds keys, which only completing makes good, has [`SEALED_SECONDS`] more.
+/// Applies the passing of time: an invitation past its end is expired, and an open attempt ends
+/// with it. One whose claimer already holds keys, which only completing makes good, has
+/// [`SEALED_SECONDS`] more.
 pub(crate) fn settle(invitation: &mut Invitation, newest: Option<&mut Attempt>, now: Timestamp) {
     if invitation.is_final() || now < invitation.expires {
         return;
@@ -218,8 +224,8 @@ pub(crate) enum Start {
     Exhausted,
 }
 
-/// Starts an attempt. `named` is the attempt that already has the asked id, `newest` the invitation's last one; `seen` is the last
-/// known sign of life of the newest one's claimer.
+/// Starts an attempt. `named` is the attempt that already has the asked id, `newest` the
+/// invitation's last one; `seen` is the last known sign of life of the newest one's claimer.
 pub(crate) fn start(
     invitation: &mut Invitation,
     named: Option<&Attempt>,
@@ -285,7 +291,8 @@ pub(crate) fn complete(invitation: &mut Invitation, attempt: &mut Attempt) -> Re
     Ok(())
 }
 
-/// An invitation that this server never saw, used up without it: it begins completed, so that its token is taken.
+/// An invitation that this server never saw, used up without it: it begins completed, so that its
+/// token is taken.
 pub(crate) fn made_elsewhere(member: &Member, asked: &DirectEnrolment) -> Invitation {
     Invitation {
         token: asked.token,
@@ -300,8 +307,9 @@ pub(crate) fn made_elsewhere(member: &Member, asked: &DirectEnrolment) -> Invita
     }
 }
 
-/// Whether a direct enrolment's invitation is one that could have been made. When it was made, by a clock that may have been wrong, is
-/// not compared with now: that would make void what people have done.
+/// Whether a direct enrolment's invitation is one that could have been made. When it was made, by a
+/// clock that may have been wrong, is not compared with now: that would make void what people have
+/// done.
 pub(crate) fn check_elsewhere(member: &Member, asked: &DirectEnrolment) -> Result<(), ErrorCode> {
     let latest = asked.created.plus_seconds(u64::from(INVITATION_DAYS_MAX) * SECONDS_PER_DAY);
     if asked.expires <= asked.created || asked.expires > latest {
@@ -310,7 +318,8 @@ pub(crate) fn check_elsewhere(member: &Member, asked: &DirectEnrolment) -> Resul
     if may_invite(member, &asked.invited) { Ok(()) } else { Err(ErrorCode::NotAllowed) }
 }
 
-/// Completes an invitation whose ceremony ran without this server. An expired one too: its time ended while nobody could say so.
+/// Completes an invitation whose ceremony ran without this server. An expired one too: its time
+/// ended while nobody could say so.
 pub(crate) fn complete_elsewhere(
     invitation: &mut Invitation,
     newest: Option<&mut Attempt>,
@@ -328,7 +337,8 @@ pub(crate) fn complete_elsewhere(
     Ok(())
 }
 
-/// Ends an open attempt whose greeter may not greet any more, a sealed one too: nobody else can complete it.
+/// Ends an open attempt whose greeter may not greet any more, a sealed one too: nobody else can
+/// complete it.
 pub(crate) fn lose_greeter(invitation: &mut Invitation, attempt: &mut Attempt) {
     if attempt.state.end(EndReason::InvitationEnded) {
         ended(invitation, EndReason::InvitationEnded);
@@ -389,7 +399,8 @@ mod tests {
         assert_eq!(invitation.due(Some(&attempt), end), end.plus_seconds(KEEP_SECONDS));
     }
 
-    /// Kept until its date has passed: a lost call that made it, repeated, finds it or comes too late.
+    /// Kept until its date has passed: a lost call that made it, repeated, finds it or comes too
+    /// late.
     #[test]
     fn what_is_over_is_kept_a_week_from_its_date() {
         let (mut invitation, mut attempt) = open_with(0b1);

@@ -1,7 +1,8 @@
 //! The page behind an invitation's link, for people who click on it.
 //!
-//! Decides what it says: how to install and what to run. It has no script, loads nothing, and is the same for every name, founded or
-//! not; the link's secret part stays in the browser's address bar.
+//! Decides what it says: how to install and what to run. It has no script, loads nothing, and is
+//! the same for every name, founded or not; the link's secret part stays in the browser's address
+//! bar.
 
 use axum::body::Body;
 use axum::http::header::{

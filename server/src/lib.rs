@@ -1,7 +1,8 @@
-//! The metadata server: relays ceremonies and keeps the certificate log, and can read neither (docs/protocol.md, *Metadata server*).
+//! The metadata server: relays ceremonies and keeps the certificate log, and can read neither
+//! (docs/protocol.md, *Metadata server*).
 //!
-//! Decides how the parts are put together and in which order they stop: no new connections, streams end, requests finish, mail
-//! finishes, the database closes.
+//! Decides how the parts are put together and in which order they stop: no new connections, streams
+//! end, requests finish, mail finishes, the database closes.
 
 // Unit tests that use the support of server/tests name this crate as those do.
 #[cfg(test)]
@@ -23,7 +24,7 @@ mod intake;
 mod invitations;
 mod landing;
 mod mail;
-mod postman;
+mod mail_queue;
 mod quota;
 mod reinstate;
 mod reload;
@@ -61,14 +62,15 @@ pub use reinstate::{ReinstateError, Reinstated, repair_organisation};
 pub use reload::Reloader;
 pub use store::{BackupError, LockError, OpenError, RestoreError, StoreError};
 
-/// Bits of the ready file: where the server listens is no secret, and may be waited for by another user's script.
+/// Bits of the ready file: where the server listens is no secret, and may be waited for by another
+/// user's script.
 const READY_FILE_MODE: u32 = 0o644;
 /// How long requests may go on after the server was told to stop.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 /// How long a new connection may take to send its first request's head.
 const FIRST_HEAD_WAIT: Duration = Duration::from_secs(30);
-/// How long a connection may stay without a further request's head: longer than the 90 seconds for which clients keep idle ones, so that
-/// it isn't closed under a request that is just being sent.
+/// How long a connection may stay without a further request's head: longer than the 90 seconds for
+/// which clients keep idle ones, so that it isn't closed under a request that is just being sent.
 const HEAD_WAIT: Duration = Duration::from_secs(100);
 /// How long a TLS handshake may take.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
@@ -104,7 +106,7 @@ pub enum RunError {
     /// Nobody could be told that the server is ready.
     #[error("the address can't be written where it was asked for: {0}")]
     Ready(std::io::Error),
-    /// Serving connections failed.
+    /// The listener failed while connections were served.
     #[error("the server failed: {0}")]
     Serve(std::io::Error),
 }
@@ -172,7 +174,7 @@ impl Server {
             presence: http::Presence::new(config.clock.now()),
             clock: config.clock.clone(),
             mailer: reload::Current::new(mailer),
-            postman: postman::Postman::default(),
+            mail_queue: mail_queue::MailQueue::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             behind_proxy: config.behind_proxy,
@@ -252,7 +254,8 @@ impl Server {
             () = stop => Ok(()),
             never = keep_alive(manager.watchdog()) => match never {},
         };
-        // Requests have been answered or given up; what they left behind is finished, then the database closes.
+        // Requests have been answered or given up; what they left behind is finished, then the
+        // database closes.
         app.stopping.cancel();
         app.tasks.close();
         app.tasks.wait().await;

@@ -1,7 +1,8 @@
 //! The mail that carries an invitation's link: by an SMTP server, or into a directory.
 //!
-//! Decides what it says and how long sending may take. Refuses links of other servers. The link passes through and is kept nowhere:
-//! not in the database, not in a log. A mail that fails never fails the invitation.
+//! Decides what it says and how long sending may take. Refuses links of other servers. The link
+//! passes through and is kept nowhere: not in the database, not in a log. A mail that fails never
+//! fails the invitation.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -21,13 +22,14 @@ use tokio::sync::Semaphore;
 
 use crate::config::Mail;
 use crate::folders::sync_parent;
-use crate::postman::PAUSES;
+use crate::mail_queue::PAUSES;
 
 /// The protocol's longest link.
 const LINK_MAX_BYTES: usize = 2_048;
 /// A link secret's length.
 const LINK_SECRET_BYTES: usize = 32;
-/// How long a mail server may take: the caller is waiting for the answer, and its daemon gives up after some 30 seconds.
+/// How long a mail server may take: the caller is waiting for the answer, and its daemon gives up
+/// after some 30 seconds.
 const SEND_WAIT: Duration = Duration::from_secs(10);
 /// Mails on their way at once: more than a small mail server takes in parallel.
 const SENDING_MAX: usize = 16;
@@ -36,7 +38,7 @@ const SENDING_MAX: usize = 16;
 pub(crate) struct Link(String);
 
 /// What is to be mailed.
-pub(crate) struct Letter {
+pub(crate) struct OutgoingMail {
     pub(crate) organisation: OrganisationId,
     pub(crate) to: Email,
     pub(crate) by: Email,
@@ -56,7 +58,8 @@ pub(crate) enum MailTransport {
 /// Sets mail up as the settings say.
 ///
 /// # Errors
-/// [`MailSetupError`]: a folder that isn't there or can't be written, an SMTP address that isn't one.
+/// [`MailSetupError`]: a folder that isn't there or can't be written, an SMTP address that isn't
+/// one.
 pub(crate) fn set_up(
     mail: &Mail,
     pauses: &[Duration],
@@ -152,7 +155,8 @@ impl Mailer {
         self.pauses.clone()
     }
 
-    /// The link, if it is the one of this invitation, to this server and organisation, and nothing more.
+    /// The link, if it is the one of this invitation, to this server and organisation, and nothing
+    /// more.
     pub(crate) fn check_link(
         &self,
         organisation: &OrganisationId,
@@ -169,11 +173,11 @@ impl Mailer {
     }
 
     /// Sends, or says that it didn't work.
-    pub(crate) async fn send(&self, letter: &Letter) -> Delivery {
+    pub(crate) async fn send(&self, outgoing: &OutgoingMail) -> Delivery {
         if matches!(self.transport, MailTransport::None) {
             return Delivery::Over(MailOutcome::NotConfigured);
         }
-        let Some(message) = self.compose(letter) else {
+        let Some(message) = self.compose(outgoing) else {
             tracing::warn!("a mail could not be composed: its address is none for mail");
             return Delivery::Over(MailOutcome::AddressRefused);
         };
@@ -215,9 +219,10 @@ impl Mailer {
         }
     }
 
-    /// All that varies was checked where it came in: addresses and names hold no line break, the link only base64url.
-    fn compose(&self, letter: &Letter) -> Option<Message> {
-        let Letter { organisation, to, by, link } = letter;
+    /// All that varies was checked where it came in: addresses and names hold no line break, the
+    /// link only base64url.
+    fn compose(&self, outgoing: &OutgoingMail) -> Option<Message> {
+        let OutgoingMail { organisation, to, by, link } = outgoing;
         let text = format!(
             "Hello,\n\
              \n\
@@ -249,8 +254,9 @@ impl Mailer {
     }
 }
 
-/// Whether a link's payload is of this version and kind, with this token and a link secret in it (docs/protocol.md, *The link*). So a mail
-/// carries no other invitation's link, and no words of the sender's but eight addresses in base64.
+/// Whether a link's payload is of this version and kind, with this token and a link secret in it
+/// (docs/protocol.md, *The link*). So a mail carries no other invitation's link, and no words of
+/// the sender's but eight addresses in base64.
 fn leads_to(payload: &str, kind: u8, token: &Token) -> bool {
     let Ok(bytes) = Base64UrlUnpadded::decode_vec(payload) else { return false };
     let mut reader = minicbor::Decoder::new(&bytes);
@@ -274,7 +280,8 @@ fn try_writing(directory: &Path) -> std::io::Result<()> {
     std::fs::remove_file(&name)
 }
 
-/// What a mail server's refusal means, by RFC 5321: whether it was about the mailbox, which the inviter can mend, or about anything else.
+/// What a mail server's refusal means, by RFC 5321: whether it was about the mailbox, which the
+/// inviter can mend, or about anything else.
 const fn outcome_of(code: Option<u16>) -> MailOutcome {
     match code {
         Some(550 | 551 | 553) => MailOutcome::AddressRefused,
@@ -303,7 +310,8 @@ fn write(directory: &Path, content: &[u8]) -> std::io::Result<()> {
     written
 }
 
-/// Sets up SMTP from the line in `url_file`: `smtp://` means STARTTLS or nothing, `smtps://` TLS from the start.
+/// Sets up SMTP from the line in `url_file`: `smtp://` means STARTTLS or nothing, `smtps://` TLS
+/// from the start.
 fn smtp(url_file: &Path, ca: Option<&Path>) -> Result<MailTransport, MailSetupError> {
     let read = |path: &Path| {
         std::fs::read_to_string(path).map_err(|source| MailSetupError::File { path: path.to_owned(), source })
@@ -393,10 +401,10 @@ mod tests {
         format!("https://parsec.example.org:8443/join/acme#{payload}")
     }
 
-    fn letter(mailer: &Mailer) -> Letter {
+    fn outgoing(mailer: &Mailer) -> OutgoingMail {
         let organisation: OrganisationId = "acme".parse().unwrap();
         let link = mailer.check_link(&organisation, &asked(1), &link(&payload(0, 1, 32))).unwrap();
-        Letter {
+        OutgoingMail {
             organisation,
             to: "bob@example.org".parse().unwrap(),
             by: "alice@example.org".parse().unwrap(),
@@ -443,7 +451,8 @@ mod tests {
         });
     }
 
-    /// The link that is mailed is the one that an inviter makes of this server's address, however the operator spelt it.
+    /// The link that is mailed is the one that an inviter makes of this server's address, however
+    /// the operator spelt it.
     #[test]
     fn links_of_every_spelling_of_the_public_address_are_mailed() {
         for (spelt, link) in [
@@ -463,11 +472,12 @@ mod tests {
     async fn a_mail_is_one_private_file_with_its_whole_link() {
         let directory = tempfile::tempdir().unwrap();
         let mailer = mailer(MailTransport::Directory(directory.path().to_owned()));
-        assert_eq!(mailer.send(&letter(&mailer)).await, Delivery::Over(MailOutcome::Written));
+        assert_eq!(mailer.send(&outgoing(&mailer)).await, Delivery::Over(MailOutcome::Written));
         let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap).collect();
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        // Lines are broken for the way (quoted-printable) and put together by whoever shows the mail.
+        // Lines are broken for the way (quoted-printable) and put together by whoever shows the
+        // mail.
         let mail = std::fs::read_to_string(files[0].path()).unwrap().replace("=\r\n", "");
         assert!(mail.contains(&format!("parsecctl claim '{}'", link(&payload(0, 1, 32)))), "{mail}");
         assert!(mail.contains("\r\nTo: bob@example.org\r\n"), "{mail}");
@@ -478,7 +488,7 @@ mod tests {
     async fn a_mail_that_fails_leaves_nothing_and_may_be_tried_again() {
         let directory = tempfile::tempdir().unwrap();
         let mailer = mailer(MailTransport::Directory(directory.path().join("missing")));
-        assert_eq!(mailer.send(&letter(&mailer)).await, Delivery::Trouble);
+        assert_eq!(mailer.send(&outgoing(&mailer)).await, Delivery::Trouble);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The command line of the metadata server.
 //!
-//! Decides where output goes (results on stdout, the log on stderr) and what signals mean. Everything else is in the library.
+//! Decides where output goes (results on stdout, the log on stderr) and what signals mean.
+//! Everything else is in the library.
 
 use std::process::ExitCode;
 

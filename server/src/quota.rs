@@ -1,7 +1,8 @@
-//! How much anybody may ask for: token buckets per address, token, device, member and organisation. How much anybody may store, `budgets` says.
+//! How much anybody may ask for: token buckets per address, token, device, member and organisation.
+//! How much anybody may store, `budgets` says.
 //!
-//! Decides when a request is one too many. Memory is bounded whatever the number of addresses: full buckets are forgotten, and
-//! when all places are taken, newcomers share one bucket.
+//! Decides when a request is one too many. Memory is bounded whatever the number of addresses: full
+//! buckets are forgotten, and when all places are taken, newcomers share one bucket.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -50,15 +51,17 @@ impl TryFrom<String> for Rate {
 /// Rates of every kind of caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
-    /// Anonymous and invited requests of one address. A household or office behind one address does some ten ceremonies at once, of
-    /// some 20 requests each. As many again, in a bucket of their own, for signed requests that turn out not to be.
+    /// Anonymous and invited requests of one address. A household or office behind one address does
+    /// some ten ceremonies at once, of some 20 requests each. As many again, in a bucket of their
+    /// own, for signed requests that turn out not to be.
     pub address: Rate,
     /// Requests with one token: a ceremony's, many times over.
     pub token: Rate,
-    /// Requests signed by one device. A greeter's daemon resumes all its ceremonies at once after it was offline.
+    /// Requests signed by one device. A greeter's daemon resumes all its ceremonies at once after
+    /// it was offline.
     pub device: Rate,
-    /// Requests signed by all devices of one member: as many as two of them may make, so that more devices are no larger share of the
-    /// organisation's.
+    /// Requests signed by all devices of one member: as many as two of them may make, so that more
+    /// devices are no larger share of the organisation's.
     pub member: Rate,
     /// Signed requests in one organisation, so that one organisation leaves room for others.
     pub organisation: Rate,
@@ -79,16 +82,17 @@ impl Default for Rates {
     }
 }
 
-/// Repairs of one device: the longest log in one go, which is 200 calls, and then one a second. Each may be 500 signatures for the thread
-/// that all organisations write through.
+/// Repairs of one device: the longest log in one go, which is 200 calls, and then one a second.
+/// Each may be 500 signatures for the thread that all organisations write through.
 const REPAIRS: Rate = Rate { per_second: 1, burst: 200 };
 
 /// Whose bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
     Address(IpAddr),
-    /// An address's signed requests whose signature has not been checked. Apart from [`Self::Address`], so that whoever asks without a name
-    /// from an office costs the office's members nothing.
+    /// An address's signed requests whose signature has not been checked. Apart from
+    /// [`Self::Address`], so that whoever asks without a name from an office costs the office's
+    /// members nothing.
     Unproved(IpAddr),
     Token(Token),
     Device(OrganisationId, DeviceId),

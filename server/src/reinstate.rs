@@ -26,7 +26,7 @@ use crate::errors::Refusal;
 use crate::intake::{read_founding, refused};
 use crate::repair::put_back;
 use crate::store::log::{self, OpenLog};
-use crate::store::{self, Beside, Making, StoreError};
+use crate::store::{self, Making, Standalone, StoreError};
 
 /// Why nothing was put back, or no more than this.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +115,7 @@ pub fn repair_organisation(database: &Path, name: &str, file: &Path) -> Result<R
     if export.head.is_none() {
         return Err(ReinstateError::Unvouched);
     }
-    let store = Beside::open(database, Making::Never)?;
+    let store = Standalone::open(database, Making::Never)?;
     let stored = store.read(|tx| tx.organisation(&organisation))?.ok_or(ReinstateError::Unknown)?;
     let mut added = match stored.founded {
         Some((root, _)) if root == export.root => 0,
@@ -153,7 +153,11 @@ fn part_length(rest: &[ByteVec]) -> usize {
 
 /// The founding, where that was lost too. A founder whose device repeats it is answered as if the
 /// server had never lost it.
-fn found(store: &Beside, organisation: &OrganisationId, export: &LogExport) -> Result<u64, ReinstateError> {
+fn found(
+    store: &Standalone,
+    organisation: &OrganisationId,
+    export: &LogExport,
+) -> Result<u64, ReinstateError> {
     let root: VerifyKey = export.root;
     let certificates: Vec<ByteVec> = export.certificates.iter().take(2).cloned().collect();
     let founding = read_founding(&certificates, &root).map_err(refused)?;

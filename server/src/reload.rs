@@ -1,7 +1,7 @@
 //! What changes without a restart, at SIGHUP: the certificate and its key, mail, rates.
 //!
-//! Decides that a change is taken whole or not at all. Refuses a certificate, a key or a setting that can't be used: what was in use
-//! stays in use. What needs a restart is named.
+//! Decides that a change is taken whole or not at all. Refuses a certificate, a key or a setting
+//! that can't be used: what was in use stays in use. What needs a restart is named.
 
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 

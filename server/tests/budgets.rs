@@ -1,4 +1,5 @@
-//! What is stored is bounded by member first: nobody takes an administrator's room, and what is over goes by itself.
+//! What is stored is bounded by member first: nobody takes an administrator's room, and what is
+//! over goes by itself.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -73,7 +74,8 @@ async fn outsiders_at_the_end_of_their_budgets_are_in_no_administrators_way() {
     let fifth = Invited::User("m5@example.org".parse().unwrap());
     assert_eq!(alice.invite_for(&bench, fifth.clone()).await.code(), ErrorCode::MemberBudgetSpent);
 
-    // An administrator sees all of it, and makes room where somebody took too much; others see their own.
+    // An administrator sees all of it, and makes room where somebody took too much; others see
+    // their own.
     let seen = list(&bench, &alice).await;
     let of = |seen: &[InvitationView], member: &Member| {
         seen.iter().filter(|it| it.created_by == member.user).count()

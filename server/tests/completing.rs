@@ -12,7 +12,7 @@ use parsec_protocol::ids::Invited;
 use parsec_protocol::keys::DeviceSigningKey;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
-    self, AttemptView, Completed, Completion, EndReason, ErrorCode, InvitationStatus, LogPage,
+    self, AttemptView, Completed, Completion, EndReason, ErrorCode, InvitationStatus, Least, LogPage,
     ManifestUpload, ManifestView, path,
 };
 use support::{Bench, Claim, Member, Newcomer, Os, founding};
@@ -53,7 +53,7 @@ async fn a_newcomer_is_enrolled_at_once_and_once() {
     let alice = bench.founded().await;
     let token = alice.invite(&bench, "bob@example.org").await;
     let claim = Claim::new(&alice, token);
-    let log = path::invited_log(&alice.organisation, 1);
+    let log = path::invited_log(&alice.organisation, 1, Least::NOTHING);
     claim.run_to(&bench, &alice, 6).await;
     assert_eq!(bench.call("GET", &log, &claim.headers(), &[]).await.code(), ErrorCode::NotYet);
     claim.greeter_put(&bench, &alice, 7, b"step7").await.done();
@@ -86,7 +86,8 @@ async fn a_newcomer_is_enrolled_at_once_and_once() {
         alice.invite_for(&bench, Invited::User("bob@example.org".parse().unwrap())).await.code(),
         ErrorCode::AlreadyMember
     );
-    // Bob is no administrator: others' invitations don't exist for him, and he makes none for people.
+    // Bob is no administrator: others' invitations don't exist for him, and he makes none for
+    // people.
     let see = bob.call(&bench, "GET", &path::invitation(&alice.organisation, &token), &[]).await;
     assert_eq!(see.code(), ErrorCode::InvitationUnknown);
     let eve = bob.invite_for(&bench, Invited::User("eve@example.org".parse().unwrap())).await;
@@ -110,7 +111,8 @@ async fn own_device(bench: &Bench, bob: &Member) {
     assert_eq!(second.member(bob).log(bench).await.count, 5);
 }
 
-/// Each completion has one fault; none may leave a trace, and the good one is taken after all of them.
+/// Each completion has one fault; none may leave a trace, and the good one is taken after all of
+/// them.
 #[tokio::test]
 async fn one_fault_and_nothing_changes() {
     const EMAIL: &str = "bob@example.org";

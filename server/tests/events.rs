@@ -63,7 +63,8 @@ async fn watch(bench: &Bench, claim: &Claim) -> Stream {
     Stream::open(bench, &path::events(&claim.path()), &claim.headers()).await
 }
 
-/// Streams of an attempt that is over hold no place: they end after the state that says so, however many there are.
+/// Streams of an attempt that is over hold no place: they end after the state that says so, however
+/// many there are.
 #[tokio::test]
 async fn streams_of_what_is_over_keep_nobody_from_theirs() {
     let bench = Bench::start().await;
@@ -97,7 +98,8 @@ async fn streams_of_what_is_over_keep_nobody_from_theirs() {
     assert!(claimer.ends().await);
 }
 
-/// Each side has places of its own: one stream too many costs that side its oldest, and the other side nothing.
+/// Each side has places of its own: one stream too many costs that side its oldest, and the other
+/// side nothing.
 #[tokio::test]
 async fn one_sides_streams_leave_the_other_side_theirs() {
     let bench = Bench::start().await;
@@ -149,8 +151,9 @@ async fn a_stream_is_refused_like_any_call() {
     assert_eq!(answer.code(), ErrorCode::AttemptUnknown);
 }
 
-/// One stream for all of a device's invitations: each is told at once and with each change, what the member doesn't see is said to be
-/// gone, and that the log has grown is told without its certificates.
+/// One stream for all of a device's invitations: each is told at once and with each change, what
+/// the member doesn't see is said to be gone, and that the log has grown is told without its
+/// certificates.
 #[tokio::test]
 async fn a_device_hears_of_all_its_invitations_and_of_the_log_on_one_stream() {
     let bench = Bench::start().await;

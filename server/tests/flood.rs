@@ -1,4 +1,5 @@
-//! Connections that only take places: nobody else is kept out by them, and nobody's work is cut off.
+//! Connections that only take places: nobody else is kept out by them, and nobody's work is cut
+//! off.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -12,7 +13,8 @@ use support::{Bench, Claim};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// With as many refused ones and both ends in this process, below the 1,024 descriptors that a test may usually have.
+/// With as many refused ones and both ends in this process, below the 1,024 descriptors that a test
+/// may usually have.
 const PLACES: usize = 200;
 /// A request that anybody may make and that ends with its connection open.
 const CHEAP: &[u8] = b"GET /v1/health HTTP/1.1\r\nhost: test\r\n\r\n";

@@ -1,4 +1,5 @@
-//! Mails of invitations: once, only with the invitation's own link, tried again for a while, and kept nowhere.
+//! Mails of invitations: once, only with the invitation's own link, tried again for a while, and
+//! kept nowhere.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
@@ -154,7 +155,8 @@ async fn asked_again_while_it_is_on_its_way_a_mail_is_not_sent_twice() {
     let alice = bench.founded().await;
     let asked = wanted(&bench);
     let release = async {
-        // Three changes later both have asked: neither has an answer, since the mail server gives none.
+        // Three changes later both have asked: neither has an answer, since the mail server gives
+        // none.
         for _ in 0..3 {
             alice.invite(&bench, &format!("{}@example.org", Token::from_bytes(drawn()))).await;
         }
@@ -195,7 +197,8 @@ async fn a_mail_is_begun_four_times_at_the_very_most() {
     let bench = server.bench(&folder, vec![Duration::from_millis(1)]).await;
     let alice = bench.founded().await;
     let asked = wanted(&bench);
-    // Each asking begins two tries where none is under way: as after crashes whose outcome nobody noted.
+    // Each asking begins two tries where none is under way: as after crashes whose outcome nobody
+    // noted.
     let mut outcomes = Vec::new();
     while outcomes.iter().filter(|outcome| **outcome == MailOutcome::Failed).count() < 5 {
         outcomes.push(invite(&bench, &alice, &asked).await);

@@ -68,7 +68,8 @@ async fn a_direct_enrolment_is_registered_once_and_its_token_is_used_up() {
     assert_eq!(alice.enrol(&bench, &other).await.code(), ErrorCode::InvitationCompleted);
     let other = DirectEnrolment { invited: Invited::User("eve@example.org".parse().unwrap()), ..other };
     assert_eq!(alice.enrol(&bench, &other).await.code(), ErrorCode::InvitationConflict);
-    // The same enrolment under another token changes nothing: what was enrolled is, and the token is nobody's.
+    // The same enrolment under another token changes nothing: what was enrolled is, and the token
+    // is nobody's.
     let moved = DirectEnrolment { token: Token::from_bytes(drawn()), ..enrolment };
     assert_eq!(alice.enrol(&bench, &moved).await.record::<Completed>().position, 2);
     assert_eq!(Claim::new(&alice, moved.token).start(&bench).await.code(), ErrorCode::InvitationUnknown);
@@ -376,7 +377,8 @@ async fn an_enrolment_by_a_greeter_revoked_meanwhile_is_void() {
     }
     assert_eq!(alice.log(&bench).await, before);
 
-    // What was registered in time stays, and its newcomer is told so, whatever became of the greeter.
+    // What was registered in time stays, and its newcomer is told so, whatever became of the
+    // greeter.
     dave.enrol(&bench, &by_dave).await.record::<Completed>();
     assert_eq!(standings().await, [Standing::Void, Standing::Void, Standing::Registered]);
     alice.change(&bench, Body::UserRevoked { user: dave.user }).await.record::<Completed>();

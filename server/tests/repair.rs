@@ -1,4 +1,5 @@
-//! What a restore of the database took off the end of a log: put back by members, judged as the first time, and by nobody else.
+//! What a restore of the database took off the end of a log: put back by members, judged as the
+//! first time, and by nobody else.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -17,7 +18,7 @@ use parsec_protocol::limits::{CERTIFICATE_MAX_BYTES, LOG_PAGE_MAX_CERTIFICATES};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     AttemptView, BootstrapRequest, Completed, EndReason, ErrorCode, HEADER_BOOTSTRAP, InvitationStatus,
-    LogRepair, LogRepaired, ManifestUpload, ManifestView, REPAIR_MAX_BYTES, path,
+    Least, LogRepair, LogRepaired, ManifestUpload, ManifestView, REPAIR_MAX_BYTES, path,
 };
 use support::{Answer, Bench, Claim, Member, Newcomer, drawn};
 
@@ -68,7 +69,8 @@ const fn done(count: u64, added: u64) -> LogRepaired {
     LogRepaired { count, added }
 }
 
-/// Alice and Bob before the backup; Carol, Bob's second device, a promotion and a revocation after it.
+/// Alice and Bob before the backup; Carol, Bob's second device, a promotion and a revocation after
+/// it.
 struct Story {
     copy: tempfile::TempDir,
     kept: Kept,
@@ -101,7 +103,7 @@ async fn members_put_back_what_a_restore_lost_and_everybody_goes_on() {
     let Story { copy, kept, alice, bob, carol, second, .. } = story().await;
     let bench = restored(&copy, false).await;
     assert_eq!(alice.log(&bench).await.count, 5);
-    let log = path::log(&carol.organisation, 0);
+    let log = path::log(&carol.organisation, 0, Least::NOTHING);
     assert_eq!(carol.call(&bench, "GET", &log, &[]).await.code(), ErrorCode::NotAuthenticated);
 
     // In parts, of which some is there already, and again.
@@ -114,7 +116,8 @@ async fn members_put_back_what_a_restore_lost_and_everybody_goes_on() {
     let log = alice.verified(&bench).await;
     assert_eq!(log.head(), *kept.heads.last().unwrap());
 
-    // Whoever was certified in the lost part is a member again, with the rights they had; whoever was revoked is none.
+    // Whoever was certified in the lost part is a member again, with the rights they had; whoever
+    // was revoked is none.
     assert_eq!(second.log(&bench).await.count, 10);
     let demotion = Body::ProfileChange { user: bob.user, profile: Profile::Outsider };
     carol.change(&bench, demotion).await.record::<Completed>();
@@ -144,7 +147,7 @@ async fn a_revocation_that_is_put_back_has_effect_at_once() {
     assert_eq!(repair(&alice, &bench, &kept.from(4)).await.record::<LogRepaired>(), done(5, 1));
     assert_eq!(claim.view(&bench).await.ended, Some(EndReason::InvitationEnded));
     assert_eq!(alice.see(&bench, &claim.token).await.status, InvitationStatus::Pending);
-    let log = path::log(&bob.organisation, 0);
+    let log = path::log(&bob.organisation, 0, Least::NOTHING);
     assert_eq!(bob.call(&bench, "GET", &log, &[]).await.code(), ErrorCode::Revoked);
     let claim = Claim::new(&bob, own);
     assert_eq!(claim.start(&bench).await.code(), ErrorCode::InvitationCancelled);
@@ -251,7 +254,8 @@ async fn what_does_not_stand_there_is_refused_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_newcomer_alone_puts_back_nothing() {
-    // Signed, then cancelled by the greeter: the newcomer has the certificates, and a head that the server knows.
+    // Signed, then cancelled by the greeter: the newcomer has the certificates, and a head that the
+    // server knows.
     let bench = Bench::start().await;
     let alice = bench.founded().await;
     let claim = Claim::new(&alice, alice.invite(&bench, "eve@example.org").await);
@@ -350,7 +354,8 @@ async fn after_a_restore_nothing_new_gets_in_between_until_the_operator_says_so(
     assert_eq!(alice.verified(&bench).await.count(), 13);
 }
 
-/// What `trust export` writes: the first `count` certificates, and a member's word for their end or none.
+/// What `trust export` writes: the first `count` certificates, and a member's word for their end or
+/// none.
 fn exported(kept: &Kept, by: &Member, count: usize, vouched: bool) -> LogExport {
     let certificates = kept.certificates[..count].to_vec();
     let empty = VerifiedLog::empty(by.organisation.clone(), by.root);
@@ -379,7 +384,8 @@ async fn an_operator_puts_a_log_back_from_a_members_file() {
     }
     assert_eq!(carol.verified(&bench).await.head(), *kept.heads.last().unwrap());
 
-    // An organisation that was lost whole, beside a running server; its founder's device is answered as ever.
+    // An organisation that was lost whole, beside a running server; its founder's device is
+    // answered as ever.
     let bench = Bench::start().await;
     assert!(matches!(put_back_from(&bench, "acme", &file), Err(ReinstateError::Unknown)));
     let token = bench.reserve("acme");

@@ -10,7 +10,7 @@ use parsec_protocol::ids::{DeviceId, Timestamp, Token};
 use parsec_protocol::limits::{REQUEST_TIME_SKEW_SECONDS, STEP_MAX_BYTES};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
-    self, AttemptView, CancelAttempt, EndReason, ErrorBody, ErrorCode, InvitationList, path,
+    self, AttemptView, CancelAttempt, EndReason, ErrorBody, ErrorCode, InvitationList, Least, path,
 };
 use support::{Bench, Claim, Member, drawn, founding, head};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -64,8 +64,8 @@ async fn only_what_was_signed_is_taken() {
     bench.call("POST", &target, &good, &[]).await.done();
 }
 
-/// The hash in the head is what was signed: a body that comes instead of it is nobody's, and a head that nobody signed gets its answer
-/// while its body is still on the way.
+/// The hash in the head is what was signed: a body that comes instead of it is nobody's, and a head
+/// that nobody signed gets its answer while its body is still on the way.
 #[tokio::test]
 async fn a_body_is_read_for_whoever_signed_for_it_and_must_be_that_one() {
     let bench = Bench::start().await;
@@ -216,14 +216,16 @@ async fn a_head_that_says_enough_is_answered_without_its_body() {
     let target = path::manifest(&alice.organisation);
     assert_eq!(answer_to_head(&bench, &stranger, &target, 100).await, ErrorCode::NotAuthenticated);
     assert_eq!(answer_to_head(&bench, &bob, &target, 1_000_000).await, ErrorCode::TooLarge);
-    while bob.call(&bench, "GET", &path::log(&bob.organisation, 0), &[]).await.status == 200 {}
+    while bob.call(&bench, "GET", &path::log(&bob.organisation, 0, Least::NOTHING), &[]).await.status == 200 {
+    }
     assert_eq!(answer_to_head(&bench, &bob, &target, 100).await, ErrorCode::RateLimited);
     let body = Body::DeviceRevoked { device: bob.device };
     alice.change(&bench, body).await.record::<relay::Completed>();
     assert_eq!(answer_to_head(&bench, &bob, &target, 100).await, ErrorCode::Revoked);
 }
 
-/// One person with many devices has one share, and neither they nor the revoked nor strangers spend what is the organisation's.
+/// One person with many devices has one share, and neither they nor the revoked nor strangers spend
+/// what is the organisation's.
 #[tokio::test]
 async fn a_members_devices_share_one_rate_and_leave_the_others_theirs() {
     let bench = Bench::with(|config| {
@@ -239,7 +241,7 @@ async fn a_members_devices_share_one_rate_and_leave_the_others_theirs() {
     let alice = bench.founded().await;
     let bob = alice.with(&bench, "bob@example.org", Profile::Standard).await;
     let second = bob.with_device(&bench).await;
-    let target = path::log(&alice.organisation, 0);
+    let target = path::log(&alice.organisation, 0, Least::NOTHING);
     let mut served = 0;
     for device in [&bob, &second].into_iter().cycle().take(200) {
         let answer = device.call(&bench, "GET", &target, &[]).await;
@@ -270,7 +272,7 @@ async fn what_is_repeated_costs_its_member_nothing() {
     })
     .await;
     let alice = bench.founded().await;
-    let target = path::log(&alice.organisation, 0);
+    let target = path::log(&alice.organisation, 0, Least::NOTHING);
     let headers = alice.sign("GET", &target, &[], bench.now(), Token::from_bytes(drawn()));
     assert_eq!(bench.call("GET", &target, &headers, &[]).await.status, 200);
     for _ in 0..100 {

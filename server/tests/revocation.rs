@@ -16,8 +16,8 @@ use parsec_protocol::limits::ATTEMPTS_MAX;
 use parsec_protocol::public_keys::{Context, Hash};
 use parsec_protocol::relay::{
     AttemptView, Completed, EVENT_GONE, EVENT_INVITATION, EndReason, ErrorCode, Follow, InvitationGone,
-    InvitationStatus, InvitationView, LogRepair, ManifestUpload, ManifestView, NewCertificate, NewInvitation,
-    path,
+    InvitationStatus, InvitationView, Least, LogRepair, ManifestUpload, ManifestView, NewCertificate,
+    NewInvitation, path,
 };
 use support::stream::Stream;
 use support::{Answer, Bench, Claim, DAY, Member, Newcomer, drawn, head};
@@ -63,7 +63,7 @@ async fn each_kind_is_taken_and_takes_effect_at_once() {
     // A member's own device, without being an administrator.
     bob.change(&bench, device(&second)).await.record::<Completed>();
     for (method, target) in
-        [("GET", path::log(&bob.organisation, 0)), ("GET", path::manifest(&bob.organisation))]
+        [("GET", path::log(&bob.organisation, 0, Least::NOTHING)), ("GET", path::manifest(&bob.organisation))]
     {
         assert_eq!(second.call(&bench, method, &target, &[]).await.code(), ErrorCode::Revoked);
     }

@@ -56,7 +56,7 @@ def main() -> None:
             assert served[method["name"]] == method["x-permission"], method["name"]
     ends = {method["x-subscription"]["end"] for method in document["methods"] if "x-subscription" in method}
     assert set(client.methods) - ends == set(served) - ends, set(client.methods) ^ set(served)
-    assert problem(client.rpc.hello, api="2.0") == "api_mismatch"
+    assert problem(client.rpc.hello, api="3.0") == "api_mismatch"
     assert client.rpc.discover() == document
 
     events = Follower(follower)

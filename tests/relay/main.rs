@@ -1,6 +1,8 @@
-//! A circuit relay (version 2) for tests: what somebody runs on a machine that two networks can reach.
+//! A circuit relay (version 2) for tests: what somebody runs on a machine that two networks can
+//! reach.
 //!
-//! Decides nothing: it is libp2p's own, with libp2p's own limits. Says at which addresses it is in the words of a link.
+//! Decides nothing: it is libp2p's own, with libp2p's own limits. Says at which addresses it is in
+//! the words of a link.
 
 #![allow(
     clippy::unwrap_used,

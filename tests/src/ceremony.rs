@@ -220,7 +220,8 @@ impl Side {
         view.say.map(|choice| choice.code).ok_or(Ended::Gone)
     }
 
-    /// Waits until codes are compared: the two devices have found each other, and people are to act.
+    /// Waits until codes are compared: the two devices have found each other, and people are to
+    /// act.
     ///
     /// # Errors
     /// [`Ended`].

@@ -1,4 +1,5 @@
-//! Runs `parsecctl` as a script would: no terminal, arguments, what it says on each stream, and how it exits.
+//! Runs `parsecctl` as a script would: no terminal, arguments, what it says on each stream, and how
+//! it exits.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,7 +1,9 @@
-//! A clean Debian, as a folder: made once by mmdebstrap and kept in the target folder, unpacked anew for each test.
+//! A clean Debian, as a folder: made once by mmdebstrap and kept in the target folder, unpacked
+//! anew for each test.
 //!
-//! Decides what is in it: the smallest Debian that boots systemd, of the release this machine runs, because the programs need its libraries.
-//! Refuses, with a reason to skip the test, where that can't be had.
+//! Decides what is in it: the smallest Debian that boots systemd, of the release this machine runs,
+//! because the programs need its libraries. Refuses, with a reason to skip the test, where that
+//! can't be had.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
@@ -16,8 +18,8 @@ use tempfile::TempDir;
 use crate::process::binary;
 use crate::{alone, installed};
 
-/// What the tree has beyond the packages dpkg cannot do without: a service manager with users' own ones, what ours depend on, and Python
-/// for the scripts inside.
+/// What the tree has beyond the packages dpkg cannot do without: a service manager with users' own
+/// ones, what ours depend on, and Python for the scripts inside.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,ca-certificates,python3";
 /// Left out of the tree: nobody reads there, and half of the files are such.
 const LEFT_OUT: &[&str] =
@@ -90,7 +92,8 @@ impl Debian {
         }
     }
 
-    /// A command run as root inside, without a service manager, with a network of its own. Whatever it starts ends with it.
+    /// A command run as root inside, without a service manager, with a network of its own. Whatever
+    /// it starts ends with it.
     #[must_use]
     pub fn inside(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = self.container(&["--pipe", "--as-pid2", "--setenv=DEBIAN_FRONTEND=noninteractive"]);
@@ -107,7 +110,8 @@ impl Debian {
     fn container(&self, options: &[&str]) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", RUN_SECONDS]);
-        // Processes and mounts of its own for nspawn itself, too: nothing of it is left on this machine, however the test ends.
+        // Processes and mounts of its own for nspawn itself, too: nothing of it is left on this
+        // machine, however the test ends.
         command.args(["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]);
         command.args(["--mount-proc", "sh", "-eu", "-c", NSPAWN, "sh", "--private-network"]);
         command.arg("--directory").arg(self.root()).args(options);
@@ -116,8 +120,8 @@ impl Debian {
     }
 }
 
-/// nspawn keeps its sockets in /run, and refuses a second start where that is no tmpfs. It registers nothing: there may be no systemd here
-/// to register with.
+/// nspawn keeps its sockets in /run, and refuses a second start where that is no tmpfs. It
+/// registers nothing: there may be no systemd here to register with.
 const NSPAWN: &str = "\
 mkdir -p /run/systemd/nspawn
 mount -t tmpfs tmpfs /run/systemd/nspawn

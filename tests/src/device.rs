@@ -1,4 +1,5 @@
-//! A person's device: a real parsecd with its own data and runtime folders, started, killed and started again.
+//! A person's device: a real parsecd with its own data and runtime folders, started, killed and
+//! started again.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
@@ -21,8 +22,8 @@ use crate::rpc::{Client, Failed};
 /// Once for all tests of a program.
 static SESSION: Once = Once::new();
 
-/// Confirmations are given by sessions, and one whose leader has ended gives none: a test that was started by something
-/// like that begins a session of its own.
+/// Confirmations are given by sessions, and one whose leader has ended gives none: a test that was
+/// started by something like that begins a session of its own.
 fn be_in_a_session() {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let session = stat.rsplit(')').next().unwrap().split_whitespace().nth(3).unwrap().to_owned();
@@ -78,7 +79,8 @@ impl Device {
         device
     }
 
-    /// From the next start on, the daemon has these in its environment, and nothing that was given so before.
+    /// From the next start on, the daemon has these in its environment, and nothing that was given
+    /// so before.
     pub fn set_environment(&mut self, environment: &[(&str, &str)]) {
         self.environment =
             environment.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();

@@ -1,4 +1,5 @@
-//! A program that follows a daemon's events and keeps the state they give, checking what the API promises on the way.
+//! A program that follows a daemon's events and keeps the state they give, checking what the API
+//! promises on the way.
 
 use std::path::Path;
 

@@ -235,7 +235,7 @@ impl Drop for FakeDaemon {
 pub fn hello() -> Reply {
     Reply::result(json!({
         "version": env!("CARGO_PKG_VERSION"), "api_version": parsec_protocol::control::API_VERSION,
-        "api_oldest": "1.0", "socket": "user", "token": null, "methods": []
+        "api_oldest": "2.0", "socket": "user", "token": null, "methods": []
     }))
 }
 

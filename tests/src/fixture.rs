@@ -1,4 +1,5 @@
-//! An organisation ready for a test: a server behind a proxy, and Alice, its first administrator, at her unlocked device.
+//! An organisation ready for a test: a server behind a proxy, and Alice, its first administrator,
+//! at her unlocked device.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::ceremony::{Bell, Side};
 use crate::device::{Device, Founding, private_folder};
-use crate::people::{self, Ends, Newcomer, Phone};
 use crate::proxy::Proxy;
+use crate::script::{self, Ends, Newcomer, Phone};
 use crate::server::Server;
 
 /// Alice's password.
@@ -137,7 +138,7 @@ impl Fixture {
         profile: ProfileName,
     ) -> (Side, Side) {
         let (mut claimer, mut greeter) = self.both(device, invitation);
-        people::up_to_password(&mut claimer, &mut greeter, BOB, Some(profile));
+        script::up_to_password(&mut claimer, &mut greeter, BOB, Some(profile));
         claimer.stage(Stage::SetPassword).unwrap();
         (claimer, greeter)
     }
@@ -164,7 +165,7 @@ impl Fixture {
         mode: ChoiceMode,
     ) -> Ends {
         let (mut claimer, mut greeter) = self.both(device, invitation);
-        people::enrol(&mut claimer, &mut greeter, newcomer, Phone { mode })
+        script::enrol(&mut claimer, &mut greeter, newcomer, Phone { mode })
     }
 
     /// Keeps the folders after the fixture is gone.

@@ -1,7 +1,9 @@
-//! A flood against a real server: connections of one address that say nothing, and bursts of calls by one member, for as long as the bursts last.
+//! A flood against a real server: connections of one address that say nothing, and bursts of calls
+//! by one member, for as long as the bursts last.
 //!
-//! Decides what the flood is, and how long the calls of another organisation's member take on the calm server and meanwhile. Refuses an
-//! answer that is none: every call of the other member has to be answered the first time.
+//! Decides what the flood is, and how long the calls of another organisation's member take on the
+//! calm server and meanwhile. Refuses an answer that is none: every call of the other member has to
+//! be answered the first time.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use parsec_protocol::relay::{ErrorCode, NewInvitation};
 use parsecd::os::clock;
 use parsecd::os::entropy::System;
 use parsecd::transport::TransportError;
+use parsecd::transport::behind::Seen;
 use parsecd::transport::relay::Member;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpSocket, TcpStream};
@@ -23,7 +26,8 @@ use crate::server::Server;
 
 /// An address of loopback's own, where the silent ones come from: 127.0.0.1 is everybody else's.
 const SILENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// Calls of one burst, all at once: every other one lists all invitations, the rest want something changed.
+/// Calls of one burst, all at once: every other one lists all invitations, the rest want something
+/// changed.
 const BURST: usize = 16;
 /// Descriptors besides those of the silent connections.
 const DESCRIPTORS_BESIDES: u64 = 1_000;
@@ -46,12 +50,13 @@ pub const FULL: Size = Size { silent: 2_048, bursts: 200, invitations: 1_000 };
 
 /// What was seen.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct FloodOutcome {
     /// Milliseconds of each of the other member's calls before.
     pub calm: Vec<f64>,
     /// And while the flood stood.
     pub flooded: Vec<f64>,
-    /// The flooding member's calls that were answered, and that were told to wait or found no place.
+    /// The flooding member's calls that were answered, and that were told to wait or found no
+    /// place.
     pub answered: usize,
     /// See [`Self::answered`].
     pub refused: usize,
@@ -78,12 +83,12 @@ pub fn make_room(size: &Size) -> Result<(), String> {
 ///
 /// # Panics
 /// If the organisations can't be founded.
-pub async fn stand(server: &Server, size: Size) -> Result<Seen, String> {
+pub async fn stand(server: &Server, size: Size) -> Result<FloodOutcome, String> {
     let [flooding, other] = ["acme", "bolt"].map(|name| (server.reserve(name), name.parse().unwrap()));
     let flooding = load::alice(&server.url(), &flooding.0, &flooding.1).await;
     let other = load::alice(&server.url(), &other.0, &other.1).await.member();
     invite(&flooding, size.invitations).await?;
-    let mut seen = Seen::default();
+    let mut seen = FloodOutcome::default();
     for _ in 0..CALM {
         seen.calm.extend(ask(&other).await?);
     }
@@ -147,7 +152,7 @@ fn nobodys() -> Token {
 async fn ask(member: &Member) -> Result<[f64; 2], String> {
     let milliseconds = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
     let since = Instant::now();
-    member.log_page(0).await.map_err(|error| format!("the other's log: {error}"))?;
+    member.log_page(0, Seen::NOTHING).await.map_err(|error| format!("the other's log: {error}"))?;
     let read = milliseconds(since);
     let since = Instant::now();
     answered(member.cancel_invitation(nobodys()).await)

@@ -1,4 +1,5 @@
-//! 676 names that did harm elsewhere: to terminals, logs, tables and readers. Nothing in them may have an effect here.
+//! 676 names that did harm elsewhere: to terminals, logs, tables and readers. Nothing in them may
+//! have an effect here.
 
 /// Every C0 and C1 control character, and DEL.
 fn controls() -> impl Iterator<Item = char> {
@@ -13,7 +14,8 @@ const INVISIBLE: [char; 28] = [
     '\u{2029}', '\u{fff9}', '\u{fffb}',
 ];
 
-/// Operating system commands that terminals know: titles, colours, links, the clipboard, notifications, pictures.
+/// Operating system commands that terminals know: titles, colours, links, the clipboard,
+/// notifications, pictures.
 const COMMANDS: [u32; 23] =
     [0, 1, 2, 4, 7, 8, 9, 10, 11, 12, 17, 19, 50, 52, 66, 99, 104, 110, 133, 176, 633, 777, 1337];
 
@@ -92,7 +94,8 @@ pub fn names() -> Vec<String> {
     all
 }
 
-/// The first character of a text that could, line ends aside. A joiner or a selector behind a picture only makes another picture of it.
+/// The first character of a text that could, line ends aside. A joiner or a selector behind a
+/// picture only makes another picture of it.
 #[must_use]
 pub fn effect_in(text: &str) -> Option<char> {
     let mut before = ' ';
@@ -104,8 +107,8 @@ pub fn effect_in(text: &str) -> Option<char> {
     })
 }
 
-/// Whether a character could steer a terminal or hide something. Independent of the list in the product, so that each can find
-/// the other's gaps.
+/// Whether a character could steer a terminal or hide something. Independent of the list in the
+/// product, so that each can find the other's gaps.
 #[must_use]
 pub fn has_effect(c: char) -> bool {
     let code = u32::from(c);

@@ -1,6 +1,8 @@
-//! docs/schemas/: what each line of `parsecctl --json` looks like, by the name it gives itself in `schema`.
+//! docs/schemas/: what each line of `parsecctl --json` looks like, by the name it gives itself in
+//! `schema`.
 //!
-//! Decides which type is behind which name. What only parsecctl says, and the daemon doesn't, is described here.
+//! Decides which type is behind which name. What only parsecctl says, and the daemon doesn't, is
+//! described here.
 
 use std::path::PathBuf;
 

@@ -1,6 +1,8 @@
-//! A daemon that may come up or refuse to: either is an answer, and silence is a failure of the test.
+//! A daemon that may come up or refuse to: either is an answer, and silence is a failure of the
+//! test.
 //!
-//! Decides how long a start may take before it counts as hanging. Refuses nothing else: what the answer should be, a test says.
+//! Decides how long a start may take before it counts as hanging. Refuses nothing else: what the
+//! answer should be, a test says.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -1,6 +1,8 @@
-//! Many people in one process: their machines, drivers and transport are the shipped ones, against one real server.
+//! Many people in one process: their machines, drivers and transport are the shipped ones, against
+//! one real server.
 //!
-//! Decides that people take no time. Refuses no load: how many there are at once is for the caller to say.
+//! Decides that people take no time. Refuses no load: how many there are at once is for the caller
+//! to say.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -89,7 +91,8 @@ impl Alice {
     }
 }
 
-/// What the server has acknowledged: an invitation, an attempt of it that the greeter has joined, and message 0.
+/// What the server has acknowledged: an invitation, an attempt of it that the greeter has joined,
+/// and message 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Begun {
     /// Which invitation.
@@ -98,7 +101,8 @@ pub struct Begun {
     pub attempt: AttemptId,
 }
 
-/// Begins a ceremony up to message 0, each call as often as it takes: the server may be killed at any moment.
+/// Begins a ceremony up to message 0, each call as often as it takes: the server may be killed at
+/// any moment.
 ///
 /// # Errors
 /// The server refused; that it was away is none.
@@ -123,7 +127,8 @@ pub async fn begun(alice: Arc<Alice>, number: usize) -> Result<Begun, String> {
     Ok(Begun { token, attempt })
 }
 
-/// A newcomer who has begun, with a greeter who has joined: both wait for the other's word with an open event stream.
+/// A newcomer who has begun, with a greeter who has joined: both wait for the other's word with an
+/// open event stream.
 ///
 /// # Errors
 /// In words.
@@ -169,7 +174,7 @@ impl Issuer for Vouches {
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
         let mut log = self.0.log.lock().await;
         loop {
-            let page = self.1.log_page(log.count()).await.unwrap();
+            let page = self.1.log_page(log.count(), self.1.seen(&log)).await.unwrap();
             if page.certificates.is_empty() {
                 return Ok(Arc::clone(&log));
             }
@@ -324,7 +329,8 @@ async fn answer(view: &CeremonyView, heard: &mut watch::Receiver<Option<String>>
     }
 }
 
-/// One whole enrolment of the newcomer of a number; `folder` is where their keys and store go, if they go anywhere.
+/// One whole enrolment of the newcomer of a number; `folder` is where their keys and store go, if
+/// they go anywhere.
 ///
 /// # Errors
 /// In words, where it ended.
@@ -389,7 +395,8 @@ pub async fn ceremony(alice: Arc<Alice>, number: usize, folder: Option<PathBuf>)
     greeted.map_err(|end| format!("greeter: {end:?}"))
 }
 
-/// What the outbox does: waits for message 8, checks it against the record, hands everything to the server.
+/// What the outbox does: waits for message 8, checks it against the record, hands everything to the
+/// server.
 async fn publish(transport: &GreeterTransport, sealed: &SealedEnrolment) {
     let (tell, mut seen) = watch::channel(None);
     let arrived = async {

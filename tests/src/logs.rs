@@ -1,4 +1,5 @@
-//! What programs wrote: the part that is shown when a test fails, and the search for what must never be there.
+//! What programs wrote: the part that is shown when a test fails, and the search for what must
+//! never be there.
 
 use std::fs;
 use std::path::Path;
@@ -80,7 +81,8 @@ impl Planted {
     }
 }
 
-/// The characters of a base64 text that depend on these bytes alone, if they stand `alignment` bytes into a group of three.
+/// The characters of a base64 text that depend on these bytes alone, if they stand `alignment`
+/// bytes into a group of three.
 fn base64_inside(bytes: &[u8], alignment: usize) -> Vec<u8> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut bits = Vec::new();

@@ -1,8 +1,8 @@
-//! What stands in a process's memory: every page it may write, searched for what should be gone. Takes root, because the programs
-//! close their memory to everybody else.
+//! What stands in a process's memory: every page it may write, searched for what should be gone.
+//! Takes root, because the programs close their memory to everybody else.
 //!
-//! Decides what counts as found: the bytes of a secret themselves, in either hexadecimal or in base64, wherever a page can be
-//! written: heap, stacks, static data, anonymous mappings.
+//! Decides what counts as found: the bytes of a secret themselves, in either hexadecimal or in
+//! base64, wherever a page can be written: heap, stacks, static data, anonymous mappings.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -36,7 +36,8 @@ fn writable(process: u32) -> Vec<(u64, u64, String)> {
 pub fn search(process: u32, planted: &[Planted]) -> (Vec<Hit>, u64) {
     let memory = File::open(format!("/proc/{process}/mem")).unwrap();
     let longest = planted.iter().map(|secret| secret.bytes.len()).max().unwrap_or_default();
-    // Which pairs of first bytes are worth a look: nearly none, so that a hundred secrets cost as little as one.
+    // Which pairs of first bytes are worth a look: nearly none, so that a hundred secrets cost as
+    // little as one.
     let mut starts = vec![false; 1 << 16];
     for secret in planted {
         starts[usize::from(secret.bytes[0]) << 8 | usize::from(secret.bytes[1])] = true;
@@ -70,8 +71,8 @@ pub fn search(process: u32, planted: &[Planted]) -> (Vec<Hit>, u64) {
     (hits, searched)
 }
 
-/// A field of `/proc/PID/status` that is a size, in KiB: `VmRSS` is what a process has in memory, `VmHWM` the most it had, `VmSize` its
-/// address space.
+/// A field of `/proc/PID/status` that is a size, in KiB: `VmRSS` is what a process has in memory,
+/// `VmHWM` the most it had, `VmSize` its address space.
 #[must_use]
 pub fn resident(process: u32, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();

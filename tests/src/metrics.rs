@@ -1,4 +1,5 @@
-//! What a test measured for a row of docs/assurance.md. Decides how large a run is and how its figure is printed.
+//! What a test measured for a row of docs/assurance.md. Decides how large a run is and how its
+//! figure is printed.
 //!
 //! Refuses nothing: whether the figure is good enough is for the test to say, by failing.
 

@@ -1,8 +1,10 @@
-//! Networks of their own for a test: namespaces (network namespaces of the kernel) with cables and switches between them, in which the
-//! real programs run. Unix sockets and files are the machine's, so a test drives a daemon in any namespace as it drives every other.
+//! Networks of their own for a test: namespaces (network namespaces of the kernel) with cables and
+//! switches between them, in which the real programs run. Unix sockets and files are the machine's,
+//! so a test drives a daemon in any namespace as it drives every other.
 //!
-//! Decides that nothing of it is in the machine's own network: a switch is a bridge in a namespace, too. Everything is gone with the
-//! [`Network`]; what a killed test left behind goes with the next one.
+//! Decides that nothing of it is in the machine's own network: a switch is a bridge in a namespace,
+//! too. Everything is gone with the [`Network`]; what a killed test left behind goes with the next
+//! one.
 
 mod office;
 mod relay;
@@ -170,7 +172,8 @@ impl Network {
         switch
     }
 
-    /// A cable from a namespace to a switch, with these addresses (`10.1.0.2/24`) at the namespace's end. Returns the switch's port.
+    /// A cable from a namespace to a switch, with these addresses (`10.1.0.2/24`) at the
+    /// namespace's end. Returns the switch's port.
     pub fn cable(
         &self,
         namespace: &Namespace,
@@ -201,11 +204,12 @@ impl Network {
         port
     }
 
-    /// Makes a namespace a router that hides what is behind `inside`: others see one address, and nobody unasked comes in.
+    /// Makes a namespace a router that hides what is behind `inside`: others see one address, and
+    /// nobody unasked comes in.
     pub fn hide(&self, router: &Namespace, inside: &str, outside: &str) {
         router.set("net/ipv4/ip_forward", "1");
-        // Without `input` closed, a packet to a mapping that the other side has not made yet would take the router itself for its
-        // end, and then the mapping for a clash.
+        // Without `input` closed, a packet to a mapping that the other side has not made yet would
+        // take the router itself for its end, and then the mapping for a clash.
         router.filter(&format!(
             "table inet nat {{\n\
              chain post {{ type nat hook postrouting priority 100; oifname {outside} masquerade; }}\n\

@@ -1,7 +1,8 @@
 //! docs/openrpc.json: the local API for programs that read documents rather than Rust.
 //!
-//! Decides nothing of its own: types come from `protocol::control::schema`, names and rights from the daemon's table, words and
-//! examples from docs/local-api.md. Refuses a method that one of the three doesn't know.
+//! Decides nothing of its own: types come from `protocol::control::schema`, names and rights from
+//! the daemon's table, words and examples from docs/local-api.md. Refuses a method that one of the
+//! three doesn't know.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -176,7 +177,8 @@ fn noun(method: &str) -> &str {
     method.split('.').next().unwrap_or(method)
 }
 
-/// Every problem by its name; and one that stands for all in a method's list, where numbers may not repeat.
+/// Every problem by its name; and one that stands for all in a method's list, where numbers may not
+/// repeat.
 fn errors() -> Map<String, Value> {
     let number = |kind: ProblemKind| parsecd::rpc::errors::object(&Problem::new(kind, "")).code();
     let mut errors: Map<_, _> = ProblemKind::ALL

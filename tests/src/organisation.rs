@@ -1,6 +1,7 @@
 //! An organisation of one administrator, in memory: what a machine on the greeter's side takes.
 //!
-//! Decides nothing: what it is made of is drawn from the source that is handed in, so that the same seed makes the same organisation.
+//! Decides nothing: what it is made of is drawn from the source that is handed in, so that the same
+//! seed makes the same organisation.
 
 use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
 use parsec_protocol::chain::organisation::certificate::Profile;

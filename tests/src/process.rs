@@ -1,4 +1,5 @@
-//! A program that belongs to a test: found among the built ones, started with its output in a file, killed with its owner.
+//! A program that belongs to a test: found among the built ones, started with its output in a file,
+//! killed with its owner.
 //!
 //! Refuses to run when the binary has not been built, and says what to do about it.
 
@@ -52,8 +53,8 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// A command for a program, after the words that put it into a place of its own, if there are any. Those give way to the program: the
-/// process is the program's.
+/// A command for a program, after the words that put it into a place of its own, if there are any.
+/// Those give way to the program: the process is the program's.
 #[must_use]
 pub fn command_in(prefix: &[String], program: &Path) -> Command {
     match prefix.split_first() {
@@ -128,7 +129,8 @@ impl Process {
         self.child.wait().unwrap()
     }
 
-    /// Leaves it running after the owner is gone; returns its id. For the demonstration's `--keep` alone.
+    /// Leaves it running after the owner is gone; returns its id. For the demonstration's `--keep`
+    /// alone.
     #[must_use]
     pub fn release(self) -> u32 {
         let id = self.child.id();
@@ -144,7 +146,8 @@ pub fn signal_by_id(id: u32, signal: Signal) {
     kill_process(id, signal).unwrap();
 }
 
-/// Kills a program of this test that another thread owns; its owner still has to take note of its end.
+/// Kills a program of this test that another thread owns; its owner still has to take note of its
+/// end.
 pub fn kill_by_id(id: u32) {
     signal_by_id(id, Signal::KILL);
 }

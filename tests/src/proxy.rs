@@ -1,6 +1,8 @@
-//! A relay under a test's control: stands before the real server and may look at, hold back, change or lose any request or answer.
+//! A relay under a test's control: stands before the real server and may look at, hold back, change
+//! or lose any request or answer.
 //!
-//! Understands just enough HTTP/1.1: one request on a connection, bodies by `content-length`, event streams passed through as they come.
+//! Understands just enough HTTP/1.1: one request on a connection, bodies by `content-length`, event
+//! streams passed through as they come.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -107,8 +109,8 @@ pub trait Meddler: Send + Sync {
         Fate::Pass
     }
 
-    /// An event stream is asked for: whether all of it is collected here, and nothing handed on, as proxies do that wait for an answer's
-    /// end.
+    /// An event stream is asked for: whether all of it is collected here, and nothing handed on, as
+    /// proxies do that wait for an answer's end.
     fn holds_back(&self, request: &Request) -> bool {
         let _ = request;
         false
@@ -179,7 +181,8 @@ impl Proxy {
                 let streams = Arc::clone(&streams);
                 connections.push(std::thread::spawn(move || {
                     let end = client.try_clone();
-                    // A cut connection is what half of the tests are about. It must be seen as one: another handle of it is kept.
+                    // A cut connection is what half of the tests are about. It must be seen as one:
+                    // another handle of it is kept.
                     let _ = serve(client, upstream, &*meddler, &streams);
                     let _ = end.map(|end| end.shutdown(Shutdown::Both));
                 }));
@@ -250,7 +253,8 @@ fn serve(
     if request.streams() {
         let watched = (client.try_clone()?, server.try_clone()?);
         let gone = std::thread::spawn(move || {
-            // The client sends nothing more: the end of its side means that it is gone, and the server shall know.
+            // The client sends nothing more: the end of its side means that it is gone, and the
+            // server shall know.
             let (mut client, server) = watched;
             let _ = client.read(&mut [0]);
             let _ = server.shutdown(Shutdown::Both);

@@ -1,4 +1,5 @@
-//! Waits until a program says that it is ready, by a file it writes: told by the kernel, not asked again and again.
+//! Waits until a program says that it is ready, by a file it writes: told by the kernel, not asked
+//! again and again.
 
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;

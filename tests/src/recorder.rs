@@ -1,4 +1,5 @@
-//! A tap between a program and a daemon's socket: passes every line on, and remembers it with its direction.
+//! A tap between a program and a daemon's socket: passes every line on, and remembers it with its
+//! direction.
 //!
 //! Refuses nothing: what is no JSON is passed on too, and remembered as a text.
 
@@ -55,7 +56,8 @@ impl Recorder {
         &self.path
     }
 
-    /// Everything so far. A line is remembered before it is passed on: an answer never stands before its request.
+    /// Everything so far. A line is remembered before it is passed on: an answer never stands
+    /// before its request.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {
         self.heard.lines.lock().unwrap().clone()

@@ -1,5 +1,5 @@
-//! A small JSON-RPC client over the daemon's socket, one object a line. Independent of the one in parsecctl, so that each can
-//! find the other's mistakes.
+//! A small JSON-RPC client over the daemon's socket, one object a line. Independent of the one in
+//! parsecctl, so that each can find the other's mistakes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// A call that takes longer than this has hung. Unlocking needs about a second; the rest is for a busy machine.
+/// A call that takes longer than this has hung. Unlocking needs about a second; the rest is for a
+/// busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Why there was no result.
@@ -105,7 +106,8 @@ impl Client {
         }
     }
 
-    /// Something cuts this connection from outside: for the thread that reads it to notice that nobody listens any more.
+    /// Something cuts this connection from outside: for the thread that reads it to notice that
+    /// nobody listens any more.
     #[must_use]
     pub fn handle(&self) -> UnixStream {
         self.writer.try_clone().unwrap()

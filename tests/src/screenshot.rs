@@ -1,7 +1,9 @@
-//! A picture of the ceremony: two people at two real terminals, and what stands on their screens when both codes agree.
+//! A picture of the ceremony: two people at two real terminals, and what stands on their screens
+//! when both codes agree.
 //!
-//! Decides at which moment the picture is taken, and what of it differs from run to run. Refuses to make anything up: every row comes
-//! out of a terminal emulator that was fed the bytes which `parsecctl` wrote.
+//! Decides at which moment the picture is taken, and what of it differs from run to run. Refuses to
+//! make anything up: every row comes out of a terminal emulator that was fed the bytes which
+//! `parsecctl` wrote.
 
 pub mod svg;
 
@@ -128,7 +130,8 @@ impl Recording {
     }
 }
 
-/// A row without what differs from run to run: codes, how they are spelled, and which number was picked.
+/// A row without what differs from run to run: codes, how they are spelled, and which number was
+/// picked.
 #[must_use]
 pub fn skeleton(row: &str) -> String {
     if let Some((question, _)) = row.split_once("or type the code:") {

@@ -1,4 +1,5 @@
-//! A real metadata server with its own folder: started on a free port, killed, started again where it was.
+//! A real metadata server with its own folder: started on a free port, killed, started again where
+//! it was.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,8 @@ use std::process::{Command, Output};
 use crate::network::Namespace;
 use crate::process::{Process, binary, command_in};
 
-/// Options that lift the limits per address and organisation: every person of a test comes from the same machine.
+/// Options that lift the limits per address and organisation: every person of a test comes from the
+/// same machine.
 pub const NO_LIMITS: &[&str] = &[
     "--no-rate-limits",
     "--budget-administrator",

@@ -1,4 +1,5 @@
-//! The systemd units, as systemd itself judges them: their exposure score, and whether it understands every line.
+//! The systemd units, as systemd itself judges them: their exposure score, and whether it
+//! understands every line.
 //!
 //! Decides the goals. Needs `systemd-analyze`, which works without a running systemd.
 
@@ -7,8 +8,9 @@ use std::process::{Command, Output};
 
 /// A unit, whose manager runs it, and the highest score it may have.
 ///
-/// The user's unit can't have the rest: a user manager is charged 0.4 for "running as root", which it doesn't, and
-/// ignores ProtectProc=, ProcSubset= and IPAddressDeny= (0.5 together), which therefore may not stand there.
+/// The user's unit can't have the rest: a user manager is charged 0.4 for "running as root", which
+/// it doesn't, and ignores ProtectProc=, ProcSubset= and IPAddressDeny= (0.5 together), which
+/// therefore may not stand there.
 pub const GOALS: &[(&str, bool, f64)] =
     &[("parsec-metadata.service", false, 1.2), ("parsecd.service", true, 1.8)];
 /// Units that are only verified.

@@ -1,9 +1,8 @@
 //! The rules about comments: how wide they are, and that a doc comment says something.
 //!
 //! Decides what a doc comment says too little with: a pronoun alone, or fewer than four words on
-//! something public. Those of `protocol::control` go out to others as docs/openrpc.json. Refuses
-//! more of either in a folder than the list excuses; an entry of the list may only fall, and goes
-//! once its folder is clean.
+//! something public. Those of `protocol::control` go out to others as docs/openrpc.json. Excuses
+//! nothing: a comment is cheap to write again.
 
 use super::Finding;
 use super::source::{Source, is_test_path};
@@ -13,24 +12,6 @@ use super::source::{Source, is_test_path};
 const WIDTH_MAX: usize = 100;
 /// Fewest words of a doc comment on something public.
 const WORDS_MIN: usize = 4;
-
-/// Comments that are too wide, by folder, as they were when the rule came.
-const EXCUSED_WIDE: &[(&str, usize)] = &[
-    ("daemon/tests/", 6),
-    ("protocol/src/chain/", 45),
-    ("protocol/src/relay", 34),
-    ("protocol/tests/", 81),
-    ("server/src/", 279),
-    ("server/tests/", 30),
-    ("tests/relay/", 2),
-    ("tests/src/", 101),
-    ("tests/tests/", 202),
-    ("tests/xtask/", 90),
-];
-
-/// Doc comments that say too little, likewise.
-const EXCUSED_SHORT: &[(&str, usize)] =
-    &[("daemon/src/", 120), ("protocol/src/chain/", 47), ("server/src/", 5)];
 
 /// Words that stand for something else: alone, they leave the reader to find out for what.
 const PRONOUNS: &[&str] = &[
@@ -43,38 +24,7 @@ const PREPOSITIONS: &[&str] =
 
 /// Checks all files.
 pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
-    let wide: Vec<_> = sources.iter().flat_map(wide).collect();
-    let short: Vec<_> = sources.iter().flat_map(short).collect();
-    let mut findings = excuse(wide, EXCUSED_WIDE);
-    findings.extend(excuse(short, EXCUSED_SHORT));
-    findings
-}
-
-/// What is left of the findings once each excused folder has been given its number.
-fn excuse(findings: Vec<Finding>, excused: &[(&str, usize)]) -> Vec<Finding> {
-    let mut left = Vec::new();
-    let mut found = vec![Vec::new(); excused.len()];
-    for finding in findings {
-        match excused.iter().position(|(folder, _)| finding.place.starts_with(folder)) {
-            Some(at) => found.get_mut(at).into_iter().for_each(|list| list.push(finding.place.clone())),
-            None => left.push(finding),
-        }
-    }
-    for ((folder, most), found) in excused.iter().zip(found) {
-        let reason = "the list of excuses in tests/tidy/comments.rs may only get shorter";
-        let what = match found.len() {
-            0 => "is clean: take it off the list".to_owned(),
-            count if count > *most => {
-                format!(
-                    "has {count} such comments and {most} are excused; the last is {}",
-                    found.last().map_or("", String::as_str)
-                )
-            }
-            _ => continue,
-        };
-        left.push(Finding::new(folder, 0, what, reason));
-    }
-    left
+    sources.iter().flat_map(|source| wide(source).into_iter().chain(short(source))).collect()
 }
 
 /// Comment lines that are too wide. One long word, such as an address, can't be broken.

@@ -1,90 +1,13 @@
-//! The rules about documents: each is in the index, the glossary names code that is there, and
-//! words that are gone stay gone.
+//! The rules about documents: each is in the index, and the glossary names code that is there.
 //!
-//! Decides by exact lists. Refuses a document that no reader is led to, a place in the code that
-//! has moved away, and an old name beside the new one: two words for one thing cost every reader
-//! the question whether they are two things.
+//! Decides by what is on disk. Refuses a document that no reader is led to, and a place in the code
+//! that has moved away. Which words are gone, `words.rs` says.
 
 use std::path::Path;
 
 use super::Finding;
 use super::comments::too_little;
-
-/// Words that are gone, each with what to say instead and where it is refused. Whoever renames
-/// something adds a line here. A word matches whole and in any case; code in backticks and in
-/// fenced blocks counts as code, not as prose.
-const GONE: &[Gone] = &[
-    Gone { word: "direct road", instead: "peer-to-peer transport, or connection", at: PROSE, but: ERRORS },
-    Gone { word: "road", instead: "transport", at: PROSE, but: ERRORS },
-    Gone { word: "roads", instead: "transports", at: PROSE, but: &[] },
-    Gone { word: "terminal", instead: "device, where a machine is meant", at: PROSE, but: TTY },
-    Gone { word: "terminals", instead: "devices, where machines are meant", at: PROSE, but: TTY },
-    Gone { word: "another past", instead: "fork, or rollback", at: PROSE, but: ERRORS },
-    Gone { word: "does not check", instead: "fails verification", at: PROSE, but: ERRORS },
-    Gone { word: "evidence.md", instead: "assurance.md", at: &[""], but: &["tests/tidy/documents.rs"] },
-    Gone { word: "direct-road.md", instead: "peer-to-peer.md", at: &[""], but: &["tests/tidy/documents.rs"] },
-];
-
-/// A word that is gone.
-struct Gone {
-    word: &'static str,
-    instead: &'static str,
-    /// Beginnings of the paths where it is refused; `""` is everywhere.
-    at: &'static [&'static str],
-    /// Paths, or parts of a line, in which it is right all the same.
-    but: &'static [&'static str],
-}
-
-/// What people read.
-const PROSE: &[&str] = &[
-    "docs/",
-    "README.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "RELEASING.md",
-    "packaging/README.md",
-    "systemd/",
-];
-
-/// Lines in which a terminal is one with a keyboard, and documents that show what programs print.
-const TTY: &[&str] = &[
-    "docs/man/",
-    "terminal emulator",
-    "two real terminals",
-    "Two terminals side by side",
-    "real enrolment in two terminals",
-    "(a TTY)",
-    "on a terminal",
-    "terminal window",
-    "Terminal 1",
-    "Terminal 2",
-    "terminal 1",
-    "in two terminals",
-    "both terminals find",
-    "steer the terminal",
-    "terminal's echo",
-    "the shell has the terminal",
-    "at this terminal",
-    "there is a terminal",
-    "terminal, it says why",
-    "in this terminal",
-    "terminal's font",
-    "in a terminal",
-    "its terminal",
-    "the terminal's own",
-    "terminal that is stopped with SIGSTOP",
-    "(a terminal,",
-    "when this terminal is gone",
-    "wider than the terminal",
-    "terminal is closed",
-    "opens a terminal",
-    "| yes | 7",
-    "| no | 6",
-    "| no | 7",
-];
-
-/// Tables of what programs print, which a test compares with the programs.
-const ERRORS: &[&str] = &["| yes | 7", "| no | 6", "| no | 7"];
+use super::words;
 
 /// Checks the texts of a repository at `root`.
 pub(crate) fn check(root: &Path, files: &[(String, String)]) -> Vec<Finding> {
@@ -93,7 +16,7 @@ pub(crate) fn check(root: &Path, files: &[(String, String)]) -> Vec<Finding> {
     glossary(root, files, &mut findings);
     for (path, text) in files {
         descriptions(path, text, &mut findings);
-        findings.extend(gone(path, text));
+        findings.extend(words::gone(path, text));
     }
     findings
 }
@@ -171,7 +94,7 @@ fn module(files: &[(String, String)], place: &str) -> bool {
 }
 
 /// What a line of a schema says to people.
-fn described(line: &str) -> Option<&str> {
+pub(crate) fn described(line: &str) -> Option<&str> {
     let (key, said) = line.trim_start().split_once(": ")?;
     ["\"description\"", "\"summary\""].contains(&key).then(|| said.trim_matches([',', '"']))
 }
@@ -192,59 +115,6 @@ fn descriptions(path: &str, text: &str, findings: &mut Vec<Finding>) {
             ));
         }
     }
-}
-
-/// The words that are gone and are in a text all the same.
-pub(crate) fn gone(path: &str, text: &str) -> Vec<Finding> {
-    let schema = path.starts_with("docs/") && path.ends_with(".json");
-    let read = path.ends_with(".md") || path.starts_with("systemd/") || schema;
-    let rules: Vec<&Gone> = GONE
-        .iter()
-        .filter(|gone| read || gone.at == [""])
-        .filter(|gone| gone.at.iter().any(|at| path.starts_with(at)))
-        .filter(|gone| !gone.but.iter().any(|but| but.contains('/') && path.starts_with(but)))
-        .collect();
-    if rules.is_empty() {
-        return Vec::new();
-    }
-    let mut findings = Vec::new();
-    let mut fenced = false;
-    for (number, line) in text.lines().enumerate() {
-        if line.trim_start().starts_with("```") {
-            fenced = !fenced;
-            continue;
-        }
-        if schema && described(line).is_none() {
-            continue;
-        }
-        for gone in &rules {
-            let name = gone.word.contains('.');
-            if fenced && !name || gone.but.iter().any(|but| line.contains(but)) {
-                continue;
-            }
-            let prose =
-                if name { line.to_owned() } else { line.split('`').step_by(2).collect::<Vec<_>>().join("`") };
-            if has_word(&prose.to_lowercase(), gone.word) {
-                let what = format!("says `{}`: say {}", gone.word, gone.instead);
-                findings.push(Finding::new(
-                    path,
-                    number + 1,
-                    what,
-                    "two words for one thing look like two things",
-                ));
-            }
-        }
-    }
-    findings
-}
-
-fn has_word(line: &str, word: &str) -> bool {
-    line.match_indices(word).any(|(at, _)| {
-        let letter = |c: char| c.is_alphanumeric() || c == '_';
-        let before = line.get(..at).unwrap_or_default().chars().next_back();
-        let after = line.get(at + word.len()..).unwrap_or_default().chars().next();
-        !before.is_some_and(letter) && !after.is_some_and(letter)
-    })
 }
 
 /// The rules can fail.
@@ -275,22 +145,5 @@ mod tests {
         for moved in ["`protocol::ids::Tok`", "`protocol::names`", "`docs/nowhere/`"] {
             assert_eq!(glossary(moved), 1, "{moved}");
         }
-    }
-
-    #[test]
-    fn words_that_are_gone() {
-        let gone = |path: &str, text: &str| super::gone(path, text).len();
-        assert_eq!(gone("docs/a.md", "over the road"), 1);
-        assert_eq!(gone("docs/a.md", "the direct road"), 2, "both words");
-        assert_eq!(
-            gone("docs/a.md", "a broad `road_changed`, `road`"),
-            0,
-            "names in code, and parts of words"
-        );
-        assert_eq!(gone("docs/a.md", "```\nthe road\n```\nthe road"), 1, "what a program prints");
-        assert_eq!(gone("docs/a.md", "Bob's terminal"), 1);
-        assert_eq!(gone("docs/a.md", "in a terminal window"), 0);
-        assert_eq!(gone("daemon/src/a.rs", "// the road"), 0, "not there yet");
-        assert_eq!(gone("daemon/src/a.rs", concat!("// docs/evi", "dence.md")), 1, "everywhere");
     }
 }

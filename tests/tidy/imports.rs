@@ -70,7 +70,7 @@ const WALLS: &[Wall] = &[
     },
     Wall {
         from: &["protocol/chain"],
-        never: &["protocol/enrol", "protocol/evidence", "protocol/direct"],
+        never: &["protocol/enrol", "protocol/evidence", "protocol/p2p"],
         reason: "a log is judged by its certificates alone, however these were made and whoever shows them",
     },
     Wall {

@@ -55,7 +55,7 @@ const EXPOSERS: &[(&str, &str)] = &[
     ("daemon/src/calls/invitations.rs", "keeps the link secret that it writes into a link"),
     ("daemon/src/p2p/host.rs", "hashes what a claimer shows"),
     ("daemon/src/p2p/node/library.rs", "gives a node its identity"),
-    ("protocol/src/direct/proof.rs", "derives the key of proofs from the link secret"),
+    ("protocol/src/p2p/proof.rs", "derives the key of proofs from the link secret"),
     ("ctl/src/commands/invite.rs", "shows the link to the person who made it"),
     ("ctl/src/commands/org.rs", "shows the links of a server that moved to the person who made them"),
     ("ctl/src/commands/token.rs", "shows a new token's secret, or writes it to a file of its owner's alone"),

@@ -94,7 +94,7 @@ fn imports_that_are_fine() {
         ),
         ("ctl/src/commands/lab.rs", "use parsec_protocol::lab::{Lab, Transcript};"),
         ("server/src/store/sqlite/members.rs", "use rusqlite::params; use super::values::stored;"),
-        ("server/src/store/beside.rs", "use super::sqlite::Connection;"),
+        ("server/src/store/standalone.rs", "use super::sqlite::Connection;"),
         ("daemon/src/store/database.rs", "use rusqlite::Connection;"),
         ("server/src/log.rs", "use parsec_protocol::chain::organisation::log::VerifiedLog;"),
         ("server/src/store/log.rs", "use parsec_protocol::chain::organisation::rules::{Fault, accept};"),

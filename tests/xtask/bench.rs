@@ -1,14 +1,15 @@
 //! `cargo xtask bench`: figures, each beside that of a reference measured in the same run.
 //!
-//! Decides how a figure comes about: in the release profile, in rounds that alternate with the reference's, each round's
-//! percentile taken by itself, and of those the median; so that what else the machine does hits both. Refuses to fail a run for a
-//! figure: the goal is printed beside it, met or missed, and what the machine was doing meanwhile it can't know.
+//! Decides how a figure comes about: in the release profile, in rounds that alternate with the
+//! reference's, each round's percentile taken by itself, and of those the median; so that what else
+//! the machine does hits both. Refuses to fail a run for a figure: the goal is printed beside it,
+//! met or missed, and what the machine was doing meanwhile it can't know.
 
-mod direct;
 mod echo;
 mod flood;
 mod load;
 mod machines;
+mod p2p;
 mod socket;
 mod unlock;
 mod verification;
@@ -195,9 +196,8 @@ fn measure(options: &Options) -> ExitCode {
             figures.extend(source().into_iter().filter(|figure| wanted(figure.name)));
         }
     }
-    if wanted("found by mdns") || wanted("ceremony p2p") || wanted("direct") {
-        figures
-            .extend(direct::figures().into_iter().filter(|figure| wanted(figure.name) || wanted("direct")));
+    if wanted("found by mdns") || wanted("ceremony p2p") || wanted("p2p") {
+        figures.extend(p2p::figures().into_iter().filter(|figure| wanted(figure.name) || wanted("p2p")));
     }
     if figures.is_empty() {
         eprintln!("cargo xtask bench: no figure has that name");
@@ -234,8 +234,8 @@ fn pin(process: u32, cores: &str) -> bool {
     installed("taskset") && taskset().is_ok_and(|status| status.success())
 }
 
-/// Keeps this process on the first core for as long as it lives; whatever is measured afterwards, and the programs that are started for it,
-/// have all those again that there were.
+/// Keeps this process on the first core for as long as it lives; whatever is measured afterwards,
+/// and the programs that are started for it, have all those again that there were.
 struct Pinned {
     before: Option<String>,
 }

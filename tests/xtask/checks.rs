@@ -1,7 +1,8 @@
 //! `cargo xtask checks`: every check of docs/assurance.md, each with its figure.
 //!
-//! Decides how a check comes to its verdict: its command must end well and print `figure NAME: …`; a command that prints none has not
-//! shown anything. A check that can't be reached here is listed with the reason, never left out. Refuses to call a run without a check a success.
+//! Decides how a check comes to its verdict: its command must end well and print `figure NAME: …`;
+//! a command that prints none has not shown anything. A check that can't be reached here is listed
+//! with the reason, never left out. Refuses to call a run without a check a success.
 
 mod builds;
 mod list;
@@ -17,7 +18,8 @@ use crate::run_tests::{SKIPPED, cargo, ended};
 use list::{CHECKS, Check, How};
 use parsec_tests::metrics::FULL;
 
-/// Of a check that failed, so many of its last lines are shown: a panic with its place, and what came before.
+/// Of a check that failed, so many of its last lines are shown: a panic with its place, and what
+/// came before.
 const SHOWN_LINES: usize = 25;
 
 /// What a run takes.
@@ -171,7 +173,8 @@ impl Site<'_> {
                 for test in tests {
                     let mut command = cargo(self.root);
                     command.args(["test", "--quiet", "--package", test.package]);
-                    // With this one among them, the libraries have the features of the usual build, and none is built again.
+                    // With this one among them, the libraries have the features of the usual build,
+                    // and none is built again.
                     if test.package != "parsec-tests" {
                         command.args(["--package", "parsec-tests"]);
                     }
@@ -260,7 +263,8 @@ mod tests {
         assert!(wanted("B1", &[]));
     }
 
-    /// A check without a line in the document, or a line without a check, is a claim that nobody checks.
+    /// A check without a line in the document, or a line without a check, is a claim that nobody
+    /// checks.
     #[test]
     fn the_document_has_every_check_once_and_no_other() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

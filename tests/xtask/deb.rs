@@ -1,7 +1,9 @@
-//! `cargo xtask deb`: two Debian packages out of the built programs; packaging/README.md says what is decided about them.
+//! `cargo xtask deb`: two Debian packages out of the built programs; packaging/README.md says what
+//! is decided about them.
 //!
-//! Decides owner, modes and times of everything inside, so that the same input gives the same bytes. Refuses to leave out a unit, and to
-//! pack a program whose debugging symbols could not be taken out. What a program needs, and what a control file looks like, Debian's own tools say.
+//! Decides owner, modes and times of everything inside, so that the same input gives the same
+//! bytes. Refuses to leave out a unit, and to pack a program whose debugging symbols could not be
+//! taken out. What a program needs, and what a control file looks like, Debian's own tools say.
 
 mod contents;
 mod third_party;
@@ -267,7 +269,8 @@ impl<'a> Work<'a> {
         fs::set_permissions(&to, fs::Permissions::from_mode(0o644)).at(to.display())
     }
 
-    /// The sums by which `dpkg --verify` finds a changed file; configuration may be changed and is left out.
+    /// The sums by which `dpkg --verify` finds a changed file; configuration may be changed and is
+    /// left out.
     fn sums(&self, stage: &Path, to: &Path) -> Result<(), Failure> {
         let names: Vec<String> = tree(stage)?
             .iter()
@@ -296,7 +299,8 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Everything below a folder and the folder itself, folders before what is in them, in the order of their names.
+/// Everything below a folder and the folder itself, folders before what is in them, in the order of
+/// their names.
 fn tree(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut found = vec![folder.to_path_buf()];
     let mut entries: Vec<PathBuf> = Vec::new();

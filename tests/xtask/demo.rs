@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: a real enrolment with the real programs, told step by step.
 //!
-//! Decides what is shown and in which words. Nothing in it is staged: what it says happened, it has just seen.
+//! Decides what is shown and in which words. Nothing in it is staged: what it says happened, it has
+//! just seen.
 
 mod no_server;
 
@@ -13,8 +14,8 @@ use parsec_protocol::control::{ChoiceMode, InviteResult, Outcome, ProfileName, S
 use parsec_tests::ceremony::{Bell, Ended, Side};
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_AGAIN, BOB, BOB_EMAIL, Fixture, FixtureOptions};
-use parsec_tests::people::Newcomer;
 use parsec_tests::process::binary;
+use parsec_tests::script::Newcomer;
 use serde_json::{Value, json};
 
 pub(crate) fn run(root: &Path, json: bool, keep: bool, without_server: bool) -> ExitCode {

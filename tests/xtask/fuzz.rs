@@ -1,7 +1,9 @@
-//! `cargo xtask fuzz`: each target in a process of its own, with changed inputs, for so many seconds.
+//! `cargo xtask fuzz`: each target in a process of its own, with changed inputs, for so many
+//! seconds.
 //!
-//! Decides what a crash and a hang are, and keeps the input of each as a file. Refuses to let a target take more than 512 MiB, or to go on
-//! with one that has crashed: what comes after it is no news.
+//! Decides what a crash and a hang are, and keeps the input of each as a file. Refuses to let a
+//! target take more than 512 MiB, or to go on with one that has crashed: what comes after it is no
+//! news.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -117,7 +119,8 @@ fn tell(target: &Target, outcome: &Outcome, options: &Options) {
     println!("{:<16} {executions:>10} executions {a_second:>9.0} a second  {end}", target.name);
 }
 
-/// The child: feeds inputs until its time is over. Before each, the file gets its number and its bytes.
+/// The child: feeds inputs until its time is over. Before each, the file gets its number and its
+/// bytes.
 fn feed(target: &Target, seconds: u64, seed: u64, file: &Path) -> ExitCode {
     let note = match File::create(file) {
         Ok(note) => note,
@@ -190,7 +193,8 @@ fn ended(status: ExitStatus) -> Option<&'static str> {
 
 fn start(target: &Target, options: &Options, file: &Path) -> std::io::Result<Child> {
     let this = std::env::current_exe()?;
-    // Without the program there is no cap, and a run says so by what it finds: the machine's memory.
+    // Without the program there is no cap, and a run says so by what it finds: the machine's
+    // memory.
     let mut command = if installed("prlimit") && !target.programs {
         let mut command = Command::new("prlimit");
         command.arg(format!("--as={MEMORY_MAX}")).arg(this);

@@ -1,4 +1,5 @@
-//! `cargo xtask`: the commands of the workspace itself. Decides what a whole test run, a demonstration and a package are.
+//! `cargo xtask`: the commands of the workspace itself. Decides what a whole test run, a
+//! demonstration and a package are.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
@@ -42,7 +43,8 @@ enum Command {
         /// Leaves everything running and prints how to go on by hand.
         #[arg(long)]
         keep: bool,
-        /// Enrols Bob with no server running at all, then starts it and shows the registration arriving.
+        /// Enrols Bob with no server running at all, then starts it and shows the registration
+        /// arriving.
         #[arg(long, conflicts_with = "keep")]
         no_server: bool,
     },
@@ -50,9 +52,11 @@ enum Command {
     Bench(bench::Options),
     /// Runs every check of docs/assurance.md: name, figure, pass or fail.
     Checks(checks::Options),
-    /// Feeds changed inputs to everything that reads something from outside, and keeps what makes it fall.
+    /// Feeds changed inputs to everything that reads something from outside, and keeps what makes
+    /// it fall.
     Fuzz(fuzz::Options),
-    /// Changes what decides about keys in one place at a time, and shows which changes no test notices.
+    /// Changes what decides about keys in one place at a time, and shows which changes no test
+    /// notices.
     Mutants(mutants::Options),
     /// Takes one rule out at a time, in a copy, and shows whether its test notices.
     Sabotage(sabotage::Options),
@@ -68,7 +72,8 @@ enum Command {
     Openrpc,
     /// Enrols somebody in two real terminals and draws what they show: docs/ceremony.svg.
     Screenshots,
-    /// Builds parsecd without libp2p, runs its tests and the main flow with it, and counts packages with and without.
+    /// Builds parsecd without libp2p, runs its tests and the main flow with it, and counts packages
+    /// with and without.
     #[command(name = "no-p2p")]
     NoP2p(no_p2p::Options),
     /// Makes Debian packages of the programs; prints where they are.

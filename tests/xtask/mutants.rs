@@ -1,7 +1,10 @@
-//! `cargo xtask mutants`: what decides about keys is changed in one place at a time, and the tests of the protocol must notice.
+//! `cargo xtask mutants`: what decides about keys is changed in one place at a time, and the tests
+//! of the protocol must notice.
 //!
-//! Decides which files are changed and which tests judge. Refuses to pass over a change that no test noticed: it is told, and either gets a
-//! test, or stands with its reason in `tests/mutants/survivors.txt`. cargo-mutants makes the changes, in a copy; nothing here is touched.
+//! Decides which files are changed and which tests judge. Refuses to pass over a change that no
+//! test noticed: it is told, and either gets a test, or stands with its reason in
+//! `tests/mutants/survivors.txt`. cargo-mutants makes the changes, in a copy; nothing here is
+//! touched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,7 +16,8 @@ use serde_json::Value;
 
 use crate::run_tests::{SKIPPED, cargo, ended};
 
-/// Where a change would matter to somebody's keys: the ceremony, the chain of trust, evidence files, keys and their encodings.
+/// Where a change would matter to somebody's keys: the ceremony, the chain of trust, evidence
+/// files, keys and their encodings.
 const FILES: &[&str] = &[
     "protocol/src/enrol/**",
     "protocol/src/chain/**",
@@ -24,12 +28,14 @@ const FILES: &[&str] = &[
     "protocol/src/public_keys.rs",
     "protocol/src/claim_receipt.rs",
 ];
-/// Tests that take long and judge little: bad networks and people by chance, a million screens, questions to another program.
+/// Tests that take long and judge little: bad networks and people by chance, a million screens,
+/// questions to another program.
 const LEFT_OUT: &[&str] =
     &["network::", "robots::", "decoys_keep", "two_readers_of", "a_reader_that_forgets"];
 /// Of a hundred changes that compile and change something, so many must be noticed.
 const KILLED_MIN: f64 = 95.0;
-/// Seconds after which a test that goes on is one that noticed: five times what all of them take on a busy machine.
+/// Seconds after which a test that goes on is one that noticed: five times what all of them take on
+/// a busy machine.
 const TIMEOUT_SECONDS: u32 = 120;
 /// Changes in the usual sample, about: some ten minutes.
 const SAMPLE: usize = 25;

@@ -1,6 +1,7 @@
 //! `cargo xtask screenshots`: draws docs/ceremony.svg anew, from a real enrolment in two terminals.
 //!
-//! Decides where the picture is kept. `tests/tests/cli/screenshot.rs` holds that it shows what today's programs show.
+//! Decides where the picture is kept. `tests/tests/cli/screenshot.rs` holds that it shows what
+//! today's programs show.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -104,7 +104,7 @@ fn show_link(
     }
     qr_code.show(result.link.expose(), context.output)?;
     if !result.posted {
-        context.output.say(&format!("\n{}", unposted(transport.is_p2p(), result.direct)));
+        context.output.say(&format!("\n{}", unposted(transport.is_p2p(), result.p2p)));
     }
     context.output.say(&format!(
         "\nIt expires {}. Invitation {}.\nNext: {first}, and run here: parsecctl greet {}",
@@ -145,8 +145,8 @@ fn stands(result: &InviteResult, whom: &str, is_mailed: bool) -> Done {
 
 /// What follows from an invitation that the server does not have: because somebody asked for that,
 /// or for now.
-const fn unposted(asked: bool, direct: bool) -> &'static str {
-    match (asked, direct) {
+const fn unposted(asked: bool, p2p: bool) -> &'static str {
+    match (asked, p2p) {
         (true, _) => {
             "The server is not told of this invitation. It can be greeted from this device only, and directly:\n\
              run `parsecctl greet --transport p2p` here and `parsecctl claim --transport p2p` there."

@@ -12,7 +12,7 @@ use std::time::Duration;
 use parsec_protocol::control::{Check, Health, Problem, ProblemKind, Registration};
 use parsec_protocol::ids::{OrganisationId, Timestamp};
 use parsec_protocol::limits::REQUEST_TIME_SKEW_SECONDS;
-use parsec_protocol::relay::{ErrorCode, path};
+use parsec_protocol::relay::{ErrorCode, Least, path};
 use reqwest::Method;
 use rustix::process::{DumpableBehavior, Resource};
 use tokio::sync::oneshot;
@@ -264,7 +264,7 @@ async fn ask_server(client: Client, address: String, organisation: OrganisationI
         Ok(server) => server,
         Err(error) => return vec![failed("server", subject, error.into())],
     };
-    let call = server.call(Call::new(Method::GET, path::log(&organisation, 0)));
+    let call = server.call(Call::new(Method::GET, path::log(&organisation, 0, Least::NOTHING)));
     match tokio::time::timeout(SERVER_WAIT, call).await {
         Ok(Err(TransportError::Refused {
             code: ErrorCode::NotAuthenticated,

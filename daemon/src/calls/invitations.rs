@@ -90,8 +90,8 @@ async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Proble
     if let Some(end) = &end {
         link.hints = p2p::hints(end, &session.net, mail, link.leads_to_this_machine()).await;
     }
-    let is_direct = !link.hints.is_empty();
-    if transport == TransportChoice::P2p && !is_direct {
+    let is_p2p = !link.hints.is_empty();
+    if transport == TransportChoice::P2p && !is_p2p {
         let text = "This machine has no network on which it could be met.";
         return Err(Problem::new(ProblemKind::TransportUnavailable, text));
     }
@@ -110,7 +110,7 @@ async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Proble
     let url = link.to_url();
     let new = NewInvitation { token, invited, expires, mail_link: mail.then(|| url.to_string()) };
     // One that can be greeted without the server needs no server now; a mail does.
-    let alone = transport != TransportChoice::Server && is_direct && !mail;
+    let alone = transport != TransportChoice::Server && is_p2p && !mail;
     let posted = if transport == TransportChoice::P2p { None } else { post(session, &new, alone).await? };
     let (organisation, subject) = (summary.organisation.clone(), subject(&new.invited));
     session.events().publish(Event::InvitationCreated { organisation, subject, expires });
@@ -130,7 +130,7 @@ async fn make(session: &Arc<Session>, wish: Wish) -> Result<InviteResult, Proble
         expires,
         mail: outcome.to_owned(),
         posted: posted.is_some(),
-        direct: is_direct,
+        p2p: is_p2p,
     })
 }
 
@@ -173,9 +173,10 @@ pub async fn links(session: &Arc<Session>) -> Result<Vec<MovedLink>, Problem> {
     Ok(links)
 }
 
-/// This device's end of the peer-to-peer transport for one invitation, where there is that transport.
+/// This device's end of the peer-to-peer transport for one invitation, where there is that
+/// transport.
 async fn own_end(session: &Session) -> Result<Option<DirectEnd>, Problem> {
-    if !session.net.direct() {
+    if !session.net.has_p2p() {
         return Ok(None);
     }
     let secret = PeerSecret::random(&mut entropy::System).map_err(problems::no_entropy)?;

@@ -93,9 +93,9 @@ struct File {
 /// What the daemon runs with.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Keys and stores.
+    /// Folder of keys and stores, one subfolder a device.
     pub data_dir: PathBuf,
-    /// The local socket.
+    /// Path of the user's own socket.
     pub socket: PathBuf,
     /// The plug-ins' socket, if there is one.
     pub plugin_socket: Option<PathBuf>,
@@ -119,7 +119,7 @@ pub enum ConfigError {
     /// A file that was named can't be read.
     #[error("can't read {}: {source}", path.display())]
     Unreadable {
-        /// Which.
+        /// The file that was named.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -133,7 +133,7 @@ pub enum ConfigError {
     /// A certificate in a file of authorities can't be read.
     #[error("certificate number {number} in {} can't be used: {why}", path.display())]
     BadCertificate {
-        /// Which file.
+        /// The file of authorities.
         path: PathBuf,
         /// Which of those in it, from 1.
         number: usize,
@@ -143,9 +143,9 @@ pub enum ConfigError {
     /// The file is not TOML, or has an entry that there isn't.
     #[error("{}: {source}", path.display())]
     Malformed {
-        /// Which.
+        /// The configuration file that was read.
         path: PathBuf,
-        /// Where and what.
+        /// Line of the mistake, and what it is.
         source: Box<toml::de::Error>,
     },
     /// A place is missing.

@@ -100,10 +100,10 @@ pub enum Command {
     HandOn(Reply<Empty>),
 }
 
-/// What a request needs beside the right to ask.
+/// What a request needs beside the permission to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// Nothing.
+    /// Nothing: the permission is enough.
     Nothing,
     /// That the caller's session has given the password (docs/decisions/0012).
     Confirmation,
@@ -112,9 +112,9 @@ pub enum Needs {
 /// Who asks, and what the table of methods says about what they ask.
 #[derive(Debug)]
 pub struct Asker {
-    /// Who.
+    /// The process that asks, as the kernel names it.
     pub caller: Arc<Caller>,
-    /// Beside the right, which the socket has checked.
+    /// Beside the permission, which the socket has checked.
     pub needs: Needs,
     /// Where a refusal goes, whatever the answer would have been.
     pub refuse: oneshot::Sender<Problem>,
@@ -123,7 +123,7 @@ pub struct Asker {
 /// For whom a device was opened, and whose word that was.
 #[derive(Debug)]
 pub enum OpenedFor {
-    /// `org.bootstrap`
+    /// For `org.bootstrap`, and the session that asked for it.
     Founding(Reply<OrgBootstrapped>, Option<CallerSession>),
     /// A claim that kept its keys; it waits for nothing.
     Claim(Option<CallerSession>),

@@ -67,8 +67,8 @@ pub struct Settings {
     pub idle_lock: Option<Duration>,
     /// How far one confirmation reaches.
     pub approval: Approval,
-    /// Peer-to-peer transports.
-    pub direct: NetSettings,
+    /// Whether devices may be met directly, and through which relays.
+    pub p2p: NetSettings,
 }
 
 /// Everything the daemon knows, and what its loop runs on.
@@ -106,7 +106,7 @@ impl Daemon {
             store: Arc::new(devices),
             attempts,
             client,
-            net: Net::new(settings.direct),
+            net: Net::new(settings.p2p),
             handle: handle.clone(),
             reports,
             tasks: TaskTracker::new(),

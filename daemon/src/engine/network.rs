@@ -26,7 +26,7 @@ impl Daemon {
         let pending =
             self.devices.known().filter(|device| device.registration == Registration::Pending).count();
         NetStatus {
-            p2p: net.direct(),
+            p2p: net.has_p2p(),
             servers: net.reach(self.servers()),
             listening: net.places(),
             relays: net.relays().to_vec(),

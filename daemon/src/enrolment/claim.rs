@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parsec_protocol::control::{Problem, ProblemKind, TransportChoice, TransportName};
-use parsec_protocol::direct::Hints;
 use parsec_protocol::enrol::io::TransportKind;
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::ids::{AttemptId, Invited};
 use parsec_protocol::keys::{LinkSecret, random};
+use parsec_protocol::p2p::Hints;
 use parsec_protocol::relay::{ErrorCode, InvitedInfo};
 use zeroize::Zeroizing;
 
@@ -40,9 +40,9 @@ const fn why_server(choice: TransportChoice) -> TransportReason {
     }
 }
 
-/// Whether a failure of the first call is one that the peer-to-peer transport can help with. A server that
-/// says no is heard, and one whose certificate is wrong is no reason to go elsewhere without a
-/// word.
+/// Whether a failure of the first call is one that the peer-to-peer transport can help with. A
+/// server that says no is heard, and one whose certificate is wrong is no reason to go elsewhere
+/// without a word.
 fn other_transport(error: &TransportError) -> Option<TransportReason> {
     match error {
         TransportError::Unreachable(_) => Some(TransportReason::ServerUnreachable),
@@ -89,7 +89,7 @@ pub async fn claim(mut context: CeremonyContext, link: Link, server: Server, nee
     let info = match context.carry(&transport, transport.info()).await {
         Ok(info) => info,
         Err(End::Transport(error)) => {
-            let auto = needs.transport == TransportChoice::Auto && needs.net.direct();
+            let auto = needs.transport == TransportChoice::Auto && needs.net.has_p2p();
             return match other_transport(&error) {
                 Some(reason) if auto && Hints::of(&link).is_ok() => {
                     tracing::info!(%error, "going on without the server");

@@ -14,7 +14,7 @@ use parsec_protocol::enrol::claimer::Claimer;
 use parsec_protocol::enrol::io::{ClaimerInput, ClaimerOutput, NewDevice, Prologue, Refused, TransportKind};
 use parsec_protocol::ids::{Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::keys::LinkSecret;
-use parsec_protocol::relay::{AttemptView, EndReason};
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, Least};
 use tokio::sync::watch;
 
 use super::{Act, CeremonyContext, End, Request, answer, next_state, not_now};
@@ -38,20 +38,20 @@ pub trait SaveKeys: Send + Sync {
     ) -> impl Future<Output = Result<(), Problem>> + Send;
 }
 
-/// How long a person is kept waiting until the receipt is with the greeter: a transport that broke is
-/// mostly whole again by then.
+/// How long a person is kept waiting until the receipt is with the greeter: a transport that broke
+/// is mostly whole again by then.
 const RECEIPT_WAIT: Duration = Duration::from_secs(30);
 
 /// What the link and the server said.
 #[derive(Debug)]
 pub struct Invitation {
-    /// Where.
+    /// The organisation that is joined.
     pub organisation: OrganisationId,
-    /// Which.
+    /// Token of the invitation that is claimed.
     pub token: Token,
     /// For whom, as the server says; the prologue binds it.
     pub invited: Invited,
-    /// Keys the channel.
+    /// Secret of the link, which keys the channel.
     pub link_secret: LinkSecret,
     /// The transport; the prologue binds it.
     pub transport: TransportKind,
@@ -245,9 +245,9 @@ impl<R: Transport, K: SaveKeys> Driver<'_, R, K> {
                         Ok(Ok(())) => {}
                         // The greeter had it before, and the answer was lost on the way.
                         Ok(Err(End::Peer(EndReason::Completed))) => self.registered = true,
-                        // It lies beside the keys, and is followed from there, whatever the transport
-                        // says: the greeter may have it, and be gone; the server may have lost the
-                        // run, which is being opened again meanwhile.
+                        // It lies beside the keys, and is followed from there, whatever the
+                        // transport says: the greeter may have it, and be gone; the server may have
+                        // lost the run, which is being opened again meanwhile.
                         Err(_) | Ok(Err(End::Transport(_))) => self.done = true,
                         Ok(Err(end)) => return Err(end),
                     }
@@ -334,12 +334,16 @@ impl<R: Transport, K: SaveKeys> Driver<'_, R, K> {
 
 /// The first `count` envelopes of the log.
 async fn first<R: Transport>(transport: &R, count: u64) -> Result<Vec<Vec<u8>>, TransportError> {
+    let shorter = || TransportError::Misbehaved("the log is shorter than the greeter saw it");
     let mut log: Vec<Vec<u8>> = Vec::new();
     let wanted = usize::try_from(count).map_err(|_| TransportError::Misbehaved("a log is too long"))?;
     while log.len() < wanted {
-        let page = transport.log_page(log.len() as u64).await?;
+        let page = match transport.log_page(log.len() as u64, Least(count)).await {
+            Err(error) if error.code() == Some(ErrorCode::Behind) => return Err(shorter()),
+            page => page?,
+        };
         if page.certificates.is_empty() {
-            return Err(TransportError::Misbehaved("the log is shorter than the greeter saw it"));
+            return Err(shorter());
         }
         log.extend(page.certificates.into_iter().map(Vec::from));
     }

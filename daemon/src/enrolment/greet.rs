@@ -73,7 +73,7 @@ pub async fn greet(
     };
     let (attempt, transport) = match joined {
         Joined::Relay(attempt, transport) => (attempt, transport),
-        Joined::Direct(arrived) => {
+        Joined::P2p(arrived) => {
             let ask_server = choice == TransportChoice::Auto;
             return p2p::greet(context, session, invitation, token, arrived, ask_server).await;
         }

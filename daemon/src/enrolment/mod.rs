@@ -62,18 +62,18 @@ pub enum Act {
     Choose(CeremonyChoose),
     /// Who the claimer is.
     Identify(CeremonyIdentify),
-    /// The greeter vouches.
+    /// The greeter vouches, having heard the claimer.
     Approve(CeremonyApprove),
-    /// The claimer's password.
+    /// The password for the claimer's new keys.
     Finish(CeremonyFinish),
-    /// Stop.
+    /// The person here stops the ceremony.
     Cancel,
 }
 
 /// An [`Act`] and where its answer goes.
 #[derive(Debug)]
 pub struct Request {
-    /// What.
+    /// What the person does.
     pub act: Act,
     /// From which session; it has shown that it knows the password if this is [`Act::Finish`] and
     /// goes well.
@@ -130,7 +130,7 @@ impl End {
 /// What a driver works with: the view that it shows, the requests of people, and when it must stop.
 #[derive(Debug)]
 pub struct CeremonyContext {
-    /// Publishes the view.
+    /// Publishes the ceremony's view to those who watch.
     pub shown: ViewPublisher,
     requests: mpsc::Receiver<Request>,
     stop: CancellationToken,

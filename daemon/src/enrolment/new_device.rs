@@ -30,7 +30,7 @@ pub struct ClaimNeeds {
     pub attempts: Attempts,
     /// Where a new device is reported.
     pub reports: Reports,
-    /// Ends it.
+    /// Ends the claim when the daemon stops.
     pub stop: CancellationToken,
     /// The transport that was asked for.
     pub transport: TransportChoice,

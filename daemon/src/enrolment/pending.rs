@@ -120,7 +120,7 @@ pub(super) async fn keep_receipt(
         // Ours is the statement: it can be wrong by a bug alone, which must not keep the newcomer
         // out.
         Err(error) => {
-            tracing::error!(%error, "the receipt of an enrolment does not check");
+            tracing::error!(%error, "the receipt of an enrolment fails verification");
         }
     }
 }

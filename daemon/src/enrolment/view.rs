@@ -137,7 +137,7 @@ impl ViewPublisher {
         });
     }
 
-    /// Which run.
+    /// Notes the attempt that the ceremony runs in.
     pub fn attempt(&self, attempt: AttemptId) {
         self.change(|view| view.attempt = Some(attempt));
     }
@@ -196,7 +196,8 @@ impl ViewPublisher {
         });
     }
 
-    /// Well ended.
+    /// Ends the view with an enrolment: of whom, under which root key, and whether it is
+    /// registered.
     pub fn done(&self, user: UserId, device: DeviceId, root: &VerifyKey, registered: bool) {
         let root_fingerprint = root.fingerprint().to_string();
         self.enter(Stage::Done, &[], |view| {
@@ -204,7 +205,7 @@ impl ViewPublisher {
         });
     }
 
-    /// Ended otherwise.
+    /// Ends the view with a problem, and takes codes and questions off it.
     pub fn closed(&self, problem: Problem) {
         self.change(|view| {
             view.stage = Stage::Closed;

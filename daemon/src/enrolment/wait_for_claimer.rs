@@ -31,14 +31,14 @@ const OUR_FIRST_STEP: u8 = 1;
 /// What is shown while this device waits for both.
 const BOTH_TRANSPORTS: &str = "The server can't be reached; this device also waits directly, on the local network and at the addresses in the link.";
 /// The same, where the server does not have the invitation.
-const DIRECT_ONLY: &str = "The server doesn't know this invitation; this device waits directly, on the local network and at the addresses in the link.";
+const P2P_ONLY: &str = "The server doesn't know this invitation; this device waits directly, on the local network and at the addresses in the link.";
 
 /// An attempt that this device greets in.
 pub(super) enum Joined {
     /// Over the server.
     Relay(AttemptId, GreeterTransport),
     /// Directly.
-    Direct(Arrived),
+    P2p(Arrived),
 }
 
 /// Waits for the newcomer and becomes the greeter of their attempt.
@@ -53,7 +53,7 @@ pub(super) async fn join(
     let summary = &session.open.summary;
     let server = session.member.server().address();
     let way = match choice {
-        TransportChoice::P2p => Way::Direct,
+        TransportChoice::P2p => Way::P2p,
         TransportChoice::Server | TransportChoice::Auto => Way::Server(&server),
     };
     context.waits(hint(way, &summary.organisation, &token));
@@ -62,11 +62,11 @@ pub(super) async fn join(
             context.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
             context.shown.transport(TransportName::P2p, TransportReason::Asked);
             context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
-            meet(context, &meeting).await.map(Joined::Direct)
+            meet(context, &meeting).await.map(Joined::P2p)
         }
         TransportChoice::Server | TransportChoice::Auto => {
             let may_meet =
-                choice == TransportChoice::Auto && invitation.direct.is_some() && session.net.direct();
+                choice == TransportChoice::Auto && invitation.direct.is_some() && session.net.has_p2p();
             if choice == TransportChoice::Server {
                 context.shown.transport(TransportName::Server, TransportReason::Asked);
             }
@@ -77,10 +77,10 @@ pub(super) async fn join(
                 {
                     context.wait(meeting.open(session, invitation, token)).await?.map_err(End::Here)?;
                     context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
-                    context.shown.note(Some(DIRECT_ONLY.to_owned()));
+                    context.shown.note(Some(P2P_ONLY.to_owned()));
                     let arrived = meet(context, &meeting).await?;
                     context.shown.transport(TransportName::P2p, TransportReason::InvitationUnknown);
-                    Ok(Joined::Direct(arrived))
+                    Ok(Joined::P2p(arrived))
                 }
                 joined => joined,
             }
@@ -100,8 +100,8 @@ async fn meet(context: &mut CeremonyContext, meeting: &Meeting) -> Result<Arrive
     }
 }
 
-/// Waits for a claimer on the server's relay, and with `meeting` over the peer-to-peer transport as well once
-/// the server gives trouble.
+/// Waits for a claimer on the server's relay, and with `meeting` over the peer-to-peer transport as
+/// well once the server gives trouble.
 async fn over_relay(
     context: &mut CeremonyContext,
     session: &Arc<Session>,
@@ -132,7 +132,7 @@ async fn over_relay(
             }
             arrived = arrived => {
                 context.shown.transport(TransportName::P2p, TransportReason::ServerUnreachable);
-                return Ok(Joined::Direct(arrived));
+                return Ok(Joined::P2p(arrived));
             }
             request = context.request() => {
                 let _ = request?.reply.send(Err(not_now()));

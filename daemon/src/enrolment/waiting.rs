@@ -18,10 +18,10 @@ const SHORT_DIGITS: usize = 8;
 /// Where one side waits.
 #[derive(Debug, Clone, Copy)]
 pub enum Way<'a> {
-    /// On a server.
+    /// On a server, by its address.
     Server(&'a str),
     /// For the other device itself.
-    Direct,
+    P2p,
 }
 
 /// A hint that is still to come.
@@ -48,7 +48,7 @@ pub fn hint(way: Way<'_>, organisation: &OrganisationId, token: &Token) -> Strin
     let short: String = token.to_string().chars().take(SHORT_DIGITS).collect();
     let place = match way {
         Way::Server(address) => format!("over the server {address}"),
-        Way::Direct => "directly, without a server (--transport p2p)".to_owned(),
+        Way::P2p => "directly, without a server (--transport p2p)".to_owned(),
     };
     format!(
         "Nobody has come yet. This side waits {place}, for invitation {short} to {organisation}. Compare on the phone: the other screen says the same within half a minute. \
@@ -95,7 +95,7 @@ mod tests {
         for word in ["https://a.test", "invitation abababab ", "acme", "phone", "--transport"] {
             assert!(text.contains(word), "{word}: {text}");
         }
-        let direct = hint(Way::Direct, &acme, &Token::from_bytes([1; 16]));
+        let direct = hint(Way::P2p, &acme, &Token::from_bytes([1; 16]));
         assert!(direct.contains("directly") && direct.contains("01010101") && !direct.contains("https"));
         assert!(HINT_AFTER < Duration::from_secs(30));
     }

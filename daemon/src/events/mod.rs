@@ -161,7 +161,7 @@ impl Hub {
         self.inner.told.send_replace(state.newest);
     }
 
-    /// Something happened.
+    /// Publishes an event: numbers it, applies it to the overview, puts it into the ring.
     pub fn publish(&self, event: Event) {
         self.add(&mut self.state(), event);
     }
@@ -171,7 +171,7 @@ impl Hub {
         self.publish(Event::DeviceAdded { device });
     }
 
-    /// A device changed.
+    /// Publishes that a device has changed, and why.
     pub fn device_changed(&self, device: DeviceView, reason: Reason) {
         self.publish(Event::DeviceChanged { device, reason: reason.word().to_owned() });
     }
@@ -222,8 +222,8 @@ impl Hub {
         self.add(&mut state, event);
     }
 
-    /// A ceremony takes this transport from now on. Told while its view is locked, as [`Self::ceremony`]
-    /// is.
+    /// A ceremony takes this transport from now on. Told while its view is locked, as
+    /// [`Self::ceremony`] is.
     pub fn transport(&self, ceremony: CeremonyId, transport: TransportName, reason: TransportReason) {
         let mut state = self.state();
         if state.overview.ceremonies.iter().any(|shown| shown.id == ceremony) {

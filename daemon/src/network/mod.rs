@@ -151,7 +151,7 @@ impl Net {
 
     /// Whether the peer-to-peer transport is there.
     #[must_use]
-    pub fn direct(&self) -> bool {
+    pub fn has_p2p(&self) -> bool {
         BUILT_IN && self.settings.on
     }
 
@@ -168,7 +168,7 @@ impl Net {
     pub fn permits(&self, choice: TransportChoice) -> Result<(), Problem> {
         match choice {
             TransportChoice::Auto | TransportChoice::Server => Ok(()),
-            TransportChoice::P2p if self.direct() => Ok(()),
+            TransportChoice::P2p if self.has_p2p() => Ok(()),
             TransportChoice::P2p => Err(unavailable()),
         }
     }

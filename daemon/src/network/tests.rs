@@ -130,5 +130,5 @@ fn only_the_p2p_transport_can_be_missing() {
     let net = net();
     assert!(net.permits(TransportChoice::Auto).is_ok() && net.permits(TransportChoice::Server).is_ok());
     assert_eq!(net.permits(TransportChoice::P2p).unwrap_err().name, ProblemKind::TransportUnavailable);
-    assert!(!net.direct(), "switched off is off");
+    assert!(!net.has_p2p(), "switched off is off");
 }

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use parsec_protocol::direct::{ADDRESSES_MAX, PORT_MIN};
+use parsec_protocol::p2p::{ADDRESSES_MAX, PORT_MIN};
 
 /// Addresses of a machine that are named: enough for a cable, a radio and a tunnel with both
 /// families. The rest of a link's room is the relays'.

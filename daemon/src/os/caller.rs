@@ -72,7 +72,7 @@ pub struct Caller {
     pub pid: Option<i32>,
     /// Its session; none if it can't be told for sure.
     pub session: Option<CallerSession>,
-    /// Through which socket.
+    /// The socket that the caller connected to.
     pub socket: Socket,
 }
 

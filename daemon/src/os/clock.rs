@@ -50,13 +50,13 @@ pub struct Steady {
 }
 
 impl Steady {
-    /// Begins now.
+    /// A time that begins now, by both clocks.
     #[must_use]
     pub fn start() -> Self {
         Self { began: now(), boot: since_boot() }
     }
 
-    /// Now.
+    /// The present moment, in microseconds since 1970.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.at(since_boot())

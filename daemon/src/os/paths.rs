@@ -29,13 +29,13 @@ pub enum PathError {
 /// The environment as far as it decides places.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
-    /// `$XDG_DATA_HOME`
+    /// Value of `$XDG_DATA_HOME`, if set.
     pub data_home: Option<OsString>,
-    /// `$XDG_CONFIG_HOME`
+    /// Value of `$XDG_CONFIG_HOME`, if set.
     pub config_home: Option<OsString>,
-    /// `$XDG_RUNTIME_DIR`
+    /// Value of `$XDG_RUNTIME_DIR`, if set.
     pub runtime_dir: Option<OsString>,
-    /// `$HOME`
+    /// Value of `$HOME`, if set.
     pub home: Option<OsString>,
 }
 

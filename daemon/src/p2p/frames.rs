@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
-use parsec_protocol::direct::LENGTH_BYTES;
+use parsec_protocol::p2p::LENGTH_BYTES;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use zeroize::Zeroizing;
 
@@ -93,7 +93,7 @@ pub(super) async fn write<T: Encode<()>>(
 
 #[cfg(test)]
 mod tests {
-    use parsec_protocol::direct::{ANSWER_MAX_BYTES, Answer};
+    use parsec_protocol::p2p::{ANSWER_MAX_BYTES, Answer};
 
     use super::*;
 

@@ -1,5 +1,5 @@
-//! The claimer's end of the peer-to-peer transport: asks the greeter's daemon, and tries again while the transport
-//! is broken.
+//! The claimer's end of the peer-to-peer transport: asks the greeter's daemon, and tries again
+//! while the transport is broken.
 //!
 //! Decides that nobody but the node of the link's peer key is asked anything, so that an attempt's
 //! secret and the proof go to no other. Believes nothing of the answers: the machine and the
@@ -8,12 +8,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::direct::{ANSWER_MAX_BYTES, Answer, Hints, Occasion, Proven, Question};
 use parsec_protocol::ids::{AttemptId, Email, Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::limits::STEP_MAX_BYTES;
+use parsec_protocol::p2p::{ANSWER_MAX_BYTES, Answer, Hints, Occasion, Proven, Question};
 use parsec_protocol::public_keys::{Hash, PeerKey};
-use parsec_protocol::relay::{AttemptView, EndReason, LogPage};
+use parsec_protocol::relay::{AttemptView, EndReason, Least, LogPage};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
@@ -43,13 +43,13 @@ impl std::fmt::Debug for Guest {
 /// What the greeter's daemon says of the invitation, unproved: the prologue binds what matters.
 #[derive(Debug)]
 pub struct Met {
-    /// For whom.
+    /// The person or member who is invited.
     pub invited: Invited,
-    /// By whom.
+    /// Address of the member who invited.
     pub invited_by: Email,
-    /// Until when.
+    /// Until when attempts may start.
     pub expires: Timestamp,
-    /// The attempt.
+    /// State of this claimer's attempt.
     pub attempt: AttemptView,
 }
 
@@ -141,7 +141,7 @@ impl GuestTransport {
         Self { guest, attempt, secret, trouble: Trouble::new(None) }
     }
 
-    /// The node.
+    /// The claimer's node, which looks for the greeter's.
     #[must_use]
     pub const fn guest(&self) -> &Arc<Guest> {
         &self.guest
@@ -201,8 +201,8 @@ impl GuestTransport {
         }
     }
 
-    /// Asks until there is an answer. A transport that is broken is shown, and taken again as soon as it
-    /// is whole.
+    /// Asks until there is an answer. A transport that is broken is shown, and taken again as soon
+    /// as it is whole.
     async fn until_answered(&self, question: Question) -> Result<Answer, TransportError> {
         until_done(&self.trouble, || async {
             self.whole().await;
@@ -319,7 +319,7 @@ impl Transport for GuestTransport {
         }
     }
 
-    async fn log_page(&self, from: u64) -> Result<LogPage, TransportError> {
+    async fn log_page(&self, from: u64, _: Least) -> Result<LogPage, TransportError> {
         let (attempt, secret) = (self.attempt, self.secret());
         match self.until_answered(Question::Log { attempt, secret, from }).await? {
             Answer::Log { page } => Ok(page),

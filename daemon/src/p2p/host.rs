@@ -1,5 +1,5 @@
-//! The greeter's end of the peer-to-peer transport: answers what a claimer's daemon asks, and is the greeter's
-//! own transport to the same attempt.
+//! The greeter's end of the peer-to-peer transport: answers what a claimer's daemon asks, and is
+//! the greeter's own transport to the same attempt.
 //!
 //! Decides who is answered at all: who proves to hold the link, or knows an attempt's secret.
 //! Refuses everybody else with one answer and hangs up. What must be durable is so before it is
@@ -10,12 +10,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::direct::{Answer, Occasion, Proven, QUESTION_MAX_BYTES, Question, Relay};
 use parsec_protocol::ids::{AttemptId, Email, Invited, OrganisationId, Timestamp, Token};
 use parsec_protocol::keys::{LinkSecret, PeerSecret};
+use parsec_protocol::p2p::{Answer, Occasion, Proven, QUESTION_MAX_BYTES, Question, Relay};
 use parsec_protocol::public_keys::{Hash, PeerKey};
 use parsec_protocol::relay::attempt::{HANDOVER_STEP, RECEIPT_STEP, Side};
-use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, LogPage};
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, Least, LogPage};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -44,13 +44,13 @@ const HEARD_WAIT: Duration = Duration::from_secs(2);
 /// The invitation that is greeted for.
 #[derive(Debug)]
 pub struct Invitation {
-    /// Where.
+    /// The organisation of the invitation.
     pub organisation: OrganisationId,
-    /// Which.
+    /// Token of the invitation.
     pub token: Token,
     /// Who holds it may ask.
     pub link_secret: LinkSecret,
-    /// For whom.
+    /// The person or member who is invited.
     pub invited: Invited,
     /// The inviter's address, told to who holds the link.
     pub invited_by: Email,
@@ -450,7 +450,7 @@ impl<S: HostStore> Transport for HostTransport<S> {
         self.host.inner.cancel(self.attempt, reason).await.map_err(refused)
     }
 
-    async fn log_page(&self, from: u64) -> Result<LogPage, TransportError> {
+    async fn log_page(&self, from: u64, _: Least) -> Result<LogPage, TransportError> {
         self.host.inner.store.log_page(from).await.map_err(refused)
     }
 

@@ -1,10 +1,10 @@
-//! The peer-to-peer transport: two daemons meet by libp2p, without a server (docs/protocol.md, *Peer to
-//! peer*).
+//! The peer-to-peer transport: two daemons meet by libp2p, without a server (docs/protocol.md,
+//! *Peer to peer*).
 //!
 //! The greeter's daemon is the host: it keeps the state of the attempt (`attempt`), answers
 //! questions about it (`host`), and its own side uses the same state without a network
-//! (`HostTransport`). The claimer's is the guest (`guest`). `node` is the one file that names libp2p.
-//! Nothing here knows a store: what must be durable goes through a [`HostStore`].
+//! (`HostTransport`). The claimer's is the guest (`guest`). `node` is the one file that names
+//! libp2p. Nothing here knows a store: what must be durable goes through a [`HostStore`].
 
 mod attempt;
 mod frames;

@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use parsec_protocol::direct::{Answer, Hints, Occasion, Question};
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, Timestamp, Token, UserId};
 use parsec_protocol::keys::{LinkSecret, PeerSecret};
+use parsec_protocol::p2p::{Answer, Hints, Occasion, Question};
 use parsec_protocol::public_keys::Hash;
-use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, GreeterIds, LogPage};
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, GreeterIds, Least, LogPage};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -146,7 +146,7 @@ async fn a_whole_attempt() {
                 assert_eq!(transport.fetch(step).await.unwrap(), bytes);
             }
         }
-        assert_eq!(transport.log_page(2).await.unwrap().certificates, [vec![2].into()]);
+        assert_eq!(transport.log_page(2, Least::NOTHING).await.unwrap().certificates, [vec![2].into()]);
         // What the disk refuses is not taken.
         *fixture.notes.full.lock().unwrap() = true;
         assert_eq!(code(transport.deposit(8, vec![8]).await), ErrorCode::QuotaReached);
@@ -244,7 +244,7 @@ async fn who_does_not_hold_the_link_gets_nothing() {
     assert_eq!(code(transport.fetch(1).await), ErrorCode::AttemptUnknown);
     assert_eq!(code(transport.deposit(0, vec![0]).await), ErrorCode::AttemptUnknown);
     assert_eq!(code(transport.cancel(EndReason::Cancelled).await), ErrorCode::AttemptUnknown);
-    assert_eq!(code(transport.log_page(0).await), ErrorCode::AttemptUnknown);
+    assert_eq!(code(transport.log_page(0, Least::NOTHING).await), ErrorCode::AttemptUnknown);
     // Another who holds the link finds it in use.
     let second = fixture.transport(AttemptId::from_bytes([7; 16]), 3);
     assert_eq!(code(fixture.start(&second).await.map(|_| ())), ErrorCode::InvitationInUse);

@@ -42,12 +42,12 @@ pub enum AccessError {
     /// The folder, or what is in the socket's place, is not safe to use.
     #[error("{} {why}", path.display())]
     UnsafePath {
-        /// Which.
+        /// The folder, or the socket's path.
         path: PathBuf,
         /// What is wrong, completing the sentence.
         why: &'static str,
     },
-    /// The system refused.
+    /// A call of the system failed.
     #[error("{what}: {source}")]
     Io {
         /// What was being done.

@@ -1,9 +1,9 @@
 //! The one place where it is decided whether a caller may call a method.
 //!
-//! Decides by the socket somebody came through, the token they presented, and the method's permission
-//! in the one table. Refuses before the method sees its parameters. What a session must have
-//! confirmed is a second question, which the loop answers, because it knows which device is meant;
-//! what asks it is a column of the same table.
+//! Decides by the socket somebody came through, the token they presented, and the method's
+//! permission in the one table. Refuses before the method sees its parameters. What a session must
+//! have confirmed is a second question, which the loop answers, because it knows which device is
+//! meant; what asks it is a column of the same table.
 
 use futures_util::future::BoxFuture;
 use parsec_protocol::control::{Problem, ProblemKind, Socket};

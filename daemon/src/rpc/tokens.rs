@@ -1,5 +1,5 @@
-//! `token.create`, `token.list`, `token.revoke`, `token.uses`: the user's own socket, for the plug-ins'
-//! tokens.
+//! `token.create`, `token.list`, `token.revoke`, `token.uses`: the user's own socket, for the
+//! plug-ins' tokens.
 //!
 //! Decides nothing: the token actor does. Refuses `token.create` to a session that has not
 //! given the password of every device that the token would show, by asking the loop first, which

@@ -1,10 +1,10 @@
 //! Which sockets the service manager opened for the daemon (socket activation: `LISTEN_FDS`,
 //! `LISTEN_PID`).
 //!
-//! Decides by the path a socket is bound to which of the two it is: a name in the environment would be
-//! anybody's word. Refuses what is not a listening Unix stream socket bound to one of the
-//! configured sockets, more descriptors than there are sockets, and ignores what was meant for another
-//! process. Modes and folder are checked with the socket itself (`rpc/access.rs`).
+//! Decides by the path a socket is bound to which of the two it is: a name in the environment would
+//! be anybody's word. Refuses what is not a listening Unix stream socket bound to one of the
+//! configured sockets, more descriptors than there are sockets, and ignores what was meant for
+//! another process. Modes and folder are checked with the socket itself (`rpc/access.rs`).
 
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,9 @@ pub enum ActivationError {
     /// A descriptor is something else.
     #[error("descriptor {number} was handed over as a socket, but is none that can be used: {source}")]
     Kind {
-        /// Its number.
+        /// Number of the descriptor.
         number: usize,
-        /// Why.
+        /// What the system says of it.
         source: std::io::Error,
     },
     /// A socket is bound to no path, or to one that is none of this daemon.

@@ -32,7 +32,7 @@ impl Signer for OpenDevice {
 /// An unlocked device. When the last reference to `open` is dropped, its keys are wiped.
 #[derive(Debug)]
 pub struct Device {
-    /// Keys and store.
+    /// The device's keys and its store.
     pub open: Arc<OpenDevice>,
     /// The server, as this device.
     pub member: Member,
@@ -90,7 +90,7 @@ impl Device {
         blocking(move || work(&open.store)).await
     }
 
-    /// The daemon's events.
+    /// The daemon's events, to publish one.
     #[must_use]
     pub const fn events(&self) -> &Hub {
         &self.events

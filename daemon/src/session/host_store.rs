@@ -22,9 +22,9 @@ const PAGE_MAX_BYTES: usize = 48 * 1024;
 /// Keeps for one invitation in its device's store.
 #[derive(Debug)]
 pub struct DeviceHostStore {
-    /// The greeter's device.
+    /// The greeter's device, whose store it is.
     pub device: Arc<Device>,
-    /// The invitation.
+    /// Token of the invitation that is served.
     pub token: Token,
 }
 

@@ -146,12 +146,9 @@ impl Session {
         loop {
             let log = self.log();
             let have = log.count();
-            let page = match self.member.log_page(have).await {
-                Err(error) if error.code() == Some(ErrorCode::NotAuthenticated) => {
-                    return Err(self.unknown_there(&log, error));
-                }
-                page => page?,
-            };
+            let seen = self.member.seen(&log);
+            let page = self.member.log_page(have, seen).await;
+            let page = page.map_err(|error| self.lacking(&log, error.into()))?;
             if page.count < have {
                 let text = format!(
                     "The server's log has {} certificates; this device has verified {have}.",
@@ -224,13 +221,20 @@ impl Session {
         }
     }
 
-    /// The server says that it doesn't know this device. Where the verified log does, certificates
-    /// are missing there.
-    fn unknown_there(&self, log: &VerifiedLog, error: TransportError) -> SyncError {
-        if log.device(&self.open.summary.device).is_none_or(|device| device.revoked.is_some()) {
-            return SyncError::Transport(error);
-        }
-        let text = "The server does not know this device, which the log has that this device verified: it lost certificates.";
+    /// A refusal that stood after the server was given time: where it says that certificates are
+    /// missing there which the verified log has, it is as if it had shown a shorter log.
+    pub(super) fn lacking(&self, log: &VerifiedLog, error: SyncError) -> SyncError {
+        let SyncError::Transport(refusal) = &error else { return error };
+        let text = match refusal.code() {
+            Some(ErrorCode::Behind) => {
+                let have = log.count();
+                format!("The server says that its log lacks some of the {have} certificates that this device has verified.")
+            }
+            Some(ErrorCode::NotAuthenticated) if self.member.seen(log).itself => {
+                "The server does not know this device, which the log has that this device verified: it lost certificates.".to_owned()
+            }
+            Some(_) | None => return error,
+        };
         SyncError::Forked(Problem::new(ProblemKind::RolledBack, text), Box::new(ForkEvidence::Shorter))
     }
 

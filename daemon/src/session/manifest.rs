@@ -5,7 +5,7 @@
 
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::manifest::{ManifestHeader, seal_empty};
-use parsec_protocol::relay::{ErrorCode, ManifestUpload};
+use parsec_protocol::relay::{ErrorCode, Least, ManifestUpload};
 
 use super::device::Device;
 use crate::os::{clock, entropy};
@@ -19,11 +19,22 @@ use crate::transport::{TransportError, Trouble};
 /// # Errors
 /// `rolled_back` where the server lost the manifest; what the store and the server say.
 pub async fn make_first(device: &Device, trouble: &Trouble) -> Result<(), Problem> {
-    let there = until_done(trouble, || device.member.manifest()).await?;
+    let kept = device.store(Store::manifest).await?;
+    // The first is kept before it goes out: that it is here doesn't say that it was ever there.
+    let seen = Least(kept.as_ref().map_or(0, |(version, _)| *version).saturating_sub(1));
+    let there = until_done(trouble, || device.member.manifest(seen)).await?;
+    if !seen.is_reached_by(&there) {
+        return Err(Problem::new(
+            ProblemKind::RolledBack,
+            format!(
+                "The server has version {} of the manifest, and this device has seen {}.",
+                there.version, seen.0
+            ),
+        ));
+    }
     if there.version > 0 {
         return Ok(());
     }
-    let kept = device.store(Store::manifest).await?;
     let envelope = match kept {
         Some((1, envelope)) => envelope,
         Some(_) => {

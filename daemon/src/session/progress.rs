@@ -20,7 +20,7 @@ pub enum Progress {
     Registering,
     /// The receipt is here and durable; the server can't be reached for now.
     Kept,
-    /// In the log.
+    /// The certificates are in the log.
     Published,
     /// Set aside: the attempt is said to have ended without the enrolment.
     Void(EndReason),

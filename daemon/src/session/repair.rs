@@ -13,6 +13,7 @@ use parsec_protocol::relay::{ErrorCode, LogRepair};
 use super::forks::ForkEvidence;
 use super::{Session, SyncError};
 use crate::transport::TransportError;
+use crate::transport::behind::Seen;
 use crate::transport::retry::{ANSWER_WAIT, within};
 
 /// Asks, as long as a person's program waits; a wait without an answer is the last failure.
@@ -40,7 +41,8 @@ impl Session {
         let _turn = self.syncing.lock().await;
         let log = self.log();
         let have = log.count();
-        let page = match asked(|| self.member.log_page(have)).await {
+        // What it has is the question, so it is asked at once.
+        let page = match asked(|| self.member.log_page(have, Seen::NOTHING)).await {
             Err(error) if error.code() == Some(ErrorCode::NotAuthenticated) => {
                 return Err(SyncError::Log(stranded(&log, self)));
             }
@@ -75,7 +77,7 @@ impl Session {
 
     /// The server says that its log is not the beginning of this one. Is it?
     async fn parted(&self, log: &VerifiedLog) -> Result<SyncError, SyncError> {
-        let page = self.member.log_page(log.count()).await?;
+        let page = self.member.log_page(log.count(), Seen::NOTHING).await?;
         let (theirs, shown) = self.shown(log, page.count).await?;
         if log.extends(&theirs.head()) || theirs.extends(&log.head()) {
             let text = "The server refuses what follows its own log.";

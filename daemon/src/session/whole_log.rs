@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
+use parsec_protocol::relay::Least;
 
 use super::forks::ForkEvidence;
 use super::log_sync::not_believed;
 use super::{Session, SyncError};
 use crate::os::threads::ThreadPool;
 use crate::transport::TransportError;
+use crate::transport::behind::Seen;
 use crate::transport::relay::Member;
 
 impl Session {
@@ -37,7 +39,7 @@ impl Session {
             Problem::new(ProblemKind::RolledBack, text)
         };
         let stored = self.log();
-        let page = member.log_page(stored.count()).await?;
+        let page = member.log_page(stored.count(), member.seen(&stored)).await?;
         if page.count < stored.count() {
             let text = format!(
                 "The log that is shown there has {} certificates; this device has verified {}. Nothing was changed.",
@@ -52,7 +54,8 @@ impl Session {
 
     async fn whole_log(&self) -> Result<Arc<VerifiedLog>, SyncError> {
         let stored = self.sync().await?;
-        let (log, shown) = self.shown(&stored, stored.count()).await?;
+        let shown = self.shown(&stored, stored.count()).await;
+        let (log, shown) = shown.map_err(|error| self.lacking(&stored, error))?;
         if log.extends(&stored.head()) {
             Ok(Arc::new(log))
         } else {
@@ -82,8 +85,9 @@ async fn fetched(
 ) -> Result<(VerifiedLog, Vec<Vec<u8>>), SyncError> {
     let mut log = VerifiedLog::empty(own.organisation().clone(), *own.root());
     let mut shown = Vec::new();
+    let seen = Seen { least: Least(count), ..member.seen(own) };
     while log.count() < count {
-        let page = member.log_page(log.count()).await?;
+        let page = member.log_page(log.count(), seen).await?;
         if page.certificates.is_empty() {
             return Err(SyncError::Transport(TransportError::Misbehaved(
                 "a page of the log lacks its certificates",

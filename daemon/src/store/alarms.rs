@@ -15,16 +15,16 @@ use super::{Store, StoreError, evidence};
 /// misbehaves daily.
 const ACKNOWLEDGED_MAX: u64 = 256;
 
-/// One alarm.
+/// An alarm as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAlarm {
     /// Its number among this device's.
     pub id: u64,
     /// What kind of problem: its name in the local API.
     pub kind: String,
-    /// What was found.
+    /// What was found, in a sentence.
     pub found: String,
-    /// When.
+    /// When it was raised first.
     pub since: Timestamp,
     /// Whether a proof is kept with it.
     pub proof: bool,

@@ -1,4 +1,4 @@
-//! What this device can show to others: receipts of those it let in, proofs of another past; and
+//! What this device can show to others: receipts of those it let in, proofs of a fork; and
 //! how far its user has been told.
 //!
 //! Decides that a receipt counts once its certificates were seen in the log. Refuses to fill the

@@ -8,7 +8,7 @@ use parsec_protocol::public_keys::Hash;
 use super::device::{read_about, read_key_file};
 use super::{Devices, StoreError, layout};
 
-/// One device's folder.
+/// One device's folder, and what is wrong with it.
 #[derive(Debug)]
 pub struct Inspected {
     /// Its name: organisation and device.

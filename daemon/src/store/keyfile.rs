@@ -308,7 +308,7 @@ fn refusal(error: age::DecryptError) -> StoreError {
         // Only the password's own part fails in these two ways.
         E::DecryptionFailed | E::KeyDecryptionFailed => StoreError::WrongPassword,
         E::ExcessiveWork { required, .. } => StoreError::TooMuchWork(required),
-        E::InvalidHeader | E::InvalidMac => StoreError::KeyFileDamaged("its header does not check"),
+        E::InvalidHeader | E::InvalidMac => StoreError::KeyFileDamaged("its header fails verification"),
         E::NoMatchingKeys => StoreError::KeyFileDamaged("it is not under a password"),
         E::Io(_) => StoreError::KeyFileDamaged("it ends too early"),
         E::UnknownFormat => StoreError::KeyFileDamaged("it is not an age file"),

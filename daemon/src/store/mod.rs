@@ -58,7 +58,7 @@ pub enum StoreError {
     /// A folder or file that is a link, belongs to somebody else, or that others may enter.
     #[error("{} {why}", path.display())]
     UnsafePath {
-        /// Which.
+        /// The folder or file that is refused.
         path: PathBuf,
         /// What is wrong, completing the sentence.
         why: &'static str,
@@ -92,7 +92,7 @@ pub enum StoreError {
     /// Written by a newer Parsec.
     #[error("written by a newer Parsec (format {found}, this one reads up to {known})")]
     TooNew {
-        /// Its version.
+        /// Version of the format that was found.
         found: u32,
         /// The newest this program knows.
         known: u32,
@@ -100,9 +100,9 @@ pub enum StoreError {
     /// A log can only grow at its end, by one gapless piece.
     #[error("the stored log has {have} certificates, so none can be added at {from}")]
     Gap {
-        /// Stored.
+        /// Number of certificates that are stored.
         have: u64,
-        /// Asked for.
+        /// Position at which some were to be added.
         from: u64,
     },
     /// Kept already, with other contents.
@@ -111,9 +111,9 @@ pub enum StoreError {
     /// The manifest kept is as new as this one, or newer.
     #[error("the manifest kept has version {have}, so {version} is none to keep")]
     ManifestNotNewer {
-        /// Kept.
+        /// Version of the manifest that is kept.
         have: u64,
-        /// Offered.
+        /// Version of the manifest that was offered.
         version: u64,
     },
     /// More than a bound allows, of something that is to be kept: a bug in who asks for it.
@@ -140,9 +140,9 @@ pub enum StoreError {
     /// The machine has less memory than a password's work takes.
     #[error("it takes {needed_mib} MiB of memory to open or make a key file, and {free_mib} are to be had")]
     NoMemory {
-        /// What it takes.
+        /// Memory that scrypt takes, in MiB.
         needed_mib: u64,
-        /// What there is.
+        /// Memory that is free, in MiB.
         free_mib: u64,
     },
 }
@@ -154,11 +154,11 @@ pub const PASSWORD_MIN_CHARACTERS: usize = 8;
 /// What is known of a device without its password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceSummary {
-    /// Which.
+    /// Id of the device.
     pub device: DeviceId,
-    /// Whose.
+    /// Id of its user.
     pub user: UserId,
-    /// Where.
+    /// The organisation that it belongs to.
     pub organisation: OrganisationId,
     /// The metadata server's address.
     pub server: String,
@@ -172,7 +172,7 @@ pub struct DeviceSummary {
 /// after a restart; the secret in it ends with the attempt and opens nothing else.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PendingReceipt {
-    /// Where.
+    /// The organisation that was joined.
     pub organisation: OrganisationId,
     /// The metadata server's address.
     pub server: String,
@@ -180,9 +180,9 @@ pub struct PendingReceipt {
     pub attempt: AttemptId,
     /// Proves to the server that the attempt is ours.
     pub attempt_secret: Zeroizing<[u8; 32]>,
-    /// Which invitation.
+    /// Token of the invitation that was claimed.
     pub token: Token,
-    /// Message 8.
+    /// Message 8, encoded: the claimer's receipt.
     pub message: Vec<u8>,
     /// Where the ceremony ran without the server.
     pub direct: Option<DirectReceipt>,
@@ -208,9 +208,9 @@ pub struct DeviceKeys {
     pub directory_key: DirectoryKey,
     /// The pinned root key.
     pub root: VerifyKey,
-    /// The user's address.
+    /// The user's e-mail address.
     pub email: Email,
-    /// The user's name.
+    /// Name of the user, as given in the ceremony.
     pub name: Label,
     /// What the device is called.
     pub device_label: Label,
@@ -231,7 +231,7 @@ pub struct OpenDevice {
     pub summary: DeviceSummary,
     /// The keys. Dropping them locks the device.
     pub keys: DeviceKeys,
-    /// The local store.
+    /// The device's encrypted store.
     pub store: Store,
     /// Makes and recognises the notes of how far the log has been verified.
     pub checkpoint_key: CheckpointKey,
@@ -242,11 +242,11 @@ pub struct OpenDevice {
 pub struct StoredInvitation {
     /// The part of the link that the server doesn't know.
     pub link_secret: LinkSecret,
-    /// For whom.
+    /// The person or member who is invited.
     pub invited: Invited,
     /// When it was made; 0 where an earlier version made it.
     pub created: Timestamp,
-    /// When it ends.
+    /// When the invitation ends.
     pub expires: Timestamp,
     /// Whether the server has it.
     pub posted: Posting,
@@ -261,7 +261,7 @@ pub struct StoredInvitation {
 pub enum Posting {
     /// It shall, as soon as it can be reached.
     Wanted,
-    /// It has.
+    /// The server has the invitation.
     Done,
     /// It is not told of it before the enrolment.
     Never,
@@ -295,7 +295,7 @@ impl Tally {
 
 /// What an enrolment in the outbox has beside it where its ceremony runs directly.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DirectRow {
+pub struct DirectAttempt {
     /// SHA-256 of the secret by which the claimer proves that the attempt is theirs.
     pub secret_hash: Hash,
     /// Message 7, from when it may be fetched.
@@ -309,7 +309,7 @@ pub struct DirectRow {
 pub struct DirectReceipt {
     /// Where the greeter's device is met, as in the link.
     pub hints: Vec<String>,
-    /// The greeter's device.
+    /// Id of the greeter's device.
     pub greeter: DeviceId,
     /// SHA-256 of the first certificate: by it the server finds the enrolment.
     pub certificate: Hash,

@@ -10,7 +10,7 @@ use parsec_protocol::limits::{CERTIFICATE_MAX_BYTES, STEP_MAX_BYTES};
 use parsec_protocol::public_keys::Hash;
 use rusqlite::OptionalExtension as _;
 
-use super::{DirectRow, Store, StoreError};
+use super::{DirectAttempt, Store, StoreError};
 
 /// Largest record: two certificates, a statement, and five short fields.
 const SEALED_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 2_048;
@@ -20,9 +20,9 @@ const SEALED_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 2_048;
 pub struct Sealed {
     /// Which run of the ceremony.
     pub attempt: AttemptId,
-    /// Which invitation.
+    /// Token of the invitation that is used up by it.
     pub token: Token,
-    /// What was signed.
+    /// What was signed, and the messages that carry it.
     pub sealed: SealedEnrolment,
     /// Somebody says that it is over without its certificates.
     pub set_aside: bool,
@@ -31,9 +31,9 @@ pub struct Sealed {
 /// A message that a direct ceremony keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DirectStep {
-    /// The handover.
+    /// Message 7, the handover.
     Seven,
-    /// The receipt.
+    /// Message 8, the claimer's receipt.
     Eight,
 }
 
@@ -110,13 +110,13 @@ impl Store {
     ///
     /// # Errors
     /// The disk's.
-    pub fn direct(&self, attempt: AttemptId) -> Result<Option<DirectRow>, StoreError> {
+    pub fn direct(&self, attempt: AttemptId) -> Result<Option<DirectAttempt>, StoreError> {
         let inner = self.inner()?;
         let row = inner.connection.query_row(
             "SELECT secret_hash, step7, step8 FROM direct WHERE attempt = ?1",
             [attempt.as_bytes()],
             |row| {
-                Ok(DirectRow {
+                Ok(DirectAttempt {
                     secret_hash: Hash::from_bytes(row.get(0)?),
                     step_7: row.get(1)?,
                     step_8: row.get(2)?,
@@ -207,8 +207,8 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a receipt of the peer-to-peer transport is here for this invitation, of an enrolment that is
-    /// not set aside.
+    /// Whether a receipt of the peer-to-peer transport is here for this invitation, of an enrolment
+    /// that is not set aside.
     ///
     /// # Errors
     /// The disk's.

@@ -48,22 +48,22 @@ pub struct TokenRecord {
     /// SHA-256 of the secret.
     #[n(2)]
     pub secret: Hash,
-    /// What it allows.
+    /// Names of the methods that it allows.
     #[n(3)]
     pub methods: Vec<String>,
     /// When it was made.
     #[n(4)]
     pub created: u64,
-    /// When it ends.
+    /// When it ends, in microseconds since 1970.
     #[n(5)]
     pub expires: u64,
-    /// Calls a minute.
+    /// Calls that it allows a minute.
     #[n(6)]
     pub rate: u32,
     /// Calls answered, as far as noted: up to a minute behind after a power cut.
     #[n(7)]
     pub uses: u64,
-    /// Calls refused, likewise.
+    /// Calls that were refused, as far as noted.
     #[n(8)]
     pub refused: u64,
     /// When it was used last, likewise; 0 for never.

@@ -33,7 +33,7 @@ const USES_DEFAULT: u32 = 100;
 /// Most that it gives: a line of the socket has room for them.
 const USES_MAX: u32 = 1_000;
 
-/// Keeps the tokens.
+/// The actor that keeps the tokens: one task, asked by a channel.
 #[derive(Debug)]
 pub struct TokenActor {
     store: Arc<TokenStore>,

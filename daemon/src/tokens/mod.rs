@@ -40,7 +40,7 @@ const QUEUE_MAX: usize = 64;
 /// What a token that was presented allows.
 #[derive(Debug, Clone)]
 pub struct Granted {
-    /// Which.
+    /// Id of the token that was presented.
     pub id: TokenId,
     /// When it ends.
     expires: Timestamp,

@@ -26,7 +26,7 @@ const LOCATION_MAX_BYTES: usize = 2_048;
     points_to.as_deref().map(|host| format!(", pointing to {host}")).unwrap_or_default(),
     guess(*status))]
 pub struct Foreign {
-    /// The HTTP status.
+    /// Status of the HTTP answer.
     pub status: u16,
     /// The media type, if it has a readable one.
     pub media: Option<String>,

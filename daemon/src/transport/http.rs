@@ -72,7 +72,7 @@ impl Client {
 pub struct Call {
     /// `GET`, `POST` or `PUT`.
     pub method: Method,
-    /// Path and query.
+    /// Path and query of the request.
     pub target: String,
     /// Headers of the family of calls. Never logged: some hold secrets.
     pub headers: Vec<(&'static str, String)>,
@@ -101,7 +101,7 @@ impl Call {
         self
     }
 
-    /// With a header.
+    /// The call with one more header.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));

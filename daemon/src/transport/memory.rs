@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use parsec_protocol::ids::{AttemptId, Timestamp};
 use parsec_protocol::relay::attempt::{Earlier, Side};
-use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, GreeterIds, LogPage};
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, GreeterIds, Least, LogPage};
 use tokio::sync::watch;
 
 use super::{Transport, TransportError, Trouble};
@@ -97,7 +97,7 @@ impl Transport for MemoryTransport {
         Ok(())
     }
 
-    async fn log_page(&self, from: u64) -> Result<LogPage, TransportError> {
+    async fn log_page(&self, from: u64, _: Least) -> Result<LogPage, TransportError> {
         let certificates =
             self.log.iter().skip(usize::try_from(from).unwrap()).cloned().map(Into::into).collect();
         Ok(LogPage { count: self.log.len() as u64, certificates })

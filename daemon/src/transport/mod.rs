@@ -1,10 +1,11 @@
-//! The transport an attempt runs on: opaque steps go one way, opaque steps come the other, and either
-//! side may end it.
+//! The transport an attempt runs on: opaque steps go one way, opaque steps come the other, and
+//! either side may end it.
 //!
-//! Decides what a transport is and which of its failures pass by themselves. Never advances a ceremony:
-//! what it reports about the other side can only end one.
+//! Decides what a transport is and which of its failures pass by themselves. Never advances a
+//! ceremony: what it reports about the other side can only end one.
 
 pub mod answer;
+pub mod behind;
 pub mod events;
 pub mod http;
 #[cfg(test)]
@@ -16,7 +17,7 @@ pub mod tls;
 use std::future::Future;
 
 use parsec_protocol::ids::Timestamp;
-use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, LogPage};
+use parsec_protocol::relay::{AttemptView, EndReason, ErrorCode, Least, LogPage};
 use tokio::sync::watch;
 
 use answer::Foreign;
@@ -55,11 +56,11 @@ pub enum TransportError {
     /// The server said no.
     #[error("the server refused: {}", code.name())]
     Refused {
-        /// Why.
+        /// The server's reason, as the protocol names it.
         code: ErrorCode,
-        /// Its clock.
+        /// Time by the server's clock.
         server_time: Timestamp,
-        /// The clock here.
+        /// Time by this machine's clock.
         local_time: Timestamp,
         /// Seconds it asks to wait.
         retry_after: u32,
@@ -130,8 +131,12 @@ pub trait Transport: Send + Sync + 'static {
     fn state(&self) -> impl Future<Output = Result<AttemptView, TransportError>> + Send;
     /// Ends the attempt.
     fn cancel(&self, reason: EndReason) -> impl Future<Output = Result<(), TransportError>> + Send;
-    /// A page of the organisation's log.
-    fn log_page(&self, from: u64) -> impl Future<Output = Result<LogPage, TransportError>> + Send;
+    /// A page of the organisation's log, which has so many certificates at least.
+    fn log_page(
+        &self,
+        from: u64,
+        least: Least,
+    ) -> impl Future<Output = Result<LogPage, TransportError>> + Send;
     /// Reports every state of the attempt into `seen`, the newest replacing what wasn't looked at.
     /// Returns only when the attempt can't be followed any more; after the state that says why it
     /// ended, never, and nothing is asked any more.

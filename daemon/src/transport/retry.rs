@@ -15,7 +15,7 @@ use super::{HELD_BACK, TransportError, Trouble};
 pub const ANSWER_WAIT: Duration = Duration::from_secs(8);
 
 /// First pause: shorter than a person notices.
-const PAUSE_FIRST: Duration = Duration::from_millis(250);
+pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause: a server that is back is found again within this.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
@@ -26,16 +26,9 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// The next pause: doubled each time, then half of it fixed and half random; never below what
-    /// the server asked.
+    /// The next pause: never below what the server asked, up to the longest.
     pub fn next_pause(&mut self, error: &TransportError) -> Duration {
-        let full =
-            PAUSE_FIRST.saturating_mul(1_u32.checked_shl(self.failures.min(16)).unwrap_or(1)).min(PAUSE_MAX);
-        self.failures = self.failures.saturating_add(1);
-        let mut byte = [0; 1];
-        // Without randomness the pause is merely not spread.
-        let spread = getrandom::fill(&mut byte).map_or(0, |()| u32::from(byte[0]));
-        let jittered = full / 2 + (full / 2).saturating_mul(spread) / 256;
+        let own = self.next_own();
         let asked = match error {
             TransportError::Refused { retry_after, .. } => Duration::from_secs(u64::from(*retry_after)),
             TransportError::PlainHttp(_)
@@ -48,7 +41,19 @@ impl Pauses {
             | TransportError::NotServer(_)
             | TransportError::Misbehaved(_) => Duration::ZERO,
         };
-        jittered.max(asked.min(PAUSE_MAX))
+        own.max(asked.min(PAUSE_MAX))
+    }
+
+    /// The next pause, whatever the server asks: doubled each time, then half of it fixed and half
+    /// random.
+    pub fn next_own(&mut self) -> Duration {
+        let full =
+            PAUSE_FIRST.saturating_mul(1_u32.checked_shl(self.failures.min(16)).unwrap_or(1)).min(PAUSE_MAX);
+        self.failures = self.failures.saturating_add(1);
+        let mut byte = [0; 1];
+        // Without randomness the pause is merely not spread.
+        let spread = getrandom::fill(&mut byte).map_or(0, |()| u32::from(byte[0]));
+        full / 2 + (full / 2).saturating_mul(spread) / 256
     }
 
     /// Whether the last try failed too.
@@ -57,7 +62,7 @@ impl Pauses {
         self.failures > 0
     }
 
-    /// It worked.
+    /// Notes that a try has worked: the next pause is the shortest again.
     pub const fn reset(&mut self) {
         self.failures = 0;
     }

@@ -18,7 +18,7 @@ const DEPTH_MAX: usize = 16;
 /// Characters shown of what the library says: it may quote a certificate of any length.
 const DETAIL_MAX_CHARS: usize = 200;
 
-/// What is wrong.
+/// What is wrong with the server's TLS.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsFault {
     /// No authority that this machine trusts vouches for the certificate.

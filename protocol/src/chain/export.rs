@@ -1,7 +1,7 @@
 //! A log on its own, as a file shows it: its certificates, and a signed word for where they end.
 //!
-//! Decides that a log with a signed head ends where its signer says. Refuses to vouch for the end of
-//! one without: the maker of the file may have left certificates off.
+//! Decides that a log with a signed head ends where its signer says. Refuses to vouch for the end
+//! of one without: the maker of the file may have left certificates off.
 
 use minicbor::bytes::ByteVec;
 
@@ -37,8 +37,8 @@ pub enum ExportFault<F, H> {
     NotTheEnd,
 }
 
-/// Verifies all certificates from the origin on, and that the signed head, if there is one, is the head
-/// of the whole.
+/// Verifies all certificates from the origin on, and that the signed head, if there is one, is the
+/// head of the whole.
 ///
 /// # Errors
 /// [`ExportFault`].

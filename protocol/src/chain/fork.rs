@@ -26,7 +26,7 @@ pub enum Witness<S> {
         #[n(0)]
         index: u64,
     },
-    /// A signed head.
+    /// A signed head of the branch.
     #[n(1)]
     Head(#[n(0)] S),
     /// A certificate that has seen a log which is not shown, and which the other branch is not.
@@ -63,7 +63,7 @@ pub enum Form {
 /// One author's word for one branch, checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Word<A> {
-    /// Who gave it.
+    /// The author who gave it.
     pub author: A,
     /// Time of signing, by the author's clock.
     pub time: Timestamp,

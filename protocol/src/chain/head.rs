@@ -19,7 +19,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// headₙ = SHA-256(headₙ₋₁ ‖ SHA-256(envelopeₙ)).
+    /// The head after one more certificate: headₙ = SHA-256(headₙ₋₁ ‖ SHA-256(envelopeₙ)).
     #[must_use]
     pub fn after(&self, envelope: &[u8]) -> Self {
         let hash = Hash::of(&[self.hash.as_bytes(), Hash::of(&[envelope]).as_bytes()]);

@@ -177,7 +177,7 @@ pub struct CeremonyView {
     pub outcome: Option<Outcome>,
     /// What is being waited for or tried again, in a sentence; for people only.
     pub note: Option<String>,
-    /// The transport it has taken; absent while that is not decided. Since API 1.2.
+    /// The transport it has taken; absent while that is not decided.
     #[serde(default)]
     pub transport: Option<TransportName>,
 }

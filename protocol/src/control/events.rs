@@ -126,7 +126,7 @@ pub enum Event {
         /// The ceremony with its outcome.
         ceremony: CeremonySummary,
     },
-    /// A ceremony takes this transport from now on. Since API 1.2.
+    /// A ceremony takes this transport from now on.
     TransportChanged {
         /// Number of the ceremony in this run.
         ceremony: CeremonyId,
@@ -154,13 +154,13 @@ pub enum Event {
         /// The new alarm, as `status.show` lists it.
         alarm: Alarm,
     },
-    /// A person has acknowledged an alarm. Since API 1.2.
+    /// A person has acknowledged an alarm.
     AlarmAcknowledged {
         /// The alarm that a person has acknowledged.
         alarm: Alarm,
     },
     /// The log says something new about the user of a device of this machine, by the word of
-    /// another device. Since API 1.2.
+    /// another device.
     OwnChange {
         /// The device of this machine.
         device: DeviceId,
@@ -226,7 +226,7 @@ pub struct CeremonySummary {
     pub enrolled: Option<EnrolledIds>,
     /// Ended otherwise: the problem's name. `ceremony.show` has the rest.
     pub problem: Option<ProblemKind>,
-    /// The transport it has taken; absent while that is not decided. Since API 1.2.
+    /// The transport it has taken; absent while that is not decided.
     #[serde(default)]
     pub transport: Option<TransportName>,
 }
@@ -246,10 +246,9 @@ pub struct EnrolledIds {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Alarm {
     /// Its number among the device's, for `trust.acknowledge`; absent where it could not be kept.
-    /// Since API 1.2.
     #[serde(default)]
     pub id: Option<u64>,
-    /// Which of this machine's devices noticed it. Since API 1.2.
+    /// Which of this machine's devices noticed it.
     #[serde(default)]
     pub device: Option<DeviceId>,
     /// The organisation whose log or server it is about.
@@ -258,7 +257,7 @@ pub struct Alarm {
     pub problem: Problem,
     /// When the finding was made, by the daemon's clock.
     pub since: Timestamp,
-    /// Whether a proof is kept that can be shown to others: `trust.fork` gives it. Since API 1.2.
+    /// Whether a proof is kept that can be shown to others: `trust.fork` gives it.
     #[serde(default)]
     pub proof: bool,
 }

@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for FileBytes {
     }
 }
 
-/// `trust.log`: what was certified, from a position on. Since API 1.2.
+/// `trust.log`: what was certified, from a position on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -101,7 +101,7 @@ pub struct TrustLogResult {
     pub entries: Vec<LogEntry>,
 }
 
-/// `trust.export`: the certificates from a position on. Since API 1.2.
+/// `trust.export`: the certificates from a position on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -129,7 +129,7 @@ pub struct TrustExported {
     pub head: Option<FileBytes>,
 }
 
-/// `trust.import`: certificates of an exported log, from a position on. Since API 1.2.
+/// `trust.import`: certificates of an exported log, from a position on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -161,7 +161,7 @@ pub struct TrustImported {
     pub added: u64,
 }
 
-/// `trust.fork`: the proof that goes with an alarm. Since API 1.2.
+/// `trust.fork`: the proof that goes with an alarm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -198,7 +198,7 @@ pub struct ReceiptItem {
     pub time: Timestamp,
 }
 
-/// `receipt.list`. Since API 1.2.
+/// Result of `receipt.list`: the enrolments that this device signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReceiptListResult {
@@ -206,7 +206,7 @@ pub struct ReceiptListResult {
     pub receipts: Vec<ReceiptItem>,
 }
 
-/// `receipt.export`: one receipt as a file. Since API 1.2.
+/// `receipt.export`: one receipt as a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

@@ -73,7 +73,7 @@ pub struct UserShowResult {
     pub root_fingerprint: String,
 }
 
-/// `device.revoke`: a member's device is not trusted from here on. Since API 1.2.
+/// `device.revoke`: a member's device is not trusted from here on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -85,7 +85,7 @@ pub struct DeviceRevoke {
     pub device: DeviceId,
 }
 
-/// `user.revoke`: a member, with all their devices, is none from here on. Since API 1.2.
+/// `user.revoke`: a member, with all their devices, is none from here on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -97,7 +97,7 @@ pub struct UserRevoke {
     pub user: UserId,
 }
 
-/// `user.profile`: a member may do something else from here on. Since API 1.2.
+/// `user.profile`: a member may do something else from here on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -130,7 +130,7 @@ pub struct TrustVerifyResult {
 }
 
 /// `trust.acknowledge`: a person has dealt with an alarm. Nothing that was refused is believed for
-/// it. Since API 1.2.
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -151,7 +151,7 @@ pub struct TrustAcknowledged {
 }
 
 /// `trust.repair`: what a restore of the server's database took off the end of its log was put
-/// back. Since API 1.3.
+/// back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrustRepaired {

@@ -67,7 +67,7 @@ pub enum Registration {
     Pending,
     /// Set aside: a server, or the other side's device, says that it never will be.
     Void,
-    /// It was, and it or its user has been revoked, as far as the server says. Since API 1.2.
+    /// It was, and it or its user has been revoked, as far as the server says.
     Revoked,
     /// One that a newer daemon has. Never sent.
     #[serde(other)]
@@ -100,7 +100,7 @@ pub struct DeviceView {
     /// Certified by it and not yet in the log; only while unlocked.
     pub outbox: Option<u32>,
     /// Certified by it and set aside, because somebody says that the enrolment ended; only while
-    /// unlocked. Since API 1.3.
+    /// unlocked.
     #[serde(default)]
     pub outbox_set_aside: Option<u32>,
 }
@@ -127,7 +127,7 @@ pub struct StatusResult {
     pub devices: Vec<DeviceView>,
     /// Ceremonies under way or just ended.
     pub ceremonies: Vec<CeremonyView>,
-    /// What a person has to look at: an organisation's log that fails verification. Since API 1.1.
+    /// What a person has to look at: an organisation's log that fails verification.
     #[serde(default)]
     pub alarms: Vec<Alarm>,
 }
@@ -230,7 +230,7 @@ pub struct DevicePassword {
     pub new_password: SecretText,
 }
 
-/// `device.restore`: takes a device back that somebody's word has set aside. Since API 1.3.
+/// `device.restore`: takes a device back that somebody's word has set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -269,7 +269,7 @@ pub struct InviteUser {
     #[serde(default)]
     pub mail: bool,
     /// Who issues it: `server` only where the server has taken it, `p2p` this daemon alone; `auto`
-    /// if absent. Since API 1.2.
+    /// if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<TransportChoice>,
 }
@@ -288,7 +288,7 @@ pub struct InviteDevice {
     /// Whether the server shall mail the link to the member's own address.
     #[serde(default)]
     pub mail: bool,
-    /// As for `invite.user`. Since API 1.2.
+    /// The transport to take, as for `invite.user`; `auto` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<TransportChoice>,
 }
@@ -314,12 +314,12 @@ pub struct InviteResult {
     /// again), `failed`, `not_configured`, or `address_refused`: the mail server does not take mail
     /// for this address.
     pub mail: String,
-    /// Whether the server has the invitation already. Since API 1.2.
+    /// Whether the server has the invitation already.
     #[serde(default = "yes")]
     pub posted: bool,
-    /// Whether the link also leads to this device directly. Since API 1.2.
+    /// Whether the link also leads to this device directly.
     #[serde(default)]
-    pub direct: bool,
+    pub p2p: bool,
 }
 
 /// One invitation, as `invite.list` shows it.
@@ -342,7 +342,7 @@ pub struct InvitationItem {
     pub attempts: u32,
     /// Whether this daemon holds its link secret, which greeting needs.
     pub can_greet: bool,
-    /// Whether the server has it already. Since API 1.2.
+    /// Whether the server has it already.
     #[serde(default = "yes")]
     pub posted: bool,
 }
@@ -354,7 +354,7 @@ pub struct InviteListResult {
     /// Newest first. Where there are too many for one line, those that can be used go before those
     /// that are over.
     pub invitations: Vec<InvitationItem>,
-    /// Whether there are more than these. Since API 1.3.
+    /// Whether there are more than these.
     #[serde(default)]
     pub more: bool,
 }
@@ -381,7 +381,7 @@ pub struct GreetStart {
     pub select: DeviceSelector,
     /// Token of the invitation to greet for.
     pub token: Token,
-    /// The transport to take; `auto` if absent. Since API 1.2.
+    /// The transport to take; `auto` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<TransportChoice>,
 }
@@ -393,7 +393,7 @@ pub struct GreetStart {
 pub struct ClaimStart {
     /// The link, `https://…` or `parsec://…`.
     pub link: SecretText,
-    /// The transport to take; `auto` if absent. Since API 1.2.
+    /// The transport to take; `auto` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<TransportChoice>,
 }

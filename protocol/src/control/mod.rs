@@ -33,9 +33,9 @@ pub use secret::SecretText;
 pub use tokens::*;
 
 /// Version of this API. The major number changes when a client written for it would break.
-pub const API_VERSION: &str = "1.3";
+pub const API_VERSION: &str = "2.0";
 /// The oldest version whose clients still work: a client of this one finds all that it knows.
-pub const API_OLDEST: &str = "1.0";
+pub const API_OLDEST: &str = "2.0";
 /// Longest line either side accepts, in bytes: the largest result is a list of some thousand
 /// members.
 pub const LINE_MAX_BYTES: usize = 1024 * 1024;

@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::secret::SecretText;
 use crate::ids::{OrganisationId, Timestamp, Token};
 
-/// Which transport a ceremony may take. Since API 1.2.
+/// Which transport a ceremony may take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -25,7 +25,7 @@ pub enum TransportChoice {
     P2p,
 }
 
-/// The transport that a ceremony has taken. Since API 1.2.
+/// The transport that a ceremony has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]

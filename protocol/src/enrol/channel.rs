@@ -170,8 +170,8 @@ impl Handshake {
     }
 }
 
-/// An encrypted channel to somebody who knows the link and the prologue. Who that is, the codes will
-/// tell.
+/// An encrypted channel to somebody who knows the link and the prologue. Who that is, the codes
+/// will tell.
 pub(super) struct Channel {
     transport: Box<TransportState>,
     handshake: Hash,

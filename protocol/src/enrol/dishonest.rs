@@ -2,9 +2,9 @@
 //! this file in it.
 //!
 //! Decides nothing: it seals any words in any order, with keys that it makes for the purpose and
-//! throws away. Refuses to be of use without link and prologue, as everybody is; it breaks no cipher
-//! and opens nothing that was not sealed for it. What it says is read by the machines under test
-//! alone.
+//! throws away. Refuses to be of use without link and prologue, as everybody is; it breaks no
+//! cipher and opens nothing that was not sealed for it. What it says is read by the machines under
+//! test alone.
 
 use super::boxes;
 use super::channel::{Channel, Handshake};

@@ -121,7 +121,7 @@ pub enum Closed {
     #[error("the two sides do not share link and prologue")]
     WrongLink,
     /// A message is not what it must be at this step: length, encoding, authentication.
-    #[error("message {step} does not check")]
+    #[error("message {step} fails verification")]
     BadMessage {
         /// Number of the message that was bad.
         step: u8,

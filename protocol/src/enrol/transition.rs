@@ -1,8 +1,8 @@
 //! What one input does to a machine, and when a machine has waited too long.
 //!
 //! Decides for both machines alike: a refused input leaves the state as it was, a failure leaves no
-//! state, and the deadline is measured from the last progress. Refuses to let a machine wait without
-//! end for a message of the ceremony.
+//! state, and the deadline is measured from the last progress. Refuses to let a machine wait
+//! without end for a message of the ceremony.
 
 use super::io::{Closed, Refused};
 use crate::ids::Timestamp;

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use super::organisation::{Organisation, START};
 use super::people::{self, People};
 use super::seeded_rng::SeededRng;
-use super::strategies::{Adversary, Ground};
+use super::strategies::{Adversary, Interception};
 use super::transcript::{Event, Newcomer, Side, Told, Verdict, Who, told};
 use crate::enrol::claimer::Claimer;
 use crate::enrol::greeter::Greeter;
@@ -437,7 +437,7 @@ impl<'a> Simulation<'a> {
     }
 }
 
-impl Ground for Simulation<'_> {
+impl Interception for Simulation<'_> {
     fn prologue(&self) -> Prologue {
         self.organisation.prologue(self.newcomer)
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::seeded_rng::SeededRng;
-use super::strategies::{Ground, Middle, two_handshakes};
+use super::strategies::{Interception, Middle, two_handshakes};
 use super::transcript::Side;
 use crate::enrol::io::Prologue;
 use crate::enrol::sas::SasCode;
@@ -18,7 +18,7 @@ use crate::public_keys::VerifyKey;
 /// One ceremony with each side, played over a relay of somebody else's.
 pub struct Wire {
     middle: Middle,
-    ground: Between,
+    interception: Between,
 }
 
 /// What the middle knows, and what it has said.
@@ -49,15 +49,15 @@ impl Wire {
         let mut rng = SeededRng::new(seed);
         let false_root = DeviceSigningKey::random(&mut rng)?.verify_key();
         let (said, keys) = (BTreeMap::new(), Vec::new());
-        let ground = Between { prologue, link, false_root, name, label, said, keys };
-        Ok(Self { middle: two_handshakes(&mut rng), ground })
+        let interception = Between { prologue, link, false_root, name, label, said, keys };
+        Ok(Self { middle: two_handshakes(&mut rng), interception })
     }
 
     /// Somebody deposits this step: what is deposited instead, if the middle has something to say.
     pub fn swap(&mut self, step: u8, bytes: &[u8]) -> Option<Vec<u8>> {
         let from = if step.is_multiple_of(2) { Side::Claimer } else { Side::Greeter };
-        let _said = self.middle.take(&mut self.ground, from, step, bytes);
-        self.ground.said.remove(&step)
+        let _said = self.middle.take(&mut self.interception, from, step, bytes);
+        self.interception.said.remove(&step)
     }
 
     /// The code that the greeter would have to take for the claimer's, once it is known: a person
@@ -76,7 +76,7 @@ impl Wire {
     /// The keys that nobody must certify.
     #[must_use]
     pub fn keys(&self) -> &[VerifyKey] {
-        &self.ground.keys
+        &self.interception.keys
     }
 }
 
@@ -87,7 +87,7 @@ impl std::fmt::Debug for Wire {
     }
 }
 
-impl Ground for Between {
+impl Interception for Between {
     fn prologue(&self) -> Prologue {
         self.prologue.clone()
     }

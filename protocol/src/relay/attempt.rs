@@ -164,8 +164,8 @@ pub fn open(
     }
 }
 
-/// Whether another claimer may take an attempt's place: it is open, its claimer has given no sign of
-/// life for `idle`, and nothing was signed for them.
+/// Whether another claimer may take an attempt's place: it is open, its claimer has given no sign
+/// of life for `idle`, and nothing was signed for them.
 #[must_use]
 pub fn is_idle(attempt: &AttemptView, idle: Duration) -> bool {
     attempt.is_open() && idle >= Duration::from_secs(ATTEMPT_IDLE_SECONDS) && !attempt.has(HANDOVER_STEP)
@@ -355,9 +355,9 @@ impl AttemptView {
         Ok(new)
     }
 
-    /// Whether the attempt may end because its invitation is over for the greeter, which is less than an
-    /// invitation's own end at the server: a sealed attempt goes on, and its completion is judged when
-    /// the server hears of it. `false`: it is over already.
+    /// Whether the attempt may end because its invitation is over for the greeter, which is less
+    /// than an invitation's own end at the server: a sealed attempt goes on, and its completion is
+    /// judged when the server hears of it. `false`: it is over already.
     ///
     /// # Errors
     /// `attempt_sealed`.

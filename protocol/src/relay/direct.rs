@@ -1,7 +1,8 @@
-//! What the server takes outside an attempt: enrolments whose ceremony it did not relay, and single certificates.
+//! What the server takes outside an attempt: enrolments whose ceremony it did not relay, and single
+//! certificates.
 //!
-//! Decides the records and nothing else. Whether a certificate may stand in the log is for the log's rules, which
-//! the server applies as every reader does.
+//! Decides the records and nothing else. Whether a certificate may stand in the log is for the
+//! log's rules, which the server applies as every reader does.
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
@@ -11,8 +12,8 @@ use crate::ids::{DeviceId, Invited, Timestamp, Token};
 use crate::public_keys::Hash;
 use crate::sealing::EncryptionKey;
 
-/// An enrolment whose ceremony ran directly between two daemons, to be registered: certificates, receipt and the
-/// invitation's completion, all or nothing. Idempotent for equal certificates.
+/// An enrolment whose ceremony ran directly between two daemons, to be registered: certificates,
+/// receipt and the invitation's completion, all or nothing. Idempotent for equal certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct DirectEnrolment {
     /// The invitation's. The server may know it, or never have heard of it.
@@ -64,8 +65,8 @@ pub enum Standing {
     Void,
 }
 
-/// Puts a profile change, a user's or a device's revocation into the log. Idempotent for equal bytes. Answered by
-/// [`super::Completed`].
+/// Puts a profile change, a user's or a device's revocation into the log. Idempotent for equal
+/// bytes. Answered by [`super::Completed`].
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct NewCertificate {
     /// Exactly one envelope, signed by the calling device.

@@ -1,4 +1,5 @@
-//! Why the metadata server refused: one table of codes, HTTP statuses and stable names (docs/protocol.md, *Errors*).
+//! Why the metadata server refused: one table of codes, HTTP statuses and stable names
+//! (docs/protocol.md, *Errors*).
 //!
 //! Decides the whole vocabulary. A reader treats an unknown code as `internal`.
 
@@ -23,7 +24,8 @@ pub struct ErrorBody {
 /// Defines the error codes: CBOR number, HTTP status, stable name.
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $status:literal, $text:literal;)+) => {
-        /// Why the server refused. The name is stable; docs/protocol.md lists all with their meaning.
+        /// Why the server refused. The name is stable; docs/protocol.md lists all with their
+        /// meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
         #[cbor(index_only)]
         pub enum ErrorCode { $($(#[$doc])* #[n($number)] $name,)+ }
@@ -110,14 +112,19 @@ error_codes! {
     Internal = 30, 500, "internal";
     /// The server is stopping or overloaded.
     Unavailable = 31, 503, "unavailable";
-    /// The server's log does not pass through this head, or has another certificate at one of these positions.
+    /// The server's log does not pass through this head, or has another certificate at one of these
+    /// positions.
     LogConflict = 32, 409, "log_conflict";
-    /// After a restore the server takes repairs of its logs alone, until its operator says otherwise.
+    /// After a restore the server takes repairs of its logs alone, until its operator says
+    /// otherwise.
     LogHeld = 33, 503, "log_held";
     /// The member who made the invitation, or would make it, has taken up what one member may.
     MemberBudgetSpent = 34, 507, "member_budget_spent";
-    /// The organisation's administrators together, or all its other members, have taken up what they may.
+    /// The organisation's administrators together, or all its other members, have taken up what
+    /// they may.
     OrganisationBudgetSpent = 35, 507, "organisation_budget_spent";
+    /// What is read does not reach as far here as its reader says to have seen it.
+    Behind = 36, 409, "behind";
     /// No key of this hash is here, or the log names none.
     KeyUnknown = 37, 404, "key_unknown";
     /// The key boxes are not one for each device of the user that is not revoked.

@@ -1,7 +1,7 @@
 //! How a member puts back what a restore of the server's database took off the end of a log.
 //!
-//! Decides the records and nothing else. Whether the certificates may stand there is for the log's rules, which the server applies as
-//! every reader does.
+//! Decides the records and nothing else. Whether the certificates may stand there is for the log's
+//! rules, which the server applies as every reader does.
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
@@ -10,13 +10,13 @@ use crate::chain::head::Head;
 use crate::limits::{CERTIFICATE_MAX_BYTES, LOG_PAGE_MAX_CERTIFICATES};
 use crate::sealing::{ENCRYPTION_KEY_BYTES, EncryptionKey};
 
-/// Largest body of the call: as many certificates as a page of the log has, each of the largest size and its head of 3 bytes, with the
-/// key that each may name, and the framing around them.
+/// Largest body of the call: as many certificates as a page of the log has, each of the largest
+/// size and its head of 3 bytes, with the key that each may name, and the framing around them.
 pub const REPAIR_MAX_BYTES: usize =
     LOG_PAGE_MAX_CERTIFICATES * (CERTIFICATE_MAX_BYTES + 3 + ENCRYPTION_KEY_BYTES + 5) + 128;
 
-/// Certificates of the log as the caller has verified it, from `from` on. What the server holds already is compared and passed over, so
-/// equal bytes are answered alike.
+/// Certificates of the log as the caller has verified it, from `from` on. What the server holds
+/// already is compared and passed over, so equal bytes are answered alike.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct LogRepair {
     /// Where the first of them follows. The server's log must pass through it.
@@ -25,8 +25,8 @@ pub struct LogRepair {
     /// Envelopes in order, 1 to [`LOG_PAGE_MAX_CERTIFICATES`].
     #[n(1)]
     pub certificates: Vec<ByteVec>,
-    /// For each key that they name, in that order, the key, or none where the caller has not got it:
-    /// a log without its keys is better than no log.
+    /// For each key that they name, in that order, the key, or none where the caller has not got
+    /// it: a log without its keys is better than no log.
     #[n(2)]
     pub keys: Vec<Option<EncryptionKey>>,
 }

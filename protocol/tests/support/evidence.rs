@@ -1,4 +1,5 @@
-//! Evidence files made by hand out of the usual cast: true ones, and their parts, to be broken one at a time.
+//! Evidence files made by hand out of the usual cast: true ones, and their parts, to be broken one
+//! at a time.
 //!
 //! Decides nothing about validity.
 
@@ -36,7 +37,8 @@ pub fn export(org: &Org, head: Option<SignedHead>) -> LogExport {
     LogExport::new(organisation(), root_key(0).verify_key(), file_of(&org.envelopes), head)
 }
 
-/// Two logs that part after the usual cast, each with `more` certificates of its own; the first of each are by device 0.
+/// Two logs that part after the usual cast, each with `more` certificates of its own; the first of
+/// each are by device 0.
 pub fn parted(more: [u64; 2], seed: u64) -> [Org; 2] {
     let base = Org::staffed();
     let mut sides = [base.clone(), base];

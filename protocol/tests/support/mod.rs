@@ -1,7 +1,8 @@
-//! An organisation made by hand, certificate by certificate, so that each test can break exactly one thing.
+//! An organisation made by hand, certificate by certificate, so that each test can break exactly
+//! one thing.
 //!
-//! Decides nothing about validity: every field can be set to something wrong before it is signed. Everything is
-//! drawn from a seed, so that the same test makes the same bytes.
+//! Decides nothing about validity: every field can be set to something wrong before it is signed.
+//! Everything is drawn from a seed, so that the same test makes the same bytes.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
@@ -70,8 +71,8 @@ pub fn root_key(number: u64) -> RootSigningKey {
     RootSigningKey::from_bytes(&mut Hash::of(&[b"root key", &number.to_be_bytes()]).as_bytes().to_owned())
 }
 
-/// The hash of a user's key, one of its own for each number. A log holds hashes alone, and can't tell what is behind
-/// one; so nothing is behind these.
+/// The hash of a user's key, one of its own for each number. A log holds hashes alone, and can't
+/// tell what is behind one; so nothing is behind these.
 pub fn encryption_key(number: u64) -> KeyHash {
     KeyHash::from_bytes(*Hash::of(&[b"user key", &number.to_be_bytes()]).as_bytes())
 }
@@ -206,8 +207,9 @@ impl Org {
         org
     }
 
-    /// The usual cast. Users: 0 and 1 administrators, 2 standard, 3 outsider, 4 revoked (an administrator before). Each
-    /// has the device of the same number; user 2 also has device 20, user 0 also device 10, which is revoked.
+    /// The usual cast. Users: 0 and 1 administrators, 2 standard, 3 outsider, 4 revoked (an
+    /// administrator before). Each has the device of the same number; user 2 also has device 20,
+    /// user 0 also device 10, which is revoked.
     pub fn staffed() -> Self {
         let mut org = Self::founded();
         for (number, profile) in [

@@ -1,7 +1,9 @@
-//! What both suites of test vectors do with their files in `tests/vectors/`: write them when ordered, compare, judge.
+//! What both suites of test vectors do with their files in `tests/vectors/`: write them when
+//! ordered, compare, judge.
 //!
-//! Decides that a suite's files are exactly those it makes, and that each says what its layer really answers. A suite owns
-//! the files whose names begin with one of its layers; the rest belong to the other.
+//! Decides that a suite's files are exactly those it makes, and that each says what its layer
+//! really answers. A suite owns the files whose names begin with one of its layers; the rest belong
+//! to the other.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -79,7 +79,8 @@ pub(crate) fn certificates(set: &mut Set) {
         Some("BadSignature"),
     );
     let signed_by = |bytes: [u8; 32], s: [u8; 32]| with([bytes, s].concat().try_into().unwrap());
-    // A true S for R = the neutral point: k times the secret scalar, so the equation holds, and a reader that is not strict takes it.
+    // A true S for R = the neutral point: k times the secret scalar, so the equation holds, and a
+    // reader that is not strict takes it.
     let (mut one, mut one_again) = ([0; 32], [0xff; 32]);
     one[0] = 1;
     (one_again[0], one_again[31]) = (0xee, 0x7f);
@@ -162,7 +163,8 @@ pub(crate) fn keys(set: &mut Set) {
     }
 }
 
-/// The signature with the group's order added to its second half (RFC 8032 section 5.1: L = 2^252 + ...).
+/// The signature with the group's order added to its second half (RFC 8032 section 5.1: L = 2^252 +
+/// ...).
 fn plus_order(mut signature: [u8; 64]) -> [u8; 64] {
     let order: [u8; 32] = [
         0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0,

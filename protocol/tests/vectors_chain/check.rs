@@ -1,7 +1,7 @@
 //! Judges a vector as a reader would: only from what the file gives.
 //!
-//! The names of refusals are those of the error types; other implementations may call them otherwise, but must
-//! refuse at the same layer.
+//! The names of refusals are those of the error types; other implementations may call them
+//! otherwise, but must refuse at the same layer.
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::certificate::Envelope;
@@ -10,10 +10,10 @@ use parsec_protocol::chain::organisation::members::{NameOf, open_name};
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec::{self, CodecError};
-use parsec_protocol::direct::Hints;
 use parsec_protocol::ids::{DeviceId, Email, IdError, Label, NameError, OrganisationId, UserId};
 use parsec_protocol::keys::{DeviceSeed, DirectoryKey, ManifestKey, UserSeed};
 use parsec_protocol::manifest::{self, ManifestError};
+use parsec_protocol::p2p::Hints;
 use parsec_protocol::public_keys::{Context, Hash, Signature, VerifyKey};
 use parsec_protocol::relay::{AttemptView, NewInvitation, RequestToSign};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash, Randomness, Suite, UnsoundKey, seal};

@@ -1,9 +1,12 @@
-//! The test vectors of encoding, certificates, log, names, addresses, hints, manifest, requests, receipts, keys and boxes, in
+//! The test vectors of encoding, certificates, log, names, addresses, hints, manifest, requests,
+//! receipts, keys and boxes, in
 //! `tests/vectors/`.
 //!
-//! Decides that each file is judged as it says, by the layer it names, and that the files are what `make` makes of the
-//! present code: a change of any format shows as a changed file in review. To write them again after a change that
-//! is meant: `PARSEC_VECTORS=write cargo test -p parsec-protocol --test vectors_chain`, then look at the difference.
+//! Decides that each file is judged as it says, by the layer it names, and that the files are what
+//! `make` makes of the present code: a change of any format shows as a changed file in review. To
+//! write them again after a change that is meant:
+//! `PARSEC_VECTORS=write cargo test -p parsec-protocol --test vectors_chain`, then look at the
+//! difference.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -52,6 +55,7 @@ fn every_fault_of_the_log_has_a_file() {
     let log = vectors.values().filter(|vector| vector["layer"] == "log");
     let shown: BTreeSet<_> = log.filter_map(|vector| vector["refuse"]["fault"].as_str()).collect();
     let missing: Vec<_> = check::FAULTS.iter().filter(|fault| !shown.contains(*fault)).collect();
-    // A log that is full, and a user with 200 devices, would be large files; log_members.rs and verify.rs show them.
+    // A log that is full, and a user with 200 devices, would be large files; log_members.rs and
+    // verify.rs show them.
     assert_eq!(missing, [&"LogFull", &"TooManyDevices"]);
 }

@@ -65,7 +65,8 @@ pub(crate) fn names(set: &mut Set) {
     let mut changed = sealed.clone();
     changed[50] ^= 1;
     set.put("name", "changed", "one bit changed", &given(&changed), unreadable());
-    // Whoever holds a directory key can seal under any number; there is one as long as none can be changed.
+    // Whoever holds a directory key can seal under any number; there is one as long as none can be
+    // changed.
     set.put(
         "name",
         "another-number",

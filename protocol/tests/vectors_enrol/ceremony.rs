@@ -103,7 +103,8 @@ pub(crate) fn run(given: &Value) -> Judgement {
     play(given, claimers, greeters)
 }
 
-/// Plays: each side is given whatever it waits for, until one closes or the certificates are published.
+/// Plays: each side is given whatever it waits for, until one closes or the certificates are
+/// published.
 pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn Entropy) -> Judgement {
     let prologue = prologue(&given["prologue"]);
     let now = Timestamp(given["time"].as_u64().unwrap());

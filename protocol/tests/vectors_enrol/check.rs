@@ -1,7 +1,7 @@
 //! Judges a vector as a reader would: only from what the file gives.
 //!
-//! The names of refusals are those of the error types; other implementations may call them otherwise, but must
-//! refuse at the same layer.
+//! The names of refusals are those of the error types; other implementations may call them
+//! otherwise, but must refuse at the same layer.
 
 use parsec_protocol::enrol::channel;
 use parsec_protocol::enrol::io::{Prologue, TransportKind};

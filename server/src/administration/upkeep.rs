@@ -14,7 +14,7 @@ use crate::budgets::{Share, Taken};
 use crate::clock::Clock;
 use crate::invitations::Pool;
 use crate::store::rows::Part;
-use crate::store::{Beside, Making, StoreError, Tx, pruning};
+use crate::store::{Making, Standalone, StoreError, Tx, pruning};
 
 /// A line about who takes up how much.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Pruned {
     }
 }
 
-fn open(database: &Path, name: &str) -> Result<(Beside, OrganisationId), AdministrationError> {
+fn open(database: &Path, name: &str) -> Result<(Standalone, OrganisationId), AdministrationError> {
     let organisation: OrganisationId = name.parse()?;
     let store = super::open(database, Making::Never)?;
     match store.read(|tx| tx.organisation(&organisation)).map_err(failed(database))? {

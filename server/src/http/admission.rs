@@ -1,9 +1,11 @@
 //! What a signed request is charged to, and when: before the work it costs.
 //!
-//! Decides the order. By the head alone, the address pays. Then the device it names is looked up: a stranger and a revoked device are refused at
-//! the address's expense, nobody's in the organisation, and a device, member or organisation that has asked too much already is refused
-//! before a signature is verified. Only a signature that holds gives the address its charge back, and charges device, member and organisation, the
-//! narrowest first: whoever is over their own rate spends nothing of what they share with others. No body is read before all of it.
+//! Decides the order. By the head alone, the address pays. Then the device it names is looked up: a
+//! stranger and a revoked device are refused at the address's expense, nobody's in the
+//! organisation, and a device, member or organisation that has asked too much already is refused
+//! before a signature is verified. Only a signature that holds gives the address its charge back,
+//! and charges device, member and organisation, the narrowest first: whoever is over their own rate
+//! spends nothing of what they share with others. No body is read before all of it.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -201,7 +203,8 @@ mod tests {
         }
     }
 
-    /// Requests that overtook each other are all looked at before any is charged: the charge itself decides then.
+    /// Requests that overtook each other are all looked at before any is charged: the charge itself
+    /// decides then.
     #[test]
     fn requests_at_once_are_charged_all_the_same() {
         let rate = Rate { per_second: 1, burst: 1 };

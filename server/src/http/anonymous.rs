@@ -1,8 +1,9 @@
-//! Calls without an identity: founding an organisation with the token that the server's administrator handed out, and a newcomer's
-//! question what became of a direct enrolment.
+//! Calls without an identity: founding an organisation with the token that the server's
+//! administrator handed out, and a newcomer's question what became of a direct enrolment.
 //!
-//! Decides that a founding is complete and consistent before anything of it is stored. An unknown name and a wrong token get the
-//! same answer; so do, to the newcomer, everything unknown and everything that may still come.
+//! Decides that a founding is complete and consistent before anything of it is stored. An unknown
+//! name and a wrong token get the same answer; so do, to the newcomer, everything unknown and
+//! everything that may still come.
 
 use std::net::IpAddr;
 
@@ -33,7 +34,8 @@ pub(crate) async fn bootstrap(
     parts: &Parts,
     content: Body,
 ) -> Result<Response, Refusal> {
-    // The token is 32 random bytes; hashes are what is compared, so the comparison's time tells nothing.
+    // The token is 32 random bytes; hashes are what is compared, so the comparison's time tells
+    // nothing.
     let token: Hash = body::header(&parts.headers, HEADER_BOOTSTRAP).ok_or(ErrorCode::BootstrapRefused)?;
     let token_hash = Hash::of(&[token.as_bytes()]);
     let (org, store) = (organisation.clone(), app.store.of(Party::address(address)));

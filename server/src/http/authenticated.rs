@@ -23,8 +23,8 @@ use super::{App, body, device_events, registering, repairing, signed};
 use crate::budgets::Wish;
 use crate::errors::Refusal;
 use crate::invitations::{self, Member};
-use crate::mail::Letter;
-use crate::postman;
+use crate::mail::OutgoingMail;
+use crate::mail_queue;
 use crate::quota::Key;
 use crate::store::invitations::{Chosen, Loaded};
 use crate::store::rows::Signer;
@@ -168,7 +168,7 @@ const fn body_max(call: &MemberCall) -> usize {
         | MemberCall::Join(..)
         | MemberCall::GetStep(..)
         | MemberCall::Log { .. }
-        | MemberCall::Manifest => 0,
+        | MemberCall::Manifest { .. } => 0,
     }
 }
 
@@ -189,7 +189,7 @@ const fn enters_a_log(call: &MemberCall) -> bool {
         | MemberCall::CancelAttempt(..)
         | MemberCall::Log { .. }
         | MemberCall::Repair
-        | MemberCall::Manifest
+        | MemberCall::Manifest { .. }
         | MemberCall::PutManifest => false,
     }
 }
@@ -254,23 +254,23 @@ pub(crate) async fn answer(
         }
         MemberCall::Enrol => registering::enrol(&app, caller, body::decode(&content)?, now).await,
         MemberCall::Publish => registering::publish(&app, caller, body::decode(&content)?, now).await,
-        MemberCall::Log { from } => {
+        MemberCall::Log { from, least } => {
             let load = move |tx: &dyn Tx| {
                 caller.member(tx)?;
                 Ok(tx.page(&caller.organisation, from)?)
             };
-            Ok(body::record(&store.read(load).await?))
+            body::reaching(least, &store.read(load).await?)
         }
         MemberCall::Repair => {
             app.quota.take(&Key::Repair(caller.organisation.clone(), caller.device))?;
             repairing::repair(&app, caller, body::decode(&content)?, now).await
         }
-        MemberCall::Manifest => {
+        MemberCall::Manifest { least } => {
             let load = move |tx: &dyn Tx| {
                 let member = caller.member(tx)?;
                 Ok(tx.manifest(&caller.organisation, &member.user)?)
             };
-            Ok(body::record(&store.read(load).await?))
+            body::reaching(least, &store.read(load).await?)
         }
         MemberCall::PutManifest => {
             let upload: ManifestUpload = body::decode(&content)?;
@@ -361,8 +361,9 @@ async fn invite(
         // It was sent before: asking again must not send again.
         (Some(_), Some(before @ (MailOutcome::Sent | MailOutcome::Written))) => before,
         (Some(link), _) => {
-            let letter = Letter { organisation: organisation.clone(), to: made.to, by: made.by, link };
-            postman::send(app, organisation, token, letter).await
+            let outgoing =
+                OutgoingMail { organisation: organisation.clone(), to: made.to, by: made.by, link };
+            mail_queue::send(app, organisation, token, outgoing).await
         }
     };
     Ok(body::record(&InvitationMade { mail }))

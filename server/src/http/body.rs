@@ -1,7 +1,7 @@
 //! Reads bodies and headers of requests, and makes the answers.
 //!
-//! Decides how much of a body is read and for how long. Refuses before more than the call's bound is in memory, and before
-//! anything is interpreted.
+//! Decides how much of a body is read and for how long. Refuses before more than the call's bound
+//! is in memory, and before anything is interpreted.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use minicbor::{Decode, Encode};
 use parsec_protocol::codec;
-use parsec_protocol::relay::{ErrorCode, MEDIA_TYPE};
+use parsec_protocol::relay::{ErrorCode, Least, MEDIA_TYPE, Reaches};
 
 use crate::errors::Refusal;
 
@@ -29,7 +29,8 @@ pub(crate) async fn read(body: Body, max: usize) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(BODY_WAIT, collecting).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ErrorCode::TooLarge.into()),
-        // The peer went away or sent half of what it promised; there is nobody left to be told more.
+        // The peer went away or sent half of what it promised; there is nobody left to be told
+        // more.
         Ok(Err(_)) => Err(ErrorCode::BadRequest.into()),
         Err(_) => Err(Refusal::UNAVAILABLE),
     }
@@ -61,6 +62,12 @@ fn typed(status: StatusCode, media_type: &'static str, body: impl Into<Body>) ->
     // Answers are about one moment, and some are for one reader.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// A record that only grows, for a reader who says how far it has seen it: one that falls short of
+/// that is not given out, so that a database which lags is not taken for another past.
+pub(crate) fn reaching<T: Reaches + Encode<()>>(least: Least, value: &T) -> Result<Response, Refusal> {
+    if least.is_reached_by(value) { Ok(record(value)) } else { Err(Refusal::BEHIND) }
 }
 
 /// A record.

@@ -1,12 +1,12 @@
 //! How many connections may be open, from which address, and which one is closed when all slots are
 //! taken.
 //!
-//! Decides that a slot belongs to no address in particular: a new connection that finds none free gets
-//! that of the worst one, which is a connection without a whole request's head, then an idle one, then
-//! one whose request's body is still on its way, of an address that holds more than its share. One that
-//! is being served is closed only for an address that has none, and only if its own has several.
-//! Refuses everybody else, so that one address that opens connections in a loop keeps nobody out, and
-//! cuts nobody's work off.
+//! Decides that a slot belongs to no address in particular: a new connection that finds none free
+//! gets that of the worst one, which is a connection without a whole request's head, then an idle
+//! one, then one whose request's body is still on its way, of an address that holds more than its
+//! share. One that is being served is closed only for an address that has none, and only if its own
+//! has several. Refuses everybody else, so that one address that opens connections in a loop keeps
+//! nobody out, and cuts nobody's work off.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -116,7 +116,8 @@ impl ConnectionLimits {
         if slots.all.len() >= self.most {
             let worst = self.worst(&slots, &network(peer.ip()))?;
             slots.remove(&worst);
-            // Not louder: whoever opens connections in a loop would fill the log. And no address: the log has none.
+            // Not louder: whoever opens connections in a loop would fill the log. And no address:
+            // the log has none.
             tracing::debug!("a connection was closed for another one");
             worst.cut.cancel();
         }
@@ -157,7 +158,8 @@ impl ConnectionLimits {
         let candidate = |slot: &&Arc<Slot>| {
             let network = network(slot.peer.ip());
             if own >= share {
-                // It has its share: only of its own, so that two who share an address with a flood are served, too.
+                // It has its share: only of its own, so that two who share an address with a flood
+                // are served, too.
                 return network == *comer && slot.rank() < SERVED;
             }
             let held = slots.of(&network);
@@ -194,7 +196,8 @@ impl Slot {
         }
     }
 
-    /// The least goes first: by what it does, then of whoever holds most, then the one that was quiet longest.
+    /// The least goes first: by what it does, then of whoever holds most, then the one that was
+    /// quiet longest.
     fn order(&self, held: usize) -> (u8, usize, u64, u64) {
         (self.rank(), usize::MAX - held, self.active.load(Ordering::Relaxed), self.number)
     }

@@ -1,7 +1,8 @@
 //! How many connections are open at once.
 //!
-//! Decides that a slot is held from before the TLS handshake until the connection is closed; whose it is, `connection_limits` decides. Refuses, by
-//! closing at once, whoever gets none, and ends a connection whose slot went to another.
+//! Decides that a slot is held from before the TLS handshake until the connection is closed; whose
+//! it is, `connection_limits` decides. Refuses, by closing at once, whoever gets none, and ends a
+//! connection whose slot went to another.
 
 use std::future::Future;
 use std::io;
@@ -48,7 +49,8 @@ where
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let (inner, limits) = (self.inner.clone(), Arc::clone(&self.limits));
         Box::pin(async move {
-            // Nobody waits here: whoever has no slot is closed at once, which a client takes as "try again".
+            // Nobody waits here: whoever has no slot is closed at once, which a client takes as
+            // "try again".
             let permit = limits.enter(stream.peer_addr()?).ok_or_else(no_slot)?;
             let cut = permit.slot.cut.clone();
             let (stream, service) = tokio::select! {

@@ -15,7 +15,7 @@ use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::attempt::{self, Earlier, RECEIPT_STEP, Side};
 use parsec_protocol::relay::{
-    CancelAttempt, ErrorCode, HEADER_ATTEMPT_SECRET, HEADER_TOKEN, InvitedInfo, StartAttempt,
+    CancelAttempt, ErrorCode, HEADER_ATTEMPT_SECRET, HEADER_TOKEN, InvitedInfo, Least, StartAttempt,
 };
 
 use super::events;
@@ -102,7 +102,7 @@ pub(crate) async fn answer(
     };
     match call {
         InvitedCall::Info => info(&app, bearer).await,
-        InvitedCall::Log { from } => log(&app, bearer, from).await,
+        InvitedCall::Log { from, least } => log(&app, bearer, from, least).await,
         InvitedCall::Start => start(&app, bearer, content).await,
         InvitedCall::Attempt(attempt) => view(&app, claimer(attempt)?).await,
         InvitedCall::Events(attempt) => events(app.clone(), claimer(attempt)?).await,
@@ -134,7 +134,7 @@ async fn info(app: &App, bearer: Bearer) -> Result<Response, Refusal> {
     Ok(body::record(&info))
 }
 
-async fn log(app: &App, bearer: Bearer, from: u64) -> Result<Response, Refusal> {
+async fn log(app: &App, bearer: Bearer, from: u64, least: Least) -> Result<Response, Refusal> {
     let now = app.clock.now();
     let page = bearer
         .store(app)
@@ -146,7 +146,7 @@ async fn log(app: &App, bearer: Bearer, from: u64) -> Result<Response, Refusal> 
             Ok(tx.page(&bearer.organisation, from)?)
         })
         .await?;
-    Ok(body::record(&page))
+    body::reaching(least, &page)
 }
 
 async fn start(app: &Arc<App>, bearer: Bearer, content: Body) -> Result<Response, Refusal> {

@@ -1,7 +1,7 @@
 //! The one entry: every request comes in through [`handle`] and goes out through it.
 //!
-//! Decides order: what call it is, whether its sender asks too much, then the family's own checks. Logs the call's pattern, never a
-//! path, a header or a body.
+//! Decides order: what call it is, whether its sender asks too much, then the family's own checks.
+//! Logs the call's pattern, never a path, a header or a body.
 
 mod admission;
 mod anonymous;
@@ -38,14 +38,15 @@ use crate::budgets::Budgets;
 use crate::clock::Clock;
 use crate::errors::Refusal;
 use crate::mail::Mailer;
-use crate::postman::Postman;
+use crate::mail_queue::MailQueue;
 use crate::quota::{Key, Quota};
 use crate::reload::Current;
 use crate::store::Store;
 use crate::watchers::Watchers;
 use route::Route;
 
-/// How long a request may take, its body's arrival included. Event streams are only opened within it.
+/// How long a request may take, its body's arrival included. Event streams are only opened within
+/// it.
 const REQUEST_WAIT: Duration = Duration::from_secs(60);
 
 /// What all requests share.
@@ -58,7 +59,7 @@ pub(crate) struct App {
     pub(crate) nonces: Nonces,
     pub(crate) presence: Presence,
     pub(crate) mailer: Current<Mailer>,
-    pub(crate) postman: Postman,
+    pub(crate) mail_queue: MailQueue,
     /// Cancelled when the server stops: streams end.
     pub(crate) stopping: CancellationToken,
     /// Work that outlives its request: sending mail.
@@ -98,7 +99,8 @@ pub(crate) async fn handle(
     };
     let refused = answer.as_ref().err().map_or("", |refusal| refusal.code.name());
     let mut response = answer.unwrap_or_else(|refusal| body::refusal(refusal, app.clock.now()));
-    // What a client knows us by: a log-in page or a proxy that stands in our place says nothing for us.
+    // What a client knows us by: a log-in page or a proxy that stands in our place says nothing for
+    // us.
     response.headers_mut().insert(HEADER_SERVER, HeaderValue::from_static(SERVER_GENERATION));
     tracing::info!(
         method = known_method(&method),
@@ -133,7 +135,8 @@ async fn answer(app: Arc<App>, route: Route, address: IpAddr, request: Request) 
         }
         // Whom these are charged to, and when, is `admission`'s to say.
         Route::Member(organisation, call) => {
-            // Of all calls the one with the largest body and the most signatures: its address pays, whoever signs.
+            // Of all calls the one with the largest body and the most signatures: its address pays,
+            // whoever signs.
             if call == route::MemberCall::Repair {
                 app.quota.take(&Key::address(address))?;
             }

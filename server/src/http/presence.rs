@@ -1,7 +1,8 @@
 //! When each attempt's claimer was last heard of.
 //!
-//! Decides nothing; `invitations::start` does. Kept in memory, because a claimer that only waits would else cause a write every
-//! 20 seconds; after a restart everybody counts as seen at the start, so that nobody loses an attempt to the server's own absence.
+//! Decides nothing; `invitations::start` does. Kept in memory, because a claimer that only waits
+//! would else cause a write every 20 seconds; after a restart everybody counts as seen at the
+//! start, so that nobody loses an attempt to the server's own absence.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use parsec_protocol::ids::{AttemptId, Timestamp};
 use parsec_protocol::limits::ATTEMPT_IDLE_SECONDS;
 
-/// Attempts remembered, 40 bytes each. Beyond it the last deposited step decides, which is older and so kinder to the next claimer.
+/// Attempts remembered, 40 bytes each. Beyond it the last deposited step decides, which is older
+/// and so kinder to the next claimer.
 const ATTEMPTS_REMEMBERED_MAX: usize = 100_000;
 
 /// The memory.

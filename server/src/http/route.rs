@@ -1,12 +1,13 @@
 //! Which call a request is: method and path, taken apart once.
 //!
-//! Decides the whole list of calls (docs/protocol.md, *Metadata server*). Refuses every other path and every malformed id before
-//! anything is looked up. Its patterns, not the paths, go to the log: paths say who enrols when. An invitation is named by its handle.
+//! Decides the whole list of calls (docs/protocol.md, *Metadata server*). Refuses every other path
+//! and every malformed id before anything is looked up. Its patterns, not the paths, go to the log:
+//! paths say who enrols when. An invitation is named by its handle.
 
 use axum::http::{Method, Uri};
 use parsec_protocol::ids::{AttemptId, OrganisationId};
 use parsec_protocol::public_keys::Hash;
-use parsec_protocol::relay::ErrorCode;
+use parsec_protocol::relay::{ErrorCode, Least};
 
 /// A call that needs no identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(crate) enum Route {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InvitedCall {
     Info,
-    Log { from: u64 },
+    Log { from: u64, least: Least },
     Start,
     Attempt(AttemptId),
     Events(AttemptId),
@@ -48,9 +49,9 @@ pub(crate) enum MemberCall {
     Complete(Hash, AttemptId),
     Enrol,
     Publish,
-    Log { from: u64 },
+    Log { from: u64, least: Least },
     Repair,
-    Manifest,
+    Manifest { least: Least },
     PutManifest,
 }
 
@@ -85,7 +86,7 @@ impl Route {
                 MemberCall::Publish => "certificates",
                 MemberCall::Log { .. } => "log",
                 MemberCall::Repair => "log/repair",
-                MemberCall::Manifest | MemberCall::PutManifest => "manifest",
+                MemberCall::Manifest { .. } | MemberCall::PutManifest => "manifest",
             },
         }
     }
@@ -95,7 +96,8 @@ impl Route {
         let segments: Vec<&str> = uri.path().split('/').skip(1).take(SEGMENTS_MAX + 1).collect();
         match segments.as_slice() {
             ["v1", "health"] if *method == Method::GET || *method == Method::HEAD => Ok(Self::Health),
-            // By any method, so that whatever a mail scanner tries, it gets a page and changes nothing.
+            // By any method, so that whatever a mail scanner tries, it gets a page and changes
+            // nothing.
             ["join", organisation] => organisation_id(organisation).map(|_| Self::Landing),
             ["v1", "organisations", organisation, rest @ ..] => {
                 let route = call(method.as_str(), rest, uri.query())?;
@@ -122,9 +124,13 @@ fn call(method: &str, rest: &[&str], query: Option<&str>) -> Result<WithOrganisa
     let member = |call| -> Result<WithOrganisation, ErrorCode> {
         Ok(Box::new(move |organisation| Route::Member(organisation, call)))
     };
+    let (query, least) = Least::split(query)?;
     match (method, rest) {
-        ("GET", ["invited", "log"]) => return invited(InvitedCall::Log { from: from(query)? }),
-        ("GET", ["log"]) => return member(MemberCall::Log { from: from(query)? }),
+        ("GET", ["invited", "log"]) => return invited(InvitedCall::Log { from: from(query)?, least }),
+        ("GET", ["log"]) => return member(MemberCall::Log { from: from(query)?, least }),
+        ("GET", ["manifest"]) if query.is_none() => return member(MemberCall::Manifest { least }),
+        // Whatever does not grow is not read so.
+        _ if least != Least::NOTHING => return Err(ErrorCode::BadRequest),
         ("GET", ["invitations"]) => {
             let before = query.map(|query| number(query, "before=")).transpose()?;
             return member(MemberCall::Invitations { before });
@@ -144,7 +150,6 @@ fn call(method: &str, rest: &[&str], query: Option<&str>) -> Result<WithOrganisa
         ("POST", ["enrolments"]) => member(MemberCall::Enrol),
         ("POST", ["certificates"]) => member(MemberCall::Publish),
         ("POST", ["log", "repair"]) => member(MemberCall::Repair),
-        ("GET", ["manifest"]) => member(MemberCall::Manifest),
         ("PUT", ["manifest"]) => member(MemberCall::PutManifest),
         _ => Err(ErrorCode::UnknownCall),
     }
@@ -210,6 +215,8 @@ mod tests {
     use parsec_protocol::ids::Token;
     use parsec_protocol::relay::{self, path};
 
+    const NOTHING: Least = Least::NOTHING;
+
     fn of(method: Method, target: &str) -> Result<Route, ErrorCode> {
         Route::of(&method, &target.parse().unwrap())
     }
@@ -227,7 +234,16 @@ mod tests {
             (Method::GET, path::HEALTH.to_owned(), Ok(Route::Health)),
             (Method::POST, path::bootstrap(&org), Ok(Route::Bootstrap(org.clone()))),
             (Method::GET, path::invited(&org), mine(InvitedCall::Info)),
-            (Method::GET, path::invited_log(&org, 7), mine(InvitedCall::Log { from: 7 })),
+            (
+                Method::GET,
+                path::invited_log(&org, 7, NOTHING),
+                mine(InvitedCall::Log { from: 7, least: NOTHING }),
+            ),
+            (
+                Method::GET,
+                path::invited_log(&org, 7, Least(9)),
+                mine(InvitedCall::Log { from: 7, least: Least(9) }),
+            ),
             (Method::POST, path::invited_attempts(&org), mine(InvitedCall::Start)),
             (Method::GET, invited.clone(), mine(InvitedCall::Attempt(attempt))),
             (Method::GET, path::events(&invited), mine(InvitedCall::Events(attempt))),
@@ -257,8 +273,18 @@ mod tests {
             (Method::POST, path::enrolments(&org), members(MemberCall::Enrol)),
             (Method::POST, path::standing(&org), Ok(Route::Standing(org.clone()))),
             (Method::POST, path::certificates(&org), members(MemberCall::Publish)),
-            (Method::GET, path::log(&org, 0), members(MemberCall::Log { from: 0 })),
-            (Method::GET, path::manifest(&org), members(MemberCall::Manifest)),
+            (Method::GET, path::log(&org, 0, NOTHING), members(MemberCall::Log { from: 0, least: NOTHING })),
+            (
+                Method::GET,
+                path::log(&org, 7, Least(9)),
+                members(MemberCall::Log { from: 7, least: Least(9) }),
+            ),
+            (Method::GET, path::manifest(&org), members(MemberCall::Manifest { least: NOTHING })),
+            (
+                Method::GET,
+                Least(2).on(path::manifest(&org)),
+                members(MemberCall::Manifest { least: Least(2) }),
+            ),
             (Method::PUT, path::manifest(&org), members(MemberCall::PutManifest)),
             (Method::HEAD, "/join/acme".to_owned(), Ok(Route::Landing)),
         ];
@@ -286,6 +312,14 @@ mod tests {
             (Method::GET, "/v1/organisations/acme/log?from=+1", ErrorCode::BadRequest),
             (Method::GET, "/v1/organisations/acme/log?from=1&from=2", ErrorCode::BadRequest),
             (Method::GET, "/v1/organisations/acme/log?from=99999999999999999999", ErrorCode::BadRequest),
+            (Method::GET, "/v1/organisations/acme/log?from=1&least=0", ErrorCode::BadRequest),
+            (Method::GET, "/v1/organisations/acme/log?from=1&least=2&least=3", ErrorCode::BadRequest),
+            (Method::GET, "/v1/organisations/acme/log?least=2&from=1", ErrorCode::BadRequest),
+            (Method::GET, "/v1/organisations/acme/manifest?from=1", ErrorCode::BadRequest),
+            (Method::GET, "/v1/organisations/acme/manifest?from=1&least=2", ErrorCode::BadRequest),
+            (Method::PUT, "/v1/organisations/acme/manifest?least=2", ErrorCode::BadRequest),
+            (Method::GET, "/v1/organisations/acme/invitations?least=2", ErrorCode::BadRequest),
+            (Method::GET, "/v1/organisations/acme/invitations?before=1&least=2", ErrorCode::BadRequest),
             (Method::GET, "/v1/organisations/acme/invitations?x", ErrorCode::BadRequest),
             (Method::GET, "/v1/organisations/acme/invitations?before=", ErrorCode::BadRequest),
             (Method::GET, "/v1/organisations/acme/invitations?from=1", ErrorCode::BadRequest),

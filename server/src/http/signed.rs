@@ -1,9 +1,9 @@
 //! Who signed a request (docs/protocol.md, *Authenticated*).
 //!
-//! Decides from the certificate log, the head of the request and its signature, which covers the hash
-//! that the body must have: nothing of a body is read for anybody who has not signed for it. Refuses
-//! unknown devices and wrong signatures with one answer, requests from another time, every nonce the
-//! second time, and a body that is not the declared one.
+//! Decides from the certificate log, the head of the request and its signature, which covers the
+//! hash that the body must have: nothing of a body is read for anybody who has not signed for it.
+//! Refuses unknown devices and wrong signatures with one answer, requests from another time, every
+//! nonce the second time, and a body that is not the declared one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -25,7 +25,8 @@ use crate::errors::Refusal;
 use crate::invitations::Member;
 use crate::store::Party;
 
-/// Nonces remembered of one device: twice the skew (600 s) at the most requests a second that the default limits let a device make.
+/// Nonces remembered of one device: twice the skew (600 s) at the most requests a second that the
+/// default limits let a device make.
 const NONCES_PER_DEVICE_MAX: usize = 131_072;
 /// Below this, a memory is not searched for what has run out.
 const PURGE_FROM: usize = 1_024;
@@ -40,8 +41,8 @@ pub(crate) struct Signed {
     body: Hash,
 }
 
-/// Charges the address, looks the device up and checks signature, time and nonce; then the request is the member's, who pays. So
-/// neither strangers nor the revoked can make the server read bodies.
+/// Charges the address, looks the device up and checks signature, time and nonce; then the request
+/// is the member's, who pays. So neither strangers nor the revoked can make the server read bodies.
 pub(crate) async fn open(
     app: &App,
     organisation: &OrganisationId,
@@ -99,8 +100,9 @@ impl Signed {
     }
 }
 
-/// The nonces that were used within the window. Forgotten at a restart: within 300 seconds of one, a request could be repeated by
-/// whoever can read the connection, and repeating any call of this protocol changes nothing that it hasn't changed already.
+/// The nonces that were used within the window. Forgotten at a restart: within 300 seconds of one,
+/// a request could be repeated by whoever can read the connection, and repeating any call of this
+/// protocol changes nothing that it hasn't changed already.
 #[derive(Debug, Default)]
 pub(crate) struct Nonces(Mutex<Memory>);
 

@@ -36,7 +36,7 @@ use crate::errors::Refusal;
 use crate::repair::put_back;
 use crate::store::log::{self, NotAppended, OpenLog, StoredView};
 use crate::store::rows::LogEnd;
-use crate::store::{Beside, StoreError, Tx};
+use crate::store::{Standalone, StoreError, Tx};
 
 /// Enrolments tried.
 const ENROLMENTS: u64 = 1_500;
@@ -173,7 +173,7 @@ fn kind(body: &Body) -> usize {
 
 /// The same log at a server and at a reader.
 struct Both {
-    store: Beside,
+    store: Standalone,
     org: Org,
     /// What broke each rule, by name.
     refused: BTreeMap<String, u32>,
@@ -214,7 +214,7 @@ impl Both {
     /// No certificate yet.
     fn empty(dir: &tempfile::TempDir) -> Self {
         let both = Self {
-            store: Beside::for_test(&dir.path().join("db")),
+            store: Standalone::for_test(&dir.path().join("db")),
             org: Org::empty(),
             refused: BTreeMap::new(),
             taken: 0,

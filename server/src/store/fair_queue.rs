@@ -63,7 +63,7 @@ pub(super) struct Bounds {
     pub(super) member: usize,
     /// Of one address.
     pub(super) address: usize,
-    /// Of all.
+    /// Of all parties together.
     pub(super) all: usize,
     /// Taken and not yet [`FairQueue::done`], of one group.
     pub(super) at_once: usize,

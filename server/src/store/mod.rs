@@ -5,7 +5,6 @@
 //! of now, the log with its members, budgets, pruning. `sqlite/` is the one engine there is; nobody
 //! outside of it names a database. Refuses nothing itself: rules do.
 
-mod beside;
 mod error;
 mod fair_queue;
 pub(crate) mod invitations;
@@ -16,6 +15,7 @@ mod queue;
 pub(crate) mod rows;
 mod signers;
 pub(crate) mod sqlite;
+mod standalone;
 pub(crate) mod usage;
 
 use parsec_protocol::chain::head::Head;
@@ -25,7 +25,6 @@ use parsec_protocol::ids::{AttemptId, DeviceId, Email, OrganisationId, Timestamp
 use parsec_protocol::public_keys::{EncryptionKey, Hash, VerifyKey};
 use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView};
 
-pub(crate) use beside::Beside;
 pub use error::StoreError;
 pub(crate) use fair_queue::Party;
 #[cfg(test)]
@@ -33,6 +32,7 @@ pub(crate) use queue::Costs;
 pub(crate) use queue::{Store, Threads};
 pub use sqlite::{BackupError, LockError, OpenError, RestoreError};
 pub(crate) use sqlite::{DatabaseLock, Making, back_up, check_log, present, restore};
+pub(crate) use standalone::Standalone;
 
 use crate::budgets::{Budgets, Taken};
 use crate::invitations::{Attempt, Invitation, Pool};

@@ -1,8 +1,8 @@
 //! Work on its way to the store's threads, and the answers on their way back.
 //!
 //! Decides how much may wait, of whom, and that work which has lost its caller need not begin.
-//! Whose work is next, `fair_queue` decides; how it is run and made durable, the engine. Refuses work of
-//! a party that has too much waiting.
+//! Whose work is next, `fair_queue` decides; how it is run and made durable, the engine. Refuses
+//! work of a party that has too much waiting.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

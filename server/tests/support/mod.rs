@@ -1,4 +1,5 @@
-//! A server on loopback, an HTTP client of a few lines, and members who sign what the tests tell them.
+//! A server on loopback, an HTTP client of a few lines, and members who sign what the tests tell
+//! them.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
@@ -22,7 +23,7 @@ use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, 
 use parsec_protocol::public_keys::{Context, Hash, VerifyKey};
 use parsec_protocol::relay::{
     self, AttemptView, BootstrapRequest, Completed, Completion, DirectEnrolment, ErrorBody, ErrorCode,
-    InvitationView, LogPage, NewCertificate, NewInvitation, RequestToSign, StartAttempt, path,
+    InvitationView, Least, LogPage, NewCertificate, NewInvitation, RequestToSign, StartAttempt, path,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -243,7 +244,7 @@ impl Member {
     }
 
     pub async fn log(&self, bench: &Bench) -> LogPage {
-        self.call(bench, "GET", &path::log(&self.organisation, 0), &[]).await.record()
+        self.call(bench, "GET", &path::log(&self.organisation, 0, Least::NOTHING), &[]).await.record()
     }
 
     pub async fn head(&self, bench: &Bench) -> Head {

@@ -65,7 +65,8 @@ impl Stream {
         None
     }
 
-    /// Whether it ends without another event. One that goes on says so with a comment, sooner or later.
+    /// Whether it ends without another event. One that goes on says so with a comment, sooner or
+    /// later.
     pub async fn ends(&mut self) -> bool {
         while let Some(line) = self.0.next_line().await.unwrap_or_default() {
             if line.starts_with(':') || line.starts_with("data: ") {

@@ -1,6 +1,8 @@
-//! Fuzzing: inputs that nobody meant, for everything that reads something from outside (docs/assurance/fuzzing.md).
+//! Fuzzing: inputs that nobody meant, for everything that reads something from outside
+//! (docs/assurance/fuzzing.md).
 //!
-//! Decides what is fed and what must hold whatever is fed: a target panics if it doesn't. Refuses nothing: whatever a target is given, it takes.
+//! Decides what is fed and what must hold whatever is fed: a target panics if it doesn't. Refuses
+//! nothing: whatever a target is given, it takes.
 
 pub mod mutator;
 mod seeds;

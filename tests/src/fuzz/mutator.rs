@@ -1,4 +1,5 @@
-//! How an input is changed: bits, bytes, runs, pieces of other inputs, words of the protocols, and heads of the encoding.
+//! How an input is changed: bits, bytes, runs, pieces of other inputs, words of the protocols, and
+//! heads of the encoding.
 //!
 //! Decides by a seed alone, so that every input of a run can be made again.
 

@@ -1,12 +1,13 @@
-//! The corpora: real messages of each kind, out of one organisation and one honest ceremony, made by a seed.
+//! The corpora: real messages of each kind, out of one organisation and one honest ceremony, made
+//! by a seed.
 //!
-//! Decides what a run begins from. A crash that was found is a file of its own beside these, and is not made here.
+//! Decides what a run begins from. A crash that was found is a file of its own beside these, and is
+//! not made here.
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::codec;
-use parsec_protocol::direct::{Answer, Question};
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::fork::ForkProof;
@@ -14,6 +15,7 @@ use parsec_protocol::evidence::head::SignedHead;
 use parsec_protocol::evidence::receipt::EnrolmentReceipt;
 use parsec_protocol::ids::{AttemptId, Invited, Timestamp, Token};
 use parsec_protocol::keys::LinkSecret;
+use parsec_protocol::p2p::{Answer, Question};
 use parsec_protocol::public_keys::{Hash, Proof};
 use parsec_protocol::relay;
 
@@ -21,7 +23,8 @@ use super::sequence::{honest, org, seeds};
 use super::{TARGETS, folder};
 use crate::organisation::Organisation;
 
-/// An old key file of the daemon's tests: it opens with `correct horse battery`, and takes little work.
+/// An old key file of the daemon's tests: it opens with `correct horse battery`, and takes little
+/// work.
 const KEY_FILE: &[u8] = include_bytes!("../../../daemon/src/store/tests/former/v1/key.age");
 const TIME: Timestamp = Timestamp(1_800_000_000_000_000);
 
@@ -67,7 +70,7 @@ fn made(target: &str) -> Vec<Vec<u8>> {
         .into(),
         "relay" => relay_records(&org, certificates, &publication.receipt),
         "rpc" => [
-            r#"{"jsonrpc":"2.0","id":1,"method":"rpc.hello","params":{"client":"x","api":"1.3"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"rpc.hello","params":{"client":"x","api":"2.0"}}"#,
             r#"{"jsonrpc":"2.0","id":2,"method":"status.show","params":{}}"#,
             r#"{"jsonrpc":"2.0","id":3,"method":"trust.import","params":{"organisation":"acme","root":"00","from":0,"certificates":["gkBYQA"]}}"#,
             r#"{"jsonrpc":"2.0","id":4,"method":"ceremony.choose","params":{"ceremony":1,"code":"K7EM","mode":"typed"}}"#,

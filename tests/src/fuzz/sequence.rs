@@ -1,8 +1,9 @@
-//! The two machines, given what an input says: messages of the other side or of nobody, true and changed, in any order; answers, right and
-//! wrong; statements made and left out; time.
+//! The two machines, given what an input says: messages of the other side or of nobody, true and
+//! changed, in any order; answers, right and wrong; statements made and left out; time.
 //!
-//! Decides what must hold after every step: nothing is signed without the code that the claimer shows and the greeter's statement; the
-//! greeter's code is not shown before the claimer's was found; what has ended stays ended.
+//! Decides what must hold after every step: nothing is signed without the code that the claimer
+//! shows and the greeter's statement; the greeter's code is not shown before the claimer's was
+//! found; what has ended stays ended.
 
 use parsec_protocol::enrol::claimer::Claimer;
 use parsec_protocol::enrol::greeter::Greeter;
@@ -264,7 +265,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// The honest one gets to its end, and none of its beginnings: what holds of them says something.
+    /// The honest one gets to its end, and none of its beginnings: what holds of them says
+    /// something.
     #[test]
     fn the_honest_sequence_is_played_to_its_end() {
         let seeds = seeds();

@@ -1,7 +1,8 @@
 //! What is fed, and what must hold: a function for each kind of input from outside.
 //!
-//! Decides the seam: the parser itself where a library has one, else a real program or socket. Each checks more than that nothing
-//! panics: what is taken has one spelling, two ways of reading agree, and whoever was given junk still serves the next.
+//! Decides the seam: the parser itself where a library has one, else a real program or socket. Each
+//! checks more than that nothing panics: what is taken has one spelling, two ways of reading agree,
+//! and whoever was given junk still serves the next.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -20,7 +21,6 @@ use parsec_protocol::control::{PLUGIN_SOCKET_NAME, SOCKET_DIRECTORY, SecretText}
 
 use parsec_protocol::address::ServerAddress;
 use parsec_protocol::claim_receipt::ClaimReceipt;
-use parsec_protocol::direct::{ANSWER_MAX_BYTES, Answer, Hints, QUESTION_MAX_BYTES, Question};
 use parsec_protocol::enrol::io::SealedEnrolment;
 use parsec_protocol::enrol::link::Link;
 use parsec_protocol::evidence::export::LogExport;
@@ -28,6 +28,7 @@ use parsec_protocol::evidence::fork::ForkProof;
 use parsec_protocol::evidence::receipt::EnrolmentReceipt;
 use parsec_protocol::ids::{Email, Label};
 use parsec_protocol::limits::{BODY_MAX_BYTES, NAME_MAX_BYTES};
+use parsec_protocol::p2p::{ANSWER_MAX_BYTES, Answer, Hints, QUESTION_MAX_BYTES, Question};
 use parsec_protocol::paste::link_in;
 use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay;
@@ -46,7 +47,8 @@ pub struct Target {
     pub feed: fn(&[u8]),
     /// Executions of a usual run beside the corpus: fewer where each takes a program.
     pub usual: u64,
-    /// Whether the inputs go to programs: their memory is then their own, and not that of whoever feeds them.
+    /// Whether the inputs go to programs: their memory is then their own, and not that of whoever
+    /// feeds them.
     pub programs: bool,
 }
 
@@ -239,7 +241,8 @@ fn evidence(input: &[u8]) {
 }
 
 fn key_file(input: &[u8]) {
-    // The work a file names is real work: beyond what the tests' files name it is left to a test that counts it.
+    // The work a file names is real work: beyond what the tests' files name it is left to a test
+    // that counts it.
     if named_work(input).is_some_and(|work| work > 10) {
         return;
     }
@@ -319,7 +322,8 @@ fn server(input: &[u8]) {
 }
 
 fn arguments(input: &[u8]) {
-    // Nothing that would write, wait or speak to somebody else: the runtime folder is empty, and so is stdin.
+    // Nothing that would write, wait or speak to somebody else: the runtime folder is empty, and so
+    // is stdin.
     let words: Vec<std::ffi::OsString> = input
         .split(|byte| *byte == 0)
         .map(|word| std::os::unix::ffi::OsStringExt::from_vec(word.to_vec()))

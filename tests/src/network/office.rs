@@ -1,7 +1,8 @@
 //! An organisation in a network: the server, Alice and Bob, each in a namespace of their own.
 //!
-//! Decides how the server is reached: with TLS, at an address, by a certificate of the test's own authority, because plain http is for
-//! loopback alone and a server on loopback would put loopback addresses into links. Nobody here knows a name.
+//! Decides how the server is reached: with TLS, at an address, by a certificate of the test's own
+//! authority, because plain http is for loopback alone and a server on loopback would put loopback
+//! addresses into links. Nobody here knows a name.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +15,7 @@ use super::{Namespace, Network};
 use crate::ceremony::{Bell, Side};
 use crate::device::{Device, Founding, private_folder};
 use crate::fixture::{ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_PASSWORD};
-use crate::people::{self, Ends, Phone};
+use crate::script::{self, Ends, Phone};
 use crate::server::Server;
 
 /// Where the server listens.
@@ -36,7 +37,8 @@ pub struct Plan<'a> {
 /// A founded organisation.
 #[derive(Debug)]
 pub struct Office {
-    // Dropped in this order: programs before the folder, and before the network, which the test holds.
+    // Dropped in this order: programs before the folder, and before the network, which the test
+    // holds.
     /// Alice's device, unlocked.
     pub alice: Device,
     /// The server.
@@ -125,13 +127,14 @@ impl Office {
         (claimer, greeter)
     }
 
-    /// Bob is enrolled without the server, which is away; then it comes back, and he is in the log once.
+    /// Bob is enrolled without the server, which is away; then it comes back, and he is in the log
+    /// once.
     ///
     /// # Panics
     /// Where it is not so.
     pub fn enrols(&mut self, bob: &Device, invitation: &InviteResult, link: &str) {
         let (mut claimer, mut greeter) = self.meet(bob, invitation, link);
-        let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
+        let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
         self.registers(bob, &ends);
     }
 

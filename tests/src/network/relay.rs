@@ -1,4 +1,5 @@
-//! A circuit relay of libp2p's in a namespace of a network: what lets two devices meet that can't reach each other.
+//! A circuit relay of libp2p's in a namespace of a network: what lets two devices meet that can't
+//! reach each other.
 
 use std::path::{Path, PathBuf};
 

@@ -1,13 +1,15 @@
 //! Draws screens as SVG: text in rows of one width, beside each other.
 //!
-//! Decides how a picture looks on light and dark pages: a dark window with light letters on both. Refuses everything that could act:
-//! no script, no style sheet, no font or image from elsewhere; text is escaped.
+//! Decides how a picture looks on light and dark pages: a dark window with light letters on both.
+//! Refuses everything that could act: no script, no style sheet, no font or image from elsewhere;
+//! text is escaped.
 
 use std::fmt::Write as _;
 
 use super::{COLUMNS, Screen};
 
-/// Width of a character, in user units; a row's text is stretched or squeezed to fit, whatever font the reader has.
+/// Width of a character, in user units; a row's text is stretched or squeezed to fit, whatever font
+/// the reader has.
 const CELL: u32 = 8;
 /// Height of a row.
 const ROW: u32 = 18;

@@ -1,4 +1,5 @@
-//! Keeps docs/local-api.md true: every method and error is in it, and every example is one that the types accept.
+//! Keeps docs/local-api.md true: every method and error is in it, and every example is one that the
+//! types accept.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -233,7 +234,8 @@ fn links_between_the_documents_lead_somewhere() {
     }
 }
 
-/// A case of docs/assurance.md names tests that are there: a test that was renamed would leave a promise that nobody keeps.
+/// A case of docs/assurance.md names tests that are there: a test that was renamed would leave a
+/// promise that nobody keeps.
 #[test]
 fn the_tests_that_the_assurance_page_names_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

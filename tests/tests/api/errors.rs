@@ -1,7 +1,9 @@
-//! Each error name of docs/local-api.md is produced by its real cause: by a test here, or by the one that the table names.
+//! Each error name of docs/local-api.md is produced by its real cause: by a test here, or by the
+//! one that the table names.
 //!
-//! A name that is new has no line in the table, and a test that was renamed or no longer speaks of its name is not found:
-//! both fail. That the cause is the real one is what a reader of the test sees.
+//! A name that is new has no line in the table, and a test that was renamed or no longer speaks of
+//! its name is not found: both fail. That the cause is the real one is what a reader of the test
+//! sees.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -18,7 +20,7 @@ use parsec_tests::ceremony::Bell;
 use parsec_tests::device::{Device, Founding};
 use parsec_tests::fixture::{ALICE_EMAIL, ALICE_PASSWORD, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::proxy::{Fate, Meddler, Request};
-use parsec_tests::{ctl, installed, people, skip};
+use parsec_tests::{ctl, installed, script, skip};
 
 use ProblemKind as K;
 
@@ -243,7 +245,7 @@ fn what_a_program_asks_wrongly() {
         named(fixture.alice.call::<serde_json::Value>(name, parameters.clone()))
     };
     assert_eq!(call("safe.open", &nothing), Some(K::UnknownMethod));
-    assert_eq!(call(method::HELLO, &serde_json::json!({ "api": "2.0" })), Some(K::ApiMismatch));
+    assert_eq!(call(method::HELLO, &serde_json::json!({ "api": "3.0" })), Some(K::ApiMismatch));
     let unknown = CeremonySelector { ceremony: CeremonyId(99) };
     let shown = fixture.alice.call::<CeremonyView>(method::CEREMONY_SHOW, unknown);
     assert_eq!(named(shown), Some(K::CeremonyUnknown));
@@ -458,7 +460,8 @@ fn a_server_that_is_asked_too_much() {
     });
     fixture.alice.invite(BOB_EMAIL).unwrap();
     assert_eq!(named(fixture.alice.invite("carol@acme.example")), Some(K::MemberBudgetSpent));
-    // Many programs of hers at once: what the last of them would have to wait for is longer than a person waits.
+    // Many programs of hers at once: what the last of them would have to wait for is longer than a
+    // person waits.
     let ask = || fixture.alice.invite_by("carol@acme.example", TransportChoice::Server);
     let busy = std::thread::scope(|scope| {
         let asked: Vec<_> = (0..30).map(|_| scope.spawn(|| named(ask()))).collect();
@@ -568,7 +571,7 @@ fn the_other_side_stops_or_waits_too_long() {
     for (reason, kind) in [(EndReason::TimedOut, K::PeerTimedOut), (EndReason::Cancelled, K::PeerCancelled)] {
         fixture.proxy.meddle(Arc::new(Ends(reason)));
         let (mut claimer, mut greeter) = fixture.both(&bob, &invitation);
-        people::up_to_password(
+        script::up_to_password(
             &mut claimer,
             &mut greeter,
             parsec_tests::fixture::BOB,

@@ -1,5 +1,5 @@
-//! The event stream of the real daemon: the same for everybody, gapless or visibly not, equal to the state, free of
-//! secrets, and with a last word.
+//! The event stream of the real daemon: the same for everybody, gapless or visibly not, equal to
+//! the state, free of secrets, and with a last word.
 
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
@@ -19,9 +19,9 @@ use parsec_tests::ceremony::Bell;
 use parsec_tests::device::Device;
 use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
-use parsec_tests::people::{self, Phone};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
 use parsec_tests::rpc::{Client, Failed};
+use parsec_tests::script::{self, Phone};
 use serde_json::{Value, json};
 
 /// A link to a server that isn't there: claiming it starts a ceremony and ends it.
@@ -52,8 +52,8 @@ fn text(text: &str) -> SecretText {
     SecretText::new(text.to_owned().into())
 }
 
-/// The state that the events give is the one `status.show` gives: one of those between a moment before it was asked for
-/// and one after.
+/// The state that the events give is the one `status.show` gives: one of those between a moment
+/// before it was asked for and one after.
 fn agrees(device: &Device, follower: &mut Follower) {
     let mut client = device.client().unwrap();
     let mark = stir(&mut client);
@@ -88,7 +88,7 @@ fn everybody_sees_a_whole_enrolment_alike_and_nothing_secret() {
     let mut claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
     let said = claimer.code_to_say().unwrap();
-    let ended = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ended = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(ended.claimer.is_ok() && ended.greeter.is_ok(), "{ended:?}");
     // Somebody else's guess, a change of password, a lock.
     bob.unlock("not his password").unwrap_err();
@@ -306,7 +306,8 @@ fn a_hundred_guesses_hold_nobody_up_and_are_three() {
     });
     let order = order.lock().unwrap();
     let at = |name: &str| order.iter().rposition(|answer| answer == name).unwrap();
-    // Each guess that is tried takes scrypt's second; twenty answers about the state came before the third of them.
+    // Each guess that is tried takes scrypt's second; twenty answers about the state came before
+    // the third of them.
     assert!(at("status") < at("wrong_password"), "{order:?}");
     let count = |name: &str| order.iter().filter(|answer| *answer == name).count();
     assert_eq!((count("wrong_password"), count("too_many_guesses")), (3, 101), "{order:?}");
@@ -350,7 +351,8 @@ fn a_device_is_forgotten_whole_and_not_by_mistake() {
     assert!(fixture.alice.devices().is_empty());
 }
 
-/// What is left of a removal that was cut off is removed at the next start, and is no device meanwhile.
+/// What is left of a removal that was cut off is removed at the next start, and is no device
+/// meanwhile.
 #[test]
 fn a_removal_that_was_cut_off_is_finished() {
     let mut fixture = Fixture::found(FixtureOptions::default());
@@ -394,7 +396,8 @@ impl Meddler for Forgetful {
     }
 }
 
-/// Nobody asks for anything: the daemon notices by itself, and everybody who looks is told until it ends.
+/// Nobody asks for anything: the daemon notices by itself, and everybody who looks is told until it
+/// ends.
 #[test]
 fn another_past_is_an_alarm() {
     let mut fixture = Fixture::found(FixtureOptions::default());
@@ -439,7 +442,7 @@ fn another_past_is_an_alarm() {
     fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
     assert!(fixture.alice.status().alarms.is_empty());
-    println!("figure S3: another past shown to a daemon that was restarted: refused, and an alarm");
+    println!("figure S3: a forked log shown to a daemon that was restarted: refused, and an alarm");
 }
 
 #[test]

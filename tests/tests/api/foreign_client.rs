@@ -1,4 +1,5 @@
-//! A program written from docs/openrpc.json alone enrols Bob; and every line that went over both sockets is what the document says.
+//! A program written from docs/openrpc.json alone enrols Bob; and every line that went over both
+//! sockets is what the document says.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +17,7 @@ use crate::traffic::{self, Seen};
 /// Two devices that know nothing yet, and a server.
 struct TestBed {
     devices: [Device; 2],
-    taps: [Recorder; 2],
+    recorders: [Recorder; 2],
     server: Server,
     folder: tempfile::TempDir,
 }
@@ -27,9 +28,9 @@ impl TestBed {
         private_folder(&folder.path().join("server"));
         let server = Server::start(&folder.path().join("server"), &[]);
         let devices = ["alice", "bob"].map(|name| Device::start(name, &folder.path().join(name)));
-        let tap = |device: &Device| Recorder::start(&device.folder().join("tap"), &device.socket());
-        let taps = [tap(&devices[0]), tap(&devices[1])];
-        Self { devices, taps, server, folder }
+        let recorder = |device: &Device| Recorder::start(&device.folder().join("tap"), &device.socket());
+        let recorders = [recorder(&devices[0]), recorder(&devices[1])];
+        Self { devices, recorders, server, folder }
     }
 
     /// Runs a script; returns what it printed and all lines on both sockets.
@@ -43,13 +44,20 @@ impl TestBed {
         let logs: Vec<_> = self.devices.iter().map(Device::log).collect();
         assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), logs.join("\n"));
         let said = serde_json::from_slice(&output.stdout).unwrap();
-        (said, self.taps.iter().enumerate().flat_map(|(index, tap)| traffic::of(index, tap)).collect())
+        (
+            said,
+            self.recorders
+                .iter()
+                .enumerate()
+                .flat_map(|(index, recorder)| traffic::of(index, recorder))
+                .collect(),
+        )
     }
 }
 
 fn enrol(document: &[&str]) -> Seen {
     let stage = TestBed::set();
-    let [alice, bob] = stage.taps.each_ref().map(|tap| tap.path().to_str().unwrap());
+    let [alice, bob] = stage.recorders.each_ref().map(|recorder| recorder.path().to_str().unwrap());
     let arguments: Vec<_> = ["--alice", alice, "--bob", bob].iter().chain(document).copied().collect();
     let (said, lines) = stage.play("enrolment.py", "acme", &arguments);
     assert_eq!(said["members"]["bob@acme.example"], "Bob Quillfeather", "{said}");
@@ -82,7 +90,7 @@ fn a_client_made_from_the_file_uses_every_method_and_the_file_is_right() {
     assert!(seen.refused.contains("device_unknown"), "{seen:?}");
 
     let stage = TestBed::set();
-    let daemon = ["--daemon", stage.taps[0].path().to_str().unwrap()];
+    let daemon = ["--daemon", stage.recorders[0].path().to_str().unwrap()];
     let (_, lines) = stage.play("tour.py", "tour", &[document, daemon].concat());
     let toured = traffic::check(&lines);
     seen.answered.extend(toured.answered);
@@ -94,7 +102,8 @@ fn a_client_made_from_the_file_uses_every_method_and_the_file_is_right() {
         entries.map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
     };
     let mut methods = names("methods");
-    // There is nothing to acknowledge, and no fork, without a server that lies; `events` and `ceremony::evidence` have one.
+    // There is nothing to acknowledge, and no fork, without a server that lies; `events` and
+    // `ceremony::evidence` have one.
     assert!(methods.remove("trust.acknowledge") && methods.remove("trust.fork"));
     assert_eq!(seen.answered, methods, "nobody knows whether the document is right about the rest");
     assert_eq!(seen.told, names("x-notifications"));

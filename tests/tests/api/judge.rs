@@ -1,5 +1,5 @@
-//! An independent judge of values against the published schemas, stricter than a client would be: what a schema doesn't mention is
-//! refused, so that a field nobody described is found.
+//! An independent judge of values against the published schemas, stricter than a client would be:
+//! what a schema doesn't mention is refused, so that a field nobody described is found.
 
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! The judges of an OpenRPC document: of what each method takes and gives, of what notifications carry, of problems.
+//! The judges of an OpenRPC document: of what each method takes and gives, of what notifications
+//! carry, of problems.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Locking and stopping while a server keeps everybody waiting: they cut every wait, and what is told is so.
+//! Locking and stopping while a server keeps everybody waiting: they cut every wait, and what is
+//! told is so.
 
 use std::io::Read as _;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -171,7 +172,8 @@ fn a_device_is_told_to_be_locked_once_its_keys_are_gone() {
     let told = fixture.alice.devices()[0].state;
     let (found, _) = memory::search(alice, &keys);
     assert!(told == DeviceState::Unlocked || found.is_empty(), "locked, it says, and holds {found:?}");
-    // The relay is still being told; whoever unlocks meanwhile hears that, or comes too late for it.
+    // The relay is still being told; whoever unlocks meanwhile hears that, or comes too late for
+    // it.
     if let Err(failed) = fixture.alice.unlock("not this one") {
         let name = failed.name().unwrap();
         assert!(matches!(name, ProblemKind::DeviceBusy | ProblemKind::WrongPassword), "{name:?}");

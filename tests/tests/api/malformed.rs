@@ -1,7 +1,9 @@
-//! What no honest program sends to the local socket: malformed JSON and JSON-RPC, HTTP, and honest requests with random damage.
+//! What no honest program sends to the local socket: malformed JSON and JSON-RPC, HTTP, and honest
+//! requests with random damage.
 //!
-//! Every answer is a refusal by its name, nothing of what was refused is done, and the next honest call works. The seed is
-//! printed; `PARSEC_SEED` repeats a run and `PARSEC_MUTATIONS` sets how many damaged requests there are.
+//! Every answer is a refusal by its name, nothing of what was refused is done, and the next honest
+//! call works. The seed is printed; `PARSEC_SEED` repeats a run and `PARSEC_MUTATIONS` sets how
+//! many damaged requests there are.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -222,7 +224,8 @@ fn every_malformed_request_is_refused_by_name() {
     assert!(device.status().ceremonies.is_empty());
 }
 
-/// Ids of every type that JSON-RPC allows come back as they were; the daemon computes nothing with them.
+/// Ids of every type that JSON-RPC allows come back as they were; the daemon computes nothing with
+/// them.
 #[test]
 fn ids_come_back_as_they_were() {
     let folder = scratch();
@@ -378,7 +381,8 @@ fn requests_with_random_damage_are_answered_one_by_one() {
         let started = Instant::now();
         let answers = send(&device.socket(), &bytes);
         slowest = slowest.max(started.elapsed());
-        // A line that can't be a request ends the connection, because where the next one starts is unknown.
+        // A line that can't be a request ends the connection, because where the next one starts is
+        // unknown.
         let mut due = 0;
         for line in
             bytes.split(|byte| *byte == b'\n').filter(|line| !line.iter().all(u8::is_ascii_whitespace))
@@ -388,7 +392,8 @@ fn requests_with_random_damage_are_answered_one_by_one() {
                 break;
             }
         }
-        // So does the seventeenth line that is no request; some that were read before it was understood are still answered.
+        // So does the seventeenth line that is no request; some that were read before it was
+        // understood are still answered.
         let to_none = |answer: &&String| answer.contains(NO_HTTP) || read(answer)["id"].is_null();
         let strangers = answers.iter().filter(to_none).count();
         let cut_off = strangers > MISTAKES_MAX && answers.len() < due;

@@ -1,5 +1,5 @@
-//! docs/openrpc.json is what the code does: made from the types, well-formed for OpenRPC's own meta-schema, and true of everything
-//! that real programs and a real daemon say to each other.
+//! docs/openrpc.json is what the code does: made from the types, well-formed for OpenRPC's own
+//! meta-schema, and true of everything that real programs and a real daemon say to each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +44,8 @@ fn no_shipped_program_has_schemas_in_it() {
 fn the_document_is_openrpc() {
     let mut meta: Value = serde_json::from_str(include_str!("../../openrpc/meta-schema-1.3.json")).unwrap();
     let mut schemas: Value = serde_json::from_str(include_str!("../../openrpc/json-schema.json")).unwrap();
-    // Both name a dialect of their own, which is draft 7; and the one names the other with a slash at its end and without.
+    // Both name a dialect of their own, which is draft 7; and the one names the other with a slash
+    // at its end and without.
     for schema in [&mut meta, &mut schemas] {
         schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     }
@@ -160,7 +161,8 @@ mod patterns {
             agrees::<UserId>("UserId", &fine)?;
         }
 
-        /// Bytes and invisible characters are more than a pattern can count; what the daemon takes must pass it.
+        /// Bytes and invisible characters are more than a pattern can count; what the daemon takes
+        /// must pass it.
         #[test]
         fn of_names(text in "\\PC{0,20}| ?[a-zé\t\u{202e}]{0,70} ?") {
             let schemas = openrpc::committed()["components"]["schemas"].clone();

@@ -1,4 +1,5 @@
-//! The plug-ins' socket: nothing without a token, little with one, no secret ever, and an end the moment it is revoked.
+//! The plug-ins' socket: nothing without a token, little with one, no secret ever, and an end the
+//! moment it is revoked.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ fn create(device: &Device, name: &str, methods: &[&str], rate: u32) -> TokenCrea
 
 fn enter(device: &Device, secret: &str) -> Result<(Client, HelloResult), Failed> {
     let mut client = Client::connect(&plugin_socket(device))?;
-    let hello = client.call(method::HELLO, json!({"client": "test/1", "api": "1.1", "token": secret}))?;
+    let hello = client.call(method::HELLO, json!({"client": "test/1", "api": "2.0", "token": secret}))?;
     Ok((client, hello))
 }
 

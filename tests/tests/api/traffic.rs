@@ -1,4 +1,5 @@
-//! Holds what programs and daemons really said against docs/openrpc.json: requests, answers, errors, notifications.
+//! Holds what programs and daemons really said against docs/openrpc.json: requests, answers,
+//! errors, notifications.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,9 +13,9 @@ use crate::judges::Judges;
 const CONNECTIONS_PER_TAP: usize = 1_000;
 
 /// The lines of one of several taps.
-pub(crate) fn of(index: usize, tap: &Recorder) -> Vec<Line> {
+pub(crate) fn of(index: usize, recorder: &Recorder) -> Vec<Line> {
     let number = |line: Line| Line { connection: line.connection + index * CONNECTIONS_PER_TAP, ..line };
-    tap.lines().into_iter().map(number).collect()
+    recorder.lines().into_iter().map(number).collect()
 }
 
 /// What was seen, by name.

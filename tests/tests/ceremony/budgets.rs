@@ -1,5 +1,5 @@
-//! What the server stores is bounded, and what is over goes: who is refused is told whose share is spent, and nobody half enrolled
-//! stays so because an invitation has gone.
+//! What the server stores is bounded, and what is over goes: who is refused is told whose share is
+//! spent, and nobody half enrolled stays so because an invitation has gone.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -80,7 +80,8 @@ fn a_spent_budget_is_named_and_an_administrator_makes_room() {
     bob.invite_device().unwrap();
 }
 
-/// Kills the newcomer's daemon before anybody has told it, and forgets the invitation before its greeter has an answer.
+/// Kills the newcomer's daemon before anybody has told it, and forgets the invitation before its
+/// greeter has an answer.
 struct Forgetful {
     newcomer: u32,
     database: PathBuf,

@@ -1,11 +1,13 @@
-//! What was verified once is not verified again, with the real daemons: after a restart only what is new takes work.
+//! What was verified once is not verified again, with the real daemons: after a restart only what
+//! is new takes work.
 
 use parsec_protocol::control::{ChoiceMode, Member, ProfileName, Registration, method};
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use serde_json::json;
 
-/// What the daemon said when it unlocked last: how many certificates there are, how many were verified anew.
+/// What the daemon said when it unlocked last: how many certificates there are, how many were
+/// verified anew.
 fn said_last(device: &Device) -> (u64, u64) {
     let log = device.log();
     let line = log.lines().rfind(|line| line.contains("the log is verified")).unwrap();
@@ -38,7 +40,8 @@ fn after_a_restart_only_what_is_new_is_verified() {
             fixture.alice.call(method::USER_PROFILE, json!({"user": user, "profile": profile})).unwrap();
         assert_eq!(changed.profile, profile);
     }
-    // They came one by one, so nothing was noted; the first unlocking notes it, the second rests on that.
+    // They came one by one, so nothing was noted; the first unlocking notes it, the second rests on
+    // that.
     assert_eq!(again(&mut fixture.alice, ALICE_PASSWORD), (74, 74));
     assert_eq!(again(&mut fixture.alice, ALICE_PASSWORD), (74, 0));
     let _: Member =

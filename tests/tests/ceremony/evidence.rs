@@ -1,5 +1,6 @@
-//! What can be shown to others, with the real programs: receipts of both transports, the log from one device to another without a server, the
-//! proof that a server showed two pasts, and what a person is told about their own devices.
+//! What can be shown to others, with the real programs: receipts of both transports, the log from
+//! one device to another without a server, the proof that a server showed two pasts, and what a
+//! person is told about their own devices.
 
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use parsec_tests::events::Follower;
 use parsec_tests::fixture::{
     ALICE_AGAIN, ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions,
 };
-use parsec_tests::people::{self, Phone};
+use parsec_tests::script::{self, Phone};
 use parsec_tests::server::copy_database;
 use parsec_tests::{ctl, installed, metrics, skip};
 use serde_json::{Value, json};
@@ -40,7 +41,8 @@ fn alone(folder: &Path, line: &str) -> ctl::Said {
     ctl::run(folder, &words, "")
 }
 
-/// Holds another program to what an evidence file is, one that was written from docs/protocol.md alone.
+/// Holds another program to what an evidence file is, one that was written from docs/protocol.md
+/// alone.
 #[track_caller]
 fn second_reader_finds(sound: bool, path: &Path) {
     if !installed("python3") {
@@ -134,7 +136,7 @@ fn an_enrolment_of_the_p2p_transport_has_a_receipt_once_it_is_in_the_log() {
     let bell = std::sync::Arc::new(Bell::default());
     let mut greeter = fixture.alice.greet_by(invitation.token, TransportChoice::P2p, &bell).unwrap();
     let mut claimer = bob.claim_by(invitation.link.expose(), TransportChoice::P2p, &bell).unwrap();
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     assert_eq!(
         json_of(&fixture.alice, "receipt list")["receipts"],
@@ -194,14 +196,15 @@ fn a_person_is_told_of_devices_that_another_one_let_in_or_revoked() {
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let _ = tablet.until_device(|device| device.registration == Registration::Registered);
 
-    // The tablet lets in a third one while the desktop looks on; the tablet, which did it, is not told.
+    // The tablet lets in a third one while the desktop looks on; the tablet, which did it, is not
+    // told.
     let third = fixture.device("alice3");
     let invitation = tablet.invite_device().unwrap();
     let bell = std::sync::Arc::new(Bell::default());
     let mut claimer = third.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = tablet.greet(invitation.token, &bell).unwrap();
-    let newcomer = people::Newcomer { label: "Somebody's black box", ..ALICE_AGAIN };
-    let ends = people::enrol(&mut claimer, &mut greeter, newcomer, Phone::default());
+    let newcomer = script::Newcomer { label: "Somebody's black box", ..ALICE_AGAIN };
+    let ends = script::enrol(&mut claimer, &mut greeter, newcomer, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let _ = third.until_device(|device| device.registration == Registration::Registered);
     fixture.alice.verify().unwrap();

@@ -1,4 +1,5 @@
-//! The main job, with the real programs: Alice founds, Bob joins, Alice adds a device; what is on disk and on the server after.
+//! The main job, with the real programs: Alice founds, Bob joins, Alice adds a device; what is on
+//! disk and on the server after.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! A server that moved to another name or port: the device follows once the new place has shown its log, and its invitations with it.
+//! A server that moved to another name or port: the device follows once the new place has shown its
+//! log, and its invitations with it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use parsec_protocol::control::ChoiceMode;
 use parsec_tests::ceremony::Bell;
 use parsec_tests::device::{Device, private_folder};
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, Fixture, FixtureOptions};
-use parsec_tests::people::{self, Phone};
 use parsec_tests::proxy::{Fate, Meddler, Proxy, Request};
+use parsec_tests::script::{self, Phone};
 use parsec_tests::server::Server;
 
 const CONFIRMED: FixtureOptions = FixtureOptions {
@@ -45,7 +46,7 @@ fn let_in(greeter: &Device, newcomer: &Device, link: &str, token: &str) {
     let bell = Arc::new(Bell::default());
     let mut claimer = newcomer.claim(link, &bell).unwrap();
     let mut greeter = greeter.greet(token.parse().unwrap(), &bell).unwrap();
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
 }
 
@@ -86,7 +87,8 @@ fn a_server_that_moved_is_followed_with_its_invitations() {
     assert!(again.stdout.contains("4 certificates"), "{again:?}");
 }
 
-/// Another server's log of the same organisation, as long as this one's, and true as far as anybody there knows: a copy that went on by itself.
+/// Another server's log of the same organisation, as long as this one's, and true as far as anybody
+/// there knows: a copy that went on by itself.
 #[test]
 fn a_place_that_shows_another_log_is_refused() {
     let mut fixture = Fixture::found(CONFIRMED);

@@ -1,5 +1,5 @@
-//! A server whose database was restored in the middle of an enrolment: nobody begins anew, and nobody is told that the
-//! other one has stopped.
+//! A server whose database was restored in the middle of an enrolment: nobody begins anew, and
+//! nobody is told that the other one has stopped.
 
 use std::path::Path;
 
@@ -52,7 +52,8 @@ fn a_run_that_the_server_has_lost_is_opened_again_for_its_last_message() {
     enrol_over_a_restore(&mut fixture, &invitation, &backup, false);
 }
 
-/// The signed record is all that the greeter's device has left, and the server knows not even the invitation.
+/// The signed record is all that the greeter's device has left, and the server knows not even the
+/// invitation.
 #[test]
 fn an_invitation_that_the_server_has_lost_is_posted_again() {
     let mut fixture = Fixture::found(FixtureOptions::default());

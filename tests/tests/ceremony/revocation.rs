@@ -1,5 +1,5 @@
-//! Who may do what is taken back, with the real programs: profiles, devices, members; what the revoked are told, and what nobody
-//! believes them any more, whatever their server does.
+//! Who may do what is taken back, with the real programs: profiles, devices, members; what the
+//! revoked are told, and what nobody believes them any more, whatever their server does.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use parsec_tests::events::Follower;
 use parsec_tests::fixture::{
     ALICE_AGAIN, ALICE_EMAIL, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions,
 };
-use parsec_tests::people::{self, Newcomer, Phone};
 use parsec_tests::process::binary;
+use parsec_tests::script::{self, Newcomer, Phone};
 use parsec_tests::server::Server;
 use rexpect::session::spawn_command;
 use serde_json::json;
@@ -71,7 +71,7 @@ impl Cast {
         let bell = Arc::new(Bell::default());
         let mut claimer = carol.claim(invitation.link.expose(), &bell).unwrap();
         let mut greeter = bob.greet(invitation.token, &bell).unwrap();
-        let ends = people::enrol(&mut claimer, &mut greeter, CAROL, Phone::default());
+        let ends = script::enrol(&mut claimer, &mut greeter, CAROL, Phone::default());
         assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
         let _ = carol.until_device(|device| device.registration == Registration::Registered);
         Self { fixture, bob, carol }
@@ -147,7 +147,7 @@ fn a_revoked_member_is_gone_with_every_device_and_may_be_invited_again() {
     let mut claimer = tablet.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = bob.greet(invitation.token, &bell).unwrap();
     let again = Newcomer { name: None, ..ALICE_AGAIN };
-    let ends = people::enrol(&mut claimer, &mut greeter, again, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, again, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let _ = tablet.until_device(|device| device.registration == Registration::Registered);
 
@@ -221,7 +221,8 @@ fn what_may_not_be_said_is_not_signed() {
         assert_eq!(refused.name(), Some(problem), "{name} {parameters}");
     }
     assert_eq!(fixture.alice.verify().unwrap().count, before);
-    // And the other way about, each is taken: Carol is promoted, Alice demoted by her, Bob's device goes.
+    // And the other way about, each is taken: Carol is promoted, Alice demoted by her, Bob's device
+    // goes.
     for (by, name, parameters) in [
         (&bob, method::USER_PROFILE, json!({"user": carol_user, "profile": "administrator"})),
         (&carol, method::USER_PROFILE, json!({"user": alice_user, "profile": "standard"})),
@@ -286,7 +287,8 @@ impl Entropy for Os {
     }
 }
 
-/// Puts a certificate at the end of the log as a server would that checks nothing: in its own database, while it is stopped.
+/// Puts a certificate at the end of the log as a server would that checks nothing: in its own
+/// database, while it is stopped.
 fn smuggle(server: &mut Server, organisation: &str, envelope: &[u8]) {
     server.kill();
     let sql = rusqlite::Connection::open(server.folder().join("metadata.sqlite")).unwrap();
@@ -321,7 +323,8 @@ fn head(server: &Server, organisation: &str) -> Head {
     Head { count: u64::from(position) + 1, hash: Hash::from_bytes(head) }
 }
 
-/// Bob keeps his keys after he is revoked, and the server is on his side. `late`: whether what he certifies comes after his revocation.
+/// Bob keeps his keys after he is revoked, and the server is on his side. `late`: whether what he
+/// certifies comes after his revocation.
 fn bob_certifies(organisation: &'static str, late: bool) -> (Cast, bool) {
     let Cast { mut fixture, mut bob, carol } = Cast::enrol(organisation);
     let device = device_of(&bob).device;
@@ -357,7 +360,8 @@ fn bob_certifies(organisation: &'static str, late: bool) -> (Cast, bool) {
 
 #[test]
 fn nobody_believes_what_a_revoked_device_certifies_even_with_the_server_on_its_side() {
-    // The twin: the same certificate in the same way, before the revocation. A server can't be told from an honest one by it.
+    // The twin: the same certificate in the same way, before the revocation. A server can't be told
+    // from an honest one by it.
     let (_cast, believed) = bob_certifies("before", false);
     assert!(believed, "the certificate is no good for another reason");
 

@@ -1,4 +1,5 @@
-//! Whose word counts: an unlocked device vouches for a session that gave its password, and for no other program of the user.
+//! Whose word counts: an unlocked device vouches for a session that gave its password, and for no
+//! other program of the user.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -93,7 +94,8 @@ fn the_greeters_code_is_chosen_only_where_the_password_was_given() {
     let mut greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
     greeter.codes().unwrap();
     let code = claimer.code_to_say().unwrap();
-    // A program that works with somebody in the middle would pick their code here, in the person's place.
+    // A program that works with somebody in the middle would pick their code here, in the person's
+    // place.
     let choose = format!("\"$ctl\" ceremony choose {} --code {code} --json", greeter.id().0);
     let refused = in_another_session(&fixture.alice, &choose);
     assert_eq!(refused.code, 77, "{refused:?}");
@@ -119,7 +121,8 @@ fn a_token_takes_the_password_of_every_device_it_would_show() {
         assert!(format!("{said:?}").contains("confirmation_required"), "{said:?}");
     };
     refused(&in_another_session(&fixture.alice, &create("one")));
-    // A program founds an organisation of its own, under a password of its own, and locks what isn't its own.
+    // A program founds an organisation of its own, under a password of its own, and locks what
+    // isn't its own.
     let token = fixture.server.reserve("mallory");
     std::fs::write(fixture.path("token"), &token).unwrap();
     let found = format!(

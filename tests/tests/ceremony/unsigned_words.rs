@@ -1,4 +1,5 @@
-//! What a server says without a signature is shown, and can be taken back: no key and no receipt goes for it.
+//! What a server says without a signature is shown, and can be taken back: no key and no receipt
+//! goes for it.
 
 use std::sync::Arc;
 

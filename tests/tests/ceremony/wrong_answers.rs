@@ -1,4 +1,5 @@
-//! What people get wrong, and what links get wrong: each has a stable name, an exit code and a way on, and certifies nothing.
+//! What people get wrong, and what links get wrong: each has a stable name, an exit code and a way
+//! on, and certifies nothing.
 
 use std::sync::Arc;
 
@@ -131,7 +132,8 @@ fn slips_that_end_nothing() {
     greeter.outcome().unwrap();
 }
 
-/// Nobody waits thirty days for a test: the end is moved in the server's own database, while it is stopped.
+/// Nobody waits thirty days for a test: the end is moved in the server's own database, while it is
+/// stopped.
 #[test]
 fn an_expired_link_says_so_to_both() {
     let mut fixture = Fixture::found(FixtureOptions::default());
@@ -159,7 +161,8 @@ fn links_that_do_not_work() {
     let link = invitation.link.expose();
     let (address, payload) = link.split_once('#').unwrap();
     let (server, _) = address.split_once("/join/").unwrap();
-    // The payload of a link for a token that nobody has: the same but for one character in the token.
+    // The payload of a link for a token that nobody has: the same but for one character in the
+    // token.
     let mut strange = payload.to_owned().into_bytes();
     strange[10] = if strange[10] == b'A' { b'B' } else { b'A' };
     let strange = String::from_utf8(strange).unwrap();
@@ -229,7 +232,8 @@ fn two_claimers_and_two_greeters() {
     assert_eq!(second.name(), ProblemKind::InvitationInUse);
     let _greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
     claimer.code_to_say().unwrap();
-    // Bob doesn't hold the link's secret, and Alice is greeting: he is told one or the other, and nothing is disturbed.
+    // Bob doesn't hold the link's secret, and Alice is greeting: he is told one or the other, and
+    // nothing is disturbed.
     let other = bob.greet(invitation.token, &bell).and_then(|side| side.outcome()).unwrap_err();
     assert!(matches!(other.name(), ProblemKind::GreeterTaken | ProblemKind::InvitationUnknown), "{other:?}");
     assert!(claimer.end().is_none());

@@ -1,7 +1,9 @@
-//! 10,000 addresses of servers, spelt as people might: each is refused at founding with a reason, or it is the one address that the link which
-//! is printed leads to, for `claim`, for `net ping` and for the server itself.
+//! 10,000 addresses of servers, spelt as people might: each is refused at founding with a reason,
+//! or it is the one address that the link which is printed leads to, for `claim`, for `net ping`
+//! and for the server itself.
 //!
-//! Decides by the functions that the parts call where an address enters them; `links.rs` shows the same with the programs, for a few.
+//! Decides by the functions that the parts call where an address enters them; `links.rs` shows the
+//! same with the programs, for a few.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -17,7 +19,8 @@ use proptest::test_runner::{Config, TestRunner};
 
 /// Addresses in one run.
 const ADDRESSES: u32 = 10_000;
-/// Fewest that are taken, and fewest that are refused: a generator that makes only the one or the other shows nothing.
+/// Fewest that are taken, and fewest that are refused: a generator that makes only the one or the
+/// other shows nothing.
 const OF_EACH_MIN: u32 = 1_000;
 
 fn hosts() -> impl Strategy<Value = String> {

@@ -1,4 +1,5 @@
-//! `parsecctl`'s commands against real daemons: what they find, what they follow, what they refuse, and how they exit.
+//! `parsecctl`'s commands against real daemons: what they find, what they follow, what they refuse,
+//! and how they exit.
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
@@ -257,7 +258,8 @@ fn events_go_on_with_the_next_daemon() {
     events.until("the state", |line| line["kind"] == "snapshot");
 }
 
-/// A terminal window is a session of its own: the password given elsewhere does not speak for who sits at it.
+/// A terminal window is a session of its own: the password given elsewhere does not speak for who
+/// sits at it.
 #[test]
 fn inviting_at_a_new_device_asks_for_the_password_and_goes_on() {
     let fixture = Fixture::found(FixtureOptions::default());

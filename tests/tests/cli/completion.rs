@@ -1,5 +1,5 @@
-//! Completion in the shells themselves: what is typed is finished as the definitions and the daemon say, and no name that somebody gave
-//! themself can run anything.
+//! Completion in the shells themselves: what is typed is finished as the definitions and the daemon
+//! say, and no name that somebody gave themself can run anything.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 /// Longest wait for a shell, in milliseconds.
 const WAIT: u64 = 60_000;
 
-/// Addresses that pass for one and are a command, too. They are `local@domain` in ASCII, as the server takes them.
+/// Addresses that pass for one and are a command, too. They are `local@domain` in ASCII, as the
+/// server takes them.
 const ADDRESSES: [&str; 6] = [
     "`touch${IFS}x`@evil.example",
     "$x;touch@evil.example",
@@ -73,14 +74,16 @@ fn shell(program: &str, arguments: &[&str], daemon: &FakeDaemon, folder: &Path) 
     command
 }
 
-/// Types lines at an interactive shell, a TAB behind each, and reads what became of them: they are echoed, not run.
+/// Types lines at an interactive shell, a TAB behind each, and reads what became of them: they are
+/// echoed, not run.
 fn typed(command: Command, prepare: &str, lines: &[&str]) -> Vec<String> {
     let mut session = spawn_command(command, Some(WAIT)).unwrap();
     session.send_line(prepare).unwrap();
     let mut became = Vec::new();
     for line in lines {
         session.exp_string("ready> ").unwrap();
-        // Ctrl-A: to the start of the line; Ctrl-E: to its end. The quotes tell what is typed from what is said.
+        // Ctrl-A: to the start of the line; Ctrl-E: to its end. The quotes tell what is typed from
+        // what is said.
         session.send(&format!("{line}\t\x01echo BEC''AME \x05\r")).unwrap();
         session.flush().unwrap();
         session.exp_string("BECAME ").unwrap();

@@ -1,4 +1,5 @@
-//! parsecctl and a fake daemon: one that goes away, is older or newer, refuses once, or says what nobody knows yet.
+//! parsecctl and a fake daemon: one that goes away, is older or newer, refuses once, or says what
+//! nobody knows yet.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
@@ -30,7 +31,7 @@ fn devices(state: &str) -> Reply {
 }
 
 fn status(state: &str) -> Reply {
-    Reply::result(json!({ "version": "9.9.9", "api_version": "1.7", "pid": 42, "devices": [device(state)],
+    Reply::result(json!({ "version": "9.9.9", "api_version": "2.7", "pid": 42, "devices": [device(state)],
         "ceremonies": [], "alarms": [], "moon": "full" }))
 }
 

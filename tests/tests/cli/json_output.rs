@@ -1,5 +1,5 @@
-//! Every line of `parsecctl --json` is what the schema it names says: real commands, a real enrolment, and a judge that refuses what
-//! a schema doesn't mention.
+//! Every line of `parsecctl --json` is what the schema it names says: real commands, a real
+//! enrolment, and a judge that refuses what a schema doesn't mention.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,8 @@ use crate::judge::{faults, judge};
 
 const REMEDY: &str = "add it to tests/src/json_output.rs and run `cargo xtask openrpc`";
 
-/// Printed by other tests: an alarm takes a server that lies, a token another socket, a move another place.
+/// Printed by other tests: an alarm takes a server that lies, a token another socket, a move
+/// another place.
 const AWAITED: &[&str] = &[
     "parsec.org.server/1",
     "parsec.token.create/1",

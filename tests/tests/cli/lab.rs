@@ -45,7 +45,8 @@ fn every_strategy_is_played_and_listed() {
     assert_eq!(played["held"], true, "{played}");
 }
 
-/// Built in one workspace, with one set of features: what a program doesn't name is not in it all the same.
+/// Built in one workspace, with one set of features: what a program doesn't name is not in it all
+/// the same.
 #[test]
 fn neither_daemon_nor_server_carries_an_adversary() {
     let carries = |name: &str| {

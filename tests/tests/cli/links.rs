@@ -1,5 +1,6 @@
-//! Addresses of servers and links, in the real programs: what founding takes in any spelling leads there from every link that is printed,
-//! however it was pasted; and what is wrong with a text that holds no link is said.
+//! Addresses of servers and links, in the real programs: what founding takes in any spelling leads
+//! there from every link that is printed, however it was pasted; and what is wrong with a text that
+//! holds no link is said.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! The manual pages in docs/man are what the programs say of themselves. `PARSEC_MAN=write` writes them anew.
+//! The manual pages in docs/man are what the programs say of themselves. `PARSEC_MAN=write` writes
+//! them anew.
 
 #[path = "../../../ctl/src/man.rs"]
 mod layout;

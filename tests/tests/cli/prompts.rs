@@ -1,4 +1,5 @@
-//! Prompts at a real terminal: what is typed in secret is not shown, and whatever ends the program, the terminal is as it was before.
+//! Prompts at a real terminal: what is typed in secret is not shown, and whatever ends the program,
+//! the terminal is as it was before.
 
 use std::process::Command;
 
@@ -98,7 +99,8 @@ fn shell(device: &Device) -> PtySession {
     session
 }
 
-/// Ends a shell in order: one that is asked for commands ignores what would end another program, and would be waited for.
+/// Ends a shell in order: one that is asked for commands ignores what would end another program,
+/// and would be waited for.
 fn leave(mut session: PtySession) {
     session.send_line("exit").unwrap();
     session.exp_eof().unwrap();
@@ -127,7 +129,8 @@ fn stopped_and_continued_a_hidden_prompt_stays_hidden_and_the_shell_has_its_echo
     let said = session.exp_string("READY> ").unwrap();
     assert!(!said.contains("half"), "{said}");
     assert!(echoes(&mut session));
-    // Back again: the question stands, and nothing is shown. Then somebody else stops it, in a way that no program sees.
+    // Back again: the question stands, and nothing is shown. Then somebody else stops it, in a way
+    // that no program sees.
     session.send_line("fg").unwrap();
     session.exp_string(question).unwrap();
     let job = tcgetpgrp(session.process().get_file_handle().unwrap()).unwrap();
@@ -149,7 +152,8 @@ fn stopped_and_continued_a_hidden_prompt_stays_hidden_and_the_shell_has_its_echo
     leave(session);
 }
 
-/// What was pasted is read to its end: a link broken over lines is taken whole, and nothing is left for the shell to run.
+/// What was pasted is read to its end: a link broken over lines is taken whole, and nothing is left
+/// for the shell to run.
 #[test]
 fn what_is_pasted_at_a_hidden_prompt_does_not_spill_into_the_shell() {
     let fixture = Fixture::found(FixtureOptions {
@@ -218,7 +222,8 @@ fn a_plain_ceremony_spells_its_codes() {
     assert_eq!(ended(&mut bob_sees).1, "75");
 }
 
-/// On a terminal with colours the picture brings its own, whatever the terminal's are, and gives them back at each line's end.
+/// On a terminal with colours the picture brings its own, whatever the terminal's are, and gives
+/// them back at each line's end.
 #[test]
 fn a_picture_brings_its_colours_to_a_terminal_that_has_some() {
     let fixture = Fixture::found(FixtureOptions {

@@ -1,4 +1,5 @@
-//! Two people at two real terminals: what they see, what they type, and that Enter alone never accepts anything.
+//! Two people at two real terminals: what they see, what they type, and that Enter alone never
+//! accepts anything.
 
 use std::fmt::Write as _;
 

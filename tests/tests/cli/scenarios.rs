@@ -1,7 +1,9 @@
-//! The scenarios of tests/cli: one behaviour of parsecctl a file. What it is given, what it must say, how it must end.
+//! The scenarios of tests/cli: one behaviour of parsecctl a file. What it is given, what it must
+//! say, how it must end.
 //!
-//! Decides how a file is read and judged. Refuses files with a key it doesn't know, and expectations that couldn't fail: what a stream must hold
-//! is said for each stream, and every scenario is also held against answers it must not take.
+//! Decides how a file is read and judged. Refuses files with a key it doesn't know, and
+//! expectations that couldn't fail: what a stream must hold is said for each stream, and every
+//! scenario is also held against answers it must not take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -270,7 +272,8 @@ impl TestBed {
     }
 }
 
-/// Outcomes that differ from a good one in one respect that the scenario speaks of: it must take none of them.
+/// Outcomes that differ from a good one in one respect that the scenario speaks of: it must take
+/// none of them.
 fn assert_can_fail(name: &str, scenario: &Scenario, outcome: &Outcome) {
     let other = |change: &dyn Fn(&mut Outcome)| {
         let mut outcome = outcome.clone();

@@ -1,4 +1,5 @@
-//! The picture in the README shows what the programs show: it is made by `cargo xtask screenshots`, and compared with a new enrolment.
+//! The picture in the README shows what the programs show: it is made by `cargo xtask screenshots`,
+//! and compared with a new enrolment.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! The whole ceremony by a script: `parsecctl` alone, `--json`, secrets on standard input, codes given as heard.
+//! The whole ceremony by a script: `parsecctl` alone, `--json`, secrets on standard input, codes
+//! given as heard.
 
 use parsec_tests::device::{Device, private_folder};
 use parsec_tests::server::Server;

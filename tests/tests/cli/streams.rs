@@ -1,5 +1,6 @@
-//! Standard input and output as they come: closed, full, a pipe that nobody reads, a socket. Nothing panics, the exit code is the right
-//! one, and what was done is said though it can't be shown.
+//! Standard input and output as they come: closed, full, a pipe that nobody reads, a socket.
+//! Nothing panics, the exit code is the right one, and what was done is said though it can't be
+//! shown.
 
 use std::fs::File;
 use std::io::Write as _;

@@ -1,4 +1,5 @@
-//! Backup and restore with the real server: beside it, after a crash, over a damaged file, and killed at every step.
+//! Backup and restore with the real server: beside it, after a crash, over a damaged file, and
+//! killed at every step.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,8 @@ fn sound(database: &Path) -> bool {
     sql.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0)).unwrap() == "ok"
 }
 
-/// A database of a server that was killed: `one` in its file, `two` in its write-ahead log alone; and a backup with `one`.
+/// A database of a server that was killed: `one` in its file, `two` in its write-ahead log alone;
+/// and a backup with `one`.
 struct Crashed {
     folder: tempfile::TempDir,
     database: PathBuf,

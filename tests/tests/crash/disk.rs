@@ -1,4 +1,5 @@
-//! A full disk at the worst moment: Bob has chosen his password and there is no room for the keys; and a server's.
+//! A full disk at the worst moment: Bob has chosen his password and there is no room for the keys;
+//! and a server's.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! The metadata server is killed under load, again and again: what it has acknowledged is there, once, and what it has not is asked again
-//! and taken (docs/assurance.md, C6).
+//! The metadata server is killed under load, again and again: what it has acknowledged is there,
+//! once, and what it has not is asked again and taken (docs/assurance.md, C6).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! Kill -9 at every message of the ceremony: of the claimer's daemon, the greeter's daemon, the server; before the message
-//! has passed on and after.
+//! Kill -9 at every message of the ceremony: of the claimer's daemon, the greeter's daemon, the
+//! server; before the message has passed on and after.
 //!
-//! Afterwards "the user's certificate is in the log" and "Bob can unlock keys that match it" are both true or both false, and
-//! the next command works.
+//! Afterwards "the user's certificate is in the log" and "Bob can unlock keys that match it" are
+//! both true or both false, and the next command works.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,9 +11,9 @@ use parsec_protocol::control::{InviteResult, Registration, Stage};
 use parsec_tests::ceremony::{Bell, Ended, Side};
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_PASSWORD, Fixture, FixtureOptions};
-use parsec_tests::people::{self, Newcomer, Phone};
 use parsec_tests::process::kill_by_id;
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
+use parsec_tests::script::{self, Newcomer, Phone};
 use parsec_tests::server::NO_LIMITS;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,8 @@ struct Killer {
 }
 
 impl Killer {
-    /// Waits until the relay has heard that the attempt is over: people who start again in the same millisecond are no people.
+    /// Waits until the relay has heard that the attempt is over: people who start again in the same
+    /// millisecond are no people.
     fn relay_knows(&self) {
         let told = || (self.cancelled.load(Ordering::SeqCst) > 0).then_some(());
         self.bell.until("the relay to hear of the end", told).unwrap();
@@ -137,7 +138,8 @@ impl Meddler for Muffled {
     }
 }
 
-/// A daemon that is told to stop tells the relay of ceremonies that can't go on. One whose keys are durable goes on.
+/// A daemon that is told to stop tells the relay of ceremonies that can't go on. One whose keys are
+/// durable goes on.
 #[test]
 fn stopping_in_order_after_the_password_gives_nothing_up() {
     let fixture = Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
@@ -153,7 +155,7 @@ fn stopping_in_order_after_the_password_gives_nothing_up() {
     fixture.proxy.meddle(Arc::clone(&muffled) as Arc<dyn Meddler>);
     let mut claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
-    let ended = people::play(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ended = script::play(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(matches!(ended, Err(Ended::Interrupted)), "{ended:?}");
     bell.resume();
     assert!(bob.process().stop().success());
@@ -190,14 +192,14 @@ fn run(fixture: &mut Fixture, number: usize, case: Case) {
         bob.claim(invitation.link.expose(), &bell).unwrap_or_else(|ended| panic!("{case:?}: {ended:?}"));
     let mut greeter =
         fixture.alice.greet(invitation.token, &bell).unwrap_or_else(|ended| panic!("{case:?}: {ended:?}"));
-    let ended = people::play(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ended = script::play(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(matches!(ended, Err(Ended::Interrupted)), "{case:?} did not happen: {ended:?}");
     bell.resume();
 
     match case.victim {
         Victim::Server => {
             fixture.restart_server();
-            let ends = people::play(&mut claimer, &mut greeter, BOB, Phone::default()).unwrap();
+            let ends = script::play(&mut claimer, &mut greeter, BOB, Phone::default()).unwrap();
             assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{case:?}: {ends:?}");
         }
         Victim::Claimer => {
@@ -216,7 +218,8 @@ fn run(fixture: &mut Fixture, number: usize, case: Case) {
     next_command_works(case, fixture, &bob, &invitation, enrolled);
 }
 
-/// Bob's daemon is back. If it had made its keys durable it goes on by itself, else the attempt is lost and Alice ends it.
+/// Bob's daemon is back. If it had made its keys durable it goes on by itself, else the attempt is
+/// lost and Alice ends it.
 fn after_claimer(case: Case, bob: &Device, greeter: &mut Side, killer: &Killer) {
     if bob.devices().is_empty() {
         let _ = greeter.cancel();
@@ -228,7 +231,8 @@ fn after_claimer(case: Case, bob: &Device, greeter: &mut Side, killer: &Killer) 
     }
 }
 
-/// Alice's daemon is back. If it had sent message 7 the enrolment can be finished, else the attempt is lost and Bob ends it.
+/// Alice's daemon is back. If it had sent message 7 the enrolment can be finished, else the attempt
+/// is lost and Bob ends it.
 fn after_greeter(case: Case, claimer: &mut Side, killer: &Killer) {
     let sent = case.step == 8 || (case.step == 7 && case.moment == Moment::After);
     if !sent {

@@ -1,5 +1,5 @@
-//! A server whose database was restored from a backup, with the real programs: what it lost is shown, and put back by those who have it; another
-//! past is not taken for a loss.
+//! A server whose database was restored from a backup, with the real programs: what it lost is
+//! shown, and put back by those who have it; another past is not taken for a loss.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use parsec_tests::device::{Device, private_folder};
 use parsec_tests::fixture::{
     ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions,
 };
-use parsec_tests::people::Newcomer;
 use parsec_tests::process::binary;
+use parsec_tests::script::Newcomer;
 use parsec_tests::server::copy_database;
 use serde_json::{Value, json};
 
@@ -56,6 +56,11 @@ fn restored(fixture: &mut Fixture, kept: &Path) {
     fixture.server.restart();
 }
 
+/// How many reads the server has refused because it is behind what their readers know.
+fn said_behind(fixture: &Fixture) -> usize {
+    fixture.server.log().lines().filter(|line| line.contains("behind") && line.contains("409")).count()
+}
+
 /// Manifests that the server has taken.
 fn manifests(fixture: &Fixture) -> usize {
     let log = fixture.server.log();
@@ -77,8 +82,11 @@ fn what_a_restore_lost_is_put_back_and_everybody_goes_on() {
     assert_eq!(fixture.alice.verify().unwrap().count, 7);
     restored(&mut fixture, &kept);
 
-    // It is seen, and what to do about it is said wherever somebody looks.
-    assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
+    // It says that it is behind and is given time, once; then it is seen, and what to do about it is said wherever somebody looks.
+    for _ in 0..2 {
+        assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
+        assert_eq!(said_behind(&fixture), 4);
+    }
     let raised = fixture.alice.status().alarms[0].clone();
     assert!(raised.problem.hint.contains("parsecctl trust repair"), "{raised:?}");
     let status = fixture.alice.ctl(&["status"]).well().stdout;
@@ -88,7 +96,8 @@ fn what_a_restore_lost_is_put_back_and_everybody_goes_on() {
     assert_eq!(log.health, Health::Failed);
     assert!(log.remedy.as_ref().unwrap().contains("parsecctl trust repair"), "{log:?}");
 
-    // The newcomer is alone with her certificates: the server can't tell them from some that were cancelled.
+    // The newcomer is alone with her certificates: the server can't tell them from some that were
+    // cancelled.
     assert_eq!(carol.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
     assert_eq!(carol.status().alarms.len(), 1);
     let refused = carol.ctl(&["trust", "repair", "--json"]);
@@ -115,7 +124,8 @@ fn what_a_restore_lost_is_put_back_and_everybody_goes_on() {
         (&json!(0), &json!(0), &json!([]))
     );
 
-    // Carol is a member again, and so is what is hers; Bob, who slept, is an administrator; Dave comes in by his old link.
+    // Carol is a member again, and so is what is hers; Bob, who slept, is an administrator; Dave
+    // comes in by his old link.
     assert_eq!(carol.verify().unwrap().count, 7);
     assert_eq!(carol.status().alarms.len(), 1, "what a person has not seen to stays");
     let before = manifests(&fixture);

@@ -1,5 +1,6 @@
-//! C7. Too little memory at the worst moment: Bob has chosen his password and there is no room for its work; and a device that can't be
-//! unlocked for the time being. It is said, it costs nothing, and whoever asks for something else is served meanwhile.
+//! C7. Too little memory at the worst moment: Bob has chosen his password and there is no room for
+//! its work; and a device that can't be unlocked for the time being. It is said, it costs nothing,
+//! and whoever asks for something else is served meanwhile.
 
 use std::process::Command;
 

@@ -1,8 +1,9 @@
-//! Two daemons started at once, again and again: exactly one lives, the other says why it doesn't, and neither ever takes the
-//! other's socket away.
+//! Two daemons started at once, again and again: exactly one lives, the other says why it doesn't,
+//! and neither ever takes the other's socket away.
 //!
-//! A third of the pairs share data folder and socket, a third the data folder alone, a third the socket alone. Every other
-//! winner is killed, so that the next pair finds a dead socket to take over. `PARSEC_PAIRS` sets how many pairs there are.
+//! A third of the pairs share data folder and socket, a third the data folder alone, a third the
+//! socket alone. Every other winner is killed, so that the next pair finds a dead socket to take
+//! over. `PARSEC_PAIRS` sets how many pairs there are.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

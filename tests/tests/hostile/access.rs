@@ -1,4 +1,5 @@
-//! Who may speak to a daemon: modes of the socket and its folder whatever the umask, and another user of the machine.
+//! Who may speak to a daemon: modes of the socket and its folder whatever the umask, and another
+//! user of the machine.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -11,7 +12,8 @@ use parsec_tests::process::{Process, as_nobody, binary};
 use parsec_tests::ready::Ready;
 use parsec_tests::skip;
 
-/// Starts under watch; enough that a window of microseconds between making and closing shows up now and then.
+/// Starts under watch; enough that a window of microseconds between making and closing shows up now
+/// and then.
 const STARTS: usize = 1_000;
 
 fn root() -> bool {
@@ -94,7 +96,8 @@ fn another_user_of_the_machine_is_refused() {
     assert!(!device.status().version.is_empty());
 }
 
-/// Connects as the user nobody and sends a line; whether the connection was made, and what came back.
+/// Connects as the user nobody and sends a line; whether the connection was made, and what came
+/// back.
 fn ask_as_nobody(socket: &Path, line: &str) -> (bool, String) {
     const PROGRAM: &str = "use IO::Socket::UNIX; $SIG{PIPE} = 'IGNORE'; \
         my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die \"refused: $!\\n\"; \
@@ -138,7 +141,8 @@ fn passwords_are_in_no_argument_and_no_environment() {
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", device.process().id())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
-    // A process that is not dumpable has its files in /proc owned by root; for root's own daemon the flag itself is not shown.
+    // A process that is not dumpable has its files in /proc owned by root; for root's own daemon
+    // the flag itself is not shown.
     if !root() {
         let owner = std::fs::metadata(format!("/proc/{}/mem", device.process().id())).unwrap().uid();
         assert_eq!(owner, 0, "dumpable");

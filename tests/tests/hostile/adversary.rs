@@ -1,8 +1,10 @@
-//! The adversary of the lab between the shipped programs: two daemons and a server, and a relay that belongs to somebody else.
+//! The adversary of the lab between the shipped programs: two daemons and a server, and a relay
+//! that belongs to somebody else.
 //!
-//! What it does to single messages stands in `meddling`; here it keeps a ceremony of its own with each side, breaks attempts off, loses
-//! what it likes, and says things that are not so. Each time: no certificate that shouldn't be there, the people are told, and an honest
-//! ceremony works afterwards.
+//! What it does to single messages stands in `meddling`; here it keeps a ceremony of its own with
+//! each side, breaks attempts off, loses what it likes, and says things that are not so. Each time:
+//! no certificate that shouldn't be there, the people are told, and an honest ceremony works
+//! afterwards.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -20,9 +22,9 @@ use parsec_tests::ceremony::{Bell, Side};
 use parsec_tests::device::{Device, private_folder};
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::metrics::{figure, full};
-use parsec_tests::people;
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
 use parsec_tests::rpc::DEADLINE;
+use parsec_tests::script;
 use parsec_tests::server::{NO_LIMITS, Server};
 use serde_json::Value;
 
@@ -82,7 +84,7 @@ fn let_in(by: &Device, who: &Device, email: &str, profile: ProfileName) {
     let bell = Arc::new(Bell::default());
     let mut claimer = who.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = by.greet(invitation.token, &bell).unwrap();
-    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(profile));
+    script::up_to_password(&mut claimer, &mut greeter, BOB, Some(profile));
     claimer.stage(Stage::SetPassword).unwrap();
     claimer.finish(BOB_PASSWORD).unwrap();
     claimer.outcome().unwrap();
@@ -146,7 +148,8 @@ fn a_ceremony_of_its_own_with_each_side_certifies_nothing() {
     );
 }
 
-/// The control: were both people fooled, the middle would be vouched for. So the test above can fail.
+/// The control: were both people fooled, the middle would be vouched for. So the test above can
+/// fail.
 #[test]
 fn two_people_who_are_fooled_let_the_middle_in() {
     let fixture = Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
@@ -240,8 +243,8 @@ impl Meddler for Held {
     }
 }
 
-/// M10, with the real programs: while "recognised" is held back, the newcomer is asked nothing, whatever the server's events say; what
-/// comes in time is taken.
+/// M10, with the real programs: while "recognised" is held back, the newcomer is asked nothing,
+/// whatever the server's events say; what comes in time is taken.
 #[test]
 fn what_is_late_is_awaited_and_nothing_happens_without_it() {
     let fixture = Fixture::found(FixtureOptions { server_options: NO_LIMITS, ..FixtureOptions::default() });
@@ -291,7 +294,8 @@ fn what_is_lost_is_waited_for_until_a_person_stops() {
             _ => drop(claimer.code_to_say().unwrap()),
         }
         claimer.cancel().unwrap();
-        // Who owns the transport can keep that from Alice for until her deadline passes; she hears it when it is through.
+        // Who owns the transport can keep that from Alice for until her deadline passes; she hears
+        // it when it is through.
         fixture.proxy.meddle(Arc::new(Honest));
         assert_eq!(greeter.outcome().unwrap_err().name(), ProblemKind::PeerCancelled, "{step}");
         fixture.nothing_certified(&bob);
@@ -323,7 +327,8 @@ impl Meddler for FalseWord {
     }
 }
 
-/// M11, with the real programs: a server's word that somebody is registered makes no member of anybody.
+/// M11, with the real programs: a server's word that somebody is registered makes no member of
+/// anybody.
 #[test]
 fn a_server_that_says_registered_makes_no_member() {
     let mut fixture =
@@ -340,7 +345,8 @@ fn a_server_that_says_registered_makes_no_member() {
     assert_eq!(liar.0.load(Ordering::SeqCst), 1);
     assert_eq!(fixture.alice.verify().unwrap().count, 2);
     assert_eq!(bob.devices()[0].registration, Registration::Pending);
-    // What was signed is still in her outbox: with an honest server it gets where it belongs, by itself.
+    // What was signed is still in her outbox: with an honest server it gets where it belongs, by
+    // itself.
     fixture.proxy.meddle(Arc::new(Honest));
     fixture.alice.restart();
     fixture.alice.unlock(ALICE_PASSWORD).unwrap();
@@ -352,7 +358,8 @@ fn a_server_that_says_registered_makes_no_member() {
     );
 }
 
-/// Writes down the whole log as the server shows it, and can show it again to a newcomer on another one.
+/// Writes down the whole log as the server shows it, and can show it again to a newcomer on another
+/// one.
 #[derive(Default)]
 struct Shown {
     page: Mutex<Vec<u8>>,
@@ -374,7 +381,8 @@ impl Meddler for Shown {
     }
 }
 
-/// S4, with the real programs: a server whose past has split, and members on either side of the split.
+/// S4, with the real programs: a server whose past has split, and members on either side of the
+/// split.
 #[test]
 fn a_server_with_two_pasts_is_found_out_by_whoever_meets_the_other_one() {
     let mut fixture =
@@ -420,11 +428,12 @@ fn a_server_with_two_pasts_is_found_out_by_whoever_meets_the_other_one() {
     let bell = Arc::new(Bell::default());
     let mut claimer = erin.claim(invitation.link.expose(), &bell).unwrap();
     let mut greeter = bob.greet(invitation.token, &bell).unwrap();
-    people::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
+    script::up_to_password(&mut claimer, &mut greeter, BOB, Some(ProfileName::Standard));
     assert_eq!(claimer.outcome().unwrap_err().name(), ProblemKind::ChainInvalid);
     assert!(erin.devices().is_empty());
 
-    // Whoever is led over to the other side, of the same length, sees another past than they have kept.
+    // Whoever is led over to the other side, of the same length, sees another log than they have
+    // kept.
     fixture.proxy.meddle(Arc::new(Honest));
     fixture.alice.unlock(ALICE_PASSWORD).map_or_else(drop, drop);
     assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));

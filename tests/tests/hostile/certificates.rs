@@ -1,5 +1,5 @@
-//! Servers whose certificate is wrong, each in its own way, and what answers in a server's place: every one is named as what it is, and no
-//! ceremony goes another way without a word.
+//! Servers whose certificate is wrong, each in its own way, and what answers in a server's place:
+//! every one is named as what it is, and no ceremony goes another way without a word.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,7 +60,7 @@ fn each_fault_of_a_certificate_is_named_on_the_default_transport_too() {
     let fixture = Fixture::found(FixtureOptions::default());
     let link = fixture.alice.invite(BOB_EMAIL).unwrap();
     // The link names the other device, so that a claim could go on without the server.
-    assert!(link.direct);
+    assert!(link.p2p);
     let payload = link.link.expose().split_once("/join/").unwrap().1.to_owned();
 
     let (known, unknown) = (Authority::new(), Authority::new());

@@ -1,5 +1,5 @@
-//! Every corpus is replayed, and each target is given some inputs that nobody has seen; and the runner finds faults that are there
-//! (docs/assurance/fuzzing.md).
+//! Every corpus is replayed, and each target is given some inputs that nobody has seen; and the
+//! runner finds faults that are there (docs/assurance/fuzzing.md).
 
 use std::process::Command;
 

@@ -1,7 +1,9 @@
-//! Whatever a daemon, a server or a member calls itself: nothing of it steers the terminal, forges a line or changes a value in JSON.
+//! Whatever a daemon, a server or a member calls itself: nothing of it steers the terminal, forges
+//! a line or changes a value in JSON.
 //!
-//! A fake one stands in for the daemon, because a real one refuses most of these names before they get as far. What it answers are the examples of
-//! docs/local-api.md with hostile text in every field that takes any.
+//! A fake one stands in for the daemon, because a real one refuses most of these names before they
+//! get as far. What it answers are the examples of docs/local-api.md with hostile text in every
+//! field that takes any.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -257,7 +259,8 @@ fn no_event_and_no_argument_has_an_effect() {
             assert_harmless(&said, &harmless, &format!("events {way:?} with {name:?}"));
         }
     }
-    // A name can come from a script's list, too: what is wrong with it is said without doing what it says.
+    // A name can come from a script's list, too: what is wrong with it is said without doing what
+    // it says.
     for name in names().iter().filter(|name| !name.contains('\0')) {
         let said = ctl::run(stage.daemon.runtime(), &["invite", "user", name], "");
         assert_eq!(said.code, 64, "{said:?}");

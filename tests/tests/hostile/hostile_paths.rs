@@ -1,8 +1,9 @@
-//! What an attacker on the same machine could leave where Parsec keeps its things: links, second names, FIFOs, folders, sockets,
-//! things of other users. Each is put in every place in turn, under a real daemon.
+//! What an attacker on the same machine could leave where Parsec keeps its things: links, second
+//! names, FIFOs, folders, sockets, things of other users. Each is put in every place in turn, under
+//! a real daemon.
 //!
-//! The daemon refuses with a sentence that names the place, or goes on without having looked through; it never waits, and what a
-//! link leads to is as before. The table of both is printed.
+//! The daemon refuses with a sentence that names the place, or goes on without having looked
+//! through; it never waits, and what a link leads to is as before. The table of both is printed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -59,7 +60,8 @@ const OBJECTS: [Object; 8] = [
     Object::Open,
 ];
 
-/// A place, relative to the case's folder; whether a folder belongs there; what it takes to look whether it is used.
+/// A place, relative to the case's folder; whether a folder belongs there; what it takes to look
+/// whether it is used.
 struct Target {
     path: &'static str,
     folder: bool,
@@ -120,7 +122,8 @@ fn wanted(place: &str, object: Object) -> Outcome {
     use Outcome::{Kept, Refused, Works};
     let unsafe_device = Kept(ProblemKind::UnsafePath);
     match (place, object) {
-        // A place of its own, and the daemon's: a socket nobody listens on is what a killed daemon leaves.
+        // A place of its own, and the daemon's: a socket nobody listens on is what a killed daemon
+        // leaves.
         ("run/parsecd/parsecd.sock", O::Socket) => Works,
         ("run/parsecd" | "run/parsecd/parsecd.sock" | "run/parsecd/parsecd.sock.lock", _) => Refused(77),
         // Leftovers of a crash are removed: a name is, what it leads to isn't.
@@ -129,13 +132,15 @@ fn wanted(place: &str, object: Object) -> Outcome {
         ("data/attempts/.writing-RECORD", O::OtherKind) => Refused(78),
         ("data/devices/DEVICE/.writing-about" | "data/attempts/.writing-RECORD", _) => Works,
         ("data/attempts", _) => Refused(78),
-        // Said in the log, and left alone: an attempt's record is no reason to keep somebody from the keys.
+        // Said in the log, and left alone: an attempt's record is no reason to keep somebody from
+        // the keys.
         ("data/attempts/RECORD", _) => Works,
         ("data" | "data/lock" | "data/devices", _) => Refused(77),
         // No secret is in it, and it is made anew: only where it would be written matters.
         ("ready", O::Open) => Works,
         ("ready", _) => Refused(71),
-        // Where a link leads is the person's business, and so is a second name; what is there is looked at.
+        // Where a link leads is the person's business, and so is a second name; what is there is
+        // looked at.
         ("config/parsec/parsecd.toml" | "ca.pem", O::Link | O::Hardlink) => Works,
         // Nobody named the configuration, so it need not be there; the authorities were named.
         ("config/parsec/parsecd.toml", O::Dangling) => Works,
@@ -188,7 +193,8 @@ impl Case<'_> {
                         mknodat(CWD, &place, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
                     }
                     Object::Socket => {
-                        // The name outlives the listener, and the path may be long: bound where it is short.
+                        // The name outlives the listener, and the path may be long: bound where it
+                        // is short.
                         drop(UnixListener::bind(self.root.join("s")).unwrap());
                         fs::set_permissions(self.root.join("s"), fs::Permissions::from_mode(0o600)).unwrap();
                         fs::rename(self.root.join("s"), &place).unwrap();
@@ -256,7 +262,8 @@ fn default_text(place: &str) -> &'static str {
     }
 }
 
-/// Everything at and below a path, links not followed: kind, mode, owner, time, and the contents of files.
+/// Everything at and below a path, links not followed: kind, mode, owner, time, and the contents of
+/// files.
 fn picture(path: &Path) -> BTreeMap<PathBuf, (u32, u32, i64, Vec<u8>)> {
     let mut found = BTreeMap::new();
     let mut left = vec![path.to_owned()];

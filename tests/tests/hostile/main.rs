@@ -16,6 +16,7 @@
 
 mod access;
 mod adversary;
+mod behind;
 mod certificates;
 mod fuzz;
 mod hostile_names;

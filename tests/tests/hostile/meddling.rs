@@ -1,4 +1,5 @@
-//! A relay that lies: cut, lengthened, changed, replayed and swapped messages, and a server that goes away at each of them.
+//! A relay that lies: cut, lengthened, changed, replayed and swapped messages, and a server that
+//! goes away at each of them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +9,8 @@ use parsec_protocol::control::{ChoiceMode, ProblemKind, TransportChoice};
 use parsec_protocol::limits::{STEP_MAX_BYTES, STEPS};
 use parsec_tests::ceremony::Bell;
 use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
-use parsec_tests::people::{self, Phone};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
+use parsec_tests::script::{self, Phone};
 use parsec_tests::server::NO_LIMITS;
 
 /// What is done to one message on its way from the relay to its reader.
@@ -155,7 +156,7 @@ fn a_server_that_is_away_for_a_while_costs_only_time() {
         let bell = Arc::new(Bell::default());
         let mut claimer = bob.claim(invitation.link.expose(), &bell).unwrap();
         let mut greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
-        let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+        let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
         assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{step}: {ends:?}");
         assert_eq!(*away.lost.lock().unwrap(), 3, "{step}");
     }

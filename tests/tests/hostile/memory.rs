@@ -1,6 +1,8 @@
-//! What is left in the memory of a daemon after its device was locked: nothing. And in parsecctl, once its password has been sent.
+//! What is left in the memory of a daemon after its device was locked: nothing. And in parsecctl,
+//! once its password has been sent.
 //!
-//! The scanner is shown to work first: it finds the keys while the device is unlocked, and the codes while they are on the screen.
+//! The scanner is shown to work first: it finds the keys while the device is unlocked, and the
+//! codes while they are on the screen.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -50,7 +52,8 @@ fn codes_of(side: &Side) -> Vec<Planted> {
         .collect()
 }
 
-/// Runs the ceremony, noting every code that was on a screen; each is found in the memory of the one who shows it.
+/// Runs the ceremony, noting every code that was on a screen; each is found in the memory of the
+/// one who shows it.
 fn ceremony(fixture: &Fixture, bob: &mut Device, codes: &mut Vec<Planted>) -> Vec<Planted> {
     let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let link: Link = invitation.link.expose().parse().unwrap();
@@ -139,7 +142,8 @@ fn line(stream: &mut UnixStream) -> String {
     String::from_utf8(line).unwrap()
 }
 
-/// A password in the memory of a program that waits for the daemon's answer, and goes on running after it.
+/// A password in the memory of a program that waits for the daemon's answer, and goes on running
+/// after it.
 #[test]
 fn parsecctl_forgets_its_password() {
     const NAME: &str = "parsecctl_forgets_its_password";
@@ -168,7 +172,8 @@ fn parsecctl_forgets_its_password() {
     assert!(request.contains(secret), "{request}");
     let peer = rustix::net::sockopt::socket_peercred(&daemon).unwrap();
     let id = u32::try_from(peer.pid.as_raw_pid()).unwrap();
-    // While it waits it may hold the answer that was typed and the line it was put in; no copy in a buffer, none on a stack.
+    // While it waits it may hold the answer that was typed and the line it was put in; no copy in a
+    // buffer, none on a stack.
     let (held, _) = memory::search(id, &Planted::bytes("the password", secret.as_bytes()));
     println!("parsecctl waiting for the answer: {} places", held.len());
     daemon.write_all(

@@ -1,5 +1,6 @@
-//! Where a password goes on its way from a person to the daemon: from the terminal to one line on the socket, by the system's own
-//! account of every call. And what a crash leaves of it: no core file, of neither program.
+//! Where a password goes on its way from a person to the daemon: from the terminal to one line on
+//! the socket, by the system's own account of every call. And what a crash leaves of it: no core
+//! file, of neither program.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -30,7 +31,8 @@ fn a_typed_password_is_read_once_and_written_once() {
     }
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
     let mut device = Device::start("owner", &folder.path().join("t"));
-    // A file for each thread: in one for all, a call that another thread interrupts is cut into two lines.
+    // A file for each thread: in one for all, a call that another thread interrupts is cut into two
+    // lines.
     let traces = folder.path().join("traces");
     private_folder(&traces);
     let mut command = Command::new("strace");
@@ -66,7 +68,8 @@ fn a_typed_password_is_read_once_and_written_once() {
     }
 }
 
-/// Starts a program with as large a core file as the system allows, crashes it, and says whether a core was made.
+/// Starts a program with as large a core file as the system allows, crashes it, and says whether a
+/// core was made.
 fn crash(program: &Path, arguments: &[&str], folder: &Path) -> bool {
     let mut child = Command::new("sh")
         .args(["-c", "ulimit -c unlimited 2>/dev/null; exec \"$@\"", "sh"])
@@ -83,8 +86,8 @@ fn crash(program: &Path, arguments: &[&str], folder: &Path) -> bool {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert!(line.ends_with('\n'), "{} did not come up", program.display());
-    // As a failed allocation or a panic while panicking would end it. The first SIGSEGV that only a `kill` sent goes to Rust's own
-    // handler, which lets it pass.
+    // As a failed allocation or a panic while panicking would end it. The first SIGSEGV that only a
+    // `kill` sent goes to Rust's own handler, which lets it pass.
     kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::ABORT).unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.signal(), Some(6), "{status:?}");
@@ -134,8 +137,8 @@ fn both_programs_close_their_memory() {
         // The built one may lie in a folder that nobody can't enter.
         let program = folder.path().join(name);
         if !program.exists() {
-            // By a process of its own: a descriptor for writing here would be inherited by what other tests start, and
-            // the program could not be run (ETXTBSY).
+            // By a process of its own: a descriptor for writing here would be inherited by what
+            // other tests start, and the program could not be run (ETXTBSY).
             assert!(Command::new("cp").arg(binary(name)).arg(&program).status().unwrap().success());
         }
         let mut command = as_nobody(&program);

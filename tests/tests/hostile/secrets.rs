@@ -1,5 +1,5 @@
-//! What is at rest after a real enrolment: the key file opens with the password and plain `age`; stores, server and logs hold
-//! nothing that was to stay secret.
+//! What is at rest after a real enrolment: the key file opens with the password and plain `age`;
+//! stores, server and logs hold nothing that was to stay secret.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use parsec_tests::fixture::{
     ALICE_AGAIN, ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions,
 };
 use parsec_tests::logs::{Planted, files, search};
-use parsec_tests::people::{self, Phone};
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
+use parsec_tests::script::{self, Phone};
 use parsec_tests::{installed, skip};
 
 /// Writes down what only headers carry.
@@ -50,7 +50,7 @@ fn nothing_secret_is_readable_anywhere() {
         let mut claimer = device.claim(invitation.link.expose(), &bell).unwrap();
         let mut greeter = fixture.alice.greet(invitation.token, &bell).unwrap();
         codes.insert(claimer.code_to_say().unwrap());
-        let ends = people::enrol(&mut claimer, &mut greeter, newcomer, Phone { mode: ChoiceMode::Picked });
+        let ends = script::enrol(&mut claimer, &mut greeter, newcomer, Phone { mode: ChoiceMode::Picked });
         assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
         let link: Link = invitation.link.expose().parse().unwrap();
         planted.extend(Planted::bytes("link secret", link.secret.expose()));
@@ -123,7 +123,8 @@ fn key_file(data: &Path) -> PathBuf {
     PathBuf::from(found.unwrap())
 }
 
-/// Opens a key file with the `age` program, typing the password at its prompt; nothing if it refuses.
+/// Opens a key file with the `age` program, typing the password at its prompt; nothing if it
+/// refuses.
 fn decrypt(file: &Path, password: &str, to: &Path) -> Option<Vec<u8>> {
     let mut command = std::process::Command::new("age");
     command.arg("--decrypt").arg("--output").arg(to).arg(file);

@@ -1,11 +1,13 @@
-//! P8. A flood of silent connections and of one member's calls: another organisation's member is answered, every time, while it stands.
+//! P8. A flood of silent connections and of one member's calls: another organisation's member is
+//! answered, every time, while it stands.
 
 use parsec_tests::device::private_folder;
 use parsec_tests::flood::{self, Size, make_room, stand};
 use parsec_tests::metrics;
 use parsec_tests::server::Server;
 
-/// As usual: twice as many connections as places, below the 1,024 descriptors that a test may usually have.
+/// As usual: twice as many connections as places, below the 1,024 descriptors that a test may
+/// usually have.
 const USUAL: Size = Size { silent: 400, bursts: 20, invitations: 100 };
 const PLACES: &[&str] = &["--connections", "200"];
 

@@ -1,8 +1,11 @@
-//! Many ceremonies at once against one real server: none lost, none half done (docs/assurance.md, P1).
+//! Many ceremonies at once against one real server: none lost, none half done (docs/assurance.md,
+//! P1).
 //!
-//! The people are tasks in this process; their machines, drivers, transport and stores are the shipped ones. Only scrypt is made
-//! cheap, which the shipped daemon can't be told to. How long they last is told and not judged: newcomers and greeters, who have machines of
-//! their own elsewhere, share these two cores with the server here, in a profile that nobody ships. `cargo xtask bench` judges it.
+//! The people are tasks in this process; their machines, drivers, transport and stores are the
+//! shipped ones. Only scrypt is made cheap, which the shipped daemon can't be told to. How long
+//! they last is told and not judged: newcomers and greeters, who have machines of their own
+//! elsewhere, share these two cores with the server here, in a profile that nobody ships.
+//! `cargo xtask bench` judges it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,10 +22,11 @@ use zeroize::Zeroizing;
 
 /// How many: as usual, and in a full run.
 const CEREMONIES: (u64, u64) = (400, 1_500);
-/// At a time: so many newcomers hear from their greeters on one day; and a whole company in one hour.
+/// At a time: so many newcomers hear from their greeters on one day; and a whole company in one
+/// hour.
 const AT_ONCE: (u64, u64) = (8, 500);
-/// They live in several organisations: each newcomer verifies the whole log of theirs, which a thousand in one would make the
-/// longest part of the test.
+/// They live in several organisations: each newcomer verifies the whole log of theirs, which a
+/// thousand in one would make the longest part of the test.
 const ORGANISATIONS: [&str; 4] = ["acme", "bolt", "crank", "dowel"];
 
 #[test]

@@ -1,4 +1,5 @@
-//! Ceremonies, invitations and verifications for as long as asked: neither daemon nor server holds more for it (docs/assurance.md, P7).
+//! Ceremonies, invitations and verifications for as long as asked: neither daemon nor server holds
+//! more for it (docs/assurance.md, P7).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,7 +57,8 @@ fn nothing_is_held_for_what_is_over() {
     let mut number = 0;
     let mut round = |fixture: &Fixture| {
         number += 1;
-        // A newcomer verifies the whole log of theirs: without this a long run would measure its length.
+        // A newcomer verifies the whole log of theirs: without this a long run would measure its
+        // length.
         if number % NEWCOMERS_MAX == 0 {
             many = found(fixture, number);
         }

@@ -1,5 +1,5 @@
-//! The network as parsecctl shows it, with real daemons over the peer-to-peer transport: where one waits, who is connected, what can be reached, and what
-//! a daemon says that has no such transport.
+//! The network as parsecctl shows it, with real daemons over the peer-to-peer transport: where one
+//! waits, who is connected, what can be reached, and what a daemon says that has no such transport.
 
 use std::sync::Arc;
 
@@ -7,14 +7,15 @@ use parsec_protocol::control::{ChoiceMode, Stage, TransportChoice};
 use parsec_tests::ceremony::Bell;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
-use parsec_tests::people::{self, Phone};
+use parsec_tests::script::{self, Phone};
 use serde_json::{Value, json};
 
 fn asked(device: &Device, what: &str) -> Value {
     device.ctl(&["net", what, "--json"]).well().json()
 }
 
-/// What a ping along a link says: the exit code, whether the server answered, whether the device did.
+/// What a ping along a link says: the exit code, whether the server answered, whether the device
+/// did.
 fn ping(device: &Device, link: &str) -> (i32, bool, bool) {
     let said = device.ctl_input(&["net", "ping", "--link-file", "-", "--json"], link);
     let result = said.json();
@@ -62,7 +63,7 @@ fn what_goes_on_without_a_server_is_shown_while_it_goes_on() {
         assert_eq!(peer["token"], invitation.token.to_string(), "{peers}");
     }
 
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let said = bob.ctl(&["device", "list"]).well();
     assert!(said.stdout.contains("pending-registration"), "{said:?}");
@@ -77,7 +78,7 @@ fn a_daemon_that_is_told_so_has_no_p2p_transport() {
     let fixture =
         Fixture::found(FixtureOptions { daemon_options: &["--no-p2p"], ..FixtureOptions::default() });
     let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
-    assert!(invitation.posted && !invitation.direct, "{invitation:?}");
+    assert!(invitation.posted && !invitation.p2p, "{invitation:?}");
     assert_eq!(asked(&fixture.alice, "status")["p2p"], false);
     let (token, link) = (invitation.token.to_string(), invitation.link.expose());
     for command in [

@@ -1,11 +1,12 @@
-//! The peer-to-peer transport on a local network of its own: two devices on one switch, and no server while people meet.
+//! The peer-to-peer transport on a local network of its own: two devices on one switch, and no
+//! server while people meet.
 
 use parsec_protocol::control::{Carrier, InviteResult, NetPeers, TransportChoice, method};
 use parsec_protocol::enrol::link::Link;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{BOB, BOB_EMAIL};
 use parsec_tests::network::{Namespace, Network, Office, Plan};
-use parsec_tests::people::{self, Phone};
+use parsec_tests::script::{self, Phone};
 use parsec_tests::skip;
 
 /// Which addresses the network has.
@@ -51,7 +52,7 @@ impl Lan {
     fn invite(&mut self) -> InviteResult {
         self.office.server.kill();
         let invitation = self.office.alice.invite_by(BOB_EMAIL, TransportChoice::P2p).unwrap();
-        assert!(invitation.direct && !invitation.posted, "{invitation:?}");
+        assert!(invitation.p2p && !invitation.posted, "{invitation:?}");
         invitation
     }
 }
@@ -117,7 +118,8 @@ fn a_network_without_ipv4_is_enough_by_multicast() {
     lan.office.enrols(&lan.bob, &invitation, &bare(&invitation));
 }
 
-/// With neither addresses nor multicast nobody is found: the tests above find what they say, and not another way.
+/// With neither addresses nor multicast nobody is found: the tests above find what they say, and
+/// not another way.
 #[test]
 fn without_addresses_and_multicast_nobody_is_found_and_then_they_are() {
     let Some(mut lan) = lan("neither", Family::Four, true) else { return };
@@ -134,14 +136,14 @@ fn without_addresses_and_multicast_nobody_is_found_and_then_they_are() {
     for namespace in &lan.namespaces {
         namespace.unfilter("inet test");
     }
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     let peers: NetPeers = lan.office.alice.call(method::NET_PEERS, ()).unwrap();
     assert!(peers.peers.iter().all(|peer| peer.carrier != Carrier::Relay), "{peers:?}");
     lan.office.registers(&lan.bob, &ends);
 }
 
-/// A link may name seven addresses, and whoever made it may name seven that are somebody else's: each is tried once in a round, and
-/// rounds have pauses between them.
+/// A link may name seven addresses, and whoever made it may name seven that are somebody else's:
+/// each is tried once in a round, and rounds have pauses between them.
 #[test]
 fn addresses_that_lead_nowhere_are_tried_a_few_times() {
     let Some(mut lan) = lan("absurd addresses", Family::Four, true) else { return };
@@ -162,6 +164,7 @@ fn addresses_that_lead_nowhere_are_tried_a_few_times() {
     assert!(claimer.outcome().is_err());
     let knocks = here.counted("inet test", "knocks");
     println!("{knocks} connections begun to seven addresses");
-    // QUIC keeps a round open for some seconds after TCP has been refused, so it is one round, or two on a slow machine.
+    // QUIC keeps a round open for some seconds after TCP has been refused, so it is one round, or
+    // two on a slow machine.
     assert!((7..=21).contains(&knocks), "{knocks} connections to seven addresses");
 }

@@ -1,4 +1,5 @@
-//! The peer-to-peer transport, with the real programs: no server while people meet, and the registration when it is back.
+//! The peer-to-peer transport, with the real programs: no server while people meet, and the
+//! registration when it is back.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use parsec_protocol::control::{
 use parsec_tests::ceremony::{Bell, Side};
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_AGAIN, BOB, BOB_EMAIL, Fixture, FixtureOptions};
-use parsec_tests::people::{self, Ends, Newcomer, Phone};
+use parsec_tests::script::{self, Ends, Newcomer, Phone};
 
 fn fixture() -> Fixture {
     Fixture::found(FixtureOptions { direct: true, ..FixtureOptions::default() })
@@ -29,7 +30,7 @@ fn meet(
     newcomer: Newcomer<'_>,
 ) -> Ends {
     let (mut claimer, mut greeter) = start(alice, bob, invitation, choice);
-    let ends = people::enrol(&mut claimer, &mut greeter, newcomer, Phone { mode: ChoiceMode::Picked });
+    let ends = script::enrol(&mut claimer, &mut greeter, newcomer, Phone { mode: ChoiceMode::Picked });
     for side in [&claimer, &greeter] {
         assert_eq!(side.view().unwrap().transport, Some(TransportName::P2p), "{:?}", side.view());
     }
@@ -49,7 +50,7 @@ fn without_a_server_bob_joins_and_the_log_follows() {
     let bob = fixture.device("bob");
     // The server comes first, for both, and is not there: they find each other all the same.
     let invitation = fixture.alice.invite_by(BOB_EMAIL, TransportChoice::Auto).unwrap();
-    assert!(invitation.direct && !invitation.posted);
+    assert!(invitation.p2p && !invitation.posted);
     let ends = meet(&fixture.alice, &bob, &invitation, TransportChoice::Auto, BOB);
     is_enrolled(&ends);
     assert_eq!(bob.devices()[0].registration, Registration::Pending);
@@ -82,7 +83,7 @@ fn with_the_server_there_people_may_still_meet_directly() {
     let fixture = fixture();
     let tablet = fixture.device("alice2");
     let invitation = fixture.alice.invite_device().unwrap();
-    assert!(invitation.direct && invitation.posted);
+    assert!(invitation.p2p && invitation.posted);
     let ends = meet(&fixture.alice, &tablet, &invitation, TransportChoice::P2p, ALICE_AGAIN);
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     let _ = tablet.until_device(|device| device.registration == Registration::Registered);

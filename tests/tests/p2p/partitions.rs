@@ -1,9 +1,11 @@
-//! The peer-to-peer transport through a network that breaks: cut at each stage, or from some byte on, with and without a daemon that is killed
-//! meanwhile; whole again, the ceremony goes on by itself.
+//! The peer-to-peer transport through a network that breaks: cut at each stage, or from some byte
+//! on, with and without a daemon that is killed meanwhile; whole again, the ceremony goes on by
+//! itself.
 //!
-//! Afterwards "the user's certificate is in the log" and "Bob can unlock keys that match it" are both true, and the log has the
-//! two certificates of each Bob and no more. The seed is printed; `PARSEC_SEED` repeats a run and `PARSEC_PARTITIONS` sets how many
-//! there are, `PARSEC_PARTITION` picks one of them.
+//! Afterwards "the user's certificate is in the log" and "Bob can unlock keys that match it" are
+//! both true, and the log has the two certificates of each Bob and no more. The seed is printed;
+//! `PARSEC_SEED` repeats a run and `PARSEC_PARTITIONS` sets how many there are, `PARSEC_PARTITION`
+//! picks one of them.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -13,8 +15,8 @@ use parsec_tests::ceremony::Side;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_PASSWORD};
 use parsec_tests::network::{Namespace, Network, Office, Plan};
-use parsec_tests::people::{self, Phone};
 use parsec_tests::process::kill_by_id;
+use parsec_tests::script::{self, Phone};
 use parsec_tests::{alone, skip};
 
 /// Runs of random partitions without `PARSEC_PARTITIONS`.
@@ -48,7 +50,8 @@ enum Who {
 
 #[derive(Debug, Clone, Copy)]
 enum Cut {
-    /// Bob's cable is pulled when this side comes to this stage; put back when his device has noticed.
+    /// Bob's cable is pulled when this side comes to this stage; put back when his device has
+    /// noticed.
     Cable(Who, Stage),
     /// Everything after so many bytes is lost, until his device has noticed.
     After(usize),
@@ -151,7 +154,7 @@ impl Lab {
         ];
         let (ended, killed) = std::thread::scope(|scope| {
             let strike = scope.spawn(|| self.strike(case, [&watched[0], &watched[1]], processes));
-            let ended = people::play(&mut claimer, &mut greeter, BOB, Phone::default());
+            let ended = script::play(&mut claimer, &mut greeter, BOB, Phone::default());
             (ended, strike.join().unwrap())
         });
         bell.resume();
@@ -176,14 +179,15 @@ impl Lab {
         self.is_whole(case, &bob, &email);
     }
 
-    /// Alice's daemon is back, and her ceremony gone. What she signed goes on, and Bob with it; or else he gives up.
+    /// Alice's daemon is back, and her ceremony gone. What she signed goes on, and Bob with it; or
+    /// else he gives up.
     fn after_greeter(&self, case: Case, email: &str, claimer: &mut Side) -> bool {
         let alice = &self.office.alice;
         let bell = claimer.bell();
         std::thread::scope(|scope| {
             let signed = scope.spawn(|| {
-                // Once the device answers for the log it has taken up what it signed before. Nothing is left to do: that is in the
-                // log, or nobody can ever finish it.
+                // Once the device answers for the log it has taken up what it signed before.
+                // Nothing is left to do: that is in the log, or nobody can ever finish it.
                 alice.verify().unwrap();
                 let _ = alice.until_device(|device| device.outbox == Some(0));
                 alice.verify().unwrap();
@@ -214,7 +218,7 @@ impl Lab {
 
     fn start_again(&self, case: Case, bob: &Device, invitation: &InviteResult) {
         let (mut claimer, mut greeter) = self.office.meet(bob, invitation, invitation.link.expose());
-        let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+        let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
         assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{case:?}, then again: {ends:?}");
     }
 
@@ -236,7 +240,8 @@ impl Lab {
     }
 }
 
-/// Bob's daemon is back. If it had made its keys durable it goes on by itself, else the attempt is lost.
+/// Bob's daemon is back. If it had made its keys durable it goes on by itself, else the attempt is
+/// lost.
 fn after_claimer(case: Case, bob: &Device, greeter: &mut Side) -> bool {
     if bob.devices().is_empty() {
         let _ = greeter.cancel();

@@ -1,4 +1,5 @@
-//! The peer-to-peer transport between two networks behind routers that hide them, by way of a relay that both reach.
+//! The peer-to-peer transport between two networks behind routers that hide them, by way of a relay
+//! that both reach.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +8,11 @@ use parsec_protocol::enrol::link::Link;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{BOB, BOB_EMAIL};
 use parsec_tests::network::{Namespace, Network, Office, Plan, RelayServer};
-use parsec_tests::people::{self, Phone};
+use parsec_tests::script::{self, Phone};
 use parsec_tests::skip;
 
-/// How long two devices may take to find the short way: the library tries three times, some seconds each.
+/// How long two devices may take to find the short way: the library tries three times, some seconds
+/// each.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Two networks, and between them the relay and the server.
@@ -108,7 +110,7 @@ fn by_the_relay(test: &str, tcp: bool) {
     }
     let status: NetStatus = two_networks.office.alice.call(method::NET_STATUS, ()).unwrap();
     assert!(!status.listening[0].relays.is_empty(), "{status:?}");
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     two_networks.office.registers(&two_networks.bob, &ends);
 }
 
@@ -122,7 +124,8 @@ fn two_hidden_networks_meet_by_way_of_a_relay_over_tcp() {
     by_the_relay("by the relay over TCP", true);
 }
 
-/// Where the routers let through what they expect, a hole is punched while people talk, and the ceremony is none the worse for it.
+/// Where the routers let through what they expect, a hole is punched while people talk, and the
+/// ceremony is none the worse for it.
 #[test]
 fn a_hole_is_punched_while_people_talk() {
     let Some(mut two_networks) = two_networks("punching", false, &[], false) else { return };
@@ -130,18 +133,20 @@ fn a_hole_is_punched_while_people_talk() {
     let (mut claimer, mut greeter) =
         two_networks.office.meet(&two_networks.bob, &invitation, invitation.link.expose());
     let _ = claimer.codes().unwrap();
-    // The people are on the phone; no event tells of a punched hole, so it is asked for until it is there.
+    // The people are on the phone; no event tells of a punched hole, so it is asked for until it is
+    // there.
     let begun = Instant::now();
     let mut carried = carriers(&two_networks.office.alice);
     while !carried.contains(&Carrier::Quic) {
         assert!(begun.elapsed() < TIMEOUT, "though the routers let each other in, only {carried:?}");
         carried = carriers(&two_networks.office.alice);
     }
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     two_networks.office.registers(&two_networks.bob, &ends);
 }
 
-/// A relay cuts every circuit after a while (libp2p's own after two minutes), and people on the phone take longer.
+/// A relay cuts every circuit after a while (libp2p's own after two minutes), and people on the
+/// phone take longer.
 #[test]
 fn a_circuit_that_the_relay_cuts_is_made_again() {
     let Some(mut two_networks) = two_networks("cut circuits", true, &["--circuit-seconds", "4"], false)
@@ -154,7 +159,7 @@ fn a_circuit_that_the_relay_cuts_is_made_again() {
     // Nobody does anything until a circuit has been cut and another made.
     claimer.until("a broken transport", |view| view.note.is_some()).unwrap();
     claimer.until("a whole one", |view| view.note.is_none()).unwrap();
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     two_networks.office.registers(&two_networks.bob, &ends);
 }
 
@@ -170,6 +175,6 @@ fn a_relay_that_was_away_is_asked_again() {
         two_networks.routers[1].counted("inet test", "apart") == 0 || carriers(&two_networks.bob).is_empty()
     );
     two_networks.relay.restart();
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     two_networks.office.registers(&two_networks.bob, &ends);
 }

@@ -1,7 +1,9 @@
-//! Strangers at the greeter's end of the peer-to-peer transport, who speak libp2p as well as we do and mean no good: floods of connections and
-//! streams, frames that promise or carry rubbish, slow senders, bloated introductions, stolen proofs, and one in the greeter's place.
+//! Strangers at the greeter's end of the peer-to-peer transport, who speak libp2p as well as we do
+//! and mean no good: floods of connections and streams, frames that promise or carry rubbish, slow
+//! senders, bloated introductions, stolen proofs, and one in the greeter's place.
 //!
-//! The daemon stays up and small, answers nobody who does not hold the link, and the honest newcomer gets in while they still hang on.
+//! The daemon stays up and small, answers nobody who does not hold the link, and the honest
+//! newcomer gets in while they still hang on.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -19,15 +21,15 @@ use libp2p::{
 use libp2p_stream::Control;
 use parsec_protocol::codec;
 use parsec_protocol::control::{InviteResult, TransportChoice};
-use parsec_protocol::direct::{ANSWER_MAX_BYTES, Answer, Hints, Occasion, PROTOCOL, Proven, Question};
 use parsec_protocol::enrol::link::Link;
 use parsec_protocol::ids::AttemptId;
+use parsec_protocol::p2p::{ANSWER_MAX_BYTES, Answer, Hints, Occasion, PROTOCOL, Proven, Question};
 use parsec_protocol::public_keys::{Hash, PeerKey};
 use parsec_protocol::relay::ErrorCode;
 use parsec_tests::ceremony::Bell;
 use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::memory::resident;
-use parsec_tests::people::{self, Phone};
+use parsec_tests::script::{self, Phone};
 use tokio::task::JoinHandle;
 
 /// More than the daemon may have, in KiB.
@@ -201,7 +203,8 @@ fn evening() -> Evening {
     Evening { fixture, invitation, link, target }
 }
 
-/// 10,000 streams on one connection: as many as there may be are open, and the rest cost the daemon nothing.
+/// 10,000 streams on one connection: as many as there may be are open, and the rest cost the daemon
+/// nothing.
 async fn many_streams(target: Target, quic: bool) -> Option<(Stranger, Vec<Stream>)> {
     let stranger = Stranger::come(target, quic, "parsec").await?;
     let streams = (0..STREAMS).map(|_| stranger.stream());
@@ -266,7 +269,8 @@ fn floods_and_rubbish_leave_the_daemon_small_and_the_newcomer_welcome() {
         evening.fixture.alice.greet_by(evening.invitation.token, TransportChoice::P2p, &bell).unwrap();
     greeter.until("listening", |view| view.stage == parsec_protocol::control::Stage::WaitingForPeer).unwrap();
     let (target, runtime) = (evening.target, tokio::runtime::Runtime::new().unwrap());
-    // Founding took a quarter of a gigabyte for the password alone: what counts begins here. Root alone may say so.
+    // Founding took a quarter of a gigabyte for the password alone: what counts begins here. Root
+    // alone may say so.
     if std::fs::write(format!("/proc/{alice}/clear_refs"), "5").is_err() {
         parsec_tests::skip("the most memory that strangers cost", "counting it anew takes root");
         return;
@@ -279,7 +283,8 @@ fn floods_and_rubbish_leave_the_daemon_small_and_the_newcomer_welcome() {
         let streams = [many_streams(target, true).await, many_streams(target, false).await];
         let open: Vec<_> = streams.iter().flatten().map(|(_, open)| open.len()).collect();
         said(&format!("{STREAMS} streams on a connection, of which {open:?} opened"));
-        // By yamux a stream counts as open before the other side has said anything, so that is no figure of the daemon's.
+        // By yamux a stream counts as open before the other side has said anything, so that is no
+        // figure of the daemon's.
         assert!(open[0] < 64, "{open:?} by QUIC and TCP");
         drop(streams);
         for quic in [true, false] {
@@ -307,7 +312,7 @@ fn floods_and_rubbish_leave_the_daemon_small_and_the_newcomer_welcome() {
     // They hang on; Bob comes.
     let bob = evening.fixture.device("bob");
     let mut claimer = bob.claim_by(evening.invitation.link.expose(), TransportChoice::P2p, &bell).unwrap();
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     drop(held);
     said("after Bob");
@@ -352,7 +357,8 @@ fn a_proof_of_another_connection_starts_nothing() {
     assert!(matches!(heard(false), Answer::Started { .. }));
 }
 
-/// Somebody else answers at an address of the link: they are told nothing, and the greeter is found at the other.
+/// Somebody else answers at an address of the link: they are told nothing, and the greeter is found
+/// at the other.
 #[test]
 fn one_in_the_greeters_place_is_told_nothing() {
     let evening = evening();
@@ -384,7 +390,7 @@ fn one_in_the_greeters_place_is_told_nothing() {
     claimer.until("trouble", |view| view.note.is_some()).unwrap();
     let mut greeter =
         evening.fixture.alice.greet_by(evening.invitation.token, TransportChoice::P2p, &bell).unwrap();
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
     assert_eq!(questions.load(Ordering::SeqCst), 0, "somebody else was asked");
 }

@@ -1,5 +1,6 @@
-//! parsecctl and the two transports of a ceremony: what is asked for, what is said when the server can't be reached, and what follows from
-//! an enrolment that the server does not have yet. A fake daemon says what a real one says only when a network fails.
+//! parsecctl and the two transports of a ceremony: what is asked for, what is said when the server
+//! can't be reached, and what follows from an enrolment that the server does not have yet. A fake
+//! daemon says what a real one says only when a network fails.
 
 use std::process::Command;
 
@@ -37,14 +38,15 @@ fn device(registration: &str) -> Value {
 fn starting() -> FakeDaemon {
     FakeDaemon::start(|name, _, _| match name {
         method::INVITE_USER | method::INVITE_DEVICE => Reply::result(json!({ "token": TOKEN, "link": LINK,
-            "link_alias": null, "expires": 0, "mail": "not_asked", "posted": true, "direct": false })),
+            "link_alias": null, "expires": 0, "mail": "not_asked", "posted": true, "p2p": false })),
         method::GREET_START => Reply::result(view(1, "greeter", "connecting", None, &Value::Null)),
         method::CLAIM_START => Reply::result(view(1, "claimer", "connecting", None, &Value::Null)),
         _ => otherwise(name),
     })
 }
 
-/// What is left out is what every daemon does: one that is older than the option refuses a parameter it doesn't know.
+/// What is left out is what every daemon does: one that is older than the option refuses a
+/// parameter it doesn't know.
 #[test]
 fn a_transport_is_passed_on_and_the_default_is_left_out() {
     let daemon = starting();
@@ -77,10 +79,10 @@ fn a_transport_is_passed_on_and_the_default_is_left_out() {
 
 #[test]
 fn an_invitation_that_the_server_lacks_says_so_and_what_follows() {
-    for (posted, direct) in [(true, true), (false, true), (false, false)] {
+    for (posted, p2p) in [(true, true), (false, true), (false, false)] {
         let daemon = FakeDaemon::start(move |name, _, _| match name {
             method::INVITE_USER => Reply::result(json!({ "token": TOKEN, "link": LINK, "link_alias": null,
-                "expires": 0, "mail": "not_asked", "posted": posted, "direct": direct })),
+                "expires": 0, "mail": "not_asked", "posted": posted, "p2p": p2p })),
             method::INVITE_LIST => {
                 Reply::result(json!({ "invitations": [{ "token": TOKEN, "status": "pending",
                 "subject": { "kind": "user", "email": "bob@example.org" }, "created": 0, "expires": 0, "mismatches": 0,
@@ -92,10 +94,10 @@ fn an_invitation_that_the_server_lacks_says_so_and_what_follows() {
         assert_eq!(said.stdout, format!("{LINK}\n"), "the link alone is the result");
         let told = said.stderr.contains("this invitation was issued here alone, and nothing was mailed");
         assert_eq!(told, !posted, "{said:?}");
-        assert_eq!(said.stderr.contains("\ngreeted from this device only, and directly"), !posted && direct);
-        assert_eq!(said.stderr.contains("nobody can use the link"), !posted && !direct);
+        assert_eq!(said.stderr.contains("\ngreeted from this device only, and directly"), !posted && p2p);
+        assert_eq!(said.stderr.contains("nobody can use the link"), !posted && !p2p);
         let said = daemon.ctl(&["invite", "user", "bob@example.org", "--json"]).well();
-        assert_eq!((&said.json()["posted"], &said.json()["direct"]), (&json!(posted), &json!(direct)));
+        assert_eq!((&said.json()["posted"], &said.json()["p2p"]), (&json!(posted), &json!(p2p)));
         let said = daemon.ctl(&["invite", "list"]).well();
         assert_eq!(said.stdout.contains("pending, not on the server"), !posted, "{said:?}");
         if !posted {
@@ -106,7 +108,7 @@ fn an_invitation_that_the_server_lacks_says_so_and_what_follows() {
     }
 }
 
-/// A daemon of API 1.1 says nothing about transports.
+/// A daemon without the field says nothing about transports.
 #[test]
 fn what_an_older_daemon_leaves_out_is_the_server() {
     let daemon = FakeDaemon::start(|name, _, _| match name {
@@ -121,7 +123,7 @@ fn what_an_older_daemon_leaves_out_is_the_server() {
         _ => otherwise(name),
     });
     let said = daemon.ctl(&["invite", "user", "bob@example.org", "--json"]).well();
-    assert_eq!((&said.json()["posted"], &said.json()["direct"]), (&json!(true), &json!(false)));
+    assert_eq!((&said.json()["posted"], &said.json()["p2p"]), (&json!(true), &json!(false)));
     let said = daemon.ctl(&["ceremony", "show", "1"]).well();
     assert!(!said.stdout.contains("Transport:"), "{said:?}");
     assert_eq!(daemon.ctl(&["net", "status"]).code, 64);
@@ -221,7 +223,7 @@ fn pending_registration_is_plain_to_see() {
     for (registration, pending) in [("pending", true), ("registered", false)] {
         let daemon = FakeDaemon::start(move |name, _, _| match name {
             method::DEVICE_LIST => Reply::result(json!({ "devices": [device(registration)] })),
-            method::STATUS => Reply::result(json!({ "version": "1", "api_version": "1.2", "pid": 1,
+            method::STATUS => Reply::result(json!({ "version": "1", "api_version": "2.0", "pid": 1,
                 "devices": [device(registration)], "alarms": [],
                 "ceremonies": [view(9, "claimer", "done", Some("p2p"), &enrolled(!pending))] })),
             _ => otherwise(name),

@@ -1,7 +1,9 @@
-//! Parsec as people meet it: a Debian booted by its own systemd, the packages installed in it, two people who are logged in.
+//! Parsec as people meet it: a Debian booted by its own systemd, the packages installed in it, two
+//! people who are logged in.
 //!
-//! tests/booted/checks.py is what is looked at, in a container of systemd-nspawn; its lines are shown here. Skipped where a machine can't
-//! boot one. What a container can't show is the limits on memory and tasks: their controllers belong to the machine.
+//! tests/booted/checks.py is what is looked at, in a container of systemd-nspawn; its lines are
+//! shown here. Skipped where a machine can't boot one. What a container can't show is the limits on
+//! memory and tasks: their controllers belong to the machine.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,7 +12,8 @@ use std::path::{Path, PathBuf};
 use parsec_tests::debian::{self, Debian};
 use parsec_tests::skip;
 
-/// How many checks there are. One that is forgotten in the list of the script would otherwise pass unseen.
+/// How many checks there are. One that is forgotten in the list of the script would otherwise pass
+/// unseen.
 const CHECKS: usize = 17;
 
 #[test]
@@ -29,7 +32,8 @@ fn on_a_booted_debian_two_people_enrol_and_the_units_keep_their_word() {
     assert!(said.ends_with(&format!("all {CHECKS}\n")), "{said}\nthe console:\n{console}{problems}");
 }
 
-/// Two people with service managers of their own, a journal that is kept, and the checks, to be started with the machine.
+/// Two people with service managers of their own, a journal that is kept, and the checks, to be
+/// started with the machine.
 fn prepare(debian: &Debian, packages: &[PathBuf]) {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("booted");
     let files: Vec<PathBuf> = fs::read_dir(&tests).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -1,5 +1,5 @@
-//! The invitation's mail, through real mail servers: encrypted, authenticated, with a link that works; and an invitation that
-//! does not need them.
+//! The invitation's mail, through real mail servers: encrypted, authenticated, with a link that
+//! works; and an invitation that does not need them.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use parsec_protocol::control::{ChoiceMode, DeviceSelector, InviteResult, InviteU
 use parsec_tests::ceremony::Bell;
 use parsec_tests::device::{Device, Founding, private_folder};
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL};
-use parsec_tests::people::{self, Phone};
 use parsec_tests::process::Process;
 use parsec_tests::ready::Ready;
+use parsec_tests::script::{self, Phone};
 use parsec_tests::server::Server;
 use parsec_tests::{installed, skip};
 
@@ -62,7 +62,7 @@ fn joins_with(folder: &Path, alice: &Device, invitation: &InviteResult, link: &s
     let bell = Arc::new(Bell::default());
     let mut claimer = bob.claim(link, &bell).unwrap();
     let mut greeter = alice.greet(invitation.token, &bell).unwrap();
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone { mode: ChoiceMode::Picked });
     assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
 }
 
@@ -73,7 +73,8 @@ fn python() -> Option<PathBuf> {
     has.is_ok_and(|output| output.status.success()).then_some(python)
 }
 
-/// A mail server that demands STARTTLS and this password, the folder where mails arrive, and the file with its address.
+/// A mail server that demands STARTTLS and this password, the folder where mails arrive, and the
+/// file with its address.
 fn smtp(python: &Path, folder: &Path, password: &str) -> (Process, PathBuf, PathBuf) {
     let mail = folder.join("mail");
     private_folder(&mail);
@@ -114,7 +115,8 @@ fn mail_goes_encrypted_and_authenticated_and_its_link_works() {
     assert!(text.contains(&format!("parsec@acme.example -> {BOB_EMAIL}")), "{text}");
     joins_with(folder.path(), &alice, &invitation, &link_in(&text));
 
-    // A mail server that is gone, and one whose certificate nobody vouches for, cost the mail and not the invitation.
+    // A mail server that is gone, and one whose certificate nobody vouches for, cost the mail and
+    // not the invitation.
     smtp.stop();
     let email = "carol@acme.example".parse().unwrap();
     let parameters =

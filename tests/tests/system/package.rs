@@ -1,6 +1,8 @@
-//! The Debian packages: made twice alike, nothing that Debian's own checker calls an error, and used in a clean Debian.
+//! The Debian packages: made twice alike, nothing that Debian's own checker calls an error, and
+//! used in a clean Debian.
 //!
-//! tests/package/inside.sh is what is done in that Debian, and says what it has seen. Skipped where the tools or the rights are missing.
+//! tests/package/inside.sh is what is done in that Debian, and says what it has seen. Skipped where
+//! the tools or the rights are missing.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

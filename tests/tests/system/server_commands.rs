@@ -1,4 +1,5 @@
-//! The server's program as its operator meets it: mistyped paths, outputs that can't be written, two servers on one file, hang-ups.
+//! The server's program as its operator meets it: mistyped paths, outputs that can't be written,
+//! two servers on one file, hang-ups.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -202,7 +203,8 @@ fn a_hang_up_takes_no_keys_from_a_daemon_that_has_no_terminal() {
     assert_eq!(fixture.alice.status().devices[0].state, DeviceState::Unlocked);
 }
 
-/// A program in the background of a terminal that goes away once the program is ready; its log afterwards, from when it has these words.
+/// A program in the background of a terminal that goes away once the program is ready; its log
+/// afterwards, from when it has these words.
 fn terminal_goes(folder: &Path, before: &[&str], program: &[&str], words: &str) -> String {
     let [ready, log, id] = ["ready", "log", "id"].map(|name| folder.join(name));
     let waiting = Ready::new(&ready);
@@ -219,7 +221,8 @@ fn terminal_goes(folder: &Path, before: &[&str], program: &[&str], words: &str) 
     shell.arg("--ready-file").arg(&ready).env("XDG_RUNTIME_DIR", folder).env("HOME", folder);
     let session = spawn_command(shell, Some(WAIT)).unwrap();
     waiting.appeared();
-    // The shell is ended, as by a window that is closed, and the kernel takes the terminal from what it leaves behind.
+    // The shell is ended, as by a window that is closed, and the kernel takes the terminal from
+    // what it leaves behind.
     drop(session);
     let found = in_file(&log, words);
     let id: u32 = std::fs::read_to_string(id).unwrap().trim().parse().unwrap();

@@ -1,4 +1,5 @@
-//! A daemon that is stopped, or looked for in somebody else's runtime folder: every command says so, with its process and what to do, and none waits for it without end.
+//! A daemon that is stopped, or looked for in somebody else's runtime folder: every command says
+//! so, with its process and what to do, and none waits for it without end.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
@@ -45,7 +46,8 @@ fn who_waits_for_events_hears_that_the_daemon_was_stopped() {
     alice.process().signal(Signal::CONT);
 }
 
-/// After `su` the environment still names the other user's runtime folder: variable, value and owner are said, by both programs.
+/// After `su` the environment still names the other user's runtime folder: variable, value and
+/// owner are said, by both programs.
 #[test]
 fn a_runtime_folder_of_somebody_else_is_named_with_its_owner() {
     let folder = tempfile::tempdir().unwrap();

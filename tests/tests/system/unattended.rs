@@ -1,4 +1,5 @@
-//! Unlocking without a person, by a credential of the service manager: what it opens, what it doesn't confirm, what it says.
+//! Unlocking without a person, by a credential of the service manager: what it opens, what it
+//! doesn't confirm, what it says.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::net::UnixDatagram;

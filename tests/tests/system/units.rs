@@ -1,11 +1,12 @@
-//! The systemd units by systemd's own judgement, and without the directives that look good and do nothing.
+//! The systemd units by systemd's own judgement, and without the directives that look good and do
+//! nothing.
 
 use std::path::Path;
 
 use parsec_tests::{installed, skip, units};
 
-/// Directives that raise the score of a user's unit and that its manager ignores (systemd/README.md), or that keep the
-/// unit from starting there.
+/// Directives that raise the score of a user's unit and that its manager ignores
+/// (systemd/README.md), or that keep the unit from starting there.
 const DO_NOTHING: &[&str] = &[
     "ProtectProc",
     "ProcSubset",
@@ -60,7 +61,8 @@ fn nothing_stands_in_the_user_s_unit_that_does_nothing() {
     for name in DO_NOTHING {
         assert_eq!(values(&unit, name), Vec::<&str>::new(), "{name}= does nothing in a user's manager");
     }
-    // Half of the others do nothing without it on Debian 12, and CapabilityBoundingSet= stops the start on Debian 13.
+    // Half of the others do nothing without it on Debian 12, and CapabilityBoundingSet= stops the
+    // start on Debian 13.
     assert_eq!(values(&unit, "PrivateUsers"), ["yes"]);
     for socket in ["parsecd.socket", "parsecd-plugin.socket"] {
         let unit = std::fs::read_to_string(root().join("systemd").join(socket)).unwrap();

@@ -1,6 +1,8 @@
-//! The reference of the socket's figures: a line comes back as it was, by a program of its own on the same kind of runtime and socket.
+//! The reference of the socket's figures: a line comes back as it was, by a program of its own on
+//! the same kind of runtime and socket.
 //!
-//! Decides nothing and checks nothing: it is the least that answering a line over a Unix socket costs here.
+//! Decides nothing and checks nothing: it is the least that answering a line over a Unix socket
+//! costs here.
 
 use std::path::Path;
 

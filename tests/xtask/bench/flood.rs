@@ -1,6 +1,8 @@
-//! The figure of a server in a flood: how long one organisation's calls take while another's member and one address ask for everything there is.
+//! The figure of a server in a flood: how long one organisation's calls take while another's member
+//! and one address ask for everything there is.
 //!
-//! Decides that nothing is lifted: places, rates and quotas are those that a server is shipped with.
+//! Decides that nothing is lifted: places, rates and quotas are those that a server is shipped
+//! with.
 
 use parsec_tests::device::private_folder;
 use parsec_tests::flood::{FULL, make_room, stand};

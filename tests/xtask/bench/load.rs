@@ -1,8 +1,11 @@
-//! Figures of the metadata server under load: ceremonies a second at 8 and at 500 at once, and its memory, idle and for each that waits.
+//! Figures of the metadata server under load: ceremonies a second at 8 and at 500 at once, and its
+//! memory, idle and for each that waits.
 //!
-//! Decides the load: whole enrolments, every call of them, by the shipped machines and transport, in this process, on the same cores as the
-//! server. SQLite is as durable as it is shipped. The newcomers have no disk: what they do there is not the server's. Beside each stands how
-//! much of the processors was the server's, and how long 99 of 100 ceremonies lasted (P1 of docs/assurance.md).
+//! Decides the load: whole enrolments, every call of them, by the shipped machines and transport,
+//! in this process, on the same cores as the server. SQLite is as durable as it is shipped. The
+//! newcomers have no disk: what they do there is not the server's. Beside each stands how much of
+//! the processors was the server's, and how long 99 of 100 ceremonies lasted (P1 of
+//! docs/assurance.md).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,7 +48,8 @@ fn memory_kib(process: u32) -> f64 {
     resident(process, "VmRSS") as f64
 }
 
-/// Processor time that a process has had, in milliseconds: its own and the kernel's for it (proc_pid_stat(5), ticks of 10 ms).
+/// Processor time that a process has had, in milliseconds: its own and the kernel's for it
+/// (proc_pid_stat(5), ticks of 10 ms).
 fn processor_ms(process: u32) -> Result<f64, String> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).map_err(said)?;
     let fields = stat.rsplit(')').next().unwrap_or_default();
@@ -114,7 +118,8 @@ async fn run(alices: &[Arc<Alice>], at_once: usize, count: usize) -> Result<Vec<
     Ok(lasted)
 }
 
-/// Memory with nothing to do, and what each waiting ceremony adds: two event streams, an invitation, an attempt.
+/// Memory with nothing to do, and what each waiting ceremony adds: two event streams, an
+/// invitation, an attempt.
 fn memory() -> Result<[Figure; 2], String> {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").map_err(said)?;
     let (mut server, alices, runtime) = begin(folder.path())?;
@@ -144,7 +149,8 @@ fn memory() -> Result<[Figure; 2], String> {
     ])
 }
 
-/// One row of 300 bytes at a time, each durable before the next: what the disk gives a single writer.
+/// One row of 300 bytes at a time, each durable before the next: what the disk gives a single
+/// writer.
 fn commits_a_second(path: &Path) -> Result<f64, String> {
     let database = rusqlite::Connection::open(path).map_err(said)?;
     database

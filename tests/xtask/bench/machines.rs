@@ -1,6 +1,8 @@
-//! Figure `ceremony machines`: both machines through a whole ceremony, beside the Noise handshake and the signatures that it can't do without.
+//! Figure `ceremony machines`: both machines through a whole ceremony, beside the Noise handshake
+//! and the signatures that it can't do without.
 //!
-//! Decides that messages travel in no time and people answer at once. What is not here: the newcomer's scrypt, disks, networks.
+//! Decides that messages travel in no time and people answer at once. What is not here: the
+//! newcomer's scrypt, disks, networks.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -26,7 +28,8 @@ const CEREMONIES: usize = 40;
 const GOAL_MS: f64 = 4.0;
 /// Signatures made: two certificates, the proof of possession, the receipt, the statement.
 const SIGNED: usize = 5;
-/// Signatures checked: the founding certificates and the new ones by the newcomer, the new ones by the greeter, possession, receipt.
+/// Signatures checked: the founding certificates and the new ones by the newcomer, the new ones by
+/// the greeter, possession, receipt.
 const CHECKED: usize = 8;
 /// Noise, as docs/protocol.md has it.
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
@@ -43,14 +46,14 @@ pub(super) fn figures() -> Vec<Figure> {
 }
 
 fn measure() -> Result<Figure, String> {
-    let world = Organisation::found(&"acme".parse().map_err(said)?, NOW, &mut System);
+    let org = Organisation::found(&"acme".parse().map_err(said)?, NOW, &mut System);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let begun = Instant::now();
-        (0..CEREMONIES).try_for_each(|_| ceremony(&world))?;
+        (0..CEREMONIES).try_for_each(|_| ceremony(&org))?;
         ours.push(begun.elapsed().as_secs_f64() * 1e3 / CEREMONIES as f64);
         let begun = Instant::now();
-        (0..CEREMONIES).try_for_each(|_| least(&world))?;
+        (0..CEREMONIES).try_for_each(|_| least(&org))?;
         theirs.push(begun.elapsed().as_secs_f64() * 1e3 / CEREMONIES as f64);
     }
     let (value, reference_value) = (percentile(&mut ours, 0.5), percentile(&mut theirs, 0.5));
@@ -62,12 +65,12 @@ fn measure() -> Result<Figure, String> {
 }
 
 /// Both sides, from message 0 to the greeter's word that all can be published.
-fn ceremony(world: &Organisation) -> Result<(), String> {
+fn ceremony(org: &Organisation) -> Result<(), String> {
     let secret = LinkSecret::from_bytes(&mut [9; 32]);
     let entropy = &mut System;
-    let (mut claimer, first) = Claimer::start(world.bob(), &secret, NOW, entropy).map_err(said)?;
+    let (mut claimer, first) = Claimer::start(org.bob(), &secret, NOW, entropy).map_err(said)?;
     let (mut greeter, second) =
-        Greeter::start(world.bob(), &secret, *world.log.root(), false, NOW, entropy).map_err(said)?;
+        Greeter::start(org.bob(), &secret, *org.log.root(), false, NOW, entropy).map_err(said)?;
     let (mut from_claimer, mut from_greeter) = (VecDeque::from(first), VecDeque::from(second));
     let (mut claimer_says, mut greeter_says) = (None, None);
     // A side is asked for a code before the other person may have read theirs out.
@@ -88,7 +91,7 @@ fn ceremony(world: &Organisation) -> Result<(), String> {
                     from_claimer.extend(claimer.step(input, NOW, entropy).map_err(said)?);
                 }
                 ClaimerOutput::NeedLog { .. } => {
-                    let input = ClaimerInput::Log(world.envelopes.clone());
+                    let input = ClaimerInput::Log(org.envelopes.clone());
                     from_claimer.extend(claimer.step(input, NOW, entropy).map_err(said)?);
                 }
                 ClaimerOutput::Keep(_) => {
@@ -109,7 +112,7 @@ fn ceremony(world: &Organisation) -> Result<(), String> {
                     from_greeter.extend(greeter.step(GreeterInput::Code(heard), NOW, entropy).map_err(said)?);
                 }
                 GreeterOutput::AskApproval(_) => {
-                    let input = GreeterInput::Approve(world.approval());
+                    let input = GreeterInput::Approve(org.approval());
                     from_greeter.extend(greeter.step(input, NOW, entropy).map_err(said)?);
                 }
                 GreeterOutput::Publish(_) => return Ok(()),
@@ -125,7 +128,8 @@ fn ceremony(world: &Organisation) -> Result<(), String> {
     }
 }
 
-/// The library's own primitives, and the system's randomness, which our feature set of it leaves out.
+/// The library's own primitives, and the system's randomness, which our feature set of it leaves
+/// out.
 struct Resolver;
 
 struct Randomness;
@@ -154,8 +158,9 @@ impl CryptoResolver for Resolver {
     }
 }
 
-/// The same handshake between two, six messages in the channel, and as many signatures made and checked.
-fn least(world: &Organisation) -> Result<(), String> {
+/// The same handshake between two, six messages in the channel, and as many signatures made and
+/// checked.
+fn least(org: &Organisation) -> Result<(), String> {
     let side = || {
         let params = PATTERN.parse().map_err(|error: snow::Error| error.to_string())?;
         let builder =
@@ -177,10 +182,10 @@ fn least(world: &Organisation) -> Result<(), String> {
         let length = other.write_message(&[1; 200], &mut sent).map_err(said)?;
         one.read_message(sent.get(..length).unwrap_or_default(), &mut got).map_err(said)?;
     }
-    let key = world.signing_key.verify_key();
+    let key = org.signing_key.verify_key();
     let mut signature = None;
     for _ in 0..SIGNED {
-        signature = Some(world.signing_key.sign(Context::Certificate, &[1; 300]));
+        signature = Some(org.signing_key.sign(Context::Certificate, &[1; 300]));
     }
     let signature = signature.ok_or("nothing signed")?;
     (0..CHECKED).try_for_each(|_| key.verify(Context::Certificate, &[1; 300], &signature)).map_err(said)

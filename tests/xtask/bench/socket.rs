@@ -1,7 +1,8 @@
-//! Figures `socket p50` and `socket p99`: a call that does nothing, over the daemon's socket, beside a line echoed over another.
+//! Figures `socket p50` and `socket p99`: a call that does nothing, over the daemon's socket,
+//! beside a line echoed over another.
 //!
-//! Decides the load: one client, one request at a time, `status.show` on a daemon without devices, and its own answer sent to the
-//! echo, so that as many bytes travel.
+//! Decides the load: one client, one request at a time, `status.show` on a daemon without devices,
+//! and its own answer sent to the echo, so that as many bytes travel.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;

@@ -1,6 +1,7 @@
 //! Figure `unlock`: a device is unlocked over the socket, beside the bare scrypt of its key file.
 //!
-//! Decides nothing about how hard scrypt is: the shipped daemon's work factor, which its key file names.
+//! Decides nothing about how hard scrypt is: the shipped daemon's work factor, which its key file
+//! names.
 
 use std::time::Instant;
 
@@ -11,7 +12,8 @@ use super::{Figure, Goal, percentile};
 const ROUNDS: usize = 5;
 /// scrypt's cost as the daemon pins it: 2^18, with age's r = 8 and p = 1.
 const LOG_N: u8 = 18;
-/// Opening the store, verifying the log, answering: no more than a quarter of what makes guessing slow.
+/// Opening the store, verifying the log, answering: no more than a quarter of what makes guessing
+/// slow.
 const GOAL_RATIO: f64 = 1.25;
 
 pub(super) fn figures() -> Vec<Figure> {

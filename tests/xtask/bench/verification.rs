@@ -1,6 +1,8 @@
-//! Figures `verify log`, a certificate of a long log on one core beside its bare signature; and `verify log by 2`, two threads beside one.
+//! Figures `verify log`, a certificate of a long log on one core beside its bare signature; and
+//! `verify log by 2`, two threads beside one.
 //!
-//! Decides what the log is: members that one administrator certified, each with a device, as in a large organisation.
+//! Decides what the log is: members that one administrator certified, each with a device, as in a
+//! large organisation.
 
 use std::time::Instant;
 

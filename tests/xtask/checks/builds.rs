@@ -1,7 +1,8 @@
-//! What building shows: how much is linked, that two builds are alike, that no network is needed, and the bill of materials.
+//! What building shows: how much is linked, that two builds are alike, that no network is needed,
+//! and the bill of materials.
 //!
-//! Decides what is built for each: in the usual run parsecctl, in the full run all three programs. Refuses figures above the ceilings, which
-//! may only be lowered.
+//! Decides what is built for each: in the usual run parsecctl, in the full run all three programs.
+//! Refuses figures above the ceilings, which may only be lowered.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,9 +16,11 @@ use super::{Found, Site};
 use crate::no_p2p;
 use crate::run_tests::cargo;
 
-/// The most packages parsecd may link: with the peer-to-peer transport, and without. Lower them when they fall.
+/// The most packages parsecd may link: with the peer-to-peer transport, and without. Lower them
+/// when they fall.
 const PACKAGES_MAX: (usize, usize) = (380, 280);
-/// The most lines of unsafe code in the sources of those packages: with the peer-to-peer transport, and without.
+/// The most lines of unsafe code in the sources of those packages: with the peer-to-peer transport,
+/// and without.
 const UNSAFE_MAX: (usize, usize) = (32_000, 18_000);
 /// Where what is built here goes: cleaned before and after.
 const FOLDER: &str = "target/checks";
@@ -156,7 +159,8 @@ pub(super) fn offline(site: &Site<'_>) -> std::io::Result<Found> {
     text.push_str(&String::from_utf8_lossy(&vendored.stdout));
     std::fs::write(&settings, text)?;
     let packages = std::fs::read_dir(copy.join("vendor"))?.count();
-    // A user namespace, so that no rights are needed, and in it a network namespace where not even loopback is up.
+    // A user namespace, so that no rights are needed, and in it a network namespace where not even
+    // loopback is up.
     let mut alone = Command::new("unshare");
     alone
         .args(["--user", "--map-root-user", "--net"])
@@ -173,7 +177,8 @@ pub(super) fn offline(site: &Site<'_>) -> std::io::Result<Found> {
     ))
 }
 
-/// X6: the bill of materials agrees with the lock file; and with what a program carries, where cargo-auditable is here.
+/// X6: the bill of materials agrees with the lock file; and with what a program carries, where
+/// cargo-auditable is here.
 pub(super) fn materials(site: &Site<'_>) -> std::io::Result<Found> {
     let bill = bill(site)?;
     let listed: BTreeSet<String> = bill

@@ -1,4 +1,5 @@
-//! The checks, in the order of docs/assurance.md: what each is about, and the command that shows it.
+//! The checks, in the order of docs/assurance.md: what each is about, and the command that shows
+//! it.
 //!
 //! Decides nothing else: what a figure must be, the test that prints it decides.
 

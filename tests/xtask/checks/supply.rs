@@ -1,7 +1,8 @@
-//! What the programs are made of, as far as it can be read without building: licences, sources, versions, features, unsafe code, secrets,
-//! and the bill of materials.
+//! What the programs are made of, as far as it can be read without building: licences, sources,
+//! versions, features, unsafe code, secrets, and the bill of materials.
 //!
-//! Decides which licences and versions are taken, and which features of the cryptography must be on. Refuses a source other than crates.io.
+//! Decides which licences and versions are taken, and which features of the cryptography must be
+//! on. Refuses a source other than crates.io.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
@@ -38,7 +39,8 @@ const ADVISORIES: &[&str] = &[
     "GHSA-g3g5-x568-qvqx",
 ];
 
-/// Features of packages that keep secrets short-lived: the newest version of each that is linked must have them.
+/// Features of packages that keep secrets short-lived: the newest version of each that is linked
+/// must have them.
 const FEATURES: &[(&str, &str)] = &[
     ("ed25519-dalek", "zeroize"),
     ("x25519-dalek", "zeroize"),
@@ -51,7 +53,8 @@ const FEATURES: &[(&str, &str)] = &[
     ("libsqlite3-sys", "bundled-sqlcipher-vendored-openssl"),
 ];
 
-/// Beginnings of secrets that tools write: none has a reason to stand in a source or its history. Split, so that this file has none.
+/// Beginnings of secrets that tools write: none has a reason to stand in a source or its history.
+/// Split, so that this file has none.
 const SECRETS: &[(&str, &str)] = &[
     ("AGE-SECRET-", "KEY-1"),
     ("-----BEGIN OPENSSH ", "PRIVATE KEY-----"),
@@ -145,7 +148,8 @@ fn licences(deny: &str) -> std::io::Result<Vec<String>> {
 /// Whether one of the licences offered, in each part that must be taken, is one we take.
 fn offered(expression: &str, licences: &[String]) -> bool {
     let expression = expression.replace('/', " OR ");
-    // Brackets only ever group alternatives within a list of parts in the expressions there are: a part is good if any word of it is.
+    // Brackets only ever group alternatives within a list of parts in the expressions there are: a
+    // part is good if any word of it is.
     !expression.trim().is_empty()
         && expression.split(" AND ").all(|part| {
             part.trim_matches(['(', ')', ' '])
@@ -245,7 +249,8 @@ pub(super) fn features(site: &Site<'_>) -> std::io::Result<Found> {
         })
         .map(|(package, feature)| format!("{package}/{feature}"))
         .collect();
-    // Strict verification is a function's name, not a feature: it is called in one place, and the lax one nowhere.
+    // Strict verification is a function's name, not a feature: it is called in one place, and the
+    // lax one nowhere.
     let sources = git(
         site,
         &[
@@ -300,10 +305,12 @@ pub(super) fn secrets(site: &Site<'_>) -> std::io::Result<Found> {
     ))
 }
 
-/// Whether what follows a secret's beginning is one: a block of base64 on the next line for keys, else 16 signs of a token.
+/// Whether what follows a secret's beginning is one: a block of base64 on the next line for keys,
+/// else 16 signs of a token.
 fn looks_secret(rest: &str, needle: &str) -> bool {
     if needle.starts_with("-----") {
-        // The key itself stands on the lines below; its head alone, with nothing behind it, is what such a file has.
+        // The key itself stands on the lines below; its head alone, with nothing behind it, is what
+        // such a file has.
         return rest.trim().is_empty();
     }
     rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_' || *c == '-').count() >= 16
@@ -352,7 +359,8 @@ struct Component {
     hashes: Option<Value>,
 }
 
-/// Everything in the lock file as CycloneDX 1.5, with hashes, and licences where this platform's packages say them.
+/// Everything in the lock file as CycloneDX 1.5, with hashes, and licences where this platform's
+/// packages say them.
 pub(super) fn bill(site: &Site<'_>) -> std::io::Result<Value> {
     let metadata = metadata(site)?;
     let mut components = Vec::new();

@@ -1,6 +1,7 @@
 //! What goes where: the one list of the files of both packages.
 //!
-//! Decides names, places and modes. Refuses a unit in `systemd/`, or a manual page, that no package takes: it would be forgotten silently.
+//! Decides names, places and modes. Refuses a unit in `systemd/`, or a manual page, that no package
+//! takes: it would be forgotten silently.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +38,8 @@ pub(super) struct Package {
 }
 
 const USER_UNITS: &str = "usr/lib/systemd/user/";
-// Debian's linter and helpers of today know both places; before Debian 13 files of packages stay out of /usr/lib where /lib was usual.
+// Debian's linter and helpers of today know both places; before Debian 13 files of packages stay
+// out of /usr/lib where /lib was usual.
 const SYSTEM_UNITS: &str = "lib/systemd/system/";
 
 /// Both packages.
@@ -77,7 +79,8 @@ pub(super) const PACKAGES: &[Package] = &[
 pub(super) const SCRIPTS: &[&str] = &["preinst", "postinst", "prerm", "postrm"];
 
 impl Package {
-    /// Every file of the package but its programs. `made` holds the manual pages and completions the programs wrote themselves.
+    /// Every file of the package but its programs. `made` holds the manual pages and completions
+    /// the programs wrote themselves.
     pub(super) fn placed(&self, root: &Path, made: &Made) -> std::io::Result<Vec<Placed>> {
         let mut placed: Vec<Placed> =
             self.files.iter().map(|&(from, to, how)| place(root.join(from), to, how)).collect();

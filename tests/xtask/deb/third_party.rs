@@ -1,7 +1,9 @@
-//! The libraries of others that are linked into the programs: name, version, licence, from `cargo metadata`.
+//! The libraries of others that are linked into the programs: name, version, licence, from
+//! `cargo metadata`.
 //!
-//! Decides which count: what the three programs are linked with, not what builds or tests them. The licences themselves come with it, each once.
-//! Refuses a list that is empty, or without the libraries in C, whose source lies a folder deeper.
+//! Decides which count: what the three programs are linked with, not what builds or tests them. The
+//! licences themselves come with it, each once. Refuses a list that is empty, or without the
+//! libraries in C, whose source lies a folder deeper.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! `cargo xtask demo --no-server`: Bob joins while there is no server at all, and the registration arrives when there is one again.
+//! `cargo xtask demo --no-server`: Bob joins while there is no server at all, and the registration
+//! arrives when there is one again.
 //!
 //! Decides the order of what is shown. What it says happened, it has just seen.
 
@@ -30,7 +31,7 @@ pub(super) fn show(teller: &Teller) -> Result<(), Ended> {
         "invited",
         text,
         json!({
-            "email": BOB_EMAIL, "link": invitation.link.expose(), "posted": invitation.posted, "direct": invitation.direct,
+            "email": BOB_EMAIL, "link": invitation.link.expose(), "posted": invitation.posted, "p2p": invitation.p2p,
         }),
     );
     let bob = fixture.device("bob");

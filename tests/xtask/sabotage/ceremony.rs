@@ -17,7 +17,8 @@ const FOLDER: &str = "tests/sabotage/ceremony";
 const SHORT: &str = "codes-16";
 /// Fails wherever codes are shorter than they are: it counts the bits that change.
 const SHORT_CODES: &str = "codes::every_bit_that_was_agreed_on_is_in_both_codes";
-/// Fail wherever a defence is missing: they walk everything that can happen (docs/assurance/model.md).
+/// Fail wherever a defence is missing: they walk everything that can happen
+/// (docs/assurance/model.md).
 const WALKS: [&str; 2] = [
     "model::with_one_who_listens_the_relay_gets_nothing",
     "model::with_nobody_who_listens_the_machines_keep_their_order",

@@ -1,4 +1,5 @@
-//! A claim over the peer-to-peer transport: looking for the greeter's device, then the ceremony with it.
+//! A claim over the peer-to-peer transport: looking for the greeter's device, then the ceremony
+//! with it.
 //!
 //! Decides how long it is looked for, and that nothing but the node of the link's peer key is told
 //! anything. An attempt's record is on disk before the greeter hears of it.
@@ -7,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parsec_protocol::control::{Action, Carrier, Problem, ProblemKind, Stage, TransportName};
-use parsec_protocol::direct::Hints;
 use parsec_protocol::enrol::io::TransportKind;
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::ids::Invited;
 use parsec_protocol::limits::MESSAGE_WAIT_SECONDS;
+use parsec_protocol::p2p::Hints;
 use parsec_protocol::relay::EndReason;
 use zeroize::Zeroizing;
 
@@ -46,7 +47,7 @@ pub async fn claim(
     reason: TransportReason,
 ) {
     let hints = match Hints::of(&link) {
-        Ok(hints) if needs.net.direct() => hints,
+        Ok(hints) if needs.net.has_p2p() => hints,
         Ok(_) => return context.shown.closed(unavailable()),
         Err(error) => return context.shown.closed(no_hints(error)),
     };
@@ -111,7 +112,7 @@ async fn attempt_of(
         .and_then(|kept| kept)
         .map_err(End::Here)?;
     context.shown.stage(Stage::WaitingForPeer, &[Action::Cancel]);
-    context.waits(hint(Way::Direct, &link.organisation, &link.token));
+    context.waits(hint(Way::P2p, &link.organisation, &link.token));
     let start = transport.start(&link.organisation, &link.token, &link.secret);
     // A server that answers is nearly always right about its invitations: then this is tried, and
     // not waited for.
@@ -161,7 +162,7 @@ async fn attempt_of(
 pub async fn abandon(net: &Net, started: &Started, hints: &[String]) {
     // What may be dialled was decided when it was started.
     let Ok(hints) = Hints::read(hints, true) else { return };
-    if !net.direct() {
+    if !net.has_p2p() {
         return;
     }
     let Ok(guest) = Guest::new(&hints) else { return };
@@ -179,7 +180,7 @@ pub async fn abandon(net: &Net, started: &Started, hints: &[String]) {
 /// # Errors
 /// `transport_unavailable`, `transport_refused` for a link without addresses, `peer_unreachable`.
 pub async fn ping_peer(net: &Net, link: &Link) -> Result<(Carrier, Duration), Problem> {
-    if !net.direct() {
+    if !net.has_p2p() {
         return Err(unavailable());
     }
     let hints = Hints::of(link).map_err(no_hints)?;

@@ -1,4 +1,5 @@
-//! The peer-to-peer transport of a daemon that was built without it: there is none, and that is said.
+//! The peer-to-peer transport of a daemon that was built without it: there is none, and that is
+//! said.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +18,10 @@ use crate::events::TransportReason;
 use crate::network::{Net, unavailable};
 use crate::session::Session;
 use crate::session::progress::Progress;
-use crate::store::{DirectEnd, DirectReceipt, DirectRow, PendingReceipt, StoredInvitation};
+use crate::store::{DirectAttempt, DirectEnd, DirectReceipt, PendingReceipt, StoredInvitation};
 use crate::transport::http::Client;
 
-/// Nobody arrives.
+/// A claimer who has come: never, in this build.
 #[derive(Debug)]
 pub enum Arrived {}
 
@@ -29,13 +30,13 @@ pub enum Arrived {}
 pub struct Meeting;
 
 impl Meeting {
-    /// Never.
+    /// Whether this device listens: never, in this build.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         false
     }
 
-    /// Refuses.
+    /// Refuses to begin a wait.
     ///
     /// # Errors
     /// `transport_unavailable`.
@@ -43,13 +44,13 @@ impl Meeting {
         Err(unavailable())
     }
 
-    /// Never returns.
+    /// Waits for a claimer, and never returns.
     pub async fn arrived(&self) -> Arrived {
         std::future::pending().await
     }
 }
 
-/// Can't be called.
+/// Greets a claimer who has come; can't be called, because none does.
 pub async fn greet(
     _: CeremonyContext,
     _: Arc<Session>,
@@ -64,7 +65,7 @@ pub async fn greet(
 /// Nobody is in the middle of it.
 pub async fn cancelled(_: &Session, _: Token) {}
 
-/// Refuses.
+/// Closes the ceremony with `transport_unavailable`.
 pub async fn claim(context: CeremonyContext, _: Link, _: Started, _: ClaimNeeds, _: TransportReason) {
     context.shown.closed(unavailable());
 }
@@ -72,7 +73,7 @@ pub async fn claim(context: CeremonyContext, _: Link, _: Started, _: ClaimNeeds,
 /// Nothing was started that way; what another build started times out.
 pub async fn abandon(_: &Net, _: &Started, _: &[String]) {}
 
-/// Refuses.
+/// Refuses to look for a device.
 ///
 /// # Errors
 /// `transport_unavailable`.
@@ -95,7 +96,7 @@ pub async fn hints(_: &DirectEnd, _: &Net, _: bool, _: bool) -> Vec<String> {
 pub async fn finish(
     _: &Arc<Session>,
     _: &PendingEnrolment,
-    _: DirectRow,
+    _: DirectAttempt,
     _: &watch::Sender<Progress>,
 ) -> Result<Progress, Problem> {
     Err(unavailable())

@@ -50,7 +50,8 @@ impl Meeting {
     /// Begins to listen, if it hasn't.
     ///
     /// # Errors
-    /// `transport_refused` for an invitation without a peer-to-peer transport; `transport_unavailable`.
+    /// `transport_refused` for an invitation without a peer-to-peer transport;
+    /// `transport_unavailable`.
     pub async fn open(
         &mut self,
         session: &Arc<Session>,

@@ -39,7 +39,7 @@ pub(super) async fn open(
     if let Some(host) = session.hosts.live(token) {
         return Ok(host);
     }
-    if !session.net.direct() {
+    if !session.net.has_p2p() {
         return Err(Problem::new(
             ProblemKind::TransportUnavailable,
             "The peer-to-peer transport is switched off.",

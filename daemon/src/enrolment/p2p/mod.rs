@@ -22,7 +22,7 @@ mod relays;
 mod status;
 
 use parsec_protocol::control::{Problem, ProblemKind};
-use parsec_protocol::direct::HintsError;
+use parsec_protocol::p2p::HintsError;
 
 #[cfg(feature = "p2p")]
 pub use self::{

@@ -24,7 +24,7 @@ use crate::problems;
 use crate::session::Session;
 use crate::session::host_store::DeviceHostStore;
 use crate::session::progress::Progress;
-use crate::store::{DirectRow, StoredInvitation};
+use crate::store::{DirectAttempt, StoredInvitation};
 use crate::transport::retry::until_done;
 use crate::transport::{TransportError, Trouble};
 
@@ -38,7 +38,7 @@ const UPLOAD_PAUSE: Duration = Duration::from_secs(60);
 pub async fn finish(
     session: &Arc<Session>,
     enrolment: &PendingEnrolment,
-    kept: DirectRow,
+    kept: DirectAttempt,
     tell: &watch::Sender<Progress>,
 ) -> Result<Progress, Problem> {
     let token = enrolment.token;

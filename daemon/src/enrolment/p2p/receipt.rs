@@ -1,5 +1,5 @@
-//! A receipt of the peer-to-peer transport: until it is with the greeter, and until the certificates are in
-//! the log.
+//! A receipt of the peer-to-peer transport: until it is with the greeter, and until the
+//! certificates are in the log.
 //!
 //! Decides whose word is shown that a device is registered, or void: the greeter's device's or
 //! the server's, whichever says so first; the device looks for itself in the verified log all the
@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use parsec_protocol::control::{Problem, ProblemKind, Registration};
-use parsec_protocol::direct::Hints;
 use parsec_protocol::ids::DeviceId;
+use parsec_protocol::p2p::Hints;
 use parsec_protocol::relay::attempt::RECEIPT_STEP;
 use parsec_protocol::relay::{AttemptView, ErrorCode, Standing, StandingQuestion};
 use tokio::sync::watch;
@@ -69,7 +69,7 @@ pub async fn follow(
 async fn greeter(net: &Net, pending: &PendingReceipt, direct: &DirectReceipt, said: &Said<'_>) {
     // What may be dialled was decided when the link was read.
     let Ok(hints) = Hints::read(&direct.hints, true) else { return std::future::pending().await };
-    if !net.direct() {
+    if !net.has_p2p() {
         return std::future::pending().await;
     }
     loop {

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use parsec_protocol::direct::{Hints, Relay};
+use parsec_protocol::p2p::{Hints, Relay};
 
 use crate::network::Net;
 use crate::os::addresses;

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use libp2p::PeerId;
 use libp2p::core::multiaddr::{Multiaddr, Protocol};
 use libp2p::identity::{PublicKey, ed25519};
-use parsec_protocol::direct::Relay;
+use parsec_protocol::p2p::Relay;
 use parsec_protocol::public_keys::PeerKey;
 
 use super::{NodeError, setup};

@@ -21,7 +21,7 @@ use libp2p::swarm::{
     ConnectionDenied, ConnectionId, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
     dummy,
 };
-use parsec_protocol::direct::may_be_met_at;
+use parsec_protocol::p2p::may_be_met_at;
 
 use super::convert::socket_of;
 

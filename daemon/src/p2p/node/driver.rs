@@ -16,7 +16,7 @@ use libp2p::core::multiaddr::{Multiaddr, Protocol};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{PeerId, Swarm, mdns, ping};
-use parsec_protocol::direct::{ADDRESSES_MAX, Hints, Relay, may_be_met_at};
+use parsec_protocol::p2p::{ADDRESSES_MAX, Hints, Relay, may_be_met_at};
 use parsec_protocol::public_keys::PeerKey;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -27,8 +27,8 @@ use super::{Command, Link, NodeError, Peer, Status};
 
 /// How long a stranger has to prove that they hold the link.
 const PROOF_WAIT: Duration = Duration::from_secs(10);
-/// Pauses between dials: the first is shorter than a person notices, the last is how late a transport
-/// that is back is found.
+/// Pauses between dials: the first is shorter than a person notices, the last is how late a
+/// transport that is back is found.
 const DIAL_PAUSE_FIRST: Duration = Duration::from_millis(250);
 const DIAL_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Connections that one node takes in its life. The library keeps some hundred bytes of each: 20

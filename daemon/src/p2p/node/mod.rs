@@ -15,8 +15,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use futures_util::StreamExt as _;
 use libp2p::StreamProtocol;
 use libp2p_stream::{Control, IncomingStreams};
-use parsec_protocol::direct::{Hints, PROTOCOL, Relay};
 use parsec_protocol::keys::PeerSecret;
+use parsec_protocol::p2p::{Hints, PROTOCOL, Relay};
 use parsec_protocol::public_keys::PeerKey;
 use tokio::sync::{mpsc, watch};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _};
@@ -47,22 +47,22 @@ pub enum NodeError {
 /// How a connection runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
-    /// QUIC.
+    /// Over QUIC version 1.
     Quic,
-    /// TCP.
+    /// Over TCP, with Noise and yamux.
     Tcp,
     /// By way of a relay.
     Relay,
 }
 
-/// Somebody connected.
+/// A node that is connected with ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Who, as their node says and proves.
     pub peer: PeerKey,
     /// From or to where.
     pub address: String,
-    /// How.
+    /// What carries the connection.
     pub link: Link,
     /// They came to us.
     pub inbound: bool,
@@ -73,9 +73,9 @@ pub struct Peer {
 /// What a node is doing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Where it listens.
+    /// Addresses at which it listens, as multiaddresses.
     pub listening: Vec<String>,
-    /// Who is connected.
+    /// Nodes that are connected now.
     pub peers: Vec<Peer>,
     /// Whether the peer that is looked for is connected.
     pub connected: bool,

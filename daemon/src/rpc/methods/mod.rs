@@ -128,7 +128,7 @@ pub(super) fn all() -> &'static [MethodSpec] {
     TABLE
 }
 
-/// Names and rights, for documents and tests.
+/// Names and permissions, for documents and tests.
 pub fn table() -> impl Iterator<Item = (&'static str, Permission)> {
     TABLE.iter().map(|spec| (spec.name, spec.permission))
 }

@@ -188,7 +188,7 @@ pub(super) const TABLE: &[MethodSpec] = &[
         ..special(method::EVENTS_WATCH, Permission::Watch, events::register)
     },
     MethodSpec {
-        // It hands rights on to a program that nobody watches.
+        // It hands permissions on to a program that nobody watches.
         needs: Needs::Confirmation,
         ..special(method::TOKEN_CREATE, Permission::Own, tokens::register_create)
     },

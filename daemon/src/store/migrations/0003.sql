@@ -1,4 +1,4 @@
--- What a person has to look at: another past, a log that does not check. Stays until a person has dealt with it.
+-- What a person has to look at: a fork or a rollback, a log that fails verification. Stays until a person has dealt with it.
 CREATE TABLE alarm (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     -- chain_invalid or rolled_back

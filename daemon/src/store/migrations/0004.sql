@@ -9,7 +9,7 @@ CREATE TABLE receipt (
     file BLOB NOT NULL
 ) STRICT;
 
--- Proofs of another past, as such files.
+-- Proofs of a fork, as such files.
 CREATE TABLE fork (
     -- The alarm's number. The proof outlives it.
     alarm INTEGER PRIMARY KEY,

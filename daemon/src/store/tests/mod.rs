@@ -305,10 +305,9 @@ fn a_repair_closes_what_it_has_mended_and_nothing_else() {
     // Whoever asked for the log and is told of it finds nothing else.
     assert!(store.raise_alarm("rolled_back", &first.found, Timestamp(7), None).unwrap().is_none());
     // It keeps nothing worse from being told.
-    let worse =
-        store.raise_alarm("rolled_back", "another past", Timestamp(8), Some(b"proof")).unwrap().unwrap();
+    let worse = store.raise_alarm("rolled_back", "a fork", Timestamp(8), Some(b"proof")).unwrap().unwrap();
     assert!(worse.proof && worse.id > first.id);
-    assert!(store.raise_alarm("rolled_back", "yet another past", Timestamp(8), None).unwrap().is_none());
+    assert!(store.raise_alarm("rolled_back", "another fork", Timestamp(8), None).unwrap().is_none());
     assert_eq!(store.mend_alarms(Timestamp(9)).unwrap(), std::slice::from_ref(&first));
     assert_eq!(store.mend_alarms(Timestamp(9)).unwrap(), []);
     assert_eq!(store.open_alarms().unwrap(), std::slice::from_ref(&worse));
@@ -403,7 +402,7 @@ fn the_store_keeps_what_it_acknowledged() {
     store.set_aside(attempt).unwrap();
     assert_eq!(store.sealed().unwrap(), [row(true)]);
     store.published(attempt).unwrap();
-    direct_rows(&store, token, &sealed);
+    direct_attempts(&store, token, &sealed);
     assert_eq!(store.sealed().unwrap(), []);
     assert_eq!(store.manifest().unwrap(), Some((2, b"two".to_vec())));
 }
@@ -463,7 +462,7 @@ fn stored(secret: &LinkSecret, invited: &Invited, expires: Timestamp) -> StoredI
 }
 
 /// Messages 7 and 8 are kept once, with the row they belong to, and go with it.
-fn direct_rows(store: &Store, token: Token, sealed: &SealedEnrolment) {
+fn direct_attempts(store: &Store, token: Token, sealed: &SealedEnrolment) {
     let (attempt, hash) = (AttemptId::from_bytes([4; 16]), Hash::of(&[b"secret"]));
     assert!(matches!(store.put_step(attempt, DirectStep::Seven, b"7"), Err(StoreError::Conflict)));
     store.put_direct(attempt, token, sealed, hash).unwrap();
@@ -479,7 +478,7 @@ fn direct_rows(store: &Store, token: Token, sealed: &SealedEnrolment) {
         store.put_step(attempt, DirectStep::Eight, &[0; STEP_MAX_BYTES + 1]),
         Err(StoreError::TooLarge(_))
     ));
-    let row = DirectRow { secret_hash: hash, step_7: Some(b"7".to_vec()), step_8: Some(b"8".to_vec()) };
+    let row = DirectAttempt { secret_hash: hash, step_7: Some(b"7".to_vec()), step_8: Some(b"8".to_vec()) };
     assert_eq!(store.direct(attempt).unwrap(), Some(row));
     assert_eq!(store.sealed().unwrap().len(), 1);
     let aside = || store.sealed().unwrap().iter().filter(|row| row.set_aside).count();

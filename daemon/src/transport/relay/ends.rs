@@ -8,7 +8,7 @@ use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay::{
     AttemptView, CancelAttempt, Completed, Completion, EndReason, HEADER_ATTEMPT_SECRET, InvitationView,
-    InvitedInfo, LogPage, path,
+    InvitedInfo, Least, LogPage, path,
 };
 use reqwest::Method;
 use tokio::sync::watch;
@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::following::{ended, follow};
 use super::{Invitee, Member};
+use crate::transport::behind::{LagRetry, Seen};
 use crate::transport::http::Call;
 use crate::transport::retry::until_done;
 use crate::transport::{Transport, TransportError, Trouble};
@@ -41,13 +42,14 @@ pub struct ClaimerTransport {
     attempt: AttemptId,
     secret: Zeroizing<[u8; 32]>,
     trouble: Trouble,
+    log_lag: LagRetry,
 }
 
 impl ClaimerTransport {
     /// An attempt that has been started, or is about to be.
     #[must_use]
     pub fn new(invitee: Invitee, attempt: AttemptId, secret: Zeroizing<[u8; 32]>) -> Self {
-        Self { invitee, attempt, secret, trouble: Trouble::new(None) }
+        Self { invitee, attempt, secret, trouble: Trouble::new(None), log_lag: LagRetry::default() }
     }
 
     /// Starts the attempt.
@@ -102,10 +104,12 @@ impl Transport for ClaimerTransport {
         .await
     }
 
-    async fn log_page(&self, from: u64) -> Result<LogPage, TransportError> {
-        let target = path::invited_log(&self.invitee.organisation, from);
-        let call = || self.invitee.server.ask(self.invitee.call(Method::GET, target.clone()));
-        until_done(&self.trouble, call).await
+    async fn log_page(&self, from: u64, least: Least) -> Result<LogPage, TransportError> {
+        let call = |least| {
+            let target = path::invited_log(&self.invitee.organisation, from, least);
+            self.invitee.server.ask(self.invitee.call(Method::GET, target))
+        };
+        until_done(&self.trouble, || self.log_lag.read(Seen::up_to(least), call)).await
     }
 
     async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> TransportError {
@@ -200,8 +204,8 @@ impl Transport for GreeterTransport {
         until_done(&self.trouble, || self.member.tell(call())).await
     }
 
-    async fn log_page(&self, from: u64) -> Result<LogPage, TransportError> {
-        until_done(&self.trouble, || self.member.log_page(from)).await
+    async fn log_page(&self, from: u64, least: Least) -> Result<LogPage, TransportError> {
+        until_done(&self.trouble, || self.member.log_page(from, Seen::up_to(least))).await
     }
 
     async fn follow(&self, seen: watch::Sender<Option<AttemptView>>) -> TransportError {

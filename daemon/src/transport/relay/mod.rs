@@ -14,18 +14,20 @@ mod registering;
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Token};
 use parsec_protocol::keys::random;
 use parsec_protocol::public_keys::{Hash, Signature};
 use parsec_protocol::relay::{
     AttemptView, HEADER_BODY_HASH, HEADER_DEVICE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME,
-    InvitationList, InvitationMade, InvitationView, LogPage, ManifestUpload, ManifestView, NewInvitation,
-    RequestToSign, path,
+    InvitationList, InvitationMade, InvitationView, Least, LogPage, ManifestUpload, ManifestView,
+    NewInvitation, RequestToSign, path,
 };
 use reqwest::Method;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use super::behind::{LagRetry, Seen};
 use super::http::{Call, Server};
 use super::{TransportError, Trouble};
 use crate::os::{clock, entropy};
@@ -56,6 +58,7 @@ pub struct Member {
     signer: Arc<dyn Signer>,
     tasks: TaskTracker,
     events: Arc<DeviceEvents>,
+    log_lag: Arc<LagRetry>,
 }
 
 impl std::fmt::Debug for Member {
@@ -73,13 +76,19 @@ impl Member {
         signer: Arc<dyn Signer>,
         tasks: TaskTracker,
     ) -> Self {
-        Self { server, organisation, signer, tasks, events: Arc::default() }
+        Self { server, organisation, signer, tasks, events: Arc::default(), log_lag: Arc::default() }
     }
 
-    /// Where it asks.
+    /// The server that it asks.
     #[must_use]
     pub const fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// What the member's device knows of a log that it has verified.
+    #[must_use]
+    pub fn seen(&self, log: &VerifiedLog) -> Seen {
+        Seen::of(log, &self.signer.device())
     }
 
     /// The same member, asking somewhere else.
@@ -176,20 +185,23 @@ impl Member {
         self.tell(Call::new(Method::POST, path::cancel(&path::invitation(&self.organisation, &token)))).await
     }
 
-    /// A page of the log.
+    /// A page of the log, of which so much is known.
     ///
     /// # Errors
     /// [`TransportError`].
-    pub async fn log_page(&self, from: u64) -> Result<LogPage, TransportError> {
-        self.ask(Call::new(Method::GET, path::log(&self.organisation, from))).await
+    pub async fn log_page(&self, from: u64, seen: Seen) -> Result<LogPage, TransportError> {
+        let page = |least| self.ask(Call::new(Method::GET, path::log(&self.organisation, from, least)));
+        self.log_lag.read(seen, page).await
     }
 
-    /// The newest manifest.
+    /// The newest manifest, of which this version was seen at the server.
     ///
     /// # Errors
     /// [`TransportError`].
-    pub async fn manifest(&self) -> Result<ManifestView, TransportError> {
-        self.ask(Call::new(Method::GET, path::manifest(&self.organisation))).await
+    pub async fn manifest(&self, seen: Least) -> Result<ManifestView, TransportError> {
+        let newest =
+            |least: Least| self.ask(Call::new(Method::GET, least.on(path::manifest(&self.organisation))));
+        LagRetry::default().read(Seen::up_to(seen), newest).await
     }
 
     /// Replaces the manifest.

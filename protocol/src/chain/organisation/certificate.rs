@@ -20,7 +20,7 @@ pub enum Author {
     /// The organisation's root key: the first two certificates only.
     #[n(0)]
     Root,
-    /// A certified device.
+    /// A device that an earlier certificate names.
     #[n(1)]
     Device(#[n(0)] DeviceId),
 }
@@ -29,7 +29,7 @@ pub enum Author {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Profile {
-    /// Invites, certifies, revokes.
+    /// Invites, certifies and revokes; uses safes.
     #[n(0)]
     Administrator,
     /// Uses and shares safes.
@@ -74,7 +74,7 @@ pub enum Body {
         /// Id of the new user.
         #[n(0)]
         user: UserId,
-        /// The invited address.
+        /// E-mail address that was invited.
         #[n(1)]
         email: Email,
         /// The person's name, sealed with the directory key: [`SEALED_NAME_BYTES`].

@@ -99,7 +99,7 @@ impl Head {
 pub struct UserRecord {
     /// Id that the first certificate gave.
     pub user: UserId,
-    /// The invited address.
+    /// E-mail address that was invited.
     pub email: Email,
     /// Sealed name, which `members::open_name` opens.
     pub sealed_name: Vec<u8>,

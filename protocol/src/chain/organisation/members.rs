@@ -37,7 +37,8 @@ pub enum NameOf {
     Device(DeviceId),
 }
 
-/// What a name is bound to: an id is not enough, since a user and a device could be given the same one.
+/// What a name is bound to: an id is not enough, since a user and a device could be given the same
+/// one.
 #[derive(Encode)]
 struct NameBinding<'a> {
     #[n(0)]

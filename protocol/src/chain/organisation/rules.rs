@@ -19,7 +19,7 @@ use crate::sealing::KeyHash;
 /// What can be wrong with a certificate at its place. One for each rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// Size or encoding.
+    /// Its size or encoding is wrong.
     #[error("it is malformed")]
     Malformed,
     /// The log has [`LOG_MAX_CERTIFICATES`] already.

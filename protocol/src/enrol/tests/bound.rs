@@ -1,5 +1,5 @@
-//! What is bound before a code exists: prologue, link secret, every bit and length of every message,
-//! sound keys.
+//! What is bound before a code exists: prologue, link secret, every bit and length of every
+//! message, sound keys.
 
 use super::super::channel::HANDSHAKE_MESSAGE_BYTES;
 use super::*;

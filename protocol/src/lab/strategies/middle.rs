@@ -17,7 +17,7 @@ use crate::lab::transcript::Side;
 use crate::public_keys::{Hash, VerifyKey};
 
 /// Where the middle stands: what it knows of the two sides, and how it reaches them.
-pub(in crate::lab) trait Ground {
+pub(in crate::lab) trait Interception {
     /// What both sides were told.
     fn prologue(&self) -> Prologue;
     /// The link's secret, which it has read.
@@ -162,8 +162,8 @@ impl Middle {
     }
 
     /// Message 0 came: a greeter of its own for the claimer, a claimer of its own for the greeter.
-    fn split(&mut self, ground: &mut dyn Ground, first: &[u8]) -> Option<()> {
-        let (prologue, link) = (ground.prologue(), ground.link());
+    fn split(&mut self, interception: &mut dyn Interception, first: &[u8]) -> Option<()> {
+        let (prologue, link) = (interception.prologue(), interception.link());
         let mut zeros = Zeros;
         let keys: &mut dyn Entropy = if self.plan.zero_keys { &mut zeros } else { &mut self.rng };
         let (end, mut second) = FalseEnd::answer(&prologue, &link, first, keys)?;
@@ -176,22 +176,22 @@ impl Middle {
         }
         self.to_claimer = Some(end);
         self.calling = Some(calling);
-        ground.intercept();
+        interception.intercept();
         if let Some(keys) = &self.keys {
-            ground.watch_key(keys.signing.verify_key());
+            interception.watch_key(keys.signing.verify_key());
         }
         let (calls, answers) = if self.plan.zero_keys {
             ("calls the greeter with a key of small order", "answers the claimer with a key of small order")
         } else {
             ("calls the greeter with a key of its own", "answers the claimer with a key of its own")
         };
-        ground.slip(Side::Greeter, 0, own_first, calls);
-        ground.slip(Side::Claimer, 1, second, answers);
+        interception.slip(Side::Greeter, 0, own_first, calls);
+        interception.slip(Side::Claimer, 1, second, answers);
         Some(())
     }
 
     /// The claimer has committed: something for the greeter.
-    fn commit(&mut self, ground: &mut dyn Ground, bytes: &[u8]) -> Option<()> {
+    fn commit(&mut self, interception: &mut dyn Interception, bytes: &[u8]) -> Option<()> {
         self.claimers_commitment = self.to_claimer.as_mut()?.hear_commitment(bytes);
         let end = self.to_greeter.as_mut()?;
         let (bytes, what) = match self.plan.commitment {
@@ -206,12 +206,12 @@ impl Middle {
                 (end.say(&words), "commits to something of another length")
             }
         };
-        ground.slip(Side::Greeter, 2, bytes, what);
+        interception.slip(Side::Greeter, 2, bytes, what);
         Some(())
     }
 
     /// The greeter has shown its nonce: something for the claimer.
-    fn reply(&mut self, ground: &mut dyn Ground, bytes: &[u8]) -> Option<()> {
+    fn reply(&mut self, interception: &mut dyn Interception, bytes: &[u8]) -> Option<()> {
         let reply = self.to_greeter.as_mut()?.hear_reply(bytes)?;
         self.greeters_turn = Some(reply);
         let end = self.to_claimer.as_mut()?;
@@ -219,17 +219,17 @@ impl Middle {
             (reply, "passes nonce and root commitment on")
         } else {
             let nonce = random(&mut self.rng).ok()?;
-            let root_commitment = end.root_commitment(&nonce, &ground.false_root());
+            let root_commitment = end.root_commitment(&nonce, &interception.false_root());
             (Reply { nonce, root_commitment, ..reply }, "shows a nonce and a root key of its own")
         };
         self.false_turn = Some(shown);
         let bytes = end.reply(&shown);
-        ground.slip(Side::Claimer, 3, bytes, what);
+        interception.slip(Side::Claimer, 3, bytes, what);
         Some(())
     }
 
     /// The claimer has opened its commitment: everything is known, and the greeter waits.
-    fn reveal(&mut self, ground: &mut dyn Ground, bytes: &[u8]) -> Option<()> {
+    fn reveal(&mut self, interception: &mut dyn Interception, bytes: &[u8]) -> Option<()> {
         let claimers = self.to_claimer.as_mut()?.hear_nonce(bytes)?;
         self.claimers_nonce = Some(claimers);
         let (nonce, what) = if self.plan.same_words {
@@ -243,11 +243,11 @@ impl Middle {
         let end = self.to_greeter.as_mut()?;
         let bytes = end.reveal(&nonce);
         if self.plan.lucky {
-            ground.grant(end.codes(&nonce, self.greeters_turn.as_ref()?).claimer);
+            interception.grant(end.codes(&nonce, self.greeters_turn.as_ref()?).claimer);
         }
-        ground.slip(Side::Greeter, 4, bytes, what);
+        interception.slip(Side::Greeter, 4, bytes, what);
         if self.plan.early_word {
-            self.say_recognised(ground)?;
+            self.say_recognised(interception)?;
         }
         Some(())
     }
@@ -270,19 +270,19 @@ impl Middle {
         Some(nearest)
     }
 
-    fn say_recognised(&mut self, ground: &mut dyn Ground) -> Option<()> {
+    fn say_recognised(&mut self, interception: &mut dyn Interception) -> Option<()> {
         let bytes = self.to_claimer.as_mut()?.recognised();
-        ground.slip(Side::Claimer, 5, bytes, "says \"recognised\" to the claimer");
+        interception.slip(Side::Claimer, 5, bytes, "says \"recognised\" to the claimer");
         Some(())
     }
 
     /// A claim of its own.
-    fn introduce(&mut self, ground: &mut dyn Ground) -> Option<()> {
+    fn introduce(&mut self, interception: &mut dyn Interception) -> Option<()> {
         let keys = self.keys.as_ref()?;
-        let (name, label) = ground.names();
+        let (name, label) = interception.names();
         let bytes = self.to_greeter.as_mut()?.introduce(name, label, keys);
         self.introduced = true;
-        ground.slip(
+        interception.slip(
             Side::Greeter,
             6,
             bytes,
@@ -291,13 +291,13 @@ impl Middle {
         Some(())
     }
 
-    fn finish(&mut self, ground: &mut dyn Ground, bytes: &[u8]) -> Option<()> {
+    fn finish(&mut self, interception: &mut dyn Interception, bytes: &[u8]) -> Option<()> {
         let end = self.to_greeter.as_mut()?;
         let keys = self.keys.as_ref()?;
         let booty = end.hear_handover(bytes, keys)?;
         let receipt = end.receipt(&booty, &keys.signing);
         self.booty = Some(booty);
-        ground.slip(Side::Greeter, 8, receipt, "signs the receipt for what it was given");
+        interception.slip(Side::Greeter, 8, receipt, "signs the receipt for what it was given");
         Some(())
     }
 
@@ -316,29 +316,29 @@ impl Middle {
     /// What it makes of a message; nothing where it has no answer.
     pub(in crate::lab) fn take(
         &mut self,
-        ground: &mut dyn Ground,
+        interception: &mut dyn Interception,
         from: Side,
         step: u8,
         bytes: &[u8],
     ) -> Option<()> {
         match (from, step) {
-            (Side::Claimer, 0) => self.split(ground, bytes),
+            (Side::Claimer, 0) => self.split(interception, bytes),
             (Side::Greeter, 1) => {
                 self.to_greeter = self.calling.take()?.connected(bytes);
                 Some(())
             }
-            (Side::Claimer, 2) => self.commit(ground, bytes),
-            (Side::Greeter, 3) => self.reply(ground, bytes),
-            (Side::Claimer, 4) => self.reveal(ground, bytes),
+            (Side::Claimer, 2) => self.commit(interception, bytes),
+            (Side::Greeter, 3) => self.reply(interception, bytes),
+            (Side::Claimer, 4) => self.reveal(interception, bytes),
             (Side::Greeter, 5) => {
                 self.recognised = self.to_greeter.as_mut()?.hear_recognised(bytes);
-                if self.plan.early_word { Some(()) } else { self.say_recognised(ground) }
+                if self.plan.early_word { Some(()) } else { self.say_recognised(interception) }
             }
             (Side::Claimer, 6) => {
                 let _claim = self.to_claimer.as_mut()?.hear_claim(bytes)?;
-                if self.recognised { self.introduce(ground) } else { None }
+                if self.recognised { self.introduce(interception) } else { None }
             }
-            (Side::Greeter, 7) => self.finish(ground, bytes),
+            (Side::Greeter, 7) => self.finish(interception, bytes),
             (Side::Claimer | Side::Greeter, _) => None,
         }
     }

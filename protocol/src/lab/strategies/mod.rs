@@ -26,7 +26,7 @@ pub(crate) use low_order::bad_keys;
 
 use serde::Serialize;
 
-pub(super) use middle::{Ground, Middle, two_handshakes};
+pub(super) use middle::{Interception, Middle, two_handshakes};
 
 use super::Lab;
 use super::seeded_rng::SeededRng;

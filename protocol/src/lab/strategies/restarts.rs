@@ -6,7 +6,7 @@
 //! lets pass, people still see each time.
 
 use super::middle::{Middle, two_handshakes};
-use super::{Adversary, Ground as _};
+use super::{Adversary, Interception as _};
 use crate::enrol::dishonest::Calling;
 use crate::lab::seeded_rng::SeededRng;
 use crate::lab::simulation::Simulation;

@@ -3,7 +3,7 @@
 //! Decides who gets whose message under which number. Refuses to change a byte of the messages; a
 //! second newcomer speaks with the link, as anybody who read it can.
 
-use super::{Adversary, Ground as _};
+use super::{Adversary, Interception as _};
 use crate::enrol::dishonest::{Calling, FalseEnd};
 use crate::lab::seeded_rng::SeededRng;
 use crate::lab::simulation::Simulation;

@@ -4,7 +4,7 @@
 //! the second ceremony: both its ends are the adversary's own, under the same link and prologue,
 //! which is all that a stolen link allows.
 
-use super::{Adversary, Ground as _};
+use super::{Adversary, Interception as _};
 use crate::enrol::dishonest::{Calling, FalseEnd};
 use crate::lab::seeded_rng::SeededRng;
 use crate::lab::simulation::Simulation;
@@ -27,7 +27,8 @@ pub(super) struct Splice {
 }
 
 impl Splice {
-    /// A finished channel between two ends of the adversary's own, under the same link and prologue.
+    /// A finished channel between two ends of the adversary's own, under the same link and
+    /// prologue.
     fn second_ceremony(&mut self, simulation: &Simulation<'_>) -> Option<FalseEnd> {
         let (prologue, link) = (simulation.prologue(), simulation.link());
         let (calling, first) = Calling::out(&prologue, &link, &mut self.rng)?;

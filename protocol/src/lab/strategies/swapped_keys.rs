@@ -6,7 +6,7 @@
 //! its own. Refuses to touch the ceremony before the codes agree, so that two honest people have
 //! agreed by then.
 
-use super::{Adversary, Ground as _};
+use super::{Adversary, Interception as _};
 use crate::enrol::dishonest::{Calling, FalseEnd, FalseKeys};
 use crate::lab::seeded_rng::SeededRng;
 use crate::lab::simulation::Simulation;

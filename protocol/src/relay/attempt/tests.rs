@@ -82,8 +82,8 @@ fn a_greeter_withdraws_until_the_receipt() {
     }
 }
 
-/// Asked again with the same id and hash it answers as before, whatever has become of it since: an id
-/// is never opened twice. With another hash it is nobody's.
+/// Asked again with the same id and hash it answers as before, whatever has become of it since: an
+/// id is never opened twice. With another hash it is nobody's.
 #[test]
 fn an_id_belongs_to_one_secret_and_is_opened_once() {
     for newest in [with(0), ended(with(3), EndReason::Cancelled), ended(with(9), EndReason::Completed)] {
@@ -206,7 +206,8 @@ fn either_side_may_cancel_until_the_receipt_for_a_reason_of_theirs() {
             assert_eq!(attempt.ended, expected.is_ok().then_some(reason));
         }
     }
-    // Repeated, it is answered as before; another reason comes too late, a sealed one's end included.
+    // Repeated, it is answered as before; another reason comes too late, a sealed one's end
+    // included.
     let mut over = ended(with(2), EndReason::Cancelled);
     assert_eq!(over.cancel(EndReason::Cancelled), Ok(false));
     assert_eq!(over.cancel(EndReason::TimedOut), Err(ErrorCode::AttemptEnded));

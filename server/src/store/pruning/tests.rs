@@ -1,4 +1,5 @@
-//! What everybody takes up is counted right whatever happens, time takes away what is over, and the file stays as small as what is in it.
+//! What everybody takes up is counted right whatever happens, time takes away what is over, and the
+//! file stays as small as what is in it.
 
 use parsec_protocol::ids::{AttemptId, Invited, Token, UserId};
 use parsec_protocol::public_keys::Hash;
@@ -330,7 +331,8 @@ fn what_is_over_makes_room_and_what_is_live_does_not() {
         administrator: Share { live: 3, bytes: 1_000_000 },
         organisation: Share { live: 4, bytes: 1_000_000 },
     };
-    // Made and cancelled, again and again: the member is never kept from inviting, and eight are kept.
+    // Made and cancelled, again and again: the member is never kept from inviting, and eight are
+    // kept.
     for _ in 0..40 {
         let like = site.invitation(5, 90);
         site.admit(&like, Wish::Invitation, &budgets).unwrap();
@@ -373,7 +375,8 @@ fn what_is_over_makes_room_and_what_is_live_does_not() {
     assert_eq!(site.admit(&like, Wish::Bytes(100_001), &budgets), Err(Whose::Member.spent().into()));
 }
 
-/// Invitations made and left, with ceremonies that were begun and given up: for a long time as large as after a short one (docs/assurance.md, P9).
+/// Invitations made and left, with ceremonies that were begun and given up: for a long time as
+/// large as after a short one (docs/assurance.md, P9).
 #[test]
 fn the_file_stays_as_large_as_what_is_in_it() {
     let each_day =

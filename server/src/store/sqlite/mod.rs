@@ -27,7 +27,7 @@ pub use lock::LockError;
 pub use restore::RestoreError;
 pub(crate) use restore::restore;
 pub use schema::OpenError;
-pub(crate) use schema::{Making, open_beside, present};
+pub(crate) use schema::{Making, open_standalone, present};
 pub(crate) use stamp::check_alone as check_log;
 pub(super) use threads::start;
 pub(crate) use threads::{change, read};

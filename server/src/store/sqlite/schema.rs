@@ -41,7 +41,7 @@ pub enum OpenError {
     /// There is none, and none was to be made.
     #[error("there is no database of this name; with --create a new one is made")]
     Missing,
-    /// The engine failed.
+    /// The engine failed while the file was opened.
     #[error("the database can't be read: {0}")]
     Database(StoreError),
     /// The file belongs to something else.
@@ -59,7 +59,7 @@ pub enum OpenError {
         "the database was written by a newer version ({found}, this one knows {known}); use that version"
     )]
     TooNew {
-        /// Schema found.
+        /// Version of the schema found in the file.
         found: usize,
         /// Newest schema known here.
         known: usize,
@@ -130,7 +130,7 @@ fn has_database(folder: std::fs::ReadDir) -> bool {
 
 /// Opens for writing beside a server or alone, which a write-ahead log of another file must not
 /// destroy.
-pub(crate) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
+pub(crate) fn open_standalone(path: &Path) -> Result<Connection, OpenError> {
     stamp::check(path)?;
     let connection = open_writer(path)?;
     // A running server decides when its log ends.
@@ -297,7 +297,7 @@ mod tests {
             old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
             old.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
             drop(old);
-            for opened in [open_writer(&path), open_beside(&path), open_copy(&path)] {
+            for opened in [open_writer(&path), open_standalone(&path), open_copy(&path)] {
                 let error = opened.unwrap_err();
                 assert!(matches!(error, OpenError::TooOld), "{error}");
                 for step in ["keep it under another name", "organisation create", "organisation repair"] {

@@ -78,7 +78,8 @@ fn after_a_crash_everything_that_was_acknowledged_is_there() {
     fill(&sql, 0, 50);
     let first = crashed(&path, &folder.path().join("first"));
     assert_eq!((sound(&first), aside(&first)), (("ok".to_owned(), 50), false));
-    // A reader keeps a checkpoint from ending: a part of the log is in the file, and the log goes on.
+    // A reader keeps a checkpoint from ending: a part of the log is in the file, and the log goes
+    // on.
     let reader = Connection::open(&path).unwrap();
     reader.busy_timeout(Duration::ZERO).unwrap();
     sql.busy_timeout(Duration::ZERO).unwrap();

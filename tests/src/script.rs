@@ -1,6 +1,8 @@
-//! The two people on the phone, played: they read out codes, pick what they hear, and say that they found it.
+//! The two people on the phone, played: they read out codes, pick what they hear, and say that they
+//! found it.
 //!
-//! Decides nothing a person wouldn't: nobody here looks at the other side's screen except through what is said.
+//! Decides nothing a person wouldn't: nobody here looks at the other side's screen except through
+//! what is said.
 
 use std::cell::RefCell;
 
@@ -41,7 +43,8 @@ pub struct Ends {
     pub greeter: Result<Outcome, Ended>,
 }
 
-/// Plays a whole ceremony: both people look at their screens and do what is to be done next, until both ends are known.
+/// Plays a whole ceremony: both people look at their screens and do what is to be done next, until
+/// both ends are known.
 ///
 /// Can be interrupted and taken up again: it goes by what the screens show.
 ///

@@ -1,5 +1,6 @@
-//! Figures of the peer-to-peer transport: `found by mdns`, until a device that only the local network can name has answered; and `ceremony p2p`,
-//! the machine's time of a whole enrolment, beside that of one over the server's relay.
+//! Figures of the peer-to-peer transport: `found by mdns`, until a device that only the local
+//! network can name has answered; and `ceremony p2p`, the machine's time of a whole enrolment,
+//! beside that of one over the server's relay.
 //!
 //! Decides that people take no time: they are played, so that what is left is the programs'.
 
@@ -14,7 +15,7 @@ use parsec_tests::ceremony::Bell;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{BOB, Fixture, FixtureOptions};
 use parsec_tests::network::{Network, Office, Plan};
-use parsec_tests::people::{self, Phone};
+use parsec_tests::script::{self, Phone};
 use parsec_tests::server::NO_LIMITS;
 
 use super::{Figure, Goal, percentile};
@@ -113,7 +114,7 @@ fn enrol(
     let started = Instant::now();
     let mut greeter = fixture.alice.greet_by(invitation.token, transport, &bell).ok()?;
     let mut claimer = bob.claim_by(invitation.link.expose(), transport, &bell).ok()?;
-    let ends = people::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
+    let ends = script::enrol(&mut claimer, &mut greeter, BOB, Phone::default());
     let took = started.elapsed().as_secs_f64() * 1e3;
     (ends.claimer.is_ok() && ends.greeter.is_ok()).then_some(took)
 }

@@ -9,13 +9,13 @@ use std::path::Path;
 use super::{Making, OpenError, StoreError, Tx, sqlite};
 
 /// An open database.
-pub(crate) struct Beside(sqlite::Connection);
+pub(crate) struct Standalone(sqlite::Connection);
 
-impl Beside {
+impl Standalone {
     /// Opens a database that must be there, unless one may be made.
     pub(crate) fn open(path: &Path, making: Making) -> Result<Self, OpenError> {
         sqlite::present(path, making)?;
-        sqlite::open_beside(path).map(Self)
+        sqlite::open_standalone(path).map(Self)
     }
 
     /// Runs a change, which is on disk when this answers `Ok`; else nothing of it is.
@@ -36,11 +36,11 @@ impl Beside {
 }
 
 #[cfg(test)]
-impl Beside {
+impl Standalone {
     /// A new database for thousands of changes, none of which has to outlive a power cut.
     pub(crate) fn for_test(path: &Path) -> Self {
-        let beside = Self::open(path, Making::Asked).unwrap();
-        beside.0.pragma_update(None, "synchronous", "OFF").unwrap();
-        beside
+        let store = Self::open(path, Making::Asked).unwrap();
+        store.0.pragma_update(None, "synchronous", "OFF").unwrap();
+        store
     }
 }
