@@ -60,8 +60,8 @@
 //! use parsec_protocol::enrol::claimer::Claimer;
 //! use parsec_protocol::enrol::greeter::Greeter;
 //! use parsec_protocol::enrol::io::{
-//! Approval, ClaimerInput, ClaimerOutput, CodeAnswer, GreeterInput, GreeterOutput, Prologue,
-//! TransportKind, };
+//!     Approval, ClaimerInput, ClaimerOutput, CodeAnswer, GreeterInput, GreeterOutput, Prologue, TransportKind,
+//! };
 //! # use parsec_protocol::ids::{Invited, OrganisationId, Timestamp, Token};
 //! # use parsec_protocol::keys::{
 //! #     DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed,
@@ -82,8 +82,7 @@
 //! # let entropy = &mut Counter(1);
 //! # let now = Timestamp(1_800_000_000_000_000);
 //! # let organisation: OrganisationId = "acme".parse()?;
-//! # let (signing_key, directory_key) = (DeviceSigningKey::random(entropy)?,
-//! DirectoryKey::random(entropy)?);
+//! # let (signing_key, directory_key) = (DeviceSigningKey::random(entropy)?, DirectoryKey::random(entropy)?);
 //! # let (user_seed, device_seed) = (UserSeed::random(entropy)?, DeviceSeed::random(entropy)?);
 //! # let founder = Founder {
 //! #     organisation: &organisation,
@@ -116,33 +115,59 @@
 //!     while let Some(output) = at_claimer.pop_front() {
 //!         let input = match output {
 //!             ClaimerOutput::Send { step, bytes } => {
-//! at_greeter.extend(greeter.step(GreeterInput::Message { step, bytes }, now, entropy)?);          
-//! continue;             }             ClaimerOutput::Show(code) => {                 bob_reads_out
-//! = Some(code);                 continue;             }             ClaimerOutput::AskCode(_) => {
-//! ClaimerInput::Code(CodeAnswer::Typed(alice_reads_out.ok_or("Alice is silent")?))             }  
-//! ClaimerOutput::AskIdentity => {                 ClaimerInput::Identity { name:
-//! Some("Bob".parse()?), device_label: "desk".parse()? }             }            
-//! ClaimerOutput::NeedLog { .. } => ClaimerInput::Log(founded.certificates.clone()),            
-//! ClaimerOutput::Keep(_keys) => ClaimerInput::Saved,             ClaimerOutput::WakeAt(_) |
-//! ClaimerOutput::Done => continue,             ClaimerOutput::Closed(why) => return
-//! Err(why.into()),         };         at_claimer.extend(claimer.step(input, now, entropy)?);     }
-//! let output = at_greeter.pop_front().ok_or("nobody has anything to do")?;     let input = match
-//! output {         GreeterOutput::Send { step, bytes } => {            
-//! at_claimer.extend(claimer.step(ClaimerInput::Message { step, bytes }, now, entropy)?);          
-//! // What the same answer shows comes before anything that the claimer is asked.             if
-//! let Some(GreeterOutput::Show(code)) = at_greeter.front() {                 alice_reads_out =
-//! Some(*code);             }             continue;         }         GreeterOutput::AskCode(_) =>
-//! {             GreeterInput::Code(CodeAnswer::Typed(bob_reads_out.ok_or("Bob is silent")?))      
-//! }         GreeterOutput::AskApproval(_claim) => GreeterInput::Approve(Approval {            
-//! claimer_confirmed: true,             name: None,             device_label: None,            
-//! profile: Profile::Standard,             signing_key: &signing_key,             directory_key:
-//! &directory_key,             user_seed: &user_seed,             manifest: None,             log:
-//! &log,             attempts: 1,         }),         GreeterOutput::Publish(publication) => break
-//! publication,         GreeterOutput::Show(_) | GreeterOutput::Persist(_) |
-//! GreeterOutput::WakeAt(_) => continue,         GreeterOutput::Closed(why) => return
-//! Err(why.into()),     };     at_greeter.extend(greeter.step(input, now, entropy)?); }; // Bob and
-//! his device are members by the log as soon as these stand in it. let log =
-//! log.extended(published.certificates.iter().map(Vec::as_slice))?;
+//!                 at_greeter.extend(greeter.step(GreeterInput::Message { step, bytes }, now, entropy)?);
+//!                 continue;
+//!             }
+//!             ClaimerOutput::Show(code) => {
+//!                 bob_reads_out = Some(code);
+//!                 continue;
+//!             }
+//!             ClaimerOutput::AskCode(_) => {
+//!                 ClaimerInput::Code(CodeAnswer::Typed(alice_reads_out.ok_or("Alice is silent")?))
+//!             }
+//!             ClaimerOutput::AskIdentity => {
+//!                 ClaimerInput::Identity { name: Some("Bob".parse()?), device_label: "desk".parse()? }
+//!             }
+//!             ClaimerOutput::NeedLog { .. } => ClaimerInput::Log(founded.certificates.clone()),
+//!             ClaimerOutput::Keep(_keys) => ClaimerInput::Saved,
+//!             ClaimerOutput::WakeAt(_) | ClaimerOutput::Done => continue,
+//!             ClaimerOutput::Closed(why) => return Err(why.into()),
+//!         };
+//!         at_claimer.extend(claimer.step(input, now, entropy)?);
+//!     }
+//!     let output = at_greeter.pop_front().ok_or("nobody has anything to do")?;
+//!     let input = match output {
+//!         GreeterOutput::Send { step, bytes } => {
+//!             at_claimer.extend(claimer.step(ClaimerInput::Message { step, bytes }, now, entropy)?);
+//!             // What the same answer shows comes before anything that the claimer is asked.
+//!             if let Some(GreeterOutput::Show(code)) = at_greeter.front() {
+//!                 alice_reads_out = Some(*code);
+//!             }
+//!             continue;
+//!         }
+//!         GreeterOutput::AskCode(_) => {
+//!             GreeterInput::Code(CodeAnswer::Typed(bob_reads_out.ok_or("Bob is silent")?))
+//!         }
+//!         GreeterOutput::AskApproval(_claim) => GreeterInput::Approve(Approval {
+//!             claimer_confirmed: true,
+//!             name: None,
+//!             device_label: None,
+//!             profile: Profile::Standard,
+//!             signing_key: &signing_key,
+//!             directory_key: &directory_key,
+//!             user_seed: &user_seed,
+//!             manifest: None,
+//!             log: &log,
+//!             attempts: 1,
+//!         }),
+//!         GreeterOutput::Publish(publication) => break publication,
+//!         GreeterOutput::Show(_) | GreeterOutput::Persist(_) | GreeterOutput::WakeAt(_) => continue,
+//!         GreeterOutput::Closed(why) => return Err(why.into()),
+//!     };
+//!     at_greeter.extend(greeter.step(input, now, entropy)?);
+//! };
+//! // Bob and his device are members by the log as soon as these stand in it.
+//! let log = log.extended(published.certificates.iter().map(Vec::as_slice))?;
 //! assert_eq!((log.users().count(), log.devices().count()), (2, 2));
 //! # Ok(())
 //! # }
