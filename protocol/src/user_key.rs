@@ -1,5 +1,5 @@
-//! How the devices of a user get the user's key: a box for each of them, and one with the key before
-//! (docs/protocol.md, *Changing a user's key*).
+//! How the devices of a user get the user's key: a box for each of them, and one with the key
+//! before (docs/protocol.md, *Changing a user's key*).
 //!
 //! Decides what each box is bound to. Refuses a seed whose key has another hash than the log
 //! certifies, whoever made the box: nothing else makes one right. This file sees a seed's bytes: it
@@ -136,7 +136,7 @@ fn is_of(bytes: &[u8], key: KeyHash) -> Result<UserSeed, WrongBox> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::Seeded;
+    use crate::lab::SeededRng;
 
     fn key_of(seed: &UserSeed) -> UserKey {
         UserKey {
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_box_opens_at_its_device_for_its_key_and_nowhere_else() {
-        let entropy = &mut Seeded::new(1);
+        let entropy = &mut SeededRng::new(1);
         let (seed, other) = (UserSeed::random(entropy).unwrap(), UserSeed::random(entropy).unwrap());
         let (device, thief) = (DeviceSeed::random(entropy).unwrap(), DeviceSeed::random(entropy).unwrap());
         let key = key_of(&seed);
@@ -169,7 +169,7 @@ mod tests {
     /// Whoever seals can put anything into a box: what the log names decides.
     #[test]
     fn another_seed_in_a_right_box_is_taken_for_no_key() {
-        let entropy = &mut Seeded::new(2);
+        let entropy = &mut SeededRng::new(2);
         let (seed, other) = (UserSeed::random(entropy).unwrap(), UserSeed::random(entropy).unwrap());
         let device = DeviceSeed::random(entropy).unwrap();
         let key = key_of(&seed);
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_key_before_opens_with_the_key_after_it() {
-        let entropy = &mut Seeded::new(3);
+        let entropy = &mut SeededRng::new(3);
         let (before, seed) = (UserSeed::random(entropy).unwrap(), UserSeed::random(entropy).unwrap());
         let key = key_of(&seed);
         let sealed = key.seal_past(&before, &seed.encryption_key(), entropy).unwrap();

@@ -1,7 +1,9 @@
-//! What making and opening a box leaves in memory: of a seed, what it expands to, and what a box draws, nothing.
+//! What making and opening a box leaves in memory: of a seed, what it expands to, and what a box
+//! draws, nothing.
 //!
-//! The work is done by a child process, whose writable pages are searched from here while it waits: so nothing of the search itself
-//! is found. Freed heap is searched as it is: the programs have an allocator that wipes it, and this test has not.
+//! The work is done by a child process, whose writable pages are searched from here while it waits:
+//! so nothing of the search itself is found. Freed heap is searched as it is: the programs have an
+//! allocator that wipes it, and this test has not.
 
 #![allow(
     clippy::unwrap_used,
@@ -54,7 +56,8 @@ const TEXT: u64 = 3;
 /// What may be looked for: its name, its bytes.
 type Planted = (&'static str, Vec<u8>);
 
-/// What `SEED` expands to: all of it, and of the long vector, as the library has it, a window of each 64 bytes.
+/// What `SEED` expands to: all of it, and of the long vector, as the library has it, a window of
+/// each 64 bytes.
 fn expanded() -> Vec<Planted> {
     let mut all = [0; 96];
     Shake256::default().chain(Pattern(SEED).bytes(32)).finalize_xof_into(&mut all);

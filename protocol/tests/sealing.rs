@@ -1,4 +1,5 @@
-//! Boxes and the keys they are for, from outside: what is a key, what opens, and that nothing else does.
+//! Boxes and the keys they are for, from outside: what is a key, what opens, and that nothing else
+//! does.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -107,7 +108,8 @@ fn a_coefficient_has_one_spelling() {
         // Every place holds anything below the prime ...
         set_coefficient(&mut key, at, Q - 1);
         assert!(EncryptionKey::from_bytes(&key).is_ok());
-        // ... and neither the prime, nor the most that 12 bits hold, nor a second spelling of what was there.
+        // ... and neither the prime, nor the most that 12 bits hold, nor a second spelling of what
+        // was there.
         for high in [Some(Q), Some(4_095), value.checked_add(Q).filter(|high| *high < 4_096)] {
             let Some(high) = high else { continue };
             set_coefficient(&mut key, at, high);
@@ -219,7 +221,8 @@ fn randomness_has_64_bytes() {
     assert_eq!(seal(&key, INFO, AAD, &TEXT, given).unwrap(), sealed());
 }
 
-/// A box for `seed(1)`, honest but for the X25519 key that it is said to be made with and the secret of that.
+/// A box for `seed(1)`, honest but for the X25519 key that it is said to be made with and the
+/// secret of that.
 fn by_hand(point: Option<[u8; 32]>, curve: Option<[u8; 32]>) -> Vec<u8> {
     let key = seed(1).encryption_key();
     let mut drawn = [0; RANDOMNESS_BYTES];
@@ -245,7 +248,8 @@ fn a_box_made_step_by_step_is_the_same() {
 
 #[test]
 fn a_box_whose_x25519_key_is_not_sound_does_not_open() {
-    // Whoever opens comes to the secret of zeros with each of these, so all would open but for the rule.
+    // Whoever opens comes to the secret of zeros with each of these, so all would open but for the
+    // rule.
     for point in small_order() {
         assert!(seed(1).open(&by_hand(Some(point), Some([0; 32])), INFO, AAD).is_err(), "{point:02x?}");
     }

@@ -1,5 +1,5 @@
-//! A box made step by step, from the specifications: X-Wing, HPKE's key schedule, one message. Each step can be given something that no
-//! honest program would have there.
+//! A box made step by step, from the specifications: X-Wing, HPKE's key schedule, one message. Each
+//! step can be given something that no honest program would have there.
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};

@@ -1,5 +1,5 @@
-//! The test vectors of encoding, certificates, log, names, addresses, hints, manifest, requests, receipts, keys and
-//! boxes, in
+//! The test vectors of encoding, certificates, log, names, addresses, hints, manifest, requests,
+//! receipts, keys and boxes, in
 //! `tests/vectors/`.
 //!
 //! Decides that each file is judged as it says, by the layer it names, and that the files are what
@@ -23,6 +23,7 @@ mod signatures;
 #[path = "../support/mod.rs"]
 mod support;
 mod texts;
+mod user_keys;
 #[path = "../support/vectors.rs"]
 mod vectors;
 

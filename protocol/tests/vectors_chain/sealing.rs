@@ -1,4 +1,5 @@
-//! Vectors of encryption keys, and of boxes: what is one, what opens, and whether it is the one that its randomness makes.
+//! Vectors of encryption keys, and of boxes: what is one, what opens, and whether it is the one
+//! that its randomness makes.
 
 use parsec_protocol::keys::UserSeed;
 use parsec_protocol::sealing::{
@@ -56,7 +57,8 @@ pub(crate) fn keys(set: &mut Set) {
     with("top-bit", "the top bit of the X25519 half is set", top);
 }
 
-/// A box for the key of `SEED`, made step by step with another X25519 key or secret than belong there.
+/// A box for the key of `SEED`, made step by step with another X25519 key or secret than belong
+/// there.
 fn by_hand(point: Option<[u8; 32]>, curve: Option<[u8; 32]>) -> Vec<u8> {
     let key = key_of(SEED);
     let own = x25519_dalek::StaticSecret::from(<[u8; 32]>::try_from(&DRAWN[32..]).unwrap());
