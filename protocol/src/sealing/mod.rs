@@ -61,8 +61,8 @@ pub const ENCAPSULATION_BYTES: usize = 1_120;
 pub const TAG_BYTES: usize = 16;
 /// Length of a box of one 32-byte secret, in bytes.
 pub const SECRET_BOX_BYTES: usize = box_bytes(32);
-/// Longest `info`, in bytes. The longest record that names a use has some 200; `hpke` panics at
-/// 65,531.
+/// Longest `info`, in bytes. The longest record that names a use has some 200; `hpke` says that it
+/// may panic at 65,531.
 pub const INFO_MAX_BYTES: usize = 1_024;
 
 /// Length of a box of that many bytes of plaintext, in bytes.
