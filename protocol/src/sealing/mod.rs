@@ -51,8 +51,8 @@ mod xwing;
 mod tests;
 
 pub use key::{ENCRYPTION_KEY_BYTES, EncryptionKey, KeyHash, UnsoundKey};
-pub use open::{NotOpened, Opened};
-pub use seal::{NotSealed, RANDOMNESS_BYTES, Randomness, seal};
+pub use open::{OpenError, Plaintext};
+pub use seal::{RANDOMNESS_BYTES, Randomness, SealError, seal};
 
 /// Length of what stands before the ciphertext in a box, in bytes: the encapsulation of ML-KEM-768,
 /// 1,088, and that of X25519, 32.
