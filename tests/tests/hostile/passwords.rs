@@ -13,7 +13,7 @@ use parsec_protocol::control::{DeviceView, ProblemKind, Registration, method};
 use parsec_tests::device::{Device, Founding, private_folder};
 use parsec_tests::fixture::{ALICE_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::logs::files;
-use parsec_tests::process::{NOBODY, as_nobody, binary};
+use parsec_tests::process::{Daemon, NOBODY, as_nobody, binary};
 use parsec_tests::proxy::{NoAnswer, Proxy};
 use parsec_tests::server::Server;
 use parsec_tests::{installed, skip};
@@ -30,7 +30,7 @@ fn a_typed_password_is_read_once_and_written_once() {
         return skip(NAME, "strace is not installed");
     }
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let mut device = Device::start("owner", &folder.path().join("t"));
+    let mut device = Device::start_one(Daemon::Shipped, "owner", &folder.path().join("t"), &[]);
     // A file for each thread: in one for all, a call that another thread interrupts is cut into two
     // lines.
     let traces = folder.path().join("traces");
@@ -206,7 +206,7 @@ fn guessing_the_password_of_an_unfinished_founding_is_as_slow_as_any_guessing() 
     let server = Server::start(&folder.path().join("server"), &[]);
     let proxy = Proxy::start(server.address());
     proxy.meddle(Arc::new(NoAnswer));
-    let device = Device::start("owner", &folder.path().join("t"));
+    let device = Device::start_one(Daemon::Shipped, "owner", &folder.path().join("t"), &[]);
     let (url, token) = (proxy.url(), server.reserve("acme"));
     let found = |password: &str| {
         device.found(&Founding {
