@@ -1,6 +1,8 @@
-//! The daemon that most tests of the whole start: parsecd itself, with key files that take next to no work.
+//! The daemon that most tests of the whole start: parsecd itself, with key files that take next to
+//! no work.
 //!
-//! Decides nothing else. No option and no variable makes the shipped program do this: it is another program, which no package takes.
+//! Decides nothing else. No option and no variable makes the shipped program do this: it is another
+//! program, which no package takes.
 
 use std::process::ExitCode;
 

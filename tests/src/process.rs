@@ -18,7 +18,8 @@ const OTHER_PARSECD: &str = "PARSEC_PARSECD";
 /// Which daemon a device runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Daemon {
-    /// The shipped one, whose key files take a second and 256 MiB: where that matters, and where the very program is looked at.
+    /// The shipped one, whose key files take a second and 256 MiB: where that matters, and where
+    /// the very program is looked at.
     Shipped,
     /// The same, with key files that take next to no work (`tests/daemon`).
     #[default]

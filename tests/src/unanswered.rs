@@ -1,7 +1,8 @@
-//! A founding whose answer got lost: the organisation may exist, and its only keys are pending on one
-//! device.
+//! A founding whose answer got lost: the organisation may exist, and its only keys are pending on
+//! one device.
 //!
-//! Decides nothing: what becomes of it, a test says. From here on the proxy passes on as it is told.
+//! Decides nothing: what becomes of it, a test says. From here on the proxy passes on as it is
+//! told.
 
 use std::sync::Arc;
 

@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 use crate::run_tests::{OTHER_PARSECD, cargo, ended, side_by_side};
 
-/// Tests of the whole that are run with it: the program, the theme, parts of names. They touch every
-/// part of the daemon that could tell, in a minute.
+/// Tests of the whole that are run with it: the program, the theme, parts of names. They touch
+/// every part of the daemon that could tell, in a minute.
 const RUNS: &[(&str, &str, &[&str])] = &[
     ("parsecd", "ceremony", &["main_flow::"]),
     (LIGHT, "ceremony", &["wrong_answers::"]),

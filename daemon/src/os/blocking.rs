@@ -1,7 +1,7 @@
 //! Work that may block, away from the threads that serve everybody.
 //!
-//! Decides that work which panics is a failure of its caller alone, and that work which has begun is
-//! waited for: nothing cuts it off, and it holds what it was given until it ends.
+//! Decides that work which panics is a failure of its caller alone, and that work which has begun
+//! is waited for: nothing cuts it off, and it holds what it was given until it ends.
 
 use parsec_protocol::control::{Problem, ProblemKind};
 use tokio_util::task::TaskTracker;
@@ -19,8 +19,9 @@ pub async fn blocking<T: Send + 'static, E: Into<Problem> + Send + 'static>(
     }
 }
 
-/// The same for an unlocked device. Whoever asked may be gone before it ends: `tasks` counts it until
-/// then, or keys, and the file of a store, would be in use by a device that is said to be locked.
+/// The same for an unlocked device. Whoever asked may be gone before it ends: `tasks` counts it
+/// until then, or keys, and the file of a store, would be in use by a device that is said to be
+/// locked.
 ///
 /// # Errors
 /// Those of [`blocking`].

@@ -197,7 +197,8 @@ fn links_that_do_not_work() {
         assert_eq!(said.code, exit, "{what}: {said:?}");
         assert!(said.stdout.contains(name.name()) || said.stderr.contains(name.name()), "{what}: {said:?}");
     };
-    // Side by side: an invitation that a server doesn't know may be its greeter's, who is looked for.
+    // Side by side: an invitation that a server doesn't know may be its greeter's, who is looked
+    // for.
     std::thread::scope(|scope| {
         for (what, link, name, exit) in &links {
             scope.spawn(|| refused(what, link, *name, *exit));
