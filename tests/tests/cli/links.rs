@@ -84,8 +84,9 @@ fn a_link_is_taken_as_it_was_pasted() {
         link.replace("http", "HTTP"),
     ];
     std::thread::scope(|scope| {
+        let (bob, server) = (&bob, &server);
         for pasted in &texts {
-            scope.spawn(|| {
+            scope.spawn(move || {
                 let said = bob.ctl_input(&["net", "ping", "--json", "--link-file", "-"], pasted);
                 assert!(said.stdout.contains(&format!("\"{}\"", server.url())), "{pasted}: {said:?}");
             });
