@@ -91,6 +91,7 @@ schemas! {
     Schema TRUST_VERIFY "parsec.trust.verify/1" "`trust verify`";
     Schema USER_LIST "parsec.user.list/1" "`user list`";
     Change USER_PROFILE "parsec.user.profile/1" "`user profile`: the member as they are now.";
+    Change USER_REKEY "parsec.user.rekey/1" "`user rekey`: the member as they are now, and their new key.";
     Change USER_REVOKE "parsec.user.revoke/1" "`user revoke`: the member as they are now.";
     Schema USER_SHOW "parsec.user.show/1" "`user show`";
 }

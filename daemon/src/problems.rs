@@ -6,6 +6,7 @@
 
 use parsec_protocol::address::AddressError;
 use parsec_protocol::chain::organisation::log::LogError;
+use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::control::{Problem, ProblemKind as Kind, SecretText};
 use parsec_protocol::enrol::io::{Closed, Refused};
 use parsec_protocol::enrol::link::{Link, LinkError};
@@ -56,6 +57,8 @@ pub const fn code_kind(code: ErrorCode) -> Kind {
         ErrorCode::OrganisationBudgetSpent => Kind::OrganisationBudgetSpent,
         ErrorCode::LogConflict | ErrorCode::Behind => Kind::RolledBack,
         ErrorCode::LogHeld => Kind::ServerBusy,
+        ErrorCode::KeyUnknown | ErrorCode::BoxUnknown => Kind::UserKeyMissing,
+        ErrorCode::BoxesRefused | ErrorCode::BoxConflict => Kind::ServerMisbehaved,
     }
 }
 
@@ -103,6 +106,10 @@ const fn code_sentence(code: ErrorCode) -> &'static str {
         ErrorCode::LogHeld => {
             "The server was restored and takes nothing new into its logs until members have put back what is missing."
         }
+        ErrorCode::KeyUnknown => "The server does not have this key.",
+        ErrorCode::BoxUnknown => "The server has no box for this device with its user's key.",
+        ErrorCode::BoxesRefused => "The server knows other devices of the user.",
+        ErrorCode::BoxConflict => "The server has another box with this key for that device.",
         ErrorCode::Internal => "The server failed; it says that nothing was changed.",
         ErrorCode::Unavailable => "The server is stopping or overloaded.",
         ErrorCode::BadRequest
@@ -163,6 +170,7 @@ impl From<StoreError> for Problem {
             StoreError::TooMuchWork(_) | StoreError::KeyFileDamaged(_) => Kind::KeyFileDamaged,
             StoreError::Damaged(_) | StoreError::Oversized(_) => Kind::StoreDamaged,
             StoreError::TooNew { .. } => Kind::StoreTooNew,
+            StoreError::TooOld { .. } => Kind::StoreTooOld,
             StoreError::DiskFull => Kind::DiskFull,
             StoreError::NoMemory { .. } => Kind::OutOfMemory,
             StoreError::Io { .. } | StoreError::Database(_) => Kind::DiskFailed,
@@ -187,6 +195,7 @@ pub fn refused(error: Refused) -> Problem {
         Refused::NotConfirmed => Kind::NotConfirmed,
         Refused::WrongIdentity => Kind::InvalidRequest,
         Refused::MayNotCertify => Kind::NotAllowed,
+        Refused::KeyChangeDue => Kind::KeyChangeDue,
         Refused::NoEntropy => Kind::NoRandomness,
     };
     Problem::new(kind, sentence(&error.to_string()))
@@ -273,6 +282,57 @@ pub fn link_in(text: &SecretText) -> Result<Link, Problem> {
 #[must_use]
 pub fn log(error: &LogError) -> Problem {
     Problem::new(Kind::ChainInvalid, sentence(&error.to_string()))
+}
+
+/// Why this device signs no such thing.
+#[must_use]
+pub fn not_signed(fault: Fault) -> Problem {
+    let (kind, text) = match fault {
+        Fault::NotAdministrator => (Kind::NotAllowed, "Only an administrator may do this."),
+        Fault::AboutOneself => {
+            (Kind::InvalidRequest, "Nobody does this to themself; another administrator can.")
+        }
+        Fault::OwnDevice => (
+            Kind::InvalidRequest,
+            "A terminal doesn't revoke itself; another one of yours can, or an administrator's.",
+        ),
+        Fault::SubjectUnknown => (Kind::InvalidRequest, "The log has nobody and nothing of this id."),
+        Fault::SubjectRevoked => (Kind::InvalidRequest, "This member has been revoked."),
+        Fault::AuthorRevoked => (Kind::Revoked, "This device, or its user, has been revoked."),
+        Fault::AuthorUnknown => (Kind::DevicePending, "The device is not registered yet."),
+        Fault::LogFull => (Kind::QuotaReached, "The organisation's log is full."),
+        Fault::TooManyKeyChanges => (
+            Kind::QuotaReached,
+            "Your key was changed as often as a member may who loses no device.",
+        ),
+        // None of these can be said of what is signed here, over one's own log.
+        Fault::Malformed
+        | Fault::WrongOrganisation
+        | Fault::NotByRoot
+        | Fault::RootTooLate
+        | Fault::BadSignature
+        | Fault::SeenAhead
+        | Fault::ForkedView
+        | Fault::SeenWentBack
+        | Fault::TimeWentBack
+        | Fault::NotAFounding
+        | Fault::UserIdTaken
+        | Fault::EmailTaken
+        | Fault::EncryptionKeyTaken
+        | Fault::RecoveryDevice
+        | Fault::AnothersKey
+        | Fault::StaleKey
+        | Fault::Abandoned
+        | Fault::SealedNameLength
+        | Fault::DeviceIdTaken
+        | Fault::VerifyKeyTaken
+        | Fault::WeakVerifyKey
+        | Fault::NotOwnUser
+        | Fault::TooManyDevices
+        | Fault::SameProfile
+        | Fault::StaleProfile => (Kind::Internal, "This device signed what no reader would take."),
+    };
+    Problem::new(kind, text)
 }
 
 /// The random source failed.

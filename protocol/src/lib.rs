@@ -23,3 +23,4 @@ pub mod paste;
 pub mod public_keys;
 pub mod relay;
 pub mod sealing;
+pub mod user_key;

@@ -16,7 +16,8 @@ use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::keys::LocalStoreKey;
 use parsec_protocol::public_keys::Hash;
 use support::{
-    By, Org, Seed, device, device_body, draw, envelope, organisation, read, root_key, runs, user, user_body,
+    By, Org, Seed, abandoned, device, device_body, draw, envelope, key_change, key_change_with, organisation,
+    read, root_key, runs, user, user_body,
 };
 
 /// Three threads with a share each.
@@ -129,6 +130,7 @@ fn resume(envelopes: &[Vec<u8>], note: &[u8], key: &CheckpointKey) -> Result<Ver
 #[test]
 fn what_a_checkpoint_covers_is_not_verified_again() {
     let mut org = Org::staffed();
+    org.say(By::Device(1), key_change_with(key_change(1, 1, 71), None, abandoned(40..42)));
     let note = Checkpoint::of(&org.log, &key(1)).encode();
     let covered = org.envelopes.len() as u64;
     org.say(By::Device(0), user_body(60, Profile::Standard));
@@ -158,6 +160,8 @@ fn what_a_checkpoint_covers_is_not_verified_again() {
             next(by, Body::ProfileChange { user: user(number), profile: Profile::Outsider });
             next(by, Body::UserRevoked { user: user(number) });
             next(by, Body::DeviceRevoked { device: device(number * 10) });
+            next(by, key_change(number, number, 70));
+            next(by, key_change(number, 71, 70));
         }
     }
     for number in 0..org.log.count() {

@@ -11,11 +11,12 @@ use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope, 
 use parsec_protocol::chain::organisation::members::{NameOf, open_name, seal_name};
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
-use parsec_protocol::ids::{DeviceId, Timestamp, Token, UserId};
-use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, ManifestKey};
-use parsec_protocol::manifest::{self, ManifestHeader};
+use parsec_protocol::ids::{DeviceId, OrganisationId, Timestamp, Token, UserId};
+use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, ManifestKey, UserSeed};
+use parsec_protocol::manifest::{self, ManifestHeader, Summary};
 use parsec_protocol::public_keys::{Context, Hash, Signature, VerifyKey};
 use parsec_protocol::relay::RequestToSign;
+use parsec_protocol::sealing::{KeyHash, Randomness, seal};
 use support::{Org, Seed, organisation};
 
 /// What an artefact is.
@@ -27,19 +28,34 @@ enum Purpose {
     Manifest,
     Head,
     Statement,
+    Possession,
     UserName,
     DeviceName,
+    /// The secrets of message 7.
+    Handover,
+    DeviceChallenge,
+    UserChallenge,
+    /// A user's seed for a device.
+    KeyBox,
+    /// The seed before.
+    PastBox,
 }
 
-const ALL: [Purpose; 8] = [
+const ALL: [Purpose; 14] = [
     Purpose::Certificate,
     Purpose::Receipt,
     Purpose::Request,
     Purpose::Manifest,
     Purpose::Head,
     Purpose::Statement,
+    Purpose::Possession,
     Purpose::UserName,
     Purpose::DeviceName,
+    Purpose::Handover,
+    Purpose::DeviceChallenge,
+    Purpose::UserChallenge,
+    Purpose::KeyBox,
+    Purpose::PastBox,
 ];
 
 /// One id for user and device, one seed for every key.
@@ -80,9 +96,13 @@ fn make(purpose: Purpose) -> Vec<u8> {
             body: Body::UserRevoked { user: UserId::from_bytes(ID) },
         }
         .sign_with(|context, message| signing().sign(context, message)),
-        Purpose::Receipt => {
-            codec::encode(&ClaimReceipt::sign(&signing(), Hash::of(&[]), vec![Hash::of(&[])], verify()))
-        }
+        Purpose::Receipt => codec::encode(&ClaimReceipt::sign(
+            &signing(),
+            Hash::of(&[]),
+            vec![Hash::of(&[])],
+            verify(),
+            Hash::of(&[]),
+        )),
         Purpose::Request => signing().sign(Context::Request, &request().bytes()).as_bytes().to_vec(),
         Purpose::Manifest => {
             let place = ManifestHeader {
@@ -91,18 +111,62 @@ fn make(purpose: Purpose) -> Vec<u8> {
                 version: 1,
                 author: DeviceId::from_bytes(ID),
                 time: Timestamp(1),
+                key: KeyHash::from_bytes(SEED),
             };
             let key = ManifestKey::from_bytes(&mut SEED.clone());
-            manifest::seal_empty(&place, &key, &signing(), &mut Seed(1)).unwrap()
+            let directory_key = DirectoryKey::from_bytes(&mut SEED.clone());
+            let summary = Summary { directory_key: &directory_key, anchor: Org::empty().log.head() };
+            manifest::seal_empty(&place, &summary, &key, &signing(), &mut Seed(1)).unwrap()
         }
         // The bytes that are signed are the same for both, so that the context alone tells them
         // apart.
         Purpose::Head => signing().sign(Context::Head, b"word").as_bytes().to_vec(),
         Purpose::Statement => signing().sign(Context::Enrolled, b"word").as_bytes().to_vec(),
+        Purpose::Possession => signing().sign(Context::Possession, b"word").as_bytes().to_vec(),
         Purpose::UserName => name(NameOf::User(UserId::from_bytes(ID))),
         Purpose::DeviceName => name(NameOf::Device(DeviceId::from_bytes(ID))),
+        Purpose::Handover
+        | Purpose::DeviceChallenge
+        | Purpose::UserChallenge
+        | Purpose::KeyBox
+        | Purpose::PastBox => {
+            let key = UserSeed::from_bytes(&mut SEED.clone()).encryption_key();
+            let drawn = Randomness::random(&mut Seed(1)).unwrap();
+            seal(&key, &usage(purpose), b"", &SEED, drawn).unwrap()
+        }
     }
 }
+
+/// What a box is of, as docs/protocol.md has it: every id and hash in it is the same, so that the
+/// texts in front alone tell them apart.
+fn usage(purpose: Purpose) -> Vec<u8> {
+    let h = Hash::from_bytes(SEED);
+    let (organisation, user, device) = (organisation(), UserId::from_bytes(ID), DeviceId::from_bytes(ID));
+    match purpose {
+        Purpose::Handover => codec::encode(&Two("parsec-handover-v1", h)),
+        Purpose::DeviceChallenge => codec::encode(&Three("parsec-challenge-v1", h, 0)),
+        Purpose::UserChallenge => codec::encode(&Three("parsec-challenge-v1", h, 1)),
+        Purpose::KeyBox => codec::encode(&Six("parsec-user-key-v1", organisation, user, h, device, h)),
+        Purpose::PastBox => codec::encode(&Five("parsec-user-past-v1", organisation, user, h, h)),
+        _ => panic!("{purpose:?} is no box"),
+    }
+}
+
+#[derive(minicbor::Encode)]
+struct Two(#[n(0)] &'static str, #[n(1)] Hash);
+#[derive(minicbor::Encode)]
+struct Three(#[n(0)] &'static str, #[n(1)] Hash, #[n(2)] u8);
+#[derive(minicbor::Encode)]
+struct Five(#[n(0)] &'static str, #[n(1)] OrganisationId, #[n(2)] UserId, #[n(3)] Hash, #[n(4)] Hash);
+#[derive(minicbor::Encode)]
+struct Six(
+    #[n(0)] &'static str,
+    #[n(1)] OrganisationId,
+    #[n(2)] UserId,
+    #[n(3)] Hash,
+    #[n(4)] DeviceId,
+    #[n(5)] Hash,
+);
 
 fn opens(purpose: Purpose, bytes: &[u8]) -> bool {
     let word = |context| {
@@ -126,12 +190,20 @@ fn opens(purpose: Purpose, bytes: &[u8]) -> bool {
         Purpose::Manifest => {
             let key = ManifestKey::from_bytes(&mut SEED.clone());
             let user = UserId::from_bytes(ID);
-            manifest::open(bytes, &organisation(), &user, &key, |_| Some(verify())).is_ok()
+            manifest::open(bytes, &organisation(), &user, |_| Some(verify()), |_| Some(key)).is_ok()
         }
         Purpose::Head => word(Context::Head),
         Purpose::Statement => word(Context::Enrolled),
+        Purpose::Possession => word(Context::Possession),
         Purpose::UserName => name(NameOf::User(UserId::from_bytes(ID))),
         Purpose::DeviceName => name(NameOf::Device(DeviceId::from_bytes(ID))),
+        // A device's own seed and its user's are the same here.
+        Purpose::Handover | Purpose::DeviceChallenge | Purpose::KeyBox => {
+            DeviceSeed::from_bytes(&mut SEED.clone()).open(bytes, &usage(purpose), b"").is_ok()
+        }
+        Purpose::UserChallenge | Purpose::PastBox => {
+            UserSeed::from_bytes(&mut SEED.clone()).open(bytes, &usage(purpose), b"").is_ok()
+        }
     }
 }
 

@@ -236,6 +236,7 @@ fn a_receipt_of_parts_that_do_not_belong_together_is_none() {
     refused(|made| made.statement.device = device(51));
     refused(|made| made.statement.handshake = Hash::of(&[b"other"]));
     refused(|made| made.statement.root = root_key(1).verify_key());
+    refused(|made| made.statement.opened = Hash::of(&[b"other"]));
     refused(|made| made.statement.seen = Head { count: 1, ..made.statement.seen });
     refused(|made| made.statement.time = Timestamp(1));
     refused(|made| made.statement.greeter = device(1));
@@ -254,8 +255,8 @@ fn a_receipt_of_parts_that_do_not_belong_together_is_none() {
         let mut made = enrolled(50, true);
         change(&mut made);
         let hashes = made.certificates.iter().map(|envelope| Hash::of(&[envelope])).collect();
-        let Statement { handshake, root, .. } = made.statement;
-        made.receipt = ClaimReceipt::sign(&signing_key(50), handshake, hashes, root);
+        let Statement { handshake, root, opened, .. } = made.statement;
+        made.receipt = ClaimReceipt::sign(&signing_key(50), handshake, hashes, root, opened);
         assert!(matches!(made.check(), Err(EvidenceError::Unfitting(_))));
     };
     both_lie(|made| made.statement.device = device(51));

@@ -109,7 +109,7 @@ fn device_revocation_of_itself_of_nobody_and_twice() {
 }
 
 #[test]
-fn all_five_kinds_are_recorded() {
+fn all_kinds_but_the_keys_are_recorded() {
     let mut org = Org::staffed();
     org.say(By::Device(0), demote(2));
     org.say(By::Device(2), Body::DeviceRevoked { device: device(20) });

@@ -14,7 +14,8 @@ use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::codec;
 use parsec_protocol::public_keys::Context;
 use support::{
-    By, Org, device, device_body, envelope, refused_body, refused_change, standard, user, user_body,
+    By, Org, device, device_body, envelope, key_change, refused_body, refused_change, standard, user,
+    user_body,
 };
 
 // --- what kind of thing it is
@@ -33,6 +34,7 @@ fn one_of_each_kind() -> Vec<Body> {
         Body::ProfileChange { user: user(2), profile: Profile::Outsider },
         Body::UserRevoked { user: user(2) },
         Body::DeviceRevoked { device: device(2) },
+        key_change(0, 0, 5),
     ]
 }
 
@@ -73,7 +75,7 @@ fn wrong_kind_every_pair() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 5 * 4);
+    assert_eq!(tried, 6 * 5);
 }
 
 #[test]
@@ -88,7 +90,8 @@ fn unknown_kind_and_extra_fields() {
         };
         assert_eq!(org.fault(&sign(bytes.clone())), Ok(()));
         let mut unknown = bytes.clone();
-        unknown[kind_offset(&payload)] = 5;
+        // Kept for *directory key changed*.
+        unknown[kind_offset(&payload)] = 6;
         assert_eq!(org.fault(&sign(unknown)), Err(Fault::Malformed));
         let mut extra = bytes.clone();
         extra[kind_offset(&payload) + 1] += 1;
@@ -127,6 +130,7 @@ fn the_first_is_an_administrator() {
         Body::UserRevoked { user: user(0) },
         Body::DeviceRevoked { device: device(0) },
         Body::ProfileChange { user: user(0), profile: Profile::Standard },
+        key_change(0, 0, 5),
     ] {
         refused_body(&org, By::Root, Fault::NotAFounding, bad, user_body(0, Profile::Administrator));
     }
@@ -142,6 +146,7 @@ fn the_second_is_a_device_of_the_first() {
         Body::UserRevoked { user: user(0) },
         Body::DeviceRevoked { device: device(0) },
         Body::ProfileChange { user: user(0), profile: Profile::Standard },
+        key_change(0, 0, 5),
     ] {
         refused_body(&org, By::Root, Fault::NotAFounding, bad, device_body(0, 0));
     }

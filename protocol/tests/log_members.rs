@@ -9,14 +9,15 @@
 
 mod support;
 
-use parsec_protocol::chain::organisation::certificate::{Body, Profile, SEALED_NAME_BYTES};
+use parsec_protocol::chain::organisation::certificate::{Body, DeviceKind, Profile, SEALED_NAME_BYTES};
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::ids::{DeviceId, Email, UserId};
 use parsec_protocol::limits::DEVICES_PER_USER_MAX;
-use parsec_protocol::public_keys::{EncryptionKey, VerifyKey};
+use parsec_protocol::public_keys::VerifyKey;
+use parsec_protocol::sealing::KeyHash;
 use support::{
-    By, Org, device, device_body, email, encryption_key, envelope, refused, refused_author, refused_body,
-    root_key, signing_key, standard, user, user_body,
+    By, Org, device, device_body, device_encryption_key, email, encryption_key, envelope, recovery_body,
+    refused, refused_author, refused_body, root_key, signing_key, standard, user, user_body,
 };
 
 // --- new users
@@ -38,7 +39,7 @@ struct UserParts {
     id: UserId,
     email: Email,
     name: Vec<u8>,
-    key: EncryptionKey,
+    key: KeyHash,
 }
 
 /// User 5's body with one thing changed.
@@ -82,37 +83,13 @@ fn an_email_that_was_given_again_is_taken_again() {
 #[test]
 fn encryption_key_reuse() {
     let org = Org::staffed();
-    for taken in [0, 2, 4] {
-        let bad = changed_user(|it| it.key = encryption_key(taken));
+    // A user's, a revoked one's, a device's, a revoked one's.
+    let taken = [0, 2, 4].map(encryption_key).into_iter().chain([0, 2, 10, 4].map(device_encryption_key));
+    for taken in taken {
+        let bad = changed_user(|it| it.key = taken);
         refused_body(&org, By::Device(0), Fault::EncryptionKeyTaken, bad, standard(5));
-    }
-}
-
-/// The points of small order of Curve25519 and its twist, as RFC 7748 section 6.1 warns of, and
-/// keys with a second spelling.
-fn weak_encryption_keys() -> Vec<EncryptionKey> {
-    let hex = [
-        "0000000000000000000000000000000000000000000000000000000000000000",
-        "0100000000000000000000000000000000000000000000000000000000000000",
-        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
-        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
-        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        // p, p + 1, and p + 9 (the base point spelt again)
-        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "f6ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        // the base point with the bit that X25519 ignores
-        "0900000000000000000000000000000000000000000000000000000000000080",
-    ];
-    hex.iter().map(|text| text.parse().unwrap()).collect()
-}
-
-#[test]
-fn weak_encryption_key() {
-    let org = Org::staffed();
-    for weak in weak_encryption_keys() {
-        let bad = changed_user(|it| it.key = weak);
-        refused_body(&org, By::Device(0), Fault::WeakEncryptionKey, bad, standard(5));
+        let bad = changed_device(|it| it.to = taken);
+        refused_body(&org, By::Device(0), Fault::EncryptionKeyTaken, bad, device_body(5, 0));
     }
 }
 
@@ -134,15 +111,22 @@ struct DeviceParts {
     id: DeviceId,
     label: Vec<u8>,
     key: VerifyKey,
+    /// What is sealed to it with.
+    to: KeyHash,
 }
 
 /// The body of device 5 of user 0 with one thing changed.
 fn changed_device(change: impl FnOnce(&mut DeviceParts)) -> Body {
-    let mut parts =
-        DeviceParts { id: device(5), label: vec![8; SEALED_NAME_BYTES], key: signing_key(5).verify_key() };
+    let mut parts = DeviceParts {
+        id: device(5),
+        label: vec![8; SEALED_NAME_BYTES],
+        key: signing_key(5).verify_key(),
+        to: device_encryption_key(5),
+    };
     change(&mut parts);
-    let DeviceParts { id: device, label, key: verify_key } = parts;
-    Body::Device { device, user: user(0), sealed_label: label.into(), verify_key }
+    let DeviceParts { id: device, label, key: verify_key, to: encryption_key } = parts;
+    let kind = DeviceKind::Device;
+    Body::Device { device, user: user(0), sealed_label: label.into(), verify_key, encryption_key, kind }
 }
 
 #[test]
@@ -270,6 +254,16 @@ fn profile_change_then_certify() {
     // And one who was promoted may.
     org.say(By::Device(0), Body::ProfileChange { user: user(2), profile: Profile::Administrator });
     org.say(By::Device(2), standard(6));
+}
+
+#[test]
+fn a_recovery_device_is_nobodys_first() {
+    let mut org = Org::staffed();
+    org.say(By::Device(0), standard(5));
+    refused_body(&org, By::Device(0), Fault::RecoveryDevice, recovery_body(5, 5), device_body(5, 5));
+    let mut org = Org::empty();
+    org.say(By::Root, user_body(0, Profile::Administrator));
+    refused_body(&org, By::Root, Fault::RecoveryDevice, recovery_body(0, 0), device_body(0, 0));
 }
 
 #[test]

@@ -9,16 +9,19 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use parsec_protocol::chain::organisation::certificate::{Author, Body, Profile};
+use parsec_protocol::chain::organisation::certificate::{Author, Body, DeviceKind, Profile};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::chain::organisation::path::{Start, chain};
-use support::{By, Org, Seed, device, device_body, envelope, user, user_body};
+use parsec_protocol::ids::{DeviceId, UserId};
+use support::{
+    By, Org, Seed, abandoned, device, device_body, encryption_key, envelope, recovery_body, user, user_body,
+};
 
 /// Logs grown, and statements tried in each.
 const LOGS: u64 = 12;
-const STATEMENTS: usize = 500;
+const STATEMENTS: usize = 1_200;
 /// People and devices there can be: few, so that they meet often.
 const CAST: u64 = 12;
 
@@ -26,17 +29,38 @@ fn draw(seed: &mut Seed, end: u64) -> u64 {
     support::draw(seed, usize::try_from(end).unwrap()) as u64
 }
 
-fn statement(seed: &mut Seed) -> Body {
+fn statement(seed: &mut Seed, org: &Org, by: u64) -> Body {
     let profiles = [Profile::Administrator, Profile::Administrator, Profile::Standard, Profile::Outsider];
     let profile = profiles[usize::try_from(draw(seed, 4)).unwrap()];
     let (one, other) = (draw(seed, CAST), draw(seed, CAST));
     // Enrolments more often than the rest, or everybody is soon revoked.
-    match draw(seed, 12) {
+    match draw(seed, 16) {
         0..=3 => user_body(one, profile),
         4..=8 => device_body(one, if draw(seed, 2) == 0 { one } else { other }),
         9 => Body::ProfileChange { user: user(one), profile },
         10 => Body::UserRevoked { user: user(one) },
-        _ => Body::DeviceRevoked { device: device(one) },
+        11 => Body::DeviceRevoked { device: device(one) },
+        // More of these than there can be devices: ids and keys begin where the cast ends.
+        12 => recovery_body(CAST + one, other),
+        13 => device_body(CAST + one, other),
+        _ => {
+            let mine = org.log.device(&device(by)).map_or(user(one), |device| device.user);
+            let whose = if draw(seed, 4) == 0 { user(one) } else { mine };
+            let present = org.log.user(&whose).map_or(encryption_key(one), |user| user.encryption_key);
+            let previous = if draw(seed, 4) == 0 { encryption_key(other) } else { present };
+            let first = draw(seed, 3 * CAST);
+            Body::UserKeyChanged {
+                user: whose,
+                previous,
+                encryption_key: encryption_key(draw(seed, 8 * CAST)),
+                manifest: None,
+                abandoned: if draw(seed, 2) == 0 {
+                    abandoned(first..first + draw(seed, 3))
+                } else {
+                    Vec::new()
+                },
+            }
+        }
     }
 }
 
@@ -47,6 +71,7 @@ fn kind(body: &Body) -> usize {
         Body::ProfileChange { .. } => 2,
         Body::UserRevoked { .. } => 3,
         Body::DeviceRevoked { .. } => 4,
+        Body::UserKeyChanged { .. } => 5,
     }
 }
 
@@ -64,11 +89,29 @@ fn check(log: &VerifiedLog) {
     let all = |count: usize, set: usize| assert_eq!(count, set);
     let members: Vec<_> = log.users().filter(|user| user.revoked.is_none()).map(|user| &user.email).collect();
     all(members.len(), members.iter().collect::<BTreeSet<_>>().len());
-    let keys: Vec<_> = log.users().map(|user| user.encryption_key).collect();
+    let of_users = log.users().flat_map(|user| user.keys.iter().map(|key| key.key));
+    let keys: Vec<_> = of_users.chain(log.devices().map(|device| device.encryption_key)).collect();
     all(keys.len(), keys.iter().collect::<BTreeSet<_>>().len());
     let keys: Vec<_> = log.devices().map(|device| device.verify_key).collect();
     all(keys.len(), keys.iter().collect::<BTreeSet<_>>().len());
     assert!(!keys.contains(log.root()));
+    // A recovery device has let in ordinary devices of its user, and nobody has begun with one.
+    let recovery = |author: &Author| match author {
+        Author::Root => None,
+        Author::Device(id) => log.device(id).filter(|it| it.kind == DeviceKind::Recovery),
+    };
+    for record in log.users() {
+        assert!(recovery(&record.author).is_none());
+        assert!(record.keys.iter().all(|key| recovery(&key.author).is_none()));
+        assert_eq!(record.keys.last().map(|key| key.key), Some(record.encryption_key));
+        assert!(record.keys.is_sorted_by(|earlier, later| earlier.position < later.position));
+        let first = log.devices_of(&record.user).next();
+        assert!(first.is_none_or(|device| device.kind == DeviceKind::Device));
+    }
+    for it in log.devices() {
+        let by = recovery(&it.author);
+        assert!(by.is_none_or(|by| by.user == it.user && it.kind == DeviceKind::Device));
+    }
     // Everybody's chain ends at the root, and goes backwards all the way.
     for device in log.devices() {
         let links = chain(log, Start::Device(device.device));
@@ -85,16 +128,54 @@ fn check(log: &VerifiedLog) {
     }
 }
 
+/// Who is suspended and who has abandoned what, counted from the statements alone.
+#[derive(Default)]
+struct Counted {
+    suspended: BTreeSet<UserId>,
+    abandoned: BTreeSet<DeviceId>,
+    changes: BTreeMap<UserId, usize>,
+}
+
+impl Counted {
+    fn take(&mut self, log: &VerifiedLog, body: &Body) {
+        match body {
+            Body::DeviceRevoked { device } => {
+                self.suspended.insert(log.device(device).unwrap().user);
+            }
+            Body::UserKeyChanged { user, abandoned, .. } => {
+                self.suspended.remove(user);
+                for device in abandoned {
+                    assert!(self.abandoned.insert(*device), "named twice");
+                }
+                let changes = self.changes.entry(*user).or_default();
+                *changes += usize::from(abandoned.is_empty());
+                let revoked = log.devices_of(user).filter(|device| device.revoked.is_some()).count();
+                assert!(*changes <= 20 + revoked);
+            }
+            Body::User { .. }
+            | Body::Device { .. }
+            | Body::ProfileChange { .. }
+            | Body::UserRevoked { .. } => {}
+        }
+        for record in log.users() {
+            assert_eq!(log.is_suspended(&record.user), self.suspended.contains(&record.user));
+        }
+    }
+}
+
 #[test]
 fn what_a_log_promises_holds_after_every_certificate() {
-    let mut accepted = [0; 5];
+    let mut accepted = [0; 6];
     let mut refused = 0;
     for number in 0..LOGS {
         let mut seed = Seed(number << 32);
         let mut org = Org::founded();
+        let mut counted = Counted::default();
         for _ in 0..STATEMENTS {
-            let body = statement(&mut seed);
-            let by = By::Device(draw(&mut seed, CAST));
+            let first = if draw(&mut seed, 4) == 0 { CAST } else { 0 };
+            let author = first + draw(&mut seed, CAST / 2 + CAST / 2 * u64::from(first == 0));
+            let body = statement(&mut seed, &org, author);
+            let by = By::Device(author);
             let bytes = envelope(by, &org.payload(by, body.clone()));
             match org.fault(&bytes) {
                 Ok(()) => {
@@ -102,6 +183,7 @@ fn what_a_log_promises_holds_after_every_certificate() {
                     org.envelopes.push(bytes);
                     accepted[kind(&body)] += 1;
                     check(&org.log);
+                    counted.take(&org.log, &body);
                 }
                 Err(_) => refused += 1,
             }

@@ -139,7 +139,10 @@ fn every_public_key_replaced() {
         match &mut payload.body {
             Body::User { encryption_key: key, .. } => *key = encryption_key(900),
             Body::Device { verify_key: key, .. } => *key = signing_key(900).verify_key(),
-            Body::ProfileChange { .. } | Body::UserRevoked { .. } | Body::DeviceRevoked { .. } => continue,
+            Body::ProfileChange { .. }
+            | Body::UserRevoked { .. }
+            | Body::DeviceRevoked { .. }
+            | Body::UserKeyChanged { .. } => continue,
         }
         parts.payload = codec::encode(&payload).into();
         let mut log = org.envelopes.clone();

@@ -8,13 +8,16 @@ mod support;
 use parsec_protocol::chain::organisation::members::{NameOf, open_name, seal_name};
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
-use parsec_protocol::keys::{DirectoryKey, Entropy as _, ManifestKey};
-use parsec_protocol::manifest::{ManifestError, ManifestHeader, open, seal_empty};
+use parsec_protocol::keys::{DirectoryKey, Entropy as _, ManifestKey, UserSeed};
+use parsec_protocol::manifest::{ManifestError, ManifestHeader, Summary, open, seal_empty};
 use parsec_protocol::public_keys::{Context, Signature};
-use support::{Seed, organisation, signing_key};
+use parsec_protocol::sealing::{KeyHash, Randomness, seal};
+use support::{Org, Seed, encryption_key, organisation, signing_key};
 
 /// Changed copies of each.
 const COPIES: usize = 5_000;
+/// The same of boxes, which take longer to open.
+const BOXES: usize = 300;
 /// What the copies are drawn from.
 const SEED: u64 = 14;
 
@@ -76,8 +79,10 @@ struct Payload {
     #[n(4)]
     time: Timestamp,
     #[n(5)]
-    nonce: minicbor::bytes::ByteArray<24>,
+    key: KeyHash,
     #[n(6)]
+    nonce: minicbor::bytes::ByteArray<24>,
+    #[n(7)]
     ciphertext: minicbor::bytes::ByteVec,
 }
 
@@ -94,10 +99,15 @@ fn a_changed_manifest_is_forged_whatever_was_changed() {
         version: 1,
         author: DeviceId::from_bytes([4; 16]),
         time: Timestamp(5),
+        key: encryption_key(3),
     };
-    let good = seal_empty(&header, &key, &author, &mut seed).unwrap();
-    let read =
-        |bytes: &[u8]| open(bytes, &header.organisation, &header.user, &key, |_| Some(author.verify_key()));
+    let directory_key = DirectoryKey::random(&mut seed).unwrap();
+    let summary = Summary { directory_key: &directory_key, anchor: Org::founded().log.head() };
+    let good = seal_empty(&header, &summary, &key, &author, &mut seed).unwrap();
+    let read = |bytes: &[u8]| {
+        let given = ManifestKey::from_slice(key.expose());
+        open(bytes, &header.organisation, &header.user, |_| Some(author.verify_key()), |_| given)
+    };
     assert!(read(&good).is_ok(), "the control");
     let mut answers = std::collections::BTreeMap::new();
     for _ in 0..COPIES {
@@ -112,5 +122,21 @@ fn a_changed_manifest_is_forged_whatever_was_changed() {
         *answers.entry(refused.to_string()).or_insert(0) += 1;
     }
     println!("figure S14: {COPIES} changed manifests under good signatures, seed {SEED}: {answers:?}");
+    assert_eq!(answers.len(), 1);
+}
+
+/// Boxes: whoever can put another in its place learns from the answer nothing about the seed.
+#[test]
+fn a_changed_box_opens_nothing_whatever_was_changed() {
+    let mut seed = Seed(SEED << 34);
+    let own = UserSeed::random(&mut seed).unwrap();
+    let randomness = Randomness::random(&mut seed).unwrap();
+    let good = seal(&own.encryption_key(), b"a use", b"", &[7; 32], randomness).unwrap();
+    assert!(own.open(&good, b"a use", b"").is_ok(), "the control");
+    let mut answers = std::collections::BTreeSet::new();
+    for _ in 0..BOXES {
+        answers.insert(own.open(&changed(&good, &mut seed), b"a use", b"").unwrap_err().to_string());
+    }
+    println!("figure S14: {BOXES} changed boxes, seed {SEED}: {answers:?}");
     assert_eq!(answers.len(), 1);
 }

@@ -10,18 +10,22 @@
 mod support;
 
 use std::fmt::Debug;
+use std::sync::LazyLock;
 
 use minicbor::{Decode, Encode};
 use parsec_protocol::chain::head::Head;
-use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope, Payload, Profile};
+use parsec_protocol::chain::organisation::certificate::{
+    Author, Body, DeviceKind, Envelope, ManifestMark, Payload, Profile,
+};
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec::{self, CodecError};
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Timestamp, Token, UserId};
-use parsec_protocol::keys::Entropy as _;
+use parsec_protocol::keys::{Entropy as _, UserSeed};
 use parsec_protocol::limits::BODY_MAX_BYTES;
 use parsec_protocol::manifest::ManifestHeader;
-use parsec_protocol::public_keys::{EncryptionKey, Hash, Signature, VerifyKey};
+use parsec_protocol::public_keys::{Hash, Signature, VerifyKey};
 use parsec_protocol::relay;
+use parsec_protocol::sealing::{EncryptionKey, KeyHash, SECRET_BOX_BYTES};
 use support::Seed;
 
 /// Values of each record, drawn from a seed.
@@ -100,6 +104,31 @@ impl Draw {
         VerifyKey::from_bytes(self.bytes())
     }
 
+    fn key_hash(&mut self) -> KeyHash {
+        KeyHash::from_bytes(self.bytes())
+    }
+
+    fn mark(&mut self) -> ManifestMark {
+        ManifestMark { version: self.number(), hash: self.hash() }
+    }
+
+    /// One of a few: making one takes as long as a hundred values of anything else.
+    fn encryption_key(&mut self) -> EncryptionKey {
+        static KEYS: LazyLock<[EncryptionKey; 4]> =
+            LazyLock::new(|| [1, 2, 3, 4].map(|seed| UserSeed::from_bytes(&mut [seed; 32]).encryption_key()));
+        KEYS[self.below(KEYS.len())].clone()
+    }
+
+    fn sealed(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; SECRET_BOX_BYTES];
+        self.0.fill(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn few<T>(&mut self, draw: fn(&mut Self) -> T) -> Vec<T> {
+        (0..self.below(3)).map(|_| draw(self)).collect()
+    }
+
     fn author(&mut self) -> Author {
         self.maybe(Self::device).map_or(Author::Root, Author::Device)
     }
@@ -113,12 +142,12 @@ impl Draw {
     }
 
     fn body(&mut self) -> Body {
-        match self.below(5) {
+        match self.below(6) {
             0 => Body::User {
                 user: self.user(),
                 email: self.email(),
                 sealed_name: self.blob().into(),
-                encryption_key: EncryptionKey::from_bytes(self.bytes()),
+                encryption_key: self.key_hash(),
                 profile: self.profile(),
             },
             1 => Body::Device {
@@ -126,10 +155,19 @@ impl Draw {
                 user: self.user(),
                 sealed_label: self.blob().into(),
                 verify_key: self.key(),
+                encryption_key: self.key_hash(),
+                kind: self.pick(&[DeviceKind::Device, DeviceKind::Recovery]),
             },
             2 => Body::ProfileChange { user: self.user(), profile: self.profile() },
             3 => Body::UserRevoked { user: self.user() },
-            _ => Body::DeviceRevoked { device: self.device() },
+            4 => Body::DeviceRevoked { device: self.device() },
+            _ => Body::UserKeyChanged {
+                user: self.user(),
+                previous: self.key_hash(),
+                encryption_key: self.key_hash(),
+                manifest: self.maybe(Self::mark),
+                abandoned: self.many(Self::device),
+            },
         }
     }
 
@@ -152,6 +190,7 @@ impl Draw {
             handshake: self.hash(),
             certificates: self.many(Self::hash),
             root: self.key(),
+            opened: self.hash(),
             signature: Signature::from_bytes(self.bytes()),
         }
     }
@@ -163,6 +202,7 @@ impl Draw {
             version: self.number(),
             author: self.device(),
             time: self.time(),
+            key: self.key_hash(),
         }
     }
 
@@ -179,7 +219,11 @@ impl Draw {
     }
 
     fn bootstrap(&mut self) -> relay::BootstrapRequest {
-        relay::BootstrapRequest { root: self.key(), certificates: self.many(|draw| draw.blob().into()) }
+        relay::BootstrapRequest {
+            root: self.key(),
+            certificates: self.many(|draw| draw.blob().into()),
+            keys: self.few(Self::encryption_key),
+        }
     }
 
     fn invited(&mut self) -> Invited {
@@ -266,7 +310,11 @@ impl Draw {
     }
 
     fn completion(&mut self) -> relay::Completion {
-        relay::Completion { certificates: self.many(|draw| draw.blob().into()), receipt: self.receipt() }
+        relay::Completion {
+            certificates: self.many(|draw| draw.blob().into()),
+            receipt: self.receipt(),
+            keys: self.few(Self::encryption_key),
+        }
     }
 
     fn completed(&mut self) -> relay::Completed {
@@ -281,6 +329,7 @@ impl Draw {
             expires: self.time(),
             certificates: self.many(|draw| draw.blob().into()),
             receipt: self.receipt(),
+            keys: self.few(Self::encryption_key),
         }
     }
 
@@ -290,6 +339,35 @@ impl Draw {
 
     fn new_certificate(&mut self) -> relay::NewCertificate {
         relay::NewCertificate { certificates: self.many(|draw| draw.blob().into()) }
+    }
+
+    fn repair(&mut self) -> relay::LogRepair {
+        relay::LogRepair {
+            from: self.head(),
+            certificates: self.many(|draw| draw.blob().into()),
+            keys: self.few(|draw| draw.maybe(Self::encryption_key)),
+        }
+    }
+
+    fn user_key_change(&mut self) -> relay::UserKeyChange {
+        relay::UserKeyChange {
+            certificate: self.blob().into(),
+            key: self.encryption_key(),
+            boxes: self.few(Self::device_box),
+            past: self.maybe(|draw| draw.sealed().into()),
+        }
+    }
+
+    fn device_box(&mut self) -> relay::DeviceBox {
+        relay::DeviceBox { device: self.device(), sealed: self.sealed().into() }
+    }
+
+    fn key_box(&mut self) -> relay::KeyBox {
+        relay::KeyBox { sealed: self.sealed().into(), past: self.maybe(|draw| draw.sealed().into()) }
+    }
+
+    fn key_box_upload(&mut self) -> relay::KeyBoxUpload {
+        relay::KeyBoxUpload { replaces: self.maybe(Self::hash), sealed: self.sealed().into() }
     }
 
     fn manifest_view(&mut self) -> relay::ManifestView {
@@ -346,7 +424,7 @@ impl Draw {
     }
 }
 
-/// Values of each kind: as usual, and in a full run, where all 28 kinds together come to a million.
+/// Values of each kind: as usual, and in a full run, where all 35 kinds together come to a million.
 fn rounds() -> usize {
     usize::try_from(support::runs(300, 36_000)).unwrap()
 }
@@ -449,6 +527,13 @@ records! {
     relay_direct_enrolment: direct_enrolment = 26;
     relay_standing_question: standing_question = 27;
     relay_new_certificate: new_certificate = 28;
+    manifest_mark: mark = 29;
+    encryption_key: encryption_key = 30;
+    relay_log_repair: repair = 31;
+    relay_user_key_change: user_key_change = 32;
+    relay_device_box: device_box = 33;
+    relay_key_box: key_box = 34;
+    relay_key_box_upload: key_box_upload = 35;
 }
 
 // --- how the library spells what the specification leaves to it
@@ -535,8 +620,8 @@ fn numbers_and_texts_that_no_record_has() {
 fn the_bounds_hold_together() {
     use parsec_protocol::chain::organisation::certificate::SEALED_NAME_BYTES;
     use parsec_protocol::limits::{
-        CERTIFICATE_MAX_BYTES, CODEC_MAX_DEPTH, INVITATION_PAGE_MAX, LOG_PAGE_MAX_CERTIFICATES,
-        MANIFEST_MAX_BYTES, ORGANISATION_ID_MAX_BYTES,
+        ABANDONED_MAX, CERTIFICATE_MAX_BYTES, CODEC_MAX_DEPTH, DEVICES_PER_USER_MAX, INVITATION_PAGE_MAX,
+        LOG_PAGE_MAX_CERTIFICATES, MANIFEST_MAX_BYTES, ORGANISATION_ID_MAX_BYTES,
     };
     // The largest certificate there can be: longest address, longest organisation id, largest
     // numbers.
@@ -549,12 +634,51 @@ fn the_bounds_hold_together() {
             user: UserId::from_bytes([1; 16]),
             email: longest_email(),
             sealed_name: vec![0; SEALED_NAME_BYTES].into(),
-            encryption_key: EncryptionKey::from_bytes([1; 32]),
+            encryption_key: KeyHash::from_bytes([1; 32]),
             profile: Profile::Outsider,
         },
     };
     let largest = payload.sign_with(|_, _| Signature::from_bytes([1; 64]));
     assert!(largest.len() < 1_200 && largest.len() < CERTIFICATE_MAX_BYTES, "{}", largest.len());
+    // And the largest change of a key.
+    let mut draw = Draw(Seed(3));
+    let change = Payload {
+        time: Timestamp(u64::MAX),
+        author: Author::Device(draw.device()),
+        seen: Head { count: u64::MAX, hash: draw.hash() },
+        body: Body::UserKeyChanged {
+            user: draw.user(),
+            previous: draw.key_hash(),
+            encryption_key: draw.key_hash(),
+            manifest: Some(ManifestMark { version: u64::MAX, hash: draw.hash() }),
+            abandoned: (0..ABANDONED_MAX).map(|_| draw.device()).collect(),
+        },
+        ..payload
+    };
+    let change = change.sign_with(|_, _| Signature::from_bytes([1; 64]));
+    assert!(change.len() < 700, "{}", change.len());
+    // With a box for every device that a user may have.
+    let call = relay::UserKeyChange {
+        certificate: vec![0; CERTIFICATE_MAX_BYTES].into(),
+        key: draw.encryption_key(),
+        boxes: (0..DEVICES_PER_USER_MAX).map(|_| draw.device_box()).collect(),
+        past: Some(draw.sealed().into()),
+    };
+    let call = codec::encode(&call).len();
+    assert!(call < 250_000 && call < BODY_MAX_BYTES, "{call}");
+    // A repair of as many certificates as there may be, each with a key.
+    let repair = relay::LogRepair {
+        from: Head { count: u64::MAX, hash: draw.hash() },
+        certificates: vec![vec![0; CERTIFICATE_MAX_BYTES].into(); LOG_PAGE_MAX_CERTIFICATES],
+        keys: vec![Some(draw.encryption_key()); LOG_PAGE_MAX_CERTIFICATES],
+    };
+    let repair = codec::encode(&repair).len();
+    assert!(repair <= relay::REPAIR_MAX_BYTES, "{repair}");
+    println!(
+        "sizes: largest user certificate {}, key change {}, call for it {call}, repair {repair}",
+        largest.len(),
+        change.len()
+    );
     // A page and a manifest fit the largest body even if each envelope is as large as it may be.
     let certificates = vec![vec![0; CERTIFICATE_MAX_BYTES].into(); LOG_PAGE_MAX_CERTIFICATES];
     assert!(codec::encode(&relay::LogPage { count: u64::MAX, certificates }).len() <= BODY_MAX_BYTES);

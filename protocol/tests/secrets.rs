@@ -16,7 +16,7 @@ use parsec_protocol::enrol::io::{Approval, ClaimerOutput, NewDevice};
 use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::ids::{Invited, Label, Timestamp, Token};
 use parsec_protocol::keys::{
-    DecryptionSeed, DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, ManifestKey, UserDecryptionKey,
+    DeviceSeed, DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, UserSeed,
 };
 use parsec_protocol::public_keys::{Hash, Signature};
 use parsec_protocol::relay::NewInvitation;
@@ -64,13 +64,14 @@ fn a_founder() {
         email: &email,
         name: &name,
         device_label: &name,
-        user_key: &secret!(UserDecryptionKey),
+        user_seed: &secret!(UserSeed),
+        device_seed: &secret!(DeviceSeed),
         signing_key: &secret!(DeviceSigningKey),
         directory_key: &secret!(DirectoryKey),
     };
     assert_eq!(leak(&founder), None);
-    let silent =
-        "user_key: UserDecryptionKey(..), signing_key: DeviceSigningKey(..), directory_key: DirectoryKey(..)";
+    let silent = "user_seed: UserSeed(..), device_seed: DeviceSeed(..), signing_key: DeviceSigningKey(..), \
+                  directory_key: DirectoryKey(..)";
     assert!(format!("{founder:?}").contains(silent));
 }
 
@@ -87,8 +88,9 @@ fn a_new_device() {
         profile: Profile::Standard,
         root,
         typed_codes: false,
-        user_key: secret!(UserDecryptionKey),
-        manifest_key: secret!(ManifestKey),
+        user_seed: secret!(UserSeed),
+        device_seed: secret!(DeviceSeed),
+        manifest: None,
         signing_key: secret!(DeviceSigningKey),
         store_key: secret!(LocalStoreKey),
         directory_key: secret!(DirectoryKey),
@@ -99,12 +101,13 @@ fn a_new_device() {
             handshake: Hash::of(&[]),
             certificates: Vec::new(),
             root,
+            opened: Hash::of(&[]),
             signature: Signature::from_bytes([0; 64]),
         },
         first_device: true,
     };
     assert_eq!(leak(&device), None);
-    let silent = "user_key: UserDecryptionKey(..), manifest_key: ManifestKey(..), \
+    let silent = "user_seed: UserSeed(..), device_seed: DeviceSeed(..), manifest: None, \
                   signing_key: DeviceSigningKey(..), store_key: LocalStoreKey(..), directory_key: DirectoryKey(..)";
     assert!(format!("{device:?}").contains(silent));
     assert_eq!(leak(&ClaimerOutput::Keep(Box::new(device))), None);
@@ -120,8 +123,8 @@ fn an_approval() {
         profile: Profile::Standard,
         signing_key: &secret!(DeviceSigningKey),
         directory_key: &secret!(DirectoryKey),
-        user_key: &secret!(UserDecryptionKey),
-        manifest_key: &secret!(ManifestKey),
+        user_seed: &secret!(UserSeed),
+        manifest: None,
         log: &org.log,
         attempts: 1,
     };
@@ -153,7 +156,7 @@ fn a_link_and_the_request_that_mails_it() {
 
 #[test]
 fn what_a_box_is_made_of_and_what_was_in_it() {
-    let seed = secret!(DecryptionSeed);
+    let seed = secret!(UserSeed);
     let drawn = || Randomness::from_slice(&[BYTE; RANDOMNESS_BYTES]).unwrap();
     assert_eq!(leak(&drawn()), None);
     let sealed = seal(&seed.encryption_key(), b"", b"", &[BYTE; 32], drawn()).unwrap();

@@ -5,7 +5,8 @@ signatures are checked here too, slowly. Refuses what it does not know by saying
 
     check.py log FILE        a log: {"organisation": ..., "root": hex, "envelopes": [hex, ...]}
     check.py file FILE       an evidence file: an exported log, a fork proof, an enrolment receipt
-    check.py vectors FOLDER  every vector of tests/vectors whose layer this program knows
+    check.py vectors FOLDER [LAYER]
+                             every vector of tests/vectors whose layer this program knows, or of one layer
     check.py compare         one question a line on standard input, one answer a line on standard output
 """
 
@@ -20,6 +21,7 @@ import sys
 
 import hpke
 import names
+import noise
 import sealed
 
 CERTIFICATE_MAX = 2048
@@ -27,13 +29,18 @@ LOG_MAX = 100_000
 DEPTH_MAX = 12
 DEVICES_MAX = 200
 FILE_MAX = 64 * 1024 * 1024
-SEALED = 554
+SEALED = 558
+KEY_CHANGES_MAX = 20
+ABANDONED_MAX = 16
 MANIFEST_MAX = 262_144
 RECEIPT_MAX = 256
 INFO_MAX = 1024
 ENCAPSULATION = 1120
 ENCRYPTION_KEY = 1216
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+# The kinds of certificates, and how many fields each has.
+BODIES = {0: 5, 1: 6, 2: 2, 3: 1, 4: 1, 5: 5}
 
 # Rules that a run is told to forget: a comparison that does not notice is no comparison.
 FORGET = set()
@@ -292,6 +299,8 @@ class Log:
         self.organisation, self.root = organisation, root
         self.heads = [sha(b"parsec-log-v1", organisation.encode(), root)]
         self.users, self.devices, self.spoke = {}, {}, {}
+        # Key hashes there ever were; devices that never came, and whose they were to be.
+        self.keys, self.abandoned = set(), {}
 
     def take(self, envelope):
         """Adds a certificate.
@@ -309,7 +318,7 @@ class Log:
         natural(time)
         count, hash_ = record(seen, 2, "not a head")
         natural(count), octets(hash_, 32)
-        kind, said = choice(body, {0: 5, 1: 4, 2: 2, 3: 1, 4: 1})
+        kind, said = choice(body, BODIES)
         self.shape(kind, said)
         need(organisation == self.organisation, "other organisation")
         # 2
@@ -334,6 +343,8 @@ class Log:
             before = self.spoke.get(device)
             need(before is None or (time >= before[0] and count >= before[1]), "went back")
         # 6
+        if position >= 2 and self.devices[device]["kind"] == 1:
+            need(kind == 1 and said[1] == me and said[5] == 0, "recovery device")
         self.rules(position, kind, said, device, me, count)
         self.apply(position, kind, said, device)
         if kind >= 2:
@@ -354,12 +365,34 @@ class Log:
             octets(said[1], 16)
             if not isinstance(said[2], bytes):
                 raise Bad("no sealed label")
-            octets(said[3], 32)
+            octets(said[3], 32), octets(said[4], 32)
+            if natural(said[5]) > 1:
+                raise Bad("unknown kind of device")
         elif kind == 2 and natural(said[1]) > 2:
             raise Bad("unknown profile")
+        elif kind == 5:
+            octets(said[1], 32), octets(said[2], 32)
+            if said[3] is not None:
+                version, hash_ = record(said[3], 2, "not a manifest's mark")
+                natural(version), octets(hash_, 32)
+            if not isinstance(said[4], list):
+                raise Bad("no list of devices")
+            for one in said[4]:
+                octets(one, 16)
 
     def administrator(self, me):
         return me is not None and self.users[me]["profile"] == 0
+
+    def new_key(self, key):
+        need(key not in self.keys, "encryption key taken")
+
+    def devices_of(self, user):
+        """Ids of the user's devices, and of those that never came."""
+        came = {id_ for id_, it in self.devices.items() if it["user"] == user}
+        return came | {id_ for id_, whose in self.abandoned.items() if whose == user}
+
+    def suspended(self, user):
+        return self.users[user]["device revoked at"] > self.users[user]["key at"]
 
     def rules(self, position, kind, said, device, me, count):
         if position == 0:
@@ -372,11 +405,10 @@ class Log:
             need(user not in self.users, "user id taken")
             others = self.users.values()
             need(not any(it["email"] == email and not it["revoked"] for it in others), "address taken")
-            need(not any(it["key"] == key for it in others), "encryption key taken")
-            need(sound_encryption_key(key), "encryption key")
+            self.new_key(key)
             need(len(name) == SEALED, "sealed name")
         elif kind == 1:
-            new, user, label, key = said
+            new, user, label, key, sealed_to, device_kind = said
             need(new not in self.devices, "device id taken")
             need(sound_verify_key(key), "verify key")
             need(key != self.root, "verify key of the root")
@@ -386,8 +418,10 @@ class Log:
                 raise Bad("user unknown")
             owner = self.users[user]
             need(not owner["revoked"], "user revoked")
+            self.new_key(sealed_to)
+            need(len(self.devices_of(user) - {new}) < DEVICES_MAX, "too many devices")
             owned = sum(it["user"] == user for it in self.devices.values())
-            need(owned < DEVICES_MAX, "too many devices")
+            need(owned > 0 or device_kind == 0, "recovery device")
             first = owned == 0 and owner["author"] == device and (position == 1 or self.administrator(me))
             need(me == user or first, "not own user")
         elif kind == 2:
@@ -406,6 +440,22 @@ class Log:
             if user not in self.users:
                 raise Bad("user unknown")
             need(not self.users[user]["revoked"], "user revoked")
+        elif kind == 5:
+            user, previous, key, _, abandoned = said
+            need(user == me, "another's key")
+            if user not in self.users:
+                raise Bad("user unknown")
+            owner = self.users[user]
+            need(owner["key"] == previous, "stale key")
+            self.new_key(key)
+            gone = sum(it["user"] == user and it["revoked"] for it in self.devices.values())
+            need(abandoned or owner["changes"] < KEY_CHANGES_MAX + gone, "too many key changes")
+            if abandoned:
+                need(all(one < two for one, two in zip(abandoned, abandoned[1:])), "abandoned in order")
+                room = DEVICES_MAX - len(self.devices_of(user))
+                need(len(abandoned) <= min(ABANDONED_MAX, room), "abandoned too many")
+                known = self.abandoned.keys() | self.devices.keys()
+                need(not any(one in known for one in abandoned), "abandoned before")
         else:
             (gone,) = said
             if gone not in self.devices:
@@ -417,25 +467,38 @@ class Log:
 
     def apply(self, position, kind, said, device):
         if kind == 0:
-            user, email, _, key, profile = said
+            user, email, name, key, profile = said
+            self.keys.add(key)
             self.users[user] = {
+                "name": name,
                 "email": email,
                 "key": key,
+                "key at": position,
+                "device revoked at": -1,
+                "changes": 0,
                 "profile": profile,
                 "profile at": position,
                 "author": device,
                 "revoked": False,
             }
         elif kind == 1:
-            self.devices[said[0]] = {"user": said[1], "key": said[3], "revoked": False}
+            self.devices[said[0]] = {"user": said[1], "key": said[3], "kind": said[5], "revoked": False}
+            self.keys.add(said[4])
         elif kind == 2:
             self.users[said[0]].update({"profile": said[1], "profile at": position})
         elif kind == 3:
             self.users[said[0]]["revoked"] = True
             for it in self.devices.values():
                 it["revoked"] |= it["user"] == said[0]
+        elif kind == 5:
+            user, _, key, _, abandoned = said
+            self.keys.add(key)
+            self.users[user].update({"key": key, "key at": position})
+            self.users[user]["changes"] += not abandoned
+            self.abandoned.update({one: user for one in abandoned})
         else:
             self.devices[said[0]]["revoked"] = True
+            self.users[self.devices[said[0]]["user"]]["device revoked at"] = position
 
 
 def read_log(organisation, root, envelopes):
@@ -468,13 +531,13 @@ def codes(split, h, claimer, greeter, root_commitment, typing):
 
 def receipt(message, device):
     """Whether a receipt is one, by this device."""
-    h, certificates, root, signature = record(decode(message, RECEIPT_MAX), 4, "not a receipt")
-    octets(h, 32), octets(root, 32), octets(signature, 64)
+    h, certificates, root, opened, signature = record(decode(message, RECEIPT_MAX), 5, "not a receipt")
+    octets(h, 32), octets(root, 32), octets(opened, 32), octets(signature, 64)
     if not isinstance(certificates, list):
         raise Bad("not a receipt")
     for one in certificates:
         octets(one, 32)
-    return signed(device, b"parsec-receipt-v1\0", encode([h, certificates, root]), signature)
+    return signed(device, b"parsec-receipt-v1\0", encode([h, certificates, root, opened]), signature)
 
 
 # --- Evidence files
@@ -535,7 +598,7 @@ def certificate(envelope):
         raise Bad("no payload")
     organisation, author, time, seen, body = record(decode(payload, CERTIFICATE_MAX), 5, "not a payload")
     by, fields = choice(author, {0: 0, 1: 1})
-    kind, said = choice(body, {0: 5, 1: 4, 2: 2, 3: 1, 4: 1})
+    kind, said = choice(body, BODIES)
     Log.shape(kind, said)
     device = octets(fields[0], 16) if by else None
     return organisation, device, natural(time), place(seen), (kind, said), payload, octets(signature, 64)
@@ -592,9 +655,9 @@ def enrolment_receipt(fields):
     statement, signature, envelopes, proof = record(fields, 4, "not a receipt")
     if not isinstance(statement, bytes):
         raise Bad("no statement")
-    said = record(decode(statement, 512), 13, "not a statement")
-    organisation, root, greeter, key, transport, attempts, method, bits, heard, seen, h, device, time = said
-    octets(root, 32), octets(greeter, 16), octets(key, 32), natural(attempts), natural(bits), natural(time)
+    said = record(decode(statement, 512), 14, "not a statement")
+    organisation, root, greeter, key, transport, attempts, method, bits, heard, seen, h, device, time, opened = said
+    octets(opened, 32), octets(root, 32), octets(greeter, 16), octets(key, 32), natural(attempts), natural(bits), natural(time)
     octets(h, 32), octets(device, 16)
     if not isinstance(heard, bool) or natural(transport) > 1 or natural(method) > 1:
         raise Bad("not a statement")
@@ -609,11 +672,12 @@ def enrolment_receipt(fields):
     kinds = [kind for kind, _ in bodies]
     if kinds not in ([1], [0, 1]):
         raise Bad("not one enrolment")
-    new, user, _, new_key = bodies[-1][1]
+    new, user, _, new_key, _, _ = bodies[-1][1]
     need(kinds == [1] or bodies[0][1][0] == user, "not one enrolment")
     need(new == device, "another device")
-    h_, hashes, root_, _ = record(proof, 4, "not a receipt")
-    need((h_, hashes, root_) == (h, [sha(envelope) for envelope in envelopes], root), "receipt of something else")
+    h_, hashes, root_, opened_, _ = record(proof, 5, "not a receipt")
+    there = (h, [sha(envelope) for envelope in envelopes], root, opened)
+    need((h_, hashes, root_, opened_) == there, "receipt of something else")
     need(receipt(encode(proof), new_key), "signature")
 
 
@@ -674,8 +738,19 @@ NOT_HEX = {"kind", "organisation", "envelopes", "typing", "text", "hints", "here
 
 def judge_log(given):
     envelopes = [bytes.fromhex(one) for one in given["envelopes"]]
-    count, _, why = read_log(given["organisation"], bytes.fromhex(given["root"]), envelopes)
-    return (None, None) if why is None else (None, count)
+    log = Log(given["organisation"], bytes.fromhex(given["root"]))
+    for envelope in envelopes:
+        try:
+            log.take(envelope)
+        except Bad:
+            return None, len(log.heads) - 1
+    return {
+        "head": [len(log.heads) - 1, log.heads[-1].hex()],
+        "members": [it["email"] for it in log.users.values() if not it["revoked"]],
+        "keys": [it["key"].hex() for it in log.users.values()],
+        "suspended": [user.hex() for user in log.users if log.suspended(user)],
+        "devices": [device.hex() for device, it in log.devices.items() if not it["revoked"]],
+    }, None
 
 
 def judge_certificate(given):
@@ -683,7 +758,7 @@ def judge_certificate(given):
     need(signed(bytes.fromhex(given["author key"]), b"parsec-cert-v1\0", payload, octets(signature, 64)), "signature")
     organisation, author, time, seen, body = record(decode(payload, CERTIFICATE_MAX), 5, "not a payload")
     choice(author, {0: 0, 1: 1})
-    kind, said = choice(body, {0: 5, 1: 4, 2: 2, 3: 1, 4: 1})
+    kind, said = choice(body, BODIES)
     Log.shape(kind, said)
     return {"organisation": organisation, "body": encode(body).hex()}, None
 
@@ -691,8 +766,13 @@ def judge_certificate(given):
 def judge_receipt(given):
     message = bytes.fromhex(given["receipt"])
     need(receipt(message, bytes.fromhex(given["device key"])), "signature")
-    h, certificates, root, _ = decode(message, 256)
-    return {"handshake": h.hex(), "certificates": [one.hex() for one in certificates], "root": root.hex()}, None
+    h, certificates, root, opened, _ = decode(message, 256)
+    return {
+        "handshake": h.hex(),
+        "certificates": [one.hex() for one in certificates],
+        "root": root.hex(),
+        "opened": opened.hex(),
+    }, None
 
 
 def judge_sas(given):
@@ -835,10 +915,12 @@ def sealed_name(given):
     """The name, or nothing where it is unreadable."""
     raw = bytes.fromhex(given["sealed"])
     kind = {"user": 0, "device": 1}[given["kind"]]
-    place_ = encode([given["organisation"], kind, bytes.fromhex(given["id"])])
     key = bytes.fromhex(given["directory key"])
     need(len(raw) == SEALED, "sealed name")
-    plain = sealed.opened(key, raw[:24], b"parsec-name-v1\0" + place_, raw[24:])
+    number = int.from_bytes(raw[:4], "big")
+    need(number == 1, "directory key's number")
+    place_ = encode([given["organisation"], kind, bytes.fromhex(given["id"]), number])
+    plain = sealed.opened(key, raw[4:28], b"parsec-name-v1\0" + place_, raw[28:])
     if plain is None:
         raise Bad("unreadable")
     length = int.from_bytes(plain[:2], "big")
@@ -870,7 +952,7 @@ def judge_box(given):
     if plain is None:
         raise Bad("closed")
     if given["randomness"] is not None:
-        key = hpke.keys(seed)[1]
+        key = hpke.key_pair(seed)[1]
         need(hpke.seal(key, info, associated, plain, bytes.fromhex(given["randomness"])) == box, "another box")
     return {"plaintext": plain.hex()}, None
 
@@ -879,27 +961,66 @@ def judge_manifest(given):
     payload, signature = record(decode(bytes.fromhex(given["envelope"]), MANIFEST_MAX), 2, "not an envelope")
     if not isinstance(payload, bytes):
         raise Bad("no payload")
-    fields = record(decode(payload, MANIFEST_MAX), 7, "not a manifest")
-    organisation, user, version, author, time, nonce, ciphertext = fields
+    fields = record(decode(payload, MANIFEST_MAX), 8, "not a manifest")
+    organisation, user, version, author, time, of, nonce, ciphertext = fields
     organisation_id(organisation), octets(user, 16), natural(version), octets(author, 16), natural(time)
-    octets(nonce, 24)
+    octets(of, 32), octets(nonce, 24)
     if not isinstance(ciphertext, bytes):
         raise Bad("not a manifest")
     need(organisation == given["organisation"] and user.hex() == given["user"] and version > 0, "another place")
     need(author.hex() == given["author"], "another author")
     key = bytes.fromhex(given["author key"])
     need(signed(key, b"parsec-manifest-v1\0", payload, octets(signature, 64)), "signature")
-    ad = b"parsec-manifest-v1 ad\0" + encode(fields[:5])
-    plain = sealed.opened(bytes.fromhex(given["manifest key"]), nonce, ad, ciphertext)
+    need(of.hex() == given["key"], "unknown key")
+    ad = b"parsec-manifest-v1 ad\0" + encode(fields[:6])
+    about = b"parsec-manifest-v1 key\0" + encode([organisation, user])
+    manifest_key = noise.hkdf(b"", bytes.fromhex(given["user's seed"]), about, 32)
+    plain = sealed.opened(manifest_key, nonce, ad, ciphertext)
     if plain is None:
         raise Bad("unreadable")
-    (safes,) = record(decode(plain, MANIFEST_MAX), 1, "not a manifest")
+    directory_keys, anchor, safes = record(decode(plain, MANIFEST_MAX), 3, "not a manifest")
     if not isinstance(safes, list):
         raise Bad("no safes")
+    numbered(directory_keys)
+    count, head_ = place(anchor)
     for safe in safes:
         id_, secret, role = record(safe, 3, "not a safe")
         octets(id_, 16), octets(secret, 32), natural(role)
-    return {"version": version, "time": time, "safes": len(safes)}, None
+    return {"version": version, "time": time, "anchor": [count, head_.hex()], "safes": len(safes)}, None
+
+
+def numbered(value):
+    """Directory keys with their numbers, ascending."""
+    if not isinstance(value, list) or len(value) > 256:
+        raise Bad("no directory keys")
+    for one in value:
+        number, key = record(one, 2, "not a directory key")
+        natural(number), octets(key, 32)
+    need(all(one[0] < two[0] for one, two in zip(value, value[1:])), "directory keys in order")
+    return value
+
+
+def judge_user_key(given):
+    """The seed in a key box or past box."""
+    raw = {name: bytes.fromhex(value) for name, value in given.items() if name not in ("kind", "organisation")}
+    if given["kind"] == "device":
+        own = key_hash(hpke.keys(raw["seed"])[1])
+        use = ["parsec-user-key-v1", given["organisation"], raw["user"], raw["key"], raw["device"], own]
+        wanted = raw["key"]
+    else:
+        wanted = raw["previous key"]
+        use = ["parsec-user-past-v1", given["organisation"], raw["user"], raw["key"], wanted]
+    need(sound_encryption_key(raw["box"][ENCAPSULATION - 32 : ENCAPSULATION]), "X25519 key of a box")
+    seed = hpke.open_(raw["seed"], encode(use), b"", raw["box"])
+    if seed is None:
+        raise Bad("closed")
+    octets(seed, 32)
+    need(key_hash(hpke.keys(seed)[1]) == wanted, "the certified key")
+    return {"seed": seed.hex()}, None
+
+
+def key_hash(key):
+    return sha(b"parsec-key-v1\0", encode([1, key]))
 
 
 def optional(fields, least, most):
@@ -987,6 +1108,195 @@ def judge_hints(given):
     return {"peer": peer.hex(), "addresses": addresses, "relays": relays}, None
 
 
+# --- A whole ceremony, made again from what both sides drew
+
+
+def sign(seed, context, message):
+    """RFC 8032, section 5.1.6."""
+    whole = hashlib.sha512(seed).digest()
+    scalar = int.from_bytes(whole[:32], "little") & ((1 << 254) - 8) | 1 << 254
+    key = written_point(times(scalar, BASE))
+    r = int.from_bytes(hashlib.sha512(whole[32:] + context + message).digest(), "little") % L
+    first = written_point(times(r, BASE))
+    k = int.from_bytes(hashlib.sha512(first + key + context + message).digest(), "little") % L
+    return first + ((r + k * scalar) % L).to_bytes(32, "little")
+
+
+def verify_key_of(seed):
+    whole = hashlib.sha512(seed).digest()
+    return written_point(times(int.from_bytes(whole[:32], "little") & ((1 << 254) - 8) | 1 << 254, BASE))
+
+
+def written_point(where):
+    inverse = pow(where[2], P - 2, P)
+    x, y = where[0] * inverse % P, where[1] * inverse % P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+def prologue_of(said):
+    who = said["invited"]
+    invited = [0, [who]] if said["invited kind"] == "user" else [1, [bytes.fromhex(who)]]
+    ids = [bytes.fromhex(said[name]) for name in ("token", "greeter user id", "greeter device id")]
+    fields = ["parsec-enrol", 1, said["organisation"], ids[0], invited, ids[1], ids[2]]
+    if said["transport"] == "relay":
+        return encode(fields + [0])
+    return encode(fields + [1, bytes.fromhex(said["peer key"])])
+
+
+def psk_of(given):
+    return noise.hkdf(b"", bytes.fromhex(given["link secret"]), b"parsec-enrol-v1 psk", 32)
+
+
+def half(handshake, second, message):
+    """Reads the other side's message 0 or 1."""
+    need(len(message) == 48, "length")
+    need(sound_encryption_key(message[:32]), "X25519 key")
+    need(handshake.read(second, message), "another link or prologue")
+
+
+def judge_channel(given):
+    prologue, psk = prologue_of(given["prologue"]), psk_of(given)
+    if "message" not in given:
+        return {"prologue": prologue.hex(), "psk": psk.hex()}, None
+    draws, message = [bytes.fromhex(one) for one in given["draws"]], bytes.fromhex(given["message"])
+    handshake = noise.Handshake(prologue, psk, draws[0])
+    if given["by"] == "greeter":
+        half(handshake, False, message)
+        return {"next message": handshake.write(True, message[:32]).hex()}, None
+    handshake.write(False)
+    half(handshake, True, message)
+    commitment = mac(draws[1], b"parsec-enrol-v1 commit", handshake.h)
+    sent = sealed.closed(handshake.split()[0], noise.nonce(0), b"", encode([commitment]))
+    return {"next message": sent.hex()}, None
+
+
+def sealed_name_of(key, nonce, organisation, kind, id_, text):
+    raw = text.encode()
+    plain = len(raw).to_bytes(2, "big") + raw + bytes(512 - len(raw))
+    ad = b"parsec-name-v1\0" + encode([organisation, kind, id_, 1])
+    return (1).to_bytes(4, "big") + nonce + sealed.closed_long(key, nonce, ad, plain)
+
+
+def judge_ceremony(given):
+    """Makes all nine messages, each side's with what it drew; a replaced one must not be taken."""
+    said, new_user = given["prologue"], given["prologue"]["invited kind"] == "user"
+    organisation, time, root = said["organisation"], given["time"], bytes.fromhex(given["root verify key"])
+    log = whole_log(organisation, root, [bytes.fromhex(one) for one in given["log"]])
+    keys = {name: bytes.fromhex(value) for name, value in given["greeter's keys"].items()}
+    claimers, greeters = (
+        [bytes.fromhex(one) for one in given[side]] for side in ("claimer's draws", "greeter's draws")
+    )
+    # What lies between are the decoys.
+    c_secret, c_nonce = claimers[:2]
+    g_secret, g_nonce = greeters[:2]
+    signing, store, device_seed, *own = claimers[-4:] if new_user else claimers[-3:]
+    octets(store, 32)
+    messages, replaced = [], given.get("replaced") or {}
+
+    def sent(message, taken):
+        messages.append(message.hex())
+        if replaced.get("step") == len(messages) - 1:
+            need(taken(bytes.fromhex(replaced["message"])), "a changed message")
+
+    prologue, psk = prologue_of(said), psk_of(given)
+    claimer, greeter = noise.Handshake(prologue, psk, c_secret), noise.Handshake(prologue, psk, g_secret)
+    first = claimer.write(False)
+    sent(first, lambda message: False)
+    half(greeter, False, first)
+    second = greeter.write(True, first[:32])
+    sent(second, lambda message: False)
+    half(claimer, True, second)
+    h, split = claimer.h, claimer.split()
+
+    def spoken(value):
+        step = len(messages)
+        key, nonce = split[step % 2], noise.nonce(step // 2 - 1)
+        sent(
+            sealed.closed(key, nonce, b"", encode(value)),
+            lambda message: sealed.opened_ietf(key, nonce, b"", message) is not None,
+        )
+
+    spoken([mac(c_nonce, b"parsec-enrol-v1 commit", h)])
+    root_commitment = mac(g_nonce, b"parsec-enrol-v1 root", h, root)
+    spoken([g_nonce, root_commitment, given["typing required"]])
+    spoken([c_nonce])
+    shown_by_claimer, shown_by_greeter = codes(
+        split[0] + split[1], h, c_nonce, g_nonce, root_commitment, given["typing required"]
+    )
+    spoken([1])
+    device_key = hpke.keys(device_seed)[1]
+    user_key = hpke.keys(own[0])[1] if new_user else None
+    claim = [
+        given["name"] if new_user else None,
+        given["label"],
+        [1, user_key] if new_user else None,
+        verify_key_of(signing),
+        [1, device_key],
+    ]
+    spoken([claim, sign(signing, b"parsec-possession-v1\0", encode([h, claim]))])
+
+    if new_user:
+        device, user, name_nonce, label_nonce, *boxes = greeters[-9:]
+        email, name, profile = said["invited"], given["name"], 1
+    else:
+        device, label_nonce, *boxes = greeters[-5:]
+        user = bytes.fromhex(said["invited"])
+        record_ = log.users[user]
+        email, profile = record_["email"], record_["profile"]
+        asked = {"organisation": organisation, "kind": "user", "id": user.hex(), "sealed": record_["name"].hex()}
+        name = sealed_name(dict(asked, **{"directory key": keys["directory key"].hex()}))
+    seen = [len(log.heads) - 1, log.heads[-1]]
+    directory = keys["directory key"]
+    bodies = []
+    if new_user:
+        sealed_ = sealed_name_of(directory, name_nonce, organisation, 0, user, name)
+        bodies.append([0, [user, email, sealed_, key_hash(user_key), profile]])
+    sealed_ = sealed_name_of(directory, label_nonce, organisation, 1, device, given["label"])
+    bodies.append([1, [device, user, sealed_, verify_key_of(signing), key_hash(device_key), 0]])
+    certificates = []
+    for body in bodies:
+        by = [1, [bytes.fromhex(said["greeter device id"])]]
+        payload = encode([organisation, by, time, seen, body])
+        signature = sign(keys["device signing key"], b"parsec-cert-v1\0", payload)
+        certificates.append(encode([payload, signature]))
+    secrets = [[[1, directory]]] if new_user else [[[1, directory]], keys["user's seed"]]
+    secrets = hpke.seal(device_key, encode(["parsec-handover-v1", h]), b"", encode(secrets), boxes[0])
+    challenges = [
+        hpke.seal(key, encode(["parsec-challenge-v1", h, whose]), b"", boxes[1 + 2 * whose], boxes[2 + 2 * whose])
+        for whose, key in enumerate([device_key, user_key] if new_user else [device_key])
+    ]
+    opened = sha(b"parsec-opened-v1\0", *boxes[1::2])
+    mark = given["manifest"]
+    mark = None if mark is None else [mark["version"], bytes.fromhex(mark["hash"])]
+    handover = [user, device, email, name, given["label"], profile, root, seen, certificates]
+    spoken(handover + [mark, secrets, challenges])
+
+    for envelope in certificates:
+        log.take(envelope)
+    fields = [h, [sha(envelope) for envelope in certificates], root, opened]
+    eighth = encode(fields + [sign(signing, b"parsec-receipt-v1\0", encode(fields))])
+    sent(eighth, lambda message: message == eighth)
+    seed = own[0] if new_user else keys["user's seed"]
+    return {
+        "messages": messages,
+        "h": h.hex(),
+        "opened": opened.hex(),
+        "key hashes": [key_hash(key).hex() for key in (user_key, device_key) if key is not None],
+        "claimer's code": shown_by_claimer,
+        "greeter's code": shown_by_greeter,
+        "kept": {
+            "user id": user.hex(),
+            "device id": device.hex(),
+            "device signing key": signing.hex(),
+            "user's seed": seed.hex(),
+            "device's seed": device_seed.hex(),
+            "directory key": directory.hex(),
+            "manifest": given["manifest"],
+            "certificates": [one.hex() for one in certificates],
+        },
+    }, None
+
+
 LAYERS = {
     "box": judge_box,
     "codec": judge_codec,
@@ -1004,6 +1314,9 @@ LAYERS = {
     "receipt": judge_receipt,
     "request": judge_request,
     "sas": judge_sas,
+    "user-key": judge_user_key,
+    "channel": judge_channel,
+    "ceremony": judge_ceremony,
 }
 
 
@@ -1023,7 +1336,7 @@ def agrees(vector):
     return gives is None or gives == vector["gives"]
 
 
-def vectors(folder):
+def vectors(folder, layer=None):
     """How many vectors of layers that this program knows there are; the names of those that it judges otherwise."""
     judged, wrong = 0, []
     for name in sorted(os.listdir(folder)):
@@ -1031,7 +1344,7 @@ def vectors(folder):
             continue
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             vector = json.load(file)
-        if vector["layer"] in LAYERS:
+        if vector["layer"] in LAYERS and layer in (None, vector["layer"]):
             judged += 1
             if not agrees(vector):
                 wrong.append(name)
@@ -1046,8 +1359,8 @@ def main(arguments):
         for line in sys.stdin:
             print(json.dumps(answer(json.loads(line))), flush=True)
         return 0
-    if len(arguments) == 2 and arguments[0] == "vectors":
-        judged, wrong = vectors(arguments[1])
+    if len(arguments) in (2, 3) and arguments[0] == "vectors":
+        judged, wrong = vectors(*arguments[1:])
         for line in wrong:
             print(line)
         print("%d vectors judged, %d otherwise than they say" % (judged, len(wrong)))

@@ -72,7 +72,17 @@ def opened_ietf(key, nonce, ad, sealed):
     return mixed_over(text, key, nonce) if hmac.compare_digest(tag_of(key, nonce, ad, text), given) else None
 
 
+def shorter(key, nonce):
+    """Key and nonce of 12 bytes, for a nonce of 24."""
+    state = mixed(CONSTANTS + words(key) + words(nonce[:16]))
+    return struct.pack("<8I", *state[:4], *state[12:]), bytes(4) + nonce[16:]
+
+
+def closed_long(key, nonce, ad, plaintext):
+    """The ciphertext and its tag, by a nonce of 24 bytes."""
+    return closed(*shorter(key, nonce), ad, plaintext)
+
+
 def opened(key, nonce, ad, sealed):
     """What was sealed by a nonce of 24 bytes, or nothing."""
-    state = mixed(CONSTANTS + words(key) + words(nonce[:16]))
-    return opened_ietf(struct.pack("<8I", *state[:4], *state[12:]), bytes(4) + nonce[16:], ad, sealed)
+    return opened_ietf(*shorter(key, nonce), ad, sealed)

@@ -114,6 +114,10 @@ def main() -> None:
     assert problem(client.trust.fork, alarm=1) == "invalid_request"
     # Nothing was amiss, so there is nothing to acknowledge.
     assert problem(client.trust.acknowledge, alarm=1) == "invalid_request"
+    # Another key for oneself, in the log as everybody sees it.
+    rekeyed = client.user.rekey()
+    assert rekeyed["left_out"] == [] and not rekeyed["member"]["suspended"], rekeyed
+    assert client.trust.log()["count"] == 3
 
     if "token.create" in client.methods:
         created = client.token.create(name="tour", methods=["status.show"], days=1)["token"]

@@ -11,7 +11,7 @@ use parsec_protocol::control::{
     HelloResult, InviteListResult, InviteResult, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped,
     OrgMoved, Problem, ReceiptListResult, Role, StatusResult, StreamId, TokenListResult, TokenSelector,
     TokenUsesResult, TokenView, TransportName, TrustAcknowledged, TrustImported, TrustLogResult,
-    TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserShowResult,
+    TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
 };
 use parsec_protocol::ids::{DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
 use parsec_protocol::lab::{Listed, Series, Transcript};
@@ -294,6 +294,7 @@ const TABLE: &[DocumentKind] = &[
     kind::<Forgotten>("parsec.device.forget/1"),
     kind::<DeviceView>("parsec.device.restore/1"),
     kind::<Member>("parsec.device.revoke/1"),
+    kind::<UserRekeyed>("parsec.user.rekey/1"),
     kind::<Member>("parsec.user.revoke/1"),
     kind::<Member>("parsec.user.profile/1"),
     kind::<DoctorResult>("parsec.doctor/1"),

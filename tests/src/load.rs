@@ -22,7 +22,7 @@ use parsec_protocol::keys::{LinkSecret, random};
 use parsec_protocol::public_keys::{Context, Signature};
 use parsec_protocol::relay::{BootstrapRequest, Completion, NewInvitation};
 use parsecd::enrolment::claimer::{self, SaveKeys};
-use parsecd::enrolment::greeter::{self, Issuer};
+use parsecd::enrolment::greeter::{self, Handed, Issuer};
 use parsecd::enrolment::view::ViewPublisher;
 use parsecd::enrolment::{Act, CeremonyContext, End, Request};
 use parsecd::os::caller::CallerSession;
@@ -183,6 +183,10 @@ impl Issuer for Vouches {
         }
     }
 
+    async fn handed(&self, _: Arc<VerifiedLog>) -> Result<(Arc<VerifiedLog>, Handed), Problem> {
+        unreachable!("new users alone are greeted here")
+    }
+
     async fn attempts(&self) -> Result<u64, Problem> {
         Ok(1)
     }
@@ -236,19 +240,19 @@ impl SaveKeys for Keeps {
 /// # Panics
 /// If the server refuses.
 pub async fn alice(base: &str, bootstrap_token: &str, organisation: &OrganisationId) -> Arc<Alice> {
-    let Organisation { log, envelopes, user, device, signing_key, directory_key, user_key, manifest_key } =
+    let Organisation { log, envelopes, user, device, signing_key, directory_key, user_seed, device_seed, keys: named } =
         Organisation::found(organisation, clock::now(), &mut System);
     let root = *log.root();
     let server = Server::new(Client::new(None).unwrap(), base).unwrap();
-    let request = BootstrapRequest { root, certificates: envelopes.into_iter().map(ByteVec::from).collect() };
+    let request = BootstrapRequest { root, certificates: envelopes.into_iter().map(ByteVec::from).collect(), keys: named };
     bootstrap(&server, organisation, bootstrap_token, &request).await.unwrap();
     Arc::new(Alice {
         organisation: organisation.clone(),
         user,
         device,
         keys: DeviceKeys {
-            user_key,
-            manifest_key,
+            user_seed: Arc::new(user_seed),
+            device_seed,
             signing_key,
             directory_key,
             root,
@@ -419,6 +423,7 @@ async fn publish(transport: &GreeterTransport, sealed: &SealedEnrolment) {
     let completion = Completion {
         certificates: publication.certificates.into_iter().map(ByteVec::from).collect(),
         receipt: publication.receipt,
+        keys: publication.keys,
     };
     transport.complete(&completion).await.unwrap();
 }

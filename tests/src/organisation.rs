@@ -8,7 +8,8 @@ use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::enrol::io::{Approval, Prologue, TransportKind};
 use parsec_protocol::ids::{DeviceId, Invited, OrganisationId, Timestamp, Token, UserId};
-use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, Entropy, ManifestKey, UserDecryptionKey};
+use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, UserSeed};
+use parsec_protocol::sealing::EncryptionKey;
 
 /// Alice's address in it.
 pub const EMAIL: &str = "alice@acme.example";
@@ -33,9 +34,11 @@ pub struct Organisation {
     /// Seals names.
     pub directory_key: DirectoryKey,
     /// Alice's own.
-    pub user_key: UserDecryptionKey,
-    /// Alice's own.
-    pub manifest_key: ManifestKey,
+    pub user_seed: UserSeed,
+    /// Her device's own.
+    pub device_seed: DeviceSeed,
+    /// The keys that the certificates name.
+    pub keys: Vec<EncryptionKey>,
 }
 
 impl Organisation {
@@ -47,22 +50,24 @@ impl Organisation {
     pub fn found(organisation: &OrganisationId, now: Timestamp, entropy: &mut dyn Entropy) -> Self {
         let signing_key = DeviceSigningKey::random(entropy).unwrap();
         let directory_key = DirectoryKey::random(entropy).unwrap();
-        let user_key = UserDecryptionKey::random(entropy).unwrap();
-        let manifest_key = ManifestKey::random(entropy).unwrap();
+        let user_seed = UserSeed::random(entropy).unwrap();
+        let device_seed = DeviceSeed::random(entropy).unwrap();
         let founder = Founder {
             organisation,
             email: &EMAIL.parse().unwrap(),
             name: &NAME.parse().unwrap(),
             device_label: &LABEL.parse().unwrap(),
-            user_key: &user_key,
+            user_seed: &user_seed,
+            device_seed: &device_seed,
             signing_key: &signing_key,
             directory_key: &directory_key,
         };
         let founded = found(&founder, now, entropy).unwrap();
         let log = VerifiedLog::empty(organisation.clone(), founded.root);
         let log = log.extended(founded.certificates.iter().map(Vec::as_slice)).unwrap();
-        let (user, device, envelopes) = (founded.user, founded.device, founded.certificates);
-        Self { log, envelopes, user, device, signing_key, directory_key, user_key, manifest_key }
+        let (user, device) = (founded.user, founded.device);
+        let (envelopes, keys) = (founded.certificates, founded.keys);
+        Self { log, envelopes, user, device, signing_key, directory_key, user_seed, device_seed, keys }
     }
 
     /// Alice greets Bob, over the relay.
@@ -91,8 +96,8 @@ impl Organisation {
             profile: Profile::Standard,
             signing_key: &self.signing_key,
             directory_key: &self.directory_key,
-            user_key: &self.user_key,
-            manifest_key: &self.manifest_key,
+            user_seed: &self.user_seed,
+            manifest: None,
             log: &self.log,
             attempts: 1,
         }

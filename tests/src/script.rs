@@ -135,6 +135,15 @@ pub fn up_to_password(
     newcomer: Newcomer<'_>,
     profile: Option<ProfileName>,
 ) {
+    up_to_approval(claimer, greeter, newcomer);
+    greeter.approve(profile).unwrap();
+}
+
+/// The same up to the greeter's question whether to vouch.
+///
+/// # Panics
+/// If a side ends before.
+pub fn up_to_approval(claimer: &mut Side, greeter: &mut Side, newcomer: Newcomer<'_>) {
     let said = claimer.code_to_say().unwrap();
     greeter.stage(Stage::ChooseCode).unwrap();
     greeter.choose(Some(&said), ChoiceMode::Picked).unwrap();
@@ -144,5 +153,4 @@ pub fn up_to_password(
     claimer.stage(Stage::Identify).unwrap();
     claimer.identify(newcomer.name, newcomer.label).unwrap();
     greeter.stage(Stage::Approve).unwrap();
-    greeter.approve(profile).unwrap();
 }

@@ -39,6 +39,8 @@ const EXPOSERS: &[(&str, &str)] = &[
         "protocol/src/sealing/open.rs",
         "makes the private keys out of a seed, for its public key and for a box",
     ),
+    ("protocol/src/user_key.rs", "seals the user's seed to the user's devices"),
+    ("daemon/src/store/user_keys.rs", "keeps the user's later seeds in the encrypted store"),
     ("daemon/src/store/keyfile.rs", "takes the password for age, compares the seed with the certified key"),
     ("daemon/src/store/database.rs", "hands the store key to SQLCipher"),
     ("daemon/src/store/invitations.rs", "keeps link secrets in the encrypted store, for greeting later"),

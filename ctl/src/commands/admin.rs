@@ -1,10 +1,11 @@
-//! `device revoke`, `user revoke`, `user profile`: what a member says about others.
+//! `device revoke`, `user revoke`, `user profile`: what a member says about others; `user rekey`: about
+//! themself.
 //!
 //! Decides how somebody is named, and that a person sees whom it is about before it is signed.
 //! Refuses to go on without a yes that was typed in full, or given as an option by a script.
 
 use parsec_protocol::control::{
-    DeviceRevoke, Member, MemberDevice, UserListResult, UserProfile, UserRevoke, UserShow, UserShowResult,
+    DeviceRevoke, Member, MemberDevice, UserListResult, UserProfile, UserRekeyed, UserRevoke, UserShow, UserShowResult,
     method,
 };
 
@@ -14,7 +15,7 @@ use crate::client::Connection;
 use crate::failure::{Done, Failure};
 use crate::prompt::Terminal;
 use crate::schema;
-use crate::text::escaped;
+use crate::text::{escaped, grouped};
 
 /// Fewest digits of a device's id: fewer would fit by accident.
 const PREFIX_MIN_DIGITS: usize = 4;
@@ -51,6 +52,25 @@ pub(super) fn revoke_user(context: &Context<'_>, user: &str, sure: &Sure) -> Res
     let member: Member = context.ask(&mut daemon, method::USER_REVOKE, &asked)?;
     let text = format!("{named} is revoked, with every device.");
     context.output.changed(schema::USER_REVOKE, &member, || text.clone(), Done::new(&text, SEE_MEMBERS))
+}
+
+/// Changes one's own key.
+pub(super) fn rekey(context: &Context<'_>, sure: &Sure) -> Result<(), Failure> {
+    let mut daemon = context.connect()?;
+    let what = "You get another key, and your devices with you: what is sealed to you from here on opens with it alone. \
+                What was sealed to you before stays readable to whoever has your key of before. This is done by itself when a device of yours is revoked.";
+    confirm(context, what, sure)?;
+    context.output.say("Changing the key and handing it to your devices...");
+    let done: UserRekeyed = context.ask(&mut daemon, method::USER_REKEY, &context.global.select())?;
+    let left_out = match done.left_out.as_slice() {
+        [] => String::new(),
+        devices => {
+            let ids: Vec<_> = devices.iter().map(|device| short(*device)).collect();
+            format!(" The server does not have the keys of {}: they got no use of it.", ids.join(", "))
+        }
+    };
+    let text = format!("Your key is another one now: {}.{left_out}", grouped(&done.key));
+    context.output.changed(schema::USER_REKEY, &done, || text.clone(), Done::new(&text, SEE_MEMBERS))
 }
 
 /// Gives one member another profile.
@@ -141,6 +161,7 @@ mod tests {
             name: None,
             profile: ProfileName::Standard,
             revoked: false,
+            suspended: false,
             devices: devices
                 .iter()
                 .map(|id| MemberDevice {

@@ -220,6 +220,7 @@ fn event_in_words(event: &Event) -> String {
                 }
                 EntryKind::Profile => format!("What you may do in {organisation} has changed"),
                 EntryKind::UserRevoked => format!("You are no member of {organisation} any more"),
+                EntryKind::UserKey => format!("Your key in {organisation} was changed"),
                 EntryKind::User | EntryKind::Unknown => {
                     format!("Something of yours in {organisation} has changed")
                 }
@@ -232,6 +233,9 @@ fn event_in_words(event: &Event) -> String {
                         short(device),
                         short(about)
                     )
+                }
+                (EntryKind::UserKey, _) => {
+                    ". What is sealed to you from here on opens with the new one alone".to_owned()
                 }
                 _ => String::new(),
             };

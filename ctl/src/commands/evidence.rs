@@ -132,6 +132,7 @@ fn row(entry: &LogEntry) -> Vec<String> {
         (EntryKind::Profile, None) => "profile".to_owned(),
         (EntryKind::UserRevoked, _) => "member revoked".to_owned(),
         (EntryKind::DeviceRevoked, _) => "device revoked".to_owned(),
+        (EntryKind::UserKey, _) => "new key".to_owned(),
         (EntryKind::Unknown, _) => "something newer".to_owned(),
     };
     vec![entry.position.to_string(), moment(entry.time), what, entry.subject.clone(), entry.signed_by.clone()]

@@ -181,6 +181,7 @@ mod tests {
             label: None,
             outbox: None,
             outbox_set_aside: None,
+            suspended: None,
         }
     }
 

@@ -76,6 +76,7 @@ fn described(status: &StatusResult, output: &Output) -> String {
     lines.push(device::devices(&status.devices, output));
     lines.extend(status.devices.iter().filter_map(pending));
     lines.extend(status.devices.iter().filter_map(waiting));
+    lines.extend(status.devices.iter().filter_map(suspended));
     if !status.ceremonies.is_empty() {
         lines.push(String::new());
         lines.push(ceremony::overview(&status.ceremonies, output));
@@ -90,6 +91,16 @@ fn pending(device: &DeviceView) -> Option<String> {
             "{} is pending registration: this will happen by itself when the device that vouched for it and the server\n\
              can reach each other.",
             device::described(device)
+        )
+    })
+}
+
+/// A user whose key a revoked device has.
+fn suspended(device: &DeviceView) -> Option<String> {
+    (device.suspended == Some(true)).then(|| {
+        format!(
+            "A device of yours in {} was revoked, and whoever has it has your key: it is changed as soon as the server can be reached.",
+            device.organisation
         )
     })
 }

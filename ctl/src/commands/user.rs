@@ -1,4 +1,4 @@
-//! `user list|show|revoke|profile`: the members, from the verified log.
+//! `user list|show|revoke|rekey|profile`: the members, from the verified log.
 //!
 //! Decides how members look to people. Refuses nothing; the daemon has verified what is shown.
 
@@ -15,6 +15,7 @@ pub(super) fn run(context: &Context<'_>, command: &User) -> Result<(), Failure> 
         User::List => list(context),
         User::Show { user } => show(context, user.clone()),
         User::Revoke { user, sure } => admin::revoke_user(context, user, sure),
+        User::Rekey { sure } => admin::rekey(context, sure),
         User::Profile { user, profile, sure } => admin::change_profile(context, user, *profile, sure),
     }
 }
@@ -31,12 +32,12 @@ fn show(context: &Context<'_>, user: Option<String>) -> Result<(), Failure> {
     let asked = UserShow { select: context.global.select(), user };
     let result: UserShowResult = context.call(method::USER_SHOW, &asked)?;
     context.output.result(schema::USER_SHOW, &result, || {
-        let Member { user, email, name, profile: may, revoked, devices } = &result.member;
+        let Member { user, email, name, profile: may, revoked, suspended, devices } = &result.member;
         let mut lines = vec![
             format!("User:      {user}"),
             format!("Name:      {}", name.as_ref().map_or_else(|| "(unreadable)".to_owned(), escaped)),
             format!("E-mail:    {}", escaped(email)),
-            format!("Profile:   {}{}", profile(*may), if *revoked { " (revoked)" } else { "" }),
+            format!("Profile:   {}{}", profile(*may), standing(*revoked, *suspended)),
         ];
         for device in devices {
             let label = device.label.as_ref().map_or_else(|| "(unreadable)".to_owned(), escaped);
@@ -53,6 +54,15 @@ fn show(context: &Context<'_>, user: Option<String>) -> Result<(), Failure> {
     })
 }
 
+/// What is to be known beside the profile.
+const fn standing(revoked: bool, suspended: bool) -> &'static str {
+    match (revoked, suspended) {
+        (true, _) => " (revoked)",
+        (false, true) => " (suspended)",
+        (false, false) => "",
+    }
+}
+
 /// One row for each device; the person's columns are filled in the first.
 fn rows(member: &Member) -> Vec<Vec<String>> {
     let unreadable = || "(unreadable)".to_owned();
@@ -61,7 +71,7 @@ fn rows(member: &Member) -> Vec<Vec<String>> {
         short(member.user),
         member.email.to_string(),
         member.name.as_ref().map_or_else(unreadable, ToString::to_string),
-        format!("{}{}", profile(member.profile), revoked(member.revoked)),
+        format!("{}{}", profile(member.profile), standing(member.revoked, member.suspended)),
     ];
     if member.devices.is_empty() {
         return vec![person];

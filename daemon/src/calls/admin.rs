@@ -1,4 +1,4 @@
-//! `device.revoke`, `user.revoke`, `user.profile`: what a member says about others, signed and put
+//! `device.revoke`, `user.revoke`, `user.profile`, `user.rekey`: what a member says about others, signed and put
 //! into the log.
 //!
 //! Decides that nothing is signed but over the newest log, nor anything that readers would refuse.
@@ -11,15 +11,17 @@ use parsec_protocol::chain::organisation::certificate::{Body, Profile};
 use parsec_protocol::chain::organisation::changes::certify;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::chain::organisation::rules::Fault;
-use parsec_protocol::control::{Member, Problem, ProblemKind, ProfileName};
+use parsec_protocol::control::{Member, Problem, ProfileName, UserRekeyed};
 use parsec_protocol::ids::{DeviceId, UserId};
 use parsec_protocol::relay::{ErrorCode, NewCertificate};
 
 use super::members;
-use crate::os::blocking;
+use crate::os::blocking_in;
 use crate::os::clock;
+use crate::problems;
 use crate::session::Session;
 use crate::session::names;
+use crate::session::rekey::{Changed, Why};
 use crate::transport::TransportError;
 use crate::transport::retry::{ANSWER_WAIT, within};
 
@@ -56,7 +58,7 @@ impl Change {
 
     /// Whom it is about, and whether it is so already.
     fn standing(self, log: &VerifiedLog) -> Result<(UserId, bool), Problem> {
-        let unknown = || refused(Fault::SubjectUnknown);
+        let unknown = || problems::not_signed(Fault::SubjectUnknown);
         match self {
             Self::DeviceRevoked(device) => {
                 let record = log.device(&device).ok_or_else(unknown)?;
@@ -96,8 +98,8 @@ pub async fn run(session: &Session, change: Change) -> Result<Member, Problem> {
         }
         let (open, now) = (Arc::clone(&session.open), clock::now());
         // Off the loop: it goes through a copy of the whole log.
-        let certificate = blocking(move || {
-            certify(&log, open.summary.device, &open.keys.signing_key, change.body(), now).map_err(refused)
+        let certificate = blocking_in(&session.tasks, move || {
+            certify(&log, open.summary.device, &open.keys.signing_key, change.body(), now).map_err(problems::not_signed)
         })
         .await?;
         match publish(session, NewCertificate { certificates: vec![certificate.into()] }).await? {
@@ -107,6 +109,16 @@ pub async fn run(session: &Session, change: Change) -> Result<Member, Problem> {
     }
     let text = "it takes certificates, and does not show them in the log";
     Err(refusal.map_or_else(|| TransportError::Misbehaved(text).into(), |(_, problem)| problem))
+}
+
+/// `user.rekey`: the caller's own key, changed because its person says so.
+///
+/// # Errors
+/// Why not; what was signed goes out again by itself.
+pub async fn rekey(session: &Session) -> Result<UserRekeyed, Problem> {
+    let Changed { log, key, left_out, .. } = session.change_user_key(Why::Asked).await?;
+    let member = members::member(session, &log, session.open.summary.user)?;
+    Ok(UserRekeyed { member, key: key.to_string(), left_out })
 }
 
 /// Hands a certificate in. A refusal of it may pass, once the log is known better.
@@ -122,47 +134,4 @@ async fn publish(session: &Session, new: NewCertificate) -> Result<Result<(), Pr
             Err(Problem::new(Problem::from(last).name, text))
         }
     }
-}
-
-/// Why this device signs no such thing.
-fn refused(fault: Fault) -> Problem {
-    let (kind, text) = match fault {
-        Fault::NotAdministrator => (ProblemKind::NotAllowed, "Only an administrator may do this."),
-        Fault::AboutOneself => {
-            (ProblemKind::InvalidRequest, "Nobody does this to themself; another administrator can.")
-        }
-        Fault::OwnDevice => (
-            ProblemKind::InvalidRequest,
-            "A device doesn't revoke itself; another one of yours can, or an administrator's.",
-        ),
-        Fault::SubjectUnknown => (ProblemKind::InvalidRequest, "The log has nobody and nothing of this id."),
-        Fault::SubjectRevoked => (ProblemKind::InvalidRequest, "This member has been revoked."),
-        Fault::AuthorRevoked => (ProblemKind::Revoked, "This device, or its user, has been revoked."),
-        Fault::AuthorUnknown => (ProblemKind::DevicePending, "The device is not registered yet."),
-        Fault::LogFull => (ProblemKind::QuotaReached, "The organisation's log is full."),
-        // None of these can be said of what is signed here, over one's own log.
-        Fault::Malformed
-        | Fault::WrongOrganisation
-        | Fault::NotByRoot
-        | Fault::RootTooLate
-        | Fault::BadSignature
-        | Fault::SeenAhead
-        | Fault::ForkedView
-        | Fault::SeenWentBack
-        | Fault::TimeWentBack
-        | Fault::NotAFounding
-        | Fault::UserIdTaken
-        | Fault::EmailTaken
-        | Fault::EncryptionKeyTaken
-        | Fault::WeakEncryptionKey
-        | Fault::SealedNameLength
-        | Fault::DeviceIdTaken
-        | Fault::VerifyKeyTaken
-        | Fault::WeakVerifyKey
-        | Fault::NotOwnUser
-        | Fault::TooManyDevices
-        | Fault::SameProfile
-        | Fault::StaleProfile => (ProblemKind::Internal, "This device signed what no reader would take."),
-    };
-    Problem::new(kind, text)
 }

@@ -28,6 +28,7 @@ fn described(names: &Names<'_>, user: &UserRecord) -> Member {
         name: names.user(user),
         profile: profile(user.profile),
         revoked: user.revoked.is_some(),
+        suspended: names.log().is_suspended(&user.user),
         devices: names
             .log()
             .devices_of(&user.user)

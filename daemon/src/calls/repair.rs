@@ -25,15 +25,12 @@ pub(crate) async fn run(session: &Arc<Session>) -> Result<TrustRepaired, Problem
     let invitations = invitations::post_lost(session).await?;
     // What waited for this goes on now, and not at the next unlocking only.
     outbox::finish_all(session).await?;
-    let summary = &session.open.summary;
-    if log.devices_of(&summary.user).next().is_some_and(|first| first.device == summary.device) {
-        let trouble = Trouble::new(None);
-        let upload = manifest::make_first(session, &trouble);
-        match tokio::time::timeout(ANSWER_WAIT, upload).await {
-            Ok(Ok(())) => {}
-            Ok(Err(problem)) => tracing::warn!(%problem, "the manifest could not be looked after"),
-            Err(_) => tracing::warn!("the server was too slow to look after the manifest"),
-        }
+    session.put_keys_back(&log).await?;
+    let trouble = Trouble::new(None);
+    match tokio::time::timeout(ANSWER_WAIT, manifest::keep(session, &trouble)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(problem)) => tracing::warn!(%problem, "the manifest could not be looked after"),
+        Err(_) => tracing::warn!("the server was too slow to look after the manifest"),
     }
     let alarms = alarms::mended(session).await?;
     Ok(TrustRepaired { added, count: log.count(), head: log.head().hash.to_string(), invitations, alarms })

@@ -1,5 +1,5 @@
-//! What an unlocked device does by itself: brings its log up to date, finds itself in it, makes its
-//! user's first manifest, and finishes its outbox.
+//! What an unlocked device does by itself: brings its log up to date, finds itself in it, looks
+//! after its user's keys and manifest, and finishes its outbox.
 //!
 //! Decides nothing a person should. Tries again while the server is away; stops at what needs a
 //! person, and says so in the log of the daemon. Every step is idempotent, so a crash between any
@@ -11,6 +11,7 @@ use std::time::Duration;
 use parsec_protocol::control::{Problem, ProblemKind, Registration};
 use parsec_protocol::ids::DeviceId;
 use parsec_protocol::relay::ErrorCode;
+use tokio::sync::watch;
 
 use super::Daemon;
 use super::command::{Event, Handle};
@@ -18,9 +19,9 @@ use crate::calls::invitations;
 use crate::enrolment::finality::{Heard, Standing};
 use crate::enrolment::outbox;
 use crate::os::blocking;
-use crate::session::{Session, SyncError, manifest};
+use crate::session::{Session, SyncError, upkeep};
 use crate::transport::Trouble;
-use crate::transport::retry::until_done;
+use crate::transport::retry::{Pauses, until_done};
 
 /// Between looks for invitations that have expired. They last days; the server refuses them on the
 /// second.
@@ -78,6 +79,37 @@ async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
     tokio::join!(work(&session, registered, &handle), revoked, forget_links(&session));
 }
 
+/// Fetches the log whenever the server says that it has grown. Only for a user of several devices: of
+/// them alone one can be revoked while another goes on, and has to change the key at once.
+async fn follow_log(session: &Session) {
+    let mut news = session.news();
+    while !session.has_siblings() {
+        // Its sender is the session's own.
+        let _ = news.changed().await;
+    }
+    let (tell, mut told) = watch::channel(0);
+    let fetch = async {
+        while told.changed().await.is_ok() {
+            let count = *told.borrow_and_update();
+            if count > session.log().count()
+                && let Err(error) = session.sync().await
+            {
+                let problem = Problem::from(error);
+                tracing::info!(name = problem.name.name(), %problem, "what is new in the log can't be fetched");
+            }
+        }
+    };
+    // Its end is the end of what fetches.
+    let follow = async move {
+        let seen = |count| {
+            tell.send_replace(count);
+        };
+        let error = session.member.follow_log(seen).await;
+        session.saw(&error.into());
+    };
+    tokio::join!(follow, fetch);
+}
+
 /// Forgets the links of invitations whose date has come, as long as the device is unlocked.
 async fn forget_links(session: &Session) {
     loop {
@@ -100,6 +132,12 @@ async fn work(session: &Arc<Session>, registered: bool, handle: &Handle) {
         session.saw(&problem);
         let name = problem.name.name();
         tracing::warn!(device = %session.open.summary.device, name, %problem, "the device is not settled");
+        return;
+    }
+    if session.log().device(&session.open.summary.device).is_some() {
+        // Whoever hears twice that the device is registered gets here twice.
+        let Ok(_turn) = session.upkeep.try_lock() else { return };
+        tokio::join!(look_after_keys(session), follow_log(session));
     }
 }
 
@@ -138,6 +176,31 @@ async fn settle(session: &Session, registered: bool, handle: &Handle) -> Result<
         None => return Ok(()),
     }
     handle.tell(Event::Certified(summary.device)).await;
-    let first = log.devices_of(&summary.user).next().is_some_and(|device| device.device == summary.device);
-    if first { manifest::make_first(session, &trouble).await } else { Ok(()) }
+    Ok(())
+}
+
+/// Looks after the user's keys, at once and whenever something may have become due.
+async fn look_after_keys(session: &Session) {
+    let mut news = session.news();
+    let mut pauses = Pauses::default();
+    loop {
+        news.mark_unchanged();
+        let pause = match upkeep::keep(session).await {
+            Ok(()) => {
+                pauses.reset();
+                None
+            }
+            Err(problem) => {
+                session.saw(&problem);
+                let name = problem.name.name();
+                tracing::warn!(device = %session.open.summary.device, name, %problem, "the user's keys are not settled");
+                problem.retryable.then(|| pauses.next_own())
+            }
+        };
+        tokio::select! {
+            // Its sender is the session's own.
+            _ = news.changed() => {}
+            () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {}
+        }
+    }
 }

@@ -14,7 +14,7 @@ use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::control::{OrgBootstrap, Problem, ProblemKind, Registration};
 use parsec_protocol::enrol::io::NewDevice;
-use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
+use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, LocalStoreKey, UserSeed};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{BootstrapRequest, path};
 use reqwest::Method;
@@ -61,6 +61,7 @@ pub async fn run(
     let body = BootstrapRequest {
         root: open.keys.root,
         certificates: certificates.into_iter().take(2).map(ByteVec::from).collect(),
+        keys: vec![open.keys.user_seed.encryption_key(), open.keys.device_seed.encryption_key()],
     };
     let post = || relay::bootstrap(&server, &request.organisation, request.token.expose(), &body);
     let its_devices = Arc::clone(devices);
@@ -135,7 +136,8 @@ async fn existing(
 fn make(devices: &Devices, request: &OrgBootstrap, server: &str) -> Result<OpenDevice, Problem> {
     let source = &mut entropy::System;
     let dry = problems::no_entropy;
-    let user_key = UserDecryptionKey::random(source).map_err(dry)?;
+    let user_seed = UserSeed::random(source).map_err(dry)?;
+    let device_seed = DeviceSeed::random(source).map_err(dry)?;
     let signing_key = DeviceSigningKey::random(source).map_err(dry)?;
     let directory_key = DirectoryKey::random(source).map_err(dry)?;
     let founder = Founder {
@@ -143,7 +145,8 @@ fn make(devices: &Devices, request: &OrgBootstrap, server: &str) -> Result<OpenD
         email: &request.email,
         name: &request.name,
         device_label: &request.device_label,
-        user_key: &user_key,
+        user_seed: &user_seed,
+        device_seed: &device_seed,
         signing_key: &signing_key,
         directory_key: &directory_key,
     };
@@ -154,7 +157,7 @@ fn make(devices: &Devices, request: &OrgBootstrap, server: &str) -> Result<OpenD
     }
     // There was no ceremony, so there is no receipt; the field is for message 8 alone.
     let hash = Hash::of(&[b"founded"]);
-    let receipt = ClaimReceipt::sign(&signing_key, hash, Vec::new(), founded.root);
+    let receipt = ClaimReceipt::sign(&signing_key, hash, Vec::new(), founded.root, hash);
     let new = NewDevice {
         organisation: request.organisation.clone(),
         user: founded.user,
@@ -165,8 +168,9 @@ fn make(devices: &Devices, request: &OrgBootstrap, server: &str) -> Result<OpenD
         profile: Profile::Administrator,
         root: founded.root,
         typed_codes: request.typed_codes,
-        user_key,
-        manifest_key: ManifestKey::random(source).map_err(dry)?,
+        user_seed,
+        device_seed,
+        manifest: None,
         signing_key,
         store_key: LocalStoreKey::random(source).map_err(dry)?,
         directory_key,

@@ -14,7 +14,8 @@ use parsec_protocol::limits::ATTEMPTS_MAX;
 use super::follow::follow;
 use super::pending::{self, PendingEnrolment};
 use super::wait_for_claimer::{Joined, join};
-use super::{CeremonyContext, End, finish, greeter, outbox, p2p, tally, until_farewell};
+use super::greeter::Handed;
+use super::{CeremonyContext, End, finish, greeter, handed, outbox, p2p, tally, until_farewell};
 use crate::session::Session;
 use crate::store::{DeviceKeys, Store, StoredInvitation, Tally};
 
@@ -32,6 +33,10 @@ impl greeter::Issuer for DeviceIssuer {
 
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
         Ok(self.session.sync_apart().await?)
+    }
+
+    async fn handed(&self, log: Arc<VerifiedLog>) -> Result<(Arc<VerifiedLog>, Handed), Problem> {
+        handed::own(&self.session, log).await
     }
 
     async fn attempts(&self) -> Result<u64, Problem> {

@@ -9,13 +9,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::chain::organisation::certificate::{ManifestMark, Profile};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Action, CeremonyApprove, Problem, ProblemKind, ProfileName, Stage};
 use parsec_protocol::enrol::greeter::Greeter;
 use parsec_protocol::enrol::io::{Approval, GreeterInput, GreeterOutput, Prologue, Refused, SealedEnrolment};
 use parsec_protocol::ids::{Invited, Timestamp};
-use parsec_protocol::keys::LinkSecret;
+use parsec_protocol::keys::{LinkSecret, UserSeed};
 use parsec_protocol::relay::AttemptView;
 use tokio::sync::watch;
 
@@ -34,6 +34,15 @@ pub trait Issuer: Send + Sync {
     /// # Errors
     /// The problem; nothing was signed.
     fn fresh_log(&self) -> impl Future<Output = Result<Arc<VerifiedLog>, Problem>> + Send;
+    /// What another device of the same user is handed. The key is changed first where a device of the
+    /// user was revoked; the log that it returns is then the newer one.
+    ///
+    /// # Errors
+    /// `key_change_due` where it can't be changed now; another problem; nothing was signed.
+    fn handed(
+        &self,
+        log: Arc<VerifiedLog>,
+    ) -> impl Future<Output = Result<(Arc<VerifiedLog>, Handed), Problem>> + Send;
     /// Attempts of the invitation that this device took part in, this one included.
     ///
     /// # Errors
@@ -44,6 +53,15 @@ pub trait Issuer: Send + Sync {
     /// # Errors
     /// The problem; message 7 is not sent.
     fn persist(&self, sealed: &SealedEnrolment) -> impl Future<Output = Result<(), Problem>> + Send;
+}
+
+/// What another device of the greeter's user gets from this one.
+#[derive(Debug)]
+pub struct Handed {
+    /// Opens what is sealed to the user now.
+    pub user_seed: Arc<UserSeed>,
+    /// Newest version of the user's manifest that this device knows.
+    pub manifest: Option<ManifestMark>,
 }
 
 /// A machine and what its driver remembers beside it.
@@ -233,9 +251,20 @@ impl<R: Transport, V: Issuer> Driver<'_, R, V> {
             return Ok(Err(problem));
         }
         let issuer = self.issuer;
-        let basis = async { Ok::<_, Problem>((issuer.fresh_log().await?, issuer.attempts().await?)) };
+        let own = matches!(self.invited, Invited::Device(_));
+        let basis = async {
+            let log = issuer.fresh_log().await?;
+            let (log, handed) = if own {
+                issuer.handed(log).await?
+            } else {
+                // Not touched for a new user.
+                let user_seed = Arc::clone(&issuer.keys().user_seed);
+                (log, Handed { user_seed, manifest: None })
+            };
+            Ok::<_, Problem>((log, handed, issuer.attempts().await?))
+        };
         Ok(match self.context.wait(basis).await? {
-            Ok((log, attempts)) => self.sign(approve, &log, attempts),
+            Ok((log, handed, attempts)) => self.sign(approve, &log, &handed, attempts),
             Err(problem) => Err(problem),
         })
     }
@@ -257,6 +286,7 @@ impl<R: Transport, V: Issuer> Driver<'_, R, V> {
         &mut self,
         approve: CeremonyApprove,
         log: &VerifiedLog,
+        handed: &Handed,
         attempts: u64,
     ) -> Result<Vec<GreeterOutput>, Problem> {
         let keys = self.issuer.keys();
@@ -267,8 +297,8 @@ impl<R: Transport, V: Issuer> Driver<'_, R, V> {
             profile: profile(approve.profile),
             signing_key: &keys.signing_key,
             directory_key: &keys.directory_key,
-            user_key: &keys.user_key,
-            manifest_key: &keys.manifest_key,
+            user_seed: &handed.user_seed,
+            manifest: handed.manifest,
             log,
             attempts,
         };

@@ -12,6 +12,7 @@ pub mod finality;
 mod follow;
 pub mod greet;
 pub mod greeter;
+mod handed;
 pub mod new_device;
 pub mod outbox;
 pub mod p2p;

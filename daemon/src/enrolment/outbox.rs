@@ -90,7 +90,9 @@ async fn one(
         keep_receipt(session, enrolment, &publication).await;
         tell.send_replace(Progress::Registering);
         let certificates = publication.certificates.into_iter().map(ByteVec::from).collect();
-        match transport.complete(&Completion { certificates, receipt: publication.receipt }).await {
+        let (receipt, keys) = (publication.receipt, publication.keys);
+        let completion = Completion { certificates, receipt, keys };
+        match transport.complete(&completion).await {
             Ok(_) => return over(session, enrolment, EndReason::Completed).await,
             Err(error) if error.code() == Some(ErrorCode::AttemptEnded) => {
                 let reason = transport.state().await?.ended.unwrap_or(EndReason::Abandoned);

@@ -97,14 +97,14 @@ pub(super) async fn set_aside(device: &Device, attempt: AttemptId) -> Result<(),
     device.store(move |store| store.set_aside(attempt)).await
 }
 
-/// Keeps the receipt of an enrolment whose newcomer has answered, before it goes to the server. One
-/// by an earlier program has none; and a full disk must not keep the newcomer out.
+/// Keeps the receipt of an enrolment whose newcomer has answered, before it goes to the server. A
+/// full disk must not keep the newcomer out.
 pub(super) async fn keep_receipt(
     device: &Device,
     PendingEnrolment { attempt, sealed, .. }: &PendingEnrolment,
     publication: &Publication,
 ) {
-    let Some(signed) = sealed.statement.clone() else { return };
+    let signed = sealed.statement.clone();
     let certificates = publication.certificates.iter().cloned().map(ByteVec::from).collect();
     let receipt = EnrolmentReceipt::new(signed, certificates, publication.receipt.clone());
     match receipt.verify() {

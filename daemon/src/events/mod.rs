@@ -76,6 +76,7 @@ pub enum Reason {
     Password,
     Outbox,
     Server,
+    UserKey,
 }
 
 impl Reason {
@@ -88,6 +89,7 @@ impl Reason {
             Self::Password => "password",
             Self::Outbox => "outbox",
             Self::Server => "server",
+            Self::UserKey => "user_key",
         }
     }
 }
@@ -195,6 +197,21 @@ impl Hub {
         }
         let device = DeviceView { outbox, outbox_set_aside, ..shown.clone() };
         self.add(&mut state, Event::DeviceChanged { device, reason: Reason::Outbox.word().to_owned() });
+    }
+
+    /// The key of an unlocked device's user is to be changed, or is no more, unless the device has
+    /// been locked meanwhile.
+    pub fn suspended(&self, device: DeviceId, locked: &CancellationToken, suspended: bool) {
+        let mut state = self.state();
+        if locked.is_cancelled() {
+            return;
+        }
+        let Some(shown) = state.overview.device(device) else { return };
+        if shown.state == DeviceState::Locked || shown.suspended == Some(suspended) {
+            return;
+        }
+        let device = DeviceView { suspended: Some(suspended), ..shown.clone() };
+        self.add(&mut state, Event::DeviceChanged { device, reason: Reason::UserKey.word().to_owned() });
     }
 
     /// A ceremony began; returns the ended ones that made room for it.

@@ -34,6 +34,7 @@ fn device(id: u8, unlocked: bool) -> DeviceView {
         label: None,
         outbox: unlocked.then_some(0),
         outbox_set_aside: unlocked.then_some(0),
+        suspended: unlocked.then_some(false),
     }
 }
 

@@ -15,7 +15,7 @@ use parsec_protocol::relay::ErrorCode;
 
 use super::forks::ForkEvidence;
 use super::{Session, alarms, own_changes};
-use crate::os::blocking;
+use crate::os::blocking_in;
 use crate::os::threads::ThreadPool;
 use crate::problems;
 use crate::store::{OpenDevice, StoreError};
@@ -173,7 +173,7 @@ impl Session {
                 continue;
             }
             let (before, open) = (Arc::clone(&log), Arc::clone(&self.open));
-            let longer = blocking(move || {
+            let longer = blocking_in(&self.tasks, move || {
                 let mut longer = VerifiedLog::clone(&before);
                 if let Err(error) = longer.extend_with(&envelopes, &ThreadPool) {
                     let foreign = foreign_view(&error, have, &envelopes);
@@ -198,7 +198,7 @@ impl Session {
     /// One certificate more, as nearly always: the log, which may be long, is not copied for it.
     async fn take_one(&self, log: Arc<VerifiedLog>, envelope: Vec<u8>) -> Result<(), SyncError> {
         let open = Arc::clone(&self.open);
-        let next = blocking(move || {
+        let next = blocking_in(&self.tasks, move || {
             let next = match log.judge(&envelope) {
                 Ok(next) => next,
                 Err(error) => {
@@ -214,6 +214,7 @@ impl Session {
         .await
         .map_err(SyncError::Log)??;
         if followed(&self.log, next) {
+            self.tell_news();
             Ok(())
         } else {
             let text = "The log has grown beside the one who fetches.";
@@ -249,6 +250,7 @@ impl Session {
     pub(super) fn keep(&self, longer: VerifiedLog) -> Arc<VerifiedLog> {
         let longer = Arc::new(longer);
         *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&longer);
+        self.tell_news();
         longer
     }
 }

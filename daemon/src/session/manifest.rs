@@ -1,67 +1,296 @@
-//! The user's first manifest, made by their first device.
+//! The user's manifest: which version this device takes, and when it writes the next one.
 //!
-//! Decides that the bytes are kept before they go out, so that the same go out after a crash.
-//! Refuses to make one where this device has seen one and the server has none.
+//! Decides by the floors that nobody can take back (docs/protocol.md, *User manifest*), and compares
+//! what its author had verified of the log with this device's own. Refuses older versions, others
+//! under the same number, and what a device wrote that was revoked since; each is an alarm, the last
+//! is written above.
 
+use std::sync::Arc;
+
+use parsec_protocol::chain::organisation::certificate::{Author, ManifestMark};
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
-use parsec_protocol::manifest::{ManifestHeader, seal_empty};
-use parsec_protocol::relay::{ErrorCode, Least, ManifestUpload};
+use parsec_protocol::keys::UserSeed;
+use parsec_protocol::manifest::floor::{Floors, NotTaken};
+use parsec_protocol::manifest::{ManifestError, ManifestHeader, Opened, Summary, open, seal_empty};
+use parsec_protocol::relay::{ErrorCode, Least, ManifestUpload, ManifestView};
+use parsec_protocol::sealing::KeyHash;
 
-use super::device::Device;
-use crate::os::{clock, entropy};
+use super::names::Names;
+use super::user_keys::own;
+use super::{Session, SyncError};
+use crate::os::{blocking, clock, entropy};
 use crate::problems;
 use crate::store::Store;
-use crate::transport::retry::until_done;
-use crate::transport::{TransportError, Trouble};
+use crate::transport::retry::{ANSWER_WAIT, until_done, within};
+use crate::transport::{Trouble, TransportError};
 
-/// Makes the user's first manifest, if there is none.
+/// Writes tried in a row: each that is refused means that another own device has just written.
+const TRIES: u32 = 3;
+
+/// The newest version that this device knows to have been there.
 ///
 /// # Errors
-/// `rolled_back` where the server lost the manifest; what the store and the server say.
-pub async fn make_first(device: &Device, trouble: &Trouble) -> Result<(), Problem> {
-    let kept = device.store(Store::manifest).await?;
-    // The first is kept before it goes out: that it is here doesn't say that it was ever there.
-    let seen = Least(kept.as_ref().map_or(0, |(version, _)| *version).saturating_sub(1));
-    let there = until_done(trouble, || device.member.manifest(seen)).await?;
-    if !seen.is_reached_by(&there) {
-        return Err(Problem::new(
-            ProblemKind::RolledBack,
-            format!(
-                "The server has version {} of the manifest, and this device has seen {}.",
-                there.version, seen.0
-            ),
-        ));
-    }
-    if there.version > 0 {
-        return Ok(());
-    }
-    let envelope = match kept {
-        Some((1, envelope)) => envelope,
-        Some(_) => {
-            let text = "The server has no manifest, and this device has seen one.";
-            return Err(Problem::new(ProblemKind::RolledBack, text));
+/// The store's.
+pub(crate) async fn known(session: &Session) -> Result<Option<ManifestMark>, Problem> {
+    let own = session.store(Store::manifest).await?;
+    let own = own.map(|(version, envelope)| ManifestMark::of(version, &envelope));
+    let told = session.store(Store::manifest_mark).await?;
+    Ok(own.into_iter().chain(told).max_by_key(|mark| mark.version))
+}
+
+/// Every version that is known to have been there.
+async fn floors(session: &Session, log: &VerifiedLog) -> Result<Floors, Problem> {
+    let own = session.store(Store::manifest).await?;
+    let own = own.map(|(version, envelope)| ManifestMark::of(version, &envelope));
+    let floors = Floors::default().with(own).with(session.store(Store::manifest_mark).await?);
+    let user = session.open.summary.user;
+    let named = log.user(&user).into_iter().flat_map(|user| &user.keys);
+    Ok(named.fold(floors, |floors, record| floors.with(record.manifest)))
+}
+
+/// What is to be done about the manifest.
+enum Next {
+    Nothing,
+    Write,
+    /// The server has been given back what it lost: it is read once more.
+    Again,
+}
+
+/// Reads the newest manifest, takes it if it may be taken, and writes the next one where that is due:
+/// there is none yet, it is sealed under a key that is not the present one any more, or it is by a
+/// device that has been revoked.
+///
+/// # Errors
+/// What the server and the store say. What is wrong with a manifest is an alarm and no error.
+pub async fn keep(session: &Session, trouble: &Trouble) -> Result<(), Problem> {
+    for _ in 0..TRIES {
+        let log = session.log();
+        let floors = floors(session, &log).await?;
+        let seen = Least(floors.version());
+        let there = until_done(trouble, || session.member.manifest(seen)).await?;
+        let version = there.version;
+        match read(session, &log, &floors, there).await? {
+            Next::Nothing => return Ok(()),
+            Next::Again => continue,
+            Next::Write => {}
         }
-        None => {
-            let summary = &device.open.summary;
-            let header = ManifestHeader {
-                organisation: summary.organisation.clone(),
-                user: summary.user,
-                version: 1,
-                author: summary.device,
-                time: clock::now(),
-            };
-            let keys = &device.open.keys;
-            let envelope = seal_empty(&header, &keys.manifest_key, &keys.signing_key, &mut entropy::System)
-                .map_err(problems::no_entropy)?;
-            let copy = envelope.clone();
-            device.store(move |store| store.put_manifest(1, &copy)).await?;
-            envelope
+        // Without the present key nothing is written; another own device does.
+        let Ok(seed) = session.present_seed(&log).await else { return Ok(()) };
+        if write(session, trouble, &log, seed, version.saturating_add(1)).await? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+async fn read(
+    session: &Session,
+    log: &Arc<VerifiedLog>,
+    floors: &Floors,
+    there: ManifestView,
+) -> Result<Next, Problem> {
+    let summary = &session.open.summary;
+    let Some(envelope) = there.envelope.filter(|_| there.version > 0) else {
+        if floors.version() > 0 {
+            if put_back(session, 0).await? {
+                return Ok(Next::Again);
+            }
+            let text = format!(
+                "The server has no manifest of yours, and version {} was there.",
+                floors.version()
+            );
+            session.alarm(&Problem::new(ProblemKind::RolledBack, text)).await;
+            return Ok(Next::Nothing);
+        }
+        let first = log.devices_of(&summary.user).next();
+        let mine = first.is_some_and(|device| device.device == summary.device);
+        return Ok(if mine { Next::Write } else { Next::Nothing });
+    };
+    let envelope = Vec::from(envelope);
+    let opened = match opened(session, log, &envelope).await? {
+        Ok(opened) if opened.header.version == there.version => opened,
+        Ok(_) => {
+            untrusted(session, "The server shows a manifest of yours under another version than its own.").await;
+            return Ok(Next::Nothing);
+        }
+        // Sealed under a key that this device has no use of yet: told where the box was missing.
+        Err(Unread::KeyMissing) => return Ok(Next::Nothing),
+        Err(Unread::Bad(error)) => {
+            untrusted(session, format!("The server's manifest is none by your devices: {error}.")).await;
+            return Ok(Next::Nothing);
         }
     };
-    let upload = ManifestUpload { version: 1, envelope: envelope.into() };
-    match until_done(trouble, || device.member.put_manifest(&upload)).await {
-        Ok(()) => Ok(()),
-        Err(TransportError::Refused { code: ErrorCode::ManifestConflict, .. }) => Ok(()),
+    let mark = ManifestMark::of(there.version, &envelope);
+    let author = opened.header.author;
+    let revoked = log.device(&author).is_none_or(|device| device.revoked.is_some());
+    match floors.admit(mark, revoked) {
+        Ok(()) => {}
+        Err(NotTaken::RolledBack { shown, .. }) if put_back(session, shown).await? => return Ok(Next::Again),
+        Err(error @ (NotTaken::RolledBack { .. } | NotTaken::Forked { .. })) => {
+            session.alarm(&Problem::new(ProblemKind::RolledBack, problems::sentence(&error.to_string()))).await;
+            return Ok(Next::Nothing);
+        }
+        Err(NotTaken::Unvouched { version }) => {
+            let who = in_words(session, log, author);
+            let text = format!(
+                "Version {version} of your manifest was written by {who}, which has been revoked: it is not taken, and the next version replaces it."
+            );
+            untrusted(session, text).await;
+            return Ok(Next::Write);
+        }
+    }
+    compare(session, log, &opened).await?;
+    session.store(move |store| store.put_manifest(mark.version, &envelope)).await?;
+    let present = own(session, log)?.encryption_key;
+    Ok(if opened.header.key == present { Next::Nothing } else { Next::Write })
+}
+
+/// Gives the server back the version that follows the one it shows, if that is the one kept here: it
+/// lost it. Whether there was one to give.
+async fn put_back(session: &Session, shown: u64) -> Result<bool, Problem> {
+    let Some((version, envelope)) = session.store(Store::manifest).await? else { return Ok(false) };
+    if version != shown.saturating_add(1) {
+        return Ok(false);
+    }
+    let upload = ManifestUpload { version, envelope: envelope.into() };
+    match within(ANSWER_WAIT, || session.member.put_manifest(&upload)).await.unwrap_or_else(Err) {
+        Ok(()) => Ok(true),
+        Err(TransportError::Refused { code: ErrorCode::ManifestConflict, .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Why a manifest was not opened.
+enum Unread {
+    KeyMissing,
+    Bad(ManifestError),
+}
+
+/// Opens a manifest by the log, with whichever key of the user it names.
+async fn opened(
+    session: &Session,
+    log: &Arc<VerifiedLog>,
+    envelope: &[u8],
+) -> Result<Result<Opened, Unread>, Problem> {
+    let mut named = None;
+    let first = try_open(session, log, envelope, None, &mut named);
+    match (first, named) {
+        (Err(ManifestError::UnknownKey), Some(key)) => {
+            let user = own(session, log)?;
+            if !user.keys.iter().any(|record| record.key == key) {
+                return Ok(Err(Unread::Bad(ManifestError::UnknownKey)));
+            }
+            let seed = match session.earlier_seed(log, key).await {
+                Ok(Some(seed)) => seed,
+                Ok(None) => return Ok(Err(Unread::KeyMissing)),
+                Err(problem) if problem.name == ProblemKind::UserKeyMissing => {
+                    return Ok(Err(Unread::KeyMissing));
+                }
+                Err(problem) => return Err(problem),
+            };
+            Ok(try_open(session, log, envelope, Some((key, &seed)), &mut None).map_err(Unread::Bad))
+        }
+        (done, _) => Ok(done.map_err(Unread::Bad)),
+    }
+}
+
+/// Opens it with the seed that is given, if it names that key; says which key it names.
+fn try_open(
+    session: &Session,
+    log: &VerifiedLog,
+    envelope: &[u8],
+    seed: Option<(KeyHash, &UserSeed)>,
+    named: &mut Option<KeyHash>,
+) -> Result<Opened, ManifestError> {
+    let summary = &session.open.summary;
+    let of_user = |device: &&parsec_protocol::chain::organisation::log::DeviceRecord| device.user == summary.user;
+    open(
+        envelope,
+        &summary.organisation,
+        &summary.user,
+        |author| log.device(author).filter(of_user).map(|device| device.verify_key),
+        |key| {
+            *named = Some(*key);
+            let (_, seed) = seed.filter(|(of, _)| of == key)?;
+            Some(seed.manifest_key(&summary.organisation, &summary.user))
+        },
+    )
+}
+
+/// Whether the author had verified the same log. Where this device's own is shorter, it is fetched:
+/// a larger count is never taken without its certificates.
+async fn compare(session: &Session, log: &Arc<VerifiedLog>, opened: &Opened) -> Result<(), Problem> {
+    let anchor = opened.anchor;
+    let mut own = Arc::clone(log);
+    if own.head_at(anchor.count).is_none() {
+        match session.sync().await {
+            Ok(longer) => own = longer,
+            // It has raised its own alarm.
+            Err(SyncError::Log(_) | SyncError::Forked(..)) => return Ok(()),
+            Err(error @ SyncError::Transport(_)) => return Err(error.into()),
+        }
+    }
+    let who = in_words(session, &own, opened.header.author);
+    let text = match own.head_at(anchor.count) {
+        Some(head) if head == anchor => return Ok(()),
+        Some(_) => format!(
+            "{who} has verified another log than this device: they part at or before certificate {}.",
+            anchor.count
+        ),
+        None => format!(
+            "{who} has verified {} certificates, and the server shows {}.",
+            anchor.count,
+            own.count()
+        ),
+    };
+    // A person who has looked acknowledges it: the same finding is not raised again.
+    session.alarm(&Problem::new(ProblemKind::RolledBack, text)).await;
+    Ok(())
+}
+
+fn in_words(session: &Session, log: &VerifiedLog, device: parsec_protocol::ids::DeviceId) -> String {
+    Names::new(&session.open.keys.directory_key, log).author_in_words(Author::Device(device))
+}
+
+async fn untrusted(session: &Session, text: impl Into<String>) {
+    session.alarm(&Problem::new(ProblemKind::ManifestUntrusted, text)).await;
+}
+
+/// Writes a version under the present key; whether it was the next one. Kept once the server has it:
+/// a version that it never took is none that was there.
+async fn write(
+    session: &Session,
+    trouble: &Trouble,
+    log: &Arc<VerifiedLog>,
+    seed: Arc<UserSeed>,
+    version: u64,
+) -> Result<bool, Problem> {
+    let (open, log) = (Arc::clone(&session.open), Arc::clone(log));
+    let key = own(session, &log)?.encryption_key;
+    let envelope = blocking(move || {
+        let (summary, keys) = (&open.summary, &open.keys);
+        let header = ManifestHeader {
+            organisation: summary.organisation.clone(),
+            user: summary.user,
+            version,
+            author: summary.device,
+            time: clock::now(),
+            key,
+        };
+        let content = Summary { directory_key: &keys.directory_key, anchor: log.head() };
+        let manifest_key = seed.manifest_key(&summary.organisation, &summary.user);
+        seal_empty(&header, &content, &manifest_key, &keys.signing_key, &mut entropy::System)
+            .map_err(problems::no_entropy)
+    })
+    .await?;
+    let upload = ManifestUpload { version, envelope: envelope.clone().into() };
+    match until_done(trouble, || session.member.put_manifest(&upload)).await {
+        Ok(()) => {
+            session.store(move |store| store.put_manifest(version, &envelope)).await?;
+            Ok(true)
+        }
+        Err(TransportError::Refused { code: ErrorCode::ManifestConflict, .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

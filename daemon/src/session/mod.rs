@@ -15,7 +15,10 @@ pub mod manifest;
 pub mod names;
 pub mod own_changes;
 pub mod progress;
+pub mod rekey;
 mod repair;
+pub mod upkeep;
+mod user_keys;
 mod whole_log;
 
 use std::ops::Deref;
@@ -23,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{DeviceState, DeviceView, Problem};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::events::Hub;
@@ -34,6 +38,7 @@ use crate::transport::http::Client;
 use device::Device;
 use log_sync::{CHECKPOINT_STEP, note_verified};
 use progress::Pending;
+use user_keys::UserKeys;
 
 pub use log_sync::SyncError;
 
@@ -49,6 +54,11 @@ pub struct Session {
     log: Mutex<Arc<VerifiedLog>>,
     /// Serialises fetching. Readers may use the current log meanwhile.
     syncing: tokio::sync::Mutex<()>,
+    user_keys: UserKeys,
+    /// Held by the one task that looks after the user's keys.
+    pub upkeep: tokio::sync::Mutex<()>,
+    /// Counts what may give the device something to do by itself: certificates, ends of enrolments.
+    news: watch::Sender<u64>,
 }
 
 impl Deref for Session {
@@ -105,6 +115,9 @@ impl Session {
             hosts: host_store::Hosts::default(),
             log: Mutex::new(Arc::new(log)),
             syncing: tokio::sync::Mutex::default(),
+            user_keys: UserKeys::default(),
+            upkeep: tokio::sync::Mutex::default(),
+            news: watch::Sender::new(0),
         }))
     }
 
@@ -119,8 +132,31 @@ impl Session {
         Arc::clone(&self.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether the user has another device that is not revoked, and this one is in the log.
+    pub fn has_siblings(&self) -> bool {
+        let (log, summary) = (self.log(), &self.open.summary);
+        let mut devices = log.devices_of(&summary.user).filter(|device| device.revoked.is_none());
+        log.device(&summary.device).is_some() && devices.any(|device| device.device != summary.device)
+    }
+
+    /// What may give the device something to do by itself, as it happens.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    fn tell_news(&self) {
+        self.news.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Tells whether the user's key is to be changed, by this log.
+    fn key_seen(&self, log: &VerifiedLog) {
+        let suspended = log.is_suspended(&self.open.summary.user);
+        self.events().suspended(self.open.summary.device, &self.stop, suspended);
+    }
+
     /// Tells that a pending enrolment has come further.
     pub fn outbox_changed(&self) {
+        self.tell_news();
         let count = || (self.pending.waiting(), self.pending.set_aside());
         self.events().outbox(self.open.summary.device, &self.stop, count);
     }
@@ -142,6 +178,7 @@ pub fn view(summary: &DeviceSummary, session: Option<&Session>) -> DeviceView {
         label: keys.map(|keys| keys.device_label.clone()),
         outbox: session.map(|session| session.pending.waiting()),
         outbox_set_aside: session.map(|session| session.pending.set_aside()),
+        suspended: session.map(|session| session.log().is_suspended(&summary.user)),
     }
 }
 

@@ -1,9 +1,9 @@
 //! What the log says about the device's own user by another device's signature: a new device, a
-//! revoked one, another profile.
+//! revoked one, another profile; and a new key of theirs, by whichever device.
 //!
 //! Decides what a person is told without asking: a thief of one of their devices could add a device
 //! with it, and the person's other devices would be the only ones to notice. Refuses to tell of
-//! what this device did itself.
+//! what this device was asked to do itself.
 
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope, Payload};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
@@ -18,6 +18,10 @@ use crate::store::Store;
 /// own doing.
 fn concerns(handle: &Device, log: &VerifiedLog, payload: &Payload) -> Option<(EntryKind, Option<DeviceId>)> {
     let summary = &handle.open.summary;
+    // Changed without asking, also by this device: a person should know that their key is another.
+    if matches!(payload.body, Body::UserKeyChanged { user, .. } if user == summary.user) {
+        return Some((EntryKind::UserKey, None));
+    }
     if payload.author == Author::Device(summary.device) {
         return None;
     }
@@ -36,7 +40,8 @@ fn concerns(handle: &Device, log: &VerifiedLog, payload: &Payload) -> Option<(En
         | Body::Device { .. }
         | Body::ProfileChange { .. }
         | Body::UserRevoked { .. }
-        | Body::DeviceRevoked { .. } => None,
+        | Body::DeviceRevoked { .. }
+        | Body::UserKeyChanged { .. } => None,
     }
 }
 

@@ -5,13 +5,19 @@
 //! one: that is a fork, shown and kept as one. Refuses to believe that it worked before the whole
 //! log was fetched anew and verified.
 
+use std::sync::Arc;
+
 use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::relay::{ErrorCode, LogRepair};
+use parsec_protocol::sealing::EncryptionKey;
 
 use super::forks::ForkEvidence;
+use super::user_keys::kept_key;
 use super::{Session, SyncError};
+use crate::os::blocking;
+use crate::store::{OpenDevice, StoreError};
 use crate::transport::TransportError;
 use crate::transport::behind::Seen;
 use crate::transport::retry::{ANSWER_WAIT, within};
@@ -54,8 +60,15 @@ impl Session {
             if at.saturating_add(envelopes.len() as u64) < have {
                 keep_together(&mut envelopes);
             }
+            let open = Arc::clone(&self.open);
+            let (envelopes, keys) = blocking(move || {
+                let keys = keys_of(&open, &envelopes)?;
+                Ok::<_, StoreError>((envelopes, keys))
+            })
+            .await
+            .map_err(SyncError::Log)?;
             let certificates = envelopes.into_iter().map(Into::into).collect();
-            let repair = LogRepair { from, certificates };
+            let repair = LogRepair { from, certificates, keys };
             match asked(|| self.member.repair(&repair)).await {
                 Ok(done) if done.count > at => {
                     at = done.count;
@@ -98,6 +111,43 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Gives the server the public keys that it lost and this device has, of its own user and the
+    /// user's devices: each member can give their own.
+    ///
+    /// # Errors
+    /// The server's refusal; the store's.
+    pub async fn put_keys_back(&self, log: &VerifiedLog) -> Result<(), SyncError> {
+        let user = self.open.summary.user;
+        let named = log.user(&user).into_iter().flat_map(|user| user.keys.iter().map(|record| record.key));
+        let devices = log.devices_of(&user).map(|device| device.encryption_key);
+        let named: Vec<_> = named.chain(devices).collect();
+        let open = Arc::clone(&self.open);
+        let kept = blocking(move || {
+            let kept = named.iter().map(|hash| kept_key(&open, hash));
+            kept.filter_map(Result::transpose).collect::<Result<Vec<_>, StoreError>>()
+        });
+        for key in kept.await.map_err(SyncError::Log)? {
+            let hash = key.hash();
+            match asked(|| self.member.encryption_key(&hash)).await {
+                Ok(_) => {}
+                Err(error) if error.code() == Some(ErrorCode::KeyUnknown) => {
+                    asked(|| self.member.put_encryption_key(&key)).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The keys that certificates name, in their order, as far as they are on this device.
+fn keys_of(open: &OpenDevice, envelopes: &[Vec<u8>]) -> Result<Vec<Option<EncryptionKey>>, StoreError> {
+    let body = |envelope: &Vec<u8>| Some(Envelope::decode(envelope).ok()?.payload().ok()?.body);
+    let named = envelopes.iter().filter_map(body).filter_map(|body| body.key_named());
+    named.map(|hash| kept_key(open, &hash)).collect()
+}
+
 /// A user and the first device stand or fall together: where a part would end between them, it
 /// ends before them.
 fn keep_together(envelopes: &mut Vec<Vec<u8>>) {
@@ -134,7 +184,7 @@ fn stranded(log: &VerifiedLog, session: &Session) -> Problem {
 mod tests {
     use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
     use parsec_protocol::ids::Timestamp;
-    use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, UserDecryptionKey};
+    use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, DeviceSeed, UserSeed};
 
     use super::*;
     use crate::os::entropy;
@@ -147,7 +197,8 @@ mod tests {
             email: &"alice@acme.test".parse().unwrap(),
             name: &"Alice".parse().unwrap(),
             device_label: &"laptop".parse().unwrap(),
-            user_key: &UserDecryptionKey::random(entropy).unwrap(),
+            user_seed: &UserSeed::random(entropy).unwrap(),
+            device_seed: &DeviceSeed::random(entropy).unwrap(),
             signing_key: &DeviceSigningKey::random(entropy).unwrap(),
             directory_key: &DirectoryKey::random(entropy).unwrap(),
         };

@@ -1,7 +1,7 @@
 //! One more certificate costs no copy of the log.
 
 use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
-use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, UserDecryptionKey};
+use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, DeviceSeed, UserSeed};
 
 use super::log_sync::followed;
 use super::*;
@@ -16,7 +16,8 @@ fn one_more_certificate_is_taken_in_without_a_copy_of_the_log() {
         email: &"alice@example.org".parse().unwrap(),
         name: &"Alice".parse().unwrap(),
         device_label: &"desk".parse().unwrap(),
-        user_key: &UserDecryptionKey::random(&mut System).unwrap(),
+        user_seed: &UserSeed::random(&mut System).unwrap(),
+        device_seed: &DeviceSeed::random(&mut System).unwrap(),
         signing_key: &key,
         directory_key: &DirectoryKey::random(&mut System).unwrap(),
     };

@@ -53,6 +53,7 @@ impl Store {
         let inner = Inner { connection, head };
         let store = Self { inner: Mutex::new(inner) };
         store.append_certificates(0, &new.log)?;
+        new.manifest.iter().try_for_each(|mark| store.put_manifest_mark(mark))?;
         if store.head()? != new.seen {
             return Err(StoreError::Damaged("the log does not lead to its head"));
         }

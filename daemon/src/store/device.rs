@@ -44,8 +44,8 @@ impl Devices {
         Self::open_with(data_dir, WorkFactor::PINNED)
     }
 
-    /// Like [`Self::open`], with another scrypt work factor. For tests in this process: the binary
-    /// never calls it.
+    /// Like [`Self::open`], with another scrypt work factor. For tests, in this process and with
+    /// the daemon of `tests/daemon`: what is shipped never calls it.
     ///
     /// # Errors
     /// Like [`Self::open`].
@@ -370,7 +370,8 @@ fn is_of(record: &[u8], open: &OpenDevice) -> Result<(), StoreError> {
     let same = opened.device == open.summary.device
         && opened.keys.signing_key.is_same(&open.keys.signing_key)
         && CheckpointKey::of(&opened.store_key).is_same(&open.checkpoint_key)
-        && opened.keys.user_key.is_same(&open.keys.user_key);
+        && opened.keys.user_seed.is_same(&open.keys.user_seed)
+        && opened.keys.device_seed.is_same(&open.keys.device_seed);
     if same { Ok(()) } else { Err(StoreError::KeyFileDamaged("it holds other keys than this device's")) }
 }
 

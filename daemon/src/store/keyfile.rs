@@ -7,6 +7,7 @@
 //! -d` with the password opens the file without this program.
 
 use std::io::{Read as _, Write as _};
+use std::sync::Arc;
 
 use age::secrecy::{ExposeSecret as _, SecretString};
 use minicbor::{Decode, Encode};
@@ -16,7 +17,7 @@ use parsec_protocol::codec;
 use parsec_protocol::control::SecretText;
 use parsec_protocol::enrol::io::NewDevice;
 use parsec_protocol::ids::{DeviceId, Email, Label, OrganisationId, UserId};
-use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LocalStoreKey, ManifestKey, UserDecryptionKey};
+use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, LocalStoreKey, UserSeed};
 use parsec_protocol::public_keys::VerifyKey;
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation as _;
@@ -31,8 +32,8 @@ pub(super) const KEY_FILE_MAX_BYTES: usize = 16 * 1024;
 /// Most work a key file may ask for: 2^20 KiB = 1 GiB, two steps above [`WorkFactor::PINNED`], for
 /// files of a later version. age itself would decide by how fast this machine is just now.
 const READ_MAX: u8 = 20;
-/// The record's version.
-const FORMAT: u32 = 1;
+/// The record's version. What a version 1 held was never released: it had no key of the device.
+const FORMAT: u32 = 2;
 
 /// How much work scrypt does to turn a password into a key: 2^n rounds of 1 KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl WorkFactor {
     }
 }
 
-/// What the file holds. Its order is its format: version 1 never changes, a version 2 would be
+/// What the file holds. Its order is its format: version 2 never changes, a version 3 would be
 /// another struct.
 #[derive(Encode, Decode)]
 struct Record {
@@ -88,9 +89,9 @@ struct Record {
     #[n(12)]
     verify_key: VerifyKey,
     #[n(13)]
-    user_key: UserDecryptionKey,
+    user_seed: UserSeed,
     #[n(14)]
-    manifest_key: ManifestKey,
+    device_seed: DeviceSeed,
     #[n(15)]
     signing_key: DeviceSigningKey,
     #[n(16)]
@@ -129,9 +130,9 @@ struct RecordOf<'a> {
     #[n(12)]
     verify_key: VerifyKey,
     #[n(13)]
-    user_key: &'a UserDecryptionKey,
+    user_seed: &'a UserSeed,
     #[n(14)]
-    manifest_key: &'a ManifestKey,
+    device_seed: &'a DeviceSeed,
     #[n(15)]
     signing_key: &'a DeviceSigningKey,
     #[n(16)]
@@ -165,8 +166,8 @@ pub(super) fn record(new: &NewDevice, server: &str) -> Result<Zeroizing<Vec<u8>>
         root: new.root,
         head: new.seen,
         verify_key: new.signing_key.verify_key(),
-        user_key: &new.user_key,
-        manifest_key: &new.manifest_key,
+        user_seed: &new.user_seed,
+        device_seed: &new.device_seed,
         signing_key: &new.signing_key,
         store_key: &new.store_key,
         directory_key: &new.directory_key,
@@ -186,6 +187,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Opened, StoreError> {
     if format > FORMAT {
         return Err(StoreError::TooNew { found: format, known: FORMAT });
     }
+    if (1..FORMAT).contains(&format) {
+        return Err(StoreError::TooOld { found: format, oldest: FORMAT });
+    }
     let record: Record = codec::decode(bytes, KEY_FILE_MAX_BYTES)
         .map_err(|_| StoreError::KeyFileDamaged("its record is malformed"))?;
     if record.format != FORMAT {
@@ -199,8 +203,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Opened, StoreError> {
         user: record.user,
         device: record.device,
         keys: DeviceKeys {
-            user_key: record.user_key,
-            manifest_key: record.manifest_key,
+            user_seed: Arc::new(record.user_seed),
+            device_seed: record.device_seed,
             signing_key: record.signing_key,
             directory_key: record.directory_key,
             root: record.root,

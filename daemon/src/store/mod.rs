@@ -22,9 +22,11 @@ mod outbox;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod user_keys;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use parsec_protocol::chain::checkpoint::CheckpointKey;
 use parsec_protocol::chain::head::Head;
@@ -33,9 +35,7 @@ pub use parsec_protocol::control::Registration;
 use parsec_protocol::ids::{
     AttemptId, DeviceId, Email, Invited, Label, OrganisationId, Timestamp, Token, UserId,
 };
-use parsec_protocol::keys::{
-    DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, PeerSecret, UserDecryptionKey,
-};
+use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, LinkSecret, PeerSecret, UserSeed};
 use parsec_protocol::public_keys::{Hash, VerifyKey};
 use parsec_protocol::relay::attempt::is_exhausted;
 use zeroize::Zeroizing;
@@ -47,6 +47,7 @@ pub use inspect::Inspected;
 pub use keyfile::{WorkFactor, check_strength, opens as key_file_opens};
 pub use outbox::{DirectStep, Sealed};
 pub use tokens::{TokenRecord, TokenStore};
+pub use user_keys::PendingChange;
 
 /// Why something could not be kept or found. Nothing has changed on disk, unless the variant says
 /// otherwise.
@@ -96,6 +97,14 @@ pub enum StoreError {
         found: u32,
         /// The newest this program knows.
         known: u32,
+    },
+    /// Written by a Parsec before the first release.
+    #[error("written by a Parsec that was never released (format {found}, this one reads from {oldest} on)")]
+    TooOld {
+        /// Its version.
+        found: u32,
+        /// The oldest this program knows.
+        oldest: u32,
     },
     /// A log can only grow at its end, by one gapless piece.
     #[error("the stored log has {have} certificates, so none can be added at {from}")]
@@ -198,10 +207,10 @@ impl fmt::Debug for PendingReceipt {
 /// its password.
 #[derive(Debug)]
 pub struct DeviceKeys {
-    /// Opens what is sent to the user.
-    pub user_key: UserDecryptionKey,
-    /// Opens the user's manifest.
-    pub manifest_key: ManifestKey,
+    /// Opens what was sealed to the user when the device was enrolled. Later seeds are in the store.
+    pub user_seed: Arc<UserSeed>,
+    /// Opens what is sealed to this device.
+    pub device_seed: DeviceSeed,
     /// Signs for this device.
     pub signing_key: DeviceSigningKey,
     /// Opens the members' names.

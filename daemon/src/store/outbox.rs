@@ -8,12 +8,15 @@ use parsec_protocol::enrol::io::SealedEnrolment;
 use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::limits::{CERTIFICATE_MAX_BYTES, STEP_MAX_BYTES};
 use parsec_protocol::public_keys::Hash;
+use parsec_protocol::sealing::ENCRYPTION_KEY_BYTES;
 use rusqlite::OptionalExtension as _;
 
+use super::user_keys::put_keys;
 use super::{DirectAttempt, Store, StoreError};
 
-/// Largest record: two certificates, a statement, and five short fields.
-const SEALED_MAX_BYTES: usize = 2 * CERTIFICATE_MAX_BYTES + 2_048;
+/// Largest record: two certificates, the keys that they name with their framing, a statement, and six
+/// short fields.
+const SEALED_MAX_BYTES: usize = 2 * (CERTIFICATE_MAX_BYTES + ENCRYPTION_KEY_BYTES + 16) + 2_048;
 
 /// An enrolment that was signed here and has not been seen in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +55,14 @@ impl Store {
         if bytes.len() > SEALED_MAX_BYTES {
             return Err(StoreError::TooLarge("the enrolment"));
         }
-        let inner = self.inner()?;
-        inner.connection.execute(
+        let mut inner = self.inner()?;
+        let transaction = inner.connection.transaction()?;
+        transaction.execute(
             "INSERT INTO outbox (attempt, token, sealed) VALUES (?1, ?2, ?3) ON CONFLICT (attempt) DO NOTHING",
             (attempt.as_bytes(), token.as_bytes(), &bytes),
         )?;
+        put_keys(&transaction, &sealed.keys)?;
+        transaction.commit()?;
         let kept: bool = inner.connection.query_row(
             "SELECT token = ?2 AND sealed = ?3 FROM outbox WHERE attempt = ?1",
             (attempt.as_bytes(), token.as_bytes(), &bytes),
@@ -93,6 +99,7 @@ impl Store {
                 "INSERT INTO direct (attempt, secret_hash) VALUES (?1, ?2)",
                 (attempt.as_bytes(), secret_hash.as_bytes()),
             )?;
+            put_keys(&transaction, &sealed.keys)?;
             transaction.commit()?;
             return Ok(());
         }

@@ -98,7 +98,7 @@ pub enum Event {
     DeviceChanged {
         /// The device as it is now.
         device: DeviceView,
-        /// `unlocked`, `locked`, `idle`, `registration`, `password`, `outbox`; more may come.
+        /// `unlocked`, `locked`, `idle`, `registration`, `password`, `outbox`, `user_key`; more may come.
         reason: String,
     },
     /// A device was removed from this machine.
@@ -166,7 +166,8 @@ pub enum Event {
         device: DeviceId,
         /// The organisation whose log says so.
         organisation: OrganisationId,
-        /// `device`: another device of the user; `device_revoked`, `profile`, `user_revoked`.
+        /// `device`: another device of the user; `device_revoked`, `profile`, `user_revoked`,
+        /// `user_key`, which a device changes by itself.
         change: EntryKind,
         /// The device it is about; absent where it is about the user.
         about: Option<DeviceId>,

@@ -64,6 +64,8 @@ pub enum EntryKind {
     UserRevoked,
     /// A device is not trusted any more.
     DeviceRevoked,
+    /// A member is sealed to with another key.
+    UserKey,
     /// One that a newer daemon has. Never sent.
     #[serde(other)]
     #[cfg_attr(feature = "schema", schemars(skip))]

@@ -35,6 +35,10 @@ pub struct Member {
     pub profile: ProfileName,
     /// Whether they have been revoked.
     pub revoked: bool,
+    /// Whether a device of theirs was revoked and their key has not been changed since: nothing is
+    /// sealed to them until it is.
+    #[serde(default)]
+    pub suspended: bool,
     /// Devices of the member, revoked ones included.
     pub devices: Vec<MemberDevice>,
 }
@@ -95,6 +99,19 @@ pub struct UserRevoke {
     pub select: DeviceSelector,
     /// Whose membership ends: the whole id.
     pub user: UserId,
+}
+
+/// Result of `user.rekey`: the caller's own user with another key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UserRekeyed {
+    /// The member, as the log has them now.
+    pub member: Member,
+    /// Hash of the member's new key.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
+    pub key: String,
+    /// Own devices whose public key the server doesn't have: they get no use of the new key.
+    pub left_out: Vec<DeviceId>,
 }
 
 /// `user.profile`: a member may do something else from here on.

@@ -65,6 +65,8 @@ pub const USER_SHOW: &str = "user.show";
 pub const USER_REVOKE: &str = "user.revoke";
 /// [`super::UserProfile`] → [`super::Member`]
 pub const USER_PROFILE: &str = "user.profile";
+/// [`super::DeviceSelector`] → [`super::UserRekeyed`]
+pub const USER_REKEY: &str = "user.rekey";
 /// [`super::DeviceSelector`] → [`super::TrustVerifyResult`]
 pub const TRUST_VERIFY: &str = "trust.verify";
 /// [`super::TrustShow`] → [`super::TrustShowResult`]

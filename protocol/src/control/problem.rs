@@ -93,6 +93,7 @@ problems! {
     KeyFileDamaged "key_file_damaged" Machine retry=false exit=65 "Restore the device's folder from a backup, or enrol this device anew.";
     StoreDamaged "store_damaged" Machine retry=false exit=65 "Restore the device's folder from a backup, or enrol this device anew.";
     StoreTooNew "store_too_new" Machine retry=false exit=78 "The store was written by a newer Parsec: install that version or a later one.";
+    StoreTooOld "store_too_old" Machine retry=false exit=78 "The device was made by a Parsec that was never released: remove it with `parsecctl device forget`, and be enrolled anew.";
     DiskFull "disk_full" Machine retry=true exit=74 "Free some space and repeat the command; nothing was lost.";
     DiskFailed "disk_failed" Machine retry=true exit=74 "Look at the daemon's log and the disk; nothing that was acknowledged is lost.";
     OutOfMemory "out_of_memory" Machine retry=true exit=75 "Close other programs, or give the daemon more memory (`MemoryMax` of its unit), and repeat the command; nothing was lost.";
@@ -134,6 +135,9 @@ problems! {
     InvitationCompleted "invitation_completed" Caller retry=false exit=65 "The link has been used. If it wasn't you, tell an administrator at once.";
     GreeterTaken "greeter_taken" Peer retry=true exit=75 "Another member is already greeting; leave it to them, or wait until they have ended.";
     Revoked "revoked" Server retry=false exit=77 "This device or user has been revoked. Ask an administrator.";
+    KeyChangeDue "key_change_due" Caller retry=true exit=75 "A device of yours was revoked, and whoever has it has your key. Connect to the server and run `parsecctl user rekey`, then go on.";
+    UserKeyMissing "user_key_missing" Interference retry=true exit=69 "Unlock another device of yours: it hands this one your present key. If that doesn't help, run `parsecctl user rekey` there.";
+    ManifestUntrusted "manifest_untrusted" Interference retry=false exit=76 "A device that has been revoked since wrote there, or the server shows something else than your devices wrote. What this device takes instead is what it had; tell an administrator.";
     NotAuthenticated "not_authenticated" Server retry=false exit=77 "The server doesn't know this device. If it was just enrolled, wait until the greeter has registered it.";
 
     CeremonyUnknown "ceremony_unknown" Caller retry=false exit=68 "It has ended, or the daemon was restarted. Start again with the same link or invitation.";

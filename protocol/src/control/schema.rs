@@ -19,7 +19,7 @@ use super::{
     TokenCreated, TokenId, TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge,
     TrustAcknowledged, TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog,
     TrustLogResult, TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult,
-    UserProfile, UserRevoke, UserShow, UserShowResult, method,
+    UserProfile, UserRekeyed, UserRevoke, UserShow, UserShowResult, method,
 };
 use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
 use crate::limits::{EMAIL_MAX_BYTES, NAME_MAX_BYTES};
@@ -134,6 +134,7 @@ pub const SHAPES: &[Shape] = &[
     call::<UserShow, UserShowResult>(method::USER_SHOW),
     call::<UserRevoke, Member>(method::USER_REVOKE),
     call::<UserProfile, Member>(method::USER_PROFILE),
+    call::<DeviceSelector, UserRekeyed>(method::USER_REKEY),
     call::<DeviceSelector, TrustVerifyResult>(method::TRUST_VERIFY),
     call::<TrustShow, TrustShowResult>(method::TRUST_SHOW),
     call::<TrustAcknowledge, TrustAcknowledged>(method::TRUST_ACKNOWLEDGE),

@@ -211,6 +211,7 @@ impl EnrolmentReceipt {
         let hashes: Vec<Hash> = self.certificates.iter().map(|envelope| Hash::of(&[envelope])).collect();
         let fits = self.receipt.handshake == statement.handshake
             && self.receipt.root == statement.root
+            && self.receipt.opened == statement.opened
             && self.receipt.certificates == hashes;
         if !fits {
             return unfitting("the newcomer's receipt is about something else");

@@ -98,9 +98,10 @@ pub fn enrolled(number: u64, person: bool) -> Enrolled {
         log.envelopes.push(envelope.clone());
     }
     let handshake = Hash::of(&[b"handshake", &number.to_be_bytes()]);
+    let opened = Hash::of(&[b"opened", &number.to_be_bytes()]);
     let root = root_key(0).verify_key();
     let hashes = certificates.iter().map(|envelope| Hash::of(&[envelope])).collect();
-    let receipt = ClaimReceipt::sign(&signing_key(number), handshake, hashes, root);
+    let receipt = ClaimReceipt::sign(&signing_key(number), handshake, hashes, root, opened);
     let statement = Statement {
         organisation: organisation(),
         root,
@@ -115,6 +116,7 @@ pub fn enrolled(number: u64, person: bool) -> Enrolled {
         handshake,
         device: device(number),
         time,
+        opened,
     };
     Enrolled { statement, certificates, receipt, log }
 }

@@ -1,13 +1,16 @@
 //! Vectors of single certificates, and of their signatures.
 
-use parsec_protocol::chain::organisation::certificate::{Body, Envelope, Payload, Profile};
+use parsec_protocol::chain::organisation::certificate::{Body, Envelope, ManifestMark, Payload, Profile};
 use parsec_protocol::codec;
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::public_keys::{Context, Signature};
 use serde_json::json;
 
 use crate::check::hex;
-use crate::support::{By, Org, device, device_body, envelope, root_key, signing_key, standard, user};
+use crate::support::{
+    By, Org, abandoned, device, device_body, envelope, key_change, key_change_with, recovery_body, root_key,
+    signing_key, standard, user,
+};
 
 use crate::make::Set;
 
@@ -34,6 +37,7 @@ pub(crate) fn certificates(set: &mut Set) {
     for (name, about, body) in [
         ("user", "a user", standard(1)),
         ("device", "a device", device_body(1, 0)),
+        ("recovery-device", "a recovery device", recovery_body(1, 0)),
         (
             "profile-change",
             "a profile change",
@@ -41,6 +45,12 @@ pub(crate) fn certificates(set: &mut Set) {
         ),
         ("user-revoked", "a user's revocation", Body::UserRevoked { user: user(1) }),
         ("device-revoked", "a device's revocation", Body::DeviceRevoked { device: device(1) }),
+        ("user-key-changed", "a change of a user's key", key_change(0, 0, 5)),
+        (
+            "user-key-changed-all",
+            "the same with a manifest, and two devices that never came",
+            key_change_with(key_change(0, 0, 5), Some(ManifestMark::of(3, b"manifest")), abandoned(7..9)),
+        ),
     ] {
         put(name, about, by, &envelope(by, &org.payload(by, body)), None);
     }
@@ -100,6 +110,18 @@ pub(crate) fn certificates(set: &mut Set) {
     kind[at] = 4;
     let kind = codec::encode(&Envelope::new(kind.into(), good.signature));
     put("changed-kind", "a user's revocation turned into a device's", by, &kind, Some("BadSignature"));
+    put(
+        "unknown-kind",
+        "of kind 6, which is kept for later",
+        by,
+        &{
+            let mut bytes = codec::encode(&payload);
+            bytes[at] = 6;
+            let signature = by.sign(Context::Certificate, &bytes);
+            codec::encode(&Envelope::new(bytes.into(), signature))
+        },
+        Some("Malformed"),
+    );
     put(
         "too-long",
         "an envelope of more than 2,048 bytes",

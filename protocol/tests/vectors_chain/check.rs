@@ -11,12 +11,13 @@ use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec::{self, CodecError};
 use parsec_protocol::ids::{DeviceId, Email, IdError, Label, NameError, OrganisationId, UserId};
-use parsec_protocol::keys::{DirectoryKey, ManifestKey, UserSeed};
+use parsec_protocol::keys::{DeviceSeed, DirectoryKey, ManifestKey, UserSeed};
 use parsec_protocol::manifest::{self, ManifestError};
 use parsec_protocol::p2p::Hints;
 use parsec_protocol::public_keys::{Context, Hash, Signature, VerifyKey};
 use parsec_protocol::relay::{AttemptView, NewInvitation, RequestToSign};
-use parsec_protocol::sealing::{EncryptionKey, Randomness, Suite, UnsoundKey, seal};
+use parsec_protocol::sealing::{EncryptionKey, KeyHash, Randomness, Suite, UnsoundKey, seal};
+use parsec_protocol::user_key::UserKey;
 use serde_json::{Value, json};
 
 /// Prefixes of the files' names.
@@ -33,6 +34,7 @@ pub(crate) const LAYERS: &[&str] = &[
     "receipt",
     "key",
     "box",
+    "user-key",
 ];
 
 /// What the file gives if it is accepted, or the refusal.
@@ -75,6 +77,7 @@ pub(crate) fn judge(layer: &str, given: &Value) -> Judgement {
         "receipt" => receipt(given),
         "key" => key(given),
         "box" => sealed_box(given),
+        "user-key" => user_key(given),
         other => panic!("unknown layer {other}"),
     }
 }
@@ -121,6 +124,8 @@ fn log(given: &Value) -> Judgement {
     Ok(json!({
         "head": [log.head().count, log.head().hash],
         "members": log.users().filter(|user| user.revoked.is_none()).map(|user| &user.email).collect::<Vec<_>>(),
+        "keys": log.users().map(|user| user.encryption_key).collect::<Vec<_>>(),
+        "suspended": log.users().filter(|user| log.is_suspended(&user.user)).map(|user| user.user).collect::<Vec<_>>(),
         "devices": log.devices().filter(|device| device.revoked.is_none()).map(|device| device.device).collect::<Vec<_>>(),
     }))
 }
@@ -171,22 +176,27 @@ fn hints(given: &Value) -> Judgement {
 }
 
 fn manifest(given: &Value) -> Judgement {
-    let key = ManifestKey::from_bytes(&mut secret(given, "manifest key"));
+    let seed = UserSeed::from_bytes(&mut secret(given, "user's seed"));
+    let key: ManifestKey = seed.manifest_key(&parsed(given, "organisation"), &parsed(given, "user"));
     let device: DeviceId = parsed(given, "author");
     let author_key: VerifyKey = parsed(given, "author key");
-    let (place, safes) = manifest::open(
+    let of: KeyHash = parsed(given, "key");
+    let manifest::Opened { header, anchor, safes } = manifest::open(
         &unhex(&given["envelope"]),
         &parsed(given, "organisation"),
         &parsed(given, "user"),
-        &key,
         |author| (*author == device).then_some(author_key),
+        |named| (*named == of).then_some(key),
     )
     .map_err(|error| match error {
         ManifestError::Codec(_) => json!("Codec"),
         ManifestError::WrongHeader => json!("WrongHeader"),
         ManifestError::Forged => json!("Forged"),
+        ManifestError::UnknownKey => json!("UnknownKey"),
     })?;
-    Ok(json!({"version": place.version, "time": place.time, "safes": safes}))
+    Ok(json!({
+        "version": header.version, "time": header.time, "anchor": [anchor.count, anchor.hash], "safes": safes,
+    }))
 }
 
 fn request(given: &Value) -> Judgement {
@@ -208,7 +218,10 @@ fn receipt(given: &Value) -> Judgement {
     let receipt: ClaimReceipt =
         codec::decode(&unhex(&given["receipt"]), 1_024).map_err(|_| json!("Malformed"))?;
     receipt.verify(&parsed(given, "device key")).map_err(|_| json!("BadSignature"))?;
-    Ok(json!({"handshake": receipt.handshake, "certificates": receipt.certificates, "root": receipt.root}))
+    Ok(json!({
+        "handshake": receipt.handshake, "certificates": receipt.certificates, "root": receipt.root,
+        "opened": receipt.opened,
+    }))
 }
 
 /// Names every fault once; a new one doesn't compile until it is listed.
@@ -237,8 +250,9 @@ macro_rules! name {
 faults! {
     Malformed, LogFull, WrongOrganisation, NotByRoot, RootTooLate, AuthorUnknown, AuthorRevoked, BadSignature,
     SeenAhead, ForkedView as SeenOther, SeenWentBack, TimeWentBack, NotAFounding, NotAdministrator, UserIdTaken, EmailTaken,
-    EncryptionKeyTaken, WeakEncryptionKey, SealedNameLength, DeviceIdTaken, VerifyKeyTaken, WeakVerifyKey, NotOwnUser,
+    EncryptionKeyTaken, SealedNameLength, DeviceIdTaken, VerifyKeyTaken, WeakVerifyKey, NotOwnUser,
     TooManyDevices, SubjectUnknown, SubjectRevoked, AboutOneself, SameProfile, StaleProfile, OwnDevice,
+    RecoveryDevice, AnothersKey, StaleKey, TooManyKeyChanges, Abandoned,
 }
 
 fn key(given: &Value) -> Judgement {
@@ -251,7 +265,7 @@ fn key(given: &Value) -> Judgement {
         json!(match error {
             UnsoundKey::Length(_) => "Length",
             UnsoundKey::NotReduced => "NotReduced",
-            UnsoundKey::Curve => "Curve",
+            UnsoundKey::X25519 => "X25519",
         })
     })?;
     Ok(json!({"hash": key.hash()}))
@@ -260,13 +274,35 @@ fn key(given: &Value) -> Judgement {
 fn sealed_box(given: &Value) -> Judgement {
     let seed = UserSeed::from_bytes(&mut secret(given, "seed"));
     let [info, associated, sealed] = ["info", "associated", "box"].map(|name| unhex(&given[name]));
-    let opened = seed.open(&sealed, &info, &associated).map_err(|_| json!("NotOpened"))?;
+    let opened = seed.open(&sealed, &info, &associated).map_err(|_| json!("OpenError"))?;
     if !given["randomness"].is_null() {
         let drawn = Randomness::from_slice(&unhex(&given["randomness"])).unwrap();
         let again = seal(&seed.encryption_key(), &info, &associated, opened.expose(), drawn);
         if again.as_ref() != Ok(&sealed) {
-            return Err(json!("AnotherBox"));
+            return Err(json!("OtherBox"));
         }
     }
     Ok(json!({"plaintext": hex(opened.expose())}))
+}
+
+/// A box of a user's key for a device, or of the key before.
+fn user_key(given: &Value) -> Judgement {
+    let key = UserKey {
+        organisation: parsed(given, "organisation"),
+        user: parsed(given, "user"),
+        key: parsed(given, "key"),
+    };
+    let sealed = unhex(&given["box"]);
+    let opened = match text(given, "kind") {
+        "device" => {
+            let seed = DeviceSeed::from_bytes(&mut secret(given, "seed"));
+            key.open_at_device(&sealed, parsed(given, "device"), &seed)
+        }
+        "past" => {
+            let seed = UserSeed::from_bytes(&mut secret(given, "seed"));
+            key.open_past(&sealed, parsed(given, "previous key"), &seed)
+        }
+        other => panic!("unknown kind {other}"),
+    };
+    opened.map(|seed| json!({"seed": hex(seed.expose())})).map_err(|_| json!("WrongBox"))
 }

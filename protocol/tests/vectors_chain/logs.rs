@@ -1,14 +1,15 @@
 //! Vectors of logs: one for each rule.
 
-use parsec_protocol::chain::organisation::certificate::{Body, Payload, Profile};
+use parsec_protocol::chain::organisation::certificate::{Body, ManifestMark, Payload, Profile};
 use parsec_protocol::ids::Timestamp;
-use parsec_protocol::public_keys::{EncryptionKey, VerifyKey};
+use parsec_protocol::public_keys::VerifyKey;
 use serde_json::json;
 
 use crate::check::{fault_name, hex};
 use crate::support::{
-    BEGINNING, By, ORGANISATION, Org, device, device_body, email, encryption_key, envelope, foreign_head,
-    root_key, signing_key, standard, user, user_body, weak_verify_key,
+    BEGINNING, By, ORGANISATION, Org, abandoned, device, device_body, device_encryption_key, email,
+    encryption_key, envelope, foreign_head, key_change, key_change_with, recovery_body, root_key,
+    signing_key, standard, user, user_body, weak_verify_key,
 };
 use parsec_protocol::chain::organisation::rules::Fault;
 
@@ -37,8 +38,15 @@ pub(crate) fn logs(set: &mut Set) {
         &Org::founded().envelopes,
         None,
     );
-    put_log(set, "staffed", "all kinds of certificates", &Org::staffed().envelopes, None);
-    for (name, about, org, envelope, fault) in bad_logs() {
+    put_log(set, "staffed", "enrolments, and revocations", &Org::staffed().envelopes, None);
+    put_log(
+        set,
+        "keys",
+        "keys that change, devices that never came, recovery devices",
+        &keys().envelopes,
+        None,
+    );
+    for (name, about, org, envelope, fault) in bad_logs().into_iter().chain(bad_keys()) {
         assert_eq!(org.fault(&envelope), Err(fault), "{name}");
         let envelopes = [org.envelopes.as_slice(), &[envelope]].concat();
         put_log(set, name, about, &envelopes, Some(fault));
@@ -48,6 +56,219 @@ pub(crate) fn logs(set: &mut Set) {
     dropped.say(By::Device(0), standard(2));
     dropped.envelopes.remove(2);
     put_log(set, "dropped", "the third certificate is left out", &dropped.envelopes, Some(Fault::SeenAhead));
+}
+
+/// Everything that a log says about keys: user 0 is suspended at its end.
+fn keys() -> Org {
+    let mut org = Org::staffed();
+    let mark = ManifestMark::of(4, b"manifest");
+    org.say(By::Device(20), key_change_with(key_change(2, 2, 50), Some(mark), Vec::new()));
+    org.say(By::Device(2), key_change_with(key_change(2, 50, 51), None, abandoned(300..303)));
+    org.say(By::Device(2), device_body(301, 2));
+    org.say(By::Device(301), recovery_body(25, 2));
+    org.say(By::Device(25), device_body(26, 2));
+    org.say(By::Device(26), Body::DeviceRevoked { device: device(25) });
+    org.say(By::Device(26), key_change(2, 51, 52));
+    org.say(By::Device(3), key_change(3, 3, 53));
+    org
+}
+
+/// One for each rule about keys that change, and about recovery devices.
+fn bad_keys() -> Vec<BadLog> {
+    let two = || {
+        let mut two = Org::founded();
+        two.say(By::Device(0), user_body(1, Profile::Standard));
+        two.say(By::Device(0), device_body(1, 1));
+        two
+    };
+    let bad = |name, about, org: Org, by, body: Body, fault| {
+        let bytes = envelope(By::Device(by), &org.payload(By::Device(by), body));
+        (name, about, org, bytes, fault)
+    };
+    let named = |body: Body, devices| key_change_with(body, None, devices);
+    let mut changed = two();
+    changed.say(By::Device(1), named(key_change(1, 1, 50), abandoned(300..302)));
+    let mut often = two();
+    for number in 0..20 {
+        let previous = if number == 0 { 1 } else { 99 + number };
+        often.say(By::Device(1), key_change(1, previous, 100 + number));
+    }
+    let mut recovery = two();
+    recovery.say(By::Device(1), recovery_body(25, 1));
+    let mut unsorted = abandoned(300..303);
+    unsorted.reverse();
+    let to = |key| {
+        let mut body = key_change(1, 1, 50);
+        if let Body::UserKeyChanged { encryption_key, .. } = &mut body {
+            *encryption_key = key;
+        }
+        body
+    };
+    let device_to = |key| {
+        let mut body = device_body(9, 0);
+        if let Body::Device { encryption_key, .. } = &mut body {
+            *encryption_key = key;
+        }
+        body
+    };
+    let mut gone = recovery.clone();
+    gone.say(By::Device(1), Body::DeviceRevoked { device: device(25) });
+    let mut alone = two();
+    alone.say(By::Device(0), standard(2));
+    vec![
+        bad(
+            "anothers-key",
+            "an administrator changes a member's key",
+            two(),
+            0,
+            key_change(1, 1, 50),
+            Fault::AnothersKey,
+        ),
+        bad(
+            "stale-key",
+            "follows a key that was replaced",
+            changed.clone(),
+            1,
+            key_change(1, 1, 51),
+            Fault::StaleKey,
+        ),
+        bad(
+            "key-of-nothing",
+            "follows a key that nobody had",
+            two(),
+            1,
+            key_change(1, 9, 50),
+            Fault::StaleKey,
+        ),
+        bad(
+            "key-back",
+            "changes back to the key before",
+            changed.clone(),
+            1,
+            key_change(1, 50, 1),
+            Fault::EncryptionKeyTaken,
+        ),
+        bad(
+            "key-of-another",
+            "changes to another user's key",
+            two(),
+            1,
+            to(encryption_key(0)),
+            Fault::EncryptionKeyTaken,
+        ),
+        bad(
+            "key-of-a-device",
+            "changes to a device's key",
+            two(),
+            1,
+            to(device_encryption_key(1)),
+            Fault::EncryptionKeyTaken,
+        ),
+        bad(
+            "device-with-a-users-key",
+            "a device with a user's key",
+            two(),
+            0,
+            device_to(encryption_key(1)),
+            Fault::EncryptionKeyTaken,
+        ),
+        bad(
+            "too-many-key-changes",
+            "the 21st change, and no device was revoked",
+            often,
+            1,
+            key_change(1, 119, 120),
+            Fault::TooManyKeyChanges,
+        ),
+        bad(
+            "abandoned-unsorted",
+            "abandoned devices in another order",
+            two(),
+            1,
+            named(key_change(1, 1, 50), unsorted),
+            Fault::Abandoned,
+        ),
+        bad(
+            "abandoned-twice",
+            "a device abandoned twice in one list",
+            two(),
+            1,
+            named(key_change(1, 1, 50), vec![device(300); 2]),
+            Fault::Abandoned,
+        ),
+        bad(
+            "abandoned-17",
+            "17 abandoned devices",
+            two(),
+            1,
+            named(key_change(1, 1, 50), abandoned(300..317)),
+            Fault::Abandoned,
+        ),
+        bad(
+            "abandoned-member",
+            "a device that is in the log",
+            two(),
+            1,
+            named(key_change(1, 1, 50), vec![device(0)]),
+            Fault::Abandoned,
+        ),
+        bad(
+            "abandoned-before",
+            "a device that was named before",
+            changed,
+            1,
+            named(key_change(1, 50, 51), vec![device(301)]),
+            Fault::Abandoned,
+        ),
+        bad(
+            "recovery-first",
+            "a recovery device as a user's first",
+            alone,
+            0,
+            recovery_body(2, 2),
+            Fault::RecoveryDevice,
+        ),
+        bad(
+            "recovery-revokes",
+            "a recovery device revokes a device",
+            recovery.clone(),
+            25,
+            Body::DeviceRevoked { device: device(1) },
+            Fault::RecoveryDevice,
+        ),
+        bad(
+            "recovery-changes-key",
+            "a recovery device changes the user's key",
+            recovery.clone(),
+            25,
+            key_change(1, 1, 50),
+            Fault::RecoveryDevice,
+        ),
+        bad(
+            "recovery-recovery",
+            "a recovery device certifies another",
+            recovery.clone(),
+            25,
+            recovery_body(26, 1),
+            Fault::RecoveryDevice,
+        ),
+        bad(
+            "recovery-of-another",
+            "a recovery device certifies another user's device",
+            recovery,
+            25,
+            device_body(26, 0),
+            Fault::RecoveryDevice,
+        ),
+        bad(
+            "recovery-revoked",
+            "a recovery device that was revoked",
+            gone,
+            25,
+            device_body(26, 1),
+            Fault::AuthorRevoked,
+        ),
+    ]
 }
 
 type BadLog = (&'static str, &'static str, Org, Vec<u8>, Fault);
@@ -81,8 +302,8 @@ fn bad_logs() -> Vec<BadLog> {
     };
     let zero = By::Device(0);
     let device_key = |number: u64, key| match device_body(number, 0) {
-        Body::Device { device, user, sealed_label, .. } => {
-            Body::Device { device, user, sealed_label, verify_key: key }
+        Body::Device { device, user, sealed_label, encryption_key, kind, .. } => {
+            Body::Device { device, user, sealed_label, verify_key: key, encryption_key, kind }
         }
         other => other,
     };
@@ -93,15 +314,6 @@ fn bad_logs() -> Vec<BadLog> {
     };
     let mut no_point = [0; 32];
     no_point[0] = 2;
-    let mut top_bit = *encryption_key(5).as_bytes();
-    top_bit[31] |= 0x80;
-    let encryption = |key: [u8; 32]| {
-        user_with(&|body| {
-            if let Body::User { encryption_key, .. } = body {
-                *encryption_key = EncryptionKey::from_bytes(key)
-            }
-        })
-    };
     let revoke = |number| Body::UserRevoked { user: user(number) };
     let profile = |number, profile| Body::ProfileChange { user: user(number), profile };
     let seen_other: &dyn Fn(&mut Payload) = &|payload| payload.seen = foreign_head(payload.seen.count);
@@ -261,30 +473,15 @@ fn bad_logs() -> Vec<BadLog> {
             Fault::EncryptionKeyTaken,
         ),
         (
-            "weak-encryption-key",
-            "an encryption key of small order",
-            founded(),
-            say(
-                &founded(),
-                zero,
-                user_with(&|body| {
-                    if let Body::User { encryption_key: key, .. } = body {
-                        *key = EncryptionKey::from_bytes([0; 32])
-                    }
-                }),
-            ),
-            Fault::WeakEncryptionKey,
-        ),
-        (
             "sealed-name-length",
-            "a sealed name of 553 bytes",
+            "a sealed name of 557 bytes",
             founded(),
             say(
                 &founded(),
                 zero,
                 user_with(&|body| {
                     if let Body::User { sealed_name: name, .. } = body {
-                        *name = vec![7; 553].into()
+                        *name = vec![7; 557].into()
                     }
                 }),
             ),
@@ -331,20 +528,6 @@ fn bad_logs() -> Vec<BadLog> {
             founded(),
             say(&founded(), zero, device_key(9, VerifyKey::from_bytes(no_point))),
             Fault::WeakVerifyKey,
-        ),
-        (
-            "encryption-key-not-canonical",
-            "an encryption key of p + 9: a second encoding of a sound one",
-            founded(),
-            say(&founded(), zero, encryption(number(0xf6, 0x7f))),
-            Fault::WeakEncryptionKey,
-        ),
-        (
-            "encryption-key-top-bit",
-            "an encryption key with its top bit set",
-            founded(),
-            say(&founded(), zero, encryption(top_bit)),
-            Fault::WeakEncryptionKey,
         ),
         (
             "device-of-another",

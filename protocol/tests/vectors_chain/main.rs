@@ -1,5 +1,5 @@
-//! The test vectors of encoding, certificates, log, names, addresses, hints, manifest, requests, receipts, keys and
-//! boxes, in
+//! The test vectors of encoding, certificates, log, names, addresses, hints, manifest, requests,
+//! receipts, keys and boxes, in
 //! `tests/vectors/`.
 //!
 //! Decides that each file is judged as it says, by the layer it names, and that the files are what
@@ -10,11 +10,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
-#[path = "../support/by_hand.rs"]
-mod by_hand;
 mod certificates;
 mod check;
 mod codec;
+#[path = "../support/hpke_reference.rs"]
+mod hpke_reference;
 mod logs;
 mod make;
 mod sealing;
@@ -23,6 +23,7 @@ mod signatures;
 #[path = "../support/mod.rs"]
 mod support;
 mod texts;
+mod user_keys;
 #[path = "../support/vectors.rs"]
 mod vectors;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{certificates, codec, logs, sealing, seals, signatures, texts};
+use crate::{certificates, codec, logs, sealing, seals, signatures, texts, user_keys};
 
 /// The vectors so far, by file name without its end.
 pub(crate) struct Set(BTreeMap<String, Value>);
@@ -45,5 +45,6 @@ pub(crate) fn all() -> BTreeMap<String, Value> {
     texts::hints(&mut set);
     signatures::requests(&mut set);
     signatures::receipts(&mut set);
+    user_keys::boxes(&mut set);
     set.0
 }

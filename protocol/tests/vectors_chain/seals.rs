@@ -1,9 +1,15 @@
 //! Vectors of what is encrypted: names and manifests.
 
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::organisation::members::{NameOf, seal_name};
+use parsec_protocol::codec;
 use parsec_protocol::ids::Timestamp;
-use parsec_protocol::keys::{DirectoryKey, ManifestKey};
-use parsec_protocol::manifest::{ManifestHeader, seal_empty};
+use parsec_protocol::keys::{DirectoryKey, UserSeed};
+use parsec_protocol::manifest::{ManifestHeader, Summary, seal_empty};
+use parsec_protocol::public_keys::Hash;
+use parsec_protocol::sealing::KeyHash;
 use serde_json::{Value, json};
 
 use crate::check::hex;
@@ -59,7 +65,40 @@ pub(crate) fn names(set: &mut Set) {
     let mut changed = sealed.clone();
     changed[50] ^= 1;
     set.put("name", "changed", "one bit changed", &given(&changed), unreadable());
-    set.put("name", "cut", "one byte cut off", &given(&sealed[..553]), unreadable());
+    // Whoever holds a directory key can seal under any number; there is one as long as none can be
+    // changed.
+    set.put(
+        "name",
+        "another-number",
+        "well sealed, as of directory key 2",
+        &given(&second(&key)),
+        unreadable(),
+    );
+    let mut numbered = sealed.clone();
+    numbered[3] = 2;
+    set.put("name", "changed-number", "of key 1, and says 2", &given(&numbered), unreadable());
+    let bare = &sealed[4..];
+    set.put("name", "no-number", "without the number in front", &given(bare), unreadable());
+    set.put("name", "cut", "one byte cut off", &given(&sealed[..557]), unreadable());
+}
+
+/// A name under the number 2, otherwise as it should be.
+fn second(key: &[u8; 32]) -> Vec<u8> {
+    let mut padded = [0; 514];
+    padded[..7].copy_from_slice(b"\0\x05Alice");
+    let binding = codec::encode(&(organisation(), 0_u8, user(1), 2_u32));
+    let aad = [b"parsec-name-v1\0".as_slice(), &binding].concat();
+    let payload = Payload { msg: &padded, aad: &aad };
+    let sealed = XChaCha20Poly1305::new(<&Key>::from(key)).encrypt(&XNonce::from([2; 24]), payload).unwrap();
+    [&[0, 0, 0, 2][..], &[2; 24], &sealed].concat()
+}
+
+fn seed_of(bytes: [u8; 32]) -> UserSeed {
+    UserSeed::from_bytes(&mut bytes.clone())
+}
+
+fn of(bytes: [u8; 32]) -> KeyHash {
+    seed_of(bytes).encryption_key().hash()
 }
 
 pub(crate) fn manifests(set: &mut Set) {
@@ -69,14 +108,18 @@ pub(crate) fn manifests(set: &mut Set) {
         version: 1,
         author: device(1),
         time: Timestamp(BEGINNING),
+        key: of([3; 32]),
     };
+    let anchor = Head { count: 14, hash: Hash::of(&[b"a head"]) };
     let seal = |header: &ManifestHeader, by: u64| {
-        let key = ManifestKey::from_bytes(&mut [3; 32]);
-        seal_empty(header, &key, &signing_key(by), &mut Seed(9)).unwrap()
+        let key = seed_of([3; 32]).manifest_key(&header.organisation, &header.user);
+        let directory_key = DirectoryKey::from_bytes(&mut [1; 32]);
+        let summary = Summary { directory_key: &directory_key, anchor };
+        seal_empty(header, &summary, &key, &signing_key(by), &mut Seed(9)).unwrap()
     };
     let given = |envelope: &[u8]| {
         json!({
-            "organisation": ORGANISATION, "user": user(1), "manifest key": hex(&[3; 32]), "author": device(1),
+            "organisation": ORGANISATION, "user": user(1), "user's seed": hex(&[3; 32]), "key": of([3; 32]), "author": device(1),
             "author key": signing_key(1).verify_key(), "envelope": hex(envelope),
         })
     };
@@ -87,7 +130,7 @@ pub(crate) fn manifests(set: &mut Set) {
         "empty",
         "the manifest every user starts with",
         &good,
-        Ok(json!({"version": 1, "time": BEGINNING, "safes": 0})),
+        Ok(json!({"version": 1, "time": BEGINNING, "anchor": [14, anchor.hash], "safes": 0})),
     );
     let with = |name: &str, value: Value| {
         let mut given = good.clone();
@@ -127,9 +170,16 @@ pub(crate) fn manifests(set: &mut Set) {
     set.put(
         "manifest",
         "another-key",
-        "opened with another manifest key",
-        &with("manifest key", json!(hex(&[4; 32]))),
+        "opened with another seed of the user",
+        &with("user's seed", json!(hex(&[4; 32]))),
         no("Forged"),
+    );
+    set.put(
+        "manifest",
+        "unknown-key",
+        "sealed under a key that the user never had",
+        &with("key", json!(of([4; 32]))),
+        no("UnknownKey"),
     );
     set.put(
         "manifest",

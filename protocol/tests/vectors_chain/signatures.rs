@@ -56,14 +56,15 @@ pub(crate) fn requests(set: &mut Set) {
 pub(crate) fn receipts(set: &mut Set) {
     let (handshake, root) = (Hash::of(&[b"handshake"]), root_key(0).verify_key());
     let hashes = vec![Hash::of(&[b"user"]), Hash::of(&[b"device"])];
-    let receipt = ClaimReceipt::sign(&signing_key(1), handshake, hashes.clone(), root);
+    let opened = Hash::of(&[b"opened"]);
+    let receipt = ClaimReceipt::sign(&signing_key(1), handshake, hashes.clone(), root, opened);
     let given = |receipt: &ClaimReceipt| json!({"device key": signing_key(1).verify_key(), "receipt": hex(&codec::encode(receipt))});
     set.put(
         "receipt",
         "user",
         "for a new user and device",
         &given(&receipt),
-        Ok(json!({"handshake": handshake, "certificates": hashes, "root": root})),
+        Ok(json!({"handshake": handshake, "certificates": hashes, "root": root, "opened": opened})),
     );
     let no = || Err(json!("BadSignature"));
     let changed = ClaimReceipt { handshake: Hash::of(&[]), ..receipt.clone() };
@@ -74,7 +75,9 @@ pub(crate) fn receipts(set: &mut Set) {
     set.put("receipt", "another-order", "names the certificates in another order", &given(&changed), no());
     let changed = ClaimReceipt { root: root_key(1).verify_key(), ..receipt.clone() };
     set.put("receipt", "another-root", "names another root key", &given(&changed), no());
-    let changed = ClaimReceipt::sign(&signing_key(2), handshake, hashes, root);
+    let changed = ClaimReceipt { opened: Hash::of(&[]), ..receipt.clone() };
+    set.put("receipt", "another-opened", "says that something else was opened", &given(&changed), no());
+    let changed = ClaimReceipt::sign(&signing_key(2), handshake, hashes, root, opened);
     set.put("receipt", "another-key", "signed by another device", &given(&changed), no());
     let mut given = given(&receipt);
     given["receipt"] = json!(format!("{}00", given["receipt"].as_str().unwrap()));

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::chain::organisation::certificate::{ManifestMark, Profile};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::enrol::claimer::Claimer;
 use parsec_protocol::enrol::greeter::Greeter;
@@ -11,9 +11,7 @@ use parsec_protocol::enrol::io::{
 };
 use parsec_protocol::enrol::sas::SasCode;
 use parsec_protocol::ids::{Invited, Timestamp};
-use parsec_protocol::keys::{
-    DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, ManifestKey, NoEntropy, UserDecryptionKey,
-};
+use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed};
 use serde_json::{Value, json};
 
 use crate::check::{Judgement, bytes, hex, parsed, prologue, unhex};
@@ -92,6 +90,8 @@ struct Course {
     greeters_code: Option<SasCode>,
     kept: Value,
     handshake: Value,
+    opened: Value,
+    keys: Vec<String>,
     refuse: Option<Value>,
     published: bool,
 }
@@ -114,12 +114,15 @@ pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn
         .extended(envelopes.iter().map(Vec::as_slice))
         .unwrap();
     let keys = &given["greeter's keys"];
-    let (signing_key, directory_key, user_key, manifest_key) = (
+    let (signing_key, directory_key, user_seed) = (
         DeviceSigningKey::from_bytes(&mut bytes(keys, "device signing key")),
         DirectoryKey::from_bytes(&mut bytes(keys, "directory key")),
-        UserDecryptionKey::from_bytes(&mut bytes(keys, "user decryption key")),
-        ManifestKey::from_bytes(&mut bytes(keys, "manifest key")),
+        UserSeed::from_bytes(&mut bytes(keys, "user's seed")),
     );
+    let mark = &given["manifest"];
+    let manifest = mark
+        .is_object()
+        .then(|| ManifestMark { version: mark["version"].as_u64().unwrap(), hash: parsed(mark, "hash") });
     let approval = || Approval {
         claimer_confirmed: true,
         name: None,
@@ -127,8 +130,8 @@ pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn
         profile: Profile::Standard,
         signing_key: &signing_key,
         directory_key: &directory_key,
-        user_key: &user_key,
-        manifest_key: &manifest_key,
+        user_seed: &user_seed,
+        manifest,
         log: &log,
         attempts: 1,
     };
@@ -160,7 +163,10 @@ pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn
                         "user id": device.user.to_string(),
                         "device id": device.device.to_string(),
                         "device signing key": hex(device.signing_key.expose()),
-                        "user decryption key": hex(device.user_key.expose()),
+                        "user's seed": hex(device.user_seed.expose()),
+                        "device's seed": hex(device.device_seed.expose()),
+                        "directory key": hex(device.directory_key.expose()),
+                        "manifest": device.manifest.map(|mark| json!({"version": mark.version, "hash": mark.hash})),
                         "certificates": device.certificates.iter().map(|one| hex(one)).collect::<Vec<_>>(),
                     });
                     to_claimer.push_back(ClaimerInput::Saved);
@@ -185,7 +191,11 @@ pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn
                 }
                 GreeterOutput::Show(code) => course.greeters_code = Some(code),
                 GreeterOutput::AskApproval(_) => to_greeter.push_back(GreeterInput::Approve(approval())),
-                GreeterOutput::Persist(record) => course.handshake = json!(record.handshake.to_string()),
+                GreeterOutput::Persist(record) => {
+                    course.handshake = json!(record.handshake.to_string());
+                    course.opened = json!(record.opened.to_string());
+                    course.keys = record.keys.iter().map(|key| key.hash().to_string()).collect();
+                }
                 GreeterOutput::Publish(_) => course.published = true,
                 GreeterOutput::Closed(why) => course.refuse = Some(refused("greeter", why)),
                 GreeterOutput::WakeAt(_) => {}
@@ -198,6 +208,8 @@ pub(crate) fn play(given: &Value, claimers: &mut dyn Entropy, greeters: &mut dyn
             return Ok(json!({
                 "messages": course.messages.iter().map(|(_, bytes)| hex(bytes)).collect::<Vec<_>>(),
                 "h": course.handshake,
+                "opened": course.opened,
+                "key hashes": course.keys,
                 "claimer's code": course.claimers_code.unwrap().to_string(),
                 "greeter's code": course.greeters_code.unwrap().to_string(),
                 "kept": course.kept,

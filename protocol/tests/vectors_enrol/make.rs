@@ -7,7 +7,7 @@ use parsec_protocol::enrol::link::{Link, LinkKind};
 use parsec_protocol::enrol::sas::ALPHABET;
 use parsec_protocol::ids::{Timestamp, Token};
 use parsec_protocol::keys::{
-    DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, ManifestKey, NoEntropy, UserDecryptionKey,
+    DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed,
 };
 use parsec_protocol::public_keys::Hash;
 use serde_json::{Value, json};
@@ -331,15 +331,16 @@ fn fixture(kind: &str) -> Value {
     let entropy = &mut Seed(0x1000);
     let signing_key = DeviceSigningKey::random(entropy).unwrap();
     let directory_key = DirectoryKey::random(entropy).unwrap();
-    let user_key = UserDecryptionKey::random(entropy).unwrap();
-    let manifest_key = ManifestKey::random(entropy).unwrap();
+    let user_seed = UserSeed::random(entropy).unwrap();
+    let device_seed = DeviceSeed::random(entropy).unwrap();
     let time = 1_800_000_000_000_000;
     let founder = Founder {
         organisation: &"acme".parse().unwrap(),
         email: &"alice@acme.test".parse().unwrap(),
         name: &"Alice".parse().unwrap(),
         device_label: &"laptop".parse().unwrap(),
-        user_key: &user_key,
+        user_seed: &user_seed,
+        device_seed: &device_seed,
         signing_key: &signing_key,
         directory_key: &directory_key,
     };
@@ -360,8 +361,9 @@ fn fixture(kind: &str) -> Value {
         "log": founded.certificates.iter().map(|one| hex(one)).collect::<Vec<_>>(),
         "greeter's keys": {
             "device signing key": hex(signing_key.expose()), "directory key": hex(directory_key.expose()),
-            "user decryption key": hex(user_key.expose()), "manifest key": hex(manifest_key.expose()),
+            "user's seed": hex(user_seed.expose()),
         },
+        "manifest": if kind == "device" { json!({"version": 3, "hash": hex(&[0x33; 32])}) } else { Value::Null },
     })
 }
 

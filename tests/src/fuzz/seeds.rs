@@ -18,6 +18,7 @@ use parsec_protocol::keys::LinkSecret;
 use parsec_protocol::p2p::{Answer, Question};
 use parsec_protocol::public_keys::{Hash, Proof};
 use parsec_protocol::relay;
+use parsec_protocol::sealing::EncryptionKey;
 
 use super::sequence::{honest, org, seeds};
 use super::{TARGETS, folder};
@@ -25,7 +26,7 @@ use crate::organisation::Organisation;
 
 /// An old key file of the daemon's tests: it opens with `correct horse battery`, and takes little
 /// work.
-const KEY_FILE: &[u8] = include_bytes!("../../../daemon/src/store/tests/former/v1/key.age");
+const KEY_FILE: &[u8] = include_bytes!("../../../daemon/src/store/tests/former/v2/key.age");
 const TIME: Timestamp = Timestamp(1_800_000_000_000_000);
 
 /// Writes every corpus anew, as files `seed-00` and so on. Other files stay.
@@ -68,7 +69,7 @@ fn made(target: &str) -> Vec<Vec<u8>> {
         ]
         .map(|text| text.as_bytes().to_vec())
         .into(),
-        "relay" => relay_records(&org, certificates, &publication.receipt),
+        "relay" => relay_records(&org, certificates, &publication.keys, &publication.receipt),
         "rpc" => [
             r#"{"jsonrpc":"2.0","id":1,"method":"rpc.hello","params":{"client":"x","api":"2.0"}}"#,
             r#"{"jsonrpc":"2.0","id":2,"method":"status.show","params":{}}"#,
@@ -105,7 +106,7 @@ fn made(target: &str) -> Vec<Vec<u8>> {
         _ => {
             let mut files = logs(&org, &publication.certificates);
             files.extend(forks(&org, &publication.certificates));
-            let signed = sealed.statement.unwrap();
+            let signed = sealed.statement;
             files.push(EnrolmentReceipt::new(signed, certificates, publication.receipt).encode());
             files
         }
@@ -193,12 +194,17 @@ fn view() -> relay::AttemptView {
 fn relay_records(
     org: &Organisation,
     certificates: Vec<ByteVec>,
+    keys: &[EncryptionKey],
     receipt: &parsec_protocol::claim_receipt::ClaimReceipt,
 ) -> Vec<Vec<u8>> {
     let root = *org.log.root();
     let token = Token::from_bytes([7; 16]);
     vec![
-        codec::encode(&relay::BootstrapRequest { root, certificates: certificates.clone() }),
+        codec::encode(&relay::BootstrapRequest {
+            root,
+            certificates: certificates.clone(),
+            keys: keys.to_vec(),
+        }),
         codec::encode(&relay::StartAttempt {
             attempt: AttemptId::from_bytes([3; 16]),
             secret_hash: Hash::of(&[b"x"]),
@@ -211,9 +217,25 @@ fn relay_records(
             mail_link: Some("https://x".into()),
         }),
         codec::encode(&relay::LogPage { count: 4, certificates: certificates.clone() }),
-        codec::encode(&relay::LogRepair { from: org.log.head(), certificates: certificates.clone() }),
+        codec::encode(&relay::LogRepair {
+            from: org.log.head(),
+            certificates: certificates.clone(),
+            keys: keys.iter().cloned().map(Some).chain([None]).collect(),
+        }),
+        codec::encode(&relay::UserKeyChange {
+            certificate: vec![1; 300].into(),
+            key: org.user_seed.encryption_key(),
+            boxes: vec![relay::DeviceBox { device: org.device, sealed: vec![2; 1_168].into() }],
+            past: Some(vec![3; 1_168].into()),
+        }),
+        codec::encode(&relay::KeyBox { sealed: Some(vec![2; 1_168].into()), past: None }),
+        codec::encode(&relay::KeyBoxUpload { replaces: Some(Hash::of(&[b"x"])), sealed: vec![2; 1_168].into() }),
         codec::encode(&relay::LogRepaired { count: 4, added: 2 }),
-        codec::encode(&relay::Completion { certificates: certificates.clone(), receipt: receipt.clone() }),
+        codec::encode(&relay::Completion {
+            certificates: certificates.clone(),
+            receipt: receipt.clone(),
+            keys: keys.to_vec(),
+        }),
         codec::encode(&relay::DirectEnrolment {
             token,
             invited: invited(),
@@ -221,6 +243,7 @@ fn relay_records(
             expires: TIME,
             certificates,
             receipt: receipt.clone(),
+            keys: keys.to_vec(),
         }),
         codec::encode(&relay::ManifestView { version: 1, envelope: Some(vec![1; 40].into()) }),
         codec::encode(&relay::ErrorBody {

@@ -14,7 +14,7 @@ use parsec_protocol::control::{
     Outcome, Problem, ProblemKind, ReceiptExport, ReceiptListResult, StatusResult, TokenCreate, TokenCreated,
     TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged,
     TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult,
-    TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRevoke,
+    TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRekeyed, UserRevoke,
     UserShow, UserShowResult, method, schema,
 };
 use parsec_protocol::relay::ErrorCode;
@@ -92,6 +92,7 @@ fn check(name: &str, parameters: &Value, result: &Value) {
         method::DEVICE_RESTORE => (is::<DeviceRestore>(parameters), is::<DeviceView>(result)),
         method::USER_SHOW => (is::<UserShow>(parameters), is::<UserShowResult>(result)),
         method::DEVICE_REVOKE => (is::<DeviceRevoke>(parameters), is::<Member>(result)),
+        method::USER_REKEY => (is::<DeviceSelector>(parameters), is::<UserRekeyed>(result)),
         method::USER_REVOKE => (is::<UserRevoke>(parameters), is::<Member>(result)),
         method::USER_PROFILE => (is::<UserProfile>(parameters), is::<Member>(result)),
         method::TOKEN_CREATE => (is::<TokenCreate>(parameters), is::<TokenCreated>(result)),

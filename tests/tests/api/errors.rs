@@ -76,6 +76,22 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
     ),
     (K::StoreDamaged, HERE, "a_store_that_is_not_what_was_written"),
     (K::StoreTooNew, HERE, "a_store_that_is_not_what_was_written"),
+    (K::StoreTooOld, HERE, "a_store_that_is_not_what_was_written"),
+    (
+        K::KeyChangeDue,
+        "tests/tests/ceremony/user_key.rs",
+        "no_new_device_is_given_a_key_that_a_thief_has",
+    ),
+    (
+        K::UserKeyMissing,
+        "tests/tests/hostile/stolen_device.rs",
+        "a_wrong_box_is_an_alarm_that_names_who_changed_the_key_and_other_work_goes_on",
+    ),
+    (
+        K::ManifestUntrusted,
+        "tests/tests/hostile/stolen_device.rs",
+        "what_a_revoked_device_writes_into_the_manifest_is_shown_and_written_above",
+    ),
     (K::DiskFull, "tests/tests/crash/disk.rs", "a_full_disk_is_named_and_costs_nothing_once_there_is_room"),
     (K::DiskFailed, HERE, "a_file_that_cant_be_opened_and_a_source_that_has_run_dry"),
     (
@@ -308,6 +324,12 @@ fn a_store_that_is_not_what_was_written() {
     std::fs::write(&about, &later).unwrap();
     assert_eq!(named(fixture.alice.unlock(ALICE_PASSWORD)), Some(K::StoreTooNew));
     std::fs::write(&about, &good).unwrap();
+    // As a version before the first release wrote it.
+    let file = folder.join("key.age");
+    let present = std::fs::read(&file).unwrap();
+    std::fs::write(&file, include_bytes!("../../../daemon/src/store/tests/former/v1/key.age")).unwrap();
+    assert_eq!(named(fixture.alice.unlock("correct horse battery")), Some(K::StoreTooOld));
+    std::fs::write(&file, present).unwrap();
 
     let store = folder.join("store.db");
     fixture.alice.kill();

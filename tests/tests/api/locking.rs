@@ -110,7 +110,7 @@ fn keys_of(device: &Device, password: &str) -> Vec<Planted> {
     for _ in 0..13 {
         decoder.skip().unwrap();
     }
-    ["user key", "manifest key", "signing key"]
+    ["user's seed", "device's seed", "signing key"]
         .into_iter()
         .flat_map(|name| Planted::bytes(name, decoder.bytes().unwrap()))
         .collect()

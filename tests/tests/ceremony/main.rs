@@ -24,4 +24,5 @@ mod resumed;
 mod revocation;
 mod sessions;
 mod unsigned_words;
+mod user_key;
 mod wrong_answers;

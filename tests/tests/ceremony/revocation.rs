@@ -11,7 +11,7 @@ use parsec_protocol::control::{
     Registration, Stage, method,
 };
 use parsec_protocol::ids::{DeviceId, UserId};
-use parsec_protocol::keys::{Entropy, NoEntropy, UserDecryptionKey};
+use parsec_protocol::keys::{Entropy, NoEntropy, UserSeed};
 use parsec_protocol::public_keys::Hash;
 use parsec_tests::ceremony::Bell;
 use parsec_tests::device::Device;
@@ -341,7 +341,7 @@ fn bob_certifies(organisation: &'static str, late: bool) -> (Cast, bool) {
         user: UserId::from_bytes([9; 16]),
         email: "mallory@acme.example".parse().unwrap(),
         sealed_name: vec![7; SEALED_NAME_BYTES].into(),
-        encryption_key: UserDecryptionKey::random(&mut Os).unwrap().encryption_key(),
+        encryption_key: UserSeed::random(&mut Os).unwrap().encryption_key().hash(),
         profile: Profile::Administrator,
     };
     let payload = Payload {

@@ -197,6 +197,7 @@ fn live(script: &Script, alice: &Device, bob: &Device, server: &Server, folder: 
     script.ask(alice, "user profile bob@acme.example --profile outsider --yes", "");
     script.ask(alice, &format!("device revoke {device} --yes"), "");
     script.ask(alice, "user revoke bob@acme.example --yes", "");
+    script.ask(alice, "user rekey --yes", "");
 }
 
 /// Follows events over a restart of the daemon.

@@ -17,6 +17,7 @@
 mod backup;
 mod disk;
 mod killed_server;
+mod key_change;
 mod kills;
 mod restore;
 mod short_of_memory;

@@ -81,8 +81,10 @@ fn what_a_restore_lost_is_put_back_and_everybody_goes_on() {
     let invitation = fixture.alice.invite(DAVE_EMAIL).unwrap();
     assert_eq!(fixture.alice.verify().unwrap().count, 7);
     restored(&mut fixture, &kept);
+    let before = manifests(&fixture);
 
-    // It says that it is behind and is given time, once; then it is seen, and what to do about it is said wherever somebody looks.
+    // It says that it is behind and is given time, once; then it is seen, and what to do about it
+    // is said wherever somebody looks.
     for _ in 0..2 {
         assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
         assert_eq!(said_behind(&fixture), 4);
@@ -128,11 +130,11 @@ fn what_a_restore_lost_is_put_back_and_everybody_goes_on() {
     // comes in by his old link.
     assert_eq!(carol.verify().unwrap().count, 7);
     assert_eq!(carol.status().alarms.len(), 1, "what a person has not seen to stays");
-    let before = manifests(&fixture);
     let said = json_of(&carol, "trust repair");
     assert_eq!((&said["added"], said["alarms"].as_array().unwrap().len()), (&json!(0), 1), "{said}");
     assert!(carol.status().alarms.is_empty());
-    assert_eq!(manifests(&fixture), before + 1, "the manifest that the server had lost");
+    // Hers, by the repair or by herself as soon as the log has her again.
+    assert!(manifests(&fixture) > before, "the manifest that the server had lost");
     bob.restart();
     bob.unlock(BOB_PASSWORD).unwrap();
     assert_eq!(bob.verify().unwrap().count, 7);

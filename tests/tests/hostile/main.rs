@@ -25,3 +25,4 @@ mod meddling;
 mod memory;
 mod passwords;
 mod secrets;
+mod stolen_device;

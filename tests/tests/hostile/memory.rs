@@ -16,6 +16,7 @@ use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::logs::{Planted, files};
 use parsec_tests::memory;
+use parsec_tests::process::Daemon;
 use parsec_tests::skip;
 
 /// The five keys of a device, out of its key file.
@@ -31,7 +32,7 @@ fn keys_of(who: &str, device: &Device, password: &str) -> Vec<Planted> {
     for _ in 0..13 {
         decoder.skip().unwrap();
     }
-    ["user key", "manifest key", "signing key", "store key", "directory key"]
+    ["user's seed", "device's seed", "signing key", "store key", "directory key"]
         .into_iter()
         .flat_map(|name| Planted::bytes(&format!("{who}'s {name}"), decoder.bytes().unwrap()))
         .collect()
@@ -91,7 +92,7 @@ fn nothing_secret_is_left_in_memory_after_lock() {
     if !rustix::process::getuid().is_root() {
         return skip(NAME, "reading another process's memory takes root");
     }
-    let mut fixture = Fixture::found(FixtureOptions::default());
+    let mut fixture = Fixture::found(FixtureOptions { daemon: Daemon::Shipped, ..FixtureOptions::default() });
     let mut bob = fixture.device("bob");
     let mut codes = Vec::new();
     let link = ceremony(&fixture, &mut bob, &mut codes);
@@ -110,7 +111,7 @@ fn nothing_secret_is_left_in_memory_after_lock() {
     {
         let keys = keys_of(who, device, password);
         let (found, searched) = memory::search(id, &keys);
-        for key in ["user key", "manifest key", "signing key", "directory key"] {
+        for key in ["user's seed", "device's seed", "signing key", "directory key"] {
             let seen = found.iter().filter(|hit| hit.contains(key)).count();
             assert!(seen > 0, "the scanner does not find {who}'s {key} while the device is unlocked");
         }

@@ -143,7 +143,7 @@ fn private_keys(record: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     for _ in 0..13 {
         decoder.skip().unwrap();
     }
-    ["user key", "manifest key", "signing key", "store key", "directory key"]
+    ["user's seed", "device's seed", "signing key", "store key", "directory key"]
         .map(|name| (name, decoder.bytes().unwrap().to_vec()))
         .into()
 }

@@ -7,10 +7,10 @@
 use std::time::Instant;
 
 use parsec_protocol::chain::batch::{Executor, Sequential, Task};
-use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile, SEALED_NAME_BYTES};
+use parsec_protocol::chain::organisation::certificate::{Author, Body, DeviceKind, Payload, Profile, SEALED_NAME_BYTES};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
-use parsec_protocol::keys::{DeviceSigningKey, RootSigningKey, UserDecryptionKey, random};
+use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, RootSigningKey, UserSeed, random};
 use parsec_protocol::public_keys::{Context, Signature};
 use parsecd::os::entropy::System;
 
@@ -111,10 +111,17 @@ fn log() -> Result<(VerifiedLog, Vec<Vec<u8>>), String> {
                 user,
                 email: format!("member{number}@acme.example").parse().map_err(said)?,
                 sealed_name: vec![7; SEALED_NAME_BYTES].into(),
-                encryption_key: UserDecryptionKey::random(entropy).map_err(said)?.encryption_key(),
+                encryption_key: UserSeed::random(entropy).map_err(said)?.encryption_key().hash(),
                 profile: if founder.is_none() { Profile::Administrator } else { Profile::Standard },
             },
-            Body::Device { device, user, sealed_label: vec![8; SEALED_NAME_BYTES].into(), verify_key },
+            Body::Device {
+                device,
+                user,
+                sealed_label: vec![8; SEALED_NAME_BYTES].into(),
+                verify_key,
+                encryption_key: DeviceSeed::random(entropy).map_err(said)?.encryption_key().hash(),
+                kind: DeviceKind::Device,
+            },
         ];
         for body in bodies {
             let payload = Payload {

@@ -104,6 +104,11 @@ pub(super) const CHECKS: &[Check] = &[
         "the game of the codes, solved; the machines, explored",
         How::Tests(&[test(P, "odds", ""), test(P, "lib", "tests::model::")]),
     ),
+    check(
+        "M17",
+        "message 7 and its boxes, with the channel given away",
+        How::Tests(&[test(P, "lib", "enrol::tests::boxes::"), test(P, "cross_use", "")]),
+    ),
     // --- the server
     check("S1", "public keys replaced", How::Tests(&[test(P, "log_server", "replaced")])),
     check(
@@ -156,6 +161,7 @@ pub(super) const CHECKS: &[Check] = &[
     ),
     check("S14", "sealed things that were changed", How::Tests(&[test(P, "mutated", "")])),
     check("S15", "wrong clocks", How::Tests(&[test(T, "system", "clock::")])),
+    check("S16", "keys that change, recovery devices", How::Tests(&[test(P, "log_keys", "")])),
     // --- input
     check(
         "B1",

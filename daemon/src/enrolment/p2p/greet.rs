@@ -16,7 +16,8 @@ use parsec_protocol::relay::AttemptView;
 use super::host::{greeter_of, linger, open};
 use crate::enrolment::follow::follow;
 use crate::enrolment::pending::{self, PendingEnrolment};
-use crate::enrolment::{CeremonyContext, finish, greeter, outbox, tally, until_farewell};
+use crate::enrolment::greeter::Handed;
+use crate::enrolment::{CeremonyContext, finish, greeter, handed, outbox, tally, until_farewell};
 use crate::os::clock;
 use crate::p2p::{Attempts, Host, HostTransport};
 use crate::session::host_store::DeviceHostStore;
@@ -174,6 +175,10 @@ impl greeter::Issuer for PeerIssuer {
             )) => Err(error.into()),
             Ok(Err(SyncError::Transport(_))) | Err(_) => Ok(self.session.log()),
         }
+    }
+
+    async fn handed(&self, log: Arc<VerifiedLog>) -> Result<(Arc<VerifiedLog>, Handed), Problem> {
+        handed::own(&self.session, log).await
     }
 
     async fn attempts(&self) -> Result<u64, Problem> {

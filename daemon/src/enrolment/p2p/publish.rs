@@ -165,6 +165,7 @@ async fn upload(
         expires: invitation.expires,
         certificates: publication.certificates.into_iter().map(ByteVec::from).collect(),
         receipt: publication.receipt,
+        keys: publication.keys,
     };
     let summary = &session.open.summary;
     // The keys are durable on both sides, and nobody has to wait for a server.

@@ -11,13 +11,14 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::enrol::io::{NewDevice, Prologue, SealedEnrolment, TransportKind};
 use parsec_protocol::ids::{Invited, Token};
-use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, LinkSecret, ManifestKey, UserDecryptionKey};
+use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, LinkSecret, UserSeed};
 use parsec_protocol::relay::{EndReason, GreeterIds};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use super::greeter::Handed;
 use super::view::ViewPublisher;
 use super::{Act, CeremonyContext, REQUESTS_MAX, Request, claimer, finish, greeter};
 use crate::os::caller::CallerSession;
@@ -54,6 +55,9 @@ impl greeter::Issuer for Signs {
     }
     async fn fresh_log(&self) -> Result<Arc<VerifiedLog>, Problem> {
         Ok(Arc::clone(&self.3))
+    }
+    async fn handed(&self, _: Arc<VerifiedLog>) -> Result<(Arc<VerifiedLog>, Handed), Problem> {
+        unreachable!("nobody greets a device of their own here")
     }
     async fn attempts(&self) -> Result<u64, Problem> {
         Ok(1)
@@ -128,7 +132,8 @@ fn context(role: Role) -> (CeremonyContext, Person) {
 
 fn fixture(typed_codes: bool) -> Fixture {
     let source = &mut entropy::System;
-    let user_key = UserDecryptionKey::random(source).unwrap();
+    let user_seed = Arc::new(UserSeed::random(source).unwrap());
+    let device_seed = DeviceSeed::random(source).unwrap();
     let signing_key = DeviceSigningKey::random(source).unwrap();
     let directory_key = DirectoryKey::random(source).unwrap();
     let founder = Founder {
@@ -136,7 +141,8 @@ fn fixture(typed_codes: bool) -> Fixture {
         email: &"alice@acme.test".parse().unwrap(),
         name: &"Alice".parse().unwrap(),
         device_label: &"laptop".parse().unwrap(),
-        user_key: &user_key,
+        user_seed: &user_seed,
+        device_seed: &device_seed,
         signing_key: &signing_key,
         directory_key: &directory_key,
     };
@@ -145,8 +151,8 @@ fn fixture(typed_codes: bool) -> Fixture {
         .extended(founded.certificates.iter().map(Vec::as_slice))
         .unwrap();
     let keys = DeviceKeys {
-        user_key,
-        manifest_key: ManifestKey::random(source).unwrap(),
+        user_seed,
+        device_seed,
         signing_key,
         directory_key,
         root: founded.root,

@@ -194,6 +194,7 @@ mod tests {
             method::DEVICE_REVOKE,
             method::USER_REVOKE,
             method::USER_PROFILE,
+            method::USER_REKEY,
         ];
         for spec in TABLE {
             let needs = vouching.contains(&spec.name)

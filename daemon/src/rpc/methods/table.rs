@@ -150,6 +150,7 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(USER_PROFILE, Vouch, |session, params: UserProfile| {
         admin::run(&session, Change::Profile(params.user, params.profile))
     }),
+    on_session!(USER_REKEY, Vouch, |session| admin::rekey(&session)),
     on_session!(TRUST_VERIFY, Look, |session| members::verify(&session)),
     on_session!(TRUST_SHOW, Look, |session, params: TrustShow| {
         members::show(&session, params.user.as_deref())

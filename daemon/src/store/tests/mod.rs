@@ -8,19 +8,21 @@ mod former;
 mod key_file;
 mod panics;
 mod password;
+mod user_keys;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use parsec_protocol::chain::head::Head;
-use parsec_protocol::chain::organisation::certificate::Profile;
+use parsec_protocol::chain::organisation::certificate::{ManifestMark, Profile};
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::control::SecretText;
 use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment};
+use parsec_protocol::evidence::receipt::{CODE_BITS, Method, SignedStatement, Statement, Transport};
 use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Timestamp, Token, UserId};
 use parsec_protocol::keys::{
-    DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, ManifestKey, PeerSecret, UserDecryptionKey,
+    DeviceSeed, DeviceSigningKey, DirectoryKey, LinkSecret, LocalStoreKey, PeerSecret, UserSeed,
 };
 use parsec_protocol::limits::STEP_MAX_BYTES;
 use parsec_protocol::public_keys::{Hash, VerifyKey};
@@ -47,7 +49,7 @@ fn new_device(id: u8) -> NewDevice {
     let log: Vec<Vec<u8>> = (0..3u8).map(|n| vec![n; 300]).collect();
     let seen = log.iter().fold(Head::empty(&organisation, &root), |head, envelope| head.after(envelope));
     let signing_key = DeviceSigningKey::from_bytes(&mut [3; 32]);
-    let receipt = ClaimReceipt::sign(&signing_key, Hash::of(&[b"handshake"]), vec![], root);
+    let receipt = ClaimReceipt::sign(&signing_key, Hash::of(&[b"handshake"]), vec![], root, Hash::of(&[b"opened"]));
     NewDevice {
         organisation,
         user: UserId::from_bytes([1; 16]),
@@ -58,8 +60,9 @@ fn new_device(id: u8) -> NewDevice {
         profile: Profile::Standard,
         root,
         typed_codes: true,
-        user_key: UserDecryptionKey::from_bytes(&mut [1; 32]),
-        manifest_key: ManifestKey::from_bytes(&mut [2; 32]),
+        user_seed: UserSeed::from_bytes(&mut [1; 32]),
+        device_seed: DeviceSeed::from_bytes(&mut [2; 32]),
+        manifest: Some(ManifestMark::of(7, b"seven")),
         signing_key,
         store_key: LocalStoreKey::from_bytes(&mut [4; 32]),
         directory_key: DirectoryKey::from_bytes(&mut [5; 32]),
@@ -142,8 +145,8 @@ fn a_device_is_there_after_a_restart() {
     let open = devices.unlock(new.device, &right()).unwrap();
     assert_eq!(open.summary.registration, Registration::Registered);
     let keys = open.keys;
-    assert_eq!(keys.user_key.expose(), new.user_key.expose());
-    assert_eq!(keys.manifest_key.expose(), new.manifest_key.expose());
+    assert_eq!(keys.user_seed.expose(), new.user_seed.expose());
+    assert_eq!(keys.device_seed.expose(), new.device_seed.expose());
     assert_eq!(keys.signing_key.expose(), new.signing_key.expose());
     assert_eq!(keys.directory_key.expose(), new.directory_key.expose());
     assert_eq!((keys.root, keys.head, keys.typed_codes), (new.root, new.seen, true));
@@ -407,6 +410,27 @@ fn the_store_keeps_what_it_acknowledged() {
     assert_eq!(store.manifest().unwrap(), Some((2, b"two".to_vec())));
 }
 
+/// How a ceremony went that never was.
+fn statement_of(new: &NewDevice) -> SignedStatement {
+    let statement = Statement {
+        organisation: new.organisation.clone(),
+        root: new.root,
+        greeter: new.device,
+        greeter_key: new.root,
+        transport: Transport::Relay,
+        attempts: 1,
+        method: Method::Picked,
+        bits: CODE_BITS,
+        heard: true,
+        seen: new.seen,
+        handshake: Hash::of(&[b"h"]),
+        device: new.device,
+        time: Timestamp(4),
+        opened: Hash::of(&[b"opened"]),
+    };
+    SignedStatement::of(&statement, |context, message| new.signing_key.sign(context, message))
+}
+
 /// What a greeter keeps of an enrolment.
 fn sealed_of(new: &NewDevice) -> SealedEnrolment {
     SealedEnrolment {
@@ -416,7 +440,9 @@ fn sealed_of(new: &NewDevice) -> SealedEnrolment {
         handshake: Hash::of(&[b"h"]),
         root: new.root,
         certificates: vec![vec![1, 2, 3].into()],
-        statement: None,
+        statement: statement_of(new),
+        keys: vec![new.user_seed.encryption_key(), new.device_seed.encryption_key()],
+        opened: Hash::of(&[b"opened"]),
     }
 }
 

@@ -10,6 +10,7 @@ mod following;
 mod held_back;
 mod invited;
 mod registering;
+mod user_keys;
 
 use std::sync::Arc;
 

@@ -256,6 +256,12 @@ impl VerifiedLog {
         self.state().is_suspended(user)
     }
 
+    /// Whether a change of its user's key has named this device as abandoned.
+    #[must_use]
+    pub fn is_abandoned(&self, device: &DeviceId) -> bool {
+        self.state().abandoned_by(device).is_some()
+    }
+
     /// Devices of a user, revoked ones too, in the order of certification.
     pub fn devices_of(&self, user: &UserId) -> impl Iterator<Item = &DeviceRecord> {
         let state = self.state();

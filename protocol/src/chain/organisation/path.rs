@@ -80,7 +80,9 @@ fn link(log: &VerifiedLog, subject: Start) -> Option<Link> {
     let (position, subject, author, time, revoked) = match subject {
         Start::User(user) => {
             let record = log.user(&user)?;
-            let subject = Subject::User(user, record.encryption_key);
+            // What this certificate vouches for. Later keys are by a device of the user, and this
+            // author never said a word about them.
+            let subject = Subject::User(user, record.keys.first()?.key);
             (record.position, subject, record.author, record.certified, record.revoked)
         }
         Start::Device(device) => {

@@ -443,7 +443,13 @@ fn only_the_new_devices_receipt_over_these_certificates_counts() {
         sign(key, handshake, certificates.clone(), other.verify_key()),
         codec::encode(&ClaimReceipt { root: other.verify_key(), ..good.clone() }),
         // Signed by the right key, which is all that a device has to show that opened nothing.
-        codec::encode(&ClaimReceipt::sign(key, handshake, certificates.clone(), root, Hash::from_bytes([0; 32]))),
+        codec::encode(&ClaimReceipt::sign(
+            key,
+            handshake,
+            certificates.clone(),
+            root,
+            Hash::from_bytes([0; 32]),
+        )),
         codec::encode(&ClaimReceipt { opened: Hash::from_bytes([0; 32]), ..good.clone() }),
         // The right bytes under the device key, with another meaning.
         codec::encode(&ClaimReceipt {

@@ -5,6 +5,7 @@
 
 mod attacks;
 mod bound;
+mod boxes;
 mod codes;
 mod forks;
 mod handovers;

@@ -58,7 +58,8 @@ struct Told {
 
 #[derive(Debug)]
 struct Follower {
-    token: Token,
+    /// None follows the log alone.
+    token: Option<Token>,
     /// A stream was opened since it came, or it was told that there is no room: the present state
     /// is on its way. One that comes later must have a stream opened for it even where another
     /// follows the same invitation, who was told that state before.
@@ -82,6 +83,8 @@ pub(super) struct DeviceEvents {
     followers: Mutex<Followers>,
     /// Somebody follows more than the stream was opened for, or wants it tried again.
     wanted: Notify,
+    /// How many certificates the log has, as the stream said last.
+    log: watch::Sender<Option<u64>>,
 }
 
 /// A follower's subscription; leaving it is dropping it.
@@ -114,7 +117,7 @@ impl DeviceEvents {
         self.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(self: &Arc<Self>, token: Token, drive: impl FnOnce() -> AbortOnDropHandle<()>) -> Subscription {
+    fn enter(self: &Arc<Self>, token: Option<Token>, drive: impl FnOnce() -> AbortOnDropHandle<()>) -> Subscription {
         let mut followers = self.lock();
         let way = if followers.held_back { Way::HeldBack } else { Way::Stream };
         let (tell, told) = watch::channel(Told { way, ..Told::default() });
@@ -135,10 +138,10 @@ impl DeviceEvents {
         let held_back = followers.held_back;
         for follower in followers.all.values_mut().rev() {
             follower.served = true;
-            let has = tokens.contains(&follower.token);
-            let beyond = !has && tokens.len() >= FOLLOWED_MAX;
-            if !has && !beyond {
-                tokens.push(follower.token);
+            let new = follower.token.filter(|token| !tokens.contains(token));
+            let beyond = new.is_some() && tokens.len() >= FOLLOWED_MAX;
+            if !beyond {
+                tokens.extend(new);
             }
             let way = match (beyond, held_back) {
                 (true, _) => Way::Beyond,
@@ -162,7 +165,7 @@ impl DeviceEvents {
 
     fn tell(&self, token: Token, change: impl Fn(&mut Told)) {
         let followers = self.lock();
-        for follower in followers.all.values().filter(|follower| follower.token == token) {
+        for follower in followers.all.values().filter(|follower| follower.token == Some(token)) {
             follower.told.send_modify(&change);
         }
     }
@@ -203,10 +206,33 @@ impl Member {
         let member = self.clone();
         let subscription = self
             .events
-            .enter(token, || AbortOnDropHandle::new(self.tasks.spawn(async move { member.drive().await })));
+            .enter(Some(token), || AbortOnDropHandle::new(self.tasks.spawn(async move { member.drive().await })));
         match self.hand_on(subscription, token, trouble, seen).await {
             Err(error) => error,
             Ok(()) => std::future::pending().await,
+        }
+    }
+
+    /// Follows the log: hands on its length as often as the stream says one, until the server refuses
+    /// the stream for good. Where the stream is held back on the way, nothing is told.
+    pub async fn follow_log(&self, mut seen: impl FnMut(u64)) -> TransportError {
+        let member = self.clone();
+        let mut subscription = self
+            .events
+            .enter(None, || AbortOnDropHandle::new(self.tasks.spawn(async move { member.drive().await })));
+        let mut log = self.events.log.subscribe();
+        loop {
+            if let Some(error) = subscription.told.borrow_and_update().refused.clone() {
+                return error;
+            }
+            if let Some(count) = *log.borrow_and_update() {
+                seen(count);
+            }
+            tokio::select! {
+                // Both senders are this device's own.
+                _ = log.changed() => {}
+                _ = subscription.told.changed() => {}
+            }
         }
     }
 
@@ -358,7 +384,8 @@ impl Member {
                 self.events.tell(gone.token, |told| told.refused = Some(refused.clone()));
             }
             EVENT_LOG => {
-                codec::decode::<LogLength>(&event.data, BODY_MAX_BYTES).map_err(wrong)?;
+                let told: LogLength = codec::decode(&event.data, BODY_MAX_BYTES).map_err(wrong)?;
+                self.events.log.send_replace(Some(told.count));
             }
             _ => {}
         }

@@ -190,13 +190,13 @@ fn a_stream_follows_the_newest_of_too_many_and_the_others_are_asked_for() {
         bytes[..8].copy_from_slice(&n.to_be_bytes());
         Token::from_bytes(bytes)
     };
-    let subscriptions: Vec<_> = (0..=FOLLOWED_MAX).map(|n| events.enter(number(n), driver)).collect();
+    let subscriptions: Vec<_> = (0..=FOLLOWED_MAX).map(|n| events.enter(Some(number(n)), driver)).collect();
     let chosen = events.chosen();
     assert_eq!((chosen.len(), chosen.contains(&number(0))), (FOLLOWED_MAX, false));
     assert_eq!(subscriptions[0].told.borrow().way, Way::Beyond);
     assert!(subscriptions[1..].iter().all(|subscription| subscription.told.borrow().way == Way::Stream));
     assert!(!events.is_outgrown(), "what there is no room for opens no stream again and again");
-    let newest = events.enter(number(0), driver);
+    let newest = events.enter(Some(number(0)), driver);
     assert!(events.is_outgrown() && events.chosen().contains(&number(0)), "the newest has room");
     drop(newest);
     drop(subscriptions);

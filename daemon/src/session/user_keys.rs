@@ -1,0 +1,219 @@
+//! The keys of a device's user: which of their seeds are here, and how this device gets the others.
+//!
+//! Decides that a seed is the user's if its key is the one that the verified log names, whoever gave
+//! it. Refuses a box that holds anything else, and says by which device the key was changed. A key
+//! that can't be had stands in the way of nothing that doesn't need it.
+
+use std::sync::{Arc, OnceLock};
+
+use parsec_protocol::chain::organisation::log::{UserKeyRecord, UserRecord, VerifiedLog};
+use parsec_protocol::control::{Problem, ProblemKind};
+use parsec_protocol::keys::UserSeed;
+use parsec_protocol::relay::{ErrorCode, KeyBox};
+use parsec_protocol::sealing::{EncryptionKey, KeyHash};
+use parsec_protocol::user_key::UserKey;
+
+use super::Session;
+use super::names::Names;
+use crate::os::blocking;
+use crate::store::{OpenDevice, StoreError};
+use crate::transport::retry::{ANSWER_WAIT, within};
+
+/// What is remembered of the user's keys while the device is unlocked.
+#[derive(Debug, Default)]
+pub(super) struct UserKeys {
+    /// Hash of the key in the key file.
+    first: OnceLock<KeyHash>,
+    /// One change at a time.
+    pub(super) changing: tokio::sync::Mutex<()>,
+}
+
+impl UserKeys {
+    /// Whether it is the key that the device was enrolled with.
+    fn is_first(&self, open: &OpenDevice, key: &KeyHash) -> bool {
+        self.first.get_or_init(|| open.keys.user_seed.encryption_key().hash()) == key
+    }
+}
+
+/// The device's own user, by what the log says.
+///
+/// # Errors
+/// `device_pending` where the log doesn't have them yet.
+pub(super) fn own<'a>(session: &Session, log: &'a VerifiedLog) -> Result<&'a UserRecord, Problem> {
+    let missing = || Problem::new(ProblemKind::DevicePending, "The device is not registered yet.");
+    log.user(&session.open.summary.user).ok_or_else(missing)
+}
+
+impl Session {
+    /// A key of the user, as boxes name it.
+    pub(super) fn user_key(&self, key: KeyHash) -> UserKey {
+        let summary = &self.open.summary;
+        UserKey { organisation: summary.organisation.clone(), user: summary.user, key }
+    }
+
+    /// The seed of a key of the user, if it is on this device.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn kept_seed(&self, key: KeyHash) -> Result<Option<Arc<UserSeed>>, Problem> {
+        if self.user_keys.is_first(&self.open, &key) {
+            return Ok(Some(Arc::clone(&self.open.keys.user_seed)));
+        }
+        Ok(self.store(move |store| store.user_seed(&key)).await?.map(Arc::new))
+    }
+
+    /// The seed of the user's present key: the one on this device, or out of the box that the device
+    /// was given. Durable when it returns.
+    ///
+    /// # Errors
+    /// `user_key_missing`, with an alarm where another device should have given a box and did not;
+    /// the server's refusal; the store's.
+    pub async fn present_seed(&self, log: &VerifiedLog) -> Result<Arc<UserSeed>, Problem> {
+        let key = own(self, log)?.encryption_key;
+        if let Some(seed) = self.kept_seed(key).await? {
+            return Ok(seed);
+        }
+        let record = own(self, log)?.keys.last();
+        let fetched = match self.fetch_box(key).await? {
+            Some(found) => self.open_box(key, found).await?,
+            None => None,
+        };
+        match (fetched, record) {
+            (Some(seed), _) => Ok(seed),
+            (None, record) => Err(self.no_box(log, record).await),
+        }
+    }
+
+    async fn fetch_box(&self, key: KeyHash) -> Result<Option<KeyBox>, Problem> {
+        let (user, device) = (self.open.summary.user, self.open.summary.device);
+        let asked = within(ANSWER_WAIT, || self.member.key_box(user, &key, device)).await;
+        match asked.unwrap_or_else(Err) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.code() == Some(ErrorCode::BoxUnknown) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens the box for this device, and keeps what is in it; nothing where it is a wrong one.
+    async fn open_box(&self, key: KeyHash, found: KeyBox) -> Result<Option<Arc<UserSeed>>, Problem> {
+        let (open, of) = (Arc::clone(&self.open), self.user_key(key));
+        blocking(move || {
+            let device = open.summary.device;
+            let seed = found.sealed.and_then(|sealed| {
+                of.open_at_device(&sealed, device, &open.keys.device_seed).ok()
+            });
+            let Some(seed) = seed else { return Ok::<_, StoreError>(None) };
+            open.store.put_user_seed(&key, &seed)?;
+            open.store.put_encryption_keys(&[seed.encryption_key()])?;
+            Ok(Some(Arc::new(seed)))
+        })
+        .await
+    }
+
+    /// What is said where this device has no use of its user's key; an alarm if it should have.
+    async fn no_box(&self, log: &VerifiedLog, record: Option<&UserKeyRecord>) -> Problem {
+        let own = log.device(&self.open.summary.device);
+        // Enrolled while the key was changed: who changed it knew nothing of this device.
+        let later = own.zip(record).is_some_and(|(own, key)| own.position > key.position);
+        if later {
+            let text = "Your key was changed while this device was enrolled, and none of your other devices has handed it over yet.";
+            return Problem::new(ProblemKind::UserKeyMissing, text);
+        }
+        let names = Names::new(&self.open.keys.directory_key, log);
+        let author = record.map(|key| names.author_in_words(key.author)).unwrap_or_default();
+        let text = format!(
+            "Your key was changed by {author}, and the box with the new one that this device was given is missing or wrong."
+        );
+        let problem = Problem::new(ProblemKind::UserKeyMissing, text);
+        self.alarm(&problem).await;
+        problem
+    }
+
+    /// The seed of a key that the user had, by way of the boxes with the key before that each later
+    /// one has; nothing where somebody who changed the key did not have the one before.
+    ///
+    /// # Errors
+    /// As [`Self::present_seed`].
+    pub(super) async fn earlier_seed(
+        &self,
+        log: &VerifiedLog,
+        wanted: KeyHash,
+    ) -> Result<Option<Arc<UserSeed>>, Problem> {
+        if let Some(seed) = self.kept_seed(wanted).await? {
+            return Ok(Some(seed));
+        }
+        let keys = &own(self, log)?.keys;
+        if !keys.iter().any(|record| record.key == wanted) {
+            return Ok(None);
+        }
+        let mut seed = self.present_seed(log).await?;
+        for pair in keys.windows(2).rev() {
+            let [before, after] = pair else { break };
+            if seed.encryption_key().hash() == wanted {
+                break;
+            }
+            let earlier = match self.kept_seed(before.key).await? {
+                Some(earlier) => earlier,
+                None => match self.open_past(after, before.key, seed).await? {
+                    Some(earlier) => earlier,
+                    None => return Ok(None),
+                },
+            };
+            seed = earlier;
+        }
+        Ok((seed.encryption_key().hash() == wanted).then_some(seed))
+    }
+
+    /// Opens the box with the key before, and keeps what is in it.
+    async fn open_past(
+        &self,
+        after: &UserKeyRecord,
+        before: KeyHash,
+        seed: Arc<UserSeed>,
+    ) -> Result<Option<Arc<UserSeed>>, Problem> {
+        let Some(KeyBox { past: Some(past), .. }) = self.fetch_box(after.key).await? else {
+            return Ok(None);
+        };
+        let (open, of) = (Arc::clone(&self.open), self.user_key(after.key));
+        blocking(move || {
+            let Ok(earlier) = of.open_past(&past, before, &seed) else {
+                return Ok::<_, StoreError>(None);
+            };
+            open.store.put_user_seed(&before, &earlier)?;
+            Ok(Some(Arc::new(earlier)))
+        })
+        .await
+    }
+
+    /// A public key that the log names: out of this device's own, its store, or the server.
+    ///
+    /// # Errors
+    /// The server's refusal, `key_unknown` aside, where it is nothing; the store's.
+    pub(super) async fn key_by_hash(&self, hash: KeyHash) -> Result<Option<EncryptionKey>, Problem> {
+        let open = Arc::clone(&self.open);
+        if let Some(key) = blocking(move || kept_key(&open, &hash)).await? {
+            return Ok(Some(key));
+        }
+        let asked = within(ANSWER_WAIT, || self.member.encryption_key(&hash)).await;
+        match asked.unwrap_or_else(Err) {
+            Ok(key) => {
+                let kept = key.clone();
+                self.store(move |store| store.put_encryption_keys(&[kept])).await?;
+                Ok(Some(key))
+            }
+            Err(error) if error.code() == Some(ErrorCode::KeyUnknown) => Ok(None),
+            // What it gives is not sound, or another key: as good as none.
+            Err(crate::transport::TransportError::Misbehaved(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A public key that is on this device.
+pub(super) fn kept_key(open: &OpenDevice, hash: &KeyHash) -> Result<Option<EncryptionKey>, StoreError> {
+    if let Some(key) = open.store.encryption_key(hash)? {
+        return Ok(Some(key));
+    }
+    let own = [open.keys.device_seed.encryption_key(), open.keys.user_seed.encryption_key()];
+    Ok(own.into_iter().find(|key| key.hash() == *hash))
+}
