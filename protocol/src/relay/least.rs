@@ -1,5 +1,5 @@
-//! The least that a reader knows of what it reads, where that only grows (docs/protocol.md, *Metadata
-//! server*): a log's certificates, a manifest's version.
+//! The least that a reader knows of what it reads, where that only grows (docs/protocol.md,
+//! *Metadata server*): a log's certificates, a manifest's version.
 //!
 //! Decides how it stands in a path and what reaches it, for every such read and both sides. Refuses
 //! a second spelling of it. Who reads decides what to make of an answer that falls short.
