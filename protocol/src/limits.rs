@@ -35,11 +35,11 @@ pub const LOG_MAX_CERTIFICATES: u64 = 100_000;
 /// nothing but their own devices cannot fill the log for everybody.
 pub const DEVICES_PER_USER_MAX: usize = 200;
 
-/// Changes of a user's key, beside one for each revoked device of the user: for people who change it
-/// by hand. All of them count for ever, because the log is kept for ever.
+/// Changes of a user's key, beside one for each revoked device of the user: for people who change
+/// it by hand. All of them count for ever, because the log is kept for ever.
 pub const KEY_CHANGES_MAX: usize = 20;
-/// Abandoned devices that one change of a user's key may name. A person has few ceremonies under way
-/// at once; the next change takes what is left over.
+/// Abandoned devices that one change of a user's key may name. A person has few ceremonies under
+/// way at once; the next change takes what is left over.
 pub const ABANDONED_MAX: usize = 16;
 
 /// One Noise message (Noise specification section 3), hence one ceremony step.

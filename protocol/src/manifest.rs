@@ -105,7 +105,7 @@ pub struct NumberedKey {
     /// Number of the key; [`FIRST_DIRECTORY_KEY`] is the one an organisation begins with.
     #[n(0)]
     pub number: u32,
-    /// The key itself.
+    /// The key itself, a secret.
     #[n(1)]
     pub key: DirectoryKey,
 }

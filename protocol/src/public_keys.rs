@@ -168,8 +168,8 @@ impl PreparedKey {
     }
 }
 
-/// Whether an X25519 public key is canonical and not of small order. With a key of small order every
-/// shared secret is the same; a second spelling of a key would pass for another.
+/// Whether an X25519 public key is canonical and not of small order. With a key of small order
+/// every shared secret is the same; a second spelling of a key would pass for another.
 pub(crate) fn is_sound_x25519(key: &[u8; 32]) -> bool {
     // The top bit is ignored by X25519, so it may not be used here.
     below_p(key) && !SMALL_ORDER.contains(key)

@@ -22,9 +22,9 @@ const PAST_BOX: &str = "parsec-user-past-v1";
 pub struct UserKey {
     /// The organisation whose log it is.
     pub organisation: OrganisationId,
-    /// The user.
+    /// The user whose key it is.
     pub user: UserId,
-    /// The key.
+    /// Hash of the key, as certified.
     pub key: KeyHash,
 }
 

@@ -25,8 +25,8 @@ pub struct LogRepair {
     /// Envelopes in order, 1 to [`LOG_PAGE_MAX_CERTIFICATES`].
     #[n(1)]
     pub certificates: Vec<ByteVec>,
-    /// For each key that they name, in that order, the key, or none where the caller has not got it:
-    /// a log without its keys is better than no log.
+    /// For each key that they name, in that order, the key, or none where the caller has not got
+    /// it: a log without its keys is better than no log.
     #[n(2)]
     pub keys: Vec<Option<EncryptionKey>>,
 }

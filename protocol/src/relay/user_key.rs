@@ -1,5 +1,5 @@
-//! How a user's key changes, and how the user's devices get the new one (docs/protocol.md, *Changing a
-//! user's key*).
+//! How a user's key changes, and how the user's devices get the new one (docs/protocol.md,
+//! *Changing a user's key*).
 //!
 //! Decides the records and nothing else. Whether the certificate may stand in the log is for the
 //! log's rules; whether a box is right, the device that opens it finds out.

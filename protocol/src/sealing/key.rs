@@ -1,8 +1,8 @@
 //! Encryption keys as others see them: sound ones only, and the hash they are named by.
 //!
-//! Decides which bytes are a key. Refuses second spellings, which would be one key under two hashes,
-//! and keys whose shared secret anybody knows. Holds nothing secret; the metadata server may use
-//! all of it.
+//! Decides which bytes are a key. Refuses second spellings, which would be one key under two
+//! hashes, and keys whose shared secret anybody knows. Holds nothing secret; the metadata server
+//! may use all of it.
 
 use std::fmt;
 use std::str::FromStr;

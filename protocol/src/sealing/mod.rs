@@ -1,13 +1,14 @@
-//! Sealing to keys: what is secret goes to a person or a device as a box that their seed alone opens.
+//! Sealing to keys: what is secret goes to a person or a device as a box that their seed alone
+//! opens.
 //!
 //! Decides the suites: by which algorithms a box is made, and what a key's hash is over
 //! (docs/protocol.md, *Sealing to keys*). Refuses unsound keys where they enter, so that no
-//! [`EncryptionKey`] is one. Holds no randomness of its own: what a box draws is an argument, and the
-//! same arguments give the same box.
+//! [`EncryptionKey`] is one. Holds no randomness of its own: what a box draws is an argument, and
+//! the same arguments give the same box.
 //!
-//! Whoever seals says for what in `info`, and no two uses may have the same: each is the encoding of
-//! a record that begins with a text of its own. docs/protocol.md has that of each use, and each is
-//! built beside the code that has the use; here it is bytes.
+//! Whoever seals says for what in `info`, and no two uses may have the same: each is the encoding
+//! of a record that begins with a text of its own. docs/protocol.md has that of each use, and each
+//! is built beside the code that has the use; here it is bytes.
 //!
 //! ```
 //! use parsec_protocol::keys::{UserSeed, Entropy, NoEntropy};

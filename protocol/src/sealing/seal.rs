@@ -18,8 +18,8 @@ pub const RANDOMNESS_BYTES: usize = 64;
 
 /// What one box draws. Secret: whoever has it opens the box.
 ///
-/// For one box and no other, which is why [`seal`] takes it away. It comes from the random source, or
-/// is derived from a secret and *everything* that the box is of: plaintext, key and `info`. Two
+/// For one box and no other, which is why [`seal`] takes it away. It comes from the random source,
+/// or is derived from a secret and *everything* that the box is of: plaintext, key and `info`. Two
 /// different boxes of the same randomness for the same key and `info` give away both plaintexts.
 pub struct Randomness(Box<Zeroizing<[u8; RANDOMNESS_BYTES]>>);
 

@@ -2,8 +2,8 @@
 //!
 //! Decides how a seed becomes keys and how the two shared secrets are combined
 //! (draft-connolly-cfrg-xwing-kem; draft-ietf-hpke-pq, KEM 0x647a). Refuses encapsulations whose
-//! X25519 half is not sound, as keys are refused, and the authenticated modes, which X-Wing has not.
-//! The traits are `hpke`'s; nothing outside of this folder sees them.
+//! X25519 half is not sound, as keys are refused, and the authenticated modes, which X-Wing has
+//! not. The traits are `hpke`'s; nothing outside of this folder sees them.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -51,8 +51,8 @@ pub(super) struct XWing;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PublicKey(pub(super) EncryptionKey);
 
-/// A seed and the two private keys it expands to. `hpke` wants it to be `Clone`: a clone is the same
-/// one, wiped when the last is dropped.
+/// A seed and the two private keys it expands to. `hpke` wants it to be `Clone`: a clone is the
+/// same one, wiped when the last is dropped.
 #[derive(Clone)]
 pub(super) struct PrivateKey(Arc<Expanded>);
 
@@ -105,8 +105,8 @@ impl hpke::Kem for XWing {
         PublicKey(EncryptionKey::from_halves(key.0.ml_kem.encapsulation_key(), &x25519))
     }
 
-    /// HPKE's own way to a key pair, SHAKE256 with labels. Nothing here goes it, since our seeds are
-    /// drawn; it is what the draft's vectors begin with.
+    /// HPKE's own way to a key pair, SHAKE256 with labels. Nothing here goes it, since our seeds
+    /// are drawn; it is what the draft's vectors begin with.
     fn derive_keypair(input: &[u8]) -> (PrivateKey, PublicKey) {
         let mut seed = Zeroizing::new([0; 32]);
         Shake256::default()
@@ -195,7 +195,8 @@ impl Deserializable for EncappedKey {
             .try_into()
             .map_err(|_| HpkeError::IncorrectInputLength(ENCAPSULATION_BYTES, bytes.len()))?;
         let key = Self(Box::new(*whole));
-        // X-Wing itself takes any: the secret then hangs on ML-KEM alone. No honest program makes one.
+        // X-Wing itself takes any: the secret then hangs on ML-KEM alone. No honest program makes
+        // one.
         if is_sound_x25519(&key.halves().1) { Ok(key) } else { Err(HpkeError::ValidationError) }
     }
 }

@@ -1,0 +1,139 @@
+//! The paths, built in one place for both sides. `{org}`, `{attempt}`, … are filled by the
+//! functions' arguments.
+//!
+//! Decides what stands in a path and in a query. Refuses whatever admits to something, a token say:
+//! no path holds any, because proxies write paths down.
+
+use super::{API_PREFIX, Least};
+use crate::ids::{AttemptId, DeviceId, OrganisationId, Token, UserId};
+use crate::sealing::KeyHash;
+
+/// POST, anonymous: [`super::BootstrapRequest`].
+#[must_use]
+pub fn bootstrap(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/bootstrap")
+}
+/// GET, invited: [`super::InvitedInfo`].
+#[must_use]
+pub fn invited(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/invited")
+}
+/// GET, invited: certificates from position `from` (0 first), at most one page:
+/// [`super::LogPage`].
+/// With the [`super::Least`] count that the reader knows.
+#[must_use]
+pub fn invited_log(org: &OrganisationId, from: u64, least: Least) -> String {
+    least.on(format!("{API_PREFIX}/organisations/{org}/invited/log?from={from}"))
+}
+/// POST, invited: [`super::StartAttempt`] → [`super::AttemptView`].
+#[must_use]
+pub fn invited_attempts(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/invited/attempts")
+}
+/// GET, invited + attempt secret: [`super::AttemptView`]. With `/events`: the stream of it.
+#[must_use]
+pub fn invited_attempt(org: &OrganisationId, attempt: &AttemptId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/invited/attempts/{attempt}")
+}
+/// GET and POST, authenticated: [`super::InvitationList`]; [`super::NewInvitation`] →
+/// [`super::InvitationMade`].
+#[must_use]
+pub fn invitations(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/invitations")
+}
+/// GET, authenticated: the page of [`super::InvitationList`] that a page before it named.
+#[must_use]
+pub fn invitations_before(org: &OrganisationId, before: u64) -> String {
+    format!("{API_PREFIX}/organisations/{org}/invitations?before={before}")
+}
+/// GET, authenticated: [`super::InvitationView`]. POST with `/cancel`: no body.
+#[must_use]
+pub fn invitation(org: &OrganisationId, token: &Token) -> String {
+    format!("{API_PREFIX}/organisations/{org}/invitations/{}", super::handle(token))
+}
+/// GET, authenticated: [`super::AttemptView`]; POST with `/join`: no body →
+/// [`super::AttemptView`]; POST with `/complete`: [`super::Completion`] → [`super::Completed`].
+#[must_use]
+pub fn greeter_attempt(org: &OrganisationId, token: &Token, attempt: &AttemptId) -> String {
+    format!("{}/attempts/{attempt}", invitation(org, token))
+}
+/// Under either side's attempt path. PUT: the step's bytes as the body, `204`. GET: the bytes,
+/// or `not_yet`.
+#[must_use]
+pub fn step(attempt_path: &str, step: u8) -> String {
+    format!("{attempt_path}/steps/{step}")
+}
+/// Under either side's attempt path, POST: [`super::CancelAttempt`].
+#[must_use]
+pub fn cancel(base: &str) -> String {
+    format!("{base}/cancel")
+}
+/// Under an attempt's or invitation's path, GET: `text/event-stream`.
+#[must_use]
+pub fn events(base: &str) -> String {
+    format!("{base}/events")
+}
+/// Under the greeter's attempt path, POST.
+#[must_use]
+pub fn join(attempt_path: &str) -> String {
+    format!("{attempt_path}/join")
+}
+/// Under the greeter's attempt path, POST.
+#[must_use]
+pub fn complete(attempt_path: &str) -> String {
+    format!("{attempt_path}/complete")
+}
+/// GET, authenticated: certificates from position `from`: [`super::LogPage`]. With the
+/// [`super::Least`] count that the reader knows.
+#[must_use]
+pub fn log(org: &OrganisationId, from: u64, least: Least) -> String {
+    least.on(format!("{API_PREFIX}/organisations/{org}/log?from={from}"))
+}
+/// POST, authenticated: [`super::LogRepair`] → [`super::LogRepaired`].
+#[must_use]
+pub fn log_repair(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/log/repair")
+}
+/// POST, authenticated: [`super::Follow`] → the event stream of the calling device.
+#[must_use]
+pub fn device_events(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/events")
+}
+/// GET, with the [`super::Least`] version that the reader knows, and PUT, authenticated:
+/// [`super::ManifestView`]; [`super::ManifestUpload`].
+#[must_use]
+pub fn manifest(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/manifest")
+}
+/// POST, authenticated: [`super::DirectEnrolment`] → [`super::Completed`].
+#[must_use]
+pub fn enrolments(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/enrolments")
+}
+/// POST, anonymous: [`super::StandingQuestion`] → [`super::Standing`].
+#[must_use]
+pub fn standing(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/enrolments/standing")
+}
+/// POST, authenticated: [`super::NewCertificate`] → [`super::Completed`].
+#[must_use]
+pub fn certificates(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/certificates")
+}
+/// POST, authenticated: [`super::UserKeyChange`] → [`super::Completed`].
+#[must_use]
+pub fn user_key(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/user-key")
+}
+/// GET and PUT, authenticated: an [`EncryptionKey`](crate::sealing::EncryptionKey).
+#[must_use]
+pub fn key(org: &OrganisationId, key: &KeyHash) -> String {
+    format!("{API_PREFIX}/organisations/{org}/keys/{key}")
+}
+/// GET and PUT, authenticated: [`super::KeyBox`]; [`super::KeyBoxUpload`].
+#[must_use]
+pub fn key_box(org: &OrganisationId, user: &UserId, key: &KeyHash, device: &DeviceId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/users/{user}/boxes/{key}/{device}")
+}
+/// GET, anonymous: `204` while the server serves.
+pub const HEALTH: &str = "/v1/health";
