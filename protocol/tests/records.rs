@@ -363,7 +363,10 @@ impl Draw {
     }
 
     fn key_box(&mut self) -> relay::KeyBox {
-        relay::KeyBox { sealed: self.sealed().into(), past: self.maybe(|draw| draw.sealed().into()) }
+        relay::KeyBox {
+            sealed: self.maybe(|draw| draw.sealed().into()),
+            past: self.maybe(|draw| draw.sealed().into()),
+        }
     }
 
     fn key_box_upload(&mut self) -> relay::KeyBoxUpload {

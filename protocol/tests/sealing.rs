@@ -52,8 +52,11 @@ fn coefficient(key: &[u8], at: usize) -> u16 {
 }
 
 fn set_coefficient(key: &mut [u8], at: usize, value: u16) {
-    let pair =
-        if at.is_multiple_of(2) { [value, coefficient(key, at + 1)] } else { [coefficient(key, at - 1), value] };
+    let pair = if at.is_multiple_of(2) {
+        [value, coefficient(key, at + 1)]
+    } else {
+        [coefficient(key, at - 1), value]
+    };
     let number = u32::from(pair[0]) | u32::from(pair[1]) << 12;
     key[at / 2 * 3..][..3].copy_from_slice(&number.to_le_bytes()[..3]);
 }

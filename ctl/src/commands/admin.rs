@@ -5,8 +5,8 @@
 //! Refuses to go on without a yes that was typed in full, or given as an option by a script.
 
 use parsec_protocol::control::{
-    DeviceRevoke, Member, MemberDevice, UserListResult, UserProfile, UserRekeyed, UserRevoke, UserShow, UserShowResult,
-    method,
+    DeviceRevoke, Member, MemberDevice, UserListResult, UserProfile, UserRekeyed, UserRevoke, UserShow,
+    UserShowResult, method,
 };
 
 use super::{Context, profile, short};

@@ -99,7 +99,8 @@ pub async fn run(session: &Session, change: Change) -> Result<Member, Problem> {
         let (open, now) = (Arc::clone(&session.open), clock::now());
         // Off the loop: it goes through a copy of the whole log.
         let certificate = blocking_in(&session.tasks, move || {
-            certify(&log, open.summary.device, &open.keys.signing_key, change.body(), now).map_err(problems::not_signed)
+            certify(&log, open.summary.device, &open.keys.signing_key, change.body(), now)
+                .map_err(problems::not_signed)
         })
         .await?;
         match publish(session, NewCertificate { certificates: vec![certificate.into()] }).await? {

@@ -211,8 +211,9 @@ impl Session {
                 Some(_) | None => Err(error.into()),
             },
             Err(last) => {
-                let text =
-                    format!("The new key was not confirmed: {last}. It goes out again by itself, or ask again.");
+                let text = format!(
+                    "The new key was not confirmed: {last}. It goes out again by itself, or ask again."
+                );
                 Err(Problem::new(Problem::from(last).name, text))
             }
         }
@@ -293,9 +294,10 @@ impl Session {
             }
             let Some(to) = self.key_by_hash(device.encryption_key).await? else { continue };
             let (of, seed) = (self.user_key(hash), Arc::clone(&seed));
-            let sealed =
-                blocking(move || of.seal_to_device(&seed, id, &to, &mut entropy::System).map_err(problems::no_entropy))
-                    .await?;
+            let sealed = blocking(move || {
+                of.seal_to_device(&seed, id, &to, &mut entropy::System).map_err(problems::no_entropy)
+            })
+            .await?;
             let upload = KeyBoxUpload { replaces: None, sealed: sealed.into() };
             let put = within(ANSWER_WAIT, || self.member.put_key_box(user, &hash, id, &upload)).await;
             match put.unwrap_or_else(Err) {
@@ -376,6 +378,8 @@ impl Draft {
 pub(crate) fn due_first(why: &Problem) -> Problem {
     Problem::new(
         ProblemKind::KeyChangeDue,
-        format!("A device of yours was revoked, and whoever has it has your key; it could not be changed yet: {why}"),
+        format!(
+            "A device of yours was revoked, and whoever has it has your key; it could not be changed yet: {why}"
+        ),
     )
 }

@@ -99,9 +99,9 @@ impl Session {
         let (open, of) = (Arc::clone(&self.open), self.user_key(key));
         blocking(move || {
             let device = open.summary.device;
-            let seed = found.sealed.and_then(|sealed| {
-                of.open_at_device(&sealed, device, &open.keys.device_seed).ok()
-            });
+            let seed = found
+                .sealed
+                .and_then(|sealed| of.open_at_device(&sealed, device, &open.keys.device_seed).ok());
             let Some(seed) = seed else { return Ok::<_, StoreError>(None) };
             open.store.put_user_seed(&key, &seed)?;
             open.store.put_encryption_keys(&[seed.encryption_key()])?;

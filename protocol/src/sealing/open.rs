@@ -51,7 +51,12 @@ macro_rules! opens {
             ///
             /// # Errors
             /// [`OpenError`].
-            pub fn open(&self, sealed: &[u8], info: &[u8], associated: &[u8]) -> Result<Plaintext, OpenError> {
+            pub fn open(
+                &self,
+                sealed: &[u8],
+                info: &[u8],
+                associated: &[u8],
+            ) -> Result<Plaintext, OpenError> {
                 let (encapsulation, ciphertext) =
                     sealed.split_at_checked(ENCAPSULATION_BYTES).ok_or(OpenError)?;
                 let length = ciphertext.len().checked_sub(TAG_BYTES).ok_or(OpenError)?;
