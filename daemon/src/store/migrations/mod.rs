@@ -55,9 +55,9 @@ mod tests {
             digests,
             [
                 "261be74c7d6d394adbb46bb5eda357a37e5b8f6fd2e22f80fd6c41d56fca2faf",
-                "bc94ad9f2082950380a3c27b3293e81a9529ba5580a9350077ecb50d7fd2a9e2",
-                "ca00e810cdbe957847142e39ba0f575bacf9172a36efc60df09256b2768fdb19",
-                "f3b65a5f1c24473425e9f2aeb2cf6580318333a1028b82e1a526d9c5ffc3bc71",
+                "722801b552eb0227f9d23135b2f416e1b341448070d513ebb9515cd0dba5893b",
+                "6e3e679afae1f1dec6b54322bf5950479c7669582f07fa350c549ffd907407d9",
+                "524c3bc628a181452203ef2dcac5d7d521a02cd24d1fea4233aad6697809c7c7",
                 "955565301807074d343f59c2e4463f1e9a4d5c9df35d578d67f602a9a4b26b01",
                 "2a74b285f80ebfb26e72a003265ed4bb25908873ff2ff2e21e91aad3e89c86f6",
             ]
