@@ -5,8 +5,8 @@ use std::path::Path;
 
 use parsec_tests::screenshot::{ceremony, skeleton, svg};
 
-/// Said once, on the first screen that comes after the transport is known: which one that is depends
-/// on who is quicker.
+/// Said once, on the first screen that comes after the transport is known: which one that is
+/// depends on who is quicker.
 const TRANSPORT: &str = "Over the metadata server.";
 
 /// What a picture says, but for what differs from run to run.
