@@ -301,10 +301,9 @@ pub fn not_signed(fault: Fault) -> Problem {
         Fault::AuthorRevoked => (Kind::Revoked, "This device, or its user, has been revoked."),
         Fault::AuthorUnknown => (Kind::DevicePending, "The device is not registered yet."),
         Fault::LogFull => (Kind::QuotaReached, "The organisation's log is full."),
-        Fault::TooManyKeyChanges => (
-            Kind::QuotaReached,
-            "Your key was changed as often as a member may who loses no device.",
-        ),
+        Fault::TooManyKeyChanges => {
+            (Kind::QuotaReached, "Your key was changed as often as a member may who loses no device.")
+        }
         // None of these can be said of what is signed here, over one's own log.
         Fault::Malformed
         | Fault::WrongOrganisation

@@ -1,5 +1,5 @@
-//! How the devices of a user get the user's key: a box for each of them, and one with the key before
-//! (docs/protocol.md, *Changing a user's key*).
+//! How the devices of a user get the user's key: a box for each of them, and one with the key
+//! before (docs/protocol.md, *Changing a user's key*).
 //!
 //! Decides what each box is bound to. Refuses a seed whose key has another hash than the log
 //! certifies, whoever made the box: nothing else makes one right. This file sees a seed's bytes: it

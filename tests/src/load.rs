@@ -240,11 +240,24 @@ impl SaveKeys for Keeps {
 /// # Panics
 /// If the server refuses.
 pub async fn alice(base: &str, bootstrap_token: &str, organisation: &OrganisationId) -> Arc<Alice> {
-    let Organisation { log, envelopes, user, device, signing_key, directory_key, user_seed, device_seed, keys: named } =
-        Organisation::found(organisation, clock::now(), &mut System);
+    let Organisation {
+        log,
+        envelopes,
+        user,
+        device,
+        signing_key,
+        directory_key,
+        user_seed,
+        device_seed,
+        keys: named,
+    } = Organisation::found(organisation, clock::now(), &mut System);
     let root = *log.root();
     let server = Server::new(Client::new(None).unwrap(), base).unwrap();
-    let request = BootstrapRequest { root, certificates: envelopes.into_iter().map(ByteVec::from).collect(), keys: named };
+    let request = BootstrapRequest {
+        root,
+        certificates: envelopes.into_iter().map(ByteVec::from).collect(),
+        keys: named,
+    };
     bootstrap(&server, organisation, bootstrap_token, &request).await.unwrap();
     Arc::new(Alice {
         organisation: organisation.clone(),

@@ -1,12 +1,12 @@
-//! `device revoke`, `user revoke`, `user profile`: what a member says about others; `user rekey`: about
-//! themself.
+//! `device revoke`, `user revoke`, `user profile`: what a member says about others; `user rekey`:
+//! about themself.
 //!
 //! Decides how somebody is named, and that a person sees whom it is about before it is signed.
 //! Refuses to go on without a yes that was typed in full, or given as an option by a script.
 
 use parsec_protocol::control::{
-    DeviceRevoke, Member, MemberDevice, UserListResult, UserProfile, UserRekeyed, UserRevoke, UserShow, UserShowResult,
-    method,
+    DeviceRevoke, Member, MemberDevice, UserListResult, UserProfile, UserRekeyed, UserRevoke, UserShow,
+    UserShowResult, method,
 };
 
 use super::{Context, profile, short};

@@ -1,5 +1,5 @@
-//! `device.revoke`, `user.revoke`, `user.profile`, `user.rekey`: what a member says about others, signed and put
-//! into the log.
+//! `device.revoke`, `user.revoke`, `user.profile`, `user.rekey`: what a member says about others,
+//! signed and put into the log.
 //!
 //! Decides that nothing is signed but over the newest log, nor anything that readers would refuse.
 //! Asked for what is so already, it answers and signs nothing: a person who got no answer may ask
@@ -99,7 +99,8 @@ pub async fn run(session: &Session, change: Change) -> Result<Member, Problem> {
         let (open, now) = (Arc::clone(&session.open), clock::now());
         // Off the loop: it goes through a copy of the whole log.
         let certificate = blocking(move || {
-            certify(&log, open.summary.device, &open.keys.signing_key, change.body(), now).map_err(problems::not_signed)
+            certify(&log, open.summary.device, &open.keys.signing_key, change.body(), now)
+                .map_err(problems::not_signed)
         })
         .await?;
         match publish(session, NewCertificate { certificates: vec![certificate.into()] }).await? {

@@ -12,9 +12,9 @@ use parsec_protocol::ids::{AttemptId, Token};
 use parsec_protocol::limits::ATTEMPTS_MAX;
 
 use super::follow::follow;
+use super::greeter::Handed;
 use super::pending::{self, PendingEnrolment};
 use super::wait_for_claimer::{Joined, join};
-use super::greeter::Handed;
 use super::{CeremonyContext, End, finish, greeter, handed, outbox, p2p, tally, until_farewell};
 use crate::session::Session;
 use crate::store::{DeviceKeys, Store, StoredInvitation, Tally};

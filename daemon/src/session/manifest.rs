@@ -1,9 +1,9 @@
 //! The user's manifest: which version this device takes, and when it writes the next one.
 //!
-//! Decides by the floors that nobody can take back (docs/protocol.md, *User manifest*), and compares
-//! what its author had verified of the log with this device's own. Refuses older versions, others
-//! under the same number, and what a device wrote that was revoked since; each is an alarm, the last
-//! is written above.
+//! Decides by the floors that nobody can take back (docs/protocol.md, *User manifest*), and
+//! compares what its author had verified of the log with this device's own. Refuses older versions,
+//! others under the same number, and what a device wrote that was revoked since; each is an alarm,
+//! the last is written above.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::os::{blocking, clock, entropy};
 use crate::problems;
 use crate::store::Store;
 use crate::transport::retry::{ANSWER_WAIT, until_done, within};
-use crate::transport::{Trouble, TransportError};
+use crate::transport::{TransportError, Trouble};
 
 /// Writes tried in a row: each that is refused means that another own device has just written.
 const TRIES: u32 = 3;
@@ -57,9 +57,9 @@ enum Next {
     Again,
 }
 
-/// Reads the newest manifest, takes it if it may be taken, and writes the next one where that is due:
-/// there is none yet, it is sealed under a key that is not the present one any more, or it is by a
-/// device that has been revoked.
+/// Reads the newest manifest, takes it if it may be taken, and writes the next one where that is
+/// due: there is none yet, it is sealed under a key that is not the present one any more, or it is
+/// by a device that has been revoked.
 ///
 /// # Errors
 /// What the server and the store say. What is wrong with a manifest is an alarm and no error.
@@ -96,10 +96,8 @@ async fn read(
             if put_back(session, 0).await? {
                 return Ok(Next::Again);
             }
-            let text = format!(
-                "The server has no manifest of yours, and version {} was there.",
-                floors.version()
-            );
+            let text =
+                format!("The server has no manifest of yours, and version {} was there.", floors.version());
             session.alarm(&Problem::new(ProblemKind::RolledBack, text)).await;
             return Ok(Next::Nothing);
         }
@@ -111,7 +109,8 @@ async fn read(
     let opened = match opened(session, log, &envelope).await? {
         Ok(opened) if opened.header.version == there.version => opened,
         Ok(_) => {
-            untrusted(session, "The server shows a manifest of yours under another version than its own.").await;
+            untrusted(session, "The server shows a manifest of yours under another version than its own.")
+                .await;
             return Ok(Next::Nothing);
         }
         // Sealed under a key that this device has no use of yet: told where the box was missing.
@@ -128,7 +127,9 @@ async fn read(
         Ok(()) => {}
         Err(NotTaken::RolledBack { shown, .. }) if put_back(session, shown).await? => return Ok(Next::Again),
         Err(error @ (NotTaken::RolledBack { .. } | NotTaken::Forked { .. })) => {
-            session.alarm(&Problem::new(ProblemKind::RolledBack, problems::sentence(&error.to_string()))).await;
+            session
+                .alarm(&Problem::new(ProblemKind::RolledBack, problems::sentence(&error.to_string())))
+                .await;
             return Ok(Next::Nothing);
         }
         Err(NotTaken::Unvouched { version }) => {
@@ -146,8 +147,8 @@ async fn read(
     Ok(if opened.header.key == present { Next::Nothing } else { Next::Write })
 }
 
-/// Gives the server back the version that follows the one it shows, if that is the one kept here: it
-/// lost it. Whether there was one to give.
+/// Gives the server back the version that follows the one it shows, if that is the one kept here:
+/// it lost it. Whether there was one to give.
 async fn put_back(session: &Session, shown: u64) -> Result<bool, Problem> {
     let Some((version, envelope)) = session.store(Store::manifest).await? else { return Ok(false) };
     if version != shown.saturating_add(1) {
@@ -204,7 +205,8 @@ fn try_open(
     named: &mut Option<KeyHash>,
 ) -> Result<Opened, ManifestError> {
     let summary = &session.open.summary;
-    let of_user = |device: &&parsec_protocol::chain::organisation::log::DeviceRecord| device.user == summary.user;
+    let of_user =
+        |device: &&parsec_protocol::chain::organisation::log::DeviceRecord| device.user == summary.user;
     open(
         envelope,
         &summary.organisation,
@@ -238,11 +240,9 @@ async fn compare(session: &Session, log: &Arc<VerifiedLog>, opened: &Opened) -> 
             "{who} has verified another log than this device: they part at or before certificate {}.",
             anchor.count
         ),
-        None => format!(
-            "{who} has verified {} certificates, and the server shows {}.",
-            anchor.count,
-            own.count()
-        ),
+        None => {
+            format!("{who} has verified {} certificates, and the server shows {}.", anchor.count, own.count())
+        }
     };
     // A person who has looked acknowledges it: the same finding is not raised again.
     session.alarm(&Problem::new(ProblemKind::RolledBack, text)).await;
@@ -257,8 +257,8 @@ async fn untrusted(session: &Session, text: impl Into<String>) {
     session.alarm(&Problem::new(ProblemKind::ManifestUntrusted, text)).await;
 }
 
-/// Writes a version under the present key; whether it was the next one. Kept once the server has it:
-/// a version that it never took is none that was there.
+/// Writes a version under the present key; whether it was the next one. Kept once the server has
+/// it: a version that it never took is none that was there.
 async fn write(
     session: &Session,
     trouble: &Trouble,

@@ -184,7 +184,7 @@ fn stranded(log: &VerifiedLog, session: &Session) -> Problem {
 mod tests {
     use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
     use parsec_protocol::ids::Timestamp;
-    use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, DeviceSeed, UserSeed};
+    use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, UserSeed};
 
     use super::*;
     use crate::os::entropy;

@@ -1,7 +1,7 @@
 //! One more certificate costs no copy of the log.
 
 use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
-use parsec_protocol::keys::{DeviceSigningKey, DirectoryKey, DeviceSeed, UserSeed};
+use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, UserSeed};
 
 use super::log_sync::followed;
 use super::*;

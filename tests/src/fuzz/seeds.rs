@@ -229,7 +229,10 @@ fn relay_records(
             past: Some(vec![3; 1_168].into()),
         }),
         codec::encode(&relay::KeyBox { sealed: Some(vec![2; 1_168].into()), past: None }),
-        codec::encode(&relay::KeyBoxUpload { replaces: Some(Hash::of(&[b"x"])), sealed: vec![2; 1_168].into() }),
+        codec::encode(&relay::KeyBoxUpload {
+            replaces: Some(Hash::of(&[b"x"])),
+            sealed: vec![2; 1_168].into(),
+        }),
         codec::encode(&relay::LogRepaired { count: 4, added: 2 }),
         codec::encode(&relay::Completion {
             certificates: certificates.clone(),

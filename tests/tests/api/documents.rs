@@ -14,8 +14,8 @@ use parsec_protocol::control::{
     Outcome, Problem, ProblemKind, ReceiptExport, ReceiptListResult, StatusResult, TokenCreate, TokenCreated,
     TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged,
     TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult,
-    TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRekeyed, UserRevoke,
-    UserShow, UserShowResult, method, schema,
+    TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRekeyed,
+    UserRevoke, UserShow, UserShowResult, method, schema,
 };
 use parsec_protocol::relay::ErrorCode;
 use serde::Serialize;

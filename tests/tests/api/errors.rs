@@ -77,11 +77,7 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
     (K::StoreDamaged, HERE, "a_store_that_is_not_what_was_written"),
     (K::StoreTooNew, HERE, "a_store_that_is_not_what_was_written"),
     (K::StoreTooOld, HERE, "a_store_that_is_not_what_was_written"),
-    (
-        K::KeyChangeDue,
-        "tests/tests/ceremony/user_key.rs",
-        "no_new_device_is_given_a_key_that_a_thief_has",
-    ),
+    (K::KeyChangeDue, "tests/tests/ceremony/user_key.rs", "no_new_device_is_given_a_key_that_a_thief_has"),
     (
         K::UserKeyMissing,
         "tests/tests/hostile/stolen_device.rs",

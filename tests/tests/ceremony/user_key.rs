@@ -1,5 +1,5 @@
-//! A user's key changes: by itself when a device was revoked or a ceremony was given up too late, and by hand; and every other device
-//! of the user has it afterwards.
+//! A user's key changes: by itself when a device was revoked or a ceremony was given up too late,
+//! and by hand; and every other device of the user has it afterwards.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -7,19 +7,20 @@ use std::sync::{Arc, Barrier};
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{
-    ChoiceMode, DeviceRevoke, DeviceSelector, EntryKind, Event, EventItem, Member, ProblemKind, Registration, SecretText,
-    Stage, TrustLog, TrustLogResult, UserRekeyed, method,
+    ChoiceMode, DeviceRevoke, DeviceSelector, EntryKind, Event, EventItem, Member, ProblemKind, Registration,
+    SecretText, Stage, TrustLog, TrustLogResult, UserRekeyed, method,
 };
 use parsec_protocol::ids::DeviceId;
 use parsec_tests::ceremony::Bell;
 use parsec_tests::device::Device;
 use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, BOB, BOB_EMAIL, Fixture, FixtureOptions};
-use parsec_tests::script::{self, Newcomer, Phone};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
+use parsec_tests::script::{self, Newcomer, Phone};
 use serde_json::json;
 
-const PHONE: Newcomer<'static> = Newcomer { name: None, label: "The silver phone", password: "hums to seven bees" };
+const PHONE: Newcomer<'static> =
+    Newcomer { name: None, label: "The silver phone", password: "hums to seven bees" };
 
 fn only(device: &Device) -> DeviceId {
     let devices = device.devices();
@@ -60,7 +61,8 @@ fn holds_present(data: &Path, device: DeviceId, password: &str) -> bool {
     let empty = VerifiedLog::empty(open.summary.organisation.clone(), open.keys.root);
     let log = empty.extended(open.store.certificates().unwrap().iter().map(Vec::as_slice)).unwrap();
     let present = log.user(&open.summary.user).unwrap().encryption_key;
-    open.keys.user_seed.encryption_key().hash() == present || open.store.user_seed(&present).unwrap().is_some()
+    open.keys.user_seed.encryption_key().hash() == present
+        || open.store.user_seed(&present).unwrap().is_some()
 }
 
 #[test]

@@ -16,8 +16,8 @@
 
 mod backup;
 mod disk;
-mod killed_server;
 mod key_change;
+mod killed_server;
 mod kills;
 mod restore;
 mod short_of_memory;

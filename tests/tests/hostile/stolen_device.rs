@@ -1,5 +1,6 @@
-//! A stolen device: its folder, its password and a copy of everything the server has are worth nothing for what is sealed after
-//! its user's key was changed; and what a server can do to a user's keys by itself.
+//! A stolen device: its folder, its password and a copy of everything the server has are worth
+//! nothing for what is sealed after its user's key was changed; and what a server can do to a
+//! user's keys by itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::control::{
-    ChoiceMode, DeviceRevoke, DeviceSelector, EntryKind, Event, EventItem, Member, ProblemKind, SecretText, method,
+    ChoiceMode, DeviceRevoke, DeviceSelector, EntryKind, Event, EventItem, Member, ProblemKind, SecretText,
+    method,
 };
 use parsec_protocol::ids::{DeviceId, UserId};
 use parsec_protocol::keys::{DeviceSeed, UserSeed};
@@ -20,8 +22,8 @@ use parsec_tests::ceremony::Bell;
 use parsec_tests::device::Device;
 use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, Fixture, FixtureOptions};
-use parsec_tests::script::{self, Newcomer, Phone};
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
+use parsec_tests::script::{self, Newcomer, Phone};
 use parsec_tests::server::Server;
 use parsecd::store::{Devices, OpenDevice};
 
@@ -162,9 +164,14 @@ fn a_stolen_device_with_its_password_and_the_servers_database_opens_nothing_of_l
     let organisation = log.organisation().clone();
     let key_of = |key| UserKey { organisation: organisation.clone(), user, key };
     // The twin: the one who should opens each of them, so they are what they seem.
-    assert_eq!(after.boxes.iter().map(|(key, device, _)| (*key, *device)).collect::<Vec<_>>(), [(present.key, desk)]);
+    assert_eq!(
+        after.boxes.iter().map(|(key, device, _)| (*key, *device)).collect::<Vec<_>>(),
+        [(present.key, desk)]
+    );
     let (_, _, to_desk) = &after.boxes[0];
-    assert!(key_of(present.key).open_at_device(to_desk, desk, &owner.keys.device_seed).unwrap().is_same(&new));
+    assert!(
+        key_of(present.key).open_at_device(to_desk, desk, &owner.keys.device_seed).unwrap().is_same(&new)
+    );
     let [(key, past)] = after.past.as_slice() else { panic!("one box with the key before") };
     assert_eq!(*key, present.key);
     assert!(key_of(*key).open_past(past, first.key, &new).unwrap().is_same(old));
@@ -279,7 +286,8 @@ fn a_wrong_box_is_an_alarm_that_names_who_changed_the_key_and_other_work_goes_on
     }
 }
 
-/// Alice's tablet was revoked, and the key changed since; what it holds, and the manifest as it then was.
+/// Alice's tablet was revoked, and the key changed since; what it holds, and the manifest as it
+/// then was.
 fn thief() -> (Fixture, OpenDevice, Vec<u8>) {
     let Two { fixture, mut tablet } = Two::enrol();
     let stolen = only(&tablet);
@@ -318,8 +326,14 @@ fn what_a_revoked_device_writes_into_the_manifest_is_shown_and_written_above() {
     };
     let content = Summary { directory_key: &thief.keys.directory_key, anchor: log.head() };
     let key = thief.keys.user_seed.manifest_key(&summary.organisation, &summary.user);
-    let envelope =
-        manifest::seal_empty(&place, &content, &key, &thief.keys.signing_key, &mut parsecd::os::entropy::System).unwrap();
+    let envelope = manifest::seal_empty(
+        &place,
+        &content,
+        &key,
+        &thief.keys.signing_key,
+        &mut parsecd::os::entropy::System,
+    )
+    .unwrap();
     tamper(&mut fixture, "UPDATE manifest SET version = 9, envelope = ?1", [&envelope]);
     let manifests = Arc::new(Manifests::default());
     fixture.proxy.meddle(Arc::clone(&manifests) as Arc<dyn Meddler>);

@@ -7,7 +7,9 @@
 use std::time::Instant;
 
 use parsec_protocol::chain::batch::{Executor, Sequential, Task};
-use parsec_protocol::chain::organisation::certificate::{Author, Body, DeviceKind, Payload, Profile, SEALED_NAME_BYTES};
+use parsec_protocol::chain::organisation::certificate::{
+    Author, Body, DeviceKind, Payload, Profile, SEALED_NAME_BYTES,
+};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
 use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, RootSigningKey, UserSeed, random};

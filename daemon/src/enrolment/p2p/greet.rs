@@ -15,8 +15,8 @@ use parsec_protocol::relay::AttemptView;
 
 use super::host::{greeter_of, linger, open};
 use crate::enrolment::follow::follow;
-use crate::enrolment::pending::{self, PendingEnrolment};
 use crate::enrolment::greeter::Handed;
+use crate::enrolment::pending::{self, PendingEnrolment};
 use crate::enrolment::{CeremonyContext, finish, greeter, handed, outbox, tally, until_farewell};
 use crate::os::clock;
 use crate::p2p::{Attempts, Host, HostTransport};

@@ -49,7 +49,8 @@ fn new_device(id: u8) -> NewDevice {
     let log: Vec<Vec<u8>> = (0..3u8).map(|n| vec![n; 300]).collect();
     let seen = log.iter().fold(Head::empty(&organisation, &root), |head, envelope| head.after(envelope));
     let signing_key = DeviceSigningKey::from_bytes(&mut [3; 32]);
-    let receipt = ClaimReceipt::sign(&signing_key, Hash::of(&[b"handshake"]), vec![], root, Hash::of(&[b"opened"]));
+    let receipt =
+        ClaimReceipt::sign(&signing_key, Hash::of(&[b"handshake"]), vec![], root, Hash::of(&[b"opened"]));
     NewDevice {
         organisation,
         user: UserId::from_bytes([1; 16]),

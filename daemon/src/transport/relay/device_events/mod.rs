@@ -117,7 +117,11 @@ impl DeviceEvents {
         self.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(self: &Arc<Self>, token: Option<Token>, drive: impl FnOnce() -> AbortOnDropHandle<()>) -> Subscription {
+    fn enter(
+        self: &Arc<Self>,
+        token: Option<Token>,
+        drive: impl FnOnce() -> AbortOnDropHandle<()>,
+    ) -> Subscription {
         let mut followers = self.lock();
         let way = if followers.held_back { Way::HeldBack } else { Way::Stream };
         let (tell, told) = watch::channel(Told { way, ..Told::default() });
@@ -204,17 +208,17 @@ impl Member {
         seen: impl FnMut(InvitationView) -> bool,
     ) -> TransportError {
         let member = self.clone();
-        let subscription = self
-            .events
-            .enter(Some(token), || AbortOnDropHandle::new(self.tasks.spawn(async move { member.drive().await })));
+        let subscription = self.events.enter(Some(token), || {
+            AbortOnDropHandle::new(self.tasks.spawn(async move { member.drive().await }))
+        });
         match self.hand_on(subscription, token, trouble, seen).await {
             Err(error) => error,
             Ok(()) => std::future::pending().await,
         }
     }
 
-    /// Follows the log: hands on its length as often as the stream says one, until the server refuses
-    /// the stream for good. Where the stream is held back on the way, nothing is told.
+    /// Follows the log: hands on its length as often as the stream says one, until the server
+    /// refuses the stream for good. Where the stream is held back on the way, nothing is told.
     pub async fn follow_log(&self, mut seen: impl FnMut(u64)) -> TransportError {
         let member = self.clone();
         let mut subscription = self
