@@ -1,5 +1,5 @@
-//! `device revoke`, `user revoke`, `user profile`: what a member says about others; `user rekey`: about
-//! themself.
+//! `device revoke`, `user revoke`, `user profile`: what a member says about others; `user rekey`:
+//! about themself.
 //!
 //! Decides how somebody is named, and that a person sees whom it is about before it is signed.
 //! Refuses to go on without a yes that was typed in full, or given as an option by a script.

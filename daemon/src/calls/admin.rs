@@ -1,5 +1,5 @@
-//! `device.revoke`, `user.revoke`, `user.profile`, `user.rekey`: what a member says about others, signed and put
-//! into the log.
+//! `device.revoke`, `user.revoke`, `user.profile`, `user.rekey`: what a member says about others,
+//! signed and put into the log.
 //!
 //! Decides that nothing is signed but over the newest log, nor anything that readers would refuse.
 //! Asked for what is so already, it answers and signs nothing: a person who got no answer may ask

@@ -79,8 +79,8 @@ async fn run(session: Arc<Session>, registered: bool, handle: Handle) {
     tokio::join!(work(&session, registered, &handle), revoked, forget_links(&session));
 }
 
-/// Fetches the log whenever the server says that it has grown. Only for a user of several devices: of
-/// them alone one can be revoked while another goes on, and has to change the key at once.
+/// Fetches the log whenever the server says that it has grown. Only for a user of several devices:
+/// of them alone one can be revoked while another goes on, and has to change the key at once.
 async fn follow_log(session: &Session) {
     let mut news = session.news();
     while !session.has_siblings() {

@@ -1,9 +1,9 @@
 //! The user's manifest: which version this device takes, and when it writes the next one.
 //!
-//! Decides by the floors that nobody can take back (docs/protocol.md, *User manifest*), and compares
-//! what its author had verified of the log with this device's own. Refuses older versions, others
-//! under the same number, and what a device wrote that was revoked since; each is an alarm, the last
-//! is written above.
+//! Decides by the floors that nobody can take back (docs/protocol.md, *User manifest*), and
+//! compares what its author had verified of the log with this device's own. Refuses older versions,
+//! others under the same number, and what a device wrote that was revoked since; each is an alarm,
+//! the last is written above.
 
 use std::sync::Arc;
 
@@ -57,9 +57,9 @@ enum Next {
     Again,
 }
 
-/// Reads the newest manifest, takes it if it may be taken, and writes the next one where that is due:
-/// there is none yet, it is sealed under a key that is not the present one any more, or it is by a
-/// device that has been revoked.
+/// Reads the newest manifest, takes it if it may be taken, and writes the next one where that is
+/// due: there is none yet, it is sealed under a key that is not the present one any more, or it is
+/// by a device that has been revoked.
 ///
 /// # Errors
 /// What the server and the store say. What is wrong with a manifest is an alarm and no error.
@@ -147,8 +147,8 @@ async fn read(
     Ok(if opened.header.key == present { Next::Nothing } else { Next::Write })
 }
 
-/// Gives the server back the version that follows the one it shows, if that is the one kept here: it
-/// lost it. Whether there was one to give.
+/// Gives the server back the version that follows the one it shows, if that is the one kept here:
+/// it lost it. Whether there was one to give.
 async fn put_back(session: &Session, shown: u64) -> Result<bool, Problem> {
     let Some((version, envelope)) = session.store(Store::manifest).await? else { return Ok(false) };
     if version != shown.saturating_add(1) {
@@ -257,8 +257,8 @@ async fn untrusted(session: &Session, text: impl Into<String>) {
     session.alarm(&Problem::new(ProblemKind::ManifestUntrusted, text)).await;
 }
 
-/// Writes a version under the present key; whether it was the next one. Kept once the server has it:
-/// a version that it never took is none that was there.
+/// Writes a version under the present key; whether it was the next one. Kept once the server has
+/// it: a version that it never took is none that was there.
 async fn write(
     session: &Session,
     trouble: &Trouble,

@@ -2,8 +2,8 @@
 //!
 //! Decides when it is due, and that the seed and the exact bytes are durable before they go out, so
 //! that the same go out after a crash. Refuses two changes of this device at a time; of two devices
-//! at once the log lets one win, and the other takes what the log has. Only the verified log decides
-//! what became of a change.
+//! at once the log lets one win, and the other takes what the log has. Only the verified log
+//! decides what became of a change.
 
 use std::sync::Arc;
 
@@ -132,7 +132,8 @@ impl Session {
                     Fate::Open => {
                         let grown = signed.is_some_and(|signed| signed.seen < log.count());
                         match refusal.take() {
-                            // What it says of others may be behind the log: one that isn't may pass.
+                            // What it says of others may be behind the log: one that isn't may
+                            // pass.
                             Some(_) if grown => self.store(Store::drop_key_change).await?,
                             Some(refusal) => return Err(refusal.problem),
                             None => pending = Some(change),
@@ -239,8 +240,8 @@ impl Session {
         let previous = self.kept_seed(user.encryption_key).await?;
         let previous = match previous {
             Some(seed) => Some(seed),
-            // Without it, what was sealed to it stays closed to later devices; the change is due all
-            // the same.
+            // Without it, what was sealed to it stays closed to later devices; the change is due
+            // all the same.
             None => self.present_seed(&log).await.ok(),
         };
         let draft = Draft { user, due, to, previous, manifest: manifest::known(self).await? };
@@ -266,8 +267,8 @@ impl Session {
         Ok((change, left_out))
     }
 
-    /// Gives the present key to own devices that were enrolled while it was changed: whoever changed
-    /// it knew nothing of them, and their greeter had not seen it.
+    /// Gives the present key to own devices that were enrolled while it was changed: whoever
+    /// changed it knew nothing of them, and their greeter had not seen it.
     ///
     /// # Errors
     /// The server's refusal; the store's.
@@ -353,7 +354,8 @@ impl Draft {
         for (device, key) in &self.to {
             let sealed = match key {
                 Some(key) => of.seal_to_device(&drawn.seed, *device, key, source)?,
-                // Nobody has the seed of this one: the device finds its box to be wrong, and says so.
+                // Nobody has the seed of this one: the device finds its box to be wrong, and says
+                // so.
                 None => {
                     let nobody = UserSeed::random(source)?.encryption_key();
                     of.seal_to_device(&drawn.seed, *device, &nobody, source)?

@@ -2,8 +2,8 @@
 //! gets the present one, hands it to the user's other devices, and keeps the manifest.
 //!
 //! Decides the order: first the key, then what is sealed under it. Refuses to ask a person for what
-//! has one answer. Every step is idempotent and begins from the verified log, so that a crash between
-//! any two is harmless.
+//! has one answer. Every step is idempotent and begins from the verified log, so that a crash
+//! between any two is harmless.
 
 use parsec_protocol::control::{Problem, ProblemKind};
 

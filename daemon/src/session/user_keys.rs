@@ -1,8 +1,8 @@
 //! The keys of a device's user: which of their seeds are here, and how this device gets the others.
 //!
-//! Decides that a seed is the user's if its key is the one that the verified log names, whoever gave
-//! it. Refuses a box that holds anything else, and says by which device the key was changed. A key
-//! that can't be had stands in the way of nothing that doesn't need it.
+//! Decides that a seed is the user's if its key is the one that the verified log names, whoever
+//! gave it. Refuses a box that holds anything else, and says by which device the key was changed. A
+//! key that can't be had stands in the way of nothing that doesn't need it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -62,8 +62,8 @@ impl Session {
         Ok(self.store(move |store| store.user_seed(&key)).await?.map(Arc::new))
     }
 
-    /// The seed of the user's present key: the one on this device, or out of the box that the device
-    /// was given. Durable when it returns.
+    /// The seed of the user's present key: the one on this device, or out of the box that the
+    /// device was given. Durable when it returns.
     ///
     /// # Errors
     /// `user_key_missing`, with an alarm where another device should have given a box and did not;

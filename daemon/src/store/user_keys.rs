@@ -2,8 +2,9 @@
 //! hashes.
 //!
 //! Decides that a seed is durable with the change that makes it the user's: who would lose it after
-//! the change went out would have a key in the log that nobody can open with. Refuses a second change
-//! while one is undecided. This file sees a seed's bytes: it gives them to the encrypted database.
+//! the change went out would have a key in the log that nobody can open with. Refuses a second
+//! change while one is undecided. This file sees a seed's bytes: it gives them to the encrypted
+//! database.
 
 use parsec_protocol::chain::organisation::certificate::ManifestMark;
 use parsec_protocol::codec;
@@ -96,8 +97,8 @@ impl Store {
         Ok(())
     }
 
-    /// The change is not under way any more. Its seed stays: a server that refused it may still bring
-    /// it into the log. Durable when it returns.
+    /// The change is not under way any more. Its seed stays: a server that refused it may still
+    /// bring it into the log. Durable when it returns.
     ///
     /// # Errors
     /// The disk's.
@@ -106,8 +107,8 @@ impl Store {
         Ok(())
     }
 
-    /// The same once the log has decided: the seeds of all keys that it doesn't name for the user go,
-    /// because no certificate for them can stand in it any more. Durable when it returns.
+    /// The same once the log has decided: the seeds of all keys that it doesn't name for the user
+    /// go, because no certificate for them can stand in it any more. Durable when it returns.
     ///
     /// # Errors
     /// The disk's.

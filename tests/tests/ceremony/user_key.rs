@@ -1,5 +1,5 @@
-//! A user's key changes: by itself when a device was revoked or a ceremony was given up too late, and by hand; and every other device
-//! of the user has it afterwards.
+//! A user's key changes: by itself when a device was revoked or a ceremony was given up too late,
+//! and by hand; and every other device of the user has it afterwards.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -1,5 +1,6 @@
-//! A stolen device: its folder, its password and a copy of everything the server has are worth nothing for what is sealed after
-//! its user's key was changed; and what a server can do to a user's keys by itself.
+//! A stolen device: its folder, its password and a copy of everything the server has are worth
+//! nothing for what is sealed after its user's key was changed; and what a server can do to a
+//! user's keys by itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -285,7 +286,8 @@ fn a_wrong_box_is_an_alarm_that_names_who_changed_the_key_and_other_work_goes_on
     }
 }
 
-/// Alice's tablet was revoked, and the key changed since; what it holds, and the manifest as it then was.
+/// Alice's tablet was revoked, and the key changed since; what it holds, and the manifest as it
+/// then was.
 fn thief() -> (Fixture, OpenDevice, Vec<u8>) {
     let Two { fixture, mut tablet } = Two::enrol();
     let stolen = only(&tablet);

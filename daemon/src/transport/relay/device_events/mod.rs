@@ -217,8 +217,8 @@ impl Member {
         }
     }
 
-    /// Follows the log: hands on its length as often as the stream says one, until the server refuses
-    /// the stream for good. Where the stream is held back on the way, nothing is told.
+    /// Follows the log: hands on its length as often as the stream says one, until the server
+    /// refuses the stream for good. Where the stream is held back on the way, nothing is told.
     pub async fn follow_log(&self, mut seen: impl FnMut(u64)) -> TransportError {
         let member = self.clone();
         let mut subscription = self
