@@ -16,6 +16,7 @@ pub mod os;
 #[cfg(feature = "p2p")]
 pub mod p2p;
 pub mod problems;
+pub mod program;
 pub mod rpc;
 pub mod service;
 pub mod session;

@@ -952,7 +952,7 @@ def judge_box(given):
     if plain is None:
         raise Bad("closed")
     if given["randomness"] is not None:
-        key = hpke.keys(seed)[1]
+        key = hpke.key_pair(seed)[1]
         need(hpke.seal(key, info, associated, plain, bytes.fromhex(given["randomness"])) == box, "another box")
     return {"plaintext": plain.hex()}, None
 

@@ -16,38 +16,38 @@ K = 3
 N = 256
 
 
-def reversed_bits(number):
+def bit_reverse(number):
     return int("{:07b}".format(number)[::-1], 2)
 
 
-ZETAS = [pow(17, reversed_bits(place), Q) for place in range(128)]
-GAMMAS = [pow(17, 2 * reversed_bits(place) + 1, Q) for place in range(128)]
+ZETAS = [pow(17, bit_reverse(place), Q) for place in range(128)]
+GAMMAS = [pow(17, 2 * bit_reverse(place) + 1, Q) for place in range(128)]
 
 
-def encoded(numbers, bits):
+def byte_encode(numbers, bits):
     whole = sum(number << (bits * at) for at, number in enumerate(numbers))
     return whole.to_bytes(len(numbers) * bits // 8, "little")
 
 
-def decoded(data, bits):
+def byte_decode(data, bits):
     whole, mask = int.from_bytes(data, "little"), (1 << bits) - 1
     return [whole >> (bits * at) & mask for at in range(len(data) * 8 // bits)]
 
 
-def compressed(numbers, bits):
+def compress(numbers, bits):
     return [((number << bits) + Q // 2) // Q % (1 << bits) for number in numbers]
 
 
-def decompressed(numbers, bits):
+def decompress(numbers, bits):
     return [(number * Q + (1 << (bits - 1))) >> bits for number in numbers]
 
 
-def uniform(rho, column, row):
+def sample_ntt(rho, column, row):
     """Algorithm 7: three bytes give two numbers, those of Q and above are passed over."""
     length = 1024
     while True:
         stream, found = hashlib.shake_128(rho + bytes([column, row])).digest(length), []
-        for number in decoded(stream[: length // 3 * 3], 12):
+        for number in byte_decode(stream[: length // 3 * 3], 12):
             if number < Q:
                 found.append(number)
         if len(found) >= N:
@@ -55,9 +55,9 @@ def uniform(rho, column, row):
         length *= 2
 
 
-def noise(seed, place):
+def sample_cbd(seed, place):
     """Algorithm 8, with two bits each."""
-    bits = decoded(hashlib.shake_256(seed + bytes([place])).digest(128), 1)
+    bits = byte_decode(hashlib.shake_256(seed + bytes([place])).digest(128), 1)
     return [(bits[4 * at] + bits[4 * at + 1] - bits[4 * at + 2] - bits[4 * at + 3]) % Q for at in range(N)]
 
 
@@ -73,7 +73,7 @@ def ntt(numbers):
     return numbers
 
 
-def back(numbers):
+def inverse_ntt(numbers):
     numbers, zeta, width = list(numbers), 127, 2
     while width <= 128:
         for start in range(0, N, 2 * width):
@@ -85,7 +85,7 @@ def back(numbers):
     return [number * 3303 % Q for number in numbers]
 
 
-def product(one, two):
+def multiply_ntts(one, two):
     """Of two in NTT form: pairs, modulo X^2 - gamma."""
     out = []
     for at in range(128):
@@ -94,12 +94,12 @@ def product(one, two):
     return out
 
 
-def plus(*many):
+def add(*many):
     return [sum(numbers) % Q for numbers in zip(*many)]
 
 
-def inner(ones, twos):
-    return plus(*(product(one, two) for one, two in zip(ones, twos)))
+def dot(ones, twos):
+    return add(*(multiply_ntts(one, two) for one, two in zip(ones, twos)))
 
 
 def g(data):
@@ -107,45 +107,45 @@ def g(data):
     return whole[:32], whole[32:]
 
 
-def ml_kem_keys(d, z):
+def ml_kem_key_gen(d, z):
     """Algorithm 16: the secret vector and z, the public key."""
     rho, sigma = g(d + bytes([K]))
-    secret = [ntt(noise(sigma, place)) for place in range(K)]
-    errors = [ntt(noise(sigma, K + place)) for place in range(K)]
+    secret = [ntt(sample_cbd(sigma, place)) for place in range(K)]
+    errors = [ntt(sample_cbd(sigma, K + place)) for place in range(K)]
     public = [
-        plus(inner([uniform(rho, column, row) for column in range(K)], secret), errors[row]) for row in range(K)
+        add(dot([sample_ntt(rho, column, row) for column in range(K)], secret), errors[row]) for row in range(K)
     ]
-    return (secret, z), b"".join(encoded(one, 12) for one in public) + rho
+    return (secret, z), b"".join(byte_encode(one, 12) for one in public) + rho
 
 
-def encrypted(key, message, coins):
+def k_pke_encrypt(key, message, coins):
     """Algorithm 14."""
-    public, rho = [decoded(key[384 * at : 384 * (at + 1)], 12) for at in range(K)], key[1152:]
-    chosen = [ntt(noise(coins, place)) for place in range(K)]
-    errors = [noise(coins, K + place) for place in range(K)]
+    public, rho = [byte_decode(key[384 * at : 384 * (at + 1)], 12) for at in range(K)], key[1152:]
+    chosen = [ntt(sample_cbd(coins, place)) for place in range(K)]
+    errors = [sample_cbd(coins, K + place) for place in range(K)]
     u = [
-        plus(back(inner([uniform(rho, row, column) for column in range(K)], chosen)), errors[row])
+        add(inverse_ntt(dot([sample_ntt(rho, row, column) for column in range(K)], chosen)), errors[row])
         for row in range(K)
     ]
-    carried = decompressed(decoded(message, 1), 1)
-    v = plus(back(inner(public, chosen)), noise(coins, 2 * K), carried)
-    return b"".join(encoded(compressed(one, 10), 10) for one in u) + encoded(compressed(v, 4), 4)
+    carried = decompress(byte_decode(message, 1), 1)
+    v = add(inverse_ntt(dot(public, chosen)), sample_cbd(coins, 2 * K), carried)
+    return b"".join(byte_encode(compress(one, 10), 10) for one in u) + byte_encode(compress(v, 4), 4)
 
 
-def ml_kem_sealed(key, message):
+def ml_kem_encaps(key, message):
     """Algorithm 17: the secret, the ciphertext."""
     secret, coins = g(message + hashlib.sha3_256(key).digest())
-    return secret, encrypted(key, message, coins)
+    return secret, k_pke_encrypt(key, message, coins)
 
 
-def ml_kem_opened(private, key, ciphertext):
+def ml_kem_decaps(private, key, ciphertext):
     """Algorithm 18."""
     vector, z = private
-    u = [decompressed(decoded(ciphertext[320 * at : 320 * (at + 1)], 10), 10) for at in range(K)]
-    v = decompressed(decoded(ciphertext[960:], 4), 4)
-    noisy = back(inner(vector, [ntt(one) for one in u]))
-    message = encoded(compressed([(a - b) % Q for a, b in zip(v, noisy)], 1), 1)
-    secret, again = ml_kem_sealed(key, message)
+    u = [decompress(byte_decode(ciphertext[320 * at : 320 * (at + 1)], 10), 10) for at in range(K)]
+    v = decompress(byte_decode(ciphertext[960:], 4), 4)
+    noisy = inverse_ntt(dot(vector, [ntt(one) for one in u]))
+    message = byte_encode(compress([(a - b) % Q for a, b in zip(v, noisy)], 1), 1)
+    secret, again = ml_kem_encaps(key, message)
     return secret if again == ciphertext else hashlib.shake_256(z + ciphertext).digest(32)
 
 
@@ -179,33 +179,33 @@ def x25519(scalar, point):
 LABEL = bytes.fromhex("5c2e2f2f5e5c")
 
 
-def keys(seed):
+def key_pair(seed):
     """Both private keys of a seed, and the public key."""
     whole = hashlib.shake_256(seed).digest(96)
-    private, public = ml_kem_keys(whole[:32], whole[32:64])
+    private, public = ml_kem_key_gen(whole[:32], whole[32:64])
     return (private, whole[64:]), public + x25519(whole[64:], BASE)
 
 
-def joined(first, second, point, key):
+def combine(first, second, point, key):
     return hashlib.sha3_256(first + second + point + key[1184:] + LABEL).digest()
 
 
-def encapsulated(key, randomness):
+def encapsulate(key, randomness):
     """The secret, and what carries it to the key."""
-    first, ciphertext = ml_kem_sealed(key[:1184], randomness[:32])
+    first, ciphertext = ml_kem_encaps(key[:1184], randomness[:32])
     point = x25519(randomness[32:], BASE)
-    return joined(first, x25519(randomness[32:], key[1184:]), point, key), ciphertext + point
+    return combine(first, x25519(randomness[32:], key[1184:]), point, key), ciphertext + point
 
 
-def decapsulated(seed, carried):
-    (private, scalar), key = keys(seed)
-    first, point = ml_kem_opened(private, key[:1184], carried[:1088]), carried[1088:]
-    return joined(first, x25519(scalar, point), point, key)
+def decapsulate(seed, carried):
+    (private, scalar), key = key_pair(seed)
+    first, point = ml_kem_decaps(private, key[:1184], carried[:1088]), carried[1088:]
+    return combine(first, x25519(scalar, point), point, key)
 
 
 def reduced(key):
     """Whether every number of the ML-KEM half is in its one spelling."""
-    return all(number < Q for number in decoded(key[:1152], 12))
+    return all(number < Q for number in byte_decode(key[:1152], 12))
 
 
 # --- HPKE, one message in base mode
@@ -223,7 +223,7 @@ def expand(key, label, context, length):
     return hmac.new(key, about + b"\x01", hashlib.sha256).digest()[:length]
 
 
-def schedule(secret, info):
+def key_schedule(secret, info):
     """Key and nonce of the first message."""
     context = b"\0" + extract(b"", b"psk_id_hash", b"") + extract(b"", b"info_hash", info)
     whole = extract(secret, b"secret", b"")
@@ -231,12 +231,12 @@ def schedule(secret, info):
 
 
 def seal(key, info, associated, text, randomness):
-    secret, carried = encapsulated(key, randomness)
-    return carried + sealed.closed(*schedule(secret, info), associated, text)
+    secret, carried = encapsulate(key, randomness)
+    return carried + sealed.closed(*key_schedule(secret, info), associated, text)
 
 
 def open_(seed, info, associated, box):
     """The plaintext, or nothing. Whether the X25519 half of the box is sound is the caller's question."""
     if len(box) < 1120 + 16:
         return None
-    return sealed.opened_ietf(*schedule(decapsulated(seed, box[:1120]), info), associated, box[1120:])
+    return sealed.opened_ietf(*key_schedule(decapsulate(seed, box[:1120]), info), associated, box[1120:])

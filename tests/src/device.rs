@@ -15,7 +15,7 @@ use crate::ceremony::{Bell, Ended, Side};
 use crate::ctl::{self, Said};
 use crate::events::Follower;
 use crate::network::Namespace;
-use crate::process::{Process, binary, command_in};
+use crate::process::{Daemon, Process, command_in};
 use crate::ready::Ready;
 use crate::rpc::{Client, Failed};
 
@@ -38,6 +38,7 @@ fn be_in_a_session() {
 pub struct Device {
     name: String,
     folder: PathBuf,
+    daemon: Daemon,
     /// Words before the program's name, where it runs in a namespace of its own.
     prefix: Vec<String>,
     options: Vec<String>,
@@ -46,7 +47,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// Starts a daemon in a folder, which may hold what an earlier one kept.
+    /// Starts a daemon with light key files in a folder, which may hold what an earlier one kept.
     #[must_use]
     pub fn start(name: &str, folder: &Path) -> Self {
         Self::start_with(name, folder, &[])
@@ -55,21 +56,34 @@ impl Device {
     /// The same with options for parsecd.
     #[must_use]
     pub fn start_with(name: &str, folder: &Path, options: &[&str]) -> Self {
-        Self::begin(name, folder, Vec::new(), options)
+        Self::start_one(Daemon::default(), name, folder, options)
+    }
+
+    /// The same with the daemon that is meant.
+    #[must_use]
+    pub fn start_one(daemon: Daemon, name: &str, folder: &Path, options: &[&str]) -> Self {
+        Self::begin(daemon, name, folder, Vec::new(), options)
     }
 
     /// The same in a namespace of a network.
     #[must_use]
-    pub fn start_in(namespace: &Namespace, name: &str, folder: &Path, options: &[&str]) -> Self {
-        Self::begin(name, folder, namespace.prefix(), options)
+    pub fn start_in(
+        daemon: Daemon,
+        namespace: &Namespace,
+        name: &str,
+        folder: &Path,
+        options: &[&str],
+    ) -> Self {
+        Self::begin(daemon, name, folder, namespace.prefix(), options)
     }
 
-    fn begin(name: &str, folder: &Path, prefix: Vec<String>, options: &[&str]) -> Self {
+    fn begin(daemon: Daemon, name: &str, folder: &Path, prefix: Vec<String>, options: &[&str]) -> Self {
         SESSION.call_once(be_in_a_session);
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let mut device = Self {
             name: name.to_owned(),
             folder: folder.to_owned(),
+            daemon,
             prefix,
             options,
             environment: Vec::new(),
@@ -93,7 +107,7 @@ impl Device {
             private_folder(&self.folder.join(part));
         }
         let ready = Ready::new(&self.folder.join("ready"));
-        let mut command = command_in(&self.prefix, &binary("parsecd"));
+        let mut command = command_in(&self.prefix, &self.daemon.binary());
         command
             .arg("--data-dir")
             .arg(self.data())

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::ceremony::{Bell, Side};
 use crate::device::{Device, Founding, private_folder};
+use crate::process::Daemon;
 use crate::proxy::Proxy;
 use crate::script::{self, Ends, Newcomer, Phone};
 use crate::server::Server;
@@ -38,6 +39,8 @@ pub struct FixtureOptions {
     pub typed_codes: bool,
     /// Whether everybody speaks to the server itself, not to the proxy.
     pub direct: bool,
+    /// Which daemon everybody runs.
+    pub daemon: Daemon,
     /// More options for the server.
     pub server_options: &'static [&'static str],
     /// More options for Alice's daemon.
@@ -50,6 +53,7 @@ impl Default for FixtureOptions {
             organisation: "acme",
             typed_codes: false,
             direct: false,
+            daemon: Daemon::default(),
             server_options: &[],
             daemon_options: &[],
         }
@@ -68,6 +72,7 @@ pub struct Fixture {
     pub server: Server,
     /// The bootstrap token, used up.
     pub bootstrap_token: String,
+    daemon: Daemon,
     folder: TempDir,
 }
 
@@ -79,7 +84,8 @@ impl Fixture {
         private_folder(&folder.path().join("server"));
         let server = Server::start(&folder.path().join("server"), options.server_options);
         let proxy = Proxy::start(server.address());
-        let alice = Device::start_with("Alice", &folder.path().join("alice"), options.daemon_options);
+        let FixtureOptions { daemon, daemon_options, .. } = options;
+        let alice = Device::start_one(daemon, "Alice", &folder.path().join("alice"), daemon_options);
         let bootstrap_token = server.reserve(options.organisation);
         alice
             .found(&Founding {
@@ -93,7 +99,7 @@ impl Fixture {
                 typed_codes: options.typed_codes,
             })
             .unwrap();
-        Self { alice, proxy, server, bootstrap_token, folder }
+        Self { alice, proxy, server, bootstrap_token, daemon, folder }
     }
 
     /// A folder of the fixture.
@@ -105,7 +111,7 @@ impl Fixture {
     /// A device that knows nothing yet.
     #[must_use]
     pub fn device(&self, name: &str) -> Device {
-        Device::start(name, &self.path(name))
+        Device::start_one(self.daemon, name, &self.path(name), &[])
     }
 
     /// Restarts the server and tells the proxy.

@@ -16,7 +16,7 @@ use parsec_protocol::relay::{ErrorCode, NewInvitation};
 use parsecd::os::clock;
 use parsecd::os::entropy::System;
 use parsecd::transport::TransportError;
-use parsecd::transport::behind::Seen;
+use parsecd::transport::behind;
 use parsecd::transport::relay::Member;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpSocket, TcpStream};
@@ -152,7 +152,7 @@ fn nobodys() -> Token {
 async fn ask(member: &Member) -> Result<[f64; 2], String> {
     let milliseconds = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
     let since = Instant::now();
-    member.log_page(0, Seen::NOTHING).await.map_err(|error| format!("the other's log: {error}"))?;
+    member.log_page(0, behind::Seen::NOTHING).await.map_err(|error| format!("the other's log: {error}"))?;
     let read = milliseconds(since);
     let since = Instant::now();
     answered(member.cancel_invitation(nobodys()).await)

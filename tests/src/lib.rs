@@ -42,6 +42,7 @@ pub mod rpc;
 pub mod screenshot;
 pub mod script;
 pub mod server;
+pub mod unanswered;
 pub mod units;
 
 use std::io::Write;

@@ -12,8 +12,31 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Names another parsecd for the tests than the one beside them.
+/// Names the parsecd that every test is to run, instead of those beside them.
 const OTHER_PARSECD: &str = "PARSEC_PARSECD";
+
+/// Which daemon a device runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Daemon {
+    /// The shipped one, whose key files take a second and 256 MiB: where that matters, and where
+    /// the very program is looked at.
+    Shipped,
+    /// The same, with key files that take next to no work (`tests/daemon`).
+    #[default]
+    LightKeyFiles,
+}
+
+impl Daemon {
+    /// Its program.
+    #[must_use]
+    pub fn binary(self) -> PathBuf {
+        match (self, std::env::var_os(OTHER_PARSECD)) {
+            (_, Some(other)) => other.into(),
+            (Self::Shipped, None) => binary("parsecd"),
+            (Self::LightKeyFiles, None) => binary("parsec-test-daemon"),
+        }
+    }
+}
 
 /// The user and group `nobody`: another user, whom the tests become where they run as root.
 pub const NOBODY: u32 = 65_534;

@@ -15,6 +15,7 @@ use rexpect::session::{PtySession, spawn_command};
 use crate::ctl;
 use crate::device::Device;
 use crate::fixture::{BOB_EMAIL, Fixture, FixtureOptions};
+use crate::process::Daemon;
 
 /// Columns of each screen: the longest line of the steps that are shown has 64.
 pub const COLUMNS: u16 = 66;
@@ -30,6 +31,7 @@ const CONFIRMED: FixtureOptions = FixtureOptions {
     organisation: "acme",
     typed_codes: false,
     direct: true,
+    daemon: Daemon::LightKeyFiles,
     server_options: &[],
     daemon_options: &["--approval", "device"],
 };

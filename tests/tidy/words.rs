@@ -142,7 +142,7 @@ const TTY: &[&str] = &[
 
 /// The same in code: files about a terminal, and parts of lines.
 const TTY_OF_CODE: &[&str] = &[
-    "daemon/src/main.rs",
+    "daemon/src/program.rs",
     "daemon/src/os/caller.rs",
     "daemon/src/rpc/connection.rs",
     "daemon/src/rpc/connection_limits.rs",

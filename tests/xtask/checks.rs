@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::run_tests::{SKIPPED, cargo, ended};
+use crate::run_tests::{OTHER_PARSECD, SKIPPED, cargo, ended, shipped};
 use list::{CHECKS, Check, How};
 use parsec_tests::metrics::FULL;
 
@@ -207,7 +207,7 @@ impl Site<'_> {
         let _ = std::fs::remove_file(&skipped);
         command.env(SKIPPED, &skipped).stdin(Stdio::null());
         if self.full {
-            command.env(FULL, "1");
+            command.env(FULL, "1").env(OTHER_PARSECD, shipped(self.root));
         }
         let output = command.output()?;
         let text = String::from_utf8_lossy(&output.stdout);

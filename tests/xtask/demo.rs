@@ -14,7 +14,7 @@ use parsec_protocol::control::{ChoiceMode, InviteResult, Outcome, ProfileName, S
 use parsec_tests::ceremony::{Bell, Ended, Side};
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_AGAIN, BOB, BOB_EMAIL, Fixture, FixtureOptions};
-use parsec_tests::process::binary;
+use parsec_tests::process::{Daemon, binary};
 use parsec_tests::script::Newcomer;
 use serde_json::{Value, json};
 
@@ -66,7 +66,8 @@ impl Teller {
 
 fn show(teller: &Teller, keep: bool) -> Result<(), Ended> {
     teller.heading("An organisation");
-    let fixture = Fixture::found(FixtureOptions { direct: true, ..FixtureOptions::default() });
+    let fixture =
+        Fixture::found(FixtureOptions { direct: true, daemon: Daemon::Shipped, ..FixtureOptions::default() });
     teller.tell(
         "founded",
         "Alice founds the organisation acme. Its root key signed her keys and is gone.",

@@ -10,12 +10,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::run_tests::{cargo, ended};
+use crate::run_tests::{OTHER_PARSECD, cargo, ended, side_by_side};
 
-/// Tests of the whole that are run with it, by theme and module: those that touch every part of the
-/// daemon, in a minute.
-const THEMES: &[&str] = &["ceremony", "hostile"];
-const MODULES: &[&str] = &["main_flow::", "meddling::", "wrong_answers::", "access::"];
+/// Tests of the whole that are run with it: the program, the theme, parts of names. They touch
+/// every part of the daemon that could tell, in a minute.
+const RUNS: &[(&str, &str, &[&str])] = &[
+    ("parsecd", "ceremony", &["main_flow::"]),
+    (LIGHT, "ceremony", &["wrong_answers::"]),
+    (LIGHT, "hostile", &["meddling::", "access::another_user", "access::no_port"]),
+];
+/// The daemon with light key files.
+const LIGHT: &str = "parsec-test-daemon";
 /// Where it is put, beside the usual ones.
 const FOLDER: &str = "target/no-p2p";
 
@@ -57,23 +62,26 @@ fn counted_and_tested(root: &Path, alone: bool) -> std::io::Result<bool> {
         return Ok(false);
     }
     std::fs::create_dir_all(&folder)?;
-    let program = folder.join("parsecd");
-    std::fs::copy(root.join("target").join("debug").join("parsecd"), &program)?;
+    for program in ["parsecd", LIGHT] {
+        std::fs::copy(root.join("target").join("debug").join(program), folder.join(program))?;
+    }
     let mut own = cargo(root);
     // Protocol and server have no such feature: their tests would be the usual ones again.
     own.args(["test", "--workspace", "--exclude", "parsec-protocol", "--exclude", "parsec-metadata"]);
     own.args(["--no-default-features", "--lib", "--test", "activation", "--test", "process"]);
-    if !own.status()?.success() {
+    if !own.status()?.success() || !super::run_tests::build(root)? {
         return Ok(false);
     }
-    let mut tests = cargo(root);
-    tests.args(["test", "--workspace"]);
-    for theme in THEMES {
-        tests.args(["--test", theme]);
+    for (program, theme, parts) in RUNS {
+        let mut tests = cargo(root);
+        tests.args(["test", "--workspace", "--test", theme, "--"]).args(*parts);
+        tests.env(OTHER_PARSECD, folder.join(program));
+        side_by_side(&mut tests);
+        if !tests.status()?.success() {
+            return Ok(false);
+        }
     }
-    tests.arg("--").args(MODULES);
-    tests.env("PARSEC_PARSECD", program);
-    Ok(super::run_tests::build(root)? && tests.status()?.success())
+    Ok(true)
 }
 
 /// The packages that parsecd links, by name and version.

@@ -5,11 +5,21 @@
 //! failed, and what was skipped and why. Refuses to call a run that ran nothing a success.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 /// Tests that can't run here append a line to the file of this name (see `parsec_tests::skip`).
 pub(crate) const SKIPPED: &str = "PARSEC_TESTS_SKIPPED";
+
+/// Names the daemon that every test starts (see `parsec_tests::process`).
+pub(crate) const OTHER_PARSECD: &str = "PARSEC_PARSECD";
+
+/// Says how many tests run side by side, to the runner of Rust's own.
+const THREADS: &str = "RUST_TEST_THREADS";
+/// Tests of the whole wait for daemons, servers and timeouts far more than they compute. Those that
+/// keep a machine busy by themselves go one after the other (`parsec_tests::alone`).
+const TESTS_PER_CORE: usize = 3;
 
 /// The package whose tests start the real programs.
 const TESTS: &str = "parsec-tests";
@@ -28,10 +38,14 @@ pub(crate) struct Options {
     /// A theme of tests/tests/, such as `ceremony`, a module in one, such as `main_flow`, or a part
     /// of a test's name.
     filter: Option<String>,
-    /// Minutes instead of a quarter of an hour: what stands beside the code, the protocol, the
+    /// Two minutes instead of ten: what stands beside the code, the protocol, the
     /// house rules, and one enrolment with the real programs.
     #[arg(long, conflicts_with = "filter")]
     quick: bool,
+    /// Every test with the shipped daemon, whose key files take a second each; without it, those
+    /// alone where that matters.
+    #[arg(long)]
+    shipped: bool,
 }
 
 pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
@@ -83,7 +97,13 @@ fn build_and_test(root: &Path, options: &Options) -> std::io::Result<bool> {
     let mut counted = Counted::default();
     let mut well = true;
     for arguments in chosen(root, options) {
-        well &= test(root, &arguments, &skipped, &mut counted)?;
+        let mut tests = cargo(root);
+        tests.args(["test", "--no-fail-fast"]).args(arguments).env(SKIPPED, &skipped);
+        side_by_side(&mut tests);
+        if options.shipped {
+            tests.env(OTHER_PARSECD, shipped(root));
+        }
+        well &= test(tests, &mut counted)?;
     }
     let skipped = std::fs::read_to_string(&skipped).unwrap_or_default();
     println!();
@@ -101,11 +121,22 @@ fn build_and_test(root: &Path, options: &Options) -> std::io::Result<bool> {
     Ok(well && counted.passed > 0)
 }
 
+/// Tests of a program run side by side, more of them than there are cores.
+pub(crate) fn side_by_side(tests: &mut Command) {
+    if std::env::var_os(THREADS).is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        tests.env(THREADS, (cores * TESTS_PER_CORE).to_string());
+    }
+}
+
+/// The built daemon as it is shipped.
+pub(crate) fn shipped(root: &Path) -> PathBuf {
+    root.join("target").join("debug").join("parsecd")
+}
+
 /// Runs `cargo test` once and shows what it says; whether all is well.
-fn test(root: &Path, arguments: &[String], skipped: &Path, counted: &mut Counted) -> std::io::Result<bool> {
-    let mut tests = cargo(root);
-    tests.args(["test", "--no-fail-fast"]).args(arguments);
-    tests.env(SKIPPED, skipped).stdin(Stdio::null()).stdout(Stdio::piped());
+fn test(mut tests: Command, counted: &mut Counted) -> std::io::Result<bool> {
+    tests.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut running = tests.spawn()?;
     if let Some(output) = running.stdout.take() {
         for line in BufReader::new(output).split(b'\n') {
@@ -177,7 +208,7 @@ mod tests {
 
     fn asked(filter: Option<&str>, quick: bool) -> Vec<Vec<String>> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        chosen(root, &Options { filter: filter.map(str::to_owned), quick })
+        chosen(root, &Options { filter: filter.map(str::to_owned), quick, shipped: false })
     }
 
     #[test]

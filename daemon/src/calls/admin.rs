@@ -16,7 +16,7 @@ use parsec_protocol::ids::{DeviceId, UserId};
 use parsec_protocol::relay::{ErrorCode, NewCertificate};
 
 use super::members;
-use crate::os::blocking;
+use crate::os::blocking_in;
 use crate::os::clock;
 use crate::problems;
 use crate::session::Session;
@@ -98,7 +98,7 @@ pub async fn run(session: &Session, change: Change) -> Result<Member, Problem> {
         }
         let (open, now) = (Arc::clone(&session.open), clock::now());
         // Off the loop: it goes through a copy of the whole log.
-        let certificate = blocking(move || {
+        let certificate = blocking_in(&session.tasks, move || {
             certify(&log, open.summary.device, &open.keys.signing_key, change.body(), now).map_err(problems::not_signed)
         })
         .await?;

@@ -13,4 +13,4 @@ pub mod named_file;
 pub mod paths;
 pub mod threads;
 
-pub use blocking::blocking;
+pub use blocking::{blocking, blocking_in};

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::events::Hub;
 use crate::network::Net;
-use crate::os::blocking;
+use crate::os::blocking_in;
 use crate::store::{OpenDevice, Store, StoreError};
 use crate::transport::http::{Client, Server};
 use crate::transport::relay::{Member, Signer};
@@ -78,7 +78,7 @@ impl Device {
         });
     }
 
-    /// Runs a call of the device's store where it may block.
+    /// Runs a call of the device's store where it may block; locking waits for it.
     ///
     /// # Errors
     /// The store's, as a problem.
@@ -87,7 +87,7 @@ impl Device {
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Problem> {
         let open = Arc::clone(&self.open);
-        blocking(move || work(&open.store)).await
+        blocking_in(&self.tasks, move || work(&open.store)).await
     }
 
     /// The daemon's events, to publish one.

@@ -16,7 +16,7 @@ use parsec_protocol::evidence::head::SIGNED_HEAD_MAX_BYTES;
 use super::forks::ForkEvidence;
 use super::log_sync::foreign_view;
 use super::{Session, SyncError};
-use crate::os::blocking;
+use crate::os::blocking_in;
 use crate::store::StoreError;
 
 /// What a part of a file is.
@@ -61,7 +61,7 @@ impl Session {
         let head = head.map_err(|_| refused("The file's signed head is malformed."))?;
         let envelopes: Vec<Vec<u8>> = certificates.into_iter().map(|envelope| envelope.0).collect();
         let (before, open) = (Arc::clone(&log), Arc::clone(&self.open));
-        let part = blocking(move || {
+        let part = blocking_in(&self.tasks, move || {
             let have = before.count();
             let (_, own) = open.store.page(from)?;
             let known = own.iter().zip(&envelopes).take_while(|(own, given)| own == given).count();

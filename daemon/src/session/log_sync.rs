@@ -15,7 +15,7 @@ use parsec_protocol::relay::ErrorCode;
 
 use super::forks::ForkEvidence;
 use super::{Session, alarms, own_changes};
-use crate::os::blocking;
+use crate::os::blocking_in;
 use crate::os::threads::ThreadPool;
 use crate::problems;
 use crate::store::{OpenDevice, StoreError};
@@ -173,7 +173,7 @@ impl Session {
                 continue;
             }
             let (before, open) = (Arc::clone(&log), Arc::clone(&self.open));
-            let longer = blocking(move || {
+            let longer = blocking_in(&self.tasks, move || {
                 let mut longer = VerifiedLog::clone(&before);
                 if let Err(error) = longer.extend_with(&envelopes, &ThreadPool) {
                     let foreign = foreign_view(&error, have, &envelopes);
@@ -198,7 +198,7 @@ impl Session {
     /// One certificate more, as nearly always: the log, which may be long, is not copied for it.
     async fn take_one(&self, log: Arc<VerifiedLog>, envelope: Vec<u8>) -> Result<(), SyncError> {
         let open = Arc::clone(&self.open);
-        let next = blocking(move || {
+        let next = blocking_in(&self.tasks, move || {
             let next = match log.judge(&envelope) {
                 Ok(next) => next,
                 Err(error) => {

@@ -44,8 +44,8 @@ impl Devices {
         Self::open_with(data_dir, WorkFactor::PINNED)
     }
 
-    /// Like [`Self::open`], with another scrypt work factor. For tests in this process: the binary
-    /// never calls it.
+    /// Like [`Self::open`], with another scrypt work factor. For tests, in this process and with
+    /// the daemon of `tests/daemon`: what is shipped never calls it.
     ///
     /// # Errors
     /// Like [`Self::open`].

@@ -15,7 +15,7 @@ use crate::keys::{DeviceSeed, DirectoryKey, Entropy, UserSeed, random};
 use crate::limits::STEP_MAX_BYTES;
 use crate::manifest::NumberedKey;
 use crate::public_keys::Hash;
-use crate::sealing::{EncryptionKey, NotOpened, Randomness, SECRET_BOX_BYTES, seal};
+use crate::sealing::{EncryptionKey, OpenError, Randomness, SECRET_BOX_BYTES, seal};
 
 /// The use of the box with the secrets.
 const HANDOVER: &str = "parsec-handover-v1";
@@ -123,7 +123,7 @@ pub(super) struct Found {
 /// Opens all boxes with the seeds of the claim.
 ///
 /// # Errors
-/// [`NotOpened`], also where there is not exactly one challenge for each seed, or another directory
+/// [`OpenError`], also where there is not exactly one challenge for each seed, or another directory
 /// key than the first.
 pub(super) fn open(
     handshake: &Hash,
@@ -131,12 +131,12 @@ pub(super) fn open(
     user_seed: Option<&UserSeed>,
     secrets: &[u8],
     challenges: &[ByteVec],
-) -> Result<Found, NotOpened> {
+) -> Result<Found, OpenError> {
     let info = codec::encode(&HandoverUse(HANDOVER, handshake));
     let plaintext = device_seed.open(secrets, &info, &[])?;
     let Secrets { directory_keys, user_seed: handed } =
-        codec::decode(plaintext.expose(), STEP_MAX_BYTES).map_err(|_| NotOpened)?;
-    let directory_key = NumberedKey::only(directory_keys).ok_or(NotOpened)?;
+        codec::decode(plaintext.expose(), STEP_MAX_BYTES).map_err(|_| OpenError)?;
+    let directory_key = NumberedKey::only(directory_keys).ok_or(OpenError)?;
     let of_device = |sealed: &[u8]| {
         device_seed.open(sealed, &codec::encode(&ChallengeUse(CHALLENGE, handshake, Whose::Device)), &[])
     };
@@ -146,10 +146,10 @@ pub(super) fn open(
             let info = codec::encode(&ChallengeUse(CHALLENGE, handshake, Whose::User));
             vec![of_device(device)?, seed.open(user, &info, &[])?]
         }
-        (None | Some(_), _) => return Err(NotOpened),
+        (None | Some(_), _) => return Err(OpenError),
     };
     if drawn.iter().any(|drawn| drawn.expose().len() != CHALLENGE_BYTES) {
-        return Err(NotOpened);
+        return Err(OpenError);
     }
     let opened = opened(drawn.iter().map(|drawn| drawn.expose()));
     Ok(Found { directory_key, user_seed: handed, opened })

@@ -36,14 +36,14 @@ debug_as_hex!(KeyHash);
 
 /// A key and its suite, not looked at: the record that a hash is over, and that travels.
 #[derive(Encode)]
-struct Named<'a>(#[n(0)] Suite, #[cbor(n(1), with = "minicbor::bytes")] &'a [u8]);
+struct KeyRecord<'a>(#[n(0)] Suite, #[cbor(n(1), with = "minicbor::bytes")] &'a [u8]);
 
 impl KeyHash {
     /// The hash of what is said to be a key, sound or not: whoever shows that a certified key is
     /// unsound shows bytes of this hash.
     #[must_use]
     pub fn of(suite: Suite, key: &[u8]) -> Self {
-        let named = codec::encode(&Named(suite, key));
+        let named = codec::encode(&KeyRecord(suite, key));
         Self::from_bytes(*Hash::of(&[KEY_HASH_CONTEXT, &named]).as_bytes())
     }
 }
@@ -60,7 +60,7 @@ pub enum UnsoundKey {
     /// The X25519 half is a second spelling, or of small order, as all zeros is: then every secret
     /// shared with it is zero, and ML-KEM stands alone.
     #[error("the X25519 half of the key is not sound")]
-    Curve,
+    X25519,
 }
 
 /// A public key of [`Suite::XWing`], of a user or a device: what others seal to. Always sound.
@@ -76,13 +76,13 @@ impl EncryptionKey {
         let whole: &[u8; ENCRYPTION_KEY_BYTES] =
             bytes.try_into().map_err(|_| UnsoundKey::Length(bytes.len()))?;
         let key = Self(Box::new(*whole));
-        let (ml_kem, curve) = key.halves();
+        let (ml_kem, x25519) = key.halves();
         // Reading takes every 12 bits modulo 3,329, so what was above comes back as another number.
         if ml_kem.as_bytes().as_slice() != bytes.get(..ML_KEM_BYTES).unwrap_or_default() {
             return Err(UnsoundKey::NotReduced);
         }
-        if !is_sound_x25519(&curve) {
-            return Err(UnsoundKey::Curve);
+        if !is_sound_x25519(&x25519) {
+            return Err(UnsoundKey::X25519);
         }
         Ok(key)
     }
@@ -106,21 +106,21 @@ impl EncryptionKey {
     }
 
     /// The key of these halves, which were made from a seed and are sound by that.
-    pub(super) fn from_halves(ml_kem: &EncapsulationKey<MlKem768Params>, curve: &[u8; 32]) -> Self {
+    pub(super) fn from_halves(ml_kem: &EncapsulationKey<MlKem768Params>, x25519: &[u8; 32]) -> Self {
         let mut whole = Box::new([0; ENCRYPTION_KEY_BYTES]);
         let (first, second) = whole.split_at_mut(ML_KEM_BYTES);
         first.copy_from_slice(&ml_kem.as_bytes());
-        second.copy_from_slice(curve);
+        second.copy_from_slice(x25519);
         Self(whole)
     }
 
     /// The two keys that this one consists of.
     pub(super) fn halves(&self) -> (EncapsulationKey<MlKem768Params>, [u8; 32]) {
-        let (mut ml_kem, mut curve) = (ml_kem::array::Array::default(), [0; 32]);
+        let (mut ml_kem, mut x25519) = (ml_kem::array::Array::default(), [0; 32]);
         let (first, second) = self.0.split_at(ML_KEM_BYTES);
         ml_kem.copy_from_slice(first);
-        curve.copy_from_slice(second);
-        (EncapsulationKey::from_bytes(&ml_kem), curve)
+        x25519.copy_from_slice(second);
+        (EncapsulationKey::from_bytes(&ml_kem), x25519)
     }
 }
 
@@ -134,7 +134,7 @@ impl fmt::Debug for EncryptionKey {
 /// The record `[suite, key]`.
 impl<C> Encode<C> for EncryptionKey {
     fn encode<W: Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
-        Named(self.suite(), self.as_bytes()).encode(e, ctx)
+        KeyRecord(self.suite(), self.as_bytes()).encode(e, ctx)
     }
 }
 

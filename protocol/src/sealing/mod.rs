@@ -52,8 +52,8 @@ mod xwing;
 mod tests;
 
 pub use key::{ENCRYPTION_KEY_BYTES, EncryptionKey, KeyHash, UnsoundKey};
-pub use open::{NotOpened, Opened};
-pub use seal::{NotSealed, RANDOMNESS_BYTES, Randomness, seal};
+pub use open::{OpenError, Plaintext};
+pub use seal::{RANDOMNESS_BYTES, Randomness, SealError, seal};
 
 /// Length of what stands before the ciphertext in a box, in bytes: the encapsulation of ML-KEM-768,
 /// 1,088, and that of X25519, 32.
@@ -62,8 +62,8 @@ pub const ENCAPSULATION_BYTES: usize = 1_120;
 pub const TAG_BYTES: usize = 16;
 /// Length of a box of one 32-byte secret, in bytes.
 pub const SECRET_BOX_BYTES: usize = box_bytes(32);
-/// Longest `info`, in bytes. The longest record that names a use has some 200; `hpke` panics at
-/// 65,531.
+/// Longest `info`, in bytes. The longest record that names a use has some 200; `hpke` says that it
+/// may panic at 65,531.
 pub const INFO_MAX_BYTES: usize = 1_024;
 
 /// Length of a box of that many bytes of plaintext, in bytes.

@@ -18,12 +18,12 @@ use crate::keys::{DeviceSeed, UserSeed};
 /// told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the box does not open")]
-pub struct NotOpened;
+pub struct OpenError;
 
 /// What was in a box: secret, and wiped when dropped.
-pub struct Opened(Zeroizing<Vec<u8>>);
+pub struct Plaintext(Zeroizing<Vec<u8>>);
 
-impl Opened {
+impl Plaintext {
     /// The plaintext, for the type of secret that is made of it.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
@@ -31,9 +31,9 @@ impl Opened {
     }
 }
 
-impl fmt::Debug for Opened {
+impl fmt::Debug for Plaintext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Opened(..)")
+        f.write_str("Plaintext(..)")
     }
 }
 
@@ -50,26 +50,26 @@ macro_rules! opens {
             /// Opens a box that was sealed to this seed's key for the use that `info` says.
             ///
             /// # Errors
-            /// [`NotOpened`].
-            pub fn open(&self, sealed: &[u8], info: &[u8], associated: &[u8]) -> Result<Opened, NotOpened> {
+            /// [`OpenError`].
+            pub fn open(&self, sealed: &[u8], info: &[u8], associated: &[u8]) -> Result<Plaintext, OpenError> {
                 let (encapsulation, ciphertext) =
-                    sealed.split_at_checked(ENCAPSULATION_BYTES).ok_or(NotOpened)?;
-                let length = ciphertext.len().checked_sub(TAG_BYTES).ok_or(NotOpened)?;
-                let (text, tag) = ciphertext.split_at_checked(length).ok_or(NotOpened)?;
+                    sealed.split_at_checked(ENCAPSULATION_BYTES).ok_or(OpenError)?;
+                let length = ciphertext.len().checked_sub(TAG_BYTES).ok_or(OpenError)?;
+                let (text, tag) = ciphertext.split_at_checked(length).ok_or(OpenError)?;
                 if info.len() > INFO_MAX_BYTES {
-                    return Err(NotOpened);
+                    return Err(OpenError);
                 }
-                let encapsulation = EncappedKey::from_bytes(encapsulation).map_err(|_| NotOpened)?;
-                let tag = AeadTag::<Aead>::from_bytes(tag).map_err(|_| NotOpened)?;
+                let encapsulation = EncappedKey::from_bytes(encapsulation).map_err(|_| OpenError)?;
+                let tag = AeadTag::<Aead>::from_bytes(tag).map_err(|_| OpenError)?;
                 then_wipe_stack(|| {
                     let seed = PrivateKey::expand(self.expose());
                     let mut context =
                         setup_receiver::<Aead, Kdf, XWing>(&OpModeR::Base, &seed, &encapsulation, info)
-                            .map_err(|_| NotOpened)?;
-                    let mut opened = Opened(Zeroizing::new(text.to_vec()));
+                            .map_err(|_| OpenError)?;
+                    let mut opened = Plaintext(Zeroizing::new(text.to_vec()));
                     context
                         .open_inout_detached(InOutBuf::from(opened.0.as_mut_slice()), associated, &tag)
-                        .map_err(|_| NotOpened)?;
+                        .map_err(|_| OpenError)?;
                     Ok(opened)
                 })
             }

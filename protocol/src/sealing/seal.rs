@@ -9,7 +9,7 @@ use hpke::inout::InOutBuf;
 use hpke::{OpModeS, Serializable as _, setup_sender_with_rng};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::xwing::{Aead, Given, Kdf, PublicKey, XWing, then_wipe_stack};
+use super::xwing::{Aead, FixedRng, Kdf, PublicKey, XWing, then_wipe_stack};
 use super::{EncryptionKey, INFO_MAX_BYTES, box_bytes};
 use crate::keys::{Entropy, NoEntropy};
 
@@ -53,29 +53,29 @@ impl fmt::Debug for Randomness {
 /// an `info` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("nothing was sealed")]
-pub struct NotSealed;
+pub struct SealError;
 
 /// Seals `plaintext` to `key` for the use that `info` says; `associated` must be the same when it
 /// is opened. A box of [`box_bytes`] bytes. The same arguments give the same box.
 ///
 /// # Errors
-/// [`NotSealed`].
+/// [`SealError`].
 pub fn seal(
     key: &EncryptionKey,
     info: &[u8],
     associated: &[u8],
     plaintext: &[u8],
     randomness: Randomness,
-) -> Result<Vec<u8>, NotSealed> {
+) -> Result<Vec<u8>, SealError> {
     if info.len() > INFO_MAX_BYTES {
-        return Err(NotSealed);
+        return Err(SealError);
     }
     let key = PublicKey(key.clone());
     then_wipe_stack(move || {
-        let mut given = Given::new(&randomness.0);
+        let mut given = FixedRng::new(&randomness.0);
         let (encapsulation, mut context) =
             setup_sender_with_rng::<Aead, Kdf, XWing>(&OpModeS::Base, &key, info, &mut given)
-                .map_err(|_| NotSealed)?;
+                .map_err(|_| SealError)?;
         // Its room from the start: growing would leave a copy of the plaintext.
         let mut sealed = Vec::with_capacity(box_bytes(plaintext.len()));
         sealed.extend_from_slice(&encapsulation.to_bytes());
@@ -89,7 +89,7 @@ pub fn seal(
             }
             Ok(_) | Err(_) => {
                 sealed.zeroize();
-                Err(NotSealed)
+                Err(SealError)
             }
         }
     })

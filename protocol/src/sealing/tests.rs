@@ -7,7 +7,7 @@ use hpke::{
 };
 use serde_json::Value;
 
-use super::xwing::{Aead, EncappedKey, Given, Kdf, PrivateKey, PublicKey, XWing};
+use super::xwing::{Aead, EncappedKey, FixedRng, Kdf, PrivateKey, PublicKey, XWing};
 use super::*;
 use crate::codec;
 use crate::keys::UserSeed;
@@ -42,7 +42,7 @@ fn the_vectors_of_x_wing_come_out() {
         let public = XWing::sk_to_pk(&key);
         assert_eq!(public.to_bytes().as_slice(), unhex(&vector["pk"]));
         let drawn = randomness(&vector["eseed"]);
-        let (secret, sent) = XWing::encap_with_rng(&public, None, &mut Given::new(&drawn)).unwrap();
+        let (secret, sent) = XWing::encap_with_rng(&public, None, &mut FixedRng::new(&drawn)).unwrap();
         assert_eq!(sent.to_bytes().as_slice(), unhex(&vector["ct"]));
         assert_eq!(secret.0.as_slice(), unhex(&vector["ss"]));
         let received = EncappedKey::from_bytes(&unhex(&vector["ct"])).unwrap();
@@ -63,7 +63,7 @@ fn the_vectors_of_hpke_come_out() {
         assert_eq!(key.to_bytes().as_slice(), unhex(&vector["skRm"]));
         assert_eq!(public.to_bytes().as_slice(), unhex(&vector["pkRm"]));
         let (info, drawn) = (unhex(&vector["info"]), randomness(&vector["ikmE"]));
-        let mut given = Given::new(&drawn);
+        let mut given = FixedRng::new(&drawn);
         let (sent, mut sender) =
             setup_sender_with_rng::<Aead, Kdf, XWing>(&OpModeS::Base, &public, &info, &mut given).unwrap();
         assert!(given.is_used_up());
@@ -106,8 +106,8 @@ fn authenticated_modes_are_refused() {
     let key = PrivateKey::expand(&[1; 32]);
     let public = XWing::sk_to_pk(&key);
     let drawn = [2; RANDOMNESS_BYTES];
-    assert!(XWing::encap_with_rng(&public, Some((&key, &public)), &mut Given::new(&drawn)).is_err());
-    let (_, sent) = XWing::encap_with_rng(&public, None, &mut Given::new(&drawn)).unwrap();
+    assert!(XWing::encap_with_rng(&public, Some((&key, &public)), &mut FixedRng::new(&drawn)).is_err());
+    let (_, sent) = XWing::encap_with_rng(&public, None, &mut FixedRng::new(&drawn)).unwrap();
     assert!(XWing::decap(&key, Some(&public), &sent).is_err());
 }
 
@@ -124,7 +124,7 @@ fn keys_that_the_library_reads_are_sound_too() {
 #[test]
 fn randomness_is_handed_out_once_and_to_the_last_byte() {
     let drawn: [u8; RANDOMNESS_BYTES] = std::array::from_fn(|at| at.try_into().unwrap());
-    let mut given = Given::new(&drawn);
+    let mut given = FixedRng::new(&drawn);
     let mut bytes = [0; 56];
     given.try_fill_bytes(&mut bytes).unwrap();
     assert_eq!(bytes.as_slice(), &drawn[..56]);

@@ -1,6 +1,6 @@
 //! X-Wing as a KEM of HPKE: ML-KEM-768 and X25519, and one secret out of both.
 //!
-//! Decides how a seed becomes keys and how the two shared secrets are joined
+//! Decides how a seed becomes keys and how the two shared secrets are combined
 //! (draft-connolly-cfrg-xwing-kem; draft-ietf-hpke-pq, KEM 0x647a). Refuses encapsulations whose
 //! X25519 half is not sound, as keys are refused, and the authenticated modes, which X-Wing has
 //! not. The traits are `hpke`'s; nothing outside of this folder sees them.
@@ -29,14 +29,14 @@ pub(super) type Aead = hpke::aead::ChaCha20Poly1305;
 /// HKDF-SHA256, from which HPKE takes key and nonce.
 pub(super) type Kdf = hpke::kdf::HkdfSha256;
 
-/// What the joined secret ends with: the X-Wing of the draft, as it draws itself.
+/// What the combined secret ends with: the X-Wing of the draft, as it draws itself.
 const LABEL: &[u8] = br"\.//^\";
 /// Length of ML-KEM-768's ciphertext (FIPS 203, section 8), in bytes.
 const ML_KEM_CIPHERTEXT_BYTES: usize = ENCAPSULATION_BYTES - 32;
 
-/// Stack overwritten after a seed or randomness was used, in words: 256 KiB. ML-KEM works on
-/// matrices by value; without optimisation opening a box takes some 150 KiB.
-const USED_STACK_WORDS: usize = 32_768;
+/// Stack overwritten after a seed or randomness was used, in words: 64 KiB. ML-KEM's keys are values
+/// that move; without optimisation their traces reach beyond 16 KiB, and 32 are enough.
+const USED_STACK_WORDS: usize = 8_192;
 
 /// Uses a key, then overwrites where on the stack that was: the libraries wipe the keys that they
 /// own, not the numbers on the way to them.
@@ -59,7 +59,7 @@ pub(super) struct PrivateKey(Arc<Expanded>);
 struct Expanded {
     seed: Zeroizing<[u8; 32]>,
     ml_kem: DecapsulationKey<MlKem768Params>,
-    curve: StaticSecret,
+    x25519: StaticSecret,
 }
 
 /// What stands before the ciphertext in a box, its X25519 half sound.
@@ -69,28 +69,28 @@ pub(super) struct EncappedKey(Box<[u8; ENCAPSULATION_BYTES]>);
 impl PrivateKey {
     /// The private keys of a seed: 96 bytes of SHAKE256, two thirds for ML-KEM.
     pub(super) fn expand(seed: &[u8; 32]) -> Self {
-        let (mut d, mut z, mut curve) = (B32::default(), B32::default(), [0; 32]);
+        let (mut d, mut z, mut x25519) = (B32::default(), B32::default(), [0; 32]);
         let mut expanded = Shake256::default().chain(seed).finalize_xof();
         expanded.read(&mut d);
         expanded.read(&mut z);
-        expanded.read(&mut curve);
+        expanded.read(&mut x25519);
         let (ml_kem, _) = MlKem768::generate_deterministic(&d, &z);
-        let key = Expanded { seed: Zeroizing::new(*seed), ml_kem, curve: StaticSecret::from(curve) };
+        let key = Expanded { seed: Zeroizing::new(*seed), ml_kem, x25519: StaticSecret::from(x25519) };
         d.as_mut_slice().zeroize();
         z.as_mut_slice().zeroize();
-        curve.zeroize();
+        x25519.zeroize();
         Self(Arc::new(key))
     }
 }
 
 /// One secret out of both: SHA3-256 over them, and over what of the exchange ML-KEM doesn't bind by
 /// itself.
-fn join(ml_kem: &[u8], curve: &SharedPoint, encapsulated: &[u8], key: &[u8]) -> SharedSecret<XWing> {
-    let parts = [ml_kem, curve.as_bytes(), encapsulated, key, LABEL];
+fn combine(ml_kem: &[u8], x25519: &SharedPoint, encapsulated: &[u8], key: &[u8]) -> SharedSecret<XWing> {
+    let parts = [ml_kem, x25519.as_bytes(), encapsulated, key, LABEL];
     let hash = parts.into_iter().fold(Sha3_256::default(), |hash, part| hash.chain(part));
-    let mut joined = SharedSecret::default();
-    joined.0.copy_from_slice(&hash.finalize_fixed());
-    joined
+    let mut combined = SharedSecret::default();
+    combined.0.copy_from_slice(&hash.finalize_fixed());
+    combined
 }
 
 impl hpke::Kem for XWing {
@@ -101,8 +101,8 @@ impl hpke::Kem for XWing {
     const KEM_ID: u16 = 0x647a;
 
     fn sk_to_pk(key: &PrivateKey) -> PublicKey {
-        let curve = PublicPoint::from(&key.0.curve).to_bytes();
-        PublicKey(EncryptionKey::from_halves(key.0.ml_kem.encapsulation_key(), &curve))
+        let x25519 = PublicPoint::from(&key.0.x25519).to_bytes();
+        PublicKey(EncryptionKey::from_halves(key.0.ml_kem.encapsulation_key(), &x25519))
     }
 
     /// HPKE's own way to a key pair, SHAKE256 with labels. Nothing here goes it, since our seeds
@@ -135,11 +135,11 @@ impl hpke::Kem for XWing {
         let (first, point) = encapsulation.halves();
         let ciphertext = first.try_into().map_err(|_| HpkeError::DecapError)?;
         let mut ml_kem = key.0.ml_kem.decapsulate(ciphertext).map_err(|()| HpkeError::DecapError)?;
-        let curve = key.0.curve.diffie_hellman(&point.into());
-        let public = PublicPoint::from(&key.0.curve);
-        let joined = join(&ml_kem, &curve, &point, public.as_bytes());
+        let x25519 = key.0.x25519.diffie_hellman(&point.into());
+        let public = PublicPoint::from(&key.0.x25519);
+        let combined = combine(&ml_kem, &x25519, &point, public.as_bytes());
         ml_kem.as_mut_slice().zeroize();
-        Ok(joined)
+        Ok(combined)
     }
 
     fn encap_with_rng(
@@ -158,27 +158,27 @@ impl hpke::Kem for XWing {
             to.encapsulate_deterministic(&message).map_err(|()| HpkeError::EncapError)?;
         let own = StaticSecret::from(*scalar);
         let public = PublicPoint::from(&own);
-        let joined = join(&ml_kem, &own.diffie_hellman(&point.into()), public.as_bytes(), &point);
+        let combined = combine(&ml_kem, &own.diffie_hellman(&point.into()), public.as_bytes(), &point);
         message.as_mut_slice().zeroize();
         ml_kem.as_mut_slice().zeroize();
-        Ok((joined, EncappedKey::from_halves(&first, public.as_bytes())))
+        Ok((combined, EncappedKey::from_halves(&first, public.as_bytes())))
     }
 }
 
 impl EncappedKey {
-    fn from_halves(ml_kem: &[u8], curve: &[u8; 32]) -> Self {
+    fn from_halves(ml_kem: &[u8], x25519: &[u8; 32]) -> Self {
         let mut whole = Box::new([0; ENCAPSULATION_BYTES]);
         let (first, second) = whole.split_at_mut(ML_KEM_CIPHERTEXT_BYTES);
         first.copy_from_slice(ml_kem);
-        second.copy_from_slice(curve);
+        second.copy_from_slice(x25519);
         Self(whole)
     }
 
     fn halves(&self) -> (&[u8], [u8; 32]) {
         let (first, second) = self.0.split_at(ML_KEM_CIPHERTEXT_BYTES);
-        let mut curve = [0; 32];
-        curve.copy_from_slice(second);
-        (first, curve)
+        let mut x25519 = [0; 32];
+        x25519.copy_from_slice(second);
+        (first, x25519)
     }
 }
 
@@ -235,24 +235,24 @@ impl ConstantTimeEq for PrivateKey {
 }
 
 /// Hands out the randomness it was given, from the front, to the last byte and no further.
-pub(super) struct Given<'a> {
+pub(super) struct FixedRng<'a> {
     rest: &'a [u8],
-    asked_for_more: bool,
+    overdrawn: bool,
 }
 
-impl<'a> Given<'a> {
+impl<'a> FixedRng<'a> {
     pub(super) fn new(bytes: &'a [u8; RANDOMNESS_BYTES]) -> Self {
-        Self { rest: bytes, asked_for_more: false }
+        Self { rest: bytes, overdrawn: false }
     }
 
     /// Whether exactly all of it was drawn: a library that drew otherwise would make another box
     /// of it than every other program.
     pub(super) fn is_used_up(&self) -> bool {
-        self.rest.is_empty() && !self.asked_for_more
+        self.rest.is_empty() && !self.overdrawn
     }
 }
 
-impl TryRng for Given<'_> {
+impl TryRng for FixedRng<'_> {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
@@ -271,10 +271,10 @@ impl TryRng for Given<'_> {
                 to.copy_from_slice(given);
                 self.rest = rest;
             }
-            None => self.asked_for_more = true,
+            None => self.overdrawn = true,
         }
         Ok(())
     }
 }
 
-impl TryCryptoRng for Given<'_> {}
+impl TryCryptoRng for FixedRng<'_> {}

@@ -265,7 +265,7 @@ fn key(given: &Value) -> Judgement {
         json!(match error {
             UnsoundKey::Length(_) => "Length",
             UnsoundKey::NotReduced => "NotReduced",
-            UnsoundKey::Curve => "Curve",
+            UnsoundKey::X25519 => "X25519",
         })
     })?;
     Ok(json!({"hash": key.hash()}))
@@ -274,12 +274,12 @@ fn key(given: &Value) -> Judgement {
 fn sealed_box(given: &Value) -> Judgement {
     let seed = UserSeed::from_bytes(&mut secret(given, "seed"));
     let [info, associated, sealed] = ["info", "associated", "box"].map(|name| unhex(&given[name]));
-    let opened = seed.open(&sealed, &info, &associated).map_err(|_| json!("NotOpened"))?;
+    let opened = seed.open(&sealed, &info, &associated).map_err(|_| json!("OpenError"))?;
     if !given["randomness"].is_null() {
         let drawn = Randomness::from_slice(&unhex(&given["randomness"])).unwrap();
         let again = seal(&seed.encryption_key(), &info, &associated, opened.expose(), drawn);
         if again.as_ref() != Ok(&sealed) {
-            return Err(json!("AnotherBox"));
+            return Err(json!("OtherBox"));
         }
     }
     Ok(json!({"plaintext": hex(opened.expose())}))

@@ -10,11 +10,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
-#[path = "../support/by_hand.rs"]
-mod by_hand;
 mod certificates;
 mod check;
 mod codec;
+#[path = "../support/hpke_reference.rs"]
+mod hpke_reference;
 mod logs;
 mod make;
 mod sealing;

@@ -7,12 +7,12 @@ use parsec_protocol::sealing::{
 };
 use serde_json::{Value, json};
 
-use crate::by_hand::Made;
 use crate::check::hex;
+use crate::hpke_reference::ReferenceBox;
 use crate::make::Set;
 
 /// Where the X25519 half of a key begins.
-const CURVE: usize = ENCRYPTION_KEY_BYTES - 32;
+const X25519: usize = ENCRYPTION_KEY_BYTES - 32;
 const SEED: [u8; 32] = [0x51; 32];
 const DRAWN: [u8; RANDOMNESS_BYTES] = [0x52; RANDOMNESS_BYTES];
 const INFO: &[u8] = b"\x81\x6aan example";
@@ -30,7 +30,7 @@ pub(crate) fn keys(set: &mut Set) {
     let no = |refuse: &str| Err(json!(refuse));
     set.put("key", "another-suite", "of a suite that is none", &given(2, &good), no("Suite"));
     set.put("key", "cut", "one byte cut off", &given(1, &good[..ENCRYPTION_KEY_BYTES - 1]), no("Length"));
-    set.put("key", "x25519-alone", "the X25519 half alone", &given(1, &good[CURVE..]), no("Length"));
+    set.put("key", "x25519-alone", "the X25519 half alone", &given(1, &good[X25519..]), no("Length"));
     let mut longer = good.to_vec();
     longer.push(0);
     set.put("key", "longer", "a byte behind it", &given(1, &longer), no("Length"));
@@ -40,10 +40,10 @@ pub(crate) fn keys(set: &mut Set) {
     let mut high = good;
     (high[1_150], high[1_151]) = (high[1_150] & 0x0f | 0xf0, 0xff);
     set.put("key", "last-coefficient", "the last coefficient is 4,095", &given(1, &high), no("NotReduced"));
-    let mut with = |name: &str, about: &str, curve: [u8; 32]| {
+    let mut with = |name: &str, about: &str, x25519: [u8; 32]| {
         let mut key = good;
-        key[CURVE..].copy_from_slice(&curve);
-        set.put("key", name, about, &given(1, &key), no("Curve"));
+        key[X25519..].copy_from_slice(&x25519);
+        set.put("key", name, about, &given(1, &key), no("X25519"));
     };
     with("zeros", "the X25519 half is all zeros", [0; 32]);
     let mut one = [0; 32];
@@ -52,25 +52,25 @@ pub(crate) fn keys(set: &mut Set) {
     let mut base = [0xff; 32];
     (base[0], base[31]) = (0xf6, 0x7f);
     with("not-below-the-prime", "the X25519 half is 2^255 - 10: 9 once more", base);
-    let mut top: [u8; 32] = good[CURVE..].try_into().unwrap();
+    let mut top: [u8; 32] = good[X25519..].try_into().unwrap();
     top[31] |= 0x80;
     with("top-bit", "the top bit of the X25519 half is set", top);
 }
 
 /// A box for the key of `SEED`, made step by step with another X25519 key or secret than belong
 /// there.
-fn by_hand(point: Option<[u8; 32]>, curve: Option<[u8; 32]>) -> Vec<u8> {
+fn reference_box(point: Option<[u8; 32]>, x25519: Option<[u8; 32]>) -> Vec<u8> {
     let key = key_of(SEED);
     let own = x25519_dalek::StaticSecret::from(<[u8; 32]>::try_from(&DRAWN[32..]).unwrap());
-    let theirs: [u8; 32] = key[CURVE..].try_into().unwrap();
-    let made = Made {
+    let theirs: [u8; 32] = key[X25519..].try_into().unwrap();
+    let made = ReferenceBox {
         key: &key,
         info: INFO,
         associated: b"",
         text: &SECRET,
         message: DRAWN[..32].try_into().unwrap(),
         point: point.unwrap_or(x25519_dalek::PublicKey::from(&own).to_bytes()),
-        curve: curve.unwrap_or(own.diffie_hellman(&theirs.into()).to_bytes()),
+        x25519: x25519.unwrap_or(own.diffie_hellman(&theirs.into()).to_bytes()),
     };
     made.sealed()
 }
@@ -114,15 +114,9 @@ pub(crate) fn boxes(set: &mut Set) {
     set.put("box", "long", "the longest info, associated data, a longer plaintext", &all, opens(&long));
 
     let no = |refuse: &str| Err(json!(refuse));
-    let closed = || no("NotOpened");
+    let closed = || no("OpenError");
     let other = with(&made, "randomness", json!(hex(&[0x56; RANDOMNESS_BYTES])));
-    set.put(
-        "box",
-        "another-randomness",
-        "opens, and is not the box that this makes",
-        &other,
-        no("AnotherBox"),
-    );
+    set.put("box", "another-randomness", "opens, and is not the box that this makes", &other, no("OtherBox"));
     let other = with(&given(INFO, b"", &good), "seed", json!(hex(&[0x57; 32])));
     set.put("box", "another-seed", "opened with another seed", &other, closed());
     set.put("box", "another-info", "for another use", &given(b"\x81\x6aan exampl3", b"", &good), closed());
@@ -145,12 +139,12 @@ pub(crate) fn boxes(set: &mut Set) {
     set.put("box", "short", "no room for a tag", &given(INFO, b"", short), closed());
     let longer = [good.as_slice(), &[0]].concat();
     set.put("box", "longer", "a byte behind it", &given(INFO, b"", &longer), closed());
-    let zeros = by_hand(Some([0; 32]), Some([0; 32]));
+    let zeros = reference_box(Some([0; 32]), Some([0; 32]));
     let about =
         "the X25519 key of the box is all zeros, and so is the secret: but for the rule it would open";
     set.put("box", "zeros", about, &given(INFO, b"", &zeros), closed());
     let mut top: [u8; 32] = good[ENCAPSULATION_BYTES - 32..ENCAPSULATION_BYTES].try_into().unwrap();
     top[31] |= 0x80;
     let about = "the top bit of the X25519 key of the box is set: but for the rule it would open";
-    set.put("box", "top-bit", about, &given(INFO, b"", &by_hand(Some(top), None)), closed());
+    set.put("box", "top-bit", about, &given(INFO, b"", &reference_box(Some(top), None)), closed());
 }

@@ -65,7 +65,7 @@ fn typed(status: StatusCode, media_type: &'static str, body: impl Into<Body>) ->
 }
 
 /// A record that only grows, for a reader who says how far it has seen it: one that falls short of
-/// that is not given out, so that a database which lags is not taken for another past.
+/// that is not given out, so that a database which lags is not taken for a rollback.
 pub(crate) fn reaching<T: Reaches + Encode<()>>(least: Least, value: &T) -> Result<Response, Refusal> {
     if least.is_reached_by(value) { Ok(record(value)) } else { Err(Refusal::BEHIND) }
 }

@@ -43,7 +43,7 @@ use crate::store::{Standalone, StoreError, Tx};
 const ENROLMENTS: u64 = 1_500;
 /// Logs grown, and statements tried in each.
 const LOGS: u64 = 12;
-const STATEMENTS: usize = 500;
+const STATEMENTS: usize = 600;
 /// People and devices there can be: few, so that they meet often, and ids and keys are often taken.
 const CAST: u64 = 40;
 /// After how many certificates everything that can be asked is asked.
@@ -170,7 +170,7 @@ fn bodies(seed: &mut Seed, org: &Org, by: u64) -> Vec<Body> {
     let profile = profile(seed);
     let (one, other) = (seed.draw(PEOPLE), seed.draw(PEOPLE));
     match seed.draw(26) {
-        20 => {
+        22 => {
             // A recovery device of the author's own user, or of anybody.
             let own = org.log.device(&device(by)).unwrap().user;
             let owner = (0..PEOPLE).find(|n| user(*n) == own).filter(|_| seed.draw(4) > 0);
@@ -180,11 +180,11 @@ fn bodies(seed: &mut Seed, org: &Org, by: u64) -> Vec<Body> {
             }
             vec![body]
         }
-        21..=25 => vec![key_change(seed, org, by)],
+        23..=25 => vec![key_change(seed, org, by)],
         0..=3 => vec![user_body(one, profile), device_body(one, one)],
         4..=7 => vec![device_body(one, other)],
-        8..=14 => vec![Body::ProfileChange { user: user(one), profile }],
-        15..=16 => vec![Body::UserRevoked { user: user(one) }],
+        8..=13 => vec![Body::ProfileChange { user: user(one), profile }],
+        14..=17 => vec![Body::UserRevoked { user: user(one) }],
         _ => vec![Body::DeviceRevoked { device: device(one) }],
     }
 }

@@ -15,6 +15,7 @@ use super::{Namespace, Network};
 use crate::ceremony::{Bell, Side};
 use crate::device::{Device, Founding, private_folder};
 use crate::fixture::{ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_PASSWORD};
+use crate::process::Daemon;
 use crate::script::{self, Ends, Phone};
 use crate::server::Server;
 
@@ -30,7 +31,9 @@ pub struct Plan<'a> {
     pub address: &'a str,
     /// Alice's namespace.
     pub alice: &'a Namespace,
-    /// More options for her daemon.
+    /// Which daemon everybody runs.
+    pub daemon: Daemon,
+    /// More options for hers.
     pub options: &'a [&'a str],
 }
 
@@ -44,6 +47,7 @@ pub struct Office {
     /// The server.
     pub server: Server,
     authority: String,
+    daemon: Daemon,
     folder: TempDir,
 }
 
@@ -86,7 +90,8 @@ impl Office {
         let server = Server::start_in(plan.server, &listen, &home, &options);
         let options: Vec<&str> =
             ["--ca-file", &authority].into_iter().chain(plan.options.iter().copied()).collect();
-        let alice = Device::start_in(plan.alice, "Alice", &folder.path().join("alice"), &options);
+        let home = folder.path().join("alice");
+        let alice = Device::start_in(plan.daemon, plan.alice, "Alice", &home, &options);
         let token = server.reserve("acme");
         alice
             .found(&Founding {
@@ -100,7 +105,7 @@ impl Office {
                 typed_codes: false,
             })
             .unwrap();
-        Self { alice, server, authority, folder }
+        Self { alice, server, authority, daemon: plan.daemon, folder }
     }
 
     /// A folder of the office.
@@ -112,7 +117,7 @@ impl Office {
     /// A device at a place that knows nothing yet.
     #[must_use]
     pub fn device(&self, namespace: &Namespace, name: &str) -> Device {
-        Device::start_in(namespace, name, &self.path(name), &["--ca-file", &self.authority])
+        Device::start_in(self.daemon, namespace, name, &self.path(name), &["--ca-file", &self.authority])
     }
 
     /// Both sides of a ceremony over the peer-to-peer transport, started.

@@ -19,6 +19,7 @@ use parsec_tests::ceremony::Bell;
 use parsec_tests::device::Device;
 use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
+use parsec_tests::process::Daemon;
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
 use parsec_tests::rpc::{Client, Failed};
 use parsec_tests::script::{self, Phone};
@@ -275,7 +276,7 @@ fn a_password_changes_and_guessing_gets_slow() {
 
 #[test]
 fn a_hundred_guesses_hold_nobody_up_and_are_three() {
-    let fixture = Fixture::found(FixtureOptions::default());
+    let fixture = Fixture::found(FixtureOptions { daemon: Daemon::Shipped, ..FixtureOptions::default() });
     let alice = &fixture.alice;
     let order = Arc::new(Mutex::new(Vec::new()));
     let clients: Vec<_> = (0..13).map(|_| alice.client().unwrap()).collect();

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use parsec_protocol::control::{ChoiceMode, Outcome, ProblemKind, Registration};
 use parsec_tests::ceremony::Bell;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_EMAIL, BOB, BOB_EMAIL, Fixture, FixtureOptions};
+use parsec_tests::logs::files;
+use parsec_tests::process::Daemon;
 
 #[test]
 fn bob_joins_and_alice_adds_a_device() {
-    let fixture = Fixture::found(FixtureOptions::default());
+    let fixture = Fixture::found(FixtureOptions { daemon: Daemon::Shipped, ..FixtureOptions::default() });
     let bob = fixture.device("bob");
     let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let ends = fixture.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
@@ -40,6 +42,12 @@ fn bob_joins_and_alice_adds_a_device() {
     }
     let devices = bob.devices();
     assert_eq!(devices[0].registration, Registration::Registered);
+    // Most tests run a daemon whose key files take no work. What is shipped pins it.
+    for at in [&fixture.alice, &bob, &tablet] {
+        let key = files(&at.data()).into_iter().find(|(path, _)| path.ends_with("key.age")).unwrap().1;
+        let stanza = key.split(|byte| *byte == b'\n').nth(1).unwrap();
+        assert!(stanza.ends_with(b" 18"), "{}", String::from_utf8_lossy(stanza));
+    }
 }
 
 #[test]

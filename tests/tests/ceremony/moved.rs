@@ -8,6 +8,7 @@ use parsec_protocol::control::ChoiceMode;
 use parsec_tests::ceremony::Bell;
 use parsec_tests::device::{Device, private_folder};
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, Fixture, FixtureOptions};
+use parsec_tests::process::Daemon;
 use parsec_tests::proxy::{Fate, Meddler, Proxy, Request};
 use parsec_tests::script::{self, Phone};
 use parsec_tests::server::Server;
@@ -16,6 +17,7 @@ const CONFIRMED: FixtureOptions = FixtureOptions {
     organisation: "acme",
     typed_codes: false,
     direct: false,
+    daemon: Daemon::LightKeyFiles,
     server_options: &[],
     daemon_options: &["--approval", "device"],
 };

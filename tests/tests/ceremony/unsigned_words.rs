@@ -7,33 +7,16 @@ use parsec_protocol::codec;
 use parsec_protocol::control::{ProblemKind, ProfileName, Registration};
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorBody, ErrorCode};
-use parsec_tests::device::{Device, Founding, private_folder};
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
-use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, NoAnswer, Proxy, Request};
-use parsec_tests::server::Server;
+use parsec_tests::process::Daemon;
+use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
+use parsec_tests::unanswered::Unanswered;
 
 #[test]
 fn a_refused_founding_keeps_the_only_keys_of_what_may_exist() {
-    let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    private_folder(&folder.path().join("server"));
-    let server = Server::start(&folder.path().join("server"), &[]);
-    let proxy = Proxy::start(server.address());
-    proxy.meddle(Arc::new(NoAnswer));
-    let owner = Device::start("owner", &folder.path().join("t"));
-    let (url, token) = (proxy.url(), server.reserve("acme"));
-    let found = |token: &str| {
-        owner.found(&Founding {
-            server: &url,
-            organisation: "acme",
-            token,
-            email: "alice@acme.example",
-            name: "Alice",
-            label: "desk",
-            password: "seven purple tortoises sing",
-            typed_codes: false,
-        })
-    };
-    assert_eq!(found(&token).unwrap_err().name(), Some(ProblemKind::ServerUnreachable));
+    let founding = Unanswered::found(Daemon::default());
+    let (owner, proxy) = (&founding.owner, &founding.proxy);
+    let (url, found) = (proxy.url(), |token: &str| founding.again(token, ALICE_PASSWORD));
     let device = owner.devices()[0].device;
     proxy.meddle(Arc::new(Honest));
     // It exists by now; the token is mistyped.
@@ -54,7 +37,7 @@ fn a_refused_founding_keeps_the_only_keys_of_what_may_exist() {
     assert_eq!(found(&"0".repeat(64)).unwrap_err().name(), Some(ProblemKind::BootstrapRefused));
     assert_eq!((listed(&[]), listed(&["--set-aside"])), (1, 0));
     assert_eq!(owner.ctl(&["device", "restore", "00000000"]).code, 64);
-    found(&token).unwrap();
+    found(&founding.token).unwrap();
     let known = owner.devices();
     assert_eq!((known.len(), known[0].device, known[0].registration), (1, device, Registration::Registered));
     assert_eq!(owner.verify().unwrap().count, 2);

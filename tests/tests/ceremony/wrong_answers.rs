@@ -166,7 +166,7 @@ fn links_that_do_not_work() {
     let mut strange = payload.to_owned().into_bytes();
     strange[10] = if strange[10] == b'A' { b'B' } else { b'A' };
     let strange = String::from_utf8(strange).unwrap();
-    for (what, link, name, exit) in [
+    let links = [
         ("cut off", link[..link.len() - 9].to_owned(), ProblemKind::LinkMalformed, 65),
         ("no fragment", address.to_owned(), ProblemKind::LinkMalformed, 65),
         ("no link at all", "hello".to_owned(), ProblemKind::LinkMalformed, 65),
@@ -189,13 +189,21 @@ fn links_that_do_not_work() {
             ProblemKind::InvitationUnknown,
             68,
         ),
-    ] {
+    ];
+    let refused = |what: &str, link: &str, name: ProblemKind, exit: i32| {
         // Where the server can't be reached, the other device would be looked for.
         let transport: &[&str] = if what == "nobody there" { &["--transport", "server"] } else { &[] };
-        let said = bob.ctl_input(&[&["claim", "--json", "--link-file", "-"], transport].concat(), &link);
+        let said = bob.ctl_input(&[&["claim", "--json", "--link-file", "-"], transport].concat(), link);
         assert_eq!(said.code, exit, "{what}: {said:?}");
         assert!(said.stdout.contains(name.name()) || said.stderr.contains(name.name()), "{what}: {said:?}");
-    }
+    };
+    // Side by side: an invitation that a server doesn't know may be its greeter's, who is looked
+    // for.
+    std::thread::scope(|scope| {
+        for (what, link, name, exit) in &links {
+            scope.spawn(|| refused(what, link, *name, *exit));
+        }
+    });
     let parameters = InviteCancel { select: DeviceSelector::default(), token: invitation.token };
     fixture.alice.call::<Empty>(method::INVITE_CANCEL, parameters).unwrap();
     let said = bob.ctl_input(&["claim", "--json", "--link-file", "-"], link);

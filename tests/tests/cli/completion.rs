@@ -89,6 +89,11 @@ fn typed(command: Command, prepare: &str, lines: &[&str]) -> Vec<String> {
         session.exp_string("BECAME ").unwrap();
         became.push(session.exp_string("\n").unwrap().trim().to_owned());
     }
+    // An interactive shell shrugs at a polite signal: it would be waited for as long as for an
+    // answer.
+    session.exp_string("ready> ").unwrap();
+    session.send_line("exit").unwrap();
+    session.exp_eof().unwrap();
     became
 }
 

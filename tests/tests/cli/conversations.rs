@@ -178,7 +178,7 @@ fn a_watched_status_is_told_once_for_each_change() {
 fn a_daemon_of_another_generation_is_told_by_its_hello() {
     let daemon = FakeDaemon::start(|name, _, _| match name {
         method::HELLO => {
-            Reply::result(json!({ "version": "7.0.0", "api_version": "2.0", "api_oldest": "2.0",
+            Reply::result(json!({ "version": "7.0.0", "api_version": "3.0", "api_oldest": "3.0",
             "socket": "user", "token": null, "methods": [] }))
         }
         _ => otherwise(name),

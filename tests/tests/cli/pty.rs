@@ -7,6 +7,7 @@ use parsec_protocol::control::InviteResult;
 use parsec_tests::ctl;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
+use parsec_tests::process::Daemon;
 use rexpect::session::{PtySession, spawn_command};
 
 /// Every screen is a session of its own, and the device was unlocked by none of them.
@@ -14,6 +15,7 @@ const CONFIRMED: FixtureOptions = FixtureOptions {
     organisation: "acme",
     typed_codes: false,
     direct: false,
+    daemon: Daemon::LightKeyFiles,
     server_options: &[],
     daemon_options: &["--approval", "device"],
 };

@@ -14,13 +14,14 @@ use parsec_protocol::control::{DeviceSelector, DeviceState, InviteListResult, To
 use parsec_tests::ctl::{self, Said};
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB_EMAIL, Fixture, FixtureOptions};
-use parsec_tests::process::binary;
+use parsec_tests::process::{Daemon, binary};
 
 /// Every command is a session of its own, and the device was unlocked by none of them.
 const CONFIRMED: FixtureOptions = FixtureOptions {
     organisation: "acme",
     typed_codes: false,
     direct: false,
+    daemon: Daemon::LightKeyFiles,
     server_options: &[],
     daemon_options: &["--approval", "device"],
 };

@@ -261,6 +261,8 @@ fn consistent(case: Case, fixture: &Fixture, bob: &Device, email: &str) -> bool 
         (Some(certified), Some(device)) => {
             bob.unlock(BOB_PASSWORD)
                 .unwrap_or_else(|failed| panic!("{case:?}: Bob can't unlock: {failed:?}"));
+            // Bob's daemon hears of it by itself, perhaps after Alice's.
+            let _ = bob.until_device(|device| device.registration == Registration::Registered);
             // The server takes nothing that is not signed by the certified device key.
             bob.verify().unwrap_or_else(|failed| panic!("{case:?}: Bob's keys don't match: {failed:?}"));
             assert_eq!(certified.devices.first().map(|known| known.device), Some(device.device), "{case:?}");

@@ -83,7 +83,8 @@ fn what_a_restore_lost_is_put_back_and_everybody_goes_on() {
     restored(&mut fixture, &kept);
     let before = manifests(&fixture);
 
-    // It says that it is behind and is given time, once; then it is seen, and what to do about it is said wherever somebody looks.
+    // It says that it is behind and is given time, once; then it is seen, and what to do about it
+    // is said wherever somebody looks.
     for _ in 0..2 {
         assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
         assert_eq!(said_behind(&fixture), 4);

@@ -11,6 +11,7 @@ use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::installed;
 use parsec_tests::memory::resident;
 use parsec_tests::metrics::figure;
+use parsec_tests::process::Daemon;
 use parsec_tests::skip;
 
 /// Room for requests, far below the 256 MiB that a password takes.
@@ -36,7 +37,7 @@ fn what_takes_more_memory_than_there_is_is_refused_and_the_others_are_served() {
         );
         return;
     }
-    let fixture = Fixture::found(FixtureOptions::default());
+    let fixture = Fixture::found(FixtureOptions { daemon: Daemon::Shipped, ..FixtureOptions::default() });
     let mut bob = fixture.device("bob");
     let process = bob.process().id();
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parsec_tests::device::{Device, private_folder};
 use parsec_tests::logs::files;
-use parsec_tests::process::{Process, as_nobody, binary};
+use parsec_tests::process::{Daemon, Process, as_nobody, binary};
 use parsec_tests::ready::Ready;
 use parsec_tests::skip;
 
@@ -78,7 +78,7 @@ fn another_user_of_the_machine_is_refused() {
         return;
     }
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let device = Device::start("owner", &folder.path().join("t"));
+    let device = Device::start_one(Daemon::Shipped, "owner", &folder.path().join("t"), &[]);
     let status = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"status.show\",\"params\":{}}\n";
     // With the modes as they are, the kernel refuses.
     let (answered, said) = ask_as_nobody(&device.socket(), status);
@@ -117,7 +117,7 @@ fn ask_as_nobody(socket: &Path, line: &str) -> (bool, String) {
 #[test]
 fn no_port_is_opened() {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let mut device = Device::start("owner", &folder.path().join("t"));
+    let mut device = Device::start_one(Daemon::Shipped, "owner", &folder.path().join("t"), &[]);
     let id = device.process().id();
     let sockets: Vec<String> = std::fs::read_dir(format!("/proc/{id}/fd"))
         .unwrap()
@@ -137,7 +137,7 @@ fn no_port_is_opened() {
 #[test]
 fn passwords_are_in_no_argument_and_no_environment() {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let mut device = Device::start("owner", &folder.path().join("t"));
+    let mut device = Device::start_one(Daemon::Shipped, "owner", &folder.path().join("t"), &[]);
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", device.process().id())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");

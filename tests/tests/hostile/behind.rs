@@ -1,5 +1,5 @@
-//! A server that says to be behind what a member's device has verified: one that catches up, and one that says so for ever, to
-//! hide that it has rolled back.
+//! A server that says to be behind what a member's device has verified: one that catches up, and
+//! one that says so for ever, to hide that it has rolled back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -16,6 +16,7 @@ use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::logs::{Planted, files};
 use parsec_tests::memory;
+use parsec_tests::process::Daemon;
 use parsec_tests::skip;
 
 /// The five keys of a device, out of its key file.
@@ -91,7 +92,7 @@ fn nothing_secret_is_left_in_memory_after_lock() {
     if !rustix::process::getuid().is_root() {
         return skip(NAME, "reading another process's memory takes root");
     }
-    let mut fixture = Fixture::found(FixtureOptions::default());
+    let mut fixture = Fixture::found(FixtureOptions { daemon: Daemon::Shipped, ..FixtureOptions::default() });
     let mut bob = fixture.device("bob");
     let mut codes = Vec::new();
     let link = ceremony(&fixture, &mut bob, &mut codes);

@@ -7,15 +7,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
-use parsec_protocol::control::{DeviceView, ProblemKind, Registration, method};
-use parsec_tests::device::{Device, Founding, private_folder};
+use parsec_protocol::control::{DeviceView, ProblemKind, method};
+use parsec_tests::device::{Device, private_folder};
 use parsec_tests::fixture::{ALICE_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::logs::files;
-use parsec_tests::process::{NOBODY, as_nobody, binary};
-use parsec_tests::proxy::{NoAnswer, Proxy};
-use parsec_tests::server::Server;
+use parsec_tests::process::{Daemon, NOBODY, as_nobody, binary};
+use parsec_tests::unanswered::Unanswered;
 use parsec_tests::{installed, skip};
 use rexpect::session::spawn_command;
 use rustix::process::{Pid, Signal, kill_process};
@@ -30,7 +28,7 @@ fn a_typed_password_is_read_once_and_written_once() {
         return skip(NAME, "strace is not installed");
     }
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    let mut device = Device::start("owner", &folder.path().join("t"));
+    let mut device = Device::start_one(Daemon::Shipped, "owner", &folder.path().join("t"), &[]);
     // A file for each thread: in one for all, a call that another thread interrupts is cut into two
     // lines.
     let traces = folder.path().join("traces");
@@ -201,28 +199,10 @@ fn a_key_file_that_somebody_put_there_confirms_nothing() {
 
 #[test]
 fn guessing_the_password_of_an_unfinished_founding_is_as_slow_as_any_guessing() {
-    let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
-    private_folder(&folder.path().join("server"));
-    let server = Server::start(&folder.path().join("server"), &[]);
-    let proxy = Proxy::start(server.address());
-    proxy.meddle(Arc::new(NoAnswer));
-    let device = Device::start("owner", &folder.path().join("t"));
-    let (url, token) = (proxy.url(), server.reserve("acme"));
-    let found = |password: &str| {
-        device.found(&Founding {
-            server: &url,
-            organisation: "acme",
-            token: &token,
-            email: "alice@acme.example",
-            name: "Alice",
-            label: "desk",
-            password,
-            typed_codes: false,
-        })
-    };
-    assert_eq!(found(PASSWORD).unwrap_err().name(), Some(ProblemKind::ServerUnreachable));
-    assert_eq!(device.devices()[0].registration, Registration::Pending);
-    let names: Vec<_> = (0..8).map(|_| found("not this one").unwrap_err().name().unwrap()).collect();
+    let founding = Unanswered::found(Daemon::Shipped);
+    let names: Vec<_> = (0..8)
+        .map(|_| founding.again(&founding.token, "not this one").unwrap_err().name().unwrap())
+        .collect();
     assert_eq!(names[..3], [ProblemKind::WrongPassword; 3], "{names:?}");
     assert!(names.contains(&ProblemKind::TooManyGuesses), "{names:?}");
 }

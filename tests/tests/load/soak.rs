@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parsec_protocol::control::{Empty, InviteCancel, method};
 use parsec_tests::fixture::{Fixture, FixtureOptions};
 use parsec_tests::memory::resident;
+use parsec_tests::process::Daemon;
 use parsec_tests::server::NO_LIMITS;
 use parsec_tests::{load, metrics};
 use serde_json::json;
@@ -45,6 +46,7 @@ fn nothing_is_held_for_what_is_over() {
     let mut fixture = Fixture::found(FixtureOptions {
         direct: true,
         server_options: NO_LIMITS,
+        daemon: Daemon::Shipped,
         ..FixtureOptions::default()
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

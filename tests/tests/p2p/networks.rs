@@ -6,6 +6,7 @@ use parsec_protocol::enrol::link::Link;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{BOB, BOB_EMAIL};
 use parsec_tests::network::{Namespace, Network, Office, Plan};
+use parsec_tests::process::Daemon;
 use parsec_tests::script::{self, Phone};
 use parsec_tests::skip;
 
@@ -42,7 +43,8 @@ fn lan(test: &str, family: Family, filters: bool) -> Option<Lan> {
         network.cable(namespace, "eth0", &switch, &[&address]);
     }
     let address = if family == Family::Four { "10.77.0.1" } else { "fd77::1" };
-    let office = Office::found(&Plan { server: &server, address, alice: &alice, options: &[] });
+    let daemon = Daemon::default();
+    let office = Office::found(&Plan { server: &server, address, alice: &alice, daemon, options: &[] });
     let bob_device = office.device(&bob, "bob");
     Some(Lan { office, bob: bob_device, namespaces: [alice, bob], _network: network })
 }

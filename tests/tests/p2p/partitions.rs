@@ -15,16 +15,14 @@ use parsec_tests::ceremony::Side;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_PASSWORD};
 use parsec_tests::network::{Namespace, Network, Office, Plan};
-use parsec_tests::process::kill_by_id;
+use parsec_tests::process::{Daemon, kill_by_id};
 use parsec_tests::script::{self, Phone};
 use parsec_tests::{alone, skip};
 
 /// Runs of random partitions without `PARSEC_PARTITIONS`.
 const PARTITIONS: usize = 12;
 /// Side by side: they wait more than they work.
-const WORKERS: usize = 4;
-/// More than the usual tests have.
-const MANY: usize = 40;
+const WORKERS: usize = 12;
 /// About what a whole ceremony carries in both directions, connection included.
 const BYTES: usize = 36_000;
 /// The switch's rules.
@@ -86,7 +84,13 @@ impl Lab {
         network.cable(&server, "eth0", &switch, &["10.77.0.1/24"]);
         network.cable(&alice, "eth0", &switch, &["10.77.0.2/24"]);
         let port = network.cable(&home, "eth0", &switch, &["10.77.0.3/24"]);
-        let plan = Plan { server: &server, address: "10.77.0.1", alice: &alice, options: &[] };
+        let plan = Plan {
+            server: &server,
+            address: "10.77.0.1",
+            alice: &alice,
+            daemon: Daemon::default(),
+            options: &[],
+        };
         Self { office: Office::found(&plan), home, switch, port, count: 2, _network: network }
     }
 
@@ -264,8 +268,7 @@ fn run_all(test: &str, cases: Vec<Case>) -> bool {
     let _machine = alone::on_the_machine();
     let cases = Mutex::new(VecDeque::from(cases));
     std::thread::scope(|scope| {
-        let many = cases.lock().unwrap().len();
-        for _ in 0..if many > MANY { 3 * WORKERS } else { WORKERS } {
+        for _ in 0..cases.lock().unwrap().len().min(WORKERS) {
             scope.spawn(|| {
                 let mut lab = Lab::new();
                 loop {

@@ -8,6 +8,7 @@ use parsec_protocol::enrol::link::Link;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{BOB, BOB_EMAIL};
 use parsec_tests::network::{Namespace, Network, Office, Plan, RelayServer};
+use parsec_tests::process::Daemon;
 use parsec_tests::script::{self, Phone};
 use parsec_tests::skip;
 
@@ -59,7 +60,8 @@ fn two_networks(test: &str, apart: bool, relay_options: &[&str], tcp: bool) -> O
     let relays = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp").unwrap();
     let relay = RelayServer::start(&relay_namespace, "198.51.100.3", relays.path(), relay_options);
     let (address, options) = ("198.51.100.2", ["--relay", &relay.addresses[usize::from(tcp)]]);
-    let plan = Plan { server: &server, address, alice: &homes[0].1, options: &options };
+    let alice = &homes[0].1;
+    let plan = Plan { server: &server, address, alice, daemon: Daemon::default(), options: &options };
     let office = Office::found(&plan);
     let bob = office.device(&homes[1].1, "bob");
     let [alice_router, bob_router] = [homes[0].0.clone(), homes[1].0.clone()];

@@ -10,7 +10,7 @@ use std::time::Duration;
 use parsec_protocol::control::{DeviceState, ProblemKind};
 use parsec_tests::device::private_folder;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB_EMAIL, Fixture, FixtureOptions};
-use parsec_tests::process::binary;
+use parsec_tests::process::{Daemon, binary};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A daemon that says nothing for so long is broken; opening a key file takes about a second.
@@ -36,7 +36,7 @@ fn service_manager(place: &Path) -> UnixDatagram {
 
 #[test]
 fn a_credential_unlocks_and_confirms_nothing() {
-    let mut fixture = Fixture::found(FixtureOptions::default());
+    let mut fixture = Fixture::found(FixtureOptions { daemon: Daemon::Shipped, ..FixtureOptions::default() });
     let (folder, place) = (fixture.path("credentials"), fixture.path("notify"));
     private_folder(&folder);
     let notices = service_manager(&place);
@@ -60,7 +60,7 @@ fn a_credential_unlocks_and_confirms_nothing() {
 
 #[test]
 fn a_wrong_credential_is_said_once_and_not_tried_again() {
-    let mut fixture = Fixture::found(FixtureOptions::default());
+    let mut fixture = Fixture::found(FixtureOptions { daemon: Daemon::Shipped, ..FixtureOptions::default() });
     let folder = fixture.path("credentials");
     private_folder(&folder);
     std::fs::write(folder.join("parsecd.password"), "some other words").unwrap();

@@ -15,6 +15,7 @@ use parsec_tests::ceremony::Bell;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{BOB, Fixture, FixtureOptions};
 use parsec_tests::network::{Network, Office, Plan};
+use parsec_tests::process::Daemon;
 use parsec_tests::script::{self, Phone};
 use parsec_tests::server::NO_LIMITS;
 
@@ -44,7 +45,9 @@ fn found() -> Option<Figure> {
     {
         network.cable(namespace, "eth0", &switch, &[address]);
     }
-    let office = Office::found(&Plan { server: &server, address: "10.77.0.1", alice: &alice, options: &[] });
+    let daemon = Daemon::Shipped;
+    let plan = Plan { server: &server, address: "10.77.0.1", alice: &alice, daemon, options: &[] };
+    let office = Office::found(&plan);
     let bob = office.device(&bob, "bob");
     let invitation = office.alice.invite_by("bob@acme.example", TransportChoice::P2p).ok()?;
     let side =
@@ -84,6 +87,7 @@ fn ceremony() -> Option<Figure> {
     let fixture = Fixture::found(FixtureOptions {
         direct: true,
         server_options: NO_LIMITS,
+        daemon: Daemon::Shipped,
         ..FixtureOptions::default()
     });
     let (mut direct, mut relayed) = (Vec::new(), Vec::new());

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use parsec_tests::device::Device;
+use parsec_tests::process::Daemon;
 
 use super::{Figure, Goal, Pinned, percentile, pin};
 
@@ -41,7 +42,7 @@ pub(super) fn figures() -> Vec<Figure> {
 
 fn measure() -> std::io::Result<Vec<Figure>> {
     let folder = tempfile::Builder::new().prefix("parsec").tempdir_in("/tmp")?;
-    let mut device = Device::start("bench", &folder.path().join("t"));
+    let mut device = Device::start_one(Daemon::Shipped, "bench", &folder.path().join("t"), &[]);
     let place = folder.path().join("echo.sock");
     let mut echo = Killed(
         Command::new(std::env::current_exe()?).arg("echo").arg(&place).stdout(Stdio::piped()).spawn()?,

@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use parsec_tests::fixture::{ALICE_PASSWORD, Fixture, FixtureOptions};
+use parsec_tests::process::Daemon;
 
 use super::{Figure, Goal, percentile};
 
@@ -27,7 +28,7 @@ pub(super) fn figures() -> Vec<Figure> {
 }
 
 fn measure() -> Result<Figure, String> {
-    let fixture = Fixture::found(FixtureOptions::default());
+    let fixture = Fixture::found(FixtureOptions { daemon: Daemon::Shipped, ..FixtureOptions::default() });
     let params = scrypt::Params::new(LOG_N, 8, 1, 32).map_err(|error| error.to_string())?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

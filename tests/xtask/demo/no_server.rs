@@ -8,13 +8,15 @@ use std::sync::Arc;
 use parsec_protocol::control::{Outcome, Registration, TransportName};
 use parsec_tests::ceremony::{Bell, Ended};
 use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
+use parsec_tests::process::Daemon;
 use serde_json::json;
 
 use super::{Teller, meet};
 
 pub(super) fn show(teller: &Teller) -> Result<(), Ended> {
     teller.heading("An organisation");
-    let mut fixture = Fixture::found(FixtureOptions { direct: true, ..FixtureOptions::default() });
+    let mut fixture =
+        Fixture::found(FixtureOptions { direct: true, daemon: Daemon::Shipped, ..FixtureOptions::default() });
     let url = fixture.server.url();
     teller.tell(
         "founded",

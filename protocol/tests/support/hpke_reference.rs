@@ -13,7 +13,7 @@ use sha3::{Digest as _, Sha3_256};
 const SUITE: &[u8] = b"HPKE\x64\x7a\0\x01\0\x03";
 
 /// What a box is made of.
-pub(crate) struct Made<'a> {
+pub(crate) struct ReferenceBox<'a> {
     /// The 1,216 bytes of the recipient's key.
     pub(crate) key: &'a [u8],
     pub(crate) info: &'a [u8],
@@ -24,16 +24,16 @@ pub(crate) struct Made<'a> {
     /// What is said to be the X25519 key of this box.
     pub(crate) point: [u8; 32],
     /// What is said to be the X25519 secret.
-    pub(crate) curve: [u8; 32],
+    pub(crate) x25519: [u8; 32],
 }
 
-impl Made<'_> {
+impl ReferenceBox<'_> {
     /// The box, as an honest program makes it where everything above is honest.
     pub(crate) fn sealed(&self) -> Vec<u8> {
         let (first, second) = self.key.split_at(1_184);
         let to = EncapsulationKey::<MlKem768Params>::from_bytes(first.try_into().unwrap());
         let (ciphertext, secret) = to.encapsulate_deterministic(&B32::from(self.message)).unwrap();
-        let joined = [&secret, self.curve.as_slice(), &self.point, second, br"\.//^\"].concat();
+        let joined = [&secret, self.x25519.as_slice(), &self.point, second, br"\.//^\"].concat();
         let (key, nonce) = schedule(&Sha3_256::digest(joined), self.info);
         let payload = Payload { msg: self.text, aad: self.associated };
         let sealed = ChaCha20Poly1305::new(&Key::from(key)).encrypt(&Nonce::from(nonce), payload).unwrap();
