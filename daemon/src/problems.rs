@@ -294,7 +294,7 @@ pub fn not_signed(fault: Fault) -> Problem {
         }
         Fault::OwnDevice => (
             Kind::InvalidRequest,
-            "A terminal doesn't revoke itself; another one of yours can, or an administrator's.",
+            "A device doesn't revoke itself; another one of yours can, or an administrator's.",
         ),
         Fault::SubjectUnknown => (Kind::InvalidRequest, "The log has nobody and nothing of this id."),
         Fault::SubjectRevoked => (Kind::InvalidRequest, "This member has been revoked."),
