@@ -1004,7 +1004,7 @@ def judge_user_key(given):
     """The seed in a key box or past box."""
     raw = {name: bytes.fromhex(value) for name, value in given.items() if name not in ("kind", "organisation")}
     if given["kind"] == "device":
-        own = key_hash(hpke.keys(raw["seed"])[1])
+        own = key_hash(hpke.key_pair(raw["seed"])[1])
         use = ["parsec-user-key-v1", given["organisation"], raw["user"], raw["key"], raw["device"], own]
         wanted = raw["key"]
     else:
@@ -1015,7 +1015,7 @@ def judge_user_key(given):
     if seed is None:
         raise Bad("closed")
     octets(seed, 32)
-    need(key_hash(hpke.keys(seed)[1]) == wanted, "the certified key")
+    need(key_hash(hpke.key_pair(seed)[1]) == wanted, "the certified key")
     return {"seed": seed.hex()}, None
 
 
@@ -1224,8 +1224,8 @@ def judge_ceremony(given):
         split[0] + split[1], h, c_nonce, g_nonce, root_commitment, given["typing required"]
     )
     spoken([1])
-    device_key = hpke.keys(device_seed)[1]
-    user_key = hpke.keys(own[0])[1] if new_user else None
+    device_key = hpke.key_pair(device_seed)[1]
+    user_key = hpke.key_pair(own[0])[1] if new_user else None
     claim = [
         given["name"] if new_user else None,
         given["label"],
