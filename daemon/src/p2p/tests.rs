@@ -1,7 +1,7 @@
 //! Both ends of the peer-to-peer transport over the real library, on loopback.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, Timestamp, Token, UserId};
@@ -69,8 +69,18 @@ fn attempt_secret(byte: u8) -> Zeroizing<[u8; 32]> {
     Zeroizing::new([byte; 32])
 }
 
+/// A peer key of its own for each fixture: a port that one gives back may be the next one's, and a
+/// claimer takes nobody but the node with its link's key.
+fn own_secret() -> [u8; 32] {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut secret = [3; 32];
+    secret[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    secret
+}
+
 struct Fixture {
     host: Arc<Host<Arc<Notes>>>,
+    own: [u8; 32],
     notes: Arc<Notes>,
     hints: Hints,
 }
@@ -87,14 +97,15 @@ fn invitation(expires: Timestamp) -> Invitation {
 }
 
 fn fixture(expires: Timestamp) -> Fixture {
-    let own = PeerSecret::from_bytes(&mut [3; 32]);
+    let secret = own_secret();
+    let own = PeerSecret::from_bytes(&mut { secret });
     let port = free_port().unwrap();
     let notes = Arc::new(Notes::default());
     let invitation = invitation(expires);
     let host = Host::open(&own, port, &[], invitation, Attempts::new(GREETER), Arc::clone(&notes)).unwrap();
     let here = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
     let hints = Hints { peer: own.peer_key(), addresses: vec![here], relays: Vec::new() };
-    Fixture { host, notes, hints }
+    Fixture { host, own: secret, notes, hints }
 }
 
 fn later() -> Timestamp {
@@ -311,7 +322,7 @@ async fn a_greeter_who_was_away_is_found_again() {
     let fixture = fixture(later());
     let transport = fixture.transport(ATTEMPT, 1);
     fixture.start(&transport).await.unwrap();
-    let (port, own) = (fixture.hints.addresses[0].port(), PeerSecret::from_bytes(&mut [3; 32]));
+    let (port, own) = (fixture.hints.addresses[0].port(), PeerSecret::from_bytes(&mut { fixture.own }));
     let host = HostTransport::new(Arc::clone(&fixture.host), ATTEMPT);
     for step in 0..=7_u8 {
         if step % 2 == 0 {

@@ -4,13 +4,17 @@
 use parsec_protocol::control::{ChoiceMode, Member, ProfileName, Registration, method};
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
+use parsec_tests::ready::logged;
 use serde_json::json;
+
+/// What a daemon says once it has gone through its log.
+const VERIFIED: &str = "the log is verified";
 
 /// What the daemon said when it unlocked last: how many certificates there are, how many were
 /// verified anew.
 fn said_last(device: &Device) -> (u64, u64) {
     let log = device.log();
-    let line = log.lines().rfind(|line| line.contains("the log is verified")).unwrap();
+    let line = log.lines().rfind(|line| line.contains(VERIFIED)).unwrap();
     let number = |name: &str| {
         let rest = line.split(&format!("{name}=")).nth(1).unwrap();
         rest.split_whitespace().next().unwrap().parse().unwrap()
@@ -19,8 +23,11 @@ fn said_last(device: &Device) -> (u64, u64) {
 }
 
 fn again(device: &mut Device, password: &str) -> (u64, u64) {
+    let before = device.log().matches(VERIFIED).count();
     device.restart();
     device.unlock(password).unwrap();
+    // A log is written by a thread of its own: the answer may come before its line.
+    logged(device.process(), VERIFIED, before + 1);
     said_last(device)
 }
 

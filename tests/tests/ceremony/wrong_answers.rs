@@ -200,8 +200,9 @@ fn links_that_do_not_work() {
     // Side by side: an invitation that a server doesn't know may be its greeter's, who is looked
     // for.
     std::thread::scope(|scope| {
+        let refused = &refused;
         for (what, link, name, exit) in &links {
-            scope.spawn(|| refused(what, link, *name, *exit));
+            scope.spawn(move || refused(what, link, *name, *exit));
         }
     });
     let parameters = InviteCancel { select: DeviceSelector::default(), token: invitation.token };

@@ -96,8 +96,15 @@ impl Home {
     fn data(&self) -> PathBuf {
         self.0.path().join("parsec")
     }
+    /// Opens it once it is free: a process that another test starts holds every open file of this
+    /// one, locks too, until it runs its program.
     fn open(&self) -> Devices {
-        self.try_open().unwrap()
+        loop {
+            match self.try_open() {
+                Err(StoreError::InUse(_)) => std::thread::yield_now(),
+                opened => return opened.unwrap(),
+            }
+        }
     }
     fn try_open(&self) -> Result<Devices, StoreError> {
         Devices::open_with(&self.data(), WorkFactor::for_tests())
