@@ -54,8 +54,9 @@ fn version_2_opens() {
     assert_eq!((invitation.link_secret.expose(), invitation.expires), (&[0x71; 32], Timestamp(72)));
     assert_eq!(open.store.manifest().unwrap(), Some((1, b"manifest".to_vec())));
     assert_eq!(open.store.manifest_mark().unwrap(), new.manifest);
-    // It has no peer-to-peer transport, and the server has it.
-    assert!(invitation.posted == Posting::Done && invitation.direct.is_none());
+    assert_eq!(invitation.posted, Posting::Wanted);
+    let direct = invitation.direct.unwrap();
+    assert_eq!((direct.secret.expose(), direct.port), (&[0x5b; 32], 4_711));
     assert_eq!(invitation.tally, Tally::default());
     assert_eq!(open.store.sealed().unwrap().len(), 1);
     println!("figure C9: a store of format 2 opens, with everything in it");
