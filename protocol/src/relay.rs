@@ -29,7 +29,7 @@ pub use direct::{DirectEnrolment, NewCertificate, Standing, StandingQuestion};
 pub use error::{ErrorBody, ErrorCode};
 pub use least::{Least, Reaches};
 pub use repair::{LogRepair, LogRepaired, REPAIR_MAX_BYTES};
-pub use user_key::{DeviceBox, KeyBox, KeyBoxUpload, UserKeyChange};
+pub use user_key::{DeviceBox, KEY_BOXES_MAX, KeyBox, KeyBoxUpload, UserKeyChange};
 
 /// The version in every path.
 pub const API_PREFIX: &str = "/v1";

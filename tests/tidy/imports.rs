@@ -208,6 +208,11 @@ const WINDOWS: &[Window] = &[
             "codec",
             "public_keys",
             "claim_receipt",
+            // What is shown of a key; nothing that opens a box.
+            "sealing/EncryptionKey",
+            "sealing/KeyHash",
+            "sealing/ENCRYPTION_KEY_BYTES",
+            "sealing/SECRET_BOX_BYTES",
             "chain/head",
             "chain/candidate",
             "chain/view",

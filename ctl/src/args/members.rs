@@ -29,9 +29,9 @@ pub(crate) enum User {
     },
     /// Change your own key: what is sealed to you from here on opens with the new one alone
     ///
-    /// Parsec does so by itself when a device of yours was revoked. Signs it with this device's key,
-    /// puts it into the organisation's log, where every member sees it, and hands the new key to
-    /// your other devices. Asks you to type yes.
+    /// Parsec does so by itself when a device of yours was revoked. Signs it with this device's
+    /// key, puts it into the organisation's log, where every member sees it, and hands the new key
+    /// to your other devices. Asks you to type yes.
     #[command(after_long_help = "Example:\n  parsecctl user rekey")]
     Rekey {
         #[command(flatten)]

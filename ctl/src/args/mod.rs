@@ -331,7 +331,7 @@ mod tests {
             // of a ceremony: a script names whom, and says so.
             let known = |long: &&str| match command.get_name() {
                 "forget" => *long == "force",
-                "revoke" | "profile" | "acknowledge" | "import" => *long == "yes",
+                "revoke" | "rekey" | "profile" | "acknowledge" | "import" => *long == "yes",
                 _ => false,
             };
             let longs = command.get_arguments().filter_map(|a| a.get_long());

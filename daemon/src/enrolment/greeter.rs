@@ -34,8 +34,8 @@ pub trait Issuer: Send + Sync {
     /// # Errors
     /// The problem; nothing was signed.
     fn fresh_log(&self) -> impl Future<Output = Result<Arc<VerifiedLog>, Problem>> + Send;
-    /// What another device of the same user is handed. The key is changed first where a device of the
-    /// user was revoked; the log that it returns is then the newer one.
+    /// What another device of the same user is handed. The key is changed first where a device of
+    /// the user was revoked; the log that it returns is then the newer one.
     ///
     /// # Errors
     /// `key_change_due` where it can't be changed now; another problem; nothing was signed.

@@ -43,7 +43,7 @@ pub enum Why {
 /// What the log has after it.
 #[derive(Debug)]
 pub struct Changed {
-    /// The log.
+    /// The verified log, which has the change.
     pub log: Arc<VerifiedLog>,
     /// Hash of the user's present key.
     pub key: KeyHash,

@@ -101,7 +101,7 @@ pub enum StoreError {
     /// Written by a Parsec before the first release.
     #[error("written by a Parsec that was never released (format {found}, this one reads from {oldest} on)")]
     TooOld {
-        /// Its version.
+        /// Version of the format that was found.
         found: u32,
         /// The oldest this program knows.
         oldest: u32,
@@ -207,7 +207,8 @@ impl fmt::Debug for PendingReceipt {
 /// its password.
 #[derive(Debug)]
 pub struct DeviceKeys {
-    /// Opens what was sealed to the user when the device was enrolled. Later seeds are in the store.
+    /// Opens what was sealed to the user when the device was enrolled. Later seeds are in the
+    /// store.
     pub user_seed: Arc<UserSeed>,
     /// Opens what is sealed to this device.
     pub device_seed: DeviceSeed,

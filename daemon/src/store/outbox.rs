@@ -14,8 +14,8 @@ use rusqlite::OptionalExtension as _;
 use super::user_keys::put_keys;
 use super::{DirectAttempt, Store, StoreError};
 
-/// Largest record: two certificates, the keys that they name with their framing, a statement, and six
-/// short fields.
+/// Largest record: two certificates, the keys that they name with their framing, a statement, and
+/// six short fields.
 const SEALED_MAX_BYTES: usize = 2 * (CERTIFICATE_MAX_BYTES + ENCRYPTION_KEY_BYTES + 16) + 2_048;
 
 /// An enrolment that was signed here and has not been seen in the log.

@@ -98,7 +98,8 @@ pub enum Event {
     DeviceChanged {
         /// The device as it is now.
         device: DeviceView,
-        /// `unlocked`, `locked`, `idle`, `registration`, `password`, `outbox`, `user_key`; more may come.
+        /// `unlocked`, `locked`, `idle`, `registration`, `password`, `outbox`, `user_key`; more may
+        /// come.
         reason: String,
     },
     /// A device was removed from this machine.

@@ -103,8 +103,8 @@ pub struct DeviceView {
     /// unlocked.
     #[serde(default)]
     pub outbox_set_aside: Option<u32>,
-    /// Whether a device of its user was revoked and the user's key has not been changed since: nothing
-    /// is sealed to the user until it is; only while unlocked.
+    /// Whether a device of its user was revoked and the user's key has not been changed since:
+    /// nothing is sealed to the user until it is; only while unlocked.
     #[serde(default)]
     pub suspended: Option<bool>,
 }

@@ -8,8 +8,12 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use crate::ids::DeviceId;
+use crate::limits::DEVICES_PER_USER_MAX;
 use crate::public_keys::Hash;
 use crate::sealing::EncryptionKey;
+
+/// Key boxes that one key of a user has at most: one for each device that the user can have.
+pub const KEY_BOXES_MAX: usize = DEVICES_PER_USER_MAX;
 
 /// Changes the key of the calling device's user: certificate, key and boxes, all or nothing.
 /// Idempotent for equal bytes. Answered by [`super::Completed`].

@@ -34,8 +34,8 @@ const LABEL: &[u8] = br"\.//^\";
 /// Length of ML-KEM-768's ciphertext (FIPS 203, section 8), in bytes.
 const ML_KEM_CIPHERTEXT_BYTES: usize = ENCAPSULATION_BYTES - 32;
 
-/// Stack overwritten after a seed or randomness was used, in words: 64 KiB. ML-KEM's keys are values
-/// that move; without optimisation their traces reach beyond 16 KiB, and 32 are enough.
+/// Stack overwritten after a seed or randomness was used, in words: 64 KiB. ML-KEM's keys are
+/// values that move; without optimisation their traces reach beyond 16 KiB, and 32 are enough.
 const USED_STACK_WORDS: usize = 8_192;
 
 /// Uses a key, then overwrites where on the stack that was: the libraries wipe the keys that they

@@ -7,8 +7,8 @@
 
 use axum::response::Response;
 use parsec_protocol::ids::{DeviceId, UserId};
-use parsec_protocol::limits::{CERTIFICATE_MAX_BYTES, DEVICES_PER_USER_MAX};
-use parsec_protocol::relay::{Completed, ErrorCode, KeyBoxUpload, UserKeyChange};
+use parsec_protocol::limits::CERTIFICATE_MAX_BYTES;
+use parsec_protocol::relay::{Completed, ErrorCode, KEY_BOXES_MAX, KeyBoxUpload, UserKeyChange};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash, SECRET_BOX_BYTES};
 
 use super::authenticated::Caller;
@@ -26,7 +26,7 @@ const DEVICE_FRAME_BYTES: usize = 17 + 1;
 pub(super) const KEY_CHANGE_MAX_BYTES: usize = CERTIFICATE_MAX_BYTES
     + FRAME_BYTES
     + KEY_RECORD_BYTES
-    + DEVICES_PER_USER_MAX * (DEVICE_FRAME_BYTES + FRAME_BYTES + SECRET_BOX_BYTES)
+    + KEY_BOXES_MAX * (DEVICE_FRAME_BYTES + FRAME_BYTES + SECRET_BOX_BYTES)
     + FRAME_BYTES
     + SECRET_BOX_BYTES
     + 16;
@@ -146,7 +146,7 @@ mod tests {
     fn the_largest_calls_fit_their_bounds_and_no_more() {
         let key = UserSeed::from_bytes(&mut [7; 32]).encryption_key();
         let sealed = ByteVec::from(vec![7; SECRET_BOX_BYTES]);
-        let boxes: Vec<_> = (0..DEVICES_PER_USER_MAX)
+        let boxes: Vec<_> = (0..KEY_BOXES_MAX)
             .map(|_| DeviceBox { device: DeviceId::from_bytes([7; 16]), sealed: sealed.clone() })
             .collect();
         let certificate = ByteVec::from(vec![7; CERTIFICATE_MAX_BYTES]);

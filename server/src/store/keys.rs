@@ -7,9 +7,8 @@
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::ids::{DeviceId, OrganisationId};
-use parsec_protocol::limits::DEVICES_PER_USER_MAX;
 use parsec_protocol::public_keys::Hash;
-use parsec_protocol::relay::{DeviceBox, ErrorCode, KeyBox, KeyBoxUpload};
+use parsec_protocol::relay::{DeviceBox, ErrorCode, KEY_BOXES_MAX, KeyBox, KeyBoxUpload};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash, SECRET_BOX_BYTES};
 
 use super::{KeyOf, Tx};
@@ -18,7 +17,7 @@ use crate::errors::Refusal;
 /// Boxes for keys of a user that are not the present one: as many as the user can have devices.
 /// Boxes for the present one have that bound by themselves. Without this, a member could keep a box
 /// for each of some 200 devices under each of some 400 keys.
-const OTHER_BOXES_MAX: u64 = DEVICES_PER_USER_MAX as u64;
+const OTHER_BOXES_MAX: u64 = KEY_BOXES_MAX as u64;
 
 /// Puts a key back that was lost. One that is there stays.
 ///

@@ -1,5 +1,6 @@
-//! Kill -9 of the daemon that changes its user's key, before and after each call by which it does: the next one finishes the change
-//! that was begun, with the same bytes, and there is one change in the log.
+//! Kill -9 of the daemon that changes its user's key, before and after each call by which it does:
+//! the next one finishes the change that was begun, with the same bytes, and there is one change in
+//! the log.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,7 +19,8 @@ enum Moment {
     After,
 }
 
-/// Kills once, when the call comes by; keeps what the changes were, and notes a manifest that follows one.
+/// Kills once, when the call comes by; keeps what the changes were, and notes a manifest that
+/// follows one.
 struct Killer {
     call: (&'static str, &'static str),
     moment: Moment,

@@ -1,5 +1,5 @@
-//! The calls about encryption keys: public keys by their hashes, a change of the user's key, and the
-//! boxes in which a user's devices get it.
+//! The calls about encryption keys: public keys by their hashes, a change of the user's key, and
+//! the boxes in which a user's devices get it.
 //!
 //! Decides nothing: each is one try, and idempotent. Whether a key or a box is right, whoever asked
 //! checks.

@@ -28,8 +28,8 @@ pub(super) fn signer(
          FROM device d JOIN user u ON u.organisation = d.organisation AND u.user = d.user
          WHERE d.organisation = ?1 AND d.device = ?2",
     )?;
-    type Row = (Vec<u8>, Vec<u8>, i64, bool, i64);
-    let row: Option<Row> = select
+    type SignerColumns = (Vec<u8>, Vec<u8>, i64, bool, i64);
+    let row: Option<SignerColumns> = select
         .query_row(params![organisation.as_str(), device.as_bytes()], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         })
@@ -53,8 +53,8 @@ pub(super) fn user(
             abandoned, key_changes
          FROM user WHERE organisation = ?1 AND user = ?2",
     )?;
-    type Row = (String, i64, Vec<u8>, bool, [u64; 5]);
-    let row: Option<Row> = select
+    type UserColumns = (String, i64, Vec<u8>, bool, [u64; 5]);
+    let row: Option<UserColumns> = select
         .query_row(params![organisation.as_str(), user.as_bytes()], |row| {
             let number = |column| row.get(column).map(unstored);
             let numbers = [number(4)?, number(5)?, number(6)?, number(7)?, number(8)?];
