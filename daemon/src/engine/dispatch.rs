@@ -169,7 +169,7 @@ impl Daemon {
         tasks.spawn(async move {
             match session.store(move |store| store.invitation(token)).await {
                 Ok(Some(invitation)) => {
-                    greet::greet(context, Arc::clone(&session), invitation, token, choice).await;
+                    Box::pin(greet::greet(context, Arc::clone(&session), invitation, token, choice)).await;
                     if let Some(Outcome::Failed { problem }) = &seen.borrow().outcome {
                         session.saw(problem);
                     }
