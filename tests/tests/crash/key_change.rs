@@ -35,7 +35,10 @@ struct Killer {
 impl Killer {
     fn strike(&self, request: &Request, moment: Moment) -> Fate {
         let (method, end) = self.call;
-        let here = request.method == method && request.target.ends_with(end) && moment == self.moment;
+        // A manifest from before the change, the first of all, may still be on its way.
+        let begun = !self.changes.lock().unwrap().is_empty();
+        let here =
+            begun && request.method == method && request.target.ends_with(end) && moment == self.moment;
         if !here || !self.armed.swap(false, Ordering::SeqCst) {
             return Fate::Pass;
         }
