@@ -384,3 +384,20 @@ pub fn private_folder(path: &Path) {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).unwrap();
 }
+
+/// Copies the files of a folder of a daemon or server, and its folders, which only their owner can
+/// enter; what is no file, a socket say, stays behind.
+///
+/// # Panics
+/// If something can't be read or made.
+pub fn copy_folder(from: &Path, to: &Path) {
+    private_folder(to);
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (there, kind) = (to.join(entry.file_name()), entry.file_type().unwrap());
+        if kind.is_dir() {
+            copy_folder(&entry.path(), &there);
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), there).unwrap();
+        }
+    }
+}

@@ -13,8 +13,8 @@ use parsec_tests::ceremony::{Bell, Side};
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::logs::{Planted, files};
-use parsec_tests::memory;
 use parsec_tests::proxy::{Fate, Honest, Meddler, Request};
+use parsec_tests::{memory, script};
 use serde_json::json;
 
 /// Keeps requests waiting until it is told to go on; says that one came.
@@ -73,15 +73,7 @@ impl Meddler for Stall {
 fn up_to_approval(fixture: &Fixture, bob: &Device) -> (Side, Side) {
     let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let (mut claimer, mut greeter) = fixture.both(bob, &invitation);
-    let said = claimer.code_to_say().unwrap();
-    greeter.stage(Stage::ChooseCode).unwrap();
-    greeter.choose(Some(&said), ChoiceMode::Picked).unwrap();
-    let said = greeter.code_to_say().unwrap();
-    claimer.stage(Stage::ChooseCode).unwrap();
-    claimer.choose(Some(&said), ChoiceMode::Picked).unwrap();
-    claimer.stage(Stage::Identify).unwrap();
-    claimer.identify(BOB.name, BOB.label).unwrap();
-    greeter.stage(Stage::Approve).unwrap();
+    script::up_to_approval(&mut claimer, &mut greeter, BOB);
     (claimer, greeter)
 }
 

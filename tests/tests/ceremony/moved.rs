@@ -1,12 +1,11 @@
 //! A server that moved to another name or port: the device follows once the new place has shown its
 //! log, and its invitations with it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use parsec_protocol::control::ChoiceMode;
 use parsec_tests::ceremony::Bell;
-use parsec_tests::device::{Device, private_folder};
+use parsec_tests::device::{Device, copy_folder};
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::process::Daemon;
 use parsec_tests::proxy::{Fate, Meddler, Proxy, Request};
@@ -28,18 +27,6 @@ struct Gone;
 impl Meddler for Gone {
     fn request(&self, _: &mut Request) -> Fate {
         Fate::Lose
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    private_folder(to);
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let there = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &there);
-        } else if entry.file_type().unwrap().is_file() {
-            std::fs::copy(entry.path(), there).unwrap();
-        }
     }
 }
 
@@ -97,8 +84,8 @@ fn a_place_that_shows_another_log_is_refused() {
     let [bob, carol] = ["bob", "carol"].map(|name| fixture.device(name));
     fixture.server.kill();
     fixture.alice.kill();
-    copy(fixture.server.folder(), &fixture.path("server2"));
-    copy(&fixture.alice.data(), &fixture.path("alice2").join("data"));
+    copy_folder(fixture.server.folder(), &fixture.path("server2"));
+    copy_folder(&fixture.alice.data(), &fixture.path("alice2").join("data"));
     fixture.restart_server();
     fixture.alice.restart();
     let other = Server::start(&fixture.path("server2"), &[]);

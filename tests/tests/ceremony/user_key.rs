@@ -12,7 +12,7 @@ use parsec_protocol::control::{
 };
 use parsec_protocol::ids::DeviceId;
 use parsec_tests::ceremony::Bell;
-use parsec_tests::device::Device;
+use parsec_tests::device::{Device, copy_folder};
 use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
@@ -260,30 +260,16 @@ fn a_restored_backup_of_a_device_gets_the_key_that_it_lost() {
     let mut fixture = Fixture::found(FixtureOptions::default());
     let backup = fixture.path("backup");
     fixture.alice.kill();
-    copy(&fixture.alice.data(), &backup);
+    copy_folder(&fixture.alice.data(), &backup);
     fixture.alice.restart();
     fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     let _ = rekey(&fixture.alice);
     fixture.alice.kill();
     std::fs::remove_dir_all(fixture.alice.data()).unwrap();
-    copy(&backup, &fixture.alice.data());
+    copy_folder(&backup, &fixture.alice.data());
     fixture.alice.restart();
     fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     let _tablet = enrol_own(&fixture, &fixture.alice, "tablet", ALICE_AGAIN);
     assert_eq!(changes(&fixture.alice), 1);
     assert!(fixture.alice.status().alarms.is_empty());
-}
-
-fn copy(from: &Path, to: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::create_dir_all(to).unwrap();
-    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o700)).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let there = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &there);
-        } else {
-            std::fs::copy(entry.path(), &there).unwrap();
-        }
-    }
 }

@@ -2,7 +2,7 @@
 //! nothing for what is sealed after its user's key was changed; and what a server can do to a
 //! user's keys by itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,7 +19,7 @@ use parsec_protocol::relay::{ErrorBody, ErrorCode};
 use parsec_protocol::sealing::KeyHash;
 use parsec_protocol::user_key::UserKey;
 use parsec_tests::ceremony::Bell;
-use parsec_tests::device::Device;
+use parsec_tests::device::{Device, copy_folder};
 use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
@@ -63,25 +63,6 @@ fn until_changed(events: &mut Follower) {
 fn opened(data: &Path, device: DeviceId, password: &str) -> OpenDevice {
     let devices = Devices::open(data).unwrap();
     devices.unlock(device, &SecretText::new(password.to_owned().into())).unwrap()
-}
-
-/// A copy of a device's folder.
-fn copy_of(device: &Device, to: PathBuf) -> PathBuf {
-    fn copy(from: &Path, to: &Path) {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::create_dir_all(to).unwrap();
-        std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o700)).unwrap();
-        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-            let there = to.join(entry.file_name());
-            if entry.file_type().unwrap().is_dir() {
-                copy(&entry.path(), &there);
-            } else {
-                std::fs::copy(entry.path(), &there).unwrap();
-            }
-        }
-    }
-    copy(&device.data(), &to);
-    to
 }
 
 /// What a server has of Alice that is sealed.
@@ -136,7 +117,8 @@ fn a_stolen_device_with_its_password_and_the_servers_database_opens_nothing_of_l
     let Two { mut fixture, mut tablet } = Two::enrol();
     let stolen = only(&tablet);
     tablet.kill();
-    let data = copy_of(&tablet, fixture.path("stolen"));
+    let data = fixture.path("stolen");
+    copy_folder(&tablet.data(), &data);
     let before = sealed(&fixture.server);
     let manifests = Arc::new(Manifests::default());
     fixture.proxy.meddle(Arc::clone(&manifests) as Arc<dyn Meddler>);
