@@ -216,6 +216,15 @@ pub enum ManifestError {
     UnknownKey,
 }
 
+/// A manifest that one of the user's devices has signed, and that nobody has opened yet.
+#[derive(Debug)]
+pub struct Signed {
+    /// What is bound to it. It names the key that opens the rest.
+    pub header: ManifestHeader,
+    nonce: ByteArray<NONCE_BYTES>,
+    ciphertext: ByteVec,
+}
+
 /// A manifest that was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
@@ -227,9 +236,52 @@ pub struct Opened {
     pub safes: usize,
 }
 
-/// Opens a manifest. `author_key` gives the verify key of a device that may have written for this
-/// user, and none for every other; `manifest_key` the key that belongs to the user's key with this
-/// hash. Whether the version may be taken is for [`floor`].
+/// Checks place and signature of a manifest. `author_key` gives the verify key of a device that may
+/// have written for this user, and none for every other.
+///
+/// # Errors
+/// [`ManifestError`].
+pub fn verify(
+    envelope: &[u8],
+    organisation: &OrganisationId,
+    user: &UserId,
+    author_key: impl FnOnce(&DeviceId) -> Option<VerifyKey>,
+) -> Result<Signed, ManifestError> {
+    let envelope: Envelope = codec::decode(envelope, MANIFEST_MAX_BYTES)?;
+    let payload: Payload = codec::decode(&envelope.payload, MANIFEST_MAX_BYTES)?;
+    if payload.organisation != *organisation || payload.user != *user || payload.version == 0 {
+        return Err(ManifestError::WrongHeader);
+    }
+    author_key(&payload.author)
+        .and_then(|author| author.verify(Context::Manifest, &envelope.payload, &envelope.signature).ok())
+        .ok_or(ManifestError::Forged)?;
+    let Payload { organisation, user, version, author, time, key, nonce, ciphertext } = payload;
+    let header = ManifestHeader { organisation, user, version, author, time, key };
+    Ok(Signed { header, nonce, ciphertext })
+}
+
+impl Signed {
+    /// Opens it with the key that belongs to the user's key in its header. Whether the version may
+    /// be taken is for [`floor`].
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn open(self, key: &ManifestKey) -> Result<Opened, ManifestError> {
+        let Self { header, nonce, ciphertext } = self;
+        let aad = header.associated_data();
+        let sealed = Sealed { msg: &ciphertext, aad: &aad };
+        let plaintext = then_wipe_stack(|| {
+            XChaCha20Poly1305::new(<&Key>::from(key.expose())).decrypt(&XNonce::from(*nonce), sealed)
+        })
+        .map(Zeroizing::new)
+        .map_err(|_| ManifestError::Forged)?;
+        let content: Content = codec::decode(&plaintext, MANIFEST_MAX_BYTES)?;
+        Ok(Opened { header, anchor: content.anchor, safes: content.safes.len() })
+    }
+}
+
+/// Both in one, for a reader who has the user's keys at hand: `manifest_key` gives the one that
+/// belongs to the user's key with this hash.
 ///
 /// # Errors
 /// [`ManifestError`].
@@ -240,26 +292,9 @@ pub fn open(
     author_key: impl FnOnce(&DeviceId) -> Option<VerifyKey>,
     manifest_key: impl FnOnce(&KeyHash) -> Option<ManifestKey>,
 ) -> Result<Opened, ManifestError> {
-    let envelope: Envelope = codec::decode(envelope, MANIFEST_MAX_BYTES)?;
-    let payload: Payload = codec::decode(&envelope.payload, MANIFEST_MAX_BYTES)?;
-    if payload.organisation != *organisation || payload.user != *user || payload.version == 0 {
-        return Err(ManifestError::WrongHeader);
-    }
-    author_key(&payload.author)
-        .and_then(|author| author.verify(Context::Manifest, &envelope.payload, &envelope.signature).ok())
-        .ok_or(ManifestError::Forged)?;
-    let Payload { organisation, user, version, author, time, key, nonce, ciphertext } = payload;
-    let manifest_key = manifest_key(&key).ok_or(ManifestError::UnknownKey)?;
-    let header = ManifestHeader { organisation, user, version, author, time, key };
-    let aad = header.associated_data();
-    let sealed = Sealed { msg: &ciphertext, aad: &aad };
-    let plaintext = then_wipe_stack(|| {
-        XChaCha20Poly1305::new(<&Key>::from(manifest_key.expose())).decrypt(&XNonce::from(*nonce), sealed)
-    })
-    .map(Zeroizing::new)
-    .map_err(|_| ManifestError::Forged)?;
-    let content: Content = codec::decode(&plaintext, MANIFEST_MAX_BYTES)?;
-    Ok(Opened { header, anchor: content.anchor, safes: content.safes.len() })
+    let signed = verify(envelope, organisation, user, author_key)?;
+    let key = manifest_key(&signed.header.key).ok_or(ManifestError::UnknownKey)?;
+    signed.open(&key)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::os::{addresses, clock, entropy};
 use crate::problems;
 use crate::session::Session;
 use crate::store::{DirectEnd, Posting, Store, StoredInvitation, Tally};
-use crate::transport::retry::{ANSWER_WAIT, until_done, within};
+use crate::transport::retry::{ANSWER_WAIT, answered, until_done, within};
 use crate::transport::{TransportError, Trouble};
 
 /// Seconds in a day.
@@ -258,7 +258,7 @@ pub async fn post_lost(session: &Session) -> Result<u32, Problem> {
             continue;
         }
         let new = NewInvitation { token, invited, expires, mail_link: None };
-        let done = within(ANSWER_WAIT, || async {
+        let done = answered(|| async {
             match session.member.invitation(token).await {
                 Err(error) if error.code() == Some(ErrorCode::InvitationUnknown) => {
                     session.member.invite(&new).await.map(|_| true)
@@ -266,7 +266,7 @@ pub async fn post_lost(session: &Session) -> Result<u32, Problem> {
                 there => there.map(|_| false),
             }
         });
-        match done.await.unwrap_or_else(Err) {
+        match done.await {
             Ok(lost) => posted = posted.saturating_add(u32::from(lost)),
             // The certificates are what counts; it stays in the list as one that the server doesn't
             // have.

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use parsec_protocol::chain::organisation::certificate::{Author, ManifestMark};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
+use parsec_protocol::ids::DeviceId;
 use parsec_protocol::keys::UserSeed;
 use parsec_protocol::manifest::floor::{Floors, NotTaken};
-use parsec_protocol::manifest::{ManifestError, ManifestHeader, Opened, Summary, open, seal_empty};
+use parsec_protocol::manifest::{ManifestError, ManifestHeader, Opened, Summary, seal_empty, verify};
 use parsec_protocol::relay::{ErrorCode, Least, ManifestUpload, ManifestView};
-use parsec_protocol::sealing::KeyHash;
 
 use super::names::Names;
 use super::user_keys::own;
@@ -22,7 +22,7 @@ use super::{Session, SyncError};
 use crate::os::{blocking, clock, entropy};
 use crate::problems;
 use crate::store::Store;
-use crate::transport::retry::{ANSWER_WAIT, until_done, within};
+use crate::transport::retry::{answered, until_done};
 use crate::transport::{TransportError, Trouble};
 
 /// Writes tried in a row: each that is refused means that another own device has just written.
@@ -33,17 +33,21 @@ const TRIES: u32 = 3;
 /// # Errors
 /// The store's.
 pub(crate) async fn known(session: &Session) -> Result<Option<ManifestMark>, Problem> {
-    let own = session.store(Store::manifest).await?;
-    let own = own.map(|(version, envelope)| ManifestMark::of(version, &envelope));
-    let told = session.store(Store::manifest_mark).await?;
-    Ok(own.into_iter().chain(told).max_by_key(|mark| mark.version))
+    let [taken, told] = marks(session).await?;
+    Ok(taken.into_iter().chain(told).max_by_key(|mark| mark.version))
+}
+
+/// The version that this device has taken itself, and the one that message 7 told it of.
+async fn marks(session: &Session) -> Result<[Option<ManifestMark>; 2], Problem> {
+    let taken = session.store(Store::manifest).await?;
+    let taken = taken.map(|(version, envelope)| ManifestMark::of(version, &envelope));
+    Ok([taken, session.store(Store::manifest_mark).await?])
 }
 
 /// Every version that is known to have been there.
 async fn floors(session: &Session, log: &VerifiedLog) -> Result<Floors, Problem> {
-    let own = session.store(Store::manifest).await?;
-    let own = own.map(|(version, envelope)| ManifestMark::of(version, &envelope));
-    let floors = Floors::default().with(own).with(session.store(Store::manifest_mark).await?);
+    let [taken, told] = marks(session).await?;
+    let floors = Floors::default().with(taken).with(told);
     let user = session.open.summary.user;
     let named = log.user(&user).into_iter().flat_map(|user| &user.keys);
     Ok(named.fold(floors, |floors, record| floors.with(record.manifest)))
@@ -155,7 +159,7 @@ async fn put_back(session: &Session, shown: u64) -> Result<bool, Problem> {
         return Ok(false);
     }
     let upload = ManifestUpload { version, envelope: envelope.into() };
-    match within(ANSWER_WAIT, || session.member.put_manifest(&upload)).await.unwrap_or_else(Err) {
+    match answered(|| session.member.put_manifest(&upload)).await {
         Ok(()) => Ok(true),
         Err(TransportError::Refused { code: ErrorCode::ManifestConflict, .. }) => Ok(false),
         Err(error) => Err(error.into()),
@@ -171,53 +175,30 @@ enum Unread {
 /// Opens a manifest by the log, with whichever key of the user it names.
 async fn opened(
     session: &Session,
-    log: &Arc<VerifiedLog>,
-    envelope: &[u8],
-) -> Result<Result<Opened, Unread>, Problem> {
-    let mut named = None;
-    let first = try_open(session, log, envelope, None, &mut named);
-    match (first, named) {
-        (Err(ManifestError::UnknownKey), Some(key)) => {
-            let user = own(session, log)?;
-            if !user.keys.iter().any(|record| record.key == key) {
-                return Ok(Err(Unread::Bad(ManifestError::UnknownKey)));
-            }
-            let seed = match session.earlier_seed(log, key).await {
-                Ok(Some(seed)) => seed,
-                Ok(None) => return Ok(Err(Unread::KeyMissing)),
-                Err(problem) if problem.name == ProblemKind::UserKeyMissing => {
-                    return Ok(Err(Unread::KeyMissing));
-                }
-                Err(problem) => return Err(problem),
-            };
-            Ok(try_open(session, log, envelope, Some((key, &seed)), &mut None).map_err(Unread::Bad))
-        }
-        (done, _) => Ok(done.map_err(Unread::Bad)),
-    }
-}
-
-/// Opens it with the seed that is given, if it names that key; says which key it names.
-fn try_open(
-    session: &Session,
     log: &VerifiedLog,
     envelope: &[u8],
-    seed: Option<(KeyHash, &UserSeed)>,
-    named: &mut Option<KeyHash>,
-) -> Result<Opened, ManifestError> {
+) -> Result<Result<Opened, Unread>, Problem> {
     let summary = &session.open.summary;
-    let of_user =
-        |device: &&parsec_protocol::chain::organisation::log::DeviceRecord| device.user == summary.user;
-    open(
-        envelope,
-        &summary.organisation,
-        &summary.user,
-        |author| log.device(author).filter(of_user).map(|device| device.verify_key),
-        |key| {
-            *named = Some(*key);
-            let (_, seed) = seed.filter(|(of, _)| of == key)?;
-            Some(seed.manifest_key(&summary.organisation, &summary.user))
-        },
-    )
+    let signed = verify(envelope, &summary.organisation, &summary.user, |author| {
+        let device = log.device(author).filter(|device| device.user == summary.user)?;
+        Some(device.verify_key)
+    });
+    let signed = match signed {
+        Ok(signed) => signed,
+        Err(error) => return Ok(Err(Unread::Bad(error))),
+    };
+    let key = signed.header.key;
+    if !own(session, log)?.keys.iter().any(|record| record.key == key) {
+        return Ok(Err(Unread::Bad(ManifestError::UnknownKey)));
+    }
+    let seed = match session.earlier_seed(log, key).await {
+        Ok(Some(seed)) => seed,
+        Ok(None) => return Ok(Err(Unread::KeyMissing)),
+        Err(problem) if problem.name == ProblemKind::UserKeyMissing => return Ok(Err(Unread::KeyMissing)),
+        Err(problem) => return Err(problem),
+    };
+    let key = seed.manifest_key(&summary.organisation, &summary.user);
+    Ok(signed.open(&key).map_err(Unread::Bad))
 }
 
 /// Whether the author had verified the same log. Where this device's own is shorter, it is fetched:
@@ -249,7 +230,7 @@ async fn compare(session: &Session, log: &Arc<VerifiedLog>, opened: &Opened) -> 
     Ok(())
 }
 
-fn in_words(session: &Session, log: &VerifiedLog, device: parsec_protocol::ids::DeviceId) -> String {
+fn in_words(session: &Session, log: &VerifiedLog, device: DeviceId) -> String {
     Names::new(&session.open.keys.directory_key, log).author_in_words(Author::Device(device))
 }
 

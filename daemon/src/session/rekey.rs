@@ -13,9 +13,9 @@ use parsec_protocol::chain::organisation::changes::certify;
 use parsec_protocol::chain::organisation::log::{UserRecord, VerifiedLog};
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::DeviceId;
-use parsec_protocol::keys::UserSeed;
+use parsec_protocol::keys::{NoEntropy, UserSeed};
 use parsec_protocol::limits::ABANDONED_MAX;
-use parsec_protocol::relay::{DeviceBox, ErrorCode, UserKeyChange};
+use parsec_protocol::relay::{DeviceBox, ErrorCode, KeyBox, KeyBoxUpload, UserKeyChange};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash};
 use parsec_protocol::user_key::UserKey;
 
@@ -25,7 +25,7 @@ use crate::os::{blocking, clock, entropy};
 use crate::problems;
 use crate::store::{PendingChange, Store};
 use crate::transport::TransportError;
-use crate::transport::retry::{ANSWER_WAIT, within};
+use crate::transport::retry::{ANSWER_WAIT, answered, within};
 
 /// Changes signed for one request. Others may change the same log: each refusal means that there is
 /// something new in it.
@@ -273,7 +273,6 @@ impl Session {
     /// # Errors
     /// The server's refusal; the store's.
     pub async fn give_boxes(&self, log: &VerifiedLog) -> Result<(), Problem> {
-        use parsec_protocol::relay::{KeyBox, KeyBoxUpload};
         let user = own(self, log)?;
         let Some(key) = user.keys.last() else { return Ok(()) };
         let late: Vec<_> = log
@@ -287,7 +286,7 @@ impl Session {
         let Some(seed) = self.kept_seed(key.key).await? else { return Ok(()) };
         for device in late {
             let (user, hash, id) = (user.user, key.key, device.device);
-            match within(ANSWER_WAIT, || self.member.key_box(user, &hash, id)).await.unwrap_or_else(Err) {
+            match answered(|| self.member.key_box(user, &hash, id)).await {
                 Err(error) if error.code() == Some(ErrorCode::BoxUnknown) => {}
                 Ok(KeyBox { sealed: None, .. }) => {}
                 Ok(KeyBox { sealed: Some(_), .. }) => continue,
@@ -300,8 +299,7 @@ impl Session {
             })
             .await?;
             let upload = KeyBoxUpload { replaces: None, sealed: sealed.into() };
-            let put = within(ANSWER_WAIT, || self.member.put_key_box(user, &hash, id, &upload)).await;
-            match put.unwrap_or_else(Err) {
+            match answered(|| self.member.put_key_box(user, &hash, id, &upload)).await {
                 Ok(()) => tracing::info!(device = %id, "another device of the user was given the key"),
                 // Somebody else was faster.
                 Err(error) if error.code() == Some(ErrorCode::BoxConflict) => {}
@@ -330,7 +328,7 @@ struct Drawn {
 }
 
 impl Draft {
-    fn drawn(&self) -> Result<Drawn, parsec_protocol::keys::NoEntropy> {
+    fn drawn(&self) -> Result<Drawn, NoEntropy> {
         let seed = UserSeed::random(&mut entropy::System)?;
         let key = seed.encryption_key();
         let body = Body::UserKeyChanged {
@@ -343,12 +341,7 @@ impl Draft {
         Ok(Drawn { seed, key, body })
     }
 
-    fn sealed(
-        &self,
-        of: &UserKey,
-        drawn: &Drawn,
-        certificate: Vec<u8>,
-    ) -> Result<UserKeyChange, parsec_protocol::keys::NoEntropy> {
+    fn sealed(&self, of: &UserKey, drawn: &Drawn, certificate: Vec<u8>) -> Result<UserKeyChange, NoEntropy> {
         let source = &mut entropy::System;
         let mut boxes = Vec::new();
         for (device, key) in &self.to {

@@ -14,21 +14,13 @@ use parsec_protocol::relay::{ErrorCode, LogRepair};
 use parsec_protocol::sealing::EncryptionKey;
 
 use super::forks::ForkEvidence;
-use super::user_keys::kept_key;
+use super::user_keys::kept_keys;
 use super::{Session, SyncError};
 use crate::os::blocking;
 use crate::store::{OpenDevice, StoreError};
 use crate::transport::TransportError;
 use crate::transport::behind::Seen;
-use crate::transport::retry::{ANSWER_WAIT, within};
-
-/// Asks, as long as a person's program waits; a wait without an answer is the last failure.
-async fn asked<T, F>(call: impl FnMut() -> F) -> Result<T, TransportError>
-where
-    F: Future<Output = Result<T, TransportError>>,
-{
-    within(ANSWER_WAIT, call).await.unwrap_or_else(Err)
-}
+use crate::transport::retry::answered;
 
 impl Session {
     /// Gives the server what its log lacks of this device's. Returns how many certificates were put
@@ -48,7 +40,7 @@ impl Session {
         let log = self.log();
         let have = log.count();
         // What it has is the question, so it is asked at once.
-        let page = match asked(|| self.member.log_page(have, Seen::NOTHING)).await {
+        let page = match answered(|| self.member.log_page(have, Seen::NOTHING)).await {
             Err(error) if error.code() == Some(ErrorCode::NotAuthenticated) => {
                 return Err(SyncError::Log(stranded(&log, self)));
             }
@@ -69,7 +61,7 @@ impl Session {
             .map_err(SyncError::Log)?;
             let certificates = envelopes.into_iter().map(Into::into).collect();
             let repair = LogRepair { from, certificates, keys };
-            match asked(|| self.member.repair(&repair)).await {
+            match answered(|| self.member.repair(&repair)).await {
                 Ok(done) if done.count > at => {
                     at = done.count;
                     added = added.saturating_add(done.added);
@@ -123,16 +115,13 @@ impl Session {
         let devices = log.devices_of(&user).map(|device| device.encryption_key);
         let named: Vec<_> = named.chain(devices).collect();
         let open = Arc::clone(&self.open);
-        let kept = blocking(move || {
-            let kept = named.iter().map(|hash| kept_key(&open, hash));
-            kept.filter_map(Result::transpose).collect::<Result<Vec<_>, StoreError>>()
-        });
-        for key in kept.await.map_err(SyncError::Log)? {
+        let kept = blocking(move || kept_keys(&open, named)).await.map_err(SyncError::Log)?;
+        for key in kept.into_iter().flatten() {
             let hash = key.hash();
-            match asked(|| self.member.encryption_key(&hash)).await {
+            match answered(|| self.member.encryption_key(&hash)).await {
                 Ok(_) => {}
                 Err(error) if error.code() == Some(ErrorCode::KeyUnknown) => {
-                    asked(|| self.member.put_encryption_key(&key)).await?;
+                    answered(|| self.member.put_encryption_key(&key)).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -144,8 +133,7 @@ impl Session {
 /// The keys that certificates name, in their order, as far as they are on this device.
 fn keys_of(open: &OpenDevice, envelopes: &[Vec<u8>]) -> Result<Vec<Option<EncryptionKey>>, StoreError> {
     let body = |envelope: &Vec<u8>| Some(Envelope::decode(envelope).ok()?.payload().ok()?.body);
-    let named = envelopes.iter().filter_map(body).filter_map(|body| body.key_named());
-    named.map(|hash| kept_key(open, &hash)).collect()
+    kept_keys(open, envelopes.iter().filter_map(body).filter_map(|body| body.key_named()))
 }
 
 /// A user and the first device stand or fall together: where a part would end between them, it

@@ -4,6 +4,7 @@
 //! gave it. Refuses a box that holds anything else, and says by which device the key was changed. A
 //! key that can't be had stands in the way of nothing that doesn't need it.
 
+use std::cell::LazyCell;
 use std::sync::{Arc, OnceLock};
 
 use parsec_protocol::chain::organisation::log::{UserKeyRecord, UserRecord, VerifiedLog};
@@ -17,7 +18,8 @@ use super::Session;
 use super::names::Names;
 use crate::os::blocking;
 use crate::store::{OpenDevice, StoreError};
-use crate::transport::retry::{ANSWER_WAIT, within};
+use crate::transport::TransportError;
+use crate::transport::retry::answered;
 
 /// What is remembered of the user's keys while the device is unlocked.
 #[derive(Debug, Default)]
@@ -86,8 +88,7 @@ impl Session {
 
     async fn fetch_box(&self, key: KeyHash) -> Result<Option<KeyBox>, Problem> {
         let (user, device) = (self.open.summary.user, self.open.summary.device);
-        let asked = within(ANSWER_WAIT, || self.member.key_box(user, &key, device)).await;
-        match asked.unwrap_or_else(Err) {
+        match answered(|| self.member.key_box(user, &key, device)).await {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.code() == Some(ErrorCode::BoxUnknown) => Ok(None),
             Err(error) => Err(error.into()),
@@ -191,11 +192,10 @@ impl Session {
     /// The server's refusal, `key_unknown` aside, where it is nothing; the store's.
     pub(super) async fn key_by_hash(&self, hash: KeyHash) -> Result<Option<EncryptionKey>, Problem> {
         let open = Arc::clone(&self.open);
-        if let Some(key) = blocking(move || kept_key(&open, &hash)).await? {
-            return Ok(Some(key));
+        if let [Some(key)] = blocking(move || kept_keys(&open, [hash])).await?.as_slice() {
+            return Ok(Some(key.clone()));
         }
-        let asked = within(ANSWER_WAIT, || self.member.encryption_key(&hash)).await;
-        match asked.unwrap_or_else(Err) {
+        match answered(|| self.member.encryption_key(&hash)).await {
             Ok(key) => {
                 let kept = key.clone();
                 self.store(move |store| store.put_encryption_keys(&[kept])).await?;
@@ -203,17 +203,25 @@ impl Session {
             }
             Err(error) if error.code() == Some(ErrorCode::KeyUnknown) => Ok(None),
             // What it gives is not sound, or another key: as good as none.
-            Err(crate::transport::TransportError::Misbehaved(_)) => Ok(None),
+            Err(TransportError::Misbehaved(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-/// A public key that is on this device.
-pub(super) fn kept_key(open: &OpenDevice, hash: &KeyHash) -> Result<Option<EncryptionKey>, StoreError> {
-    if let Some(key) = open.store.encryption_key(hash)? {
-        return Ok(Some(key));
-    }
-    let own = [open.keys.device_seed.encryption_key(), open.keys.user_seed.encryption_key()];
-    Ok(own.into_iter().find(|key| key.hash() == *hash))
+/// The public keys of these hashes that are on this device, each in its place.
+pub(super) fn kept_keys(
+    open: &OpenDevice,
+    hashes: impl IntoIterator<Item = KeyHash>,
+) -> Result<Vec<Option<EncryptionKey>>, StoreError> {
+    // Made of their seeds where the first of them is asked for that the store doesn't have.
+    let own = LazyCell::new(|| {
+        [open.keys.device_seed.encryption_key(), open.keys.user_seed.encryption_key()]
+            .map(|key| (key.hash(), key))
+    });
+    let kept = |hash: KeyHash| {
+        let stored = open.store.encryption_key(&hash)?;
+        Ok(stored.or_else(|| own.iter().find(|(of, _)| *of == hash).map(|(_, key)| key.clone())))
+    };
+    hashes.into_iter().map(kept).collect()
 }

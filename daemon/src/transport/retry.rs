@@ -123,6 +123,19 @@ where
     }
 }
 
+/// The same for as long as a person's program waits, for whom a wait without an answer is the last
+/// failure like any other.
+///
+/// # Errors
+/// The call's, or what failed last.
+pub async fn answered<T, F, Fut>(call: F) -> Result<T, TransportError>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, TransportError>>,
+{
+    within(ANSWER_WAIT, call).await.unwrap_or_else(Err)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
