@@ -138,7 +138,7 @@ mod tests {
             check(&[index, ("docs/openrpc.json", line.as_str())])
         };
         assert_eq!([schema("Id of the member."), schema("Which."), schema("The road it takes.")], [0, 1, 1]);
-        let code = ("protocol/src/ids.rs", "pub struct Token;");
+        let code = ("protocol/src/ids/mod.rs", "pub struct Token;");
         let glossary =
             |text| check(&[("docs/README.md", "(x](glossary.md)"), code, ("docs/glossary.md", text)]);
         assert_eq!(glossary("`protocol::ids::Token`, `protocol::ids`, `docs/`, `parsecctl trust`"), 0);

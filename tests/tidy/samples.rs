@@ -61,7 +61,7 @@ fn imports() {
         ("server/src/http.rs", "fn f() { parsec_protocol::manifest::open(); }"),
         ("server/src/http/signed.rs", "use rusqlite::Connection;"),
         ("server/src/repair.rs", "fn f(sql: &rusqlite::Connection) {}"),
-        ("server/src/store/pruning.rs", "use rusqlite::params;"),
+        ("server/src/store/pruning/mod.rs", "use rusqlite::params;"),
         ("server/src/http/invited.rs", "use crate::store::sqlite::Connection;"),
         ("server/src/main.rs", "use parsec_metadata::store::sqlite;"),
     ] {
@@ -287,7 +287,7 @@ fn attempts() {
         // What the server refused is told to a person elsewhere.
         ("daemon/src/problems.rs", sealed, 0),
         ("daemon/src/enrolment/outbox.rs", bits, 1),
-        ("protocol/src/relay/attempt.rs", bits, 0),
+        ("protocol/src/relay/attempt/mod.rs", bits, 0),
         ("daemon/src/enrolment/outbox.rs", "fn f(view: &AttemptView) -> bool { view.has(1) }", 0),
     ] {
         assert_eq!(rule(path, &format!("{FINE}{line}\n")), found, "{path}: {line}");

@@ -23,7 +23,7 @@ const FILES: &[&str] = &[
     "protocol/src/chain/**",
     "protocol/src/evidence/**",
     "protocol/src/codec.rs",
-    "protocol/src/ids.rs",
+    "protocol/src/ids/mod.rs",
     "protocol/src/keys.rs",
     "protocol/src/public_keys.rs",
     "protocol/src/claim_receipt.rs",
