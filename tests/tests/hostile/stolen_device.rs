@@ -284,8 +284,15 @@ fn thief() -> (Fixture, OpenDevice, Vec<u8>) {
     (fixture, thief, before)
 }
 
-fn next_alarm(fixture: &mut Fixture) -> (ProblemKind, String) {
+/// What Alice's device says first of a manifest that the server gives instead of the right one. It
+/// is locked meanwhile: an unlocked one would look, and say so, before anybody follows it.
+fn alarm_over(
+    fixture: &mut Fixture,
+    statement: &str,
+    values: impl rusqlite::Params,
+) -> (ProblemKind, String) {
     let _ = fixture.alice.ctl(&["device", "lock"]).well();
+    tamper(fixture, statement, values);
     let mut events = Follower::start(&fixture.alice.socket(), None);
     fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     let alarm = events.until(|item| matches!(item, EventItem::Event { event: Event::Alarm { .. }, .. }));
@@ -316,10 +323,10 @@ fn what_a_revoked_device_writes_into_the_manifest_is_shown_and_written_above() {
         &mut parsecd::os::entropy::System,
     )
     .unwrap();
-    tamper(&mut fixture, "UPDATE manifest SET version = 9, envelope = ?1", [&envelope]);
     let manifests = Arc::new(Manifests::default());
     fixture.proxy.meddle(Arc::clone(&manifests) as Arc<dyn Meddler>);
-    let (name, message) = next_alarm(&mut fixture);
+    let (name, message) =
+        alarm_over(&mut fixture, "UPDATE manifest SET version = 9, envelope = ?1", [&envelope]);
     assert_eq!(name, ProblemKind::ManifestUntrusted);
     assert!(message.contains("Alice's orange tablet") && message.contains("Version 9"), "{message}");
     manifests.until_one();
@@ -332,9 +339,9 @@ fn what_a_revoked_device_writes_into_the_manifest_is_shown_and_written_above() {
 fn an_older_manifest_and_another_one_are_alarms() {
     let (mut fixture, _, before) = thief();
     // The one of before, under the number that it had.
-    tamper(&mut fixture, "UPDATE manifest SET version = 1, envelope = ?1", [&before]);
     fixture.proxy.meddle(Arc::new(NoManifest));
-    let (name, message) = next_alarm(&mut fixture);
+    let (name, message) =
+        alarm_over(&mut fixture, "UPDATE manifest SET version = 1, envelope = ?1", [&before]);
     assert_eq!(name, ProblemKind::RolledBack);
     assert!(message.contains("older than version 2"), "{message}");
 }
