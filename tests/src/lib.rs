@@ -33,7 +33,6 @@ pub mod memory;
 pub mod metrics;
 pub mod network;
 pub mod openrpc;
-pub mod organisation;
 pub mod process;
 pub mod proxy;
 pub mod ready;
