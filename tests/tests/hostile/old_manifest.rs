@@ -1,5 +1,5 @@
-//! A device that has not seen a manifest itself is not shown an old one: message 7 tells a new device
-//! of the newest, and the log those that stay away.
+//! A device that has not seen a manifest itself takes no old one: message 7 tells a new device of
+//! the newest, and the log those that stay away.
 
 use std::sync::Arc;
 

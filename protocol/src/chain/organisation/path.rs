@@ -49,9 +49,9 @@ pub enum Start {
 
 /// The chain, from `start` to a certificate by the root key; empty for a subject the log doesn't
 /// name. For a person whose key was changed it begins with the present key, which a device of
-/// theirs certified, and goes on from that device. A device that somebody else certified is followed by its person, who was certified by
-/// the same author. As long as the log at most: every author stands before what it signed, so
-/// positions only fall.
+/// theirs certified, and goes on from that device. A device that somebody else certified is
+/// followed by its person, who was certified by the same author. As long as the log at most: every
+/// author stands before what it signed, so positions only fall.
 #[must_use]
 pub fn chain(log: &VerifiedLog, start: Start) -> Vec<Link> {
     let present = match start {
