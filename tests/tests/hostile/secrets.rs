@@ -92,7 +92,7 @@ fn nothing_secret_is_readable_anywhere() {
     for newcomer in [&bob, &tablet] {
         for (path, _) in files(&newcomer.data()) {
             if path.ends_with("pending") {
-                ready::gone(&path);
+                ready::gone(Path::new(&path));
             }
         }
     }
