@@ -4,8 +4,6 @@
 //! in `parsec_protocol`; the rooms `rpc`, `store` and `transport` never import each other, and what
 //! a room may name at all is in docs/architecture.md.
 
-#![warn(clippy::self_named_module_files, reason = "one style: a folder's own module is its mod.rs")]
-
 pub mod calls;
 pub mod config;
 pub mod engine;

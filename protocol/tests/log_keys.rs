@@ -12,12 +12,13 @@ use parsec_protocol::chain::organisation::certificate::{Author, Body, DeviceKind
 use parsec_protocol::chain::organisation::log::UserKeyRecord;
 use parsec_protocol::chain::organisation::path::{Start, Subject, chain};
 use parsec_protocol::chain::organisation::rules::Fault;
-use parsec_protocol::ids::DeviceId;
+use parsec_protocol::ids::{DeviceId, Timestamp};
 use parsec_protocol::limits::{ABANDONED_MAX, DEVICES_PER_USER_MAX, KEY_CHANGES_MAX};
 use parsec_protocol::sealing::KeyHash;
 use support::{
-    By, Org, abandoned, device, device_body, device_encryption_key, encryption_key, envelope, key_change,
-    key_change_with, recovery_body, refused, refused_author, refused_body, standard, user, user_body,
+    BEGINNING, By, Org, abandoned, device, device_body, device_encryption_key, encryption_key, envelope,
+    key_change, key_change_with, recovery_body, refused, refused_author, refused_body, standard, user,
+    user_body,
 };
 
 /// User 2 from the key they have to key `next`, and devices that never came.
@@ -328,6 +329,7 @@ fn all_keys_of_a_user_are_kept_with_what_their_authors_had_seen() {
         key: encryption_key(key),
         position,
         author,
+        certified: Timestamp(BEGINNING + position),
         manifest,
     };
     assert_eq!(*first, key(2, record.position, by(0), None));
@@ -339,9 +341,21 @@ fn all_keys_of_a_user_are_kept_with_what_their_authors_had_seen() {
         (record.position, record.author, record.certified),
         (before.position, before.author, before.certified)
     );
-    // Who vouched for the person vouched for the key of then, and for no later one.
+    // The present key by the device that changed it, which leads on: whoever vouched for the person
+    // vouched for the key of then, and for no later one.
     let links = chain(&org.log, Start::User(user(2)));
-    assert_eq!(links[0].subject, Subject::User(user(2), encryption_key(2)));
+    let [present, device_link, person, ..] = links.as_slice() else { panic!("{links:?}") };
+    assert_eq!((present.subject, present.author), (Subject::UserKey(user(2), encryption_key(51)), by(2)));
+    assert_eq!((present.position, present.time), (third.position, third.certified));
+    assert!(
+        matches!(device_link.subject, Subject::Device(id, key) if id == device(2) && key == present.author_key)
+    );
+    assert_eq!(person.subject, Subject::User(user(2), encryption_key(2)));
+    assert_eq!(links.last().unwrap().author, Author::Root);
+    assert!(links.is_sorted_by(|later, earlier| later.position > earlier.position));
+    // Somebody else's chain through that person is none of it.
+    let others = chain(&org.log, Start::Device(device(20)));
+    assert!(others.iter().all(|link| !matches!(link.subject, Subject::UserKey(..))), "{others:?}");
     // A reader who goes through it anew, in pages, comes to the same.
     let again = support::read(&org.envelopes).unwrap();
     assert!(again.users().eq(org.log.users()) && again.devices().eq(org.log.devices()));

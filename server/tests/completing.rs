@@ -10,6 +10,7 @@ use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
 use parsec_protocol::ids::Invited;
 use parsec_protocol::keys::DeviceSigningKey;
+use parsec_protocol::lab;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
     self, AttemptView, Completed, Completion, EndReason, ErrorCode, InvitationStatus, Least, LogPage,
@@ -178,7 +179,7 @@ async fn one_fault_and_nothing_changes() {
 
     let mut cases = vec![
         ("another e-mail", bob.enrolment(&alice, seen, now, "eve@example.org")),
-        ("a member's e-mail", bob.enrolment(&alice, seen, now, "alice@example.org")),
+        ("a member's e-mail", bob.enrolment(&alice, seen, now, lab::EMAIL)),
         ("no certificate", with(vec![])),
         ("the user alone", with(vec![user(Profile::Standard)])),
         ("the device alone", with(vec![device(&bob)])),

@@ -96,7 +96,7 @@ struct Course {
     claims: Vec<(Claim, usize)>,
     tokens: Vec<(Token, usize)>,
     /// How often each kind of call was taken.
-    taken: [u32; 12],
+    taken: [u32; 13],
     made: u32,
 }
 
@@ -231,6 +231,21 @@ impl Course {
                 let upload = parsec_protocol::relay::KeyBoxUpload { replaces, sealed: sealed() };
                 member.put(bench, &target, &upload).await.status
             }
+            11 => {
+                let member = &self.members[0];
+                let log = member.verified(bench).await;
+                let own = log.user(&member.user).unwrap();
+                let key = own.keys[self.dice.roll(own.keys.len())].key;
+                let boxes = path::key_box(&member.organisation, &member.user, &key, &member.device);
+                let present = member.get(bench, &boxes).await;
+                let replaces = (present.status == 200)
+                    .then(|| present.record::<parsec_protocol::relay::KeyBox>().past)
+                    .flatten()
+                    .map(|sealed| Hash::of(&[&sealed]));
+                let upload = parsec_protocol::relay::KeyBoxUpload { replaces, sealed: sealed() };
+                let target = path::past_box(&member.organisation, &member.user, &key);
+                member.put(bench, &target, &upload).await.status
+            }
             _ => {
                 let profile = [Profile::Administrator, Profile::Standard][self.dice.roll(2)];
                 if self.dice.roll(2) == 0 {
@@ -249,7 +264,7 @@ impl Course {
 
 #[tokio::test]
 async fn counters_are_counts_after_every_call() {
-    let mut taken = [0; 12];
+    let mut taken = [0; 13];
     for seed in 1..=COURSES {
         let bench = Bench::start().await;
         let alice = bench.founded().await;

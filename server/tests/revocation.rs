@@ -475,7 +475,7 @@ impl Half {
 async fn a_signer_revoked_between_the_head_and_the_change_gets_nothing_in() {
     let bench = Bench::start().await;
     let alice = bench.founded().await;
-    for call in 0..9 {
+    for call in 0..10 {
         let bob = alice.with(&bench, &format!("bob{call}@example.org"), Profile::Administrator).await;
         let claim = Claim::new(&bob, bob.invite(&bench, &format!("carol{call}@example.org")).await);
         claim.run_to(&bench, &bob, if call == 0 { 8 } else { 2 }).await;
@@ -515,10 +515,13 @@ async fn a_signer_revoked_between_the_head_and_the_change_gets_nothing_in() {
                 let change = bob.key_change(&bench).await;
                 ("POST", path::user_key(organisation), codec::encode(&change))
             }
-            7 => {
+            7 | 8 => {
                 let key = bob.verified(&bench).await.user(&bob.user).unwrap().encryption_key;
                 let upload = KeyBoxUpload { replaces: None, sealed: sealed() };
-                let target = path::key_box(organisation, &bob.user, &key, &bob.device);
+                let target = match call {
+                    7 => path::key_box(organisation, &bob.user, &key, &bob.device),
+                    _ => path::past_box(organisation, &bob.user, &key),
+                };
                 ("PUT", target, codec::encode(&upload))
             }
             _ => ("POST", path::invitations(organisation), codec::encode(&invitation)),

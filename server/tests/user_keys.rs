@@ -325,6 +325,63 @@ async fn a_box_is_added_and_replaced_by_whoever_saw_the_one_before() {
     }
 }
 
+/// Where its author never had the key before, or a restore lost the box.
+#[tokio::test]
+async fn a_box_with_the_key_before_is_put_back_and_replaced_by_whoever_saw_it() {
+    let bench = Bench::start().await;
+    let alice = bench.founded().await;
+    let second = alice.with_device(&bench).await;
+    let gone = alice.with_device(&bench).await;
+    alice.change(&bench, Body::DeviceRevoked { device: gone.device }).await.record::<Completed>();
+    let bob = alice.with(&bench, "bob@example.org", Profile::Standard).await;
+    let mut change = alice.key_change(&bench).await;
+    change.past = None;
+    alice.change_key(&bench, &change).await.record::<Completed>();
+    let hash = change.key.hash();
+    let put = async |by: &Member, hash: &KeyHash, replaces: Option<&ByteVec>, sealed: &ByteVec| {
+        let replaces = replaces.map(|seen| Hash::of(&[seen]));
+        let upload = KeyBoxUpload { replaces, sealed: sealed.clone() };
+        let answer = by.put(&bench, &path::past_box(&alice.organisation, &alice.user, hash), &upload).await;
+        if answer.status == 204 { Ok(()) } else { Err(answer.code()) }
+    };
+    let past = async || given(&bench, &second, &second, &hash).await.unwrap().past;
+    let [one, other, third] = [sealed(), sealed(), sealed()];
+    let (mut short, mut long) = (one.clone(), one.clone());
+    short.pop();
+    long.push(0);
+    use ErrorCode::{BadRequest, BoxConflict, BoxUnknown, BoxesRefused, KeyUnknown, NotAllowed, Revoked};
+    // Each refused for one reason; the box itself is then taken.
+    assert_eq!(put(&bob, &hash, None, &one).await, Err(NotAllowed));
+    assert_eq!(put(&gone, &hash, None, &one).await, Err(Revoked));
+    assert_eq!(put(&alice, &hash, None, &short).await, Err(BoxesRefused));
+    assert_eq!(put(&alice, &hash, None, &long).await, Err(BoxesRefused));
+    assert_eq!(put(&alice, &hash, Some(&other), &one).await, Err(BoxUnknown));
+    let bobs = present(&bench, &bob).await;
+    let devices = bob.verified(&bench).await.device(&alice.device).unwrap().encryption_key;
+    for key in [bobs, devices, new_key().hash()] {
+        assert_eq!(put(&alice, &key, None, &one).await, Err(KeyUnknown));
+    }
+    let target = path::past_box(&alice.organisation, &alice.user, &hash);
+    assert_eq!(alice.call(&bench, "PUT", &target, &[0x82]).await.code(), BadRequest);
+    assert_eq!(past().await, None);
+    for _ in 0..2 {
+        assert_eq!(put(&second, &hash, None, &one).await, Ok(()));
+    }
+    assert_eq!(past().await, Some(one.clone()));
+    // Of two that find it missing, or wrong, the late one hears that another is there.
+    assert_eq!(put(&alice, &hash, None, &other).await, Err(BoxConflict));
+    assert_eq!(put(&alice, &hash, Some(&one), &other).await, Ok(()));
+    assert_eq!(put(&second, &hash, Some(&one), &third).await, Err(BoxConflict));
+    assert_eq!(put(&second, &hash, Some(&one), &other).await, Ok(()), "as good as done");
+    assert_eq!(past().await, Some(other.clone()));
+    // No box of a device was touched.
+    assert_eq!(given(&bench, &alice, &alice, &hash).await.unwrap().sealed, Some(box_for(&change, &alice)));
+    alice.change(&bench, Body::UserRevoked { user: bob.user }).await.record::<Completed>();
+    let own = path::past_box(&bob.organisation, &bob.user, &bobs);
+    let upload = KeyBoxUpload { replaces: None, sealed: one };
+    assert_eq!(bob.put(&bench, &own, &upload).await.code(), Revoked);
+}
+
 #[tokio::test]
 async fn a_key_is_put_back_under_its_own_hash_where_the_log_names_it() {
     let bench = Bench::start().await;

@@ -120,6 +120,18 @@ impl Fixture {
         self.proxy.set_upstream(self.server.address());
     }
 
+    /// Changes rows of the server's database while the server is stopped.
+    ///
+    /// # Panics
+    /// If no row is changed.
+    pub fn tamper(&mut self, statement: &str, values: impl rusqlite::Params) {
+        self.server.kill();
+        let sql = rusqlite::Connection::open(self.server.database()).unwrap();
+        assert!(sql.execute(statement, values).unwrap() > 0);
+        drop(sql);
+        self.restart_server();
+    }
+
     /// Both sides of a fresh attempt for an invitation of Alice's.
     ///
     /// # Panics

@@ -33,7 +33,7 @@ pub mod memory;
 pub mod metrics;
 pub mod network;
 pub mod openrpc;
-pub mod organisation;
+pub mod own_devices;
 pub mod process;
 pub mod proxy;
 pub mod ready;

@@ -19,6 +19,7 @@ use parsec_protocol::control::{
 use parsec_protocol::enrol::io::{NewDevice, Prologue, SealedEnrolment, TransportKind};
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, OrganisationId, Token, UserId};
 use parsec_protocol::keys::{LinkSecret, random};
+use parsec_protocol::lab::{EMAIL, LABEL, NAME, Organisation};
 use parsec_protocol::public_keys::{Context, Signature};
 use parsec_protocol::relay::{BootstrapRequest, Completion, NewInvitation};
 use parsecd::enrolment::claimer::{self, SaveKeys};
@@ -40,7 +41,6 @@ use zeroize::Zeroizing;
 
 use crate::device::private_folder;
 use crate::fixture::BOB_PASSWORD;
-use crate::organisation::{EMAIL, LABEL, NAME, Organisation};
 
 /// A founder whose device is a task of this process: its keys, its server, its log.
 #[derive(Debug)]
@@ -243,15 +243,16 @@ pub async fn alice(base: &str, bootstrap_token: &str, organisation: &Organisatio
     let Organisation {
         log,
         envelopes,
+        root,
         user,
         device,
+        keys: named,
         signing_key,
         directory_key,
         user_seed,
         device_seed,
-        keys: named,
-    } = Organisation::found(organisation, clock::now(), &mut System);
-    let root = *log.root();
+        ..
+    } = Organisation::found(organisation, clock::now(), &mut System).unwrap();
     let server = Server::new(Client::new(None).unwrap(), base).unwrap();
     let request = BootstrapRequest {
         root,

@@ -100,6 +100,22 @@ pub fn logged(process: &mut Process, words: &str, times: usize) {
     });
 }
 
+/// Waits until a file is gone.
+///
+/// # Panics
+/// If a minute passes.
+pub fn gone(path: &Path) {
+    let events = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).unwrap();
+    inotify::add_watch(&events, path.parent().unwrap(), inotify::WatchFlags::DELETE).unwrap();
+    for _ in 0..LOOKS {
+        if !path.exists() {
+            return;
+        }
+        until_changed(&events);
+    }
+    panic!("{} is still there after a minute", path.display());
+}
+
 /// Waits until a file that is there has these words; returns what is in it.
 ///
 /// # Panics

@@ -173,6 +173,16 @@ const WALLS: &[Wall] = &[
     },
     Wall {
         from: &["daemon"],
+        never: &["parsec_protocol/lab"],
+        reason: "the lab's keys come of a printed seed: a daemon that could name them could hold one",
+    },
+    Wall {
+        from: &["ctl"],
+        never: &["parsec_protocol/lab/Organisation"],
+        reason: "parsecctl plays the lab and sees what came of it: the lab's keys are for tests, and parsecctl holds none",
+    },
+    Wall {
+        from: &["daemon"],
         never: &["parsec_metadata", "parsecctl", "parsec_tests"],
         reason: "the daemon speaks to the server and to parsecctl over their protocols alone",
     },

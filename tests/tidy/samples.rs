@@ -43,6 +43,8 @@ fn imports() {
         ("ctl/src/main.rs", "use parsec_protocol::*;"),
         ("ctl/src/commands/trust.rs", "use parsec_protocol::lab::Lab;"),
         ("ctl/src/commands/lab.rs", "use parsec_protocol::keys::LinkSecret;"),
+        ("ctl/src/commands/lab.rs", "use parsec_protocol::lab::{Lab, Organisation};"),
+        ("daemon/src/engine/bootstrap.rs", "use parsec_protocol::lab::Organisation;"),
         ("ctl/src/main.rs", "use parsecd::config;"),
         ("host/src/journal.rs", "use parsec_protocol::ids::DeviceId;"),
         ("host/src/journal.rs", "use parsecd::config;"),
@@ -86,6 +88,7 @@ fn imports_that_are_fine() {
         ("daemon/src/engine/dispatch.rs", "use crate::calls::move_server; use crate::enrolment::claim;"),
         ("daemon/src/main.rs", "use parsecd::rpc; use parsecd::store;"),
         ("daemon/src/daemon.rs", "use parsec_host::watchdog::Watchdog;"),
+        ("daemon/src/session/tests.rs", "use parsec_protocol::lab::Organisation;"),
         ("host/src/log.rs", "use tracing_subscriber::EnvFilter; use sd_notify::NotifyState;"),
         ("ctl/src/main.rs", "use parsec_protocol::control::{self, Stage}; use parsec_protocol::ids::Token;"),
         (

@@ -153,7 +153,8 @@ fn show(context: &Context<'_>, user: Option<String>) -> Result<(), Failure> {
 pub(super) fn chain(links: &[TrustLink], root_fingerprint: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for link in links {
-        lines.push(format!("{}: {}", escaped(&link.kind), escaped(&link.subject)));
+        let kind = if link.kind == "user_key" { "new key" } else { &link.kind };
+        lines.push(format!("{}: {}", escaped(kind), escaped(&link.subject)));
         lines.push(format!("  key        {}", grouped(&link.key)));
         lines.push(format!("  certified  {}, certificate {} of the log", moment(link.time), link.position));
         lines.push(format!(

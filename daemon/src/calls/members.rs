@@ -132,6 +132,7 @@ fn chain(names: &Names<'_>, user: UserId) -> Vec<TrustLink> {
         .map(|link| {
             let (kind, subject, key) = match link.subject {
                 Subject::User(user, key) => ("user", names.user_in_words(&user), key.to_string()),
+                Subject::UserKey(user, key) => ("user_key", names.user_in_words(&user), key.to_string()),
                 Subject::Device(device, key) => ("device", names.device_in_words(&device), key.to_string()),
             };
             TrustLink {

@@ -26,6 +26,7 @@ pub(crate) async fn run(session: &Arc<Session>) -> Result<TrustRepaired, Problem
     // What waited for this goes on now, and not at the next unlocking only.
     outbox::finish_all(session).await?;
     session.put_keys_back(&log).await?;
+    session.put_past_boxes_back(&log).await?;
     let trouble = Trouble::new(None);
     match tokio::time::timeout(ANSWER_WAIT, manifest::keep(session, &trouble)).await {
         Ok(Ok(())) => {}

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::Daemon;
 use super::command::{Event, Handle};
 use crate::calls::invitations;
-use crate::enrolment::finality::{Heard, Standing};
+use crate::enrolment::finality::Heard;
 use crate::enrolment::outbox;
 use crate::os::blocking;
 use crate::session::{Session, SyncError, upkeep};
@@ -48,25 +48,6 @@ impl Daemon {
                 tracing::error!(%device, %problem, "a receipt that nobody needs is still there");
             }
         });
-    }
-
-    /// Takes note of what is heard of whether a device is certified; nothing is dropped for it.
-    pub(super) fn heard(&mut self, device: DeviceId, heard: Heard) {
-        let Some(Standing { registration, restored }) = self.devices.heard(device, heard) else { return };
-        let store = Arc::clone(&self.context.store);
-        // A failure is made good at the next start, when the receipt is still there and the server
-        // asked again.
-        self.context.spawn(async move {
-            if let Err(problem) =
-                blocking(move || store.set_registration(device, registration, restored)).await
-            {
-                tracing::error!(%device, %problem, "a device's registration could not be noted");
-            }
-        });
-        // One that is revoked asks again when it is next unlocked.
-        if registration != Registration::Revoked {
-            self.after_unlock(device);
-        }
     }
 }
 

@@ -110,18 +110,21 @@ impl DeviceTable {
         }
     }
 
-    /// Takes note of what is heard of a device's registration; what it is from now on, if that is
-    /// something else.
-    pub(super) fn heard(&mut self, device: DeviceId, heard: Heard) -> Option<Standing> {
-        let summary = self.known.get_mut(&device)?;
+    /// What follows from what is heard of a device's registration, if that is something else than
+    /// now.
+    pub(super) fn standing_after(&self, device: DeviceId, heard: Heard) -> Option<Standing> {
+        let summary = self.known.get(&device)?;
         let now = Standing { registration: summary.registration, restored: summary.restored };
         let then = finality::next(now, heard);
-        if then == now {
-            return None;
+        (then != now).then_some(then)
+    }
+
+    /// This is on the disk of a device's registration, and holds from now on.
+    pub(super) fn stands(&mut self, device: DeviceId, standing: Standing) {
+        if let Some(summary) = self.known.get_mut(&device) {
+            (summary.registration, summary.restored) = (standing.registration, standing.restored);
+            self.changed(device, Reason::Registration);
         }
-        (summary.registration, summary.restored) = (then.registration, then.restored);
-        self.changed(device, Reason::Registration);
-        Some(then)
     }
 
     /// A device's server is at this address.

@@ -52,9 +52,7 @@ impl Daemon {
             },
             Command::DevicePassword(request, reply) => self.change_password(request, &caller, reply),
             Command::DeviceForget(request, reply) => self.forget(&request, reply),
-            Command::DeviceRestore(request, reply) => {
-                let _ = reply.send(self.restore(&request));
-            }
+            Command::DeviceRestore(request, reply) => self.restore(&request, reply),
             Command::NetStatus(reply) => {
                 let _ = reply.send(Ok(self.net_status()));
             }

@@ -18,6 +18,7 @@ mod dispatch;
 mod forget;
 mod lock;
 mod network;
+mod registration;
 mod restore;
 pub mod select;
 mod tidy_up;
@@ -35,6 +36,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::registration::Hearing;
 use crate::enrolment::attempts::Attempts;
 use crate::enrolment::finality::Heard;
 use crate::enrolment::reports::{Report, Reports};
@@ -76,6 +78,7 @@ pub struct Settings {
 pub struct Daemon {
     devices: DeviceTable,
     ceremonies: CeremonyTable,
+    hearing: Hearing,
     unlocking: Unlocking,
     foundings: Arc<Semaphore>,
     idle_lock: Option<Duration>,
@@ -115,6 +118,7 @@ impl Daemon {
         let daemon = Self {
             devices: DeviceTable::new(known, hub.clone()),
             ceremonies: CeremonyTable::new(hub.clone()),
+            hearing: Hearing::new(),
             unlocking: Unlocking::new(hub),
             foundings: Arc::new(Semaphore::new(FOUNDINGS_MAX)),
             idle_lock: settings.idle_lock,
@@ -147,7 +151,9 @@ impl Daemon {
                 // Before the requests: what a caller was told by an enrolment, its next request
                 // finds done.
                 Some(report) = self.reports.recv() => self.reported(report),
-                event = self.events.recv() => match event {
+                Some(noted) = self.hearing.written() => self.noted(noted),
+                // While a state is being written nobody is shown the one before.
+                event = self.events.recv(), if !self.hearing.is_writing() => match event {
                     Some(event) => self.take(event),
                     None => break,
                 },
@@ -162,6 +168,7 @@ impl Daemon {
     async fn stop(&mut self) {
         self.events.close();
         self.reports.close();
+        self.hearing.close();
         self.context.stop.cancel();
         self.context.tasks.close();
         for session in self.devices.sessions() {
@@ -229,7 +236,7 @@ impl Daemon {
                     if self.devices.summary(summary.device).is_none() {
                         self.devices.learn(summary);
                     } else if summary.registration == Registration::Void {
-                        self.heard(summary.device, Heard::Word(Registration::Void));
+                        self.found_set_aside(summary.device);
                     }
                 }
             }

@@ -6,18 +6,18 @@
 use parsec_protocol::control::{DeviceRestore, DeviceView, Problem, ProblemKind};
 
 use super::Daemon;
+use super::command::Reply;
 use crate::enrolment::finality::Heard;
 
 impl Daemon {
     /// Restores, and answers with the device as it is now; of one that is not set aside nothing
     /// changes.
-    pub(super) fn restore(&mut self, request: &DeviceRestore) -> Result<DeviceView, Problem> {
-        let device = request.device;
-        let unknown = || Problem::new(ProblemKind::DeviceUnknown, "No device on this machine has this id.");
-        if !self.devices.is_here(device) {
-            return Err(unknown());
+    pub(super) fn restore(&mut self, request: &DeviceRestore, reply: Reply<DeviceView>) {
+        if self.devices.is_here(request.device) {
+            self.heard_from(request.device, Heard::Person, Some(reply));
+        } else {
+            let text = "No device on this machine has this id.";
+            let _ = reply.send(Err(Problem::new(ProblemKind::DeviceUnknown, text)));
         }
-        self.heard(device, Heard::Person);
-        self.devices.view(device).ok_or_else(unknown)
     }
 }

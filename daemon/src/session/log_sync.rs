@@ -11,7 +11,7 @@ use parsec_protocol::chain::organisation::Organisation;
 use parsec_protocol::chain::organisation::log::{LogError, VerifiedLog};
 use parsec_protocol::chain::organisation::rules::Fault;
 use parsec_protocol::control::{Problem, ProblemKind};
-use parsec_protocol::relay::ErrorCode;
+use parsec_protocol::relay::{ErrorCode, Least};
 
 use super::forks::ForkEvidence;
 use super::{Session, alarms, own_changes};
@@ -92,7 +92,17 @@ impl Session {
     /// The server's refusal; `rolled_back` or `chain_invalid`, and then the log is as it was before
     /// the bad page.
     pub async fn sync(&self) -> Result<Arc<VerifiedLog>, SyncError> {
-        let done = self.catch_up().await;
+        self.sync_to(0).await
+    }
+
+    /// The same where somebody says to have verified that many certificates: a server that has not
+    /// got so far is given the time that it gets for what this device has seen itself. Whether they
+    /// are there then, the log says.
+    ///
+    /// # Errors
+    /// As [`Self::sync`].
+    pub(super) async fn sync_to(&self, said: u64) -> Result<Arc<VerifiedLog>, SyncError> {
+        let done = self.catch_up(said).await;
         self.note_server(match &done {
             Err(SyncError::Transport(error)) if error.code().is_none() => Err(error.clone().into()),
             Err(SyncError::Transport(_) | SyncError::Log(_) | SyncError::Forked(..)) | Ok(_) => Ok(()),
@@ -141,12 +151,13 @@ impl Session {
         alarms::raise(self, self.log(), problem, None).await;
     }
 
-    async fn catch_up(&self) -> Result<Arc<VerifiedLog>, SyncError> {
+    async fn catch_up(&self, said: u64) -> Result<Arc<VerifiedLog>, SyncError> {
         let _turn = self.syncing.lock().await;
         loop {
             let log = self.log();
             let have = log.count();
-            let seen = self.member.seen(&log);
+            let mut seen = self.member.seen(&log);
+            seen.least = seen.least.max(Least(said));
             let page = self.member.log_page(have, seen).await;
             let page = page.map_err(|error| self.lacking(&log, error.into()))?;
             if page.count < have {

@@ -205,25 +205,31 @@ async fn opened(
 /// a larger count is never taken without its certificates.
 async fn compare(session: &Session, log: &Arc<VerifiedLog>, opened: &Opened) -> Result<(), Problem> {
     let anchor = opened.anchor;
+    // Not how many: a finding that a person has acknowledged is told from a new one by its words.
+    let fewer = |log: &VerifiedLog| {
+        let who = in_words(session, log, opened.header.author);
+        format!("{who} has verified {} certificates, and the server shows fewer.", anchor.count)
+    };
     let mut own = Arc::clone(log);
     if own.head_at(anchor.count).is_none() {
-        match session.sync().await {
+        // A server that is known to lack them is not given time for them again.
+        let (kind, found) = (ProblemKind::RolledBack.name(), fewer(&own));
+        let known = session.store(move |store| store.alarm_is_known(kind, &found, false)).await?;
+        match session.sync_to(if known { 0 } else { anchor.count }).await {
             Ok(longer) => own = longer,
             // It has raised its own alarm.
             Err(SyncError::Log(_) | SyncError::Forked(..)) => return Ok(()),
             Err(error @ SyncError::Transport(_)) => return Err(error.into()),
         }
     }
-    let who = in_words(session, &own, opened.header.author);
     let text = match own.head_at(anchor.count) {
         Some(head) if head == anchor => return Ok(()),
         Some(_) => format!(
-            "{who} has verified another log than this device: they part at or before certificate {}.",
+            "{} has verified another log than this device: they part at or before certificate {}.",
+            in_words(session, &own, opened.header.author),
             anchor.count
         ),
-        None => {
-            format!("{who} has verified {} certificates, and the server shows {}.", anchor.count, own.count())
-        }
+        None => fewer(&own),
     };
     // A person who has looked acknowledges it: the same finding is not raised again.
     session.alarm(&Problem::new(ProblemKind::RolledBack, text)).await;

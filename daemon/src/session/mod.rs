@@ -14,6 +14,7 @@ mod log_sync;
 pub mod manifest;
 pub mod names;
 pub mod own_changes;
+mod past_boxes;
 pub mod progress;
 pub mod rekey;
 mod repair;

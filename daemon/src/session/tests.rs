@@ -1,29 +1,15 @@
 //! One more certificate costs no copy of the log.
 
-use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
-use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, UserSeed};
+use parsec_protocol::lab::Organisation;
 
 use super::log_sync::followed;
 use super::*;
-use crate::os::entropy::System;
 
 #[test]
 fn one_more_certificate_is_taken_in_without_a_copy_of_the_log() {
-    let organisation = "acme".parse().unwrap();
-    let key = DeviceSigningKey::random(&mut System).unwrap();
-    let founder = Founder {
-        organisation: &organisation,
-        email: &"alice@example.org".parse().unwrap(),
-        name: &"Alice".parse().unwrap(),
-        device_label: &"desk".parse().unwrap(),
-        user_seed: &UserSeed::random(&mut System).unwrap(),
-        device_seed: &DeviceSeed::random(&mut System).unwrap(),
-        signing_key: &key,
-        directory_key: &DirectoryKey::random(&mut System).unwrap(),
-    };
-    let founded = found(&founder, parsec_protocol::ids::Timestamp(1), &mut System).unwrap();
-    let [first, second] = &founded.certificates[..] else { panic!("a founding has two certificates") };
-    let log = Mutex::new(Arc::new(VerifiedLog::empty(organisation, founded.root)));
+    let founded = Organisation::of_seed(1).unwrap();
+    let [first, second] = &founded.envelopes[..] else { panic!("a founding has two certificates") };
+    let log = Mutex::new(Arc::new(VerifiedLog::empty(founded.log.organisation().clone(), founded.root)));
     let place = |log: &Mutex<Arc<VerifiedLog>>| Arc::as_ptr(&log.lock().unwrap());
     let before = place(&log);
 

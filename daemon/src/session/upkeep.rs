@@ -1,5 +1,6 @@
 //! What an unlocked device does by itself about its user's keys: changes the key where that is due,
-//! gets the present one, hands it to the user's other devices, and keeps the manifest.
+//! gets the present one, hands it to the user's other devices, keeps the manifest, and the boxes
+//! that lead back to earlier keys.
 //!
 //! Decides the order: first the key, then what is sealed under it. Refuses to ask a person for what
 //! has one answer. Every step is idempotent and begins from the verified log, so that a crash
@@ -30,5 +31,6 @@ pub async fn keep(session: &Session) -> Result<(), Problem> {
         }
         Err(problem) => return Err(problem),
     }
-    manifest::keep(session, &Trouble::new(None)).await
+    manifest::keep(session, &Trouble::new(None)).await?;
+    session.keep_past_boxes(&log).await
 }

@@ -16,6 +16,7 @@ use parsec_protocol::user_key::UserKey;
 
 use super::Session;
 use super::names::Names;
+use super::past_boxes::LeadBack;
 use crate::os::blocking;
 use crate::store::{OpenDevice, StoreError};
 use crate::transport::TransportError;
@@ -28,6 +29,8 @@ pub(super) struct UserKeys {
     first: OnceLock<KeyHash>,
     /// One change at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
+    /// The keys that lead back to the one before, as far as the server was asked.
+    pub(super) lead_back: LeadBack,
 }
 
 impl UserKeys {
@@ -86,7 +89,7 @@ impl Session {
         }
     }
 
-    async fn fetch_box(&self, key: KeyHash) -> Result<Option<KeyBox>, Problem> {
+    pub(super) async fn fetch_box(&self, key: KeyHash) -> Result<Option<KeyBox>, Problem> {
         let (user, device) = (self.open.summary.user, self.open.summary.device);
         match answered(|| self.member.key_box(user, &key, device)).await {
             Ok(found) => Ok(Some(found)),

@@ -205,7 +205,7 @@ pub struct TrustShow {
 pub struct TrustLink {
     /// Position of the certificate in the log.
     pub position: u64,
-    /// Kind of the certificate: `user` or `device`.
+    /// Kind of the certificate: `user`, `device` or `user_key`.
     pub kind: String,
     /// What it certifies, in words: name, address, label.
     pub subject: String,

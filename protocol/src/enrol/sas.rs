@@ -2,8 +2,9 @@
 //! *Proposals*).
 //!
 //! Decides how the two codes come out of what both sides agreed on, how they are written, spoken
-//! and read back, and which wrong ones stand beside the true one. Refuses to guess what a person
-//! meant: a character outside the alphabet is an error.
+//! and read back, which wrong ones stand beside the true one, and whether a person's answer is the
+//! right one (`CodeScreen::judge`). Refuses to guess what a person meant: a character outside the
+//! alphabet is an error.
 
 use std::fmt;
 use std::str::FromStr;

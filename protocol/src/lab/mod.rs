@@ -19,7 +19,7 @@
 //! | `transcript` | what is written down, and the verdict |
 //! | `series` | many runs, counted |
 //! | `wire` | the same middle between real programs |
-//! | `organisation` | the organisation that somebody wants into |
+//! | `organisation` | the organisation that somebody wants into, for every other test too |
 //! | `seeded_rng` | seeded randomness |
 
 mod organisation;
@@ -33,7 +33,7 @@ pub(crate) mod tests;
 mod transcript;
 mod wire;
 
-pub use organisation::NoLab;
+pub use organisation::{EMAIL, LABEL, NAME, NoLab, Organisation, START};
 pub use people::People;
 pub use seeded_rng::SeededRng;
 pub use series::{Series, Tally};
@@ -43,23 +43,37 @@ pub use strategies::{Listed, STRATEGIES, Strategy, listed, strategy};
 pub use transcript::{Event, Newcomer, Side, Told, Transcript, Verdict, Who};
 pub use wire::Wire;
 
-use organisation::Organisation;
+use crate::enrol::io::Prologue;
+use crate::ids::Label;
 use simulation::Simulation;
 
 /// The organisation of every run is the same; what differs from run to run is drawn from the run's
 /// own seed.
 const ORGANISATION_SEED: u64 = u64::MAX;
+/// Seed of the other one.
+const IMPOSTOR_SEED: u64 = u64::MAX - 1;
 
 /// A place to try strategies in.
-pub struct Lab(Organisation);
+pub struct Lab {
+    organisation: Organisation,
+    /// Another organisation under the same name, as a server could show it to a newcomer.
+    impostor: Organisation,
+    claimed_name: Label,
+    claimed_label: Label,
+}
 
 impl Lab {
-    /// Founds the organisation.
+    /// Founds the organisations.
     ///
     /// # Errors
     /// [`NoLab`]; with the lab's own generator neither happens.
     pub fn open() -> Result<Self, NoLab> {
-        Organisation::new(&mut SeededRng::new(ORGANISATION_SEED)).map(Self)
+        Ok(Self {
+            organisation: Organisation::of_seed(ORGANISATION_SEED)?,
+            impostor: Organisation::of_seed(IMPOSTOR_SEED)?,
+            claimed_name: "Bob".parse()?,
+            claimed_label: "desk".parse()?,
+        })
     }
 
     /// Plays one strategy by one seed, as often as its two people begin again.
@@ -69,17 +83,31 @@ impl Lab {
     pub fn play(&self, strategy: &Strategy, people: People, seed: u64) -> Result<Transcript, NoLab> {
         let mut adversary = strategy.begin(self, seed);
         let newcomer = Newcomer::of(seed);
-        let settings = adversary.settings(self.0.prologue(newcomer));
+        let settings = adversary.settings(self.prologue(newcomer));
         let mut simulation =
-            Simulation::new(&self.0, people, newcomer, settings, seed).map_err(|_| NoLab::NoEntropy)?;
+            Simulation::new(self, people, newcomer, settings, seed).map_err(|_| NoLab::NoEntropy)?;
         simulation.play(adversary.as_mut());
         while adversary.tempts_again() {
-            let settings = adversary.settings(self.0.prologue(newcomer));
+            let settings = adversary.settings(self.prologue(newcomer));
             simulation.begin_again(settings).map_err(|_| NoLab::NoEntropy)?;
             simulation.play(adversary.as_mut());
         }
         let (events, verdict) = simulation.judged();
         Ok(Transcript { adversary: strategy.name, people, newcomer, seed, events, verdict })
+    }
+
+    /// What both sides should agree on.
+    fn prologue(&self, newcomer: Newcomer) -> Prologue {
+        match newcomer {
+            Newcomer::Person => self.organisation.bob(),
+            Newcomer::Device => self.organisation.second_device(),
+        }
+    }
+
+    /// What the newcomer is called: a device has its person's name already.
+    fn names(&self, newcomer: Newcomer) -> (Option<Label>, Label) {
+        let name = (newcomer == Newcomer::Person).then(|| self.claimed_name.clone());
+        (name, self.claimed_label.clone())
     }
 
     /// Plays strategies as often as asked, by `seed` and those that follow it.

@@ -1,20 +1,32 @@
-//! A throwaway organisation for one run: one administrator who greets, one newcomer who is invited.
+//! The one made-up organisation: founded by Alice, alone, with all that her device holds. The lab
+//! plays with it, and so does every test that needs keys behind its certificates.
 //!
-//! Decides nothing about the ceremony. Refuses to hold a real key: all of it is made of a seed that
-//! is printed.
+//! Decides nothing about the ceremony. Refuses to hold a real key: what it is made of is drawn from
+//! the source that is handed in, so that the same seed makes the same organisation. Logs with a
+//! fault in them are forged elsewhere (`protocol/tests/support`): this one can't hold any.
 
-use crate::chain::organisation::bootstrap::{Founded, Founder, found};
-use crate::chain::organisation::certificate::Profile;
+use crate::chain::organisation::bootstrap::{Founder, found};
+use crate::chain::organisation::certificate::{Body, Profile};
+use crate::chain::organisation::changes::certify;
 use crate::chain::organisation::log::VerifiedLog;
 use crate::enrol::io::{Approval, Prologue, TransportKind};
-use crate::ids::{Email, IdError, Invited, Label, OrganisationId, Timestamp, Token};
+use crate::ids::{DeviceId, Email, IdError, Invited, OrganisationId, Timestamp, Token, UserId};
 use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed};
-use crate::lab::transcript::Newcomer;
+use crate::lab::seeded_rng::SeededRng;
+use crate::public_keys::VerifyKey;
+use crate::sealing::EncryptionKey;
 
-/// When every run begins: a moment in 2027, from which the lab counts by itself.
-pub(super) const START: Timestamp = Timestamp(1_800_000_000_000_000);
+/// When a seeded organisation is founded: a moment in 2027, from which the lab counts by itself.
+pub const START: Timestamp = Timestamp(1_800_000_000_000_000);
+/// E-mail address of Alice.
+pub const EMAIL: &str = "alice@acme.example";
+/// Name that Alice gave herself.
+pub const NAME: &str = "Alice";
+/// Label of her device.
+pub const LABEL: &str = "laptop";
 
-/// Why a lab can't be set up. Neither happens with the generator of the lab; both are a bug in it.
+/// Why an organisation can't be made up. None happens with the lab's own generator; each is a bug
+/// in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoLab {
     /// Its generator gave nothing.
@@ -40,103 +52,141 @@ impl From<IdError> for NoLab {
     }
 }
 
-/// The organisation that somebody wants into.
-pub(super) struct Organisation {
-    organisation: OrganisationId,
-    pub(super) log: VerifiedLog,
-    pub(super) envelopes: Vec<Vec<u8>>,
-    pub(super) founded: Founded,
-    /// Another organisation under the same name, as a server could show it to a newcomer.
-    pub(super) impostor: Founded,
-    invited: Email,
-    token: Token,
-    link: [u8; 32],
-    claimed_name: Label,
-    claimed_label: Label,
-    signing_key: DeviceSigningKey,
-    directory_key: DirectoryKey,
-    user_seed: UserSeed,
+/// Alice's organisation, and all that her device holds.
+#[derive(Debug)]
+pub struct Organisation {
+    /// The verified log of its certificates.
+    pub log: VerifiedLog,
+    /// Envelopes of the certificates in the log.
+    pub envelopes: Vec<Vec<u8>>,
+    /// Root key, which every member pins.
+    pub root: VerifyKey,
+    /// Id of Alice, its founder.
+    pub user: UserId,
+    /// Id of her device.
+    pub device: DeviceId,
+    /// Keys that the founding certificates name, in their order.
+    pub keys: Vec<EncryptionKey>,
+    /// Key that her device signs with.
+    pub signing_key: DeviceSigningKey,
+    /// Key that seals the names.
+    pub directory_key: DirectoryKey,
+    /// Opens what is sealed to Alice.
+    pub user_seed: UserSeed,
+    /// Opens what is sealed to her device.
+    pub device_seed: DeviceSeed,
+    /// E-mail address of Bob, whom she has invited.
+    pub invited: Email,
 }
 
 impl Organisation {
-    pub(super) fn new(entropy: &mut dyn Entropy) -> Result<Self, NoLab> {
+    /// The organisation of a seed: `acme`, founded at [`START`].
+    ///
+    /// # Errors
+    /// [`NoLab`], which no seed comes to.
+    pub fn of_seed(seed: u64) -> Result<Self, NoLab> {
+        Self::found(&"acme".parse()?, START, &mut SeededRng::new(seed))
+    }
+
+    /// Founds an organisation of this id.
+    ///
+    /// # Errors
+    /// [`NoLab::NoEntropy`], where the source has nothing.
+    pub fn found(
+        organisation: &OrganisationId,
+        now: Timestamp,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Self, NoLab> {
         let signing_key = DeviceSigningKey::random(entropy)?;
         let directory_key = DirectoryKey::random(entropy)?;
         let user_seed = UserSeed::random(entropy)?;
         let device_seed = DeviceSeed::random(entropy)?;
-        let organisation: OrganisationId = "acme".parse()?;
-        let (email, name, device_label) = ("alice@acme.test".parse()?, "Alice".parse()?, "laptop".parse()?);
         let founder = Founder {
-            organisation: &organisation,
-            email: &email,
-            name: &name,
-            device_label: &device_label,
+            organisation,
+            email: &EMAIL.parse()?,
+            name: &NAME.parse()?,
+            device_label: &LABEL.parse()?,
             user_seed: &user_seed,
             device_seed: &device_seed,
             signing_key: &signing_key,
             directory_key: &directory_key,
         };
-        let founded = found(&founder, START, entropy)?;
-        let false_signing_key = DeviceSigningKey::random(entropy)?;
-        let false_user_seed = UserSeed::random(entropy)?;
-        let impostor = Founder { user_seed: &false_user_seed, signing_key: &false_signing_key, ..founder };
-        let impostor = found(&impostor, START, entropy)?;
-        let envelopes = founded.certificates.clone();
-        let log = VerifiedLog::empty(organisation.clone(), founded.root)
-            .extended(envelopes.iter().map(Vec::as_slice))
-            .map_err(|_| NoLab::BadLog)?;
-        let mut token = [0; 16];
-        let mut link = [0; 32];
-        entropy.fill(&mut token)?;
-        entropy.fill(&mut link)?;
-        Ok(Self {
-            organisation,
-            log,
-            envelopes,
-            founded,
-            impostor,
-            invited: "bob@acme.test".parse()?,
-            token: Token::from_bytes(token),
-            link,
-            claimed_name: "Bob".parse()?,
-            claimed_label: "desk".parse()?,
+        let founded = found(&founder, now, entropy)?;
+        let mut made = Self {
+            log: VerifiedLog::empty(organisation.clone(), founded.root),
+            envelopes: Vec::new(),
+            root: founded.root,
+            user: founded.user,
+            device: founded.device,
+            keys: founded.keys,
             signing_key,
             directory_key,
             user_seed,
-        })
+            device_seed,
+            invited: "bob@acme.example".parse()?,
+        };
+        made.append(founded.certificates)?;
+        Ok(made)
     }
 
-    /// What both sides should agree on.
-    pub(super) fn prologue(&self, newcomer: Newcomer) -> Prologue {
-        let invited = match newcomer {
-            Newcomer::Person => Invited::User(self.invited.clone()),
-            Newcomer::Device => Invited::Device(self.founded.user),
-        };
+    /// Takes certificates into the log, whoever made them.
+    ///
+    /// # Errors
+    /// [`NoLab::BadLog`], where a reader would refuse one; those before it are in the log then.
+    pub fn append(&mut self, envelopes: impl IntoIterator<Item = Vec<u8>>) -> Result<(), NoLab> {
+        for envelope in envelopes {
+            self.log.push(&envelope).map_err(|_| NoLab::BadLog)?;
+            self.envelopes.push(envelope);
+        }
+        Ok(())
+    }
+
+    /// Alice certifies this: a member or device more or less, another profile, another key.
+    ///
+    /// # Errors
+    /// [`NoLab::BadLog`], where she may not.
+    pub fn state(&mut self, body: Body) -> Result<(), NoLab> {
+        let envelope = certify(&self.log, self.device, &self.signing_key, body, START);
+        self.append([envelope.map_err(|_| NoLab::BadLog)?])
+    }
+
+    /// What both sides agree on where Alice greets somebody by the relay.
+    #[must_use]
+    pub fn prologue(&self, invited: Invited) -> Prologue {
         Prologue {
-            organisation: self.organisation.clone(),
-            token: self.token,
+            organisation: self.log.organisation().clone(),
+            token: Token::from_bytes([7; 16]),
             invited,
-            greeter_user: self.founded.user,
-            greeter_device: self.founded.device,
+            greeter_user: self.user,
+            greeter_device: self.device,
             transport: TransportKind::Relay,
         }
     }
 
-    /// What the newcomer is called: a device has its person's name already.
-    pub(super) fn names(&self, newcomer: Newcomer) -> (Option<Label>, Label) {
-        let name = (newcomer == Newcomer::Person).then(|| self.claimed_name.clone());
-        (name, self.claimed_label.clone())
+    /// What both sides agree on where Alice greets Bob.
+    #[must_use]
+    pub fn bob(&self) -> Prologue {
+        self.prologue(Invited::User(self.invited.clone()))
     }
 
-    /// Everybody who read the link has it, which is why it is not what the ceremony rests on.
-    pub(super) fn link(&self) -> LinkSecret {
-        LinkSecret::from_bytes(&mut { self.link })
+    /// The same where she greets another device of her own.
+    #[must_use]
+    pub fn second_device(&self) -> Prologue {
+        self.prologue(Invited::Device(self.user))
     }
 
-    /// The greeter vouches, as its person says.
-    pub(super) fn approval(&self, claimer_confirmed: bool) -> Approval<'_> {
+    /// The secret of her invitation's link: everybody who has read the link has it, which is why it
+    /// is not what the ceremony rests on.
+    #[must_use]
+    pub fn link_secret() -> LinkSecret {
+        LinkSecret::from_bytes(&mut [9; 32])
+    }
+
+    /// Alice vouches for a standard member and has heard them.
+    #[must_use]
+    pub const fn approval(&self) -> Approval<'_> {
         Approval {
-            claimer_confirmed,
+            claimer_confirmed: true,
             name: None,
             device_label: None,
             profile: Profile::Standard,

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::Lab;
 use super::organisation::{Organisation, START};
 use super::people::{self, People};
 use super::seeded_rng::SeededRng;
@@ -15,8 +16,8 @@ use super::transcript::{Event, Newcomer, Side, Told, Verdict, Who, told};
 use crate::enrol::claimer::Claimer;
 use crate::enrol::greeter::Greeter;
 use crate::enrol::io::{
-    ClaimerInput, ClaimerOutput, Closed, CodeQuestion, GreeterInput, GreeterOutput, NewDevice, Prologue,
-    Publication, Refused, SealedEnrolment,
+    Approval, ClaimerInput, ClaimerOutput, Closed, CodeQuestion, GreeterInput, GreeterOutput, NewDevice,
+    Prologue, Publication, Refused, SealedEnrolment,
 };
 use crate::enrol::sas::SasCode;
 use crate::ids::{Label, Timestamp};
@@ -40,7 +41,7 @@ pub(super) struct End {
 
 /// One invitation, and everything that happens to it.
 pub(super) struct Simulation<'a> {
-    organisation: &'a Organisation,
+    lab: &'a Lab,
     people: People,
     newcomer: Newcomer,
     claimer: Claimer,
@@ -79,22 +80,21 @@ pub(super) struct Simulation<'a> {
 type Machines = (Claimer, Greeter, Vec<ClaimerOutput>, Vec<GreeterOutput>);
 
 fn machines(
-    organisation: &Organisation,
+    root: VerifyKey,
     settings: (Prologue, Prologue),
     typed: bool,
     now: Timestamp,
     entropy: &mut SeededRng,
 ) -> Result<Machines, Refused> {
     let (claims, greets) = settings;
-    let (claimer, first) = Claimer::start(claims, &organisation.link(), now, entropy)?;
-    let (greeter, second) =
-        Greeter::start(greets, &organisation.link(), organisation.founded.root, typed, now, entropy)?;
+    let (claimer, first) = Claimer::start(claims, &Organisation::link_secret(), now, entropy)?;
+    let (greeter, second) = Greeter::start(greets, &Organisation::link_secret(), root, typed, now, entropy)?;
     Ok((claimer, greeter, first, second))
 }
 
 impl<'a> Simulation<'a> {
     pub(super) fn new(
-        organisation: &'a Organisation,
+        lab: &'a Lab,
         people: People,
         newcomer: Newcomer,
         settings: (Prologue, Prologue),
@@ -103,9 +103,10 @@ impl<'a> Simulation<'a> {
         let mut entropy = SeededRng::new(seed);
         // Some organisations want codes typed; a blind pick would have no chance there, so that the
         // lab always lets people pick.
-        let (claimer, greeter, first, second) = machines(organisation, settings, false, START, &mut entropy)?;
+        let (claimer, greeter, first, second) =
+            machines(lab.organisation.root, settings, false, START, &mut entropy)?;
         let mut simulation = Self {
-            organisation,
+            lab,
             people,
             newcomer,
             claimer,
@@ -145,7 +146,7 @@ impl<'a> Simulation<'a> {
     /// Both people begin again by hand, having been told that the last attempt is over.
     pub(super) fn begin_again(&mut self, settings: (Prologue, Prologue)) -> Result<(), Refused> {
         let (claimer, greeter, first, second) =
-            machines(self.organisation, settings, false, self.now, &mut self.entropy)?;
+            machines(self.lab.organisation.root, settings, false, self.now, &mut self.entropy)?;
         (self.claimer, self.greeter) = (claimer, greeter);
         (self.claimer_end, self.greeter_end) = (End::default(), End::default());
         (self.asked_identity, self.asked_approval, self.need_log, self.found_aloud) =
@@ -200,8 +201,8 @@ impl<'a> Simulation<'a> {
 
     // --- for the adversary
 
-    pub(super) const fn organisation(&self) -> &'a Organisation {
-        self.organisation
+    pub(super) const fn lab(&self) -> &'a Lab {
+        self.lab
     }
 
     pub(super) fn rng(&mut self) -> &mut SeededRng {
@@ -277,14 +278,14 @@ impl<'a> Simulation<'a> {
     pub(super) fn claimer_says_found(&mut self) {
         self.found_aloud = true;
         self.asked_identity = false;
-        let (name, device_label) = self.organisation.names(self.newcomer);
+        let (name, device_label) = self.lab.names(self.newcomer);
         self.tell_claimer(ClaimerInput::Identity { name, device_label });
     }
 
     pub(super) fn approve(&mut self, heard: bool) {
         self.asked_approval = false;
-        let organisation = self.organisation;
-        self.tell_greeter(GreeterInput::Approve(organisation.approval(heard)));
+        let approval = Approval { claimer_confirmed: heard, ..self.lab.organisation.approval() };
+        self.tell_greeter(GreeterInput::Approve(approval));
     }
 
     pub(super) fn note(&mut self, who: Who, what: &str) {
@@ -411,7 +412,7 @@ impl<'a> Simulation<'a> {
     /// What this run came to.
     pub(super) fn judged(self) -> (Vec<Event>, Verdict) {
         let genuine = |device: &NewDevice| {
-            device.root == self.organisation.founded.root
+            device.root == self.lab.organisation.root
                 && self.sealed.as_ref().is_some_and(|sealed| {
                     sealed
                         .certificates
@@ -439,19 +440,19 @@ impl<'a> Simulation<'a> {
 
 impl Interception for Simulation<'_> {
     fn prologue(&self) -> Prologue {
-        self.organisation.prologue(self.newcomer)
+        self.lab.prologue(self.newcomer)
     }
 
     fn link(&self) -> LinkSecret {
-        self.organisation.link()
+        Organisation::link_secret()
     }
 
     fn false_root(&self) -> VerifyKey {
-        self.organisation.impostor.root
+        self.lab.impostor.root
     }
 
     fn names(&self) -> (Option<Label>, Label) {
-        self.organisation.names(self.newcomer)
+        self.lab.names(self.newcomer)
     }
 
     fn slip(&mut self, to: Side, step: u8, bytes: Vec<u8>, what: &str) {

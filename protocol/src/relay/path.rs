@@ -135,5 +135,10 @@ pub fn key(org: &OrganisationId, key: &KeyHash) -> String {
 pub fn key_box(org: &OrganisationId, user: &UserId, key: &KeyHash, device: &DeviceId) -> String {
     format!("{API_PREFIX}/organisations/{org}/users/{user}/boxes/{key}/{device}")
 }
+/// PUT, authenticated: [`super::KeyBoxUpload`], with the seed before this key.
+#[must_use]
+pub fn past_box(org: &OrganisationId, user: &UserId, key: &KeyHash) -> String {
+    format!("{API_PREFIX}/organisations/{org}/users/{user}/past/{key}")
+}
 /// GET, anonymous: `204` while the server serves.
 pub const HEALTH: &str = "/v1/health";

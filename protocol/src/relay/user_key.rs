@@ -58,8 +58,8 @@ pub struct KeyBox {
     pub past: Option<ByteVec>,
 }
 
-/// Adds a box for a device that has none, or replaces one that does not open. Idempotent for equal
-/// bytes.
+/// Adds a box where none is there, for a device or with the key before, or replaces one that does
+/// not open. Idempotent for equal bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct KeyBoxUpload {
     /// SHA-256 of the box that is replaced; none where none is there.

@@ -165,7 +165,7 @@ const fn body_max(call: &MemberCall) -> usize {
         MemberCall::Repair => REPAIR_MAX_BYTES,
         MemberCall::ChangeKey => user_keys::KEY_CHANGE_MAX_BYTES,
         MemberCall::PutKey(_) => user_keys::KEY_MAX_BYTES,
-        MemberCall::PutBox(..) => user_keys::BOX_MAX_BYTES,
+        MemberCall::PutBox(..) | MemberCall::PutPast(..) => user_keys::BOX_MAX_BYTES,
         MemberCall::Invitations { .. }
         | MemberCall::Invitation(_)
         | MemberCall::Cancel(_)
@@ -200,6 +200,7 @@ const fn enters_a_log(call: &MemberCall) -> bool {
         | MemberCall::PutKey(_)
         | MemberCall::GetBox(..)
         | MemberCall::PutBox(..)
+        | MemberCall::PutPast(..)
         | MemberCall::Manifest { .. }
         | MemberCall::PutManifest => false,
     }
@@ -282,6 +283,9 @@ pub(crate) async fn answer(
         MemberCall::GetBox(user, key, device) => user_keys::get_box(&app, caller, (user, key, device)).await,
         MemberCall::PutBox(user, key, device) => {
             user_keys::put_box(&app, caller, (user, key, device), body::decode(&content)?).await
+        }
+        MemberCall::PutPast(user, key) => {
+            user_keys::put_past(&app, caller, (user, key), body::decode(&content)?).await
         }
         MemberCall::Manifest { least } => {
             let load = move |tx: &dyn Tx| {

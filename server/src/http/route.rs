@@ -57,6 +57,7 @@ pub(crate) enum MemberCall {
     PutKey(KeyHash),
     GetBox(UserId, KeyHash, DeviceId),
     PutBox(UserId, KeyHash, DeviceId),
+    PutPast(UserId, KeyHash),
     Manifest { least: Least },
     PutManifest,
 }
@@ -95,6 +96,7 @@ impl Route {
                 MemberCall::ChangeKey => "user-key",
                 MemberCall::Key(_) | MemberCall::PutKey(_) => "keys/K",
                 MemberCall::GetBox(..) | MemberCall::PutBox(..) => "users/U/boxes/K/D",
+                MemberCall::PutPast(..) => "users/U/past/K",
                 MemberCall::Manifest { .. } | MemberCall::PutManifest => "manifest",
             },
         }
@@ -163,6 +165,7 @@ fn call(method: &str, rest: &[&str], query: Option<&str>) -> Result<WithOrganisa
         ("GET", ["keys", key]) => member(MemberCall::Key(key_hash(key)?)),
         ("PUT", ["keys", key]) => member(MemberCall::PutKey(key_hash(key)?)),
         (_, ["users", user, "boxes", key, device]) => member(key_box(method, user, key, device)?),
+        ("PUT", ["users", user, "past", key]) => member(MemberCall::PutPast(box_user(user)?, key_hash(key)?)),
         ("PUT", ["manifest"]) => member(MemberCall::PutManifest),
         _ => Err(ErrorCode::UnknownCall),
     }
@@ -205,8 +208,12 @@ fn key_hash(text: &str) -> Result<KeyHash, ErrorCode> {
     text.parse().map_err(|_| ErrorCode::KeyUnknown)
 }
 
+fn box_user(text: &str) -> Result<UserId, ErrorCode> {
+    text.parse().map_err(|_| ErrorCode::BoxUnknown)
+}
+
 fn key_box(method: &str, user: &str, key: &str, device: &str) -> Result<MemberCall, ErrorCode> {
-    let user = user.parse().map_err(|_| ErrorCode::BoxUnknown)?;
+    let user = box_user(user)?;
     let (key, device) = (key_hash(key)?, device.parse().map_err(|_| ErrorCode::BoxUnknown)?);
     match method {
         "GET" => Ok(MemberCall::GetBox(user, key, device)),
@@ -322,6 +329,7 @@ mod tests {
             (Method::PUT, path::key(&org, &key), members(MemberCall::PutKey(key))),
             (Method::GET, key_box.clone(), members(MemberCall::GetBox(user, key, device))),
             (Method::PUT, key_box, members(MemberCall::PutBox(user, key, device))),
+            (Method::PUT, path::past_box(&org, &user, &key), members(MemberCall::PutPast(user, key))),
             (Method::HEAD, "/join/acme".to_owned(), Ok(Route::Landing)),
         ];
         for (method, target, expected) in cases {
@@ -371,6 +379,8 @@ mod tests {
             (Method::GET, "/v1/organisations/acme/keys/05", ErrorCode::KeyUnknown),
             (Method::GET, "/v1/organisations/acme/users/x/boxes/y/z", ErrorCode::BoxUnknown),
             (Method::GET, "/v1/organisations/acme/users/x/boxes/y", ErrorCode::UnknownCall),
+            (Method::GET, "/v1/organisations/acme/users/x/past/y", ErrorCode::UnknownCall),
+            (Method::PUT, "/v1/organisations/acme/users/x/past/y", ErrorCode::BoxUnknown),
             (Method::GET, "/join/ACME", ErrorCode::OrganisationUnknown),
             (Method::GET, "/join/acme/x", ErrorCode::UnknownCall),
         ] {

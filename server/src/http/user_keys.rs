@@ -131,6 +131,23 @@ pub(super) async fn put_box(
     Ok(body::done())
 }
 
+/// Takes a box with the key before from a device of the user.
+pub(super) async fn put_past(
+    app: &App,
+    caller: Caller,
+    (user, key): (UserId, KeyHash),
+    upload: KeyBoxUpload,
+) -> Result<Response, Refusal> {
+    let store = caller.store(app);
+    let put = move |tx: &mut dyn Tx| {
+        tx.lock_log(&caller.organisation)?;
+        check_user(tx, &caller, &user)?;
+        keys::put_past(tx, KeyOf { organisation: &caller.organisation, user: &user, key: &key }, &upload)
+    };
+    store.write(put).await?;
+    Ok(body::done())
+}
+
 #[cfg(test)]
 mod tests {
     use minicbor::bytes::ByteVec;

@@ -40,6 +40,6 @@ pub(crate) trait KeyRows {
     fn remove_other_boxes(&mut self, of: KeyOf<'_>) -> Result<(), StoreError>;
     /// The seed before this key, sealed to it.
     fn past_box(&self, of: KeyOf<'_>) -> Result<Option<Vec<u8>>, StoreError>;
-    /// Keeps the seed before this key.
-    fn insert_past_box(&mut self, of: KeyOf<'_>, sealed: &[u8]) -> Result<(), StoreError>;
+    /// Keeps the seed before this key, in the place of the box that is there.
+    fn set_past_box(&mut self, of: KeyOf<'_>, sealed: &[u8]) -> Result<(), StoreError>;
 }

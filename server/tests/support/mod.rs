@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex};
 use minicbor::bytes::ByteVec;
 use parsec_metadata::{Clock, Config, Server};
 use parsec_protocol::chain::head::Head;
-use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
 use parsec_protocol::chain::organisation::certificate::{
     Author, Body, DeviceKind, Envelope, Payload, Profile, SEALED_NAME_BYTES,
 };
@@ -22,9 +21,8 @@ use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{AttemptId, DeviceId, Invited, OrganisationId, Timestamp, Token, UserId};
-use parsec_protocol::keys::{
-    DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, NoEntropy, UserSeed, random,
-};
+use parsec_protocol::keys::{DeviceSigningKey, Entropy, NoEntropy, UserSeed, random};
+use parsec_protocol::lab::Organisation;
 use parsec_protocol::public_keys::{Context, Hash, VerifyKey};
 use parsec_protocol::relay::{
     self, AttemptView, BootstrapRequest, Completed, Completion, DeviceBox, DirectEnrolment, ErrorBody,
@@ -211,22 +209,11 @@ pub struct Member {
 
 pub fn founding(organisation: &str, now: Timestamp) -> (BootstrapRequest, Member) {
     let organisation: OrganisationId = organisation.parse().unwrap();
-    let key = DeviceSigningKey::random(&mut Os).unwrap();
-    let founder = Founder {
-        organisation: &organisation,
-        email: &"alice@example.org".parse().unwrap(),
-        name: &"Alice".parse().unwrap(),
-        device_label: &"desk".parse().unwrap(),
-        user_seed: &UserSeed::random(&mut Os).unwrap(),
-        device_seed: &DeviceSeed::random(&mut Os).unwrap(),
-        signing_key: &key,
-        directory_key: &DirectoryKey::random(&mut Os).unwrap(),
-    };
-    let founded = found(&founder, now, &mut Os).unwrap();
-    let certificates = founded.certificates.into_iter().map(ByteVec::from).collect();
-    KEYS.lock().unwrap().extend(founded.keys.iter().map(|key| (key.hash(), key.clone())));
-    let request = BootstrapRequest { root: founded.root, certificates, keys: founded.keys };
-    let (root, user, device) = (founded.root, founded.user, founded.device);
+    let org = Organisation::found(&organisation, now, &mut Os).unwrap();
+    KEYS.lock().unwrap().extend(org.keys.iter().map(|key| (key.hash(), key.clone())));
+    let certificates = org.envelopes.into_iter().map(ByteVec::from).collect();
+    let request = BootstrapRequest { root: org.root, certificates, keys: org.keys };
+    let (root, user, device, key) = (org.root, org.user, org.device, org.signing_key);
     (request, Member { organisation, root, user, device, key })
 }
 

@@ -5,7 +5,8 @@
 //! not made here.
 
 use minicbor::bytes::ByteVec;
-use parsec_protocol::chain::organisation::certificate::{Author, Body, Payload, Profile};
+use parsec_protocol::chain::organisation::certificate::{Body, Profile};
+use parsec_protocol::chain::organisation::changes::certify;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::enrol::link::{Link, LinkKind};
@@ -13,8 +14,9 @@ use parsec_protocol::evidence::export::LogExport;
 use parsec_protocol::evidence::fork::ForkProof;
 use parsec_protocol::evidence::head::SignedHead;
 use parsec_protocol::evidence::receipt::EnrolmentReceipt;
-use parsec_protocol::ids::{AttemptId, Invited, Timestamp, Token};
+use parsec_protocol::ids::{AttemptId, Invited, Token};
 use parsec_protocol::keys::LinkSecret;
+use parsec_protocol::lab::{Organisation, START as TIME};
 use parsec_protocol::p2p::{Answer, Question};
 use parsec_protocol::public_keys::{Hash, Proof};
 use parsec_protocol::relay;
@@ -22,12 +24,10 @@ use parsec_protocol::sealing::EncryptionKey;
 
 use super::sequence::{honest, org, seeds};
 use super::{TARGETS, folder};
-use crate::organisation::Organisation;
 
 /// An old key file of the daemon's tests: it opens with `correct horse battery`, and takes little
 /// work.
 const KEY_FILE: &[u8] = include_bytes!("../../../daemon/src/store/tests/former/v2/key.age");
-const TIME: Timestamp = Timestamp(1_800_000_000_000_000);
 
 /// Writes every corpus anew, as files `seed-00` and so on. Other files stay.
 ///
@@ -138,14 +138,8 @@ fn forks(org: &Organisation, more: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let branch = |profiles: &[Profile]| {
         let (mut log, mut envelopes) = (log.clone(), envelopes.clone());
         for &profile in profiles {
-            let payload = Payload {
-                organisation: log.organisation().clone(),
-                author: Author::Device(org.device),
-                time: TIME,
-                seen: log.head(),
-                body: Body::ProfileChange { user: bob, profile },
-            };
-            let envelope = payload.sign_with(|context, message| org.signing_key.sign(context, message));
+            let body = Body::ProfileChange { user: bob, profile };
+            let envelope = certify(&log, org.device, &org.signing_key, body, TIME).unwrap();
             log.push(&envelope).unwrap();
             envelopes.push(envelope);
         }

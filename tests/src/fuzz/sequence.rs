@@ -13,16 +13,11 @@ use parsec_protocol::enrol::io::{
 };
 use parsec_protocol::enrol::sas::SasCode;
 use parsec_protocol::ids::Timestamp;
-use parsec_protocol::keys::LinkSecret;
-use parsec_protocol::lab::SeededRng;
-
-use crate::organisation::Organisation;
-
-const NOW: u64 = 1_800_000_000_000_000;
+use parsec_protocol::lab::{Organisation, START, SeededRng};
 
 /// The same for every run.
 pub(super) fn org() -> Organisation {
-    Organisation::found(&"acme".parse().unwrap(), Timestamp(NOW), &mut SeededRng::new(u64::MAX))
+    Organisation::of_seed(u64::MAX).unwrap()
 }
 
 thread_local! {
@@ -55,11 +50,10 @@ pub(super) fn play(input: &[u8]) {
 /// What had been seen in the end.
 fn run(org: &Organisation, input: &[u8]) -> Seen {
     let entropy = &mut SeededRng::new(7);
-    let mut now = Timestamp(NOW);
-    let secret = || LinkSecret::from_bytes(&mut [9; 32]);
+    let mut now = START;
+    let secret = Organisation::link_secret;
     let (mut claimer, outputs) = Claimer::start(org.bob(), &secret(), now, entropy).unwrap();
-    let (mut greeter, more) =
-        Greeter::start(org.bob(), &secret(), *org.log.root(), false, now, entropy).unwrap();
+    let (mut greeter, more) = Greeter::start(org.bob(), &secret(), org.root, false, now, entropy).unwrap();
     let mut seen = Seen::default();
     seen.claimer(outputs);
     seen.greeter(more);

@@ -5,41 +5,22 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 
-use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{
     ChoiceMode, DeviceRevoke, DeviceSelector, EntryKind, Event, EventItem, Member, ProblemKind, Registration,
-    SecretText, Stage, TrustLog, TrustLogResult, UserRekeyed, method,
+    Stage, method,
 };
 use parsec_protocol::ids::DeviceId;
 use parsec_tests::ceremony::Bell;
-use parsec_tests::device::{Device, copy_folder};
+use parsec_tests::device::copy_folder;
 use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, BOB, BOB_EMAIL, Fixture, FixtureOptions};
+use parsec_tests::own_devices::{changes, enrol_own, log_of, only, opened, rekey};
 use parsec_tests::proxy::{Answer, Fate, Honest, Meddler, Request};
-use parsec_tests::script::{self, Newcomer, Phone};
+use parsec_tests::script::{self, Newcomer};
 use serde_json::json;
 
 const PHONE: Newcomer<'static> =
     Newcomer { name: None, label: "The silver phone", password: "hums to seven bees" };
-
-fn only(device: &Device) -> DeviceId {
-    let devices = device.devices();
-    assert_eq!(devices.len(), 1);
-    devices[0].device
-}
-
-/// One's own next device, greeted from one that has the user's key: it could not be otherwise.
-fn enrol_own(fixture: &Fixture, by: &Device, name: &str, newcomer: Newcomer<'_>) -> Device {
-    let new = fixture.device(name);
-    let invitation = by.invite_device().unwrap();
-    let bell = Arc::new(Bell::default());
-    let mut claimer = new.claim(invitation.link.expose(), &bell).unwrap();
-    let mut greeter = by.greet(invitation.token, &bell).unwrap();
-    let ends = script::enrol(&mut claimer, &mut greeter, newcomer, Phone::default());
-    assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
-    let _ = new.until_device(|device| device.registration == Registration::Registered);
-    new
-}
 
 fn until_changed(events: &mut Follower) {
     events.until(|item| {
@@ -47,19 +28,10 @@ fn until_changed(events: &mut Follower) {
     });
 }
 
-/// How often a key was changed, by a device's log.
-fn changes(device: &Device) -> usize {
-    let asked = TrustLog { select: DeviceSelector::default(), from: 0 };
-    let log: TrustLogResult = device.call(method::TRUST_LOG, asked).unwrap();
-    log.entries.iter().filter(|entry| entry.kind == EntryKind::UserKey).count()
-}
-
 /// Whether a device that is stopped holds the seed of its user's present key.
 fn holds_present(data: &Path, device: DeviceId, password: &str) -> bool {
-    let devices = parsecd::store::Devices::open(data).unwrap();
-    let open = devices.unlock(device, &SecretText::new(password.to_owned().into())).unwrap();
-    let empty = VerifiedLog::empty(open.summary.organisation.clone(), open.keys.root);
-    let log = empty.extended(open.store.certificates().unwrap().iter().map(Vec::as_slice)).unwrap();
+    let open = opened(data, device, password);
+    let log = log_of(&open);
     let present = log.user(&open.summary.user).unwrap().encryption_key;
     open.keys.user_seed.encryption_key().hash() == present
         || open.store.user_seed(&present).unwrap().is_some()
@@ -108,10 +80,14 @@ fn a_person_changes_the_key_by_hand_and_is_told() {
     let done = rekey(&tablet);
     assert_ne!(said["key"], json!(done.key));
     assert_eq!(changes(&fixture.alice), 2);
-}
-
-fn rekey(device: &Device) -> UserRekeyed {
-    device.call(method::USER_REKEY, DeviceSelector::default()).unwrap()
+    // Why the present key is trusted: the tablet's word, and what leads there.
+    let shown = fixture.alice.ctl(&["trust", "show", "--json"]).well().json();
+    let links: Vec<_> = shown["chain"].as_array().unwrap().iter().map(|link| &link["kind"]).collect();
+    assert_eq!(links, ["user_key", "device", "device", "user"], "{shown}");
+    assert_eq!(shown["chain"][0]["key"], json!(done.key));
+    assert_eq!(shown["chain"][0]["signer_key"], shown["chain"][1]["key"]);
+    let shown = fixture.alice.ctl(&["trust", "show"]).well().stdout;
+    assert!(shown.starts_with("new key: Alice Hollybrook"), "{shown}");
 }
 
 /// Holds the changes of two devices back until both are there.

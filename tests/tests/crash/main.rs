@@ -15,10 +15,12 @@
 )]
 
 mod backup;
+mod copied_device;
 mod disk;
 mod key_change;
 mod killed_server;
 mod kills;
+mod lost_boxes;
 mod restore;
 mod short_of_memory;
 mod two_daemons;

@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use parsec_protocol::codec;
 use parsec_protocol::control::{ChoiceMode, DoctorResult, Health, ProblemKind, Registration, method};
+use parsec_protocol::sealing::EncryptionKey;
 use parsec_tests::device::{Device, private_folder};
 use parsec_tests::fixture::{
     ALICE_EMAIL, ALICE_PASSWORD, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions,
@@ -150,6 +152,36 @@ fn what_a_restore_lost_is_put_back_and_everybody_goes_on() {
     restored(&mut fixture, &kept);
     assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
     assert_eq!(fixture.alice.status().alarms.len(), 1);
+}
+
+/// Keys of which the log has the hash and the server nothing else.
+fn keys_lost(fixture: &Fixture) -> u32 {
+    let sql = rusqlite::Connection::open(fixture.server.database()).unwrap();
+    let lost = "SELECT count(*) FROM encryption_key WHERE key IS NULL";
+    sql.query_row(lost, [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn keys_that_a_restore_lost_come_back_from_those_whose_they_are() {
+    let mut fixture = Fixture::found(options());
+    let bob = joined(&fixture, "bob", BOB_EMAIL, BOB);
+    let kept = backed_up(&mut fixture);
+    let changed = json_of(&fixture.alice, "user rekey --yes");
+    assert_eq!(bob.verify().unwrap().count, 5);
+    restored(&mut fixture, &kept);
+    // Bob has the certificate; of a key he never needed, he has the hash alone.
+    let said = json_of(&bob, "trust repair");
+    assert_eq!((&said["added"], keys_lost(&fixture)), (&json!(1), 1), "{said}");
+    let said = json_of(&fixture.alice, "trust repair");
+    assert_eq!((&said["added"], keys_lost(&fixture)), (&json!(0), 0), "{said}");
+    let sql = rusqlite::Connection::open(fixture.server.database()).unwrap();
+    let record: Vec<u8> = sql
+        .query_row("SELECT e.key FROM encryption_key e JOIN past_box p ON p.key = e.hash", [], |row| {
+            row.get(0)
+        })
+        .expect("the key, and the box that leads back from it");
+    let key: EncryptionKey = codec::decode(&record, record.len()).unwrap();
+    assert_eq!(json!(key.hash().to_string()), changed["key"]);
 }
 
 #[test]

@@ -2,15 +2,13 @@
 //! nothing for what is sealed after its user's key was changed; and what a server can do to a
 //! user's keys by itself.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::codec;
 use parsec_protocol::control::{
-    ChoiceMode, DeviceRevoke, DeviceSelector, EntryKind, Event, EventItem, Member, ProblemKind, SecretText,
-    method,
+    ChoiceMode, DeviceRevoke, DeviceSelector, EntryKind, Event, EventItem, Member, ProblemKind, method,
 };
 use parsec_protocol::ids::{DeviceId, UserId};
 use parsec_protocol::keys::{DeviceSeed, UserSeed};
@@ -22,10 +20,11 @@ use parsec_tests::ceremony::Bell;
 use parsec_tests::device::{Device, copy_folder};
 use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, Fixture, FixtureOptions};
+use parsec_tests::own_devices::{enrol_own, log_of, only, opened, rekey};
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
 use parsec_tests::script::{self, Newcomer, Phone};
 use parsec_tests::server::Server;
-use parsecd::store::{Devices, OpenDevice};
+use parsecd::store::OpenDevice;
 
 /// Alice with her desktop and her tablet, both unlocked.
 struct Two {
@@ -46,23 +45,11 @@ impl Two {
     }
 }
 
-fn only(device: &Device) -> DeviceId {
-    let devices = device.devices();
-    assert_eq!(devices.len(), 1);
-    devices[0].device
-}
-
 /// Waits for the daemon to say that its user's key is another one.
 fn until_changed(events: &mut Follower) {
     events.until(|item| {
         matches!(item, EventItem::Event { event: Event::OwnChange { change: EntryKind::UserKey, .. }, .. })
     });
-}
-
-/// Everything that a copy of a device's folder and its password give.
-fn opened(data: &Path, device: DeviceId, password: &str) -> OpenDevice {
-    let devices = Devices::open(data).unwrap();
-    devices.unlock(device, &SecretText::new(password.to_owned().into())).unwrap()
 }
 
 /// What a server has of Alice that is sealed.
@@ -86,11 +73,6 @@ fn sealed(server: &Server) -> Sealed {
     let past = past.unwrap().map(Result::unwrap).collect();
     let manifest = sql.query_row("SELECT envelope FROM manifest", [], |row| row.get(0)).unwrap();
     Sealed { boxes, past, manifest }
-}
-
-fn log_of(open: &OpenDevice) -> VerifiedLog {
-    let empty = VerifiedLog::empty(open.summary.organisation.clone(), open.keys.root);
-    empty.extended(open.store.certificates().unwrap().iter().map(Vec::as_slice)).unwrap()
 }
 
 /// What opens it, of these seeds.
@@ -205,15 +187,6 @@ impl Meddler for Manifests {
     }
 }
 
-/// Puts something into the database of a server that is stopped meanwhile.
-fn tamper(fixture: &mut Fixture, statement: &str, values: impl rusqlite::Params) {
-    fixture.server.kill();
-    let sql = rusqlite::Connection::open(fixture.server.folder().join("metadata.sqlite")).unwrap();
-    assert!(sql.execute(statement, values).unwrap() > 0);
-    drop(sql);
-    fixture.restart_server();
-}
-
 /// The tablet was away while the key was changed; the server has a wrong box for it, or none.
 fn after_a_change_with(break_box: impl FnOnce(&mut Fixture, DeviceId)) -> Two {
     let Two { mut fixture, mut tablet } = Two::enrol();
@@ -245,10 +218,10 @@ fn a_wrong_box_is_an_alarm_that_names_who_changed_the_key_and_other_work_goes_on
     for missing in [false, true] {
         let Two { fixture, tablet } = after_a_change_with(|fixture, device| {
             if missing {
-                tamper(fixture, "DELETE FROM key_box WHERE device = ?1", [device.as_bytes()]);
+                fixture.tamper("DELETE FROM key_box WHERE device = ?1", [device.as_bytes()]);
             } else {
                 let statement = "UPDATE key_box SET sealed = (SELECT sealed FROM key_box WHERE device <> ?1) WHERE device = ?1";
-                tamper(fixture, statement, [device.as_bytes()]);
+                fixture.tamper(statement, [device.as_bytes()]);
             }
         });
         let mut events = Follower::start(&tablet.socket(), None);
@@ -268,6 +241,45 @@ fn a_wrong_box_is_an_alarm_that_names_who_changed_the_key_and_other_work_goes_on
     }
 }
 
+/// Answers for one key with another one, as whoever can't have the right one might.
+struct AnotherKey(String, Vec<u8>);
+
+impl Meddler for AnotherKey {
+    fn answer(&self, request: &Request, answer: &mut Answer) -> Fate {
+        if request.method == "GET" && request.target.ends_with(&self.0) {
+            answer.status = 200;
+            answer.body.clone_from(&self.1);
+        }
+        Fate::Pass
+    }
+}
+
+/// A hash is all that the log has: nobody whose key is not to be had stands in the others' way.
+#[test]
+fn a_device_with_the_hash_of_nothing_is_left_out_and_named() {
+    let Two { mut fixture, mut tablet } = Two::enrol();
+    let phone = Newcomer { name: None, label: "Alice's phone", password: "alice hums to bees" };
+    let phone = enrol_own(&fixture, &fixture.alice, "phone", phone);
+    let left_out = only(&tablet);
+    tablet.kill();
+    let open = opened(&tablet.data(), left_out, ALICE_AGAIN.password);
+    let lost = open.keys.device_seed.encryption_key().hash();
+    drop(open);
+    fixture.tamper("UPDATE encryption_key SET key = NULL WHERE hash = ?1", [lost.as_bytes()]);
+    for lies in [false, true] {
+        if lies {
+            let other = codec::encode(&UserSeed::from_bytes(&mut [7; 32]).encryption_key());
+            fixture.proxy.meddle(Arc::new(AnotherKey(format!("/keys/{lost}"), other)));
+        }
+        let done = rekey(&phone);
+        assert_eq!(done.left_out, [left_out], "{lies}");
+        // The others have it.
+        fixture.alice.verify().unwrap();
+        assert_eq!(rekey(&fixture.alice).left_out, [], "the desktop let the tablet in, and has its key");
+    }
+    assert!(fixture.alice.status().alarms.is_empty() && phone.status().alarms.is_empty());
+}
+
 /// Alice's tablet was revoked, and the key changed since; what it holds, and the manifest as it
 /// then was.
 fn thief() -> (Fixture, OpenDevice, Vec<u8>) {
@@ -284,8 +296,15 @@ fn thief() -> (Fixture, OpenDevice, Vec<u8>) {
     (fixture, thief, before)
 }
 
-fn next_alarm(fixture: &mut Fixture) -> (ProblemKind, String) {
+/// What Alice's device says first of a manifest that the server gives instead of the right one. It
+/// is locked meanwhile: an unlocked one would look, and say so, before anybody follows it.
+fn alarm_over(
+    fixture: &mut Fixture,
+    statement: &str,
+    values: impl rusqlite::Params,
+) -> (ProblemKind, String) {
     let _ = fixture.alice.ctl(&["device", "lock"]).well();
+    fixture.tamper(statement, values);
     let mut events = Follower::start(&fixture.alice.socket(), None);
     fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     let alarm = events.until(|item| matches!(item, EventItem::Event { event: Event::Alarm { .. }, .. }));
@@ -316,10 +335,10 @@ fn what_a_revoked_device_writes_into_the_manifest_is_shown_and_written_above() {
         &mut parsecd::os::entropy::System,
     )
     .unwrap();
-    tamper(&mut fixture, "UPDATE manifest SET version = 9, envelope = ?1", [&envelope]);
     let manifests = Arc::new(Manifests::default());
     fixture.proxy.meddle(Arc::clone(&manifests) as Arc<dyn Meddler>);
-    let (name, message) = next_alarm(&mut fixture);
+    let (name, message) =
+        alarm_over(&mut fixture, "UPDATE manifest SET version = 9, envelope = ?1", [&envelope]);
     assert_eq!(name, ProblemKind::ManifestUntrusted);
     assert!(message.contains("Alice's orange tablet") && message.contains("Version 9"), "{message}");
     manifests.until_one();
@@ -332,9 +351,9 @@ fn what_a_revoked_device_writes_into_the_manifest_is_shown_and_written_above() {
 fn an_older_manifest_and_another_one_are_alarms() {
     let (mut fixture, _, before) = thief();
     // The one of before, under the number that it had.
-    tamper(&mut fixture, "UPDATE manifest SET version = 1, envelope = ?1", [&before]);
     fixture.proxy.meddle(Arc::new(NoManifest));
-    let (name, message) = next_alarm(&mut fixture);
+    let (name, message) =
+        alarm_over(&mut fixture, "UPDATE manifest SET version = 1, envelope = ?1", [&before]);
     assert_eq!(name, ProblemKind::RolledBack);
     assert!(message.contains("older than version 2"), "{message}");
 }

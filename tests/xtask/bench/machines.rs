@@ -10,10 +10,10 @@ use std::time::Instant;
 use parsec_protocol::enrol::claimer::Claimer;
 use parsec_protocol::enrol::greeter::Greeter;
 use parsec_protocol::enrol::io::{ClaimerInput, ClaimerOutput, CodeAnswer, GreeterInput, GreeterOutput};
-use parsec_protocol::ids::{Label, Timestamp};
-use parsec_protocol::keys::{Entropy as _, LinkSecret};
+use parsec_protocol::ids::Label;
+use parsec_protocol::keys::Entropy as _;
+use parsec_protocol::lab::{Organisation, START as NOW};
 use parsec_protocol::public_keys::Context;
-use parsec_tests::organisation::Organisation;
 use parsecd::os::entropy::System;
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
@@ -33,7 +33,6 @@ const SIGNED: usize = 5;
 const CHECKED: usize = 8;
 /// Noise, as docs/protocol.md has it.
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
-const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 
 pub(super) fn figures() -> Vec<Figure> {
     match measure() {
@@ -46,7 +45,7 @@ pub(super) fn figures() -> Vec<Figure> {
 }
 
 fn measure() -> Result<Figure, String> {
-    let org = Organisation::found(&"acme".parse().map_err(said)?, NOW, &mut System);
+    let org = Organisation::found(&"acme".parse().map_err(said)?, NOW, &mut System).map_err(said)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let begun = Instant::now();
@@ -66,11 +65,11 @@ fn measure() -> Result<Figure, String> {
 
 /// Both sides, from message 0 to the greeter's word that all can be published.
 fn ceremony(org: &Organisation) -> Result<(), String> {
-    let secret = LinkSecret::from_bytes(&mut [9; 32]);
+    let secret = Organisation::link_secret();
     let entropy = &mut System;
     let (mut claimer, first) = Claimer::start(org.bob(), &secret, NOW, entropy).map_err(said)?;
     let (mut greeter, second) =
-        Greeter::start(org.bob(), &secret, *org.log.root(), false, NOW, entropy).map_err(said)?;
+        Greeter::start(org.bob(), &secret, org.root, false, NOW, entropy).map_err(said)?;
     let (mut from_claimer, mut from_greeter) = (VecDeque::from(first), VecDeque::from(second));
     let (mut claimer_says, mut greeter_says) = (None, None);
     // A side is asked for a code before the other person may have read theirs out.

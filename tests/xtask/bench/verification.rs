@@ -7,12 +7,11 @@
 use std::time::Instant;
 
 use parsec_protocol::chain::batch::{Executor, Sequential, Task};
-use parsec_protocol::chain::organisation::certificate::{
-    Author, Body, DeviceKind, Payload, Profile, SEALED_NAME_BYTES,
-};
+use parsec_protocol::chain::organisation::certificate::{Body, DeviceKind, Profile, SEALED_NAME_BYTES};
 use parsec_protocol::chain::organisation::log::VerifiedLog;
-use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
-use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, RootSigningKey, UserSeed, random};
+use parsec_protocol::ids::{DeviceId, UserId};
+use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, UserSeed, random};
+use parsec_protocol::lab::{Organisation, START};
 use parsec_protocol::public_keys::{Context, Signature};
 use parsecd::os::entropy::System;
 
@@ -94,53 +93,26 @@ fn take(empty: &VerifiedLog, envelopes: &[Vec<u8>], executor: &impl Executor) ->
 
 fn log() -> Result<(VerifiedLog, Vec<Vec<u8>>), String> {
     let entropy = &mut System;
-    let root = RootSigningKey::random(entropy).map_err(said)?;
-    let alice = DeviceSigningKey::random(entropy).map_err(said)?;
-    let organisation: parsec_protocol::ids::OrganisationId = "acme".parse().map_err(said)?;
-    let empty = VerifiedLog::empty(organisation.clone(), root.verify_key());
-    let mut log = empty.clone();
-    let mut envelopes = Vec::new();
-    let mut founder = None;
-    for number in 0..CERTIFICATES / 2 {
+    let mut org = Organisation::found(&"acme".parse().map_err(said)?, START, entropy).map_err(said)?;
+    for number in 1..CERTIFICATES / 2 {
         let user = UserId::from_bytes(random(entropy).map_err(said)?);
-        let device = DeviceId::from_bytes(random(entropy).map_err(said)?);
-        let verify_key = match founder {
-            None => alice.verify_key(),
-            Some(_) => DeviceSigningKey::random(entropy).map_err(said)?.verify_key(),
-        };
-        let bodies = [
-            Body::User {
-                user,
-                email: format!("member{number}@acme.example").parse().map_err(said)?,
-                sealed_name: vec![7; SEALED_NAME_BYTES].into(),
-                encryption_key: UserSeed::random(entropy).map_err(said)?.encryption_key().hash(),
-                profile: if founder.is_none() { Profile::Administrator } else { Profile::Standard },
-            },
-            Body::Device {
-                device,
-                user,
-                sealed_label: vec![8; SEALED_NAME_BYTES].into(),
-                verify_key,
-                encryption_key: DeviceSeed::random(entropy).map_err(said)?.encryption_key().hash(),
-                kind: DeviceKind::Device,
-            },
-        ];
-        for body in bodies {
-            let payload = Payload {
-                organisation: organisation.clone(),
-                author: founder.map_or(Author::Root, Author::Device),
-                time: Timestamp(1_800_000_000_000_000),
-                seen: log.head(),
-                body,
-            };
-            let envelope = payload.sign_with(|context, message| match founder {
-                None => root.sign(context, message),
-                Some(_) => alice.sign(context, message),
-            });
-            log.push(&envelope).map_err(said)?;
-            envelopes.push(envelope);
-        }
-        founder = founder.or(Some(device));
+        org.state(Body::User {
+            user,
+            email: format!("member{number}@acme.example").parse().map_err(said)?,
+            sealed_name: vec![7; SEALED_NAME_BYTES].into(),
+            encryption_key: UserSeed::random(entropy).map_err(said)?.encryption_key().hash(),
+            profile: Profile::Standard,
+        })
+        .map_err(said)?;
+        org.state(Body::Device {
+            device: DeviceId::from_bytes(random(entropy).map_err(said)?),
+            user,
+            sealed_label: vec![8; SEALED_NAME_BYTES].into(),
+            verify_key: DeviceSigningKey::random(entropy).map_err(said)?.verify_key(),
+            encryption_key: DeviceSeed::random(entropy).map_err(said)?.encryption_key().hash(),
+            kind: DeviceKind::Device,
+        })
+        .map_err(said)?;
     }
-    Ok((empty, envelopes))
+    Ok((VerifiedLog::empty(org.log.organisation().clone(), org.root), org.envelopes))
 }

@@ -2,16 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
-use parsec_protocol::chain::organisation::bootstrap::{Founder, found};
 use parsec_protocol::chain::organisation::certificate::Profile;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyId, CeremonyIdentify, CeremonyView, ChoiceMode,
     Outcome, Problem, ProblemKind, Role, SecretText, Stage,
 };
-use parsec_protocol::enrol::io::{NewDevice, Prologue, SealedEnrolment, TransportKind};
-use parsec_protocol::ids::{Invited, Token};
-use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, LinkSecret, UserSeed};
+use parsec_protocol::enrol::io::{NewDevice, SealedEnrolment, TransportKind};
+use parsec_protocol::lab::{EMAIL, LABEL, NAME, Organisation};
 use parsec_protocol::relay::{EndReason, GreeterIds};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -131,57 +129,30 @@ fn context(role: Role) -> (CeremonyContext, Person) {
 }
 
 fn fixture(typed_codes: bool) -> Fixture {
-    let source = &mut entropy::System;
-    let user_seed = Arc::new(UserSeed::random(source).unwrap());
-    let device_seed = DeviceSeed::random(source).unwrap();
-    let signing_key = DeviceSigningKey::random(source).unwrap();
-    let directory_key = DirectoryKey::random(source).unwrap();
-    let founder = Founder {
-        organisation: &"acme".parse().unwrap(),
-        email: &"alice@acme.test".parse().unwrap(),
-        name: &"Alice".parse().unwrap(),
-        device_label: &"laptop".parse().unwrap(),
-        user_seed: &user_seed,
-        device_seed: &device_seed,
-        signing_key: &signing_key,
-        directory_key: &directory_key,
-    };
-    let founded = found(&founder, clock::now(), source).unwrap();
-    let log = VerifiedLog::empty("acme".parse().unwrap(), founded.root)
-        .extended(founded.certificates.iter().map(Vec::as_slice))
-        .unwrap();
+    let organisation = "acme".parse().unwrap();
+    let org = Organisation::found(&organisation, clock::now(), &mut entropy::System).unwrap();
+    let prologue = org.bob();
+    let ids = GreeterIds { user: org.user, device: org.device };
+    let transport = MemoryTransport::new(ids, org.envelopes);
     let keys = DeviceKeys {
-        user_seed,
-        device_seed,
-        signing_key,
-        directory_key,
-        root: founded.root,
-        email: "alice@acme.test".parse().unwrap(),
-        name: "Alice".parse().unwrap(),
-        device_label: "laptop".parse().unwrap(),
+        user_seed: Arc::new(org.user_seed),
+        device_seed: org.device_seed,
+        signing_key: org.signing_key,
+        directory_key: org.directory_key,
+        root: org.root,
+        email: EMAIL.parse().unwrap(),
+        name: NAME.parse().unwrap(),
+        device_label: LABEL.parse().unwrap(),
         profile: Profile::Administrator,
         typed_codes,
         server: "https://a.test".into(),
-        head: log.head(),
+        head: org.log.head(),
     };
-    let transport =
-        MemoryTransport::new(GreeterIds { user: founded.user, device: founded.device }, founded.certificates);
-    let token = Token::from_bytes([1; 16]);
-    let invited = Invited::User("bob@acme.test".parse().unwrap());
-    let prologue = Prologue {
-        organisation: "acme".parse().unwrap(),
-        token,
-        invited: invited.clone(),
-        greeter_user: founded.user,
-        greeter_device: founded.device,
-        transport: TransportKind::Relay,
-    };
-    let secret = || LinkSecret::from_bytes(&mut [5; 32]);
     let invitation = claimer::Invitation {
-        organisation: "acme".parse().unwrap(),
-        token,
-        invited,
-        link_secret: secret(),
+        organisation,
+        token: prologue.token,
+        invited: prologue.invited.clone(),
+        link_secret: Organisation::link_secret(),
         transport: TransportKind::Relay,
         registration_wait: std::time::Duration::from_secs(30),
     };
@@ -190,9 +161,11 @@ fn fixture(typed_codes: bool) -> Fixture {
     let (mut bobs, bob) = context(Role::Claimer);
     let mut tasks = JoinSet::new();
     let (signs, greeter_transport) =
-        (Signs(Arc::clone(&disk), transport.clone(), keys, Arc::new(log)), transport.clone());
+        (Signs(Arc::clone(&disk), transport.clone(), keys, Arc::new(org.log)), transport.clone());
     tasks.spawn(async move {
-        match greeter::run(&mut alices, &greeter_transport, prologue, &secret(), &signs).await {
+        match greeter::run(&mut alices, &greeter_transport, prologue, &Organisation::link_secret(), &signs)
+            .await
+        {
             Ok(sealed) => alices.shown.done(sealed.user, sealed.device, &sealed.root, false),
             Err(end) => finish(end, &alices, &greeter_transport).await,
         }

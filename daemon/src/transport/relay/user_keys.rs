@@ -72,4 +72,18 @@ impl Member {
         let target = path::key_box(&self.organisation, &user, key, &device);
         self.tell(Call::new(Method::PUT, target).with(upload)).await
     }
+
+    /// Puts the box with the key before there, in the place of the one that was seen.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    pub async fn put_past_box(
+        &self,
+        user: UserId,
+        key: &KeyHash,
+        upload: &KeyBoxUpload,
+    ) -> Result<(), TransportError> {
+        let target = path::past_box(&self.organisation, &user, key);
+        self.tell(Call::new(Method::PUT, target).with(upload)).await
+    }
 }

@@ -128,6 +128,8 @@ pub struct UserKeyRecord {
     pub position: u64,
     /// Author of that certificate.
     pub author: Author,
+    /// Time of that certificate, by its author's clock.
+    pub certified: Timestamp,
     /// Newest version of the user manifest that the author had verified.
     pub manifest: Option<ManifestMark>,
 }
@@ -354,7 +356,13 @@ impl Membership {
                     email,
                     sealed_name: sealed_name.into(),
                     encryption_key,
-                    keys: vec![UserKeyRecord { key: encryption_key, position, author, manifest: None }],
+                    keys: vec![UserKeyRecord {
+                        key: encryption_key,
+                        position,
+                        author,
+                        certified: time,
+                        manifest: None,
+                    }],
                     profile,
                     position,
                     author,
@@ -423,7 +431,13 @@ impl Membership {
                 index.abandoned = index.abandoned.saturating_add(abandoned.len());
                 if let Some(record) = self.users.get_mut(index.at) {
                     record.encryption_key = encryption_key;
-                    record.keys.push(UserKeyRecord { key: encryption_key, position, author, manifest });
+                    record.keys.push(UserKeyRecord {
+                        key: encryption_key,
+                        position,
+                        author,
+                        certified: time,
+                        manifest,
+                    });
                 }
                 self.encryption_keys.insert(encryption_key);
                 self.abandoned.extend(abandoned.into_iter().map(|device| (device, user)));

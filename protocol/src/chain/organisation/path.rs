@@ -13,8 +13,10 @@ use crate::sealing::KeyHash;
 /// Whom a link is about, with the key it vouches for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// A person, with the user's id.
+    /// A person, with the user's id and first key.
     User(UserId, KeyHash),
+    /// The present key of a person who has changed it, with the user's id.
+    UserKey(UserId, KeyHash),
     /// A device, with its id.
     Device(DeviceId, VerifyKey),
 }
@@ -46,13 +48,21 @@ pub enum Start {
 }
 
 /// The chain, from `start` to a certificate by the root key; empty for a subject the log doesn't
-/// name. A device that somebody else certified is followed by its person, who was certified by
-/// the same author. As long as the log at most: every author stands before what it signed, so
-/// positions only fall.
+/// name. For a person whose key was changed it begins with the present key, which a device of
+/// theirs certified, and goes on from that device. A device that somebody else certified is
+/// followed by its person, who was certified by the same author. As long as the log at most: every
+/// author stands before what it signed, so positions only fall.
 #[must_use]
 pub fn chain(log: &VerifiedLog, start: Start) -> Vec<Link> {
-    let mut links = Vec::new();
-    let mut next = Some(start);
+    let present = match start {
+        Start::User(user) => present_key(log, user),
+        Start::Device(_) => None,
+    };
+    let mut next = match present {
+        Some(Link { author: Author::Device(device), .. }) => Some(Start::Device(device)),
+        Some(_) | None => Some(start),
+    };
+    let mut links: Vec<_> = present.into_iter().collect();
     while let Some(subject) = next {
         let Some(link) = link(log, subject) else { break };
         links.push(link);
@@ -75,13 +85,30 @@ fn person_or_author(log: &VerifiedLog, device: &DeviceId, author: Author) -> Opt
     }
 }
 
+/// The certificate that gave a person the present key, where that is not the one about the person.
+fn present_key(log: &VerifiedLog, user: UserId) -> Option<Link> {
+    let record = log.user(&user)?;
+    let (present, earlier) = record.keys.split_last()?;
+    let author = present.author;
+    let Author::Device(device) = author else { return None };
+    let author_key = log.device(&device)?.verify_key;
+    (!earlier.is_empty()).then_some(Link {
+        position: present.position,
+        subject: Subject::UserKey(user, present.key),
+        author,
+        author_key,
+        time: present.certified,
+        revoked: record.revoked,
+    })
+}
+
 /// The certificate about one subject.
 fn link(log: &VerifiedLog, subject: Start) -> Option<Link> {
     let (position, subject, author, time, revoked) = match subject {
         Start::User(user) => {
             let record = log.user(&user)?;
-            // What this certificate vouches for. Later keys are by a device of the user, and this
-            // author never said a word about them.
+            // What this certificate vouches for. Later keys are by a device of the user
+            // ([`present_key`]), and this author never said a word about them.
             let subject = Subject::User(user, record.keys.first()?.key);
             (record.position, subject, record.author, record.certified, record.revoked)
         }

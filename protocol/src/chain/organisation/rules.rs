@@ -468,36 +468,18 @@ impl<V: MembersView> Check<'_, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::organisation::bootstrap::{Founder, found};
     use crate::chain::organisation::log::VerifiedLog;
-    use crate::ids::Timestamp;
-    use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, UserSeed};
-    use crate::lab::SeededRng;
+    use crate::keys::DeviceSigningKey;
+    use crate::lab::{Organisation, SeededRng};
 
     /// What was checked ahead counts under the key that the log says, and under no other: a second
     /// lock, for no executor comes to another key.
     #[test]
     fn a_signature_that_was_checked_ahead_counts_under_the_authors_key_alone() {
-        let entropy = &mut SeededRng::new(1);
-        let signing_key = DeviceSigningKey::random(entropy).unwrap();
-        let other = DeviceSigningKey::random(entropy).unwrap().verify_key();
-        let founded = found(
-            &Founder {
-                organisation: &"acme".parse().unwrap(),
-                email: &"alice@acme.test".parse().unwrap(),
-                name: &"Alice".parse().unwrap(),
-                device_label: &"laptop".parse().unwrap(),
-                user_seed: &UserSeed::random(entropy).unwrap(),
-                device_seed: &DeviceSeed::random(entropy).unwrap(),
-                signing_key: &signing_key,
-                directory_key: &DirectoryKey::random(entropy).unwrap(),
-            },
-            Timestamp(1),
-            entropy,
-        )
-        .unwrap();
+        let founded = Organisation::of_seed(1).unwrap();
+        let other = DeviceSigningKey::random(&mut SeededRng::new(2)).unwrap().verify_key();
         let log = VerifiedLog::empty("acme".parse().unwrap(), founded.root);
-        let good = founded.certificates.first().unwrap().clone();
+        let good = founded.envelopes.first().unwrap().clone();
         let mut bad = good.clone();
         *bad.last_mut().unwrap() ^= 1;
         let accepted = |bytes: &[u8], checked: Option<(VerifyKey, bool)>| {

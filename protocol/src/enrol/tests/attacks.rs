@@ -17,7 +17,7 @@ fn one_string(length: usize) -> Vec<u8> {
 
 #[test]
 fn nonces_and_commitments_have_32_bytes() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let prologue = org.bob();
     let lengths = [0, 1, 31, 33, 64, 60_000];
     for length in lengths {
@@ -50,7 +50,7 @@ fn nonces_and_commitments_have_32_bytes() {
 
 #[test]
 fn a_nonce_that_was_not_committed_to_opens_nothing() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let prologue = org.bob();
     let mut pair = Pair::fair(&org, &prologue, false, 8);
     let mut mallory = FalseClaimer::against(&mut pair, &prologue);
@@ -72,7 +72,7 @@ fn a_nonce_that_was_not_committed_to_opens_nothing() {
 
 #[test]
 fn a_commitment_of_another_ceremony_opens_nothing() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let prologue = org.bob();
     let mut pair = Pair::fair(&org, &prologue, false, 9);
     let mut mallory = FalseClaimer::against(&mut pair, &prologue);
@@ -86,7 +86,7 @@ fn a_commitment_of_another_ceremony_opens_nothing() {
 
 #[test]
 fn own_messages_come_back_as_nothing_good() {
-    let org = TestOrganisation::new();
+    let org = acme();
     for step in 0..=8u8 {
         let mut pair = Pair::fair(&org, &org.bob(), false, 10);
         pair.run_to(&org, Point::Message(step));
@@ -114,7 +114,7 @@ fn own_messages_come_back_as_nothing_good() {
 
 #[test]
 fn two_claimers_or_two_greeters_get_nowhere() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let mut one = Pair::fair(&org, &org.bob(), false, 11);
     let two = Pair::fair(&org, &org.bob(), false, 12);
     one.tell_claimer(to_claimer(1, &two.c.message(0))).unwrap();
@@ -129,7 +129,7 @@ fn two_claimers_or_two_greeters_get_nowhere() {
 
 #[test]
 fn two_ceremonies_cannot_be_spliced_and_an_old_one_not_replayed() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let mut old = Pair::fair(&org, &org.bob(), false, 15);
     old.run_to(&org, Point::End);
     for step in 1..=8u8 {
@@ -157,7 +157,7 @@ fn two_ceremonies_cannot_be_spliced_and_an_old_one_not_replayed() {
 /// spoken honestly on both.
 #[test]
 fn one_in_the_middle_is_seen_by_the_codes() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let prologue = org.bob();
     for seed in 0..50 {
         let mut pair = Pair::fair(&org, &prologue, false, 1_000 + seed);
@@ -182,7 +182,7 @@ fn one_in_the_middle_is_seen_by_the_codes() {
 /// says aloud that he found the code, and nothing gets signed.
 #[test]
 fn half_the_bits_guessed_sign_nothing() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let prologue = org.bob();
     let mut pair = Pair::fair(&org, &prologue, false, 18);
     let mut to_alice = FalseClaimer::against(&mut pair, &prologue);
@@ -214,7 +214,7 @@ fn half_the_bits_guessed_sign_nothing() {
 
 #[test]
 fn a_wrong_choice_is_final_and_sends_nothing() {
-    let org = TestOrganisation::new();
+    let org = acme();
     for seed in 0..20 {
         for side in 0..2 {
             for none in [false, true] {
@@ -258,7 +258,7 @@ fn a_wrong_choice_is_final_and_sends_nothing() {
 
 #[test]
 fn every_wait_ends_and_message_8_may_take_its_time() {
-    let org = TestOrganisation::new();
+    let org = acme();
     for point in POINTS {
         let mut pair = Pair::fair(&org, &org.bob(), false, 19);
         pair.run_to(&org, *point);
@@ -292,7 +292,7 @@ fn every_wait_ends_and_message_8_may_take_its_time() {
 
 #[test]
 fn a_server_cannot_say_recognised_or_anything_else() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let plain = crate::codec::encode(&Recognised { word: RECOGNISED });
     let mut padded = plain.clone();
     padded.resize(plain.len() + 16, 0);
@@ -324,7 +324,7 @@ fn a_server_cannot_say_recognised_or_anything_else() {
 /// signs nothing.
 #[test]
 fn anything_under_a_good_seal_is_read_without_harm() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let prologue = org.bob();
     let mut rng = SeededRng::new(21);
     // Beginnings that get deep into the decoder: arrays, byte strings and texts of the lengths the

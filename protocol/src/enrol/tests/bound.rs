@@ -9,7 +9,7 @@ use crate::public_keys::PeerKey;
 
 #[test]
 fn a_prologue_that_differs_in_one_field_never_gets_to_codes() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let good = org.bob();
     let email: Email = "bob@acme.tesu".parse().unwrap();
     let organisation: OrganisationId = "acmf".parse().unwrap();
@@ -50,10 +50,10 @@ fn a_prologue_that_differs_in_one_field_never_gets_to_codes() {
 
 #[test]
 fn another_link_secret_is_another_channel() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let mut pair = Pair::fair(&org, &org.bob(), false, 1);
     for bit in 0..256 {
-        let mut secret = *link_secret().expose();
+        let mut secret = *Organisation::link_secret().expose();
         secret[bit / 8] ^= 1 << (bit % 8);
         let secret = LinkSecret::from_bytes(&mut secret);
         let (_, first) = Claimer::start(org.bob(), &secret, START, &mut pair.entropy).unwrap();
@@ -67,7 +67,7 @@ fn another_link_secret_is_another_channel() {
 
 #[test]
 fn a_flipped_bit_in_any_message_closes() {
-    let org = TestOrganisation::new();
+    let org = acme();
     for (prologue, seed) in [(org.bob(), 3), (org.second_device(), 4)] {
         for step in 0..=8u8 {
             let mut sample = Pair::fair(&org, &prologue, false, seed);
@@ -95,7 +95,7 @@ fn a_flipped_bit_in_any_message_closes() {
 
 #[test]
 fn every_other_length_is_refused() {
-    let org = TestOrganisation::new();
+    let org = acme();
     for step in 0..=8u8 {
         let mut sample = Pair::fair(&org, &org.bob(), false, 5);
         sample.run_to(&org, Point::Message(step));
@@ -125,7 +125,7 @@ fn every_other_length_is_refused() {
 
 #[test]
 fn bad_keys_are_refused_before_any_code() {
-    let org = TestOrganisation::new();
+    let org = acme();
     assert_eq!(bad_keys().len(), 5 + 19 + 25);
     for key in bad_keys() {
         let mut bytes = key.to_vec();

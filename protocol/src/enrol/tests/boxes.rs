@@ -26,7 +26,7 @@ fn user_seed(byte: u8) -> UserSeed {
 }
 
 /// Boxes for the device with the seed of `device`, and for a new user with that of `user`.
-fn boxes(org: &TestOrganisation, handshake: &Hash, device: u8, user: Option<u8>) -> Boxes {
+fn boxes(org: &Organisation, handshake: &Hash, device: u8, user: Option<u8>) -> Boxes {
     let handed =
         HandedOver { directory_key: &org.directory_key, user_seed: user.is_none().then_some(&org.user_seed) };
     let user = user.map(|user| user_seed(user).encryption_key());
@@ -36,7 +36,7 @@ fn boxes(org: &TestOrganisation, handshake: &Hash, device: u8, user: Option<u8>)
 
 #[test]
 fn a_box_opens_in_its_place_alone() {
-    let org = TestOrganisation::new();
+    let org = acme();
     // The second has one seed for device and user, as no honest claimer has: what a box is for
     // tells them apart even so.
     for (device, user) in [(3, 4), (5, 5)] {
@@ -63,7 +63,7 @@ fn a_box_opens_in_its_place_alone() {
 
 #[test]
 fn a_box_opens_in_its_ceremony_alone() {
-    let org = TestOrganisation::new();
+    let org = acme();
     // The same keys in both, as if a claimer had kept them: each box of the other is none.
     let [one, other] = [CEREMONY, ANOTHER].map(|handshake| boxes(&org, &handshake, 3, Some(4)));
     let here = |secrets: &ByteVec, first: &ByteVec, second: &ByteVec| {
@@ -81,7 +81,7 @@ fn a_box_opens_in_its_ceremony_alone() {
 
 #[test]
 fn a_box_opens_with_its_seed_alone() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let made = boxes(&org, &CEREMONY, 3, Some(4));
     let with = |device: u8, user: Option<u8>| {
         let user = user.map(user_seed);
@@ -99,7 +99,7 @@ fn a_box_opens_with_its_seed_alone() {
 
 /// A ceremony as it should be, by a claimer that keeps what it was given; what stood in message 7
 /// under the channel.
-fn handed_over(org: &TestOrganisation, prologue: &Prologue, keys: &FalseKeys) -> (Handover, Hash) {
+fn handed_over(org: &Organisation, prologue: &Prologue, keys: &FalseKeys) -> (Handover, Hash) {
     let mut pair = Pair::fair(org, prologue, false, 81);
     let mut claimer = FalseClaimer::against(&mut pair, prologue);
     let codes = claimer.up_to_codes(&mut pair, [1; 32]);
@@ -117,7 +117,7 @@ fn handed_over(org: &TestOrganisation, prologue: &Prologue, keys: &FalseKeys) ->
 /// has names and certificates, and nothing that opens anything.
 #[test]
 fn without_the_channel_message_7_still_gives_no_key_away() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let keys = FalseKeys::random(&mut SeededRng::new(82)).unwrap();
     let has = |bytes: &[u8], secret: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
     for prologue in [org.second_device(), org.bob()] {
@@ -127,14 +127,14 @@ fn without_the_channel_message_7_still_gives_no_key_away() {
         let user = (challenges.len() > 1).then_some(&keys.user);
         let found = open(&handshake, &keys.device, user, secrets, challenges).unwrap();
         // The search would find what lies open.
-        assert!(has(&bytes, org.founded.root.as_bytes()));
+        assert!(has(&bytes, org.root.as_bytes()));
         assert!(found.directory_key.is_same(&org.directory_key));
         for secret in [org.directory_key.expose(), org.user_seed.expose()] {
             assert!(!has(&bytes, secret) && !has(&bytes, &secret[..16]));
         }
         // With what the relay knows besides, and with every public word of the ceremony as a seed.
-        let link = *link_secret().expose();
-        for guess in [[0; 32], link, *handshake.as_bytes(), *org.founded.root.as_bytes()] {
+        let link = *Organisation::link_secret().expose();
+        for guess in [[0; 32], link, *handshake.as_bytes(), *org.root.as_bytes()] {
             let (device, own) =
                 (DeviceSeed::from_bytes(&mut guess.clone()), UserSeed::from_bytes(&mut guess.clone()));
             let user = user.map(|_| &own);
@@ -147,7 +147,7 @@ fn without_the_channel_message_7_still_gives_no_key_away() {
 /// the claimer's signature is over the whole claim.
 #[test]
 fn no_key_of_a_claim_can_be_exchanged_behind_its_signature() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let prologue = org.bob();
     for which in 0..2 {
         let mut pair = Pair::fair(&org, &prologue, false, 83);
@@ -180,7 +180,7 @@ fn no_key_of_a_claim_can_be_exchanged_behind_its_signature() {
 /// nobody can see that; but it can't show what was in the boxes, and nothing of it is published.
 #[test]
 fn a_key_that_the_claimer_does_not_hold_is_not_published() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let prologue = org.bob();
     for which in 0..3 {
         let mut pair = Pair::fair(&org, &prologue, false, 85);

@@ -46,7 +46,7 @@ impl Member<'_> {
         let number = rng.below(u64::MAX);
         let body = Body::User {
             user: UserId::from_bytes(random(rng).unwrap()),
-            email: format!("m{number:x}@acme.test").parse().unwrap(),
+            email: format!("m{number:x}@acme.example").parse().unwrap(),
             sealed_name: vec![7; SEALED_NAME_BYTES].into(),
             encryption_key: UserSeed::random(rng).unwrap().encryption_key().hash(),
             profile: Profile::Standard,
@@ -95,8 +95,9 @@ fn split(past: &History, alice: &Member<'_>, carol: &Member<'_>, rng: &mut Seede
 
 #[test]
 fn a_fork_is_found_at_the_first_head_that_is_exchanged() {
-    let mut org = TestOrganisation::new();
-    let Second { device, signing_key, .. } = let_in(&mut org, "carol@acme.test", Profile::Administrator, 90);
+    let mut org = acme();
+    let Second { device, signing_key, .. } =
+        let_in(&mut org, "carol@acme.example", Profile::Administrator, 90);
     let past = History { log: org.log.clone(), envelopes: org.envelopes.clone() };
     let count = runs(FORKS.0, FORKS.1);
     let mut found = [0u64; 3];
@@ -104,7 +105,7 @@ fn a_fork_is_found_at_the_first_head_that_is_exchanged() {
         let mut rng = SeededRng::new(seed ^ 0xf0_4b);
         let mut past = past.clone();
         let key = DeviceSigningKey::from_bytes(&mut { *org.signing_key.expose() });
-        let alice = Member { device: org.founded.device, key: &key };
+        let alice = Member { device: org.device, key: &key };
         let carol = Member { device, key: &signing_key };
         for _ in 0..rng.below(3) {
             let next = alice.certificate(past.log.head(), &mut rng);

@@ -49,18 +49,18 @@ fn key_of(seed: u8) -> EncryptionKey {
 }
 
 impl Draft {
-    fn good(org: &TestOrganisation, prologue: &Prologue, handshake: Hash, keys: ClaimRecord) -> Self {
+    fn good(org: &Organisation, prologue: &Prologue, handshake: Hash, keys: ClaimRecord) -> Self {
         let seen = org.log.head();
         let device_only = matches!(prologue.invited, Invited::Device(_));
         let user_seed = UserSeed::from_bytes(&mut { *org.user_seed.expose() });
         let (user, email, name, profile) = if device_only {
-            (org.founded.user, "alice@acme.test", "Alice", Profile::Administrator)
+            (org.user, "alice@acme.example", "Alice", Profile::Administrator)
         } else {
-            (USER, "bob@acme.test", "Bob", Profile::Standard)
+            (USER, "bob@acme.example", "Bob", Profile::Standard)
         };
         Self {
             organisation: "acme",
-            author: Author::Device(org.founded.device),
+            author: Author::Device(org.device),
             seen: [seen, seen],
             certified_user: user,
             certified_device: DEVICE,
@@ -83,7 +83,7 @@ impl Draft {
                 name: label(name),
                 device_label: label("desk"),
                 profile,
-                root: org.founded.root,
+                root: org.root,
                 seen,
                 certificates: Vec::new(),
                 manifest: device_only.then_some(ManifestMark::of(3, b"manifest")),
@@ -93,7 +93,7 @@ impl Draft {
         }
     }
 
-    fn finish(self, org: &TestOrganisation) -> Handover {
+    fn finish(self, org: &Organisation) -> Handover {
         let other = DeviceSigningKey::random(&mut SeededRng::new(9)).unwrap();
         let key = if self.signed_by_other { &other } else { &org.signing_key };
         let entropy = &mut SeededRng::new(10);
@@ -143,7 +143,7 @@ impl Draft {
 /// A claimer that has recognised a greeter who then sends this message 7; and what became of it
 /// with this log.
 fn told(
-    org: &TestOrganisation,
+    org: &Organisation,
     prologue: &Prologue,
     committed: &VerifyKey,
     log: &[Vec<u8>],
@@ -176,7 +176,7 @@ type Change = Box<dyn FnOnce(&mut Draft)>;
 
 #[test]
 fn message_7_is_believed_as_a_whole_or_not_at_all() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let bob = org.bob();
     let own = org.second_device();
     let fresh = || DeviceSigningKey::random(&mut SeededRng::new(61)).unwrap().verify_key();
@@ -190,11 +190,11 @@ fn message_7_is_believed_as_a_whole_or_not_at_all() {
             &bob,
             bad,
             Box::new(|d| {
-                d.handover.email = "eve@acme.test".parse().unwrap();
-                d.certified_email = "eve@acme.test";
+                d.handover.email = "eve@acme.example".parse().unwrap();
+                d.certified_email = "eve@acme.example";
             }),
         ),
-        ("another certified address", &bob, bad, Box::new(|d| d.certified_email = "eve@acme.test")),
+        ("another certified address", &bob, bad, Box::new(|d| d.certified_email = "eve@acme.example")),
         ("another name", &bob, bad, Box::new(|d| d.handover.name = label("Eve"))),
         ("another sealed name", &bob, bad, Box::new(|d| d.certified_names[0] = "Eve")),
         ("another label", &bob, bad, Box::new(|d| d.handover.device_label = label("x"))),
@@ -294,7 +294,7 @@ fn message_7_is_believed_as_a_whole_or_not_at_all() {
             &own,
             bad,
             Box::new(|d| {
-                d.handover.email = "eve@acme.test".parse().unwrap();
+                d.handover.email = "eve@acme.example".parse().unwrap();
             }),
         ),
         ("another profile for the user", &own, bad, Box::new(|d| d.handover.profile = Profile::Outsider)),
@@ -317,7 +317,7 @@ fn message_7_is_believed_as_a_whole_or_not_at_all() {
             &bob,
             Closed::ChainInvalid,
             Box::new({
-                let user = org.founded.user;
+                let user = org.user;
                 move |d| {
                     d.handover.user = user;
                     d.certified_user = user;
@@ -326,20 +326,20 @@ fn message_7_is_believed_as_a_whole_or_not_at_all() {
         ),
     ];
     for (what, prologue, expected, change) in cases {
-        let pair = told(&org, prologue, &org.founded.root, &org.envelopes, change);
+        let pair = told(&org, prologue, &org.root, &org.envelopes, change);
         assert_eq!(pair.c.closed, Some(expected), "{what}");
         assert!(pair.c.kept.is_none(), "{what}");
     }
     // The draft itself is good: what was refused above was refused for its one change.
     for prologue in [&bob, &own] {
-        let pair = told(&org, prologue, &org.founded.root, &org.envelopes, |_| {});
+        let pair = told(&org, prologue, &org.root, &org.envelopes, |_| {});
         assert!(pair.c.closed.is_none() && pair.c.kept.is_some());
     }
 }
 
 #[test]
 fn a_log_that_is_not_the_greeters_is_refused() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let good = &org.envelopes;
     let mut damaged = good.clone();
     damaged[1][40] ^= 1;
@@ -353,7 +353,7 @@ fn a_log_that_is_not_the_greeters_is_refused() {
         damaged,
     ];
     for log in logs {
-        let pair = told(&org, &org.bob(), &org.founded.root, &log, |_| {});
+        let pair = told(&org, &org.bob(), &org.root, &log, |_| {});
         assert_eq!(pair.c.closed, Some(Closed::ChainInvalid));
         assert!(pair.c.kept.is_none());
     }
@@ -361,7 +361,7 @@ fn a_log_that_is_not_the_greeters_is_refused() {
 
 #[test]
 fn the_root_of_message_3_and_of_message_7_are_one() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let other = DeviceSigningKey::random(&mut SeededRng::new(63)).unwrap().verify_key();
     let pair = told(&org, &org.bob(), &other, &org.envelopes, |_| {});
     assert_eq!(pair.c.closed, Some(Closed::RootMismatch));
@@ -373,7 +373,7 @@ fn the_root_of_message_3_and_of_message_7_are_one() {
 /// the ceremony doesn't.
 #[test]
 fn a_device_is_greeted_by_its_own_person_only() {
-    let mut org = TestOrganisation::new();
+    let mut org = acme();
     let keys = ClaimRecord {
         name: None,
         device_label: label("desk"),
@@ -389,13 +389,12 @@ fn a_device_is_greeted_by_its_own_person_only() {
         draft.certificates = 1;
         Vec::from(draft.finish(&org).certificates.remove(0))
     };
-    org.log.push(&of_user).unwrap();
-    org.envelopes.push(of_user);
+    org.append([of_user]).unwrap();
     let prologue = org.prologue(Invited::Device(USER));
-    let pair = told(&org, &prologue, &org.founded.root, &org.envelopes, |draft| {
+    let pair = told(&org, &prologue, &org.root, &org.envelopes, |draft| {
         draft.handover.user = USER;
         draft.certified_user = USER;
-        draft.handover.email = "bob@acme.test".parse().unwrap();
+        draft.handover.email = "bob@acme.example".parse().unwrap();
         draft.handover.name = label("Bob");
         draft.handover.profile = Profile::Standard;
         draft.user_seed = Some(UserSeed::from_bytes(&mut [3; 32]));
@@ -406,9 +405,9 @@ fn a_device_is_greeted_by_its_own_person_only() {
 
 #[test]
 fn the_greeter_of_the_prologue_is_the_one_in_the_log() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let prologue = Prologue { greeter_user: USER, ..org.bob() };
-    let pair = told(&org, &prologue, &org.founded.root, &org.envelopes, |draft| {
+    let pair = told(&org, &prologue, &org.root, &org.envelopes, |draft| {
         draft.handover.user = UserId::from_bytes([0x66; 16]);
         draft.certified_user = UserId::from_bytes([0x66; 16]);
     });
@@ -419,7 +418,7 @@ fn the_greeter_of_the_prologue_is_the_one_in_the_log() {
 
 #[test]
 fn only_the_new_devices_receipt_over_these_certificates_counts() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let mut pair = Pair::fair(&org, &org.bob(), false, 64);
     pair.run_to(&org, Point::Message(8));
     let sealed = pair.g.persisted.as_ref().unwrap();
@@ -481,7 +480,7 @@ fn only_the_new_devices_receipt_over_these_certificates_counts() {
 /// The largest message 7 there can be fits one step with room to spare.
 #[test]
 fn the_largest_handover_fits() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let long = "n".repeat(64);
     let email = format!("{}@{1}.{1}.{2}", "l".repeat(64), "d".repeat(63), "d".repeat(61));
     let prologue = org.prologue(Invited::User(email.parse().unwrap()));

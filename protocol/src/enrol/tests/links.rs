@@ -12,7 +12,7 @@ fn link(server: &str) -> Link {
         organisation: "acme".parse().unwrap(),
         kind: LinkKind::Device,
         token: Token::from_bytes([3; 16]),
-        secret: link_secret(),
+        secret: Organisation::link_secret(),
         hints: vec!["/ip6/::1/udp/4001/quic-v1".to_owned()],
     }
 }

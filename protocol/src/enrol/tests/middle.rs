@@ -46,7 +46,7 @@ fn a_number_chosen_last_wins_nothing() {
 
 #[test]
 fn another_commitment_closes() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let prologue = org.bob();
     let mut alice = Pair::fair(&org, &prologue, true, 1);
     let mut to_alice = FalseClaimer::against(&mut alice, &prologue);
@@ -78,7 +78,7 @@ fn keys_of_zero_win_nothing() {
 /// aloud.
 #[test]
 fn a_lucky_first_check_signs_nothing() {
-    let org = TestOrganisation::new();
+    let org = acme();
     for seed in 0..TRIES {
         let mut pair = Pair::fair(&org, &org.bob(), true, seed);
         pair.run_to(&org, Point::ClaimerCode);

@@ -25,13 +25,12 @@ use super::io::{
     NewDevice, Prologue, Publication, Refused, SealedEnrolment, TransportKind,
 };
 use super::sas::SasCode;
-use crate::chain::organisation::bootstrap::{Founded, Founder, found};
 use crate::chain::organisation::certificate::Profile;
 use crate::chain::organisation::log::VerifiedLog;
 use crate::ids::{Invited, Label, Timestamp, Token};
 use crate::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, Entropy, LinkSecret, NoEntropy, UserSeed};
-pub(super) use crate::lab::SeededRng;
 pub(super) use crate::lab::tests::runs;
+pub(super) use crate::lab::{Organisation, START, SeededRng};
 
 /// A source that has run dry.
 pub(super) struct Dry;
@@ -42,84 +41,13 @@ impl Entropy for Dry {
     }
 }
 
-pub(super) const START: Timestamp = Timestamp(1_800_000_000_000_000);
-
 pub(super) fn label(text: &str) -> Label {
     text.parse().unwrap()
 }
 
-/// An organisation of one administrator, who greets.
-pub(super) struct TestOrganisation {
-    pub(super) log: VerifiedLog,
-    pub(super) envelopes: Vec<Vec<u8>>,
-    pub(super) founded: Founded,
-    pub(super) signing_key: DeviceSigningKey,
-    pub(super) directory_key: DirectoryKey,
-    pub(super) user_seed: UserSeed,
-}
-
-impl TestOrganisation {
-    pub(super) fn new() -> Self {
-        let entropy = &mut SeededRng::new(u64::MAX);
-        let signing_key = DeviceSigningKey::random(entropy).unwrap();
-        let directory_key = DirectoryKey::random(entropy).unwrap();
-        let user_seed = UserSeed::random(entropy).unwrap();
-        let device_seed = DeviceSeed::random(entropy).unwrap();
-        let founder = Founder {
-            organisation: &"acme".parse().unwrap(),
-            email: &"alice@acme.test".parse().unwrap(),
-            name: &label("Alice"),
-            device_label: &label("laptop"),
-            user_seed: &user_seed,
-            device_seed: &device_seed,
-            signing_key: &signing_key,
-            directory_key: &directory_key,
-        };
-        let founded = found(&founder, START, entropy).unwrap();
-        let envelopes = founded.certificates.clone();
-        let log = VerifiedLog::empty("acme".parse().unwrap(), founded.root)
-            .extended(envelopes.iter().map(Vec::as_slice))
-            .unwrap();
-        Self { log, envelopes, founded, signing_key, directory_key, user_seed }
-    }
-
-    pub(super) fn prologue(&self, invited: Invited) -> Prologue {
-        Prologue {
-            organisation: "acme".parse().unwrap(),
-            token: Token::from_bytes([7; 16]),
-            invited,
-            greeter_user: self.founded.user,
-            greeter_device: self.founded.device,
-            transport: TransportKind::Relay,
-        }
-    }
-
-    pub(super) fn bob(&self) -> Prologue {
-        self.prologue(Invited::User("bob@acme.test".parse().unwrap()))
-    }
-
-    pub(super) fn second_device(&self) -> Prologue {
-        self.prologue(Invited::Device(self.founded.user))
-    }
-
-    pub(super) fn approval(&self) -> Approval<'_> {
-        Approval {
-            claimer_confirmed: true,
-            name: None,
-            device_label: None,
-            profile: Profile::Standard,
-            signing_key: &self.signing_key,
-            directory_key: &self.directory_key,
-            user_seed: &self.user_seed,
-            manifest: None,
-            log: &self.log,
-            attempts: 1,
-        }
-    }
-}
-
-pub(super) fn link_secret() -> LinkSecret {
-    LinkSecret::from_bytes(&mut [9; 32])
+/// The organisation of every ceremony.
+pub(super) fn acme() -> Organisation {
+    Organisation::of_seed(u64::MAX).unwrap()
 }
 
 /// What one side's driver has seen so far. The two sides' outputs differ in type only; here they
@@ -218,7 +146,7 @@ pub(super) struct Pair {
 
 impl Pair {
     pub(super) fn start(
-        org: &TestOrganisation,
+        org: &Organisation,
         claims: Prologue,
         greets: Prologue,
         typed: bool,
@@ -226,16 +154,18 @@ impl Pair {
     ) -> Self {
         let mut entropy = SeededRng::new(seed);
         let new_user = matches!(claims.invited, Invited::User(_));
-        let (claimer, first) = Claimer::start(claims, &link_secret(), START, &mut entropy).unwrap();
+        let (claimer, first) =
+            Claimer::start(claims, &Organisation::link_secret(), START, &mut entropy).unwrap();
         let (greeter, second) =
-            Greeter::start(greets, &link_secret(), org.founded.root, typed, START, &mut entropy).unwrap();
+            Greeter::start(greets, &Organisation::link_secret(), org.root, typed, START, &mut entropy)
+                .unwrap();
         let (mut c, mut g) = (Seen::default(), Seen::default());
         c.claimer(first);
         g.greeter(second);
         Self { claimer, greeter, c, g, entropy, now: START, new_user }
     }
 
-    pub(super) fn fair(org: &TestOrganisation, prologue: &Prologue, typed: bool, seed: u64) -> Self {
+    pub(super) fn fair(org: &Organisation, prologue: &Prologue, typed: bool, seed: u64) -> Self {
         Self::start(org, prologue.clone(), prologue.clone(), typed, seed)
     }
 
@@ -268,7 +198,7 @@ impl Pair {
     }
 
     /// Runs honestly until `stop` is the next thing to be handed over or answered.
-    pub(super) fn run_to(&mut self, org: &TestOrganisation, stop: Point) {
+    pub(super) fn run_to(&mut self, org: &Organisation, stop: Point) {
         for point in POINTS {
             if *point == stop {
                 return;
@@ -277,7 +207,7 @@ impl Pair {
         }
     }
 
-    pub(super) fn pass(&mut self, org: &TestOrganisation, point: Point) {
+    pub(super) fn pass(&mut self, org: &Organisation, point: Point) {
         match point {
             Point::Message(step) => self.deliver(step),
             Point::GreeterCode => {

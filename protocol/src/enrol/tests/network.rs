@@ -41,7 +41,7 @@ impl Relay {
 }
 
 struct Run<'a> {
-    org: &'a TestOrganisation,
+    org: &'a Organisation,
     pair: Pair,
     relay: Relay,
     rng: SeededRng,
@@ -219,7 +219,7 @@ fn answer(question: CodeQuestion, heard: SasCode, wrong: bool, rng: &mut SeededR
 }
 
 /// Runs one ceremony to its end; whether somebody came in.
-fn run(org: &TestOrganisation, seed: u64, mishaps: bool) -> bool {
+fn run(org: &Organisation, seed: u64, mishaps: bool) -> bool {
     let prologue = if seed.is_multiple_of(3) { org.second_device() } else { org.bob() };
     let typed = seed.is_multiple_of(5);
     let mut run = Run {
@@ -264,7 +264,7 @@ fn run(org: &TestOrganisation, seed: u64, mishaps: bool) -> bool {
 
 /// Runs seeds, naming the one that failed.
 fn run_all(seeds: impl Iterator<Item = u64>, mishaps: bool) -> u64 {
-    let org = TestOrganisation::new();
+    let org = acme();
     let mut came_in = 0;
     for seed in seeds {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&org, seed, mishaps)));

@@ -12,7 +12,8 @@ pub(super) struct FalseClaimer {
 
 impl FalseClaimer {
     pub(super) fn against(pair: &mut Pair, prologue: &Prologue) -> Self {
-        let (calling, first) = Calling::out(prologue, &link_secret(), &mut SeededRng::new(77)).unwrap();
+        let (calling, first) =
+            Calling::out(prologue, &Organisation::link_secret(), &mut SeededRng::new(77)).unwrap();
         pair.tell_greeter(to_greeter(0, &first)).unwrap();
         Self { end: calling.connected(&pair.g.message(1)).unwrap() }
     }
@@ -42,7 +43,8 @@ impl FalseGreeter {
     pub(super) fn against(pair: &mut Pair, prologue: &Prologue) -> Self {
         let first = pair.c.message(0);
         let (end, second) =
-            FalseEnd::answer(prologue, &link_secret(), &first, &mut SeededRng::new(78)).unwrap();
+            FalseEnd::answer(prologue, &Organisation::link_secret(), &first, &mut SeededRng::new(78))
+                .unwrap();
         pair.tell_claimer(to_claimer(1, &second)).unwrap();
         Self { end }
     }

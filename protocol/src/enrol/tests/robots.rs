@@ -1,7 +1,7 @@
 //! People who do not listen: what a full interception wins against them, and against typing
 //! (docs/known-limits.md, the odds).
 
-use super::{Pair, Point, SeededRng, TestOrganisation, nothing_was_signed};
+use super::{Organisation, Pair, Point, SeededRng, acme, nothing_was_signed};
 use crate::enrol::io::{ClaimerInput, Closed, CodeAnswer, CodeQuestion, GreeterInput, Refused};
 use crate::enrol::sas::SasCode;
 
@@ -23,7 +23,7 @@ struct Interception {
 }
 
 impl Interception {
-    fn start(org: &TestOrganisation, typed: bool, seed: u64) -> Self {
+    fn start(org: &Organisation, typed: bool, seed: u64) -> Self {
         let mut with_claimer = Pair::fair(org, &org.bob(), typed, 2 * seed);
         let mut with_greeter = Pair::fair(org, &org.bob(), typed, 2 * seed + 1);
         with_claimer.run_to(org, Point::GreeterCode);
@@ -48,7 +48,7 @@ impl Interception {
     /// The claimer's; the dishonest greeter says "recognised" of its own accord.
     fn claimer_answers(
         &mut self,
-        org: &TestOrganisation,
+        org: &Organisation,
         answer: impl FnOnce(CodeQuestion) -> CodeAnswer,
     ) -> bool {
         let pair = &mut self.with_claimer;
@@ -67,7 +67,7 @@ fn pick(question: CodeQuestion, rng: &mut SeededRng) -> CodeAnswer {
 
 #[test]
 fn blind_picking_on_both_sides_lets_one_of_sixteen_through() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let (count, mut won) = (robots(), 0);
     for seed in 0..count {
         let mut rng = SeededRng::new(u64::MAX / 2 - seed);
@@ -89,7 +89,7 @@ fn blind_picking_on_both_sides_lets_one_of_sixteen_through() {
 
 #[test]
 fn typing_what_was_heard_lets_nobody_through() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let count = robots() / 8;
     for seed in 0..count {
         let mut middle = Interception::start(&org, true, seed);
@@ -105,7 +105,7 @@ fn typing_what_was_heard_lets_nobody_through() {
 /// right, so the counting above can fail.
 #[test]
 fn with_nobody_between_the_right_codes_pass() {
-    let org = TestOrganisation::new();
+    let org = acme();
     for seed in 0..50 {
         let mut pair = Pair::fair(&org, &org.bob(), seed % 2 == 0, seed);
         pair.run_to(&org, Point::Message(6));

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_new_user_comes_in() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let mut pair = Pair::fair(&org, &org.bob(), false, 1);
     pair.run_to(&org, Point::End);
     let device = pair.c.kept.as_ref().unwrap();
@@ -19,19 +19,19 @@ fn a_new_user_comes_in() {
     assert_eq!((user.profile, device.profile), (Profile::Standard, Profile::Standard));
     assert_eq!((device.name.as_str(), device.device_label.as_str()), ("Bob", "desk"));
     assert_eq!(device.directory_key.expose(), org.directory_key.expose());
-    assert_eq!(device.root, org.founded.root);
+    assert_eq!(device.root, org.root);
     assert!(device.first_device && !device.typed_codes);
 }
 
 #[test]
 fn a_second_device_comes_in() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let mut pair = Pair::fair(&org, &org.second_device(), true, 2);
     pair.run_to(&org, Point::End);
     let device = pair.c.kept.as_ref().unwrap();
     assert_eq!(pair.g.published.as_ref().unwrap().certificates.len(), 1);
     assert_eq!(device.user_seed.expose(), org.user_seed.expose());
-    assert_eq!(device.user, org.founded.user);
+    assert_eq!(device.user, org.user);
     assert_eq!((device.name.as_str(), device.profile), ("Alice", Profile::Administrator));
     assert!(!device.first_device && device.typed_codes);
 }
@@ -40,7 +40,7 @@ fn a_second_device_comes_in() {
 /// been said.
 #[test]
 fn a_refused_input_leaves_everything_as_it_was() {
-    let org = TestOrganisation::new();
+    let org = acme();
     for (prologue, typed, seed) in
         [(org.bob(), false, 30), (org.bob(), true, 31), (org.second_device(), false, 32)]
     {
@@ -59,7 +59,7 @@ fn a_refused_input_leaves_everything_as_it_was() {
     }
 }
 
-fn pester(org: &TestOrganisation, pair: &mut Pair, point: Point) {
+fn pester(org: &Organisation, pair: &mut Pair, point: Point) {
     let odd: SasCode = "ZZZZ".parse().unwrap();
     if point != Point::ClaimerCode {
         let typed = pair.tell_claimer(ClaimerInput::Code(CodeAnswer::Typed(odd)));
@@ -117,7 +117,7 @@ fn pester(org: &TestOrganisation, pair: &mut Pair, point: Point) {
 
 #[test]
 fn a_message_ahead_of_its_turn_closes() {
-    let org = TestOrganisation::new();
+    let org = acme();
     for point in POINTS {
         for step in (0..=10u8).chain([254, 255]) {
             let mut pair = Pair::fair(&org, &org.bob(), false, 33);
@@ -144,7 +144,7 @@ fn a_message_ahead_of_its_turn_closes() {
 
 #[test]
 fn what_is_over_stays_over() {
-    let org = TestOrganisation::new();
+    let org = acme();
     for point in POINTS.iter().take_while(|point| **point != Point::Message(8)) {
         let mut pair = Pair::fair(&org, &org.bob(), false, 34);
         pair.run_to(&org, *point);
@@ -166,7 +166,7 @@ fn what_is_over_stays_over() {
 
 #[test]
 fn machines_say_what_they_await_and_nothing_else() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let mut pair = Pair::fair(&org, &org.bob(), false, 35);
     for point in POINTS {
         pair.pass(&org, *point);
@@ -178,9 +178,9 @@ fn machines_say_what_they_await_and_nothing_else() {
 
 #[test]
 fn without_randomness_nothing_starts() {
-    let org = TestOrganisation::new();
-    let claimer = Claimer::start(org.bob(), &link_secret(), START, &mut Dry);
+    let org = acme();
+    let claimer = Claimer::start(org.bob(), &Organisation::link_secret(), START, &mut Dry);
     assert_eq!(claimer.err(), Some(Refused::NoEntropy));
-    let greeter = Greeter::start(org.bob(), &link_secret(), org.founded.root, false, START, &mut Dry);
+    let greeter = Greeter::start(org.bob(), &Organisation::link_secret(), org.root, false, START, &mut Dry);
     assert_eq!(greeter.err(), Some(Refused::NoEntropy));
 }

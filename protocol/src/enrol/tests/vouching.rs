@@ -4,8 +4,8 @@
 use super::super::messages::{self, ClaimRecord, Introduction};
 use super::peers::FalseClaimer;
 use super::*;
-use crate::chain::head::Head;
-use crate::chain::organisation::certificate::{Author, Body, Payload};
+use crate::chain::organisation::certificate::Body;
+use crate::chain::organisation::changes::certify;
 use crate::chain::organisation::members::{NameOf, open_name};
 use crate::codec;
 use crate::ids::{DeviceId, UserId};
@@ -21,7 +21,7 @@ pub(super) struct Second {
 }
 
 /// Lets somebody in for real and puts them into the log.
-pub(super) fn let_in(org: &mut TestOrganisation, email: &str, profile: Profile, seed: u64) -> Second {
+pub(super) fn let_in(org: &mut Organisation, email: &str, profile: Profile, seed: u64) -> Second {
     let prologue = org.prologue(Invited::User(email.parse().unwrap()));
     let mut pair = Pair::fair(org, &prologue, false, seed);
     pair.run_to(org, Point::Approval);
@@ -30,10 +30,7 @@ pub(super) fn let_in(org: &mut TestOrganisation, email: &str, profile: Profile, 
         pair.pass(org, point);
     }
     let device = *pair.c.kept.unwrap();
-    org.envelopes.extend(device.certificates);
-    org.log = VerifiedLog::empty("acme".parse().unwrap(), org.founded.root)
-        .extended(org.envelopes.iter().map(Vec::as_slice))
-        .unwrap();
+    org.append(device.certificates).unwrap();
     Second {
         user: device.user,
         device: device.device,
@@ -42,21 +39,8 @@ pub(super) fn let_in(org: &mut TestOrganisation, email: &str, profile: Profile, 
     }
 }
 
-/// Appends a certificate by the founder.
-fn state(org: &mut TestOrganisation, body: Body) {
-    let envelope = certificate(org, org.log.head(), body);
-    org.log.push(&envelope).unwrap();
-    org.envelopes.push(envelope);
-}
-
-fn certificate(org: &TestOrganisation, seen: Head, body: Body) -> Vec<u8> {
-    let author = Author::Device(org.founded.device);
-    let payload = Payload { organisation: "acme".parse().unwrap(), author, time: START, seen, body };
-    payload.sign_with(|context, message| org.signing_key.sign(context, message))
-}
-
 /// A pair up to the approval of this prologue.
-fn before_approval(org: &TestOrganisation, prologue: &Prologue, seed: u64) -> Pair {
+fn before_approval(org: &Organisation, prologue: &Prologue, seed: u64) -> Pair {
     let mut pair = Pair::fair(org, prologue, false, seed);
     pair.run_to(org, Point::Approval);
     pair
@@ -64,7 +48,7 @@ fn before_approval(org: &TestOrganisation, prologue: &Prologue, seed: u64) -> Pa
 
 #[test]
 fn names_may_be_edited_keys_may_not() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let mut pair = before_approval(&org, &org.bob(), 40);
     let approval = Approval {
         name: Some(label("Robert")),
@@ -93,10 +77,10 @@ fn names_may_be_edited_keys_may_not() {
 
 #[test]
 fn only_who_may_certify_does() {
-    let mut org = TestOrganisation::new();
-    let other = let_in(&mut org, "carol@acme.test", Profile::Administrator, 41);
-    let standard = let_in(&mut org, "dave@acme.test", Profile::Standard, 42);
-    let empty = VerifiedLog::empty("acme".parse().unwrap(), org.founded.root);
+    let mut org = acme();
+    let other = let_in(&mut org, "carol@acme.example", Profile::Administrator, 41);
+    let standard = let_in(&mut org, "dave@acme.example", Profile::Standard, 42);
+    let empty = VerifiedLog::empty("acme".parse().unwrap(), org.root);
     let refuse = |prologue: &Prologue, approval: Approval<'_>, why: Refused, what: &str| {
         let mut pair = before_approval(&org, prologue, 43);
         assert_eq!(pair.tell_greeter(GreeterInput::Approve(approval)), Err(why), "{what}");
@@ -120,7 +104,7 @@ fn only_who_may_certify_does() {
     );
     let mixed = Prologue { greeter_user: other.user, ..bob.clone() };
     refuse(&mixed, approval(), may_not, "another's device");
-    let taken = org.prologue(Invited::User("carol@acme.test".parse().unwrap()));
+    let taken = org.prologue(Invited::User("carol@acme.example".parse().unwrap()));
     refuse(&taken, approval(), may_not, "an address that a member has");
     let for_carol = org.prologue(Invited::Device(other.user));
     refuse(&for_carol, approval(), may_not, "a device of somebody else");
@@ -151,7 +135,8 @@ fn only_who_may_certify_does() {
     pair.tell_greeter(GreeterInput::Approve(by_dave(&org.log))).unwrap();
     assert!(pair.g.persisted.is_some());
     let revoked = {
-        let envelope = certificate(&org, org.log.head(), Body::DeviceRevoked { device: standard.device });
+        let body = Body::DeviceRevoked { device: standard.device };
+        let envelope = certify(&org.log, org.device, &org.signing_key, body, START).unwrap();
         org.log.extended([envelope.as_slice()]).unwrap()
     };
     refuse(&daves, by_dave(&revoked), may_not, "a revoked device");
@@ -159,11 +144,12 @@ fn only_who_may_certify_does() {
 
 #[test]
 fn another_root_than_the_codes_covered_signs_nothing() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let mut entropy = SeededRng::new(45);
     let root = DeviceSigningKey::random(&mut entropy).unwrap().verify_key();
     let mut pair = Pair::fair(&org, &org.bob(), false, 45);
-    pair.greeter = Greeter::start(org.bob(), &link_secret(), root, false, START, &mut entropy).unwrap().0;
+    pair.greeter =
+        Greeter::start(org.bob(), &Organisation::link_secret(), root, false, START, &mut entropy).unwrap().0;
     pair.run_to(&org, Point::Approval);
     let approved = pair.tell_greeter(GreeterInput::Approve(org.approval()));
     assert_eq!(approved, Err(Refused::MayNotCertify));
@@ -171,17 +157,17 @@ fn another_root_than_the_codes_covered_signs_nothing() {
 
 #[test]
 fn an_address_is_free_again_after_revocation() {
-    let mut org = TestOrganisation::new();
-    let bob = let_in(&mut org, "bob@acme.test", Profile::Standard, 46);
-    state(&mut org, Body::UserRevoked { user: bob.user });
-    let again = let_in(&mut org, "bob@acme.test", Profile::Standard, 47);
+    let mut org = acme();
+    let bob = let_in(&mut org, "bob@acme.example", Profile::Standard, 46);
+    org.state(Body::UserRevoked { user: bob.user }).unwrap();
+    let again = let_in(&mut org, "bob@acme.example", Profile::Standard, 47);
     assert_ne!(again.user, bob.user);
 }
 
 /// Claims that a claimer's own program would not make.
 #[test]
 fn a_claim_must_be_sound_and_its_own() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let own = DeviceSigningKey::random(&mut SeededRng::new(48)).unwrap();
     let other = DeviceSigningKey::random(&mut SeededRng::new(49)).unwrap();
     let key_of = |seed| UserSeed::random(&mut SeededRng::new(seed)).unwrap().encryption_key();
@@ -223,7 +209,7 @@ fn a_claim_must_be_sound_and_its_own() {
 
 #[test]
 fn a_proof_of_possession_is_for_one_ceremony_and_one_meaning() {
-    let org = TestOrganisation::new();
+    let org = acme();
     let own = DeviceSigningKey::random(&mut SeededRng::new(52)).unwrap();
     for wrong in 0..3 {
         let prologue = org.second_device();
@@ -252,8 +238,8 @@ fn a_proof_of_possession_is_for_one_ceremony_and_one_meaning() {
 
 #[test]
 fn a_key_that_is_in_the_log_is_not_certified_again() {
-    let mut org = TestOrganisation::new();
-    let bob = let_in(&mut org, "bob@acme.test", Profile::Standard, 54);
+    let mut org = acme();
+    let bob = let_in(&mut org, "bob@acme.example", Profile::Standard, 54);
     let free = |seed| UserSeed::random(&mut SeededRng::new(seed)).unwrap().encryption_key();
     let bobs = bob.user_seed.encryption_key();
     let fresh = DeviceSigningKey::random(&mut SeededRng::new(56)).unwrap();
@@ -264,7 +250,7 @@ fn a_key_that_is_in_the_log_is_not_certified_again() {
         (free(55), free(55), &fresh),
         (free(55), free(58), &bob.signing_key),
     ] {
-        let prologue = org.prologue(Invited::User("eve@acme.test".parse().unwrap()));
+        let prologue = org.prologue(Invited::User("eve@acme.example".parse().unwrap()));
         let mut pair = Pair::fair(&org, &prologue, false, 57);
         let mut claimer = FalseClaimer::against(&mut pair, &prologue);
         let codes = claimer.up_to_codes(&mut pair, [1; 32]);
@@ -287,36 +273,33 @@ fn a_key_that_is_in_the_log_is_not_certified_again() {
 /// A thief of one device has the user's key: a new device must not be given it as the user's own.
 #[test]
 fn a_suspended_user_hands_no_key_over() {
-    let mut org = TestOrganisation::new();
+    let mut org = acme();
     let mut pair = before_approval(&org, &org.second_device(), 68);
     pair.tell_greeter(GreeterInput::Approve(org.approval())).unwrap();
     for point in [Point::Message(7), Point::Log, Point::Saved, Point::Message(8)] {
         pair.pass(&org, point);
     }
     let stolen = pair.c.kept.unwrap();
-    for envelope in &stolen.certificates {
-        org.log.push(envelope).unwrap();
-        org.envelopes.push(envelope.clone());
-    }
+    org.append(stolen.certificates.iter().cloned()).unwrap();
     assert!(!org.log.is_suspended(&stolen.user));
-    state(&mut org, Body::DeviceRevoked { device: stolen.device });
+    org.state(Body::DeviceRevoked { device: stolen.device }).unwrap();
     assert!(org.log.is_suspended(&stolen.user));
     let mut pair = before_approval(&org, &org.second_device(), 69);
     let approved = pair.tell_greeter(GreeterInput::Approve(org.approval()));
     assert_eq!(approved, Err(Refused::KeyChangeDue));
     assert!(nothing_was_signed(&pair.g) && pair.g.closed.is_none());
     // Somebody else is let in all the same: nobody is given that key.
-    let_in(&mut org, "bob@acme.test", Profile::Standard, 70);
+    let_in(&mut org, "bob@acme.example", Profile::Standard, 70);
     // With another key the same approval goes through, and the old key does not any more.
     let user_seed = UserSeed::random(&mut SeededRng::new(71)).unwrap();
     let change = Body::UserKeyChanged {
-        user: org.founded.user,
+        user: org.user,
         previous: org.user_seed.encryption_key().hash(),
         encryption_key: user_seed.encryption_key().hash(),
         manifest: None,
         abandoned: Vec::new(),
     };
-    state(&mut org, change);
+    org.state(change).unwrap();
     assert!(!org.log.is_suspended(&stolen.user));
     let mut pair = before_approval(&org, &org.second_device(), 72);
     let approved = pair.tell_greeter(GreeterInput::Approve(org.approval()));

@@ -58,7 +58,7 @@ pub(crate) fn bend(honest: Prologue, field: u64, noise: &[u8; 32]) -> (Prologue,
         }
         1 => bent.token = Token::from_bytes(short),
         2 => {
-            if let Ok(email) = format!("b{:02x}@acme.test", short.first().copied().unwrap_or(0)).parse() {
+            if let Ok(email) = format!("b{:02x}@acme.example", short.first().copied().unwrap_or(0)).parse() {
                 bent.invited = Invited::User(email);
             }
         }

@@ -25,8 +25,8 @@ impl Adversary for FalseLog {
     }
 
     fn log(&mut self, simulation: &Simulation<'_>) -> Vec<Vec<u8>> {
-        let mut log = simulation.organisation().envelopes.clone();
-        let impostor = &simulation.organisation().impostor.certificates;
+        let mut log = simulation.lab().organisation.envelopes.clone();
+        let impostor = &simulation.lab().impostor.envelopes;
         match self.lie {
             0 => log.clear(),
             1 => drop(log.pop()),

@@ -46,7 +46,7 @@ pub(super) trait Adversary {
 
     /// The log that the server shows to the newcomer.
     fn log(&mut self, simulation: &Simulation<'_>) -> Vec<Vec<u8>> {
-        simulation.organisation().envelopes.clone()
+        simulation.lab().organisation.envelopes.clone()
     }
 
     /// What the server tells claimer and greeter about where, who and over which transport.

@@ -46,7 +46,7 @@ impl Splice {
         match step {
             2 => Some(end.commit(&nonce)),
             3 => {
-                let root_commitment = end.root_commitment(&nonce, &simulation.organisation().founded.root);
+                let root_commitment = end.root_commitment(&nonce, &simulation.lab().organisation.root);
                 let reply = crate::enrol::dishonest::Reply { nonce, root_commitment, typing_required: false };
                 Some(end.reply(&reply))
             }

@@ -10,8 +10,8 @@ use crate::enrol::io::{ClaimerOutput, Closed, GreeterInput, GreeterOutput, Prolo
 use crate::enrol::sas::{Codes, SasInputs};
 use crate::ids::Invited;
 use crate::keys::LinkSecret;
-use crate::lab::organisation::{Organisation, START};
 use crate::lab::strategies::bend;
+use crate::lab::{Organisation, START};
 use crate::limits::ATTEMPTS_MAX;
 use crate::public_keys::Hash;
 
@@ -73,9 +73,9 @@ fn opening(
     let mut entropy = SeededRng::new(seed);
     let (claims, greets) = settings;
     let (_, first) = Claimer::start(claims, link, START, &mut entropy).unwrap();
-    let root = organisation.founded.root;
+    let root = organisation.root;
     let (mut greeter, _) =
-        Greeter::start(greets, &organisation.link(), root, false, START, &mut entropy).unwrap();
+        Greeter::start(greets, &Organisation::link_secret(), root, false, START, &mut entropy).unwrap();
     let Some(ClaimerOutput::Send { step, bytes }) = first.into_iter().next() else {
         panic!("message 0 comes first")
     };
@@ -88,7 +88,7 @@ fn opening(
 
 #[test]
 fn m4_a_field_that_differs_is_refused_or_shows_other_codes() {
-    let organisation = Organisation::new(&mut SeededRng::new(4)).unwrap();
+    let organisation = Organisation::of_seed(4).unwrap();
     let count = runs(20, 1_000);
     let (mut refused, mut differ, mut equal_halves) = (0u64, 0u64, 0u64);
     let mut rng = SeededRng::new(4);
@@ -96,28 +96,20 @@ fn m4_a_field_that_differs_is_refused_or_shows_other_codes() {
         // Organisation, token, invited address, greeter's user and device, transport, end of the
         // transport.
         for field in 0..7 {
-            let settings = bend(organisation.prologue(Newcomer::Person), field, &rng.block());
+            let settings = bend(organisation.bob(), field, &rng.block());
             let settings = if rng.below(2) == 0 { settings } else { (settings.1, settings.0) };
-            let why = opening(&organisation, settings, &organisation.link(), seed);
+            let why = opening(&organisation, settings, &Organisation::link_secret(), seed);
             assert_eq!(why, Some(Closed::WrongLink), "field {field}, seed {seed}");
             refused += 1;
         }
         // What is invited: a person or a device. And the link's secret.
-        let device = Prologue {
-            invited: Invited::Device(organisation.founded.user),
-            ..organisation.prologue(Newcomer::Person)
-        };
+        let device = Prologue { invited: Invited::Device(organisation.user), ..organisation.bob() };
         assert_eq!(
-            opening(
-                &organisation,
-                (organisation.prologue(Newcomer::Person), device),
-                &organisation.link(),
-                seed
-            ),
+            opening(&organisation, (organisation.bob(), device), &Organisation::link_secret(), seed),
             Some(Closed::WrongLink)
         );
         let other = LinkSecret::from_bytes(&mut rng.block());
-        let same = (organisation.prologue(Newcomer::Person), organisation.prologue(Newcomer::Person));
+        let same = (organisation.bob(), organisation.bob());
         assert_eq!(opening(&organisation, same, &other, seed), Some(Closed::WrongLink));
         refused += 2;
         // What comes out of the handshake or after it: one bit of one side's.
@@ -147,12 +139,7 @@ fn m4_a_field_that_differs_is_refused_or_shows_other_codes() {
     assert!(equal_halves < 3);
     // The control: with nothing bent, nobody refuses.
     assert_eq!(
-        opening(
-            &organisation,
-            (organisation.prologue(Newcomer::Person), organisation.prologue(Newcomer::Person)),
-            &organisation.link(),
-            0
-        ),
+        opening(&organisation, (organisation.bob(), organisation.bob()), &Organisation::link_secret(), 0),
         None
     );
 }

@@ -60,7 +60,7 @@ pub(crate) fn hand_over(
     match past {
         Some(past) => {
             tx.remove_boxes(before)?;
-            tx.insert_past_box(of, past)?;
+            tx.set_past_box(of, past)?;
         }
         None => tx.remove_other_boxes(before)?,
     }
@@ -107,12 +107,10 @@ pub(crate) fn put_box(
     if !tx.device(organisation, device)?.is_some_and(|known| known.user == *user && !known.revoked) {
         return Err(ErrorCode::BoxesRefused.into());
     }
-    match (tx.key_box(of, device)?, upload.replaces) {
-        (Some(present), _) if present == upload.sealed.as_slice() => return Ok(()),
-        (Some(present), Some(seen)) if Hash::of(&[&present]) == seen => {}
-        (Some(_), _) => return Err(ErrorCode::BoxConflict.into()),
-        (None, Some(_)) => return Err(ErrorCode::BoxUnknown.into()),
-        (None, None) => {
+    match place(tx.key_box(of, device)?, upload)? {
+        Place::HasIt => return Ok(()),
+        Place::HasTheSeen => {}
+        Place::Empty => {
             let present = tx.user(organisation, user)?.ok_or(ErrorCode::Internal)?.encryption_key;
             if *key != present && tx.other_boxes(KeyOf { key: &present, ..of })? >= OTHER_BOXES_MAX {
                 return Err(ErrorCode::QuotaReached.into());
@@ -120,6 +118,43 @@ pub(crate) fn put_box(
         }
     }
     Ok(tx.set_key_box(of, device, &upload.sealed)?)
+}
+
+/// Adds the box with the key before, or replaces the one that the caller names. The same one again
+/// is as good as done. One for each key of the user: there is nothing else to count.
+///
+/// # Errors
+/// `boxes_refused`: of another length; `key_unknown`: not for a key that the user has or had;
+/// `box_unknown`, `box_conflict`: none, or another one, is there than the caller names.
+pub(crate) fn put_past(tx: &mut dyn Tx, of: KeyOf<'_>, upload: &KeyBoxUpload) -> Result<(), Refusal> {
+    check_length(&upload.sealed)?;
+    if !tx.is_users(of)? {
+        return Err(ErrorCode::KeyUnknown.into());
+    }
+    match place(tx.past_box(of)?, upload)? {
+        Place::HasIt => Ok(()),
+        Place::HasTheSeen | Place::Empty => Ok(tx.set_past_box(of, &upload.sealed)?),
+    }
+}
+
+/// What is there where a box is to go.
+enum Place {
+    Empty,
+    /// The very box.
+    HasIt,
+    /// The one that it shall replace.
+    HasTheSeen,
+}
+
+/// Compares what is there with what the caller saw there.
+fn place(present: Option<Vec<u8>>, upload: &KeyBoxUpload) -> Result<Place, ErrorCode> {
+    match (present, upload.replaces) {
+        (Some(present), _) if present == upload.sealed.as_slice() => Ok(Place::HasIt),
+        (Some(present), Some(seen)) if Hash::of(&[&present]) == seen => Ok(Place::HasTheSeen),
+        (Some(_), _) => Err(ErrorCode::BoxConflict),
+        (None, Some(_)) => Err(ErrorCode::BoxUnknown),
+        (None, None) => Ok(Place::Empty),
+    }
 }
 
 #[cfg(test)]

@@ -176,11 +176,13 @@ pub(super) fn past_box(sql: &Connection, of: KeyOf<'_>) -> Result<Option<Vec<u8>
     Ok(select.query_row(named(&of), |row| row.get(0)).optional()?)
 }
 
-/// Keeps the seed before the key.
-pub(super) fn insert_past_box(sql: &Connection, of: KeyOf<'_>, sealed: &[u8]) -> Result<(), StoreError> {
-    let mut insert =
-        sql.prepare_cached("INSERT INTO past_box (organisation, user, key, sealed) VALUES (?1, ?2, ?3, ?4)")?;
+/// Keeps the seed before the key, in the place of the box that is there.
+pub(super) fn set_past_box(sql: &Connection, of: KeyOf<'_>, sealed: &[u8]) -> Result<(), StoreError> {
+    let mut replace = sql.prepare_cached(
+        "INSERT INTO past_box (organisation, user, key, sealed) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET sealed = excluded.sealed",
+    )?;
     let [organisation, user, key] = named(&of);
-    insert.execute(params![organisation, user, key, sealed])?;
+    replace.execute(params![organisation, user, key, sealed])?;
     Ok(())
 }

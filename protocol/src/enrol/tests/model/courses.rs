@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use super::play::{Happened, Mangled, Play, Side};
 use crate::enrol::io::{Closed, CodeQuestion, Prologue};
 use crate::enrol::sas::SasCode;
-use crate::enrol::tests::{Pair, Point, SeededRng, TestOrganisation};
+use crate::enrol::tests::{Organisation, Pair, Point, SeededRng};
 use crate::public_keys::{Hash, VerifyKey};
 
 /// A place in the tree.
@@ -99,7 +99,7 @@ struct Node {
 
 /// The tree, for one organisation, one invitation, one kind of newcomer.
 pub(super) struct Courses {
-    org: TestOrganisation,
+    org: Organisation,
     prologue: Prologue,
     typed: bool,
     nodes: Vec<Node>,
@@ -117,7 +117,7 @@ impl Courses {
     pub(super) const CLAIMER: Course = 0;
     pub(super) const GREETER: Course = 1;
 
-    pub(super) fn new(org: TestOrganisation, prologue: Prologue, typed: bool) -> Self {
+    pub(super) fn new(org: Organisation, prologue: Prologue, typed: bool) -> Self {
         let mut courses = Self {
             org,
             prologue,

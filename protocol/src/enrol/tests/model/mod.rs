@@ -17,7 +17,7 @@ use stateright::{Checker as _, Expectation, HasDiscoveries, Model as _};
 use courses::Courses;
 use space::{People, Space};
 
-use super::TestOrganisation;
+use super::acme;
 
 /// What one exploration came to.
 struct Explored {
@@ -54,10 +54,9 @@ fn explore(courses: &Arc<Mutex<Courses>>, people: People) -> Explored {
 /// What the machines do is asked once for all: a person, a device of one's own, and a person
 /// where codes must be typed.
 static TREES: LazyLock<[(Arc<Mutex<Courses>>, bool); 3]> = LazyLock::new(|| {
-    let org = TestOrganisation::new();
-    [(org.bob(), false), (org.second_device(), false), (org.bob(), true)].map(|(prologue, typed)| {
-        (Arc::new(Mutex::new(Courses::new(TestOrganisation::new(), prologue, typed))), typed)
-    })
+    let org = acme();
+    [(org.bob(), false), (org.second_device(), false), (org.bob(), true)]
+        .map(|(prologue, typed)| (Arc::new(Mutex::new(Courses::new(acme(), prologue, typed))), typed))
 });
 
 /// Explores for some kinds of people.

@@ -10,7 +10,7 @@ use crate::enrol::greeter::Greeter;
 use crate::enrol::io::{Approval, ClaimerInput, CodeAnswer, GreeterInput, Prologue, Refused};
 use crate::enrol::messages::Handover;
 use crate::enrol::sas::{Codes, SasCode};
-use crate::enrol::tests::{START, SeededRng, Seen, TestOrganisation, label, link_secret};
+use crate::enrol::tests::{Organisation, START, SeededRng, Seen, label};
 use crate::ids::Invited;
 use crate::keys::{DeviceSigningKey, Entropy};
 use crate::limits::{MESSAGE_WAIT_SECONDS, STEP_MAX_BYTES};
@@ -131,7 +131,7 @@ pub(super) struct Heard {
 
 /// A machine, what it put out, and the relay's end of a channel with it, if there is one.
 pub(super) struct Play<'w> {
-    org: &'w TestOrganisation,
+    org: &'w Organisation,
     prologue: Prologue,
     machine: Machine,
     pub(super) seen: Seen,
@@ -159,22 +159,29 @@ fn relay_root() -> VerifyKey {
 }
 
 impl<'w> Play<'w> {
-    pub(super) fn start(org: &'w TestOrganisation, prologue: &Prologue, side: Side, typed: bool) -> Self {
+    pub(super) fn start(org: &'w Organisation, prologue: &Prologue, side: Side, typed: bool) -> Self {
         let mut seen = Seen::default();
         let (machine, entropy) = match side {
             Side::Claimer => {
                 let mut entropy = SeededRng::new(CLAIMER_SEED);
                 let (machine, outputs) =
-                    Claimer::start(prologue.clone(), &link_secret(), START, &mut entropy).unwrap();
+                    Claimer::start(prologue.clone(), &Organisation::link_secret(), START, &mut entropy)
+                        .unwrap();
                 seen.claimer(outputs);
                 (Machine::Claimer(Box::new(machine)), entropy)
             }
             Side::Greeter => {
                 let mut entropy = SeededRng::new(GREETER_SEED);
-                let root = org.founded.root;
-                let (machine, outputs) =
-                    Greeter::start(prologue.clone(), &link_secret(), root, typed, START, &mut entropy)
-                        .unwrap();
+                let root = org.root;
+                let (machine, outputs) = Greeter::start(
+                    prologue.clone(),
+                    &Organisation::link_secret(),
+                    root,
+                    typed,
+                    START,
+                    &mut entropy,
+                )
+                .unwrap();
                 seen.greeter(outputs);
                 (Machine::Greeter(Box::new(machine)), entropy)
             }
@@ -203,7 +210,7 @@ impl<'w> Play<'w> {
     }
 
     pub(super) const fn true_root(&self) -> VerifyKey {
-        self.org.founded.root
+        self.org.root
     }
 
     /// The step that would come next.
@@ -327,7 +334,7 @@ impl<'w> Play<'w> {
             Words::Reply { nonce, root, typed } => {
                 let root_commitment = match root {
                     RootSaid::Own => end.root_commitment(nonce, &relay_root()),
-                    RootSaid::True => end.root_commitment(nonce, &self.org.founded.root),
+                    RootSaid::True => end.root_commitment(nonce, &self.org.root),
                     RootSaid::As(bytes) => Hash::from_bytes(*bytes),
                 };
                 let reply = Reply { nonce: *nonce, root_commitment, typing_required: *typed };
@@ -350,7 +357,7 @@ impl<'w> Play<'w> {
     }
 
     fn connect(&mut self, zero: bool) -> Option<Vec<u8>> {
-        let (prologue, link) = (self.prologue.clone(), link_secret());
+        let (prologue, link) = (self.prologue.clone(), Organisation::link_secret());
         let mut zeros = Zeros;
         let entropy: &mut dyn Entropy = if zero { &mut zeros } else { &mut self.relay };
         let mut bytes = match self.machine {

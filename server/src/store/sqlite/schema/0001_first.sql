@@ -160,6 +160,10 @@ CREATE TABLE past_box (
 CREATE TRIGGER count_past AFTER INSERT ON past_box BEGIN
     UPDATE organisation SET key_bytes = key_bytes + length(new.sealed) WHERE id = new.organisation;
 END;
+CREATE TRIGGER count_past_replaced AFTER UPDATE OF sealed ON past_box BEGIN
+    UPDATE organisation SET key_bytes = key_bytes + length(new.sealed) - length(old.sealed)
+    WHERE id = new.organisation;
+END;
 CREATE TRIGGER count_past_gone AFTER DELETE ON past_box BEGIN
     UPDATE organisation SET key_bytes = key_bytes - length(old.sealed) WHERE id = old.organisation;
 END;

@@ -45,7 +45,7 @@ impl KeyRows for Transaction<'_> {
         keys::past_box(self.sql(), of)
     }
 
-    fn insert_past_box(&mut self, of: KeyOf<'_>, sealed: &[u8]) -> Result<(), StoreError> {
-        keys::insert_past_box(self.sql(), of, sealed)
+    fn set_past_box(&mut self, of: KeyOf<'_>, sealed: &[u8]) -> Result<(), StoreError> {
+        keys::set_past_box(self.sql(), of, sealed)
     }
 }
