@@ -8,6 +8,7 @@ pub mod change;
 pub mod content_ref;
 pub mod entry;
 pub mod fold;
+mod kept;
 pub mod name;
 pub mod prepare;
 pub mod rebase;
