@@ -328,7 +328,7 @@ impl Life {
 #[test]
 fn honest_lives_are_never_refused_and_due_safes_are_mended() {
     let mut all: BTreeMap<&'static str, u64> = BTreeMap::new();
-    let lives = runs(40, 400);
+    let lives = runs(100, 2_000);
     for seed in 0..lives {
         let mut life = Life::new(seed);
         for _ in 0..60 {
