@@ -23,6 +23,3 @@ pub mod seal;
 mod shards;
 pub mod state;
 pub mod tree;
-
-#[cfg(test)]
-mod tests;
