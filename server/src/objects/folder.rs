@@ -23,9 +23,9 @@ const INCOMING: &str = "-incoming";
 /// Digits of an object's hash in its name: enough that two contents never share one.
 const HASH_DIGITS: usize = 32;
 
-/// The folder of a database's objects.
+/// The folder of a database's objects: beside the file itself, whatever links lead to it.
 pub(crate) fn beside(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
+    let mut name = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
     name.push(BEHIND);
     PathBuf::from(name)
 }
