@@ -93,6 +93,8 @@ pub(crate) struct DeviceToAdd<'a> {
     /// Hash of the device's key.
     pub(crate) encryption_key: &'a KeyHash,
     pub(crate) kind: DeviceKind,
+    /// Position of the device's certificate.
+    pub(crate) position: u64,
 }
 
 /// A device of a user, as the log says.
@@ -130,4 +132,6 @@ pub(crate) struct Lasting {
     pub(crate) log: u64,
     /// Bytes of encryption keys, and of boxes with users' seeds.
     pub(crate) keys: u64,
+    /// Bytes of safes, those of objects in files included.
+    pub(crate) safes: u64,
 }
