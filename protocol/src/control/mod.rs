@@ -8,6 +8,7 @@
 mod ceremony;
 mod events;
 mod evidence;
+mod files;
 mod hello;
 mod members;
 pub mod method;
@@ -15,6 +16,7 @@ mod methods;
 mod net;
 mod overview;
 mod problem;
+mod safes;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod secret;
@@ -23,12 +25,14 @@ mod tokens;
 pub use ceremony::{Action, CeremonyId, CeremonyView, Choice, ClaimerInfo, Outcome, Role, Stage, Subject};
 pub use events::*;
 pub use evidence::*;
+pub use files::*;
 pub use hello::*;
 pub use members::*;
 pub use methods::*;
 pub use net::*;
 pub use overview::{ENDED_CEREMONIES_MAX, Overview};
 pub use problem::{Fault, Problem, ProblemKind};
+pub use safes::*;
 pub use secret::SecretText;
 pub use tokens::*;
 

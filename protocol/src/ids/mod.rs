@@ -178,7 +178,19 @@ fixed_bytes! {
     /// Names one run of the ceremony. 16 random bytes drawn by the claimer.
     AttemptId, 16
 }
-debug_as_hex!(UserId, DeviceId, AttemptId);
+fixed_bytes! {
+    /// A safe, and its root folder. 16 random bytes.
+    SafeId, 16
+}
+fixed_bytes! {
+    /// A file, folder or symbolic link of a safe, whatever it is called. 16 random bytes.
+    EntryId, 16
+}
+fixed_bytes! {
+    /// Names one change of a safe, drawn when a person acts. 16 bytes.
+    OperationId, 16
+}
+debug_as_hex!(UserId, DeviceId, AttemptId, SafeId, EntryId, OperationId);
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
