@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parsec_protocol::control::Problem;
-use parsec_protocol::ids::{DeviceId, ObjectId, OrganisationId, SafeId, Timestamp};
+use parsec_protocol::ids::{DeviceId, ObjectId, OrganisationId, SafeId, Timestamp, UserId};
+use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::safe::VerifiedSafe;
 use parsec_protocol::safes::keys::SafeKeys;
 use parsec_protocol::safes::rebase::Pending;
@@ -50,6 +51,10 @@ pub struct Memory {
     pub delta: Delta,
     /// What was saved and is not shared, oldest first.
     pub queue: Vec<Queued>,
+    /// Whether the tree has to be folded anew from its beginning: a key was declared lost.
+    pub refold: bool,
+    /// Who last gave the device's user a role, or took it away, since the device was unlocked.
+    pub gave_role: Option<(UserId, Option<Role>)>,
     /// What keeps it from going on.
     pub problem: Option<Problem>,
     /// When the server last said where its logs end.

@@ -12,7 +12,7 @@ use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::OrganisationId;
 use parsec_protocol::manifest::Opened;
 use parsec_protocol::manifest::safes::{MarksFork, SafeMark, further};
-use parsec_protocol::safe_log::Role;
+use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::certificate::{first_journal_head, first_log_head};
 
 use super::Session;

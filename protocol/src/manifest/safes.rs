@@ -9,7 +9,7 @@ use minicbor::{Decode, Encode};
 use crate::chain::head::Head;
 use crate::ids::{DeviceId, SafeId};
 use crate::keys::SafeKey;
-use crate::safe_log::Role;
+use crate::safe_log::roles::Role;
 
 /// Safes of one manifest: as many as one member may have.
 pub const MANIFEST_SAFES_MAX: usize = 1_000;
@@ -25,7 +25,7 @@ pub struct SafeMark {
     pub founder: DeviceId,
     /// Epoch of the newest key that the author knows.
     #[n(2)]
-    pub epoch: u32,
+    pub epoch: u64,
     /// The key of that epoch.
     #[n(3)]
     pub key: SafeKey,

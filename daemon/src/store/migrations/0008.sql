@@ -13,6 +13,8 @@ CREATE TABLE safe (
     -- Where both end, and the user's role by them, by its number. heads: canonical CBOR.
     heads BLOB,
     role INTEGER,
+    -- Records on top of which the queue stands.
+    folded INTEGER NOT NULL DEFAULT 0,
     -- The heads that another device of this user has seen, out of the manifest. canonical CBOR.
     marked BLOB,
     -- The record that is being posted.

@@ -63,7 +63,7 @@ mod tests {
                 "955565301807074d343f59c2e4463f1e9a4d5c9df35d578d67f602a9a4b26b01",
                 "2a74b285f80ebfb26e72a003265ed4bb25908873ff2ff2e21e91aad3e89c86f6",
                 "9d8f1be993521c4011d7c3c7d8756de1da0a8f6618d9922e538c4d3f3b038b25",
-                "8e31437a7c0f4f132a090ab6ccb76ee2ff9ede1ff5c7b798b11367dd00d14a71",
+                "d02e3e84f810164e1062708246661ba00174a5156defb04ed13b5ec34c112e66",
             ]
         );
     }

@@ -1,12 +1,13 @@
 //! The certificates and records of a safe as they were signed, and what was folded of them.
 //!
-//! Decides that they come in together with what was verified of them and with the queue that was
-//! put on top of them: after a crash either none of it is there or all. Refuses a gap.
+//! Decides that they come in together with what was verified of them, and that what was folded
+//! changes together with the queue on top of it: after a crash either none of it is there or all.
+//! Refuses a gap.
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{SafeId, UserId};
-use parsec_protocol::safe_log::Role;
+use parsec_protocol::safe_log::roles::Role;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::queue;
@@ -43,14 +44,19 @@ pub struct TakenItems {
     pub heads: [Head; 2],
     /// The user's role by them.
     pub role: Option<Role>,
-    /// The folded tree, where it is worth keeping, and after how many records.
-    pub state: Option<(u64, Vec<u8>)>,
-    /// The queue on top of it, where it is another one.
-    pub queue: Option<Vec<Vec<u8>>>,
-    /// Whether the record that was being posted is decided.
-    pub posted: bool,
     /// Whether the safe is founded, as the server shows.
     pub founded: bool,
+}
+
+/// What was folded of a safe, and the queue on top of it.
+#[derive(Debug)]
+pub struct Folded {
+    /// Records that are in it.
+    pub seq: u64,
+    /// The folded tree, where it is worth keeping.
+    pub state: Option<Vec<u8>>,
+    /// What waits to be shared, on top of it.
+    pub queue: Vec<Vec<u8>>,
 }
 
 /// A role as it lies in the database.
@@ -113,8 +119,7 @@ impl Store {
         }
         transaction.execute(
             "UPDATE safe SET verified = ?2, floor = max(floor, ?3), heads = ?4, role = ?5,
-                 posting = CASE WHEN ?6 THEN NULL ELSE posting END,
-                 founding = CASE WHEN ?7 THEN NULL ELSE founding END
+                 founding = CASE WHEN ?6 THEN NULL ELSE founding END
              WHERE id = ?1",
             (
                 safe.as_bytes(),
@@ -122,20 +127,33 @@ impl Store {
                 integer(taken.floor)?,
                 codec::encode(&taken.heads),
                 taken.role.map(role_number),
-                taken.posted,
                 taken.founded,
             ),
         )?;
-        if let Some((seq, state)) = &taken.state {
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// The queue stands on so many records from now on; the record that was being posted is decided
+    /// by that. All or nothing; durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], the disk's.
+    pub fn fold_safe(&self, safe: SafeId, folded: &Folded) -> Result<(), StoreError> {
+        let mut inner = self.inner()?;
+        let transaction = inner.connection.transaction()?;
+        transaction.execute(
+            "UPDATE safe SET folded = ?2, posting = NULL WHERE id = ?1",
+            (safe.as_bytes(), integer(folded.seq)?),
+        )?;
+        if let Some(state) = &folded.state {
             transaction.execute(
                 "INSERT INTO safe_state (safe, seq, state) VALUES (?1, ?2, ?3)
                  ON CONFLICT (safe) DO UPDATE SET seq = excluded.seq, state = excluded.state",
-                (safe.as_bytes(), integer(*seq)?, state),
+                (safe.as_bytes(), integer(folded.seq)?, state),
             )?;
         }
-        if let Some(changes) = &taken.queue {
-            queue::replace(&transaction, safe, changes)?;
-        }
+        queue::replace(&transaction, safe, &folded.queue)?;
         transaction.commit()?;
         Ok(())
     }

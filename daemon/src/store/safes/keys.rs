@@ -7,18 +7,19 @@ use parsec_protocol::ids::SafeId;
 use parsec_protocol::keys::SafeKey;
 use rusqlite::Connection;
 
+use crate::store::integers::{integer, natural};
 use crate::store::{Store, StoreError};
 
 /// Keeps a key in a transaction of somebody else's.
 pub(super) fn put(
     connection: &Connection,
     safe: SafeId,
-    epoch: u32,
+    epoch: u64,
     key: &SafeKey,
 ) -> Result<(), StoreError> {
     connection.execute(
         "INSERT INTO safe_key (safe, epoch, key) VALUES (?1, ?2, ?3) ON CONFLICT (safe, epoch) DO NOTHING",
-        (safe.as_bytes(), epoch, key.expose()),
+        (safe.as_bytes(), integer(epoch)?, key.expose()),
     )?;
     Ok(())
 }
@@ -28,7 +29,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::DiskFull`], the disk's.
-    pub fn put_safe_keys(&self, safe: SafeId, keys: &[(u32, SafeKey)]) -> Result<(), StoreError> {
+    pub fn put_safe_keys(&self, safe: SafeId, keys: &[(u64, SafeKey)]) -> Result<(), StoreError> {
         let mut inner = self.inner()?;
         let transaction = inner.connection.transaction()?;
         keys.iter().try_for_each(|(epoch, key)| put(&transaction, safe, *epoch, key))?;
@@ -40,7 +41,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Damaged`], the disk's.
-    pub fn safe_keys(&self, safe: SafeId) -> Result<Vec<(u32, SafeKey)>, StoreError> {
+    pub fn safe_keys(&self, safe: SafeId) -> Result<Vec<(u64, SafeKey)>, StoreError> {
         let malformed = || StoreError::Damaged("a safe's key in it is malformed");
         let inner = self.inner()?;
         let mut select =
@@ -49,7 +50,7 @@ impl Store {
         let mut keys = Vec::new();
         while let Some(row) = rows.next()? {
             let key = row.get_ref(1)?.as_blob().ok().and_then(SafeKey::from_slice);
-            keys.push((row.get(0)?, key.ok_or_else(malformed)?));
+            keys.push((natural(row.get(0)?)?, key.ok_or_else(malformed)?));
         }
         Ok(keys)
     }

@@ -15,13 +15,13 @@ use parsec_protocol::chain::head::Head;
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, SafeId};
 use parsec_protocol::limits::BODY_MAX_BYTES;
-use parsec_protocol::safe_log::Role;
+use parsec_protocol::safe_log::roles::Role;
 use rusqlite::{OptionalExtension as _, Row};
 
 use super::integers::natural;
 use super::{Store, StoreError};
 
-pub use items::{StoredRecord, TakenItems};
+pub use items::{Folded, StoredRecord, TakenItems};
 
 /// How this device stands to a safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub struct StoredSafe {
     pub heads: Option<[Head; 2]>,
     /// The user's role by them.
     pub role: Option<Role>,
+    /// Records on top of which the queue stands.
+    pub folded: u64,
     /// Ends of the safe log and the journal that another device of the user has verified.
     pub marked: Option<[Head; 2]>,
     /// The record that is being posted, as it goes to the server.
@@ -82,7 +84,7 @@ pub struct StoredSafe {
 
 /// What [`read`] reads.
 const ROW: &str =
-    "id, founder, standing, founding, verified, floor, heads, role, marked, posting, halted";
+    "id, founder, standing, founding, verified, floor, heads, role, folded, marked, posting, halted";
 
 /// A row as it lies there.
 type Raw = (
@@ -94,6 +96,7 @@ type Raw = (
     i64,
     Option<Vec<u8>>,
     Option<i64>,
+    i64,
     Option<Vec<u8>>,
     Option<Vec<u8>>,
     Option<String>,
@@ -112,11 +115,12 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         row.get(8)?,
         row.get(9)?,
         row.get(10)?,
+        row.get(11)?,
     ))
 }
 
 fn read(raw: Raw) -> Result<StoredSafe, StoreError> {
-    let (id, founder, standing, founding, verified, floor, heads, role, marked, posting, halted) = raw;
+    let (id, founder, standing, founding, verified, floor, heads, role, folded, marked, posting, halted) = raw;
     let heads_of = |bytes: Option<Vec<u8>>| {
         let read = bytes.map(|bytes| codec::decode(&bytes, BODY_MAX_BYTES)).transpose();
         read.map_err(|_| StoreError::Damaged("a safe's heads in it are malformed"))
@@ -130,6 +134,7 @@ fn read(raw: Raw) -> Result<StoredSafe, StoreError> {
         floor: natural(floor)?,
         heads: heads_of(heads)?,
         role: role.map(items::role_of_number).transpose()?,
+        folded: natural(folded)?,
         marked: heads_of(marked)?,
         posting,
         halted,
