@@ -10,15 +10,14 @@ use std::sync::Arc;
 
 use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, ProblemKind};
-use parsec_protocol::ids::{DeviceId, OperationId};
+use parsec_protocol::ids::{DeviceId, OperationId, SafeId, Timestamp};
 use parsec_protocol::safe_log::record;
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safes::fold::{Outer, Stamp, fold};
 use parsec_protocol::safes::rebase::{Naming, Notice, Pending, rebase};
-use parsec_protocol::safes::scratch::Delta;
 use parsec_protocol::safes::seal::{Unopened, open_record};
 use parsec_protocol::safes::state::State;
-use parsec_protocol::safes::tree::PENDING_SEQ;
+use parsec_protocol::safes::tree::{PENDING_SEQ, Tree as _};
 
 use super::overlay;
 use crate::os::{blocking_in, clock};
@@ -125,11 +124,10 @@ fn one(memory: &Memory, state: &mut State, stored: &StoredRecord, found: &mut Fo
 pub(super) fn fold_stored(
     open: &OpenDevice,
     memory: &Memory,
-    safe: parsec_protocol::ids::SafeId,
+    safe: SafeId,
     state: &mut State,
     to: u64,
 ) -> Result<Found, StoreError> {
-    use parsec_protocol::safes::tree::Tree as _;
     let mut found = Found::default();
     while state.seq() < to && found.stop.is_none() {
         let most = to.saturating_sub(state.seq()).min(STEP_RECORDS);
@@ -152,14 +150,12 @@ pub(super) fn encoded(queue: &[Queued]) -> Vec<Vec<u8>> {
 }
 
 /// Who speaks in a queue, and how conflict names are made of it.
-pub(super) fn stamp(open: &OpenDevice, role: Option<Role>) -> Stamp {
+pub(super) fn stamp(open: &OpenDevice) -> Stamp {
     Stamp {
         seq: PENDING_SEQ,
         user: open.summary.user,
         device: open.summary.device,
         time: clock::now(),
-        owner: role == Some(Role::Owner),
-        manager: role == Some(Role::Manager),
     }
 }
 
@@ -174,11 +170,9 @@ fn rebased(
     let queue: Vec<Pending> = memory.queue.iter().map(|queued| queued.pending.clone()).collect();
     let moment = clock::moment(clock::now());
     let moment = moment.get(..16).unwrap_or_default().replace(':', ".");
-    let role = memory.verified.role(&open.summary.user);
-    let naming =
-        Naming { label: open.keys.device_label.as_str(), moment: &moment, stamp: stamp(open, role) };
+    let naming = Naming { label: open.keys.device_label.as_str(), moment: &moment, stamp: stamp(open) };
     let rebased = rebase(&memory.base, new, &queue, known, &naming);
-    let mut beside: BTreeMap<OperationId, (parsec_protocol::ids::Timestamp, Vec<_>)> = BTreeMap::new();
+    let mut beside: BTreeMap<OperationId, (Timestamp, Vec<_>)> = BTreeMap::new();
     for queued in &memory.queue {
         let (saved, adds) = beside.entry(queued.pending.group).or_insert((queued.saved, Vec::new()));
         *saved = (*saved).min(queued.saved);
@@ -214,7 +208,6 @@ pub(super) struct Outcome {
 /// # Errors
 /// `safe_key_missing`, `safe_too_new`: what comes before is folded. The store's.
 pub(super) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcome, Problem> {
-    use parsec_protocol::safes::tree::Tree as _;
     let mut memory = safe.memory().await;
     let open = Arc::clone(&session.open);
     let id = safe.id;
@@ -228,7 +221,7 @@ pub(super) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcom
         if grown {
             let (queue, told) = rebased(&open, &memory, &state, &found.known);
             notices = told;
-            let delta = overlay::of(&state, &queue, &stamp(&open, memory.verified.role(&open.summary.user)));
+            let delta = overlay::of(&state, &queue, &stamp(&open));
             let folded = Folded { seq: state.seq(), state: None, queue: encoded(&queue) };
             open.store.fold_safe(id, &folded)?;
             memory.base = state;
@@ -264,9 +257,4 @@ async fn alarm(session: &Session, safe: &OpenSafe, oddity: Oddity) {
         ),
     };
     session.alarm(&Problem::new(ProblemKind::SafeUntrusted, text)).await;
-}
-
-/// Nothing on top of a tree.
-pub(super) fn nothing() -> Delta {
-    Delta::default()
 }
