@@ -22,5 +22,6 @@ pub mod p2p;
 pub mod paste;
 pub mod public_keys;
 pub mod relay;
+pub mod safe_log;
 pub mod sealing;
 pub mod user_key;
