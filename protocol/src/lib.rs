@@ -18,6 +18,7 @@ pub mod keys;
 pub mod lab;
 pub mod limits;
 pub mod manifest;
+pub mod object_hash;
 pub mod p2p;
 pub mod paste;
 pub mod public_keys;
