@@ -24,5 +24,6 @@ pub mod paste;
 pub mod public_keys;
 pub mod relay;
 pub mod safe_log;
+pub mod safes;
 pub mod sealing;
 pub mod user_key;
