@@ -11,6 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::ids::{ObjectId, debug_as_hex, fixed_bytes};
+use crate::object_hash::ObjectHash;
 
 /// Bytes of a file in one chunk, and so behind one reference.
 pub const CHUNK_BYTES: u64 = 524_288;
@@ -22,15 +23,11 @@ pub const PAGE_REFERENCES: u64 = 1_024;
 pub const FILE_MAX_BYTES: u64 = 1 << 40;
 
 fixed_bytes! {
-    /// BLAKE3-256 of an object as it is kept: sealed.
-    ObjectHash, 32
-}
-fixed_bytes! {
     /// A keyed digest of a file's plaintext, under a key that only members of the safe have: two
     /// equal files show as equal, and nothing else can be learned of it.
     ContentDigest, 32
 }
-debug_as_hex!(ObjectHash, ContentDigest);
+debug_as_hex!(ContentDigest);
 
 /// One object, as what names it says: whoever fetches it compares before opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]

@@ -1,8 +1,8 @@
-//! What is in a safe: names, changes, the tree that they make, and what becomes of changes that
-//! somebody else's overtook (docs/protocol.md, *Changes* and *Folding*).
+//! What is in a safe: its keys, what they seal, names, changes, the tree that these make, and what
+//! becomes of changes that somebody else's overtook (docs/protocol.md, *Safes*).
 //!
-//! Decides what a change does to a tree, alike for everybody. Knows no file, no socket, no clock
-//! and no store: times, labels and ids are arguments.
+//! Decides how a safe's key is shared and what it seals, and what a change does to a tree, alike for
+//! everybody. Knows no file, no socket, no clock and no store: times, labels and ids are arguments.
 
 pub mod boxes;
 pub mod change;
@@ -16,9 +16,13 @@ pub mod object;
 pub mod past;
 pub mod prepare;
 pub mod rebase;
+pub mod ring_making;
 pub mod root;
 pub mod scratch;
 pub mod seal;
 mod shards;
 pub mod state;
 pub mod tree;
+
+#[cfg(test)]
+mod tests;

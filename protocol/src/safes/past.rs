@@ -5,12 +5,14 @@
 //! key that a safe ever had. A key that its author hadn't is null. What is in here is believed by
 //! nobody: each key passes the check that the safe log names, or isn't taken.
 
-use chacha20poly1305::aead::{Aead as _, Payload as Sealed};
+use std::collections::BTreeSet;
+
+use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{Key, KeyInit as _, XChaCha20Poly1305, XNonce};
 use minicbor::{Decode, Encode};
 use zeroize::Zeroizing;
 
-use super::keys::{Epoch, EpochKey, SafeKeys};
+use super::keys::{EpochKey, SafeKeys};
 use crate::codec;
 use crate::ids::{OrganisationId, SafeId};
 use crate::keys::{Entropy, NoEntropy, PastBlockKey, SafeKey, random, then_wipe_stack};
@@ -70,13 +72,21 @@ impl Block {
     }
 }
 
-/// What opens all epochs before one: the last keys, and the blocks of the earlier ones.
+/// As it is sealed.
 #[derive(Encode, Decode)]
-pub struct Past {
+struct Sealed {
     #[n(0)]
     blocks: Vec<Block>,
     #[n(1)]
     keys: Vec<Option<SafeKey>>,
+}
+
+/// What opens all epochs before one: the last keys, and the blocks of the earlier ones.
+pub struct Past {
+    blocks: Vec<Block>,
+    keys: Vec<Option<SafeKey>>,
+    /// Numbers of the blocks whose keys are all there and right.
+    whole: BTreeSet<u64>,
 }
 
 impl std::fmt::Debug for Past {
@@ -101,8 +111,8 @@ pub struct MadePast {
 }
 
 /// Seals the keys of the epochs before `key`'s under it. `before` is the past of the ring before,
-/// as it was opened: a block of it is used again where each of its keys was in it and right
-/// (`whole` says which); a block with nulls or lies is made anew, which heals it.
+/// as it was opened: its whole blocks ([`Past::found_whole`]) are used again. One with nulls or lies
+/// is made anew, which heals it.
 ///
 /// # Errors
 /// [`NoEntropy`].
@@ -110,7 +120,6 @@ pub(super) fn seal(
     key: &EpochKey<'_>,
     keys: &SafeKeys,
     before: Option<&Past>,
-    whole: impl Fn(u64) -> bool,
     entropy: &mut dyn Entropy,
 ) -> Result<MadePast, NoEntropy> {
     let epoch = key.number();
@@ -120,8 +129,7 @@ pub(super) fn seal(
     let full = epoch / BLOCK_KEYS;
     let (mut blocks, mut made) = (Vec::new(), Vec::new());
     for number in 0..full {
-        let known = before.and_then(|before| before.blocks.get(usize::try_from(number).ok()?));
-        if let Some(known) = known.filter(|_| whole(number)) {
+        if let Some(known) = before.and_then(|before| before.whole_block(number)) {
             blocks.push(known.same());
             continue;
         }
@@ -129,7 +137,7 @@ pub(super) fn seal(
         made.push((block.hash, sealed));
         blocks.push(block);
     }
-    let past = Past { blocks, keys: copied(keys, full * BLOCK_KEYS, epoch) };
+    let past = Sealed { blocks, keys: copied(keys, full * BLOCK_KEYS, epoch) };
     let plaintext = encoded(&past, PAST_MAX_BYTES);
     let ad = [PAST_CONTEXT, &codec::encode(&key.epoch())].concat();
     let sealed = sealed(key.past_key().expose(), &ad, &plaintext, entropy)?;
@@ -160,7 +168,8 @@ fn block_ad(organisation: &OrganisationId, safe: &SafeId, block: u64) -> Vec<u8>
 pub fn open(key: &EpochKey<'_>, sealed: &[u8]) -> Result<Past, WrongPast> {
     let ad = [PAST_CONTEXT, &codec::encode(&key.epoch())].concat();
     let plaintext = opened(key.past_key().expose(), &ad, sealed, PAST_MAX_BYTES)?;
-    let past: Past = codec::decode(&plaintext, PAST_MAX_BYTES).map_err(|_| WrongPast)?;
+    let Sealed { blocks, keys } = codec::decode(&plaintext, PAST_MAX_BYTES).map_err(|_| WrongPast)?;
+    let past = Past { blocks, keys, whole: BTreeSet::new() };
     let before = past.first_key().checked_add(past.keys.len() as u64).ok_or(WrongPast)?;
     // Each key has one place: as many whole blocks as there are, and the rest.
     let full = past.blocks.len() as u64 == key.number() / BLOCK_KEYS;
@@ -172,6 +181,16 @@ impl Past {
     #[must_use]
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
+    }
+
+    /// Says that all keys of a block were in it and passed their checks: rings that are made after
+    /// this one may name it, too.
+    pub fn found_whole(&mut self, number: u64) {
+        self.whole.insert(number);
+    }
+
+    fn whole_block(&self, number: u64) -> Option<&Block> {
+        self.blocks.get(usize::try_from(number).ok()?).filter(|_| self.whole.contains(&number))
     }
 
     fn first_key(&self) -> u64 {
@@ -235,7 +254,7 @@ fn sealed(
     entropy: &mut dyn Entropy,
 ) -> Result<Vec<u8>, NoEntropy> {
     let nonce: [u8; NONCE_BYTES] = random(entropy)?;
-    let text = Sealed { msg: plaintext, aad: ad };
+    let text = Payload { msg: plaintext, aad: ad };
     #[expect(clippy::expect_used, reason = "fails only above 256 GiB; it is in memory and far below")]
     let sealed = then_wipe_stack(|| {
         XChaCha20Poly1305::new(<&Key>::from(key)).encrypt(&XNonce::from(nonce), text)
@@ -249,7 +268,7 @@ fn opened(key: &[u8; 32], ad: &[u8], bytes: &[u8], max: usize) -> Result<Zeroizi
     if sealed.len() > max + 16 {
         return Err(WrongPast);
     }
-    let text = Sealed { msg: sealed, aad: ad };
+    let text = Payload { msg: sealed, aad: ad };
     then_wipe_stack(|| {
         XChaCha20Poly1305::new(<&Key>::from(key)).decrypt(&XNonce::from(*nonce), text)
     })
