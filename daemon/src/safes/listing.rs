@@ -3,13 +3,15 @@
 //! Decides their order (names' bytes, a folder right before what is in it) and what *shared* means
 //! of one: nothing that was saved here is on top of it.
 
-use parsec_protocol::control::{FILES_PAGE_MAX, FileConflict, FileEntry, FileKind, Problem};
-use parsec_protocol::ids::{EntryId, SafeId};
+use parsec_protocol::control::{FILES_PAGE_MAX, FileConflict, FileEntry, FileKind, Problem, ProblemKind};
+use parsec_protocol::ids::EntryId;
 use parsec_protocol::safes::change::Kind;
 use parsec_protocol::safes::entry::Entry;
 use parsec_protocol::safes::tree::{PENDING_SEQ, Tree};
 
+use super::overlay;
 use super::paths::{self, Path};
+use crate::session::open_safes::Memory;
 
 /// One entry; none for the root, which is the safe.
 pub(crate) fn entry(tree: &dyn Tree, found: &Entry, path: &Path) -> FileEntry {
@@ -43,11 +45,12 @@ type Page<T> = (Vec<T>, bool);
 /// # Errors
 /// `path_not_found`, `not_a_folder`.
 pub(crate) fn list(
-    tree: &dyn Tree,
+    memory: &Memory,
     path: &Path,
     recursive: bool,
     after: Option<&Path>,
 ) -> Result<Page<FileEntry>, Problem> {
+    let tree = &overlay::view(memory);
     let top = paths::find(tree, path)?;
     if !tree.is_folder(top) {
         let files = tree.entry(top).map(|found| entry(tree, found, path)).into_iter().collect();
@@ -77,8 +80,27 @@ pub(crate) fn list(
     Ok((files, false))
 }
 
+/// One entry.
+///
+/// # Errors
+/// `path_not_found`, `not_a_folder`.
+pub(crate) fn stat(memory: &Memory, path: &Path) -> Result<FileEntry, Problem> {
+    let tree = &overlay::view(memory);
+    let found = paths::find(tree, path)?;
+    let root = || Problem::new(ProblemKind::IsAFolder, "`/` is the safe itself.");
+    tree.entry(found).map(|found| entry(tree, found, path)).ok_or_else(root)
+}
+
+/// Number of live conflict copies.
+pub(crate) fn conflicts_in(memory: &Memory) -> u64 {
+    let tree = &overlay::view(memory);
+    let copy = |id: &EntryId| tree.entry(*id).is_some_and(|entry| entry.conflict_of.is_some());
+    tree.below(tree.root()).iter().filter(|id| copy(id)).count() as u64
+}
+
 /// Conflict copies that are live, in the order of their paths; those behind `after` alone.
-pub(crate) fn conflicts(tree: &dyn Tree, after: Option<&Path>) -> Page<FileConflict> {
+pub(crate) fn conflicts(memory: &Memory, after: Option<&Path>) -> Page<FileConflict> {
+    let tree = &overlay::view(memory);
     let mut found = Vec::new();
     for id in tree.below(tree.root()) {
         let Some(copy) = tree.entry(id) else { continue };
@@ -104,7 +126,8 @@ pub(crate) fn sums(tree: &dyn Tree) -> (u64, u64) {
 }
 
 /// Where an entry is, for a sentence; the safe's root for one that is not there.
-pub(crate) fn place(tree: &dyn Tree, entry: Option<EntryId>, _safe: SafeId) -> String {
+pub(crate) fn place(memory: &Memory, entry: Option<EntryId>) -> String {
+    let tree = &overlay::view(memory);
     let path = entry.and_then(|entry| paths::of(tree, entry)).unwrap_or_default();
     paths::written(&path)
 }

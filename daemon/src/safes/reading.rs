@@ -5,8 +5,6 @@
 //! than this device, or another one of its user, has seen: an alarm. What fails by what was known
 //! here before alone halts the safe until a person has looked.
 
-use std::sync::Arc;
-
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, ProblemKind};
@@ -17,7 +15,6 @@ use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
 
 use super::items::{Batch, Verified, verify};
 use crate::os::{blocking_in, clock};
-use crate::problems;
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::store::{StoreError, TakenItems};

@@ -142,6 +142,11 @@ impl OpenSafes {
         self.lock().values().cloned().collect()
     }
 
+    /// This one is there no more.
+    pub fn remove(&self, safe: SafeId) {
+        self.lock().remove(&safe);
+    }
+
     /// This one is open from now on.
     pub fn insert(&self, safe: &Arc<OpenSafe>) {
         self.lock().insert(safe.id, Arc::clone(safe));

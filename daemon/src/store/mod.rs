@@ -47,7 +47,7 @@ pub use device::Devices;
 pub use inspect::Inspected;
 pub use keyfile::{WorkFactor, check_strength, opens as key_file_opens};
 pub use outbox::{DirectStep, Sealed};
-pub use safes::{Folded, Standing, StoredRecord, StoredSafe, TakenItems};
+pub use safes::{Folded, StagedObject, Standing, StoredRecord, StoredSafe, TakenItems};
 pub use tokens::{TokenRecord, TokenStore};
 pub use user_keys::PendingChange;
 

@@ -62,3 +62,14 @@ CREATE TABLE safe_change (
     change BLOB NOT NULL,
     PRIMARY KEY (safe, place)
 ) STRICT;
+
+-- Sealed objects of changes that wait, as they go to the server: none is sealed a second time under its id.
+CREATE TABLE safe_object (
+    safe BLOB NOT NULL REFERENCES safe (id) ON DELETE CASCADE,
+    object BLOB NOT NULL CHECK (length(object) = 16),
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    -- Whether the server has it, as far as it is known here.
+    uploaded INTEGER NOT NULL DEFAULT 0,
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (safe, object)
+) STRICT;

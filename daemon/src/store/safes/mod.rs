@@ -9,6 +9,7 @@
 
 mod items;
 mod keys;
+mod objects;
 mod queue;
 
 use parsec_protocol::chain::head::Head;
@@ -22,6 +23,7 @@ use super::integers::natural;
 use super::{Store, StoreError};
 
 pub use items::{Folded, StoredRecord, TakenItems};
+pub use objects::StagedObject;
 
 /// How this device stands to a safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
