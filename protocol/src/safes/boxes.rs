@@ -84,12 +84,7 @@ pub fn is_right(key: &EpochKey<'_>, user: UserId, to: &EncryptionKey, sealed: &[
 ///
 /// # Errors
 /// [`WrongBox`].
-pub fn open_box(
-    of: &BoxOf<'_>,
-    check: &Hash,
-    sealed: &[u8],
-    seed: &UserSeed,
-) -> Result<SafeKey, WrongBox> {
+pub fn open_box(of: &BoxOf<'_>, check: &Hash, sealed: &[u8], seed: &UserSeed) -> Result<SafeKey, WrongBox> {
     let info = of.info(seed.encryption_key().hash());
     let opened = seed.open(sealed, &info, &[]).map_err(|_| WrongBox)?;
     let key = SafeKey::from_slice(opened.expose()).ok_or(WrongBox)?;

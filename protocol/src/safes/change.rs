@@ -272,8 +272,12 @@ pub fn derived(operation: OperationId, what_for: Use) -> [u8; 16] {
         Use::Keep(id) => (b"keep", Some(id)),
     };
     let id = id.map(|id| *id.as_bytes());
-    let hash =
-        Hash::of(&[b"parsec-derived-v1\0", operation.as_bytes(), text, id.as_ref().map_or(&[], |id| id.as_slice())]);
+    let hash = Hash::of(&[
+        b"parsec-derived-v1\0",
+        operation.as_bytes(),
+        text,
+        id.as_ref().map_or(&[], |id| id.as_slice()),
+    ]);
     let mut cut = [0; 16];
     cut.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
     cut

@@ -139,8 +139,7 @@ fn judge(state: &State, inside: &Inside, record: &Outer<'_>) -> Result<Delta, Vo
     if record.adds.iter().any(|object| state.dropped.contains(object)) {
         return Err(Void::UnknownObject);
     }
-    let stamp =
-        Stamp { seq: record.seq, user: record.user, device: record.device, time: record.time };
+    let stamp = Stamp { seq: record.seq, user: record.user, device: record.device, time: record.time };
     let mut adds = record.adds.to_vec();
     adds.sort_unstable();
     let mut scratch = Scratch::new(state);
@@ -168,12 +167,7 @@ fn judge(state: &State, inside: &Inside, record: &Outer<'_>) -> Result<Delta, Vo
 }
 
 /// Names only objects that are the safe's, and enough of them.
-fn judge_content(
-    state: &State,
-    content: &Content,
-    epoch: u64,
-    adds: &[ObjectId],
-) -> Result<(), Void> {
+fn judge_content(state: &State, content: &Content, epoch: u64, adds: &[ObjectId]) -> Result<(), Void> {
     if !content.fits() {
         return Err(Void::References);
     }
@@ -297,12 +291,7 @@ fn live(tree: &Scratch<'_>, id: EntryId) -> Result<Entry, Void> {
     if tree.is_live(id) { Ok(entry.clone()) } else { Err(Void::NotLive) }
 }
 
-fn judge_place(
-    tree: &Scratch<'_>,
-    parent: EntryId,
-    name: &EntryName,
-    height: usize,
-) -> Result<(), Void> {
+fn judge_place(tree: &Scratch<'_>, parent: EntryId, name: &EntryName, height: usize) -> Result<(), Void> {
     if !tree.is_folder(parent) || !tree.is_live(parent) {
         return Err(Void::NoFolder);
     }

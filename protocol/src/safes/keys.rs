@@ -103,7 +103,12 @@ impl<'a> EpochKey<'a> {
     pub fn check(&self) -> Hash {
         let of = codec::encode(&self.epoch());
         Hash::from_bytes(then_wipe_stack(|| {
-            mac(self.key.expose()).chain_update(CHECK_CONTEXT).chain_update(&of).finalize().into_bytes().into()
+            mac(self.key.expose())
+                .chain_update(CHECK_CONTEXT)
+                .chain_update(&of)
+                .finalize()
+                .into_bytes()
+                .into()
         }))
     }
 
@@ -156,7 +161,8 @@ impl<'a> EpochKey<'a> {
     }
 
     fn expand(&self, info: &[&[u8]], out: &mut [u8]) {
-        let done = then_wipe_stack(|| Hkdf::<Sha256>::new(None, self.key.expose()).expand_multi_info(info, out));
+        let done =
+            then_wipe_stack(|| Hkdf::<Sha256>::new(None, self.key.expose()).expand_multi_info(info, out));
         #[expect(clippy::expect_used, reason = "fails only above 255 blocks; these are one and two")]
         done.expect("HKDF gives 64 bytes");
     }

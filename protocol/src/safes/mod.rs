@@ -24,6 +24,3 @@ pub mod seal;
 mod shards;
 pub mod state;
 pub mod tree;
-
-#[cfg(test)]
-mod tests;

@@ -95,18 +95,15 @@ macro_rules! checked_bytes {
         }
 
         impl<C> Encode<C> for $name {
-            fn encode<W: Write>(
-                &self,
-                e: &mut Encoder<W>,
-                _: &mut C,
-            ) -> Result<(), encode::Error<W::Error>> {
+            fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
                 e.bytes(&self.0)?.ok()
             }
         }
 
         impl<'b, C> Decode<'b, C> for $name {
             fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-                Self::new(d.bytes()?).map_err(|_| decode::Error::message(concat!("not a ", stringify!($name))))
+                Self::new(d.bytes()?)
+                    .map_err(|_| decode::Error::message(concat!("not a ", stringify!($name))))
             }
         }
     };

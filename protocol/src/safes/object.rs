@@ -97,7 +97,8 @@ fn object_key(objects: &ObjectsKey, object: ObjectId) -> ObjectKey {
 fn with_cipher<T>(key: &ObjectKey, work: impl FnOnce(&LessSafeKey) -> T) -> T {
     then_wipe_stack(|| {
         #[expect(clippy::expect_used, reason = "fails only for another length; it is 32")]
-        let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.expose()).expect("a key has 32 bytes"));
+        let cipher =
+            LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.expose()).expect("a key has 32 bytes"));
         work(&cipher)
     })
 }
@@ -116,8 +117,7 @@ pub fn seal(
 ) -> Result<Reference, NoEntropy> {
     let object = ObjectId::from_bytes(random(entropy)?);
     let of = key.epoch();
-    let place =
-        Place { organisation: &of.organisation, safe: &of.safe, epoch: of.number, object, kind };
+    let place = Place { organisation: &of.organisation, safe: &of.safe, epoch: of.number, object, kind };
     let ad = place.associated_data();
     let once = object_key(&key.objects_key(), object);
     #[expect(clippy::expect_used, reason = "fails only above 64 GiB; it is in memory and far below")]

@@ -256,10 +256,9 @@ fn sealed(
     let nonce: [u8; NONCE_BYTES] = random(entropy)?;
     let text = Payload { msg: plaintext, aad: ad };
     #[expect(clippy::expect_used, reason = "fails only above 256 GiB; it is in memory and far below")]
-    let sealed = then_wipe_stack(|| {
-        XChaCha20Poly1305::new(<&Key>::from(key)).encrypt(&XNonce::from(nonce), text)
-    })
-    .expect("keys can be sealed");
+    let sealed =
+        then_wipe_stack(|| XChaCha20Poly1305::new(<&Key>::from(key)).encrypt(&XNonce::from(nonce), text))
+            .expect("keys can be sealed");
     Ok([nonce.as_slice(), &sealed].concat())
 }
 
@@ -269,9 +268,7 @@ fn opened(key: &[u8; 32], ad: &[u8], bytes: &[u8], max: usize) -> Result<Zeroizi
         return Err(WrongPast);
     }
     let text = Payload { msg: sealed, aad: ad };
-    then_wipe_stack(|| {
-        XChaCha20Poly1305::new(<&Key>::from(key)).decrypt(&XNonce::from(*nonce), text)
-    })
-    .map(Zeroizing::new)
-    .map_err(|_| WrongPast)
+    then_wipe_stack(|| XChaCha20Poly1305::new(<&Key>::from(key)).decrypt(&XNonce::from(*nonce), text))
+        .map(Zeroizing::new)
+        .map_err(|_| WrongPast)
 }

@@ -74,7 +74,9 @@ pub trait Tree: Send + Sync {
 
     /// Levels below it; 0 for what has no children.
     fn height(&self, id: EntryId) -> usize {
-        self.heights(id).and_then(|heights| heights.keys().next_back()).map_or(0, |height| usize::from(*height))
+        self.heights(id)
+            .and_then(|heights| heights.keys().next_back())
+            .map_or(0, |height| usize::from(*height))
     }
 
     /// Whether it is `top` or stands below it.
