@@ -10,9 +10,7 @@ use minicbor::{Decode, Encode};
 use super::{LogPage, Reaches};
 use crate::chain::head::Head;
 use crate::ids::{DeviceId, SafeId, UserId};
-use crate::limits::{
-    RECORD_MAX_BYTES, RING_HEAD_MAX_BYTES, SAFE_CERTIFICATE_MAX_BYTES, SAFE_CHANGES_MAX,
-};
+use crate::limits::{RECORD_MAX_BYTES, RING_HEAD_MAX_BYTES, SAFE_CERTIFICATE_MAX_BYTES, SAFE_CHANGES_MAX};
 use crate::safe_log::ring::BoxFor;
 use crate::safe_log::roles::Role;
 use crate::sealing::SECRET_BOX_BYTES;
@@ -20,8 +18,8 @@ use crate::sealing::SECRET_BOX_BYTES;
 mod objects;
 
 pub use objects::{
-    OBJECT_FETCH_MAX, OBJECT_HEADS_LENGTH_BYTES, OBJECT_HEADS_MAX_BYTES, OBJECT_MISSING_MAX,
-    OBJECTS_MAX, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds, ObjectsFault,
+    OBJECT_FETCH_MAX, OBJECT_HEADS_LENGTH_BYTES, OBJECT_HEADS_MAX_BYTES, OBJECT_MISSING_MAX, OBJECTS_MAX,
+    OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads, ObjectIds, ObjectsFault,
 };
 
 /// Safes in one answer of the list: some 250 KB a page.
