@@ -1,9 +1,7 @@
 //! What the methods about the files of a safe take and give. Contents are in none of them: they go
 //! through a file descriptor that comes with the request.
 //!
-//! Decides how a path is written: from `/`, bytes that are no UTF-8 as `\xNN` with two hexadecimal
-//! digits, a backslash as `\\`. Nothing else is escaped: a control character in a name stands in
-//! it, and whoever shows a path on a terminal sees to that.
+//! Decides how an entry looks from outside; [`super::paths`] how a path is written.
 
 use serde::{Deserialize, Serialize};
 

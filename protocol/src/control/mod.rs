@@ -15,6 +15,7 @@ pub mod method;
 mod methods;
 mod net;
 mod overview;
+pub mod paths;
 mod problem;
 mod safes;
 #[cfg(feature = "schema")]
