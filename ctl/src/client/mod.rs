@@ -7,9 +7,11 @@
 //! take long, a sign of life may not.
 
 mod alive;
+mod passing;
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -189,13 +191,46 @@ impl Connection {
         method: &str,
         params: &P,
     ) -> Result<R, Failure> {
+        let asked = self.write(method, params)?;
+        self.send(b"\n")?;
+        self.answer(method, asked)
+    }
+
+    /// Asks with an open file, which the daemon reads or writes, and waits for the answer.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(crate) fn call_with<P: Serialize, R: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: &P,
+        descriptor: BorrowedFd<'_>,
+    ) -> Result<R, Failure> {
+        let asked = self.write(method, params)?;
+        loop {
+            match passing::end_line(&self.stream, descriptor) {
+                Ok(0) => return Err(gone("it takes nothing more")),
+                Ok(_) => return self.answer(method, asked),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.check_alive()?,
+                Err(error) => return Err(gone(&error.to_string())),
+            }
+        }
+    }
+
+    /// Writes a request without the end of its line; its number.
+    fn write<P: Serialize>(&mut self, method: &str, params: &P) -> Result<u64, Failure> {
         self.last_id += 1;
         let asked = self.last_id;
         let mut line = Zeroizing::new(Vec::new());
         serde_json::to_writer(&mut *line, &Request { jsonrpc: "2.0", id: asked, method, params })
             .map_err(|error| Failure::new(ProblemKind::Internal, error.to_string()))?;
-        line.push(b'\n');
         self.send(&line)?;
+        Ok(asked)
+    }
+
+    /// Waits for the answer to a request.
+    fn answer<R: DeserializeOwned>(&mut self, method: &str, asked: u64) -> Result<R, Failure> {
         loop {
             while let Some(line) = self.line() {
                 if let Some(answer) = self.take(&line, asked)? {

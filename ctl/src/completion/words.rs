@@ -217,6 +217,8 @@ mod tests {
             ("parsecctl ceremony show ^", "ceremonies"),
             ("parsecctl greet --ceremony ^", "ceremonies"),
             ("parsecctl trust show ^", "users"),
+            ("parsecctl safe members ^", "safes"),
+            ("parsecctl safe share Plans ^", "users"),
             ("parsecctl status --device ^", "devices"),
             ("parsecctl status --organisation ^", "organisations"),
         ] {
