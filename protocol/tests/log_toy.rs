@@ -90,10 +90,6 @@ impl Signed for Toy {
     const ENVELOPE_MAX_BYTES: usize = 256;
 
     fn inspect(_: &Payload) {}
-
-    fn is_witness(_: &u64) -> bool {
-        true
-    }
 }
 
 impl Rules for Toy {
@@ -132,6 +128,10 @@ impl Rules for Toy {
 
     fn key_of(_: &Log<Self>, keys: &[VerifyKey], writer: &u64) -> Option<VerifyKey> {
         keys.get(usize::try_from(*writer).ok()?).copied()
+    }
+
+    fn is_witness(_: &u64) -> bool {
+        true
     }
 
     fn names(_: &Payload) -> Option<(u64, VerifyKey)> {

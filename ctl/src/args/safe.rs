@@ -123,7 +123,7 @@ pub(crate) enum Safe {
         recursive: bool,
         /// The folder, as `SAFE:/path`
         #[arg(value_name = "SAFE:/PATH")]
-        place: Place,
+        place: SafePath,
     },
     /// Put a file into a safe
     ///
@@ -149,7 +149,7 @@ pub(crate) enum Safe {
     Cat {
         /// The file, as `SAFE:/path`
         #[arg(value_name = "SAFE:/PATH")]
-        place: Place,
+        place: SafePath,
     },
     /// Make a folder in a safe
     Mkdir {
@@ -158,7 +158,7 @@ pub(crate) enum Safe {
         parents: bool,
         /// The folder, as `SAFE:/path`
         #[arg(value_name = "SAFE:/PATH")]
-        place: Place,
+        place: SafePath,
         #[command(flatten)]
         sharing: Sharing,
     },
@@ -174,7 +174,7 @@ pub(crate) enum Safe {
         recursive: bool,
         /// What to remove, as `SAFE:/path`
         #[arg(value_name = "SAFE:/PATH")]
-        place: Place,
+        place: SafePath,
         #[command(flatten)]
         sharing: Sharing,
     },
@@ -182,7 +182,7 @@ pub(crate) enum Safe {
     Stat {
         /// The file, as `SAFE:/path`
         #[arg(value_name = "SAFE:/PATH")]
-        place: Place,
+        place: SafePath,
     },
     /// Show files that two devices changed at once, and the copies beside them
     Conflicts {
@@ -203,7 +203,7 @@ pub(crate) struct Put {
     pub(crate) file: PathBuf,
     /// Where it goes, as `SAFE:/path`; into a folder if it ends with a slash, or is one
     #[arg(value_name = "SAFE:/PATH")]
-    pub(crate) place: Place,
+    pub(crate) place: SafePath,
     #[command(flatten)]
     pub(crate) sharing: Sharing,
 }
@@ -218,7 +218,7 @@ pub(crate) struct Get {
     pub(crate) force: bool,
     /// The file, as `SAFE:/path`
     #[arg(value_name = "SAFE:/PATH")]
-    pub(crate) place: Place,
+    pub(crate) place: SafePath,
     /// Where it goes on this machine; `-` is standard output; its own name, here, if left out
     pub(crate) file: Option<PathBuf>,
 }
@@ -230,7 +230,7 @@ pub(crate) struct Moving {
     pub(crate) force: bool,
     /// What it is about, as `SAFE:/path`
     #[arg(value_name = "SAFE:/PATH")]
-    pub(crate) from: Place,
+    pub(crate) from: SafePath,
     /// Its new place in the same safe, `/path` or `SAFE:/path`
     #[arg(value_name = "/PATH")]
     pub(crate) to: Target,
@@ -286,7 +286,7 @@ impl From<Role> for SafeRole {
 
 /// A place in a safe: `SAFE:/path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct SafePath {
     /// The safe's name, or the start of its id.
     pub(crate) safe: String,
     /// The names from its root on.
@@ -297,7 +297,7 @@ pub(crate) struct Place {
 
 /// Why a word is no place in a safe.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PlaceFault {
+pub(crate) enum SafePathFault {
     /// It names no safe.
     #[error("a place in a safe is typed SAFE:/path, such as Plans:/2027")]
     NoSafe,
@@ -306,25 +306,25 @@ pub(crate) enum PlaceFault {
     Path(#[from] PathFault),
 }
 
-impl Place {
+impl SafePath {
     /// The path as the daemon takes it.
     pub(crate) fn path(&self) -> String {
         write_path(self.names.iter().map(Vec::as_slice))
     }
 }
 
-impl FromStr for Place {
-    type Err = PlaceFault;
+impl FromStr for SafePath {
+    type Err = SafePathFault;
 
-    fn from_str(text: &str) -> Result<Self, PlaceFault> {
+    fn from_str(text: &str) -> Result<Self, SafePathFault> {
         let (safe, path) = match text.split_once(":/") {
             Some((safe, _)) => text.split_at_checked(safe.len() + 1).unwrap_or((text, "")),
             None if text.ends_with(':') => (text, "/"),
-            None => return Err(PlaceFault::NoSafe),
+            None => return Err(SafePathFault::NoSafe),
         };
         let safe = safe.trim_end_matches(':').to_owned();
         if safe.is_empty() {
-            return Err(PlaceFault::NoSafe);
+            return Err(SafePathFault::NoSafe);
         }
         let names = read_path(path)?;
         Ok(Self { safe, into: path.ends_with('/'), names })
@@ -343,13 +343,13 @@ pub(crate) struct Target {
 }
 
 impl FromStr for Target {
-    type Err = PlaceFault;
+    type Err = SafePathFault;
 
-    fn from_str(text: &str) -> Result<Self, PlaceFault> {
+    fn from_str(text: &str) -> Result<Self, SafePathFault> {
         if text.starts_with('/') {
             return Ok(Self { safe: None, names: read_path(text)?, into: text.ends_with('/') });
         }
-        let Place { safe, names, into } = text.parse()?;
+        let SafePath { safe, names, into } = text.parse()?;
         Ok(Self { safe: Some(safe), names, into })
     }
 }
@@ -359,7 +359,7 @@ mod tests {
     use super::*;
 
     fn place(text: &str) -> Option<(String, String, bool)> {
-        let place: Place = text.parse().ok()?;
+        let place: SafePath = text.parse().ok()?;
         let path = place.path();
         Some((place.safe, path, place.into))
     }

@@ -15,9 +15,6 @@ pub mod rules;
 pub mod safe;
 pub mod view;
 
-#[cfg(test)]
-mod tests;
-
 /// The suite of keys and boxes that this program knows.
 pub const SUITE: u32 = 1;
 /// The format, which says what kinds of changes a safe knows, that this program knows.

@@ -10,17 +10,18 @@ use std::convert::Infallible;
 
 use minicbor::{Decode, Encode};
 
-use super::certificate::{Key, SafeCertificate};
+use super::certificate::{self, Body, Key, SafeCertificate, first_journal_head, first_log_head};
 use super::effects::{Effects, Holders, Judged};
 use super::record::JournalRecord;
 use super::roles::Role;
 use super::rules::{self, Fault};
 use super::view::{Present, SafeView};
 use crate::chain::candidate::Candidate;
+use crate::chain::head::Head;
 use crate::chain::organisation::at::MembersAt;
 use crate::chain::view::NotAccepted;
 use crate::codec;
-use crate::ids::{DeviceId, OrganisationId, SafeId, UserId};
+use crate::ids::{DeviceId, OrganisationId, SafeId, Timestamp, UserId};
 use crate::sealing::KeyHash;
 
 /// Why an item was not taken. The safe is as it was.
@@ -132,6 +133,26 @@ impl VerifiedSafe {
     #[must_use]
     pub const fn floor(&self) -> u64 {
         self.floor
+    }
+
+    /// The payload of a certificate that would stand next, where the organisation's log ends at
+    /// `seen`; of the first one, too. Whether it may, [`Self::judge_certificate`] says.
+    #[must_use]
+    pub fn next_certificate(
+        &self,
+        seen: Head,
+        author: DeviceId,
+        time: Timestamp,
+        body: Body,
+    ) -> certificate::Payload {
+        let (organisation, safe) = (self.organisation.clone(), self.safe);
+        let first = || {
+            let log = first_log_head(&organisation, &safe, &author);
+            (log, first_journal_head(&organisation, &safe, &author))
+        };
+        let ends = self.present.map(|present| (present.log, present.journal));
+        let (previous, place) = ends.unwrap_or_else(first);
+        certificate::Payload { organisation, safe, previous, place, seen, author, time, body }
     }
 
     /// Judges all further items at `m` or later. To be called where the safe is here as far as the

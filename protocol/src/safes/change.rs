@@ -5,7 +5,9 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::codec::{decode, first_number};
 use crate::ids::{EntryId, Label, OperationId};
+use crate::limits::RECORD_MAX_BYTES;
 use crate::public_keys::Hash;
 use crate::safes::content_ref::Content;
 use crate::safes::name::{EntryName, LinkTarget};
@@ -293,4 +295,30 @@ pub struct Inside {
     /// The changes, in order; all of them or none.
     #[n(2)]
     pub changes: Vec<Change>,
+}
+
+/// The inside of a record is none that this program folds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadInside {
+    /// It is of other rules: no fault of its author, and nothing after it is folded here.
+    #[error("rules {0}, which this program does not know")]
+    TooNew(u64),
+    /// It is nothing that can be read: the record is void.
+    #[error("not readable")]
+    Unreadable,
+}
+
+impl Inside {
+    /// Reads what was sealed. The number of the rules is looked at before everything else, because
+    /// other rules may have other changes.
+    ///
+    /// # Errors
+    /// [`BadInside`]: the program is too old, or the record void.
+    pub fn read(bytes: &[u8]) -> Result<Self, BadInside> {
+        match first_number(bytes) {
+            Some(RULES_VERSION) => decode(bytes, RECORD_MAX_BYTES).map_err(|_| BadInside::Unreadable),
+            Some(other) => Err(BadInside::TooNew(other)),
+            None => Err(BadInside::Unreadable),
+        }
+    }
 }

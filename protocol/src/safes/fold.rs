@@ -5,6 +5,7 @@
 //! at the record and the state alone: never at an object, a clock, or a limit of this device.
 
 use crate::ids::{DeviceId, EntryId, ObjectId, OperationId, Timestamp, UserId};
+use crate::safe_log::roles::Role;
 use crate::safes::change::{Change, Inside, Kind};
 use crate::safes::content_ref::Content;
 use crate::safes::entry::{Entry, Removed, RenamedInto, Version};
@@ -34,10 +35,8 @@ pub struct Outer<'a> {
     pub user: UserId,
     /// Id of that device.
     pub device: DeviceId,
-    /// Whether that user has role\* owner.
-    pub owner: bool,
-    /// Whether that user has role\* manager.
-    pub manager: bool,
+    /// That user's role\* at what the record has seen.
+    pub role: Role,
     /// When, by that device's clock.
     pub time: Timestamp,
     /// Objects that are the safe's from here on.
@@ -147,7 +146,7 @@ fn judge(state: &State, inside: &Inside, record: &Outer<'_>) -> Result<Delta, Vo
     let mut added = 0;
     for change in &inside.changes {
         match change {
-            Change::SafeName { .. } | Change::Retention { .. } if !record.owner => {
+            Change::SafeName { .. } | Change::Retention { .. } if record.role != Role::Owner => {
                 return Err(Void::NotAnOwner);
             }
             Change::Add { .. } => added += 1,
@@ -161,8 +160,7 @@ fn judge(state: &State, inside: &Inside, record: &Outer<'_>) -> Result<Delta, Vo
     if state.count() + added > SAFE_ENTRIES_MAX {
         return Err(Void::Full);
     }
-    let bounded = !record.owner && !record.manager;
-    if bounded && added > 0 && state.share(record.user) + added > SAFE_ENTRIES_PER_USER_MAX {
+    if !record.role.manages() && added > 0 && state.share(record.user) + added > SAFE_ENTRIES_PER_USER_MAX {
         return Err(Void::ShareFull);
     }
     Ok(scratch.into_delta())

@@ -11,6 +11,7 @@ pub mod content_ref;
 pub mod entry;
 pub mod fold;
 pub mod keys;
+mod kept;
 pub mod name;
 pub mod object;
 pub mod past;

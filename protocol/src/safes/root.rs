@@ -4,6 +4,7 @@
 //! an alarm, and the daemon's to raise.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use minicbor::Encode;
 
@@ -19,13 +20,13 @@ const EMPTY: [u8; 32] = [0; 32];
 /// The buckets' hashes, and which are not up to date.
 #[derive(Debug, Clone)]
 pub(super) struct Buckets {
-    hashes: Vec<u8>,
+    hashes: Arc<Vec<u8>>,
     stale: BTreeSet<usize>,
 }
 
 impl Default for Buckets {
     fn default() -> Self {
-        Self { hashes: EMPTY.repeat(SHARDS), stale: BTreeSet::new() }
+        Self { hashes: Arc::new(EMPTY.repeat(SHARDS)), stale: BTreeSet::new() }
     }
 }
 
@@ -52,13 +53,14 @@ impl Buckets {
     pub(super) fn root(&mut self, state: &State) -> Hash {
         let mut parts: Vec<_> = state.entries.parts().enumerate().collect();
         parts.retain(|(number, _)| self.stale.contains(number));
+        let hashes = Arc::make_mut(&mut self.hashes);
         for (number, part) in parts {
             let hash = if part.is_empty() {
                 EMPTY
             } else {
                 *Hash::of(&[&encode(&part.values().map(|entry| &**entry).collect::<Vec<_>>())]).as_bytes()
             };
-            if let Some(place) = self.hashes.chunks_exact_mut(EMPTY.len()).nth(number) {
+            if let Some(place) = hashes.chunks_exact_mut(EMPTY.len()).nth(number) {
                 place.copy_from_slice(&hash);
             }
         }
@@ -69,6 +71,6 @@ impl Buckets {
             devices: state.devices.iter().map(|(device, seq)| (*device, *seq)).collect(),
             dropped: state.dropped.iter().copied().collect(),
         };
-        Hash::of(&[b"parsec-state-v1\0", &encode(&own), &self.hashes])
+        Hash::of(&[b"parsec-state-v1\0", &encode(&own), hashes])
     }
 }

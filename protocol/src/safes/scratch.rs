@@ -179,6 +179,11 @@ impl<'a> Scratch<'a> {
         Mark(self.undo.len())
     }
 
+    /// What was done so far stays: nothing goes back behind this moment.
+    pub fn settle(&mut self) {
+        self.undo.clear();
+    }
+
     /// Goes back to a moment, as if nothing had been done since.
     pub fn go_back(&mut self, mark: Mark) {
         while self.undo.len() > mark.0 {
@@ -231,6 +236,25 @@ impl<'a> Scratch<'a> {
 
     pub(super) fn set_retention(&mut self, days: u64) {
         self.undo.push(Undo::Retention(self.delta.retention_days.replace(days)));
+    }
+
+    /// Destroys an entry of the trash and what is below it, as a *purge* will: the rules of a
+    /// rebase for it are tested before the change is there.
+    #[cfg(test)]
+    pub(super) fn purge(&mut self, id: EntryId) {
+        self.unlink(id);
+        let mut gone = self.below(id);
+        gone.push(id);
+        for id in gone {
+            let children = self.children(id);
+            for (name, _) in children {
+                self.set_child(id, name, None);
+            }
+            let before = self.delta.entries.insert(id, None);
+            self.undo.push(Undo::Entry(id, before));
+            let before = self.delta.heights.insert(id, Heights::new());
+            self.undo.push(Undo::Heights(id, before));
+        }
     }
 
     fn set_child(&mut self, folder: EntryId, name: EntryName, child: Option<EntryId>) {

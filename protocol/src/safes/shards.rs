@@ -16,35 +16,39 @@ pub(super) fn shard_of([first, second, ..]: &[u8; 16]) -> usize {
     usize::from(*first) << 4 | usize::from(*second >> 4)
 }
 
+/// Parts that hang together: a copy of the map copies that many pointers, a first change as many
+/// again.
+const GROUP: usize = 64;
+
+type Part<K, V> = Arc<BTreeMap<K, V>>;
+
 /// A map whose keys belong to an id's part.
 #[derive(Debug, Clone)]
-pub(super) struct Shards<K, V>(Vec<Arc<BTreeMap<K, V>>>);
+pub(super) struct Shards<K, V>(Vec<Arc<Vec<Part<K, V>>>>);
 
 impl<K: Ord + Clone, V: Clone> Default for Shards<K, V> {
     fn default() -> Self {
-        let empty = Arc::new(BTreeMap::new());
-        Self(vec![empty; SHARDS])
+        let group = Arc::new(vec![Arc::new(BTreeMap::new()); GROUP]);
+        Self(vec![group; SHARDS / GROUP])
     }
 }
 
 impl<K: Ord + Clone, V: Clone> Shards<K, V> {
     /// The part of an id, to look something up.
     pub(super) fn part(&self, id: &[u8; 16]) -> Option<&BTreeMap<K, V>> {
-        self.0.get(shard_of(id)).map(|part| &**part)
+        let number = shard_of(id);
+        self.0.get(number / GROUP)?.get(number % GROUP).map(|part| &**part)
     }
 
     /// The part of an id, to change it.
     pub(super) fn part_mut(&mut self, id: &[u8; 16]) -> Option<&mut BTreeMap<K, V>> {
-        self.0.get_mut(shard_of(id)).map(Arc::make_mut)
+        let number = shard_of(id);
+        let group = Arc::make_mut(self.0.get_mut(number / GROUP)?);
+        group.get_mut(number % GROUP).map(Arc::make_mut)
     }
 
     /// All parts, in order.
     pub(super) fn parts(&self) -> impl Iterator<Item = &BTreeMap<K, V>> {
-        self.0.iter().map(|part| &**part)
-    }
-
-    /// Number of values in all parts.
-    pub(super) fn len(&self) -> usize {
-        self.0.iter().map(|part| part.len()).sum()
+        self.0.iter().flat_map(|group| group.iter()).map(|part| &**part)
     }
 }

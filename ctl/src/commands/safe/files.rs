@@ -12,7 +12,7 @@ use parsec_protocol::control::{
 use parsec_protocol::ids::Timestamp;
 
 use super::{Context, ended, short};
-use crate::args::{Moving, Place, Sharing};
+use crate::args::{Moving, SafePath, Sharing};
 use crate::client::Connection;
 use crate::failure::Failure;
 use crate::schema::{self, Change};
@@ -22,7 +22,12 @@ use crate::text::{escaped, human, moment, pasteable};
 const NANOSECONDS: i64 = 1_000;
 
 /// Shows a folder, page by page, so that a large one is shown at once.
-pub(super) fn list(context: &Context<'_>, place: &Place, long: bool, recursive: bool) -> Result<(), Failure> {
+pub(super) fn list(
+    context: &Context<'_>,
+    place: &SafePath,
+    long: bool,
+    recursive: bool,
+) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
     let mut shown = false;
     pages(context, &mut daemon, place, recursive, |files| {
@@ -59,7 +64,7 @@ pub(super) fn list(context: &Context<'_>, place: &Place, long: bool, recursive: 
 pub(super) fn pages(
     context: &Context<'_>,
     daemon: &mut Connection,
-    place: &Place,
+    place: &SafePath,
     recursive: bool,
     mut each: impl FnMut(&[FileEntry]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -153,7 +158,7 @@ pub(super) fn destination(
     }
 }
 
-pub(super) fn stat(context: &Context<'_>, place: &Place) -> Result<(), Failure> {
+pub(super) fn stat(context: &Context<'_>, place: &SafePath) -> Result<(), Failure> {
     let asked =
         FileSelector { select: context.global.select(), safe: place.safe.clone(), path: place.path() };
     let file: FileEntry = context.call(method::FILE_STAT, &asked)?;
@@ -179,7 +184,7 @@ pub(super) fn stat(context: &Context<'_>, place: &Place) -> Result<(), Failure> 
 
 pub(super) fn make_folder(
     context: &Context<'_>,
-    place: &Place,
+    place: &SafePath,
     parents: bool,
     sharing: Sharing,
 ) -> Result<(), Failure> {
@@ -195,7 +200,7 @@ pub(super) fn make_folder(
 
 pub(super) fn remove(
     context: &Context<'_>,
-    place: &Place,
+    place: &SafePath,
     recursive: bool,
     sharing: Sharing,
 ) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ use super::files::{find, name_of, pages};
 use super::incoming::Incoming;
 use super::put::{LeftOut, joined, local};
 use super::{Context, tree};
-use crate::args::{Get, Place};
+use crate::args::{Get, SafePath};
 use crate::client::Connection;
 use crate::failure::Failure;
 use crate::progress::{Measured, Progress, is_seen};
@@ -77,7 +77,7 @@ pub(super) fn run(context: &Context<'_>, command: &Get) -> Result<(), Failure> {
 }
 
 /// The folder and the name that one file gets.
-fn target(command: &Get, place: &Place) -> Result<(PathBuf, std::ffi::OsString), Failure> {
+fn target(command: &Get, place: &SafePath) -> Result<(PathBuf, std::ffi::OsString), Failure> {
     use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
     let own = place.names.last().map(|name| std::ffi::OsString::from_vec(name.clone()));
     let Some(file) = &command.file else {
@@ -124,7 +124,7 @@ fn fetch(
 fn read(
     context: &Context<'_>,
     daemon: &mut Connection,
-    place: &Place,
+    place: &SafePath,
     to: BorrowedFd<'_>,
 ) -> Result<FileGot, Failure> {
     let asked =
@@ -143,7 +143,7 @@ fn refuse_json(context: &Context<'_>) -> Result<(), Failure> {
 }
 
 /// Writes a file to stdout: as it is, or, on a terminal, made harmless.
-pub(super) fn cat(context: &Context<'_>, place: &Place) -> Result<(), Failure> {
+pub(super) fn cat(context: &Context<'_>, place: &SafePath) -> Result<(), Failure> {
     refuse_json(context)?;
     let mut daemon = context.connect()?;
     // Asks for the password where that is needed: with a file on its way there is no second try.

@@ -9,11 +9,25 @@ use std::collections::BTreeSet;
 
 use minicbor::{Decode, Encode};
 
+use crate::codec::encode;
 use crate::ids::{EntryId, OperationId};
-use crate::safes::change::Change;
-use crate::safes::fold::Stamp;
+use crate::safes::change::{Change, Use, derived};
+use crate::safes::fold::{Stamp, Void};
 use crate::safes::name::EntryName;
+use crate::safes::scratch::Delta;
 use crate::safes::tree::Tree;
+use rebaser::Rebaser;
+
+mod adding;
+mod conflict_name;
+mod content;
+mod moving;
+mod place;
+mod rebaser;
+mod removing;
+mod replacing;
+mod restoring;
+mod undoable;
 
 /// A change that isn't shared yet, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -25,6 +39,16 @@ pub struct Pending {
     /// record: a helper without its act would undo somebody's.
     #[n(1)]
     pub group: OperationId,
+}
+
+impl Pending {
+    /// Whether a rule made it for another change of its group. What a rename over another became
+    /// under a derived version is no helper: it is the person's act itself.
+    #[must_use]
+    pub fn is_helper(&self) -> bool {
+        let operation = self.change.operation();
+        operation != self.group && *operation.as_bytes() != derived(self.group, Use::Carried)
+    }
 }
 
 impl From<Change> for Pending {
@@ -102,12 +126,17 @@ pub enum What {
 }
 
 /// What a queue became.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Rebased {
     /// The changes to go on with, in order; groups stand together.
     pub queue: Vec<Pending>,
     /// What people are told.
     pub notices: Vec<Notice>,
+    /// What these changes make of the new tree: what people see.
+    pub view: Delta,
+    /// Changes that the rules had no place for. There are none but by a fault of this program: they
+    /// are listed, never posted by themselves, never lost.
+    pub aside: Vec<(Pending, Void)>,
 }
 
 /// How conflict names are made, and whose changes these are.
@@ -133,6 +162,27 @@ pub fn rebase(
     known: &BTreeSet<OperationId>,
     naming: &Naming<'_>,
 ) -> Rebased {
-    let _ = (old, new, known, naming);
-    Rebased { queue: queue.to_vec(), notices: Vec::new() }
+    Rebaser::new(old, new, queue, naming).run(known)
+}
+
+/// How many changes of the queue's beginning go into one record of at most this many bytes of
+/// changes. Groups stay whole, and the first one goes in however large it is.
+#[must_use]
+pub fn batch(queue: &[Pending], max_bytes: usize) -> usize {
+    let mut taken = 0;
+    let mut bytes = 0;
+    while let Some(first) = queue.get(taken) {
+        let group = queue.iter().skip(taken).take_while(|pending| pending.group == first.group);
+        let (mut length, mut more) = (0, 0);
+        for pending in group {
+            length += 1;
+            more += encode(&pending.change).len();
+        }
+        if taken > 0 && bytes + more > max_bytes {
+            break;
+        }
+        taken += length;
+        bytes += more;
+    }
+    taken
 }
