@@ -59,6 +59,13 @@ pub const fn code_kind(code: ErrorCode) -> Kind {
         ErrorCode::LogHeld => Kind::ServerBusy,
         ErrorCode::KeyUnknown | ErrorCode::BoxUnknown => Kind::UserKeyMissing,
         ErrorCode::BoxesRefused | ErrorCode::BoxConflict => Kind::ServerMisbehaved,
+        ErrorCode::SafeUnknown => Kind::SafeUnknown,
+        ErrorCode::SafeConflict | ErrorCode::RekeyNeeded | ErrorCode::SafeNotOpen => Kind::NotNow,
+        ErrorCode::ObjectMissing
+        | ErrorCode::ObjectConflict
+        | ErrorCode::RingMissing
+        | ErrorCode::RingRefused
+        | ErrorCode::RecordRefused => Kind::ServerMisbehaved,
     }
 }
 
@@ -110,6 +117,15 @@ const fn code_sentence(code: ErrorCode) -> &'static str {
         ErrorCode::BoxUnknown => "The server has no box for this device with its user's key.",
         ErrorCode::BoxesRefused => "The server knows other devices of the user.",
         ErrorCode::BoxConflict => "The server has another box with this key for that device.",
+        ErrorCode::SafeUnknown => "The server has no such safe of the member's.",
+        ErrorCode::SafeConflict => "The safe has gone on meanwhile.",
+        ErrorCode::RekeyNeeded => "The safe needs another key before anything is written to it.",
+        ErrorCode::SafeNotOpen => "The safe is read-only or deleted.",
+        ErrorCode::ObjectMissing => "The server lacks contents that a change names.",
+        ErrorCode::ObjectConflict => "The server has other contents under the same id.",
+        ErrorCode::RingMissing => "The server lacks a ring of the safe's keys.",
+        ErrorCode::RingRefused => "The server refuses the ring of the safe's keys.",
+        ErrorCode::RecordRefused => "The server refuses the change to the safe.",
         ErrorCode::Internal => "The server failed; it says that nothing was changed.",
         ErrorCode::Unavailable => "The server is stopping or overloaded.",
         ErrorCode::BadRequest

@@ -99,6 +99,35 @@ where
     if written.is_ok() && again.as_slice() == bytes { Ok(value) } else { Err(CodecError::NotCanonical) }
 }
 
+/// A sorted map, as the array of its pairs: for fields `#[cbor(with = "codec::pairs")]`. Pairs in
+/// another order, or of one key twice, are no encoding of any map, so [`decode`] refuses them.
+pub(crate) mod pairs {
+    use std::collections::BTreeMap;
+
+    use minicbor::decode::{self, Decoder};
+    use minicbor::encode::{self, Encoder, Write};
+    use minicbor::{Decode, Encode};
+
+    /// Writes the pairs in ascending order.
+    pub(crate) fn encode<C, K: Encode<C>, V: Encode<C>, W: Write>(
+        map: &BTreeMap<K, V>,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        e.array(map.len() as u64)?;
+        map.iter().try_for_each(|pair| pair.encode(e, ctx))
+    }
+
+    /// Reads pairs.
+    pub(crate) fn decode<'b, C, K: Decode<'b, C> + Ord, V: Decode<'b, C>>(
+        d: &mut Decoder<'b>,
+        ctx: &mut C,
+    ) -> Result<BTreeMap<K, V>, decode::Error> {
+        let length = d.array()?.unwrap_or_default();
+        (0..length).map(|_| Decode::decode(d, ctx)).collect()
+    }
+}
+
 /// The number that an array begins with, whatever follows it: what a later version of a record has
 /// in common with this one.
 pub(crate) fn first_number(bytes: &[u8]) -> Option<u64> {

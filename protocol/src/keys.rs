@@ -194,6 +194,32 @@ secret! {
     SafeKey
 }
 secret! {
+    /// Seals the inside of a safe's records. Derived from the safe's key of the records' epoch.
+    RecordKey
+}
+secret! {
+    /// What the key of each object of a safe is derived from. Derived from the safe's key of the
+    /// objects' epoch.
+    ObjectsKey
+}
+secret! {
+    /// Seals exactly one object of a safe: derived from an [`ObjectsKey`] and the object's id.
+    ObjectKey
+}
+secret! {
+    /// Seals the keys of a safe's earlier epochs. Derived from the safe's key of the epoch after.
+    PastKey
+}
+secret! {
+    /// Seals one block of a safe's earlier keys; stands in what is sealed under a [`PastKey`].
+    PastBlockKey
+}
+secret! {
+    /// Makes the digests by which members tell equal files. Derived from a safe's first key, so
+    /// that they stay comparable.
+    DigestKey
+}
+secret! {
     /// The link's secret: the pre-shared key of the ceremony's channel is derived from it.
     LinkSecret
 }

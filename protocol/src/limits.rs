@@ -69,3 +69,29 @@ pub const INVITATION_DAYS_MAX: u32 = 90;
 /// How far a signed request's time may be from the server's: common drift of an unsynchronised
 /// clock.
 pub const REQUEST_TIME_SKEW_SECONDS: u64 = 300;
+
+/// Most members of a safe: what one program can seal to in a second, and more than share a folder.
+pub const SAFE_MEMBERS_MAX: usize = 1_000;
+/// Most certificates of a safe's log: 500 keys a year, with as many changes, for a century.
+pub const SAFE_LOG_MAX_CERTIFICATES: u64 = 100_000;
+/// Certificates of these that are kept for owners and for keys that are due: so that nobody below
+/// can fill a log and keep themself from being removed.
+pub const SAFE_LOG_KEPT_CERTIFICATES: u64 = SAFE_LOG_MAX_CERTIFICATES / 10;
+/// Largest certificate envelope of a safe's log: 32 changes and a key are under 1,400 bytes, the
+/// rest is room for new kinds.
+pub const SAFE_CERTIFICATE_MAX_BYTES: usize = 4_096;
+/// Changes of roles in one certificate: a group of people at once; more take more certificates.
+pub const SAFE_CHANGES_MAX: usize = 32;
+/// Most keys of a safe: one a day for 130 years, and their blocks still fit a ring's head.
+pub const EPOCHS_MAX: u64 = 50_000;
+/// Boxes in one part of a ring: 300 KB, so that parts go up one by one over a slow line.
+pub const RING_PART_BOXES: usize = 256;
+/// Largest part of a ring: its boxes of 1,168 bytes, each with 3 of framing, and the array's own 3.
+pub const RING_PART_MAX_BYTES: usize = 3 + RING_PART_BOXES * 1_171;
+/// Largest head of a ring: 1,000 members take 55 KB, the blocks of 50,000 keys 14 KB, the newest
+/// 256 keys 9 KB. The rest is room.
+pub const RING_HEAD_MAX_BYTES: usize = 256 * 1024;
+/// Largest record envelope: hundreds of changes; what doesn't fit goes into the next one.
+pub const RECORD_MAX_BYTES: usize = 256 * 1024;
+/// Largest sealed object: a chunk of 512 KiB and its 16 bytes of tag.
+pub const OBJECT_MAX_BYTES: usize = 512 * 1024 + 16;

@@ -62,11 +62,15 @@ pub enum Context {
     Head,
     /// A greeter's statement about a ceremony, in an enrolment receipt.
     Enrolled,
+    /// The payload of a certificate of a safe's log.
+    SafeCertificate,
+    /// A record of a safe's journal.
+    Record,
 }
 
 impl Context {
     /// All of them, for tests: what is made under one must not pass under another.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Certificate,
         Self::Request,
         Self::Receipt,
@@ -74,6 +78,8 @@ impl Context {
         Self::Manifest,
         Self::Head,
         Self::Enrolled,
+        Self::SafeCertificate,
+        Self::Record,
     ];
 
     /// The bytes put before the message. Each ends in a zero byte, so none is a prefix of another's
@@ -88,6 +94,8 @@ impl Context {
             Self::Manifest => b"parsec-manifest-v1\0",
             Self::Head => b"parsec-head-v1\0",
             Self::Enrolled => b"parsec-enrolled-v1\0",
+            Self::SafeCertificate => b"parsec-safe-cert-v1\0",
+            Self::Record => b"parsec-record-v1\0",
         }
     }
 

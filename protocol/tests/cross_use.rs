@@ -11,11 +11,12 @@ use parsec_protocol::chain::organisation::certificate::{Author, Body, Envelope, 
 use parsec_protocol::chain::organisation::members::{NameOf, open_name, seal_name};
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec;
-use parsec_protocol::ids::{DeviceId, OrganisationId, Timestamp, Token, UserId};
+use parsec_protocol::ids::{DeviceId, OrganisationId, SafeId, Timestamp, Token, UserId};
 use parsec_protocol::keys::{DeviceSeed, DeviceSigningKey, DirectoryKey, ManifestKey, UserSeed};
 use parsec_protocol::manifest::{self, ManifestHeader, Summary};
 use parsec_protocol::public_keys::{Context, Hash, Signature, VerifyKey};
 use parsec_protocol::relay::RequestToSign;
+use parsec_protocol::safe_log::{certificate, record};
 use parsec_protocol::sealing::{KeyHash, Randomness, seal};
 use support::{Org, Seed, organisation};
 
@@ -39,9 +40,11 @@ enum Purpose {
     KeyBox,
     /// The seed before.
     PastBox,
+    SafeCertificate,
+    Record,
 }
 
-const ALL: [Purpose; 14] = [
+const ALL: [Purpose; 16] = [
     Purpose::Certificate,
     Purpose::Receipt,
     Purpose::Request,
@@ -56,6 +59,8 @@ const ALL: [Purpose; 14] = [
     Purpose::UserChallenge,
     Purpose::KeyBox,
     Purpose::PastBox,
+    Purpose::SafeCertificate,
+    Purpose::Record,
 ];
 
 /// One id for user and device, one seed for every key.
@@ -79,6 +84,40 @@ fn request() -> RequestToSign {
         time: Timestamp(1),
         nonce: Token::from_bytes(ID),
         body: Hash::of(&[]),
+    }
+}
+
+fn safe_certificate() -> certificate::Payload {
+    let head = Org::empty().log.head();
+    certificate::Payload {
+        organisation: organisation(),
+        safe: SafeId::from_bytes(ID),
+        previous: head,
+        place: head,
+        seen: head,
+        author: DeviceId::from_bytes(ID),
+        time: Timestamp(1),
+        body: certificate::Body::Changed { changes: Vec::new(), key: None, boxes: None },
+    }
+}
+
+fn record() -> record::Payload {
+    let head = Org::empty().log.head();
+    record::Payload {
+        organisation: organisation(),
+        safe: SafeId::from_bytes(ID),
+        seq: 1,
+        previous: head.hash,
+        epoch: 0,
+        seen: head,
+        log: head,
+        author: DeviceId::from_bytes(ID),
+        time: Timestamp(1),
+        adds: Vec::new(),
+        drops: Vec::new(),
+        keeps: Vec::new(),
+        nonce: [3; 24].into(),
+        ciphertext: vec![4; 32].into(),
     }
 }
 
@@ -118,6 +157,10 @@ fn make(purpose: Purpose) -> Vec<u8> {
             let summary = Summary { directory_key: &directory_key, anchor: Org::empty().log.head() };
             manifest::seal_empty(&place, &summary, &key, &signing(), &mut Seed(1)).unwrap()
         }
+        Purpose::SafeCertificate => {
+            safe_certificate().sign_with(|context, message| signing().sign(context, message))
+        }
+        Purpose::Record => record().sign_with(|context, message| signing().sign(context, message)),
         // The bytes that are signed are the same for both, so that the context alone tells them
         // apart.
         Purpose::Head => signing().sign(Context::Head, b"word").as_bytes().to_vec(),
@@ -180,6 +223,10 @@ fn opens(purpose: Purpose, bytes: &[u8]) -> bool {
         Purpose::Certificate => {
             Envelope::decode(bytes).is_ok_and(|it| it.verify(&verify()).is_ok() && it.payload().is_ok())
         }
+        Purpose::SafeCertificate => certificate::Envelope::decode(bytes)
+            .is_ok_and(|it| it.verify(&verify()).is_ok() && it.payload().is_ok()),
+        Purpose::Record => record::Envelope::decode(bytes)
+            .is_ok_and(|it| it.verify(&verify()).is_ok() && it.payload().is_ok()),
         Purpose::Receipt => {
             codec::decode::<ClaimReceipt>(bytes, 1_024).is_ok_and(|it| it.verify(&verify()).is_ok())
         }

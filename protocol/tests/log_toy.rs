@@ -18,7 +18,7 @@ use parsec_protocol::chain::export::{self, ExportFault, SignedHead};
 use parsec_protocol::chain::fork::{self, ForkFault, Form, Witness};
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::chain::log::{Log, LogError};
-use parsec_protocol::chain::rules::Rules;
+use parsec_protocol::chain::rules::{Rules, Signed};
 use parsec_protocol::codec;
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::keys::LocalStoreKey;
@@ -82,18 +82,24 @@ enum Fault {
 /// Most that a toy log adds up to.
 const SUM_MAX: u64 = 1_000;
 
+impl Signed for Toy {
+    type Payload = Payload;
+    type Findings = ();
+
+    const CONTEXT: Context = Context::Certificate;
+    const ENVELOPE_MAX_BYTES: usize = 256;
+
+    fn inspect(_: &Payload) {}
+}
+
 impl Rules for Toy {
     type Origin = u64;
-    type Payload = Payload;
     type Author = u64;
-    type Findings = ();
     type State = State;
     /// The writers' keys.
     type Around = [VerifyKey];
     type Fault = Fault;
 
-    const CONTEXT: Context = Context::Certificate;
-    const CERTIFICATE_MAX_BYTES: usize = 256;
     const LOG_MAX_CERTIFICATES: u64 = 40;
 
     fn first_hash(origin: &u64) -> Hash {
@@ -120,14 +126,12 @@ impl Rules for Toy {
         payload.previous
     }
 
-    fn inspect(_: &Payload) {}
+    fn key_of(_: &Log<Self>, keys: &[VerifyKey], writer: &u64) -> Option<VerifyKey> {
+        keys.get(usize::try_from(*writer).ok()?).copied()
+    }
 
     fn is_witness(_: &u64) -> bool {
         true
-    }
-
-    fn key_of(_: &Log<Self>, keys: &[VerifyKey], writer: &u64) -> Option<VerifyKey> {
-        keys.get(usize::try_from(*writer).ok()?).copied()
     }
 
     fn names(_: &Payload) -> Option<(u64, VerifyKey)> {

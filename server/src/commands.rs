@@ -125,7 +125,7 @@ pub const fn of_run(error: &RunError) -> u8 {
         RunError::Open { source, .. } => of_open(source),
         RunError::Lock(error) => of_lock(error),
         RunError::Mail(_) | RunError::Tls(_) => exit::CONFIGURATION,
-        RunError::Ready(_) => exit::IO,
+        RunError::Objects { .. } | RunError::Ready(_) => exit::IO,
         RunError::Serve(_) => exit::SYSTEM,
     }
 }

@@ -16,6 +16,7 @@ use crate::budgets::{Budgets, Share};
 use crate::clock::Clock;
 use crate::mail_queue::PAUSES;
 use crate::quota::{Rate, Rates};
+use crate::safes::SafeQuota;
 
 /// All settings of `parsec-metadata serve`.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct Config {
     pub rates: Option<Rates>,
     /// What of the stored things may be one party's.
     pub budgets: Budgets,
+    /// What the safes of an organisation may hold; one without an entry has what the disk has.
+    pub safe_quotas: Vec<SafeQuota>,
     /// After a restore: members put back what the logs lost, and nothing new enters one.
     pub repairs_only: bool,
     /// Connections open at once.
@@ -78,6 +81,7 @@ impl Config {
             mail_from: None,
             rates: None,
             budgets: Budgets::default(),
+            safe_quotas: Vec::new(),
             repairs_only: false,
             connections: CONNECTIONS_DEFAULT,
             ready_file: None,
@@ -191,6 +195,10 @@ pub struct ServeOptions {
     /// in it [default: 1000:64]
     #[arg(long, value_name = "INVITATIONS:MIB")]
     budget_organisation: Option<Share>,
+    /// What the safes of an organisation may hold, in MiB; may be given for several [default: what
+    /// the disk has, less 5 %]
+    #[arg(long, value_name = "ORGANISATION:MIB")]
+    safe_quota: Vec<SafeQuota>,
     /// After a restore: take nothing new into the logs until members have put back what it lost
     #[arg(long)]
     repairs_only: bool,
@@ -282,6 +290,7 @@ impl ServeOptions {
             budget_administrator: self.budget_administrator.or(file.budget_administrator),
             budget_member: self.budget_member.or(file.budget_member),
             budget_organisation: self.budget_organisation.or(file.budget_organisation),
+            safe_quota: if self.safe_quota.is_empty() { file.safe_quota } else { self.safe_quota },
             repairs_only: self.repairs_only || file.repairs_only,
             connections: self.connections.or(file.connections),
         })
@@ -339,6 +348,7 @@ impl ServeOptions {
                 member: self.budget_member.unwrap_or(usual.member),
                 organisation: self.budget_organisation.unwrap_or(usual.organisation),
             },
+            safe_quotas: self.safe_quota,
             repairs_only: self.repairs_only,
             connections: self.connections.unwrap_or(CONNECTIONS_DEFAULT),
             ready_file: self.ready_file,

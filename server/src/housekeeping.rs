@@ -10,11 +10,15 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::http::App;
+use crate::objects::ObjectStore as _;
+use crate::safes;
 use crate::store::pruning;
 
 /// How often to look: an invitation that has expired is answered about rightly meanwhile, so this
 /// is about room alone.
 const LOOK: Duration = Duration::from_secs(1);
+/// Objects, and parts of rings, that go in one piece: some milliseconds of the database's time.
+const SAFES_PIECE: usize = 32;
 
 /// Runs until the server stops.
 pub(crate) async fn run(app: Arc<App>) {
@@ -26,6 +30,7 @@ pub(crate) async fn run(app: Arc<App>) {
             _ = looks.tick() => {}
         }
         while !app.stopping.is_cancelled() && piece(&app).await {}
+        while !app.stopping.is_cancelled() && piece_of_safes(&app).await {}
     }
 }
 
@@ -44,4 +49,32 @@ async fn piece(app: &App) -> bool {
         }
         Err(_) => false,
     }
+}
+
+/// Objects and parts that nothing needed in time: first their rows, then the files. Whether there
+/// is more.
+async fn piece_of_safes(app: &Arc<App>) -> bool {
+    let now = app.clock.now();
+    match app.store.read(move |tx| Ok(tx.is_safe_due(now)?)).await {
+        Ok(true) => {}
+        Ok(false) | Err(_) => return false,
+    }
+    // Nobody brings one of them again between the two.
+    let _alone = app.objects.publishing.write().await;
+    let removed = app.store.write(move |tx| {
+        let more = safes::remove_parts(tx, now, SAFES_PIECE)?;
+        Ok((safes::expired(tx, now, SAFES_PIECE)?, more))
+    });
+    let Ok((objects, more)) = removed.await else { return false };
+    let more = more || objects.len() == SAFES_PIECE;
+    let keeper = Arc::clone(app);
+    let removing = tokio::task::spawn_blocking(move || {
+        for gone in objects {
+            if let Err(error) = keeper.objects.store.remove(&gone.place, &gone.named) {
+                // Bytes without a row are nobody's: they take room, and no more.
+                tracing::error!(%error, "the file of an object could not be removed");
+            }
+        }
+    });
+    removing.await.is_ok() && more
 }

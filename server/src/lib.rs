@@ -25,10 +25,12 @@ mod invitations;
 mod landing;
 mod mail;
 mod mail_queue;
+mod objects;
 mod quota;
 mod reinstate;
 mod reload;
 mod repair;
+mod safes;
 mod store;
 mod watchers;
 
@@ -60,6 +62,7 @@ pub use mail::MailSetupError;
 pub use quota::{Rate, RateError, Rates};
 pub use reinstate::{ReinstateError, Reinstated, repair_organisation};
 pub use reload::Reloader;
+pub use safes::{SafeQuota, SafeQuotaError};
 pub use store::{BackupError, LockError, OpenError, RestoreError, StoreError};
 
 /// Bits of the ready file: where the server listens is no secret, and may be waited for by another
@@ -93,6 +96,14 @@ pub enum RunError {
         path: PathBuf,
         /// Why it could not be opened.
         source: OpenError,
+    },
+    /// The folder of objects can't be used.
+    #[error("{path}: {source}")]
+    Objects {
+        /// Path of the folder.
+        path: PathBuf,
+        /// Why it could not be opened.
+        source: StoreError,
     },
     /// Another server has the database.
     #[error(transparent)]
@@ -165,8 +176,13 @@ impl Server {
             // The server works all the same; a full disk must not keep it from answering.
             tracing::warn!("the budgets could not be noted for `organisation usage`");
         }
+        let folder = objects::beside(&config.database);
+        let objects = objects::Folder::open(folder.clone())
+            .map_err(|source| RunError::Objects { path: folder, source })?;
         let app = Arc::new(http::App {
             store,
+            safe_quotas: safes::Quotas::new(&config.safe_quotas),
+            objects: http::Objects { store: objects, publishing: tokio::sync::RwLock::new(()) },
             watchers,
             quota: quota::Quota::new(config.rates),
             budgets: config.budgets,

@@ -82,6 +82,7 @@ impl Reloader {
             ("behind-proxy", started.behind_proxy != config.behind_proxy),
             ("insecure-plain-http", started.insecure_plain_http != config.insecure_plain_http),
             ("budgets", started.budgets != config.budgets),
+            ("safe-quota", started.safe_quotas != config.safe_quotas),
             ("connections", started.connections != config.connections),
         ]
         .into_iter()

@@ -1,4 +1,4 @@
-//! Who waits for which invitation, log, or rights to change.
+//! Who waits for which invitation, log, safes, or rights to change.
 //!
 //! Decides how many may wait, and that each has places of its own: whoever opens one stream more
 //! than is theirs loses their oldest, which is most likely one whose end has not been noticed yet,
@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, Token, UserId};
+use parsec_protocol::ids::{AttemptId, DeviceId, OrganisationId, SafeId, Token, UserId};
+use parsec_protocol::relay::SafeHint;
 use tokio::sync::Notify;
 
 use crate::store::invitations::Loaded;
@@ -33,6 +34,8 @@ pub(crate) enum Topic {
     /// What a member and the member's devices may do: a stream of theirs has to ask again whether
     /// it may go on.
     Rights { organisation: OrganisationId, user: UserId },
+    /// One of the safes that give a member a role, or gave one until now.
+    Safes { organisation: OrganisationId, user: UserId },
 }
 
 /// Something that has changed.
@@ -42,11 +45,49 @@ pub(crate) struct Change {
     /// The invitation as the change has left it, for streams of this process. A reader may have
     /// read a later state before it is told of this one.
     pub(crate) state: Option<Arc<Loaded>>,
+    /// How far a safe has come, where it is about one: all that is told of it.
+    pub(crate) safe: Option<SafeHint>,
 }
 
 impl From<Topic> for Change {
     fn from(topic: Topic) -> Self {
-        Self { topic, state: None }
+        Self { topic, state: None, safe: None }
+    }
+}
+
+impl Change {
+    /// An invitation has changed, and is now so.
+    pub(crate) const fn of_invitation(topic: Topic, state: Arc<Loaded>) -> Self {
+        Self { topic, state: Some(state), safe: None }
+    }
+
+    /// A safe has come so far.
+    pub(crate) const fn of_safe(topic: Topic, safe: SafeHint) -> Self {
+        Self { topic, state: None, safe: Some(safe) }
+    }
+}
+
+/// What changed, and the newest that is known of it.
+#[derive(Debug, Default)]
+struct News {
+    topics: BTreeMap<Topic, Option<Arc<Loaded>>>,
+    /// Each safe once, however often it has grown: as many as its member has.
+    safes: BTreeMap<SafeId, (Topic, SafeHint)>,
+}
+
+impl News {
+    fn note(&mut self, change: &Change) {
+        let topic = change.topic.clone();
+        match change.safe {
+            Some(hint) => self.safes.insert(hint.safe, (topic, hint)).map(drop),
+            None => self.topics.insert(topic, change.state.clone()).map(drop),
+        };
+    }
+
+    fn into_changes(self) -> Vec<Change> {
+        let topics = self.topics.into_iter().map(|(topic, state)| Change { topic, state, safe: None });
+        let safes = self.safes.into_values().map(|(topic, hint)| Change::of_safe(topic, hint));
+        topics.chain(safes).collect()
     }
 }
 
@@ -86,11 +127,11 @@ struct Bell {
     replaced: AtomicBool,
     /// What changed since this was taken last: some of the topics it watches, each once, with what
     /// the newest change of it left.
-    changed: Mutex<BTreeMap<Topic, Option<Arc<Loaded>>>>,
+    changed: Mutex<News>,
 }
 
 impl Bell {
-    fn changed(&self) -> MutexGuard<'_, BTreeMap<Topic, Option<Arc<Loaded>>>> {
+    fn changed(&self) -> MutexGuard<'_, News> {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -196,10 +237,10 @@ impl Watchers {
     /// Wakes everybody who watches one of the topics.
     pub(crate) fn notify(&self, changes: &[Change]) {
         let inner = self.lock();
-        for Change { topic, state } in changes {
-            for number in inner.topics.get(topic).into_iter().flatten() {
+        for change in changes {
+            for number in inner.topics.get(&change.topic).into_iter().flatten() {
                 if let Some(entry) = inner.all.get(number) {
-                    entry.bell.changed().insert(topic.clone(), state.clone());
+                    entry.bell.changed().note(change);
                     entry.bell.rung.notify_one();
                 }
             }
@@ -229,7 +270,7 @@ impl Watcher {
     /// change that was taken early still wakes.
     pub(crate) fn take(&self) -> Vec<Change> {
         let changed = std::mem::take(&mut *self.bell.changed());
-        changed.into_iter().map(|(topic, state)| Change { topic, state }).collect()
+        changed.into_changes()
     }
 
     /// Returns at the first change after the last return.

@@ -40,6 +40,12 @@ const EXPOSERS: &[(&str, &str)] = &[
         "makes the private keys out of a seed, for its public key and for a box",
     ),
     ("protocol/src/user_key.rs", "seals the user's seed to the user's devices"),
+    ("protocol/src/safes/keys.rs", "derives every key of a safe, and the check by which the log fixes it"),
+    ("protocol/src/safes/boxes.rs", "seals a safe's key to its members, takes it out of one's own box"),
+    ("protocol/src/safes/past.rs", "seals and opens the keys of earlier epochs"),
+    ("protocol/src/safes/object.rs", "derives the key of each object, seals and opens it"),
+    ("protocol/src/safes/content.rs", "makes the digest of a file"),
+    ("protocol/src/safes/seal.rs", "seals and opens the inside of records"),
     ("daemon/src/store/user_keys.rs", "keeps the user's later seeds in the encrypted store"),
     ("daemon/src/store/keyfile.rs", "takes the password for age, compares the seed with the certified key"),
     ("daemon/src/store/database.rs", "hands the store key to SQLCipher"),
@@ -235,7 +241,7 @@ fn silent_allowances(source: &Source, findings: &mut Vec<Finding>) {
 }
 
 /// What decides about keys, below which nothing may depend on how it is built.
-const WITHOUT_SWITCHES: &[&str] = &["protocol/src/enrol/", "protocol/src/chain/"];
+const WITHOUT_SWITCHES: &[&str] = &["protocol/src/enrol/", "protocol/src/chain/", "protocol/src/safe_log/"];
 
 /// A switch that takes a defence away can be turned on for a program that somebody uses.
 fn switches(source: &Source, findings: &mut Vec<Finding>) {

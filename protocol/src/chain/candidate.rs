@@ -8,12 +8,12 @@ use std::borrow::Cow;
 
 use super::envelope::Envelope;
 use super::head::Head;
-use super::rules::Rules;
+use super::rules::Signed;
 use crate::public_keys::{PreparedKey, VerifyKey};
 
 /// A certificate that was read. Nothing of it is believed.
 #[derive(Debug)]
-pub struct Candidate<'a, R: Rules> {
+pub struct Candidate<'a, R: Signed> {
     bytes: Cow<'a, [u8]>,
     envelope: Envelope<R>,
     payload: R::Payload,
@@ -22,7 +22,7 @@ pub struct Candidate<'a, R: Rules> {
     checked: Option<(VerifyKey, bool)>,
 }
 
-impl<'a, R: Rules> Candidate<'a, R> {
+impl<'a, R: Signed> Candidate<'a, R> {
     /// Reads envelope and payload, and inspects the payload by itself; nothing if either is
     /// malformed.
     #[must_use]
@@ -82,22 +82,22 @@ impl<'a, R: Rules> Candidate<'a, R> {
         &self.findings
     }
 
-    /// Makes it the certificate that follows `before`. Called where the rules have judged so, and
-    /// nowhere else.
-    pub(super) fn accept(self, before: Head) -> Accepted<'a, R> {
+    /// Makes it the one that follows `before`. Called where the rules have judged so, and nowhere
+    /// else.
+    pub(crate) fn accept(self, before: Head) -> Accepted<'a, R> {
         Accepted { bytes: self.bytes, payload: self.payload, before }
     }
 }
 
 /// A certificate that the rules have accepted as the next one of a log. Nothing else makes one.
 #[derive(Debug)]
-pub struct Accepted<'a, R: Rules> {
+pub struct Accepted<'a, R: Signed> {
     bytes: Cow<'a, [u8]>,
     payload: R::Payload,
     before: Head,
 }
 
-impl<R: Rules> Accepted<'_, R> {
+impl<R: Signed> Accepted<'_, R> {
     /// Where the log ends without it.
     #[must_use]
     pub const fn before(&self) -> Head {
@@ -135,7 +135,7 @@ impl<R: Rules> Accepted<'_, R> {
     }
 
     /// The parts, for the log that takes it in.
-    pub(super) fn into_payload(self) -> R::Payload {
+    pub(crate) fn into_payload(self) -> R::Payload {
         self.payload
     }
 }

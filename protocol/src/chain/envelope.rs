@@ -10,7 +10,7 @@ use minicbor::decode::{self, Decoder};
 use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
 
-use super::rules::Rules;
+use super::rules::Signed;
 use crate::codec::{self, CodecError};
 use crate::public_keys::{BadSignature, Context, PreparedKey, Signature, VerifyKey};
 
@@ -53,13 +53,13 @@ impl<'b, C, R> Decode<'b, C> for Envelope<R> {
     }
 }
 
-impl<R: Rules> Envelope<R> {
+impl<R: Signed> Envelope<R> {
     /// Reads an envelope, not yet what is inside.
     ///
     /// # Errors
-    /// [`CodecError`]; more than [`Rules::CERTIFICATE_MAX_BYTES`] are not looked at.
+    /// [`CodecError`]; more than [`Signed::ENVELOPE_MAX_BYTES`] are not looked at.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        codec::decode(bytes, R::CERTIFICATE_MAX_BYTES)
+        codec::decode(bytes, R::ENVELOPE_MAX_BYTES)
     }
 
     /// Checks the signature.
@@ -84,10 +84,10 @@ impl<R: Rules> Envelope<R> {
     /// # Errors
     /// [`CodecError`].
     pub fn payload(&self) -> Result<R::Payload, CodecError> {
-        codec::decode(&self.payload, R::CERTIFICATE_MAX_BYTES)
+        codec::decode(&self.payload, R::ENVELOPE_MAX_BYTES)
     }
 
-    /// Signs a payload with `sign`, which applies [`Rules::CONTEXT`], and returns the envelope's
+    /// Signs a payload with `sign`, which applies [`Signed::CONTEXT`], and returns the envelope's
     /// bytes.
     #[must_use]
     pub fn sign(payload: &R::Payload, sign: impl FnOnce(Context, &[u8]) -> Signature) -> Vec<u8> {

@@ -13,17 +13,29 @@ use super::log::Log;
 use crate::ids::Timestamp;
 use crate::public_keys::{Context, Hash, VerifyKey};
 
-/// The certificates and rules of one kind of log.
-pub trait Rules: Debug + Clone + Copy + PartialEq + Eq + Sized + 'static {
-    /// What names one log of this kind, and is fixed before its first certificate.
-    type Origin: Debug + Clone + PartialEq + Eq + Send + Sync;
+/// One kind of what is signed and hangs in a chain: its payload, its bounds, its context.
+pub trait Signed: Debug + Clone + Copy + PartialEq + Eq + Sized + 'static {
     /// What is signed.
     type Payload: Debug + Send + Encode<()> + for<'b> Decode<'b, ()>;
-    /// Who signs, by the payload.
-    type Author: Debug + Clone + Copy + PartialEq + Eq + Ord + Send;
     /// What a payload shows by itself and is slow to find out; it is found where several threads
     /// work.
     type Findings: Debug + Send;
+
+    /// What every signature of this kind is made under.
+    const CONTEXT: Context;
+    /// Largest envelope, in bytes.
+    const ENVELOPE_MAX_BYTES: usize;
+
+    /// Finds out what the payload shows by itself.
+    fn inspect(payload: &Self::Payload) -> Self::Findings;
+}
+
+/// The certificates and rules of one kind of log.
+pub trait Rules: Signed {
+    /// What names one log of this kind, and is fixed before its first certificate.
+    type Origin: Debug + Clone + PartialEq + Eq + Send + Sync;
+    /// Who signs, by the payload.
+    type Author: Debug + Clone + Copy + PartialEq + Eq + Ord + Send;
     /// What the accepted certificates say together.
     type State: Debug + Clone + Default;
     /// What the rules ask of beside the log itself, such as another log; `()` if nothing.
@@ -31,10 +43,6 @@ pub trait Rules: Debug + Clone + Copy + PartialEq + Eq + Sized + 'static {
     /// What can be wrong with a certificate at its place: one for each rule.
     type Fault: Debug + Clone + Copy + PartialEq + Eq + std::error::Error + Send + Sync;
 
-    /// What every signature of this kind is made under.
-    const CONTEXT: Context;
-    /// Largest envelope, in bytes.
-    const CERTIFICATE_MAX_BYTES: usize;
     /// Most certificates of one log. A full log looks at no further bytes.
     const LOG_MAX_CERTIFICATES: u64;
 
@@ -56,9 +64,6 @@ pub trait Rules: Debug + Clone + Copy + PartialEq + Eq + Sized + 'static {
 
     /// The author's view of this log: a place that it must pass through.
     fn seen(payload: &Self::Payload) -> Head;
-
-    /// Finds out what the payload shows by itself.
-    fn inspect(payload: &Self::Payload) -> Self::Findings;
 
     /// Whether an author's word for a head can be held against them: not that of a key which is
     /// destroyed.

@@ -167,6 +167,7 @@ problems! {
     SafeLastOwner "safe_last_owner" Caller retry=false exit=77 "Make somebody else an owner first: `parsecctl safe share SAFE MEMBER --role owner`.";
     SafeNotOpen "safe_not_open" Caller retry=false exit=77 "Its owners have closed the safe for writing. Ask one of them.";
     SafeKeyMissing "safe_key_missing" Peer retry=true exit=75 "Any member who writes in the safe hands you its key as soon as their device is online; nothing is to do.";
+    SafeUntrusted "safe_untrusted" Interference retry=false exit=76 "A device of a member, or its program, wrote what it must not; none of it was taken. Ask that member; an owner can take them out with `parsecctl safe unshare`.";
     SafeTooNew "safe_too_new" Caller retry=false exit=78 "A member writes in this safe with a newer Parsec: update this one.";
     SafeFull "safe_full" Caller retry=false exit=69 "The safe has as many members, files or changes as one may have. Begin another safe.";
     PathNotFound "path_not_found" Caller retry=false exit=66 "`parsecctl safe ls` shows what is there.";

@@ -183,14 +183,19 @@ fixed_bytes! {
     SafeId, 16
 }
 fixed_bytes! {
-    /// A file, folder or symbolic link of a safe, whatever it is called. 16 random bytes.
+    /// A file, folder or symlink in a safe, whatever it is called and wherever it is. 16 random
+    /// bytes.
     EntryId, 16
 }
 fixed_bytes! {
-    /// Names one change of a safe, drawn when a person acts. 16 bytes.
+    /// Sealed bytes on the server. 16 random bytes, drawn in the call that seals.
+    ObjectId, 16
+}
+fixed_bytes! {
+    /// One act of a person in a safe, for ever. 16 random bytes, or derived from another one.
     OperationId, 16
 }
-debug_as_hex!(UserId, DeviceId, AttemptId, SafeId, EntryId, OperationId);
+debug_as_hex!(UserId, DeviceId, AttemptId, SafeId, EntryId, ObjectId, OperationId);
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

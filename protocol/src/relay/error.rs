@@ -133,4 +133,22 @@ error_codes! {
     BoxConflict = 39, 409, "box_conflict";
     /// No key box is there for this key and device.
     BoxUnknown = 40, 404, "box_unknown";
+    /// No such safe, or none of the caller's.
+    SafeUnknown = 41, 404, "safe_unknown";
+    /// The safe has gone on: the certificate does not stand next.
+    SafeConflict = 42, 409, "safe_conflict";
+    /// The safe's key is due: somebody who has it may not have it any more.
+    RekeyNeeded = 43, 409, "rekey_needed";
+    /// The safe is read-only or deleted.
+    SafeNotOpen = 44, 409, "safe_not_open";
+    /// The record adds objects that are not here.
+    ObjectMissing = 45, 409, "object_missing";
+    /// Another object has this id.
+    ObjectConflict = 46, 409, "object_conflict";
+    /// No such ring or part is here.
+    RingMissing = 47, 404, "ring_missing";
+    /// The ring does not fit its certificate.
+    RingRefused = 48, 422, "ring_refused";
+    /// The record breaks a rule of its safe.
+    RecordRefused = 49, 422, "record_refused";
 }

@@ -5,7 +5,8 @@
 //! no path holds any, because proxies write paths down.
 
 use super::{API_PREFIX, Least};
-use crate::ids::{AttemptId, DeviceId, OrganisationId, Token, UserId};
+use crate::ids::{AttemptId, DeviceId, OrganisationId, SafeId, Token, UserId};
+use crate::public_keys::Hash;
 use crate::sealing::KeyHash;
 
 /// POST, anonymous: [`super::BootstrapRequest`].
@@ -134,6 +135,72 @@ pub fn key(org: &OrganisationId, key: &KeyHash) -> String {
 #[must_use]
 pub fn key_box(org: &OrganisationId, user: &UserId, key: &KeyHash, device: &DeviceId) -> String {
     format!("{API_PREFIX}/organisations/{org}/users/{user}/boxes/{key}/{device}")
+}
+/// GET, authenticated: [`super::SafeList`]. POST: [`super::NewSafe`] → [`super::SafeLogged`].
+#[must_use]
+pub fn safes(org: &OrganisationId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/safes")
+}
+/// GET, authenticated: the page of [`super::SafeList`] that a page before it named.
+#[must_use]
+pub fn safes_after(org: &OrganisationId, after: &SafeId) -> String {
+    format!("{API_PREFIX}/organisations/{org}/safes?after={after}")
+}
+/// POST, authenticated: [`super::SafeCertificate`] → [`super::SafeLogged`].
+#[must_use]
+pub fn safe_log(org: &OrganisationId, safe: &SafeId) -> String {
+    format!("{}/log", one_safe(org, safe))
+}
+/// GET, authenticated: certificates from position `from` (0 first): a [`super::SafeLogPage`]. With
+/// the [`super::Least`] count that the reader knows.
+#[must_use]
+pub fn safe_log_page(org: &OrganisationId, safe: &SafeId, from: u64, least: Least) -> String {
+    least.on(format!("{}?from={from}", safe_log(org, safe)))
+}
+/// GET, authenticated: the encoding of a ring's head, by its hash.
+#[must_use]
+pub fn safe_ring(org: &OrganisationId, safe: &SafeId, ring: &Hash) -> String {
+    format!("{}/rings/{ring}", one_safe(org, safe))
+}
+/// GET and PUT, authenticated: a part of a ring, or a block of past keys, by SHA-256 of its bytes,
+/// which are the body.
+#[must_use]
+pub fn safe_part(org: &OrganisationId, safe: &SafeId, part: &Hash) -> String {
+    format!("{}/parts/{part}", one_safe(org, safe))
+}
+/// PUT, authenticated: a box, which is the body. GET: [`super::PostedBoxes`].
+#[must_use]
+pub fn safe_box(org: &OrganisationId, safe: &SafeId, epoch: u64, user: &UserId) -> String {
+    format!("{}/boxes/{epoch}/{user}", one_safe(org, safe))
+}
+/// POST, authenticated: [`super::NewRecord`] → [`super::RecordAnswer`].
+#[must_use]
+pub fn safe_journal(org: &OrganisationId, safe: &SafeId) -> String {
+    format!("{}/journal", one_safe(org, safe))
+}
+/// GET, authenticated: records behind the first `from`: a [`super::JournalPage`]. With the
+/// [`super::Least`] number of records that the reader knows.
+#[must_use]
+pub fn safe_journal_page(org: &OrganisationId, safe: &SafeId, from: u64, least: Least) -> String {
+    least.on(format!("{}?from={from}", safe_journal(org, safe)))
+}
+/// PUT, authenticated, with [`super::ObjectHeads::signed_hash`] as the body's: objects.
+#[must_use]
+pub fn safe_objects(org: &OrganisationId, safe: &SafeId) -> String {
+    format!("{}/objects", one_safe(org, safe))
+}
+/// POST, authenticated: [`super::ObjectIds`] → those of them that are not there.
+#[must_use]
+pub fn safe_objects_missing(org: &OrganisationId, safe: &SafeId) -> String {
+    format!("{}/missing", safe_objects(org, safe))
+}
+/// POST, authenticated: [`super::ObjectIds`] → objects.
+#[must_use]
+pub fn safe_objects_fetch(org: &OrganisationId, safe: &SafeId) -> String {
+    format!("{}/fetch", safe_objects(org, safe))
+}
+fn one_safe(org: &OrganisationId, safe: &SafeId) -> String {
+    format!("{}/{safe}", safes(org))
 }
 /// GET, anonymous: `204` while the server serves.
 pub const HEALTH: &str = "/v1/health";

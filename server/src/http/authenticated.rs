@@ -19,7 +19,8 @@ use parsec_protocol::relay::{
 
 use super::invited::{deposit, read_step};
 use super::route::MemberCall;
-use super::{App, body, device_events, registering, repairing, signed, user_keys};
+use super::safes::{OneSafe, SafeCall};
+use super::{App, body, device_events, registering, repairing, safes, signed, user_keys};
 use crate::budgets::Wish;
 use crate::errors::Refusal;
 use crate::invitations::{self, Member};
@@ -166,6 +167,7 @@ const fn body_max(call: &MemberCall) -> usize {
         MemberCall::ChangeKey => user_keys::KEY_CHANGE_MAX_BYTES,
         MemberCall::PutKey(_) => user_keys::KEY_MAX_BYTES,
         MemberCall::PutBox(..) => user_keys::BOX_MAX_BYTES,
+        MemberCall::Safe(call) => call.body_max(),
         MemberCall::Invitations { .. }
         | MemberCall::Invitation(_)
         | MemberCall::Cancel(_)
@@ -184,6 +186,7 @@ const fn body_max(call: &MemberCall) -> usize {
 const fn enters_a_log(call: &MemberCall) -> bool {
     match call {
         MemberCall::Complete(..) | MemberCall::Enrol | MemberCall::Publish | MemberCall::ChangeKey => true,
+        MemberCall::Safe(call) => call.enters_a_log(),
         MemberCall::Invitations { .. }
         | MemberCall::Invite
         | MemberCall::Invitation(_)
@@ -215,10 +218,16 @@ pub(crate) async fn answer(
     content: Body,
 ) -> Result<Response, Refusal> {
     let signed = signed::open(&app, &organisation, address, parts).await?;
-    let content = body::read(content, body_max(&call)).await?;
-    signed.check(&content)?;
     let (member, key) = (signed.member, signed.key);
     let caller = Caller { organisation, device: member.device, user: member.user, key };
+    if let MemberCall::Safe(SafeCall::One(safe, OneSafe::PutObjects)) = call {
+        // Read as it comes; what was signed for are its heads.
+        body::check_length(&content, body_max(&call))?;
+        let now = app.clock.now();
+        return safes::put_objects(&app, caller, safe, &signed, content, now).await;
+    }
+    let content = body::read(content, body_max(&call)).await?;
+    signed.check(&content)?;
     let (now, store) = (app.clock.now(), caller.store(&app));
     if app.repairs_only && enters_a_log(&call) {
         return Err(Refusal::HELD);
@@ -283,6 +292,7 @@ pub(crate) async fn answer(
         MemberCall::PutBox(user, key, device) => {
             user_keys::put_box(&app, caller, (user, key, device), body::decode(&content)?).await
         }
+        MemberCall::Safe(call) => safes::answer(&app, caller, call, content, now).await,
         MemberCall::Manifest { least } => {
             let load = move |tx: &dyn Tx| {
                 let member = caller.member(tx)?;

@@ -20,11 +20,15 @@ use crate::errors::Refusal;
 /// How long a body may take to arrive: a step of 64 KiB over a line of 32 kbit/s needs 16 s.
 const BODY_WAIT: Duration = Duration::from_secs(30);
 
+/// Refuses a body that says beforehand that it has more than `max` bytes.
+pub(crate) fn check_length(body: &Body, max: usize) -> Result<(), Refusal> {
+    let more = body.size_hint().lower() > u64::try_from(max).unwrap_or(u64::MAX);
+    if more { Err(ErrorCode::TooLarge.into()) } else { Ok(()) }
+}
+
 /// Reads at most `max` bytes; none of a body that says beforehand that it has more.
 pub(crate) async fn read(body: Body, max: usize) -> Result<Bytes, Refusal> {
-    if body.size_hint().lower() > u64::try_from(max).unwrap_or(u64::MAX) {
-        return Err(ErrorCode::TooLarge.into());
-    }
+    check_length(&body, max)?;
     let collecting = Limited::new(body, max).collect();
     match tokio::time::timeout(BODY_WAIT, collecting).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),

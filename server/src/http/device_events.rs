@@ -1,5 +1,5 @@
-//! The one event stream of a member's device: the log's length, and the invitations it asks to be
-//! told of.
+//! The one event stream of a member's device: the log's length, the invitations it asks to be told
+//! of, and how far the member's safes have come.
 //!
 //! Decides what is told: at once all that was asked for, then each change, whole, so that an event
 //! is the answer of the read it calls for and nothing is told that the read would refuse. Ends when
@@ -19,7 +19,8 @@ use parsec_protocol::codec;
 use parsec_protocol::ids::{Timestamp, Token};
 use parsec_protocol::limits::FOLLOWED_MAX;
 use parsec_protocol::relay::{
-    EVENT_GONE, EVENT_INVITATION, EVENT_LOG, ErrorCode, Follow, InvitationGone, LogLength,
+    EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EVENT_SAFE, ErrorCode, Follow, InvitationGone, LogLength,
+    SAFE_PAGE_MAX, SafeEntry, SafeHint,
 };
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
@@ -46,6 +47,16 @@ struct Look {
     count: Option<u64>,
     /// The state of each invitation looked at; none where this member sees none.
     states: Vec<(Token, Option<State>)>,
+    safes: Vec<SafeHint>,
+}
+
+/// What is looked at besides invitations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whole {
+    /// The log and all safes: at the beginning.
+    All,
+    Log,
+    Neither,
 }
 
 struct State {
@@ -90,11 +101,15 @@ pub(super) async fn open(app: Arc<App>, caller: Caller, asked: Follow) -> Result
         Holder::Device { organisation: organisation.clone(), device: caller.device },
         Holder::Member { organisation: organisation.clone(), user },
     ];
-    let mut topics = vec![caller.rights(), Topic::Log { organisation }];
+    let mut topics = vec![
+        caller.rights(),
+        Topic::Safes { organisation: organisation.clone(), user },
+        Topic::Log { organisation },
+    ];
     topics.extend(asked.tokens.iter().map(|token| caller.topic(*token)));
     // Registered before the first look, so that no change falls between.
     let watcher = app.watchers.watch(holders, topics);
-    let first = look(&app, &caller, true, asked.tokens).await?;
+    let first = look(&app, &caller, Whole::All, asked.tokens).await?;
     let mut keep_alive = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stream = Stream {
@@ -112,11 +127,15 @@ pub(super) async fn open(app: Arc<App>, caller: Caller, asked: Follow) -> Result
 }
 
 /// Reads everything in one transaction, by the rights of this moment.
-async fn look(app: &App, caller: &Caller, counted: bool, tokens: Vec<Token>) -> Result<Look, Refusal> {
+async fn look(app: &App, caller: &Caller, whole: Whole, tokens: Vec<Token>) -> Result<Look, Refusal> {
     let (now, caller, store) = (app.clock.now(), caller.clone(), caller.store(app));
     let look = move |tx: &dyn Tx| {
         let member = caller.member(tx)?;
-        let count = if counted { Some(log::end(tx, &caller.organisation)?.head.count) } else { None };
+        let count = match whole {
+            Whole::All | Whole::Log => Some(log::end(tx, &caller.organisation)?.head.count),
+            Whole::Neither => None,
+        };
+        let safes = if whole == Whole::All { hints(tx, &caller)? } else { Vec::new() };
         let mut states = Vec::with_capacity(tokens.len());
         for token in tokens {
             let state = match caller.see(tx, member, &token, now) {
@@ -126,9 +145,17 @@ async fn look(app: &App, caller: &Caller, counted: bool, tokens: Vec<Token>) -> 
             };
             states.push((token, state));
         }
-        Ok(Look { member, count, states })
+        Ok(Look { member, count, states, safes })
     };
     store.read(look).await
+}
+
+/// How far the member's safes have come. Whoever has more than fit one list asks for the list.
+fn hints(tx: &dyn Tx, caller: &Caller) -> Result<Vec<SafeHint>, Refusal> {
+    let list = tx.safes_of(&caller.organisation, &caller.user, None, SAFE_PAGE_MAX)?;
+    let hint =
+        |entry: &SafeEntry| SafeHint { safe: entry.safe, log: entry.log.count, seq: entry.journal.count };
+    Ok(list.safes.iter().filter(|entry| entry.role.is_some()).map(hint).collect())
 }
 
 impl Stream {
@@ -138,6 +165,9 @@ impl Stream {
             && self.count.replace(count) != Some(count)
         {
             self.ready.push_back(event(EVENT_LOG, &codec::encode(&LogLength { count })));
+        }
+        for hint in look.safes {
+            self.ready.push_back(event(EVENT_SAFE, &codec::encode(&hint)));
         }
         let now = self.app.clock.now();
         for (token, state) in look.states {
@@ -177,8 +207,9 @@ impl Stream {
     /// Tells of what changed, and looks at what came without its state; `false` when the stream is
     /// over.
     async fn follow_up(&mut self, changes: Vec<Change>) -> bool {
-        let (mut log, mut rights, mut tokens, mut states) = (false, false, self.due(), Vec::new());
-        for Change { topic, state } in changes {
+        let (mut log, mut rights, mut tokens) = (false, false, self.due());
+        let (mut states, mut safes) = (Vec::new(), Vec::new());
+        for Change { topic, state, safe } in changes {
             match topic {
                 Topic::Log { .. } => log = true,
                 Topic::Invitation { token, .. } => {
@@ -197,17 +228,20 @@ impl Stream {
                     }
                 }
                 Topic::Rights { .. } => rights = true,
+                Topic::Safes { .. } => safes.extend(safe),
             }
         }
         if !rights && !log && tokens.is_empty() {
-            self.tell(Look { member: self.member, count: None, states });
+            self.tell(Look { member: self.member, count: None, states, safes });
             return true;
         }
-        match look(&self.app, &self.caller, log, tokens).await {
+        let whole = if log { Whole::Log } else { Whole::Neither };
+        match look(&self.app, &self.caller, whole, tokens).await {
             // With other rights other invitations are seen: the device asks again, and is told by
             // those.
             Ok(mut look) if look.member == self.member => {
                 look.states.extend(states);
+                look.safes = safes;
                 self.tell(look);
                 true
             }

@@ -16,6 +16,7 @@ mod presence;
 mod registering;
 mod repairing;
 mod route;
+mod safes;
 mod signed;
 mod user_keys;
 
@@ -27,6 +28,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::Response;
 use parsec_protocol::relay::{HEADER_SERVER, SERVER_GENERATION};
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,8 +42,10 @@ use crate::clock::Clock;
 use crate::errors::Refusal;
 use crate::mail::Mailer;
 use crate::mail_queue::MailQueue;
+use crate::objects::Folder;
 use crate::quota::{Key, Quota};
 use crate::reload::Current;
+use crate::safes::Quotas;
 use crate::store::Store;
 use crate::watchers::Watchers;
 use route::Route;
@@ -50,6 +54,14 @@ use route::Route;
 /// it.
 const REQUEST_WAIT: Duration = Duration::from_secs(60);
 
+/// The bytes of large objects.
+pub(crate) struct Objects {
+    pub(crate) store: Folder,
+    /// Held for reading from when files get their names until their rows are there; for writing
+    /// while files go whose rows have gone.
+    pub(crate) publishing: RwLock<()>,
+}
+
 /// What all requests share.
 pub(crate) struct App {
     pub(crate) store: Store,
@@ -57,6 +69,8 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) quota: Quota,
     pub(crate) budgets: Budgets,
+    pub(crate) safe_quotas: Quotas,
+    pub(crate) objects: Objects,
     pub(crate) nonces: Nonces,
     pub(crate) presence: Presence,
     pub(crate) mailer: Current<Mailer>,

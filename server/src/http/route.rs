@@ -10,6 +10,8 @@ use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{ErrorCode, Least};
 use parsec_protocol::sealing::KeyHash;
 
+use super::safes::SafeCall;
+
 /// A call that needs no identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -59,6 +61,7 @@ pub(crate) enum MemberCall {
     PutBox(UserId, KeyHash, DeviceId),
     Manifest { least: Least },
     PutManifest,
+    Safe(SafeCall),
 }
 
 impl Route {
@@ -96,6 +99,7 @@ impl Route {
                 MemberCall::Key(_) | MemberCall::PutKey(_) => "keys/K",
                 MemberCall::GetBox(..) | MemberCall::PutBox(..) => "users/U/boxes/K/D",
                 MemberCall::Manifest { .. } | MemberCall::PutManifest => "manifest",
+                MemberCall::Safe(call) => call.pattern(),
             },
         }
     }
@@ -138,6 +142,9 @@ fn call(method: &str, rest: &[&str], query: Option<&str>) -> Result<WithOrganisa
         ("GET", ["invited", "log"]) => return invited(InvitedCall::Log { from: from(query)?, least }),
         ("GET", ["log"]) => return member(MemberCall::Log { from: from(query)?, least }),
         ("GET", ["manifest"]) if query.is_none() => return member(MemberCall::Manifest { least }),
+        (_, ["safes", rest @ ..]) => {
+            return member(MemberCall::Safe(SafeCall::of(method, rest, query, least)?));
+        }
         // Whatever does not grow is not read so.
         _ if least != Least::NOTHING => return Err(ErrorCode::BadRequest),
         ("GET", ["invitations"]) => {
@@ -223,7 +230,7 @@ fn step(text: &str) -> Result<u8, ErrorCode> {
     }
 }
 
-fn from(query: Option<&str>) -> Result<u64, ErrorCode> {
+pub(super) fn from(query: Option<&str>) -> Result<u64, ErrorCode> {
     query.map_or(Ok(0), |query| number(query, "from="))
 }
 

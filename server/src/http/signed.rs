@@ -96,7 +96,12 @@ fn proved(
 impl Signed {
     /// Refuses a body that is not the one that was signed for.
     pub(crate) fn check(&self, body: &[u8]) -> Result<(), Refusal> {
-        if Hash::of(&[body]) == self.body { Ok(()) } else { Err(ErrorCode::NotAuthenticated.into()) }
+        self.check_hash(&Hash::of(&[body]))
+    }
+
+    /// Refuses a body of which another hash was signed.
+    pub(crate) fn check_hash(&self, hash: &Hash) -> Result<(), Refusal> {
+        if *hash == self.body { Ok(()) } else { Err(ErrorCode::NotAuthenticated.into()) }
     }
 }
 

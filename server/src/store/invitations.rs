@@ -90,7 +90,7 @@ impl Loaded {
     pub(crate) fn into_change(self) -> Change {
         let topic =
             Topic::Invitation { organisation: self.organisation.clone(), token: self.invitation.token };
-        Change { topic, state: Some(Arc::new(self)) }
+        Change::of_invitation(topic, Arc::new(self))
     }
 }
 

@@ -76,6 +76,11 @@ impl OpenLog {
         &self.origin.root
     }
 
+    /// The organisation whose log it is.
+    pub(crate) const fn organisation(&self) -> &OrganisationId {
+        &self.origin.organisation
+    }
+
     /// Where it ends now.
     pub(crate) const fn head(&self) -> Head {
         self.head
@@ -116,7 +121,7 @@ fn take_in(
             None
         }
         Body::Device { device, user, verify_key, encryption_key, kind, sealed_label: _ } => {
-            let device = DeviceToAdd { device, user, verify_key, encryption_key, kind: *kind };
+            let device = DeviceToAdd { device, user, verify_key, encryption_key, kind: *kind, position };
             tx.insert_device(organisation, &device)?;
             None
         }
@@ -154,8 +159,14 @@ pub(crate) struct StoredView<'a> {
 }
 
 impl StoredView<'_> {
-    const fn organisation(&self) -> &OrganisationId {
+    /// The organisation whose log it is.
+    pub(crate) const fn organisation(&self) -> &OrganisationId {
         &self.log.origin.organisation
+    }
+
+    /// The transaction in which it is seen.
+    pub(crate) const fn tx(&self) -> &dyn Tx {
+        self.tx
     }
 
     /// What the certificate at `position` says, which the log has.

@@ -15,6 +15,7 @@ pub(crate) mod manifests;
 pub(crate) mod pruning;
 mod queue;
 pub(crate) mod rows;
+pub(crate) mod safes;
 mod signers;
 pub(crate) mod sqlite;
 mod standalone;
@@ -34,6 +35,7 @@ pub(crate) use key_rows::{KeyOf, KeyRows};
 #[cfg(test)]
 pub(crate) use queue::Costs;
 pub(crate) use queue::{Store, Threads};
+pub(crate) use safes::SafeRows;
 pub use sqlite::{BackupError, LockError, OpenError, RestoreError};
 pub(crate) use sqlite::{DatabaseLock, Making, back_up, check_log, present, restore};
 pub(crate) use standalone::Standalone;
@@ -54,14 +56,14 @@ use rows::{
 /// engine changes in the same statement.
 ///
 /// **Locks.** Work that changes rows on the strength of what it has read takes the lock first, in
-/// this one order: an organisation's log ([`Tx::lock_log`]), then an invitation with its attempts
-/// and steps ([`Tx::lock_invitation`]). Work that takes both takes the log's first, also where it
+/// this one order: an organisation's log ([`Tx::lock_log`]), then a safe ([`SafeRows::lock_safe`]),
+/// then an invitation with its attempts and steps ([`Tx::lock_invitation`]). Work that takes both takes the log's first, also where it
 /// needs it last. A lock ends with the transaction. An engine with one writer has nothing to do for
 /// one.
 ///
 /// # Errors
 /// [`StoreError`], of each operation.
-pub(crate) trait Tx: KeyRows {
+pub(crate) trait Tx: KeyRows + SafeRows {
     /// Until the end of this transaction, no other appends to the log of `organisation`, changes
     /// its members, or founds it. Returns where the log ends, or nothing where there is no founded
     /// organisation of this name.

@@ -93,6 +93,8 @@ pub(crate) struct DeviceToAdd<'a> {
     /// Hash of the device's key.
     pub(crate) encryption_key: &'a KeyHash,
     pub(crate) kind: DeviceKind,
+    /// Position of the device's certificate.
+    pub(crate) position: u64,
 }
 
 /// A device of a user, as the log says.

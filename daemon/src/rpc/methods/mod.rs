@@ -195,6 +195,8 @@ mod tests {
             method::USER_REVOKE,
             method::USER_PROFILE,
             method::USER_REKEY,
+            method::SAFE_SHARE,
+            method::SAFE_UNSHARE,
         ];
         for spec in TABLE {
             let needs = vouching.contains(&spec.name)

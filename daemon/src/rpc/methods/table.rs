@@ -5,12 +5,15 @@
 
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector, DeviceRevoke,
-    DeviceSelector, Empty, InviteCancel, InviteDevice, InviteUser, ReceiptExport, TrustAcknowledge,
-    TrustExport, TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
+    DeviceSelector, Empty, FileConflicts, FileList, FileMakeFolder, FileMove, FileRemove, FileSelector,
+    InviteCancel, InviteDevice, InviteUser, ReceiptExport, SafeCreate, SafeRename, SafeSelector, SafeShare,
+    SafeStatus, SafeSync, SafeUnshare, TrustAcknowledge, TrustExport, TrustFork, TrustImport, TrustLog,
+    TrustShow, UserProfile, UserRevoke, UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, raw, read};
 use crate::calls::admin::{self, Change};
+use crate::calls::safes::{files, membership, status};
 use crate::calls::{evidence, invitations, members, repair};
 use crate::engine::command::{Command, Needs};
 use crate::enrolment::Act;
@@ -175,6 +178,25 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(RECEIPT_EXPORT, Look, |session, params: ReceiptExport| {
         evidence::receipt(&session, params.device)
     }),
+    on_session!(SAFE_CREATE, Own, |session, params: SafeCreate| membership::create(&session, params)),
+    on_session!(SAFE_LIST, Look, |session| status::list(&session)),
+    on_session!(SAFE_SHOW, Look, |session, params: SafeSelector| status::show(&session, params)),
+    on_session!(SAFE_MEMBERS, Look, |session, params: SafeSelector| membership::list(&session, params)),
+    // Who is let in reads everything that the safe ever had.
+    on_session!(SAFE_SHARE, Vouch, |session, params: SafeShare| membership::share(&session, params)),
+    on_session!(SAFE_UNSHARE, Vouch, |session, params: SafeUnshare| membership::unshare(&session, params)),
+    on_session!(SAFE_ACCEPT, Own, |session, params: SafeSelector| membership::accept(&session, params)),
+    on_session!(SAFE_LEAVE, Own, |session, params: SafeSelector| membership::leave(&session, params)),
+    on_session!(SAFE_RENAME, Own, |session, params: SafeRename| files::rename_safe(&session, params)),
+    on_session!(SAFE_STATUS, Look, |session, params: SafeStatus| status::status(&session, params)),
+    on_session!(SAFE_SYNC, Look, |session, params: SafeSync| status::sync(&session, params)),
+    on_session!(FILE_LIST, Look, |session, params: FileList| files::list(&session, params)),
+    on_session!(FILE_STAT, Look, |session, params: FileSelector| files::stat(&session, params)),
+    on_session!(FILE_MAKE_FOLDER, Own, |session, params: FileMakeFolder| files::make_folder(&session, params)),
+    on_session!(FILE_MOVE, Own, |session, params: FileMove| files::rename(&session, params)),
+    on_session!(FILE_COPY, Own, |session, params: FileMove| files::copy(&session, params)),
+    on_session!(FILE_REMOVE, Own, |session, params: FileRemove| files::remove(&session, params)),
+    on_session!(FILE_CONFLICTS, Look, |session, params: FileConflicts| files::conflicts(&session, params)),
     ask!(DOCTOR, Look, |_none: Empty| Command::Doctor),
     ask!(NET_STATUS, Look, |_none: Empty| Command::NetStatus),
     ask!(NET_PEERS, Look, |_none: Empty| Command::NetPeers),

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Organisation;
+use super::at::{DeviceAt, UserAt};
 use super::certificate::{Author, Body, DeviceKind, ManifestMark, Payload, Profile};
 use super::rules::Fault;
 use super::view::{AuthorState, UserState};
@@ -164,6 +165,10 @@ pub struct DeviceRecord {
 pub struct Membership {
     users: Vec<UserRecord>,
     devices: Vec<DeviceRecord>,
+    /// For each of these, the position of the certificate that revoked it or its user.
+    device_ends: Vec<Option<u64>>,
+    /// Positions of certificates that are no enrolments, ascending.
+    changes: Vec<u64>,
     user_index: BTreeMap<UserId, UserIndex>,
     device_index: BTreeMap<DeviceId, usize>,
     /// Of users not revoked.
@@ -183,13 +188,16 @@ pub struct Membership {
 struct UserIndex {
     at: usize,
     devices: Vec<usize>,
-    profile_position: u64,
+    /// Every profile of the user with its certificate's position, the present one last.
+    profiles: Vec<(u64, Profile)>,
+    /// Position of the certificate that revoked the user.
+    revoked: Option<u64>,
     /// Devices that were named as abandoned and have not come into the log since.
     abandoned: usize,
     /// Key changes in which no device was abandoned.
     key_changes: usize,
-    /// Position of the newest certificate that revoked a device of the user.
-    device_revoked: Option<u64>,
+    /// Positions of the certificates that revoked a device of the user, ascending.
+    device_revocations: Vec<u64>,
 }
 
 impl VerifiedLog {
@@ -253,7 +261,7 @@ impl VerifiedLog {
     /// have.
     #[must_use]
     pub fn is_suspended(&self, user: &UserId) -> bool {
-        self.state().is_suspended(user)
+        self.state().user_at(user, u64::MAX).is_some_and(|user| user.suspended)
     }
 
     /// Whether a change of its user's key has named this device as abandoned.
@@ -285,7 +293,7 @@ impl Membership {
         let record = self.users.get(index.at)?;
         Some(UserState {
             profile: record.profile,
-            profile_position: index.profile_position,
+            profile_position: index.profiles.last().map_or(0, |(position, _)| *position),
             revoked: record.revoked.is_some(),
             devices: index.devices.len().saturating_add(index.abandoned),
             devices_revoked: self.devices_revoked(index),
@@ -299,10 +307,45 @@ impl Membership {
         index.devices.iter().filter(revoked).count()
     }
 
-    fn is_suspended(&self, user: &UserId) -> bool {
-        let Some(index) = self.user_index.get(user) else { return false };
-        let present = self.users.get(index.at).and_then(|record| record.keys.last());
-        present.is_some_and(|key| index.device_revoked.is_some_and(|at| at > key.position))
+    /// The user after the first `n` certificates.
+    pub(super) fn user_at(&self, user: &UserId, n: u64) -> Option<UserAt> {
+        let index = self.user_index.get(user)?;
+        let record = self.users.get(index.at)?;
+        let key = record.keys.iter().rfind(|key| key.position < n)?;
+        let (_, profile) = *index.profiles.iter().rfind(|(position, _)| *position < n)?;
+        let lives = |at: &usize| self.is_alive(*at, n);
+        Some(UserAt {
+            profile,
+            revoked: index.revoked.is_some_and(|position| position < n),
+            has_device: index.devices.iter().any(lives),
+            suspended: index.device_revocations.iter().any(|at| *at > key.position && *at < n),
+            encryption_key: key.key,
+        })
+    }
+
+    /// The device after the first `n` certificates.
+    pub(super) fn device_at(&self, device: &DeviceId, n: u64) -> Option<DeviceAt> {
+        let at = *self.device_index.get(device)?;
+        let record = self.devices.get(at).filter(|record| record.position < n)?;
+        Some(DeviceAt {
+            user: record.user,
+            verify_key: record.verify_key,
+            kind: record.kind,
+            revoked: !self.is_alive(at, n),
+        })
+    }
+
+    /// Whether a device was certified and not revoked in the first `n` certificates.
+    fn is_alive(&self, at: usize, n: u64) -> bool {
+        let certified = self.devices.get(at).is_some_and(|record| record.position < n);
+        let end = self.device_ends.get(at).copied().flatten();
+        certified && end.is_none_or(|position| position >= n)
+    }
+
+    /// Position of the newest of the first `n` certificates that is no enrolment.
+    pub(super) fn changed_before(&self, n: u64) -> Option<u64> {
+        let before = self.changes.partition_point(|position| *position < n);
+        self.changes.get(before.checked_sub(1)?).copied()
     }
 
     /// The user who has named a device as abandoned.
@@ -335,16 +378,18 @@ impl Membership {
         let Payload { organisation: _, author, time, seen, body } = payload;
         if !body.is_enrolment() {
             self.authors.insert(author, AuthorState { seen: seen.count, time });
+            self.changes.push(position);
         }
         match body {
             Body::User { user, email, sealed_name, encryption_key, profile } => {
                 let index = UserIndex {
                     at: self.users.len(),
                     devices: Vec::new(),
-                    profile_position: position,
+                    profiles: vec![(position, profile)],
+                    revoked: None,
                     abandoned: 0,
                     key_changes: 0,
-                    device_revoked: None,
+                    device_revocations: Vec::new(),
                 };
                 self.user_index.insert(user, index);
                 self.emails.insert(email.clone());
@@ -371,6 +416,7 @@ impl Membership {
                 self.device_index.insert(device, self.devices.len());
                 self.verify_keys.insert(verify_key);
                 self.encryption_keys.insert(encryption_key);
+                self.device_ends.push(None);
                 self.devices.push(DeviceRecord {
                     device,
                     user,
@@ -387,14 +433,15 @@ impl Membership {
             }
             Body::ProfileChange { user, profile } => {
                 if let Some(index) = self.user_index.get_mut(&user) {
-                    index.profile_position = position;
+                    index.profiles.push((position, profile));
                     if let Some(record) = self.users.get_mut(index.at) {
                         record.profile = profile;
                     }
                 }
             }
             Body::UserRevoked { user } => {
-                let Some(index) = self.user_index.get(&user) else { return };
+                let Some(index) = self.user_index.get_mut(&user) else { return };
+                index.revoked = Some(position);
                 if let Some(record) = self.users.get_mut(index.at) {
                     record.revoked = Some(time);
                     // A later member may have the address; the keys and ids stay taken for ever.
@@ -404,14 +451,20 @@ impl Membership {
                     if let Some(record) = self.devices.get_mut(*at) {
                         record.revoked.get_or_insert(time);
                     }
+                    if let Some(end) = self.device_ends.get_mut(*at) {
+                        end.get_or_insert(position);
+                    }
                 }
             }
             Body::DeviceRevoked { device } => {
-                let record = self.device_index.get(&device).and_then(|at| self.devices.get_mut(*at));
-                if let Some(record) = record {
+                let Some(at) = self.device_index.get(&device).copied() else { return };
+                if let Some(end) = self.device_ends.get_mut(at) {
+                    *end = Some(position);
+                }
+                if let Some(record) = self.devices.get_mut(at) {
                     record.revoked = Some(time);
                     if let Some(owner) = self.user_index.get_mut(&record.user) {
-                        owner.device_revoked = Some(position);
+                        owner.device_revocations.push(position);
                     }
                 }
             }

@@ -2,6 +2,7 @@
 //!
 //! Decides what may be certified by whom. Everything here is public except names, which are sealed.
 
+pub mod at;
 pub mod bootstrap;
 pub mod certificate;
 pub mod changes;
@@ -19,7 +20,7 @@ use self::rules::Fault;
 use super::candidate::Candidate;
 use super::head::Head;
 use super::log::Log;
-use super::rules::Rules;
+use super::rules::{Rules, Signed};
 use super::view::NotAccepted;
 use crate::codec;
 use crate::ids::{OrganisationId, Timestamp};
@@ -41,20 +42,35 @@ struct Statement<'a> {
     head: &'a Head,
 }
 
-impl Rules for Organisation {
-    type Origin = Origin;
+impl Signed for Organisation {
     type Payload = Payload;
-    type Author = Author;
     /// Whether the verify key that it certifies, if it does, is one that may be certified: the one
     /// slow thing beside the signature. Encryption keys are named by hash, which says nothing of
     /// them.
     type Findings = bool;
+
+    const CONTEXT: Context = Context::Certificate;
+    const ENVELOPE_MAX_BYTES: usize = CERTIFICATE_MAX_BYTES;
+
+    fn inspect(payload: &Payload) -> bool {
+        match &payload.body {
+            Body::Device { verify_key, .. } => verify_key.is_sound(),
+            Body::User { .. }
+            | Body::ProfileChange { .. }
+            | Body::UserRevoked { .. }
+            | Body::DeviceRevoked { .. }
+            | Body::UserKeyChanged { .. } => true,
+        }
+    }
+}
+
+impl Rules for Organisation {
+    type Origin = Origin;
+    type Author = Author;
     type State = Membership;
     type Around = ();
     type Fault = Fault;
 
-    const CONTEXT: Context = Context::Certificate;
-    const CERTIFICATE_MAX_BYTES: usize = CERTIFICATE_MAX_BYTES;
     const LOG_MAX_CERTIFICATES: u64 = LOG_MAX_CERTIFICATES;
 
     fn first_hash(origin: &Origin) -> Hash {
@@ -80,17 +96,6 @@ impl Rules for Organisation {
 
     fn seen(payload: &Payload) -> Head {
         payload.seen
-    }
-
-    fn inspect(payload: &Payload) -> bool {
-        match &payload.body {
-            Body::Device { verify_key, .. } => verify_key.is_sound(),
-            Body::User { .. }
-            | Body::ProfileChange { .. }
-            | Body::UserRevoked { .. }
-            | Body::DeviceRevoked { .. }
-            | Body::UserKeyChanged { .. } => true,
-        }
     }
 
     fn is_witness(author: &Author) -> bool {

@@ -48,6 +48,7 @@ fn boxes_of_earlier_keys_are_bounded_and_in_no_changes_way() {
                     verify_key: &verify_key,
                     encryption_key: &encryption_key,
                     kind,
+                    position: 0,
                 },
             )?;
         }

@@ -161,14 +161,16 @@ pub(super) fn insert_device(
     device: &DeviceToAdd<'_>,
 ) -> Result<(), StoreError> {
     let mut insert = sql.prepare_cached(
-        "INSERT INTO device (organisation, device, user, verify_key, kind) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO device (organisation, device, user, verify_key, kind, position)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     insert.execute(params![
         organisation.as_str(),
         device.device.as_bytes(),
         device.user.as_bytes(),
         device.verify_key.as_bytes(),
-        number_of(&device.kind)
+        number_of(&device.kind),
+        stored(device.position)
     ])?;
     keys::insert(sql, organisation, device.encryption_key, None)
 }

@@ -13,6 +13,7 @@ mod lock;
 mod log;
 mod members;
 mod restore;
+mod safes;
 mod schema;
 mod stamp;
 mod threads;

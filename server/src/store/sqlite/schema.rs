@@ -19,10 +19,11 @@ use crate::store::StoreError;
 /// "PRSM", so that `file` and this program know whose database it is.
 const APPLICATION_ID: i32 = 0x5052_534d;
 /// All scripts in order; `user_version` is [`BEFORE`] and the count of those that ran.
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[concat!(include_str!("schema/0001_first.sql"), include_str!("schema/0001_safes.sql"))];
 /// The last `user_version` of schemas that were in use before the first release, and that no
 /// version reads any more.
-const BEFORE: usize = 5;
+const BEFORE: usize = 6;
 /// The newest `user_version` that this version knows.
 const KNOWN: usize = BEFORE + MIGRATIONS.len();
 /// How long a second program (the `organisation` commands, a backup) may hold the file before a
@@ -285,7 +286,7 @@ mod tests {
         assert!(matches!(open_writer(&noise), Err(OpenError::Database(_))));
     }
 
-    /// Files of the five schemas before the first release are told apart, said what to do about,
+    /// Files of the six schemas before the first release are told apart, said what to do about,
     /// and left as they are.
     #[test]
     fn a_database_from_before_the_first_release_is_refused_with_what_to_do() {

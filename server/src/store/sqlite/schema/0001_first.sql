@@ -17,7 +17,10 @@ CREATE TABLE organisation (
     devices        INTEGER NOT NULL DEFAULT 0, -- that are not revoked themselves, whatever their users are
     log_bytes      INTEGER NOT NULL DEFAULT 0, -- of certificates and receipts
     manifest_bytes INTEGER NOT NULL DEFAULT 0,
-    key_bytes      INTEGER NOT NULL DEFAULT 0  -- of encryption keys and of boxes
+    key_bytes      INTEGER NOT NULL DEFAULT 0, -- of encryption keys and of boxes
+    changed        INTEGER NOT NULL DEFAULT 0, -- position after the newest certificate that is no enrolment
+    safes          INTEGER NOT NULL DEFAULT 0,
+    safe_bytes     INTEGER NOT NULL DEFAULT 0  -- of all safes
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE certificate (
@@ -60,6 +63,7 @@ CREATE TABLE user (
     devices_revoked  INTEGER NOT NULL DEFAULT 0, -- of these, by themselves
     abandoned        INTEGER NOT NULL DEFAULT 0, -- named as abandoned, and not come into the log since
     key_changes      INTEGER NOT NULL DEFAULT 0, -- in which nothing was named as abandoned
+    suspended        INTEGER NOT NULL DEFAULT 0, -- a device was revoked since the present key was certified
     PRIMARY KEY (organisation, user)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX user_email ON user (organisation, email) WHERE revoked = 0;
@@ -76,6 +80,7 @@ CREATE TABLE device (
     user         BLOB NOT NULL,
     verify_key   BLOB NOT NULL,
     kind         INTEGER NOT NULL,
+    position     INTEGER NOT NULL,           -- of its certificate
     revoked      INTEGER NOT NULL DEFAULT 0,
     last_change  INTEGER,                    -- position of the newest certificate that it signed, enrolments aside
     PRIMARY KEY (organisation, device),
@@ -93,8 +98,14 @@ CREATE TRIGGER count_device AFTER INSERT ON device BEGIN
 END;
 CREATE TRIGGER count_device_revoked AFTER UPDATE OF revoked ON device WHEN new.revoked <> old.revoked BEGIN
     UPDATE organisation SET devices = devices + (new.revoked = 0) - (old.revoked = 0) WHERE id = new.organisation;
-    UPDATE user SET devices_revoked = devices_revoked + (new.revoked <> 0) - (old.revoked <> 0)
+    UPDATE user SET devices_revoked = devices_revoked + (new.revoked <> 0) - (old.revoked <> 0), suspended = 1
     WHERE organisation = new.organisation AND user = new.user;
+END;
+CREATE TRIGGER note_change AFTER UPDATE OF last_change ON device WHEN new.last_change IS NOT NULL BEGIN
+    UPDATE organisation SET changed = max(changed, new.last_change + 1) WHERE id = new.organisation;
+END;
+CREATE TRIGGER suspended_until_changed AFTER UPDATE OF encryption_key ON user BEGIN
+    UPDATE user SET suspended = 0 WHERE organisation = new.organisation AND user = new.user;
 END;
 
 -- Devices that a change of a user's key has named as handed the key before and given up. They count

@@ -12,7 +12,7 @@ use parsec_protocol::relay::{LogPage, MailOutcome, ManifestUpload, ManifestView}
 use parsec_protocol::sealing::KeyHash;
 use rusqlite::Connection;
 
-use super::{attempts, invitations, keys, log, members, upkeep, usage};
+use super::{attempts, invitations, keys, log, members, safes, upkeep, usage};
 use crate::budgets::{Budgets, Taken};
 use crate::invitations::{Attempt, Invitation, Pool};
 use crate::store::rows::{
@@ -22,6 +22,7 @@ use crate::store::{StoreError, Tx};
 use crate::watchers::Change;
 
 mod key_rows;
+mod safe_rows;
 
 /// A connection inside a transaction, and the list of what changed.
 pub(crate) struct Transaction<'a> {

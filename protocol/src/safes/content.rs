@@ -1,0 +1,327 @@
+//! From bytes of a file to objects, and back.
+//!
+//! Decides where a file is cut, how its last piece is padded, and when its references stand in
+//! pages of their own. Refuses an object that opens and is not the piece it should be, so that not
+//! one byte of a wrong length or padding counts as content. Holds one page of references and no
+//! piece of the file: whoever reads and keeps the pieces is the caller.
+
+use std::ops::Range;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::content_ref::{
+    CHUNK_BYTES, Content, ContentDigest, DIRECT_MAX, FILE_MAX_BYTES, PAGE_REFERENCES, Reference, References,
+};
+use super::keys::{EpochKey, SafeKeys};
+use super::object::{self, OBJECT_TAG_BYTES, ObjectError, ObjectKind};
+use crate::codec;
+use crate::keys::{DigestKey, Entropy, NoEntropy, then_wipe_stack};
+
+/// Bytes of a chunk, as a length in memory.
+pub const CHUNK_LENGTH: usize = 524_288;
+const _: () = assert!(CHUNK_LENGTH as u64 == CHUNK_BYTES, "a chunk has one length");
+/// Room that a buffer for objects needs, in bytes: one that has it is never moved while it is
+/// sealed.
+pub const BUFFER_BYTES: usize = CHUNK_LENGTH + OBJECT_TAG_BYTES;
+/// Size of a file, in bytes, above which its last chunk is padded to a whole one: it costs 6 % at
+/// most there, and hides the size better than Padmé.
+const WHOLE_LAST_ABOVE: u64 = 8 * 1_024 * 1_024;
+/// Most bytes of a page's plaintext: the array's head, 3, and 1,024 references of 61 at most.
+const PAGE_MAX_BYTES: usize = 3 + 1_024 * 61;
+
+/// A length rounded up so that it tells little of itself (Padmé): to a multiple of 2^(E−S), E being
+/// the place of its highest bit and S the number of bits that E takes. At most 12 % more.
+#[must_use]
+pub const fn padme(length: u64) -> u64 {
+    if length < 2 {
+        return length;
+    }
+    let e = length.ilog2();
+    let step = 1 << (e - (e.ilog2() + 1));
+    length.div_ceil(step) * step
+}
+
+/// Number of chunks of a file of `size` bytes.
+#[must_use]
+pub const fn chunks(size: u64) -> u64 {
+    size.div_ceil(CHUNK_BYTES)
+}
+
+/// The chunks in which `length` bytes from `from` on lie, in a file of `size` bytes; what is behind
+/// its end is in none.
+#[must_use]
+pub fn chunks_of(size: u64, from: u64, length: u64) -> Range<u64> {
+    let end = from.saturating_add(length).min(size);
+    if from >= end { 0..0 } else { from / CHUNK_BYTES..end.div_ceil(CHUNK_BYTES) }
+}
+
+/// Bytes of the file that its chunk `number` holds: all of them are whole but the last.
+#[must_use]
+pub fn chunk_length(size: u64, number: u64) -> usize {
+    let from = number.saturating_mul(CHUNK_BYTES);
+    usize::try_from(size.saturating_sub(from).min(CHUNK_BYTES)).unwrap_or(CHUNK_LENGTH)
+}
+
+/// Bytes of a chunk's plaintext: those of the file, and the zeros behind the last of them.
+#[must_use]
+pub fn padded_length(size: u64, number: u64) -> usize {
+    let length = chunk_length(size, number);
+    if size > WHOLE_LAST_ABOVE {
+        return CHUNK_LENGTH;
+    }
+    usize::try_from(padme(length as u64)).unwrap_or(CHUNK_LENGTH).min(CHUNK_LENGTH)
+}
+
+/// Where a chunk is to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// Nowhere: it is a hole of zeros.
+    Hole,
+    /// In this object.
+    Chunk(&'a Reference),
+    /// In the object that stands at a place of a page.
+    Paged {
+        /// The object with the page.
+        page: &'a Reference,
+        /// Number of the page, from 0.
+        number: u64,
+        /// Place in the page, from 0.
+        at: usize,
+    },
+}
+
+/// Where chunk `number` of a content is; none if it has no such chunk.
+#[must_use]
+pub fn place(content: &Content, number: u64) -> Option<Place<'_>> {
+    if number >= chunks(content.size) {
+        return None;
+    }
+    match &content.references {
+        References::Direct(all) => {
+            let found = all.get(usize::try_from(number).ok()?)?;
+            Some(found.as_ref().map_or(Place::Hole, Place::Chunk))
+        }
+        References::Paged(pages) => {
+            let (page, at) = (number / PAGE_REFERENCES, number % PAGE_REFERENCES);
+            let found = pages.get(usize::try_from(page).ok()?)?;
+            Some(Place::Paged { page: found, number: page, at: usize::try_from(at).ok()? })
+        }
+    }
+}
+
+/// Why an object is not the piece of the file that it should be. Nothing of it was let out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PieceError {
+    /// It was not opened.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// It was opened and has another length, padding or number of references than its place asks
+    /// for: its author is at fault.
+    #[error("the object is no piece of this file")]
+    Shape,
+}
+
+/// Opens chunk `number` of a file of `size` bytes, in place: `buffer` holds the sealed object, and
+/// then the file's bytes.
+///
+/// # Errors
+/// [`PieceError`]: `buffer` is empty, and was wiped.
+pub fn open_chunk(
+    keys: &SafeKeys,
+    size: u64,
+    number: u64,
+    reference: &Reference,
+    buffer: &mut Vec<u8>,
+) -> Result<(), PieceError> {
+    object::open(keys, reference, ObjectKind::Chunk, buffer)?;
+    let (length, padded) = (chunk_length(size, number), padded_length(size, number));
+    let is_padding = |rest: &[u8]| rest.iter().all(|byte| *byte == 0);
+    if buffer.len() == padded && buffer.get(length..).is_some_and(is_padding) {
+        buffer.truncate(length);
+        return Ok(());
+    }
+    buffer.zeroize();
+    Err(PieceError::Shape)
+}
+
+/// Opens page `number` of a file of `size` bytes: the references of its chunks. `buffer` holds the
+/// sealed object, and nothing afterwards.
+///
+/// # Errors
+/// [`PieceError`].
+pub fn open_page(
+    keys: &SafeKeys,
+    size: u64,
+    number: u64,
+    reference: &Reference,
+    buffer: &mut Vec<u8>,
+) -> Result<Vec<Option<Reference>>, PieceError> {
+    object::open(keys, reference, ObjectKind::Page, buffer)?;
+    let read: Result<Vec<Option<Reference>>, _> = codec::decode(buffer, PAGE_MAX_BYTES);
+    buffer.zeroize();
+    let found = read.map_err(|_| PieceError::Shape)?;
+    let rest = chunks(size).saturating_sub(number.saturating_mul(PAGE_REFERENCES));
+    if found.len() as u64 == rest.min(PAGE_REFERENCES) { Ok(found) } else { Err(PieceError::Shape) }
+}
+
+/// Where sealed objects go before anything names them.
+pub trait Keep {
+    /// Why an object could not be kept.
+    type Error;
+
+    /// Keeps an object: these bytes, under the reference's id and hash. Nothing else ever has them
+    /// together.
+    ///
+    /// # Errors
+    /// What went wrong; the content is then not made.
+    fn keep(&mut self, reference: &Reference, sealed: &[u8]) -> Result<(), Self::Error>;
+}
+
+/// Why a content was not made. What was kept of it is named by nothing.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealingError<E> {
+    /// No random bytes for an id.
+    #[error(transparent)]
+    NoEntropy(#[from] NoEntropy),
+    /// Above 1 TiB.
+    #[error("a file has {FILE_MAX_BYTES} bytes at most")]
+    TooLarge,
+    /// A piece behind the last one, an empty one, or a longer one than a chunk: the caller's fault.
+    #[error("a file has whole chunks up to its last")]
+    OutOfPlace,
+    /// An object could not be kept.
+    #[error("an object could not be kept")]
+    Keep(E),
+}
+
+/// A file that is being sealed, piece by piece, from its beginning.
+pub struct Sealing<'a> {
+    key: EpochKey<'a>,
+    /// The hash of all bytes so far, and what makes a digest of it; none where there is no such
+    /// key, or a hole: hashing a terabyte of nothing would take minutes.
+    digest: Option<(DigestKey, Box<Zeroizing<blake3::Hasher>>)>,
+    size: u64,
+    /// References that stand in no page yet.
+    waiting: Vec<Option<Reference>>,
+    pages: Vec<Reference>,
+    /// Room for one page, which comes and goes.
+    page: Vec<u8>,
+}
+
+impl<'a> Sealing<'a> {
+    /// Begins a file whose objects are sealed under `key`. `first` is the safe's key of epoch 0,
+    /// where this device has it: only then the content gets a digest.
+    #[must_use]
+    pub fn new(key: EpochKey<'a>, first: Option<EpochKey<'_>>) -> Self {
+        let digest = first.and_then(|first| first.digest_key()).map(|key| (key, Box::default()));
+        Self { key, digest, size: 0, waiting: Vec::new(), pages: Vec::new(), page: Vec::new() }
+    }
+
+    /// Bytes of the file so far.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Seals the next bytes of the file, a whole chunk or the last piece, and keeps them. They are
+    /// sealed where they are: `buffer` is of no use to anybody afterwards but as room.
+    ///
+    /// # Errors
+    /// [`SealingError`].
+    pub fn piece<K: Keep>(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        entropy: &mut dyn Entropy,
+        keep: &mut K,
+    ) -> Result<(), SealingError<K::Error>> {
+        let number = self.take(buffer.len() as u64)?;
+        if let Some((_, hasher)) = &mut self.digest {
+            hasher.update(buffer);
+        }
+        buffer.resize(padded_length(self.size, number), 0);
+        let reference = object::seal(&self.key, ObjectKind::Chunk, buffer, entropy)?;
+        keep.keep(&reference, buffer).map_err(SealingError::Keep)?;
+        self.push(Some(reference), entropy, keep)
+    }
+
+    /// Notes a hole of zeros: a whole chunk, or the last piece.
+    ///
+    /// # Errors
+    /// [`SealingError`].
+    pub fn hole<K: Keep>(
+        &mut self,
+        length: u64,
+        entropy: &mut dyn Entropy,
+        keep: &mut K,
+    ) -> Result<(), SealingError<K::Error>> {
+        self.take(length)?;
+        self.digest = None;
+        self.push(None, entropy, keep)
+    }
+
+    /// The number of the next piece, whose length now counts.
+    fn take<E>(&mut self, length: u64) -> Result<u64, SealingError<E>> {
+        if !self.size.is_multiple_of(CHUNK_BYTES) || length == 0 || length > CHUNK_BYTES {
+            return Err(SealingError::OutOfPlace);
+        }
+        let number = self.size / CHUNK_BYTES;
+        self.size = self.size.saturating_add(length);
+        if self.size > FILE_MAX_BYTES { Err(SealingError::TooLarge) } else { Ok(number) }
+    }
+
+    fn push<K: Keep>(
+        &mut self,
+        reference: Option<Reference>,
+        entropy: &mut dyn Entropy,
+        keep: &mut K,
+    ) -> Result<(), SealingError<K::Error>> {
+        self.waiting.push(reference);
+        if self.waiting.len() as u64 == PAGE_REFERENCES { self.seal_page(entropy, keep) } else { Ok(()) }
+    }
+
+    fn seal_page<K: Keep>(
+        &mut self,
+        entropy: &mut dyn Entropy,
+        keep: &mut K,
+    ) -> Result<(), SealingError<K::Error>> {
+        self.page.clear();
+        self.page.extend_from_slice(&codec::encode(&self.waiting));
+        let reference = object::seal(&self.key, ObjectKind::Page, &mut self.page, entropy)?;
+        keep.keep(&reference, &self.page).map_err(SealingError::Keep)?;
+        self.pages.push(reference);
+        self.waiting.clear();
+        Ok(())
+    }
+
+    /// Ends the file: what an entry says of it.
+    ///
+    /// # Errors
+    /// [`SealingError`].
+    pub fn finish<K: Keep>(
+        mut self,
+        entropy: &mut dyn Entropy,
+        keep: &mut K,
+    ) -> Result<Content, SealingError<K::Error>> {
+        let references = if self.pages.is_empty() && self.waiting.len() <= DIRECT_MAX {
+            References::Direct(self.waiting)
+        } else {
+            if !self.waiting.is_empty() {
+                self.seal_page(entropy, keep)?;
+            }
+            References::Paged(self.pages)
+        };
+        let digest = self.digest.map(|(key, hasher)| digest(&key, hasher.finalize().as_bytes()));
+        Ok(Content { size: self.size, digest, references })
+    }
+}
+
+/// The digest of a plaintext whose BLAKE3 this is.
+fn digest(key: &DigestKey, plaintext: &[u8; 32]) -> ContentDigest {
+    ContentDigest::from_bytes(then_wipe_stack(|| {
+        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+        let mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("HMAC takes 32 bytes");
+        mac.chain_update(plaintext).finalize().into_bytes().into()
+    }))
+}

@@ -1,0 +1,118 @@
+//! A state as a device keeps it: entries without the index, which is made again.
+//!
+//! Decides its encoding. Refuses what no fold makes: two entries of one id or one name, a folder
+//! that is none, a circle.
+
+use std::collections::BTreeMap;
+
+use minicbor::decode::{self, Decoder};
+use minicbor::encode::{self, Encoder, Write};
+use minicbor::{Decode, Encode};
+
+use crate::ids::{DeviceId, EntryId, ObjectId, SafeId};
+use crate::safes::entry::Entry;
+use crate::safes::scratch::{Delta, Scratch};
+use crate::safes::state::State;
+use crate::safes::tree::Tree;
+
+/// Fields of a kept state.
+const FIELDS: u64 = 8;
+
+impl<C> Encode<C> for State {
+    fn encode<W: Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
+        let length = |items: usize| u64::try_from(items).unwrap_or(u64::MAX);
+        e.array(FIELDS)?.encode_with(self.root, ctx)?.u64(self.seq)?;
+        e.encode_with(&self.name, ctx)?.u64(self.retention_days)?;
+        e.array(length(self.devices.len()))?;
+        for device in &self.devices {
+            e.encode_with(device, ctx)?;
+        }
+        e.array(length(self.dropped.len()))?;
+        for object in &self.dropped {
+            e.encode_with(object, ctx)?;
+        }
+        e.array(length(self.objects.parts().map(BTreeMap::len).sum()))?;
+        for object in self.objects.parts().flat_map(BTreeMap::keys) {
+            e.encode_with(object, ctx)?;
+        }
+        e.array(self.count())?;
+        for entry in self.entries.parts().flat_map(BTreeMap::values) {
+            e.encode_with(&**entry, ctx)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'b, C> Decode<'b, C> for State {
+    fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, decode::Error> {
+        if d.array()? != Some(FIELDS) {
+            return Err(decode::Error::message("not a state"));
+        }
+        let root: EntryId = d.decode_with(ctx)?;
+        let mut state = Self::new(SafeId::from_bytes(*root.as_bytes()));
+        state.seq = d.u64()?;
+        state.name = d.decode_with(ctx)?;
+        state.retention_days = d.u64()?;
+        each(d, ctx, |(device, seq): (DeviceId, u64)| state.devices.insert(device, seq).is_none())?;
+        each(d, ctx, |object: ObjectId| state.dropped.insert(object))?;
+        each(d, ctx, |object: ObjectId| {
+            let part = state.objects.part_mut(object.as_bytes());
+            part.is_some_and(|part| part.insert(object, ()).is_none())
+        })?;
+        let mut entries = BTreeMap::new();
+        each(d, ctx, |entry: Entry| entries.insert(entry.id, entry).is_none())?;
+        let delta = indexed(&state, entries).ok_or_else(|| decode::Error::message("no tree"))?;
+        state.absorb(delta);
+        Ok(state)
+    }
+}
+
+/// Hands on each value of an array; `take` says whether it is one that may stand there.
+fn each<'b, C, T: Decode<'b, C>>(
+    d: &mut Decoder<'b>,
+    ctx: &mut C,
+    mut take: impl FnMut(T) -> bool,
+) -> Result<(), decode::Error> {
+    let Some(length) = d.array()? else { return Err(decode::Error::message("no length")) };
+    for _ in 0..length {
+        if !take(d.decode_with(ctx)?) {
+            return Err(decode::Error::message("twice"));
+        }
+    }
+    Ok(())
+}
+
+/// Links entries, each folder before what is in it.
+fn indexed(empty: &State, entries: BTreeMap<EntryId, Entry>) -> Option<Delta> {
+    let mut inside: BTreeMap<EntryId, Vec<EntryId>> = BTreeMap::new();
+    let mut open = vec![empty.root()];
+    let mut scratch = Scratch::new(empty);
+    for entry in entries.values() {
+        match (entry.parent, &entry.removed) {
+            (Some(parent), None) => inside.entry(parent).or_default().push(entry.id),
+            (None, Some(_)) => {
+                open.push(entry.id);
+                scratch.put(entry.clone());
+            }
+            (Some(_), Some(_)) | (None, None) => return None,
+        }
+    }
+    let mut linked = open.len() - 1;
+    while let Some(folder) = open.pop() {
+        let children = inside.remove(&folder).unwrap_or_default();
+        if !children.is_empty() && !scratch.is_folder(folder) {
+            return None;
+        }
+        for id in children {
+            let entry = entries.get(&id)?;
+            if scratch.child(folder, &entry.name).is_some() || scratch.entry(id).is_some() {
+                return None;
+            }
+            scratch.link(entry.clone());
+            linked += 1;
+            open.push(id);
+        }
+    }
+    // What was not reached stands in nothing, or in a circle.
+    (linked == entries.len()).then(|| scratch.into_delta())
+}

@@ -1,0 +1,214 @@
+//! The folded tree of a safe: what every member has after the same records.
+//!
+//! Decides what is remembered: entries with their index, who added how many, the last record of
+//! each device, and which objects are the safe's. Refuses, when it is read back, what doesn't fit
+//! together. A copy is cheap (see `shards`), so that a rebase has the state before and the one
+//! after.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::ids::{DeviceId, EntryId, Label, ObjectId, OperationId, SafeId, UserId};
+use crate::public_keys::Hash;
+use crate::safes::entry::Entry;
+use crate::safes::fold::Outer;
+use crate::safes::name::EntryName;
+use crate::safes::root::Buckets;
+use crate::safes::scratch::Delta;
+use crate::safes::shards::Shards;
+use crate::safes::tree::{Heights, Tree};
+
+/// Days for which nothing is destroyed, until an owner says otherwise.
+pub const RETENTION_DAYS_DEFAULT: u64 = 90;
+
+/// Everything that the records up to one seq have made.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub(super) root: EntryId,
+    pub(super) seq: u64,
+    pub(super) name: Option<Label>,
+    pub(super) retention_days: u64,
+    pub(super) devices: BTreeMap<DeviceId, u64>,
+    pub(super) dropped: BTreeSet<ObjectId>,
+    pub(super) objects: Shards<ObjectId, ()>,
+    pub(super) entries: Shards<EntryId, Arc<Entry>>,
+    children: Shards<EntryId, BTreeMap<EntryName, EntryId>>,
+    heights: Shards<EntryId, Heights>,
+    shares: BTreeMap<UserId, u64>,
+    count: u64,
+    pub(super) buckets: Buckets,
+}
+
+impl State {
+    /// The state of a safe without any record.
+    #[must_use]
+    pub fn new(safe: SafeId) -> Self {
+        Self {
+            root: EntryId::from_bytes(*safe.as_bytes()),
+            seq: 0,
+            name: None,
+            retention_days: RETENTION_DAYS_DEFAULT,
+            devices: BTreeMap::new(),
+            dropped: BTreeSet::new(),
+            objects: Shards::default(),
+            entries: Shards::default(),
+            children: Shards::default(),
+            heights: Shards::default(),
+            shares: BTreeMap::new(),
+            count: 0,
+            buckets: Buckets::default(),
+        }
+    }
+
+    /// Name of the safe, once an owner has given it one.
+    #[must_use]
+    pub const fn name(&self) -> Option<&Label> {
+        self.name.as_ref()
+    }
+
+    /// Days for which nothing is destroyed.
+    #[must_use]
+    pub const fn retention_days(&self) -> u64 {
+        self.retention_days
+    }
+
+    /// Entries, live and in the trash.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Entries that one user has added.
+    #[must_use]
+    pub fn share(&self, user: UserId) -> u64 {
+        self.shares.get(&user).copied().unwrap_or(0)
+    }
+
+    /// Seq of the last record of a device, void ones included: a device whose own store knows of
+    /// less was put back from a backup, or is there twice.
+    #[must_use]
+    pub fn last_record(&self, device: DeviceId) -> Option<u64> {
+        self.devices.get(&device).copied()
+    }
+
+    /// Whether a change may name an object: some accepted record added it, and none dropped it.
+    #[must_use]
+    pub fn has_object(&self, object: ObjectId) -> bool {
+        self.objects.part(object.as_bytes()).is_some_and(|part| part.contains_key(&object))
+            && !self.dropped.contains(&object)
+    }
+
+    /// The state root (docs/protocol.md, *Folding*). What did not change since it was last asked
+    /// for is not hashed again.
+    pub fn state_root(&mut self) -> Hash {
+        let mut buckets = std::mem::take(&mut self.buckets);
+        let root = buckets.root(self);
+        self.buckets = buckets;
+        root
+    }
+
+    /// Notes what is outside of a record and counts even where its inside is void: whose it is, and
+    /// which objects it added. The server, which can't tell, keeps these objects all the same.
+    pub fn pass_over(&mut self, record: &Outer<'_>) {
+        self.seq = record.seq;
+        self.devices.insert(record.device, record.seq);
+        for object in record.adds {
+            if let Some(part) = self.objects.part_mut(object.as_bytes()) {
+                part.insert(*object, ());
+            }
+        }
+    }
+
+    /// Takes over what a record's changes have made.
+    pub(super) fn absorb(&mut self, delta: Delta) {
+        let Delta { entries, children, heights, name, retention_days } = delta;
+        for (id, entry) in entries {
+            self.set_entry(id, entry);
+        }
+        for (folder, names) in children {
+            let Some(part) = self.children.part_mut(folder.as_bytes()) else { continue };
+            let index = part.entry(folder).or_default();
+            for (name, child) in names {
+                match child {
+                    Some(child) => index.insert(name, child),
+                    None => index.remove(&name),
+                };
+            }
+            if index.is_empty() {
+                part.remove(&folder);
+            }
+        }
+        for (folder, heights) in heights {
+            let Some(part) = self.heights.part_mut(folder.as_bytes()) else { continue };
+            if heights.is_empty() {
+                part.remove(&folder);
+            } else {
+                part.insert(folder, heights);
+            }
+        }
+        if name.is_some() {
+            self.name = name;
+        }
+        self.retention_days = retention_days.unwrap_or(self.retention_days);
+    }
+
+    fn set_entry(&mut self, id: EntryId, entry: Option<Arc<Entry>>) {
+        let Some(part) = self.entries.part_mut(id.as_bytes()) else { return };
+        let adder = entry.as_ref().map(|entry| entry.added_by);
+        let before = match entry {
+            Some(entry) => part.insert(id, entry),
+            None => part.remove(&id),
+        };
+        self.buckets.changed(id);
+        if let Some(user) = adder {
+            self.count += 1;
+            *self.shares.entry(user).or_default() += 1;
+        }
+        if let Some(before) = before {
+            self.count -= 1;
+            if let Some(share) = self.shares.get_mut(&before.added_by) {
+                *share -= 1;
+            }
+        }
+    }
+}
+
+impl Tree for State {
+    fn root(&self) -> EntryId {
+        self.root
+    }
+
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn entry(&self, id: EntryId) -> Option<&Entry> {
+        self.entries.part(id.as_bytes())?.get(&id).map(|entry| &**entry)
+    }
+
+    fn child(&self, folder: EntryId, name: &EntryName) -> Option<EntryId> {
+        self.children.part(folder.as_bytes())?.get(&folder)?.get(name).copied()
+    }
+
+    fn next_child(&self, folder: EntryId, after: Option<&EntryName>) -> Option<(EntryName, EntryId)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let index = self.children.part(folder.as_bytes())?.get(&folder)?;
+        index
+            .range::<EntryName, _>((from, Bound::Unbounded))
+            .next()
+            .map(|(name, child)| (name.clone(), *child))
+    }
+
+    fn heights(&self, folder: EntryId) -> Option<&Heights> {
+        self.heights.part(folder.as_bytes())?.get(&folder)
+    }
+
+    fn each_version(&self, tell: &mut dyn FnMut(EntryId, OperationId)) {
+        for entry in self.entries.parts().flat_map(BTreeMap::values) {
+            if let Some(version) = entry.version {
+                tell(entry.id, version);
+            }
+        }
+    }
+}

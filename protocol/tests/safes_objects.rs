@@ -1,0 +1,396 @@
+//! Objects and contents of safes, from outside: what opens, and that nothing else does.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+
+use parsec_protocol::ids::{ObjectId, OrganisationId, SafeId};
+use parsec_protocol::keys::{Entropy, NoEntropy, SafeKey};
+use parsec_protocol::object_hash::{ObjectHash, ObjectHasher};
+use parsec_protocol::safes::content::{
+    BUFFER_BYTES, CHUNK_LENGTH, Keep, PieceError, Place, Sealing, SealingError, chunk_length, chunks,
+    chunks_of, open_chunk, open_page, padded_length, padme, place,
+};
+use parsec_protocol::safes::content_ref::{
+    CHUNK_BYTES, Content, FILE_MAX_BYTES, PAGE_REFERENCES, Reference, References,
+};
+use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
+use parsec_protocol::safes::object::{OBJECT_TAG_BYTES, ObjectError, ObjectKind, open, seal};
+use support::{Seed, organisation};
+
+const SAFE: SafeId = SafeId::from_bytes([1; 16]);
+
+fn key(number: u8) -> SafeKey {
+    SafeKey::from_bytes(&mut [number; 32])
+}
+
+/// A safe whose key of each epoch is made of its number.
+fn keys_of(organisation: OrganisationId, safe: SafeId, epochs: &[u64]) -> SafeKeys {
+    let mut keys = SafeKeys::new(organisation.clone(), safe);
+    for epoch in epochs {
+        let own = key(u8::try_from(*epoch).unwrap() + 1);
+        let check = EpochKey::new(&organisation, &safe, *epoch, &own).check();
+        keys.insert(*epoch, own, &check).unwrap();
+    }
+    keys
+}
+
+fn keys(epochs: &[u64]) -> SafeKeys {
+    keys_of(organisation(), SAFE, epochs)
+}
+
+fn sealed(kind: ObjectKind, plaintext: &[u8]) -> (Reference, Vec<u8>) {
+    let (keys, mut buffer) = (keys(&[0, 1]), plaintext.to_vec());
+    let reference = seal(&keys.at(1).unwrap(), kind, &mut buffer, &mut Seed(1)).unwrap();
+    (reference, buffer)
+}
+
+fn opened(
+    keys: &SafeKeys,
+    reference: &Reference,
+    kind: ObjectKind,
+    sealed: &[u8],
+) -> Result<Vec<u8>, ObjectError> {
+    let mut buffer = sealed.to_vec();
+    let done = open(keys, reference, kind, &mut buffer);
+    assert!(done.is_ok() || buffer.is_empty(), "nothing is let out");
+    done.map(|()| buffer)
+}
+
+#[test]
+fn an_object_opens_to_what_was_sealed() {
+    for plaintext in [b"".as_slice(), b"a", &[7; 4_096], &vec![9; CHUNK_LENGTH]] {
+        for kind in [ObjectKind::Chunk, ObjectKind::Page] {
+            let (reference, sealed) = sealed(kind, plaintext);
+            assert_eq!(sealed.len(), plaintext.len() + OBJECT_TAG_BYTES);
+            assert_eq!(reference.epoch, 1);
+            assert_eq!(opened(&keys(&[1]), &reference, kind, &sealed).unwrap(), plaintext);
+        }
+    }
+}
+
+#[test]
+fn every_changed_bit_is_found_by_the_hash_and_without_it() {
+    let (reference, sealed) = sealed(ObjectKind::Chunk, b"forty-two bytes, and each of them matters.");
+    for at in 0..sealed.len() {
+        for bit in 0..8 {
+            let mut bad = sealed.clone();
+            bad[at] ^= 1 << bit;
+            let found = opened(&keys(&[1]), &reference, ObjectKind::Chunk, &bad);
+            assert_eq!(found, Err(ObjectError::Hash), "byte {at}");
+            let named = Reference { blake3: ObjectHash::of(&bad), ..reference };
+            let found = opened(&keys(&[1]), &named, ObjectKind::Chunk, &bad);
+            assert_eq!(found, Err(ObjectError::Sealed), "byte {at}");
+        }
+    }
+    for cut in 0..sealed.len() {
+        let named = Reference { blake3: ObjectHash::of(&sealed[..cut]), ..reference };
+        let found = opened(&keys(&[1]), &named, ObjectKind::Chunk, &sealed[..cut]);
+        assert_eq!(found, Err(ObjectError::Sealed), "cut at {cut}");
+    }
+}
+
+/// What the server could do: hand out an object that is right somewhere else.
+#[test]
+fn an_object_opens_at_its_own_place_alone() {
+    let (reference, sealed) = sealed(ObjectKind::Chunk, b"one object");
+    let here = keys(&[0, 1, 2]);
+    let found = |keys: &SafeKeys, reference: &Reference, kind| opened(keys, reference, kind, &sealed);
+    assert_eq!(found(&here, &reference, ObjectKind::Page), Err(ObjectError::Sealed), "another kind");
+    let id = Reference { object: ObjectId::from_bytes([9; 16]), ..reference };
+    assert_eq!(found(&here, &id, ObjectKind::Chunk), Err(ObjectError::Sealed), "another id");
+    for epoch in [0, 2] {
+        let epoch = Reference { epoch, ..reference };
+        assert_eq!(found(&here, &epoch, ObjectKind::Chunk), Err(ObjectError::Sealed), "another epoch");
+    }
+    let none = Reference { epoch: 3, ..reference };
+    assert_eq!(found(&here, &none, ObjectKind::Chunk), Err(ObjectError::NoKey));
+    // The same key bytes: the place alone is another.
+    let safe = keys_of(organisation(), SafeId::from_bytes([2; 16]), &[1]);
+    assert_eq!(found(&safe, &reference, ObjectKind::Chunk), Err(ObjectError::Sealed), "another safe");
+    let other = keys_of("other".parse().unwrap(), SAFE, &[1]);
+    assert_eq!(
+        found(&other, &reference, ObjectKind::Chunk),
+        Err(ObjectError::Sealed),
+        "another organisation"
+    );
+}
+
+/// The hash is compared before anything else: not even an object's key is needed to refuse it.
+#[test]
+fn a_swapped_object_is_refused_without_a_key() {
+    let (reference, _) = sealed(ObjectKind::Chunk, b"this one");
+    let (_, other) = sealed(ObjectKind::Chunk, b"that one");
+    assert_eq!(opened(&keys(&[]), &reference, ObjectKind::Chunk, &other), Err(ObjectError::Hash));
+}
+
+/// Two contents under one id would be two under one key and nonce.
+#[test]
+fn no_id_is_sealed_twice() {
+    let (keys, mut entropy, mut seen) = (keys(&[1]), Seed(7), HashSet::new());
+    let mut bytes = HashSet::new();
+    for _ in 0..1_000 {
+        let mut buffer = b"the same each time".to_vec();
+        let reference = seal(&keys.at(1).unwrap(), ObjectKind::Chunk, &mut buffer, &mut entropy).unwrap();
+        assert!(seen.insert(reference.object));
+        assert!(bytes.insert(buffer));
+    }
+}
+
+struct Empty;
+
+impl Entropy for Empty {
+    fn fill(&mut self, _: &mut [u8]) -> Result<(), NoEntropy> {
+        Err(NoEntropy)
+    }
+}
+
+#[test]
+fn without_randomness_nothing_is_sealed() {
+    let (keys, mut buffer) = (keys(&[1]), b"as it was".to_vec());
+    let done = seal(&keys.at(1).unwrap(), ObjectKind::Chunk, &mut buffer, &mut Empty);
+    assert_eq!((done, buffer.as_slice()), (Err(NoEntropy), b"as it was".as_slice()));
+}
+
+#[test]
+fn a_buffer_with_room_is_never_moved() {
+    let keys = keys(&[1]);
+    let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+    buffer.resize(CHUNK_LENGTH, 7);
+    let before = buffer.as_ptr();
+    let reference = seal(&keys.at(1).unwrap(), ObjectKind::Chunk, &mut buffer, &mut Seed(1)).unwrap();
+    open(&keys, &reference, ObjectKind::Chunk, &mut buffer).unwrap();
+    assert_eq!(buffer.as_ptr(), before);
+}
+
+#[test]
+fn an_object_is_hashed_the_same_in_pieces() {
+    let (reference, sealed) = sealed(ObjectKind::Chunk, &[3; 10_000]);
+    let mut hasher = ObjectHasher::default();
+    sealed.chunks(999).for_each(|piece| hasher.update(piece));
+    assert_eq!(hasher.finish(), reference.blake3);
+}
+
+#[test]
+fn padded_lengths_are_those_of_the_protocol() {
+    let known = [
+        (0, 0),
+        (1, 1),
+        (2, 2),
+        (3, 3),
+        (7, 7),
+        (8, 8),
+        (9, 10),
+        (10, 10),
+        (11, 12),
+        (17, 18),
+        (100, 104),
+        (1_000, 1_024),
+        (1_025, 1_088),
+        (4_097, 4_352),
+        (100_000, 100_352),
+        (524_287, 524_288),
+        (524_289, 540_672),
+    ];
+    for (length, padded) in known {
+        assert_eq!(padme(length), padded, "{length}");
+    }
+    for length in 0..70_000 {
+        let padded = padme(length);
+        assert!(padded >= length && padded <= length + length / 8 + 1, "{length}");
+        assert_eq!(padme(padded), padded, "{length}: what is padded stays");
+    }
+    let small = 8 * 1_024 * 1_024;
+    assert_eq!(padded_length(100, 0), 104);
+    assert_eq!(padded_length(CHUNK_BYTES, 0), CHUNK_LENGTH);
+    assert_eq!((padded_length(CHUNK_BYTES + 9, 0), padded_length(CHUNK_BYTES + 9, 1)), (CHUNK_LENGTH, 10));
+    assert_eq!(padded_length(small - CHUNK_BYTES + 9, 15), 10, "up to 8 MiB");
+    assert_eq!(padded_length(small + 9, 16), CHUNK_LENGTH, "above it");
+}
+
+#[test]
+fn ranges_are_those_of_the_chunks() {
+    let size = 3 * CHUNK_BYTES + 5;
+    assert_eq!((chunks(0), chunks(1), chunks(size)), (0, 1, 4));
+    assert_eq!(chunks_of(size, 0, 1), 0..1);
+    assert_eq!(chunks_of(size, CHUNK_BYTES - 1, 2), 0..2);
+    assert_eq!(chunks_of(size, CHUNK_BYTES, CHUNK_BYTES), 1..2);
+    assert_eq!(chunks_of(size, 3 * CHUNK_BYTES, 100), 3..4);
+    assert_eq!(chunks_of(size, 0, u64::MAX), 0..4);
+    assert_eq!(chunks_of(size, size, 1), 0..0);
+    assert_eq!(chunks_of(size, u64::MAX, u64::MAX), 0..0);
+    assert_eq!(chunks_of(size, 7, 0), 0..0);
+    assert_eq!((chunk_length(size, 2), chunk_length(size, 3), chunk_length(size, 4)), (CHUNK_LENGTH, 5, 0));
+}
+
+#[derive(Default)]
+struct Kept(HashMap<ObjectId, Vec<u8>>);
+
+impl Keep for Kept {
+    type Error = Infallible;
+
+    fn keep(&mut self, reference: &Reference, sealed: &[u8]) -> Result<(), Infallible> {
+        assert_eq!(ObjectHash::of(sealed), reference.blake3);
+        assert!(self.0.insert(reference.object, sealed.to_vec()).is_none());
+        Ok(())
+    }
+}
+
+/// A file of `size` bytes whose pieces with even numbers are bytes and the others holes, or all
+/// bytes.
+fn stored(size: u64, holes: bool) -> (Content, Kept) {
+    let (keys, mut kept, mut entropy) = (keys(&[0, 1]), Kept::default(), Seed(size));
+    let mut sealing = Sealing::new(keys.at(1).unwrap(), keys.at(0));
+    for number in 0..chunks(size) {
+        let length = chunk_length(size, number);
+        if holes && number % 2 == 1 {
+            sealing.hole(length as u64, &mut entropy, &mut kept).unwrap();
+        } else {
+            let mut piece = vec![u8::try_from(number % 250).unwrap() + 1; length];
+            sealing.piece(&mut piece, &mut entropy, &mut kept).unwrap();
+        }
+    }
+    assert_eq!(sealing.size(), size);
+    (sealing.finish(&mut entropy, &mut kept).unwrap(), kept)
+}
+
+fn references(content: &Content, kept: &Kept) -> Vec<Option<Reference>> {
+    let page = |number: usize, page: &Reference| {
+        let mut buffer = kept.0[&page.object].clone();
+        let found = open_page(&keys(&[1]), content.size, number as u64, page, &mut buffer).unwrap();
+        assert!(buffer.is_empty());
+        found
+    };
+    match &content.references {
+        References::Direct(all) => all.clone(),
+        References::Paged(pages) => {
+            pages.iter().enumerate().flat_map(|(number, one)| page(number, one)).collect()
+        }
+    }
+}
+
+#[test]
+fn a_file_comes_back_whatever_its_size() {
+    let chunk = CHUNK_BYTES;
+    for size in
+        [0, 1, 100, chunk - 1, chunk, chunk + 1, 16 * chunk - 1, 16 * chunk, 16 * chunk + 1, 18 * chunk]
+    {
+        let (content, kept) = stored(size, false);
+        assert!(content.fits(), "{size}");
+        assert!(content.digest.is_some());
+        assert_eq!(matches!(content.references, References::Paged(_)), size > 16 * chunk);
+        let all = references(&content, &kept);
+        assert_eq!(all.len() as u64, chunks(size));
+        for (number, reference) in all.iter().enumerate() {
+            let (number, reference) = (number as u64, reference.unwrap());
+            let mut buffer = kept.0[&reference.object].clone();
+            assert_eq!(buffer.len(), padded_length(size, number) + OBJECT_TAG_BYTES);
+            open_chunk(&keys(&[1]), size, number, &reference, &mut buffer).unwrap();
+            assert_eq!(buffer, vec![u8::try_from(number % 250).unwrap() + 1; chunk_length(size, number)]);
+        }
+    }
+}
+
+#[test]
+fn holes_take_no_objects_and_stand_in_pages() {
+    let size = (PAGE_REFERENCES + 3) * CHUNK_BYTES - 7;
+    let (keys, mut kept, mut entropy) = (keys(&[0, 1]), Kept::default(), Seed(1));
+    let mut sealing = Sealing::new(keys.at(1).unwrap(), keys.at(0));
+    for number in 0..chunks(size) {
+        let length = chunk_length(size, number);
+        if number % 500 == 0 {
+            sealing.piece(&mut vec![1; length], &mut entropy, &mut kept).unwrap();
+        } else {
+            sealing.hole(length as u64, &mut entropy, &mut kept).unwrap();
+        }
+    }
+    let content = sealing.finish(&mut entropy, &mut kept).unwrap();
+    assert!(content.fits());
+    assert_eq!((content.size, content.digest), (size, None));
+    assert_eq!(kept.0.len(), 3 + 2, "three pieces and two pages");
+    let all = references(&content, &kept);
+    assert_eq!(all.iter().flatten().count(), 3);
+    let Some(Place::Paged { number: 1, at: 2, .. }) = place(&content, PAGE_REFERENCES + 2) else { panic!() };
+    assert_eq!(place(&content, PAGE_REFERENCES + 3), None);
+    let (small, _) = stored(3 * CHUNK_BYTES, true);
+    assert_eq!(place(&small, 1), Some(Place::Hole));
+    assert!(matches!(place(&small, 2), Some(Place::Chunk(_))));
+}
+
+#[test]
+fn equal_files_have_equal_digests_in_every_epoch_and_in_one_safe() {
+    let digest = |keys: &SafeKeys, epoch: u64, text: &[u8]| {
+        let (mut kept, mut entropy) = (Kept::default(), Seed(5));
+        let mut sealing = Sealing::new(keys.at(epoch).unwrap(), keys.at(0));
+        sealing.piece(&mut text.to_vec(), &mut entropy, &mut kept).unwrap();
+        sealing.finish(&mut entropy, &mut kept).unwrap().digest
+    };
+    let here = keys(&[0, 1]);
+    assert!(digest(&here, 0, b"a").is_some());
+    assert_eq!(digest(&here, 0, b"a"), digest(&here, 1, b"a"));
+    assert_ne!(digest(&here, 0, b"a"), digest(&here, 0, b"b"));
+    let there = keys_of(organisation(), SafeId::from_bytes([2; 16]), &[0]);
+    assert_ne!(digest(&here, 0, b"a"), digest(&there, 0, b"a"));
+    assert_eq!(digest(&keys(&[1]), 1, b"a"), None, "without the first key there is none");
+}
+
+/// A member who seals something else than a file's piece releases nothing at anybody else's.
+#[test]
+fn a_piece_of_another_shape_is_refused() {
+    let here = keys(&[1]);
+    let made = |kind, plaintext: &[u8]| {
+        let mut buffer = plaintext.to_vec();
+        let reference = seal(&here.at(1).unwrap(), kind, &mut buffer, &mut Seed(3)).unwrap();
+        (reference, buffer)
+    };
+    let chunk = |plaintext: &[u8], size, number| {
+        let (reference, mut buffer) = made(ObjectKind::Chunk, plaintext);
+        let done = open_chunk(&here, size, number, &reference, &mut buffer);
+        assert!(done.is_ok() || buffer.is_empty());
+        done
+    };
+    let mut padded = vec![1; 100];
+    padded.resize(104, 0);
+    assert_eq!(chunk(&padded, 100, 0), Ok(()));
+    assert_eq!(chunk(&padded[..103], 100, 0), Err(PieceError::Shape), "shorter");
+    assert_eq!(chunk(&padded[..100], 100, 0), Err(PieceError::Shape), "not padded");
+    assert_eq!(chunk(&[padded.as_slice(), &[0]].concat(), 100, 0), Err(PieceError::Shape), "longer");
+    for at in 100..104 {
+        let mut bad = padded.clone();
+        bad[at] = 1;
+        assert_eq!(chunk(&bad, 100, 0), Err(PieceError::Shape), "padding");
+    }
+    assert_eq!(chunk(&padded, CHUNK_BYTES + 100, 0), Err(PieceError::Shape), "a last one in the middle");
+    assert_eq!(chunk(&padded, 100, 1), Err(PieceError::Shape), "behind the end");
+    let size = 17 * CHUNK_BYTES;
+    let page = |plaintext: &[u8], number| {
+        let (reference, mut buffer) = made(ObjectKind::Page, plaintext);
+        open_page(&here, size, number, &reference, &mut buffer)
+    };
+    assert_eq!(page(&[&[0x91], [0xf6; 17].as_slice()].concat(), 0), Ok(vec![None; 17]));
+    assert_eq!(page(&[&[0x90], [0xf6; 16].as_slice()].concat(), 0), Err(PieceError::Shape), "one less");
+    assert_eq!(page(&[&[0x91], [0xf6; 17].as_slice()].concat(), 1), Err(PieceError::Shape), "behind the end");
+    assert_eq!(page(&[&[0x91], [0xf5; 17].as_slice()].concat(), 0), Err(PieceError::Shape), "no references");
+    assert_eq!(page(b"", 0), Err(PieceError::Shape));
+}
+
+#[test]
+fn pieces_are_taken_in_order_and_up_to_the_largest_file() {
+    let here = keys(&[1]);
+    let (mut kept, mut entropy) = (Kept::default(), Seed(1));
+    let mut sealing = Sealing::new(here.at(1).unwrap(), None);
+    let mut piece =
+        |sealing: &mut Sealing<'_>, length| sealing.piece(&mut vec![1; length], &mut Seed(9), &mut kept);
+    assert_eq!(piece(&mut sealing, 0), Err(SealingError::OutOfPlace));
+    assert_eq!(piece(&mut sealing, CHUNK_LENGTH + 1), Err(SealingError::OutOfPlace));
+    piece(&mut sealing, 5).unwrap();
+    assert_eq!(piece(&mut sealing, 5), Err(SealingError::OutOfPlace), "nothing stands behind the last");
+    let (mut sealing, mut kept) = (Sealing::new(here.at(1).unwrap(), None), Kept::default());
+    for _ in 0..FILE_MAX_BYTES / CHUNK_BYTES {
+        sealing.hole(CHUNK_BYTES, &mut entropy, &mut kept).unwrap();
+    }
+    assert_eq!(sealing.hole(1, &mut entropy, &mut kept), Err(SealingError::TooLarge));
+}

@@ -1,0 +1,215 @@
+//! Calls about safes.
+//!
+//! Decides how each becomes one piece of work for the database: what can be read and checked of a
+//! body is, before the work waits for its turn. What may be done, `crate::safes` and the protocol's
+//! rules say.
+
+mod objects;
+mod route;
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::response::Response;
+use parsec_protocol::ids::{SafeId, Timestamp, UserId};
+use parsec_protocol::public_keys::Hash;
+use parsec_protocol::relay::{
+    ErrorCode, NewRecord, NewSafe, ObjectIds, POSTED_BOXES_MAX, PostedBoxes, SAFE_PAGE_MAX, SafeCertificate,
+    SafeLogged,
+};
+
+pub(super) use objects::put as put_objects;
+pub(super) use route::{OneSafe, SafeCall};
+
+use super::authenticated::Caller;
+use super::{App, body};
+use crate::errors::Refusal;
+use crate::objects::ObjectStore as _;
+use crate::safes::{self, Asking, Comes, Terms, is_room};
+use crate::store::safes::SafeKey;
+use crate::store::{Tx, log};
+
+impl Caller {
+    /// The caller about a safe, as of this transaction.
+    fn asking<'a>(&'a self, tx: &dyn Tx, safe: &'a SafeId) -> Result<Asking<'a>, Refusal> {
+        let member = self.member(tx)?;
+        let of = SafeKey { organisation: &self.organisation, safe };
+        Ok(Asking { of, device: member.device, user: member.user })
+    }
+}
+
+/// Refuses to store more where the disk is all but full.
+fn check_room(app: &App, more: usize) -> Result<(), Refusal> {
+    let more = u64::try_from(more).unwrap_or(u64::MAX);
+    if is_room(app.objects.store.room()?, more) { Ok(()) } else { Err(ErrorCode::QuotaReached.into()) }
+}
+
+/// Answers a call whose body was read.
+pub(super) async fn answer(
+    app: &Arc<App>,
+    caller: Caller,
+    call: SafeCall,
+    content: Bytes,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    match call {
+        SafeCall::List { after } => list(app, caller, after).await,
+        SafeCall::Create => create(app, caller, body::decode(&content)?, now).await,
+        SafeCall::One(safe, call) => one(app, caller, (safe, call), content, now).await,
+    }
+}
+
+async fn list(app: &App, caller: Caller, after: Option<SafeId>) -> Result<Response, Refusal> {
+    let store = caller.store(app);
+    let read = move |tx: &dyn Tx| {
+        let member = caller.member(tx)?;
+        Ok(tx.safes_of(&caller.organisation, &member.user, after.as_ref(), SAFE_PAGE_MAX)?)
+    };
+    Ok(body::record(&store.read(read).await?))
+}
+
+async fn create(app: &Arc<App>, caller: Caller, asked: NewSafe, now: Timestamp) -> Result<Response, Refusal> {
+    let certificate = safes::read_certificate(&asked.certificate, &caller.key)?;
+    let safe = certificate.payload().safe;
+    let comes = Comes { ring: Some(asked.ring), parts: asked.parts, boxes: Vec::new() };
+    check_room(app, comes.bytes())?;
+    let (store, app) = (caller.store(app), Arc::clone(app));
+    let made = store.write(move |tx| {
+        let log = log::lock(tx, &caller.organisation)?;
+        let asking = caller.asking(tx, &safe)?;
+        let terms = Terms { quotas: &app.safe_quotas, now };
+        safes::found(tx, &log, &asking, certificate, &comes, &terms)
+    });
+    Ok(body::record(&SafeLogged { count: made.await? }))
+}
+
+async fn append(
+    app: &Arc<App>,
+    caller: Caller,
+    safe: SafeId,
+    asked: SafeCertificate,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    let certificate = safes::read_certificate(&asked.certificate, &caller.key)?;
+    let comes = Comes { ring: asked.ring, parts: Vec::new(), boxes: asked.boxes };
+    let (store, app) = (caller.store(app), Arc::clone(app));
+    let appended = store.write(move |tx| {
+        let log = log::lock(tx, &caller.organisation)?;
+        let asking = caller.asking(tx, &safe)?;
+        let terms = Terms { quotas: &app.safe_quotas, now };
+        safes::append(tx, &log, &asking, certificate, &comes, &terms)
+    });
+    Ok(body::record(&SafeLogged { count: appended.await? }))
+}
+
+async fn post(
+    app: &Arc<App>,
+    caller: Caller,
+    safe: SafeId,
+    asked: NewRecord,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    let record = safes::read_record(&asked.record, &caller.key)?;
+    check_room(app, asked.record.len())?;
+    let (store, app) = (caller.store(app), Arc::clone(app));
+    let posted = store.write(move |tx| {
+        let log = log::lock(tx, &caller.organisation)?;
+        let asking = caller.asking(tx, &safe)?;
+        safes::post(tx, &log, &asking, record, &Terms { quotas: &app.safe_quotas, now })
+    });
+    Ok(body::record(&posted.await?))
+}
+
+async fn put_part(
+    app: &Arc<App>,
+    caller: Caller,
+    (safe, hash): (SafeId, Hash),
+    content: Bytes,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    check_room(app, content.len())?;
+    let (store, app) = (caller.store(app), Arc::clone(app));
+    let put = move |tx: &mut dyn Tx| {
+        let asking = caller.asking(tx, &safe)?;
+        safes::put_part(tx, &asking, &hash, &content, &Terms { quotas: &app.safe_quotas, now })
+    };
+    store.write(put).await?;
+    Ok(body::done())
+}
+
+async fn put_box(
+    app: &Arc<App>,
+    caller: Caller,
+    (safe, epoch, user): (SafeId, u64, UserId),
+    content: Bytes,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    let (store, app) = (caller.store(app), Arc::clone(app));
+    let put = move |tx: &mut dyn Tx| {
+        let asking = caller.asking(tx, &safe)?;
+        let terms = Terms { quotas: &app.safe_quotas, now };
+        safes::post_box(tx, &asking, (epoch, &user), &content, &terms)
+    };
+    store.write(put).await?;
+    Ok(body::done())
+}
+
+async fn one(
+    app: &Arc<App>,
+    caller: Caller,
+    (safe, call): (SafeId, OneSafe),
+    content: Bytes,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    let store = caller.store(app);
+    match call {
+        OneSafe::Append => append(app, caller, safe, body::decode(&content)?, now).await,
+        OneSafe::Post => post(app, caller, safe, body::decode(&content)?, now).await,
+        OneSafe::PutPart(hash) => put_part(app, caller, (safe, hash), content, now).await,
+        OneSafe::PutBox(epoch, user) => put_box(app, caller, (safe, epoch, user), content, now).await,
+        OneSafe::Log { from, least } => {
+            let read = move |tx: &dyn Tx| {
+                let asking = caller.asking(tx, &safe)?;
+                safes::reader(tx, &asking)?;
+                Ok(tx.safe_page(asking.of, from)?)
+            };
+            body::reaching(least, &store.read(read).await?)
+        }
+        OneSafe::Journal { from, least } => {
+            let read = move |tx: &dyn Tx| {
+                let asking = caller.asking(tx, &safe)?;
+                safes::reader(tx, &asking)?;
+                Ok(tx.journal(asking.of, from)?)
+            };
+            body::reaching(least, &store.read(read).await?)
+        }
+        OneSafe::Ring(hash) => {
+            let read = move |tx: &dyn Tx| safes::ring(tx, &caller.asking(tx, &safe)?, &hash);
+            Ok(body::octets(store.read(read).await?))
+        }
+        OneSafe::Part(hash) => {
+            let read = move |tx: &dyn Tx| safes::part(tx, &caller.asking(tx, &safe)?, &hash);
+            Ok(body::octets(store.read(read).await?))
+        }
+        OneSafe::Boxes(epoch, user) => {
+            let read = move |tx: &dyn Tx| {
+                let asking = caller.asking(tx, &safe)?;
+                safes::reader(tx, &asking)?;
+                Ok(tx.posted(asking.of, epoch, &user, POSTED_BOXES_MAX)?)
+            };
+            let boxes = store.read(read).await?;
+            if boxes.is_empty() {
+                return Err(ErrorCode::BoxUnknown.into());
+            }
+            Ok(body::record(&PostedBoxes { boxes }))
+        }
+        OneSafe::Missing => {
+            let asked: ObjectIds = body::decode(&content)?;
+            let read = move |tx: &dyn Tx| safes::missing(tx, &caller.asking(tx, &safe)?, asked.objects);
+            Ok(body::record(&ObjectIds { objects: store.read(read).await? }))
+        }
+        OneSafe::Fetch => objects::fetch(app, caller, safe, body::decode(&content)?).await,
+        // Its body is read as it comes, by `put_objects`.
+        OneSafe::PutObjects => Err(ErrorCode::Internal.into()),
+    }
+}

@@ -1,0 +1,156 @@
+//! Objects on their way in and out.
+//!
+//! Decides which of those that are promised are wanted, before any of their bytes is read; under
+//! which state one is given out; and when one that no record has added goes. Refuses another
+//! content under an id that is taken.
+
+use std::collections::HashSet;
+
+use parsec_protocol::ids::{ObjectId, Timestamp};
+use parsec_protocol::object_hash::ObjectHash;
+use parsec_protocol::relay::{ErrorCode, OBJECTS_MAX_BYTES, ObjectHead, ObjectHeads};
+
+use super::quota::Wish;
+use super::{Asking, Terms, reader, writer};
+use crate::errors::Refusal;
+use crate::objects::Named;
+use crate::store::safes::{DueObject, ObjectState, ObjectToAdd};
+use crate::store::{StoreError, Tx};
+
+/// How long an object is kept that no record has added: a large upload over a slow line, with a
+/// holiday in between.
+const UPLOADED_SECONDS: u64 = 14 * 86_400;
+
+/// Which objects of a call are wanted, by their ids; the others are here.
+pub(crate) type Wanted = HashSet<ObjectId>;
+
+/// Which of the objects that are promised are wanted, and whether there is room for them. Asked
+/// before their bytes are read: who may not bring them costs nothing.
+///
+/// # Errors
+/// `safe_unknown`, `not_allowed`, `safe_not_open`, `object_conflict`, `quota_reached`.
+pub(crate) fn wanted(
+    tx: &dyn Tx,
+    asking: &Asking<'_>,
+    heads: &ObjectHeads,
+    terms: &Terms<'_>,
+) -> Result<Wanted, Refusal> {
+    writer(tx, asking)?;
+    let mut wanted = Wanted::new();
+    let mut bytes = 0_usize;
+    for head in &heads.0 {
+        if !is_here(tx, asking, head)? {
+            bytes = bytes.saturating_add(usize::try_from(head.length).unwrap_or(usize::MAX));
+            wanted.insert(head.object);
+        }
+    }
+    if bytes > 0 {
+        terms.quotas.admit(tx, asking.of.organisation, bytes, Wish::Contents)?;
+    }
+    Ok(wanted)
+}
+
+fn is_here(tx: &dyn Tx, asking: &Asking<'_>, head: &ObjectHead) -> Result<bool, Refusal> {
+    match tx.object(asking.of, &head.object)? {
+        None => Ok(false),
+        Some(there) if there.hash == head.hash => Ok(true),
+        Some(_) => Err(ErrorCode::ObjectConflict.into()),
+    }
+}
+
+/// Keeps objects whose bytes have come and are right; those of the large ones are in their files.
+///
+/// # Errors
+/// As for [`wanted`]: the moment is another.
+pub(crate) fn put(
+    tx: &mut dyn Tx,
+    asking: &Asking<'_>,
+    heads: &ObjectHeads,
+    come: &[(ObjectHead, Option<Vec<u8>>)],
+    terms: &Terms<'_>,
+) -> Result<(), Refusal> {
+    tx.lock_safe(asking.of)?;
+    let wanted = wanted(tx, asking, heads, terms)?;
+    let due = terms.now.plus_seconds(UPLOADED_SECONDS);
+    for head in &heads.0 {
+        if !wanted.contains(&head.object) {
+            tx.put_off_object(asking.of, &head.object, due)?;
+            continue;
+        }
+        // One that was here when its bytes would have come, and has gone since.
+        let (_, bytes) = come.iter().find(|(come, _)| come == head).ok_or(Refusal::UNAVAILABLE)?;
+        let ObjectHead { object, hash, length } = head;
+        let bytes = bytes.as_deref();
+        let object = ObjectToAdd { object, hash, length: *length, author: &asking.user, bytes };
+        tx.insert_object(asking.of, &object, due)?;
+    }
+    Ok(())
+}
+
+/// Those that are not here, in the order of the question.
+///
+/// # Errors
+/// `safe_unknown`.
+pub(crate) fn missing(
+    tx: &dyn Tx,
+    asking: &Asking<'_>,
+    objects: Vec<ObjectId>,
+) -> Result<Vec<ObjectId>, Refusal> {
+    reader(tx, asking)?;
+    let mut missing = Vec::new();
+    for object in objects {
+        if tx.object(asking.of, &object)?.is_none() {
+            missing.push(object);
+        }
+    }
+    Ok(missing)
+}
+
+/// An object to be given out.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) head: ObjectHead,
+    /// Its bytes; none where they are in a file.
+    pub(crate) bytes: Option<Vec<u8>>,
+}
+
+impl Fetched {
+    pub(crate) const fn named(&self) -> Named {
+        Named { object: self.head.object, hash: self.head.hash }
+    }
+}
+
+/// The first of these, as many as one answer carries. What no record has added is nobody's to read.
+///
+/// # Errors
+/// `safe_unknown`.
+pub(crate) fn fetched(
+    tx: &dyn Tx,
+    asking: &Asking<'_>,
+    objects: Vec<ObjectId>,
+) -> Result<Vec<Fetched>, Refusal> {
+    reader(tx, asking)?;
+    let mut heads = ObjectHeads(Vec::new());
+    let mut fetched = Vec::new();
+    for object in objects {
+        let added = tx.object(asking.of, &object)?.filter(|there| there.state != ObjectState::Uploaded);
+        let Some(there) = added else { continue };
+        let twice = heads.0.iter().any(|head| head.object == object);
+        if twice {
+            continue;
+        }
+        let (hash, length): (ObjectHash, u32) = (there.hash, there.length);
+        let head = ObjectHead { object, hash, length };
+        heads.0.push(head);
+        if heads.0.len() > parsec_protocol::relay::OBJECTS_MAX || heads.body_bytes() > OBJECTS_MAX_BYTES {
+            break;
+        }
+        fetched.push(Fetched { head, bytes: tx.object_bytes(asking.of, &object)? });
+    }
+    Ok(fetched)
+}
+
+/// Removes the rows of objects that no record has added in time, of all safes.
+pub(crate) fn expired(tx: &mut dyn Tx, now: Timestamp, most: usize) -> Result<Vec<DueObject>, StoreError> {
+    tx.remove_due_objects(now, most)
+}

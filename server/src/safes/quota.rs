@@ -1,0 +1,117 @@
+//! How much the safes of an organisation may hold.
+//!
+//! Decides by the operator's limit for the organisation, where there is one, and by the disk. Keys
+//! have a tenth beyond the limit: a full safe must not keep anybody from being removed from it.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use parsec_protocol::ids::OrganisationId;
+use parsec_protocol::relay::ErrorCode;
+
+use crate::errors::Refusal;
+use crate::objects::Room;
+use crate::store::Tx;
+
+const MEBIBYTE: u64 = 1_024 * 1_024;
+/// Of so many bytes of the disk, one stays free: the database and its log need room, too.
+const FREE_SHARE: u64 = 20;
+/// Keys may go beyond the limit by one of so many bytes.
+const KEYS_SHARE: u64 = 10;
+
+/// What one organisation's safes may hold.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub struct SafeQuota {
+    /// Name of the organisation.
+    pub organisation: OrganisationId,
+    /// Limit of all its safes together, in bytes.
+    pub bytes: u64,
+}
+
+/// The text is not a limit such as `acme:100000`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected ORGANISATION:MIB, as in acme:100000")]
+pub struct SafeQuotaError;
+
+impl FromStr for SafeQuota {
+    type Err = SafeQuotaError;
+    fn from_str(text: &str) -> Result<Self, SafeQuotaError> {
+        let (organisation, mebibytes) = text.split_once(':').ok_or(SafeQuotaError)?;
+        let organisation = organisation.parse().map_err(|_| SafeQuotaError)?;
+        let mebibytes: u32 = mebibytes.parse().map_err(|_| SafeQuotaError)?;
+        Ok(Self { organisation, bytes: u64::from(mebibytes).saturating_mul(MEBIBYTE) })
+    }
+}
+
+impl TryFrom<String> for SafeQuota {
+    type Error = SafeQuotaError;
+    fn try_from(text: String) -> Result<Self, SafeQuotaError> {
+        text.parse()
+    }
+}
+
+/// For what somebody wants room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Records and objects.
+    Contents,
+    /// Certificates, rings, parts and boxes.
+    Keys,
+}
+
+/// The limits of all organisations that have one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Quotas(BTreeMap<OrganisationId, u64>);
+
+impl Quotas {
+    /// The operator's limits; of two for one organisation, the last.
+    pub(crate) fn new(quotas: &[SafeQuota]) -> Self {
+        Self(quotas.iter().map(|quota| (quota.organisation.clone(), quota.bytes)).collect())
+    }
+
+    /// Refuses what would not fit.
+    pub(super) fn admit(
+        &self,
+        tx: &dyn Tx,
+        organisation: &OrganisationId,
+        more: usize,
+        wish: Wish,
+    ) -> Result<(), Refusal> {
+        let Some(limit) = self.0.get(organisation) else { return Ok(()) };
+        let limit = match wish {
+            Wish::Contents => *limit,
+            Wish::Keys => limit.saturating_add(limit / KEYS_SHARE),
+        };
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        let fits = tx.safe_bytes(organisation)?.saturating_add(more) <= limit;
+        if fits { Ok(()) } else { Err(ErrorCode::QuotaReached.into()) }
+    }
+}
+
+/// Whether the disk has room for `more` bytes and what must stay free.
+pub(crate) const fn is_room(room: Room, more: u64) -> bool {
+    room.free.saturating_sub(more) >= room.all / FREE_SHARE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_have_one_form() {
+        let quota: SafeQuota = "acme:3".parse().unwrap();
+        assert_eq!((quota.organisation.as_str(), quota.bytes), ("acme", 3 * MEBIBYTE));
+        for bad in ["acme", "acme:", ":3", "Acme:3", "acme:-1", "acme:3:4", "acme:5000000000"] {
+            assert_eq!(bad.parse::<SafeQuota>(), Err(SafeQuotaError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_twentieth_of_the_disk_stays_free() {
+        let room = Room { free: 10, all: 100 };
+        assert!(is_room(room, 5));
+        assert!(!is_room(room, 6));
+        assert!(!is_room(room, u64::MAX));
+    }
+}

@@ -1,0 +1,98 @@
+//! A record on its way into a safe's journal, with the objects that it adds.
+//!
+//! Decides what is asked of it beside the rules: its author is the caller and has seen the newest
+//! of the organisation, and every object that it adds is here. A record that lost a race is no
+//! fault: its author is given what stands in its place.
+
+use parsec_protocol::chain::candidate::Candidate;
+use parsec_protocol::ids::ObjectId;
+use parsec_protocol::public_keys::VerifyKey;
+use parsec_protocol::relay::{ErrorCode, RecordAnswer};
+use parsec_protocol::safe_log::record::JournalRecord;
+use parsec_protocol::safe_log::rules::judge_record;
+
+use super::faults::{Kind, not_accepted};
+use super::quota::Wish;
+use super::view::StoredSafe;
+use super::{Asking, Terms, carry_out, check_seen};
+use crate::errors::Refusal;
+use crate::store::Tx;
+use crate::store::log::OpenLog;
+use crate::store::safes::{ObjectState, StoredItem};
+
+/// A record that came in.
+pub(crate) type Incoming = Candidate<'static, JournalRecord>;
+
+/// Reads a record, and checks its signature ahead under the caller's key: outside of any
+/// transaction, where nobody else waits.
+pub(crate) fn read(bytes: &[u8], caller: &VerifyKey) -> Result<Incoming, Refusal> {
+    let mut record = Incoming::read(bytes.to_vec()).ok_or(ErrorCode::RecordRefused)?;
+    record.verify(caller);
+    Ok(record)
+}
+
+/// Puts a record at the end of a safe's journal, or says how far the safe has gone on. The lock of
+/// the organisation's log is held.
+///
+/// # Errors
+/// `safe_unknown`, `clock_skew`, `behind`, `not_allowed`, `rekey_needed`, `safe_not_open`,
+/// `object_missing`, `record_refused`, `quota_reached`.
+pub(crate) fn post(
+    tx: &mut dyn Tx,
+    log: &OpenLog,
+    asking: &Asking<'_>,
+    record: Incoming,
+    terms: &Terms<'_>,
+) -> Result<RecordAnswer, Refusal> {
+    let of = asking.of;
+    let safe = tx.lock_safe(of)?;
+    let known = tx.role(of, &asking.user)?.and(safe);
+    let safe = known.ok_or(ErrorCode::SafeUnknown)?;
+    let payload = record.payload();
+    if payload.author != asking.device {
+        return Err(ErrorCode::RecordRefused.into());
+    }
+    if tx.record(of, payload.seq)?.as_deref() == Some(record.bytes()) {
+        return Ok(RecordAnswer::Accepted { seq: payload.seq });
+    }
+    let (ends, journal) = (safe.present.log, safe.present.journal);
+    let next = (journal.count.saturating_add(1), journal.hash, ends);
+    if (payload.seq, payload.previous, payload.log) != next {
+        let page = tx.journal(of, payload.seq.saturating_sub(1))?;
+        return Ok(RecordAnswer::MovedOn { log: ends.count, seq: page.seq, records: page.records });
+    }
+    terms.check_time(payload.time)?;
+    check_seen(tx, log, payload.seen.count)?;
+    terms.quotas.admit(tx, of.organisation, record.bytes().len(), Wish::Contents)?;
+    let judged = {
+        let view = StoredSafe { tx, of, row: Some(&safe) };
+        judge_record(&view, &log.view(tx), || Some(record))
+    };
+    let judged = judged.map_err(|error| not_accepted(Kind::Record, error))?;
+    let (accepted, effects) = judged.into_parts();
+    let payload = accepted.payload();
+    set_all(tx, asking, &payload.adds, ObjectState::Added)?;
+    set_all(tx, asking, &payload.keeps, ObjectState::Added)?;
+    for object in &payload.drops {
+        // One that has gone is dropped as well as can be.
+        tx.set_object_state(of, object, ObjectState::Dropped)?;
+    }
+    let item = StoredItem { author: &asking.user, bytes: accepted.bytes() };
+    tx.insert_record(of, &item, &accepted.after())?;
+    carry_out(tx, of, &effects)?;
+    Ok(RecordAnswer::Accepted { seq: accepted.after().count })
+}
+
+fn set_all(
+    tx: &mut dyn Tx,
+    asking: &Asking<'_>,
+    objects: &[ObjectId],
+    state: ObjectState,
+) -> Result<(), Refusal> {
+    for object in objects {
+        if !tx.set_object_state(asking.of, object, state)? {
+            return Err(ErrorCode::ObjectMissing.into());
+        }
+    }
+    Ok(())
+}
