@@ -117,10 +117,7 @@ pub(crate) fn find(tree: &dyn Tree, path: &[EntryName]) -> Result<EntryId, Probl
 ///
 /// # Errors
 /// As [`find`]; `path_exists` for the root.
-pub(crate) fn place<'a>(
-    tree: &dyn Tree,
-    path: &'a [EntryName],
-) -> Result<(EntryId, &'a EntryName), Problem> {
+pub(crate) fn place<'a>(tree: &dyn Tree, path: &'a [EntryName]) -> Result<(EntryId, &'a EntryName), Problem> {
     let root = || Problem::new(ProblemKind::PathExists, "`/` is the safe itself.");
     let (name, above) = path.split_last().ok_or_else(root)?;
     let parent = find(tree, above)?;
@@ -171,9 +168,10 @@ mod tests {
 
     #[test]
     fn other_spellings_are_refused() {
-        for bad in
-            ["", "a", "//", "/a//b", "/.", "/a/..", "/\\", "/\\x4", "/\\x41", "/\\xFF", "/\\n", "/\\xfü", "/a\0"]
-        {
+        for bad in [
+            "", "a", "//", "/a//b", "/.", "/a/..", "/\\", "/\\x4", "/\\x41", "/\\xFF", "/\\n", "/\\xfü",
+            "/a\0",
+        ] {
             assert_eq!(names(bad), Err(ProblemKind::NameInvalid), "{bad:?}");
         }
         assert_eq!(names(&"/a".repeat(DEPTH_MAX + 1)), Err(ProblemKind::NameInvalid));
