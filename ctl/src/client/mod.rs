@@ -517,6 +517,59 @@ mod tests {
         connection.call(method::STATUS, &Empty {})
     }
 
+    #[test]
+    fn a_descriptor_comes_with_the_end_of_its_request_and_with_nothing_else() {
+        use std::mem::MaybeUninit;
+        use std::os::fd::{AsFd as _, OwnedFd};
+
+        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+        /// Reads a byte; the descriptor that came with it.
+        fn byte(stream: &UnixStream) -> (u8, Option<OwnedFd>) {
+            let (mut byte, mut space) = ([0], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))]);
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let into = &mut [io::IoSliceMut::new(&mut byte)];
+            let received = recvmsg(stream, into, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
+            assert_eq!(received.bytes, 1);
+            let passed = control.drain().find_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(mut descriptors) => {
+                    let first = descriptors.next();
+                    assert!(descriptors.next().is_none(), "one and no more");
+                    first
+                }
+                _ => None,
+            });
+            (byte[0], passed)
+        }
+
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut line = Vec::new();
+                let passed = loop {
+                    let (read, passed) = byte(&theirs);
+                    line.push(read);
+                    if read == b'\n' {
+                        break passed.unwrap();
+                    }
+                    assert!(passed.is_none(), "before the line's end");
+                };
+                let request: Value = serde_json::from_slice(&line).unwrap();
+                assert_eq!(request["method"], method::FILE_GET);
+                std::fs::File::from(passed).write_all(b"contents").unwrap();
+                (&theirs).write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":7}\n").unwrap();
+            });
+            let mut connection = Connection::over(ours);
+            let answer = connection.call_with::<_, u8>(method::FILE_GET, &Empty {}, writer.as_fd());
+            assert_eq!(answer, Ok(7));
+            drop(writer);
+            let mut contents = String::new();
+            io::BufReader::new(reader).read_to_string(&mut contents).unwrap();
+            assert_eq!(contents, "contents");
+        });
+    }
+
     fn name_of(failure: Failure) -> String {
         match failure {
             Failure::Report(report) => report.name,

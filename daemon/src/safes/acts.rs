@@ -108,10 +108,17 @@ fn exists(path: &[EntryName]) -> Problem {
     Problem::new(ProblemKind::PathExists, format!("{} is there already.", paths::written(path)))
 }
 
-fn added(parent: EntryId, name: &EntryName, kind: Kind, mtime: u64, executable: bool) -> Result<(EntryId, Change), Problem> {
+fn added(
+    parent: EntryId,
+    name: &EntryName,
+    kind: Kind,
+    mtime: u64,
+    executable: bool,
+) -> Result<(EntryId, Change), Problem> {
     let entry = EntryId::from_bytes(drawn()?);
     let name = name.clone();
-    let add = Change::Add { operation: None, entry, parent, name, kind, mtime, executable, conflict_of: None };
+    let add =
+        Change::Add { operation: None, entry, parent, name, kind, mtime, executable, conflict_of: None };
     Ok((entry, add))
 }
 
@@ -319,7 +326,12 @@ pub(crate) struct Sealed {
 ///
 /// # Errors
 /// As [`put`].
-pub(crate) async fn may_put(session: &Session, safe: &OpenSafe, path: &Path, replace: bool) -> Result<(), Problem> {
+pub(crate) async fn may_put(
+    session: &Session,
+    safe: &OpenSafe,
+    path: &Path,
+    replace: bool,
+) -> Result<(), Problem> {
     let memory = safe.memory().await;
     may_write(session, &memory)?;
     target(&overlay::view(&memory), path, replace).map(|_| ())
@@ -332,7 +344,9 @@ fn target<'a>(tree: &'a dyn Tree, path: &Path, replace: bool) -> Result<Option<&
     let written = paths::written(path);
     match &found.kind {
         Kind::Folder => Err(Problem::new(ProblemKind::IsAFolder, format!("{written} is a folder."))),
-        Kind::Symlink(_) => Err(Problem::new(ProblemKind::NotAFile, format!("{written} is a symbolic link."))),
+        Kind::Symlink(_) => {
+            Err(Problem::new(ProblemKind::NotAFile, format!("{written} is a symbolic link.")))
+        }
         Kind::File(_) if !replace => Err(exists(path)),
         Kind::File(_) => Ok(Some(found)),
     }

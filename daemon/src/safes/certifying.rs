@@ -70,10 +70,12 @@ pub(super) async fn certify(
                 let batch = Batch { certificates: vec![envelope], records: Vec::new() };
                 reading::take(session, safe, batch).await?;
                 if let Some((epoch, key)) = draft.key {
-                    session.store({
-                        let id = safe.id;
-                        move |store| store.put_safe_keys(id, &[(epoch, key)])
-                    }).await?;
+                    session
+                        .store({
+                            let id = safe.id;
+                            move |store| store.put_safe_keys(id, &[(epoch, key)])
+                        })
+                        .await?;
                     keys::complete(session, safe).await?;
                 }
                 session.safes_changed();
@@ -127,7 +129,8 @@ async fn draft(
     } else {
         None
     };
-    let boxes = if ring.is_none() { boxes(session, safe, verified, log, &changes).await? } else { Vec::new() };
+    let boxes =
+        if ring.is_none() { boxes(session, safe, verified, log, &changes).await? } else { Vec::new() };
     let key = ring.as_ref().map(|(_, made)| Key {
         epoch: present.key.epoch + 1,
         key_check: made.key_check,
@@ -200,10 +203,13 @@ pub(super) fn made(
     let before = Before { keys: before, past: None };
     make_ring(key, author, &list, before, &mut entropy::System).map_err(|error| match error {
         RingError::NoEntropy(error) => problems::no_entropy(error),
-        RingError::Epoch => Problem::new(ProblemKind::SafeFull, "The safe has had as many keys as it may have."),
-        RingError::List | RingError::OtherKey => {
-            Problem::new(ProblemKind::Internal, "The safe's members don't fit the ring that is made for them.")
+        RingError::Epoch => {
+            Problem::new(ProblemKind::SafeFull, "The safe has had as many keys as it may have.")
         }
+        RingError::List | RingError::OtherKey => Problem::new(
+            ProblemKind::Internal,
+            "The safe's members don't fit the ring that is made for them.",
+        ),
     })
 }
 

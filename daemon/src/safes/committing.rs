@@ -60,7 +60,10 @@ fn may_write(open: &OpenDevice, memory: &Memory) -> Result<(), Problem> {
         return Err(Problem::new(ProblemKind::NotSharedYet, "The server does not have the safe yet."));
     };
     if !matches!(present.state, Condition::Open) {
-        return Err(Problem::new(ProblemKind::SafeNotOpen, "The owners of the safe have closed it for writing."));
+        return Err(Problem::new(
+            ProblemKind::SafeNotOpen,
+            "The owners of the safe have closed it for writing.",
+        ));
     }
     if memory.verified.role(&open.summary.user).is_none_or(|role| !role.writes()) {
         return Err(Problem::new(ProblemKind::SafeRoleTooLow, "You may not write in this safe any more."));
@@ -109,9 +112,10 @@ fn role_here(open: &OpenDevice, memory: &Memory, members: &VerifiedLog) -> Resul
 fn made(open: &OpenDevice, safe: &OpenSafe, memory: &mut Memory, members: &VerifiedLog) -> Result<(Vec<u8>, Vec<ObjectId>), Problem> {
     let groups = memory.queue.chunk_by(|one, next| one.pending.group == next.pending.group).count();
     let mut most = groups;
-    let present = memory.verified.present().copied().ok_or_else(|| {
-        Problem::new(ProblemKind::NotSharedYet, "The server does not have the safe yet.")
-    })?;
+    let present =
+        memory.verified.present().copied().ok_or_else(|| {
+            Problem::new(ProblemKind::NotSharedYet, "The server does not have the safe yet.")
+        })?;
     let root = memory.base.state_root();
     let role = role_here(open, memory, members)?;
     loop {
@@ -148,7 +152,10 @@ fn made(open: &OpenDevice, safe: &OpenSafe, memory: &mut Memory, members: &Verif
         would_fold(&memory.base, &inside, &outer).map_err(refusals::void)?;
         let adds = payload.adds.clone();
         let key = memory.keys.at(present.key.epoch).ok_or_else(|| {
-            Problem::new(ProblemKind::SafeKeyMissing, "This device has not been given the safe's present key yet.")
+            Problem::new(
+                ProblemKind::SafeKeyMissing,
+                "This device has not been given the safe's present key yet.",
+            )
         })?;
         match seal_record(&key, payload, &inside, &open.keys.signing_key, &mut entropy::System) {
             Ok(envelope) => {
@@ -217,4 +224,3 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
         },
     }
 }
-

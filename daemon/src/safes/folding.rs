@@ -70,7 +70,12 @@ pub(super) struct Found {
 }
 
 /// Folds one record into a tree, or passes over it.
-fn one(memory: &Memory, state: &mut State, stored: &StoredRecord, found: &mut Found) -> Result<(), StoreError> {
+fn one(
+    memory: &Memory,
+    state: &mut State,
+    stored: &StoredRecord,
+    found: &mut Found,
+) -> Result<(), StoreError> {
     let malformed = || StoreError::Damaged("a record of a safe in it is malformed");
     let payload = record::Envelope::decode(&stored.envelope).and_then(|envelope| envelope.payload());
     let payload = payload.map_err(|_| malformed())?;
@@ -150,12 +155,7 @@ pub(super) fn encoded(queue: &[Queued]) -> Vec<Vec<u8>> {
 
 /// Who speaks in a queue, and how conflict names are made of it.
 pub(super) fn stamp(open: &OpenDevice) -> Stamp {
-    Stamp {
-        seq: PENDING_SEQ,
-        user: open.summary.user,
-        device: open.summary.device,
-        time: clock::now(),
-    }
+    Stamp { seq: PENDING_SEQ, user: open.summary.user, device: open.summary.device, time: clock::now() }
 }
 
 /// The queue on a later tree. What was kept beside a change goes with its group: when it was saved,

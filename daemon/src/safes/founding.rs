@@ -81,8 +81,12 @@ fn signed(
 ) -> Result<NewSafe, Problem> {
     let (organisation, device) = (open.summary.organisation.clone(), open.summary.device);
     let none = SafeKeys::new(organisation.clone(), id);
-    let made =
-        certifying::made(&EpochKey::new(&organisation, &id, 0, key), device, std::slice::from_ref(own), &none)?;
+    let made = certifying::made(
+        &EpochKey::new(&organisation, &id, 0, key),
+        device,
+        std::slice::from_ref(own),
+        &none,
+    )?;
     let payload = Payload {
         previous: first_log_head(&organisation, &id, &device),
         place: first_journal_head(&organisation, &id, &device),
@@ -142,7 +146,8 @@ async fn sign_anew(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
     let own = own_key(session, &log).await?;
     let (open, id) = (Arc::clone(&session.open), safe.id);
     blocking(move || {
-        let damaged = || Problem::new(ProblemKind::StoreDamaged, "The key of a new safe is not in the store.");
+        let damaged =
+            || Problem::new(ProblemKind::StoreDamaged, "The key of a new safe is not in the store.");
         let (_, key) = open.store.safe_keys(id)?.into_iter().next().ok_or_else(damaged)?;
         let new = signed(&open, &log, id, &key, &own)?;
         open.store.refound_safe(id, &codec::encode(&new))?;
@@ -150,4 +155,3 @@ async fn sign_anew(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
     })
     .await
 }
-

@@ -41,9 +41,10 @@ impl Batch {
 
     /// How much of the organisation's log its authors have seen.
     pub(super) fn seen(&self) -> u64 {
-        let certificates = self.certificates.iter().filter_map(|bytes| {
-            Some(certificate::Envelope::decode(bytes).ok()?.payload().ok()?.seen.count)
-        });
+        let certificates = self
+            .certificates
+            .iter()
+            .filter_map(|bytes| Some(certificate::Envelope::decode(bytes).ok()?.payload().ok()?.seen.count));
         let records = self
             .records
             .iter()

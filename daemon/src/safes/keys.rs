@@ -148,10 +148,13 @@ async fn own_key(
     let posted = answered(|| session.member.safe_boxes(safe.id, record.key.epoch, user)).await;
     let posted = match posted {
         Ok(posted) => posted.boxes,
-        Err(error) if matches!(error.code(), Some(ErrorCode::BoxUnknown | ErrorCode::RingMissing)) => Vec::new(),
+        Err(error) if matches!(error.code(), Some(ErrorCode::BoxUnknown | ErrorCode::RingMissing)) => {
+            Vec::new()
+        }
         Err(error) => return Err(error.into()),
     };
-    let keys: Vec<_> = log.user(&user).into_iter().flat_map(|user| user.keys.iter().rev()).map(|it| it.key).collect();
+    let keys: Vec<_> =
+        log.user(&user).into_iter().flat_map(|user| user.keys.iter().rev()).map(|it| it.key).collect();
     for found in posted {
         for key in &keys {
             let sealed = found.sealed.to_vec();

@@ -138,9 +138,12 @@ pub(crate) fn conflicts(memory: &Memory, after: Option<&Path>) -> Page<FileConfl
 
 /// Live entries, and the bytes of the live files.
 pub(crate) fn sums(tree: &dyn Tree) -> (u64, u64) {
-    tree.below(tree.root()).into_iter().filter_map(|id| tree.entry(id)).fold((0, 0), |(count, bytes), found| {
-        (count + 1, bytes + found.content().map_or(0, |content| content.size))
-    })
+    tree.below(tree.root())
+        .into_iter()
+        .filter_map(|id| tree.entry(id))
+        .fold((0, 0), |(count, bytes), found| {
+            (count + 1, bytes + found.content().map_or(0, |content| content.size))
+        })
 }
 
 /// Where an entry is, for a sentence; the safe's root for one that is not there.

@@ -31,7 +31,9 @@ async fn accepted(safe: &OpenSafe) -> Result<(), Problem> {
             let text = "The safe has been offered to you, and you have not taken it.";
             Err(Problem::new(ProblemKind::SafeNotAccepted, text))
         }
-        Standing::Left => Err(Problem::new(ProblemKind::SafeRoleTooLow, "You are not in this safe any more.")),
+        Standing::Left => {
+            Err(Problem::new(ProblemKind::SafeRoleTooLow, "You are not in this safe any more."))
+        }
     }
 }
 
@@ -39,7 +41,12 @@ async fn accepted(safe: &OpenSafe) -> Result<(), Problem> {
 ///
 /// # Errors
 /// Why not.
-pub(crate) async fn share(session: &Session, safe: &OpenSafe, user: UserId, role: Role) -> Result<(), Problem> {
+pub(crate) async fn share(
+    session: &Session,
+    safe: &OpenSafe,
+    user: UserId,
+    role: Role,
+) -> Result<(), Problem> {
     let _turn = safe.turn.lock().await;
     accepted(safe).await?;
     certify(session, safe, |verified, _| {

@@ -59,10 +59,7 @@ pub(crate) fn find(tree: &dyn Tree, path: &[EntryName]) -> Result<EntryId, Probl
 ///
 /// # Errors
 /// As [`find`]; `path_exists` for the root.
-pub(crate) fn place<'a>(
-    tree: &dyn Tree,
-    path: &'a [EntryName],
-) -> Result<(EntryId, &'a EntryName), Problem> {
+pub(crate) fn place<'a>(tree: &dyn Tree, path: &'a [EntryName]) -> Result<(EntryId, &'a EntryName), Problem> {
     let root = || Problem::new(ProblemKind::PathExists, "`/` is the safe itself.");
     let (name, above) = path.split_last().ok_or_else(root)?;
     let parent = find(tree, above)?;

@@ -47,7 +47,9 @@ pub(super) async fn read(session: &Session, safe: &OpenSafe) -> Result<(), Probl
         let certificates = answered(|| session.member.safe_log(safe.id, log.count, least[0])).await?;
         let records = answered(|| session.member.safe_journal(safe.id, journal.count, least[1])).await?;
         if certificates.count < least[0].0 || records.seq < least[1].0 {
-            return Err(rolled_back(session, [certificates.count, records.seq], least.map(|least| least.0)).await);
+            return Err(
+                rolled_back(session, [certificates.count, records.seq], least.map(|least| least.0)).await
+            );
         }
         let batch = Batch {
             certificates: certificates.certificates.into_iter().map(Vec::from).collect(),
@@ -93,7 +95,8 @@ async fn raise_floor(session: &Session, safe: &OpenSafe, known: u64) -> Result<(
     }
     memory.verified.raise_floor(known);
     let [log, journal] = ends(safe, &memory.verified);
-    let taken = taken(session, &memory.verified, [log, journal], [log.count, journal.count], Verified::default());
+    let taken =
+        taken(session, &memory.verified, [log, journal], [log.count, journal.count], Verified::default());
     let id = safe.id;
     session.store(move |store| store.take_safe_items(id, &taken)).await
 }

@@ -29,8 +29,10 @@ use crate::transport::retry::answered;
 /// The server's and the store's.
 pub(super) async fn upload(session: &Session, safe: &OpenSafe, adds: &[ObjectId]) -> Result<(), Problem> {
     let id = safe.id;
-    let staged: BTreeMap<_, _> = session.store(move |store| store.staged_objects(id)).await?.into_iter().collect();
-    let mut wanted: Vec<_> = adds.iter().copied().filter(|object| staged.get(object) != Some(&true)).collect();
+    let staged: BTreeMap<_, _> =
+        session.store(move |store| store.staged_objects(id)).await?.into_iter().collect();
+    let mut wanted: Vec<_> =
+        adds.iter().copied().filter(|object| staged.get(object) != Some(&true)).collect();
     while !wanted.is_empty() {
         let (heads, sealed) = one_call(session, id, &mut wanted).await?;
         answered(|| session.member.put_objects(id, &heads, &sealed)).await?;
@@ -83,7 +85,11 @@ pub(super) async fn drop_added(session: &Session, safe: &OpenSafe) -> Result<(),
     let staged = session.store(move |store| store.staged_objects(id)).await?;
     let added: Vec<_> = {
         let memory = safe.memory().await;
-        staged.into_iter().map(|(object, _)| object).filter(|object| memory.base.has_object(*object)).collect()
+        staged
+            .into_iter()
+            .map(|(object, _)| object)
+            .filter(|object| memory.base.has_object(*object))
+            .collect()
     };
     if added.is_empty() {
         return Ok(());
@@ -111,9 +117,8 @@ pub(super) async fn seal_anew(session: &Session, safe: &OpenSafe) -> Result<(), 
     let mut memory = safe.memory().await;
     let Some(present) = memory.verified.present().map(|now| now.key.epoch) else { return Ok(()) };
     let old = move |content: &Content| content.objects().any(|reference| reference.epoch != present);
-    let stale = move |queued: &Queued| {
-        !queued.adds.is_empty() && queued.pending.change.content().is_some_and(old)
-    };
+    let stale =
+        move |queued: &Queued| !queued.adds.is_empty() && queued.pending.change.content().is_some_and(old);
     if !memory.queue.iter().any(stale) {
         return Ok(());
     }
@@ -123,7 +128,14 @@ pub(super) async fn seal_anew(session: &Session, safe: &OpenSafe) -> Result<(), 
         for queued in queue.iter_mut().filter(|queued| stale(queued)) {
             let adds: Vec<_> =
                 queued.adds.iter().copied().filter(|object| !memory.base.has_object(*object)).collect();
-            let mut anew = Anew { store: &open.store, safe: id, keys: &memory.keys, present, adds: &adds, made: Vec::new() };
+            let mut anew = Anew {
+                store: &open.store,
+                safe: id,
+                keys: &memory.keys,
+                present,
+                adds: &adds,
+                made: Vec::new(),
+            };
             let change = anew.change(&queued.pending.change)?;
             queued.adds = anew.made;
             queued.pending.change = change;
@@ -214,7 +226,10 @@ impl Anew<'_> {
 
     fn seal(&mut self, kind: ObjectKind, mut buffer: Vec<u8>) -> Result<Reference, Problem> {
         let key = self.keys.at(self.present).ok_or_else(|| {
-            Problem::new(ProblemKind::SafeKeyMissing, "This device has not been given the safe's present key yet.")
+            Problem::new(
+                ProblemKind::SafeKeyMissing,
+                "This device has not been given the safe's present key yet.",
+            )
         })?;
         let reference =
             object::seal(&key, kind, &mut buffer, &mut entropy::System).map_err(problems::no_entropy)?;

@@ -10,7 +10,8 @@ use parsec_protocol::chain::organisation::at::MembersAt as _;
 use parsec_protocol::chain::organisation::certificate::Author;
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{
-    Event, Person, Problem, ProblemKind, SafeCondition, SafeMember, SafeRole, SafeStanding, SafeSummary, SafeView,
+    Event, Person, Problem, ProblemKind, SafeCondition, SafeMember, SafeRole, SafeStanding, SafeSummary,
+    SafeView,
 };
 use parsec_protocol::ids::{DeviceId, Label, Timestamp, UserId};
 use parsec_protocol::safe_log::certificate::{self, Body, State as Condition};
@@ -185,7 +186,9 @@ pub(crate) async fn given(session: &Session, safe: &OpenSafe) -> Result<BTreeMap
                 Body::Created { .. } => {
                     given.insert(by, now);
                 }
-                Body::Changed { changes, .. } => given.extend(changes.iter().map(|change| (change.user, now))),
+                Body::Changed { changes, .. } => {
+                    given.extend(changes.iter().map(|change| (change.user, now)))
+                }
                 Body::State { .. } => {}
             }
         }

@@ -12,8 +12,8 @@ use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::OrganisationId;
 use parsec_protocol::manifest::Opened;
 use parsec_protocol::manifest::safes::{MarksFork, SafeMark, further};
-use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::certificate::{first_journal_head, first_log_head};
+use parsec_protocol::safe_log::roles::Role;
 
 use super::Session;
 use crate::problems;
@@ -90,11 +90,7 @@ struct Taken {
     forked: bool,
 }
 
-fn merge(
-    store: &Store,
-    organisation: &OrganisationId,
-    theirs: Vec<SafeMark>,
-) -> Result<Taken, StoreError> {
+fn merge(store: &Store, organisation: &OrganisationId, theirs: Vec<SafeMark>) -> Result<Taken, StoreError> {
     let mut taken = Taken::default();
     let mut named = BTreeMap::new();
     for mark in theirs {

@@ -72,7 +72,9 @@ impl Queue<'_> {
     fn stands_alone(&self, number: usize) -> bool {
         let Some(pending) = self.changes.get(number) else { return false };
         let group = |number: Option<usize>| {
-            number.and_then(|number| self.changes.get(number)).is_some_and(|other| other.group == pending.group)
+            number
+                .and_then(|number| self.changes.get(number))
+                .is_some_and(|other| other.group == pending.group)
         };
         !pending.is_helper() && !group(number.checked_sub(1)) && !group(number.checked_add(1))
     }
@@ -136,11 +138,13 @@ fn own_file(queue: Queue<'_>, file: EntryId) -> Option<Vec<usize>> {
     let about = queue.changes.iter().enumerate().filter(|(_, pending)| concerns(&pending.change, file));
     let gone: Vec<usize> = about.map(|(number, _)| number).collect();
     let first = queue.changes.get(*gone.first()?)?;
-    let added =
-        matches!(&first.change, Change::Add { kind: Kind::File(_), conflict_of: None, .. });
+    let added = matches!(&first.change, Change::Add { kind: Kind::File(_), conflict_of: None, .. });
     let alone = gone.iter().all(|number| {
         queue.stands_alone(*number)
-            && queue.changes.get(*number).is_some_and(|pending| !matches!(pending.change, Change::Replace { .. }))
+            && queue
+                .changes
+                .get(*number)
+                .is_some_and(|pending| !matches!(pending.change, Change::Replace { .. }))
     });
     (added && alone).then_some(gone)
 }

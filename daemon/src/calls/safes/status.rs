@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use parsec_protocol::control::{
-    Problem, ProblemKind, SafeListResult, SafeSelector, SafeShowResult, SafeStatus, SafeStatusResult, SafeSync,
-    SafeSynced, SafeWaiting, WaitingChange,
+    Problem, ProblemKind, SafeListResult, SafeSelector, SafeShowResult, SafeStatus, SafeStatusResult,
+    SafeSync, SafeSynced, SafeWaiting, WaitingChange,
 };
 use parsec_protocol::ids::{OperationId, Timestamp};
 use parsec_protocol::safe_log::certificate;
@@ -122,7 +122,8 @@ pub async fn status(session: &Session, params: SafeStatus) -> Result<SafeStatusR
     for safe in all {
         let shown = views::view(session, &safe).await;
         let memory = safe.memory().await;
-        let changes = memory.queue.iter().take(WAITING_SHOWN_MAX).map(|queued| waiting(&memory, queued)).collect();
+        let changes =
+            memory.queue.iter().take(WAITING_SHOWN_MAX).map(|queued| waiting(&memory, queued)).collect();
         let more = memory.queue.len() > WAITING_SHOWN_MAX;
         safes.push(SafeWaiting { safe: shown, changes, more, heard: memory.heard });
     }
@@ -143,7 +144,8 @@ fn waiting(memory: &crate::session::open_safes::Memory, queued: &Queued) -> Wait
         Change::Retention { .. } => "retention",
     };
     let sent = queued.adds.iter().all(|object| memory.base.has_object(*object));
-    let bytes = change.content().filter(|_| !sent && !queued.adds.is_empty()).map_or(0, |content| content.size);
+    let bytes =
+        change.content().filter(|_| !sent && !queued.adds.is_empty()).map_or(0, |content| content.size);
     WaitingChange {
         operation: change.operation(),
         kind: kind.to_owned(),

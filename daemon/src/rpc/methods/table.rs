@@ -204,7 +204,9 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(SAFE_SYNC, Look, |session, params: SafeSync| status::sync(&session, params)),
     on_session!(FILE_LIST, Look, |session, params: FileList| files::list(&session, params)),
     on_session!(FILE_STAT, Look, |session, params: FileSelector| files::stat(&session, params)),
-    on_session!(FILE_MAKE_FOLDER, Own, |session, params: FileMakeFolder| files::make_folder(&session, params)),
+    on_session!(FILE_MAKE_FOLDER, Own, |session, params: FileMakeFolder| files::make_folder(
+        &session, params
+    )),
     on_session!(FILE_MOVE, Own, |session, params: FileMove| files::rename(&session, params)),
     on_session!(FILE_COPY, Own, |session, params: FileMove| files::copy(&session, params)),
     on_session!(FILE_REMOVE, Own, |session, params: FileRemove| files::remove(&session, params)),

@@ -175,12 +175,7 @@ impl Store {
     ///
     /// # Errors
     /// The disk's.
-    pub fn safe_records(
-        &self,
-        safe: SafeId,
-        after: u64,
-        most: u64,
-    ) -> Result<Vec<StoredRecord>, StoreError> {
+    pub fn safe_records(&self, safe: SafeId, after: u64, most: u64) -> Result<Vec<StoredRecord>, StoreError> {
         let inner = self.inner()?;
         let mut select = inner.connection.prepare(
             "SELECT author, role, envelope FROM safe_record WHERE safe = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
@@ -215,9 +210,7 @@ impl Store {
     /// # Errors
     /// The disk's.
     pub fn drop_safe_state(&self, safe: SafeId) -> Result<(), StoreError> {
-        self.inner()?
-            .connection
-            .execute("DELETE FROM safe_state WHERE safe = ?1", [safe.as_bytes()])?;
+        self.inner()?.connection.execute("DELETE FROM safe_state WHERE safe = ?1", [safe.as_bytes()])?;
         Ok(())
     }
 }

@@ -122,7 +122,8 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
 }
 
 fn read(raw: Raw) -> Result<StoredSafe, StoreError> {
-    let (id, founder, standing, founding, verified, floor, heads, role, folded, marked, posting, halted) = raw;
+    let (id, founder, standing, founding, verified, floor, heads, role, folded, marked, posting, halted) =
+        raw;
     let heads_of = |bytes: Option<Vec<u8>>| {
         let read = bytes.map(|bytes| codec::decode(&bytes, BODY_MAX_BYTES)).transpose();
         read.map_err(|_| StoreError::Damaged("a safe's heads in it are malformed"))
@@ -170,12 +171,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::DiskFull`], the disk's.
-    pub fn know_safe(
-        &self,
-        safe: SafeId,
-        founder: DeviceId,
-        standing: Standing,
-    ) -> Result<bool, StoreError> {
+    pub fn know_safe(&self, safe: SafeId, founder: DeviceId, standing: Standing) -> Result<bool, StoreError> {
         let added = self.inner()?.connection.execute(
             "INSERT INTO safe (id, founder, standing) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING",
             (safe.as_bytes(), founder.as_bytes(), standing.number()),
@@ -188,10 +184,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::DiskFull`], the disk's.
     pub fn set_safe_standing(&self, safe: SafeId, standing: Standing) -> Result<(), StoreError> {
-        self.inner()?.connection.execute(
-            "UPDATE safe SET standing = ?2 WHERE id = ?1",
-            (safe.as_bytes(), standing.number()),
-        )?;
+        self.inner()?
+            .connection
+            .execute("UPDATE safe SET standing = ?2 WHERE id = ?1", (safe.as_bytes(), standing.number()))?;
         Ok(())
     }
 
@@ -213,10 +208,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::DiskFull`], the disk's.
     pub fn mark_safe(&self, safe: SafeId, heads: [Head; 2]) -> Result<(), StoreError> {
-        self.inner()?.connection.execute(
-            "UPDATE safe SET marked = ?2 WHERE id = ?1",
-            (safe.as_bytes(), codec::encode(&heads)),
-        )?;
+        self.inner()?
+            .connection
+            .execute("UPDATE safe SET marked = ?2 WHERE id = ?1", (safe.as_bytes(), codec::encode(&heads)))?;
         Ok(())
     }
 

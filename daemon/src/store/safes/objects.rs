@@ -61,8 +61,8 @@ impl Store {
         let inner = self.inner()?;
         let mut select =
             inner.connection.prepare("SELECT object, uploaded FROM safe_object WHERE safe = ?1")?;
-        let rows =
-            select.query_map([safe.as_bytes()], |row| Ok((ObjectId::from_bytes(row.get(0)?), row.get(1)?)))?;
+        let rows = select
+            .query_map([safe.as_bytes()], |row| Ok((ObjectId::from_bytes(row.get(0)?), row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

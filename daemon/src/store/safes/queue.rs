@@ -10,11 +10,7 @@ use crate::store::integers::integer;
 use crate::store::{Store, StoreError};
 
 /// The queue is this from now on, in a transaction of somebody else's.
-pub(super) fn replace(
-    connection: &Connection,
-    safe: SafeId,
-    changes: &[Vec<u8>],
-) -> Result<(), StoreError> {
+pub(super) fn replace(connection: &Connection, safe: SafeId, changes: &[Vec<u8>]) -> Result<(), StoreError> {
     connection.execute("DELETE FROM safe_change WHERE safe = ?1", [safe.as_bytes()])?;
     let mut insert =
         connection.prepare("INSERT INTO safe_change (safe, place, change) VALUES (?1, ?2, ?3)")?;

@@ -56,12 +56,7 @@ impl Member {
     ///
     /// # Errors
     /// [`TransportError`].
-    pub async fn safe_log(
-        &self,
-        safe: SafeId,
-        from: u64,
-        least: Least,
-    ) -> Result<LogPage, TransportError> {
+    pub async fn safe_log(&self, safe: SafeId, from: u64, least: Least) -> Result<LogPage, TransportError> {
         let page = |least| {
             self.ask(Call::new(Method::GET, path::safe_log_page(self.organisation(), &safe, from, least)))
         };

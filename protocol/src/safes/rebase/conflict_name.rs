@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_conflict_name_always_fits_and_cuts_no_character() {
-        for wished in ["ä".repeat(127), format!("x{}", "€".repeat(84)), format!("{}.docx", "😀".repeat(62))] {
+        for wished in ["ä".repeat(127), format!("x{}", "€".repeat(84)), format!("{}.docx", "😀".repeat(62))]
+        {
             for label in ["l".to_owned(), "ü".repeat(200), "😀".repeat(128)] {
                 let name = made(wished.as_bytes(), &label);
                 assert!(name.len() <= 255, "{}", name.len());

@@ -45,9 +45,7 @@ impl Rebaser<'_> {
                 self.alias.insert(operation, version);
                 Ok(())
             }
-            Goes::Beside(beside) => {
-                self.copy(operation, (entry, base), content, mtime, beside)
-            }
+            Goes::Beside(beside) => self.copy(operation, (entry, base), content, mtime, beside),
             Goes::New => self.again(operation, entry, content, mtime),
         }
     }
@@ -142,9 +140,9 @@ impl Rebaser<'_> {
     ) -> Ruled {
         let id = EntryId::from_bytes(derived(operation, Use::Copy));
         if self.entry(id).is_none() {
-            let place = self.entry(beside).and_then(|beside| {
-                Some((beside.parent?, beside.name.clone(), beside.executable))
-            });
+            let place = self
+                .entry(beside)
+                .and_then(|beside| Some((beside.parent?, beside.name.clone(), beside.executable)));
             let Some((parent, wished, executable)) = place else { return Err(Dropped::Silently) };
             let name = self.name_beside(parent, &wished);
             self.wished_names.set(id, wished);

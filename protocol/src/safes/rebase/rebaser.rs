@@ -142,9 +142,7 @@ impl<'a> Rebaser<'a> {
     fn rule(&mut self, change: &Change) -> Ruled {
         match change {
             Change::Add { .. } => self.add(change),
-            Change::Content { entry, base, content, .. } => {
-                self.content(change, *entry, *base, content)
-            }
+            Change::Content { entry, base, content, .. } => self.content(change, *entry, *base, content),
             Change::Move { operation, entry, parent, name, conflict_of } => {
                 self.relocate(*operation, *entry, (*parent, name), *conflict_of)
             }
@@ -164,13 +162,7 @@ impl<'a> Rebaser<'a> {
     }
 
     /// Rule B: the later one stands, and nothing of it is about what is gone.
-    fn attributes(
-        &mut self,
-        operation: OperationId,
-        entry: EntryId,
-        mtime: u64,
-        executable: bool,
-    ) -> Ruled {
+    fn attributes(&mut self, operation: OperationId, entry: EntryId, mtime: u64, executable: bool) -> Ruled {
         let entry = self.to(entry);
         if entry == self.scratch.root() || !self.scratch.is_live(entry) {
             return Err(Dropped::Silently);
@@ -257,7 +249,10 @@ impl<'a> Rebaser<'a> {
     /// Whether its content is not what the person saw.
     pub(super) fn unseen_content(&self, id: EntryId) -> bool {
         self.carried.contains(&id)
-            || self.new.entry(id).is_some_and(|entry| !entry.is_folder() && entry.content_seq > self.old.seq())
+            || self
+                .new
+                .entry(id)
+                .is_some_and(|entry| !entry.is_folder() && entry.content_seq > self.old.seq())
     }
 
     /// Whether a later change of the queue moves, removes, or renames it over another.
@@ -275,7 +270,8 @@ impl<'a> Rebaser<'a> {
             homes
         });
         let there = homes.get(&version).into_iter().flatten().chain(self.given.get(&version));
-        let mut has = there.filter(|id| self.scratch.entry(**id).and_then(|entry| entry.version) == Some(version));
+        let mut has =
+            there.filter(|id| self.scratch.entry(**id).and_then(|entry| entry.version) == Some(version));
         has.next().copied()
     }
 }

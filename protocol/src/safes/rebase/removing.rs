@@ -57,9 +57,8 @@ impl Rebaser<'_> {
     /// rebase of the same removal spared (R4). Each with the folder it is in.
     fn spared(&self, top: EntryId) -> Vec<(EntryId, EntryId)> {
         let below = self.scratch.below(top);
-        let unseen = |id: &EntryId| {
-            self.made.contains(id) || self.unseen_place(*id) || self.unseen_content(*id)
-        };
+        let unseen =
+            |id: &EntryId| self.made.contains(id) || self.unseen_place(*id) || self.unseen_content(*id);
         let before = self.spared_before();
         let mut kept: Vec<EntryId> = below.iter().copied().filter(|id| unseen(id)).collect();
         kept.extend(below.iter().copied().filter(|id| before.contains(id) && !unseen(id)));

@@ -17,8 +17,8 @@ use parsec_protocol::ids::{SafeId, Token};
 use parsec_protocol::limits::{BODY_MAX_BYTES, FOLLOWED_MAX};
 use parsec_protocol::manifest::safes::MANIFEST_SAFES_MAX as MEMBER_SAFES_MAX;
 use parsec_protocol::relay::{
-    EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EVENT_SAFE, ErrorCode, Follow, InvitationGone, InvitationView, LogLength,
-    SafeHint, path,
+    EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EVENT_SAFE, ErrorCode, Follow, InvitationGone, InvitationView,
+    LogLength, SafeHint, path,
 };
 use reqwest::Method;
 use tokio::sync::{Notify, watch};
