@@ -204,10 +204,12 @@ fn keys_of(store: &Store, safe: &OpenSafe, verified: &VerifiedSafe) -> Result<Sa
     for (epoch, key) in store.safe_keys(safe.id)? {
         match verified.epoch(epoch) {
             // A wrong one is as good as none.
-            Some(record) => drop(keys.insert(epoch, key, &record.key.key_check)),
+            Some(record) => {
+                let _ = keys.insert(epoch, key, &record.key.key_check);
+            }
             None if verified.present().is_none() => {
                 let check = EpochKey::new(&safe.organisation, &safe.id, epoch, &key).check();
-                drop(keys.insert(epoch, key, &check));
+                let _ = keys.insert(epoch, key, &check);
             }
             None => {}
         }
