@@ -1,12 +1,16 @@
 //! A small JSON-RPC client over the daemon's socket, one object a line. Independent of the one in
 //! parsecctl, so that each can find the other's mistakes.
 
-use std::io::{BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use parsec_protocol::control::{Problem, ProblemKind};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -63,7 +67,25 @@ impl Client {
         method: &str,
         parameters: impl Serialize,
     ) -> Result<R, Failed> {
-        let id = self.send(method, parameters)?;
+        let id = self.send(method, parameters, None)?;
+        self.answer(method, id)
+    }
+
+    /// Calls a method that takes an open file.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn call_with<R: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        parameters: impl Serialize,
+        file: &File,
+    ) -> Result<R, Failed> {
+        let id = self.send(method, parameters, Some(file))?;
+        self.answer(method, id)
+    }
+
+    fn answer<R: DeserializeOwned>(&mut self, method: &str, id: u64) -> Result<R, Failed> {
         loop {
             let answer = self.line()?;
             if answer.get("id").and_then(Value::as_u64) != Some(id) {
@@ -77,8 +99,8 @@ impl Client {
         }
     }
 
-    /// Sends a request; returns its id.
-    fn send(&mut self, method: &str, parameters: impl Serialize) -> Result<u64, Failed> {
+    /// Sends a request, the byte that ends it with an open file if there is one; returns its id.
+    fn send(&mut self, method: &str, parameters: impl Serialize, file: Option<&File>) -> Result<u64, Failed> {
         let id = self.next;
         self.next += 1;
         let mut parameters = serde_json::to_value(parameters).unwrap();
@@ -86,7 +108,18 @@ impl Client {
             parameters = json!({});
         }
         let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": parameters});
-        writeln!(self.writer, "{request}").map_err(|_| Failed::Gone)?;
+        match file {
+            None => writeln!(self.writer, "{request}").map_err(|_| Failed::Gone)?,
+            Some(file) => {
+                write!(self.writer, "{request}").map_err(|_| Failed::Gone)?;
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+                let mut with = SendAncillaryBuffer::new(&mut space);
+                let files = [file.as_fd()];
+                assert!(with.push(SendAncillaryMessage::ScmRights(&files)), "one file has room");
+                let end = [IoSlice::new(b"\n")];
+                sendmsg(&self.writer, &end, &mut with, SendFlags::NOSIGNAL).map_err(|_| Failed::Gone)?;
+            }
+        }
         Ok(id)
     }
 
