@@ -11,7 +11,7 @@ use parsec_protocol::control::{
     TrustShow, UserProfile, UserRevoke, UserShow, method,
 };
 
-use super::{MethodSpec, Permission, Register, caller, raw, read};
+use super::{MethodSpec, Permission, Register, caller, file, raw, read};
 use crate::calls::admin::{self, Change};
 use crate::calls::safes::{files, membership, status};
 use crate::calls::{evidence, invitations, members, repair};
@@ -35,6 +35,7 @@ macro_rules! ask {
             name: method::$name,
             permission: Permission::$may,
             needs: $needs,
+            file: false,
             ends: None,
             register: |module, spec| {
                 module
@@ -69,16 +70,27 @@ macro_rules! on_session {
     ($name:ident, $may:ident, $needs:expr, |$session:ident, $params:ident: $takes:ty| $work:expr) => {
         on_session!(@ $name, $may, $needs, $session, $params: $takes, $params.select.clone(), $work)
     };
+    // One open file comes with the request.
+    ($name:ident, $may:ident, |$session:ident, $params:ident: $takes:ty, $file:ident| $work:expr) => {
+        on_session!(@ $name, $may, Permission::$may.needs(), $session, $params: $takes, $params.select.clone(),
+            true, |extensions| $file, $work)
+    };
     (@ $name:ident, $may:ident, $needs:expr, $session:ident, $params:ident: $takes:ty, $select:expr, $work:expr) => {
+        on_session!(@ $name, $may, $needs, $session, $params: $takes, $select, false, |extensions|, $work)
+    };
+    (@ $name:ident, $may:ident, $needs:expr, $session:ident, $params:ident: $takes:ty, $select:expr,
+        $with:literal, |$extensions:ident| $($file:ident)?, $work:expr) => {
         MethodSpec {
             name: method::$name,
             permission: Permission::$may,
             needs: $needs,
+            file: $with,
             ends: None,
             register: |module, spec| {
                 module
-                    .register_async_method(spec.name, move |params, handle, extensions| async move {
-                        let caller = caller(&extensions)?;
+                    .register_async_method(spec.name, move |params, handle, $extensions| async move {
+                        let caller = caller(&$extensions)?;
+                        $(let $file = file(&$extensions)?;)?
                         let $params: $takes = read(&params)?;
                         let select = $select;
                         handle
@@ -95,7 +107,7 @@ macro_rules! on_session {
 
 /// A method that does something else than ask the loop once.
 const fn special(name: &'static str, permission: Permission, register: Register) -> MethodSpec {
-    MethodSpec { name, permission, needs: permission.needs(), ends: None, register }
+    MethodSpec { name, permission, needs: permission.needs(), file: false, ends: None, register }
 }
 
 /// The table.
