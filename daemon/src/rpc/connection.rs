@@ -190,12 +190,7 @@ impl Visit {
 
     /// Calls a method of the table: its answer, and for a subscription what follows. Nothing where
     /// the library can't read what was read here.
-    async fn call(
-        &self,
-        request: &Request<'_>,
-        line: &str,
-        file: Option<OwnedFd>,
-    ) -> Option<RawRpcResponse> {
+    async fn call(&self, request: &Request<'_>, line: &str, file: Option<OwnedFd>) -> Option<RawRpcResponse> {
         let id = request.id.clone();
         let mut extensions = self.extensions.clone();
         extensions.insert(RequestFile::new(file));

@@ -98,7 +98,11 @@ fn passed(beside: &mut RecvAncillaryBuffer<'_>, flags: ReturnFlags) -> Passed {
 }
 
 impl AsyncRead for PassingReader {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.stream.as_ref().poll_read_ready(context))?;
             match self.receive(into.initialize_unfilled()) {
