@@ -50,7 +50,8 @@ fn operation() -> Result<OperationId, Problem> {
     drawn().map(OperationId::from_bytes)
 }
 
-fn nanoseconds() -> u64 {
+/// Now, as entries have it.
+pub(crate) fn nanoseconds() -> u64 {
     clock::now().0.saturating_mul(1_000)
 }
 

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use parsec_protocol::chain::organisation::at::MembersAt as _;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::ObjectId;
 use parsec_protocol::relay::{ErrorCode, NewRecord, RecordAnswer};
@@ -96,13 +98,18 @@ fn drafted(memory: &Memory, groups_max: usize) -> Draft {
     draft
 }
 
+/// The user's role\* by the organisation's log as it is known here.
+fn role_here(open: &OpenDevice, memory: &Memory, members: &VerifiedLog) -> Result<Role, Problem> {
+    let user = match members.user_at(&open.summary.user, members.count()) {
+        Ok(user) => user,
+        Err(never) => match never {},
+    };
+    let role = memory.verified.role(&open.summary.user).zip(user).and_then(|(role, user)| role.at(&user));
+    role.ok_or_else(|| Problem::new(ProblemKind::SafeRoleTooLow, "You may not write in this safe any more."))
+}
+
 /// Makes a record of the first changes, folds it, and keeps its bytes.
-fn made(
-    open: &OpenDevice,
-    safe: &OpenSafe,
-    memory: &mut Memory,
-    members: &parsec_protocol::chain::organisation::log::VerifiedLog,
-) -> Result<(Vec<u8>, Vec<ObjectId>), Problem> {
+fn made(open: &OpenDevice, safe: &OpenSafe, memory: &mut Memory, members: &VerifiedLog) -> Result<(Vec<u8>, Vec<ObjectId>), Problem> {
     let groups = memory.queue.chunk_by(|one, next| one.pending.group == next.pending.group).count();
     let mut most = groups;
     let present =
@@ -110,7 +117,7 @@ fn made(
             Problem::new(ProblemKind::NotSharedYet, "The server does not have the safe yet.")
         })?;
     let root = memory.base.state_root();
-    let role = memory.verified.role(&open.summary.user);
+    let role = role_here(open, memory, members)?;
     loop {
         let draft = drafted(memory, most);
         let [log, journal] = ends(safe, &memory.verified);
@@ -136,8 +143,7 @@ fn made(
             epoch: payload.epoch,
             user: open.summary.user,
             device: open.summary.device,
-            owner: role == Some(Role::Owner),
-            manager: role == Some(Role::Manager),
+            role,
             time: payload.time,
             adds: &payload.adds,
             drops: &payload.drops,

@@ -12,7 +12,6 @@ use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{DeviceId, OperationId, SafeId, Timestamp};
 use parsec_protocol::safe_log::record;
-use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safes::fold::{Outer, Stamp, fold};
 use parsec_protocol::safes::rebase::{Naming, Notice, Pending, rebase};
 use parsec_protocol::safes::seal::{Unopened, open_record};
@@ -84,8 +83,7 @@ fn one(
         epoch: payload.epoch,
         user: stored.author,
         device: payload.author,
-        owner: stored.role == Role::Owner,
-        manager: stored.role == Role::Manager,
+        role: stored.role,
         time: payload.time,
         adds: &payload.adds,
         drops: &payload.drops,

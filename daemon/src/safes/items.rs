@@ -7,7 +7,7 @@
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::ids::UserId;
-use parsec_protocol::safe_log::certificate::{self, Body};
+use parsec_protocol::safe_log::certificate;
 use parsec_protocol::safe_log::record;
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
@@ -99,14 +99,5 @@ pub(super) fn verify(
         } else {
             return (verified, None);
         }
-    }
-}
-
-/// What an accepted certificate is called where a person is told of it.
-#[must_use]
-pub(super) const fn changes_members(body: &Body) -> bool {
-    match body {
-        Body::Created { .. } | Body::State { .. } => false,
-        Body::Changed { changes, .. } => !changes.is_empty(),
     }
 }

@@ -3,9 +3,11 @@
 //! Decides their order (names' bytes, a folder right before what is in it) and what *shared* means
 //! of one: nothing that was saved here is on top of it.
 
+use parsec_protocol::control::paths::write_name;
 use parsec_protocol::control::{FILES_PAGE_MAX, FileConflict, FileEntry, FileKind, Problem, ProblemKind};
 use parsec_protocol::ids::EntryId;
 use parsec_protocol::safes::change::Kind;
+use parsec_protocol::safes::content_ref::Content;
 use parsec_protocol::safes::entry::Entry;
 use parsec_protocol::safes::tree::{PENDING_SEQ, Tree};
 
@@ -18,7 +20,7 @@ pub(crate) fn entry(tree: &dyn Tree, found: &Entry, path: &Path) -> FileEntry {
     let (kind, size, target) = match &found.kind {
         Kind::Folder => (FileKind::Folder, None, None),
         Kind::File(content) => (FileKind::File, Some(content.size), None),
-        Kind::Symlink(target) => (FileKind::Symlink, None, Some(paths::escaped(target.as_bytes()))),
+        Kind::Symlink(target) => (FileKind::Symlink, None, Some(write_name(target.as_bytes()))),
     };
     let shared = found.content_seq != PENDING_SEQ && found.place_seq != PENDING_SEQ;
     FileEntry {
@@ -89,6 +91,22 @@ pub(crate) fn stat(memory: &Memory, path: &Path) -> Result<FileEntry, Problem> {
     let found = paths::find(tree, path)?;
     let root = || Problem::new(ProblemKind::IsAFolder, "`/` is the safe itself.");
     tree.entry(found).map(|found| entry(tree, found, path)).ok_or_else(root)
+}
+
+/// A file, and where its bytes are.
+///
+/// # Errors
+/// `path_not_found`, `is_a_folder`, `not_a_file`.
+pub(crate) fn file(memory: &Memory, path: &Path) -> Result<(FileEntry, Content), Problem> {
+    let tree = &overlay::view(memory);
+    let found = paths::find(tree, path)?;
+    let written = paths::written(path);
+    let Some(found) = tree.entry(found).filter(|found| !found.is_folder()) else {
+        return Err(Problem::new(ProblemKind::IsAFolder, format!("{written} is a folder.")));
+    };
+    let link = || Problem::new(ProblemKind::NotAFile, format!("{written} is a symbolic link."));
+    let content = found.content().cloned().ok_or_else(link)?;
+    Ok((entry(tree, found, path), content))
 }
 
 /// Number of live conflict copies.

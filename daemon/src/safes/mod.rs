@@ -7,6 +7,7 @@
 pub(crate) mod acts;
 mod certifying;
 mod committing;
+pub(crate) mod contents;
 mod folding;
 pub(crate) mod founding;
 mod items;

@@ -216,11 +216,3 @@ async fn not_taken(session: &Session, safe: SafeId, why: NotTaken) -> Problem {
     session.alarm(&problem).await;
     problem
 }
-
-/// Keeps what the device's own safe was founded with, which the server has accepted.
-///
-/// # Errors
-/// As [`read`].
-pub(super) async fn founded(session: &Session, safe: &OpenSafe, certificate: Vec<u8>) -> Result<(), Problem> {
-    take(session, safe, Batch { certificates: vec![certificate], records: Vec::new() }).await.map(|_| ())
-}

@@ -4,14 +4,17 @@
 //! the server has accepted it by then. Contents go through a descriptor that comes with the
 //! request; nothing here holds a whole file.
 
+use std::fs::File;
+
 use parsec_protocol::control::{
     FileChanged, FileConflicts, FileConflictsResult, FileEntry, FileList, FileListResult, FileMakeFolder,
-    FileMove, FileRemove, FileSelector, Problem, ProblemKind, SafeRename,
+    FileGot, FileMove, FilePut, FileRemove, FileSelector, Problem, ProblemKind, SafeRename,
 };
 
 use super::choose;
 use super::status::{Wanted, until};
-use crate::safes::acts::{self, Done};
+use crate::safes::acts::{self, Done, Sealed};
+use crate::safes::contents::{self, Taken};
 use crate::safes::{listing, paths};
 use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe};
@@ -128,6 +131,45 @@ pub async fn remove(session: &Session, params: FileRemove) -> Result<FileChanged
     let safe = choose(session, &params.safe).await?;
     let done = acts::remove(session, &safe, path, params.recursive).await?;
     Ok(changed(&safe, done, 0, params.wait_seconds).await)
+}
+
+/// Contents into a safe.
+///
+/// # Errors
+/// As [`contents::take`] and [`acts::put`].
+pub async fn put(session: &Session, params: FilePut, file: File) -> Result<FileChanged, Problem> {
+    let path = paths::read(&params.path)?;
+    let safe = choose(session, &params.safe).await?;
+    acts::may_put(session, &safe, &path, params.replace).await?;
+    let Taken { content, objects } = contents::take(session, &safe, file, params.size).await?;
+    let bytes = content.size;
+    let mtime = params.modified_ns.and_then(|time| u64::try_from(time).ok()).unwrap_or_else(acts::nanoseconds);
+    let sealed = Sealed { content, objects: objects.clone(), mtime, executable: params.executable };
+    match acts::put(session, &safe, path, params.replace, sealed).await {
+        Ok(done) => Ok(changed(&safe, done, bytes, params.wait_seconds).await),
+        Err(problem) => {
+            // Nothing names them.
+            let id = safe.id;
+            session.store(move |store| store.drop_objects(id, &objects)).await?;
+            Err(problem)
+        }
+    }
+}
+
+/// Contents out of a safe.
+///
+/// # Errors
+/// `path_not_found`, `is_a_folder`, `not_a_file`; as [`contents::give`].
+pub async fn get(session: &Session, params: FileSelector, file: File) -> Result<FileGot, Problem> {
+    let path = paths::read(&params.path)?;
+    let safe = choose(session, &params.safe).await?;
+    let (shown, content) = {
+        let memory = safe.memory().await;
+        readable(&memory)?;
+        listing::file(&memory, &path)?
+    };
+    let bytes = contents::give(session, &safe, content, file).await?;
+    Ok(FileGot { bytes, file: shown })
 }
 
 /// Another name of the safe.

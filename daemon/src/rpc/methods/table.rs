@@ -5,7 +5,7 @@
 
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector, DeviceRevoke,
-    DeviceSelector, Empty, FileConflicts, FileList, FileMakeFolder, FileMove, FileRemove, FileSelector,
+    DeviceSelector, Empty, FileConflicts, FileList, FileMakeFolder, FileMove, FilePut, FileRemove, FileSelector,
     InviteCancel, InviteDevice, InviteUser, ReceiptExport, SafeCreate, SafeRename, SafeSelector, SafeShare,
     SafeStatus, SafeSync, SafeUnshare, TrustAcknowledge, TrustExport, TrustFork, TrustImport, TrustLog,
     TrustShow, UserProfile, UserRevoke, UserShow, method,
@@ -210,6 +210,8 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(FILE_MOVE, Own, |session, params: FileMove| files::rename(&session, params)),
     on_session!(FILE_COPY, Own, |session, params: FileMove| files::copy(&session, params)),
     on_session!(FILE_REMOVE, Own, |session, params: FileRemove| files::remove(&session, params)),
+    on_session!(FILE_PUT, Own, |session, params: FilePut, file| files::put(&session, params, file.into())),
+    on_session!(FILE_GET, Look, |session, params: FileSelector, file| files::get(&session, params, file.into())),
     on_session!(FILE_CONFLICTS, Look, |session, params: FileConflicts| files::conflicts(&session, params)),
     ask!(DOCTOR, Look, |_none: Empty| Command::Doctor),
     ask!(NET_STATUS, Look, |_none: Empty| Command::NetStatus),

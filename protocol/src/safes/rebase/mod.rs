@@ -165,13 +165,16 @@ pub fn rebase(
     Rebaser::new(old, new, queue, naming).run(known)
 }
 
-/// How many changes of the queue's beginning go into one record of at most this many bytes of
-/// changes. Groups stay whole, and the first one goes in however large it is.
+/// How many changes of the queue's beginning go into one record: groups as long as there are fewer
+/// than `max_changes` and all together have at most `max_bytes`. Groups stay whole, and the first
+/// one goes in however large it is.
 #[must_use]
-pub fn batch(queue: &[Pending], max_bytes: usize) -> usize {
+pub fn batch(queue: &[Pending], max_changes: usize, max_bytes: usize) -> usize {
     let mut taken = 0;
     let mut bytes = 0;
-    while let Some(first) = queue.get(taken) {
+    while taken < max_changes
+        && let Some(first) = queue.get(taken)
+    {
         let group = queue.iter().skip(taken).take_while(|pending| pending.group == first.group);
         let (mut length, mut more) = (0, 0);
         for pending in group {
@@ -186,3 +189,6 @@ pub fn batch(queue: &[Pending], max_bytes: usize) -> usize {
     }
     taken
 }
+
+#[cfg(test)]
+mod tests;
