@@ -1,10 +1,9 @@
 //! A small JSON-RPC client over the daemon's socket, one object a line. Independent of the one in
 //! parsecctl, so that each can find the other's mistakes.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, IoSlice, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd as _;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -67,24 +66,11 @@ impl Client {
         method: &str,
         parameters: impl Serialize,
     ) -> Result<R, Failed> {
-        let id = self.send(method, parameters, None)?;
+        let id = self.send(method, parameters)?;
         self.answer(method, id)
     }
 
-    /// Calls a method that takes an open file.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub fn call_with<R: DeserializeOwned>(
-        &mut self,
-        method: &str,
-        parameters: impl Serialize,
-        file: &File,
-    ) -> Result<R, Failed> {
-        let id = self.send(method, parameters, Some(file))?;
-        self.answer(method, id)
-    }
-
+    /// Waits for the answer to a request.
     fn answer<R: DeserializeOwned>(&mut self, method: &str, id: u64) -> Result<R, Failed> {
         loop {
             let answer = self.line()?;
@@ -99,8 +85,31 @@ impl Client {
         }
     }
 
-    /// Sends a request, the byte that ends it with an open file if there is one; returns its id.
-    fn send(&mut self, method: &str, parameters: impl Serialize, file: Option<&File>) -> Result<u64, Failed> {
+    /// Calls a method with an open file, which comes in the message that ends the request's line.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn call_with<R: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        parameters: impl Serialize,
+        file: BorrowedFd<'_>,
+    ) -> Result<R, Failed> {
+        let id = self.next;
+        self.next += 1;
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": parameters});
+        self.writer.write_all(request.to_string().as_bytes()).map_err(|_| Failed::Gone)?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut beside = SendAncillaryBuffer::new(&mut space);
+        let files = [file];
+        assert!(beside.push(SendAncillaryMessage::ScmRights(&files)));
+        sendmsg(&self.writer, &[IoSlice::new(b"\n")], &mut beside, SendFlags::NOSIGNAL)
+            .map_err(|_| Failed::Gone)?;
+        self.answer(method, id)
+    }
+
+    /// Sends a request; returns its id.
+    fn send(&mut self, method: &str, parameters: impl Serialize) -> Result<u64, Failed> {
         let id = self.next;
         self.next += 1;
         let mut parameters = serde_json::to_value(parameters).unwrap();
@@ -108,18 +117,7 @@ impl Client {
             parameters = json!({});
         }
         let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": parameters});
-        match file {
-            None => writeln!(self.writer, "{request}").map_err(|_| Failed::Gone)?,
-            Some(file) => {
-                write!(self.writer, "{request}").map_err(|_| Failed::Gone)?;
-                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-                let mut with = SendAncillaryBuffer::new(&mut space);
-                let files = [file.as_fd()];
-                assert!(with.push(SendAncillaryMessage::ScmRights(&files)), "one file has room");
-                let end = [IoSlice::new(b"\n")];
-                sendmsg(&self.writer, &end, &mut with, SendFlags::NOSIGNAL).map_err(|_| Failed::Gone)?;
-            }
-        }
+        writeln!(self.writer, "{request}").map_err(|_| Failed::Gone)?;
         Ok(id)
     }
 

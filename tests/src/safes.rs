@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::AsFd as _;
 
 use parsec_protocol::control::{
     DeviceSelector, EventItem, FileChanged, FileConflicts, FileConflictsResult, FileGot, FileList, FileListResult,
@@ -110,7 +111,7 @@ impl Safe<'_> {
             replace: true,
             wait_seconds: Some(wait_seconds),
         };
-        self.device.client()?.call_with(method::FILE_PUT, asked, &file)
+        self.device.client()?.call_with(method::FILE_PUT, asked, file.as_fd())
     }
 
     /// Puts contents into a file; the server has them when this returns.
@@ -133,7 +134,7 @@ impl Safe<'_> {
     pub fn get(&self, path: &str) -> Result<Vec<u8>, Failed> {
         let mut file: File = tempfile::tempfile().unwrap();
         let asked = FileSelector { select: Self::select(), safe: self.name.to_owned(), path: path.to_owned() };
-        let got: FileGot = self.device.client()?.call_with(method::FILE_GET, asked, &file)?;
+        let got: FileGot = self.device.client()?.call_with(method::FILE_GET, asked, file.as_fd())?;
         let mut contents = Vec::new();
         file.seek(SeekFrom::Start(0)).unwrap();
         file.read_to_end(&mut contents).unwrap();

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use parsec_protocol::control::paths::read_path;
 use parsec_protocol::control::{FileEntry, FileGot, FileKind, FileSelector, ProblemKind, method};
+use rustix::fs::{FileType, fstat};
 use serde::Serialize;
 
 use super::files::{find, name_of, pages};
@@ -66,7 +67,7 @@ pub(super) fn run(context: &Context<'_>, command: &Get) -> Result<(), Failure> {
                 "`parsecctl safe cat` shows it; or send the output to a program or a file.",
             ));
         }
-        return read(context, &mut daemon, place, stdout().as_fd()).map(drop);
+        return to_stdout_as_it_is(context, &mut daemon, place);
     }
     let (folder, name) = target(command, place)?;
     let path = folder.join(std::ffi::OsStr::new(&name));
@@ -149,17 +150,45 @@ pub(super) fn cat(context: &Context<'_>, place: &SafePath) -> Result<(), Failure
     // Asks for the password where that is needed: with a file on its way there is no second try.
     find(context, &mut daemon, &place.safe, place.path())?;
     if !stdout().is_terminal() {
-        return read(context, &mut daemon, place, stdout().as_fd()).map(drop);
+        return to_stdout_as_it_is(context, &mut daemon, place);
     }
+    through_a_pipe(context, &mut daemon, place, |reader| show(context, reader))
+}
+
+/// Hands stdout to the daemon where that takes it: a file, a pipe or a socket. What is something
+/// else, `/dev/null` say, is written by this program.
+fn to_stdout_as_it_is(
+    context: &Context<'_>,
+    daemon: &mut Connection,
+    place: &SafePath,
+) -> Result<(), Failure> {
+    let kind = fstat(stdout()).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    if matches!(kind, Ok(FileType::RegularFile | FileType::Fifo | FileType::Socket)) {
+        return read(context, daemon, place, stdout().as_fd()).map(drop);
+    }
+    through_a_pipe(context, daemon, place, |mut reader| {
+        std::io::copy(&mut reader, &mut stdout())
+            .map(drop)
+            .map_err(|error| Failure::OutputFailed(error.to_string()))
+    })
+}
+
+/// Has the daemon write a file into a pipe, and something be done with what comes out of it.
+fn through_a_pipe(
+    context: &Context<'_>,
+    daemon: &mut Connection,
+    place: &SafePath,
+    taken: impl FnOnce(PipeReader) -> Result<(), Failure> + Send,
+) -> Result<(), Failure> {
     let (reader, writer) = std::io::pipe().map_err(|error| {
         Failure::new(ProblemKind::OutOfMemory, format!("There is no pipe to be had: {error}"))
     })?;
     std::thread::scope(|scope| {
-        let showing = scope.spawn(|| show(context, reader));
-        let read = read(context, &mut daemon, place, writer.as_fd());
+        let taking = scope.spawn(move || taken(reader));
+        let read = read(context, daemon, place, writer.as_fd());
         drop(writer);
-        // A screen that is gone is why the daemon could not write on.
-        showing.join().unwrap_or_else(|_| Err(Failure::OutputClosed))?;
+        // An output that is gone is why the daemon could not write on.
+        taking.join().unwrap_or_else(|_| Err(Failure::OutputClosed))?;
         read.map(drop)
     })
 }
