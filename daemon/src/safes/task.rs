@@ -25,12 +25,12 @@ use crate::transport::retry::Pauses;
 /// takes a breath and goes on.
 const MOVED_ON_MAX: u32 = 64;
 
-/// Runs for as long as the device is unlocked.
+/// Runs for as long as the device is unlocked, or the safe is there.
 pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
     let mut pauses = Pauses::default();
     let mut between = Between::default();
     let mut news = session.news();
-    loop {
+    while session.safes.get(safe.id).is_some_and(|open| Arc::ptr_eq(&open, &safe)) {
         news.mark_unchanged();
         let done = round(&session, &safe, &mut between).await;
         let pause = match &done {
