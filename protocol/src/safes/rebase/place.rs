@@ -35,8 +35,7 @@ impl Rebaser<'_> {
 
     /// Rule N: a free name for `id`, made of one that is taken.
     pub(super) fn name_beside(&mut self, folder: EntryId, wished: &EntryName, id: EntryId) -> EntryName {
-        let made =
-            conflict_name(&self.scratch, folder, wished, self.naming.label, self.naming.moment);
+        let made = conflict_name(&self.scratch, folder, wished, self.naming.label, self.naming.moment);
         self.conflict_names.set(id, made.clone());
         made
     }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acts::{add_change, live_tokens, taken_away};
-use super::support::{Device, Server, check, content, entry, finish, name, operation, root, token};
+use super::support::{Device, Server, check, content, finish, name, operation, root, token};
 use crate::ids::{EntryId, OperationId};
 use crate::safes::change::{Change, Kind};
 use crate::safes::tree::Tree;
@@ -174,7 +174,9 @@ fn run(seed: u64, trouble: Trouble) -> Result<(), String> {
         }
         if trouble.purges && person.rng.percent(10) {
             let dead = in_trash(&server.state);
-            if let Some(id) = person.rng.of(&dead).filter(|id| server.state.entry(*id).unwrap().parent.is_none()) {
+            if let Some(id) =
+                person.rng.of(&dead).filter(|id| server.state.entry(*id).unwrap().parent.is_none())
+            {
                 for id in server.state.below(id).into_iter().chain([id]) {
                     purged.extend(history(&server.state, id));
                 }
@@ -186,7 +188,9 @@ fn run(seed: u64, trouble: Trouble) -> Result<(), String> {
                 Some(backup) => {
                     // What was saved on this disk alone is lost with it.
                     let kept: BTreeSet<String> = pending_tokens(backup);
-                    person.saved.retain(|token| kept.contains(token) || !pending_tokens(&devices[at]).contains(token));
+                    person.saved.retain(|token| {
+                        kept.contains(token) || !pending_tokens(&devices[at]).contains(token)
+                    });
                     devices[at] = backup.clone();
                 }
                 None => {
@@ -220,7 +224,7 @@ fn check_end(
     purged: &BTreeSet<String>,
 ) -> Result<(), String> {
     let mut state = server.state.clone();
-    if seed % 16 == 0 {
+    if seed.is_multiple_of(16) {
         check(&mut state);
         let root = state.state_root();
         for device in devices.iter().filter(|device| device.base.seq() == state.seq()) {
@@ -232,7 +236,8 @@ fn check_end(
         kept.extend(history(&server.state, *id));
     }
     let live = live_tokens(&server.state);
-    let lost: Vec<_> = person.saved.iter().filter(|token| !kept.contains(*token) && !purged.contains(*token)).collect();
+    let lost: Vec<_> =
+        person.saved.iter().filter(|token| !kept.contains(*token) && !purged.contains(*token)).collect();
     let missing: Vec<_> =
         person.saved.iter().filter(|token| !person.gone.contains(*token) && !live.contains(*token)).collect();
     if lost.is_empty() && missing.is_empty() {
@@ -266,22 +271,16 @@ fn schedules(count: u64) {
             run(seed, trouble).err()
         })
         .collect();
-    assert!(faults.is_empty(), "{} of {count}: {:?}", faults.len(), faults.iter().take(5).collect::<Vec<_>>());
+    assert!(
+        faults.is_empty(),
+        "{} of {count}: {:?}",
+        faults.len(),
+        faults.iter().take(5).collect::<Vec<_>>()
+    );
 }
 
 #[test]
-fn no_content_is_lost_in_a_thousand_random_schedules() {
-    schedules(1_000);
-}
-
-#[test]
-#[ignore = "ten times the same: some 20 seconds"]
-fn no_content_is_lost_in_ten_thousand_random_schedules() {
-    schedules(10_000);
-}
-
-#[test]
-fn an_id_made_by_a_text_is_always_the_same() {
-    assert_eq!(entry("a"), entry("a"));
-    assert_ne!(entry("a"), entry("b"));
+fn no_content_is_lost_in_random_schedules() {
+    let full = std::env::var_os("PARSEC_FULL").is_some_and(|value| value == "1");
+    schedules(if full { 10_000 } else { 1_000 });
 }
