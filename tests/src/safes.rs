@@ -7,9 +7,9 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsFd as _;
 
 use parsec_protocol::control::{
-    DeviceSelector, EventItem, FileChanged, FileConflicts, FileConflictsResult, FileGot, FileList, FileListResult,
-    FilePut, FileSelector, SafeCreate, SafeRole, SafeSelector, SafeShare, SafeShared, SafeStanding,
-    SafeSummary, SafeSync, SafeSynced, SafeUnshare, SafeUnshared, SafeView, method,
+    DeviceSelector, EventItem, FileChanged, FileConflicts, FileConflictsResult, FileGot, FileList,
+    FileListResult, FilePut, FileSelector, SafeCreate, SafeRole, SafeSelector, SafeShare, SafeShared,
+    SafeStanding, SafeSummary, SafeSync, SafeSynced, SafeUnshare, SafeUnshared, SafeView, method,
 };
 
 use crate::device::Device;
@@ -68,7 +68,8 @@ impl Safe<'_> {
     /// # Errors
     /// The daemon's.
     pub fn share(&self, member: &str, role: SafeRole) -> Result<SafeShared, Failed> {
-        let asked = SafeShare { select: Self::select(), safe: self.name.to_owned(), member: member.to_owned(), role };
+        let asked =
+            SafeShare { select: Self::select(), safe: self.name.to_owned(), member: member.to_owned(), role };
         self.device.call(method::SAFE_SHARE, asked)
     }
 
@@ -77,7 +78,8 @@ impl Safe<'_> {
     /// # Errors
     /// The daemon's.
     pub fn unshare(&self, member: &str) -> Result<SafeUnshared, Failed> {
-        let asked = SafeUnshare { select: Self::select(), safe: self.name.to_owned(), member: member.to_owned() };
+        let asked =
+            SafeUnshare { select: Self::select(), safe: self.name.to_owned(), member: member.to_owned() };
         self.device.call(method::SAFE_UNSHARE, asked)
     }
 
@@ -133,7 +135,8 @@ impl Safe<'_> {
     /// If another number of bytes came than the daemon says.
     pub fn get(&self, path: &str) -> Result<Vec<u8>, Failed> {
         let mut file: File = tempfile::tempfile().unwrap();
-        let asked = FileSelector { select: Self::select(), safe: self.name.to_owned(), path: path.to_owned() };
+        let asked =
+            FileSelector { select: Self::select(), safe: self.name.to_owned(), path: path.to_owned() };
         let got: FileGot = self.device.client()?.call_with(method::FILE_GET, asked, file.as_fd())?;
         let mut contents = Vec::new();
         file.seek(SeekFrom::Start(0)).unwrap();

@@ -43,7 +43,8 @@ pub(super) async fn give(session: &Session, safe: &OpenSafe, between: &mut Betwe
     let Some(record) = record else { return Ok(()) };
     let id = safe.id;
     let made = session.store(move |store| store.safe_certificates(id, record.position)).await?;
-    let payload = made.first().and_then(|bytes| certificate::Envelope::decode(bytes).and_then(|it| it.payload()).ok());
+    let payload =
+        made.first().and_then(|bytes| certificate::Envelope::decode(bytes).and_then(|it| it.payload()).ok());
     let Some(seen) = payload.map(|payload| payload.seen.count) else { return Ok(()) };
     let lacking: Vec<(UserId, KeyHash)> = {
         let memory = safe.memory().await;

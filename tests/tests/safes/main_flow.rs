@@ -4,9 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use parsec_protocol::control::{
-    ChoiceMode, ProblemKind, Registration, SafeRole, SafeStanding, SecretText,
-};
+use parsec_protocol::control::{ChoiceMode, ProblemKind, Registration, SafeRole, SafeStanding, SecretText};
 use parsec_protocol::ids::{OrganisationId, SafeId};
 use parsec_protocol::safe_log::certificate::{self, Body};
 use parsec_protocol::safe_log::record;
@@ -64,7 +62,8 @@ fn everybody_in_a_safe_reads_what_the_others_write_and_nobody_else_does() {
     assert_eq!(Safe { device: &tablet, name: PLANS }.get("/large.bin").unwrap(), large);
 
     // Bob is offered it, and sees nothing before he takes it.
-    let shared = Safe { device: &fixture.alice, name: PLANS }.share(BOB_EMAIL, SafeRole::Contributor).unwrap();
+    let shared =
+        Safe { device: &fixture.alice, name: PLANS }.share(BOB_EMAIL, SafeRole::Contributor).unwrap();
     assert_eq!(shared.member.person.email.as_str(), BOB_EMAIL);
     let offered = until(&mut on_bob, |safe| safe.standing == SafeStanding::Offered);
     assert_eq!((offered.safe, offered.role), (made.safe, Some(SafeRole::Contributor)));
@@ -98,7 +97,8 @@ fn everybody_in_a_safe_reads_what_the_others_write_and_nobody_else_does() {
     };
     let (one, two, three) = (seen(&fixture.alice), seen(&bob), seen(&tablet));
     assert_eq!((&one, &one), (&two, &three));
-    let texts: Vec<_> = one.iter().filter(|(text, _)| text.len() < 100).map(|(text, _)| text.clone()).collect();
+    let texts: Vec<_> =
+        one.iter().filter(|(text, _)| text.len() < 100).map(|(text, _)| text.clone()).collect();
     assert_eq!(texts, [b"Alice was offline".to_vec(), b"Bob was, too".to_vec()]);
     assert_eq!(Safe { device: &tablet, name: PLANS }.conflicts().conflicts.len(), 1);
 
