@@ -117,7 +117,8 @@ pub(super) async fn post(session: &Session, safe: &OpenSafe) -> Result<(), Probl
     let id = safe.id;
     // First of all: from the first hint on, the user's other devices shall take it for theirs. A
     // server that is away is found out by the call itself.
-    let named = tokio::time::timeout(ANSWER_WAIT, manifest::keep(session, &Trouble::new(None)));
+    let trouble = Trouble::new(None);
+    let named = tokio::time::timeout(ANSWER_WAIT, manifest::keep(session, &trouble));
     named.await.unwrap_or(Ok(()))?;
     for _ in 0..TRIES {
         let stored = session.store(move |store| store.safe(id)).await?;

@@ -41,6 +41,8 @@ pub struct Memory {
     pub standing: Standing,
     /// Whether the server has it.
     pub founded: bool,
+    /// The user's role by the manifest or the server's list, until the safe's own log says it.
+    pub said: Option<Role>,
     /// Its two logs, as far as they were verified.
     pub verified: VerifiedSafe,
     /// Its keys, each right by the log.
