@@ -13,7 +13,7 @@ use parsec_protocol::safes::boxes::{BoxOf, open_box};
 use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
 use parsec_protocol::safes::seal::{Unopened, open_record};
 use parsec_tests::ceremony::Bell;
-use parsec_tests::device::{Device, copy_folder};
+use parsec_tests::device::{Device, copy_folder, private_folder};
 use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_AGAIN, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::safes::{Safe, create, is_well, until};
@@ -119,8 +119,9 @@ fn everybody_in_a_safe_reads_what_the_others_write_and_nobody_else_does() {
     fixture.server.kill();
     let (thief, database) = (fixture.path("thief"), fixture.path("database"));
     copy_folder(&bob.data(), &thief);
-    copy_database(&fixture.server.database(), &database);
-    opens_nothing(&thief, &database, made.safe);
+    private_folder(&database);
+    copy_database(fixture.server.folder(), &database);
+    opens_nothing(&thief, &database.join("metadata.sqlite"), made.safe);
 }
 
 /// What somebody with Bob's device, its password, and the server's database can open.
