@@ -109,7 +109,12 @@ fn role_here(open: &OpenDevice, memory: &Memory, members: &VerifiedLog) -> Resul
 }
 
 /// Makes a record of the first changes, folds it, and keeps its bytes.
-fn made(open: &OpenDevice, safe: &OpenSafe, memory: &mut Memory, members: &VerifiedLog) -> Result<(Vec<u8>, Vec<ObjectId>), Problem> {
+fn made(
+    open: &OpenDevice,
+    safe: &OpenSafe,
+    memory: &mut Memory,
+    members: &VerifiedLog,
+) -> Result<(Vec<u8>, Vec<ObjectId>), Problem> {
     let groups = memory.queue.chunk_by(|one, next| one.pending.group == next.pending.group).count();
     let mut most = groups;
     let present =

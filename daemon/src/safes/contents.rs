@@ -14,8 +14,8 @@ use parsec_protocol::ids::{ObjectId, SafeId};
 use parsec_protocol::relay::ObjectIds;
 use parsec_protocol::safe_log::safe::VerifiedSafe;
 use parsec_protocol::safes::content::{
-    BUFFER_BYTES, CHUNK_LENGTH, Keep, PieceError, Place, Sealing, SealingError, chunks, open_chunk, open_page,
-    place,
+    BUFFER_BYTES, CHUNK_LENGTH, Keep, PieceError, Place, Sealing, SealingError, chunks, open_chunk,
+    open_page, place,
 };
 use parsec_protocol::safes::content_ref::{Content, FILE_MAX_BYTES, PAGE_REFERENCES, Reference};
 use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
@@ -229,8 +229,7 @@ pub(crate) async fn give(
 ) -> Result<u64, Problem> {
     let verified = safe.memory().await.verified.clone();
     let (open, this) = (Arc::clone(&session.open), Arc::clone(safe));
-    let keys =
-        blocking_in(&session.tasks, move || keys_of(&open.store, &this, &verified)).await?;
+    let keys = blocking_in(&session.tasks, move || keys_of(&open.store, &this, &verified)).await?;
     let (keys, file) = (Arc::new(keys), Arc::new(file));
     let mut source = Source { session, safe: safe.id, here: BTreeMap::new() };
     let size = content.size;

@@ -27,10 +27,7 @@ fn not_found(path: &[EntryName]) -> Problem {
 /// `name_invalid`.
 pub(crate) fn read(text: &str) -> Result<Path, Problem> {
     let names = read_path(text).map_err(|why| invalid(sentence(&why.to_string())))?;
-    names
-        .iter()
-        .map(|name| EntryName::new(name).map_err(|why| invalid(sentence(&why.to_string()))))
-        .collect()
+    names.iter().map(|name| EntryName::new(name).map_err(|why| invalid(sentence(&why.to_string())))).collect()
 }
 
 /// Writes a path.

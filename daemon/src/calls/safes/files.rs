@@ -7,8 +7,8 @@
 use std::fs::File;
 
 use parsec_protocol::control::{
-    FileChanged, FileConflicts, FileConflictsResult, FileEntry, FileList, FileListResult, FileMakeFolder,
-    FileGot, FileMove, FilePut, FileRemove, FileSelector, Problem, ProblemKind, SafeRename,
+    FileChanged, FileConflicts, FileConflictsResult, FileEntry, FileGot, FileList, FileListResult,
+    FileMakeFolder, FileMove, FilePut, FileRemove, FileSelector, Problem, ProblemKind, SafeRename,
 };
 
 use super::choose;
@@ -143,7 +143,8 @@ pub async fn put(session: &Session, params: FilePut, file: File) -> Result<FileC
     acts::may_put(session, &safe, &path, params.replace).await?;
     let Taken { content, objects } = contents::take(session, &safe, file, params.size).await?;
     let bytes = content.size;
-    let mtime = params.modified_ns.and_then(|time| u64::try_from(time).ok()).unwrap_or_else(acts::nanoseconds);
+    let mtime =
+        params.modified_ns.and_then(|time| u64::try_from(time).ok()).unwrap_or_else(acts::nanoseconds);
     let sealed = Sealed { content, objects: objects.clone(), mtime, executable: params.executable };
     match acts::put(session, &safe, path, params.replace, sealed).await {
         Ok(done) => Ok(changed(&safe, done, bytes, params.wait_seconds).await),

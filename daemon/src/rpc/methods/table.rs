@@ -5,10 +5,10 @@
 
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector, DeviceRevoke,
-    DeviceSelector, Empty, FileConflicts, FileList, FileMakeFolder, FileMove, FilePut, FileRemove, FileSelector,
-    InviteCancel, InviteDevice, InviteUser, ReceiptExport, SafeCreate, SafeRename, SafeSelector, SafeShare,
-    SafeStatus, SafeSync, SafeUnshare, TrustAcknowledge, TrustExport, TrustFork, TrustImport, TrustLog,
-    TrustShow, UserProfile, UserRevoke, UserShow, method,
+    DeviceSelector, Empty, FileConflicts, FileList, FileMakeFolder, FileMove, FilePut, FileRemove,
+    FileSelector, InviteCancel, InviteDevice, InviteUser, ReceiptExport, SafeCreate, SafeRename,
+    SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare, TrustAcknowledge, TrustExport, TrustFork,
+    TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
 };
 
 use super::{MethodSpec, Permission, Register, caller, file, raw, read};
@@ -211,7 +211,11 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(FILE_COPY, Own, |session, params: FileMove| files::copy(&session, params)),
     on_session!(FILE_REMOVE, Own, |session, params: FileRemove| files::remove(&session, params)),
     on_session!(FILE_PUT, Own, |session, params: FilePut, file| files::put(&session, params, file.into())),
-    on_session!(FILE_GET, Look, |session, params: FileSelector, file| files::get(&session, params, file.into())),
+    on_session!(FILE_GET, Look, |session, params: FileSelector, file| files::get(
+        &session,
+        params,
+        file.into()
+    )),
     on_session!(FILE_CONFLICTS, Look, |session, params: FileConflicts| files::conflicts(&session, params)),
     ask!(DOCTOR, Look, |_none: Empty| Command::Doctor),
     ask!(NET_STATUS, Look, |_none: Empty| Command::NetStatus),

@@ -176,7 +176,8 @@ pub(super) fn play(plans: &[(&str, Vec<Act<'_>>)]) -> Option<(String, Vec<Notice
     finish(&mut server, &mut devices);
     super::support::check(&mut server.state);
     let live = live_tokens(&server.state);
-    let lost: Vec<_> = saved.iter().filter(|token| !gone.contains(*token) && !live.contains(*token)).collect();
+    let lost: Vec<_> =
+        saved.iter().filter(|token| !gone.contains(*token) && !live.contains(*token)).collect();
     assert!(lost.is_empty(), "nobody took away {lost:?}");
     let notices = devices.into_iter().flat_map(|device| device.notices).collect();
     Some((tree(&server.state, root()), notices))

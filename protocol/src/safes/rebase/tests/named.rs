@@ -48,20 +48,14 @@ fn a_swap_leaves_no_conflict_name_though_its_middle_one_was_taken() {
 
 #[test]
 fn two_swaps_of_the_same_files_are_one() {
-    ends_in(
-        "D/{x=0x} E/{} a=0b b=0a",
-        vec![("A", vec![swap("a", "b")]), ("B", vec![swap("a", "b")])],
-    );
+    ends_in("D/{x=0x} E/{} a=0b b=0a", vec![("A", vec![swap("a", "b")]), ("B", vec![swap("a", "b")])]);
 }
 
 #[test]
 fn a_folder_added_and_renamed_does_not_carry_anothers_away() {
     ends_in(
         "D/{x=0x} E/{} a=0a b=0b m/{k=B0k} n/{k=A0k}",
-        vec![
-            ("A", vec![new_folder("/", "n")]),
-            ("B", vec![new_folder("/", "n"), mv("eB0", "/", "m")]),
-        ],
+        vec![("A", vec![new_folder("/", "n")]), ("B", vec![new_folder("/", "n"), mv("eB0", "/", "m")])],
     );
 }
 
@@ -84,10 +78,7 @@ fn an_edit_and_a_rename_go_together_and_leave_anothers_edit_under_the_old_name()
 
 #[test]
 fn an_edit_and_a_removal_take_ones_own_edit_only() {
-    ends_in(
-        "D/{x=0x} E/{} a=A0 b=0b",
-        vec![("A", vec![edit("a")]), ("B", vec![edit("a"), rm("a")])],
-    );
+    ends_in("D/{x=0x} E/{} a=A0 b=0b", vec![("A", vec![edit("a")]), ("B", vec![edit("a"), rm("a")])]);
 }
 
 // R2
@@ -102,18 +93,12 @@ fn a_file_that_somebody_edited_is_not_removed() {
 fn a_folder_is_removed_but_for_what_somebody_else_wrote_in_it() {
     let told = ends_in("D/{x=A0} E/{} a=0a b=0b", vec![("A", vec![edit("x")]), ("B", vec![rm("D")])]);
     assert_eq!(told, [What::FolderCameBack, What::FolderStays]);
-    ends_in(
-        "D/{n=A0} E/{} a=0a b=0b",
-        vec![("A", vec![new("D", "n", None)]), ("B", vec![rm("D")])],
-    );
+    ends_in("D/{n=A0} E/{} a=0a b=0b", vec![("A", vec![new("D", "n", None)]), ("B", vec![rm("D")])]);
 }
 
 #[test]
 fn what_was_moved_out_of_a_removed_folder_stays_where_it_went() {
-    ends_in(
-        "E/{x=0x} a=0a b=0b",
-        vec![("A", vec![mv("x", "E", "x")]), ("B", vec![rm("D")])],
-    );
+    ends_in("E/{x=0x} a=0a b=0b", vec![("A", vec![mv("x", "E", "x")]), ("B", vec![rm("D")])]);
 }
 
 // R4
@@ -165,19 +150,13 @@ fn an_edit_on_top_of_a_save_does_not_cover_what_the_save_carried_along() {
 // X1 with R2
 #[test]
 fn what_a_save_carried_along_is_not_removed_by_who_has_not_seen_it() {
-    ends_in(
-        "D/{x=0x} E/{} b=A0",
-        vec![("A", vec![edit("a")]), ("B", vec![over("a", "b"), rm("b")])],
-    );
+    ends_in("D/{x=0x} E/{} b=A0", vec![("A", vec![edit("a")]), ("B", vec![over("a", "b"), rm("b")])]);
 }
 
 // X2
 #[test]
 fn a_save_over_a_file_that_somebody_wrote_becomes_a_copy_beside_it() {
-    ends_in(
-        "D/{x=0x} E/{} a=A0 a (B, 14.03)=0b",
-        vec![("A", vec![edit("a")]), ("B", vec![over("b", "a")])],
-    );
+    ends_in("D/{x=0x} E/{} a=A0 a (B, 14.03)=0b", vec![("A", vec![edit("a")]), ("B", vec![over("b", "a")])]);
 }
 
 #[test]
@@ -208,10 +187,7 @@ fn a_folder_that_somebody_moved_something_into_comes_back_for_it() {
 fn what_is_put_into_a_removed_folder_goes_into_the_new_one_of_its_name() {
     ends_in(
         "D/{k=A1k n=B0} E/{} a=0a b=0b",
-        vec![
-            ("A", vec![rm("D"), new_folder("/", "D")]),
-            ("B", vec![new("D", "n", None)]),
-        ],
+        vec![("A", vec![rm("D"), new_folder("/", "D")]), ("B", vec![new("D", "n", None)])],
     );
 }
 
@@ -262,7 +238,16 @@ fn conflict_copies_of_one_minute_get_numbers() {
         "D/{x=0x} E/{} a=0a b=0b n=A0 n (B, 14.03)=B0 n (B, 14.03, 2)=B1",
         vec![
             ("A", vec![new("/", "n", None)]),
-            ("B", vec![new("/", "n", None), mv("eB0", "/", "m"), new("/", "n", None), mv("eB0", "E", "m"), mv("eB0", "/", "o")]),
+            (
+                "B",
+                vec![
+                    new("/", "n", None),
+                    mv("eB0", "/", "m"),
+                    new("/", "n", None),
+                    mv("eB0", "E", "m"),
+                    mv("eB0", "/", "o"),
+                ],
+            ),
         ],
     );
 }
@@ -300,13 +285,16 @@ fn an_answer_that_was_lost_is_no_second_change() {
     let again = device.clone();
     device.commit(&mut server, None);
     server
-        .post("B", &[Change::Restore {
-            operation: operation("u"),
-            entry: entry("a"),
-            parent: root(),
-            name: name("a"),
-            shallow: false,
-        }])
+        .post(
+            "B",
+            &[Change::Restore {
+                operation: operation("u"),
+                entry: entry("a"),
+                parent: root(),
+                name: name("a"),
+                shallow: false,
+            }],
+        )
         .unwrap();
     finish(&mut server, &mut [again]);
     assert_eq!(tree(&server.state, root()), "D/{x=0x} E/{} a=0a b=0b n=n", "the removal is not repeated");
@@ -315,7 +303,8 @@ fn an_answer_that_was_lost_is_no_second_change() {
 #[test]
 fn a_group_goes_into_one_record_whole() {
     let change = |number: u8| Change::Remove { operation: operation(&number.to_string()), entry: entry("x") };
-    let pending = |number: u8, group: u8| Pending { change: change(number), group: operation(&group.to_string()) };
+    let pending =
+        |number: u8, group: u8| Pending { change: change(number), group: operation(&group.to_string()) };
     let queue = [pending(1, 1), pending(2, 2), pending(3, 2), pending(4, 2), pending(5, 5)];
     let one = crate::codec::encode(&change(1)).len();
     for (changes, bytes, taken) in [

@@ -175,7 +175,8 @@ impl Device {
             return;
         }
         let rest = self.queue.split_off(count);
-        let part: Vec<Change> = std::mem::replace(&mut self.queue, rest).into_iter().map(|p| p.change).collect();
+        let part: Vec<Change> =
+            std::mem::replace(&mut self.queue, rest).into_iter().map(|p| p.change).collect();
         server.post(&self.name, &part).unwrap();
         self.base = server.state.clone();
         let mut scratch = Scratch::new(&self.base);
@@ -244,7 +245,9 @@ pub(super) fn dump(state: &State) -> String {
             None => line.push_str("- "),
         }
         match entry.into.as_deref() {
-            Some(into) => write!(line, "{}{} ", short(id(into.target)), short(version(into.version))).unwrap(),
+            Some(into) => {
+                write!(line, "{}{} ", short(id(into.target)), short(version(into.version))).unwrap()
+            }
             None => line.push_str("- "),
         }
         let mut versions: Vec<String> = entry
