@@ -19,12 +19,15 @@ use parsec_protocol::chain::organisation::certificate::{
 };
 use parsec_protocol::claim_receipt::ClaimReceipt;
 use parsec_protocol::codec::{self, CodecError};
-use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, Timestamp, Token, UserId};
+use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, ObjectId, SafeId, Timestamp, Token, UserId};
 use parsec_protocol::keys::{Entropy as _, UserSeed};
 use parsec_protocol::limits::BODY_MAX_BYTES;
 use parsec_protocol::manifest::ManifestHeader;
 use parsec_protocol::public_keys::{Hash, Signature, VerifyKey};
 use parsec_protocol::relay;
+use parsec_protocol::safe_log::ring::{Recipient, RingHead, RingList, RingPart};
+use parsec_protocol::safe_log::roles::Role;
+use parsec_protocol::safe_log::{certificate, record};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash, SECRET_BOX_BYTES};
 use support::Seed;
 
@@ -106,6 +109,105 @@ impl Draw {
 
     fn key_hash(&mut self) -> KeyHash {
         KeyHash::from_bytes(self.bytes())
+    }
+
+    fn safe(&mut self) -> SafeId {
+        SafeId::from_bytes(self.bytes())
+    }
+
+    fn object(&mut self) -> ObjectId {
+        ObjectId::from_bytes(self.bytes())
+    }
+
+    fn change(&mut self) -> certificate::Change {
+        let role =
+            |draw: &mut Self| draw.pick(&[Role::Owner, Role::Manager, Role::Contributor, Role::Reader]);
+        certificate::Change { user: self.user(), role: self.maybe(role) }
+    }
+
+    fn safe_key(&mut self) -> certificate::Key {
+        certificate::Key {
+            epoch: self.number(),
+            key_check: self.hash(),
+            list: self.hash(),
+            ring: self.hash(),
+            lost: self.number(),
+        }
+    }
+
+    fn safe_body(&mut self) -> certificate::Body {
+        let [suite, format] = self.bytes::<2>().map(u32::from);
+        match self.below(3) {
+            0 => certificate::Body::Created {
+                suite,
+                format,
+                key_check: self.hash(),
+                list: self.hash(),
+                ring: self.hash(),
+            },
+            1 => certificate::Body::Changed {
+                changes: self.many(Self::change),
+                key: self.maybe(Self::safe_key),
+                boxes: self.maybe(Self::hash),
+            },
+            _ => {
+                let deleted = certificate::State::Deleted(self.time());
+                let state = self.pick(&[certificate::State::Open, certificate::State::ReadOnly, deleted]);
+                certificate::Body::State { state, format, suite }
+            }
+        }
+    }
+
+    fn safe_certificate(&mut self) -> certificate::Payload {
+        certificate::Payload {
+            organisation: "acme".parse().unwrap(),
+            safe: self.safe(),
+            previous: self.head(),
+            place: self.head(),
+            seen: self.head(),
+            author: self.device(),
+            time: self.time(),
+            body: self.safe_body(),
+        }
+    }
+
+    fn safe_record(&mut self) -> record::Payload {
+        record::Payload {
+            organisation: "acme".parse().unwrap(),
+            safe: self.safe(),
+            seq: self.number(),
+            previous: self.hash(),
+            epoch: self.number(),
+            seen: self.head(),
+            log: self.head(),
+            author: self.device(),
+            time: self.time(),
+            adds: self.many(Self::object),
+            drops: self.few(Self::object),
+            keeps: self.few(Self::object),
+            nonce: self.bytes::<24>().into(),
+            ciphertext: self.blob().into(),
+        }
+    }
+
+    fn recipient(&mut self) -> Recipient {
+        Recipient { user: self.user(), key: self.key_hash() }
+    }
+
+    fn ring_head(&mut self) -> RingHead {
+        RingHead {
+            organisation: "acme".parse().unwrap(),
+            safe: self.safe(),
+            epoch: self.number(),
+            author: self.device(),
+            list: RingList(self.many(Self::recipient)),
+            parts: self.few(Self::hash),
+            past: self.maybe(|draw| draw.blob().into()),
+        }
+    }
+
+    fn ring_part(&mut self) -> RingPart {
+        RingPart(self.many(|draw| draw.maybe(|draw| draw.blob().into())))
     }
 
     fn mark(&mut self) -> ManifestMark {
@@ -537,6 +639,10 @@ records! {
     relay_device_box: device_box = 33;
     relay_key_box: key_box = 34;
     relay_key_box_upload: key_box_upload = 35;
+    safe_certificate: safe_certificate = 60;
+    safe_record: safe_record = 61;
+    safe_ring_head: ring_head = 62;
+    safe_ring_part: ring_part = 63;
 }
 
 // --- how the library spells what the specification leaves to it

@@ -266,6 +266,11 @@ fn who_may_make_which_change() {
             None => bench.takes(*by, body),
         }
     }
+    let refused = cases.iter().filter(|(_, _, fault)| fault.is_some()).count();
+    println!(
+        "figure S17: {} changes by members of every role: {refused} refused, the others taken",
+        cases.len()
+    );
     // Taking over needs that nobody is an owner.
     bench.refuses(MANAGER, changed(&[(MANAGER, OWNS)]), Fault::TakeOver);
     // Taking a role away.

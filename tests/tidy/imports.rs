@@ -93,6 +93,17 @@ const WALLS: &[Wall] = &[
         reason: "who may do what in a safe is judged by signed bytes that everybody sees, the server too: nothing secret, and nothing that is sealed, may have a say",
     },
     Wall {
+        from: &["protocol/safes"],
+        never: &[
+            "protocol/enrol",
+            "protocol/evidence",
+            "protocol/manifest",
+            "protocol/p2p",
+            "protocol/user_key",
+        ],
+        reason: "what is in a safe follows from its records and keys: how people came to be members has no say in it",
+    },
+    Wall {
         from: &["protocol/chain"],
         never: &["protocol/safe_log", "protocol/safes"],
         reason: "a safe's log stands on the organisation's, which knows of no safe",

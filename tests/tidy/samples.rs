@@ -26,6 +26,7 @@ fn imports() {
         ("protocol/src/chain/organisation/log.rs", "use crate::evidence::head::SignedHead;"),
         ("protocol/src/chain/organisation/at.rs", "use crate::safe_log::roles::Role;"),
         ("protocol/src/safe_log/rules/mod.rs", "use crate::safes::state::State;"),
+        ("protocol/src/safes/fold.rs", "use crate::manifest::Manifest;"),
         ("protocol/src/safe_log/safe.rs", "use crate::keys::DeviceSigningKey;"),
         ("protocol/src/safe_log/ring.rs", "use crate::relay::ErrorCode;"),
         ("server/src/http.rs", "use parsec_protocol::safe_log::safe::VerifiedSafe;"),

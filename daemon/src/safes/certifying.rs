@@ -36,11 +36,13 @@ const TRIES: u32 = 16;
 
 /// What is to be said.
 #[derive(Debug)]
-pub(super) struct Wish {
-    /// Roles from then on, ascending by user.
-    pub(super) changes: Vec<Change>,
-    /// Whether it brings a key even where none is needed.
-    pub(super) rekey: bool,
+pub(super) enum Wish {
+    /// One user's role from then on; with a key where one is needed.
+    Role(Change),
+    /// A new key, and nothing else.
+    Key,
+    /// How far the organisation's log is known, and nothing else.
+    Witness,
 }
 
 /// Puts a certificate into the safe's log. `wish` says what, each time by the logs as they are
@@ -116,7 +118,11 @@ async fn draft(
     log: &Arc<VerifiedLog>,
     wish: Wish,
 ) -> Result<Draft, Problem> {
-    let Wish { changes, rekey } = wish;
+    let (changes, rekey, witness) = match wish {
+        Wish::Role(change) => (vec![change], false, false),
+        Wish::Key => (Vec::new(), true, false),
+        Wish::Witness => (Vec::new(), false, true),
+    };
     let summary = &session.open.summary;
     let n = log.count();
     let Some(present) = verified.present().copied() else {
@@ -124,7 +130,7 @@ async fn draft(
     };
     let leaves = matches!(changes.as_slice(), [Change { user, role: None }] if *user == summary.user);
     let needs_key = rekey || removes_others(&changes, summary.user) || verified.is_due(&**log, n);
-    let ring = if needs_key && !leaves {
+    let ring = if needs_key && !leaves && !witness {
         Some(ring(session, safe, verified, log, &changes, present.key.epoch + 1).await?)
     } else {
         None

@@ -27,6 +27,10 @@ use crate::store::{Folded, OpenDevice, StoreError, StoredRecord};
 /// Records folded in one step: some megabytes of them at most times.
 const STEP_RECORDS: u64 = 64;
 
+/// Records after which the folded tree is kept anew: so many are folded in a moment at the next
+/// unlocking, and a tree of a hundred thousand entries is not written with each of them.
+const KEEP_RECORDS: u64 = 512;
+
 /// Something about a record that a person is told of.
 #[derive(Debug)]
 pub(super) enum Oddity {
@@ -220,7 +224,9 @@ pub(super) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcom
             let (queue, told) = rebased(&open, &memory, &state, &found.known);
             notices = told;
             let delta = overlay::of(&state, &queue, &stamp(&open));
-            let folded = Folded { seq: state.seq(), state: None, queue: encoded(&queue) };
+            let worth = memory.refold || before / KEEP_RECORDS != state.seq() / KEEP_RECORDS;
+            let kept = worth.then(|| codec::encode(&state));
+            let folded = Folded { seq: state.seq(), state: kept, queue: encoded(&queue) };
             open.store.fold_safe(id, &folded)?;
             memory.base = state;
             memory.queue = queue;

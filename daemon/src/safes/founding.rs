@@ -29,7 +29,7 @@ use crate::session::open_safes::{OpenSafe, Queued};
 use crate::session::{Session, manifest};
 use crate::store::OpenDevice;
 use crate::transport::Trouble;
-use crate::transport::retry::answered;
+use crate::transport::retry::{ANSWER_WAIT, answered};
 
 /// Certificates signed for one founding: each refusal means that the organisation's log has gone
 /// on.
@@ -115,8 +115,11 @@ fn signed(
 /// Why not; what was made stays, and goes out again.
 pub(super) async fn post(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
     let id = safe.id;
-    // First of all: from the first hint on, the user's other devices shall take it for theirs.
-    manifest::keep(session, &Trouble::new(None)).await?;
+    // First of all: from the first hint on, the user's other devices shall take it for theirs. A
+    // server that is away is found out by the call itself.
+    let trouble = Trouble::new(None);
+    let named = tokio::time::timeout(ANSWER_WAIT, manifest::keep(session, &trouble));
+    named.await.unwrap_or(Ok(()))?;
     for _ in 0..TRIES {
         let stored = session.store(move |store| store.safe(id)).await?;
         let Some(founding) = stored.and_then(|stored| stored.founding) else { return Ok(()) };

@@ -18,10 +18,13 @@ use super::{folding, keys, overlay, staged};
 use crate::os::blocking_in;
 use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe, Queued};
-use crate::store::{OpenDevice, StoreError, StoredSafe};
+use crate::store::{OpenDevice, Store, StoreError, StoredSafe};
 
 /// Largest encoding of what was verified: as many members and epochs as a safe may have, twice.
 const VERIFIED_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Largest encoding of a tree: some 250 bytes for each of a million entries, twice.
+const STATE_MAX_BYTES: usize = 512 * 1024 * 1024;
 
 fn remembered(open: &OpenDevice, stored: &StoredSafe) -> Result<Memory, StoreError> {
     let malformed = |_| StoreError::Damaged("what was verified of a safe in it is malformed");
@@ -49,7 +52,10 @@ fn remembered(open: &OpenDevice, stored: &StoredSafe) -> Result<Memory, StoreErr
     let named: Vec<_> = memory.queue.iter().flat_map(|queued| queued.adds.iter().copied()).collect();
     staged::drop_unnamed(&open.store, id, &named)?;
     keys::take_stored(&open.store, id, &mut memory)?;
-    let mut state = State::new(id);
+    // One that does not fit, or is of a later version, is folded anew.
+    let kept = open.store.safe_state(id)?.filter(|(seq, _)| *seq <= stored.folded);
+    let kept = kept.and_then(|(_, bytes)| codec::decode(&bytes, STATE_MAX_BYTES).ok());
+    let mut state = kept.unwrap_or_else(|| State::new(id));
     let found = folding::fold_stored(open, &memory, id, &mut state, stored.folded)?;
     if found.stop.is_some() {
         return Err(StoreError::Damaged("a key of a safe in it is gone"));
@@ -89,8 +95,8 @@ pub(crate) async fn open(session: &Session, id: SafeId) -> Result<Option<Arc<Ope
 /// The store's.
 pub(crate) async fn open_all(session: &Session) -> Result<Vec<Arc<OpenSafe>>, Problem> {
     let mut all = Vec::new();
-    for stored in session.store(crate::store::Store::safes).await? {
-        all.extend(open(session, stored.safe).await?);
+    for id in session.store(Store::safe_ids).await? {
+        all.extend(open(session, id).await?);
     }
     Ok(all)
 }

@@ -16,7 +16,7 @@ use crate::session::open_safes::OpenSafe;
 use crate::store::Standing;
 
 fn one(user: UserId, role: Option<Role>) -> Wish {
-    Wish { changes: vec![Change { user, role }], rekey: false }
+    Wish::Role(Change { user, role })
 }
 
 /// Refuses to sign anything in a safe that the user does not have.

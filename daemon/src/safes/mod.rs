@@ -5,9 +5,11 @@
 //! anything but the order of what members signed.
 
 pub(crate) mod acts;
+mod boxes;
 mod certifying;
 mod committing;
 pub(crate) mod contents;
+mod due;
 mod folding;
 pub(crate) mod founding;
 mod items;

@@ -54,8 +54,14 @@ pub(super) async fn look(session: &Session) -> Result<Vec<SafeId>, Problem> {
 
 /// An offer was taken back.
 async fn gone(session: &Session, safe: SafeId) -> Result<(), Problem> {
+    if let Some(open) = session.safes.get(safe) {
+        session.safes.remove(safe);
+        // Its task finds that it is there no more, and ends.
+        let _turn = open.turn.lock().await;
+        open.memory().await.standing = Standing::Left;
+        open.wanted.notify_one();
+    }
     session.store(move |store| store.erase_safe(safe)).await?;
-    session.safes.remove(safe);
     session.events().publish(Event::SafeGone { device: session.open.summary.device, safe });
     Ok(())
 }

@@ -56,12 +56,11 @@ async fn hear(session: &Arc<Session>) {
 
 /// Starts a task for each safe that has none.
 async fn begin(session: &Arc<Session>, running: &mut BTreeSet<SafeId>) -> Result<(), Problem> {
+    running.retain(|safe| session.safes.get(*safe).is_some());
     for safe in loading::open_all(session).await? {
         if running.insert(safe.id) {
             views::tell(session, &safe, "opened").await;
             session.run(task::run(Arc::clone(session), safe));
-        } else {
-            safe.wanted.notify_one();
         }
     }
     Ok(())

@@ -8,47 +8,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parsec_protocol::chain::organisation::at::MembersAt as _;
 use parsec_protocol::control::{Event, Problem, ProblemKind};
-use parsec_protocol::keys::random;
-use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safes::rebase::{Notice, What};
 use tokio::time::Instant;
 
-use super::certifying::{Wish, certify};
 use super::committing::Tried;
+use super::due::{self, Between};
 use super::folding::Outcome;
-use super::{committing, folding, founding, keys, offers, reading, staged, views};
-use crate::os::entropy;
+use super::{boxes, committing, folding, founding, keys, offers, reading, staged, views};
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
 use crate::store::Standing;
 use crate::transport::retry::Pauses;
 
-/// How long an owner without anything to write waits before making a key that is due: another
-/// owner's device may be at it.
-const OWNER_WAITS: Duration = Duration::from_secs(5);
-/// The same for managers, after the owners.
-const MANAGER_WAITS: Duration = Duration::from_secs(30);
-/// The same for contributors, after both.
-const CONTRIBUTOR_WAITS: Duration = Duration::from_secs(120);
 /// Records in a row of which none was accepted: others write too, but not for ever. Then the task
 /// takes a breath and goes on.
 const MOVED_ON_MAX: u32 = 64;
 
-/// What is remembered between two rounds.
-#[derive(Debug, Default)]
-struct Between {
-    /// From when on a key that is due is made without anything to write.
-    rekey_at: Option<Instant>,
-}
-
-/// Runs for as long as the device is unlocked.
+/// Runs for as long as the device is unlocked, or the safe is there.
 pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
     let mut pauses = Pauses::default();
     let mut between = Between::default();
     let mut news = session.news();
-    loop {
+    while session.safes.get(safe.id).is_some_and(|open| Arc::ptr_eq(&open, &safe)) {
         news.mark_unchanged();
         let done = round(&session, &safe, &mut between).await;
         let pause = match &done {
@@ -111,6 +93,7 @@ async fn round(
         founding::post(session, safe).await?;
         views::tell(session, safe, "created").await;
     }
+    halted(session, safe).await?;
     let before = items(safe).await;
     if let Err(problem) = reading::read(session, safe).await {
         if problem.name == ProblemKind::SafeUnknown && offers::has_gone(session, safe).await? {
@@ -119,18 +102,20 @@ async fn round(
         }
         return Err(problem);
     }
-    halted(session, safe).await?;
     keys::complete(session, safe).await?;
     told(session, safe, folding::fold_up(session, safe).await?).await;
     changed(session, safe, before).await;
     let mut moved_on = 0;
-    let wake = loop {
-        if let Some(at) = rekey(session, safe, between).await? {
-            break Some(at);
-        }
+    let mut wake;
+    loop {
+        wake = due::settle(session, safe, between).await?;
         match committing::post(session, safe).await? {
-            Tried::Nothing => break None,
-            Tried::Due => continue,
+            Tried::Nothing => break,
+            // A member who may not make one, or not at once: others do.
+            Tried::Due => {
+                let text = "The safe needs a new key, which another member makes.";
+                return Err(Problem::new(ProblemKind::SafeKeyMissing, text));
+            }
             Tried::Accepted => moved_on = 0,
             Tried::MovedOn => moved_on += 1,
         }
@@ -140,8 +125,9 @@ async fn round(
         if moved_on > MOVED_ON_MAX {
             return Err(Problem::new(ProblemKind::ServerBusy, "Others write in this safe all the time."));
         }
-    };
+    }
     staged::drop_added(session, safe).await?;
+    boxes::give(session, safe, between).await?;
     if waiting > 0 || items(safe).await != before {
         views::tell(session, safe, "shared").await;
     }
@@ -161,56 +147,6 @@ async fn halted(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
         Some(why) => Err(Problem::new(ProblemKind::RolledBack, why)),
         None => Ok(()),
     }
-}
-
-/// Makes a key that is due: at once where something is to be written, else after a while, in which
-/// another member may be faster. When to look again, where it is not made yet.
-async fn rekey(
-    session: &Arc<Session>,
-    safe: &OpenSafe,
-    between: &mut Between,
-) -> Result<Option<Instant>, Problem> {
-    let log = session.log();
-    let own = session.open.summary.user;
-    let (due, writes, waits) = {
-        let memory = safe.memory().await;
-        let at = match log.user_at(&own, log.count()) {
-            Ok(at) => at.filter(|at| !at.suspended),
-            Err(never) => match never {},
-        };
-        let role = at.and_then(|at| memory.verified.role(&own)?.at(&at));
-        let due = memory.verified.is_due(&*log, log.count());
-        (due, role.filter(|role| role.writes()), !memory.queue.is_empty())
-    };
-    let Some(role) = writes.filter(|_| due) else {
-        between.rekey_at = None;
-        return Ok(None);
-    };
-    let now = Instant::now();
-    let at = *between.rekey_at.get_or_insert_with(|| now + spread(role));
-    if !waits && now < at {
-        return Ok(Some(at));
-    }
-    between.rekey_at = None;
-    certify(session, safe, |verified, log| {
-        let due = verified.is_due(log, log.count());
-        Ok(due.then(|| Wish { changes: Vec::new(), rekey: true }))
-    })
-    .await?;
-    views::tell(session, safe, "key").await;
-    Ok(None)
-}
-
-/// How long a role waits: half of its time fixed, half random.
-fn spread(role: Role) -> Duration {
-    let full = match role {
-        Role::Owner => OWNER_WAITS,
-        Role::Manager => MANAGER_WAITS,
-        Role::Contributor | Role::Reader => CONTRIBUTOR_WAITS,
-    };
-    // Without randomness it is merely not spread.
-    let [byte] = random(&mut entropy::System).unwrap_or([0]);
-    full / 2 + (full / 2).saturating_mul(u32::from(byte)) / 256
 }
 
 /// Tells people what a rebase made of their changes.

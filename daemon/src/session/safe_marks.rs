@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::control::{Problem, ProblemKind};
-use parsec_protocol::ids::OrganisationId;
+use parsec_protocol::ids::{OrganisationId, SafeId};
 use parsec_protocol::manifest::Opened;
 use parsec_protocol::manifest::safes::{MarksFork, SafeMark, further};
 use parsec_protocol::safe_log::certificate::{first_journal_head, first_log_head};
@@ -75,7 +75,13 @@ pub(super) async fn take(session: &Session, opened: Opened) -> Result<bool, Prob
         let problem = Problem::new(ProblemKind::RolledBack, problems::sentence(&MarksFork.to_string()));
         session.alarm(&problem).await;
     }
-    if taken.news {
+    for (safe, standing) in &taken.news {
+        if let Some(open) = session.safes.get(*safe) {
+            open.memory().await.standing = *standing;
+            open.wanted.notify_one();
+        }
+    }
+    if !taken.news.is_empty() {
         session.safes_changed();
     }
     Ok(taken.says_more)
@@ -83,8 +89,8 @@ pub(super) async fn take(session: &Session, opened: Opened) -> Result<bool, Prob
 
 #[derive(Default)]
 struct Taken {
-    /// There is something new here.
-    news: bool,
+    /// Safes of which there is something new here, and how the device stands to each.
+    news: Vec<(SafeId, Standing)>,
     /// This device knows more than the version.
     says_more: bool,
     forked: bool,
@@ -121,7 +127,10 @@ fn merge(store: &Store, organisation: &OrganisationId, theirs: Vec<SafeMark>) ->
         if newer {
             store.put_safe_keys(mark.safe, &[(mark.epoch, mark.key)])?;
         }
-        taken.news |= new || known.standing == Standing::Offered || newer || marked != before;
+        if new || known.standing == Standing::Offered || newer || marked != before {
+            let stands = if known.standing == Standing::Offered { standing } else { known.standing };
+            taken.news.push((mark.safe, stands));
+        }
     }
     let own = of(store, organisation)?;
     taken.says_more = own.iter().any(|mark| {

@@ -49,7 +49,7 @@ pub struct Payload {
     /// The author's view of the organisation's log.
     #[n(4)]
     pub seen: Head,
-    /// Device that signed.
+    /// Device whose key signed it.
     #[n(5)]
     pub author: DeviceId,
     /// Time by the author's clock.
@@ -153,7 +153,7 @@ pub struct Key {
 /// What a safe as a whole is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub enum State {
-    /// Records are taken.
+    /// Records are taken from writers.
     #[n(0)]
     Open,
     /// Records are refused; an owner opens it again.

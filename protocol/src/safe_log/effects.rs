@@ -13,7 +13,7 @@ use crate::ids::{DeviceId, UserId};
 /// Who made an item, as it was at the item's `seen`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct By {
-    /// Device that signed.
+    /// Device whose key signed it.
     pub device: DeviceId,
     /// User to whom it belongs.
     pub user: UserId,
@@ -33,7 +33,7 @@ pub enum Holders {
 /// What an accepted item changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effects {
-    /// Who made it.
+    /// Who made the item.
     pub by: By,
     /// Roles from here on, ascending by user id.
     pub roles: Vec<Change>,
@@ -61,13 +61,13 @@ impl<'a, S: Signed> Judged<'a, S> {
         &self.item
     }
 
-    /// What it changes.
+    /// What the item changes.
     #[must_use]
     pub const fn effects(&self) -> &Effects {
         &self.effects
     }
 
-    /// Both parts.
+    /// The item, and what it changes.
     #[must_use]
     pub fn into_parts(self) -> (Accepted<'a, S>, Effects) {
         (self.item, self.effects)

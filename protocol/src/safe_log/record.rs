@@ -59,7 +59,7 @@ pub struct Payload {
     /// Where the safe's log ends: exactly, when the record is accepted.
     #[n(6)]
     pub log: Head,
-    /// Device that signed.
+    /// Device whose key signed it.
     #[n(7)]
     pub author: DeviceId,
     /// Time by the author's clock.
@@ -77,7 +77,7 @@ pub struct Payload {
     /// Nonce of the ciphertext, drawn anew for each.
     #[n(12)]
     pub nonce: ByteArray<RECORD_NONCE_BYTES>,
-    /// The inside, sealed.
+    /// The inside, sealed with the epoch's key.
     #[n(13)]
     pub ciphertext: ByteVec,
 }

@@ -86,7 +86,7 @@ impl RingHead {
         codec::decode(bytes, RING_HEAD_MAX_BYTES)
     }
 
-    /// Its one encoding.
+    /// The one encoding of the head.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(self)
@@ -117,7 +117,7 @@ impl RingPart {
         codec::decode(bytes, RING_PART_MAX_BYTES)
     }
 
-    /// Its one encoding.
+    /// The one encoding of the part.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(self)

@@ -23,10 +23,10 @@ pub enum Role {
     /// Shares with contributors and readers, makes keys, lets objects go.
     #[n(1)]
     Manager,
-    /// Writes.
+    /// Writes records, and makes keys that are due.
     #[n(2)]
     Contributor,
-    /// Reads.
+    /// Reads everything, and writes nothing.
     #[n(3)]
     Reader,
 }

@@ -88,7 +88,7 @@ impl VerifiedSafe {
         }
     }
 
-    /// The safe's id.
+    /// Id of the safe, and of its root folder.
     #[must_use]
     pub const fn id(&self) -> &SafeId {
         &self.safe

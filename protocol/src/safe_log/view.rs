@@ -52,7 +52,7 @@ pub trait SafeView {
     /// The organisation of the safe.
     fn organisation(&self) -> &OrganisationId;
 
-    /// The safe's id.
+    /// Id of the safe, and of its root folder.
     fn safe(&self) -> &SafeId;
 
     /// What it is after its last item; none before its first.

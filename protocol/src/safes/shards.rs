@@ -28,7 +28,9 @@ pub(super) struct Shards<K, V>(Vec<Arc<Vec<Part<K, V>>>>);
 
 impl<K: Ord + Clone, V: Clone> Default for Shards<K, V> {
     fn default() -> Self {
-        let group = Arc::new(vec![Arc::new(BTreeMap::new()); GROUP]);
+        // All parts are the one empty map, until something is put into one.
+        let empty = Arc::new(BTreeMap::new());
+        let group = Arc::new(vec![empty; GROUP]);
         Self(vec![group; SHARDS / GROUP])
     }
 }

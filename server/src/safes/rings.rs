@@ -6,12 +6,12 @@
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::ids::{Timestamp, UserId};
-use parsec_protocol::limits::RING_PART_MAX_BYTES;
+use parsec_protocol::limits::{RING_PART_BOXES, RING_PART_MAX_BYTES};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{ErrorCode, PostedBox};
 use parsec_protocol::safe_log::certificate::Key;
 use parsec_protocol::safe_log::effects::Effects;
-use parsec_protocol::safe_log::ring::{BoxFor, Expected, RingHead, RingPart, boxes_hash};
+use parsec_protocol::safe_log::ring::{BoxFor, Expected, Recipient, RingHead, RingPart, boxes_hash};
 use parsec_protocol::sealing::SECRET_BOX_BYTES;
 
 use super::access::{keeper, reader};
@@ -19,7 +19,7 @@ use super::faults::ring_refused;
 use super::quota::Wish;
 use super::{Asking, Terms};
 use crate::errors::Refusal;
-use crate::store::safes::{PartRow, StoredItem};
+use crate::store::safes::{PartRow, SafeKey, StoredItem};
 use crate::store::{StoreError, Tx};
 
 /// How long a part is kept that no ring has named: a rekey over a slow line takes minutes.
@@ -40,9 +40,26 @@ pub(super) fn keep_ring(
         let bytes = tx.part(of, hash)?.ok_or(ErrorCode::RingMissing)?;
         let part = RingPart::decode(&bytes).map_err(|_| ErrorCode::RingRefused)?;
         head.part_fits(number, &part).map_err(ring_refused)?;
+        check_boxes(tx, of, head.list.0.chunks(RING_PART_BOXES).nth(number).unwrap_or_default(), &part)?;
         tx.keep_part(of, hash)?;
     }
     Ok(tx.insert_ring(of, &key.ring, &StoredItem { author: &asking.user, bytes: ring })?)
+}
+
+/// Refuses a part that leaves somebody out whose key is here: it would lock a member out whom no
+/// log shows to be. A box for a key that is not here is no harm: others may have it.
+fn check_boxes(
+    tx: &dyn Tx,
+    of: SafeKey<'_>,
+    recipients: &[Recipient],
+    part: &RingPart,
+) -> Result<(), Refusal> {
+    for (recipient, sealed) in recipients.iter().zip(&part.0) {
+        if sealed.is_none() && tx.key(of.organisation, &recipient.key)?.is_some() {
+            return Err(ErrorCode::RingRefused.into());
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the boxes of those who get a role without a new key: exactly these, as the certificate

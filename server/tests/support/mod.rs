@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
+pub mod safes;
 pub mod stream;
 
 use std::collections::BTreeMap;
@@ -232,6 +233,18 @@ pub fn founding(organisation: &str, now: Timestamp) -> (BootstrapRequest, Member
 
 impl Member {
     pub fn sign(&self, method: &str, target: &str, body: &[u8], time: Timestamp, nonce: Token) -> Headers {
+        self.sign_hash(method, target, Hash::of(&[body]), time, nonce)
+    }
+
+    /// The same for a body of which another hash is signed.
+    pub fn sign_hash(
+        &self,
+        method: &str,
+        target: &str,
+        body: Hash,
+        time: Timestamp,
+        nonce: Token,
+    ) -> Headers {
         let request = RequestToSign {
             organisation: self.organisation.clone(),
             device: self.device,
@@ -239,7 +252,7 @@ impl Member {
             target: target.to_owned(),
             time,
             nonce,
-            body: Hash::of(&[body]),
+            body,
         };
         let signature = self.key.sign(Context::Request, &request.bytes());
         vec![

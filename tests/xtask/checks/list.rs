@@ -162,6 +162,12 @@ pub(super) const CHECKS: &[Check] = &[
     check("S14", "sealed things that were changed", How::Tests(&[test(P, "mutated", "")])),
     check("S15", "wrong clocks", How::Tests(&[test(T, "system", "clock::")])),
     check("S16", "keys that change, recovery devices", How::Tests(&[test(P, "log_keys", "")])),
+    check(
+        "S17",
+        "items of a safe that break a rule, or that attackers would have",
+        How::Tests(&[test(P, "safe_rules", ""), test(P, "safe_attacks", "")]),
+    ),
+    check("S18", "honest lives of a safe", How::Tests(&[test(P, "safe_model", "")])),
     // --- input
     check(
         "B1",

@@ -156,6 +156,17 @@ impl Store {
         rows.map(|row| read(row?)).collect()
     }
 
+    /// Ids of the safes that this device knows, ascending.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn safe_ids(&self) -> Result<Vec<SafeId>, StoreError> {
+        let inner = self.inner()?;
+        let mut select = inner.connection.prepare("SELECT id FROM safe ORDER BY id")?;
+        let rows = select.query_map([], |row| Ok(SafeId::from_bytes(row.get(0)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// One safe.
     ///
     /// # Errors

@@ -71,7 +71,8 @@ pub enum Fault {
     /// Only an owner, a manager or a contributor does this.
     #[error("a reader writes nothing")]
     NotWriter,
-    /// More than [`SAFE_CHANGES_MAX`](crate::limits::SAFE_CHANGES_MAX) changes, or not in ascending order.
+    /// More than [`SAFE_CHANGES_MAX`](crate::limits::SAFE_CHANGES_MAX) changes, or not in ascending
+    /// order.
     #[error("its list of changes is too long or not in order")]
     Changes,
     /// About a user whom the organisation's log doesn't name at `seen`.

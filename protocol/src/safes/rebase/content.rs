@@ -144,8 +144,7 @@ impl Rebaser<'_> {
                 .entry(beside)
                 .and_then(|beside| Some((beside.parent?, beside.name.clone(), beside.executable)));
             let Some((parent, wished, executable)) = place else { return Err(Dropped::Silently) };
-            let name = self.name_beside(parent, &wished);
-            self.wished_names.set(id, wished);
+            let name = self.name_beside(parent, &wished, id);
             self.made.insert(id);
             self.emit(Change::Add {
                 operation: Some(operation),

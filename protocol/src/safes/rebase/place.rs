@@ -28,19 +28,16 @@ impl Rebaser<'_> {
             self.note(What::TooDeep, id);
         }
         match self.scratch.child(parent, name) {
-            Some(other) if other != id => {
-                if self.wished_names.get(id).is_none() {
-                    self.wished_names.set(id, name.clone());
-                }
-                (parent, self.name_beside(parent, name))
-            }
+            Some(other) if other != id => (parent, self.name_beside(parent, name, id)),
             Some(_) | None => (parent, name.clone()),
         }
     }
 
-    /// Rule N: a free name, made of one that is taken.
-    pub(super) fn name_beside(&self, folder: EntryId, wished: &EntryName) -> EntryName {
-        conflict_name(&self.scratch, folder, wished, self.naming.label, self.naming.moment)
+    /// Rule N: a free name for `id`, made of one that is taken.
+    pub(super) fn name_beside(&mut self, folder: EntryId, wished: &EntryName, id: EntryId) -> EntryName {
+        let made = conflict_name(&self.scratch, folder, wished, self.naming.label, self.naming.moment);
+        self.conflict_names.set(id, made.clone());
+        made
     }
 
     /// Rule F: the live folder that stands for `asked`. One that was removed comes back alone.

@@ -43,8 +43,8 @@ pub(super) struct Rebaser<'a> {
     redirect: Undoable<EntryId, EntryId>,
     /// Version of the queue -> the equal version of another device.
     pub(super) alias: BTreeMap<OperationId, OperationId>,
-    /// Entries that got a conflict name -> the name that was wished for.
-    pub(super) wished_names: Undoable<EntryId, EntryName>,
+    /// Entries that got a conflict name -> that name.
+    pub(super) conflict_names: Undoable<EntryId, EntryName>,
     /// Where the queue moved entries that are destroyed by now.
     pub(super) wished: BTreeMap<EntryId, (EntryId, EntryName)>,
     /// Conflict copies: nobody chose the folder in which they stand.
@@ -94,7 +94,7 @@ impl<'a> Rebaser<'a> {
             notices: Vec::new(),
             redirect: Undoable::new(),
             alias: BTreeMap::new(),
-            wished_names: Undoable::new(),
+            conflict_names: Undoable::new(),
             wished: BTreeMap::new(),
             made: BTreeSet::new(),
             carried: BTreeSet::new(),
@@ -120,12 +120,12 @@ impl<'a> Rebaser<'a> {
             }
             self.scratch.settle();
             self.redirect.settle();
-            self.wished_names.settle();
+            self.conflict_names.settle();
             let (start, out, told) = (self.scratch.mark(), self.out.len(), self.notices.len());
             let Err(dropped) = self.rule(&pending.change) else { continue };
             self.scratch.go_back(start);
             self.redirect.go_back();
-            self.wished_names.go_back();
+            self.conflict_names.go_back();
             self.out.truncate(out);
             self.notices.truncate(told);
             match dropped {
@@ -173,11 +173,11 @@ impl<'a> Rebaser<'a> {
     /// Names that are still conflict names in the end, and all else, each once.
     fn tell(&mut self) -> Vec<Notice> {
         let names: Vec<_> = self
-            .wished_names
+            .conflict_names
             .iter()
-            .filter(|(id, wished)| {
+            .filter(|(id, made)| {
                 self.scratch.is_live(**id)
-                    && self.scratch.entry(**id).is_some_and(|entry| entry.name != **wished)
+                    && self.scratch.entry(**id).is_some_and(|entry| entry.name == **made)
             })
             .map(|(id, _)| (What::ConflictName, *id))
             .collect();

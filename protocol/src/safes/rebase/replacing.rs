@@ -67,8 +67,7 @@ impl Rebaser<'_> {
     ) -> Ruled {
         let place = self.entry(beside).and_then(|beside| Some((beside.parent?, beside.name.clone())));
         let Some((parent, wished)) = place else { return Err(Dropped::With(What::Gone, beside)) };
-        let name = self.name_beside(parent, &wished);
-        self.wished_names.set(from, wished);
+        let name = self.name_beside(parent, &wished, from);
         self.made.insert(from);
         let conflict_of = Some(ConflictOf { entry: beside, version });
         self.emit(if self.scratch.is_live(from) {

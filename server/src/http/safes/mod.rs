@@ -127,7 +127,6 @@ async fn put_part(
     content: Bytes,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    check_room(app, content.len())?;
     let (store, app) = (caller.store(app), Arc::clone(app));
     let put = move |tx: &mut dyn Tx| {
         let asking = caller.asking(tx, &safe)?;

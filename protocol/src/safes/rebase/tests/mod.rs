@@ -5,6 +5,7 @@
 //! that people meet; `random` looks for content that nobody took away and that is gone.
 
 mod acts;
+mod folding;
 mod named;
 mod random;
 mod saves;

@@ -1,0 +1,1 @@
+//! Contents through real files, pipes and sockets.
