@@ -98,7 +98,7 @@ fn what_is_saved_and_not_shared_in_time_ends_with_75() {
     }
     let said = daemon.ctl(&["safe", "mkdir", "Plans:/x", "--wait", "7"]);
     assert!(said.stderr.contains("Nobody answers there.") && said.stderr.contains("Plug the cable in."));
-    daemon.ctl(&["safe", "mkdir", "Plans:/shared"]).well();
+    let _ = daemon.ctl(&["safe", "mkdir", "Plans:/shared"]).well();
     let waits: Vec<_> =
         daemon.asked(method::FILE_MAKE_FOLDER).iter().map(|asked| asked["wait_seconds"].clone()).collect();
     assert_eq!(waits, [json!(30), json!(0), json!(30), json!(7), json!(30)]);
@@ -116,9 +116,10 @@ fn a_file_goes_to_the_daemon_as_a_descriptor_with_its_time_and_kind() {
     fs::write(&file, [0, 255, b'\n', 7]).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
     let path = file.to_str().unwrap();
-    daemon.ctl(&["safe", "put", path, "Plans:/folder"]).well();
-    daemon.ctl(&["safe", "put", path, "Plans:/new/"]).well();
-    ctl::run(daemon.runtime(), &["safe", "put", "-", "Plans:/stream", "--force"], "from a pipe").well();
+    let _ = daemon.ctl(&["safe", "put", path, "Plans:/folder"]).well();
+    let _ = daemon.ctl(&["safe", "put", path, "Plans:/new/"]).well();
+    let _ =
+        ctl::run(daemon.runtime(), &["safe", "put", "-", "Plans:/stream", "--force"], "from a pipe").well();
     let asked = daemon.asked(method::FILE_PUT);
     let modified = fs::metadata(&file).unwrap();
     let modified = modified.mtime() * 1_000_000_000 + modified.mtime_nsec();
@@ -184,7 +185,7 @@ fn a_file_lands_whole_and_never_over_another() {
         let folder = daemon.path("out");
         fs::create_dir(&folder).unwrap();
         let (target, place) = (folder.join("report.odt"), folder.to_str().unwrap());
-        daemon.ctl(&["safe", "get", "Plans:/report.odt", place]).well();
+        let _ = daemon.ctl(&["safe", "get", "Plans:/report.odt", place]).well();
         let made = fs::metadata(&target).unwrap();
         assert_eq!((made.mode() & 0o777, made.mtime(), made.mtime_nsec()), (mode, 1_000_000_007, 1));
         assert_eq!(fs::read(&target).unwrap(), b"the report");
@@ -195,7 +196,7 @@ fn a_file_lands_whole_and_never_over_another() {
         assert!(said.code == 73 && said.stderr.contains("--force"), "{said:?}");
         assert_eq!(fs::read(&target).unwrap(), b"mine");
         assert_eq!(daemon.asked(method::FILE_GET).len(), before, "nothing was fetched for it");
-        daemon.ctl(&["safe", "get", "Plans:/report.odt", place, "--force"]).well();
+        let _ = daemon.ctl(&["safe", "get", "Plans:/report.odt", place, "--force"]).well();
         assert_eq!(fs::read(&target).unwrap(), b"the report");
         assert_eq!(listed(&folder), ["report.odt"], "nothing is left beside it");
 
@@ -352,7 +353,7 @@ fn who_is_let_in_is_shown_first_and_named_by_the_whole_id() {
         session.exp_string("nothing was changed").unwrap();
         assert!(daemon.asked(call).is_empty(), "a y is no yes");
 
-        daemon.ctl(&[&line[..], &["--yes"]].concat()).well();
+        let _ = daemon.ctl(&[&line[..], &["--yes"]].concat()).well();
         let asked = &daemon.asked(call)[0];
         assert_eq!((&asked["safe"], &asked["member"]), (&shown["safe"]["safe"], user), "whole ids");
     }

@@ -34,7 +34,7 @@ pub(super) fn show(teller: &Teller, alice: &Device, bob: &Device, tablet: &Devic
     let mut files = Files::new();
     files.insert("/plans.txt", b"We move on the first of May.\n".to_vec());
     files.insert("/drawings/house.bin", (0..DRAWING_BYTES).map(|at| (at * at % 251) as u8).collect());
-    alice.ctl(&["safe", "mkdir", "Plans:/drawings"]).well();
+    let _ = alice.ctl(&["safe", "mkdir", "Plans:/drawings"]).well();
     for (path, contents) in &files {
         put(teller, alice, "Alice", &id, path, contents, folder);
     }
@@ -49,10 +49,10 @@ pub(super) fn show(teller: &Teller, alice: &Device, bob: &Device, tablet: &Devic
     let _ = bob.until_safe(|offered| offered.safe == safe && offered.standing == SafeStanding::Offered);
     let shown = bob.ctl(&["safe", "show", &id, "--json"]).well().json();
     let by = shown["safe"]["shared_by"]["email"].as_str().unwrap_or_default().to_owned();
-    bob.ctl(&["safe", "accept", &id]).well();
+    let _ = bob.ctl(&["safe", "accept", &id]).well();
     let text = format!("Bob's device says that {by} offers a safe. Bob accepts it.");
     teller.tell("safe_accepted", &text, json!({"shared_by": by}));
-    bob.ctl(&["safe", "sync", &id, "--wait", "120"]).well();
+    let _ = bob.ctl(&["safe", "sync", &id, "--wait", "120"]).well();
     files.insert("/notes from Bob.txt", b"The kitchen goes to the south.\n".to_vec());
     put(teller, bob, "Bob", &id, "/notes from Bob.txt", &files["/notes from Bob.txt"], folder);
 
@@ -61,7 +61,7 @@ pub(super) fn show(teller: &Teller, alice: &Device, bob: &Device, tablet: &Devic
     teller.tell("safe_known", text, json!({}));
     let mut identical = true;
     for (whose, device) in [("Alice's desktop", alice), ("Bob's laptop", bob), ("Alice's tablet", tablet)] {
-        device.ctl(&["safe", "sync", &id, "--wait", "120"]).well();
+        let _ = device.ctl(&["safe", "sync", &id, "--wait", "120"]).well();
         let same = fetched(device, &id, &folder.join(whose.replace(' ', "-"))) == named(&files);
         identical &= same;
         let text =
@@ -79,7 +79,7 @@ pub(super) fn show(teller: &Teller, alice: &Device, bob: &Device, tablet: &Devic
     teller.tell("safe_unshared", &text, json!({"epoch": epoch}));
     let secret = b"The keys are under the third stone.\n";
     put(teller, alice, "Alice", &id, "/later.txt", secret, folder);
-    tablet.ctl(&["safe", "sync", &id, "--wait", "120"]).well();
+    let _ = tablet.ctl(&["safe", "sync", &id, "--wait", "120"]).well();
     let there = tablet.ctl(&["safe", "cat", &format!("{id}:/later.txt")]).well().stdout.as_bytes() == secret;
     let _ = bob.until_safe(|left| left.safe == safe && left.standing == SafeStanding::Left);
     let tried = bob.ctl(&["safe", "cat", &format!("{id}:/later.txt"), "--no-input"]);
@@ -113,7 +113,7 @@ fn named(files: &Files) -> BTreeMap<String, Vec<u8>> {
 /// Fetches the whole safe into a folder; what is there then.
 fn fetched(device: &Device, safe: &str, into: &Path) -> BTreeMap<String, Vec<u8>> {
     let target = into.to_str().unwrap();
-    device.ctl(&["safe", "get", "-r", &format!("{safe}:/"), target]).well();
+    let _ = device.ctl(&["safe", "get", "-r", &format!("{safe}:/"), target]).well();
     let mut found = BTreeMap::new();
     let mut folders: Vec<PathBuf> = vec![into.to_owned()];
     while let Some(folder) = folders.pop() {

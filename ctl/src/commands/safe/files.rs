@@ -123,17 +123,40 @@ fn modified(file: &FileEntry) -> Timestamp {
     Timestamp(u64::try_from(file.modified_ns / NANOSECONDS).unwrap_or_default())
 }
 
-/// Asks for one entry; `None` where there is none.
+/// What stands at a path.
+pub(super) enum Found {
+    /// Nothing does.
+    Nothing,
+    /// The safe itself, at `/`: a folder that is no entry.
+    Root,
+    /// This.
+    Entry(FileEntry),
+}
+
+impl Found {
+    /// Whether something can go into it.
+    pub(super) fn is_folder(&self) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Root => true,
+            Self::Entry(file) => file.kind == FileKind::Folder,
+        }
+    }
+}
+
+/// Asks what stands at a path.
 pub(super) fn find(
     context: &Context<'_>,
     daemon: &mut Connection,
     safe: &str,
     path: String,
-) -> Result<Option<FileEntry>, Failure> {
+) -> Result<Found, Failure> {
+    let is_root = path == "/";
     let asked = FileSelector { select: context.global.select(), safe: safe.to_owned(), path };
     match context.ask(daemon, method::FILE_STAT, &asked) {
-        Ok(file) => Ok(Some(file)),
-        Err(Failure::Report(report)) if report.is(ProblemKind::PathNotFound) => Ok(None),
+        Ok(file) => Ok(Found::Entry(file)),
+        Err(Failure::Report(report)) if report.is(ProblemKind::PathNotFound) => Ok(Found::Nothing),
+        Err(Failure::Report(report)) if is_root && report.is(ProblemKind::IsAFolder) => Ok(Found::Root),
         Err(failure) => Err(failure),
     }
 }
@@ -147,8 +170,8 @@ pub(super) fn destination(
     name: Option<&[u8]>,
 ) -> Result<String, Failure> {
     let path = write_path(names.iter().map(Vec::as_slice));
-    let is_folder = |file: FileEntry| file.kind == FileKind::Folder;
-    let into = into || find(context, daemon, safe, path.clone())?.is_some_and(is_folder);
+    // Asked in any case: with a file on its way nobody could be asked for the password any more.
+    let into = find(context, daemon, safe, path.clone())?.is_folder() || into;
     match name {
         Some(name) if into => Ok(write_path(names.iter().map(Vec::as_slice).chain([name]))),
         None if into => {

@@ -13,7 +13,7 @@ use parsec_protocol::control::{FileEntry, FileGot, FileKind, FileSelector, Probl
 use rustix::fs::{FileType, fstat};
 use serde::Serialize;
 
-use super::files::{find, name_of, pages};
+use super::files::{Found, find, name_of, pages};
 use super::incoming::Incoming;
 use super::put::{LeftOut, joined, local};
 use super::{Context, tree};
@@ -52,13 +52,21 @@ pub(super) fn run(context: &Context<'_>, command: &Get) -> Result<(), Failure> {
     let mut daemon = context.connect()?;
     let place = &command.place;
     let to_stdout = command.file.as_deref() == Some(Path::new("-"));
-    let Some(entry) = find(context, &mut daemon, &place.safe, place.path())? else {
-        let text = format!("There is no {} in this safe", pasteable(&place.path()));
-        return Err(Failure::new(ProblemKind::PathNotFound, text));
-    };
-    if command.recursive && entry.kind == FileKind::Folder {
+    let found = find(context, &mut daemon, &place.safe, place.path())?;
+    if command.recursive && found.is_folder() {
         return whole(context, daemon, command);
     }
+    let shown = pasteable(&place.path());
+    let entry = match found {
+        Found::Entry(entry) if entry.kind != FileKind::Folder => entry,
+        Found::Entry(_) | Found::Root => {
+            return Err(Failure::new(ProblemKind::IsAFolder, format!("{shown} is a folder")));
+        }
+        Found::Nothing => {
+            let text = format!("There is no {shown} in this safe");
+            return Err(Failure::new(ProblemKind::PathNotFound, text));
+        }
+    };
     if to_stdout {
         refuse_json(context)?;
         if stdout().is_terminal() {
@@ -218,7 +226,10 @@ fn whole(context: &Context<'_>, mut daemon: Connection, command: &Get) -> Result
             return Err(Failure::usage("A folder is not for standard output", "Name a folder."));
         }
         Some(file) => file.clone(),
-        None => joined(Path::new("."), place.names.last().map(std::slice::from_ref).unwrap_or_default()),
+        None => {
+            let own = place.names.last().ok_or_else(no_name)?;
+            joined(Path::new("."), std::slice::from_ref(own))
+        }
     };
     match std::fs::create_dir(&base) {
         Ok(()) => {}
