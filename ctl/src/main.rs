@@ -14,6 +14,7 @@ mod man;
 mod output;
 mod password;
 mod plain;
+mod progress;
 mod prompt;
 mod qr;
 mod schema;

@@ -117,7 +117,10 @@ fn option(out: &mut String, argument: &Arg) {
         (Some(long), _) if takes => {
             format!("\\fB{}\\fR \\fI{}\\fR", roff(&format!("--{long}")), roff(&value()))
         }
-        (Some(long), _) => format!("\\fB{}\\fR", roff(&format!("--{long}"))),
+        (Some(long), _) => {
+            let short = argument.get_short().map(|short| format!("\\fB{}\\fR, ", roff(&format!("-{short}"))));
+            format!("{}\\fB{}\\fR", short.unwrap_or_default(), roff(&format!("--{long}")))
+        }
         (None, _) => format!("\\fI{}\\fR", roff(&value())),
     };
     line(out, ".TP");

@@ -19,9 +19,11 @@ use crate::plain;
 use crate::schema::{self, Change, Schema};
 use crate::text::{escaped, escaped_json, escaped_lines};
 
-/// Cursor to the corner, everything behind it cleared (ECMA-48). The one thing here that steers a
+/// Cursor to the corner, everything behind it cleared (ECMA-48). With the next, all here that steers a
 /// terminal.
 const HOME_AND_CLEAR: &str = "\x1b[H\x1b[J";
+/// Cursor to the line's beginning, and the line cleared.
+const AGAIN: &str = "\r\x1b[K";
 
 /// Where to speak, and how.
 #[derive(Debug, Clone, Copy, Default)]
@@ -161,6 +163,16 @@ impl Output {
         if !self.quiet && !self.json {
             write_stderr(&format!("{}\n", self.fit(text)));
         }
+    }
+
+    /// A line about work that is under way, drawn over the one before. Only for a terminal.
+    pub(crate) fn progress(&self, text: &str) {
+        write_stderr(&format!("{AGAIN}{}", escaped(text)));
+    }
+
+    /// Takes such a line away.
+    pub(crate) fn progress_ends(&self) {
+        write_stderr(AGAIN);
     }
 
     /// What a person must have seen to answer: a screen of the ceremony, why an answer can't be

@@ -70,6 +70,40 @@ pub(crate) fn escaped_json(json: &str) -> String {
     out
 }
 
+/// A path of a safe, fit for a screen and for being typed again: what could steer the screen is
+/// written as `\xNN`, byte by byte, which means the same in a path.
+pub(crate) fn pasteable(path: &str) -> String {
+    let mut line = String::with_capacity(path.len());
+    judge(path, MARKS_MAX, |c, fit| {
+        if fit {
+            line.push(c);
+            return;
+        }
+        for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+            // Writing to a String can't fail.
+            let _infallible = write!(line, "\\x{byte:02x}");
+        }
+    });
+    line
+}
+
+/// A number of bytes for people: `4.2 MiB`.
+pub(crate) fn human(bytes: u64) -> String {
+    /// Tenths of the next unit in one of the last.
+    const STEP: u64 = 1024;
+    if bytes < STEP {
+        return format!("{bytes} B");
+    }
+    let mut tenths = bytes.saturating_mul(10) / STEP;
+    for unit in ["KiB", "MiB", "GiB"] {
+        if tenths < STEP * 10 {
+            return format!("{}.{} {unit}", tenths / 10, tenths % 10);
+        }
+        tenths /= STEP;
+    }
+    format!("{}.{} TiB", tenths / 10, tenths % 10)
+}
+
 /// A fingerprint in groups of four, so that it can be read aloud and compared.
 pub(crate) fn grouped(hexadecimal: &str) -> String {
     let letters: Vec<char> = escaped(hexadecimal).chars().collect();
@@ -219,6 +253,36 @@ mod tests {
             moment_to_the_second(Timestamp(1_795_440_059 * Timestamp::SECOND)),
             "2026-11-23 13:20:59 UTC"
         );
+    }
+
+    #[test]
+    fn a_path_on_a_screen_is_harmless_and_means_the_same_when_it_is_typed() {
+        use parsec_protocol::control::paths::{read_path, write_path};
+        for bad in HOSTILE {
+            let names = [bad.replace(['/', '\0'], "-").into_bytes()];
+            let path = write_path(names.iter().map(Vec::as_slice));
+            let shown = pasteable(&path);
+            assert!(!shown.chars().any(is_hostile), "{shown:?}");
+            assert_eq!(escaped(&shown), shown, "and nothing is left to escape");
+            assert_eq!(read_path(&shown).unwrap(), names, "{shown}");
+        }
+        assert_eq!(pasteable("/Zoë/a b"), "/Zoë/a b");
+    }
+
+    #[test]
+    fn bytes_are_told_in_the_unit_that_fits() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (1024 * 1024 - 1, "1023.9 KiB"),
+            (5 << 30, "5.0 GiB"),
+            (3 << 40, "3.0 TiB"),
+        ] {
+            assert_eq!(human(bytes), text);
+        }
+        assert!(human(u64::MAX).ends_with(" TiB"));
     }
 
     #[test]

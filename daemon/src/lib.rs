@@ -16,6 +16,7 @@ pub mod p2p;
 pub mod problems;
 pub mod program;
 pub mod rpc;
+pub mod safes;
 pub mod service;
 pub mod session;
 pub mod store;

@@ -59,7 +59,7 @@ pub const fn code_kind(code: ErrorCode) -> Kind {
         ErrorCode::LogHeld => Kind::ServerBusy,
         ErrorCode::KeyUnknown | ErrorCode::BoxUnknown => Kind::UserKeyMissing,
         ErrorCode::BoxesRefused | ErrorCode::BoxConflict => Kind::ServerMisbehaved,
-        ErrorCode::SafeUnknown => Kind::NotAllowed,
+        ErrorCode::SafeUnknown => Kind::SafeUnknown,
         ErrorCode::SafeConflict | ErrorCode::RekeyNeeded | ErrorCode::SafeNotOpen => Kind::NotNow,
         ErrorCode::ObjectMissing
         | ErrorCode::ObjectConflict

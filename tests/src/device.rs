@@ -7,7 +7,7 @@ use std::sync::{Arc, Once};
 use parsec_protocol::control::{
     CeremonyView, ClaimStart, DeviceListResult, DeviceSelector, DeviceUnlock, DeviceView, GreetStart,
     InviteDevice, InviteResult, InviteUser, OrgBootstrap, OrgBootstrapped, SOCKET_DIRECTORY, SOCKET_NAME,
-    SecretText, StatusResult, TransportChoice, TrustVerifyResult, UserListResult, method,
+    SafeSummary, SecretText, StatusResult, TransportChoice, TrustVerifyResult, UserListResult, method,
 };
 use parsec_protocol::ids::Token;
 
@@ -336,6 +336,22 @@ impl Device {
             let devices = follower.state.as_ref().map(|state| state.devices.clone()).unwrap_or_default();
             if let Some(device) = devices.into_iter().find(|device| wanted(device)) {
                 return device;
+            }
+            let _ = follower.item().unwrap();
+        }
+    }
+
+    /// Waits until a safe of this machine is as wanted, by the daemon's events.
+    ///
+    /// # Panics
+    /// If nothing comes for a long time, or the daemon goes away.
+    #[must_use]
+    pub fn until_safe(&self, mut wanted: impl FnMut(&SafeSummary) -> bool) -> SafeSummary {
+        let mut follower = Follower::start(&self.socket(), None);
+        loop {
+            let safes = follower.state.as_ref().map(|state| state.safes.clone()).unwrap_or_default();
+            if let Some(safe) = safes.into_iter().find(|safe| wanted(safe)) {
+                return safe;
             }
             let _ = follower.item().unwrap();
         }

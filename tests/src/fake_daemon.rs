@@ -5,7 +5,10 @@
 //! a line, another protocol; to go away between two events, to be older or newer, to refuse once.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, IoSliceMut, Read, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -14,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use parsec_protocol::control::{Problem, ProblemKind, SOCKET_DIRECTORY, SOCKET_NAME, method};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -27,6 +31,8 @@ pub struct Reply {
     /// Whole notifications, sent after the answer.
     told: Vec<Value>,
     hangs_up: bool,
+    /// What goes into the descriptor that came with the request; read to its end otherwise.
+    contents: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,7 +45,7 @@ enum Answer {
 
 impl Reply {
     const fn with(answer: Answer) -> Self {
-        Self { answer, told: Vec::new(), hangs_up: false }
+        Self { answer, told: Vec::new(), hangs_up: false, contents: None }
     }
 
     /// A result.
@@ -71,7 +77,7 @@ impl Reply {
     /// These bytes, and the connection's end.
     #[must_use]
     pub const fn raw(bytes: Vec<u8>) -> Self {
-        Self { answer: Answer::Raw(bytes), told: Vec::new(), hangs_up: true }
+        Self { answer: Answer::Raw(bytes), told: Vec::new(), hangs_up: true, contents: None }
     }
 
     /// And then this notification of the first subscription.
@@ -88,6 +94,13 @@ impl Reply {
         self
     }
 
+    /// After these bytes were written to the descriptor that came with the request.
+    #[must_use]
+    pub fn writing(mut self, contents: &[u8]) -> Self {
+        self.contents = Some(contents.to_vec());
+        self
+    }
+
     /// And then the connection ends.
     #[must_use]
     pub const fn hang_up(mut self) -> Self {
@@ -96,8 +109,17 @@ impl Reply {
     }
 }
 
-/// Method and parameters.
-type Asked = Arc<Mutex<Vec<(String, Value)>>>;
+/// One call.
+#[derive(Debug)]
+struct Call {
+    method: String,
+    parameters: Value,
+    /// What was read from the descriptor that came with it.
+    contents: Option<Vec<u8>>,
+}
+
+/// All calls, in order.
+type Asked = Arc<Mutex<Vec<Call>>>;
 
 /// The fake daemon. Ends with the value.
 #[derive(Debug)]
@@ -176,7 +198,13 @@ impl FakeDaemon {
     #[must_use]
     pub fn asked(&self, method: &str) -> Vec<Value> {
         let asked = self.asked.lock().unwrap();
-        asked.iter().filter(|(name, _)| name == method).map(|(_, params)| params.clone()).collect()
+        asked.iter().filter(|call| call.method == method).map(|call| call.parameters.clone()).collect()
+    }
+
+    /// What was read from the descriptors that came with requests, in order.
+    #[must_use]
+    pub fn contents(&self) -> Vec<Vec<u8>> {
+        self.asked.lock().unwrap().iter().filter_map(|call| call.contents.clone()).collect()
     }
 }
 
@@ -184,19 +212,58 @@ fn socket(runtime: &Path) -> PathBuf {
     runtime.join(SOCKET_DIRECTORY).join(SOCKET_NAME)
 }
 
+/// A connection, and the descriptor that came with what was read last.
+struct Passed<'a> {
+    stream: &'a UnixStream,
+    descriptor: Option<OwnedFd>,
+}
+
+impl Read for Passed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let into = &mut [IoSliceMut::new(buffer)];
+        let received = recvmsg(self.stream, into, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                self.descriptor = descriptors.last();
+            }
+        }
+        Ok(received.bytes)
+    }
+}
+
 fn serve(stream: &UnixStream, script: &impl Fn(&str, &Value, usize) -> Reply, asked: &Asked) {
     let mut writer = stream;
-    // A client that hangs up with something unread resets the connection.
-    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+    let mut reader = BufReader::new(Passed { stream, descriptor: None });
+    loop {
+        let mut line = String::new();
+        // A client that hangs up with something unread resets the connection.
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        let descriptor = reader.get_mut().descriptor.take();
         let request: Value = serde_json::from_str(&line).unwrap();
         let name = request["method"].as_str().unwrap().to_owned();
         let before = {
             let mut asked = asked.lock().unwrap();
-            let before = asked.iter().filter(|(known, _)| *known == name).count();
-            asked.push((name.clone(), request["params"].clone()));
+            let before = asked.iter().filter(|call| call.method == name).count();
+            let parameters = request["params"].clone();
+            asked.push(Call { method: name.clone(), parameters, contents: None });
             before
         };
         let reply = script(&name, &request["params"], before);
+        if let Some(mut file) = descriptor.map(File::from) {
+            match &reply.contents {
+                // Who reads may have gone away.
+                Some(contents) => drop(file.write_all(contents)),
+                None => {
+                    let mut contents = Vec::new();
+                    file.read_to_end(&mut contents).unwrap();
+                    asked.lock().unwrap().last_mut().unwrap().contents = Some(contents);
+                }
+            }
+        }
         let mut bytes = match reply.answer {
             Answer::Result(result) => {
                 format!("{}\n", json!({ "jsonrpc": "2.0", "id": request["id"], "result": result }))

@@ -8,12 +8,14 @@ use std::path::PathBuf;
 
 use parsec_protocol::control::{
     CeremonyId, CeremonyListResult, CeremonyView, DeviceListResult, DeviceView, DoctorResult, EventItem,
-    HelloResult, InviteListResult, InviteResult, Member, NetPeers, NetPinged, NetStatus, OrgBootstrapped,
-    OrgMoved, Problem, ReceiptListResult, Role, StatusResult, StreamId, TokenListResult, TokenSelector,
-    TokenUsesResult, TokenView, TransportName, TrustAcknowledged, TrustImported, TrustLogResult,
-    TrustRepaired, TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
+    FileChanged, FileConflict, FileEntry, FileGot, HelloResult, InviteListResult, InviteResult, Member,
+    NetPeers, NetPinged, NetStatus, OrgBootstrapped, OrgMoved, Problem, ReceiptListResult, Role,
+    SafeListResult, SafeMembersResult, SafeShared, SafeShowResult, SafeStatusResult, SafeSynced,
+    SafeUnshared, SafeView, StatusResult, StreamId, TokenListResult, TokenSelector, TokenUsesResult,
+    TokenView, TransportName, TrustAcknowledged, TrustImported, TrustLogResult, TrustRepaired,
+    TrustShowResult, TrustVerifyResult, UserListResult, UserRekeyed, UserShowResult,
 };
-use parsec_protocol::ids::{DeviceId, Email, OrganisationId, Timestamp, Token, UserId};
+use parsec_protocol::ids::{DeviceId, Email, OrganisationId, SafeId, Timestamp, Token, UserId};
 use parsec_protocol::lab::{Listed, Series, Transcript};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -194,6 +196,64 @@ struct Created {
     secret: Option<String>,
 }
 
+/// A file of a safe that was written to this machine.
+#[derive(Serialize, JsonSchema)]
+struct Fetched {
+    #[serde(flatten)]
+    got: FileGot,
+    /// Path of the file on this machine, written as paths of safes are.
+    file: String,
+}
+
+/// Something that was not copied.
+#[derive(Serialize, JsonSchema)]
+struct LeftOut {
+    /// Path of what was left out.
+    path: String,
+    /// What it is, in words: `symbolic link`, `device`.
+    kind: String,
+}
+
+/// A folder of a safe that was written to this machine.
+#[derive(Serialize, JsonSchema)]
+struct FetchedTree {
+    /// Path of the folder on this machine, written as paths of safes are.
+    file: String,
+    /// Path of the folder in the safe.
+    path: String,
+    /// Number of files that were written.
+    files: u64,
+    /// Number of folders that are there now, itself not counted.
+    folders: u64,
+    /// Bytes of all files together.
+    bytes: u64,
+    /// What was not copied.
+    left_out: Vec<LeftOut>,
+}
+
+/// A folder of this machine that was put into a safe.
+#[derive(Serialize, JsonSchema)]
+struct PutTree {
+    /// Id of the safe.
+    safe: SafeId,
+    /// Path of the folder in the safe.
+    path: String,
+    /// Number of files that were put.
+    files: u64,
+    /// Number of folders, itself counted.
+    folders: u64,
+    /// Bytes of all files together.
+    bytes: u64,
+    /// What was not copied.
+    left_out: Vec<LeftOut>,
+    /// Whether all of it is durable on this device: always true.
+    saved: bool,
+    /// Whether the server has accepted all of it.
+    shared: bool,
+    /// What keeps it from being shared; null where nothing does.
+    problem: Option<Problem>,
+}
+
 /// What an adversary can be.
 #[derive(Serialize, JsonSchema)]
 struct Strategies {
@@ -277,6 +337,28 @@ const TABLE: &[DocumentKind] = &[
     kind::<NetPeers>("parsec.net.peers/1"),
     kind::<NetPinged>("parsec.net.ping/1"),
     kind::<NetStatus>("parsec.net.status/1"),
+    kind::<SafeView>("parsec.safe.accept/1"),
+    kind::<FileConflict>("parsec.safe.conflicts/1"),
+    kind::<FileChanged>("parsec.safe.cp/1"),
+    kind::<SafeView>("parsec.safe.create/1"),
+    kind::<Fetched>("parsec.safe.get/1"),
+    kind::<FetchedTree>("parsec.safe.get-tree/1"),
+    kind::<SafeView>("parsec.safe.leave/1"),
+    kind::<SafeListResult>("parsec.safe.list/1"),
+    kind::<FileEntry>("parsec.safe.ls/1"),
+    kind::<SafeMembersResult>("parsec.safe.members/1"),
+    kind::<FileChanged>("parsec.safe.mkdir/1"),
+    kind::<FileChanged>("parsec.safe.mv/1"),
+    kind::<FileChanged>("parsec.safe.put/1"),
+    kind::<PutTree>("parsec.safe.put-tree/1"),
+    kind::<FileChanged>("parsec.safe.rename/1"),
+    kind::<FileChanged>("parsec.safe.rm/1"),
+    kind::<SafeShared>("parsec.safe.share/1"),
+    kind::<SafeShowResult>("parsec.safe.show/1"),
+    kind::<FileEntry>("parsec.safe.stat/1"),
+    kind::<SafeStatusResult>("parsec.safe.status/1"),
+    kind::<SafeSynced>("parsec.safe.sync/1"),
+    kind::<SafeUnshared>("parsec.safe.unshare/1"),
     kind::<UserListResult>("parsec.user.list/1"),
     kind::<TrustLogResult>("parsec.trust.log/1"),
     kind::<Exported>("parsec.trust.export/1"),

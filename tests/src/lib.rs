@@ -39,6 +39,7 @@ pub mod proxy;
 pub mod ready;
 pub mod recorder;
 pub mod rpc;
+pub mod safes;
 pub mod screenshot;
 pub mod script;
 pub mod server;

@@ -1,12 +1,15 @@
 //! A small JSON-RPC client over the daemon's socket, one object a line. Independent of the one in
 //! parsecctl, so that each can find the other's mistakes.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use parsec_protocol::control::{Problem, ProblemKind};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -64,6 +67,11 @@ impl Client {
         parameters: impl Serialize,
     ) -> Result<R, Failed> {
         let id = self.send(method, parameters)?;
+        self.answer(method, id)
+    }
+
+    /// Waits for the answer to a request.
+    fn answer<R: DeserializeOwned>(&mut self, method: &str, id: u64) -> Result<R, Failed> {
         loop {
             let answer = self.line()?;
             if answer.get("id").and_then(Value::as_u64) != Some(id) {
@@ -75,6 +83,29 @@ impl Client {
                     .unwrap_or_else(|error| panic!("{method} answered {answer}: {error}"))),
             };
         }
+    }
+
+    /// Calls a method with an open file, which comes in the message that ends the request's line.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn call_with<R: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        parameters: impl Serialize,
+        file: BorrowedFd<'_>,
+    ) -> Result<R, Failed> {
+        let id = self.next;
+        self.next += 1;
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": parameters});
+        self.writer.write_all(request.to_string().as_bytes()).map_err(|_| Failed::Gone)?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut beside = SendAncillaryBuffer::new(&mut space);
+        let files = [file];
+        assert!(beside.push(SendAncillaryMessage::ScmRights(&files)));
+        sendmsg(&self.writer, &[IoSlice::new(b"\n")], &mut beside, SendFlags::NOSIGNAL)
+            .map_err(|_| Failed::Gone)?;
+        self.answer(method, id)
     }
 
     /// Sends a request; returns its id.

@@ -47,6 +47,7 @@ const EXPOSERS: &[(&str, &str)] = &[
     ("protocol/src/safes/content.rs", "makes the digest of a file"),
     ("protocol/src/safes/seal.rs", "seals and opens the inside of records"),
     ("daemon/src/store/user_keys.rs", "keeps the user's later seeds in the encrypted store"),
+    ("daemon/src/store/safes/keys.rs", "keeps the keys of safes in the encrypted store"),
     ("daemon/src/store/keyfile.rs", "takes the password for age, compares the seed with the certified key"),
     ("daemon/src/store/database.rs", "hands the store key to SQLCipher"),
     ("daemon/src/store/invitations.rs", "keeps link secrets in the encrypted store, for greeting later"),

@@ -13,6 +13,7 @@ mod evidence;
 mod lab;
 mod members;
 mod net;
+mod safe;
 mod token;
 
 use std::path::PathBuf;
@@ -29,12 +30,13 @@ pub(crate) use evidence::Receipt;
 pub(crate) use lab::{Lab, Listeners};
 pub(crate) use members::{Profile, Sure, Trust, User};
 pub(crate) use net::{Net, TransportOption};
+pub(crate) use safe::{Get, Moving, Put, Role, Safe, SafePath, Sharing};
 pub(crate) use token::{NewToken, Token};
 
 const EXIT_CODES: &str = "\
 Results go to stdout, talk to stderr. With --json, stdout has one JSON object a line, each naming its schema.
 
-Exit codes: 0 done, 64 wrong usage, 65 bad data, 68 not found, 69 not available, 70 bug, 74 disk, 75 try again or resume, \
+Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 no such file, 68 not found, 69 not available, 70 bug, 73 it is there already, 74 disk, 75 try again or resume, \
 76 codes differ or a signature is wrong, 77 not permitted, 78 configuration, 130 stopped with Ctrl-C.";
 
 /// Enrols people and devices in a Parsec organisation, by asking the daemon parsecd
@@ -113,6 +115,9 @@ pub(crate) enum Command {
     /// The members of an organisation
     #[command(subcommand)]
     User(User),
+    /// Safes: shared folders that the server can't read, who is in them, and their files
+    #[command(subcommand)]
+    Safe(Safe),
     /// Check the organisation's log, and who vouched for whom
     #[command(subcommand)]
     Trust(Trust),
@@ -254,6 +259,31 @@ mod tests {
             "receipt verify file --log acme.parsec-log",
             "lab",
             "lab --list --json",
+            "safe create Plans",
+            "safe list --json",
+            "safe share Plans bob@example.org --role reader --yes",
+            "safe unshare a0b1 bob@example.org",
+            "safe accept Plans",
+            "safe leave Plans --yes",
+            "safe rename Plans Designs --saved",
+            "safe members Plans",
+            "safe status",
+            "safe status Plans",
+            "safe sync Plans --wait 600",
+            "safe ls -l -R Plans:/2027",
+            "safe put report.odt Plans:/2027/ --wait 5",
+            "safe put - Plans:/x --saved --force",
+            "safe put -r photos Plans:/photos",
+            "safe get Plans:/x",
+            "safe get -r --force Plans:/photos /tmp/photos",
+            "safe get Plans:/x -",
+            "safe cat Plans:/x",
+            "safe mkdir -p Plans:/a/b",
+            "safe mv Plans:/a /b",
+            "safe cp Plans:/a Plans:/b --force",
+            "safe rm -r Plans:/a",
+            "safe stat Plans:/a",
+            "safe conflicts Plans",
             "lab --adversary two-handshakes --runs 100 --seed 7 --people inattentive",
         ] {
             assert!(parse(good).is_ok(), "{good}: {}", parse(good).unwrap_err());
@@ -316,6 +346,20 @@ mod tests {
             "lab --runs 1000001",
             "lab --list --adversary two-handshakes",
             "lab --people asleep",
+            "safe create",
+            "safe share Plans",
+            "safe share Plans bob@example.org --role king",
+            "safe share Plans bob@example.org --password hunter2",
+            "safe sync Plans --wait 601",
+            "safe ls",
+            "safe ls /x",
+            "safe ls Plans:/../x",
+            "safe put x",
+            "safe put x Plans",
+            "safe put x Plans:/x --wait 5 --saved",
+            "safe get x",
+            "safe mv Plans:/a b",
+            "safe rm -f Plans:/a",
             "status --organisation ../..",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
@@ -331,7 +375,11 @@ mod tests {
             // of a ceremony: a script names whom, and says so.
             let known = |long: &&str| match command.get_name() {
                 "forget" => *long == "force",
-                "revoke" | "rekey" | "profile" | "acknowledge" | "import" => *long == "yes",
+                "revoke" | "rekey" | "profile" | "acknowledge" | "import" | "share" | "unshare" | "leave" => {
+                    *long == "yes"
+                }
+                // A file that is written over; the safe keeps what was there.
+                "put" | "get" | "mv" | "cp" => *long == "force",
                 _ => false,
             };
             let longs = command.get_arguments().filter_map(|a| a.get_long());

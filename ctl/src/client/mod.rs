@@ -7,9 +7,11 @@
 //! take long, a sign of life may not.
 
 mod alive;
+mod passing;
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -189,13 +191,46 @@ impl Connection {
         method: &str,
         params: &P,
     ) -> Result<R, Failure> {
+        let asked = self.write(method, params)?;
+        self.send(b"\n")?;
+        self.answer(method, asked)
+    }
+
+    /// Asks with an open file, which the daemon reads or writes, and waits for the answer.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(crate) fn call_with<P: Serialize, R: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: &P,
+        descriptor: BorrowedFd<'_>,
+    ) -> Result<R, Failure> {
+        let asked = self.write(method, params)?;
+        loop {
+            match passing::end_line(&self.stream, descriptor) {
+                Ok(0) => return Err(gone("it takes nothing more")),
+                Ok(_) => return self.answer(method, asked),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.check_alive()?,
+                Err(error) => return Err(gone(&error.to_string())),
+            }
+        }
+    }
+
+    /// Writes a request without the end of its line; its number.
+    fn write<P: Serialize>(&mut self, method: &str, params: &P) -> Result<u64, Failure> {
         self.last_id += 1;
         let asked = self.last_id;
         let mut line = Zeroizing::new(Vec::new());
         serde_json::to_writer(&mut *line, &Request { jsonrpc: "2.0", id: asked, method, params })
             .map_err(|error| Failure::new(ProblemKind::Internal, error.to_string()))?;
-        line.push(b'\n');
         self.send(&line)?;
+        Ok(asked)
+    }
+
+    /// Waits for the answer to a request.
+    fn answer<R: DeserializeOwned>(&mut self, method: &str, asked: u64) -> Result<R, Failure> {
         loop {
             while let Some(line) = self.line() {
                 if let Some(answer) = self.take(&line, asked)? {
@@ -480,6 +515,59 @@ mod tests {
 
     fn status(connection: &mut Connection) -> Result<StatusResult, Failure> {
         connection.call(method::STATUS, &Empty {})
+    }
+
+    #[test]
+    fn a_descriptor_comes_with_the_end_of_its_request_and_with_nothing_else() {
+        use std::mem::MaybeUninit;
+        use std::os::fd::{AsFd as _, OwnedFd};
+
+        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+        /// Reads a byte; the descriptor that came with it.
+        fn byte(stream: &UnixStream) -> (u8, Option<OwnedFd>) {
+            let (mut byte, mut space) = ([0], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))]);
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let into = &mut [io::IoSliceMut::new(&mut byte)];
+            let received = recvmsg(stream, into, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
+            assert_eq!(received.bytes, 1);
+            let passed = control.drain().find_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(mut descriptors) => {
+                    let first = descriptors.next();
+                    assert!(descriptors.next().is_none(), "one and no more");
+                    first
+                }
+                _ => None,
+            });
+            (byte[0], passed)
+        }
+
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut line = Vec::new();
+                let passed = loop {
+                    let (read, passed) = byte(&theirs);
+                    line.push(read);
+                    if read == b'\n' {
+                        break passed.unwrap();
+                    }
+                    assert!(passed.is_none(), "before the line's end");
+                };
+                let request: Value = serde_json::from_slice(&line).unwrap();
+                assert_eq!(request["method"], method::FILE_GET);
+                std::fs::File::from(passed).write_all(b"contents").unwrap();
+                (&theirs).write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":7}\n").unwrap();
+            });
+            let mut connection = Connection::over(ours);
+            let answer = connection.call_with::<_, u8>(method::FILE_GET, &Empty {}, writer.as_fd());
+            assert_eq!(answer, Ok(7));
+            drop(writer);
+            let mut contents = String::new();
+            io::BufReader::new(reader).read_to_string(&mut contents).unwrap();
+            assert_eq!(contents, "contents");
+        });
     }
 
     fn name_of(failure: Failure) -> String {

@@ -249,6 +249,22 @@ fn event_in_words(event: &Event) -> String {
                 .map_or_else(|| "An unknown token".to_owned(), |id| format!("Token {}", token(id)));
             format!("{whose} was refused {}: {}", escaped(method), problem.name())
         }
+        Event::SafeOffered { safe } => format!(
+            "Somebody in {} shares a safe with you: {}. See `parsecctl safe show {}`",
+            safe.organisation,
+            short(safe.safe),
+            short(safe.safe)
+        ),
+        Event::SafeChanged { safe, reason } => {
+            let problem = safe.problem.map(|problem| format!(" ({})", problem.name())).unwrap_or_default();
+            format!("Safe {} in {}: {}{problem}", short(safe.safe), safe.organisation, escaped(reason))
+        }
+        Event::SafeGone { safe, .. } => format!("Safe {} is not offered any more", short(safe)),
+        Event::FileConflict { safe, .. } => format!(
+            "A file in safe {} was changed twice at once: a copy is beside it. See `parsecctl safe conflicts {}`",
+            short(safe),
+            short(safe)
+        ),
         Event::Stopping => "The daemon is stopping".to_owned(),
         Event::Unknown => "Something that this program is too old for".to_owned(),
     }

@@ -17,6 +17,7 @@ mod net;
 mod org;
 pub(crate) mod reauth;
 mod rpc;
+mod safe;
 mod status;
 mod token;
 mod trust;
@@ -72,6 +73,7 @@ pub(crate) fn run(arguments: Arguments, output: &Output) -> Result<(), Failure> 
         Command::Claim(command) => claim::run(&context, command),
         Command::Ceremony(command) => ceremony::run(&context, command),
         Command::Device(command) => device::run(&context, command),
+        Command::Safe(command) => safe::run(&context, command),
         Command::User(command) => user::run(&context, &command),
         Command::Trust(command) => trust::run(&context, &command),
         Command::Receipt(command) => evidence::receipt(&context, &command),

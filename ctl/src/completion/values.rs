@@ -7,8 +7,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use parsec_protocol::control::{
-    CeremonyListResult, DeviceListResult, DeviceSelector, Empty, InviteListResult, Role, Subject,
-    TokenListResult, UserListResult, method,
+    CeremonyListResult, DeviceListResult, DeviceSelector, Empty, InviteListResult, Role, SafeListResult,
+    SafeView, Subject, TokenListResult, UserListResult, method,
 };
 
 use super::Candidate;
@@ -34,6 +34,8 @@ pub(super) enum Wanted {
     /// Devices of all members.
     MemberDevices,
     Tokens,
+    /// Safes of a device.
+    Safes,
 }
 
 impl Wanted {
@@ -46,8 +48,9 @@ impl Wanted {
             (Some("greet"), "invitation") => Some(Self::Greetable),
             (Some("invite"), "invitation") => Some(Self::Invitations),
             (Some("ceremony"), "id") | (_, "ceremony") => Some(Self::Ceremonies),
-            (Some("user" | "trust"), "user") => Some(Self::Users),
+            (Some("user" | "trust" | "safe"), "user") => Some(Self::Users),
             (Some("token"), "id") => Some(Self::Tokens),
+            (Some("safe"), "safe") => Some(Self::Safes),
             _ => None,
         }
     }
@@ -142,6 +145,18 @@ fn find(wanted: Wanted, select: DeviceSelector, daemon: &mut Connection) -> Resu
                     Candidate::new(short(device.device), &format!("{label}{}", user.email))
                 })
                 .collect()
+        }
+        Wanted::Safes => {
+            let all: SafeListResult = daemon.call(method::SAFE_LIST, &select)?;
+            // By its name where a shell can't take that for more than a word, else by its id.
+            let candidate = |safe: &SafeView| {
+                let id = short(safe.safe);
+                let Some(name) = safe.name.as_ref().map(ToString::to_string) else {
+                    return Candidate::new(id, "offered to you");
+                };
+                Candidate::new(name.as_str(), &id).or_else(|| Candidate::new(id, &name))
+            };
+            all.safes.iter().filter_map(candidate).collect()
         }
         Wanted::Tokens => {
             let all: TokenListResult = daemon.call(method::TOKEN_LIST, &Empty {})?;

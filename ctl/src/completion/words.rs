@@ -73,7 +73,7 @@ impl<'a> Cursor<'a> {
         } else if !self.options_ended && word.starts_with("--") {
             self.value_of = self.option(word).filter(|argument| argument.get_action().takes_values());
         } else if !self.options_ended && word.starts_with('-') && word.len() > 1 {
-            // Short options: only -h and -V, which take nothing.
+            // Short options: none of them takes anything.
         } else if let Some(inner) = self.command.find_subcommand(word) {
             self.command = inner;
             self.path.push(inner.get_name());
@@ -217,6 +217,8 @@ mod tests {
             ("parsecctl ceremony show ^", "ceremonies"),
             ("parsecctl greet --ceremony ^", "ceremonies"),
             ("parsecctl trust show ^", "users"),
+            ("parsecctl safe members ^", "safes"),
+            ("parsecctl safe share Plans ^", "users"),
             ("parsecctl status --device ^", "devices"),
             ("parsecctl status --organisation ^", "organisations"),
         ] {

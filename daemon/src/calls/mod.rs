@@ -11,3 +11,4 @@ pub mod members;
 pub mod move_server;
 pub mod ping;
 pub mod repair;
+pub mod safes;

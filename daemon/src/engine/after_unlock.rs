@@ -19,6 +19,7 @@ use crate::calls::invitations;
 use crate::enrolment::finality::Heard;
 use crate::enrolment::outbox;
 use crate::os::blocking;
+use crate::safes::running;
 use crate::session::{Session, SyncError, upkeep};
 use crate::transport::Trouble;
 use crate::transport::retry::{Pauses, until_done};
@@ -118,7 +119,7 @@ async fn work(session: &Arc<Session>, registered: bool, handle: &Handle) {
     if session.log().device(&session.open.summary.device).is_some() {
         // Whoever hears twice that the device is registered gets here twice.
         let Ok(_turn) = session.upkeep.try_lock() else { return };
-        tokio::join!(look_after_keys(session), follow_log(session));
+        tokio::join!(look_after_keys(session), follow_log(session), running::run(session));
     }
 }
 

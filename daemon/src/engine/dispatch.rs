@@ -91,6 +91,7 @@ impl Daemon {
             ceremonies: self.ceremonies.views(),
             // As the events have it: the hub keeps what it has told.
             alarms: self.context.handle.hub().alarms(),
+            safes: self.context.handle.hub().safes(),
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use parsec_protocol::control::{
     API_VERSION, Alarm, CeremonyId, CeremonySummary, CeremonyView, DeviceState, DeviceView, Event, EventItem,
-    EventPosition, Overview, Problem, StreamId, TransportName,
+    EventPosition, Overview, Problem, SafeSummary, StreamId, TransportName,
 };
 use parsec_protocol::ids::{DeviceId, Timestamp};
 use parsec_protocol::keys::random;
@@ -275,6 +275,12 @@ impl Hub {
     #[must_use]
     pub fn alarms(&self) -> Vec<Alarm> {
         self.state().overview.alarms.clone()
+    }
+
+    /// The safes that are shown.
+    #[must_use]
+    pub fn safes(&self) -> Vec<SafeSummary> {
+        self.state().overview.safes.clone()
     }
 
     /// What a snapshot would show now.

@@ -27,6 +27,7 @@ pub(super) fn within_limit(id: Id<'_>, answer: String) -> Zeroizing<String> {
 pub(super) fn refuse_frame(error: &FrameError) -> Zeroizing<String> {
     let (code, kind) = match error {
         FrameError::TooSlow => (error::PARSE_ERROR_CODE, ProblemKind::InvalidRequest),
+        FrameError::Misplaced => (error::INVALID_REQUEST_CODE, ProblemKind::InvalidRequest),
         FrameError::TooLong(_) => (error::OVERSIZED_REQUEST_CODE, ProblemKind::TooLarge),
         FrameError::Batch => (error::BATCHES_NOT_SUPPORTED_CODE, ProblemKind::InvalidRequest),
         FrameError::NotJson | FrameError::NotUtf8 | FrameError::Io(_) => {

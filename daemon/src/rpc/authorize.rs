@@ -20,6 +20,9 @@ pub trait Authorize: Send + Sync + 'static {
     /// # Errors
     /// Why not.
     fn admit<'a>(&'a self, client: &'a Client, method: &'a str) -> BoxFuture<'a, Result<(), Problem>>;
+
+    /// Whether an open file may come with a request for `method`, on the user's own socket.
+    fn takes_file(&self, method: &str) -> bool;
 }
 
 /// The authorizer of the daemon's own methods.
@@ -39,6 +42,10 @@ impl Authorize for Authorizer {
                 (Socket::Plugin, _) => self.plugin(client, spec).await,
             }
         })
+    }
+
+    fn takes_file(&self, method: &str) -> bool {
+        methods::spec(method).is_some_and(|spec| spec.file)
     }
 }
 

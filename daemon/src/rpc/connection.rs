@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use jsonrpsee::types::{Id, Params, Request, TwoPointZero, error};
 use jsonrpsee::{ConnectionId, Extensions, MethodCallback, Methods, RawRpcResponse};
-use parsec_protocol::control::{LINE_MAX_BYTES, ProblemKind};
+use parsec_protocol::control::{LINE_MAX_BYTES, ProblemKind, Socket};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -29,7 +30,8 @@ use super::authorize::Authorize;
 use super::client::Client;
 use super::connection_limits::{BytePermit, Permit};
 use super::errors;
-use super::frame::{FrameError, LineReader, Step};
+use super::frame::{FrameError, Line, LineReader, Step};
+use super::passing::{Mailbox, PassingReader, RequestFile};
 use crate::os::caller::Caller;
 
 /// Requests one connection may have under way. A person's terminal has one, a script a few; reading
@@ -188,16 +190,18 @@ impl Visit {
 
     /// Calls a method of the table: its answer, and for a subscription what follows. Nothing where
     /// the library can't read what was read here.
-    async fn call(&self, request: &Request<'_>, line: &str) -> Option<RawRpcResponse> {
+    async fn call(&self, request: &Request<'_>, line: &str, file: Option<OwnedFd>) -> Option<RawRpcResponse> {
         let id = request.id.clone();
+        let mut extensions = self.extensions.clone();
+        extensions.insert(RequestFile::new(file));
         let params = Params::new(request.params.as_deref().map(RawValue::get));
         // Cut off where a line ends, not here.
         let most = usize::MAX;
         let answer = match self.methods.method(&request.method)? {
-            MethodCallback::Sync(call) => call(id, params, most, self.extensions.clone()),
+            MethodCallback::Sync(call) => call(id, params, most, extensions),
             MethodCallback::Async(call) => {
                 let (id, params) = (id.into_owned(), params.into_owned());
-                call(id, params, ConnectionId(0), most, self.extensions.clone()).await
+                call(id, params, ConnectionId(0), most, extensions).await
             }
             // What a subscription is given, the library alone can make.
             MethodCallback::Subscription(_) | MethodCallback::Unsubscription(_) => {
@@ -230,7 +234,10 @@ pub(super) async fn serve(stream: UnixStream, visit: Visit, shutdown: Cancellati
     let write = write_lines(writer, queue, &cut);
     let client = Arc::clone(&visit.client);
     let read = async {
-        read_requests(LineReader::new(reader, LINE_MAX_BYTES), &visit, out, &mut requests, &shutdown).await;
+        let mailbox = Mailbox::default();
+        let reader = PassingReader::new(reader, mailbox.clone());
+        let lines = LineReader::with_files(reader, LINE_MAX_BYTES, mailbox);
+        read_requests(lines, &visit, out, &mut requests, &shutdown).await;
     };
     tokio::select! {
         () = cut.cancelled() => {}
@@ -325,7 +332,7 @@ async fn next_line(
     lines: &mut LineReader<impl tokio::io::AsyncRead + Unpin>,
     permit: &Permit,
     timeouts: Timeouts,
-) -> Result<Option<Zeroizing<String>>, FrameError> {
+) -> Result<Option<Line>, FrameError> {
     let mut since = Instant::now();
     let mut unfinished = lines.is_unfinished();
     let mut _held = permit.hold_bytes(lines.held());
@@ -371,7 +378,14 @@ struct Call {
 }
 
 impl Call {
-    async fn run(self, line: Zeroizing<String>, under_way: OwnedSemaphorePermit) {
+    /// Whether an open file may come with a request: by the method's row, and from the user's own
+    /// socket.
+    fn takes_file(&self, method: &str) -> bool {
+        self.visit.client.caller.socket == Socket::User && self.visit.authorizer.takes_file(method)
+    }
+
+    async fn run(self, line: Line, under_way: OwnedSemaphorePermit) {
+        let Line { text: line, file } = line;
         let in_flight = (self.visit.permit.begin(false), self.visit.permit.hold_bytes(line.len()));
         let request: Request<'_> = match read_request(&line) {
             Ok(request) => request,
@@ -388,6 +402,15 @@ impl Call {
             }
         };
         let id = request.id.clone().into_owned();
+        if file.is_some() && !self.takes_file(&request.method) {
+            // Closed, and so is the connection: a program that passes files to whoever doesn't ask
+            // for them is mistaken about whom it speaks to.
+            drop(file);
+            let text = "no open file comes with this method";
+            self.out.send(refusal(id, error::INVALID_REQUEST_CODE, ProblemKind::InvalidRequest, text));
+            self.visit.enough.cancel();
+            return;
+        }
         let mut subscription = None;
         let mut ending = None;
         match self.visit.methods.method(&request.method) {
@@ -420,7 +443,7 @@ impl Call {
         }
         // Caught here, so that a panic in a method answers this request with an error and stops
         // there.
-        let called = AssertUnwindSafe(self.visit.call(&request, &line)).catch_unwind();
+        let called = AssertUnwindSafe(self.visit.call(&request, &line, file)).catch_unwind();
         let Some((answer, mut notifications)) = called.await.ok().flatten() else {
             tracing::error!("a method failed without an answer");
             let code = error::INTERNAL_ERROR_CODE;

@@ -7,9 +7,12 @@
 //! protocol.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use zeroize::{Zeroize as _, Zeroizing};
+
+use super::passing::{Mailbox, Passed};
 
 /// Bytes asked for at once. Nearly every request fits.
 const READ_BYTES: usize = 8 * 1024;
@@ -35,16 +38,26 @@ pub(super) enum FrameError {
     /// Not UTF-8. The next line may be better.
     #[error("not UTF-8")]
     NotUtf8,
+    /// Open files came otherwise than one with the end of a line.
+    #[error("one open file comes with the end of a request's line, and none otherwise")]
+    Misplaced,
     /// The connection failed.
     #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+/// A line, and the open file that came with its end.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) text: Zeroizing<String>,
+    pub(super) file: Option<OwnedFd>,
 }
 
 /// What one look at the connection brought.
 #[derive(Debug)]
 pub(super) enum Step {
     /// A line.
-    Line(Zeroizing<String>),
+    Line(Line),
     /// Some bytes, and no whole line yet.
     More,
     /// The client will send nothing more.
@@ -60,12 +73,24 @@ pub(super) struct LineReader<R> {
     searched: usize,
     /// Whether the line at the start of the buffer has been seen to begin like an object.
     begun: bool,
+    /// Where the reader puts open files.
+    mailbox: Mailbox,
+    /// An open file, and how many bytes of the buffer had come with it and before: the last of them
+    /// is a line feed.
+    passed: Option<(usize, OwnedFd)>,
 }
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
     /// Reads lines of at most `max` bytes, the line feed not counted.
+    #[cfg(test)]
     pub(super) fn new(reader: R, max: usize) -> Self {
-        Self { reader, max, buffer: Zeroizing::new(Vec::new()), searched: 0, begun: false }
+        Self::with_files(reader, max, Mailbox::default())
+    }
+
+    /// The same from a reader that puts open files into `mailbox`.
+    pub(super) fn with_files(reader: R, max: usize, mailbox: Mailbox) -> Self {
+        let buffer = Zeroizing::new(Vec::new());
+        Self { reader, max, buffer, searched: 0, begun: false, mailbox, passed: None }
     }
 
     /// The next line that is not empty, the end, or that more has come. Half a line before the end
@@ -78,10 +103,26 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         // One byte more than a longest line and its end is never needed.
         let room = self.max.saturating_add(2).saturating_sub(self.buffer.len()).min(READ_BYTES);
         let mut limited = (&mut self.reader).take(room as u64);
-        if limited.read_buf(&mut *self.buffer).await? == 0 {
+        let read = limited.read_buf(&mut *self.buffer).await?;
+        self.take_passed()?;
+        if read == 0 {
             return Ok(Step::End);
         }
         Ok(self.take_line()?.map_or(Step::More, Step::Line))
+    }
+
+    /// Notes to which line an open file belongs. The kernel ends what it hands out at once with the
+    /// message that a file came with: where that message ends a line, the line's feed is the last
+    /// byte.
+    fn take_passed(&mut self) -> Result<(), FrameError> {
+        match (self.mailbox.take(), &self.passed) {
+            (Passed::Nothing, _) => Ok(()),
+            (Passed::One(file), None) if self.buffer.last() == Some(&b'\n') => {
+                self.passed = Some((self.buffer.len(), file));
+                Ok(())
+            }
+            (Passed::One(_) | Passed::TooMany, _) => Err(FrameError::Misplaced),
+        }
     }
 
     /// Whether a line has begun and not ended.
@@ -99,7 +140,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     async fn next(&mut self) -> Result<Option<Zeroizing<String>>, FrameError> {
         loop {
             match self.step().await? {
-                Step::Line(line) => return Ok(Some(line)),
+                Step::Line(line) => return Ok(Some(line.text)),
                 Step::End => return Ok(None),
                 Step::More => {}
             }
@@ -107,7 +148,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     }
 
     /// A line, if a whole one has been read.
-    fn take_line(&mut self) -> Result<Option<Zeroizing<String>>, FrameError> {
+    fn take_line(&mut self) -> Result<Option<Line>, FrameError> {
         loop {
             self.check_start()?;
             let fresh = self.buffer.get(self.searched..).unwrap_or_default();
@@ -126,9 +167,14 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             let blank = line.iter().all(u8::is_ascii_whitespace);
             let line = std::str::from_utf8(line).map(|line| Zeroizing::new(line.to_owned()));
             self.consume(end + 1);
+            let file = self.passed.take_if(|(at, _)| *at == end + 1).map(|(_, file)| file);
+            if let Some((at, _)) = &mut self.passed {
+                *at = at.saturating_sub(end + 1);
+            }
             match line {
+                Ok(_) if blank && file.is_some() => return Err(FrameError::Misplaced),
                 Ok(_) if blank => {}
-                Ok(line) => return Ok(Some(line)),
+                Ok(text) => return Ok(Some(Line { text, file })),
                 Err(_) => return Err(FrameError::NotUtf8),
             }
         }

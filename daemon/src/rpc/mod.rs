@@ -16,6 +16,7 @@ mod events;
 mod frame;
 mod hello;
 pub mod methods;
+mod passing;
 mod redact;
 #[cfg(test)]
 mod tests;

@@ -146,6 +146,7 @@ mod tests {
                     since: Timestamp(0),
                     proof: false,
                 }],
+                safes: Vec::new(),
             };
             assert_eq!(status(&caller(Socket::User), full.clone()), full);
             let (full_alarm, status) = (full.alarms[0].clone(), Box::new(Overview::from(&full)));

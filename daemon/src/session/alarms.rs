@@ -16,11 +16,12 @@ use crate::os::{blocking, clock};
 use crate::store::{DeviceSummary, Store, StoredAlarm};
 
 /// The kinds of problem that are alarms, by their names in the store.
-const KINDS: [ProblemKind; 4] = [
+const KINDS: [ProblemKind; 5] = [
     ProblemKind::ChainInvalid,
     ProblemKind::RolledBack,
     ProblemKind::UserKeyMissing,
     ProblemKind::ManifestUntrusted,
+    ProblemKind::SafeUntrusted,
 ];
 
 /// As the local API shows it; nothing for a kind that a later program kept.

@@ -13,12 +13,12 @@ use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::DeviceId;
 use parsec_protocol::keys::UserSeed;
 use parsec_protocol::manifest::floor::{Floors, NotTaken};
-use parsec_protocol::manifest::{ManifestError, ManifestHeader, Opened, Summary, seal_empty, verify};
+use parsec_protocol::manifest::{ManifestError, ManifestHeader, Opened, Summary, seal, verify};
 use parsec_protocol::relay::{ErrorCode, Least, ManifestUpload, ManifestView};
 
 use super::names::Names;
 use super::user_keys::own;
-use super::{Session, SyncError};
+use super::{Session, SyncError, safe_marks};
 use crate::os::{blocking, clock, entropy};
 use crate::problems;
 use crate::store::Store;
@@ -62,8 +62,8 @@ enum Next {
 }
 
 /// Reads the newest manifest, takes it if it may be taken, and writes the next one where that is
-/// due: there is none yet, it is sealed under a key that is not the present one any more, or it is
-/// by a device that has been revoked.
+/// due: there is none yet, it is sealed under a key that is not the present one any more, it is by
+/// a device that has been revoked, or it lacks what this device knows of the user's safes.
 ///
 /// # Errors
 /// What the server and the store say. What is wrong with a manifest is an alarm and no error.
@@ -148,7 +148,9 @@ async fn read(
     compare(session, log, &opened).await?;
     session.store(move |store| store.put_manifest(mark.version, &envelope)).await?;
     let present = own(session, log)?.encryption_key;
-    Ok(if opened.header.key == present { Next::Nothing } else { Next::Write })
+    let sealed_anew = opened.header.key != present;
+    let says_more = safe_marks::take(session, opened).await?;
+    Ok(if sealed_anew || says_more { Next::Write } else { Next::Nothing })
 }
 
 /// Gives the server back the version that follows the one it shows, if that is the one kept here:
@@ -265,9 +267,10 @@ async fn write(
             time: clock::now(),
             key,
         };
-        let content = Summary { directory_key: &keys.directory_key, anchor: log.head() };
+        let safes = safe_marks::of(&open.store, &summary.organisation)?;
+        let content = Summary { directory_key: &keys.directory_key, anchor: log.head(), safes };
         let manifest_key = seed.manifest_key(&summary.organisation, &summary.user);
-        seal_empty(&header, &content, &manifest_key, &keys.signing_key, &mut entropy::System)
+        seal(&header, content, &manifest_key, &keys.signing_key, &mut entropy::System)
             .map_err(problems::no_entropy)
     })
     .await?;

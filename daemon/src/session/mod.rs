@@ -13,11 +13,13 @@ mod import;
 mod log_sync;
 pub mod manifest;
 pub mod names;
+pub mod open_safes;
 pub mod own_changes;
 mod past_boxes;
 pub mod progress;
 pub mod rekey;
 mod repair;
+mod safe_marks;
 pub mod upkeep;
 mod user_keys;
 mod whole_log;
@@ -38,6 +40,7 @@ use crate::store::{DeviceSummary, OpenDevice, StoreError};
 use crate::transport::http::Client;
 use device::Device;
 use log_sync::{CHECKPOINT_STEP, note_verified};
+use open_safes::OpenSafes;
 use progress::Pending;
 use user_keys::UserKeys;
 
@@ -60,6 +63,8 @@ pub struct Session {
     pub upkeep: tokio::sync::Mutex<()>,
     /// Counts what may give the device something to do by itself: certificates, ends of enrolments.
     news: watch::Sender<u64>,
+    /// The device's safes.
+    pub safes: OpenSafes,
 }
 
 impl Deref for Session {
@@ -119,6 +124,7 @@ impl Session {
             user_keys: UserKeys::default(),
             upkeep: tokio::sync::Mutex::default(),
             news: watch::Sender::new(0),
+            safes: OpenSafes::default(),
         }))
     }
 
@@ -143,6 +149,13 @@ impl Session {
     /// What may give the device something to do by itself, as it happens.
     pub fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
+    }
+
+    /// The user's safes, or what is known of them, are others than before: the manifest may have to
+    /// say so, and tasks may have to begin.
+    pub fn safes_changed(&self) {
+        self.safes.changed.notify_one();
+        self.tell_news();
     }
 
     fn tell_news(&self) {

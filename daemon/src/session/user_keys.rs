@@ -138,7 +138,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Self::present_seed`].
-    pub(super) async fn earlier_seed(
+    pub async fn earlier_seed(
         &self,
         log: &VerifiedLog,
         wanted: KeyHash,
@@ -193,7 +193,7 @@ impl Session {
     ///
     /// # Errors
     /// The server's refusal, `key_unknown` aside, where it is nothing; the store's.
-    pub(super) async fn key_by_hash(&self, hash: KeyHash) -> Result<Option<EncryptionKey>, Problem> {
+    pub async fn key_by_hash(&self, hash: KeyHash) -> Result<Option<EncryptionKey>, Problem> {
         let open = Arc::clone(&self.open);
         if let [Some(key)] = blocking(move || kept_keys(&open, [hash])).await?.as_slice() {
             return Ok(Some(key.clone()));

@@ -11,8 +11,9 @@ use super::methods::DeviceView;
 use super::net::TransportName;
 use super::overview::Overview;
 use super::problem::{Problem, ProblemKind};
+use super::safes::SafeSummary;
 use super::tokens::TokenId;
-use crate::ids::{DeviceId, OrganisationId, Timestamp, UserId};
+use crate::ids::{DeviceId, EntryId, OrganisationId, SafeId, Timestamp, UserId};
 
 /// Names one run of the daemon; random, 32 hexadecimal digits. Ids of events are comparable within
 /// one stream only.
@@ -201,6 +202,35 @@ pub enum Event {
         method: String,
         /// Why the call was refused, by its stable name.
         problem: ProblemKind,
+    },
+    /// A safe that somebody has let the user into, and that waits to be accepted.
+    SafeOffered {
+        /// The safe as it is now.
+        safe: SafeSummary,
+    },
+    /// A safe of a device is there, or is not as it was.
+    SafeChanged {
+        /// The safe as it is now.
+        safe: SafeSummary,
+        /// `created`, `accepted`, `members`, `key`, `name`, `files`, `waiting`, `shared`,
+        /// `problem`, `left`; more may come.
+        reason: String,
+    },
+    /// A safe is shown no more: it was never accepted, and the offer was taken back.
+    SafeGone {
+        /// The device of this machine.
+        device: DeviceId,
+        /// Id of the safe.
+        safe: SafeId,
+    },
+    /// A file was changed on two devices at once: there is a copy beside it now.
+    FileConflict {
+        /// The device of this machine.
+        device: DeviceId,
+        /// Id of the safe.
+        safe: SafeId,
+        /// Id of the copy; `file.conflicts` says where it is.
+        entry: EntryId,
     },
     /// The daemon is stopping: the last event of a run.
     Stopping,

@@ -87,6 +87,48 @@ pub const TRUST_FORK: &str = "trust.fork";
 pub const RECEIPT_LIST: &str = "receipt.list";
 /// [`super::ReceiptExport`] → [`super::FilePart`]
 pub const RECEIPT_EXPORT: &str = "receipt.export";
+/// [`super::SafeCreate`] → [`super::SafeView`]
+pub const SAFE_CREATE: &str = "safe.create";
+/// [`super::DeviceSelector`] → [`super::SafeListResult`]
+pub const SAFE_LIST: &str = "safe.list";
+/// [`super::SafeSelector`] → [`super::SafeShowResult`]
+pub const SAFE_SHOW: &str = "safe.show";
+/// [`super::SafeSelector`] → [`super::SafeMembersResult`]
+pub const SAFE_MEMBERS: &str = "safe.members";
+/// [`super::SafeShare`] → [`super::SafeShared`]
+pub const SAFE_SHARE: &str = "safe.share";
+/// [`super::SafeUnshare`] → [`super::SafeUnshared`]
+pub const SAFE_UNSHARE: &str = "safe.unshare";
+/// [`super::SafeSelector`] → [`super::SafeView`]
+pub const SAFE_ACCEPT: &str = "safe.accept";
+/// [`super::SafeSelector`] → [`super::SafeView`]
+pub const SAFE_LEAVE: &str = "safe.leave";
+/// [`super::SafeRename`] → [`super::FileChanged`]
+pub const SAFE_RENAME: &str = "safe.rename";
+/// [`super::SafeStatus`] → [`super::SafeStatusResult`]
+pub const SAFE_STATUS: &str = "safe.status";
+/// [`super::SafeSync`] → [`super::SafeSynced`]
+pub const SAFE_SYNC: &str = "safe.sync";
+/// [`super::FileList`] → [`super::FileListResult`]
+pub const FILE_LIST: &str = "file.list";
+/// [`super::FileSelector`] → [`super::FileEntry`]
+pub const FILE_STAT: &str = "file.stat";
+/// [`super::FileMakeFolder`] → [`super::FileChanged`]
+pub const FILE_MAKE_FOLDER: &str = "file.make_folder";
+/// [`super::FileMove`] → [`super::FileChanged`]
+pub const FILE_MOVE: &str = "file.move";
+/// [`super::FileMove`] → [`super::FileChanged`]
+pub const FILE_COPY: &str = "file.copy";
+/// [`super::FileRemove`] → [`super::FileChanged`]
+pub const FILE_REMOVE: &str = "file.remove";
+/// [`super::FilePut`] → [`super::FileChanged`].
+/// One descriptor comes with the request: what is read.
+pub const FILE_PUT: &str = "file.put";
+/// [`super::FileSelector`] → [`super::FileGot`].
+/// One descriptor comes with the request: what is written to.
+pub const FILE_GET: &str = "file.get";
+/// [`super::FileConflicts`] → [`super::FileConflictsResult`]
+pub const FILE_CONFLICTS: &str = "file.conflicts";
 /// Subscription: [`super::EventsWatch`]; each item an [`super::EventItem`]; ends with the
 /// connection.
 pub const EVENTS_WATCH: &str = "events.watch";

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ceremony::{CeremonyId, CeremonyView, Subject};
 use super::events::Alarm;
 use super::net::TransportChoice;
+use super::safes::SafeSummary;
 use super::secret::SecretText;
 use crate::ids::{DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
 
@@ -134,6 +135,9 @@ pub struct StatusResult {
     /// What a person has to look at: an organisation's log that fails verification.
     #[serde(default)]
     pub alarms: Vec<Alarm>,
+    /// Safes of the unlocked devices, in the order of device and id.
+    #[serde(default)]
+    pub safes: Vec<SafeSummary>,
 }
 
 /// `org.bootstrap`: founds an organisation whose name the server's administrator has reserved.

@@ -8,13 +8,16 @@
 mod ceremony;
 mod events;
 mod evidence;
+mod files;
 mod hello;
 mod members;
 pub mod method;
 mod methods;
 mod net;
 mod overview;
+pub mod paths;
 mod problem;
+mod safes;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod secret;
@@ -23,12 +26,14 @@ mod tokens;
 pub use ceremony::{Action, CeremonyId, CeremonyView, Choice, ClaimerInfo, Outcome, Role, Stage, Subject};
 pub use events::*;
 pub use evidence::*;
+pub use files::*;
 pub use hello::*;
 pub use members::*;
 pub use methods::*;
 pub use net::*;
 pub use overview::{ENDED_CEREMONIES_MAX, Overview};
 pub use problem::{Fault, Problem, ProblemKind};
+pub use safes::*;
 pub use secret::SecretText;
 pub use tokens::*;
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ceremony::{CeremonyView, Outcome, Stage};
 use super::events::{Alarm, CeremonySummary, EnrolledIds, Event};
-use super::methods::{DeviceView, StatusResult};
+use super::methods::{DeviceState, DeviceView, StatusResult};
+use super::safes::SafeSummary;
 use crate::ids::DeviceId;
 
 /// Ended ceremonies that can still be looked at: more than a person remembers, and some kilobytes.
@@ -30,6 +31,9 @@ pub struct Overview {
     pub ceremonies: Vec<CeremonySummary>,
     /// What a person has to look at.
     pub alarms: Vec<Alarm>,
+    /// Safes of the unlocked devices, in the order of device and id.
+    #[serde(default)]
+    pub safes: Vec<SafeSummary>,
 }
 
 impl Overview {
@@ -41,11 +45,16 @@ impl Overview {
                 self.devices.retain(|old| old.device != device.device);
                 self.devices.push(device.clone());
                 self.devices.sort_by(|a, b| (&a.organisation, a.device).cmp(&(&b.organisation, b.device)));
+                // Nothing is known of them any more, until it is unlocked.
+                if device.state == DeviceState::Locked {
+                    self.safes.retain(|safe| safe.device != device.device);
+                }
             }
             Event::DeviceForgotten { device } => {
                 self.devices.retain(|old| old.device != *device);
                 // Nobody could acknowledge them any more.
                 self.alarms.retain(|alarm| alarm.device != Some(*device));
+                self.safes.retain(|safe| safe.device != *device);
             }
             Event::CeremonyStarted { ceremony } => {
                 self.make_room();
@@ -61,7 +70,16 @@ impl Overview {
             Event::AlarmAcknowledged { alarm } => {
                 self.alarms.retain(|old| (old.device, old.id) != (alarm.device, alarm.id));
             }
+            Event::SafeOffered { safe } | Event::SafeChanged { safe, .. } => {
+                self.safes.retain(|old| (old.device, old.safe) != (safe.device, safe.safe));
+                self.safes.push(safe.clone());
+                self.safes.sort_by_key(|safe| (safe.device, safe.safe));
+            }
+            Event::SafeGone { device, safe } => {
+                self.safes.retain(|old| (old.device, old.safe) != (*device, *safe));
+            }
             Event::UnlockRefused { .. }
+            | Event::FileConflict { .. }
             | Event::OwnChange { .. }
             | Event::InvitationCreated { .. }
             | Event::InvitationCancelled { .. }
@@ -106,6 +124,7 @@ impl From<&StatusResult> for Overview {
             devices: status.devices.clone(),
             ceremonies: status.ceremonies.iter().map(CeremonySummary::from).collect(),
             alarms: status.alarms.clone(),
+            safes: status.safes.clone(),
         }
     }
 }

@@ -159,6 +159,29 @@ problems! {
     RolledBack "rolled_back" Interference retry=false exit=76 "The server has forked the log or rolled it back. Do not go on; tell an administrator of the organisation. Where the server was restored from a backup, `parsecctl trust repair` puts back what it lost.";
     EvidenceInvalid "evidence_invalid" Caller retry=false exit=65 "Ask whoever made the file for another one; a file that was changed on the way shows nothing either.";
     AttemptLost "attempt_lost" Machine retry=true exit=75 "The ceremony was cut off before any key was kept. Start again with the same link.";
+
+    SafeUnknown "safe_unknown" Caller retry=false exit=68 "`parsecctl safe list` shows the safes of this device. One that was shared with you a moment ago comes with the next word of the server.";
+    SafeAmbiguous "safe_ambiguous" Caller retry=false exit=64 "Several safes fit: give more digits of the id, as `parsecctl safe list` shows it.";
+    SafeRoleTooLow "safe_role_too_low" Caller retry=false exit=77 "Ask an owner of the safe (`parsecctl safe members`) for a higher role.";
+    SafeNotAccepted "safe_not_accepted" Caller retry=false exit=77 "Look who shares it (`parsecctl safe show`), and take it with `parsecctl safe accept`.";
+    SafeLastOwner "safe_last_owner" Caller retry=false exit=77 "Make somebody else an owner first: `parsecctl safe share SAFE MEMBER --role owner`.";
+    SafeNotOpen "safe_not_open" Caller retry=false exit=77 "Its owners have closed the safe for writing. Ask one of them.";
+    SafeKeyMissing "safe_key_missing" Peer retry=true exit=75 "Any member who writes in the safe hands you its key as soon as their device is online; nothing is to do.";
+    SafeUntrusted "safe_untrusted" Interference retry=false exit=76 "A device of a member, or its program, wrote what it must not; none of it was taken. Ask that member; an owner can take them out with `parsecctl safe unshare`.";
+    SafeTooNew "safe_too_new" Caller retry=false exit=78 "A member writes in this safe with a newer Parsec: update this one.";
+    SafeFull "safe_full" Caller retry=false exit=69 "The safe has as many members, files or changes as one may have. Begin another safe.";
+    PathNotFound "path_not_found" Caller retry=false exit=66 "`parsecctl safe ls` shows what is there.";
+    PathExists "path_exists" Caller retry=false exit=73 "Take another name, or say that it may be written over (`--force`): the safe keeps the earlier contents.";
+    NotAFolder "not_a_folder" Caller retry=false exit=65 "A file has nothing in it that could be listed or written to: name a folder.";
+    IsAFolder "is_a_folder" Caller retry=false exit=65 "Name a file, or take the whole folder with `-r`.";
+    NotAFile "not_a_file" Caller retry=false exit=65 "Only files have contents: look with `parsecctl safe stat` what it is.";
+    FolderNotEmpty "folder_not_empty" Caller retry=false exit=65 "Take everything in it with `-r`.";
+    NameInvalid "name_invalid" Caller retry=false exit=65 "A path starts with `/`; a name in it has 1 to 255 bytes, and is not `.` or `..`.";
+    NotSharedYet "not_shared_yet" Server retry=true exit=75 "It is saved on this device and goes out by itself; `parsecctl safe status` says what it waits for.";
+    ContentsChanged "contents_changed" Caller retry=true exit=75 "The file was written to while it was read, and nothing was kept. Repeat the command when it is at rest.";
+    ContentsUnavailable "contents_unavailable" Server retry=true exit=75 "The contents are not on this device: try again when the server can be reached.";
+    ContentsDamaged "contents_damaged" Interference retry=false exit=76 "What the server gave are not the contents that a member wrote, and none of it was let through. Tell its administrator; another device of a member may have them.";
+    DescriptorMissing "descriptor_missing" Caller retry=false exit=64 "Pass one open file with the request, on the user's own socket (docs/local-api.md, *Contents*).";
 }
 
 /// An error as it travels: `data` of a JSON-RPC error, or the end of a ceremony.

@@ -13,15 +13,21 @@ use super::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
     CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceRestore, DeviceRevoke,
     DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, EventItem, EventsWatch, FileBytes,
-    FilePart, GreetStart, Hello, HelloResult, InviteCancel, InviteDevice, InviteListResult, InviteResult,
-    InviteUser, Member, NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, OrgMoved,
-    OrgServer, ReceiptExport, ReceiptListResult, SecretText, StatusResult, StreamId, TokenCreate,
-    TokenCreated, TokenId, TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge,
-    TrustAcknowledged, TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog,
-    TrustLogResult, TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult,
-    UserProfile, UserRekeyed, UserRevoke, UserShow, UserShowResult, method,
+    FileChanged, FileConflicts, FileConflictsResult, FileEntry, FileGot, FileList, FileListResult,
+    FileMakeFolder, FileMove, FilePart, FilePut, FileRemove, FileSelector, GreetStart, Hello, HelloResult,
+    InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers, NetPing,
+    NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer, ReceiptExport,
+    ReceiptListResult, SafeCreate, SafeListResult, SafeMembersResult, SafeRename, SafeSelector, SafeShare,
+    SafeShared, SafeShowResult, SafeStatus, SafeStatusResult, SafeSync, SafeSynced, SafeUnshare,
+    SafeUnshared, SafeView, SecretText, StatusResult, StreamId, TokenCreate, TokenCreated, TokenId,
+    TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged,
+    TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult,
+    TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRekeyed,
+    UserRevoke, UserShow, UserShowResult, method,
 };
-use crate::ids::{AttemptId, DeviceId, Email, Label, OrganisationId, Timestamp, Token, UserId};
+use crate::ids::{
+    AttemptId, DeviceId, Email, EntryId, Label, OperationId, OrganisationId, SafeId, Timestamp, Token, UserId,
+};
 use crate::limits::{EMAIL_MAX_BYTES, NAME_MAX_BYTES};
 
 /// Makes the schema of one type.
@@ -145,6 +151,26 @@ pub const SHAPES: &[Shape] = &[
     call::<TrustFork, FilePart>(method::TRUST_FORK),
     call::<DeviceSelector, ReceiptListResult>(method::RECEIPT_LIST),
     call::<ReceiptExport, FilePart>(method::RECEIPT_EXPORT),
+    call::<SafeCreate, SafeView>(method::SAFE_CREATE),
+    call::<DeviceSelector, SafeListResult>(method::SAFE_LIST),
+    call::<SafeSelector, SafeShowResult>(method::SAFE_SHOW),
+    call::<SafeSelector, SafeMembersResult>(method::SAFE_MEMBERS),
+    call::<SafeShare, SafeShared>(method::SAFE_SHARE),
+    call::<SafeUnshare, SafeUnshared>(method::SAFE_UNSHARE),
+    call::<SafeSelector, SafeView>(method::SAFE_ACCEPT),
+    call::<SafeSelector, SafeView>(method::SAFE_LEAVE),
+    call::<SafeRename, FileChanged>(method::SAFE_RENAME),
+    call::<SafeStatus, SafeStatusResult>(method::SAFE_STATUS),
+    call::<SafeSync, SafeSynced>(method::SAFE_SYNC),
+    call::<FileList, FileListResult>(method::FILE_LIST),
+    call::<FileSelector, FileEntry>(method::FILE_STAT),
+    call::<FileMakeFolder, FileChanged>(method::FILE_MAKE_FOLDER),
+    call::<FileMove, FileChanged>(method::FILE_MOVE),
+    call::<FileMove, FileChanged>(method::FILE_COPY),
+    call::<FileRemove, FileChanged>(method::FILE_REMOVE),
+    call::<FilePut, FileChanged>(method::FILE_PUT),
+    call::<FileSelector, FileGot>(method::FILE_GET),
+    call::<FileConflicts, FileConflictsResult>(method::FILE_CONFLICTS),
     call::<TokenCreate, TokenCreated>(method::TOKEN_CREATE),
     call::<Empty, TokenListResult>(method::TOKEN_LIST),
     call::<TokenSelector, Empty>(method::TOKEN_REVOKE),
@@ -182,6 +208,9 @@ described! {
     FileBytes, "FileBytes" => {"type": "string", "pattern": "^[A-Za-z0-9_-]*$", "description": "Bytes of a file, in base64url without padding (RFC 4648 section 5)."};
     UserId, "UserId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Id of a member: 16 bytes in hexadecimal."};
     DeviceId, "DeviceId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Id of a device: 16 bytes in hexadecimal."};
+    SafeId, "SafeId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Id of a safe: 16 bytes in hexadecimal."};
+    EntryId, "EntryId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Id of a file or folder of a safe: 16 bytes in hexadecimal."};
+    OperationId, "OperationId" => {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Names one change of a safe: 16 bytes in hexadecimal."};
     Token, "Token" => {
         "type": "string", "pattern": "^[0-9a-f]{32}$",
         "description": "Names an invitation. Not for strangers: it admits to the invitation's relay."

@@ -5,6 +5,7 @@
 //! ciphertext is touched. Which version may be taken, [`floor`] decides.
 
 pub mod floor;
+pub mod safes;
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload as Sealed};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
@@ -20,6 +21,7 @@ use crate::keys::{DeviceSigningKey, DirectoryKey, Entropy, ManifestKey, NoEntrop
 use crate::limits::MANIFEST_MAX_BYTES;
 use crate::public_keys::{Context, Signature, VerifyKey};
 use crate::sealing::KeyHash;
+use safes::{SafeMark, are_in_order};
 
 /// Keeps the associated data apart from every other use of a key.
 const AD_CONTEXT: &[u8] = b"parsec-manifest-v1 ad\0";
@@ -95,8 +97,9 @@ struct Content {
     /// The organisation's log, as the author had verified it.
     #[n(1)]
     anchor: Head,
+    /// Ascending by id.
     #[n(2)]
-    safes: Vec<Safe>,
+    safes: Vec<SafeMark>,
 }
 
 /// A directory key with its number, as it travels in message 7 and in manifests. Holds a secret.
@@ -129,43 +132,35 @@ impl NumberedKey {
     }
 }
 
-/// One safe a user can open.
-#[derive(Encode, Decode)]
-struct Safe {
-    #[n(0)]
-    id: ByteArray<16>,
-    #[n(1)]
-    key: crate::keys::SafeKey,
-    #[n(2)]
-    role: u64,
-}
-
-/// What a manifest without safes says.
+/// What a manifest says.
 #[derive(Debug)]
 pub struct Summary<'a> {
     /// Opens the members' names.
     pub directory_key: &'a DirectoryKey,
     /// The organisation's log, as the author has verified it.
     pub anchor: Head,
+    /// The safes that the user has accepted, ascending by id.
+    pub safes: Vec<SafeMark>,
 }
 
-/// Seals a manifest without safes.
+/// Seals a manifest.
 ///
 /// # Errors
 /// [`NoEntropy`].
-pub fn seal_empty(
+pub fn seal(
     header: &ManifestHeader,
-    summary: &Summary<'_>,
+    summary: Summary<'_>,
     key: &ManifestKey,
     author: &DeviceSigningKey,
     entropy: &mut dyn Entropy,
 ) -> Result<Vec<u8>, NoEntropy> {
     let directory_keys = vec![NumberedKey::first(summary.directory_key)];
-    seal(header, &Content { directory_keys, anchor: summary.anchor, safes: Vec::new() }, key, author, entropy)
+    let content = Content { directory_keys, anchor: summary.anchor, safes: summary.safes };
+    seal_content(header, &content, key, author, entropy)
 }
 
 /// Seals any content.
-fn seal(
+fn seal_content(
     header: &ManifestHeader,
     content: &Content,
     key: &ManifestKey,
@@ -226,14 +221,14 @@ pub struct Signed {
 }
 
 /// A manifest that was opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Opened {
     /// What is bound to it.
     pub header: ManifestHeader,
     /// The organisation's log, as the author had verified it.
     pub anchor: Head,
-    /// Number of safes in it.
-    pub safes: usize,
+    /// The safes that the user has accepted, ascending by id.
+    pub safes: Vec<SafeMark>,
 }
 
 /// Checks place and signature of a manifest. `author_key` gives the verify key of a device that may
@@ -275,8 +270,11 @@ impl Signed {
         })
         .map(Zeroizing::new)
         .map_err(|_| ManifestError::Forged)?;
-        let content: Content = codec::decode(&plaintext, MANIFEST_MAX_BYTES)?;
-        Ok(Opened { header, anchor: content.anchor, safes: content.safes.len() })
+        let Content { anchor, safes, .. } = codec::decode(&plaintext, MANIFEST_MAX_BYTES)?;
+        if !are_in_order(&safes) {
+            return Err(ManifestError::Codec(CodecError::Unexpected));
+        }
+        Ok(Opened { header, anchor, safes })
     }
 }
 
@@ -300,6 +298,7 @@ pub fn open(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::SafeId;
 
     struct Fixed(u8);
     impl Entropy for Fixed {
@@ -332,29 +331,46 @@ mod tests {
         Head { count: 2, hash: crate::public_keys::Hash::of(&[b"head"]) }
     }
 
-    fn opened(safes: usize) -> Opened {
-        Opened { header: header(), anchor: anchor(), safes }
+    /// What was opened, as far as it can be compared.
+    type Seen = (ManifestHeader, Head, Vec<SafeId>);
+
+    fn opened(safes: &[u8]) -> Seen {
+        (header(), anchor(), safes.iter().map(|byte| SafeId::from_bytes([*byte; 16])).collect())
+    }
+
+    fn mark(byte: u8) -> SafeMark {
+        SafeMark {
+            safe: SafeId::from_bytes([byte; 16]),
+            founder: DeviceId::from_bytes([2; 16]),
+            epoch: 3,
+            key: crate::keys::SafeKey::from_bytes(&mut [8; 32]),
+            role: None,
+            log: anchor(),
+            journal: anchor(),
+            floor: 2,
+        }
     }
 
     fn seal_by(header: &ManifestHeader, with: u8, by: u8) -> Vec<u8> {
         let directory_key = DirectoryKey::from_bytes(&mut [1; 32]);
-        let summary = Summary { directory_key: &directory_key, anchor: anchor() };
-        seal_empty(header, &summary, &key(with), &author(by), &mut Fixed(6)).unwrap()
+        let summary = Summary { directory_key: &directory_key, anchor: anchor(), safes: Vec::new() };
+        seal(header, summary, &key(with), &author(by), &mut Fixed(6)).unwrap()
     }
 
     fn seal_at(header: &ManifestHeader) -> Vec<u8> {
         seal_by(header, 4, 5)
     }
 
-    fn read(envelope: &[u8]) -> Result<Opened, ManifestError> {
+    fn read(envelope: &[u8]) -> Result<Seen, ManifestError> {
         let ManifestHeader { organisation, user, author: device, key: of, .. } = header();
-        open(
+        let opened = open(
             envelope,
             &organisation,
             &user,
             |id| (*id == device).then(|| author(5).verify_key()),
             |hash| (*hash == of).then(|| key(4)),
-        )
+        )?;
+        Ok((opened.header, opened.anchor, opened.safes.iter().map(|mark| mark.safe).collect()))
     }
 
     /// Signs a changed payload with the true author's key: what the server can't, but a device
@@ -370,16 +386,21 @@ mod tests {
 
     #[test]
     fn an_empty_manifest_opens() {
-        assert_eq!(read(&seal_at(&header())), Ok(opened(0)));
-        assert_eq!(read(&resigned(|_| {})), Ok(opened(0)));
+        assert_eq!(read(&seal_at(&header())), Ok(opened(&[])));
+        assert_eq!(read(&resigned(|_| {})), Ok(opened(&[])));
     }
 
     #[test]
-    fn safes_are_counted() {
-        let safe = Safe { id: [7; 16].into(), key: crate::keys::SafeKey::from_bytes(&mut [8; 32]), role: 0 };
-        let content = Content { directory_keys: Vec::new(), anchor: anchor(), safes: vec![safe] };
-        let envelope = seal(&header(), &content, &key(4), &author(5), &mut Fixed(6)).unwrap();
-        assert_eq!(read(&envelope), Ok(opened(1)));
+    fn safes_come_in_one_order_and_each_once() {
+        let read = |safes: &[u8]| {
+            let safes = safes.iter().map(|byte| mark(*byte)).collect();
+            let content = Content { directory_keys: Vec::new(), anchor: anchor(), safes };
+            read(&seal_content(&header(), &content, &key(4), &author(5), &mut Fixed(6)).unwrap())
+        };
+        assert_eq!(read(&[7, 8]), Ok(opened(&[7, 8])));
+        for bad in [[8, 7], [7, 7]] {
+            assert_eq!(read(&bad), Err(ManifestError::Codec(CodecError::Unexpected)), "{bad:?}");
+        }
     }
 
     #[test]

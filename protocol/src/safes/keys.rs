@@ -242,6 +242,14 @@ impl SafeKeys {
         Some(EpochKey::new(&self.organisation, &self.safe, *epoch, key))
     }
 
+    /// The same keys once more, for work that goes on while others come.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let copy = |(epoch, key): (&u64, &SafeKey)| Some((*epoch, SafeKey::from_slice(key.expose())?));
+        let keys = self.keys.iter().filter_map(copy).collect();
+        Self { organisation: self.organisation.clone(), safe: self.safe, keys }
+    }
+
     /// All of them, ascending by epoch, for the store that keeps them.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &SafeKey)> {
         self.keys.iter().map(|(epoch, key)| (*epoch, key))

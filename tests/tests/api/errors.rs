@@ -210,6 +210,42 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
         "a_receipt_and_the_log_are_checked_where_there_is_no_daemon",
     ),
     (K::AttemptLost, HERE, "a_server_in_trouble"),
+    (K::SafeUnknown, "tests/tests/api/safes.rs", "a_safe_and_a_path_are_named_rightly_or_refused"),
+    (K::SafeAmbiguous, "tests/tests/api/safes.rs", "a_safe_and_a_path_are_named_rightly_or_refused"),
+    (K::PathNotFound, "tests/tests/api/safes.rs", "a_safe_and_a_path_are_named_rightly_or_refused"),
+    (K::PathExists, "tests/tests/api/safes.rs", "a_safe_and_a_path_are_named_rightly_or_refused"),
+    (K::NotAFolder, "tests/tests/api/safes.rs", "a_safe_and_a_path_are_named_rightly_or_refused"),
+    (K::IsAFolder, "tests/tests/api/safes.rs", "a_safe_and_a_path_are_named_rightly_or_refused"),
+    (K::NotAFile, "tests/tests/api/safes.rs", "a_safe_and_a_path_are_named_rightly_or_refused"),
+    (K::FolderNotEmpty, "tests/tests/api/safes.rs", "a_safe_and_a_path_are_named_rightly_or_refused"),
+    (K::NameInvalid, "tests/tests/api/safes.rs", "a_safe_and_a_path_are_named_rightly_or_refused"),
+    (K::ContentsChanged, "tests/tests/api/safes.rs", "a_safe_and_a_path_are_named_rightly_or_refused"),
+    (K::DescriptorMissing, "tests/tests/api/safes.rs", "a_safe_and_a_path_are_named_rightly_or_refused"),
+    (
+        K::SafeRoleTooLow,
+        "tests/tests/api/safes.rs",
+        "a_role_allows_what_it_says_and_nothing_before_it_is_accepted",
+    ),
+    (
+        K::SafeNotAccepted,
+        "tests/tests/api/safes.rs",
+        "a_role_allows_what_it_says_and_nothing_before_it_is_accepted",
+    ),
+    (
+        K::SafeLastOwner,
+        "tests/tests/api/safes.rs",
+        "a_role_allows_what_it_says_and_nothing_before_it_is_accepted",
+    ),
+    (
+        K::NotSharedYet,
+        "tests/tests/api/safes.rs",
+        "without_a_server_what_is_saved_waits_and_what_is_elsewhere_is_not_to_be_had",
+    ),
+    (
+        K::ContentsUnavailable,
+        "tests/tests/api/safes.rs",
+        "without_a_server_what_is_saved_waits_and_what_is_elsewhere_is_not_to_be_had",
+    ),
 ];
 
 /// This file.

@@ -25,4 +25,5 @@ mod openrpc;
 mod plugin_author;
 mod plugin_socket;
 mod promises;
+mod safes;
 mod traffic;

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
+use parsec_protocol::ids::SafeId;
 use parsec_tests::device::{Device, private_folder};
 use parsec_tests::server::Server;
 use parsec_tests::{ctl, json_output, openrpc};
@@ -17,9 +18,10 @@ use crate::judge::{faults, judge};
 const REMEDY: &str = "add it to tests/src/json_output.rs and run `cargo xtask openrpc`";
 
 /// Printed by other tests: an alarm takes a server that lies, a token another socket, a move
-/// another place.
+/// another place, a conflict two devices at once.
 const AWAITED: &[&str] = &[
     "parsec.org.server/1",
+    "parsec.safe.conflicts/1",
     "parsec.token.create/1",
     "parsec.token.list/1",
     "parsec.token.revoke/1",
@@ -179,6 +181,7 @@ fn live(script: &Script, alice: &Device, bob: &Device, server: &Server, folder: 
     let let_in = script.ask(alice, "receipt list", "")["receipts"][0]["device"].clone();
     script.ask(alice, &format!("receipt export {} {receipt}", let_in.as_str().unwrap()), "");
     script.ask(bob, &format!("receipt verify {receipt} --log {log}"), "");
+    live_in_a_safe(script, alice, bob, folder);
     script.ask(bob, "device lock", "");
     assert_eq!(script.run(bob, "trust verify", "").code, 77);
     script.ask(bob, "device unlock --password-file -", "bob counts grey herons\n");
@@ -198,6 +201,39 @@ fn live(script: &Script, alice: &Device, bob: &Device, server: &Server, folder: 
     script.ask(alice, &format!("device revoke {device} --yes"), "");
     script.ask(alice, "user revoke bob@acme.example --yes", "");
     script.ask(alice, "user rekey --yes", "");
+}
+
+/// The life of a safe, from its founding until both are out of it.
+fn live_in_a_safe(script: &Script, alice: &Device, bob: &Device, folder: &Path) {
+    let place = |name: &str| folder.join(name).display().to_string();
+    std::fs::create_dir(folder.join("tree")).unwrap();
+    std::fs::write(folder.join("tree/file"), "a file").unwrap();
+    let safe: SafeId = script.ask(alice, "safe create Plans", "")["safe"].as_str().unwrap().parse().unwrap();
+    script.ask(alice, "safe list", "");
+    script.ask(alice, "safe show Plans", "");
+    script.ask(alice, "safe mkdir -p Plans:/a/b --wait 120", "");
+    script.ask(alice, "safe put - Plans:/a/file --wait 120", "from a pipe");
+    script.ask(alice, &format!("safe put -r {} Plans:/tree --wait 120", place("tree")), "");
+    script.ask(alice, "safe ls -R Plans:/", "");
+    script.ask(alice, "safe stat Plans:/a/file", "");
+    script.ask(alice, "safe cp Plans:/a/file /copy --wait 120", "");
+    script.ask(alice, "safe mv Plans:/copy /moved --wait 120", "");
+    script.ask(alice, "safe rm Plans:/moved --wait 120", "");
+    script.ask(alice, &format!("safe get Plans:/a/file {}", place("got")), "");
+    script.ask(alice, &format!("safe get -r Plans:/tree {}", place("got-tree")), "");
+    script.ask(alice, "safe rename Plans Designs --wait 120", "");
+    script.ask(alice, "safe share Designs bob@acme.example --role reader --yes", "");
+    script.ask(alice, "safe members Designs", "");
+    script.ask(alice, "safe status", "");
+    script.ask(alice, "safe sync Designs --wait 120", "");
+    assert_eq!(script.run(alice, "safe show nowhere", "").code, 68);
+    let _ = bob.until_safe(|offered| offered.safe == safe);
+    script.ask(bob, "safe list", "");
+    script.ask(bob, &format!("safe accept {safe}"), "");
+    script.ask(bob, &format!("safe leave {safe} --yes"), "");
+    script.ask(alice, "safe sync Designs --wait 120", "");
+    script.ask(alice, "safe share Designs bob@acme.example --yes", "");
+    script.ask(alice, "safe unshare Designs bob@acme.example --yes", "");
 }
 
 /// Follows events over a restart of the daemon.

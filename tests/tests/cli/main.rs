@@ -25,6 +25,7 @@ mod links;
 mod man;
 mod prompts;
 mod pty;
+mod safes;
 mod scenarios;
 mod screenshot;
 mod scripts;

@@ -1,9 +1,10 @@
-//! `cargo xtask demo`: a real enrolment with the real programs, told step by step.
+//! `cargo xtask demo`: a real enrolment and a real safe with the real programs, told step by step.
 //!
 //! Decides what is shown and in which words. Nothing in it is staged: what it says happened, it has
 //! just seen.
 
 mod no_server;
+mod safe;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -127,13 +128,16 @@ fn show(teller: &Teller, keep: bool) -> Result<(), Ended> {
         let said = bob.ctl(&["trust", "show"]).well();
         println!("\nBob runs `parsecctl trust show`:\n\n{}{}", said.stderr, said.stdout);
     }
+    let safe = safe::show(teller, &fixture.alice, &bob, &tablet, &fixture.path("demo"));
     let seconds = (teller.begun.elapsed().as_secs_f64() * 10.0).round() / 10.0;
     let kept = keep.then(|| go_on(teller, fixture, bob, tablet)).transpose()?;
     teller.tell(
         "done",
-        &format!("Done: {users} users, {devices} devices, and all three see the same chain of trust."),
+        &format!(
+            "Done: {users} users, {devices} devices, one chain of trust, and one safe that its members alone can read."
+        ),
         json!({
-            "organisation": "acme", "users": users, "devices": devices, "chain_verified": same, "seconds": seconds, "kept": kept,
+            "organisation": "acme", "users": users, "devices": devices, "chain_verified": same, "seconds": seconds, "kept": kept, "safe": safe,
         }),
     );
     Ok(())

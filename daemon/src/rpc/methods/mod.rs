@@ -6,6 +6,7 @@
 
 mod table;
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use jsonrpsee::types::{ErrorObjectOwned, Params};
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use super::client::Client;
 use super::errors::object;
+use super::passing::RequestFile;
 use crate::engine::command::{Handle, Needs};
 use crate::os::caller::Caller;
 use table::TABLE;
@@ -76,6 +78,8 @@ pub(super) struct MethodSpec {
     pub(super) permission: Permission,
     /// What it takes beside.
     pub(super) needs: Needs,
+    /// Whether one open file comes with the request; with every other method none may.
+    pub(super) file: bool,
     /// A subscription's other method, which ends it.
     pub(super) ends: Option<&'static str>,
     register: Register,
@@ -104,6 +108,12 @@ pub(super) fn raw<T: Serialize>(result: &T) -> Result<Box<serde_json::value::Raw
 pub(super) fn client(extensions: &Extensions) -> Result<Arc<Client>, ErrorObjectOwned> {
     let missing = || object(&Problem::new(ProblemKind::Internal, "A request came from nobody."));
     extensions.get::<Arc<Client>>().cloned().ok_or_else(missing)
+}
+
+/// The open file that came with the request.
+pub(super) fn file(extensions: &Extensions) -> Result<OwnedFd, ErrorObjectOwned> {
+    let found = extensions.get::<RequestFile>().cloned().unwrap_or_default().take();
+    found.map_err(|problem| object(&problem))
 }
 
 /// The process that asks.
@@ -195,6 +205,8 @@ mod tests {
             method::USER_REVOKE,
             method::USER_PROFILE,
             method::USER_REKEY,
+            method::SAFE_SHARE,
+            method::SAFE_UNSHARE,
         ];
         for spec in TABLE {
             let needs = vouching.contains(&spec.name)

@@ -5,12 +5,15 @@
 
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonySelector, DeviceRevoke,
-    DeviceSelector, Empty, InviteCancel, InviteDevice, InviteUser, ReceiptExport, TrustAcknowledge,
-    TrustExport, TrustFork, TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
+    DeviceSelector, Empty, FileConflicts, FileList, FileMakeFolder, FileMove, FilePut, FileRemove,
+    FileSelector, InviteCancel, InviteDevice, InviteUser, ReceiptExport, SafeCreate, SafeRename,
+    SafeSelector, SafeShare, SafeStatus, SafeSync, SafeUnshare, TrustAcknowledge, TrustExport, TrustFork,
+    TrustImport, TrustLog, TrustShow, UserProfile, UserRevoke, UserShow, method,
 };
 
-use super::{MethodSpec, Permission, Register, caller, raw, read};
+use super::{MethodSpec, Permission, Register, caller, file, raw, read};
 use crate::calls::admin::{self, Change};
+use crate::calls::safes::{files, membership, status};
 use crate::calls::{evidence, invitations, members, repair};
 use crate::engine::command::{Command, Needs};
 use crate::enrolment::Act;
@@ -32,6 +35,7 @@ macro_rules! ask {
             name: method::$name,
             permission: Permission::$may,
             needs: $needs,
+            file: false,
             ends: None,
             register: |module, spec| {
                 module
@@ -66,16 +70,27 @@ macro_rules! on_session {
     ($name:ident, $may:ident, $needs:expr, |$session:ident, $params:ident: $takes:ty| $work:expr) => {
         on_session!(@ $name, $may, $needs, $session, $params: $takes, $params.select.clone(), $work)
     };
+    // One open file comes with the request.
+    ($name:ident, $may:ident, |$session:ident, $params:ident: $takes:ty, $file:ident| $work:expr) => {
+        on_session!(@ $name, $may, Permission::$may.needs(), $session, $params: $takes, $params.select.clone(),
+            true, |extensions| $file, $work)
+    };
     (@ $name:ident, $may:ident, $needs:expr, $session:ident, $params:ident: $takes:ty, $select:expr, $work:expr) => {
+        on_session!(@ $name, $may, $needs, $session, $params: $takes, $select, false, |extensions|, $work)
+    };
+    (@ $name:ident, $may:ident, $needs:expr, $session:ident, $params:ident: $takes:ty, $select:expr,
+        $with:literal, |$extensions:ident| $($file:ident)?, $work:expr) => {
         MethodSpec {
             name: method::$name,
             permission: Permission::$may,
             needs: $needs,
+            file: $with,
             ends: None,
             register: |module, spec| {
                 module
-                    .register_async_method(spec.name, move |params, handle, extensions| async move {
-                        let caller = caller(&extensions)?;
+                    .register_async_method(spec.name, move |params, handle, $extensions| async move {
+                        let caller = caller(&$extensions)?;
+                        $(let $file = file(&$extensions)?;)?
                         let $params: $takes = read(&params)?;
                         let select = $select;
                         handle
@@ -92,7 +107,7 @@ macro_rules! on_session {
 
 /// A method that does something else than ask the loop once.
 const fn special(name: &'static str, permission: Permission, register: Register) -> MethodSpec {
-    MethodSpec { name, permission, needs: permission.needs(), ends: None, register }
+    MethodSpec { name, permission, needs: permission.needs(), file: false, ends: None, register }
 }
 
 /// The table.
@@ -175,6 +190,33 @@ pub(super) const TABLE: &[MethodSpec] = &[
     on_session!(RECEIPT_EXPORT, Look, |session, params: ReceiptExport| {
         evidence::receipt(&session, params.device)
     }),
+    on_session!(SAFE_CREATE, Own, |session, params: SafeCreate| membership::create(&session, params)),
+    on_session!(SAFE_LIST, Look, |session| status::list(&session)),
+    on_session!(SAFE_SHOW, Look, |session, params: SafeSelector| status::show(&session, params)),
+    on_session!(SAFE_MEMBERS, Look, |session, params: SafeSelector| membership::list(&session, params)),
+    // Who is let in reads everything that the safe ever had.
+    on_session!(SAFE_SHARE, Vouch, |session, params: SafeShare| membership::share(&session, params)),
+    on_session!(SAFE_UNSHARE, Vouch, |session, params: SafeUnshare| membership::unshare(&session, params)),
+    on_session!(SAFE_ACCEPT, Own, |session, params: SafeSelector| membership::accept(&session, params)),
+    on_session!(SAFE_LEAVE, Own, |session, params: SafeSelector| membership::leave(&session, params)),
+    on_session!(SAFE_RENAME, Own, |session, params: SafeRename| files::rename_safe(&session, params)),
+    on_session!(SAFE_STATUS, Look, |session, params: SafeStatus| status::status(&session, params)),
+    on_session!(SAFE_SYNC, Look, |session, params: SafeSync| status::sync(&session, params)),
+    on_session!(FILE_LIST, Look, |session, params: FileList| files::list(&session, params)),
+    on_session!(FILE_STAT, Look, |session, params: FileSelector| files::stat(&session, params)),
+    on_session!(FILE_MAKE_FOLDER, Own, |session, params: FileMakeFolder| files::make_folder(
+        &session, params
+    )),
+    on_session!(FILE_MOVE, Own, |session, params: FileMove| files::rename(&session, params)),
+    on_session!(FILE_COPY, Own, |session, params: FileMove| files::copy(&session, params)),
+    on_session!(FILE_REMOVE, Own, |session, params: FileRemove| files::remove(&session, params)),
+    on_session!(FILE_PUT, Own, |session, params: FilePut, file| files::put(&session, params, file.into())),
+    on_session!(FILE_GET, Look, |session, params: FileSelector, file| files::get(
+        &session,
+        params,
+        file.into()
+    )),
+    on_session!(FILE_CONFLICTS, Look, |session, params: FileConflicts| files::conflicts(&session, params)),
     ask!(DOCTOR, Look, |_none: Empty| Command::Doctor),
     ask!(NET_STATUS, Look, |_none: Empty| Command::NetStatus),
     ask!(NET_PEERS, Look, |_none: Empty| Command::NetPeers),

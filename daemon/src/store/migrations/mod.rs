@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// One step each, oldest first. Never edited, only added to.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     include_str!("0001.sql"),
     include_str!("0002.sql"),
     include_str!("0003.sql"),
@@ -18,10 +18,11 @@ const STEPS: [&str; 7] = [
     include_str!("0005.sql"),
     include_str!("0006.sql"),
     include_str!("0007.sql"),
+    include_str!("0008.sql"),
 ];
 
 /// The newest version this program knows.
-const KNOWN: u32 = 7;
+const KNOWN: u32 = 8;
 const _: () = assert!(KNOWN as usize == STEPS.len());
 
 /// Brings the store to the newest version.
@@ -62,6 +63,7 @@ mod tests {
                 "955565301807074d343f59c2e4463f1e9a4d5c9df35d578d67f602a9a4b26b01",
                 "2a74b285f80ebfb26e72a003265ed4bb25908873ff2ff2e21e91aad3e89c86f6",
                 "9d8f1be993521c4011d7c3c7d8756de1da0a8f6618d9922e538c4d3f3b038b25",
+                "eae94a10e514e45d3c4485bd67fa16d5f9dd6d59d8a666572037362076c79b90",
             ]
         );
     }
@@ -72,7 +74,7 @@ mod tests {
         run(&mut connection).unwrap();
         run(&mut connection).unwrap();
         connection.pragma_update(None, "user_version", KNOWN + 1).unwrap();
-        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 8, known: 7 })));
+        assert!(matches!(run(&mut connection), Err(StoreError::TooNew { found: 9, known: 8 })));
         connection.pragma_update(None, "user_version", -1).unwrap();
         assert!(matches!(run(&mut connection), Err(StoreError::TooNew { .. })));
     }

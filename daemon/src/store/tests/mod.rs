@@ -8,6 +8,7 @@ mod former;
 mod key_file;
 mod panics;
 mod password;
+mod safes;
 mod user_keys;
 
 use std::fs;

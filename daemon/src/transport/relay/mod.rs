@@ -10,6 +10,7 @@ mod following;
 mod held_back;
 mod invited;
 mod registering;
+mod safes;
 mod user_keys;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use super::{TransportError, Trouble};
 use crate::os::{clock, entropy};
 use device_events::DeviceEvents;
 
+pub use device_events::SafeNews;
 pub use ends::{ClaimerTransport, GreeterTransport};
 pub use following::ended;
 pub use invited::{Invitee, bootstrap};
@@ -101,12 +103,17 @@ impl Member {
 
     /// Adds the five headers that authenticate a call.
     fn signed(&self, call: Call) -> Result<Call, TransportError> {
+        let body = Hash::of(&[call.body.as_ref().map_or(&[][..], |(_, body)| body)]);
+        self.signed_over(call, body)
+    }
+
+    /// The same, where a hash of another kind stands for the body.
+    fn signed_over(&self, call: Call, body: Hash) -> Result<Call, TransportError> {
         let time = clock::now();
         let nonce = random(&mut entropy::System)
             .map(Token::from_bytes)
             .map_err(|error| TransportError::Setup(error.to_string()))?;
         let device = self.signer.device();
-        let body = call.body.as_ref().map_or(&[][..], |(_, body)| body);
         let request = RequestToSign {
             organisation: self.organisation.clone(),
             device,
@@ -114,9 +121,8 @@ impl Member {
             target: call.target.clone(),
             time,
             nonce,
-            body: Hash::of(&[body]),
+            body,
         };
-        let body = request.body;
         let signature = self.signer.sign_request(&request.bytes());
         Ok(call
             .header(HEADER_DEVICE, device.to_string())

@@ -13,11 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use parsec_protocol::codec;
-use parsec_protocol::ids::Token;
+use parsec_protocol::ids::{SafeId, Token};
 use parsec_protocol::limits::{BODY_MAX_BYTES, FOLLOWED_MAX};
+use parsec_protocol::manifest::safes::MANIFEST_SAFES_MAX as MEMBER_SAFES_MAX;
 use parsec_protocol::relay::{
-    EVENT_GONE, EVENT_INVITATION, EVENT_LOG, ErrorCode, Follow, InvitationGone, InvitationView, LogLength,
-    path,
+    EVENT_GONE, EVENT_INVITATION, EVENT_LOG, EVENT_SAFE, ErrorCode, Follow, InvitationGone, InvitationView,
+    LogLength, SafeHint, path,
 };
 use reqwest::Method;
 use tokio::sync::{Notify, watch};
@@ -85,6 +86,17 @@ pub(super) struct DeviceEvents {
     wanted: Notify,
     /// How many certificates the log has, as the stream said last.
     log: watch::Sender<Option<u64>>,
+    /// What the stream said of safes.
+    safes: watch::Sender<SafeNews>,
+}
+
+/// What the device's stream has said of safes since it was looked at last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SafeNews {
+    /// How often a stream was opened: whatever came between two of them was not told.
+    pub streams: u64,
+    /// Safes that have gone on, and how often anything was said of each.
+    pub gone_on: BTreeMap<SafeId, u64>,
 }
 
 /// A follower's subscription; leaving it is dropping it.
@@ -240,6 +252,28 @@ impl Member {
         }
     }
 
+    /// Follows the safes: keeps the stream open for as long as the future lives. Returns once the
+    /// server refuses the stream for good.
+    pub async fn follow_safes(&self) -> TransportError {
+        let member = self.clone();
+        let mut subscription = self
+            .events
+            .enter(None, || AbortOnDropHandle::new(self.tasks.spawn(async move { member.drive().await })));
+        loop {
+            if let Some(error) = subscription.told.borrow_and_update().refused.clone() {
+                return error;
+            }
+            // Its sender is in this device's map for as long as the place is.
+            let _ = subscription.told.changed().await;
+        }
+    }
+
+    /// What the stream says of safes, while somebody follows it.
+    #[must_use]
+    pub fn safe_news(&self) -> watch::Receiver<SafeNews> {
+        self.events.safes.subscribe()
+    }
+
     /// Hands on what this follower is told, to the last state.
     async fn hand_on(
         &self,
@@ -362,6 +396,7 @@ impl Member {
                 if !came.swap(true, Ordering::Relaxed) {
                     pauses.reset();
                     self.events.held_back(false);
+                    self.events.safes.send_modify(|news| news.streams = news.streams.wrapping_add(1));
                     self.events.tell_all(|told| told.trouble.take().is_some());
                 }
                 self.dispatch(&event)?;
@@ -390,6 +425,16 @@ impl Member {
             EVENT_LOG => {
                 let told: LogLength = codec::decode(&event.data, BODY_MAX_BYTES).map_err(wrong)?;
                 self.events.log.send_replace(Some(told.count));
+            }
+            EVENT_SAFE => {
+                let told: SafeHint = codec::decode(&event.data, BODY_MAX_BYTES).map_err(wrong)?;
+                self.events.safes.send_modify(|news| {
+                    // As many as any member has: a server that names more is not kept in memory.
+                    if news.gone_on.len() < MEMBER_SAFES_MAX || news.gone_on.contains_key(&told.safe) {
+                        let times = news.gone_on.entry(told.safe).or_default();
+                        *times = times.wrapping_add(1);
+                    }
+                });
             }
             _ => {}
         }

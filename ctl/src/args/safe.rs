@@ -1,0 +1,390 @@
+//! `safe`: shared folders, who is in them, and the files in them.
+//!
+//! Decides how a place in a safe is typed: `SAFE:/path`. Refuses a path that leads out of the safe
+//! before anything is asked, and to let anybody in or out on a word that isn't a whole yes.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Subcommand, ValueEnum};
+use parsec_protocol::control::SafeRole;
+use parsec_protocol::control::paths::{PathFault, read_path, write_path};
+use parsec_protocol::ids::Label;
+
+use super::Sure;
+
+/// Longest wait that the daemon takes, in seconds.
+const WAIT_MAX_SECONDS: i64 = 600;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Safe {
+    /// Make a new safe: a folder that you can share, and that the server can't read
+    #[command(after_long_help = "Example:\n  parsecctl safe create Plans")]
+    Create {
+        /// What it is called, 1 to 64 characters
+        name: Label,
+    },
+    /// Show your safes, and those that somebody wants to share with you
+    List,
+    /// Show one safe: your role, who shares it, where its logs end
+    Show {
+        /// Its name, or the start of its id
+        safe: String,
+    },
+    /// Let a member of the organisation into a safe, or give them another role
+    ///
+    /// Shows who it is and who vouched for them, and asks you to type yes. They can read everything
+    /// that is in the safe, and everything that was. Asks for this device's password, if nobody has
+    /// given it in this terminal.
+    #[command(
+        after_long_help = "Examples:\n  parsecctl safe share Plans bob@example.org\n  parsecctl safe share Plans carol@example.org --role reader"
+    )]
+    Share {
+        /// Its name, or the start of its id
+        safe: String,
+        /// An e-mail address, or the whole user id
+        #[arg(value_name = "MEMBER")]
+        user: String,
+        /// What they may do in it
+        #[arg(long, value_name = "ROLE", default_value = "contributor")]
+        role: Role,
+        #[command(flatten)]
+        sure: Sure,
+    },
+    /// Take a safe that somebody shares with you
+    ///
+    /// `safe show` says who does. Its files are fetched from then on, also to your other devices.
+    Accept {
+        /// Its name, or the start of its id
+        safe: String,
+    },
+    /// Take a member out of a safe
+    ///
+    /// What is written from then on has another key, which they don't get. What they could read
+    /// before, they may have kept. Asks you to type yes.
+    #[command(after_long_help = "Example:\n  parsecctl safe unshare Plans bob@example.org")]
+    Unshare {
+        /// Its name, or the start of its id
+        safe: String,
+        /// An e-mail address, or the whole user id
+        #[arg(value_name = "MEMBER")]
+        user: String,
+        #[command(flatten)]
+        sure: Sure,
+    },
+    /// Go out of a safe yourself
+    ///
+    /// Its last owner can't: name another one first. Asks you to type yes.
+    Leave {
+        /// Its name, or the start of its id
+        safe: String,
+        #[command(flatten)]
+        sure: Sure,
+    },
+    /// Give a safe another name, for everybody in it
+    Rename {
+        /// Its name, or the start of its id
+        safe: String,
+        /// The new name, 1 to 64 characters
+        name: Label,
+        #[command(flatten)]
+        sharing: Sharing,
+    },
+    /// Show who is in a safe, since when, and who let them in
+    Members {
+        /// Its name, or the start of its id
+        safe: String,
+    },
+    /// Show what is saved on this device and not shared yet, and why
+    Status {
+        /// Its name, or the start of its id; all safes if left out
+        safe: Option<String>,
+    },
+    /// Send what is saved, fetch what is new, and say when both are done
+    ///
+    /// It happens by itself, too. Ends with 75 if it isn't done in time.
+    Sync {
+        /// Its name, or the start of its id
+        safe: String,
+        /// Seconds to wait
+        #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
+        wait: u32,
+    },
+    /// List a folder of a safe
+    #[command(
+        after_long_help = "Examples:\n  parsecctl safe ls Plans:/\n  parsecctl safe ls -l -R Plans:/2027"
+    )]
+    Ls {
+        /// Also kind, size, time, and whether it is shared
+        #[arg(short = 'l', long)]
+        long: bool,
+        /// Also what is in its folders
+        #[arg(short = 'R', long)]
+        recursive: bool,
+        /// The folder, as `SAFE:/path`
+        #[arg(value_name = "SAFE:/PATH")]
+        place: SafePath,
+    },
+    /// Put a file into a safe
+    ///
+    /// Ends with 0 once every member can have it, with 75 if it is saved on this device and not
+    /// shared in time: it goes out by itself then. A file that is there is left alone without
+    /// --force, and keeps its earlier contents in any case. With -r a whole folder, which becomes
+    /// the folder that is named; symbolic links, devices and sockets in it are named and left out.
+    #[command(
+        after_long_help = "Examples:\n  parsecctl safe put report.odt Plans:/2027/report.odt\n  parsecctl safe put -r photos Plans:/photos\n  pg_dump acme | parsecctl safe put - Plans:/backup.sql --saved"
+    )]
+    Put(Put),
+    /// Get a file out of a safe
+    ///
+    /// Written beside its place first and put there once it is whole and verified, readable for you
+    /// alone. With -r a whole folder, which becomes the folder that is named.
+    #[command(
+        after_long_help = "Examples:\n  parsecctl safe get Plans:/2027/report.odt\n  parsecctl safe get -r Plans:/photos ~/photos\n  parsecctl safe get Plans:/backup.sql - | psql"
+    )]
+    Get(Get),
+    /// Write a file of a safe to standard output
+    ///
+    /// On a terminal what could steer it is shown as `\u{1b}`.
+    Cat {
+        /// The file, as `SAFE:/path`
+        #[arg(value_name = "SAFE:/PATH")]
+        place: SafePath,
+    },
+    /// Make a folder in a safe
+    Mkdir {
+        /// Also the folders above it; one that is there is no error
+        #[arg(short = 'p', long)]
+        parents: bool,
+        /// The folder, as `SAFE:/path`
+        #[arg(value_name = "SAFE:/PATH")]
+        place: SafePath,
+        #[command(flatten)]
+        sharing: Sharing,
+    },
+    /// Move or rename a file or folder within a safe
+    #[command(after_long_help = "Example:\n  parsecctl safe mv Plans:/draft.odt /2027/report.odt")]
+    Mv(Moving),
+    /// Copy a file or folder within a safe; no contents are sent for it
+    Cp(Moving),
+    /// Remove a file or folder, into the safe's trash
+    Rm {
+        /// Also a folder, with everything in it
+        #[arg(short = 'r', long)]
+        recursive: bool,
+        /// What to remove, as `SAFE:/path`
+        #[arg(value_name = "SAFE:/PATH")]
+        place: SafePath,
+        #[command(flatten)]
+        sharing: Sharing,
+    },
+    /// Show what is known of one file or folder
+    Stat {
+        /// The file, as `SAFE:/path`
+        #[arg(value_name = "SAFE:/PATH")]
+        place: SafePath,
+    },
+    /// Show files that two devices changed at once, and the copies beside them
+    Conflicts {
+        /// Its name, or the start of its id
+        safe: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Put {
+    /// A whole folder
+    #[arg(short = 'r', long)]
+    pub(crate) recursive: bool,
+    /// Write over files that are there; the safe keeps their earlier contents
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// The file on this machine; `-` is standard input
+    pub(crate) file: PathBuf,
+    /// Where it goes, as `SAFE:/path`; into a folder if it ends with a slash, or is one
+    #[arg(value_name = "SAFE:/PATH")]
+    pub(crate) place: SafePath,
+    #[command(flatten)]
+    pub(crate) sharing: Sharing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// A whole folder
+    #[arg(short = 'r', long)]
+    pub(crate) recursive: bool,
+    /// Write over files that are there
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// The file, as `SAFE:/path`
+    #[arg(value_name = "SAFE:/PATH")]
+    pub(crate) place: SafePath,
+    /// Where it goes on this machine; `-` is standard output; its own name, here, if left out
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Moving {
+    /// Write over a file that is there; the safe keeps its earlier contents
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// What it is about, as `SAFE:/path`
+    #[arg(value_name = "SAFE:/PATH")]
+    pub(crate) from: SafePath,
+    /// Its new place in the same safe, `/path` or `SAFE:/path`
+    #[arg(value_name = "/PATH")]
+    pub(crate) to: Target,
+    #[command(flatten)]
+    pub(crate) sharing: Sharing,
+}
+
+/// How far a change has to come before the command ends.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Sharing {
+    /// Seconds to wait until it is shared
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
+    wait: u32,
+    /// Don't wait: end with 0 once it is saved on this device
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) saved: bool,
+}
+
+impl Sharing {
+    /// Seconds that the daemon shall wait.
+    pub(crate) const fn seconds(self) -> u32 {
+        if self.saved { 0 } else { self.wait }
+    }
+}
+
+fn seconds() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(0..=WAIT_MAX_SECONDS)
+}
+
+/// What a member may do in a safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// All of it: names owners, renames and closes the safe
+    Owner,
+    /// Writes, and lets contributors and readers in and out
+    Manager,
+    /// Reads and writes files
+    Contributor,
+    /// Reads files, and nothing else
+    Reader,
+}
+
+impl From<Role> for SafeRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Owner => Self::Owner,
+            Role::Manager => Self::Manager,
+            Role::Contributor => Self::Contributor,
+            Role::Reader => Self::Reader,
+        }
+    }
+}
+
+/// A place in a safe: `SAFE:/path`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SafePath {
+    /// The safe's name, or the start of its id.
+    pub(crate) safe: String,
+    /// The names from its root on.
+    pub(crate) names: Vec<Vec<u8>>,
+    /// Whether it was typed with a slash at its end: something goes into it.
+    pub(crate) into: bool,
+}
+
+/// Why a word is no place in a safe.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SafePathFault {
+    /// It names no safe.
+    #[error("a place in a safe is typed SAFE:/path, such as Plans:/2027")]
+    NoSafe,
+    /// Its path is none.
+    #[error(transparent)]
+    Path(#[from] PathFault),
+}
+
+impl SafePath {
+    /// The path as the daemon takes it.
+    pub(crate) fn path(&self) -> String {
+        write_path(self.names.iter().map(Vec::as_slice))
+    }
+}
+
+impl FromStr for SafePath {
+    type Err = SafePathFault;
+
+    fn from_str(text: &str) -> Result<Self, SafePathFault> {
+        let (safe, path) = match text.split_once(":/") {
+            Some((safe, _)) => text.split_at_checked(safe.len() + 1).unwrap_or((text, "")),
+            None if text.ends_with(':') => (text, "/"),
+            None => return Err(SafePathFault::NoSafe),
+        };
+        let safe = safe.trim_end_matches(':').to_owned();
+        if safe.is_empty() {
+            return Err(SafePathFault::NoSafe);
+        }
+        let names = read_path(path)?;
+        Ok(Self { safe, into: path.ends_with('/'), names })
+    }
+}
+
+/// Where something moves to, within the same safe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The safe, where it was typed once more.
+    pub(crate) safe: Option<String>,
+    /// The names from its root on.
+    pub(crate) names: Vec<Vec<u8>>,
+    /// Whether it was typed with a slash at its end: something goes into it.
+    pub(crate) into: bool,
+}
+
+impl FromStr for Target {
+    type Err = SafePathFault;
+
+    fn from_str(text: &str) -> Result<Self, SafePathFault> {
+        if text.starts_with('/') {
+            return Ok(Self { safe: None, names: read_path(text)?, into: text.ends_with('/') });
+        }
+        let SafePath { safe, names, into } = text.parse()?;
+        Ok(Self { safe: Some(safe), names, into })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(text: &str) -> Option<(String, String, bool)> {
+        let place: SafePath = text.parse().ok()?;
+        let path = place.path();
+        Some((place.safe, path, place.into))
+    }
+
+    #[test]
+    fn places_are_a_safe_and_a_path() {
+        let at = |safe: &str, path: &str, into| Some((safe.to_owned(), path.to_owned(), into));
+        assert_eq!(place("Plans:/2027/a.odt"), at("Plans", "/2027/a.odt", false));
+        assert_eq!(place("Plans:/2027/"), at("Plans", "/2027", true));
+        assert_eq!(place("Plans:/"), at("Plans", "/", true));
+        assert_eq!(place("Plans:"), at("Plans", "/", true));
+        assert_eq!(place("a0b1:/x:/y"), at("a0b1", "/x:/y", false), "the first one ends the safe");
+        assert_eq!(place("Our plans: 2027:/x"), at("Our plans: 2027", "/x", false));
+        assert_eq!(place("P:/a\\x1b\\\\"), at("P", "/a\u{1b}\\\\", false));
+        for bad in ["", ":", ":/", "/x", "Plans", "Plans/x", "P:/../x", "P:/a//b", "P:/a\\q", "./a"] {
+            assert_eq!(place(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_target_may_leave_the_safe_out() {
+        let target: Target = "/a/".parse().unwrap();
+        assert_eq!((target.safe, target.into), (None, true));
+        let target: Target = "P:/a".parse().unwrap();
+        assert_eq!((target.safe.as_deref(), target.into), (Some("P"), false));
+        assert!("a".parse::<Target>().is_err() && "/..".parse::<Target>().is_err());
+    }
+}

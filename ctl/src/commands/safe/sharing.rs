@@ -1,0 +1,177 @@
+//! `safe share|unshare|accept|leave`: who is in a safe.
+//!
+//! Decides what a person sees before they let somebody in or out: who it is, since when a member,
+//! and who vouched. Refuses to go on without a yes that was typed in full, or given as an option by
+//! a script; the daemon asks for the password on top.
+
+use parsec_protocol::control::{
+    Member, SafeMember, SafeRole, SafeShare, SafeShared, SafeShowResult, SafeUnshare, SafeUnshared, SafeView,
+    UserShow, UserShowResult, method,
+};
+
+use super::super::admin::confirm;
+use super::{Context, SEE_SAFES, named, person, profile, role, selector, short};
+use crate::args::{Role, Sure};
+use crate::client::Connection;
+use crate::failure::{Done, Failure};
+use crate::schema;
+use crate::text::{escaped, moment};
+
+/// Lets a member in, or gives another role.
+pub(super) fn share(
+    context: &Context<'_>,
+    safe: String,
+    user: &str,
+    to: Role,
+    sure: &Sure,
+) -> Result<(), Failure> {
+    let mut daemon = context.connect()?;
+    let role = SafeRole::from(to);
+    let before: SafeShowResult = context.ask(&mut daemon, method::SAFE_SHOW, &selector(context, safe))?;
+    let found = found(context, &mut daemon, user)?;
+    let what = format!(
+        "{}\nbecomes {} of {}.\n{}",
+        introduced(&found),
+        super::role(role),
+        named(&before.safe),
+        consequence(role)
+    );
+    confirm(context, &what, sure)?;
+    let asked = SafeShare {
+        select: context.global.select(),
+        // What was shown is what is signed: both by the whole id.
+        safe: before.safe.safe.to_string(),
+        member: found.member.user.to_string(),
+        role,
+    };
+    let shared: SafeShared = context.ask(&mut daemon, method::SAFE_SHARE, &asked)?;
+    let text = format!(
+        "{} is {} of {} now.",
+        person(&shared.member.person),
+        super::role(shared.member.role),
+        named(&shared.safe)
+    );
+    context.output.changed(schema::SAFE_SHARE, &shared, || text.clone(), Done::new(&text, SEE_MEMBERS))
+}
+
+/// Where the members of a safe can be seen.
+const SEE_MEMBERS: &str = "`parsecctl safe members` shows who is in it now.";
+
+/// What a role lets somebody do, before they get it.
+const fn consequence(role: SafeRole) -> &'static str {
+    match role {
+        SafeRole::Owner => {
+            "An owner can do all that you can, and take your role away. They read everything in it, what was there before included."
+        }
+        SafeRole::Manager => {
+            "A manager writes, and lets others in and out. They read everything in it, what was there before included."
+        }
+        SafeRole::Contributor => {
+            "A contributor writes. They read everything in it, what was there before included."
+        }
+        SafeRole::Reader | SafeRole::Unknown => "They read everything in it, what was there before included.",
+    }
+}
+
+/// Takes a member out.
+pub(super) fn unshare(context: &Context<'_>, safe: String, user: &str, sure: &Sure) -> Result<(), Failure> {
+    let mut daemon = context.connect()?;
+    let before: SafeShowResult = context.ask(&mut daemon, method::SAFE_SHOW, &selector(context, safe))?;
+    let found = found(context, &mut daemon, user)?;
+    let what = format!(
+        "{}\nis out of {} from here on. What is written from now on has another key, which they don't get. \
+         What they could read before, they may have kept.",
+        introduced(&found),
+        named(&before.safe)
+    );
+    confirm(context, &what, sure)?;
+    let asked = SafeUnshare {
+        select: context.global.select(),
+        safe: before.safe.safe.to_string(),
+        member: found.member.user.to_string(),
+    };
+    let out: SafeUnshared = context.ask(&mut daemon, method::SAFE_UNSHARE, &asked)?;
+    let text = format!(
+        "{} is out of {}. Its key is another one now: number {}.",
+        person(&out.person),
+        named(&out.safe),
+        out.safe.epoch
+    );
+    context.output.changed(schema::SAFE_UNSHARE, &out, || text.clone(), Done::new(&text, SEE_MEMBERS))
+}
+
+/// Takes a safe that is offered.
+pub(super) fn accept(context: &Context<'_>, safe: String) -> Result<(), Failure> {
+    let mut daemon = context.connect()?;
+    let taken: SafeView = context.ask(&mut daemon, method::SAFE_ACCEPT, &selector(context, safe))?;
+    let by = taken.shared_by.as_ref().map(|by| format!(", shared by {}", person(by))).unwrap_or_default();
+    let text = format!("{}{by}, is one of your safes now.", named(&taken));
+    context.output.changed(schema::SAFE_ACCEPT, &taken, || text.clone(), Done::new(&text, SEE_SAFES))
+}
+
+/// Goes out of a safe oneself.
+pub(super) fn leave(context: &Context<'_>, safe: String, sure: &Sure) -> Result<(), Failure> {
+    let mut daemon = context.connect()?;
+    let before: SafeShowResult = context.ask(&mut daemon, method::SAFE_SHOW, &selector(context, safe))?;
+    let waiting = match before.safe.waiting {
+        0 => String::new(),
+        count => format!(" {count} changes of yours are saved here and not shared: nobody will see them."),
+    };
+    let what = format!(
+        "You are out of {} from here on, with all your devices.{waiting} To come back, somebody in it has to share it with you anew.",
+        named(&before.safe)
+    );
+    confirm(context, &what, sure)?;
+    let asked = selector(context, before.safe.safe.to_string());
+    let left: SafeView = context.ask(&mut daemon, method::SAFE_LEAVE, &asked)?;
+    let text = format!("You are out of {}.", named(&left));
+    context.output.changed(schema::SAFE_LEAVE, &left, || text.clone(), Done::new(&text, SEE_SAFES))
+}
+
+/// The member that is meant, and who vouched for them.
+fn found(context: &Context<'_>, daemon: &mut Connection, user: &str) -> Result<UserShowResult, Failure> {
+    let asked = UserShow { select: context.global.select(), user: Some(user.to_owned()) };
+    context.ask(daemon, method::USER_SHOW, &asked)
+}
+
+/// Who somebody is: for whoever is about to trust them with something.
+fn introduced(found: &UserShowResult) -> String {
+    let Member { user, email, name, profile: may, suspended, devices, .. } = &found.member;
+    let name = name.as_ref().map_or_else(|| "(unreadable)".to_owned(), escaped);
+    let live = devices.iter().filter(|device| !device.revoked).count();
+    let mut lines = vec![
+        format!("Name:      {name}"),
+        format!("E-mail:    {}", escaped(email)),
+        format!("User:      {user}"),
+        format!("Profile:   {}, {live} devices", profile(*may)),
+    ];
+    if let Some(link) = found.chain.first() {
+        lines.push(format!("Member:    since {}", moment(link.time)));
+        lines.push(format!("Vouched:   {}", escaped(&link.signed_by)));
+    }
+    if *suspended {
+        lines.push(
+            "A device of theirs was revoked: they get the key once their own key has been changed."
+                .to_owned(),
+        );
+    }
+    lines.join("\n")
+}
+
+/// One member of a safe in a table.
+pub(super) fn row(member: &SafeMember) -> Vec<String> {
+    let standing = match (member.counts, member.suspended) {
+        (false, _) => " (revoked)",
+        (true, true) => " (suspended)",
+        (true, false) => "",
+    };
+    vec![
+        short(member.person.user),
+        member.person.email.to_string(),
+        member.person.name.as_ref().map_or_else(|| "(unreadable)".to_owned(), ToString::to_string),
+        format!("{}{standing}", role(member.role)),
+        moment(member.since),
+        member.given_by.email.to_string(),
+        profile(member.profile).to_owned(),
+    ]
+}

@@ -1,0 +1,184 @@
+//! `file.…`: the files of a safe.
+//!
+//! Decides what each answers: a change once it is durable here, and where a program waits, whether
+//! the server has accepted it by then. Contents go through a descriptor that comes with the
+//! request; nothing here holds a whole file.
+
+use std::fs::File;
+
+use parsec_protocol::control::{
+    FileChanged, FileConflicts, FileConflictsResult, FileEntry, FileGot, FileList, FileListResult,
+    FileMakeFolder, FileMove, FilePut, FileRemove, FileSelector, Problem, ProblemKind, SafeRename,
+};
+
+use super::choose;
+use super::status::{Wanted, until};
+use crate::safes::acts::{self, Done, Sealed};
+use crate::safes::contents::{self, Taken};
+use crate::safes::{listing, paths};
+use crate::session::Session;
+use crate::session::open_safes::{Memory, OpenSafe};
+use crate::store::Standing;
+
+/// How far an act has come, after waiting for it as long as is wanted.
+async fn changed(safe: &OpenSafe, done: Done, bytes: u64, wait_seconds: Option<u32>) -> FileChanged {
+    let wait = wait_seconds.unwrap_or(0);
+    if wait > 0 {
+        until(safe, wait, Wanted::Shared(done.operations.clone())).await;
+    }
+    let seq = acts::shared(safe, &done.operations).await;
+    let problem = safe.memory().await.problem.clone().filter(|_| seq.is_none());
+    FileChanged {
+        safe: safe.id,
+        path: paths::written(&done.path),
+        entry: done.entry,
+        bytes,
+        entries: done.entries,
+        saved: true,
+        shared: seq.is_some(),
+        seq: seq.filter(|_| !done.operations.is_empty()),
+        problem,
+    }
+}
+
+/// Refuses to look into a safe that is not here.
+fn readable(memory: &Memory) -> Result<(), Problem> {
+    if memory.standing == Standing::Offered {
+        let text = "The safe has been offered to you, and you have not taken it.";
+        return Err(Problem::new(ProblemKind::SafeNotAccepted, text));
+    }
+    Ok(())
+}
+
+/// The entries of a folder.
+///
+/// # Errors
+/// `path_not_found`, `not_a_folder`; which safe is meant.
+pub async fn list(session: &Session, params: FileList) -> Result<FileListResult, Problem> {
+    let path = paths::read(&params.path)?;
+    let after = params.after.as_deref().map(paths::read).transpose()?;
+    let safe = choose(session, &params.safe).await?;
+    let memory = safe.memory().await;
+    readable(&memory)?;
+    let (files, more) = listing::list(&memory, &path, params.recursive, after.as_ref())?;
+    Ok(FileListResult { safe: safe.id, files, more })
+}
+
+/// One entry.
+///
+/// # Errors
+/// As [`list`].
+pub async fn stat(session: &Session, params: FileSelector) -> Result<FileEntry, Problem> {
+    let path = paths::read(&params.path)?;
+    let safe = choose(session, &params.safe).await?;
+    let memory = safe.memory().await;
+    readable(&memory)?;
+    listing::stat(&memory, &path)
+}
+
+/// Conflict copies that nobody has cleared away.
+///
+/// # Errors
+/// As [`list`].
+pub async fn conflicts(session: &Session, params: FileConflicts) -> Result<FileConflictsResult, Problem> {
+    let after = params.after.as_deref().map(paths::read).transpose()?;
+    let safe = choose(session, &params.safe).await?;
+    let memory = safe.memory().await;
+    readable(&memory)?;
+    let (conflicts, more) = listing::conflicts(&memory, after.as_ref());
+    Ok(FileConflictsResult { conflicts, more })
+}
+
+/// An empty folder.
+///
+/// # Errors
+/// As [`acts::make_folder`].
+pub async fn make_folder(session: &Session, params: FileMakeFolder) -> Result<FileChanged, Problem> {
+    let path = paths::read(&params.path)?;
+    let safe = choose(session, &params.safe).await?;
+    let done = acts::make_folder(session, &safe, path, params.parents).await?;
+    Ok(changed(&safe, done, 0, params.wait_seconds).await)
+}
+
+/// Another place or name.
+///
+/// # Errors
+/// As [`acts::rename`].
+pub async fn rename(session: &Session, params: FileMove) -> Result<FileChanged, Problem> {
+    let (from, to) = (paths::read(&params.from)?, paths::read(&params.to)?);
+    let safe = choose(session, &params.safe).await?;
+    let done = acts::rename(session, &safe, &from, to, params.replace).await?;
+    Ok(changed(&safe, done, 0, params.wait_seconds).await)
+}
+
+/// The same contents at another place.
+///
+/// # Errors
+/// As [`acts::copy`].
+pub async fn copy(session: &Session, params: FileMove) -> Result<FileChanged, Problem> {
+    let (from, to) = (paths::read(&params.from)?, paths::read(&params.to)?);
+    let safe = choose(session, &params.safe).await?;
+    let done = acts::copy(session, &safe, &from, to, params.replace).await?;
+    Ok(changed(&safe, done, 0, params.wait_seconds).await)
+}
+
+/// Into the trash.
+///
+/// # Errors
+/// As [`acts::remove`].
+pub async fn remove(session: &Session, params: FileRemove) -> Result<FileChanged, Problem> {
+    let path = paths::read(&params.path)?;
+    let safe = choose(session, &params.safe).await?;
+    let done = acts::remove(session, &safe, path, params.recursive).await?;
+    Ok(changed(&safe, done, 0, params.wait_seconds).await)
+}
+
+/// Contents into a safe.
+///
+/// # Errors
+/// As [`contents::take`] and [`acts::put`].
+pub async fn put(session: &Session, params: FilePut, file: File) -> Result<FileChanged, Problem> {
+    let path = paths::read(&params.path)?;
+    let safe = choose(session, &params.safe).await?;
+    acts::may_put(session, &safe, &path, params.replace).await?;
+    let Taken { content, objects } = contents::take(session, &safe, file, params.size).await?;
+    let bytes = content.size;
+    let mtime =
+        params.modified_ns.and_then(|time| u64::try_from(time).ok()).unwrap_or_else(acts::nanoseconds);
+    let sealed = Sealed { content, objects: objects.clone(), mtime, executable: params.executable };
+    match acts::put(session, &safe, path, params.replace, sealed).await {
+        Ok(done) => Ok(changed(&safe, done, bytes, params.wait_seconds).await),
+        Err(problem) => {
+            // Nothing names them.
+            let id = safe.id;
+            session.store(move |store| store.drop_objects(id, &objects)).await?;
+            Err(problem)
+        }
+    }
+}
+
+/// Contents out of a safe.
+///
+/// # Errors
+/// `path_not_found`, `is_a_folder`, `not_a_file`; as [`contents::give`].
+pub async fn get(session: &Session, params: FileSelector, file: File) -> Result<FileGot, Problem> {
+    let path = paths::read(&params.path)?;
+    let safe = choose(session, &params.safe).await?;
+    let (shown, content) = {
+        let memory = safe.memory().await;
+        readable(&memory)?;
+        listing::file(&memory, &path)?
+    };
+    let bytes = contents::give(session, &safe, content, file).await?;
+    Ok(FileGot { bytes, file: shown })
+}
+
+/// Another name of the safe.
+///
+/// # Errors
+/// As [`acts::rename_safe`].
+pub async fn rename_safe(session: &Session, params: SafeRename) -> Result<FileChanged, Problem> {
+    let safe = choose(session, &params.safe).await?;
+    let done = acts::rename_safe(session, &safe, params.name).await?;
+    Ok(changed(&safe, done, 0, None).await)
+}

@@ -1,0 +1,169 @@
+//! `safe.list`, `safe.show`, `safe.status`, `safe.sync`: how the safes of a device stand, and what
+//! has still to reach the server.
+//!
+//! Decides what counts as done: nothing waits, and the server was heard since the call. Refuses to
+//! wait longer than ten minutes.
+
+use std::time::Duration;
+
+use parsec_protocol::control::{
+    Problem, ProblemKind, SafeListResult, SafeSelector, SafeShowResult, SafeStatus, SafeStatusResult,
+    SafeSync, SafeSynced, SafeWaiting, WaitingChange,
+};
+use parsec_protocol::ids::{OperationId, Timestamp};
+use parsec_protocol::safe_log::certificate;
+use parsec_protocol::safes::change::Change;
+
+use super::choose;
+use crate::safes::{acts, listing, loading, views};
+use crate::session::Session;
+use crate::session::open_safes::{OpenSafe, Queued};
+
+/// Seconds that a call waits at most.
+const WAIT_MAX_SECONDS: u32 = 600;
+/// Seconds that `safe.sync` waits if nothing is said.
+const SYNC_WAIT_SECONDS: u32 = 30;
+/// Changes shown of one safe: what fits a line of the local API many times.
+const WAITING_SHOWN_MAX: usize = 500;
+
+/// What somebody waits for.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// The server has the safe.
+    Founded,
+    /// None of these operations waits any more.
+    Shared(Vec<OperationId>),
+    /// Nothing waits, nothing is in the way, and the server was heard since then.
+    Synced(Timestamp),
+}
+
+impl Wanted {
+    async fn is_there(&self, safe: &OpenSafe) -> bool {
+        match self {
+            Self::Founded => safe.memory().await.founded,
+            Self::Shared(operations) => acts::shared(safe, operations).await.is_some(),
+            Self::Synced(begun) => {
+                let memory = safe.memory().await;
+                let heard = memory.heard.is_some_and(|heard| heard >= *begun);
+                heard && memory.queue.is_empty() && memory.problem.is_none()
+            }
+        }
+    }
+}
+
+/// Waits until it is there, or the time is over; whether it is.
+pub(super) async fn until(safe: &OpenSafe, seconds: u32, wanted: Wanted) -> bool {
+    let mut progress = safe.progress();
+    let wait = async {
+        while !wanted.is_there(safe).await {
+            // Its sender is the safe's own.
+            let _ = progress.changed().await;
+        }
+    };
+    let limit = Duration::from_secs(u64::from(seconds.min(WAIT_MAX_SECONDS)));
+    tokio::time::timeout(limit, wait).await.is_ok()
+}
+
+/// The safes of a device.
+///
+/// # Errors
+/// The store's.
+pub async fn list(session: &Session) -> Result<SafeListResult, Problem> {
+    let mut safes = Vec::new();
+    for safe in loading::open_all(session).await? {
+        safes.push(views::view(session, &safe).await);
+    }
+    let name = |name: Option<&parsec_protocol::ids::Label>| name.map(|name| name.as_str().to_owned());
+    safes.sort_by_cached_key(|safe| (safe.name.is_none(), name(safe.name.as_ref()), safe.safe));
+    Ok(SafeListResult { safes })
+}
+
+/// One safe, and where its logs end.
+///
+/// # Errors
+/// `safe_unknown`; `not_shared_yet` where nothing of it was read yet; the store's.
+pub async fn show(session: &Session, params: SafeSelector) -> Result<SafeShowResult, Problem> {
+    let safe = choose(session, &params.safe).await?;
+    let id = safe.id;
+    let first = session.store(move |store| store.safe_certificates(id, 0)).await?.into_iter().next();
+    let founded = first
+        .and_then(|bytes| certificate::Envelope::decode(&bytes).and_then(|envelope| envelope.payload()).ok())
+        .map(|payload| payload.time);
+    let shown = views::view(session, &safe).await;
+    let log = session.log();
+    let founder = log.device(&safe.founder).and_then(|device| views::person(session, &log, device.user));
+    let memory = safe.memory().await;
+    let (Some(founder), Some(founded), Some(now)) = (founder, founded, memory.verified.present()) else {
+        let text = "The server has not been heard about this safe yet.";
+        return Err(Problem::new(ProblemKind::NotSharedYet, text));
+    };
+    Ok(SafeShowResult {
+        safe: shown,
+        founder,
+        founded,
+        certificates: now.log.count,
+        log_head: now.log.hash.to_string(),
+        records: now.journal.count,
+        journal_head: now.journal.hash.to_string(),
+        conflicts: listing::conflicts_in(&memory),
+    })
+}
+
+/// What is saved and not shared.
+///
+/// # Errors
+/// `safe_unknown`; the store's.
+pub async fn status(session: &Session, params: SafeStatus) -> Result<SafeStatusResult, Problem> {
+    let all = match &params.safe {
+        Some(text) => vec![choose(session, text).await?],
+        None => loading::open_all(session).await?,
+    };
+    let mut safes = Vec::new();
+    for safe in all {
+        let shown = views::view(session, &safe).await;
+        let memory = safe.memory().await;
+        let changes =
+            memory.queue.iter().take(WAITING_SHOWN_MAX).map(|queued| waiting(&memory, queued)).collect();
+        let more = memory.queue.len() > WAITING_SHOWN_MAX;
+        safes.push(SafeWaiting { safe: shown, changes, more, heard: memory.heard });
+    }
+    Ok(SafeStatusResult { safes })
+}
+
+fn waiting(memory: &crate::session::open_safes::Memory, queued: &Queued) -> WaitingChange {
+    let change = &queued.pending.change;
+    let kind = match change {
+        Change::Add { .. } => "add",
+        Change::Content { .. } => "content",
+        Change::Move { .. } => "move",
+        Change::Remove { .. } => "remove",
+        Change::Restore { .. } => "restore",
+        Change::Attributes { .. } => "attributes",
+        Change::Replace { .. } => "replace",
+        Change::SafeName { .. } => "safe_name",
+        Change::Retention { .. } => "retention",
+    };
+    let sent = queued.adds.iter().all(|object| memory.base.has_object(*object));
+    let bytes =
+        change.content().filter(|_| !sent && !queued.adds.is_empty()).map_or(0, |content| content.size);
+    WaitingChange {
+        operation: change.operation(),
+        kind: kind.to_owned(),
+        path: listing::place(memory, change.entry()),
+        saved: queued.saved,
+        bytes,
+    }
+}
+
+/// Everything that is saved goes out, everything new comes in.
+///
+/// # Errors
+/// `safe_unknown`; the store's.
+pub async fn sync(session: &Session, params: SafeSync) -> Result<SafeSynced, Problem> {
+    let safe = choose(session, &params.safe).await?;
+    let begun = crate::os::clock::now();
+    safe.wanted.notify_one();
+    let seconds = params.wait_seconds.unwrap_or(SYNC_WAIT_SECONDS);
+    let done = until(&safe, seconds, Wanted::Synced(begun)).await;
+    Ok(SafeSynced { done, safe: views::view(session, &safe).await })
+}

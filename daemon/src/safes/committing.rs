@@ -1,0 +1,231 @@
+//! Commits: what was saved goes to the server, a record at a time, on the very end of the journal.
+//!
+//! Decides what a record holds: whole groups of changes, in order, as many as fit. It is folded
+//! here before it goes out, and its bytes are durable before that. *Shared* means that the server
+//! accepted it and that it was folded. Where the journal has gone on, what came is taken in, the
+//! queue is rebased, and another record is made at once: nobody backs off from other writers.
+
+use std::sync::Arc;
+
+use parsec_protocol::chain::organisation::at::MembersAt as _;
+use parsec_protocol::chain::organisation::log::VerifiedLog;
+use parsec_protocol::control::{Problem, ProblemKind};
+use parsec_protocol::ids::ObjectId;
+use parsec_protocol::relay::{ErrorCode, NewRecord, RecordAnswer};
+use parsec_protocol::safe_log::certificate::State as Condition;
+use parsec_protocol::safe_log::record::{Payload, RECORD_NONCE_BYTES};
+use parsec_protocol::safe_log::roles::Role;
+use parsec_protocol::safes::change::{Change, Inside, RULES_VERSION};
+use parsec_protocol::safes::fold::{Outer, would_fold};
+use parsec_protocol::safes::seal::{SealRecordError, seal_record};
+
+use super::items::Batch;
+use super::reading::ends;
+use super::{reading, refusals, staged};
+use crate::os::{blocking_in, clock, entropy};
+use crate::problems;
+use crate::session::Session;
+use crate::session::open_safes::{Memory, OpenSafe};
+use crate::store::OpenDevice;
+use crate::transport::retry::answered;
+
+/// Bytes of changes in a record: below what it may have, with its outside and padding.
+const CHANGES_MAX_BYTES: usize = 96 * 1024;
+/// Objects that one record adds: each takes 17 bytes. What a large file has above this is added by
+/// records of their own, before the one that names it.
+const ADDS_MAX: usize = 4_096;
+
+/// What became of a try.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Tried {
+    /// Nothing waits.
+    Nothing,
+    /// A record was accepted.
+    Accepted,
+    /// The safe has gone on: the queue stands on its end again.
+    MovedOn,
+    /// The safe needs another key first.
+    Due,
+}
+
+/// What goes into a record.
+struct Draft {
+    changes: Vec<Change>,
+    adds: Vec<ObjectId>,
+}
+
+/// Whether anything may be written, by what is known here.
+fn may_write(open: &OpenDevice, memory: &Memory) -> Result<(), Problem> {
+    let Some(present) = memory.verified.present() else {
+        return Err(Problem::new(ProblemKind::NotSharedYet, "The server does not have the safe yet."));
+    };
+    if !matches!(present.state, Condition::Open) {
+        return Err(Problem::new(
+            ProblemKind::SafeNotOpen,
+            "The owners of the safe have closed it for writing.",
+        ));
+    }
+    if memory.verified.role(&open.summary.user).is_none_or(|role| !role.writes()) {
+        return Err(Problem::new(ProblemKind::SafeRoleTooLow, "You may not write in this safe any more."));
+    }
+    Ok(())
+}
+
+/// The first changes of the queue that fit one record: whole groups, one at least. Where the first
+/// adds too many objects, those alone.
+fn drafted(memory: &Memory, groups_max: usize) -> Draft {
+    let mut draft = Draft { changes: Vec::new(), adds: Vec::new() };
+    let mut bytes = 0;
+    for group in memory.queue.chunk_by(|one, next| one.pending.group == next.pending.group).take(groups_max) {
+        let adds: Vec<_> = group.iter().flat_map(|queued| queued.adds.iter().copied()).collect();
+        let adds: Vec<_> = adds.into_iter().filter(|object| !memory.base.has_object(*object)).collect();
+        let size: usize =
+            group.iter().map(|queued| parsec_protocol::codec::encode(&queued.pending.change).len()).sum();
+        if adds.len() > ADDS_MAX {
+            if draft.changes.is_empty() {
+                draft.adds = adds.into_iter().take(ADDS_MAX).collect();
+            }
+            break;
+        }
+        let fits = bytes + size <= CHANGES_MAX_BYTES && draft.adds.len() + adds.len() <= ADDS_MAX;
+        if !fits && !draft.changes.is_empty() {
+            break;
+        }
+        bytes += size;
+        draft.adds.extend(adds);
+        draft.changes.extend(group.iter().map(|queued| queued.pending.change.clone()));
+    }
+    draft
+}
+
+/// The user's role\* by the organisation's log as it is known here.
+fn role_here(open: &OpenDevice, memory: &Memory, members: &VerifiedLog) -> Result<Role, Problem> {
+    let user = match members.user_at(&open.summary.user, members.count()) {
+        Ok(user) => user,
+        Err(never) => match never {},
+    };
+    let role = memory.verified.role(&open.summary.user).zip(user).and_then(|(role, user)| role.at(&user));
+    role.ok_or_else(|| Problem::new(ProblemKind::SafeRoleTooLow, "You may not write in this safe any more."))
+}
+
+/// Makes a record of the first changes, folds it, and keeps its bytes.
+fn made(
+    open: &OpenDevice,
+    safe: &OpenSafe,
+    memory: &mut Memory,
+    members: &VerifiedLog,
+) -> Result<(Vec<u8>, Vec<ObjectId>), Problem> {
+    let groups = memory.queue.chunk_by(|one, next| one.pending.group == next.pending.group).count();
+    let mut most = groups;
+    let present =
+        memory.verified.present().copied().ok_or_else(|| {
+            Problem::new(ProblemKind::NotSharedYet, "The server does not have the safe yet.")
+        })?;
+    let root = memory.base.state_root();
+    let role = role_here(open, memory, members)?;
+    loop {
+        let draft = drafted(memory, most);
+        let [log, journal] = ends(safe, &memory.verified);
+        let payload = Payload {
+            organisation: safe.organisation.clone(),
+            safe: safe.id,
+            seq: journal.count.saturating_add(1),
+            previous: journal.hash,
+            epoch: present.key.epoch,
+            seen: members.head(),
+            log,
+            author: open.summary.device,
+            time: clock::now(),
+            adds: draft.adds,
+            drops: Vec::new(),
+            keeps: Vec::new(),
+            nonce: [0; RECORD_NONCE_BYTES].into(),
+            ciphertext: Vec::new().into(),
+        };
+        let inside = Inside { rules: RULES_VERSION, root, changes: draft.changes };
+        let outer = Outer {
+            seq: payload.seq,
+            epoch: payload.epoch,
+            user: open.summary.user,
+            device: open.summary.device,
+            role,
+            time: payload.time,
+            adds: &payload.adds,
+            drops: &payload.drops,
+            keeps: &payload.keeps,
+        };
+        would_fold(&memory.base, &inside, &outer).map_err(refusals::void)?;
+        let adds = payload.adds.clone();
+        let key = memory.keys.at(present.key.epoch).ok_or_else(|| {
+            Problem::new(
+                ProblemKind::SafeKeyMissing,
+                "This device has not been given the safe's present key yet.",
+            )
+        })?;
+        match seal_record(&key, payload, &inside, &open.keys.signing_key, &mut entropy::System) {
+            Ok(envelope) => {
+                memory.verified.judge_record(&envelope, members).map_err(refusals::not_taken)?;
+                open.store.put_safe_posting(safe.id, &envelope)?;
+                return Ok((envelope, adds));
+            }
+            Err(SealRecordError::TooLong) if most > 1 => most /= 2,
+            Err(SealRecordError::NoEntropy(error)) => return Err(problems::no_entropy(error)),
+            Err(SealRecordError::TooLong | SealRecordError::AnotherEpoch) => {
+                return Err(Problem::new(ProblemKind::Internal, "A change does not fit a record."));
+            }
+        }
+    }
+}
+
+/// Posts one record. The caller holds the safe's turn, and has read and folded all there was.
+///
+/// # Errors
+/// Why nothing can be written; the server's and the store's.
+pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Tried, Problem> {
+    {
+        let memory = safe.memory().await;
+        if memory.queue.is_empty() {
+            return Ok(Tried::Nothing);
+        }
+        may_write(&session.open, &memory)?;
+    }
+    let members = session.log();
+    if safe.memory().await.verified.is_due(&*members, members.count()) {
+        return Ok(Tried::Due);
+    }
+    staged::seal_anew(session, safe).await?;
+    let (open, this) = (Arc::clone(&session.open), Arc::clone(safe));
+    let mut memory = safe.memory().await;
+    let (envelope, adds) =
+        blocking_in(&session.tasks, move || made(&open, &this, &mut memory, &members)).await?;
+    staged::upload(session, safe, &adds).await?;
+    let new = NewRecord { record: envelope.clone().into() };
+    match answered(|| session.member.post_record(safe.id, &new)).await {
+        Ok(RecordAnswer::Accepted { .. }) => {
+            reading::take(session, safe, Batch { certificates: Vec::new(), records: vec![envelope] }).await?;
+            Ok(Tried::Accepted)
+        }
+        Ok(RecordAnswer::MovedOn { log, records, .. }) => {
+            let known = safe.memory().await.verified.present().map_or(0, |now| now.log.count);
+            if log == known && !records.is_empty() {
+                let records = records.into_iter().map(Vec::from).collect();
+                reading::take(session, safe, Batch { certificates: Vec::new(), records }).await?;
+            } else {
+                reading::read(session, safe).await?;
+            }
+            Ok(Tried::MovedOn)
+        }
+        Err(error) => match error.code() {
+            Some(ErrorCode::Behind | ErrorCode::RekeyNeeded) => {
+                session.sync().await?;
+                reading::read(session, safe).await?;
+                Ok(Tried::MovedOn)
+            }
+            Some(ErrorCode::ObjectMissing) => {
+                staged::look_again(session, safe, &adds).await?;
+                Err(error.into())
+            }
+            Some(_) | None => Err(error.into()),
+        },
+    }
+}

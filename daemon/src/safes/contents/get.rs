@@ -1,0 +1,222 @@
+//! From sealed objects into an open file.
+//!
+//! Decides in which order objects are asked for: a few at a time, the next ones while the last are
+//! written, so that memory is bounded whatever the size. Refuses to write a single byte that was
+//! not verified: each piece has its hash compared, is opened, and has the length that its place
+//! asks for, before any of it leaves. What was written before a failure is a true beginning.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use parsec_protocol::control::{Problem, ProblemKind};
+use parsec_protocol::safes::content::{
+    PieceError, Place, chunk_length, chunks, open_chunk, open_page, place,
+};
+use parsec_protocol::safes::content_ref::{Content, Reference};
+use parsec_protocol::safes::keys::SafeKeys;
+use parsec_protocol::safes::object::ObjectError;
+use rustix::fs::SeekFrom;
+use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
+
+use super::open_file::{FileError, OpenFile};
+use super::stop::stop;
+use crate::os::blocking_in;
+
+/// Pieces that are asked for at once: 2 MiB, and as much again while they are written.
+const WINDOW: u64 = 4;
+/// Zeros that are written at once where a hole can't be left.
+const ZEROS: [u8; 65_536] = [0; 65_536];
+
+/// Who gets sealed objects.
+pub(crate) trait Objects: Sync {
+    /// The bytes of each, in their order, as they came: whoever asks verifies them.
+    ///
+    /// # Errors
+    /// `contents_unavailable`, the server's, the store's.
+    fn fetch(
+        &self,
+        wanted: &[Reference],
+    ) -> impl Future<Output = Result<Vec<Zeroizing<Vec<u8>>>, Problem>> + Send;
+}
+
+/// Why contents were not let out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GetError {
+    /// The open file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An object is not the piece it should be.
+    #[error(transparent)]
+    Piece(#[from] PieceError),
+    /// The entry names another number of objects than its size asks for.
+    #[error("the file's entry does not say where its contents are")]
+    Shape,
+}
+
+impl From<GetError> for Problem {
+    fn from(error: GetError) -> Self {
+        match error {
+            GetError::File(error) => error.into(),
+            GetError::Piece(PieceError::Object(ObjectError::NoKey)) => {
+                Self::new(ProblemKind::SafeKeyMissing, "This device has no key for a part of the contents.")
+            }
+            GetError::Piece(PieceError::Object(ObjectError::Hash)) => Self::new(
+                ProblemKind::ContentsDamaged,
+                "What came is not what the file's author sealed; nothing of it was let through.",
+            ),
+            GetError::Piece(PieceError::Object(ObjectError::Sealed) | PieceError::Shape)
+            | GetError::Shape => Self::new(
+                ProblemKind::SafeUntrusted,
+                "The member who wrote the file sealed something that is no part of one.",
+            ),
+        }
+    }
+}
+
+/// One piece: its number, and the object that it is in; none for a hole.
+type Piece = (u64, Option<(Reference, Zeroizing<Vec<u8>>)>);
+
+/// The pieces of a file, a window at a time.
+struct Pieces<'a, O> {
+    objects: &'a O,
+    keys: &'a SafeKeys,
+    content: &'a Content,
+    next: u64,
+    /// The page that was opened last.
+    page: Option<(u64, Vec<Option<Reference>>)>,
+}
+
+impl<O: Objects> Pieces<'_, O> {
+    async fn window(&mut self) -> Result<Vec<Piece>, Problem> {
+        let end = self.next.saturating_add(WINDOW).min(chunks(self.content.size));
+        let mut places = Vec::new();
+        for number in self.next..end {
+            places.push((number, self.reference(number).await?));
+        }
+        self.next = end;
+        let wanted: Vec<Reference> = places.iter().filter_map(|(_, reference)| *reference).collect();
+        let mut came = if wanted.is_empty() {
+            Vec::new().into_iter()
+        } else {
+            self.objects.fetch(&wanted).await?.into_iter()
+        };
+        let lost = || Problem::new(ProblemKind::ContentsUnavailable, "A part of the contents did not come.");
+        places
+            .into_iter()
+            .map(|(number, reference)| {
+                let found = reference.map(|reference| Some((reference, came.next()?)));
+                found.map_or(Ok((number, None)), |found| Ok((number, Some(found.ok_or_else(lost)?))))
+            })
+            .collect()
+    }
+
+    async fn reference(&mut self, number: u64) -> Result<Option<Reference>, Problem> {
+        let at = match place(self.content, number).ok_or(GetError::Shape)? {
+            Place::Hole => return Ok(None),
+            Place::Chunk(reference) => return Ok(Some(*reference)),
+            Place::Paged { page, number, at } => {
+                if self.page.as_ref().is_none_or(|(known, _)| *known != number) {
+                    let came = self.objects.fetch(&[*page]).await?.pop();
+                    let lost =
+                        || Problem::new(ProblemKind::ContentsUnavailable, "The contents did not come.");
+                    let mut bytes = came.ok_or_else(lost)?;
+                    let opened = open_page(self.keys, self.content.size, number, page, &mut bytes);
+                    self.page = Some((number, opened.map_err(GetError::from)?));
+                }
+                at
+            }
+        };
+        let found = self.page.as_ref().and_then(|(_, references)| references.get(at));
+        Ok(*found.ok_or(GetError::Shape)?)
+    }
+}
+
+/// Where contents go.
+struct Sink {
+    file: OpenFile,
+    keys: Arc<SafeKeys>,
+    size: u64,
+    /// Whether a hole can be left by moving on: a regular file with nothing where it is.
+    sparse: bool,
+    /// Whether the last piece was such a hole, so that the file's length has yet to be set.
+    open_end: bool,
+}
+
+impl Sink {
+    fn new(file: OpenFile, keys: Arc<SafeKeys>, size: u64) -> Result<Self, FileError> {
+        let sparse = file.is_seekable() && !file.appends() && {
+            let end = u64::try_from(file.stat()?.st_size).unwrap_or_default();
+            // What was there before would show through a hole.
+            file.seek(SeekFrom::Current(0))?.is_some_and(|place| place >= end)
+        };
+        Ok(Self { file, keys, size, sparse, open_end: false })
+    }
+
+    fn write(&mut self, pieces: Vec<Piece>) -> Result<(), GetError> {
+        for (number, found) in pieces {
+            match found {
+                Some((reference, mut bytes)) => {
+                    open_chunk(&self.keys, self.size, number, &reference, &mut bytes)?;
+                    self.file.write(&bytes)?;
+                    self.open_end = false;
+                }
+                None => self.hole(chunk_length(self.size, number))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn hole(&mut self, length: usize) -> Result<(), FileError> {
+        if self.sparse {
+            self.file.seek(SeekFrom::Current(i64::try_from(length).unwrap_or_default()))?;
+            self.open_end = true;
+            return Ok(());
+        }
+        let mut left = length;
+        while left > 0 {
+            let piece = ZEROS.get(..left).unwrap_or(&ZEROS);
+            self.file.write(piece)?;
+            left -= piece.len();
+        }
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<(), FileError> {
+        if self.open_end {
+            let place = self.file.seek(SeekFrom::Current(0))?;
+            self.file.set_length(place.unwrap_or_default())?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes the contents to `file`, from where it is: how many bytes. Ends early when it is dropped.
+///
+/// # Errors
+/// [`GetError`] as a problem, and those of [`Objects::fetch`].
+pub(crate) async fn get<O: Objects>(
+    tasks: &TaskTracker,
+    objects: &O,
+    keys: Arc<SafeKeys>,
+    content: &Content,
+    file: OwnedFd,
+) -> Result<u64, Problem> {
+    if !content.fits() {
+        return Err(GetError::Shape.into());
+    }
+    let failed = |source| FileError::Io { what: "beginning to write", source };
+    let (stopper, stop) = stop().map_err(failed)?;
+    let file = OpenFile::to_write(file, stop)?;
+    let mut sink = Sink::new(file, Arc::clone(&keys), content.size)?;
+    let mut pieces = Pieces { objects, keys: &keys, content, next: 0, page: None };
+    let mut window = pieces.window().await?;
+    while !window.is_empty() {
+        let writing = blocking_in(tasks, move || sink.write(window).map(|()| sink));
+        let (written, next) = tokio::join!(writing, pieces.window());
+        (sink, window) = (written?, next?);
+    }
+    blocking_in(tasks, move || sink.finish()).await?;
+    drop(stopper);
+    Ok(content.size)
+}

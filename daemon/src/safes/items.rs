@@ -1,0 +1,103 @@
+//! Items of a safe, in their one order: certificates and records as they came, verified one behind
+//! the other.
+//!
+//! Decides which comes next: a certificate says after which record it stands, a record after which
+//! certificate. Refuses nothing itself: the rules of `safe_log` do, and what they refuse ends the
+//! row there. Nothing behind it is looked at.
+
+use parsec_protocol::chain::organisation::log::VerifiedLog;
+use parsec_protocol::ids::UserId;
+use parsec_protocol::safe_log::certificate;
+use parsec_protocol::safe_log::record;
+use parsec_protocol::safe_log::roles::Role;
+use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
+
+use crate::store::StoredRecord;
+
+/// What came from the server, unverified.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Certificates behind those that are here.
+    pub(super) certificates: Vec<Vec<u8>>,
+    /// Records behind those that are here.
+    pub(super) records: Vec<Vec<u8>>,
+}
+
+/// What was verified of it.
+#[derive(Debug, Default)]
+pub(super) struct Verified {
+    pub(super) certificates: Vec<Vec<u8>>,
+    pub(super) records: Vec<StoredRecord>,
+    /// Whether a key was declared lost: what was sealed under it is void from now on.
+    pub(super) lost: bool,
+    /// Who last gave the device's user a role, or took it away.
+    pub(super) gave_role: Option<(UserId, Option<Role>)>,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.certificates.is_empty() && self.records.is_empty()
+    }
+
+    /// How much of the organisation's log its authors have seen.
+    pub(super) fn seen(&self) -> u64 {
+        let certificates = self
+            .certificates
+            .iter()
+            .filter_map(|bytes| Some(certificate::Envelope::decode(bytes).ok()?.payload().ok()?.seen.count));
+        let records = self
+            .records
+            .iter()
+            .filter_map(|bytes| Some(record::Envelope::decode(bytes).ok()?.payload().ok()?.seen.count));
+        certificates.chain(records).max().unwrap_or(0)
+    }
+}
+
+/// After how many records a certificate stands; 0 for one that can't be read, which the rules
+/// refuse.
+fn place_of(bytes: &[u8]) -> u64 {
+    let payload = certificate::Envelope::decode(bytes).and_then(|envelope| envelope.payload());
+    payload.map_or(0, |payload| payload.place.count)
+}
+
+/// After how many certificates a record stands; likewise.
+fn log_of(bytes: &[u8]) -> u64 {
+    let payload = record::Envelope::decode(bytes).and_then(|envelope| envelope.payload());
+    payload.map_or(0, |payload| payload.log.count)
+}
+
+/// Verifies as far as the items go on from `safe`, which then has them. The second is why the next
+/// one was refused, if one was.
+pub(super) fn verify(
+    safe: &mut VerifiedSafe,
+    members: &VerifiedLog,
+    own: UserId,
+    batch: Batch,
+) -> (Verified, Option<NotTaken>) {
+    let mut verified = Verified::default();
+    let mut certificates = batch.certificates.into_iter().peekable();
+    let mut records = batch.records.into_iter().peekable();
+    loop {
+        let (log, journal) = safe.present().map_or((0, 0), |now| (now.log.count, now.journal.count));
+        if let Some(bytes) = certificates.next_if(|bytes| place_of(bytes) <= journal) {
+            match safe.push_certificate(&bytes, members) {
+                Ok(judged) => {
+                    let by = judged.effects().by.user;
+                    let mine = judged.effects().roles.iter().find(|change| change.user == own);
+                    verified.gave_role = mine.map(|change| (by, change.role)).or(verified.gave_role);
+                    verified.lost |= judged.effects().key.is_some_and(|key| key.lost > 0);
+                }
+                Err(why) => return (verified, Some(why)),
+            }
+            verified.certificates.push(bytes);
+        } else if let Some(bytes) = records.next_if(|bytes| log_of(bytes) <= log) {
+            let by = match safe.push_record(&bytes, members) {
+                Ok(judged) => judged.effects().by,
+                Err(why) => return (verified, Some(why)),
+            };
+            verified.records.push(StoredRecord { author: by.user, role: by.role, envelope: bytes });
+        } else {
+            return (verified, None);
+        }
+    }
+}

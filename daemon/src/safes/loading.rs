@@ -1,0 +1,103 @@
+//! A safe out of the store: what was verified, folded and saved of it, in memory again.
+//!
+//! Decides that the tree is folded anew from the records that are kept, up to where the queue
+//! stands. Refuses a store whose parts do not fit together.
+
+use std::sync::Arc;
+
+use parsec_protocol::codec;
+use parsec_protocol::control::Problem;
+use parsec_protocol::ids::SafeId;
+use parsec_protocol::limits::RECORD_MAX_BYTES;
+use parsec_protocol::safe_log::safe::VerifiedSafe;
+use parsec_protocol::safes::keys::SafeKeys;
+use parsec_protocol::safes::scratch::Delta;
+use parsec_protocol::safes::state::State;
+
+use super::{folding, keys, overlay, staged};
+use crate::os::blocking_in;
+use crate::session::Session;
+use crate::session::open_safes::{Memory, OpenSafe, Queued};
+use crate::store::{OpenDevice, Store, StoreError, StoredSafe};
+
+/// Largest encoding of what was verified: as many members and epochs as a safe may have, twice.
+const VERIFIED_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Largest encoding of a tree: some 250 bytes for each of a million entries, twice.
+const STATE_MAX_BYTES: usize = 512 * 1024 * 1024;
+
+fn remembered(open: &OpenDevice, stored: &StoredSafe) -> Result<Memory, StoreError> {
+    let malformed = |_| StoreError::Damaged("what was verified of a safe in it is malformed");
+    let (organisation, id) = (open.summary.organisation.clone(), stored.safe);
+    let verified = match &stored.verified {
+        Some(bytes) => codec::decode(bytes, VERIFIED_MAX_BYTES).map_err(malformed)?,
+        None => VerifiedSafe::empty(organisation.clone(), id),
+    };
+    let queue = open.store.safe_queue(id)?;
+    let queue: Result<Vec<Queued>, _> =
+        queue.iter().map(|bytes| codec::decode(bytes, RECORD_MAX_BYTES)).collect();
+    let mut memory = Memory {
+        standing: stored.standing,
+        founded: stored.founding.is_none(),
+        said: stored.role,
+        verified,
+        keys: SafeKeys::new(organisation, id),
+        base: State::new(id),
+        delta: Delta::default(),
+        queue: queue.map_err(|_| StoreError::Damaged("a change in it is malformed"))?,
+        refold: false,
+        gave_role: None,
+        problem: None,
+        heard: None,
+    };
+    let named: Vec<_> = memory.queue.iter().flat_map(|queued| queued.adds.iter().copied()).collect();
+    staged::drop_unnamed(&open.store, id, &named)?;
+    keys::take_stored(&open.store, id, &mut memory)?;
+    // One that does not fit, or is of a later version, is folded anew.
+    let kept = open.store.safe_state(id)?.filter(|(seq, _)| *seq <= stored.folded);
+    let kept = kept.and_then(|(_, bytes)| codec::decode(&bytes, STATE_MAX_BYTES).ok());
+    let mut state = kept.unwrap_or_else(|| State::new(id));
+    let found = folding::fold_stored(open, &memory, id, &mut state, stored.folded)?;
+    if found.stop.is_some() {
+        return Err(StoreError::Damaged("a key of a safe in it is gone"));
+    }
+    memory.delta = overlay::of(&state, &memory.queue, &folding::stamp(open));
+    memory.base = state;
+    Ok(memory)
+}
+
+/// A safe that the device knows; none if it knows no such safe.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn open(session: &Session, id: SafeId) -> Result<Option<Arc<OpenSafe>>, Problem> {
+    if let Some(found) = session.safes.get(id) {
+        return Ok(Some(found));
+    }
+    let _turn = session.safes.opening.lock().await;
+    if let Some(found) = session.safes.get(id) {
+        return Ok(Some(found));
+    }
+    let open = Arc::clone(&session.open);
+    let read = blocking_in(&session.tasks, move || {
+        let Some(stored) = open.store.safe(id)? else { return Ok::<_, StoreError>(None) };
+        let memory = remembered(&open, &stored)?;
+        Ok(Some(OpenSafe::new(id, open.summary.organisation.clone(), stored.founder, memory)))
+    })
+    .await?;
+    let Some(found) = read.map(Arc::new) else { return Ok(None) };
+    session.safes.insert(&found);
+    Ok(Some(found))
+}
+
+/// All safes that the device knows, ascending by id.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn open_all(session: &Session) -> Result<Vec<Arc<OpenSafe>>, Problem> {
+    let mut all = Vec::new();
+    for id in session.store(Store::safe_ids).await? {
+        all.extend(open(session, id).await?);
+    }
+    Ok(all)
+}

@@ -1,0 +1,28 @@
+//! Safes: the folders that members share.
+//!
+//! Decides what an unlocked device does about them: it reads their logs, folds them into trees,
+//! keeps what a program saves, and brings it to the server. Refuses to believe a server about
+//! anything but the order of what members signed.
+
+pub(crate) mod acts;
+mod boxes;
+mod certifying;
+mod committing;
+pub(crate) mod contents;
+mod due;
+mod folding;
+pub(crate) mod founding;
+mod items;
+mod keys;
+pub(crate) mod listing;
+pub(crate) mod loading;
+pub(crate) mod members;
+pub(crate) mod offers;
+mod overlay;
+pub(crate) mod paths;
+mod reading;
+mod refusals;
+pub(crate) mod running;
+mod staged;
+mod task;
+pub(crate) mod views;

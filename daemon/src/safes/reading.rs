@@ -1,0 +1,218 @@
+//! Reading a safe: what is new in its two logs comes from the server, is verified, and is kept.
+//!
+//! Decides that nothing is taken but what goes on from what this device has verified, judged by an
+//! organisation's log that reaches as far as its authors' did. Refuses a server that shows less
+//! than this device, or another one of its user, has seen: an alarm. What fails by what was known
+//! here before alone halts the safe until a person has looked.
+
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::codec;
+use parsec_protocol::control::{Problem, ProblemKind};
+use parsec_protocol::ids::SafeId;
+use parsec_protocol::relay::Least;
+use parsec_protocol::safe_log::certificate::{first_journal_head, first_log_head};
+use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
+
+use super::items::{Batch, Verified, verify};
+use crate::os::{blocking_in, clock};
+use crate::session::Session;
+use crate::session::open_safes::OpenSafe;
+use crate::store::{StoreError, TakenItems};
+use crate::transport::TransportError;
+use crate::transport::retry::answered;
+
+/// Where a safe's two logs end, as far as they were verified here.
+pub(super) fn ends(safe: &OpenSafe, verified: &VerifiedSafe) -> [Head; 2] {
+    match verified.present() {
+        Some(now) => [now.log, now.journal],
+        None => [
+            first_log_head(&safe.organisation, &safe.id, &safe.founder),
+            first_journal_head(&safe.organisation, &safe.id, &safe.founder),
+        ],
+    }
+}
+
+/// Takes in all that the server has. The caller holds the safe's turn.
+///
+/// # Errors
+/// What the server and the store say; `chain_invalid` and `rolled_back`, each with its alarm.
+pub(super) async fn read(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
+    loop {
+        let known = session.log().count();
+        let stored = marked(session, safe).await?;
+        let verified = safe.memory().await.verified.clone();
+        let [log, journal] = ends(safe, &verified);
+        let [least_log, least_journal] = stored.unwrap_or([log, journal]);
+        let least = [log.count.max(least_log.count), journal.count.max(least_journal.count)].map(Least);
+        let certificates = answered(|| session.member.safe_log(safe.id, log.count, least[0])).await?;
+        let records = answered(|| session.member.safe_journal(safe.id, journal.count, least[1])).await?;
+        if certificates.count < least[0].0 || records.seq < least[1].0 {
+            return Err(
+                rolled_back(session, [certificates.count, records.seq], least.map(|least| least.0)).await
+            );
+        }
+        let batch = Batch {
+            certificates: certificates.certificates.into_iter().map(Vec::from).collect(),
+            records: records.records.into_iter().map(Vec::from).collect(),
+        };
+        let nothing = batch.is_empty();
+        let taken = take(session, safe, batch).await?;
+        let now = {
+            let mut memory = safe.memory().await;
+            memory.heard = Some(clock::now());
+            ends(safe, &memory.verified)
+        };
+        if now[0].count >= certificates.count && now[1].count >= records.seq {
+            return raise_floor(session, safe, known).await;
+        }
+        if nothing || taken == 0 {
+            return Err(TransportError::Misbehaved("its items of a safe don't go on").into());
+        }
+    }
+}
+
+/// The heads that another device of the user has verified.
+async fn marked(session: &Session, safe: &OpenSafe) -> Result<Option<[Head; 2]>, Problem> {
+    let id = safe.id;
+    Ok(session.store(move |store| store.safe(id)).await?.and_then(|stored| stored.marked))
+}
+
+async fn rolled_back(session: &Session, shown: [u64; 2], known: [u64; 2]) -> Problem {
+    let text = format!(
+        "The server shows {} certificates and {} records of a safe, of which {} and {} were there.",
+        shown[0], shown[1], known[0], known[1]
+    );
+    let problem = Problem::new(ProblemKind::RolledBack, text);
+    session.alarm(&problem).await;
+    problem
+}
+
+/// From here on what comes is judged by at least what was known when the server was asked.
+async fn raise_floor(session: &Session, safe: &OpenSafe, known: u64) -> Result<(), Problem> {
+    let mut memory = safe.memory().await;
+    if memory.verified.present().is_none() || memory.verified.floor() >= known {
+        return Ok(());
+    }
+    memory.verified.raise_floor(known);
+    let [log, journal] = ends(safe, &memory.verified);
+    let taken =
+        taken(session, &memory.verified, [log, journal], [log.count, journal.count], Verified::default());
+    let id = safe.id;
+    session.store(move |store| store.take_safe_items(id, &taken)).await
+}
+
+/// What goes into the store with items that were verified.
+fn taken(
+    session: &Session,
+    safe: &VerifiedSafe,
+    heads: [Head; 2],
+    from: [u64; 2],
+    verified: Verified,
+) -> TakenItems {
+    TakenItems {
+        log_from: from[0],
+        certificates: verified.certificates,
+        journal_from: from[1],
+        records: verified.records,
+        verified: codec::encode(safe),
+        floor: safe.floor(),
+        heads,
+        role: safe.role(&session.open.summary.user),
+        founded: safe.present().is_some(),
+    }
+}
+
+/// Verifies items and keeps those that stand; how many. The caller holds the safe's turn.
+///
+/// # Errors
+/// As [`read`]; what stood before the item that was refused is kept all the same.
+pub(super) async fn take(session: &Session, safe: &OpenSafe, batch: Batch) -> Result<usize, Problem> {
+    if batch.is_empty() {
+        return Ok(0);
+    }
+    let mut members = session.log();
+    if batch.seen() > members.count() {
+        members = session.sync().await?;
+    }
+    let before = safe.memory().await.verified.clone();
+    let from = ends(safe, &before);
+    let own = session.open.summary.user;
+    let (after, verified, refused) = blocking_in(&session.tasks, move || {
+        let mut after = before;
+        let (verified, refused) = verify(&mut after, &members, own, batch);
+        Ok::<_, StoreError>((after, verified, refused))
+    })
+    .await?;
+    let count = verified.certificates.len() + verified.records.len();
+    if count > 0 {
+        let lost = verified.lost;
+        let counts = from.map(|head| head.count);
+        let gave = verified.gave_role;
+        check_marked(session, safe, from, &verified).await?;
+        let taken = taken(session, &after, ends(safe, &after), counts, verified);
+        let id = safe.id;
+        session
+            .store(move |store| {
+                store.take_safe_items(id, &taken)?;
+                if lost { store.drop_safe_state(id) } else { Ok(()) }
+            })
+            .await?;
+        let mut memory = safe.memory().await;
+        memory.verified = after;
+        memory.founded = true;
+        memory.refold |= lost;
+        if gave.is_some() {
+            memory.gave_role = gave;
+        }
+    }
+    match refused {
+        None => Ok(count),
+        Some(why) => Err(not_taken(session, safe.id, why).await),
+    }
+}
+
+/// What another device of the user has verified must be what this one takes in.
+async fn check_marked(
+    session: &Session,
+    safe: &OpenSafe,
+    from: [Head; 2],
+    verified: &Verified,
+) -> Result<(), Problem> {
+    let Some(marked) = marked(session, safe).await? else { return Ok(()) };
+    let records = verified.records.iter().map(|record| record.envelope.as_slice());
+    let certificates = verified.certificates.iter().map(Vec::as_slice);
+    let meets = passes(from[0], certificates, marked[0]) && passes(from[1], records, marked[1]);
+    if meets {
+        return Ok(());
+    }
+    let text = "The server shows another safe here than it showed to another device of yours.";
+    let problem = Problem::new(ProblemKind::RolledBack, text);
+    session.alarm(&problem).await;
+    Err(problem)
+}
+
+/// Whether a log passes through a head, as far as it is looked at here.
+fn passes<'a>(from: Head, items: impl Iterator<Item = &'a [u8]>, through: Head) -> bool {
+    let mut head = from;
+    for item in items {
+        head = head.after(item);
+        if head.count == through.count {
+            return head == through;
+        }
+    }
+    true
+}
+
+async fn not_taken(session: &Session, safe: SafeId, why: NotTaken) -> Problem {
+    let (kind, halts) = match why {
+        NotTaken::Fault(_) => (ProblemKind::ChainInvalid, false),
+        NotTaken::BelowFloor(_) => (ProblemKind::RolledBack, true),
+    };
+    let text = format!("What the server shows of safe {safe} is not valid: {why}.");
+    let problem = Problem::new(kind, text.clone());
+    if halts && let Err(error) = session.store(move |store| store.halt_safe(safe, &text)).await {
+        tracing::warn!(%error, "that a safe is halted could not be noted");
+    }
+    session.alarm(&problem).await;
+    problem
+}

@@ -1,0 +1,90 @@
+//! What an unlocked device does about its safes by itself: a task for each, and one that hears of
+//! news.
+//!
+//! Decides who is woken by what: a hint wakes the safe that it names, a stream that was opened anew
+//! wakes all, since what came meanwhile was not told. Refuses to take a hint for more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parsec_protocol::control::Problem;
+use parsec_protocol::ids::SafeId;
+
+use super::{loading, offers, task, views};
+use crate::session::{Session, manifest};
+use crate::transport::Trouble;
+use crate::transport::relay::SafeNews;
+use crate::transport::retry::Pauses;
+
+/// Runs for as long as the device is unlocked.
+pub(crate) async fn run(session: &Arc<Session>) {
+    let follow = async {
+        let error = session.member.follow_safes().await;
+        session.saw(&error.into());
+    };
+    tokio::join!(follow, hear(session));
+}
+
+async fn hear(session: &Arc<Session>) {
+    let mut news = session.member.safe_news();
+    let mut before = SafeNews::default();
+    let mut running = BTreeSet::new();
+    let mut pauses = Pauses::default();
+    loop {
+        if let Err(problem) = begin(session, &mut running).await {
+            tracing::warn!(name = problem.name.name(), %problem, "a safe can't be opened");
+        }
+        tokio::select! {
+            // Its sender is the session's own.
+            _ = news.changed() => {}
+            () = session.safes.changed.notified() => continue,
+        }
+        let now = news.borrow_and_update().clone();
+        if let Err(problem) = heard(session, &before, &now).await {
+            session.saw(&problem);
+            tracing::info!(name = problem.name.name(), %problem, "the safes can't be looked for");
+            if problem.retryable {
+                tokio::time::sleep(pauses.next_own()).await;
+                news.mark_changed();
+                continue;
+            }
+        }
+        pauses.reset();
+        before = now;
+    }
+}
+
+/// Starts a task for each safe that has none.
+async fn begin(session: &Arc<Session>, running: &mut BTreeSet<SafeId>) -> Result<(), Problem> {
+    running.retain(|safe| session.safes.get(*safe).is_some());
+    for safe in loading::open_all(session).await? {
+        if running.insert(safe.id) {
+            views::tell(session, &safe, "opened").await;
+            session.run(task::run(Arc::clone(session), safe));
+        }
+    }
+    Ok(())
+}
+
+/// Wakes those that there is news of.
+async fn heard(session: &Arc<Session>, before: &SafeNews, now: &SafeNews) -> Result<(), Problem> {
+    let anew = before.streams != now.streams;
+    let gone_on = changed(&before.gone_on, &now.gone_on);
+    let known = |safe: &SafeId| session.safes.get(*safe).is_some();
+    if anew || !gone_on.iter().all(known) {
+        // Another device of the user may have made or taken it: then the manifest says so.
+        manifest::keep(session, &Trouble::new(None)).await?;
+        offers::look(session).await?;
+        session.safes.changed.notify_one();
+    }
+    for safe in session.safes.all() {
+        if anew || gone_on.contains(&safe.id) {
+            safe.wanted.notify_one();
+        }
+    }
+    Ok(())
+}
+
+fn changed(before: &BTreeMap<SafeId, u64>, now: &BTreeMap<SafeId, u64>) -> Vec<SafeId> {
+    now.iter().filter(|(safe, times)| before.get(*safe) != Some(*times)).map(|(safe, _)| *safe).collect()
+}

@@ -1,0 +1,184 @@
+//! The one task of each safe of an unlocked device: it reads what is new, makes keys that are due,
+//! and writes what waits.
+//!
+//! Decides the order: first all that the server has, then a key that is due, then the queue. Tries
+//! again after errors that pass, with pauses; never backs off from other writers. Stops at what
+//! needs a person, and says so in the safe's view.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parsec_protocol::control::{Event, Problem, ProblemKind};
+use parsec_protocol::safes::rebase::{Notice, What};
+use tokio::time::Instant;
+
+use super::committing::Tried;
+use super::due::{self, Between};
+use super::folding::Outcome;
+use super::{boxes, committing, folding, founding, keys, offers, reading, staged, views};
+use crate::session::Session;
+use crate::session::open_safes::OpenSafe;
+use crate::store::Standing;
+use crate::transport::retry::Pauses;
+
+/// Records in a row of which none was accepted: others write too, but not for ever. Then the task
+/// takes a breath and goes on.
+const MOVED_ON_MAX: u32 = 64;
+
+/// Runs for as long as the device is unlocked, or the safe is there.
+pub(super) async fn run(session: Arc<Session>, safe: Arc<OpenSafe>) {
+    let mut pauses = Pauses::default();
+    let mut between = Between::default();
+    let mut news = session.news();
+    while session.safes.get(safe.id).is_some_and(|open| Arc::ptr_eq(&open, &safe)) {
+        news.mark_unchanged();
+        let done = round(&session, &safe, &mut between).await;
+        let pause = match &done {
+            Ok(at) => {
+                pauses.reset();
+                at.map(|at| at.saturating_duration_since(Instant::now()))
+            }
+            Err(problem) => {
+                session.saw(problem);
+                tracing::info!(safe = %safe.id, name = problem.name.name(), %problem, "a safe waits");
+                problem.retryable.then(|| pauses.next_own())
+            }
+        };
+        noted(&session, &safe, done.err()).await;
+        safe.went_on();
+        tokio::select! {
+            () = safe.wanted.notified() => {}
+            // Its sender is the session's own.
+            _ = news.changed() => {}
+            () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {}
+        }
+    }
+}
+
+/// Shows what keeps the safe from going on, or that nothing does.
+async fn noted(session: &Session, safe: &OpenSafe, problem: Option<Problem>) {
+    let name = |problem: &Option<Problem>| problem.as_ref().map(|problem| problem.name);
+    let changed = {
+        let mut memory = safe.memory().await;
+        let changed = name(&memory.problem) != name(&problem);
+        memory.problem = problem;
+        changed
+    };
+    if changed {
+        views::tell(session, safe, "problem").await;
+    }
+}
+
+/// Reads, makes a key, writes. Says when there is something to do without being asked.
+///
+/// # Errors
+/// What keeps it from going on.
+async fn round(
+    session: &Arc<Session>,
+    safe: &Arc<OpenSafe>,
+    between: &mut Between,
+) -> Result<Option<Instant>, Problem> {
+    let _turn = safe.turn.lock().await;
+    let (standing, founded, waiting) = {
+        let memory = safe.memory().await;
+        (memory.standing, memory.founded, memory.queue.len())
+    };
+    match standing {
+        Standing::Left => return Ok(None),
+        // Whose it is, and who is in it; nothing of what is inside.
+        Standing::Offered => {
+            let before = items(safe).await;
+            reading::read(session, safe).await?;
+            if items(safe).await[0] != before[0] {
+                views::tell(session, safe, "offered").await;
+            }
+            return Ok(None);
+        }
+        Standing::Accepted => {}
+    }
+    if !founded {
+        founding::post(session, safe).await?;
+        views::tell(session, safe, "created").await;
+    }
+    halted(session, safe).await?;
+    let before = items(safe).await;
+    if let Err(problem) = reading::read(session, safe).await {
+        if problem.name == ProblemKind::SafeUnknown && offers::has_gone(session, safe).await? {
+            views::tell(session, safe, "left").await;
+            return Ok(None);
+        }
+        return Err(problem);
+    }
+    keys::complete(session, safe).await?;
+    told(session, safe, folding::fold_up(session, safe).await?).await;
+    changed(session, safe, before).await;
+    let mut moved_on = 0;
+    let mut wake;
+    loop {
+        wake = due::settle(session, safe, between).await?;
+        match committing::post(session, safe).await? {
+            Tried::Nothing => break,
+            // A member who may not make one, or not at once: others do.
+            Tried::Due => {
+                let text = "The safe needs a new key, which another member makes.";
+                return Err(Problem::new(ProblemKind::SafeKeyMissing, text));
+            }
+            Tried::Accepted => moved_on = 0,
+            Tried::MovedOn => moved_on += 1,
+        }
+        keys::complete(session, safe).await?;
+        told(session, safe, folding::fold_up(session, safe).await?).await;
+        safe.went_on();
+        if moved_on > MOVED_ON_MAX {
+            return Err(Problem::new(ProblemKind::ServerBusy, "Others write in this safe all the time."));
+        }
+    }
+    staged::drop_added(session, safe).await?;
+    boxes::give(session, safe, between).await?;
+    if waiting > 0 || items(safe).await != before {
+        views::tell(session, safe, "shared").await;
+    }
+    Ok(wake)
+}
+
+async fn items(safe: &OpenSafe) -> [u64; 2] {
+    let memory = safe.memory().await;
+    memory.verified.present().map_or([0, 0], |now| [now.log.count, now.journal.count])
+}
+
+/// Nothing more is taken of a safe that fails by what was known here before.
+async fn halted(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
+    let id = safe.id;
+    let stored = session.store(move |store| store.safe(id)).await?;
+    match stored.and_then(|stored| stored.halted) {
+        Some(why) => Err(Problem::new(ProblemKind::RolledBack, why)),
+        None => Ok(()),
+    }
+}
+
+/// Tells people what a rebase made of their changes.
+async fn told(session: &Session, safe: &OpenSafe, outcome: Outcome) {
+    let Outcome { notices, grown } = outcome;
+    for Notice { what, entry, .. } in notices {
+        tracing::info!(safe = %safe.id, %entry, ?what, "a change met another one");
+        if what == What::ConflictName {
+            let (device, safe) = (session.open.summary.device, safe.id);
+            session.events().publish(Event::FileConflict { device, safe, entry });
+        }
+    }
+    if grown {
+        safe.went_on();
+    }
+}
+
+/// Tells what is new in it: members, the key, or files.
+async fn changed(session: &Session, safe: &OpenSafe, before: [u64; 2]) {
+    let now = items(safe).await;
+    let gave = safe.memory().await.gave_role.take();
+    if now[0] != before[0] {
+        session.safes_changed();
+        views::tell(session, safe, if gave.is_some() { "members" } else { "key" }).await;
+    } else if now[1] != before[1] {
+        views::tell(session, safe, "files").await;
+    }
+}

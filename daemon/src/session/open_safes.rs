@@ -1,0 +1,156 @@
+//! The safes of an unlocked device, in memory: what was verified and folded of each, its keys, and
+//! what waits to be shared.
+//!
+//! Decides nothing about what is in them: `safes` does, above. They are dropped with the session,
+//! so that locking takes keys, names and trees out of the memory. Refuses to be changed by two at a
+//! time: one task writes the logs, and whoever adds to a queue holds it for that moment.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parsec_protocol::control::Problem;
+use parsec_protocol::ids::{DeviceId, ObjectId, OrganisationId, SafeId, Timestamp, UserId};
+use parsec_protocol::safe_log::roles::Role;
+use parsec_protocol::safe_log::safe::VerifiedSafe;
+use parsec_protocol::safes::keys::SafeKeys;
+use parsec_protocol::safes::rebase::Pending;
+use parsec_protocol::safes::scratch::Delta;
+use parsec_protocol::safes::state::State;
+use tokio::sync::{Notify, watch};
+
+use crate::store::Standing;
+
+/// A change that was saved and is not shared yet.
+#[derive(Debug, Clone, minicbor::Encode, minicbor::Decode)]
+pub struct Queued {
+    /// The change, with what a rebase needs of it.
+    #[n(0)]
+    pub pending: Pending,
+    /// When it was saved, by this machine's clock.
+    #[n(1)]
+    pub saved: Timestamp,
+    /// Objects that were sealed for it, and that no accepted record has added.
+    #[n(2)]
+    pub adds: Vec<ObjectId>,
+}
+
+/// What is known of a safe.
+#[derive(Debug)]
+pub struct Memory {
+    /// How this device stands to it.
+    pub standing: Standing,
+    /// Whether the server has it.
+    pub founded: bool,
+    /// The user's role by the manifest or the server's list, until the safe's own log says it.
+    pub said: Option<Role>,
+    /// Its two logs, as far as they were verified.
+    pub verified: VerifiedSafe,
+    /// Its keys, each right by the log.
+    pub keys: SafeKeys,
+    /// The tree that accepted records made, as far as they were folded.
+    pub base: State,
+    /// What the queue makes of it.
+    pub delta: Delta,
+    /// What was saved and is not shared, oldest first.
+    pub queue: Vec<Queued>,
+    /// Whether the tree has to be folded anew from its beginning: a key was declared lost.
+    pub refold: bool,
+    /// Who last gave the device's user a role, or took it away, since the device was unlocked.
+    pub gave_role: Option<(UserId, Option<Role>)>,
+    /// What keeps it from going on.
+    pub problem: Option<Problem>,
+    /// When the server last said where its logs end.
+    pub heard: Option<Timestamp>,
+}
+
+/// A safe of an unlocked device.
+#[derive(Debug)]
+pub struct OpenSafe {
+    /// The safe's id.
+    pub id: SafeId,
+    /// The organisation of the device that has it.
+    pub organisation: OrganisationId,
+    /// The device that founded it.
+    pub founder: DeviceId,
+    memory: Arc<tokio::sync::Mutex<Memory>>,
+    /// Held by whoever reads or writes its logs: its task, or a call that signs a certificate.
+    pub turn: tokio::sync::Mutex<()>,
+    /// There is something to be read or written.
+    pub wanted: Notify,
+    /// Counts what was read, written or tried, for those who wait for something.
+    progress: watch::Sender<u64>,
+}
+
+/// What is known of a safe, held for a moment.
+pub type MemoryGuard = tokio::sync::OwnedMutexGuard<Memory>;
+
+impl OpenSafe {
+    /// A safe that was just read from the store.
+    #[must_use]
+    pub fn new(id: SafeId, organisation: OrganisationId, founder: DeviceId, memory: Memory) -> Self {
+        Self {
+            id,
+            organisation,
+            founder,
+            memory: Arc::new(tokio::sync::Mutex::new(memory)),
+            turn: tokio::sync::Mutex::default(),
+            wanted: Notify::new(),
+            progress: watch::Sender::new(0),
+        }
+    }
+
+    /// What is known of it. Never held over a call to the server.
+    pub async fn memory(&self) -> MemoryGuard {
+        Arc::clone(&self.memory).lock_owned().await
+    }
+
+    /// Tells those who wait that something was read, written or tried.
+    pub fn went_on(&self) {
+        self.progress.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Hears of it.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<u64> {
+        self.progress.subscribe()
+    }
+}
+
+/// All safes that were opened since the device was unlocked.
+#[derive(Debug, Default)]
+pub struct OpenSafes {
+    all: Mutex<BTreeMap<SafeId, Arc<OpenSafe>>>,
+    /// One is read from the store at a time, so that none is there twice.
+    pub opening: tokio::sync::Mutex<()>,
+    /// There may be others than before.
+    pub changed: Notify,
+}
+
+impl OpenSafes {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SafeId, Arc<OpenSafe>>> {
+        // Every change is one step, so a poisoned lock still guards a sound map.
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One that is open.
+    #[must_use]
+    pub fn get(&self, safe: SafeId) -> Option<Arc<OpenSafe>> {
+        self.lock().get(&safe).cloned()
+    }
+
+    /// All that are open, ascending by id.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<OpenSafe>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// This one is there no more.
+    pub fn remove(&self, safe: SafeId) {
+        self.lock().remove(&safe);
+    }
+
+    /// This one is open from now on.
+    pub fn insert(&self, safe: &Arc<OpenSafe>) {
+        self.lock().insert(safe.id, Arc::clone(safe));
+    }
+}

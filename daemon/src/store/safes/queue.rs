@@ -1,0 +1,78 @@
+//! What was saved here and is not shared yet, in its order; and the record that is being posted.
+//!
+//! Decides that the exact bytes of a record are durable before they go out: whether an answer that
+//! was lost was a yes, the journal says by them.
+
+use parsec_protocol::ids::SafeId;
+use rusqlite::Connection;
+
+use crate::store::integers::integer;
+use crate::store::{Store, StoreError};
+
+/// The queue is this from now on, in a transaction of somebody else's.
+pub(super) fn replace(connection: &Connection, safe: SafeId, changes: &[Vec<u8>]) -> Result<(), StoreError> {
+    connection.execute("DELETE FROM safe_change WHERE safe = ?1", [safe.as_bytes()])?;
+    let mut insert =
+        connection.prepare("INSERT INTO safe_change (safe, place, change) VALUES (?1, ?2, ?3)")?;
+    for (place, change) in (0_u64..).zip(changes) {
+        insert.execute((safe.as_bytes(), integer(place)?, change))?;
+    }
+    Ok(())
+}
+
+impl Store {
+    /// What waits to be shared, oldest first, encoded.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn safe_queue(&self, safe: SafeId) -> Result<Vec<Vec<u8>>, StoreError> {
+        let inner = self.inner()?;
+        let mut select =
+            inner.connection.prepare("SELECT change FROM safe_change WHERE safe = ?1 ORDER BY place")?;
+        let rows = select.query_map([safe.as_bytes()], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Adds changes at the end of the queue; all or none. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], the disk's.
+    pub fn queue_safe_changes(&self, safe: SafeId, changes: &[Vec<u8>]) -> Result<(), StoreError> {
+        let mut inner = self.inner()?;
+        let transaction = inner.connection.transaction()?;
+        {
+            let mut insert = transaction.prepare(
+                "INSERT INTO safe_change (safe, place, change)
+                 VALUES (?1, (SELECT coalesce(max(place) + 1, 0) FROM safe_change WHERE safe = ?1), ?2)",
+            )?;
+            for change in changes {
+                insert.execute((safe.as_bytes(), change))?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// The queue is this from now on. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], the disk's.
+    pub fn replace_safe_queue(&self, safe: SafeId, changes: &[Vec<u8>]) -> Result<(), StoreError> {
+        let mut inner = self.inner()?;
+        let transaction = inner.connection.transaction()?;
+        replace(&transaction, safe, changes)?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Keeps the record that is about to be posted. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], the disk's.
+    pub fn put_safe_posting(&self, safe: SafeId, record: &[u8]) -> Result<(), StoreError> {
+        self.inner()?
+            .connection
+            .execute("UPDATE safe SET posting = ?2 WHERE id = ?1", (safe.as_bytes(), record))?;
+        Ok(())
+    }
+}

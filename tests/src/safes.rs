@@ -1,0 +1,190 @@
+//! Safes by the local API: what a test asks of one, in a line each.
+//!
+//! Decides nothing: a test names the safe and the paths, and judges the answers.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::AsFd as _;
+
+use parsec_protocol::control::{
+    DeviceSelector, EventItem, FileChanged, FileConflicts, FileConflictsResult, FileGot, FileList,
+    FileListResult, FilePut, FileSelector, SafeCreate, SafeRole, SafeSelector, SafeShare, SafeShared,
+    SafeStanding, SafeSummary, SafeSync, SafeSynced, SafeUnshare, SafeUnshared, SafeView, method,
+};
+
+use crate::device::Device;
+use crate::events::Follower;
+use crate::rpc::Failed;
+
+/// Seconds that a test waits for the server: a busy machine's.
+const WAIT_SECONDS: u32 = 60;
+
+/// A safe as one device has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Safe<'a> {
+    /// Whose daemon is asked.
+    pub device: &'a Device,
+    /// Name of the safe, or the start of its id.
+    pub name: &'a str,
+}
+
+/// Makes a safe; the server has it when this returns.
+///
+/// # Panics
+/// If it can't be made.
+#[must_use]
+pub fn create(device: &Device, name: &str) -> SafeView {
+    let asked = SafeCreate { select: DeviceSelector::default(), name: name.parse().unwrap() };
+    device.call(method::SAFE_CREATE, asked).unwrap()
+}
+
+impl Safe<'_> {
+    fn select() -> DeviceSelector {
+        DeviceSelector::default()
+    }
+
+    fn selector(&self) -> SafeSelector {
+        SafeSelector { select: Self::select(), safe: self.name.to_owned() }
+    }
+
+    /// Takes it.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn accept(&self) -> Result<SafeView, Failed> {
+        self.device.call(method::SAFE_ACCEPT, self.selector())
+    }
+
+    /// Leaves it.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn leave(&self) -> Result<SafeView, Failed> {
+        self.device.call(method::SAFE_LEAVE, self.selector())
+    }
+
+    /// Lets somebody in.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn share(&self, member: &str, role: SafeRole) -> Result<SafeShared, Failed> {
+        let asked =
+            SafeShare { select: Self::select(), safe: self.name.to_owned(), member: member.to_owned(), role };
+        self.device.call(method::SAFE_SHARE, asked)
+    }
+
+    /// Takes somebody out.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn unshare(&self, member: &str) -> Result<SafeUnshared, Failed> {
+        let asked =
+            SafeUnshare { select: Self::select(), safe: self.name.to_owned(), member: member.to_owned() };
+        self.device.call(method::SAFE_UNSHARE, asked)
+    }
+
+    /// Everything goes out and comes in.
+    ///
+    /// # Panics
+    /// If it doesn't.
+    pub fn sync(&self) -> SafeView {
+        let asked =
+            SafeSync { select: Self::select(), safe: self.name.to_owned(), wait_seconds: Some(WAIT_SECONDS) };
+        let synced: SafeSynced = self.device.call(method::SAFE_SYNC, asked).unwrap();
+        assert!(synced.done, "{synced:?}");
+        synced.safe
+    }
+
+    /// Puts contents into a file, over what is there.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn put(&self, path: &str, contents: &[u8], wait_seconds: u32) -> Result<FileChanged, Failed> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(contents).unwrap();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        let asked = FilePut {
+            select: Self::select(),
+            safe: self.name.to_owned(),
+            path: path.to_owned(),
+            size: Some(contents.len() as u64),
+            modified_ns: None,
+            executable: false,
+            replace: true,
+            wait_seconds: Some(wait_seconds),
+        };
+        self.device.client()?.call_with(method::FILE_PUT, asked, file.as_fd())
+    }
+
+    /// Puts contents into a file; the server has them when this returns.
+    ///
+    /// # Panics
+    /// If it hasn't.
+    pub fn put_shared(&self, path: &str, contents: &[u8]) -> FileChanged {
+        let done = self.put(path, contents, WAIT_SECONDS).unwrap();
+        assert!(done.shared, "{done:?}");
+        done
+    }
+
+    /// The contents of a file.
+    ///
+    /// # Errors
+    /// The daemon's.
+    ///
+    /// # Panics
+    /// If another number of bytes came than the daemon says.
+    pub fn get(&self, path: &str) -> Result<Vec<u8>, Failed> {
+        let mut file: File = tempfile::tempfile().unwrap();
+        let asked =
+            FileSelector { select: Self::select(), safe: self.name.to_owned(), path: path.to_owned() };
+        let got: FileGot = self.device.client()?.call_with(method::FILE_GET, asked, file.as_fd())?;
+        let mut contents = Vec::new();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file.read_to_end(&mut contents).unwrap();
+        assert_eq!(got.bytes, contents.len() as u64);
+        Ok(contents)
+    }
+
+    /// Paths of everything in it, in their order.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn paths(&self) -> Result<Vec<String>, Failed> {
+        let asked = FileList {
+            select: Self::select(),
+            safe: self.name.to_owned(),
+            path: "/".to_owned(),
+            recursive: true,
+            after: None,
+        };
+        let list: FileListResult = self.device.call(method::FILE_LIST, asked)?;
+        Ok(list.files.into_iter().map(|file| file.path).collect())
+    }
+
+    /// Conflict copies.
+    ///
+    /// # Panics
+    /// If they can't be listed.
+    #[must_use]
+    pub fn conflicts(&self) -> FileConflictsResult {
+        let asked = FileConflicts { select: Self::select(), safe: self.name.to_owned(), after: None };
+        self.device.call(method::FILE_CONFLICTS, asked).unwrap()
+    }
+}
+
+/// Follows a device's events until one of its safes is as wanted.
+pub fn until(events: &mut Follower, wanted: impl Fn(&SafeSummary) -> bool) -> SafeSummary {
+    loop {
+        let found = events.state.as_ref().and_then(|state| state.safes.iter().find(|safe| wanted(safe)));
+        if let Some(found) = found {
+            return found.clone();
+        }
+        let _: EventItem = events.item().unwrap();
+    }
+}
+
+/// Whether a safe is accepted and has nothing in its way.
+#[must_use]
+pub fn is_well(safe: &SafeSummary) -> bool {
+    safe.standing == SafeStanding::Accepted && safe.problem.is_none()
+}

@@ -1,0 +1,186 @@
+//! What goes wrong with safes and their files, with real daemons and a real server: each problem
+//! from its own cause.
+
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
+use std::os::fd::AsFd as _;
+
+use parsec_protocol::control::ProblemKind as K;
+use parsec_protocol::control::{
+    ChoiceMode, FileChanged, FileEntry, FileGot, FileListResult, FilePut, FileSelector, SafeShowResult,
+    SafeStanding, SafeView, method,
+};
+use parsec_tests::device::Device;
+use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
+use parsec_tests::rpc::Failed;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+fn named<T: std::fmt::Debug>(result: Result<T, Failed>) -> Option<K> {
+    result.unwrap_err().name()
+}
+
+fn call<R: DeserializeOwned>(device: &Device, method: &str, parameters: Value) -> Result<R, Failed> {
+    device.call(method, parameters)
+}
+
+fn created(device: &Device, name: &str) -> SafeView {
+    call(device, method::SAFE_CREATE, json!({ "name": name })).unwrap()
+}
+
+/// An open file with these contents, at its beginning.
+fn file(contents: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(contents).unwrap();
+    file.rewind().unwrap();
+    file
+}
+
+fn put(device: &Device, safe: &str, path: &str, contents: &[u8]) -> Result<FileChanged, Failed> {
+    put_as(device, safe, path, contents, contents.len() as u64)
+}
+
+/// Puts contents, and says that they have another size.
+fn put_as(
+    device: &Device,
+    safe: &str,
+    path: &str,
+    contents: &[u8],
+    size: u64,
+) -> Result<FileChanged, Failed> {
+    let asked = FilePut {
+        select: parsec_protocol::control::DeviceSelector::default(),
+        safe: safe.to_owned(),
+        path: path.to_owned(),
+        size: Some(size),
+        modified_ns: None,
+        executable: false,
+        replace: false,
+        wait_seconds: Some(120),
+    };
+    device.client()?.call_with(method::FILE_PUT, asked, file(contents).as_fd())
+}
+
+fn get(device: &Device, safe: &str, path: &str) -> Result<FileGot, Failed> {
+    let asked = FileSelector {
+        select: parsec_protocol::control::DeviceSelector::default(),
+        safe: safe.to_owned(),
+        path: path.to_owned(),
+    };
+    device.client()?.call_with(method::FILE_GET, asked, file(b"").as_fd())
+}
+
+/// A member beside Alice.
+fn bob(fixture: &Fixture) -> Device {
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let ends = fixture.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
+    ends.claimer.unwrap();
+    ends.greeter.unwrap();
+    bob
+}
+
+#[test]
+fn a_safe_and_a_path_are_named_rightly_or_refused() {
+    let fixture = Fixture::found(FixtureOptions::default());
+    let alice = &fixture.alice;
+    let plans = created(alice, "Plans");
+    let show = |safe: &str| call::<SafeShowResult>(alice, method::SAFE_SHOW, json!({ "safe": safe }));
+    assert_eq!(show("Plans").unwrap().safe.safe, plans.safe);
+    let id = plans.safe.to_string();
+    assert_eq!(show(&id[..8]).unwrap().safe.safe, plans.safe);
+    for unknown in ["plans", "Plan", &id[..3], ""] {
+        assert_eq!(named(show(unknown)), Some(K::SafeUnknown), "{unknown}");
+    }
+    created(alice, "Plans");
+    assert_eq!(named(show("Plans")), Some(K::SafeAmbiguous));
+
+    let folder = |path: &str| {
+        call::<FileChanged>(alice, method::FILE_MAKE_FOLDER, json!({ "safe": id, "path": path }))
+    };
+    let stat = |path: &str| call::<FileEntry>(alice, method::FILE_STAT, json!({ "safe": id, "path": path }));
+    folder("/a").unwrap();
+    assert_eq!(named(folder("/a")), Some(K::PathExists));
+    assert_eq!(named(folder("/b/c")), Some(K::PathNotFound));
+    assert_eq!(named(stat("/b")), Some(K::PathNotFound));
+    for bad in ["", "a", "/..", "/a/../b", "/a//b", "/x\\x00", "/\\q", &format!("/{}", "x".repeat(256))] {
+        assert_eq!(named(folder(bad)), Some(K::NameInvalid), "{bad}");
+    }
+    put(alice, &id, "/a/file", b"contents").unwrap();
+    assert_eq!(named(folder("/a/file/below")), Some(K::NotAFolder));
+    assert_eq!(named(put(alice, &id, "/a", b"x")), Some(K::IsAFolder));
+    assert_eq!(named(put(alice, &id, "/a/file", b"x")), Some(K::PathExists));
+    assert_eq!(named(get(alice, &id, "/a")), Some(K::IsAFolder));
+    let over = json!({ "safe": id, "from": "/a/file", "to": "/c", "replace": true });
+    call::<FileChanged>(alice, method::FILE_COPY, over).unwrap();
+    folder("/d").unwrap();
+    let over = json!({ "safe": id, "from": "/d", "to": "/c", "replace": true });
+    assert_eq!(named(call::<FileChanged>(alice, method::FILE_MOVE, over)), Some(K::NotAFile));
+    let remove = json!({ "safe": id, "path": "/a" });
+    assert_eq!(named(call::<FileChanged>(alice, method::FILE_REMOVE, remove)), Some(K::FolderNotEmpty));
+
+    // Contents come through a descriptor, and are as many as was said.
+    let without = json!({ "safe": id, "path": "/e" });
+    assert_eq!(named(call::<FileChanged>(alice, method::FILE_PUT, without)), Some(K::DescriptorMissing));
+    assert_eq!(named(put_as(alice, &id, "/e", b"three", 3)), Some(K::ContentsChanged));
+    assert_eq!(named(put_as(alice, &id, "/e", b"three", 7)), Some(K::ContentsChanged));
+    assert_eq!(named(stat("/e")), Some(K::PathNotFound), "nothing was kept");
+}
+
+#[test]
+fn a_role_allows_what_it_says_and_nothing_before_it_is_accepted() {
+    let fixture = Fixture::found(FixtureOptions::default());
+    let bob = bob(&fixture);
+    let safe = created(&fixture.alice, "Plans").safe;
+    let id = safe.to_string();
+    put(&fixture.alice, &id, "/plan", b"in May").unwrap();
+    let share = |role: &str| json!({ "safe": id, "member": BOB_EMAIL, "role": role });
+    fixture.alice.call::<Value>(method::SAFE_SHARE, share("reader")).unwrap();
+    let _ = bob.until_safe(|offered| offered.safe == safe && offered.standing == SafeStanding::Offered);
+    let list = || call::<FileListResult>(&bob, method::FILE_LIST, json!({ "safe": id, "path": "/" }));
+    assert_eq!(named(list()), Some(K::SafeNotAccepted));
+    call::<SafeView>(&bob, method::SAFE_ACCEPT, json!({ "safe": id })).unwrap();
+    call::<Value>(&bob, method::SAFE_SYNC, json!({ "safe": id, "wait_seconds": 120 })).unwrap();
+    assert_eq!(get(&bob, &id, "/plan").unwrap().bytes, 6);
+    assert_eq!(named(put(&bob, &id, "/mine", b"x")), Some(K::SafeRoleTooLow));
+    assert_eq!(named(bob.call::<Value>(method::SAFE_SHARE, share("owner"))), Some(K::SafeRoleTooLow));
+    let leave = json!({ "safe": id });
+    assert_eq!(named(call::<SafeView>(&fixture.alice, method::SAFE_LEAVE, leave)), Some(K::SafeLastOwner));
+}
+
+#[test]
+fn without_a_server_what_is_saved_waits_and_what_is_elsewhere_is_not_to_be_had() {
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let bob = bob(&fixture);
+    let safe = created(&fixture.alice, "Plans").safe;
+    let id = safe.to_string();
+    let share = json!({ "safe": id, "member": BOB_EMAIL, "role": "contributor" });
+    fixture.alice.call::<Value>(method::SAFE_SHARE, share).unwrap();
+    let _ = bob.until_safe(|offered| offered.safe == safe);
+    call::<SafeView>(&bob, method::SAFE_ACCEPT, json!({ "safe": id })).unwrap();
+    put(&fixture.alice, &id, "/plan", &[7; 300_000]).unwrap();
+    call::<Value>(&bob, method::SAFE_SYNC, json!({ "safe": id, "wait_seconds": 120 })).unwrap();
+    fixture.server.kill();
+    assert_eq!(named(get(&bob, &id, "/plan")), Some(K::ContentsUnavailable));
+
+    let asked = json!({ "safe": id, "path": "/offline", "wait_seconds": 1 });
+    let made: FileChanged = call(&fixture.alice, method::FILE_MAKE_FOLDER, asked).unwrap();
+    assert_eq!((made.saved, made.shared), (true, false));
+    let said = fixture.alice.ctl(&["safe", "status", &id, "--json"]).well().json();
+    assert_eq!(said["safes"][0]["changes"][0]["path"], "/offline");
+    let said = fixture.alice.ctl(&["safe", "mkdir", &format!("{id}:/more"), "--wait", "1"]);
+    assert_eq!(said.code, 75, "{said:?}");
+
+    // A safe that the server doesn't have yet is nobody's to share.
+    let alone = created(&fixture.alice, "Alone");
+    assert!(!alone.shared);
+    let share = json!({ "safe": "Alone", "member": BOB_EMAIL, "role": "reader" });
+    assert_eq!(named(fixture.alice.call::<Value>(method::SAFE_SHARE, share)), Some(K::NotSharedYet));
+
+    fixture.restart_server();
+    for safe in [&id, "Alone"] {
+        let asked = json!({ "safe": safe, "wait_seconds": 120 });
+        let synced: Value = call(&fixture.alice, method::SAFE_SYNC, asked).unwrap();
+        assert_eq!(synced["done"], true, "it drains by itself: {synced}");
+    }
+}
