@@ -59,10 +59,10 @@ impl Written {
             time: parsecd::os::clock::now(),
             key: keys.user_seed.encryption_key().hash(),
         };
-        let content = Summary { directory_key: &keys.directory_key, anchor };
+        let content = Summary { directory_key: &keys.directory_key, anchor, safes: Vec::new() };
         let key = keys.user_seed.manifest_key(&summary.organisation, &summary.user);
         let source = &mut parsecd::os::entropy::System;
-        let envelope = manifest::seal_empty(&place, &content, &key, &keys.signing_key, source).unwrap();
+        let envelope = manifest::seal(&place, content, &key, &keys.signing_key, source).unwrap();
         fixture.tamper("UPDATE manifest SET version = ?1, envelope = ?2", (before + 1, &envelope));
         place.version
     }
