@@ -154,8 +154,9 @@ fn make(purpose: Purpose) -> Vec<u8> {
             };
             let key = ManifestKey::from_bytes(&mut SEED.clone());
             let directory_key = DirectoryKey::from_bytes(&mut SEED.clone());
-            let summary = Summary { directory_key: &directory_key, anchor: Org::empty().log.head() };
-            manifest::seal_empty(&place, &summary, &key, &signing(), &mut Seed(1)).unwrap()
+            let summary =
+                Summary { directory_key: &directory_key, anchor: Org::empty().log.head(), safes: Vec::new() };
+            manifest::seal(&place, summary, &key, &signing(), &mut Seed(1)).unwrap()
         }
         Purpose::SafeCertificate => {
             safe_certificate().sign_with(|context, message| signing().sign(context, message))

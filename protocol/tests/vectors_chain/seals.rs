@@ -7,7 +7,7 @@ use parsec_protocol::chain::organisation::members::{NameOf, seal_name};
 use parsec_protocol::codec;
 use parsec_protocol::ids::Timestamp;
 use parsec_protocol::keys::{DirectoryKey, UserSeed};
-use parsec_protocol::manifest::{ManifestHeader, Summary, seal_empty};
+use parsec_protocol::manifest::{self, ManifestHeader, Summary};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::sealing::KeyHash;
 use serde_json::{Value, json};
@@ -114,8 +114,8 @@ pub(crate) fn manifests(set: &mut Set) {
     let seal = |header: &ManifestHeader, by: u64| {
         let key = seed_of([3; 32]).manifest_key(&header.organisation, &header.user);
         let directory_key = DirectoryKey::from_bytes(&mut [1; 32]);
-        let summary = Summary { directory_key: &directory_key, anchor };
-        seal_empty(header, &summary, &key, &signing_key(by), &mut Seed(9)).unwrap()
+        let summary = Summary { directory_key: &directory_key, anchor, safes: Vec::new() };
+        manifest::seal(header, summary, &key, &signing_key(by), &mut Seed(9)).unwrap()
     };
     let given = |envelope: &[u8]| {
         json!({
