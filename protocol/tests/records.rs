@@ -23,9 +23,10 @@ use parsec_protocol::ids::{AttemptId, DeviceId, Email, Invited, ObjectId, SafeId
 use parsec_protocol::keys::{Entropy as _, UserSeed};
 use parsec_protocol::limits::BODY_MAX_BYTES;
 use parsec_protocol::manifest::ManifestHeader;
+use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::public_keys::{Hash, Signature, VerifyKey};
 use parsec_protocol::relay;
-use parsec_protocol::safe_log::ring::{Recipient, RingHead, RingList, RingPart};
+use parsec_protocol::safe_log::ring::{BoxFor, Recipient, RingHead, RingList, RingPart};
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::{certificate, record};
 use parsec_protocol::sealing::{EncryptionKey, KeyHash, SECRET_BOX_BYTES};
@@ -491,6 +492,60 @@ impl Draw {
         }
     }
 
+    fn safe_entry(&mut self) -> relay::SafeEntry {
+        relay::SafeEntry {
+            safe: self.safe(),
+            founder: self.device(),
+            role: self.change().role,
+            log: self.head(),
+            journal: self.head(),
+        }
+    }
+
+    fn safe_list(&mut self) -> relay::SafeList {
+        relay::SafeList { safes: self.many(Self::safe_entry), next: self.maybe(Self::safe) }
+    }
+
+    fn new_safe(&mut self) -> relay::NewSafe {
+        let parts = self.many(|draw| draw.blob().into());
+        relay::NewSafe { certificate: self.blob().into(), ring: self.blob().into(), parts }
+    }
+
+    fn safe_call(&mut self) -> relay::SafeCertificate {
+        let boxes = self.many(|draw| BoxFor { user: draw.user(), sealed: draw.blob().into() });
+        let ring = self.maybe(Self::blob).map(Into::into);
+        relay::SafeCertificate { certificate: self.blob().into(), ring, boxes }
+    }
+
+    fn posted(&mut self) -> relay::PostedBoxes {
+        let one = |draw: &mut Self| relay::PostedBox { author: draw.user(), sealed: draw.blob().into() };
+        relay::PostedBoxes { boxes: self.many(one) }
+    }
+
+    fn record_answer(&mut self) -> relay::RecordAnswer {
+        let (log, seq) = (self.number(), self.number());
+        match self.below(2) {
+            0 => relay::RecordAnswer::Accepted { seq },
+            _ => relay::RecordAnswer::MovedOn { log, seq, records: self.many(|draw| draw.blob().into()) },
+        }
+    }
+
+    fn object_heads(&mut self) -> relay::ObjectHeads {
+        relay::ObjectHeads(self.many(|draw| relay::ObjectHead {
+            object: draw.object(),
+            hash: ObjectHash::from_bytes(draw.bytes()),
+            length: u32::from_be_bytes(draw.bytes()),
+        }))
+    }
+
+    fn object_ids(&mut self) -> relay::ObjectIds {
+        relay::ObjectIds { objects: self.many(Self::object) }
+    }
+
+    fn safe_hint(&mut self) -> relay::SafeHint {
+        relay::SafeHint { safe: self.safe(), log: self.number(), seq: self.number() }
+    }
+
     /// Other bytes, close to these.
     fn damaged(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = bytes.to_vec();
@@ -639,6 +694,14 @@ records! {
     relay_device_box: device_box = 33;
     relay_key_box: key_box = 34;
     relay_key_box_upload: key_box_upload = 35;
+    relay_safe_list: safe_list = 50;
+    relay_new_safe: new_safe = 51;
+    relay_safe_certificate: safe_call = 52;
+    relay_posted_boxes: posted = 53;
+    relay_record_answer: record_answer = 54;
+    relay_object_heads: object_heads = 55;
+    relay_object_ids: object_ids = 56;
+    relay_safe_hint: safe_hint = 57;
     safe_certificate: safe_certificate = 60;
     safe_record: safe_record = 61;
     safe_ring_head: ring_head = 62;

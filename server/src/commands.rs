@@ -4,7 +4,7 @@
 //! could not be shown. Refuses to leave a person in the dark about it: a token that was not shown
 //! can be had again by another command, and the message names it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use parsec_host::exit;
 use parsec_host::output::{self, OutputError, show, show_for_good};
@@ -225,11 +225,15 @@ fn show_token(json: bool, name: &str, token: &str, done: impl FnOnce() -> String
 pub fn back_up(asked: &Backup) -> Result<(), Failure> {
     let made = store::back_up(&asked.database.database, &asked.file)?;
     let file = asked.file.display();
+    let objects = objects_beside(&asked.database.database);
     let text = if asked.database.json {
-        json!({"backup": text_of(&asked.file), "bytes": made.bytes, "organisations": made.organisations, "certificates": made.certificates}).to_string()
+        json!({"backup": text_of(&asked.file), "bytes": made.bytes, "organisations": made.organisations, "certificates": made.certificates, "objects": objects.as_deref().map(text_of)}).to_string()
     } else {
+        let copy_too = objects.map_or_else(String::new, |folder| {
+            format!("; objects of safes are not in it: copy the folder {} now", folder.display())
+        });
         format!(
-            "{file}: {} organisations, {} certificates, {} bytes, checked",
+            "{file}: {} organisations, {} certificates, {} bytes, checked{copy_too}",
             made.organisations, made.certificates, made.bytes
         )
     };
@@ -251,15 +255,24 @@ pub fn restore(asked: &Restore) -> Result<(), Failure> {
     };
     let text = if asked.database.json {
         let former = done.former.as_deref().map(text_of);
-        json!({"database": text_of(database), "former": former, "organisations": done.organisations, "certificates": done.certificates}).to_string()
+        let objects = objects_beside(database);
+        json!({"database": text_of(database), "former": former, "organisations": done.organisations, "certificates": done.certificates, "objects": objects.as_deref().map(text_of)}).to_string()
     } else {
+        let left = objects_beside(database).map_or_else(String::new, |folder| {
+            format!("; objects of safes were left as they are, in {}", folder.display())
+        });
         format!(
-            "{place}: restored, {} organisations, {} certificates; {former}",
+            "{place}: restored, {} organisations, {} certificates; {former}{left}",
             done.organisations, done.certificates
         )
     };
     show(&format!("{text}\n"))
         .map_err(|source| Failure::Unshown { done: format!("{place} is restored; {former}"), source })
+}
+
+/// The folder of a database's objects, where there is one.
+fn objects_beside(database: &Path) -> Option<PathBuf> {
+    Some(crate::objects::beside(database)).filter(|folder| folder.is_dir())
 }
 
 /// A path as JSON can hold it.

@@ -31,9 +31,10 @@ const REQUESTS: u64 = 26;
 /// has grown. None for the signer, who is known by then, and none for the 24 events of what has
 /// changed in the invitation.
 const HANDED_OVER: u64 = REQUESTS + 2;
-/// Row operations of these. Four are for encryption keys: the newcomer's two are kept, the hash of
-/// the device's is looked for among all, and the device among those that were named as abandoned.
-const OPERATIONS_MAX: u64 = 137;
+/// Row operations of these. One is for the safes of whoever opens a stream. Four are for encryption
+/// keys: the newcomer's two are kept, the hash of the device's is looked for among all, and the
+/// device among those that were named as abandoned.
+const OPERATIONS_MAX: u64 = 138;
 
 async fn bench() -> (Bench, Arc<Costs>) {
     let folder = tempfile::tempdir().unwrap();

@@ -67,10 +67,10 @@ async fn piece_of_safes(app: &Arc<App>) -> bool {
     });
     let Ok((objects, more)) = removed.await else { return false };
     let more = more || objects.len() == SAFES_PIECE;
-    let keeper = Arc::clone(app);
+    let remover = Arc::clone(app);
     let removing = tokio::task::spawn_blocking(move || {
         for gone in objects {
-            if let Err(error) = keeper.objects.store.remove(&gone.place, &gone.named) {
+            if let Err(error) = remover.objects.store.remove(&gone.place, &gone.named) {
                 // Bytes without a row are nobody's: they take room, and no more.
                 tracing::error!(%error, "the file of an object could not be removed");
             }

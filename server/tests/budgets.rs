@@ -256,7 +256,9 @@ async fn the_operator_removes_what_is_over_and_nothing_else() {
     bob.member(&alice).log(&bench).await;
     assert_eq!(Claim::new(&alice, over).start(&bench).await.code(), ErrorCode::InvitationUnknown);
     let lines = organisation_usage(&database, "acme").unwrap();
-    let [UsageLine::Lasting { manifests: 0, log, keys }] = lines.as_slice() else { panic!("{lines:?}") };
+    let [UsageLine::Lasting { manifests: 0, log, keys, safes: 0 }] = lines.as_slice() else {
+        panic!("{lines:?}")
+    };
     assert!(*log > 1_000, "certificates and the receipt");
     assert!((4 * 1_216..4 * 1_230).contains(keys), "two people's keys and two devices'");
     assert!(lines[0].json("acme").starts_with(r#"{"organisation":"acme","kind":"lasting","#));

@@ -141,8 +141,8 @@ async fn the_same_bytes_get_the_same_answer_and_whoever_is_late_hears_what_stand
     assert_eq!(bob.get(&bench, &journal(&bob, &id)).await.code(), ErrorCode::SafeUnknown);
 }
 
-/// Strangers of the organisation are told the same of a safe that is there and of none; strangers to
-/// the organisation are told nothing at all.
+/// Strangers to a safe are told the same of one that is there and of none; strangers to the
+/// organisation are told nothing at all.
 #[tokio::test]
 async fn nobody_else_is_told_that_there_is_a_safe() {
     let bench = Bench::start().await;
@@ -276,7 +276,7 @@ async fn what_breaks_a_rule_is_refused_under_its_name() {
     assert_eq!(carol.write(&bench, &safe, &[]).await, 2);
 }
 
-/// Nobody writes by a view from before a revocation: not the revoked, nor anybody who hasn't seen it.
+/// Nobody writes by a view from before a revocation: not the revoked, nor who hasn't seen it.
 #[tokio::test]
 async fn an_old_view_of_the_organisation_is_behind() {
     let bench = Bench::start().await;

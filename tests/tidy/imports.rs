@@ -245,6 +245,7 @@ const WINDOWS: &[Window] = &[
             "codec",
             "public_keys",
             "claim_receipt",
+            "object_hash",
             // What is shown of a key; nothing that opens a box.
             "sealing/EncryptionKey",
             "sealing/KeyHash",

@@ -1,6 +1,9 @@
 //! The socket as a whole: who gets in, what a client may cost, how serving ends.
 
 use std::fs;
+use std::io::{IoSlice, Read as _, Seek as _, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +12,7 @@ use futures_util::future::BoxFuture;
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::{RpcModule, SubscriptionSink};
 use parsec_protocol::control::{LINE_MAX_BYTES, Problem};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -45,6 +49,13 @@ fn module(bench: Arc<Bench>) -> RpcModule<Arc<Bench>> {
         .unwrap();
     module.register_async_method("panic", |_, _, _| async { panic_now() }).unwrap();
     module
+        .register_method("file", |_, _, extensions| {
+            let mut text = String::new();
+            fs::File::from(methods::file(extensions)?).read_to_string(&mut text).unwrap();
+            Ok::<_, ErrorObjectOwned>(text)
+        })
+        .unwrap();
+    module
         .register_subscription("watch", "changed", "unwatch", |_, pending, bench, _| async move {
             let sink: SubscriptionSink = pending.accept().await?;
             sink.send(serde_json::value::to_raw_value("first").unwrap()).await?;
@@ -71,6 +82,10 @@ struct Open;
 impl Authorize for Open {
     fn admit<'a>(&'a self, _: &'a client::Client, _: &'a str) -> BoxFuture<'a, Result<(), Problem>> {
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn takes_file(&self, method: &str) -> bool {
+        method == "file"
     }
 }
 
@@ -644,4 +659,122 @@ async fn another_user_is_not_served() {
     let mut client = served.client().await;
     client.call(1, "echo").await;
     assert_eq!(client.line().await.unwrap()["id"], 1);
+}
+
+/// A file with this text, open at its beginning.
+fn file_of(text: &str) -> fs::File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.rewind().unwrap();
+    file
+}
+
+impl Client {
+    /// Sends bytes and open files in one message.
+    fn pass(&self, bytes: &str, files: &[BorrowedFd<'_>]) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+        let mut beside = SendAncillaryBuffer::new(&mut space);
+        assert!(beside.push(SendAncillaryMessage::ScmRights(files)));
+        let text = [IoSlice::new(bytes.as_bytes())];
+        let sent = sendmsg(self.0.get_ref(), &text, &mut beside, SendFlags::NOSIGNAL).unwrap();
+        assert_eq!(sent, bytes.len());
+    }
+}
+
+fn request(id: u32, method: &str) -> String {
+    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"{method}\"}}")
+}
+
+#[tokio::test]
+async fn an_open_file_belongs_to_the_request_whose_line_it_ends() {
+    let served = Served::start();
+    let mut client = served.client().await;
+    // Whole lines at once, the end alone, and requests without one before, between and behind.
+    client.send(&format!("{}\n", request(1, "echo"))).await;
+    client.pass(&format!("{}\n", request(2, "file")), &[file_of("two").as_fd()]);
+    client.send(&request(3, "file")).await;
+    client.pass("\n", &[file_of("three").as_fd()]);
+    client.send(&format!("{}\n", request(4, "file"))).await;
+    let mut answers = std::collections::BTreeMap::new();
+    for _ in 0..4 {
+        let answer = client.line().await.unwrap();
+        answers.insert(answer["id"].as_u64().unwrap(), answer);
+    }
+    assert_eq!(answers[&2]["result"], "two");
+    assert_eq!(answers[&3]["result"], "three");
+    assert_eq!(answers[&4]["error"]["data"]["name"], "descriptor_missing");
+}
+
+/// Pipes and sockets have contents; a folder or a device would be a place in the file system that
+/// the daemon looks into for somebody.
+#[tokio::test]
+async fn folders_and_devices_are_no_contents() {
+    let served = Served::start();
+    let mut client = served.client().await;
+    let folder = fs::File::open(served.folder.path()).unwrap();
+    let null = fs::File::open("/dev/null").unwrap();
+    for file in [folder.as_fd(), null.as_fd()] {
+        client.pass(&format!("{}\n", request(1, "file")), &[file]);
+        assert_eq!(client.error().await, "invalid_request");
+    }
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"piped").unwrap();
+    drop(writer);
+    client.pass(&format!("{}\n", request(2, "file")), &[reader.as_fd()]);
+    assert_eq!(client.line().await.unwrap()["result"], "piped");
+}
+
+/// Whoever passes what nobody asked for is told, and not listened to any more.
+#[tokio::test]
+async fn an_open_file_that_nobody_asked_for_ends_the_connection() {
+    let served = Served::start();
+    let file = file_of("unasked");
+    let (one, two) = (vec![file.as_fd()], vec![file.as_fd(); 2]);
+    let many = vec![file.as_fd(); 8];
+    let line = |method| format!("{}\n", request(1, method));
+    for (bytes, files) in [
+        (line("echo"), &one),
+        (line("nothing"), &one),
+        (line("watch"), &one),
+        (line("file"), &two),
+        (line("file"), &many),
+        // Not with the line's end: whose it is would depend on how the bytes came.
+        ("{\"jsonrpc\"".to_owned(), &one),
+        (format!("{}{{", line("file")), &one),
+        ("\n".to_owned(), &one),
+        (" \r\n".to_owned(), &one),
+    ] {
+        let mut client = served.client().await;
+        client.pass(&bytes, files);
+        assert_eq!(client.error().await, "invalid_request", "{bytes}");
+        client.closed().await;
+    }
+    // A second one before the first line was taken.
+    let mut client = served.client().await;
+    client.pass("{\"id\":", &[]);
+    client.pass("1}\n", &one);
+    assert_eq!(client.error().await, "invalid_request");
+}
+
+/// None of them stays open here, whatever became of the request.
+#[tokio::test]
+async fn passed_files_are_closed_again() {
+    let served = Served::start();
+    for bytes in [format!("{}\n", request(1, "file")), format!("{}\n", request(1, "echo")), "{".to_owned()] {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut client = served.client().await;
+        if bytes.contains("file") {
+            // Its method reads to the end: of a file of its own, so that it ends.
+            let (own, theirs) = std::io::pipe().unwrap();
+            drop(theirs);
+            client.pass(&bytes, &[own.as_fd()]);
+            client.line().await.unwrap();
+        }
+        client.pass("{", &[writer.as_fd()]);
+        drop(writer);
+        client.closed().await;
+        // It ends only when nobody holds the other side.
+        let read = tokio::task::spawn_blocking(move || reader.read(&mut [0]).unwrap()).await;
+        assert_eq!(read.unwrap(), 0);
+    }
 }

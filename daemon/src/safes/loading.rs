@@ -39,6 +39,7 @@ fn remembered(open: &OpenDevice, stored: &StoredSafe) -> Result<Memory, StoreErr
     let mut memory = Memory {
         standing: stored.standing,
         founded: stored.founding.is_none(),
+        said: stored.role,
         verified,
         keys: SafeKeys::new(organisation, id),
         base: State::new(id),

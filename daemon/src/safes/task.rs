@@ -86,7 +86,14 @@ async fn round(
     match standing {
         Standing::Left => return Ok(None),
         // Whose it is, and who is in it; nothing of what is inside.
-        Standing::Offered => return reading::read(session, safe).await.map(|()| None),
+        Standing::Offered => {
+            let before = items(safe).await;
+            reading::read(session, safe).await?;
+            if items(safe).await[0] != before[0] {
+                views::tell(session, safe, "offered").await;
+            }
+            return Ok(None);
+        }
         Standing::Accepted => {}
     }
     if !founded {

@@ -85,7 +85,7 @@ fn own_role(session: &Session, memory: &Memory) -> Option<Role> {
     match memory.verified.present() {
         Some(_) => memory.verified.role(&session.open.summary.user),
         // Founded here, or named by the manifest: the log will say.
-        None => (!memory.founded).then_some(Role::Owner),
+        None => memory.said.or_else(|| (!memory.founded).then_some(Role::Owner)),
     }
 }
 

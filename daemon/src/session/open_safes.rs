@@ -41,6 +41,8 @@ pub struct Memory {
     pub standing: Standing,
     /// Whether the server has it.
     pub founded: bool,
+    /// The user's role by the manifest or the server's list, until the safe's own log says it.
+    pub said: Option<Role>,
     /// Its two logs, as far as they were verified.
     pub verified: VerifiedSafe,
     /// Its keys, each right by the log.
@@ -64,7 +66,7 @@ pub struct Memory {
 /// A safe of an unlocked device.
 #[derive(Debug)]
 pub struct OpenSafe {
-    /// The safe's id.
+    /// Id of the safe.
     pub id: SafeId,
     /// The organisation of the device that has it.
     pub organisation: OrganisationId,
@@ -107,7 +109,7 @@ impl OpenSafe {
         self.progress.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Hears of it.
+    /// Hears that something was read, written or tried.
     #[must_use]
     pub fn progress(&self) -> watch::Receiver<u64> {
         self.progress.subscribe()

@@ -21,7 +21,7 @@ pub enum Kind {
     /// Holds other entries, by name.
     #[n(0)]
     Folder,
-    /// Holds bytes.
+    /// Holds bytes, as its content says.
     #[n(1)]
     File(#[n(0)] Content),
     /// Points somewhere; nobody here follows it.
@@ -43,7 +43,7 @@ pub struct ConflictOf {
 /// One act on the tree.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Change {
-    /// A new entry.
+    /// A new entry in a live folder.
     #[n(0)]
     Add {
         /// Null where it is the entry's id.

@@ -91,7 +91,7 @@ pub struct Version {
     /// The operation that gave it.
     #[n(0)]
     pub version: OperationId,
-    /// What it was.
+    /// The content that it was.
     #[n(1)]
     pub content: Content,
 }

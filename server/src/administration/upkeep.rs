@@ -42,6 +42,8 @@ pub enum UsageLine {
         log: u64,
         /// Bytes of encryption keys, and of boxes with users' seeds.
         keys: u64,
+        /// Bytes of safes, those of objects in files included.
+        safes: u64,
     },
 }
 
@@ -58,9 +60,9 @@ impl UsageLine {
                     "{kind}\t{whose}\t{live} of {live_max} invitations\t{over} over\t{bytes} of {bytes_max} bytes"
                 )
             }
-            Self::Lasting { manifests, log, keys } => {
+            Self::Lasting { manifests, log, keys, safes } => {
                 format!(
-                    "lasting\tall\t{manifests} bytes of manifests\t{log} bytes of the log\t{keys} bytes of keys"
+                    "lasting\tall\t{manifests} bytes of manifests\t{log} bytes of the log\t{keys} bytes of keys\t{safes} bytes of safes"
                 )
             }
         }
@@ -80,8 +82,8 @@ impl UsageLine {
                     r#"{{"organisation":"{organisation}","kind":"{kind}","member":{member},"live":{live},"live_max":{live_max},"over":{over},"bytes":{bytes},"bytes_max":{bytes_max}}}"#
                 )
             }
-            Self::Lasting { manifests, log, keys } => format!(
-                r#"{{"organisation":"{organisation}","kind":"lasting","manifests":{manifests},"log":{log},"keys":{keys}}}"#
+            Self::Lasting { manifests, log, keys, safes } => format!(
+                r#"{{"organisation":"{organisation}","kind":"lasting","manifests":{manifests},"log":{log},"keys":{keys},"safes":{safes}}}"#
             ),
         }
     }
@@ -144,8 +146,8 @@ pub fn organisation_usage(database: &Path, name: &str) -> Result<Vec<UsageLine>,
         }
     };
     let mut lines: Vec<_> = parts.into_iter().map(line).collect();
-    let Lasting { manifests, log, keys } = lasting;
-    lines.push(UsageLine::Lasting { manifests, log, keys });
+    let Lasting { manifests, log, keys, safes } = lasting;
+    lines.push(UsageLine::Lasting { manifests, log, keys, safes });
     Ok(lines)
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Named, ObjectStore, Place, Room};
+use super::{Named, ObjectStore, Room, SafeName};
 use crate::folders::sync_parent;
 use crate::store::StoreError;
 
@@ -23,9 +23,9 @@ const INCOMING: &str = "-incoming";
 /// Digits of an object's hash in its name: enough that two contents never share one.
 const HASH_DIGITS: usize = 32;
 
-/// The folder of a database's objects.
+/// The folder of a database's objects: beside the file itself, whatever links lead to it.
 pub(crate) fn beside(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
+    let mut name = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
     name.push(BEHIND);
     PathBuf::from(name)
 }
@@ -81,11 +81,11 @@ impl Folder {
         Ok(())
     }
 
-    fn of(&self, place: &Place) -> PathBuf {
+    fn of(&self, place: &SafeName) -> PathBuf {
         self.root.join(place.organisation.as_str()).join(place.safe.to_string())
     }
 
-    fn file(&self, place: &Place, named: &Named) -> PathBuf {
+    fn file(&self, place: &SafeName, named: &Named) -> PathBuf {
         let hash = named.hash.to_string();
         let hash = hash.get(..HASH_DIGITS).unwrap_or(&hash);
         self.of(place).join(format!("{}-{hash}", named.object))
@@ -105,7 +105,7 @@ impl ObjectStore for Folder {
         Ok(staged)
     }
 
-    fn publish(&self, place: &Place, staged: Vec<(Named, StagedFile)>) -> Result<(), StoreError> {
+    fn publish(&self, place: &SafeName, staged: Vec<(Named, StagedFile)>) -> Result<(), StoreError> {
         if staged.is_empty() {
             return Ok(());
         }
@@ -118,7 +118,7 @@ impl ObjectStore for Folder {
         File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed)
     }
 
-    fn read(&self, place: &Place, named: &Named) -> Result<Option<Vec<u8>>, StoreError> {
+    fn read(&self, place: &SafeName, named: &Named) -> Result<Option<Vec<u8>>, StoreError> {
         match std::fs::read(self.file(place, named)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -126,7 +126,7 @@ impl ObjectStore for Folder {
         }
     }
 
-    fn remove(&self, place: &Place, named: &Named) -> Result<(), StoreError> {
+    fn remove(&self, place: &SafeName, named: &Named) -> Result<(), StoreError> {
         match std::fs::remove_file(self.file(place, named)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
             // That it has gone need not survive a power cut: bytes without a row are nobody's.
@@ -158,8 +158,8 @@ mod tests {
 
     use super::*;
 
-    fn place() -> Place {
-        Place { organisation: "acme".parse().unwrap(), safe: SafeId::from_bytes([1; 16]) }
+    fn place() -> SafeName {
+        SafeName { organisation: "acme".parse().unwrap(), safe: SafeId::from_bytes([1; 16]) }
     }
 
     fn named(bytes: &[u8]) -> Named {
@@ -202,7 +202,10 @@ mod tests {
         let left = || std::fs::read_dir(folder.root.join(INCOMING)).unwrap().count();
         drop(folder.stage(b"bad").unwrap());
         assert_eq!(left(), 0);
-        std::mem::forget(folder.stage(b"lost").unwrap());
+        // As a process leaves it that was ended.
+        let staged = folder.stage(b"lost").unwrap();
+        std::fs::copy(&staged.0, folder.root.join(INCOMING).join("lost")).unwrap();
+        drop(staged);
         assert_eq!(left(), 1);
         let _again = Folder::open(dir.path().join("objects")).unwrap();
         assert_eq!(left(), 0);

@@ -18,9 +18,9 @@ use crate::store::StoreError;
 /// folder of small files is slow to copy.
 pub(crate) const ROW_MAX_BYTES: usize = 32 * 1024;
 
-/// One safe's place.
+/// What names one safe.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
+pub(crate) struct SafeName {
     pub(crate) organisation: OrganisationId,
     pub(crate) safe: SafeId,
 }
@@ -51,11 +51,11 @@ pub(crate) trait ObjectStore: Send + Sync {
     fn stage(&self, bytes: &[u8]) -> Result<Self::Staged, StoreError>;
     /// Gives all of them their names, which are on the disk when this returns. One that is there
     /// has the same content, and stays.
-    fn publish(&self, place: &Place, staged: Vec<(Named, Self::Staged)>) -> Result<(), StoreError>;
+    fn publish(&self, place: &SafeName, staged: Vec<(Named, Self::Staged)>) -> Result<(), StoreError>;
     /// The bytes of an object; none if it isn't there.
-    fn read(&self, place: &Place, named: &Named) -> Result<Option<Vec<u8>>, StoreError>;
+    fn read(&self, place: &SafeName, named: &Named) -> Result<Option<Vec<u8>>, StoreError>;
     /// Removes an object, if it is there.
-    fn remove(&self, place: &Place, named: &Named) -> Result<(), StoreError>;
+    fn remove(&self, place: &SafeName, named: &Named) -> Result<(), StoreError>;
     /// What the disk under it has.
     fn room(&self) -> Result<Room, StoreError>;
 }

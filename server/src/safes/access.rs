@@ -28,7 +28,7 @@ pub(crate) fn reader(tx: &dyn Tx, asking: &Asking<'_>) -> Result<SafeRow, Refusa
 /// # Errors
 /// `safe_unknown`, `not_allowed`, `safe_not_open`.
 pub(crate) fn writer(tx: &dyn Tx, asking: &Asking<'_>) -> Result<SafeRow, Refusal> {
-    let safe = keeper(tx, asking)?;
+    let safe = may_bring_keys(tx, asking)?;
     match safe.present.state {
         State::Open => Ok(safe),
         State::ReadOnly | State::Deleted(_) => Err(ErrorCode::SafeNotOpen.into()),
@@ -40,7 +40,7 @@ pub(crate) fn writer(tx: &dyn Tx, asking: &Asking<'_>) -> Result<SafeRow, Refusa
 ///
 /// # Errors
 /// `safe_unknown`, `not_allowed`.
-pub(super) fn keeper(tx: &dyn Tx, asking: &Asking<'_>) -> Result<SafeRow, Refusal> {
+pub(super) fn may_bring_keys(tx: &dyn Tx, asking: &Asking<'_>) -> Result<SafeRow, Refusal> {
     let safe = reader(tx, asking)?;
     match counting(tx, asking.of, &asking.user)? {
         Some(role) if role.writes() => Ok(safe),

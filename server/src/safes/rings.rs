@@ -14,7 +14,7 @@ use parsec_protocol::safe_log::effects::Effects;
 use parsec_protocol::safe_log::ring::{BoxFor, Expected, Recipient, RingHead, RingPart, boxes_hash};
 use parsec_protocol::sealing::SECRET_BOX_BYTES;
 
-use super::access::{keeper, reader};
+use super::access::{may_bring_keys, reader};
 use super::faults::ring_refused;
 use super::quota::Wish;
 use super::{Asking, Terms};
@@ -110,7 +110,7 @@ pub(crate) fn put_part(
     terms: &Terms<'_>,
 ) -> Result<(), Refusal> {
     tx.lock_safe(asking.of)?;
-    keeper(tx, asking)?;
+    may_bring_keys(tx, asking)?;
     if bytes.len() > RING_PART_MAX_BYTES {
         return Err(ErrorCode::TooLarge.into());
     }
@@ -137,7 +137,7 @@ pub(crate) fn post_box(
     terms: &Terms<'_>,
 ) -> Result<(), Refusal> {
     tx.lock_safe(asking.of)?;
-    let safe = keeper(tx, asking)?;
+    let safe = may_bring_keys(tx, asking)?;
     if epoch != safe.present.key.epoch {
         return Err(ErrorCode::SafeConflict.into());
     }

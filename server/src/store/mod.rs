@@ -56,10 +56,11 @@ use rows::{
 /// engine changes in the same statement.
 ///
 /// **Locks.** Work that changes rows on the strength of what it has read takes the lock first, in
-/// this one order: an organisation's log ([`Tx::lock_log`]), then a safe ([`SafeRows::lock_safe`]),
-/// then an invitation with its attempts and steps ([`Tx::lock_invitation`]). Work that takes both takes the log's first, also where it
-/// needs it last. A lock ends with the transaction. An engine with one writer has nothing to do for
-/// one.
+/// this one order: an organisation's log ([`Tx::lock_log`]), then a safe
+/// ([`SafeRows::lock_safe`]), then an invitation with its attempts and steps
+/// ([`Tx::lock_invitation`]). Work that takes several takes the first one first, also where it
+/// needs it last. A lock ends with the transaction. An engine with one writer has nothing to do
+/// for one.
 ///
 /// # Errors
 /// [`StoreError`], of each operation.

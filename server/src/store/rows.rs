@@ -132,4 +132,6 @@ pub(crate) struct Lasting {
     pub(crate) log: u64,
     /// Bytes of encryption keys, and of boxes with users' seeds.
     pub(crate) keys: u64,
+    /// Bytes of safes, those of objects in files included.
+    pub(crate) safes: u64,
 }

@@ -1,1 +1,329 @@
-//! Contents through real files, pipes and sockets.
+//! Contents through real files, pipes and sockets: what comes back, and what is refused.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
+
+use parsec_protocol::control::{Problem, ProblemKind};
+use parsec_protocol::ids::{ObjectId, OrganisationId, SafeId};
+use parsec_protocol::keys::SafeKey;
+use parsec_protocol::safes::content_ref::{CHUNK_BYTES, Content, Reference, References};
+use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
+use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
+
+use super::get::{self, Objects};
+use super::open_file::{FileError, OpenFile};
+use super::put::{self, PutError, PutKeys, Stage, Taken};
+use super::stop;
+use crate::os::entropy;
+use crate::store::{StagedObject, StoreError};
+
+fn keys() -> SafeKeys {
+    let (organisation, safe): (OrganisationId, _) = ("acme".parse().unwrap(), SafeId::from_bytes([1; 16]));
+    let mut keys = SafeKeys::new(organisation.clone(), safe);
+    let key = SafeKey::from_bytes(&mut [7; 32]);
+    let check = EpochKey::new(&organisation, &safe, 0, &key).check();
+    keys.insert(0, key, &check).unwrap();
+    keys
+}
+
+/// Objects in memory; as a stage it may be full, as a source it may lie.
+#[derive(Default)]
+struct Shelf {
+    objects: Mutex<BTreeMap<ObjectId, Vec<u8>>>,
+    /// Bytes that fit; none: any number.
+    room: Option<usize>,
+    /// The most that were asked for at once.
+    most: Mutex<usize>,
+}
+
+impl Stage for &Shelf {
+    fn stage(&mut self, objects: &[StagedObject]) -> Result<(), StoreError> {
+        let mut all = self.objects.lock().unwrap();
+        for object in objects {
+            let held: usize = all.values().map(Vec::len).sum();
+            if self.room.is_some_and(|room| held + object.sealed.len() > room) {
+                return Err(StoreError::DiskFull);
+            }
+            all.insert(object.object, object.sealed.clone());
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, objects: &[ObjectId]) -> Result<(), StoreError> {
+        let mut all = self.objects.lock().unwrap();
+        objects.iter().for_each(|object| drop(all.remove(object)));
+        Ok(())
+    }
+}
+
+impl Objects for Shelf {
+    async fn fetch(&self, wanted: &[Reference]) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
+        let all = self.objects.lock().unwrap();
+        let bytes: usize = wanted.iter().filter_map(|one| all.get(&one.object)).map(Vec::len).sum();
+        let mut most = self.most.lock().unwrap();
+        *most = bytes.max(*most);
+        Ok(wanted
+            .iter()
+            .filter_map(|one| all.get(&one.object))
+            .map(|one| Zeroizing::new(one.clone()))
+            .collect())
+    }
+}
+
+fn put_from(shelf: &Shelf, file: impl Into<OwnedFd>, expected: Option<u64>) -> Result<Taken, PutError> {
+    let (_stopper, stop) = stop::stop().unwrap();
+    let (keys, mut stage) = (keys(), shelf);
+    let with = PutKeys { present: keys.at(0).unwrap(), first: keys.at(0) };
+    let file = OpenFile::to_read(file.into(), stop)?;
+    put::put(&file, expected, with, &mut stage, &mut entropy::System)
+}
+
+async fn get_into(shelf: &Shelf, content: &Content, file: impl Into<OwnedFd>) -> Result<u64, Problem> {
+    get::get(&TaskTracker::new(), shelf, Arc::new(keys()), content, file.into()).await
+}
+
+/// Bytes that repeat nowhere within a chunk.
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+fn file_of(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file.rewind().unwrap();
+    file
+}
+
+fn written(mut file: File) -> Vec<u8> {
+    let mut all = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut all).unwrap();
+    all
+}
+
+/// A writer of its own end, on a thread: bytes in pieces of odd lengths.
+fn piped(bytes: Vec<u8>) -> std::io::PipeReader {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    std::thread::spawn(move || bytes.chunks(7_777).for_each(|piece| writer.write_all(piece).unwrap()));
+    reader
+}
+
+const CHUNK: usize = CHUNK_BYTES as usize;
+
+#[tokio::test]
+async fn files_pipes_and_sockets_come_back_as_they_were() {
+    for length in [0, 1, 100, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5, 17 * CHUNK + 3] {
+        let text = bytes(length);
+        let shelf = Shelf::default();
+        let taken = put_from(&shelf, file_of(&text), Some(length as u64)).unwrap();
+        assert_eq!(taken.content.size, length as u64);
+        assert_eq!(taken.objects.len(), shelf.objects.lock().unwrap().len(), "every object is named");
+        let again = put_from(&shelf, piped(text.clone()), None).unwrap();
+        assert_eq!(again.content.digest, taken.content.digest, "{length}: a pipe gives the same");
+        assert!(again.content.digest.is_some());
+
+        let file = tempfile::tempfile().unwrap();
+        let got = get_into(&shelf, &taken.content, file.try_clone().unwrap()).await;
+        assert_eq!(got.unwrap(), length as u64);
+        assert!(written(file) == text, "{length} bytes through a file");
+        for socket in [false, true] {
+            let (reader, writer): (Box<dyn std::io::Read + Send>, OwnedFd) = if socket {
+                let (ours, theirs) = UnixStream::pair().unwrap();
+                (Box::new(ours), theirs.into())
+            } else {
+                let (reader, writer) = std::io::pipe().unwrap();
+                (Box::new(reader), writer.into())
+            };
+            let mut reader = reader;
+            let reading = tokio::task::spawn_blocking(move || {
+                let mut all = Vec::new();
+                reader.read_to_end(&mut all).unwrap();
+                all
+            });
+            get_into(&shelf, &taken.content, writer).await.unwrap();
+            assert!(reading.await.unwrap() == text, "{length} bytes, socket: {socket}");
+        }
+        // Two windows of sealed pieces and no more, whatever the size.
+        assert!(*shelf.most.lock().unwrap() <= 4 * (CHUNK + 16));
+    }
+}
+
+/// What a program has read of its own file before is not read again; what it had written stays.
+#[tokio::test]
+async fn contents_begin_where_the_file_is() {
+    let (shelf, mut file) = (Shelf::default(), file_of(b"before contents"));
+    file.seek(SeekFrom::Start(7)).unwrap();
+    let taken = put_from(&shelf, file.try_clone().unwrap(), Some(8)).unwrap();
+    assert_eq!(file.stream_position().unwrap(), 15);
+    let mut out = file_of(b"already here: ");
+    out.seek(SeekFrom::End(0)).unwrap();
+    get_into(&shelf, &taken.content, out.try_clone().unwrap()).await.unwrap();
+    assert_eq!(written(out), b"already here: contents");
+}
+
+#[tokio::test]
+async fn sparse_files_stay_sparse() {
+    let mut file = tempfile::tempfile().unwrap();
+    let size = 40 * CHUNK_BYTES + 77;
+    file.seek(SeekFrom::Start(20 * CHUNK_BYTES + 5)).unwrap();
+    file.write_all(b"an island").unwrap();
+    file.set_len(size).unwrap();
+    file.rewind().unwrap();
+    let shelf = Shelf::default();
+    let taken = put_from(&shelf, file.try_clone().unwrap(), Some(size)).unwrap();
+    assert_eq!((taken.content.size, taken.objects.len()), (size, 2), "one chunk and one page");
+    let out = tempfile::tempfile().unwrap();
+    get_into(&shelf, &taken.content, out.try_clone().unwrap()).await.unwrap();
+    let stat = out.metadata().unwrap();
+    assert_eq!(stat.len(), size);
+    assert!(stat.blocks() * 512 <= 2 * CHUNK_BYTES, "{} blocks", stat.blocks());
+    let all = written(out);
+    assert!(all == written(file));
+    // What was in the file before would show through a hole.
+    let old = file_of(&vec![9; all.len()]);
+    get_into(&shelf, &taken.content, old.try_clone().unwrap()).await.unwrap();
+    assert!(written(old) == all);
+}
+
+#[test]
+fn another_size_and_a_file_that_changes_are_kept_nowhere() {
+    let shelf = Shelf::default();
+    for expected in [0, 99, 101, 10 * CHUNK_BYTES] {
+        let refused = put_from(&shelf, file_of(&bytes(100)), Some(expected));
+        assert!(matches!(refused, Err(PutError::OtherSize { .. })), "{expected}");
+    }
+    let refused = put_from(&shelf, piped(bytes(3 * CHUNK)), Some(CHUNK_BYTES));
+    assert!(matches!(refused, Err(PutError::OtherSize { .. })));
+    assert!(shelf.objects.lock().unwrap().is_empty());
+    let problem = Problem::from(refused.unwrap_err());
+    assert_eq!(problem.name, ProblemKind::ContentsChanged);
+}
+
+/// A stage that writes to the file which is being read: what somebody else would do meanwhile.
+struct Meddling(File, Shelf);
+
+impl Stage for Meddling {
+    fn stage(&mut self, objects: &[StagedObject]) -> Result<(), StoreError> {
+        self.0.write_all(b"more").unwrap();
+        (&mut &self.1).stage(objects)
+    }
+
+    fn forget(&mut self, objects: &[ObjectId]) -> Result<(), StoreError> {
+        (&mut &self.1).forget(objects)
+    }
+}
+
+#[test]
+fn a_file_that_is_written_to_meanwhile_is_refused() {
+    let (_stopper, stop) = stop::stop().unwrap();
+    let source = file_of(&bytes(9 * CHUNK));
+    let mut end = source.try_clone().unwrap();
+    end.seek(SeekFrom::End(0)).unwrap();
+    let mut stage = Meddling(end, Shelf::default());
+    let mut start = source;
+    start.rewind().unwrap();
+    let keys = keys();
+    let with = PutKeys { present: keys.at(0).unwrap(), first: None };
+    let file = OpenFile::to_read(start.into(), stop).unwrap();
+    let refused = put::put(&file, None, with, &mut stage, &mut entropy::System);
+    assert!(matches!(refused, Err(PutError::Changed)), "{refused:?}");
+    assert!(stage.1.objects.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_full_disk_here_keeps_nothing() {
+    let shelf = Shelf { room: Some(10 * CHUNK), ..Shelf::default() };
+    let refused = put_from(&shelf, file_of(&bytes(20 * CHUNK)), None);
+    assert!(matches!(refused, Err(PutError::Store(StoreError::DiskFull))));
+    assert!(shelf.objects.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_full_disk_there_and_a_closed_pipe_are_said() {
+    let shelf = Shelf::default();
+    let taken = put_from(&shelf, file_of(&bytes(3 * CHUNK)), None).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let problem = get_into(&shelf, &taken.content, writer).await.unwrap_err();
+    assert_eq!(problem.name, ProblemKind::InvalidRequest, "{problem}");
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    drop(ours);
+    let problem = get_into(&shelf, &taken.content, theirs).await.unwrap_err();
+    assert_eq!(problem.name, ProblemKind::InvalidRequest, "{problem}");
+    // Opened for the other direction.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let problem = get_into(&shelf, &taken.content, reader).await.unwrap_err();
+    assert_eq!(problem.name, ProblemKind::InvalidRequest, "{problem}");
+    assert!(matches!(put_from(&shelf, writer, None), Err(PutError::File(FileError::Mode(_)))));
+}
+
+/// The server gives another object, a changed one, a shorter one, or none: nothing of it is written,
+/// and what was written before is a true beginning.
+#[tokio::test]
+async fn nothing_that_is_wrong_is_written() {
+    let text = bytes(6 * CHUNK + 9);
+    let shelf = Shelf::default();
+    let taken = put_from(&shelf, file_of(&text), None).unwrap();
+    let References::Direct(references) = &taken.content.references else { panic!() };
+    let objects: Vec<ObjectId> = references.iter().flatten().map(|reference| reference.object).collect();
+    let faults: [&dyn Fn(&mut BTreeMap<ObjectId, Vec<u8>>, ObjectId); 4] = [
+        &|all, object| drop(all.insert(object, all[&objects[0]].clone())),
+        &|all, object| all.get_mut(&object).unwrap()[77] ^= 1,
+        &|all, object| all.get_mut(&object).unwrap().truncate(100),
+        &|all, object| drop(all.remove(&object)),
+    ];
+    for (number, fault) in faults.iter().enumerate() {
+        let lying = Shelf { objects: Mutex::new(shelf.objects.lock().unwrap().clone()), ..Shelf::default() };
+        fault(&mut lying.objects.lock().unwrap(), objects[5]);
+        let out = tempfile::tempfile().unwrap();
+        let problem = get_into(&lying, &taken.content, out.try_clone().unwrap()).await.unwrap_err();
+        let expected =
+            if number == 3 { ProblemKind::ContentsUnavailable } else { ProblemKind::ContentsDamaged };
+        assert_eq!(problem.name, expected, "fault {number}");
+        let all = written(out);
+        assert!(all.len() <= 5 * CHUNK, "nothing of the wrong piece");
+        assert!(text.starts_with(&all));
+    }
+    let short = Content { size: taken.content.size + CHUNK_BYTES, ..taken.content.clone() };
+    let problem = get_into(&shelf, &short, tempfile::tempfile().unwrap()).await.unwrap_err();
+    assert_eq!(problem.name, ProblemKind::SafeUntrusted);
+}
+
+/// Who waits for a pipe is woken when nobody wants it any more: a device can always be locked.
+#[tokio::test]
+async fn work_that_waits_for_a_pipe_ends_when_it_is_dropped() {
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let (stopper, stop) = stop::stop().unwrap();
+    let waiting = tokio::task::spawn_blocking(move || {
+        let (keys, shelf) = (keys(), Shelf::default());
+        let with = PutKeys { present: keys.at(0).unwrap(), first: None };
+        let file = OpenFile::to_read(reader.into(), stop)?;
+        put::put(&file, None, with, &mut &shelf, &mut entropy::System)
+    });
+    drop(stopper);
+    assert!(matches!(waiting.await.unwrap(), Err(PutError::File(FileError::Stopped))));
+
+    // The same while writing: the pipe is full, and nobody reads.
+    let shelf = Shelf::default();
+    let taken = put_from(&shelf, file_of(&bytes(CHUNK)), None).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let tasks = TaskTracker::new();
+    let mut writing = Box::pin(get::get(&tasks, &shelf, Arc::new(keys()), &taken.content, writer.into()));
+    let mut first = [0; 1];
+    let mut look = reader.try_clone().unwrap();
+    let read = tokio::task::spawn_blocking(move || look.read(&mut first).unwrap());
+    tokio::select! {
+        done = &mut writing => panic!("nobody reads it: {done:?}"),
+        read = read => assert_eq!(read.unwrap(), 1),
+    }
+    drop(writing);
+    tasks.close();
+    tasks.wait().await;
+    drop(reader);
+}

@@ -60,7 +60,7 @@ impl From<Change> for Pending {
 /// What a person is told of a rebase. One for an entry, and about the end, never a step between.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Notice {
-    /// What happened.
+    /// What happened to the change.
     #[n(0)]
     pub what: What,
     /// Id of the entry.

@@ -23,7 +23,7 @@ use super::super::signed::Signed;
 use super::super::{App, body};
 use super::check_room;
 use crate::errors::Refusal;
-use crate::objects::{Folder, Named, ObjectStore, Place, ROW_MAX_BYTES};
+use crate::objects::{Folder, Named, ObjectStore, ROW_MAX_BYTES, SafeName};
 use crate::safes::{self, Terms, Wanted};
 use crate::store::{StoreError, Tx};
 
@@ -114,7 +114,7 @@ pub(in super::super) async fn put(
         Ok(received) => received?,
         Err(_) => return Err(Refusal::UNAVAILABLE),
     };
-    let place = Place { organisation: caller.organisation.clone(), safe };
+    let place = SafeName { organisation: caller.organisation.clone(), safe };
     let Come { rows, files } = come;
     // Until the rows are there: what removes files that have no row waits meanwhile.
     let _publishing = app.objects.publishing.read().await;
@@ -182,7 +182,7 @@ pub(super) async fn fetch(
     safe: SafeId,
     asked: ObjectIds,
 ) -> Result<Response, Refusal> {
-    let place = Place { organisation: caller.organisation.clone(), safe };
+    let place = SafeName { organisation: caller.organisation.clone(), safe };
     let store = caller.store(app);
     let read = move |tx: &dyn Tx| safes::fetched(tx, &caller.asking(tx, &safe)?, asked.objects);
     let fetched = store.read(read).await?;

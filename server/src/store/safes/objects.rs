@@ -5,13 +5,13 @@
 use parsec_protocol::ids::{ObjectId, Timestamp};
 
 use super::{ObjectRow, ObjectState, ObjectToAdd, SafeKey};
-use crate::objects::{Named, Place};
+use crate::objects::{Named, SafeName};
 use crate::store::StoreError;
 
 /// An object that no record has added in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DueObject {
-    pub(crate) place: Place,
+    pub(crate) place: SafeName,
     pub(crate) named: Named,
 }
 

@@ -210,13 +210,14 @@ pub(super) fn insert_receipt(
     Ok(())
 }
 
-/// Bytes of manifests, of the log with its receipts, and of keys with their boxes.
+/// Bytes of manifests, of the log with its receipts, of keys with their boxes, and of safes.
 pub(super) fn lasting(sql: &Connection, organisation: &OrganisationId) -> Result<Lasting, StoreError> {
-    let mut select =
-        sql.prepare_cached("SELECT manifest_bytes, log_bytes, key_bytes FROM organisation WHERE id = ?1")?;
+    let mut select = sql.prepare_cached(
+        "SELECT manifest_bytes, log_bytes, key_bytes, safe_bytes FROM organisation WHERE id = ?1",
+    )?;
     let row = select.query_row([organisation.as_str()], |row| {
         let number = |column| row.get(column).map(unstored);
-        Ok(Lasting { manifests: number(0)?, log: number(1)?, keys: number(2)? })
+        Ok(Lasting { manifests: number(0)?, log: number(1)?, keys: number(2)?, safes: number(3)? })
     });
-    Ok(row.optional()?.unwrap_or(Lasting { manifests: 0, log: 0, keys: 0 }))
+    Ok(row.optional()?.unwrap_or(Lasting { manifests: 0, log: 0, keys: 0, safes: 0 }))
 }

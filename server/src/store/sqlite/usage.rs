@@ -111,8 +111,23 @@ pub(super) fn recount(sql: &Connection, organisation: &OrganisationId) -> Result
             manifest_bytes = (SELECT ifnull(sum(length(envelope)), 0) FROM manifest m WHERE m.organisation = ?1),
             key_bytes = (SELECT ifnull(sum(length(key)), 0) FROM encryption_key k WHERE k.organisation = ?1)
                 + (SELECT ifnull(sum(length(sealed)), 0) FROM key_box b WHERE b.organisation = ?1)
-                + (SELECT ifnull(sum(length(sealed)), 0) FROM past_box p WHERE p.organisation = ?1)
+                + (SELECT ifnull(sum(length(sealed)), 0) FROM past_box p WHERE p.organisation = ?1),
+            changed = (SELECT ifnull(max(last_change) + 1, 0) FROM device d WHERE d.organisation = ?1),
+            safes = (SELECT count(*) FROM safe s WHERE s.organisation = ?1),
+            safe_bytes = 0
          WHERE id = ?1",
+        // Triggers sum up what is put in here.
+        "UPDATE safe SET bytes = 0 WHERE organisation = ?1",
+        "DELETE FROM safe_usage WHERE organisation = ?1",
+        "INSERT INTO safe_usage
+            SELECT organisation, safe, author, sum(bytes) FROM (
+                SELECT organisation, safe, author, length(envelope) AS bytes FROM safe_certificate
+                UNION ALL SELECT organisation, safe, author, length(head) FROM safe_ring
+                UNION ALL SELECT organisation, safe, author, length(bytes) FROM safe_part
+                UNION ALL SELECT organisation, safe, author, length(sealed) FROM safe_box
+                UNION ALL SELECT organisation, safe, author, length(envelope) FROM safe_record
+                UNION ALL SELECT organisation, safe, author, length FROM safe_object)
+            WHERE organisation = ?1 GROUP BY safe, author",
         "DELETE FROM usage WHERE organisation = ?1",
         "INSERT INTO usage
             SELECT i.organisation, i.created_by, i.pool, sum(i.status < 2), count(*), sum(

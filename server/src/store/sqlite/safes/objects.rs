@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::values::{bytes, damaged, limit, stored};
 use super::named;
-use crate::objects::{Named, Place};
+use crate::objects::{Named, SafeName};
 use crate::store::StoreError;
 use crate::store::safes::{DueObject, ObjectRow, ObjectState, ObjectToAdd, SafeKey};
 
@@ -154,7 +154,7 @@ pub(in super::super) fn remove_due_objects(
         delete.execute(params![organisation, safe, object])?;
         let organisation: OrganisationId = organisation.parse().map_err(|_| damaged("organisation"))?;
         gone.push(DueObject {
-            place: Place { organisation, safe: SafeId::from_bytes(bytes(safe)?) },
+            place: SafeName { organisation, safe: SafeId::from_bytes(bytes(safe)?) },
             named: Named {
                 object: ObjectId::from_bytes(bytes(object)?),
                 hash: ObjectHash::from_bytes(bytes(hash)?),

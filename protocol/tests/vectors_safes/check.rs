@@ -1,0 +1,174 @@
+//! Judges a vector as a reader would: only from what it gives.
+
+use std::collections::BTreeMap;
+
+use parsec_protocol::codec;
+use parsec_protocol::ids::{ObjectId, OrganisationId, SafeId, UserId};
+use parsec_protocol::keys::{SafeKey, UserSeed};
+use parsec_protocol::limits::RECORD_MAX_BYTES;
+use parsec_protocol::object_hash::ObjectHash;
+use parsec_protocol::public_keys::Hash;
+use parsec_protocol::safe_log::record::Payload;
+use parsec_protocol::safes::boxes::{BoxOf, is_right, open_box};
+use parsec_protocol::safes::content::{PieceError, chunk_length, chunks, open_chunk, open_page, padded_length};
+use parsec_protocol::safes::content_ref::Reference;
+use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
+use parsec_protocol::safes::object::{ObjectError, ObjectKind, open};
+use parsec_protocol::safes::past;
+use parsec_protocol::safes::seal::{Unopened, VoidInside, open_record};
+use serde_json::{Value, json};
+
+/// What the vector gives if it is accepted, or the refusal.
+pub(crate) type Judgement = Result<Value, Value>;
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(value: &Value) -> Vec<u8> {
+    let digits = value.as_str().unwrap().as_bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16).unwrap();
+    digits.chunks(2).map(|pair| u8::try_from(digit(pair[0]) * 16 + digit(pair[1])).unwrap()).collect()
+}
+
+fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(given: &Value, name: &str) -> T {
+    given[name].as_str().unwrap_or_else(|| panic!("the vector lacks {name}")).parse().unwrap()
+}
+
+fn secret(value: &Value) -> SafeKey {
+    SafeKey::from_slice(&unhex(value)).unwrap()
+}
+
+fn number(given: &Value, name: &str) -> u64 {
+    given[name].as_u64().unwrap()
+}
+
+/// Judges by the construct.
+pub(crate) fn judge(construct: &str, given: &Value) -> Judgement {
+    match construct {
+        "key" => key(given),
+        "box" => sealed_box(given),
+        "past" => past_keys(given),
+        "record" => record(given),
+        "object" => object(given),
+        "padding" => padding(given),
+        "piece" => piece(given),
+        other => panic!("unknown construct {other}"),
+    }
+}
+
+fn key(given: &Value) -> Judgement {
+    let (organisation, safe): (OrganisationId, SafeId) = (parsed(given, "organisation"), parsed(given, "safe"));
+    let (epoch, own) = (number(given, "epoch"), secret(&given["key"]));
+    let mut keys = SafeKeys::new(organisation, safe);
+    keys.insert(epoch, own, &parsed(given, "key check")).map_err(|_| json!("WrongKey"))?;
+    let key = keys.at(epoch).unwrap();
+    Ok(json!({
+        "record": hex(key.record_key().expose()),
+        "object": hex(key.objects_key().expose()),
+        "past": hex(key.past_key().expose()),
+        "digest": key.digest_key().map(|key| hex(key.expose())),
+    }))
+}
+
+fn sealed_box(given: &Value) -> Judgement {
+    let (organisation, safe): (OrganisationId, SafeId) = (parsed(given, "organisation"), parsed(given, "safe"));
+    let (epoch, user): (u64, UserId) = (number(given, "epoch"), parsed(given, "user"));
+    let seed = UserSeed::from_slice(&unhex(&given["seed"])).unwrap();
+    let of = BoxOf { organisation: &organisation, safe: &safe, epoch, user };
+    let check: Hash = parsed(given, "key check");
+    let sealed = unhex(&given["box"]);
+    let opened = open_box(&of, &check, &sealed, &seed).map_err(|_| json!("WrongBox"))?;
+    let key = EpochKey::new(&organisation, &safe, epoch, &opened);
+    let right = is_right(&key, user, &seed.encryption_key(), &sealed);
+    Ok(json!({"key": hex(opened.expose()), "right": right}))
+}
+
+fn past_keys(given: &Value) -> Judgement {
+    let (organisation, safe): (OrganisationId, SafeId) = (parsed(given, "organisation"), parsed(given, "safe"));
+    let own = secret(&given["key"]);
+    let key = EpochKey::new(&organisation, &safe, number(given, "epoch"), &own);
+    let wrong = |_| json!("WrongPast");
+    let past = past::open(&key, &unhex(&given["past"])).map_err(wrong)?;
+    let shown = |keys: Vec<(u64, SafeKey)>| -> BTreeMap<String, String> {
+        keys.into_iter().map(|(epoch, key)| (epoch.to_string(), hex(key.expose()))).collect()
+    };
+    if given["block"].is_null() {
+        let blocks: Vec<_> = past.blocks().iter().map(|block| *block.hash()).collect();
+        return Ok(json!({"blocks": blocks, "keys": shown(past.into_keys().collect())}));
+    }
+    let block = past.open_block(&organisation, &safe, number(given, "number"), &unhex(&given["block"]));
+    Ok(json!({"keys": shown(block.map_err(wrong)?.collect())}))
+}
+
+/// The keys that a vector gives, each under its epoch.
+fn keys(given: &Value) -> SafeKeys {
+    let (organisation, safe): (OrganisationId, SafeId) = (parsed(given, "organisation"), parsed(given, "safe"));
+    let mut keys = SafeKeys::new(organisation.clone(), safe);
+    for (epoch, key) in given["keys"].as_object().unwrap() {
+        let (epoch, key) = (epoch.parse().unwrap(), secret(key));
+        let check = EpochKey::new(&organisation, &safe, epoch, &key).check();
+        keys.insert(epoch, key, &check).unwrap();
+    }
+    keys
+}
+
+fn record(given: &Value) -> Judgement {
+    let payload: Payload = codec::decode(&unhex(&given["payload"]), RECORD_MAX_BYTES).unwrap();
+    open_record(&keys(given), &payload).map(|inside| json!({"inside": hex(&codec::encode(&inside))})).map_err(
+        |error| match error {
+            Unopened::NoKey => json!("NoKey"),
+            Unopened::TooNew(_) => json!("TooNew"),
+            Unopened::Void(VoidInside::Sealed) => json!("Sealed"),
+            Unopened::Void(VoidInside::Padding) => json!("Padding"),
+            Unopened::Void(VoidInside::Unreadable) => json!("Unreadable"),
+        },
+    )
+}
+
+fn reference(given: &Value) -> Reference {
+    let blake3: ObjectHash = parsed(given, "blake3");
+    Reference { object: parsed::<ObjectId>(given, "object"), epoch: number(given, "epoch"), blake3 }
+}
+
+fn refused(error: ObjectError) -> Value {
+    match error {
+        ObjectError::NoKey => json!("NoKey"),
+        ObjectError::Hash => json!("Hash"),
+        ObjectError::Sealed => json!("Sealed"),
+    }
+}
+
+fn object(given: &Value) -> Judgement {
+    let kind = match given["kind"].as_str().unwrap() {
+        "chunk" => ObjectKind::Chunk,
+        "page" => ObjectKind::Page,
+        other => panic!("unknown kind {other}"),
+    };
+    let mut buffer = unhex(&given["sealed"]);
+    open(&keys(given), &reference(given), kind, &mut buffer).map_err(refused)?;
+    Ok(json!({"plaintext": hex(&buffer)}))
+}
+
+fn padding(given: &Value) -> Judgement {
+    let (size, which) = (number(given, "size"), number(given, "chunk"));
+    if which >= chunks(size) {
+        return Err(json!("NoChunk"));
+    }
+    Ok(json!({"chunks": chunks(size), "length": chunk_length(size, which), "padded": padded_length(size, which)}))
+}
+
+fn piece(given: &Value) -> Judgement {
+    let (keys, reference, mut buffer) = (keys(given), reference(given), unhex(&given["sealed"]));
+    let (size, which) = (number(given, "size"), number(given, "number"));
+    let shape = |error| match error {
+        PieceError::Object(error) => refused(error),
+        PieceError::Shape => json!("Shape"),
+    };
+    if given["kind"] == "page" {
+        let found = open_page(&keys, size, which, &reference, &mut buffer).map_err(shape)?;
+        return Ok(json!({"references": hex(&codec::encode(&found))}));
+    }
+    open_chunk(&keys, size, which, &reference, &mut buffer).map_err(shape)?;
+    Ok(json!({"bytes": hex(&buffer)}))
+}
