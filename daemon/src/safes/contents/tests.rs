@@ -68,7 +68,11 @@ impl Objects for Shelf {
         let bytes: usize = wanted.iter().filter_map(|one| all.get(&one.object)).map(Vec::len).sum();
         let mut most = self.most.lock().unwrap();
         *most = bytes.max(*most);
-        Ok(wanted.iter().filter_map(|one| all.get(&one.object)).map(|one| Zeroizing::new(one.clone())).collect())
+        Ok(wanted
+            .iter()
+            .filter_map(|one| all.get(&one.object))
+            .map(|one| Zeroizing::new(one.clone()))
+            .collect())
     }
 }
 
