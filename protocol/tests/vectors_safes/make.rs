@@ -298,6 +298,8 @@ fn records(set: &mut Set) {
     set.put("nothing at all", &by_hand(b""), Err("Padding"));
     set.put("no record inside", &by_hand(&padded(b"\x83\x01\x02\x03")), Err("Unreadable"));
     set.put("rules of a later version", &by_hand(&padded(b"\x84\x02\x03\x04\x05")), Err("TooNew"));
+    let later = Inside { rules: 2, ..inside };
+    set.put("the same of one that looks alike", &by_hand(&padded(&codec::encode(&later))), Err("TooNew"));
 }
 
 fn sealed_object(kind: ObjectKind, plaintext: &[u8]) -> (Reference, Vec<u8>) {
