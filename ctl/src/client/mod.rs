@@ -565,7 +565,7 @@ mod tests {
             assert_eq!(answer, Ok(7));
             drop(writer);
             let mut contents = String::new();
-            io::BufReader::new(reader).read_to_string(&mut contents).unwrap();
+            BufReader::new(reader).read_to_string(&mut contents).unwrap();
             assert_eq!(contents, "contents");
         });
     }
