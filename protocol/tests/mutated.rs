@@ -9,7 +9,7 @@ use parsec_protocol::chain::organisation::members::{NameOf, open_name, seal_name
 use parsec_protocol::codec;
 use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
 use parsec_protocol::keys::{DirectoryKey, Entropy as _, ManifestKey, UserSeed};
-use parsec_protocol::manifest::{ManifestError, ManifestHeader, Summary, open, seal};
+use parsec_protocol::manifest::{ManifestError, ManifestHeader, Summary, open, seal as seal_manifest};
 use parsec_protocol::public_keys::{Context, Signature};
 use parsec_protocol::sealing::{KeyHash, Randomness, seal};
 use support::{Org, Seed, encryption_key, organisation, signing_key};
@@ -104,7 +104,7 @@ fn a_changed_manifest_is_forged_whatever_was_changed() {
     let directory_key = DirectoryKey::random(&mut seed).unwrap();
     let summary =
         Summary { directory_key: &directory_key, anchor: Org::founded().log.head(), safes: Vec::new() };
-    let good = seal(&header, summary, &key, &author, &mut seed).unwrap();
+    let good = seal_manifest(&header, summary, &key, &author, &mut seed).unwrap();
     let read = |bytes: &[u8]| {
         let given = ManifestKey::from_slice(key.expose());
         open(bytes, &header.organisation, &header.user, |_| Some(author.verify_key()), |_| given)
