@@ -123,6 +123,11 @@ impl Gate {
         self.bell.until("a version of the manifest", there).unwrap();
     }
 
+    /// Counts writers from here on: the first manifest of all has one, too.
+    pub fn count_writers(&self) {
+        self.seen.lock().unwrap().1.clear();
+    }
+
     /// Waits until the server has answered so many writers; what it said, in ascending order.
     #[must_use]
     pub fn until_written(&self, writers: usize) -> Vec<u16> {

@@ -53,6 +53,7 @@ fn a_copy_and_its_original_change_the_key_and_write_the_manifest_at_once_and_not
     assert_eq!(only(&copy), device);
     copy.unlock(ALICE_PASSWORD).unwrap();
 
+    gate.count_writers();
     fixture.proxy.meddle(Arc::new(Together::new(Arc::clone(&gate))));
     let (original, second) = (&fixture.alice, &copy);
     let (one, other) = std::thread::scope(|scope| {
