@@ -628,6 +628,16 @@ fn a_reader_that_forgets_a_rule_misjudges_a_vector() {
         ("manifest", "unknown key"),
         ("channel", "another link or prologue"),
         ("ceremony", "a changed message"),
+        ("safe-key", "key check"),
+        ("safe-box", "key check"),
+        ("safe-past", "number of keys"),
+        ("safe-record", "length"),
+        ("safe-record", "padding"),
+        ("safe-record", "rules of a later version"),
+        ("safe-object", "hash of an object"),
+        ("safe-piece", "length of a piece"),
+        ("safe-piece", "padding of a piece"),
+        ("safe-piece", "number of references"),
     ] {
         let mut command = Command::new("python3");
         command.arg("-B").arg(program()).args(["--forget", rule, "vectors"]).arg(vectors_folder()).arg(layer);

@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 
 use parsec_protocol::chain::head::Head;
 use parsec_protocol::codec;
-use parsec_protocol::ids::{DeviceId, EntryId, ObjectId, OperationId, OrganisationId, SafeId, Timestamp, UserId};
+use parsec_protocol::ids::{
+    DeviceId, EntryId, ObjectId, OperationId, OrganisationId, SafeId, Timestamp, UserId,
+};
 use parsec_protocol::keys::{DeviceSigningKey, SafeKey, UserSeed};
 use parsec_protocol::limits::RECORD_MAX_BYTES;
 use parsec_protocol::public_keys::Hash;
@@ -199,10 +201,8 @@ fn ring(epoch: u64, to: &[SealTo<'_>], before: Before<'_>) -> Result<MadeRing, R
 
 fn head_of(made: &MadeRing, epoch: u64) -> RingHead {
     let head = RingHead::decode(&made.head).unwrap();
-    let certified =
-        Key { epoch, key_check: made.key_check, list: made.list, ring: made.ring, lost: 0 };
-    let expected =
-        Expected { organisation: &organisation(), safe: &SAFE, author: &AUTHOR, key: &certified };
+    let certified = Key { epoch, key_check: made.key_check, list: made.list, ring: made.ring, lost: 0 };
+    let expected = Expected { organisation: &organisation(), safe: &SAFE, author: &AUTHOR, key: &certified };
     head.fits(&expected).unwrap();
     head
 }

@@ -6,7 +6,8 @@ signatures are checked here too, slowly. Refuses what it does not know by saying
     check.py log FILE        a log: {"organisation": ..., "root": hex, "envelopes": [hex, ...]}
     check.py file FILE       an evidence file: an exported log, a fork proof, an enrolment receipt
     check.py vectors FOLDER [LAYER]
-                             every vector of tests/vectors whose layer this program knows, or of one layer
+                             every vector of tests/vectors whose layer this program knows, or of one layer;
+                             those of safes/ are of the layers safe-CONSTRUCT
     check.py compare         one question a line on standard input, one answer a line on standard output
 """
 
@@ -19,6 +20,8 @@ import os
 import re
 import sys
 
+import blake3
+import gcm
 import hpke
 import names
 import noise
@@ -1297,6 +1300,175 @@ def judge_ceremony(given):
     }, None
 
 
+# --- What safes seal
+
+CHUNK = 524_288
+PAGE = 1024
+BLOCK = 256
+EPOCHS_MAX = 50_000
+RECORD_MAX = 262_144
+
+
+def place_of(given):
+    """Organisation, safe, epoch: what everything of a safe is bound to."""
+    return [given["organisation"], bytes.fromhex(given["safe"]), given["epoch"]]
+
+
+def key_check(key, place):
+    return mac(key, b"parsec-safe-check-v1\0", encode(place))
+
+
+def derived_of(key, purpose, place, length=32):
+    return noise.hkdf(b"", key, b"parsec-safe-v1 " + purpose + b"\0" + encode(place), length)
+
+
+def safe_key_of(given, place):
+    """The key that a vector gives for an epoch."""
+    text = given["keys"].get(str(place[2]))
+    if text is None:
+        raise Bad("no key of the epoch")
+    return bytes.fromhex(text)
+
+
+def judge_safe_key(given):
+    key, place = bytes.fromhex(given["key"]), place_of(given)
+    need(key_check(key, place).hex() == given["key check"], "key check")
+    gives = {purpose: derived_of(key, purpose.encode(), place).hex() for purpose in ("record", "object", "past")}
+    gives["digest"] = derived_of(key, b"digest", place).hex() if place[2] == 0 else None
+    return gives, None
+
+
+def judge_safe_box(given):
+    place, user, box = place_of(given), bytes.fromhex(given["user"]), bytes.fromhex(given["box"])
+    seed = bytes.fromhex(given["seed"])
+    to = hpke.key_pair(seed)[1]
+    info = encode(["parsec-box-v1"] + place + [user, key_hash(to)])
+    need(len(box) >= ENCAPSULATION + 16, "length")
+    need(sound_encryption_key(box[ENCAPSULATION - 32 : ENCAPSULATION]), "X25519 key of a box")
+    key = hpke.open_(seed, info, b"", box)
+    need(key is not None and len(key) == 32, "closed")
+    need(key_check(key, place).hex() == given["key check"], "key check")
+    drawn = derived_of(key, b"box", place + [user, key_hash(to)], 64)
+    return {"key": key.hex(), "right": hpke.seal(to, info, b"", key, drawn) == box}, None
+
+
+def past_list(keys, first):
+    if not isinstance(keys, list):
+        raise Bad("no list of keys")
+    return {str(first + at): octets(key, 32).hex() for at, key in enumerate(keys) if key is not None}
+
+
+def judge_past(given):
+    key, place, past = bytes.fromhex(given["key"]), place_of(given), bytes.fromhex(given["past"])
+    ad = b"parsec-past-v1\0" + encode(place)
+    plain = sealed.opened(derived_of(key, b"past", place), past[:24], ad, past[24:])
+    need(plain is not None, "closed")
+    blocks, keys = record(decode(plain, 32 * 1024), 2, "not a past")
+    if not isinstance(blocks, list) or not isinstance(keys, list):
+        raise Bad("not a past")
+    first = BLOCK * len(blocks)
+    need(place[2] < EPOCHS_MAX and len(blocks) == place[2] // BLOCK and first + len(keys) == place[2], "number of keys")
+    blocks = [record(block, 2, "not a block") for block in blocks]
+    blocks = [(octets(key, 32), octets(hash_, 32)) for key, hash_ in blocks]
+    shown_keys = past_list(keys, first)
+    if given["block"] is None:
+        return {"blocks": [hash_.hex() for _, hash_ in blocks], "keys": shown_keys}, None
+    number, data = given["number"], bytes.fromhex(given["block"])
+    need(number < len(blocks), "block")
+    key, hash_ = blocks[number]
+    need(sha(data) == hash_, "hash of a block")
+    ad = b"parsec-past-block-v1\0" + encode(place[:2] + [number])
+    plain = sealed.opened(key, data[:24], ad, data[24:])
+    need(plain is not None, "closed block")
+    keys = decode(plain, 16 * 1024)
+    need(isinstance(keys, list) and len(keys) == BLOCK, "number of keys")
+    return {"keys": past_list(keys, BLOCK * number)}, None
+
+
+def padme(length):
+    if length < 2:
+        return length
+    e = length.bit_length() - 1
+    step = 1 << (e - e.bit_length())
+    return -(-length // step) * step
+
+
+def judge_safe_record(given):
+    fields = record(decode(bytes.fromhex(given["payload"]), RECORD_MAX), 14, "not a record")
+    place, nonce, ciphertext = [fields[0], fields[1], fields[4]], fields[12], fields[13]
+    key = safe_key_of(given, place)
+    ad = b"parsec-record-v1 ad\0" + encode(fields[:12])
+    plain = sealed.opened(derived_of(key, b"record", place), nonce, ad, ciphertext)
+    need(plain is not None and len(plain) >= 4, "closed")
+    length = int.from_bytes(plain[:4], "big")
+    need(len(plain) == padme(4 + length) and len(plain) >= 4 + length, "length")
+    need(not any(plain[4 + length :]), "padding")
+    inside = plain[4 : 4 + length]
+    found = decode(inside, RECORD_MAX)
+    need(isinstance(found, list) and found and found[0] == 1 and found[0] is not True, "rules of a later version")
+    _, root, changes = record(found, 3, "not an inside")
+    octets(root, 32)
+    need(isinstance(changes, list), "no list of changes")
+    return {"inside": inside.hex()}, None
+
+
+def object_of(given):
+    """The plaintext of an object."""
+    data, place = bytes.fromhex(given["sealed"]), place_of(given)
+    need(blake3.digest(data).hex() == given["blake3"], "hash of an object")
+    key, id_ = safe_key_of(given, place), bytes.fromhex(given["object"])
+    # HKDF's second half alone.
+    once = mac(derived_of(key, b"object", place), b"parsec-object-v1\0", id_, b"\1")
+    ad = b"parsec-object-v1 ad\0" + encode(place + [id_, {"chunk": 0, "page": 1}[given["kind"]]])
+    plain = gcm.opened(once, bytes(12), ad, data)
+    if plain is None:
+        raise Bad("closed")
+    return plain
+
+
+def judge_object(given):
+    return {"plaintext": object_of(given).hex()}, None
+
+
+def chunk_lengths(size, number):
+    """How many chunks a file has, and of one how many bytes, and how many with its padding."""
+    count = -(-size // CHUNK)
+    need(number < count, "no such chunk")
+    length = min(CHUNK, size - number * CHUNK)
+    return count, length, CHUNK if size > 8 * 1024 * 1024 else min(CHUNK, padme(length))
+
+
+def judge_padding(given):
+    return dict(zip(("chunks", "length", "padded"), chunk_lengths(given["size"], given["chunk"]))), None
+
+
+def judge_piece(given):
+    plain, size, number = object_of(given), given["size"], given["number"]
+    if given["kind"] == "page":
+        page = decode(plain, 3 + PAGE * 61)
+        left = -(-size // CHUNK) - number * PAGE
+        need(isinstance(page, list) and len(page) == min(PAGE, left), "number of references")
+        for reference in page:
+            if reference is not None:
+                id_, epoch, hash_ = record(reference, 3, "not a reference")
+                octets(id_, 16), natural(epoch), octets(hash_, 32)
+        return {"references": plain.hex()}, None
+    _, length, padded = chunk_lengths(size, number)
+    need(len(plain) == padded, "length of a piece")
+    need(not any(plain[length:]), "padding of a piece")
+    return {"bytes": plain[:length].hex()}, None
+
+
+CONSTRUCTS = {
+    "key": judge_safe_key,
+    "box": judge_safe_box,
+    "past": judge_past,
+    "record": judge_safe_record,
+    "object": judge_object,
+    "padding": judge_padding,
+    "piece": judge_piece,
+}
+
 LAYERS = {
     "box": judge_box,
     "codec": judge_codec,
@@ -1320,11 +1492,11 @@ LAYERS = {
 }
 
 
-def agrees(vector):
+def agrees(vector, judge):
     """Whether this program says of a vector what the vector says of itself."""
     refuse = vector["refuse"]
     try:
-        gives, position = LAYERS[vector["layer"]](vector["given"])
+        gives, position = judge(vector["given"])
     except Bad:
         return refuse is not None
     if position is not None:
@@ -1346,8 +1518,17 @@ def vectors(folder, layer=None):
             vector = json.load(file)
         if vector["layer"] in LAYERS and layer in (None, vector["layer"]):
             judged += 1
-            if not agrees(vector):
+            if not agrees(vector, LAYERS[vector["layer"]]):
                 wrong.append(name)
+    safes = os.path.join(folder, "safes")
+    for name in sorted(os.listdir(safes)):
+        with open(os.path.join(safes, name), encoding="utf-8") as file:
+            construct = json.load(file)
+        if construct["construct"] in CONSTRUCTS and layer in (None, "safe-" + construct["construct"]):
+            for vector in construct["vectors"]:
+                judged += 1
+                if not agrees(vector, CONSTRUCTS[construct["construct"]]):
+                    wrong.append("%s: %s" % (name, vector["about"]))
     return judged, wrong
 
 

@@ -10,7 +10,9 @@ use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::safe_log::record::Payload;
 use parsec_protocol::safes::boxes::{BoxOf, is_right, open_box};
-use parsec_protocol::safes::content::{PieceError, chunk_length, chunks, open_chunk, open_page, padded_length};
+use parsec_protocol::safes::content::{
+    PieceError, chunk_length, chunks, open_chunk, open_page, padded_length,
+};
 use parsec_protocol::safes::content_ref::Reference;
 use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
 use parsec_protocol::safes::object::{ObjectError, ObjectKind, open};
@@ -58,7 +60,8 @@ pub(crate) fn judge(construct: &str, given: &Value) -> Judgement {
 }
 
 fn key(given: &Value) -> Judgement {
-    let (organisation, safe): (OrganisationId, SafeId) = (parsed(given, "organisation"), parsed(given, "safe"));
+    let (organisation, safe): (OrganisationId, SafeId) =
+        (parsed(given, "organisation"), parsed(given, "safe"));
     let (epoch, own) = (number(given, "epoch"), secret(&given["key"]));
     let mut keys = SafeKeys::new(organisation, safe);
     keys.insert(epoch, own, &parsed(given, "key check")).map_err(|_| json!("WrongKey"))?;
@@ -72,7 +75,8 @@ fn key(given: &Value) -> Judgement {
 }
 
 fn sealed_box(given: &Value) -> Judgement {
-    let (organisation, safe): (OrganisationId, SafeId) = (parsed(given, "organisation"), parsed(given, "safe"));
+    let (organisation, safe): (OrganisationId, SafeId) =
+        (parsed(given, "organisation"), parsed(given, "safe"));
     let (epoch, user): (u64, UserId) = (number(given, "epoch"), parsed(given, "user"));
     let seed = UserSeed::from_slice(&unhex(&given["seed"])).unwrap();
     let of = BoxOf { organisation: &organisation, safe: &safe, epoch, user };
@@ -85,7 +89,8 @@ fn sealed_box(given: &Value) -> Judgement {
 }
 
 fn past_keys(given: &Value) -> Judgement {
-    let (organisation, safe): (OrganisationId, SafeId) = (parsed(given, "organisation"), parsed(given, "safe"));
+    let (organisation, safe): (OrganisationId, SafeId) =
+        (parsed(given, "organisation"), parsed(given, "safe"));
     let own = secret(&given["key"]);
     let key = EpochKey::new(&organisation, &safe, number(given, "epoch"), &own);
     let wrong = |_| json!("WrongPast");
@@ -103,7 +108,8 @@ fn past_keys(given: &Value) -> Judgement {
 
 /// The keys that a vector gives, each under its epoch.
 fn keys(given: &Value) -> SafeKeys {
-    let (organisation, safe): (OrganisationId, SafeId) = (parsed(given, "organisation"), parsed(given, "safe"));
+    let (organisation, safe): (OrganisationId, SafeId) =
+        (parsed(given, "organisation"), parsed(given, "safe"));
     let mut keys = SafeKeys::new(organisation.clone(), safe);
     for (epoch, key) in given["keys"].as_object().unwrap() {
         let (epoch, key) = (epoch.parse().unwrap(), secret(key));
@@ -155,7 +161,9 @@ fn padding(given: &Value) -> Judgement {
     if which >= chunks(size) {
         return Err(json!("NoChunk"));
     }
-    Ok(json!({"chunks": chunks(size), "length": chunk_length(size, which), "padded": padded_length(size, which)}))
+    Ok(
+        json!({"chunks": chunks(size), "length": chunk_length(size, which), "padded": padded_length(size, which)}),
+    )
 }
 
 fn piece(given: &Value) -> Judgement {
