@@ -38,9 +38,7 @@ pub(super) fn take_stored(store: &Store, safe: SafeId, memory: &mut Memory) -> R
         let check = match memory.verified.epoch(epoch) {
             Some(record) => record.key.key_check,
             // Made here, and its log has not begun: nobody could have given another one.
-            None if !memory.founded => {
-                EpochKey::new(memory.keys.organisation(), &safe, epoch, &key).check()
-            }
+            None if !memory.founded => EpochKey::new(memory.keys.organisation(), &safe, epoch, &key).check(),
             None => continue,
         };
         if memory.keys.insert(epoch, key, &check).is_err() {
