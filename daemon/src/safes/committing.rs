@@ -18,6 +18,7 @@ use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safes::change::{Change, Inside, RULES_VERSION};
 use parsec_protocol::safes::fold::{Outer, would_fold};
 use parsec_protocol::safes::seal::{SealRecordError, seal_record};
+use parsec_protocol::safes::tree::Tree as _;
 
 use super::items::Batch;
 use super::reading::ends;
@@ -188,6 +189,11 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
             return Ok(Tried::Nothing);
         }
         may_write(&session.open, &memory)?;
+        // Whoever made a key has read what came meanwhile: it is folded first.
+        let end = memory.verified.present().map_or(0, |now| now.journal.count);
+        if memory.base.seq() < end {
+            return Ok(Tried::MovedOn);
+        }
     }
     let members = session.log();
     if safe.memory().await.verified.is_due(&*members, members.count()) {
