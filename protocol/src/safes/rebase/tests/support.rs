@@ -7,7 +7,8 @@ use crate::ids::{DeviceId, EntryId, ObjectId, OperationId, SafeId, Timestamp, Us
 use crate::public_keys::Hash;
 use crate::safe_log::roles::Role;
 use crate::safes::change::{Change, Inside, Kind, RULES_VERSION};
-use crate::safes::content_ref::{Content, ContentDigest, ObjectHash, Reference, References};
+use crate::object_hash::ObjectHash;
+use crate::safes::content_ref::{Content, ContentDigest, Reference, References};
 use crate::safes::entry::Entry;
 use crate::safes::fold::{Outer, Stamp, Void, apply, fold};
 use crate::safes::name::EntryName;
