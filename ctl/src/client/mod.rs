@@ -11,7 +11,6 @@ mod passing;
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -194,28 +193,6 @@ impl Connection {
         let asked = self.write(method, params)?;
         self.send(b"\n")?;
         self.answer(method, asked)
-    }
-
-    /// Asks with an open file, which the daemon reads or writes, and waits for the answer.
-    ///
-    /// # Errors
-    /// As [`Self::call`].
-    pub(crate) fn call_with<P: Serialize, R: DeserializeOwned>(
-        &mut self,
-        method: &str,
-        params: &P,
-        descriptor: BorrowedFd<'_>,
-    ) -> Result<R, Failure> {
-        let asked = self.write(method, params)?;
-        loop {
-            match passing::end_line(&self.stream, descriptor) {
-                Ok(0) => return Err(gone("it takes nothing more")),
-                Ok(_) => return self.answer(method, asked),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.check_alive()?,
-                Err(error) => return Err(gone(&error.to_string())),
-            }
-        }
     }
 
     /// Writes a request without the end of its line; its number.

@@ -18,11 +18,11 @@ pub const FILES_PAGE_MAX: usize = 1_000;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FileKind {
-    /// Holds other entries.
+    /// Holds other entries of the safe.
     Folder,
-    /// Has contents.
+    /// Has contents, and versions of them.
     File,
-    /// Names another place.
+    /// Names another place by its path.
     Symlink,
     /// One that a newer daemon has. Never sent.
     #[serde(other)]
@@ -158,7 +158,7 @@ pub struct FileRemove {
     pub select: DeviceSelector,
     /// The safe: its name exactly, or the start of its id, 4 digits at least.
     pub safe: String,
-    /// What is removed.
+    /// Path of what is removed.
     pub path: String,
     /// Whether a folder goes with everything in it.
     #[serde(default)]

@@ -95,7 +95,7 @@ pub struct SafeView {
     pub condition: SafeCondition,
     /// Whether the server has it: one made offline is on this device alone until then.
     pub shared: bool,
-    /// Number of members.
+    /// Number of the safe's members.
     pub members: u32,
     /// Number of the safe's present key; 0 is the first.
     pub epoch: u32,
@@ -133,7 +133,7 @@ pub struct SafeSummary {
     pub condition: SafeCondition,
     /// Whether the server has it.
     pub shared: bool,
-    /// Number of members.
+    /// Number of the safe's members.
     pub members: u32,
     /// Number of the safe's present key; 0 is the first.
     pub epoch: u32,
@@ -169,7 +169,7 @@ impl From<&SafeView> for SafeSummary {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SafeMember {
-    /// Who it is.
+    /// The member that it is.
     pub person: Person,
     /// What they may do in the safe, as its log gives it.
     pub role: SafeRole,
@@ -228,7 +228,7 @@ pub struct SafeListResult {
 pub struct SafeShowResult {
     /// The safe, as in `safe.list`.
     pub safe: SafeView,
-    /// Who founded it.
+    /// The member who founded it.
     pub founder: Person,
     /// When it was founded, by the founder's clock.
     pub founded: Timestamp,
@@ -298,7 +298,7 @@ pub struct SafeUnshare {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SafeUnshared {
-    /// Who is out.
+    /// The member who is out.
     pub person: Person,
     /// The safe after it, with its new epoch.
     pub safe: SafeView,
@@ -353,7 +353,7 @@ pub struct WaitingChange {
 pub struct SafeWaiting {
     /// The safe, as in `safe.list`; its `problem` says why, where something keeps changes back.
     pub safe: SafeView,
-    /// Changes, oldest first.
+    /// Changes that wait, oldest first.
     pub changes: Vec<WaitingChange>,
     /// Whether there are more than these.
     pub more: bool,
