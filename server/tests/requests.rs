@@ -290,8 +290,7 @@ async fn the_log_of_the_server_and_its_database_hold_no_secret() {
     claim.start(&bench).await.record::<AttemptView>();
     bench.stop.cancel();
     bench.served.await.unwrap().unwrap();
-    for entry in std::fs::read_dir(bench.folder.path()).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+    for bytes in support::all_files(bench.folder.path()) {
         let bootstrap: Hash = token.parse().unwrap();
         for secret in [bootstrap.as_bytes().as_slice(), token.as_bytes(), &claim.secret, alice.key.expose()] {
             assert!(!bytes.windows(secret.len()).any(|window| window == secret));

@@ -48,6 +48,35 @@ def refuses(wrong: type[Exception], call: Any, **params: Any) -> bool:
     return False
 
 
+def share_safes(alice: Client, bob: Client, follower: Client) -> None:
+    """Two safes: one that Bob takes and leaves, one that he is taken out of."""
+    follower.events.watch()
+    left, closed = (alice.safe.create(name=name)["safe"] for name in ("Plans", "Accounts"))
+    alice.file.make_folder(safe=left, path="/drawings/old", parents=True)
+    alice.file.move(safe=left, to="/old", **{"from": "/drawings/old"})
+    assert alice.file.stat(safe=left, path="/old")["kind"] == "folder"
+    assert {entry["path"] for entry in alice.file.list(safe=left, path="/")["entries"]} == {"/drawings", "/old"}
+    alice.file.remove(safe=left, path="/drawings", recursive=True, wait_seconds=30)
+    alice.safe.rename(safe=left, name="Plans and more", wait_seconds=30)
+    for safe in (left, closed):
+        assert alice.safe.share(safe=safe, member="bob@acme.example", role="contributor")["role"] == "contributor"
+    offered = set()
+    while offered < {left, closed}:
+        _, item = follower.told()
+        event = item.get("event", {})
+        if event.get("type") == "safe_offered":
+            offered.add(event["safe"])
+    bob.safe.accept(safe=left)
+    assert bob.safe.sync(safe=left, wait_seconds=30)["safe"] == left
+    assert bob.safe.show(safe=left)["safe"]["name"] == "Plans and more"
+    assert len(bob.safe.members(safe=left)["members"]) == 2
+    bob.safe.status()
+    assert bob.file.conflicts(safe=left)["conflicts"] == []
+    bob.safe.leave(safe=left)
+    alice.safe.unshare(safe=closed, member="bob@acme.example")
+    assert left in {safe["safe"] for safe in alice.safe.list()["safes"]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("document", "alice", "bob", "server", "token-file"):
@@ -89,6 +118,7 @@ def main() -> None:
     assert [it["device"] for it in receipts] == [ends[1]["device"]], receipts
     assert alice.receipt.export(device=ends[1]["device"])["length"] > 0
     members = {user["email"]: user["name"] for user in bob.user.list()["users"]}
+    share_safes(alice, bob, Client(options.bob, document, strict=True))
     # What was given is changed and taken back; each answer shows the member as they are then.
     user, device = ends[1]["user"], ends[1]["device"]
     assert alice.user.profile(user=user, profile="outsider")["profile"] == "outsider"

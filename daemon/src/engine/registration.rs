@@ -1,8 +1,8 @@
 //! What is heard of whether a device is certified: written down first, told afterwards.
 //!
-//! Decides the order. Whoever was told of a state finds it again after a crash, so a state is on the
-//! disk before anybody sees it; and of one device one thing is written at a time, so that what was
-//! heard first is not written over what was heard last. Drops nothing for anybody's word.
+//! Decides the order. Whoever was told of a state finds it again after a crash, so a state is on
+//! the disk before anybody sees it; and of one device one thing is written at a time, so that what
+//! was heard first is not written over what was heard last. Drops nothing for anybody's word.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -4,8 +4,7 @@
 //! none that opens: then a right one goes there. Refuses to fetch a seed for it, and to look twice
 //! while the device is unlocked: each is a question to the server.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::control::Problem;
@@ -19,16 +18,6 @@ use super::user_keys::own;
 use crate::os::{blocking, entropy};
 use crate::problems;
 use crate::transport::retry::answered;
-
-/// Keys of the user whose past boxes were seen to be right.
-#[derive(Debug, Default)]
-pub(super) struct LeadBack(Mutex<BTreeSet<KeyHash>>);
-
-impl LeadBack {
-    fn keys(&self) -> MutexGuard<'_, BTreeSet<KeyHash>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Session {
     /// Puts the past boxes there that the server lacks and this device can make.

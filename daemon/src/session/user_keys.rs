@@ -5,7 +5,8 @@
 //! key that can't be had stands in the way of nothing that doesn't need it.
 
 use std::cell::LazyCell;
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use parsec_protocol::chain::organisation::log::{UserKeyRecord, UserRecord, VerifiedLog};
 use parsec_protocol::control::{Problem, ProblemKind};
@@ -16,11 +17,21 @@ use parsec_protocol::user_key::UserKey;
 
 use super::Session;
 use super::names::Names;
-use super::past_boxes::LeadBack;
 use crate::os::blocking;
 use crate::store::{OpenDevice, StoreError};
 use crate::transport::TransportError;
 use crate::transport::retry::answered;
+
+/// Keys of the user whose past boxes were seen to be right.
+#[derive(Debug, Default)]
+pub(super) struct LeadBack(Mutex<BTreeSet<KeyHash>>);
+
+impl LeadBack {
+    /// The keys that were seen.
+    pub(super) fn keys(&self) -> MutexGuard<'_, BTreeSet<KeyHash>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What is remembered of the user's keys while the device is unlocked.
 #[derive(Debug, Default)]

@@ -29,7 +29,7 @@ pub enum PathFault {
         "a name in a path is not empty, not . or .., at most {FILE_NAME_MAX_BYTES} bytes, without / and NUL"
     )]
     Name,
-    /// Too many names.
+    /// The path has too many names.
     #[error("a path has at most {PATH_MAX_NAMES} names")]
     Depth,
 }

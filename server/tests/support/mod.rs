@@ -46,6 +46,19 @@ impl Entropy for Os {
     }
 }
 
+pub fn all_files(folder: &std::path::Path) -> Vec<Vec<u8>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(all_files(&path));
+        } else {
+            files.push(std::fs::read(path).unwrap());
+        }
+    }
+    files
+}
+
 pub fn drawn<const N: usize>() -> [u8; N] {
     random(&mut Os).unwrap()
 }

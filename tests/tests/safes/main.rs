@@ -12,9 +12,9 @@
     reason = "tests"
 )]
 
-mod main_flow;
 mod offline;
 mod revoked;
+mod together;
 
 use std::sync::Arc;
 

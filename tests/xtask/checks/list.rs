@@ -168,6 +168,19 @@ pub(super) const CHECKS: &[Check] = &[
         How::Tests(&[test(P, "safe_rules", ""), test(P, "safe_attacks", "")]),
     ),
     check("S18", "honest lives of a safe", How::Tests(&[test(P, "safe_model", "")])),
+    check(
+        "S19",
+        "changes of devices that were away",
+        How::Tests(&[
+            test(P, "lib", "safes::rebase::tests::vectors::"),
+            test(P, "lib", "safes::rebase::tests::random::"),
+        ]),
+    ),
+    check(
+        "S20",
+        "records that fold wrongly",
+        How::Tests(&[test(P, "lib", "safes::rebase::tests::folding::")]),
+    ),
     // --- input
     check(
         "B1",

@@ -129,7 +129,7 @@ pub(super) enum Found {
     Nothing,
     /// The safe itself, at `/`: a folder that is no entry.
     Root,
-    /// This.
+    /// An entry that has a name.
     Entry(FileEntry),
 }
 

@@ -196,7 +196,7 @@ fn through_a_pipe(
         let read = read(context, daemon, place, writer.as_fd());
         drop(writer);
         // An output that is gone is why the daemon could not write on.
-        taking.join().unwrap_or_else(|_| Err(Failure::OutputClosed))?;
+        taking.join().unwrap_or(Err(Failure::OutputClosed))?;
         read.map(drop)
     })
 }

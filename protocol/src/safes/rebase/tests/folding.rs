@@ -132,6 +132,7 @@ fn each_rule_of_the_tree_makes_a_record_void() {
         assert_eq!(would_fold(&state, &inside(&[retention(days)]), &owner), Err(Void::Days));
     }
     assert_eq!((dump(&state), state.state_root()), before);
+    println!("figure S20: each rule of the tree broken alone makes its record void");
 }
 
 #[test]
