@@ -11,7 +11,7 @@ use parsec_protocol::ids::SafeId;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{ErrorCode, SafeCertificate, SafeLogged, path};
 use parsec_protocol::safe_log::certificate::{Body, Key};
-use parsec_protocol::safe_log::ring::{BoxFor, RingHead, RingPart};
+use parsec_protocol::safe_log::ring::{BoxFor, RingHead, RingPart, boxes_hash};
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::rules::ring_list;
 use support::safes::{Ring, View, change};
@@ -102,6 +102,16 @@ async fn boxes_are_for_exactly_those_who_need_one() {
         let answer = alice.append(&bench, &safe, &with(boxes)).await;
         assert_eq!(answer.code(), ErrorCode::BoxesRefused);
     }
+    // The certificate vouches for them, and they are somebody else's.
+    let others = vec![of(alice.user, sealed())];
+    let body = Body::Changed {
+        changes: vec![change(bob.user, Some(Role::Reader))],
+        key: None,
+        boxes: Some(boxes_hash(&others)),
+    };
+    let certificate = alice.signed_certificate(&alice.safe_certificate(&bench, &view, body));
+    let asked = SafeCertificate { certificate, ring: None, boxes: others };
+    assert_eq!(alice.append(&bench, &safe, &asked).await.code(), ErrorCode::BoxesRefused);
     // A ring where no key comes with it.
     let ring = alice.ring(&safe, ring_list(&view.safe, &view.log, view.log.count(), &[]).unwrap(), 1, 0);
     let asked = SafeCertificate { ring: Some(ring.head), ..good.clone() };

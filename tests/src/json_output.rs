@@ -202,7 +202,7 @@ struct Fetched {
     #[serde(flatten)]
     got: FileGot,
     /// Path of the file on this machine, written as paths of safes are.
-    file: String,
+    written: String,
 }
 
 /// Something that was not copied.
@@ -218,7 +218,7 @@ struct LeftOut {
 #[derive(Serialize, JsonSchema)]
 struct FetchedTree {
     /// Path of the folder on this machine, written as paths of safes are.
-    file: String,
+    written: String,
     /// Path of the folder in the safe.
     path: String,
     /// Number of files that were written.

@@ -18,6 +18,7 @@ use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safes::change::{Change, Inside, RULES_VERSION};
 use parsec_protocol::safes::fold::{Outer, would_fold};
 use parsec_protocol::safes::seal::{SealRecordError, seal_record};
+use parsec_protocol::safes::tree::Tree as _;
 
 use super::items::Batch;
 use super::reading::ends;
@@ -188,6 +189,11 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
             return Ok(Tried::Nothing);
         }
         may_write(&session.open, &memory)?;
+        // Whoever made a key has read what came meanwhile: it is folded first.
+        let end = memory.verified.present().map_or(0, |now| now.journal.count);
+        if memory.base.seq() < end {
+            return Ok(Tried::MovedOn);
+        }
     }
     let members = session.log();
     if safe.memory().await.verified.is_due(&*members, members.count()) {
@@ -227,5 +233,78 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
             }
             Some(_) | None => Err(error.into()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parsec_protocol::ids::{EntryId, OperationId, SafeId, Timestamp};
+    use parsec_protocol::safe_log::safe::VerifiedSafe;
+    use parsec_protocol::safes::keys::SafeKeys;
+    use parsec_protocol::safes::rebase::Pending;
+    use parsec_protocol::safes::scratch::Delta;
+    use parsec_protocol::safes::state::State;
+
+    use super::*;
+    use crate::session::open_safes::Queued;
+    use crate::store::Standing;
+
+    /// A removal of some entry, of a group of changes, with objects that it adds.
+    fn queued(group: u8, adds: usize) -> Queued {
+        let operation = OperationId::from_bytes([group; 16]);
+        let change = Change::Remove { operation, entry: EntryId::from_bytes([group; 16]) };
+        let object = |number: usize| {
+            let mut id = [group; 16];
+            id[..8].copy_from_slice(&(number as u64).to_be_bytes());
+            ObjectId::from_bytes(id)
+        };
+        Queued {
+            pending: Pending { change, group: operation },
+            saved: Timestamp(1),
+            adds: (0..adds).map(object).collect(),
+        }
+    }
+
+    fn with(queue: Vec<Queued>) -> Memory {
+        let (organisation, safe) = ("acme".parse().unwrap(), SafeId::from_bytes([9; 16]));
+        Memory {
+            standing: Standing::Accepted,
+            founded: true,
+            said: None,
+            verified: VerifiedSafe::empty("acme".parse().unwrap(), safe),
+            keys: SafeKeys::new(organisation, safe),
+            base: State::new(safe),
+            delta: Delta::default(),
+            queue,
+            refold: false,
+            gave_role: None,
+            problem: None,
+            heard: None,
+        }
+    }
+
+    fn sizes(queue: Vec<Queued>, groups: usize) -> (usize, usize) {
+        let draft = drafted(&with(queue), groups);
+        (draft.changes.len(), draft.adds.len())
+    }
+
+    #[test]
+    fn a_record_takes_whole_groups_in_their_order() {
+        let queue = || vec![queued(1, 3), queued(1, 0), queued(2, 1), queued(3, 0), queued(3, 0)];
+        assert_eq!(sizes(queue(), 9), (5, 4));
+        assert_eq!(sizes(queue(), 2), (3, 4));
+        assert_eq!(sizes(queue(), 1), (2, 3));
+        assert_eq!(sizes(Vec::new(), 9), (0, 0));
+    }
+
+    #[test]
+    fn what_does_not_fit_waits_for_the_next_record() {
+        let full = ADDS_MAX - 1;
+        assert_eq!(sizes(vec![queued(1, full), queued(2, 2), queued(3, 0)], 9), (1, full));
+        // More than any record adds: first its objects, in records of their own.
+        let large = || vec![queued(1, ADDS_MAX + 5), queued(2, 0)];
+        assert_eq!(sizes(large(), 9), (0, ADDS_MAX));
+        let small_first = [vec![queued(7, 0)], large()].concat();
+        assert_eq!(sizes(small_first, 9), (1, 0));
     }
 }

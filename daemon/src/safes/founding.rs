@@ -115,11 +115,14 @@ fn signed(
 /// Why not; what was made stays, and goes out again.
 pub(super) async fn post(session: &Session, safe: &OpenSafe) -> Result<(), Problem> {
     let id = safe.id;
-    // First of all: from the first hint on, the user's other devices shall take it for theirs. A
-    // server that is away is found out by the call itself.
+    // First of all, and never without: from the first hint on, the user's other devices shall take
+    // it for theirs. One that hears of it before would hold it for an offer.
     let trouble = Trouble::new(None);
     let named = tokio::time::timeout(ANSWER_WAIT, manifest::keep(session, &trouble));
-    named.await.unwrap_or(Ok(()))?;
+    named.await.map_err(|_| {
+        let text = "The server can't be reached, so the safe is on this device alone.";
+        Problem::new(ProblemKind::ServerUnreachable, text)
+    })??;
     for _ in 0..TRIES {
         let stored = session.store(move |store| store.safe(id)).await?;
         let Some(founding) = stored.and_then(|stored| stored.founding) else { return Ok(()) };

@@ -14,6 +14,7 @@ use parsec_protocol::relay::ErrorCode;
 use parsec_protocol::safe_log::ring::{Expected, RingHead, RingPart};
 use parsec_protocol::safe_log::safe::EpochRecord;
 use parsec_protocol::safes::boxes::{BoxOf, open_box};
+use parsec_protocol::safes::keys::EpochKey;
 use parsec_protocol::safes::past;
 
 use crate::os::blocking_in;
@@ -24,16 +25,23 @@ use crate::store::{Store, StoreError};
 use crate::transport::TransportError;
 use crate::transport::retry::answered;
 
-/// Takes the keys that are in the store and that the log names.
+/// Takes the keys that are in the store and that the log names; of a safe that was made here and is
+/// not founded yet, the one that it is made with.
 ///
 /// # Errors
 /// The store's.
 pub(super) fn take_stored(store: &Store, safe: SafeId, memory: &mut Memory) -> Result<(), StoreError> {
     for (epoch, key) in store.safe_keys(safe)? {
-        if memory.keys.at(epoch).is_none()
-            && let Some(record) = memory.verified.epoch(epoch)
-            && memory.keys.insert(epoch, key, &record.key.key_check).is_err()
-        {
+        if memory.keys.at(epoch).is_some() {
+            continue;
+        }
+        let check = match memory.verified.epoch(epoch) {
+            Some(record) => record.key.key_check,
+            // Made here, and its log has not begun: nobody could have given another one.
+            None if !memory.founded => EpochKey::new(memory.keys.organisation(), &safe, epoch, &key).check(),
+            None => continue,
+        };
+        if memory.keys.insert(epoch, key, &check).is_err() {
             tracing::warn!(%safe, epoch, "a key that is kept is not the one that the safe's log names");
         }
     }

@@ -216,3 +216,25 @@ async fn not_taken(session: &Session, safe: SafeId, why: NotTaken) -> Problem {
     session.alarm(&problem).await;
     problem
 }
+
+#[cfg(test)]
+mod tests {
+    use parsec_protocol::public_keys::Hash;
+
+    use super::*;
+
+    #[test]
+    fn a_log_that_misses_the_head_of_another_device_is_found() {
+        let start = Head { count: 4, hash: Hash::of(&[b"start"]) };
+        let items: [&[u8]; 3] = [b"five", b"six", b"seven"];
+        let at = |count: usize| items.iter().take(count).fold(start, |head, item| head.after(item));
+        for through in [at(1), at(2), at(3)] {
+            assert!(passes(start, items.into_iter(), through), "{through:?}");
+            let other = Head { hash: Hash::of(&[b"other"]), ..through };
+            assert!(!passes(start, items.into_iter(), other), "{other:?}");
+        }
+        // What is not looked at here says nothing.
+        let beyond = Head { count: 8, hash: Hash::of(&[b"beyond"]) };
+        assert!(passes(start, items.into_iter(), beyond));
+    }
+}

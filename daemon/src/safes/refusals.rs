@@ -93,3 +93,21 @@ pub(super) fn void(why: Void) -> Problem {
     };
     Problem::new(kind, crate::problems::sentence(&why.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_safe_takes_no_more_has_a_name_of_its_own() {
+        let name = |found| fault(found).name;
+        for full in [Fault::TooManyMembers, Fault::LogFull, Fault::LogKept, Fault::TooManyKeys] {
+            assert_eq!(name(full), ProblemKind::SafeFull);
+        }
+        assert_eq!(void(Void::ShareFull).name, ProblemKind::SafeFull);
+        assert_eq!([Fault::NotOpen, Fault::Deleted].map(name), [ProblemKind::SafeNotOpen; 2]);
+        assert_eq!(name(Fault::Due), ProblemKind::SafeKeyMissing);
+        let too_new = Problem::from(crate::safes::folding::Stop::TooNew);
+        assert_eq!(too_new.name, ProblemKind::SafeTooNew);
+    }
+}

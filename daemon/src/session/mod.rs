@@ -62,7 +62,7 @@ pub struct Session {
     pub upkeep: tokio::sync::Mutex<()>,
     /// Counts what may give the device something to do by itself: certificates, ends of enrolments.
     news: watch::Sender<u64>,
-    /// The device's safes.
+    /// The safes that were opened on this device.
     pub safes: OpenSafes,
 }
 

@@ -66,7 +66,7 @@ pub struct Memory {
 /// A safe of an unlocked device.
 #[derive(Debug)]
 pub struct OpenSafe {
-    /// The safe's id.
+    /// Id of the safe.
     pub id: SafeId,
     /// The organisation of the device that has it.
     pub organisation: OrganisationId,
@@ -109,7 +109,7 @@ impl OpenSafe {
         self.progress.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Hears of it.
+    /// Hears that something was read, written or tried.
     #[must_use]
     pub fn progress(&self) -> watch::Receiver<u64> {
         self.progress.subscribe()

@@ -8,14 +8,18 @@ use parsec_protocol::codec;
 use parsec_protocol::control::{
     CeremonyApprove, CeremonyChoose, CeremonyFinish, CeremonyIdentify, CeremonyListResult, CeremonySelector,
     CeremonyView, ClaimStart, DeviceForget, DeviceListResult, DevicePassword, DeviceRestore, DeviceRevoke,
-    DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, Event, EventItem, EventsWatch, FilePart,
-    GreetStart, Hello, HelloResult, InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser,
-    Member, NetPeers, NetPing, NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer,
-    Outcome, Problem, ProblemKind, ReceiptExport, ReceiptListResult, StatusResult, TokenCreate, TokenCreated,
-    TokenListResult, TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged,
-    TrustExport, TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult,
-    TrustRepaired, TrustShow, TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRekeyed,
-    UserRevoke, UserShow, UserShowResult, method, schema,
+    DeviceSelector, DeviceUnlock, DeviceView, DoctorResult, Empty, Event, EventItem, EventsWatch,
+    FileChanged, FileConflicts, FileConflictsResult, FileEntry, FileGot, FileList, FileListResult,
+    FileMakeFolder, FileMove, FilePart, FilePut, FileRemove, FileSelector, GreetStart, Hello, HelloResult,
+    InviteCancel, InviteDevice, InviteListResult, InviteResult, InviteUser, Member, NetPeers, NetPing,
+    NetPinged, NetStatus, OrgBootstrap, OrgBootstrapped, OrgMoved, OrgServer, Outcome, Problem, ProblemKind,
+    ReceiptExport, ReceiptListResult, SafeCreate, SafeListResult, SafeMembersResult, SafeRename,
+    SafeSelector, SafeShare, SafeShared, SafeShowResult, SafeStatus, SafeStatusResult, SafeSync, SafeSynced,
+    SafeUnshare, SafeUnshared, SafeView, StatusResult, TokenCreate, TokenCreated, TokenListResult,
+    TokenSelector, TokenUses, TokenUsesResult, TrustAcknowledge, TrustAcknowledged, TrustExport,
+    TrustExported, TrustFork, TrustImport, TrustImported, TrustLog, TrustLogResult, TrustRepaired, TrustShow,
+    TrustShowResult, TrustVerifyResult, UserListResult, UserProfile, UserRekeyed, UserRevoke, UserShow,
+    UserShowResult, method, schema,
 };
 use parsec_protocol::relay::ErrorCode;
 use serde::Serialize;
@@ -107,6 +111,24 @@ fn check(name: &str, parameters: &Value, result: &Value) {
         method::CEREMONY_UNWATCH | method::EVENTS_UNWATCH => {
             (assert!(parameters.is_array()), assert!(result.is_boolean()))
         }
+        method::SAFE_CREATE => (is::<SafeCreate>(parameters), is::<SafeView>(result)),
+        method::SAFE_LIST => (is::<DeviceSelector>(parameters), is::<SafeListResult>(result)),
+        method::SAFE_SHOW => (is::<SafeSelector>(parameters), is::<SafeShowResult>(result)),
+        method::SAFE_MEMBERS => (is::<SafeSelector>(parameters), is::<SafeMembersResult>(result)),
+        method::SAFE_SHARE => (is::<SafeShare>(parameters), is::<SafeShared>(result)),
+        method::SAFE_UNSHARE => (is::<SafeUnshare>(parameters), is::<SafeUnshared>(result)),
+        method::SAFE_ACCEPT | method::SAFE_LEAVE => (is::<SafeSelector>(parameters), is::<SafeView>(result)),
+        method::SAFE_RENAME => (is::<SafeRename>(parameters), is::<FileChanged>(result)),
+        method::SAFE_STATUS => (is::<SafeStatus>(parameters), is::<SafeStatusResult>(result)),
+        method::SAFE_SYNC => (is::<SafeSync>(parameters), is::<SafeSynced>(result)),
+        method::FILE_LIST => (is::<FileList>(parameters), is::<FileListResult>(result)),
+        method::FILE_STAT => (is::<FileSelector>(parameters), is::<FileEntry>(result)),
+        method::FILE_MAKE_FOLDER => (is::<FileMakeFolder>(parameters), is::<FileChanged>(result)),
+        method::FILE_MOVE | method::FILE_COPY => (is::<FileMove>(parameters), is::<FileChanged>(result)),
+        method::FILE_REMOVE => (is::<FileRemove>(parameters), is::<FileChanged>(result)),
+        method::FILE_PUT => (is::<FilePut>(parameters), is::<FileChanged>(result)),
+        method::FILE_GET => (is::<FileSelector>(parameters), is::<FileGot>(result)),
+        method::FILE_CONFLICTS => (is::<FileConflicts>(parameters), is::<FileConflictsResult>(result)),
         other => panic!("{other} is no method"),
     };
 }

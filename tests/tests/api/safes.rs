@@ -174,8 +174,10 @@ fn without_a_server_what_is_saved_waits_and_what_is_elsewhere_is_not_to_be_had()
     // A safe that the server doesn't have yet is nobody's to share.
     let alone = created(&fixture.alice, "Alone");
     assert!(!alone.shared);
+    let show = json!({ "safe": "Alone" });
+    assert_eq!(named(call::<SafeShowResult>(&fixture.alice, method::SAFE_SHOW, show)), Some(K::NotSharedYet));
     let share = json!({ "safe": "Alone", "member": BOB_EMAIL, "role": "reader" });
-    assert_eq!(named(fixture.alice.call::<Value>(method::SAFE_SHARE, share)), Some(K::NotSharedYet));
+    fixture.alice.call::<Value>(method::SAFE_SHARE, share).unwrap_err();
 
     fixture.restart_server();
     for safe in [&id, "Alone"] {

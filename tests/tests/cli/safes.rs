@@ -141,8 +141,12 @@ fn a_file_goes_to_the_daemon_as_a_descriptor_with_its_time_and_kind() {
 
 #[test]
 fn a_whole_folder_goes_without_its_links_and_sockets_which_are_named() {
-    let daemon = FakeDaemon::start(|name, _, _| match name {
-        method::FILE_PUT | method::FILE_MAKE_FOLDER => Reply::result(changed(false)),
+    let daemon = FakeDaemon::start(|name, params, _| match name {
+        method::FILE_PUT | method::FILE_MAKE_FOLDER => {
+            let mut result = changed(false);
+            result["bytes"] = json!(params["size"].as_u64().unwrap_or(0));
+            Reply::result(result)
+        }
         method::FILE_STAT => missing(),
         method::SAFE_SYNC => Reply::result(answer(method::SAFE_SYNC)),
         _ => otherwise(name),
@@ -222,7 +226,7 @@ fn half_a_file_is_not_left_behind() {
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("report.odt"), "mine").unwrap();
     let said = daemon.ctl(&["safe", "get", "Plans:/report.odt", folder.to_str().unwrap(), "--force"]);
-    assert_eq!(said.code, ProblemKind::ContentsUnavailable.exit_code().into(), "{said:?}");
+    assert_eq!(said.code, i32::from(ProblemKind::ContentsUnavailable.exit_code()), "{said:?}");
     assert_eq!(fs::read(folder.join("report.odt")).unwrap(), b"mine");
     assert_eq!(listed(&folder), ["report.odt"]);
 }

@@ -13,3 +13,38 @@
 )]
 
 mod main_flow;
+mod offline;
+mod revoked;
+
+use std::sync::Arc;
+
+use parsec_protocol::control::{ChoiceMode, Registration};
+use parsec_tests::ceremony::Bell;
+use parsec_tests::device::Device;
+use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture};
+use parsec_tests::script::{self, Newcomer, Phone};
+
+/// What the safe is called.
+const PLANS: &str = "Plans";
+
+/// One's own next device.
+fn enrol_own(fixture: &Fixture, by: &Device, name: &str, newcomer: Newcomer<'_>) -> Device {
+    let new = fixture.device(name);
+    let invitation = by.invite_device().unwrap();
+    let bell = Arc::new(Bell::default());
+    let mut claimer = new.claim(invitation.link.expose(), &bell).unwrap();
+    let mut greeter = by.greet(invitation.token, &bell).unwrap();
+    let ends = script::enrol(&mut claimer, &mut greeter, newcomer, Phone::default());
+    assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
+    let _ = new.until_device(|device| device.registration == Registration::Registered);
+    new
+}
+
+fn enrol_bob(fixture: &Fixture) -> Device {
+    let bob = fixture.device("bob");
+    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
+    let ends = fixture.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
+    assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
+    let _ = bob.until_device(|device| device.registration == Registration::Registered);
+    bob
+}

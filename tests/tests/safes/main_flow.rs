@@ -2,9 +2,8 @@
 //! nobody's bytes, and who is taken out reads nothing that is written afterwards.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use parsec_protocol::control::{ChoiceMode, ProblemKind, Registration, SafeRole, SafeStanding, SecretText};
+use parsec_protocol::control::{ProblemKind, SafeRole, SafeStanding, SecretText};
 use parsec_protocol::ids::{OrganisationId, SafeId};
 use parsec_protocol::safe_log::certificate::{self, Body};
 use parsec_protocol::safe_log::record;
@@ -12,37 +11,13 @@ use parsec_protocol::safe_log::ring::RingPart;
 use parsec_protocol::safes::boxes::{BoxOf, open_box};
 use parsec_protocol::safes::keys::{EpochKey, SafeKeys};
 use parsec_protocol::safes::seal::{Unopened, open_record};
-use parsec_tests::ceremony::Bell;
 use parsec_tests::device::{Device, copy_folder, private_folder};
 use parsec_tests::events::Follower;
-use parsec_tests::fixture::{ALICE_AGAIN, BOB, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
+use parsec_tests::fixture::{ALICE_AGAIN, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::safes::{Safe, create, is_well, until};
-use parsec_tests::script::{self, Newcomer, Phone};
 use parsec_tests::server::copy_database;
 
-const PLANS: &str = "Plans";
-
-/// One's own next device.
-fn enrol_own(fixture: &Fixture, by: &Device, name: &str, newcomer: Newcomer<'_>) -> Device {
-    let new = fixture.device(name);
-    let invitation = by.invite_device().unwrap();
-    let bell = Arc::new(Bell::default());
-    let mut claimer = new.claim(invitation.link.expose(), &bell).unwrap();
-    let mut greeter = by.greet(invitation.token, &bell).unwrap();
-    let ends = script::enrol(&mut claimer, &mut greeter, newcomer, Phone::default());
-    assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
-    let _ = new.until_device(|device| device.registration == Registration::Registered);
-    new
-}
-
-fn enrol_bob(fixture: &Fixture) -> Device {
-    let bob = fixture.device("bob");
-    let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
-    let ends = fixture.enrol(&bob, &invitation, BOB, ChoiceMode::Picked);
-    assert!(ends.claimer.is_ok() && ends.greeter.is_ok(), "{ends:?}");
-    let _ = bob.until_device(|device| device.registration == Registration::Registered);
-    bob
-}
+use super::{PLANS, enrol_bob, enrol_own};
 
 #[test]
 fn everybody_in_a_safe_reads_what_the_others_write_and_nobody_else_does() {

@@ -31,7 +31,7 @@ const PIECE_MAX_BYTES: u64 = 64 * 1024;
 #[derive(Debug, Serialize)]
 struct Written {
     /// Where it is on this machine.
-    file: String,
+    written: String,
     /// What of the safe it is.
     #[serde(flatten)]
     got: FileGot,
@@ -40,7 +40,7 @@ struct Written {
 /// What became of a whole folder.
 #[derive(Debug, Serialize)]
 struct Whole {
-    file: String,
+    written: String,
     path: String,
     files: u64,
     folders: u64,
@@ -82,7 +82,7 @@ pub(super) fn run(context: &Context<'_>, command: &Get) -> Result<(), Failure> {
     let opened = tree::folder(&folder).map_err(|error| tree::unwritable(&path, &error))?;
     let got = fetch(context, &mut daemon, (&place.safe, &entry), (opened, &path), command.force)?;
     let text = format!("{}: {}", escaped(path.display()), human(got.bytes));
-    context.output.result(schema::SAFE_GET, &Written { file: local(&path), got }, || text)
+    context.output.result(schema::SAFE_GET, &Written { written: local(&path), got }, || text)
 }
 
 /// The folder and the name that one file gets.
@@ -244,7 +244,7 @@ fn whole(context: &Context<'_>, mut daemon: Connection, command: &Get) -> Result
         Ok(())
     })?;
     let mut done = Whole {
-        file: local(&base),
+        written: local(&base),
         path: place.path(),
         files: 0,
         folders: 0,

@@ -17,11 +17,11 @@ use crate::store::{Store, StoreError};
 /// A record as it was signed, and what its judgement said of its author.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// The author's user.
+    /// User of the author's device.
     pub author: UserId,
     /// The author's role when the record was accepted.
     pub role: Role,
-    /// The record's envelope.
+    /// Envelope of the record, as signed.
     pub envelope: Vec<u8>,
 }
 

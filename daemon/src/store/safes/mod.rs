@@ -58,7 +58,7 @@ impl Standing {
 /// A safe, as far as it is small.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSafe {
-    /// The safe's id.
+    /// Id of the safe.
     pub safe: SafeId,
     /// The device that founded it.
     pub founder: DeviceId,

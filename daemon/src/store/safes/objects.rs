@@ -16,7 +16,7 @@ pub struct StagedObject {
     pub object: ObjectId,
     /// Hash of its sealed bytes.
     pub hash: ObjectHash,
-    /// The sealed bytes.
+    /// Bytes of the sealed object.
     pub sealed: Vec<u8>,
 }
 

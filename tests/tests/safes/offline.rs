@@ -1,0 +1,38 @@
+//! What is saved while the server is away: it is there after a restart, and goes out by itself.
+
+use parsec_protocol::control::{ProblemKind, SafeRole};
+use parsec_tests::events::Follower;
+use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, Fixture, FixtureOptions};
+use parsec_tests::safes::{Safe, create, is_well, until};
+
+use super::{PLANS, enrol_own};
+
+#[test]
+fn a_safe_made_without_a_server_outlives_a_kill_and_reaches_the_other_device() {
+    let mut fixture = Fixture::found(FixtureOptions::default());
+    let tablet = enrol_own(&fixture, &fixture.alice, "tablet", ALICE_AGAIN);
+    assert_eq!(tablet.verify().unwrap().devices, 2);
+    fixture.server.kill();
+    let made = create(&fixture.alice, PLANS);
+    assert!(!made.shared, "{made:?}");
+    let saved = Safe { device: &fixture.alice, name: PLANS }.put("/a.txt", b"written offline", 0).unwrap();
+    assert!(saved.saved && !saved.shared, "{saved:?}");
+    let refused = Safe { device: &fixture.alice, name: PLANS }.share("alice@acme.example", SafeRole::Reader);
+    assert!(refused.is_err());
+
+    fixture.alice.kill();
+    fixture.alice.restart();
+    fixture.alice.unlock(ALICE_PASSWORD).unwrap();
+    assert_eq!(Safe { device: &fixture.alice, name: PLANS }.get("/a.txt").unwrap(), b"written offline");
+    fixture.restart_server();
+    let there = Safe { device: &fixture.alice, name: PLANS }.sync();
+    assert!(there.shared && there.waiting == 0, "{there:?}");
+    let id = made.safe.to_string();
+    // It takes what its person's other device has, without anybody saying so.
+    let mut events = Follower::start(&tablet.socket(), None);
+    until(&mut events, |safe| safe.safe == made.safe && is_well(safe));
+    Safe { device: &tablet, name: &id }.sync();
+    assert_eq!(Safe { device: &tablet, name: PLANS }.get("/a.txt").unwrap(), b"written offline");
+    let missing = Safe { device: &tablet, name: PLANS }.get("/b.txt").unwrap_err();
+    assert_eq!(missing.name(), Some(ProblemKind::PathNotFound));
+}
