@@ -4,7 +4,6 @@
 //! Refuses more by closing, never by growing: a client that does not read loses its connection and
 //! nothing else.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
@@ -13,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use jsonrpsee::types::{Id, Params, Request, TwoPointZero, error};
+use jsonrpsee::types::{Id, Params, Request, error};
 use jsonrpsee::{ConnectionId, Extensions, MethodCallback, Methods, RawRpcResponse};
 use parsec_protocol::control::{LINE_MAX_BYTES, ProblemKind, Socket};
 use serde_json::value::RawValue;
@@ -32,6 +31,7 @@ use super::connection_limits::{BytePermit, Permit};
 use super::errors;
 use super::frame::{FrameError, Line, LineReader, Step};
 use super::passing::{Mailbox, PassingReader, RequestFile};
+use super::request::{begun_id, read_request, subscription_id};
 use crate::os::caller::Caller;
 
 /// Requests one connection may have under way. A person's terminal has one, a script a few; reading
@@ -473,38 +473,4 @@ impl Call {
             self.visit.held().remove(&begun);
         }
     }
-}
-
-/// A request, and nothing beside it: a field we don't know may be meant to change what the others
-/// say.
-fn read_request(line: &str) -> Result<Request<'_>, serde_json::Error> {
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Fields<'a> {
-        jsonrpc: TwoPointZero,
-        #[serde(borrow)]
-        id: Id<'a>,
-        #[serde(borrow)]
-        method: Cow<'a, str>,
-        #[serde(borrow, default)]
-        params: Option<&'a RawValue>,
-    }
-    let Fields { jsonrpc, id, method, params } = serde_json::from_str(line)?;
-    let params = params.map(Cow::Borrowed);
-    Ok(Request { jsonrpc, id, method, params, extensions: Extensions::new() })
-}
-
-/// The subscription that a request ends: its only parameter.
-fn subscription_id(request: &Request<'_>) -> Option<u64> {
-    let [id] = serde_json::from_str::<[u64; 1]>(request.params.as_ref()?.get()).ok()?;
-    Some(id)
-}
-
-/// The subscription that an answer begins; nothing if it is a refusal.
-fn begun_id(answer: &str) -> Option<u64> {
-    #[derive(serde::Deserialize)]
-    struct Begun {
-        result: u64,
-    }
-    serde_json::from_str::<Begun>(answer).ok().map(|begun| begun.result)
 }

@@ -18,6 +18,7 @@ mod hello;
 pub mod methods;
 mod passing;
 mod redact;
+mod request;
 #[cfg(test)]
 mod tests;
 mod tokens;

@@ -66,8 +66,8 @@ impl PassingReader {
     fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
         let stream = self.stream.as_ref();
         stream.try_io(Interest::READABLE, || {
-            // Alignment leaves room for two: so two are seen, and more are closed by the kernel, which
-            // says so.
+            // Alignment leaves room for two: so two are seen, and more are closed by the kernel,
+            // which says so.
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
             let mut beside = RecvAncillaryBuffer::new(&mut space);
             let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;

@@ -79,7 +79,7 @@ pub fn padded_length(size: u64, number: u64) -> usize {
 pub enum Place<'a> {
     /// Nowhere: it is a hole of zeros.
     Hole,
-    /// In this object.
+    /// In the object of this reference.
     Chunk(&'a Reference),
     /// In the object that stands at a place of a page.
     Paged {
@@ -185,7 +185,7 @@ pub enum SealingError<E> {
     /// No random bytes for an id.
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
-    /// Above 1 TiB.
+    /// The file is above 1 TiB.
     #[error("a file has {FILE_MAX_BYTES} bytes at most")]
     TooLarge,
     /// A piece behind the last one, an empty one, or a longer one than a chunk: the caller's fault.

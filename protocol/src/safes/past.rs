@@ -111,8 +111,8 @@ pub struct MadePast {
 }
 
 /// Seals the keys of the epochs before `key`'s under it. `before` is the past of the ring before,
-/// as it was opened: its whole blocks ([`Past::found_whole`]) are used again. One with nulls or lies
-/// is made anew, which heals it.
+/// as it was opened: its whole blocks ([`Past::found_whole`]) are used again. One with nulls or
+/// lies is made anew, which heals it.
 ///
 /// # Errors
 /// [`NoEntropy`].

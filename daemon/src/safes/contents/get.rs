@@ -26,7 +26,7 @@ use crate::os::blocking_in;
 /// Pieces that are asked for at once: 2 MiB, and as much again while they are written.
 const WINDOW: u64 = 4;
 /// Zeros that are written at once where a hole can't be left.
-const ZEROS: [u8; 65_536] = [0; 65_536];
+static ZEROS: [u8; 65_536] = [0; 65_536];
 
 /// Who gets sealed objects.
 pub(crate) trait Objects: Sync {

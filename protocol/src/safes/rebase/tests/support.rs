@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::ids::{DeviceId, EntryId, ObjectId, OperationId, SafeId, Timestamp, UserId};
+use crate::object_hash::ObjectHash;
 use crate::public_keys::Hash;
 use crate::safe_log::roles::Role;
 use crate::safes::change::{Change, Inside, Kind, RULES_VERSION};
-use crate::object_hash::ObjectHash;
 use crate::safes::content_ref::{Content, ContentDigest, Reference, References};
 use crate::safes::entry::Entry;
 use crate::safes::fold::{Outer, Stamp, Void, apply, fold};
