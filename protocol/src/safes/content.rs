@@ -76,7 +76,7 @@ pub fn padded_length(size: u64, number: u64) -> usize {
 
 /// Where a chunk is to be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum ChunkSource<'a> {
     /// Nowhere: it is a hole of zeros.
     Hole,
     /// In the object of this reference.
@@ -87,26 +87,26 @@ pub enum Place<'a> {
         page: &'a Reference,
         /// Number of the page, from 0.
         number: u64,
-        /// Place in the page, from 0.
+        /// ChunkSource in the page, from 0.
         at: usize,
     },
 }
 
 /// Where chunk `number` of a content is; none if it has no such chunk.
 #[must_use]
-pub fn place(content: &Content, number: u64) -> Option<Place<'_>> {
+pub fn place(content: &Content, number: u64) -> Option<ChunkSource<'_>> {
     if number >= chunks(content.size) {
         return None;
     }
     match &content.references {
         References::Direct(all) => {
             let found = all.get(usize::try_from(number).ok()?)?;
-            Some(found.as_ref().map_or(Place::Hole, Place::Chunk))
+            Some(found.as_ref().map_or(ChunkSource::Hole, ChunkSource::Chunk))
         }
         References::Paged(pages) => {
             let (page, at) = (number / PAGE_REFERENCES, number % PAGE_REFERENCES);
             let found = pages.get(usize::try_from(page).ok()?)?;
-            Some(Place::Paged { page: found, number: page, at: usize::try_from(at).ok()? })
+            Some(ChunkSource::Paged { page: found, number: page, at: usize::try_from(at).ok()? })
         }
     }
 }

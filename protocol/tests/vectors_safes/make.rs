@@ -189,8 +189,8 @@ fn pasts(set: &mut Set) {
     set.put("one bit changed", &given(3, &bad), Err("WrongPast"));
     let one = ByteArray::from([0x37; 32]);
     let made = |blocks: usize, keys: usize| {
-        let blocks = vec![(one.clone(), one.clone()); blocks];
-        past_of(&codec::encode(&(blocks, vec![Some(one.clone()); keys])))
+        let blocks = vec![(one, one); blocks];
+        past_of(&codec::encode(&(blocks, vec![Some(one); keys])))
     };
     set.put("one key too few", &given(3, &made(0, 2)), Err("WrongPast"));
     set.put("one key too many", &given(3, &made(0, 4)), Err("WrongPast"));
