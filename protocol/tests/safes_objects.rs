@@ -11,7 +11,7 @@ use parsec_protocol::ids::{ObjectId, OrganisationId, SafeId};
 use parsec_protocol::keys::{Entropy, NoEntropy, SafeKey};
 use parsec_protocol::object_hash::{ObjectHash, ObjectHasher};
 use parsec_protocol::safes::content::{
-    BUFFER_BYTES, CHUNK_LENGTH, Keep, PieceError, Place, Sealing, SealingError, chunk_length, chunks,
+    BUFFER_BYTES, CHUNK_LENGTH, ChunkSource, Keep, PieceError, Sealing, SealingError, chunk_length, chunks,
     chunks_of, open_chunk, open_page, padded_length, padme, place,
 };
 use parsec_protocol::safes::content_ref::{
@@ -313,11 +313,13 @@ fn holes_take_no_objects_and_stand_in_pages() {
     assert_eq!(kept.0.len(), 3 + 2, "three pieces and two pages");
     let all = references(&content, &kept);
     assert_eq!(all.iter().flatten().count(), 3);
-    let Some(Place::Paged { number: 1, at: 2, .. }) = place(&content, PAGE_REFERENCES + 2) else { panic!() };
+    let Some(ChunkSource::Paged { number: 1, at: 2, .. }) = place(&content, PAGE_REFERENCES + 2) else {
+        panic!()
+    };
     assert_eq!(place(&content, PAGE_REFERENCES + 3), None);
     let (small, _) = stored(3 * CHUNK_BYTES, true);
-    assert_eq!(place(&small, 1), Some(Place::Hole));
-    assert!(matches!(place(&small, 2), Some(Place::Chunk(_))));
+    assert_eq!(place(&small, 1), Some(ChunkSource::Hole));
+    assert!(matches!(place(&small, 2), Some(ChunkSource::Chunk(_))));
 }
 
 #[test]

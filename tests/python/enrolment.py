@@ -55,11 +55,11 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     alice.file.make_folder(safe=left, path="/drawings/old", parents=True)
     alice.file.move(safe=left, to="/old", **{"from": "/drawings/old"})
     assert alice.file.stat(safe=left, path="/old")["kind"] == "folder"
-    assert {entry["path"] for entry in alice.file.list(safe=left, path="/")["entries"]} == {"/drawings", "/old"}
+    assert {entry["path"] for entry in alice.file.list(safe=left, path="/")["files"]} == {"/drawings", "/old"}
     alice.file.remove(safe=left, path="/drawings", recursive=True, wait_seconds=30)
     alice.safe.rename(safe=left, name="Plans and more", wait_seconds=30)
     for safe in (left, closed):
-        assert alice.safe.share(safe=safe, member="bob@acme.example", role="contributor")["role"] == "contributor"
+        assert alice.safe.share(safe=safe, member="bob@acme.example", role="contributor")["safe"]["members"] == 2
     offered = set()
     while offered < {left, closed}:
         _, item = follower.told()
@@ -67,7 +67,7 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
         if event.get("type") == "safe_offered":
             offered.add(event["safe"])
     bob.safe.accept(safe=left)
-    assert bob.safe.sync(safe=left, wait_seconds=30)["safe"] == left
+    assert bob.safe.sync(safe=left, wait_seconds=30)["done"]
     assert bob.safe.show(safe=left)["safe"]["name"] == "Plans and more"
     assert len(bob.safe.members(safe=left)["members"]) == 2
     bob.safe.status()

@@ -119,6 +119,10 @@ async fn read(
         }
         // Sealed under a key that this device has no use of yet: told where the box was missing.
         Err(Unread::KeyMissing) => return Ok(Next::Nothing),
+        // By a device, or under a key, that stands further on in the log than this device has read.
+        Err(Unread::Bad(_)) if session.sync().await.is_ok_and(|now| now.count() > log.count()) => {
+            return Ok(Next::Again);
+        }
         Err(Unread::Bad(error)) => {
             untrusted(session, format!("The server's manifest is none by your devices: {error}.")).await;
             return Ok(Next::Nothing);

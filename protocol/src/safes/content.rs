@@ -76,10 +76,10 @@ pub fn padded_length(size: u64, number: u64) -> usize {
 
 /// Where a chunk is to be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum ChunkSource<'a> {
     /// Nowhere: it is a hole of zeros.
     Hole,
-    /// A chunk in this object.
+    /// In the object of this reference.
     Chunk(&'a Reference),
     /// In the object that stands at a place of a page.
     Paged {
@@ -87,26 +87,26 @@ pub enum Place<'a> {
         page: &'a Reference,
         /// Number of the page, from 0.
         number: u64,
-        /// Place in the page, from 0.
+        /// ChunkSource in the page, from 0.
         at: usize,
     },
 }
 
 /// Where chunk `number` of a content is; none if it has no such chunk.
 #[must_use]
-pub fn place(content: &Content, number: u64) -> Option<Place<'_>> {
+pub fn place(content: &Content, number: u64) -> Option<ChunkSource<'_>> {
     if number >= chunks(content.size) {
         return None;
     }
     match &content.references {
         References::Direct(all) => {
             let found = all.get(usize::try_from(number).ok()?)?;
-            Some(found.as_ref().map_or(Place::Hole, Place::Chunk))
+            Some(found.as_ref().map_or(ChunkSource::Hole, ChunkSource::Chunk))
         }
         References::Paged(pages) => {
             let (page, at) = (number / PAGE_REFERENCES, number % PAGE_REFERENCES);
             let found = pages.get(usize::try_from(page).ok()?)?;
-            Some(Place::Paged { page: found, number: page, at: usize::try_from(at).ok()? })
+            Some(ChunkSource::Paged { page: found, number: page, at: usize::try_from(at).ok()? })
         }
     }
 }
@@ -185,7 +185,7 @@ pub enum SealingError<E> {
     /// No random bytes for an id.
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
-    /// The size is above 1 TiB.
+    /// The file is above 1 TiB.
     #[error("a file has {FILE_MAX_BYTES} bytes at most")]
     TooLarge,
     /// A piece behind the last one, an empty one, or a longer one than a chunk: the caller's fault.

@@ -43,7 +43,7 @@ pub enum ObjectKind {
 
 /// What an object is bound to.
 #[derive(Encode)]
-struct Place<'a> {
+struct Binding<'a> {
     #[n(0)]
     organisation: &'a OrganisationId,
     #[n(1)]
@@ -56,7 +56,7 @@ struct Place<'a> {
     kind: ObjectKind,
 }
 
-impl Place<'_> {
+impl Binding<'_> {
     fn associated_data(&self) -> Vec<u8> {
         [AD_CONTEXT, &codec::encode(self)].concat()
     }
@@ -117,8 +117,8 @@ pub fn seal(
 ) -> Result<Reference, NoEntropy> {
     let object = ObjectId::from_bytes(random(entropy)?);
     let of = key.epoch();
-    let place = Place { organisation: &of.organisation, safe: &of.safe, epoch: of.number, object, kind };
-    let ad = place.associated_data();
+    let binding = Binding { organisation: &of.organisation, safe: &of.safe, epoch: of.number, object, kind };
+    let ad = binding.associated_data();
     let once = object_key(&key.objects_key(), object);
     #[expect(clippy::expect_used, reason = "fails only above 64 GiB; it is in memory and far below")]
     let tag = with_cipher(&once, |cipher| {
@@ -160,14 +160,14 @@ fn open_in(
         return Err(ObjectError::Hash);
     }
     let key = keys.at(reference.epoch).ok_or(ObjectError::NoKey)?;
-    let place = Place {
+    let binding = Binding {
         organisation: keys.organisation(),
         safe: keys.safe(),
         epoch: reference.epoch,
         object: reference.object,
         kind,
     };
-    let ad = place.associated_data();
+    let ad = binding.associated_data();
     let once = object_key(&key.objects_key(), reference.object);
     with_cipher(&once, |cipher| {
         cipher

@@ -50,7 +50,7 @@ pub enum Unopened {
 /// What is wrong with the inside of a record, found with the epoch's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VoidInside {
-    /// The ciphertext doesn't open.
+    /// The sealed inside doesn't open.
     #[error("its inside does not open")]
     Sealed,
     /// Length or padding is not the one that it should have.

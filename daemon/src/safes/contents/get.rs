@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::safes::content::{
-    PieceError, Place, chunk_length, chunks, open_chunk, open_page, place,
+    ChunkSource, PieceError, chunk_length, chunks, open_chunk, open_page, place,
 };
 use parsec_protocol::safes::content_ref::{Content, Reference};
 use parsec_protocol::safes::keys::SafeKeys;
@@ -113,9 +113,9 @@ impl<O: Objects> Pieces<'_, O> {
 
     async fn reference(&mut self, number: u64) -> Result<Option<Reference>, Problem> {
         let at = match place(self.content, number).ok_or(GetError::Shape)? {
-            Place::Hole => return Ok(None),
-            Place::Chunk(reference) => return Ok(Some(*reference)),
-            Place::Paged { page, number, at } => {
+            ChunkSource::Hole => return Ok(None),
+            ChunkSource::Chunk(reference) => return Ok(Some(*reference)),
+            ChunkSource::Paged { page, number, at } => {
                 if self.page.as_ref().is_none_or(|(known, _)| *known != number) {
                     let came = self.objects.fetch(&[*page]).await?.pop();
                     let lost =

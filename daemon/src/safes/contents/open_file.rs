@@ -147,7 +147,7 @@ impl OpenFile {
                 Ok(0) => break,
                 Ok(read) => done += read,
                 Err(Errno::INTR | Errno::AGAIN) => {}
-                // Whoever wrote into a socket has gone without ending it: what came is not all.
+                // Whoever wrote into a socket has gone without having ended it: that isn't all.
                 Err(errno) => return Err(failed("reading contents", errno)),
             }
             self.go_on()?;

@@ -34,7 +34,7 @@ fn keys() -> SafeKeys {
 
 /// Objects in memory; as a stage it may be full, as a source it may lie.
 #[derive(Default)]
-struct Kept {
+struct Memory {
     objects: Mutex<BTreeMap<ObjectId, Vec<u8>>>,
     /// Bytes that fit; none: any number.
     room: Option<usize>,
@@ -42,7 +42,7 @@ struct Kept {
     most: Mutex<usize>,
 }
 
-impl Stage for &Kept {
+impl Stage for &Memory {
     fn stage(&mut self, objects: &[StagedObject]) -> Result<(), StoreError> {
         let mut all = self.objects.lock().unwrap();
         for object in objects {
@@ -62,7 +62,7 @@ impl Stage for &Kept {
     }
 }
 
-impl Objects for Kept {
+impl Objects for Memory {
     async fn fetch(&self, wanted: &[Reference]) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
         let all = self.objects.lock().unwrap();
         let bytes: usize = wanted.iter().filter_map(|one| all.get(&one.object)).map(Vec::len).sum();
@@ -76,16 +76,16 @@ impl Objects for Kept {
     }
 }
 
-fn put_from(kept: &Kept, file: impl Into<OwnedFd>, expected: Option<u64>) -> Result<Taken, PutError> {
+fn put_from(memory: &Memory, file: impl Into<OwnedFd>, expected: Option<u64>) -> Result<Taken, PutError> {
     let (_stopper, stop) = stop::stop().unwrap();
-    let (keys, mut stage) = (keys(), kept);
+    let (keys, mut stage) = (keys(), memory);
     let with = PutKeys { present: keys.at(0).unwrap(), first: keys.at(0) };
     let file = OpenFile::to_read(file.into(), stop)?;
     put::put(&file, expected, with, &mut stage, &mut entropy::System)
 }
 
-async fn get_into(kept: &Kept, content: &Content, file: impl Into<OwnedFd>) -> Result<u64, Problem> {
-    get::get(&TaskTracker::new(), kept, Arc::new(keys()), content, file.into()).await
+async fn get_into(memory: &Memory, content: &Content, file: impl Into<OwnedFd>) -> Result<u64, Problem> {
+    get::get(&TaskTracker::new(), memory, Arc::new(keys()), content, file.into()).await
 }
 
 /// Bytes that repeat nowhere within a chunk.
@@ -120,16 +120,16 @@ const CHUNK: usize = CHUNK_BYTES as usize;
 async fn files_pipes_and_sockets_come_back_as_they_were() {
     for length in [0, 1, 100, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5, 17 * CHUNK + 3] {
         let text = bytes(length);
-        let kept = Kept::default();
-        let taken = put_from(&kept, file_of(&text), Some(length as u64)).unwrap();
+        let memory = Memory::default();
+        let taken = put_from(&memory, file_of(&text), Some(length as u64)).unwrap();
         assert_eq!(taken.content.size, length as u64);
-        assert_eq!(taken.objects.len(), kept.objects.lock().unwrap().len(), "every object is named");
-        let again = put_from(&kept, piped(text.clone()), None).unwrap();
+        assert_eq!(taken.objects.len(), memory.objects.lock().unwrap().len(), "every object is named");
+        let again = put_from(&memory, piped(text.clone()), None).unwrap();
         assert_eq!(again.content.digest, taken.content.digest, "{length}: a pipe gives the same");
         assert!(again.content.digest.is_some());
 
         let file = tempfile::tempfile().unwrap();
-        let got = get_into(&kept, &taken.content, file.try_clone().unwrap()).await;
+        let got = get_into(&memory, &taken.content, file.try_clone().unwrap()).await;
         assert_eq!(got.unwrap(), length as u64);
         assert!(written(file) == text, "{length} bytes through a file");
         for socket in [false, true] {
@@ -146,24 +146,24 @@ async fn files_pipes_and_sockets_come_back_as_they_were() {
                 reader.read_to_end(&mut all).unwrap();
                 all
             });
-            get_into(&kept, &taken.content, writer).await.unwrap();
+            get_into(&memory, &taken.content, writer).await.unwrap();
             assert!(reading.await.unwrap() == text, "{length} bytes, socket: {socket}");
         }
         // Two windows of sealed pieces and no more, whatever the size.
-        assert!(*kept.most.lock().unwrap() <= 4 * (CHUNK + 16));
+        assert!(*memory.most.lock().unwrap() <= 4 * (CHUNK + 16));
     }
 }
 
 /// What a program has read of its own file before is not read again; what it had written stays.
 #[tokio::test]
 async fn contents_begin_where_the_file_is() {
-    let (kept, mut file) = (Kept::default(), file_of(b"before contents"));
+    let (memory, mut file) = (Memory::default(), file_of(b"before contents"));
     file.seek(SeekFrom::Start(7)).unwrap();
-    let taken = put_from(&kept, file.try_clone().unwrap(), Some(8)).unwrap();
+    let taken = put_from(&memory, file.try_clone().unwrap(), Some(8)).unwrap();
     assert_eq!(file.stream_position().unwrap(), 15);
     let mut out = file_of(b"already here: ");
     out.seek(SeekFrom::End(0)).unwrap();
-    get_into(&kept, &taken.content, out.try_clone().unwrap()).await.unwrap();
+    get_into(&memory, &taken.content, out.try_clone().unwrap()).await.unwrap();
     assert_eq!(written(out), b"already here: contents");
 }
 
@@ -175,11 +175,11 @@ async fn sparse_files_stay_sparse() {
     file.write_all(b"an island").unwrap();
     file.set_len(size).unwrap();
     file.rewind().unwrap();
-    let kept = Kept::default();
-    let taken = put_from(&kept, file.try_clone().unwrap(), Some(size)).unwrap();
+    let memory = Memory::default();
+    let taken = put_from(&memory, file.try_clone().unwrap(), Some(size)).unwrap();
     assert_eq!((taken.content.size, taken.objects.len()), (size, 2), "one chunk and one page");
     let out = tempfile::tempfile().unwrap();
-    get_into(&kept, &taken.content, out.try_clone().unwrap()).await.unwrap();
+    get_into(&memory, &taken.content, out.try_clone().unwrap()).await.unwrap();
     let stat = out.metadata().unwrap();
     assert_eq!(stat.len(), size);
     assert!(stat.blocks() * 512 <= 2 * CHUNK_BYTES, "{} blocks", stat.blocks());
@@ -187,26 +187,26 @@ async fn sparse_files_stay_sparse() {
     assert!(all == written(file));
     // What was in the file before would show through a hole.
     let old = file_of(&vec![9; all.len()]);
-    get_into(&kept, &taken.content, old.try_clone().unwrap()).await.unwrap();
+    get_into(&memory, &taken.content, old.try_clone().unwrap()).await.unwrap();
     assert!(written(old) == all);
 }
 
 #[test]
 fn another_size_and_a_file_that_changes_are_kept_nowhere() {
-    let kept = Kept::default();
+    let memory = Memory::default();
     for expected in [0, 99, 101, 10 * CHUNK_BYTES] {
-        let refused = put_from(&kept, file_of(&bytes(100)), Some(expected));
+        let refused = put_from(&memory, file_of(&bytes(100)), Some(expected));
         assert!(matches!(refused, Err(PutError::OtherSize { .. })), "{expected}");
     }
-    let refused = put_from(&kept, piped(bytes(3 * CHUNK)), Some(CHUNK_BYTES));
+    let refused = put_from(&memory, piped(bytes(3 * CHUNK)), Some(CHUNK_BYTES));
     assert!(matches!(refused, Err(PutError::OtherSize { .. })));
-    assert!(kept.objects.lock().unwrap().is_empty());
+    assert!(memory.objects.lock().unwrap().is_empty());
     let problem = Problem::from(refused.unwrap_err());
     assert_eq!(problem.name, ProblemKind::ContentsChanged);
 }
 
 /// A stage that writes to the file which is being read: what somebody else would do meanwhile.
-struct Meddling(File, Kept);
+struct Meddling(File, Memory);
 
 impl Stage for Meddling {
     fn stage(&mut self, objects: &[StagedObject]) -> Result<(), StoreError> {
@@ -225,7 +225,7 @@ fn a_file_that_is_written_to_meanwhile_is_refused() {
     let source = file_of(&bytes(9 * CHUNK));
     let mut end = source.try_clone().unwrap();
     end.seek(SeekFrom::End(0)).unwrap();
-    let mut stage = Meddling(end, Kept::default());
+    let mut stage = Meddling(end, Memory::default());
     let mut start = source;
     start.rewind().unwrap();
     let keys = keys();
@@ -238,49 +238,52 @@ fn a_file_that_is_written_to_meanwhile_is_refused() {
 
 #[test]
 fn a_full_disk_here_keeps_nothing() {
-    let kept = Kept { room: Some(10 * CHUNK), ..Kept::default() };
-    let refused = put_from(&kept, file_of(&bytes(20 * CHUNK)), None);
+    let memory = Memory { room: Some(10 * CHUNK), ..Memory::default() };
+    let refused = put_from(&memory, file_of(&bytes(20 * CHUNK)), None);
     assert!(matches!(refused, Err(PutError::Store(StoreError::DiskFull))));
-    assert!(kept.objects.lock().unwrap().is_empty());
+    assert!(memory.objects.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_full_disk_there_and_a_closed_pipe_are_said() {
-    let kept = Kept::default();
-    let taken = put_from(&kept, file_of(&bytes(3 * CHUNK)), None).unwrap();
+    let memory = Memory::default();
+    let taken = put_from(&memory, file_of(&bytes(3 * CHUNK)), None).unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let problem = get_into(&kept, &taken.content, writer).await.unwrap_err();
+    let problem = get_into(&memory, &taken.content, writer).await.unwrap_err();
     assert_eq!(problem.name, ProblemKind::InvalidRequest, "{problem}");
     let (ours, theirs) = UnixStream::pair().unwrap();
     drop(ours);
-    let problem = get_into(&kept, &taken.content, theirs).await.unwrap_err();
+    let problem = get_into(&memory, &taken.content, theirs).await.unwrap_err();
     assert_eq!(problem.name, ProblemKind::InvalidRequest, "{problem}");
     // Opened for the other direction.
     let (reader, writer) = std::io::pipe().unwrap();
-    let problem = get_into(&kept, &taken.content, reader).await.unwrap_err();
+    let problem = get_into(&memory, &taken.content, reader).await.unwrap_err();
     assert_eq!(problem.name, ProblemKind::InvalidRequest, "{problem}");
-    assert!(matches!(put_from(&kept, writer, None), Err(PutError::File(FileError::Mode(_)))));
+    assert!(matches!(put_from(&memory, writer, None), Err(PutError::File(FileError::Mode(_)))));
 }
+
+/// What somebody does to the objects, and to this one of them.
+type Fault<'a> = dyn Fn(&mut BTreeMap<ObjectId, Vec<u8>>, ObjectId) + 'a;
 
 /// The server gives another object, a changed one, a shorter one, or none: nothing of it is
 /// written, and what was written before is a true beginning.
 #[tokio::test]
 async fn nothing_that_is_wrong_is_written() {
     let text = bytes(6 * CHUNK + 9);
-    let kept = Kept::default();
-    let taken = put_from(&kept, file_of(&text), None).unwrap();
+    let memory = Memory::default();
+    let taken = put_from(&memory, file_of(&text), None).unwrap();
     let References::Direct(references) = &taken.content.references else { panic!() };
     let objects: Vec<ObjectId> = references.iter().flatten().map(|reference| reference.object).collect();
-    type Fault<'a> = &'a dyn Fn(&mut BTreeMap<ObjectId, Vec<u8>>, ObjectId);
-    let faults: [Fault<'_>; 4] = [
+    let faults: [&Fault; 4] = [
         &|all, object| drop(all.insert(object, all[&objects[0]].clone())),
         &|all, object| all.get_mut(&object).unwrap()[77] ^= 1,
         &|all, object| all.get_mut(&object).unwrap().truncate(100),
         &|all, object| drop(all.remove(&object)),
     ];
     for (number, fault) in faults.iter().enumerate() {
-        let lying = Kept { objects: Mutex::new(kept.objects.lock().unwrap().clone()), ..Kept::default() };
+        let lying =
+            Memory { objects: Mutex::new(memory.objects.lock().unwrap().clone()), ..Memory::default() };
         fault(&mut lying.objects.lock().unwrap(), objects[5]);
         let out = tempfile::tempfile().unwrap();
         let problem = get_into(&lying, &taken.content, out.try_clone().unwrap()).await.unwrap_err();
@@ -292,7 +295,7 @@ async fn nothing_that_is_wrong_is_written() {
         assert!(text.starts_with(&all));
     }
     let short = Content { size: taken.content.size + CHUNK_BYTES, ..taken.content.clone() };
-    let problem = get_into(&kept, &short, tempfile::tempfile().unwrap()).await.unwrap_err();
+    let problem = get_into(&memory, &short, tempfile::tempfile().unwrap()).await.unwrap_err();
     assert_eq!(problem.name, ProblemKind::SafeUntrusted);
 }
 
@@ -302,20 +305,20 @@ async fn work_that_waits_for_a_pipe_ends_when_it_is_dropped() {
     let (reader, _writer) = std::io::pipe().unwrap();
     let (stopper, stop) = stop::stop().unwrap();
     let waiting = tokio::task::spawn_blocking(move || {
-        let (keys, kept) = (keys(), Kept::default());
+        let (keys, memory) = (keys(), Memory::default());
         let with = PutKeys { present: keys.at(0).unwrap(), first: None };
         let file = OpenFile::to_read(reader.into(), stop)?;
-        put::put(&file, None, with, &mut &kept, &mut entropy::System)
+        put::put(&file, None, with, &mut &memory, &mut entropy::System)
     });
     drop(stopper);
     assert!(matches!(waiting.await.unwrap(), Err(PutError::File(FileError::Stopped))));
 
     // The same while writing: the pipe is full, and nobody reads.
-    let kept = Kept::default();
-    let taken = put_from(&kept, file_of(&bytes(CHUNK)), None).unwrap();
+    let memory = Memory::default();
+    let taken = put_from(&memory, file_of(&bytes(CHUNK)), None).unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
     let tasks = TaskTracker::new();
-    let mut writing = Box::pin(get::get(&tasks, &kept, Arc::new(keys()), &taken.content, writer.into()));
+    let mut writing = Box::pin(get::get(&tasks, &memory, Arc::new(keys()), &taken.content, writer.into()));
     let mut first = [0; 1];
     let mut look = reader.try_clone().unwrap();
     let read = tokio::task::spawn_blocking(move || look.read(&mut first).unwrap());
