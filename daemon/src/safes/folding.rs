@@ -11,7 +11,7 @@ use std::sync::Arc;
 use parsec_protocol::codec;
 use parsec_protocol::control::{Problem, ProblemKind};
 use parsec_protocol::ids::{DeviceId, OperationId, SafeId, Timestamp};
-use parsec_protocol::safe_log::record;
+use parsec_protocol::safe_log::{FORMAT, record};
 use parsec_protocol::safes::fold::{Outer, Stamp, fold};
 use parsec_protocol::safes::rebase::{Naming, Notice, Pending, rebase};
 use parsec_protocol::safes::seal::{Unopened, open_record};
@@ -72,6 +72,11 @@ pub(super) struct Found {
     pub(super) stop: Option<Stop>,
 }
 
+/// Whether the safe has a format that this program doesn't know.
+fn is_beyond(memory: &Memory) -> bool {
+    memory.verified.present().is_some_and(|present| present.format > FORMAT)
+}
+
 /// Folds one record into a tree, or passes over it.
 fn one(
     memory: &Memory,
@@ -104,8 +109,15 @@ fn one(
             found.stop = Some(Stop::NoKey(payload.epoch));
             return Ok(());
         }
-        Err(Unopened::TooNew(_)) => {
+        Err(Unopened::TooNew(_)) if is_beyond(memory) => {
             found.stop = Some(Stop::TooNew);
+            return Ok(());
+        }
+        // Rules belong to a format. Where the safe's is one that this program knows, others are
+        // nobody's: whoever claims them must not stop those who read.
+        Err(why @ Unopened::TooNew(_)) => {
+            found.oddities.push(Oddity::Void(payload.author, why.to_string()));
+            state.pass_over(&outer);
             return Ok(());
         }
         Err(Unopened::Void(why)) => {
