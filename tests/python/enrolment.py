@@ -57,7 +57,7 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
     assert alice.file.stat(safe=left, path="/old")["kind"] == "folder"
     assert {entry["path"] for entry in alice.file.list(safe=left, path="/")["files"]} == {"/drawings", "/old"}
     alice.file.remove(safe=left, path="/drawings", recursive=True, wait_seconds=30)
-    alice.safe.rename(safe=left, name="Plans and more", wait_seconds=30)
+    alice.safe.rename(safe=left, name="Plans and more")
     for safe in (left, closed):
         assert alice.safe.share(safe=safe, member="bob@acme.example", role="contributor")["safe"]["members"] == 2
     offered = set()

@@ -41,7 +41,7 @@ impl Session {
     /// The same for a server that may have lost what was there.
     ///
     /// # Errors
-    /// As [`Self::keep_past_boxes`].
+    /// As `Self::keep_past_boxes`.
     pub async fn put_past_boxes_back(&self, log: &VerifiedLog) -> Result<(), Problem> {
         self.user_keys.lead_back.keys().clear();
         self.keep_past_boxes(log).await

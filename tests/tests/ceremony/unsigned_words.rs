@@ -43,18 +43,22 @@ fn a_refused_founding_keeps_the_only_keys_of_what_may_exist() {
     assert_eq!(owner.verify().unwrap().count, 2);
 }
 
-/// Passes message 8 on, and tells the newcomer that it came too late.
+/// Passes message 8 on, and tells the newcomer that it came too late; asked what became of it, it
+/// has no time.
 struct TooLate;
 
 impl Meddler for TooLate {
     fn answer(&self, request: &Request, answer: &mut Answer) -> Fate {
-        if request.deposits() == Some(8) {
-            answer.status = 410;
-            answer.body = codec::encode(&ErrorBody {
-                code: ErrorCode::InvitationExpired,
-                server_time: Timestamp(1),
-                retry_after: 0,
-            });
+        let said = if request.deposits() == Some(8) {
+            Some((410, ErrorCode::InvitationExpired))
+        } else if request.target.ends_with("/enrolments/standing") {
+            Some((503, ErrorCode::Unavailable))
+        } else {
+            None
+        };
+        if let Some((status, code)) = said {
+            answer.status = status;
+            answer.body = codec::encode(&ErrorBody { code, server_time: Timestamp(1), retry_after: 0 });
         }
         Fate::Pass
     }

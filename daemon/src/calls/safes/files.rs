@@ -92,7 +92,7 @@ pub async fn conflicts(session: &Session, params: FileConflicts) -> Result<FileC
 /// An empty folder.
 ///
 /// # Errors
-/// As [`acts::make_folder`].
+/// As `acts::make_folder`.
 pub async fn make_folder(session: &Session, params: FileMakeFolder) -> Result<FileChanged, Problem> {
     let path = paths::read(&params.path)?;
     let safe = choose(session, &params.safe).await?;
@@ -103,7 +103,7 @@ pub async fn make_folder(session: &Session, params: FileMakeFolder) -> Result<Fi
 /// Another place or name.
 ///
 /// # Errors
-/// As [`acts::rename`].
+/// As `acts::rename`.
 pub async fn rename(session: &Session, params: FileMove) -> Result<FileChanged, Problem> {
     let (from, to) = (paths::read(&params.from)?, paths::read(&params.to)?);
     let safe = choose(session, &params.safe).await?;
@@ -114,7 +114,7 @@ pub async fn rename(session: &Session, params: FileMove) -> Result<FileChanged, 
 /// The same contents at another place.
 ///
 /// # Errors
-/// As [`acts::copy`].
+/// As `acts::copy`.
 pub async fn copy(session: &Session, params: FileMove) -> Result<FileChanged, Problem> {
     let (from, to) = (paths::read(&params.from)?, paths::read(&params.to)?);
     let safe = choose(session, &params.safe).await?;
@@ -125,7 +125,7 @@ pub async fn copy(session: &Session, params: FileMove) -> Result<FileChanged, Pr
 /// Into the trash.
 ///
 /// # Errors
-/// As [`acts::remove`].
+/// As `acts::remove`.
 pub async fn remove(session: &Session, params: FileRemove) -> Result<FileChanged, Problem> {
     let path = paths::read(&params.path)?;
     let safe = choose(session, &params.safe).await?;
@@ -136,7 +136,7 @@ pub async fn remove(session: &Session, params: FileRemove) -> Result<FileChanged
 /// Contents into a safe.
 ///
 /// # Errors
-/// As [`contents::take`] and [`acts::put`].
+/// As `contents::take` and `acts::put`.
 pub async fn put(session: &Session, params: FilePut, file: File) -> Result<FileChanged, Problem> {
     let path = paths::read(&params.path)?;
     let safe = choose(session, &params.safe).await?;
@@ -160,7 +160,7 @@ pub async fn put(session: &Session, params: FilePut, file: File) -> Result<FileC
 /// Contents out of a safe.
 ///
 /// # Errors
-/// `path_not_found`, `is_a_folder`, `not_a_file`; as [`contents::give`].
+/// `path_not_found`, `is_a_folder`, `not_a_file`; as `contents::give`.
 pub async fn get(session: &Session, params: FileSelector, file: File) -> Result<FileGot, Problem> {
     let path = paths::read(&params.path)?;
     let safe = choose(session, &params.safe).await?;
@@ -176,7 +176,7 @@ pub async fn get(session: &Session, params: FileSelector, file: File) -> Result<
 /// Another name of the safe.
 ///
 /// # Errors
-/// As [`acts::rename_safe`].
+/// As `acts::rename_safe`.
 pub async fn rename_safe(session: &Session, params: SafeRename) -> Result<FileChanged, Problem> {
     let safe = choose(session, &params.safe).await?;
     let done = acts::rename_safe(session, &safe, params.name).await?;
