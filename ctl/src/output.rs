@@ -19,8 +19,8 @@ use crate::plain;
 use crate::schema::{self, Change, Schema};
 use crate::text::{escaped, escaped_json, escaped_lines};
 
-/// Cursor to the corner, everything behind it cleared (ECMA-48). With the next, all here that steers
-/// a terminal.
+/// Cursor to the corner, everything behind it cleared (ECMA-48). With the next, all here that
+/// steers a terminal.
 const HOME_AND_CLEAR: &str = "\x1b[H\x1b[J";
 /// Cursor to the line's beginning, and the line cleared.
 const AGAIN: &str = "\r\x1b[K";

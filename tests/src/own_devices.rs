@@ -84,27 +84,27 @@ pub fn settle(device: &Device) {
 
 /// Watches the manifests at a server, and lets new ones in or says that another was faster.
 #[derive(Default)]
-pub struct Gate {
+pub struct ManifestTraffic {
     closed: AtomicBool,
     /// The newest version that the server has shown or taken, and what it answered to writers.
     seen: Mutex<(u64, Vec<u16>)>,
-    /// Devices that the gate turned away, as their requests name them.
+    /// Devices whose writing was turned away, as their requests name them.
     turned_away: Mutex<Vec<String>>,
     /// Boxes with an earlier key that the server has taken.
     past: Mutex<usize>,
     bell: Bell,
 }
 
-impl Gate {
+impl ManifestTraffic {
     /// Stands before the server, once it has the first manifest.
     #[must_use]
     pub fn before(fixture: &Fixture, password: &str) -> Arc<Self> {
-        let gate = Arc::new(Self::default());
-        fixture.proxy.meddle(Arc::clone(&gate) as Arc<dyn Meddler>);
+        let traffic = Arc::new(Self::default());
+        fixture.proxy.meddle(Arc::clone(&traffic) as Arc<dyn Meddler>);
         let _ = fixture.alice.ctl(&["device", "lock"]).well();
         fixture.alice.unlock(password).unwrap();
-        gate.until_version(1);
-        gate
+        traffic.until_version(1);
+        traffic
     }
 
     /// Lets no manifest in from here on.
@@ -159,10 +159,10 @@ impl Gate {
     }
 }
 
-/// Where a request goes that the gate turns away.
+/// Where a request goes that is turned away.
 const NOWHERE: &str = "/v1/nowhere";
 
-impl Meddler for Gate {
+impl Meddler for ManifestTraffic {
     fn request(&self, request: &mut Request) -> Fate {
         if request.method == "PUT"
             && request.target.ends_with("/manifest")

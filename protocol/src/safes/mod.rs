@@ -2,7 +2,8 @@
 //! becomes of changes that somebody else's overtook (docs/protocol.md, *Safes*).
 //!
 //! Decides how a safe's key is shared and what it seals, and what a change does to a tree, alike
-//! for everybody. Knows no file, no socket, no clock and no store: times, labels and ids are arguments.
+//! for everybody. Knows no file, no socket, no clock and no store: times, labels and ids are
+//! arguments.
 
 pub mod boxes;
 pub mod change;

@@ -6,19 +6,19 @@ use std::sync::{Arc, Barrier};
 
 use parsec_tests::device::{Device, copy_folder, private_folder};
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, Fixture, FixtureOptions};
-use parsec_tests::own_devices::{Gate, changes, enrol_own, log_of, only, opened, rekey, settle};
+use parsec_tests::own_devices::{ManifestTraffic, changes, enrol_own, log_of, only, opened, rekey, settle};
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
 
 /// Holds the changes of two devices back until both are there, and the manifests that follow.
 struct Together {
-    gate: Arc<Gate>,
+    traffic: Arc<ManifestTraffic>,
     barriers: [(&'static str, &'static str, Barrier, AtomicU32); 2],
 }
 
 impl Together {
-    fn new(gate: Arc<Gate>) -> Self {
+    fn new(traffic: Arc<ManifestTraffic>) -> Self {
         let barrier = |method, end| (method, end, Barrier::new(2), AtomicU32::new(0));
-        Self { gate, barriers: [barrier("POST", "/user-key"), barrier("PUT", "/manifest")] }
+        Self { traffic, barriers: [barrier("POST", "/user-key"), barrier("PUT", "/manifest")] }
     }
 }
 
@@ -34,14 +34,14 @@ impl Meddler for Together {
     }
 
     fn answer(&self, request: &Request, answer: &mut Answer) -> Fate {
-        self.gate.answer(request, answer)
+        self.traffic.answer(request, answer)
     }
 }
 
 #[test]
 fn a_copy_and_its_original_change_the_key_and_write_the_manifest_at_once_and_nothing_is_lost() {
     let mut fixture = Fixture::found(FixtureOptions::default());
-    let gate = Gate::before(&fixture, ALICE_PASSWORD);
+    let traffic = ManifestTraffic::before(&fixture, ALICE_PASSWORD);
     let device = only(&fixture.alice);
     fixture.alice.kill();
     let folder = fixture.path("copy");
@@ -53,8 +53,8 @@ fn a_copy_and_its_original_change_the_key_and_write_the_manifest_at_once_and_not
     assert_eq!(only(&copy), device);
     copy.unlock(ALICE_PASSWORD).unwrap();
 
-    gate.count_writers();
-    fixture.proxy.meddle(Arc::new(Together::new(Arc::clone(&gate))));
+    traffic.count_writers();
+    fixture.proxy.meddle(Arc::new(Together::new(Arc::clone(&traffic))));
     let (original, second) = (&fixture.alice, &copy);
     let (one, other) = std::thread::scope(|scope| {
         let one = scope.spawn(move || rekey(original));
@@ -62,7 +62,7 @@ fn a_copy_and_its_original_change_the_key_and_write_the_manifest_at_once_and_not
         (one.join().unwrap(), other.join().unwrap())
     });
     assert_eq!(one.key, other.key, "both go by what the log has");
-    assert_eq!(gate.until_written(2), [204, 409], "one manifest of two, and the other knows");
+    assert_eq!(traffic.until_written(2), [204, 409], "one manifest of two, and the other knows");
     for device in [&fixture.alice, &copy] {
         settle(device);
         assert_eq!(changes(device), 1);

@@ -6,7 +6,7 @@ use parsec_protocol::manifest;
 use parsec_protocol::sealing::KeyHash;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, Fixture, FixtureOptions};
-use parsec_tests::own_devices::{Gate, enrol_own, log_of, only, opened, rekey, settle};
+use parsec_tests::own_devices::{ManifestTraffic, enrol_own, log_of, only, opened, rekey, settle};
 use parsec_tests::script::Newcomer;
 use parsecd::store::OpenDevice;
 
@@ -51,20 +51,20 @@ fn a_device_that_was_off_during_three_changes_opens_the_manifest_of_each_key() {
     // How many of the keys have a manifest: the last that was written is under that one.
     for written in 1..=CHANGES + 1 {
         let fixture = Fixture::found(FixtureOptions::default());
-        let gate = Gate::before(&fixture, ALICE_PASSWORD);
+        let traffic = ManifestTraffic::before(&fixture, ALICE_PASSWORD);
         let mut tablet = enrol_own(&fixture, &fixture.alice, "tablet", ALICE_AGAIN);
         tablet.verify().unwrap();
         tablet.kill();
         for change in 1..=CHANGES {
             if change == written {
-                gate.close();
+                traffic.close();
             }
             let _ = rekey(&fixture.alice);
             settle(&fixture.alice);
         }
-        gate.until_version(written);
+        traffic.until_version(written);
         // What the tablet makes of it, it takes before it writes its own.
-        gate.close();
+        traffic.close();
         tablet.restart();
         tablet.unlock(ALICE_AGAIN.password).unwrap();
         settle(&tablet);
@@ -87,24 +87,24 @@ fn a_device_that_was_off_during_three_changes_opens_the_manifest_of_each_key() {
 #[test]
 fn past_boxes_that_a_restore_lost_are_put_back_and_lead_a_new_device_to_the_first_key() {
     let mut fixture = Fixture::found(FixtureOptions::default());
-    let gate = Gate::before(&fixture, ALICE_PASSWORD);
+    let traffic = ManifestTraffic::before(&fixture, ALICE_PASSWORD);
     // The one manifest stays under the first key.
-    gate.close();
+    traffic.close();
     let changed: Vec<_> = (0..CHANGES).map(|_| rekey(&fixture.alice).key).collect();
     settle(&fixture.alice);
-    assert_eq!(gate.past(), 0, "those that are there stay as they are");
+    assert_eq!(traffic.past(), 0, "those that are there stay as they are");
     let middle: KeyHash = changed[1].parse().unwrap();
     fixture.tamper("UPDATE past_box SET sealed = randomblob(1168) WHERE key = ?1", [middle.as_bytes()]);
     fixture.tamper("DELETE FROM past_box WHERE key <> ?1", [middle.as_bytes()]);
     let _ = fixture.alice.ctl(&["device", "lock"]).well();
     fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     // By itself: two that are missing, and one that doesn't open.
-    gate.until_past(3);
+    traffic.until_past(3);
     settle(&fixture.alice);
-    assert_eq!(gate.past(), 3, "and once");
+    assert_eq!(traffic.past(), 3, "and once");
 
     let phone = enrol_own(&fixture, &fixture.alice, "phone", PHONE);
-    gate.until_turned_away(only(&phone));
+    traffic.until_turned_away(only(&phone));
     assert!(phone.status().alarms.is_empty());
     let open = stopped(phone, PHONE.password);
     let log = log_of(&open);

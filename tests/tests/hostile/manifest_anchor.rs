@@ -12,7 +12,7 @@ use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::LogPage;
 use parsec_tests::device::Device;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, Fixture, FixtureOptions};
-use parsec_tests::own_devices::{Gate, enrol_own, log_of, only, opened, settle};
+use parsec_tests::own_devices::{ManifestTraffic, enrol_own, log_of, only, opened, settle};
 use parsec_tests::proxy::{Answer, Fate, Meddler, Request};
 use parsec_tests::script::Newcomer;
 use parsecd::store::OpenDevice;
@@ -33,7 +33,7 @@ fn stopped(device: &mut Device, password: &str) -> OpenDevice {
 impl Written {
     fn new() -> Self {
         let fixture = Fixture::found(FixtureOptions::default());
-        let _gate = Gate::before(&fixture, ALICE_PASSWORD);
+        let _gate = ManifestTraffic::before(&fixture, ALICE_PASSWORD);
         let mut tablet = enrol_own(&fixture, &fixture.alice, "tablet", ALICE_AGAIN);
         tablet.verify().unwrap();
         settle(&tablet);
