@@ -65,7 +65,7 @@ def share_safes(alice: Client, bob: Client, follower: Client) -> None:
         _, item = follower.told()
         event = item.get("event", {})
         if event.get("type") == "safe_offered":
-            offered.add(event["safe"])
+            offered.add(event["safe"]["safe"])
     bob.safe.accept(safe=left)
     assert bob.safe.sync(safe=left, wait_seconds=30)["done"]
     assert bob.safe.show(safe=left)["safe"]["name"] == "Plans and more"

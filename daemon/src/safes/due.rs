@@ -22,6 +22,7 @@ use super::views;
 use crate::os::entropy;
 use crate::session::Session;
 use crate::session::open_safes::OpenSafe;
+use crate::store::Standing;
 
 /// How long an owner without anything to write waits: another owner's device may be at it.
 const OWNER_WAITS: Duration = Duration::from_secs(5);
@@ -37,6 +38,8 @@ pub(super) struct Between {
     at: Option<Instant>,
     /// Members who were given a box of an epoch.
     pub(super) given: std::collections::BTreeSet<(u64, UserId)>,
+    /// How the device stood to the safe when that was told last.
+    pub(super) standing: Option<Standing>,
 }
 
 /// What is to be done.

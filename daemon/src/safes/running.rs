@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parsec_protocol::control::Problem;
 use parsec_protocol::ids::SafeId;
 
-use super::{loading, offers, task, views};
+use super::{loading, offers, task};
 use crate::session::{Session, manifest};
 use crate::transport::Trouble;
 use crate::transport::relay::SafeNews;
@@ -59,7 +59,6 @@ async fn begin(session: &Arc<Session>, running: &mut BTreeSet<SafeId>) -> Result
     running.retain(|safe| session.safes.get(*safe).is_some());
     for safe in loading::open_all(session).await? {
         if running.insert(safe.id) {
-            views::tell(session, &safe, "opened").await;
             session.run(task::run(Arc::clone(session), safe));
         }
     }

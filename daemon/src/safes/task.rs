@@ -79,9 +79,10 @@ async fn round(
     between: &mut Between,
 ) -> Result<Option<Instant>, Problem> {
     let _turn = safe.turn.lock().await;
-    let (standing, founded, waiting) = {
+    let standing = standing_now(session, safe, between).await?;
+    let (founded, waiting) = {
         let memory = safe.memory().await;
-        (memory.standing, memory.founded, memory.queue.len())
+        (memory.founded, memory.queue.len())
     };
     match standing {
         Standing::Left => return Ok(None),
@@ -139,6 +140,30 @@ async fn round(
         views::tell(session, safe, "shared").await;
     }
     Ok(wake)
+}
+
+/// How the device stands to the safe, told where it is something else than before: another device
+/// of the user may have accepted it, or left, which the manifest says.
+async fn standing_now(
+    session: &Session,
+    safe: &OpenSafe,
+    between: &mut Between,
+) -> Result<Standing, Problem> {
+    let id = safe.id;
+    let mut standing = safe.memory().await.standing;
+    if standing == Standing::Offered
+        && let Some(stored) = session.store(move |store| store.safe(id)).await?
+    {
+        // Accepted while it was being opened here.
+        standing = stored.standing;
+        safe.memory().await.standing = standing;
+    }
+    if between.standing != Some(standing) {
+        let reason = if between.standing.is_none() { "opened" } else { "accepted" };
+        between.standing = Some(standing);
+        views::tell(session, safe, reason).await;
+    }
+    Ok(standing)
 }
 
 async fn items(safe: &OpenSafe) -> [u64; 2] {
