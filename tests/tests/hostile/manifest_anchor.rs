@@ -33,7 +33,7 @@ fn stopped(device: &mut Device, password: &str) -> OpenDevice {
 impl Written {
     fn new() -> Self {
         let fixture = Fixture::found(FixtureOptions::default());
-        let _gate = ManifestTraffic::before(&fixture, ALICE_PASSWORD);
+        let _traffic = ManifestTraffic::before(&fixture, ALICE_PASSWORD);
         let mut tablet = enrol_own(&fixture, &fixture.alice, "tablet", ALICE_AGAIN);
         tablet.verify().unwrap();
         settle(&tablet);

@@ -108,9 +108,9 @@ pub(crate) fn put_box(
         return Err(ErrorCode::BoxesRefused.into());
     }
     match place(tx.key_box(of, device)?, upload)? {
-        Place::HasIt => return Ok(()),
-        Place::HasTheSeen => {}
-        Place::Empty => {
+        PresentBox::HasIt => return Ok(()),
+        PresentBox::HasTheSeen => {}
+        PresentBox::Empty => {
             let present = tx.user(organisation, user)?.ok_or(ErrorCode::Internal)?.encryption_key;
             if *key != present && tx.other_boxes(KeyOf { key: &present, ..of })? >= OTHER_BOXES_MAX {
                 return Err(ErrorCode::QuotaReached.into());
@@ -132,13 +132,13 @@ pub(crate) fn put_past(tx: &mut dyn Tx, of: KeyOf<'_>, upload: &KeyBoxUpload) ->
         return Err(ErrorCode::KeyUnknown.into());
     }
     match place(tx.past_box(of)?, upload)? {
-        Place::HasIt => Ok(()),
-        Place::HasTheSeen | Place::Empty => Ok(tx.set_past_box(of, &upload.sealed)?),
+        PresentBox::HasIt => Ok(()),
+        PresentBox::HasTheSeen | PresentBox::Empty => Ok(tx.set_past_box(of, &upload.sealed)?),
     }
 }
 
 /// What is there where a box is to go.
-enum Place {
+enum PresentBox {
     Empty,
     /// The very box.
     HasIt,
@@ -147,13 +147,13 @@ enum Place {
 }
 
 /// Compares what is there with what the caller saw there.
-fn place(present: Option<Vec<u8>>, upload: &KeyBoxUpload) -> Result<Place, ErrorCode> {
+fn place(present: Option<Vec<u8>>, upload: &KeyBoxUpload) -> Result<PresentBox, ErrorCode> {
     match (present, upload.replaces) {
-        (Some(present), _) if present == upload.sealed.as_slice() => Ok(Place::HasIt),
-        (Some(present), Some(seen)) if Hash::of(&[&present]) == seen => Ok(Place::HasTheSeen),
+        (Some(present), _) if present == upload.sealed.as_slice() => Ok(PresentBox::HasIt),
+        (Some(present), Some(seen)) if Hash::of(&[&present]) == seen => Ok(PresentBox::HasTheSeen),
         (Some(_), _) => Err(ErrorCode::BoxConflict),
         (None, Some(_)) => Err(ErrorCode::BoxUnknown),
-        (None, None) => Ok(Place::Empty),
+        (None, None) => Ok(PresentBox::Empty),
     }
 }
 
