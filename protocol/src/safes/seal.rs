@@ -8,7 +8,7 @@ use chacha20poly1305::aead::{Aead as _, Payload as Sealed};
 use chacha20poly1305::{Key, KeyInit as _, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
-use super::change::{Inside, RULES_VERSION};
+use super::change::{BadInside, Inside};
 use super::content::padme;
 use super::keys::{EpochKey, SafeKeys};
 use crate::codec;
@@ -120,13 +120,10 @@ pub fn open_record(keys: &SafeKeys, payload: &Payload) -> Result<Inside, Unopene
     .map(Zeroizing::new)
     .map_err(|_| void(VoidInside::Sealed))?;
     let inside = unpadded(&plaintext).ok_or(void(VoidInside::Padding))?;
-    // Before anything is decoded: a later version may have other fields.
-    match codec::first_number(inside) {
-        Some(RULES_VERSION) => {}
-        Some(version) => return Err(Unopened::TooNew(version)),
-        None => return Err(void(VoidInside::Unreadable)),
-    }
-    codec::decode(inside, RECORD_MAX_BYTES).map_err(|_| void(VoidInside::Unreadable))
+    Inside::read(inside).map_err(|bad| match bad {
+        BadInside::TooNew(version) => Unopened::TooNew(version),
+        BadInside::Unreadable => void(VoidInside::Unreadable),
+    })
 }
 
 /// What stands between the length and the padding; none where either is another than the one that
