@@ -145,11 +145,9 @@ pub(in super::super) fn certificate(
     of: SafeKey<'_>,
     position: u64,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let mut select = sql.prepare_cached(
-        "SELECT envelope FROM safe_certificate WHERE organisation = ?1 AND safe = ?2 AND position = ?3",
-    )?;
-    let values = params![of.organisation.as_str(), of.safe.as_bytes(), stored(position)];
-    Ok(select.query_row(values, |row| row.get(0)).optional()?)
+    let select =
+        "SELECT envelope FROM safe_certificate WHERE organisation = ?1 AND safe = ?2 AND position = ?3";
+    envelope(sql, select, of, position)
 }
 
 /// The record of a number.
@@ -158,11 +156,19 @@ pub(in super::super) fn record(
     of: SafeKey<'_>,
     seq: u64,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let mut select = sql.prepare_cached(
-        "SELECT envelope FROM safe_record WHERE organisation = ?1 AND safe = ?2 AND seq = ?3",
-    )?;
-    let values = params![of.organisation.as_str(), of.safe.as_bytes(), stored(seq)];
-    Ok(select.query_row(values, |row| row.get(0)).optional()?)
+    let select = "SELECT envelope FROM safe_record WHERE organisation = ?1 AND safe = ?2 AND seq = ?3";
+    envelope(sql, select, of, seq)
+}
+
+/// The one envelope that `select` finds by organisation, safe and its number.
+fn envelope(
+    sql: &Connection,
+    select: &str,
+    of: SafeKey<'_>,
+    number: u64,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let values = params![of.organisation.as_str(), of.safe.as_bytes(), stored(number)];
+    Ok(sql.prepare_cached(select)?.query_row(values, |row| row.get(0)).optional()?)
 }
 
 /// Keeps a certificate.
