@@ -9,6 +9,9 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use parsec_protocol::ids::DeviceId;
+use parsec_protocol::relay::HEADER_DEVICE;
+
 /// Heads larger than this are no client of ours.
 const HEAD_MAX_BYTES: usize = 64 * 1024;
 
@@ -41,6 +44,16 @@ impl Request {
     fn step(&self) -> Option<u8> {
         let (before, number) = self.target.rsplit_once('/')?;
         before.ends_with("/steps").then(|| number.parse().ok()).flatten()
+    }
+
+    /// Whether it is signed with this device's key, by its own words.
+    #[must_use]
+    pub fn is_by(&self, device: DeviceId) -> bool {
+        let named = |header: &String| {
+            let (name, value) = header.split_once(':')?;
+            name.eq_ignore_ascii_case(HEADER_DEVICE).then(|| value.trim() == device.to_string())
+        };
+        self.headers.iter().find_map(named).unwrap_or(false)
     }
 
     fn streams(&self) -> bool {

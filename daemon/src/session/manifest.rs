@@ -3,7 +3,7 @@
 //! Decides by the floors that nobody can take back (docs/protocol.md, *User manifest*), and
 //! compares what its author had verified of the log with this device's own. Refuses older versions,
 //! others under the same number, and what a device wrote that was revoked since; each is an alarm,
-//! the last is written above.
+//! the last is written above. One version at a time, whichever task asks.
 
 use std::sync::Arc;
 
@@ -68,6 +68,7 @@ enum Next {
 /// # Errors
 /// What the server and the store say. What is wrong with a manifest is an alarm and no error.
 pub async fn keep(session: &Session, trouble: &Trouble) -> Result<(), Problem> {
+    let _one_at_a_time = session.keeping_manifest.lock().await;
     for _ in 0..TRIES {
         let log = session.log();
         let floors = floors(session, &log).await?;

@@ -61,6 +61,10 @@ pub struct Session {
     user_keys: UserKeys,
     /// Held by the one task that looks after the user's keys.
     pub upkeep: tokio::sync::Mutex<()>,
+    /// Held while a version of the manifest is read, judged and followed by the next. Several tasks
+    /// keep it, and each begins from what is in the store: what one had read before another wrote
+    /// would be an older version to the store.
+    keeping_manifest: tokio::sync::Mutex<()>,
     /// Counts what may give the device something to do by itself: certificates, ends of enrolments.
     news: watch::Sender<u64>,
     /// The safes that were opened on this device.
@@ -123,6 +127,7 @@ impl Session {
             syncing: tokio::sync::Mutex::default(),
             user_keys: UserKeys::default(),
             upkeep: tokio::sync::Mutex::default(),
+            keeping_manifest: tokio::sync::Mutex::default(),
             news: watch::Sender::new(0),
             safes: OpenSafes::default(),
         }))

@@ -1,6 +1,7 @@
 //! What goes wrong with safes and their files, with real daemons and a real server: each problem
 //! from its own cause.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -11,8 +12,10 @@ use parsec_protocol::control::{
     SafeStanding, SafeView, method,
 };
 use parsec_tests::device::Device;
+use parsec_tests::events::Follower;
 use parsec_tests::fixture::{BOB, BOB_EMAIL, Fixture, FixtureOptions};
 use parsec_tests::rpc::Failed;
+use parsec_tests::safes::until;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -184,5 +187,27 @@ fn without_a_server_what_is_saved_waits_and_what_is_elsewhere_is_not_to_be_had()
         let asked = json!({ "safe": safe, "wait_seconds": 120 });
         let synced: Value = call(&fixture.alice, method::SAFE_SYNC, asked).unwrap();
         assert_eq!(synced["done"], true, "it drains by itself: {synced}");
+    }
+}
+
+/// Safes made at once. Each has its own task, and each of them keeps the manifest.
+const AT_ONCE: usize = 12;
+
+#[test]
+fn safes_made_at_once_are_all_shared_and_none_meets_another() {
+    let fixture = Fixture::found(FixtureOptions::default());
+    let mut events = Follower::start(&fixture.alice.socket(), None);
+    let names: Vec<String> = (0..AT_ONCE).map(|number| format!("Plans {number}")).collect();
+    let mut missing: BTreeSet<_> = std::thread::scope(|scope| {
+        let makers: Vec<_> =
+            names.iter().map(|name| scope.spawn(|| created(&fixture.alice, name).safe)).collect();
+        makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+    });
+    while !missing.is_empty() {
+        let safe = until(&mut events, |safe| {
+            missing.contains(&safe.safe) && (safe.shared || safe.problem.is_some())
+        });
+        assert_eq!(safe.problem, None, "{safe:?}");
+        missing.remove(&safe.safe);
     }
 }

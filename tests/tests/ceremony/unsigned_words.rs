@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parsec_protocol::codec;
 use parsec_protocol::control::{ProblemKind, ProfileName, Registration};
-use parsec_protocol::ids::Timestamp;
+use parsec_protocol::ids::{DeviceId, Timestamp};
 use parsec_protocol::relay::{AttemptView, EndReason, ErrorBody, ErrorCode};
 use parsec_tests::fixture::{ALICE_PASSWORD, BOB_EMAIL, BOB_PASSWORD, Fixture, FixtureOptions};
 use parsec_tests::process::Daemon;
@@ -43,15 +43,20 @@ fn a_refused_founding_keeps_the_only_keys_of_what_may_exist() {
     assert_eq!(owner.verify().unwrap().count, 2);
 }
 
-/// Passes message 8 on, and tells the newcomer that it came too late; asked what became of it, it
-/// has no time.
-struct TooLate;
+/// Passes message 8 on, and tells the newcomer that it came too late; asked what became of it, or
+/// for the log, by another device than the greeter's, it has no time.
+struct TooLate {
+    greeter: DeviceId,
+}
 
 impl Meddler for TooLate {
     fn answer(&self, request: &Request, answer: &mut Answer) -> Fate {
+        let asked = request.target.split('?').next().unwrap_or_default();
         let said = if request.deposits() == Some(8) {
             Some((410, ErrorCode::InvitationExpired))
-        } else if request.target.ends_with("/enrolments/standing") {
+        } else if asked.ends_with("/enrolments/standing")
+            || (asked.ends_with("/log") && !request.is_by(self.greeter))
+        {
             Some((503, ErrorCode::Unavailable))
         } else {
             None
@@ -70,7 +75,7 @@ fn a_device_that_the_server_calls_void_is_registered_once_the_log_has_it() {
     let mut bob = fixture.device("bob");
     let invitation = fixture.alice.invite(BOB_EMAIL).unwrap();
     let (mut claimer, greeter) = fixture.up_to_password(&bob, &invitation, ProfileName::Standard);
-    fixture.proxy.meddle(Arc::new(TooLate));
+    fixture.proxy.meddle(Arc::new(TooLate { greeter: fixture.alice.devices()[0].device }));
     let _ = claimer.finish(BOB_PASSWORD);
     let said = bob.until_device(|device| device.registration == Registration::Void);
     greeter.outcome().unwrap();
