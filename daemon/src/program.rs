@@ -20,6 +20,7 @@ use parsec_host::service_manager::ServiceManager;
 use parsec_host::terminal::Terminal;
 use parsec_protocol::control::{Problem, Socket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Arguments, Config, ConfigError};
@@ -231,7 +232,19 @@ async fn serve(
     };
     // Beside the loop that answers it: a device whose key file takes a second keeps nobody waiting.
     let unlocking = credentials::unlock(told.credentials, handle);
-    tokio::join!(serving, daemon.run(stop.clone(), told.manager.watchdog()), stopped, unlocking);
+    // A task beside the connections' own: here, on the thread that started the program, every
+    // request would wake that thread, and its answer another.
+    let mut turning = JoinSet::new();
+    turning.spawn(daemon.run(stop.clone(), told.manager.watchdog()));
+    let turning = async {
+        if let Some(Err(error)) = turning.join_next().await
+            && let Ok(panic) = error.try_into_panic()
+        {
+            // Without its loop the daemon is nothing: it ends as if it had failed here.
+            std::panic::resume_unwind(panic);
+        }
+    };
+    tokio::join!(serving, turning, stopped, unlocking);
     Ok(())
 }
 

@@ -1,8 +1,7 @@
 //! One connection: requests in, answers and notifications out.
 //!
-//! Decides how much one client may have under way: requests, subscriptions, bytes not yet taken.
-//! Refuses more by closing, never by growing: a client that does not read loses its connection and
-//! nothing else.
+//! Decides how much one client may have under way: requests, subscriptions, the time a line takes.
+//! Refuses more by closing, never by growing. What waits for a client to read it is `outgoing`'s.
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
@@ -16,7 +15,6 @@ use jsonrpsee::types::{Id, Params, Request, error};
 use jsonrpsee::{ConnectionId, Extensions, MethodCallback, Methods, RawRpcResponse};
 use parsec_protocol::control::{LINE_MAX_BYTES, ProblemKind, Socket};
 use serde_json::value::RawValue;
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -27,9 +25,10 @@ use zeroize::Zeroizing;
 use super::answer::{answer_line, error_line, refusal, refuse_frame, within_limit};
 use super::authorize::Authorize;
 use super::client::Client;
-use super::connection_limits::{BytePermit, Permit};
+use super::connection_limits::Permit;
 use super::errors;
 use super::frame::{FrameError, Line, LineReader, Step};
+use super::outgoing::{self, Out};
 use super::passing::{Mailbox, PassingReader, RequestFile};
 use super::request::{begun_id, read_request, subscription_id};
 use crate::os::caller::Caller;
@@ -39,17 +38,6 @@ use crate::os::caller::Caller;
 pub(super) const IN_FLIGHT_MAX: usize = 8;
 /// Subscriptions one connection may hold: one for each ceremony there can be, and some to spare.
 pub(super) const SUBSCRIPTIONS_MAX: usize = 16;
-/// Bytes of answers and notifications that wait for a client to read them: four of the largest
-/// lines.
-pub(super) const OUTGOING_MAX_BYTES: usize = 4 * LINE_MAX_BYTES;
-/// Lines that wait likewise, for the memory beside their bytes.
-const OUTGOING_MAX_LINES: usize = 1_024;
-/// Bytes of notifications among them. A subscription waits for room here, so that a client that
-/// reads slowly makes its sources wait and not its connection fail; what is left is for answers.
-const NOTIFIED_MAX_BYTES: usize = LINE_MAX_BYTES;
-/// What a notification counts at least: so that small ones leave answers room among
-/// [`OUTGOING_MAX_LINES`].
-const NOTIFIED_MIN_BYTES: usize = 2 * NOTIFIED_MAX_BYTES / OUTGOING_MAX_LINES;
 /// Lines that are no requests before nothing more is read: a program that was mistaken that often
 /// does not listen.
 const MISTAKES_MAX: usize = 16;
@@ -74,69 +62,8 @@ impl Default for Timeouts {
     }
 }
 
-/// How long a client may take nothing of what is written to it: a program that was stopped for a
-/// moment goes on.
-const STALL: Duration = Duration::from_secs(60);
 /// Notifications of one subscription between its source and this connection.
 const NOTIFICATIONS_MAX: usize = 16;
-
-/// A line on its way out, and its share of [`OUTGOING_MAX_BYTES`].
-struct Outgoing {
-    line: Zeroizing<String>,
-    _share: OwnedSemaphorePermit,
-    /// For a notification, its share of [`NOTIFIED_MAX_BYTES`].
-    _room: Option<OwnedSemaphorePermit>,
-    /// Its share of what may wait for all connections.
-    _held: BytePermit,
-}
-
-/// Where answers go. Never waits: what doesn't fit ends the connection.
-#[derive(Clone)]
-struct Out {
-    lines: mpsc::Sender<Outgoing>,
-    bytes: Arc<Semaphore>,
-    notified: Arc<Semaphore>,
-    permit: Arc<Permit>,
-    /// Ends the connection.
-    cut: CancellationToken,
-}
-
-impl Out {
-    fn send(&self, line: Zeroizing<String>) {
-        self.push(line, None);
-    }
-
-    /// Sends a notification once there is room for it, or drops it: with `done` nobody listens any
-    /// more, or there is no time left.
-    async fn notify(&self, line: Zeroizing<String>, done: &CancellationToken) {
-        let size = line.len().clamp(NOTIFIED_MIN_BYTES, NOTIFIED_MAX_BYTES);
-        let room = Arc::clone(&self.notified).acquire_many_owned(u32::try_from(size).unwrap_or(u32::MAX));
-        let room = tokio::select! {
-            biased;
-            room = room => room,
-            () = done.cancelled() => return,
-        };
-        if let Ok(room) = room {
-            self.push(line, Some(room));
-        }
-    }
-
-    fn push(&self, line: Zeroizing<String>, room: Option<OwnedSemaphorePermit>) {
-        let size = u32::try_from(line.len()).unwrap_or(u32::MAX);
-        let sent = match Arc::clone(&self.bytes).try_acquire_many_owned(size) {
-            Ok(share) => {
-                let held = self.permit.hold_bytes(line.len());
-                let outgoing = Outgoing { line, _share: share, _room: room, _held: held };
-                self.lines.try_send(outgoing).is_ok()
-            }
-            Err(_) => false,
-        };
-        if !sent && !self.cut.is_cancelled() {
-            tracing::info!("closed a connection whose client does not read");
-            self.cut.cancel();
-        }
-    }
-}
 
 /// A client, and what is served there.
 #[derive(Clone)]
@@ -220,18 +147,11 @@ impl Visit {
 /// Serves one client until it leaves, misbehaves, or `shutdown`, or its token is taken back.
 pub(super) async fn serve(stream: UnixStream, visit: Visit, shutdown: CancellationToken) {
     let (reader, writer) = stream.into_split();
-    let (lines, queue) = mpsc::channel(OUTGOING_MAX_LINES);
     let cut = visit.permit.cut().clone();
-    let out = Out {
-        lines,
-        bytes: Arc::new(Semaphore::new(OUTGOING_MAX_BYTES)),
-        notified: Arc::new(Semaphore::new(NOTIFIED_MAX_BYTES)),
-        permit: Arc::clone(&visit.permit),
-        cut: cut.clone(),
-    };
+    let (out, waiting) = outgoing::to(writer, Arc::clone(&visit.permit));
     // Dropped with this call, and its tasks with it: nothing outlives the connection.
     let mut requests = JoinSet::new();
-    let write = write_lines(writer, queue, &cut);
+    let write = waiting.write();
     let client = Arc::clone(&visit.client);
     let read = async {
         let mailbox = Mailbox::default();
@@ -246,26 +166,6 @@ pub(super) async fn serve(stream: UnixStream, visit: Visit, shutdown: Cancellati
         // The writer ends when every sender is gone, which is when everything has been answered and
         // written.
         ((), ()) = async { tokio::join!(read, write) } => {}
-    }
-}
-
-async fn write_lines(
-    mut writer: impl AsyncWrite + Unpin,
-    mut queue: mpsc::Receiver<Outgoing>,
-    cut: &CancellationToken,
-) {
-    while let Some(mut outgoing) = queue.recv().await {
-        outgoing.line.push('\n');
-        match tokio::time::timeout(STALL, writer.write_all(outgoing.line.as_bytes())).await {
-            Ok(Ok(())) => {}
-            // The client is gone. Its requests are finished all the same, and their answers
-            // dropped.
-            Ok(Err(_)) => break,
-            Err(_) => {
-                tracing::info!("closed a connection whose client takes nothing");
-                cut.cancel();
-            }
-        }
     }
 }
 

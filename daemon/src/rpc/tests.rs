@@ -19,8 +19,9 @@ use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::connection::{IN_FLIGHT_MAX, OUTGOING_MAX_BYTES, SUBSCRIPTIONS_MAX};
+use super::connection::{IN_FLIGHT_MAX, SUBSCRIPTIONS_MAX};
 use super::connection_limits::PROCESS_MAX;
+use super::outgoing::OUTGOING_MAX_BYTES;
 use super::*;
 
 /// What the methods of the test share with it.
