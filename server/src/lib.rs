@@ -182,6 +182,7 @@ impl Server {
         let app = Arc::new(http::App {
             store,
             safe_quotas: safes::Quotas::new(&config.safe_quotas),
+            turns_over: http::TurnsOver::default(),
             objects: http::Objects { store: objects, publishing: tokio::sync::RwLock::new(()) },
             watchers,
             quota: quota::Quota::new(config.rates),

@@ -35,6 +35,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use connection_limits::ConnectionLimits;
 pub(crate) use connections::Limited;
 pub(crate) use presence::Presence;
+pub(crate) use safes::TurnsOver;
 pub(crate) use signed::Nonces;
 
 use crate::budgets::Budgets;
@@ -70,6 +71,7 @@ pub(crate) struct App {
     pub(crate) quota: Quota,
     pub(crate) budgets: Budgets,
     pub(crate) safe_quotas: Quotas,
+    pub(crate) turns_over: TurnsOver,
     pub(crate) objects: Objects,
     pub(crate) nonces: Nonces,
     pub(crate) presence: Presence,

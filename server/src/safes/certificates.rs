@@ -6,21 +6,24 @@
 
 use minicbor::bytes::ByteVec;
 use parsec_protocol::chain::candidate::Candidate;
+use parsec_protocol::ids::Timestamp;
 use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay::ErrorCode;
 use parsec_protocol::safe_log::certificate::{Body, SafeCertificate};
 use parsec_protocol::safe_log::effects::Effects;
 use parsec_protocol::safe_log::ring::BoxFor;
-use parsec_protocol::safe_log::rules::judge_certificate;
+use parsec_protocol::safe_log::roles::Role;
+use parsec_protocol::safe_log::rules::{is_due, judge_certificate};
 
 use super::faults::{Kind, not_accepted};
 use super::quota::Wish;
+use super::turns::Place;
 use super::view::StoredSafe;
-use super::{Asking, Terms, carry_out, check_seen, rings};
+use super::{Asking, Terms, carry_out, check_seen, rings, turns};
 use crate::errors::Refusal;
-use crate::store::Tx;
 use crate::store::log::OpenLog;
-use crate::store::safes::{SafeRow, SafeToAdd, StoredItem};
+use crate::store::safes::{SafeKey, SafeRow, SafeToAdd, StoredItem, Urgency};
+use crate::store::{StoreError, Tx};
 
 /// Safes that one member makes: more than a person sorts things into.
 const SAFES_PER_MEMBER_MAX: u64 = 1_000;
@@ -82,11 +85,21 @@ pub(crate) fn found(
     take_in(tx, log, asking, certificate, None, comes, terms)
 }
 
-/// Puts a certificate at the end of a safe's log. Returns the count with it. The lock of the
-/// organisation's log is held.
+/// What became of a certificate that breaks no rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Appended {
+    /// It is in the log, which has so many with it.
+    Counted(u64),
+    /// The safe has gone on: it fits no more, which is `safe_conflict`.
+    Late,
+    /// Somebody else has the turn until then: it may be tried again, and nothing has been judged.
+    Held(Timestamp),
+}
+
+/// Puts a certificate at the end of a safe's log. The lock of the organisation's log is held.
 ///
 /// # Errors
-/// `safe_unknown`, `safe_conflict`, `clock_skew`, `behind`, `not_allowed`, `certificate_refused`,
+/// `safe_unknown`, `clock_skew`, `behind`, `not_allowed`, `certificate_refused`,
 /// `ring_missing`, `ring_refused`, `boxes_refused`, `quota_reached`.
 pub(crate) fn append(
     tx: &mut dyn Tx,
@@ -95,19 +108,44 @@ pub(crate) fn append(
     certificate: Incoming,
     comes: &Comes,
     terms: &Terms<'_>,
-) -> Result<u64, Refusal> {
-    let safe = tx.lock_safe(asking.of)?;
+) -> Result<Appended, Refusal> {
+    let of = asking.of;
+    let safe = tx.lock_safe(of)?;
     // Before the role: who has left hears that they have, where the answer was lost.
     if let Some(count) = again(tx, asking, &certificate)? {
-        return Ok(count);
+        return Ok(Appended::Counted(count));
     }
-    let known = tx.role(asking.of, &asking.user)?.and(safe);
-    let safe = known.ok_or(ErrorCode::SafeUnknown)?;
+    let role = tx.role(of, &asking.user)?;
+    let (role, safe) = role.zip(safe).ok_or(ErrorCode::SafeUnknown)?;
     let payload = certificate.payload();
     if (payload.previous, payload.place) != (safe.present.log, safe.present.journal) {
-        return Err(ErrorCode::SafeConflict.into());
+        if payload.author == asking.device {
+            let urgency = urgency(tx, log, of, (role, &safe), comes)?;
+            turns::lost(tx, of, &asking.user, urgency, terms.now)?;
+        }
+        return Ok(Appended::Late);
     }
-    take_in(tx, log, asking, certificate, Some(&safe), comes, terms)
+    if let Place::Held(ends) = turns::place(tx, of, &asking.user, terms.now)? {
+        return Ok(if terms.has_waited { Appended::Late } else { Appended::Held(ends) });
+    }
+    let count = take_in(tx, log, asking, certificate, Some(&safe), comes, terms)?;
+    turns::used(tx, of, &asking.user, terms.now)?;
+    Ok(Appended::Counted(count))
+}
+
+/// For what a certificate that came too late was urgent.
+fn urgency(
+    tx: &dyn Tx,
+    log: &OpenLog,
+    of: SafeKey<'_>,
+    (author, safe): (Role, &SafeRow),
+    comes: &Comes,
+) -> Result<Urgency, StoreError> {
+    // Whoever is an owner comes first anyway: nothing is looked for.
+    let looked_for = comes.ring.is_some() && author != Role::Owner;
+    let view = StoredSafe { tx, of, row: Some(safe) };
+    let brings_due_key = looked_for && is_due(&view, &log.view(tx), log.head().count)?;
+    Ok(Urgency::of(author, brings_due_key))
 }
 
 /// Where the very same certificate of the same device stands already: the count with it.

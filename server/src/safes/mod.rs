@@ -12,6 +12,7 @@ mod objects;
 mod quota;
 mod records;
 mod rings;
+mod turns;
 mod view;
 
 use parsec_protocol::ids::{DeviceId, Timestamp, UserId};
@@ -21,12 +22,13 @@ use parsec_protocol::safe_log::effects::{Effects, Holders};
 
 pub(crate) use access::reader;
 use access::writer;
-pub(crate) use certificates::{Comes, append, found, read as read_certificate};
+pub(crate) use certificates::{Appended, Comes, append, found, read as read_certificate};
 pub(crate) use objects::{Wanted, expired, fetched, missing, put as put_objects, wanted};
 pub(crate) use quota::{Quotas, is_room};
 pub use quota::{SafeQuota, SafeQuotaError};
-pub(crate) use records::{post, read as read_record};
+pub(crate) use records::{Posted, post, read as read_record};
 pub(crate) use rings::{part, post_box, put_part, remove_parts, ring};
+pub(crate) use turns::TURN_SECONDS;
 
 use crate::errors::Refusal;
 use crate::store::log::OpenLog;
@@ -51,9 +53,16 @@ pub(crate) struct Asking<'a> {
 pub(crate) struct Terms<'a> {
     pub(crate) quotas: &'a Quotas,
     pub(crate) now: Timestamp,
+    /// Whether the item has waited for somebody else's turn to end as long as it may.
+    pub(crate) has_waited: bool,
 }
 
-impl Terms<'_> {
+impl<'a> Terms<'a> {
+    /// For what waits for nobody's turn.
+    pub(crate) const fn at(now: Timestamp, quotas: &'a Quotas) -> Self {
+        Self { quotas, now, has_waited: false }
+    }
+
     /// Refuses an item that is dated another day.
     fn check_time(&self, time: Timestamp) -> Result<(), Refusal> {
         let early = time > self.now.plus_seconds(SKEW_SECONDS);

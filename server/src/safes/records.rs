@@ -5,20 +5,22 @@
 //! fault: its author is given what stands in its place.
 
 use parsec_protocol::chain::candidate::Candidate;
-use parsec_protocol::ids::ObjectId;
+use parsec_protocol::chain::head::Head;
+use parsec_protocol::ids::{ObjectId, Timestamp};
 use parsec_protocol::public_keys::VerifyKey;
 use parsec_protocol::relay::{ErrorCode, RecordAnswer};
-use parsec_protocol::safe_log::record::JournalRecord;
+use parsec_protocol::safe_log::record::{JournalRecord, Payload};
 use parsec_protocol::safe_log::rules::judge_record;
 
 use super::faults::{Kind, not_accepted};
 use super::quota::Wish;
+use super::turns::Place;
 use super::view::StoredSafe;
-use super::{Asking, Terms, carry_out, check_seen};
+use super::{Asking, Terms, carry_out, check_seen, turns};
 use crate::errors::Refusal;
 use crate::store::Tx;
 use crate::store::log::OpenLog;
-use crate::store::safes::{ObjectState, StoredItem};
+use crate::store::safes::{ObjectState, SafeKey, StoredItem, Urgency};
 
 /// A record that came in.
 pub(crate) type Incoming = Candidate<'static, JournalRecord>;
@@ -29,6 +31,14 @@ pub(crate) fn read(bytes: &[u8], caller: &VerifyKey) -> Result<Incoming, Refusal
     let mut record = Incoming::read(bytes.to_vec()).ok_or(ErrorCode::RecordRefused)?;
     record.verify(caller);
     Ok(record)
+}
+
+/// What became of a record that breaks no rule.
+#[derive(Debug)]
+pub(crate) enum Posted {
+    Answered(RecordAnswer),
+    /// Somebody else has the turn until then: it may be tried again, and nothing has been judged.
+    Held(Timestamp),
 }
 
 /// Puts a record at the end of a safe's journal, or says how far the safe has gone on. The lock of
@@ -43,23 +53,28 @@ pub(crate) fn post(
     asking: &Asking<'_>,
     record: Incoming,
     terms: &Terms<'_>,
-) -> Result<RecordAnswer, Refusal> {
+) -> Result<Posted, Refusal> {
     let of = asking.of;
     let safe = tx.lock_safe(of)?;
-    let known = tx.role(of, &asking.user)?.and(safe);
-    let safe = known.ok_or(ErrorCode::SafeUnknown)?;
+    let role = tx.role(of, &asking.user)?;
+    let (role, safe) = role.zip(safe).ok_or(ErrorCode::SafeUnknown)?;
     let payload = record.payload();
     if payload.author != asking.device {
         return Err(ErrorCode::RecordRefused.into());
     }
     if tx.record(of, payload.seq)?.as_deref() == Some(record.bytes()) {
-        return Ok(RecordAnswer::Accepted { seq: payload.seq });
+        return Ok(Posted::Answered(RecordAnswer::Accepted { seq: payload.seq }));
     }
     let (ends, journal) = (safe.present.log, safe.present.journal);
     let next = (journal.count.saturating_add(1), journal.hash, ends);
     if (payload.seq, payload.previous, payload.log) != next {
-        let page = tx.journal(of, payload.seq.saturating_sub(1))?;
-        return Ok(RecordAnswer::MovedOn { log: ends.count, seq: page.seq, records: page.records });
+        if role.writes() {
+            turns::lost(tx, of, &asking.user, Urgency::Record, terms.now)?;
+        }
+        return moved_on(tx, of, payload, ends);
+    }
+    if let Place::Held(ends_at) = turns::place(tx, of, &asking.user, terms.now)? {
+        return if terms.has_waited { moved_on(tx, of, payload, ends) } else { Ok(Posted::Held(ends_at)) };
     }
     terms.check_time(payload.time)?;
     check_seen(tx, log, payload.seen.count)?;
@@ -80,7 +95,14 @@ pub(crate) fn post(
     let item = StoredItem { author: &asking.user, bytes: accepted.bytes() };
     tx.insert_record(of, &item, &accepted.after())?;
     carry_out(tx, of, &effects)?;
-    Ok(RecordAnswer::Accepted { seq: accepted.after().count })
+    turns::used(tx, of, &asking.user, terms.now)?;
+    Ok(Posted::Answered(RecordAnswer::Accepted { seq: accepted.after().count }))
+}
+
+/// What stands where the record was to stand.
+fn moved_on(tx: &dyn Tx, of: SafeKey<'_>, payload: &Payload, log: Head) -> Result<Posted, Refusal> {
+    let page = tx.journal(of, payload.seq.saturating_sub(1))?;
+    Ok(Posted::Answered(RecordAnswer::MovedOn { log: log.count, seq: page.seq, records: page.records }))
 }
 
 fn set_all(

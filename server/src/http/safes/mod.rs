@@ -6,6 +6,7 @@
 
 mod objects;
 mod route;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -20,12 +21,14 @@ use parsec_protocol::relay::{
 
 pub(super) use objects::put as put_objects;
 pub(super) use route::{OneSafe, SafeCall};
+pub(crate) use waiting::TurnsOver;
+use waiting::Waiting;
 
 use super::authenticated::Caller;
 use super::{App, body};
 use crate::errors::Refusal;
 use crate::objects::ObjectStore as _;
-use crate::safes::{self, Asking, Comes, Terms, is_room};
+use crate::safes::{self, Appended, Asking, Comes, Posted, Terms, is_room};
 use crate::store::safes::SafeKey;
 use crate::store::{Tx, log};
 
@@ -77,7 +80,7 @@ async fn create(app: &Arc<App>, caller: Caller, asked: NewSafe, now: Timestamp) 
     let made = store.write(move |tx| {
         let log = log::lock(tx, &caller.organisation)?;
         let asking = caller.asking(tx, &safe)?;
-        let terms = Terms { quotas: &app.safe_quotas, now };
+        let terms = Terms::at(now, &app.safe_quotas);
         safes::found(tx, &log, &asking, certificate, &comes, &terms)
     });
     Ok(body::record(&SafeLogged { count: made.await? }))
@@ -88,36 +91,53 @@ async fn append(
     caller: Caller,
     safe: SafeId,
     asked: SafeCertificate,
-    now: Timestamp,
 ) -> Result<Response, Refusal> {
-    let certificate = safes::read_certificate(&asked.certificate, &caller.key)?;
-    let comes = Comes { ring: asked.ring, parts: Vec::new(), boxes: asked.boxes };
-    let (store, app) = (caller.store(app), Arc::clone(app));
-    let appended = store.write(move |tx| {
-        let log = log::lock(tx, &caller.organisation)?;
-        let asking = caller.asking(tx, &safe)?;
-        let terms = Terms { quotas: &app.safe_quotas, now };
-        safes::append(tx, &log, &asking, certificate, &comes, &terms)
-    });
-    Ok(body::record(&SafeLogged { count: appended.await? }))
+    let comes = Arc::new(Comes { ring: asked.ring, parts: Vec::new(), boxes: asked.boxes });
+    let mut waiting = Waiting::new(app);
+    loop {
+        let over = waiting.begin();
+        let certificate = safes::read_certificate(&asked.certificate, &caller.key)?;
+        let (store, now, has_waited) = (caller.store(app), app.clock.now(), waiting.is_over());
+        let (app, caller, comes) = (Arc::clone(app), caller.clone(), Arc::clone(&comes));
+        let appended = store.write(move |tx| {
+            let log = log::lock(tx, &caller.organisation)?;
+            let asking = caller.asking(tx, &safe)?;
+            let terms = Terms { quotas: &app.safe_quotas, now, has_waited };
+            safes::append(tx, &log, &asking, certificate, &comes, &terms)
+        });
+        match appended.await? {
+            Appended::Counted(count) => {
+                waiting.somebody_got_through();
+                return Ok(body::record(&SafeLogged { count }));
+            }
+            Appended::Late => return Err(ErrorCode::SafeConflict.into()),
+            Appended::Held(until) => waiting.wait(over, until, now).await,
+        }
+    }
 }
 
-async fn post(
-    app: &Arc<App>,
-    caller: Caller,
-    safe: SafeId,
-    asked: NewRecord,
-    now: Timestamp,
-) -> Result<Response, Refusal> {
-    let record = safes::read_record(&asked.record, &caller.key)?;
+async fn post(app: &Arc<App>, caller: Caller, safe: SafeId, asked: NewRecord) -> Result<Response, Refusal> {
     check_room(app, asked.record.len())?;
-    let (store, app) = (caller.store(app), Arc::clone(app));
-    let posted = store.write(move |tx| {
-        let log = log::lock(tx, &caller.organisation)?;
-        let asking = caller.asking(tx, &safe)?;
-        safes::post(tx, &log, &asking, record, &Terms { quotas: &app.safe_quotas, now })
-    });
-    Ok(body::record(&posted.await?))
+    let mut waiting = Waiting::new(app);
+    loop {
+        let over = waiting.begin();
+        let record = safes::read_record(&asked.record, &caller.key)?;
+        let (store, now, has_waited) = (caller.store(app), app.clock.now(), waiting.is_over());
+        let (app, caller) = (Arc::clone(app), caller.clone());
+        let posted = store.write(move |tx| {
+            let log = log::lock(tx, &caller.organisation)?;
+            let asking = caller.asking(tx, &safe)?;
+            let terms = Terms { quotas: &app.safe_quotas, now, has_waited };
+            safes::post(tx, &log, &asking, record, &terms)
+        });
+        match posted.await? {
+            Posted::Answered(answer) => {
+                waiting.somebody_got_through();
+                return Ok(body::record(&answer));
+            }
+            Posted::Held(until) => waiting.wait(over, until, now).await,
+        }
+    }
 }
 
 async fn put_part(
@@ -130,7 +150,7 @@ async fn put_part(
     let (store, app) = (caller.store(app), Arc::clone(app));
     let put = move |tx: &mut dyn Tx| {
         let asking = caller.asking(tx, &safe)?;
-        safes::put_part(tx, &asking, &hash, &content, &Terms { quotas: &app.safe_quotas, now })
+        safes::put_part(tx, &asking, &hash, &content, &Terms::at(now, &app.safe_quotas))
     };
     store.write(put).await?;
     Ok(body::done())
@@ -146,7 +166,7 @@ async fn put_box(
     let (store, app) = (caller.store(app), Arc::clone(app));
     let put = move |tx: &mut dyn Tx| {
         let asking = caller.asking(tx, &safe)?;
-        let terms = Terms { quotas: &app.safe_quotas, now };
+        let terms = Terms::at(now, &app.safe_quotas);
         safes::post_box(tx, &asking, (epoch, &user), &content, &terms)
     };
     store.write(put).await?;
@@ -162,8 +182,8 @@ async fn one(
 ) -> Result<Response, Refusal> {
     let store = caller.store(app);
     match call {
-        OneSafe::Append => append(app, caller, safe, body::decode(&content)?, now).await,
-        OneSafe::Post => post(app, caller, safe, body::decode(&content)?, now).await,
+        OneSafe::Append => append(app, caller, safe, body::decode(&content)?).await,
+        OneSafe::Post => post(app, caller, safe, body::decode(&content)?).await,
         OneSafe::PutPart(hash) => put_part(app, caller, (safe, hash), content, now).await,
         OneSafe::PutBox(epoch, user) => put_box(app, caller, (safe, epoch, user), content, now).await,
         OneSafe::Log { from, least } => {

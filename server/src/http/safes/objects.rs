@@ -123,7 +123,7 @@ pub(in super::super) async fn put(
     let (store, app) = (caller.store(app), Arc::clone(app));
     let put = move |tx: &mut dyn Tx| {
         let asking = caller.asking(tx, &safe)?;
-        safes::put_objects(tx, &asking, &heads, &rows, &Terms { quotas: &app.safe_quotas, now })
+        safes::put_objects(tx, &asking, &heads, &rows, &Terms::at(now, &app.safe_quotas))
     };
     store.write(put).await?;
     Ok(body::done())
@@ -169,7 +169,7 @@ async fn wanted(
     let (store, app) = (caller.store(app), Arc::clone(app));
     let read = move |tx: &dyn Tx| {
         let asking = caller.asking(tx, &safe)?;
-        safes::wanted(tx, &asking, &heads, &Terms { quotas: &app.safe_quotas, now })
+        safes::wanted(tx, &asking, &heads, &Terms::at(now, &app.safe_quotas))
     };
     store.read(read).await
 }

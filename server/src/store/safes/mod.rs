@@ -17,7 +17,8 @@ use parsec_protocol::sealing::KeyHash;
 
 pub(crate) use objects::{DueObject, ObjectRows};
 pub(crate) use rows::{
-    ObjectRow, ObjectState, ObjectToAdd, PartRow, SafeCounts, SafeKey, SafeRow, SafeToAdd, StoredItem,
+    ObjectRow, ObjectState, ObjectToAdd, PartRow, Races, SafeCounts, SafeKey, SafeRow, SafeToAdd, StoredItem,
+    Turn, Urgency,
 };
 
 use super::StoreError;
@@ -133,6 +134,23 @@ pub(crate) trait SafeRows: ObjectRows {
         posted: &PostedBox,
         now: Timestamp,
     ) -> Result<(), StoreError>;
+
+    /// Whose turn it is, or was last.
+    fn turn(&self, of: SafeKey<'_>) -> Result<Option<Turn>, StoreError>;
+    /// Gives the turn, or ends it.
+    fn set_turn(&mut self, of: SafeKey<'_>, turn: Option<&Turn>) -> Result<(), StoreError>;
+    /// A user's lost races.
+    fn races(&self, of: SafeKey<'_>, user: &UserId) -> Result<Option<Races>, StoreError>;
+    /// Notes a user's lost races, or forgets them.
+    fn set_races(&mut self, of: SafeKey<'_>, user: &UserId, races: Option<&Races>) -> Result<(), StoreError>;
+    /// Whose turn is next: it is due, may begin by `now`, and its user has lost a race since
+    /// `active`. The most urgent of them, and of equals the one that is due longest.
+    fn next_turn(
+        &self,
+        of: SafeKey<'_>,
+        now: Timestamp,
+        active: Timestamp,
+    ) -> Result<Option<UserId>, StoreError>;
 
     /// Bytes of all safes of an organisation.
     fn safe_bytes(&self, organisation: &OrganisationId) -> Result<u64, StoreError>;

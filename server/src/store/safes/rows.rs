@@ -2,7 +2,7 @@
 //!
 //! Decides nothing.
 
-use parsec_protocol::ids::{DeviceId, ObjectId, OrganisationId, SafeId, UserId};
+use parsec_protocol::ids::{DeviceId, ObjectId, OrganisationId, SafeId, Timestamp, UserId};
 use parsec_protocol::object_hash::ObjectHash;
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::safe_log::view::Present;
@@ -44,6 +44,43 @@ pub(crate) struct SafeCounts {
 pub(crate) struct StoredItem<'a> {
     pub(crate) author: &'a UserId,
     pub(crate) bytes: &'a [u8],
+}
+
+/// A safe's turn: for a while, the items of one user alone are put into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) user: UserId,
+    pub(crate) began: Timestamp,
+    pub(crate) ends: Timestamp,
+}
+
+/// For what a race was lost, the most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Urgency {
+    /// A certificate by an owner.
+    Owner,
+    /// A key, while one is due.
+    Key,
+    /// Another certificate.
+    Certificate,
+    /// A record.
+    Record,
+}
+
+/// A user's lost races for the end of a safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Races {
+    /// Lost in a row.
+    pub(crate) lost: u32,
+    pub(crate) lost_last: Timestamp,
+    /// Of what lost the last one.
+    pub(crate) urgency: Urgency,
+    /// Since when a turn is due.
+    pub(crate) due: Option<Timestamp>,
+    /// Turns in a row that were not used.
+    pub(crate) lapsed: u32,
+    /// No turn begins sooner.
+    pub(crate) not_before: Timestamp,
 }
 
 /// A part of a ring to be stored.

@@ -7,6 +7,7 @@ mod items;
 mod members;
 mod objects;
 mod rings;
+mod turns;
 
 pub(super) use items::{
     certificate, insert_certificate, insert_record, insert_safe, journal, page, record, safe, safe_bytes,
@@ -19,6 +20,7 @@ pub(super) use objects::{
     insert_object, is_due, object, object_bytes, put_off_object, remove_due_objects, set_object_state,
 };
 pub(super) use rings::{insert_ring, keep_part, part, post_box, posted, put_part, remove_due_parts, ring};
+pub(super) use turns::{next_turn, races, set_races, set_turn, turn};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 

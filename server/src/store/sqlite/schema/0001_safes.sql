@@ -94,6 +94,32 @@ CREATE TABLE safe_record (
     FOREIGN KEY (organisation, safe) REFERENCES safe (organisation, safe)
 ) STRICT, WITHOUT ROWID;
 
+-- Whose items alone are put into a safe at the moment.
+CREATE TABLE safe_turn (
+    organisation TEXT NOT NULL,
+    safe         BLOB NOT NULL,
+    user         BLOB NOT NULL,
+    began        INTEGER NOT NULL,
+    ends         INTEGER NOT NULL,
+    PRIMARY KEY (organisation, safe),
+    FOREIGN KEY (organisation, safe) REFERENCES safe (organisation, safe)
+) STRICT, WITHOUT ROWID;
+
+-- Who has lost races for a safe's end, and who has to wait for the next turn.
+CREATE TABLE safe_race (
+    organisation TEXT NOT NULL,
+    safe         BLOB NOT NULL,
+    user         BLOB NOT NULL,
+    lost         INTEGER NOT NULL,           -- in a row
+    lost_last    INTEGER NOT NULL,
+    urgency      INTEGER NOT NULL,           -- of what lost the last one, the most urgent first
+    due          INTEGER,                    -- since when a turn is due; NULL: none is
+    lapsed       INTEGER NOT NULL,           -- turns in a row that were not used
+    not_before   INTEGER NOT NULL,           -- no turn begins sooner
+    PRIMARY KEY (organisation, safe, user),
+    FOREIGN KEY (organisation, safe) REFERENCES safe (organisation, safe)
+) STRICT, WITHOUT ROWID;
+
 -- Objects by id. Those up to 32 KiB have their bytes in the table below, larger ones in a file.
 CREATE TABLE safe_object (
     organisation TEXT NOT NULL,

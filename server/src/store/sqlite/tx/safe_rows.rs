@@ -15,8 +15,8 @@ use parsec_protocol::sealing::KeyHash;
 use super::{Transaction, safes};
 use crate::store::StoreError;
 use crate::store::safes::{
-    DueObject, ObjectRow, ObjectRows, ObjectState, ObjectToAdd, PartRow, SafeCounts, SafeKey, SafeRow,
-    SafeRows, SafeToAdd, StoredItem,
+    DueObject, ObjectRow, ObjectRows, ObjectState, ObjectToAdd, PartRow, Races, SafeCounts, SafeKey, SafeRow,
+    SafeRows, SafeToAdd, StoredItem, Turn,
 };
 
 impl SafeRows for Transaction<'_> {
@@ -173,6 +173,31 @@ impl SafeRows for Transaction<'_> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         safes::post_box(self.sql(), of, epoch, user, posted, now)
+    }
+
+    fn turn(&self, of: SafeKey<'_>) -> Result<Option<Turn>, StoreError> {
+        safes::turn(self.sql(), of)
+    }
+
+    fn set_turn(&mut self, of: SafeKey<'_>, turn: Option<&Turn>) -> Result<(), StoreError> {
+        safes::set_turn(self.sql(), of, turn)
+    }
+
+    fn races(&self, of: SafeKey<'_>, user: &UserId) -> Result<Option<Races>, StoreError> {
+        safes::races(self.sql(), of, user)
+    }
+
+    fn set_races(&mut self, of: SafeKey<'_>, user: &UserId, races: Option<&Races>) -> Result<(), StoreError> {
+        safes::set_races(self.sql(), of, user, races)
+    }
+
+    fn next_turn(
+        &self,
+        of: SafeKey<'_>,
+        now: Timestamp,
+        active: Timestamp,
+    ) -> Result<Option<UserId>, StoreError> {
+        safes::next_turn(self.sql(), of, now, active)
     }
 
     fn safe_bytes(&self, organisation: &OrganisationId) -> Result<u64, StoreError> {
