@@ -55,7 +55,7 @@ pub(crate) enum Safe {
     ///
     /// `safe show` says who does. Its files are fetched from then on, also to your other devices.
     Accept {
-        /// Its name, or the start of its id
+        /// The start of its id: its name is sealed until then
         safe: String,
     },
     /// Take a member out of a safe
@@ -132,7 +132,7 @@ pub(crate) enum Safe {
     /// --force, and keeps its earlier contents in any case. With -r a whole folder, which becomes
     /// the folder that is named; symbolic links, devices and sockets in it are named and left out.
     #[command(
-        after_long_help = "Examples:\n  parsecctl safe put report.odt Plans:/2027/report.odt\n  parsecctl safe put -r photos Plans:/photos\n  pg_dump acme | parsecctl safe put - Plans:/backup.sql --saved"
+        after_long_help = "Examples:\n  parsecctl safe put report.odt Plans:/report.odt\n  parsecctl safe put -r photos Plans:/photos\n  pg_dump acme | parsecctl safe put - Plans:/backup.sql --saved"
     )]
     Put(Put),
     /// Get a file out of a safe
@@ -263,7 +263,7 @@ fn seconds() -> clap::builder::RangedI64ValueParser<u32> {
 /// What a member may do in a safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
-    /// All of it: names owners, renames and closes the safe
+    /// All of it: names owners, renames the safe
     Owner,
     /// Writes, and lets contributors and readers in and out
     Manager,

@@ -1,6 +1,6 @@
 //! Calls signed by a member's device.
 //!
-//! Decides which invitations a member sees, and puts checks and changes of a call into one
+//! Decides which invitations a member sees and which a device may greet, and puts checks and changes of a call into one
 //! transaction. What gets into the log is `registering`'s part.
 
 use std::net::IpAddr;

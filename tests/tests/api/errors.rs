@@ -203,7 +203,7 @@ const SHOWN: &[(ProblemKind, &str, &str)] = &[
         "tests/tests/ceremony/revocation.rs",
         "nobody_believes_what_a_revoked_device_certifies_even_with_the_server_on_its_side",
     ),
-    (K::RolledBack, "tests/tests/api/events.rs", "another_past_is_an_alarm"),
+    (K::RolledBack, "tests/tests/api/events.rs", "a_log_that_was_rolled_back_is_an_alarm"),
     (
         K::EvidenceInvalid,
         "tests/tests/ceremony/evidence.rs",

@@ -400,7 +400,7 @@ impl Meddler for Forgetful {
 /// Nobody asks for anything: the daemon notices by itself, and everybody who looks is told until it
 /// ends.
 #[test]
-fn another_past_is_an_alarm() {
+fn a_log_that_was_rolled_back_is_an_alarm() {
     let mut fixture = Fixture::found(FixtureOptions::default());
     fixture.alice.restart();
     let mut follower = Follower::start(&fixture.alice.socket(), None);
@@ -443,7 +443,7 @@ fn another_past_is_an_alarm() {
     fixture.alice.unlock(ALICE_PASSWORD).unwrap();
     assert_eq!(fixture.alice.verify().unwrap_err().name(), Some(ProblemKind::RolledBack));
     assert!(fixture.alice.status().alarms.is_empty());
-    println!("figure S3: a forked log shown to a daemon that was restarted: refused, and an alarm");
+    println!("figure S3: a shorter log shown to a daemon that was restarted: refused, and an alarm");
 }
 
 #[test]
