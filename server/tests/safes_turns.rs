@@ -97,7 +97,7 @@ async fn who_waits_is_judged_as_soon_as_the_turn_is_over() {
     let (waited, got) = tokio::join!(three.post(carol, &held), three.post(bob, &own));
     let RecordAnswer::Accepted { seq } = got else { panic!("{got:?}") };
     let RecordAnswer::MovedOn { records, .. } = waited else { panic!("{waited:?}") };
-    assert_eq!(records, [own.record.clone()]);
+    assert_eq!(records.as_slice(), std::slice::from_ref(&own.record));
     assert!(three.writes(carol).await);
     // An answer that was lost is given again, whoever's turn it is.
     three.lose(carol, &three.alice, RACES).await;

@@ -1,7 +1,7 @@
 //! Calls signed by a member's device.
 //!
-//! Decides which invitations a member sees and which a device may greet, and puts checks and changes of a call into one
-//! transaction. What gets into the log is `registering`'s part.
+//! Decides which invitations a member sees and which a device may greet, and puts checks and
+//! changes of a call into one transaction. What gets into the log is `registering`'s part.
 
 use std::net::IpAddr;
 use std::sync::Arc;

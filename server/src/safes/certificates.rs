@@ -17,7 +17,7 @@ use parsec_protocol::safe_log::rules::{is_due, judge_certificate};
 
 use super::faults::{Kind, not_accepted};
 use super::quota::Wish;
-use super::turns::Place;
+use super::turns::Admission;
 use super::view::StoredSafe;
 use super::{Asking, Terms, carry_out, check_seen, rings, turns};
 use crate::errors::Refusal;
@@ -125,7 +125,7 @@ pub(crate) fn append(
         }
         return Ok(Appended::Late);
     }
-    if let Place::Held(ends) = turns::place(tx, of, &asking.user, terms.now)? {
+    if let Admission::Held(ends) = turns::admit(tx, of, &asking.user, terms.now)? {
         return Ok(if terms.has_waited { Appended::Late } else { Appended::Held(ends) });
     }
     let count = take_in(tx, log, asking, certificate, Some(&safe), comes, terms)?;

@@ -14,7 +14,7 @@ use parsec_protocol::safe_log::rules::judge_record;
 
 use super::faults::{Kind, not_accepted};
 use super::quota::Wish;
-use super::turns::Place;
+use super::turns::Admission;
 use super::view::StoredSafe;
 use super::{Asking, Terms, carry_out, check_seen, turns};
 use crate::errors::Refusal;
@@ -73,7 +73,7 @@ pub(crate) fn post(
         }
         return moved_on(tx, of, payload, ends);
     }
-    if let Place::Held(ends_at) = turns::place(tx, of, &asking.user, terms.now)? {
+    if let Admission::Held(ends_at) = turns::admit(tx, of, &asking.user, terms.now)? {
         return if terms.has_waited { moved_on(tx, of, payload, ends) } else { Ok(Posted::Held(ends_at)) };
     }
     terms.check_time(payload.time)?;

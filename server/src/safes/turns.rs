@@ -8,7 +8,7 @@
 use parsec_protocol::ids::{Timestamp, UserId};
 use parsec_protocol::safe_log::roles::Role;
 
-use crate::store::safes::{Races, SafeKey, Turn, Urgency};
+use crate::store::safes::{Races, SafeKey, SafeTurn, Urgency};
 use crate::store::{StoreError, Tx};
 
 /// Length of a turn at most: enough for a few round trips of 300 ms, and short enough that nobody
@@ -29,7 +29,7 @@ const LAPSE_SECONDS: [u64; 3] = [10, 60, 600];
 
 /// Whether an item that stands next may be put there now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Admission {
     /// It may.
     Free,
     /// It is somebody else's turn until then.
@@ -56,15 +56,15 @@ impl Urgency {
 }
 
 /// Whether a user's item may be put into a safe. The safe is locked.
-pub(super) fn place(
+pub(super) fn admit(
     tx: &mut dyn Tx,
     of: SafeKey<'_>,
     user: &UserId,
     now: Timestamp,
-) -> Result<Place, StoreError> {
+) -> Result<Admission, StoreError> {
     Ok(match present(tx, of, now)? {
-        Some(turn) if turn.user != *user => Place::Held(turn.ends),
-        Some(_) | None => Place::Free,
+        Some(turn) if turn.user != *user => Admission::Held(turn.ends),
+        Some(_) | None => Admission::Free,
     })
 }
 
@@ -114,7 +114,7 @@ pub(super) fn used(
 }
 
 /// The turn that stands. One that its user let lapse is ended, and the next begins.
-fn present(tx: &mut dyn Tx, of: SafeKey<'_>, now: Timestamp) -> Result<Option<Turn>, StoreError> {
+fn present(tx: &mut dyn Tx, of: SafeKey<'_>, now: Timestamp) -> Result<Option<SafeTurn>, StoreError> {
     let Some(turn) = tx.turn(of)? else { return Ok(None) };
     // One that ends too late was given by a clock that has been put back since.
     if now < turn.ends && turn.ends <= now.plus_seconds(TURN_SECONDS) {
@@ -127,10 +127,10 @@ fn present(tx: &mut dyn Tx, of: SafeKey<'_>, now: Timestamp) -> Result<Option<Tu
     give_next(tx, of, now)
 }
 
-fn give_next(tx: &mut dyn Tx, of: SafeKey<'_>, now: Timestamp) -> Result<Option<Turn>, StoreError> {
+fn give_next(tx: &mut dyn Tx, of: SafeKey<'_>, now: Timestamp) -> Result<Option<SafeTurn>, StoreError> {
     let active = Timestamp(now.0.saturating_sub(ACTIVE_SECONDS.saturating_mul(Timestamp::SECOND)));
     let Some(user) = tx.next_turn(of, now, active)? else { return Ok(None) };
-    let turn = Turn { user, began: now, ends: now.plus_seconds(TURN_SECONDS) };
+    let turn = SafeTurn { user, began: now, ends: now.plus_seconds(TURN_SECONDS) };
     tx.set_turn(of, Some(&turn))?;
     Ok(Some(turn))
 }

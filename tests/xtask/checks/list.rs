@@ -123,7 +123,10 @@ pub(super) const CHECKS: &[Check] = &[
     check(
         "S3",
         "rolled back",
-        How::Tests(&[test(P, "log_server", "rollback"), test(T, "api", "events::a_log_that_was_rolled_back_is_an_alarm")]),
+        How::Tests(&[
+            test(P, "log_server", "rollback"),
+            test(T, "api", "events::a_log_that_was_rolled_back_is_an_alarm"),
+        ]),
     ),
     check(
         "S4",

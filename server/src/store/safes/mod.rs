@@ -17,8 +17,8 @@ use parsec_protocol::sealing::KeyHash;
 
 pub(crate) use objects::{DueObject, ObjectRows};
 pub(crate) use rows::{
-    ObjectRow, ObjectState, ObjectToAdd, PartRow, Races, SafeCounts, SafeKey, SafeRow, SafeToAdd, StoredItem,
-    Turn, Urgency,
+    ObjectRow, ObjectState, ObjectToAdd, PartRow, Races, SafeCounts, SafeKey, SafeRow, SafeToAdd, SafeTurn,
+    StoredItem, Urgency,
 };
 
 use super::StoreError;
@@ -136,9 +136,9 @@ pub(crate) trait SafeRows: ObjectRows {
     ) -> Result<(), StoreError>;
 
     /// Whose turn it is, or was last.
-    fn turn(&self, of: SafeKey<'_>) -> Result<Option<Turn>, StoreError>;
+    fn turn(&self, of: SafeKey<'_>) -> Result<Option<SafeTurn>, StoreError>;
     /// Gives the turn, or ends it.
-    fn set_turn(&mut self, of: SafeKey<'_>, turn: Option<&Turn>) -> Result<(), StoreError>;
+    fn set_turn(&mut self, of: SafeKey<'_>, turn: Option<&SafeTurn>) -> Result<(), StoreError>;
     /// A user's lost races.
     fn races(&self, of: SafeKey<'_>, user: &UserId) -> Result<Option<Races>, StoreError>;
     /// Notes a user's lost races, or forgets them.

@@ -48,7 +48,7 @@ pub(crate) struct StoredItem<'a> {
 
 /// A safe's turn: for a while, the items of one user alone are put into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Turn {
+pub(crate) struct SafeTurn {
     pub(crate) user: UserId,
     pub(crate) began: Timestamp,
     pub(crate) ends: Timestamp,

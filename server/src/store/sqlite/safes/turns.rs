@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::super::values::{bytes, damaged, stored, unstored};
 use super::named;
 use crate::store::StoreError;
-use crate::store::safes::{Races, SafeKey, Turn, Urgency};
+use crate::store::safes::{Races, SafeKey, SafeTurn, Urgency};
 
 const fn number(urgency: Urgency) -> i64 {
     match urgency {
@@ -30,7 +30,7 @@ fn urgency(number: i64) -> Result<Urgency, StoreError> {
 }
 
 /// Whose turn it is, or was last.
-pub(in super::super) fn turn(sql: &Connection, of: SafeKey<'_>) -> Result<Option<Turn>, StoreError> {
+pub(in super::super) fn turn(sql: &Connection, of: SafeKey<'_>) -> Result<Option<SafeTurn>, StoreError> {
     let mut select =
         sql.prepare_cached("SELECT user, began, ends FROM safe_turn WHERE organisation = ?1 AND safe = ?2")?;
     type Columns = (Vec<u8>, i64, i64);
@@ -38,14 +38,14 @@ pub(in super::super) fn turn(sql: &Connection, of: SafeKey<'_>) -> Result<Option
         select.query_row(named(&of), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
     let Some((user, began, ends)) = row else { return Ok(None) };
     let user = UserId::from_bytes(bytes(user)?);
-    Ok(Some(Turn { user, began: Timestamp(unstored(began)), ends: Timestamp(unstored(ends)) }))
+    Ok(Some(SafeTurn { user, began: Timestamp(unstored(began)), ends: Timestamp(unstored(ends)) }))
 }
 
 /// Gives the turn, or ends it.
 pub(in super::super) fn set_turn(
     sql: &Connection,
     of: SafeKey<'_>,
-    turn: Option<&Turn>,
+    turn: Option<&SafeTurn>,
 ) -> Result<(), StoreError> {
     let (organisation, safe) = (of.organisation.as_str(), of.safe.as_bytes());
     match turn {

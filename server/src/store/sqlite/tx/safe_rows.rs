@@ -16,7 +16,7 @@ use super::{Transaction, safes};
 use crate::store::StoreError;
 use crate::store::safes::{
     DueObject, ObjectRow, ObjectRows, ObjectState, ObjectToAdd, PartRow, Races, SafeCounts, SafeKey, SafeRow,
-    SafeRows, SafeToAdd, StoredItem, Turn,
+    SafeRows, SafeToAdd, SafeTurn, StoredItem,
 };
 
 impl SafeRows for Transaction<'_> {
@@ -175,11 +175,11 @@ impl SafeRows for Transaction<'_> {
         safes::post_box(self.sql(), of, epoch, user, posted, now)
     }
 
-    fn turn(&self, of: SafeKey<'_>) -> Result<Option<Turn>, StoreError> {
+    fn turn(&self, of: SafeKey<'_>) -> Result<Option<SafeTurn>, StoreError> {
         safes::turn(self.sql(), of)
     }
 
-    fn set_turn(&mut self, of: SafeKey<'_>, turn: Option<&Turn>) -> Result<(), StoreError> {
+    fn set_turn(&mut self, of: SafeKey<'_>, turn: Option<&SafeTurn>) -> Result<(), StoreError> {
         safes::set_turn(self.sql(), of, turn)
     }
 
