@@ -229,6 +229,12 @@ impl VerifiedSafe {
         }
     }
 
+    /// Takes in what rules with a defence less have accepted: to see what that leads to.
+    #[cfg(test)]
+    pub(crate) fn apply_of_weak_rules(&mut self, effects: &Effects) {
+        self.apply(effects);
+    }
+
     fn apply(&mut self, effects: &Effects) {
         for change in &effects.roles {
             match change.role {

@@ -25,3 +25,6 @@ pub mod seal;
 mod shards;
 pub mod state;
 pub mod tree;
+
+#[cfg(test)]
+mod walks;

@@ -184,6 +184,11 @@ pub(super) const CHECKS: &[Check] = &[
         "records that fold wrongly",
         How::Tests(&[test(P, "lib", "safes::rebase::tests::folding::")]),
     ),
+    check(
+        "S22",
+        "one safe, explored: every order, an honest and a hostile server, a defence less at a time",
+        How::Tests(&[test(P, "lib", "safes::walks::")]),
+    ),
     // --- input
     check(
         "B1",
