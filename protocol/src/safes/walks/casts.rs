@@ -4,9 +4,7 @@
 
 use super::devices::{Act, Person, Wish};
 use super::organisation::{CONTRIBUTOR, Event, OWNER, THIRD, THIRD_OTHER};
-use super::space::{
-    BEHIND, CALM, Cast, DRAINS, DUE, ENDED, FOOLED, MENDED, PLACE, ROLE, SHARED, TREES,
-};
+use super::space::{BEHIND, CALM, Cast, DRAINS, DUE, ENDED, FOOLED, MENDED, PLACE, ROLE, SHARED, TREES};
 use super::weak::Weak;
 use crate::safe_log::roles::Role;
 
@@ -42,10 +40,7 @@ const REMOVING: Cast = Cast {
 /// Two write the same file, and two make one name.
 const WRITING: Cast = Cast {
     name: "writing",
-    people: &[
-        person(OWNER, &[Act::Write, Act::Add], &[]),
-        person(CONTRIBUTOR, &[Act::Write, Act::Add], &[]),
-    ],
+    people: &[person(OWNER, &[Act::Write, Act::Add], &[]), person(CONTRIBUTOR, &[Act::Write, Act::Add], &[])],
     posts: 3,
     ..BASE
 };
@@ -97,8 +92,7 @@ const WITNESS: Cast = Cast {
 };
 
 /// With a server that orders, and a network that loses, repeats and delays.
-pub(super) const HONEST: &[Cast] =
-    &[WRITING, REMOVING, REKEYING, OWNER_GONE, LEAVING, SUSPENDED, WITNESS];
+pub(super) const HONEST: &[Cast] = &[WRITING, REMOVING, REKEYING, OWNER_GONE, LEAVING, SUSPENDED, WITNESS];
 
 /// The server gives what it likes, and one member helps it.
 const GIVEN: Cast = Cast { hostile: &[THIRD], items: 3, forged: 2, posts: 1, ..BASE };
@@ -106,10 +100,7 @@ const GIVEN: Cast = Cast { hostile: &[THIRD], items: 3, forged: 2, posts: 1, ..B
 /// The member is being removed.
 const HOSTILE_REMOVED: Cast = Cast {
     name: "hostile, removed",
-    people: &[
-        person(OWNER, &[], &[Wish::Role(THIRD, None)]),
-        person(CONTRIBUTOR, &[Act::Write], &[]),
-    ],
+    people: &[person(OWNER, &[], &[Wish::Role(THIRD, None)]), person(CONTRIBUTOR, &[Act::Write], &[])],
     ..GIVEN
 };
 
@@ -139,8 +130,7 @@ const HOSTILE_REVOKED: Cast = Cast {
 };
 
 /// The same of one who was given boxes.
-const HOSTILE_BOXED: Cast =
-    Cast { name: "hostile, revoked with a box", boxed: true, ..HOSTILE_REVOKED };
+const HOSTILE_BOXED: Cast = Cast { name: "hostile, revoked with a box", boxed: true, ..HOSTILE_REVOKED };
 
 /// An owner is revoked who means harm.
 const HOSTILE_OWNER: Cast = Cast {
@@ -165,11 +155,7 @@ const HOSTILE_DEVICE: Cast = Cast {
 /// An owner becomes an outsider, and what only owners do is read by others before and after.
 const HOSTILE_OUTSIDER: Cast = Cast {
     name: "hostile, an outsider",
-    people: &[
-        person(OWNER, &[Act::Name], &[]),
-        person(CONTRIBUTOR, &[], &[]),
-        person(THIRD, &[], &[]),
-    ],
+    people: &[person(OWNER, &[Act::Name], &[]), person(CONTRIBUTOR, &[], &[]), person(THIRD, &[], &[])],
     hostile: &[THIRD_OTHER],
     forged: 0,
     events: &[Event::Outsider(OWNER)],
@@ -193,6 +179,7 @@ pub(super) const WEAKENED: &[(Cast, Weak, &str)] = &[
     (HOSTILE_KEY, Weak::OldEpoch, ENDED),
     (HOSTILE_BOXED, Weak::RingOnly, DUE),
     (HOSTILE_LOWERED, Weak::RoleOnce, ROLE),
+    (HOSTILE_LOWERED, Weak::AnyPrevious, PLACE),
     (HOSTILE_LOWERED, Weak::AnyPlace, PLACE),
     (HOSTILE_LOWERED, Weak::AnyCertificate, PLACE),
     (HOSTILE_REVOKED, Weak::SeenFalls, BEHIND),
@@ -207,10 +194,6 @@ pub(super) const WEAKENED: &[(Cast, Weak, &str)] = &[
 impl Cast {
     /// The same with more of what can be had for time.
     pub(super) const fn deeper(self) -> Self {
-        Self {
-            items: if self.items == 0 { 0 } else { self.items + 1 },
-            posts: self.posts + 1,
-            ..self
-        }
+        Self { items: if self.items == 0 { 0 } else { self.items + 1 }, posts: self.posts + 1, ..self }
     }
 }

@@ -151,12 +151,7 @@ pub(super) fn harm() -> Vec<Change> {
 }
 
 fn stamp(number: u64) -> Stamp {
-    Stamp {
-        seq: PENDING_SEQ,
-        user: user(user_of(number)),
-        device: device(number),
-        time: NOW,
-    }
+    Stamp { seq: PENDING_SEQ, user: user(user_of(number)), device: device(number), time: NOW }
 }
 
 /// What a person's act is on this tree; nothing where its file is gone.
@@ -240,7 +235,9 @@ impl Devices {
         let known = self.places.operations(from, to);
         let (old, new) = (&self.places.at(from).tree, &self.places.at(to).tree);
         let pending = self.pending(queue);
-        let after = if self.weak == Weak::NoRebase {
+        let after = if self.weak == Weak::Forgets {
+            Vec::new()
+        } else if self.weak == Weak::NoRebase {
             let mut left = pending.to_vec();
             left.retain(|pending| !known.contains(&pending.change.operation()));
             left
@@ -359,8 +356,7 @@ impl Devices {
         let inside = Inside { rules: RULES_VERSION, root: there.root, changes: changes.clone() };
         would_fold(&there.tree, &inside, &outer).ok()?;
         let epoch = present.key.epoch;
-        let item =
-            self.places.write(person.device, from.at.into(), epoch, from.knows.known, changes)?;
+        let item = self.places.write(person.device, from.at.into(), epoch, from.knows.known, changes)?;
         self.own(from, item)
     }
 
@@ -420,9 +416,9 @@ impl Devices {
             return false;
         }
         let members = there.safe.roles();
-        members.into_iter().any(|(user, _)| {
-            log.user_at(user, present.seen).ok() != log.user_at(user, log.count()).ok()
-        })
+        members
+            .into_iter()
+            .any(|(user, _)| log.user_at(user, present.seen).ok() != log.user_at(user, log.count()).ok())
     }
 
     /// The place from which a walk begins: a safe with its members and one file.

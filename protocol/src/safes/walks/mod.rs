@@ -48,8 +48,7 @@ fn explore(cast: Cast, weak: Weak) -> Explored {
     let checker = Space::new(cast, weak).checker().finish_when(when).spawn_bfs().join();
     let mut broken = Vec::new();
     for (name, path) in checker.discoveries() {
-        let steps: Vec<String> =
-            path.into_actions().iter().map(|step| format!("    {step:?}")).collect();
+        let steps: Vec<String> = path.into_actions().iter().map(|step| format!("    {step:?}")).collect();
         broken.push((name, steps.join("\n")));
     }
     broken.sort_unstable();
@@ -94,7 +93,7 @@ fn figure(what: &str, casts: &[Cast], faults: &[&str]) -> Came {
         assert!(all.faults.contains(*fault), "nothing was refused by {fault}: {:?}", all.faults);
     }
     println!(
-        "figure S21: {what}: {} walks, {states} states, up to {depth} steps, {} places, {} judgements; \
+        "figure S22: {what}: {} walks, {states} states, up to {depth} steps, {} places, {} judgements; \
          nothing that must not be",
         casts.len(),
         all.places,
@@ -139,14 +138,13 @@ fn with_a_defence_less_its_own_promise_is_broken_and_no_other() {
         let explored = explore(*cast, *weak);
         let broken: Vec<&str> = explored.broken.iter().map(|(name, _)| *name).collect();
         assert_eq!(broken, [*promise], "{} {weak:?}: {}", cast.name, told(&explored.broken));
-        // The very same walk with nothing taken out.
-        let shipped = explore(*cast, Weak::Nothing);
-        assert!(shipped.broken.is_empty(), "{}: {}", cast.name, told(&shipped.broken));
+        // The tests above walk the very same one with nothing taken out.
+        assert!(HONEST.iter().chain(HOSTILE).any(|walked| walked.name == cast.name));
         promises.insert(*promise);
-        states += explored.states + shipped.states;
+        states += explored.states;
     }
     println!(
-        "figure S21: {} defences out, one at a time: each breaks its own promise and no other, {} \
+        "figure S22: {} defences out, one at a time: each breaks its own promise and no other, {} \
          promises, {states} states",
         WEAKENED.len(),
         promises.len()

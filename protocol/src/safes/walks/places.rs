@@ -344,10 +344,8 @@ impl Places {
                 .judge_certificate(bytes, members)
                 .and_then(|_| safe.push_certificate(bytes, members))
                 .map(|judged| judged.into_parts().1),
-            (false, _) => {
-                weak::judge(&wary, &there.memory, members, weak, bytes, is_record)
-                    .inspect(|effects| safe.apply_of_weak_rules(effects))
-            }
+            (false, _) => weak::judge(&wary, &there.memory, members, weak, bytes, is_record)
+                .inspect(|effects| safe.apply_of_weak_rules(effects)),
         };
         let effects = match taken {
             Ok(effects) => effects,
@@ -379,19 +377,17 @@ impl Places {
         self.at(place).account.role(&self.org, user_of(self.item(item).device), known)
     }
 
+    /// Whether two places are one row of items: whoever folds by their own view has others.
+    fn is_same(&self, one: Place, other: Place) -> bool {
+        one == other || self.between(Self::BEGINNING, one) == self.between(Self::BEGINNING, other)
+    }
+
     /// What an accepted item makes of a place.
-    fn stand(
-        &mut self,
-        before: Place,
-        item: Item,
-        safe: VerifiedSafe,
-        role: Role,
-        memory: Memory,
-    ) -> Place {
+    fn stand(&mut self, before: Place, item: Item, safe: VerifiedSafe, role: Role, memory: Memory) -> Place {
         let made = self.item(item);
         let there = self.at(before);
         let number = user_of(made.device);
-        let stands = made.at == Some(before);
+        let stands = made.at.is_some_and(|at| self.is_same(at, before));
         let (account, wrong) =
             there.account.after(&self.org, (made.device, number), made.seen, &made.said, stands);
         let mut tree = there.tree.clone();
@@ -408,8 +404,7 @@ impl Places {
                 drops: &[],
                 keeps: &[],
             };
-            let inside =
-                Inside { rules: RULES_VERSION, root: there.root, changes: made.changes.clone() };
+            let inside = Inside { rules: RULES_VERSION, root: there.root, changes: made.changes.clone() };
             void = fold(&mut tree, &inside, &outer).is_err();
         }
         let stands = Stands {

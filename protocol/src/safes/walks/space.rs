@@ -102,8 +102,7 @@ impl Space {
         let org = Arc::new(Organisation::new(cast.events));
         let mut devices = Devices::new(Places::new(Arc::clone(&org)), weak);
         let beginning = devices.founded(cast.roles, cast.boxed);
-        let machines =
-            Machines { devices, beginning, given: HashMap::new(), whole: HashMap::new() };
+        let machines = Machines { devices, beginning, given: HashMap::new(), whole: HashMap::new() };
         Self { cast, org, machines: Mutex::new(machines) }
     }
 
@@ -221,9 +220,10 @@ impl Machines {
         let brings = acts.filter(|(_, act)| matches!(act, Act::Write | Act::Add));
         brings.into_iter().all(|(number, _)| {
             let content = content(&format!("{}.{number}", person.device));
-            pending.iter().any(|pending| {
-                pending.change.content().is_some_and(|there| there.same_bytes(&content))
-            }) || self.devices.places.keeps(device.at, &content)
+            pending
+                .iter()
+                .any(|pending| pending.change.content().is_some_and(|there| there.same_bytes(&content)))
+                || self.devices.places.keeps(device.at, &content)
         })
     }
 
@@ -284,8 +284,7 @@ impl Machines {
             let number = user_of(person.device);
             let places = &self.devices.places;
             let role = places.at(state.server).account.able(&places.org, number, happened);
-            let writes =
-                role.is_some_and(Role::writes) && !places.org.is_revoked(person.device, happened);
+            let writes = role.is_some_and(Role::writes) && !places.org.is_revoked(person.device, happened);
             if device.halted || !writes {
                 continue;
             }
@@ -400,14 +399,12 @@ impl Model for Space {
             Step::Unanswered(at) => after.devices[at].waits = None,
             Step::Reads(at) => {
                 let (person, device) = (self.person(at), state.devices[at]);
-                after.devices[at] =
-                    machines.devices.read(person, &device, state.server, state.happened);
+                after.devices[at] = machines.devices.read(person, &device, state.server, state.happened);
             }
             Step::Syncs(at, known) => after.devices[at].knows.known = known,
             Step::Ended(at) => after.devices[at].knows.floor = state.devices[at].knows.known,
             Step::Given(at, item) => {
-                let (device, all) =
-                    machines.devices.take(self.person(at), &state.devices[at], &[item]);
+                let (device, all) = machines.devices.take(self.person(at), &state.devices[at], &[item]);
                 // What it refuses ends in an alarm, and leaves it as it was.
                 if !all {
                     return None;
@@ -428,7 +425,9 @@ impl Model for Space {
             Property::always(ROLE, |space: &Self, state: &State| space.none(state, Wrong::ROLE)),
             Property::always(PLACE, |space: &Self, state: &State| space.none(state, Wrong::PLACE)),
             Property::always(BEHIND, |space: &Self, state: &State| space.none(state, Wrong::BEHIND)),
-            Property::always(FOOLED, |_: &Self, state: &State| state.devices.iter().all(|device| !device.fooled)),
+            Property::always(FOOLED, |_: &Self, state: &State| {
+                state.devices.iter().all(|device| !device.fooled)
+            }),
             Property::always(TREES, |space: &Self, state: &State| {
                 let machines = space.machines();
                 state.devices.iter().enumerate().all(|(at, one)| {
@@ -447,9 +446,15 @@ impl Model for Space {
         }
         all.extend([
             Property::always(SHARED, |space: &Self, state: &State| space.machines().stands(state.server)),
-            Property::always(CALM, |_: &Self, state: &State| state.devices.iter().all(|device| !device.halted)),
-            Property::always(DRAINS, |space: &Self, state: &State| space.machines().whole(&space.cast, state).0),
-            Property::always(MENDED, |space: &Self, state: &State| space.machines().whole(&space.cast, state).1),
+            Property::always(CALM, |_: &Self, state: &State| {
+                state.devices.iter().all(|device| !device.halted)
+            }),
+            Property::always(DRAINS, |space: &Self, state: &State| {
+                space.machines().whole(&space.cast, state).0
+            }),
+            Property::always(MENDED, |space: &Self, state: &State| {
+                space.machines().whole(&space.cast, state).1
+            }),
         ]);
         all
     }

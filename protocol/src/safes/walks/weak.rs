@@ -32,7 +32,9 @@ pub(super) enum Weak {
     RingOnly,
     /// A role that somebody had is one that they have.
     RoleOnce,
-    /// A certificate doesn't have to stand where its author put it.
+    /// A certificate may name another end of the safe's log than the present one.
+    AnyPrevious,
+    /// A certificate may name another end of the journal than the present one.
     AnyPlace,
     /// A record may name any certificate of the safe.
     AnyCertificate,
@@ -48,6 +50,8 @@ pub(super) enum Weak {
     Behind,
     /// A device posts its queue as it was, wherever the journal is by then.
     NoRebase,
+    /// A device lets its queue go where somebody else's record was first.
+    Forgets,
     /// None but owners make a key that is due.
     OwnersOnly,
 }
@@ -56,7 +60,7 @@ impl Weak {
     /// As which the readers judge.
     pub(super) const fn readers(self) -> Self {
         match self {
-            Self::NoCompare | Self::Behind | Self::NoRebase | Self::OwnersOnly => Self::Nothing,
+            Self::NoCompare | Self::Behind | Self::NoRebase | Self::Forgets | Self::OwnersOnly => Self::Nothing,
             weak => weak,
         }
     }
@@ -75,6 +79,7 @@ impl Weak {
             Self::OldEpoch
             | Self::RingOnly
             | Self::RoleOnce
+            | Self::AnyPrevious
             | Self::AnyPlace
             | Self::AnyCertificate
             | Self::SeenFalls
@@ -84,6 +89,7 @@ impl Weak {
             | Self::OwnView
             | Self::Behind
             | Self::NoRebase
+            | Self::Forgets
             | Self::OwnersOnly => true,
         }
     }
@@ -92,7 +98,7 @@ impl Weak {
 /// What an item says of its place, which a weak reader believes.
 struct Claimed {
     log: Head,
-    journal: Option<Head>,
+    journal: Head,
     seen: u64,
     epoch: Option<u64>,
 }
@@ -139,12 +145,8 @@ fn certificate(
     bytes: &[u8],
     payload: &Payload,
 ) -> Result<Effects, NotTaken> {
-    let claimed = Claimed {
-        log: payload.previous,
-        journal: Some(payload.place),
-        seen: payload.seen.count,
-        epoch: None,
-    };
+    let claimed =
+        Claimed { log: payload.previous, journal: payload.place, seen: payload.seen.count, epoch: None };
     let view = Lying { safe, memory, weak, claimed };
     let read = || Candidate::<SafeCertificate>::read(bytes);
     let judged = rules::judge_certificate(&view, members, read).map_err(by_rule)?;
@@ -166,12 +168,7 @@ fn record(
     payload: &record::Payload,
 ) -> Result<Effects, NotTaken> {
     let journal = Head { count: payload.seq.saturating_sub(1), hash: payload.previous };
-    let claimed = Claimed {
-        log: payload.log,
-        journal: Some(journal),
-        seen: payload.seen.count,
-        epoch: Some(payload.epoch),
-    };
+    let claimed = Claimed { log: payload.log, journal, seen: payload.seen.count, epoch: Some(payload.epoch) };
     let view = Lying { safe, memory, weak, claimed };
     let read = || Candidate::<JournalRecord>::read(bytes);
     let judged = rules::judge_record(&view, members, read).map_err(by_rule)?;
@@ -200,12 +197,10 @@ impl Lying<'_> {
         match self.weak {
             Weak::NoCompare => {
                 present.log = *log;
-                present.journal = journal.unwrap_or(present.journal);
+                present.journal = *journal;
             }
-            Weak::AnyPlace if !is_record => {
-                present.log = *log;
-                present.journal = journal.unwrap_or(present.journal);
-            }
+            Weak::AnyPrevious if !is_record => present.log = *log,
+            Weak::AnyPlace if !is_record => present.journal = *journal,
             Weak::AnyCertificate if is_record => present.log = *log,
             // Less than it claims: so that who joins and what is news is looked for anew.
             Weak::SeenFalls if *seen < present.seen => present.seen = seen.saturating_sub(1),
@@ -253,7 +248,7 @@ impl SafeView for Lying<'_> {
 /// Whether a key is due, by whoever looks with this weakness.
 pub(super) fn is_due(safe: &VerifiedSafe, memory: &Memory, members: &VerifiedLog, weak: Weak) -> bool {
     let Some(present) = safe.present() else { return false };
-    let claimed = Claimed { log: present.log, journal: None, seen: present.seen, epoch: None };
+    let claimed = Claimed { log: present.log, journal: present.journal, seen: present.seen, epoch: None };
     let view = Lying { safe, memory, weak, claimed };
     match rules::is_due(&view, members, members.count()) {
         Ok(due) => due,
