@@ -22,7 +22,7 @@ use parsec_protocol::safes::tree::Tree as _;
 
 use super::items::Batch;
 use super::reading::ends;
-use super::{reading, refusals, staged};
+use super::{anew, reading, refusals, staged};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::session::Session;
@@ -199,7 +199,7 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
     if safe.memory().await.verified.is_due(&*members, members.count()) {
         return Ok(Tried::Due);
     }
-    staged::seal_anew(session, safe).await?;
+    anew::seal_anew(session, safe).await?;
     let (open, this) = (Arc::clone(&session.open), Arc::clone(safe));
     let mut memory = safe.memory().await;
     let (envelope, adds) =

@@ -5,6 +5,7 @@
 //! anything but the order of what members signed.
 
 pub(crate) mod acts;
+mod anew;
 mod boxes;
 mod certifying;
 mod committing;

@@ -13,6 +13,7 @@
 )]
 
 mod offline;
+mod random;
 mod revoked;
 mod together;
 

@@ -189,6 +189,12 @@ pub(super) const CHECKS: &[Check] = &[
         "one safe, explored: every order, an honest and a hostile server, a defence less at a time",
         How::Tests(&[test(P, "lib", "safes::walks::")]),
     ),
+    check("S31", "random lives of a safe, and weakened devices", How::Tests(&[test(P, "safe_runs", "")])),
+    check(
+        "S32",
+        "random lives of safes with the real programs",
+        How::Tests(&[test(T, "safes", "random::")]),
+    ),
     // --- input
     check(
         "B1",
