@@ -79,16 +79,17 @@ pub(crate) async fn stands(session: &Session, safe: SafeId, standing: Standing) 
 }
 
 /// Whether the server, which does not know a safe of the user's any more, says that they are in it
-/// no more.
+/// no more. One that it does not name at all was made by another device of the user, and is not
+/// there yet: who has left hears so.
 ///
 /// # Errors
 /// The server's and the store's.
 pub(super) async fn has_gone(session: &Session, safe: &OpenSafe) -> Result<bool, Problem> {
     let listed = listed(session).await?;
-    let in_it = listed.iter().any(|entry| entry.safe == safe.id && entry.role.is_some());
-    if !in_it {
+    let gone = listed.iter().any(|entry| entry.safe == safe.id && entry.role.is_none());
+    if gone {
         stands(session, safe.id, Standing::Left).await?;
         session.safes_changed();
     }
-    Ok(!in_it)
+    Ok(gone)
 }

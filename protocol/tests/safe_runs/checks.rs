@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use parsec_protocol::chain::organisation::at::MembersAt as _;
 use parsec_protocol::ids::ObjectId;
 use parsec_protocol::keys::SafeKey;
+use parsec_protocol::relay::ErrorCode;
 use parsec_protocol::safe_log::record::Envelope as Record;
 use parsec_protocol::safe_log::safe::VerifiedSafe;
 use parsec_protocol::safes::content::open_chunk;
@@ -138,7 +139,12 @@ impl World {
                 .find(|epoch| device.memory.keys.at(*epoch).is_none());
             if let Some(epoch) = missing {
                 if self.is_given(epoch) {
-                    return Err(format!("device {} has no key {epoch}, and others do", device.number));
+                    return Err(format!(
+                        "device {} has no key {epoch} of {:?}, and others do: {:?}, {at:?}",
+                        device.number,
+                        self.server.safe.present().map(|now| now.key.epoch),
+                        device.problem
+                    ));
                 }
                 continue;
             }
@@ -165,6 +171,8 @@ impl World {
             match &device.problem {
                 Some(Stop::Left) if self.server.safe.role(&device.user()).is_none() => {}
                 Some(Stop::RoleTooLow) if role.is_none_or(|role| !role.writes()) => {}
+                // Who became an outsider before the server had the safe makes none.
+                Some(Stop::Refused(ErrorCode::NotAllowed)) if device.disk.founding.is_some() => {}
                 // The key that it lacks nobody has who could give it.
                 Some(Stop::KeyMissing) => {
                     let last = self.server.safe.present().unwrap().key.epoch;

@@ -8,7 +8,7 @@ use parsec_protocol::chain::organisation::log::VerifiedLog;
 use parsec_protocol::ids::{OperationId, Timestamp, UserId};
 use parsec_protocol::keys::{SafeKey, random};
 use parsec_protocol::relay::ErrorCode;
-use parsec_protocol::safe_log::certificate::{Body, Change as RoleChange, Envelope as Certificate, Key};
+use parsec_protocol::safe_log::certificate::{Body, Change as RoleChange, Key};
 use parsec_protocol::safe_log::ring::{BoxFor, Expected, Recipient, RingHead, RingPart, boxes_hash};
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::rules::ring_list;
@@ -64,14 +64,14 @@ fn due(safe: &VerifiedSafe, log: &VerifiedLog, role: Role) -> Option<Wish> {
 }
 
 impl Device {
-    fn ring_of(&mut self, epoch: u64, key: &SafeKey, list: &[Recipient]) -> MadeRing {
+    fn ring_of(&mut self, epoch: u64, key: &SafeKey, list: &[Recipient]) -> Option<MadeRing> {
         let list: Vec<SealTo<'_>> =
             list.iter().map(|to| SealTo { recipient: *to, key: Some(&key_of(to.key).1) }).collect();
         let none = SafeKeys::new(organisation(), safe_id());
         let keys = if self.weakness == Weakness::NoPast { &none } else { &self.memory.keys };
         let (organisation, safe, id) = (organisation(), safe_id(), self.id());
         let key = EpochKey::new(&organisation, &safe, epoch, key);
-        make_ring(&key, id, &list, Before { keys, past: None }, &mut self.entropy).unwrap()
+        make_ring(&key, id, &list, Before { keys, past: None }, &mut self.entropy).ok()
     }
 
     /// `founding::create`: everything is durable before anything goes out.
@@ -90,7 +90,7 @@ impl Device {
         let log = self.log(org);
         let user = self.user();
         let own = Recipient { user, key: log.user(&user).unwrap().encryption_key };
-        let made = self.ring_of(0, key, &[own]);
+        let made = self.ring_of(0, key, &[own]).unwrap();
         let body = Body::Created {
             suite: SUITE,
             format: FORMAT,
@@ -191,7 +191,7 @@ impl Device {
             sealed.extend(RingPart::decode(&part).unwrap().0.into_iter().nth(at).flatten());
         }
         let epoch = record.key.epoch;
-        match self.ask(wire, |server, log| server.boxes(log, &by, epoch)) {
+        match self.ask(wire, |server, log| server.boxes(log, &by, (epoch, user))) {
             Ok(posted) => sealed.extend(posted),
             Err(Stop::Refused(ErrorCode::BoxUnknown)) => {}
             Err(stop) => return Err(stop),
@@ -290,7 +290,8 @@ impl Device {
         if needs_key && !leaves && !witness {
             let list = sure(ring_list(&verified, log, log.count(), &changes));
             let drawn = SafeKey::random(&mut self.entropy).unwrap();
-            let made = self.ring_of(epoch, &drawn, &list.0);
+            // Nobody counts who could have it: its author is suspended.
+            let made = self.ring_of(epoch, &drawn, &list.0).ok_or(Stop::RoleTooLow)?;
             let MadeRing { head, ring, list, key_check, parts: of_ring, blocks } = made;
             named = Some(Key { epoch, key_check, list, ring, lost: 0 });
             parts = of_ring.into_iter().chain(blocks).map(|(_, bytes)| bytes).collect();
@@ -316,29 +317,41 @@ impl Device {
         Ok(Some((certificate, comes, parts, key)))
     }
 
-    /// `boxes::give`.
+    /// `boxes::give`: every member's box is looked at, once while the device is unlocked.
     pub fn give_boxes(&mut self, wire: &mut Wire<'_>) -> Result<(), Stop> {
         let log = self.log(wire.org);
         let verified = self.memory.verified.clone();
         let writes = role_at(&verified, &log, &self.user()).is_some_and(Role::writes);
         let Some(record) = verified.epochs().last().copied().filter(|_| writes) else { return Ok(()) };
-        let certificate = &self.disk.certificates[usize::try_from(record.position).unwrap()];
-        let seen = Certificate::decode(certificate).unwrap().payload().unwrap().seen.count;
-        for (user, role) in verified.roles() {
-            let left_out = sure(log.user_at(user, seen)).is_some_and(|at| at.suspended);
-            let now = sure(log.user_at(user, log.count()));
-            let Some(now) = now.filter(|now| left_out && role.at(now).is_some() && !now.suspended) else {
-                continue;
-            };
-            let epoch = record.key.epoch;
-            if self.memory.given.contains(&(epoch, *user)) {
-                continue;
+        let (epoch, ring, by) = (record.key.epoch, record.key.ring, self.id());
+        let lacking: Vec<_> = verified
+            .roles()
+            .filter_map(|(user, role)| {
+                let now = sure(log.user_at(user, log.count()))?;
+                let counts = role.at(&now).is_some() && !now.suspended && *user != self.user();
+                counts.then_some((*user, now.encryption_key))
+            })
+            .filter(|(user, _)| !self.memory.given.contains(&(epoch, *user)))
+            .collect();
+        if lacking.is_empty() || self.memory.keys.at(epoch).is_none() {
+            return Ok(());
+        }
+        let head = self.ask(wire, |server, log| server.ring(log, &by, &ring))?;
+        let head = RingHead::decode(&head).unwrap();
+        for (user, to) in lacking {
+            let key = self.memory.keys.at(epoch).unwrap();
+            let right = make_box(&key, user, &key_of(to).1);
+            let in_ring = head.list.0.iter().any(|one| one.user == user && one.key == to);
+            if !in_ring {
+                let posted = match self.ask(wire, |server, log| server.boxes(log, &by, (epoch, user))) {
+                    Err(Stop::Refused(ErrorCode::BoxUnknown)) => Vec::new(),
+                    posted => posted?,
+                };
+                if !posted.iter().any(|sealed| sealed.as_slice() == right) {
+                    self.ask(wire, |server, log| server.post_box(log, &by, (epoch, user), &right))?;
+                }
             }
-            let Some(key) = self.memory.keys.at(epoch) else { continue };
-            let sealed = make_box(&key, *user, &key_of(now.encryption_key).1);
-            let by = self.id();
-            self.ask(wire, |server, log| server.post_box(log, &by, (epoch, *user), &sealed))?;
-            self.memory.given.insert((epoch, *user));
+            self.memory.given.insert((epoch, user));
         }
         Ok(())
     }

@@ -33,6 +33,8 @@ use crate::support::{BEGINNING, device, organisation, signing_key};
 const KEEP_RECORDS: u64 = 3;
 /// Records in a row that lost a race: beyond any run.
 const MOVED_ON_MAX: u32 = 64;
+/// Records of one round: beyond any run.
+const ACCEPTED_MAX: u32 = 200;
 /// The device that founds the safe.
 pub const FOUNDER: u64 = 1;
 
@@ -76,14 +78,17 @@ impl Device {
         self.read(wire)?;
         self.complete_keys(wire)?;
         self.fold_up()?;
-        let mut moved_on = 0;
+        let (mut moved_on, mut accepted) = (0, 0);
         loop {
             self.settle(wire)?;
             match self.post(wire)? {
                 Tried::Nothing => break,
                 Tried::Due => return Err(Stop::KeyMissing),
-                Tried::Accepted => moved_on = 0,
+                Tried::Accepted => (moved_on, accepted) = (0, accepted + 1),
                 Tried::MovedOn => moved_on += 1,
+            }
+            if accepted > ACCEPTED_MAX {
+                return Err(Stop::Wrong("the same is written again and again".to_owned()));
             }
             self.complete_keys(wire)?;
             self.fold_up()?;

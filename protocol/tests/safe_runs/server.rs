@@ -221,12 +221,12 @@ impl Server {
     }
 
     /// Who is meant to have the present key: by roles and the whole of the organisation's log, and
-    /// not by the rules' own list of holders.
+    /// not by the rules' own list of holders. Whoever has no device yet has a box waiting.
     fn note(&mut self, log: &VerifiedLog) {
         let Some(present) = self.safe.present() else { return };
-        for (user, role) in self.safe.roles() {
+        for (user, _) in self.safe.roles() {
             let at = sure(log.user_at(user, log.count()));
-            if at.is_some_and(|at| role.at(&at).is_some() && !at.suspended) {
+            if at.is_some_and(|at| !at.revoked && !at.suspended) {
                 self.meant.insert(*user, present.key.epoch);
             }
         }
@@ -332,8 +332,13 @@ impl Server {
         self.parts.get(hash).cloned().ok_or(ErrorCode::RingMissing)
     }
 
-    pub fn boxes(&self, log: &VerifiedLog, by: &DeviceId, epoch: u64) -> Result<Vec<ByteVec>, ErrorCode> {
-        let user = self.reader(log, by)?;
+    pub fn boxes(
+        &self,
+        log: &VerifiedLog,
+        by: &DeviceId,
+        (epoch, user): (u64, UserId),
+    ) -> Result<Vec<ByteVec>, ErrorCode> {
+        self.reader(log, by)?;
         let found = self.boxes.get(&(epoch, user)).ok_or(ErrorCode::BoxUnknown)?;
         Ok(found.values().cloned().map(ByteVec::from).collect())
     }

@@ -123,8 +123,33 @@ impl World {
         founder.online = self.rng.percent(70);
         self.devices[first] = Some(founder);
         self.org.people.get_mut(&1).unwrap().accepted = true;
-        for _ in 0..25 + self.rng.below(35) {
+        // Most runs begin with a safe that all have; some with one that nobody has seen yet.
+        if self.rng.percent(85) {
+            self.begin().map_err(|stop| format!("{stop:?}"))?;
+        }
+        for _ in 0..30 + self.rng.below(50) {
             self.step().map_err(|stop| format!("{stop:?}"))?;
+        }
+        Ok(())
+    }
+
+    /// The founder shares the safe with the others, who take it.
+    fn begin(&mut self) -> Result<(), Stop> {
+        let first = self.devices.iter().position(|it| it.as_ref().unwrap().number == FOUNDER).unwrap();
+        self.device_mut(first).online = true;
+        self.go(first, (false, true))?;
+        let others: Vec<u64> = self.org.people.keys().copied().filter(|number| *number != 1).collect();
+        for other in others {
+            let role = self.rng.of(&[Role::Owner, Role::Manager, Role::Contributor, Role::Contributor]);
+            let change = RoleChange { user: user(other), role };
+            self.with(first, (false, true), |device, wire| {
+                device.certify(wire, |_, _| Some(Wish::Role(change)))
+            })?;
+        }
+        self.offers();
+        for at in 0..self.devices.len() {
+            self.act(at)?;
+            self.go(at, (false, true))?;
         }
         Ok(())
     }
@@ -140,13 +165,13 @@ impl World {
             self.device_mut(at).killed_in = Some(steps);
         }
         match self.rng.below(100) {
-            0..=44 => self.act(at),
-            45..=79 => {
+            0..=49 => self.act(at),
+            50..=82 => {
                 self.count("rounds");
                 self.go(at, (true, false))
             }
-            80..=91 => self.members(at),
-            92..=95 => {
+            83..=90 => self.members(at),
+            91..=95 => {
                 if let Some(what) = self.org.event(&mut self.rng) {
                     self.count(what);
                 }

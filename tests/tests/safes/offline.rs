@@ -1,8 +1,11 @@
 //! What is saved while the server is away: it is there after a restart, and goes out by itself.
 
-use parsec_protocol::control::{ProblemKind, SafeRole};
+use std::sync::Arc;
+
+use parsec_protocol::control::{ProblemKind, SafeRole, SafeStanding};
 use parsec_tests::events::Follower;
 use parsec_tests::fixture::{ALICE_AGAIN, ALICE_PASSWORD, Fixture, FixtureOptions};
+use parsec_tests::proxy::{Fate, Honest, Meddler, Request};
 use parsec_tests::safes::{Safe, create, is_well, until};
 
 use super::{PLANS, enrol_own};
@@ -35,4 +38,37 @@ fn a_safe_made_without_a_server_outlives_a_kill_and_reaches_the_other_device() {
     assert_eq!(Safe { device: &tablet, name: PLANS }.get("/a.txt").unwrap(), b"written offline");
     let missing = Safe { device: &tablet, name: PLANS }.get("/b.txt").unwrap_err();
     assert_eq!(missing.name(), Some(ProblemKind::PathNotFound));
+}
+
+/// Keeps the first certificate of a safe from the server.
+struct NoFounding;
+
+impl Meddler for NoFounding {
+    fn request(&self, request: &mut Request) -> Fate {
+        let founds = request.method == "POST" && request.target.ends_with("/safes");
+        if founds { Fate::Lose } else { Fate::Pass }
+    }
+}
+
+/// The manifest names a new safe before the server has it: another device that comes just then must
+/// not take it for one that its person is in no more.
+#[test]
+fn a_safe_on_its_way_to_the_server_is_not_left_by_the_other_device() {
+    let fixture = Fixture::found(FixtureOptions::default());
+    let tablet = enrol_own(&fixture, &fixture.alice, "tablet", ALICE_AGAIN);
+    fixture.proxy.meddle(Arc::new(NoFounding));
+    let made = create(&fixture.alice, PLANS);
+    assert!(!made.shared, "{made:?}");
+    // Its stream begins anew: it looks into the manifest.
+    fixture.proxy.cut();
+    let mut events = Follower::start(&tablet.socket(), None);
+    let seen = until(&mut events, |safe| {
+        safe.safe == made.safe && (safe.problem.is_some() || safe.standing == SafeStanding::Left)
+    });
+    assert_eq!(seen.standing, SafeStanding::Accepted, "{seen:?}");
+    fixture.proxy.meddle(Arc::new(Honest));
+    Safe { device: &fixture.alice, name: PLANS }.put_shared("/a.txt", b"there at last");
+    until(&mut events, |safe| safe.safe == made.safe && is_well(safe));
+    Safe { device: &tablet, name: &made.safe.to_string() }.sync();
+    assert_eq!(Safe { device: &tablet, name: PLANS }.get("/a.txt").unwrap(), b"there at last");
 }
