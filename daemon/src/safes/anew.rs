@@ -1,10 +1,11 @@
 //! Contents that wait under a key which is the present one no more: sealed anew, under new ids.
-//! Members who lost their role have the old key.
+//! Members who lost their role have the old key, and no record takes what is new under it.
 //!
 //! Decides by the whole queue: which objects wait, any change of it says, and each that names one
 //! names the new one from then on. A rebase may put the change that brings contents behind a helper
 //! that holds their objects, and a copy names the objects of another change: looked at one by one,
-//! the first would go out under the old key, and the second would name what nothing adds any more.
+//! the first would keep the old key, the second would name what nothing adds any more, and either
+//! would make every record void that this device could write.
 
 use std::collections::{BTreeMap, BTreeSet};
 

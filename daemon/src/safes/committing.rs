@@ -22,7 +22,7 @@ use parsec_protocol::safes::tree::Tree as _;
 
 use super::items::Batch;
 use super::reading::ends;
-use super::{anew, reading, refusals, staged};
+use super::{anew, forgone, reading, refusals, staged};
 use crate::os::{blocking_in, clock, entropy};
 use crate::problems;
 use crate::session::Session;
@@ -198,6 +198,11 @@ pub(super) async fn post(session: &Session, safe: &Arc<OpenSafe>) -> Result<Trie
     let members = session.log();
     if safe.memory().await.verified.is_due(&*members, members.count()) {
         return Ok(Tried::Due);
+    }
+    let role = role_here(&session.open, &*safe.memory().await, &members)?;
+    forgone::drop_owners(session, safe, role).await?;
+    if safe.memory().await.queue.is_empty() {
+        return Ok(Tried::Nothing);
     }
     anew::seal_anew(session, safe).await?;
     let (open, this) = (Arc::clone(&session.open), Arc::clone(safe));

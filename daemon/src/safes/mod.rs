@@ -12,6 +12,7 @@ mod committing;
 pub(crate) mod contents;
 mod due;
 mod folding;
+mod forgone;
 pub(crate) mod founding;
 mod items;
 mod keys;

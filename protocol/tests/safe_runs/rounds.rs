@@ -12,6 +12,7 @@ use parsec_protocol::ids::{ObjectId, OperationId, Timestamp};
 use parsec_protocol::relay::ErrorCode;
 use parsec_protocol::safe_log::certificate::{Envelope as Certificate, State as Condition};
 use parsec_protocol::safe_log::record::{Envelope as Record, Payload, RECORD_NONCE_BYTES};
+use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::rules::Fault;
 use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
 use parsec_protocol::safes::change::{Change, Inside, Kind, RULES_VERSION};
@@ -252,7 +253,7 @@ impl Device {
     }
 
     /// `committing::may_write`, and the role\* that `role_here` finds.
-    fn may_write(&self, wire: &Wire<'_>) -> Result<parsec_protocol::safe_log::roles::Role, Stop> {
+    fn may_write(&self, wire: &Wire<'_>) -> Result<Role, Stop> {
         let present = self.memory.verified.present().ok_or(Stop::Away)?;
         if !matches!(present.state, Condition::Open) {
             return Err(Stop::RoleTooLow);
@@ -277,6 +278,10 @@ impl Device {
         let due = self.memory.verified.is_due(&*log, log.count());
         if due && self.weakness != Weakness::PostsWhileDue {
             return Ok(Tried::Due);
+        }
+        self.drop_owners(role)?;
+        if self.memory.queue.is_empty() {
+            return Ok(Tried::Nothing);
         }
         if self.weakness != Weakness::OldObjects {
             self.seal_anew()?;
@@ -329,13 +334,26 @@ impl Device {
         }
     }
 
+    /// `forgone::drop_owners`.
+    fn drop_owners(&mut self, role: Role) -> Result<(), Stop> {
+        let owners = |queued: &Queued| {
+            matches!(queued.pending.change, Change::SafeName { .. } | Change::Retention { .. })
+        };
+        if role == Role::Owner || !self.memory.queue.iter().any(owners) {
+            return Ok(());
+        }
+        let mut queue = self.memory.queue.clone();
+        queue.retain(|queued| !owners(queued));
+        let delta = self.over(&self.memory.base, &queue)?;
+        self.step()?;
+        self.disk.queue = Self::encoded(&queue);
+        self.memory.delta = delta;
+        self.memory.queue = queue;
+        Ok(())
+    }
+
     /// `committing::made`: folded and judged here before anything goes out.
-    fn made(
-        &mut self,
-        wire: &Wire<'_>,
-        role: parsec_protocol::safe_log::roles::Role,
-        groups: usize,
-    ) -> Result<(Vec<u8>, Vec<ObjectId>), Stop> {
+    fn made(&mut self, wire: &Wire<'_>, role: Role, groups: usize) -> Result<(Vec<u8>, Vec<ObjectId>), Stop> {
         let members = self.log(wire.org);
         let present = *self.memory.verified.present().unwrap();
         let root = self.memory.base.state_root();
