@@ -11,10 +11,12 @@ use parsec_protocol::ids::ObjectId;
 use parsec_protocol::keys::SafeKey;
 use parsec_protocol::relay::ErrorCode;
 use parsec_protocol::safe_log::record::Envelope as Record;
+use parsec_protocol::safe_log::ring::RingHead;
 use parsec_protocol::safe_log::safe::VerifiedSafe;
 use parsec_protocol::safes::content::open_chunk;
 use parsec_protocol::safes::content_ref::{Content, References};
 use parsec_protocol::safes::keys::SafeKeys;
+use parsec_protocol::safes::past;
 use parsec_protocol::safes::seal::open_record;
 use parsec_protocol::safes::state::State;
 use parsec_protocol::safes::tree::Tree as _;
@@ -68,8 +70,8 @@ impl World {
     pub fn check(&self) -> Result<(), String> {
         let keys = self.all_keys();
         let tree = self.folded(&keys)?;
-        self.check_readers(tree.clone())?;
-        self.check_queues()?;
+        self.check_readers(&keys, tree.clone())?;
+        self.check_queues(&keys)?;
         self.check_keys()?;
         self.check_words(&keys, &tree)
     }
@@ -126,7 +128,21 @@ impl World {
             .filter(|device| self.org.counts(&device.id()) && self.org.people[&device.owner].accepted)
     }
 
-    fn check_readers(&self, mut tree: State) -> Result<(), String> {
+    /// Whether the present ring opens the key of an epoch. Whoever made it may not have had that: then
+    /// it waits for a key that another member makes.
+    fn is_in_past(&self, keys: &SafeKeys, epoch: u64) -> bool {
+        let present = self.server.safe.present().unwrap().key;
+        if epoch == present.epoch {
+            return true;
+        }
+        let head = RingHead::decode(self.server.ring_of(&present.ring)).unwrap();
+        let sealed = head.past.as_ref().map_or(&[][..], |past| past.as_slice());
+        let key = keys.at(present.epoch);
+        let past = key.and_then(|key| past::open(&key, sealed).ok());
+        past.is_some_and(|past| past.into_keys().any(|(known, _)| known == epoch))
+    }
+
+    fn check_readers(&self, keys: &SafeKeys, mut tree: State) -> Result<(), String> {
         let root = tree.state_root();
         for device in self.living() {
             let log = self.org.log();
@@ -138,7 +154,7 @@ impl World {
             let missing = (0..=self.server.safe.present().unwrap().key.epoch)
                 .find(|epoch| device.memory.keys.at(*epoch).is_none());
             if let Some(epoch) = missing {
-                if self.is_given(epoch) {
+                if self.is_given(epoch) && self.is_in_past(keys, epoch) {
                     return Err(format!(
                         "device {} has no key {epoch} of {:?}, and others do: {:?}, {at:?}",
                         device.number,
@@ -164,7 +180,7 @@ impl World {
         Ok(())
     }
 
-    fn check_queues(&self) -> Result<(), String> {
+    fn check_queues(&self, keys: &SafeKeys) -> Result<(), String> {
         for device in self.living().filter(|device| !device.memory.queue.is_empty()) {
             let role = role_at(&self.server.safe, self.org.log(), &device.user());
             let waits = format!("device {} waits: {:?}", device.number, device.problem);
@@ -177,7 +193,9 @@ impl World {
                 Some(Stop::KeyMissing) => {
                     let last = self.server.safe.present().unwrap().key.epoch;
                     let lacks = |epoch: &u64| device.memory.keys.at(*epoch).is_none();
-                    let hopeless = (0..=last).filter(lacks).any(|epoch| !self.is_given(epoch));
+                    let hopeless = (0..=last)
+                        .filter(lacks)
+                        .any(|epoch| !self.is_given(epoch) || !self.is_in_past(keys, epoch));
                     if !hopeless {
                         return Err(waits);
                     }

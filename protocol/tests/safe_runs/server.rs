@@ -327,6 +327,11 @@ impl Server {
         self.rings.get(hash).cloned().ok_or(ErrorCode::RingMissing)
     }
 
+    /// A ring that was accepted.
+    pub fn ring_of(&self, hash: &Hash) -> &[u8] {
+        &self.rings[hash]
+    }
+
     pub fn part(&self, log: &VerifiedLog, by: &DeviceId, hash: &Hash) -> Result<Vec<u8>, ErrorCode> {
         self.reader(log, by)?;
         self.parts.get(hash).cloned().ok_or(ErrorCode::RingMissing)
