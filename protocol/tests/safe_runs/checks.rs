@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parsec_protocol::chain::organisation::at::MembersAt as _;
-use parsec_protocol::ids::ObjectId;
+use parsec_protocol::ids::{EntryId, ObjectId};
 use parsec_protocol::keys::SafeKey;
 use parsec_protocol::relay::ErrorCode;
 use parsec_protocol::safe_log::record::Envelope as Record;
@@ -142,6 +142,13 @@ impl World {
         past.is_some_and(|past| past.into_keys().any(|(known, _)| known == epoch))
     }
 
+    /// The key that a device lacks first of all: the present one, which opens the others.
+    fn missing(&self, device: &Device) -> Option<u64> {
+        let present = self.server.safe.present()?.key.epoch;
+        let lacks = |epoch: &u64| device.memory.keys.at(*epoch).is_none();
+        Some(present).filter(lacks).or_else(|| (0..present).find(lacks))
+    }
+
     fn check_readers(&self, keys: &SafeKeys, mut tree: State) -> Result<(), String> {
         let root = tree.state_root();
         for device in self.living() {
@@ -151,8 +158,7 @@ impl World {
             if !reads {
                 continue;
             }
-            let missing = (0..=self.server.safe.present().unwrap().key.epoch)
-                .find(|epoch| device.memory.keys.at(*epoch).is_none());
+            let missing = self.missing(device);
             if let Some(epoch) = missing {
                 if self.is_given(epoch) && self.is_in_past(keys, epoch) {
                     return Err(format!(
@@ -191,11 +197,9 @@ impl World {
                 Some(Stop::Refused(ErrorCode::NotAllowed)) if device.disk.founding.is_some() => {}
                 // The key that it lacks nobody has who could give it.
                 Some(Stop::KeyMissing) => {
-                    let last = self.server.safe.present().unwrap().key.epoch;
-                    let lacks = |epoch: &u64| device.memory.keys.at(*epoch).is_none();
-                    let hopeless = (0..=last)
-                        .filter(lacks)
-                        .any(|epoch| !self.is_given(epoch) || !self.is_in_past(keys, epoch));
+                    let missing = self.missing(device);
+                    let hopeless =
+                        missing.is_some_and(|epoch| !self.is_given(epoch) || !self.is_in_past(keys, epoch));
                     if !hopeless {
                         return Err(waits);
                     }
@@ -223,7 +227,7 @@ impl World {
     /// as an earlier version, or on the device that still waits with them.
     fn check_words(&self, keys: &SafeKeys, tree: &State) -> Result<(), String> {
         let mut there: BTreeSet<String> = BTreeSet::new();
-        let mut live: BTreeMap<String, u32> = BTreeMap::new();
+        let mut live: BTreeMap<String, Vec<EntryId>> = BTreeMap::new();
         let sealed = |object: ObjectId| {
             self.server.objects.get(&object).filter(|object| object.added).map(|object| object.sealed.clone())
         };
@@ -237,7 +241,7 @@ impl World {
                 there.insert(found);
             }
             if let Some(found) = entry.content().filter(|_| tree.is_live(id)) {
-                *live.entry(words(keys, found, sealed).unwrap_or_default()).or_default() += 1;
+                live.entry(words(keys, found, sealed).unwrap_or_default()).or_default().push(id);
             }
         }
         for (said, number) in &self.saved {
@@ -255,9 +259,11 @@ impl World {
                 return Err(format!("{said:?} of device {number} is lost (revoked: {gone})"));
             }
         }
-        for (said, times) in live.iter().filter(|(said, _)| !self.copied.contains(*said)) {
-            if *times > 1 {
-                return Err(format!("{said:?} is there {times} times, and nobody copied it"));
+        for (said, places) in live.iter().filter(|(said, _)| !self.copied.contains(*said)) {
+            // What was renamed over another, and moved or edited elsewhere meanwhile, stays beside it.
+            let renamed = places.iter().any(|id| self.renamed.contains(id));
+            if places.len() > 1 && !renamed {
+                return Err(format!("{said:?} is there {} times, and nobody copied it", places.len()));
             }
         }
         Ok(())

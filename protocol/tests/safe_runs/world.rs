@@ -36,6 +36,8 @@ pub struct World {
     pub saved: BTreeMap<String, u64>,
     /// Words that somebody copied.
     pub copied: BTreeSet<String>,
+    /// Files that somebody renamed one over the other.
+    pub renamed: BTreeSet<EntryId>,
     pub counts: Counts,
     rng: Rng,
     weakness: Weakness,
@@ -65,6 +67,7 @@ impl World {
             devices,
             saved: BTreeMap::new(),
             copied: BTreeSet::new(),
+            renamed: BTreeSet::new(),
             counts: Counts::new(),
             rng,
             weakness,
@@ -230,15 +233,17 @@ impl World {
         }
     }
 
-    /// Whose words may stand in two files because somebody wanted it so: what was copied, and what
-    /// went to the trash with its words taken and may come back.
+    /// Whose words may stand in two files because somebody wanted it so: what was copied, renamed
+    /// over another, or brought back.
     fn note_copy(&mut self, at: usize, change: Option<Change>) {
+        if let Some(Change::Replace { target, source, .. }) = change {
+            self.renamed.extend([target, source]);
+        }
         let device = self.device(at);
         let view = device.view();
         let of = |id: EntryId| view.entry(id).and_then(|entry| entry.content().cloned());
         let contents: Vec<_> = match change {
             Some(Change::Add { kind: Kind::File(content), .. }) => vec![content],
-            Some(Change::Replace { source, .. }) => of(source).into_iter().collect(),
             Some(Change::Restore { entry, .. }) => {
                 view.below(entry).into_iter().chain([entry]).filter_map(of).collect()
             }
