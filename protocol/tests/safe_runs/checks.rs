@@ -93,7 +93,7 @@ impl World {
             let by = judged.map_err(|why| format!("record {}: {why}", payload.seq))?.effects().by;
             let kept = Kept { author: by.user, role: by.role, envelope: Vec::new() };
             fold_one(keys, &mut state, &kept, &payload, &mut known).map_err(|why| format!("{why:?}"))?;
-            // What comes new is sealed with the key of its record, or who had the one before reads it.
+            // What comes new is under the key of its record: who has an earlier one reads nothing.
             let inside = open_record(keys, &payload).unwrap();
             for content in inside.changes.iter().filter_map(|change| change.content()) {
                 let old = |one: &&_| {
@@ -128,8 +128,8 @@ impl World {
             .filter(|device| self.org.counts(&device.id()) && self.org.people[&device.owner].accepted)
     }
 
-    /// Whether the present ring opens the key of an epoch. Whoever made it may not have had that: then
-    /// it waits for a key that another member makes.
+    /// Whether the present ring opens the key of an epoch. Whoever made it may not have had that:
+    /// then it waits for a key that another member makes.
     fn is_in_past(&self, keys: &SafeKeys, epoch: u64) -> bool {
         let present = self.server.safe.present().unwrap().key;
         if epoch == present.epoch {
@@ -260,7 +260,7 @@ impl World {
             }
         }
         for (said, places) in live.iter().filter(|(said, _)| !self.copied.contains(*said)) {
-            // What was renamed over another, and moved or edited elsewhere meanwhile, stays beside it.
+            // What was renamed over another, and moved elsewhere meanwhile, stays beside it.
             let renamed = places.iter().any(|id| self.renamed.contains(id));
             if places.len() > 1 && !renamed {
                 return Err(format!("{said:?} is there {} times, and nobody copied it", places.len()));

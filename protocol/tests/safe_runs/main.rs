@@ -22,6 +22,7 @@ mod safes;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
+mod waiting;
 mod world;
 
 use device::Weakness;

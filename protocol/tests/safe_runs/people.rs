@@ -116,7 +116,8 @@ impl Organisation {
             let person = Person { devices: devices.to_vec(), key: *number, accepted: false };
             organisation.people.insert(*number, person);
         }
-        organisation.logs = vec![Rc::new(organisation.org.log.clone()); organisation.org.envelopes.len() + 1];
+        let now = Rc::new(organisation.org.log.clone());
+        organisation.logs = std::iter::repeat_n(now, organisation.org.envelopes.len() + 1).collect();
         organisation
     }
 

@@ -1,7 +1,7 @@
 //! One round of a device: it reads, makes a key that is due, and writes what waits.
 //!
 //! Mirrors `daemon/src/safes`: `task::round`, `reading::read` and `take`, `items::verify`,
-//! `folding::fold_up`, `committing::post`, `staged`, in the order of their commits and calls. The
+//! `folding::fold_up`, `committing::post`, in the order of their commits and calls. The
 //! decisions are the protocol's own: judging, folding, rebasing, sealing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,17 +15,14 @@ use parsec_protocol::safe_log::record::{Envelope as Record, Payload, RECORD_NONC
 use parsec_protocol::safe_log::roles::Role;
 use parsec_protocol::safe_log::rules::Fault;
 use parsec_protocol::safe_log::safe::{NotTaken, VerifiedSafe};
-use parsec_protocol::safes::change::{Change, Inside, Kind, RULES_VERSION};
-use parsec_protocol::safes::content::{open_chunk, padded_length};
-use parsec_protocol::safes::content_ref::{Content, Reference, References};
+use parsec_protocol::safes::change::{Change, Inside, RULES_VERSION};
 use parsec_protocol::safes::fold::{Outer, fold, would_fold};
-use parsec_protocol::safes::object::{self, ObjectKind};
 use parsec_protocol::safes::rebase::{Naming, Pending, rebase};
 use parsec_protocol::safes::seal::{open_record, seal_record};
 use parsec_protocol::safes::state::State;
 use parsec_protocol::safes::tree::Tree as _;
 
-use crate::device::{Device, Kept, Queued, Staged, Stop, Weakness, Wire};
+use crate::device::{Device, Kept, Queued, Stop, Weakness, Wire};
 use crate::safes::{safe_id, sure};
 use crate::server::Answer;
 use crate::support::{BEGINNING, device, organisation, signing_key};
@@ -334,24 +331,6 @@ impl Device {
         }
     }
 
-    /// `forgone::drop_owners`.
-    fn drop_owners(&mut self, role: Role) -> Result<(), Stop> {
-        let owners = |queued: &Queued| {
-            matches!(queued.pending.change, Change::SafeName { .. } | Change::Retention { .. })
-        };
-        if role == Role::Owner || !self.memory.queue.iter().any(owners) {
-            return Ok(());
-        }
-        let mut queue = self.memory.queue.clone();
-        queue.retain(|queued| !owners(queued));
-        let delta = self.over(&self.memory.base, &queue)?;
-        self.step()?;
-        self.disk.queue = Self::encoded(&queue);
-        self.memory.delta = delta;
-        self.memory.queue = queue;
-        Ok(())
-    }
-
     /// `committing::made`: folded and judged here before anything goes out.
     fn made(&mut self, wire: &Wire<'_>, role: Role, groups: usize) -> Result<(Vec<u8>, Vec<ObjectId>), Stop> {
         let members = self.log(wire.org);
@@ -405,99 +384,6 @@ impl Device {
             })?;
         }
         Ok((envelope, adds))
-    }
-
-    /// `staged::upload`.
-    fn upload(&mut self, wire: &mut Wire<'_>, adds: &[ObjectId]) -> Result<(), Stop> {
-        for object in adds {
-            let Some(staged) = self.disk.objects.get(object).cloned() else {
-                return Err(Stop::Wrong("contents that wait are not in the store".to_owned()));
-            };
-            if staged.uploaded {
-                continue;
-            }
-            let by = self.id();
-            let sent = (*object, staged.hash, staged.sealed.as_slice());
-            self.ask(wire, |server, log| server.put_object(log, &by, sent))?;
-            self.step()?;
-            self.disk.objects.get_mut(object).unwrap().uploaded = true;
-        }
-        Ok(())
-    }
-
-    /// `staged::drop_added`.
-    fn drop_added(&mut self) -> Result<(), Stop> {
-        self.step()?;
-        let base = &self.memory.base;
-        self.disk.objects.retain(|object, _| !base.has_object(*object));
-        Ok(())
-    }
-
-    /// `anew::seal_anew`: what waits under an earlier key is sealed under the present one, by the
-    /// whole queue.
-    fn seal_anew(&mut self) -> Result<(), Stop> {
-        let Some(present) = self.memory.verified.present().map(|now| now.key.epoch) else { return Ok(()) };
-        let base = self.memory.base.clone();
-        let of_queue = |queue: &[Queued]| -> BTreeSet<ObjectId> {
-            let all = queue.iter().flat_map(|queued| queued.adds.iter().copied());
-            all.filter(|object| !base.has_object(*object)).collect()
-        };
-        let all = of_queue(&self.memory.queue);
-        let mut queue = self.memory.queue.clone();
-        let mut made = BTreeMap::new();
-        for queued in &mut queue {
-            let waiting = match self.weakness {
-                Weakness::EachAlone => of_queue(std::slice::from_ref(queued)),
-                _ => all.clone(),
-            };
-            if let Change::Add { kind: Kind::File(content), .. } | Change::Content { content, .. } =
-                &mut queued.pending.change
-            {
-                self.content_anew(content, present, &waiting, &mut made)?;
-            }
-        }
-        for object in queue.iter_mut().flat_map(|queued| &mut queued.adds) {
-            if let Some(new) = made.get(object) {
-                *object = new.object;
-            }
-        }
-        if !made.is_empty() {
-            let delta = self.over(&self.memory.base, &queue)?;
-            self.step()?;
-            self.disk.queue = Self::encoded(&queue);
-            self.memory.delta = delta;
-            self.memory.queue = queue;
-        }
-        Ok(())
-    }
-
-    fn content_anew(
-        &mut self,
-        content: &mut Content,
-        present: u64,
-        waiting: &BTreeSet<ObjectId>,
-        made: &mut BTreeMap<ObjectId, Reference>,
-    ) -> Result<(), Stop> {
-        let References::Direct(all) = &mut content.references else { return Ok(()) };
-        let old = |one: &&mut Reference| one.epoch != present && waiting.contains(&one.object);
-        for reference in all.iter_mut().flatten().filter(old) {
-            if let Some(known) = made.get(&reference.object) {
-                *reference = *known;
-                continue;
-            }
-            let lost = || Stop::Wrong("contents that wait can't be read".to_owned());
-            let mut buffer = self.disk.objects.get(&reference.object).ok_or_else(lost)?.sealed.clone();
-            open_chunk(&self.memory.keys, content.size, 0, reference, &mut buffer).map_err(|_| lost())?;
-            buffer.resize(padded_length(content.size, 0), 0);
-            let key = self.memory.keys.at(present).ok_or(Stop::KeyMissing)?;
-            let new = object::seal(&key, ObjectKind::Chunk, &mut buffer, &mut self.entropy).unwrap();
-            self.step()?;
-            let staged = Staged { hash: new.blake3, sealed: buffer, uploaded: false };
-            self.disk.objects.insert(new.object, staged);
-            made.insert(reference.object, new);
-            *reference = new;
-        }
-        Ok(())
     }
 }
 

@@ -381,8 +381,8 @@ fn contents_of(size: u64) -> Vec<u8> {
     size.to_be_bytes().into_iter().cycle().take(usize::try_from(size).unwrap()).collect()
 }
 
-/// What lies in a device's store of a safe: the root of the tree that its records make, the sizes of
-/// all contents in it, and what waits.
+/// What lies in a device's store of a safe: the root of the tree that its records make, and the
+/// sizes of all contents in it. Nothing waits.
 fn stored(device: &Device, password: &str, safe: SafeId) -> (u64, Hash, BTreeSet<u64>) {
     let devices = parsecd::store::Devices::open(&device.data()).unwrap();
     let id = devices.list().unwrap().pop().unwrap().device;
