@@ -11,12 +11,10 @@ use parsec_protocol::ids::{EntryId, ObjectId};
 use parsec_protocol::keys::SafeKey;
 use parsec_protocol::relay::ErrorCode;
 use parsec_protocol::safe_log::record::Envelope as Record;
-use parsec_protocol::safe_log::ring::RingHead;
 use parsec_protocol::safe_log::safe::VerifiedSafe;
 use parsec_protocol::safes::content::open_chunk;
 use parsec_protocol::safes::content_ref::{Content, References};
 use parsec_protocol::safes::keys::SafeKeys;
-use parsec_protocol::safes::past;
 use parsec_protocol::safes::seal::open_record;
 use parsec_protocol::safes::state::State;
 use parsec_protocol::safes::tree::Tree as _;
@@ -70,8 +68,8 @@ impl World {
     pub fn check(&self) -> Result<(), String> {
         let keys = self.all_keys();
         let tree = self.folded(&keys)?;
-        self.check_readers(&keys, tree.clone())?;
-        self.check_queues(&keys)?;
+        self.check_readers(tree.clone())?;
+        self.check_queues()?;
         self.check_keys()?;
         self.check_words(&keys, &tree)
     }
@@ -128,18 +126,12 @@ impl World {
             .filter(|device| self.org.counts(&device.id()) && self.org.people[&device.owner].accepted)
     }
 
-    /// Whether the present ring opens the key of an epoch. Whoever made it may not have had that:
+    /// Whether the present ring must open the key of an epoch. Whoever made it may not have had that:
     /// then it waits for a key that another member makes.
-    fn is_in_past(&self, keys: &SafeKeys, epoch: u64) -> bool {
+    fn is_in_past(&self, epoch: u64) -> bool {
         let present = self.server.safe.present().unwrap().key;
-        if epoch == present.epoch {
-            return true;
-        }
-        let head = RingHead::decode(self.server.ring_of(&present.ring)).unwrap();
-        let sealed = head.past.as_ref().map_or(&[][..], |past| past.as_slice());
-        let key = keys.at(present.epoch);
-        let past = key.and_then(|key| past::open(&key, sealed).ok());
-        past.is_some_and(|past| past.into_keys().any(|(known, _)| known == epoch))
+        let had = self.server.had.get(&present.ring);
+        epoch == present.epoch || had.is_some_and(|had| had.contains(&epoch))
     }
 
     /// The key that a device lacks first of all: the present one, which opens the others.
@@ -149,7 +141,7 @@ impl World {
         Some(present).filter(lacks).or_else(|| (0..present).find(lacks))
     }
 
-    fn check_readers(&self, keys: &SafeKeys, mut tree: State) -> Result<(), String> {
+    fn check_readers(&self, mut tree: State) -> Result<(), String> {
         let root = tree.state_root();
         for device in self.living() {
             let log = self.org.log();
@@ -160,7 +152,7 @@ impl World {
             }
             let missing = self.missing(device);
             if let Some(epoch) = missing {
-                if self.is_given(epoch) && self.is_in_past(keys, epoch) {
+                if self.is_given(epoch) && self.is_in_past(epoch) {
                     return Err(format!(
                         "device {} has no key {epoch} of {:?}, and others do: {:?}, {at:?}",
                         device.number,
@@ -186,7 +178,7 @@ impl World {
         Ok(())
     }
 
-    fn check_queues(&self, keys: &SafeKeys) -> Result<(), String> {
+    fn check_queues(&self) -> Result<(), String> {
         for device in self.living().filter(|device| !device.memory.queue.is_empty()) {
             let role = role_at(&self.server.safe, self.org.log(), &device.user());
             let waits = format!("device {} waits: {:?}", device.number, device.problem);
@@ -199,7 +191,7 @@ impl World {
                 Some(Stop::KeyMissing) => {
                     let missing = self.missing(device);
                     let hopeless =
-                        missing.is_some_and(|epoch| !self.is_given(epoch) || !self.is_in_past(keys, epoch));
+                        missing.is_some_and(|epoch| !self.is_given(epoch) || !self.is_in_past(epoch));
                     if !hopeless {
                         return Err(waits);
                     }

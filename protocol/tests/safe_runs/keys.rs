@@ -296,6 +296,7 @@ impl Device {
             named = Some(Key { epoch, key_check, list, ring, lost: 0 });
             parts = of_ring.into_iter().chain(blocks).map(|(_, bytes)| bytes).collect();
             comes.ring = Some(head);
+            comes.had = self.memory.keys.iter().map(|(epoch, _)| epoch).collect();
             key = Some((epoch, drawn));
         } else {
             for change in changes.iter().filter(|change| change.role.is_some()) {

@@ -39,6 +39,8 @@ pub enum Answer {
 pub struct Comes {
     pub ring: Option<Vec<u8>>,
     pub boxes: Vec<BoxFor>,
+    /// Epochs whose keys the maker of the ring had: what the ring must open.
+    pub had: Vec<u64>,
 }
 
 /// All that it keeps of the one safe.
@@ -48,6 +50,8 @@ pub struct Server {
     pub records: Vec<Vec<u8>>,
     pub objects: BTreeMap<ObjectId, Object>,
     rings: BTreeMap<Hash, Vec<u8>>,
+    /// Of each ring, the epochs whose keys its maker had.
+    pub had: BTreeMap<Hash, Vec<u64>>,
     parts: BTreeMap<Hash, Vec<u8>>,
     boxes: BTreeMap<(u64, UserId), BTreeMap<UserId, Vec<u8>>>,
     /// The newest epoch whose key a user was ever meant to have.
@@ -83,6 +87,7 @@ impl Server {
             records: Vec::new(),
             objects: BTreeMap::new(),
             rings: BTreeMap::new(),
+            had: BTreeMap::new(),
             parts: BTreeMap::new(),
             boxes: BTreeMap::new(),
             meant: BTreeMap::new(),
@@ -138,7 +143,7 @@ impl Server {
         for part in parts {
             self.parts.insert(Hash::of(&[part]), part.clone());
         }
-        let comes = Comes { ring: Some(ring.to_vec()), boxes: Vec::new() };
+        let comes = Comes { ring: Some(ring.to_vec()), ..Comes::default() };
         self.take_in(log, by, certificate, &comes)
     }
 
@@ -195,6 +200,7 @@ impl Server {
         self.certificates.push(certificate.to_vec());
         if let (Some(key), Some(ring)) = (&effects.key, &comes.ring) {
             self.rings.insert(key.ring, ring.clone());
+            self.had.insert(key.ring, comes.had.clone());
         }
         for given in &comes.boxes {
             self.keep_box(effects.by.user, effects.present.key.epoch, given.user, given.sealed.to_vec());
@@ -325,11 +331,6 @@ impl Server {
     pub fn ring(&self, log: &VerifiedLog, by: &DeviceId, hash: &Hash) -> Result<Vec<u8>, ErrorCode> {
         self.reader(log, by)?;
         self.rings.get(hash).cloned().ok_or(ErrorCode::RingMissing)
-    }
-
-    /// A ring that was accepted.
-    pub fn ring_of(&self, hash: &Hash) -> &[u8] {
-        &self.rings[hash]
     }
 
     pub fn part(&self, log: &VerifiedLog, by: &DeviceId, hash: &Hash) -> Result<Vec<u8>, ErrorCode> {
