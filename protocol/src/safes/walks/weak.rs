@@ -60,7 +60,9 @@ impl Weak {
     /// As which the readers judge.
     pub(super) const fn readers(self) -> Self {
         match self {
-            Self::NoCompare | Self::Behind | Self::NoRebase | Self::Forgets | Self::OwnersOnly => Self::Nothing,
+            Self::NoCompare | Self::Behind | Self::NoRebase | Self::Forgets | Self::OwnersOnly => {
+                Self::Nothing
+            }
             weak => weak,
         }
     }
