@@ -27,4 +27,4 @@ pub mod state;
 pub mod tree;
 
 #[cfg(test)]
-mod walks;
+mod tests;

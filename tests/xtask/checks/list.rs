@@ -187,7 +187,7 @@ pub(super) const CHECKS: &[Check] = &[
     check(
         "S22",
         "one safe, explored: every order, an honest and a hostile server, a defence less at a time",
-        How::Tests(&[test(P, "lib", "safes::walks::")]),
+        How::Tests(&[test(P, "lib", "safes::tests::walks::")]),
     ),
     check("S31", "random lives of a safe, and weakened devices", How::Tests(&[test(P, "safe_runs", "")])),
     check("S32", "random lives of safes with the real programs", How::Tests(&[test(T, "safes", "random::")])),

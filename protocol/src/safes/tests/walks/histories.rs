@@ -1,9 +1,9 @@
-//! Places: rows of items that somebody has taken, each with all that follows from it.
+//! Histories: the items that somebody has taken, one behind the other, with all that follows.
 //!
-//! Decides, by the shipped rules or ones with a defence less, what a reader at a place makes of an
-//! item, and remembers it: a place and an item are judged once. Records are sealed no further than
-//! by their signature: who may open them is not what is walked here, and a nonce is no place for
-//! chance.
+//! Decides, by the shipped rules or ones with a defence less, what a reader at the end of a history
+//! makes of an item, and remembers it: a history and an item are judged once. Records are sealed no
+//! further than by their signature: who may open them is not what is walked here, and nothing is
+//! left to chance.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -26,9 +26,9 @@ use crate::safes::content_ref::Content;
 use crate::safes::fold::{Outer, fold};
 use crate::safes::state::State;
 
-/// A row of items, by number.
+/// A history of items, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place(u32);
+pub(super) struct History(u32);
 
 /// A signed item, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,17 +38,17 @@ pub(super) struct Item(u32);
 pub(super) struct Made {
     pub(super) envelope: Vec<u8>,
     pub(super) device: u64,
-    /// The place that its author meant; none where it names parts of two.
-    pub(super) at: Option<Place>,
+    /// The history that its author meant; none where it names parts of two.
+    pub(super) at: Option<History>,
     pub(super) seen: u8,
     pub(super) said: Said,
     pub(super) changes: Vec<Change>,
 }
 
-/// What stands at a place.
+/// What stands in a history.
 pub(super) struct Stands {
-    /// The place before, and the item that leads here.
-    pub(super) from: Option<(Place, Item)>,
+    /// The history before, and the item that leads here.
+    pub(super) from: Option<(History, Item)>,
     pub(super) safe: VerifiedSafe,
     pub(super) tree: State,
     pub(super) root: Hash,
@@ -63,7 +63,7 @@ pub(super) struct Stands {
 /// What a reader makes of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    Taken(Place),
+    Taken(History),
     Refused(Fault),
     /// By what the reader knew before alone.
     BelowFloor,
@@ -72,7 +72,7 @@ pub(super) enum Verdict {
 /// What came about in a walk.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Came {
-    pub(super) places: usize,
+    pub(super) histories: usize,
     pub(super) items: usize,
     pub(super) judgements: usize,
     /// The rules that refused something.
@@ -84,10 +84,10 @@ pub(super) struct Came {
 /// Where parts of an item say that it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spot {
-    /// The end of the safe's log is that of this place.
-    pub(super) log: Place,
-    /// The end of the journal is that of this place.
-    pub(super) journal: Place,
+    /// The end of the safe's log is that of this history.
+    pub(super) log: History,
+    /// The end of the journal is that of this history.
+    pub(super) journal: History,
 }
 
 impl Stands {
@@ -97,9 +97,9 @@ impl Stands {
     }
 }
 
-impl From<Place> for Spot {
-    fn from(place: Place) -> Self {
-        Self { log: place, journal: place }
+impl From<History> for Spot {
+    fn from(history: History) -> Self {
+        Self { log: history, journal: history }
     }
 }
 
@@ -110,13 +110,13 @@ pub(super) struct Knows {
     pub(super) known: u8,
 }
 
-pub(super) struct Places {
+pub(super) struct Histories {
     pub(super) org: Arc<Organisation>,
-    places: Vec<Stands>,
+    histories: Vec<Stands>,
     items: Vec<Made>,
     numbers: HashMap<Vec<u8>, Item>,
-    next: HashMap<(Place, Item, Option<Role>), Place>,
-    judged: HashMap<(Place, Item, Knows, Weak), Verdict>,
+    next: HashMap<(History, Item, Option<Role>), History>,
+    judged: HashMap<(History, Item, Knows, Weak), Verdict>,
 }
 
 pub(super) fn safe_id() -> SafeId {
@@ -127,9 +127,9 @@ fn hash(text: &str) -> Hash {
     Hash::of(&[text.as_bytes()])
 }
 
-impl Places {
+impl Histories {
     /// Nothing but a safe that has not begun.
-    pub(super) const BEGINNING: Place = Place(0);
+    pub(super) const BEGINNING: History = History(0);
 
     pub(super) fn new(org: Arc<Organisation>) -> Self {
         let mut tree = State::new(safe_id());
@@ -146,7 +146,7 @@ impl Places {
         };
         Self {
             org,
-            places: vec![beginning],
+            histories: vec![beginning],
             items: Vec::new(),
             numbers: HashMap::new(),
             next: HashMap::new(),
@@ -154,8 +154,8 @@ impl Places {
         }
     }
 
-    pub(super) fn at(&self, place: Place) -> &Stands {
-        &self.places[place.0 as usize]
+    pub(super) fn at(&self, history: History) -> &Stands {
+        &self.histories[history.0 as usize]
     }
 
     pub(super) fn item(&self, item: Item) -> &Made {
@@ -164,7 +164,7 @@ impl Places {
 
     pub(super) fn came(&self) -> Came {
         let mut came = Came {
-            places: self.places.len(),
+            histories: self.histories.len(),
             items: self.items.len(),
             judgements: self.judged.len(),
             faults: BTreeSet::new(),
@@ -182,8 +182,8 @@ impl Places {
         came
     }
 
-    /// The items that lead from one place to another behind it; none if it isn't behind it.
-    pub(super) fn between(&self, from: Place, to: Place) -> Option<Vec<Item>> {
+    /// The items that lead from one history to another behind it; none if it isn't behind it.
+    pub(super) fn between(&self, from: History, to: History) -> Option<Vec<Item>> {
         let (mut at, mut items) = (to, Vec::new());
         while at != from {
             let (before, item) = self.at(at).from?;
@@ -194,15 +194,15 @@ impl Places {
         Some(items)
     }
 
-    /// The places before one, nearest first.
-    pub(super) fn before(&self, place: Place) -> Vec<Place> {
-        let mut places = Vec::new();
-        let mut at = place;
+    /// The histories before one, nearest first.
+    pub(super) fn before(&self, history: History) -> Vec<History> {
+        let mut histories = Vec::new();
+        let mut at = history;
         while let Some((before, _)) = self.at(at).from {
-            places.push(before);
+            histories.push(before);
             at = before;
         }
-        places
+        histories
     }
 
     fn keep(&mut self, made: Made) -> Item {
@@ -215,11 +215,11 @@ impl Places {
         item
     }
 
-    /// The place whose two ends these are; none where they are those of no place.
-    fn meant(&self, spot: Spot) -> Option<Place> {
-        let ends = |place| self.at(place).safe.present().map(|now| (now.log, now.journal));
+    /// The history whose two ends these are; none where they are those of no history.
+    fn meant(&self, spot: Spot) -> Option<History> {
+        let ends = |history| self.at(history).safe.present().map(|now| (now.log, now.journal));
         let named = ends(spot.log).zip(ends(spot.journal)).map(|(log, journal)| (log.0, journal.1));
-        [spot.log, spot.journal].into_iter().find(|place| ends(*place) == named)
+        [spot.log, spot.journal].into_iter().find(|history| ends(*history) == named)
     }
 
     /// A record with these changes, as `device` signs it.
@@ -315,20 +315,20 @@ impl Places {
         Some(self.keep(Made { envelope, device: device_number, at, seen, said, changes: Vec::new() }))
     }
 
-    /// What a reader at a place makes of an item.
-    pub(super) fn judge(&mut self, place: Place, item: Item, knows: Knows, weak: Weak) -> Verdict {
+    /// What a reader at the end of a history makes of an item.
+    pub(super) fn judge(&mut self, history: History, item: Item, knows: Knows, weak: Weak) -> Verdict {
         let knows = if weak == Weak::NoFloor { Knows { floor: 0, ..knows } } else { knows };
-        if let Some(verdict) = self.judged.get(&(place, item, knows, weak)) {
+        if let Some(verdict) = self.judged.get(&(history, item, knows, weak)) {
             return *verdict;
         }
-        let verdict = self.judge_anew(place, item, knows, weak);
-        self.judged.insert((place, item, knows, weak), verdict);
+        let verdict = self.judge_anew(history, item, knows, weak);
+        self.judged.insert((history, item, knows, weak), verdict);
         verdict
     }
 
-    fn judge_anew(&mut self, place: Place, item: Item, knows: Knows, weak: Weak) -> Verdict {
+    fn judge_anew(&mut self, history: History, item: Item, knows: Knows, weak: Weak) -> Verdict {
         let made = self.item(item);
-        let there = self.at(place);
+        let there = self.at(history);
         let members = self.org.known(knows.known);
         let bytes = made.envelope.as_slice();
         let is_record = matches!(made.said, Said::Record { .. });
@@ -353,9 +353,9 @@ impl Places {
             Err(NotTaken::BelowFloor(_)) => return Verdict::BelowFloor,
         };
         // By whoever counts roles as they know them, a record may fold otherwise.
-        let known_role = self.known_role(place, item, knows.known);
+        let known_role = self.known_role(history, item, knows.known);
         let role = if weak == Weak::OwnView { known_role } else { None };
-        if let Some(next) = self.next.get(&(place, item, role)) {
+        if let Some(next) = self.next.get(&(history, item, role)) {
             return Verdict::Taken(*next);
         }
         let mut memory = there.memory.clone();
@@ -368,22 +368,29 @@ impl Places {
         if effects.key.is_some() {
             memory.ring = safe.holders().map(|(user, key)| (*user, *key)).collect();
         }
-        let next = self.stand(place, item, safe, role.unwrap_or(effects.by.role), memory);
-        self.next.insert((place, item, role), next);
+        let next = self.stand(history, item, safe, role.unwrap_or(effects.by.role), memory);
+        self.next.insert((history, item, role), next);
         Verdict::Taken(next)
     }
 
-    fn known_role(&self, place: Place, item: Item, known: u8) -> Option<Role> {
-        self.at(place).account.role(&self.org, user_of(self.item(item).device), known)
+    fn known_role(&self, history: History, item: Item, known: u8) -> Option<Role> {
+        self.at(history).account.role(&self.org, user_of(self.item(item).device), known)
     }
 
-    /// Whether two places are one row of items: whoever folds by their own view has others.
-    fn is_same(&self, one: Place, other: Place) -> bool {
+    /// Whether two histories have the same items: whoever folds by their own view has others.
+    fn is_same(&self, one: History, other: History) -> bool {
         one == other || self.between(Self::BEGINNING, one) == self.between(Self::BEGINNING, other)
     }
 
-    /// What an accepted item makes of a place.
-    fn stand(&mut self, before: Place, item: Item, safe: VerifiedSafe, role: Role, memory: Memory) -> Place {
+    /// What an accepted item makes of a history.
+    fn stand(
+        &mut self,
+        before: History,
+        item: Item,
+        safe: VerifiedSafe,
+        role: Role,
+        memory: Memory,
+    ) -> History {
         let made = self.item(item);
         let there = self.at(before);
         let number = user_of(made.device);
@@ -418,13 +425,13 @@ impl Places {
             items: there.items + 1,
             memory,
         };
-        let place = Place(u32::try_from(self.places.len()).unwrap());
-        self.places.push(stands);
-        place
+        let history = History(u32::try_from(self.histories.len()).unwrap());
+        self.histories.push(stands);
+        history
     }
 
     /// Operations that stand in the records of these items, the void ones aside.
-    pub(super) fn operations(&self, from: Place, to: Place) -> BTreeSet<OperationId> {
+    pub(super) fn operations(&self, from: History, to: History) -> BTreeSet<OperationId> {
         let mut operations = BTreeSet::new();
         let mut at = to;
         while at != from {
@@ -438,18 +445,18 @@ impl Places {
         operations
     }
 
-    /// Whether somebody has this content in the tree of a place: as it is, as an earlier version, or
-    /// in the trash.
-    pub(super) fn keeps(&self, place: Place, content: &Content) -> bool {
-        let entries = self.at(place).tree.entries.parts().flat_map(|part| part.values());
+    /// Whether this content is in the tree of a history: as it is, as an earlier version, or in the
+    /// trash.
+    pub(super) fn keeps(&self, history: History, content: &Content) -> bool {
+        let entries = self.at(history).tree.entries.parts().flat_map(|part| part.values());
         entries.into_iter().any(|entry| {
             entry.content().is_some_and(|now| now.same_bytes(content))
                 || entry.versions.iter().any(|old| old.content.same_bytes(content))
         })
     }
 
-    /// Whether two places have one head and are not alike.
-    pub(super) fn differ(&self, one: Place, other: Place) -> bool {
+    /// Whether two histories have one head and are not alike.
+    pub(super) fn differ(&self, one: History, other: History) -> bool {
         let (one, other) = (self.at(one), self.at(other));
         let heads = |at: &Stands| at.safe.present().map(|now| (now.log, now.journal));
         heads(one) == heads(other) && (one.root != other.root || one.safe != other.safe)

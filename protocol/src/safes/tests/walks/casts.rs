@@ -4,7 +4,9 @@
 
 use super::devices::{Act, Person, Wish};
 use super::organisation::{CONTRIBUTOR, Event, OWNER, THIRD, THIRD_OTHER};
-use super::space::{BEHIND, CALM, Cast, DRAINS, DUE, ENDED, FOOLED, MENDED, PLACE, ROLE, SHARED, TREES};
+use super::space::{
+    BEHIND, CALM, Cast, DRAINS, DUE, ENDED, FOOLED, MENDED, PLACE, ROLE, SAVED, SHARED, TREES,
+};
 use super::weak::Weak;
 use crate::safe_log::roles::Role;
 
@@ -43,6 +45,14 @@ const WRITING: Cast = Cast {
     people: &[person(OWNER, &[Act::Write, Act::Add], &[]), person(CONTRIBUTOR, &[Act::Write, Act::Add], &[])],
     posts: 3,
     ..BASE
+};
+
+/// The same, once and no more.
+const WRITING_ONCE: Cast = Cast {
+    name: "writing once",
+    people: &[person(OWNER, &[Act::Write], &[]), person(CONTRIBUTOR, &[Act::Write], &[])],
+    posts: 2,
+    ..WRITING
 };
 
 /// A member is revoked: two keys are made at once.
@@ -92,7 +102,8 @@ const WITNESS: Cast = Cast {
 };
 
 /// With a server that orders, and a network that loses, repeats and delays.
-pub(super) const HONEST: &[Cast] = &[WRITING, REMOVING, REKEYING, OWNER_GONE, LEAVING, SUSPENDED, WITNESS];
+pub(super) const HONEST: &[Cast] =
+    &[WRITING, WRITING_ONCE, REMOVING, REKEYING, OWNER_GONE, LEAVING, SUSPENDED, WITNESS];
 
 /// The server gives what it likes, and one member helps it.
 const GIVEN: Cast = Cast { hostile: &[THIRD], items: 3, forged: 2, posts: 1, ..BASE };
@@ -185,8 +196,9 @@ pub(super) const WEAKENED: &[(Cast, Weak, &str)] = &[
     (HOSTILE_REVOKED, Weak::SeenFalls, BEHIND),
     (HOSTILE_REVOKED, Weak::NoFloor, FOOLED),
     (HOSTILE_OUTSIDER, Weak::OwnView, TREES),
-    (WRITING, Weak::NoCompare, SHARED),
+    (WRITING_ONCE, Weak::NoCompare, SHARED),
     (WRITING, Weak::NoRebase, DRAINS),
+    (WRITING_ONCE, Weak::Forgets, SAVED),
     (REKEYING, Weak::Behind, CALM),
     (OWNER_GONE, Weak::OwnersOnly, MENDED),
 ];

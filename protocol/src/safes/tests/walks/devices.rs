@@ -7,8 +7,8 @@
 
 use std::collections::HashMap;
 
+use super::histories::{Histories, History, Item, Knows, Verdict, safe_id};
 use super::organisation::{NOW, OWNER, device, user, user_of};
-use super::places::{Item, Knows, Place, Places, Verdict, safe_id};
 use super::weak::Weak;
 use crate::chain::organisation::at::MembersAt as _;
 use crate::codec;
@@ -64,7 +64,7 @@ impl Queue {
 /// Where a device stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Device {
-    pub(super) at: Place,
+    pub(super) at: History,
     pub(super) knows: Knows,
     pub(super) queue: Queue,
     /// How many of its person's acts are done.
@@ -80,7 +80,7 @@ pub(super) struct Device {
 }
 
 impl Device {
-    pub(super) const fn new(at: Place) -> Self {
+    pub(super) const fn new(at: History) -> Self {
         Self {
             at,
             knows: Knows { floor: 0, known: 0 },
@@ -96,12 +96,12 @@ impl Device {
 
 /// All that devices do, remembered.
 pub(super) struct Devices {
-    pub(super) places: Places,
+    pub(super) histories: Histories,
     pub(super) weak: Weak,
     queues: Vec<Vec<Pending>>,
     numbers: HashMap<Vec<u8>, Queue>,
-    rebased: HashMap<(Place, Place, Queue, u64), Queue>,
-    records: HashMap<(Place, Queue, Knows, u64), Option<Item>>,
+    rebased: HashMap<(History, History, Queue, u64), Queue>,
+    records: HashMap<(History, Queue, Knows, u64), Option<Item>>,
 }
 
 fn id(text: &str) -> [u8; 16] {
@@ -184,9 +184,9 @@ fn shown<'a>(tree: &'a State, queue: &[Pending], by: u64) -> Scratch<'a> {
 }
 
 impl Devices {
-    pub(super) fn new(places: Places, weak: Weak) -> Self {
+    pub(super) fn new(histories: Histories, weak: Weak) -> Self {
         let mut devices = Self {
-            places,
+            histories,
             weak,
             queues: Vec::new(),
             numbers: HashMap::new(),
@@ -216,7 +216,7 @@ impl Devices {
     pub(super) fn act(&mut self, person: &Person, device: &Device) -> Option<Device> {
         let act = *person.acts.get(usize::from(device.acted))?;
         let queue = self.pending(device.queue);
-        let mut scratch = shown(&self.places.at(device.at).tree, queue, person.device);
+        let mut scratch = shown(&self.histories.at(device.at).tree, queue, person.device);
         let change = change(&scratch, act, person.device, device.acted)?;
         apply(&mut scratch, &change, &stamp(person.device)).ok()?;
         let mut queue = queue.to_vec();
@@ -224,16 +224,16 @@ impl Devices {
         Some(Device { queue: self.keep(queue), acted: device.acted + 1, ..*device })
     }
 
-    /// What becomes of a queue between two places.
-    fn put_onto(&mut self, from: Place, to: Place, queue: Queue, by: u64) -> Queue {
+    /// What becomes of a queue between two histories.
+    fn put_onto(&mut self, from: History, to: History, queue: Queue, by: u64) -> Queue {
         if queue == Queue::EMPTY || from == to {
             return queue;
         }
         if let Some(known) = self.rebased.get(&(from, to, queue, by)) {
             return *known;
         }
-        let known = self.places.operations(from, to);
-        let (old, new) = (&self.places.at(from).tree, &self.places.at(to).tree);
+        let known = self.histories.operations(from, to);
+        let (old, new) = (&self.histories.at(from).tree, &self.histories.at(to).tree);
         let pending = self.pending(queue);
         let after = if self.weak == Weak::Forgets {
             Vec::new()
@@ -258,10 +258,10 @@ impl Devices {
         let mut after = *device;
         let mut all = true;
         for item in items {
-            match self.places.judge(after.at, *item, after.knows, self.weak.readers()) {
+            match self.histories.judge(after.at, *item, after.knows, self.weak.readers()) {
                 Verdict::Taken(next) => {
-                    let author = self.places.item(*item).device;
-                    after.fooled |= self.places.org.is_revoked(author, device.knows.floor);
+                    let author = self.histories.item(*item).device;
+                    after.fooled |= self.histories.org.is_revoked(author, device.knows.floor);
                     after.at = next;
                 }
                 verdict => {
@@ -276,12 +276,12 @@ impl Devices {
     }
 
     /// Reads all that a server has, which ends at `end` and knows so much of the organisation.
-    pub(super) fn read(&mut self, person: &Person, device: &Device, end: Place, known: u8) -> Device {
-        let have = usize::from(self.places.at(device.at).items);
-        let items = self.places.between(Places::BEGINNING, end).unwrap_or_default();
+    pub(super) fn read(&mut self, person: &Person, device: &Device, end: History, known: u8) -> Device {
+        let have = usize::from(self.histories.at(device.at).items);
+        let items = self.histories.between(Histories::BEGINNING, end).unwrap_or_default();
         let items = items.get(have..).unwrap_or_default();
         let asked = device.knows.known;
-        let seen = items.iter().map(|item| self.places.item(*item).seen).max().unwrap_or(0);
+        let seen = items.iter().map(|item| self.histories.item(*item).seen).max().unwrap_or(0);
         let mut before = *device;
         if seen > asked {
             before.knows.known = known;
@@ -294,9 +294,9 @@ impl Devices {
     }
 
     /// Whether a key is due by what a device knows, by the rules that it has.
-    pub(super) fn is_due(&self, at: Place, known: u8) -> bool {
-        let members = self.places.org.known(known);
-        let there = self.places.at(at);
+    pub(super) fn is_due(&self, at: History, known: u8) -> bool {
+        let members = self.histories.org.known(known);
+        let there = self.histories.at(at);
         if self.weak == Weak::RingOnly {
             return super::weak::is_due(&there.safe, there.memory(), members, self.weak);
         }
@@ -308,14 +308,14 @@ impl Devices {
     pub(super) fn role(&self, person: &Person, device: &Device) -> Option<Role> {
         let number = user_of(person.device);
         let known = device.knows.known;
-        if self.places.org.is_revoked(person.device, known) {
+        if self.histories.org.is_revoked(person.device, known) {
             return None;
         }
-        self.places.at(device.at).account.able(&self.places.org, number, known)
+        self.histories.at(device.at).account.able(&self.histories.org, number, known)
     }
 
     fn own(&mut self, device: &Device, item: Item) -> Option<Item> {
-        let verdict = self.places.judge(device.at, item, device.knows, self.weak.readers());
+        let verdict = self.histories.judge(device.at, item, device.knows, self.weak.readers());
         matches!(verdict, Verdict::Taken(_)).then_some(item)
     }
 
@@ -338,7 +338,7 @@ impl Devices {
         if self.is_due(from.at, from.knows.known) {
             return None;
         }
-        let there = self.places.at(from.at);
+        let there = self.histories.at(from.at);
         let present = *there.safe.present()?;
         let changes: Vec<Change> =
             self.pending(from.queue).iter().map(|pending| pending.change.clone()).collect();
@@ -356,13 +356,13 @@ impl Devices {
         let inside = Inside { rules: RULES_VERSION, root: there.root, changes: changes.clone() };
         would_fold(&there.tree, &inside, &outer).ok()?;
         let epoch = present.key.epoch;
-        let item = self.places.write(person.device, from.at.into(), epoch, from.knows.known, changes)?;
+        let item = self.histories.write(person.device, from.at.into(), epoch, from.knows.known, changes)?;
         self.own(from, item)
     }
 
     /// Whether a person has what they want, as the device sees it.
     fn is_so(&self, device: &Device, wish: Wish) -> bool {
-        let account = &self.places.at(device.at).account;
+        let account = &self.histories.at(device.at).account;
         match wish {
             Wish::Role(number, role) => account.roles.get(&number).copied() == role,
             Wish::Key => account.epoch > 1,
@@ -384,7 +384,7 @@ impl Devices {
                 (vec![(number, role)], !leaves && (due || role.is_none()))
             }
         };
-        let item = self.places.certify(person.device, device.at.into(), device.knows.known, roles, key)?;
+        let item = self.histories.certify(person.device, device.at.into(), device.knows.known, roles, key)?;
         self.own(device, item)
     }
 
@@ -402,15 +402,15 @@ impl Devices {
             _ => return None,
         };
         let item =
-            self.places.certify(person.device, device.at.into(), device.knows.known, Vec::new(), key)?;
+            self.histories.certify(person.device, device.at.into(), device.knows.known, Vec::new(), key)?;
         self.own(device, item)
     }
 
     /// Whether something about a member happened that no item has seen.
     fn is_unseen(&self, device: &Device) -> bool {
-        let there = self.places.at(device.at);
+        let there = self.histories.at(device.at);
         let Some(present) = there.safe.present() else { return false };
-        let log = self.places.org.known(device.knows.known);
+        let log = self.histories.org.known(device.knows.known);
         let newest = log.changed_before(log.count()).ok().flatten();
         if newest.is_none_or(|newest| newest < present.seen) {
             return false;
@@ -421,20 +421,20 @@ impl Devices {
             .any(|(user, _)| log.user_at(user, present.seen).ok() != log.user_at(user, log.count()).ok())
     }
 
-    /// The place from which a walk begins: a safe with its members and one file.
-    pub(super) fn founded(&mut self, roles: &[(u64, Role)], boxed: bool) -> Place {
-        let created = self.places.create(OWNER);
-        let at = self.goes_on(Places::BEGINNING, created);
+    /// The history from which a walk begins: a safe with its members and one file.
+    pub(super) fn founded(&mut self, roles: &[(u64, Role)], boxed: bool) -> History {
+        let created = self.histories.create(OWNER);
+        let at = self.goes_on(Histories::BEGINNING, created);
         let roles = roles.iter().map(|(number, role)| (*number, Some(*role))).collect();
-        let shared = self.places.certify(OWNER, at.into(), 0, roles, !boxed).unwrap();
+        let shared = self.histories.certify(OWNER, at.into(), 0, roles, !boxed).unwrap();
         let at = self.goes_on(at, shared);
-        let epoch = self.places.at(at).account.epoch;
-        let first = self.places.write(OWNER, at.into(), epoch, 0, beginning()).unwrap();
+        let epoch = self.histories.at(at).account.epoch;
+        let first = self.histories.write(OWNER, at.into(), epoch, 0, beginning()).unwrap();
         self.goes_on(at, first)
     }
 
-    fn goes_on(&mut self, at: Place, item: Item) -> Place {
-        match self.places.judge(at, item, Knows { floor: 0, known: 0 }, Weak::Nothing) {
+    fn goes_on(&mut self, at: History, item: Item) -> History {
+        match self.histories.judge(at, item, Knows { floor: 0, known: 0 }, Weak::Nothing) {
             Verdict::Taken(next) => next,
             verdict => panic!("{verdict:?}"),
         }

@@ -12,8 +12,8 @@ use stateright::{Model, Property};
 use super::account::Wrong;
 use super::devices::{Act, Device, Devices, Person, Queue, content};
 use super::forging::forged;
+use super::histories::{Came, Histories, History, Item, Knows, Verdict};
 use super::organisation::{Event, Organisation, user_of};
-use super::places::{Came, Item, Knows, Place, Places, Verdict};
 use super::weak::Weak;
 use crate::safe_log::roles::Role;
 use crate::safe_log::rules::Fault;
@@ -46,7 +46,7 @@ pub(super) struct State {
     /// How much has happened in the organisation.
     happened: u8,
     /// Where an honest server is; a hostile one is anywhere.
-    server: Place,
+    server: History,
     /// What was posted and may still come to something.
     posted: Vec<Item>,
     devices: Vec<Device>,
@@ -82,8 +82,8 @@ pub(super) enum Step {
 /// The machines of a walk, which remember what they did.
 pub(super) struct Machines {
     devices: Devices,
-    beginning: Place,
-    given: HashMap<(Place, Knows, u8), Vec<Item>>,
+    beginning: History,
+    given: HashMap<(History, Knows, u8), Vec<Item>>,
     whole: HashMap<State, (bool, bool)>,
 }
 
@@ -100,7 +100,7 @@ const ROUNDS: usize = 8;
 impl Space {
     pub(super) fn new(cast: Cast, weak: Weak) -> Self {
         let org = Arc::new(Organisation::new(cast.events));
-        let mut devices = Devices::new(Places::new(Arc::clone(&org)), weak);
+        let mut devices = Devices::new(Histories::new(Arc::clone(&org)), weak);
         let beginning = devices.founded(cast.roles, cast.boxed);
         let machines = Machines { devices, beginning, given: HashMap::new(), whole: HashMap::new() };
         Self { cast, org, machines: Mutex::new(machines) }
@@ -112,7 +112,7 @@ impl Space {
 
     /// What came about.
     pub(super) fn came(&self) -> Came {
-        self.machines().devices.places.came()
+        self.machines().devices.histories.came()
     }
 
     const fn is_hostile(&self) -> bool {
@@ -134,17 +134,17 @@ impl State {
 
 impl Machines {
     /// What an honest server makes of an item that comes.
-    fn arrives(&mut self, server: Place, item: Item, happened: u8) -> Option<Place> {
+    fn arrives(&mut self, server: History, item: Item, happened: u8) -> Option<History> {
         let weak = self.devices.weak;
-        let places = &mut self.devices.places;
+        let histories = &mut self.devices.histories;
         // Sent again: it is there.
-        if places.between(Places::BEGINNING, server)?.contains(&item) {
+        if histories.between(Histories::BEGINNING, server)?.contains(&item) {
             return Some(server);
         }
-        if weak != Weak::Behind && places.item(item).seen < places.org.newest(happened) {
+        if weak != Weak::Behind && histories.item(item).seen < histories.org.newest(happened) {
             return None;
         }
-        match places.judge(server, item, Knows { floor: 0, known: happened }, weak.server()) {
+        match histories.judge(server, item, Knows { floor: 0, known: happened }, weak.server()) {
             Verdict::Taken(next) => Some(next),
             Verdict::Refused(_) | Verdict::BelowFloor => None,
         }
@@ -154,43 +154,43 @@ impl Machines {
     /// them now never will.
     fn forget(&mut self, state: &mut State) {
         let knows = Knows { floor: 0, known: state.happened };
-        let (places, weak) = (&mut self.devices.places, self.devices.weak.server());
+        let (histories, weak) = (&mut self.devices.histories, self.devices.weak.server());
         state.posted.retain(|item| {
             let lost = [Fault::NotNext, Fault::OtherPlace].map(Verdict::Refused);
-            let there = places.item(*item).at;
-            let after = places.judge(state.server, *item, knows, weak);
+            let there = histories.item(*item).at;
+            let after = histories.judge(state.server, *item, knows, weak);
             assert_eq!(lost.contains(&after), there != Some(state.server), "{after:?}");
             !lost.contains(&after)
         });
     }
 
     /// What a hostile server can give to a reader, besides what the others have posted.
-    fn gives(&mut self, cast: &Cast, at: Place, knows: Knows, happened: u8) -> Vec<Item> {
+    fn gives(&mut self, cast: &Cast, at: History, knows: Knows, happened: u8) -> Vec<Item> {
         if let Some(items) = self.given.get(&(at, knows, happened)) {
             return items.clone();
         }
         let weak = self.devices.weak.readers();
-        let places = &mut self.devices.places;
-        let path = places.between(self.beginning, at).unwrap_or_default();
-        let by_them = |item: &&Item| cast.hostile.contains(&places.item(**item).device);
+        let histories = &mut self.devices.histories;
+        let path = histories.between(self.beginning, at).unwrap_or_default();
+        let by_them = |item: &&Item| cast.hostile.contains(&histories.item(**item).device);
         let used = path.iter().filter(by_them).count();
         let mut items = Vec::new();
         if used < usize::from(cast.forged) {
-            items = forged(places, cast.hostile, at, happened);
-            items.retain(|item| matches!(places.judge(at, *item, knows, weak), Verdict::Taken(_)));
+            items = forged(histories, cast.hostile, at, happened);
+            items.retain(|item| matches!(histories.judge(at, *item, knows, weak), Verdict::Taken(_)));
         }
         self.given.insert((at, knows, happened), items.clone());
         items
     }
 
-    /// The end of what a new reader takes of the server's row.
-    fn standing(&mut self, server: Place) -> Place {
-        let places = &mut self.devices.places;
-        let last = places.org.last();
-        let mut at = Places::BEGINNING;
-        for item in places.between(at, server).unwrap_or_default() {
+    /// The end of what a new reader takes of the server's history.
+    fn standing(&mut self, server: History) -> History {
+        let histories = &mut self.devices.histories;
+        let last = histories.org.last();
+        let mut at = Histories::BEGINNING;
+        for item in histories.between(at, server).unwrap_or_default() {
             let knows = Knows { floor: 0, known: last };
-            match places.judge(at, item, knows, self.devices.weak.readers()) {
+            match histories.judge(at, item, knows, self.devices.weak.readers()) {
                 Verdict::Taken(next) => at = next,
                 Verdict::Refused(_) | Verdict::BelowFloor => break,
             }
@@ -200,17 +200,17 @@ impl Machines {
 
     /// Whether all that the server has accepted stands, for whoever reads it from the beginning,
     /// with all that it says.
-    fn stands(&mut self, server: Place) -> bool {
+    fn stands(&mut self, server: History) -> bool {
         let at = self.standing(server);
         if at != server {
             return false;
         }
-        let places = &self.devices.places;
-        let items = places.between(Places::BEGINNING, server).unwrap_or_default();
-        let contents = items.iter().flat_map(|item| &places.item(*item).changes);
-        let mut before = places.before(server).into_iter().chain([server]);
-        before.all(|place| !places.at(place).void)
-            && contents.filter_map(|change| change.content()).all(|content| places.keeps(server, content))
+        let histories = &self.devices.histories;
+        let items = histories.between(Histories::BEGINNING, server).unwrap_or_default();
+        let contents = items.iter().flat_map(|item| &histories.item(*item).changes);
+        let mut before = histories.before(server).into_iter().chain([server]);
+        before.all(|history| !histories.at(history).void)
+            && contents.filter_map(|change| change.content()).all(|content| histories.keeps(server, content))
     }
 
     /// Whether all that people did on a device is in its tree or its queue.
@@ -223,7 +223,7 @@ impl Machines {
             pending
                 .iter()
                 .any(|pending| pending.change.content().is_some_and(|there| there.same_bytes(&content)))
-                || self.devices.places.keeps(device.at, &content)
+                || self.devices.histories.keeps(device.at, &content)
         })
     }
 
@@ -282,9 +282,9 @@ impl Machines {
         let (mut drained, mut able) = (true, false);
         for (person, device) in cast.people.iter().zip(&state.devices) {
             let number = user_of(person.device);
-            let places = &self.devices.places;
-            let role = places.at(state.server).account.able(&places.org, number, happened);
-            let writes = role.is_some_and(Role::writes) && !places.org.is_revoked(person.device, happened);
+            let histories = &self.devices.histories;
+            let role = histories.at(state.server).account.able(&histories.org, number, happened);
+            let writes = role.is_some_and(Role::writes) && !histories.org.is_revoked(person.device, happened);
             if device.halted || !writes {
                 continue;
             }
@@ -311,7 +311,7 @@ impl Model for Space {
         if state.happened < self.org.last() {
             steps.push(Step::Happens);
         }
-        let beginning = machines.devices.places.at(machines.beginning).items;
+        let beginning = machines.devices.histories.at(machines.beginning).items;
         for (at, device) in state.devices.iter().enumerate() {
             let person = self.person(at);
             if device.halted {
@@ -345,7 +345,7 @@ impl Model for Space {
             if device.knows.floor < device.knows.known {
                 steps.push(Step::Ended(at));
             }
-            let items = machines.devices.places.at(device.at).items - beginning;
+            let items = machines.devices.histories.at(device.at).items - beginning;
             if items < self.cast.items {
                 let happened = device.knows.known;
                 let gives = machines.gives(&self.cast, device.at, device.knows, happened);
@@ -383,8 +383,8 @@ impl Model for Space {
                 let item = state.devices[at].waits?;
                 let accepted = machines
                     .devices
-                    .places
-                    .between(Places::BEGINNING, state.server)
+                    .histories
+                    .between(Histories::BEGINNING, state.server)
                     .is_some_and(|items| items.contains(&item));
                 let device = Device { waits: None, ..state.devices[at] };
                 after.devices[at] = if accepted {
@@ -432,7 +432,7 @@ impl Model for Space {
                 let machines = space.machines();
                 state.devices.iter().enumerate().all(|(at, one)| {
                     let others = state.devices.iter().skip(at + 1);
-                    others.into_iter().all(|other| !machines.devices.places.differ(one.at, other.at))
+                    others.into_iter().all(|other| !machines.devices.histories.differ(one.at, other.at))
                 })
             }),
             Property::always(SAVED, |space: &Self, state: &State| {
@@ -477,7 +477,7 @@ impl Space {
     /// Whether no honest reader has taken something of this kind.
     fn none(&self, state: &State, wrong: Wrong) -> bool {
         let machines = self.machines();
-        let places = &machines.devices.places;
-        state.devices.iter().all(|device| !places.at(device.at).wrong.has(wrong))
+        let histories = &machines.devices.histories;
+        state.devices.iter().all(|device| !histories.at(device.at).wrong.has(wrong))
     }
 }

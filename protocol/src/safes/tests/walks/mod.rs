@@ -3,28 +3,25 @@
 //!
 //! Decides which walks there are, what each must come to, and which one promise is broken where a
 //! defence is taken out. Refuses to say anything about keys that don't open, objects, or a reader
-//! who lies to itself. `organisation` is what happens around, `places` what stands in a safe and who
-//! takes what, `account` what is true of it without the rules, `weak` the rules with a defence less,
-//! `devices` and `forging` what is signed, `space` what stateright walks.
-
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
+//! who lies to itself. `organisation` is what happens around, `histories` what stands in a safe and
+//! who takes what, `account` what is true of it without the rules, `weak` the rules with a defence
+//! less, `devices` and `forging` what is signed, `space` what stateright walks, `casts` the walks.
 
 mod account;
 mod casts;
 mod devices;
 mod forging;
+mod histories;
 mod organisation;
-mod places;
 mod space;
 mod weak;
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use stateright::{Checker as _, HasDiscoveries, Model as _};
 
 use casts::{HONEST, HOSTILE, WEAKENED};
-use places::Came;
+use histories::Came;
 use space::{Cast, Space};
 use weak::Weak;
 
@@ -39,7 +36,6 @@ struct Explored {
 
 /// Walks everything there is for a cast.
 fn explore(cast: Cast, weak: Weak) -> Explored {
-    let began = Instant::now();
     // As shipped, the first that fails is enough; weakened, all that hold must be seen to hold.
     let when = match weak {
         Weak::Nothing => HasDiscoveries::AnyFailures,
@@ -55,12 +51,8 @@ fn explore(cast: Cast, weak: Weak) -> Explored {
     let (states, depth) = (checker.unique_state_count(), checker.max_depth());
     let came = checker.model().came();
     println!(
-        "{} {weak:?}: {states} states, {depth} steps, {} places, {} items, {} judgements, {:.1} s",
-        cast.name,
-        came.places,
-        came.items,
-        came.judgements,
-        began.elapsed().as_secs_f64()
+        "{} {weak:?}: {states} states, {depth} steps, {} histories, {} items, {} judgements",
+        cast.name, came.histories, came.items, came.judgements
     );
     Explored { states, depth, came, broken }
 }
@@ -83,7 +75,7 @@ fn figure(what: &str, casts: &[Cast], faults: &[&str]) -> Came {
         assert!(explored.broken.is_empty(), "{}: {}", cast.name, told(&explored.broken));
         states += explored.states;
         depth = depth.max(explored.depth);
-        all.places += explored.came.places;
+        all.histories += explored.came.histories;
         all.judgements += explored.came.judgements;
         all.below |= explored.came.below;
         all.faults.extend(explored.came.faults);
@@ -93,10 +85,10 @@ fn figure(what: &str, casts: &[Cast], faults: &[&str]) -> Came {
         assert!(all.faults.contains(*fault), "nothing was refused by {fault}: {:?}", all.faults);
     }
     println!(
-        "figure S22: {what}: {} walks, {states} states, up to {depth} steps, {} places, {} judgements; \
+        "figure S22: {what}: {} walks, {states} states, up to {depth} steps, {} histories, {} judgements; \
          nothing that must not be",
         casts.len(),
-        all.places,
+        all.histories,
         all.judgements
     );
     all

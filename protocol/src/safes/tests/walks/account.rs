@@ -1,4 +1,4 @@
-//! What is true of a row of items, kept without the rules' own means and short-cuts.
+//! What is true of a history, kept without the rules' own means and short-cuts.
 //!
 //! Decides who has which role, who may have the present key, what was due when an item was made,
 //! and so which items stand where none of their kind may. Refuses nothing: it tells, and the walks
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::organisation::{Organisation, PEOPLE};
 use crate::safe_log::roles::Role;
 
-/// What must not be, as bits: each stands for a promise that an item in the row has broken.
+/// What must not be, as bits: each stands for a promise that an item in the history has broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Wrong(u8);
 
@@ -53,7 +53,7 @@ pub(super) enum Said {
     },
 }
 
-/// The row so far.
+/// The history so far.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Account {
     pub(super) roles: BTreeMap<u64, Role>,
@@ -98,7 +98,7 @@ impl Account {
         })
     }
 
-    /// The row with one item more, and what is wrong with that item.
+    /// The history with one item more, and what is wrong with that item.
     pub(super) fn after(
         &self,
         of: &Organisation,
