@@ -13,7 +13,6 @@
 )]
 
 mod offline;
-mod random;
 mod revoked;
 mod together;
 

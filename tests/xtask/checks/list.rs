@@ -190,7 +190,6 @@ pub(super) const CHECKS: &[Check] = &[
         How::Tests(&[test(P, "lib", "safes::tests::walks::")]),
     ),
     check("S31", "random lives of a safe, and weakened devices", How::Tests(&[test(P, "safe_runs", "")])),
-    check("S32", "random lives of safes with the real programs", How::Tests(&[test(T, "safes", "random::")])),
     // --- input
     check(
         "B1",

@@ -1,5 +1,5 @@
 //! The safes' shipped rules, explored: every order of what devices, a server and somebody who means
-//! harm can do to one safe, within the bounds that docs/assurance/safes.md states.
+//! harm can do to one safe, within the bounds that docs/assurance/safes-model.md states.
 //!
 //! Decides which walks there are, what each must come to, and which one promise is broken where a
 //! defence is taken out. Refuses to say anything about keys that don't open, objects, or a reader
