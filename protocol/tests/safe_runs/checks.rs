@@ -24,7 +24,7 @@ use crate::keys::role_at;
 use crate::rounds::fold_one;
 use crate::safes::{safe_id, sure};
 use crate::support::organisation;
-use crate::world::World;
+use crate::world::SafeRun;
 
 /// The words of a file, opened with the keys that are there.
 fn words(keys: &SafeKeys, content: &Content, sealed: impl Fn(ObjectId) -> Option<Vec<u8>>) -> Option<String> {
@@ -35,7 +35,7 @@ fn words(keys: &SafeKeys, content: &Content, sealed: impl Fn(ObjectId) -> Option
     String::from_utf8(buffer).ok()
 }
 
-impl World {
+impl SafeRun {
     /// The words of contents, wherever they lie.
     pub fn words_of(&self, content: &Content) -> Option<String> {
         let sealed = |object: ObjectId| {
@@ -126,7 +126,8 @@ impl World {
             .filter(|device| self.org.counts(&device.id()) && self.org.people[&device.owner].accepted)
     }
 
-    /// Whether the present ring must open the key of an epoch. Whoever made it may not have had that:
+    /// Whether the present ring must open the key of an epoch. Whoever made it may not have had
+    /// that:
     /// then it waits for a key that another member makes.
     fn is_in_past(&self, epoch: u64) -> bool {
         let present = self.server.safe.present().unwrap().key;

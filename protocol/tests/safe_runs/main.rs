@@ -27,14 +27,14 @@ mod world;
 
 use device::Weakness;
 use support::runs;
-use world::{Counts, World};
+use world::{Counts, SafeRun};
 
 /// Runs these seeds; how often what happened, and which failed.
 fn all(seeds: std::ops::Range<u64>, weakness: Weakness) -> (Counts, Vec<(u64, String)>) {
     let mut counts = Counts::new();
     let mut failed = Vec::new();
     for seed in seeds {
-        let (happened, done) = World::new(seed, weakness).run();
+        let (happened, done) = SafeRun::new(seed, weakness).run();
         for (what, times) in happened {
             *counts.entry(what).or_default() += times;
         }
@@ -62,7 +62,7 @@ fn nothing_is_lost_and_readers_agree() {
 #[test]
 fn one_seed() {
     let seed = std::env::var("PARSEC_SAFE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
-    let (counts, done) = World::new(seed, Weakness::None).run();
+    let (counts, done) = SafeRun::new(seed, Weakness::None).run();
     println!("{counts:?}");
     assert_eq!(done, Ok(()), "seed {seed}");
 }
@@ -72,7 +72,7 @@ const TWIN_SEEDS: u64 = 150;
 
 #[track_caller]
 fn is_found(weakness: Weakness) {
-    let found = (0..TWIN_SEEDS).find_map(|seed| Some((seed, World::new(seed, weakness).run().1.err()?)));
+    let found = (0..TWIN_SEEDS).find_map(|seed| Some((seed, SafeRun::new(seed, weakness).run().1.err()?)));
     let (seed, why) = found.unwrap_or_else(|| panic!("{weakness:?} is not found"));
     println!("{weakness:?} is found by seed {seed}: {why}");
 }

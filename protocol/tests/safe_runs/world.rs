@@ -28,7 +28,7 @@ const DEVICES_MAX: usize = 5;
 /// How often something happened, by name.
 pub type Counts = BTreeMap<&'static str, u64>;
 
-pub struct World {
+pub struct SafeRun {
     pub org: Organisation,
     pub server: Server,
     pub devices: Vec<Option<Device>>,
@@ -48,7 +48,7 @@ pub struct World {
 const CASTS: [&[(u64, &[u64])]; 3] =
     [&[(1, &[1]), (2, &[2]), (3, &[3])], &[(1, &[1, 11]), (2, &[2])], &[(1, &[1]), (2, &[2, 12]), (3, &[])]];
 
-impl World {
+impl SafeRun {
     pub fn new(seed: u64, weakness: Weakness) -> Self {
         let mut rng = Rng(seed);
         let cast = CASTS[rng.below(CASTS.len())];
