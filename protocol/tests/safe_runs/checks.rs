@@ -127,8 +127,7 @@ impl SafeRun {
     }
 
     /// Whether the present ring must open the key of an epoch. Whoever made it may not have had
-    /// that:
-    /// then it waits for a key that another member makes.
+    /// that: then it waits for a key that another member makes.
     fn is_in_past(&self, epoch: u64) -> bool {
         let present = self.server.safe.present().unwrap().key;
         let had = self.server.had.get(&present.ring);
