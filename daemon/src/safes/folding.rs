@@ -18,7 +18,7 @@ use parsec_protocol::safes::seal::{Unopened, open_record};
 use parsec_protocol::safes::state::State;
 use parsec_protocol::safes::tree::{PENDING_SEQ, Tree as _};
 
-use super::overlay;
+use super::{overlay, refusals};
 use crate::os::{blocking_in, clock};
 use crate::session::Session;
 use crate::session::open_safes::{Memory, OpenSafe, Queued};
@@ -180,12 +180,17 @@ fn rebased(
     memory: &Memory,
     new: &State,
     known: &BTreeSet<OperationId>,
-) -> (Vec<Queued>, Vec<Notice>) {
+) -> Result<(Vec<Queued>, Vec<Notice>), Problem> {
     let queue: Vec<Pending> = memory.queue.iter().map(|queued| queued.pending.clone()).collect();
     let moment = clock::moment(clock::now());
     let moment = moment.get(..16).unwrap_or_default().replace(':', ".");
     let naming = Naming { label: open.keys.device_label.as_str(), moment: &moment, stamp: stamp(open) };
     let rebased = rebase(&memory.base, new, &queue, known, &naming);
+    // Where the safe is full, or by a fault of this program. Nothing is taken in then: what was
+    // saved is worth more than what is new.
+    if let Some((_, void)) = rebased.aside.first() {
+        return Err(refusals::void(*void));
+    }
     let mut beside: BTreeMap<OperationId, (Timestamp, Vec<_>)> = BTreeMap::new();
     for queued in &memory.queue {
         let (saved, adds) = beside.entry(queued.pending.group).or_insert((queued.saved, Vec::new()));
@@ -205,7 +210,7 @@ fn rebased(
             Queued { pending, saved, adds }
         })
         .collect();
-    (queue, rebased.notices)
+    Ok((queue, rebased.notices))
 }
 
 /// What folding came to.
@@ -220,7 +225,8 @@ pub(super) struct Outcome {
 /// holds the safe's turn.
 ///
 /// # Errors
-/// `safe_key_missing`, `safe_too_new`: what comes before is folded. The store's.
+/// `safe_key_missing`, `safe_too_new`: what comes before is folded. `safe_full` where a change that
+/// waits has no room any more: nothing is folded. The store's.
 pub(super) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcome, Problem> {
     let mut memory = safe.memory().await;
     let open = Arc::clone(&session.open);
@@ -233,7 +239,7 @@ pub(super) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcom
         let grown = state.seq() != before || memory.refold;
         let mut notices = Vec::new();
         if grown {
-            let (queue, told) = rebased(&open, &memory, &state, &found.known);
+            let (queue, told) = rebased(&open, &memory, &state, &found.known)?;
             notices = told;
             let delta = overlay::of(&state, &queue, &stamp(&open));
             let worth = memory.refold || before / KEEP_RECORDS != state.seq() / KEEP_RECORDS;
@@ -245,7 +251,7 @@ pub(super) async fn fold_up(session: &Session, safe: &OpenSafe) -> Result<Outcom
             memory.delta = delta;
             memory.refold = false;
         }
-        Ok::<_, StoreError>((found.oddities, Outcome { notices, grown }, found.stop))
+        Ok::<_, Problem>((found.oddities, Outcome { notices, grown }, found.stop))
     })
     .await?;
     for oddity in oddities {
