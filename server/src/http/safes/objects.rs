@@ -1,9 +1,10 @@
 //! Objects as they come and go: heads first, then the bytes of each.
 //!
 //! Decides when something is read and written down. Heads are what was signed: they are read first,
-//! and who may not bring what they promise is refused before more is read. Each object is hashed
-//! while it comes, and written down when it is whole and right; of a body with one bad object,
-//! nothing is kept.
+//! and who may not bring what they promise is refused by them. Each object is hashed while it comes,
+//! and written down when it is whole and right; of a body with one bad object, nothing is kept. A
+//! member who is refused is let finish, and what still comes is dropped: an answer to somebody who
+//! is writing is lost with the connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,6 +86,17 @@ impl Incoming {
         })
     }
 
+    /// What still comes, as far as the heads promise it.
+    async fn drop_rest(&mut self, heads: &ObjectHeads) {
+        let mut rest = heads.body_bytes();
+        while rest > 0 {
+            match self.next(rest).await {
+                Ok(piece) if !piece.is_empty() => rest = rest.saturating_sub(piece.len()),
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
     /// The bytes of one object, which are what its head says.
     async fn object(&mut self, head: &ObjectHead) -> Result<Vec<u8>, Refusal> {
         let mut hasher = ObjectHasher::default();
@@ -139,6 +151,21 @@ async fn receive(
 ) -> Result<(ObjectHeads, Come<<Folder as ObjectStore>::Staged>), Refusal> {
     let mut incoming = Incoming { body: content, rest: Bytes::new() };
     let heads = incoming.heads(signed).await?;
+    let come = receive_objects(app, caller, safe, &heads, &mut incoming, now).await;
+    if come.is_err() {
+        incoming.drop_rest(&heads).await;
+    }
+    Ok((heads, come?))
+}
+
+async fn receive_objects(
+    app: &Arc<App>,
+    caller: &Caller,
+    safe: SafeId,
+    heads: &ObjectHeads,
+    incoming: &mut Incoming,
+    now: Timestamp,
+) -> Result<Come<<Folder as ObjectStore>::Staged>, Refusal> {
     check_room(app, heads.body_bytes())?;
     let wanted = wanted(app, caller.clone(), safe, heads.clone(), now).await?;
     let mut come = Come { rows: Vec::new(), files: Vec::new() };
@@ -156,7 +183,7 @@ async fn receive(
         come.files.push((Named { object: head.object, hash: head.hash }, staged));
         come.rows.push((*head, None));
     }
-    if incoming.next(1).await?.is_empty() { Ok((heads, come)) } else { Err(ErrorCode::BadRequest.into()) }
+    if incoming.next(1).await?.is_empty() { Ok(come) } else { Err(ErrorCode::BadRequest.into()) }
 }
 
 async fn wanted(
