@@ -1,10 +1,10 @@
 //! Objects as they come and go: heads first, then the bytes of each.
 //!
 //! Decides when something is read and written down. Heads are what was signed: they are read first,
-//! and who may not bring what they promise is refused by them. Each object is hashed while it comes,
-//! and written down when it is whole and right; of a body with one bad object, nothing is kept. A
-//! member who is refused is let finish, and what still comes is dropped: an answer to somebody who
-//! is writing is lost with the connection.
+//! and who may not bring what they promise is refused by them. Each object is hashed while it
+//! comes, and written down when it is whole and right; of a body with one bad object, nothing is
+//! kept. A member who is refused is let finish, and what still comes is dropped: an answer to
+//! somebody who is writing is lost with the connection.
 
 use std::sync::Arc;
 use std::time::Duration;
