@@ -144,17 +144,7 @@ fn made(
             ciphertext: Vec::new().into(),
         };
         let inside = Inside { rules: RULES_VERSION, root, changes: draft.changes };
-        let outer = Outer {
-            seq: payload.seq,
-            epoch: payload.epoch,
-            user: open.summary.user,
-            device: open.summary.device,
-            role,
-            time: payload.time,
-            adds: &payload.adds,
-            drops: &payload.drops,
-            keeps: &payload.keeps,
-        };
+        let outer = Outer::of(&payload, open.summary.user, role);
         would_fold(&memory.base, &inside, &outer).map_err(refusals::void)?;
         let adds = payload.adds.clone();
         let key = memory.keys.at(present.key.epoch).ok_or_else(|| {

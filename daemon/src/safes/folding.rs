@@ -87,17 +87,7 @@ fn one(
     let malformed = || StoreError::Damaged("a record of a safe in it is malformed");
     let payload = record::Envelope::decode(&stored.envelope).and_then(|envelope| envelope.payload());
     let payload = payload.map_err(|_| malformed())?;
-    let outer = Outer {
-        seq: payload.seq,
-        epoch: payload.epoch,
-        user: stored.author,
-        device: payload.author,
-        role: stored.role,
-        time: payload.time,
-        adds: &payload.adds,
-        drops: &payload.drops,
-        keeps: &payload.keeps,
-    };
+    let outer = Outer::of(&payload, stored.author, stored.role);
     // Void for everybody, those who have the key included.
     if memory.verified.epoch(payload.epoch).is_some_and(|epoch| epoch.lost) {
         state.pass_over(&outer);

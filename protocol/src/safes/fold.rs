@@ -5,6 +5,7 @@
 //! at the record and the state alone: never at an object, a clock, or a limit of this device.
 
 use crate::ids::{DeviceId, EntryId, ObjectId, OperationId, Timestamp, UserId};
+use crate::safe_log::record::Payload;
 use crate::safe_log::roles::Role;
 use crate::safes::change::{Change, Inside, Kind};
 use crate::safes::content_ref::Content;
@@ -45,6 +46,24 @@ pub struct Outer<'a> {
     pub drops: &'a [ObjectId],
     /// Dropped objects that are taken back.
     pub keeps: &'a [ObjectId],
+}
+
+impl<'a> Outer<'a> {
+    /// The outside of a record, by a user with this role\*.
+    #[must_use]
+    pub fn of(payload: &'a Payload, user: UserId, role: Role) -> Self {
+        Self {
+            seq: payload.seq,
+            epoch: payload.epoch,
+            user,
+            device: payload.author,
+            role,
+            time: payload.time,
+            adds: &payload.adds,
+            drops: &payload.drops,
+            keeps: &payload.keeps,
+        }
+    }
 }
 
 /// Why a record changes nothing.

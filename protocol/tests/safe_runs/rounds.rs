@@ -359,17 +359,7 @@ impl Device {
             ciphertext: Vec::new().into(),
         };
         let inside = Inside { rules: RULES_VERSION, root, changes };
-        let outer = Outer {
-            seq: payload.seq,
-            epoch: payload.epoch,
-            user: self.user(),
-            device: self.id(),
-            role,
-            time: payload.time,
-            adds: &payload.adds,
-            drops: &[],
-            keeps: &[],
-        };
+        let outer = Outer::of(&payload, self.user(), role);
         would_fold(&self.memory.base, &inside, &outer)
             .map_err(|why| Stop::Wrong(format!("device {} would write a void record: {why}", self.number)))?;
         let adds = payload.adds.clone();
@@ -400,17 +390,7 @@ pub fn fold_one(
     if inside.root != state.state_root() {
         return Err(Stop::Wrong(format!("the tree before record {} was another one", payload.seq)));
     }
-    let outer = Outer {
-        seq: payload.seq,
-        epoch: payload.epoch,
-        user: stored.author,
-        device: payload.author,
-        role: stored.role,
-        time: payload.time,
-        adds: &payload.adds,
-        drops: &payload.drops,
-        keeps: &payload.keeps,
-    };
+    let outer = Outer::of(payload, stored.author, stored.role);
     fold(state, &inside, &outer)
         .map_err(|why| Stop::Wrong(format!("record {} is void: {why}", payload.seq)))?;
     known.extend(inside.changes.iter().map(Change::operation));
