@@ -15,8 +15,8 @@ use axum::response::Response;
 use parsec_protocol::ids::{SafeId, Timestamp, UserId};
 use parsec_protocol::public_keys::Hash;
 use parsec_protocol::relay::{
-    ErrorCode, NewRecord, NewSafe, ObjectIds, POSTED_BOXES_MAX, PostedBoxes, SAFE_PAGE_MAX, SafeCertificate,
-    SafeLogged,
+    ErrorCode, NewRecord, NewSafe, ObjectIds, POSTED_BOXES_MAX, PostedBoxes, RecordAnswer, SAFE_PAGE_MAX,
+    SafeCertificate, SafeLogged,
 };
 
 pub(super) use objects::put as put_objects;
@@ -132,7 +132,9 @@ async fn post(app: &Arc<App>, caller: Caller, safe: SafeId, asked: NewRecord) ->
         });
         match posted.await? {
             Posted::Answered(answer) => {
-                waiting.somebody_got_through();
+                if matches!(answer, RecordAnswer::Accepted { .. }) {
+                    waiting.somebody_got_through();
+                }
                 return Ok(body::record(&answer));
             }
             Posted::Held(until) => waiting.wait(over, until, now).await,
